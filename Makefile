@@ -1,0 +1,38 @@
+# Everything runs in .venv, which the first target that needs it makes.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+
+help: ## show the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.venv/ready: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "untorn needs Python 3.11 or later: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -m venv .venv || \
+	    { echo "cannot make a virtual environment; on Debian: apt install python3-venv" >&2; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+bench: .venv/ready ## mmap/munmap latency under maps readers, engine and this kernel: table and bench.svg
+	$(BIN)/untorn bench --target engine --target live --plot bench.svg --json bench.json
+
+bench-micro: .venv/ready ## speed of the engine's parts at 1,000 to 1,000,000 VMAs
+	$(BIN)/python -m untorn.bench.micro
+
+soak: .venv/ready ## ten minutes of random writers and readers, invariants checked throughout
+	$(BIN)/python -m pytest tests/test_soak.py --soak-seconds 600 --timeout 1200 -s
+
+test: lint ## lint, types and tests
+	$(BIN)/python -m pytest
+
+lint: .venv/ready ## ruff and mypy --strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean: ## remove what the other targets made
+	rm -rf .venv bench.svg bench.json .mypy_cache .ruff_cache .pytest_cache
+
+.PHONY: help bench bench-micro soak test lint clean

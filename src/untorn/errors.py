@@ -1,0 +1,23 @@
+"""Our own exceptions; what a system call would refuse is an OSError with Linux's errno.
+
+UntornError
+|-- LockOrderError   a lock was asked for against the order in mm/__init__.py, or under RCU
+|-- InvariantError   check_invariants() found a tree or an mm broken
+`-- OutOfReach       this machine, kernel or user cannot do what was asked
+"""
+
+
+class UntornError(Exception):
+    """Base of the project's own exceptions."""
+
+
+class LockOrderError(UntornError):
+    """A lock was asked for against the lock order; the message shows both chains."""
+
+
+class InvariantError(UntornError):
+    """A structure contradicts itself; the message names the field and both values."""
+
+
+class OutOfReach(UntornError):
+    """What was asked cannot be done here; the message says what stands in the way."""

@@ -1,0 +1,1 @@
+"""/proc/PID/maps: its records, its locking strategies, its lines and its ioctl."""
