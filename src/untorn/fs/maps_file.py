@@ -12,6 +12,7 @@ PATH_MAX = 4096
 """Bytes of the largest name the ioctl returns, with its final NUL. Source: limits.h."""
 BUILD_ID_SIZE_MAX = 20
 """Bytes. Source: include/linux/buildid.h."""
+NO_FLAGS = QueryFlags(0)
 
 
 class MapsFile(Protocol):
@@ -34,7 +35,7 @@ class MapsFile(Protocol):
     def query(
         self,
         addr: int,
-        flags: QueryFlags = QueryFlags(0),
+        flags: QueryFlags = NO_FLAGS,
         *,
         name_size: int = PATH_MAX,
         build_id_size: int = 0,

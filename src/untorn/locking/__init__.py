@@ -1,0 +1,4 @@
+"""Locks of the engine: mutex, atomic counter, task, reader-writer semaphore, lock-order checker.
+
+Everything above takes its primitives from sync, never from threading or time.
+"""

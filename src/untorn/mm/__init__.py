@@ -1,0 +1,15 @@
+"""One process's memory map: its VMAs, the tree that holds them, the locks on both.
+
+Lock order, outermost first. A task may skip a level; it never goes back up.
+
+    SeqFile.lock              one read() at a time per open file
+        MmStruct.mmap_lock    many readers, or one writer
+            Vma lock          many readers, or the mmap_lock writer
+                VmaSlab, AtomicInt and the locks' own mutexes   innermost, held for a few lines
+
+Asking for mmap_lock while holding a VMA read lock can deadlock: the writer that owns mmap_lock
+may be waiting for that very reader to leave. RCU read sections may be entered at any level and
+nobody sleeps inside one: mmap_lock is never asked for there.
+
+What each lock protects stands beside the fields: mm_struct.py and vma.py.
+"""

@@ -1,0 +1,226 @@
+"""A fair reader-writer semaphore: first come, first served.
+
+A writer that waits stops every reader that comes after it, as Linux's does: without that, two
+readers whose sections overlap starve a writer for ever. Compare kernel/locking/rwsem.c.
+
+Who lets go hands the lock over: it counts the next waiters in as owners before it wakes them, so
+no newcomer can slip in between.
+"""
+
+import errno
+import os
+from dataclasses import dataclass, replace
+
+from untorn.locking import lockdep, sync
+
+
+class Waiter:
+    """A task in the queue."""
+
+    __slots__ = ("granted", "is_writer", "task")
+
+    def __init__(self, task: sync.Task, is_writer: bool) -> None:
+        self.task = task
+        self.is_writer = is_writer
+        self.granted = False  # set once, under the semaphore's _mutex, by whoever hands over
+
+
+@dataclass(frozen=True, slots=True)
+class RwSemStatistics:
+    """Counts since creation; times in ns."""
+
+    reads: int = 0
+    writes: int = 0
+    reads_waited: int = 0
+    writes_waited: int = 0
+    read_wait_ns: int = 0
+    write_wait_ns: int = 0
+    write_wait_max_ns: int = 0
+
+
+class RwSemaphore:
+    """Many readers or one writer.
+
+    Context: every down_ may sleep; the killable ones raise EINTR once the task is killed.
+    """
+
+    __slots__ = (
+        "_count",
+        "_mutex",
+        "_queue",
+        "_reads",
+        "_waited",
+        "_writes",
+        "lock_class",
+        "owner",
+    )
+
+    def __init__(self, lock_class: lockdep.LockClass) -> None:
+        self.lock_class = lock_class
+        self._mutex = sync.Mutex()
+        # protected by _mutex:
+        self._count = 0  # -1 a writer; 0 free; n readers
+        self._queue: tuple[Waiter, ...] = ()
+        self._reads = 0
+        self._writes = 0
+        self._waited = RwSemStatistics()
+        self.owner: sync.Task | None = None  # the writer; others may look, for reports
+
+    def down_read(self, *, killable: bool = False) -> None:
+        """Take the lock for reading.
+
+        Raises:
+            OSError: EINTR if killable and the task was killed first.
+        """
+        if lockdep.on:
+            lockdep.acquire(self.lock_class, self)
+        with self._mutex:
+            self._reads += 1
+            if self._count >= 0 and not self._queue:
+                self._count += 1
+                return
+            waiter = self._enqueue(is_writer=False)
+        self._wait(waiter, killable)
+
+    def down_read_trylock(self) -> bool:
+        """Take the lock for reading if that needs no wait; say whether it was taken."""
+        with self._mutex:
+            if self._count < 0 or self._queue:
+                return False
+            self._count += 1
+            self._reads += 1
+        if lockdep.on:
+            lockdep.acquire(self.lock_class, self, trylock=True)
+        return True
+
+    def up_read(self) -> None:
+        """Let go of a read lock."""
+        if lockdep.on:
+            lockdep.release(self.lock_class, self)
+        with self._mutex:
+            self._count -= 1
+            woken = self._hand_over() if self._queue else ()
+        for waiter in woken:
+            waiter.task.wake_up()
+
+    def down_write(self, *, killable: bool = False) -> None:
+        """Take the lock for writing.
+
+        Raises:
+            OSError: EINTR if killable and the task was killed first.
+        """
+        if lockdep.on:
+            lockdep.acquire(self.lock_class, self)
+        with self._mutex:
+            self._writes += 1
+            if self._count == 0 and not self._queue:
+                self._count = -1
+                self.owner = sync.current()
+                return
+            waiter = self._enqueue(is_writer=True)
+        self._wait(waiter, killable)
+
+    def up_write(self) -> None:
+        """Let go of the write lock."""
+        if lockdep.on:
+            lockdep.release(self.lock_class, self)
+        self._leave_write(readers=0)
+
+    def downgrade_write(self) -> None:
+        """Turn the write lock into a read lock; readers that wait in front may come in."""
+        self._leave_write(readers=1)
+
+    def is_write_locked(self) -> bool:
+        """Say whether some task holds the lock for writing, the current one if lockdep is on."""
+        if lockdep.on:
+            return self.owner is sync.current()
+        return self.owner is not None
+
+    def is_locked(self) -> bool:
+        """Say whether some task holds the lock, the current one if lockdep is on."""
+        if lockdep.on:
+            return lockdep.is_held(self.lock_class, self)
+        with self._mutex:
+            return self._count != 0
+
+    def statistics(self) -> RwSemStatistics:
+        """Return the counts so far."""
+        with self._mutex:
+            return replace(self._waited, reads=self._reads, writes=self._writes)
+
+    def _leave_write(self, readers: int) -> None:
+        with self._mutex:
+            self.owner = None
+            self._count = readers
+            woken = self._hand_over() if self._queue else ()
+        for waiter in woken:
+            waiter.task.wake_up()
+
+    def _enqueue(self, is_writer: bool) -> Waiter:
+        """Add the current task to the queue. Preconditions: _mutex held."""
+        waiter = Waiter(sync.current(), is_writer)
+        self._queue = (*self._queue, waiter)
+        return waiter
+
+    def _hand_over(self) -> tuple[Waiter, ...]:
+        """Let in the writer in front, or all readers in front; return whom to wake.
+
+        Preconditions: _mutex held.
+        """
+        woken: list[Waiter] = []
+        for waiter in self._queue:
+            if self._count < 0 or (waiter.is_writer and self._count > 0):
+                break
+            self._count += -1 if waiter.is_writer else 1
+            if waiter.is_writer:
+                self.owner = waiter.task
+            waiter.granted = True
+            woken.append(waiter)
+        self._queue = self._queue[len(woken) :]
+        return tuple(woken)
+
+    def _wait(self, waiter: Waiter, killable: bool) -> None:
+        start = sync.monotonic_ns()
+        try:
+            granted = waiter.task.wait_until(lambda: waiter.granted, killable=killable)
+        except BaseException:  # an exception from a signal handler, such as KeyboardInterrupt
+            self._give_up(waiter)
+            raise
+        if not granted:
+            self._give_up(waiter)
+            raise OSError(errno.EINTR, os.strerror(errno.EINTR))
+        self._count_wait(waiter, sync.monotonic_ns() - start)
+
+    def _give_up(self, waiter: Waiter) -> None:
+        """Leave the queue, or the lock if it was handed over in the meantime."""
+        with self._mutex:
+            self._queue = tuple(w for w in self._queue if w is not waiter)
+            if waiter.granted:
+                self._count -= -1 if waiter.is_writer else 1
+                self.owner = None
+            woken = self._hand_over()
+        if lockdep.on:
+            lockdep.release(self.lock_class, self)
+        for other in woken:
+            other.task.wake_up()
+
+    def _count_wait(self, waiter: Waiter, ns: int) -> None:
+        with self._mutex:
+            was = self._waited
+            if waiter.is_writer:
+                self._waited = replace(
+                    was,
+                    writes_waited=was.writes_waited + 1,
+                    write_wait_ns=was.write_wait_ns + ns,
+                    write_wait_max_ns=max(was.write_wait_max_ns, ns),
+                )
+            else:
+                self._waited = replace(
+                    was, reads_waited=was.reads_waited + 1, read_wait_ns=was.read_wait_ns + ns
+                )
+
+    def __repr__(self) -> str:
+        with self._mutex:
+            holders = {-1: f"write-held by {self.owner}", 0: "free"}
+            state = holders.get(self._count, f"{self._count} readers")
+            return f"<RwSemaphore {self.lock_class.name} {state}, {len(self._queue)} waiting>"

@@ -1,0 +1,41 @@
+"""The files that VMAs map."""
+
+from dataclasses import dataclass
+from itertools import count
+
+_shmem_inodes = count(1025)  # next() of a count is one atomic step on every build
+
+
+@dataclass(eq=False, slots=True)
+class VmFile:
+    """An open file, in Linux's struct file. Two opens of one path are two of these.
+
+    Attributes:
+        path: Bytes as d_path() gives them, " (deleted)" included if it is.
+        dev_major, dev_minor, inode: Of the inode, as stat(2) gives them.
+        readable, writable: Open for reading, for writing.
+        append_only: The inode has the append-only attribute.
+        noexec: It lies on a mount with noexec.
+        can_mmap: It has an mmap operation; a directory has not.
+        swapfile: It is swapped to.
+        kernel_page_size: Bytes; 4096 unless it lies on hugetlbfs.
+        build_id: The ELF build id, at most 20 bytes; empty if it has none.
+    """
+
+    path: bytes
+    dev_major: int = 8
+    dev_minor: int = 1
+    inode: int = 1
+    readable: bool = True
+    writable: bool = True
+    append_only: bool = False
+    noexec: bool = False
+    can_mmap: bool = True
+    swapfile: bool = False
+    kernel_page_size: int = 4096
+    build_id: bytes = b""
+
+
+def shmem_zero_file() -> VmFile:
+    """Return a new file behind a shared anonymous mapping. Compare mm/shmem.c."""
+    return VmFile(b"/dev/zero (deleted)", 0, 1, next(_shmem_inodes))

@@ -1,0 +1,187 @@
+"""The VMA tree: byte ranges to VMAs, walked without a lock while one writer changes it.
+
+A B+tree of immutable nodes. A writer copies the path that it changes and publishes the whole new
+version with one store to VmaTree.root, so a reader that loaded a root walks one consistent
+version for as long as it likes. Like the maple tree (lib/maple_tree.c) it keeps ranges of its
+own: a VMA's fields may say something else for as long as its writer is at work.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+from typing import Any
+
+from untorn.errors import InvariantError
+
+FANOUT = 32
+"""Items of a full node; every node but the root has at least half as many."""
+MIN_ITEMS = FANOUT // 2
+
+Slot = tuple[int, int, Any]
+"""One range of the tree: start, end (bytes, end exclusive), and what it maps to."""
+
+
+class Node:
+    """One immutable node; a leaf has height 0 and the mapped objects as items.
+
+    Attributes:
+        starts, ends: The bytes that each item spans, from its first range to its last.
+        items: Mapped objects, or nodes of the height below.
+        gaps: The largest hole inside each item or right before it (in this node), in bytes.
+    """
+
+    __slots__ = ("ends", "gaps", "height", "items", "starts")
+
+    def __init__(
+        self,
+        height: int,
+        starts: tuple[int, ...],
+        ends: tuple[int, ...],
+        gaps: tuple[int, ...],
+        items: tuple[Any, ...],
+    ) -> None:
+        self.height = height
+        self.starts = starts
+        self.ends = ends
+        self.gaps = gaps
+        self.items = items
+
+    def slots(self) -> Iterator[Slot]:
+        """Yield the ranges below this node in address order."""
+        if self.height:
+            for child in self.items:
+                yield from child.slots()
+        else:
+            yield from zip(self.starts, self.ends, self.items, strict=True)
+
+
+EMPTY = Node(0, (), (), (), ())
+
+
+class VmaTree:
+    """The published version of the tree.
+
+    Attributes:
+        root: Written under mmap_lock (write), one store per change; loaded by anyone.
+    """
+
+    __slots__ = ("root",)
+
+    def __init__(self) -> None:
+        self.root = EMPTY
+
+    def find(self, addr: int) -> Slot | None:
+        """Return the first range that ends above addr: the one that holds it, or the next.
+
+        O(log n). Compare mm/vma.c users of mt_find() and vma_find().
+        """
+        node = self.root
+        i = bisect_right(node.ends, addr)
+        if i == len(node.ends):
+            return None
+        while node.height:
+            node = node.items[i]
+            i = bisect_right(node.ends, addr)
+        return node.starts[i], node.ends[i], node.items[i]
+
+    def find_before(self, addr: int) -> Slot | None:
+        """Return the last range that starts below addr. O(log n)."""
+        node = self.root
+        i = bisect_left(node.starts, addr)
+        if i == 0:
+            return None
+        while node.height:
+            node = node.items[i - 1]
+            i = bisect_left(node.starts, addr)
+        return node.starts[i - 1], node.ends[i - 1], node.items[i - 1]
+
+    def __iter__(self) -> Iterator[Slot]:
+        return self.root.slots()
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def check_invariants(self) -> None:
+        """Check order, spans, fill, height and gaps of every node.
+
+        Raises:
+            InvariantError: the tree contradicts itself.
+        """
+        if self.root.height and len(self.root.items) < 2:
+            raise InvariantError("the root has a single child")
+        if self.root.items:
+            _check_node(self.root)
+
+
+class VmaIterator:
+    """Walks the tree as the kernel's vma_iterator does: it goes on where it stood.
+
+    It remembers the end of the range that it returned last, and looks for the next range from
+    there, in the newest version of the tree. That range may have shrunk or been moved since, so
+    the iterator can be stale: what now lies below the remembered end is not visited. Whoever
+    needs it must seat the iterator anew. Compare include/linux/mm_types.h:VMA_ITERATOR.
+
+    Owned by one task.
+    """
+
+    __slots__ = ("_leaf", "_offset", "_root", "index", "tree")
+
+    def __init__(self, tree: VmaTree, addr: int = 0) -> None:
+        self.tree = tree
+        self.set(addr)
+
+    def set(self, addr: int) -> None:
+        """Stand at addr: the next range is the first that ends above it (vma_iter_set)."""
+        self.index = addr
+        self._root = self._leaf = EMPTY
+        self._offset = 0
+
+    def next(self) -> Any:
+        """Step to the next range and return what it maps to, or None at the end (vma_next)."""
+        root = self.tree.root
+        offset = self._offset + 1
+        if root is self._root and offset < len(self._leaf.ends):
+            leaf = self._leaf
+        else:
+            leaf, offset = _descend(root, self.index)
+            if offset == len(leaf.ends):
+                return None
+            self._root, self._leaf = root, leaf
+        self._offset = offset
+        self.index = leaf.ends[offset]
+        return leaf.items[offset]
+
+
+def _descend(node: Node, addr: int) -> tuple[Node, int]:
+    """Return the leaf and offset of the first range that ends above addr."""
+    offset = bisect_right(node.ends, addr)
+    if offset == len(node.ends):
+        return EMPTY, 0
+    while node.height:
+        node = node.items[offset]
+        offset = bisect_right(node.ends, addr)
+    return node, offset
+
+
+def _check_node(node: Node) -> int:
+    """Check node and all below it; return its largest inner hole, in bytes."""
+    if not len(node.starts) == len(node.ends) == len(node.gaps) == len(node.items) <= FANOUT:
+        raise InvariantError(f"node of {len(node.items)} items with uneven or too many columns")
+    end_before = node.starts[0]
+    for start, end, gap, item in zip(node.starts, node.ends, node.gaps, node.items, strict=True):
+        if not end_before <= start < end:
+            raise InvariantError(f"range {start:x}-{end:x} after one that ends at {end_before:x}")
+        inside = _check_child(node, item, start, end) if node.height else 0
+        if gap != max(inside, start - end_before):
+            raise InvariantError(f"gap of {gap:#x} recorded at {start:x}")
+        end_before = end
+    return max(node.gaps)
+
+
+def _check_child(node: Node, child: Node, start: int, end: int) -> int:
+    if child.height != node.height - 1:
+        raise InvariantError(f"height {child.height} under {node.height}")
+    if len(child.items) < MIN_ITEMS:
+        raise InvariantError(f"node of {len(child.items)} items, fewer than {MIN_ITEMS}")
+    if (child.starts[0], child.ends[-1]) != (start, end):
+        raise InvariantError(f"child spans {child.starts[0]:x}-{child.ends[-1]:x}, not {start:x}-")
+    return _check_node(child)

@@ -1,0 +1,106 @@
+"""The tree against a plain list of pages, and its searches against looking everywhere."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from untorn.mm.vma_tree import VmaIterator, VmaTree
+from untorn.mm.vma_tree_gap import highest_gap, lowest_gap
+from untorn.mm.vma_tree_store import store_range
+
+PAGES = 400
+spans = st.tuples(st.integers(0, PAGES - 1), st.integers(1, 40)).map(
+    lambda t: (t[0], min(t[0] + t[1], PAGES))
+)
+changes = st.lists(st.tuples(spans, st.booleans()), max_size=150)
+
+
+def build(steps: list[tuple[tuple[int, int], bool]]) -> tuple[VmaTree, list[object | None]]:
+    tree, pages = VmaTree(), [None] * PAGES
+    for (start, end), maps in steps:
+        entry = object() if maps else None
+        store_range(tree, start, end, entry)
+        pages[start:end] = [entry] * (end - start)
+        tree.check_invariants()
+    return tree, pages
+
+
+def dense_tree(count: int) -> VmaTree:
+    tree = VmaTree()
+    for page in range(count):
+        store_range(tree, 2 * page, 2 * page + 1, f"vma {page}")
+    return tree
+
+
+@settings(max_examples=150, deadline=None)
+@given(changes)
+def test_tree_maps_every_page_as_a_list_of_pages_does(steps) -> None:
+    tree, pages = build(steps)
+    shown = [None] * PAGES
+    for start, end, entry in tree:
+        shown[start:end] = [entry] * (end - start)
+    assert shown == pages
+
+
+@settings(max_examples=100, deadline=None)
+@given(changes, st.integers(0, PAGES))
+def test_find_returns_the_range_that_ends_above_the_address(steps, addr) -> None:
+    tree, _ = build(steps)
+    slots = list(tree)
+    assert tree.find(addr) == next((s for s in slots if s[1] > addr), None)
+    assert tree.find_before(addr) == next((s for s in reversed(slots) if s[0] < addr), None)
+
+
+@settings(max_examples=200, deadline=None)
+@given(changes, st.integers(1, 60), spans)
+def test_gap_searches_find_what_looking_everywhere_finds(steps, length, window) -> None:
+    tree, _ = build(steps)
+    low, high = window
+    slots = list(tree)
+    bounds = [0, *(edge for s in slots for edge in s[:2]), PAGES]
+    holes = [
+        (max(a, low), min(b, high))
+        for a, b in zip(bounds[::2], bounds[1::2], strict=True)
+        if min(b, high) - max(a, low) >= length
+    ]
+    assert highest_gap(tree, length, low, high) == (holes[-1][1] if holes else None)
+    assert lowest_gap(tree, length, low, high) == (holes[0][0] if holes else None)
+
+
+def test_a_version_once_loaded_never_changes() -> None:
+    tree = dense_tree(1000)
+    root = tree.root
+    before = list(root.slots())
+    for page in range(0, 1000, 3):
+        store_range(tree, 2 * page, 2 * page + 2, None)
+    assert list(root.slots()) == before
+    assert len(tree) == 666
+
+
+def test_one_large_store_replaces_a_thousand_ranges_at_once() -> None:
+    tree = dense_tree(1000)
+    store_range(tree, 1, 1999, "all")
+    tree.check_invariants()
+    assert [s[2] for s in tree] == ["vma 0", "all"]
+
+
+def test_iterator_goes_on_from_the_end_it_saw_even_when_that_range_shrank() -> None:
+    # [0,3) X, [3,4) N. The iterator stands at 3 when X becomes [0,1) B [1,3):
+    # B lies below where it stands and is not visited.
+    tree = VmaTree()
+    store_range(tree, 0, 3, "X")
+    store_range(tree, 3, 4, "N")
+    iterator = VmaIterator(tree)
+    assert iterator.next() == "X"
+    store_range(tree, 1, 3, "B")
+    assert iterator.next() == "N"
+    iterator.set(1)
+    assert [iterator.next(), iterator.next(), iterator.next()] == ["B", "N", None]
+
+
+def test_iterator_visits_every_range_of_a_tall_tree() -> None:
+    tree = dense_tree(5000)
+    iterator = VmaIterator(tree)
+    assert [iterator.next() for _ in range(5000)] == [s[2] for s in tree]
+    assert iterator.next() is None
+    store_range(tree, 20_000, 20_001, "new")
+    assert iterator.next() == "new"
