@@ -1,0 +1,180 @@
+"""What one run of the benchmark measured, and what several runs of one kind say together."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+NS_PER_MS = 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One run: the latencies of its updates (calls of mmap and munmap) and the readers' work.
+
+    The four latencies are NaN when nothing was measured, as of a mapper that hung.
+    """
+
+    target: str
+    reader: str
+    sample: int
+    """Number of the run among those of its kind, from 0."""
+    updates: int
+    median_ms: float
+    mean_ms: float
+    p99_ms: float
+    max_ms: float
+    scans: int
+    """Whole passes over the map, all scanners together."""
+    bytes_read: int
+    hung: bool = False
+    """The mapper did not end in time and was given up."""
+    variant: str = ""
+    """What was different from the reader's usual run; empty for the usual one."""
+    own_cost_ns: float | None = None
+    """What the measuring itself adds to each update, where it was measured."""
+    counters: Mapping[str, int] = field(default_factory=dict)
+    """What else was counted in the run, as retries and fallbacks, by name."""
+
+    @classmethod
+    def from_latencies(
+        cls,
+        target: str,
+        reader: str,
+        sample: int,
+        latencies_ns: NDArray[np.int64],
+        *,
+        scans: int = 0,
+        bytes_read: int = 0,
+        hung: bool = False,
+        variant: str = "",
+        own_cost_ns: float | None = None,
+        counters: Mapping[str, int] | None = None,
+    ) -> Self:
+        """Sum up the latencies of one run, in nanoseconds; an empty array gives NaN figures."""
+        median, mean, p99, largest = _figures_ms(latencies_ns)
+        return cls(
+            target,
+            reader,
+            sample,
+            len(latencies_ns),
+            median,
+            mean,
+            p99,
+            largest,
+            scans,
+            bytes_read,
+            hung,
+            variant,
+            own_cost_ns,
+            dict(counters or {}),
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the fields by name; a figure that was not measured is None."""
+        return {name: _jsonable(getattr(self, name)) for name in self.__slots__}
+
+
+def _figures_ms(latencies_ns: NDArray[np.int64]) -> tuple[float, float, float, float]:
+    if not len(latencies_ns):
+        return (math.nan,) * 4
+    median, p99 = np.percentile(latencies_ns, (50, 99)) / NS_PER_MS
+    mean, largest = latencies_ns.mean() / NS_PER_MS, latencies_ns.max() / NS_PER_MS
+    return float(median), float(mean), float(p99), float(largest)
+
+
+def _jsonable(value: object) -> object:
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    return dict(value) if isinstance(value, Mapping) else value
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """All runs of one kind together. Latencies in milliseconds, NaN when no run has any."""
+
+    target: str
+    reader: str
+    variant: str
+    samples: int
+    updates: int
+    median_ms: float
+    """Median over the runs, as are mean_ms and p99_ms."""
+    mean_ms: float
+    p99_ms: float
+    max_ms: float
+    """Largest of all runs."""
+    scans: int
+    hangs: int
+    counters: Mapping[str, int]
+    """Sums over the runs."""
+
+    @classmethod
+    def of(cls, samples: list[Sample]) -> Self:
+        """Sum up the runs of one kind; there must be at least one."""
+        first = samples[0]
+        return cls(
+            first.target,
+            first.reader,
+            first.variant,
+            len(samples),
+            sum(each.updates for each in samples),
+            _median(each.median_ms for each in samples),
+            _median(each.mean_ms for each in samples),
+            _median(each.p99_ms for each in samples),
+            max(_measured(each.max_ms for each in samples), default=math.nan),
+            sum(each.scans for each in samples),
+            sum(each.hung for each in samples),
+            _sums(each.counters for each in samples),
+        )
+
+
+Kind = tuple[str, str, str]
+"""Target, reader and variant."""
+
+
+def by_kind(samples: Iterable[Sample]) -> dict[Kind, list[Sample]]:
+    """Sort samples into those of one target, reader and variant, kinds in order of first sight."""
+    kinds: dict[Kind, list[Sample]] = {}
+    for each in samples:
+        kinds.setdefault((each.target, each.reader, each.variant), []).append(each)
+    return kinds
+
+
+def summarise(samples: Iterable[Sample]) -> list[Summary]:
+    """Return one summary per target, reader and variant, in order of first sight."""
+    return [Summary.of(group) for group in by_kind(samples).values()]
+
+
+def ratio_to_none(summary: Summary, summaries: Iterable[Summary]) -> float:
+    """Return its mean latency by that of the same target without readers; NaN if there is none.
+
+    A variant is compared with `none` in the same variant where that was measured.
+    """
+    baselines = {
+        each.variant: each.mean_ms
+        for each in summaries
+        if each.target == summary.target and each.reader == "none"
+    }
+    baseline = baselines.get(summary.variant, baselines.get("", math.nan))
+    return summary.mean_ms / baseline if baseline else math.nan
+
+
+def _measured(values: Iterable[float]) -> list[float]:
+    return [value for value in values if not math.isnan(value)]
+
+
+def _median(values: Iterable[float]) -> float:
+    measured = _measured(values)
+    return float(np.median(measured)) if measured else math.nan
+
+
+def _sums(counters: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    sums: dict[str, int] = {}
+    for each in counters:
+        for name, count in each.items():
+            sums[name] = sums.get(name, 0) + count
+    return sums
