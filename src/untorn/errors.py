@@ -6,6 +6,8 @@ UntornError
 `-- OutOfReach       this machine, kernel or user cannot do what was asked
 """
 
+import os
+
 
 class UntornError(Exception):
     """Base of the project's own exceptions."""
@@ -21,3 +23,8 @@ class InvariantError(UntornError):
 
 class OutOfReach(UntornError):
     """What was asked cannot be done here; the message says what stands in the way."""
+
+
+def os_error(number: int) -> OSError:
+    """Return the OSError for errno number, with its usual text."""
+    return OSError(number, os.strerror(number))

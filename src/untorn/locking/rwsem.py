@@ -8,9 +8,9 @@ no newcomer can slip in between.
 """
 
 import errno
-import os
 from dataclasses import dataclass, replace
 
+from untorn.errors import os_error
 from untorn.locking import lockdep, sync
 
 
@@ -188,7 +188,7 @@ class RwSemaphore:
             raise
         if not granted:
             self._give_up(waiter)
-            raise OSError(errno.EINTR, os.strerror(errno.EINTR))
+            raise os_error(errno.EINTR)
         self._count_wait(waiter, sync.monotonic_ns() - start)
 
     def _give_up(self, waiter: Waiter) -> None:

@@ -1,0 +1,37 @@
+"""What bounds an address space: resource limits, capabilities and sysctls."""
+
+from dataclasses import dataclass
+
+from untorn.mm.page import PAGE_SIZE, ULONG_MAX
+
+RLIM_INFINITY = ULONG_MAX
+OVERCOMMIT_GUESS = 0
+OVERCOMMIT_ALWAYS = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """One immutable set of limits; MmStruct.limits is replaced as a whole.
+
+    Attributes:
+        rlimit_as, rlimit_data, rlimit_memlock: Bytes. Source: setrlimit(2).
+        cap_ipc_lock, cap_sys_rawio: Capabilities of the process. Source: capabilities(7).
+        deny_write_exec: PR_MDWE_REFUSE_EXEC_GAIN is set. Source: prctl(2).
+        max_map_count: VMAs. Source: /proc/sys/vm/max_map_count.
+        mmap_min_addr: Bytes. Source: /proc/sys/vm/mmap_min_addr.
+        stack_guard_gap: Bytes below a VMA that grows down. Source: mm/mmap.c.
+        overcommit_memory: OVERCOMMIT_GUESS or OVERCOMMIT_ALWAYS.
+        totalram_pages: Memory and swap, in pages; one mapping of more is refused when guessing.
+    """
+
+    rlimit_as: int = RLIM_INFINITY
+    rlimit_data: int = RLIM_INFINITY
+    rlimit_memlock: int = 8 << 20
+    cap_ipc_lock: bool = False
+    cap_sys_rawio: bool = False
+    deny_write_exec: bool = False
+    max_map_count: int = 65530
+    mmap_min_addr: int = PAGE_SIZE
+    stack_guard_gap: int = 256 * PAGE_SIZE
+    overcommit_memory: int = OVERCOMMIT_GUESS
+    totalram_pages: int = 1 << 24

@@ -1,0 +1,120 @@
+"""Which VM_* flags a mapping gets from its PROT_* and MAP_* bits and its file.
+
+Compare mm/mmap.c:do_mmap() and include/linux/mman.h:calc_vm_flag_bits().
+"""
+
+import errno
+
+from untorn.errors import os_error
+from untorn.mm.file import VmFile
+from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mman import (
+    LEGACY_MAP_MASK,
+    MAP_DROPPABLE,
+    MAP_FIXED_NOREPLACE,
+    MAP_GROWSDOWN,
+    MAP_LOCKED,
+    MAP_NORESERVE,
+    MAP_PRIVATE,
+    MAP_SHARED,
+    MAP_SHARED_VALIDATE,
+    MAP_STACK,
+    MAP_TYPE,
+    PROT_EXEC,
+    PROT_READ,
+    PROT_WRITE,
+    VM_DONTDUMP,
+    VM_DROPPABLE,
+    VM_EXEC,
+    VM_GROWSDOWN,
+    VM_LOCKED,
+    VM_MAYEXEC,
+    VM_MAYREAD,
+    VM_MAYSHARE,
+    VM_MAYWRITE,
+    VM_NOHUGEPAGE,
+    VM_NORESERVE,
+    VM_READ,
+    VM_SHARED,
+    VM_WIPEONFORK,
+    VM_WRITE,
+)
+
+_OF_FLAGS = (
+    (MAP_GROWSDOWN, VM_GROWSDOWN),
+    (MAP_LOCKED, VM_LOCKED),
+    (MAP_STACK, VM_NOHUGEPAGE),
+    (MAP_NORESERVE, VM_NORESERVE),
+)
+
+
+def prot_vm_flags(prot: int) -> int:
+    """Return VM_READ, VM_WRITE and VM_EXEC for PROT_* bits; they have the same numbers."""
+    return prot & (PROT_READ | PROT_WRITE | PROT_EXEC)
+
+
+def map_vm_flags(mm: MmStruct, prot: int, flags: int, file: VmFile | None) -> int:
+    """Return the VM_* flags of the mapping asked for.
+
+    Raises:
+        OSError: EINVAL, EACCES, EPERM, ENODEV, EOPNOTSUPP or ETXTBSY, as mmap(2) says.
+    """
+    vm_flags = prot_vm_flags(prot) | mm.def_flags | VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC
+    for map_bit, vm_bit in _OF_FLAGS:
+        if flags & map_bit:
+            vm_flags |= vm_bit
+    if file is None:
+        return _anonymous(flags & MAP_TYPE, vm_flags)
+    return _of_file(prot, flags, vm_flags, file)
+
+
+def _anonymous(map_type: int, vm_flags: int) -> int:
+    if map_type == MAP_PRIVATE:
+        return vm_flags
+    if map_type == MAP_SHARED and not vm_flags & VM_GROWSDOWN:
+        return vm_flags | VM_SHARED | VM_MAYSHARE
+    if map_type == MAP_DROPPABLE and not vm_flags & (VM_LOCKED | VM_GROWSDOWN):
+        return vm_flags | VM_DROPPABLE | VM_NORESERVE | VM_WIPEONFORK | VM_DONTDUMP
+    raise os_error(errno.EINVAL)
+
+
+def _of_file(prot: int, flags: int, vm_flags: int, file: VmFile) -> int:
+    map_type = flags & MAP_TYPE
+    if map_type == MAP_SHARED_VALIDATE and flags & ~(
+        LEGACY_MAP_MASK | MAP_TYPE | MAP_FIXED_NOREPLACE
+    ):
+        raise os_error(errno.EOPNOTSUPP)
+    if map_type in (MAP_SHARED, MAP_SHARED_VALIDATE):
+        vm_flags = _shared(prot, vm_flags, file)
+    elif map_type != MAP_PRIVATE:
+        raise os_error(errno.EINVAL)
+    return _readable(vm_flags, file)
+
+
+def _shared(prot: int, vm_flags: int, file: VmFile) -> int:
+    if prot & PROT_WRITE and not file.writable:
+        raise os_error(errno.EACCES)
+    if prot & PROT_WRITE and file.swapfile:
+        raise os_error(errno.ETXTBSY)
+    if file.append_only and file.writable:
+        raise os_error(errno.EACCES)
+    if not file.writable:
+        return vm_flags & ~VM_MAYWRITE | VM_MAYSHARE
+    return vm_flags | VM_SHARED | VM_MAYSHARE
+
+
+def _readable(vm_flags: int, file: VmFile) -> int:
+    if not file.readable:
+        raise os_error(errno.EACCES)
+    if file.noexec:
+        if vm_flags & VM_EXEC:
+            raise os_error(errno.EPERM)
+        vm_flags &= ~VM_MAYEXEC
+    if not file.can_mmap:
+        raise os_error(errno.ENODEV)
+    if vm_flags & VM_GROWSDOWN:
+        raise os_error(errno.EINVAL)
+    return vm_flags
+
+
+assert (VM_READ, VM_WRITE, VM_EXEC) == (PROT_READ, PROT_WRITE, PROT_EXEC)

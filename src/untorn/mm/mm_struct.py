@@ -1,0 +1,195 @@
+"""MmStruct: one address space, and the counts that keep it alive."""
+
+from typing import cast
+
+from untorn.errors import InvariantError
+from untorn.locking import lockdep, sync
+from untorn.locking.rwsem import RwSemaphore
+from untorn.mm.limits import Limits
+from untorn.mm.mman import VM_EXEC, VM_GROWSDOWN, VM_LOCKED, VM_SHARED, VM_WRITE
+from untorn.mm.page import PAGE_SHIFT, PMD_SIZE, TASK_SIZE, page_aligned
+from untorn.mm.rcuwait import RcuWait
+from untorn.mm.vma import Vma, VmaSlab, vm_area_cachep
+from untorn.mm.vma_tree import VmaTree
+
+MMAP_LOCK = lockdep.LockClass("mmap_lock")
+
+
+class MmStruct:
+    """An address space.
+
+    Readable without a lock:
+        mm_lock_seq      32 bits, wraps; odd while mmap_lock is write-held; written by its holder
+        mm_mt            the VMA tree; written under mmap_lock (write)
+        vma_writer_wait  where the one task that may wait for VMA readers sleeps: the holder of
+                         mmap_lock (write). Gone once mm_count is 0.
+        mm_users         tasks that use the address space; 0: it is being, or was, torn down
+        mm_count         references to this structure; mm_users > 0 counts as one
+
+    Protected by mmap_lock:
+        map_count        VMAs in mm_mt
+        total_vm, data_vm, exec_vm, stack_vm, locked_vm   pages
+        def_flags        VM_* bits that new mappings get
+        start_brk, brk, start_stack, mmap_base            byte addresses
+        limits           replaced as a whole
+
+    Compare include/linux/mm_types.h:struct mm_struct.
+    """
+
+    __slots__ = (
+        "brk",
+        "data_vm",
+        "def_flags",
+        "exec_vm",
+        "gate_vma",
+        "limits",
+        "locked_vm",
+        "map_count",
+        "mm_count",
+        "mm_lock_seq",
+        "mm_mt",
+        "mm_users",
+        "mmap_base",
+        "mmap_lock",
+        "name",
+        "stack_vm",
+        "start_brk",
+        "start_stack",
+        "total_vm",
+        "vm_area_cachep",
+        "vma_writer_wait",
+    )
+
+    def __init__(
+        self,
+        name: str = "mm",
+        *,
+        limits: Limits | None = None,
+        mmap_base: int = TASK_SIZE - (128 << 20) & -PMD_SIZE,
+        gate_vma: bool = True,
+        slab: VmaSlab = vm_area_cachep,
+    ) -> None:
+        """Make an empty address space with one user.
+
+        Args:
+            name: For reports.
+            limits: What bounds it; the defaults of Limits if None.
+            mmap_base: Byte address below which mappings are placed, top down.
+            gate_vma: Whether maps ends with the [vsyscall] line (vsyscall=xonly).
+            slab: Where its VMA objects come from; others that share it recycle them.
+        """
+        self.name = name
+        self.mmap_lock = RwSemaphore(MMAP_LOCK)
+        self.mm_lock_seq = 0
+        self.vma_writer_wait = RcuWait()
+        self.mm_mt = VmaTree()
+        self.mm_users = sync.AtomicInt(1)
+        self.mm_count = sync.AtomicInt(1)
+        self.map_count = 0
+        self.total_vm = self.data_vm = self.exec_vm = self.stack_vm = self.locked_vm = 0
+        self.def_flags = 0
+        self.start_brk = self.brk = self.start_stack = 0
+        self.mmap_base = mmap_base
+        self.limits = limits or Limits()
+        self.gate_vma = gate_vma
+        self.vm_area_cachep = slab
+
+    def find_vma(self, addr: int) -> Vma | None:
+        """Return the VMA that holds addr, or the next one above.
+
+        Preconditions: mmap_lock held.
+        """
+        slot = self.mm_mt.find(addr)
+        return cast(Vma, slot[2]) if slot else None
+
+    def find_vma_prev(self, addr: int) -> Vma | None:
+        """Return the last VMA that starts below addr. Preconditions: mmap_lock held."""
+        slot = self.mm_mt.find_before(addr)
+        return cast(Vma, slot[2]) if slot else None
+
+    def check_invariants(self) -> None:
+        """Check the tree, each VMA and all counts against each other.
+
+        Preconditions: mmap_lock held in any mode, so that no writer is half done.
+
+        Raises:
+            InvariantError: something contradicts something; the message names both.
+        """
+        self.mm_mt.check_invariants()
+        vmas = []
+        for start, end, vma in self.mm_mt:
+            self._check_vma(start, end, vma)
+            vmas.append(vma)
+        if self.map_count != len(vmas):
+            raise InvariantError(f"map_count is {self.map_count}, the tree holds {len(vmas)} VMAs")
+        for field, pages in count_pages(vmas).items():
+            if getattr(self, field) != pages:
+                raise InvariantError(f"{field} is {getattr(self, field)}, VMAs add up to {pages}")
+
+    def _check_vma(self, start: int, end: int, vma: Vma) -> None:
+        if (vma.vm_start, vma.vm_end) != (start, end):
+            raise InvariantError(f"{vma} stands in the tree as {start:x}-{end:x}")
+        if not (page_aligned(start) and page_aligned(end) and end <= TASK_SIZE):
+            raise InvariantError(f"{vma} is not whole pages below {TASK_SIZE:x}")
+        if vma.vm_mm is not self or vma.vm_refcnt.load() == 0:
+            raise InvariantError(f"{vma} is in the tree but not attached to {self}")
+
+    def __repr__(self) -> str:
+        return f"<MmStruct {self.name}, {self.map_count} VMAs>"
+
+
+def vm_stat_account(mm: MmStruct, flags: int, pages: int) -> None:
+    """Count pages of a mapping in (or out, if negative). Compare mm/mmap.c:vm_stat_account().
+
+    Preconditions: mmap_lock held for write.
+    """
+    mm.total_vm += pages
+    kind = vm_stat_kind(flags)
+    if kind:
+        setattr(mm, kind, getattr(mm, kind) + pages)
+
+
+def vm_stat_kind(flags: int) -> str | None:
+    """Name the counter that a mapping with these VM_* flags counts in, besides total_vm."""
+    if flags & (VM_EXEC | VM_WRITE | VM_GROWSDOWN) == VM_EXEC:
+        return "exec_vm"
+    if flags & VM_GROWSDOWN:
+        return "stack_vm"
+    if is_data_mapping(flags):
+        return "data_vm"
+    return None
+
+
+def is_data_mapping(flags: int) -> bool:
+    """Say whether RLIMIT_DATA counts it: private, writable, not a stack."""
+    return flags & (VM_WRITE | VM_SHARED | VM_GROWSDOWN) == VM_WRITE
+
+
+def count_pages(vmas: list[Vma]) -> dict[str, int]:
+    """Add the VMAs up into the counters of MmStruct, in pages."""
+    totals = dict.fromkeys(("total_vm", "data_vm", "exec_vm", "stack_vm", "locked_vm"), 0)
+    for vma in vmas:
+        pages = vma.vm_end - vma.vm_start >> PAGE_SHIFT
+        totals["total_vm"] += pages
+        kind = vm_stat_kind(vma.vm_flags)
+        if kind:
+            totals[kind] += pages
+        if vma.vm_flags & VM_LOCKED:
+            totals["locked_vm"] += pages
+    return totals
+
+
+def mmget_not_zero(mm: MmStruct) -> bool:
+    """Become a user of mm unless it has none left. Compare include/linux/sched/mm.h."""
+    return mm.mm_users.add_not_zero(1)
+
+
+def mmgrab(mm: MmStruct) -> None:
+    """Keep the structure (not its mappings) alive until mmdrop()."""
+    mm.mm_count.add(1)
+
+
+def mmdrop(mm: MmStruct) -> None:
+    """Let go of the structure; the last one frees it: to wake its writer then is an error."""
+    if mm.mm_count.add(-1) == 0:
+        del mm.vma_writer_wait

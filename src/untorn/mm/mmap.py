@@ -1,0 +1,193 @@
+"""Map: check what is asked for, make room, and publish the mapping with one store.
+
+A mapping over existing ones first detaches those, then lets the new VMA, or the neighbour that
+grows, take their slots in one store of the tree: no reader ever sees their gap.
+Compare mm/mmap.c:do_mmap() and mm/vma.c:__mmap_region().
+"""
+
+import errno
+
+from untorn.errors import os_error
+from untorn.mm.file import VmFile, shmem_zero_file
+from untorn.mm.limits import OVERCOMMIT_ALWAYS, RLIM_INFINITY
+from untorn.mm.map_flags import map_vm_flags
+from untorn.mm.mm_struct import MmStruct, is_data_mapping
+from untorn.mm.mman import (
+    MAP_FIXED,
+    MAP_FIXED_NOREPLACE,
+    MAP_LOCKED,
+    PROT_EXEC,
+    PROT_WRITE,
+    VM_ACCOUNT,
+    VM_LOCKED,
+    VM_MAYSHARE,
+    VM_NORESERVE,
+    VM_SHARED,
+    VM_WRITE,
+)
+from untorn.mm.mmap_lock import mmap_write_lock_killable, mmap_write_unlock
+from untorn.mm.munmap import (
+    MunmapVmas,
+    abort_munmap_vmas,
+    account_munmap_vmas,
+    free_munmap_vmas,
+    gather_munmap_vmas,
+)
+from untorn.mm.page import PAGE_SHIFT, PAGE_SIZE, ULONG_MAX, page_align
+from untorn.mm.unmapped_area import get_unmapped_area
+from untorn.mm.vma import vm_area_alloc
+from untorn.mm.vma_lock import vma_start_write
+from untorn.mm.vma_merge import Attributes, vma_merge_new_range
+from untorn.mm.vma_store import vma_account, vma_store_new
+
+MAX_LFS_FILESIZE = (1 << 63) - 1
+
+
+def do_mmap(
+    mm: MmStruct, addr: int, length: int, prot: int, flags: int, file: VmFile | None, pgoff: int
+) -> int:
+    """Map length bytes and return the byte address.
+
+    Args:
+        mm: The address space; its mmap_lock is taken for write.
+        addr: A hint, unless MAP_FIXED or MAP_FIXED_NOREPLACE is set.
+        length: Bytes, rounded up to whole pages.
+        prot: PROT_* bits; unknown ones are ignored.
+        flags: MAP_* bits.
+        file: The file, or None for anonymous memory.
+        pgoff: Pages into the file.
+
+    Raises:
+        OSError: with the errno of mmap(2), in Linux's order of checks; EINTR if the task is
+            killed while it waits for the lock.
+
+    Source: mmap(2); mm/mmap.c:do_mmap().
+    """
+    if length == 0:
+        raise os_error(errno.EINVAL)
+    mmap_write_lock_killable(mm)
+    try:
+        return _mmap_locked(mm, addr, length, prot, flags, file, pgoff)
+    finally:
+        mmap_write_unlock(mm)
+
+
+def _mmap_locked(
+    mm: MmStruct, addr: int, length: int, prot: int, flags: int, file: VmFile | None, pgoff: int
+) -> int:
+    """Do what do_mmap() says. Preconditions: mmap_lock held for write; length not 0."""
+    if flags & MAP_FIXED_NOREPLACE:
+        flags |= MAP_FIXED
+    if not flags & MAP_FIXED:
+        addr = _round_hint_to_min(mm, addr)
+    length = page_align(length)
+    if length == 0 or length > ULONG_MAX - PAGE_SIZE:
+        raise os_error(errno.ENOMEM)
+    pages = length >> PAGE_SHIFT
+    if pgoff + pages > ULONG_MAX:
+        raise os_error(errno.EOVERFLOW)
+    if mm.map_count > mm.limits.max_map_count:
+        raise os_error(errno.ENOMEM)
+    addr = get_unmapped_area(mm, file, addr, length, flags)
+    if flags & MAP_FIXED_NOREPLACE and _overlaps(mm, addr, addr + length):
+        raise os_error(errno.EEXIST)
+    vm_flags = map_vm_flags(mm, prot, flags, file)
+    _check_mlock(mm, flags, vm_flags, pages)
+    if file is not None and (pgoff + pages) << PAGE_SHIFT > MAX_LFS_FILESIZE:
+        raise os_error(errno.EOVERFLOW)
+    if prot & PROT_WRITE and prot & PROT_EXEC and mm.limits.deny_write_exec:
+        raise os_error(errno.EACCES)
+    if file is None and vm_flags & VM_MAYSHARE:
+        file, pgoff = shmem_zero_file(), 0
+    elif file is None:
+        pgoff = addr >> PAGE_SHIFT
+    return mmap_region(mm, addr, length, vm_flags, file, pgoff)
+
+
+def mmap_region(
+    mm: MmStruct, addr: int, length: int, vm_flags: int, file: VmFile | None, pgoff: int
+) -> int:
+    """Map [addr, addr + length) in the place of whatever is there.
+
+    Preconditions: mmap_lock held for write; all checks of the arguments done.
+
+    Raises:
+        OSError: ENOMEM over a limit, EPERM if a sealed VMA is in the way; nothing but splits
+            has changed then.
+    """
+    end = addr + length
+    going = gather_munmap_vmas(mm, addr, end)
+    try:
+        vm_flags = _charge(mm, vm_flags, length >> PAGE_SHIFT, going)
+    except OSError:
+        abort_munmap_vmas(going)
+        raise
+    account_munmap_vmas(mm, going)
+    new = Attributes(vm_flags, file, pgoff)
+    prev, following = mm.find_vma_prev(addr), mm.find_vma(end)
+    if vma_merge_new_range(mm, prev, following, addr, end, new) is None:
+        _store_new_vma(mm, addr, end, new)
+    vma_account(mm, vm_flags, length >> PAGE_SHIFT)
+    free_munmap_vmas(going)
+    return addr
+
+
+def _store_new_vma(mm: MmStruct, addr: int, end: int, new: Attributes) -> None:
+    vma = vm_area_alloc(mm)
+    vma.vm_start, vma.vm_end = addr, end
+    vma.vm_pgoff, vma.vm_flags, vma.vm_file = new.pgoff, new.flags, new.file
+    vma_start_write(vma)
+    vma_store_new(mm, vma)
+
+
+def may_expand_vm(mm: MmStruct, vm_flags: int, pages: int) -> bool:
+    """Say whether RLIMIT_AS and RLIMIT_DATA allow so many pages more (or fewer, if negative).
+
+    Preconditions: mmap_lock held for write. Compare mm/mmap.c:may_expand_vm().
+    """
+    limits = mm.limits
+    if limits.rlimit_as != RLIM_INFINITY and mm.total_vm + pages > limits.rlimit_as >> PAGE_SHIFT:
+        return False
+    return (
+        limits.rlimit_data == RLIM_INFINITY
+        or not is_data_mapping(vm_flags)
+        or mm.data_vm + pages <= limits.rlimit_data >> PAGE_SHIFT
+    )
+
+
+def may_commit(mm: MmStruct, pages: int) -> bool:
+    """Say whether so many pages may be promised. Compare mm/util.c:__vm_enough_memory()."""
+    limits = mm.limits
+    return limits.overcommit_memory == OVERCOMMIT_ALWAYS or pages <= limits.totalram_pages
+
+
+def _charge(mm: MmStruct, vm_flags: int, pages: int, going: MunmapVmas) -> int:
+    """Check the limits for a new mapping; return its flags, with VM_ACCOUNT if it is charged."""
+    if not may_expand_vm(mm, vm_flags, pages - going.pages):
+        raise os_error(errno.ENOMEM)
+    if vm_flags & (VM_NORESERVE | VM_SHARED | VM_WRITE) != VM_WRITE:
+        return vm_flags
+    if not may_commit(mm, pages):
+        raise os_error(errno.ENOMEM)
+    return vm_flags | VM_ACCOUNT
+
+
+def _round_hint_to_min(mm: MmStruct, hint: int) -> int:
+    hint &= -PAGE_SIZE
+    return page_align(mm.limits.mmap_min_addr) if 0 < hint < mm.limits.mmap_min_addr else hint
+
+
+def _overlaps(mm: MmStruct, start: int, end: int) -> bool:
+    vma = mm.find_vma(start)
+    return vma is not None and vma.vm_start < end
+
+
+def _check_mlock(mm: MmStruct, flags: int, vm_flags: int, pages: int) -> None:
+    limits = mm.limits
+    if limits.cap_ipc_lock:
+        return
+    if flags & MAP_LOCKED and limits.rlimit_memlock == 0:
+        raise os_error(errno.EPERM)
+    locked = mm.locked_vm + pages
+    if vm_flags & VM_LOCKED and locked > limits.rlimit_memlock >> PAGE_SHIFT:
+        raise os_error(errno.EAGAIN)

@@ -1,0 +1,95 @@
+"""mmap_lock and the sequence that every write section moves.
+
+mm_lock_seq is odd exactly while mmap_lock is held for write. One step of it at the end of a write
+section drops the write locks of all VMAs at once. Compare include/linux/mmap_lock.h.
+"""
+
+from untorn.mm.mm_struct import MmStruct
+from untorn.mm.vma import UINT_MAX
+
+
+def mmap_read_lock(mm: MmStruct) -> None:
+    """Take mmap_lock for reading; may sleep."""
+    mm.mmap_lock.down_read()
+
+
+def mmap_read_lock_killable(mm: MmStruct) -> None:
+    """Take mmap_lock for reading.
+
+    Raises:
+        OSError: EINTR if the task is killed first.
+    """
+    mm.mmap_lock.down_read(killable=True)
+
+
+def mmap_read_trylock(mm: MmStruct) -> bool:
+    """Take mmap_lock for reading if that needs no wait."""
+    return mm.mmap_lock.down_read_trylock()
+
+
+def mmap_read_unlock(mm: MmStruct) -> None:
+    """Let go of a read lock."""
+    mm.mmap_lock.up_read()
+
+
+def mmap_write_lock(mm: MmStruct) -> None:
+    """Take mmap_lock for writing and begin a write section; may sleep."""
+    mm.mmap_lock.down_write()
+    _seq_step(mm)
+
+
+def mmap_write_lock_killable(mm: MmStruct) -> None:
+    """Take mmap_lock for writing and begin a write section.
+
+    Raises:
+        OSError: EINTR if the task is killed first; the sequence has not moved then.
+    """
+    mm.mmap_lock.down_write(killable=True)
+    _seq_step(mm)
+
+
+def mmap_write_unlock(mm: MmStruct) -> None:
+    """End the write section with all VMA write locks of it, and let go."""
+    vma_end_write_all(mm)
+    mm.mmap_lock.up_write()
+
+
+def mmap_write_downgrade(mm: MmStruct) -> None:
+    """End the write section with all VMA write locks of it, and keep a read lock."""
+    vma_end_write_all(mm)
+    mm.mmap_lock.downgrade_write()
+
+
+def vma_end_write_all(mm: MmStruct) -> None:
+    """Drop every VMA write lock of this section. Preconditions: mmap_lock held for write.
+
+    Pairs with the loads of mm_lock_seq in vma_start_read(): who sees the new sequence sees the
+    finished VMAs.
+    """
+    mmap_assert_write_locked(mm)
+    _seq_step(mm)
+
+
+def mmap_assert_write_locked(mm: MmStruct) -> None:
+    """Check that mmap_lock is held for write."""
+    assert mm.mmap_lock.is_write_locked(), f"{mm.mmap_lock} must be held for write"
+
+
+def mmap_assert_locked(mm: MmStruct) -> None:
+    """Check that mmap_lock is held in some mode."""
+    assert mm.mmap_lock.is_locked(), f"{mm.mmap_lock} must be held"
+
+
+def mmap_lock_speculate_try_begin(mm: MmStruct) -> int | None:
+    """Return the sequence to compare with later, or None while a writer is at work."""
+    seq = mm.mm_lock_seq
+    return None if seq & 1 else seq
+
+
+def mmap_lock_speculate_retry(mm: MmStruct, seq: int) -> bool:
+    """Say whether a write section began since seq was taken."""
+    return mm.mm_lock_seq != seq
+
+
+def _seq_step(mm: MmStruct) -> None:
+    mm.mm_lock_seq = (mm.mm_lock_seq + 1) & UINT_MAX  # one writer: mmap_lock is held for write

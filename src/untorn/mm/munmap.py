@@ -1,0 +1,133 @@
+"""Unmap: split at the edges, detach what lies between, clear it with one store, free it.
+
+Compare mm/vma.c:vms_gather_munmap_vmas(), vms_complete_munmap_vmas(), do_vmi_munmap().
+"""
+
+import errno
+from dataclasses import dataclass, field
+
+from untorn.errors import os_error
+from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mman import VM_SEALED
+from untorn.mm.mmap_lock import (
+    mmap_read_unlock,
+    mmap_write_downgrade,
+    mmap_write_lock_killable,
+    mmap_write_unlock,
+)
+from untorn.mm.page import TASK_SIZE, page_align, page_aligned
+from untorn.mm.vma import Vma, vm_area_free
+from untorn.mm.vma_lock import vma_mark_attached, vma_mark_detached, vma_start_write
+from untorn.mm.vma_modify import split_vma_unlimited
+from untorn.mm.vma_store import vma_account, vma_pages
+from untorn.mm.vma_tree_store import store_range
+
+
+@dataclass(slots=True)
+class MunmapVmas:
+    """VMAs on their way out: detached, still in the tree. Compare struct vma_munmap_struct."""
+
+    start: int
+    end: int
+    vmas: list[Vma] = field(default_factory=list)
+
+    @property
+    def pages(self) -> int:
+        """Pages mapped in the range."""
+        return sum(vma_pages(vma) for vma in self.vmas)
+
+
+def do_munmap(mm: MmStruct, start: int, length: int) -> None:
+    """Unmap all whole or partial VMAs in [start, start + length).
+
+    Args:
+        mm: The address space; its mmap_lock is taken for write, and downgraded to read while
+            the unmapped VMAs are freed.
+        start: Byte address, a multiple of the page size.
+        length: Bytes, rounded up to whole pages.
+
+    Raises:
+        OSError: EINVAL if start is not aligned, length is 0 or the range is not user space;
+            ENOMEM if a hole would need one VMA more than allowed; EPERM if a VMA is sealed;
+            EINTR if the task is killed while it waits for the lock.
+
+    Source: munmap(2); mm/vma.c:do_vmi_munmap().
+    """
+    if not page_aligned(start) or start > TASK_SIZE or length > TASK_SIZE - start:
+        raise os_error(errno.EINVAL)
+    end = start + page_align(length)
+    if end == start:
+        raise os_error(errno.EINVAL)
+    mmap_write_lock_killable(mm)
+    try:
+        going = gather_munmap_vmas(mm, start, end)
+        clear_munmap_vmas(mm, going)
+    except BaseException:
+        mmap_write_unlock(mm)
+        raise
+    mmap_write_downgrade(mm)
+    free_munmap_vmas(going)
+    mmap_read_unlock(mm)
+
+
+def gather_munmap_vmas(mm: MmStruct, start: int, end: int) -> MunmapVmas:
+    """Split at start and end; write-lock and detach every VMA between, leaving the tree as is.
+
+    A reader that meets one of them finds it write-locked, or detached and then write-locked.
+
+    Preconditions: mmap_lock held for write.
+
+    Raises:
+        OSError: ENOMEM or EPERM as munmap(2); all VMAs are attached then, splits stay.
+    """
+    going = MunmapVmas(start, end)
+    vma = mm.find_vma(start)
+    try:
+        while vma is not None and vma.vm_start < end:
+            _split_at_edges(mm, vma, start, end)
+            vma_start_write(vma)
+            vma_mark_detached(vma)
+            going.vmas.append(vma)
+            vma = mm.find_vma(vma.vm_end)
+    except BaseException:
+        abort_munmap_vmas(going)
+        raise
+    return going
+
+
+def _split_at_edges(mm: MmStruct, vma: Vma, start: int, end: int) -> None:
+    if start > vma.vm_start and end < vma.vm_end and mm.map_count >= mm.limits.max_map_count:
+        raise os_error(errno.ENOMEM)
+    if vma.vm_flags & VM_SEALED:
+        raise os_error(errno.EPERM)
+    if start > vma.vm_start:
+        split_vma_unlimited(mm, vma, start, new_below=True)
+    if end < vma.vm_end:
+        split_vma_unlimited(mm, vma, end, new_below=False)
+
+
+def abort_munmap_vmas(going: MunmapVmas) -> None:
+    """Put the VMAs back to use; they never left the tree. Preconditions: as gather's."""
+    for vma in going.vmas:
+        vma_mark_attached(vma)
+    going.vmas.clear()
+
+
+def clear_munmap_vmas(mm: MmStruct, going: MunmapVmas) -> None:
+    """Take the whole range out of the tree with one store. Preconditions: as gather's."""
+    if going.vmas:
+        store_range(mm.mm_mt, going.start, going.end, None)
+        account_munmap_vmas(mm, going)
+
+
+def account_munmap_vmas(mm: MmStruct, going: MunmapVmas) -> None:
+    """Count the VMAs out of mm. Preconditions: as gather's."""
+    mm.map_count -= len(going.vmas)
+    for vma in going.vmas:
+        vma_account(mm, vma.vm_flags, -vma_pages(vma))
+
+
+def free_munmap_vmas(going: MunmapVmas) -> None:
+    """Give the objects back. Preconditions: no longer in the tree."""
+    for vma in going.vmas:
+        vm_area_free(vma)

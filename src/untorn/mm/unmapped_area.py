@@ -1,0 +1,118 @@
+"""Where a mapping goes that says nothing, or only hints, about its address.
+
+Compare mm/mmap.c:__get_unmapped_area(), mm/vma.c:unmapped_area_topdown(), and
+arch/x86/kernel/sys_x86_64.c:arch_get_unmapped_area_topdown().
+"""
+
+import errno
+
+from untorn.errors import os_error
+from untorn.mm.file import VmFile
+from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mman import MAP_32BIT, MAP_ABOVE4G, MAP_FIXED, VM_GROWSDOWN
+from untorn.mm.page import PAGE_SIZE, PMD_SIZE, TASK_SIZE, page_align, page_aligned
+from untorn.mm.vma import Vma
+from untorn.mm.vma_tree_gap import highest_gap, lowest_gap
+
+LOW_32BIT = 0x4000_0000, 0x8000_0000
+"""Byte range of MAP_32BIT."""
+UNMAPPED_BASE = page_align(TASK_SIZE // 3)
+"""Byte address where the bottom-up search begins."""
+
+
+def get_unmapped_area(mm: MmStruct, file: VmFile | None, addr: int, length: int, flags: int) -> int:
+    """Return the byte address for a mapping of length bytes.
+
+    Preconditions: mmap_lock held for write; length page-aligned.
+
+    Raises:
+        OSError: ENOMEM if no hole fits or the range ends above TASK_SIZE; EINVAL if a fixed
+            address is not aligned; EPERM if it is below mmap_min_addr.
+    """
+    if length > TASK_SIZE:
+        raise os_error(errno.ENOMEM)
+    if not flags & MAP_FIXED:
+        addr = _place(mm, file, addr, length, flags)
+    if addr > TASK_SIZE - length:
+        raise os_error(errno.ENOMEM)
+    if not page_aligned(addr):
+        raise os_error(errno.EINVAL)
+    if addr < mm.limits.mmap_min_addr and not mm.limits.cap_sys_rawio:
+        raise os_error(errno.EPERM)
+    return addr
+
+
+def vm_start_gap(mm: MmStruct, vma: Vma) -> int:
+    """Return where vma starts with the guard gap that a stack keeps below it."""
+    if vma.vm_flags & VM_GROWSDOWN:
+        return max(vma.vm_start - mm.limits.stack_guard_gap, 0)
+    return vma.vm_start
+
+
+def _place(mm: MmStruct, file: VmFile | None, hint: int, length: int, flags: int) -> int:
+    """Return the hint if it fits, else the highest hole below mmap_base, else the lowest."""
+    if flags & MAP_32BIT:
+        return _bottom_up(mm, hint, length, *LOW_32BIT)
+    if file is None and not hint and length % PMD_SIZE == 0:
+        huge = _top_down_aligned(mm, length, flags)
+        if huge is not None:
+            return huge
+    hint &= -PAGE_SIZE
+    if hint and _hint_fits(mm, hint, length, TASK_SIZE):
+        return hint
+    found = _top_down(mm, length, flags)
+    return _bottom_up(mm, 0, length, UNMAPPED_BASE, TASK_SIZE) if found is None else found
+
+
+def _hint_fits(mm: MmStruct, hint: int, length: int, limit: int) -> bool:
+    if hint > limit - length:
+        return False
+    following = mm.find_vma(hint)
+    return following is None or hint + length <= vm_start_gap(mm, following)
+
+
+def _top_down_aligned(mm: MmStruct, length: int, flags: int) -> int | None:
+    """Find room for whole huge pages: look for one huge page more, and align within it."""
+    found = _top_down(mm, length + PMD_SIZE, flags)
+    if found is None:
+        return None
+    slack = -found % PMD_SIZE
+    return found + (slack or PMD_SIZE)
+
+
+def _top_down(mm: MmStruct, length: int, flags: int) -> int | None:
+    low = max(1 << 32 if flags & MAP_ABOVE4G else PAGE_SIZE, mm.limits.mmap_min_addr)
+    high = mm.mmap_base
+    while True:
+        end = highest_gap(mm.mm_mt, length, low, high)
+        if end is None:
+            return None
+        limit = _guard_below(mm, end)
+        if limit >= end:
+            return end - length
+        high = limit
+
+
+def _bottom_up(mm: MmStruct, hint: int, length: int, low: int, high: int) -> int:
+    hint = page_align(hint)
+    if hint and _hint_fits(mm, hint, length, high):
+        return hint
+    while True:
+        start = lowest_gap(mm.mm_mt, length, low, high)
+        if start is None:
+            raise os_error(errno.ENOMEM)
+        limit = _guard_below(mm, start + length)
+        if limit >= start + length:
+            return start
+        low = _end_of_next(mm, start)
+
+
+def _guard_below(mm: MmStruct, end: int) -> int:
+    """Return the highest end that keeps clear of the guard gap of the VMA above."""
+    following = mm.find_vma(end - 1)
+    return end if following is None else min(vm_start_gap(mm, following), end)
+
+
+def _end_of_next(mm: MmStruct, addr: int) -> int:
+    following = mm.find_vma(addr)
+    return TASK_SIZE if following is None else following.vm_end

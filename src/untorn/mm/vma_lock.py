@@ -1,0 +1,182 @@
+"""The per-VMA lock: read locks that never wait, and a writer that waits for readers of one VMA.
+
+Why a reader that got LOCKED reads a VMA that nobody changes: vm_lock_seq is written only while
+FLAG keeps new readers out and all old ones have left. The reader counts itself in first and looks
+at vm_lock_seq after; so either the writer sees the count and waits, or the reader sees the new
+vm_lock_seq and leaves.
+
+Wrong answers: vma_start_read() may call a free VMA BUSY (the sequence wrapped, or the object was
+just recycled); the caller then takes mmap_lock. It never grants a VMA that is being written.
+Compare mm/mmap_lock.c and include/linux/mmap_lock.h.
+"""
+
+import errno
+from enum import Enum
+
+from untorn.errors import os_error
+from untorn.locking import lockdep
+from untorn.locking.rcu import rcu_read_lock_held, rcu_read_unlock
+from untorn.mm.mm_struct import MmStruct, mmdrop, mmgrab
+from untorn.mm.mmap_lock import mmap_assert_locked, mmap_assert_write_locked
+from untorn.mm.vma import VM_REFCNT_EXCLUDE_READERS_FLAG as FLAG
+from untorn.mm.vma import VM_REFCNT_LIMIT as LIMIT
+from untorn.mm.vma import Vma
+
+VMA_LOCK = lockdep.LockClass("VMA lock")
+
+
+class StartRead(Enum):
+    """What vma_start_read() found."""
+
+    LOCKED = "locked for reading"
+    BUSY = "write-locked, of another mm, or at its limit: take mmap_lock"
+    DETACHED = "not in any tree: look it up again"
+
+
+LOCKED, BUSY, DETACHED = StartRead.LOCKED, StartRead.BUSY, StartRead.DETACHED
+
+
+def vma_start_read(mm: MmStruct, vma: Vma) -> StartRead:
+    """Try to lock vma, found without a lock in mm's tree, for reading.
+
+    LOCKED says nothing about the range: the object may have shrunk, moved, or been recycled for
+    another range of the same mm since it was looked up.
+
+    Preconditions: RCU read lock held. It is still held if LOCKED, and dropped if not.
+    """
+    assert rcu_read_lock_held()
+    if vma.vm_lock_seq == mm.mm_lock_seq:  # a cheap way out; what counts is the look below
+        rcu_read_unlock()
+        return BUSY
+    found = vma.vm_refcnt.inc_not_zero_limited(LIMIT)
+    if not 0 < found < LIMIT:
+        rcu_read_unlock()
+        return BUSY if found else DETACHED
+    if lockdep.on:
+        lockdep.acquire(VMA_LOCK, vma, trylock=True)
+    if vma.vm_mm is not mm:
+        _put_foreign(vma)
+        return BUSY
+    if vma.vm_lock_seq == mm.mm_lock_seq:
+        vma_refcount_put(vma)
+        rcu_read_unlock()
+        return BUSY
+    return LOCKED
+
+
+def _put_foreign(vma: Vma) -> None:
+    """Let go of an object that was recycled into another mm.
+
+    The put may wake that mm's writer. Once we have let go, the mm may exit without ever having
+    slept, so it is kept alive until the wake-up is done.
+    """
+    other = vma.vm_mm
+    rcu_read_unlock()
+    mmgrab(other)
+    vma_refcount_put(vma)
+    mmdrop(other)
+
+
+def vma_start_read_locked(vma: Vma) -> bool:
+    """Lock vma for reading; False only if too many readers hold it.
+
+    Preconditions: mmap_lock held for read, so that nothing can write-lock or detach vma.
+    """
+    mmap_assert_locked(vma.vm_mm)
+    if not 0 < vma.vm_refcnt.inc_not_zero_limited(LIMIT) < LIMIT:
+        return False
+    if lockdep.on:
+        lockdep.acquire(VMA_LOCK, vma, trylock=True)
+    return True
+
+
+def vma_refcount_put(vma: Vma) -> None:
+    """Let go of a read lock; the last reader wakes the writer that waits."""
+    mm = vma.vm_mm  # the decrement may be our last touch: vma can be freed right after
+    if lockdep.on:
+        lockdep.release(VMA_LOCK, vma)
+    count = vma.vm_refcnt.add(-1)
+    if FLAG <= count <= FLAG + 1:
+        mm.vma_writer_wait.wake_up()
+
+
+vma_end_read = vma_refcount_put
+
+
+def vma_is_write_locked(vma: Vma) -> bool:
+    """Say whether vma is write-locked. Preconditions: mmap_lock held for write."""
+    mmap_assert_write_locked(vma.vm_mm)
+    return vma.vm_lock_seq == vma.vm_mm.mm_lock_seq
+
+
+def vma_start_write(vma: Vma, *, killable: bool = False) -> None:
+    """Write-lock vma until the end of this write section; waits for its readers to leave.
+
+    There is no per-VMA unlock: vma_end_write_all() drops all write locks at once.
+
+    Preconditions: mmap_lock held for write.
+
+    Raises:
+        OSError: EINTR if killable and the task is killed first; vma is not locked then.
+    """
+    if vma_is_write_locked(vma):
+        return
+    exclusive = _exclude_readers(vma, FLAG + 1, killable)
+    vma.vm_lock_seq = vma.vm_mm.mm_lock_seq
+    if exclusive:
+        left = vma.vm_refcnt.add(-FLAG)
+        assert left > 0, f"{vma} was detached while it was being write-locked"
+
+
+def _exclude_readers(vma: Vma, target: int, killable: bool = False) -> bool:
+    """Keep new readers out and wait until vm_refcnt falls to target; False if it was 0 already.
+
+    Only one task can be here: the holder of mmap_lock (write). Hence one slot to wait in.
+    """
+    mmap_assert_write_locked(vma.vm_mm)
+    if not vma.vm_refcnt.add_not_zero(FLAG):
+        return False
+    if lockdep.on:
+        lockdep.acquire(VMA_LOCK, vma)
+        lockdep.release(VMA_LOCK, vma)
+    wait = vma.vm_mm.vma_writer_wait
+    if not wait.wait_event(lambda: vma.vm_refcnt.load() == target, killable=killable):
+        vma.vm_refcnt.add(-FLAG)
+        raise os_error(errno.EINTR)
+    return True
+
+
+def vma_mark_attached(vma: Vma) -> None:
+    """Let readers in. Preconditions: write-locked, detached, all fields written."""
+    vma_assert_write_locked(vma)
+    assert vma.vm_refcnt.load() == 0, f"{vma} attached twice"
+    vma.vm_refcnt.store(1)
+
+
+def vma_mark_detached(vma: Vma) -> None:
+    """Keep readers out for good; afterwards vma may be freed.
+
+    Readers that counted themselves in will see the write lock and leave; wait for them.
+
+    Preconditions: write-locked, attached.
+    """
+    vma_assert_write_locked(vma)
+    if vma.vm_refcnt.add(-1) and _exclude_readers(vma, FLAG):
+        vma.vm_refcnt.add(-FLAG)
+
+
+def vma_assert_write_locked(vma: Vma) -> None:
+    """Check that vma is write-locked in this section."""
+    assert vma_is_write_locked(vma), f"{vma} must be write-locked"
+
+
+def vma_assert_attached(vma: Vma) -> None:
+    """Check that vma is attached."""
+    assert vma.vm_refcnt.load(), f"{vma} must be attached"
+
+
+def vma_assert_locked(vma: Vma) -> None:
+    """Check that somebody holds vma, for reading or writing."""
+    count = vma.vm_refcnt.load()
+    assert count, f"{vma} must be attached"
+    assert count > 1 or vma_is_write_locked(vma), f"{vma} must be locked"

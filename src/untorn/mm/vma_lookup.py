@@ -1,0 +1,152 @@
+"""Find a VMA without mmap_lock and lock it: one address, or the next of a walk.
+
+Compare mm/mmap_lock.c:lock_vma_under_rcu() and lock_next_vma().
+"""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import dataclass
+
+from untorn.errors import os_error
+from untorn.locking.rcu import rcu_read_lock, rcu_read_lock_held, rcu_read_unlock
+from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mmap_lock import (
+    mmap_lock_speculate_retry,
+    mmap_lock_speculate_try_begin,
+    mmap_read_lock_killable,
+    mmap_read_unlock,
+)
+from untorn.mm.vma import Vma
+from untorn.mm.vma_lock import (
+    DETACHED,
+    LOCKED,
+    vma_end_read,
+    vma_start_read,
+    vma_start_read_locked,
+)
+from untorn.mm.vma_tree import VmaIterator
+
+
+@dataclass(slots=True)
+class WalkCounts:
+    """How often a walk met a writer. Owned by the task that walks.
+
+    Attributes:
+        detached: A VMA was removed between lookup and lock; looked up again.
+        rechecks: A gap came with a change of the address space; looked up again.
+        fallbacks: mmap_lock was taken for one step.
+        reseats: A VMA had changed its end between lookup and lock; the iterator was moved there.
+    """
+
+    detached: int = 0
+    rechecks: int = 0
+    fallbacks: int = 0
+    reseats: int = 0
+
+
+def lock_vma_under_rcu(mm: MmStruct, addr: int) -> Vma | None:
+    """Return the VMA that holds addr, locked for reading, or None: take mmap_lock instead.
+
+    Wrong answers: None for an address that is mapped is allowed; a VMA that does not hold addr
+    never.
+    """
+    while True:
+        rcu_read_lock()
+        slot = mm.mm_mt.find(addr)
+        if slot is None or slot[0] > addr:
+            rcu_read_unlock()
+            return None
+        vma: Vma = slot[2]
+        found = vma_start_read(mm, vma)
+        if found is DETACHED:
+            continue  # its range was stored over before it was freed: the next look differs
+        if found is not LOCKED:
+            return None
+        rcu_read_unlock()
+        if vma.vm_start <= addr < vma.vm_end:
+            return vma
+        vma_end_read(vma)
+        return None
+
+
+def lock_next_vma(mm: MmStruct, vmi: VmaIterator, from_addr: int, counts: WalkCounts) -> Vma | None:
+    """Return the next VMA of a walk, locked for reading, or None at the end.
+
+    A VMA that starts below from_addr but ends above it is returned: it grew, merged or was split
+    since the walk passed (the permitted duplicate). A gap before it was there at some moment
+    since the call. Afterwards vmi stands at the end of what is returned.
+
+    Args:
+        mm: The address space; its mmap_lock is not held, nor any VMA lock of the task.
+        vmi: Stands at from_addr.
+        from_addr: End of the VMA reported last, in bytes.
+        counts: Is added to.
+
+    Raises:
+        OSError: EINTR if the task is killed while it waits for mmap_lock; EAGAIN if too many
+            readers hold the VMA, and only mmap_lock can keep it still.
+
+    Context: RCU read lock held before and after, also when it raises; dropped in the fallback,
+        which may sleep behind writers. A DETACHED answer repeats the lookup: each repeat means
+        that a writer finished with a VMA that this walk had found.
+    """
+    assert rcu_read_lock_held()
+    while True:
+        seq = mmap_lock_speculate_try_begin(mm)
+        vma: Vma | None = vmi.next()
+        if vma is None:
+            return None
+        found = vma_start_read(mm, vma)
+        if found is not DETACHED:
+            break
+        counts.detached += 1
+        rcu_read_lock()
+        vmi.set(from_addr)
+    if found is not LOCKED:
+        return _fallback(mm, vmi, from_addr, counts)
+    if from_addr >= vma.vm_end or (
+        from_addr < vma.vm_start and not _gap_is_real(mm, vmi, from_addr, vma, seq, counts)
+    ):
+        rcu_read_unlock()
+        vma_end_read(vma)
+        return _fallback(mm, vmi, from_addr, counts)
+    if vmi.index != vma.vm_end:
+        # It changed its end between lookup and lock. The sequence sampled by the next call is
+        # past that change, so nothing there would notice what now lies between the two ends.
+        # Linux leaves its iterator where it stood: since 6.17 it can report a gap that was
+        # never there.
+        counts.reseats += 1
+        vmi.set(vma.vm_end)
+    return vma
+
+
+def _gap_is_real(
+    mm: MmStruct, vmi: VmaIterator, from_addr: int, vma: Vma, seq: int | None, counts: WalkCounts
+) -> bool:
+    """Say whether nothing was mapped from from_addr to vma at some moment since seq was taken.
+
+    Preconditions: vma locked for reading, so that its own start cannot move.
+    """
+    if seq is not None and not mmap_lock_speculate_retry(mm, seq):
+        return True  # nothing changed since the lookup
+    counts.rechecks += 1
+    vmi.set(from_addr)
+    return vmi.next() is vma
+
+
+def _fallback(mm: MmStruct, vmi: VmaIterator, from_addr: int, counts: WalkCounts) -> Vma | None:
+    """Take one step under mmap_lock. RCU is not held on entry, and held on return."""
+    counts.fallbacks += 1
+    try:
+        mmap_read_lock_killable(mm)
+        try:
+            vma = mm.find_vma(from_addr)
+            if vma is not None and not vma_start_read_locked(vma):
+                raise os_error(errno.EAGAIN)
+        finally:
+            mmap_read_unlock(mm)
+    finally:
+        rcu_read_lock()
+    vmi.set(from_addr if vma is None else vma.vm_end)
+    return vma

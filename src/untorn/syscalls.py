@@ -1,0 +1,67 @@
+"""The system calls of one process: Linux's arguments, Linux's errno, on an MmStruct.
+
+Arguments are what a program passes in registers; the operations behind them are in mm/.
+"""
+
+import errno
+
+from untorn.errors import os_error
+from untorn.mm.file import VmFile
+from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mman import MAP_ANONYMOUS, MAP_HUGETLB
+from untorn.mm.mmap import do_mmap
+from untorn.mm.mprotect import do_mprotect
+from untorn.mm.mseal import do_mseal
+from untorn.mm.munmap import do_munmap
+from untorn.mm.page import PAGE_SHIFT, page_aligned
+
+
+class Process:
+    """A process under test: its address space and its open files.
+
+    Attributes:
+        mm: The address space.
+        files: File descriptor to open file; changed by the process itself only.
+    """
+
+    __slots__ = ("files", "mm")
+
+    def __init__(self, mm: MmStruct | None = None) -> None:
+        self.mm = mm or MmStruct()
+        self.files: dict[int, VmFile] = {}
+
+    def mmap(
+        self, addr: int, length: int, prot: int, flags: int, fd: int = -1, offset: int = 0
+    ) -> int:
+        """Map length bytes, of file descriptor fd from byte offset on or anonymous.
+
+        Returns:
+            The byte address.
+
+        Raises:
+            OSError: as mmap(2): EINVAL if offset is not a multiple of the page size, EBADF if
+                fd is not open, ENOMEM for MAP_HUGETLB (the pool of huge pages is empty), else
+                as mm/mmap.py:do_mmap().
+        """
+        if not page_aligned(offset):
+            raise os_error(errno.EINVAL)
+        file = None
+        if not flags & MAP_ANONYMOUS:
+            file = self.files.get(fd)
+            if file is None:
+                raise os_error(errno.EBADF)
+        if flags & MAP_HUGETLB:
+            raise os_error(errno.EINVAL if file else errno.ENOMEM)
+        return do_mmap(self.mm, addr, length, prot, flags, file, offset >> PAGE_SHIFT)
+
+    def munmap(self, addr: int, length: int) -> None:
+        """Unmap a range; see mm/munmap.py:do_munmap() for arguments and errors."""
+        do_munmap(self.mm, addr, length)
+
+    def mprotect(self, addr: int, length: int, prot: int) -> None:
+        """Set a range's protection; see mm/mprotect.py:do_mprotect() for arguments and errors."""
+        do_mprotect(self.mm, addr, length, prot)
+
+    def mseal(self, addr: int, length: int, flags: int = 0) -> None:
+        """Seal a range; see mm/mseal.py:do_mseal() for arguments and errors."""
+        do_mseal(self.mm, addr, length, flags)
