@@ -1,11 +1,12 @@
 """Target: a process under test and the readers it offers; what a run of it takes."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
-from untorn.bench.sample import Sample
+if TYPE_CHECKING:
+    from untorn.bench.sample import Sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class Target(Protocol):
     def variants(self) -> Mapping[str, tuple[str, ...]]:
         """By reader, further ways to run it beside the usual one; mostly empty."""
 
-    def run(self, reader: str, options: BenchOptions, number: int, variant: str = "") -> Sample:
+    def run(self, reader: str, options: BenchOptions, number: int, variant: str = "") -> "Sample":
         """Measure once; number says which of options.nsamples this is, from 0.
 
         Raises:
@@ -63,18 +64,3 @@ def find_target(name: str) -> Target:
         raise LookupError(f"no target {name}; targets: {', '.join(_PLACES)}")
     module, _, factory = _PLACES[name].partition(":")
     return cast(Target, getattr(import_module(module), factory)())
-
-
-def choose_readers(target: Target, names: Iterable[str]) -> tuple[str, ...]:
-    """Return the target's readers of these names in its own order; all of them if none is given.
-
-    Raises:
-        LookupError: It has no such reader; the message names those it has.
-    """
-    wanted = set(names)
-    unknown = sorted(wanted.difference(target.readers))
-    if unknown:
-        raise LookupError(
-            f"no reader {unknown[0]} at target {target.name}; readers: {', '.join(target.readers)}"
-        )
-    return tuple(each for each in target.readers if each in wanted or not wanted)

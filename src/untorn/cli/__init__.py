@@ -1,0 +1,59 @@
+"""The command line: one module per command, errors turned into one line.
+
+Exit status: 0 good; 1 what was looked for was found bad or is out of reach, with a one-line reason
+on stderr; 2 wrong usage.
+"""
+
+from importlib import import_module
+from typing import Any
+
+import click
+
+from untorn import __version__
+from untorn.errors import UntornError
+
+_COMMANDS = ("bench", "doctor")
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command when it is asked for it, and makes of an error one line."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of the commands, in the order of the help."""
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return the command of that name, None if there is none."""
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(f"untorn.cli.{cmd_name}"), cmd_name)
+        return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; errors that users can meet end it with a line and exit status 1."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise  # click ends quietly
+        except OSError as error:
+            raise click.ClickException(describe(error)) from error
+        except UntornError as error:
+            raise click.ClickException(str(error)) from error
+
+
+def describe(error: OSError) -> str:
+    """Return what failed and why, without the number."""
+    reason = error.strerror or str(error)
+    return f"{error.filename}: {reason}" if error.filename else reason
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="""\b
+    Example: untorn doctor
+    Exit status: 0 good; 1 found bad or out of reach; 2 wrong usage.""",
+)
+@click.version_option(__version__, message="%(prog)s %(version)s")
+def main() -> None:
+    """Read the maps of processes without stalling them, and measure who stalls whom."""

@@ -1,0 +1,50 @@
+"""A child's side of a live run: it says that it is ready, waits for the word, and outlives nobody.
+
+Messages to the parent are lines of JSON on stdout; the parent's side is children.py.
+"""
+
+import ctypes
+import json
+import signal
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+from untorn.errors import OutOfReach
+
+_PR_SET_PDEATHSIG = 1
+
+
+class Stop:
+    """Becomes true when the parent asks for the end (SIGTERM)."""
+
+    def __init__(self) -> None:
+        self.requested = False
+        signal.signal(signal.SIGTERM, self._request)
+
+    def _request(self, number: int, frame: FrameType | None) -> None:
+        self.requested = True
+
+
+def serve(work: Callable[..., None]) -> None:
+    """Do the work of a child with the arguments its parent gave; report an error as a message."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    try:
+        work(**json.loads(sys.argv[1]))
+    except (OSError, OutOfReach) as error:
+        send(error=str(error))
+        sys.exit(1)
+
+
+def send(**message: Any) -> None:
+    """Send one message to the parent."""
+    print(json.dumps(message), flush=True)
+
+
+def wait_for_start() -> None:
+    """Say that all is set up and wait for the parent's word; end here if the parent is gone."""
+    send(ready=True)
+    # The kernel kills this process with its parent, but not if the parent died before prctl().
+    if not sys.stdin.readline():
+        sys.exit(1)

@@ -1,0 +1,143 @@
+"""The parent's side of a live run: starts children, talks with them, and ends every one.
+
+The children's side is child.py.
+"""
+
+import json
+import os
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Self
+
+from untorn.bench.placement import place
+from untorn.errors import OutOfReach
+
+START_TIMEOUT = 30.0
+"""Seconds in which a child must be ready."""
+STOP_TIMEOUT = 10.0
+"""Seconds in which a child must answer to being stopped, and in which a killed one must end."""
+_CHUNK = 1 << 16
+
+
+class Child:
+    """A process of a live run, started on a CPU with a nice value.
+
+    Args:
+        module: What it runs; its arguments follow by name.
+
+    Raises:
+        OutOfReach: It may not be placed so.
+    """
+
+    def __init__(self, module: str, cpu: int, nice: int, **arguments: Any) -> None:
+        self._received = bytearray()
+        # A group of its own: the terminal's Ctrl-C is for the parent, who ends the children.
+        # Not a session of its own: that could be scheduled as one unit, whatever its nice value.
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", module, json.dumps(arguments)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            bufsize=0,
+            process_group=0,
+        )
+        try:
+            place(self.pid, cpu, nice)
+        except BaseException:
+            self.kill()
+            raise
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    def start(self) -> None:
+        """Give the word to begin; receive() must have returned its readiness."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(b"go\n")
+
+    def stop(self) -> None:
+        """Ask it to end."""
+        self._process.terminate()
+
+    def receive(self, timeout: float) -> dict[str, Any]:
+        """Return its next message.
+
+        Raises:
+            TimeoutError: None came in so many seconds.
+            OutOfReach: It reported an error, or ended without a message.
+        """
+        deadline = time.monotonic() + timeout
+        while b"\n" not in self._received:
+            self._receive_more(deadline)
+        line, _, rest = self._received.partition(b"\n")
+        self._received = rest
+        message: dict[str, Any] = json.loads(line)
+        if "error" in message:
+            raise OutOfReach(message["error"])
+        return message
+
+    def receive_bytes(self, size: int, timeout: float) -> bytes:
+        """Return so many bytes that follow a message; raises as receive()."""
+        deadline = time.monotonic() + timeout
+        while len(self._received) < size:
+            self._receive_more(deadline)
+        data = bytes(self._received[:size])
+        del self._received[:size]
+        return data
+
+    def kill(self) -> None:
+        """End it at once, if it has not ended, and forget it."""
+        self._process.kill()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(STOP_TIMEOUT)
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe is not None
+            pipe.close()
+
+    def _receive_more(self, deadline: float) -> None:
+        assert self._process.stdout is not None
+        pipe = self._process.stdout.fileno()
+        if not select.select([pipe], [], [], max(0, deadline - time.monotonic()))[0]:
+            raise TimeoutError(f"process {self.pid} of the benchmark does not answer")
+        chunk = os.read(pipe, _CHUNK)
+        if not chunk:
+            raise OutOfReach(f"process {self.pid} of the benchmark ended before its time")
+        self._received += chunk
+
+
+class Children:
+    """The children of one run; leaving the context ends all of them, however it is left."""
+
+    def __init__(self) -> None:
+        self._children: list[Child] = []
+
+    def add(self, module: str, cpu: int, nice: int, **arguments: Any) -> Child:
+        """Start a child: see Child."""
+        child = Child(module, cpu, nice, **arguments)
+        self._children.append(child)
+        return child
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        # Last started, first ended: readers go before the process that they read.
+        for child in reversed(self._children):
+            child.kill()
+
+
+def await_ready(children: Iterable[Child]) -> None:
+    """Return when all have said that they are set up; raises as Child.receive()."""
+    for child in children:
+        child.receive(START_TIMEOUT)

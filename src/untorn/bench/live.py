@@ -1,0 +1,102 @@
+"""Target `live`: real processes on the running kernel.
+
+One mapper has a CPU to itself; scanners of low priority and busy tasks of normal priority share
+another. All are set up before any begins.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from untorn.bench.children import STOP_TIMEOUT, Child, Children, await_ready
+from untorn.bench.placement import NORMAL_NICE, SCANNER_NICE, Cpus, choose_cpus
+from untorn.bench.sample import Sample
+from untorn.bench.target import BenchOptions
+
+GRACE = 10.0
+"""Seconds beyond its time after which a mapper is taken to hang."""
+
+
+class LiveTarget:
+    """The running kernel."""
+
+    name = "live"
+    readers = ("none", "maps", "smaps", "query")
+    variants: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+
+    def run(self, reader: str, options: BenchOptions, number: int, variant: str = "") -> Sample:
+        """Measure once: see Target."""
+        cpus = choose_cpus()
+        with Children() as children:
+            mapper = _add_mapper(children, cpus, options, number)
+            scanners = _add_scanners(children, cpus, options, reader, mapper.pid)
+            busy = _add_busy(children, cpus, options)
+            await_ready((*scanners, *busy))
+            for child in (*scanners, *busy, mapper):
+                child.start()
+            measured, latencies_ns = _await_updates(mapper, options.duration)
+            scans, bytes_read = _stop(scanners, busy)
+        own_cost_ns = measured.pop("own_cost_ns", None)
+        return Sample.from_latencies(
+            self.name,
+            reader,
+            number,
+            latencies_ns,
+            scans=scans,
+            bytes_read=bytes_read,
+            hung=not len(latencies_ns),
+            variant=variant,
+            own_cost_ns=own_cost_ns,
+            counters=measured,
+        )
+
+
+def _add_mapper(children: Children, cpus: Cpus, options: BenchOptions, number: int) -> Child:
+    mapper = children.add(
+        "untorn.bench.live_mapper",
+        cpus.mapper,
+        NORMAL_NICE,
+        mb=options.mb,
+        duration_ns=round(options.duration * 1e9),
+        seed=f"{options.seed}-{number}",
+    )
+    await_ready([mapper])  # before anyone reads its map
+    return mapper
+
+
+def _add_scanners(
+    children: Children, cpus: Cpus, options: BenchOptions, reader: str, pid: int
+) -> list[Child]:
+    module = "untorn.bench.live_scanner"
+    return [
+        children.add(module, cpus.scanners, SCANNER_NICE, pid=pid, reader=reader)
+        for _ in range(options.scanners if reader != "none" else 0)
+    ]
+
+
+def _add_busy(children: Children, cpus: Cpus, options: BenchOptions) -> list[Child]:
+    busy_ns = round(options.busyduration * 1e6)
+    return [
+        children.add("untorn.bench.busy", cpus.scanners, NORMAL_NICE, busyduration_ns=busy_ns)
+        for _ in range(options.scanners)
+    ]
+
+
+def _await_updates(mapper: Child, duration: float) -> tuple[dict[str, Any], np.ndarray[Any, Any]]:
+    """Return what the mapper counted and its latencies; nothing of either if it hangs."""
+    try:
+        measured = mapper.receive(duration + GRACE)
+        data = mapper.receive_bytes(8 * measured.pop("updates"), GRACE)
+    except TimeoutError:
+        return {}, np.empty(0, np.int64)
+    return measured, np.frombuffer(data, np.int64)
+
+
+def _stop(scanners: list[Child], busy: list[Child]) -> tuple[int, int]:
+    """Stop the children, busy tasks first; return the scanners' passes and bytes."""
+    for child in (*busy, *scanners):
+        child.stop()
+    counts = [scanner.receive(STOP_TIMEOUT) for scanner in scanners]
+    return sum(each["scans"] for each in counts), sum(each["bytes_read"] for each in counts)

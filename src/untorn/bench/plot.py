@@ -1,0 +1,76 @@
+"""A plot of the benchmark: per target, each reader's sorted maxima and means on a log scale."""
+
+from collections.abc import Iterable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from untorn.bench.environment import Environment
+from untorn.bench.sample import Kind, Sample, by_kind
+from untorn.errors import OutOfReach
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+FORMATS = (".svg", ".png")
+"""Endings that a plot's file may have."""
+_BASELINE = "#8c8c8c"
+_COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+
+
+def check_plotting() -> None:
+    """Raise OutOfReach if there is no matplotlib, which is imported only to draw."""
+    if find_spec("matplotlib") is None:
+        raise OutOfReach("plots need matplotlib: pip install 'untorn[plot]'")
+
+
+def draw(samples: Iterable[Sample], environment: Environment, path: Path) -> None:
+    """Write the plot to a file, as SVG or PNG by its ending.
+
+    A run that hung has no figures and is left out.
+
+    Raises:
+        OutOfReach: matplotlib is not installed.
+        OSError: The file cannot be written.
+    """
+    check_plotting()
+    from matplotlib.figure import Figure
+
+    kinds = by_kind(each for each in samples if each.updates)
+    targets = list(dict.fromkeys(target for target, _, _ in kinds)) or [""]
+    figure = Figure(figsize=(1 + 5 * len(targets), 5.5), layout="constrained")
+    panels = figure.subplots(1, len(targets), sharey=True, squeeze=False)[0]
+    for axes, target in zip(panels, targets, strict=True):
+        _draw_panel(axes, target, {kind: kinds[kind] for kind in kinds if kind[0] == target})
+    panels[0].set_ylabel("latency of mmap and munmap, ms")
+    title = f"Linux {environment.kernel}, {environment.python}, {len(environment.cpus)} CPUs"
+    figure.suptitle(f"{title}\nsolid: maximum of each run; dashed: mean of each run", fontsize=10)
+    figure.savefig(path, dpi=150)
+
+
+def _draw_panel(axes: "Axes", target: str, kinds: dict[Kind, list[Sample]]) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    colours = iter(_COLOURS * len(kinds))
+    for (_, reader, variant), samples in kinds.items():
+        colour = _BASELINE if reader == "none" else next(colours)
+        label = f"{reader}, {variant}" if variant else reader
+        _draw_reader(axes, samples, colour, label)
+    axes.set_title(target, fontsize=11)
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlabel("runs, sorted")
+    axes.grid(axis="y", which="major", color="#e4e4e4", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    if kinds:
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=3, frameon=False)
+
+
+def _draw_reader(axes: "Axes", samples: list[Sample], colour: str, label: str) -> None:
+    runs = range(1, len(samples) + 1)
+    maxima = sorted(each.max_ms for each in samples)
+    means = sorted(each.mean_ms for each in samples)
+    axes.plot(runs, maxima, "-o", color=colour, markersize=3.5, label=label)
+    axes.plot(runs, means, "--o", color=colour, markersize=3.5, markerfacecolor="white")

@@ -1,0 +1,109 @@
+"""The figures of a benchmark: as a table, as JSON, as the columns of the original benchmark."""
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from itertools import groupby
+from statistics import median
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from untorn.bench.environment import Environment
+from untorn.bench.run import Outcome
+from untorn.bench.sample import Sample, Summary, by_kind, ratio_to_none, summarise
+from untorn.bench.target import BenchOptions
+
+_COLUMNS = (
+    "samples",
+    "updates",
+    "median",
+    "mean",
+    "p99",
+    "max",
+    "x none",
+    "scans",
+    "hangs",
+)
+
+
+def table(samples: Sequence[Sample]) -> Table:
+    """Return one row per target, reader and variant, the targets apart from each other.
+
+    Counters have a column each, as far as any run counted something under that name.
+    """
+    summaries = summarise(samples)
+    counters = list(dict.fromkeys(name for each in summaries for name in each.counters))
+    title = "latency of mmap and munmap, ms"
+    result = Table("target", "reader", title=title, caption=_own_cost(samples), box=SIMPLE_HEAD)
+    for column in (*_COLUMNS, *counters):
+        result.add_column(column, justify="right", no_wrap=True)
+    for _, rows in groupby(summaries, key=lambda each: each.target):
+        for row in rows:
+            result.add_row(*_cells(row, summaries, counters))
+        result.add_section()
+    return result
+
+
+def _cells(row: Summary, all_rows: list[Summary], counters: list[str]) -> list[str]:
+    return [
+        row.target,
+        f"{row.reader}, {row.variant}" if row.variant else row.reader,
+        str(row.samples),
+        f"{row.updates:,}",
+        *map(_milliseconds, (row.median_ms, row.mean_ms, row.p99_ms, row.max_ms)),
+        _or_dash(ratio_to_none(row, all_rows), ".2f"),
+        f"{row.scans:,}",
+        str(row.hangs or ""),
+        *(f"{row.counters[name]:,}" if name in row.counters else "" for name in counters),
+    ]
+
+
+def _own_cost(samples: Iterable[Sample]) -> str | None:
+    costs = [each.own_cost_ns for each in samples if each.own_cost_ns is not None]
+    return f"of which the measuring itself: {median(costs):.0f} ns" if costs else None
+
+
+def _milliseconds(value: float) -> str:
+    return _or_dash(value, ".4f")
+
+
+def _or_dash(value: float, form: str) -> str:
+    return "-" if math.isnan(value) else format(value, form)
+
+
+def as_json(outcome: Outcome, environment: Environment, options: BenchOptions) -> str:
+    """Return one JSON object: environment, options, samples, and what was out of reach."""
+    content = {
+        "environment": asdict(environment),
+        "options": asdict(options),
+        "samples": [each.as_json() for each in outcome.samples],
+        "out_of_reach": outcome.out_of_reach,
+        "interrupted": outcome.interrupted,
+    }
+    return json.dumps(content, indent=2)
+
+
+def rawdata(samples: Iterable[Sample]) -> str:
+    """Return a block per target and reader: three columns in ms, a header line before them.
+
+    The median over the runs of their means, the same on every line; the means, sorted; the
+    maxima, sorted. Means and maxima are sorted apart: a line is not one run. Runs that hung
+    have neither. Source: run-proc-vs-map.sh --rawdata of paulmckrcu/proc-mmap_sem-test.
+    """
+    return "\n".join(_block(group) for group in by_kind(samples).values())
+
+
+def _block(samples: list[Sample]) -> str:
+    summary = Summary.of(samples)
+    name = " ".join(filter(None, (summary.target, summary.reader, summary.variant)))
+    measured = [each for each in samples if each.updates]
+    means = sorted(each.mean_ms for each in measured)
+    maxima = sorted(each.max_ms for each in measured)
+    lines = [f"# {name}: median, mean, max in ms; {summary.hangs} hangs"]
+    lines += [
+        f"{summary.mean_ms:9.3f} {mean:9.3f} {largest:9.3f}"
+        for mean, largest in zip(means, maxima, strict=True)
+    ]
+    return "\n".join(lines) + "\n"

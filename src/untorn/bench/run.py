@@ -1,0 +1,129 @@
+"""The run: every target with every reader, as often as asked, readers taking turns."""
+
+import signal
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from untorn.bench.sample import Sample
+from untorn.bench.target import BenchOptions, Target
+from untorn.errors import OutOfReach
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of run: a reader of a target, in its usual way or in a variant of it."""
+
+    target: Target
+    reader: str
+    variant: str = ""
+
+    def __str__(self) -> str:
+        name = f"{self.target.name}/{self.reader}"
+        return f"{name} ({self.variant})" if self.variant else name
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a run came to, complete or not."""
+
+    samples: list[Sample] = field(default_factory=list)
+    out_of_reach: dict[str, str] = field(default_factory=dict)
+    """By kind of run that could not be done, why."""
+    interrupted: bool = False
+
+
+def plan(targets: Sequence[Target], readers: Sequence[str] = ()) -> list[Kind]:
+    """Return every kind of run of these targets with these readers, or with all they have.
+
+    Raises:
+        LookupError: No target has one of the readers, or a target has none of them.
+    """
+    known = {reader for target in targets for reader in target.readers}
+    return [
+        Kind(target, reader, variant)
+        for target in targets
+        for reader in _choose_readers(target, set(readers), known)
+        for variant in ("", *target.variants.get(reader, ()))
+    ]
+
+
+def _choose_readers(target: Target, wanted: set[str], known: set[str]) -> list[str]:
+    chosen = [reader for reader in target.readers if reader in wanted or not wanted]
+    missing = wanted - known if chosen else wanted
+    if missing:
+        offered = ", ".join(target.readers)
+        raise LookupError(f"no reader {min(missing)} at target {target.name}; readers: {offered}")
+    return chosen
+
+
+def measure(
+    kinds: Iterable[Kind], options: BenchOptions, report: Callable[[Kind], None]
+) -> Outcome:
+    """Take options.nsamples samples of each kind; report() is told the kind before each.
+
+    All kinds are sampled once before any is sampled again, so that a drift of the machine hits
+    all alike. A kind that is out of reach is left out from then on. Ctrl-C or SIGTERM ends the
+    measurement, and what was measured until then is returned.
+    """
+    outcome = Outcome()
+    left = list(kinds)
+    try:
+        with _sigterm_as_interrupt():
+            for number in range(options.nsamples):
+                left = [kind for kind in left if _sample(kind, options, number, report, outcome)]
+    except KeyboardInterrupt:
+        outcome.interrupted = True
+    return outcome
+
+
+def _sample(
+    kind: Kind,
+    options: BenchOptions,
+    number: int,
+    report: Callable[[Kind], None],
+    outcome: Outcome,
+) -> bool:
+    """Add one sample to the outcome, or the reason why there can be none; tell which."""
+    report(kind)
+    try:
+        sample = kind.target.run(kind.reader, options, number, kind.variant)
+    except (OutOfReach, OSError) as error:
+        outcome.out_of_reach[str(kind)] = str(error)
+        return False
+    outcome.samples.append(sample)
+    return True
+
+
+@contextmanager
+def _sigterm_as_interrupt() -> Iterator[None]:
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def progress_bar(total: int) -> Iterator[Callable[[Kind], None]]:
+    """Show on stderr, if that is a terminal, how many of total samples have been taken."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    # Refreshed by hand: a thread that refreshes would compete with the threads of the engine.
+    with Progress(
+        *columns,
+        TimeRemainingColumn(),
+        console=console,
+        auto_refresh=False,
+        transient=True,
+        disable=not console.is_terminal,
+    ) as progress:
+        task = progress.add_task("", total=total, completed=-1)
+
+        def advance(kind: Kind) -> None:
+            progress.update(task, advance=1, description=str(kind), refresh=True)
+
+        yield advance

@@ -1,0 +1,188 @@
+"""untorn bench: how long updates of a map take while others read it."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from untorn.bench.target import BenchOptions, find_target
+
+if TYPE_CHECKING:
+    from untorn.bench.run import Kind, Outcome
+
+_WIDTH = 300
+"""Columns; a table is as wide as its figures, never cut."""
+
+
+class Above(click.FloatRange):
+    """A number above 0 and at most `largest`."""
+
+    def __init__(self, largest: float) -> None:
+        super().__init__(min=0, min_open=True, max=largest)
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return the number; refuse also what is not one ("nan")."""
+        number = float(super().convert(value, param, ctx))
+        if math.isnan(number):
+            self.fail(f"{value} is not a number", param, ctx)
+        return number
+
+
+def _check_file(ctx: click.Context, param: click.Parameter, path: Path | None) -> Path | None:
+    """Refuse before the run what could not be written after it."""
+    if path and not path.absolute().parent.is_dir():
+        raise click.BadParameter(f"there is no directory {path.parent}")
+    return path
+
+
+def _check_plot(ctx: click.Context, param: click.Parameter, path: Path | None) -> Path | None:
+    from untorn.bench.plot import FORMATS, check_plotting
+
+    if path and path.suffix not in FORMATS:
+        raise click.BadParameter(f"{path} does not end in {' or '.join(FORMATS)}")
+    if path:
+        check_plotting()
+    return _check_file(ctx, param, path)
+
+
+def _option(
+    name: str, kind: click.IntRange | click.FloatRange, unit: str, text: str
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    default = getattr(BenchOptions(), name)
+    return click.option(
+        f"--{name}", type=kind, default=default, show_default=True, metavar=unit, help=text
+    )
+
+
+_FILE = click.Path(path_type=Path, dir_okay=False, writable=True, allow_dash=True)
+
+
+@click.command(
+    epilog="""\b
+    Example: untorn bench --target engine --target live --plot bench.svg
+    Exit status: 0 all was measured; 1 interrupted, or what was asked for by
+    name (or everything) is out of reach; 2 wrong usage."""
+)
+@click.option(
+    "--target",
+    "targets",
+    multiple=True,
+    default=("engine",),
+    metavar="T",
+    help="engine, or live (this kernel); may be given again.  [default: engine]",
+)
+@click.option(
+    "--reader",
+    "readers",
+    multiple=True,
+    metavar="R",
+    help="A reader of the target; may be given again.  [default: all it has]",
+)
+@_option("nsamples", click.IntRange(min=1), "N", "Runs of each kind.")
+@_option("duration", Above(600), "S", "Seconds that a run measures.")
+@_option("busyduration", Above(1000), "MS", "Milliseconds a busy task spins between its sleeps.")
+@_option("scanners", click.IntRange(1, 64), "N", "Readers at work, and as many busy tasks.")
+@_option("mb", click.IntRange(min=1), "MB", "Size of the region that is mapped and unmapped.")
+@_option("seed", click.IntRange(min=0), "N", "Where the choice of pages starts.")
+@click.option("--rawdata", is_flag=True, help="Print median, mean, max of the runs, no table.")
+@click.option(
+    "--json",
+    "json_file",
+    type=_FILE,
+    callback=_check_file,
+    metavar="FILE|-",
+    help="Write all figures there, - for stdout in place of the table.",
+)
+@click.option(
+    "--plot",
+    "plot_file",
+    type=_FILE,
+    callback=_check_plot,
+    metavar="FILE",
+    help="Draw the runs there, as .svg or .png.",
+)
+def bench(
+    targets: tuple[str, ...],
+    readers: tuple[str, ...],
+    rawdata: bool,
+    json_file: Path | None,
+    plot_file: Path | None,
+    **options: Any,
+) -> None:
+    """Measure how long mmap and munmap take while others read the map.
+
+    A mapper maps and unmaps random pages; scanners of low priority read its map over and over,
+    on another CPU, where busy tasks preempt them. The reader `none` is the same without scanners.
+
+    Beside the latencies stand the ratio of the mean to that of `none`, whole passes of the
+    scanners, runs whose mapper hung, and what the target counts: how often the mapper was
+    blocked by a lock or preempted, how often a reader retried or fell back to mmap_lock.
+    """
+    if rawdata and json_file == Path("-"):
+        raise click.UsageError("--rawdata and --json - both want stdout")
+    kinds = _plan(targets, readers)
+    outcome = _measure(kinds, BenchOptions(**options))
+    if outcome.samples:
+        _write(outcome, BenchOptions(**options), json_file, plot_file)
+    if outcome.samples and json_file != Path("-"):
+        _print(outcome, rawdata)
+    _finish(outcome, bool(readers))
+
+
+def _plan(targets: tuple[str, ...], readers: tuple[str, ...]) -> "list[Kind]":
+    from untorn.bench.run import plan
+
+    try:
+        return plan([find_target(name) for name in dict.fromkeys(targets)], readers)
+    except LookupError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def _measure(kinds: "list[Kind]", options: BenchOptions) -> "Outcome":
+    from untorn.bench.run import measure, progress_bar
+
+    with progress_bar(len(kinds) * options.nsamples) as report:
+        return measure(kinds, options, report)
+
+
+def _write(
+    outcome: "Outcome", options: BenchOptions, json_file: Path | None, plot_file: Path | None
+) -> None:
+    from untorn.bench.environment import Environment
+    from untorn.bench.plot import draw
+    from untorn.bench.report import as_json
+
+    environment = Environment.here()
+    if json_file:
+        with click.open_file(str(json_file), "w") as file:
+            file.write(as_json(outcome, environment, options) + "\n")
+    if plot_file:
+        draw(outcome.samples, environment, plot_file)
+
+
+def _print(outcome: "Outcome", raw: bool) -> None:
+    from rich.console import Console
+
+    from untorn.bench.report import rawdata, table
+
+    if raw:
+        click.echo(rawdata(outcome.samples), nl=False)
+    else:
+        Console(width=_WIDTH).print(table(outcome.samples))
+
+
+def _finish(outcome: "Outcome", by_name: bool) -> None:
+    """Say on stderr what is missing, and end with status 1 if that is a failure."""
+    reasons: dict[str, list[str]] = {}
+    for kind, reason in outcome.out_of_reach.items():
+        reasons.setdefault(reason, []).append(kind)
+    for reason, kinds in reasons.items():
+        click.echo(f"{', '.join(kinds)}: {reason}", err=True)
+    if outcome.interrupted:
+        click.echo(f"interrupted after {len(outcome.samples)} samples", err=True)
+    if outcome.interrupted or not outcome.samples or (by_name and outcome.out_of_reach):
+        click.get_current_context().exit(1)

@@ -1,0 +1,86 @@
+"""The running kernel's maps file, as a MapsFile."""
+
+import os
+from array import array
+from fcntl import ioctl
+from types import TracebackType
+from typing import Self
+
+from untorn.fs.maps_file import NO_FLAGS, PATH_MAX
+from untorn.fs.proc.procmap_query import PROCMAP_QUERY, ProcmapQuery, QueriedVma, QueryFlags
+
+
+class LiveMapsFile:
+    """An open /proc/PID/maps or /proc/PID/smaps of the running kernel, unbuffered.
+
+    Each read() is one read(2): the kernel keeps the map still for the length of one call at
+    most, so what a call returned together is what a buffer would tear apart.
+
+    Args:
+        pid: The process, or a task of it.
+        file: Name of the file under its directory.
+        proc: Where procfs is mounted.
+
+    Raises:
+        OSError: ENOENT if there is no such process, EACCES or EPERM if its map may not be read.
+
+    Source: proc_pid_maps(5), PROCMAP_QUERY(2const).
+    """
+
+    def __init__(self, pid: int, file: str = "maps", proc: str = "/proc") -> None:
+        self._fd = os.open(f"{proc}/{pid}/{file}", os.O_RDONLY | os.O_CLOEXEC)
+
+    def read(self, size: int) -> bytes:
+        """Return the bytes of one system call: see MapsFile."""
+        return os.read(self._fd, size)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Move to a byte offset from the start (0) or from here (1): see MapsFile."""
+        return os.lseek(self._fd, offset, whence)
+
+    def query(
+        self,
+        addr: int,
+        flags: QueryFlags = NO_FLAGS,
+        *,
+        name_size: int = PATH_MAX,
+        build_id_size: int = 0,
+    ) -> QueriedVma:
+        """Describe one VMA by the ioctl: see MapsFile. ENOTTY on smaps and before Linux 6.11."""
+        name = array("B", bytes(name_size))
+        build_id = array("B", bytes(build_id_size))
+        question = ProcmapQuery(
+            query_flags=flags,
+            query_addr=addr,
+            vma_name_size=name_size,
+            build_id_size=build_id_size,
+            vma_name_addr=_address(name),
+            build_id_addr=_address(build_id),
+        )
+        answer = ProcmapQuery.unpack(ioctl(self._fd, PROCMAP_QUERY, question.pack()))
+        return QueriedVma.from_struct(answer, name.tobytes(), build_id.tobytes())
+
+    def close(self) -> None:
+        """Release the file; once is enough, twice does no harm."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<LiveMapsFile fd {self._fd}>" if self._fd >= 0 else "<LiveMapsFile closed>"
+
+
+def _address(buffer: "array[int]") -> int:
+    # The ioctl refuses an address without a size, and a size without an address.
+    return buffer.buffer_info()[0] if buffer else 0
