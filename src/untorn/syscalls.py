@@ -6,6 +6,9 @@ Arguments are what a program passes in registers; the operations behind them are
 import errno
 
 from untorn.errors import os_error
+from untorn.fs.proc.base import ProcTask
+from untorn.fs.proc.maps import ProcMapsFile
+from untorn.mm.exit import mmput
 from untorn.mm.file import VmFile
 from untorn.mm.mm_struct import MmStruct
 from untorn.mm.mman import MAP_ANONYMOUS, MAP_HUGETLB
@@ -17,18 +20,20 @@ from untorn.mm.page import PAGE_SHIFT, page_aligned
 
 
 class Process:
-    """A process under test: its address space and its open files.
+    """A process under test: its address space, its open files, its place in /proc.
 
     Attributes:
         mm: The address space.
         files: File descriptor to open file; changed by the process itself only.
+        proc: What /proc knows of it.
     """
 
-    __slots__ = ("files", "mm")
+    __slots__ = ("files", "mm", "proc")
 
     def __init__(self, mm: MmStruct | None = None) -> None:
         self.mm = mm or MmStruct()
         self.files: dict[int, VmFile] = {}
+        self.proc = ProcTask(self.mm)
 
     def mmap(
         self, addr: int, length: int, prot: int, flags: int, fd: int = -1, offset: int = 0
@@ -65,3 +70,19 @@ class Process:
     def mseal(self, addr: int, length: int, flags: int = 0) -> None:
         """Seal a range; see mm/mseal.py:do_mseal() for arguments and errors."""
         do_mseal(self.mm, addr, length, flags)
+
+    def open_maps(self, reader: str = "vma_lock") -> ProcMapsFile:
+        """Open /proc/PID/maps, to be read by a strategy of fs/proc/maps_locking.
+
+        Raises:
+            OSError: ENOENT once the process was reaped; EACCES without the right to look.
+        """
+        return ProcMapsFile(self.proc, reader)
+
+    def exit(self) -> None:
+        """End the process: its address space goes once nobody uses it; it stays a zombie."""
+        mmput(self.mm)
+
+    def reap(self) -> None:
+        """Wait for the zombie, as its parent does: /proc/PID is gone afterwards."""
+        self.proc.reaped = True

@@ -1,0 +1,152 @@
+"""The PROCMAP_QUERY ioctl: one VMA, found and described under its own lock.
+
+Each call has a locking context of its own: the ioctl is not serialised with reads of the same
+file nor with itself. Compare fs/proc/task_mmu.c:do_procmap_query(), query_matching_vma().
+"""
+
+import errno
+
+from untorn.errors import os_error
+from untorn.fs.maps_file import PATH_MAX
+from untorn.fs.proc.maps_line import vma_name
+from untorn.fs.proc.maps_locking import MapsLocking
+from untorn.fs.proc.procmap_query import (
+    MIN_SIZE,
+    PERMISSIONS,
+    SIZE,
+    VALID_FLAGS,
+    ProcmapQuery,
+    QueryFlags,
+)
+from untorn.fs.user_memory import UserMemory
+from untorn.mm.exit import mmput
+from untorn.mm.file import VmFile
+from untorn.mm.mm_struct import MmStruct, mmget_not_zero
+from untorn.mm.page import PAGE_SHIFT, PAGE_SIZE
+from untorn.mm.vma import Vma
+
+
+def do_procmap_query(
+    mm: MmStruct | None, locking: MapsLocking | None, memory: UserMemory, arg: int
+) -> None:
+    """Answer the struct procmap_query at arg; on failure none of its output fields is written.
+
+    Args:
+        mm: The address space, or None for a kernel thread.
+        locking: A strategy of this call's own; None as mm.
+        memory: The caller's memory.
+        arg: Byte address of the struct.
+
+    Raises:
+        OSError: EFAULT, E2BIG or EINVAL for what is asked; ESRCH if mm has no users left;
+            ENOENT if nothing matches; ENAMETOOLONG if a buffer is too small; EINTR if the task
+            is killed while it waits for mmap_lock.
+    """
+    query = _copy_struct_from_user(memory, arg)
+    _check(query)
+    if mm is None or locking is None or not mmget_not_zero(mm):
+        raise os_error(errno.ESRCH)
+    try:
+        answer, name, file = _describe(locking, query)
+    finally:
+        mmput(mm)
+    build_id = _build_id(query, file)  # may read the file, so no lock is held here
+    answer = answer._replace(build_id_size=len(build_id))
+    memory.copy_to_user(query.vma_name_addr, name) if name else None
+    memory.copy_to_user(query.build_id_addr, build_id) if build_id else None
+    memory.copy_to_user(arg, answer.pack()[: query.size])
+
+
+def _copy_struct_from_user(memory: UserMemory, arg: int) -> ProcmapQuery:
+    size = int.from_bytes(memory.copy_from_user(arg, 8), "little")
+    if size > PAGE_SIZE:
+        raise os_error(errno.E2BIG)
+    if size < MIN_SIZE:
+        raise os_error(errno.EINVAL)
+    data = memory.copy_from_user(arg, size)
+    if any(data[SIZE:]):
+        raise os_error(errno.E2BIG)
+    return ProcmapQuery.unpack(data[:SIZE].ljust(SIZE, b"\0"))
+
+
+def _check(query: ProcmapQuery) -> None:
+    if query.query_flags & ~VALID_FLAGS:
+        raise os_error(errno.EINVAL)
+    if bool(query.vma_name_size) != bool(query.vma_name_addr):
+        raise os_error(errno.EINVAL)
+    if bool(query.build_id_size) != bool(query.build_id_addr):
+        raise os_error(errno.EINVAL)
+
+
+def _describe(
+    locking: MapsLocking, query: ProcmapQuery
+) -> tuple[ProcmapQuery, bytes, VmFile | None]:
+    """Return the filled struct, the name with its NUL if it was asked for, and the file."""
+    locking.lock_vma_range()
+    try:
+        vma = _query_matching_vma(locking, query)
+        name = _name(vma, query)
+        return _answer(vma, query, len(name)), name, vma.vm_file
+    finally:
+        locking.unlock_vma_range()
+
+
+def _query_matching_vma(locking: MapsLocking, query: ProcmapQuery) -> Vma:
+    """Return the first VMA that fits. Each look starts a fresh walk at the address wanted."""
+    addr = query.query_addr
+    next_wanted = query.query_flags & QueryFlags.COVERING_OR_NEXT_VMA
+    while True:
+        locking.vma_iter_set(addr)
+        vma = locking.get_next_vma(addr)
+        if vma is None:
+            raise os_error(errno.ENOENT)
+        if _fits(vma, query.query_flags):
+            if next_wanted or vma.vm_start <= query.query_addr:
+                return vma
+            raise os_error(errno.ENOENT)
+        if not next_wanted:
+            raise os_error(errno.ENOENT)
+        addr = vma.vm_end
+
+
+def _fits(vma: Vma, query_flags: int) -> bool:
+    if query_flags & QueryFlags.FILE_BACKED_VMA and vma.vm_file is None:
+        return False
+    wanted = query_flags & PERMISSIONS
+    return _vma_flags(vma) & wanted == wanted
+
+
+def _vma_flags(vma: Vma) -> int:
+    return vma.vm_flags & 7 | vma.vm_flags >> 4 & QueryFlags.VMA_SHARED  # VM_MAYSHARE is 0x80
+
+
+def _answer(vma: Vma, query: ProcmapQuery, name_size: int) -> ProcmapQuery:
+    file = vma.vm_file
+    return query._replace(
+        vma_start=vma.vm_start,
+        vma_end=vma.vm_end,
+        vma_flags=_vma_flags(vma),
+        vma_page_size=file.kernel_page_size if file else PAGE_SIZE,
+        vma_offset=vma.vm_pgoff << PAGE_SHIFT if file else 0,
+        dev_major=file.dev_major if file else 0,
+        dev_minor=file.dev_minor if file else 0,
+        inode=file.inode if file else 0,
+        vma_name_size=name_size,
+    )
+
+
+def _name(vma: Vma, query: ProcmapQuery) -> bytes:
+    name = vma_name(vma) if query.vma_name_size else b""
+    if not name:
+        return b""
+    if len(name) + 1 > min(PATH_MAX, query.vma_name_size):
+        raise os_error(errno.ENAMETOOLONG)
+    return name + b"\0"
+
+
+def _build_id(query: ProcmapQuery, file: VmFile | None) -> bytes:
+    if not query.build_id_size or file is None:
+        return b""
+    if len(file.build_id) > query.build_id_size:
+        raise os_error(errno.ENAMETOOLONG)
+    return file.build_id

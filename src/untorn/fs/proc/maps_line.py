@@ -1,0 +1,57 @@
+"""One line of /proc/PID/maps, to the byte.
+
+Compare fs/proc/task_mmu.c:show_vma_header_prefix(), show_map_vma(), get_vma_name();
+proc_pid_maps(5).
+"""
+
+from untorn.mm.mm_struct import MmStruct
+from untorn.mm.page import PAGE_SHIFT
+from untorn.mm.vma import Vma
+
+NAME_COLUMN = 73
+"""Column, from 0, where names begin unless the numbers before take more room."""
+
+_PERMISSIONS = tuple(
+    bytes([b"-r"[i & 1], b"-w"[i >> 1 & 1], b"-x"[i >> 2 & 1], b"ps"[i >> 3]]) for i in range(16)
+)
+
+GATE_LINE = b"%-72s [vsyscall]\n" % b"ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0 "
+"""The line of the gate VMA, as a kernel with vsyscall=xonly prints it."""
+
+
+def show_map(vma: Vma) -> bytes:
+    """Return the line of vma. Preconditions: vma is kept still, or is a private copy."""
+    flags = vma.vm_flags
+    permissions = _PERMISSIONS[flags & 7 | flags >> 4 & 8]  # VM_MAYSHARE stands at 0x80
+    file = vma.vm_file
+    if file is None:
+        prefix = b"%08x-%08x %s 00000000 00:00 0 " % (vma.vm_start, vma.vm_end, permissions)
+    else:
+        prefix = b"%08x-%08x %s %08x %02x:%02x %d " % (
+            vma.vm_start,
+            vma.vm_end,
+            permissions,
+            vma.vm_pgoff << PAGE_SHIFT,
+            file.dev_major,
+            file.dev_minor,
+            file.inode,
+        )
+    name = vma_name(vma)
+    if not name:
+        return prefix + b"\n"
+    return b"%-72s %s\n" % (prefix, name.replace(b"\n", b"\\012"))
+
+
+def vma_name(vma: Vma) -> bytes:
+    """Return vma's name as the ioctl gives it, or nothing; maps escapes newlines in it.
+
+    Preconditions: as show_map().
+    """
+    if vma.vm_file is not None:
+        return vma.vm_file.path
+    mm: MmStruct = vma.vm_mm
+    if vma.vm_start < mm.brk and vma.vm_end > mm.start_brk:
+        return b"[heap]"
+    if vma.vm_start <= mm.start_stack <= vma.vm_end:
+        return b"[stack]"
+    return b""

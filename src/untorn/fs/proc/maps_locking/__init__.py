@@ -1,0 +1,52 @@
+"""Reader strategies: how the VMAs of one fill are kept still while their lines are written.
+
+    mmap_lock   the whole fill under mmap_lock; the kernel before 6.17
+    vma_lock    one VMA lock at a time, mmap_lock for one step where a writer was met; since 6.17
+    rcu         a copy of each VMA, good if no writer came in between; never merged
+
+The code above knows only the protocol below. A locking context belongs to one fill or one ioctl
+call at a time, so nothing in it is shared between tasks.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from untorn.fs.proc.maps_locking.mmap_lock import MmapLocking
+from untorn.fs.proc.maps_locking.rcu import RcuLocking
+from untorn.fs.proc.maps_locking.vma_lock import VmaLocking
+from untorn.mm.mm_struct import MmStruct
+from untorn.mm.vma import Vma
+
+
+class MapsLocking(Protocol):
+    """One strategy at work on one mm."""
+
+    def lock_vma_range(self) -> None:
+        """Begin. Raises OSError EINTR if killed meanwhile; nothing is held then."""
+
+    def vma_iter_set(self, addr: int) -> None:
+        """Go on from byte address addr."""
+
+    def get_next_vma(self, from_addr: int) -> Vma | None:
+        """Let go of the VMA returned before, and return the next one, kept still.
+
+        Args:
+            from_addr: Where the walk stands: the end of the VMA returned before, or where
+                vma_iter_set() put it.
+
+        Raises:
+            OSError: EINTR if the task is killed while it waits for a writer.
+        """
+
+    def unlock_vma_range(self) -> None:
+        """Let go of everything."""
+
+    def statistics(self) -> dict[str, int]:
+        """Return how often this context met a writer, by kind."""
+
+
+STRATEGIES: dict[str, Callable[[MmStruct], MapsLocking]] = {
+    "mmap_lock": MmapLocking,
+    "vma_lock": VmaLocking,
+    "rcu": RcuLocking,
+}

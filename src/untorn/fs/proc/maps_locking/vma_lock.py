@@ -1,0 +1,78 @@
+"""One VMA lock at a time: a writer waits only for a reader of the very VMA that it changes.
+
+At most one VMA lock is held, and never while mmap_lock is asked for. RCU is held from begin to
+end except in the fallback. Compare fs/proc/task_mmu.c:get_next_vma() and lock_vma_range().
+"""
+
+from dataclasses import asdict
+
+from untorn.locking.rcu import rcu_read_lock, rcu_read_unlock
+from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mmap_lock import mmap_read_lock, mmap_read_unlock
+from untorn.mm.vma import Vma
+from untorn.mm.vma_lock import vma_end_read
+from untorn.mm.vma_lookup import WalkCounts, lock_next_vma
+from untorn.mm.vma_tree import VmaIterator
+
+
+class VmaLocking:
+    """See MapsLocking. Each VMA is seen whole; writers may come in between two of them."""
+
+    __slots__ = ("_counts", "_locked_vma", "_mm", "_mmap_locked", "_vmi")
+
+    def __init__(self, mm: MmStruct) -> None:
+        self._mm = mm
+        self._vmi = VmaIterator(mm.mm_mt)
+        self._locked_vma: Vma | None = None
+        self._mmap_locked = False
+        self._counts = WalkCounts()
+
+    def lock_vma_range(self) -> None:
+        """Enter RCU; no lock is taken yet."""
+        rcu_read_lock()
+        self._locked_vma = None
+        self._mmap_locked = False
+
+    def vma_iter_set(self, addr: int) -> None:
+        """Go on from addr."""
+        self._vmi.set(addr)
+
+    def get_next_vma(self, from_addr: int) -> Vma | None:
+        """Return the next VMA, read-locked, or under mmap_lock once its lock was at its limit."""
+        if self._mmap_locked:
+            return self._next_under_mmap_lock()
+        locked = self._locked_vma
+        if locked is not None:
+            self._locked_vma = None
+            vma_end_read(locked)
+        try:
+            vma = lock_next_vma(self._mm, self._vmi, from_addr, self._counts)
+        except BlockingIOError:  # EAGAIN
+            self._fall_back(from_addr)
+            return self._next_under_mmap_lock()
+        self._locked_vma = vma
+        return vma
+
+    def unlock_vma_range(self) -> None:
+        """Let go of the VMA, or of mmap_lock."""
+        if self._mmap_locked:
+            mmap_read_unlock(self._mm)
+            return
+        if self._locked_vma is not None:
+            vma_end_read(self._locked_vma)
+        rcu_read_unlock()
+
+    def statistics(self) -> dict[str, int]:
+        """Return the counts of WalkCounts."""
+        return asdict(self._counts)
+
+    def _fall_back(self, from_addr: int) -> None:
+        """Do the rest under mmap_lock. Preconditions: RCU held, no VMA lock held."""
+        rcu_read_unlock()
+        mmap_read_lock(self._mm)
+        self._mmap_locked = True
+        self._vmi.set(from_addr)
+
+    def _next_under_mmap_lock(self) -> Vma | None:
+        vma: Vma | None = self._vmi.next()
+        return vma
