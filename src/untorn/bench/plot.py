@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from untorn.bench.environment import Environment
 from untorn.bench.sample import Kind, Sample, by_kind
@@ -14,8 +14,16 @@ if TYPE_CHECKING:
 
 FORMATS = (".svg", ".png")
 """Endings that a plot's file may have."""
-_BASELINE = "#8c8c8c"
-_COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+_COLOURS = {
+    "none": "#8c8c8c",
+    "mmap_lock": "#d55e00",
+    "vma_lock": "#0072b2",
+    "rcu": "#009e73",
+    "query": "#cc79a7",
+    "maps": "#56b4e9",
+    "smaps": "#e69f00",
+}
+"""By reader; black for another."""
 
 
 def check_plotting() -> None:
@@ -51,11 +59,8 @@ def draw(samples: Iterable[Sample], environment: Environment, path: Path) -> Non
 def _draw_panel(axes: "Axes", target: str, kinds: dict[Kind, list[Sample]]) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    colours = iter(_COLOURS * len(kinds))
     for (_, reader, variant), samples in kinds.items():
-        colour = _BASELINE if reader == "none" else next(colours)
-        label = f"{reader}, {variant}" if variant else reader
-        _draw_reader(axes, samples, colour, label)
+        _draw_runs(axes, samples, reader, variant)
     axes.set_title(target, fontsize=11)
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter("{x:g}")
@@ -65,12 +70,18 @@ def _draw_panel(axes: "Axes", target: str, kinds: dict[Kind, list[Sample]]) -> N
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     if kinds:
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=3, frameon=False)
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=4, frameon=False)
 
 
-def _draw_reader(axes: "Axes", samples: list[Sample], colour: str, label: str) -> None:
+def _draw_runs(axes: "Axes", samples: list[Sample], reader: str, variant: str) -> None:
     runs = range(1, len(samples) + 1)
-    maxima = sorted(each.max_ms for each in samples)
+    style: dict[str, Any] = {
+        "color": _COLOURS.get(reader, "#000000"),
+        "marker": "s" if variant else "o",
+        "markersize": 3.5,
+        "alpha": 0.55 if variant else 1,
+    }
+    label = f"{reader}, {variant}" if variant else reader
+    axes.plot(runs, sorted(each.max_ms for each in samples), "-", label=label, **style)
     means = sorted(each.mean_ms for each in samples)
-    axes.plot(runs, maxima, "-o", color=colour, markersize=3.5, label=label)
-    axes.plot(runs, means, "--o", color=colour, markersize=3.5, markerfacecolor="white")
+    axes.plot(runs, means, "--", markerfacecolor="white", **style)

@@ -1,0 +1,81 @@
+"""untorn doctor: what this kernel and machine offer."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from untorn.bench.environment import Environment
+    from untorn.live.capabilities import Capabilities
+
+Row = tuple[str, str, str]
+"""What, how it is here, and a remark."""
+
+
+@click.command(
+    epilog="""\b
+    Example: untorn doctor --json
+    Exit status: 0 all was probed; 1 /proc cannot be read; 2 wrong usage."""
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def doctor(as_json: bool) -> None:
+    """Tell what this kernel and machine offer.
+
+    Which maps files take mmap_lock, whether there is the PROCMAP_QUERY ioctl, which priorities a
+    task may be given, and what else the commands need. Nothing is changed by it.
+    """
+    from untorn.bench.environment import Environment
+    from untorn.live.capabilities import Capabilities
+
+    environment, capabilities = Environment.here(), Capabilities.here()
+    if as_json:
+        click.echo(json.dumps(_as_json(environment, capabilities), indent=2))
+    else:
+        _print_table([*_environment(environment), *_capabilities(capabilities)])
+
+
+def _as_json(environment: "Environment", capabilities: "Capabilities") -> dict[str, object]:
+    locking = [each._asdict() for each in capabilities.locking]
+    return {
+        "environment": asdict(environment),
+        "capabilities": asdict(capabilities) | {"locking": locking},
+    }
+
+
+def _print_table(rows: list[Row]) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("", "here", "remark", box=SIMPLE_HEAD)
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+
+
+def _environment(here: "Environment") -> Iterator[Row]:
+    yield "kernel", here.kernel, f"preemption: {here.preemption or 'unknown'}"
+    few = "" if len(here.cpus) > 1 else "the benchmark needs two"
+    yield "CPUs allowed", ", ".join(map(str, here.cpus)), few
+    gil = f"GIL on, switch interval {here.switch_interval_ms:g} ms" if here.gil else "GIL off"
+    yield "Python", here.python, gil
+    yield "load", " ".join(f"{load:.2f}" for load in here.load), "1, 5 and 15 minutes"
+
+
+def _capabilities(here: "Capabilities") -> Iterator[Row]:
+    for file, lock, evidence in here.locking:
+        yield f"lock of {file}", lock, evidence
+    limits = f"RLIMIT_NICE {here.rlimit_nice}, RLIMIT_RTPRIO {here.rlimit_rtprio}"
+    held = "held" if here.cap_sys_nice else "not held"
+    yield "lowest nice value", str(here.lowest_nice), f"CAP_SYS_NICE {held}, {limits}"
+    yield "SCHED_FIFO", _yes(here.sched_fifo), "tried on a thread that has ended"
+    yield "QEMU", here.qemu or "no", "boots other kernels" if here.qemu else "not on PATH"
+    plots = "plots" if here.matplotlib else "for plots: pip install 'untorn[plot]'"
+    yield "matplotlib", _yes(here.matplotlib), plots
+
+
+def _yes(fact: bool) -> str:
+    return "yes" if fact else "no"

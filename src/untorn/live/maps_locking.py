@@ -1,0 +1,108 @@
+"""Which lock the running kernel takes to show a map, and how that is known.
+
+The release decides. Where the kernel shows its symbols, the function that came with the per-VMA
+walk overrules it for maps (a kernel may carry the change earlier, or be built without the locks).
+"""
+
+import errno
+import os
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from untorn.fs.maps_file import MapsFile
+from untorn.fs.proc.procmap_query import QueryFlags
+from untorn.live.maps_file import LiveMapsFile
+
+PER_VMA_SINCE = {"maps": (6, 17), "PROCMAP_QUERY": (6, 18), "smaps": (7, 2)}
+"""By file (and the ioctl on maps), the first release that locks one VMA at a time."""
+SYMBOL = "lock_next_vma"
+"""Function of the per-VMA walk. Source: mm/mmap_lock.c."""
+SYMBOL_FILES = (
+    Path("/proc/kallsyms"),
+    Path("/sys/kernel/tracing/available_filter_functions"),
+    Path("/sys/kernel/debug/tracing/available_filter_functions"),
+)
+_ANCHOR = "do_mmap"  # in every kernel: a list without it is cut or hidden
+
+
+class SymbolEvidence(NamedTuple):
+    """Whether the kernel has SYMBOL, and the file that says so."""
+
+    present: bool
+    file: Path
+
+
+class Locking(NamedTuple):
+    """How the kernel keeps a map still while it shows it."""
+
+    file: str
+    """maps, smaps, or PROCMAP_QUERY."""
+    lock: str
+    """mmap_lock, per-VMA, or absent if the kernel has no such file or ioctl."""
+    evidence: str
+
+
+def probe_locking() -> list[Locking]:
+    """Decide for each file of PER_VMA_SINCE how this kernel locks."""
+    release, symbol = parse_release(os.uname().release), find_symbol()
+    absent = {"PROCMAP_QUERY": not _has_query(), "smaps": not Path("/proc/self/smaps").exists()}
+    return [
+        Locking(file, "absent", "tried on this process")
+        if absent.get(file)
+        else decide(file, release, symbol)
+        for file in PER_VMA_SINCE
+    ]
+
+
+def decide(file: str, release: tuple[int, int], symbol: SymbolEvidence | None) -> Locking:
+    """Tell which lock a kernel of that release, with or without the symbol, takes for a file."""
+    if symbol and not symbol.present:
+        return Locking(file, "mmap_lock", f"no {SYMBOL} in {symbol.file}")
+    if symbol and file == "maps":
+        return Locking(file, "per-VMA", f"{SYMBOL} in {symbol.file}")
+    since = PER_VMA_SINCE[file]
+    lock = "per-VMA" if release >= since else "mmap_lock"
+    return Locking(file, lock, f"release {_dotted(release)}; per-VMA since {_dotted(since)}")
+
+
+def parse_release(text: str) -> tuple[int, int]:
+    """Return the first two numbers of a kernel release; zeros if it does not begin with them."""
+    numbers = re.match(r"(\d+)\.(\d+)", text)
+    return (int(numbers[1]), int(numbers[2])) if numbers else (0, 0)
+
+
+def find_symbol(files: tuple[Path, ...] = SYMBOL_FILES) -> SymbolEvidence | None:
+    """Look for SYMBOL in the kernel's lists of symbols; None if none of them can be trusted."""
+    for file in files:
+        try:
+            symbols = file.read_bytes()
+        except OSError:
+            continue
+        if _lists(symbols, _ANCHOR):
+            return SymbolEvidence(_lists(symbols, SYMBOL), file)
+    return None
+
+
+def has_query(file: MapsFile) -> bool:
+    """Tell whether the kernel behind a maps file has PROCMAP_QUERY."""
+    try:
+        file.query(0, QueryFlags.COVERING_OR_NEXT_VMA)
+    except OSError as error:
+        if error.errno != errno.ENOTTY:
+            raise
+        return False
+    return True
+
+
+def _has_query() -> bool:
+    with LiveMapsFile(os.getpid()) as file:
+        return has_query(file)
+
+
+def _lists(symbols: bytes, name: str) -> bool:
+    return re.search(rb"(?m)^(?:\S+ \S )?" + name.encode() + rb"$", symbols) is not None
+
+
+def _dotted(release: tuple[int, int]) -> str:
+    return ".".join(map(str, release))
