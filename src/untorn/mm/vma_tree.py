@@ -27,9 +27,10 @@ class Node:
         starts, ends: The bytes that each item spans, from its first range to its last.
         items: Mapped objects, or nodes of the height below.
         gaps: The largest hole inside each item or right before it (in this node), in bytes.
+        gap: The largest of gaps: the largest hole between the node's first and last range.
     """
 
-    __slots__ = ("ends", "gaps", "height", "items", "starts")
+    __slots__ = ("ends", "gap", "gaps", "height", "items", "starts")
 
     def __init__(
         self,
@@ -38,11 +39,13 @@ class Node:
         ends: tuple[int, ...],
         gaps: tuple[int, ...],
         items: tuple[Any, ...],
+        gap: int,
     ) -> None:
         self.height = height
         self.starts = starts
         self.ends = ends
         self.gaps = gaps
+        self.gap = gap
         self.items = items
 
     def slots(self) -> Iterator[Slot]:
@@ -54,7 +57,7 @@ class Node:
             yield from zip(self.starts, self.ends, self.items, strict=True)
 
 
-EMPTY = Node(0, (), (), (), ())
+EMPTY = Node(0, (), (), (), (), 0)
 
 
 class VmaTree:
@@ -174,7 +177,9 @@ def _check_node(node: Node) -> int:
         if gap != max(inside, start - end_before):
             raise InvariantError(f"gap of {gap:#x} recorded at {start:x}")
         end_before = end
-    return max(node.gaps)
+    if node.gap != max(node.gaps):
+        raise InvariantError(f"largest gap of {node.gap:#x} recorded for {node.gaps}")
+    return node.gap
 
 
 def _check_child(node: Node, child: Node, start: int, end: int) -> int:

@@ -34,9 +34,8 @@ def _replace(node: Node, start: int, end: int, entry: Any | None) -> list[Node]:
     first = bisect_right(node.ends, start)
     last = bisect_left(node.starts, end)
     if not node.height:
-        return _splice(
-            node, first, last, _leaf_columns(_remains(node, first, last, start, end, entry))
-        )
+        slots = _remains(node, first, last, start, end, entry)
+        return _splice(node, first, last, _leaf_columns(slots))
     if first >= last:  # it lies in a hole between two children
         if entry is None:
             return [node]
@@ -45,6 +44,8 @@ def _replace(node: Node, start: int, end: int, entry: Any | None) -> list[Node]:
     nodes = _replace(node.items[first], start, end, entry)
     if last - first > 1:
         nodes += _replace(node.items[last - 1], start, end, None)
+    elif len(nodes) == 1 and len(nodes[0].items) >= MIN_ITEMS:
+        return [_with_child(node, first, nodes[0])]
     first, last, nodes = _fill_up(node, first, last, nodes)
     return _splice(node, first, last, _columns_of(nodes))
 
@@ -61,6 +62,44 @@ def _remains(
     if first < last and node.ends[last - 1] > end:
         slots.append((end, node.ends[last - 1], node.items[last - 1]))
     return slots
+
+
+def _with_child(node: Node, i: int, child: Node) -> Node:
+    """Return node with another i-th child; the columns that stay the same are shared."""
+    starts, ends, gaps = node.starts, node.ends, node.gaps
+    if starts[i] != child.starts[0]:
+        starts = _with(starts, i, child.starts[0])
+    gap = _gap(child.gap, starts[i], ends[i - 1] if i else None)
+    if gaps[i] != gap:
+        gaps = _with(gaps, i, gap)
+    if ends[i] != child.ends[-1]:
+        ends = _with(ends, i, child.ends[-1])
+        if i + 1 < len(ends):
+            gaps = _with(gaps, i + 1, _gap(node.items[i + 1].gap, starts[i + 1], ends[i]))
+    largest = node.gap if gaps is node.gaps else max(gaps)
+    return Node(node.height, starts, ends, gaps, _with(node.items, i, child), largest)
+
+
+def _with(column: tuple[Any, ...], i: int, value: Any) -> tuple[Any, ...]:
+    values = list(column)
+    values[i] = value
+    return tuple(values)
+
+
+def _spliced(
+    column: tuple[Any, ...], first: int, last: int, new: tuple[Any, ...]
+) -> tuple[Any, ...]:
+    values = list(column)
+    values[first:last] = new
+    return tuple(values)
+
+
+def _gap(inside: int, start: int, end_before: int | None) -> int:
+    """Return the larger of the hole inside an item and the hole before it.
+
+    The hole before the first item of a node is its parent's business.
+    """
+    return inside if end_before is None or start - end_before < inside else start - end_before
 
 
 def _fill_up(parent: Node, first: int, last: int, nodes: list[Node]) -> tuple[int, int, list[Node]]:
@@ -83,70 +122,59 @@ def _fill_up(parent: Node, first: int, last: int, nodes: list[Node]) -> tuple[in
 
 def _join(left: Node, right: Node) -> list[Node]:
     """Make one node of two neighbours, or two even ones if one would be too large."""
-    gaps = _with_first_gap(right, left.ends[-1])
-    return _chop(
-        left.height,
-        (
-            left.starts + right.starts,
-            left.ends + right.ends,
-            left.gaps + gaps,
-            left.items + right.items,
-        ),
-    )
-
-
-def _with_first_gap(node: Node, end_before: int) -> tuple[int, ...]:
-    """Return node's gaps with the hole before its first item counted in."""
-    return (max(node.gaps[0], node.starts[0] - end_before), *node.gaps[1:])
+    columns = right.starts, right.ends, right.gaps, right.items
+    return _splice(left, len(left.items), len(left.items), columns)
 
 
 def _splice(node: Node, first: int, last: int, new: Columns) -> list[Node]:
     """Put new columns in the place of node's items first to last."""
-    starts = node.starts[:first] + new[0] + node.starts[last:]
-    ends = node.ends[:first] + new[1] + node.ends[last:]
-    items = node.items[:first] + new[3] + node.items[last:]
-    gaps = node.gaps[:first] + new[2] + node.gaps[last:]
-    seams = {first, first + len(new[0])}  # the items whose predecessor changed
-    for i in sorted(s for s in seams if s < len(starts)):
-        hole = starts[i] - ends[i - 1] if i else 0
-        gap = max(hole, max(items[i].gaps)) if node.height else hole
-        gaps = (*gaps[:i], gap, *gaps[i + 1 :])
+    starts, ends, gaps, items = new
+    end_before = node.ends[first - 1] if first else None
+    if starts:
+        gaps = (_gap(gaps[0], starts[0], end_before), *gaps[1:])
+        end_before = ends[-1]
+    gaps = _spliced(node.gaps, first, last, gaps)
+    if last < len(node.starts):
+        inside = node.items[last].gap if node.height else 0
+        gaps = _with(gaps, first + len(starts), _gap(inside, node.starts[last], end_before))
+    starts = _spliced(node.starts, first, last, starts)
+    ends = _spliced(node.ends, first, last, ends)
+    items = _spliced(node.items, first, last, items)
     return _chop(node.height, (starts, ends, gaps, items))
 
 
 def _chop(height: int, columns: Columns) -> list[Node]:
     """Make nodes of columns: none, one, or as many even ones as FANOUT asks for."""
     count = len(columns[0])
+    if count <= FANOUT:
+        return [Node(height, *columns, max(columns[2]))] if count else []
     pieces = -(-count // FANOUT)
-    bounds = [count * k // pieces for k in range(pieces + 1)] if pieces else []
-    return [_node(height, columns, i, j) for i, j in pairwise(bounds)]
+    bounds = [count * k // pieces for k in range(pieces + 1)]
+    return [_cut(height, columns, i, j) for i, j in pairwise(bounds)]
 
 
-def _node(height: int, columns: Columns, i: int, j: int) -> Node:
+def _cut(height: int, columns: Columns, i: int, j: int) -> Node:
+    """Make a node of the items i to j of columns."""
     starts, ends, gaps, items = columns
-    starts, ends, gaps, items = starts[i:j], ends[i:j], gaps[i:j], items[i:j]
-    if i:  # the hole before a node's first item is its parent's business
-        inside = max(items[0].gaps) if height else 0
-        gaps = (inside, *gaps[1:])
-    return Node(height, starts, ends, gaps, items)
+    inside = items[i].gap if height else 0
+    gaps = (inside, *gaps[i + 1 : j])
+    return Node(height, starts[i:j], ends[i:j], gaps, items[i:j], max(gaps))
 
 
 def _leaf_columns(slots: list[Slot]) -> Columns:
-    starts = tuple(slot[0] for slot in slots)
-    ends = tuple(slot[1] for slot in slots)
-    return starts, ends, _gaps(starts, ends, (0,) * len(slots)), tuple(slot[2] for slot in slots)
+    starts = tuple([slot[0] for slot in slots])
+    ends = tuple([slot[1] for slot in slots])
+    return starts, ends, _gaps(starts, ends, (0,) * len(slots)), tuple([slot[2] for slot in slots])
 
 
 def _columns_of(nodes: list[Node]) -> Columns:
-    starts = tuple(node.starts[0] for node in nodes)
-    ends = tuple(node.ends[-1] for node in nodes)
-    inside = tuple(max(node.gaps) for node in nodes)
-    return starts, ends, _gaps(starts, ends, inside), tuple(nodes)
+    starts = tuple([node.starts[0] for node in nodes])
+    ends = tuple([node.ends[-1] for node in nodes])
+    return starts, ends, _gaps(starts, ends, tuple([node.gap for node in nodes])), tuple(nodes)
 
 
 def _gaps(
     starts: tuple[int, ...], ends: tuple[int, ...], inside: tuple[int, ...]
 ) -> tuple[int, ...]:
     """Return for each item the larger of the hole inside it and the hole before it."""
-    holes = (0, *(start - end for start, end in zip(starts[1:], ends, strict=False)))
-    return tuple(map(max, holes, inside))
+    return tuple(map(_gap, inside, starts, (None, *ends)))
