@@ -54,6 +54,6 @@ def describe(error: OSError) -> str:
     Example: untorn doctor
     Exit status: 0 good; 1 found bad or out of reach; 2 wrong usage.""",
 )
-@click.version_option(__version__, message="%(prog)s %(version)s")
+@click.version_option(__version__, message="untorn %(version)s")
 def main() -> None:
     """Read the maps of processes without stalling them, and measure who stalls whom."""

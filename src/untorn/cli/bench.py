@@ -172,7 +172,7 @@ def _print(outcome: "Outcome", raw: bool) -> None:
     if raw:
         click.echo(rawdata(outcome.samples), nl=False)
     else:
-        Console(width=_WIDTH).print(table(outcome.samples))
+        Console(width=_WIDTH, markup=False).print(table(outcome.samples))
 
 
 def _finish(outcome: "Outcome", by_name: bool) -> None:

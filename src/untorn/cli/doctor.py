@@ -53,7 +53,7 @@ def _print_table(rows: list[Row]) -> None:
     table = Table("", "here", "remark", box=SIMPLE_HEAD)
     for row in rows:
         table.add_row(*row)
-    Console().print(table)
+    Console(markup=False).print(table)
 
 
 def _environment(here: "Environment") -> Iterator[Row]:

@@ -1,0 +1,49 @@
+"""Samples and targets that no machine had a part in."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from untorn.bench.environment import Environment
+from untorn.bench.sample import Sample
+from untorn.bench.target import BenchOptions
+
+ENVIRONMENT = Environment(
+    kernel="6.18.0",
+    kernel_build="#1 SMP",
+    preemption=None,
+    machine="x86_64",
+    cpus=(0, 3),
+    python="CPython 3.11.7",
+    gil=True,
+    switch_interval_ms=5.0,
+    load=(0.0, 0.0, 0.0),
+    date="2026-01-01T00:00:00+00:00",
+)
+
+
+def sample(target: str, reader: str, number: int, *latencies_ms: float, **others: Any) -> Sample:
+    latencies_ns = np.array([round(each * 1e6) for each in latencies_ms], np.int64)
+    return Sample.from_latencies(target, reader, number, latencies_ns, **others)
+
+
+class FakeTarget:
+    """A target whose every run takes `latency_ms`, unless `on_run` has something to say."""
+
+    def __init__(
+        self,
+        name: str = "fake",
+        readers: tuple[str, ...] = ("none", "slow"),
+        variants: dict[str, tuple[str, ...]] | None = None,
+        on_run: Callable[[str, int], None] = lambda reader, number: None,
+    ) -> None:
+        self.name, self.readers, self.variants = name, readers, variants or {}
+        self.on_run = on_run
+        self.runs: list[tuple[str, int, str]] = []
+
+    def run(self, reader: str, options: BenchOptions, number: int, variant: str = "") -> Sample:
+        self.runs.append((reader, number, variant))
+        self.on_run(reader, number)
+        latency_ms = 0.01 if reader == "none" else 1.0
+        return sample(self.name, reader, number, latency_ms, variant=variant)

@@ -1,0 +1,33 @@
+"""Which processes there are, by /proc."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+
+def children_of(pid: int) -> set[int]:
+    """Processes whose parent this is, zombies left out."""
+    found = set()
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, parent = stat.read_text().rpartition(")")[2].split()[:2]
+        except OSError:
+            continue
+        if int(parent) == pid and state != "Z":
+            found.add(int(stat.parent.name))
+    return found
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+
+
+def wait_until(condition: Callable[[], object], what: str, limit: float = 60.0) -> None:
+    """Return when the condition holds; the limit is only there to fail instead of waiting on."""
+    end = time.monotonic() + limit
+    while not condition():
+        assert time.monotonic() < end, f"waited in vain: {what}"
+        time.sleep(0.01)
