@@ -1,0 +1,84 @@
+"""Who may import whom, and who may use raw primitives."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import untorn
+
+ROOT = Path(untorn.__file__).parent
+# From the top down; each layer imports only itself and what comes after it.
+LAYERS = ["__main__", "cli", "bench", "live", "syscalls", "fs", "mm", "locking", "errors"]
+CHECKED = ("locking", "mm", "fs")  # the interleaving checker must be able to run these
+RAW = {"threading", "time", "queue", "asyncio", "concurrent", "multiprocessing", "sched", "signal"}
+FILES = sorted(ROOT.rglob("*.py"))
+
+
+def imports(path: Path) -> list[str]:
+    names: list[str] = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
+    return names
+
+
+def layer_of(module: str) -> int | None:
+    parts = module.split(".")
+    if parts[0] != "untorn" or len(parts) == 1:
+        return None
+    return LAYERS.index(parts[1]) if parts[1] in LAYERS else None
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_go_downwards_only(path: Path) -> None:
+    here = ".".join(path.relative_to(ROOT.parent).with_suffix("").parts)
+    own = layer_of(here)
+    for name in imports(path):
+        theirs = layer_of(name)
+        if own is not None and theirs is not None:
+            assert own <= theirs, f"{here} imports {name}, which stands above it"
+
+
+def test_every_module_has_a_layer() -> None:
+    tops = {p.relative_to(ROOT).parts[0].removesuffix(".py") for p in FILES}
+    assert tops - {"__init__"} == set(LAYERS)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [p for p in FILES if p.relative_to(ROOT).parts[0] in CHECKED and p.name != "sync.py"],
+    ids=lambda p: str(p.relative_to(ROOT)),
+)
+def test_checked_layers_take_primitives_from_sync_only(path: Path) -> None:
+    used = {name.split(".")[0] for name in imports(path)} & RAW
+    assert not used, f"{path} imports {used}; locking/sync.py is the only source of primitives"
+    assert not any(n.startswith("untorn.locking.sync.") for n in imports(path)), (
+        f"{path} binds a primitive by name: the checker could not replace it"
+    )
+
+
+@pytest.mark.parametrize(
+    "path",
+    [p for p in FILES if p.relative_to(ROOT).parts[0] in CHECKED],
+    ids=lambda p: str(p.relative_to(ROOT)),
+)
+def test_checked_classes_declare_their_fields(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ClassDef) and not declares_slots(node):
+            pytest.fail(f"{path}: class {node.name} has no __slots__")
+
+
+def declares_slots(node: ast.ClassDef) -> bool:
+    bases = {ast.unparse(base).split("[")[0] for base in node.bases}
+    if bases & {"Protocol", "NamedTuple", "Enum", "IntFlag"}:
+        return True
+    if any("slots=True" in ast.unparse(decorator) for decorator in node.decorator_list):
+        return True
+    return any(
+        isinstance(item, ast.Assign) and ast.unparse(item.targets[0]) == "__slots__"
+        for item in node.body
+    )
