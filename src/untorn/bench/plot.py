@@ -70,7 +70,14 @@ def _draw_panel(axes: "Axes", target: str, kinds: dict[Kind, list[Sample]]) -> N
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     if kinds:
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=4, frameon=False)
+        axes.legend(
+            loc="upper center",
+            bbox_to_anchor=(0.5, -0.12),
+            ncols=3,
+            fontsize=9,
+            columnspacing=1.5,
+            frameon=False,
+        )
 
 
 def _draw_runs(axes: "Axes", samples: list[Sample], reader: str, variant: str) -> None:
