@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from untorn.locking import lockdep
+from untorn.locking import lockdep, sync
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -15,6 +15,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(autouse=True)
 def _lockdep() -> Iterator[None]:
+    sync.current().held_locks = ()  # a test that failed before may have left something
     with lockdep.enabled():
         yield
         lockdep.assert_nothing_held()
