@@ -166,10 +166,14 @@ def test_a_signal_to_a_live_run_leaves_no_process_behind(number: signal.Signals)
         return len(seen) > 2 * 5  # a run has five processes at most
 
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     ) as process:
         wait_until(first_sample_is_taken, "processes of a second run")
-        process.send_signal(number)
+        os.killpg(process.pid, number)  # to its whole group, as a terminal does
         stdout, stderr = process.communicate()
     assert process.returncode == 1
     assert ["live", "none"] in [line.split()[:2] for line in stdout.splitlines()]
