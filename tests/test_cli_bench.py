@@ -41,6 +41,7 @@ def bench(*arguments: str) -> Result:
         ["--busyduration", "inf"],
         ["--scanners", "0"],
         ["--mb", "0"],
+        ["--mb", str(1 << 40)],
         ["--seed", "-1"],
         ["--reader", "odd"],
         ["--plot", "bench.gif"],

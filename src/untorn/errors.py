@@ -28,3 +28,10 @@ class OutOfReach(UntornError):
 def os_error(number: int) -> OSError:
     """Return the OSError for errno number, with its usual text."""
     return OSError(number, os.strerror(number))
+
+
+def describe(error: Exception) -> str:
+    """Return what failed and why in one line, without the errno of an OSError."""
+    if not isinstance(error, OSError) or not error.strerror:
+        return str(error)
+    return f"{error.filename}: {error.strerror}" if error.filename else error.strerror

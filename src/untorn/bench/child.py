@@ -11,7 +11,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-from untorn.errors import OutOfReach
+from untorn.errors import OutOfReach, describe
 
 _PR_SET_PDEATHSIG = 1
 
@@ -33,7 +33,7 @@ def serve(work: Callable[..., None]) -> None:
     try:
         work(**json.loads(sys.argv[1]))
     except (OSError, OutOfReach) as error:
-        send(error=str(error))
+        send(error=describe(error))
         sys.exit(1)
 
 

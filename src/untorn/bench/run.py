@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from untorn.bench.sample import Sample
 from untorn.bench.target import BenchOptions, Target
-from untorn.errors import OutOfReach
+from untorn.errors import OutOfReach, describe
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ def _sample(
     try:
         sample = kind.target.run(kind.reader, options, number, kind.variant)
     except (OutOfReach, OSError) as error:
-        outcome.out_of_reach[str(kind)] = str(error)
+        outcome.out_of_reach[str(kind)] = describe(error)
         return False
     outcome.samples.append(sample)
     return True

@@ -22,7 +22,9 @@ class BenchOptions:
     scanners: int = 2
     """Readers at work in one run, and as many busy tasks."""
     mb: int = 128
-    """Mebibytes of the region whose pages are mapped and unmapped."""
+    """Mebibytes of the region whose pages are mapped and unmapped.
+
+    About 64 VMAs per MiB in the end: from 1000 on, vm.max_map_count has to be raised."""
     seed: int = 1
     """Where the choice of pages starts; each run goes on from the seed and its own number."""
 

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from untorn import __version__
-from untorn.errors import UntornError
+from untorn.errors import UntornError, describe
 
 _COMMANDS = ("bench", "doctor")
 
@@ -35,16 +35,8 @@ class LazyGroup(click.Group):
             return super().invoke(ctx)
         except BrokenPipeError:
             raise  # click ends quietly
-        except OSError as error:
+        except (OSError, UntornError) as error:
             raise click.ClickException(describe(error)) from error
-        except UntornError as error:
-            raise click.ClickException(str(error)) from error
-
-
-def describe(error: OSError) -> str:
-    """Return what failed and why, without the number."""
-    reason = error.strerror or str(error)
-    return f"{error.filename}: {reason}" if error.filename else reason
 
 
 @click.group(

@@ -86,7 +86,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False, writable=True, allow_dash=Tru
 @_option("duration", Above(600), "S", "Seconds that a run measures.")
 @_option("busyduration", Above(1000), "MS", "Milliseconds a busy task spins between its sleeps.")
 @_option("scanners", click.IntRange(1, 64), "N", "Readers at work, and as many busy tasks.")
-@_option("mb", click.IntRange(min=1), "MB", "Size of the region that is mapped and unmapped.")
+@_option("mb", click.IntRange(1, 1 << 27), "MB", "Size of the region whose pages come and go.")
 @_option("seed", click.IntRange(min=0), "N", "Where the choice of pages starts.")
 @click.option("--rawdata", is_flag=True, help="Print median, mean, max of the runs, no table.")
 @click.option(
