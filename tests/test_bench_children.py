@@ -44,7 +44,7 @@ def test_a_child_stops_when_asked_to() -> None:
 def test_a_childs_error_is_out_of_reach_with_its_reason() -> None:
     with Children() as children:
         child = children.add("untorn.bench.live_scanner", CPU, 15, pid=2**22 + 1, reader="maps")
-        with pytest.raises(OutOfReach, match="^/proc/4194305/maps: No such file"):
+        with pytest.raises(OutOfReach, match=r"^/proc/4194305/maps: No such file"):
             child.receive(START_TIMEOUT)
 
 
