@@ -14,6 +14,8 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
+import numpy as np
+
 from untorn.bench.placement import place
 from untorn.errors import OutOfReach
 
@@ -21,6 +23,8 @@ START_TIMEOUT = 30.0
 """Seconds in which a child must be ready."""
 STOP_TIMEOUT = 10.0
 """Seconds in which a child must answer to being stopped, and in which a killed one must end."""
+GRACE = 10.0
+"""Seconds beyond its time after which a mapper is taken to hang."""
 _CHUNK = 1 << 16
 
 
@@ -141,3 +145,13 @@ def await_ready(children: Iterable[Child]) -> None:
     """Return when all have said that they are set up; raises as Child.receive()."""
     for child in children:
         child.receive(START_TIMEOUT)
+
+
+def await_updates(mapper: Child, duration: float) -> tuple[dict[str, Any], np.ndarray[Any, Any]]:
+    """Return what the mapper counted and its latencies; nothing of either if it hangs."""
+    try:
+        measured = mapper.receive(duration + GRACE)
+        data = mapper.receive_bytes(8 * measured.pop("updates"), GRACE)
+    except TimeoutError:
+        return {}, np.empty(0, np.int64)
+    return measured, np.frombuffer(data, np.int64)

@@ -6,17 +6,11 @@ another. All are set up before any begins.
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
 
-import numpy as np
-
-from untorn.bench.children import STOP_TIMEOUT, Child, Children, await_ready
+from untorn.bench.children import STOP_TIMEOUT, Child, Children, await_ready, await_updates
 from untorn.bench.placement import NORMAL_NICE, SCANNER_NICE, Cpus, choose_cpus
 from untorn.bench.sample import Sample
 from untorn.bench.target import BenchOptions
-
-GRACE = 10.0
-"""Seconds beyond its time after which a mapper is taken to hang."""
 
 
 class LiveTarget:
@@ -36,7 +30,7 @@ class LiveTarget:
             await_ready((*scanners, *busy))
             for child in (*scanners, *busy, mapper):
                 child.start()
-            measured, latencies_ns = _await_updates(mapper, options.duration)
+            measured, latencies_ns = await_updates(mapper, options.duration)
             scans, bytes_read = _stop(scanners, busy)
         own_cost_ns = measured.pop("own_cost_ns", None)
         return Sample.from_latencies(
@@ -82,16 +76,6 @@ def _add_busy(children: Children, cpus: Cpus, options: BenchOptions) -> list[Chi
         children.add("untorn.bench.busy", cpus.scanners, NORMAL_NICE, busyduration_ns=busy_ns)
         for _ in range(options.scanners)
     ]
-
-
-def _await_updates(mapper: Child, duration: float) -> tuple[dict[str, Any], np.ndarray[Any, Any]]:
-    """Return what the mapper counted and its latencies; nothing of either if it hangs."""
-    try:
-        measured = mapper.receive(duration + GRACE)
-        data = mapper.receive_bytes(8 * measured.pop("updates"), GRACE)
-    except TimeoutError:
-        return {}, np.empty(0, np.int64)
-    return measured, np.frombuffer(data, np.int64)
 
 
 def _stop(scanners: list[Child], busy: list[Child]) -> tuple[int, int]:

@@ -1,0 +1,59 @@
+"""Target `engine`: threads of one process over one MmStruct.
+
+Every run is a process of its own: a thread that hangs can then be ended, and nothing but the run's
+own threads competes for the GIL, if there is one.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from untorn.bench.children import Children, await_ready, await_updates
+from untorn.bench.engine_run import LOW_SWITCH_INTERVAL
+from untorn.bench.placement import NORMAL_NICE, choose_cpus
+from untorn.bench.sample import Sample
+from untorn.bench.target import BenchOptions
+
+_LOW = (f"switch interval {LOW_SWITCH_INTERVAL * 1e3:g} ms",)
+
+
+class EngineTarget:
+    """The engine, under each of its reader strategies; `query` walks by ioctl under vma_lock."""
+
+    name = "engine"
+    readers = ("none", "mmap_lock", "vma_lock", "rcu", "query")
+    variants: Mapping[str, tuple[str, ...]] = MappingProxyType(
+        dict.fromkeys(("none", "mmap_lock", "vma_lock"), _LOW)
+    )
+
+    def run(self, reader: str, options: BenchOptions, number: int, variant: str = "") -> Sample:
+        """Measure once: see Target."""
+        cpus = choose_cpus()
+        with Children() as children:
+            child = children.add(
+                "untorn.bench.engine_run",
+                cpus.mapper,
+                NORMAL_NICE,
+                cpus=cpus,
+                reader=reader,
+                low_switch_interval=variant in _LOW,
+                mb=options.mb,
+                duration_ns=round(options.duration * 1e9),
+                busyduration_ns=round(options.busyduration * 1e6),
+                scanners=options.scanners,
+                seed=f"{options.seed}-{number}",
+            )
+            await_ready([child])
+            child.start()
+            measured, latencies_ns = await_updates(child, options.duration)
+        return Sample.from_latencies(
+            self.name,
+            reader,
+            number,
+            latencies_ns,
+            scans=measured.pop("scans", 0),
+            bytes_read=measured.pop("bytes_read", 0),
+            hung=not len(latencies_ns),
+            variant=variant,
+            own_cost_ns=measured.pop("own_cost_ns", None),
+            counters=measured,
+        )

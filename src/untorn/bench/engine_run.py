@@ -1,0 +1,176 @@
+"""One run of target `engine`: a mapper, scanners and busy tasks, threads over one MmStruct."""
+
+import gc
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from untorn.bench.busy import spin_and_pause
+from untorn.bench.child import send, serve, wait_for_start
+from untorn.bench.mapper import Calls, choose_pages, measure_own_cost, time_updates
+from untorn.bench.placement import NORMAL_NICE, SCANNER_NICE, Cpus, place
+from untorn.bench.scan import Pass, read_text, scan, walk_by_ioctl
+from untorn.fs.proc.maps import ProcMapsFile
+from untorn.mm.limits import Limits
+from untorn.mm.mman import (
+    MAP_ANONYMOUS,
+    MAP_FIXED,
+    MAP_POPULATE,
+    MAP_PRIVATE,
+    PROT_READ,
+    PROT_WRITE,
+)
+from untorn.mm.page import PAGE_SIZE
+from untorn.syscalls import Process
+
+LOW_SWITCH_INTERVAL = 1e-4
+"""Seconds after which a thread that wants the GIL asks for it; the default is 50 times that."""
+PASSES: dict[str, tuple[str, Pass]] = {
+    "mmap_lock": ("mmap_lock", read_text),
+    "vma_lock": ("vma_lock", read_text),
+    "rcu": ("rcu", read_text),
+    "query": ("vma_lock", walk_by_ioctl),
+}
+"""By reader, the strategy of its file and how it goes over it."""
+_ANONYMOUS = MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE
+
+
+class Page:
+    """Where the mapper's calls find the address to act on."""
+
+    __slots__ = ("value",)
+
+    def __init__(self) -> None:
+        self.value = 0
+
+
+class Threads:
+    """The threads of a run: set up and placed first, all let go at one word.
+
+    Attributes:
+        requested: The end is asked for; stored by the main thread, loaded by all.
+    """
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._go = threading.Event()
+        self._placed: list[threading.Event] = []
+        self._threads: list[threading.Thread] = []
+
+    def add(self, work: Callable[[], None], cpu: int, nice: int) -> threading.Thread:
+        """Start a thread that places itself, and works when told to go."""
+        placed = threading.Event()
+
+        def run() -> None:
+            place(threading.get_native_id(), cpu, nice)
+            placed.set()
+            self._go.wait()
+            work()
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        placed.wait()
+        self._threads.append(thread)
+        return thread
+
+    def go(self) -> None:
+        """Let all begin."""
+        self._go.set()
+
+    def stop(self) -> None:
+        """Ask all to end, and wait until they have."""
+        self.requested = True
+        for thread in self._threads:
+            thread.join()
+
+
+def prepare_calls(process: Process) -> tuple[Calls, Calls]:
+    """Return the updates of the engine, and calls that do nothing but what these do besides."""
+    page, flags = Page(), _ANONYMOUS | MAP_FIXED
+    mmap, munmap = process.mmap, process.munmap
+
+    def unmap(page: Page) -> int:
+        munmap(page.value, PAGE_SIZE)
+        return 0
+
+    def map_(page: Page) -> int:
+        return mmap(page.value, PAGE_SIZE, PROT_WRITE, flags)
+
+    idle = (lambda page: page.value, (page,))
+    return Calls(page, (unmap, (page,)), (map_, (page,))), Calls(page, idle, idle)
+
+
+class Scanners:
+    """What the scanners of a run did; _mutex protects the counts."""
+
+    def __init__(self, process: Process, reader: str, threads: Threads) -> None:
+        self._process = process
+        self._strategy, self._pass = PASSES[reader]
+        self._threads = threads
+        self._mutex = threading.Lock()
+        self.counts: Counter[str] = Counter()
+
+    def work(self) -> None:
+        """Scan until the end is asked for."""
+        file = self._process.open_maps(self._strategy)
+        scans, bytes_read = scan(file, self._pass, self._threads)
+        with self._mutex:
+            self.counts.update(scans=scans, bytes_read=bytes_read, **_met(file))
+
+
+def _met(file: ProcMapsFile) -> dict[str, int]:
+    return {name: count for name, count in file.statistics().items() if count}
+
+
+def work(
+    cpus: tuple[int, int],
+    reader: str,
+    low_switch_interval: bool,
+    mb: int,
+    duration_ns: int,
+    busyduration_ns: int,
+    scanners: int,
+    seed: str,
+) -> None:
+    """Set up, wait for the word, measure, send what was counted and the latencies."""
+    place_, threads = Cpus(*cpus), Threads()
+    if low_switch_interval:
+        sys.setswitchinterval(LOW_SWITCH_INTERVAL)
+    process = Process()
+    process.mm.limits = Limits(max_map_count=1 << 30)
+    size = mb << 20
+    base = process.mmap(0, size, PROT_READ | PROT_WRITE, _ANONYMOUS)
+    updates, idle_calls = prepare_calls(process)
+    gc.disable()
+    own_cost_ns = measure_own_cost(idle_calls, base)
+    choices = choose_pages(base, size, seed)
+    latencies: list[Any] = []
+    mapper = threads.add(
+        lambda: latencies.append(time_updates(updates, choices, duration_ns)),
+        place_.mapper,
+        NORMAL_NICE,
+    )
+    readers = Scanners(process, reader, threads) if reader != "none" else None
+    for _ in range(scanners):
+        if readers is not None:
+            threads.add(readers.work, place_.scanners, SCANNER_NICE)
+        threads.add(lambda: spin_and_pause(busyduration_ns, threads), place_.scanners, NORMAL_NICE)
+    wait_for_start()
+    threads.go()
+    mapper.join()
+    threads.stop()
+    waited = process.mm.mmap_lock.statistics().writes_waited
+    send(
+        updates=len(latencies[0]),
+        own_cost_ns=own_cost_ns,
+        blocked=waited,
+        **(readers.counts if readers else {}),
+    )
+    sys.stdout.buffer.write(latencies[0].tobytes())
+    sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    serve(work)

@@ -1,0 +1,89 @@
+"""What a mapper does, whoever's calls it makes: update random pages and time each update.
+
+What a timed call costs by itself is measured with the same code around a call that does nothing
+to speak of.
+"""
+
+import ctypes
+import itertools
+import mmap
+import os
+import random
+import time
+from array import array
+from collections.abc import Iterator
+from typing import Any, NamedTuple, Protocol
+
+GAP_NS = 10_000
+"""From the end of one update to the start of the next."""
+OWN_COST_NS = 20_000_000
+"""For how long the mapper measures itself."""
+BLOCK = 256
+"""Random choices made at once."""
+
+Call = tuple[Any, tuple[Any, ...]]
+"""A C function and its arguments, ready to be called."""
+Choice = tuple[int, bool]
+"""The address of a page, and whether to map it (or to unmap it)."""
+
+
+class Page(Protocol):
+    """Where the calls find the address of the page to update."""
+
+    value: Any
+
+
+class Calls(NamedTuple):
+    """The two updates; both act on the page whose address is in `page`."""
+
+    page: Page
+    unmap: Call
+    map: Call
+
+
+def choose_pages(base: int, size: int, seed: str) -> Iterator[Choice]:
+    """Choose pages of the region and what to do with each, without end."""
+    chance = random.Random(seed)
+    addresses = range(base, base + size, mmap.PAGESIZE)
+    while True:
+        yield from zip(
+            chance.choices(addresses, k=BLOCK),
+            chance.choices((False, True), k=BLOCK),
+            strict=True,
+        )
+
+
+def time_updates(calls: Calls, choices: Iterator[Choice], duration_ns: int) -> "array[int]":
+    """Make updates for some nanoseconds; return how long each took, in nanoseconds."""
+    # Never too few: two updates start at least a gap apart.
+    latencies = array("q", bytes(8 * (duration_ns // GAP_NS + 2)))
+    clock, page = time.perf_counter_ns, calls.page
+    end = clock() + duration_ns
+    done = count = 0
+    while done < end:
+        address, mapping = next(choices)
+        call, arguments = calls.map if mapping else calls.unmap
+        page.value = address
+        begin = clock()
+        result = call(*arguments)
+        done = clock()
+        latencies[count] = done - begin
+        count += 1
+        if result != (address if mapping else 0):
+            raise failure(f"{'mapping' if mapping else 'unmapping'} of page {address:x}")
+        # No sleep: it would hide whether the update before it had to sleep for a lock.
+        while clock() < done + GAP_NS:
+            pass
+    return latencies[:count]
+
+
+def measure_own_cost(calls: Calls, address: int) -> float:
+    """Return the median of what timing adds to an update, in nanoseconds."""
+    costs = sorted(time_updates(calls, itertools.repeat((address, True)), OWN_COST_NS))
+    return float(costs[len(costs) // 2])
+
+
+def failure(what: str) -> OSError:
+    """Return the error of the C call that failed last, saying what it was to do."""
+    number = ctypes.get_errno()
+    return OSError(number, f"{what}: {os.strerror(number)}")
