@@ -11,7 +11,6 @@ from untorn.mm.mm_struct import MmStruct
 from untorn.mm.mman import (
     LEGACY_MAP_MASK,
     MAP_DROPPABLE,
-    MAP_FIXED_NOREPLACE,
     MAP_GROWSDOWN,
     MAP_LOCKED,
     MAP_NORESERVE,
@@ -80,9 +79,7 @@ def _anonymous(map_type: int, vm_flags: int) -> int:
 
 def _of_file(prot: int, flags: int, vm_flags: int, file: VmFile) -> int:
     map_type = flags & MAP_TYPE
-    if map_type == MAP_SHARED_VALIDATE and flags & ~(
-        LEGACY_MAP_MASK | MAP_TYPE | MAP_FIXED_NOREPLACE
-    ):
+    if map_type == MAP_SHARED_VALIDATE and flags & ~LEGACY_MAP_MASK:
         raise os_error(errno.EOPNOTSUPP)
     if map_type in (MAP_SHARED, MAP_SHARED_VALIDATE):
         vm_flags = _shared(prot, vm_flags, file)

@@ -32,6 +32,8 @@ MAP_STACK = 0x2_0000
 MAP_HUGETLB = 0x4_0000
 MAP_SYNC = 0x8_0000
 MAP_FIXED_NOREPLACE = 0x10_0000
+MAP_HUGE_2MB = 21 << 26
+MAP_HUGE_1GB = 30 << 26
 
 LEGACY_MAP_MASK = (
     MAP_SHARED
@@ -49,8 +51,11 @@ LEGACY_MAP_MASK = (
     | MAP_HUGETLB
     | MAP_32BIT
     | MAP_ABOVE4G
+    | MAP_HUGE_2MB
+    | MAP_HUGE_1GB
 )
-"""What MAP_SHARED_VALIDATE accepts on a file without features of its own."""
+"""What MAP_SHARED_VALIDATE accepts on a file without features of its own: no MAP_SYNC, and,
+as it is younger than this list, no MAP_FIXED_NOREPLACE."""
 
 VM_READ = 0x1
 VM_WRITE = 0x2

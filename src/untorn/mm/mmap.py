@@ -167,7 +167,7 @@ def _charge(mm: MmStruct, vm_flags: int, pages: int, going: MunmapVmas) -> int:
         raise os_error(errno.ENOMEM)
     if vm_flags & (VM_NORESERVE | VM_SHARED | VM_WRITE) != VM_WRITE:
         return vm_flags
-    if not may_commit(mm, pages):
+    if not may_commit(mm, pages - going.accounted):
         raise os_error(errno.ENOMEM)
     return vm_flags | VM_ACCOUNT
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from untorn.errors import os_error
 from untorn.mm.mm_struct import MmStruct
-from untorn.mm.mman import VM_SEALED
+from untorn.mm.mman import VM_ACCOUNT, VM_SEALED
 from untorn.mm.mmap_lock import (
     mmap_read_unlock,
     mmap_write_downgrade,
@@ -35,6 +35,11 @@ class MunmapVmas:
     def pages(self) -> int:
         """Pages mapped in the range."""
         return sum(vma_pages(vma) for vma in self.vmas)
+
+    @property
+    def accounted(self) -> int:
+        """Pages of them that memory was promised for."""
+        return sum(vma_pages(vma) for vma in self.vmas if vma.vm_flags & VM_ACCOUNT)
 
 
 def do_munmap(mm: MmStruct, start: int, length: int) -> None:

@@ -1,0 +1,118 @@
+"""The child under test: it makes the system calls it is told to, and nothing else.
+
+A line on its input is a JSON list of steps, made one right after the other; the line that it
+writes back is the list of [value, errno]. It ends with its parent, or at the end of its input.
+"""
+
+import ctypes
+import gc
+import json
+import os
+import resource
+import signal
+import sys
+
+CALLS = {
+    "mmap": 9,
+    "mprotect": 10,
+    "munmap": 11,
+    "mlockall": 151,
+    "munlockall": 152,
+    "prctl": 157,
+    "mseal": 462,
+}
+"""Numbers of x86-64. Source: arch/x86/entry/syscalls/syscall_64.tbl."""
+PR_SET_PDEATHSIG = 1
+ADDR_NO_RANDOMIZE = 0x0040000
+CAPABILITY_VERSION_3 = 0x20080522
+PAGE_SIZE = 4096
+LIMITS = {
+    n: resource.getrlimit(getattr(resource, f"RLIMIT_{n}")) for n in ("AS", "DATA", "MEMLOCK")
+}
+
+libc = ctypes.CDLL(None, use_errno=True)
+libc.syscall.restype = ctypes.c_long
+
+
+def system_call(name, *arguments):
+    """Pass the arguments as they are, each in a whole register."""
+    ctypes.set_errno(0)
+    value = libc.syscall(ctypes.c_long(CALLS[name]), *map(ctypes.c_ulong, arguments))
+    return [value, ctypes.get_errno() if value == -1 else 0]
+
+
+def set_soft_limit(name, soft):
+    """Change one soft limit, in bytes; None for what it was at first."""
+    first, hard = LIMITS[name]
+    resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (first if soft is None else soft, hard))
+    return [0, 0]
+
+
+def set_effective(capability, on):
+    """Take a capability out of the effective set, or back in; the permitted set stays."""
+    header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0)
+    data = (ctypes.c_uint32 * 6)()  # twice: effective, permitted, inheritable
+    assert libc.capget(header, data) == 0
+    word, bit = divmod(capability, 32)
+    data[3 * word] = data[3 * word] & ~(1 << bit) | int(on) << bit
+    assert libc.capset(header, data) == 0
+    return [0, 0]
+
+
+def open_file(path, flags):
+    """Open a file; the value is its descriptor."""
+    return [os.open(path, flags), 0]
+
+
+def new_memfd(name):
+    """Make a file that lives in memory; the value is its descriptor."""
+    return [os.memfd_create(name), 0]
+
+
+def alternate(start, pages, prot):
+    """Give every second page another protection until that fails; the value is how often."""
+    for done, page in enumerate(range(1, pages, 2)):
+        error = system_call("mprotect", start + page * PAGE_SIZE, PAGE_SIZE, prot)[1]
+        if error:
+            return [done, error]
+    return [pages // 2, 0]
+
+
+def stay_with_parent(parent):
+    """Be killed when the parent ends; go at once if that has happened already."""
+    system_call("prctl", PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        sys.exit(1)
+
+
+def without_randomization():
+    """Start over with the layout that setarch -R gives, unless that is so already."""
+    if not libc.personality(0xFFFF_FFFF) & ADDR_NO_RANDOMIZE:
+        if libc.personality(ADDR_NO_RANDOMIZE) == -1:
+            sys.exit(3)
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+
+def main():
+    stay_with_parent(int(sys.argv[1]))
+    if "fixed-layout" in sys.argv:
+        without_randomization()
+    gc.disable()
+    others = {
+        "limit": set_soft_limit,
+        "capability": set_effective,
+        "open": open_file,
+        "memfd": new_memfd,
+        "alternate": alternate,
+    }
+    print("ready", flush=True)
+    for line in sys.stdin:
+        done = [
+            others[name](*arguments) if name in others else system_call(name, *arguments)
+            for name, *arguments in json.loads(line)
+        ]
+        print(json.dumps(done), flush=True)
+
+
+if __name__ == "__main__":
+    main()

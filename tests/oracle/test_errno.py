@@ -1,0 +1,78 @@
+"""Each refusal of mmap, munmap, mprotect and mseal: the same errno from engine and kernel."""
+
+import os
+from pathlib import Path
+
+import errno_table as table
+import pytest
+from real_files import set_append_only
+from rows import Files, Row, files_in
+from worlds import RW, World
+
+from untorn.mm.mman import PROT_NONE
+from untorn.mm.page import PAGE_SIZE
+
+
+@pytest.fixture
+def files(tmp_path):
+    return files_in(tmp_path)
+
+
+def outcomes(rows):
+    return pytest.mark.parametrize("row", rows, ids=str)
+
+
+@outcomes(table.MMAP_ARGUMENTS + table.MMAP_ADDRESS + table.MMAP_LIMITS)
+def test_mmap_gives(row: Row, world: World, files: Files) -> None:
+    assert row.outcome("mmap", world, files) == row.number
+
+
+@outcomes(table.MMAP_FILE)
+def test_mmap_of_a_file_gives(row: Row, world: World, files: Files) -> None:
+    assert row.outcome("mmap", world, files) == row.number
+
+
+@outcomes(table.MUNMAP)
+def test_munmap_gives(row: Row, world: World, files: Files) -> None:
+    assert row.outcome("munmap", world, files) == row.number
+
+
+@outcomes(table.MPROTECT)
+def test_mprotect_gives(row: Row, world: World, files: Files) -> None:
+    assert row.outcome("mprotect", world, files) == row.number
+
+
+@outcomes(table.MSEAL)
+def test_mseal_gives(row: Row, world: World, files: Files) -> None:
+    assert row.outcome("mseal", world, files) == row.number
+
+
+@outcomes(table.MMAP_APPEND_ONLY)
+def test_mmap_of_an_append_only_file_gives(row: Row, world: World, tmp_path: Path) -> None:
+    path = tmp_path / "append"
+    path.write_bytes(bytes(PAGE_SIZE))
+    files = {"append": (path, os.O_RDWR | os.O_APPEND), "append ro": (path, os.O_RDONLY)}
+    try:
+        set_append_only(path, True)
+    except OSError as error:
+        pytest.skip(f"no file can be made append-only here: {error}")
+    try:
+        assert row.outcome("mmap", world, files) == row.number
+    finally:
+        set_append_only(path, False)
+
+
+def test_mprotect_gives_enomem_for_more_memory_than_there_is(world: World) -> None:
+    addr = world.mmap(length=table.TOO_MUCH, prot=PROT_NONE)
+    with pytest.raises(OSError, match="Cannot allocate memory"):
+        world.mprotect(addr, table.TOO_MUCH, RW)
+    world.mprotect(addr, table.TOO_MUCH - PAGE_SIZE, RW)
+    world.munmap(addr, table.TOO_MUCH)
+
+
+def test_what_a_mapping_replaces_need_not_be_promised_again(world: World) -> None:
+    # All that there is, and then over it, with the same call, that and one page more.
+    addr = world.mmap(length=table.TOO_MUCH, prot=PROT_NONE)
+    world.mmap(addr, table.TOO_MUCH - PAGE_SIZE, flags=table.FIXED)
+    world.mmap(addr, table.TOO_MUCH, flags=table.FIXED)
+    world.munmap(addr, table.TOO_MUCH)

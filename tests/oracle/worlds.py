@@ -1,0 +1,184 @@
+"""The engine and the running kernel behind one face: a process and a window of its memory.
+
+A window is a range of addresses, far from everything else in either process, in which a test may
+do what it likes. Both worlds use the same addresses, so that their maps can be compared.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import count
+from pathlib import Path
+
+from kernel_process import KernelProcess, Step
+from real_files import vm_file
+
+from untorn.mm.file import VmFile
+from untorn.mm.limits import Limits
+from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mman import MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, PROT_READ, PROT_WRITE
+from untorn.mm.mmap_lock import mmap_read_lock, mmap_read_unlock
+from untorn.mm.page import PAGE_SHIFT, PAGE_SIZE
+from untorn.syscalls import Process
+
+RW = PROT_READ | PROT_WRITE
+ANONYMOUS = MAP_PRIVATE | MAP_ANONYMOUS
+WINDOW_SIZE = 4 << 20
+"""Bytes; more than the guard gap of a stack, so that no window reaches into the one below."""
+CAP_IPC_LOCK, CAP_SYS_RAWIO = 14, 17
+window_bases = count(0x2000_0000_0000, WINDOW_SIZE)
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What a call may use, where that is less than usual.
+
+    Attributes:
+        more_pages: RLIMIT_AS leaves room for so many pages; a negative number is an overdraft.
+        more_data_pages: RLIMIT_DATA does.
+        memlock: RLIMIT_MEMLOCK in bytes.
+        without: A capability that the process does not have.
+    """
+
+    more_pages: int | None = None
+    more_data_pages: int | None = None
+    memlock: int | None = None
+    without: int | None = None
+
+
+class World:
+    """What both worlds offer to a test.
+
+    Attributes:
+        process: Makes the calls: mmap, munmap, mprotect, mseal.
+        base: Byte address where the window begins; nothing is mapped in it at first.
+    """
+
+    process: Process | KernelProcess
+    base: int
+
+    def page(self, number: int) -> int:
+        """Return the byte address of a page of the window."""
+        return self.base + (number << PAGE_SHIFT)
+
+    def mmap(
+        self,
+        addr: int = 0,
+        length: int = PAGE_SIZE,
+        prot: int = RW,
+        flags: int = ANONYMOUS,
+        fd: int = -1,
+        offset: int = 0,
+    ) -> int:
+        """Map one private anonymous page anywhere, or what the arguments say."""
+        return self.process.mmap(addr, length, prot, flags, fd, offset)
+
+    def put(self, first: int, pages: int = 1, prot: int = RW, flags: int = ANONYMOUS) -> int:
+        """Map pages of the window, over whatever is there; return where they begin."""
+        return self.mmap(self.page(first), pages << PAGE_SHIFT, prot, flags | MAP_FIXED)
+
+    def munmap(self, addr: int, length: int = PAGE_SIZE) -> None:
+        self.process.munmap(addr, length)
+
+    def mprotect(self, addr: int, length: int = PAGE_SIZE, prot: int = PROT_READ) -> None:
+        self.process.mprotect(addr, length, prot)
+
+    def mseal(self, addr: int, length: int = PAGE_SIZE, flags: int = 0) -> None:
+        self.process.mseal(addr, length, flags)
+
+    def all_maps(self) -> bytes:
+        """Return the whole text of maps."""
+        raise NotImplementedError
+
+    def maps(self) -> list[bytes]:
+        """Return the lines of the window."""
+        lines = self.all_maps().splitlines(keepends=True)
+        ends = self.base, self.base + WINDOW_SIZE
+        return [line for line in lines if ends[0] <= int(line.split(b"-")[0], 16) < ends[1]]
+
+
+class EngineWorld(World):
+    def __init__(self, limits: Limits, base: int | None = None) -> None:
+        self.process: Process = Process(MmStruct("engine", limits=limits))
+        self.base = next(window_bases) if base is None else base
+
+    def all_maps(self) -> bytes:
+        mm = self.process.mm
+        mmap_read_lock(mm)
+        mm.check_invariants()
+        mmap_read_unlock(mm)
+        maps = self.process.open_maps()
+        text = b"".join(iter(lambda: maps.read(1 << 16), b""))
+        maps.close()
+        return text
+
+    def adopt(self, file: VmFile) -> int:
+        """Have the file open; return its descriptor."""
+        fd = len(self.process.files) + 3
+        self.process.files[fd] = file
+        return fd
+
+    def open(self, path: Path, flags: int = os.O_RDWR) -> int:
+        """Open a real file; the engine is told what the kernel says of it."""
+        return self.adopt(vm_file(path, flags))
+
+    @contextmanager
+    def within(self, bounds: Bounds) -> Iterator[None]:
+        """Make calls within these bounds."""
+        mm = self.process.mm
+        old = new = mm.limits
+        if bounds.more_pages is not None:
+            new = replace(new, rlimit_as=mm.total_vm + bounds.more_pages << PAGE_SHIFT)
+        if bounds.more_data_pages is not None:
+            new = replace(new, rlimit_data=mm.data_vm + bounds.more_data_pages << PAGE_SHIFT)
+        if bounds.memlock is not None:
+            new = replace(new, rlimit_memlock=bounds.memlock)
+        if bounds.without == CAP_IPC_LOCK:
+            new = replace(new, cap_ipc_lock=False)
+        elif bounds.without == CAP_SYS_RAWIO:
+            new = replace(new, cap_sys_rawio=False)
+        mm.limits = new
+        try:
+            yield
+        finally:
+            mm.limits = old
+
+
+class KernelWorld(World):
+    def __init__(self, process: KernelProcess, base: int | None = None) -> None:
+        self.process: KernelProcess = process
+        self.base = next(window_bases) if base is None else base
+
+    def all_maps(self) -> bytes:
+        return self.process.maps()
+
+    def open(self, path: Path, flags: int = os.O_RDWR) -> int:
+        """Open a file in the child."""
+        return self.process.call("open", str(path), flags)
+
+    @contextmanager
+    def within(self, bounds: Bounds) -> Iterator[None]:
+        """Make calls within these bounds, which hold for the call alone, not for the child."""
+        limits = {"MEMLOCK": bounds.memlock}
+        if bounds.more_pages is not None:
+            limits["AS"] = (self.process.status("VmSize") << 10) + bounds.more_pages * PAGE_SIZE
+        if bounds.more_data_pages is not None:
+            in_use = self.process.status("VmData") << 10
+            limits["DATA"] = in_use + bounds.more_data_pages * PAGE_SIZE
+        before: list[Step] = [["limit", name, n] for name, n in limits.items() if n is not None]
+        after: list[Step] = [["limit", name, None] for _, name, _ in before]
+        if bounds.without is not None and self.process.has_capability(bounds.without):
+            before.append(["capability", bounds.without, False])
+            after.append(["capability", bounds.without, True])
+        with self.process.around(before, after):
+            yield
+
+
+def memory_pages() -> int:
+    """Return memory and swap in pages, as the kernel counts them when it guesses."""
+    try:
+        fields = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+    except OSError:
+        return Limits().totalram_pages
+    return sum(int(fields[name].split()[0]) for name in ("MemTotal", "SwapTotal")) // 4
