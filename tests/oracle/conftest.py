@@ -4,9 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 from kernel_process import KernelProcess, why_not
-from worlds import CAP_IPC_LOCK, CAP_SYS_RAWIO, EngineWorld, KernelWorld, World, memory_pages
-
-from untorn.mm.limits import RLIM_INFINITY, Limits
+from worlds import EngineWorld, KernelWorld, World, engine_limits
 
 
 @pytest.fixture(scope="module")
@@ -32,13 +30,3 @@ def engine() -> EngineWorld:
 def world(request: pytest.FixtureRequest) -> World:
     """Each world in turn: what a test says of it holds for both."""
     return request.getfixturevalue(request.param)
-
-
-def engine_limits(child: KernelProcess | None = None) -> Limits:
-    """Return the limits of this machine, and the rights of root or of a child."""
-    return Limits(
-        rlimit_memlock=RLIM_INFINITY,
-        cap_ipc_lock=child is None or child.has_capability(CAP_IPC_LOCK),
-        cap_sys_rawio=child is None or child.has_capability(CAP_SYS_RAWIO),
-        totalram_pages=memory_pages(),
-    )

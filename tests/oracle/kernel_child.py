@@ -25,6 +25,8 @@ CALLS = {
 PR_SET_PDEATHSIG = 1
 ADDR_NO_RANDOMIZE = 0x0040000
 CAPABILITY_VERSION_3 = 0x20080522
+CLONE_NEWNS = 0x20000
+MS_NOEXEC, MS_REC, MS_PRIVATE = 8, 0x4000, 0x40000
 PAGE_SIZE = 4096
 LIMITS = {
     n: resource.getrlimit(getattr(resource, f"RLIMIT_{n}")) for n in ("AS", "DATA", "MEMLOCK")
@@ -32,6 +34,7 @@ LIMITS = {
 
 libc = ctypes.CDLL(None, use_errno=True)
 libc.syscall.restype = ctypes.c_long
+libc.mount.argtypes = *[ctypes.c_char_p] * 3, ctypes.c_ulong, ctypes.c_char_p
 
 
 def system_call(name, *arguments):
@@ -69,6 +72,17 @@ def new_memfd(name):
     return [os.memfd_create(name), 0]
 
 
+def mount_noexec(directory):
+    """Mount an empty tmpfs that only this process sees, and nothing on which is executed."""
+    target = os.fsencode(directory)
+    done = (
+        libc.unshare(CLONE_NEWNS) == 0
+        and libc.mount(None, b"/", None, MS_REC | MS_PRIVATE, None) == 0
+        and libc.mount(b"tmpfs", target, b"tmpfs", MS_NOEXEC, None) == 0
+    )
+    return [0, 0 if done else ctypes.get_errno()]
+
+
 def alternate(start, pages, prot):
     """Give every second page another protection until that fails; the value is how often."""
     for done, page in enumerate(range(1, pages, 2)):
@@ -103,6 +117,7 @@ def main():
         "capability": set_effective,
         "open": open_file,
         "memfd": new_memfd,
+        "mount_noexec": mount_noexec,
         "alternate": alternate,
     }
     print("ready", flush=True)

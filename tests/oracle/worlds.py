@@ -15,7 +15,7 @@ from kernel_process import KernelProcess, Step
 from real_files import vm_file
 
 from untorn.mm.file import VmFile
-from untorn.mm.limits import Limits
+from untorn.mm.limits import RLIM_INFINITY, Limits
 from untorn.mm.mm_struct import MmStruct
 from untorn.mm.mman import MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, PROT_READ, PROT_WRITE
 from untorn.mm.mmap_lock import mmap_read_lock, mmap_read_unlock
@@ -173,6 +173,16 @@ class KernelWorld(World):
             after.append(["capability", bounds.without, True])
         with self.process.around(before, after):
             yield
+
+
+def engine_limits() -> Limits:
+    """Return the limits of this machine, for a process with root's rights."""
+    return Limits(
+        rlimit_memlock=RLIM_INFINITY,
+        cap_ipc_lock=True,
+        cap_sys_rawio=True,
+        totalram_pages=memory_pages(),
+    )
 
 
 def memory_pages() -> int:
