@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from processes import children_of
-from untorn.bench import live
+from untorn.bench import children
 from untorn.bench.child import Stop
 from untorn.bench.children import START_TIMEOUT, Children, await_ready
 from untorn.bench.live import LiveTarget
@@ -178,7 +178,7 @@ def test_none_has_no_scanner() -> None:
 @pytest.mark.live
 def test_a_mapper_that_does_not_end_is_reported_and_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     endless = BenchOptions(duration=600, busyduration=1.0, mb=1)
-    monkeypatch.setattr(live, "GRACE", -600.0)
+    monkeypatch.setattr(children, "GRACE", -600.0)
     run = LiveTarget().run("maps", endless, 0)
     assert (run.hung, run.updates) == (True, 0)
     assert children_of(os.getpid()) == set()

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from made_up import ENVIRONMENT, sample
-from untorn.bench.report import as_json, rawdata, table
+from untorn.bench.report import as_json, rawdata, tables
 from untorn.bench.run import Outcome
 from untorn.bench.sample import Sample
 from untorn.bench.target import BenchOptions
@@ -21,9 +21,9 @@ RUNS = [
 
 
 def lines(samples: list[Sample]) -> list[str]:
-    """The table's lines, their columns one space apart."""
+    """The tables' lines, their columns one space apart."""
     text = io.StringIO()
-    Console(file=text, width=300).print(table(samples))
+    Console(file=text, width=300).print(*tables(samples))
     return [" ".join(line.split()) for line in text.getvalue().splitlines()]
 
 
@@ -47,15 +47,15 @@ def test_rawdata_counts_a_hang_and_has_no_line_for_it() -> None:
     ]
 
 
-def test_the_table_has_a_row_per_reader_with_its_ratio_and_counters() -> None:
-    assert "live none 1 2 0.5000 0.5000 0.7450 0.7500 1.00 0" in lines(RUNS)
-    assert "live maps 3 6 2.0000 2.0000 2.0000 5.0000 4.00 4,000 1,200" in lines(RUNS)
+def test_the_table_has_a_row_per_reader_with_its_ratio() -> None:
+    assert "live none 1 2 0.5000 0.5000 0.7450 0.7500 1.00 0 0" in lines(RUNS)
+    assert "live maps 3 6 2.0000 2.0000 2.0000 5.0000 4.00 4,000 0" in lines(RUNS)
 
 
-def test_a_column_of_counters_is_there_only_if_something_was_counted() -> None:
-    heads = "target reader samples updates median mean p99 max x none scans hangs"
-    assert heads + " retries" in lines(RUNS)
-    assert heads in lines(RUNS[:1])
+def test_a_table_of_counts_follows_if_something_was_counted() -> None:
+    assert "target reader retries" in lines(RUNS)
+    assert "live maps 1,200" in lines(RUNS)
+    assert not any("retries" in line for line in lines(RUNS[:1]))
 
 
 def test_the_table_shows_hangs_and_a_dash_for_what_was_not_measured() -> None:

@@ -92,7 +92,7 @@ def test_json_to_stdout_is_all_there_is_on_stdout(target: FakeTarget) -> None:
     content = json.loads(bench("--nsamples", "2", "--json", "-", "--mb", "3").stdout)
     assert content["options"] == {
         "nsamples": 2,
-        "duration": 2.0,
+        "duration": 1.5,
         "busyduration": 2.0,
         "scanners": 2,
         "mb": 3,

@@ -22,6 +22,7 @@ class Stop:
     def __init__(self) -> None:
         self.requested = False
         signal.signal(signal.SIGTERM, self._request)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # see Children.add()
 
     def _request(self, number: int, frame: FrameType | None) -> None:
         self.requested = True

@@ -6,6 +6,7 @@ The children's side is child.py.
 import json
 import os
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -122,9 +123,18 @@ class Children:
         self._children: list[Child] = []
 
     def add(self, module: str, cpu: int, nice: int, **arguments: Any) -> Child:
-        """Start a child: see Child."""
-        child = Child(module, cpu, nice, **arguments)
-        self._children.append(child)
+        """Start a child: see Child.
+
+        A signal that comes meanwhile waits, so that it cannot get between a child and its place
+        in the list. The child starts with both blocked: Ctrl-C is never for it, and a request to
+        stop that comes before it can take one is kept.
+        """
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+        try:
+            child = Child(module, cpu, nice, **arguments)
+            self._children.append(child)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         return child
 
     def __enter__(self) -> Self:

@@ -9,7 +9,7 @@ from typing import Any
 
 from untorn.bench.busy import spin_and_pause
 from untorn.bench.child import send, serve, wait_for_start
-from untorn.bench.mapper import Calls, choose_pages, measure_own_cost, time_updates
+from untorn.bench.mapper import Calls, choose_pages, measure_own_cost, settle, time_updates
 from untorn.bench.placement import NORMAL_NICE, SCANNER_NICE, Cpus, place
 from untorn.bench.scan import Pass, read_text, scan, walk_by_ioctl
 from untorn.fs.proc.maps import ProcMapsFile
@@ -146,6 +146,7 @@ def work(
     gc.disable()
     own_cost_ns = measure_own_cost(idle_calls, base)
     choices = choose_pages(base, size, seed)
+    settle(updates, choices, size // PAGE_SIZE)
     latencies: list[Any] = []
     mapper = threads.add(
         lambda: latencies.append(time_updates(updates, choices, duration_ns)),

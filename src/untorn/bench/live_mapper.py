@@ -7,7 +7,7 @@ import resource
 import sys
 
 from untorn.bench.child import send, serve, wait_for_start
-from untorn.bench.mapper import Calls, choose_pages, failure, measure_own_cost, time_updates
+from untorn.bench.mapper import Calls, choose_pages, failure, measure_own_cost, settle, time_updates
 
 MAP_FIXED = 0x10
 """Source: include/uapi/asm-generic/mman-common.h, which Python's mmap lacks before 3.13."""
@@ -45,6 +45,7 @@ def work(mb: int, duration_ns: int, seed: str) -> None:
     gc.disable()
     own_cost_ns = measure_own_cost(idle_calls, base)
     choices = choose_pages(base, size, seed)
+    settle(updates, choices, size // mmap.PAGESIZE)
     wait_for_start()
     before = resource.getrusage(resource.RUSAGE_SELF)
     latencies = time_updates(updates, choices, duration_ns)

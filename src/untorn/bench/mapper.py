@@ -53,6 +53,18 @@ def choose_pages(base: int, size: int, seed: str) -> Iterator[Choice]:
         )
 
 
+def settle(calls: Calls, choices: Iterator[Choice], pages: int) -> None:
+    """Make some updates that nobody times, a quarter as many as there are pages.
+
+    A region that is still one VMA is not what a mapper works on: every update would meet the
+    readers there, and figures would depend on how long a run is.
+    """
+    for address, mapping in itertools.islice(choices, pages // 4):
+        call, arguments = calls.map if mapping else calls.unmap
+        calls.page.value = address
+        call(*arguments)
+
+
 def time_updates(calls: Calls, choices: Iterator[Choice], duration_ns: int) -> "array[int]":
     """Make updates for some nanoseconds; return how long each took, in nanoseconds."""
     # Never too few: two updates start at least a gap apart.

@@ -4,7 +4,6 @@ import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from itertools import groupby
 from statistics import median
 
 from rich.box import SIMPLE_HEAD
@@ -28,35 +27,48 @@ _COLUMNS = (
 )
 
 
-def table(samples: Sequence[Sample]) -> Table:
-    """Return one row per target, reader and variant, the targets apart from each other.
-
-    Counters have a column each, as far as any run counted something under that name.
-    """
+def tables(samples: Sequence[Sample]) -> list[Table]:
+    """Return the latencies, a row per target, reader and variant, and below what was counted."""
     summaries = summarise(samples)
+    latencies = _table("latency of mmap and munmap, ms", _COLUMNS, _own_cost(samples))
+    for row in summaries:
+        latencies.add_row(
+            *_name(row), *_cells(row, summaries), end_section=_is_last(row, summaries)
+        )
     counters = list(dict.fromkeys(name for each in summaries for name in each.counters))
-    title = "latency of mmap and munmap, ms"
-    result = Table("target", "reader", title=title, caption=_own_cost(samples), box=SIMPLE_HEAD)
-    for column in (*_COLUMNS, *counters):
+    if not counters:
+        return [latencies]
+    counts = _table("times that the mapper was stopped, and a reader met a writer", counters, None)
+    for row in summaries:
+        cells = (f"{row.counters.get(name, 0):,}" for name in counters)
+        counts.add_row(*_name(row), *cells, end_section=_is_last(row, summaries))
+    return [latencies, counts]
+
+
+def _table(title: str, columns: Iterable[str], caption: str | None) -> Table:
+    result = Table("target", "reader", title=title, caption=caption, box=SIMPLE_HEAD)
+    for column in columns:
         result.add_column(column, justify="right", no_wrap=True)
-    for _, rows in groupby(summaries, key=lambda each: each.target):
-        for row in rows:
-            result.add_row(*_cells(row, summaries, counters))
-        result.add_section()
     return result
 
 
-def _cells(row: Summary, all_rows: list[Summary], counters: list[str]) -> list[str]:
+def _is_last(row: Summary, rows: list[Summary]) -> bool:
+    """Say whether row is the last of its target."""
+    return row is next(each for each in reversed(rows) if each.target == row.target)
+
+
+def _name(row: Summary) -> tuple[str, str]:
+    return row.target, f"{row.reader}, {row.variant}" if row.variant else row.reader
+
+
+def _cells(row: Summary, all_rows: list[Summary]) -> list[str]:
     return [
-        row.target,
-        f"{row.reader}, {row.variant}" if row.variant else row.reader,
         str(row.samples),
         f"{row.updates:,}",
         *map(_milliseconds, (row.median_ms, row.mean_ms, row.p99_ms, row.max_ms)),
         _or_dash(ratio_to_none(row, all_rows), ".2f"),
         f"{row.scans:,}",
-        str(row.hangs or ""),
-        *(f"{row.counters[name]:,}" if name in row.counters else "" for name in counters),
+        str(row.hangs),
     ]
 
 

@@ -15,7 +15,7 @@ class BenchOptions:
 
     nsamples: int = 5
     """Runs of each kind."""
-    duration: float = 2.0
+    duration: float = 1.5
     """Seconds that one run measures."""
     busyduration: float = 2.0
     """Milliseconds that a busy task spins before it sleeps for one."""

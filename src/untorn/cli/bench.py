@@ -167,12 +167,12 @@ def _write(
 def _print(outcome: "Outcome", raw: bool) -> None:
     from rich.console import Console
 
-    from untorn.bench.report import rawdata, table
+    from untorn.bench.report import rawdata, tables
 
     if raw:
         click.echo(rawdata(outcome.samples), nl=False)
     else:
-        Console(width=_WIDTH, markup=False).print(table(outcome.samples))
+        Console(width=_WIDTH, markup=False).print(*tables(outcome.samples))
 
 
 def _finish(outcome: "Outcome", by_name: bool) -> None:
