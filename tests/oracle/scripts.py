@@ -1,0 +1,127 @@
+"""Random scripts of system calls over one window, of a kind that likes edges.
+
+Few pages, few lengths, few protections: so that ranges touch, overlap and merge all the time.
+"""
+
+from dataclasses import dataclass
+
+from hypothesis import strategies as st
+from worlds import ANONYMOUS, RW, World
+
+from untorn.mm.mman import (
+    MAP_ANONYMOUS,
+    MAP_DROPPABLE,
+    MAP_FIXED,
+    MAP_FIXED_NOREPLACE,
+    MAP_GROWSDOWN,
+    MAP_NORESERVE,
+    MAP_PRIVATE,
+    MAP_SHARED,
+    MAP_STACK,
+    PROT_EXEC,
+    PROT_GROWSDOWN,
+    PROT_NONE,
+    PROT_READ,
+)
+from untorn.mm.page import PAGE_SIZE
+
+PAGES = 16
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A call without its place; its repr is part of what a failing test prints.
+
+    Attributes:
+        name: Of the method of World.
+        flags: Of mmap; of mprotect, PROT_ bits to add.
+        file: Which of the test's files is mapped; None: none.
+        shift: Pages that the file's offset is ahead of the window's page; equal ones continue
+            each other.
+    """
+
+    name: str
+    flags: int = 0
+    file: int | None = None
+    shift: int = 0
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a script: shape.name(page * PAGE_SIZE + nudge, length, ...)."""
+
+    shape: Shape
+    page: int
+    span: tuple[int, int]
+    prot: int
+
+    def make(self, world: World, fds: list[int]) -> tuple[str, int]:
+        """Make the call; return ("errno", n), ("offset", bytes into the window) or elsewhere."""
+        length, nudge = self.span
+        try:
+            result = self._make(world, fds, world.page(self.page) + nudge, length)
+        except OSError as error:
+            return "errno", error.errno or 0
+        if 0 <= result - world.base < PAGES * PAGE_SIZE:
+            return "offset", result - world.base
+        world.munmap(result, length)
+        return "elsewhere", 0
+
+    def _make(self, world: World, fds: list[int], addr: int, length: int) -> int:
+        shape = self.shape
+        if shape.name == "mmap":
+            fd = -1 if shape.file is None else fds[shape.file]
+            offset = 0 if shape.file is None else (self.page + shape.shift) * PAGE_SIZE
+            return world.mmap(addr, length, self.prot, shape.flags, fd, offset)
+        if shape.name == "mprotect":
+            world.mprotect(addr, length, self.prot | shape.flags)
+        else:
+            getattr(world, shape.name)(addr, length)
+        return world.base
+
+
+def often(times: int, *shapes: Shape) -> list[Shape]:
+    return list(shapes) * times
+
+
+FIXED = MAP_FIXED
+SHAPES = [
+    *often(8, Shape("mmap", ANONYMOUS | FIXED)),
+    *often(12, Shape("mprotect")),
+    *often(5, Shape("munmap")),
+    *often(2, Shape("mmap", ANONYMOUS), Shape("mmap", ANONYMOUS | MAP_FIXED_NOREPLACE)),
+    *often(2, Shape("mmap", ANONYMOUS | FIXED | MAP_NORESERVE)),
+    *often(2, Shape("mmap", MAP_SHARED | MAP_ANONYMOUS | FIXED)),
+    *often(1, Shape("mmap", ANONYMOUS | FIXED | MAP_STACK)),
+    *often(1, Shape("mmap", ANONYMOUS | FIXED | MAP_GROWSDOWN)),
+    *often(1, Shape("mmap", MAP_DROPPABLE | MAP_ANONYMOUS | FIXED)),
+    *often(1, Shape("mprotect", PROT_GROWSDOWN), Shape("mseal")),
+    *often(3, *(Shape("mmap", MAP_PRIVATE | FIXED, file) for file in (0, 1))),
+    *often(2, *(Shape("mmap", MAP_SHARED | FIXED, file) for file in (0, 1, 2))),
+    *(Shape("mmap", kind | FIXED, 3) for kind in (MAP_PRIVATE, MAP_SHARED)),
+    *(
+        Shape("mmap", kind | FIXED, 0, shift)
+        for kind in (MAP_PRIVATE, MAP_SHARED)
+        for shift in (1, 7)
+    ),
+    Shape("mmap", MAP_PRIVATE | FIXED | MAP_NORESERVE, 0),
+    Shape("mmap", MAP_PRIVATE, 0),
+]
+SPANS = [
+    *[(pages * PAGE_SIZE, 0) for pages in (1, 1, 1, 1, 1, 2, 2, 2, 3, 3, 4, 4, 8, 16)],
+    *[(1, 0), (PAGE_SIZE - 1, 0), (PAGE_SIZE + 1, 0), (0, 0), (PAGE_SIZE, 1)],
+]
+PROTECTIONS = [RW, RW, RW, PROT_READ, PROT_READ, PROT_NONE, PROT_READ | PROT_EXEC]
+MIDDLE = [*range(4, 10)]
+
+calls = st.builds(
+    Call,
+    st.sampled_from(SHAPES),
+    st.sampled_from([*MIDDLE, *MIDDLE, *range(PAGES)]),
+    st.sampled_from(SPANS),
+    st.sampled_from(PROTECTIONS),
+)
+# Long scripts find more; the short ones are what a long one may shrink to.
+scripts = st.sampled_from([1, 12, 12, 12]).flatmap(
+    lambda least: st.lists(calls, min_size=least, max_size=24)
+)
