@@ -35,8 +35,19 @@ def vm_file_of(fd: int) -> VmFile:
         writable=access != os.O_RDONLY,
         append_only=bool(attributes(fd) & FS_APPEND_FL),
         noexec=bool(os.fstatvfs(fd).f_flag & ST_NOEXEC) or path.startswith("/proc/"),
+        huge_aligned=file_system(status.st_dev) in ("ext4", "xfs"),
         can_mmap=stat.S_ISREG(status.st_mode) and not path.startswith("/proc/"),
     )
+
+
+def file_system(device: int) -> str:
+    """Return the type of the file system mounted from a device, "" if that is not known."""
+    number = f"{os.major(device)}:{os.minor(device)}"
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        mount, _, source = line.partition(" - ")
+        if mount.split()[2] == number:
+            return source.split()[0]
+    return ""
 
 
 def attributes(fd: int) -> int:

@@ -62,8 +62,10 @@ def test_the_last_page_of_a_file_does_not_wrap(engine: EngineWorld) -> None:
 
 @pytest.mark.parametrize("addr", [0, PAGE_SIZE, 15 * PAGE_SIZE])
 def test_nothing_is_fixed_below_mmap_min_addr(engine: EngineWorld, addr: int) -> None:
-    # The running kernel's is one page, unless somebody changes it for the whole machine.
-    limits = replace(engine.process.mm.limits, cap_sys_rawio=False, mmap_min_addr=16 * PAGE_SIZE)
+    # The running kernel's is what it is, unless somebody changes it for the whole machine.
+    limits = replace(
+        engine.process.mm.limits, cap_sys_rawio=False, dac_mmap_min_addr=16 * PAGE_SIZE
+    )
     engine.process.mm.limits = limits
     with refused(errno.EPERM):
         engine.mmap(addr, flags=ANONYMOUS | MAP_FIXED)
@@ -71,7 +73,7 @@ def test_nothing_is_fixed_below_mmap_min_addr(engine: EngineWorld, addr: int) ->
 
 
 def test_a_hint_below_mmap_min_addr_is_raised_to_it(engine: EngineWorld) -> None:
-    # As above: with mmap_min_addr at one page there is no such hint.
+    # As above: test_placement.py asks the kernel for hints below its own.
     engine.process.mm.limits = replace(engine.process.mm.limits, mmap_min_addr=16 * PAGE_SIZE)
     assert engine.mmap(PAGE_SIZE) == 16 * PAGE_SIZE
     assert engine.mmap(PAGE_SIZE - 1) > 16 * PAGE_SIZE, "less than a page is no hint"

@@ -18,6 +18,8 @@ class VmFile:
         noexec: It lies on a mount with noexec.
         can_mmap: It has an mmap operation; a directory has not.
         swapfile: It is swapped to.
+        huge_aligned: Its file system places mappings that can hold a huge page so that they do
+            (ext4 and xfs).
         kernel_page_size: Bytes; 4096 unless it lies on hugetlbfs.
         build_id: The ELF build id, at most 20 bytes; empty if it has none.
     """
@@ -32,6 +34,7 @@ class VmFile:
     noexec: bool = False
     can_mmap: bool = True
     swapfile: bool = False
+    huge_aligned: bool = False
     kernel_page_size: int = 4096
     build_id: bytes = b""
 

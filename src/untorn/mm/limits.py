@@ -18,7 +18,10 @@ class Limits:
         cap_ipc_lock, cap_sys_rawio: Capabilities of the process. Source: capabilities(7).
         deny_write_exec: PR_MDWE_REFUSE_EXEC_GAIN is set. Source: prctl(2).
         max_map_count: VMAs. Source: /proc/sys/vm/max_map_count.
-        mmap_min_addr: Bytes. Source: /proc/sys/vm/mmap_min_addr.
+        mmap_min_addr: Byte address below which nothing is placed and no hint is taken.
+            Source: the larger of the next one and CONFIG_LSM_MMAP_MIN_ADDR.
+        dac_mmap_min_addr: Byte address below which a fixed mapping needs cap_sys_rawio.
+            Source: /proc/sys/vm/mmap_min_addr.
         stack_guard_gap: Bytes below a VMA that grows down. Source: mm/mmap.c.
         overcommit_memory: OVERCOMMIT_GUESS or OVERCOMMIT_ALWAYS.
         totalram_pages: Memory and swap, in pages; one mapping of more is refused when guessing.
@@ -32,6 +35,7 @@ class Limits:
     deny_write_exec: bool = False
     max_map_count: int = 65530
     mmap_min_addr: int = PAGE_SIZE
+    dac_mmap_min_addr: int = PAGE_SIZE
     stack_guard_gap: int = 256 * PAGE_SIZE
     overcommit_memory: int = OVERCOMMIT_GUESS
     totalram_pages: int = 1 << 24

@@ -88,7 +88,7 @@ def _mmap_locked(
         raise os_error(errno.EOVERFLOW)
     if mm.map_count > mm.limits.max_map_count:
         raise os_error(errno.ENOMEM)
-    addr = get_unmapped_area(mm, file, addr, length, flags)
+    addr = get_unmapped_area(mm, file, addr, length, pgoff, flags)
     if flags & MAP_FIXED_NOREPLACE and _overlaps(mm, addr, addr + length):
         raise os_error(errno.EEXIST)
     vm_flags = map_vm_flags(mm, prot, flags, file)

@@ -9,8 +9,8 @@ import errno
 from untorn.errors import os_error
 from untorn.mm.file import VmFile
 from untorn.mm.mm_struct import MmStruct
-from untorn.mm.mman import MAP_32BIT, MAP_ABOVE4G, MAP_FIXED, VM_GROWSDOWN
-from untorn.mm.page import PAGE_SIZE, PMD_SIZE, TASK_SIZE, page_align, page_aligned
+from untorn.mm.mman import MAP_32BIT, MAP_ABOVE4G, MAP_FIXED, MAP_SHARED, VM_GROWSDOWN
+from untorn.mm.page import PAGE_SHIFT, PAGE_SIZE, PMD_SIZE, TASK_SIZE, page_align, page_aligned
 from untorn.mm.vma import Vma
 from untorn.mm.vma_tree_gap import highest_gap, lowest_gap
 
@@ -20,24 +20,26 @@ UNMAPPED_BASE = page_align(TASK_SIZE // 3)
 """Byte address where the bottom-up search begins."""
 
 
-def get_unmapped_area(mm: MmStruct, file: VmFile | None, addr: int, length: int, flags: int) -> int:
-    """Return the byte address for a mapping of length bytes.
+def get_unmapped_area(
+    mm: MmStruct, file: VmFile | None, addr: int, length: int, pgoff: int, flags: int
+) -> int:
+    """Return the byte address for a mapping of length bytes from page pgoff of file.
 
     Preconditions: mmap_lock held for write; length page-aligned.
 
     Raises:
         OSError: ENOMEM if no hole fits or the range ends above TASK_SIZE; EINVAL if a fixed
-            address is not aligned; EPERM if it is below mmap_min_addr.
+            address is not aligned; EPERM if it is below dac_mmap_min_addr.
     """
     if length > TASK_SIZE:
         raise os_error(errno.ENOMEM)
     if not flags & MAP_FIXED:
-        addr = _place(mm, file, addr, length, flags)
+        addr = _place(mm, file, addr, length, pgoff, flags)
     if addr > TASK_SIZE - length:
         raise os_error(errno.ENOMEM)
     if not page_aligned(addr):
         raise os_error(errno.EINVAL)
-    if addr < mm.limits.mmap_min_addr and not mm.limits.cap_sys_rawio:
+    if addr < mm.limits.dac_mmap_min_addr and not mm.limits.cap_sys_rawio:
         raise os_error(errno.EPERM)
     return addr
 
@@ -49,15 +51,40 @@ def vm_start_gap(mm: MmStruct, vma: Vma) -> int:
     return vma.vm_start
 
 
-def _place(mm: MmStruct, file: VmFile | None, hint: int, length: int, flags: int) -> int:
+def _place(
+    mm: MmStruct, file: VmFile | None, hint: int, length: int, pgoff: int, flags: int
+) -> int:
+    """Return where it goes; huge pages on their boundary if it is to hold whole ones."""
+    found = None
+    if file is not None and file.huge_aligned:
+        found = _search_aligned(mm, hint, length, pgoff << PAGE_SHIFT, flags)
+    elif file is None and not hint and not flags & MAP_SHARED and length % PMD_SIZE == 0:
+        found = _search_aligned(mm, hint, length, 0, flags)
+    if found is None:
+        found = _search(mm, hint, length, flags)
+    if found is None:
+        raise os_error(errno.ENOMEM)
+    return found
+
+
+def _search_aligned(mm: MmStruct, hint: int, length: int, offset: int, flags: int) -> int | None:
+    """Find room for one huge page more than asked for, and align byte offset within it.
+
+    Only a hint with as much room is taken. Compare
+    mm/huge_memory.c:__thp_get_unmapped_area().
+    """
+    if offset + length - (offset + -offset % PMD_SIZE) < PMD_SIZE:
+        return None
+    found = _search(mm, hint, length + PMD_SIZE, flags)
+    if found is None or found == hint:
+        return found
+    return found + ((offset - found) % PMD_SIZE or PMD_SIZE)
+
+
+def _search(mm: MmStruct, hint: int, length: int, flags: int) -> int | None:
     """Return the hint if it fits, else the highest hole below mmap_base, else the lowest."""
     if flags & MAP_32BIT:
         return _bottom_up(mm, hint, length, *LOW_32BIT)
-    if file is None and not hint and length % PMD_SIZE == 0:
-        huge = _top_down_aligned(mm, length, flags)
-        if huge is not None:
-            return huge
-    hint &= -PAGE_SIZE
     if hint and _hint_fits(mm, hint, length, TASK_SIZE):
         return hint
     found = _top_down(mm, length, flags)
@@ -69,15 +96,6 @@ def _hint_fits(mm: MmStruct, hint: int, length: int, limit: int) -> bool:
         return False
     following = mm.find_vma(hint)
     return following is None or hint + length <= vm_start_gap(mm, following)
-
-
-def _top_down_aligned(mm: MmStruct, length: int, flags: int) -> int | None:
-    """Find room for whole huge pages: look for one huge page more, and align within it."""
-    found = _top_down(mm, length + PMD_SIZE, flags)
-    if found is None:
-        return None
-    slack = -found % PMD_SIZE
-    return found + (slack or PMD_SIZE)
 
 
 def _top_down(mm: MmStruct, length: int, flags: int) -> int | None:
@@ -93,14 +111,13 @@ def _top_down(mm: MmStruct, length: int, flags: int) -> int | None:
         high = limit
 
 
-def _bottom_up(mm: MmStruct, hint: int, length: int, low: int, high: int) -> int:
-    hint = page_align(hint)
+def _bottom_up(mm: MmStruct, hint: int, length: int, low: int, high: int) -> int | None:
     if hint and _hint_fits(mm, hint, length, high):
         return hint
     while True:
         start = lowest_gap(mm.mm_mt, length, low, high)
         if start is None:
-            raise os_error(errno.ENOMEM)
+            return None
         limit = _guard_below(mm, start + length)
         if limit >= start + length:
             return start
