@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 from kernel_process import KernelProcess, why_not
+from twins import Twins, twins_of, why_no_known_base
 from worlds import EngineWorld, KernelWorld, World, engine_limits
 
 
@@ -30,3 +31,22 @@ def engine() -> EngineWorld:
 def world(request: pytest.FixtureRequest) -> World:
     """Each world in turn: what a test says of it holds for both."""
     return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(scope="module")
+def fixed_child() -> Iterator[KernelProcess]:
+    """A child without randomization, so that mmap_base is known."""
+    if reason := why_not() or why_no_known_base():
+        pytest.skip(reason)
+    try:
+        with KernelProcess("fixed-layout") as process:
+            yield process
+    except ChildProcessError as error:
+        pytest.skip(f"no process without randomization can be had here: {error}")
+
+
+@pytest.fixture
+def twins(fixed_child: KernelProcess) -> Iterator[Twins]:
+    with twins_of(fixed_child) as both:
+        both.plug()
+        yield both

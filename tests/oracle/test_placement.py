@@ -1,14 +1,15 @@
 """Where mappings go that do not say where: the same address from engine and kernel."""
 
 import os
-from collections.abc import Iterator
-from errno import EEXIST, ENOMEM
+from errno import ENOMEM
 from pathlib import Path
 
 import pytest
-from kernel_process import KernelProcess, why_not
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from kernel_process import KernelProcess
 from real_files import vm_file
-from twins import MMAP_BASE, Twins, twins_of, why_no_known_base
+from twins import MMAP_BASE, Twins, twins_of
 from worlds import ANONYMOUS
 
 from untorn.mm.mman import (
@@ -17,7 +18,6 @@ from untorn.mm.mman import (
     MAP_ANONYMOUS,
     MAP_DROPPABLE,
     MAP_FIXED,
-    MAP_FIXED_NOREPLACE,
     MAP_GROWSDOWN,
     MAP_NORESERVE,
     MAP_PRIVATE,
@@ -25,7 +25,7 @@ from untorn.mm.mman import (
     MAP_STACK,
     PROT_READ,
 )
-from untorn.mm.page import PAGE_SIZE, PMD_SIZE, TASK_SIZE
+from untorn.mm.page import PAGE_SIZE, PMD_SIZE
 
 pytestmark = pytest.mark.live
 
@@ -35,25 +35,6 @@ FREE = 0x3000_0000_0000
 """Byte address with nothing near it."""
 GUARD_GAP = 256 * P
 SHMEM_HUGE = Path("/sys/kernel/mm/transparent_hugepage/shmem_enabled")
-
-
-@pytest.fixture(scope="module")
-def fixed_child() -> Iterator[KernelProcess]:
-    """A child without randomization, so that mmap_base is known."""
-    if reason := why_not() or why_no_known_base():
-        pytest.skip(reason)
-    try:
-        with KernelProcess("fixed-layout") as process:
-            yield process
-    except ChildProcessError as error:
-        pytest.skip(f"no process without randomization can be had here: {error}")
-
-
-@pytest.fixture
-def twins(fixed_child: KernelProcess) -> Iterator[Twins]:
-    with twins_of(fixed_child) as both:
-        both.plug()
-        yield both
 
 
 def test_pages_go_down_one_below_the_other(twins: Twins) -> None:
@@ -118,49 +99,6 @@ def test_a_file_is_aligned_where_a_huge_page_of_it_fits(twins: Twins, tmp_path: 
     twins.mmap(hole + P, HUGE, PROT_READ, MAP_PRIVATE, fds)
 
 
-@pytest.mark.parametrize("nudge", [0, 1, P - 1])
-@pytest.mark.parametrize("page", [FREE, MMAP_BASE + P], ids=["far away", "above mmap_base"])
-def test_a_hint_that_is_free_is_taken_at_its_page(twins: Twins, page: int, nudge: int) -> None:
-    assert twins.mmap(page + nudge) == page
-
-
-def test_a_hint_below_mmap_min_addr_is_raised_to_it(twins: Twins) -> None:
-    least = twins.engine.process.mm.limits.mmap_min_addr
-    assert twins.mmap(P) == least
-    twins.munmap(least)
-    assert twins.mmap(least - 1) == (least if least > P else MMAP_BASE)
-    assert twins.mmap(P) > least, "it is taken now"
-
-
-@pytest.mark.parametrize("hint", [1, P - 1, TASK_SIZE, TASK_SIZE + P, 1 << 63, (1 << 64) - P])
-def test_a_hint_where_nothing_may_be_is_none(twins: Twins, hint: int) -> None:
-    assert twins.mmap() - twins.mmap(hint) == P
-
-
-def test_a_hint_whose_range_is_not_all_free_is_ignored(twins: Twins) -> None:
-    twins.mmap(FREE)
-    for hint, length in (FREE, P), (FREE - P, 2 * P), (FREE - P, 3 * P):
-        assert twins.mmap(hint, length) > FREE + GIB
-    assert twins.mmap(FREE - P) == FREE - P
-    assert twins.mmap(FREE + P) == FREE + P
-
-
-@pytest.mark.parametrize("below", [P, 2 * P, GUARD_GAP, GUARD_GAP + P])
-def test_a_hint_in_the_guard_gap_of_a_stack_is_ignored(twins: Twins, below: int) -> None:
-    twins.mmap(FREE, flags=ANONYMOUS | MAP_GROWSDOWN)
-    placed = twins.mmap(FREE - below)
-    assert (placed == FREE - below) == (below > GUARD_GAP)
-    twins.munmap(placed)
-    assert twins.mmap(FREE - below, flags=ANONYMOUS | MAP_FIXED) == FREE - below
-
-
-def test_a_hint_that_ends_where_the_guard_gap_begins_is_taken(twins: Twins) -> None:
-    twins.mmap(FREE, flags=ANONYMOUS | MAP_GROWSDOWN)
-    hint = FREE - GUARD_GAP - 3 * P
-    assert twins.mmap(hint, 4 * P) > FREE
-    assert twins.mmap(hint, 3 * P) == hint
-
-
 def test_a_search_from_above_keeps_out_of_guard_gaps(twins: Twins) -> None:
     # floor, a hole of the guard gap and four pages, stack
     floor = twins.mmap(length=GUARD_GAP + 6 * P)
@@ -219,8 +157,19 @@ def fill(twins: Twins, end: int) -> None:
             length >>= 1
 
 
-def test_fixed_noreplace_says_where_something_is(twins: Twins) -> None:
-    flags = ANONYMOUS | MAP_FIXED_NOREPLACE
-    addr = twins.mmap(FREE, 2 * P, flags=flags)
-    assert twins.mmap(addr + P, 2 * P, flags=flags) == -EEXIST
-    assert twins.mmap(addr + 2 * P, flags=flags) == addr + 2 * P
+lengths = st.sampled_from([P, P, 2 * P, 5 * P, 64 * P, HUGE, HUGE, HUGE + P, 3 * HUGE, GIB])
+kinds = st.sampled_from([ANONYMOUS, ANONYMOUS, ANONYMOUS | MAP_GROWSDOWN, ANONYMOUS | MAP_32BIT])
+
+
+@settings(max_examples=300, derandomize=True, deadline=None, database=None)
+@given(script=st.lists(st.tuples(lengths, kinds, st.integers(0, 7)), min_size=8, max_size=24))
+def test_holes_of_any_history_are_filled_alike(fixed_child: KernelProcess, script) -> None:
+    # Each number says which mapping goes again, if there are so many.
+    with twins_of(fixed_child) as twins:
+        mapped: list[tuple[int, int]] = []
+        for length, flags, which in script:
+            addr = twins.mmap(length=length, flags=flags | MAP_NORESERVE)
+            if addr > 0:
+                mapped.append((addr, length))
+            if which < len(mapped) // 2:
+                twins.munmap(*mapped.pop(which))

@@ -81,7 +81,7 @@ class Twins:
     def __init__(self, child: KernelProcess) -> None:
         self.kernel = KernelWorld(child)
         self.engine = engine_like(child)
-        self._mapped: list[tuple[int, int]] = []
+        self._first = covered(self.engine.all_maps())
 
     def plug(self) -> None:
         """Fill the small holes high up, so that the next mapping goes below all others."""
@@ -107,8 +107,6 @@ class Twins:
             except OSError as error:
                 answers.append(-(error.errno or 0))
         engine, kernel = answers
-        if kernel > 0:
-            self._mapped.append((kernel, length))
         assert f"{engine:x}" == f"{kernel:x}"
         return kernel
 
@@ -119,9 +117,17 @@ class Twins:
     def close(self) -> None:
         """Compare what is mapped at the end; give back all that was mapped here."""
         engine, kernel = covered(self.engine.all_maps()), covered(self.kernel.all_maps())
-        for addr, length in self._mapped:
-            self.kernel.munmap(addr, length)
+        for start, end in without(engine, self._first):
+            self.kernel.munmap(start, end - start)
         assert engine == kernel
+
+
+def without(ranges_: list[tuple[int, int]], less: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return the parts of ranges that are not in less; both in order."""
+    for low, high in less:
+        cut = [((a, min(b, low)), (max(a, high), b)) for a, b in ranges_]
+        ranges_ = [part for parts in cut for part in parts if part[0] < part[1]]
+    return ranges_
 
 
 @contextmanager
