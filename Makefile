@@ -19,7 +19,7 @@ bench: .venv/ready ## mmap/munmap latency under maps readers, engine and this ke
 	$(BIN)/untorn bench --target engine --target live --plot bench.svg --json bench.json
 
 bench-micro: .venv/ready ## speed of the engine's parts at 1,000 to 1,000,000 VMAs
-	$(BIN)/python -m untorn.bench.micro
+	$(BIN)/python benchmarks/micro.py
 
 soak: .venv/ready ## ten minutes of random writers and readers, invariants checked throughout
 	$(BIN)/python -m pytest tests/test_soak.py --soak-seconds 600 --timeout 1200 -s

@@ -39,8 +39,7 @@ class Pages(Process):
         mmap_read_unlock(self.mm)
 
     def vma(self, page: int):
-        slot = self.mm.mm_mt.find(addr(page))
-        return slot[2] if slot else None
+        return self.mm.mm_mt.find(addr(page))
 
     def diagram(self, pages: int) -> str:
         """One character per page: a letter per VMA, alternating between neighbours; . for none."""

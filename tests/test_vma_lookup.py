@@ -277,15 +277,15 @@ def test_lock_vma_under_rcu_gives_up_on_a_vma_being_written(process) -> None:
 def find_and_then(process: Pages, monkeypatch, then: Callable[[], object]) -> None:
     """Let the next lookup in the tree be followed by something else, once."""
     tree = type(process.mm.mm_mt)
-    find = tree.find
+    find = tree.find_slot
 
     def find_then(self, address):
         found = find(self, address)
-        monkeypatch.setattr(tree, "find", find)
+        monkeypatch.setattr(tree, "find_slot", find)
         Worker(then).join()
         return found
 
-    monkeypatch.setattr(tree, "find", find_then)
+    monkeypatch.setattr(tree, "find_slot", find_then)
 
 
 def test_lock_vma_under_rcu_looks_again_if_the_vma_was_removed(process, monkeypatch) -> None:

@@ -46,8 +46,11 @@ def test_tree_maps_every_page_as_a_list_of_pages_does(steps) -> None:
 def test_find_returns_the_range_that_ends_above_the_address(steps, addr) -> None:
     tree, _ = build(steps)
     slots = list(tree)
-    assert tree.find(addr) == next((s for s in slots if s[1] > addr), None)
-    assert tree.find_before(addr) == next((s for s in reversed(slots) if s[0] < addr), None)
+    expected = next((s for s in slots if s[1] > addr), None)
+    assert tree.find_slot(addr) == expected
+    assert tree.find(addr) == (expected[2] if expected else None)
+    before = next((s for s in reversed(slots) if s[0] < addr), None)
+    assert tree.find_before(addr) == (before[2] if before else None)
 
 
 @settings(max_examples=200, deadline=None)

@@ -1,7 +1,5 @@
 """MmStruct: one address space, and the counts that keep it alive."""
 
-from typing import cast
-
 from untorn.errors import InvariantError
 from untorn.locking import lockdep, sync
 from untorn.locking.rwsem import RwSemaphore
@@ -99,13 +97,13 @@ class MmStruct:
 
         Preconditions: mmap_lock held.
         """
-        slot = self.mm_mt.find(addr)
-        return cast(Vma, slot[2]) if slot else None
+        vma: Vma | None = self.mm_mt.find(addr)
+        return vma
 
     def find_vma_prev(self, addr: int) -> Vma | None:
         """Return the last VMA that starts below addr. Preconditions: mmap_lock held."""
-        slot = self.mm_mt.find_before(addr)
-        return cast(Vma, slot[2]) if slot else None
+        vma: Vma | None = self.mm_mt.find_before(addr)
+        return vma
 
     def check_invariants(self) -> None:
         """Check the tree, each VMA and all counts against each other.

@@ -53,7 +53,7 @@ def lock_vma_under_rcu(mm: MmStruct, addr: int) -> Vma | None:
     """
     while True:
         rcu_read_lock()
-        slot = mm.mm_mt.find(addr)
+        slot = mm.mm_mt.find_slot(addr)
         if slot is None or slot[0] > addr:
             rcu_read_unlock()
             return None

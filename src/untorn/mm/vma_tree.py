@@ -6,18 +6,31 @@ version for as long as it likes. Like the maple tree (lib/maple_tree.c) it keeps
 own: a VMA's fields may say something else for as long as its writer is at work.
 """
 
+from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeAlias
 
 from untorn.errors import InvariantError
 
-FANOUT = 32
+FANOUT = 64
 """Items of a full node; every node but the root has at least half as many."""
 MIN_ITEMS = FANOUT // 2
 
 Slot = tuple[int, int, Any]
 """One range of the tree: start, end (bytes, end exclusive), and what it maps to."""
+
+
+Keys: TypeAlias = "array[int]"
+"""Byte addresses of a node, 64 bits each: dense, as a search in a large tree waits for memory.
+
+Never changed once a node holds it.
+"""
+
+
+def keys(values: Iterable[int]) -> Keys:
+    """Return the addresses as a node holds them."""
+    return array("Q", values)
 
 
 class Node:
@@ -35,8 +48,8 @@ class Node:
     def __init__(
         self,
         height: int,
-        starts: tuple[int, ...],
-        ends: tuple[int, ...],
+        starts: Keys,
+        ends: Keys,
         gaps: tuple[int, ...],
         items: tuple[Any, ...],
         gap: int,
@@ -57,7 +70,7 @@ class Node:
             yield from zip(self.starts, self.ends, self.items, strict=True)
 
 
-EMPTY = Node(0, (), (), (), (), 0)
+EMPTY = Node(0, keys(()), keys(()), (), (), 0)
 
 
 class VmaTree:
@@ -72,10 +85,10 @@ class VmaTree:
     def __init__(self) -> None:
         self.root = EMPTY
 
-    def find(self, addr: int) -> Slot | None:
-        """Return the first range that ends above addr: the one that holds it, or the next.
+    def find(self, addr: int) -> Any:
+        """Return what the first range that ends above addr maps to: the one there, or the next.
 
-        O(log n). Compare mm/vma.c users of mt_find() and vma_find().
+        None if there is no such range. O(log n). Compare lib/maple_tree.c:mt_find().
         """
         node = self.root
         i = bisect_right(node.ends, addr)
@@ -84,10 +97,15 @@ class VmaTree:
         while node.height:
             node = node.items[i]
             i = bisect_right(node.ends, addr)
-        return node.starts[i], node.ends[i], node.items[i]
+        return node.items[i]
 
-    def find_before(self, addr: int) -> Slot | None:
-        """Return the last range that starts below addr. O(log n)."""
+    def find_slot(self, addr: int) -> Slot | None:
+        """Return the range that find() looks for, with what it maps to. O(log n)."""
+        leaf, i = _descend(self.root, addr)
+        return None if i == len(leaf.ends) else (leaf.starts[i], leaf.ends[i], leaf.items[i])
+
+    def find_before(self, addr: int) -> Any:
+        """Return what the last range that starts below addr maps to, or None. O(log n)."""
         node = self.root
         i = bisect_left(node.starts, addr)
         if i == 0:
@@ -95,7 +113,7 @@ class VmaTree:
         while node.height:
             node = node.items[i - 1]
             i = bisect_left(node.starts, addr)
-        return node.starts[i - 1], node.ends[i - 1], node.items[i - 1]
+        return node.items[i - 1]
 
     def __iter__(self) -> Iterator[Slot]:
         return self.root.slots()

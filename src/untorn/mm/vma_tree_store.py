@@ -8,9 +8,9 @@ from bisect import bisect_left, bisect_right
 from itertools import pairwise
 from typing import Any
 
-from untorn.mm.vma_tree import EMPTY, FANOUT, MIN_ITEMS, Node, Slot, VmaTree
+from untorn.mm.vma_tree import EMPTY, FANOUT, MIN_ITEMS, Keys, Node, Slot, VmaTree, keys
 
-Columns = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], tuple[Any, ...]]
+Columns = tuple[Keys, Keys, tuple[int, ...], tuple[Any, ...]]
 
 
 def store_range(tree: VmaTree, start: int, end: int, entry: Any | None) -> None:
@@ -68,12 +68,12 @@ def _with_child(node: Node, i: int, child: Node) -> Node:
     """Return node with another i-th child; the columns that stay the same are shared."""
     starts, ends, gaps = node.starts, node.ends, node.gaps
     if starts[i] != child.starts[0]:
-        starts = _with(starts, i, child.starts[0])
+        starts = _key_spliced(starts, i, i + 1, child.starts[:1])
     gap = _gap(child.gap, starts[i], ends[i - 1] if i else None)
     if gaps[i] != gap:
         gaps = _with(gaps, i, gap)
     if ends[i] != child.ends[-1]:
-        ends = _with(ends, i, child.ends[-1])
+        ends = _key_spliced(ends, i, i + 1, child.ends[-1:])
         if i + 1 < len(ends):
             gaps = _with(gaps, i + 1, _gap(node.items[i + 1].gap, starts[i + 1], ends[i]))
     largest = node.gap if gaps is node.gaps else max(gaps)
@@ -92,6 +92,12 @@ def _spliced(
     values = list(column)
     values[first:last] = new
     return tuple(values)
+
+
+def _key_spliced(column: Keys, first: int, last: int, new: Keys) -> Keys:
+    copy = column[:]
+    copy[first:last] = new
+    return copy
 
 
 def _gap(inside: int, start: int, end_before: int | None) -> int:
@@ -137,8 +143,8 @@ def _splice(node: Node, first: int, last: int, new: Columns) -> list[Node]:
     if last < len(node.starts):
         inside = node.items[last].gap if node.height else 0
         gaps = _with(gaps, first + len(starts), _gap(inside, node.starts[last], end_before))
-    starts = _spliced(node.starts, first, last, starts)
-    ends = _spliced(node.ends, first, last, ends)
+    starts = _key_spliced(node.starts, first, last, starts)
+    ends = _key_spliced(node.ends, first, last, ends)
     items = _spliced(node.items, first, last, items)
     return _chop(node.height, (starts, ends, gaps, items))
 
@@ -162,19 +168,17 @@ def _cut(height: int, columns: Columns, i: int, j: int) -> Node:
 
 
 def _leaf_columns(slots: list[Slot]) -> Columns:
-    starts = tuple([slot[0] for slot in slots])
-    ends = tuple([slot[1] for slot in slots])
+    starts = keys([slot[0] for slot in slots])
+    ends = keys([slot[1] for slot in slots])
     return starts, ends, _gaps(starts, ends, (0,) * len(slots)), tuple([slot[2] for slot in slots])
 
 
 def _columns_of(nodes: list[Node]) -> Columns:
-    starts = tuple([node.starts[0] for node in nodes])
-    ends = tuple([node.ends[-1] for node in nodes])
+    starts = keys([node.starts[0] for node in nodes])
+    ends = keys([node.ends[-1] for node in nodes])
     return starts, ends, _gaps(starts, ends, tuple([node.gap for node in nodes])), tuple(nodes)
 
 
-def _gaps(
-    starts: tuple[int, ...], ends: tuple[int, ...], inside: tuple[int, ...]
-) -> tuple[int, ...]:
+def _gaps(starts: Keys, ends: Keys, inside: tuple[int, ...]) -> tuple[int, ...]:
     """Return for each item the larger of the hole inside it and the hole before it."""
     return tuple(map(_gap, inside, starts, (None, *ends)))
