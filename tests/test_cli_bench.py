@@ -124,7 +124,7 @@ def test_all_out_of_reach_is_one_line_and_status_1(target: FakeTarget, tmp_path:
     figures = tmp_path / "bench.json"
     done = bench("--json", str(figures))
     assert (done.exit_code, done.stdout) == (1, "")
-    assert done.stderr == "fake/none, fake/slow: one CPU only\n"
+    assert done.stderr == "one CPU only\n"
     assert not figures.exists()
 
 

@@ -11,7 +11,7 @@ from untorn.fs.proc.maps import ProcMapsFile
 from untorn.mm.exit import mmput
 from untorn.mm.file import VmFile
 from untorn.mm.mm_struct import MmStruct
-from untorn.mm.mman import MAP_ANONYMOUS, MAP_HUGETLB
+from untorn.mm.mman import HUGE_SIZES, MAP_ANONYMOUS, MAP_HUGE_MASK, MAP_HUGETLB
 from untorn.mm.mmap import do_mmap
 from untorn.mm.mprotect import do_mprotect
 from untorn.mm.mseal import do_mseal
@@ -45,8 +45,9 @@ class Process:
 
         Raises:
             OSError: as mmap(2): EINVAL if offset is not a multiple of the page size, EBADF if
-                fd is not open, ENOMEM for MAP_HUGETLB (the pool of huge pages is empty), else
-                as mm/mmap.py:do_mmap().
+                fd is not open, for MAP_HUGETLB ENOMEM (the pool of huge pages is empty) or
+                EINVAL (of a file, of length 0 or an unknown size), else as
+                mm/mmap.py:do_mmap().
         """
         if not page_aligned(offset):
             raise os_error(errno.EINVAL)
@@ -56,7 +57,8 @@ class Process:
             if file is None:
                 raise os_error(errno.EBADF)
         if flags & MAP_HUGETLB:
-            raise os_error(errno.EINVAL if file else errno.ENOMEM)
+            possible = file is None and length and flags & MAP_HUGE_MASK in HUGE_SIZES
+            raise os_error(errno.ENOMEM if possible else errno.EINVAL)
         return do_mmap(self.mm, addr, length, prot, flags, file, offset >> PAGE_SHIFT)
 
     def munmap(self, addr: int, length: int) -> None:

@@ -181,7 +181,8 @@ def _finish(outcome: "Outcome", by_name: bool) -> None:
     for kind, reason in outcome.out_of_reach.items():
         reasons.setdefault(reason, []).append(kind)
     for reason, kinds in reasons.items():
-        click.echo(f"{', '.join(kinds)}: {reason}", err=True)
+        which = f"{', '.join(kinds)}: " if outcome.samples else ""
+        click.echo(f"{which}{reason}", err=True)
     if outcome.interrupted:
         click.echo(f"interrupted after {len(outcome.samples)} samples", err=True)
     if outcome.interrupted or not outcome.samples or (by_name and outcome.out_of_reach):

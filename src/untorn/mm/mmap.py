@@ -148,10 +148,11 @@ def may_expand_vm(mm: MmStruct, vm_flags: int, pages: int) -> bool:
     limits = mm.limits
     if limits.rlimit_as != RLIM_INFINITY and mm.total_vm + pages > limits.rlimit_as >> PAGE_SHIFT:
         return False
+    data_limit = limits.rlimit_data or limits.rlimit_data_max  # soft 0: Valgrind sets that
     return (
-        limits.rlimit_data == RLIM_INFINITY
+        data_limit == RLIM_INFINITY
         or not is_data_mapping(vm_flags)
-        or mm.data_vm + pages <= limits.rlimit_data >> PAGE_SHIFT
+        or mm.data_vm + pages <= data_limit >> PAGE_SHIFT
     )
 
 

@@ -1,6 +1,7 @@
 """/proc/PID/maps of an engine process: open it, read it, ask it."""
 
 import errno
+from typing import Self
 
 from untorn.errors import os_error
 from untorn.fs.maps_file import NO_FLAGS, PATH_MAX
@@ -106,6 +107,12 @@ class ProcMapsFile:
         mm, self._mm = self._mm, None
         if mm is not None:
             mmdrop(mm)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
 
     def _new_locking(self, mm: MmStruct | None) -> MapsLocking | None:
         return None if mm is None else self._strategy(mm)
