@@ -16,10 +16,16 @@ Step = list[object]
 """One step of the child: a name and arguments; see kernel_child.py."""
 
 
+MODELLED = 6, 17
+"""The first kernel that seals, places and merges as the engine does."""
+
+
 def why_not() -> str | None:
     """Say why the running kernel cannot be the oracle here, or nothing."""
     if sys.platform != "linux" or platform.machine() != "x86_64":
         return f"the engine models x86-64 Linux, this is {platform.machine()} {sys.platform}"
+    if kernel_version() < MODELLED:
+        return f"the engine models Linux {MODELLED[0]}.{MODELLED[1]}, this is {platform.release()}"
     return None
 
 

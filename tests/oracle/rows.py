@@ -2,11 +2,13 @@
 
 import errno
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
 from diagrams import lay
-from worlds import Bounds, World
+from worlds import CAP_IPC_LOCK, Bounds, KernelWorld, World
 
 from untorn.mm.mman import MAP_PRIVATE, PROT_READ
 from untorn.mm.page import PAGE_SIZE
@@ -14,6 +16,16 @@ from untorn.mm.page import PAGE_SIZE
 Files = dict[str, tuple[Path, int]]
 """By the name that rows use: a path, and the O_* flags to open it with."""
 UNBOUNDED = Bounds()
+FOUR_LEVELS = "a processor with four levels of page tables"
+GUESSING = "vm.overcommit_memory at 0"
+EMPTY_POOL = "vm.nr_hugepages at 0"
+RIGHT_TO_LOCK = "CAP_IPC_LOCK"
+NEEDS: dict[str, Callable[[KernelWorld], bool]] = {
+    FOUR_LEVELS: lambda _: " la57 " not in Path("/proc/cpuinfo").read_text(),
+    GUESSING: lambda _: Path("/proc/sys/vm/overcommit_memory").read_text() == "0\n",
+    EMPTY_POOL: lambda _: Path("/proc/sys/vm/nr_hugepages").read_text() == "0\n",
+    RIGHT_TO_LOCK: lambda world: world.process.has_capability(CAP_IPC_LOCK),
+}
 
 
 @dataclass(frozen=True)
@@ -28,6 +40,7 @@ class Row:
             say otherwise.
         bounds: What the call may use.
         partial: The call changes something before it fails.
+        needs: What the kernel can only show on some machines; see NEEDS.
         arguments: Of the call; see World for the defaults.
     """
 
@@ -38,6 +51,7 @@ class Row:
     file: str | None = None
     bounds: Bounds = UNBOUNDED
     partial: bool = False
+    needs: str | None = None
     arguments: dict[str, int] = field(default_factory=dict)
 
     def __str__(self) -> str:
@@ -45,6 +59,8 @@ class Row:
 
     def outcome(self, call: str, world: World, files: Files) -> int:
         """Make the call and return its errno, 0 if it had none."""
+        if self.needs:
+            skip_without(self.needs, world)
         lay(world, self.there)
         arguments = dict(self.arguments)
         if self.page is not None:
@@ -64,6 +80,12 @@ class Row:
         return 0
 
 
+def skip_without(need: str, world: World) -> None:
+    """Skip the test if this is a kernel that cannot show it, and say what it would need."""
+    if isinstance(world, KernelWorld) and not NEEDS[need](world):
+        pytest.skip(f"this needs {need}")
+
+
 def row(
     number: int,
     what: str,
@@ -73,10 +95,11 @@ def row(
     file: str | None = None,
     bounds: Bounds = UNBOUNDED,
     partial: bool = False,
+    needs: str | None = None,
     **arguments: int,
 ) -> Row:
     """Return a Row; what is not its own is an argument of the call."""
-    return Row(number, what, there, page, file, bounds, partial, arguments)
+    return Row(number, what, there, page, file, bounds, partial, needs, arguments)
 
 
 def files_in(directory: Path) -> Files:

@@ -3,10 +3,11 @@
 import os
 from pathlib import Path
 
-import errno_table as table
+import errno_of_mmap as table
+import errno_of_others as others
 import pytest
 from real_files import set_append_only
-from rows import Files, Row, files_in
+from rows import GUESSING, Files, Row, files_in, skip_without
 from worlds import RW, World
 
 from untorn.mm.mman import PROT_NONE
@@ -32,17 +33,17 @@ def test_mmap_of_a_file_gives(row: Row, world: World, files: Files) -> None:
     assert row.outcome("mmap", world, files) == row.number
 
 
-@outcomes(table.MUNMAP)
+@outcomes(others.MUNMAP)
 def test_munmap_gives(row: Row, world: World, files: Files) -> None:
     assert row.outcome("munmap", world, files) == row.number
 
 
-@outcomes(table.MPROTECT)
+@outcomes(others.MPROTECT)
 def test_mprotect_gives(row: Row, world: World, files: Files) -> None:
     assert row.outcome("mprotect", world, files) == row.number
 
 
-@outcomes(table.MSEAL)
+@outcomes(others.MSEAL)
 def test_mseal_gives(row: Row, world: World, files: Files) -> None:
     assert row.outcome("mseal", world, files) == row.number
 
@@ -63,6 +64,7 @@ def test_mmap_of_an_append_only_file_gives(row: Row, world: World, tmp_path: Pat
 
 
 def test_mprotect_gives_enomem_for_more_memory_than_there_is(world: World) -> None:
+    skip_without(GUESSING, world)
     addr = world.mmap(length=table.TOO_MUCH, prot=PROT_NONE)
     with pytest.raises(OSError, match="Cannot allocate memory"):
         world.mprotect(addr, table.TOO_MUCH, RW)
@@ -71,6 +73,7 @@ def test_mprotect_gives_enomem_for_more_memory_than_there_is(world: World) -> No
 
 
 def test_what_a_mapping_replaces_need_not_be_promised_again(world: World) -> None:
+    skip_without(GUESSING, world)
     # All that there is, and then over it, with the same call, that and one page more.
     addr = world.mmap(length=table.TOO_MUCH, prot=PROT_NONE)
     world.mmap(addr, table.TOO_MUCH - PAGE_SIZE, flags=table.FIXED)

@@ -3,6 +3,7 @@
 from errno import EEXIST
 
 import pytest
+from rows import FOUR_LEVELS, skip_without
 from twins import MMAP_BASE, Twins
 from worlds import ANONYMOUS
 
@@ -34,6 +35,7 @@ def test_a_hint_below_mmap_min_addr_is_raised_to_it(twins: Twins) -> None:
 
 @pytest.mark.parametrize("hint", [1, P - 1, TASK_SIZE, TASK_SIZE + P, 1 << 63, (1 << 64) - P])
 def test_a_hint_where_nothing_may_be_is_none(twins: Twins, hint: int) -> None:
+    skip_without(FOUR_LEVELS, twins.kernel)
     assert twins.mmap() - twins.mmap(hint) == P
 
 

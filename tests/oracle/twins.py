@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 from kernel_process import KernelProcess
 from worlds import ANONYMOUS, EngineWorld, KernelWorld, engine_limits
@@ -27,6 +28,8 @@ MMAP_BASE = TASK_SIZE - SMALLEST_GAP
 
 def why_no_known_base() -> str | None:
     """Say why mmap_base cannot be known, or nothing."""
+    if not Path("/sys/kernel/mm/transparent_hugepage").exists():
+        return "the engine places as a kernel with transparent huge pages does"
     soft = resource.getrlimit(resource.RLIMIT_STACK)[0]
     if soft == resource.RLIM_INFINITY or soft + (1 << 20) > SMALLEST_GAP:
         return f"a stack limit of {soft} bytes moves mmap_base, or turns the search upside down"
@@ -107,7 +110,7 @@ class Twins:
             except OSError as error:
                 answers.append(-(error.errno or 0))
         engine, kernel = answers
-        assert f"{engine:x}" == f"{kernel:x}"
+        assert engine == kernel, f"the engine says {engine:#x}, the kernel {kernel:#x}"
         return kernel
 
     def munmap(self, addr: int, length: int = 4096) -> None:
@@ -119,7 +122,7 @@ class Twins:
         engine, kernel = covered(self.engine.all_maps()), covered(self.kernel.all_maps())
         for start, end in without(engine, self._first):
             self.kernel.munmap(start, end - start)
-        assert engine == kernel
+        assert engine == kernel, f"mapped in the engine {engine}, by the kernel {kernel}"
 
 
 def without(ranges_: list[tuple[int, int]], less: list[tuple[int, int]]) -> list[tuple[int, int]]:

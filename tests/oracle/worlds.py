@@ -37,12 +37,14 @@ class Bounds:
     Attributes:
         more_pages: RLIMIT_AS leaves room for so many pages; a negative number is an overdraft.
         more_data_pages: RLIMIT_DATA does.
+        data: RLIMIT_DATA in bytes.
         memlock: RLIMIT_MEMLOCK in bytes.
         without: A capability that the process does not have.
     """
 
     more_pages: int | None = None
     more_data_pages: int | None = None
+    data: int | None = None
     memlock: int | None = None
     without: int | None = None
 
@@ -132,6 +134,8 @@ class EngineWorld(World):
             new = replace(new, rlimit_as=mm.total_vm + bounds.more_pages << PAGE_SHIFT)
         if bounds.more_data_pages is not None:
             new = replace(new, rlimit_data=mm.data_vm + bounds.more_data_pages << PAGE_SHIFT)
+        if bounds.data is not None:
+            new = replace(new, rlimit_data=bounds.data)
         if bounds.memlock is not None:
             new = replace(new, rlimit_memlock=bounds.memlock)
         if bounds.without == CAP_IPC_LOCK:
@@ -160,7 +164,7 @@ class KernelWorld(World):
     @contextmanager
     def within(self, bounds: Bounds) -> Iterator[None]:
         """Make calls within these bounds, which hold for the call alone, not for the child."""
-        limits = {"MEMLOCK": bounds.memlock}
+        limits = {"MEMLOCK": bounds.memlock, "DATA": bounds.data}
         if bounds.more_pages is not None:
             limits["AS"] = (self.process.status("VmSize") << 10) + bounds.more_pages * PAGE_SIZE
         if bounds.more_data_pages is not None:

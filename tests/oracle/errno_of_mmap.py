@@ -1,4 +1,4 @@
-"""What mmap, munmap, mprotect and mseal refuse, and with which errno.
+"""What mmap refuses, and with which errno.
 
 Every row is true of the engine and of the running kernel.
 """
@@ -16,7 +16,7 @@ from errno import (
     EPERM,
 )
 
-from rows import row
+from rows import EMPTY_POOL, FOUR_LEVELS, GUESSING, RIGHT_TO_LOCK, row
 from worlds import ANONYMOUS, CAP_IPC_LOCK, CAP_SYS_RAWIO, RW, Bounds, memory_pages
 
 from untorn.mm.mman import (
@@ -25,6 +25,7 @@ from untorn.mm.mman import (
     MAP_FIXED,
     MAP_FIXED_NOREPLACE,
     MAP_GROWSDOWN,
+    MAP_HUGE_2MB,
     MAP_HUGETLB,
     MAP_LOCKED,
     MAP_NORESERVE,
@@ -37,7 +38,6 @@ from untorn.mm.mman import (
     PROT_GROWSUP,
     PROT_NONE,
     PROT_READ,
-    PROT_SEM,
     PROT_WRITE,
 )
 from untorn.mm.page import PAGE_SIZE, TASK_SIZE, ULONG_MAX
@@ -45,6 +45,7 @@ from untorn.mm.page import PAGE_SIZE, TASK_SIZE, ULONG_MAX
 P = PAGE_SIZE
 FIXED = ANONYMOUS | MAP_FIXED
 NOREPLACE = ANONYMOUS | MAP_FIXED_NOREPLACE
+HUGE = ANONYMOUS | MAP_HUGETLB
 LOCKED = ANONYMOUS | MAP_LOCKED
 SHARED_ANONYMOUS = MAP_SHARED | MAP_ANONYMOUS
 UNKNOWN_FLAG = 1 << 24
@@ -63,6 +64,10 @@ MMAP_ARGUMENTS = [
     row(EBADF, "no such fd", flags=MAP_PRIVATE, fd=999),
     row(EBADF, "no such fd, length 0", flags=MAP_PRIVATE, fd=999, length=0),
     row(EINVAL, "huge pages of a plain file", file="ro", flags=MAP_PRIVATE | MAP_HUGETLB),
+    row(EINVAL, "huge pages, length 0", length=0, flags=HUGE),
+    row(EINVAL, "huge pages of 8 KiB", flags=HUGE | 13 << 26),
+    row(ENOMEM, "huge pages, none in the pool", flags=HUGE, needs=EMPTY_POOL),
+    row(ENOMEM, "huge pages of 2 MiB", flags=HUGE | MAP_HUGE_2MB, needs=EMPTY_POOL),
     row(EINVAL, "length 0", length=0),
     row(ENOMEM, "length rounds to 0", length=ULONG_MAX),
     row(EINVAL, "anonymous without a type", flags=MAP_ANONYMOUS),
@@ -84,12 +89,25 @@ MMAP_ARGUMENTS = [
 ]
 
 MMAP_ADDRESS = [
-    row(ENOMEM, "length above TASK_SIZE", length=TASK_SIZE + 1, prot=PROT_NONE),
-    row(ENOMEM, "no hole so large", length=TASK_SIZE, prot=PROT_NONE),
-    row(ENOMEM, "fixed above TASK_SIZE", addr=TASK_SIZE, flags=FIXED),
-    row(ENOMEM, "fixed above TASK_SIZE and not aligned", addr=TASK_SIZE + 1, flags=FIXED),
+    row(ENOMEM, "length above TASK_SIZE", length=TASK_SIZE + 1, prot=PROT_NONE, needs=FOUR_LEVELS),
+    row(ENOMEM, "no hole so large", length=TASK_SIZE, prot=PROT_NONE, needs=FOUR_LEVELS),
+    row(ENOMEM, "fixed above TASK_SIZE", addr=TASK_SIZE, flags=FIXED, needs=FOUR_LEVELS),
+    row(
+        ENOMEM,
+        "fixed above TASK_SIZE and not aligned",
+        addr=TASK_SIZE + 1,
+        flags=FIXED,
+        needs=FOUR_LEVELS,
+    ),
     row(ENOMEM, "fixed at the top of 64 bits", addr=-P & ULONG_MAX, flags=FIXED),
-    row(ENOMEM, "fixed across TASK_SIZE", addr=TASK_SIZE - P, length=2 * P, flags=FIXED),
+    row(
+        ENOMEM,
+        "fixed across TASK_SIZE",
+        addr=TASK_SIZE - P,
+        length=2 * P,
+        flags=FIXED,
+        needs=FOUR_LEVELS,
+    ),
     row(EINVAL, "fixed, not aligned", page=0, addr=1, flags=FIXED),
     row(EINVAL, "not to replace, not aligned", page=0, addr=1, flags=NOREPLACE),
     row(EPERM, "fixed at 0 without CAP_SYS_RAWIO", addr=0, flags=FIXED, bounds=NO_RAWIO),
@@ -140,7 +158,7 @@ MMAP_FILE = [
     ),
     row(0, "unknown flag, not validated", file="rw", flags=MAP_SHARED | UNKNOWN_FLAG),
     row(0, "old flags, validated", file="rw", flags=MAP_SHARED_VALIDATE | MAP_NORESERVE),
-    row(0, "size of huge pages, validated", file="rw", flags=MAP_SHARED_VALIDATE | 21 << 26),
+    row(0, "size of huge pages, validated", file="rw", flags=MAP_SHARED_VALIDATE | MAP_HUGE_2MB),
 ]
 
 MMAP_APPEND_ONLY = [
@@ -153,7 +171,13 @@ MMAP_LIMITS = [
     row(EPERM, "locked, limit 0", flags=LOCKED, bounds=UNLOCKABLE),
     row(EAGAIN, "locked above the limit", length=2 * P, flags=LOCKED, bounds=ONE_LOCKED),
     row(0, "locked at the limit", flags=LOCKED, bounds=ONE_LOCKED),
-    row(0, "locked with CAP_IPC_LOCK, limit 0", flags=LOCKED, bounds=Bounds(memlock=0)),
+    row(
+        0,
+        "locked with CAP_IPC_LOCK, limit 0",
+        flags=LOCKED,
+        bounds=Bounds(memlock=0),
+        needs=RIGHT_TO_LOCK,
+    ),
     row(
         EEXIST,
         "in the way and locked",
@@ -166,80 +190,19 @@ MMAP_LIMITS = [
     row(ENOMEM, "RLIMIT_AS, no net growth", "W", page=0, flags=FIXED, bounds=Bounds(more_pages=-1)),
     row(0, "at RLIMIT_AS, no net growth", "W", page=0, flags=FIXED, bounds=Bounds(more_pages=0)),
     row(ENOMEM, "RLIMIT_DATA", length=65 * P, bounds=Bounds(more_data_pages=64)),
+    row(ENOMEM, "RLIMIT_DATA of a page", length=2 * P, bounds=Bounds(data=P)),
+    row(0, "RLIMIT_DATA of 0: the hard limit counts", bounds=Bounds(data=0)),
     row(0, "RLIMIT_DATA, read-only", prot=PROT_READ, bounds=Bounds(more_data_pages=-1)),
     row(0, "RLIMIT_DATA, shared", flags=SHARED_ANONYMOUS, bounds=Bounds(more_data_pages=-1)),
     row(
         0, "RLIMIT_DATA, stack", flags=ANONYMOUS | MAP_GROWSDOWN, bounds=Bounds(more_data_pages=-1)
     ),
     row(ENOMEM, "RLIMIT_DATA, file", file="ro", prot=RW, bounds=Bounds(more_data_pages=-1)),
-    row(ENOMEM, "more than there is", length=TOO_MUCH),
-    row(ENOMEM, "more than there is, of a file", file="ro", prot=RW, length=TOO_MUCH),
+    row(ENOMEM, "more than there is", length=TOO_MUCH, needs=GUESSING),
+    row(
+        ENOMEM, "more than there is, of a file", file="ro", prot=RW, length=TOO_MUCH, needs=GUESSING
+    ),
     row(0, "more than there is, read-only", length=TOO_MUCH, prot=PROT_READ),
     row(0, "more than there is, no reserve", length=TOO_MUCH, flags=ANONYMOUS | MAP_NORESERVE),
     row(0, "more than there is, droppable", length=TOO_MUCH, flags=MAP_ANONYMOUS | MAP_DROPPABLE),
-]
-
-MUNMAP = [
-    row(EINVAL, "not aligned", "W", page=0, addr=1),
-    row(EINVAL, "length 0", "W", page=0, length=0),
-    row(EINVAL, "length rounds to 0", "W", page=0, length=ULONG_MAX),
-    row(EINVAL, "above TASK_SIZE", addr=TASK_SIZE),
-    row(EINVAL, "far above TASK_SIZE", addr=-P & ULONG_MAX),
-    row(EINVAL, "across TASK_SIZE", addr=TASK_SIZE - P, length=P + 1),
-    row(0, "the last page there is", addr=TASK_SIZE - P),
-    row(0, "nothing mapped", page=0, length=16 * P),
-    row(0, "length rounds up", "WW", page=0, length=P + 1),
-    row(EPERM, "sealed", "S", page=0),
-    row(EPERM, "inside of sealed", "SSS", page=1),
-    row(EPERM, "sealed after others", "WRS", page=0, length=3 * P),
-    row(EPERM, "sealed after the tail of another", "WWS", page=1, length=2 * P, partial=True),
-]
-
-MPROTECT = [
-    row(EINVAL, "not aligned", "W", page=0, addr=1),
-    row(EINVAL, "not aligned, length 0", "W", page=0, addr=1, length=0),
-    row(EINVAL, "grows both ways", "W", page=0, prot=PROT_GROWSDOWN | PROT_GROWSUP),
-    row(EINVAL, "grows both ways, length 0", page=0, prot=PROT_GROWSDOWN | PROT_GROWSUP, length=0),
-    row(0, "length 0", page=0, length=0),
-    row(0, "length 0, unknown prot", page=0, length=0, prot=UNKNOWN_PROT),
-    row(ENOMEM, "length rounds to 0", "W", page=0, length=ULONG_MAX),
-    row(ENOMEM, "wraps", "W", page=0, length=-2 * P & ULONG_MAX),
-    row(ENOMEM, "wraps, unknown prot", "W", page=0, length=-2 * P & ULONG_MAX, prot=UNKNOWN_PROT),
-    row(EINVAL, "unknown prot", "W", page=0, prot=UNKNOWN_PROT),
-    row(EINVAL, "unknown prot of nothing", page=0, prot=UNKNOWN_PROT),
-    row(EINVAL, "all prot bits", "W", page=0, prot=ULONG_MAX & ~PROT_GROWSUP),
-    row(0, "semaphores", "W", page=0, prot=PROT_READ | PROT_SEM),
-    row(EINVAL, "grows down, no stack", "W", page=0, prot=PROT_READ | PROT_GROWSDOWN),
-    row(0, "grows down, stack", "GGG", page=1, prot=PROT_READ | PROT_GROWSDOWN),
-    row(0, "grows down, stack above", ".G", page=0, length=2 * P, prot=PROT_READ | PROT_GROWSDOWN),
-    row(ENOMEM, "grows down, only a hole", ".G", page=0, prot=PROT_READ | PROT_GROWSDOWN),
-    row(EINVAL, "grows up", "W", page=0, prot=PROT_READ | PROT_GROWSUP),
-    row(ENOMEM, "grows up, hole first", ".W", page=0, length=2 * P, prot=PROT_READ | PROT_GROWSUP),
-    row(ENOMEM, "nothing mapped", page=0),
-    row(ENOMEM, "above TASK_SIZE", addr=TASK_SIZE),
-    row(ENOMEM, "hole first", ".W", page=0, length=2 * P),
-    row(ENOMEM, "hole in the middle", "W.W", page=0, length=3 * P, partial=True),
-    row(ENOMEM, "hole last", "W", page=0, length=2 * P, partial=True),
-    row(EPERM, "sealed", "S", page=0),
-    row(EPERM, "sealed, no change", "S", page=0, prot=RW),
-    row(EPERM, "sealed after others", "WS", page=0, length=2 * P, partial=True),
-    row(ENOMEM, "RLIMIT_DATA", "RR", page=0, prot=RW, bounds=Bounds(more_data_pages=0)),
-    row(0, "RLIMIT_DATA, one page more", "RR", page=0, prot=RW, bounds=Bounds(more_data_pages=64)),
-    row(0, "RLIMIT_DATA, no more than before", "W", page=0, bounds=Bounds(more_data_pages=-1)),
-    row(0, "above RLIMIT_AS", "R", page=0, prot=RW, bounds=Bounds(more_pages=-1)),
-]
-
-MSEAL = [
-    row(EINVAL, "flags", "W", page=0, flags=1),
-    row(EINVAL, "flags, length 0", page=0, flags=1, length=0),
-    row(EINVAL, "not aligned", "W", page=0, addr=1),
-    row(EINVAL, "length rounds to 0", "W", page=0, length=ULONG_MAX),
-    row(EINVAL, "wraps", "W", page=0, length=-P & ULONG_MAX),
-    row(0, "length 0", page=0, length=0),
-    row(0, "length rounds up", "WW", page=0, length=P + 1),
-    row(0, "sealed already", "SS", page=1),
-    row(ENOMEM, "nothing mapped", page=0),
-    row(ENOMEM, "hole first", ".W", page=0, length=2 * P),
-    row(ENOMEM, "hole in the middle", "W.W", page=0, length=3 * P),
-    row(ENOMEM, "hole last", "W", page=0, length=2 * P),
 ]
