@@ -1,14 +1,15 @@
 """Each refusal of mmap, munmap, mprotect and mseal: the same errno from engine and kernel."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import errno_of_mmap as table
 import errno_of_others as others
 import pytest
-from real_files import set_append_only
+import real_files
 from rows import GUESSING, Files, Row, files_in, skip_without
-from worlds import RW, World
+from worlds import RW, EngineWorld, World
 
 from untorn.mm.mman import PROT_NONE
 from untorn.mm.page import PAGE_SIZE
@@ -48,19 +49,27 @@ def test_mseal_gives(row: Row, world: World, files: Files) -> None:
     assert row.outcome("mseal", world, files) == row.number
 
 
-@outcomes(table.MMAP_APPEND_ONLY)
-def test_mmap_of_an_append_only_file_gives(row: Row, world: World, tmp_path: Path) -> None:
+@pytest.fixture
+def append_only(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Files]:
+    """A file that the kernel lets only grow; the engine takes our word for it."""
     path = tmp_path / "append"
     path.write_bytes(bytes(PAGE_SIZE))
     files = {"append": (path, os.O_RDWR | os.O_APPEND), "append ro": (path, os.O_RDONLY)}
+    if isinstance(world, EngineWorld):
+        monkeypatch.setattr(real_files, "attributes", lambda _: real_files.FS_APPEND_FL)
+        yield files
+        return
     try:
-        set_append_only(path, True)
+        real_files.set_append_only(path, True)
     except OSError as error:
         pytest.skip(f"no file can be made append-only here: {error}")
-    try:
-        assert row.outcome("mmap", world, files) == row.number
-    finally:
-        set_append_only(path, False)
+    yield files
+    real_files.set_append_only(path, False)
+
+
+@outcomes(table.MMAP_APPEND_ONLY)
+def test_mmap_of_an_append_only_file_gives(row: Row, world: World, append_only: Files) -> None:
+    assert row.outcome("mmap", world, append_only) == row.number
 
 
 def test_mprotect_gives_enomem_for_more_memory_than_there_is(world: World) -> None:
