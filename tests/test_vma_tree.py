@@ -1,26 +1,35 @@
 """The tree against a plain list of pages, and its searches against looking everywhere."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from untorn.mm import vma_tree, vma_tree_store
 from untorn.mm.vma_tree import VmaIterator, VmaTree
 from untorn.mm.vma_tree_gap import highest_gap, lowest_gap
 from untorn.mm.vma_tree_store import store_range
 
 PAGES = 400
-spans = st.tuples(st.integers(0, PAGES - 1), st.integers(1, 40)).map(
-    lambda t: (t[0], min(t[0] + t[1], PAGES))
-)
+lengths = st.one_of(st.integers(1, 40), st.integers(1, PAGES))
+spans = st.tuples(st.integers(0, PAGES - 1), lengths).map(lambda t: (t[0], min(t[0] + t[1], PAGES)))
+Steps = list[tuple[tuple[int, int], bool]]
 changes = st.lists(st.tuples(spans, st.booleans()), max_size=150)
+filled = [((page, page + 1), True) for page in range(0, PAGES, 4)]
+histories = st.one_of(changes, changes.map(lambda steps: filled + steps))
+fanouts = st.sampled_from((4, 6, vma_tree.FANOUT))  # small nodes make tall trees of few ranges
 
 
-def build(steps: list[tuple[tuple[int, int], bool]]) -> tuple[VmaTree, list[object | None]]:
+def build(steps: Steps, fanout: int) -> tuple[VmaTree, list[object | None]]:
     tree, pages = VmaTree(), [None] * PAGES
-    for (start, end), maps in steps:
-        entry = object() if maps else None
-        store_range(tree, start, end, entry)
-        pages[start:end] = [entry] * (end - start)
-        tree.check_invariants()
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (vma_tree, vma_tree_store):
+            patch.setattr(module, "FANOUT", fanout)
+            patch.setattr(module, "MIN_ITEMS", fanout // 2)
+        for (start, end), maps in steps:
+            entry = object() if maps else None
+            store_range(tree, start, end, entry)
+            pages[start:end] = [entry] * (end - start)
+            tree.check_invariants()
     return tree, pages
 
 
@@ -32,9 +41,9 @@ def dense_tree(count: int) -> VmaTree:
 
 
 @settings(max_examples=150, deadline=None)
-@given(changes)
-def test_tree_maps_every_page_as_a_list_of_pages_does(steps) -> None:
-    tree, pages = build(steps)
+@given(histories, fanouts)
+def test_tree_maps_every_page_as_a_list_of_pages_does(steps, fanout) -> None:
+    tree, pages = build(steps, fanout)
     shown = [None] * PAGES
     for start, end, entry in tree:
         shown[start:end] = [entry] * (end - start)
@@ -42,9 +51,9 @@ def test_tree_maps_every_page_as_a_list_of_pages_does(steps) -> None:
 
 
 @settings(max_examples=100, deadline=None)
-@given(changes, st.integers(0, PAGES))
-def test_find_returns_the_range_that_ends_above_the_address(steps, addr) -> None:
-    tree, _ = build(steps)
+@given(histories, fanouts, st.integers(0, PAGES))
+def test_find_returns_the_range_that_ends_above_the_address(steps, fanout, addr) -> None:
+    tree, _ = build(steps, fanout)
     slots = list(tree)
     expected = next((s for s in slots if s[1] > addr), None)
     assert tree.find_slot(addr) == expected
@@ -54,9 +63,9 @@ def test_find_returns_the_range_that_ends_above_the_address(steps, addr) -> None
 
 
 @settings(max_examples=200, deadline=None)
-@given(changes, st.integers(1, 60), spans)
-def test_gap_searches_find_what_looking_everywhere_finds(steps, length, window) -> None:
-    tree, _ = build(steps)
+@given(histories, fanouts, st.integers(1, 60), spans)
+def test_gap_searches_find_what_looking_everywhere_finds(steps, fanout, length, window) -> None:
+    tree, _ = build(steps, fanout)
     low, high = window
     slots = list(tree)
     bounds = [0, *(edge for s in slots for edge in s[:2]), PAGES]
@@ -84,6 +93,15 @@ def test_one_large_store_replaces_a_thousand_ranges_at_once() -> None:
     store_range(tree, 1, 1999, "all")
     tree.check_invariants()
     assert [s[2] for s in tree] == ["vma 0", "all"]
+
+
+def test_a_store_that_leaves_a_few_ranges_of_a_subtree_gives_them_to_its_neighbour() -> None:
+    # Of the second inner node one leaf with five ranges stays, of the third all but five leaves.
+    tree = dense_tree(12_000)
+    assert tree.root.height == 2
+    _, second, third, *_ = tree.root.items
+    store_range(tree, second.starts[0] + 10, third.starts[5], None)
+    tree.check_invariants()
 
 
 def test_iterator_goes_on_from_the_end_it_saw_even_when_that_range_shrank() -> None:

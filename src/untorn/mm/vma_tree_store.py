@@ -127,7 +127,14 @@ def _fill_up(parent: Node, first: int, last: int, nodes: list[Node]) -> tuple[in
 
 
 def _join(left: Node, right: Node) -> list[Node]:
-    """Make one node of two neighbours, or two even ones if one would be too large."""
+    """Make one node of two neighbours, or two even ones if one would be too large.
+
+    An only child may be too small itself; here it gets a neighbour and is joined with that first.
+    """
+    if left.height and min(len(left.items), len(right.items)) == 1:
+        children = _join(left.items[-1], right.items[0])
+        items = [*left.items[:-1], *children, *right.items[1:]]
+        return _chop(left.height, _columns_of(items))
     columns = right.starts, right.ends, right.gaps, right.items
     return _splice(left, len(left.items), len(left.items), columns)
 
