@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import pytest
+
 from untorn.locking import lockdep, sync
 
 PATIENCE = 60.0
@@ -48,6 +50,20 @@ class Worker:
         if self.error is not None:
             raise self.error
         return self.result
+
+
+@contextmanager
+def ctrl_c_ends_waits() -> Iterator[None]:
+    """Let KeyboardInterrupt end every wait of a task that would have to sleep."""
+
+    def wait_until(task: sync.Task, holds: Callable[[], bool], *, killable: bool = False) -> bool:
+        if holds():
+            return True
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sync.Task, "wait_until", wait_until)
+        yield
 
 
 @contextmanager

@@ -3,10 +3,11 @@
 import pytest
 
 from engine import Pages
-from tasks import Worker, await_
+from tasks import Worker, await_, ctrl_c_ends_waits
 from untorn.locking.rcu import rcu_read_lock, rcu_read_unlock
 from untorn.mm.exit import mmput
 from untorn.mm.mm_struct import mmdrop, mmgrab
+from untorn.mm.mman import PROT_READ
 from untorn.mm.mmap_lock import (
     mmap_read_lock,
     mmap_read_unlock,
@@ -153,10 +154,29 @@ def test_the_put_of_a_foreign_vma_wakes_the_writer_of_its_own_mm() -> None:
     mine, other = Pages(slab), Pages(slab)
     other.map(5, 6)
     vma = other.vma(5)
-    assert start_read(other.mm, vma) is LOCKED
-    writer = Worker(lambda: other.unmap(5, 6))
+    writers = []
+
+    class Refcount:
+        def __getattr__(self, name):
+            return getattr(real, name)
+
+        def inc_not_zero_limited(self, limit):
+            found = real.inc_not_zero_limited(limit)
+            writers.append(Worker(lambda: other.unmap(5, 6)))
+            await_(lambda: writers[0].task._permit.locked() and other.mm.vma_writer_wait.task)
+            return found
+
+    real, vma.vm_refcnt = vma.vm_refcnt, Refcount()
+    assert start_read(mine.mm, vma) is BUSY
+    writers[0].join()
+
+
+def test_while_a_writer_waits_nobody_counts_in(process) -> None:
+    vma = process.vma(0)
+    assert start_read(process.mm, vma) is LOCKED
+    writer = Worker(lambda: process.unmap(0, 3))
     await_(lambda: vma.vm_refcnt.load() & FLAG, "the writer's flag")
-    assert start_read(mine.mm, vma) is BUSY, "while a writer waits nobody counts in"
+    assert start_read(process.mm, vma) is BUSY
     vma_end_read(vma)
     writer.join()
 
@@ -253,6 +273,41 @@ def test_a_killed_writer_gives_the_vma_back_unlocked(process) -> None:
     assert vma.vm_refcnt.load() == 2
     assert Worker(lambda: (start_read(mm, vma), vma_end_read(vma))[0]).join() is LOCKED
     vma_end_read(vma)
+
+
+def test_ctrl_c_in_a_writers_wait_leaves_the_vma_as_it_was(process) -> None:
+    vma = process.vma(0)
+    vma.vm_refcnt.add(1)  # somebody reads it
+    with ctrl_c_ends_waits(), pytest.raises(KeyboardInterrupt):
+        process.unmap(0, 3)
+    assert vma.vm_refcnt.add(-1) == 1
+    process.unmap(0, 3)
+
+
+def test_ctrl_c_in_the_wait_to_detach_leaves_the_vma_attached(process) -> None:
+    mm, vma = process.mm, process.vma(0)
+    mmap_write_lock(mm)
+    vma_start_write(vma)
+    vma.vm_refcnt.add(1)  # a reader counts itself in and has yet to see the write lock
+    with ctrl_c_ends_waits(), pytest.raises(KeyboardInterrupt):
+        vma_mark_detached(vma)
+    assert vma.vm_refcnt.add(-1) == 1
+    mmap_write_unlock(mm)
+
+
+def test_ctrl_c_in_the_wait_for_a_neighbour_leaves_what_was_to_be_replaced(process) -> None:
+    # AAABBC   map pages 3 and 4 over B, merging with A, which somebody reads
+    process.map(3, 5, PROT_READ)
+    process.map(5, 6)
+    prev = process.vma(0)
+    prev.vm_refcnt.add(1)  # somebody reads it
+    with ctrl_c_ends_waits(), pytest.raises(KeyboardInterrupt):
+        process.map(3, 5)
+    prev.vm_refcnt.add(-1)
+    process.check()
+    assert process.diagram(7) == "AAABBC."
+    process.map(3, 5)
+    assert process.diagram(7) == "AAAAAA."
 
 
 def test_a_wrapped_sequence_can_only_lock_too_much(process) -> None:

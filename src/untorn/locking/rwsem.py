@@ -180,16 +180,14 @@ class RwSemaphore:
         return tuple(woken)
 
     def _wait(self, waiter: Waiter, killable: bool) -> None:
-        start = sync.monotonic_ns()
         try:
-            granted = waiter.task.wait_until(lambda: waiter.granted, killable=killable)
-        except BaseException:  # an exception from a signal handler, such as KeyboardInterrupt
+            start = sync.monotonic_ns()
+            if not waiter.task.wait_until(lambda: waiter.granted, killable=killable):
+                raise os_error(errno.EINTR)
+            self._count_wait(waiter, sync.monotonic_ns() - start)
+        except BaseException:  # EINTR, or an exception from a signal handler
             self._give_up(waiter)
             raise
-        if not granted:
-            self._give_up(waiter)
-            raise os_error(errno.EINTR)
-        self._count_wait(waiter, sync.monotonic_ns() - start)
 
     def _give_up(self, waiter: Waiter) -> None:
         """Leave the queue, or the lock if it was handed over in the meantime."""

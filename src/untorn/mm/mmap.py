@@ -81,7 +81,7 @@ def _mmap_locked(
     if not flags & MAP_FIXED:
         addr = _round_hint_to_min(mm, addr)
     length = page_align(length)
-    if length == 0 or length > ULONG_MAX - PAGE_SIZE:
+    if length == 0:
         raise os_error(errno.ENOMEM)
     pages = length >> PAGE_SHIFT
     if pgoff + pages > ULONG_MAX:
@@ -119,14 +119,14 @@ def mmap_region(
     going = gather_munmap_vmas(mm, addr, end)
     try:
         vm_flags = _charge(mm, vm_flags, length >> PAGE_SHIFT, going)
-    except OSError:
+        new = Attributes(vm_flags, file, pgoff)
+        prev, following = mm.find_vma_prev(addr), mm.find_vma(end)
+        if vma_merge_new_range(mm, prev, following, addr, end, new) is None:
+            _store_new_vma(mm, addr, end, new)
+    except BaseException:  # a limit, or a signal handler's in the wait for a neighbour's readers
         abort_munmap_vmas(going)
         raise
     account_munmap_vmas(mm, going)
-    new = Attributes(vm_flags, file, pgoff)
-    prev, following = mm.find_vma_prev(addr), mm.find_vma(end)
-    if vma_merge_new_range(mm, prev, following, addr, end, new) is None:
-        _store_new_vma(mm, addr, end, new)
     vma_account(mm, vm_flags, length >> PAGE_SHIFT)
     free_munmap_vmas(going)
     return addr

@@ -134,15 +134,18 @@ def _exclude_readers(vma: Vma, target: int, killable: bool = False) -> bool:
     Only one task can be here: the holder of mmap_lock (write). Hence one slot to wait in.
     """
     mmap_assert_write_locked(vma.vm_mm)
-    if not vma.vm_refcnt.add_not_zero(FLAG):
-        return False
     if lockdep.on:
         lockdep.acquire(VMA_LOCK, vma)
         lockdep.release(VMA_LOCK, vma)
+    if not vma.vm_refcnt.add_not_zero(FLAG):
+        return False
     wait = vma.vm_mm.vma_writer_wait
-    if not wait.wait_event(lambda: vma.vm_refcnt.load() == target, killable=killable):
+    try:
+        if not wait.wait_event(lambda: vma.vm_refcnt.load() == target, killable=killable):
+            raise os_error(errno.EINTR)
+    except BaseException:  # EINTR, or an exception from a signal handler
         vma.vm_refcnt.add(-FLAG)
-        raise os_error(errno.EINTR)
+        raise
     return True
 
 
@@ -161,8 +164,14 @@ def vma_mark_detached(vma: Vma) -> None:
     Preconditions: write-locked, attached.
     """
     vma_assert_write_locked(vma)
-    if vma.vm_refcnt.add(-1) and _exclude_readers(vma, FLAG):
-        vma.vm_refcnt.add(-FLAG)
+    if vma.vm_refcnt.add(-1) == 0:
+        return
+    try:
+        if _exclude_readers(vma, FLAG):
+            vma.vm_refcnt.add(-FLAG)
+    except BaseException:  # from a signal handler: it stays attached
+        vma.vm_refcnt.add(1)
+        raise
 
 
 def vma_assert_write_locked(vma: Vma) -> None:

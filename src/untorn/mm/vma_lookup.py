@@ -60,7 +60,7 @@ def lock_vma_under_rcu(mm: MmStruct, addr: int) -> Vma | None:
         vma: Vma = slot[2]
         found = vma_start_read(mm, vma)
         if found is DETACHED:
-            continue  # its range was stored over before it was freed: the next look differs
+            continue  # detached in a write section: the next look meets that, or its outcome
         if found is not LOCKED:
             return None
         rcu_read_unlock()
@@ -89,7 +89,7 @@ def lock_next_vma(mm: MmStruct, vmi: VmaIterator, from_addr: int, counts: WalkCo
 
     Context: RCU read lock held before and after, also when it raises; dropped in the fallback,
         which may sleep behind writers. A DETACHED answer repeats the lookup: each repeat means
-        that a writer finished with a VMA that this walk had found.
+        that a writer detached the very VMA that the lookup had just returned.
     """
     assert rcu_read_lock_held()
     while True:
