@@ -1,11 +1,14 @@
 """/proc/PID/maps of the engine: lines, positions, and what a process that goes away leaves."""
 
 import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from engine import ANON, FIXED, RW, Pages, addr, read_all, shown
+from tasks import Worker, await_, background, ctrl_c_ends_waits
 from untorn.fs.proc.maps_locking import STRATEGIES
 from untorn.mm.file import VmFile
 from untorn.mm.mm_struct import MmStruct
@@ -17,6 +20,8 @@ from untorn.mm.mman import (
     PROT_NONE,
     PROT_READ,
 )
+from untorn.mm.mmap_lock import mmap_write_lock, mmap_write_unlock
+from untorn.mm.vma_lock import vma_start_write
 from untorn.syscalls import Process
 
 READERS = sorted(STRATEGIES)
@@ -192,6 +197,68 @@ def test_what_a_process_that_goes_away_leaves(reader) -> None:
         file.read(10)
     with pytest.raises(FileNotFoundError):
         process.open_maps(reader)
+
+
+@every_reader
+def test_a_file_opened_after_the_exit_does_not_bring_the_mm_back(reader) -> None:
+    process = Pages()
+    process.exit()
+    with process.open_maps(reader) as file:
+        assert file.read(100) == b""
+        with pytest.raises(ProcessLookupError):
+            file.query(0)
+    assert process.mm.mm_count.load() == 0
+
+
+def striped(count: int) -> Pages:
+    """A process of VMAs of one page each, side by side."""
+    process = Pages()
+    for page in range(count):
+        process.mmap(addr(page), 4096, RW if page % 2 else PROT_READ, FIXED)
+    return process
+
+
+@contextmanager
+def written(process: Pages, page: int) -> Iterator[None]:
+    """Let another task hold the VMA there write-locked."""
+
+    def hold() -> None:
+        mmap_write_lock(process.mm)
+        vma_start_write(process.vma(page))
+        ready.append(True)
+        await_(lambda: done, "the end of the test")
+        mmap_write_unlock(process.mm)
+
+    ready: list[bool] = []
+    done: list[bool] = []
+    with background(hold):
+        await_(lambda: ready, "the writer")
+        try:
+            yield
+        finally:
+            done.append(True)
+
+
+def test_a_fill_cut_short_by_a_kill_goes_on_after_the_last_line_shown() -> None:
+    process = striped(20)
+    file = process.open_maps()
+    with written(process, 10):
+        victim = Worker(lambda: file.read(4096))
+        await_(lambda: process.mm.mmap_lock._queue, "the fallback")
+        victim.task.kill()
+        first = victim.join()
+    assert shown(first + read_all(file)) == [(page, page + 1) for page in range(20)]
+
+
+@every_reader
+def test_ctrl_c_in_a_read_loses_no_line_and_leaves_nothing_behind(reader) -> None:
+    process = striped(20)
+    file = process.open_maps(reader)
+    text = file.read(60)
+    with written(process, 10), ctrl_c_ends_waits(), pytest.raises(KeyboardInterrupt):
+        read_all(file)
+    assert process.mm.mm_users.load() == 1
+    assert shown(text + read_all(file)) == [(page, page + 1) for page in range(20)]
 
 
 @every_reader

@@ -8,8 +8,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from untorn.fs import seq_file
 from untorn.fs.seq_file import SEEK_CUR, SeqFile
 from untorn.live.maps_file import LiveMapsFile
+from untorn.locking import sync
 from untorn.mm.page import PAGE_SIZE
 
 
@@ -149,6 +151,27 @@ def test_a_failed_seek_goes_back_to_the_start() -> None:
         file.seek(15)
     assert file.seek(0, SEEK_CUR) == 0
     assert not lines.started
+
+
+def test_ctrl_c_on_the_way_into_a_read_leaves_the_file_usable() -> None:
+    file = SeqFile(Lines([b"a\n"]))
+
+    def interrupt(frame, event, arg):
+        here = frame.f_code.co_filename == seq_file.__file__
+        if here and event == "return" and frame.f_code.co_name == "__enter__":
+            raise KeyboardInterrupt
+        return interrupt
+
+    tracer = sys.gettrace()
+    sys.settrace(interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            file.read(9)
+    finally:
+        sys.settrace(tracer)
+    sync.current().held_locks = ()
+    assert not file._mutex.locked()
+    assert file.read(9) == b"a\n"
 
 
 def test_pread_leaves_the_position() -> None:

@@ -61,7 +61,7 @@ class SeqFile(Generic[R]):
             OSError: EINVAL if size is negative; whatever start() failed with, if there was
                 nothing to return.
         """
-        with _Locked(self._mutex):
+        with _Watched(self._mutex), self._mutex:
             data = self._read_at(self._file_pos, size)
             self._file_pos += len(data)
             return data
@@ -74,7 +74,7 @@ class SeqFile(Generic[R]):
         """
         if offset < 0:
             raise os_error(errno.EINVAL)
-        with _Locked(self._mutex):
+        with _Watched(self._mutex), self._mutex:
             return self._read_at(offset, size)
 
     def seek(self, offset: int, whence: int = SEEK_SET) -> int:
@@ -84,7 +84,7 @@ class SeqFile(Generic[R]):
             OSError: EINVAL if the result is negative or whence is not SEEK_SET or SEEK_CUR;
                 what start() or next() failed with on the way; the position is 0 then.
         """
-        with _Locked(self._mutex):
+        with _Watched(self._mutex), self._mutex:
             if whence == SEEK_CUR:
                 offset += self._file_pos
             elif whence != SEEK_SET:
@@ -113,6 +113,9 @@ class SeqFile(Generic[R]):
             except OSError:
                 if not data:
                     raise
+            except BaseException:  # from a signal handler: what was collected is lost
+                self._rewind()  # so the next read walks to where this one began
+                raise
             data += self._take(size - len(data))
         self._read_pos += len(data)
         return data
@@ -169,7 +172,7 @@ class SeqFile(Generic[R]):
             return
         try:
             self._walk_to(offset)
-        except OSError:
+        except BaseException:  # EINTR, or an exception from a signal handler
             self._rewind()
             raise
         self._read_pos = offset
@@ -191,8 +194,8 @@ class SeqFile(Generic[R]):
             self._ops.stop(self)
 
 
-class _Locked:
-    """Hold a seq_file's mutex, watched by lockdep."""
+class _Watched:
+    """Tell lockdep about a seq_file's mutex, which is taken after it and let go before."""
 
     __slots__ = ("_mutex",)
 
@@ -202,9 +205,7 @@ class _Locked:
     def __enter__(self) -> None:
         if lockdep.on:
             lockdep.acquire(SEQ_LOCK, self._mutex)
-        self._mutex.acquire()
 
     def __exit__(self, *exc: object) -> None:
-        self._mutex.release()
         if lockdep.on:
             lockdep.release(SEQ_LOCK, self._mutex)

@@ -52,8 +52,10 @@ def do_procmap_query(
         mmput(mm)
     build_id = _build_id(query, file)  # may read the file, so no lock is held here
     answer = answer._replace(build_id_size=len(build_id))
-    memory.copy_to_user(query.vma_name_addr, name) if name else None
-    memory.copy_to_user(query.build_id_addr, build_id) if build_id else None
+    if name:
+        memory.copy_to_user(query.vma_name_addr, name)
+    if build_id:
+        memory.copy_to_user(query.build_id_addr, build_id)
     memory.copy_to_user(arg, answer.pack()[: query.size])
 
 

@@ -18,7 +18,8 @@ from untorn.fs.proc.procmap_query import (
 from untorn.fs.proc.task_mmu import ProcMaps, Record
 from untorn.fs.seq_file import SEEK_SET, SeqFile
 from untorn.fs.user_memory import FlatMemory, UserMemory
-from untorn.mm.mm_struct import MmStruct, mmdrop, mmgrab
+from untorn.mm.exit import mmput
+from untorn.mm.mm_struct import MmStruct, mmdrop, mmget_not_zero, mmgrab
 
 
 class ProcMapsFile:
@@ -39,15 +40,14 @@ class ProcMapsFile:
 
         Raises:
             OSError: ENOENT if the process was reaped, EACCES if the opener may not look into it.
+            KeyError: there is no such strategy.
         """
         if task.reaped:
             raise os_error(errno.ENOENT)
         if not task.ptrace_allowed:
             raise os_error(errno.EACCES)
         self._strategy = STRATEGIES[reader]
-        self._mm = task.mm
-        if self._mm is not None:
-            mmgrab(self._mm)
+        self._mm = _mm_access(task)
         self._locking = self._new_locking(self._mm)
         self._seq: SeqFile[Record] = SeqFile(ProcMaps(task, self._mm, self._locking))
 
@@ -116,3 +116,16 @@ class ProcMapsFile:
 
     def _new_locking(self, mm: MmStruct | None) -> MapsLocking | None:
         return None if mm is None else self._strategy(mm)
+
+
+def _mm_access(task: ProcTask) -> MmStruct | None:
+    """Return the task's mm with its structure kept alive, or None if it has no users left.
+
+    Compare fs/proc/base.c:proc_mem_open().
+    """
+    mm = task.mm
+    if mm is None or not mmget_not_zero(mm):
+        return None
+    mmgrab(mm)
+    mmput(mm)
+    return mm

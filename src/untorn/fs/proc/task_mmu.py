@@ -54,7 +54,7 @@ class ProcMaps:
             return None
         try:
             locking.lock_vma_range()
-        except OSError:
+        except BaseException:  # EINTR, or an exception from a signal handler
             mmput(mm)
             raise
         self._started = True
@@ -72,8 +72,8 @@ class ProcMaps:
             m.index = SENTINEL_VMA_END
             return None
         assert self._locking is not None
+        self._last_pos = index  # before the fetch: one that fails is made again from here
         vma = self._locking.get_next_vma(index)
-        self._last_pos = index
         if vma is not None:
             m.index = vma.vm_end
             return vma
