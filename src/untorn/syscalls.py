@@ -1,6 +1,7 @@
 """The system calls of one process: Linux's arguments, Linux's errno, on an MmStruct.
 
-Arguments are what a program passes in registers; the operations behind them are in mm/.
+Arguments are what a program passes in registers: addresses, lengths and offsets count modulo
+2**64, so -1 is what it is in C. The operations behind them are in mm/.
 """
 
 import errno
@@ -16,7 +17,7 @@ from untorn.mm.mmap import do_mmap
 from untorn.mm.mprotect import do_mprotect
 from untorn.mm.mseal import do_mseal
 from untorn.mm.munmap import do_munmap
-from untorn.mm.page import PAGE_SHIFT, page_aligned
+from untorn.mm.page import PAGE_SHIFT, ULONG_MAX, page_aligned
 
 
 class Process:
@@ -49,6 +50,7 @@ class Process:
                 EINVAL (of a file, of length 0 or an unknown size), else as
                 mm/mmap.py:do_mmap().
         """
+        addr, length, offset = addr & ULONG_MAX, length & ULONG_MAX, offset & ULONG_MAX
         if not page_aligned(offset):
             raise os_error(errno.EINVAL)
         file = None
@@ -63,21 +65,22 @@ class Process:
 
     def munmap(self, addr: int, length: int) -> None:
         """Unmap a range; see mm/munmap.py:do_munmap() for arguments and errors."""
-        do_munmap(self.mm, addr, length)
+        do_munmap(self.mm, addr & ULONG_MAX, length & ULONG_MAX)
 
     def mprotect(self, addr: int, length: int, prot: int) -> None:
         """Set a range's protection; see mm/mprotect.py:do_mprotect() for arguments and errors."""
-        do_mprotect(self.mm, addr, length, prot)
+        do_mprotect(self.mm, addr & ULONG_MAX, length & ULONG_MAX, prot)
 
     def mseal(self, addr: int, length: int, flags: int = 0) -> None:
         """Seal a range; see mm/mseal.py:do_mseal() for arguments and errors."""
-        do_mseal(self.mm, addr, length, flags)
+        do_mseal(self.mm, addr & ULONG_MAX, length & ULONG_MAX, flags)
 
     def open_maps(self, reader: str = "vma_lock") -> ProcMapsFile:
         """Open /proc/PID/maps, to be read by a strategy of fs/proc/maps_locking.
 
         Raises:
             OSError: ENOENT once the process was reaped; EACCES without the right to look.
+            KeyError: there is no such strategy.
         """
         return ProcMapsFile(self.proc, reader)
 
