@@ -19,7 +19,6 @@ from untorn.mm.mman import (
     MAP_FIXED,
     MAP_POPULATE,
     MAP_PRIVATE,
-    PROT_READ,
     PROT_WRITE,
 )
 from untorn.mm.page import PAGE_SIZE
@@ -56,7 +55,7 @@ class Threads:
     def __init__(self) -> None:
         self.requested = False
         self._go = threading.Event()
-        self._placed: list[threading.Event] = []
+        self._failures: list[BaseException] = []
         self._threads: list[threading.Thread] = []
 
     def add(self, work: Callable[[], None], cpu: int, nice: int) -> threading.Thread:
@@ -64,10 +63,15 @@ class Threads:
         placed = threading.Event()
 
         def run() -> None:
-            place(threading.get_native_id(), cpu, nice)
-            placed.set()
-            self._go.wait()
-            work()
+            try:
+                try:
+                    place(threading.get_native_id(), cpu, nice)
+                finally:
+                    placed.set()
+                self._go.wait()
+                work()
+            except BaseException as error:
+                self._failures.append(error)
 
         thread = threading.Thread(target=run, daemon=True)
         thread.start()
@@ -80,10 +84,18 @@ class Threads:
         self._go.set()
 
     def stop(self) -> None:
-        """Ask all to end, and wait until they have."""
+        """Ask all to end, wait until they have, and raise what one of them failed with."""
         self.requested = True
         for thread in self._threads:
             thread.join()
+        if self._failures:
+            raise self._failures[0]
+
+
+def map_region(process: Process, size: int) -> int:
+    """Map a region of size bytes, with the updates' protection: a page mapped anew merges."""
+    process.mm.limits = Limits(max_map_count=1 << 30)
+    return process.mmap(0, size, PROT_WRITE, _ANONYMOUS)
 
 
 def prepare_calls(process: Process) -> tuple[Calls, Calls]:
@@ -138,10 +150,8 @@ def work(
     place_, threads = Cpus(*cpus), Threads()
     if low_switch_interval:
         sys.setswitchinterval(LOW_SWITCH_INTERVAL)
-    process = Process()
-    process.mm.limits = Limits(max_map_count=1 << 30)
-    size = mb << 20
-    base = process.mmap(0, size, PROT_READ | PROT_WRITE, _ANONYMOUS)
+    process, size = Process(), mb << 20
+    base = map_region(process, size)
     updates, idle_calls = prepare_calls(process)
     gc.disable()
     own_cost_ns = measure_own_cost(idle_calls, base)
