@@ -11,8 +11,16 @@ from untorn.fs.proc.base import ProcTask
 from untorn.fs.proc.maps import ProcMapsFile
 from untorn.mm.exit import mmput
 from untorn.mm.file import VmFile
+from untorn.mm.memory import handle_mm_fault
 from untorn.mm.mm_struct import MmStruct
-from untorn.mm.mman import HUGE_SIZES, MAP_ANONYMOUS, MAP_HUGE_MASK, MAP_HUGETLB
+from untorn.mm.mman import (
+    HUGE_SIZES,
+    MAP_ANONYMOUS,
+    MAP_HUGE_MASK,
+    MAP_HUGETLB,
+    VM_READ,
+    VM_WRITE,
+)
 from untorn.mm.mmap import do_mmap
 from untorn.mm.mprotect import do_mprotect
 from untorn.mm.mseal import do_mseal
@@ -74,6 +82,14 @@ class Process:
     def mseal(self, addr: int, length: int, flags: int = 0) -> None:
         """Seal a range; see mm/mseal.py:do_mseal() for arguments and errors."""
         do_mseal(self.mm, addr & ULONG_MAX, length & ULONG_MAX, flags)
+
+    def touch(self, addr: int, *, write: bool) -> None:
+        """Read or write the byte at addr.
+
+        Raises:
+            OSError: EFAULT where the kernel sends SIGSEGV.
+        """
+        handle_mm_fault(self.mm, addr, VM_WRITE if write else VM_READ)
 
     def open_maps(self, reader: str = "vma_lock") -> ProcMapsFile:
         """Open /proc/PID/maps, to be read by a strategy of fs/proc/maps_locking.

@@ -103,6 +103,9 @@ class KernelProcess:
     def mseal(self, addr: int, length: int, flags: int = 0) -> None:
         self.call("mseal", addr, length, flags)
 
+    def touch(self, addr: int, *, write: bool) -> None:
+        self.call("touch", addr, write)
+
     def maps(self) -> bytes:
         """Return its maps, as they are between two calls."""
         return Path(f"/proc/{self.pid}/maps").read_bytes()

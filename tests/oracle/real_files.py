@@ -31,6 +31,7 @@ def vm_file_of(fd: int) -> VmFile:
         os.major(status.st_dev),
         os.minor(status.st_dev),
         status.st_ino,
+        status.st_size,
         readable=access != os.O_WRONLY,
         writable=access != os.O_RDONLY,
         append_only=bool(attributes(fd) & FS_APPEND_FL),

@@ -14,7 +14,9 @@ from untorn.mm.mman import (
     MAP_FIXED,
     MAP_FIXED_NOREPLACE,
     MAP_GROWSDOWN,
+    MAP_LOCKED,
     MAP_NORESERVE,
+    MAP_POPULATE,
     MAP_PRIVATE,
     MAP_SHARED,
     MAP_STACK,
@@ -34,7 +36,7 @@ class Shape:
 
     Attributes:
         name: Of the method of World.
-        flags: Of mmap; of mprotect, PROT_ bits to add.
+        flags: Of mmap; of mprotect, PROT_ bits to add; of touch, whether it writes.
         file: Which of the test's files is mapped; None: none.
         shift: Pages that the file's offset is ahead of the window's page; equal ones continue
             each other.
@@ -73,7 +75,9 @@ class Call:
             fd = -1 if shape.file is None else fds[shape.file]
             offset = 0 if shape.file is None else (self.page + shape.shift) * PAGE_SIZE
             return world.mmap(addr, length, self.prot, shape.flags, fd, offset)
-        if shape.name == "mprotect":
+        if shape.name == "touch":
+            world.touch(addr, write=bool(shape.flags))
+        elif shape.name == "mprotect":
             world.mprotect(addr, length, self.prot | shape.flags)
         else:
             getattr(world, shape.name)(addr, length)
@@ -89,6 +93,11 @@ SHAPES = [
     *often(8, Shape("mmap", ANONYMOUS | FIXED)),
     *often(12, Shape("mprotect")),
     *often(5, Shape("munmap")),
+    *often(7, Shape("touch", 1)),
+    *often(1, Shape("touch", 0)),
+    *often(2, Shape("mmap", ANONYMOUS | FIXED | MAP_POPULATE)),
+    Shape("mmap", MAP_PRIVATE | FIXED | MAP_POPULATE, 0),
+    Shape("mmap", ANONYMOUS | FIXED | MAP_LOCKED),
     *often(2, Shape("mmap", ANONYMOUS), Shape("mmap", ANONYMOUS | MAP_FIXED_NOREPLACE)),
     *often(2, Shape("mmap", ANONYMOUS | FIXED | MAP_NORESERVE)),
     *often(2, Shape("mmap", MAP_SHARED | MAP_ANONYMOUS | FIXED)),

@@ -1,7 +1,4 @@
-"""The same calls give the same maps, to the byte, in the engine and in the running kernel.
-
-No page is touched, so that no VMA gets an anon_vma, which the engine does not have yet.
-"""
+"""The same calls give the same maps, to the byte, in the engine and in the running kernel."""
 
 import os
 import re

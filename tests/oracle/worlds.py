@@ -89,6 +89,9 @@ class World:
     def mseal(self, addr: int, length: int = PAGE_SIZE, flags: int = 0) -> None:
         self.process.mseal(addr, length, flags)
 
+    def touch(self, addr: int, *, write: bool = True) -> None:
+        self.process.touch(addr, write=write)
+
     def all_maps(self) -> bytes:
         """Return the whole text of maps."""
         raise NotImplementedError

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from itertools import count
 
+MAX_LFS_FILESIZE = (1 << 63) - 1
+"""Bytes. Source: include/linux/fs.h."""
 _shmem_inodes = count(1025)  # next() of a count is one atomic step on every build
 
 
@@ -13,6 +15,7 @@ class VmFile:
     Attributes:
         path: Bytes as d_path() gives them, " (deleted)" included if it is.
         dev_major, dev_minor, inode: Of the inode, as stat(2) gives them.
+        size: Bytes; a page that begins beyond it cannot be accessed.
         readable, writable: Open for reading, for writing.
         append_only: The inode has the append-only attribute.
         noexec: It lies on a mount with noexec.
@@ -28,6 +31,7 @@ class VmFile:
     dev_major: int = 8
     dev_minor: int = 1
     inode: int = 1
+    size: int = MAX_LFS_FILESIZE
     readable: bool = True
     writable: bool = True
     append_only: bool = False
@@ -39,6 +43,6 @@ class VmFile:
     build_id: bytes = b""
 
 
-def shmem_zero_file() -> VmFile:
-    """Return a new file behind a shared anonymous mapping. Compare mm/shmem.c."""
-    return VmFile(b"/dev/zero (deleted)", 0, 1, next(_shmem_inodes))
+def shmem_zero_file(size: int) -> VmFile:
+    """Return a new file of size bytes behind a shared anonymous mapping. Compare mm/shmem.c."""
+    return VmFile(b"/dev/zero (deleted)", 0, 1, next(_shmem_inodes), size)

@@ -14,7 +14,7 @@ class Limits:
     """One immutable set of limits; MmStruct.limits is replaced as a whole.
 
     Attributes:
-        rlimit_as, rlimit_data, rlimit_memlock: Bytes. Source: setrlimit(2).
+        rlimit_as, rlimit_data, rlimit_memlock, rlimit_stack: Bytes. Source: setrlimit(2).
         rlimit_data_max: Bytes; the hard limit, which counts where rlimit_data is 0.
         cap_ipc_lock, cap_sys_rawio: Capabilities of the process. Source: capabilities(7).
         deny_write_exec: PR_MDWE_REFUSE_EXEC_GAIN is set. Source: prctl(2).
@@ -32,6 +32,7 @@ class Limits:
     rlimit_data: int = RLIM_INFINITY
     rlimit_data_max: int = RLIM_INFINITY
     rlimit_memlock: int = 8 << 20
+    rlimit_stack: int = 8 << 20
     cap_ipc_lock: bool = False
     cap_sys_rawio: bool = False
     deny_write_exec: bool = False

@@ -30,6 +30,7 @@ class MmStruct:
         def_flags        VM_* bits that new mappings get
         start_brk, brk, start_stack, mmap_base            byte addresses
         limits           replaced as a whole
+    page_table_lock      under mmap_lock (read): protects the first setting of Vma.anon_vma
 
     Compare include/linux/mm_types.h:struct mm_struct.
     """
@@ -50,6 +51,7 @@ class MmStruct:
         "mmap_base",
         "mmap_lock",
         "name",
+        "page_table_lock",
         "stack_vm",
         "start_brk",
         "start_stack",
@@ -83,6 +85,7 @@ class MmStruct:
         self.mm_mt = VmaTree()
         self.mm_users = sync.AtomicInt(1)
         self.mm_count = sync.AtomicInt(1)
+        self.page_table_lock = sync.Mutex()
         self.map_count = 0
         self.total_vm = self.data_vm = self.exec_vm = self.stack_vm = self.locked_vm = 0
         self.def_flags = 0

@@ -8,14 +8,17 @@ Compare mm/mmap.c:do_mmap() and mm/vma.c:__mmap_region().
 import errno
 
 from untorn.errors import os_error
-from untorn.mm.file import VmFile, shmem_zero_file
-from untorn.mm.limits import OVERCOMMIT_ALWAYS, RLIM_INFINITY
+from untorn.mm.accounting import can_do_mlock, may_commit, may_expand_vm, mlock_future_ok
+from untorn.mm.file import MAX_LFS_FILESIZE, VmFile, shmem_zero_file
 from untorn.mm.map_flags import map_vm_flags
-from untorn.mm.mm_struct import MmStruct, is_data_mapping
+from untorn.mm.memory import mm_populate
+from untorn.mm.mm_struct import MmStruct
 from untorn.mm.mman import (
     MAP_FIXED,
     MAP_FIXED_NOREPLACE,
     MAP_LOCKED,
+    MAP_NONBLOCK,
+    MAP_POPULATE,
     PROT_EXEC,
     PROT_WRITE,
     VM_ACCOUNT,
@@ -39,8 +42,6 @@ from untorn.mm.vma import vm_area_alloc
 from untorn.mm.vma_lock import vma_start_write
 from untorn.mm.vma_merge import Attributes, vma_merge_new_range
 from untorn.mm.vma_store import vma_account, vma_store_new
-
-MAX_LFS_FILESIZE = (1 << 63) - 1
 
 
 def do_mmap(
@@ -67,9 +68,13 @@ def do_mmap(
         raise os_error(errno.EINVAL)
     mmap_write_lock_killable(mm)
     try:
-        return _mmap_locked(mm, addr, length, prot, flags, file, pgoff)
+        addr = _mmap_locked(mm, addr, length, prot, flags, file, pgoff)
+        locked = (flags & MAP_LOCKED) | (mm.def_flags & VM_LOCKED)
     finally:
         mmap_write_unlock(mm)
+    if locked or flags & (MAP_POPULATE | MAP_NONBLOCK) == MAP_POPULATE:
+        mm_populate(mm, addr, addr + page_align(length))
+    return addr
 
 
 def _mmap_locked(
@@ -98,7 +103,7 @@ def _mmap_locked(
     if prot & PROT_WRITE and prot & PROT_EXEC and mm.limits.deny_write_exec:
         raise os_error(errno.EACCES)
     if file is None and vm_flags & VM_MAYSHARE:
-        file, pgoff = shmem_zero_file(), 0
+        file, pgoff = shmem_zero_file(length), 0
     elif file is None:
         pgoff = addr >> PAGE_SHIFT
     return mmap_region(mm, addr, length, vm_flags, file, pgoff)
@@ -140,28 +145,6 @@ def _store_new_vma(mm: MmStruct, addr: int, end: int, new: Attributes) -> None:
     vma_store_new(mm, vma)
 
 
-def may_expand_vm(mm: MmStruct, vm_flags: int, pages: int) -> bool:
-    """Say whether RLIMIT_AS and RLIMIT_DATA allow so many pages more (or fewer, if negative).
-
-    Preconditions: mmap_lock held for write. Compare mm/mmap.c:may_expand_vm().
-    """
-    limits = mm.limits
-    if limits.rlimit_as != RLIM_INFINITY and mm.total_vm + pages > limits.rlimit_as >> PAGE_SHIFT:
-        return False
-    data_limit = limits.rlimit_data or limits.rlimit_data_max  # soft 0: Valgrind sets that
-    return (
-        data_limit == RLIM_INFINITY
-        or not is_data_mapping(vm_flags)
-        or mm.data_vm + pages <= data_limit >> PAGE_SHIFT
-    )
-
-
-def may_commit(mm: MmStruct, pages: int) -> bool:
-    """Say whether so many pages may be promised. Compare mm/util.c:__vm_enough_memory()."""
-    limits = mm.limits
-    return limits.overcommit_memory == OVERCOMMIT_ALWAYS or pages <= limits.totalram_pages
-
-
 def _charge(mm: MmStruct, vm_flags: int, pages: int, going: MunmapVmas) -> int:
     """Check the limits for a new mapping; return its flags, with VM_ACCOUNT if it is charged."""
     if not may_expand_vm(mm, vm_flags, pages - going.pages):
@@ -184,11 +167,7 @@ def _overlaps(mm: MmStruct, start: int, end: int) -> bool:
 
 
 def _check_mlock(mm: MmStruct, flags: int, vm_flags: int, pages: int) -> None:
-    limits = mm.limits
-    if limits.cap_ipc_lock:
-        return
-    if flags & MAP_LOCKED and limits.rlimit_memlock == 0:
+    if flags & MAP_LOCKED and not can_do_mlock(mm):
         raise os_error(errno.EPERM)
-    locked = mm.locked_vm + pages
-    if vm_flags & VM_LOCKED and locked > limits.rlimit_memlock >> PAGE_SHIFT:
+    if not mlock_future_ok(mm, vm_flags, pages):
         raise os_error(errno.EAGAIN)

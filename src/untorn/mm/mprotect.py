@@ -6,6 +6,7 @@ Compare mm/mprotect.c:do_mprotect_pkey() and mprotect_fixup().
 import errno
 
 from untorn.errors import os_error
+from untorn.mm.accounting import may_commit, may_expand_vm
 from untorn.mm.map_flags import prot_vm_flags
 from untorn.mm.mm_struct import MmStruct
 from untorn.mm.mman import (
@@ -24,7 +25,6 @@ from untorn.mm.mman import (
     VM_SHARED,
     VM_WRITE,
 )
-from untorn.mm.mmap import may_commit, may_expand_vm
 from untorn.mm.mmap_lock import mmap_write_lock_killable, mmap_write_unlock
 from untorn.mm.page import PAGE_SHIFT, ULONG_MAX, page_align, page_aligned
 from untorn.mm.vma import Vma
@@ -135,6 +135,6 @@ def _account_flag(mm: MmStruct, vma: Vma, flags: int, pages: int) -> int:
             if not may_commit(mm, pages):
                 raise os_error(errno.ENOMEM)
             return flags | VM_ACCOUNT
-    elif old & VM_ACCOUNT and vma.vm_file is None:
+    elif old & VM_ACCOUNT and vma.vm_file is None and vma.anon_vma is None:
         return flags & ~VM_ACCOUNT  # nothing was ever written there
     return flags

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from untorn.locking import sync
+from untorn.mm.rmap import unlink_anon_vmas
 
 if TYPE_CHECKING:
     from untorn.mm.file import VmFile
     from untorn.mm.mm_struct import MmStruct
+    from untorn.mm.rmap import AnonVma
 
 VM_REFCNT_EXCLUDE_READERS_FLAG = 1 << 30
 VM_REFCNT_LIMIT = VM_REFCNT_EXCLUDE_READERS_FLAG - 1
@@ -26,6 +28,9 @@ class Vma:
         vm_pgoff           pages into vm_file; for private anonymous memory, where it began
         vm_flags           VM_* bits
         vm_file            the mapped file, or None
+        anon_name          what prctl(PR_SET_VMA_ANON_NAME) called it, or None
+    anon_vma and anon_vma_chain (see rmap.py) are written so too, or, to set the first, under
+    mmap_lock (read) and mm.page_table_lock.
 
     Readable by anyone, even on a freed or recycled object:
         vm_mm        set at allocation, never cleared
@@ -38,6 +43,9 @@ class Vma:
     """
 
     __slots__ = (
+        "anon_name",
+        "anon_vma",
+        "anon_vma_chain",
         "vm_end",
         "vm_file",
         "vm_flags",
@@ -54,6 +62,9 @@ class Vma:
     vm_pgoff: int
     vm_flags: int
     vm_file: VmFile | None
+    anon_name: bytes | None
+    anon_vma: AnonVma | None
+    anon_vma_chain: tuple[AnonVma, ...]
     vm_lock_seq: int
 
     def __init__(self) -> None:
@@ -66,6 +77,9 @@ class Vma:
         self.vm_pgoff = other.vm_pgoff
         self.vm_flags = other.vm_flags
         self.vm_file = other.vm_file
+        self.anon_name = other.anon_name
+        self.anon_vma = other.anon_vma
+        self.anon_vma_chain = other.anon_vma_chain
 
     def __repr__(self) -> str:
         return f"<Vma {self.vm_start:x}-{self.vm_end:x} {self.vm_flags:#x}>"
@@ -93,6 +107,8 @@ class VmaSlab:
         vma = head[0] if head is not None else Vma()
         vma.vm_lock_seq = UINT_MAX
         vma.vm_mm = mm
+        vma.anon_name = vma.anon_vma = None
+        vma.anon_vma_chain = ()
         return vma
 
     def free(self, vma: Vma) -> None:
@@ -121,4 +137,5 @@ def vm_area_dup(vma: Vma) -> Vma:
 
 def vm_area_free(vma: Vma) -> None:
     """Give a detached vma back. Compare mm/vma_init.c:vm_area_free()."""
+    unlink_anon_vmas(vma)
     vma.vm_mm.vm_area_cachep.free(vma)

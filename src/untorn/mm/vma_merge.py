@@ -14,6 +14,7 @@ from untorn.mm.file import VmFile
 from untorn.mm.mm_struct import MmStruct
 from untorn.mm.mman import VM_SPECIAL
 from untorn.mm.page import PAGE_SHIFT
+from untorn.mm.rmap import anon_vma_clone, is_fork_child
 from untorn.mm.vma import Vma
 from untorn.mm.vma_lock import vma_start_write
 from untorn.mm.vma_store import vma_pages, vma_remove_merged, vma_store
@@ -27,17 +28,21 @@ class Attributes:
         flags: VM_* bits.
         file: The mapped file or None; the same open file, not only the same inode.
         pgoff: Pages, of the first page of the range.
+        anon_name: Its name, if it is named anonymous memory.
+        origin: The VMA that the range is part of, or was copied from; None for a new mapping.
     """
 
     flags: int
     file: VmFile | None
     pgoff: int
+    anon_name: bytes | None = None
+    origin: Vma | None = None
 
     @classmethod
-    def of(cls, vma: Vma, start: int, flags: int | None = None) -> "Attributes":
-        """Return those of vma from byte address start on, with other flags if given."""
+    def of(cls, vma: Vma, start: int) -> "Attributes":
+        """Return those of vma from byte address start on."""
         pgoff = vma.vm_pgoff + (start - vma.vm_start >> PAGE_SHIFT)
-        return cls(vma.vm_flags if flags is None else flags, vma.vm_file, pgoff)
+        return cls(vma.vm_flags, vma.vm_file, pgoff, vma.anon_name, vma)
 
     def continues(self, prev: Vma | None, start: int) -> bool:
         """Say whether the range, beginning at start, may be merged into prev."""
@@ -60,8 +65,21 @@ class Attributes:
     def _mergeable(self, vma: Vma) -> bool:
         """Compare mm/vma.c:is_mergeable_vma()."""
         return (
-            self.flags == vma.vm_flags and self.file is vma.vm_file and not self.flags & VM_SPECIAL
+            self.flags == vma.vm_flags
+            and self.file is vma.vm_file
+            and self.anon_name == vma.anon_name
+            and not self.flags & VM_SPECIAL
+            and self._anon_vma_mergeable(vma)
         )
+
+    def _anon_vma_mergeable(self, vma: Vma) -> bool:
+        """Compare mm/vma.c:is_mergeable_anon_vma()."""
+        own = self.origin.anon_vma if self.origin is not None else None
+        if own is None:
+            return not is_fork_child(vma)
+        if vma.anon_vma is None:
+            return not is_fork_child(self.origin)
+        return own is vma.anon_vma
 
 
 def vma_merge_new_range(
@@ -74,42 +92,37 @@ def vma_merge_new_range(
     Returns:
         The VMA that grew, write-locked, or None if neither fits.
     """
-    left = new.continues(prev, start)
-    right = new.precedes(following, start, end)
-    if left:
-        assert prev is not None
-        swallowed = [following] if right and following is not None else []
-        _grow(mm, prev, prev.vm_start, following.vm_end if right and following else end, swallowed)
-        return prev
-    if right:
-        assert following is not None
-        _grow(mm, following, start, following.vm_end, [])
-        return following
-    return None
+    left = prev if new.continues(prev, start) else None
+    right = following if new.precedes(following, start, end) else None
+    if left is not None and right is not None and _anon_vmas_agree(left, right):
+        _grow(mm, left, left.vm_start, right.vm_end, [right], new.origin)
+    elif left is not None:
+        _grow(mm, left, left.vm_start, end, [], new.origin)
+    elif right is not None:
+        _grow(mm, right, start, right.vm_end, [], new.origin)
+    return left or right
 
 
 def vma_merge_existing_range(
-    mm: MmStruct, vma: Vma, start: int, end: int, flags: int
+    mm: MmStruct, vma: Vma, start: int, end: int, new: Attributes
 ) -> Vma | None:
-    """Merge [start, end) of vma, about to get flags, with what it touches at vma's edges.
+    """Merge [start, end) of vma, about to get new attributes, with what it touches at its edges.
 
     Returns:
-        The VMA that now covers the range, write-locked and with the new flags already its own,
+        The VMA that now covers the range, write-locked and with the attributes already its own,
         or None if nothing fits.
     """
-    new = Attributes.of(vma, start, flags)
     prev = mm.find_vma_prev(vma.vm_start) if start == vma.vm_start else None
     following = mm.find_vma(vma.vm_end) if end == vma.vm_end else None
     left = prev if new.continues(prev, start) else None
     right = following if new.precedes(following, start, end) else None
     whole = start == vma.vm_start and end == vma.vm_end
-    if left is not None and right is not None:
+    if left is not None and right is not None and _anon_vmas_agree(left, right):
         _grow(mm, left, left.vm_start, right.vm_end, [vma, right])
     elif left is not None and whole:
         _grow(mm, left, left.vm_start, end, [vma])
     elif left is not None:
         _shift_border(mm, left, vma, end)
-        return left
     elif right is not None and whole:
         _grow(mm, right, start, right.vm_end, [vma])
     elif right is not None:
@@ -117,10 +130,33 @@ def vma_merge_existing_range(
     return left or right
 
 
-def _grow(mm: MmStruct, target: Vma, start: int, end: int, swallowed: list[Vma]) -> None:
-    """Extend target to [start, end); what it swallows goes."""
+def _anon_vmas_agree(left: Vma, right: Vma) -> bool:
+    """Say whether both, each fit to merge with what lies between, may become one VMA."""
+    return left.anon_vma is None or right.anon_vma is None or left.anon_vma is right.anon_vma
+
+
+def _grow(
+    mm: MmStruct,
+    target: Vma,
+    start: int,
+    end: int,
+    swallowed: list[Vma],
+    origin: Vma | None = None,
+) -> None:
+    """Extend target to [start, end); what it swallows goes.
+
+    Args:
+        mm: The address space.
+        target: Takes over the anon_vma of what it swallows, or of origin, if it has none.
+        start: Byte address.
+        end: Byte address, exclusive.
+        swallowed: VMAs in the range, each wholly.
+        origin: What the range was copied from, if it was.
+    """
     for vma in (target, *swallowed):
         vma_start_write(vma)
+    for source in (*swallowed, origin):
+        _dup_anon_vma(target, source)
     _set_range(target, start, end)
     vma_store(mm, target)
     for vma in swallowed:
@@ -135,6 +171,7 @@ def _shift_border(mm: MmStruct, target: Vma, donor: Vma, border: int) -> None:
     """
     vma_start_write(target)
     vma_start_write(donor)
+    _dup_anon_vma(target, donor)
     if target.vm_end == donor.vm_start:
         _set_range(donor, border, donor.vm_end)
         _set_range(target, target.vm_start, border)
@@ -142,6 +179,13 @@ def _shift_border(mm: MmStruct, target: Vma, donor: Vma, border: int) -> None:
         _set_range(donor, donor.vm_start, border)
         _set_range(target, border, target.vm_end)
     vma_store(mm, target)
+
+
+def _dup_anon_vma(target: Vma, source: Vma | None) -> None:
+    """Compare mm/vma.c:dup_anon_vma()."""
+    if source is not None and source.anon_vma is not None and target.anon_vma is None:
+        target.anon_vma = source.anon_vma
+        anon_vma_clone(target, source)
 
 
 def _set_range(vma: Vma, start: int, end: int) -> None:

@@ -4,13 +4,15 @@ Every function needs mmap_lock held for write. Compare mm/vma.c:split_vma() and 
 """
 
 import errno
+from dataclasses import replace
 
 from untorn.errors import os_error
 from untorn.mm.mm_struct import MmStruct
 from untorn.mm.page import PAGE_SHIFT
+from untorn.mm.rmap import anon_vma_clone
 from untorn.mm.vma import Vma, vm_area_dup
 from untorn.mm.vma_lock import vma_start_write
-from untorn.mm.vma_merge import vma_merge_existing_range
+from untorn.mm.vma_merge import Attributes, vma_merge_existing_range
 from untorn.mm.vma_store import vma_store_new
 
 
@@ -35,6 +37,7 @@ def split_vma_unlimited(mm: MmStruct, vma: Vma, addr: int, *, new_below: bool) -
     """
     assert vma.vm_start < addr < vma.vm_end
     new = vm_area_dup(vma)
+    anon_vma_clone(new, vma)
     vma_start_write(vma)
     vma_start_write(new)
     pages_below = addr - vma.vm_start >> PAGE_SHIFT
@@ -49,15 +52,25 @@ def split_vma_unlimited(mm: MmStruct, vma: Vma, addr: int, *, new_below: bool) -
 
 
 def vma_modify_flags(mm: MmStruct, vma: Vma, start: int, end: int, flags: int) -> Vma:
-    """Make [start, end) of vma a VMA of its own, or part of a neighbour, with these VM_* flags.
+    """Give [start, end) of vma these VM_* flags; see vma_modify()."""
+    return vma_modify(mm, vma, start, end, replace(Attributes.of(vma, start), flags=flags))
+
+
+def vma_modify_name(mm: MmStruct, vma: Vma, start: int, end: int, name: bytes | None) -> Vma:
+    """Give [start, end) of vma this name; see vma_modify()."""
+    return vma_modify(mm, vma, start, end, replace(Attributes.of(vma, start), anon_name=name))
+
+
+def vma_modify(mm: MmStruct, vma: Vma, start: int, end: int, new: Attributes) -> Vma:
+    """Make [start, end) of vma a VMA of its own, or part of a neighbour, with new attributes.
 
     Returns:
-        The VMA that covers the range now, write-locked, with the flags set.
+        The VMA that covers the range now, write-locked, with flags and name set.
 
     Raises:
         OSError: ENOMEM if a split is needed at max_map_count; a first split may have been done.
     """
-    merged = vma_merge_existing_range(mm, vma, start, end, flags)
+    merged = vma_merge_existing_range(mm, vma, start, end, new)
     if merged is not None:
         return merged
     if vma.vm_start < start:
@@ -65,5 +78,5 @@ def vma_modify_flags(mm: MmStruct, vma: Vma, start: int, end: int, flags: int) -
     if end < vma.vm_end:
         split_vma(mm, vma, end, new_below=False)
     vma_start_write(vma)
-    vma.vm_flags = flags
+    vma.vm_flags, vma.anon_name = new.flags, new.anon_name
     return vma

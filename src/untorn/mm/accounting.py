@@ -1,0 +1,46 @@
+"""May an address space have so many pages more: RLIMIT_AS, RLIMIT_DATA, RLIMIT_MEMLOCK, overcommit.
+
+Every function needs mmap_lock held for write.
+"""
+
+from untorn.mm.limits import OVERCOMMIT_ALWAYS, RLIM_INFINITY
+from untorn.mm.mm_struct import MmStruct, is_data_mapping
+from untorn.mm.mman import VM_LOCKED
+from untorn.mm.page import PAGE_SHIFT
+
+
+def may_expand_vm(mm: MmStruct, vm_flags: int, pages: int) -> bool:
+    """Say whether RLIMIT_AS and RLIMIT_DATA allow so many pages more (or fewer, if negative).
+
+    Compare mm/mmap.c:may_expand_vm().
+    """
+    limits = mm.limits
+    if limits.rlimit_as != RLIM_INFINITY and mm.total_vm + pages > limits.rlimit_as >> PAGE_SHIFT:
+        return False
+    data_limit = limits.rlimit_data or limits.rlimit_data_max  # soft 0: Valgrind sets that
+    return (
+        data_limit == RLIM_INFINITY
+        or not is_data_mapping(vm_flags)
+        or mm.data_vm + pages <= data_limit >> PAGE_SHIFT
+    )
+
+
+def may_commit(mm: MmStruct, pages: int) -> bool:
+    """Say whether so many pages may be promised. Compare mm/util.c:__vm_enough_memory()."""
+    limits = mm.limits
+    return limits.overcommit_memory == OVERCOMMIT_ALWAYS or pages <= limits.totalram_pages
+
+
+def can_do_mlock(mm: MmStruct) -> bool:
+    """Say whether the process may lock memory at all. Compare mm/mlock.c:can_do_mlock()."""
+    return mm.limits.cap_ipc_lock or mm.limits.rlimit_memlock != 0
+
+
+def mlock_future_ok(mm: MmStruct, vm_flags: int, pages: int) -> bool:
+    """Say whether so many pages more may be mapped if vm_flags lock them.
+
+    Compare mm/mmap.c:mlock_future_ok().
+    """
+    if not vm_flags & VM_LOCKED or mm.limits.cap_ipc_lock:
+        return True
+    return mm.locked_vm + pages <= mm.limits.rlimit_memlock >> PAGE_SHIFT
