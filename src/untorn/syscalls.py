@@ -23,6 +23,7 @@ from untorn.mm.mman import (
 )
 from untorn.mm.mmap import do_mmap
 from untorn.mm.mprotect import do_mprotect
+from untorn.mm.mremap import do_mremap
 from untorn.mm.mseal import do_mseal
 from untorn.mm.munmap import do_munmap
 from untorn.mm.page import PAGE_SHIFT, ULONG_MAX, page_aligned
@@ -78,6 +79,12 @@ class Process:
     def mprotect(self, addr: int, length: int, prot: int) -> None:
         """Set a range's protection; see mm/mprotect.py:do_mprotect() for arguments and errors."""
         do_mprotect(self.mm, addr & ULONG_MAX, length & ULONG_MAX, prot)
+
+    def mremap(
+        self, addr: int, old_len: int, new_len: int, flags: int = 0, new_addr: int = 0
+    ) -> int:
+        """Resize or move a range; see mm/mremap.py:do_mremap() for arguments and errors."""
+        return do_mremap(self.mm, addr, old_len, new_len, flags, new_addr)
 
     def mseal(self, addr: int, length: int, flags: int = 0) -> None:
         """Seal a range; see mm/mseal.py:do_mseal() for arguments and errors."""

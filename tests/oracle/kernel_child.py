@@ -18,6 +18,7 @@ CALLS = {
     "mmap": 9,
     "mprotect": 10,
     "munmap": 11,
+    "mremap": 25,
     "mlockall": 151,
     "munlockall": 152,
     "prctl": 157,

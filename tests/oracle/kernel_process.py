@@ -100,6 +100,11 @@ class KernelProcess:
     def mprotect(self, addr: int, length: int, prot: int) -> None:
         self.call("mprotect", addr, length, prot)
 
+    def mremap(
+        self, addr: int, old_len: int, new_len: int, flags: int = 0, new_addr: int = 0
+    ) -> int:
+        return self.call("mremap", addr, old_len, new_len, flags, new_addr)
+
     def mseal(self, addr: int, length: int, flags: int = 0) -> None:
         self.call("mseal", addr, length, flags)
 

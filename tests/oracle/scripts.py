@@ -20,6 +20,9 @@ from untorn.mm.mman import (
     MAP_PRIVATE,
     MAP_SHARED,
     MAP_STACK,
+    MREMAP_DONTUNMAP,
+    MREMAP_FIXED,
+    MREMAP_MAYMOVE,
     PROT_EXEC,
     PROT_GROWSDOWN,
     PROT_NONE,
@@ -39,7 +42,7 @@ class Shape:
         flags: Of mmap; of mprotect, PROT_ bits to add; of touch, whether it writes.
         file: Which of the test's files is mapped; None: none.
         shift: Pages that the file's offset is ahead of the window's page; equal ones continue
-            each other.
+            each other. Of mremap, pages to add.
     """
 
     name: str
@@ -75,6 +78,8 @@ class Call:
             fd = -1 if shape.file is None else fds[shape.file]
             offset = 0 if shape.file is None else (self.page + shape.shift) * PAGE_SIZE
             return world.mmap(addr, length, self.prot, shape.flags, fd, offset)
+        if shape.name == "mremap":
+            return self._mremap(world, addr, length)
         if shape.name == "touch":
             world.touch(addr, write=bool(shape.flags))
         elif shape.name == "mprotect":
@@ -83,12 +88,19 @@ class Call:
             getattr(world, shape.name)(addr, length)
         return world.base
 
+    def _mremap(self, world: World, addr: int, length: int) -> int:
+        """Resize or move: shift is how many pages are added, prot and page choose the place."""
+        new_len = max(length + self.shape.shift * PAGE_SIZE, 0)
+        place = world.page((self.page + 3 + 2 * self.prot) % PAGES)
+        return world.mremap(addr, length, new_len, self.shape.flags, place)
+
 
 def often(times: int, *shapes: Shape) -> list[Shape]:
     return list(shapes) * times
 
 
 FIXED = MAP_FIXED
+FIXED_MOVE = MREMAP_FIXED | MREMAP_MAYMOVE
 SHAPES = [
     *often(8, Shape("mmap", ANONYMOUS | FIXED)),
     *often(12, Shape("mprotect")),
@@ -115,6 +127,13 @@ SHAPES = [
     ),
     Shape("mmap", MAP_PRIVATE | FIXED | MAP_NORESERVE, 0),
     Shape("mmap", MAP_PRIVATE, 0),
+    *often(2, *(Shape("mremap", 0, None, shift) for shift in (-2, -1, 1, 2))),
+    *often(2, *(Shape("mremap", FIXED_MOVE, None, shift) for shift in (0, 0, 0, -1, 1))),
+    *(Shape("mremap", MREMAP_MAYMOVE, None, shift) for shift in (0, 1, 2)),
+    *often(2, Shape("mremap", FIXED_MOVE | MREMAP_DONTUNMAP)),
+    Shape("mremap", MREMAP_MAYMOVE | MREMAP_DONTUNMAP),
+    Shape("mremap", FIXED_MOVE, None, 16),
+    Shape("mremap", 8),
 ]
 SPANS = [
     *[(pages * PAGE_SIZE, 0) for pages in (1, 1, 1, 1, 1, 2, 2, 2, 3, 3, 4, 4, 8, 16)],

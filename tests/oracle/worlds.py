@@ -86,6 +86,11 @@ class World:
     def mprotect(self, addr: int, length: int = PAGE_SIZE, prot: int = PROT_READ) -> None:
         self.process.mprotect(addr, length, prot)
 
+    def mremap(
+        self, addr: int, old_len: int, new_len: int, flags: int = 0, new_addr: int = 0
+    ) -> int:
+        return self.process.mremap(addr, old_len, new_len, flags, new_addr)
+
     def mseal(self, addr: int, length: int = PAGE_SIZE, flags: int = 0) -> None:
         self.process.mseal(addr, length, flags)
 

@@ -58,11 +58,7 @@ def do_munmap(mm: MmStruct, start: int, length: int) -> None:
 
     Source: munmap(2); mm/vma.c:do_vmi_munmap().
     """
-    if not page_aligned(start) or start > TASK_SIZE or length > TASK_SIZE - start:
-        raise os_error(errno.EINVAL)
-    end = start + page_align(length)
-    if end == start:
-        raise os_error(errno.EINVAL)
+    end = _checked_end(start, length)
     mmap_write_lock_killable(mm)
     try:
         going = gather_munmap_vmas(mm, start, end)
@@ -73,6 +69,26 @@ def do_munmap(mm: MmStruct, start: int, length: int) -> None:
     mmap_write_downgrade(mm)
     free_munmap_vmas(going)
     mmap_read_unlock(mm)
+
+
+def do_munmap_locked(mm: MmStruct, start: int, length: int) -> None:
+    """Unmap as do_munmap() does, inside a write section of the caller's.
+
+    Preconditions: mmap_lock held for write.
+    """
+    going = gather_munmap_vmas(mm, start, _checked_end(start, length))
+    clear_munmap_vmas(mm, going)
+    free_munmap_vmas(going)
+
+
+def _checked_end(start: int, length: int) -> int:
+    """Return the end of a range that munmap takes; EINVAL for others."""
+    if not page_aligned(start) or start > TASK_SIZE or length > TASK_SIZE - start:
+        raise os_error(errno.EINVAL)
+    end = start + page_align(length)
+    if end == start:
+        raise os_error(errno.EINVAL)
+    return end
 
 
 def gather_munmap_vmas(mm: MmStruct, start: int, end: int) -> MunmapVmas:

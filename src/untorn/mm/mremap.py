@@ -1,0 +1,277 @@
+"""Resize and move mappings.
+
+A move copies the VMA to its new place (where it may merge), and unmaps the old one: inside the
+section both are there. Compare mm/mremap.c:do_mremap() and mm/vma.c:copy_vma().
+"""
+
+import errno
+from dataclasses import dataclass
+
+from untorn.errors import os_error
+from untorn.mm.accounting import may_commit, may_expand_vm, mlock_future_ok
+from untorn.mm.memory import mm_populate
+from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mman import (
+    MAP_FIXED,
+    MAP_SHARED,
+    MREMAP_DONTUNMAP,
+    MREMAP_FIXED,
+    MREMAP_MAYMOVE,
+    VM_ACCOUNT,
+    VM_DONTEXPAND,
+    VM_LOCKED,
+    VM_MAYSHARE,
+    VM_PFNMAP,
+    VM_SEALED,
+)
+from untorn.mm.mmap_lock import mmap_write_lock_killable, mmap_write_unlock
+from untorn.mm.munmap import do_munmap_locked
+from untorn.mm.page import PAGE_SHIFT, TASK_SIZE, ULONG_MAX, page_align, page_aligned
+from untorn.mm.rmap import unlink_anon_vmas
+from untorn.mm.unmapped_area import get_unmapped_area
+from untorn.mm.vma import Vma
+from untorn.mm.vma_copy import copy_vma
+from untorn.mm.vma_lock import vma_start_write
+from untorn.mm.vma_merge import Attributes, vma_merge_new_range
+from untorn.mm.vma_store import vma_account
+
+_KNOWN = MREMAP_FIXED | MREMAP_MAYMOVE | MREMAP_DONTUNMAP
+
+
+@dataclass(slots=True)
+class Remap:
+    """What is asked for; byte addresses and lengths. Compare struct vma_remap_struct."""
+
+    mm: MmStruct
+    addr: int
+    old_len: int
+    new_len: int
+    flags: int
+    new_addr: int
+
+    @property
+    def names_place(self) -> bool:
+        """Whether new_addr is given: the place itself, or a hint for MREMAP_DONTUNMAP."""
+        return bool(self.flags & (MREMAP_FIXED | MREMAP_DONTUNMAP))
+
+    @property
+    def delta(self) -> int:
+        """Bytes that are added; negative for a shrink."""
+        return self.new_len - self.old_len
+
+
+def do_mremap(
+    mm: MmStruct, addr: int, old_len: int, new_len: int, flags: int, new_addr: int
+) -> int:
+    """Resize or move [addr, addr + old_len); return the byte address where it is now.
+
+    Args:
+        mm: The address space; its mmap_lock is taken for write.
+        addr: Byte address, a multiple of the page size.
+        old_len: Bytes, rounded up; 0 duplicates a shared mapping.
+        new_len: Bytes, rounded up.
+        flags: MREMAP_* bits.
+        new_addr: Where to with MREMAP_FIXED, a hint with MREMAP_DONTUNMAP, ignored otherwise.
+
+    Raises:
+        OSError: with the errno of mremap(2), in Linux's order of checks. With MREMAP_FIXED the
+            destination may be unmapped, and VMAs before the failing one moved, already.
+
+    Source: mremap(2); mm/mremap.c:do_mremap().
+    """
+    remap = Remap(mm, addr, page_align(old_len), page_align(new_len), flags, new_addr)
+    _check_params(remap)
+    mmap_write_lock_killable(mm)
+    try:
+        if mm.map_count + 4 > mm.limits.max_map_count:
+            raise os_error(errno.ENOMEM)
+        grown_locked = _grows_locked(remap)
+        place = _mremap_locked(remap)
+    finally:
+        mmap_write_unlock(mm)
+    if grown_locked:
+        mm_populate(mm, place + remap.old_len, place + remap.new_len)
+    return place
+
+
+def _check_params(remap: Remap) -> None:
+    """Compare mm/mremap.c:check_mremap_params()."""
+    new_len = remap.new_len
+    valid = (
+        not remap.flags & ~_KNOWN
+        and page_aligned(remap.addr)
+        and 0 < new_len <= TASK_SIZE
+        and (not remap.names_place or _place_is_valid(remap))
+    )
+    if not valid:
+        raise os_error(errno.EINVAL)
+
+
+def _place_is_valid(remap: Remap) -> bool:
+    overlaps = (
+        remap.addr + remap.old_len > remap.new_addr and remap.new_addr + remap.new_len > remap.addr
+    )
+    return (
+        remap.new_addr <= TASK_SIZE - remap.new_len
+        and page_aligned(remap.new_addr)
+        and bool(remap.flags & MREMAP_MAYMOVE)
+        and not (remap.flags & MREMAP_DONTUNMAP and remap.old_len != remap.new_len)
+        and not overlaps
+    )
+
+
+def _grows_locked(remap: Remap) -> bool:
+    vma = _lookup(remap.mm, remap.addr)
+    return vma is not None and bool(vma.vm_flags & VM_LOCKED) and remap.delta > 0
+
+
+def _mremap_locked(remap: Remap) -> int:
+    """Do what do_mremap() says. Preconditions: mmap_lock held for write; parameters valid."""
+    if remap.flags & MREMAP_FIXED and remap.delta == 0:
+        return _move_all(remap)
+    vma = _check_vma(remap, _lookup(remap.mm, remap.addr))
+    if remap.names_place:
+        return _mremap_to(remap, vma)
+    if remap.delta > 0:
+        return _expand(remap, vma)
+    if remap.delta < 0:
+        do_munmap_locked(remap.mm, remap.addr + remap.new_len, -remap.delta)
+    return remap.addr
+
+
+def _lookup(mm: MmStruct, addr: int) -> Vma | None:
+    vma = mm.find_vma(addr)
+    return vma if vma is not None and vma.vm_start <= addr else None
+
+
+def _check_vma(remap: Remap, vma: Vma | None) -> Vma:
+    """Refuse what cannot be moved or grown. Compare mm/mremap.c:check_prep_vma()."""
+    if vma is None:
+        raise os_error(errno.EFAULT)
+    if vma.vm_flags & VM_SEALED:
+        raise os_error(errno.EPERM)
+    if remap.delta <= 0 and not remap.names_place:
+        return vma
+    if remap.old_len == 0 and not vma.vm_flags & VM_MAYSHARE:
+        raise os_error(errno.EINVAL)
+    if remap.flags & MREMAP_DONTUNMAP and vma.vm_flags & (VM_DONTEXPAND | VM_PFNMAP):
+        raise os_error(errno.EINVAL)
+    if min(remap.old_len, remap.new_len) > vma.vm_end - remap.addr:
+        raise os_error(errno.EFAULT)
+    if remap.delta > 0:
+        _check_growth(remap, vma)
+    return vma
+
+
+def _check_growth(remap: Remap, vma: Vma) -> None:
+    mm, pages = remap.mm, remap.delta >> PAGE_SHIFT
+    pgoff = vma.vm_pgoff + (remap.addr - vma.vm_start >> PAGE_SHIFT)
+    if pgoff + (remap.new_len >> PAGE_SHIFT) > ULONG_MAX:
+        raise os_error(errno.EINVAL)
+    if vma.vm_flags & (VM_DONTEXPAND | VM_PFNMAP):
+        raise os_error(errno.EFAULT)
+    if not mlock_future_ok(mm, vma.vm_flags, pages):
+        raise os_error(errno.EAGAIN)
+    if not may_expand_vm(mm, vma.vm_flags, pages):
+        raise os_error(errno.ENOMEM)
+
+
+def _move_all(remap: Remap) -> int:
+    """Move every VMA of the range, holes between them kept. Compare remap_move()."""
+    mm, start, end = remap.mm, remap.addr, remap.addr + remap.old_len
+    shift = remap.new_addr - start
+    vma = _lookup(mm, start)
+    first = True
+    while first or (vma is not None and vma.vm_start < end):
+        if vma is None:
+            raise os_error(errno.EFAULT)
+        piece, piece_end = max(vma.vm_start, start), min(vma.vm_end, end)
+        length = piece_end - piece
+        one = Remap(mm, piece, length, length, remap.flags, piece + shift)
+        _mremap_to(one, _check_vma(one, vma))
+        first = False
+        vma = mm.find_vma(piece_end) if piece_end < end else None
+    return remap.new_addr
+
+
+def _mremap_to(remap: Remap, vma: Vma) -> int:
+    """Move to the place that is named. Compare mm/mremap.c:mremap_to()."""
+    mm = remap.mm
+    if remap.flags & MREMAP_FIXED:
+        do_munmap_locked(mm, remap.new_addr, remap.new_len)
+    if remap.delta < 0:
+        do_munmap_locked(mm, remap.addr + remap.new_len, -remap.delta)
+        remap.old_len = remap.new_len
+    found = _lookup(mm, remap.addr)
+    assert found is not None, "the source does not overlap what was unmapped"
+    pages = remap.old_len >> PAGE_SHIFT
+    if remap.flags & MREMAP_DONTUNMAP and not may_expand_vm(mm, found.vm_flags, pages):
+        raise os_error(errno.ENOMEM)
+    return _move_vma(remap, found)
+
+
+def _expand(remap: Remap, vma: Vma) -> int:
+    """Grow in place if what follows is free, else move. Compare mm/mremap.c:expand_vma()."""
+    if vma.vm_end - remap.addr == remap.old_len and _is_free(remap, vma):
+        pages = remap.delta >> PAGE_SHIFT
+        _check_commit(remap, vma, pages)
+        new = Attributes.of(vma, vma.vm_end)
+        following = remap.mm.find_vma(vma.vm_end)
+        flags, end = vma.vm_flags, vma.vm_end + remap.delta
+        merged = vma_merge_new_range(remap.mm, vma, following, vma.vm_end, end, new)
+        if merged is None:
+            raise os_error(errno.ENOMEM)
+        vma_account(remap.mm, flags, pages)
+        return remap.addr
+    if not remap.flags & MREMAP_MAYMOVE:
+        raise os_error(errno.ENOMEM)
+    return _move_vma(remap, vma)
+
+
+def _is_free(remap: Remap, vma: Vma) -> bool:
+    end = vma.vm_end + remap.delta
+    following = remap.mm.find_vma(vma.vm_end)
+    return end <= TASK_SIZE and (following is None or following.vm_start >= end)
+
+
+def _check_commit(remap: Remap, vma: Vma, pages: int) -> None:
+    if vma.vm_flags & VM_ACCOUNT and not may_commit(remap.mm, pages):
+        raise os_error(errno.ENOMEM)
+
+
+def _move_vma(remap: Remap, vma: Vma) -> int:
+    """Copy the range to its new place and unmap the old one. Compare mm/mremap.c:move_vma()."""
+    mm = remap.mm
+    place = _new_place(remap, vma)
+    if mm.map_count + 2 > mm.limits.max_map_count:
+        raise os_error(errno.ENOMEM)
+    keeps_source = bool(remap.flags & MREMAP_DONTUNMAP)
+    _check_commit(remap, vma, (remap.new_len if keeps_source else remap.delta) >> PAGE_SHIFT)
+    vma_start_write(vma)
+    flags, bounds = vma.vm_flags, (vma.vm_start, vma.vm_end)
+    source, copy = copy_vma(mm, vma, remap.addr, place, remap.new_len)
+    vma_account(mm, flags, remap.new_len >> PAGE_SHIFT)
+    if not keeps_source:
+        if remap.old_len:
+            do_munmap_locked(mm, remap.addr, remap.old_len)
+        return place
+    _unlock_source(mm, source)
+    if source is not copy and bounds == (remap.addr, remap.addr + remap.old_len):
+        unlink_anon_vmas(source)
+    return place
+
+
+def _new_place(remap: Remap, vma: Vma) -> int:
+    flags = MAP_FIXED if remap.flags & MREMAP_FIXED else 0
+    flags |= MAP_SHARED if vma.vm_flags & VM_MAYSHARE else 0
+    pgoff = vma.vm_pgoff + (remap.addr - vma.vm_start >> PAGE_SHIFT)
+    hint = remap.new_addr if remap.names_place else 0
+    return get_unmapped_area(remap.mm, vma.vm_file, hint, remap.new_len, pgoff, flags)
+
+
+def _unlock_source(mm: MmStruct, source: Vma) -> None:
+    """Take VM_LOCKED from the VMA whose pages moved away."""
+    if source.vm_flags & VM_LOCKED:
+        mm.locked_vm -= source.vm_end - source.vm_start >> PAGE_SHIFT
+        vma_start_write(source)
+        source.vm_flags &= ~VM_LOCKED
