@@ -9,9 +9,12 @@ import errno
 from untorn.errors import os_error
 from untorn.fs.proc.base import ProcTask
 from untorn.fs.proc.maps import ProcMapsFile
+from untorn.mm.brk import do_brk
 from untorn.mm.exit import mmput
 from untorn.mm.file import VmFile
+from untorn.mm.madvise import do_madvise
 from untorn.mm.memory import handle_mm_fault
+from untorn.mm.mlock import do_mlock, do_mlockall, do_munlock, do_munlockall
 from untorn.mm.mm_struct import MmStruct
 from untorn.mm.mman import (
     HUGE_SIZES,
@@ -89,6 +92,30 @@ class Process:
     def mseal(self, addr: int, length: int, flags: int = 0) -> None:
         """Seal a range; see mm/mseal.py:do_mseal() for arguments and errors."""
         do_mseal(self.mm, addr & ULONG_MAX, length & ULONG_MAX, flags)
+
+    def madvise(self, addr: int, length: int, advice: int) -> None:
+        """Give advice about a range; see mm/madvise.py:do_madvise() for arguments and errors."""
+        do_madvise(self.mm, addr, length, advice)
+
+    def mlock2(self, addr: int, length: int, flags: int = 0) -> None:
+        """Lock a range in memory; see mm/mlock.py:do_mlock() for arguments and errors."""
+        do_mlock(self.mm, addr, length, flags)
+
+    def munlock(self, addr: int, length: int) -> None:
+        """Unlock a range; see mm/mlock.py:do_mlock() for arguments and errors."""
+        do_munlock(self.mm, addr, length)
+
+    def mlockall(self, flags: int) -> None:
+        """Lock everything; see mm/mlock.py:do_mlockall() for flags and errors."""
+        do_mlockall(self.mm, flags)
+
+    def munlockall(self) -> None:
+        """Unlock everything."""
+        do_munlockall(self.mm)
+
+    def brk(self, addr: int) -> int:
+        """Move the end of the heap; see mm/brk.py:do_brk()."""
+        return do_brk(self.mm, addr)
 
     def touch(self, addr: int, *, write: bool) -> None:
         """Read or write the byte at addr.

@@ -19,9 +19,12 @@ CALLS = {
     "mprotect": 10,
     "munmap": 11,
     "mremap": 25,
+    "madvise": 28,
+    "munlock": 150,
     "mlockall": 151,
     "munlockall": 152,
     "prctl": 157,
+    "mlock2": 325,
     "mseal": 462,
 }
 """Numbers of x86-64. Source: arch/x86/entry/syscalls/syscall_64.tbl."""

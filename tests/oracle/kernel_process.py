@@ -108,6 +108,15 @@ class KernelProcess:
     def mseal(self, addr: int, length: int, flags: int = 0) -> None:
         self.call("mseal", addr, length, flags)
 
+    def madvise(self, addr: int, length: int, advice: int) -> None:
+        self.call("madvise", addr, length, advice)
+
+    def mlock2(self, addr: int, length: int, flags: int = 0) -> None:
+        self.call("mlock2", addr, length, flags)
+
+    def munlock(self, addr: int, length: int) -> None:
+        self.call("munlock", addr, length)
+
     def touch(self, addr: int, *, write: bool) -> None:
         self.call("touch", addr, write)
 

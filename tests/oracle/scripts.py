@@ -39,7 +39,8 @@ class Shape:
 
     Attributes:
         name: Of the method of World.
-        flags: Of mmap; of mprotect, PROT_ bits to add; of touch, whether it writes.
+        flags: Of mmap; of mprotect, PROT_ bits to add; of touch, whether it writes;
+            of madvise, the advice.
         file: Which of the test's files is mapped; None: none.
         shift: Pages that the file's offset is ahead of the window's page; equal ones continue
             each other. Of mremap, pages to add.
@@ -80,7 +81,9 @@ class Call:
             return world.mmap(addr, length, self.prot, shape.flags, fd, offset)
         if shape.name == "mremap":
             return self._mremap(world, addr, length)
-        if shape.name == "touch":
+        if shape.name in ("madvise", "mlock2"):
+            getattr(world, shape.name)(addr, length, shape.flags)
+        elif shape.name == "touch":
             world.touch(addr, write=bool(shape.flags))
         elif shape.name == "mprotect":
             world.mprotect(addr, length, self.prot | shape.flags)
@@ -127,6 +130,10 @@ SHAPES = [
     ),
     Shape("mmap", MAP_PRIVATE | FIXED | MAP_NORESERVE, 0),
     Shape("mmap", MAP_PRIVATE, 0),
+    *(Shape("madvise", advice) for advice in (0, 1, 2, 2, 3, 4, 8, 10, 10, 11, 14, 15, 15)),
+    *(Shape("madvise", advice) for advice in (16, 16, 17, 18, 18, 19, 20, 21, 24, 99)),
+    *often(3, Shape("mlock2"), Shape("munlock"), Shape("mlock2", 1)),
+    Shape("mlock2", 2),
     *often(2, *(Shape("mremap", 0, None, shift) for shift in (-2, -1, 1, 2))),
     *often(2, *(Shape("mremap", FIXED_MOVE, None, shift) for shift in (0, 0, 0, -1, 1))),
     *(Shape("mremap", MREMAP_MAYMOVE, None, shift) for shift in (0, 1, 2)),

@@ -94,6 +94,15 @@ class World:
     def mseal(self, addr: int, length: int = PAGE_SIZE, flags: int = 0) -> None:
         self.process.mseal(addr, length, flags)
 
+    def madvise(self, addr: int, length: int, advice: int) -> None:
+        self.process.madvise(addr, length, advice)
+
+    def mlock2(self, addr: int, length: int, flags: int = 0) -> None:
+        self.process.mlock2(addr, length, flags)
+
+    def munlock(self, addr: int, length: int) -> None:
+        self.process.munlock(addr, length)
+
     def touch(self, addr: int, *, write: bool = True) -> None:
         self.process.touch(addr, write=write)
 

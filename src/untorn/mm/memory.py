@@ -12,6 +12,7 @@ from untorn.mm.mm_struct import MmStruct
 from untorn.mm.mman import (
     VM_ACCESS_FLAGS,
     VM_EXEC,
+    VM_LOCKONFAULT,
     VM_SHARED,
     VM_WRITE,
 )
@@ -77,22 +78,40 @@ def _lock_mm_and_find_vma(mm: MmStruct, addr: int) -> Vma:
     return vma
 
 
-def mm_populate(mm: MmStruct, start: int, end: int) -> None:
-    """Fault all pages of [start, end) in, as far as it can be done.
+def mm_populate(mm: MmStruct, start: int, end: int, *, past_errors: bool = False) -> bool:
+    """Fault all pages of [start, end) in; say whether that could be done.
 
-    A writable private mapping is written, so that its pages are its own.
+    A writable private mapping is written, so that its pages are its own. What is to be locked on
+    fault is left out. It ends where it cannot go on, at the next VMA if past_errors.
+
+    Raises:
+        OSError: EINTR if the task is killed while it waits for mmap_lock.
+
+    Compare mm/gup.c:__mm_populate().
     """
-    while start < end:
+    complete = True
+    while start < end and (complete or past_errors):
         mmap_read_lock_killable(mm)
         try:
             vma = mm.find_vma(start)
             if vma is None or vma.vm_start >= end:
-                return
+                break
+            start = max(start, vma.vm_start)
+            complete = _populate_vma(mm, vma, start, min(vma.vm_end, end)) and complete
             start = vma.vm_end
-            if vma.vm_flags & VM_ACCESS_FLAGS:
-                _anon_vma_of(mm, vma, vma.vm_flags & VM_WRITE)
         finally:
             mmap_read_unlock(mm)
+    return complete
+
+
+def _populate_vma(mm: MmStruct, vma: Vma, start: int, end: int) -> bool:
+    """Compare mm/gup.c:populate_vma_page_range(). Preconditions: mmap_lock held for read."""
+    if vma.vm_flags & VM_LOCKONFAULT:
+        return True
+    if not vma.vm_flags & VM_ACCESS_FLAGS:
+        return False
+    _anon_vma_of(mm, vma, vma.vm_flags & VM_WRITE)
+    return not beyond_file(vma, end - 1)
 
 
 def _fault(mm: MmStruct, vma: Vma, addr: int, needed: int, *, under_vma_lock: bool) -> bool:

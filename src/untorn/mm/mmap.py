@@ -127,7 +127,7 @@ def mmap_region(
         new = Attributes(vm_flags, file, pgoff)
         prev, following = mm.find_vma_prev(addr), mm.find_vma(end)
         if vma_merge_new_range(mm, prev, following, addr, end, new) is None:
-            _store_new_vma(mm, addr, end, new)
+            store_new_vma(mm, addr, end, new)
     except BaseException:  # a limit, or a signal handler's in the wait for a neighbour's readers
         abort_munmap_vmas(going)
         raise
@@ -137,7 +137,8 @@ def mmap_region(
     return addr
 
 
-def _store_new_vma(mm: MmStruct, addr: int, end: int, new: Attributes) -> None:
+def store_new_vma(mm: MmStruct, addr: int, end: int, new: Attributes) -> None:
+    """Make [addr, end) a VMA of its own. Preconditions: mmap_lock held for write."""
     vma = vm_area_alloc(mm)
     vma.vm_start, vma.vm_end = addr, end
     vma.vm_pgoff, vma.vm_flags, vma.vm_file = new.pgoff, new.flags, new.file
