@@ -9,9 +9,11 @@ import errno
 from untorn.errors import os_error
 from untorn.fs.proc.base import ProcTask
 from untorn.fs.proc.maps import ProcMapsFile
+from untorn.mm.anon_name import set_anon_name
 from untorn.mm.brk import do_brk
 from untorn.mm.exit import mmput
 from untorn.mm.file import VmFile
+from untorn.mm.fork import dup_mm
 from untorn.mm.madvise import do_madvise
 from untorn.mm.memory import handle_mm_fault
 from untorn.mm.mlock import do_mlock, do_mlockall, do_munlock, do_munlockall
@@ -116,6 +118,16 @@ class Process:
     def brk(self, addr: int) -> int:
         """Move the end of the heap; see mm/brk.py:do_brk()."""
         return do_brk(self.mm, addr)
+
+    def set_anon_name(self, addr: int, length: int, name: bytes | None) -> None:
+        """Name anonymous memory; see mm/anon_name.py:set_anon_name()."""
+        set_anon_name(self.mm, addr, length, name)
+
+    def fork(self) -> "Process":
+        """Return a child: a copy of the address space, the same open files."""
+        child = Process(dup_mm(self.mm, f"{self.mm.name}+"))
+        child.files = dict(self.files)
+        return child
 
     def touch(self, addr: int, *, write: bool) -> None:
         """Read or write the byte at addr.

@@ -51,8 +51,16 @@ def enabled() -> Iterator[None]:
         on, _seen = before
 
 
-def acquire(lock_class: LockClass, lock: object, *, trylock: bool = False) -> None:
+def acquire(
+    lock_class: LockClass, lock: object, *, trylock: bool = False, nested: bool = False
+) -> None:
     """Note that the current task takes lock; call it before it can block.
+
+    Args:
+        lock_class: Of the lock.
+        lock: The single lock.
+        trylock: It will not wait.
+        nested: It may be taken under another lock of its class: some rule orders the two.
 
     Raises:
         LockOrderError: another order was seen before, or the task would sleep under RCU.
@@ -62,7 +70,8 @@ def acquire(lock_class: LockClass, lock: object, *, trylock: bool = False) -> No
         if not lock_class.spins:
             might_sleep(lock_class.name)
         for held in _held(task):
-            _order(held.lock_class, lock_class, task)
+            if not (nested and held.lock_class is lock_class):
+                _order(held.lock_class, lock_class, task)
     task.held_locks = (*task.held_locks, Held(lock_class, lock))
 
 

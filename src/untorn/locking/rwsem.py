@@ -103,14 +103,14 @@ class RwSemaphore:
         for waiter in woken:
             waiter.task.wake_up()
 
-    def down_write(self, *, killable: bool = False) -> None:
-        """Take the lock for writing.
+    def down_write(self, *, killable: bool = False, nested: bool = False) -> None:
+        """Take the lock for writing; nested if another of its class is held, as lockdep says.
 
         Raises:
             OSError: EINTR if killable and the task was killed first.
         """
         if lockdep.on:
-            lockdep.acquire(self.lock_class, self)
+            lockdep.acquire(self.lock_class, self, nested=nested)
         with self._mutex:
             self._writes += 1
             if self._count == 0 and not self._queue:

@@ -21,6 +21,7 @@ class VmFile:
         noexec: It lies on a mount with noexec.
         can_mmap: It has an mmap operation; a directory has not.
         swapfile: It is swapped to.
+        is_anon_shmem: It has no name: the file behind shared anonymous memory.
         huge_aligned: Its file system places mappings that can hold a huge page so that they do
             (ext4 and xfs).
         kernel_page_size: Bytes; 4096 unless it lies on hugetlbfs.
@@ -38,6 +39,7 @@ class VmFile:
     noexec: bool = False
     can_mmap: bool = True
     swapfile: bool = False
+    is_anon_shmem: bool = False
     huge_aligned: bool = False
     kernel_page_size: int = 4096
     build_id: bytes = b""
@@ -45,4 +47,4 @@ class VmFile:
 
 def shmem_zero_file(size: int) -> VmFile:
     """Return a new file of size bytes behind a shared anonymous mapping. Compare mm/shmem.c."""
-    return VmFile(b"/dev/zero (deleted)", 0, 1, next(_shmem_inodes), size)
+    return VmFile(b"/dev/zero (deleted)", 0, 1, next(_shmem_inodes), size, is_anon_shmem=True)

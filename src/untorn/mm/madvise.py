@@ -4,6 +4,7 @@ Compare mm/madvise.c:do_madvise(), madvise_vma_behavior().
 """
 
 import errno
+from collections.abc import Callable
 
 from untorn.errors import os_error
 from untorn.mm.mm_struct import MmStruct
@@ -18,11 +19,13 @@ from untorn.mm.mman import (
     MADV_FREE,
     MADV_HUGEPAGE,
     MADV_KEEPONFORK,
+    MADV_MERGEABLE,
     MADV_NOHUGEPAGE,
     MADV_NORMAL,
     MADV_PAGEOUT,
     MADV_RANDOM,
     MADV_SEQUENTIAL,
+    MADV_UNMERGEABLE,
     MADV_WILLNEED,
     MADV_WIPEONFORK,
     VM_DONTCOPY,
@@ -31,6 +34,8 @@ from untorn.mm.mman import (
     VM_HUGEPAGE,
     VM_IO,
     VM_LOCKED,
+    VM_MAYSHARE,
+    VM_MERGEABLE,
     VM_NOHUGEPAGE,
     VM_PFNMAP,
     VM_RAND_READ,
@@ -56,6 +61,8 @@ _FLAGS = {
     MADV_KEEPONFORK: (VM_WIPEONFORK, 0),
     MADV_DONTDUMP: (0, VM_DONTDUMP),
     MADV_DODUMP: (VM_DONTDUMP, 0),
+    MADV_MERGEABLE: (0, VM_MERGEABLE),
+    MADV_UNMERGEABLE: (VM_MERGEABLE, 0),
     MADV_HUGEPAGE: (VM_NOHUGEPAGE, VM_HUGEPAGE),
     MADV_NOHUGEPAGE: (VM_HUGEPAGE, VM_NOHUGEPAGE),
 }
@@ -98,12 +105,19 @@ def do_madvise(mm: MmStruct, start: int, length: int, advice: int) -> None:
         return
     mmap_write_lock_killable(mm)
     try:
-        _walk(mm, start, end, advice)
+        walk_vmas(mm, start, end, lambda vma, a, b: _advise_vma(mm, vma, a, b, advice))
     finally:
         mmap_write_unlock(mm)
 
 
-def _walk(mm: MmStruct, start: int, end: int, advice: int) -> None:
+def walk_vmas(mm: MmStruct, start: int, end: int, visit: Callable[[Vma, int, int], object]) -> None:
+    """Visit each VMA in [start, end) with the part of it that lies there, in bytes.
+
+    Preconditions: mmap_lock held for write.
+
+    Raises:
+        OSError: what visit() raises, at once; ENOMEM at the end if there was a hole.
+    """
     hole = False
     while start < end:
         vma = mm.find_vma(start)
@@ -114,7 +128,7 @@ def _walk(mm: MmStruct, start: int, end: int, advice: int) -> None:
         if start >= end:
             break
         piece_end = min(vma.vm_end, end)
-        _advise_vma(mm, vma, start, piece_end, advice)
+        visit(vma, start, piece_end)
         start = piece_end
     if hole:
         raise os_error(errno.ENOMEM)
@@ -125,7 +139,7 @@ def _advise_vma(mm: MmStruct, vma: Vma, start: int, end: int, advice: int) -> No
         raise os_error(errno.EPERM)
     if not _suits(vma, advice):
         raise os_error(errno.EINVAL)
-    if advice not in _FLAGS:
+    if advice not in _FLAGS or (advice == MADV_MERGEABLE and vma.vm_flags & _NEVER_SAME):
         return
     cleared, added = _FLAGS[advice]
     flags = vma.vm_flags & ~cleared | added
@@ -142,6 +156,8 @@ def _is_protected(vma: Vma) -> bool:
     return bool(vma.vm_flags & VM_SEALED) and not vma.vm_flags & (VM_SHARED | VM_WRITE)
 
 
+_NEVER_SAME = VM_SHARED | VM_MAYSHARE | VM_SPECIAL | VM_DROPPABLE
+"""VM_* bits of VMAs in which KSM does not look for pages alike."""
 _UNSUITED = {
     MADV_DONTNEED: VM_LOCKED | VM_PFNMAP,
     MADV_DONTNEED_LOCKED: VM_PFNMAP,

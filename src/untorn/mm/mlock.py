@@ -13,6 +13,7 @@ from untorn.mm.mman import (
     MLOCK_ONFAULT,
     VM_DROPPABLE,
     VM_LOCKED,
+    VM_LOCKED_MASK,
     VM_LOCKONFAULT,
     VM_SPECIAL,
 )
@@ -20,8 +21,6 @@ from untorn.mm.mmap_lock import mmap_write_lock_killable, mmap_write_unlock
 from untorn.mm.page import PAGE_SHIFT, PAGE_SIZE, TASK_SIZE, ULONG_MAX, page_align
 from untorn.mm.vma import Vma
 from untorn.mm.vma_modify import vma_modify_flags
-
-VM_LOCKED_MASK = VM_LOCKED | VM_LOCKONFAULT
 
 
 def do_mlock(mm: MmStruct, start: int, length: int, flags: int = 0) -> None:

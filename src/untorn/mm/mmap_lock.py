@@ -48,6 +48,12 @@ def mmap_write_lock_killable(mm: MmStruct) -> None:
     _seq_step(mm)
 
 
+def mmap_write_lock_nested(mm: MmStruct) -> None:
+    """Take mmap_lock of a child that is being made, under its parent's."""
+    mm.mmap_lock.down_write(nested=True)
+    _seq_step(mm)
+
+
 def mmap_write_unlock(mm: MmStruct) -> None:
     """End the write section with all VMA write locks of it, and let go."""
     vma_end_write_all(mm)

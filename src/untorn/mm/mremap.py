@@ -20,6 +20,7 @@ from untorn.mm.mman import (
     VM_ACCOUNT,
     VM_DONTEXPAND,
     VM_LOCKED,
+    VM_LOCKED_MASK,
     VM_MAYSHARE,
     VM_PFNMAP,
     VM_SEALED,
@@ -274,4 +275,4 @@ def _unlock_source(mm: MmStruct, source: Vma) -> None:
     if source.vm_flags & VM_LOCKED:
         mm.locked_vm -= source.vm_end - source.vm_start >> PAGE_SHIFT
         vma_start_write(source)
-        source.vm_flags &= ~VM_LOCKED
+        source.vm_flags &= ~VM_LOCKED_MASK

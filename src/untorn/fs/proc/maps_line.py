@@ -48,10 +48,10 @@ def vma_name(vma: Vma) -> bytes:
     Preconditions: as show_map().
     """
     if vma.vm_file is not None:
-        return vma.vm_file.path
+        return b"[anon_shmem:%s]" % vma.anon_name if vma.anon_name else vma.vm_file.path
     mm: MmStruct = vma.vm_mm
     if vma.vm_start < mm.brk and vma.vm_end > mm.start_brk:
         return b"[heap]"
     if vma.vm_start <= mm.start_stack <= vma.vm_end:
         return b"[stack]"
-    return b""
+    return b"[anon:%s]" % vma.anon_name if vma.anon_name else b""

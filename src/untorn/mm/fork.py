@@ -1,0 +1,63 @@
+"""A child's address space: a copy of the parent's, VMA by VMA.
+
+Compare kernel/fork.c:dup_mm() and mm/mmap.c:dup_mmap().
+"""
+
+from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mman import VM_DONTCOPY, VM_LOCKED_MASK, VM_NOHUGEPAGE, VM_WIPEONFORK
+from untorn.mm.mmap_lock import (
+    mmap_write_lock_killable,
+    mmap_write_lock_nested,
+    mmap_write_unlock,
+)
+from untorn.mm.rmap import anon_vma_fork
+from untorn.mm.vma import Vma
+from untorn.mm.vma_lock import vma_start_write
+from untorn.mm.vma_store import vma_account, vma_pages, vma_store_new
+
+
+def dup_mm(mm: MmStruct, name: str) -> MmStruct:
+    """Return a copy of mm for a child process, with one user.
+
+    What is locked in memory is not locked in the child; what is not to be copied is left out,
+    what is to be wiped is empty.
+
+    Raises:
+        OSError: EINTR if the task is killed while it waits for the lock.
+
+    Context: takes mmap_lock of mm for write, and waits for the readers of each VMA in turn. The
+        child's is taken inside: nobody else knows the child yet.
+    """
+    child = MmStruct(
+        name,
+        limits=mm.limits,
+        mmap_base=mm.mmap_base,
+        gate_vma=mm.gate_vma,
+        slab=mm.vm_area_cachep,
+    )
+    mmap_write_lock_killable(mm)
+    mmap_write_lock_nested(child)
+    try:
+        child.start_brk, child.brk, child.start_stack = mm.start_brk, mm.brk, mm.start_stack
+        child.def_flags = mm.def_flags & VM_NOHUGEPAGE
+        for _, _, vma in mm.mm_mt:
+            vma_start_write(vma)
+            if not vma.vm_flags & VM_DONTCOPY:
+                _dup_vma(child, vma)
+    finally:
+        mmap_write_unlock(child)
+        mmap_write_unlock(mm)
+    return child
+
+
+def _dup_vma(child: MmStruct, vma: Vma) -> None:
+    new = child.vm_area_cachep.alloc(child)
+    new.copy_from(vma)
+    if vma.vm_flags & VM_WIPEONFORK:
+        new.anon_vma, new.anon_vma_chain = None, ()
+    else:
+        anon_vma_fork(new, vma)
+    new.vm_flags &= ~VM_LOCKED_MASK
+    vma_start_write(new)
+    vma_store_new(child, new)
+    vma_account(child, new.vm_flags, vma_pages(new))
