@@ -89,7 +89,14 @@ class Process:
         self, addr: int, old_len: int, new_len: int, flags: int = 0, new_addr: int = 0
     ) -> int:
         """Resize or move a range; see mm/mremap.py:do_mremap() for arguments and errors."""
-        return do_mremap(self.mm, addr, old_len, new_len, flags, new_addr)
+        return do_mremap(
+            self.mm,
+            addr & ULONG_MAX,
+            old_len & ULONG_MAX,
+            new_len & ULONG_MAX,
+            flags,
+            new_addr & ULONG_MAX,
+        )
 
     def mseal(self, addr: int, length: int, flags: int = 0) -> None:
         """Seal a range; see mm/mseal.py:do_mseal() for arguments and errors."""
@@ -97,15 +104,15 @@ class Process:
 
     def madvise(self, addr: int, length: int, advice: int) -> None:
         """Give advice about a range; see mm/madvise.py:do_madvise() for arguments and errors."""
-        do_madvise(self.mm, addr, length, advice)
+        do_madvise(self.mm, addr & ULONG_MAX, length & ULONG_MAX, advice)
 
     def mlock2(self, addr: int, length: int, flags: int = 0) -> None:
         """Lock a range in memory; see mm/mlock.py:do_mlock() for arguments and errors."""
-        do_mlock(self.mm, addr, length, flags)
+        do_mlock(self.mm, addr & ULONG_MAX, length & ULONG_MAX, flags)
 
     def munlock(self, addr: int, length: int) -> None:
         """Unlock a range; see mm/mlock.py:do_mlock() for arguments and errors."""
-        do_munlock(self.mm, addr, length)
+        do_munlock(self.mm, addr & ULONG_MAX, length & ULONG_MAX)
 
     def mlockall(self, flags: int) -> None:
         """Lock everything; see mm/mlock.py:do_mlockall() for flags and errors."""
@@ -117,11 +124,11 @@ class Process:
 
     def brk(self, addr: int) -> int:
         """Move the end of the heap; see mm/brk.py:do_brk()."""
-        return do_brk(self.mm, addr)
+        return do_brk(self.mm, addr & ULONG_MAX)
 
     def set_anon_name(self, addr: int, length: int, name: bytes | None) -> None:
         """Name anonymous memory; see mm/anon_name.py:set_anon_name()."""
-        set_anon_name(self.mm, addr, length, name)
+        set_anon_name(self.mm, addr & ULONG_MAX, length & ULONG_MAX, name)
 
     def fork(self) -> "Process":
         """Return a child: a copy of the address space, the same open files."""
@@ -135,7 +142,7 @@ class Process:
         Raises:
             OSError: EFAULT where the kernel sends SIGSEGV.
         """
-        handle_mm_fault(self.mm, addr, VM_WRITE if write else VM_READ)
+        handle_mm_fault(self.mm, addr & ULONG_MAX, VM_WRITE if write else VM_READ)
 
     def open_maps(self, reader: str = "vma_lock") -> ProcMapsFile:
         """Open /proc/PID/maps, to be read by a strategy of fs/proc/maps_locking.
