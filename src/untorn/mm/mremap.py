@@ -5,10 +5,9 @@ section both are there. Compare mm/mremap.c:do_mremap() and mm/vma.c:copy_vma().
 """
 
 import errno
-from dataclasses import dataclass
 
 from untorn.errors import os_error
-from untorn.mm.accounting import may_commit, may_expand_vm, mlock_future_ok
+from untorn.mm.accounting import may_commit, may_expand_vm
 from untorn.mm.memory import mm_populate
 from untorn.mm.mm_struct import MmStruct
 from untorn.mm.mman import (
@@ -18,16 +17,14 @@ from untorn.mm.mman import (
     MREMAP_FIXED,
     MREMAP_MAYMOVE,
     VM_ACCOUNT,
-    VM_DONTEXPAND,
     VM_LOCKED,
     VM_LOCKED_MASK,
     VM_MAYSHARE,
-    VM_PFNMAP,
-    VM_SEALED,
 )
 from untorn.mm.mmap_lock import mmap_write_lock_killable, mmap_write_unlock
+from untorn.mm.mremap_check import Remap, check_mremap_params, check_prep_vma
 from untorn.mm.munmap import do_munmap_locked
-from untorn.mm.page import PAGE_SHIFT, TASK_SIZE, ULONG_MAX, page_align, page_aligned
+from untorn.mm.page import PAGE_SHIFT, TASK_SIZE, page_align
 from untorn.mm.rmap import unlink_anon_vmas
 from untorn.mm.unmapped_area import get_unmapped_area
 from untorn.mm.vma import Vma
@@ -35,30 +32,6 @@ from untorn.mm.vma_copy import copy_vma
 from untorn.mm.vma_lock import vma_start_write
 from untorn.mm.vma_merge import Attributes, vma_merge_new_range
 from untorn.mm.vma_store import vma_account
-
-_KNOWN = MREMAP_FIXED | MREMAP_MAYMOVE | MREMAP_DONTUNMAP
-
-
-@dataclass(slots=True)
-class Remap:
-    """What is asked for; byte addresses and lengths. Compare struct vma_remap_struct."""
-
-    mm: MmStruct
-    addr: int
-    old_len: int
-    new_len: int
-    flags: int
-    new_addr: int
-
-    @property
-    def names_place(self) -> bool:
-        """Whether new_addr is given: the place itself, or a hint for MREMAP_DONTUNMAP."""
-        return bool(self.flags & (MREMAP_FIXED | MREMAP_DONTUNMAP))
-
-    @property
-    def delta(self) -> int:
-        """Bytes that are added; negative for a shrink."""
-        return self.new_len - self.old_len
 
 
 def do_mremap(
@@ -81,7 +54,7 @@ def do_mremap(
     Source: mremap(2); mm/mremap.c:do_mremap().
     """
     remap = Remap(mm, addr, page_align(old_len), page_align(new_len), flags, new_addr)
-    _check_params(remap)
+    check_mremap_params(remap)
     mmap_write_lock_killable(mm)
     try:
         if mm.map_count + 4 > mm.limits.max_map_count:
@@ -95,30 +68,9 @@ def do_mremap(
     return place
 
 
-def _check_params(remap: Remap) -> None:
-    """Compare mm/mremap.c:check_mremap_params()."""
-    new_len = remap.new_len
-    valid = (
-        not remap.flags & ~_KNOWN
-        and page_aligned(remap.addr)
-        and 0 < new_len <= TASK_SIZE
-        and (not remap.names_place or _place_is_valid(remap))
-    )
-    if not valid:
-        raise os_error(errno.EINVAL)
-
-
-def _place_is_valid(remap: Remap) -> bool:
-    overlaps = (
-        remap.addr + remap.old_len > remap.new_addr and remap.new_addr + remap.new_len > remap.addr
-    )
-    return (
-        remap.new_addr <= TASK_SIZE - remap.new_len
-        and page_aligned(remap.new_addr)
-        and bool(remap.flags & MREMAP_MAYMOVE)
-        and not (remap.flags & MREMAP_DONTUNMAP and remap.old_len != remap.new_len)
-        and not overlaps
-    )
+def _lookup(mm: MmStruct, addr: int) -> Vma | None:
+    vma = mm.find_vma(addr)
+    return vma if vma is not None and vma.vm_start <= addr else None
 
 
 def _grows_locked(remap: Remap) -> bool:
@@ -130,7 +82,7 @@ def _mremap_locked(remap: Remap) -> int:
     """Do what do_mremap() says. Preconditions: mmap_lock held for write; parameters valid."""
     if remap.flags & MREMAP_FIXED and remap.delta == 0:
         return _move_all(remap)
-    vma = _check_vma(remap, _lookup(remap.mm, remap.addr))
+    vma = check_prep_vma(remap, _lookup(remap.mm, remap.addr))
     if remap.names_place:
         return _mremap_to(remap, vma)
     if remap.delta > 0:
@@ -138,43 +90,6 @@ def _mremap_locked(remap: Remap) -> int:
     if remap.delta < 0:
         do_munmap_locked(remap.mm, remap.addr + remap.new_len, -remap.delta)
     return remap.addr
-
-
-def _lookup(mm: MmStruct, addr: int) -> Vma | None:
-    vma = mm.find_vma(addr)
-    return vma if vma is not None and vma.vm_start <= addr else None
-
-
-def _check_vma(remap: Remap, vma: Vma | None) -> Vma:
-    """Refuse what cannot be moved or grown. Compare mm/mremap.c:check_prep_vma()."""
-    if vma is None:
-        raise os_error(errno.EFAULT)
-    if vma.vm_flags & VM_SEALED:
-        raise os_error(errno.EPERM)
-    if remap.delta <= 0 and not remap.names_place:
-        return vma
-    if remap.old_len == 0 and not vma.vm_flags & VM_MAYSHARE:
-        raise os_error(errno.EINVAL)
-    if remap.flags & MREMAP_DONTUNMAP and vma.vm_flags & (VM_DONTEXPAND | VM_PFNMAP):
-        raise os_error(errno.EINVAL)
-    if min(remap.old_len, remap.new_len) > vma.vm_end - remap.addr:
-        raise os_error(errno.EFAULT)
-    if remap.delta > 0:
-        _check_growth(remap, vma)
-    return vma
-
-
-def _check_growth(remap: Remap, vma: Vma) -> None:
-    mm, pages = remap.mm, remap.delta >> PAGE_SHIFT
-    pgoff = vma.vm_pgoff + (remap.addr - vma.vm_start >> PAGE_SHIFT)
-    if pgoff + (remap.new_len >> PAGE_SHIFT) > ULONG_MAX:
-        raise os_error(errno.EINVAL)
-    if vma.vm_flags & (VM_DONTEXPAND | VM_PFNMAP):
-        raise os_error(errno.EFAULT)
-    if not mlock_future_ok(mm, vma.vm_flags, pages):
-        raise os_error(errno.EAGAIN)
-    if not may_expand_vm(mm, vma.vm_flags, pages):
-        raise os_error(errno.ENOMEM)
 
 
 def _move_all(remap: Remap) -> int:
@@ -189,7 +104,7 @@ def _move_all(remap: Remap) -> int:
         piece, piece_end = max(vma.vm_start, start), min(vma.vm_end, end)
         length = piece_end - piece
         one = Remap(mm, piece, length, length, remap.flags, piece + shift)
-        _mremap_to(one, _check_vma(one, vma))
+        _mremap_to(one, check_prep_vma(one, vma))
         first = False
         vma = mm.find_vma(piece_end) if piece_end < end else None
     return remap.new_addr

@@ -1,0 +1,114 @@
+"""What mremap refuses before it changes anything, in Linux's order.
+
+Compare mm/mremap.c:check_mremap_params(), check_prep_vma().
+"""
+
+import errno
+from dataclasses import dataclass
+
+from untorn.errors import os_error
+from untorn.mm.accounting import may_expand_vm, mlock_future_ok
+from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mman import (
+    MREMAP_DONTUNMAP,
+    MREMAP_FIXED,
+    MREMAP_MAYMOVE,
+    VM_DONTEXPAND,
+    VM_MAYSHARE,
+    VM_PFNMAP,
+    VM_SEALED,
+)
+from untorn.mm.page import PAGE_SHIFT, TASK_SIZE, ULONG_MAX, page_aligned
+from untorn.mm.vma import Vma
+
+_KNOWN = MREMAP_FIXED | MREMAP_MAYMOVE | MREMAP_DONTUNMAP
+
+
+@dataclass(slots=True)
+class Remap:
+    """What is asked for; byte addresses and lengths. Compare struct vma_remap_struct."""
+
+    mm: MmStruct
+    addr: int
+    old_len: int
+    new_len: int
+    flags: int
+    new_addr: int
+
+    @property
+    def names_place(self) -> bool:
+        """Whether new_addr is given: the place itself, or a hint for MREMAP_DONTUNMAP."""
+        return bool(self.flags & (MREMAP_FIXED | MREMAP_DONTUNMAP))
+
+    @property
+    def delta(self) -> int:
+        """Bytes that are added; negative for a shrink."""
+        return self.new_len - self.old_len
+
+
+def check_mremap_params(remap: Remap) -> None:
+    """Refuse parameters that no mapping could make good.
+
+    Raises:
+        OSError: EINVAL.
+    """
+    new_len = remap.new_len
+    valid = (
+        not remap.flags & ~_KNOWN
+        and page_aligned(remap.addr)
+        and 0 < new_len <= TASK_SIZE
+        and (not remap.names_place or _place_is_valid(remap))
+    )
+    if not valid:
+        raise os_error(errno.EINVAL)
+
+
+def _place_is_valid(remap: Remap) -> bool:
+    overlaps = (
+        remap.addr + remap.old_len > remap.new_addr and remap.new_addr + remap.new_len > remap.addr
+    )
+    return (
+        remap.new_addr <= TASK_SIZE - remap.new_len
+        and page_aligned(remap.new_addr)
+        and bool(remap.flags & MREMAP_MAYMOVE)
+        and not (remap.flags & MREMAP_DONTUNMAP and remap.old_len != remap.new_len)
+        and not overlaps
+    )
+
+
+def check_prep_vma(remap: Remap, vma: Vma | None) -> Vma:
+    """Return vma, found at remap.addr, if it can be moved or grown as asked.
+
+    Preconditions: mmap_lock held for write.
+
+    Raises:
+        OSError: EFAULT, EPERM, EINVAL, EAGAIN or ENOMEM, as mremap(2) says.
+    """
+    if vma is None:
+        raise os_error(errno.EFAULT)
+    if vma.vm_flags & VM_SEALED:
+        raise os_error(errno.EPERM)
+    if remap.delta <= 0 and not remap.names_place:
+        return vma
+    if remap.old_len == 0 and not vma.vm_flags & VM_MAYSHARE:
+        raise os_error(errno.EINVAL)
+    if remap.flags & MREMAP_DONTUNMAP and vma.vm_flags & (VM_DONTEXPAND | VM_PFNMAP):
+        raise os_error(errno.EINVAL)
+    if min(remap.old_len, remap.new_len) > vma.vm_end - remap.addr:
+        raise os_error(errno.EFAULT)
+    if remap.delta > 0:
+        _check_growth(remap, vma)
+    return vma
+
+
+def _check_growth(remap: Remap, vma: Vma) -> None:
+    mm, pages = remap.mm, remap.delta >> PAGE_SHIFT
+    pgoff = vma.vm_pgoff + (remap.addr - vma.vm_start >> PAGE_SHIFT)
+    if pgoff + (remap.new_len >> PAGE_SHIFT) > ULONG_MAX:
+        raise os_error(errno.EINVAL)
+    if vma.vm_flags & (VM_DONTEXPAND | VM_PFNMAP):
+        raise os_error(errno.EFAULT)
+    if not mlock_future_ok(mm, vma.vm_flags, pages):
+        raise os_error(errno.EAGAIN)
+    if not may_expand_vm(mm, vma.vm_flags, pages):
+        raise os_error(errno.ENOMEM)
