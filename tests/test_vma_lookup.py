@@ -17,7 +17,7 @@ from untorn.mm.mman import PROT_EXEC, PROT_NONE, PROT_READ
 from untorn.mm.mmap_lock import mmap_write_lock, mmap_write_unlock
 from untorn.mm.vma import VM_REFCNT_LIMIT, VmaSlab
 from untorn.mm.vma_lock import vma_end_read, vma_start_write
-from untorn.mm.vma_lookup import WalkCounts, lock_next_vma, lock_vma_under_rcu
+from untorn.mm.vma_lookup import LOOKUPS, WalkCounts, lock_next_vma, lock_vma_under_rcu
 from untorn.mm.vma_tree import VmaIterator
 
 
@@ -122,6 +122,34 @@ def test_a5_a_vma_unmapped_between_lookup_and_lock_is_a_real_gap(process, reader
     reader.step(lambda: process.unmap(0, 3))
     assert reader.seen == [(-1, 0), (3, 4)]
     assert reader.counts.detached == 1
+
+
+def replace_x(process: Pages) -> None:
+    """Unmap X and map another object in its place; X itself stays free."""
+    process.unmap(0, 3)
+    spare = process.mm.vm_area_cachep.alloc(process.mm)
+    process.map(0, 3)
+    process.mm.vm_area_cachep.free(spare)
+
+
+def test_a5_what_was_mapped_in_its_place_is_found(process, reader) -> None:
+    reader.step()
+    reader.step(lambda: replace_x(process))
+    assert reader.seen == [(-1, 0), (0, 3)]
+    assert reader.counts == WalkCounts(detached=1)
+
+
+def test_a_writer_who_removes_whatever_is_found_cannot_keep_a_reader_looking(
+    process, reader
+) -> None:
+    def replace_again() -> None:
+        replace_x(process)
+        reader.vmi.then = replace_again
+
+    reader.step()
+    reader.step(replace_again)
+    assert reader.seen == [(-1, 0), (0, 3)]
+    assert reader.counts == WalkCounts(detached=len(LOOKUPS), fallbacks=1)
 
 
 def test_a6_an_object_reused_further_on_is_not_taken_for_the_next_vma(process, reader) -> None:
@@ -289,18 +317,21 @@ def find_and_then(process: Pages, monkeypatch, then: Callable[[], object]) -> No
 
 
 def test_lock_vma_under_rcu_looks_again_if_the_vma_was_removed(process, monkeypatch) -> None:
-    def replace() -> None:
-        process.unmap(0, 3)
-        spare = process.mm.vm_area_cachep.alloc(process.mm)  # X itself stays free
-        process.map(0, 3)
-        process.mm.vm_area_cachep.free(spare)
-
     x = process.vma(0)
-    find_and_then(process, monkeypatch, replace)
+    find_and_then(process, monkeypatch, lambda: replace_x(process))
     vma = lock_vma_under_rcu(process.mm, addr(0))
     assert vma is not None
     assert vma is not x
     vma_end_read(vma)
+
+
+def test_lock_vma_under_rcu_gives_up_if_whatever_it_finds_is_removed(process, monkeypatch) -> None:
+    def replace_again() -> None:
+        find_and_then(process, monkeypatch, replace_again)
+        replace_x(process)
+
+    find_and_then(process, monkeypatch, replace_again)
+    assert lock_vma_under_rcu(process.mm, addr(0)) is None
 
 
 def test_lock_vma_under_rcu_refuses_a_vma_that_moved_away(process, monkeypatch) -> None:

@@ -27,6 +27,10 @@ from untorn.mm.vma_lock import (
 )
 from untorn.mm.vma_tree import VmaIterator
 
+LOOKUPS = range(3)
+"""Lookups that may find their VMA detached before mmap_lock is taken: writers cannot keep a reader
+looking for ever. Linux has no such bound."""
+
 
 @dataclass(slots=True)
 class WalkCounts:
@@ -51,7 +55,7 @@ def lock_vma_under_rcu(mm: MmStruct, addr: int) -> Vma | None:
     Wrong answers: None for an address that is mapped is allowed; a VMA that does not hold addr
     never.
     """
-    while True:
+    for _ in LOOKUPS:
         rcu_read_lock()
         slot = mm.mm_mt.find_slot(addr)
         if slot is None or slot[0] > addr:
@@ -68,6 +72,7 @@ def lock_vma_under_rcu(mm: MmStruct, addr: int) -> Vma | None:
             return vma
         vma_end_read(vma)
         return None
+    return None
 
 
 def lock_next_vma(mm: MmStruct, vmi: VmaIterator, from_addr: int, counts: WalkCounts) -> Vma | None:
@@ -88,11 +93,11 @@ def lock_next_vma(mm: MmStruct, vmi: VmaIterator, from_addr: int, counts: WalkCo
             readers hold the VMA, and only mmap_lock can keep it still.
 
     Context: RCU read lock held before and after, also when it raises; dropped in the fallback,
-        which may sleep behind writers. A DETACHED answer repeats the lookup: each repeat means
+        which may sleep behind writers. A DETACHED answer repeats the lookup, in bounds: each means
         that a writer detached the very VMA that the lookup had just returned.
     """
     assert rcu_read_lock_held()
-    while True:
+    for _ in LOOKUPS:
         seq = mmap_lock_speculate_try_begin(mm)
         vma: Vma | None = vmi.next()
         if vma is None:
@@ -103,6 +108,9 @@ def lock_next_vma(mm: MmStruct, vmi: VmaIterator, from_addr: int, counts: WalkCo
         counts.detached += 1
         rcu_read_lock()
         vmi.set(from_addr)
+    else:
+        rcu_read_unlock()
+        return _fallback(mm, vmi, from_addr, counts)
     if found is not LOCKED:
         return _fallback(mm, vmi, from_addr, counts)
     if from_addr >= vma.vm_end or (
