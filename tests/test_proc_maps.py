@@ -261,6 +261,15 @@ def test_ctrl_c_in_a_read_loses_no_line_and_leaves_nothing_behind(reader) -> Non
     assert shown(text + read_all(file)) == [(page, page + 1) for page in range(20)]
 
 
+def test_an_rcu_reader_interrupted_in_the_middle_of_a_fill_leaves_rcu_once() -> None:
+    process = striped(2)
+    locking = STRATEGIES["rcu"](process.mm)
+    locking.lock_vma_range()
+    with written(process, 1), ctrl_c_ends_waits(), pytest.raises(KeyboardInterrupt):
+        locking.get_next_vma(0)
+    locking.unlock_vma_range()  # lockdep would tell
+
+
 @every_reader
 def test_a18_an_exit_between_two_fills_ends_the_walk(reader) -> None:
     process = Pages()

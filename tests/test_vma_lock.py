@@ -232,26 +232,53 @@ def test_a_writer_waits_for_the_readers_of_its_vma_only(process) -> None:
     writer.join()
 
 
+@pytest.mark.parametrize("page", [0, 3])
+def test_moving_a_border_waits_for_the_readers_on_either_side(process, page) -> None:
+    # AAAB   page 2 gets B's protection: A shrinks, B grows
+    process.map(3, 4, PROT_READ)
+    vma = process.vma(page)
+    assert start_read(process.mm, vma) is LOCKED
+    writer = Worker(lambda: process.protect(2, 3, PROT_READ))
+    await_(lambda: vma.vm_refcnt.load() & FLAG, "the writer's flag")
+    assert not writer.done
+    vma_end_read(vma)
+    writer.join()
+    assert process.diagram(5) == "AABB."
+
+
 def test_detaching_waits_for_a_reader_that_is_about_to_back_out(process) -> None:
+    # 1. The reader finds no write lock. 2. A writer write-locks the VMA. 3. The reader counts
+    # itself in. 4. The writer detaches, and waits. 5. The reader sees the write lock, and its put
+    # must wake the writer.
     mm, vma = process.mm, process.vma(0)
 
     def detach() -> None:
         mmap_write_lock(mm)
         vma_start_write(vma)
-        vma.vm_refcnt.add(1)  # a reader counts itself in and has yet to see the write lock
-        ready.append(True)
+        locked.append(True)
+        await_(lambda: counted, "the reader")
         vma_mark_detached(vma)
         vma_mark_attached(vma)
         mmap_write_unlock(mm)
 
-    ready: list[bool] = []
-    writer = Worker(detach)
-    await_(lambda: ready and vma.vm_refcnt.load() == FLAG + 1, "the detacher's flag")
-    assert not writer.done
-    vma.vm_refcnt.add(-1)
-    mm.vma_writer_wait.wake_up()
-    writer.join()
-    assert vma.vm_refcnt.load() == 1
+    class Refcount:
+        def __getattr__(self, name):
+            return getattr(real, name)
+
+        def inc_not_zero_limited(self, limit):
+            writers.append(Worker(detach))
+            await_(lambda: locked, "the write lock")
+            found = real.inc_not_zero_limited(limit)
+            counted.append(True)
+            await_(lambda: real.load() == FLAG + 1 and mm.vma_writer_wait.task, "the detacher")
+            assert not writers[0].done
+            return found
+
+    locked, counted, writers = [], [], []
+    real, vma.vm_refcnt = vma.vm_refcnt, Refcount()
+    assert start_read(mm, vma) is BUSY
+    writers[0].join()
+    assert real.load() == 1
 
 
 def test_a_killed_writer_gives_the_vma_back_unlocked(process) -> None:
