@@ -22,7 +22,7 @@ from untorn.mm.mman import (
     VM_MAYSHARE,
 )
 from untorn.mm.mmap_lock import mmap_write_lock_killable, mmap_write_unlock
-from untorn.mm.mremap_check import Remap, check_mremap_params, check_prep_vma
+from untorn.mm.mremap_check import Remap, check_map_count, check_mremap_params, check_prep_vma
 from untorn.mm.munmap import do_munmap_locked
 from untorn.mm.page import PAGE_SHIFT, TASK_SIZE, page_align
 from untorn.mm.rmap import unlink_anon_vmas
@@ -57,8 +57,6 @@ def do_mremap(
     check_mremap_params(remap)
     mmap_write_lock_killable(mm)
     try:
-        if mm.map_count + 4 > mm.limits.max_map_count:
-            raise os_error(errno.ENOMEM)
         grown_locked = _grows_locked(remap)
         place = _mremap_locked(remap)
     finally:
@@ -159,8 +157,7 @@ def _move_vma(remap: Remap, vma: Vma) -> int:
     """Copy the range to its new place and unmap the old one. Compare mm/mremap.c:move_vma()."""
     mm = remap.mm
     place = _new_place(remap, vma)
-    if mm.map_count + 2 > mm.limits.max_map_count:
-        raise os_error(errno.ENOMEM)
+    check_map_count(mm, mm.map_count)
     keeps_source = bool(remap.flags & MREMAP_DONTUNMAP)
     _check_commit(remap, vma, (remap.new_len if keeps_source else remap.delta) >> PAGE_SHIFT)
     vma_start_write(vma)

@@ -47,10 +47,11 @@ class Remap:
 
 
 def check_mremap_params(remap: Remap) -> None:
-    """Refuse parameters that no mapping could make good.
+    """Refuse parameters that no mapping could make good, and a move where there is no room.
 
     Raises:
-        OSError: EINVAL.
+        OSError: EINVAL; ENOMEM near max_map_count, if a place is named: what is there may have to
+            be cut in three before the move fails.
     """
     new_len = remap.new_len
     valid = (
@@ -61,6 +62,18 @@ def check_mremap_params(remap: Remap) -> None:
     )
     if not valid:
         raise os_error(errno.EINVAL)
+    if remap.names_place:
+        check_map_count(remap.mm, remap.mm.map_count + 2)
+
+
+def check_map_count(mm: MmStruct, count: int) -> None:
+    """Refuse to move unless there is room for the copy and for what the source is cut into.
+
+    Raises:
+        OSError: ENOMEM.
+    """
+    if count >= mm.limits.max_map_count - 3:
+        raise os_error(errno.ENOMEM)
 
 
 def _place_is_valid(remap: Remap) -> bool:
