@@ -143,6 +143,23 @@ def test_an_exception_out_of_a_wait_leaves_the_queue(sem, monkeypatch) -> None:
     sem.up_read()
 
 
+@pytest.mark.parametrize("write", [False, True])
+def test_an_exception_after_the_hand_over_lets_go_of_the_lock(sem, write, monkeypatch) -> None:
+    def interrupted(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(RwSemaphore, "_count_wait", interrupted)
+    sem.down_write()
+    victim = Worker(sem.down_write if write else sem.down_read)
+    waiting(sem, 1)
+    sem.up_write()
+    with pytest.raises(KeyboardInterrupt):
+        victim.join()
+    assert sem.owner is None
+    sem.down_write()
+    sem.up_write()
+
+
 def test_statistics_count_who_came_and_who_waited(sem) -> None:
     sem.down_read()
     writer = in_turn(sem, [], "writer", write=True)
