@@ -320,6 +320,7 @@ def test_readers_leave_no_count_behind(reader) -> None:
     file = process.open_maps(reader)
     file.read(50)
     read_all(file)
+    assert file.query(addr(0)).end == addr(3)
     file.close()
     assert [vma.vm_refcnt.load() for _, _, vma in process.mm.mm_mt] == [1, 1]
     assert process.mm.mm_users.load() == process.mm.mm_count.load() == 1

@@ -232,6 +232,16 @@ def test_a_writer_waits_for_the_readers_of_its_vma_only(process) -> None:
     writer.join()
 
 
+def test_new_flags_of_a_whole_vma_wait_for_its_readers(process) -> None:
+    vma = process.vma(0)
+    assert start_read(process.mm, vma) is LOCKED
+    writer = Worker(lambda: process.protect(0, 3, PROT_READ))
+    await_(lambda: vma.vm_refcnt.load() & FLAG, "the writer's flag")
+    assert not writer.done
+    vma_end_read(vma)
+    writer.join()
+
+
 @pytest.mark.parametrize("page", [0, 3])
 def test_moving_a_border_waits_for_the_readers_on_either_side(process, page) -> None:
     # AAAB   page 2 gets B's protection: A shrinks, B grows
