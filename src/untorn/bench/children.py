@@ -10,8 +10,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -129,12 +129,9 @@ class Children:
         in the list. The child starts with both blocked: Ctrl-C is never for it, and a request to
         stop that comes before it can take one is kept.
         """
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-        try:
+        with _signals_held():
             child = Child(module, cpu, nice, **arguments)
             self._children.append(child)
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         return child
 
     def __enter__(self) -> Self:
@@ -147,8 +144,19 @@ class Children:
         trace: TracebackType | None,
     ) -> None:
         # Last started, first ended: readers go before the process that they read.
-        for child in reversed(self._children):
-            child.kill()
+        with _signals_held():
+            for child in reversed(self._children):
+                child.kill()
+
+
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM wait, so that they cannot come between a child and its end."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def await_ready(children: Iterable[Child]) -> None:
