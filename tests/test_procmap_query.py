@@ -313,3 +313,9 @@ def test_build_ids_of_the_engines_files(reader) -> None:
     with pytest.raises(OSError, match="too long") as caught:
         file.query(0x10000, build_id_size=19)
     assert caught.value.errno == errno.ENAMETOOLONG
+
+
+def test_addresses_count_modulo_2_to_the_64(world) -> None:
+    with pytest.raises(FileNotFoundError):
+        world.file.query(-1)
+    assert world.file.query(world.base - 2**64).start == world.base

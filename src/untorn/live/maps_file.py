@@ -8,6 +8,7 @@ from typing import Self
 
 from untorn.fs.maps_file import NO_FLAGS, PATH_MAX
 from untorn.fs.proc.procmap_query import PROCMAP_QUERY, ProcmapQuery, QueriedVma, QueryFlags
+from untorn.mm.page import ULONG_MAX
 
 
 class LiveMapsFile:
@@ -51,7 +52,7 @@ class LiveMapsFile:
         build_id = array("B", bytes(build_id_size))
         question = ProcmapQuery(
             query_flags=flags,
-            query_addr=addr,
+            query_addr=addr & ULONG_MAX,
             vma_name_size=name_size,
             build_id_size=build_id_size,
             vma_name_addr=_address(name),

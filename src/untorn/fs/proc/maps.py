@@ -20,6 +20,7 @@ from untorn.fs.seq_file import SEEK_SET, SeqFile
 from untorn.fs.user_memory import FlatMemory, UserMemory
 from untorn.mm.exit import mmput
 from untorn.mm.mm_struct import MmStruct, mmdrop, mmget_not_zero, mmgrab
+from untorn.mm.page import ULONG_MAX
 
 
 class ProcMapsFile:
@@ -86,7 +87,7 @@ class ProcMapsFile:
         name_addr = memory.base + SIZE
         query = ProcmapQuery(
             query_flags=flags,
-            query_addr=addr,
+            query_addr=addr & ULONG_MAX,
             vma_name_size=name_size,
             vma_name_addr=name_addr if name_size else 0,
             build_id_size=build_id_size,
