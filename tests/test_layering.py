@@ -9,7 +9,18 @@ import untorn
 
 ROOT = Path(untorn.__file__).parent
 # From the top down; each layer imports only itself and what comes after it.
-LAYERS = ["__main__", "cli", "bench", "live", "syscalls", "fs", "mm", "locking", "errors"]
+LAYERS = [
+    "__main__",
+    "cli",
+    "bench",
+    "conform",
+    "live",
+    "syscalls",
+    "fs",
+    "mm",
+    "locking",
+    "errors",
+]
 CHECKED = ("locking", "mm", "fs")  # the interleaving checker must be able to run these
 RAW = {"threading", "time", "queue", "asyncio", "concurrent", "multiprocessing", "sched", "signal"}
 FILES = sorted(ROOT.rglob("*.py"))

@@ -59,7 +59,8 @@ def do_brk(mm: MmStruct, addr: int) -> int:
 
 def _move_brk(mm: MmStruct, addr: int) -> None:
     limit = mm.limits.rlimit_data
-    if addr < mm.start_brk or (limit != RLIM_INFINITY and addr - mm.start_brk > limit):
+    data = addr - mm.start_brk + mm.data_size
+    if addr < mm.start_brk or (limit != RLIM_INFINITY and data > limit):
         raise os_error(errno.ENOMEM)
     old_end, new_end = page_align(mm.brk), page_align(addr)
     if new_end < old_end:

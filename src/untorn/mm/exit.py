@@ -31,7 +31,7 @@ def exit_mmap(mm: MmStruct) -> None:
     store_range(mm.mm_mt, 0, TASK_SIZE, None)
     for field in count_pages([]):
         setattr(mm, field, 0)
-    mm.map_count = 0
+    mm.map_count = mm.locked_vm_excess = 0
     mmap_write_unlock(mm)
     for vma in vmas:
         vm_area_free(vma)

@@ -48,7 +48,7 @@ from untorn.mm.mman import (
 )
 from untorn.mm.mmap_lock import mmap_write_lock_killable, mmap_write_unlock
 from untorn.mm.page import ULONG_MAX, page_align, page_aligned
-from untorn.mm.vma import Vma
+from untorn.mm.vma import Vma, vma_is_anonymous
 from untorn.mm.vma_modify import vma_modify_flags
 
 _FLAGS = {
@@ -147,13 +147,18 @@ def _advise_vma(mm: MmStruct, vma: Vma, start: int, end: int, advice: int) -> No
         return
     try:
         vma_modify_flags(mm, vma, start, end, flags)
-    except OSError:
+    except OSError as error:
+        if error.errno != errno.ENOMEM:
+            raise
         raise os_error(errno.EAGAIN) from None  # as if memory were short for a moment
 
 
 def _is_protected(vma: Vma) -> bool:
-    """Say whether sealing forbids to discard: who could not write the pages may not drop them."""
-    return bool(vma.vm_flags & VM_SEALED) and not vma.vm_flags & (VM_SHARED | VM_WRITE)
+    """Say whether sealing forbids to discard: who could not write the pages may not drop them.
+
+    Only of anonymous memory: those of a file, private ones too, are not protected.
+    """
+    return bool(vma.vm_flags & VM_SEALED) and vma_is_anonymous(vma) and not vma.vm_flags & VM_WRITE
 
 
 _NEVER_SAME = VM_SHARED | VM_MAYSHARE | VM_SPECIAL | VM_DROPPABLE
@@ -173,6 +178,8 @@ _UNSUITED = {
 
 
 def _suits(vma: Vma, advice: int) -> bool:
-    if advice in (MADV_FREE, MADV_WIPEONFORK) and vma.vm_file is not None:
+    if advice == MADV_FREE and not vma_is_anonymous(vma):
+        return False
+    if advice == MADV_WIPEONFORK and vma.vm_file is not None:
         return False
     return not vma.vm_flags & _UNSUITED.get(advice, 0)

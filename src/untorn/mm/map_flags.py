@@ -63,16 +63,17 @@ def map_vm_flags(mm: MmStruct, prot: int, flags: int, file: VmFile | None) -> in
         if flags & map_bit:
             vm_flags |= vm_bit
     if file is None:
-        return _anonymous(flags & MAP_TYPE, vm_flags)
+        return _anonymous(flags, vm_flags)
     return _of_file(prot, flags, vm_flags, file)
 
 
-def _anonymous(map_type: int, vm_flags: int) -> int:
+def _anonymous(flags: int, vm_flags: int) -> int:
+    map_type = flags & MAP_TYPE
     if map_type == MAP_PRIVATE:
         return vm_flags
     if map_type == MAP_SHARED and not vm_flags & VM_GROWSDOWN:
         return vm_flags | VM_SHARED | VM_MAYSHARE
-    if map_type == MAP_DROPPABLE and not vm_flags & (VM_LOCKED | VM_GROWSDOWN):
+    if map_type == MAP_DROPPABLE and not flags & (MAP_LOCKED | MAP_GROWSDOWN):
         return vm_flags | VM_DROPPABLE | VM_NORESERVE | VM_WIPEONFORK | VM_DONTDUMP
     raise os_error(errno.EINVAL)
 

@@ -12,7 +12,9 @@ from untorn.mm.mm_struct import MmStruct
 from untorn.mm.mman import (
     VM_ACCESS_FLAGS,
     VM_EXEC,
+    VM_IO,
     VM_LOCKONFAULT,
+    VM_PFNMAP,
     VM_SHARED,
     VM_WRITE,
 )
@@ -82,7 +84,8 @@ def mm_populate(mm: MmStruct, start: int, end: int, *, past_errors: bool = False
     """Fault all pages of [start, end) in; say whether that could be done.
 
     A writable private mapping is written, so that its pages are its own. What is to be locked on
-    fault is left out. It ends where it cannot go on, at the next VMA if past_errors.
+    fault is left out, and what is not memory. It ends where it cannot go on, at the next VMA if
+    past_errors.
 
     Raises:
         OSError: EINTR if the task is killed while it waits for mmap_lock.
@@ -97,16 +100,19 @@ def mm_populate(mm: MmStruct, start: int, end: int, *, past_errors: bool = False
             if vma is None or vma.vm_start >= end:
                 break
             start = max(start, vma.vm_start)
-            complete = _populate_vma(mm, vma, start, min(vma.vm_end, end)) and complete
+            complete = populate_vma_page_range(mm, vma, start, min(vma.vm_end, end)) and complete
             start = vma.vm_end
         finally:
             mmap_read_unlock(mm)
     return complete
 
 
-def _populate_vma(mm: MmStruct, vma: Vma, start: int, end: int) -> bool:
-    """Compare mm/gup.c:populate_vma_page_range(). Preconditions: mmap_lock held for read."""
-    if vma.vm_flags & VM_LOCKONFAULT:
+def populate_vma_page_range(mm: MmStruct, vma: Vma, start: int, end: int) -> bool:
+    """Fault the pages of [start, end) of vma in; say whether that could be done.
+
+    Preconditions: mmap_lock held. Compare mm/gup.c:populate_vma_page_range().
+    """
+    if vma.vm_flags & (VM_LOCKONFAULT | VM_IO | VM_PFNMAP):
         return True
     if not vma.vm_flags & VM_ACCESS_FLAGS:
         return False

@@ -27,8 +27,11 @@ class MmStruct:
     Protected by mmap_lock:
         map_count        VMAs in mm_mt
         total_vm, data_vm, exec_vm, stack_vm, locked_vm   pages
+        locked_vm_excess    pages of locked_vm that no VMA locks: MREMAP_DONTUNMAP unlocks what
+                            stays behind but does not count it out
         def_flags        VM_* bits that new mappings get
         start_brk, brk, start_stack, mmap_base            byte addresses
+        data_size        bytes of the program's own data, which RLIMIT_DATA counts with the heap
         limits           replaced as a whole
     page_table_lock      under mmap_lock (read): protects the first setting of Vma.anon_vma
 
@@ -37,12 +40,14 @@ class MmStruct:
 
     __slots__ = (
         "brk",
+        "data_size",
         "data_vm",
         "def_flags",
         "exec_vm",
         "gate_vma",
         "limits",
         "locked_vm",
+        "locked_vm_excess",
         "map_count",
         "mm_count",
         "mm_lock_seq",
@@ -88,6 +93,7 @@ class MmStruct:
         self.page_table_lock = sync.Mutex()
         self.map_count = 0
         self.total_vm = self.data_vm = self.exec_vm = self.stack_vm = self.locked_vm = 0
+        self.locked_vm_excess = self.data_size = 0
         self.def_flags = 0
         self.start_brk = self.brk = self.start_stack = 0
         self.mmap_base = mmap_base
@@ -123,7 +129,9 @@ class MmStruct:
             vmas.append(vma)
         if self.map_count != len(vmas):
             raise InvariantError(f"map_count is {self.map_count}, the tree holds {len(vmas)} VMAs")
-        for field, pages in count_pages(vmas).items():
+        totals = count_pages(vmas)
+        totals["locked_vm"] += self.locked_vm_excess
+        for field, pages in totals.items():
             if getattr(self, field) != pages:
                 raise InvariantError(f"{field} is {getattr(self, field)}, VMAs add up to {pages}")
 

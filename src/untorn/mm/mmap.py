@@ -22,7 +22,9 @@ from untorn.mm.mman import (
     PROT_EXEC,
     PROT_WRITE,
     VM_ACCOUNT,
+    VM_DROPPABLE,
     VM_LOCKED,
+    VM_LOCKED_MASK,
     VM_MAYSHARE,
     VM_NORESERVE,
     VM_SHARED,
@@ -103,6 +105,8 @@ def _mmap_locked(
     if prot & PROT_WRITE and prot & PROT_EXEC and mm.limits.deny_write_exec:
         raise os_error(errno.EACCES)
     if file is None and vm_flags & VM_MAYSHARE:
+        if not vm_flags & VM_NORESERVE and not may_commit(mm, pages):
+            raise os_error(errno.ENOMEM)
         file, pgoff = shmem_zero_file(length), 0
     elif file is None:
         pgoff = addr >> PAGE_SHIFT
@@ -132,9 +136,22 @@ def mmap_region(
         abort_munmap_vmas(going)
         raise
     account_munmap_vmas(mm, going)
+    if vm_flags & VM_LOCKED and vm_flags & VM_DROPPABLE:
+        vm_flags = _unlock_droppable(mm, addr)
     vma_account(mm, vm_flags, length >> PAGE_SHIFT)
     free_munmap_vmas(going)
     return addr
+
+
+def _unlock_droppable(mm: MmStruct, addr: int) -> int:
+    """Take the lock flags, which MCL_FUTURE gave it, from the new VMA at addr; return its flags.
+
+    They kept it from merging all the same. Compare mm/vma.c:__mmap_complete().
+    """
+    vma = mm.find_vma(addr)
+    assert vma is not None, "it was stored a moment ago, and is write-locked"
+    vma.vm_flags &= ~VM_LOCKED_MASK
+    return vma.vm_flags
 
 
 def store_new_vma(mm: MmStruct, addr: int, end: int, new: Attributes) -> None:

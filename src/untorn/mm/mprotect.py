@@ -8,6 +8,7 @@ import errno
 from untorn.errors import os_error
 from untorn.mm.accounting import may_commit, may_expand_vm
 from untorn.mm.map_flags import prot_vm_flags
+from untorn.mm.memory import populate_vma_page_range
 from untorn.mm.mm_struct import MmStruct
 from untorn.mm.mman import (
     PROT_EXEC,
@@ -20,6 +21,7 @@ from untorn.mm.mman import (
     VM_ACCOUNT,
     VM_EXEC,
     VM_GROWSDOWN,
+    VM_LOCKED,
     VM_NORESERVE,
     VM_SEALED,
     VM_SHARED,
@@ -27,7 +29,7 @@ from untorn.mm.mman import (
 )
 from untorn.mm.mmap_lock import mmap_write_lock_killable, mmap_write_unlock
 from untorn.mm.page import PAGE_SHIFT, ULONG_MAX, page_align, page_aligned
-from untorn.mm.vma import Vma
+from untorn.mm.vma import Vma, vma_is_anonymous
 from untorn.mm.vma_modify import vma_modify_flags
 from untorn.mm.vma_store import vma_account
 
@@ -120,7 +122,9 @@ def _fixup(mm: MmStruct, vma: Vma, start: int, end: int, flags: int) -> None:
     if flags == old:
         return
     flags = _account_flag(mm, vma, flags, pages)
-    vma_modify_flags(mm, vma, start, end, flags)
+    vma = vma_modify_flags(mm, vma, start, end, flags)
+    if old & (VM_WRITE | VM_SHARED | VM_LOCKED) == VM_LOCKED and flags & VM_WRITE:
+        populate_vma_page_range(mm, vma, start, end)  # locked pages are there without a fault
     vma_account(mm, old, -pages)
     vma_account(mm, flags, pages)
 
@@ -135,6 +139,6 @@ def _account_flag(mm: MmStruct, vma: Vma, flags: int, pages: int) -> int:
             if not may_commit(mm, pages):
                 raise os_error(errno.ENOMEM)
             return flags | VM_ACCOUNT
-    elif old & VM_ACCOUNT and vma.vm_file is None and vma.anon_vma is None:
+    elif old & VM_ACCOUNT and vma_is_anonymous(vma) and vma.anon_vma is None:
         return flags & ~VM_ACCOUNT  # nothing was ever written there
     return flags

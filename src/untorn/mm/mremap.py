@@ -31,7 +31,8 @@ from untorn.mm.vma import Vma
 from untorn.mm.vma_copy import copy_vma
 from untorn.mm.vma_lock import vma_start_write
 from untorn.mm.vma_merge import Attributes, vma_merge_new_range
-from untorn.mm.vma_store import vma_account
+from untorn.mm.vma_modify import check_may_split
+from untorn.mm.vma_store import vma_account, vma_pages
 
 
 def do_mremap(
@@ -113,11 +114,13 @@ def _mremap_to(remap: Remap, vma: Vma) -> int:
     mm = remap.mm
     if remap.flags & MREMAP_FIXED:
         do_munmap_locked(mm, remap.new_addr, remap.new_len)
+        if _lookup(mm, remap.addr) is None:
+            raise os_error(errno.EFAULT)  # an old length that wraps hid that the ranges overlap
     if remap.delta < 0:
         do_munmap_locked(mm, remap.addr + remap.new_len, -remap.delta)
         remap.old_len = remap.new_len
     found = _lookup(mm, remap.addr)
-    assert found is not None, "the source does not overlap what was unmapped"
+    assert found is not None, "what was unmapped begins above it"
     pages = remap.old_len >> PAGE_SHIFT
     if remap.flags & MREMAP_DONTUNMAP and not may_expand_vm(mm, found.vm_flags, pages):
         raise os_error(errno.ENOMEM)
@@ -158,6 +161,8 @@ def _move_vma(remap: Remap, vma: Vma) -> int:
     mm = remap.mm
     place = _new_place(remap, vma)
     check_map_count(mm, mm.map_count)
+    if (vma.vm_start, vma.vm_end) != (remap.addr, remap.addr + remap.old_len):
+        check_may_split(vma)
     keeps_source = bool(remap.flags & MREMAP_DONTUNMAP)
     _check_commit(remap, vma, (remap.new_len if keeps_source else remap.delta) >> PAGE_SHIFT)
     vma_start_write(vma)
@@ -183,8 +188,11 @@ def _new_place(remap: Remap, vma: Vma) -> int:
 
 
 def _unlock_source(mm: MmStruct, source: Vma) -> None:
-    """Take VM_LOCKED from the VMA whose pages moved away."""
+    """Take the lock flags from the VMA whose pages moved away.
+
+    Linux goes on counting its pages as locked, until the next exec.
+    """
     if source.vm_flags & VM_LOCKED:
-        mm.locked_vm -= source.vm_end - source.vm_start >> PAGE_SHIFT
-        vma_start_write(source)
-        source.vm_flags &= ~VM_LOCKED_MASK
+        mm.locked_vm_excess += vma_pages(source)
+    vma_start_write(source)
+    source.vm_flags &= ~VM_LOCKED_MASK

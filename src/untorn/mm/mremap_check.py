@@ -77,9 +77,8 @@ def check_map_count(mm: MmStruct, count: int) -> None:
 
 
 def _place_is_valid(remap: Remap) -> bool:
-    overlaps = (
-        remap.addr + remap.old_len > remap.new_addr and remap.new_addr + remap.new_len > remap.addr
-    )
+    old_end, new_end = remap.addr + remap.old_len & ULONG_MAX, remap.new_addr + remap.new_len
+    overlaps = old_end > remap.new_addr and new_end > remap.addr
     return (
         remap.new_addr <= TASK_SIZE - remap.new_len
         and page_aligned(remap.new_addr)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from untorn.mm.file import VmFile
     from untorn.mm.mm_struct import MmStruct
     from untorn.mm.rmap import AnonVma
+    from untorn.mm.vm_operations import VmOperations
 
 VM_REFCNT_EXCLUDE_READERS_FLAG = 1 << 30
 VM_REFCNT_LIMIT = VM_REFCNT_EXCLUDE_READERS_FLAG - 1
@@ -29,6 +30,7 @@ class Vma:
         vm_flags           VM_* bits
         vm_file            the mapped file, or None
         anon_name          what prctl(PR_SET_VMA_ANON_NAME) called it, or None
+        vm_ops             of a special mapping, or None; never changes
     anon_vma and anon_vma_chain (see rmap.py) are written so too, or, to set the first, under
     mmap_lock (read) and mm.page_table_lock.
 
@@ -51,6 +53,7 @@ class Vma:
         "vm_flags",
         "vm_lock_seq",
         "vm_mm",
+        "vm_ops",
         "vm_pgoff",
         "vm_refcnt",
         "vm_start",
@@ -62,6 +65,7 @@ class Vma:
     vm_pgoff: int
     vm_flags: int
     vm_file: VmFile | None
+    vm_ops: VmOperations | None
     anon_name: bytes | None
     anon_vma: AnonVma | None
     anon_vma_chain: tuple[AnonVma, ...]
@@ -77,6 +81,7 @@ class Vma:
         self.vm_pgoff = other.vm_pgoff
         self.vm_flags = other.vm_flags
         self.vm_file = other.vm_file
+        self.vm_ops = other.vm_ops
         self.anon_name = other.anon_name
         self.anon_vma = other.anon_vma
         self.anon_vma_chain = other.anon_vma_chain
@@ -107,7 +112,7 @@ class VmaSlab:
         vma = head[0] if head is not None else Vma()
         vma.vm_lock_seq = UINT_MAX
         vma.vm_mm = mm
-        vma.anon_name = vma.anon_vma = None
+        vma.anon_name = vma.anon_vma = vma.vm_ops = None
         vma.anon_vma_chain = ()
         return vma
 
@@ -118,6 +123,11 @@ class VmaSlab:
         vma.vm_file = None
         with self._mutex:
             self._free = (vma, self._free)
+
+
+def vma_is_anonymous(vma: Vma) -> bool:
+    """Say whether vma is private memory without a file. Compare include/linux/mm.h."""
+    return vma.vm_file is None and vma.vm_ops is None
 
 
 vm_area_cachep = VmaSlab()

@@ -5,7 +5,7 @@ from dataclasses import replace
 from untorn.mm.mm_struct import MmStruct
 from untorn.mm.page import PAGE_SHIFT
 from untorn.mm.rmap import anon_vma_clone
-from untorn.mm.vma import Vma, vm_area_dup
+from untorn.mm.vma import Vma, vm_area_dup, vma_is_anonymous
 from untorn.mm.vma_lock import vma_start_write
 from untorn.mm.vma_merge import Attributes, vma_merge_new_range
 from untorn.mm.vma_store import vma_store_new
@@ -27,7 +27,7 @@ def copy_vma(mm: MmStruct, vma: Vma, start: int, place: int, length: int) -> tup
     Preconditions: mmap_lock held for write.
     """
     new = Attributes.of(vma, start)
-    if vma.vm_file is None and vma.anon_vma is None:
+    if vma_is_anonymous(vma) and vma.anon_vma is None:
         new = replace(new, pgoff=place >> PAGE_SHIFT)  # no page is tied to the old offset
     end = place + length
     prev, following = mm.find_vma_prev(place), mm.find_vma(end)

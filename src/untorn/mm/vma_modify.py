@@ -20,7 +20,7 @@ def split_vma(mm: MmStruct, vma: Vma, addr: int, *, new_below: bool) -> Vma:
     """Cut vma at addr if the limit allows one more VMA; return the new one.
 
     Raises:
-        OSError: ENOMEM if the mm already has max_map_count VMAs.
+        OSError: ENOMEM if the mm already has max_map_count VMAs; EINVAL if vma may not be cut.
     """
     if mm.map_count >= mm.limits.max_map_count:
         raise os_error(errno.ENOMEM)
@@ -34,8 +34,12 @@ def split_vma_unlimited(mm: MmStruct, vma: Vma, addr: int, *, new_below: bool) -
     attached, then one tree store over its half.
 
     Preconditions: addr page-aligned, strictly inside vma.
+
+    Raises:
+        OSError: EINVAL if vma is a special mapping that may not be cut.
     """
     assert vma.vm_start < addr < vma.vm_end
+    check_may_split(vma)
     new = vm_area_dup(vma)
     anon_vma_clone(new, vma)
     vma_start_write(vma)
@@ -49,6 +53,16 @@ def split_vma_unlimited(mm: MmStruct, vma: Vma, addr: int, *, new_below: bool) -
         new.vm_pgoff += pages_below
     vma_store_new(mm, new)
     return new
+
+
+def check_may_split(vma: Vma) -> None:
+    """Refuse to cut what may not be cut.
+
+    Raises:
+        OSError: EINVAL.
+    """
+    if vma.vm_ops is not None and not vma.vm_ops.may_split:
+        raise os_error(errno.EINVAL)
 
 
 def vma_modify_flags(mm: MmStruct, vma: Vma, start: int, end: int, flags: int) -> Vma:
@@ -69,6 +83,7 @@ def vma_modify(mm: MmStruct, vma: Vma, start: int, end: int, new: Attributes) ->
 
     Raises:
         OSError: ENOMEM if a split is needed at max_map_count; a first split may have been done.
+            EINVAL if a split is needed and vma may not be cut.
     """
     merged = vma_merge_existing_range(mm, vma, start, end, new)
     if merged is not None:

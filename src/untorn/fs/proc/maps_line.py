@@ -49,6 +49,8 @@ def vma_name(vma: Vma) -> bytes:
     """
     if vma.vm_file is not None:
         return b"[anon_shmem:%s]" % vma.anon_name if vma.anon_name else vma.vm_file.path
+    if vma.vm_ops is not None:
+        return vma.vm_ops.name
     mm: MmStruct = vma.vm_mm
     if vma.vm_start < mm.brk and vma.vm_end > mm.start_brk:
         return b"[heap]"

@@ -1,0 +1,156 @@
+"""Arguments of mmap, which has more of them than all other calls together."""
+
+from random import Random
+
+from untorn.conform.places import ARENA, STACKS, Places, Range
+from untorn.mm.mman import (
+    MAP_32BIT,
+    MAP_ANONYMOUS,
+    MAP_DROPPABLE,
+    MAP_FIXED,
+    MAP_FIXED_NOREPLACE,
+    MAP_GROWSDOWN,
+    MAP_LOCKED,
+    MAP_NONBLOCK,
+    MAP_NORESERVE,
+    MAP_POPULATE,
+    MAP_PRIVATE,
+    MAP_SHARED,
+    MAP_STACK,
+    PROT_EXEC,
+    PROT_NONE,
+    PROT_READ,
+    PROT_WRITE,
+    VM_GROWSDOWN,
+)
+from untorn.mm.page import PAGE_SIZE, PMD_SIZE, TASK_SIZE, ULONG_MAX
+
+_RW = PROT_READ | PROT_WRITE
+_PROTECTIONS = (_RW, _RW, _RW, _RW, PROT_READ, PROT_READ, PROT_NONE, PROT_READ | PROT_EXEC)
+_KINDS = {
+    MAP_PRIVATE | MAP_ANONYMOUS: 50,
+    MAP_PRIVATE: 17,
+    MAP_SHARED: 11,
+    MAP_SHARED | MAP_ANONYMOUS: 8,
+    MAP_DROPPABLE | MAP_ANONYMOUS: 2,
+    MAP_ANONYMOUS: 0.5,
+}
+_EXTRAS = {
+    MAP_NORESERVE: 0.08,
+    MAP_POPULATE: 0.1,
+    MAP_LOCKED: 0.03,
+    MAP_NONBLOCK: 0.03,
+    MAP_STACK: 0.03,
+    MAP_32BIT: 0.02,
+}
+"""How often each comes on top."""
+_PLACES = {
+    "fixed_anywhere": 28,
+    "fixed_hole": 24,
+    "fixed_mapped": 6,
+    "noreplace_hole": 8,
+    "noreplace_anywhere": 3,
+    "hint_hole": 7,
+    "hint_anywhere": 4,
+    "hint_odd": 3,
+    "unplaced": 9,
+    "unplaced_huge": 1.5,
+    "fixed_huge": 2,
+    "fixed_stack": 5,
+    "wrong": 2,
+}
+_FILE_SHIFTS = (0, 0, 0, 0, 0, 0, 1, 7)
+
+
+class MmapMaker:
+    """Draws the arguments of one mmap after the other."""
+
+    def __init__(self, random: Random, places: Places, fds: list[int]) -> None:
+        self._random = random
+        self._places = places
+        self._fds = fds
+
+    def arguments(self) -> tuple[int, ...]:
+        """Return addr, length, prot, flags, fd and offset."""
+        flags: int = self._random.choices(list(_KINDS), list(_KINDS.values()))[0]
+        for extra, share in _EXTRAS.items():
+            if self._random.random() < share:
+                flags |= extra
+        place: str = self._random.choices(list(_PLACES), list(_PLACES.values()))[0]
+        (addr, length), more = getattr(self, f"_{place}")()
+        if more & MAP_GROWSDOWN and self._random.random() < 0.9:
+            flags = flags & MAP_NORESERVE | MAP_PRIVATE | MAP_ANONYMOUS
+        fd, offset = self._file(addr, flags)
+        return addr, length, self._random.choice(_PROTECTIONS), flags | more, fd, offset
+
+    def _file(self, addr: int, flags: int) -> tuple[int, int]:
+        """Return a descriptor and an offset that continues what is mapped next to addr."""
+        if flags & MAP_ANONYMOUS:
+            return -1, 0
+        if self._random.random() < 0.01:
+            return self._random.choice(((3000, 0), (self._fds[0], 100)))
+        page = (addr - ARENA) // PAGE_SIZE % 24 if addr >= ARENA else 0
+        shift = self._random.choice(_FILE_SHIFTS)
+        fd = self._fds[0] if self._random.random() < 0.4 else self._random.choice(self._fds)
+        return fd, (page + shift) * PAGE_SIZE
+
+    def _fixed_anywhere(self) -> tuple[Range, int]:
+        return self._places.anywhere(), MAP_FIXED
+
+    def _fixed_hole(self) -> tuple[Range, int]:
+        return self._places.hole(), MAP_FIXED
+
+    def _fixed_mapped(self) -> tuple[Range, int]:
+        return self._places.mapped(), MAP_FIXED
+
+    def _noreplace_hole(self) -> tuple[Range, int]:
+        return self._places.hole(), MAP_FIXED_NOREPLACE
+
+    def _noreplace_anywhere(self) -> tuple[Range, int]:
+        return self._places.anywhere(), MAP_FIXED_NOREPLACE
+
+    def _hint_hole(self) -> tuple[Range, int]:
+        start, length = self._places.hole()
+        return (start + self._random.choice((0, 0, 0, 1, 4095)), length), 0
+
+    def _hint_anywhere(self) -> tuple[Range, int]:
+        return self._places.anywhere(), 0
+
+    def _hint_odd(self) -> tuple[Range, int]:
+        """Return a hint in a guard gap, too low, too high, or next to something."""
+        near = self._places.vma()
+        hints = [1, PAGE_SIZE, 1 << 47, (1 << 47) - PAGE_SIZE, self._places.below_stack()]
+        if near is not None:
+            guard = 256 * PAGE_SIZE if near.vm_flags & VM_GROWSDOWN else PAGE_SIZE
+            hints += [near.vm_end, near.vm_start - guard, near.vm_start - guard - PAGE_SIZE]
+        return (max(self._random.choice(hints), 0), self._places.span()), 0
+
+    def _unplaced(self) -> tuple[Range, int]:
+        return (0, self._places.span() + self._random.choice((0, 0, 0, -1, 1 - PAGE_SIZE))), 0
+
+    def _unplaced_huge(self) -> tuple[Range, int]:
+        return (0, PMD_SIZE + self._random.choice((0, 0, PMD_SIZE, PAGE_SIZE, -PAGE_SIZE))), 0
+
+    def _fixed_huge(self) -> tuple[Range, int]:
+        return self._places.huge(), MAP_FIXED
+
+    def _fixed_stack(self) -> tuple[Range, int]:
+        return self._places.of_stack(), MAP_FIXED | self._random.choice(
+            (MAP_GROWSDOWN, MAP_GROWSDOWN, 0)
+        )
+
+    def _wrong(self) -> tuple[Range, int]:
+        start, length = self._places.anywhere()
+        wrong = [
+            ((start + 1, length), MAP_FIXED),
+            ((start, 0), MAP_FIXED),
+            ((start, ULONG_MAX), 0),
+            ((1 << 47, length), MAP_FIXED),
+            (((1 << 47) - 2 * PAGE_SIZE, length), MAP_FIXED),
+            ((0, length), MAP_FIXED),
+            # Nothing large that might be there afterwards: another call would fill it with pages.
+            ((start, 1 << 47), 0),
+            ((0, TASK_SIZE), 0),
+            ((STACKS, 1 << 47), MAP_FIXED_NOREPLACE),
+        ]
+        return self._random.choice(wrong)

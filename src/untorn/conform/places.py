@@ -1,0 +1,146 @@
+"""Where the next operation goes: ranges that touch, cut and overlap what is mapped.
+
+Few pages, few lengths: so that ranges meet all the time.
+"""
+
+from random import Random
+
+from untorn.live import minimal_elf
+from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mman import VM_GROWSDOWN
+from untorn.mm.page import PAGE_SIZE, PMD_SIZE
+from untorn.mm.vma import Vma
+
+ARENA = 0x2000_0000_0000
+"""Byte address of the pages in which most happens; nothing is mapped there at first."""
+ARENA_PAGES = 24
+HUGE_ARENA = ARENA + 0x4000_0000
+"""Byte address of room for mappings of whole huge pages."""
+HUGE_PAGES = 4
+STACKS = ARENA + 0x1000_0000
+"""Byte address of room for what grows down, with guard gaps in between."""
+STACK_PAGES = 1200
+_SPANS = (1, 1, 1, 1, 1, 1, 2, 2, 2, 3, 3, 4, 5, 8)
+_SPECIAL_SHARE = 0.04
+_RUN_SHARE = 0.3
+
+Range = tuple[int, int]
+"""Byte address and length in bytes."""
+
+
+class Places:
+    """Chooses ranges in one address space.
+
+    Attributes:
+        vmas: What is mapped now, but for the program itself; set by look().
+    """
+
+    def __init__(self, random: Random, mm: MmStruct) -> None:
+        self._random = random
+        self._mm = mm
+        self.vmas: list[Vma] = []
+        self._plain: list[Vma] = []
+
+    def look(self) -> None:
+        """See what is mapped now."""
+        self.vmas = [vma for start, _, vma in self._mm.mm_mt if start != minimal_elf.BASE]
+        self._plain = [vma for vma in self.vmas if vma.vm_ops is None]
+
+    def span(self) -> int:
+        """Return a length in bytes: few pages."""
+        return self._random.choice(_SPANS) * PAGE_SIZE
+
+    def vma(self) -> Vma | None:
+        """Return one VMA; seldom one that the kernel made."""
+        special = self._random.random() < _SPECIAL_SHARE
+        vmas = self.vmas if special else self._plain
+        return self._random.choice(vmas) if vmas else None
+
+    def anywhere(self) -> Range:
+        """Return a range of the arena; most are in its middle third, to meet others."""
+        pages = ARENA_PAGES if self._random.random() < 0.5 else ARENA_PAGES // 3
+        first = (ARENA_PAGES - pages) // 2 + self._random.randrange(pages)
+        return ARENA + first * PAGE_SIZE, self.span()
+
+    def mapped(self) -> Range:
+        """Return a VMA, a part of it, or a run of VMAs without a hole, whole or not."""
+        vma = self.vma()
+        if vma is None:
+            return self.anywhere()
+        if self._random.random() < _RUN_SHARE:
+            return self._run(vma)
+        return self.part(vma)
+
+    def part(self, vma: Vma) -> Range:
+        """Return a part of vma: all, the head, the tail, the middle, or a page."""
+        pages = (vma.vm_end - vma.vm_start) // PAGE_SIZE
+        size = min(self._random.choice((*_SPANS, pages // 2, pages - 1)), pages) or 1
+        way = self._random.randrange(5)
+        if way == 0:
+            first, size = 0, pages
+        elif way == 1:
+            first = 0
+        elif way == 2:
+            first = pages - size
+        else:
+            first = self._random.randint(0, pages - size)
+        return vma.vm_start + first * PAGE_SIZE, size * PAGE_SIZE
+
+    def _run(self, vma: Vma) -> Range:
+        """Return a range that begins in vma and ends in one of those right after it."""
+        start, _ = self.part(vma)
+        run = [vma]
+        for following in self.vmas:
+            if following.vm_start == run[-1].vm_end and len(run) < 5:
+                run.append(following)
+        last_start, last_length = self.part(self._random.choice(run))
+        end = last_start + last_length
+        return (start, end - start) if end > start else (start, vma.vm_end - start)
+
+    def across(self) -> Range:
+        """Return a range that begins in a VMA and goes on for a few pages, holes or not."""
+        start, length = self.mapped()
+        return start, length + self.span()
+
+    def hole(self) -> Range:
+        """Return a part of a hole of the arena: all, its head, its tail, or its middle."""
+        low, high = self._random.choice(self._holes() or [(ARENA, ARENA + PAGE_SIZE)])
+        length = min(self.span(), high - low)
+        way = self._random.randrange(4)
+        if way == 0 and high - low <= 8 * PAGE_SIZE:
+            return low, high - low
+        if way == 1:
+            return low, length
+        if way == 2:
+            return high - length, length
+        return low + self._random.randint(0, (high - low - length) // PAGE_SIZE) * PAGE_SIZE, length
+
+    def _holes(self) -> list[tuple[int, int]]:
+        holes, at = [], ARENA
+        for vma in self.vmas:
+            if vma.vm_end > ARENA and vma.vm_start < ARENA + ARENA_PAGES * PAGE_SIZE:
+                if vma.vm_start > at:
+                    holes.append((at, vma.vm_start))
+                at = vma.vm_end
+        end = ARENA + ARENA_PAGES * PAGE_SIZE
+        return [*holes, (at, end)] if at < end else holes
+
+    def huge(self) -> Range:
+        """Return one or two huge pages, aligned or a page off."""
+        start = HUGE_ARENA + self._random.randrange(HUGE_PAGES) * PMD_SIZE
+        start += self._random.choice((0, 0, 0, PAGE_SIZE, -PAGE_SIZE))
+        length = self._random.choice((1, 1, 1, 2)) * PMD_SIZE
+        return start, length + self._random.choice((0, 0, 0, PAGE_SIZE, -PAGE_SIZE))
+
+    def of_stack(self) -> Range:
+        """Return a place for what grows down, near the guard gap of another or far from it."""
+        first = self._random.choice((300, 300, 556, 557, 700, 812, 813, 814, 1100))
+        return STACKS + first * PAGE_SIZE, self.span()
+
+    def below_stack(self) -> int:
+        """Return the byte address of a page below something that grows down, if there is any."""
+        stacks = [vma for vma in self._plain if vma.vm_flags & VM_GROWSDOWN]
+        if not stacks:
+            return self.anywhere()[0]
+        pages = self._random.choice((1, 1, 1, 2, 3, 10, 200, 255, 256, 257))
+        return max(self._random.choice(stacks).vm_start - pages * PAGE_SIZE, 0)

@@ -1,0 +1,130 @@
+"""ptrace(2) of a child of our own: stop it, and have it make one system call.
+
+Each call costs four requests: set the registers, step over a syscall instruction, wait, get the
+registers. Source: ptrace(2), waitpid(2); arch/x86/include/asm/user_64.h for the registers.
+"""
+
+import ctypes
+import os
+import signal
+
+from untorn.errors import os_error
+
+PTRACE_CONT = 7
+PTRACE_SINGLESTEP = 9
+PTRACE_GETREGS = 12
+PTRACE_SETREGS = 13
+PTRACE_SETOPTIONS = 0x4200
+PTRACE_SEIZE = 0x4206
+PTRACE_INTERRUPT = 0x4207
+PTRACE_O_TRACEEXEC = 0x10
+PTRACE_O_EXITKILL = 0x10_0000
+PTRACE_EVENT_EXEC = 4
+PTRACE_EVENT_STOP = 128
+
+_WALL = 0x4000_0000
+_TRAP = signal.SIGTRAP << 8 | 0x7F
+"""Wait status of a child that a trap stopped."""
+_REGISTERS = 27
+_R10, _R9, _R8, _RAX, _RDX, _RSI, _RDI, _ORIG_RAX, _RIP = 7, 8, 9, 10, 12, 13, 14, 15, 16
+_NO_SYSCALL = (1 << 64) - 1
+"""In orig_rax: there is none to restart."""
+
+_ptrace = ctypes.CDLL(None, use_errno=True).ptrace
+_ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+_ptrace.restype = ctypes.c_long
+
+
+def _request(request: int, pid: int, addr: int = 0, data: int = 0) -> None:
+    if _ptrace(request, pid, addr, data) == -1:
+        raise os_error(ctypes.get_errno())
+
+
+class Tracee:
+    """A traced child, stopped whenever no method runs. It is killed when its tracer ends.
+
+    Only the thread that made it may use it: the kernel ties tracing to a thread.
+    """
+
+    __slots__ = ("_registers", "_where", "pid")
+
+    def __init__(self, pid: int) -> None:
+        """Trace and stop a child.
+
+        Raises:
+            OSError: EPERM if that is forbidden, ESRCH if there is no such process.
+            ChildProcessError: It ended.
+        """
+        self.pid = pid
+        self._registers = (ctypes.c_int64 * _REGISTERS)()
+        self._where = ctypes.addressof(self._registers)
+        _request(PTRACE_SEIZE, pid, 0, PTRACE_O_EXITKILL)
+        _request(PTRACE_INTERRUPT, pid)
+        self._expect(PTRACE_EVENT_STOP << 16 | _TRAP)
+        # Not before: the exec that the child begins with need not be over when it is seized.
+        _request(PTRACE_SETOPTIONS, pid, 0, PTRACE_O_EXITKILL | PTRACE_O_TRACEEXEC)
+        _request(PTRACE_GETREGS, pid, 0, self._where)
+
+    def call(self, syscall_at: int, number: int, *arguments: int) -> int:
+        """Have the child make a system call.
+
+        Args:
+            syscall_at: Byte address of a syscall instruction in the child.
+            number: Of the call on x86-64.
+            arguments: At most six, each in a whole register; the low 64 bits count.
+
+        Returns:
+            What the kernel returns, signed: an errno negated if it is from -4095 to -1.
+
+        Raises:
+            ChildProcessError: The child ended, or a signal came in between.
+        """
+        self._prepare(syscall_at, number, arguments)
+        _request(PTRACE_SINGLESTEP, self.pid)
+        self._expect(_TRAP)
+        _request(PTRACE_GETREGS, self.pid, 0, self._where)
+        return self._registers[_RAX]
+
+    def exec(self, syscall_at: int, number: int, *arguments: int) -> None:
+        """Have the child make an execve(2) or execveat(2); stop before its first instruction.
+
+        Raises:
+            OSError: with the errno of the call.
+            ChildProcessError: as call().
+        """
+        self._prepare(syscall_at, number, arguments)
+        _request(PTRACE_SINGLESTEP, self.pid)
+        executed = self._expect(PTRACE_EVENT_EXEC << 16 | _TRAP, _TRAP) != _TRAP
+        if executed:
+            _request(PTRACE_SINGLESTEP, self.pid)
+            self._expect(_TRAP)
+        _request(PTRACE_GETREGS, self.pid, 0, self._where)
+        if not executed:
+            raise os_error(-self._registers[_RAX])
+
+    def end(self) -> None:
+        """Kill the child and wait for its end; once is enough, twice does no harm."""
+        pid, self.pid = self.pid, 0
+        if pid:
+            end_child(pid)
+
+    def _prepare(self, syscall_at: int, number: int, arguments: tuple[int, ...]) -> None:
+        registers = self._registers
+        registers[_RIP], registers[_RAX], registers[_ORIG_RAX] = syscall_at, number, _NO_SYSCALL
+        for register, value in zip((_RDI, _RSI, _RDX, _R10, _R8, _R9), arguments, strict=False):
+            registers[register] = value
+        _request(PTRACE_SETREGS, self.pid, 0, self._where)
+
+    def _expect(self, *wanted: int) -> int:
+        """Wait for the next stop and return its status, which must be a wanted one."""
+        _, status = os.waitpid(self.pid, _WALL)
+        if status >> 8 not in [each >> 8 for each in wanted]:
+            raise ChildProcessError(f"the traced child has wait status {status:#x}")
+        return status
+
+
+def end_child(pid: int) -> None:
+    """Kill a child, traced or not, by its pid, and wait for its end."""
+    os.kill(pid, signal.SIGKILL)
+    while os.WIFSTOPPED(os.waitpid(pid, _WALL)[1]):
+        pass

@@ -1,0 +1,21 @@
+"""What a special mapping does its own way. Compare include/linux/mm.h:vm_operations_struct."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class VmOperations:
+    """An immutable value that VMAs of one kind share.
+
+    Attributes:
+        name: What maps calls such a VMA, with brackets.
+        may_split: Whether it may be cut: what the kernel maps for a process may not.
+    """
+
+    name: bytes
+    may_split: bool = True
+
+
+def special_mapping(name: bytes) -> VmOperations:
+    """Return the operations of [vdso] and its kin. Compare mm/mmap.c:special_mapping_vmops."""
+    return VmOperations(name, may_split=False)
