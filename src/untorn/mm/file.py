@@ -1,7 +1,9 @@
 """The files that VMAs map."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
+
+from untorn.mm.filemap import AddressSpace
 
 MAX_LFS_FILESIZE = (1 << 63) - 1
 """Bytes. Source: include/linux/fs.h."""
@@ -26,6 +28,7 @@ class VmFile:
             (ext4 and xfs).
         kernel_page_size: Bytes; 4096 unless it lies on hugetlbfs.
         build_id: The ELF build id, at most 20 bytes; empty if it has none.
+        mapping: The page cache of the inode: one for all opens of it.
     """
 
     path: bytes
@@ -43,8 +46,17 @@ class VmFile:
     huge_aligned: bool = False
     kernel_page_size: int = 4096
     build_id: bytes = b""
+    mapping: AddressSpace = field(default_factory=AddressSpace)
 
 
 def shmem_zero_file(size: int) -> VmFile:
     """Return a new file of size bytes behind a shared anonymous mapping. Compare mm/shmem.c."""
-    return VmFile(b"/dev/zero (deleted)", 0, 1, next(_shmem_inodes), size, is_anon_shmem=True)
+    return VmFile(
+        b"/dev/zero (deleted)",
+        0,
+        1,
+        next(_shmem_inodes),
+        size,
+        is_anon_shmem=True,
+        mapping=AddressSpace(shmem=True),
+    )

@@ -10,6 +10,7 @@ from untorn.mm.mmap_lock import (
     mmap_write_lock_nested,
     mmap_write_unlock,
 )
+from untorn.mm.pte_range import copy_page_range
 from untorn.mm.rmap import anon_vma_fork
 from untorn.mm.vma import Vma
 from untorn.mm.vma_lock import vma_start_write
@@ -44,6 +45,8 @@ def dup_mm(mm: MmStruct, name: str) -> MmStruct:
             vma_start_write(vma)
             if not vma.vm_flags & VM_DONTCOPY:
                 _dup_vma(child, vma)
+            if not vma.vm_flags & (VM_DONTCOPY | VM_WIPEONFORK):
+                copy_page_range(child, vma)
     finally:
         mmap_write_unlock(child)
         mmap_write_unlock(mm)

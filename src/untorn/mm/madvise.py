@@ -48,6 +48,7 @@ from untorn.mm.mman import (
 )
 from untorn.mm.mmap_lock import mmap_write_lock_killable, mmap_write_unlock
 from untorn.mm.page import ULONG_MAX, page_align, page_aligned
+from untorn.mm.pte_range import free_lazily, page_out
 from untorn.mm.vma import Vma, vma_is_anonymous
 from untorn.mm.vma_modify import vma_modify_flags
 
@@ -76,7 +77,7 @@ _OF_PAGES = (
     MADV_COLD,
     MADV_PAGEOUT,
 )
-"""Advice about pages: no VMA changes."""
+"""Advice about pages: no VMA changes. WILLNEED and COLD change nothing that is modelled."""
 
 
 def do_madvise(mm: MmStruct, start: int, length: int, advice: int) -> None:
@@ -139,6 +140,8 @@ def _advise_vma(mm: MmStruct, vma: Vma, start: int, end: int, advice: int) -> No
         raise os_error(errno.EPERM)
     if not _suits(vma, advice):
         raise os_error(errno.EINVAL)
+    if advice in _ON_PAGES:
+        _ON_PAGES[advice](vma, start, end)
     if advice not in _FLAGS or (advice == MADV_MERGEABLE and vma.vm_flags & _NEVER_SAME):
         return
     cleared, added = _FLAGS[advice]
@@ -151,6 +154,18 @@ def _advise_vma(mm: MmStruct, vma: Vma, start: int, end: int, advice: int) -> No
         if error.errno != errno.ENOMEM:
             raise
         raise os_error(errno.EAGAIN) from None  # as if memory were short for a moment
+
+
+def _discard(vma: Vma, start: int, end: int) -> None:
+    vma.vm_mm.page_table.clear(start, end)
+
+
+_ON_PAGES: dict[int, Callable[[Vma, int, int], None]] = {
+    MADV_DONTNEED: _discard,
+    MADV_DONTNEED_LOCKED: _discard,
+    MADV_FREE: free_lazily,
+    MADV_PAGEOUT: page_out,
+}
 
 
 def _is_protected(vma: Vma) -> bool:

@@ -26,7 +26,8 @@ from untorn.mm.mmap_lock import (
     mmap_write_lock_killable,
     mmap_write_unlock,
 )
-from untorn.mm.page import PAGE_SHIFT
+from untorn.mm.page import PAGE_SHIFT, PAGE_SIZE, page_align
+from untorn.mm.pte_fault import fault_in
 from untorn.mm.stack import expand_stack
 from untorn.mm.vma import Vma
 from untorn.mm.vma_anon import vma_anon_prepare
@@ -117,6 +118,8 @@ def populate_vma_page_range(mm: MmStruct, vma: Vma, start: int, end: int) -> boo
     if not vma.vm_flags & VM_ACCESS_FLAGS:
         return False
     _anon_vma_of(mm, vma, vma.vm_flags & VM_WRITE)
+    write = vma.vm_flags & (VM_WRITE | VM_SHARED) == VM_WRITE
+    fault_in(vma, start, min(end, _end_of_file(vma)), write=write)
     return not beyond_file(vma, end - 1)
 
 
@@ -135,6 +138,8 @@ def _fault(mm: MmStruct, vma: Vma, addr: int, needed: int, *, under_vma_lock: bo
             mmap_read_unlock(mm)
     if beyond_file(vma, addr):
         raise os_error(errno.EFAULT)
+    page = addr & -PAGE_SIZE
+    fault_in(vma, page, page + PAGE_SIZE, write=bool(needed & VM_WRITE))
     return True
 
 
@@ -151,6 +156,13 @@ def beyond_file(vma: Vma, addr: int) -> bool:
         return False
     page = vma.vm_pgoff + (addr - vma.vm_start >> PAGE_SHIFT)
     return page << PAGE_SHIFT >= vma.vm_file.size
+
+
+def _end_of_file(vma: Vma) -> int:
+    """Return the byte address up to which vma's file reaches, beyond vma perhaps."""
+    if vma.vm_file is None:
+        return vma.vm_end
+    return vma.vm_start + page_align(vma.vm_file.size) - (vma.vm_pgoff << PAGE_SHIFT)
 
 
 def _wants_anon_vma(vma: Vma, needed: int) -> bool:

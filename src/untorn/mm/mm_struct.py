@@ -6,6 +6,7 @@ from untorn.locking.rwsem import RwSemaphore
 from untorn.mm.limits import Limits
 from untorn.mm.mman import VM_EXEC, VM_GROWSDOWN, VM_LOCKED, VM_SHARED, VM_WRITE
 from untorn.mm.page import PAGE_SHIFT, PMD_SIZE, TASK_SIZE, page_aligned
+from untorn.mm.page_table import PageTable
 from untorn.mm.rcuwait import RcuWait
 from untorn.mm.vma import Vma, VmaSlab, vm_area_cachep
 from untorn.mm.vma_tree import VmaTree
@@ -35,6 +36,8 @@ class MmStruct:
         limits           replaced as a whole
     page_table_lock      under mmap_lock (read): protects the first setting of Vma.anon_vma
 
+    page_table           which pages are resident; has a lock of its own, see page_table.py
+
     Compare include/linux/mm_types.h:struct mm_struct.
     """
 
@@ -56,6 +59,7 @@ class MmStruct:
         "mmap_base",
         "mmap_lock",
         "name",
+        "page_table",
         "page_table_lock",
         "stack_vm",
         "start_brk",
@@ -90,6 +94,7 @@ class MmStruct:
         self.mm_mt = VmaTree()
         self.mm_users = sync.AtomicInt(1)
         self.mm_count = sync.AtomicInt(1)
+        self.page_table = PageTable()
         self.page_table_lock = sync.Mutex()
         self.map_count = 0
         self.total_vm = self.data_vm = self.exec_vm = self.stack_vm = self.locked_vm = 0
@@ -115,9 +120,10 @@ class MmStruct:
         return vma
 
     def check_invariants(self) -> None:
-        """Check the tree, each VMA and all counts against each other.
+        """Check the tree, each VMA, the page table and all counts against each other.
 
-        Preconditions: mmap_lock held in any mode, so that no writer is half done.
+        Preconditions: mmap_lock held in any mode, so that no writer is half done. Only if it is
+            held for write are pages looked for outside of VMAs: an munmap frees them later.
 
         Raises:
             InvariantError: something contradicts something; the message names both.
@@ -134,6 +140,8 @@ class MmStruct:
         for field, pages in totals.items():
             if getattr(self, field) != pages:
                 raise InvariantError(f"{field} is {getattr(self, field)}, VMAs add up to {pages}")
+        ranges = [(vma.vm_start, vma.vm_end) for vma in vmas]
+        self.page_table.check_invariants(ranges if self.mmap_lock.is_write_locked() else None)
 
     def _check_vma(self, start: int, end: int, vma: Vma) -> None:
         if (vma.vm_start, vma.vm_end) != (start, end):

@@ -139,7 +139,7 @@ def mmap_region(
     if vm_flags & VM_LOCKED and vm_flags & VM_DROPPABLE:
         vm_flags = _unlock_droppable(mm, addr)
     vma_account(mm, vm_flags, length >> PAGE_SHIFT)
-    free_munmap_vmas(going)
+    free_munmap_vmas(mm, going)
     return addr
 
 

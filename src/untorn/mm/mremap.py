@@ -25,6 +25,7 @@ from untorn.mm.mmap_lock import mmap_write_lock_killable, mmap_write_unlock
 from untorn.mm.mremap_check import Remap, check_map_count, check_mremap_params, check_prep_vma
 from untorn.mm.munmap import do_munmap_locked
 from untorn.mm.page import PAGE_SHIFT, TASK_SIZE, page_align
+from untorn.mm.pte_range import move_page_tables
 from untorn.mm.rmap import unlink_anon_vmas
 from untorn.mm.unmapped_area import get_unmapped_area
 from untorn.mm.vma import Vma
@@ -168,6 +169,7 @@ def _move_vma(remap: Remap, vma: Vma) -> int:
     vma_start_write(vma)
     flags, bounds = vma.vm_flags, (vma.vm_start, vma.vm_end)
     source, copy = copy_vma(mm, vma, remap.addr, place, remap.new_len)
+    move_page_tables(mm, remap.addr, place, remap.old_len)
     vma_account(mm, flags, remap.new_len >> PAGE_SHIFT)
     if not keeps_source:
         if remap.old_len:

@@ -67,7 +67,7 @@ def do_munmap(mm: MmStruct, start: int, length: int) -> None:
         mmap_write_unlock(mm)
         raise
     mmap_write_downgrade(mm)
-    free_munmap_vmas(going)
+    free_munmap_vmas(mm, going)
     mmap_read_unlock(mm)
 
 
@@ -78,7 +78,7 @@ def do_munmap_locked(mm: MmStruct, start: int, length: int) -> None:
     """
     going = gather_munmap_vmas(mm, start, _checked_end(start, length))
     clear_munmap_vmas(mm, going)
-    free_munmap_vmas(going)
+    free_munmap_vmas(mm, going)
 
 
 def _checked_end(start: int, length: int) -> int:
@@ -148,7 +148,13 @@ def account_munmap_vmas(mm: MmStruct, going: MunmapVmas) -> None:
         vma_account(mm, vma.vm_flags, -vma_pages(vma))
 
 
-def free_munmap_vmas(going: MunmapVmas) -> None:
-    """Give the objects back. Preconditions: no longer in the tree."""
+def free_munmap_vmas(mm: MmStruct, going: MunmapVmas) -> None:
+    """Let the pages go and give the objects back.
+
+    Preconditions: mmap_lock held in any mode; no longer in the tree. What may have taken the
+        range over is write-locked, so that nothing was faulted in yet.
+    """
+    if going.vmas:
+        mm.page_table.clear(going.start, going.end)
     for vma in going.vmas:
         vm_area_free(vma)

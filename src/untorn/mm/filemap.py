@@ -1,0 +1,111 @@
+"""Page cache: the pages of a file, shared by all who map it, and what is counted of each.
+
+A file that lies on a disk is wholly in the page cache here; of a file that lives in memory only
+those pages exist that were used. Compare mm/filemap.c and mm/shmem.c.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from untorn.locking import sync
+
+
+class PageKind(Enum):
+    """What stands behind a page."""
+
+    ANON = "anonymous memory that a fork made common"
+    FILE = "a file on a disk"
+    SHMEM = "a file in memory: tmpfs, memfd, shared anonymous memory"
+
+
+class Page:
+    """A page that several page table entries may map. Compare struct page, struct folio.
+
+    Attributes:
+        kind: Set at the start.
+        lock: Protects mapcount and dirty; shared by the pages of one file, or of one fork.
+        mapcount: Entries, of all processes, that map it. May be read without the lock.
+        dirty: It was written, and not written back. May be read without the lock.
+    """
+
+    __slots__ = ("dirty", "kind", "lock", "mapcount")
+
+    def __init__(self, kind: PageKind, lock: sync.Mutex, mapcount: int = 0) -> None:
+        self.kind = kind
+        self.lock = lock
+        self.mapcount = mapcount
+        self.dirty = False
+
+    def map(self) -> None:
+        """Count one more entry."""
+        with self.lock:
+            self.mapcount += 1
+
+    def unmap(self, *, dirty: bool) -> int:
+        """Count one entry less; return how many there were. What it had written stays known."""
+        with self.lock:
+            self.mapcount -= 1
+            self.dirty = self.dirty or (dirty and self.kind is not PageKind.ANON)
+            return self.mapcount + 1
+
+    def __repr__(self) -> str:
+        return f"<Page {self.kind.name}, mapped {self.mapcount} times>"
+
+
+class AddressSpace:
+    """The page cache of one inode, whoever has it open. Compare struct address_space.
+
+    Attributes:
+        kind: FILE or SHMEM.
+        lock: Protects the pages' mapcount and dirty, and which pages there are.
+    """
+
+    __slots__ = ("_pages", "kind", "lock")
+
+    def __init__(self, *, shmem: bool = False) -> None:
+        self.kind = PageKind.SHMEM if shmem else PageKind.FILE
+        self.lock = sync.Mutex()
+        self._pages: dict[int, Page] = {}  # by page number in the file; protected by lock
+
+    def page(self, index: int) -> Page:
+        """Return page number index, brought in if need be."""
+        with self.lock:
+            return self._bring_in(index)
+
+    def map_cached(self, first: int, last: int) -> list[tuple[int, Page]]:
+        """Count one more entry for each page of [first, last) that is in the cache; return them."""
+        with self.lock:
+            if self.kind is PageKind.FILE:
+                found = [(index, self._bring_in(index)) for index in range(first, last)]
+            else:
+                found = [(i, page) for i in range(first, last) if (page := self._pages.get(i))]
+            for _, page in found:
+                page.mapcount += 1
+            return found
+
+    def write(self, first: int, last: int) -> None:
+        """Write to pages [first, last), as write(2) does."""
+        with self.lock:
+            for index in range(first, last):
+                self._bring_in(index).dirty = True
+
+    def write_back(self) -> None:
+        """Bring what was written to the disk, if there is one. Compare mm/page-writeback.c."""
+        if self.kind is PageKind.FILE:
+            with self.lock:
+                for page in self._pages.values():
+                    page.dirty = False
+
+    def forget_clean(self, index: int) -> None:
+        """Let a page of memory go that was never written: it is all zeros anyway."""
+        with self.lock:
+            page = self._pages.get(index)
+            if page is not None and page.mapcount == 0 and not page.dirty:
+                del self._pages[index]
+
+    def _bring_in(self, index: int) -> Page:
+        page = self._pages.get(index)
+        if page is None:
+            page = self._pages[index] = Page(self.kind, self.lock)
+        return page

@@ -1,0 +1,182 @@
+"""Which pages of an address space are resident, and how.
+
+A table holds one byte for each of the 512 pages below one PMD, and, for the pages that others may
+map too, the Page. So a page of private memory costs a byte, and pages of a kind are counted,
+filled and cleared a table at a time.
+
+Who may do what: whoever keeps a VMA still (its read lock, or mmap_lock in any mode) may look at
+the pages in its range and fault some in; pages go only where nobody can do that: the VMA is
+write-locked or detached, or the task that makes them go keeps it still itself (advice). Each look
+and each change holds PageTable.lock, for at most one table at a time, because VMAs share tables.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from untorn.errors import InvariantError
+from untorn.locking import sync
+from untorn.mm.filemap import Page
+from untorn.mm.page import PAGE_SHIFT, PAGE_SIZE, PMD_SIZE
+
+PTRS_PER_PTE = PMD_SIZE // PAGE_SIZE
+
+NONE = 0
+ZERO = 1
+"""The zero page: anonymous memory that was only read. Not counted as resident."""
+ANON = 2
+"""Anonymous memory of this process alone. Without DIRTY: given up by MADV_FREE."""
+PAGE = 4
+"""A Page of PteTable.pages."""
+DIRTY = 8
+"""Written through this entry since it was mapped, or since MADV_FREE."""
+
+_VALID = (NONE, ZERO, ANON, ANON | DIRTY, PAGE, PAGE | DIRTY)
+
+
+class PteTable:
+    """The entries below one PMD. Protected by the lock of its PageTable.
+
+    Attributes:
+        ptes: One byte for each page: NONE or other constants of this module.
+        pages: Index into ptes to the Page, for entries with PAGE.
+    """
+
+    __slots__ = ("pages", "ptes")
+
+    def __init__(self) -> None:
+        self.ptes = bytearray(PTRS_PER_PTE)
+        self.pages: dict[int, Page] = {}
+
+    def set_page(self, index: int, page: Page, bits: int = PAGE) -> None:
+        """Let an entry map page, whose mapcount has it already."""
+        self.ptes[index] = bits
+        self.pages[index] = page
+
+    def shared_in(self, first: int, last: int) -> list[tuple[int, Page]]:
+        """Return index and Page of the entries with PAGE in [first, last)."""
+        pages = self.pages
+        if last - first < len(pages):
+            return [(i, page) for i in range(first, last) if (page := pages.get(i))]
+        return [(i, page) for i, page in pages.items() if first <= i < last]
+
+    def clear(self, first: int, last: int) -> None:
+        """Unmap [first, last)."""
+        if self.pages:
+            for index, page in self.shared_in(first, last):
+                page.unmap(dirty=bool(self.ptes[index] & DIRTY))
+                del self.pages[index]
+        self.ptes[first:last] = bytes(last - first)
+
+
+class Part(NamedTuple):
+    """The part of a range that lies in one table."""
+
+    table: PteTable
+    first: int
+    """Index of the first entry."""
+    last: int
+    """Index behind the last entry."""
+    addr: int
+    """Byte address of the first entry."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is mapped in it."""
+        return self.table.ptes.count(NONE, self.first, self.last) == self.last - self.first
+
+
+class PageTable:
+    """The page table of one address space; see the module.
+
+    Attributes:
+        lock: Protects the tables and everything in them. Page locks are taken inside.
+    """
+
+    __slots__ = ("_tables", "lock")
+
+    def __init__(self) -> None:
+        self.lock = sync.Mutex()
+        self._tables: dict[int, PteTable] = {}  # by address // PMD_SIZE; protected by lock
+
+    def parts(self, start: int, end: int) -> list[Part]:
+        """Return the parts of [start, end), byte addresses, that have a table now.
+
+        Each is to be looked at under the lock; a table that lost all its pages meanwhile is no
+        longer in use and empty.
+        """
+        first, last = start // PMD_SIZE, (end - 1) // PMD_SIZE
+        with self.lock:
+            tables = self._tables
+            if last - first < len(tables):
+                numbers: Iterator[int] = iter(range(first, last + 1))
+            else:
+                numbers = iter(sorted(tables))
+            return [
+                _part(table, number, start, end)
+                for number in numbers
+                if first <= number <= last and (table := tables.get(number)) is not None
+            ]
+
+    def part(self, start: int, end: int) -> Part:
+        """Return the part of [start, end) in the table of start, made if there is none.
+
+        Preconditions: lock held.
+        """
+        number = start // PMD_SIZE
+        table = self._tables.get(number)
+        if table is None:
+            table = self._tables[number] = PteTable()
+        return _part(table, number, start, end)
+
+    def clear(self, start: int, end: int) -> None:
+        """Unmap [start, end). Preconditions: nobody can fault there, or the VMA is kept still.
+
+        Compare mm/memory.c:zap_pte_range().
+        """
+        for part in self.parts(start, end):
+            with self.lock:
+                part.table.clear(part.first, part.last)
+                self.free_empty(part)
+
+    def free_empty(self, part: Part) -> None:
+        """Take the part's table out of use if it maps nothing. Preconditions: lock held."""
+        number, table = part.addr // PMD_SIZE, part.table
+        if table.ptes.count(NONE) == PTRS_PER_PTE and self._tables.get(number) is table:
+            del self._tables[number]
+
+    def check_invariants(self, ranges: list[tuple[int, int]] | None) -> None:
+        """Check the tables in themselves, and that all pages lie in ranges of byte addresses.
+
+        Raises:
+            InvariantError: an entry is wrong, has a Page too few or too many, or lies elsewhere.
+        """
+        with self.lock:
+            for number, table in self._tables.items():
+                _check_table(number, table)
+            mapped = sum(PTRS_PER_PTE - t.ptes.count(NONE) for t in self._tables.values())
+        if ranges is None:
+            return
+        inside = sum(
+            part.last - part.first - part.table.ptes.count(NONE, part.first, part.last)
+            for start, end in ranges
+            for part in self.parts(start, end)
+        )
+        if inside != mapped:
+            raise InvariantError(f"{mapped} pages are mapped, {inside} of them inside VMAs")
+
+
+def _part(table: PteTable, number: int, start: int, end: int) -> Part:
+    base = number * PMD_SIZE
+    first, last = max(start, base), min(end, base + PMD_SIZE)
+    return Part(table, first - base >> PAGE_SHIFT, last - base >> PAGE_SHIFT, first)
+
+
+def _check_table(number: int, table: PteTable) -> None:
+    where = f"the table at {number * PMD_SIZE:x}"
+    if len(table.ptes) != PTRS_PER_PTE or set(table.ptes) - set(_VALID):
+        raise InvariantError(f"{where} has entries that are none: {sorted(set(table.ptes))}")
+    if {i for i, pte in enumerate(table.ptes) if pte & PAGE} != set(table.pages):
+        raise InvariantError(f"{where} has entries and Pages that do not match")
+    for index, page in table.pages.items():
+        if page.mapcount < 1:
+            raise InvariantError(f"{where} maps {page} at {index}")
