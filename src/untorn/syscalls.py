@@ -9,6 +9,8 @@ import errno
 from untorn.errors import os_error
 from untorn.fs.proc.base import ProcTask
 from untorn.fs.proc.maps import ProcMapsFile
+from untorn.fs.proc.smaps import ProcSmapsFile
+from untorn.fs.proc.smaps_rollup import ProcSmapsRollupFile
 from untorn.mm.anon_name import set_anon_name
 from untorn.mm.brk import do_brk
 from untorn.mm.exit import mmput
@@ -152,6 +154,21 @@ class Process:
             KeyError: there is no such strategy.
         """
         return ProcMapsFile(self.proc, reader)
+
+    def open_smaps(self, reader: str = "vma_lock") -> ProcSmapsFile:
+        """Open /proc/PID/smaps; reader is mmap_lock or vma_lock, errors as open_maps()."""
+        return ProcSmapsFile(self.proc, reader)
+
+    def open_smaps_rollup(self, reader: str = "vma_lock") -> ProcSmapsRollupFile:
+        """Open /proc/PID/smaps_rollup; as open_smaps(), and ESRCH if the process has no mm."""
+        return ProcSmapsRollupFile(self.proc, reader)
+
+    def fsync(self, fd: int) -> None:
+        """Write back what is dirty of an open file. Raises OSError EBADF if fd is not open."""
+        file = self.files.get(fd)
+        if file is None:
+            raise os_error(errno.EBADF)
+        file.mapping.write_back()
 
     def exit(self) -> None:
         """End the process: its address space goes once nobody uses it; it stays a zombie."""

@@ -143,6 +143,11 @@ class RwSemaphore:
         with self._mutex:
             return self._count != 0
 
+    def is_contended(self) -> bool:
+        """Say whether some task waits for the lock."""
+        with self._mutex:
+            return bool(self._queue)
+
     def statistics(self) -> RwSemStatistics:
         """Return the counts so far."""
         with self._mutex:

@@ -85,7 +85,7 @@ class AddressSpace:
             return found
 
     def write(self, first: int, last: int) -> None:
-        """Write to pages [first, last), as write(2) does."""
+        """Note that write(2) wrote to pages first to last - 1."""
         with self.lock:
             for index in range(first, last):
                 self._bring_in(index).dirty = True

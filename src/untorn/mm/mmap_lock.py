@@ -86,6 +86,11 @@ def mmap_assert_locked(mm: MmStruct) -> None:
     assert mm.mmap_lock.is_locked(), f"{mm.mmap_lock} must be held"
 
 
+def mmap_lock_is_contended(mm: MmStruct) -> bool:
+    """Say whether somebody waits for mmap_lock, so that a long section had better pause."""
+    return mm.mmap_lock.is_contended()
+
+
 def mmap_lock_speculate_try_begin(mm: MmStruct) -> int | None:
     """Return the sequence to compare with later, or None while a writer is at work."""
     seq = mm.mm_lock_seq

@@ -15,6 +15,8 @@ _PERMISSIONS = tuple(
     bytes([b"-r"[i & 1], b"-w"[i >> 1 & 1], b"-x"[i >> 2 & 1], b"ps"[i >> 3]]) for i in range(16)
 )
 
+ROLLUP_LINE = b"%-72s [rollup]\n"
+"""The header of smaps_rollup, around a line's numbers."""
 GATE_LINE = b"%-72s [vsyscall]\n" % b"ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0 "
 """The line of the gate VMA, as a kernel with vsyscall=xonly prints it."""
 

@@ -4,6 +4,9 @@
     vma_lock    one VMA lock at a time, mmap_lock for one step where a writer was met; since 6.17
     rcu         a copy of each VMA, good if no writer came in between; never merged
 
+smaps also walks the page table of each VMA, which may sleep and needs the VMA itself kept still, not
+a copy: mmap_lock does (up to 7.1), and vma_lock does (since 7.2) if RCU is left for the walk.
+
 The code above knows only the protocol below. A locking context belongs to one fill or one ioctl
 call at a time, so nothing in it is shared between tasks.
 """
@@ -45,8 +48,30 @@ class MapsLocking(Protocol):
         """Return how often this context met a writer, by kind."""
 
 
+class PageWalkLocking(MapsLocking, Protocol):
+    """One that also lets the page table of a VMA be walked."""
+
+    def begin_page_walk(self) -> None:
+        """Leave RCU, if it is held; the VMA returned last stays still."""
+
+    def end_page_walk(self, vma: Vma) -> None:
+        """Hold again what was held before the walk of vma; go on behind it."""
+
+    def give_way(self, addr: int) -> None:
+        """Let go for a moment of what somebody waits for; go on from byte address addr.
+
+        Raises:
+            OSError: EINTR if the task is killed while it waits for a writer; only
+                unlock_vma_range() may follow.
+        """
+
+
 STRATEGIES: dict[str, Callable[[MmStruct], MapsLocking]] = {
     "mmap_lock": MmapLocking,
     "vma_lock": VmaLocking,
     "rcu": RcuLocking,
+}
+PAGE_WALK_STRATEGIES: dict[str, Callable[[MmStruct], PageWalkLocking]] = {
+    "mmap_lock": MmapLocking,
+    "vma_lock": VmaLocking,
 }

@@ -4,7 +4,7 @@ Compare fs/proc/task_mmu.c before 6.17.
 """
 
 from untorn.mm.mm_struct import MmStruct
-from untorn.mm.mmap_lock import mmap_read_lock_killable, mmap_read_unlock
+from untorn.mm.mmap_lock import mmap_lock_is_contended, mmap_read_lock_killable, mmap_read_unlock
 from untorn.mm.vma import Vma
 from untorn.mm.vma_tree import VmaIterator
 
@@ -12,15 +12,17 @@ from untorn.mm.vma_tree import VmaIterator
 class MmapLocking:
     """See MapsLocking. One fill is one consistent view."""
 
-    __slots__ = ("_mm", "_vmi")
+    __slots__ = ("_locked", "_mm", "_vmi")
 
     def __init__(self, mm: MmStruct) -> None:
         self._mm = mm
         self._vmi = VmaIterator(mm.mm_mt)
+        self._locked = False
 
     def lock_vma_range(self) -> None:
         """Take mmap_lock for reading."""
         mmap_read_lock_killable(self._mm)
+        self._locked = True
 
     def vma_iter_set(self, addr: int) -> None:
         """Go on from addr."""
@@ -32,8 +34,23 @@ class MmapLocking:
         return vma
 
     def unlock_vma_range(self) -> None:
-        """Let go of mmap_lock."""
-        mmap_read_unlock(self._mm)
+        """Let go of mmap_lock, unless giving way ended without it."""
+        if self._locked:
+            self._locked = False
+            mmap_read_unlock(self._mm)
+
+    def begin_page_walk(self) -> None:
+        """Do nothing: mmap_lock may be held while the task sleeps."""
+
+    def end_page_walk(self, vma: Vma) -> None:
+        """Do nothing."""
+
+    def give_way(self, addr: int) -> None:
+        """Let those in who wait for mmap_lock."""
+        if mmap_lock_is_contended(self._mm):
+            self.unlock_vma_range()
+            self.lock_vma_range()
+            self._vmi.set(addr)
 
     def statistics(self) -> dict[str, int]:
         """Return nothing: this reader never has to try again."""

@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 from untorn.locking.rcu import rcu_read_lock, rcu_read_unlock
 from untorn.mm.mm_struct import MmStruct
-from untorn.mm.mmap_lock import mmap_read_lock, mmap_read_unlock
+from untorn.mm.mmap_lock import mmap_lock_is_contended, mmap_read_lock, mmap_read_unlock
 from untorn.mm.vma import Vma
 from untorn.mm.vma_lock import vma_end_read
 from untorn.mm.vma_lookup import WalkCounts, lock_next_vma
@@ -61,6 +61,24 @@ class VmaLocking:
         if self._locked_vma is not None:
             vma_end_read(self._locked_vma)
         rcu_read_unlock()
+
+    def begin_page_walk(self) -> None:
+        """Leave RCU; the VMA lock is enough, as nobody can unmap a page of a VMA that is read."""
+        if not self._mmap_locked:
+            rcu_read_unlock()
+
+    def end_page_walk(self, vma: Vma) -> None:
+        """Enter RCU again and seat the iterator anew: what it remembers may be gone by now."""
+        if not self._mmap_locked:
+            rcu_read_lock()
+            self._vmi.set(vma.vm_end)
+
+    def give_way(self, addr: int) -> None:
+        """Go back to VMA locks if the rest was to be done under mmap_lock and somebody waits."""
+        if self._mmap_locked and mmap_lock_is_contended(self._mm):
+            self.unlock_vma_range()
+            self.lock_vma_range()
+            self._vmi.set(addr)
 
     def statistics(self) -> dict[str, int]:
         """Return the counts of WalkCounts."""

@@ -1,0 +1,107 @@
+"""What smaps adds up of a VMA's pages.
+
+Compare fs/proc/task_mmu.c:smap_gather_stats(), smaps_account(), smaps_page_accumulate().
+"""
+
+from dataclasses import dataclass
+
+from untorn.locking import lockdep
+from untorn.mm.filemap import Page, PageKind
+from untorn.mm.mman import VM_LOCKED
+from untorn.mm.page import PAGE_SIZE
+from untorn.mm.page_table import ANON, DIRTY, Part
+from untorn.mm.vma import Vma
+
+PSS_SHIFT = 12
+"""Bits behind the point in a proportional share, so that thirds of a page add up to a page."""
+_WHOLE = PAGE_SIZE << PSS_SHIFT
+
+
+@dataclass(slots=True)
+class MemSizeStats:
+    """Sums over pages, in bytes; pss ones shifted by PSS_SHIFT. Owned by the task that adds.
+
+    Compare struct mem_size_stats.
+    """
+
+    resident: int = 0
+    shared_clean: int = 0
+    shared_dirty: int = 0
+    private_clean: int = 0
+    private_dirty: int = 0
+    anonymous: int = 0
+    lazyfree: int = 0
+    pss: int = 0
+    pss_dirty: int = 0
+    pss_anon: int = 0
+    pss_file: int = 0
+    pss_shmem: int = 0
+    pss_locked: int = 0
+
+
+def smap_gather_stats(mss: MemSizeStats, vma: Vma, start: int) -> None:
+    """Add the pages of vma from byte address start on.
+
+    Preconditions: vma kept still, by its read lock or by mmap_lock; RCU not held.
+
+    Context: takes the page table's lock for one table at a time.
+    """
+    if lockdep.on:
+        lockdep.might_sleep("a page walk")
+    page_table = vma.vm_mm.page_table
+    pss_before = mss.pss
+    for part in page_table.parts(start, vma.vm_end):
+        with page_table.lock:
+            _add_own(mss, part)
+            if part.table.pages:
+                for index, page in part.table.shared_in(part.first, part.last):
+                    _add_page(mss, page, bool(part.table.ptes[index] & DIRTY))
+    if vma.vm_flags & VM_LOCKED:
+        mss.pss_locked += mss.pss - pss_before
+
+
+def _add_own(mss: MemSizeStats, part: Part) -> None:
+    """Add the anonymous pages that nobody else maps, all at once."""
+    table, first, last, _ = part
+    clean = table.ptes.count(ANON, first, last) * PAGE_SIZE
+    dirty = table.ptes.count(ANON | DIRTY, first, last) * PAGE_SIZE
+    size = clean + dirty
+    mss.resident += size
+    mss.anonymous += size
+    mss.lazyfree += clean
+    mss.private_clean += clean
+    mss.private_dirty += dirty
+    mss.pss += size << PSS_SHIFT
+    mss.pss_anon += size << PSS_SHIFT
+    mss.pss_dirty += dirty << PSS_SHIFT
+
+
+def _add_page(mss: MemSizeStats, page: Page, written: bool) -> None:
+    mapcount = page.mapcount
+    dirty = written or page.dirty
+    pss = _WHOLE // mapcount if mapcount > 1 else _WHOLE
+    mss.resident += PAGE_SIZE
+    mss.pss += pss
+    if dirty:
+        mss.pss_dirty += pss
+    if page.kind is PageKind.ANON:
+        mss.anonymous += PAGE_SIZE
+        mss.pss_anon += pss
+        if not dirty:
+            mss.lazyfree += PAGE_SIZE
+    elif page.kind is PageKind.SHMEM:
+        mss.pss_shmem += pss
+    else:
+        mss.pss_file += pss
+    _add_state(mss, shared=mapcount > 1, dirty=dirty)
+
+
+def _add_state(mss: MemSizeStats, *, shared: bool, dirty: bool) -> None:
+    if shared and dirty:
+        mss.shared_dirty += PAGE_SIZE
+    elif shared:
+        mss.shared_clean += PAGE_SIZE
+    elif dirty:
+        mss.private_dirty += PAGE_SIZE
+    else:
+        mss.private_clean += PAGE_SIZE

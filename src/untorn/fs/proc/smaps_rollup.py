@@ -1,0 +1,105 @@
+"""/proc/PID/smaps_rollup of an engine process: the sums of smaps, in one record.
+
+Compare fs/proc/task_mmu.c:show_smaps_rollup().
+"""
+
+import errno
+
+from untorn.errors import os_error
+from untorn.fs.proc.base import ProcTask
+from untorn.fs.proc.maps_locking import PAGE_WALK_STRATEGIES, PageWalkLocking
+from untorn.fs.proc.smaps import walk_pages
+from untorn.fs.proc.smaps_gather import MemSizeStats
+from untorn.fs.proc.smaps_text import show_rollup
+from untorn.fs.proc.vma_file import ProcVmaFile, proc_mem_open
+from untorn.fs.seq_file import SeqFile
+from untorn.mm.exit import mmput
+from untorn.mm.mm_struct import MmStruct, mmget_not_zero
+
+
+class ProcSmapsRollup:
+    """SeqOperations of one record, its text; protected by the lock of its SeqFile."""
+
+    __slots__ = ("_locking", "_mm", "_task")
+
+    def __init__(self, task: ProcTask, mm: MmStruct, locking: PageWalkLocking) -> None:
+        self._task = task
+        self._mm = mm
+        self._locking = locking
+
+    def start(self, m: SeqFile[bytes]) -> bytes | None:
+        """Return the text, put together now, or None behind it.
+
+        Raises:
+            OSError: ESRCH if the process was reaped or has no mm; EINTR if the task is killed
+                while it waits for a writer.
+        """
+        if m.index > 0:
+            return None
+        if self._task.reaped or not mmget_not_zero(self._mm):
+            raise os_error(errno.ESRCH)
+        try:
+            return rollup(self._locking)
+        finally:
+            mmput(self._mm)
+
+    def next(self, m: SeqFile[bytes]) -> None:
+        """Move on: there is no other."""
+        m.index += 1
+
+    def stop(self, m: SeqFile[bytes]) -> None:
+        """Do nothing: no lock outlives start()."""
+
+    def show(self, record: bytes) -> bytes:
+        """Return the text."""
+        return record
+
+
+class ProcSmapsRollupFile(ProcVmaFile[bytes]):
+    """An open smaps_rollup file. Compare proc_pid_smaps_rollup_operations."""
+
+    __slots__ = ()
+
+    def __init__(self, task: ProcTask, reader: str) -> None:
+        """Open the file.
+
+        Args:
+            task: Whose maps.
+            reader: The strategy: mmap_lock, or vma_lock (proposed for Linux after 7.2).
+
+        Raises:
+            OSError: ENOENT if the process was reaped, EACCES if the opener may not look into
+                it, ESRCH if it has no mm.
+            KeyError: there is no such strategy for this file.
+        """
+        strategy = PAGE_WALK_STRATEGIES[reader]
+        mm = proc_mem_open(task)
+        if mm is None:
+            raise os_error(errno.ESRCH)
+        locking = strategy(mm)
+        super().__init__(mm, locking, ProcSmapsRollup(task, mm, locking))
+
+
+def rollup(locking: PageWalkLocking) -> bytes:
+    """Return the text of smaps_rollup for the VMAs that locking goes over.
+
+    Of a VMA that grew over what was added already only the rest is added. Between two VMAs those
+    who wait for mmap_lock may have it.
+
+    Raises:
+        OSError: EINTR if the task is killed while it waits for a writer.
+    """
+    mss = MemSizeStats()
+    first_start = last_end = 0
+    locking.lock_vma_range()
+    try:
+        locking.vma_iter_set(0)
+        while (vma := locking.get_next_vma(last_end)) is not None:
+            if last_end == 0:
+                first_start = vma.vm_start
+            walk_pages(locking, mss, vma, max(vma.vm_start, last_end))
+            last_end = vma.vm_end
+            locking.give_way(last_end)
+    finally:
+        locking.unlock_vma_range()
+    return show_rollup(first_start, last_end, mss)

@@ -1,0 +1,107 @@
+"""What the files about a process's VMAs have in common: maps, smaps, smaps_rollup."""
+
+import errno
+from typing import Generic, Self, TypeVar
+
+from untorn.errors import os_error
+from untorn.fs.maps_file import NO_FLAGS, PATH_MAX
+from untorn.fs.proc.base import ProcTask
+from untorn.fs.proc.maps_locking import MapsLocking
+from untorn.fs.proc.procmap_query import QueriedVma, QueryFlags
+from untorn.fs.seq_file import SEEK_SET, SeqFile, SeqOperations
+from untorn.fs.user_memory import UserMemory
+from untorn.mm.exit import mmput
+from untorn.mm.mm_struct import MmStruct, mmdrop, mmget_not_zero, mmgrab
+
+R = TypeVar("R")
+
+
+class ProcVmaFile(Generic[R]):
+    """An open file; a MapsFile. Several tasks may use it at once.
+
+    It stays with the mm that the process had when it was opened: after an exec or exit of the
+    process it has no VMAs to tell of.
+    """
+
+    __slots__ = ("_locking", "_mm", "_seq")
+
+    def __init__(
+        self, mm: MmStruct | None, locking: MapsLocking | None, records: SeqOperations[R]
+    ) -> None:
+        """Make the file.
+
+        Args:
+            mm: From proc_mem_open(); close() lets go of it.
+            locking: What the records are read by; None as mm.
+            records: What it tells.
+        """
+        self._mm = mm
+        self._locking = locking
+        self._seq = SeqFile(records)
+
+    def read(self, size: int) -> bytes:
+        """Return the next bytes; see MapsFile."""
+        return self._seq.read(size)
+
+    def pread(self, size: int, offset: int) -> bytes:
+        """Return bytes from offset on, without moving; see SeqFile.pread()."""
+        return self._seq.pread(size, offset)
+
+    def seek(self, offset: int, whence: int = SEEK_SET) -> int:
+        """Move the file position; see MapsFile."""
+        return self._seq.seek(offset, whence)
+
+    def ioctl(self, request: int, memory: UserMemory, arg: int) -> None:
+        """Answer an ioctl with the caller's memory.
+
+        Raises:
+            OSError: ENOTTY, as there is none.
+        """
+        raise os_error(errno.ENOTTY)
+
+    def query(
+        self,
+        addr: int,
+        flags: QueryFlags = NO_FLAGS,
+        *,
+        name_size: int = PATH_MAX,
+        build_id_size: int = 0,
+    ) -> QueriedVma:
+        """Describe the VMA at addr; see MapsFile. Raises OSError ENOTTY if the file cannot."""
+        raise os_error(errno.ENOTTY)
+
+    def statistics(self) -> dict[str, int]:
+        """Return how often the reads of this file met a writer, by kind."""
+        return self._locking.statistics() if self._locking else {}
+
+    def close(self) -> None:
+        """Let go of the mm; the file must not be used afterwards."""
+        mm, self._mm = self._mm, None
+        if mm is not None:
+            mmdrop(mm)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+def proc_mem_open(task: ProcTask) -> MmStruct | None:
+    """Return the task's mm with its structure kept alive, or None if it has no users left.
+
+    Raises:
+        OSError: ENOENT if the process was reaped, EACCES if the opener may not look into it.
+
+    Compare fs/proc/base.c:proc_mem_open().
+    """
+    if task.reaped:
+        raise os_error(errno.ENOENT)
+    if not task.ptrace_allowed:
+        raise os_error(errno.EACCES)
+    mm = task.mm
+    if mm is None or not mmget_not_zero(mm):
+        return None
+    mmgrab(mm)
+    mmput(mm)
+    return mm
