@@ -9,6 +9,10 @@ from hypothesis import strategies as st
 from worlds import ANONYMOUS, RW, World
 
 from untorn.mm.mman import (
+    MADV_DONTNEED,
+    MADV_FREE,
+    MADV_HUGEPAGE,
+    MADV_PAGEOUT,
     MAP_ANONYMOUS,
     MAP_DROPPABLE,
     MAP_FIXED,
@@ -149,14 +153,37 @@ SPANS = [
 PROTECTIONS = [RW, RW, RW, PROT_READ, PROT_READ, PROT_NONE, PROT_READ | PROT_EXEC]
 MIDDLE = [*range(4, 10)]
 
-calls = st.builds(
-    Call,
-    st.sampled_from(SHAPES),
-    st.sampled_from([*MIDDLE, *MIDDLE, *range(PAGES)]),
-    st.sampled_from(SPANS),
-    st.sampled_from(PROTECTIONS),
-)
+
+def calls_of(shapes: list[Shape]) -> st.SearchStrategy[Call]:
+    return st.builds(
+        Call,
+        st.sampled_from(shapes),
+        st.sampled_from([*MIDDLE, *MIDDLE, *range(PAGES)]),
+        st.sampled_from(SPANS),
+        st.sampled_from(PROTECTIONS),
+    )
+
+
+calls = calls_of(SHAPES)
 # Long scripts find more; the short ones are what a long one may shrink to.
 scripts = st.sampled_from([1, 12, 12, 12]).flatmap(
     lambda least: st.lists(calls, min_size=least, max_size=24)
 )
+
+UNFIT_FOR_SMAPS = (("mseal", 0), ("madvise", MADV_HUGEPAGE), ("madvise", MADV_PAGEOUT))
+"""What would stay mapped for the scripts that follow, or depends on more than the script."""
+SMAPS_SHAPES = [
+    *(shape for shape in SHAPES if (shape.name, shape.flags) not in UNFIT_FOR_SMAPS),
+    *often(15, Shape("touch", 0), Shape("touch", 1)),
+    *often(3, Shape("madvise", MADV_DONTNEED), Shape("madvise", MADV_FREE)),
+    *often(
+        2,
+        *(
+            Shape("mmap", kind | FIXED | MAP_POPULATE, file)
+            for kind in (MAP_PRIVATE, MAP_SHARED)
+            for file in (0, 1, 3)
+        ),
+    ),
+    Shape("mmap", MAP_SHARED | MAP_ANONYMOUS | FIXED | MAP_POPULATE),
+]
+smaps_scripts = st.lists(calls_of(SMAPS_SHAPES), min_size=12, max_size=20)

@@ -14,11 +14,18 @@ from pathlib import Path
 from kernel_process import KernelProcess, Step
 from real_files import vm_file
 
+from smaps_records import Record, records
+from untorn.fs.maps_file import MapsFile
 from untorn.mm.file import VmFile
 from untorn.mm.limits import RLIM_INFINITY, Limits
 from untorn.mm.mm_struct import MmStruct
 from untorn.mm.mman import MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, PROT_READ, PROT_WRITE
-from untorn.mm.mmap_lock import mmap_read_lock, mmap_read_unlock
+from untorn.mm.mmap_lock import (
+    mmap_read_lock,
+    mmap_read_unlock,
+    mmap_write_lock,
+    mmap_write_unlock,
+)
 from untorn.mm.page import PAGE_SHIFT, PAGE_SIZE
 from untorn.syscalls import Process
 
@@ -113,8 +120,18 @@ class World:
     def maps(self) -> list[bytes]:
         """Return the lines of the window."""
         lines = self.all_maps().splitlines(keepends=True)
-        ends = self.base, self.base + WINDOW_SIZE
-        return [line for line in lines if ends[0] <= int(line.split(b"-")[0], 16) < ends[1]]
+        return [line for line in lines if self._holds(line)]
+
+    def all_smaps(self) -> bytes:
+        """Return the whole text of smaps."""
+        raise NotImplementedError
+
+    def smaps(self) -> list[Record]:
+        """Return the records of the window."""
+        return [record for record in records(self.all_smaps()) if self._holds(record.line)]
+
+    def _holds(self, line: bytes) -> bool:
+        return self.base <= int(line.split(b"-")[0], 16) < self.base + WINDOW_SIZE
 
 
 class EngineWorld(World):
@@ -127,10 +144,17 @@ class EngineWorld(World):
         mmap_read_lock(mm)
         mm.check_invariants()
         mmap_read_unlock(mm)
-        maps = self.process.open_maps()
-        text = b"".join(iter(lambda: maps.read(1 << 16), b""))
-        maps.close()
-        return text
+        return read_all(self.process.open_maps())
+
+    def all_smaps(self) -> bytes:
+        """Return it as both strategies give it, after a look at the page table."""
+        mm = self.process.mm
+        mmap_write_lock(mm)
+        mm.check_invariants()
+        mmap_write_unlock(mm)
+        texts = {read_all(self.process.open_smaps(reader)) for reader in ("mmap_lock", "vma_lock")}
+        assert len(texts) == 1, "both strategies read the same"
+        return texts.pop()
 
     def adopt(self, file: VmFile) -> int:
         """Have the file open; return its descriptor."""
@@ -174,6 +198,9 @@ class KernelWorld(World):
     def all_maps(self) -> bytes:
         return self.process.maps()
 
+    def all_smaps(self) -> bytes:
+        return self.process.smaps()
+
     def open(self, path: Path, flags: int = os.O_RDWR) -> int:
         """Open a file in the child."""
         return self.process.call("open", str(path), flags)
@@ -194,6 +221,13 @@ class KernelWorld(World):
             after.append(["capability", bounds.without, True])
         with self.process.around(before, after):
             yield
+
+
+def read_all(file: MapsFile) -> bytes:
+    """Read a file to its end and close it."""
+    text = b"".join(iter(lambda: file.read(1 << 16), b""))
+    file.close()
+    return text
 
 
 def engine_limits() -> Limits:

@@ -84,8 +84,8 @@ class AddressSpace:
                 page.mapcount += 1
             return found
 
-    def write(self, first: int, last: int) -> None:
-        """Note that write(2) wrote to pages first to last - 1."""
+    def set_dirty(self, first: int, last: int) -> None:
+        """Make pages [first, last) dirty, as write(2) does."""
         with self.lock:
             for index in range(first, last):
                 self._bring_in(index).dirty = True

@@ -6,7 +6,7 @@ Compare fs/proc/task_mmu.c:smap_gather_stats(), smaps_account(), smaps_page_accu
 from dataclasses import dataclass
 
 from untorn.locking import lockdep
-from untorn.mm.filemap import Page, PageKind
+from untorn.mm.filemap import PageKind
 from untorn.mm.mman import VM_LOCKED
 from untorn.mm.page import PAGE_SIZE
 from untorn.mm.page_table import ANON, DIRTY, Part
@@ -54,8 +54,7 @@ def smap_gather_stats(mss: MemSizeStats, vma: Vma, start: int) -> None:
         with page_table.lock:
             _add_own(mss, part)
             if part.table.pages:
-                for index, page in part.table.shared_in(part.first, part.last):
-                    _add_page(mss, page, bool(part.table.ptes[index] & DIRTY))
+                _add_shared(mss, part)
     if vma.vm_flags & VM_LOCKED:
         mss.pss_locked += mss.pss - pss_before
 
@@ -76,32 +75,39 @@ def _add_own(mss: MemSizeStats, part: Part) -> None:
     mss.pss_dirty += dirty << PSS_SHIFT
 
 
-def _add_page(mss: MemSizeStats, page: Page, written: bool) -> None:
-    mapcount = page.mapcount
-    dirty = written or page.dirty
-    pss = _WHOLE // mapcount if mapcount > 1 else _WHOLE
-    mss.resident += PAGE_SIZE
-    mss.pss += pss
-    if dirty:
-        mss.pss_dirty += pss
-    if page.kind is PageKind.ANON:
-        mss.anonymous += PAGE_SIZE
+def _add_shared(mss: MemSizeStats, part: Part) -> None:
+    """Add the pages that others may map too, those alike at once."""
+    table, first, last, _ = part
+    alike: dict[tuple[PageKind, int, bool], int] = {}
+    for index, page in table.shared_in(first, last):
+        key = page.kind, page.mapcount, page.dirty or table.ptes[index] & DIRTY != 0
+        alike[key] = alike.get(key, 0) + 1
+    for (kind, mapcount, dirty), pages in alike.items():
+        pss = pages * (_WHOLE // max(mapcount, 1))
+        mss.resident += pages * PAGE_SIZE
+        mss.pss += pss
+        mss.pss_dirty += pss if dirty else 0
+        _add_kind(mss, kind, pages * PAGE_SIZE, pss, dirty)
+        _add_state(mss, pages * PAGE_SIZE, shared=mapcount > 1, dirty=dirty)
+
+
+def _add_kind(mss: MemSizeStats, kind: PageKind, size: int, pss: int, dirty: bool) -> None:
+    if kind is PageKind.ANON:
+        mss.anonymous += size
         mss.pss_anon += pss
-        if not dirty:
-            mss.lazyfree += PAGE_SIZE
-    elif page.kind is PageKind.SHMEM:
+        mss.lazyfree += 0 if dirty else size
+    elif kind is PageKind.SHMEM:
         mss.pss_shmem += pss
     else:
         mss.pss_file += pss
-    _add_state(mss, shared=mapcount > 1, dirty=dirty)
 
 
-def _add_state(mss: MemSizeStats, *, shared: bool, dirty: bool) -> None:
+def _add_state(mss: MemSizeStats, size: int, *, shared: bool, dirty: bool) -> None:
     if shared and dirty:
-        mss.shared_dirty += PAGE_SIZE
+        mss.shared_dirty += size
     elif shared:
-        mss.shared_clean += PAGE_SIZE
+        mss.shared_clean += size
     elif dirty:
-        mss.private_dirty += PAGE_SIZE
+        mss.private_dirty += size
     else:
-        mss.private_clean += PAGE_SIZE
+        mss.private_clean += size

@@ -1,0 +1,132 @@
+"""The same calls give the same smaps in the engine and in the running kernel.
+
+Left out are fields that the engine does not model, and LazyFree: the kernel counts pages there
+only once it has a batch of them.
+"""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from kernel_process import KernelProcess
+from real_files import vm_file
+from scripts import Call, smaps_scripts
+from test_maps_text import masked
+from worlds import EngineWorld, KernelWorld, engine_limits, window_bases
+
+from smaps_records import Record
+from untorn.mm.filemap import AddressSpace
+from untorn.mm.page import PAGE_SIZE
+
+pytestmark = pytest.mark.live
+
+COMPARED = (
+    "Size",
+    "KernelPageSize",
+    "MMUPageSize",
+    "Rss",
+    "Pss",
+    "Pss_Dirty",
+    "Shared_Clean",
+    "Shared_Dirty",
+    "Private_Clean",
+    "Private_Dirty",
+    "Anonymous",
+    "KSM",
+    "AnonHugePages",
+    "ShmemPmdMapped",
+    "FilePmdMapped",
+    "Shared_Hugetlb",
+    "Private_Hugetlb",
+    "Swap",
+    "SwapPss",
+    "Locked",
+    "THPeligible",
+    "VmFlags",
+)
+
+
+def fill(path: Path, pages: int, more: int = 0) -> None:
+    """Write a file page by page, so that each is a folio of its own, and have it clean."""
+    with path.open("wb", buffering=0) as file:
+        for _ in range(pages):
+            file.write(bytes(PAGE_SIZE))
+        file.write(bytes(more))
+        os.fsync(file.fileno())
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Path, int]]:
+    """Two opens of one inode, one of it that cannot write, and another that ends in a page."""
+    directory = tmp_path_factory.mktemp("smaps")
+    one, other = directory / "one", directory / "other file"
+    fill(one, 20)
+    fill(other, 9, 100)
+    return [(one, os.O_RDWR), (one, os.O_RDWR), (one, os.O_RDONLY), (other, os.O_RDWR)]
+
+
+@pytest.fixture(scope="module")
+def child_fds(child: KernelProcess, files: list[tuple[Path, int]]) -> list[int]:
+    return [child.call("open", str(path), flags) for path, flags in files]
+
+
+class Pair:
+    """Both worlds over the same window, with the same files open and clean."""
+
+    def __init__(self, child: KernelProcess, files: list[tuple[Path, int]]) -> None:
+        base = next(window_bases)
+        self.engine = EngineWorld(engine_limits(), base)
+        self.kernel = KernelWorld(child, base)
+        self.paths = {path for path, _ in files}
+        mappings = {path: AddressSpace() for path in self.paths}
+        self.engine_fds = []
+        for path, flags in files:
+            file = vm_file(path, flags)
+            file.mapping = mappings[path]
+            self.engine_fds.append(self.engine.adopt(file))
+        self.fsync()
+
+    def fsync(self) -> None:
+        for path in self.paths:
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+
+    def clear(self) -> None:
+        """Unmap the window, and what was moved out of it and would count as sharing."""
+        names = [os.fsencode(path) for path in self.paths]
+        for line in self.kernel.all_maps().splitlines():
+            start, end = (int(text, 16) for text in line.split()[0].split(b"-"))
+            if line.endswith(tuple(names)) or 0 <= start - self.kernel.base < 1 << 22:
+                self.kernel.munmap(start, end - start)
+
+    def smaps(self) -> tuple[list[object], list[object]]:
+        return comparable(self.engine.smaps()), comparable(self.kernel.smaps())
+
+
+def comparable(found: list[Record]) -> list[object]:
+    lines = masked([record.line for record in found])
+    return [(line, record.only(COMPARED)) for line, record in zip(lines, found, strict=True)]
+
+
+@settings(
+    max_examples=300,
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(script=smaps_scripts)
+def test_smaps_are_the_same_after_every_call_of_any_script(
+    child: KernelProcess, files: list[tuple[Path, int]], child_fds: list[int], script: list[Call]
+) -> None:
+    pair = Pair(child, files)
+    try:
+        for number, call in enumerate(script):
+            engine = call.make(pair.engine, pair.engine_fds)
+            kernel = call.make(pair.kernel, child_fds)
+            assert engine == kernel, f"step {number}, {call}"
+            engine_smaps, kernel_smaps = pair.smaps()
+            assert engine_smaps == kernel_smaps, f"after step {number}, {call}"
+    finally:
+        pair.clear()
