@@ -74,7 +74,7 @@ class Call:
             return "errno", error.errno or 0
         if 0 <= result - world.base < PAGES * PAGE_SIZE:
             return "offset", result - world.base
-        world.munmap(result, length)
+        world.munmap(result, self._new_len(length) if self.shape.name == "mremap" else length)
         return "elsewhere", 0
 
     def _make(self, world: World, fds: list[int], addr: int, length: int) -> int:
@@ -97,9 +97,11 @@ class Call:
 
     def _mremap(self, world: World, addr: int, length: int) -> int:
         """Resize or move: shift is how many pages are added, prot and page choose the place."""
-        new_len = max(length + self.shape.shift * PAGE_SIZE, 0)
         place = world.page((self.page + 3 + 2 * self.prot) % PAGES)
-        return world.mremap(addr, length, new_len, self.shape.flags, place)
+        return world.mremap(addr, length, self._new_len(length), self.shape.flags, place)
+
+    def _new_len(self, length: int) -> int:
+        return max(length + self.shape.shift * PAGE_SIZE, 0)
 
 
 def often(times: int, *shapes: Shape) -> list[Shape]:
@@ -154,12 +156,12 @@ PROTECTIONS = [RW, RW, RW, PROT_READ, PROT_READ, PROT_NONE, PROT_READ | PROT_EXE
 MIDDLE = [*range(4, 10)]
 
 
-def calls_of(shapes: list[Shape]) -> st.SearchStrategy[Call]:
+def calls_of(shapes: list[Shape], spans: list[tuple[int, int]] = SPANS) -> st.SearchStrategy[Call]:
     return st.builds(
         Call,
         st.sampled_from(shapes),
         st.sampled_from([*MIDDLE, *MIDDLE, *range(PAGES)]),
-        st.sampled_from(SPANS),
+        st.sampled_from(spans),
         st.sampled_from(PROTECTIONS),
     )
 
@@ -186,4 +188,5 @@ SMAPS_SHAPES = [
     ),
     Shape("mmap", MAP_SHARED | MAP_ANONYMOUS | FIXED | MAP_POPULATE),
 ]
-smaps_scripts = st.lists(calls_of(SMAPS_SHAPES), min_size=12, max_size=20)
+SMAPS_SPANS = [*SPANS, *often(2, (12 * PAGE_SIZE, 0), (16 * PAGE_SIZE, 0))]
+smaps_scripts = st.lists(calls_of(SMAPS_SHAPES, SMAPS_SPANS), min_size=12, max_size=20)

@@ -27,7 +27,7 @@ from untorn.mm.mmap_lock import (
     mmap_write_unlock,
 )
 from untorn.mm.page import PAGE_SHIFT, PAGE_SIZE, page_align
-from untorn.mm.pte_fault import fault_in
+from untorn.mm.pte_fault import fault_around, fault_in
 from untorn.mm.stack import expand_stack
 from untorn.mm.vma import Vma
 from untorn.mm.vma_anon import vma_anon_prepare
@@ -119,8 +119,13 @@ def populate_vma_page_range(mm: MmStruct, vma: Vma, start: int, end: int) -> boo
         return False
     _anon_vma_of(mm, vma, vma.vm_flags & VM_WRITE)
     write = vma.vm_flags & (VM_WRITE | VM_SHARED) == VM_WRITE
-    fault_in(vma, start, min(end, _end_of_file(vma)), write=write)
-    return not beyond_file(vma, end - 1)
+    file_end = _end_of_file(vma)
+    fault_in(vma, start, min(end, file_end), write=write)
+    if file_end >= end:
+        return True
+    if not write:
+        fault_around(vma, max(start, file_end))
+    return False
 
 
 def _fault(mm: MmStruct, vma: Vma, addr: int, needed: int, *, under_vma_lock: bool) -> bool:
@@ -136,10 +141,12 @@ def _fault(mm: MmStruct, vma: Vma, addr: int, needed: int, *, under_vma_lock: bo
         _anon_vma_of(mm, vma, needed)
         if under_vma_lock:
             mmap_read_unlock(mm)
+    page, write = addr & -PAGE_SIZE, bool(needed & VM_WRITE)
     if beyond_file(vma, addr):
+        if not write:
+            fault_around(vma, page)
         raise os_error(errno.EFAULT)
-    page = addr & -PAGE_SIZE
-    fault_in(vma, page, page + PAGE_SIZE, write=bool(needed & VM_WRITE))
+    fault_in(vma, page, page + PAGE_SIZE, write=write)
     return True
 
 
@@ -174,7 +181,7 @@ def _wants_anon_vma(vma: Vma, needed: int) -> bool:
 
 
 def _anon_vma_of(mm: MmStruct, vma: Vma, needed: int) -> None:
-    """Give vma an anon_vma if the access wants one. Preconditions: mmap_lock held for read."""
+    """Give vma an anon_vma if the access wants one. Preconditions: mmap_lock held."""
     if _wants_anon_vma(vma, needed):
         with mm.page_table_lock:
             vma_anon_prepare(mm, vma)

@@ -123,10 +123,10 @@ def _fixup(mm: MmStruct, vma: Vma, start: int, end: int, flags: int) -> None:
         return
     flags = _account_flag(mm, vma, flags, pages)
     vma = vma_modify_flags(mm, vma, start, end, flags)
-    if old & (VM_WRITE | VM_SHARED | VM_LOCKED) == VM_LOCKED and flags & VM_WRITE:
-        populate_vma_page_range(mm, vma, start, end)  # locked pages are there without a fault
     vma_account(mm, old, -pages)
     vma_account(mm, flags, pages)
+    if flags & VM_WRITE and old & (VM_WRITE | VM_SHARED | VM_LOCKED) == VM_LOCKED:
+        populate_vma_page_range(mm, vma, start, end)  # locked pages must not fault later
 
 
 def _account_flag(mm: MmStruct, vma: Vma, flags: int, pages: int) -> int:

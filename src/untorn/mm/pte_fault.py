@@ -34,6 +34,19 @@ def fault_in(vma: Vma, start: int, end: int, *, write: bool) -> None:
             start = part.addr + (part.last - part.first << PAGE_SHIFT)
 
 
+def fault_around(vma: Vma, addr: int) -> None:
+    """Map what is in the page cache around a page behind the end of vma's file.
+
+    A read there fails, but only after this was done. addr is the byte address of the page.
+    """
+    page_table = vma.vm_mm.page_table
+    with page_table.lock:
+        part = page_table.part(addr, addr + PAGE_SIZE)
+        if vma.vm_file is not None:
+            _fault_around(vma, vma.vm_file, part, part.first)
+        page_table.free_empty(part)
+
+
 def _fault_in_part(vma: Vma, part: Part, write: bool) -> None:
     if write and not vma.vm_flags & VM_SHARED:
         _write_private(vma, part)
