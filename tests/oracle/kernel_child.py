@@ -100,6 +100,22 @@ def mount_noexec(directory):
     return [0, 0 if done else ctypes.get_errno()]
 
 
+def fork():
+    """Start a copy of this process that does nothing; the value is its pid."""
+    pid = os.fork()
+    if pid == 0:
+        stay_with_parent(os.getppid())
+        signal.pause()
+    return [pid, 0]
+
+
+def end(pid):
+    """End a copy, and wait until it is gone."""
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    return [0, 0]
+
+
 def alternate(start, pages, prot):
     """Give every second page another protection until that fails; the value is how often."""
     for done, page in enumerate(range(1, pages, 2)):
@@ -137,6 +153,8 @@ def main():
         "touch": touch,
         "mount_noexec": mount_noexec,
         "alternate": alternate,
+        "fork": fork,
+        "end": end,
     }
     print("ready", flush=True)
     for line in sys.stdin:

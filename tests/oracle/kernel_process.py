@@ -124,9 +124,9 @@ class KernelProcess:
         """Return its maps, as they are between two calls."""
         return Path(f"/proc/{self.pid}/maps").read_bytes()
 
-    def smaps(self) -> bytes:
-        """Return its smaps, as they are between two calls."""
-        return Path(f"/proc/{self.pid}/smaps").read_bytes()
+    def smaps(self, pid: int | None = None) -> bytes:
+        """Return its smaps, or those of a process it forked, as they are between two calls."""
+        return Path(f"/proc/{pid or self.pid}/smaps").read_bytes()
 
     def status(self, field: str) -> int:
         """Return one number of /proc/PID/status, as it is written there."""

@@ -14,10 +14,22 @@ from kernel_process import KernelProcess
 from real_files import vm_file
 from scripts import Call, smaps_scripts
 from test_maps_text import masked
-from worlds import EngineWorld, KernelWorld, engine_limits, window_bases
+from worlds import ANONYMOUS, RW, EngineWorld, KernelWorld, World, engine_limits, window_bases
 
-from smaps_records import Record
+from smaps_records import Record, records
 from untorn.mm.filemap import AddressSpace
+from untorn.mm.mman import (
+    MADV_DONTNEED,
+    MADV_FREE,
+    MADV_PAGEOUT,
+    MAP_ANONYMOUS,
+    MAP_FIXED,
+    MAP_POPULATE,
+    MAP_PRIVATE,
+    MAP_SHARED,
+    MREMAP_FIXED,
+    MREMAP_MAYMOVE,
+)
 from untorn.mm.page import PAGE_SIZE
 
 pytestmark = pytest.mark.live
@@ -118,6 +130,73 @@ class Pair:
 def comparable(found: list[Record]) -> list[object]:
     lines = masked([record.line for record in found])
     return [(line, record.only(COMPARED)) for line, record in zip(lines, found, strict=True)]
+
+
+def test_smaps_of_parent_and_child_are_the_same_through_copies_and_exit(
+    child: KernelProcess, files: list[tuple[Path, int]], child_fds: list[int]
+) -> None:
+    pair = Pair(child, files)
+    worlds = [(pair.engine, pair.engine_fds), (pair.kernel, child_fds)]
+    try:
+        for world, fds in worlds:
+            build_family(world, fds)
+        engine_child, pid = pair.engine.process.fork(), child.call("fork")
+        family = EngineWorld(engine_limits(), pair.engine.base)
+        family.process = engine_child
+
+        def compare() -> None:
+            engine, kernel = pair.smaps()
+            assert engine == kernel
+            theirs = [r for r in records(child.smaps(pid)) if pair.kernel.holds(r.line)]
+            assert comparable(family.smaps()) == comparable(theirs)
+
+        compare()
+        for world, _ in worlds:
+            world.touch(world.page(0))
+            world.touch(world.page(9), write=False)
+            world.madvise(world.page(1), PAGE_SIZE, MADV_DONTNEED)
+            world.madvise(world.page(2), PAGE_SIZE, MADV_FREE)
+            world.mremap(
+                world.page(12), PAGE_SIZE, PAGE_SIZE, MREMAP_FIXED | MREMAP_MAYMOVE, world.page(15)
+            )
+        compare()
+        engine_child.exit()
+        child.call("end", pid)
+        for world, _ in worlds:
+            world.touch(world.page(2))
+        engine, kernel = pair.smaps()
+        assert engine == kernel
+    finally:
+        pair.clear()
+
+
+def build_family(world: World, fds: list[int]) -> None:
+    """Map memory and a file in ways of which a child gets its share."""
+    world.put(0, 4, flags=ANONYMOUS | MAP_POPULATE)
+    world.mmap(world.page(6), 2 * PAGE_SIZE, RW, MAP_SHARED | MAP_FIXED, fds[0], 0)
+    world.touch(world.page(6))
+    world.mmap(world.page(9), 2 * PAGE_SIZE, RW, MAP_PRIVATE | MAP_FIXED, fds[3], 0)
+    world.touch(world.page(10))
+    world.put(12, 2, flags=ANONYMOUS | MAP_POPULATE)
+    world.put(18, 2, flags=MAP_SHARED | MAP_ANONYMOUS)
+    world.touch(world.page(18))
+
+
+def test_smaps_are_the_same_after_pages_were_paged_out(
+    child: KernelProcess, files: list[tuple[Path, int]], child_fds: list[int]
+) -> None:
+    pair = Pair(child, files)
+    try:
+        for world, fds in (pair.engine, pair.engine_fds), (pair.kernel, child_fds):
+            world.put(0, 4, flags=ANONYMOUS | MAP_POPULATE)
+            world.mmap(world.page(6), 4 * PAGE_SIZE, RW, MAP_SHARED | MAP_FIXED, fds[0], 0)
+            world.touch(world.page(6), write=False)
+            for first in (0, 6):
+                world.madvise(world.page(first), 4 * PAGE_SIZE, MADV_PAGEOUT)
+        engine, kernel = pair.smaps()
+        assert engine == kernel
+    finally:
+        pair.clear()
 
 
 @settings(

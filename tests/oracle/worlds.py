@@ -120,7 +120,7 @@ class World:
     def maps(self) -> list[bytes]:
         """Return the lines of the window."""
         lines = self.all_maps().splitlines(keepends=True)
-        return [line for line in lines if self._holds(line)]
+        return [line for line in lines if self.holds(line)]
 
     def all_smaps(self) -> bytes:
         """Return the whole text of smaps."""
@@ -128,9 +128,10 @@ class World:
 
     def smaps(self) -> list[Record]:
         """Return the records of the window."""
-        return [record for record in records(self.all_smaps()) if self._holds(record.line)]
+        return [record for record in records(self.all_smaps()) if self.holds(record.line)]
 
-    def _holds(self, line: bytes) -> bool:
+    def holds(self, line: bytes) -> bool:
+        """Say whether a line is of the window."""
         return self.base <= int(line.split(b"-")[0], 16) < self.base + WINDOW_SIZE
 
 

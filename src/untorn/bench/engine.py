@@ -17,10 +17,13 @@ _LOW = (f"switch interval {LOW_SWITCH_INTERVAL * 1e3:g} ms",)
 
 
 class EngineTarget:
-    """The engine, under each of its reader strategies; `query` walks by ioctl under vma_lock."""
+    """The engine, under each of its reader strategies.
+
+    `query` walks by ioctl under vma_lock, `smaps` reads smaps under mmap_lock.
+    """
 
     name = "engine"
-    readers = ("none", "mmap_lock", "vma_lock", "rcu", "query")
+    readers = ("none", "mmap_lock", "vma_lock", "rcu", "query", "smaps")
     variants: Mapping[str, tuple[str, ...]] = MappingProxyType(
         dict.fromkeys(("none", "mmap_lock", "vma_lock"), _LOW)
     )

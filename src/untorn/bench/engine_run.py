@@ -12,7 +12,8 @@ from untorn.bench.child import send, serve, wait_for_start
 from untorn.bench.mapper import Calls, choose_pages, measure_own_cost, settle, time_updates
 from untorn.bench.placement import NORMAL_NICE, SCANNER_NICE, Cpus, place
 from untorn.bench.scan import Pass, read_text, scan, walk_by_ioctl
-from untorn.fs.proc.maps import ProcMapsFile
+from untorn.fs.proc.task_mmu import Record
+from untorn.fs.proc.vma_file import ProcVmaFile
 from untorn.mm.limits import Limits
 from untorn.mm.mman import (
     MAP_ANONYMOUS,
@@ -26,13 +27,15 @@ from untorn.syscalls import Process
 
 LOW_SWITCH_INTERVAL = 1e-4
 """Seconds after which a thread that wants the GIL asks for it; the default is 50 times that."""
-PASSES: dict[str, tuple[str, Pass]] = {
-    "mmap_lock": ("mmap_lock", read_text),
-    "vma_lock": ("vma_lock", read_text),
-    "rcu": ("rcu", read_text),
-    "query": ("vma_lock", walk_by_ioctl),
+Opener = Callable[[Process, str], ProcVmaFile[Record]]
+PASSES: dict[str, tuple[Opener, str, Pass]] = {
+    "mmap_lock": (Process.open_maps, "mmap_lock", read_text),
+    "vma_lock": (Process.open_maps, "vma_lock", read_text),
+    "rcu": (Process.open_maps, "rcu", read_text),
+    "query": (Process.open_maps, "vma_lock", walk_by_ioctl),
+    "smaps": (Process.open_smaps, "mmap_lock", read_text),
 }
-"""By reader, the strategy of its file and how it goes over it."""
+"""By reader, how its file is opened, by which strategy, and how it goes over it."""
 _ANONYMOUS = MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE
 
 
@@ -119,20 +122,20 @@ class Scanners:
 
     def __init__(self, process: Process, reader: str, threads: Threads) -> None:
         self._process = process
-        self._strategy, self._pass = PASSES[reader]
+        self._open, self._strategy, self._pass = PASSES[reader]
         self._threads = threads
         self._mutex = threading.Lock()
         self.counts: Counter[str] = Counter()
 
     def work(self) -> None:
         """Scan until the end is asked for."""
-        file = self._process.open_maps(self._strategy)
+        file = self._open(self._process, self._strategy)
         scans, bytes_read = scan(file, self._pass, self._threads)
         with self._mutex:
             self.counts.update(scans=scans, bytes_read=bytes_read, **_met(file))
 
 
-def _met(file: ProcMapsFile) -> dict[str, int]:
+def _met(file: ProcVmaFile[Record]) -> dict[str, int]:
     return {name: count for name, count in file.statistics().items() if count}
 
 

@@ -5,6 +5,9 @@ Lock order, outermost first. A task may skip a level; it never goes back up.
     SeqFile.lock              one read() at a time per open file
         MmStruct.mmap_lock    many readers, or one writer
             Vma lock          many readers, or the mmap_lock writer
+                PageTable.lock    one table of one address space at a time; in a fork the
+                                  parent's, then the child's
+                    AddressSpace.lock, Page.lock    how often pages are mapped
                 VmaSlab, AtomicInt and the locks' own mutexes   innermost, held for a few lines
 
 Asking for mmap_lock while holding a VMA read lock can deadlock: the writer that owns mmap_lock
