@@ -88,8 +88,7 @@ def show_smap(vma: Vma, mss: MemSizeStats) -> bytes:
         (
             show_map(vma),
             _VMA % (vma.vm_end - vma.vm_start >> 10, page_size, page_size),
-            _FIRST % _first(mss),
-            _OTHERS % _others(mss),
+            _FIRST % _first(mss) + _OTHERS % _others(mss) if mss.resident else _NO_PAGES,
             _LAST % vm_flags_text(vma.vm_flags),
         )
     )
@@ -130,13 +129,12 @@ def vm_flags_text(flags: int) -> bytes:
     return b"".join(mnemonic for bit, mnemonic in _MNEMONICS if flags & bit)
 
 
-_NO_PAGES = MemSizeStats()
+_NO_PAGES = _FIRST % _first(MemSizeStats()) + _OTHERS % _others(MemSizeStats())
 GATE_SMAP = b"".join(
     (
         GATE_LINE,
         _VMA % (4, 4, 4),
-        _FIRST % _first(_NO_PAGES),
-        _OTHERS % _others(_NO_PAGES),
+        _NO_PAGES,
         _LAST % vm_flags_text(mman.VM_EXEC),
     )
 )
