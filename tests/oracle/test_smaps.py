@@ -29,6 +29,7 @@ from untorn.mm.mman import (
     MAP_SHARED,
     MREMAP_FIXED,
     MREMAP_MAYMOVE,
+    PROT_READ,
 )
 from untorn.mm.page import PAGE_SIZE
 
@@ -180,6 +181,52 @@ def build_family(world: World, fds: list[int]) -> None:
     world.put(12, 2, flags=ANONYMOUS | MAP_POPULATE)
     world.put(18, 2, flags=MAP_SHARED | MAP_ANONYMOUS)
     world.touch(world.page(18))
+
+
+@pytest.mark.parametrize("first_page", FIRST_PAGES)
+def test_a_read_maps_the_same_pages_around(
+    first_page: int, child: KernelProcess, files: list[tuple[Path, int]], child_fds: list[int]
+) -> None:
+    pair = Pair(child, files, first_page)
+    windows = [(first, pages) for first in (0, 3, 15) for pages in (1, 9, 20)]
+    try:
+        for first, pages in windows:
+            for touched in range(0, pages, 3):
+                for world, fds in (pair.engine, pair.engine_fds), (pair.kernel, child_fds):
+                    length = pages * PAGE_SIZE
+                    world.mmap(world.page(first), length, RW, MAP_SHARED | MAP_FIXED, fds[0], 0)
+                    world.touch(world.page(first + touched), write=False)
+                engine, kernel = pair.smaps()
+                assert engine == kernel, f"page {touched} of {pages} from {first} on"
+    finally:
+        pair.clear()
+
+
+def test_what_was_written_to_memory_is_dirty_for_others_after_the_same_steps(
+    child: KernelProcess, files: list[tuple[Path, int]]
+) -> None:
+    # Pages 0 to 3 are mapped again at 8. Page 0 is written by a fault, 1 after it was read, 2
+    # the same and then unmapped; 3 is only read.
+    pair = Pair(child, files)
+    try:
+        for world in (pair.engine, pair.kernel):
+            world.put(0, 4, flags=MAP_SHARED | MAP_ANONYMOUS)
+            world.touch(world.page(0))
+            for page in 1, 2, 3:
+                world.touch(world.page(page), write=False)
+            world.touch(world.page(1))
+            world.touch(world.page(2))
+            world.madvise(world.page(2), PAGE_SIZE, MADV_DONTNEED)
+            flags = MREMAP_FIXED | MREMAP_MAYMOVE
+            world.mremap(world.page(0), 0, 4 * PAGE_SIZE, flags, world.page(8))
+            for page in range(8, 12):
+                world.touch(world.page(page), write=False)
+                world.mprotect(world.page(page), PAGE_SIZE, RW if page % 2 else PROT_READ)
+        engine, kernel = pair.smaps()
+        assert engine == kernel
+        assert len(engine) == 5, "one record for each page that was mapped again"
+    finally:
+        pair.clear()
 
 
 def test_smaps_are_the_same_after_pages_were_paged_out(
