@@ -9,9 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from processes import children_of
-from untorn.bench import children
-from untorn.bench.child import Stop
-from untorn.bench.children import START_TIMEOUT, Children, await_ready
+from untorn.bench import updates
 from untorn.bench.live import LiveTarget
 from untorn.bench.live_mapper import Calls, choose_pages, time_updates
 from untorn.bench.live_scanner import read_text, scan, walk_by_ioctl
@@ -19,6 +17,8 @@ from untorn.bench.target import BenchOptions
 from untorn.errors import OutOfReach
 from untorn.fs.maps_file import NO_FLAGS, PATH_MAX
 from untorn.fs.proc.procmap_query import QueriedVma, QueryFlags
+from untorn.live.child import Stop
+from untorn.live.children import START_TIMEOUT, Children, await_ready
 from untorn.live.maps_file import LiveMapsFile
 
 BASE, SIZE, PAGE = 0x7000_0000, 64 * 4096, 4096
@@ -178,7 +178,7 @@ def test_none_has_no_scanner() -> None:
 @pytest.mark.live
 def test_a_mapper_that_does_not_end_is_reported_and_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     endless = BenchOptions(duration=600, busyduration=1.0, mb=1)
-    monkeypatch.setattr(children, "GRACE", -600.0)
+    monkeypatch.setattr(updates, "GRACE", -600.0)
     run = LiveTarget().run("maps", endless, 0)
     assert (run.hung, run.updates) == (True, 0)
     assert children_of(os.getpid()) == set()

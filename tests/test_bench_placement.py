@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from untorn.bench.placement import Cpus, choose_cpus, place, set_nice
+from untorn.bench.placement import Cpus, choose_cpus
 from untorn.errors import OutOfReach
+from untorn.live.placement import place, set_nice
 
 
 @pytest.fixture

@@ -7,11 +7,12 @@ own threads competes for the GIL, if there is one.
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from untorn.bench.children import Children, await_ready, await_updates
 from untorn.bench.engine_run import LOW_SWITCH_INTERVAL
 from untorn.bench.placement import NORMAL_NICE, choose_cpus
 from untorn.bench.sample import Sample
 from untorn.bench.target import BenchOptions
+from untorn.bench.updates import await_updates
+from untorn.live.children import Children, await_ready
 
 _LOW = (f"switch interval {LOW_SWITCH_INTERVAL * 1e3:g} ms",)
 

@@ -8,12 +8,13 @@ from collections.abc import Callable
 from typing import Any
 
 from untorn.bench.busy import spin_and_pause
-from untorn.bench.child import send, serve, wait_for_start
 from untorn.bench.mapper import Calls, choose_pages, measure_own_cost, settle, time_updates
-from untorn.bench.placement import NORMAL_NICE, SCANNER_NICE, Cpus, place
+from untorn.bench.placement import NORMAL_NICE, SCANNER_NICE, Cpus
 from untorn.bench.scan import Pass, read_text, scan, walk_by_ioctl
 from untorn.fs.proc.task_mmu import Record
 from untorn.fs.proc.vma_file import ProcVmaFile
+from untorn.live.child import send, serve, wait_for_start
+from untorn.live.placement import place
 from untorn.mm.limits import Limits
 from untorn.mm.mman import (
     MAP_ANONYMOUS,

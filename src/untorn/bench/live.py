@@ -7,10 +7,11 @@ another. All are set up before any begins.
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from untorn.bench.children import STOP_TIMEOUT, Child, Children, await_ready, await_updates
 from untorn.bench.placement import NORMAL_NICE, SCANNER_NICE, Cpus, choose_cpus
 from untorn.bench.sample import Sample
 from untorn.bench.target import BenchOptions
+from untorn.bench.updates import await_updates
+from untorn.live.children import STOP_TIMEOUT, Child, Children, await_ready
 
 
 class LiveTarget:

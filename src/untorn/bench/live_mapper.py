@@ -6,8 +6,8 @@ import mmap
 import resource
 import sys
 
-from untorn.bench.child import send, serve, wait_for_start
 from untorn.bench.mapper import Calls, choose_pages, failure, measure_own_cost, settle, time_updates
+from untorn.live.child import send, serve, wait_for_start
 
 MAP_FIXED = 0x10
 """Source: include/uapi/asm-generic/mman-common.h, which Python's mmap lacks before 3.13."""

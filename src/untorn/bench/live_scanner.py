@@ -1,9 +1,9 @@
 """A scanner of target `live`."""
 
-from untorn.bench.child import Stop, send, serve, wait_for_start
 from untorn.bench.scan import Pass, read_text, scan, walk_by_ioctl
 from untorn.errors import OutOfReach
 from untorn.fs.maps_file import MapsFile
+from untorn.live.child import Stop, send, serve, wait_for_start
 from untorn.live.maps_file import LiveMapsFile
 
 PASSES: dict[str, tuple[str, Pass]] = {

@@ -8,8 +8,8 @@ import sys
 import pytest
 
 from processes import is_alive, wait_until
-from untorn.bench.children import START_TIMEOUT, Child, Children, await_ready
 from untorn.errors import OutOfReach
+from untorn.live.children import START_TIMEOUT, Child, Children, await_ready
 
 pytestmark = pytest.mark.live
 BUSY = "untorn.bench.busy"
@@ -50,8 +50,8 @@ def test_a_childs_error_is_out_of_reach_with_its_reason() -> None:
 
 def test_a_child_that_ends_without_a_word_is_noticed() -> None:
     with Children() as children:
-        child = children.add("untorn.bench.placement", CPU, 15)
-        with pytest.raises(OutOfReach, match=f"process {child.pid} .* ended before its time"):
+        child = children.add("untorn.live.placement", CPU, 15)
+        with pytest.raises(OutOfReach, match=f"child process {child.pid} ended before its time"):
             child.receive(START_TIMEOUT)
 
 
@@ -70,7 +70,7 @@ def test_a_child_that_may_not_be_placed_is_ended(monkeypatch: pytest.MonkeyPatch
         started.append(pid)
         raise OutOfReach("no")
 
-    monkeypatch.setattr("untorn.bench.children.place", refuse)
+    monkeypatch.setattr("untorn.live.children.place", refuse)
     with pytest.raises(OutOfReach):
         Child(BUSY, CPU, 15, busyduration_ns=1000)
     assert not is_alive(*started)
@@ -78,7 +78,7 @@ def test_a_child_that_may_not_be_placed_is_ended(monkeypatch: pytest.MonkeyPatch
 
 def test_children_do_not_outlive_a_parent_that_is_killed() -> None:
     code = (
-        "import sys; from untorn.bench.children import *\n"
+        "import sys; from untorn.live.children import *\n"
         f"child = Child({BUSY!r}, {CPU}, 15, busyduration_ns=1000)\n"
         "await_ready([child]); child.start(); print(child.pid, flush=True); sys.stdin.read()"
     )

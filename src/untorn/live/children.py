@@ -1,4 +1,4 @@
-"""The parent's side of a live run: starts children, talks with them, and ends every one.
+"""The parent's side of a run with processes of our own: starts, talks with and ends every one.
 
 The children's side is child.py.
 """
@@ -15,22 +15,18 @@ from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, Self
 
-import numpy as np
-
-from untorn.bench.placement import place
 from untorn.errors import OutOfReach
+from untorn.live.placement import place
 
 START_TIMEOUT = 30.0
 """Seconds in which a child must be ready."""
 STOP_TIMEOUT = 10.0
 """Seconds in which a child must answer to being stopped, and in which a killed one must end."""
-GRACE = 10.0
-"""Seconds beyond its time after which a mapper is taken to hang."""
 _CHUNK = 1 << 16
 
 
 class Child:
-    """A process of a live run, started on a CPU with a nice value.
+    """A process of a run, started on a CPU with a nice value.
 
     Args:
         module: What it runs; its arguments follow by name.
@@ -109,10 +105,10 @@ class Child:
         assert self._process.stdout is not None
         pipe = self._process.stdout.fileno()
         if not select.select([pipe], [], [], max(0, deadline - time.monotonic()))[0]:
-            raise TimeoutError(f"process {self.pid} of the benchmark does not answer")
+            raise TimeoutError(f"child process {self.pid} does not answer")
         chunk = os.read(pipe, _CHUNK)
         if not chunk:
-            raise OutOfReach(f"process {self.pid} of the benchmark ended before its time")
+            raise OutOfReach(f"child process {self.pid} ended before its time")
         self._received += chunk
 
 
@@ -163,13 +159,3 @@ def await_ready(children: Iterable[Child]) -> None:
     """Return when all have said that they are set up; raises as Child.receive()."""
     for child in children:
         child.receive(START_TIMEOUT)
-
-
-def await_updates(mapper: Child, duration: float) -> tuple[dict[str, Any], np.ndarray[Any, Any]]:
-    """Return what the mapper counted and its latencies; nothing of either if it hangs."""
-    try:
-        measured = mapper.receive(duration + GRACE)
-        data = mapper.receive_bytes(8 * measured.pop("updates"), GRACE)
-    except TimeoutError:
-        return {}, np.empty(0, np.int64)
-    return measured, np.frombuffer(data, np.int64)

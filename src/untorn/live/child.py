@@ -1,4 +1,4 @@
-"""A child's side of a live run: it says that it is ready, waits for the word, and outlives nobody.
+"""A child's side of a run: it says that it is ready, waits for the word, and outlives nobody.
 
 Messages to the parent are lines of JSON on stdout; the parent's side is children.py.
 """
