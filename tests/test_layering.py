@@ -12,9 +12,11 @@ ROOT = Path(untorn.__file__).parent
 LAYERS = [
     "__main__",
     "cli",
+    "race",
     "bench",
     "conform",
     "live",
+    "judge",
     "syscalls",
     "fs",
     "mm",

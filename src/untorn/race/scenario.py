@@ -1,0 +1,71 @@
+"""Scenario: what a writer does to a region, over and over, while others read the map.
+
+Written once, against a process under test: the engine's Process, or a real child process.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from untorn.judge.history import Range
+
+
+class ProcessUnderTest(Protocol):
+    """The system calls of one process: Linux's arguments, OSError with Linux's errno."""
+
+    def mmap(
+        self, addr: int, length: int, prot: int, flags: int, fd: int = -1, offset: int = 0
+    ) -> int:
+        """Map length bytes and return the byte address."""
+
+    def munmap(self, addr: int, length: int) -> None:
+        """Unmap a range."""
+
+    def mprotect(self, addr: int, length: int, prot: int) -> None:
+        """Set a range's protection."""
+
+    def mremap(
+        self, addr: int, old_len: int, new_len: int, flags: int = 0, new_addr: int = 0
+    ) -> int:
+        """Resize or move a range; return where it is."""
+
+    def madvise(self, addr: int, length: int, advice: int) -> None:
+        """Give advice about a range."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in its region a scenario takes place.
+
+    Attributes:
+        addr: Byte address of the VMA, or of the pages, that it changes.
+        prot: The protection that the VMA there has between two rounds, where it matters.
+    """
+
+    addr: int
+    prot: int = 0
+
+
+class Scenario(Protocol):
+    """A round is modify() and restore(), after which the region is as set_up() left it.
+
+    Frozen and picklable: it is run by a thread of this process, or by a child.
+    """
+
+    @property
+    def name(self) -> str:
+        """What reports call it."""
+
+    def set_up(self, process: ProcessUnderTest) -> Range:
+        """Map the region and return it; nobody but the scenario ever changes anything in it."""
+
+    def place(self, region: Range) -> Place:
+        """Return where it takes place unless somebody wants it elsewhere."""
+
+    def modify(self, process: ProcessUnderTest, place: Place) -> None:
+        """Change the map."""
+
+    def restore(self, process: ProcessUnderTest, place: Place) -> None:
+        """Take the change back."""
+
+    def solid(self, region: Range, place: Place) -> tuple[Range, ...]:
+        """Return what is mapped at every instant of a round, in address order."""

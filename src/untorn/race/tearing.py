@@ -1,0 +1,133 @@
+"""The three writers of the kernel's own race test: they tear a VMA apart and mend it.
+
+The region is one VMA of three pages after the other, their protections in turn RW and R so that
+none merges with the next; a round changes one of them. Whether its line stands at the end of a
+fill or inside one is for the test to choose, by the place.
+Compare tools/testing/selftests/proc/proc-maps-race.c.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from untorn.judge.history import Range
+from untorn.mm.mman import (
+    MAP_ANONYMOUS,
+    MAP_FIXED,
+    MAP_NORESERVE,
+    MAP_PRIVATE,
+    MREMAP_DONTUNMAP,
+    MREMAP_FIXED,
+    MREMAP_MAYMOVE,
+    PROT_NONE,
+    PROT_READ,
+    PROT_WRITE,
+)
+from untorn.mm.page import PAGE_SIZE
+from untorn.race.scenario import Place, ProcessUnderTest
+
+PAGES = 3
+"""Of each VMA."""
+SIZE = PAGES * PAGE_SIZE
+VMA_COUNT = PAGE_SIZE // 32 + 1
+"""So many that, at 32 bytes or more for a line, the lines do not fit into one fill."""
+ANONYMOUS = MAP_PRIVATE | MAP_ANONYMOUS
+_PROTECTIONS = PROT_READ | PROT_WRITE, PROT_READ
+
+
+def reserve(process: ProcessUnderTest, size: int) -> Range:
+    """Map size bytes without any right, with a page before and after that stays so.
+
+    What the process maps besides can neither come into the region nor merge with what does.
+    """
+    flags = ANONYMOUS | MAP_NORESERVE
+    start = process.mmap(0, size + 2 * PAGE_SIZE, PROT_NONE, flags)
+    return start, start + size + 2 * PAGE_SIZE
+
+
+class Tearing:
+    """What the three have in common. Attributes: name."""
+
+    name: ClassVar[str]
+
+    def set_up(self, process: ProcessUnderTest) -> Range:
+        """Map the VMAs."""
+        region = reserve(process, VMA_COUNT * SIZE)
+        for number in range(VMA_COUNT):
+            vma = self.vma(region, number)
+            process.mmap(vma.addr, SIZE, vma.prot, ANONYMOUS | MAP_FIXED)
+        return region
+
+    def vma(self, region: Range, number: int) -> Place:
+        """Return where a VMA lies, from 0 in address order, and its protection."""
+        return Place(region[0] + PAGE_SIZE + number * SIZE, _PROTECTIONS[number % 2])
+
+    def place(self, region: Range) -> Place:
+        """Return one of the first VMAs: one fill shows it with its neighbours."""
+        return self.vma(region, 2)
+
+    def solid(self, region: Range, place: Place) -> tuple[Range, ...]:
+        """Return everything."""
+        return (region,)
+
+
+@dataclass(frozen=True, slots=True)
+class Split(Tearing):
+    """Map the first page anew without rights, and back: a split and a merge."""
+
+    name: ClassVar[str] = "split"
+
+    def modify(self, process: ProcessUnderTest, place: Place) -> None:
+        """Split it."""
+        process.mmap(place.addr, PAGE_SIZE, PROT_NONE, ANONYMOUS | MAP_FIXED)
+
+    def restore(self, process: ProcessUnderTest, place: Place) -> None:
+        """Merge it."""
+        process.mmap(place.addr, PAGE_SIZE, place.prot, ANONYMOUS | MAP_FIXED)
+
+
+@dataclass(frozen=True, slots=True)
+class Resize(Tearing):
+    """Shrink the VMA to one page by mremap, and let it grow again."""
+
+    name: ClassVar[str] = "resize"
+
+    def modify(self, process: ProcessUnderTest, place: Place) -> None:
+        """Shrink it."""
+        process.mremap(place.addr, SIZE, PAGE_SIZE)
+
+    def restore(self, process: ProcessUnderTest, place: Place) -> None:
+        """Let it grow."""
+        process.mremap(place.addr, PAGE_SIZE, SIZE)
+
+    def solid(self, region: Range, place: Place) -> tuple[Range, ...]:
+        """Return all but the pages that come and go."""
+        return (region[0], place.addr + PAGE_SIZE), (place.addr + SIZE, region[1])
+
+
+@dataclass(frozen=True, slots=True)
+class Remap(Tearing):
+    """Move the last page of the next VMA over the middle one (DONTUNMAP), and protect that back.
+
+    On the way the page moved over is unmapped for an instant.
+    """
+
+    name: ClassVar[str] = "remap"
+
+    def modify(self, process: ProcessUnderTest, place: Place) -> None:
+        """Move a page with the neighbour's protection in."""
+        process.mremap(
+            place.addr + SIZE + 2 * PAGE_SIZE,
+            PAGE_SIZE,
+            PAGE_SIZE,
+            MREMAP_FIXED | MREMAP_MAYMOVE | MREMAP_DONTUNMAP,
+            place.addr + PAGE_SIZE,
+        )
+
+    def restore(self, process: ProcessUnderTest, place: Place) -> None:
+        """Protect it as its neighbours."""
+        process.mprotect(place.addr + PAGE_SIZE, PAGE_SIZE, place.prot)
+
+    def solid(self, region: Range, place: Place) -> tuple[Range, ...]:
+        """Return all but the page that is moved over."""
+        middle = place.addr + PAGE_SIZE
+        return (region[0], middle), (middle + PAGE_SIZE, region[1])

@@ -1,0 +1,56 @@
+"""A history's answers against those of a walk over every state."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from untorn.judge.history import History
+from untorn.judge.line import Line
+
+
+def state(vmas: list[tuple[int, int, int]]) -> tuple[Line, ...]:
+    """Make VMAs of (hole before it, pages, attributes)."""
+    lines, at = [], 0
+    for hole, pages, what in vmas:
+        lines.append(Line(at + hole, at + hole + pages, b"%d" % what))
+        at += hole + pages
+    return tuple(lines)
+
+
+STATES = st.lists(st.tuples(st.integers(0, 2), st.integers(1, 2), st.integers(0, 1))).map(state)
+HISTORIES = st.lists(STATES, min_size=1, max_size=8)
+WINDOWS = st.tuples(st.integers(0, 7), st.integers(0, 7)).map(sorted)
+
+
+@given(HISTORIES, WINDOWS, st.integers(0, 100))
+@settings(derandomize=True)
+def test_a_line_is_found_where_it_first_stood_in_a_window(states, window, origin) -> None:
+    history = History(states, origin)
+    first, last = (min(version, len(states) - 1) for version in window)
+    for line in {line for each in states for line in each} | {Line(0, 50, b"")}:
+        shown = [version for version in range(first, last + 1) if line in states[version]]
+        expected = origin + shown[0] if shown else None
+        assert history.first_shown(line, origin + first, origin + last) == expected
+
+
+@given(HISTORIES, WINDOWS, st.integers(0, 10), st.integers(1, 10))
+@settings(derandomize=True)
+def test_what_is_mapped_throughout_a_window_is_mapped_in_each_state(
+    states, window, start, size
+) -> None:
+    first, last = (min(version, len(states) - 1) for version in window)
+    found = History(states).mapped_throughout(start, start + size, first, last)
+    pages = {page for begin, end in found for page in range(begin, end)}
+    for page in range(start, start + size):
+        mapped = all(
+            any(line.start <= page < line.end for line in states[version])
+            for version in range(first, last + 1)
+        )
+        assert (page in pages) == mapped
+
+
+def test_versions_go_on_from_the_first() -> None:
+    one, other = state([(0, 1, 0)]), state([(0, 2, 0)])
+    history = History([one], 7)
+    assert (history.first, history.last) == (7, 7)
+    history.append(other)
+    assert (history.last, history.state(8)) == (8, other)
