@@ -5,8 +5,11 @@ Arguments are what a program passes in registers: addresses, lengths and offsets
 """
 
 import errno
+from collections.abc import Sequence
 
 from untorn.errors import os_error
+from untorn.fs.binfmt_elf import Program
+from untorn.fs.exec import exec_mm
 from untorn.fs.proc.base import ProcTask
 from untorn.fs.proc.maps import ProcMapsFile
 from untorn.fs.proc.smaps import ProcSmapsFile
@@ -137,6 +140,24 @@ class Process:
         child = Process(dup_mm(self.mm, f"{self.mm.name}+"))
         child.files = dict(self.files)
         return child
+
+    def execve(
+        self,
+        program: Program,
+        argv: Sequence[bytes],
+        envp: Sequence[bytes] = (),
+        *,
+        interpreter: Program | None = None,
+        filename: bytes | None = None,
+    ) -> None:
+        """Begin another program in a fresh address space; see fs/exec.py:exec_mm().
+
+        Descriptors stay open. Files of /proc that are open already stay with the old one.
+        """
+        old = self.mm
+        new = exec_mm(old, program, argv, envp, interpreter=interpreter, filename=filename)
+        self.mm = self.proc.mm = new
+        mmput(old)
 
     def touch(self, addr: int, *, write: bool) -> None:
         """Read or write the byte at addr.

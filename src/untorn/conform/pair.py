@@ -10,16 +10,16 @@ from typing import Self
 from untorn.conform.operations import LIMITS, Operation, on_engine, on_kernel
 from untorn.fs.proc.from_maps import mm_from_maps
 from untorn.live.machine import limits_of
-from untorn.live.minimal_child import FIRST_FD, STACK_LIMIT, MinimalChild
+from untorn.live.minimal_child import FIRST_FD, MinimalChild
 from untorn.live.open_file import vm_file_of
 from untorn.mm.mman import MAP_ANONYMOUS, MAP_SHARED, MAP_TYPE
+from untorn.mm.mmap_layout import pick_mmap_base
 from untorn.mm.mmap_lock import mmap_read_lock, mmap_read_unlock
-from untorn.mm.page import PAGE_SIZE, TASK_SIZE
+from untorn.mm.page import PAGE_SIZE
 from untorn.syscalls import Process
 
 FILE_PAGES = 16
 """Pages of each file that scripts map."""
-SMALLEST_GAP = 128 << 20
 _CHUNK = 1 << 16
 _BRK = 12
 
@@ -84,7 +84,7 @@ class Pair:
         mm = mm_from_maps(
             self.text,
             name="conform",
-            mmap_base=_mmap_base(),
+            mmap_base=pick_mmap_base(self._limits),
             heap=(brk, brk),
             start_stack=start_stack,
             data_size=data_size,
@@ -176,12 +176,3 @@ def _open_files(stack: ExitStack) -> list[int]:
     for fd in fds:
         stack.callback(os.close, fd)
     return fds
-
-
-def _mmap_base() -> int:
-    """Return mmap_base of a child without randomization, in bytes.
-
-    It lies 128 MiB below the top, the smallest gap, for every stack limit that is not larger.
-    Compare arch/x86/mm/mmap.c:mmap_base().
-    """
-    return TASK_SIZE - max(STACK_LIMIT, SMALLEST_GAP)

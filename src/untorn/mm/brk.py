@@ -70,7 +70,7 @@ def _move_brk(mm: MmStruct, addr: int) -> None:
         do_munmap_locked(mm, new_end, old_end - new_end)
     elif new_end > old_end:
         _check_room(mm, old_end, new_end)
-        _grow_heap(mm, old_end, new_end)
+        do_brk_flags(mm, old_end, new_end)
 
 
 def _check_room(mm: MmStruct, old_end: int, new_end: int) -> None:
@@ -80,9 +80,21 @@ def _check_room(mm: MmStruct, old_end: int, new_end: int) -> None:
         raise os_error(errno.ENOMEM)
 
 
-def _grow_heap(mm: MmStruct, start: int, end: int) -> None:
-    """Compare mm/vma.c:do_brk_flags(): only the VMA below may take the new range over."""
-    flags = VM_DATA_DEFAULT | VM_ACCOUNT | mm.def_flags
+def do_brk_flags(mm: MmStruct, start: int, end: int, flags: int = 0) -> None:
+    """Map [start, end) as data of the program; only the VMA below may take it over.
+
+    Args:
+        mm: The address space.
+        start: Byte address of the first page; nothing is mapped there.
+        end: Byte address behind the last page.
+        flags: VM_* bits besides those of data.
+
+    Raises:
+        OSError: ENOMEM over a limit.
+
+    Preconditions: mmap_lock held for write. Compare mm/vma.c:do_brk_flags().
+    """
+    flags |= VM_DATA_DEFAULT | VM_ACCOUNT | mm.def_flags
     pages = end - start >> PAGE_SHIFT
     allowed = (
         mlock_future_ok(mm, flags, pages)

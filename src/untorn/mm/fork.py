@@ -33,6 +33,7 @@ def dup_mm(mm: MmStruct, name: str) -> MmStruct:
         name,
         limits=mm.limits,
         mmap_base=mm.mmap_base,
+        topdown=mm.topdown,
         gate_vma=mm.gate_vma,
         slab=mm.vm_area_cachep,
     )

@@ -32,6 +32,7 @@ class MmStruct:
                             stays behind but does not count it out
         def_flags        VM_* bits that new mappings get
         start_brk, brk, start_stack, mmap_base            byte addresses
+        topdown          mappings are placed from mmap_base down, not up; never changes
         data_size        bytes of the program's own data, which RLIMIT_DATA counts with the heap
         limits           replaced as a whole
     page_table_lock      under mmap_lock (read): protects the first setting of Vma.anon_vma
@@ -64,6 +65,7 @@ class MmStruct:
         "stack_vm",
         "start_brk",
         "start_stack",
+        "topdown",
         "total_vm",
         "vm_area_cachep",
         "vma_writer_wait",
@@ -75,6 +77,7 @@ class MmStruct:
         *,
         limits: Limits | None = None,
         mmap_base: int = TASK_SIZE - (128 << 20) & -PMD_SIZE,
+        topdown: bool = True,
         gate_vma: bool = True,
         slab: VmaSlab = vm_area_cachep,
     ) -> None:
@@ -84,6 +87,7 @@ class MmStruct:
             name: For reports.
             limits: What bounds it; the defaults of Limits if None.
             mmap_base: Byte address below which mappings are placed, top down.
+            topdown: False if they are placed above it, bottom up.
             gate_vma: Whether maps ends with the [vsyscall] line (vsyscall=xonly).
             slab: Where its VMA objects come from; others that share it recycle them.
         """
@@ -102,6 +106,7 @@ class MmStruct:
         self.def_flags = 0
         self.start_brk = self.brk = self.start_stack = 0
         self.mmap_base = mmap_base
+        self.topdown = topdown
         self.limits = limits or Limits()
         self.gate_vma = gate_vma
         self.vm_area_cachep = slab

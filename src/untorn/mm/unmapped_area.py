@@ -10,14 +10,13 @@ from untorn.errors import os_error
 from untorn.mm.file import VmFile
 from untorn.mm.mm_struct import MmStruct
 from untorn.mm.mman import MAP_32BIT, MAP_ABOVE4G, MAP_FIXED, MAP_SHARED, VM_GROWSDOWN
-from untorn.mm.page import PAGE_SHIFT, PAGE_SIZE, PMD_SIZE, TASK_SIZE, page_align, page_aligned
+from untorn.mm.mmap_layout import LEGACY_BASE
+from untorn.mm.page import PAGE_SHIFT, PAGE_SIZE, PMD_SIZE, TASK_SIZE, page_aligned
 from untorn.mm.vma import Vma
 from untorn.mm.vma_tree_gap import highest_gap, lowest_gap
 
 LOW_32BIT = 0x4000_0000, 0x8000_0000
 """Byte range of MAP_32BIT."""
-UNMAPPED_BASE = page_align(TASK_SIZE // 3)
-"""Byte address where the bottom-up search begins."""
 
 
 def get_unmapped_area(
@@ -78,17 +77,22 @@ def _search_aligned(mm: MmStruct, hint: int, length: int, offset: int, flags: in
     found = _search(mm, hint, length + PMD_SIZE, flags)
     if found is None or found == hint:
         return found
-    return found + ((offset - found) % PMD_SIZE or PMD_SIZE)
+    return found + ((offset - found) % PMD_SIZE or (PMD_SIZE if mm.topdown else 0))
 
 
 def _search(mm: MmStruct, hint: int, length: int, flags: int) -> int | None:
-    """Return the hint if it fits, else the highest hole below mmap_base, else the lowest."""
+    """Return the hint if it fits, else the highest hole below mmap_base, else the lowest.
+
+    In a legacy layout only the lowest above mmap_base.
+    """
     if flags & MAP_32BIT:
         return _bottom_up(mm, hint, length, *LOW_32BIT)
+    if not mm.topdown:
+        return _bottom_up(mm, hint, length, mm.mmap_base, TASK_SIZE)
     if hint and _hint_fits(mm, hint, length, TASK_SIZE):
         return hint
     found = _top_down(mm, length, flags)
-    return _bottom_up(mm, 0, length, UNMAPPED_BASE, TASK_SIZE) if found is None else found
+    return _bottom_up(mm, 0, length, LEGACY_BASE, TASK_SIZE) if found is None else found
 
 
 def _hint_fits(mm: MmStruct, hint: int, length: int, limit: int) -> bool:

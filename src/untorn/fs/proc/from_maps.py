@@ -17,22 +17,20 @@ from untorn.mm.limits import Limits
 from untorn.mm.mm_struct import MmStruct
 from untorn.mm.mman import (
     VM_ACCOUNT,
-    VM_DONTDUMP,
     VM_DONTEXPAND,
     VM_EXEC,
     VM_GROWSDOWN,
-    VM_IO,
     VM_MAYEXEC,
     VM_MAYREAD,
     VM_MAYSHARE,
     VM_MAYWRITE,
-    VM_PFNMAP,
     VM_READ,
     VM_SHARED,
     VM_WRITE,
 )
 from untorn.mm.mmap_lock import mmap_write_lock, mmap_write_unlock
 from untorn.mm.page import PAGE_SHIFT, TASK_SIZE, page_aligned
+from untorn.mm.vdso import VVAR_FLAGS
 from untorn.mm.vm_operations import special_mapping
 from untorn.mm.vma import Vma, vm_area_alloc
 from untorn.mm.vma_anon import vma_anon_prepare
@@ -42,7 +40,6 @@ from untorn.mm.vma_store import vma_account, vma_pages, vma_store_new
 _WORD = 8
 _HEAP, _STACK, _SHMEM = b"[heap]", b"[stack]", b"/dev/zero (deleted)"
 _ANON_NAME = re.compile(rb"\[anon(?:_shmem)?:(.*)\]", re.DOTALL)
-_VVAR_FLAGS = VM_READ | VM_MAYREAD | VM_IO | VM_PFNMAP | VM_DONTDUMP
 _MAY = VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC
 
 
@@ -169,7 +166,7 @@ def _make_special(vma: Vma, name: bytes) -> None:
     vma.vm_ops = special_mapping(name)
     vma.vm_pgoff = 0
     if name.startswith(b"[vvar"):
-        vma.vm_flags = _VVAR_FLAGS
+        vma.vm_flags = VVAR_FLAGS
     vma.vm_flags |= VM_DONTEXPAND
 
 

@@ -1,0 +1,139 @@
+"""A fresh address space for a new program: its stack, with its arguments on it.
+
+Compare fs/exec.c:bprm_mm_init(), copy_strings(), setup_arg_pages();
+fs/binfmt_elf.c:create_elf_tables().
+"""
+
+import errno
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from untorn.errors import os_error
+from untorn.fs.binfmt_elf import Program, load_elf_binary
+from untorn.mm.accounting import may_expand_vm
+from untorn.mm.brk import VM_DATA_DEFAULT
+from untorn.mm.exit import mmput
+from untorn.mm.limits import Limits
+from untorn.mm.memory import handle_mm_fault
+from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mman import VM_ACCOUNT, VM_GROWSDOWN, VM_WRITE
+from untorn.mm.mmap import store_new_vma
+from untorn.mm.mmap_layout import pick_mmap_base
+from untorn.mm.mmap_lock import mmap_write_lock, mmap_write_unlock
+from untorn.mm.page import PAGE_SHIFT, PAGE_SIZE, TASK_SIZE, page_align
+from untorn.mm.vdso import map_vdso
+from untorn.mm.vma_merge import Attributes
+from untorn.mm.vma_store import vma_account
+
+STACK_TOP = TASK_SIZE
+_STACK_EXPAND = 128 << 10
+"""Bytes that a new stack has more than its arguments take."""
+_MAX_ARG_STRLEN = 32 * PAGE_SIZE
+_LEAST_ARGUMENTS, _MOST_ARGUMENTS = 32 * PAGE_SIZE, 6 << 20
+_WORD = 8
+_AUXILIARY_VECTOR = 23 * 2 * _WORD
+"""Bytes. Source: getauxval(3); the entries that Linux 6.18 has on x86-64, with AT_NULL."""
+_PLATFORM_AND_RANDOM = len(b"x86_64\0") + 16
+
+
+def exec_mm(
+    mm: MmStruct,
+    program: Program,
+    argv: Sequence[bytes],
+    envp: Sequence[bytes],
+    *,
+    interpreter: Program | None = None,
+    filename: bytes | None = None,
+) -> MmStruct:
+    """Return the address space that a program begins with, without randomization.
+
+    Args:
+        mm: The one that it is to take the place of: limits and the kind of layout stay.
+        program: What is executed.
+        argv: Its arguments, without NULs.
+        envp: Its environment.
+        interpreter: The program interpreter that it names, if it names one.
+        filename: As execve(2) was given it; None: the path of the program's file.
+
+    Raises:
+        OSError: E2BIG if the arguments take too much room; else as mmap(2), where Linux kills
+            the process.
+
+    Source: execve(2).
+    """
+    argv = argv or [b""]
+    strings = [filename or program.file.path, *argv, *envp]
+    _check_strings(mm.limits, strings, len(argv) + len(envp))
+    arguments = STACK_TOP - _WORD - sum(len(string) + 1 for string in strings)
+    new = _empty_like(mm)
+    try:
+        with _write_locked(new):
+            setup_arg_pages(new, arguments)
+        load_elf_binary(new, program, interpreter)
+        with _write_locked(new):
+            map_vdso(new)
+            new.start_stack = _stack_pointer(arguments, len(argv), len(envp))
+        for page in range(new.start_stack & -PAGE_SIZE, STACK_TOP, PAGE_SIZE):
+            handle_mm_fault(new, page, VM_WRITE)
+    except BaseException:
+        mmput(new)
+        raise
+    return new
+
+
+def _empty_like(mm: MmStruct) -> MmStruct:
+    return MmStruct(
+        mm.name,
+        limits=mm.limits,
+        mmap_base=pick_mmap_base(mm.limits, topdown=mm.topdown),
+        topdown=mm.topdown,
+        gate_vma=mm.gate_vma,
+        slab=mm.vm_area_cachep,
+    )
+
+
+@contextmanager
+def _write_locked(mm: MmStruct) -> Iterator[None]:
+    mmap_write_lock(mm)
+    try:
+        yield
+    finally:
+        mmap_write_unlock(mm)
+
+
+def setup_arg_pages(mm: MmStruct, arguments: int) -> None:
+    """Map the stack: from some way below its arguments, which begin at this byte address.
+
+    Preconditions: mmap_lock held for write; nothing is mapped.
+
+    Raises:
+        OSError: ENOMEM over RLIMIT_AS.
+    """
+    needed = STACK_TOP - (arguments & -PAGE_SIZE)
+    room = min(mm.limits.rlimit_stack & -PAGE_SIZE, needed + _STACK_EXPAND)
+    start = STACK_TOP - max(needed, room)
+    flags = VM_DATA_DEFAULT | VM_GROWSDOWN | VM_ACCOUNT
+    pages = STACK_TOP - start >> PAGE_SHIFT
+    if not may_expand_vm(mm, flags, pages):
+        raise os_error(errno.ENOMEM)
+    store_new_vma(mm, start, STACK_TOP, Attributes(flags, None, start >> PAGE_SHIFT))
+    vma_account(mm, flags, pages)
+
+
+def _check_strings(limits: Limits, strings: Sequence[bytes], pointers: int) -> None:
+    """Refuse what takes more than a quarter of the stack, pointers included, or all of it.
+
+    Compare fs/exec.c:bprm_stack_limits(), get_arg_page().
+    """
+    most = max(min(limits.rlimit_stack // 4, _MOST_ARGUMENTS), _LEAST_ARGUMENTS)
+    size = sum(len(string) + 1 for string in strings)
+    fits = size + pointers * _WORD <= most
+    fits = fits and page_align(size + _WORD) <= max(limits.rlimit_stack, PAGE_SIZE)
+    if not fits or max(map(len, strings)) >= _MAX_ARG_STRLEN:
+        raise os_error(errno.E2BIG)
+
+
+def _stack_pointer(arguments: int, argc: int, envc: int) -> int:
+    """Return where the program finds its argument count, a byte address."""
+    vectors = (argc + 1 + envc + 1 + 1) * _WORD
+    return (arguments & -16) - _PLATFORM_AND_RANDOM - _AUXILIARY_VECTOR - vectors & -16
