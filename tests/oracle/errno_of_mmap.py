@@ -17,8 +17,9 @@ from errno import (
 )
 
 from rows import EMPTY_POOL, FOUR_LEVELS, GUESSING, RIGHT_TO_LOCK, row
-from worlds import ANONYMOUS, CAP_IPC_LOCK, CAP_SYS_RAWIO, RW, Bounds, memory_pages
+from worlds import ANONYMOUS, CAP_IPC_LOCK, CAP_SYS_RAWIO, RW, Bounds
 
+from untorn.live.machine import memory_pages
 from untorn.mm.mman import (
     MAP_ANONYMOUS,
     MAP_DROPPABLE,

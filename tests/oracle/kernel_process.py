@@ -2,36 +2,27 @@
 
 import json
 import os
-import platform
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from untorn.errors import os_error
+from untorn.conform.machine import check_machine
+from untorn.errors import OutOfReach, os_error
 
 CHILD = Path(__file__).with_name("kernel_child.py")
 Step = list[object]
 """One step of the child: a name and arguments; see kernel_child.py."""
 
 
-MODELLED = 6, 17
-"""The first kernel that seals, places and merges as the engine does."""
-
-
 def why_not() -> str | None:
     """Say why the running kernel cannot be the oracle here, or nothing."""
-    if sys.platform != "linux" or platform.machine() != "x86_64":
-        return f"the engine models x86-64 Linux, this is {platform.machine()} {sys.platform}"
-    if kernel_version() < MODELLED:
-        return f"the engine models Linux {MODELLED[0]}.{MODELLED[1]}, this is {platform.release()}"
+    try:
+        check_machine()
+    except OutOfReach as reason:
+        return str(reason)
     return None
-
-
-def kernel_version() -> tuple[int, int]:
-    major, minor = platform.release().split(".")[:2]
-    return int(major), int("".join(c for c in minor if c.isdigit()))
 
 
 class KernelProcess:

@@ -7,10 +7,11 @@ from pathlib import Path
 import errno_of_mmap as table
 import errno_of_others as others
 import pytest
-import real_files
+from real_files import set_append_only
 from rows import GUESSING, Files, Row, files_in, skip_without
 from worlds import RW, EngineWorld, World
 
+from untorn.live import open_file
 from untorn.mm.mman import PROT_NONE
 from untorn.mm.page import PAGE_SIZE
 
@@ -56,15 +57,15 @@ def append_only(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     path.write_bytes(bytes(PAGE_SIZE))
     files = {"append": (path, os.O_RDWR | os.O_APPEND), "append ro": (path, os.O_RDONLY)}
     if isinstance(world, EngineWorld):
-        monkeypatch.setattr(real_files, "attributes", lambda _: real_files.FS_APPEND_FL)
+        monkeypatch.setattr(open_file, "inode_attributes", lambda _: open_file.FS_APPEND_FL)
         yield files
         return
     try:
-        real_files.set_append_only(path, True)
+        set_append_only(path, True)
     except OSError as error:
         pytest.skip(f"no file can be made append-only here: {error}")
     yield files
-    real_files.set_append_only(path, False)
+    set_append_only(path, False)
 
 
 @outcomes(table.MMAP_APPEND_ONLY)

@@ -16,6 +16,7 @@ from real_files import vm_file
 
 from smaps_records import Record, records
 from untorn.fs.maps_file import MapsFile
+from untorn.live.machine import memory_pages
 from untorn.mm.file import VmFile
 from untorn.mm.limits import RLIM_INFINITY, Limits
 from untorn.mm.mm_struct import MmStruct
@@ -239,12 +240,3 @@ def engine_limits() -> Limits:
         cap_sys_rawio=True,
         totalram_pages=memory_pages(),
     )
-
-
-def memory_pages() -> int:
-    """Return memory and swap in pages, as the kernel counts them when it guesses."""
-    try:
-        fields = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
-    except OSError:
-        return Limits().totalram_pages
-    return sum(int(fields[name].split()[0]) for name in ("MemTotal", "SwapTotal")) // 4

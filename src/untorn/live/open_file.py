@@ -8,7 +8,7 @@ from pathlib import Path
 
 from untorn.mm.file import VmFile
 
-_FS_IOC_GETFLAGS, _FS_APPEND_FL = 0x8008_6601, 0x20
+_FS_IOC_GETFLAGS, FS_APPEND_FL = 0x8008_6601, 0x20
 _ST_NOEXEC = 8
 
 
@@ -28,7 +28,7 @@ def vm_file_of(fd: int) -> VmFile:
         status.st_size,
         readable=access != os.O_WRONLY,
         writable=access != os.O_RDONLY,
-        append_only=bool(_attributes(fd) & _FS_APPEND_FL),
+        append_only=bool(inode_attributes(fd) & FS_APPEND_FL),
         noexec=bool(os.fstatvfs(fd).f_flag & _ST_NOEXEC) or path.startswith("/proc/"),
         huge_aligned=_file_system(status.st_dev) in ("ext4", "xfs"),
         can_mmap=stat.S_ISREG(status.st_mode) and not path.startswith("/proc/"),
@@ -45,7 +45,7 @@ def _file_system(device: int) -> str:
     return ""
 
 
-def _attributes(fd: int) -> int:
+def inode_attributes(fd: int) -> int:
     """Return the inode's attributes; 0 where the file system keeps none."""
     try:
         return int(struct.unpack("I", fcntl.ioctl(fd, _FS_IOC_GETFLAGS, bytes(4)))[0])
