@@ -1,6 +1,5 @@
 """The run: every target with every reader, as often as asked, readers taking turns."""
 
-import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from untorn.bench.sample import Sample
 from untorn.bench.target import BenchOptions, Target
 from untorn.errors import OutOfReach, describe
+from untorn.live.endings import ending_taken, endings_held
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ def measure(
     outcome = Outcome()
     left = list(kinds)
     try:
-        with _sigterm_as_interrupt():
+        with endings_held():
             for number in range(options.nsamples):
                 left = [kind for kind in left if _sample(kind, options, number, report, outcome)]
     except KeyboardInterrupt:
@@ -88,6 +88,8 @@ def _sample(
     outcome: Outcome,
 ) -> bool:
     """Add one sample to the outcome, or the reason why there can be none; tell which."""
+    if ending_taken():
+        raise KeyboardInterrupt
     report(kind)
     try:
         sample = kind.target.run(kind.reader, options, number, kind.variant)
@@ -96,15 +98,6 @@ def _sample(
         return False
     outcome.samples.append(sample)
     return True
-
-
-@contextmanager
-def _sigterm_as_interrupt() -> Iterator[None]:
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

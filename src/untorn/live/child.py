@@ -5,6 +5,7 @@ Messages to the parent are lines of JSON on stdout; the parent's side is childre
 
 import ctypes
 import json
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -33,6 +34,8 @@ def serve(work: Callable[..., None]) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     try:
         work(**json.loads(sys.argv[1]))
+    except BrokenPipeError:
+        os._exit(1)  # the parent is gone: nobody is left to be told
     except (OSError, OutOfReach) as error:
         send(error=describe(error))
         sys.exit(1)

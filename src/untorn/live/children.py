@@ -5,7 +5,6 @@ The children's side is child.py.
 
 import json
 import os
-import select
 import signal
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from untorn.errors import OutOfReach
+from untorn.live.endings import SIGNALS, endings_held, wait_readable
 from untorn.live.placement import place
 
 START_TIMEOUT = 30.0
@@ -104,7 +104,7 @@ class Child:
     def _receive_more(self, deadline: float) -> None:
         assert self._process.stdout is not None
         pipe = self._process.stdout.fileno()
-        if not select.select([pipe], [], [], max(0, deadline - time.monotonic()))[0]:
+        if not wait_readable(pipe, max(0, deadline - time.monotonic())):
             raise TimeoutError(f"child process {self.pid} does not answer")
         chunk = os.read(pipe, _CHUNK)
         if not chunk:
@@ -121,11 +121,11 @@ class Children:
     def add(self, module: str, cpu: int, nice: int, **arguments: Any) -> Child:
         """Start a child: see Child.
 
-        A signal that comes meanwhile waits, so that it cannot get between a child and its place
-        in the list. The child starts with both blocked: Ctrl-C is never for it, and a request to
-        stop that comes before it can take one is kept.
+        Ctrl-C or SIGTERM that comes meanwhile waits, so that it cannot get between a child and
+        its place in the list. The child starts with both blocked: Ctrl-C is never for it, and a
+        request to stop that comes before it can take one is kept.
         """
-        with _signals_held():
+        with endings_held(), _signals_blocked():
             child = Child(module, cpu, nice, **arguments)
             self._children.append(child)
         return child
@@ -140,15 +140,14 @@ class Children:
         trace: TracebackType | None,
     ) -> None:
         # Last started, first ended: readers go before the process that they read.
-        with _signals_held():
+        with endings_held():
             for child in reversed(self._children):
                 child.kill()
 
 
 @contextmanager
-def _signals_held() -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM wait, so that they cannot come between a child and its end."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+def _signals_blocked() -> Iterator[None]:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         yield
     finally:

@@ -1,0 +1,94 @@
+"""Ctrl-C and SIGTERM: noted when they come, acted upon only where that can do no harm.
+
+By handlers that only note, and not by the signal mask: a thread that a library started (numpy
+does) takes a signal that the main thread blocks, and the handler then runs in the main thread,
+wherever that is.
+"""
+
+import os
+import select
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from types import FrameType
+
+SIGNALS = signal.SIGINT, signal.SIGTERM
+
+
+class _Note:
+    """Whether one came, since when; of the main thread, as handlers are."""
+
+    __slots__ = ("_writing", "came", "fd")
+
+    def __init__(self) -> None:
+        self.came = False
+        self.fd, self._writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+
+    def install(self) -> ExitStack:
+        """Take over the signals that are not ignored; closing the stack gives them back."""
+        with ExitStack() as stack:
+            stack.callback(os.close, self.fd)
+            stack.callback(os.close, self._writing)
+            for number in SIGNALS:
+                before = signal.getsignal(number)
+                if before is not signal.SIG_IGN:
+                    stack.callback(signal.signal, number, before)
+                    signal.signal(number, self._take)
+            # Wakes a wait up also if another thread took the signal.
+            wakeup = signal.set_wakeup_fd(self._writing, warn_on_full_buffer=False)
+            stack.callback(signal.set_wakeup_fd, wakeup)
+            return stack.pop_all()
+
+    def _take(self, number: int, frame: FrameType | None) -> None:
+        self.came = True
+
+
+_note: _Note | None = None
+
+
+@contextmanager
+def endings_held() -> Iterator[None]:
+    """Do what is inside wholly; raise KeyboardInterrupt afterwards if an ending was asked for.
+
+    Inside, wait_readable() raises it at once, and ending_taken() takes it without an exception.
+    Nested in another one, and in other threads than the main one, it does nothing.
+    """
+    global _note
+    if _note is not None or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    note = _note = _Note()
+    installed = note.install()
+    try:
+        yield
+    finally:
+        _note = None
+        installed.close()
+        if note.came:
+            raise KeyboardInterrupt
+
+
+def ending_taken() -> bool:
+    """Say whether an ending was asked for inside endings_held(); it counts as acted upon then."""
+    if _note is None or not _note.came:
+        return False
+    _note.came = False
+    return True
+
+
+def wait_readable(fd: int, timeout: float) -> bool:
+    """Wait until a descriptor can be read or so many seconds are over; say whether it can.
+
+    Raises:
+        KeyboardInterrupt: An ending is asked for.
+    """
+    note = _note
+    if note is None:
+        return bool(select.select([fd], [], [], timeout)[0])
+    readable = select.select([fd, note.fd], [], [], timeout)[0]
+    if note.fd in readable:
+        os.read(note.fd, select.PIPE_BUF)
+    if ending_taken():
+        raise KeyboardInterrupt
+    return fd in readable
