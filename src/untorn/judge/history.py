@@ -58,7 +58,7 @@ class History:
         O(log n) of the times that the line came or went.
         """
         toggles = self._toggles.get(line)
-        if toggles is None:
+        if toggles is None or first > last:
             return None
         i = bisect_right(toggles, first)
         if i & 1:
@@ -72,11 +72,23 @@ class History:
         for version in range(first, last + 1):
             mapped = self._mapped[version - self.first]
             if mapped is not before:
-                throughout = _intersect(throughout, mapped)
+                throughout = intersect(throughout, mapped)
                 before = mapped
             if not throughout:
                 break
         return throughout
+
+    def describe(self, around: Range, first: int, last: int) -> list[str]:
+        """Say what stood in a range: each state with its lines, those without a change left out."""
+        text: list[str] = []
+        before: list[Line] | None = None
+        for version in range(first, last + 1):
+            lines = [x for x in self.state(version) if x.start < around[1] and x.end > around[0]]
+            if lines != before:
+                text.append(f"  state {version}:" + ("" if lines else " nothing"))
+                text += [f"    {line}" for line in lines]
+            before = lines
+        return text
 
 
 def _mapped(state: State) -> tuple[int, ...]:
@@ -90,8 +102,8 @@ def _mapped(state: State) -> tuple[int, ...]:
     return tuple(borders)
 
 
-def _intersect(ranges: Sequence[Range], borders: tuple[int, ...]) -> list[Range]:
-    """Return what of the ranges lies between an even border and the next."""
+def intersect(ranges: Sequence[Range], borders: tuple[int, ...]) -> list[Range]:
+    """Return what of the ranges lies between a border of even number and the next."""
     common = []
     for start, end in ranges:
         i = bisect_right(borders, start) & ~1  # the first mapping that ends above start

@@ -1,0 +1,58 @@
+"""Evidence where the states of a map cannot be observed: what follows from what the writer does."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from untorn.judge.history import History, Range, State, intersect
+from untorn.judge.line import Line
+
+ROUNDS = 3
+"""So often an alternating() history goes through its states."""
+
+
+@dataclass(frozen=True, slots=True)
+class Solid:
+    """Only that some ranges are mapped at every instant is known; any line is believed.
+
+    Attributes:
+        ranges: In address order.
+    """
+
+    ranges: tuple[Range, ...]
+
+    def first_shown(self, line: Line, first: int, last: int) -> int:
+        """Return first: nothing is known against it."""
+        return first
+
+    def mapped_throughout(self, start: int, end: int, first: int, last: int) -> Sequence[Range]:
+        """Return what of the range is mapped at every instant."""
+        return intersect([(start, end)], _borders(self.ranges))
+
+    def describe(self, around: Range, first: int, last: int) -> list[str]:
+        """Name the ranges."""
+        ranges = intersect([around], _borders(self.ranges))
+        return [f"  mapped at every instant: {start:08x}-{end:08x}" for start, end in ranges]
+
+
+def alternating(states: Sequence[State], solid: Iterable[Range]) -> History:
+    """Return the history of a map that goes through some states over and over, nobody knows when.
+
+    A window in it is all of it: first to last. Between two states what is not solid may be
+    unmapped for an instant, even where both have it mapped.
+    """
+    borders = _borders(solid)
+    cycle = [each for state in states for each in (state, _cut(state, borders))]
+    return History(cycle * ROUNDS + [states[0]])
+
+
+def _borders(ranges: Iterable[Range]) -> tuple[int, ...]:
+    return tuple(border for each in ranges for border in each)
+
+
+def _cut(state: State, borders: tuple[int, ...]) -> State:
+    """Return the state with only what lies between the borders left of its lines."""
+    return tuple(
+        Line(start, end, line.what)
+        for line in state
+        for start, end in intersect([line[:2]], borders)
+    )
