@@ -99,3 +99,19 @@ def test_handlers_and_an_ignored_signal_are_as_they_were_afterwards(number) -> N
         assert signal.getsignal(number) != before
     assert signal.getsignal(number) == before
     assert signal.set_wakeup_fd(-1) == -1
+
+
+def test_another_signal_does_not_cut_a_wait_short() -> None:
+    reading, writing = os.pipe()
+    signals = signal.signal(signal.SIGUSR1, lambda *_: None)
+    writer = threading.Timer(0.1, os.write, (writing, b"!"))
+    try:
+        with endings_held():
+            signal.raise_signal(signal.SIGUSR1)
+            writer.start()
+            assert wait_readable(reading, 60)
+    finally:
+        writer.join()
+        signal.signal(signal.SIGUSR1, signals)
+        os.close(reading)
+        os.close(writing)

@@ -9,6 +9,7 @@ import os
 import select
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from types import FrameType
@@ -86,9 +87,12 @@ def wait_readable(fd: int, timeout: float) -> bool:
     note = _note
     if note is None:
         return bool(select.select([fd], [], [], timeout)[0])
-    readable = select.select([fd, note.fd], [], [], timeout)[0]
-    if note.fd in readable:
-        os.read(note.fd, select.PIPE_BUF)
-    if ending_taken():
-        raise KeyboardInterrupt
-    return fd in readable
+    end = time.monotonic() + timeout
+    while True:
+        readable = select.select([fd, note.fd], [], [], max(0, end - time.monotonic()))[0]
+        if note.fd in readable:
+            os.read(note.fd, select.PIPE_BUF)
+        if ending_taken():
+            raise KeyboardInterrupt
+        if fd in readable or note.fd not in readable:  # else another signal woke it up
+            return fd in readable
