@@ -59,8 +59,11 @@ class Child:
 
     def start(self) -> None:
         """Give the word to begin; receive() must have returned its readiness."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(b"go\n")
+        self._write(b"go\n")
+
+    def send(self, **message: Any) -> None:
+        """Send it a message; raises OutOfReach if it has ended."""
+        self._write(json.dumps(message).encode() + b"\n")
 
     def stop(self) -> None:
         """Ask it to end."""
@@ -101,6 +104,16 @@ class Child:
             assert pipe is not None
             pipe.close()
 
+    def _write(self, line: bytes) -> None:
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(line)
+        except BrokenPipeError as error:
+            raise self._ended() from error
+
+    def _ended(self) -> OutOfReach:
+        return OutOfReach(f"child process {self.pid} ended before its time")
+
     def _receive_more(self, deadline: float) -> None:
         assert self._process.stdout is not None
         pipe = self._process.stdout.fileno()
@@ -108,7 +121,7 @@ class Child:
             raise TimeoutError(f"child process {self.pid} does not answer")
         chunk = os.read(pipe, _CHUNK)
         if not chunk:
-            raise OutOfReach(f"child process {self.pid} ended before its time")
+            raise self._ended()
         self._received += chunk
 
 

@@ -1,0 +1,100 @@
+"""The writer of target `live`: a process of its own, in which a scenario is made to happen.
+
+Commands come as lines of JSON on stdin, an answer goes back for each. While a loop runs, parent
+and child see each other by the words of a shared page only.
+"""
+
+import base64
+import gc
+import json
+import mmap
+import os
+import pickle
+import sys
+from collections.abc import Callable
+from enum import IntEnum
+from typing import Any
+
+from untorn.live.child import send, serve
+from untorn.live.this_process import ThisProcess
+from untorn.race.scenario import Place, Scenario
+
+
+class Word(IntEnum):
+    """A word of the shared page."""
+
+    ROUNDS = 0
+    """Rounds made so far; written by the child."""
+    STOP = 1
+    """Not 0 if the round that is made is to be the last; written by the parent."""
+
+
+def map_words(fd: int) -> "memoryview[int]":
+    """Map the shared page of a file descriptor as words of 8 bytes."""
+    return memoryview(mmap.mmap(fd, mmap.PAGESIZE)).cast("Q")
+
+
+def encode(scenario: Scenario) -> str:
+    """Return a scenario as text for the child."""
+    return base64.b64encode(pickle.dumps(scenario)).decode()
+
+
+def work(scenario: str, parent: int, shared_fd: int) -> None:
+    """Set a scenario up, say where, and do what the parent says until its pipe is closed.
+
+    Args:
+        scenario: As encode() gives it.
+        parent: Process ID of the parent.
+        shared_fd: Its file descriptor of the shared page.
+    """
+    fd = os.open(f"/proc/{parent}/fd/{shared_fd}", os.O_RDWR | os.O_CLOEXEC)
+    modifier = Modifier(pickle.loads(base64.b64decode(scenario)), map_words(fd))
+    os.close(fd)
+    gc.disable()  # what is in the map is for the scenario alone to change
+    send(ready=True, region=modifier.region)
+    for line in sys.stdin:
+        command = json.loads(line)
+        modifier.obey(command.pop("do"), Place(**command))
+
+
+class Modifier:
+    """A scenario in this process.
+
+    Attributes:
+        region: What its set_up() mapped.
+    """
+
+    def __init__(self, scenario: Scenario, words: "memoryview[int]") -> None:
+        self._scenario, self._words = scenario, words
+        self._process = ThisProcess()
+        self.region = scenario.set_up(self._process)
+        self._deeds: dict[str, Callable[[Place], Any]] = {
+            "modify": lambda place: scenario.modify(self._process, place),
+            "restore": lambda place: scenario.restore(self._process, place),
+            "loop": self._loop,
+        }
+
+    def obey(self, deed: str, place: Place) -> None:
+        """Do what is wanted and answer; an OSError is an answer, too."""
+        try:
+            self._deeds[deed](place)
+        except OSError as error:
+            send(errno=error.errno)
+        else:
+            send(errno=0)
+
+    def _loop(self, place: Place) -> None:
+        modify, restore = self._scenario.modify, self._scenario.restore
+        process, words = self._process, self._words
+        rounds = words[Word.ROUNDS]
+        while True:
+            modify(process, place)
+            restore(process, place)
+            rounds += 1
+            words[Word.ROUNDS] = rounds
+            if words[Word.STOP]:
+                return
+
+
+if __name__ == "__main__":
+    serve(work)
