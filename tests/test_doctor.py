@@ -126,6 +126,7 @@ def test_without_rights_no_priority_is_to_be_had(monkeypatch: pytest.MonkeyPatch
     here = Capabilities.here()
     assert here.lowest_nice == os.getpriority(os.PRIO_PROCESS, 0)
     assert here.sched_fifo is False
+    assert here.raised_to is None
 
 
 def test_doctor_json_is_one_object() -> None:
@@ -146,5 +147,6 @@ def test_doctor_tells_a_person_the_same(monkeypatch: pytest.MonkeyPatch) -> None
     assert done.exit_code == 0
     assert any(row.startswith(f"kernel {os.uname().release}") for row in rows)
     assert any(row.startswith("lock of maps ") for row in rows)
+    assert any(row.startswith("gentle reading ") for row in rows)
     assert "QEMU /opt/qemu boots other kernels" in rows
     assert "matplotlib no for plots: pip install 'untorn[plot]'" in rows

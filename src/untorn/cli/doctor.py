@@ -71,7 +71,10 @@ def _capabilities(here: "Capabilities") -> Iterator[Row]:
     limits = f"RLIMIT_NICE {here.rlimit_nice}, RLIMIT_RTPRIO {here.rlimit_rtprio}"
     held = "held" if here.cap_sys_nice else "not held"
     yield "lowest nice value", str(here.lowest_nice), f"CAP_SYS_NICE {held}, {limits}"
-    yield "SCHED_FIFO", _yes(here.sched_fifo), "tried on a thread that has ended"
+    yield "SCHED_FIFO", _yes(here.sched_fifo), "tried, and given back at once"
+    how = f"raised to {here.raised_to}, paced" if here.raised_to else "paced, not raised"
+    files = ", ".join(here.read_gently)
+    yield "gentle reading", how, f"by itself for {files}" if files else "nothing here needs it"
     yield "QEMU", here.qemu or "no", "boots other kernels" if here.qemu else "not on PATH"
     plots = "plots" if here.matplotlib else "for plots: pip install 'untorn[plot]'"
     yield "matplotlib", _yes(here.matplotlib), plots

@@ -3,17 +3,15 @@
 import os
 import resource
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from threading import Thread, get_native_id
 from typing import Self
 
-from untorn.live.maps_locking import Locking, probe_locking
+from untorn.live.maps_locking import PER_VMA_SINCE, Locking, probe_locking, takes_mmap_lock
+from untorn.live.priority import FIFO, find_raise, lowest_nice, may
 
 _CAP_SYS_NICE = 23
-_LOWEST_NICE = -20
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +23,10 @@ class Capabilities:
     """Least nice value (highest priority) that a thread could be given."""
     sched_fifo: bool
     """A thread could be given a real-time priority."""
+    read_gently: tuple[str, ...]
+    """What is read gently unless that is forbidden: see gentle.py."""
+    raised_to: str | None
+    """The priority that a gentle read has, None if it has no other than the thread's own."""
     cap_sys_nice: bool
     rlimit_nice: int
     """Limit 20 - nice; 0 allows no raise."""
@@ -35,44 +37,19 @@ class Capabilities:
 
     @classmethod
     def here(cls) -> Self:
-        """Probe; priorities are tried on threads that end at once."""
+        """Probe; a priority is tried on the calling thread and given back at once."""
         return cls(
             locking=tuple(probe_locking()),
-            lowest_nice=_try_in_thread(_lower_nice),
-            sched_fifo=bool(_try_in_thread(_become_fifo)),
+            lowest_nice=lowest_nice(),
+            sched_fifo=may(FIFO),
+            read_gently=tuple(filter(takes_mmap_lock, PER_VMA_SINCE)),
+            raised_to=getattr(find_raise(), "name", None),
             cap_sys_nice=_has_capability(_CAP_SYS_NICE),
             rlimit_nice=resource.getrlimit(resource.RLIMIT_NICE)[0],
             rlimit_rtprio=resource.getrlimit(resource.RLIMIT_RTPRIO)[0],
             qemu=shutil.which(f"qemu-system-{os.uname().machine}"),
             matplotlib=find_spec("matplotlib") is not None,
         )
-
-
-def _try_in_thread(probe: Callable[[int], int]) -> int:
-    """Return what the probe finds out about its own thread, by native id; the thread ends."""
-    results: list[int] = []
-    thread = Thread(target=lambda: results.append(probe(get_native_id())))
-    thread.start()
-    thread.join()
-    return results[0]
-
-
-def _lower_nice(tid: int) -> int:
-    """Lower the thread's nice value step by step; return the least that was allowed."""
-    for nice in range(os.getpriority(os.PRIO_PROCESS, tid) - 1, _LOWEST_NICE - 1, -1):
-        try:
-            os.setpriority(os.PRIO_PROCESS, tid, nice)
-        except PermissionError:
-            break
-    return os.getpriority(os.PRIO_PROCESS, tid)
-
-
-def _become_fifo(tid: int) -> bool:
-    try:
-        os.sched_setscheduler(tid, os.SCHED_FIFO, os.sched_param(1))
-    except OSError:
-        return False
-    return True
 
 
 def _has_capability(number: int) -> bool:

@@ -2,6 +2,7 @@
 
 import os
 from array import array
+from collections.abc import Callable
 from fcntl import ioctl
 from types import TracebackType
 from typing import Self
@@ -33,7 +34,7 @@ class LiveMapsFile:
 
     def read(self, size: int) -> bytes:
         """Return the bytes of one system call: see MapsFile."""
-        return os.read(self._fd, size)
+        return self._call(os.read, self._fd, size)
 
     def seek(self, offset: int, whence: int = 0) -> int:
         """Move to a byte offset from the start (0) or from here (1): see MapsFile."""
@@ -58,8 +59,13 @@ class LiveMapsFile:
             vma_name_addr=_address(name),
             build_id_addr=_address(build_id),
         )
-        answer = ProcmapQuery.unpack(ioctl(self._fd, PROCMAP_QUERY, question.pack()))
+        packed = self._call(ioctl, self._fd, PROCMAP_QUERY, question.pack())
+        answer = ProcmapQuery.unpack(packed)
         return QueriedVma.from_struct(answer, name.tobytes(), build_id.tobytes())
+
+    def _call(self, function: Callable[..., bytes], *arguments: object) -> bytes:
+        """Make the one system call in which the kernel may hold a lock of the process."""
+        return function(*arguments)
 
     def close(self) -> None:
         """Release the file; once is enough, twice does no harm."""

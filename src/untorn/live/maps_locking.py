@@ -55,6 +55,15 @@ def probe_locking() -> list[Locking]:
     ]
 
 
+def takes_mmap_lock(file: str) -> bool:
+    """Tell by the release alone, at once, whether a file of PER_VMA_SINCE takes mmap_lock here.
+
+    May be wrong either way for a kernel that was built without per-VMA locks or carries a change
+    earlier: who reads by this answer reads more gently than needed, or as everybody else does.
+    """
+    return decide(file, parse_release(os.uname().release), None).lock == "mmap_lock"
+
+
 def decide(file: str, release: tuple[int, int], symbol: SymbolEvidence | None) -> Locking:
     """Tell which lock a kernel of that release, with or without the symbol, takes for a file."""
     if symbol and not symbol.present:

@@ -1,0 +1,107 @@
+"""Gentle reading: a reader that holds mmap_lock is not preempted, and does not come too often.
+
+Where a file takes mmap_lock, it is held for one system call: a page of text, about 30 us. What
+hurts the process that is read is a reader of low priority that is preempted meanwhile: writers, and
+the page faults queued behind them, wait until the reader's turn comes again, for milliseconds. So
+the reader's thread is raised for the length of that one call, and calls are spaced out by a pace.
+"""
+
+import os
+import warnings
+from collections.abc import Callable
+from fcntl import ioctl
+from functools import cache, partial
+
+from untorn.live.maps_file import LiveMapsFile
+from untorn.live.maps_locking import takes_mmap_lock
+from untorn.live.pace import Pace
+from untorn.live.priority import Raise, call_raised, find_raise
+
+Call = Callable[..., bytes]
+_PACE = Pace()
+
+
+class NotRaised(RuntimeWarning):
+    """A gentle reader may not raise its priority."""
+
+
+class GentleMapsFile(LiveMapsFile):
+    """A maps file of the running kernel that is read at a raised priority and an even pace.
+
+    May be used by any thread; the priority is that of the thread which calls, before and after.
+    Without the right to raise it, the pace is kept, and a NotRaised warning given once.
+
+    Args:
+        pid: As for LiveMapsFile, as are file and proc.
+        file: Also "smaps".
+        proc: Where procfs is mounted.
+        calls: Which system calls are made gently: os.read, fcntl.ioctl.
+        pace: How far they are spaced out; all files share one that allows a tenth of the time.
+
+    Raises:
+        OSError: As LiveMapsFile.
+    """
+
+    def __init__(
+        self,
+        pid: int,
+        file: str = "maps",
+        proc: str = "/proc",
+        *,
+        calls: frozenset[Call] = frozenset((os.read, ioctl)),
+        pace: Pace = _PACE,
+    ) -> None:
+        self._calls, self._pace = calls, pace
+        self._raise = find_raise()
+        if self._raise is None:
+            _warn()
+        super().__init__(pid, file, proc)
+
+    def _call(self, function: Call, *arguments: object) -> bytes:
+        plain = partial(function, *arguments)
+        if function not in self._calls:
+            return plain()
+        return self._pace.spend(partial(_raised, self._raise, plain))
+
+
+def open_maps_file(
+    pid: int, file: str = "maps", proc: str = "/proc", *, gentle: bool | None = None
+) -> LiveMapsFile:
+    """Open a maps file of the running kernel.
+
+    Args:
+        pid: As for LiveMapsFile, as are file and proc.
+        file: Also "smaps".
+        proc: Where procfs is mounted.
+        gentle: Read it gently. None does so for the calls that take mmap_lock on this kernel.
+
+    Raises:
+        OSError: As LiveMapsFile.
+    """
+    whats: dict[Call, str] = {os.read: file, ioctl: "PROCMAP_QUERY"}
+    wanted = (call for call, what in whats.items() if gentle or takes_mmap_lock(what))
+    if calls := frozenset(wanted if gentle is not False else ()):
+        return GentleMapsFile(pid, file, proc, calls=calls)
+    return LiveMapsFile(pid, file, proc)
+
+
+def _raised(way: Raise | None, function: Callable[[], bytes]) -> bytes:
+    change = way and way.prepare()
+    if change is None:
+        return function()
+    try:
+        return call_raised(change, function)
+    except PermissionError:  # the right was given up since
+        _warn()
+        return function()
+
+
+@cache
+def _warn() -> None:
+    """Say once that there is no right to raise a thread."""
+    warnings.warn(
+        "read without a raised priority, which needs CAP_SYS_NICE, RLIMIT_RTPRIO or RLIMIT_NICE: "
+        "a reader that is preempted while it holds mmap_lock stalls the process that it reads",
+        NotRaised,
+        stacklevel=3,
+    )
