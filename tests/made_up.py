@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from untorn.bench.environment import Environment
 from untorn.bench.sample import Sample
 from untorn.bench.target import BenchOptions
@@ -24,7 +22,7 @@ ENVIRONMENT = Environment(
 
 
 def sample(target: str, reader: str, number: int, *latencies_ms: float, **others: Any) -> Sample:
-    latencies_ns = np.array([round(each * 1e6) for each in latencies_ms], np.int64)
+    latencies_ns = [round(each * 1e6) for each in latencies_ms]
     return Sample.from_latencies(target, reader, number, latencies_ns, **others)
 
 

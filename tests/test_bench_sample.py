@@ -5,15 +5,25 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from made_up import sample
 from untorn.bench.sample import Sample, Summary, ratio_to_none, summarise
 
 
 def test_figures_of_a_run_are_in_milliseconds() -> None:
-    run = Sample.from_latencies("t", "r", 0, np.arange(1_000_000, 102_000_000, 1_000_000))
+    run = Sample.from_latencies("t", "r", 0, range(1_000_000, 102_000_000, 1_000_000))
     assert (run.updates, run.median_ms, run.mean_ms, run.max_ms) == (101, 51.0, 51.0, 101.0)
     assert run.p99_ms == pytest.approx(100.0)
+
+
+@given(st.lists(st.integers(0, 1 << 40), min_size=1))
+def test_figures_of_a_run_are_those_of_numpy(latencies_ns: list[int]) -> None:
+    run = Sample.from_latencies("t", "r", 0, latencies_ns)
+    median, p99 = np.percentile(latencies_ns, (50, 99)) / 1e6
+    expected = median, np.mean(latencies_ns) / 1e6, p99, max(latencies_ns) / 1e6
+    assert (run.median_ms, run.mean_ms, run.p99_ms, run.max_ms) == pytest.approx(expected)
 
 
 def test_a_run_without_updates_has_null_figures_in_json() -> None:

@@ -1,12 +1,10 @@
 """What one run of the benchmark measured, and what several runs of one kind say together."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import fmean, median
 from typing import Any, Self
-
-import numpy as np
-from numpy.typing import NDArray
 
 NS_PER_MS = 1e6
 
@@ -45,7 +43,7 @@ class Sample:
         target: str,
         reader: str,
         sample: int,
-        latencies_ns: NDArray[np.int64],
+        latencies_ns: Sequence[int],
         *,
         scans: int = 0,
         bytes_read: int = 0,
@@ -54,14 +52,14 @@ class Sample:
         own_cost_ns: float | None = None,
         counters: Mapping[str, int] | None = None,
     ) -> Self:
-        """Sum up the latencies of one run, in nanoseconds; an empty array gives NaN figures."""
-        median, mean, p99, largest = _figures_ms(latencies_ns)
+        """Sum up the latencies of one run, in nanoseconds; of none, the figures are NaN."""
+        middle, mean, p99, largest = _figures_ms(latencies_ns)
         return cls(
             target,
             reader,
             sample,
             len(latencies_ns),
-            median,
+            middle,
             mean,
             p99,
             largest,
@@ -78,12 +76,21 @@ class Sample:
         return {name: _jsonable(getattr(self, name)) for name in self.__slots__}
 
 
-def _figures_ms(latencies_ns: NDArray[np.int64]) -> tuple[float, float, float, float]:
-    if not len(latencies_ns):
+def _figures_ms(latencies_ns: Sequence[int]) -> tuple[float, float, float, float]:
+    """Return median, mean, 99th percentile and maximum."""
+    if not latencies_ns:
         return (math.nan,) * 4
-    median, p99 = np.percentile(latencies_ns, (50, 99)) / NS_PER_MS
-    mean, largest = latencies_ns.mean() / NS_PER_MS, latencies_ns.max() / NS_PER_MS
-    return float(median), float(mean), float(p99), float(largest)
+    ordered = sorted(latencies_ns)
+    figures = median(ordered), fmean(ordered), _percentile(ordered, 0.99), ordered[-1]
+    middle, mean, p99, largest = (figure / NS_PER_MS for figure in figures)
+    return middle, mean, p99, largest
+
+
+def _percentile(ordered: Sequence[int], share: float) -> float:
+    """Return what that share is not above, interpolated between the two next to it."""
+    position = share * (len(ordered) - 1)
+    low, high = ordered[math.floor(position)], ordered[math.ceil(position)]
+    return low + position % 1 * (high - low)
 
 
 def _jsonable(value: object) -> object:
@@ -169,7 +176,7 @@ def _measured(values: Iterable[float]) -> list[float]:
 
 def _median(values: Iterable[float]) -> float:
     measured = _measured(values)
-    return float(np.median(measured)) if measured else math.nan
+    return float(median(measured)) if measured else math.nan
 
 
 def _sums(counters: Iterable[Mapping[str, int]]) -> dict[str, int]:

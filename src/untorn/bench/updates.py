@@ -1,8 +1,7 @@
 """What a mapper sends of the updates that it made."""
 
+from array import array
 from typing import Any
-
-import numpy as np
 
 from untorn.live.children import Child
 
@@ -10,11 +9,11 @@ GRACE = 10.0
 """Seconds beyond its time after which a mapper is taken to hang."""
 
 
-def await_updates(mapper: Child, duration: float) -> tuple[dict[str, Any], np.ndarray[Any, Any]]:
+def await_updates(mapper: Child, duration: float) -> tuple[dict[str, Any], "array[int]"]:
     """Return what the mapper counted and its latencies; nothing of either if it hangs."""
     try:
         measured = mapper.receive(duration + GRACE)
         data = mapper.receive_bytes(8 * measured.pop("updates"), GRACE)
     except TimeoutError:
-        return {}, np.empty(0, np.int64)
-    return measured, np.frombuffer(data, np.int64)
+        return {}, array("q")
+    return measured, array("q", data)
