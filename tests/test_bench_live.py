@@ -3,22 +3,28 @@
 import ctypes
 import errno
 import itertools
+import json
 import os
+import sys
+import warnings
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 
 import pytest
 
 from processes import children_of
-from untorn.bench import updates
+from untorn.bench import live_scanner, updates
 from untorn.bench.live import LiveTarget
 from untorn.bench.live_mapper import Calls, choose_pages, time_updates
 from untorn.bench.live_scanner import read_text, scan, walk_by_ioctl
+from untorn.bench.psutil_reader import ask_psutil, open_psutil
 from untorn.bench.target import BenchOptions
 from untorn.errors import OutOfReach
 from untorn.fs.maps_file import NO_FLAGS, PATH_MAX
 from untorn.fs.proc.procmap_query import QueriedVma, QueryFlags
 from untorn.live.child import Stop
 from untorn.live.children import START_TIMEOUT, Children, await_ready
+from untorn.live.gentle import GentleMapsFile
 from untorn.live.maps_file import LiveMapsFile
 
 BASE, SIZE, PAGE = 0x7000_0000, 64 * 4096, 4096
@@ -153,18 +159,64 @@ def read_lines(file: LiveMapsFile) -> Iterator[bytes]:
 
 @two_cpus
 @pytest.mark.live
-@pytest.mark.parametrize("reader", LiveTarget.readers)
-def test_a_short_run_has_the_shape_of_a_sample(reader: str) -> None:
+@pytest.mark.parametrize(
+    ("reader", "variant"),
+    [
+        (reader, variant)
+        for reader in LiveTarget.readers
+        for variant in ("", *LiveTarget.variants.get(reader, ()))
+    ],
+)
+def test_a_short_run_has_the_shape_of_a_sample(reader: str, variant: str) -> None:
     try:
-        run = LiveTarget().run(reader, SHORT, 3)
+        run = LiveTarget().run(reader, SHORT, 3, variant)
     except OutOfReach as error:
         pytest.skip(str(error))
-    assert (run.target, run.reader, run.sample, run.hung) == ("live", reader, 3, False)
+    assert (run.target, run.reader, run.variant) == ("live", reader, variant)
+    assert (run.sample, run.hung) == (3, False)
     assert 0 < run.updates <= 0.2 / 10e-6 + 2
     assert 0 < run.median_ms <= run.p99_ms <= run.max_ms
     assert run.own_cost_ns
-    assert run.counters.keys() == {"blocked", "preempted"}
+    assert run.counters.keys() - {"not_raised"} == {"blocked", "preempted"}
     assert children_of(os.getpid()) == set()
+
+
+def test_without_psutil_its_reader_is_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psutil", None)
+    with pytest.raises(OutOfReach, match=r"needs psutil: pip install 'untorn\[psutil\]'"):
+        open_psutil(os.getpid())
+
+
+def test_what_psutil_cannot_do_is_out_of_reach() -> None:
+    psutil = pytest.importorskip("psutil")
+    with open_psutil(os.getpid()) as process:
+        assert list(ask_psutil(process)) == [0]
+        process.memory_maps = raiser(psutil.AccessDenied(7))
+        with pytest.raises(OutOfReach, match=r"psutil: .*7"):
+            list(ask_psutil(process))
+
+
+def raiser(error: Exception) -> Callable[[], None]:
+    def fail() -> None:
+        raise error
+
+    return fail
+
+
+@pytest.mark.live
+@pytest.mark.parametrize(("raised", "counts"), [(True, set()), (False, {"not_raised"})])
+def test_a_gentle_scanner_says_if_it_was_not_raised(
+    raised: bool,
+    counts: set[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(live_scanner, "wait_for_start", lambda: None)
+    monkeypatch.setattr(live_scanner, "Stop", lambda: SimpleNamespace(requested=True))
+    monkeypatch.setattr(GentleMapsFile, "raised", raised)
+    with warnings.catch_warnings():
+        live_scanner.work(os.getpid(), "gentle")
+    assert json.loads(capsys.readouterr().out).keys() == {"scans", "bytes_read"} | counts
 
 
 @two_cpus

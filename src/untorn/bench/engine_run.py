@@ -11,6 +11,7 @@ from untorn.bench.busy import spin_and_pause
 from untorn.bench.mapper import Calls, choose_pages, measure_own_cost, settle, time_updates
 from untorn.bench.placement import NORMAL_NICE, SCANNER_NICE, Cpus
 from untorn.bench.scan import Pass, read_text, scan, walk_by_ioctl
+from untorn.fs.maps_file import MapsFile
 from untorn.fs.proc.task_mmu import Record
 from untorn.fs.proc.vma_file import ProcVmaFile
 from untorn.live.child import send, serve, wait_for_start
@@ -29,7 +30,7 @@ from untorn.syscalls import Process
 LOW_SWITCH_INTERVAL = 1e-4
 """Seconds after which a thread that wants the GIL asks for it; the default is 50 times that."""
 Opener = Callable[[Process, str], ProcVmaFile[Record]]
-PASSES: dict[str, tuple[Opener, str, Pass]] = {
+PASSES: dict[str, tuple[Opener, str, Pass[MapsFile]]] = {
     "mmap_lock": (Process.open_maps, "mmap_lock", read_text),
     "vma_lock": (Process.open_maps, "vma_lock", read_text),
     "rcu": (Process.open_maps, "rcu", read_text),

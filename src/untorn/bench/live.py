@@ -4,6 +4,7 @@ One mapper has a CPU to itself; scanners of low priority and busy tasks of norma
 another. All are set up before any begins.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -15,36 +16,40 @@ from untorn.live.children import STOP_TIMEOUT, Child, Children, await_ready
 
 
 class LiveTarget:
-    """The running kernel."""
+    """The running kernel.
+
+    `gentle` reads maps gently whether this kernel needs it or not; its variant reads smaps.
+    """
 
     name = "live"
-    readers = ("none", "maps", "smaps", "query")
-    variants: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+    readers = ("none", "maps", "smaps", "query", "gentle", "psutil")
+    variants: Mapping[str, tuple[str, ...]] = MappingProxyType({"gentle": ("smaps",)})
 
     def run(self, reader: str, options: BenchOptions, number: int, variant: str = "") -> Sample:
         """Measure once: see Target."""
         cpus = choose_cpus()
         with Children() as children:
             mapper = _add_mapper(children, cpus, options, number)
-            scanners = _add_scanners(children, cpus, options, reader, mapper.pid)
+            how = f"{reader} {variant}".rstrip()
+            scanners = _add_scanners(children, cpus, options, how, mapper.pid)
             busy = _add_busy(children, cpus, options)
             await_ready((*scanners, *busy))
             for child in (*scanners, *busy, mapper):
                 child.start()
             measured, latencies_ns = await_updates(mapper, options.duration)
-            scans, bytes_read = _stop(scanners, busy)
+            counts = _stop(scanners, busy)
         own_cost_ns = measured.pop("own_cost_ns", None)
         return Sample.from_latencies(
             self.name,
             reader,
             number,
             latencies_ns,
-            scans=scans,
-            bytes_read=bytes_read,
+            scans=counts.pop("scans", 0),
+            bytes_read=counts.pop("bytes_read", 0),
             hung=not len(latencies_ns),
             variant=variant,
             own_cost_ns=own_cost_ns,
-            counters=measured,
+            counters=measured | counts,
         )
 
 
@@ -79,9 +84,11 @@ def _add_busy(children: Children, cpus: Cpus, options: BenchOptions) -> list[Chi
     ]
 
 
-def _stop(scanners: list[Child], busy: list[Child]) -> tuple[int, int]:
-    """Stop the children, busy tasks first; return the scanners' passes and bytes."""
+def _stop(scanners: list[Child], busy: list[Child]) -> dict[str, int]:
+    """Stop the children, busy tasks first; return what the scanners counted, all together."""
     for child in (*busy, *scanners):
         child.stop()
-    counts = [scanner.receive(STOP_TIMEOUT) for scanner in scanners]
-    return sum(each["scans"] for each in counts), sum(each["bytes_read"] for each in counts)
+    counts: Counter[str] = Counter()
+    for scanner in scanners:
+        counts.update(scanner.receive(STOP_TIMEOUT))
+    return dict(counts)

@@ -22,6 +22,8 @@ _COLOURS = {
     "query": "#cc79a7",
     "maps": "#56b4e9",
     "smaps": "#e69f00",
+    "gentle": "#009e73",
+    "psutil": "#d55e00",
 }
 """By reader; black for another."""
 

@@ -2,7 +2,7 @@
 
 import errno
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from untorn.fs.maps_file import MapsFile
 from untorn.fs.proc import procmap_query
@@ -11,8 +11,9 @@ from untorn.fs.proc.procmap_query import QueryFlags
 READ_SIZE = 65536
 """Bytes asked for at once; the kernel gives a page or less."""
 
-Pass = Callable[[MapsFile], Iterator[int]]
-"""Goes over the map once; yields the bytes of each call."""
+T = TypeVar("T")
+Pass = Callable[[T], Iterator[int]]
+"""Goes over the map of an open T once; yields the bytes of each call."""
 
 
 def read_text(file: MapsFile) -> Iterator[int]:
@@ -42,7 +43,7 @@ class Stop(Protocol):
     requested: bool
 
 
-def scan(file: MapsFile, one_pass: Pass, stop: Stop) -> tuple[int, int]:
+def scan(file: T, one_pass: Pass[T], stop: Stop) -> tuple[int, int]:
     """Go over the map until told to stop; return whole passes and bytes."""
     scans = total = 0
     while not stop.requested:

@@ -57,6 +57,11 @@ class GentleMapsFile(LiveMapsFile):
             _warn()
         super().__init__(pid, file, proc)
 
+    @property
+    def raised(self) -> bool:
+        """Whether the opening thread had the right to raise itself, or stood as high already."""
+        return self._raise is not None
+
     def _call(self, function: Call, *arguments: object) -> bytes:
         plain = partial(function, *arguments)
         if function not in self._calls:
