@@ -4,25 +4,22 @@ The children's side is child.py.
 """
 
 import json
-import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, Self
 
-from untorn.errors import OutOfReach
-from untorn.live.endings import SIGNALS, endings_held, wait_readable
+from untorn.live.endings import SIGNALS, endings_held
+from untorn.live.messages import Messages
 from untorn.live.placement import place
 
 START_TIMEOUT = 30.0
 """Seconds in which a child must be ready."""
 STOP_TIMEOUT = 10.0
 """Seconds in which a child must answer to being stopped, and in which a killed one must end."""
-_CHUNK = 1 << 16
 
 
 class Child:
@@ -36,7 +33,6 @@ class Child:
     """
 
     def __init__(self, module: str, cpu: int, nice: int, **arguments: Any) -> None:
-        self._received = bytearray()
         # A group of its own: the terminal's Ctrl-C is for the parent, who ends the children.
         # Not a session of its own: that could be scheduled as one unit, whatever its nice value.
         self._process = subprocess.Popen(
@@ -46,6 +42,8 @@ class Child:
             bufsize=0,
             process_group=0,
         )
+        assert self._process.stdout is not None
+        self._messages = Messages(self._process.stdout.fileno(), f"child process {self.pid}")
         try:
             place(self.pid, cpu, nice)
         except BaseException:
@@ -76,24 +74,11 @@ class Child:
             TimeoutError: None came in so many seconds.
             OutOfReach: It reported an error, or ended without a message.
         """
-        deadline = time.monotonic() + timeout
-        while b"\n" not in self._received:
-            self._receive_more(deadline)
-        line, _, rest = self._received.partition(b"\n")
-        self._received = rest
-        message: dict[str, Any] = json.loads(line)
-        if "error" in message:
-            raise OutOfReach(message["error"])
-        return message
+        return self._messages.receive(timeout)
 
     def receive_bytes(self, size: int, timeout: float) -> bytes:
         """Return so many bytes that follow a message; raises as receive()."""
-        deadline = time.monotonic() + timeout
-        while len(self._received) < size:
-            self._receive_more(deadline)
-        data = bytes(self._received[:size])
-        del self._received[:size]
-        return data
+        return self._messages.receive_bytes(size, timeout)
 
     def kill(self) -> None:
         """End it at once, if it has not ended, and forget it."""
@@ -109,20 +94,7 @@ class Child:
         try:
             self._process.stdin.write(line)
         except BrokenPipeError as error:
-            raise self._ended() from error
-
-    def _ended(self) -> OutOfReach:
-        return OutOfReach(f"child process {self.pid} ended before its time")
-
-    def _receive_more(self, deadline: float) -> None:
-        assert self._process.stdout is not None
-        pipe = self._process.stdout.fileno()
-        if not wait_readable(pipe, max(0, deadline - time.monotonic())):
-            raise TimeoutError(f"child process {self.pid} does not answer")
-        chunk = os.read(pipe, _CHUNK)
-        if not chunk:
-            raise self._ended()
-        self._received += chunk
+            raise self._messages.ended() from error
 
 
 class Children:
