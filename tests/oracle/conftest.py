@@ -1,9 +1,11 @@
 """The child under test, and the two worlds that a test holds against each other."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
 from kernel_process import KernelProcess, why_not
+from smaps_pair import Opens, in_memory, on_a_disk
 from twins import Twins, twins_of, why_no_known_base
 from worlds import EngineWorld, KernelWorld, World, engine_limits
 
@@ -15,6 +17,27 @@ def child() -> Iterator[KernelProcess]:
         pytest.skip(reason)
     with KernelProcess() as process:
         yield process
+
+
+@pytest.fixture(scope="module")
+def pinned_child(child: KernelProcess) -> KernelProcess:
+    """The child on one CPU, so that its batches of pages are all in one place, to be drained."""
+    os.sched_setaffinity(child.pid, {min(os.sched_getaffinity(child.pid))})
+    try:
+        child.call("drain")
+    except OSError as error:
+        pytest.skip(f"this kernel does not drain its batches of pages: {error}")
+    return child
+
+
+@pytest.fixture(scope="module")
+def disk_files(pinned_child: KernelProcess, tmp_path_factory: pytest.TempPathFactory) -> Opens:
+    return on_a_disk(pinned_child, tmp_path_factory.mktemp("files"))
+
+
+@pytest.fixture(scope="module")
+def memory_files(pinned_child: KernelProcess) -> Opens:
+    return in_memory(pinned_child)
 
 
 @pytest.fixture

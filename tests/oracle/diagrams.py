@@ -2,7 +2,8 @@
 
     .  nothing              W  rw-   R  r--   N  ---   X  r-x, all private and anonymous
     S  rw-, sealed          G  rw-, grows down as a stack does
-    Z  rw-, no reserve
+    Z  rw-, no reserve      L  rw-, locked
+    D  rw-, droppable       s  rw-, shared          V  -w-
 
 The pages of one run of equal characters are mapped, left to right, with one call; runs that may
 merge therefore do.
@@ -12,7 +13,18 @@ from itertools import groupby
 
 from worlds import ANONYMOUS, RW, World
 
-from untorn.mm.mman import MAP_GROWSDOWN, MAP_NORESERVE, PROT_EXEC, PROT_NONE, PROT_READ
+from untorn.mm.mman import (
+    MAP_ANONYMOUS,
+    MAP_DROPPABLE,
+    MAP_GROWSDOWN,
+    MAP_LOCKED,
+    MAP_NORESERVE,
+    MAP_SHARED,
+    PROT_EXEC,
+    PROT_NONE,
+    PROT_READ,
+    PROT_WRITE,
+)
 from untorn.mm.page import PAGE_SIZE
 
 KINDS = {
@@ -23,6 +35,10 @@ KINDS = {
     "S": (RW, ANONYMOUS),
     "G": (RW, ANONYMOUS | MAP_GROWSDOWN),
     "Z": (RW, ANONYMOUS | MAP_NORESERVE),
+    "L": (RW, ANONYMOUS | MAP_LOCKED),
+    "D": (RW, MAP_DROPPABLE | MAP_ANONYMOUS),
+    "s": (RW, MAP_SHARED | MAP_ANONYMOUS),
+    "V": (PROT_WRITE, ANONYMOUS),
 }
 
 

@@ -7,6 +7,7 @@ writes back is the list of [value, errno]. It ends with its parent, or at the en
 import ctypes
 import gc
 import json
+import mmap
 import os
 import resource
 import signal
@@ -38,8 +39,11 @@ LIMITS = {
     n: resource.getrlimit(getattr(resource, f"RLIMIT_{n}")) for n in ("AS", "DATA", "MEMLOCK")
 }
 
+MADV_COLLAPSE = 25
+HUGE_PAGE = 1 << 21
 ZEROS = os.open("/dev/zero", os.O_RDONLY)
 SINK = os.memfd_create("sink")
+huge = None  # memory that could hold a huge page, once drain() needs it
 
 libc = ctypes.CDLL(None, use_errno=True)
 libc.syscall.restype = ctypes.c_long
@@ -87,6 +91,19 @@ def touch(addr, write):
         return system_call("read", ZEROS, addr, 1)
     os.lseek(SINK, 0, os.SEEK_SET)
     return system_call("write", SINK, addr, 1)
+
+
+def drain():
+    """Have the kernel give up all the batches of pages that its CPUs keep, which smaps shows.
+
+    It does so before it finds nothing to be collapsed in less than a huge page.
+    """
+    global huge
+    if huge is None:
+        huge = mmap.mmap(-1, 2 * HUGE_PAGE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        huge[0] = 1
+    where = ctypes.addressof(ctypes.c_char.from_buffer(huge))
+    return system_call("madvise", where + -where % HUGE_PAGE, PAGE_SIZE, MADV_COLLAPSE)
 
 
 def mount_noexec(directory):
@@ -153,6 +170,7 @@ def main():
         "touch": touch,
         "mount_noexec": mount_noexec,
         "alternate": alternate,
+        "drain": drain,
         "fork": fork,
         "end": end,
     }

@@ -9,10 +9,16 @@ from hypothesis import strategies as st
 from worlds import ANONYMOUS, RW, World
 
 from untorn.mm.mman import (
+    MADV_COLLAPSE,
     MADV_DONTNEED,
     MADV_FREE,
+    MADV_GUARD_INSTALL,
+    MADV_GUARD_REMOVE,
     MADV_HUGEPAGE,
     MADV_PAGEOUT,
+    MADV_POPULATE_READ,
+    MADV_POPULATE_WRITE,
+    MADV_REMOVE,
     MAP_ANONYMOUS,
     MAP_DROPPABLE,
     MAP_FIXED,
@@ -138,6 +144,10 @@ SHAPES = [
     Shape("mmap", MAP_PRIVATE, 0),
     *(Shape("madvise", advice) for advice in (0, 1, 2, 2, 3, 4, 8, 10, 10, 11, 12, 12, 13)),
     *(Shape("madvise", advice) for advice in (14, 15, 15, 16, 16, 17, 18, 18, 19, 20, 21, 24, 99)),
+    *(Shape("madvise", advice) for advice in (MADV_REMOVE, MADV_COLLAPSE)),
+    *(Shape("madvise", advice) for advice in (MADV_POPULATE_READ, MADV_POPULATE_WRITE)),
+    *often(2, Shape("madvise", MADV_GUARD_INSTALL)),
+    Shape("madvise", MADV_GUARD_REMOVE),
     *often(3, Shape("mlock2"), Shape("munlock"), Shape("mlock2", 1)),
     Shape("mlock2", 2),
     *often(2, *(Shape("mremap", 0, None, shift) for shift in (-2, -1, 1, 2))),
@@ -172,8 +182,10 @@ scripts = st.sampled_from([1, 12, 12, 12]).flatmap(
     lambda least: st.lists(calls, min_size=least, max_size=24)
 )
 
-UNFIT_FOR_SMAPS = (("mseal", 0), ("madvise", MADV_HUGEPAGE), ("madvise", MADV_PAGEOUT))
+UNFIT_FOR_SMAPS = (("mseal", 0), ("madvise", MADV_HUGEPAGE))
 """What would stay mapped for the scripts that follow, or depends on more than the script."""
+UNFIT_FOR_DISKS = [Shape("madvise", MADV_PAGEOUT), Shape("madvise", MADV_REMOVE)]
+"""What takes pages out of a page cache: the kernel reads back as many as it likes."""
 SMAPS_SHAPES = [
     *(shape for shape in SHAPES if (shape.name, shape.flags) not in UNFIT_FOR_SMAPS),
     *often(15, Shape("touch", 0), Shape("touch", 1)),
@@ -189,4 +201,9 @@ SMAPS_SHAPES = [
     Shape("mmap", MAP_SHARED | MAP_ANONYMOUS | FIXED | MAP_POPULATE),
 ]
 SMAPS_SPANS = [*SPANS, *often(2, (12 * PAGE_SIZE, 0), (16 * PAGE_SIZE, 0))]
-smaps_scripts = st.lists(calls_of(SMAPS_SHAPES, SMAPS_SPANS), min_size=12, max_size=20)
+IN_MEMORY = [*SMAPS_SHAPES, *often(3, *UNFIT_FOR_DISKS)]
+ON_A_DISK = [shape for shape in SMAPS_SHAPES if shape not in UNFIT_FOR_DISKS]
+
+
+def smaps_scripts(shapes: list[Shape]) -> st.SearchStrategy[list[Call]]:
+    return st.lists(calls_of(shapes, SMAPS_SPANS), min_size=12, max_size=20)

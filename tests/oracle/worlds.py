@@ -5,7 +5,7 @@ do what it likes. Both worlds use the same addresses, so that their maps can be 
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import count
@@ -240,3 +240,12 @@ def engine_limits() -> Limits:
         cap_sys_rawio=True,
         totalram_pages=memory_pages(),
     )
+
+
+def answer(call: Callable[..., object], *arguments: int, **keywords: bool) -> int:
+    """Return the errno of a call, 0 if it has none."""
+    try:
+        call(*arguments, **keywords)
+    except OSError as error:
+        return error.errno or 0
+    return 0

@@ -7,6 +7,7 @@ import struct
 from pathlib import Path
 
 from untorn.mm.file import VmFile
+from untorn.mm.filemap import AddressSpace
 
 _FS_IOC_GETFLAGS, FS_APPEND_FL = 0x8008_6601, 0x20
 _ST_NOEXEC = 8
@@ -20,6 +21,8 @@ def vm_file_of(fd: int) -> VmFile:
     status = os.fstat(fd)
     access = fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE
     path = str(Path(f"/proc/self/fd/{fd}").readlink())
+    file_system = _file_system(status.st_dev)
+    in_memory = file_system == "tmpfs" or path.startswith("/memfd:")
     return VmFile(
         os.fsencode(path),
         os.major(status.st_dev),
@@ -30,8 +33,9 @@ def vm_file_of(fd: int) -> VmFile:
         writable=access != os.O_RDONLY,
         append_only=bool(inode_attributes(fd) & FS_APPEND_FL),
         noexec=bool(os.fstatvfs(fd).f_flag & _ST_NOEXEC) or path.startswith("/proc/"),
-        huge_aligned=_file_system(status.st_dev) in ("ext4", "xfs"),
+        huge_aligned=file_system in ("ext4", "xfs"),
         can_mmap=stat.S_ISREG(status.st_mode) and not path.startswith("/proc/"),
+        mapping=AddressSpace(shmem=in_memory),
     )
 
 

@@ -30,6 +30,7 @@ def exit_mmap(mm: MmStruct) -> None:
         vma_mark_detached(vma)
     store_range(mm.mm_mt, 0, TASK_SIZE, None)
     mm.page_table.clear(0, TASK_SIZE)
+    mm.page_table.forget_files()
     for field in count_pages([]):
         setattr(mm, field, 0)
     mm.map_count = mm.locked_vm_excess = 0

@@ -7,8 +7,12 @@ those pages exist that were used. Compare mm/filemap.c and mm/shmem.c.
 from __future__ import annotations
 
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from untorn.locking import sync
+
+if TYPE_CHECKING:
+    from untorn.mm.page_table import PageTable
 
 
 class PageKind(Enum):
@@ -58,15 +62,17 @@ class AddressSpace:
 
     Attributes:
         kind: FILE or SHMEM.
-        lock: Protects the pages' mapcount and dirty, and which pages there are.
+        lock: Protects the pages' mapcount and dirty, and which pages and page tables there are.
+            Innermost.
     """
 
-    __slots__ = ("_pages", "kind", "lock")
+    __slots__ = ("_pages", "_tables", "kind", "lock")
 
     def __init__(self, *, shmem: bool = False) -> None:
         self.kind = PageKind.SHMEM if shmem else PageKind.FILE
         self.lock = sync.Mutex()
         self._pages: dict[int, Page] = {}  # by page number in the file; protected by lock
+        self._tables: dict[PageTable, None] = {}  # that may map pages; protected by lock
 
     def page(self, index: int) -> Page:
         """Return page number index, brought in if need be."""
@@ -96,6 +102,35 @@ class AddressSpace:
             with self.lock:
                 for page in self._pages.values():
                     page.dirty = False
+
+    def add_table(self, table: PageTable) -> None:
+        """Know of a page table that is about to map pages of the file."""
+        with self.lock:
+            self._tables[table] = None
+
+    def remove_table(self, table: PageTable) -> None:
+        """Know no longer of a page table, which maps none."""
+        with self.lock:
+            del self._tables[table]
+
+    def punch_hole(self, first: int, last: int) -> None:
+        """Let pages [first, last) go, mapped or not. Compare mm/truncate.c.
+
+        Who looked a page up before it went had its page table known here first, and maps the page
+        in the same section of that table's lock. So each such table is met below, and none after
+        a fork that it was copied in: the copy is known before it is made.
+        """
+        with self.lock:
+            found = [index for index in self._pages if first <= index < last]
+            gone = {self._pages.pop(index) for index in found}
+            tables = list(self._tables)
+        met: set[PageTable] = set()
+        while tables:
+            for table in tables:
+                table.unmap_pages(gone)
+            met.update(tables)
+            with self.lock:
+                tables = [table for table in self._tables if table not in met]
 
     def forget_clean(self, index: int) -> None:
         """Let a page of memory go that was never written: it is all zeros anyway."""

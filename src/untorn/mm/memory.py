@@ -1,8 +1,7 @@
 """Page faults: may this access be made, and what does the VMA become by it.
 
 A fault first tries the VMA's own lock and takes mmap_lock only where that does not do.
-Compare mm/memory.c:handle_mm_fault(), vmf_anon_prepare(); arch/x86/mm/fault.c:access_error();
-mm/gup.c:populate_vma_page_range().
+Compare mm/memory.c:handle_mm_fault(), vmf_anon_prepare(); arch/x86/mm/fault.c:access_error().
 """
 
 import errno
@@ -12,9 +11,6 @@ from untorn.mm.mm_struct import MmStruct
 from untorn.mm.mman import (
     VM_ACCESS_FLAGS,
     VM_EXEC,
-    VM_IO,
-    VM_LOCKONFAULT,
-    VM_PFNMAP,
     VM_SHARED,
     VM_WRITE,
 )
@@ -26,7 +22,7 @@ from untorn.mm.mmap_lock import (
     mmap_write_lock_killable,
     mmap_write_unlock,
 )
-from untorn.mm.page import PAGE_SHIFT, PAGE_SIZE, page_align
+from untorn.mm.page import PAGE_SHIFT, PAGE_SIZE
 from untorn.mm.pte_fault import fault_around, fault_in
 from untorn.mm.stack import expand_stack
 from untorn.mm.vma import Vma
@@ -81,53 +77,6 @@ def _lock_mm_and_find_vma(mm: MmStruct, addr: int) -> Vma:
     return vma
 
 
-def mm_populate(mm: MmStruct, start: int, end: int, *, past_errors: bool = False) -> bool:
-    """Fault all pages of [start, end) in; say whether that could be done.
-
-    A writable private mapping is written, so that its pages are its own. What is to be locked on
-    fault is left out, and what is not memory. It ends where it cannot go on, at the next VMA if
-    past_errors.
-
-    Raises:
-        OSError: EINTR if the task is killed while it waits for mmap_lock.
-
-    Compare mm/gup.c:__mm_populate().
-    """
-    complete = True
-    while start < end and (complete or past_errors):
-        mmap_read_lock_killable(mm)
-        try:
-            vma = mm.find_vma(start)
-            if vma is None or vma.vm_start >= end:
-                break
-            start = max(start, vma.vm_start)
-            complete = populate_vma_page_range(mm, vma, start, min(vma.vm_end, end)) and complete
-            start = vma.vm_end
-        finally:
-            mmap_read_unlock(mm)
-    return complete
-
-
-def populate_vma_page_range(mm: MmStruct, vma: Vma, start: int, end: int) -> bool:
-    """Fault the pages of [start, end) of vma in; say whether that could be done.
-
-    Preconditions: mmap_lock held. Compare mm/gup.c:populate_vma_page_range().
-    """
-    if vma.vm_flags & (VM_LOCKONFAULT | VM_IO | VM_PFNMAP):
-        return True
-    if not vma.vm_flags & VM_ACCESS_FLAGS:
-        return False
-    _anon_vma_of(mm, vma, vma.vm_flags & VM_WRITE)
-    write = vma.vm_flags & (VM_WRITE | VM_SHARED) == VM_WRITE
-    file_end = _end_of_file(vma)
-    fault_in(vma, start, min(end, file_end), write=write)
-    if file_end >= end:
-        return True
-    if not write:
-        fault_around(vma, max(start, file_end))
-    return False
-
-
 def _fault(mm: MmStruct, vma: Vma, addr: int, needed: int, *, under_vma_lock: bool) -> bool:
     """Check the access and do what it asks for; False if that needs mmap_lock.
 
@@ -138,7 +87,7 @@ def _fault(mm: MmStruct, vma: Vma, addr: int, needed: int, *, under_vma_lock: bo
     if _wants_anon_vma(vma, needed):
         if under_vma_lock and not mmap_read_trylock(mm):
             return False
-        _anon_vma_of(mm, vma, needed)
+        anon_vma_of(mm, vma, needed)
         if under_vma_lock:
             mmap_read_unlock(mm)
     page, write = addr & -PAGE_SIZE, bool(needed & VM_WRITE)
@@ -146,7 +95,8 @@ def _fault(mm: MmStruct, vma: Vma, addr: int, needed: int, *, under_vma_lock: bo
         if not write:
             fault_around(vma, page)
         raise os_error(errno.EFAULT)
-    fault_in(vma, page, page + PAGE_SIZE, write=write)
+    if not fault_in(vma, page, page + PAGE_SIZE, write=write):
+        raise os_error(errno.EFAULT)
     return True
 
 
@@ -165,13 +115,6 @@ def beyond_file(vma: Vma, addr: int) -> bool:
     return page << PAGE_SHIFT >= vma.vm_file.size
 
 
-def _end_of_file(vma: Vma) -> int:
-    """Return the byte address up to which vma's file reaches, beyond vma perhaps."""
-    if vma.vm_file is None:
-        return vma.vm_end
-    return vma.vm_start + page_align(vma.vm_file.size) - (vma.vm_pgoff << PAGE_SHIFT)
-
-
 def _wants_anon_vma(vma: Vma, needed: int) -> bool:
     """Say whether the access makes a page that is the VMA's own: a first write to private memory.
 
@@ -180,7 +123,7 @@ def _wants_anon_vma(vma: Vma, needed: int) -> bool:
     return bool(needed & VM_WRITE) and not vma.vm_flags & VM_SHARED and vma.anon_vma is None
 
 
-def _anon_vma_of(mm: MmStruct, vma: Vma, needed: int) -> None:
+def anon_vma_of(mm: MmStruct, vma: Vma, needed: int) -> None:
     """Give vma an anon_vma if the access wants one. Preconditions: mmap_lock held."""
     if _wants_anon_vma(vma, needed):
         with mm.page_table_lock:

@@ -4,7 +4,7 @@ import errno
 
 from untorn.errors import os_error
 from untorn.mm.accounting import can_do_mlock
-from untorn.mm.memory import mm_populate
+from untorn.mm.gup import mm_populate
 from untorn.mm.mm_struct import MmStruct
 from untorn.mm.mman import (
     MCL_CURRENT,

@@ -10,8 +10,8 @@ import errno
 from untorn.errors import os_error
 from untorn.mm.accounting import can_do_mlock, may_commit, may_expand_vm, mlock_future_ok
 from untorn.mm.file import MAX_LFS_FILESIZE, VmFile, shmem_zero_file
+from untorn.mm.gup import mm_populate
 from untorn.mm.map_flags import map_vm_flags
-from untorn.mm.memory import mm_populate
 from untorn.mm.mm_struct import MmStruct
 from untorn.mm.mman import (
     MAP_FIXED,

@@ -7,8 +7,8 @@ import errno
 
 from untorn.errors import os_error
 from untorn.mm.accounting import may_commit, may_expand_vm
+from untorn.mm.gup import populate_vma_page_range
 from untorn.mm.map_flags import prot_vm_flags
-from untorn.mm.memory import populate_vma_page_range
 from untorn.mm.mm_struct import MmStruct
 from untorn.mm.mman import (
     PROT_EXEC,

@@ -8,7 +8,7 @@ import errno
 
 from untorn.errors import os_error
 from untorn.mm.accounting import may_commit, may_expand_vm
-from untorn.mm.memory import mm_populate
+from untorn.mm.gup import mm_populate
 from untorn.mm.mm_struct import MmStruct
 from untorn.mm.mman import (
     MAP_FIXED,

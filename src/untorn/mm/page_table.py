@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from untorn.errors import InvariantError
 from untorn.locking import sync
-from untorn.mm.filemap import Page
+from untorn.mm.filemap import AddressSpace, Page
 from untorn.mm.page import PAGE_SHIFT, PAGE_SIZE, PMD_SIZE
 
 PTRS_PER_PTE = PMD_SIZE // PAGE_SIZE
@@ -29,8 +29,11 @@ PAGE = 4
 """A Page of PteTable.pages."""
 DIRTY = 8
 """Written through this entry since it was mapped, or since MADV_FREE."""
+GUARD = 16
+"""No page, and every access fails: MADV_GUARD_INSTALL."""
 
-_VALID = (NONE, ZERO, ANON, ANON | DIRTY, PAGE, PAGE | DIRTY)
+_VALID = (NONE, ZERO, ANON, ANON | DIRTY, PAGE, PAGE | DIRTY, GUARD)
+_GUARDS_ONLY = bytes(pte & GUARD for pte in range(256))
 
 
 class PteTable:
@@ -59,13 +62,16 @@ class PteTable:
             return [(i, page) for i in range(first, last) if (page := pages.get(i))]
         return [(i, page) for i, page in pages.items() if first <= i < last]
 
-    def clear(self, first: int, last: int) -> None:
-        """Unmap [first, last)."""
+    def clear(self, first: int, last: int, *, guards: bool = True) -> None:
+        """Unmap [first, last); guards stay if they are not to go too."""
         if self.pages:
             for index, page in self.shared_in(first, last):
                 page.unmap(dirty=bool(self.ptes[index] & DIRTY))
                 del self.pages[index]
-        self.ptes[first:last] = bytes(last - first)
+        if guards:
+            self.ptes[first:last] = bytes(last - first)
+        else:
+            self.ptes[first:last] = self.ptes[first:last].translate(_GUARDS_ONLY)
 
 
 class Part(NamedTuple):
@@ -92,11 +98,12 @@ class PageTable:
         lock: Protects the tables and everything in them. Page locks are taken inside.
     """
 
-    __slots__ = ("_tables", "lock")
+    __slots__ = ("_files", "_tables", "lock")
 
     def __init__(self) -> None:
         self.lock = sync.Mutex()
         self._tables: dict[int, PteTable] = {}  # by address // PMD_SIZE; protected by lock
+        self._files: dict[AddressSpace, None] = {}  # that know of this table; protected by lock
 
     def parts(self, start: int, end: int) -> list[Part]:
         """Return the parts of [start, end), byte addresses, that have a table now.
@@ -128,14 +135,14 @@ class PageTable:
             table = self._tables[number] = PteTable()
         return _part(table, number, start, end)
 
-    def clear(self, start: int, end: int) -> None:
+    def clear(self, start: int, end: int, *, guards: bool = True) -> None:
         """Unmap [start, end). Preconditions: nobody can fault there, or the VMA is kept still.
 
         Compare mm/memory.c:zap_pte_range().
         """
         for part in self.parts(start, end):
             with self.lock:
-                part.table.clear(part.first, part.last)
+                part.table.clear(part.first, part.last, guards=guards)
                 self.free_empty(part)
 
     def free_empty(self, part: Part) -> None:
@@ -143,6 +150,30 @@ class PageTable:
         number, table = part.addr // PMD_SIZE, part.table
         if table.ptes.count(NONE) == PTRS_PER_PTE and self._tables.get(number) is table:
             del self._tables[number]
+
+    def maps_file(self, mapping: AddressSpace) -> None:
+        """Note that pages of mapping are about to be mapped here. Preconditions: lock held."""
+        if mapping not in self._files:
+            self._files[mapping] = None
+            mapping.add_table(self)
+
+    def forget_files(self) -> None:
+        """Be no longer known to any file. Preconditions: nothing is mapped, nor will be."""
+        with self.lock:
+            for mapping in self._files:
+                mapping.remove_table(self)
+            self._files.clear()
+
+    def unmap_pages(self, gone: set[Page]) -> None:
+        """Unmap these pages wherever they are mapped.
+
+        Context: holds the lock throughout, so that none is moved past this look.
+        """
+        with self.lock:
+            for number, table in list(self._tables.items()):
+                for index in [i for i, page in table.pages.items() if page in gone]:
+                    table.clear(index, index + 1)
+                self.free_empty(_part(table, number, number * PMD_SIZE, (number + 1) * PMD_SIZE))
 
     def check_invariants(self, ranges: list[tuple[int, int]] | None) -> None:
         """Check the tables in themselves, and that all pages lie in ranges of byte addresses.

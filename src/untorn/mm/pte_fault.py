@@ -9,29 +9,52 @@ from untorn.mm.file import VmFile
 from untorn.mm.filemap import PageKind
 from untorn.mm.mman import VM_SHARED
 from untorn.mm.page import PAGE_SHIFT, PAGE_SIZE
-from untorn.mm.page_table import ANON, DIRTY, NONE, PAGE, PTRS_PER_PTE, ZERO, Part, PteTable
+from untorn.mm.page_table import (
+    ANON,
+    DIRTY,
+    GUARD,
+    NONE,
+    PAGE,
+    PTRS_PER_PTE,
+    ZERO,
+    Part,
+    PteTable,
+)
 from untorn.mm.vma import Vma
 
 FAULT_AROUND_PAGES = 16
 """Pages of the page cache that one read fault maps at most. Source: fault_around_bytes."""
 
 _READ = bytes([ZERO, *range(1, 256)])
-_WRITTEN = bytes(pte if pte & PAGE else ANON | DIRTY for pte in range(256))
+_WRITTEN = bytes(pte if pte & (PAGE | GUARD) else ANON | DIRTY for pte in range(256))
 """What a read or write of anonymous memory makes of each entry."""
 
 
-def fault_in(vma: Vma, start: int, end: int, *, write: bool) -> None:
+def fault_in(vma: Vma, start: int, end: int, *, write: bool, by_kernel: bool = False) -> bool:
     """Map the pages of [start, end), byte addresses in vma, as an access to each would.
 
-    Preconditions: vma allows the access, has an anon_vma if it makes pages its own, and its
-    file, if any, reaches to end.
+    It ends at the first guard; False then.
+
+    Args:
+        vma: Allows the access, has an anon_vma if it makes pages its own, and its file, if any,
+            reaches to end.
+        start: Byte address.
+        end: Byte address behind the last page.
+        write: Whether the access writes.
+        by_kernel: The kernel touches the pages itself, as MADV_POPULATE_WRITE asks it to.
     """
     page_table = vma.vm_mm.page_table
     while start < end:
         with page_table.lock:
             part = page_table.part(start, end)
-            _fault_in_part(vma, part, write)
+            guard = part.table.ptes.find(GUARD, part.first, part.last)
+            if guard >= 0:
+                part = part._replace(last=guard)
+            _fault_in_part(vma, part, write, by_kernel)
+            if guard >= 0:
+                return False
             start = part.addr + (part.last - part.first << PAGE_SHIFT)
+    return True
 
 
 def fault_around(vma: Vma, addr: int) -> None:
@@ -43,15 +66,17 @@ def fault_around(vma: Vma, addr: int) -> None:
     with page_table.lock:
         part = page_table.part(addr, addr + PAGE_SIZE)
         if vma.vm_file is not None:
+            page_table.maps_file(vma.vm_file.mapping)
             _fault_around(vma, vma.vm_file, part, part.first)
         page_table.free_empty(part)
 
 
-def _fault_in_part(vma: Vma, part: Part, write: bool) -> None:
+def _fault_in_part(vma: Vma, part: Part, write: bool, by_kernel: bool) -> None:
     if write and not vma.vm_flags & VM_SHARED:
         _write_private(vma, part)
     elif vma.vm_file is not None:
-        _access_file(vma, vma.vm_file, part, write)
+        vma.vm_mm.page_table.maps_file(vma.vm_file.mapping)
+        _access_file(vma, vma.vm_file, part, write, by_kernel)
     else:
         ptes = part.table.ptes
         ptes[part.first : part.last] = ptes[part.first : part.last].translate(_READ)
@@ -71,7 +96,7 @@ def _write_private(vma: Vma, part: Part) -> None:
     table.ptes[first:last] = table.ptes[first:last].translate(_WRITTEN)
 
 
-def _access_file(vma: Vma, file: VmFile, part: Part, write: bool) -> None:
+def _access_file(vma: Vma, file: VmFile, part: Part, write: bool, by_kernel: bool) -> None:
     for index in range(part.first, part.last):
         present = part.table.ptes[index]
         if present == NONE:
@@ -82,17 +107,17 @@ def _access_file(vma: Vma, file: VmFile, part: Part, write: bool) -> None:
                 page.map()
                 part.table.set_page(index, page)
         if write:
-            _dirty(part.table, index, by_fault=present == NONE)
+            _dirty(part.table, index, page_itself=present == NONE or by_kernel)
 
 
-def _dirty(table: PteTable, index: int, *, by_fault: bool) -> None:
-    """Note a write to a shared page.
+def _dirty(table: PteTable, index: int, *, page_itself: bool) -> None:
+    """Note a write to a shared page: for all who map it if page_itself.
 
     A file on a disk notices every first write. A page in memory that is mapped already is
     writable without a fault, so that only the entry tells.
     """
     page = table.pages[index]
-    if page.kind is PageKind.FILE or by_fault:
+    if page.kind is PageKind.FILE or page_itself:
         with page.lock:
             page.dirty = True
     if page.kind is PageKind.SHMEM:

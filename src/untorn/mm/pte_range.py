@@ -1,19 +1,21 @@
 """What calls other than faults do to a range of the page table.
 
 Compare mm/mremap.c:move_page_tables(), mm/madvise.c:madvise_free_pte_range(),
-madvise_cold_or_pageout_pte_range(), mm/memory.c:copy_page_range().
+madvise_cold_or_pageout_pte_range(), madvise_guard_install(); mm/memory.c:copy_page_range().
 """
 
 from untorn.locking import sync
 from untorn.mm.filemap import Page, PageKind
 from untorn.mm.mm_struct import MmStruct
-from untorn.mm.mman import VM_SHARED
+from untorn.mm.mman import VM_DROPPABLE, VM_MAYBE_GUARD, VM_SHARED
 from untorn.mm.page import PAGE_SHIFT
-from untorn.mm.page_table import ANON, DIRTY, NONE, PAGE, Part
+from untorn.mm.page_table import ANON, DIRTY, GUARD, NONE, PAGE, Part
 from untorn.mm.vma import Vma
 
 _FREED = bytes(pte & ~DIRTY if pte & ANON else pte for pte in range(256))
 """What MADV_FREE makes of each entry."""
+_UNGUARDED = bytes(NONE if pte == GUARD else pte for pte in range(256))
+"""What MADV_GUARD_REMOVE makes of each entry."""
 
 
 def move_page_tables(mm: MmStruct, old: int, new: int, length: int) -> None:
@@ -58,7 +60,7 @@ def free_lazily(vma: Vma, start: int, end: int) -> None:
 def page_out(vma: Vma, start: int, end: int) -> None:
     """Take pages of [start, end) away that can be brought in again, and that nobody else maps.
 
-    There is no swap: anonymous pages stay unless they were given up.
+    There is no swap: anonymous pages stay unless they were given up, or may be dropped.
 
     Preconditions: mmap_lock held.
     """
@@ -74,7 +76,8 @@ def _page_out_part(vma: Vma, part: Part) -> None:
     for index in range(part.first, part.last):
         page = table.pages.get(index)
         if page is None:
-            if table.ptes[index] == ANON:
+            pte = table.ptes[index]
+            if pte == ANON or (pte & ANON and vma.vm_flags & VM_DROPPABLE):
                 table.ptes[index] = NONE
         elif page.mapcount == 1 and (page.kind is not PageKind.ANON or table.ptes[index] == PAGE):
             table.clear(index, index + 1)
@@ -83,15 +86,39 @@ def _page_out_part(vma: Vma, part: Part) -> None:
                 vma.vm_file.mapping.forget_clean(vma.vm_pgoff + offset + index - part.first)
 
 
+def install_guards(vma: Vma, start: int, end: int) -> None:
+    """Let every access to [start, end) fail; what is there goes.
+
+    Preconditions: mmap_lock held.
+    """
+    page_table = vma.vm_mm.page_table
+    while start < end:
+        with page_table.lock:
+            table, first, last, addr = page_table.part(start, end)
+            table.clear(first, last)
+            table.ptes[first:last] = bytes([GUARD]) * (last - first)
+            start = addr + (last - first << PAGE_SHIFT)
+
+
+def remove_guards(vma: Vma, start: int, end: int) -> None:
+    """Take the guards of [start, end) away. Preconditions: mmap_lock held."""
+    page_table = vma.vm_mm.page_table
+    for part in page_table.parts(start, end):
+        with page_table.lock:
+            table, first, last, _ = part
+            table.ptes[first:last] = table.ptes[first:last].translate(_UNGUARDED)
+            page_table.free_empty(part)
+
+
 def copy_page_range(child: MmStruct, vma: Vma) -> None:
     """Let child map the pages of vma, its parent's, at the same addresses.
 
     Anonymous ones are common to both from now on, until one of them writes. A VMA that owns none
-    is left out: faults can bring the file's pages in again.
+    and has no guards is left out: faults can bring the file's pages in again.
 
     Preconditions: mmap_lock of both held for write; vma write-locked.
     """
-    if vma.anon_vma is None:
+    if vma.anon_vma is None and not vma.vm_flags & VM_MAYBE_GUARD:
         return
     page_table, lock = vma.vm_mm.page_table, sync.Mutex()
     keeps = 0xFF & ~DIRTY if vma.vm_flags & VM_SHARED else 0xFF
@@ -102,6 +129,8 @@ def copy_page_range(child: MmStruct, vma: Vma) -> None:
             _make_common(part, lock)
             end = part.addr + (part.last - part.first << PAGE_SHIFT)
             with child.page_table.lock:
+                if vma.vm_file is not None:
+                    child.page_table.maps_file(vma.vm_file.mapping)
                 _copy_part(part, child.page_table.part(part.addr, end), keeps)
 
 

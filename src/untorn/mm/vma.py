@@ -27,7 +27,8 @@ class Vma:
     mmap_lock (write) with the VMA write-locked:
         vm_start, vm_end   bytes, end exclusive
         vm_pgoff           pages into vm_file; for private anonymous memory, where it began
-        vm_flags           VM_* bits
+        vm_flags           VM_* bits; VM_MAYBE_GUARD alone may be set under mmap_lock (read) and
+                           mm.page_table_lock
         vm_file            the mapped file, or None
         anon_name          what prctl(PR_SET_VMA_ANON_NAME) called it, or None
         vm_ops             of a special mapping, or None; never changes

@@ -4,7 +4,7 @@ Compare mm/vma.c:find_mergeable_anon_vma(), reusable_anon_vma(), anon_vma_compat
 """
 
 from untorn.mm.mm_struct import MmStruct
-from untorn.mm.mman import VM_ACCESS_FLAGS
+from untorn.mm.mman import VM_ACCESS_FLAGS, VM_STICKY
 from untorn.mm.rmap import AnonVma, anon_vma_prepare
 from untorn.mm.vma import Vma
 from untorn.mm.vma_store import vma_pages
@@ -33,6 +33,6 @@ def _compatible(lower: Vma, upper: Vma) -> bool:
     return (
         lower.vm_end == upper.vm_start
         and lower.vm_file is upper.vm_file
-        and not (lower.vm_flags ^ upper.vm_flags) & ~VM_ACCESS_FLAGS
+        and not (lower.vm_flags ^ upper.vm_flags) & ~(VM_ACCESS_FLAGS | VM_STICKY)
         and upper.vm_pgoff == lower.vm_pgoff + vma_pages(lower)
     )

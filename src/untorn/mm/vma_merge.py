@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from untorn.mm.file import VmFile
 from untorn.mm.mm_struct import MmStruct
-from untorn.mm.mman import VM_SPECIAL
+from untorn.mm.mman import VM_SPECIAL, VM_STICKY
 from untorn.mm.page import PAGE_SHIFT
 from untorn.mm.rmap import anon_vma_clone, is_fork_child
 from untorn.mm.vma import Vma
@@ -65,7 +65,7 @@ class Attributes:
     def _mergeable(self, vma: Vma) -> bool:
         """Compare mm/vma.c:is_mergeable_vma()."""
         return (
-            self.flags == vma.vm_flags
+            not (self.flags ^ vma.vm_flags) & ~VM_STICKY
             and self.file is vma.vm_file
             and self.anon_name == vma.anon_name
             and not self.flags & VM_SPECIAL
@@ -95,11 +95,11 @@ def vma_merge_new_range(
     left = prev if new.continues(prev, start) else None
     right = following if new.precedes(following, start, end) else None
     if left is not None and right is not None and _anon_vmas_agree(left, right):
-        _grow(mm, left, left.vm_start, right.vm_end, [right], new.origin)
+        _grow(mm, left, left.vm_start, right.vm_end, [right], new)
     elif left is not None:
-        _grow(mm, left, left.vm_start, end, [], new.origin)
+        _grow(mm, left, left.vm_start, end, [], new)
     elif right is not None:
-        _grow(mm, right, start, right.vm_end, [], new.origin)
+        _grow(mm, right, start, right.vm_end, [], new)
     return left or right
 
 
@@ -118,15 +118,15 @@ def vma_merge_existing_range(
     right = following if new.precedes(following, start, end) else None
     whole = start == vma.vm_start and end == vma.vm_end
     if left is not None and right is not None and _anon_vmas_agree(left, right):
-        _grow(mm, left, left.vm_start, right.vm_end, [vma, right])
+        _grow(mm, left, left.vm_start, right.vm_end, [vma, right], new)
     elif left is not None and whole:
-        _grow(mm, left, left.vm_start, end, [vma])
+        _grow(mm, left, left.vm_start, end, [vma], new)
     elif left is not None:
-        _shift_border(mm, left, vma, end)
+        _shift_border(mm, left, vma, end, new)
     elif right is not None and whole:
-        _grow(mm, right, start, right.vm_end, [vma])
+        _grow(mm, right, start, right.vm_end, [vma], new)
     elif right is not None:
-        _shift_border(mm, right, vma, start)
+        _shift_border(mm, right, vma, start, new)
     return left or right
 
 
@@ -136,34 +136,32 @@ def _anon_vmas_agree(left: Vma, right: Vma) -> bool:
 
 
 def _grow(
-    mm: MmStruct,
-    target: Vma,
-    start: int,
-    end: int,
-    swallowed: list[Vma],
-    origin: Vma | None = None,
+    mm: MmStruct, target: Vma, start: int, end: int, swallowed: list[Vma], new: Attributes
 ) -> None:
     """Extend target to [start, end); what it swallows goes.
 
     Args:
         mm: The address space.
-        target: Takes over the anon_vma of what it swallows, or of origin, if it has none.
+        target: Takes over the anon_vma of what it swallows, or of where the range comes from, if
+            it has none.
         start: Byte address.
         end: Byte address, exclusive.
         swallowed: VMAs in the range, each wholly.
-        origin: What the range was copied from, if it was.
+        new: Of the range.
     """
     for vma in (target, *swallowed):
         vma_start_write(vma)
-    for source in (*swallowed, origin):
+    for source in (*swallowed, new.origin):
         _dup_anon_vma(target, source)
+    for flags in (new.flags, *(vma.vm_flags for vma in swallowed)):
+        target.vm_flags |= flags & VM_STICKY
     _set_range(target, start, end)
     vma_store(mm, target)
     for vma in swallowed:
         vma_remove_merged(mm, vma)
 
 
-def _shift_border(mm: MmStruct, target: Vma, donor: Vma, border: int) -> None:
+def _shift_border(mm: MmStruct, target: Vma, donor: Vma, border: int, new: Attributes) -> None:
     """Let target take from donor, its neighbour, all on its own side of border.
 
     Between the two changes of bounds and the store the tree still shows donor's old range: a
@@ -172,6 +170,7 @@ def _shift_border(mm: MmStruct, target: Vma, donor: Vma, border: int) -> None:
     vma_start_write(target)
     vma_start_write(donor)
     _dup_anon_vma(target, donor)
+    target.vm_flags |= new.flags & VM_STICKY
     if target.vm_end == donor.vm_start:
         _set_range(donor, border, donor.vm_end)
         _set_range(target, target.vm_start, border)

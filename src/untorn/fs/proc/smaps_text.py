@@ -59,6 +59,7 @@ _MNEMONICS = (
     (mman.VM_MAYSHARE, b"ms "),
     (mman.VM_GROWSDOWN, b"gd "),
     (mman.VM_PFNMAP, b"pf "),
+    (mman.VM_MAYBE_GUARD, b"gu "),
     (mman.VM_LOCKED, b"lo "),
     (mman.VM_IO, b"io "),
     (mman.VM_SEQ_READ, b"sr "),
