@@ -4,13 +4,14 @@ import errno
 import signal
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from untorn.errors import OutOfReach
 from untorn.live import disturbance as module
-from untorn.live.disturbance import SIGNAL_PERIOD_NS, WAYS, disturbance, disturbed
+from untorn.live.disturbance import PERIODS_NS, WAYS, Way, disturbance, disturbed
 
 pytestmark = pytest.mark.live
 SPIN_NS = 100_000_000
@@ -33,20 +34,47 @@ def interrupts_of_a_spin() -> int:
     return timer_interrupts() - before
 
 
-@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.name)
-def test_the_thread_is_interrupted_far_more_often_than_by_the_kernels_tick(
-    way: module.Way,
-) -> None:
+@pytest.fixture(params=WAYS, ids=lambda way: way.name)
+def way(request: pytest.FixtureRequest) -> Way:
+    way: Way = request.param
     try:
-        stop = way.start(way.period_ns)
+        way.start(PERIODS_NS[0])()
     except OSError as error:
         pytest.skip(f"{way.name}: {error}")
+    return way
+
+
+def test_the_thread_is_interrupted_far_more_often_than_by_the_kernels_tick(way: Way) -> None:
+    stop = way.start(PERIODS_NS[-1])
     try:
         count = interrupts_of_a_spin()
     finally:
         stop()
     # An interrupt may cost more than a period, where a hypervisor brings it about.
-    assert count > SPIN_NS / way.period_ns / 10
+    assert count > SPIN_NS / PERIODS_NS[-1] / 10
+
+
+@pytest.mark.parametrize(
+    ("speeds", "expected"),
+    [
+        ([100, 90, 80, 70, 60, 50, 40, 30], PERIODS_NS[-1]),
+        ([100, 90, 80, 70, 60, 24, 90], PERIODS_NS[3]),
+        ([100, 10], PERIODS_NS[0]),
+    ],
+)
+def test_the_period_is_the_shortest_that_leaves_the_thread_a_quarter_of_its_speed(
+    speeds: list[int], expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[int] = []
+
+    def start(period_ns: int) -> Callable[[], None]:
+        tried.append(period_ns)
+        return lambda: tried.append(-period_ns)
+
+    monkeypatch.setattr(module, "_speed", iter(speeds).__next__)
+    assert Way("", start).period_ns() == expected
+    # Each was stopped again.
+    assert tried[1::2] == [-period for period in tried[::2]]
 
 
 def test_what_disturbs_is_said_and_nothing_of_it_stays() -> None:
@@ -69,7 +97,7 @@ def forbid_perf(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_without_perf_a_timers_signals_disturb(monkeypatch: pytest.MonkeyPatch) -> None:
     forbid_perf(monkeypatch)
-    assert disturbance() == f"signals of a timer every {SIGNAL_PERIOD_NS // 1000} us"
+    assert disturbance().startswith("signals of a timer every ")
 
 
 def test_a_timer_and_a_handler_that_were_there_are_there_again(

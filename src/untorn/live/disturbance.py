@@ -9,57 +9,83 @@ import errno
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from functools import cache
 
 from untorn.errors import OutOfReach, describe
 from untorn.live.perf_event import open_cpu_clock
 
-CLOCK_PERIOD_NS = 15_000
-"""Between interrupts that cost no more than themselves."""
-SIGNAL_PERIOD_NS = 50_000
-"""Between interrupts each of which is a signal to handle as well."""
+PERIODS_NS = tuple(15_000 << n for n in range(6, -1, -1))
+"""Nanoseconds from one interrupt to the next, the longest first."""
+SPEED = 0.25
+"""What must be left of the thread's speed: where interrupts are dear, 15 us leave it nothing."""
+_TRIAL_NS = 2_000_000
 
 
-class Way(NamedTuple):
-    """One way to interrupt the calling thread."""
+class Way:
+    """A way to interrupt the calling thread.
 
-    name: str
-    period_ns: int
-    start: Callable[[int], Callable[[], None]]
-    """Takes the period, returns what stops it. OSError if this user or kernel cannot."""
+    Attributes:
+        name: What it is.
+        start: Starts it with a period in nanoseconds and returns what stops it. Raises OSError
+            if this user, kernel or thread cannot.
+    """
+
+    def __init__(self, name: str, start: Callable[[int], Callable[[], None]]) -> None:
+        self.name, self.start = name, start
+
+    @cache  # noqa: B019 - there are two, and they stay
+    def period_ns(self) -> int:
+        """Return the shortest of PERIODS_NS that leaves the thread its SPEED; raises as start.
+
+        The longer ones are tried first: one that is far too short might never let go.
+        """
+        undisturbed, best = _speed(), PERIODS_NS[0]
+        for period_ns in PERIODS_NS:
+            stop = self.start(period_ns)
+            try:
+                speed = _speed()
+            finally:
+                stop()
+            if speed < SPEED * undisturbed:
+                break
+            best = period_ns
+        return best
+
+
+def disturbance() -> str:
+    """Return which way is used here, in half a line.
+
+    Raises:
+        OutOfReach: The calling thread cannot be interrupted here.
+    """
+    way = _choose()
+    return f"{way.name} every {way.period_ns() // 1000} us"
 
 
 @contextmanager
 def disturbed() -> Iterator[None]:
-    """Interrupt the calling thread until the context is left.
-
-    Raises:
-        OutOfReach: There is no way to do it here.
-    """
-    _, stop = _start()
+    """Interrupt the calling thread until the context is left; raises as disturbance()."""
+    way = _choose()
+    stop = way.start(way.period_ns())
     try:
         yield
     finally:
         stop()
 
 
-def disturbance() -> str:
-    """Return which way is used here, in half a line; raises as disturbed()."""
-    way, stop = _start()
-    stop()
-    return f"{way.name} every {way.period_ns // 1000} us"
-
-
-def _start() -> tuple[Way, Callable[[], None]]:
-    """Start the first way that works; return it and what stops it."""
+def _choose() -> Way:
+    """Return the first way that works."""
     reasons = []
     for way in WAYS:
         try:
-            return way, way.start(way.period_ns)
+            way.start(PERIODS_NS[0])()
         except OSError as error:
             reasons.append(f"{way.name}: {describe(error)}")
+        else:
+            return way
     raise OutOfReach(f"the reader cannot be disturbed here: {'; '.join(reasons)}")
 
 
@@ -83,8 +109,16 @@ def _interrupt_by_signals(period_ns: int) -> Callable[[], None]:
     return stop
 
 
+def _speed() -> int:
+    """Return how often a thread goes round in some milliseconds of its time."""
+    rounds, end = 0, time.thread_time_ns() + _TRIAL_NS
+    while time.thread_time_ns() < end:
+        rounds += 1
+    return rounds
+
+
 WAYS = (
-    Way("perf cpu-clock", CLOCK_PERIOD_NS, _interrupt_by_clock),
-    Way("signals of a timer", SIGNAL_PERIOD_NS, _interrupt_by_signals),
+    Way("perf cpu-clock", _interrupt_by_clock),
+    Way("signals of a timer", _interrupt_by_signals),
 )
 """The better one first."""
