@@ -10,13 +10,12 @@ from contextlib import contextmanager
 
 import pytest
 
-from engine import Pages, read_all, shown
+from engine import read_all
 from processes import children_of, is_alive, wait_until
 from untorn.errors import OutOfReach
 from untorn.judge.line import Line, parse_maps
 from untorn.mm.page import PAGE_SIZE
 from untorn.race.live import LiveRun, LiveTarget
-from untorn.race.record_file import RecordFile
 from untorn.race.scenario import Place
 from untorn.race.tearing import SIZE, Resize
 
@@ -33,7 +32,7 @@ def run() -> Iterator[LiveRun]:
 
 def lines_at(run: LiveRun, place: Place) -> list[Line]:
     """Return the lines of the pages that a round changes, by a file opened for it."""
-    file = run.open_file("maps", "fill")
+    file = run.open_file("maps", "kernel")
     lines = parse_maps(read_all(file))
     file.close()
     return [line for line in lines if place.addr <= line.start < place.addr + SIZE]
@@ -127,7 +126,7 @@ from untorn.race.live import LiveTarget
 from untorn.race.tearing import Resize
 with LiveTarget().open(Resize()) as run:
     run.start(Resize().place(run.region))
-    print(run.open_file("maps", "fill").read(8), flush=True)
+    print(run.open_file("maps", "kernel").read(8), flush=True)
     sys.stdin.read()
 """
     with subprocess.Popen(
@@ -138,14 +137,3 @@ with LiveTarget().open(Resize()) as run:
         (child,) = children_of(parent.pid)
         parent.send_signal(signal.SIGKILL)
     wait_until(lambda: not is_alive(child), "the child of a killed parent ends")
-
-
-def test_a_record_file_fills_in_one_record_at_a_time() -> None:
-    process = Pages()
-    for page in (0, 2, 4):
-        process.map(page, page + 1)
-    plain, by_record = process.open_maps(), RecordFile(process.open_maps())
-    assert shown(plain.read(PAGE_SIZE)) == [(0, 1), (2, 3), (4, 5)]
-    text = by_record.read(PAGE_SIZE)
-    process.unmap(2, 3)
-    assert shown(text + read_all(by_record)) == [(0, 1), (4, 5)]

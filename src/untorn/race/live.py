@@ -19,21 +19,16 @@ from untorn.live.maps_file import LiveMapsFile
 from untorn.live.placement import pin
 from untorn.mm.page import PAGE_SIZE
 from untorn.race.live_modifier import Word, encode, map_words
-from untorn.race.record_file import RecordFile
 from untorn.race.scenario import Place, Scenario
 from untorn.race.target import Record
 
 
 class LiveTarget:
-    """The running kernel.
-
-    `fill` reads as much at a time as the kernel gives. `record` lets it fill in one record at a
-    time, so that it looks for each where it left off, under a new lock.
-    """
+    """The running kernel, whose files are read as it fills them in."""
 
     name = "live"
     readers: Mapping[str, tuple[str, ...]] = MappingProxyType(
-        {"maps": ("fill", "record"), "smaps": ("fill",)}
+        {"maps": ("kernel",), "smaps": ("kernel",)}
     )
 
     @property
@@ -83,8 +78,7 @@ class LiveRun:
 
     def open_file(self, file: str, reader: str) -> MapsFile:
         """Open a file of the child: see Run."""
-        opened = LiveMapsFile(self._child.pid, file)
-        return RecordFile(opened) if reader == "record" else opened
+        return LiveMapsFile(self._child.pid, file)
 
     def modify(self, place: Place) -> None:
         """Modify once: see Run."""
