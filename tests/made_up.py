@@ -35,7 +35,9 @@ class FakeTarget:
         readers: tuple[str, ...] = ("none", "slow"),
         variants: dict[str, tuple[str, ...]] | None = None,
         on_run: Callable[[str, int], None] = lambda reader, number: None,
+        runs_commands: bool = True,
     ) -> None:
+        self.runs_commands = runs_commands
         self.name, self.readers, self.variants = name, readers, variants or {}
         self.on_run = on_run
         self.runs: list[tuple[str, int, str]] = []

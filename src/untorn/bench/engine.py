@@ -29,6 +29,8 @@ class EngineTarget:
         dict.fromkeys(("none", "mmap_lock", "vma_lock"), _LOW)
     )
 
+    runs_commands = False
+
     def run(self, reader: str, options: BenchOptions, number: int, variant: str = "") -> Sample:
         """Measure once: see Target."""
         cpus = choose_cpus()

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from untorn.bench.command import EXEC, fill_in
 from untorn.bench.placement import NORMAL_NICE, SCANNER_NICE, Cpus, choose_cpus
 from untorn.bench.sample import Sample
 from untorn.bench.target import BenchOptions
@@ -24,14 +25,17 @@ class LiveTarget:
     name = "live"
     readers = ("none", "maps", "smaps", "query", "gentle", "psutil")
     variants: Mapping[str, tuple[str, ...]] = MappingProxyType({"gentle": ("smaps",)})
+    runs_commands = True
 
     def run(self, reader: str, options: BenchOptions, number: int, variant: str = "") -> Sample:
         """Measure once: see Target."""
         cpus = choose_cpus()
         with Children() as children:
             mapper = _add_mapper(children, cpus, options, number)
-            how = f"{reader} {variant}".rstrip()
-            scanners = _add_scanners(children, cpus, options, how, mapper.pid)
+            scanners = [
+                _add_scanner(children, cpus.scanners, reader, variant, mapper.pid)
+                for _ in range(options.scanners if reader != "none" else 0)
+            ]
             busy = _add_busy(children, cpus, options)
             await_ready((*scanners, *busy))
             for child in (*scanners, *busy, mapper):
@@ -66,14 +70,13 @@ def _add_mapper(children: Children, cpus: Cpus, options: BenchOptions, number: i
     return mapper
 
 
-def _add_scanners(
-    children: Children, cpus: Cpus, options: BenchOptions, reader: str, pid: int
-) -> list[Child]:
-    module = "untorn.bench.live_scanner"
-    return [
-        children.add(module, cpus.scanners, SCANNER_NICE, pid=pid, reader=reader)
-        for _ in range(options.scanners if reader != "none" else 0)
-    ]
+def _add_scanner(children: Children, cpu: int, reader: str, variant: str, pid: int) -> Child:
+    if reader == EXEC:
+        command = fill_in(variant, pid)
+        module = "untorn.bench.live_command"
+        return children.add(module, cpu, SCANNER_NICE, patience=STOP_TIMEOUT, command=command)
+    how = f"{reader} {variant}".rstrip()
+    return children.add("untorn.bench.live_scanner", cpu, SCANNER_NICE, pid=pid, reader=how)
 
 
 def _add_busy(children: Children, cpus: Cpus, options: BenchOptions) -> list[Child]:

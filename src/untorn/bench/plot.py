@@ -90,7 +90,7 @@ def _draw_runs(axes: "Axes", samples: list[Sample], reader: str, variant: str) -
         "markersize": 3.5,
         "alpha": 0.55 if variant else 1,
     }
-    label = f"{reader}, {variant}" if variant else reader
+    label = (f"{reader}, {variant}" if variant else reader).replace("$", r"\$")  # no formula
     axes.plot(runs, sorted(each.max_ms for each in samples), "-", label=label, **style)
     means = sorted(each.mean_ms for each in samples)
     axes.plot(runs, means, "--", markerfacecolor="white", **style)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from untorn.bench.command import EXEC
 from untorn.bench.sample import Sample
 from untorn.bench.target import BenchOptions, Target
 from untorn.errors import OutOfReach, describe
@@ -36,19 +37,29 @@ class Outcome:
     interrupted: bool = False
 
 
-def plan(targets: Sequence[Target], readers: Sequence[str] = ()) -> list[Kind]:
-    """Return every kind of run of these targets with these readers, or with all they have.
+def plan(
+    targets: Sequence[Target], readers: Sequence[str] = (), commands: Sequence[str] = ()
+) -> list[Kind]:
+    """Return every kind of run of these targets with these readers and commands.
+
+    Without any, all readers that a target has; with commands alone, these and `none`.
 
     Raises:
-        LookupError: No target has one of the readers, or a target has none of them.
+        LookupError: No target has one of the readers, or a target has none of them, or no target
+            runs commands.
     """
+    if commands and not any(target.runs_commands for target in targets):
+        raise LookupError(f"target {targets[0].name} runs no commands; try --target live")
+    wanted = set(readers or (("none",) if commands else ()))
     known = {reader for target in targets for reader in target.readers}
-    return [
-        Kind(target, reader, variant)
-        for target in targets
-        for reader in _choose_readers(target, set(readers), known)
-        for variant in ("", *target.variants.get(reader, ()))
-    ]
+    kinds = []
+    for target in targets:
+        for reader in _choose_readers(target, wanted, known):
+            variants = ("", *target.variants.get(reader, ()))
+            kinds += [Kind(target, reader, variant) for variant in variants]
+        if target.runs_commands:
+            kinds += [Kind(target, EXEC, command) for command in commands]
+    return kinds
 
 
 def _choose_readers(target: Target, wanted: set[str], known: set[str]) -> list[str]:
@@ -104,7 +115,7 @@ def _sample(
 def progress_bar(total: int) -> Iterator[Callable[[Kind], None]]:
     """Show on stderr, if that is a terminal, how many of total samples have been taken."""
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
     # Refreshed by hand: a thread that refreshes would compete with the threads of the engine.
     with Progress(
         *columns,

@@ -44,6 +44,10 @@ class Target(Protocol):
     def variants(self) -> Mapping[str, tuple[str, ...]]:
         """By reader, further ways to run it beside the usual one; mostly empty."""
 
+    @property
+    def runs_commands(self) -> bool:
+        """Whether its scanners may be a command: the reader `exec`, whose variants are commands."""
+
     def run(self, reader: str, options: BenchOptions, number: int, variant: str = "") -> "Sample":
         """Measure once; number says which of options.nsamples this is, from 0.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from untorn.bench.command import check_command
 from untorn.bench.target import BenchOptions, find_target
 
 if TYPE_CHECKING:
@@ -49,6 +50,17 @@ def _check_plot(ctx: click.Context, param: click.Parameter, path: Path | None) -
     return _check_file(ctx, param, path)
 
 
+def _check_commands(
+    ctx: click.Context, param: click.Parameter, commands: tuple[str, ...]
+) -> tuple[str, ...]:
+    for command in commands:
+        try:
+            check_command(command)
+        except ValueError as error:
+            raise click.BadParameter(f"{error}: {command!r}") from error
+    return tuple(dict.fromkeys(commands))
+
+
 def _option(
     name: str, kind: click.IntRange | click.FloatRange, unit: str, text: str
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -64,6 +76,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False, writable=True, allow_dash=Tru
 @click.command(
     epilog="""\b
     Example: untorn bench --target engine --target live --plot bench.svg
+    Example: untorn bench --exec 'pmap -x {pid}'
     Exit status: 0 all was measured; 1 interrupted, or what was asked for by
     name (or everything) is out of reach; 2 wrong usage."""
 )
@@ -71,16 +84,23 @@ _FILE = click.Path(path_type=Path, dir_okay=False, writable=True, allow_dash=Tru
     "--target",
     "targets",
     multiple=True,
-    default=("engine",),
     metavar="T",
-    help="engine, or live (this kernel); may be given again.  [default: engine]",
+    help="engine, or live (this kernel); may be given again.  [default: engine; with --exec, live]",
 )
 @click.option(
     "--reader",
     "readers",
     multiple=True,
     metavar="R",
-    help="A reader of the target; may be given again.  [default: all it has]",
+    help="A reader of the target; may be given again.  [default: all it has; with --exec, none]",
+)
+@click.option(
+    "--exec",
+    "commands",
+    multiple=True,
+    metavar="CMD",
+    callback=_check_commands,
+    help="A command to be run over and over in the scanners' place, {pid} in it being the mapper.",
 )
 @_option("nsamples", click.IntRange(min=1), "N", "Runs of each kind.")
 @_option("duration", Above(600), "S", "Seconds that a run measures.")
@@ -108,6 +128,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False, writable=True, allow_dash=Tru
 def bench(
     targets: tuple[str, ...],
     readers: tuple[str, ...],
+    commands: tuple[str, ...],
     rawdata: bool,
     json_file: Path | None,
     plot_file: Path | None,
@@ -124,20 +145,22 @@ def bench(
     """
     if rawdata and json_file == Path("-"):
         raise click.UsageError("--rawdata and --json - both want stdout")
-    kinds = _plan(targets, readers)
+    kinds = _plan(targets or (("live",) if commands else ("engine",)), readers, commands)
     outcome = _measure(kinds, BenchOptions(**options))
     if outcome.samples:
         _write(outcome, BenchOptions(**options), json_file, plot_file)
     if outcome.samples and json_file != Path("-"):
         _print(outcome, rawdata)
-    _finish(outcome, bool(readers))
+    _finish(outcome, bool(readers or commands))
 
 
-def _plan(targets: tuple[str, ...], readers: tuple[str, ...]) -> "list[Kind]":
+def _plan(
+    targets: tuple[str, ...], readers: tuple[str, ...], commands: tuple[str, ...]
+) -> "list[Kind]":
     from untorn.bench.run import plan
 
     try:
-        return plan([find_target(name) for name in dict.fromkeys(targets)], readers)
+        return plan([find_target(name) for name in dict.fromkeys(targets)], readers, commands)
     except LookupError as error:
         raise click.UsageError(str(error)) from error
 

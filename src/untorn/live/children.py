@@ -27,12 +27,16 @@ class Child:
 
     Args:
         module: What it runs; its arguments follow by name.
+        patience: Seconds that it has at the end to put away what it started itself.
 
     Raises:
         OutOfReach: It may not be placed so.
     """
 
-    def __init__(self, module: str, cpu: int, nice: int, **arguments: Any) -> None:
+    def __init__(
+        self, module: str, cpu: int, nice: int, *, patience: float = 0, **arguments: Any
+    ) -> None:
+        self._patience = patience
         # A group of its own: the terminal's Ctrl-C is for the parent, who ends the children.
         # Not a session of its own: that could be scheduled as one unit, whatever its nice value.
         self._process = subprocess.Popen(
@@ -81,13 +85,18 @@ class Child:
         return self._messages.receive_bytes(size, timeout)
 
     def kill(self) -> None:
-        """End it at once, if it has not ended, and forget it."""
+        """End it, at once or when its patience has run out, and forget it."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()  # it may still wait for the word
+        if self._patience:
+            self._process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(self._patience)
         self._process.kill()
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(STOP_TIMEOUT)
-        for pipe in (self._process.stdin, self._process.stdout):
-            assert pipe is not None
-            pipe.close()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
 
     def _write(self, line: bytes) -> None:
         assert self._process.stdin is not None
@@ -103,7 +112,9 @@ class Children:
     def __init__(self) -> None:
         self._children: list[Child] = []
 
-    def add(self, module: str, cpu: int, nice: int, **arguments: Any) -> Child:
+    def add(
+        self, module: str, cpu: int, nice: int, *, patience: float = 0, **arguments: Any
+    ) -> Child:
         """Start a child: see Child.
 
         Ctrl-C or SIGTERM that comes meanwhile waits, so that it cannot get between a child and
@@ -111,7 +122,7 @@ class Children:
         request to stop that comes before it can take one is kept.
         """
         with endings_held(), _signals_blocked():
-            child = Child(module, cpu, nice, **arguments)
+            child = Child(module, cpu, nice, patience=patience, **arguments)
             self._children.append(child)
         return child
 
