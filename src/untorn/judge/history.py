@@ -17,15 +17,16 @@ class History:
     Attributes:
         first: Version of the first state; each further one has the next.
 
-    A state that differs little from the one before it costs a comparison of the two, no more.
+    A state that shares most of its lines with the one before costs little more than comparing
+    the two; what is mapped is worked out when it is asked for.
     """
 
-    __slots__ = ("_mapped", "_states", "_toggles", "first")
+    __slots__ = ("_borders", "_states", "_toggles", "first")
 
     def __init__(self, states: Iterable[State] = (), first: int = 0) -> None:
         self.first = first
         self._states: list[State] = []
-        self._mapped: list[tuple[int, ...]] = []  # of each state: start, end, start, end...
+        self._borders: dict[int, tuple[int, ...]] = {}  # by version, see borders()
         # Of each line, versions: there from the first on, gone from the second, there again...
         self._toggles: dict[Line, list[int]] = {}
         for state in states:
@@ -39,13 +40,9 @@ class History:
     def append(self, state: State) -> None:
         """Add the state that was published next."""
         version = self.first + len(self._states)
-        before = self._states[-1] if self._states else ()
+        gone, come = _changed(self._states[-1] if self._states else (), state)
         self._states.append(state)
-        if state == before and self._mapped:
-            self._mapped.append(self._mapped[-1])
-            return
-        self._mapped.append(_mapped(state))
-        for line in set(before).symmetric_difference(state):
+        for line in set(gone).symmetric_difference(come):
             self._toggles.setdefault(line, []).append(version)
 
     def state(self, version: int) -> State:
@@ -68,15 +65,20 @@ class History:
     def mapped_throughout(self, start: int, end: int, first: int, last: int) -> Sequence[Range]:
         """Return what of a range is mapped in every state from version first to last."""
         throughout: Sequence[Range] = [(start, end)]
-        before: tuple[int, ...] | None = None
+        before: State | None = None
         for version in range(first, last + 1):
-            mapped = self._mapped[version - self.first]
-            if mapped is not before:
-                throughout = intersect(throughout, mapped)
-                before = mapped
             if not throughout:
                 break
+            if self.state(version) is not before:
+                before = self.state(version)
+                throughout = intersect(throughout, self._mapped(version))
         return throughout
+
+    def _mapped(self, version: int) -> tuple[int, ...]:
+        found = self._borders.get(version)
+        if found is None:
+            found = self._borders[version] = borders(self.state(version))
+        return found
 
     def describe(self, around: Range, first: int, last: int) -> list[str]:
         """Say what stood in a range: each state with its lines, those without a change left out."""
@@ -91,23 +93,39 @@ class History:
         return text
 
 
-def _mapped(state: State) -> tuple[int, ...]:
-    """Return the borders of what is mapped, neighbours joined."""
-    borders: list[int] = []
-    for start, end, _ in state:
-        if borders and borders[-1] == start:
-            borders[-1] = end
+def _changed(before: State, after: State) -> tuple[State, State]:
+    """Return what of two states is left without what they begin and end with in common."""
+    shorter = min(len(before), len(after))
+    low = 0
+    while low < shorter and before[low] == after[low]:
+        low += 1
+    high = 0
+    while high < shorter - low and before[-1 - high] == after[-1 - high]:
+        high += 1
+    return before[low : len(before) - high], after[low : len(after) - high]
+
+
+def borders(ranges: Iterable[tuple[int, int, *tuple[object, ...]]]) -> tuple[int, ...]:
+    """Return start, end, start, end... of what some ranges cover, neighbours joined.
+
+    Args:
+        ranges: Start and end of each, with anything behind; in address order, none over another.
+    """
+    found: list[int] = []
+    for start, end, *_ in ranges:
+        if found and found[-1] == start:
+            found[-1] = end
         else:
-            borders += start, end
-    return tuple(borders)
+            found += start, end
+    return tuple(found)
 
 
-def intersect(ranges: Sequence[Range], borders: tuple[int, ...]) -> list[Range]:
-    """Return what of the ranges lies between a border of even number and the next."""
+def intersect(ranges: Sequence[Range], mapped: tuple[int, ...]) -> list[Range]:
+    """Return what of the ranges is mapped, given its borders()."""
     common = []
     for start, end in ranges:
-        i = bisect_right(borders, start) & ~1  # the first mapping that ends above start
-        while i < len(borders) and borders[i] < end:
-            common.append((max(start, borders[i]), min(end, borders[i + 1])))
+        i = bisect_right(mapped, start) & ~1  # the first mapping that ends above start
+        while i < len(mapped) and mapped[i] < end:
+            common.append((max(start, mapped[i]), min(end, mapped[i + 1])))
             i += 2
     return common

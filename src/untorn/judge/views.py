@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from untorn.judge.history import History, Range, State, intersect
+from untorn.judge.history import History, Range, State, borders, intersect
 from untorn.judge.line import Line
 
 ROUNDS = 3
@@ -26,11 +26,11 @@ class Solid:
 
     def mapped_throughout(self, start: int, end: int, first: int, last: int) -> Sequence[Range]:
         """Return what of the range is mapped at every instant."""
-        return intersect([(start, end)], _borders(self.ranges))
+        return intersect([(start, end)], borders(self.ranges))
 
     def describe(self, around: Range, first: int, last: int) -> list[str]:
         """Name the ranges."""
-        ranges = intersect([around], _borders(self.ranges))
+        ranges = intersect([around], borders(self.ranges))
         return [f"  mapped at every instant: {start:08x}-{end:08x}" for start, end in ranges]
 
 
@@ -40,19 +40,15 @@ def alternating(states: Sequence[State], solid: Iterable[Range]) -> History:
     A window in it is all of it: first to last. Between two states what is not solid may be
     unmapped for an instant, even where both have it mapped.
     """
-    borders = _borders(solid)
-    cycle = [each for state in states for each in (state, _cut(state, borders))]
+    mapped = borders(solid)
+    cycle = [each for state in states for each in (state, _cut(state, mapped))]
     return History(cycle * ROUNDS + [states[0]])
 
 
-def _borders(ranges: Iterable[Range]) -> tuple[int, ...]:
-    return tuple(border for each in ranges for border in each)
-
-
-def _cut(state: State, borders: tuple[int, ...]) -> State:
-    """Return the state with only what lies between the borders left of its lines."""
+def _cut(state: State, mapped: tuple[int, ...]) -> State:
+    """Return what is left of a state's lines if nothing else is mapped."""
     return tuple(
         Line(start, end, line.what)
         for line in state
-        for start, end in intersect([line[:2]], borders)
+        for start, end in intersect([line[:2]], mapped)
     )
