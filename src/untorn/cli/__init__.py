@@ -12,7 +12,7 @@ import click
 from untorn import __version__
 from untorn.errors import UntornError, describe
 
-_COMMANDS = ("bench", "conform", "doctor")
+_COMMANDS = ("bench", "conform", "doctor", "race")
 
 
 class LazyGroup(click.Group):

@@ -16,6 +16,7 @@ from untorn.judge.history import Range
 from untorn.live.children import START_TIMEOUT, STOP_TIMEOUT, Child, Children
 from untorn.live.disturbance import disturbance, disturbed
 from untorn.live.maps_file import LiveMapsFile
+from untorn.live.maps_locking import parse_release
 from untorn.live.placement import pin
 from untorn.mm.page import PAGE_SIZE
 from untorn.race.live_modifier import Word, encode, map_words
@@ -58,6 +59,11 @@ class LiveTarget:
             run = LiveRun(child, map_words(shared), disturb=disturb)
             stack.callback(run.end_disturbance)
             yield run
+
+    @property
+    def release(self) -> tuple[int, int]:
+        """The running kernel's: see RaceTarget."""
+        return parse_release(os.uname().release)
 
 
 class LiveRun:

@@ -48,7 +48,7 @@ class Place:
 class Scenario(Protocol):
     """A round is modify() and restore(), after which the region is as set_up() left it.
 
-    Frozen and picklable: it is run by a thread of this process, or by a child.
+    Picklable: it is run by a thread of this process, or by a child.
     """
 
     @property

@@ -66,6 +66,10 @@ class RaceTarget(Protocol):
         """By file (maps, smaps), the ways to read it; the usual one first."""
 
     @property
+    def release(self) -> tuple[int, int] | None:
+        """First two numbers of the release of the kernel there; None if it is no kernel."""
+
+    @property
     def disturbance(self) -> str:
         """What `disturb` does to the reader here, in half a line.
 
@@ -81,7 +85,7 @@ class RaceTarget(Protocol):
         """
 
 
-_PLACES = {"engine": "untorn.race.engine:EngineTarget"}
+_PLACES = {"engine": "untorn.race.engine:EngineTarget", "live": "untorn.race.live:LiveTarget"}
 
 
 def find_target(name: str) -> RaceTarget:

@@ -6,6 +6,7 @@ fill or inside one is for the test to choose, by the place.
 Compare tools/testing/selftests/proc/proc-maps-race.c.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -44,10 +45,16 @@ def reserve(process: ProcessUnderTest, size: int) -> Range:
     return start, start + size + 2 * PAGE_SIZE
 
 
-class Tearing:
-    """What the three have in common. Attributes: name."""
+class Tearing(ABC):
+    """What the three have in common.
+
+    Attributes:
+        name: What reports call it.
+        leaves_rest: Whether a round leaves a piece behind the VMA's first page mapped.
+    """
 
     name: ClassVar[str]
+    leaves_rest: ClassVar[bool] = True
 
     def set_up(self, process: ProcessUnderTest) -> Range:
         """Map the VMAs."""
@@ -68,6 +75,14 @@ class Tearing:
     def solid(self, region: Range, place: Place) -> tuple[Range, ...]:
         """Return everything."""
         return (region,)
+
+    @abstractmethod
+    def modify(self, process: ProcessUnderTest, place: Place) -> None:
+        """Tear the VMA at a place apart."""
+
+    @abstractmethod
+    def restore(self, process: ProcessUnderTest, place: Place) -> None:
+        """Mend it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +105,7 @@ class Resize(Tearing):
     """Shrink the VMA to one page by mremap, and let it grow again."""
 
     name: ClassVar[str] = "resize"
+    leaves_rest: ClassVar[bool] = False
 
     def modify(self, process: ProcessUnderTest, place: Place) -> None:
         """Shrink it."""

@@ -1,0 +1,101 @@
+"""The two lines at a fill boundary, where a writer tears one VMA: which may stand there together?
+
+The test of the kernel (tools/testing/selftests/proc/proc-maps-race.c), with what it allows: the
+lines before a round, those after modify(), or the piece before and the whole behind it.
+"""
+
+from itertools import pairwise
+from typing import NamedTuple
+
+from untorn.judge.history import Range
+from untorn.judge.line import Line
+from untorn.judge.reading import Reading
+from untorn.mm.page import PAGE_SIZE
+from untorn.race.racing import Unfit
+from untorn.race.scenario import Place
+from untorn.race.tearing import VMA_COUNT, Tearing
+
+LINES = 3
+"""Shown on either side of a boundary."""
+
+
+class Edges(NamedTuple):
+    """The last line of a fill and the first line of the next."""
+
+    last: Line
+    first: Line
+
+    @classmethod
+    def of(cls, reading: Reading, number: int) -> "Edges":
+        """Return those behind fill `number`. Raises Unfit if one of the two fills has no line."""
+        fills = reading.fills[number : number + 2]
+        if len(fills) < 2 or not (fills[0].lines and fills[1].lines):
+            raise Unfit(f"no line on one side of the boundary behind read {number}")
+        return cls(fills[0].lines[-1], fills[1].lines[0])
+
+
+def find_boundary(reading: Reading, scenario: Tearing, region: Range) -> tuple[int, Place]:
+    """Return the number of a fill that ends with one VMA of the region, and that VMA's place.
+
+    The next fill begins with the next VMA of the region.
+
+    Raises:
+        Unfit: There is no such fill.
+    """
+    vmas = [scenario.vma(region, number) for number in range(VMA_COUNT)]
+    neighbours = {(one.addr, other.addr): one for one, other in pairwise(vmas)}
+    for number in range(len(reading.fills) - 2):
+        last, first = Edges.of(reading, number)
+        place = neighbours.get((last.start, first.start))
+        if place is not None:
+            return number, place
+    raise Unfit("no fill ends between two VMAs of the region")
+
+
+class Pattern(NamedTuple):
+    """The edges as they are while nobody writes.
+
+    Attributes:
+        original: Before a round.
+        modified: After modify().
+        asked: An address that both have mapped, by other VMAs.
+    """
+
+    original: Edges
+    modified: Edges
+    asked: int
+
+    @classmethod
+    def capture(cls, scenario: Tearing, original: Edges, modified: Edges) -> "Pattern":
+        """Put it together.
+
+        Raises:
+            Unfit: The change cannot be seen in both lines, or in the last where nothing is left
+                behind the first page.
+        """
+        changes = original.last != modified.last, original.first != modified.first
+        if changes != (True, scenario.leaves_rest):
+            raise Unfit(f"the lines at the boundary are {modified} after a change of {original}")
+        offset = PAGE_SIZE if scenario.leaves_rest else 0
+        return cls(original, modified, original.last.start + offset)
+
+    def objection(self, edges: Edges) -> str | None:
+        """Say what is wrong with edges read while the writer was at work, if anything is."""
+        if edges.last == self.modified.last:
+            if edges.first not in (self.modified.first, self.original.last):
+                return "behind the first piece of a VMA stands neither the next nor the whole"
+        elif edges != self.original:
+            return "the lines at the boundary are of no state"
+        return None
+
+    def objection_to_answer(self, answer: Line) -> str | None:
+        """Say what is wrong with what a query for `asked` found, if anything is."""
+        if answer in (*self.original, *self.modified) and answer.start <= self.asked < answer.end:
+            return None
+        return f"a query for {self.asked:08x} found {answer}"
+
+
+def show_boundary(reading: Reading, number: int) -> list[str]:
+    """Return the lines on either side of the boundary behind a fill."""
+    above, below = (fill.lines for fill in reading.fills[number : number + 2])
+    return [*map(str, above[-LINES:]), "-- fill boundary --", *map(str, below[:LINES])]

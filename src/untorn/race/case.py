@@ -1,0 +1,112 @@
+"""One case of a race test: a writer, a way to read, and what is held against what."""
+
+from dataclasses import dataclass
+
+from untorn.judge.line import line_of_query
+from untorn.judge.reading import Fill, Reading
+from untorn.race.boundary import Edges, Pattern, find_boundary, show_boundary
+from untorn.race.passes import WAYS, read_fills
+from untorn.race.racing import QUIET, Race, lines_within
+from untorn.race.scenario import Scenario
+from untorn.race.tearing import SIZE, Tearing
+from untorn.race.witness import Clock, Witness, witness_of
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A pass over the whole map, in one of the ways that there are.
+
+    Attributes:
+        name: Among the cases of its test.
+        scenario: What the writer does.
+        way: How the map is read: one of WAYS.
+        views: Whether a round leads through two states, always the same.
+    """
+
+    name: str
+    scenario: Scenario
+    way: str = "fills"
+    views: bool = True
+
+    def race(self, race: Race) -> None:
+        """Race reader and writer.
+
+        Raises:
+            Unfit: The map does not change as the scenario says.
+            OSError: The writer failed; ENOTTY: the file cannot be read that way.
+        """
+        look, region = WAYS[self.way], race.run.region
+        place = self.scenario.place(region)
+        near = place.addr - SIZE, place.addr + 3 * SIZE
+        views = None
+        if self.views:
+            captured = race.capture(
+                place,
+                lambda: look(race.file, race.kind, QUIET),
+                lambda reading: [str(line) for line in lines_within(near, reading)],
+            )
+            views = [lines_within(region, reading) for reading in captured]
+        witness = witness_of(race.run, self.scenario, place, views)
+        race.against_writer(
+            place, lambda: race.judge(look(race.file, race.kind, witness.clock), witness)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class BoundaryCase:
+    """What a writer tears lies at the end of a fill; only the two fills there are looked at.
+
+    Attributes:
+        name: Among the cases of its test.
+        scenario: What the writer does.
+    """
+
+    name: str
+    scenario: Tearing
+
+    def race(self, race: Race) -> None:
+        """Race reader and writer; a file that has the ioctl is asked in each pass, too.
+
+        Raises:
+            Unfit: The map does not change as the scenario says.
+            OSError: The writer failed.
+        """
+        number, place = find_boundary(
+            read_fills(race.file, race.kind, QUIET), self.scenario, race.run.region
+        )
+
+        def look(clock: Clock) -> Reading:
+            return read_fills(race.file, race.kind, clock, number + 2)
+
+        captured = race.capture(
+            place, lambda: look(QUIET), lambda reading: show_boundary(reading, number)
+        )
+        pattern = Pattern.capture(self.scenario, *(Edges.of(each, number) for each in captured))
+        views = [lines_within(race.run.region, reading) for reading in captured]
+        witness = witness_of(race.run, self.scenario, place, views)
+        asks = race.kind == "maps"
+
+        def one_pass() -> None:
+            reading = look(witness.clock)
+            race.judge(reading, witness)
+            _hold(
+                race, pattern.objection(Edges.of(reading, number)), show_boundary(reading, number)
+            )
+            if asks:
+                _ask(race, pattern, witness)
+
+        race.against_writer(place, one_pass)
+
+
+def _ask(race: Race, pattern: Pattern, witness: Witness) -> None:
+    """Ask for the VMA at an address that is always mapped, and judge the answer."""
+    first = witness.clock.begin()
+    answer = line_of_query(race.file.query(pattern.asked))
+    reading = Reading([Fill((answer,), first, witness.clock.end())])
+    race.judge(reading, witness, answer[:2])
+    _hold(race, pattern.objection_to_answer(answer), [str(answer)])
+
+
+def _hold(race: Race, objection: str | None, shown: list[str]) -> None:
+    if objection is not None:
+        race.tally.fail(objection, [objection, *shown])

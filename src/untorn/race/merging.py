@@ -1,0 +1,101 @@
+"""The ten ways in which a writer merges or splits, as readers of the map may meet them.
+
+Pages are letters, one a protection, neighbours of one letter are one VMA, . is a hole. A round
+makes the change and takes it back, which is another of the ten, mostly. Numbers, and what a
+reader may see of each, are those of the list that came with the kernel's change to VMA locks.
+"""
+
+from dataclasses import dataclass
+from itertools import groupby
+
+from untorn.judge.history import Range
+from untorn.mm.mman import MAP_FIXED, PROT_EXEC, PROT_NONE, PROT_READ, PROT_WRITE
+from untorn.mm.page import PAGE_SIZE
+from untorn.race.scenario import Place, ProcessUnderTest
+from untorn.race.tearing import ANONYMOUS, reserve
+
+_PROTECTIONS = {
+    "a": PROT_READ | PROT_WRITE,
+    "b": PROT_READ,
+    "c": PROT_READ | PROT_EXEC,
+    "-": PROT_NONE,
+}
+"""Of the pages - all are before they are mapped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Merging:
+    """One of them.
+
+    Attributes:
+        name: Number and what it does.
+        before, after: The pages, and what becomes of them.
+        anew: Whether pages are mapped over where they could be protected.
+    """
+
+    name: str
+    before: str
+    after: str
+    anew: bool = False
+
+    def set_up(self, process: ProcessUnderTest) -> Range:
+        """Map the pages."""
+        region = reserve(process, len(self.before) * PAGE_SIZE)
+        self._change(process, region[0] + PAGE_SIZE, "-" * len(self.before), self.before)
+        return region
+
+    def place(self, region: Range) -> Place:
+        """Return where the pages are."""
+        return Place(region[0] + PAGE_SIZE)
+
+    def modify(self, process: ProcessUnderTest, place: Place) -> None:
+        """Make the change."""
+        self._change(process, place.addr, self.before, self.after)
+
+    def restore(self, process: ProcessUnderTest, place: Place) -> None:
+        """Take it back."""
+        self._change(process, place.addr, self.after, self.before)
+
+    def solid(self, region: Range, place: Place) -> tuple[Range, ...]:
+        """Return all but the holes, some of which are filled for a while."""
+        at, ranges = region[0], []
+        for is_hole, run in groupby("-" + self.before + "-", lambda letter: letter == "."):
+            size = len(list(run)) * PAGE_SIZE
+            if not is_hole:
+                ranges.append((at, at + size))
+            at += size
+        return tuple(ranges)
+
+    def _change(self, process: ProcessUnderTest, start: int, before: str, after: str) -> None:
+        """Make one call for each run of pages that differ."""
+        at = start
+        for (old, new), run in groupby(zip(before, after, strict=True)):
+            size = len(list(run)) * PAGE_SIZE
+            if old != new and new == ".":
+                process.munmap(at, size)
+            elif old != new and (self.anew or old in ".-"):
+                process.mmap(at, size, _PROTECTIONS[new], ANONYMOUS | MAP_FIXED)
+            elif old != new:
+                process.mprotect(at, size, _PROTECTIONS[new])
+            at += size
+
+
+MERGES = (
+    Merging("case 1, merge both over an existing VMA", "aaabbbaaa", "aaaaaaaaa"),
+    Merging("case 2, merge left, all of the middle", "aaabbbccc", "aaaaaaccc"),
+    Merging("case 3, merge left, a part of it", "aaabbbccc", "aaaabbccc"),
+    Merging("case 4, merge right, all of the middle", "cccbbbaaa", "cccaaaaaa"),
+    Merging("case 5, merge right, a part of it", "cccbbbaaa", "cccbbaaaa"),
+    Merging("case 6, a new range joins both", "aaa...aaa", "aaaaaaaaa"),
+    Merging("case 7, a new range joins the left", "aaa...ccc", "aaaaaaccc"),
+    Merging("case 8, a new range joins the right", "ccc...aaa", "cccaaaaaa"),
+    Merging("case 9, split, the new part below", "cccbbbccc", "cccabbccc"),
+    Merging("case 10, split, the new part above", "cccbbbccc", "cccbbaccc"),
+)
+ALWAYS_MAPPED = (
+    Merging("mprotect, the first page", "baaab", "bcaab"),
+    Merging("mprotect, the middle page", "baaab", "bacab"),
+    Merging("mmap over the middle page", "baaab", "bacab", anew=True),
+)
+"""What tears a VMA apart that is mapped at every instant. The first is the plainest case of what
+Linux since 6.17 gets wrong: the VMA that a reader has found shrinks before it is locked."""

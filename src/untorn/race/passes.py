@@ -1,0 +1,107 @@
+"""One pass over a map, in each way that there is: whole fills, one record a fill, queries.
+
+Windows belong to fills (see judge/reading.py), so each way reads so that it is known which call
+made which fill. Versions are asked for right before and after each call.
+"""
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
+from itertools import accumulate, islice
+
+from untorn.fs.maps_file import MapsFile
+from untorn.fs.proc.procmap_query import QueryFlags
+from untorn.judge.line import Line, line_of_query, parse_maps, parse_smaps
+from untorn.judge.reading import Fill, Reading
+from untorn.race.witness import Clock
+
+FILL_SIZE = 1 << 16
+"""Bytes of a read() that leaves nothing over: more than any fill has."""
+RECORD_SIZE = 32
+"""Bytes of a read() that makes a fill of one record: less than any line has."""
+PARSERS: dict[str, Callable[[bytes], tuple[Line, ...]]] = {
+    "maps": parse_maps,
+    "smaps": parse_smaps,
+}
+Call = tuple[bytes, int, int]
+"""What a read() returned, with the versions at its begin and end."""
+
+
+def read_calls(file: MapsFile, clock: Clock, size: int) -> Iterator[Call]:
+    """Read the file from the start to the end; the last call returns nothing."""
+    file.seek(0)
+    text = b"-"
+    while text:
+        first = clock.begin()
+        text = file.read(size)
+        yield text, first, clock.end()
+
+
+def read_fills(file: MapsFile, kind: str, clock: Clock, count: int | None = None) -> Reading:
+    """Read a file of that kind, a fill at a time: all of it, or so many fills at most.
+
+    Raises:
+        ValueError: A fill does not end with a line, or has something else in it.
+    """
+    parse = PARSERS[kind]
+    calls = islice(read_calls(file, clock, FILL_SIZE), count)
+    fills = [Fill(parse(_whole(text)), first, last) for text, first, last in calls]
+    return Reading.of_text(fills) if count is None else Reading(fills)
+
+
+def _whole(text: bytes) -> bytes:
+    if text and not text.endswith(b"\n"):
+        raise ValueError(f"a read ends within a line: {text[-80:]!r}")
+    return text
+
+
+def read_records(file: MapsFile, kind: str, clock: Clock) -> Reading:
+    """Read a file of that kind, one record a fill; as read_fills().
+
+    A call makes a fill when the record before is used up: when it returns that one's last byte.
+    """
+    calls = list(read_calls(file, clock, RECORD_SIZE))
+    text = b"".join(each for each, _, _ in calls)
+    returned = list(accumulate(len(each) for each, _, _ in calls))
+    fills: list[Fill] = []
+    parse = PARSERS[kind]
+    for start, end in _records(text):
+        _, first, last = calls[bisect_left(returned, start)]
+        fills.append(Fill(parse(text[start:end]), first, last))
+    return Reading.of_text([*fills, Fill((), *calls[-1][1:])])
+
+
+def _records(text: bytes) -> Iterator[tuple[int, int]]:
+    """Yield where in a text records begin and end."""
+    start = at = 0
+    for line in text.splitlines(keepends=True):
+        if at > start and b"-" in line.partition(b" ")[0]:
+            yield start, at
+            start = at
+        at += len(line)
+    if at:
+        yield start, at
+
+
+def walk(file: MapsFile, kind: str, clock: Clock) -> Reading:
+    """Ask for the VMA at 0 or behind, for the one at its end or behind, and so on.
+
+    Raises:
+        OSError: ENOTTY if the file has no such ioctl.
+    """
+    fills: list[Fill] = []
+    addr = 0
+    while True:
+        first = clock.begin()
+        try:
+            found = line_of_query(file.query(addr, QueryFlags.COVERING_OR_NEXT_VMA))
+        except FileNotFoundError:
+            return Reading.of_queries([*fills, Fill((), first, clock.end())])
+        fills.append(Fill((found,), first, clock.end()))
+        addr = found.end
+
+
+WAYS: dict[str, Callable[[MapsFile, str, Clock], Reading]] = {
+    "fills": read_fills,
+    "records": read_records,
+    "queries": walk,
+}

@@ -1,0 +1,132 @@
+"""Race: reader against writer, whatever they do: repeated, judged, counted."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import monotonic
+
+from untorn.fs.maps_file import MapsFile
+from untorn.judge.contract import judge
+from untorn.judge.history import Range
+from untorn.judge.line import Line
+from untorn.judge.reading import Reading
+from untorn.judge.report import report
+from untorn.live.endings import ending_taken
+from untorn.race.known_faults import find_known_fault
+from untorn.race.scenario import Place
+from untorn.race.tally import Tally
+from untorn.race.target import Run
+from untorn.race.witness import Clock, Witness
+
+Note = Callable[[str, list[str]], None]
+"""Is told a heading and lines that show the map."""
+QUIET = Clock(int, int)
+"""Of readings while nobody writes."""
+
+
+class Unfit(Exception):
+    """A map is not as a test needs it; the message says in which way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """When a case has raced enough: whichever comes first.
+
+    Attributes:
+        seconds: Since it began to race.
+        passes: Over the map.
+    """
+
+    seconds: float
+    passes: float = float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class Race:
+    """What a case races with.
+
+    Attributes:
+        run: Of the case's scenario.
+        file: Open file of the run.
+        kind: Which that is, maps or smaps.
+        effort: When to stop.
+        tally: Is added to while it races.
+        note: For the lines that a round changes: before, after, restored.
+        release: Of the kernel whose file it is, if it is one's.
+    """
+
+    run: Run
+    file: MapsFile
+    kind: str
+    effort: Effort
+    tally: Tally
+    note: Note
+    release: tuple[int, int] | None = None
+
+    def against_writer(self, place: Place, one_pass: Callable[[], None]) -> None:
+        """Repeat a pass while the writer makes rounds, until that is enough.
+
+        Raises:
+            OSError: The writer failed.
+            KeyboardInterrupt: An ending was asked for inside endings_held().
+        """
+        run, tally, effort = self.run, self.tally, self.effort
+        end, last = monotonic() + effort.seconds, tally.passes + effort.passes
+        run.start(place)
+        try:
+            while monotonic() < end and tally.passes < last:
+                if ending_taken():
+                    raise KeyboardInterrupt
+                try:
+                    one_pass()
+                except (ValueError, Unfit) as error:
+                    tally.passes += 1
+                    tally.fail("a file is not made of whole lines", [str(error)])
+            run.stop()
+        finally:
+            tally.rounds += run.rounds
+
+    def judge(self, reading: Reading, witness: Witness, within: Range | None = None) -> None:
+        """Hold a reading to the contract, within what the witness knows or less, and count it."""
+        evidence = witness.evidence(reading)
+        verdict = judge(evidence, reading, within or witness.within)
+        self.tally.count(reading, verdict)
+        for violation in verdict.violations:
+            fault = self.release and find_known_fault(violation, self.kind, self.release)
+            text = report(violation, reading, evidence)
+            self.tally.fail(violation.rule.value, text, fault or None)
+
+    def capture(
+        self,
+        place: Place,
+        look: Callable[[], Reading],
+        show: Callable[[Reading], list[str]],
+    ) -> tuple[Reading, Reading]:
+        """Return what a look at the map shows before a round and after modify().
+
+        Raises:
+            Unfit: The round changes nothing, or does not take back what it changes.
+        """
+        original = look()
+        self.note("before modification", show(original))
+        self.run.modify(place)
+        modified = look()
+        self.note("after modification", show(modified))
+        self.run.restore(place)
+        restored = look()
+        self.note("after restore", show(restored))
+        before, between, after = (
+            lines_within(self.run.region, each) for each in (original, modified, restored)
+        )
+        if before == between or before != after:
+            raise Unfit("a round leaves the map changed" if before != after else "it is no change")
+        return original, modified
+
+
+def lines_within(region: Range, reading: Reading) -> tuple[Line, ...]:
+    """Return the lines of a reading that have something of a region."""
+    return tuple(
+        line
+        for fill in reading.fills
+        for line in fill.lines
+        if line.end > region[0] and line.start < region[1]
+    )

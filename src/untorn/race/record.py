@@ -1,0 +1,139 @@
+"""Record the states of an engine's map from outside, as its writers publish them.
+
+What counts as a state: the tree at each store of its root, inside a write section too, and the
+VMAs as they are when the section ends, as a change of attributes alone needs no store.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from itertools import chain
+from typing import Any
+
+from untorn.fs.proc.maps_line import show_map
+from untorn.judge.history import History, State
+from untorn.judge.line import Line, parse_line
+from untorn.mm.mm_struct import MmStruct
+from untorn.mm.vma import Vma, VmaSlab, vm_area_cachep
+from untorn.mm.vma_tree import Node, VmaTree
+
+_SEQ: Any = vars(MmStruct)["mm_lock_seq"]
+_ROOT: Any = vars(VmaTree)["root"]
+"""The slots that hold what the properties below stand in front of."""
+
+
+class MapRecord:
+    """The last states of one map.
+
+    Publishing a state and telling its number exclude each other: whoever asks for the number
+    before and after a look at the map has seen no other states than those from the first to the
+    second. publish() is called under mmap_lock (write), the rest by anybody.
+    """
+
+    def __init__(self) -> None:
+        self._mutex = threading.Lock()
+        self._states: deque[State] = deque([()])  # protected by _mutex
+        self._first = 0  # number of the oldest; protected by _mutex
+
+    def publish(self, state: State, store: Callable[[], None]) -> None:
+        """Note the state that the map has once store() has been called, and call it."""
+        with self._mutex:
+            if state != self._states[-1]:
+                self._states.append(state)
+            store()
+
+    def version(self) -> int:
+        """Return the number of the current state."""
+        with self._mutex:
+            return self._first + len(self._states) - 1
+
+    def since(self, first: int) -> History:
+        """Return the states from number first on, and forget those before."""
+        with self._mutex:
+            for _ in range(first - self._first):
+                self._states.popleft()
+            self._first = first
+            states = tuple(self._states)
+        return History(states, first)
+
+
+class RecordedTree(VmaTree):
+    """A tree whose root is recorded before it is stored."""
+
+    __slots__ = ("_leaves", "_whats", "record")
+
+    def __init__(self, record: MapRecord) -> None:
+        self.record = record
+        # The lines of each leaf of the state published last, and what maps says of VMAs besides
+        # where they lie, by all that decides it. Both are protected by mmap_lock (write).
+        self._leaves: dict[Node, State] = {}
+        self._whats: dict[tuple[object, ...], bytes] = {}
+        super().__init__()
+
+    @property
+    def root(self) -> Node:
+        """The published version."""
+        node: Node = _ROOT.__get__(self)
+        return node
+
+    @root.setter
+    def root(self, node: Node) -> None:
+        known = self._leaves
+        self._leaves = {leaf: known.get(leaf) or self._lines(leaf) for leaf in _leaves(node)}
+        self.record.publish(self._state(), lambda: _ROOT.__set__(self, node))
+
+    def end_section(self, store: Callable[[], None], seq: int) -> None:
+        """Publish the VMAs that were write-locked with sequence seq as they are by now."""
+        for leaf in self._leaves:
+            if any(vma.vm_lock_seq == seq for vma in leaf.items):
+                self._leaves[leaf] = self._lines(leaf)
+        self.record.publish(self._state(), store)
+
+    def _state(self) -> State:
+        return tuple(chain.from_iterable(self._leaves.values()))
+
+    def _lines(self, leaf: Node) -> State:
+        what = self._what
+        return tuple([Line(start, end, what(vma)) for start, end, vma in leaf.slots()])
+
+    def _what(self, vma: Vma) -> bytes:
+        file = vma.vm_file
+        key = (vma.vm_flags, file, file and vma.vm_pgoff, vma.anon_name)
+        what = self._whats.get(key)
+        if what is None:
+            what = self._whats[key] = parse_line(show_map(vma)).what
+        return what
+
+
+class RecordedMm(MmStruct):
+    """An address space whose map is recorded; without heap and stack, whose names would move."""
+
+    __slots__ = ()
+
+    mm_mt: RecordedTree
+
+    def __init__(self, slab: VmaSlab = vm_area_cachep) -> None:
+        super().__init__("race", slab=slab)
+        self.mm_mt = RecordedTree(MapRecord())
+
+    @property
+    def mm_lock_seq(self) -> int:
+        """Odd in a write section."""
+        seq: int = _SEQ.__get__(self)
+        return seq
+
+    @mm_lock_seq.setter
+    def mm_lock_seq(self, seq: int) -> None:
+        if seq & 1 or not seq:  # a section begins, or the mm is being made
+            _SEQ.__set__(self, seq)
+        else:
+            self.mm_mt.end_section(lambda: _SEQ.__set__(self, seq), seq - 1)
+
+
+def _leaves(node: Node) -> Iterator[Node]:
+    """Yield the leaves below a node, or itself, in address order."""
+    if node.height:
+        for child in node.items:
+            yield from _leaves(child)
+    else:
+        yield node

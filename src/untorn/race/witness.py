@@ -1,0 +1,55 @@
+"""Witness: what is known of a map while a race is on, for the judge."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from untorn.judge.contract import Evidence
+from untorn.judge.history import Range, State
+from untorn.judge.reading import Reading
+from untorn.judge.views import Solid, alternating
+from untorn.mm.page import TASK_SIZE
+from untorn.race.scenario import Place, Scenario
+from untorn.race.target import Run
+
+
+class Clock(NamedTuple):
+    """Asked before and after each look at a map; what lies between is its window."""
+
+    begin: Callable[[], int]
+    end: Callable[[], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Witness:
+    """What the judge needs besides the reading.
+
+    Attributes:
+        clock: The versions that readings are made with.
+        evidence: By reading, what is known of its windows; asked once for each, in order.
+        within: What can be judged.
+    """
+
+    clock: Clock
+    evidence: Callable[[Reading], Evidence]
+    within: Range
+
+
+def witness_of(
+    run: Run, scenario: Scenario, place: Place, views: Sequence[State] | None
+) -> Witness:
+    """Return the best there is for a run.
+
+    That is the recorded states, or else the views of the region that a round leads through, or
+    else, if these are None, no more than what is mapped throughout.
+    """
+    record = run.record
+    if record is not None:
+        known = record
+        clock = Clock(record.version, record.version)
+        return Witness(clock, lambda reading: known.since(reading.fills[0].first), (0, TASK_SIZE))
+    solid = scenario.solid(run.region, place)
+    if views is None:
+        return Witness(Clock(int, int), lambda _: Solid(solid), run.region)
+    history = alternating(views, solid)
+    return Witness(Clock(int, lambda: history.last), lambda _: history, run.region)
