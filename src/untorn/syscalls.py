@@ -37,6 +37,7 @@ from untorn.mm.mremap import do_mremap
 from untorn.mm.mseal import do_mseal
 from untorn.mm.munmap import do_munmap
 from untorn.mm.page import PAGE_SHIFT, ULONG_MAX, page_aligned
+from untorn.mm.shm import ShmSegment, do_shmat, do_shmdt
 
 
 class Process:
@@ -118,6 +119,14 @@ class Process:
     def munlock(self, addr: int, length: int) -> None:
         """Unlock a range; see mm/mlock.py:do_mlock() for arguments and errors."""
         do_munlock(self.mm, addr & ULONG_MAX, length & ULONG_MAX)
+
+    def shmat(self, segment: ShmSegment, addr: int = 0, flags: int = 0) -> int:
+        """Attach a System V segment; see mm/shm.py:do_shmat() for arguments and errors."""
+        return do_shmat(self.mm, segment, addr & ULONG_MAX, flags)
+
+    def shmdt(self, addr: int) -> None:
+        """Detach a System V segment; see mm/shm.py:do_shmdt() for errors."""
+        do_shmdt(self.mm, addr & ULONG_MAX)
 
     def mlockall(self, flags: int) -> None:
         """Lock everything; see mm/mlock.py:do_mlockall() for flags and errors."""

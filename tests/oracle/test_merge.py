@@ -60,6 +60,8 @@ MERGES = """
     -  sealed and not, alike             SW      mprotect 1 1 W   WW
     -  a sealed one does not grow        S.W     mmap     1 1 W   WW-
     -  a stack does not grow so          G.      mmap     1 1 W   WW
+    -  growth up to the next          W..W    mremap   0 3 W   W---
+    -  growth, something in between   W.RW    mremap   0 2 W   W-RW
     -  stacks merge                      G.G     mmap     1 1 G   W--
 """
 ACCOUNTED = """
@@ -102,6 +104,8 @@ def make(world: World, call: str, first: int, pages: int, kind: str) -> None:
         world.munmap(addr, length)
     elif call == "mprotect":
         world.mprotect(addr, length, KINDS[kind][0])
+    elif call == "mremap":
+        world.mremap(addr, P, length)
     else:
         world.put(first, pages, *KINDS[kind])
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from untorn.mm.filemap import AddressSpace
+from untorn.mm.vm_operations import VmOperations
 
 MAX_LFS_FILESIZE = (1 << 63) - 1
 """Bytes. Source: include/linux/fs.h."""
@@ -27,6 +28,7 @@ class VmFile:
         huge_aligned: Its file system places mappings that can hold a huge page so that they do
             (ext4 and xfs).
         kernel_page_size: Bytes; 4096 unless it lies on hugetlbfs.
+        vm_ops: Of the VMAs that map it, or None if they do nothing their own way.
         build_id: The ELF build id, at most 20 bytes; empty if it has none.
         mapping: The page cache of the inode: one for all opens of it.
     """
@@ -45,6 +47,7 @@ class VmFile:
     is_anon_shmem: bool = False
     huge_aligned: bool = False
     kernel_page_size: int = 4096
+    vm_ops: VmOperations | None = None
     build_id: bytes = b""
     mapping: AddressSpace = field(default_factory=AddressSpace)
 

@@ -70,7 +70,7 @@ def do_mmap(
         raise os_error(errno.EINVAL)
     mmap_write_lock_killable(mm)
     try:
-        addr = _mmap_locked(mm, addr, length, prot, flags, file, pgoff)
+        addr = mmap_locked(mm, addr, length, prot, flags, file, pgoff)
         locked = (flags & MAP_LOCKED) | (mm.def_flags & VM_LOCKED)
     finally:
         mmap_write_unlock(mm)
@@ -79,7 +79,7 @@ def do_mmap(
     return addr
 
 
-def _mmap_locked(
+def mmap_locked(
     mm: MmStruct, addr: int, length: int, prot: int, flags: int, file: VmFile | None, pgoff: int
 ) -> int:
     """Do what do_mmap() says. Preconditions: mmap_lock held for write; length not 0."""
@@ -159,6 +159,7 @@ def store_new_vma(mm: MmStruct, addr: int, end: int, new: Attributes) -> None:
     vma = vm_area_alloc(mm)
     vma.vm_start, vma.vm_end = addr, end
     vma.vm_pgoff, vma.vm_flags, vma.vm_file = new.pgoff, new.flags, new.file
+    vma.vm_ops = new.file.vm_ops if new.file is not None else None
     vma_start_write(vma)
     vma_store_new(mm, vma)
 

@@ -31,7 +31,7 @@ class Vma:
                            mm.page_table_lock
         vm_file            the mapped file, or None
         anon_name          what prctl(PR_SET_VMA_ANON_NAME) called it, or None
-        vm_ops             of a special mapping, or None; never changes
+        vm_ops             of a special mapping or as the file has them, or None; never changes
     anon_vma and anon_vma_chain (see rmap.py) are written so too, or, to set the first, under
     mmap_lock (read) and mm.page_table_lock.
 

@@ -94,7 +94,7 @@ def vma_merge_new_range(
     """
     left = prev if new.continues(prev, start) else None
     right = following if new.precedes(following, start, end) else None
-    if left is not None and right is not None and _anon_vmas_agree(left, right):
+    if left is not None and right is not None and _may_be_one(left, right):
         _grow(mm, left, left.vm_start, right.vm_end, [right], new)
     elif left is not None:
         _grow(mm, left, left.vm_start, end, [], new)
@@ -117,7 +117,9 @@ def vma_merge_existing_range(
     left = prev if new.continues(prev, start) else None
     right = following if new.precedes(following, start, end) else None
     whole = start == vma.vm_start and end == vma.vm_end
-    if left is not None and right is not None and _anon_vmas_agree(left, right):
+    if whole and not _may_go(vma):
+        return None
+    if left is not None and right is not None and _may_be_one(left, right):
         _grow(mm, left, left.vm_start, right.vm_end, [vma, right], new)
     elif left is not None and whole:
         _grow(mm, left, left.vm_start, end, [vma], new)
@@ -130,9 +132,18 @@ def vma_merge_existing_range(
     return left or right
 
 
-def _anon_vmas_agree(left: Vma, right: Vma) -> bool:
+def _may_be_one(left: Vma, right: Vma) -> bool:
     """Say whether both, each fit to merge with what lies between, may become one VMA."""
+    return _may_go(right) and _anon_vmas_agree(left, right)
+
+
+def _anon_vmas_agree(left: Vma, right: Vma) -> bool:
     return left.anon_vma is None or right.anon_vma is None or left.anon_vma is right.anon_vma
+
+
+def _may_go(vma: Vma) -> bool:
+    """Say whether a merge may make vma go. Compare mm/vma.c:can_merge_remove_vma()."""
+    return vma.vm_ops is None or not vma.vm_ops.has_close
 
 
 def _grow(
