@@ -3,12 +3,14 @@
 import resource
 from pathlib import Path
 
+from untorn.live import minimal_elf
 from untorn.live.minimal_child import MinimalChild
 from untorn.mm.limits import RLIM_INFINITY, Limits
 from untorn.mm.mman import MAP_ANONYMOUS, MAP_PRIVATE, PROT_NONE
 from untorn.mm.page import PAGE_SIZE
 
-_MMAP, _MUNMAP = 9, 11
+PR_SET_VMA, PR_SET_VMA_ANON_NAME = 0x5356_4D41, 0
+_MMAP, _MUNMAP, _PRCTL = 9, 11, 157
 _CAP_IPC_LOCK, _CAP_SYS_RAWIO = 14, 17
 _SYSCTL = Path("/proc/sys/vm")
 
@@ -21,6 +23,7 @@ def limits_of(child: MinimalChild) -> Limits:
     """
     soft = {name: _bytes(child.soft_limit(name)) for name in ("AS", "DATA", "MEMLOCK", "STACK")}
     capabilities = child.capabilities()
+    mmap_min_addr, anon_vma_name = _of_a_page(child)
     return Limits(
         rlimit_as=soft["AS"],
         rlimit_data=soft["DATA"],
@@ -30,9 +33,10 @@ def limits_of(child: MinimalChild) -> Limits:
         cap_ipc_lock=bool(capabilities >> _CAP_IPC_LOCK & 1),
         cap_sys_rawio=bool(capabilities >> _CAP_SYS_RAWIO & 1),
         max_map_count=sysctl("max_map_count"),
-        mmap_min_addr=_min_addr(child),
+        mmap_min_addr=mmap_min_addr,
         dac_mmap_min_addr=sysctl("mmap_min_addr"),
         overcommit_memory=sysctl("overcommit_memory"),
+        anon_vma_name=anon_vma_name,
         totalram_pages=memory_pages(),
     )
 
@@ -49,11 +53,18 @@ def memory_pages() -> int:
     return sum(int(kib[name].split()[0]) for name in ("MemTotal", "SwapTotal")) // 4
 
 
-def _min_addr(child: MinimalChild) -> int:
-    """Return mmap_min_addr in bytes, which no file shows: a hint below it is raised to it."""
-    addr = child.call(_MMAP, PAGE_SIZE, PAGE_SIZE, PROT_NONE, MAP_ANONYMOUS | MAP_PRIVATE, -1, 0)
-    child.call(_MUNMAP, addr, PAGE_SIZE)
-    return addr
+def _of_a_page(child: MinimalChild) -> tuple[int, bool]:
+    """Return what only a page shows that the child maps for the while.
+
+    Returns:
+        mmap_min_addr, a byte address: a hint below it is raised to it. Whether the page could be
+        named.
+    """
+    page = child.call(_MMAP, PAGE_SIZE, PAGE_SIZE, PROT_NONE, MAP_ANONYMOUS | MAP_PRIVATE, -1, 0)
+    name = minimal_elf.string_at(0)
+    named = child.call(_PRCTL, PR_SET_VMA, PR_SET_VMA_ANON_NAME, page, PAGE_SIZE, name) == 0
+    child.call(_MUNMAP, page, PAGE_SIZE)
+    return page, named
 
 
 def _bytes(limit: int) -> int:

@@ -39,6 +39,8 @@ IDLE_CAPABILITIES = CAPABILITY_HEADER + 8
 
 What is permitted stays, as an exec that gained some would bring randomization back.
 """
+STRINGS = b"a name", b"x", b"odd [name]", b"n" * 80
+_STRINGS_AT = IDLE_CAPABILITIES + 24
 _CAPABILITY_VERSION_3 = 0x2008_0522
 _X86_64, _EXECUTABLE, _LOAD, _READ_EXECUTE = 62, 2, 1, 5
 
@@ -48,6 +50,7 @@ def image(permitted: int) -> bytes:
     low, high = permitted & 0xFFFF_FFFF, permitted >> 32
     sets = struct.pack("<4xI4x4xI4x", low, high)
     data = struct.pack("<QQ8sII", _DATA + 16, 0, _NAME, _CAPABILITY_VERSION_3, 0) + sets
+    data += b"\0".join((*STRINGS, b""))
     body = _CODE.ljust(_DATA - BASE - _HEADERS, b"\0") + data
     size = _HEADERS + len(body)
     identity = b"\x7fELF" + bytes((2, 1, 1)).ljust(12, b"\0")  # 64 bits, little-endian
@@ -58,6 +61,11 @@ def image(permitted: int) -> bytes:
     )
     load = struct.pack("<IIQQQQQQ", _LOAD, _READ_EXECUTE, 0, BASE, BASE, size, size, PAGE_SIZE)
     return header + load + body
+
+
+def string_at(number: int) -> int:
+    """Return the byte address of one of STRINGS, which ends with a NUL there."""
+    return _STRINGS_AT + sum(len(text) + 1 for text in STRINGS[:number])
 
 
 def in_memory() -> int:

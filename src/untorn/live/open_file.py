@@ -6,11 +6,13 @@ import stat
 import struct
 from pathlib import Path
 
-from untorn.mm.file import VmFile
+from untorn.mm.file import MAX_LFS_FILESIZE, VmFile
 from untorn.mm.filemap import AddressSpace
 
 _FS_IOC_GETFLAGS, FS_APPEND_FL = 0x8008_6601, 0x20
 _ST_NOEXEC = 8
+_ZERO = os.makedev(1, 5)
+"""Source: Documentation/admin-guide/devices.txt."""
 
 
 def vm_file_of(fd: int) -> VmFile:
@@ -22,19 +24,24 @@ def vm_file_of(fd: int) -> VmFile:
     access = fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE
     path = str(Path(f"/proc/self/fd/{fd}").readlink())
     file_system = _file_system(status.st_dev)
+    on_disk = file_system in ("ext4", "xfs")
     in_memory = file_system == "tmpfs" or path.startswith("/memfd:")
+    is_zero = stat.S_ISCHR(status.st_mode) and status.st_rdev == _ZERO
+    is_file = stat.S_ISREG(status.st_mode) and not path.startswith("/proc/")
     return VmFile(
         os.fsencode(path),
         os.major(status.st_dev),
         os.minor(status.st_dev),
         status.st_ino,
-        status.st_size,
+        MAX_LFS_FILESIZE if is_zero else status.st_size,
         readable=access != os.O_WRONLY,
         writable=access != os.O_RDONLY,
         append_only=bool(inode_attributes(fd) & FS_APPEND_FL),
         noexec=bool(os.fstatvfs(fd).f_flag & _ST_NOEXEC) or path.startswith("/proc/"),
-        huge_aligned=file_system in ("ext4", "xfs"),
-        can_mmap=stat.S_ISREG(status.st_mode) and not path.startswith("/proc/"),
+        huge_aligned=on_disk,
+        refuses_sync=on_disk,
+        can_mmap=is_file or is_zero,
+        is_zero=is_zero,
         mapping=AddressSpace(shmem=in_memory),
     )
 

@@ -25,15 +25,17 @@ def set_anon_name(mm: MmStruct, start: int, length: int, name: bytes | None) -> 
         name: At most 79 printable ASCII characters, none of backslash, ` $ [ ].
 
     Raises:
-        OSError: EINVAL for a bad name, an unaligned start or a range that wraps; EBADF for a
-            mapped file; EAGAIN if a split meets max_map_count; ENOMEM if part of the range is
-            not mapped, after the rest was named; EINTR if the task is killed while it waits.
+        OSError: EINVAL if the kernel knows no names (Limits.anon_vma_name), for a bad name, an
+            unaligned start or a range that wraps; EBADF for a mapped file; EAGAIN if a split
+            meets max_map_count; ENOMEM if part of the range is not mapped, after the rest was
+            named; EINTR if the task is killed while it waits.
 
     Source: prctl(2), PR_SET_VMA_ANON_NAME.
     """
     end = start + page_align(length)
     valid_range = page_aligned(start) and (end > start or not length) and end <= ULONG_MAX
-    if not valid_range or (name is not None and not _is_valid(name)):
+    valid = valid_range and (name is None or _is_valid(name))
+    if not (valid and mm.limits.anon_vma_name):
         raise os_error(errno.EINVAL)
     if end == start:
         return

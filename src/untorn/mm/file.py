@@ -24,9 +24,13 @@ class VmFile:
         noexec: It lies on a mount with noexec.
         can_mmap: It has an mmap operation; a directory has not.
         swapfile: It is swapped to.
+        is_zero: It is /dev/zero: mapped privately it is anonymous memory with the file's name,
+            mapped shared it is a new file like that behind shared anonymous memory.
         is_anon_shmem: It has no name: the file behind shared anonymous memory.
         huge_aligned: Its file system places mappings that can hold a huge page so that they do
             (ext4 and xfs).
+        refuses_sync: Its file system knows MAP_SYNC, but refuses it late, as there is no DAX
+            (ext4, xfs).
         kernel_page_size: Bytes; 4096 unless it lies on hugetlbfs.
         vm_ops: Of the VMAs that map it, or None if they do nothing their own way.
         build_id: The ELF build id, at most 20 bytes; empty if it has none.
@@ -44,8 +48,10 @@ class VmFile:
     noexec: bool = False
     can_mmap: bool = True
     swapfile: bool = False
+    is_zero: bool = False
     is_anon_shmem: bool = False
     huge_aligned: bool = False
+    refuses_sync: bool = False
     kernel_page_size: int = 4096
     vm_ops: VmOperations | None = None
     build_id: bytes = b""

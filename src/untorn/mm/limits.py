@@ -1,4 +1,4 @@
-"""What bounds an address space: resource limits, capabilities and sysctls."""
+"""What bounds an address space: resource limits, capabilities, sysctls, how the kernel is built."""
 
 from dataclasses import dataclass
 
@@ -25,6 +25,7 @@ class Limits:
             Source: /proc/sys/vm/mmap_min_addr.
         stack_guard_gap: Bytes below a VMA that grows down. Source: mm/mmap.c.
         overcommit_memory: OVERCOMMIT_GUESS or OVERCOMMIT_ALWAYS.
+        anon_vma_name: Anonymous memory can be named. Source: CONFIG_ANON_VMA_NAME.
         totalram_pages: Memory and swap, in pages; one mapping of more is refused when guessing.
     """
 
@@ -41,4 +42,5 @@ class Limits:
     dac_mmap_min_addr: int = PAGE_SIZE
     stack_guard_gap: int = 256 * PAGE_SIZE
     overcommit_memory: int = OVERCOMMIT_GUESS
+    anon_vma_name: bool = True
     totalram_pages: int = 1 << 24

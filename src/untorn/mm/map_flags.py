@@ -18,6 +18,7 @@ from untorn.mm.mman import (
     MAP_SHARED,
     MAP_SHARED_VALIDATE,
     MAP_STACK,
+    MAP_SYNC,
     MAP_TYPE,
     PROT_EXEC,
     PROT_READ,
@@ -35,6 +36,7 @@ from untorn.mm.mman import (
     VM_NORESERVE,
     VM_READ,
     VM_SHARED,
+    VM_SYNC,
     VM_WIPEONFORK,
     VM_WRITE,
 )
@@ -44,6 +46,7 @@ _OF_FLAGS = (
     (MAP_LOCKED, VM_LOCKED),
     (MAP_STACK, VM_NOHUGEPAGE),
     (MAP_NORESERVE, VM_NORESERVE),
+    (MAP_SYNC, VM_SYNC),
 )
 
 
@@ -52,19 +55,22 @@ def prot_vm_flags(prot: int) -> int:
     return prot & (PROT_READ | PROT_WRITE | PROT_EXEC)
 
 
-def map_vm_flags(mm: MmStruct, prot: int, flags: int, file: VmFile | None) -> int:
-    """Return the VM_* flags of the mapping asked for.
-
-    Raises:
-        OSError: EINVAL, EACCES, EPERM, ENODEV, EOPNOTSUPP or ETXTBSY, as mmap(2) says.
-    """
+def map_vm_flags(mm: MmStruct, prot: int, flags: int) -> int:
+    """Return the VM_* flags that a mapping of any kind gets."""
     vm_flags = prot_vm_flags(prot) | mm.def_flags | VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC
     for map_bit, vm_bit in _OF_FLAGS:
         if flags & map_bit:
             vm_flags |= vm_bit
-    if file is None:
-        return _anonymous(flags, vm_flags)
-    return _of_file(prot, flags, vm_flags, file)
+    return vm_flags
+
+
+def kind_vm_flags(prot: int, flags: int, vm_flags: int, file: VmFile | None) -> int:
+    """Return vm_flags with those of the kind of mapping: private, shared or droppable, of a file.
+
+    Raises:
+        OSError: EINVAL, EACCES, EPERM, ENODEV, EOPNOTSUPP or ETXTBSY, as mmap(2) says.
+    """
+    return _anonymous(flags, vm_flags) if file is None else _of_file(prot, flags, vm_flags, file)
 
 
 def _anonymous(flags: int, vm_flags: int) -> int:
@@ -80,7 +86,8 @@ def _anonymous(flags: int, vm_flags: int) -> int:
 
 def _of_file(prot: int, flags: int, vm_flags: int, file: VmFile) -> int:
     map_type = flags & MAP_TYPE
-    if map_type == MAP_SHARED_VALIDATE and flags & ~LEGACY_MAP_MASK:
+    accepted = LEGACY_MAP_MASK | (MAP_SYNC if file.refuses_sync else 0)
+    if map_type == MAP_SHARED_VALIDATE and flags & ~accepted:
         raise os_error(errno.EOPNOTSUPP)
     if map_type in (MAP_SHARED, MAP_SHARED_VALIDATE):
         vm_flags = _shared(prot, vm_flags, file)

@@ -11,7 +11,7 @@ from untorn.errors import os_error
 from untorn.mm.accounting import can_do_mlock, may_commit, may_expand_vm, mlock_future_ok
 from untorn.mm.file import MAX_LFS_FILESIZE, VmFile, shmem_zero_file
 from untorn.mm.gup import mm_populate
-from untorn.mm.map_flags import map_vm_flags
+from untorn.mm.map_flags import kind_vm_flags, map_vm_flags
 from untorn.mm.mm_struct import MmStruct
 from untorn.mm.mman import (
     MAP_FIXED,
@@ -25,9 +25,9 @@ from untorn.mm.mman import (
     VM_DROPPABLE,
     VM_LOCKED,
     VM_LOCKED_MASK,
-    VM_MAYSHARE,
     VM_NORESERVE,
     VM_SHARED,
+    VM_SYNC,
     VM_WRITE,
 )
 from untorn.mm.mmap_lock import mmap_write_lock_killable, mmap_write_unlock
@@ -35,6 +35,7 @@ from untorn.mm.munmap import (
     MunmapVmas,
     abort_munmap_vmas,
     account_munmap_vmas,
+    clear_munmap_vmas,
     free_munmap_vmas,
     gather_munmap_vmas,
 )
@@ -98,18 +99,19 @@ def mmap_locked(
     addr = get_unmapped_area(mm, file, addr, length, pgoff, flags)
     if flags & MAP_FIXED_NOREPLACE and _overlaps(mm, addr, addr + length):
         raise os_error(errno.EEXIST)
-    vm_flags = map_vm_flags(mm, prot, flags, file)
+    vm_flags = map_vm_flags(mm, prot, flags)
     _check_mlock(mm, flags, vm_flags, pages)
     if file is not None and (pgoff + pages) << PAGE_SHIFT > MAX_LFS_FILESIZE:
         raise os_error(errno.EOVERFLOW)
+    vm_flags = kind_vm_flags(prot, flags, vm_flags, file)
     if prot & PROT_WRITE and prot & PROT_EXEC and mm.limits.deny_write_exec:
         raise os_error(errno.EACCES)
-    if file is None and vm_flags & VM_MAYSHARE:
+    if file is None:
+        pgoff = 0 if vm_flags & VM_SHARED else addr >> PAGE_SHIFT
+    if vm_flags & VM_SHARED and (file is None or file.is_zero):
         if not vm_flags & VM_NORESERVE and not may_commit(mm, pages):
             raise os_error(errno.ENOMEM)
-        file, pgoff = shmem_zero_file(length), 0
-    elif file is None:
-        pgoff = addr >> PAGE_SHIFT
+        file = shmem_zero_file(length)
     return mmap_region(mm, addr, length, vm_flags, file, pgoff)
 
 
@@ -122,12 +124,16 @@ def mmap_region(
 
     Raises:
         OSError: ENOMEM over a limit, EPERM if a sealed VMA is in the way; nothing but splits
-            has changed then.
+            has changed then. EOPNOTSUPP for VM_SYNC where the file's system refuses that, which
+            it is asked only when what was there is gone.
     """
     end = addr + length
     going = gather_munmap_vmas(mm, addr, end)
     try:
         vm_flags = _charge(mm, vm_flags, length >> PAGE_SHIFT, going)
+        if file is not None and file.refuses_sync and vm_flags & VM_SYNC:
+            _give_up(mm, going)
+            raise os_error(errno.EOPNOTSUPP)
         new = Attributes(vm_flags, file, pgoff)
         prev, following = mm.find_vma_prev(addr), mm.find_vma(end)
         if vma_merge_new_range(mm, prev, following, addr, end, new) is None:
@@ -141,6 +147,16 @@ def mmap_region(
     vma_account(mm, vm_flags, length >> PAGE_SHIFT)
     free_munmap_vmas(mm, going)
     return addr
+
+
+def _give_up(mm: MmStruct, going: MunmapVmas) -> None:
+    """Unmap what was to be replaced: it cannot be put back to use, as its pages are gone.
+
+    Compare mm/vma.c:vms_abort_munmap_vmas().
+    """
+    clear_munmap_vmas(mm, going)
+    free_munmap_vmas(mm, going)
+    going.vmas.clear()
 
 
 def _unlock_droppable(mm: MmStruct, addr: int) -> int:

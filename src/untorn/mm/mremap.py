@@ -101,6 +101,8 @@ def _move_all(remap: Remap) -> int:
     while first or (vma is not None and vma.vm_start < end):
         if vma is None:
             raise os_error(errno.EFAULT)
+        if not _moves_with_others(vma) and not (first and vma.vm_end >= end):
+            raise os_error(errno.EFAULT)
         piece, piece_end = max(vma.vm_start, start), min(vma.vm_end, end)
         length = piece_end - piece
         one = Remap(mm, piece, length, length, remap.flags, piece + shift)
@@ -108,6 +110,14 @@ def _move_all(remap: Remap) -> int:
         first = False
         vma = mm.find_vma(piece_end) if piece_end < end else None
     return remap.new_addr
+
+
+def _moves_with_others(vma: Vma) -> bool:
+    """Say whether vma may be one of several: not if its driver has a say in where it goes.
+
+    Compare mm/mremap.c:vma_multi_allowed().
+    """
+    return vma.vm_file is None or not vma.vm_file.is_zero
 
 
 def _mremap_to(remap: Remap, vma: Vma) -> int:

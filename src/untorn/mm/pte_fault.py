@@ -74,7 +74,7 @@ def fault_around(vma: Vma, addr: int) -> None:
 def _fault_in_part(vma: Vma, part: Part, write: bool, by_kernel: bool) -> None:
     if write and not vma.vm_flags & VM_SHARED:
         _write_private(vma, part)
-    elif vma.vm_file is not None:
+    elif vma.vm_file is not None and not vma.vm_file.is_zero:
         vma.vm_mm.page_table.maps_file(vma.vm_file.mapping)
         _access_file(vma, vma.vm_file, part, write, by_kernel)
     else:

@@ -55,7 +55,7 @@ def _place(
 ) -> int:
     """Return where it goes; huge pages on their boundary if it is to hold whole ones."""
     found = None
-    if file is not None and file.huge_aligned:
+    if file is not None and (file.huge_aligned or (file.is_zero and not flags & MAP_SHARED)):
         found = _search_aligned(mm, hint, length, pgoff << PAGE_SHIFT, flags)
     elif file is None and not hint and not flags & MAP_SHARED and length % PMD_SIZE == 0:
         found = _search_aligned(mm, hint, length, 0, flags)

@@ -127,8 +127,8 @@ class VmaSlab:
 
 
 def vma_is_anonymous(vma: Vma) -> bool:
-    """Say whether vma is private memory without a file. Compare include/linux/mm.h."""
-    return vma.vm_file is None and vma.vm_ops is None
+    """Say whether vma is private memory without a file's pages. Compare include/linux/mm.h."""
+    return vma.vm_ops is None and (vma.vm_file is None or vma.vm_file.is_zero)
 
 
 vm_area_cachep = VmaSlab()

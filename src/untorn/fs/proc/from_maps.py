@@ -32,7 +32,7 @@ from untorn.mm.mmap_lock import mmap_write_lock, mmap_write_unlock
 from untorn.mm.page import PAGE_SHIFT, TASK_SIZE, page_aligned
 from untorn.mm.vdso import VVAR_FLAGS
 from untorn.mm.vm_operations import special_mapping
-from untorn.mm.vma import Vma, vm_area_alloc
+from untorn.mm.vma import Vma, VmaSlab, vm_area_alloc, vm_area_cachep
 from untorn.mm.vma_anon import vma_anon_prepare
 from untorn.mm.vma_lock import vma_start_write
 from untorn.mm.vma_store import vma_account, vma_pages, vma_store_new
@@ -52,6 +52,7 @@ def mm_from_maps(
     start_stack: int | None = None,
     data_size: int = 0,
     limits: Limits | None = None,
+    slab: VmaSlab = vm_area_cachep,
 ) -> MmStruct:
     """Return an address space whose maps are this text, to the byte.
 
@@ -64,6 +65,7 @@ def mm_from_maps(
         start_stack: Byte address of the stack pointer at exec; None: near the top of [stack].
         data_size: Bytes of the program's own data; see MmStruct.
         limits: What bounds it.
+        slab: Where its VMA objects come from.
 
     Raises:
         ValueError: A line is torn, cut off, out of order, or not one that the engine could have
@@ -72,7 +74,7 @@ def mm_from_maps(
     lines = re.findall(rb"[^\n]*\n|[^\n]+", text)
     gate = lines[-1:] == [GATE_LINE]
     entries = _parse(lines[: len(lines) - gate])
-    mm = MmStruct(name, limits=limits, gate_vma=gate)
+    mm = MmStruct(name, limits=limits, gate_vma=gate, slab=slab)
     if mmap_base is not None:
         mm.mmap_base = mmap_base
     mm.data_size = data_size

@@ -69,6 +69,7 @@ _MNEMONICS = (
     (mman.VM_LOCKONFAULT, b"lf "),
     (mman.VM_ACCOUNT, b"ac "),
     (mman.VM_NORESERVE, b"nr "),
+    (mman.VM_SYNC, b"sf "),
     (mman.VM_WIPEONFORK, b"wf "),
     (mman.VM_DONTDUMP, b"dd "),
     (mman.VM_MIXEDMAP, b"mm "),
