@@ -1,29 +1,32 @@
 """The engine against the running kernel, from outside the child; and what a mismatch looks like."""
 
+import errno
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
-from untorn.cli import main
+from untorn.conform import differences, pair
+from untorn.conform.differences import Difference
 from untorn.conform.pair import Pair
-from untorn.conform.run import conform
-from untorn.conform.shrink import shrink
-from untorn.errors import OutOfReach
+from untorn.conform.report import failure_report
+from untorn.conform.run import Outcome, conform, conform_script, replay
+from untorn.conform.spelling import read_script
+from untorn.errors import InvariantError, OutOfReach, os_error
 from untorn.fs.proc.from_maps import mm_from_maps
-from untorn.live.minimal_child import MinimalChild
-from untorn.mm import vma_merge
+from untorn.mm import mlock, mm_struct, munmap, vma_merge
 from untorn.syscalls import Process
 
+pytestmark = pytest.mark.live
 
-@pytest.fixture
-def pair():
+
+@pytest.fixture(name="both")
+def fixture_both():
     try:
-        pair = Pair()
+        both = Pair()
     except OutOfReach as reason:
         pytest.skip(str(reason))
-    with pair:
-        yield pair
+    with both:
+        yield both
 
 
 def text_of(maps: bytes) -> bytes:
@@ -32,44 +35,128 @@ def text_of(maps: bytes) -> bytes:
         return b"".join(iter(lambda: file.read(1 << 16), b""))
 
 
-@pytest.mark.live
 def test_this_process_maps_come_back_to_the_byte() -> None:
     maps = Path("/proc/self/maps").read_bytes()
     assert text_of(maps) == maps
 
 
-@pytest.mark.live
-def test_a_few_thousand_operations_agree(pair) -> None:
-    outcome = conform(pair, 3000, "1", lambda done: None)
+def test_a_few_thousand_operations_agree_and_most_succeed(both) -> None:
+    outcome = conform(both, 4000, "1")
     assert outcome.failure is None
-    assert outcome.operations == 3000
-    succeeded = sum(count for (_, how), count in outcome.counts.items() if how == "ok")
-    assert succeeded > 0.6 * 3000
+    assert outcome.operations == 4000
+    assert outcome.succeeded > 0.6
+    assert {name for name, _ in outcome.counts} > {"mmap", "mremap", "fork", "exit", "touch_write"}
 
 
-@pytest.mark.live
-def test_a_fault_in_the_engine_is_found_and_shown_by_a_short_script(pair, monkeypatch) -> None:
-    monkeypatch.setattr(vma_merge, "_anon_vmas_agree", lambda left, right: True)
-    outcome = conform(pair, 50_000, "1", lambda done: None)
-    assert outcome.failure is not None
-    assert len(outcome.failure.operations) <= 8
-    assert outcome.failure.mismatch.engine_maps != outcome.failure.mismatch.kernel_maps
+def operations_of(both, seed: str, monkeypatch) -> list[object]:
+    made = []
+    step = Pair.step
+    with monkeypatch.context() as patch:
+        patch.setattr(Pair, "step", lambda self, what: made.append(what) or step(self, what))
+        conform(both, 500, seed)
+    return made
 
 
-@pytest.mark.live
-def test_the_child_ends_with_its_owner() -> None:
-    try:
-        child = MinimalChild()
-    except OutOfReach as reason:
-        pytest.skip(str(reason))
-    with child:
-        assert Path(f"/proc/{child.pid}").exists()
-    assert not Path(f"/proc/{child.pid}").exists()
+def test_a_seed_decides_every_operation(both, monkeypatch) -> None:
+    one, again, other = (operations_of(both, seed, monkeypatch) for seed in ("1", "1", "2"))
+    assert len(one) == 500
+    assert one == again
+    assert one != other
 
 
-def test_shrinking_leaves_what_is_needed() -> None:
-    assert shrink(list(range(100)), lambda left: {17, 59} <= set(left)) == [17, 59]
+def wrong_merge(patch) -> None:
+    patch.setattr(vma_merge.Attributes, "_anon_vma_mergeable", lambda self, vma: True)
 
 
-def test_wrong_usage() -> None:
-    assert CliRunner().invoke(main, ["conform", "--ops", "0"]).exit_code == 2
+def wrong_errno(patch) -> None:
+    check = munmap._checked_end
+
+    def refuse(start: int, length: int) -> int:
+        if not length:
+            raise os_error(errno.ENOMEM)
+        return check(start, length)
+
+    patch.setattr(munmap, "_checked_end", refuse)
+
+
+def an_assertion(patch) -> None:
+    def fail(mm, flags) -> None:
+        raise AssertionError("planted")
+
+    patch.setattr(mlock, "_apply_all", fail)
+
+
+def a_count_that_drifts(patch) -> None:
+    patch.setattr(mm_struct, "is_data_mapping", lambda flags: False)
+
+
+def a_broken_invariant(patch) -> None:
+    def fail(mm) -> None:
+        if mm.locked_vm:
+            raise InvariantError("planted")
+
+    patch.setattr(mm_struct.MmStruct, "check_invariants", fail)
+
+
+@pytest.mark.parametrize(
+    ("plant", "shown"),
+    [
+        (wrong_merge, "# +++ kernel maps"),
+        (wrong_errno, "# engine: ENOMEM"),
+        (an_assertion, "# engine: AssertionError: planted (test_conform.py"),
+        (a_count_that_drifts, "# data_vm: engine "),
+        (a_broken_invariant, "# engine: InvariantError: planted (test_conform.py"),
+    ],
+    ids=lambda value: getattr(value, "__name__", None),
+)
+def test_a_fault_of_the_engine_is_shown_by_a_short_script_that_shows_it_again(
+    plant, shown, both, monkeypatch
+) -> None:
+    with monkeypatch.context() as patch:
+        plant(patch)
+        failure = conform(both, 50_000, "1").failure
+        assert failure is not None
+        assert len(failure.operations) <= 8
+        report = "\n".join(failure_report(failure, "seed 1"))
+        assert "seed 1" in report
+        assert shown.replace("(test_conform.py", "(tests/test_conform.py") in report
+        script = read_script(report)
+        assert script == failure.operations
+        assert conform_script(both, script).failure is not None
+        assert all(replay(both, script[:n] + script[n + 1 :]) is None for n in range(len(script)))
+    assert replay(both, script) is None
+
+
+def made_up(release: tuple[int, int]) -> Difference:
+    return Difference(
+        since=release,
+        until=(release[0], release[1] + 1),
+        reason="brk is another thing there",
+        concerns=lambda mm, operation: operation.name == "brk",
+    )
+
+
+def test_what_differs_in_this_release_is_left_out_and_told(both, monkeypatch) -> None:
+    release = differences.running_release()
+    monkeypatch.setattr(differences, "DIFFERENCES", (made_up(release),))
+    outcome = conform(both, 500, "1")
+    assert outcome.failure is None
+    assert "brk" not in {name for name, _ in outcome.counts}
+    assert outcome.left_out["brk is another thing there"] > 0
+
+
+def test_what_differs_in_other_releases_is_not(both, monkeypatch) -> None:
+    major, minor = differences.running_release()
+    monkeypatch.setattr(differences, "DIFFERENCES", (made_up((major, minor + 1)),))
+    outcome = conform(both, 500, "1")
+    assert "brk" in {name for name, _ in outcome.counts}
+    assert outcome.left_out == Outcome().left_out
+
+
+def test_a_process_that_starts_in_another_way_is_out_of_reach(both, monkeypatch) -> None:
+    def refuse(*arguments: object, **options: object) -> None:
+        raise ValueError("line 1 lies above")
+
+    monkeypatch.setattr(pair, "mm_from_maps", refuse)
+    with pytest.raises(OutOfReach, match="line 1 lies above"):
+        both.renew()

@@ -32,7 +32,7 @@ class Executing(MinimalChild):
         vectors = [self._put(argv), self._put(envp)]
         arguments = FIRST_FD, minimal_elf.EMPTY_STRING, *vectors, _AT_EMPTY_PATH
         try:
-            self._tracee.exec(minimal_elf.SYSCALL, _EXECVEAT, *arguments)
+            self.exec(_EXECVEAT, *arguments)
         except OSError as error:
             return error.errno or 0
         return 0

@@ -2,8 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, TextIO
 
 import click
+
+if TYPE_CHECKING:
+    from untorn.conform.operation import Operation
+    from untorn.conform.run import Outcome
 
 
 @click.command(
@@ -21,29 +26,56 @@ import click
     help="Operations to make.",
 )
 @click.option("--seed", default="0", show_default=True, metavar="S", help="Decides which.")
-def conform(ops: int, seed: str) -> None:
+@click.option(
+    "--script",
+    type=click.File(),
+    metavar="FILE|-",
+    help="Make the operations of a file in place of random ones: what a mismatch printed.",
+)
+def conform(ops: int, seed: str, script: TextIO | None) -> None:
     """Hold the engine to the running kernel: same results, same maps.
 
-    Random scripts of mmap, munmap, mprotect, mremap, madvise, mlock, brk, mseal, accesses to
-    memory and resource limits are made by a stopped child, by ptrace, and by the engine. After
-    every operation the results and the whole text of maps are compared, byte for byte. A
-    mismatch ends the run with the shortest script that shows it.
+    Random scripts of mmap, munmap, mprotect, mremap, madvise, mlock, brk, mseal, fork, accesses
+    to memory and resource limits are made by a stopped child, by ptrace, and by the engine.
+    After every operation the results, the whole text of maps, byte for byte, and the counts of
+    pages are compared. A mismatch ends the run with the shortest script that shows it.
     """
-    from untorn.conform.machine import check_machine
-    from untorn.conform.pair import Pair
-    from untorn.conform.report import failure_report, summary
-    from untorn.conform.run import conform as run
+    from untorn.live.endings import ending_taken, endings_held
 
-    check_machine()
-    with Pair() as pair, _progress(ops) as report:
-        outcome = run(pair, ops, seed, report)
+    with endings_held():
+        from untorn.conform.report import failure_report, summary
+
+        origin = f"seed {seed}" if script is None else script.name
+        outcome = _run(ops, seed, None if script is None else _read(script))
+        outcome.interrupted = outcome.interrupted or ending_taken()
     if outcome.failure is not None:
-        click.echo("\n".join(failure_report(outcome.failure, seed)) + "\n")
-    click.echo("\n".join(summary(outcome)))
+        click.echo("\n".join(failure_report(outcome.failure, origin)) + "\n")
+    click.echo("\n".join(summary(outcome, origin)))
     if outcome.interrupted:
         click.echo(f"interrupted after {outcome.operations} operations", err=True)
     if outcome.interrupted or outcome.failure is not None:
         click.get_current_context().exit(1)
+
+
+def _run(ops: int, seed: str, script: "list[Operation] | None") -> "Outcome":
+    from untorn.conform import run
+    from untorn.conform.machine import check_machine
+    from untorn.conform.pair import Pair
+
+    check_machine()
+    with Pair() as pair, _progress(ops) as report:
+        if script is not None:
+            return run.conform_script(pair, script)
+        return run.conform(pair, ops, seed, report)
+
+
+def _read(script: TextIO) -> "list[Operation]":
+    from untorn.conform.spelling import read_script
+
+    try:
+        return read_script(script.read())
+    except ValueError as error:
+        raise click.BadParameter(f"{script.name}: {error}") from error
 
 
 @contextmanager

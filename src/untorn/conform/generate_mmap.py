@@ -2,9 +2,11 @@
 
 from random import Random
 
+from untorn.conform.files import FDS
 from untorn.conform.places import ARENA, STACKS, Places, Range
 from untorn.mm.mman import (
     MAP_32BIT,
+    MAP_ABOVE4G,
     MAP_ANONYMOUS,
     MAP_DROPPABLE,
     MAP_FIXED,
@@ -16,7 +18,9 @@ from untorn.mm.mman import (
     MAP_POPULATE,
     MAP_PRIVATE,
     MAP_SHARED,
+    MAP_SHARED_VALIDATE,
     MAP_STACK,
+    MAP_SYNC,
     PROT_EXEC,
     PROT_NONE,
     PROT_READ,
@@ -33,7 +37,10 @@ _KINDS = {
     MAP_SHARED: 11,
     MAP_SHARED | MAP_ANONYMOUS: 8,
     MAP_DROPPABLE | MAP_ANONYMOUS: 2,
+    MAP_SHARED_VALIDATE: 3,
     MAP_ANONYMOUS: 0.5,
+    MAP_DROPPABLE: 0.3,
+    MAP_SHARED_VALIDATE | MAP_ANONYMOUS: 0.3,
 }
 _EXTRAS = {
     MAP_NORESERVE: 0.08,
@@ -42,6 +49,9 @@ _EXTRAS = {
     MAP_NONBLOCK: 0.03,
     MAP_STACK: 0.03,
     MAP_32BIT: 0.02,
+    MAP_SYNC: 0.005,
+    MAP_ABOVE4G: 0.01,
+    1 << 24: 0.005,
 }
 """How often each comes on top."""
 _PLACES = {
@@ -60,17 +70,29 @@ _PLACES = {
     "wrong": 2,
 }
 _FILE_SHIFTS = (0, 0, 0, 0, 0, 0, 1, 7)
+_FILES = {
+    "ONE": 40,
+    "ONE_AGAIN": 10,
+    "ONE_READ_ONLY": 10,
+    "ONE_WRITE_ONLY": 1,
+    "OTHER": 10,
+    "GONE": 6,
+    "MEMORY": 10,
+    "ZERO": 10,
+    "DIRECTORY": 1,
+}
+"""How often each is mapped."""
+_WRONG_FILES = (3000, 0), (FDS["ONE"], 100), (FDS["ONE"], (1 << 63) - PAGE_SIZE), (-1, 0)
 
 
 class MmapMaker:
     """Draws the arguments of one mmap after the other."""
 
-    def __init__(self, random: Random, places: Places, fds: list[int]) -> None:
+    def __init__(self, random: Random, places: Places) -> None:
         self._random = random
         self._places = places
-        self._fds = fds
 
-    def arguments(self) -> tuple[int, ...]:
+    def mmap(self) -> tuple[int, ...]:
         """Return addr, length, prot, flags, fd and offset."""
         flags: int = self._random.choices(list(_KINDS), list(_KINDS.values()))[0]
         for extra, share in _EXTRAS.items():
@@ -88,11 +110,11 @@ class MmapMaker:
         if flags & MAP_ANONYMOUS:
             return -1, 0
         if self._random.random() < 0.01:
-            return self._random.choice(((3000, 0), (self._fds[0], 100)))
+            return self._random.choice(_WRONG_FILES)
         page = (addr - ARENA) // PAGE_SIZE % 24 if addr >= ARENA else 0
         shift = self._random.choice(_FILE_SHIFTS)
-        fd = self._fds[0] if self._random.random() < 0.4 else self._random.choice(self._fds)
-        return fd, (page + shift) * PAGE_SIZE
+        name: str = self._random.choices(list(_FILES), list(_FILES.values()))[0]
+        return FDS[name], (page + shift) * PAGE_SIZE
 
     def _fixed_anywhere(self) -> tuple[Range, int]:
         return self._places.anywhere(), MAP_FIXED

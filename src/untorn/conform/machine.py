@@ -2,6 +2,7 @@
 
 import os
 import sys
+from pathlib import Path
 
 from untorn.conform.differences import MODELLED
 from untorn.errors import OutOfReach
@@ -10,6 +11,11 @@ from untorn.live.maps_locking import parse_release
 
 _NEVER = 2
 """OVERCOMMIT_NEVER."""
+FEATURES = {
+    "transparent huge pages": Path("/sys/kernel/mm/transparent_hugepage"),
+    "KSM": Path("/sys/kernel/mm/ksm"),
+}
+"""What the engine models, and what shows that a kernel has it."""
 
 
 def check_machine() -> None:
@@ -26,3 +32,15 @@ def check_machine() -> None:
         raise OutOfReach(f"the engine models Linux {since} and later, this is {system.release}")
     if sysctl("overcommit_memory") == _NEVER:
         raise OutOfReach("the engine does not model vm.overcommit_memory=2")
+    if sysctl("legacy_va_layout"):
+        raise OutOfReach("the engine starts as a process without vm.legacy_va_layout=1")
+    if "la57" in features_of_cpu():
+        raise OutOfReach("the engine models page tables of 4 levels, this kernel uses 5")
+    for feature, evidence in FEATURES.items():
+        if not evidence.exists():
+            raise OutOfReach(f"the engine models a kernel with {feature}, this one has none")
+
+
+def features_of_cpu() -> set[str]:
+    """Return what the kernel uses of the CPU. Source: proc_cpuinfo(5), its flags."""
+    return set(Path("/proc/cpuinfo").read_text().split())

@@ -3,8 +3,10 @@
 Few pages, few lengths: so that ranges meet all the time.
 """
 
+from itertools import pairwise
 from random import Random
 
+from untorn.conform.crowd import CROWD, CROWD_END
 from untorn.live import minimal_elf
 from untorn.mm.mm_struct import MmStruct
 from untorn.mm.mman import VM_GROWSDOWN
@@ -21,8 +23,7 @@ STACKS = ARENA + 0x1000_0000
 """Byte address of room for what grows down, with guard gaps in between."""
 STACK_PAGES = 1200
 _SPANS = (1, 1, 1, 1, 1, 1, 2, 2, 2, 3, 3, 4, 5, 8)
-_SPECIAL_SHARE = 0.04
-_RUN_SHARE = 0.3
+_SPECIAL_SHARE, _RUN_SHARE, _CROWD_SHARE = 0.04, 0.3, 0.1
 
 Range = tuple[int, int]
 """Byte address and length in bytes."""
@@ -32,19 +33,25 @@ class Places:
     """Chooses ranges in one address space.
 
     Attributes:
-        vmas: What is mapped now, but for the program itself; set by look().
+        vmas: What is mapped now, but for the program and mostly the crowd; set by look().
     """
 
-    def __init__(self, random: Random, mm: MmStruct) -> None:
+    def __init__(self, random: Random) -> None:
         self._random = random
-        self._mm = mm
         self.vmas: list[Vma] = []
         self._plain: list[Vma] = []
 
-    def look(self) -> None:
+    def look(self, mm: MmStruct) -> None:
         """See what is mapped now."""
-        self.vmas = [vma for start, _, vma in self._mm.mm_mt if start != minimal_elf.BASE]
+        crowd = range(CROWD, 0 if self._random.random() < _CROWD_SHARE else CROWD_END)
+        self.vmas = [
+            vma for start, _, vma in mm.mm_mt if start != minimal_elf.BASE and start not in crowd
+        ]
         self._plain = [vma for vma in self.vmas if vma.vm_ops is None]
+
+    def find(self, addr: int) -> Vma | None:
+        """Return the VMA that holds addr, but for one of the program or the crowd."""
+        return next((vma for vma in self.vmas if vma.vm_start <= addr < vma.vm_end), None)
 
     def span(self) -> int:
         """Return a length in bytes: few pages."""
@@ -96,6 +103,15 @@ class Places:
         last_start, last_length = self.part(self._random.choice(run))
         end = last_start + last_length
         return (start, end - start) if end > start else (start, vma.vm_end - start)
+
+    def torn(self) -> tuple[Vma, Vma] | None:
+        """Return two VMAs that touch; None if there are none."""
+        touching = [
+            (below, above)
+            for below, above in pairwise(self._plain)
+            if below.vm_end == above.vm_start
+        ]
+        return self._random.choice(touching) if touching else None
 
     def across(self) -> Range:
         """Return a range that begins in a VMA and goes on for a few pages, holes or not."""

@@ -2,34 +2,35 @@
 
 import os
 import resource
-from contextlib import suppress
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
 from untorn.errors import OutOfReach, describe
 from untorn.live import minimal_elf
+from untorn.live.member import Member
 from untorn.live.ptrace import Tracee, end_child
+from untorn.mm.page import PAGE_SIZE
 
 STACK_LIMIT = 8 << 20
 """Bytes; RLIMIT_STACK at exec. Small enough for mmap_base to be where it is by default."""
 _PROGRAM_FD = 400
 FIRST_FD = 500
 """Descriptors of the child's files are counted from here."""
-_PERSONALITY, _EXECVEAT = 135, 322
+_PERSONALITY, _EXECVEAT, _MSEAL = 135, 322, 462
 _ADDR_NO_RANDOMIZE = 0x4_0000
 _AT_EMPTY_PATH = 0x1000
 _LIMITS = ("AS", "DATA", "MEMLOCK", "STACK")
-_CHUNK = 1 << 16
 
 
 class MinimalChild:
     """A process of one page of program, without randomization, stopped between calls.
 
-    Attributes:
-        pid: Its process ID, the same after renew().
+    It may fork: the copy makes the calls from then on, until it ends and its parent goes on.
+    Its program is sealed, so that no call can take it away.
 
-    Use it as a context manager, or call close(): the child is ended by its pid, whatever
-    happens; it also ends with this process.
+    Use it as a context manager, or call close(): all its processes are ended by their pids,
+    whatever happens; they also end with this process.
     """
 
     def __init__(self, files: tuple[int, ...] = ()) -> None:
@@ -41,40 +42,70 @@ class MinimalChild:
         Raises:
             OutOfReach: Tracing, or a process without randomization, is forbidden here.
         """
-        self._maps_fd = -1
-        self.pid, self._input = _spawn(files)
+        self._family: list[Member] = []
+        pid, self._input = _spawn(files)
         try:
-            self._tracee = Tracee(self.pid)
-        except BaseException as error:
-            end_child(self.pid)
-            os.close(self._input)
-            if isinstance(error, OSError):
-                raise OutOfReach(f"no child can be traced here: {describe(error)}") from error
+            self._family.append(Member(_seize(pid)))
+        except BaseException:
+            end_child(pid)
+            self.close()
             raise
         try:
             if self.call(_PERSONALITY, _ADDR_NO_RANDOMIZE) < 0:
                 raise OutOfReach("no process without address randomization can be had here")
-            self._limits = {name: resource.prlimit(self.pid, _number(name)) for name in _LIMITS}
-            self._limits["STACK"] = STACK_LIMIT, self._limits["STACK"][1]
+            self._limits = {name: resource.prlimit(pid, _number(name)) for name in _LIMITS}
+            self._limits["STACK"] = _at_most(STACK_LIMIT, self.hard_limit("STACK"))
             self.renew()
         except BaseException:
             self.close()
             raise
 
+    @property
+    def pid(self) -> int:
+        """The ID of the process that makes the calls; the same after renew()."""
+        return self._family[-1].tracee.pid
+
+    @property
+    def generation(self) -> int:
+        """How many ancestors of the process that makes the calls are there still."""
+        return len(self._family) - 1
+
     def call(self, number: int, *arguments: int) -> int:
         """Make a system call; see Tracee.call()."""
-        return self._tracee.call(minimal_elf.SYSCALL, number, *arguments)
+        return self._family[-1].tracee.call(minimal_elf.SYSCALL, number, *arguments)
+
+    def exec(self, number: int, *arguments: int) -> None:
+        """Have it make an execve(2) or execveat(2); raises as Tracee.exec()."""
+        self._family[-1].tracee.exec(minimal_elf.SYSCALL, number, *arguments)
+        self._family[-1].reopen()
+
+    def fork(self) -> None:
+        """Have it fork; the copy makes the calls from now on. Raises as Tracee.fork()."""
+        self._family.append(Member(self._family[-1].tracee.fork(minimal_elf.SYSCALL)))
+
+    def exit(self) -> None:
+        """End the copy that makes the calls; its parent goes on."""
+        self._family.pop().end()
+
+    def orphan(self) -> None:
+        """End all its ancestors, the oldest first."""
+        while self.generation:
+            self._family.pop(0).end()
 
     def renew(self) -> None:
-        """Start over with a new address space, the first limits and capabilities."""
+        """Start over alone, with a new address space, the first limits and capabilities.
+
+        Raises:
+            OutOfReach: Its program cannot be sealed.
+        """
+        self.orphan()
         for name, limits in self._limits.items():
             resource.prlimit(self.pid, _number(name), limits)
         empty, argv = minimal_elf.EMPTY_STRING, minimal_elf.ARGV
         arguments = _PROGRAM_FD, empty, argv, 0, _AT_EMPTY_PATH
-        self._tracee.exec(minimal_elf.SYSCALL, _EXECVEAT, *arguments)
-        if self._maps_fd >= 0:
-            os.close(self._maps_fd)
-        self._maps_fd = os.open(f"/proc/{self.pid}/maps", os.O_RDONLY | os.O_CLOEXEC)
+        self.exec(_EXECVEAT, *arguments)
+        if error := self.call(_MSEAL, minimal_elf.BASE, PAGE_SIZE, 0):
+            raise OutOfReach(f"mseal does not work here: {os.strerror(-error)}")
 
     def set_limit(self, name: str, soft: int) -> None:
         """Set a soft limit from outside: AS, DATA, MEMLOCK or STACK, in bytes; -1 for none.
@@ -94,10 +125,23 @@ class MinimalChild:
 
     def maps(self) -> bytes:
         """Return the text of its maps."""
-        text = os.pread(self._maps_fd, _CHUNK, 0)
-        while more := os.pread(self._maps_fd, _CHUNK, len(text)):
-            text += more
-        return text
+        return self._family[-1].maps()
+
+    def pages(self, names: Mapping[str, str]) -> dict[str, int]:
+        """Return fields of /proc/PID/status that count memory, VmSize perhaps, in pages.
+
+        Args:
+            names: Under which name each is returned, and what the file calls it.
+
+        Raises:
+            ChildProcessError: It has no memory any longer, as it ended.
+
+        Source: proc_pid_status(5).
+        """
+        lines = dict(line.split(b":", 1) for line in self._family[-1].status().splitlines())
+        if b"VmSize" not in lines:
+            raise ChildProcessError(f"the traced child {self.pid} ended")
+        return {name: int(lines[field.encode()].split()[0]) // 4 for name, field in names.items()}
 
     def layout(self) -> tuple[int, int]:
         """Return the stack pointer at exec, a byte address, and the size of its data, in bytes.
@@ -114,18 +158,30 @@ class MinimalChild:
         return int(status.partition("CapEff:")[2].split()[0], 16)
 
     def close(self) -> None:
-        """End the child; once is enough, twice does no harm."""
-        with suppress(ProcessLookupError):
-            self._tracee.end()
-        for fd in {self._maps_fd, self._input} - {-1}:
-            os.close(fd)
-        self._maps_fd = self._input = -1
+        """End all; once is enough, twice does no harm."""
+        while self._family:
+            self._family.pop().end()
+        if self._input >= 0:
+            os.close(self._input)
+            self._input = -1
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def _seize(pid: int) -> Tracee:
+    try:
+        return Tracee.seize(pid)
+    except OSError as error:
+        raise OutOfReach(f"no child can be traced here: {describe(error)}") from error
+
+
+def _at_most(wanted: int, hard: int) -> tuple[int, int]:
+    """Return a soft and a hard limit, bytes; -1 for none."""
+    return (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)), hard
 
 
 def _spawn(files: tuple[int, ...]) -> tuple[int, int]:

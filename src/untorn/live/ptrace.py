@@ -7,6 +7,7 @@ registers. Source: ptrace(2), waitpid(2); arch/x86/include/asm/user_64.h for the
 import ctypes
 import os
 import signal
+from typing import Self
 
 from untorn.errors import os_error
 
@@ -15,14 +16,18 @@ PTRACE_SINGLESTEP = 9
 PTRACE_GETREGS = 12
 PTRACE_SETREGS = 13
 PTRACE_SETOPTIONS = 0x4200
+PTRACE_GETEVENTMSG = 0x4201
 PTRACE_SEIZE = 0x4206
 PTRACE_INTERRUPT = 0x4207
+PTRACE_O_TRACEFORK = 0x2
 PTRACE_O_TRACEEXEC = 0x10
 PTRACE_O_EXITKILL = 0x10_0000
+PTRACE_EVENT_FORK = 1
 PTRACE_EVENT_EXEC = 4
 PTRACE_EVENT_STOP = 128
 
 _WALL = 0x4000_0000
+_CLONE, _CLONE_PARENT = 56, 0x8000
 _TRAP = signal.SIGTRAP << 8 | 0x7F
 """Wait status of a child that a trap stopped."""
 _REGISTERS = 27
@@ -49,21 +54,28 @@ class Tracee:
     __slots__ = ("_registers", "_where", "pid")
 
     def __init__(self, pid: int) -> None:
+        """Take over a child that is traced already, and about to stop."""
+        self.pid = pid
+        self._registers = (ctypes.c_int64 * _REGISTERS)()
+        self._where = ctypes.addressof(self._registers)
+        self._expect(PTRACE_EVENT_STOP << 16 | _TRAP)
+        self._ask(PTRACE_GETREGS, self._where)
+
+    @classmethod
+    def seize(cls, pid: int) -> Self:
         """Trace and stop a child.
 
         Raises:
             OSError: EPERM if that is forbidden, ESRCH if there is no such process.
             ChildProcessError: It ended.
         """
-        self.pid = pid
-        self._registers = (ctypes.c_int64 * _REGISTERS)()
-        self._where = ctypes.addressof(self._registers)
         _request(PTRACE_SEIZE, pid, 0, PTRACE_O_EXITKILL)
         _request(PTRACE_INTERRUPT, pid)
-        self._expect(PTRACE_EVENT_STOP << 16 | _TRAP)
+        tracee = cls(pid)
         # Not before: the exec that the child begins with need not be over when it is seized.
-        _request(PTRACE_SETOPTIONS, pid, 0, PTRACE_O_EXITKILL | PTRACE_O_TRACEEXEC)
-        _request(PTRACE_GETREGS, pid, 0, self._where)
+        options = PTRACE_O_EXITKILL | PTRACE_O_TRACEEXEC | PTRACE_O_TRACEFORK
+        tracee._ask(PTRACE_SETOPTIONS, options)
+        return tracee
 
     def call(self, syscall_at: int, number: int, *arguments: int) -> int:
         """Have the child make a system call.
@@ -80,9 +92,9 @@ class Tracee:
             ChildProcessError: The child ended, or a signal came in between.
         """
         self._prepare(syscall_at, number, arguments)
-        _request(PTRACE_SINGLESTEP, self.pid)
+        self._ask(PTRACE_SINGLESTEP)
         self._expect(_TRAP)
-        _request(PTRACE_GETREGS, self.pid, 0, self._where)
+        self._ask(PTRACE_GETREGS, self._where)
         return self._registers[_RAX]
 
     def exec(self, syscall_at: int, number: int, *arguments: int) -> None:
@@ -93,14 +105,37 @@ class Tracee:
             ChildProcessError: as call().
         """
         self._prepare(syscall_at, number, arguments)
-        _request(PTRACE_SINGLESTEP, self.pid)
+        self._ask(PTRACE_SINGLESTEP)
         executed = self._expect(PTRACE_EVENT_EXEC << 16 | _TRAP, _TRAP) != _TRAP
         if executed:
-            _request(PTRACE_SINGLESTEP, self.pid)
+            self._ask(PTRACE_SINGLESTEP)
             self._expect(_TRAP)
-        _request(PTRACE_GETREGS, self.pid, 0, self._where)
+        self._ask(PTRACE_GETREGS, self._where)
         if not executed:
             raise os_error(-self._registers[_RAX])
+
+    def fork(self, syscall_at: int) -> "Tracee":
+        """Have the child copy itself; return the copy, a child of ours too, traced and stopped.
+
+        Raises:
+            OSError: with the errno of clone(2).
+            ChildProcessError: as call().
+        """
+        self._prepare(syscall_at, _CLONE, (_CLONE_PARENT | signal.SIGCHLD, 0, 0, 0, 0))
+        self._ask(PTRACE_SINGLESTEP)
+        if self._expect(PTRACE_EVENT_FORK << 16 | _TRAP, _TRAP) == _TRAP:
+            self._ask(PTRACE_GETREGS, self._where)
+            raise os_error(-self._registers[_RAX])
+        pid = ctypes.c_ulong()
+        self._ask(PTRACE_GETEVENTMSG, ctypes.addressof(pid))
+        try:
+            copy = Tracee(pid.value)
+            self._ask(PTRACE_SINGLESTEP)
+            self._expect(_TRAP)
+        except BaseException:
+            end_child(pid.value)
+            raise
+        return copy
 
     def end(self) -> None:
         """Kill the child and wait for its end; once is enough, twice does no harm."""
@@ -113,13 +148,23 @@ class Tracee:
         registers[_RIP], registers[_RAX], registers[_ORIG_RAX] = syscall_at, number, _NO_SYSCALL
         for register, value in zip((_RDI, _RSI, _RDX, _R10, _R8, _R9), arguments, strict=False):
             registers[register] = value
-        _request(PTRACE_SETREGS, self.pid, 0, self._where)
+        self._ask(PTRACE_SETREGS, self._where)
+
+    def _ask(self, request: int, data: int = 0) -> None:
+        try:
+            _request(request, self.pid, 0, data)
+        except ProcessLookupError:
+            raise ChildProcessError(f"the traced child {self.pid} ended") from None
 
     def _expect(self, *wanted: int) -> int:
         """Wait for the next stop and return its status, which must be a wanted one."""
         _, status = os.waitpid(self.pid, _WALL)
+        if not os.WIFSTOPPED(status):
+            pid, self.pid = self.pid, 0  # it may be another process's from now on
+            raise ChildProcessError(f"the traced child {pid} ended, wait status {status:#x}")
         if status >> 8 not in [each >> 8 for each in wanted]:
-            raise ChildProcessError(f"the traced child has wait status {status:#x}")
+            number = signal.Signals(os.WSTOPSIG(status) & 0x7F).name
+            raise ChildProcessError(f"the traced child {self.pid} was stopped by {number}")
         return status
 
 

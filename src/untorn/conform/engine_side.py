@@ -1,0 +1,104 @@
+"""The engine's side: the same operations on an engine process."""
+
+from dataclasses import replace
+from typing import Any
+
+from untorn.conform.kernel_side import COUNTS
+from untorn.conform.operation import LIMITS, SYSCALLS, Operation
+from untorn.live import minimal_elf
+from untorn.mm.limits import RLIM_INFINITY
+from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mmap_lock import mmap_write_lock, mmap_write_unlock
+from untorn.mm.page import PAGE_SIZE
+from untorn.syscalls import Process
+
+_CHUNK = 1 << 16
+
+
+class EngineSide:
+    """An engine process and its ancestors; a result is an errno negated if it is negative.
+
+    Any exception but OSError, from any method, is a fault of the engine.
+    """
+
+    def __init__(self, process: Process) -> None:
+        """Start with one process, whose program is sealed as the child's is."""
+        process.mseal(minimal_elf.BASE, PAGE_SIZE)
+        self._family = [process]
+        self._files = [process.open_maps()]
+
+    @property
+    def mm(self) -> MmStruct:
+        """The address space of the process that makes the calls."""
+        return self._family[-1].mm
+
+    @property
+    def generation(self) -> int:
+        """How many ancestors of it are there still."""
+        return len(self._family) - 1
+
+    def do(self, operation: Operation) -> int:
+        """Do an operation other than crowd."""
+        owner = self._family[-1] if operation.name in SYSCALLS else self
+        name = operation.name if operation.name in SYSCALLS else f"_{operation.name}"
+        try:
+            result: int | None = getattr(owner, name)(*operation.arguments)
+        except OSError as error:
+            return -(error.errno or 0)
+        return result or 0
+
+    def maps(self) -> bytes:
+        """Return the text of maps."""
+        file = self._files[-1]
+        file.seek(0)
+        return b"".join(iter(lambda: file.read(_CHUNK), b""))
+
+    def counts(self) -> dict[str, int]:
+        """Return what is counted, in pages."""
+        return {name: getattr(self.mm, name) for name in COUNTS}
+
+    def check(self) -> None:
+        """Check the engine against itself. Raises InvariantError as check_invariants()."""
+        mmap_write_lock(self.mm)
+        try:
+            self.mm.check_invariants()
+        finally:
+            mmap_write_unlock(self.mm)
+
+    def _touch_read(self, addr: int) -> None:
+        self._family[-1].touch(addr, write=False)
+
+    def _touch_write(self, addr: int) -> None:
+        self._family[-1].touch(addr, write=True)
+
+    def _set_anon_name(self, addr: int, length: int, number: int) -> None:
+        name = None if number < 0 else minimal_elf.STRINGS[number]
+        self._family[-1].set_anon_name(addr, length, name)
+
+    def _setrlimit(self, number: int, soft: int) -> None:
+        changed: dict[str, Any] = {
+            f"rlimit_{LIMITS[number].lower()}": RLIM_INFINITY if soft == -1 else soft
+        }
+        self.mm.limits = replace(self.mm.limits, **changed)
+
+    def _capset(self) -> None:
+        self.mm.limits = replace(self.mm.limits, cap_ipc_lock=False, cap_sys_rawio=False)
+
+    def _fork(self) -> None:
+        copy = self._family[-1].fork()
+        self._family.append(copy)
+        self._files.append(copy.open_maps())
+
+    def _exit(self) -> None:
+        self._end(-1)
+
+    def _orphan(self) -> None:
+        while self.generation:
+            self._end(0)
+
+    def _end(self, number: int) -> None:
+        """End one of the family, as its father sees it: nothing is left."""
+        self._files.pop(number).close()
+        process = self._family.pop(number)
+        process.exit()
+        process.reap()

@@ -1,0 +1,68 @@
+"""The files that scripts map, by names."""
+
+import os
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+from untorn.live.minimal_child import FIRST_FD
+from untorn.live.open_file import vm_file_of
+from untorn.mm.file import VmFile
+from untorn.mm.page import PAGE_SIZE
+
+FILE_PAGES = 16
+"""Pages of each."""
+ZEROS_FD, SINK_FD = FIRST_FD, FIRST_FD + 1
+"""Descriptors of the child that are not mapped: one to read zeros from, one to write to."""
+MAPPED = {
+    "ONE": "a file",
+    "ONE_AGAIN": "a second open of it",
+    "ONE_READ_ONLY": "a third one, for reading",
+    "ONE_WRITE_ONLY": "a fourth one, for writing",
+    "OTHER": "another file, with a space and a newline in its name",
+    "GONE": "a file that was deleted",
+    "MEMORY": "a memfd",
+    "ZERO": "/dev/zero",
+    "DIRECTORY": "a directory",
+}
+FDS = {name: SINK_FD + 1 + number for number, name in enumerate(MAPPED)}
+"""Descriptors that both processes have."""
+
+
+def open_files(stack: ExitStack) -> list[int]:
+    """Open what the child gets, in the order of its descriptors; the stack closes and removes."""
+    directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="untorn-conform-")))
+    one, other, gone = directory / "one", directory / "the\nother file", directory / "gone"
+    for path in one, other, gone:
+        path.write_bytes(bytes(FILE_PAGES * PAGE_SIZE))
+    memory = os.memfd_create("in memory")
+    stack.callback(os.close, memory)
+    os.truncate(memory, FILE_PAGES * PAGE_SIZE)
+    sink = os.memfd_create("sink")
+    stack.callback(os.close, sink)
+    opened = {
+        "zeros": _open(stack, Path("/dev/zero"), os.O_RDONLY),
+        "sink": sink,
+        "ONE": _open(stack, one),
+        "ONE_AGAIN": _open(stack, one),
+        "ONE_READ_ONLY": _open(stack, one, os.O_RDONLY),
+        "ONE_WRITE_ONLY": _open(stack, one, os.O_WRONLY),
+        "OTHER": _open(stack, other),
+        "GONE": _open(stack, gone),
+        "MEMORY": memory,
+        "ZERO": _open(stack, Path("/dev/zero")),
+        "DIRECTORY": _open(stack, directory, os.O_RDONLY),
+    }
+    gone.unlink()
+    return [opened[name] for name in ("zeros", "sink", *MAPPED)]
+
+
+def engine_files(descriptors: list[int]) -> dict[int, VmFile]:
+    """Return what the engine has open, for the descriptors of open_files()."""
+    return dict(zip(FDS.values(), map(vm_file_of, descriptors[2:]), strict=True))
+
+
+def _open(stack: ExitStack, path: Path, flags: int = os.O_RDWR) -> int:
+    fd = os.open(path, flags | os.O_CLOEXEC)
+    stack.callback(os.close, fd)
+    return fd

@@ -1,0 +1,150 @@
+"""Arguments of calls that are about a range of addresses which is there already, or is not."""
+
+from random import Random
+
+from untorn.conform.places import ARENA, ARENA_PAGES, Places, Range
+from untorn.live import minimal_elf
+from untorn.mm.mman import (
+    MREMAP_DONTUNMAP,
+    MREMAP_FIXED,
+    MREMAP_MAYMOVE,
+    PROT_EXEC,
+    PROT_GROWSDOWN,
+    PROT_GROWSUP,
+    PROT_NONE,
+    PROT_READ,
+    PROT_WRITE,
+    VM_PFNMAP,
+)
+from untorn.mm.page import PAGE_SIZE, TASK_SIZE, ULONG_MAX
+
+_RW = PROT_READ | PROT_WRITE
+_PROTECTIONS = (_RW, _RW, _RW, PROT_READ, PROT_READ, PROT_NONE, PROT_READ | PROT_EXEC, PROT_WRITE)
+_ADVICE = {
+    **dict.fromkeys((*range(5), *range(8, 26)), 1.0),
+    **dict.fromkeys((2, 4, 10, 15, 16, 18), 2.0),
+    **dict.fromkeys((102, 103), 1.5),
+    99: 0.5,
+}
+"""How often each MADV_* is given; 99 is none."""
+_MOVE = MREMAP_FIXED | MREMAP_MAYMOVE
+_MREMAP_FLAGS = (
+    *(0, 0, 0, 0),
+    *(MREMAP_MAYMOVE,) * 4,
+    *(_MOVE,) * 8,
+    *(_MOVE | MREMAP_DONTUNMAP,) * 2,
+    MREMAP_MAYMOVE | MREMAP_DONTUNMAP,
+    MREMAP_FIXED,
+    8,
+)
+_DELTAS = (-4, -2, -1, -1, 0, 0, 0, 0, 1, 1, 2, 3, 16)
+_BAD_SHARE, _HEAL_SHARE = 0.04, 0.2
+"""Of operations."""
+
+
+class RangeMaker:
+    """Draws the arguments of calls; each method is named as the operation."""
+
+    def __init__(self, random: Random, places: Places) -> None:
+        self._random = random
+        self._places = places
+
+    def munmap(self) -> tuple[int, ...]:
+        """Return the arguments of a call."""
+        return self._nudged(self._choose(mapped=6, across=2, anywhere=2))
+
+    def mprotect(self) -> tuple[int, ...]:
+        """Return the arguments of a call."""
+        if self._random.random() < _HEAL_SHARE and (healing := self._heal()):
+            return healing
+        prot = self._random.choice(_PROTECTIONS)
+        if self._random.random() < 0.03:
+            prot |= self._random.choice((PROT_GROWSDOWN, PROT_GROWSDOWN, PROT_GROWSUP, 0x10))
+        return *self._nudged(self._choose(mapped=12, across=1, anywhere=1)), prot
+
+    def _heal(self) -> tuple[int, ...] | None:
+        """Give a VMA the protection of one that it touches: perhaps they merge again."""
+        torn = self._places.torn()
+        if torn is None:
+            return None
+        one, other = self._random.sample(torn, 2)
+        prot = other.vm_flags & (PROT_READ | PROT_WRITE | PROT_EXEC)
+        return one.vm_start, one.vm_end - one.vm_start, prot
+
+    def mremap(self) -> tuple[int, ...]:
+        """Return the arguments of a call."""
+        vma = self._places.vma()
+        if vma is None or self._random.random() < 0.25:
+            start, old_len = self._choose(mapped=3, across=1)
+        else:
+            start, old_len = self._places.part(vma)
+        new_len = max(old_len + self._random.choice(_DELTAS) * PAGE_SIZE, PAGE_SIZE)
+        flags = self._random.choice(_MREMAP_FLAGS)
+        if flags & MREMAP_DONTUNMAP or self._random.random() < 0.3:
+            new_len = old_len
+        if self._random.random() < 0.03:
+            old_len = 0  # duplicates shared memory
+        place = self._choose(hole=4, anywhere=1)[0]
+        if not ARENA <= place < ARENA + ARENA_PAGES * PAGE_SIZE:
+            place = ARENA
+        return *self._nudged((start, old_len)), new_len, flags, place
+
+    def madvise(self) -> tuple[int, ...]:
+        """Return the arguments of a call."""
+        advice: int = self._random.choices(list(_ADVICE), list(_ADVICE.values()))[0]
+        return *self._nudged(self._choose(mapped=12, across=1, anywhere=1)), advice
+
+    def mlock2(self) -> tuple[int, ...]:
+        """Return the arguments of a call."""
+        flags = 2 if self._random.random() < 0.02 else self._random.randrange(2)
+        return *self.munlock(), flags
+
+    def munlock(self) -> tuple[int, ...]:
+        """Return the arguments of a call."""
+        return self._nudged(self._choose(mapped=12, across=1, anywhere=1))
+
+    def set_anon_name(self) -> tuple[int, ...]:
+        """Return the arguments of a call."""
+        name = self._random.choice((-1, 0, 0, 0, 1, 1, *range(len(minimal_elf.STRINGS))))
+        return *self._nudged(self._choose(mapped=12, across=1, anywhere=1)), name
+
+    def mseal(self) -> tuple[int, ...]:
+        """Return the arguments of a call."""
+        return *self._nudged(self._choose(mapped=5, anywhere=1)), 0
+
+    def touch_write(self) -> tuple[int, ...]:
+        """Return the arguments of a call."""
+        if self._random.random() < 0.12:
+            return (self._places.below_stack() + self._random.randrange(PAGE_SIZE),)
+        start, length = self._choose(mapped=12, anywhere=1)
+        addr = start + self._random.choice((0, length - 1, length - PAGE_SIZE, 8))
+        vma = self._places.find(addr)
+        if vma is not None and vma.vm_flags & VM_PFNMAP:
+            return self._places.anywhere()[:1]  # which pages of [vvar] exist, the machine decides
+        return (max(addr, 1),)  # write(2) refuses a buffer at 0, mapped or not
+
+    touch_read = touch_write
+
+    def _choose(self, **ways: int) -> Range:
+        """Return a range chosen in one of these ways of Places, by weight."""
+        way: str = self._random.choices(list(ways), list(ways.values()))[0]
+        found: Range = getattr(self._places, way)()
+        return found
+
+    def _nudged(self, wanted: Range) -> Range:
+        """Return the range; seldom one that is not of whole pages, or is none at all."""
+        start, length = wanted
+        if self._random.random() >= _BAD_SHARE or start < minimal_elf.BASE:
+            return wanted  # below the program, a long range would take that along
+        return self._random.choice(
+            (
+                (start + 1, length),
+                (start, length - 1),
+                (start, length + 1),
+                (start, 0),
+                (start, ULONG_MAX - PAGE_SIZE),
+                (start, TASK_SIZE),
+                (TASK_SIZE - PAGE_SIZE, 2 * PAGE_SIZE),
+                (ULONG_MAX + 1 - PAGE_SIZE, PAGE_SIZE),
+            )
+        )

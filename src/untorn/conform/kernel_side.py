@@ -1,0 +1,69 @@
+"""The running kernel's side: operations are made by a traced child."""
+
+from untorn.conform.files import SINK_FD, ZEROS_FD
+from untorn.conform.operation import LIMITS, SYSCALLS, Operation
+from untorn.live import minimal_elf
+from untorn.live.machine import PR_SET_VMA, PR_SET_VMA_ANON_NAME
+from untorn.live.minimal_child import MinimalChild
+
+COUNTS = {"total_vm": "VmSize", "locked_vm": "VmLck", "data_vm": "VmData", "stack_vm": "VmStk"}
+"""What is counted of an address space, and what /proc/PID/status calls it."""
+_READ, _PWRITE64, _CAPSET, _PRCTL = 0, 18, 126, 157
+
+
+class KernelSide:
+    """The child; a result is what the kernel returns, an errno negated."""
+
+    def __init__(self, child: MinimalChild) -> None:
+        self.child = child
+
+    def do(self, operation: Operation) -> int:
+        """Do an operation other than crowd.
+
+        Raises:
+            ChildProcessError: The child ended.
+        """
+        name, arguments = operation.name, operation.arguments
+        if name in SYSCALLS:
+            return self.child.call(SYSCALLS[name], *arguments)
+        result: int = getattr(self, f"_{name}")(*arguments)
+        return result
+
+    def maps(self) -> bytes:
+        """Return the text of maps."""
+        return self.child.maps()
+
+    def counts(self) -> dict[str, int]:
+        """Return what is counted, in pages, by COUNTS."""
+        return self.child.pages(COUNTS)
+
+    def _touch_write(self, addr: int) -> int:
+        return min(self.child.call(_READ, ZEROS_FD, addr, 1), 0)
+
+    def _touch_read(self, addr: int) -> int:
+        return min(self.child.call(_PWRITE64, SINK_FD, addr, 1, 0), 0)
+
+    def _set_anon_name(self, addr: int, length: int, number: int) -> int:
+        name = 0 if number < 0 else minimal_elf.string_at(number)
+        return self.child.call(_PRCTL, PR_SET_VMA, PR_SET_VMA_ANON_NAME, addr, length, name)
+
+    def _setrlimit(self, number: int, soft: int) -> int:
+        self.child.set_limit(LIMITS[number], soft)
+        return 0
+
+    def _capset(self) -> int:
+        return self.child.call(
+            _CAPSET, minimal_elf.CAPABILITY_HEADER, minimal_elf.IDLE_CAPABILITIES
+        )
+
+    def _fork(self) -> int:
+        self.child.fork()
+        return 0
+
+    def _exit(self) -> int:
+        self.child.exit()
+        return 0
+
+    def _orphan(self) -> int:
+        self.child.orphan()
+        return 0
