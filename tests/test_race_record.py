@@ -18,7 +18,7 @@ def shown(process: Process):
 def recorded(scenario) -> tuple[Process, object, object]:
     process = Process(RecordedMm())
     region = scenario.set_up(process)
-    return process, scenario.place(region), process.mm.mm_mt.record
+    return process, scenario.place(region), process.mm.mm_mt.record.viewer()
 
 
 def test_the_last_state_is_the_map_whatever_calls_were_made() -> None:

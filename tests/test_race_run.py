@@ -65,7 +65,7 @@ class LyingTarget(EngineTarget):
     def open(self, scenario, *, disturb=False) -> Iterator:
         with super().open(scenario) as opened:
             plain = opened.open_file
-            opened.open_file = lambda *how: LyingFile(plain(*how), lambda: opened._writer)
+            opened.open_file = lambda *how: LyingFile(plain(*how), lambda: opened._writers)
             yield opened
 
 

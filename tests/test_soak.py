@@ -1,11 +1,9 @@
 """Random writers and readers of every kind at once; invariants checked after every operation.
 
-Pages 0-199 are mapped at every instant (only protected anew or mapped over), so every pass of
-every reader has to cover them. In pages 200-399 anything goes. A second process that comes and
-goes shares the store of VMA objects, so objects are recycled between the two.
+What readers are shown is held to the contract. A second process that comes and goes shares the
+store of VMA objects, so objects are recycled between the two.
 """
 
-import random
 import sys
 import threading
 from collections import Counter
@@ -13,17 +11,19 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from engine import FIXED, RW, Pages, addr, page_of, shown
+from engine import FIXED, RW, Pages, addr
 from tasks import background
 from untorn.fs.proc.maps_locking import STRATEGIES
-from untorn.fs.proc.procmap_query import QueryFlags
-from untorn.mm.mman import PROT_EXEC, PROT_NONE, PROT_READ
+from untorn.judge.contract import judge
+from untorn.judge.report import report
+from untorn.mm.mmap_lock import mmap_read_lock, mmap_read_unlock
 from untorn.mm.page import PAGE_SIZE
 from untorn.mm.vma import VmaSlab
-
-SOLID, END = 200, 400
-PROTECTIONS = (PROT_NONE, PROT_READ, RW, RW | PROT_EXEC)
-NEXT = QueryFlags.COVERING_OR_NEXT_VMA
+from untorn.race.passes import WAYS
+from untorn.race.random_writer import RandomWriter
+from untorn.race.record import RecordedMm
+from untorn.race.witness import Clock
+from untorn.syscalls import Process
 
 
 @pytest.fixture
@@ -44,8 +44,9 @@ class Soak:
 
     def __init__(self) -> None:
         self.slab = VmaSlab()
-        self.process = Pages(self.slab)
-        self.process.map(0, SOLID)
+        self.process = Process(RecordedMm(self.slab))
+        self.random = RandomWriter("soak")
+        self.place = self.random.place(self.random.set_up(self.process))
         self.stop = threading.Event()
         self.counts: Counter[str] = Counter()
         self._mutex = threading.Lock()
@@ -66,23 +67,18 @@ class Soak:
 
         return run
 
-    def writer(self, seed: int) -> Callable[[], None]:
-        chance = random.Random(seed)
-        process = self.process
+    def check(self) -> None:
+        mm = self.process.mm
+        mmap_read_lock(mm)
+        try:
+            mm.check_invariants()
+        finally:
+            mmap_read_unlock(mm)
 
+    def writer(self, random: RandomWriter) -> Callable[[], None]:
         def step() -> None:
-            first = chance.randrange(END)
-            end = min(first + chance.choice((1, 1, 2, 3, 10, 60)), SOLID if first < SOLID else END)
-            prot = chance.choice(PROTECTIONS)
-            kind = chance.randrange(3 if first >= SOLID else 2)
-            try:
-                (process.map, process.protect, lambda a, b, _: process.unmap(a, b))[kind](
-                    first, end, prot
-                )
-            except MemoryError:
-                raise
-            except OSError:  # mprotect over a hole
-                assert first >= SOLID
+            random.modify(self.process, self.place)
+            self.check()
 
         return self.loop("writes", step)
 
@@ -96,55 +92,33 @@ class Soak:
 
         return self.loop("processes", step)
 
-    def reader(self, strategy: str, size: int) -> Callable[[], None]:
+    def reader(self, strategy: str, way: str) -> Callable[[], None]:
         file = self.process.open_maps(strategy)
+        record = self.process.mm.mm_mt.record.viewer()
+        clock = Clock(record.version, record.version)
 
         def step() -> None:
-            file.seek(0)
-            text = b""
-            while chunk := file.read(size):
-                text += chunk
-            check_reading(shown(text))
+            reading = WAYS[way](file, "maps", clock)
+            history = record.since(reading.fills[0].first)
+            for violation in judge(history, reading).violations:
+                pytest.fail("\n".join(report(violation, reading, history)))
 
-        return self.loop(f"{strategy} passes", step)
-
-    def walker(self, strategy: str) -> Callable[[], None]:
-        file = self.process.open_maps(strategy)
-
-        def step() -> None:
-            at, seen = 0, []
-            while at < addr(SOLID):
-                vma = file.query(at, NEXT)
-                seen.append((page_of(vma.start), page_of(vma.end)))
-                at = vma.end
-            check_reading(seen)
-
-        return self.loop(f"{strategy} walks", step)
-
-
-def check_reading(lines: list[tuple[int, int]]) -> None:
-    """Ends go up strictly, and no page that is always mapped is left out."""
-    covered = 0
-    end_before = -1
-    for start, end in lines:
-        assert end > end_before, f"ends go back at {start}-{end}: {lines}"
-        assert start <= covered or covered >= SOLID, f"pages {covered}-{start} missing: {lines}"
-        covered = max(covered, end)
-        end_before = end
-    assert covered >= SOLID, f"pages from {covered} on missing: {lines}"
+        return self.loop(f"{strategy} {way}", step)
 
 
 @pytest.mark.soak
 @pytest.mark.usefixtures("_switch_often")
-def test_random_writers_and_readers_break_no_invariant(soak_seconds) -> None:
+def test_random_writers_and_readers_break_no_invariant_and_no_rule(soak_seconds) -> None:
     soak = Soak()
-    readers = [soak.reader(strategy, 4096) for strategy in STRATEGIES]
-    walkers = [soak.walker(strategy) for strategy in ("mmap_lock", "vma_lock")]
-    tasks = [soak.writer(1), soak.writer(2), soak.neighbour(), soak.reader("vma_lock", 100)]
-    with background(*tasks, *readers, *walkers):
+    writers = [soak.writer(each) for each in soak.random.writers()]
+    readers = [soak.reader(strategy, way) for strategy in STRATEGIES for way in WAYS]
+    with background(*writers, soak.neighbour(), *readers):
         soak.stop.wait(soak_seconds)
         soak.stop.set()
     print(dict(soak.counts))
-    soak.process.check()
+    soak.check()
     assert all(vma.vm_refcnt.load() == 1 for _, _, vma in soak.process.mm.mm_mt)
-    assert all(soak.counts[name] for name in ("writes", "processes", "vma_lock passes"))
+    assert set(soak.counts) == {"writes", "processes"} | {
+        f"{strategy} {way}" for strategy in STRATEGIES for way in WAYS
+    }
+    assert all(soak.counts.values())

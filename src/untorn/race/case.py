@@ -1,5 +1,6 @@
 """One case of a race test: a writer, a way to read, and what is held against what."""
 
+import errno
 from dataclasses import dataclass
 
 from untorn.judge.line import line_of_query
@@ -84,7 +85,7 @@ class BoundaryCase:
         pattern = Pattern.capture(self.scenario, *(Edges.of(each, number) for each in captured))
         views = [lines_within(race.run.region, reading) for reading in captured]
         witness = witness_of(race.run, self.scenario, place, views)
-        asks = race.kind == "maps"
+        asks = _can_ask(race)
 
         def one_pass() -> None:
             reading = look(witness.clock)
@@ -96,6 +97,17 @@ class BoundaryCase:
                 _ask(race, pattern, witness)
 
         race.against_writer(place, one_pass)
+
+
+def _can_ask(race: Race) -> bool:
+    """Say whether the file has the ioctl."""
+    try:
+        race.file.query(race.run.region[0])
+    except OSError as error:
+        if error.errno == errno.ENOTTY:
+            return False
+        raise
+    return True
 
 
 def _ask(race: Race, pattern: Pattern, witness: Witness) -> None:

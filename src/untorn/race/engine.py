@@ -1,4 +1,4 @@
-"""Target `engine`: reader and writer are threads of this process, the map's states are recorded."""
+"""Target `engine`: reader and writers are threads of this process; the map's states are known."""
 
 import sys
 import threading
@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from untorn.fs.maps_file import MapsFile
 from untorn.fs.proc.maps_locking import PAGE_WALK_STRATEGIES, STRATEGIES
-from untorn.race.record import MapRecord, RecordedMm
+from untorn.race.record import RecordedMm
 from untorn.race.scenario import Place, Scenario
 from untorn.syscalls import Process
 
@@ -40,18 +40,23 @@ class EngineTarget:
 
 
 class EngineRun:
-    """One engine process and a thread that writes: see Run."""
+    """One engine process and threads that write: see Run."""
 
     def __init__(self, scenario: Scenario) -> None:
         self._scenario = scenario
         mm = RecordedMm()
         self._process = Process(mm)
-        self.record: MapRecord = mm.mm_mt.record
         self.region = scenario.set_up(self._process)
-        self.rounds = 0  # written by the writer
+        self.record = mm.mm_mt.record.viewer()
+        self._rounds: list[int] = []  # of each writer so far; each writes his own
         self._asked_to_stop = False  # written by the task that opened the run
-        self._failure: BaseException | None = None  # written by the writer, read when it ended
-        self._writer: threading.Thread | None = None
+        self._failures: list[BaseException] = []  # read when the writers have ended
+        self._writers: list[threading.Thread] = []
+
+    @property
+    def rounds(self) -> int:
+        """Rounds made so far: see Run."""
+        return sum(self._rounds)
 
     def open_file(self, file: str, reader: str) -> MapsFile:
         """Open maps or smaps."""
@@ -67,29 +72,31 @@ class EngineRun:
         self._scenario.restore(self._process, place)
 
     def start(self, place: Place) -> None:
-        """Let rounds be made."""
+        """Let rounds be made, by a thread for each writer of the scenario."""
         self._asked_to_stop = False
-        self._writer = threading.Thread(target=self._make_rounds, args=(place,), name="writer")
-        self._writer.start()
+        for writer in self._scenario.writers():
+            self._rounds.append(0)
+            work = (writer, place, len(self._rounds) - 1)
+            self._writers.append(threading.Thread(target=self._make_rounds, args=work))
+            self._writers[-1].start()
 
     def stop(self) -> None:
-        """Return when the last round is whole."""
+        """Return when the last rounds are whole."""
         self.end()
-        if self._failure is not None:
-            raise self._failure
+        if self._failures:
+            raise self._failures[0]
 
     def end(self) -> None:
-        """End the writer if it still works, whatever happened to it."""
+        """End the writers if they still work, whatever happened to them."""
         self._asked_to_stop = True
-        if self._writer is not None:
-            self._writer.join()
-            self._writer = None
+        while self._writers:
+            self._writers.pop().join()
 
-    def _make_rounds(self, place: Place) -> None:
+    def _make_rounds(self, writer: Scenario, place: Place, number: int) -> None:
         try:
             while not self._asked_to_stop:
-                self.modify(place)
-                self.restore(place)
-                self.rounds += 1
+                writer.modify(self._process, place)
+                writer.restore(self._process, place)
+                self._rounds[number] += 1
         except BaseException as error:
-            self._failure = error
+            self._failures.append(error)

@@ -56,6 +56,10 @@ class Merging:
         """Take it back."""
         self._change(process, place.addr, self.after, self.before)
 
+    def writers(self) -> "tuple[Merging]":
+        """Return itself alone."""
+        return (self,)
+
     def solid(self, region: Range, place: Place) -> tuple[Range, ...]:
         """Return all but the holes, some of which are filled for a while."""
         at, ranges = region[0], []

@@ -70,16 +70,16 @@ class Race:
             KeyboardInterrupt: An ending was asked for inside endings_held().
         """
         run, tally, effort = self.run, self.tally, self.effort
-        end, last = monotonic() + effort.seconds, tally.passes + effort.passes
+        end = monotonic() + effort.seconds
         run.start(place)
         try:
-            while monotonic() < end and tally.passes < last:
+            while monotonic() < end and tally.passes < effort.passes:
                 if ending_taken():
                     raise KeyboardInterrupt
                 try:
+                    tally.passes += 1
                     one_pass()
                 except (ValueError, Unfit) as error:
-                    tally.passes += 1
                     tally.fail("a file is not made of whole lines", [str(error)])
             run.stop()
         finally:

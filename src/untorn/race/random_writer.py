@@ -1,4 +1,4 @@
-"""RandomWriter: calls drawn by chance, in a region half of which is mapped at every instant."""
+"""RandomWriter: calls drawn by chance, in a region most of which is mapped at every instant."""
 
 import errno
 from dataclasses import dataclass, field
@@ -18,7 +18,10 @@ from untorn.mm.page import PAGE_SIZE
 from untorn.race.scenario import Place, ProcessUnderTest
 from untorn.race.tearing import ANONYMOUS, reserve
 
-SOLID_PAGES = LOOSE_PAGES = 24
+SOLID_PAGES = 176
+"""So many that the VMAs there need more than one leaf of the engine's tree."""
+LOOSE_PAGES = 24
+"""So few that nothing else in a real process fits into a hole there: malloc maps more at once."""
 _PROTECTIONS = PROT_NONE, PROT_READ, PROT_READ | PROT_WRITE, PROT_READ | PROT_EXEC
 _REFUSED = errno.ENOMEM, errno.EFAULT, errno.EINVAL
 """A hole in the range, or nothing to move, or a move onto itself."""
@@ -26,7 +29,7 @@ _REFUSED = errno.ENOMEM, errno.EFAULT, errno.EINVAL
 
 @dataclass(slots=True)
 class RandomWriter:
-    """Maps over and protects pages of the solid half; of the loose half, unmaps and moves too.
+    """Maps over and protects pages of the solid part; of the loose part, unmaps and moves too.
 
     A round is two calls, the second of which takes nothing back.
     """
@@ -39,7 +42,7 @@ class RandomWriter:
         self._chance = Random(self.seed)
 
     def set_up(self, process: ProcessUnderTest) -> Range:
-        """Map the solid half."""
+        """Map it all."""
         return reserve(process, (SOLID_PAGES + LOOSE_PAGES) * PAGE_SIZE)
 
     def place(self, region: Range) -> Place:
@@ -48,43 +51,45 @@ class RandomWriter:
 
     def modify(self, process: ProcessUnderTest, place: Place) -> None:
         """Make a call."""
-        first = self._chance.randrange(SOLID_PAGES + LOOSE_PAGES)
-        if first < SOLID_PAGES:
-            self._write_solid(process, place.addr, first)
+        if self._chance.randrange(3):
+            first = self._chance.randrange(SOLID_PAGES)
+            size = self._pages(SOLID_PAGES - first)
+            self._cover(process, place.addr + first * PAGE_SIZE, size)
             return
         try:
-            self._write_loose(process, place.addr, first)
+            self._write_loose(process, place.addr + SOLID_PAGES * PAGE_SIZE)
         except OSError as error:
             if error.errno not in _REFUSED:
                 raise
 
     restore = modify
 
+    def writers(self) -> "tuple[RandomWriter, RandomWriter]":
+        """Return itself and another, who does something else."""
+        return self, RandomWriter(f"{self.seed}, second")
+
     def solid(self, region: Range, place: Place) -> tuple[Range, ...]:
-        """Return the solid half."""
+        """Return the solid part."""
         return ((region[0], place.addr + SOLID_PAGES * PAGE_SIZE),)
 
-    def _write_solid(self, process: ProcessUnderTest, base: int, first: int) -> None:
-        size = self._pages(SOLID_PAGES - first)
-        self._cover(process, base + first * PAGE_SIZE, size, self._chance.randrange(2))
-
-    def _write_loose(self, process: ProcessUnderTest, base: int, first: int) -> None:
-        left = SOLID_PAGES + LOOSE_PAGES - first
-        addr, size, kind = base + first * PAGE_SIZE, self._pages(left), self._chance.randrange(5)
+    def _write_loose(self, process: ProcessUnderTest, base: int) -> None:
+        first = self._chance.randrange(LOOSE_PAGES)
+        left = LOOSE_PAGES - first
+        addr, size = base + first * PAGE_SIZE, self._pages(left)
+        kind = self._chance.randrange(5)
         if kind < 2:
-            self._cover(process, addr, size, kind)
+            self._cover(process, addr, size)
         elif kind == 2:
             process.munmap(addr, size)
         elif kind == 3:
             process.mremap(addr, size, self._pages(left))
         else:
-            page = self._chance.randrange(SOLID_PAGES, first + 1)
-            flags = MREMAP_FIXED | MREMAP_MAYMOVE
-            process.mremap(addr, size, size, flags, base + page * PAGE_SIZE)
+            to = base + self._chance.randrange(first + 1) * PAGE_SIZE
+            process.mremap(addr, size, size, MREMAP_FIXED | MREMAP_MAYMOVE, to)
 
-    def _cover(self, process: ProcessUnderTest, addr: int, size: int, anew: int) -> None:
+    def _cover(self, process: ProcessUnderTest, addr: int, size: int) -> None:
         prot = self._chance.choice(_PROTECTIONS)
-        if anew:
+        if self._chance.randrange(2):
             process.mmap(addr, size, prot, ANONYMOUS | MAP_FIXED)
         else:
             process.mprotect(addr, size, prot)

@@ -7,7 +7,7 @@ VMAs as they are when the section ends, as a change of attributes alone needs no
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
 from untorn.fs.proc.maps_line import show_map
@@ -23,7 +23,7 @@ _ROOT: Any = vars(VmaTree)["root"]
 
 
 class MapRecord:
-    """The last states of one map.
+    """The last states of one map: those that one of its viewers may still ask for.
 
     Publishing a state and telling its number exclude each other: whoever asks for the number
     before and after a look at the map has seen no other states than those from the first to the
@@ -31,9 +31,10 @@ class MapRecord:
     """
 
     def __init__(self) -> None:
-        self._mutex = threading.Lock()
-        self._states: deque[State] = deque([()])  # protected by _mutex
-        self._first = 0  # number of the oldest; protected by _mutex
+        self._mutex = threading.Lock()  # protects all below, and the viewers' fields
+        self._states: deque[State] = deque([()])
+        self._first = 0  # number of the oldest
+        self._viewers: list[Viewer] = []
 
     def publish(self, state: State, store: Callable[[], None]) -> None:
         """Note the state that the map has once store() has been called, and call it."""
@@ -42,19 +43,48 @@ class MapRecord:
                 self._states.append(state)
             store()
 
+    def viewer(self) -> "Viewer":
+        """Return a new viewer, to be used by one task."""
+        with self._mutex:
+            self._viewers.append(Viewer(self, self._last()))
+            return self._viewers[-1]
+
     def version(self) -> int:
         """Return the number of the current state."""
         with self._mutex:
-            return self._first + len(self._states) - 1
+            return self._last()
+
+    def since(self, viewer: "Viewer", first: int) -> History:
+        """Return the states from number first on; a viewer will not ask for those before again."""
+        with self._mutex:
+            viewer.first = first
+            oldest = min(each.first for each in self._viewers)
+            for _ in range(oldest - self._first):
+                self._states.popleft()
+            self._first = oldest
+            states = tuple(islice(self._states, first - oldest, None))
+        return History(states, first)
+
+    def _last(self) -> int:
+        return self._first + len(self._states) - 1
+
+
+class Viewer:
+    """One reader's view of a record: see target.Record."""
+
+    __slots__ = ("_record", "first")
+
+    def __init__(self, record: MapRecord, first: int) -> None:
+        self._record = record
+        self.first = first  # the oldest state that it may ask for
+
+    def version(self) -> int:
+        """Return the number of the current state."""
+        return self._record.version()
 
     def since(self, first: int) -> History:
-        """Return the states from number first on, and forget those before."""
-        with self._mutex:
-            for _ in range(first - self._first):
-                self._states.popleft()
-            self._first = first
-            states = tuple(self._states)
-        return History(states, first)
+        """Return the states from number first to the current one; forget those before."""
+        return self._record.since(self, first)
 
 
 class RecordedTree(VmaTree):

@@ -3,6 +3,7 @@
 Written once, against a process under test: the engine's Process, or a real child process.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -46,9 +47,9 @@ class Place:
 
 
 class Scenario(Protocol):
-    """A round is modify() and restore(), after which the region is as set_up() left it.
+    """A round is modify() and restore(), after which the region is as set_up() left it, mostly.
 
-    Picklable: it is run by a thread of this process, or by a child.
+    Picklable: it is run by threads of this process, or by a child.
     """
 
     @property
@@ -66,6 +67,9 @@ class Scenario(Protocol):
 
     def restore(self, process: ProcessUnderTest, place: Place) -> None:
         """Take the change back."""
+
+    def writers(self) -> "Sequence[Scenario]":
+        """Return those who make rounds at the same time, where more than one can: itself first."""
 
     def solid(self, region: Range, place: Place) -> tuple[Range, ...]:
         """Return what is mapped at every instant of a round, in address order."""

@@ -16,7 +16,7 @@ class Tally:
     """What was read of a map, and what was wrong with it.
 
     Attributes:
-        passes: Over the map, or to the boundary that is looked at.
+        passes: Over the map, or to the boundary that is looked at, made by its owner.
         reads: Fills and queries in them.
         lines: That were judged.
         duplicates: Lines that overlap an earlier one; permitted.
@@ -44,7 +44,6 @@ class Tally:
 
     def count(self, reading: Reading, verdict: Verdict) -> None:
         """Add a judged reading; what it breaks is added by fail()."""
-        self.passes += 1
         self.reads += len(reading.fills)
         self.lines += verdict.lines
         self.duplicates += verdict.overlaps

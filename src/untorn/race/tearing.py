@@ -72,6 +72,10 @@ class Tearing(ABC):
         """Return one of the first VMAs: one fill shows it with its neighbours."""
         return self.vma(region, 2)
 
+    def writers(self) -> "tuple[Tearing]":
+        """Return itself alone."""
+        return (self,)
+
     def solid(self, region: Range, place: Place) -> tuple[Range, ...]:
         """Return everything."""
         return (region,)
