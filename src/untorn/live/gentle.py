@@ -11,14 +11,17 @@ import warnings
 from collections.abc import Callable
 from fcntl import ioctl
 from functools import cache, partial
+from typing import Any, TypeVar
 
 from untorn.live.maps_file import LiveMapsFile
 from untorn.live.maps_locking import takes_mmap_lock
 from untorn.live.pace import Pace
 from untorn.live.priority import Raise, call_raised, find_raise
 
-Call = Callable[..., bytes]
-_PACE = Pace()
+T = TypeVar("T")
+Call = Callable[..., object]
+PACE = Pace()
+"""The usual one, of all files: a tenth of each thread's time."""
 
 
 class NotRaised(RuntimeWarning):
@@ -36,7 +39,7 @@ class GentleMapsFile(LiveMapsFile):
         file: Also "smaps".
         proc: Where procfs is mounted.
         calls: Which system calls are made gently: os.read, fcntl.ioctl.
-        pace: How far they are spaced out; all files share one that allows a tenth of the time.
+        pace: How far they are spaced out.
 
     Raises:
         OSError: As LiveMapsFile.
@@ -49,7 +52,7 @@ class GentleMapsFile(LiveMapsFile):
         proc: str = "/proc",
         *,
         calls: frozenset[Call] = frozenset((os.read, ioctl)),
-        pace: Pace = _PACE,
+        pace: Pace = PACE,
     ) -> None:
         self._calls, self._pace = calls, pace
         self._raise = find_raise()
@@ -62,7 +65,7 @@ class GentleMapsFile(LiveMapsFile):
         """Whether the opening thread had the right to raise itself, or stood as high already."""
         return self._raise is not None
 
-    def _call(self, function: Call, *arguments: object) -> bytes:
+    def _call(self, function: Call, *arguments: object) -> Any:
         plain = partial(function, *arguments)
         if function not in self._calls:
             return plain()
@@ -70,7 +73,12 @@ class GentleMapsFile(LiveMapsFile):
 
 
 def open_maps_file(
-    pid: int, file: str = "maps", proc: str = "/proc", *, gentle: bool | None = None
+    pid: int,
+    file: str = "maps",
+    proc: str = "/proc",
+    *,
+    gentle: bool | None = None,
+    pace: Pace = PACE,
 ) -> LiveMapsFile:
     """Open a maps file of the running kernel.
 
@@ -79,6 +87,7 @@ def open_maps_file(
         file: Also "smaps".
         proc: Where procfs is mounted.
         gentle: Read it gently. None does so for the calls that take mmap_lock on this kernel.
+        pace: How far gentle calls are spaced out.
 
     Raises:
         OSError: As LiveMapsFile.
@@ -86,11 +95,11 @@ def open_maps_file(
     whats: dict[Call, str] = {os.read: file, ioctl: "PROCMAP_QUERY"}
     wanted = (call for call, what in whats.items() if gentle or takes_mmap_lock(what))
     if calls := frozenset(wanted if gentle is not False else ()):
-        return GentleMapsFile(pid, file, proc, calls=calls)
+        return GentleMapsFile(pid, file, proc, calls=calls, pace=pace)
     return LiveMapsFile(pid, file, proc)
 
 
-def _raised(way: Raise | None, function: Callable[[], bytes]) -> bytes:
+def _raised(way: Raise | None, function: Callable[[], T]) -> T:
     change = way and way.prepare()
     if change is None:
         return function()

@@ -5,7 +5,7 @@ from array import array
 from collections.abc import Callable
 from fcntl import ioctl
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from untorn.fs.maps_file import NO_FLAGS, PATH_MAX
 from untorn.fs.proc.procmap_query import PROCMAP_QUERY, ProcmapQuery, QueriedVma, QueryFlags
@@ -34,7 +34,8 @@ class LiveMapsFile:
 
     def read(self, size: int) -> bytes:
         """Return the bytes of one system call: see MapsFile."""
-        return self._call(os.read, self._fd, size)
+        text: bytes = self._call(os.read, self._fd, size)
+        return text
 
     def seek(self, offset: int, whence: int = 0) -> int:
         """Move to a byte offset from the start (0) or from here (1): see MapsFile."""
@@ -63,7 +64,7 @@ class LiveMapsFile:
         answer = ProcmapQuery.unpack(packed)
         return QueriedVma.from_struct(answer, name.tobytes(), build_id.tobytes())
 
-    def _call(self, function: Callable[..., bytes], *arguments: object) -> bytes:
+    def _call(self, function: Callable[..., object], *arguments: object) -> Any:
         """Make the one system call in which the kernel may hold a lock of the process."""
         return function(*arguments)
 
