@@ -1,6 +1,8 @@
 """untorn race: its options, what it prints where, and how it ends."""
 
 import os
+import pty
+import re
 import signal
 import subprocess
 import sys
@@ -96,3 +98,31 @@ def test_a_signal_ends_a_run_with_its_summary(number) -> None:
     assert stderr == "interrupted\n"
     assert [each.reason for each in results[0].subtests] == ["interrupted"] * 2
     assert notes[-1].startswith("cases: 0 passed, 0 failed, 6 skipped; reads ")
+
+
+def test_a_terminal_shows_what_is_being_done_and_keeps_only_results() -> None:
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "untorn", "race", "--duration", "0.1", "--test", "split"]
+    with subprocess.Popen(
+        [*command, "--reader", "rcu"], stdout=theirs, stderr=theirs, close_fds=True
+    ) as process:
+        os.close(theirs)
+        shown = read_terminal(ours)
+        assert process.wait(60) == 0
+    os.close(ours)
+    assert "engine maps rcu: split (1 of 1)\r\x1b[K" in shown
+    kept = re.sub(r"[^\n]*\r\x1b\[K", "", shown.replace("\r\n", "\n"))
+    assert parse_ktap(kept)[0][0].ok
+
+
+def read_terminal(fd: int) -> str:
+    """Read until the other end is closed, which a terminal says by EIO."""
+    text = b""
+    while True:
+        try:
+            more = os.read(fd, 4096)
+        except OSError:
+            return text.decode()
+        if not more:
+            return text.decode()
+        text += more

@@ -198,3 +198,14 @@ def test_a_report_of_a_pass_that_ended_too_early() -> None:
         "> the end",
         "what stood from 00000000 to 00000002:",
     ]
+
+
+def test_a_report_of_a_long_window_leaves_the_middle_out() -> None:
+    history = History([vmas("ab"), vmas("cb")] * 100)
+    reading = Reading([Fill([vma("z")], 0, 199)])
+    (violation,) = judge(history, reading).violations
+    text = report(violation, reading, history)
+    assert "  state 0:" in text
+    assert "  ..." in text
+    assert text[-2:] == ["  state 199:", "    00000000-00000001 c"]
+    assert len(text) < 50

@@ -1,11 +1,15 @@
 """What scenarios do to a region, on the engine, step by step."""
 
 import pickle
+from itertools import groupby
 
 import pytest
 
 from untorn.judge.line import parse_maps
 from untorn.mm.page import PAGE_SIZE
+from untorn.race.merging import ALWAYS_MAPPED, MERGES
+from untorn.race.random_writer import RandomWriter
+from untorn.race.record import RecordedMm
 from untorn.race.tearing import PAGES, VMA_COUNT, Remap, Resize, Split
 from untorn.syscalls import Process
 
@@ -54,3 +58,44 @@ def test_the_vmas_of_a_region_do_not_merge_with_each_other_nor_with_others() -> 
         starts = {line.start for line in parse_maps(text(process))}
         assert {scenario.vma(region, number).addr for number in range(VMA_COUNT)} < starts
         assert {region[0], region[1] - PAGE_SIZE} < starts
+
+
+@pytest.mark.parametrize("merging", [*MERGES, *ALWAYS_MAPPED], ids=lambda each: each.name)
+def test_a_merge_changes_the_pages_as_it_says_and_back(merging) -> None:
+    process = Process(RecordedMm())
+    region = merging.set_up(process)
+    place, record = merging.place(region), process.mm.mm_mt.record.viewer()
+    for change, pages_after in (merging.modify, merging.after), (merging.restore, merging.before):
+        change(process, place)
+        runs = [(letter, len(list(run))) for letter, run in groupby(f"-{pages_after}-")]
+        runs = [(letter, size) for letter, size in runs if letter != "."]
+        lines = parse_maps(text(process))
+        assert [(line.end - line.start) // PAGE_SIZE for line in lines] == [n for _, n in runs]
+        assert len(
+            {(letter, line.what) for (letter, _), line in zip(runs, lines, strict=True)}
+        ) == (len({letter for letter, _ in runs}))
+    history = record.since(record.version())
+    solid = merging.solid(region, place)
+    for start, end in solid:
+        window = history.first, history.last
+        assert history.mapped_throughout(start, end, *window) == [(start, end)]
+    unmapped = sum(letter == "." for letter in merging.before) * PAGE_SIZE
+    assert sum(end - start for start, end in solid) == region[1] - region[0] - unmapped
+
+
+def test_a_random_writer_does_the_same_again_and_keeps_the_solid_part_mapped() -> None:
+    texts = []
+    for _ in range(2):
+        process, writer = Process(RecordedMm()), RandomWriter("7")
+        region = writer.set_up(process)
+        place, record = writer.place(region), process.mm.mm_mt.record.viewer()
+        for _ in range(300):
+            writer.modify(process, place)
+        history = record.since(record.version() - 200)
+        (solid,) = writer.solid(region, place)
+        assert history.mapped_throughout(*solid, history.first, history.last) == [solid]
+        texts.append([line.what for line in parse_maps(text(process))])
+    assert texts[0] == texts[1]
+    first, second = writer.writers()
+    assert first is writer
+    assert second.seed != writer.seed

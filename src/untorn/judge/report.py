@@ -5,6 +5,8 @@ from untorn.judge.reading import Reading
 
 _AROUND = 3
 """Lines shown before and after the one in question."""
+_STATES = 40
+"""Lines of states shown at most, the first and the last of them."""
 
 
 def report(violation: Violation, reading: Reading, evidence: Evidence) -> list[str]:
@@ -19,7 +21,10 @@ def report(violation: Violation, reading: Reading, evidence: Evidence) -> list[s
     if violation.line is not None:
         start, end = min(start, violation.line.start), max(end, violation.line.end)
     text.append(f"what stood from {start:08x} to {end:08x}:")
-    return text + evidence.describe((start, end), violation.first, violation.last)
+    states = evidence.describe((start, end), violation.first, violation.last)
+    if len(states) > _STATES:
+        states[_STATES // 2 : -_STATES // 2] = ["  ..."]
+    return text + states
 
 
 def _lines(violation: Violation, reading: Reading) -> list[str]:

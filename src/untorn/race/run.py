@@ -60,6 +60,8 @@ class _Runner:
         self.ktap = ktap
         self.report = report
         self.outcome = outcome
+        tests = catalogue()
+        self.total = len(plan.readers) * sum(len(tests[name]) for name in plan.tests)
 
     def run(self) -> None:
         """Run it all, a reader after the other."""
@@ -98,10 +100,11 @@ class _Runner:
     def _case(self, name: str, case: AnyCase, reader: str, effort: Effort) -> Tally:
         """Run a case and write its result."""
         tally = Tally()
-        self.report(f"{self.plan.kind} {reader}: {name}")
-        skip = (
-            "interrupted" if self.outcome.interrupted else self._race(case, reader, effort, tally)
-        )
+        done = self.outcome.passed + self.outcome.failed + self.outcome.skipped
+        where = f"{self.plan.target.name} {self.plan.kind} {reader}"
+        self.report(f"{where}: {name} ({done + 1} of {self.total})")
+        interrupted = self.outcome.interrupted
+        skip = "interrupted" if interrupted else self._race(case, reader, effort, tally)
         self._write(name, tally, skip)
         outcome = self.outcome
         outcome.tally.add(tally)
