@@ -41,7 +41,7 @@ KNOWN_FAULTS = (
         rule=Rule.GAP,
         behind_a_line=True,
         since=(6, 17),
-        reason="the walk goes on behind the old end of a VMA that shrank before it was locked",
+        reason="an iterator that a writer overtook goes on behind what was never shown",
         docs="docs/false-gap.md",
     ),
 )

@@ -101,5 +101,8 @@ ALWAYS_MAPPED = (
     Merging("mprotect, the middle page", "baaab", "bacab"),
     Merging("mmap over the middle page", "baaab", "bacab", anew=True),
 )
-"""What tears a VMA apart that is mapped at every instant. The first is the plainest case of what
-Linux since 6.17 gets wrong: the VMA that a reader has found shrinks before it is locked."""
+"""What tears a VMA apart that is mapped at every instant, and mends it.
+
+Linux since 6.17 gets two things wrong there: a VMA that shrinks after it was found, as in the
+first, and one that grows after it was shown, as in all. See docs/false-gap.md.
+"""

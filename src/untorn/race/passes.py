@@ -5,7 +5,7 @@ made which fill. Versions are asked for right before and after each call.
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate, islice
 
 from untorn.fs.maps_file import MapsFile
@@ -46,6 +46,18 @@ def read_fills(file: MapsFile, kind: str, clock: Clock, count: int | None = None
     calls = islice(read_calls(file, clock, FILL_SIZE), count)
     fills = [Fill(parse(_whole(text)), first, last) for text, first, last in calls]
     return Reading.of_text(fills) if count is None else Reading(fills)
+
+
+def read_texts(file: MapsFile, count: int) -> tuple[bytes, ...]:
+    """Read so many fills, and nothing else: what is late now is the reader that is raced."""
+    file.seek(0)
+    return tuple([file.read(FILL_SIZE) for _ in range(count)])
+
+
+def reading_of(texts: Iterable[bytes], kind: str, clock: Clock) -> Reading:
+    """Return the reading that some first fills are; raises as read_fills()."""
+    parse = PARSERS[kind]
+    return Reading([Fill(parse(_whole(text)), clock.begin(), clock.end()) for text in texts])
 
 
 def _whole(text: bytes) -> bytes:

@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
+from typing import NamedTuple
 
 from untorn.fs.maps_file import MapsFile
-from untorn.judge.contract import judge
+from untorn.judge.contract import Evidence, Verdict, judge
 from untorn.judge.history import Range
 from untorn.judge.line import Line
 from untorn.judge.reading import Reading
@@ -38,6 +39,20 @@ class Effort:
 
     seconds: float
     passes: float = float("inf")
+
+
+class Judged(NamedTuple):
+    """A reading and what the judge says of it."""
+
+    reading: Reading
+    evidence: Evidence
+    verdict: Verdict
+
+    @classmethod
+    def of(cls, reading: Reading, witness: Witness, within: Range | None = None) -> "Judged":
+        """Judge a reading within what the witness knows, or less."""
+        evidence = witness.evidence(reading)
+        return cls(reading, evidence, judge(evidence, reading, within or witness.within))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +102,14 @@ class Race:
 
     def judge(self, reading: Reading, witness: Witness, within: Range | None = None) -> None:
         """Hold a reading to the contract, within what the witness knows or less, and count it."""
-        evidence = witness.evidence(reading)
-        verdict = judge(evidence, reading, within or witness.within)
-        self.tally.count(reading, verdict)
-        for violation in verdict.violations:
+        self.count(Judged.of(reading, witness, within))
+
+    def count(self, judged: "Judged") -> None:
+        """Add a reading to the tally, once more if it was met before."""
+        self.tally.count(judged.reading, judged.verdict)
+        for violation in judged.verdict.violations:
             fault = self.release and find_known_fault(violation, self.kind, self.release)
-            text = report(violation, reading, evidence)
+            text = report(violation, judged.reading, judged.evidence)
             self.tally.fail(violation.rule.value, text, fault or None)
 
     def capture(
