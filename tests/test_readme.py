@@ -1,18 +1,22 @@
-"""What the README shows works as it stands there."""
+"""What the README and the page for agents show works as it stands there."""
 
 import re
 import shlex
+import shutil
+import warnings
 from pathlib import Path
 
 import click
 import pytest
 
 from untorn.cli import main
+from untorn.live.gentle import NotRaised
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text()
+README, AGENTS = ((ROOT / page).read_text() for page in ("README.md", "docs/agents.md"))
 MAKEFILE = (ROOT / "Makefile").read_text()
-COMMANDS = sorted(set(re.findall(r"^untorn (.*)$", README, re.MULTILINE)))
+LINES = (README + AGENTS).replace("\\\n", "")
+COMMANDS = sorted(set(re.findall(r"^untorn (.*)$", LINES, re.MULTILINE)))
 
 
 def test_the_python_example_prints_what_it_says(capsys) -> None:
@@ -23,8 +27,17 @@ def test_the_python_example_prints_what_it_says(capsys) -> None:
     assert lines[-1] == "8192"
 
 
+def test_the_agents_example_counts_vmas(capsys) -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", AGENTS, re.DOTALL)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotRaised)
+        exec(compile(example, "agents.md", "exec"), {})
+    assert re.fullmatch(r"[1-9]\d+ VMAs\n", capsys.readouterr().out)
+
+
 @pytest.mark.parametrize("line", COMMANDS)
-def test_commands_are_understood(line) -> None:
+def test_commands_are_understood(line, monkeypatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda program: f"/usr/bin/{program}")
     arguments = shlex.split(line.split("|")[0], comments=True)
     command = main.get_command(click.Context(main), arguments[0])
     assert command is not None
