@@ -1,0 +1,220 @@
+"""One schedule of a program: its tasks on greenlets, one running at a time, switched at points.
+
+A task that comes to a point announces the step it wants to make, and the strategy chooses whose
+announced step is made next; that task runs on to its next point. Greenlets are kept from schedule
+to schedule, because making one costs as much as a whole short run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from greenlet import getcurrent, greenlet
+
+from untorn.check import runtime
+from untorn.check.location import ACQUIRE, NEVER, Location
+from untorn.check.primitives import Task
+from untorn.check.trace import Trace
+
+Job = Callable[[], object]
+NOBODY = Location("nobody", idle=True)
+
+
+class Abandoned(BaseException):
+    """The schedule goes no further; unwinds a task."""
+
+
+def _ignore(kept: int) -> None:
+    """Nobody wants to know."""
+
+
+class Deadlock(Exception):
+    """Some tasks wait, and none can go on; the message says who waits for what."""
+
+
+class Strategy(Protocol):
+    """Who runs next, and which schedule comes after this one."""
+
+    tracks: bool
+    """Whether it wants to know what happened before what; races are found only then."""
+
+    def begin(self, run: Execution) -> int:
+        """Start a schedule; return how many steps at its start are those of the one before."""
+
+    def pick(self) -> int:
+        """Return the task whose step is made next; run.hub to end the schedule here."""
+
+    def end(self) -> bool:
+        """Take in the schedule that ended; say whether there is another one."""
+
+
+class Execution:
+    """A program under one strategy.
+
+    Attributes:
+        current: The running task.
+        hub: Number of what is no task: the explorer.
+        tasks: The tasks.
+        locations, kinds: The step that each task announced.
+        schedule: Whose steps were made, in the end; kept by the strategy.
+        steps: How many were chosen so far; the last one is being made.
+        trace: What happened before what, if the strategy wants it.
+        results: What each task returned.
+        failure: What went wrong, seen by a task or from outside.
+        asleep: Who waited at the end, and the step that each would have made.
+        limited: It was given up because it grew too long.
+        slept: It was given up because what it would do was done in another schedule.
+        made: How many locations each task has made in this run.
+    """
+
+    def __init__(self, names: Sequence[str], strategy: Strategy, max_steps: int) -> None:
+        self.tasks = [Task(name) for name in names]
+        self.hub = len(names)
+        self.strategy = strategy
+        self.tracks = strategy.tracks
+        self.max_steps = max_steps
+        self.trace = Trace()
+        self.asleep: list[tuple[int, Location, int]] = []
+        self.current = self.hub
+        self.locations = [NOBODY] * self.hub
+        self.kinds = [NEVER] * self.hub
+        self.schedule: list[int] = []
+        self.steps = 0
+        self.made = [0] * self.hub
+        self.results: list[object] = [None] * self.hub
+        self.failure: BaseException | None = None
+        self.limited = self.slept = False
+        self._jobs: Sequence[Job] = ()
+        self._unwinding = False
+        self._pick: Callable[[], int] = self._to_hub
+        self._hub = getcurrent()
+        self._greenlets = [greenlet(self._main) for _ in names] + [self._hub]
+
+    def run(self, jobs: Sequence[Job], kept: Callable[[int], None] = _ignore) -> None:
+        """Run each job as a task to its end, or until nobody can go on.
+
+        Args:
+            jobs: What the tasks do.
+            kept: Is told how many steps at the start are those of the run before.
+        """
+        count = self.hub
+        self._jobs = jobs
+        self.steps = 0
+        self.made = [0] * count
+        self.results = [None] * count
+        self.failure = None
+        self.limited = self.slept = False
+        for task in self.tasks:
+            task.killed = False
+            task.held.clear()
+            task.permit.location.blocked = True
+        kept(self.strategy.begin(self))
+        runtime.begin(self)
+        try:
+            self._go()
+            self.asleep = self.waiting()
+            if self.asleep and self.failure is None and not self.slept and not self.limited:
+                self.failure = Deadlock(self._who_waits())
+        finally:
+            self._unwind()
+            runtime.end()
+            self.current = count
+
+    def _go(self) -> None:
+        """Bring every task to its first point, then let the strategy choose."""
+        self._pick = self._to_hub
+        for number in range(self.hub):
+            self.current = number
+            self._greenlets[number].switch(number)
+        self._pick = self.strategy.pick
+        self.current = self.hub if self.failure is not None else self._pick()
+        if self.current != self.hub:
+            self._greenlets[self.current].switch()
+
+    def point(self, location: Location, kind: int) -> None:
+        """Announce a step of the running task; return when it is to be made."""
+        task = self.current
+        self.locations[task] = location
+        self.kinds[task] = kind
+        chosen = self._pick()
+        if chosen != task:
+            self.current = chosen
+            self._greenlets[chosen].switch()
+
+    def enabled(self) -> int:
+        """Return a mask of the tasks whose announced step can be made."""
+        mask = 0
+        bit = 1
+        locations = self.locations
+        for task, kind in enumerate(self.kinds):
+            if kind < ACQUIRE or not locations[task].blocked:
+                mask |= bit
+            bit += bit
+        return mask
+
+    def waiting(self) -> list[tuple[int, Location, int]]:
+        """Return the tasks that wait, with the step that each would make."""
+        return [
+            (task, location, kind)
+            for task, (location, kind) in enumerate(zip(self.locations, self.kinds, strict=True))
+            if ACQUIRE <= kind < NEVER and location.blocked
+        ]
+
+    def stands_in(self, task: int, function: str) -> bool:
+        """Say whether a task that is not running stands in a function of that name."""
+        frame = self._greenlets[task].gr_frame
+        while frame is not None:
+            if frame.f_code.co_name == function:
+                return True
+            frame = frame.f_back
+        return False
+
+    def _who_waits(self) -> str:
+        """Describe a state in which nobody can go on."""
+        told = []
+        for task, location, _ in self.asleep:
+            sleeper = self.tasks[task]
+            what = f"{sleeper.name} waits for {location} holding {sleeper.holds()}"
+            if location is sleeper.permit.location and runtime.unseen(sleeper.waits_for):
+                what = f"lost wake-up: {sleeper.name} sleeps though what it waits for has come"
+            told.append(what)
+        return "; ".join(told)
+
+    def fail(self, error: BaseException) -> None:
+        """End the schedule from inside the running task: something is wrong."""
+        self.failure = error
+        self._pick = self._pass
+        raise Abandoned
+
+    def _to_hub(self) -> int:
+        return self.hub
+
+    def _main(self, number: int) -> None:
+        """Run one job after another as task `number`; each switch to it starts the next."""
+        while True:
+            try:
+                self.results[number] = self._jobs[number]()
+            except BaseException as error:
+                if not self._unwinding and self.failure is None:
+                    self.failure = error
+            self.locations[number], self.kinds[number] = NOBODY, NEVER
+            stop = self._unwinding or self.failure is not None
+            self.current = self.hub if stop else self._pick()
+            self._greenlets[self.current].switch()
+
+    def _unwind(self) -> None:
+        """End tasks that stand somewhere in the middle: their cleaning up passes every point."""
+        self._unwinding = True
+        self._pick = self._pass
+        for number in range(self.hub):
+            if self.kinds[number] != NEVER:
+                self.current = number
+                self._greenlets[number].throw(Abandoned)
+        self._unwinding = False
+
+    def _pass(self) -> int:
+        task = self.current
+        if self.kinds[task] >= ACQUIRE and self.locations[task].blocked:
+            raise Abandoned
+        return task

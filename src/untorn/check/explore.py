@@ -1,0 +1,147 @@
+"""Explore a scenario: run it schedule after schedule until the strategy has no more."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from untorn.check import fields, primitives, runtime
+from untorn.check.execution import Execution, Strategy
+from untorn.check.ghost import GhostHistory
+from untorn.check.oracle import Broken, Oracle, check_sleeper
+from untorn.check.primitives import Task
+from untorn.check.stage import Stage
+from untorn.check.world import World
+
+MAX_STEPS = 2000
+"""Of one schedule: one that takes more is given up, and the exploration inconclusive."""
+COLLECT_EVERY = 5000
+"""Schedules between two garbage collections; none runs in a schedule."""
+
+Build = Callable[[Stage], None]
+
+
+@dataclass(slots=True)
+class Exploration:
+    """What came of a scenario under a strategy.
+
+    Attributes:
+        schedules: Run to their end.
+        blocked: Given up because what they would do was done already.
+        limited: Given up because they grew too long: nothing is said about those.
+        steps: Made in all schedules.
+        seconds: It took.
+        complete: The strategy has no further schedule.
+        failure: What broke first, None if nothing did.
+        schedule: The schedule that broke it.
+    """
+
+    schedules: int = 0
+    blocked: int = 0
+    limited: int = 0
+    steps: int = 0
+    seconds: float = 0.0
+    complete: bool = False
+    failure: BaseException | None = None
+    schedule: tuple[int, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        """Whether all that was to be explored was, and nothing broke."""
+        return self.complete and not self.limited and self.failure is None
+
+
+class Theatre:
+    """A scenario, set up, ready to be run under a strategy."""
+
+    def __init__(self, build: Build, strategy: Strategy) -> None:
+        runtime.forget_locations()
+        self.stage = stage = Stage()
+        build(stage)
+        self._world = World(stage.roots())
+        stage.history = GhostHistory(stage.process.mm)
+        self._oracle = Oracle(stage)
+        self.strategy = strategy
+        self.run = Execution(stage.names, strategy, MAX_STEPS)
+        for task in self.run.tasks:
+            task.sleeps = self._sleeps
+
+    def play(self) -> None:
+        """Run one schedule; run.failure says what broke, if something did."""
+        self._world.restore()
+        for reader in self.stage.readers:
+            reader.looks.clear()
+        self.run.run(self.stage.jobs, self.stage.history.begin)
+        if self.run.failure is None and self.finished:
+            try:
+                self._oracle.check(self.run)
+            except Broken as error:
+                self.run.failure = error
+
+    @property
+    def finished(self) -> bool:
+        """Whether the schedule went to its end, be it that everybody waits."""
+        return not self.run.limited and not self.run.slept
+
+    def _sleeps(self, task: Task) -> None:
+        try:
+            check_sleeper(self.run, self.stage, task)
+        except Broken as error:
+            self.run.fail(error)
+
+
+def explore(
+    build: Build, strategy: Strategy, *, stop: Callable[[Exploration], bool] | None = None
+) -> Exploration:
+    """Run a scenario until the strategy has no more schedules, something breaks, or stop() says so.
+
+    Preconditions: inside of watching().
+
+    Raises:
+        KeyboardInterrupt: As soon as the schedule at hand is unwound.
+    """
+    theatre = Theatre(build, strategy)
+    run = theatre.run
+    found = Exploration()
+    begun = time.perf_counter()
+    with _uncollected():
+        more = True
+        while more and found.failure is None and not (stop and stop(found)):
+            theatre.play()
+            found.steps += run.steps
+            found.schedules += not run.slept and not run.limited
+            found.blocked += run.slept
+            found.limited += run.limited
+            if isinstance(run.failure, KeyboardInterrupt):
+                raise run.failure
+            if run.failure is not None:
+                found.failure, found.schedule = run.failure, tuple(run.schedule)
+            else:
+                more = strategy.end()
+            if found.schedules % COLLECT_EVERY == COLLECT_EVERY - 1:
+                gc.collect()
+    found.complete = not more
+    found.seconds = time.perf_counter() - begun
+    return found
+
+
+@contextmanager
+def watching() -> Iterator[None]:
+    """Put the checker's primitives and fields in their places, for as many explorations as fit."""
+    with primitives.installed(), fields.installed():
+        yield
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Keep the garbage collector out: it would run at moments that no schedule decides."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()

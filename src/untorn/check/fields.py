@@ -1,0 +1,186 @@
+"""Shared fields: slots of production classes, watched from outside while programs are explored.
+
+POINTS may be touched by several tasks at once; each access is a step of its own. GUARDED fields
+belong to whoever holds a lock. Their accesses are no steps: as long as no two of them race, which
+is looked at in every schedule, no order of them can matter that the order of the steps does not
+decide. A race of theirs is an error by itself.
+
+Fields that stand in neither list are either constant, or only ever touched inside of one mutex's
+sections, which have no point inside, or by the one task that owns the object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from untorn.check import runtime
+from untorn.check.location import READ, WRITE, Location
+from untorn.check.trace import Guard
+from untorn.fs.proc.base import ProcTask
+from untorn.locking.rwsem import Waiter
+from untorn.locking.sync import Task
+from untorn.mm.mm_struct import MmStruct
+from untorn.mm.rcuwait import RcuWait
+from untorn.mm.vma import Vma
+from untorn.mm.vma_tree import VmaTree
+
+POINTS: dict[type, tuple[str, ...]] = {
+    Vma: ("vm_mm", "vm_lock_seq"),
+    MmStruct: ("mm_lock_seq", "vma_writer_wait"),
+    VmaTree: ("root",),
+    RcuWait: ("task",),
+    Waiter: ("granted",),
+    ProcTask: ("reaped",),
+    Task: ("killed",),
+}
+GUARDED: dict[type, tuple[str, ...]] = {
+    Vma: ("vm_start", "vm_end", "vm_pgoff", "vm_flags", "vm_file", "vm_ops", "anon_name"),
+    MmStruct: ("map_count",),
+}
+
+
+class DataRace(Exception):
+    """Two tasks touched a field that a lock protects, and no lock ordered them."""
+
+
+class Watched:
+    """One watched slot.
+
+    Attributes:
+        cls, name: Which.
+        slot: The slot itself; reads and writes without anybody noticing.
+        cells: Of each object its Location or Guard.
+        stored: Called after each store with object and value; by the ghost history.
+    """
+
+    __slots__ = ("cells", "cls", "name", "slot", "stored")
+
+    def __init__(self, cls: type, name: str) -> None:
+        self.cls = cls
+        self.name = name
+        self.slot: Any = vars(cls)[name]
+        self.cells: dict[Any, Any] = {}
+        self.stored: Callable[[Any, Any], None] | None = None
+
+    def new_cell(self, name: str) -> Location | Guard:
+        """Return what stands for the field of one more object."""
+        return Location(name)
+
+    def descriptor(self) -> property:
+        """Return what takes the slot's place; made of closures, as every access pays for it."""
+        raise NotImplementedError
+
+    def set_up(self, owner: object, name: str) -> None:
+        """Watch the field of an object that the scenario set up."""
+        self.cells[owner] = self.new_cell(f"{name}.{self.name}")
+
+
+class Point(Watched):
+    """A slot whose accesses are steps."""
+
+    __slots__ = ()
+
+    def descriptor(self) -> property:
+        """Return the property."""
+        cells, adopt = self.cells, self._adopt
+        get, put, delete = self.slot.__get__, self.slot.__set__, self.slot.__delete__
+
+        def fget(owner: object) -> object:
+            cell = cells.get(owner)
+            if cell is not None:
+                runtime.point(cell, READ)
+            return get(owner)
+
+        def fset(owner: object, value: object) -> None:
+            cell = cells.get(owner)
+            if cell is not None:
+                runtime.point(cell, WRITE)
+            else:
+                adopt(owner)
+            put(owner, value)
+            if self.stored is not None:
+                self.stored(owner, value)
+
+        def fdel(owner: object) -> None:
+            cell = cells.get(owner)
+            if cell is not None:
+                runtime.point(cell, WRITE)
+            delete(owner)
+
+        return property(fget, fset, fdel)
+
+    def _adopt(self, owner: object) -> None:
+        """Watch an object from its constructor's store on: until then only its maker knows it."""
+        if runtime.run is not None:
+            name = f"{self.cls.__name__}.{self.name}"
+            runtime.adopt(self.cells, owner, runtime.location(name))
+
+
+class Guarded(Watched):
+    """A slot that a lock protects."""
+
+    __slots__ = ()
+
+    def new_cell(self, name: str) -> Guard:
+        """Return what stands for the field of one more object."""
+        return Guard(name)
+
+    def descriptor(self) -> property:
+        """Return the property."""
+        cells, check = self.cells, self._check
+        get, put = self.slot.__get__, self.slot.__set__
+
+        def fget(owner: object) -> object:
+            run = runtime.run
+            if run is not None and run.tracks:
+                cell = cells.get(owner)
+                if cell is not None:
+                    check(cell, "load", run.trace.load(run.current, cell))
+            return get(owner)
+
+        def fset(owner: object, value: object) -> None:
+            run = runtime.run
+            if run is not None and run.tracks:
+                cell = cells.get(owner)
+                if cell is None:
+                    cell = Guard(f"{self.cls.__name__}.{self.name}")
+                    runtime.adopt(cells, owner, cell)
+                check(cell, "store", run.trace.store(run.current, cell))
+            put(owner, value)
+
+        return property(fget, fset, self.slot.__delete__)
+
+    @staticmethod
+    def _check(guard: Guard, access: str, other: int | None) -> None:
+        run = runtime.run
+        if other is not None and run is not None:
+            who, whom = run.tasks[run.current].name, run.tasks[other].name
+            run.fail(DataRace(f"{who}'s {access} of {guard.name} races with {whom}'s"))
+
+
+WATCHED: dict[tuple[type, str], Watched] = {
+    **{(cls, name): Point(cls, name) for cls, names in POINTS.items() for name in names},
+    **{(cls, name): Guarded(cls, name) for cls, names in GUARDED.items() for name in names},
+}
+
+
+def slot_of(cls: type, name: str) -> Any:
+    """Return the slot itself, watched or not."""
+    watched = WATCHED.get((cls, name))
+    return vars(cls)[name] if watched is None else watched.slot
+
+
+@contextmanager
+def installed() -> Iterator[None]:
+    """Watch the fields."""
+    try:
+        for (cls, name), watched in WATCHED.items():
+            setattr(cls, name, watched.descriptor())
+        yield
+    finally:
+        for (cls, name), watched in WATCHED.items():
+            setattr(cls, name, watched.slot)
+            watched.cells.clear()
+            watched.stored = None

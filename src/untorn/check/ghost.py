@@ -1,0 +1,127 @@
+"""The ghost history: which states of a map its writers published, and what readers saw when.
+
+It is kept from outside: stores to the tree's root and to mm_lock_seq are noted after they were
+made. Nothing of it is a step, and no task sees it.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import cast
+
+from untorn.check import runtime
+from untorn.check.execution import Execution
+from untorn.check.fields import WATCHED
+from untorn.check.primitives import AtomicInt
+from untorn.fs.proc.maps_line import show_map
+from untorn.judge.history import State
+from untorn.judge.line import parse_line
+from untorn.judge.reading import Fill
+from untorn.mm.mm_struct import MmStruct
+from untorn.mm.vma_tree import VmaTree
+
+
+@dataclass(slots=True)
+class Look:
+    """One read() or query of a task.
+
+    Attributes:
+        task: Its number.
+        began: How many steps had been chosen when it was called.
+        ended: Index of its last step.
+        text: What it got.
+    """
+
+    task: int
+    began: int
+    ended: int
+    text: object
+
+
+@dataclass(slots=True)
+class GhostHistory:
+    """What was published of one mm in one run.
+
+    Attributes:
+        mm: The address space.
+        states: In order, each once; states[0] is what the scenario set up.
+        steps: The step that published each; -1 for the first.
+        sections: Write sections begun.
+    """
+
+    mm: MmStruct
+    states: list[State] = field(default_factory=list)
+    steps: list[int] = field(default_factory=list)
+    sections: int = 0
+    _kept: int = 0
+
+    def __post_init__(self) -> None:
+        """Note the first state, and watch for more."""
+        self._publish(-1)
+        users = cast(AtomicInt, self.mm.mm_users)
+        users.emptied = self._exit
+        WATCHED[VmaTree, "root"].stored = self._root_stored
+        WATCHED[MmStruct, "mm_lock_seq"].stored = self._seq_stored
+
+    def begin(self, keep: int) -> None:
+        """Start a run whose first `keep` steps are those of the run before."""
+        known = bisect_left(self.steps, keep)
+        del self.states[known:], self.steps[known:]
+        self._kept = keep
+        self.sections = 0
+
+    def _exit(self) -> None:
+        """The last user is gone: whatever the tree still says, there is nothing to be shown."""
+        self._note(lambda: ())
+
+    def _root_stored(self, tree: VmaTree, root: object) -> None:
+        if tree is self.mm.mm_mt:
+            self._note(self._state)
+
+    def _seq_stored(self, mm: MmStruct, seq: int) -> None:
+        if mm is self.mm:
+            self.sections += seq & 1
+            if not seq & 1:
+                self._note(self._state)
+
+    def _note(self, state: Callable[[], State]) -> None:
+        run = runtime.run
+        if run is not None and run.steps > self._kept:
+            self._publish(run.steps - 1, state)
+
+    def _publish(self, step: int, state: Callable[[], State] | None = None) -> None:
+        now = runtime.unseen(state or self._state)
+        if not self.states or now != self.states[-1]:
+            self.states.append(now)
+            self.steps.append(step)
+
+    def _state(self) -> State:
+        return tuple(parse_line(show_map(vma)) for _, _, vma in self.mm.mm_mt)
+
+    def window(self, run: Execution, look: Look) -> tuple[int, int]:
+        """Return the first and last version that a look may be about.
+
+        All orders of the steps that keep what happened before what are one to the checker, so
+        this is the narrowest window among them: states that could as well have been published
+        before the first step of the look, or after its last one, are not in it.
+        """
+        schedule, steps = run.schedule, self.steps
+        first_step = schedule.index(look.task, look.began)
+        if not run.tracks:
+            return bisect_left(steps, first_step) - 1, bisect_left(steps, look.ended) - 1
+        before = run.trace.happened_before
+        last = len(steps) - 1
+        first = bisect_left(steps, first_step) - 1
+        while first < last and not before(first_step, steps[first + 1]):
+            first += 1
+        while last > first and (steps[last] > look.ended or not before(steps[last], look.ended)):
+            last -= 1
+        return first, last
+
+    def fill(
+        self, run: Execution, look: Look, parse: Callable[[object], tuple[object, ...]]
+    ) -> Fill:
+        """Return a look as the judge takes it."""
+        return Fill(parse(look.text), *self.window(run, look))  # type: ignore[arg-type]

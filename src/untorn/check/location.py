@@ -1,0 +1,68 @@
+"""Location: one place of shared state, and the ways in which a step can touch it.
+
+A location keeps its identity from schedule to schedule, although objects come and go: what the
+scenario set up is restored before each run, and what a task makes during a run is named by who
+made it and as its how-manieth.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from untorn.check.primitives import AtomicInt
+
+READ, WRITE, COUNT, COUNT_IN, COUNT_OUT, ACQUIRE, TAKE, NEVER = range(8)
+"""What a step does.
+
+READ, WRITE  of a field or counter, in one piece.
+COUNT        a reader counts itself in or out of a counter; commutes with other COUNTs.
+COUNT_IN, COUNT_OUT   the same, before it is known: at the moment of the step it becomes COUNT,
+             READ (refused) or WRITE (the count is where order matters), see AtomicInt.kind_of().
+ACQUIRE      of a mutex; waits while it is held. The release is no step: what a section does is
+             nobody's business before it.
+TAKE         of a wake-up; waits until there is one.
+NEVER        a task that has ended.
+"""
+
+Clock = list[int]
+"""For each task, how much of its past happened before: see trace.py."""
+
+Recent = tuple[tuple[int, int, int, int], ...]
+"""Steps that a later one may conflict with: kind, task, tick, index in the schedule."""
+
+
+class Location:
+    """One place.
+
+    Attributes:
+        name: For people.
+        blocked: ACQUIRE and TAKE have to wait.
+        idle: What blocked is when a run begins.
+        counter: The counter that lives here, if one does.
+        recent: Steps of this run that a later one may conflict with.
+        released: The clock of the last release of a mutex.
+    """
+
+    __slots__ = ("blocked", "counter", "idle", "name", "recent", "released")
+
+    def __init__(self, name: str, *, idle: bool = False, counter: AtomicInt | None = None) -> None:
+        self.name = name
+        self.blocked = self.idle = idle
+        self.counter = counter
+        self.recent: Recent = ()
+        self.released: Clock | None = None
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+def conflict(done: int, pending: int) -> bool:
+    """Say whether a step that was made and one to come on the same location may not commute.
+
+    COUNT_IN and COUNT_OUT commute with a COUNT: that was one because the count is far from where
+    order matters, and stays so until something else than a COUNT happens to it.
+    """
+    if done == READ:
+        return pending != READ
+    return done != COUNT or pending not in (COUNT_IN, COUNT_OUT)

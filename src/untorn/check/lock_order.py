@@ -1,0 +1,77 @@
+"""The documented lock order, watched in every schedule by itself.
+
+Takes the place of lockdep's functions: lockdep learns its order from what it sees, so what it
+says of a schedule depends on those before. Here the order is the one that mm/__init__.py states.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from untorn.errors import LockOrderError
+from untorn.fs.seq_file import SEQ_LOCK
+from untorn.locking import sync
+from untorn.locking.lockdep import LockClass
+from untorn.mm.mm_struct import MMAP_LOCK
+from untorn.mm.vma_lock import VMA_LOCK
+
+if TYPE_CHECKING:
+    from untorn.check.primitives import Task
+
+ORDER = (SEQ_LOCK, MMAP_LOCK, VMA_LOCK)
+"""Outermost first."""
+_RANK = {lock_class: rank for rank, lock_class in enumerate(ORDER)}
+
+
+def _held() -> list[tuple[LockClass, object]]:
+    return cast("Task", sync.current()).held
+
+
+def acquire(
+    lock_class: LockClass, lock: object, *, trylock: bool = False, nested: bool = False
+) -> None:
+    """Note that the current task takes lock; see lockdep.acquire()."""
+    held = _held()
+    if held and not trylock:
+        _check(lock_class, held, nested)
+    held.append((lock_class, lock))
+
+
+def _check(lock_class: LockClass, held: list[tuple[LockClass, object]], nested: bool) -> None:
+    rank = _RANK[lock_class]
+    for other, _ in held:
+        if other.spins:
+            raise LockOrderError(f"may sleep for {lock_class.name} under {other.name}")
+        if _RANK[other] >= rank and not (nested and other is lock_class):
+            raise LockOrderError(f"asked for {lock_class.name} while holding {other.name}")
+
+
+def release(lock_class: LockClass, lock: object) -> None:
+    """Note that the current task lets go of lock; see lockdep.release()."""
+    held = _held()
+    for i in range(len(held) - 1, -1, -1):
+        if held[i][1] is lock and held[i][0] is lock_class:
+            del held[i]
+            return
+    raise LockOrderError(f"released {lock_class.name}, which it does not hold")
+
+
+def is_held(lock_class: LockClass, lock: object) -> bool:
+    """Say whether the current task holds lock."""
+    return any(other is lock and known is lock_class for known, other in _held())
+
+
+def might_sleep(what: str) -> None:
+    """Refuse to sleep under RCU."""
+    for lock_class, _ in _held():
+        if lock_class.spins:
+            raise LockOrderError(f"may sleep for {what} under {lock_class.name}")
+
+
+REPLACEMENTS = {
+    "on": True,
+    "acquire": acquire,
+    "release": release,
+    "is_held": is_held,
+    "might_sleep": might_sleep,
+}

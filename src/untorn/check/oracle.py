@@ -1,0 +1,150 @@
+"""What must hold of every schedule, whatever the order of its steps.
+
+Some of it is seen while tasks run: a data race or a lock order that is not kept (fields.py,
+lock_order.py), an assertion of the production code. The rest is looked at when a schedule has
+ended, or when a writer goes to sleep.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+from untorn.check import runtime
+from untorn.check.execution import Execution
+from untorn.check.primitives import Task
+from untorn.check.stage import Reader, Stage
+from untorn.errors import InvariantError
+from untorn.fs.proc.procmap_query import QueriedVma
+from untorn.judge.contract import judge
+from untorn.judge.history import History
+from untorn.judge.line import Line, line_of_query, parse_maps, parse_smaps
+from untorn.judge.reading import Fill, Reading
+from untorn.judge.report import report
+from untorn.locking.rwsem import RwSemaphore
+from untorn.mm.mm_struct import MMAP_LOCK, MmStruct
+from untorn.mm.page import TASK_SIZE
+from untorn.mm.vma_lock import VMA_LOCK
+
+
+class Broken(Exception):
+    """Something that must hold does not; the message says what, in lines."""
+
+
+def lines_of(kind: str, text: object) -> tuple[Line, ...]:
+    """Return what a look showed."""
+    if kind.startswith("query"):
+        return () if text is None else (line_of_query(cast(QueriedVma, text)),)
+    return (parse_smaps if kind == "smaps" else parse_maps)(cast(bytes, text))
+
+
+class Oracle:
+    """Judges the runs of one stage."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._good_readings: set[object] = set()
+        self._good_ends: set[object] = set()
+
+    def check(self, run: Execution) -> None:
+        """Judge a run that came to its end.
+
+        Raises:
+            Broken: A task left something behind, or a reader was shown what
+                it must not be shown, or fell back too often.
+        """
+        self._check_end(run)
+        for reader in self._stage.readers:
+            if reader.looks and reader.judged:
+                self._check_reading(run, reader)
+            self._check_progress(reader)
+
+    def _check_end(self, run: Execution) -> None:
+        """Check that no lock is held, and that the maps are whole; each end that was met once."""
+        for task in run.tasks:
+            if task.held:
+                raise Broken(f"{task.name} ended holding {task.holds()}")
+        mms = [self._stage.process.mm, *(other.mm for other in self._stage.others)]
+        end = runtime.unseen(lambda: tuple(_end_of(mm) for mm in mms))
+        if end not in self._good_ends:
+            for mm in mms:
+                self._check_mm(mm)
+            self._good_ends.add(end)
+
+    def _check_mm(self, mm: MmStruct) -> None:
+        """Check one address space that nobody uses at the moment."""
+        lock: RwSemaphore = mm.mmap_lock
+        if lock._count or lock._queue:
+            raise Broken(f"mmap_lock is left behind: {runtime.unseen(lambda: repr(lock))}")
+        for _, _, vma in mm.mm_mt:
+            if vma.vm_refcnt.load() != self._stage.pinned.get(vma, 1):
+                raise Broken(f"a VMA is left with a count of {vma.vm_refcnt.load():#x}")
+        try:
+            mm.check_invariants()
+        except InvariantError as error:
+            raise Broken(str(error)) from error
+
+    def _check_reading(self, run: Execution, reader: Reader) -> None:
+        history = self._stage.history
+        windows = tuple(history.window(run, look) for look in reader.looks)
+        texts = tuple(look.text for look in reader.looks)
+        case = tuple(history.states), windows, texts, reader.kind
+        if case in self._good_readings:
+            return
+        fills = [
+            Fill(lines_of(reader.kind, text), *window)
+            for text, window in zip(texts, windows, strict=True)
+        ]
+        reading, evidence = _reading(reader.kind, fills), History(history.states)
+        violations = judge(evidence, reading, (reader.start, TASK_SIZE)).violations
+        if violations:
+            raise Broken("\n".join(report(violations[0], reading, evidence)))
+        self._good_readings.add(case)
+
+    def _check_progress(self, reader: Reader) -> None:
+        """Each fallback answers to a write section of its own, so there are no more of them.
+
+        A fallback returns behind the writer that caused it; the next one needs another section.
+        """
+        counts = reader.file.statistics()
+        sections = self._stage.history.sections
+        if counts.get("fallbacks", 0) > sections and not reader.limited:
+            raise Broken(f"{counts['fallbacks']} fallbacks, {sections} write sections")
+
+
+def check_sleeper(run: Execution, stage: Stage, sleeper: Task) -> None:
+    """Check that a writer about to sleep waits for none but a reader of the VMA it changes.
+
+    Raises:
+        Broken: A reader holds a VMA lock besides that of the VMA it is at, or mmap_lock outside
+            of its fallback.
+    """
+    for reader in stage.readers:
+        task = run.tasks[reader.task]
+        if task is sleeper:
+            continue
+        vmas = [lock for lock_class, lock in task.held if lock_class is VMA_LOCK]
+        if len(vmas) > 1:
+            raise Broken(
+                f"{sleeper.name} waits while {task.name} holds {len(vmas)} VMA locks: it can be"
+                " blocked by a reader of another VMA"
+            )
+        holds_mmap_lock = any(lock_class is MMAP_LOCK for lock_class, _ in task.held)
+        if holds_mmap_lock and not reader.limited and not run.stands_in(reader.task, "_fallback"):
+            raise Broken(
+                f"{sleeper.name} waits while {task.name} holds mmap_lock outside of its fallback"
+            )
+
+
+def _reading(kind: str, fills: list[Fill]) -> Reading:
+    if kind == "query-one":
+        return Reading(fills, None if fills[0].lines else 0)
+    return Reading.of_queries(fills) if kind == "query" else Reading.of_text(fills)
+
+
+def _end_of(mm: MmStruct) -> tuple[object, ...]:
+    vmas = tuple(
+        (start, end, vma.vm_start, vma.vm_end, vma.vm_flags, vma.vm_refcnt.load())
+        for start, end, vma in mm.mm_mt
+    )
+    lock = mm.mmap_lock
+    return vmas, mm.map_count, mm.total_vm, lock._count, lock._queue, mm.mm_users.load()

@@ -1,0 +1,81 @@
+"""The run at work in this process, if there is one: where shared accesses report to.
+
+Primitives and fields call point() before each access. Between runs it does nothing, so that a
+scenario is set up by the same code. One run at a time in a process; all of this belongs to the
+thread that explores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from untorn.check.location import Location
+
+if TYPE_CHECKING:
+    from untorn.check.execution import Execution
+
+
+def _no_point(location: Location, kind: int) -> None:
+    """Nobody is watching."""
+
+
+run: Execution | None = None
+point: Callable[[Location, int], None] = _no_point
+
+_made: dict[tuple[int, int, str], Location] = {}
+_adopted: list[tuple[dict[Any, Any], Any]] = []
+
+
+def begin(execution: Execution) -> None:
+    """Let execution decide at every point from now on."""
+    global run, point
+    run, point = execution, execution.point
+
+
+def end() -> None:
+    """Let accesses pass again, and forget the objects that tasks made."""
+    global run, point
+    run, point = None, _no_point
+    for cells, made in _adopted:
+        cells.pop(made, None)
+    _adopted.clear()
+
+
+def unseen(look: Callable[[], Any]) -> Any:
+    """Return what look() returns; nobody notices what it touches."""
+    global run, point
+    before, run, point = (run, point), None, _no_point
+    try:
+        return look()
+    finally:
+        run, point = before
+
+
+def forget_locations() -> None:
+    """Begin an exploration: what tasks make is named anew."""
+    _made.clear()
+
+
+def location(name: str, **attributes: Any) -> Location:
+    """Return the location of something that is being made.
+
+    During a run it is the same one in each schedule in which the same task made as many before.
+    """
+    if run is None:
+        return Location(name, **attributes)
+    maker = run.current
+    key = maker, run.made[maker], name
+    run.made[maker] += 1
+    known = _made.get(key)
+    if known is None:
+        known = _made[key] = Location(f"{name} {maker}.{key[1]}", **attributes)
+    known.blocked = known.idle
+    known.counter = attributes.get("counter")
+    return known
+
+
+def adopt(cells: dict[Any, Any], made: object, cell: object) -> None:
+    """Give an object that the running task is making its cell, for this run."""
+    cells[made] = cell
+    _adopted.append((cells, made))

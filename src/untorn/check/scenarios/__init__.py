@@ -1,0 +1,17 @@
+"""Scenarios: a few small VMAs, tasks that read and write, and what is known of the outcome.
+
+cases      the ten ways in which writers change neighbours, for each reader
+programs   systematically generated writers
+meetings   several readers, several writers, recycled objects, exits, counts at their limit
+scripts    single interleavings with their outcome, and the false gap of Linux
+"""
+
+from untorn.check.scenarios import cases, meetings, programs, scripts
+from untorn.check.scenarios.scenario import Scenario
+
+SCENARIOS: dict[str, Scenario] = {
+    scenario.name: scenario
+    for group in (scripts.SCENARIOS, cases.SCENARIOS, meetings.SCENARIOS, programs.SCENARIOS)
+    for scenario in group
+}
+"""By name, those explored in a moment first."""

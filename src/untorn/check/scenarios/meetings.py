@@ -1,0 +1,150 @@
+"""Several readers, several writers, and what else can come between a reader and its VMA."""
+
+from untorn.check import runtime
+from untorn.check.scenarios.scenario import Scenario
+from untorn.check.stage import NONE, R, Stage
+from untorn.mm.vma import VM_REFCNT_LIMIT
+
+
+def two_queries(stage: Stage) -> None:
+    """Two queries of one VMA on one file, and its end."""
+    process = stage.process
+    process.map(0, 1)
+    first = stage.read("query-one")
+    stage.read("query-one").file = first.file
+    stage.write(lambda: process.unmap(0, 1))
+
+
+def two_readers(stage: Stage) -> None:
+    """Two passes, each on a file of its own."""
+    stage.process.map(0, 1)
+    stage.process.map(1, 2, R)
+    stage.read()
+    stage.read()
+
+
+def one_file(stage: Stage) -> None:
+    """Two tasks read one file: its lock orders them."""
+    stage.process.map(0, 1)
+    first = stage.read()
+    second = stage.read()
+    second.file = first.file
+    second.judged = first.judged = False
+
+
+def two_writers(stage: Stage) -> None:
+    """Two writers of different VMAs, and a query."""
+    process = stage.process
+    process.map(0, 1)
+    process.map(1, 2, R)
+    stage.read("query-one")
+    stage.write(lambda: process.unmap(1, 2), name="writer 1")
+    stage.write(lambda: process.protect(0, 1, R), name="writer 2")
+
+
+def writers_alone(stage: Stage) -> None:
+    """Two writers of one range."""
+    process = stage.process
+    process.map(0, 2)
+    stage.write(lambda: process.unmap(0, 1), name="writer 1")
+    stage.write(lambda: process.map(0, 2, R), name="writer 2")
+
+
+def recycled_here(stage: Stage) -> None:
+    """The object of an unmapped VMA is used again further on in the same mm."""
+    process = stage.process
+    process.map(0, 1)
+    stage.read("query-one")
+    stage.write(lambda: process.unmap(0, 1), lambda: process.map(3, 4))
+
+
+def recycled_behind(stage: Stage) -> None:
+    """The object of an unmapped VMA is used again below the reader."""
+    process = stage.process
+    process.map(0, 1)
+    stage.read("query-one")
+    stage.write(lambda: process.unmap(0, 1), lambda: process.map(-3, -2))
+
+
+def recycled_there(stage: Stage) -> None:
+    """The object of an unmapped VMA is used again by another mm, which unmaps it in its turn."""
+    process, other = stage.process, stage.other()
+    process.map(0, 1)
+    stage.read("query-one")
+    stage.write(lambda: process.unmap(0, 1), lambda: other.map(0, 1), lambda: other.unmap(0, 1))
+
+
+def recycled_and_gone(stage: Stage) -> None:
+    """The object of an unmapped VMA goes to another mm, which exits."""
+    process, other = stage.process, stage.other()
+    process.map(0, 1)
+    stage.read("query-one")
+    stage.write(lambda: process.unmap(0, 1), lambda: other.map(0, 1), other.exit)
+
+
+def exit_while_read(stage: Stage) -> None:
+    """The last user of the mm goes while its map is read."""
+    stage.process.map(0, 1)
+    stage.read()
+    stage.write(stage.process.exit)
+
+
+def reaped_while_read(stage: Stage) -> None:
+    """The process exits and is reaped while it is asked."""
+    stage.process.map(0, 1)
+    stage.read("query-one")
+    stage.write(stage.process.exit, stage.process.reap)
+
+
+def at_the_limit(stage: Stage) -> None:
+    """Too many readers hold the VMA: the rest of the fill is made under mmap_lock."""
+    process = stage.process
+    process.map(0, 1)
+    process.map(1, 2, R)
+    stage.pin(process.vma(0), VM_REFCNT_LIMIT)
+    stage.read().limited = True
+    stage.write(lambda: process.protect(1, 2, NONE))
+
+
+def killed_in_the_fallback(stage: Stage) -> None:
+    """A reader is killed wherever it waits for a writer."""
+    process = stage.process
+    process.map(0, 1)
+    reader = stage.read("query-one")
+    reader.killable = True
+
+    def kill() -> None:
+        assert runtime.run is not None
+        runtime.run.tasks[reader.task].kill()
+
+    stage.write(lambda: process.protect(0, 1, R))
+    stage.task("killer", kill)
+
+
+def fork_while_read(stage: Stage) -> None:
+    """A child is made of the process: its VMAs are write-locked in turn."""
+    stage.process.map(0, 1)
+    stage.process.map(1, 2, R)
+    stage.read("query")
+    stage.write(lambda: stage.process.fork().exit())
+
+
+_ALL = {
+    "two-queries": two_queries,
+    "two-readers": two_readers,
+    "one-file": one_file,
+    "two-writers": two_writers,
+    "writers-alone": writers_alone,
+    "recycled-here": recycled_here,
+    "recycled-behind": recycled_behind,
+    "recycled-there": recycled_there,
+    "recycled-and-gone": recycled_and_gone,
+    "exit": exit_while_read,
+    "reaped": reaped_while_read,
+    "at-the-limit": at_the_limit,
+    "killed": killed_in_the_fallback,
+    "fork": fork_while_read,
+}
+SCENARIOS = [
+    Scenario(f"meet/{name}", str(build.__doc__).rstrip("."), build) for name, build in _ALL.items()
+]

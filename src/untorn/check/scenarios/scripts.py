@@ -1,0 +1,242 @@
+"""Single interleavings with their outcome: what a reader is shown when a writer comes just there.
+
+M = [-1,0) R, X = [0,3) RW and N = [3,4) R are there at the start; traces call them A, B and C. In
+the order of the appendix of interleavings that the design was checked against: a01 to a18.
+"""
+
+from collections.abc import Callable
+
+from untorn.check.scenarios.scenario import Range, Scenario, Until
+from untorn.check.stage import NONE, RW, Pages, R, Stage
+from untorn.fs.proc.maps_line import show_map
+from untorn.mm.mman import PROT_EXEC
+from untorn.mm.vma import VM_REFCNT_LIMIT
+
+Build = Callable[[Stage], None]
+READER, WRITER = Until("reader"), Until("writer")
+SPLIT = (-1, 0), (0, 1), (1, 2), (2, 3), (3, 4)
+WHOLE = (-1, 0), (0, 3), (3, 4)
+
+
+def mxn(stage: Stage) -> Pages:
+    """Map M, X and N."""
+    stage.process.map(-1, 0, R)
+    stage.process.map(0, 3, RW)
+    stage.process.map(3, 4, R)
+    return stage.process
+
+
+def writes(*calls: Callable[[Pages], None], before: Callable[[Pages], None] | None = None) -> Build:
+    """Return what sets the stage with a pass over maps and a writer."""
+
+    def build(stage: Stage) -> None:
+        process = mxn(stage)
+        if before is not None:
+            before(process)
+        stage.read()
+        stage.write(*(lambda call=call: call(process) for call in calls))
+
+    return build
+
+
+def line_by_line(stage: Stage) -> None:
+    """Let the reader make a fill for each line."""
+    size = len(show_map(stage.process.vma(0)))
+    stage.read(size=size)
+
+
+def other_mm(stage: Stage) -> None:
+    """X goes to another mm, which unmaps it again."""
+    process, other = mxn(stage), stage.other()
+    stage.read()
+    stage.write(lambda: process.unmap(0, 3), lambda: other.map(0, 3), lambda: other.unmap(0, 3))
+
+
+def merge_between_fills(stage: Stage) -> None:
+    """X is [0,1) and the rest R; it merges after the rest was fetched, and not shown."""
+    process = mxn(stage)
+    process.protect(1, 3, NONE)
+    line_by_line(stage)
+    stage.write(lambda: process.protect(1, 3, RW))
+
+
+def at_the_limit(stage: Stage) -> None:
+    """X has as many readers as it may."""
+    process = mxn(stage)
+    stage.pin(process.vma(0), VM_REFCNT_LIMIT)
+    stage.read().limited = True
+    stage.write(lambda: process.protect(3, 4, NONE))
+
+
+def two_queries(stage: Stage) -> None:
+    """Two tasks ask one file."""
+    mxn(stage)
+    first = stage.read("query-one")
+    stage.read("query-one").file = first.file
+
+
+def exit_between_fills(stage: Stage) -> None:
+    """The last user goes after the first line."""
+    process = mxn(stage)
+    line_by_line(stage)
+    stage.write(process.exit)
+
+
+def found(location: str = "B.vm_lock_seq") -> Until:
+    """Let the reader look a VMA up, and stop it before it touches the lock."""
+    return Until("reader", location)
+
+
+def _script(
+    name: str, about: str, build: Build, shown: tuple[Range, ...], *script: Until
+) -> Scenario:
+    return Scenario(f"script/{name}", about, build, script, shown)
+
+
+SCENARIOS = [
+    _script(
+        "a01",
+        "a split before the lookup is seen whole",
+        writes(lambda p: p.protect(1, 2, NONE)),
+        SPLIT,
+        Until("reader", "mm.mm_mt.root", skip=1),
+        WRITER,
+    ),
+    _script(
+        "a02",
+        "a merge behind the reader gives the permitted duplicate",
+        writes(lambda p: p.protect(1, 2, RW), before=lambda p: p.protect(1, 2, NONE)),
+        ((-1, 0), (0, 1), (0, 3), (3, 4)),
+        Until("reader", "mm.mm_mt.root", skip=2),
+        WRITER,
+    ),
+    _script(
+        "a03",
+        "a VMA that is write-locked sends the reader behind the writer",
+        writes(lambda p: p.protect(0, 3, NONE)),
+        ((-1, 0), (0, 3), (3, 4)),
+        Until("writer", "mm.mm_lock_seq", skip=1, store=True),
+        READER,
+        WRITER,
+    ),
+    _script(
+        "a04",
+        "a VMA that is write-locked before the reader counts itself in",
+        writes(lambda p: p.protect(1, 2, NONE)),
+        SPLIT,
+        found("B.vm_refcnt"),
+        Until("writer", "mm.mm_mt.root", store=True),
+        READER,
+        WRITER,
+    ),
+    _script(
+        "a05",
+        "a VMA that is unmapped between lookup and lock is a real gap",
+        writes(lambda p: p.unmap(0, 3)),
+        ((-1, 0), (3, 4)),
+        found(),
+        WRITER,
+    ),
+    _script(
+        "a06",
+        "its object, used again further on, is not taken for the next VMA",
+        writes(lambda p: p.unmap(0, 3), lambda p: p.map(7, 8)),
+        ((-1, 0), (3, 4), (7, 8)),
+        found(),
+        WRITER,
+    ),
+    _script(
+        "a07",
+        "its object, used again behind the reader, is refused",
+        writes(lambda p: p.unmap(0, 3), lambda p: p.map(-5, -4)),
+        ((-1, 0), (3, 4)),
+        found(),
+        WRITER,
+    ),
+    _script(
+        "a08",
+        "its object, used again by another mm, is put back and that mm's writer woken",
+        other_mm,
+        ((-1, 0), (3, 4)),
+        found(),
+        Until("writer", "mm 2.mmap_lock.mutex", skip=2),
+        found("B.vm_mm"),
+        WRITER,
+    ),
+    _script(
+        "a09",
+        "a split below does not hide the part that is a new VMA",
+        writes(lambda p: p.protect(1, 2, NONE)),
+        SPLIT,
+        found(),
+        WRITER,
+    ),
+    _script(
+        "a10",
+        "a VMA that shrank between lookup and lock: no false gap behind it",
+        writes(lambda p: p.protect(0, 1, NONE)),
+        ((-1, 0), (0, 1), (1, 3), (3, 4)),
+        found(),
+        WRITER,
+    ),
+    _script(
+        "a11",
+        "as a10, with the writer between its two splits",
+        writes(lambda p: p.protect(1, 2, R | PROT_EXEC), before=lambda p: p.protect(1, 3, NONE)),
+        SPLIT,
+        found("C.vm_lock_seq"),
+        WRITER,
+    ),
+    _script(
+        "a12",
+        "as a10, at the end of the map",
+        writes(lambda p: p.protect(0, 1, NONE), before=lambda p: p.unmap(3, 4)),
+        ((-1, 0), (0, 1), (1, 3)),
+        found(),
+        WRITER,
+    ),
+    _script(
+        "a13",
+        "a writer at work elsewhere costs nothing where there is no gap",
+        writes(lambda p: p.map(7, 8)),
+        WHOLE,
+        Until("writer", "mm.mm_mt.root", store=True),
+    ),
+    _script(
+        "a14",
+        "a writer that has downgraded and frees stops nobody",
+        writes(lambda p: p.unmap(7, 8), before=lambda p: p.map(7, 8)),
+        WHOLE,
+        Until("writer", "mm.page_table.lock"),
+    ),
+    _script(
+        "a15",
+        "a VMA that was fetched but not shown, and merged before the next fill: a duplicate",
+        merge_between_fills,
+        ((-1, 0), (0, 1), (0, 3), (3, 4)),
+        Until("reader", "file 0.seq.mutex", skip=2),
+        WRITER,
+    ),
+    _script(
+        "a16",
+        "at the limit of readers the rest of the fill is made under mmap_lock",
+        at_the_limit,
+        WHOLE,
+    ),
+    _script(
+        "a17",
+        "two queries on one file share nothing but the mm",
+        two_queries,
+        ((0, 3),),
+        Until("reader", "B.vm_mm"),
+        Until("reader 2"),
+    ),
+    _script(
+        "a18",
+        "the last user exits between two fills: the next one finds nothing",
+        exit_between_fills,
+        ((-1, 0),),
+        Until("reader", "file 0.seq.mutex", skip=1),
+        WRITER,
+    ),
+]

@@ -1,0 +1,1 @@
+"""Strategies: which task makes the next step, and which schedule comes after this one."""

@@ -1,0 +1,73 @@
+"""Depth-first search: every schedule with at most so many preemptions, or simply every one.
+
+A preemption takes the CPU from a task that could go on; most bugs need few.
+Musuvathi, Qadeer: Iterative Context Bounding, PLDI 2007.
+"""
+
+from untorn.check.execution import Execution
+
+
+class Dfs:
+    """Strategy; complete up to the bound.
+
+    Attributes:
+        preemptions: The bound, None for every schedule.
+    """
+
+    tracks = True
+
+    def __init__(self, preemptions: int | None = None) -> None:
+        self.preemptions = preemptions
+        self._plan: list[int] = []
+        self._left: list[int] = []  # of each step, a mask of the tasks still to be tried there
+        self._keep = 0
+        self._spent = 0
+        self._run: Execution
+
+    def begin(self, run: Execution) -> int:
+        """Start a schedule."""
+        self._run = run
+        self._keep = max(len(self._plan) - 1, 0)
+        run.trace.begin(run.hub, self._keep)
+        run.schedule = run.trace.tasks
+        self._spent = 0
+        return self._keep
+
+    def pick(self) -> int:
+        """Follow the plan; then go on with the running task while that is possible."""
+        run = self._run
+        index = run.steps
+        run.steps = index + 1
+        enabled = run.enabled()
+        running = enabled & 1 << run.current
+        if index < len(self._plan):
+            task = self._plan[index]
+        elif not enabled or index >= run.max_steps:
+            run.limited = bool(enabled)
+            return run.hub
+        else:
+            chosen = running or enabled & -enabled
+            others = enabled & ~chosen
+            if running and self._spent == self.preemptions:
+                others = 0
+            self._left.append(others)
+            task = chosen.bit_length() - 1
+        if running and task != run.current:
+            self._spent += 1
+        if index < self._keep:
+            run.trace.again(index)
+        else:
+            run.trace.record(task, run.locations[task], run.kinds[task])
+        return task
+
+    def end(self) -> bool:
+        """Turn to the next schedule: another task at the last place where one is left."""
+        left = self._left
+        while left and not left[-1]:
+            left.pop()
+        if not left:
+            return False
+        bit = left[-1] & -left[-1]
+        left[-1] &= ~bit
+        self._plan = [*self._run.schedule[: len(left) - 1], bit.bit_length() - 1]
+        return True

@@ -1,0 +1,128 @@
+"""Strategies that draw schedules at random, so many of them, from a seed.
+
+Random picks any task that can run. Pct gives tasks random priorities and takes the highest, and
+lowers that of the running one at a few random moments (Burckhardt and others, A Randomized
+Scheduler with Probabilistic Guarantees of Finding Bugs, ASPLOS 2010). Pos gives each announced
+step a random priority, and a new one to those that conflict with the step that is made (Yuan,
+Yang, Gu: Partial Order Aware Concurrency Sampling, CAV 2018).
+"""
+
+from random import Random
+
+from untorn.check.execution import Execution
+from untorn.check.location import READ
+
+
+class Sampling:
+    """What they have in common. Finds what it finds: never a proof."""
+
+    tracks = False
+
+    def __init__(self, schedules: int, seed: int = 0) -> None:
+        self._left = schedules
+        self._random = Random(seed)
+        self._run: Execution
+
+    def begin(self, run: Execution) -> int:
+        """Start a schedule."""
+        self._run = run
+        run.schedule = []
+        return 0
+
+    def pick(self) -> int:
+        """Let one of the tasks run that can."""
+        run = self._run
+        enabled = run.enabled()
+        if not enabled or run.steps >= run.max_steps:
+            run.limited = bool(enabled)
+            return run.hub
+        task = self.choose(enabled) if enabled & enabled - 1 else enabled.bit_length() - 1
+        run.steps += 1
+        run.schedule.append(task)
+        return task
+
+    def choose(self, enabled: int) -> int:
+        """Return one of two or more tasks, given as a mask."""
+        raise NotImplementedError
+
+    def end(self) -> bool:
+        """Say whether another schedule is wanted."""
+        self._left -= 1
+        return self._left > 0
+
+
+def _members(mask: int) -> list[int]:
+    return [task for task in range(mask.bit_length()) if mask >> task & 1]
+
+
+class RandomWalk(Sampling):
+    """Any task that can run, each as likely."""
+
+    def choose(self, enabled: int) -> int:
+        """Draw one."""
+        tasks = _members(enabled)
+        return tasks[int(self._random.random() * len(tasks))]
+
+
+class Pct(Sampling):
+    """Priorities that change at depth - 1 moments; for bugs of that depth.
+
+    The moments are drawn over the length of the longest schedule so far.
+    """
+
+    def __init__(self, schedules: int, seed: int = 0, depth: int = 3) -> None:
+        super().__init__(schedules, seed)
+        self._depth = depth
+        self._longest = 1
+        self._priorities: list[float] = []
+        self._changes: set[int] = set()
+
+    def begin(self, run: Execution) -> int:
+        """Draw priorities and moments."""
+        kept = super().begin(run)
+        draw = self._random.random
+        self._priorities = [1 + draw() for _ in range(run.hub)]
+        self._changes = {int(draw() * self._longest) for _ in range(self._depth - 1)}
+        return kept
+
+    def choose(self, enabled: int) -> int:
+        """Take the highest priority, which may be about to fall below all others."""
+        priorities = self._priorities
+        highest = max(_members(enabled), key=priorities.__getitem__)
+        step = self._run.steps
+        if step in self._changes:
+            self._changes.discard(step)
+            priorities[highest] = min(priorities) - 1
+            return self.choose(enabled)
+        return highest
+
+    def end(self) -> bool:
+        """Learn how long schedules are."""
+        self._longest = max(self._longest, self._run.steps)
+        return super().end()
+
+
+class Pos(Sampling):
+    """A priority for each announced step."""
+
+    def __init__(self, schedules: int, seed: int = 0) -> None:
+        super().__init__(schedules, seed)
+        self._priorities: list[float] = []
+
+    def begin(self, run: Execution) -> int:
+        """Draw priorities."""
+        kept = super().begin(run)
+        self._priorities = [self._random.random() for _ in range(run.hub)]
+        return kept
+
+    def choose(self, enabled: int) -> int:
+        """Take the highest; draw anew for it and for those that its step conflicts with."""
+        run, priorities = self._run, self._priorities
+        chosen = max(_members(enabled), key=priorities.__getitem__)
+        location, kind = run.locations[chosen], run.kinds[chosen]
+        priorities[chosen] = self._random.random()
+        for task, other in enumerate(run.locations):
+            conflicting = other is location and (kind != READ or run.kinds[task] != READ)
+            if conflicting and task != chosen:
+                priorities[task] = self._random.random()
+        return chosen

@@ -1,0 +1,65 @@
+"""One schedule, written by hand: let this task go on until it is about to do that."""
+
+from collections.abc import Sequence
+
+from untorn.check.execution import Execution
+from untorn.check.location import COUNT_IN, READ
+from untorn.check.scenarios.scenario import Until
+
+
+class Script:
+    """Strategy; follows directives one after the other.
+
+    Attributes:
+        unmet: The first directive whose task ended or waited before it came to its place.
+    """
+
+    tracks = True
+
+    def __init__(self, script: Sequence[Until]) -> None:
+        self._script = script
+        self.unmet: Until | None = None
+        self._run: Execution
+
+    def begin(self, run: Execution) -> int:
+        """Start the schedule."""
+        self._run = run
+        self._left = list(self._script)
+        self._skipped = 0
+        self.unmet = None
+        run.trace.begin(run.hub)
+        run.schedule = run.trace.tasks
+        return 0
+
+    def pick(self) -> int:
+        """Return the task of the directive at hand."""
+        run = self._run
+        enabled = run.enabled()
+        while self._left:
+            task = [each.name for each in run.tasks].index(self._left[0].task)
+            if enabled >> task & 1 and not self._arrived(task):
+                return self._step(task)
+            if not enabled >> task & 1 and self._left[0].location is not None:
+                self.unmet = self.unmet or self._left[0]
+            self._left.pop(0)
+            self._skipped = 0
+        return self._step((enabled & -enabled).bit_length() - 1) if enabled else run.hub
+
+    def _arrived(self, task: int) -> bool:
+        run, until = self._run, self._left[0]
+        if run.locations[task].name != until.location:
+            return False
+        if until.store and run.kinds[task] in (READ, COUNT_IN):
+            return False
+        self._skipped += 1
+        return self._skipped > until.skip
+
+    def _step(self, task: int) -> int:
+        run = self._run
+        run.steps += 1
+        run.trace.record(task, run.locations[task], run.kinds[task])
+        return task
+
+    def end(self) -> bool:
+        """There is no other."""
+        return False

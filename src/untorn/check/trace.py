@@ -1,0 +1,174 @@
+"""The steps of one schedule, and which of them happened before which.
+
+Two steps conflict if they touch the same location and their order may matter; a step happened
+before another if a chain of program order and conflicts leads from one to the other. All orders of
+the steps that keep this relation have the same outcome, so one of them stands for all.
+
+Each task counts its steps and releases in ticks. A clock says for each task how many of its ticks
+happened before: something of task q at tick t did if and only if t < clock[q].
+"""
+
+from untorn.check.location import (
+    ACQUIRE,
+    COUNT_IN,
+    TAKE,
+    WRITE,
+    Clock,
+    Location,
+    Recent,
+)
+
+
+class Guard:
+    """Who touched a field that a lock protects.
+
+    Attributes:
+        name: For people.
+        writer, written: Task and tick of the last store; -1 if there was none in this run.
+        reads: Tick of each task's last load.
+    """
+
+    __slots__ = ("name", "reads", "writer", "written")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.writer = self.written = -1
+        self.reads: dict[int, int] = {}
+
+
+class Trace:
+    """One schedule; the next one keeps the steps that they have in common.
+
+    Attributes:
+        tasks, locations, clocks: Of each step; its clock is what its task knows after it.
+        races: Of a step, earlier ones that it conflicts with and that did not happen before it
+            otherwise.
+        now: The clock of each task.
+    """
+
+    __slots__ = (
+        "_before",
+        "_enabling",
+        "_guards",
+        "_released",
+        "clocks",
+        "locations",
+        "now",
+        "races",
+        "tasks",
+    )
+
+    def __init__(self) -> None:
+        self.tasks: list[int] = []
+        self.locations: list[Location] = []
+        self.clocks: list[Clock] = []
+        self.races: dict[int, list[int]] = {}
+        self.now: list[Clock] = []
+        self._before: list[Recent] = []  # of each step, what its location had before
+        self._enabling: set[int] = set()  # steps without which a task would have slept on
+        self._released: list[Location] = []
+        self._guards: list[Guard] = []
+
+    def begin(self, tasks: int, keep: int = 0) -> None:
+        """Start a schedule whose first `keep` steps are those of the one before."""
+        for location, recent in zip(
+            reversed(self.locations[keep:]), reversed(self._before[keep:]), strict=True
+        ):
+            location.recent = recent
+        for column in self.tasks, self.locations, self.clocks, self._before:
+            del column[keep:]
+        for location in self._released:
+            location.released = None
+        for guard in self._guards:
+            guard.writer = guard.written = -1
+            guard.reads.clear()
+        self._released.clear()
+        self._guards.clear()
+        self.races = {step: found for step, found in self.races.items() if step < keep}
+        self._enabling = {step for step in self._enabling if step < keep}
+        self.now = [[0] * tasks for _ in range(tasks)]
+
+    def again(self, step: int) -> None:
+        """Note that a step that was kept is being made."""
+        self.now[self.tasks[step]] = self.clocks[step]
+
+    def record(self, task: int, location: Location, kind: int) -> int:
+        """Note the step that task is about to make; return the kind that it turns out to be."""
+        known = self.now[task]
+        clock = known.copy()
+        index = len(self.tasks)
+        recent = location.recent
+        settled = kind
+        if kind >= COUNT_IN:
+            settled = self._settle(location, kind, clock)
+        elif kind == WRITE and location.blocked:
+            self._enabling.add(index)
+        for other_kind, other, tick, step in recent:
+            if tick >= known[other] and (other_kind == WRITE or settled != other_kind):
+                _join(clock, self.clocks[step])
+                if kind != TAKE or step not in self._enabling:
+                    self.races.setdefault(index, []).append(step)
+        tick = known[task]
+        clock[task] = tick + 1
+        entry = settled, task, tick, index
+        if settled == WRITE or not recent:
+            location.recent = (entry,)
+        else:
+            others = [each for each in recent if each[0] != settled or each[1] != task]
+            location.recent = (*others, entry)
+        self.now[task] = clock
+        self.tasks.append(task)
+        self.locations.append(location)
+        self.clocks.append(clock)
+        self._before.append(recent)
+        return settled
+
+    def _settle(self, location: Location, kind: int, clock: Clock) -> int:
+        if kind == ACQUIRE and location.released is not None:
+            _join(clock, location.released)
+        if kind >= ACQUIRE or location.counter is None:
+            return WRITE
+        return location.counter.kind_of(kind)
+
+    def release(self, task: int, location: Location) -> None:
+        """Note that task let go of a mutex: who takes it next knows all that task did before."""
+        clock = self.now[task].copy()
+        clock[task] += 1
+        location.released = self.now[task] = clock
+        self._released.append(location)
+
+    def happened_before(self, step: int, later: int) -> bool:
+        """Say whether a step happened before a later one."""
+        task = self.tasks[step]
+        return self.clocks[step][task] <= self.clocks[later][task]
+
+    def load(self, task: int, guard: Guard) -> int | None:
+        """Note a load of a protected field; return the task whose store it races with."""
+        known = self.now[task]
+        writer = guard.writer
+        if writer != task and writer >= 0 and guard.written >= known[writer]:
+            return writer
+        if writer < 0 and not guard.reads:
+            self._guards.append(guard)
+        guard.reads[task] = known[task]
+        return None
+
+    def store(self, task: int, guard: Guard) -> int | None:
+        """Note a store to a protected field; return the task whose access it races with."""
+        known = self.now[task]
+        writer = guard.writer
+        if writer != task and writer >= 0 and guard.written >= known[writer]:
+            return writer
+        for other, tick in guard.reads.items():
+            if other != task and tick >= known[other]:
+                return other
+        if writer < 0 and not guard.reads:
+            self._guards.append(guard)
+        guard.writer, guard.written = task, known[task]
+        return None
+
+
+def _join(clock: Clock, other: Clock) -> None:
+    for task, known in enumerate(other):
+        if known > clock[task]:
+            clock[task] = known

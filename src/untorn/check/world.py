@@ -1,0 +1,98 @@
+"""World: everything a scenario set up, so that each schedule begins from the same state.
+
+It is found by following slots, lists, tuples and dicts from the scenario's own objects, and put
+back slot by slot: the objects stay the same ones, so a location means the same in every schedule.
+"""
+
+from __future__ import annotations
+
+import _thread
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from untorn.check.fields import WATCHED, slot_of
+from untorn.check.location import Location
+from untorn.check.primitives import AtomicInt, Mutex
+
+
+class RawPrimitiveError(Exception):
+    """Something that the checker cannot see is used where it must see everything."""
+
+
+class World:
+    """The state reachable from some named objects, and how to get back to it."""
+
+    __slots__ = ("_containers", "_counters", "_locations", "_seen", "_slots", "names")
+
+    def __init__(self, roots: dict[str, object]) -> None:
+        """Note the state now.
+
+        Args:
+            roots: What to follow, with names for reports. Nothing else may be shared by tasks.
+
+        Raises:
+            RawPrimitiveError: a primitive among it does not come from sync.
+        """
+        self._slots: list[tuple[Callable[[Any, Any], None], Any, Any]] = []
+        self._containers: list[tuple[Any, Any]] = []
+        self._counters: list[AtomicInt] = []
+        self._locations: list[Location] = []
+        self._seen: dict[int, object] = {}
+        self.names: dict[int, str] = {}
+        queue = list(roots.items())
+        for name, found in queue:
+            if id(found) not in self._seen:
+                self._seen[id(found)] = found
+                self.names[id(found)] = name
+                queue += self._note(name, found)
+
+    def restore(self) -> None:
+        """Put everything back."""
+        for put, owner, value in self._slots:
+            put(owner, value)
+        for container, content in self._containers:
+            if isinstance(container, dict):
+                container.clear()
+                container.update(content)
+            else:
+                container[:] = content
+        for counter in self._counters:
+            counter.counted.clear()
+        for location in self._locations:
+            location.blocked = location.idle
+
+    def _note(self, name: str, found: object) -> Iterator[tuple[str, object]]:
+        """Note one object; yield what it refers to."""
+        if isinstance(found, _thread.LockType):
+            raise RawPrimitiveError(f"{name} is a lock that does not come from sync")
+        if isinstance(found, Mutex | AtomicInt):
+            found.location.name = name
+            self._locations.append(found.location)
+        if isinstance(found, AtomicInt):
+            self._counters.append(found)
+            self._slots.append((vars(AtomicInt)["value"].__set__, found, found.value))
+        elif isinstance(found, dict):
+            self._containers.append((found, dict(found)))
+            yield from ((f"{name}[{key!r}]", value) for key, value in found.items())
+        elif isinstance(found, list | bytearray):
+            self._containers.append((found, found[:]))
+        if isinstance(found, list | tuple):
+            yield from ((f"{name}[{i}]", value) for i, value in enumerate(found))
+        elif type(found).__module__.startswith("untorn."):
+            yield from self._note_slots(name, found)
+
+    def _note_slots(self, name: str, owner: object) -> Iterator[tuple[str, object]]:
+        for cls in type(owner).__mro__:
+            for field in getattr(cls, "__slots__", ()):
+                if isinstance(owner, Mutex | AtomicInt):
+                    continue
+                slot = slot_of(cls, field)
+                watched = WATCHED.get((cls, field))
+                if watched is not None:
+                    watched.set_up(owner, name)
+                try:
+                    value = slot.__get__(owner)
+                except AttributeError:
+                    continue
+                self._slots.append((slot.__set__, owner, value))
+                yield f"{name}.{field.lstrip('_')}", value

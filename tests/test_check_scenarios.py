@@ -1,0 +1,123 @@
+"""The checker on the production code: every scenario holds, and what was explored is known."""
+
+import threading
+
+import pytest
+
+from untorn.check.execution import Strategy
+from untorn.check.explore import Exploration, Theatre, explore, watching
+from untorn.check.ghost import Look
+from untorn.check.oracle import lines_of
+from untorn.check.scenarios import SCENARIOS
+from untorn.check.stage import Stage, page_of
+from untorn.check.strategies.dfs import Dfs
+from untorn.check.strategies.replay import Replay
+from untorn.check.strategies.sampling import Pct, Pos, RandomWalk
+from untorn.check.strategies.script import Script
+from untorn.check.strategies.source_dpor import SourceDpor
+from untorn.check.world import RawPrimitiveError
+from untorn.judge.history import State
+from untorn.locking import lockdep, sync
+from untorn.mm.vma import Vma
+
+SCRIPTS = [name for name, scenario in SCENARIOS.items() if scenario.script is not None]
+COUNTS = {
+    # A changed count is a change of the protocol, or of the checker: look at it, then pin it anew.
+    "maps/split-above": 117,
+    "maps/join-left": 216,
+    "query/merge-right-partial": 547,
+    "smaps/merge-right": 604,
+    "meet/two-readers": 1,
+    "meet/writers-alone": 8,
+    "meet/exit": 5,
+    "meet/at-the-limit": 34,
+    "meet/killed": 76,
+    "meet/recycled-there": 601,
+    "query-one/mprotect+mmap-next": 203,
+}
+
+
+def explored(name: str, strategy: object) -> Exploration:
+    with watching():
+        return explore(SCENARIOS[name].build, strategy)
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_scripted_interleaving_shows_what_it_must(name: str) -> None:
+    scenario = SCENARIOS[name]
+    assert scenario.script is not None
+    strategy = Script(scenario.script)
+    with watching():
+        theatre = Theatre(scenario.build, strategy)
+        theatre.play()
+        assert theatre.run.failure is None
+    assert strategy.unmet is None
+    reader = theatre.stage.readers[0]
+    lines = [line for look in reader.looks for line in lines_of(reader.kind, look.text)]
+    assert tuple((page_of(line.start), page_of(line.end)) for line in lines) == scenario.shown
+
+
+@pytest.mark.parametrize(("name", "count"), COUNTS.items())
+def test_a_scenario_holds_in_every_schedule_and_their_number_is_known(name, count) -> None:
+    found = explored(name, SourceDpor())
+    assert found.passed, found.failure
+    assert (found.schedules, found.limited) == (count, 0)
+
+
+def test_every_scenario_can_be_set_up_and_played() -> None:
+    for name in SCENARIOS:
+        found = explored(name, RandomWalk(1, seed=1))
+        assert found.failure is None, name
+        assert found.schedules == 1
+
+
+@pytest.mark.parametrize("strategy", [Dfs(1), RandomWalk(300), Pct(300), Pos(300)])
+def test_other_strategies_find_nothing_either(strategy) -> None:
+    found = explored("maps/split-below", strategy)
+    assert found.failure is None
+    assert found.schedules >= 50
+
+
+def played(name: str, strategy: Strategy) -> Theatre:
+    theatre = Theatre(SCENARIOS[name].build, strategy)
+    theatre.play()
+    return theatre
+
+
+@pytest.mark.parametrize("name", ["meet/recycled-there", "maps/merge-both", "meet/fork"])
+def test_a_schedule_has_one_trace(name: str) -> None:
+    with watching():
+        for seed in range(15):
+            first = trace_of(played(name, RandomWalk(1, seed)))
+            again = played(name, replay := Replay(first[0]))
+            for _ in range(2):
+                assert replay.followed
+                assert trace_of(again) == first
+                again.play()
+
+
+def trace_of(theatre: Theatre) -> tuple[list[int], list[Look], list[State]]:
+    looks = [look for reader in theatre.stage.readers for look in reader.looks]
+    return list(theatre.run.schedule), looks, list(theatre.stage.history.states)
+
+
+def test_afterwards_everything_is_as_before() -> None:
+    before = vars(Vma)["vm_mm"], sync.AtomicInt, lockdep.acquire
+    explored("maps/join-left", RandomWalk(2))
+    assert (vars(Vma)["vm_mm"], sync.AtomicInt, lockdep.acquire) == before
+
+
+def test_a_primitive_that_does_not_come_from_sync_is_refused() -> None:
+    def build(stage: Stage) -> None:
+        stage.process.mm.page_table_lock = threading.Lock()
+
+    with watching(), pytest.raises(RawPrimitiveError, match=r"mm\.page_table_lock"):
+        Theatre(build, SourceDpor())
+
+
+def test_a_schedule_that_grows_too_long_is_inconclusive(monkeypatch) -> None:
+    monkeypatch.setattr("untorn.check.explore.MAX_STEPS", 20)
+    found = explored("maps/join-left", SourceDpor())
+    assert found.complete
+    assert found.limited
+    assert not found.passed
