@@ -109,6 +109,15 @@ FINDINGS = {
         -errno.EFAULT,
         ["200000001000-200000002000 rw-p 00000000", "200000008000-200000009000 r--s 00000000"],
     ),
+    "a fork child's VMA that grows in place up to another merges with that": Finding(
+        f"""mmap(0x200000000000, 0x1000, {RW}, {ANONYMOUS}, -1, 0)
+            touch_write(0x200000000000)
+            mmap(0x200000002000, 0x1000, {RW}, {ANONYMOUS}, -1, 0)
+            fork()
+            mremap(0x200000000000, 0x1000, 0x2000, 0, 0)""",
+        0,
+        ["200000000000-200000003000 rw-p 00000000"],
+    ),
 }
 
 

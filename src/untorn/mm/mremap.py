@@ -5,6 +5,7 @@ section both are there. Compare mm/mremap.c:do_mremap() and mm/vma.c:copy_vma().
 """
 
 import errno
+from dataclasses import replace
 
 from untorn.errors import os_error
 from untorn.mm.accounting import may_commit, may_expand_vm
@@ -143,7 +144,7 @@ def _expand(remap: Remap, vma: Vma) -> int:
     if vma.vm_end - remap.addr == remap.old_len and _is_free(remap, vma):
         pages = remap.delta >> PAGE_SHIFT
         _check_commit(remap, vma, pages)
-        new = Attributes.of(vma, vma.vm_end)
+        new = replace(Attributes.of(vma, vma.vm_end), extends=True)
         following = remap.mm.find_vma(vma.vm_end)
         flags, end = vma.vm_flags, vma.vm_end + remap.delta
         merged = vma_merge_new_range(remap.mm, vma, following, vma.vm_end, end, new)

@@ -29,7 +29,9 @@ class Attributes:
         file: The mapped file or None; the same open file, not only the same inode.
         pgoff: Pages, of the first page of the range.
         anon_name: Its name, if it is named anonymous memory.
-        origin: The VMA that the range is part of, or was copied from; None for a new mapping.
+        origin: The VMA that the range is part of, was copied from, or extends; None for a new
+            mapping.
+        extends: It does, and Linux does not ask then whether origin is a fork child.
     """
 
     flags: int
@@ -37,6 +39,7 @@ class Attributes:
     pgoff: int
     anon_name: bytes | None = None
     origin: Vma | None = None
+    extends: bool = False
 
     @classmethod
     def of(cls, vma: Vma, start: int) -> "Attributes":
@@ -78,7 +81,7 @@ class Attributes:
         if own is None:
             return not is_fork_child(vma)
         if vma.anon_vma is None:
-            return not is_fork_child(self.origin)
+            return self.extends or not is_fork_child(self.origin)
         return own is vma.anon_vma
 
 
