@@ -3,8 +3,13 @@
 Compare kernel/fork.c:dup_mm() and mm/mmap.c:dup_mmap().
 """
 
+import errno
+
+from untorn.errors import os_error
+from untorn.mm.accounting import may_commit
+from untorn.mm.exit import mmput
 from untorn.mm.mm_struct import MmStruct
-from untorn.mm.mman import VM_DONTCOPY, VM_LOCKED_MASK, VM_NOHUGEPAGE, VM_WIPEONFORK
+from untorn.mm.mman import VM_ACCOUNT, VM_DONTCOPY, VM_LOCKED_MASK, VM_NOHUGEPAGE, VM_WIPEONFORK
 from untorn.mm.mmap_lock import (
     mmap_write_lock_killable,
     mmap_write_lock_nested,
@@ -24,7 +29,8 @@ def dup_mm(mm: MmStruct, name: str) -> MmStruct:
     what is to be wiped is empty.
 
     Raises:
-        OSError: EINTR if the task is killed while it waits for the lock.
+        OSError: ENOMEM if one VMA alone is more than may be promised; EINTR if the task is killed
+            while it waits for the lock.
 
     Context: takes mmap_lock of mm for write, and waits for the readers of each VMA in turn. The
         child's is taken inside: nobody else knows the child yet.
@@ -37,6 +43,15 @@ def dup_mm(mm: MmStruct, name: str) -> MmStruct:
         gate_vma=mm.gate_vma,
         slab=mm.vm_area_cachep,
     )
+    try:
+        _dup_mmap(mm, child)
+    except BaseException:
+        mmput(child)
+        raise
+    return child
+
+
+def _dup_mmap(mm: MmStruct, child: MmStruct) -> None:
     mmap_write_lock_killable(mm)
     mmap_write_lock_nested(child)
     try:
@@ -51,10 +66,11 @@ def dup_mm(mm: MmStruct, name: str) -> MmStruct:
     finally:
         mmap_write_unlock(child)
         mmap_write_unlock(mm)
-    return child
 
 
 def _dup_vma(child: MmStruct, vma: Vma) -> None:
+    if vma.vm_flags & VM_ACCOUNT and not may_commit(child, vma_pages(vma)):
+        raise os_error(errno.ENOMEM)
     new = child.vm_area_cachep.alloc(child)
     new.copy_from(vma)
     if vma.vm_flags & VM_WIPEONFORK:

@@ -9,7 +9,8 @@ import errno
 
 from untorn.errors import os_error
 from untorn.mm.accounting import can_do_mlock, may_commit, may_expand_vm, mlock_future_ok
-from untorn.mm.file import MAX_LFS_FILESIZE, VmFile, shmem_zero_file
+from untorn.mm.call_mmap import call_mmap
+from untorn.mm.file import MAX_LFS_FILESIZE, VmFile
 from untorn.mm.gup import mm_populate
 from untorn.mm.map_flags import kind_vm_flags, map_vm_flags
 from untorn.mm.mm_struct import MmStruct
@@ -27,7 +28,6 @@ from untorn.mm.mman import (
     VM_LOCKED_MASK,
     VM_NORESERVE,
     VM_SHARED,
-    VM_SYNC,
     VM_WRITE,
 )
 from untorn.mm.mmap_lock import mmap_write_lock_killable, mmap_write_unlock
@@ -108,10 +108,6 @@ def mmap_locked(
         raise os_error(errno.EACCES)
     if file is None:
         pgoff = 0 if vm_flags & VM_SHARED else addr >> PAGE_SHIFT
-    if vm_flags & VM_SHARED and (file is None or file.is_zero):
-        if not vm_flags & VM_NORESERVE and not may_commit(mm, pages):
-            raise os_error(errno.ENOMEM)
-        file = shmem_zero_file(length)
     return mmap_region(mm, addr, length, vm_flags, file, pgoff)
 
 
@@ -124,16 +120,17 @@ def mmap_region(
 
     Raises:
         OSError: ENOMEM over a limit, EPERM if a sealed VMA is in the way; nothing but splits
-            has changed then. EOPNOTSUPP for VM_SYNC where the file's system refuses that, which
-            it is asked only when what was there is gone.
+            has changed then. ENOMEM or EOPNOTSUPP by call_mmap(), when what was there is gone.
     """
     end = addr + length
     going = gather_munmap_vmas(mm, addr, end)
     try:
         vm_flags = _charge(mm, vm_flags, length >> PAGE_SHIFT, going)
-        if file is not None and file.refuses_sync and vm_flags & VM_SYNC:
+        try:
+            file = call_mmap(mm, vm_flags, file, length)
+        except OSError:
             _give_up(mm, going)
-            raise os_error(errno.EOPNOTSUPP)
+            raise
         new = Attributes(vm_flags, file, pgoff)
         prev, following = mm.find_vma_prev(addr), mm.find_vma(end)
         if vma_merge_new_range(mm, prev, following, addr, end, new) is None:
