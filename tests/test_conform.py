@@ -8,12 +8,13 @@ import pytest
 from untorn.conform import differences, pair
 from untorn.conform.differences import Difference
 from untorn.conform.pair import Pair
-from untorn.conform.report import failure_report
-from untorn.conform.run import Outcome, conform, conform_script, replay
+from untorn.conform.report import failure_report, summary
+from untorn.conform.run import conform, conform_script, replay
 from untorn.conform.spelling import read_script
 from untorn.errors import InvariantError, OutOfReach, os_error
 from untorn.fs.proc.from_maps import mm_from_maps
 from untorn.mm import mlock, mm_struct, munmap, vma_merge
+from untorn.mm.limits import Limits
 from untorn.syscalls import Process
 
 pytestmark = pytest.mark.live
@@ -136,21 +137,34 @@ def made_up(release: tuple[int, int]) -> Difference:
     )
 
 
-def test_what_differs_in_this_release_is_left_out_and_told(both, monkeypatch) -> None:
-    release = differences.running_release()
-    monkeypatch.setattr(differences, "DIFFERENCES", (made_up(release),))
+@pytest.mark.parametrize(("shift", "left_out"), [(0, True), (1, False), (-1, False)])
+def test_what_differs_in_this_release_alone_is_left_out_and_told(
+    shift, left_out, both, monkeypatch
+) -> None:
+    major, minor = differences.running_release()
+    monkeypatch.setattr(differences, "DIFFERENCES", (made_up((major, minor + shift)),))
     outcome = conform(both, 500, "1")
     assert outcome.failure is None
-    assert "brk" not in {name for name, _ in outcome.counts}
-    assert outcome.left_out["brk is another thing there"] > 0
+    assert ("brk" not in {name for name, _ in outcome.counts}) == left_out
+    assert (outcome.left_out["brk is another thing there"] > 0) == left_out
+    assert any("left out" in line for line in summary(outcome, "seed 1")) == left_out
 
 
-def test_what_differs_in_other_releases_is_not(both, monkeypatch) -> None:
-    major, minor = differences.running_release()
-    monkeypatch.setattr(differences, "DIFFERENCES", (made_up((major, minor + 1)),))
-    outcome = conform(both, 500, "1")
-    assert "brk" in {name for name, _ in outcome.counts}
-    assert outcome.left_out == Outcome().left_out
+def test_guards_in_a_file_are_left_out_by_a_run_on_6_17(both, monkeypatch) -> None:
+    monkeypatch.setattr("untorn.conform.run.running_release", lambda: (6, 17))
+    outcome = conform(both, 2500, "2")
+    assert outcome.failure is None
+    assert any("guard pages" in reason for reason in outcome.left_out)
+
+
+def test_remaps_near_the_limit_are_left_out_on_7_1() -> None:
+    mm = mm_struct.MmStruct(limits=Limits(max_map_count=8))
+    (difference,) = differences.known_differences((7, 1))
+    remap = read_script("mremap(0, 0, 0, 0, 0)")[0]
+    assert not difference.concerns(mm, remap)
+    mm.map_count = 1
+    assert difference.concerns(mm, remap)
+    assert not difference.concerns(mm, read_script("brk(0)")[0])
 
 
 def test_a_process_that_starts_in_another_way_is_out_of_reach(both, monkeypatch) -> None:

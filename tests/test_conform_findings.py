@@ -15,14 +15,19 @@ from untorn.conform.places import ARENA
 from untorn.conform.spelling import read_script
 from untorn.errors import OutOfReach
 from untorn.fs.proc.from_maps import mm_from_maps
+from untorn.live.machine import memory_pages
 from untorn.mm.file import VmFile
 from untorn.mm.limits import Limits
+from untorn.mm.page import PAGE_SIZE
 from untorn.syscalls import Process
 
 PROGRAM = b"00400000-00401000 r-xp 00000000 00:01 1                                  /program\n"
 SYNC = "MAP_FIXED | MAP_SYNC"
+HALF = (memory_pages() // 2 + 1) * PAGE_SIZE
+"""Bytes: two of these are more memory than there is."""
 RW = "PROT_READ | PROT_WRITE"
 ANONYMOUS = "MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED"
+LIMITS = Limits(cap_ipc_lock=True, totalram_pages=memory_pages())
 
 
 @dataclass
@@ -118,6 +123,20 @@ FINDINGS = {
         0,
         ["200000000000-200000003000 rw-p 00000000"],
     ),
+    "shared memory that may not be promised is refused when what was there is gone": Finding(
+        f"""mmap(0x200000000000, 0x1000, PROT_READ, {ANONYMOUS}, -1, 0)
+            mmap(0x200000000000, {2 * HALF:#x}, 0, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1, 0)
+            """,
+        -errno.ENOMEM,
+        [],
+    ),
+    "a fork fails if one VMA is more than may be promised": Finding(
+        f"""mmap(0x300000000000, {HALF:#x}, {RW}, {ANONYMOUS}, -1, 0)
+            mmap({0x3000_0000_0000 + HALF:#x}, {HALF:#x}, {RW}, {ANONYMOUS}, -1, 0)
+            fork()""",
+        -errno.ENOMEM,
+        [],
+    ),
 }
 
 
@@ -132,7 +151,7 @@ def pair():
 
 
 def engine() -> EngineSide:
-    process = Process(mm_from_maps(PROGRAM, limits=Limits(cap_ipc_lock=True)))
+    process = Process(mm_from_maps(PROGRAM, limits=LIMITS))
     process.files = {fd: VmFile(name.encode()) for name, fd in FDS.items()}
     process.files[FDS["ONE"]].refuses_sync = True
     process.files[FDS["ZERO"]].is_zero = True

@@ -8,6 +8,7 @@ from functools import cache
 from untorn.conform.operation import Operation
 from untorn.live.maps_locking import parse_release
 from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mman import MADV_GUARD_INSTALL
 
 MODELLED = 6, 17
 """The first release that seals, places, moves and merges as the engine does."""
@@ -30,7 +31,36 @@ class Difference:
     concerns: Callable[[MmStruct, Operation], bool]
 
 
-DIFFERENCES: tuple[Difference, ...] = ()
+def _guards_a_file(mm: MmStruct, operation: Operation) -> bool:
+    if operation.name != "madvise" or operation.arguments[2] != MADV_GUARD_INSTALL:
+        return False
+    start, end = operation.arguments[0], sum(operation.arguments[:2])
+    vmas = (vma for _, _, vma in mm.mm_mt if vma.vm_start < end and vma.vm_end > start)
+    return any(vma.vm_file is not None for vma in vmas)
+
+
+def _remaps_near_the_limit(mm: MmStruct, operation: Operation) -> bool:
+    return operation.name == "mremap" and mm.map_count > mm.limits.max_map_count - 8
+
+
+_EVER = 1 << 10, 0
+DIFFERENCES = (
+    Difference(
+        since=(6, 17),
+        until=(6, 18),
+        reason="guard pages give the VMA of a file an anon_vma, as VM_MAYBE_GUARD, for which fork "
+        "copies its page table, came later (mm/madvise.c:madvise_guard_install())",
+        concerns=_guards_a_file,
+    ),
+    Difference(
+        since=(7, 1),
+        until=_EVER,
+        reason="mremap asks for less room below max_map_count, since more than two VMAs never "
+        "come on top (mm/mremap.c:__check_map_count_against_split())",
+        concerns=_remaps_near_the_limit,
+    ),
+)
+"""All that is known, from the sources: only the release that tests run on was tried."""
 
 
 def known_differences(release: Release) -> list[Difference]:

@@ -20,7 +20,7 @@ CROWDED_LENGTHS = 10, 30
 """Operations of a script, at least and at most."""
 GENERATIONS = 3
 """Ancestors that are alive, at most."""
-_CAPSET_SHARE, _SEAL_SHARE, _CROWD_SHARE = 0.3, 0.15, 0.002
+_CAPSET_SHARE, _SEAL_SHARE, _VAST_SHARE, _CROWD_SHARE = 0.3, 0.15, 0.05, 0.002
 """Of scripts."""
 _WEIGHTS = {
     "mmap": 26,
@@ -55,12 +55,15 @@ class Generator:
     def __init__(self, random: Random, pair: Pair) -> None:
         self._random = random
         self._pair = pair
-        self._places = Places(random)
+        vast = self._mm.limits.totalram_pages if random.random() < _VAST_SHARE else 0
+        self._places = Places(random, vast)
         self._makers = MmapMaker(random, self._places), RangeMaker(random, self._places), self
         self._tight: set[int] = set()
         self._weights = dict(_WEIGHTS)
         if random.random() < _SEAL_SHARE:
             self._weights["mseal"] = 1
+        if vast:
+            self._weights |= dict.fromkeys(("mlock2", "mlockall"), 0)
 
     def __iter__(self) -> Iterator[Operation]:
         if self._random.random() < _CAPSET_SHARE:
@@ -97,6 +100,8 @@ class Generator:
         """Return the arguments of a call."""
         pages = self._random.choice((-3, -1, -1, 0, 1, 1, 1, 2, 3, 8))
         bytes_more = self._random.choice((0, 0, 0, 1, 100, -1))
+        if self._places.vast and self._random.random() < _VAST_SHARE:
+            bytes_more += self._places.vast_length()
         return (max(self._mm.brk + pages * PAGE_SIZE + bytes_more, 0),)
 
     def setrlimit(self) -> tuple[int, ...]:

@@ -22,8 +22,10 @@ from untorn.mm.mman import (
     MAP_STACK,
     MAP_SYNC,
     PROT_EXEC,
+    PROT_GROWSDOWN,
     PROT_NONE,
     PROT_READ,
+    PROT_SEM,
     PROT_WRITE,
     VM_GROWSDOWN,
 )
@@ -67,8 +69,11 @@ _PLACES = {
     "unplaced_huge": 1.5,
     "fixed_huge": 2,
     "fixed_stack": 5,
+    "fixed_heap": 2,
+    "fixed_low": 0.5,
     "wrong": 2,
 }
+_VAST_WEIGHT, _ODD_SHARE = 8, 0.01
 _FILE_SHIFTS = (0, 0, 0, 0, 0, 0, 1, 7)
 _FILES = {
     "ONE": 40,
@@ -98,12 +103,18 @@ class MmapMaker:
         for extra, share in _EXTRAS.items():
             if self._random.random() < share:
                 flags |= extra
-        place: str = self._random.choices(list(_PLACES), list(_PLACES.values()))[0]
+        places = _PLACES | {"fixed_vast": _VAST_WEIGHT} if self._places.vast else _PLACES
+        if self._places.vast:
+            flags &= ~(MAP_POPULATE | MAP_LOCKED)
+        place: str = self._random.choices(list(places), list(places.values()))[0]
         (addr, length), more = getattr(self, f"_{place}")()
         if more & MAP_GROWSDOWN and self._random.random() < 0.9:
             flags = flags & MAP_NORESERVE | MAP_PRIVATE | MAP_ANONYMOUS
         fd, offset = self._file(addr, flags)
-        return addr, length, self._random.choice(_PROTECTIONS), flags | more, fd, offset
+        prot = self._random.choice(_PROTECTIONS)
+        if self._random.random() < _ODD_SHARE:
+            prot |= self._random.choice((PROT_GROWSDOWN, PROT_SEM, 0x10))
+        return addr, length, prot, flags | more, fd, offset
 
     def _file(self, addr: int, flags: int) -> tuple[int, int]:
         """Return a descriptor and an offset that continues what is mapped next to addr."""
@@ -160,6 +171,16 @@ class MmapMaker:
         return self._places.of_stack(), MAP_FIXED | self._random.choice(
             (MAP_GROWSDOWN, MAP_GROWSDOWN, 0)
         )
+
+    def _fixed_heap(self) -> tuple[Range, int]:
+        return self._places.near_heap(), MAP_FIXED | self._random.choice((0, 0, MAP_GROWSDOWN))
+
+    def _fixed_low(self) -> tuple[Range, int]:
+        """Return a place around the lowest that may be mapped, with a right and without."""
+        return (self._random.choice((0x1000, 0xF000, 0x1_0000)), PAGE_SIZE), MAP_FIXED
+
+    def _fixed_vast(self) -> tuple[Range, int]:
+        return self._places.vast_range(), MAP_FIXED
 
     def _wrong(self) -> tuple[Range, int]:
         start, length = self._places.anywhere()

@@ -2,9 +2,14 @@
 
 from random import Random
 
-from untorn.conform.places import ARENA, ARENA_PAGES, Places, Range
+from untorn.conform.places import Places, Range
 from untorn.live import minimal_elf
 from untorn.mm.mman import (
+    MADV_COLLAPSE,
+    MADV_NORMAL,
+    MADV_POPULATE_READ,
+    MADV_POPULATE_WRITE,
+    MADV_WILLNEED,
     MREMAP_DONTUNMAP,
     MREMAP_FIXED,
     MREMAP_MAYMOVE,
@@ -27,6 +32,7 @@ _ADVICE = {
     99: 0.5,
 }
 """How often each MADV_* is given; 99 is none."""
+_BRINGS_IN = MADV_WILLNEED, MADV_POPULATE_READ, MADV_POPULATE_WRITE, MADV_COLLAPSE
 _MOVE = MREMAP_FIXED | MREMAP_MAYMOVE
 _MREMAP_FLAGS = (
     *(0, 0, 0, 0),
@@ -38,7 +44,7 @@ _MREMAP_FLAGS = (
     8,
 )
 _DELTAS = (-4, -2, -1, -1, 0, 0, 0, 0, 1, 1, 2, 3, 16)
-_BAD_SHARE, _HEAL_SHARE = 0.04, 0.2
+_BAD_SHARE, _HEAL_SHARE, _VAST_SHARE = 0.04, 0.2, 0.1
 """Of operations."""
 
 
@@ -84,14 +90,16 @@ class RangeMaker:
             new_len = old_len
         if self._random.random() < 0.03:
             old_len = 0  # duplicates shared memory
-        place = self._choose(hole=4, anywhere=1)[0]
-        if not ARENA <= place < ARENA + ARENA_PAGES * PAGE_SIZE:
-            place = ARENA
+        if self._places.vast and self._random.random() < _VAST_SHARE:
+            new_len = self._places.vast_length()
+        place = self._choose(hole=16, anywhere=4, near_heap=1)[0]
         return *self._nudged((start, old_len)), new_len, flags, place
 
     def madvise(self) -> tuple[int, ...]:
         """Return the arguments of a call."""
         advice: int = self._random.choices(list(_ADVICE), list(_ADVICE.values()))[0]
+        if self._places.vast and advice in _BRINGS_IN:
+            advice = MADV_NORMAL
         return *self._nudged(self._choose(mapped=12, across=1, anywhere=1)), advice
 
     def mlock2(self) -> tuple[int, ...]:
@@ -134,8 +142,8 @@ class RangeMaker:
     def _nudged(self, wanted: Range) -> Range:
         """Return the range; seldom one that is not of whole pages, or is none at all."""
         start, length = wanted
-        if self._random.random() >= _BAD_SHARE or start < minimal_elf.BASE:
-            return wanted  # below the program, a long range would take that along
+        if self._random.random() >= _BAD_SHARE:
+            return wanted
         return self._random.choice(
             (
                 (start + 1, length),

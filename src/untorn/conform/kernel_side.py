@@ -6,8 +6,14 @@ from untorn.live import minimal_elf
 from untorn.live.machine import PR_SET_VMA, PR_SET_VMA_ANON_NAME
 from untorn.live.minimal_child import MinimalChild
 
-COUNTS = {"total_vm": "VmSize", "locked_vm": "VmLck", "data_vm": "VmData", "stack_vm": "VmStk"}
-"""What is counted of an address space, and what /proc/PID/status calls it."""
+COUNTS = {
+    "total_vm": ("VmSize",),
+    "locked_vm": ("VmLck",),
+    "data_vm": ("VmData",),
+    "stack_vm": ("VmStk",),
+    "exec_vm": ("VmExe", "VmLib"),
+}
+"""What is counted of an address space, and of what /proc/PID/status calls it the sum."""
 _READ, _PWRITE64, _CAPSET, _PRCTL = 0, 18, 126, 157
 
 
@@ -57,7 +63,12 @@ class KernelSide:
         )
 
     def _fork(self) -> int:
-        self.child.fork()
+        try:
+            self.child.fork()
+        except ChildProcessError:
+            raise
+        except OSError as error:
+            return -(error.errno or 0)
         return 0
 
     def _exit(self) -> int:

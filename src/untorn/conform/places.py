@@ -10,7 +10,7 @@ from untorn.conform.crowd import CROWD, CROWD_END
 from untorn.live import minimal_elf
 from untorn.mm.mm_struct import MmStruct
 from untorn.mm.mman import VM_GROWSDOWN
-from untorn.mm.page import PAGE_SIZE, PMD_SIZE
+from untorn.mm.page import PAGE_SIZE, PMD_SIZE, page_align
 from untorn.mm.vma import Vma
 
 ARENA = 0x2000_0000_0000
@@ -21,7 +21,8 @@ HUGE_ARENA = ARENA + 0x4000_0000
 HUGE_PAGES = 4
 STACKS = ARENA + 0x1000_0000
 """Byte address of room for what grows down, with guard gaps in between."""
-STACK_PAGES = 1200
+VAST = ARENA + 0x100_0000_0000
+"""Byte address of room for mappings as long as the memory of a machine."""
 _SPANS = (1, 1, 1, 1, 1, 1, 2, 2, 2, 3, 3, 4, 5, 8)
 _SPECIAL_SHARE, _RUN_SHARE, _CROWD_SHARE = 0.04, 0.3, 0.1
 
@@ -33,11 +34,15 @@ class Places:
     """Chooses ranges in one address space.
 
     Attributes:
+        vast: Pages that are nearly as many as the machine has, for mappings that are that long;
+            0 if there are to be none. Nothing may bring such a mapping into memory.
         vmas: What is mapped now, but for the program and mostly the crowd; set by look().
     """
 
-    def __init__(self, random: Random) -> None:
+    def __init__(self, random: Random, vast: int = 0) -> None:
         self._random = random
+        self.vast = vast
+        self._heap_end = 0
         self.vmas: list[Vma] = []
         self._plain: list[Vma] = []
 
@@ -48,6 +53,7 @@ class Places:
             vma for start, _, vma in mm.mm_mt if start != minimal_elf.BASE and start not in crowd
         ]
         self._plain = [vma for vma in self.vmas if vma.vm_ops is None]
+        self._heap_end = page_align(mm.brk)
 
     def find(self, addr: int) -> Vma | None:
         """Return the VMA that holds addr, but for one of the program or the crowd."""
@@ -147,6 +153,20 @@ class Places:
         start += self._random.choice((0, 0, 0, PAGE_SIZE, -PAGE_SIZE))
         length = self._random.choice((1, 1, 1, 2)) * PMD_SIZE
         return start, length + self._random.choice((0, 0, 0, PAGE_SIZE, -PAGE_SIZE))
+
+    def vast_range(self) -> Range:
+        """Return a place for a vast mapping."""
+        return VAST, self.vast_length()
+
+    def vast_length(self) -> int:
+        """Return about as many bytes as the machine has, or half of them."""
+        pages = self.vast + self._random.choice((-2, -1, 0, 1, 2))
+        return self._random.choice((pages, pages, pages // 2)) * PAGE_SIZE
+
+    def near_heap(self) -> Range:
+        """Return a range right behind the heap, or at some distance."""
+        pages = self._random.choice((-1, 0, 0, 0, 1, 2, 255, 256, 257))
+        return self._heap_end + pages * PAGE_SIZE, self.span()
 
     def of_stack(self) -> Range:
         """Return a place for what grows down, near the guard gap of another or far from it."""

@@ -2,7 +2,7 @@
 
 import os
 import resource
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Self
 
@@ -127,11 +127,11 @@ class MinimalChild:
         """Return the text of its maps."""
         return self._family[-1].maps()
 
-    def pages(self, names: Mapping[str, str]) -> dict[str, int]:
-        """Return fields of /proc/PID/status that count memory, VmSize perhaps, in pages.
+    def pages(self, names: Mapping[str, Iterable[str]]) -> dict[str, int]:
+        """Return sums of fields of /proc/PID/status that count memory, VmSize perhaps, in pages.
 
         Args:
-            names: Under which name each is returned, and what the file calls it.
+            names: Under which name each sum is returned, and of which fields it is.
 
         Raises:
             ChildProcessError: It has no memory any longer, as it ended.
@@ -141,7 +141,10 @@ class MinimalChild:
         lines = dict(line.split(b":", 1) for line in self._family[-1].status().splitlines())
         if b"VmSize" not in lines:
             raise ChildProcessError(f"the traced child {self.pid} ended")
-        return {name: int(lines[field.encode()].split()[0]) // 4 for name, field in names.items()}
+        return {
+            name: sum(int(lines[field.encode()].split()[0]) for field in fields) // 4
+            for name, fields in names.items()
+        }
 
     def layout(self) -> tuple[int, int]:
         """Return the stack pointer at exec, a byte address, and the size of its data, in bytes.
