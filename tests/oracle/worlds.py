@@ -5,6 +5,7 @@ do what it likes. Both worlds use the same addresses, so that their maps can be 
 """
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -120,7 +121,7 @@ class World:
 
     def maps(self) -> list[bytes]:
         """Return the lines of the window."""
-        lines = self.all_maps().splitlines(keepends=True)
+        lines = re.findall(rb"[^\n]*\n", self.all_maps())  # a name may have a carriage return
         return [line for line in lines if self.holds(line)]
 
     def all_smaps(self) -> bytes:
