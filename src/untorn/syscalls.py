@@ -6,11 +6,13 @@ Arguments are what a program passes in registers: addresses, lengths and offsets
 
 import errno
 from collections.abc import Sequence
+from typing import Self
 
 from untorn.errors import os_error
 from untorn.fs.binfmt_elf import Program
 from untorn.fs.exec import exec_mm
 from untorn.fs.proc.base import ProcTask
+from untorn.fs.proc.from_maps import mm_from_maps
 from untorn.fs.proc.maps import ProcMapsFile
 from untorn.fs.proc.smaps import ProcSmapsFile
 from untorn.fs.proc.smaps_rollup import ProcSmapsRollupFile
@@ -19,6 +21,7 @@ from untorn.mm.brk import do_brk
 from untorn.mm.exit import mmput
 from untorn.mm.file import VmFile
 from untorn.mm.fork import dup_mm
+from untorn.mm.limits import Limits
 from untorn.mm.madvise import do_madvise
 from untorn.mm.memory import handle_mm_fault
 from untorn.mm.mlock import do_mlock, do_mlockall, do_munlock, do_munlockall
@@ -55,6 +58,25 @@ class Process:
         self.mm = mm or MmStruct()
         self.files: dict[int, VmFile] = {}
         self.proc = ProcTask(self.mm)
+
+    @classmethod
+    def from_maps(
+        cls,
+        text: bytes,
+        *,
+        mmap_base: int | None = None,
+        topdown: bool = True,
+        heap: tuple[int, int] | None = None,
+        limits: Limits | None = None,
+    ) -> Self:
+        """Return a process whose maps are this text; see fs/proc/from_maps.py:mm_from_maps().
+
+        Raises:
+            ValueError: The text is torn, cut off, or not of maps; with the line and the reason.
+        """
+        return cls(
+            mm_from_maps(text, mmap_base=mmap_base, topdown=topdown, heap=heap, limits=limits)
+        )
 
     def mmap(
         self, addr: int, length: int, prot: int, flags: int, fd: int = -1, offset: int = 0

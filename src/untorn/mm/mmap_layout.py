@@ -7,6 +7,9 @@ SMALLEST_GAP, LARGEST_GAP = 128 << 20, TASK_SIZE // 6 * 5
 """Bytes between mmap_base and the top of the stack."""
 LEGACY_BASE = page_align(TASK_SIZE // 3)
 """Byte address from which on the bottom-up search goes."""
+LARGEST_SHIFT = (1 << 40) + (1 << 34)
+"""Bytes by which randomization moves mmap_base at most: 28 bits of pages, and the 22 bits by which
+it moves the stack, where the gap is not the smallest."""
 
 
 def pick_mmap_base(limits: Limits, *, topdown: bool = True) -> int:

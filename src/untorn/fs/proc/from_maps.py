@@ -1,7 +1,7 @@
 """An address space of the engine that starts from the maps of a real process.
 
 It stands here, and not as a method of MmStruct, because what it reads is the text of a file of
-/proc, and mm/ knows nothing of those.
+/proc, and mm/ knows nothing of those; Process.from_maps() is the door to it.
 
 What maps does not show is taken to be as it is most often: files are open for reading and
 writing and longer than what is mapped of them, writable private memory is charged for, nothing
@@ -10,9 +10,9 @@ but the stack was ever written, and nobody gave advice, locked or sealed.
 
 import re
 
+from untorn.fs.proc.from_maps_files import FilesOfMaps
 from untorn.fs.proc.maps_entry import MapsEntry
 from untorn.fs.proc.maps_line import GATE_LINE, show_map
-from untorn.mm.file import VmFile
 from untorn.mm.limits import Limits
 from untorn.mm.mm_struct import MmStruct
 from untorn.mm.mman import (
@@ -28,6 +28,7 @@ from untorn.mm.mman import (
     VM_SHARED,
     VM_WRITE,
 )
+from untorn.mm.mmap_layout import LARGEST_SHIFT, pick_mmap_base
 from untorn.mm.mmap_lock import mmap_write_lock, mmap_write_unlock
 from untorn.mm.page import PAGE_SHIFT, TASK_SIZE, page_aligned
 from untorn.mm.vdso import VVAR_FLAGS
@@ -38,7 +39,7 @@ from untorn.mm.vma_lock import vma_start_write
 from untorn.mm.vma_store import vma_account, vma_pages, vma_store_new
 
 _WORD = 8
-_HEAP, _STACK, _SHMEM = b"[heap]", b"[stack]", b"/dev/zero (deleted)"
+_HEAP, _STACK = b"[heap]", b"[stack]"
 _ANON_NAME = re.compile(rb"\[anon(?:_shmem)?:(.*)\]", re.DOTALL)
 _MAY = VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC
 
@@ -48,6 +49,7 @@ def mm_from_maps(
     *,
     name: str = "mm",
     mmap_base: int | None = None,
+    topdown: bool = True,
     heap: tuple[int, int] | None = None,
     start_stack: int | None = None,
     data_size: int = 0,
@@ -59,12 +61,14 @@ def mm_from_maps(
     Args:
         text: The whole of a /proc/PID/maps, read at one go.
         name: For reports.
-        mmap_base: Byte address below which mappings are placed; None: that of a process without
-            randomization and with a usual stack limit.
+        mmap_base: Byte address below which mappings are placed; None: where the highest of those
+            ends that may have been placed, with or without randomization, as the first to be
+            placed touches it.
+        topdown: False if mappings are placed from the bottom up; mmap_base is the lowest then.
         heap: start_brk and brk, byte addresses; None: as far as lines are called [heap].
         start_stack: Byte address of the stack pointer at exec; None: near the top of [stack].
         data_size: Bytes of the program's own data; see MmStruct.
-        limits: What bounds it.
+        limits: What bounds it; RLIMIT_STACK is what it was at exec.
         slab: Where its VMA objects come from.
 
     Raises:
@@ -74,9 +78,12 @@ def mm_from_maps(
     lines = re.findall(rb"[^\n]*\n|[^\n]+", text)
     gate = lines[-1:] == [GATE_LINE]
     entries = _parse(lines[: len(lines) - gate])
-    mm = MmStruct(name, limits=limits, gate_vma=gate, slab=slab)
-    if mmap_base is not None:
-        mm.mmap_base = mmap_base
+    limits = limits or Limits()
+    if mmap_base is None:
+        mmap_base = _mmap_base(entries, limits, topdown)
+    mm = MmStruct(
+        name, limits=limits, mmap_base=mmap_base, topdown=topdown, gate_vma=gate, slab=slab
+    )
     mm.data_size = data_size
     mm.start_brk, mm.brk = _heap(entries) if heap is None else heap
     mm.start_stack = _start_stack(entries) if start_stack is None else start_stack
@@ -110,6 +117,21 @@ def _check_place(entries: list[MapsEntry]) -> None:
         raise ValueError("begins below the end of the line before it")
 
 
+def _mmap_base(entries: list[MapsEntry], limits: Limits, topdown: bool) -> int:
+    """Return the border of what was placed, as far as randomization can have moved it.
+
+    Above the stack lies what has a place of its own there: the vdso, if that is randomized too.
+    """
+    base = pick_mmap_base(limits, topdown=topdown)
+    if topdown:
+        stacks = [entry.start for entry in entries if entry.name == _STACK]
+        top = min(base, *stacks) if stacks else base
+        ends = [entry.end for entry in entries if base - LARGEST_SHIFT <= entry.end <= top]
+        return max(ends, default=base)
+    starts = [entry.start for entry in entries if base <= entry.start <= base + LARGEST_SHIFT]
+    return min(starts, default=base)
+
+
 def _heap(entries: list[MapsEntry]) -> tuple[int, int]:
     """Return start_brk and brk as the lines called [heap] have them."""
     heaps = [entry for entry in entries if entry.name == _HEAP]
@@ -126,7 +148,7 @@ def _start_stack(entries: list[MapsEntry]) -> int:
 
 def _fill(mm: MmStruct, entries: list[MapsEntry], lines: list[bytes]) -> None:
     """Add a VMA for each entry. Preconditions: mmap_lock held for write; mm is empty."""
-    files = _Files()
+    files = FilesOfMaps()
     for number, (entry, line) in enumerate(zip(entries, lines, strict=False), 1):
         vma = _add(mm, entry, files)
         if show_map(vma) != line:
@@ -135,10 +157,11 @@ def _fill(mm: MmStruct, entries: list[MapsEntry], lines: list[bytes]) -> None:
             vma_anon_prepare(mm, vma)
 
 
-def _add(mm: MmStruct, entry: MapsEntry, files: "_Files") -> Vma:
+def _add(mm: MmStruct, entry: MapsEntry, files: FilesOfMaps) -> Vma:
     vma = vm_area_alloc(mm)
     vma.vm_start, vma.vm_end = entry.start, entry.end
     vma.vm_file = files.of(entry) if entry.has_file else None
+    vma.vm_ops = vma.vm_file.vm_ops if vma.vm_file is not None else None
     vma.vm_flags = _permissions(entry)
     vma.vm_pgoff = (entry.offset if entry.has_file else entry.start) >> PAGE_SHIFT
     anon_name = _ANON_NAME.fullmatch(entry.name)
@@ -170,47 +193,3 @@ def _make_special(vma: Vma, name: bytes) -> None:
     if name.startswith(b"[vvar"):
         vma.vm_flags = VVAR_FLAGS
     vma.vm_flags |= VM_DONTEXPAND
-
-
-class _Files:
-    """The open files behind the lines so far.
-
-    One line continues the file of another if it begins where that ends, further on in the same
-    inode: so the segments of one library do, which one open() was for. Shared memory without a
-    name has only one open file.
-    """
-
-    __slots__ = ("_last", "_shmem")
-
-    def __init__(self) -> None:
-        self._last: tuple[MapsEntry, VmFile] | None = None
-        self._shmem: dict[int, VmFile] = {}
-
-    def of(self, entry: MapsEntry) -> VmFile:
-        """Return the open file of an entry that has one."""
-        file = self._known(entry) or _open(entry)
-        self._last = entry, file
-        if _is_shmem(entry):
-            self._shmem[entry.inode] = file
-        return file
-
-    def _known(self, entry: MapsEntry) -> VmFile | None:
-        if _is_shmem(entry):
-            return self._shmem.get(entry.inode)
-        if self._last is None:
-            return None
-        last, file = self._last
-        continues = (
-            (last.end, last.name, last.device, last.inode, last.shared)
-            == (entry.start, entry.name, entry.device, entry.inode, entry.shared)
-        ) and last.offset <= entry.offset
-        return file if continues else None
-
-
-def _is_shmem(entry: MapsEntry) -> bool:
-    return entry.shared and (entry.name == _SHMEM or entry.name.startswith(b"[anon_shmem:"))
-
-
-def _open(entry: MapsEntry) -> VmFile:
-    path = _SHMEM if entry.name.startswith(b"[anon_shmem:") else entry.name
-    return VmFile(path, *entry.device, entry.inode)
