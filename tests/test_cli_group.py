@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import warnings
 
 import click
 import pytest
@@ -46,6 +47,17 @@ def test_an_interrupt_is_status_1_without_a_traceback(monkeypatch: pytest.Monkey
     status, stderr = run_with(KeyboardInterrupt(), monkeypatch)
     assert status == 1
     assert stderr.strip() == "Aborted!"
+
+
+@pytest.mark.filterwarnings("always")
+def test_a_warning_is_one_line_and_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    @click.command()
+    def warning() -> None:
+        warnings.warn("read without a raised priority", RuntimeWarning, stacklevel=1)
+
+    monkeypatch.setattr(cli.LazyGroup, "get_command", lambda *arguments: warning)
+    done = CliRunner().invoke(cli.main, ["warning"])
+    assert (done.exit_code, done.stderr) == (0, "note: read without a raised priority\n")
 
 
 def test_our_own_mistakes_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:

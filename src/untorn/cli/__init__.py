@@ -4,6 +4,7 @@ Exit status: 0 good; 1 what was looked for was found bad or is out of reach, wit
 on stderr; 2 wrong usage.
 """
 
+import warnings
 from importlib import import_module
 from typing import Any
 
@@ -30,13 +31,22 @@ class LazyGroup(click.Group):
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; errors that users can meet end it with a line and exit status 1."""
+        """Run the command; errors that users can meet end it with a line and exit status 1.
+
+        A warning is a line on stderr, too.
+        """
         try:
-            return super().invoke(ctx)
+            with warnings.catch_warnings():
+                warnings.showwarning = _note
+                return super().invoke(ctx)
         except BrokenPipeError:
             raise  # click ends quietly
         except (OSError, UntornError) as error:
             raise click.ClickException(describe(error)) from error
+
+
+def _note(message: Warning | str, *origin: object, **more: object) -> None:
+    click.echo(f"note: {message}", err=True)
 
 
 @click.group(
