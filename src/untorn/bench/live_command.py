@@ -62,6 +62,7 @@ def repeat(command: list[str]) -> Counter[int]:
             os.killpg(pid, signal.SIGKILL)
         _, status = os.waitpid(pid, 0)
         statuses[os.waitstatus_to_exitcode(status)] += 1
+        _reap_orphans()
 
 
 def end_children() -> None:
@@ -73,6 +74,12 @@ def end_children() -> None:
             os.waitpid(pid, 0)
 
 
+def _reap_orphans() -> None:
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
 def _await_end(pid: int) -> bool:
     """Return true when a child has ended, not yet reaped; false if asked to stop before."""
     while signal.sigwait(_AWAITED) == signal.SIGCHLD:
@@ -82,7 +89,7 @@ def _await_end(pid: int) -> bool:
 
 
 def _describe(status: int, times: int) -> str:
-    how = f"killed by {signal.Signals(-status).name}" if status < 0 else f"status {status}"
+    how = f"killed by signal {-status}" if status < 0 else f"status {status}"
     return f"failed each time: {how}, {times} times"
 
 
