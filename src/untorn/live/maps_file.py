@@ -1,15 +1,23 @@
 """The running kernel's maps file, as a MapsFile."""
 
+import errno
 import os
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from fcntl import ioctl
+from struct import Struct
 from types import TracebackType
 from typing import Any, Self
 
 from untorn.fs.maps_file import NO_FLAGS, PATH_MAX
 from untorn.fs.proc.procmap_query import PROCMAP_QUERY, ProcmapQuery, QueriedVma, QueryFlags
 from untorn.mm.page import ULONG_MAX
+
+NO_IOCTL = frozenset((errno.ENOTTY, errno.ENOSYS, errno.EPERM))
+"""What a query gets from a kernel without it, and from filters of system calls that forbid it."""
+_ADDR = Struct("=Q")
+_QUERY_ADDR_AT, _VMA_START_AT = 16, 24
+"""Places in struct procmap_query, in bytes."""
 
 
 class LiveMapsFile:
@@ -63,6 +71,27 @@ class LiveMapsFile:
         packed = self._call(ioctl, self._fd, PROCMAP_QUERY, question.pack())
         answer = ProcmapQuery.unpack(packed)
         return QueriedVma.from_struct(answer, name.tobytes(), build_id.tobytes())
+
+    def next_starts(self, addrs: Iterable[int]) -> Iterator[int]:
+        """Tell for each address, by one ioctl, where the VMA there or the next above it starts.
+
+        Much faster than query(), which tells all about a VMA.
+
+        Yields:
+            A byte address; 1 << 64 if there is no more.
+
+        Raises:
+            OSError: As query().
+        """
+        question = bytearray(ProcmapQuery(query_flags=QueryFlags.COVERING_OR_NEXT_VMA).pack())
+        for addr in addrs:
+            _ADDR.pack_into(question, _QUERY_ADDR_AT, addr)
+            try:
+                self._call(ioctl, self._fd, PROCMAP_QUERY, question)
+            except FileNotFoundError:
+                yield 1 << 64
+            else:
+                yield _ADDR.unpack_from(question, _VMA_START_AT)[0]
 
     def _call(self, function: Callable[..., object], *arguments: object) -> Any:
         """Make the one system call in which the kernel may hold a lock of the process."""

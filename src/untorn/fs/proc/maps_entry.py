@@ -1,35 +1,70 @@
-"""One line of /proc/PID/maps, read. Compare maps_line.py, which writes them; proc_pid_maps(5)."""
+"""One line of /proc/PID/maps, read and written.
+
+Compare fs/proc/task_mmu.c:show_vma_header_prefix(), show_map_vma(); proc_pid_maps(5).
+"""
 
 import re
-from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
+from untorn.mm.page import ULONG_MAX
+
+ENDING = rb"([0-9a-f]{2,3}):([0-9a-f]{2,5}) (\d{1,20}) (?: *([^ \n][^\n]*))?"
+"""A line from its device on: major and minor number, inode, name; a regular expression."""
 _LINE = re.compile(
-    rb"([0-9a-f]{8,16})-([0-9a-f]{8,16}) ([r-][w-][x-][ps]) ([0-9a-f]{8,16}) "
-    rb"([0-9a-f]{2,8}):([0-9a-f]{2,8}) (\d+) (?: *([^ \n][^\n]*))?\n"
+    rb"([0-9a-f]{8,16})-([0-9a-f]{8,16}) ([r-][w-][x-][ps]) ([0-9a-f]{8,16}) " + ENDING + rb"\n"
 )
+PERMISSION_LETTERS = tuple(
+    bytes([b"-r"[i & 1], b"-w"[i >> 1 & 1], b"-x"[i >> 2 & 1], b"ps"[i >> 3]]) for i in range(16)
+)
+"""By the bits VMA_READABLE, VMA_WRITABLE, VMA_EXECUTABLE and VMA_SHARED of QueryFlags."""
+DELETED = b" (deleted)"
+"""What the kernel puts behind the path of a file that has no name any more."""
 
 
-@dataclass(frozen=True, slots=True)
-class MapsEntry:
-    """What a line says.
+def maps_line(
+    start: int,
+    end: int,
+    permissions: bytes,
+    offset: int,
+    dev_major: int,
+    dev_minor: int,
+    inode: int,
+    name: bytes,
+) -> bytes:
+    """Return the line of these fields; newlines in the name are escaped."""
+    numbers = start, end, permissions, offset, dev_major, dev_minor, inode
+    prefix = b"%08x-%08x %s %08x %02x:%02x %d " % numbers
+    if not name:
+        return prefix + b"\n"
+    return b"%-72s %s\n" % (prefix, name.replace(b"\n", b"\\012"))
 
-    Attributes:
-        start, end: Byte addresses, end exclusive.
-        permissions: Four characters, such as rw-p.
-        offset: Bytes into the file.
-        device: Major and minor number; 0, 0 if there is no file.
-        inode: 0 if there is no file.
-        name: Path or other name, newlines no longer escaped; empty if there is none.
-    """
+
+def is_deleted(name: bytes) -> bool:
+    """Tell whether a name is that of a deleted file: see MapsEntry.deleted."""
+    return name.endswith(DELETED) and not name.startswith(b"[")
+
+
+class MapsEntry(NamedTuple):
+    """What a line says."""
 
     start: int
+    """Byte address."""
     end: int
+    """Byte address behind the last one."""
     permissions: bytes
+    """Four characters, such as rw-p."""
     offset: int
+    """Bytes into the file."""
     device: tuple[int, int]
+    """Major and minor number; 0, 0 if there is no file."""
     inode: int
+    """0 if there is no file."""
     name: bytes
+    """As the kernel wrote it, but newlines no longer escaped; empty if there is none.
+
+    Of a path, the kernel escapes nothing but newlines, as \\012: the text does not tell a newline
+    from these four characters. The ioctl does: see QueriedVma.name.
+    """
 
     @classmethod
     def parse(cls, line: bytes) -> Self:
@@ -41,16 +76,33 @@ class MapsEntry:
         match = _LINE.fullmatch(line)
         if match is None:
             raise ValueError("is cut off" if line[-1:] != b"\n" else "is not a line of maps")
-        start, end, offset, major, minor = (int(match[n], 16) for n in (1, 2, 4, 5, 6))
-        if start >= end:
+        start, end, permissions, offset, major, minor, inode, name = match.groups()
+        addresses = int(start, 16), int(end, 16)
+        if addresses[0] >= addresses[1]:
             raise ValueError("ends before it begins")
-        name = (match[8] or b"").replace(b"\\012", b"\n")
-        return cls(start, end, match[3], offset, (major, minor), int(match[7]), name)
+        if int(inode) > ULONG_MAX:
+            raise ValueError("has an inode of more than 64 bits")
+        device = int(major, 16), int(minor, 16)
+        name = name.replace(b"\\012", b"\n") if name else b""
+        return cls(*addresses, permissions, int(offset, 16), device, int(inode), name)
+
+    def line(self) -> bytes:
+        """Return the line that says this."""
+        return maps_line(*self[:4], *self.device, self.inode, self.name)
 
     @property
     def has_file(self) -> bool:
         """Whether a file is mapped, as opposed to anonymous memory or a special mapping."""
         return bool(self.inode) or self.device != (0, 0) or self.name[:1] not in (b"", b"[")
+
+    @property
+    def deleted(self) -> bool:
+        """Whether the file has no name any more, or one that ends in " (deleted)".
+
+        The text does not tell one from the other. Memory that was never in a directory, such as
+        that of memfd_create(2), counts as deleted.
+        """
+        return is_deleted(self.name)
 
     @property
     def shared(self) -> bool:

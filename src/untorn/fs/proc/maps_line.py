@@ -4,16 +4,13 @@ Compare fs/proc/task_mmu.c:show_vma_header_prefix(), show_map_vma(), get_vma_nam
 proc_pid_maps(5).
 """
 
+from untorn.fs.proc.maps_entry import PERMISSION_LETTERS, maps_line
 from untorn.mm.mm_struct import MmStruct
 from untorn.mm.page import PAGE_SHIFT
 from untorn.mm.vma import Vma
 
 NAME_COLUMN = 73
 """Column, from 0, where names begin unless the numbers before take more room."""
-
-_PERMISSIONS = tuple(
-    bytes([b"-r"[i & 1], b"-w"[i >> 1 & 1], b"-x"[i >> 2 & 1], b"ps"[i >> 3]]) for i in range(16)
-)
 
 ROLLUP_LINE = b"%-72s [rollup]\n"
 """The header of smaps_rollup, around a line's numbers."""
@@ -24,24 +21,14 @@ GATE_LINE = b"%-72s [vsyscall]\n" % b"ffffffffff600000-ffffffffff601000 --xp 000
 def show_map(vma: Vma) -> bytes:
     """Return the line of vma. Preconditions: vma is kept still, or is a private copy."""
     flags = vma.vm_flags
-    permissions = _PERMISSIONS[flags & 7 | flags >> 4 & 8]  # VM_MAYSHARE stands at 0x80
+    permissions = PERMISSION_LETTERS[flags & 7 | flags >> 4 & 8]  # VM_MAYSHARE stands at 0x80
+    start, end, name = vma.vm_start, vma.vm_end, vma_name(vma)
     file = vma.vm_file
     if file is None:
-        prefix = b"%08x-%08x %s 00000000 00:00 0 " % (vma.vm_start, vma.vm_end, permissions)
-    else:
-        prefix = b"%08x-%08x %s %08x %02x:%02x %d " % (
-            vma.vm_start,
-            vma.vm_end,
-            permissions,
-            vma.vm_pgoff << PAGE_SHIFT,
-            file.dev_major,
-            file.dev_minor,
-            file.inode,
-        )
-    name = vma_name(vma)
-    if not name:
-        return prefix + b"\n"
-    return b"%-72s %s\n" % (prefix, name.replace(b"\n", b"\\012"))
+        return maps_line(start, end, permissions, 0, 0, 0, 0, name)
+    offset = vma.vm_pgoff << PAGE_SHIFT
+    device = file.dev_major, file.dev_minor
+    return maps_line(start, end, permissions, offset, *device, file.inode, name)
 
 
 def vma_name(vma: Vma) -> bytes:

@@ -1,0 +1,44 @@
+"""untorn maps: a coherent snapshot of a live process."""
+
+import json
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from untorn.cli.process_options import entry_as_json, pid_argument
+from untorn.live.reader.live_maps import snapshot
+
+if TYPE_CHECKING:
+    from untorn.live.reader.snapshot import Coherence
+
+
+@click.command(
+    epilog="""\b
+    Example: untorn maps 4242 --json | jq -r .name
+    Exit status: 0 all was printed; 1 there is no such process, it has no
+    memory, or it may not be read; 2 wrong usage."""
+)
+@pid_argument
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+def maps(pid: int, proc: str, as_json: bool) -> None:
+    """Print the map of a process, each VMA once, none left out.
+
+    As /proc/PID/maps does, but read so that no line is older than another one which took its
+    place, and nothing is missing that was mapped all the time. Lines that gave way, and VMAs that
+    the kernel had left out, are counted on stderr. In JSON, addresses and offsets are in bytes.
+    """
+    taken = snapshot(pid, proc=proc)
+    stdout = sys.stdout.buffer
+    for entry in taken:
+        line = json.dumps(entry_as_json(entry)).encode() + b"\n" if as_json else entry.line()
+        stdout.write(line)
+    stdout.flush()
+    _report(taken.coherence)
+
+
+def _report(coherence: "Coherence") -> None:
+    """Tell what was done to the kernel's text, if anything was."""
+    if coherence.put_in or coherence.overlaps:
+        line = f"{coherence.overlaps} lines gave way to newer ones, {coherence.put_in} VMAs put in"
+        click.echo(line, err=True)

@@ -1,0 +1,84 @@
+"""untorn watch: what changed in the map of a process since the last look, as it happens."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+from untorn.cli.bench import Above
+from untorn.cli.process_options import entry_as_json, pid_argument
+
+if TYPE_CHECKING:
+    from untorn.live.reader.diff import Change
+    from untorn.live.reader.watch import Look
+
+
+@click.command(
+    epilog="""\b
+    Example: untorn watch 4242 --interval 0.5 | jq -c 'select(.kind == "mapped")'
+    Exit status: 0 the process ended, or Ctrl-C; 1 there is no such process,
+    it has no memory, or it may not be read; 2 wrong usage."""
+)
+@pid_argument
+@click.option(
+    "--interval", type=Above(86_400), default=1.0, show_default=True, metavar="S", help="Seconds."
+)
+def watch(pid: int, proc: str, interval: float) -> None:
+    """Show what changes in the map of a process, until it ends.
+
+    Ranges that were mapped, unmapped, grown, shrunk, protected (other permissions), renamed or
+    replaced (another file). A VMA that is split or merged is no change. On a terminal, totals and
+    the latest changes; else one JSON object a line: the first tells how much is mapped, the last
+    one that the process ended.
+    """
+    from untorn.live.reader.watch import watch as looks
+
+    try:
+        if sys.stdout.isatty():
+            _show(pid, looks(pid, interval=interval, proc=proc))
+        else:
+            _print_json(looks(pid, interval=interval, proc=proc))
+    except KeyboardInterrupt:
+        return
+
+
+def _show(pid: int, looks: "Iterator[Look]") -> None:
+    from rich.console import Console
+    from rich.live import Live
+
+    from untorn.cli.watch_view import WatchView
+
+    console = Console()
+    view = WatchView(pid)
+    with Live(console=console, auto_refresh=False) as screen:
+        for look in looks:
+            view.take(look)
+            screen.update(view.render(console.width, console.height), refresh=True)
+    click.echo(f"process {pid} ended")
+
+
+def _print_json(looks: "Iterator[Look]") -> None:
+    for number, (snapshot, changes) in enumerate(looks):
+        if not number:
+            _print_line(kind="first", vmas=len(snapshot), size=snapshot.size)
+        for change in changes:
+            _print_line(**_change_as_json(change))
+        sys.stdout.flush()
+    _print_line(kind="ended")
+
+
+def _print_line(**fields: object) -> None:
+    click.echo(json.dumps({"time": round(time.time(), 3), **fields}))
+
+
+def _change_as_json(change: "Change") -> dict[str, object]:
+    return {
+        "kind": change.kind,
+        "start": change.start,
+        "end": change.end,
+        "before": entry_as_json(change.before),
+        "after": entry_as_json(change.after),
+    }

@@ -1,0 +1,75 @@
+"""A Python process that does what it is told, and nothing in between."""
+
+import subprocess
+import sys
+from typing import Self
+
+_LOOP = """
+import ctypes, mmap, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+libc.mmap.restype = ctypes.c_void_p
+libc.mmap.argtypes = ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long
+libc.munmap.argtypes = ctypes.c_void_p, ctypes.c_size_t
+libc.mprotect.argtypes = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int
+libc.prctl.argtypes = *[ctypes.c_int] * 2, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p
+ANON, FIXED, SHARED = 0x22, 0x10, 0x01
+def place(pages):
+    addr = libc.mmap(None, pages << 12, 0, ANON, -1, 0)
+    libc.munmap(addr, pages << 12)
+    return addr
+def put(addr, pages, prot=3, flags=ANON, fd=-1, offset=0):
+    assert libc.mmap(addr, pages << 12, prot, flags | FIXED, fd, offset) == addr
+exec("for line in sys.stdin:\\n    exec(line)\\n    print(flush=True)")
+"""
+
+
+class Commanded:
+    """Use it as a context manager: it is ended then."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _LOOP], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self.pid = self._process.pid
+        self.do("pass")  # it has started once this is done
+
+    def do(self, line: str) -> str:
+        """Have one line of Python executed; return the first line that it printed."""
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.write(line + "\n")
+        self._process.stdin.flush()
+        printed = self._process.stdout.readline().rstrip("\n")
+        if printed:
+            self._process.stdout.readline()
+        return printed
+
+    def tell(self, line: str) -> None:
+        """Have one line executed that may never end."""
+        assert self._process.stdin
+        self._process.stdin.write(line + "\n")
+        self._process.stdin.flush()
+
+    def place(self, pages: int) -> int:
+        """Return an address where so many pages are free."""
+        return int(self.do(f"at = place({pages}); print(at)"))
+
+    def kill(self) -> None:
+        """End it; it stays a zombie."""
+        self._process.kill()
+
+    def reap(self) -> None:
+        self.kill()
+        self._process.wait()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.reap()
+        for pipe in self._process.stdin, self._process.stdout:
+            if pipe:
+                try:
+                    pipe.close()
+                except BrokenPipeError:
+                    continue

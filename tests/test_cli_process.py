@@ -1,0 +1,192 @@
+"""The commands maps, query and watch, of real processes."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from rich.console import Console
+
+import untorn
+from commanded import Commanded
+from untorn.cli import main
+from untorn.cli.process_options import printable, text
+from untorn.cli.watch_view import WatchView
+from untorn.fs.proc.maps_entry import MapsEntry
+from untorn.live.reader.snapshot import Snapshot
+from untorn.live.reader.watch import Look
+
+pytestmark = pytest.mark.live
+UNTORN = [sys.executable, "-m", "untorn"]
+
+
+@pytest.fixture(scope="module")
+def process() -> Iterator[Commanded]:
+    with Commanded() as child:
+        yield child
+
+
+def run(*arguments: str | int) -> tuple[int, str, str]:
+    done = CliRunner().invoke(main, list(map(str, arguments)))
+    return done.exit_code, done.stdout, done.stderr
+
+
+def text_of(child: Commanded) -> str:
+    return Path(f"/proc/{child.pid}/maps").read_text()
+
+
+def test_maps_prints_what_the_kernel_prints(process: Commanded) -> None:
+    done = subprocess.run([*UNTORN, "maps", str(process.pid)], capture_output=True, check=True)
+    assert done.stdout.decode() == text_of(process)
+    assert done.stderr == b""
+
+
+def test_maps_json_is_one_object_a_vma(process: Commanded) -> None:
+    done = subprocess.run(
+        [*UNTORN, "maps", str(process.pid), "--json"], capture_output=True, check=True
+    )
+    entries = [
+        MapsEntry(
+            vma["start"],
+            vma["end"],
+            vma["permissions"].encode(),
+            vma["offset"],
+            tuple(vma["device"]),
+            vma["inode"],
+            os.fsencode(vma["name"]),
+        )
+        for vma in map(json.loads, done.stdout.splitlines())
+    ]
+    assert "".join(os.fsdecode(entry.line()) for entry in entries) == text_of(process)
+
+
+def test_query_prints_the_vma_at_an_address(process: Commanded) -> None:
+    line = next(line for line in text_of(process).splitlines() if "/libc" in line)
+    addr = line.partition("-")[0]
+    assert run("query", process.pid, addr) == (0, line + "\n", "")
+    assert run("query", process.pid, f"0x{addr}") == (0, line + "\n", "")
+    status, stdout, _ = run("query", process.pid, addr, "--json")
+    assert status == 0
+    assert json.loads(stdout)["start"] == int(addr, 16)
+    assert json.loads(stdout)["page_size"] == os.sysconf("SC_PAGE_SIZE")
+
+
+def test_query_takes_the_next_one_if_asked_to(process: Commanded) -> None:
+    first = text_of(process).splitlines(keepends=True)[0]
+    assert run("query", process.pid, "0") == (1, "", "Error: nothing is mapped at 0x0\n")
+    assert run("query", process.pid, "0", "--next") == (0, first, "")
+    above = "Error: nothing is mapped at or above 0xffffffffffffffff\n"
+    assert run("query", process.pid, "f" * 16, "--next") == (1, "", above)
+
+
+@pytest.mark.parametrize("addr", ["xyz", "-1", "1" * 17])
+def test_what_is_no_address_is_wrong_usage(process: Commanded, addr: str) -> None:
+    assert run("query", process.pid, "--", addr)[0] == 2
+
+
+@pytest.mark.parametrize("command", [("maps",), ("query", "0", "--next"), ("watch",)])
+def test_who_has_no_map_is_one_line(command: tuple[str, ...]) -> None:
+    name, *rest = command
+    with Commanded() as child:
+        child.kill()
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        reason = "the process has ended, a zombie has no memory"
+        assert run(name, child.pid, *rest) == (1, "", f"Error: /proc/{child.pid}/maps: {reason}\n")
+        child.reap()
+        missing = f"Error: /proc/{child.pid}/maps: No such file or directory\n"
+        assert run(name, child.pid, *rest) == (1, "", missing)
+    if os.geteuid() == 0 and Path("/proc/2/maps").exists():
+        kernel = "Error: /proc/2/maps: a kernel thread has no memory of its own\n"
+        assert run(name, 2, *rest) == (1, "", kernel)
+
+
+def test_another_procfs_is_read_where_it_is(process: Commanded, tmp_path: Path) -> None:
+    (tmp_path / "42").symlink_to(f"/proc/{process.pid}")
+    assert run("query", 42, "0", "--next", "--proc", tmp_path)[0] == 0
+    done = subprocess.run(
+        [*UNTORN, "maps", "42", "--proc", str(tmp_path)], capture_output=True, check=True, text=True
+    )
+    assert done.stdout == text_of(process)
+
+
+@pytest.mark.parametrize("options", [["maps"], ["maps", "--json"], ["watch"]])
+def test_a_reader_that_has_left_gets_no_traceback(process: Commanded, options: list[str]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [*UNTORN, *options, str(process.pid)]
+    with os.fdopen(writing, "wb") as pipe:
+        done = subprocess.run(command, stdout=pipe, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.stderr, done.returncode) == ("", 1)
+
+
+def test_watch_tells_what_changes_and_that_the_process_ended() -> None:
+    with Commanded() as child:
+        at = child.place(4)
+        command = [*UNTORN, "watch", str(child.pid), "--interval", "0.01"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watcher:
+            assert watcher.stdout
+            first = json.loads(watcher.stdout.readline())
+            assert first["kind"] == "first"
+            assert first["vmas"] == len(untorn.snapshot(child.pid))
+            child.do("put(at, 4)")
+            change = json.loads(watcher.stdout.readline())
+            assert (change["kind"], change["start"]) == ("mapped", at)
+            assert change["before"] is None
+            assert change["after"]["permissions"] == "rw-p"
+            child.reap()
+            assert json.loads(watcher.stdout.readlines()[-1])["kind"] == "ended"
+        assert watcher.returncode == 0
+
+
+def test_ctrl_c_ends_a_watch_cleanly(process: Commanded) -> None:
+    command = [*UNTORN, "watch", str(process.pid)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, text=True, **pipes) as watcher:  # type: ignore[call-overload]
+        watcher.stdout.readline()
+        watcher.send_signal(signal.SIGINT)
+        assert watcher.stderr.read() == ""
+    assert watcher.returncode == 0
+
+
+def look(count: int, name: bytes = b"") -> Snapshot:
+    entries = (
+        MapsEntry(n << 13, (n << 13) + 4096, b"rw-p", 0, (0, 0), 0, name) for n in range(count)
+    )
+    return Snapshot.parse(b"".join(entry.line() for entry in entries))
+
+
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (200, 50), (20, 5)])
+def test_the_view_fits_the_terminal_however_large_the_map(width: int, height: int) -> None:
+    view, before = WatchView(7), look(10)
+    view.take(Look(before, []))
+    now = look(2000, b"/" + b"x" * 300 + b"\x1b[31m\xff")
+    view.take(Look(now, now.diff(before)))
+    screen = Console(file=io.StringIO(), width=width, height=height, force_terminal=True)
+    screen.print(view.render(width, height))
+    printed = screen.file.getvalue()  # type: ignore[attr-defined]
+    assert printed.count("\n") <= max(height, 16)
+    assert "\x1b[31m\\" not in printed
+
+
+def test_the_view_tells_counts_names_and_changes() -> None:
+    view, before = WatchView(7), look(3)
+    view.take(Look(before, []))
+    now = look(5, b"[anon:pool]")
+    view.take(Look(now, now.diff(before)))
+    screen = Console(file=io.StringIO(), width=160, height=40)
+    screen.print(view.render(160, 40))
+    printed = screen.file.getvalue()  # type: ignore[attr-defined]
+    assert "process 7: 5 VMAs, 20 KiB; 2 mapped, 3 renamed" in printed
+    assert "anonymous → [anon:pool]" in printed
+    assert "8000-9000" in printed
+
+
+def test_names_are_printed_so_that_nothing_happens_to_the_terminal() -> None:
+    assert printable(b"/tmp/\xc3\xa9\x1b[2J\n\xff") == "/tmp/é\\x1b[2J\\n\\xff"
+    assert os.fsencode(text(b"\xff\xc3\xa9")) == b"\xff\xc3\xa9"

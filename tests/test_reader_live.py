@@ -1,0 +1,276 @@
+"""Snapshots and queries of real processes, against the kernel's own text and ioctl."""
+
+import errno
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import untorn
+from commanded import Commanded
+from processes import wait_until
+from untorn.fs.proc.procmap_query import QueriedVma
+from untorn.live.maps_file import LiveMapsFile
+from untorn.live.reader.cpu_clock import cpu_clock
+from untorn.live.reader.live_maps import LiveMaps
+
+pytestmark = pytest.mark.live
+
+
+@pytest.fixture(scope="module")
+def process() -> Iterator[Commanded]:
+    with Commanded() as child:
+        yield child
+
+
+def text_of(child: Commanded) -> bytes:
+    return Path(f"/proc/{child.pid}/maps").read_bytes()
+
+
+def has_ioctl() -> bool:
+    with LiveMapsFile(os.getpid()) as file:
+        try:
+            return bool(list(file.next_starts([0])))
+        except OSError as error:
+            if error.errno != errno.ENOTTY:
+                raise
+            return False
+
+
+asks = pytest.mark.skipif(not has_ioctl(), reason="this kernel has no PROCMAP_QUERY")
+
+
+@pytest.mark.parametrize("vmas", [0, 1000])
+def test_a_snapshot_of_a_still_process_is_its_text(vmas: int) -> None:
+    with Commanded() as child:
+        child.place(2 * vmas + 1)
+        child.do(f"for n in range({vmas}): put(at + (n << 13), 1)")
+        taken = untorn.snapshot(child.pid)
+        assert b"".join(entry.line() for entry in taken) == text_of(child)
+        assert len(taken) > vmas
+        again = untorn.snapshot(child.pid, previous=taken)
+        assert again == taken
+        assert again.columns is taken.columns
+        child.do("put(at, 1, 1)")
+        assert b"".join(e.line() for e in untorn.snapshot(child.pid, previous=taken)) == text_of(
+            child
+        )
+
+
+def test_nothing_is_checked_while_the_process_sleeps(process: Commanded) -> None:
+    assert cpu_clock(process.pid, "/proc")
+    coherence = untorn.snapshot(process.pid).coherence
+    assert coherence.fills == coherence.quiet_fills > 0
+    assert coherence.checked_holes == 0
+
+
+def test_holes_are_checked_while_the_process_runs() -> None:
+    with Commanded() as child:
+        child.tell("while True: pass")
+        clock = cpu_clock(child.pid, "/proc")
+        assert clock
+        before = clock()
+        wait_until(lambda: clock() > before, "the child runs")
+        taken = untorn.snapshot(child.pid)
+        holes = sum(taken.start[1:] > taken.end[:-1])
+    coherence = taken.coherence
+    if coherence.quiet_fills == 0:  # it may wait for a CPU
+        assert coherence.checked_holes >= holes - 1 or not has_ioctl()
+    assert coherence.false_gaps == 0
+
+
+def test_of_itself_every_hole_is_checked() -> None:
+    taken = untorn.snapshot(os.getpid())
+    assert taken.coherence.quiet_fills == 0
+    assert taken.find(id(taken)) is not None
+
+
+HOW = st.fixed_dictionaries(
+    {
+        "next": st.booleans(),
+        "file_backed": st.booleans(),
+        "perms": st.sampled_from(["", "r", "w", "x", "s", "rw", "rxs"]),
+        "name": st.booleans(),
+        "build_id": st.booleans(),
+    }
+)
+KINDS = [("ANON", "-1"), ("SHARED | 0x20", "-1"), ("2", "os.open(sys.executable, 0)")]
+PLACED = st.tuples(
+    st.integers(0, 60), st.integers(1, 4), st.sampled_from([0, 1, 3, 5]), st.sampled_from(KINDS)
+)
+ASKED = st.tuples(st.integers(0, 1 << 20), st.sampled_from([-1, 0, 1, 4096]), HOW)
+
+
+@asks
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(placed=st.lists(PLACED, max_size=5), asked=st.lists(ASKED, min_size=5, max_size=15))
+def test_the_text_answers_as_the_ioctl_does(
+    process: Commanded, placed: list[Any], asked: list[Any]
+) -> None:
+    at = process.place(64)
+    for first, pages, prot, (flags, fd) in placed:
+        process.do(f"put({at + (first << 12)}, {pages}, {prot}, {flags}, {fd})")
+    with LiveMaps(process.pid) as by_ioctl, LiveMaps(process.pid, ioctl=False) as by_text:
+        snapshot = by_text.snapshot()
+        edges = [*snapshot.start.tolist(), *snapshot.end.tolist()]
+        for number, offset, how in asked:
+            addr = max(edges[number % len(edges)] + offset, 0)
+            assert answer(by_ioctl, addr, how) == answer(by_text, addr, how), (hex(addr), how)
+    process.do("libc.munmap(at, 64 << 12)")
+
+
+def answer(maps: LiveMaps, addr: int, how: dict[str, object]) -> QueriedVma | int | None:
+    try:
+        return maps.query(addr, **how)  # type: ignore[arg-type]
+    except OSError as error:
+        return error.errno
+
+
+@asks
+def test_a_walk_by_text_meets_what_a_walk_by_the_ioctl_meets(process: Commanded) -> None:
+    walks = []
+    for ioctl in True, False:
+        with LiveMaps(process.pid, ioctl=ioctl) as maps:
+            found, addr = [], 0
+            while not isinstance(vma := answer(maps, addr, {"next": True, "build_id": True}), int):
+                assert vma
+                found.append(vma)
+                addr = vma.end
+        walks.append(found)
+    assert walks[0] == walks[1]
+    assert any(vma.build_id for vma in walks[0])
+
+
+@asks
+def test_only_the_ioctl_tells_a_newline_from_what_it_is_shown_as(
+    process: Commanded, tmp_path: Path
+) -> None:
+    names = [tmp_path / "a\nb", tmp_path / r"a\012b"]
+    at = process.place(4)
+    for page, name in enumerate(names):
+        name.write_bytes(bytes(4096))
+        process.do(f"put({at + (page << 13)}, 1, 1, 2, os.open({str(name)!r}, 0))")
+    addrs = at, at + (1 << 13)
+    with LiveMaps(process.pid) as by_ioctl, LiveMaps(process.pid, ioctl=False) as by_text:
+        assert [by_ioctl.query(addr).name for addr in addrs] == [os.fsencode(n) for n in names]
+        assert [by_text.query(addr).name for addr in addrs] == [os.fsencode(names[0])] * 2
+
+
+def test_a_kernel_without_the_ioctl_is_asked_once(
+    process: Commanded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def refuse(*arguments: object, **options: object) -> QueriedVma:
+        asked.append(arguments)
+        raise OSError(errno.ENOTTY, os.strerror(errno.ENOTTY))
+
+    with LiveMaps(process.pid, ioctl=False) as by_text:
+        expected = by_text.query(0, next=True)
+    monkeypatch.setattr(LiveMapsFile, "query", refuse)
+    with LiveMaps(process.pid) as maps:
+        assert maps.query(0, next=True) == maps.query(0, next=True) == expected
+    assert len(asked) == 1
+
+
+def test_unknown_permissions_are_refused(process: Commanded) -> None:
+    with (
+        LiveMaps(process.pid) as maps,
+        pytest.raises(ValueError, match="no permission is called 'p'"),
+    ):
+        maps.query(0, perms="rp")
+
+
+@pytest.mark.parametrize("ioctl", [True, False])
+def test_a_zombie_has_no_map(ioctl: bool) -> None:
+    with Commanded() as child, LiveMaps(child.pid, ioctl=ioctl) as maps:
+        child.kill()
+        wait_until(lambda: not text_of(child), "the child is a zombie")
+        for look in maps.snapshot, lambda: maps.query(0, next=True):
+            with pytest.raises(ProcessLookupError, match="a zombie has no memory"):
+                look()
+        with pytest.raises(ProcessLookupError, match="a zombie has no memory"):
+            untorn.snapshot(child.pid)
+
+
+@pytest.mark.parametrize("ioctl", [True, False])
+def test_a_process_that_is_gone_has_no_map(ioctl: bool) -> None:
+    with Commanded() as child, LiveMaps(child.pid, ioctl=ioctl) as maps:
+        child.reap()
+        with pytest.raises(ProcessLookupError, match="ended while it was read"):
+            maps.snapshot()
+        with pytest.raises(FileNotFoundError, match=str(child.pid)):
+            untorn.snapshot(child.pid)
+
+
+def test_a_kernel_thread_has_no_map() -> None:
+    if not Path("/proc/2/maps").exists():
+        pytest.skip("no kernel threads in this PID namespace")
+    if os.geteuid():
+        pytest.skip("only root may open the maps of a kernel thread")
+    with pytest.raises(ProcessLookupError, match="a kernel thread has no memory"):
+        untorn.snapshot(2)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="takes root to become somebody else")
+def test_what_may_not_be_read_is_said(process: Commanded) -> None:
+    code = (
+        "import os, untorn; untorn.snapshot(os.getpid())\n"
+        "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
+        f"untorn.snapshot({process.pid})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "PermissionError: [Errno 13] Permission denied: '/proc/" in done.stderr
+
+
+def test_a_program_that_replaces_itself_is_never_mixed_with_the_next() -> None:
+    with Commanded() as child, LiveMaps(child.pid) as maps:
+        before = maps.snapshot()
+        maps.seek(0)
+        maps.read(1)
+        child.tell("os.execv('/bin/sleep', ['sleep', '100'])")
+        wait_until(lambda: b"/sleep" in text_of(child), "the program is another one")
+        with pytest.raises(ProcessLookupError, match="changed its program"):
+            maps.snapshot(before)
+        after = untorn.snapshot(child.pid, previous=before)
+    assert not {name for name in after.names if b"python" in name}
+
+
+def test_a_thread_is_read_as_its_process_and_always_checked(process: Commanded) -> None:
+    process.do("import threading; gate = threading.Event()")
+    tid = int(process.do("t = threading.Thread(target=gate.wait); t.start(); print(t.native_id)"))
+    taken = untorn.snapshot(tid)
+    assert cpu_clock(tid, "/proc") is None
+    assert taken.coherence.quiet_fills == 0
+    assert taken == untorn.snapshot(process.pid)
+    process.do("gate.set(); t.join()")
+
+
+def test_numbers_of_another_procfs_are_not_taken_for_ours(tmp_path: Path) -> None:
+    (tmp_path / str(os.getpid())).mkdir()
+    assert cpu_clock(os.getpid(), "/proc")
+    assert cpu_clock(os.getpid(), str(tmp_path)) is None
+    (tmp_path / "self").mkdir()
+    (tmp_path / "self/status").write_text("Name:\tx\nNSpid:\t100\t1\n")
+    assert cpu_clock(os.getpid(), str(tmp_path)) is None
+
+
+def test_public_names_are_there_and_numpy_only_when_it_is_needed() -> None:
+    code = (
+        "import sys, untorn; print(sorted(set(untorn._PUBLIC) - set(dir(untorn))))\n"
+        "with untorn.open_maps(__import__('os').getpid()) as maps:\n"
+        "    maps.read(10)\n"
+        "print({'numpy', 'rich', 'click'} & set(sys.modules))\n"
+        "for name in untorn._PUBLIC: getattr(untorn, name)\n"
+        "print({'rich', 'click'} & set(sys.modules))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["[]", "set()", "set()"]
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        untorn.nonsense  # noqa: B018
