@@ -1,4 +1,4 @@
-"""Fill an address space with VMAs, nearly up to max_map_count, by a handful of calls a page."""
+"""Fill an address space with VMAs, nearly up to max_map_count."""
 
 from collections.abc import Iterator
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from untorn.live.minimal_child import FIRST_FD
 from untorn.live.open_file import vm_file_of
 from untorn.mm.file import VmFile
+from untorn.mm.filemap import AddressSpace
 from untorn.mm.page import PAGE_SIZE
 
 FILE_PAGES = 16
@@ -59,7 +60,12 @@ def open_files(stack: ExitStack) -> list[int]:
 
 def engine_files(descriptors: list[int]) -> dict[int, VmFile]:
     """Return what the engine has open, for the descriptors of open_files()."""
-    return dict(zip(FDS.values(), map(vm_file_of, descriptors[2:]), strict=True))
+    files = dict(zip(FDS.values(), map(vm_file_of, descriptors[2:]), strict=True))
+    caches: dict[tuple[int, int, int], AddressSpace] = {}
+    for file in files.values():
+        inode = file.dev_major, file.dev_minor, file.inode
+        file.mapping = caches.setdefault(inode, file.mapping)
+    return files
 
 
 def _open(stack: ExitStack, path: Path, flags: int = os.O_RDWR) -> int:
