@@ -21,7 +21,7 @@ from untorn.mm.mman import (
     PROT_WRITE,
     VM_PFNMAP,
 )
-from untorn.mm.page import PAGE_SIZE, TASK_SIZE, ULONG_MAX
+from untorn.mm.page import PAGE_SIZE, PMD_SIZE, TASK_SIZE, ULONG_MAX
 
 _RW = PROT_READ | PROT_WRITE
 _PROTECTIONS = (_RW, _RW, _RW, PROT_READ, PROT_READ, PROT_NONE, PROT_READ | PROT_EXEC, PROT_WRITE)
@@ -98,9 +98,12 @@ class RangeMaker:
     def madvise(self) -> tuple[int, ...]:
         """Return the arguments of a call."""
         advice: int = self._random.choices(list(_ADVICE), list(_ADVICE.values()))[0]
+        start, length = self._nudged(self._choose(mapped=12, across=1, anywhere=1))
+        if advice == MADV_COLLAPSE and length >= PMD_SIZE:
+            advice = MADV_NORMAL  # whether there is a huge page to be had, the machine decides
         if self._places.vast and advice in _BRINGS_IN:
             advice = MADV_NORMAL
-        return *self._nudged(self._choose(mapped=12, across=1, anywhere=1)), advice
+        return start, length, advice
 
     def mlock2(self) -> tuple[int, ...]:
         """Return the arguments of a call."""
