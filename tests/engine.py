@@ -65,6 +65,11 @@ def shown(text: bytes) -> list[tuple[int, int]]:
     return [(page_of(int(start, 16)), page_of(int(end, 16))) for start, end in ranges]
 
 
+def maps_of(process: Process) -> bytes:
+    with process.open_maps("mmap_lock") as maps:
+        return read_all(maps)
+
+
 def read_all(file) -> bytes:
     text = b""
     while chunk := file.read(1 << 16):

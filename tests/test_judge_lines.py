@@ -4,16 +4,13 @@ import os
 
 import pytest
 
+from engine import read_all
 from untorn.fs.proc.procmap_query import QueryFlags
 from untorn.judge.line import Line, line_of_query, parse_line, parse_maps, parse_smaps
 from untorn.live.maps_file import LiveMapsFile
 from untorn.mm.page import TASK_SIZE
 from untorn.race.tearing import Split
 from untorn.syscalls import Process
-
-
-def all_of(file) -> bytes:
-    return b"".join(iter(lambda: file.read(1 << 16), b""))
 
 
 def walk(file) -> tuple[Line, ...]:
@@ -48,11 +45,11 @@ def test_maps_smaps_and_queries_of_the_engine_agree() -> None:
     process = Process()
     Split().set_up(process)
     with process.open_maps() as maps, process.open_smaps() as smaps:
-        text = all_of(maps)
+        text = read_all(maps)
         lines = parse_maps(text)
         assert b"[vsyscall]" in text
         assert len(lines) == text.count(b"\n") - 1
-        assert parse_smaps(all_of(smaps)) == lines
+        assert parse_smaps(read_all(smaps)) == lines
         assert walk(maps) == lines
 
 
@@ -60,10 +57,10 @@ def test_maps_smaps_and_queries_of_the_engine_agree() -> None:
 def test_maps_smaps_and_queries_of_this_kernel_agree() -> None:
     # Only files: the rest of this process's own map may change while it is read.
     with LiveMapsFile(os.getpid()) as maps, LiveMapsFile(os.getpid(), "smaps") as smaps:
-        lines = {line for line in parse_maps(all_of(maps)) if b"/" in line.what}
+        lines = {line for line in parse_maps(read_all(maps)) if b"/" in line.what}
         assert lines
         assert all(line.end <= TASK_SIZE for line in lines)
-        assert lines <= set(parse_smaps(all_of(smaps)))
+        assert lines <= set(parse_smaps(read_all(smaps)))
         try:
             found = set(walk(maps))
         except OSError as error:

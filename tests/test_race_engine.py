@@ -5,8 +5,8 @@ import threading
 
 import pytest
 
+from engine import maps_of
 from processes import wait_until
-from test_race_scenarios import text
 from untorn.race.engine import EngineTarget
 from untorn.race.random_writer import RandomWriter
 from untorn.race.scenario import Place
@@ -16,13 +16,13 @@ from untorn.race.tearing import Resize
 def test_rounds_are_made_from_start_to_stop_and_each_is_whole() -> None:
     with EngineTarget().open(Resize()) as run:
         place = Resize().place(run.region)
-        before = text(run._process)
+        before = maps_of(run._process)
         for _ in range(2):
             made = run.rounds
             run.start(place)
             wait_until(lambda made=made: run.rounds >= made + 3, "rounds are made")
             run.stop()
-            assert text(run._process) == before
+            assert maps_of(run._process) == before
         states = run.record.since(0)
         assert states.last >= 2 * run.rounds
 

@@ -1,5 +1,6 @@
 """The states of an engine's map, recorded from outside."""
 
+from engine import maps_of
 from untorn.judge.line import parse_maps
 from untorn.mm.mman import PROT_NONE, PROT_READ
 from untorn.mm.page import PAGE_SIZE, TASK_SIZE
@@ -8,11 +9,6 @@ from untorn.race.random_writer import RandomWriter
 from untorn.race.record import RecordedMm
 from untorn.race.tearing import Remap, Split
 from untorn.syscalls import Process
-
-
-def shown(process: Process):
-    with process.open_maps("mmap_lock") as maps:
-        return parse_maps(b"".join(iter(lambda: maps.read(1 << 16), b"")))
 
 
 def recorded(scenario) -> tuple[Process, object, object]:
@@ -28,7 +24,7 @@ def test_the_last_state_is_the_map_whatever_calls_were_made() -> None:
         before = record.version()
         writer.modify(process, place)
         history = record.since(before)
-        assert history.state(history.last) == shown(process)
+        assert history.state(history.last) == parse_maps(maps_of(process))
         assert history.first == before
         assert history.last == record.version()
     process.munmap(0, TASK_SIZE)
@@ -85,4 +81,4 @@ def test_protection_by_pages_that_no_leaf_of_the_tree_shares() -> None:
         vma = Split().vma((place.addr - 7 * PAGE_SIZE, 0), number)
         process.mprotect(vma.addr, PAGE_SIZE, PROT_NONE)
         history = record.since(record.version())
-        assert history.state(history.last) == shown(process)
+        assert history.state(history.last) == parse_maps(maps_of(process))

@@ -111,6 +111,7 @@ def test_what_is_out_of_reach_is_skipped_with_its_reason() -> None:
         BrokenTarget(OutOfReach("no child here")), readers=["rcu"], tests=["split", "merge"]
     )
     assert result.ok
+    assert (result.subtests[1].directive, result.subtests[1].reason) == ("SKIP", "all of it")
     case = result.subtests[1].subtests[9]
     assert (case.directive, case.reason) == ("SKIP", "no child here")
     assert (outcome.passed, outcome.skipped) == (0, 11)

@@ -89,12 +89,13 @@ class _Runner:
         effort = Effort(self.plan.effort.seconds / len(cases), self.plan.effort.passes)
         if len(cases) == 1:
             return self._case(name, cases[0], reader, effort)
-        total = Tally()
+        total, skipped = Tally(), self.outcome.skipped
         with self.ktap.plan(len(cases)):
             for case in cases:
                 total.add(self._case(case.name, case, reader, effort))
+        all_skipped = self.outcome.skipped == skipped + len(cases)
         self.ktap.note(f"{name}: {total}")
-        self.ktap.result(total.good, name)
+        self.ktap.result(total.good, name, skip="all of it" if all_skipped else "")
         return total
 
     def _case(self, name: str, case: AnyCase, reader: str, effort: Effort) -> Tally:
@@ -149,7 +150,7 @@ class _Runner:
         for what, times in tally.broken.items():
             ktap.note(f"{what}: {times} times")
         self._explain(tally)
-        if tally.passes:
+        if tally.reads:
             ktap.note(f"{name}: {tally}")
         ktap.result(tally.good, name, skip="" if not tally.good else skip)
 
