@@ -30,15 +30,16 @@ class Unfit(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """When a case has raced enough: whichever comes first.
+    """When a case has raced enough: when time is up, or before, when enough has been done.
 
     Attributes:
         seconds: Since it began to race.
-        passes: Over the map.
+        passes, rounds: Of the reader and of the writer, both of which are to be enough.
     """
 
     seconds: float
     passes: float = float("inf")
+    rounds: int = 0
 
 
 class Judged(NamedTuple):
@@ -88,7 +89,9 @@ class Race:
         end = monotonic() + effort.seconds
         run.start(place)
         try:
-            while monotonic() < end and tally.passes < effort.passes:
+            while monotonic() < end and (
+                tally.passes < effort.passes or run.rounds < effort.rounds
+            ):
                 if ending_taken():
                     raise KeyboardInterrupt
                 try:

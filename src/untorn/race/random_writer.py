@@ -23,6 +23,7 @@ SOLID_PAGES = 176
 LOOSE_PAGES = 24
 """So few that nothing else in a real process fits into a hole there: malloc maps more at once."""
 _PROTECTIONS = PROT_NONE, PROT_READ, PROT_READ | PROT_WRITE, PROT_READ | PROT_EXEC
+_CALLS_BEFORE = 200
 _REFUSED = errno.ENOMEM, errno.EFAULT, errno.EINVAL
 """A hole in the range, or nothing to move, or a move onto itself."""
 
@@ -42,8 +43,11 @@ class RandomWriter:
         self._chance = Random(self.seed)
 
     def set_up(self, process: ProcessUnderTest) -> Range:
-        """Map it all."""
-        return reserve(process, (SOLID_PAGES + LOOSE_PAGES) * PAGE_SIZE)
+        """Map it all, and make calls until there are many VMAs."""
+        region = reserve(process, (SOLID_PAGES + LOOSE_PAGES) * PAGE_SIZE)
+        for _ in range(_CALLS_BEFORE):
+            self.modify(process, self.place(region))
+        return region
 
     def place(self, region: Range) -> Place:
         """Return where the pages are."""

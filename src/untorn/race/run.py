@@ -3,7 +3,7 @@
 import errno
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from untorn.errors import OutOfReach, describe
 from untorn.live.endings import endings_held
@@ -86,7 +86,7 @@ class _Runner:
 
     def _test(self, name: str, cases: Sequence[AnyCase], reader: str) -> Tally:
         """Run the cases of a test, as subtests if there are several."""
-        effort = Effort(self.plan.effort.seconds / len(cases), self.plan.effort.passes)
+        effort = replace(self.plan.effort, seconds=self.plan.effort.seconds / len(cases))
         if len(cases) == 1:
             return self._case(name, cases[0], reader, effort)
         total, skipped = Tally(), self.outcome.skipped
