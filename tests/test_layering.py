@@ -12,6 +12,7 @@ ROOT = Path(untorn.__file__).parent
 LAYERS = [
     "__main__",
     "cli",
+    "vm",
     "check",
     "race",
     "bench",

@@ -1,0 +1,117 @@
+"""apt on folders and a list of sources of its own: the host's apt is neither used nor changed.
+
+Only how to reach the network, and which mirror, is taken from the host's configuration. apt checks
+Debian's signature on what there is, and the checksum of what is fetched.
+"""
+
+import re
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from untorn.errors import OutOfReach
+from untorn.live.endings import endings_held
+
+MIRROR = "http://deb.debian.org/debian"
+SUITES = (
+    "bookworm",
+    "bookworm-backports",
+    "trixie",
+    "trixie-backports",
+    "forky",
+    "sid",
+    "experimental",
+)
+_KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+_HELPER = "/usr/lib/apt/apt-helper"
+_CONFIGURATION = """\
+#clear APT::Update;
+#clear DPkg;
+Dir::State "{folder}";
+Dir::State::Lists "{folder}/lists";
+Dir::State::status "/dev/null";
+Dir::Cache "{folder}";
+Dir::Cache::pkgcache "";
+Dir::Cache::srcpkgcache "";
+Dir::Etc::SourceList "{folder}/sources.list";
+Dir::Etc::SourceParts "/dev/null";
+Acquire::http::Timeout "20";
+"""
+"""Not even the host's hooks are run."""
+_FIELD = re.compile(r"(?m)^([\w-]+): (.*)$")
+
+Stanza = dict[str, str]
+"""Fields of a package."""
+
+
+def stanzas(name: re.Pattern[str]) -> Iterator[tuple[str, str, Stanza]]:
+    """Ask all suites; yield suite, what addresses begin with, and each package of such a name.
+
+    Raises:
+        OutOfReach: apt or Debian's keys are not here, or no suite can be reached.
+    """
+    with _apt() as config:
+        complaint = _run("apt-get", *config, "update")[1]
+        listing = "$(FILENAME) $(RELEASE) $(REPO_URI)"
+        lists = _run("apt-get", *config, "indextargets", "--format", listing)[0].splitlines()
+        if not lists:
+            raise OutOfReach(f"Debian's suites cannot be reached: {complaint}")
+        for file, suite, base in (line.split() for line in lists):
+            for stanza in _run(_HELPER, *config, "cat-file", file)[0].split("\n\n"):
+                package, _, _ = stanza.removeprefix("Package: ").partition("\n")
+                if name.fullmatch(package):
+                    yield suite, base, dict(_FIELD.findall(stanza))
+
+
+def download(uri: str, sha256: str, target: Path) -> None:
+    """Fetch a file and check its sum.
+
+    Raises:
+        OutOfReach: apt is not here, or the file cannot be fetched or written.
+    """
+    with _apt() as config:
+        complaint = _run(_HELPER, *config, "download-file", uri, str(target), f"SHA256:{sha256}")[1]
+    if not target.exists():
+        raise OutOfReach(f"{uri} cannot be fetched: {complaint}")
+
+
+@contextmanager
+def _apt() -> Iterator[tuple[str, ...]]:
+    """Give the options that make apt use a folder of its own, gone afterwards.
+
+    Ctrl-C waits until then; apt, to which the terminal sends it too, ends by it at once.
+    """
+    if not _KEYRING.exists():
+        raise OutOfReach(f"no {_KEYRING}; install debian-archive-keyring")
+    with endings_held(), TemporaryDirectory(prefix="untorn-apt-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)  # apt downloads as a user of its own
+        (folder / "lists/partial").mkdir(parents=True)
+        mirror = _mirror()
+        source = f"deb [arch=amd64 target=Packages signed-by={_KEYRING}] {mirror}"
+        sources = "".join(f"{source} {suite} main\n" for suite in SUITES)
+        (folder / "sources.list").write_text(sources)
+        (folder / "apt.conf").write_text(_CONFIGURATION.format(folder=folder))
+        yield "-q", f"--config-file={folder}/apt.conf"
+
+
+def _mirror() -> str:
+    """Return the mirror of Debian that the host uses, if it does."""
+    listing = "$(REPO_URI) $(ORIGIN) $(LABEL)"
+    for line in _run("apt-get", "indextargets", "--format", listing)[0].splitlines():
+        uri, _, whose = line.partition(" ")
+        if whose == "Debian Debian":
+            return uri
+    return MIRROR
+
+
+def _run(*command: str) -> tuple[str, str]:
+    """Return what a command prints, and the last thing that it complains of."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError as error:
+        raise OutOfReach(f"no {command[0]} here to fetch a kernel with") from error
+    complaints = re.findall(r"(?m)^[EW]: (.*)", done.stderr)
+    return done.stdout, complaints[0] if complaints else f"{command[0]} failed"

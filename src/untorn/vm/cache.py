@@ -1,0 +1,50 @@
+"""The user's cache folder: what can be had again, and what it holds is whole or not there."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def cache_folder() -> Path:
+    """Return where this package keeps what it can get again; it need not exist.
+
+    Source: XDG Base Directory Specification.
+    """
+    configured = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    return (configured if configured.is_absolute() else Path.home() / ".cache") / "untorn"
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Give an empty folder to fill, which becomes `path` if all goes well, and is gone if not.
+
+    Raises:
+        OSError: The folder cannot be made.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = Path(tempfile.mkdtemp(prefix=".new-", dir=path.parent))
+    try:
+        yield unfinished
+        shutil.rmtree(path, ignore_errors=True)
+        unfinished.rename(path)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Put a file in place, whole; one that was there stays as it was if that fails.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fd, unfinished = tempfile.mkstemp(prefix=".new-", dir=path.parent)
+    try:
+        with os.fdopen(fd, "wb") as file:
+            file.write(content)
+        Path(unfinished).rename(path)
+    finally:
+        Path(unfinished).unlink(missing_ok=True)

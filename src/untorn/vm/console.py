@@ -1,0 +1,42 @@
+"""What a guest's kernel said on the first serial port, kept in memory, and why it died."""
+
+import os
+import re
+
+_TEXT = 1 << 20
+"""Bytes that are looked at, from the end."""
+_CAUSES = (
+    r"Initramfs unpacking failed.*",
+    r"Kernel panic.*",
+    r"Oops: .*",
+    r"BUG: .*",
+    r"(?m)^qemu\S*: (?!warning).*",
+)
+"""What says why, the most telling first."""
+_INT3 = re.compile(r"Oops: int3|int3: 0000")
+
+
+class Console:
+    """A file in memory that QEMU appends to."""
+
+    def __init__(self) -> None:
+        self.fd = os.memfd_create("console")
+
+    def text(self) -> str:
+        """Return what was said, at most a mebibyte of it."""
+        size = os.fstat(self.fd).st_size
+        return os.pread(self.fd, _TEXT, max(0, size - _TEXT)).decode(errors="replace")
+
+    def cause(self) -> str:
+        """Return the line that says why the guest died; "no word" if none does."""
+        text = self.text()
+        found = (re.search(cause, text) for cause in _CAUSES)
+        return next((match[0].strip() for match in found if match), "no word of the kernel")
+
+    def is_int3(self) -> bool:
+        """Say whether it died of a breakpoint that was none: QEMU's fault, see Mode.FAST."""
+        return _INT3.search(self.text()) is not None
+
+    def close(self) -> None:
+        """Forget it."""
+        os.close(self.fd)

@@ -1,0 +1,152 @@
+"""A booted guest: asked for something by a line of JSON, and ended with QEMU's process.
+
+The guest's side is init.py.
+"""
+
+import json
+import os
+import subprocess
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
+from types import TracebackType
+from typing import Any, Self
+
+from untorn.errors import OutOfReach, UntornError
+from untorn.live.endings import endings_held
+from untorn.live.messages import Ended, Messages
+from untorn.vm.console import Console
+from untorn.vm.initramfs import write_initramfs
+from untorn.vm.qemu import BINARY, Machine, command
+
+END_TIMEOUT = 10.0
+"""Seconds in which a killed QEMU must end."""
+Report = Callable[[Any], None]
+
+
+class GuestDied(OutOfReach):
+    """A guest ended, or did not come up, for no reason that lies with what it was asked."""
+
+    def __init__(self, message: str, *, int3: bool = False) -> None:
+        super().__init__(message)
+        self.int3 = int3
+        """Of the fault that QEMU is known to have: another try may go well."""
+
+
+def ignore(progress: Any) -> None:
+    """Take no notice of a guest's messages."""
+
+
+class Guest:
+    """A guest that is up and waits to be asked.
+
+    Args:
+        machine: What to boot.
+        kvm: Run the CPUs by KVM, not emulated.
+        patience: Seconds in which it must be up.
+        requests: All that it will be asked, see request(); without any, it is asked by call().
+
+    Raises:
+        GuestDied: It did not come up.
+        OutOfReach: A tool is missing here.
+        OSError: The file system of the guest cannot be made.
+    """
+
+    def __init__(
+        self,
+        machine: Machine,
+        *,
+        kvm: bool,
+        patience: float,
+        requests: Sequence[bytes] = (),
+    ) -> None:
+        with endings_held(), ExitStack() as stack:
+            self._console = Console()
+            stack.callback(self._console.close)
+            initramfs = os.memfd_create("initramfs")
+            stack.callback(os.close, initramfs)
+            write_initramfs(initramfs, requests)
+            self._process = _start(machine, initramfs, self._console.fd, kvm=kvm)
+            stack.callback(self._kill)
+            assert self._process.stdout is not None
+            self._messages = Messages(self._process.stdout.fileno(), BINARY)
+            self.release: str = self._receive(patience)["hello"]
+            os.ftruncate(initramfs, 0)  # QEMU has read it, and keeps it open
+            self._stack = stack.pop_all()
+
+    def call(self, function: str, timeout: float, report: Report = ignore, **arguments: Any) -> Any:
+        """Let the guest call a function, `module:name`; return what it returned.
+
+        Args:
+            function: Takes a function that reports, and the arguments by name.
+            timeout: Seconds between two messages, after which the guest is taken to hang.
+            report: Gets what the function reports.
+            arguments: As JSON can carry them.
+
+        Raises:
+            GuestDied: It ended, or hangs.
+            OutOfReach: The function raised OSError or OutOfReach.
+            UntornError: The function raised something else; the console tells more.
+        """
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):  # answer() says why
+            self._process.stdin.write(request(function, **arguments))
+        return self.answer(timeout, report)
+
+    def answer(self, timeout: float, report: Report = ignore) -> Any:
+        """Return the answer to the next request: see call()."""
+        while "progress" in (message := self._receive(timeout)):
+            report(message["progress"])
+        if "failure" in message:
+            raise UntornError(f"in the guest: {message['failure']}\n{self._console.text()}")
+        return message["result"]
+
+    def close(self) -> None:
+        """End it."""
+        with endings_held():
+            self._stack.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _receive(self, timeout: float) -> dict[str, Any]:
+        try:
+            return self._messages.receive(timeout)
+        except Ended as error:
+            died = f"the guest died: {self._console.cause()}"
+            raise GuestDied(died, int3=self._console.is_int3()) from error
+        except TimeoutError as error:
+            hangs = f"the guest hangs, no word for {timeout:g} s: {self._console.cause()}"
+            raise GuestDied(hangs) from error
+
+    def _kill(self) -> None:
+        self._process.kill()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(END_TIMEOUT)
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe is not None
+            pipe.close()
+
+
+def request(function: str, **arguments: Any) -> bytes:
+    """Return the line that asks for a call: see Guest.call()."""
+    return json.dumps({"call": function, "arguments": arguments}).encode() + b"\n"
+
+
+def _start(machine: Machine, initramfs: int, console: int, *, kvm: bool) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        command(machine, initramfs, console, kvm=kvm),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=console,
+        pass_fds=(initramfs, console),
+        bufsize=0,
+        process_group=0,  # the terminal's Ctrl-C is not for it
+    )

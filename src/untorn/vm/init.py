@@ -1,0 +1,91 @@
+"""PID 1 of a guest: does what the host asks for, by lines of JSON on the second serial port.
+
+The first serial port has the kernel's messages and stderr. The host's side is guest.py. A request
+names a function, as `untorn.vm.bench_job:run`, and its arguments; it is called with these and with
+a function that sends a message to the host at once. What it returns is the answer.
+"""
+
+import ctypes
+import json
+import os
+import traceback
+import tty
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from untorn.errors import OutOfReach, describe, os_error
+
+PORT = Path("/dev/ttyS1")
+REQUESTS = Path("/requests")
+"""If it is there, all that the host asks for; the port is only for answers then."""
+SOURCES = Path("/untorn")
+"""Where the package is imported from."""
+_MOUNTS = (
+    ("proc", "/proc"),
+    ("sysfs", "/sys"),
+    ("tracefs", "/sys/kernel/tracing"),
+    ("debugfs", "/sys/kernel/debug"),
+    ("devtmpfs", "/dev"),
+    ("tmpfs", "/dev/shm"),
+    ("tmpfs", "/tmp"),
+)
+_RB_POWER_OFF = 0x4321_FEDC
+"""Source: reboot(2)."""
+
+Send = Callable[[dict[str, Any]], None]
+Report = Callable[[Any], None]
+
+
+def main() -> None:
+    """Set up the guest, answer all requests, and turn it off."""
+    _mount_all()
+    os.environ.update(PYTHONPATH=str(SOURCES), PYTHONDONTWRITEBYTECODE="1", HOME="/tmp")
+    with PORT.open("r+b", buffering=0) as port:
+        tty.setraw(port.fileno())
+
+        def send(message: dict[str, Any]) -> None:
+            _write_all(port, json.dumps(message).encode() + b"\n")
+
+        send({"hello": os.uname().release})
+        with _requests(port) as requests:
+            for line in requests:
+                answer(line, send)
+    ctypes.CDLL(None).reboot(_RB_POWER_OFF)
+
+
+def answer(request: bytes, send: Send) -> None:
+    """Do what was asked for and send the result, or the error, whatever it is."""
+    try:
+        asked = json.loads(request)
+        module, _, name = asked["call"].partition(":")
+        function = getattr(import_module(module), name)
+        result = function(lambda value: send({"progress": value}), **asked["arguments"])
+        send({"result": result})
+    except (OSError, OutOfReach) as error:
+        send({"error": describe(error)})
+    except Exception as error:
+        traceback.print_exc()
+        send({"failure": f"{type(error).__name__}: {error}"})
+
+
+def _requests(port: BinaryIO) -> BinaryIO:
+    if REQUESTS.exists():
+        return REQUESTS.open("rb")
+    return os.fdopen(os.dup(port.fileno()), "rb")
+
+
+def _write_all(port: BinaryIO, data: bytes) -> None:
+    while data:
+        data = data[port.write(data) :]
+
+
+def _mount_all() -> None:
+    """Mount all that this kernel has; most requests need no file system for debugging."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    for kind, place in _MOUNTS:
+        Path(place).mkdir(parents=True, exist_ok=True)
+        failed = libc.mount(kind.encode(), place.encode(), kind.encode(), 0, None)
+        if failed and kind not in ("tracefs", "debugfs"):
+            raise os_error(ctypes.get_errno())

@@ -1,0 +1,71 @@
+"""The first and only file system of a guest: this Python and this package, in memory.
+
+Two archives, one after the other: the interpreter, kept in the cache for the next guest, and what
+differs from guest to guest. PID 1 is init.py.
+"""
+
+import hashlib
+import io
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
+
+import untorn
+from untorn.vm.cache import cache_folder, new_folder
+from untorn.vm.cpio import File, write_archive
+from untorn.vm.init import REQUESTS, SOURCES
+from untorn.vm.interpreter import executable, interpreter_files, python_files
+
+_FORMAT = 1
+"""To be raised when what the cached archive holds is chosen in another way."""
+
+
+def write_initramfs(fd: int, requests: Sequence[bytes] = ()) -> None:
+    """Write the file system of a guest to an open file.
+
+    Args:
+        fd: Descriptor, at the start of an empty file.
+        requests: What the guest will be asked, a line each; none if it is asked by its port.
+
+    Raises:
+        OutOfReach: A tool is missing here.
+        OSError: The cache folder or the file cannot be written.
+    """
+    with cached_interpreter().open("rb") as archive, os.fdopen(os.dup(fd), "wb") as file:
+        while os.sendfile(file.fileno(), archive.fileno(), None, 1 << 30):
+            pass
+        payload = io.BytesIO()
+        write_archive(payload, (*_package(), _init(), *_requests(requests)))
+        file.write(payload.getbuffer())
+
+
+def cached_interpreter() -> Path:
+    """Return the archive of this interpreter, from the cache folder or newly made."""
+    python = executable()
+    key = f"{_FORMAT} {python} {python.stat().st_mtime_ns} {sys.version}"
+    folder = cache_folder() / "interpreters" / hashlib.sha256(key.encode()).hexdigest()[:16]
+    archive = folder / "interpreter.cpio"
+    if not archive.exists():
+        with new_folder(folder) as unfinished, (unfinished / archive.name).open("wb") as file:
+            write_archive(file, interpreter_files())
+    return archive
+
+
+def _package() -> Iterable[File]:
+    root = Path(untorn.__file__).parent
+    return python_files(root, SOURCES / root.name)
+
+
+def _init() -> File:
+    script = f"""#!{executable()} -IB
+import sys
+sys.path.insert(0, "{SOURCES}")
+from untorn.vm.init import main
+main()
+"""
+    return File(PurePosixPath("/init"), script.encode(), executable=True)
+
+
+def _requests(lines: Sequence[bytes]) -> list[File]:
+    return [File(PurePosixPath(REQUESTS), b"".join(lines))] if lines else []

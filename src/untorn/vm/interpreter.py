@@ -1,0 +1,117 @@
+"""The files that this Python needs to run elsewhere: itself, its library, its shared objects."""
+
+import marshal
+import os
+import re
+import subprocess
+import sys
+import sysconfig
+import warnings
+from collections.abc import Iterable, Iterator
+from importlib.util import MAGIC_NUMBER
+from pathlib import Path, PurePosixPath
+
+from untorn.errors import OutOfReach
+from untorn.vm.cpio import File
+
+_NO_PACKAGES = {
+    "__pycache__",
+    "asyncio",
+    "curses",
+    "dbm",
+    "dist-packages",
+    "distutils",
+    "email",
+    "ensurepip",
+    "html",
+    "http",
+    "idlelib",
+    "lib2to3",
+    "pydoc_data",
+    "site-packages",
+    "sqlite3",
+    "test",
+    "tests",
+    "tkinter",
+    "turtledemo",
+    "unittest",
+    "venv",
+    "wsgiref",
+    "xml",
+    "xmlrpc",
+}
+"""Parts of the library that nothing here imports: a guest unpacks all it is given into memory."""
+_NO_EXTENSIONS = re.compile(
+    r"_(curses|dbm|elementtree|gdbm|hashlib|sqlite3|ssl|test|tkinter|xx|zoneinfo)|nis|ossaudiodev|pyexpat|readline|xx"
+)
+_UNCHECKED_HASH = 1
+_LD_CACHE = Path("/etc/ld.so.cache")
+"""Where the loader finds what lies outside its usual directories."""
+
+
+def executable() -> Path:
+    """Return the interpreter itself, which a virtual environment only points to."""
+    return Path(os.path.realpath(getattr(sys, "_base_executable", sys.executable)))
+
+
+def interpreter_files() -> Iterator[File]:
+    """Yield the interpreter, its library without tests and tools, and all they load.
+
+    Each stands where it stands here, so that the interpreter finds it.
+
+    Raises:
+        OutOfReach: There is no ldd.
+    """
+    python = executable()
+    yield File(PurePosixPath(python), python.read_bytes(), executable=True)
+    extensions = []
+    for directory in sorted({sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")}):
+        yield from python_files(Path(directory), Path(directory))
+        modules = sorted(Path(directory).glob("lib-dynload/*.so"))
+        extensions += [path for path in modules if not _NO_EXTENSIONS.match(path.name)]
+    for path in (*extensions, *shared_objects([python, *extensions]), _LD_CACHE):
+        if path.exists():
+            yield File(PurePosixPath(path), path.read_bytes(), executable=True)
+
+
+def python_files(root: Path, target: Path) -> Iterator[File]:
+    """Yield every source file under root, as it is under target, with its compiled form.
+
+    A compiled form counts whatever the times of files are in the guest.
+    """
+    for directory, names, files in os.walk(root):
+        names[:] = sorted(set(names) - _NO_PACKAGES)
+        for name in sorted(files):
+            if name.endswith(".py"):
+                source = Path(directory, name)
+                yield from _with_compiled(source, target / source.relative_to(root))
+
+
+def _with_compiled(source: Path, target: Path) -> Iterator[File]:
+    text = source.read_bytes()
+    yield File(PurePosixPath(target), text)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            code = compile(text, str(target), "exec", dont_inherit=True, optimize=0)
+    except SyntaxError:  # a template, or an example of one
+        return
+    compiled = target.parent / "__pycache__" / f"{target.stem}.{sys.implementation.cache_tag}.pyc"
+    header = MAGIC_NUMBER + _UNCHECKED_HASH.to_bytes(4, "little") + bytes(8)
+    yield File(PurePosixPath(compiled), header + marshal.dumps(code))
+
+
+def shared_objects(objects: Iterable[Path]) -> list[Path]:
+    """Return what the dynamic loader loads with these objects, itself included.
+
+    Raises:
+        OutOfReach: There is no ldd.
+    """
+    try:
+        done = subprocess.run(
+            ["ldd", *map(str, objects)], capture_output=True, text=True, check=False
+        )
+    except FileNotFoundError as error:
+        raise OutOfReach("no ldd here: it tells which libraries a guest needs") from error
+    found = re.findall(r"(?m)^\s+(?:\S+ => )?(/\S+) \(0x", done.stdout)
+    return [Path(os.path.normpath(path)) for path in dict.fromkeys(found)]

@@ -1,0 +1,145 @@
+"""Kernels by name: a file, a folder, a Debian package or release, the running one, the cached."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from untorn.errors import OutOfReach
+from untorn.live.endings import endings_held
+from untorn.vm import deb, debian
+from untorn.vm.bzimage import release_of
+from untorn.vm.cache import cache_folder, new_folder
+from untorn.vm.debian import Package
+
+HOST = "host"
+"""Name of the kernel that is running."""
+HOST_IMAGES = ("/boot/vmlinuz-{release}", "/lib/modules/{release}/vmlinuz")
+_IN_A_TREE = ("vmlinuz", "bzImage", "arch/x86/boot/bzImage", "arch/x86_64/boot/bzImage")
+_IN_AN_UNPACKED_PACKAGE = ("boot/vmlinuz-*", "usr/lib/modules/*/vmlinuz")
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """A kernel that can be booted."""
+
+    image: Path
+    release: str
+    """As uname -r tells it."""
+    origin: str
+    """Where it is from: a package and its suite, or a path."""
+
+
+def find_kernel(name: str, tell: Tell) -> Kernel:
+    """Return the kernel of that name; fetch it if Debian has it and the cache has not.
+
+    Args:
+        name: A path (of an image, a .deb, a kernel tree or an unpacked package), `host`, the name
+            of a Debian package, a release as of uname -r, or a version, of which the newest
+            that is cached counts, else the newest there is.
+        tell: Is told what takes a while.
+
+    Raises:
+        OutOfReach: There is no such kernel, or it cannot be fetched.
+        OSError: It cannot be read, or the cache not written.
+    """
+    if name == HOST:
+        return _from_file(host_image())
+    path = Path(name).expanduser()
+    if os.sep in name or path.exists():
+        return _from_path(path)
+    cached = [package for package in cached_packages() if package.is_called(name)]
+    if cached:
+        return _of_package(max(cached, key=Package.age))
+    return fetch(name, tell)
+
+
+def fetch(name: str, tell: Tell) -> Kernel:
+    """Return the newest kernel of a version, release or package that Debian has; see find_kernel().
+
+    It is fetched unless the cache has that very package.
+    """
+    tell("asking Debian's suites for their kernels")
+    package = debian.newest(name, debian.packages())
+    if package not in cached_packages():
+        tell(f"fetching {package.name} {package.version} from {package.suite}")
+        with endings_held(), TemporaryDirectory(prefix="untorn-") as folder:
+            file = Path(folder, "kernel.deb")
+            debian.download(package, file)
+            _keep(file, _folder(package.name), package)
+    return _of_package(package)
+
+
+def cached_packages() -> list[Package]:
+    """Return Debian's packages of which the cache has the kernel, undamaged; the newest last."""
+    found = []
+    for about in cache_folder().glob("kernels/*/about.json"):
+        content = json.loads(about.read_text())
+        if content["package"] and content["sha256"] == _sum(about.with_name("vmlinuz")):
+            found.append(Package(**content["package"]))
+    return sorted(found, key=Package.age)
+
+
+def host_image() -> Path:
+    """Return the image of the running kernel.
+
+    Raises:
+        OutOfReach: It is at none of its usual places.
+    """
+    places = [Path(place.format(release=os.uname().release)) for place in HOST_IMAGES]
+    for place in places:
+        if place.exists():
+            return place
+    tried = " and ".join(map(str, places))
+    raise OutOfReach(f"no image of the running kernel here: there is no {tried}")
+
+
+def _from_path(path: Path) -> Kernel:
+    if not path.is_dir():
+        return _from_file(path)
+    patterns = (*_IN_A_TREE, *_IN_AN_UNPACKED_PACKAGE)
+    images = [image for pattern in patterns for image in sorted(path.glob(pattern))]
+    if len(images) != 1:
+        found = f"more than one: {', '.join(map(str, images))}" if images else "none"
+        raise OutOfReach(f"{path}: which kernel? There is {found}")
+    return _from_file(images[0])
+
+
+def _from_file(path: Path) -> Kernel:
+    with path.open("rb") as file:
+        is_package = file.read(len(deb.MAGIC)) == deb.MAGIC
+    if not is_package:
+        return Kernel(path, release_of(path), str(path))
+    folder = _folder(_sum(path))
+    if not folder.exists():
+        _keep(path, folder, None)
+    image = folder / "vmlinuz"
+    return Kernel(image, release_of(image), str(path))
+
+
+def _of_package(package: Package) -> Kernel:
+    image = _folder(package.name) / "vmlinuz"
+    return Kernel(image, release_of(image), f"{package.name} {package.version} of {package.suite}")
+
+
+def _keep(file: Path, folder: Path, package: Package | None) -> None:
+    """Put the kernel that a .deb holds into the cache."""
+    with new_folder(folder) as unfinished:
+        image = unfinished / "vmlinuz"
+        deb.extract_kernel(file, image)
+        about = {"package": package and asdict(package), "sha256": _sum(image)}
+        (unfinished / "about.json").write_text(json.dumps(about, indent=1))
+
+
+def _folder(key: str) -> Path:
+    return cache_folder() / "kernels" / key
+
+
+def _sum(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,86 @@
+"""Guests as they are needed: booted for the first call, and again if QEMU let one die."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from untorn.vm.guest import Guest, GuestDied, Report, ignore
+from untorn.vm.qemu import Machine, kvm_refusal, qemu_version
+
+KVM_PATIENCE = 10.0
+"""Seconds in which a guest must be up by KVM; there are machines where it never is."""
+PATIENCE = 120.0
+"""Seconds in which an emulated guest must be up; on an idle machine it takes 6."""
+
+
+@dataclass(slots=True)
+class _Verdict:
+    """Whether KVM is of use on this machine; a guest that did not come up has decided it."""
+
+    refusal: str = ""
+
+
+_kvm = _Verdict()
+
+
+@dataclass(slots=True)
+class Session:
+    """One guest at a time of one machine; close() ends it.
+
+    Attributes:
+        machine: What is booted.
+        emulated: Why the guest is not run by KVM; empty if it is. Known when it is up.
+        deaths: What the guests that died of QEMU's own fault died of.
+    """
+
+    machine: Machine
+    emulated: str = ""
+    deaths: list[str] = field(default_factory=list)
+    _guest: Guest | None = None
+
+    def call(self, function: str, timeout: float, report: Report = ignore, **arguments: Any) -> Any:
+        """Let the guest call a function; once more in another one if QEMU let it die.
+
+        Raises:
+            As Guest and Guest.call().
+        """
+        try:
+            return self._up().call(function, timeout, report, **arguments)
+        except GuestDied as error:
+            self.close()
+            if not error.int3:
+                raise
+            self.deaths.append(str(error))
+        return self._up().call(function, timeout, report, **arguments)
+
+    def hypervisor(self) -> str:
+        """Say what ran the guest, why emulated if it was, and what it died of and came again."""
+        how = f"emulated: {self.emulated}" if self.emulated else "by KVM"
+        again = (f"booted again: {death}" for death in self.deaths)
+        return ", ".join((qemu_version(), how, *again))
+
+    def close(self) -> None:
+        """End the guest, if there is one."""
+        guest, self._guest = self._guest, None
+        if guest is not None:
+            guest.close()
+
+    def _up(self) -> Guest:
+        if self._guest is None:
+            self._guest, self.emulated = boot(self.machine)
+        return self._guest
+
+
+def boot(machine: Machine, requests: Sequence[bytes] = ()) -> tuple[Guest, str]:
+    """Boot a machine by KVM, or emulated where that does not work; say why, if it is emulated.
+
+    Raises:
+        As Guest.
+    """
+    refusal = kvm_refusal(machine.mode) or _kvm.refusal
+    if not refusal:
+        try:
+            return Guest(machine, kvm=True, patience=KVM_PATIENCE, requests=requests), ""
+        except GuestDied as error:
+            refusal = _kvm.refusal = f"KVM does not work: {error}"
+    return Guest(machine, kvm=False, patience=PATIENCE, requests=requests), refusal

@@ -1,0 +1,112 @@
+"""What a guest has of this Python: that it is enough, and runs without its sources being newer."""
+
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from untorn.vm import initramfs, interpreter
+from untorn.vm.cpio import File
+from untorn.vm.interpreter import executable, python_files, shared_objects
+
+
+def write_below(root: Path, files: list[File]) -> None:
+    for file in files:
+        target = root / file.path.relative_to("/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(file.data)
+
+
+def test_the_interpreter_is_the_real_one_and_not_that_of_an_environment() -> None:
+    assert executable().is_file()
+    assert not executable().is_symlink()
+
+
+def test_a_module_has_its_compiled_form_which_counts_whatever_the_source_says(
+    tmp_path: Path,
+) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.mkdir()
+    (source / "module.py").write_text("VALUE = 1\n")
+    files = [
+        File(PurePosixPath("/", file.path.relative_to(target)), file.data)
+        for file in python_files(source, target)
+    ]
+    write_below(target, files)
+    (target / "module.py").write_text("VALUE = 2  # newer, and longer\n")
+    command = [
+        sys.executable,
+        "-I",
+        "-c",
+        f"import sys; sys.path.insert(0, {str(target)!r}); import module; print(module.VALUE)",
+    ]
+    assert subprocess.run(command, capture_output=True, check=True).stdout == b"1\n"
+
+
+def test_shared_objects_are_files_and_the_c_library_is_among_them() -> None:
+    found = shared_objects([executable()])
+    assert all(path.is_file() for path in found)
+    assert any(path.name.startswith("libc.") for path in found)
+
+
+def test_a_guest_can_import_what_it_runs() -> None:
+    needed = ["untorn.vm.init", "untorn.vm.bench_job", "untorn.bench.live_mapper"]
+    needed += ["untorn.bench.live_scanner", "untorn.bench.busy", "untorn.bench.lock_counter"]
+    code = f"import sys; sys.path.insert(0, {str(Path(initramfs.untorn.__file__).parent.parent)!r})"
+    code += f"\nimport {', '.join(needed)}\nprint('\\n'.join(sys.modules))"
+    command = [executable(), "-IBS", "-c", code]
+    imported = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    left_out = {*interpreter._NO_PACKAGES, "numpy", "click", "rich"}
+    assert not left_out.intersection(name.partition(".")[0] for name in imported)
+    assert not any(map(interpreter._NO_EXTENSIONS.match, imported))
+
+
+def test_the_interpreter_is_written_to_the_cache_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    asked = []
+
+    def few_files() -> list[File]:
+        asked.append(True)
+        return [File(PurePosixPath("/python"), b"it")]
+
+    monkeypatch.setattr(initramfs, "interpreter_files", few_files)
+    assert initramfs.cached_interpreter() == initramfs.cached_interpreter()
+    assert asked == [True]
+
+
+def test_an_archive_that_could_not_be_written_is_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+    def full_disk(archive: object, files: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(initramfs, "write_archive", full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        initramfs.cached_interpreter()
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_the_file_system_is_the_interpreter_and_then_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = tmp_path / "interpreter.cpio"
+    base.write_bytes(b"interpreter.")
+    monkeypatch.setattr(initramfs, "cached_interpreter", lambda: base)
+    fd = os.memfd_create("initramfs")
+    try:
+        initramfs.write_initramfs(fd, [b"ask\n", b"and ask\n"])
+        content = io.FileIO(fd, closefd=False)
+        content.seek(0)
+        archive = content.readall()
+    finally:
+        os.close(fd)
+    assert archive.startswith(b"interpreter.070701")
+    assert f"#!{executable()} -IB".encode() in archive
+    assert b"ask\nand ask\n" in archive
