@@ -5,7 +5,7 @@ from typing import Any
 
 from untorn.bench.environment import Environment
 from untorn.bench.sample import Sample
-from untorn.bench.target import BenchOptions
+from untorn.bench.target import BenchOptions, Here
 
 ENVIRONMENT = Environment(
     kernel="6.18.0",
@@ -26,7 +26,7 @@ def sample(target: str, reader: str, number: int, *latencies_ms: float, **others
     return Sample.from_latencies(target, reader, number, latencies_ns, **others)
 
 
-class FakeTarget:
+class FakeTarget(Here):
     """A target whose every run takes `latency_ms`, unless `on_run` has something to say."""
 
     def __init__(

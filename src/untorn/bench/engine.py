@@ -7,17 +7,19 @@ own threads competes for the GIL, if there is one.
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from untorn.bench.engine_run import LOW_SWITCH_INTERVAL
+from untorn.bench.engine_run import LOW_SWITCH_INTERVAL, PASSES
+from untorn.bench.lock_count import LockCount, map_pages
 from untorn.bench.placement import NORMAL_NICE, choose_cpus
 from untorn.bench.sample import Sample
-from untorn.bench.target import BenchOptions
+from untorn.bench.target import BenchOptions, Here
 from untorn.bench.updates import await_updates
 from untorn.live.children import Children, await_ready
+from untorn.syscalls import Process
 
 _LOW = (f"switch interval {LOW_SWITCH_INTERVAL * 1e3:g} ms",)
 
 
-class EngineTarget:
+class EngineTarget(Here):
     """The engine, under each of its reader strategies.
 
     `query` walks by ioctl under vma_lock, `smaps` reads smaps under mmap_lock.
@@ -63,3 +65,14 @@ class EngineTarget:
             own_cost_ns=measured.pop("own_cost_ns", None),
             counters=measured,
         )
+
+    def count_locks(self, reader: str, variant: str = "") -> LockCount:
+        """Count by the lock's own statistics: see Target."""
+        process = Process()
+        map_pages(process, lambda: process.mm.map_count)
+        opener, strategy, one_pass = PASSES[reader]
+        with opener(process, strategy) as file:
+            before = process.mm.mmap_lock.statistics().reads
+            calls = sum(1 for _ in one_pass(file))
+            acquisitions = process.mm.mmap_lock.statistics().reads - before
+        return LockCount(self.name, reader, variant, calls, acquisitions)

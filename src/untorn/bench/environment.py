@@ -35,6 +35,8 @@ class Environment:
     """Tasks ready or waiting for a disk, averaged over 1, 5 and 15 minutes."""
     date: str
     """ISO 8601, UTC."""
+    guest_of: str = ""
+    """What runs this machine if it is a guest of ours, and why it is emulated if it is."""
 
     @classmethod
     def here(cls) -> Self:

@@ -9,14 +9,16 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from untorn.bench.command import EXEC, fill_in
+from untorn.bench.lock_count import LockCount
 from untorn.bench.placement import NORMAL_NICE, SCANNER_NICE, Cpus, choose_cpus
 from untorn.bench.sample import Sample
-from untorn.bench.target import BenchOptions
+from untorn.bench.target import BenchOptions, Here
 from untorn.bench.updates import await_updates
-from untorn.live.children import STOP_TIMEOUT, Child, Children, await_ready
+from untorn.errors import OutOfReach
+from untorn.live.children import START_TIMEOUT, STOP_TIMEOUT, Child, Children, await_ready
 
 
-class LiveTarget:
+class LiveTarget(Here):
     """The running kernel.
 
     `gentle` reads maps gently whether this kernel needs it or not; its variant reads smaps.
@@ -55,6 +57,25 @@ class LiveTarget:
             own_cost_ns=own_cost_ns,
             counters=measured | counts,
         )
+
+    def count_locks(self, reader: str, variant: str = "") -> LockCount:
+        """Count by tracing, in a process that is the reader: see Target."""
+        if reader == EXEC:
+            raise OutOfReach("the locks that a command takes are not counted")
+        cpus = choose_cpus()
+        with Children() as children:
+            watched = children.add("untorn.bench.watched", cpus.mapper, NORMAL_NICE)
+            await_ready([watched])
+            counter = children.add(
+                "untorn.bench.lock_counter",
+                cpus.scanners,
+                NORMAL_NICE,
+                patience=STOP_TIMEOUT,  # to remove its trace
+                pid=watched.pid,
+                reader=f"{reader} {variant}".rstrip(),
+            )
+            counted = counter.receive(START_TIMEOUT)
+        return LockCount(self.name, reader, variant, **counted)
 
 
 def _add_mapper(children: Children, cpus: Cpus, options: BenchOptions, number: int) -> Child:

@@ -10,6 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from untorn.bench.environment import Environment
+from untorn.bench.lock_count import VMAS, LockCount
 from untorn.bench.run import Outcome
 from untorn.bench.sample import Sample, Summary, by_kind, ratio_to_none, summarise
 from untorn.bench.target import BenchOptions
@@ -25,24 +26,33 @@ _COLUMNS = (
     "scans",
     "hangs",
 )
+_LOCKS = f"mmap_locks a pass over {VMAS:,} VMAs"
 
 
-def tables(samples: Sequence[Sample]) -> list[Table]:
-    """Return the latencies, a row per target, reader and variant, and below what was counted."""
+def tables(samples: Sequence[Sample], lock_counts: Sequence[LockCount] = ()) -> list[Table]:
+    """Return the latencies, a row per target, reader and variant, and below what was counted.
+
+    Locks that were counted stand beside the latencies.
+    """
     summaries = summarise(samples)
-    latencies = _table("latency of mmap and munmap, ms", _COLUMNS, _own_cost(samples))
+    columns = (*_COLUMNS, _LOCKS) if lock_counts else _COLUMNS
+    latencies = _table("latency of mmap and munmap, ms", columns, _own_cost(samples))
+    locks = {(each.target, each.reader, each.variant): each.acquisitions for each in lock_counts}
     for row in summaries:
-        latencies.add_row(
-            *_name(row), *_cells(row, summaries), end_section=_is_last(row, summaries)
-        )
+        taken = locks.get((row.target, row.reader, row.variant))
+        row_cells = [*_cells(row, summaries), "-" if taken is None else f"{taken:,}"]
+        del row_cells[len(columns) :]
+        latencies.add_row(*_name(row), *row_cells, end_section=_is_last(row, summaries))
     counters = list(dict.fromkeys(name for each in summaries for name in each.counters))
-    if not counters:
-        return [latencies]
+    return [latencies, _counts(summaries, counters)] if counters else [latencies]
+
+
+def _counts(summaries: list[Summary], counters: Sequence[str]) -> Table:
     counts = _table("times that the mapper was stopped, and a reader met a writer", counters, None)
     for row in summaries:
         cells = (f"{row.counters.get(name, 0):,}" for name in counters)
         counts.add_row(*_name(row), *cells, end_section=_is_last(row, summaries))
-    return [latencies, counts]
+    return counts
 
 
 def _table(title: str, columns: Iterable[str], caption: str | None) -> Table:
@@ -90,6 +100,8 @@ def as_json(outcome: Outcome, environment: Environment, options: BenchOptions) -
     content = {
         "environment": asdict(environment),
         "options": asdict(options),
+        "guests": {name: asdict(guest) for name, guest in outcome.guests.items()},
+        "locks": [asdict(each) for each in outcome.lock_counts],
         "samples": [each.as_json() for each in outcome.samples],
         "out_of_reach": outcome.out_of_reach,
         "interrupted": outcome.interrupted,

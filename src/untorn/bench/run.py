@@ -8,6 +8,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from untorn.bench.command import EXEC
+from untorn.bench.environment import Environment
+from untorn.bench.lock_count import LockCount
 from untorn.bench.sample import Sample
 from untorn.bench.target import BenchOptions, Target
 from untorn.errors import OutOfReach, describe
@@ -34,6 +36,9 @@ class Outcome:
     samples: list[Sample] = field(default_factory=list)
     out_of_reach: dict[str, str] = field(default_factory=dict)
     """By kind of run that could not be done, why."""
+    lock_counts: list[LockCount] = field(default_factory=list)
+    guests: dict[str, Environment] = field(default_factory=dict)
+    """By target, the guest that it is."""
     interrupted: bool = False
 
 
@@ -72,23 +77,58 @@ def _choose_readers(target: Target, wanted: set[str], known: set[str]) -> list[s
 
 
 def measure(
-    kinds: Iterable[Kind], options: BenchOptions, report: Callable[[Kind], None]
+    kinds: Iterable[Kind],
+    options: BenchOptions,
+    report: Callable[[Kind], None],
+    *,
+    locks: bool = False,
 ) -> Outcome:
     """Take options.nsamples samples of each kind; report() is told the kind before each.
 
+    If asked for, the locks that a pass takes are counted once for each kind that has readers.
+
     All kinds are sampled once before any is sampled again, so that a drift of the machine hits
-    all alike. A kind that is out of reach is left out from then on. Ctrl-C or SIGTERM ends the
-    measurement, and what was measured until then is returned.
+    all alike; but guests come after the rest, one after the other. A kind that is out of reach is
+    left out from then on. Ctrl-C or SIGTERM ends the measurement, and what was measured until then
+    is returned.
     """
     outcome = Outcome()
-    left = list(kinds)
     try:
         with endings_held():
-            for number in range(options.nsamples):
-                left = [kind for kind in left if _sample(kind, options, number, report, outcome)]
+            for left in _turns(kinds):
+                _take_turns(left, options, report, outcome, locks)
     except KeyboardInterrupt:
         outcome.interrupted = True
     return outcome
+
+
+def _turns(kinds: Iterable[Kind]) -> list[list[Kind]]:
+    """Sort the kinds into those that take turns: all that are in no guest, and each guest's."""
+    turns: dict[str, list[Kind]] = {}
+    for kind in kinds:
+        turns.setdefault(kind.target.name if kind.target.in_guest else "", []).append(kind)
+    return [turns.pop("", []), *turns.values()]
+
+
+def _take_turns(
+    left: list[Kind],
+    options: BenchOptions,
+    report: Callable[[Kind], None],
+    outcome: Outcome,
+    locks: bool,
+) -> None:
+    targets = {kind.target.name: kind.target for kind in left}
+    try:
+        for number in range(options.nsamples):
+            left = [kind for kind in left if _sample(kind, options, number, report, outcome)]
+        for kind in left if locks else ():
+            if kind.reader != "none":
+                _count_locks(kind, report, outcome)
+    finally:
+        for name, target in targets.items():
+            target.close()
+            if target.environment is not None:
+                outcome.guests[name] = target.environment
 
 
 def _sample(
@@ -99,9 +139,7 @@ def _sample(
     outcome: Outcome,
 ) -> bool:
     """Add one sample to the outcome, or the reason why there can be none; tell which."""
-    if ending_taken():
-        raise KeyboardInterrupt
-    report(kind)
+    _begin(kind, report)
     try:
         sample = kind.target.run(kind.reader, options, number, kind.variant)
     except (OutOfReach, OSError) as error:
@@ -109,6 +147,20 @@ def _sample(
         return False
     outcome.samples.append(sample)
     return True
+
+
+def _count_locks(kind: Kind, report: Callable[[Kind], None], outcome: Outcome) -> None:
+    _begin(kind, report)
+    try:
+        outcome.lock_counts.append(kind.target.count_locks(kind.reader, kind.variant))
+    except (OutOfReach, OSError) as error:
+        outcome.out_of_reach[f"locks of {kind}"] = describe(error)
+
+
+def _begin(kind: Kind, report: Callable[[Kind], None]) -> None:
+    if ending_taken():
+        raise KeyboardInterrupt
+    report(kind)
 
 
 @contextmanager

@@ -71,6 +71,13 @@ class Sample:
             dict(counters or {}),
         )
 
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Self:
+        """Return the sample that as_json() made these fields of."""
+        figures = ("median_ms", "mean_ms", "p99_ms", "max_ms")
+        missing = {name: math.nan for name in figures if fields[name] is None}
+        return cls(**{**fields, **missing})
+
     def as_json(self) -> dict[str, Any]:
         """Return the fields by name; a figure that was not measured is None."""
         return {name: _jsonable(getattr(self, name)) for name in self.__slots__}

@@ -6,6 +6,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, cast
 
 if TYPE_CHECKING:
+    from untorn.bench.environment import Environment
+    from untorn.bench.lock_count import LockCount
     from untorn.bench.sample import Sample
 
 
@@ -48,6 +50,14 @@ class Target(Protocol):
     def runs_commands(self) -> bool:
         """Whether its scanners may be a command: the reader `exec`, whose variants are commands."""
 
+    @property
+    def in_guest(self) -> bool:
+        """Whether it is a machine of its own: its runs follow each other, then it is closed."""
+
+    @property
+    def environment(self) -> "Environment | None":
+        """The guest, once it has been up; None for a target that is not in one."""
+
     def run(self, reader: str, options: BenchOptions, number: int, variant: str = "") -> "Sample":
         """Measure once; number says which of options.nsamples this is, from 0.
 
@@ -56,8 +66,28 @@ class Target(Protocol):
             OSError: A system call failed that should not have.
         """
 
+    def count_locks(self, reader: str, variant: str = "") -> "LockCount":
+        """Count how often a pass of that reader takes mmap_lock; raises as run()."""
 
-_PLACES = {"engine": "untorn.bench.engine:EngineTarget", "live": "untorn.bench.live:LiveTarget"}
+    def close(self) -> None:
+        """End what its runs have left for the next; it may be used again."""
+
+
+class Here:
+    """What all targets have in common that are not in a guest."""
+
+    in_guest = False
+    environment: "Environment | None" = None
+
+    def close(self) -> None:
+        """Do nothing: a run leaves nothing."""
+
+
+_PLACES = {
+    "engine": "untorn.bench.engine:EngineTarget",
+    "live": "untorn.bench.live:LiveTarget",
+    "vm:KERNEL": "untorn.vm.bench:VmTarget",
+}
 
 
 def find_target(name: str) -> Target:
@@ -66,7 +96,10 @@ def find_target(name: str) -> Target:
     Raises:
         LookupError: There is none; the message names those there are.
     """
-    if name not in _PLACES:
+    kind, _, kernel = name.partition(":")
+    place = _PLACES.get(f"{kind}:KERNEL" if kernel else name)
+    if place is None:
         raise LookupError(f"no target {name}; targets: {', '.join(_PLACES)}")
-    module, _, factory = _PLACES[name].partition(":")
-    return cast(Target, getattr(import_module(module), factory)())
+    module, _, factory = place.partition(":")
+    arguments = (kernel,) if kernel else ()
+    return cast(Target, getattr(import_module(module), factory)(*arguments))

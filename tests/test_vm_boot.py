@@ -1,0 +1,40 @@
+"""One real guest, from the archive to the answer."""
+
+import os
+
+import pytest
+
+from processes import children_of
+from untorn.errors import OutOfReach
+from untorn.vm.bench import VmTarget
+from untorn.vm.kernels import find_kernel
+from untorn.vm.qemu import find_qemu
+
+KERNEL = "6.19"
+"""Reads maps under VMA locks and smaps under mmap_lock: both answers from one boot."""
+
+
+@pytest.fixture(scope="module")
+def kernel() -> str:
+    """A kernel that can be booted here."""
+    try:
+        find_qemu()
+        return find_kernel(KERNEL, lambda what: None).release
+    except OutOfReach as error:
+        pytest.skip(str(error))
+
+
+@pytest.mark.vm
+def test_a_guest_boots_and_counts_the_locks_that_its_kernel_takes(kernel: str) -> None:
+    target = VmTarget(kernel)
+    try:
+        maps, smaps = target.count_locks("maps"), target.count_locks("smaps")
+        guest = target.environment
+    finally:
+        target.close()
+    assert guest is not None
+    assert (guest.kernel, guest.preemption, len(guest.cpus)) == (kernel, "full", 2)
+    assert maps.calls > 20
+    assert maps.acquisitions == 0
+    assert smaps.acquisitions >= smaps.calls > 400
+    assert children_of(os.getpid()) == set()
