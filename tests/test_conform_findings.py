@@ -130,6 +130,18 @@ FINDINGS = {
         -errno.ENOMEM,
         [],
     ),
+    "less than a huge page of nameless shared memory is collapsed, into nothing": Finding(
+        """mmap(0x200000200000, 0x200000, 0, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1, 0)
+           madvise(0x200000200000, 0x1000, MADV_COLLAPSE)""",
+        0,
+        ["200000200000-200000400000 ---s 00000000"],
+    ),
+    "nameless shared memory off the boundary of a huge page is never collapsed": Finding(
+        """mmap(0x200000201000, 0x400000, 0, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1, 0)
+           madvise(0x200000201000, 0x1000, MADV_COLLAPSE)""",
+        -errno.EINVAL,
+        ["200000201000-200000601000 ---s 00000000"],
+    ),
     "a fork fails if one VMA is more than may be promised": Finding(
         f"""mmap(0x300000000000, {HALF:#x}, {RW}, {ANONYMOUS}, -1, 0)
             mmap({0x3000_0000_0000 + HALF:#x}, {HALF:#x}, {RW}, {ANONYMOUS}, -1, 0)

@@ -42,9 +42,11 @@ def fixed(process: Process, page: int, prot: int = RW) -> None:
 
 def test_a_child_has_what_its_parent_had(parent) -> None:
     parent.mm.start_brk, parent.mm.brk, parent.mm.start_stack = 1, 2, 3
+    parent.mm.data_size = 4
     child = parent.fork()
     assert read_all(child.open_maps()) == read_all(parent.open_maps())
     assert (child.mm.start_brk, child.mm.brk, child.mm.start_stack) == (1, 2, 3)
+    assert child.mm.data_size == 4, "which counts with the heap against RLIMIT_DATA"
     assert child.mm.mm_lock_seq == 2, "a sequence of its own, after its first write section"
 
 

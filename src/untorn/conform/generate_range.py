@@ -44,7 +44,7 @@ _MREMAP_FLAGS = (
     8,
 )
 _DELTAS = (-4, -2, -1, -1, 0, 0, 0, 0, 1, 1, 2, 3, 16)
-_BAD_SHARE, _HEAL_SHARE, _VAST_SHARE = 0.04, 0.2, 0.1
+_BAD_SHARE, _HEAL_SHARE, _VAST_SHARE, _STACK_SHARE = 0.04, 0.2, 0.1, 0.12
 """Of operations."""
 
 
@@ -125,13 +125,13 @@ class RangeMaker:
 
     def touch_write(self) -> tuple[int, ...]:
         """Return the arguments of a call."""
-        if self._random.random() < 0.12:
-            return (self._places.below_stack() + self._random.randrange(PAGE_SIZE),)
         start, length = self._choose(mapped=12, anywhere=1)
         addr = start + self._random.choice((0, length - 1, length - PAGE_SIZE, 8))
+        if self._random.random() < _STACK_SHARE:
+            addr = self._places.below_stack() + self._random.randrange(PAGE_SIZE)
         vma = self._places.find(addr)
         if vma is not None and vma.vm_flags & VM_PFNMAP:
-            return self._places.anywhere()[:1]  # which pages of [vvar] exist, the machine decides
+            return (1,)  # which pages of [vvar] exist, the machine decides
         return (max(addr, 1),)  # write(2) refuses a buffer at 0, mapped or not
 
     touch_read = touch_write

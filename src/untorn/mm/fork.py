@@ -56,6 +56,7 @@ def _dup_mmap(mm: MmStruct, child: MmStruct) -> None:
     mmap_write_lock_nested(child)
     try:
         child.start_brk, child.brk, child.start_stack = mm.start_brk, mm.brk, mm.start_stack
+        child.data_size = mm.data_size
         child.def_flags = mm.def_flags & VM_NOHUGEPAGE
         for _, _, vma in mm.mm_mt:
             vma_start_write(vma)

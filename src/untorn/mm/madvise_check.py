@@ -102,13 +102,12 @@ def _suits(vma: Vma, advice: int) -> bool:
 def _may_be_huge(vma: Vma) -> bool:
     """Say whether vma holds a whole huge page, of memory and not of a file on a disk.
 
-    Anonymous memory must have been written to; nameless shared memory has no huge pages where
-    /sys/kernel/mm/transparent_hugepage/shmem_enabled is "never".
+    Anonymous memory must have been written to.
     """
     file = vma.vm_file
     if file is None and vma.anon_vma is None:
         return False
-    if file is not None and (file.mapping.kind is PageKind.FILE or file.is_anon_shmem):
+    if file is not None and file.mapping.kind is PageKind.FILE:
         return False
     shift = (vma.vm_start >> PAGE_SHIFT) - vma.vm_pgoff
     if file is not None and (shift << PAGE_SHIFT) % PMD_SIZE:
