@@ -1,12 +1,14 @@
 """Linux's known faults: by release, file, rule and place, and nothing else passes for one."""
 
+from pathlib import Path
+
 import pytest
 
 from untorn.judge.contract import Verdict, judge
 from untorn.judge.line import Line
 from untorn.judge.reading import Fill, Reading
 from untorn.judge.views import Solid
-from untorn.race.known_faults import find_known_fault
+from untorn.race.known_faults import KNOWN_FAULTS, find_known_fault
 
 RANGE = (0x1000, 0x6000)
 
@@ -52,3 +54,8 @@ def test_whatever_else_is_wrong_is_not_known(
     violations = verdict_on(*fills).violations
     assert violations
     assert not any(find_known_fault(each, "maps", (6, 18)) for each in violations)
+
+
+@pytest.mark.parametrize("fault", KNOWN_FAULTS)
+def test_each_is_explained_in_the_docs(fault) -> None:
+    assert (Path(__file__).parents[1] / fault.docs).is_file()

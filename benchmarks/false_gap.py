@@ -1,0 +1,76 @@
+"""Which half of a round makes Linux leave out what is mapped: the split, or the merge.
+
+    python benchmarks/false_gap.py [SECONDS]
+
+The reader, disturbed, reads the first fill that shows the place, over and over, while one write
+section is made; the other half of a round is made while nobody reads. See docs/false-gap.md.
+"""
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from untorn.fs.maps_file import MapsFile
+from untorn.judge.contract import judge
+from untorn.judge.history import Range
+from untorn.judge.views import Solid
+from untorn.live.disturbance import disturbance, disturbed
+from untorn.race.live import LiveTarget
+from untorn.race.merging import ALWAYS_MAPPED, Merging
+from untorn.race.passes import read_texts, reading_of
+from untorn.race.racing import QUIET
+from untorn.race.scenario import Place
+
+Deed = Callable[[Place], None]
+Texts = Counter[bytes]
+
+
+def measure(writer: Merging, half: str, seconds: float) -> str:
+    """Return how many sections and reads there were, and how many of these have a false gap."""
+    texts = Texts()
+    sections = 0
+    with LiveTarget().open(writer) as run, ThreadPoolExecutor(1) as pool, disturbed():
+        place, file = writer.place(run.region), run.open_file("maps", "kernel")
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if half == "split":
+                texts += read_during(run.modify, place, file, pool)
+                run.restore(place)
+            else:
+                run.modify(place)
+                texts += read_during(run.restore, place, file, pool)
+            sections += 1
+        file.close()
+    gaps = sum(times for text, times in texts.items() if has_gap(text, writer, run.region))
+    return f"{writer.name}, {half}: sections {sections}, reads {texts.total()}, gaps {gaps}"
+
+
+def read_during(deed: Deed, place: Place, file: MapsFile, pool: ThreadPoolExecutor) -> Texts:
+    """Read the first fill over and over until the deed is done; count what it shows."""
+    texts = Texts()
+    done = pool.submit(deed, place)
+    while not done.done():
+        texts[read_texts(file, 1)[0]] += 1
+    done.result()
+    return texts
+
+
+def has_gap(text: bytes, writer: Merging, region: Range) -> bool:
+    """Say whether a fill leaves out what the writer keeps mapped."""
+    solid = Solid(writer.solid(region, writer.place(region)))
+    return judge(solid, reading_of([text], "maps", QUIET), region).gaps > 0
+
+
+def main() -> None:
+    """Measure both halves of each writer that keeps all mapped."""
+    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 10.0
+    print(f"disturbance: {disturbance()}")
+    for writer in ALWAYS_MAPPED:
+        for half in "split", "merge":
+            print(measure(writer, half, seconds), flush=True)
+
+
+if __name__ == "__main__":
+    main()
