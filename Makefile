@@ -18,6 +18,15 @@ help: ## show the targets
 bench: .venv/ready ## mmap/munmap latency under maps readers, engine and this kernel: table and bench.svg
 	$(BIN)/untorn bench --target engine --target live --plot bench.svg --json bench.json
 
+# The nearest to be had on each side of each change (6.17: maps, 6.18: PROCMAP_QUERY, 7.2: smaps).
+KERNELS ?= 6.12 6.16 6.17 6.18 7.1 7.2 7.3
+
+kernels: .venv/ready ## before and after on stock kernels in QEMU: table, kernels.svg and kernels.html
+	$(BIN)/untorn kernels fetch $(KERNELS)
+	$(BIN)/untorn bench $(KERNELS:%=--target vm:%) \
+	    --reader none --reader maps --reader smaps --reader query --reader gentle \
+	    --nsamples 2 --mb 64 --locks --plot kernels.svg --json kernels.json --html kernels.html
+
 bench-micro: .venv/ready ## speed of the engine's parts at 1,000 to 1,000,000 VMAs
 	$(BIN)/python benchmarks/micro.py
 
@@ -33,6 +42,6 @@ lint: .venv/ready ## ruff and mypy --strict
 	$(BIN)/mypy
 
 clean: ## remove what the other targets made
-	rm -rf .venv bench.svg bench.json .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv bench.svg bench.json kernels.svg kernels.json kernels.html .mypy_cache .ruff_cache .pytest_cache
 
-.PHONY: help bench bench-micro soak test lint clean
+.PHONY: help bench kernels bench-micro soak test lint clean

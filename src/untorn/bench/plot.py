@@ -1,19 +1,24 @@
 """A plot of the benchmark: per target, each reader's sorted maxima and means on a log scale."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from untorn.bench.environment import Environment
-from untorn.bench.sample import Kind, Sample, by_kind
+from untorn.bench.lock_count import LockCount
+from untorn.bench.overview import overview
+from untorn.bench.sample import Kind, Sample, by_kind, label
 from untorn.errors import OutOfReach
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 FORMATS = (".svg", ".png")
 """Endings that a plot's file may have."""
+FEW = 3
+"""Targets whose runs fit beside each other."""
 _COLOURS = {
     "none": "#8c8c8c",
     "mmap_lock": "#d55e00",
@@ -34,16 +39,28 @@ def check_plotting() -> None:
         raise OutOfReach("plots need matplotlib: pip install 'untorn[plot]'")
 
 
-def draw(samples: Iterable[Sample], environment: Environment, path: Path) -> None:
+def draw(
+    samples: Sequence[Sample],
+    environment: Environment,
+    path: Path,
+    lock_counts: Sequence[LockCount] = (),
+) -> None:
     """Write the plot to a file, as SVG or PNG by its ending.
 
-    A run that hung has no figures and is left out.
+    The runs of a few targets are drawn one by one, those of many as one figure a reader. A run
+    that hung has no figures and is left out.
 
     Raises:
         OutOfReach: matplotlib is not installed.
         OSError: The file cannot be written.
     """
     check_plotting()
+    many = len({each.target for each in samples}) > FEW
+    figure = overview(samples, lock_counts, _COLOURS) if many else _runs(samples, environment)
+    figure.savefig(path, dpi=150)
+
+
+def _runs(samples: Sequence[Sample], environment: Environment) -> "Figure":
     from matplotlib.figure import Figure
 
     kinds = by_kind(each for each in samples if each.updates)
@@ -55,7 +72,7 @@ def draw(samples: Iterable[Sample], environment: Environment, path: Path) -> Non
     panels[0].set_ylabel("latency of mmap and munmap, ms")
     title = f"Linux {environment.kernel}, {environment.python}, {len(environment.cpus)} CPUs"
     figure.suptitle(f"{title}\nsolid: maximum of each run; dashed: mean of each run", fontsize=10)
-    figure.savefig(path, dpi=150)
+    return figure
 
 
 def _draw_panel(axes: "Axes", target: str, kinds: dict[Kind, list[Sample]]) -> None:
@@ -90,7 +107,7 @@ def _draw_runs(axes: "Axes", samples: list[Sample], reader: str, variant: str) -
         "markersize": 3.5,
         "alpha": 0.55 if variant else 1,
     }
-    label = (f"{reader}, {variant}" if variant else reader).replace("$", r"\$")  # no formula
-    axes.plot(runs, sorted(each.max_ms for each in samples), "-", label=label, **style)
+    name = label(reader, variant).replace("$", r"\$")  # no formula
+    axes.plot(runs, sorted(each.max_ms for each in samples), "-", label=name, **style)
     means = sorted(each.mean_ms for each in samples)
     axes.plot(runs, means, "--", markerfacecolor="white", **style)

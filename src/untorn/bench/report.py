@@ -12,7 +12,7 @@ from rich.table import Table
 from untorn.bench.environment import Environment
 from untorn.bench.lock_count import VMAS, LockCount
 from untorn.bench.run import Outcome
-from untorn.bench.sample import Sample, Summary, by_kind, ratio_to_none, summarise
+from untorn.bench.sample import Sample, Summary, by_kind, label, ratio_to_none, summarise
 from untorn.bench.target import BenchOptions
 
 _COLUMNS = (
@@ -68,7 +68,7 @@ def _is_last(row: Summary, rows: list[Summary]) -> bool:
 
 
 def _name(row: Summary) -> tuple[str, str]:
-    return row.target, f"{row.reader}, {row.variant}" if row.variant else row.reader
+    return row.target, label(row.reader, row.variant)
 
 
 def _cells(row: Summary, all_rows: list[Summary]) -> list[str]:

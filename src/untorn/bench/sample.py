@@ -146,6 +146,11 @@ class Summary:
         )
 
 
+def label(reader: str, variant: str) -> str:
+    """Return what tables and plots call a reader in that variant."""
+    return f"{reader}, {variant}" if variant else reader
+
+
 Kind = tuple[str, str, str]
 """Target, reader and variant."""
 

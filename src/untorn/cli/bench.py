@@ -9,12 +9,10 @@ import click
 
 from untorn.bench.command import check_command
 from untorn.bench.target import BenchOptions, find_target
+from untorn.cli.bench_output import Output
 
 if TYPE_CHECKING:
     from untorn.bench.run import Kind, Outcome
-
-_WIDTH = 300
-"""Columns; a table is as wide as its figures, never cut."""
 
 
 class Above(click.FloatRange):
@@ -127,6 +125,14 @@ _FILE = click.Path(path_type=Path, dir_okay=False, writable=True, allow_dash=Tru
     metavar="FILE",
     help="Draw the runs there, as .svg or .png.",
 )
+@click.option(
+    "--html",
+    "page_file",
+    type=_FILE,
+    callback=_check_file,
+    metavar="FILE",
+    help="Write a page with all figures, and the plot, there.",
+)
 def bench(
     targets: tuple[str, ...],
     readers: tuple[str, ...],
@@ -135,6 +141,7 @@ def bench(
     rawdata: bool,
     json_file: Path | None,
     plot_file: Path | None,
+    page_file: Path | None,
     **options: Any,
 ) -> None:
     """Measure how long mmap and munmap take while others read the map.
@@ -154,9 +161,10 @@ def bench(
     kinds = _plan(targets or (("live",) if commands else ("engine",)), readers, commands)
     outcome = _measure(kinds, BenchOptions(**options), locks)
     if outcome.samples:
-        _write(outcome, BenchOptions(**options), json_file, plot_file)
-    if outcome.samples and json_file != Path("-"):
-        _print(outcome, rawdata)
+        output = Output(outcome, BenchOptions(**options))
+        output.write(json_file, plot_file, page_file)
+        if json_file != Path("-"):
+            output.print(raw=rawdata)
     _finish(outcome, bool(readers or commands))
 
 
@@ -176,36 +184,6 @@ def _measure(kinds: "list[Kind]", options: BenchOptions, locks: bool) -> "Outcom
 
     with progress_bar(len(kinds) * options.nsamples) as report:
         return measure(kinds, options, report, locks=locks)
-
-
-def _write(
-    outcome: "Outcome", options: BenchOptions, json_file: Path | None, plot_file: Path | None
-) -> None:
-    from untorn.bench.environment import Environment
-    from untorn.bench.plot import draw
-    from untorn.bench.report import as_json
-
-    environment = Environment.here()
-    if json_file:
-        with click.open_file(str(json_file), "w") as file:
-            file.write(as_json(outcome, environment, options) + "\n")
-    if plot_file:
-        draw(outcome.samples, environment, plot_file)
-
-
-def _print(outcome: "Outcome", raw: bool) -> None:
-    from rich.console import Console
-
-    from untorn.bench.report import rawdata, tables
-
-    if raw:
-        click.echo(rawdata(outcome.samples), nl=False)
-    else:
-        Console(width=_WIDTH, markup=False).print(*tables(outcome.samples, outcome.lock_counts))
-        for name, guest in outcome.guests.items():
-            click.echo(
-                f"{name}: Linux {guest.kernel}, preempt={guest.preemption}, {guest.guest_of}"
-            )
 
 
 def _finish(outcome: "Outcome", by_name: bool) -> None:

@@ -1,0 +1,81 @@
+"""Where the figures of untorn bench go: to stdout and to files."""
+
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import click
+
+from untorn.bench.target import BenchOptions
+from untorn.errors import OutOfReach
+
+if TYPE_CHECKING:
+    from untorn.bench.environment import Environment
+    from untorn.bench.run import Outcome
+
+_WIDTH = 300
+"""Columns; a table is as wide as its figures, never cut."""
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What a benchmark came to, to be put out."""
+
+    outcome: "Outcome"
+    options: BenchOptions
+
+    def write(self, json_file: Path | None, plot_file: Path | None, page_file: Path | None) -> None:
+        """Write the files that are wanted; raises OSError if one cannot be written."""
+        from untorn.bench.environment import Environment
+        from untorn.bench.page import page
+        from untorn.bench.report import as_json
+
+        environment = Environment.here()
+        if json_file:
+            _write(json_file, as_json(self.outcome, environment, self.options) + "\n")
+        if plot_file:
+            self._draw(environment, plot_file)
+        if page_file:
+            command = shlex.join(["untorn", *sys.argv[1:]])
+            plot = self._svg(environment)
+            _write(page_file, page(self.outcome, environment, self.options, command, plot))
+
+    def print(self, *, raw: bool) -> None:
+        """Print the tables, or the columns of the original benchmark."""
+        from rich.console import Console
+
+        from untorn.bench.report import rawdata, tables
+
+        outcome = self.outcome
+        if raw:
+            click.echo(rawdata(outcome.samples), nl=False)
+            return
+        Console(width=_WIDTH, markup=False).print(*tables(outcome.samples, outcome.lock_counts))
+        for name, guest in outcome.guests.items():
+            click.echo(
+                f"{name}: Linux {guest.kernel}, preempt={guest.preemption}, {guest.guest_of}"
+            )
+
+    def _draw(self, environment: "Environment", path: Path) -> None:
+        from untorn.bench.plot import draw
+
+        draw(self.outcome.samples, environment, path, self.outcome.lock_counts)
+
+    def _svg(self, environment: "Environment") -> str:
+        """Return the plot as an element of HTML; nothing where nothing can be plotted."""
+        with TemporaryDirectory(prefix="untorn-") as folder:
+            path = Path(folder, "plot.svg")
+            try:
+                self._draw(environment, path)
+            except OutOfReach:
+                return ""
+            text = path.read_text()
+        return text[text.index("<svg") :]
+
+
+def _write(path: Path, text: str) -> None:
+    with click.open_file(str(path), "w") as file:
+        file.write(text)
