@@ -1,7 +1,9 @@
 """untorn race: readers of a map against writers of it, held to the coherency contract."""
 
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -9,6 +11,9 @@ from untorn.cli.bench import Above
 
 if TYPE_CHECKING:
     from untorn.race.run import Outcome
+
+One = Callable[[int, Callable[[str], None], Callable[[str], None]], "Outcome"]
+"""Runs tests with a seed; the first function takes lines, the other is told what is being done."""
 
 _LONGEST = 24 * 3600.0
 """Seconds."""
@@ -25,7 +30,7 @@ _LONGEST = 24 * 3600.0
     default="engine",
     show_default=True,
     metavar="T",
-    help="engine, or live (this kernel).",
+    help="engine, live (this kernel), or vm:KERNEL (another, in QEMU).",
 )
 @click.option(
     "--reader",
@@ -64,7 +69,15 @@ _LONGEST = 24 * 3600.0
     default=0,
     show_default=True,
     metavar="N",
-    help="Decides what random writers do.",
+    help="Decides what random writers do, and with vm:KERNEL everything.",
+)
+@click.option(
+    "--seeds",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Seeds to run, the one named and those after it.",
 )
 @click.option("--verbose", is_flag=True, help="Show the lines that a round changes.")
 def race(
@@ -75,6 +88,7 @@ def race(
     duration: float,
     disturb: bool,
     seed: int,
+    seeds: int,
     verbose: bool,
 ) -> None:
     """Race readers of a map against writers of it, and judge what they are shown.
@@ -83,30 +97,62 @@ def race(
     selftest, at the end of a read; with -inside, in the middle of one. merge makes each of the
     ten merges and splits; no-false-gap tears what is always mapped; query-walk asks for one VMA
     after the other by ioctl; random does anything.
-    """
-    from untorn.race.ktap import Ktap
-    from untorn.race.plan import Plan
-    from untorn.race.racing import Effort
-    from untorn.race.run import run
-    from untorn.race.target import find_target
 
+    With vm:KERNEL the tests of live run in a guest that is emulated by counting instructions: the
+    same command with the same seed gives the same run, to the last line.
+    """
+    options = {
+        "kind": kind,
+        "readers": readers,
+        "tests": tests,
+        "disturb": disturb,
+        "verbose": verbose,
+    }
     try:
-        plan = Plan.of(
-            find_target(target),
-            kind,
-            readers,
-            tests,
-            Effort(duration),
-            seed=seed,
-            disturb=disturb,
-            verbose=verbose,
-        )
+        one = _prepare(target, duration, options)
     except LookupError as error:
         raise click.UsageError(str(error)) from error
     status = StatusLine()
-    outcome = run(plan, Ktap(status.write), status.show)
+    if seeds == 1:
+        outcome = one(seed, status.write, status.show)
+    else:
+        outcome = _run_seeds(one, range(seed, seed + seeds), status)
     status.clear()
     _finish(outcome)
+
+
+def _prepare(target: str, duration: float, options: dict[str, Any]) -> One:
+    """Return what runs the tests once; raises LookupError if there is no such thing to run."""
+    from untorn.race.racing import Effort
+
+    if target.startswith("vm:"):
+        from untorn.vm.race import GuestRace
+
+        return GuestRace(target, duration, options).run
+
+    from untorn.race.ktap import Ktap
+    from untorn.race.plan import Plan
+    from untorn.race.run import run
+    from untorn.race.target import find_target
+
+    plan = Plan.of(find_target(target), effort=Effort(duration), **options)
+    return lambda seed, write, show: run(replace(plan, seed=seed), Ktap(write), show)
+
+
+def _run_seeds(one: One, seeds: range, status: "StatusLine") -> "Outcome":
+    """Run the tests with each seed as a subtest; sum up."""
+    from untorn.race.ktap import Ktap
+    from untorn.race.run import Outcome
+
+    total, ktap = Outcome(), Ktap(status.write)
+    with ktap.plan(len(seeds)):
+        for seed in seeds:
+            outcome = one(seed, lambda line: status.write(f"  {line}"), status.show)
+            total.add(outcome)
+            if outcome.interrupted:
+                break
+            ktap.result(not outcome.failed, f"seed {seed}")
+    return total
 
 
 class StatusLine:

@@ -32,6 +32,15 @@ class Outcome:
     reasons: Counter[str] = field(default_factory=Counter)
     interrupted: bool = False
 
+    def add(self, other: "Outcome") -> None:
+        """Add what another run came to."""
+        self.tally.add(other.tally)
+        self.passed += other.passed
+        self.failed += other.failed
+        self.skipped += other.skipped
+        self.reasons.update(other.reasons)
+        self.interrupted |= other.interrupted
+
 
 def run(plan: Plan, ktap: Ktap, report: Callable[[str], None] = lambda text: None) -> Outcome:
     """Run the tests of a plan; Ctrl-C or SIGTERM leaves the rest out.
