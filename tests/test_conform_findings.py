@@ -27,7 +27,7 @@ HALF = (memory_pages() // 2 + 1) * PAGE_SIZE
 """Bytes: two of these are more memory than there is."""
 RW = "PROT_READ | PROT_WRITE"
 ANONYMOUS = "MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED"
-LIMITS = Limits(cap_ipc_lock=True, totalram_pages=memory_pages())
+LIMITS = Limits(cap_ipc_lock=True, cap_sys_rawio=True, totalram_pages=memory_pages())
 
 
 @dataclass
@@ -142,6 +142,12 @@ FINDINGS = {
         -errno.EINVAL,
         ["200000201000-200000601000 ---s 00000000"],
     ),
+    "what lies wholly below the first boundary of a huge page passes for one": Finding(
+        f"""mmap(0, 0x1000, {RW}, {ANONYMOUS} | MAP_POPULATE, -1, 0)
+            madvise(0, 0x1000, MADV_COLLAPSE)""",
+        0,
+        [],
+    ),
     "a fork fails if one VMA is more than may be promised": Finding(
         f"""mmap(0x300000000000, {HALF:#x}, {RW}, {ANONYMOUS}, -1, 0)
             mmap({0x3000_0000_0000 + HALF:#x}, {HALF:#x}, {RW}, {ANONYMOUS}, -1, 0)
@@ -192,6 +198,8 @@ def test_linux_does_so(name: str, pair: Pair) -> None:
     pair.renew()
     if "MAP_SYNC, ONE" in finding.script and not pair.files[FDS["ONE"]].refuses_sync:
         pytest.skip("temporary files are not on ext4 or xfs here")
+    if "mmap(0," in finding.script and not pair.engine.mm.limits.cap_sys_rawio:
+        pytest.skip("nothing may be mapped at address 0 without CAP_SYS_RAWIO")
     for operation in read_script(finding.script):
         assert pair.step(operation) is None
     assert min(pair.last.result, 0) == finding.result

@@ -113,4 +113,5 @@ def _may_be_huge(vma: Vma) -> bool:
     if file is not None and (shift << PAGE_SHIFT) % PMD_SIZE:
         return False
     last = vma.vm_end - PMD_SIZE & -PMD_SIZE
-    return last >= vma.vm_start
+    # Below the first border Linux finds the last huge page at the top of all addresses.
+    return last >= vma.vm_start or last < 0
