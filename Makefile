@@ -30,6 +30,9 @@ kernels: .venv/ready ## before and after on stock kernels in QEMU: table, kernel
 bench-micro: .venv/ready ## speed of the engine's parts at 1,000 to 1,000,000 VMAs
 	$(BIN)/python benchmarks/micro.py
 
+bench-readers: .venv/ready ## who reads the maps of a large process how fast
+	$(BIN)/python benchmarks/readers.py
+
 soak: .venv/ready ## ten minutes of random writers and readers, invariants checked throughout
 	$(BIN)/python -m pytest tests/test_soak.py --soak-seconds 600 --timeout 1200 -s
 
@@ -44,4 +47,4 @@ lint: .venv/ready ## ruff and mypy --strict
 clean: ## remove what the other targets made
 	rm -rf .venv bench.svg bench.json kernels.svg kernels.json kernels.html .mypy_cache .ruff_cache .pytest_cache
 
-.PHONY: help bench kernels bench-micro soak test lint clean
+.PHONY: help bench kernels bench-micro bench-readers soak test lint clean

@@ -14,7 +14,9 @@ from untorn.fs.proc.maps_entry import MapsEntry
 from untorn.fs.proc.procmap_query import QueriedVma, QueryFlags
 from untorn.live.maps_file import LiveMapsFile
 from untorn.live.maps_locking import SymbolEvidence
+from untorn.live.reader import fills as fills_module
 from untorn.live.reader import holes, take
+from untorn.live.reader.idleness import Idleness
 from untorn.live.reader.snapshot import Snapshot
 from untorn.live.reader.take import take_snapshot
 
@@ -143,18 +145,26 @@ def test_whatever_was_shown_holes_end_up_as_they_are(data: st.DataObject) -> Non
     assert (taken.start[1:] >= taken.end[:-1]).all()
 
 
-class Clock:
-    """CPU time that goes on by so many ns from each look to the next."""
+class Sleeps(Idleness):
+    """Says what it was told to say, of one segment after the other."""
 
-    def __init__(self, *steps: int) -> None:
-        self._steps = iter((0, *steps))
-        self._now = 0
+    def __init__(self, *answers: bool) -> None:
+        self._answers = list(answers)
 
-    def __call__(self) -> int:
-        self._now += next(self._steps)
-        return self._now
+    def start(self) -> None:
+        pass
+
+    def slept(self) -> bool:
+        return self._answers.pop(0)
 
 
+@pytest.fixture
+def _asked_after_every_fill(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fills_module, "SEGMENT", 1)
+    monkeypatch.setattr(fills_module, "FEW", 1)
+
+
+@pytest.mark.usefixtures("_asked_after_every_fill")
 def test_only_holes_of_fills_in_which_the_process_ran_are_looked_into() -> None:
     fills = [
         [entry(0, 1), entry(2, 3)],
@@ -162,18 +172,24 @@ def test_only_holes_of_fills_in_which_the_process_ran_are_looked_into() -> None:
         [entry(7, 8), entry(8, 9), entry(10, 11)],
     ]
     mapped = [each for fill in fills for each in fill]
-    for steps, holes_there in [((0, 0, 0), 0), ((0, 5, 0), 1), ((1, 0, 0), 2), ((0, 0, 9), 2)]:
+    for ran, holes_there in [(None, 0), (1, 1), (0, 2), (2, 2)]:
         file = ScriptedFile(fills, mapped)
-        taken = take_snapshot(file, Clock(*steps), None)
-        assert taken.coherence.quiet_fills == steps.count(0)
+        taken = take_snapshot(file, Sleeps(*(fill != ran for fill in range(3))), None)
+        assert taken.coherence.quiet_fills == 3 - (ran is not None)
         assert taken.coherence.checked_holes == holes_there
         assert file.looks == holes_there + 1  # one tells that the process is still there
         assert list(taken) == mapped
 
 
-def test_a_clock_that_stood_still_lets_a_gap_be_believed() -> None:
+@pytest.mark.usefixtures("_asked_after_every_fill")
+def test_of_a_process_that_slept_a_gap_is_believed() -> None:
     file = ScriptedFile([[entry(0, 1), entry(3, 4)]], [entry(0, 4)])
-    assert list(take_snapshot(file, Clock(0), None)) == [entry(0, 1), entry(3, 4)]
+    assert list(take_snapshot(file, Sleeps(True), None)) == [entry(0, 1), entry(3, 4)]
+
+
+def test_of_a_few_fills_nobody_asks_whether_the_process_slept() -> None:
+    file = ScriptedFile([[entry(0, 1), entry(3, 4)]], [entry(0, 1), entry(3, 4)])
+    assert take_snapshot(file, Sleeps(), None).coherence.checked_holes == 2
 
 
 def test_a_previous_snapshot_gives_lines_not_their_repairs() -> None:

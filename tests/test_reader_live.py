@@ -17,7 +17,7 @@ from commanded import Commanded
 from processes import wait_until
 from untorn.fs.proc.procmap_query import QueriedVma
 from untorn.live.maps_file import LiveMapsFile
-from untorn.live.reader.cpu_clock import cpu_clock
+from untorn.live.reader.idleness import Idleness, find_idleness
 from untorn.live.reader.live_maps import LiveMaps
 
 pytestmark = pytest.mark.live
@@ -63,26 +63,45 @@ def test_a_snapshot_of_a_still_process_is_its_text(vmas: int) -> None:
         )
 
 
-def test_nothing_is_checked_while_the_process_sleeps(process: Commanded) -> None:
-    assert cpu_clock(process.pid, "/proc")
-    coherence = untorn.snapshot(process.pid).coherence
-    assert coherence.fills == coherence.quiet_fills > 0
+def test_nothing_is_checked_while_the_process_sleeps() -> None:
+    with Commanded() as child:
+        child.place(4000)
+        child.do("for n in range(2000): put(at + (n << 13), 1)")
+        wait_until(Idleness(child.pid, "/proc").slept, "the child sleeps")
+        coherence = untorn.snapshot(child.pid).coherence
+    assert coherence.fills == coherence.quiet_fills > 8
     assert coherence.checked_holes == 0
 
 
-def test_holes_are_checked_while_the_process_runs() -> None:
+@pytest.mark.parametrize("others", [0, 3])
+def test_a_process_of_which_a_thread_runs_is_never_said_to_sleep(others: int) -> None:
+    # Its CPU time stands still from tick to tick.
     with Commanded() as child:
+        child.do("import threading")
+        child.do("gate = threading.Event()")
+        child.do(f"for n in range({others}): threading.Thread(target=gate.wait).start()")
         child.tell("while True: pass")
-        clock = cpu_clock(child.pid, "/proc")
-        assert clock
-        before = clock()
-        wait_until(lambda: clock() > before, "the child runs")
+        time_of = Path(f"/proc/{child.pid}/task/{child.pid}/schedstat").read_text
+        before = time_of()
+        wait_until(lambda: time_of() > before, "the child runs")
+        idleness = Idleness(child.pid, "/proc")
+        for _ in range(500):
+            idleness.start()
+            assert not idleness.slept()
+
+
+@pytest.mark.parametrize("pages", [4, 2000])
+def test_holes_are_checked_while_the_process_runs(pages: int) -> None:
+    with Commanded() as child:
+        child.place(2 * pages)
+        child.do(f"for n in range({pages}): put(at + (n << 13), 1)")
+        child.tell("while True: pass")
+        wait_until(lambda: not Idleness(child.pid, "/proc").slept(), "the child runs")
         taken = untorn.snapshot(child.pid)
         holes = sum(taken.start[1:] > taken.end[:-1])
-    coherence = taken.coherence
-    if coherence.quiet_fills == 0:  # it may wait for a CPU
-        assert coherence.checked_holes >= holes - 1 or not has_ioctl()
-    assert coherence.false_gaps == 0
+    assert taken.coherence.quiet_fills == 0
+    assert taken.coherence.checked_holes in (holes, holes + 1) or not has_ioctl()
+    assert taken.coherence.false_gaps == 0
 
 
 def test_of_itself_every_hole_is_checked() -> None:
@@ -246,7 +265,7 @@ def test_a_thread_is_read_as_its_process_and_always_checked(process: Commanded) 
     process.do("import threading; gate = threading.Event()")
     tid = int(process.do("t = threading.Thread(target=gate.wait); t.start(); print(t.native_id)"))
     taken = untorn.snapshot(tid)
-    assert cpu_clock(tid, "/proc") is None
+    assert find_idleness(tid, "/proc") is None
     assert taken.coherence.quiet_fills == 0
     assert taken == untorn.snapshot(process.pid)
     process.do("gate.set(); t.join()")
@@ -254,11 +273,11 @@ def test_a_thread_is_read_as_its_process_and_always_checked(process: Commanded) 
 
 def test_numbers_of_another_procfs_are_not_taken_for_ours(tmp_path: Path) -> None:
     (tmp_path / str(os.getpid())).mkdir()
-    assert cpu_clock(os.getpid(), "/proc")
-    assert cpu_clock(os.getpid(), str(tmp_path)) is None
+    assert find_idleness(os.getpid(), "/proc")
+    assert find_idleness(os.getpid(), str(tmp_path)) is None
     (tmp_path / "self").mkdir()
     (tmp_path / "self/status").write_text("Name:\tx\nNSpid:\t100\t1\n")
-    assert cpu_clock(os.getpid(), str(tmp_path)) is None
+    assert find_idleness(os.getpid(), str(tmp_path)) is None
 
 
 def test_public_names_are_there_and_numpy_only_when_it_is_needed() -> None:
@@ -274,3 +293,13 @@ def test_public_names_are_there_and_numpy_only_when_it_is_needed() -> None:
     assert done.stdout.splitlines() == ["[]", "set()", "set()"]
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         untorn.nonsense  # noqa: B018
+
+
+def test_a_process_of_which_a_thread_ended_is_not_said_to_have_slept() -> None:
+    with Commanded() as child:
+        child.do("import threading; gate = threading.Event()")
+        child.do("t = threading.Thread(target=gate.wait); t.start()")
+        idleness = Idleness(child.pid, "/proc")
+        child.do("gate.set(); t.join()")
+        assert not idleness.slept()
+        wait_until(idleness.slept, "the child sleeps")

@@ -6,7 +6,7 @@ took over the part in between is passed over. That needs all of this to happen w
 a hole is to be believed if
 
 - the kernel holds mmap_lock for a fill (before 6.17), or
-- no thread of the process ran while the fill was read (see cpu_clock.py), or
+- no thread of the process ran while the fill was read (see idleness.py), or
 - a lookup of its own, which starts at the hole and not at where another one was, finds nothing in
   it: one PROCMAP_QUERY a hole.
 

@@ -10,7 +10,7 @@ from untorn.fs.maps_file import BUILD_ID_SIZE_MAX, PATH_MAX
 from untorn.fs.proc.procmap_query import QueriedVma, QueryFlags
 from untorn.live.gentle import open_maps_file
 from untorn.live.maps_file import NO_IOCTL
-from untorn.live.reader.cpu_clock import cpu_clock
+from untorn.live.reader.idleness import find_idleness
 from untorn.live.reader.process import no_map
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class LiveMaps:
     ) -> None:
         self._pid, self._proc, self._ioctl = pid, proc, ioctl
         self._file = open_maps_file(pid, proc=proc, gentle=gentle)
-        self._clock = cpu_clock(pid, proc)
+        self._idleness = find_idleness(pid, proc)
 
     def read(self, size: int) -> bytes:
         """Return the bytes of one system call: see MapsFile."""
@@ -128,7 +128,7 @@ class LiveMaps:
     def _take(self, previous: "Snapshot | None") -> "Snapshot":
         from untorn.live.reader.take import take_snapshot
 
-        return take_snapshot(self._file, self._clock, previous, ioctl=self._ioctl)
+        return take_snapshot(self._file, self._idleness, previous, ioctl=self._ioctl)
 
     def close(self) -> None:
         """Release the file; once is enough, twice does no harm."""

@@ -25,9 +25,9 @@ class Coherence:
     fills: int = 0
     """System calls that returned text; the kernel keeps the map still for one of them at most."""
     quiet_fills: int = 0
-    """Of them, those during which no thread of the process ran."""
+    """Of them, those during which, as is known, no thread of the process ran."""
     checked_holes: int = 0
-    """Holes between lines that were looked into, because the process ran meanwhile."""
+    """Holes between lines that were looked into, as the process may have run meanwhile."""
     false_gaps: int = 0
     """Of them, those with something mapped in them."""
     put_in: int = 0

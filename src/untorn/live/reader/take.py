@@ -7,22 +7,22 @@ from dataclasses import replace
 from untorn.errors import os_error
 from untorn.live.maps_file import NO_IOCTL, LiveMapsFile
 from untorn.live.reader.columns import Columns, Rows
-from untorn.live.reader.cpu_clock import CpuClock
 from untorn.live.reader.fills import FILL_SIZE, LEAST_LINE, Fills, read_fills
 from untorn.live.reader.holes import doubtful_holes, false_gaps, fill_in, gaps_may_be_false
+from untorn.live.reader.idleness import Idleness
 from untorn.live.reader.overlap import resolve_overlaps
 from untorn.live.reader.parse import parse
 from untorn.live.reader.snapshot import Coherence, Snapshot
 
 
 def take_snapshot(
-    file: LiveMapsFile, clock: CpuClock | None, previous: Snapshot | None, *, ioctl: bool = True
+    file: LiveMapsFile, idleness: Idleness | None, previous: Snapshot | None, *, ioctl: bool = True
 ) -> Snapshot:
     """Read the whole file and return a snapshot without false gaps, duplicates and overlaps.
 
     Args:
         file: Where maps are read.
-        clock: CPU time of the process; None if it cannot be told: then it may have run at any
+        idleness: Tells whether the process sleeps; None if nothing can: then it may run at any
             time.
         previous: An older snapshot, from which is taken what did not change.
         ioctl: Whether PROCMAP_QUERY may be used, if there is one.
@@ -32,7 +32,7 @@ def take_snapshot(
             lost it while it was read.
     """
     began = time.perf_counter_ns()
-    fills = read_fills(file, FILL_SIZE, clock)
+    fills = read_fills(file, FILL_SIZE, idleness)
     ioctl = ioctl and _has_ioctl(file)
     if not ioctl:
         _check_alive(file)

@@ -7,8 +7,8 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import NamedTuple
 
-from untorn.live.reader.cpu_clock import same_pids
 from untorn.live.reader.diff import Change
+from untorn.live.reader.idleness import same_pids
 from untorn.live.reader.live_maps import LiveMaps
 from untorn.live.reader.process import start_time
 from untorn.live.reader.snapshot import Snapshot

@@ -1,0 +1,146 @@
+"""Who reads the maps of a large process how fast: this library, raw system calls, and others.
+
+    make bench-readers
+
+All readers read the same process in turn, in one run; the ratios are of medians. psutil and
+procmaps (PyPI) are measured if they are installed.
+"""
+
+import os
+import re
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+import untorn
+
+VMAS = 60_000
+ROUNDS = 9
+IMPORTS = 11
+LINE = re.compile(
+    rb"([0-9a-f]+)-([0-9a-f]+) (\S+) ([0-9a-f]+) ([0-9a-f]+):([0-9a-f]+) (\d+) *([^\n]*)\n"
+)
+Reader = Callable[[], object]
+
+
+@contextmanager
+def process(*arguments: object) -> Iterator[int]:
+    """Run a process with that many VMAs; give its pid."""
+    command = [sys.executable, Path(__file__).with_name("many_vmas.py"), *map(str, arguments)]
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes) as child:
+        assert child.stdout
+        assert child.stdin
+        child.stdout.readline()
+        try:
+            yield child.pid
+        finally:
+            child.stdin.close()
+
+
+def raw(pid: int, file: str = "maps") -> list[bytes]:
+    """Read to the end and keep the text, as the least that any reader does."""
+    fd = os.open(f"/proc/{pid}/{file}", os.O_RDONLY)
+    fills = list(iter(partial(os.read, fd, 1 << 16), b""))
+    os.close(fd)
+    return fills
+
+
+def optional(name: str, make: Callable[[Any], Reader]) -> Reader | str:
+    """Return a reader of a library, or why there is none."""
+    try:
+        return make(import_module(name))
+    except ImportError:
+        return f"pip install {name}"
+
+
+def readers(pid: int) -> dict[str, Reader | str]:
+    """Return all of them by name; the first is what the others are compared with."""
+    known = untorn.snapshot(pid)
+    return {
+        "raw read() of maps": lambda: raw(pid),
+        "untorn.snapshot": lambda: untorn.snapshot(pid),
+        "untorn.snapshot, unchanged": lambda: untorn.snapshot(pid, previous=known),
+        "re.findall": lambda: LINE.findall(b"".join(raw(pid))),
+        "procmaps": optional("procmaps", lambda procmaps: lambda: procmaps.from_pid(pid)),
+        "raw read() of smaps": lambda: raw(pid, "smaps"),
+        "psutil.memory_maps": optional(
+            "psutil", lambda psutil: lambda: psutil.Process(pid).memory_maps(grouped=False)
+        ),
+    }
+
+
+def measure(every: dict[str, Reader | str], rounds: int = ROUNDS) -> dict[str, float | str]:
+    """Return the median of each reader in ms; each round has one turn of all."""
+    times: dict[str, list[int]] = {}
+    for _ in range(rounds):
+        for name, reader in every.items():
+            if not isinstance(reader, str):
+                start = time.perf_counter_ns()
+                reader()
+                times.setdefault(name, []).append(time.perf_counter_ns() - start)
+    return {
+        name: reader if isinstance(reader, str) else statistics.median(times[name]) / 1e6
+        for name, reader in every.items()
+    }
+
+
+def report(title: str, figures: dict[str, float | str]) -> Table:
+    """Return a table of reader, ms, and times the first one."""
+    table = Table("reader", title=title)
+    table.add_column("ms", justify="right")
+    table.add_column("x raw", justify="right")
+    first = next(iter(figures.values()))
+    assert isinstance(first, float)
+    for name, figure in figures.items():
+        if isinstance(figure, str):
+            table.add_row(name, figure, "")
+        else:
+            table.add_row(name, f"{figure:.3f}", f"{figure / first:.2f}")
+    return table
+
+
+def start(code: str) -> int:
+    """Run a fresh interpreter; return how long it took, in ns."""
+    began = time.perf_counter_ns()
+    subprocess.run([sys.executable, "-c", code], check=True)
+    return time.perf_counter_ns() - began
+
+
+def main() -> None:
+    """Measure, and print four tables."""
+    console = Console()
+    with process(VMAS) as pid:
+        console.print(report(f"a sleeping process with {VMAS:,} VMAs more", measure(readers(pid))))
+    with process(VMAS, "spin") as pid:
+        busy = {name: readers(pid)[name] for name in ("raw read() of maps", "untorn.snapshot")}
+        console.print(report("the same, but running: holes are checked", measure(busy)))
+        console.print(untorn.snapshot(pid).coherence)
+    with subprocess.Popen(["sleep", "600"]) as child:
+        time.sleep(0.1)
+        small = readers(child.pid)
+        title = f"an ordinary process, {len(untorn.snapshot(child.pid))} VMAs"
+        console.print(report(title, measure(small, 200)))
+        child.kill()
+    imports = {
+        "import numpy": partial(start, "import numpy"),
+        "the same, and import untorn": partial(start, "import numpy, untorn; untorn.snapshot"),
+        "the same, and a snapshot": partial(
+            start, "import numpy, os, untorn; untorn.snapshot(os.getpid())"
+        ),
+    }
+    console.print(report("a fresh interpreter", measure(dict(imports), IMPORTS)))
+
+
+if __name__ == "__main__":
+    main()

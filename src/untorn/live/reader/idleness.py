@@ -1,0 +1,135 @@
+"""How we know that no thread of a process ran for a while.
+
+An address space is changed by threads of its process, and a thread that has run and is off its
+CPU again is in the CPU time of the process, to the nanosecond. One that is still on its CPU may
+not be, as its time is added at the next tick only. So no thread ran from one moment to another if
+
+1. the CPU time is the same at both, and
+2. between the second moment and that look at the CPU time, each thread was seen off its CPU.
+
+2 is what /proc/PID/task/TID/syscall tells: it shows `running`, or waits until the thread is off
+its CPU for a while and tells where it sleeps. A thread that is missing in the list of threads
+ended, which counts its time, or was made by another one that ran after the second moment.
+
+Not seen: tasks that share the memory and are not threads of the process (clone(CLONE_VM) without
+CLONE_THREAD; a vfork() child until its exec), and a userfaultfd of this memory in the hands of
+another process.
+
+Source: kernel/sched/cputime.c:thread_group_cputime(); lib/syscall.c:task_current_syscall();
+kernel/sched/core.c:wait_task_inactive(); clock_getcpuclockid(3), proc_pid_syscall(5).
+"""
+
+import errno
+import os
+import time
+from functools import lru_cache
+from pathlib import Path
+
+from untorn.errors import os_error
+
+_CPUCLOCK_SCHED = 2
+"""Of the three clocks of a process, the exact one. Source: linux/posix-timers_types.h."""
+_FINE_NS = 20_000
+"""A clock that follows the timer tick moves in steps of a hundred times as much."""
+_RUNNING = b"running\n"
+
+
+class Idleness:
+    """Whether a process slept from one call to the next.
+
+    Args:
+        pid: A process, not a thread, as numbered by the procfs mounted there and by us.
+        proc: Where procfs is mounted.
+
+    Raises:
+        OSError: ESRCH if the process is gone.
+    """
+
+    def __init__(self, pid: int, proc: str) -> None:
+        self._clock = ~pid << 3 | _CPUCLOCK_SCHED
+        self._tasks = Path(f"{proc}/{pid}/task")
+        self.start()
+
+    def start(self) -> None:
+        """Ask about the time from now on. Raises OSError ESRCH if the process is gone."""
+        self._threads, self._before = self._list_threads(), self._cpu_time()
+
+    def slept(self) -> bool:
+        """Tell whether no thread ran since start(), or since the last call of this.
+
+        False if that cannot be told: a thread is ready to run, or may not be looked at (that takes
+        the right to trace it). Raises OSError ESRCH if the process is gone.
+        """
+        threads, before = self._threads, self._before
+        still = self._cpu_time() == before
+        self._threads = self._list_threads()
+        still = still and self._threads == threads and self._all_off_cpu()
+        self._before = self._cpu_time()
+        return still and self._before == before
+
+    def _list_threads(self) -> list[str]:
+        try:
+            return os.listdir(self._tasks)  # noqa: PTH208 (names are all we need)
+        except FileNotFoundError:
+            raise os_error(errno.ESRCH) from None
+
+    def _cpu_time(self) -> int:
+        try:
+            return time.clock_gettime_ns(self._clock)
+        except OSError:  # EINVAL, for a process that is gone
+            raise os_error(errno.ESRCH) from None
+
+    def _all_off_cpu(self) -> bool:
+        try:
+            return all(map(self._is_off_cpu, self._threads))
+        except OSError:
+            return False
+
+    def _is_off_cpu(self, tid: str) -> bool:
+        fd = os.open(f"{self._tasks}/{tid}/syscall", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return os.read(fd, len(_RUNNING)) != _RUNNING
+        finally:
+            os.close(fd)
+
+
+def find_idleness(pid: int, proc: str) -> Idleness | None:
+    """Return what tells whether a process sleeps.
+
+    None if nothing here can: pid is a thread, or a process that has another number here, or it
+    has ended, or the kernel counts CPU time by the tick.
+    """
+    try:
+        return Idleness(pid, proc) if same_pids(proc) and _is_fine() else None
+    except ProcessLookupError:
+        return None
+
+
+def same_pids(proc: str) -> bool:
+    """Tell whether the procfs mounted there numbers processes as we do."""
+    try:
+        return _same_pids(proc, Path(proc).stat().st_dev, os.getpid())
+    except OSError:
+        return False
+
+
+@lru_cache
+def _same_pids(proc: str, mount: int, own_pid: int) -> bool:
+    """Tell it by how many numbers it lists for this process: from its namespace down to ours.
+
+    mount and own_pid only tell apart what is remembered. Source: proc_pid_status(5), NSpid.
+    """
+    status = (Path(proc) / "self/status").read_text()
+    return len(status.partition("\nNSpid:")[2].partition("\n")[0].split()) == 1
+
+
+@lru_cache
+def _is_fine() -> bool:
+    """Tell whether CPU time is counted continuously, not by the tick."""
+    steps = []
+    for _ in range(5):
+        start = now = time.thread_time_ns()
+        while now == start:
+            now = time.thread_time_ns()
+        steps.append(now - start)
+    return min(steps) < _FINE_NS
