@@ -12,11 +12,10 @@ libc.mmap.argtypes = ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctyp
 libc.munmap.argtypes = ctypes.c_void_p, ctypes.c_size_t
 libc.mprotect.argtypes = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int
 libc.prctl.argtypes = *[ctypes.c_int] * 2, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p
+libc.prctl(1, 9, None, 0, None)  # PR_SET_PDEATHSIG: end with who started it, whatever it does
 ANON, FIXED, SHARED = 0x22, 0x10, 0x01
 def place(pages):
-    addr = libc.mmap(None, pages << 12, 0, ANON, -1, 0)
-    libc.munmap(addr, pages << 12)
-    return addr
+    return libc.mmap(None, pages + 2 << 12, 0, ANON, -1, 0) + 4096
 def put(addr, pages, prot=3, flags=ANON, fd=-1, offset=0):
     assert libc.mmap(addr, pages << 12, prot, flags | FIXED, fd, offset) == addr
 exec("for line in sys.stdin:\\n    exec(line)\\n    print(flush=True)")
@@ -51,8 +50,14 @@ class Commanded:
         self._process.stdin.flush()
 
     def place(self, pages: int) -> int:
-        """Return an address where so many pages are free."""
+        """Reserve so many pages, and one on either side; return their address, which is `at`."""
         return int(self.do(f"at = place({pages}); print(at)"))
+
+    def hole(self, pages: int) -> int:
+        """Do the same and unmap the pages in the middle: few, or something else may move in."""
+        at = self.place(pages)
+        self.do(f"libc.munmap(at, {pages} << 12)")
+        return at
 
     def kill(self) -> None:
         """End it; it stays a zombie."""

@@ -7,7 +7,9 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -127,31 +129,42 @@ def test_a_reader_that_has_left_gets_no_traceback(process: Commanded, options: l
 
 def test_watch_tells_what_changes_and_that_the_process_ended() -> None:
     with Commanded() as child:
-        at = child.place(4)
-        command = [*UNTORN, "watch", str(child.pid), "--interval", "0.01"]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watcher:
-            assert watcher.stdout
-            first = json.loads(watcher.stdout.readline())
+        at = child.hole(4)
+        with watcher_of(child) as watcher:
+            told = map(json.loads, watcher.stdout or ())
+            first = next(told)
             assert first["kind"] == "first"
             assert first["vmas"] == len(untorn.snapshot(child.pid))
             child.do("put(at, 4)")
-            change = json.loads(watcher.stdout.readline())
-            assert (change["kind"], change["start"]) == ("mapped", at)
+            change = next(each for each in told if each["start"] == at)
+            assert change["kind"] == "mapped"
             assert change["before"] is None
             assert change["after"]["permissions"] == "rw-p"
             child.reap()
-            assert json.loads(watcher.stdout.readlines()[-1])["kind"] == "ended"
-        assert watcher.returncode == 0
+            assert list(told)[-1]["kind"] == "ended"
+            assert watcher.wait() == 0
+
+
+@contextmanager
+def watcher_of(child: Commanded) -> Iterator[subprocess.Popen[str]]:
+    """A watch of the child that is ended in any case."""
+    command = [*UNTORN, "watch", str(child.pid), "--interval", "0.01"]
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, text=True, **pipes) as watcher:
+        try:
+            yield watcher
+        finally:
+            watcher.kill()
 
 
 def test_ctrl_c_ends_a_watch_cleanly(process: Commanded) -> None:
-    command = [*UNTORN, "watch", str(process.pid)]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command, text=True, **pipes) as watcher:  # type: ignore[call-overload]
+    with watcher_of(process) as watcher:
+        assert watcher.stdout
+        assert watcher.stderr
         watcher.stdout.readline()
         watcher.send_signal(signal.SIGINT)
         assert watcher.stderr.read() == ""
-    assert watcher.returncode == 0
+        assert watcher.wait() == 0
 
 
 def look(count: int, name: bytes = b"") -> Snapshot:

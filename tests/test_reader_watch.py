@@ -24,7 +24,7 @@ def told(changes: list[Change], at: int) -> list[str]:
 
 def test_what_a_process_does_is_told() -> None:
     with Commanded() as child:
-        at = child.place(8)
+        at = child.hole(8)
         looks = untorn.watch(child.pid, interval=SOON)
         assert next(looks).changes == []
         assert next(looks).changes == []
