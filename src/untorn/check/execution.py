@@ -33,6 +33,13 @@ class Deadlock(Exception):
     """Some tasks wait, and none can go on; the message says who waits for what."""
 
 
+def _origin(error: BaseException) -> BaseException:
+    """Return the error that came first, if cleaning up after it failed too."""
+    while error.__context__ is not None and not isinstance(error.__context__, OSError):
+        error = error.__context__
+    return error
+
+
 class Strategy(Protocol):
     """Who runs next, and which schedule comes after this one."""
 
@@ -197,7 +204,7 @@ class Execution:
                 self.results[number] = self._jobs[number]()
             except BaseException as error:
                 if not self._unwinding and self.failure is None:
-                    self.failure = error
+                    self.failure = _origin(error)
             self.locations[number], self.kinds[number] = NOBODY, NEVER
             stop = self._unwinding or self.failure is not None
             self.current = self.hub if stop else self._pick()

@@ -5,12 +5,13 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 from untorn.check import fields, primitives, runtime
 from untorn.check.execution import Execution, Strategy
 from untorn.check.ghost import GhostHistory
+from untorn.check.mutants.mutant import Mutant
 from untorn.check.oracle import Broken, Oracle, check_sleeper
 from untorn.check.primitives import Task
 from untorn.check.stage import Stage
@@ -94,9 +95,15 @@ class Theatre:
 
 
 def explore(
-    build: Build, strategy: Strategy, *, stop: Callable[[Exploration], bool] | None = None
+    build: Build,
+    strategy: Strategy,
+    *,
+    mutant: Mutant | None = None,
+    stop: Callable[[Exploration], bool] | None = None,
 ) -> Exploration:
     """Run a scenario until the strategy has no more schedules, something breaks, or stop() says so.
+
+    A mutant is applied when all is set up.
 
     Preconditions: inside of watching().
 
@@ -107,7 +114,7 @@ def explore(
     run = theatre.run
     found = Exploration()
     begun = time.perf_counter()
-    with _uncollected():
+    with _uncollected(), mutant.applied() if mutant else nullcontext():
         more = True
         while more and found.failure is None and not (stop and stop(found)):
             theatre.play()

@@ -19,12 +19,14 @@ from untorn.check import runtime
 from untorn.check.location import READ, WRITE, Location
 from untorn.check.trace import Guard
 from untorn.fs.proc.base import ProcTask
+from untorn.fs.proc.maps_locking.vma_lock import VmaLocking
+from untorn.fs.seq_file import SeqFile
 from untorn.locking.rwsem import Waiter
 from untorn.locking.sync import Task
 from untorn.mm.mm_struct import MmStruct
 from untorn.mm.rcuwait import RcuWait
 from untorn.mm.vma import Vma
-from untorn.mm.vma_tree import VmaTree
+from untorn.mm.vma_tree import VmaIterator, VmaTree
 
 POINTS: dict[type, tuple[str, ...]] = {
     Vma: ("vm_mm", "vm_lock_seq"),
@@ -38,6 +40,9 @@ POINTS: dict[type, tuple[str, ...]] = {
 GUARDED: dict[type, tuple[str, ...]] = {
     Vma: ("vm_start", "vm_end", "vm_pgoff", "vm_flags", "vm_file", "vm_ops", "anon_name"),
     MmStruct: ("map_count",),
+    SeqFile: ("_pending",),
+    VmaLocking: ("_locked_vma", "_mmap_locked"),
+    VmaIterator: ("index",),
 }
 
 

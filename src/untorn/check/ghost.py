@@ -6,9 +6,11 @@ made. Nothing of it is a step, and no task sees it.
 
 from __future__ import annotations
 
+import sys
 from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import cast
 
 from untorn.check import runtime
@@ -16,10 +18,11 @@ from untorn.check.execution import Execution
 from untorn.check.fields import WATCHED
 from untorn.check.primitives import AtomicInt
 from untorn.fs.proc.maps_line import show_map
-from untorn.judge.history import State
+from untorn.judge.history import History, State
 from untorn.judge.line import parse_line
 from untorn.judge.reading import Fill
 from untorn.mm.mm_struct import MmStruct
+from untorn.mm.page import TASK_SIZE
 from untorn.mm.vma_tree import VmaTree
 
 
@@ -49,13 +52,17 @@ class GhostHistory:
         states: In order, each once; states[0] is what the scenario set up.
         steps: The step that published each; -1 for the first.
         sections: Write sections begun.
+        torn: A range that a section unmapped for a moment, though it was mapped before and after;
+            empty if there was none. Only a move may do so, at its destination.
     """
 
     mm: MmStruct
     states: list[State] = field(default_factory=list)
     steps: list[int] = field(default_factory=list)
     sections: int = 0
+    torn: str = ""
     _kept: int = 0
+    _began: int = 0
 
     def __post_init__(self) -> None:
         """Note the first state, and watch for more."""
@@ -71,6 +78,7 @@ class GhostHistory:
         del self.states[known:], self.steps[known:]
         self._kept = keep
         self.sections = 0
+        self.torn = ""
 
     def _exit(self) -> None:
         """The last user is gone: whatever the tree still says, there is nothing to be shown."""
@@ -81,10 +89,18 @@ class GhostHistory:
             self._note(self._state)
 
     def _seq_stored(self, mm: MmStruct, seq: int) -> None:
-        if mm is self.mm:
-            self.sections += seq & 1
-            if not seq & 1:
-                self._note(self._state)
+        run = runtime.run
+        if mm is not self.mm or run is None:
+            return
+        if seq & 1:
+            self.sections += 1
+            self._began = run.steps - 1
+        else:
+            self._note(self._state)
+            before = bisect_left(self.steps, self._began) - 1
+            section = self.states[before : bisect_left(self.steps, run.steps)]
+            if len(section) > 2 and (torn := _torn(tuple(section))) and not _called_by("do_mremap"):
+                self.torn = torn
 
     def _note(self, state: Callable[[], State]) -> None:
         run = runtime.run
@@ -125,3 +141,19 @@ class GhostHistory:
     ) -> Fill:
         """Return a look as the judge takes it."""
         return Fill(parse(look.text), *self.window(run, look))  # type: ignore[arg-type]
+
+
+@lru_cache(maxsize=4096)
+def _torn(section: tuple[State, ...]) -> str:
+    """Say which ranges are mapped in the first and last of some states, but not in all."""
+    ends = History((section[0], section[-1])).mapped_throughout(0, TASK_SIZE, 0, 1)
+    history = History(section)
+    kept = history.mapped_throughout(0, TASK_SIZE, 0, history.last)
+    return ", ".join(f"{start:08x}-{end:08x}" for start, end in ends if (start, end) not in kept)
+
+
+def _called_by(function: str) -> bool:
+    frame = sys._getframe()
+    while frame is not None and frame.f_code.co_name != function:
+        frame = frame.f_back  # type: ignore[assignment]
+    return frame is not None

@@ -53,6 +53,8 @@ class Oracle:
                 it must not be shown, or fell back too often.
         """
         self._check_end(run)
+        if self._stage.history.torn:
+            raise Broken(f"a call unmapped {self._stage.history.torn} for a moment in between")
         for reader in self._stage.readers:
             if reader.looks and reader.judged:
                 self._check_reading(run, reader)
@@ -90,6 +92,8 @@ class Oracle:
         case = tuple(history.states), windows, texts, reader.kind
         if case in self._good_readings:
             return
+        if reader.kind == "query-one" and (gone := _before(reader, texts[0])):
+            raise Broken(f"a query of {reader.start:08x} was answered with {gone}")
         fills = [
             Fill(lines_of(reader.kind, text), *window)
             for text, window in zip(texts, windows, strict=True)
@@ -106,7 +110,8 @@ class Oracle:
         A fallback returns behind the writer that caused it; the next one needs another section.
         """
         counts = reader.file.statistics()
-        sections = self._stage.history.sections
+        tasks = sum(other.file is reader.file for other in self._stage.readers)
+        sections = self._stage.history.sections * tasks
         if counts.get("fallbacks", 0) > sections and not reader.limited:
             raise Broken(f"{counts['fallbacks']} fallbacks, {sections} write sections")
 
@@ -133,6 +138,12 @@ def check_sleeper(run: Execution, stage: Stage, sleeper: Task) -> None:
             raise Broken(
                 f"{sleeper.name} waits while {task.name} holds mmap_lock outside of its fallback"
             )
+
+
+def _before(reader: Reader, answer: object) -> Line | None:
+    """Return what a query was answered with if that ends before what it asked for."""
+    lines = [line for line in lines_of(reader.kind, answer) if line.end <= reader.start]
+    return lines[0] if lines else None
 
 
 def _reading(kind: str, fills: list[Fill]) -> Reading:

@@ -78,6 +78,8 @@ class Permit:
         if self.location.blocked and task.sleeps is not None and runtime.run is not None:
             task.sleeps(task)
         runtime.point(self.location, TAKE)
+        if self.location.blocked and runtime.run is None:
+            raise RuntimeError(f"{task.name} waits: the set-up would wait for ever")
         self.location.blocked = True
 
     def grant(self) -> None:

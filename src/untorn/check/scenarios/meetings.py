@@ -2,7 +2,8 @@
 
 from untorn.check import runtime
 from untorn.check.scenarios.scenario import Scenario
-from untorn.check.stage import NONE, R, Stage
+from untorn.check.stage import NONE, RW, R, Stage
+from untorn.fs.proc.maps_line import show_map
 from untorn.mm.vma import VM_REFCNT_LIMIT
 
 
@@ -71,7 +72,7 @@ def recycled_there(stage: Stage) -> None:
     process, other = stage.process, stage.other()
     process.map(0, 1)
     stage.read("query-one")
-    stage.write(lambda: process.unmap(0, 1), lambda: other.map(0, 1), lambda: other.unmap(0, 1))
+    stage.write(lambda: process.unmap(0, 1), lambda: other.map(0, 2, R), lambda: other.unmap(0, 2))
 
 
 def recycled_and_gone(stage: Stage) -> None:
@@ -80,6 +81,24 @@ def recycled_and_gone(stage: Stage) -> None:
     process.map(0, 1)
     stage.read("query-one")
     stage.write(lambda: process.unmap(0, 1), lambda: other.map(0, 1), other.exit)
+
+
+def line_by_line(stage: Stage) -> None:
+    """A fill for each line, and a merge of what was shown with what was fetched."""
+    process = stage.process
+    process.map(0, 1)
+    process.map(1, 2, R)
+    stage.read(size=len(show_map(process.vma(0))))
+    stage.write(lambda: process.protect(1, 2, RW))
+
+
+def exit_between_lines(stage: Stage) -> None:
+    """The last user goes between two fills, or during one."""
+    process = stage.process
+    process.map(0, 1)
+    process.map(1, 2, R)
+    stage.read(size=len(show_map(process.vma(0))))
+    stage.write(process.exit)
 
 
 def exit_while_read(stage: Stage) -> None:
@@ -139,7 +158,9 @@ _ALL = {
     "recycled-behind": recycled_behind,
     "recycled-there": recycled_there,
     "recycled-and-gone": recycled_and_gone,
+    "line-by-line": line_by_line,
     "exit": exit_while_read,
+    "exit-between-lines": exit_between_lines,
     "reaped": reaped_while_read,
     "at-the-limit": at_the_limit,
     "killed": killed_in_the_fallback,

@@ -10,22 +10,24 @@ from itertools import product
 
 from untorn.check.scenarios.cases import Layout, Write, lay_out
 from untorn.check.scenarios.scenario import Scenario
-from untorn.check.stage import RW, Pages, R, Stage
+from untorn.check.stage import NONE, RW, Pages, R, Stage
 
 LAYOUTS: dict[str, Layout] = {
     "A": ((0, 3, RW),),
-    "AB": ((0, 1, RW), (1, 2, R)),
+    "AB": ((0, 1, R), (1, 4, RW)),
     "A.B": ((0, 1, RW), (2, 3, RW)),
 }
 CALLS: dict[str, Write] = {
     "munmap-0": lambda p: p.unmap(0, 1),
+    "munmap-1": lambda p: p.unmap(1, 2),
     "munmap-1-4": lambda p: p.unmap(1, 4),
     "mprotect-0": lambda p: p.protect(0, 1, R),
-    "mprotect-1": lambda p: p.protect(1, 2, RW),
+    "mprotect-1": lambda p: p.protect(1, 2, NONE),
+    "mprotect-2": lambda p: p.protect(2, 4, R),
     "mmap-0": lambda p: p.map(0, 1, R),
     "mmap-1": lambda p: p.map(1, 2, R),
-    "mmap-1-3": lambda p: p.map(1, 3, R),
-    "shrink": lambda p: p.resize(0, 3, 1),
+    "mmap-0-3": lambda p: p.map(0, 3, R),
+    "shrink": lambda p: p.resize(1, 3, 2),
     "grow": lambda p: p.resize(0, 1, 2),
     "move-0-4": lambda p: p.move(0, 1, 4),
     "move-1-0": lambda p: p.move(1, 2, 0),

@@ -1,0 +1,199 @@
+"""Mutants of the walk: what a reader does with the VMA that it found."""
+
+from untorn.check.mutants.mutant import Mutant
+from untorn.fs.proc.maps import ProcMapsFile
+from untorn.fs.proc.maps_locking.vma_lock import VmaLocking
+from untorn.fs.proc.task_mmu import ProcMaps
+from untorn.mm import vma_lookup
+from untorn.mm.mmap_lock import mmap_lock_speculate_try_begin
+from untorn.mm.vma_tree import VmaIterator
+
+_LOCK_NEXT = vma_lookup.lock_next_vma
+
+MUTANTS = [
+    Mutant(
+        "linux-6.17",
+        "the iterator is left where it stood: Linux as shipped",
+        _LOCK_NEXT,
+        (("if vmi.index != vma.vm_end:", "if False:"),),
+        ("AB/mprotect-1",),
+    ),
+    Mutant(
+        "no-gap-recheck",
+        "a gap is believed although writers came since the lookup",
+        _LOCK_NEXT,
+        (("from_addr < vma.vm_start and not", "False and not"),),
+        ("maps/split-below",),
+    ),
+    Mutant(
+        "no-behind-check",
+        "a VMA that lies behind the walk is taken for the next one",
+        _LOCK_NEXT,
+        (("from_addr >= vma.vm_end or (", "False or ("),),
+        ("meet/recycled-behind",),
+    ),
+    Mutant(
+        "sequence-after-lookup",
+        "the sequence is sampled after the lookup, not before",
+        _LOCK_NEXT,
+        (
+            ("        seq = mmap_lock_speculate_try_begin(mm)\n", ""),
+            (
+                "vma: Vma | None = vmi.next()\n",
+                "vma: Vma | None = vmi.next()\n        seq = mmap_lock_speculate_try_begin(mm)\n",
+            ),
+        ),
+        ("maps/split-below",),
+    ),
+    Mutant(
+        "recheck-believes",
+        "the second lookup of a gap is not compared with the first",
+        vma_lookup._gap_is_real,
+        (("return vmi.next() is vma", "return vmi.next() is not None"),),
+        ("maps/split-below",),
+    ),
+    Mutant(
+        "recheck-goes-on",
+        "the second lookup of a gap goes on behind the first",
+        vma_lookup._gap_is_real,
+        (("    vmi.set(from_addr)\n", ""),),
+        ("maps/split-below", "A/munmap-0", "A.B/munmap-0"),
+        "the second lookup then finds another VMA or none, never the same: the reader falls back"
+        " to mmap_lock more often than it must, and is shown what it must be",
+    ),
+    Mutant(
+        "odd-sequence-sampled",
+        "a sequence is compared with later although a writer was at work",
+        mmap_lock_speculate_try_begin,
+        (("return None if seq & 1 else seq", "return seq"),),
+        ("maps/split-below", "A/mmap-1", "A/move-1-0", "query-one/mprotect+munmap"),
+        "a VMA that was found can be locked only after the section that changed it, and the end"
+        " of that section moves the sequence, too; if nothing changed it, the gap was there when"
+        " it was found",
+    ),
+    Mutant(
+        "detached-goes-on",
+        "after a VMA that was detached the walk goes on behind it",
+        _LOCK_NEXT,
+        (("        rcu_read_lock()\n        vmi.set(from_addr)\n", "        rcu_read_lock()\n"),),
+        ("A/mmap-0",),
+    ),
+    Mutant(
+        "fallback-goes-on",
+        "after the fallback the iterator is left where it stood",
+        vma_lookup._fallback,
+        (("    vmi.set(from_addr if vma is None else vma.vm_end)\n", ""),),
+        ("maps/split-above",),
+    ),
+    Mutant(
+        "fallback-keeps-vma-lock",
+        "the VMA that was refused is still locked when mmap_lock is asked for",
+        _LOCK_NEXT,
+        (("        vma_end_read(vma)\n", ""),),
+        ("meet/recycled-behind",),
+    ),
+    Mutant(
+        "fallback-keeps-mmap-lock",
+        "mmap_lock is not let go of after the fallback",
+        vma_lookup._fallback,
+        (("            mmap_read_unlock(mm)\n", "            pass\n"),),
+        ("maps/split-above",),
+    ),
+    Mutant(
+        "fallback-under-rcu",
+        "the fallback sleeps inside of the RCU section",
+        _LOCK_NEXT,
+        (
+            (
+                "        rcu_read_unlock()\n        vma_end_read(vma)\n",
+                "        vma_end_read(vma)\n",
+            ),
+        ),
+        ("meet/recycled-behind",),
+    ),
+    Mutant(
+        "always-fall-back",
+        "every step is made under mmap_lock",
+        _LOCK_NEXT,
+        (("    for _ in LOOKUPS:\n", "    for _ in ():\n"),),
+        ("maps/split-above",),
+    ),
+    Mutant(
+        "iterator-keeps-version",
+        "an iterator goes on in the version of the tree that it began in",
+        VmaIterator.next,
+        (("if root is self._root and offset", "if offset"),),
+        ("AB/mprotect-2",),
+    ),
+    Mutant(
+        "position-by-vm-start",
+        "the position of a walk is the start of the VMA shown last",
+        ProcMaps.next,
+        (("m.index = vma.vm_end", "m.index = vma.vm_start"),),
+        ("meet/line-by-line",),
+    ),
+    Mutant(
+        "position-not-taken-back",
+        "a VMA that was fetched but not shown is not fetched again",
+        ProcMaps.start,
+        (("m.index = self._last_pos", "pass"),),
+        ("meet/line-by-line",),
+    ),
+    Mutant(
+        "mm-put-before-unlock",
+        "the mm is put before the VMA lock",
+        ProcMaps.stop,
+        (
+            ("    mmput(self._mm)\n", ""),
+            (
+                "    self._locking.unlock_vma_range()\n",
+                "    mmput(self._mm)\n    self._locking.unlock_vma_range()\n",
+            ),
+        ),
+        ("meet/exit", "meet/exit-between-lines"),
+    ),
+    Mutant(
+        "lock-next-first",
+        "a VMA lock is let go of only when the next VMA is locked",
+        VmaLocking.get_next_vma,
+        (
+            ("        vma_end_read(locked)\n", ""),
+            (
+                "    self._locked_vma = vma\n",
+                "    if locked is not None:\n        vma_end_read(locked)\n"
+                "    self._locked_vma = vma\n",
+            ),
+        ),
+        ("AB/mprotect-1",),
+    ),
+    Mutant(
+        "limit-unseen",
+        "a reader that meets the limit does not go on under mmap_lock",
+        VmaLocking.get_next_vma,
+        (("except BlockingIOError:", "except ChildProcessError:"),),
+        ("meet/at-the-limit",),
+    ),
+    Mutant(
+        "one-context-a-file",
+        "all queries of a file share one locking context: a version of Linux that was withdrawn",
+        ProcMapsFile.ioctl,
+        (("self._new_locking()", "self._locking"),),
+        ("meet/two-queries",),
+    ),
+    Mutant(
+        "smaps-goes-on",
+        "after a page walk the iterator is left where it stood",
+        VmaLocking.end_page_walk,
+        (("        self._vmi.set(vma.vm_end)\n", ""),),
+        ("smaps/split-above", "smaps/merge-left-partial", "smaps/join-both"),
+        "the VMA is read-locked throughout, so its end is still the one at which lock_next_vma()"
+        " seated the iterator, and the next step looks at the newest tree anyway",
+    ),
+    Mutant(
+        "smaps-walk-under-rcu",
+        "pages are walked inside of the RCU section",
+        VmaLocking.begin_page_walk,
+        (("        rcu_read_unlock()\n", "        pass\n"),),
+        ("smaps/split-above",),
+    ),
+]

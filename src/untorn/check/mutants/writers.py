@@ -1,0 +1,142 @@
+"""Mutants of the writers, of the tree's publication and of mmap_lock itself."""
+
+from untorn.check.mutants.mutant import Mutant
+from untorn.locking.rwsem import RwSemaphore
+from untorn.mm import exit as mm_exit
+from untorn.mm import mmap, munmap, vma_merge, vma_modify, vma_store
+
+_START = "    vma_start_write(vma)\n"
+
+MUTANTS = [
+    Mutant(
+        "split-without-lock",
+        "a VMA is cut without its write lock",
+        vma_modify.split_vma_unlimited,
+        ((_START, ""),),
+        ("maps/split-above",),
+    ),
+    Mutant(
+        "merge-locks-the-swallowed-only",
+        "a VMA grows without its write lock",
+        vma_merge._grow,
+        (("for vma in (target, *swallowed):\n        vma", "for vma in swallowed:\n        vma"),),
+        ("maps/merge-left",),
+    ),
+    Mutant(
+        "border-without-donor",
+        "a border moves without the write lock of the VMA that shrinks",
+        vma_merge._shift_border,
+        (("    vma_start_write(donor)\n", ""),),
+        ("maps/merge-left-partial",),
+    ),
+    Mutant(
+        "flags-without-lock",
+        "a VMA gets other flags without its write lock",
+        vma_modify.vma_modify,
+        ((_START, ""),),
+        ("A/mprotect-0", "query-one/mprotect+mmap-next"),
+    ),
+    Mutant(
+        "mmap-fixed-in-two-stores",
+        "what a mapping replaces leaves the tree before the mapping enters it",
+        mmap.mmap_region,
+        (
+            (
+                "    going = gather_munmap_vmas(mm, addr, end)\n",
+                "    going = gather_munmap_vmas(mm, addr, end)\n"
+                "    from untorn.mm.vma_tree_store import store_range\n"
+                "    store_range(mm.mm_mt, addr, end, None)\n",
+            ),
+        ),
+        ("A/mmap-0",),
+    ),
+    Mutant(
+        "detach-before-exclusion",
+        "an unmapped VMA is detached before its readers have left",
+        munmap.gather_munmap_vmas,
+        (
+            ("vma_start_write(vma)\n", "vma.vm_refcnt.add(-1)\n            vma_start_write(vma)\n"),
+            ("            vma_mark_detached(vma)\n", ""),
+        ),
+        ("A/munmap-0",),
+    ),
+    Mutant(
+        "unmapped-not-detached",
+        "an unmapped VMA can still be locked when it is freed",
+        munmap.gather_munmap_vmas,
+        (("            vma_mark_detached(vma)\n", ""),),
+        ("A/munmap-0",),
+    ),
+    Mutant(
+        "merged-not-detached",
+        "a VMA that was taken over is not detached",
+        vma_store.vma_remove_merged,
+        (("    vma_mark_detached(vma)\n", ""),),
+        ("maps/merge-left",),
+    ),
+    Mutant(
+        "freed-before-cleared",
+        "unmapped VMAs are freed while the tree still has them",
+        munmap.do_munmap,
+        (
+            (
+                "        clear_munmap_vmas(mm, going)\n",
+                "        free_munmap_vmas(mm, going)\n        clear_munmap_vmas(mm, going)\n",
+            ),
+            ("    free_munmap_vmas(mm, going)\n    mmap_read", "    mmap_read"),
+        ),
+        ("A/munmap-0",),
+    ),
+    Mutant(
+        "exit-without-lock",
+        "an address space goes without mmap_lock",
+        mm_exit.exit_mmap,
+        (("    mmap_write_lock(mm)\n", ""), ("    mmap_write_unlock(mm)\n", "")),
+        ("meet/exit",),
+    ),
+    Mutant(
+        "rwsem-readers-ignore-a-writer",
+        "a reader of mmap_lock comes in to a writer",
+        RwSemaphore.down_read,
+        (("if self._count >= 0 and not self._queue:", "if not self._queue:"),),
+        ("maps/split-above",),
+    ),
+    Mutant(
+        "rwsem-writers-ignore-readers",
+        "a writer of mmap_lock comes in to readers",
+        RwSemaphore.down_write,
+        (("if self._count == 0 and not self._queue:", "if self._count >= 0 and not self._queue:"),),
+        ("meet/at-the-limit", "query-one/mprotect+munmap"),
+    ),
+    Mutant(
+        "rwsem-readers-wake-nobody",
+        "the last reader of mmap_lock does not hand over",
+        RwSemaphore.up_read,
+        (("woken = self._hand_over() if self._queue else ()", "woken = ()"),),
+        ("query-one/mprotect+munmap",),
+    ),
+    Mutant(
+        "rwsem-grants-nothing",
+        "who is let in is not told so",
+        RwSemaphore._hand_over,
+        (("        waiter.granted = True\n", ""),),
+        ("maps/split-above",),
+    ),
+    Mutant(
+        "rwsem-wakes-before-granting",
+        "who is let in is woken before it is",
+        RwSemaphore._hand_over,
+        (
+            (
+                "        waiter.granted = True\n",
+                "        waiter.task.wake_up()\n        waiter.granted = True\n",
+            ),
+            ("        woken.append(waiter)\n", ""),
+            (
+                "self._queue = self._queue[len(woken) :]",
+                "self._queue = tuple(w for w in self._queue if not w.granted)",
+            ),
+        ),
+        ("maps/split-above",),
+    ),
+]
