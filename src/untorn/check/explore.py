@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 from untorn.check import fields, primitives, runtime
@@ -58,13 +58,16 @@ class Exploration:
 class Theatre:
     """A scenario, set up, ready to be run under a strategy."""
 
-    def __init__(self, build: Build, strategy: Strategy) -> None:
+    def __init__(
+        self, build: Build, strategy: Strategy, shown: tuple[tuple[int, int], ...] | None = None
+    ) -> None:
+        """Set a stage; shown as in Oracle."""
         runtime.forget_locations()
         self.stage = stage = Stage()
         build(stage)
         self._world = World(stage.roots())
         stage.history = GhostHistory(stage.process.mm)
-        self._oracle = Oracle(stage)
+        self._oracle = Oracle(stage, shown)
         self.strategy = strategy
         self.run = Execution(stage.names, strategy, MAX_STEPS)
         for task in self.run.tasks:
@@ -81,6 +84,11 @@ class Theatre:
                 self._oracle.check(self.run)
             except Broken as error:
                 self.run.failure = error
+
+    @staticmethod
+    def mutated(mutant: Mutant | None) -> AbstractContextManager[None]:
+        """Apply a mutant, if there is one: for playing only, as the set-up must go well."""
+        return mutant.applied() if mutant else nullcontext()
 
     @property
     def finished(self) -> bool:
@@ -99,22 +107,23 @@ def explore(
     strategy: Strategy,
     *,
     mutant: Mutant | None = None,
+    shown: tuple[tuple[int, int], ...] | None = None,
     stop: Callable[[Exploration], bool] | None = None,
 ) -> Exploration:
     """Run a scenario until the strategy has no more schedules, something breaks, or stop() says so.
 
-    A mutant is applied when all is set up.
+    A mutant is applied when all is set up; shown as in Oracle.
 
     Preconditions: inside of watching().
 
     Raises:
         KeyboardInterrupt: As soon as the schedule at hand is unwound.
     """
-    theatre = Theatre(build, strategy)
+    theatre = Theatre(build, strategy, shown)
     run = theatre.run
     found = Exploration()
     begun = time.perf_counter()
-    with _uncollected(), mutant.applied() if mutant else nullcontext():
+    with _uncollected(), theatre.mutated(mutant):
         more = True
         while more and found.failure is None and not (stop and stop(found)):
             theatre.play()

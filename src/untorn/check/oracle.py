@@ -12,7 +12,7 @@ from typing import cast
 from untorn.check import runtime
 from untorn.check.execution import Execution
 from untorn.check.primitives import Task
-from untorn.check.stage import Reader, Stage
+from untorn.check.stage import Reader, Stage, page_of
 from untorn.errors import InvariantError
 from untorn.fs.proc.procmap_query import QueriedVma
 from untorn.judge.contract import judge
@@ -40,8 +40,15 @@ def lines_of(kind: str, text: object) -> tuple[Line, ...]:
 class Oracle:
     """Judges the runs of one stage."""
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: Stage, shown: tuple[tuple[int, int], ...] | None = None) -> None:
+        """Make an oracle.
+
+        Args:
+            stage: Whose runs it judges.
+            shown: Pages of the lines that the first reader must be shown, if that is known.
+        """
         self._stage = stage
+        self._shown = shown
         self._good_readings: set[object] = set()
         self._good_ends: set[object] = set()
 
@@ -59,6 +66,15 @@ class Oracle:
             if reader.looks and reader.judged:
                 self._check_reading(run, reader)
             self._check_progress(reader)
+        if self._shown is not None:
+            self._check_shown(self._shown)
+
+    def _check_shown(self, wanted: tuple[tuple[int, int], ...]) -> None:
+        reader = self._stage.readers[0]
+        lines = [line for look in reader.looks for line in lines_of(reader.kind, look.text)]
+        shown = tuple((page_of(line.start), page_of(line.end)) for line in lines)
+        if shown != wanted:
+            raise Broken(f"shown were the pages {shown}, not {wanted}")
 
     def _check_end(self, run: Execution) -> None:
         """Check that no lock is held, and that the maps are whole; each end that was met once."""

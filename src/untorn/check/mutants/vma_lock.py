@@ -112,8 +112,8 @@ MUTANTS = [
         vma_lock._exclude_readers,
         (
             (
-                "if not wait.wait_event(lambda: vma.vm_refcnt.load() == target, killable=killable):",
-                "if wait is None:",
+                "if not wait.wait_event(lambda: vma.vm_refcnt.load() == target,",
+                "if not (lambda *_, **__: True)(lambda: vma.vm_refcnt.load() == target,",
             ),
         ),
         ("maps/split-above",),
@@ -130,7 +130,7 @@ MUTANTS = [
             ),
         ),
         ("maps/split-above", "maps/merge-left-partial", "query-one/mprotect+munmap", "meet/killed"),
-        "who counted itself in and looked before the store is waited for; who looks after it leaves."
+        "who counted itself in and looked before the store is waited for; who looks later leaves."
         " Only a wait that a signal ends would leave a VMA marked that is not locked, until the end"
         " of the section, and no system call waits so",
     ),

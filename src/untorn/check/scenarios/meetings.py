@@ -8,12 +8,12 @@ from untorn.mm.vma import VM_REFCNT_LIMIT
 
 
 def two_queries(stage: Stage) -> None:
-    """Two queries of one VMA on one file, and its end."""
+    """Two queries of one VMA on one file, and another protection of it."""
     process = stage.process
     process.map(0, 1)
     first = stage.read("query-one")
     stage.read("query-one").file = first.file
-    stage.write(lambda: process.unmap(0, 1))
+    stage.write(lambda: process.protect(0, 1, R))
 
 
 def two_readers(stage: Stage) -> None:
@@ -34,13 +34,12 @@ def one_file(stage: Stage) -> None:
 
 
 def two_writers(stage: Stage) -> None:
-    """Two writers of different VMAs, and a query."""
+    """Two writers of one VMA, and a query."""
     process = stage.process
     process.map(0, 1)
-    process.map(1, 2, R)
     stage.read("query-one")
-    stage.write(lambda: process.unmap(1, 2), name="writer 1")
-    stage.write(lambda: process.protect(0, 1, R), name="writer 2")
+    stage.write(lambda: process.protect(0, 1, R), name="writer 1")
+    stage.write(lambda: process.protect(0, 1, NONE), name="writer 2")
 
 
 def writers_alone(stage: Stage) -> None:

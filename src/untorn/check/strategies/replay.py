@@ -1,31 +1,38 @@
-"""One schedule, as it was."""
+"""One schedule, as it was, or the same with some of its switches left out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 from untorn.check.execution import Execution
 
 
 class Replay:
-    """Strategy: make the steps of a given schedule, or come near it.
+    """Strategy: go on with the running task, except where told otherwise.
 
-    The tasks are those of the schedule as long as they can run; where one cannot, or behind the
-    end of the schedule, the running task goes on, else the first that can.
+    Where a task cannot run that should, or the running one cannot go on, the first that can does.
 
     Attributes:
-        followed: Every step was the given one.
+        switches: Steps at which another task than that was made to run.
+        preempted: Of these, those at which the running task could have gone on.
     """
 
     tracks = True
 
-    def __init__(self, schedule: Sequence[int]) -> None:
-        self.followed = True
-        self._given = schedule
+    def __init__(self, given: Mapping[int, int]) -> None:
+        """Make a strategy.
+
+        Args:
+            given: Step to task, for all steps or only for those where the task changes.
+        """
+        self.switches: dict[int, int] = {}
+        self.preempted: list[int] = []
+        self._given = given
         self._run: Execution
 
     def begin(self, run: Execution) -> int:
         """Start the schedule."""
         self._run = run
-        self.followed = True
+        self.switches.clear()
+        self.preempted.clear()
         run.trace.begin(run.hub)
         run.schedule = run.trace.tasks
         return 0
@@ -33,21 +40,21 @@ class Replay:
     def pick(self) -> int:
         """Return the given task if it can run."""
         run = self._run
-        index = run.steps
-        enabled = run.enabled()
-        if not enabled or index >= run.max_steps:
+        step, enabled = run.steps, run.enabled()
+        if not enabled or step >= run.max_steps:
             run.limited = bool(enabled)
-            self.followed &= index >= len(self._given)
             return run.hub
-        wanted = self._given[index] if index < len(self._given) else run.current
-        if not enabled >> wanted & 1:
-            self.followed &= index >= len(self._given)
-            wanted = run.current
-        if not enabled >> wanted & 1:
-            wanted = (enabled & -enabled).bit_length() - 1
-        run.steps = index + 1
-        run.trace.record(wanted, run.locations[wanted], run.kinds[wanted])
-        return wanted
+        goes_on = enabled >> run.current & 1
+        usual = run.current if goes_on else (enabled & -enabled).bit_length() - 1
+        task = self._given.get(step, usual)
+        if not enabled >> task & 1:
+            task = usual
+        if task != usual:
+            self.switches[step] = task
+            self.preempted += [step] * goes_on
+        run.steps = step + 1
+        run.trace.record(task, run.locations[task], run.kinds[task])
+        return task
 
     def end(self) -> bool:
         """There is no other."""

@@ -1,0 +1,82 @@
+"""What came of a run, as a file: one JSON object, from which a failing schedule can be replayed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import untorn
+from untorn.check.run import Outcome
+from untorn.check.shrink import Switches
+from untorn.errors import UntornError
+
+_CODE = ("check", "judge", "fs", "mm", "locking", "syscalls.py", "errors.py")
+"""What decides how a schedule goes."""
+
+
+class BadScheduleFile(UntornError):
+    """A file is no record of a failing schedule, or of other code; the message says which."""
+
+
+def code_hash() -> str:
+    """Return a digest of the sources that decide how a schedule goes, and of Python's version."""
+    root = Path(untorn.__file__).parent
+    digest = hashlib.sha256(platform.python_version().encode())
+    for name in _CODE:
+        for path in sorted((root / name).rglob("*.py")) or [root / name]:
+            digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+def as_json(outcomes: Sequence[Outcome], shrunk: dict[int, Switches]) -> str:
+    """Return the object.
+
+    Args:
+        outcomes: In order.
+        shrunk: For numbers of failing outcomes, the schedule with fewest switches.
+    """
+    explorations = [
+        {
+            "scenario": each.work.scenario,
+            "strategy": each.work.strategy,
+            "mutant": each.work.mutant,
+            "schedules": each.schedules,
+            "blocked": each.blocked,
+            "limited": each.limited,
+            "steps": each.steps,
+            "seconds": round(each.seconds, 3),
+            "complete": each.complete,
+            "failure": each.failure,
+            "switches": shrunk.get(number, dict(enumerate(each.schedule))),
+        }
+        for number, each in enumerate(outcomes)
+    ]
+    return json.dumps({"code": code_hash(), "explorations": explorations}, indent=1)
+
+
+def load(path: Path) -> tuple[str, str | None, Switches]:
+    """Return scenario, mutant and schedule of the first failure in a file.
+
+    Raises:
+        BadScheduleFile: It is no such file, has no failure, or is about other code.
+        OSError: It cannot be read.
+    """
+    try:
+        found: Any = json.loads(path.read_bytes())
+        failing = [each for each in found["explorations"] if each["failure"]]
+        first = failing[0] if failing else None
+        switches = (
+            {int(step): int(task) for step, task in first["switches"].items()} if first else {}
+        )
+        code = found["code"]
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise BadScheduleFile(f"{path}: no record of a run of the checker") from error
+    if first is None:
+        raise BadScheduleFile(f"{path}: nothing failed in that run")
+    if code != code_hash():
+        raise BadScheduleFile(f"{path}: of other code, or another Python: explore again")
+    return first["scenario"], first["mutant"], switches

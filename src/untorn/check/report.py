@@ -1,0 +1,115 @@
+"""What a person reads of a run: lines of scenarios, the matrix of mutants, a failure told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from untorn.check.explore import Theatre, watching
+from untorn.check.mutants import MUTANTS
+from untorn.check.run import Outcome
+from untorn.check.scenarios import SCENARIOS
+from untorn.check.shrink import Switches, replay, shrink, what_broke
+from untorn.check.story import tell
+from untorn.check.strategies.replay import Replay
+
+
+def by_scenario(outcomes: Sequence[Outcome]) -> list[str]:
+    """Return a table: scenario, schedules, steps of each, seconds, result."""
+    rows = [f"{'scenario':32} {'schedules':>9} {'steps':>6} {'seconds':>8}  result"]
+    for each in outcomes:
+        played = max(each.schedules + each.blocked + each.limited, 1)
+        rows.append(
+            f"{each.work.scenario:32} {each.schedules:9} {each.steps // played:6}"
+            f" {each.seconds:8.2f}  {_result(each)}"
+        )
+    return rows
+
+
+def _result(each: Outcome) -> str:
+    if each.failure:
+        return each.failure.splitlines()[0]
+    if each.limited:
+        return f"inconclusive: {each.limited} schedules grew too long"
+    return "holds" if each.work.strategy in ("dpor", "dfs") else "nothing found"
+
+
+def summary(outcomes: Sequence[Outcome]) -> str:
+    """Return a line for all."""
+    schedules = sum(each.schedules for each in outcomes)
+    seconds = sum(each.seconds for each in outcomes)
+    broken = sum(bool(each.failure) for each in outcomes)
+    limited = sum(bool(each.limited) for each in outcomes)
+    parts = [f"{len(outcomes)} scenarios, {schedules} schedules, {seconds:.1f} s of CPU"]
+    parts += [f"{broken} broken"] if broken else []
+    parts += [f"{limited} inconclusive"] if limited else []
+    return ", ".join(parts if len(parts) > 1 else [*parts, "nothing broke"])
+
+
+def kill(outcomes: Sequence[Outcome]) -> tuple[int, str] | None:
+    """Return how many schedules killed a mutant, and what broke; None if it survived.
+
+    Args:
+        outcomes: Of one mutant under one strategy, in the order of its scenarios.
+    """
+    schedules = 0
+    for each in outcomes:
+        schedules += each.schedules + each.limited
+        if each.failure:
+            return schedules, each.failure.splitlines()[0]
+        if each.limited:
+            return schedules, "a schedule that does not end"
+    return None
+
+
+def _kills(
+    outcomes: Sequence[Outcome], strategies: Sequence[str]
+) -> dict[str, list[tuple[int, str] | None]]:
+    return {
+        name: [
+            kill([e for e in outcomes if (e.work.mutant, e.work.strategy) == (name, strategy)])
+            for strategy in strategies
+        ]
+        for name in MUTANTS
+        if any(each.work.mutant == name for each in outcomes)
+    }
+
+
+def matrix(outcomes: Sequence[Outcome], strategies: Sequence[str]) -> list[str]:
+    """Return a table: mutant, schedules to the kill under each strategy, what broke."""
+    rows = [f"{'mutant':30}" + "".join(f"{name:>8}" for name in strategies) + "  what broke"]
+    kills = _kills(outcomes, strategies)
+    for name, found in kills.items():
+        figures = "".join(f"{each[0] if each else '-':>8}" for each in found)
+        first = next((each[1] for each in found if each), "")
+        equivalent = MUTANTS[name].equivalent
+        rows.append(f"{name:30}{figures}  {first or ('equivalent' if equivalent else 'SURVIVED')}")
+    for number, strategy in enumerate(strategies):
+        killed = sum(bool(found[number]) for found in kills.values())
+        possible = sum(not MUTANTS[name].equivalent for name in kills)
+        rows.append(f"{strategy}: {killed} of {possible} killed")
+    rows += [f"equivalent: {n}: {MUTANTS[n].equivalent}" for n in kills if MUTANTS[n].equivalent]
+    return rows
+
+
+def all_killed(outcomes: Sequence[Outcome], strategy: str) -> bool:
+    """Say whether a strategy killed all mutants but the equivalent ones."""
+    kills = _kills(outcomes, (strategy,))
+    return all(bool(found[0]) != bool(MUTANTS[name].equivalent) for name, found in kills.items())
+
+
+def story(outcome: Outcome) -> tuple[list[str], Switches]:
+    """Tell a failure, with as few switches as possible; return the text and the switches."""
+    build = SCENARIOS[outcome.work.scenario].build
+    mutant = MUTANTS[outcome.work.mutant] if outcome.work.mutant else None
+    with watching():
+        switches = shrink(build, outcome.schedule, mutant)
+        return tell(Theatre(build, Replay(switches)), mutant), switches
+
+
+def replayed(scenario: str, name: str | None, switches: Switches) -> tuple[list[str], bool]:
+    """Replay a failure and tell it; return the text, and whether it still breaks."""
+    build = SCENARIOS[scenario].build
+    mutant = MUTANTS[name] if name else None
+    with watching():
+        broke = bool(what_broke(replay(build, switches, mutant)[0]))
+        return tell(Theatre(build, Replay(switches)), mutant), broke

@@ -1,0 +1,188 @@
+"""untorn check: the engine under every schedule that can matter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from untorn.cli.bench import _check_file
+from untorn.cli.race import StatusLine
+from untorn.errors import OutOfReach
+
+if TYPE_CHECKING:
+    from untorn.check.run import Outcome, Work
+    from untorn.check.shrink import Switches
+
+_FILE = click.Path(path_type=Path, dir_okay=False, writable=True, allow_dash=True)
+_MATRIX = ("dpor", "pos", "random")
+"""Strategies that are compared by how fast they kill mutants."""
+
+
+@click.command(
+    epilog="""\b
+    Example: untorn check --mutant linux-6.17
+             untorn check maps/split-above --strategy pos
+    Exit status: 0 nothing broke (of mutants: all were killed that are not
+    equivalent); 1 something broke, a bound was met, or interrupted; 2 wrong
+    usage."""
+)
+@click.argument("models", metavar="[MODEL]...", nargs=-1)
+@click.option(
+    "--strategy",
+    type=click.Choice(("dpor", "dfs", "pos", "pct", "random")),
+    help="How schedules are chosen; dpor and dfs are complete.  [default: dpor]",
+)
+@click.option(
+    "--preemptions",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="With dfs: only schedules with so many preemptions or fewer.",
+)
+@click.option(
+    "--schedule",
+    "schedule_file",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    metavar="FILE",
+    help="Replay the first failure in a file that --json wrote.",
+)
+@click.option("--mutant", metavar="NAME|all", help="Check a mutant of the protocol, or each.")
+@click.option(
+    "--json",
+    "json_file",
+    type=_FILE,
+    callback=_check_file,
+    metavar="FILE|-",
+    help="Write what came of it there, - for stdout in place of the tables.",
+)
+def check(
+    models: tuple[str, ...],
+    strategy: str | None,
+    preemptions: int | None,
+    schedule_file: Path | None,
+    mutant: str | None,
+    json_file: Path | None,
+) -> None:
+    """Run the engine's own code under every schedule of small scenarios, and judge each.
+
+    MODEL is a scenario or a group of them: script, maps, query, smaps, meet, A, AB, A.B,
+    query-one, deep; the default is all but deep. A failure is told step by step. With a mutant,
+    one step of the locking protocol is changed, and the question is after how many schedules
+    that shows: linux-6.17 is the false gap of Linux.
+    """
+    _require_greenlet()
+    if preemptions is not None and strategy != "dfs":
+        raise click.UsageError("--preemptions bounds --strategy dfs")
+    if schedule_file:
+        _replay(schedule_file)
+    elif mutant == "all":
+        _matrix(models, (strategy,) if strategy else _MATRIX, preemptions, json_file)
+    else:
+        _explore(_plan(models, strategy or "dpor", preemptions, mutant), json_file)
+
+
+def _require_greenlet() -> None:
+    try:
+        import greenlet  # noqa: F401 (only whether it is there)
+    except ImportError as error:
+        raise OutOfReach("the checker needs greenlet: pip install 'untorn[check]'") from error
+
+
+def _plan(
+    models: tuple[str, ...], strategy: str, preemptions: int | None, mutant: str | None
+) -> list[Work]:
+    from untorn.check.mutants import MUTANTS
+    from untorn.check.run import plan
+
+    if mutant is not None and mutant not in MUTANTS:
+        raise click.UsageError(f"there is no mutant {mutant}; there are: {', '.join(MUTANTS)}")
+    try:
+        return plan(models, strategy, preemptions, mutant)
+    except LookupError as error:
+        raise click.UsageError(str(error.args[0])) from error
+
+
+def _run(works: Sequence[Work]) -> tuple[list[Outcome], bool]:
+    """Explore; return the outcomes in the order of the works, and whether it was interrupted."""
+    from untorn.check.run import run
+
+    status = StatusLine()
+    found: dict[Work, Outcome] = {}
+    interrupted = False
+    try:
+        for outcome in run(works):
+            found[outcome.work] = outcome
+            status.show(f"{len(found)} of {len(works)} explored")
+    except KeyboardInterrupt:
+        interrupted = True
+    status.clear()
+    return [found[work] for work in works if work in found], interrupted
+
+
+def _explore(works: list[Work], json_file: Path | None) -> None:
+    from untorn.check.report import by_scenario, story, summary
+
+    outcomes, interrupted = _run(works)
+    stories: dict[int, tuple[list[str], Switches]] = {
+        number: story(each) for number, each in enumerate(outcomes) if each.schedule
+    }
+    _write(json_file, outcomes, {number: each[1] for number, each in stories.items()})
+    if json_file != Path("-"):
+        lines = by_scenario(outcomes) if len(outcomes) < 40 else []
+        click.echo("\n".join([*lines, summary(outcomes)]))
+        for number, (told, _) in stories.items():
+            click.echo("\n".join(["", f"{outcomes[number].work.scenario}:", *told]))
+    _finish(interrupted, len(outcomes), all(each.passed for each in outcomes))
+
+
+def _matrix(
+    models: tuple[str, ...],
+    strategies: tuple[str, ...],
+    preemptions: int | None,
+    json_file: Path | None,
+) -> None:
+    from untorn.check.mutants import MUTANTS
+    from untorn.check.report import all_killed, matrix
+
+    works = [
+        work
+        for strategy in strategies
+        for name in MUTANTS
+        for work in _plan(models, strategy, preemptions, name)
+    ]
+    outcomes, interrupted = _run(works)
+    _write(json_file, outcomes, {})
+    if json_file != Path("-"):
+        click.echo("\n".join(matrix(outcomes, strategies)))
+    _finish(interrupted, len(outcomes), all_killed(outcomes, strategies[0]))
+
+
+def _replay(path: Path) -> None:
+    from untorn.check.record import BadScheduleFile, load
+    from untorn.check.report import replayed
+
+    try:
+        scenario, mutant, switches = load(path)
+    except BadScheduleFile as error:
+        raise click.UsageError(str(error)) from error
+    told, broke = replayed(scenario, mutant, switches)
+    click.echo("\n".join(told))
+    if broke:
+        click.get_current_context().exit(1)
+
+
+def _write(path: Path | None, outcomes: list[Outcome], shrunk: dict[int, Switches]) -> None:
+    from untorn.check.record import as_json
+
+    if path:
+        with click.open_file(str(path), "w") as file:
+            file.write(as_json(outcomes, shrunk) + "\n")
+
+
+def _finish(interrupted: bool, explored: int, good: bool) -> None:
+    if interrupted:
+        click.echo(f"interrupted after {explored} explorations", err=True)
+    if interrupted or not good:
+        click.get_current_context().exit(1)

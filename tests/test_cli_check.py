@@ -1,0 +1,147 @@
+"""untorn check, as a user calls it."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from untorn.check import record
+from untorn.check import run as running
+from untorn.check.run import Outcome, Work, do
+from untorn.cli import main
+
+
+class Here:
+    """An executor that does everything at once, in this process."""
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def submit(self, work, *arguments):
+        from concurrent.futures import Future
+
+        future: Future[Outcome] = Future()
+        future.set_result(work(*arguments))
+        return future
+
+    def shutdown(self, **_: object) -> None:
+        pass
+
+
+@pytest.fixture(autouse=True)
+def _in_this_process(monkeypatch) -> None:
+    monkeypatch.setattr(running, "processes", Here)
+
+
+def check(*arguments: str) -> Result:
+    return CliRunner().invoke(main, ["check", *arguments])
+
+
+def test_what_holds_is_told_with_its_figures() -> None:
+    result = check("maps/split-above")
+    assert result.exit_code == 0
+    assert [line.split() for line in result.stdout.splitlines()][1][:2] == [
+        "maps/split-above",
+        "117",
+    ]
+    assert "117 schedules" in result.stdout.splitlines()[-1]
+
+
+def test_a_group_is_all_its_scenarios() -> None:
+    result = check("script")
+    assert result.exit_code == 0
+    assert result.stdout.count("holds") == 18
+
+
+def test_a_failure_is_told_and_can_be_replayed(tmp_path: Path) -> None:
+    file = tmp_path / "gap.json"
+    found = check("--mutant", "linux-6.17", "--json", str(file))
+    assert found.exit_code == 1
+    assert "rule 2: a range is left out" in found.stdout
+    again = check("--schedule", str(file))
+    assert again.exit_code == 1
+    assert again.stdout.strip() in found.stdout
+
+
+def test_a_schedule_of_other_code_is_refused(tmp_path: Path, monkeypatch) -> None:
+    file = tmp_path / "gap.json"
+    check("--mutant", "linux-6.17", "--json", str(file))
+    monkeypatch.setattr(record, "code_hash", lambda: "another")
+    result = check("--schedule", str(file))
+    assert result.exit_code == 2
+    assert "of other code" in result.stderr
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1]", '{"code": 1, "explorations": [{}]}', "\0"])
+def test_what_is_no_record_is_refused(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "x.json"
+    file.write_text(text)
+    result = check("--schedule", str(file))
+    assert result.exit_code == 2
+    assert result.stderr.splitlines()[-1].endswith("no record of a run of the checker")
+
+
+def test_a_record_without_a_failure_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "good.json"
+    check("script/a01", "--json", str(file))
+    result = check("--schedule", str(file))
+    assert result.exit_code == 2
+    assert "nothing failed" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("no-such",),
+        ("--mutant", "no-such"),
+        ("--strategy", "no-such"),
+        ("--preemptions", "2"),
+        ("--schedule", "/no/such/file"),
+        ("script/a01", "--json", "/no/such/directory/x.json"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_status_2(arguments) -> None:
+    result = check(*arguments)
+    assert result.exit_code == 2
+    assert len(result.stderr.splitlines()[3:]) == 1
+
+
+def test_json_has_the_figures() -> None:
+    result = check("script/a01", "maps/join-right", "--json", "-")
+    found = json.loads(result.stdout)
+    assert [each["scenario"] for each in found["explorations"]] == ["script/a01", "maps/join-right"]
+    assert all(each["complete"] and not each["failure"] for each in found["explorations"])
+
+
+def test_the_matrix_names_mutants_strategies_and_kills(monkeypatch) -> None:
+    chosen = ("linux-6.17", "no-wake-up", "smaps-goes-on")
+    monkeypatch.setattr(
+        "untorn.check.mutants.MUTANTS", {name: running.MUTANTS[name] for name in chosen}
+    )
+    result = check("--mutant", "all", "--strategy", "dpor")
+    assert result.exit_code == 0
+    rows = {line.split()[0]: line.split()[1:] for line in result.stdout.splitlines()[1:4]}
+    assert rows.keys() == set(chosen)
+    assert rows["linux-6.17"][0] == "33"
+    assert rows["smaps-goes-on"] == ["-", "equivalent"]
+    assert "dpor: 2 of 2 killed" in result.stdout
+
+
+def test_ctrl_c_prints_what_was_explored(monkeypatch) -> None:
+    def interrupted(works):
+        yield do(works[0])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(running, "run", interrupted)
+    result = check("script/a01", "script/a02")
+    assert result.exit_code == 1
+    assert "script/a01" in result.stdout
+    assert result.stderr.splitlines()[-1] == "interrupted after 1 explorations"
+
+
+def test_processes_explore_what_this_one_would(monkeypatch) -> None:
+    monkeypatch.undo()
+    works = [Work("script/a10"), Work("maps/join-right")]
+    found = {outcome.work: outcome.schedules for outcome in running.run(works)}
+    assert found == {work: do(work).schedules for work in works}
