@@ -89,9 +89,8 @@ def test_a_schedule_has_one_trace(name: str) -> None:
     with watching():
         for seed in range(15):
             first = trace_of(played(name, RandomWalk(1, seed)))
-            again = played(name, replay := Replay(first[0]))
+            again = played(name, Replay(dict(enumerate(first[0]))))
             for _ in range(2):
-                assert replay.followed
                 assert trace_of(again) == first
                 again.play()
 

@@ -46,10 +46,9 @@ def test_a_schedule_played_again_has_the_same_outcome() -> None:
         program = SmallProgram(random_program(Random(seed)))
         program.explore(RandomWalk(1, seed))
         outcome, schedule = program.play(), list(program.run.schedule)
-        again, strategy = SmallProgram(program.operations), Replay(schedule)
-        again.begin(strategy)
+        again = SmallProgram(program.operations)
+        again.begin(Replay(dict(enumerate(schedule))))
         assert again.play() == outcome
-        assert strategy.followed
         assert again.run.schedule == schedule
 
 

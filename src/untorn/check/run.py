@@ -169,6 +169,7 @@ def run(works: Sequence[Work], executor: Executor | None = None) -> Iterator[Out
             if _stopping is not None:
                 _stopping.set()
             pool.shutdown(wait=True, cancel_futures=True)
+            _begin_run(None)
 
 
 _stopping: Event | None = None
@@ -186,7 +187,7 @@ def processes(most: int) -> Executor:
     return ProcessPoolExecutor(workers, context, _begin_worker, (stopping,))
 
 
-def _begin_run(stopping: Event) -> None:
+def _begin_run(stopping: Event | None) -> None:
     global _stopping
     _stopping = stopping
 

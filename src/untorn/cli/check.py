@@ -25,9 +25,8 @@ _MATRIX = ("dpor", "pos", "random")
     epilog="""\b
     Example: untorn check --mutant linux-6.17
              untorn check maps/split-above --strategy pos
-    Exit status: 0 nothing broke (of mutants: all were killed that are not
-    equivalent); 1 something broke, a bound was met, or interrupted; 2 wrong
-    usage."""
+    Exit status: 0 nothing broke; 1 something broke, a bound was met, a mutant
+    that should not survived, or interrupted; 2 wrong usage."""
 )
 @click.argument("models", metavar="[MODEL]...", nargs=-1)
 @click.option(
