@@ -100,7 +100,7 @@ def test_every_update_is_made_on_its_page_and_timed_once() -> None:
 
     choices = [(BASE, True), (BASE + PAGE, False), (BASE, False)]
     calls = Calls(page, unmap=(update, (False,)), map=(update, (True,)))
-    latencies = time_updates(calls, itertools.cycle(choices), 3_000_000)
+    latencies = time_updates(calls, itertools.cycle(choices), 3_000_000, 10_000)
     assert len(latencies) == len(made) > 3
     assert made[:4] == [*choices, choices[0]]
     assert all(latency > 0 for latency in latencies)
@@ -110,7 +110,7 @@ def test_an_update_that_fails_ends_the_mapper_with_the_page() -> None:
     page = ctypes.c_void_p()
     broken = (lambda: -1, ())
     with pytest.raises(OSError, match="unmapping of page 70001000"):
-        time_updates(Calls(page, broken, broken), iter([(BASE + PAGE, False)]), 1_000_000)
+        time_updates(Calls(page, broken, broken), iter([(BASE + PAGE, False)]), 1_000_000, 10_000)
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_a_scanner_that_finds_nothing_still_stops(stop: Stop) -> None:
 
 @pytest.mark.live
 def test_the_mapper_updates_its_region_and_stays_to_be_read() -> None:
-    arguments = {"mb": 8, "duration_ns": 50_000_000, "seed": "1-0"}
+    arguments = {"mb": 8, "duration_ns": 50_000_000, "gap_ns": 10_000, "seed": "1-0"}
     with Children() as children:
         cpu = min(os.sched_getaffinity(0))
         mapper = children.add("untorn.bench.live_mapper", cpu, 0, **arguments)

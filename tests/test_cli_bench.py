@@ -96,6 +96,8 @@ def test_json_to_stdout_is_all_there_is_on_stdout(target: FakeTarget) -> None:
         "busyduration": 2.0,
         "scanners": 2,
         "mb": 3,
+        "gap": 10.0,
+        "virtual_time": False,
         "seed": 1,
     }
     assert [each["reader"] for each in content["samples"]] == ["none", "slow"] * 2

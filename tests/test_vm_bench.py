@@ -1,7 +1,7 @@
 """Target vm: what it makes of a guest's answers, and how it behaves without a guest."""
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +99,11 @@ def test_locks_are_counted_in_a_guest_where_tracing_is_safe(booted: list[FakeSes
         (Mode.FAST, False),
         (Mode.SAFE, True),
     ]
+
+
+def test_virtual_time_is_that_of_a_guest_with_the_runs_seed(booted: list[FakeSession]) -> None:
+    VmTarget("6.12").run("maps", replace(OPTIONS, virtual_time=True, seed=7), 0)
+    assert (booted[0].machine.mode, booted[0].machine.seed) == (Mode.REPLAY, 7)
 
 
 def test_guests_follow_one_another_and_none_is_left(booted: list[FakeSession]) -> None:

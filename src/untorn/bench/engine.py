@@ -46,6 +46,7 @@ class EngineTarget(Here):
                 low_switch_interval=variant in _LOW,
                 mb=options.mb,
                 duration_ns=round(options.duration * 1e9),
+                gap_ns=round(options.gap * 1e3),
                 busyduration_ns=round(options.busyduration * 1e6),
                 scanners=options.scanners,
                 seed=f"{options.seed}-{number}",

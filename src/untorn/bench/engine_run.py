@@ -147,6 +147,7 @@ def work(
     low_switch_interval: bool,
     mb: int,
     duration_ns: int,
+    gap_ns: int,
     busyduration_ns: int,
     scanners: int,
     seed: str,
@@ -164,7 +165,7 @@ def work(
     settle(updates, choices, size // PAGE_SIZE)
     latencies: list[Any] = []
     mapper = threads.add(
-        lambda: latencies.append(time_updates(updates, choices, duration_ns)),
+        lambda: latencies.append(time_updates(updates, choices, duration_ns, gap_ns)),
         place_.mapper,
         NORMAL_NICE,
     )

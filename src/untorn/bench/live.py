@@ -85,6 +85,7 @@ def _add_mapper(children: Children, cpus: Cpus, options: BenchOptions, number: i
         NORMAL_NICE,
         mb=options.mb,
         duration_ns=round(options.duration * 1e9),
+        gap_ns=round(options.gap * 1e3),
         seed=f"{options.seed}-{number}",
     )
     await_ready([mapper])  # before anyone reads its map

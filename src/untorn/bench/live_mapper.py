@@ -37,7 +37,7 @@ def map_region(size: int) -> int:
     return int(address)
 
 
-def work(mb: int, duration_ns: int, seed: str) -> None:
+def work(mb: int, duration_ns: int, gap_ns: int, seed: str) -> None:
     """Set up, wait for the word, make updates, send their latencies, stay until let go."""
     size = mb << 20
     updates, idle_calls = prepare_calls()
@@ -48,7 +48,7 @@ def work(mb: int, duration_ns: int, seed: str) -> None:
     settle(updates, choices, size // mmap.PAGESIZE)
     wait_for_start()
     before = resource.getrusage(resource.RUSAGE_SELF)
-    latencies = time_updates(updates, choices, duration_ns)
+    latencies = time_updates(updates, choices, duration_ns, gap_ns)
     after = resource.getrusage(resource.RUSAGE_SELF)
     send(
         updates=len(latencies),

@@ -14,10 +14,8 @@ from array import array
 from collections.abc import Iterator
 from typing import Any, NamedTuple, Protocol
 
-GAP_NS = 10_000
-"""From the end of one update to the start of the next."""
-OWN_COST_NS = 20_000_000
-"""For how long the mapper measures itself."""
+OWN_COST_NS, OWN_COST_GAP_NS = 20_000_000, 10_000
+"""For how long the mapper measures itself, and the gap meanwhile."""
 BLOCK = 256
 """Random choices made at once."""
 
@@ -65,10 +63,15 @@ def settle(calls: Calls, choices: Iterator[Choice], pages: int) -> None:
         call(*arguments)
 
 
-def time_updates(calls: Calls, choices: Iterator[Choice], duration_ns: int) -> "array[int]":
-    """Make updates for some nanoseconds; return how long each took, in nanoseconds."""
+def time_updates(
+    calls: Calls, choices: Iterator[Choice], duration_ns: int, gap_ns: int
+) -> "array[int]":
+    """Make updates for some nanoseconds; return how long each took, in nanoseconds.
+
+    The gap is from the end of one update to the start of the next.
+    """
     # Never too few: two updates start at least a gap apart.
-    latencies = array("q", bytes(8 * (duration_ns // GAP_NS + 2)))
+    latencies = array("q", bytes(8 * (duration_ns // gap_ns + 2)))
     clock, page = time.perf_counter_ns, calls.page
     end = clock() + duration_ns
     done = count = 0
@@ -84,14 +87,15 @@ def time_updates(calls: Calls, choices: Iterator[Choice], duration_ns: int) -> "
         if result != (address if mapping else 0):
             raise failure(f"{'mapping' if mapping else 'unmapping'} of page {address:x}")
         # No sleep: it would hide whether the update before it had to sleep for a lock.
-        while clock() < done + GAP_NS:
+        while clock() < done + gap_ns:
             pass
     return latencies[:count]
 
 
 def measure_own_cost(calls: Calls, address: int) -> float:
     """Return the median of what timing adds to an update, in nanoseconds."""
-    costs = sorted(time_updates(calls, itertools.repeat((address, True)), OWN_COST_NS))
+    choices = itertools.repeat((address, True))
+    costs = sorted(time_updates(calls, choices, OWN_COST_NS, OWN_COST_GAP_NS))
     return float(costs[len(costs) // 2])
 
 

@@ -27,6 +27,10 @@ class BenchOptions:
     """Mebibytes of the region whose pages are mapped and unmapped.
 
     About 64 VMAs per MiB in the end: from 1000 on, vm.max_map_count has to be raised."""
+    gap: float = 10.0
+    """Microseconds from the end of one update to the start of the next."""
+    virtual_time: bool = False
+    """Guests are emulated by counting instructions, and live in a time that follows from these."""
     seed: int = 1
     """Where the choice of pages starts; each run goes on from the seed and its own number."""
 

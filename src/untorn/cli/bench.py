@@ -106,6 +106,12 @@ _FILE = click.Path(path_type=Path, dir_okay=False, writable=True, allow_dash=Tru
 @_option("busyduration", Above(1000), "MS", "Milliseconds a busy task spins between its sleeps.")
 @_option("scanners", click.IntRange(1, 64), "N", "Readers at work, and as many busy tasks.")
 @_option("mb", click.IntRange(1, 1 << 27), "MB", "Size of the region whose pages come and go.")
+@_option("gap", Above(1e6), "US", "Microseconds from an update to the next; more for slow guests.")
+@click.option(
+    "--virtual-time",
+    is_flag=True,
+    help="Emulate guests in a time of their own, which no load of this machine changes.",
+)
 @_option("seed", click.IntRange(min=0), "N", "Where the choice of pages starts.")
 @click.option("--locks", is_flag=True, help="Count also how often a pass takes mmap_lock.")
 @click.option("--rawdata", is_flag=True, help="Print median, mean, max of the runs, no table.")

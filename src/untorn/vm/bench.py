@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 from untorn.bench.environment import Environment
@@ -12,7 +13,7 @@ from untorn.bench.sample import Sample
 from untorn.bench.target import BenchOptions
 from untorn.errors import OutOfReach
 from untorn.vm.guest import GuestDied
-from untorn.vm.kernels import find_kernel
+from untorn.vm.kernels import Kernel, find_kernel
 from untorn.vm.qemu import Machine, Mode
 from untorn.vm.session import Session
 
@@ -38,27 +39,28 @@ class VmTarget:
     def __init__(self, kernel: str) -> None:
         self.name = f"vm:{kernel}"
         self.environment: Environment | None = None
-        self._kernel = kernel
+        self._kernel_name = kernel
+        self._kernel: Kernel | None = None
         self._session: Session | None = None
         self._failure: OutOfReach | None = None
 
     def run(self, reader: str, options: BenchOptions, number: int, variant: str = "") -> Sample:
         """Measure once: see Target."""
-        sample = self._call(
-            Mode.FAST,
-            768 + 2 * options.mb,
-            "run",
-            options.duration + PATIENCE,
-            reader=reader,
-            variant=variant,
-            number=number,
-            options=asdict(options),
+        machine = Machine(
+            self._image(),
+            Mode.REPLAY if options.virtual_time else Mode.FAST,
+            memory_mb=768 + 2 * options.mb,
+            seed=options.seed,
         )
+        patience = options.duration + PATIENCE
+        arguments = {"reader": reader, "variant": variant, "number": number}
+        sample = self._call(machine, "run", patience, arguments | {"options": asdict(options)})
         return Sample.from_json(sample | {"target": self.name})
 
     def count_locks(self, reader: str, variant: str = "") -> LockCount:
         """Count in a guest of its own, where tracing is safe: see Target."""
-        count = self._call(Mode.SAFE, 1024, "count_locks", PATIENCE, reader=reader, variant=variant)
+        machine = Machine(self._image(), Mode.SAFE)
+        count = self._call(machine, "count_locks", PATIENCE, {"reader": reader, "variant": variant})
         return LockCount(**count | {"target": self.name})
 
     def close(self) -> None:
@@ -67,30 +69,37 @@ class VmTarget:
         if session is None:
             return
         session.close()
-        if self.environment is not None:
+        if self.environment is not None and not self.environment.guest_of:
             self.environment = replace(self.environment, guest_of=session.hypervisor())
 
-    def _call(
-        self, mode: Mode, memory_mb: int, function: str, patience: float, **arguments: Any
-    ) -> Any:
-        """Let a guest of that kind do something; what made one fail once, does so again."""
+    def _image(self) -> Path:
+        """Return the kernel's image; looked for once, found or not."""
         if self._failure is not None:
             raise self._failure
-        try:
-            session = self._up(mode, memory_mb)
-            return session.call(f"{_IN_GUEST}:{function}", patience, **arguments)
-        except OutOfReach as error:
-            if self._session is None or isinstance(error, GuestDied):
+        if self._kernel is None:
+            try:
+                self._kernel = find_kernel(self._kernel_name, _tell)
+            except OutOfReach as error:
                 self._failure = error
+                raise
+        return self._kernel.image
+
+    def _call(
+        self, machine: Machine, function: str, patience: float, arguments: dict[str, Any]
+    ) -> Any:
+        """Let a guest on that machine do something; one that died is not booted again."""
+        try:
+            return self._up(machine).call(f"{_IN_GUEST}:{function}", patience, **arguments)
+        except GuestDied as error:
+            self._failure = error
             raise
 
-    def _up(self, mode: Mode, memory_mb: int) -> Session:
-        if self._session is None or self._session.machine.mode is not mode:
+    def _up(self, machine: Machine) -> Session:
+        if self._session is None or self._session.machine != machine:
             self.close()
-            kernel = find_kernel(self._kernel, _tell)
-            self._session = Session(Machine(kernel.image, mode, memory_mb))
+            self._session = Session(machine)
             guest = self._session.call(f"{_IN_GUEST}:describe", PATIENCE)
-            self.environment = Environment(**guest)
+            self.environment = self.environment or Environment(**guest)
         return self._session
 
 

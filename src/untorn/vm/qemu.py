@@ -88,7 +88,7 @@ def qemu_version() -> str:
 def kvm_refusal(mode: Mode) -> str:
     """Say why a guest is not to be tried with KVM; empty if it is."""
     if mode is Mode.REPLAY:
-        return "a replay is emulated"
+        return "in virtual time, CPUs are emulated"
     if not _KVM.exists():
         return f"no {_KVM}"
     return "" if os.access(_KVM, os.R_OK | os.W_OK) else f"no permission to open {_KVM}"

@@ -55,7 +55,7 @@ class Session:
 
     def hypervisor(self) -> str:
         """Say what ran the guest, why emulated if it was, and what it died of and came again."""
-        how = f"emulated: {self.emulated}" if self.emulated else "by KVM"
+        how = f"emulated ({self.emulated})" if self.emulated else "by KVM"
         again = (f"booted again: {death}" for death in self.deaths)
         return ", ".join((qemu_version(), how, *again))
 
