@@ -5,8 +5,10 @@ from dataclasses import dataclass, field
 from random import Random
 
 from untorn.check import runtime
-from untorn.check.execution import Deadlock, Execution, Strategy
-from untorn.check.primitives import AtomicInt, Mutex
+from untorn.check.counter import AtomicInt
+from untorn.check.execution import Deadlock, Execution
+from untorn.check.primitives import Mutex
+from untorn.check.strategies.strategy import Strategy
 
 Outcome = tuple[object, ...]
 KINDS = ("load", "store", "add", "in", "out", "reset", "lock", "wake", "wait")

@@ -6,12 +6,12 @@ from untorn.check.explore import Theatre, explore, watching
 from untorn.check.mutants import MUTANTS
 from untorn.check.mutants.mutant import Mutant
 from untorn.check.report import kill
-from untorn.check.run import do, plan
 from untorn.check.scenarios import SCENARIOS
 from untorn.check.shrink import replay, shrink, what_broke
 from untorn.check.story import tell
 from untorn.check.strategies.replay import Replay
 from untorn.check.strategies.source_dpor import SourceDpor
+from untorn.check.work import do, plan
 from untorn.mm.vma_lookup import lock_next_vma
 
 EQUIVALENT = {name for name, mutant in MUTANTS.items() if mutant.equivalent}

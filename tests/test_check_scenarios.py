@@ -4,17 +4,18 @@ import threading
 
 import pytest
 
-from untorn.check.execution import Strategy
 from untorn.check.explore import Exploration, Theatre, explore, watching
 from untorn.check.ghost import Look
 from untorn.check.oracle import lines_of
+from untorn.check.pages import page_of
 from untorn.check.scenarios import SCENARIOS
-from untorn.check.stage import Stage, page_of
+from untorn.check.stage import Stage
 from untorn.check.strategies.dfs import Dfs
 from untorn.check.strategies.replay import Replay
 from untorn.check.strategies.sampling import Pct, Pos, RandomWalk
 from untorn.check.strategies.script import Script
 from untorn.check.strategies.source_dpor import SourceDpor
+from untorn.check.strategies.strategy import Strategy
 from untorn.check.world import RawPrimitiveError
 from untorn.judge.history import State
 from untorn.locking import lockdep, sync

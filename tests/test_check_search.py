@@ -29,6 +29,28 @@ def test_source_dpor_finds_every_outcome_that_plain_search_finds() -> None:
     assert reduced * 10 < plain, "it is there to make fewer"
 
 
+def test_branches_of_a_search_find_together_what_it_finds() -> None:
+    several = 0
+    for seed in range(PROGRAMS // 2):
+        operations = random_program(Random(seed))
+        whole = SmallProgram(operations).explore(SourceDpor())
+        assert whole is not None
+        first = SourceDpor(only_first=True)
+        together = SmallProgram(operations).explore(first)
+        assert together is not None
+        outcomes, root = together[0], first.root()
+        while branches := root.branches():
+            several += len(branches)
+            for branch in branches:
+                part = SourceDpor(branch)
+                found = SmallProgram(operations).explore(part)
+                assert found is not None
+                outcomes |= found[0]
+                root.ask(part.requests)
+        assert outcomes == whole[0], f"program {seed}: {operations}"
+    assert several > PROGRAMS // 2
+
+
 def test_no_strategy_finds_an_outcome_that_plain_search_does_not() -> None:
     for seed in range(60):
         operations = random_program(Random(seed))

@@ -1,14 +1,15 @@
 """untorn check, as a user calls it."""
 
 import json
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
-from untorn.check import record
+from untorn.check import record, work
 from untorn.check import run as running
-from untorn.check.run import Outcome, Work, do
+from untorn.check.work import Part, Work, do
 from untorn.cli import main
 
 
@@ -18,11 +19,9 @@ class Here:
     def __init__(self, *_: object) -> None:
         pass
 
-    def submit(self, work, *arguments):
-        from concurrent.futures import Future
-
-        future: Future[Outcome] = Future()
-        future.set_result(work(*arguments))
+    def submit(self, function, *arguments):
+        future: Future[Part] = Future()
+        future.set_result(function(*arguments))
         return future
 
     def shutdown(self, **_: object) -> None:
@@ -117,7 +116,7 @@ def test_json_has_the_figures() -> None:
 def test_the_matrix_names_mutants_strategies_and_kills(monkeypatch) -> None:
     chosen = ("linux-6.17", "no-wake-up", "smaps-goes-on")
     monkeypatch.setattr(
-        "untorn.check.mutants.MUTANTS", {name: running.MUTANTS[name] for name in chosen}
+        "untorn.check.mutants.MUTANTS", {name: work.MUTANTS[name] for name in chosen}
     )
     result = check("--mutant", "all", "--strategy", "dpor")
     assert result.exit_code == 0

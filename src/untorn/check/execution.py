@@ -8,13 +8,13 @@ to schedule, because making one costs as much as a whole short run.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 from greenlet import getcurrent, greenlet
 
 from untorn.check import runtime
 from untorn.check.location import ACQUIRE, NEVER, Location
 from untorn.check.primitives import Task
+from untorn.check.strategies.strategy import Strategy
 from untorn.check.trace import Trace
 
 Job = Callable[[], object]
@@ -38,22 +38,6 @@ def _origin(error: BaseException) -> BaseException:
     while error.__context__ is not None and not isinstance(error.__context__, OSError):
         error = error.__context__
     return error
-
-
-class Strategy(Protocol):
-    """Who runs next, and which schedule comes after this one."""
-
-    tracks: bool
-    """Whether it wants to know what happened before what; races are found only then."""
-
-    def begin(self, run: Execution) -> int:
-        """Start a schedule; return how many steps at its start are those of the one before."""
-
-    def pick(self) -> int:
-        """Return the task whose step is made next; run.hub to end the schedule here."""
-
-    def end(self) -> bool:
-        """Take in the schedule that ended; say whether there is another one."""
 
 
 class Execution:

@@ -9,12 +9,13 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 from untorn.check import fields, primitives, runtime
-from untorn.check.execution import Execution, Strategy
+from untorn.check.execution import Execution
 from untorn.check.ghost import GhostHistory
 from untorn.check.mutants.mutant import Mutant
 from untorn.check.oracle import Broken, Oracle, check_sleeper
 from untorn.check.primitives import Task
 from untorn.check.stage import Stage
+from untorn.check.strategies.strategy import Strategy
 from untorn.check.world import World
 
 MAX_STEPS = 2000
@@ -34,7 +35,7 @@ class Exploration:
         blocked: Given up because what they would do was done already.
         limited: Given up because they grew too long: nothing is said about those.
         steps: Made in all schedules.
-        seconds: It took.
+        seconds: Of CPU that it took.
         complete: The strategy has no further schedule.
         failure: What broke first, None if nothing did.
         schedule: The schedule that broke it.
@@ -122,7 +123,7 @@ def explore(
     theatre = Theatre(build, strategy, shown)
     run = theatre.run
     found = Exploration()
-    begun = time.perf_counter()
+    begun = time.process_time()
     with _uncollected(), theatre.mutated(mutant):
         more = True
         while more and found.failure is None and not (stop and stop(found)):
@@ -140,7 +141,7 @@ def explore(
             if found.schedules % COLLECT_EVERY == COLLECT_EVERY - 1:
                 gc.collect()
     found.complete = not more
-    found.seconds = time.perf_counter() - begun
+    found.seconds = time.process_time() - begun
     return found
 
 

@@ -14,9 +14,9 @@ from functools import lru_cache
 from typing import cast
 
 from untorn.check import runtime
+from untorn.check.counter import AtomicInt
 from untorn.check.execution import Execution
 from untorn.check.fields import WATCHED
-from untorn.check.primitives import AtomicInt
 from untorn.fs.proc.maps_line import show_map
 from untorn.judge.history import History, State
 from untorn.judge.line import parse_line

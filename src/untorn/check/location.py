@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from untorn.check.primitives import AtomicInt
+    from untorn.check.counter import AtomicInt
 
 READ, WRITE, COUNT, COUNT_IN, COUNT_OUT, ACQUIRE, TAKE, NEVER = range(8)
 """What a step does.

@@ -11,8 +11,10 @@ from typing import cast
 
 from untorn.check import runtime
 from untorn.check.execution import Execution
+from untorn.check.pages import page_of
 from untorn.check.primitives import Task
-from untorn.check.stage import Reader, Stage, page_of
+from untorn.check.reader import Reader
+from untorn.check.stage import Stage
 from untorn.errors import InvariantError
 from untorn.fs.proc.procmap_query import QueriedVma
 from untorn.judge.contract import judge

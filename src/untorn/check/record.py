@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import untorn
-from untorn.check.run import Outcome
 from untorn.check.shrink import Switches
+from untorn.check.work import Outcome
 from untorn.errors import UntornError
 
 _CODE = ("check", "judge", "fs", "mm", "locking", "syscalls.py", "errors.py")

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from untorn.check.explore import Theatre, watching
 from untorn.check.mutants import MUTANTS
-from untorn.check.run import Outcome
 from untorn.check.scenarios import SCENARIOS
 from untorn.check.shrink import Switches, replay, shrink, what_broke
 from untorn.check.story import tell
 from untorn.check.strategies.replay import Replay
+from untorn.check.work import Outcome
 
 
 def by_scenario(outcomes: Sequence[Outcome]) -> list[str]:

@@ -1,156 +1,83 @@
-"""A run of the checker: which explorations there are, spread over processes."""
+"""A run of the checker, spread over processes: by scenario, and each by what leaves its root.
+
+Behind concurrent.futures.Executor, so that others than this machine's CPUs can do it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from multiprocessing.synchronize import Event
 from os import sched_getaffinity
 from signal import SIG_IGN, SIGINT, signal
 
-from untorn.check.execution import Strategy
-from untorn.check.explore import Exploration, explore, watching
-from untorn.check.mutants import MUTANTS
+from untorn.check.explore import Exploration
 from untorn.check.scenarios import SCENARIOS
-from untorn.check.strategies.dfs import Dfs
-from untorn.check.strategies.sampling import Pct, Pos, RandomWalk
-from untorn.check.strategies.script import Script
-from untorn.check.strategies.source_dpor import SourceDpor
-
-SAMPLES = 2000
-"""Schedules that a sampling strategy draws of each scenario."""
-STRATEGIES: dict[str, Callable[[int | None, int], Strategy]] = {
-    "dpor": lambda preemptions, seed: SourceDpor(),
-    "dfs": lambda preemptions, seed: Dfs(preemptions),
-    "pos": lambda preemptions, seed: Pos(SAMPLES, seed),
-    "pct": lambda preemptions, seed: Pct(SAMPLES, seed),
-    "random": lambda preemptions, seed: RandomWalk(SAMPLES, seed),
-}
+from untorn.check.strategies.branch import Branch, Root
+from untorn.check.work import Outcome, Part, Work, do, do_branch, do_first
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
-    """One exploration, as it can be sent to another process.
+@dataclass(slots=True)
+class Progress:
+    """An exploration that is done in parts.
+
+    First its first schedule; then, round by round, the branches that are to leave it. What they
+    ask for is taken in when all of a round are back, in their order, so that it does not depend
+    on who was faster.
 
     Attributes:
-        scenario, strategy: Their names.
-        mutant: The name of a mutant that is applied; None for the code as it is.
-        preemptions: The bound of dfs.
-        seed: Of a sampling strategy.
-    """
-
-    scenario: str
-    strategy: str = "dpor"
-    mutant: str | None = None
-    preemptions: int | None = None
-    seed: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What came of it; plain values, so that it can be sent back.
-
-    Attributes:
-        work: What was explored.
-        schedules, blocked, limited, steps, seconds, complete, schedule: See Exploration.
-        failure: What broke, in lines; empty if nothing did.
+        work: What is explored.
+        outcome: Of all parts so far.
+        round: The parts being done.
     """
 
     work: Work
-    schedules: int
-    blocked: int
-    limited: int
-    steps: int
-    seconds: float
-    complete: bool
-    failure: str
-    schedule: tuple[int, ...]
+    outcome: Outcome | None = None
+    round: list[Future[Part]] = field(default_factory=list)
+    _root: Root | None = None
+
+    def begin(self, pool: Executor) -> list[Future[Part]]:
+        """Hand the first part out; return what is being done."""
+        splits = self.work.strategy == "dpor" and self.work.mutant is None
+        whole = not splits or SCENARIOS[self.work.scenario].script is not None
+        self.round = [pool.submit(_whole if whole else _first, self.work)]
+        return self.round
+
+    def go_on(self, pool: Executor) -> list[Future[Part]]:
+        """Take a finished round in and hand the next one out; nothing if all is done."""
+        for future in self.round:
+            part = future.result()
+            self.outcome = part.outcome if self.outcome is None else _sum(self.outcome, part)
+            self._root = self._root or part.root
+            if self._root is not None:
+                self._root.ask(list(part.requests))
+        done = self._root is None or (self.outcome is not None and self.outcome.failure)
+        branches = [] if done or self._root is None else self._root.branches()
+        self.round = [pool.submit(_branch, self.work, each) for each in branches]
+        return self.round
 
     @property
-    def passed(self) -> bool:
-        """Whether all that was to be explored was, and nothing broke."""
-        return self.complete and not self.limited and not self.failure
+    def back(self) -> bool:
+        """Whether all parts of the round are."""
+        return all(future.done() for future in self.round)
 
 
-def do(work: Work) -> Outcome:
-    """Explore."""
-    scenario = SCENARIOS[work.scenario]
-    strategy = STRATEGIES[work.strategy](work.preemptions, work.seed)
-    if scenario.script is not None:
-        strategy = Script(scenario.script)
-    mutant = MUTANTS[work.mutant] if work.mutant else None
-    with watching():
-        found = explore(
-            scenario.build,
-            strategy,
-            mutant=mutant,
-            shown=scenario.shown,
-            stop=_stop(mutated=mutant is not None),
-        )
-    return Outcome(
-        work,
-        found.schedules,
-        found.blocked,
-        found.limited,
-        found.steps,
-        found.seconds,
-        found.complete,
-        _describe(found),
-        found.schedule,
+def _sum(so_far: Outcome, part: Part) -> Outcome:
+    more = part.outcome
+    failed = so_far if so_far.failure else more
+    return replace(
+        so_far,
+        schedules=so_far.schedules + more.schedules,
+        blocked=so_far.blocked + more.blocked,
+        limited=so_far.limited + more.limited,
+        steps=so_far.steps + more.steps,
+        seconds=so_far.seconds + more.seconds,
+        complete=so_far.complete and more.complete,
+        failure=failed.failure,
+        schedule=failed.schedule,
     )
-
-
-def _stop(*, mutated: bool) -> Callable[[Exploration], bool]:
-    """Return what says that an exploration is to end before its time.
-
-    A mutant whose schedules grow without end has shown what it is.
-    """
-
-    def stop(found: Exploration) -> bool:
-        return (mutated and found.limited > 0) or (
-            _stopping is not None and not found.schedules % _CHECK_EVERY and _stopping.is_set()
-        )
-
-    return stop
-
-
-def _describe(found: Exploration) -> str:
-    failure = found.failure
-    if failure is None:
-        return ""
-    name = type(failure).__name__
-    return str(failure) if name in ("Broken", "Deadlock") else f"{name}: {failure}"
-
-
-def plan(
-    names: Sequence[str], strategy: str, preemptions: int | None, mutant: str | None
-) -> list[Work]:
-    """Return what is to be explored.
-
-    Args:
-        names: Scenarios, or groups of them (the part before the slash); none for all that are
-            not deep, or for those where the mutant shows.
-        strategy: Its name.
-        preemptions: The bound of dfs.
-        mutant: The name of one.
-
-    Raises:
-        LookupError: There is no such scenario or group; the message says which there are.
-    """
-    if not names and mutant:
-        names = MUTANTS[mutant].scenarios
-    chosen: dict[str, None] = {}
-    for name in names:
-        found = [each for each in SCENARIOS if name in (each, each.partition("/")[0])]
-        if not found:
-            groups = sorted({each.partition("/")[0] for each in SCENARIOS})
-            raise LookupError(f"there is no scenario {name}; groups: {', '.join(groups)}")
-        chosen.update(dict.fromkeys(found))
-    if not names:
-        chosen = dict.fromkeys(name for name, each in SCENARIOS.items() if not each.deep)
-    return [Work(name, strategy, mutant, preemptions) for name in chosen]
 
 
 def run(works: Sequence[Work], executor: Executor | None = None) -> Iterator[Outcome]:
@@ -160,16 +87,25 @@ def run(works: Sequence[Work], executor: Executor | None = None) -> Iterator[Out
         works: What; the first are begun first.
         executor: Who does it; processes on all CPUs of this machine if None.
     """
-    pool = executor or processes(len(works))
+    pool = executor or processes()
+    waiting: dict[Future[Part], Progress] = {}
     try:
-        for future in as_completed([pool.submit(do, work) for work in works]):
-            yield future.result()
+        for work in works:
+            progress = Progress(work)
+            waiting.update(dict.fromkeys(progress.begin(pool), progress))
+        while waiting:
+            for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+                progress = waiting.pop(future)
+                if progress.back and future in progress.round:
+                    waiting.update(dict.fromkeys(progress.go_on(pool), progress))
+                    if not progress.round and progress.outcome is not None:
+                        yield progress.outcome
     finally:
         if executor is None:
             if _stopping is not None:
                 _stopping.set()
             pool.shutdown(wait=True, cancel_futures=True)
-            _begin_run(None)
+            _set_stopping(None)
 
 
 _stopping: Event | None = None
@@ -178,20 +114,35 @@ _CHECK_EVERY = 64
 """Schedules between two looks at that."""
 
 
-def processes(most: int) -> Executor:
+def _stop(found: Exploration) -> bool:
+    return _stopping is not None and not found.schedules % _CHECK_EVERY and _stopping.is_set()
+
+
+def _whole(work: Work) -> Part:
+    return Part(do(work, _stop))
+
+
+def _first(work: Work) -> Part:
+    return do_first(work, _stop)
+
+
+def _branch(work: Work, branch: Branch) -> Part:
+    return do_branch(work, branch, _stop)
+
+
+def processes() -> Executor:
     """Return processes of this machine, one for each CPU; Ctrl-C is this process's business."""
     context = get_context("spawn")
     stopping = context.Event()
-    _begin_run(stopping)
-    workers = min(len(sched_getaffinity(0)), max(most, 1))
-    return ProcessPoolExecutor(workers, context, _begin_worker, (stopping,))
+    _set_stopping(stopping)
+    return ProcessPoolExecutor(len(sched_getaffinity(0)), context, _begin_worker, (stopping,))
 
 
-def _begin_run(stopping: Event | None) -> None:
+def _set_stopping(stopping: Event | None) -> None:
     global _stopping
     _stopping = stopping
 
 
 def _begin_worker(stopping: Event) -> None:
     signal(SIGINT, SIG_IGN)
-    _begin_run(stopping)
+    _set_stopping(stopping)

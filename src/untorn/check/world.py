@@ -10,9 +10,10 @@ import _thread
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from untorn.check.counter import AtomicInt
 from untorn.check.fields import WATCHED, slot_of
 from untorn.check.location import Location
-from untorn.check.primitives import AtomicInt, Mutex
+from untorn.check.primitives import Mutex
 
 
 class RawPrimitiveError(Exception):

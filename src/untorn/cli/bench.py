@@ -31,7 +31,7 @@ class Above(click.FloatRange):
         return number
 
 
-def _check_file(ctx: click.Context, param: click.Parameter, path: Path | None) -> Path | None:
+def check_file(ctx: click.Context, param: click.Parameter, path: Path | None) -> Path | None:
     """Refuse before the run what could not be written after it."""
     if path and not path.absolute().parent.is_dir():
         raise click.BadParameter(f"there is no directory {path.parent}")
@@ -45,7 +45,7 @@ def _check_plot(ctx: click.Context, param: click.Parameter, path: Path | None) -
         raise click.BadParameter(f"{path} does not end in {' or '.join(FORMATS)}")
     if path:
         check_plotting()
-    return _check_file(ctx, param, path)
+    return check_file(ctx, param, path)
 
 
 def _check_commands(
@@ -119,7 +119,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False, writable=True, allow_dash=Tru
     "--json",
     "json_file",
     type=_FILE,
-    callback=_check_file,
+    callback=check_file,
     metavar="FILE|-",
     help="Write all figures there, - for stdout in place of the table.",
 )
@@ -135,7 +135,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False, writable=True, allow_dash=Tru
     "--html",
     "page_file",
     type=_FILE,
-    callback=_check_file,
+    callback=check_file,
     metavar="FILE",
     help="Write a page with all figures, and the plot, there.",
 )

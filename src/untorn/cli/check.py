@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from untorn.cli.bench import _check_file
+from untorn.cli.bench import check_file
 from untorn.cli.race import StatusLine
 from untorn.errors import OutOfReach
 
 if TYPE_CHECKING:
-    from untorn.check.run import Outcome, Work
     from untorn.check.shrink import Switches
+    from untorn.check.work import Outcome, Work
 
 _FILE = click.Path(path_type=Path, dir_okay=False, writable=True, allow_dash=True)
 _MATRIX = ("dpor", "pos", "random")
@@ -52,7 +52,7 @@ _MATRIX = ("dpor", "pos", "random")
     "--json",
     "json_file",
     type=_FILE,
-    callback=_check_file,
+    callback=check_file,
     metavar="FILE|-",
     help="Write what came of it there, - for stdout in place of the tables.",
 )
@@ -93,7 +93,7 @@ def _plan(
     models: tuple[str, ...], strategy: str, preemptions: int | None, mutant: str | None
 ) -> list[Work]:
     from untorn.check.mutants import MUTANTS
-    from untorn.check.run import plan
+    from untorn.check.work import plan
 
     if mutant is not None and mutant not in MUTANTS:
         raise click.UsageError(f"there is no mutant {mutant}; there are: {', '.join(MUTANTS)}")

@@ -6,8 +6,9 @@ next to a VMA, splits off either end.
 
 from collections.abc import Callable
 
+from untorn.check.pages import RW, Pages, R
 from untorn.check.scenarios.scenario import Scenario
-from untorn.check.stage import RW, Pages, R, Stage
+from untorn.check.stage import Stage
 
 Write = Callable[[Pages], None]
 Layout = tuple[tuple[int, int, int], ...]

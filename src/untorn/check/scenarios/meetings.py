@@ -1,8 +1,9 @@
 """Several readers, several writers, and what else can come between a reader and its VMA."""
 
 from untorn.check import runtime
+from untorn.check.pages import NONE, RW, R
 from untorn.check.scenarios.scenario import Scenario
-from untorn.check.stage import NONE, RW, R, Stage
+from untorn.check.stage import Stage
 from untorn.fs.proc.maps_line import show_map
 from untorn.mm.vma import VM_REFCNT_LIMIT
 

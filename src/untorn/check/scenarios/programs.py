@@ -8,9 +8,10 @@ of such a pass: passes of theirs are `deep`, explored when asked for by name.
 from collections.abc import Callable, Iterator
 from itertools import product
 
+from untorn.check.pages import NONE, RW, Pages, R
 from untorn.check.scenarios.cases import Layout, Write, lay_out
 from untorn.check.scenarios.scenario import Scenario
-from untorn.check.stage import NONE, RW, Pages, R, Stage
+from untorn.check.stage import Stage
 
 LAYOUTS: dict[str, Layout] = {
     "A": ((0, 3, RW),),

@@ -4,82 +4,22 @@ M = [-1,0) R, X = [0,3) RW and N = [3,4) R are there at the start; traces call t
 the order of the appendix of interleavings that the design was checked against: a01 to a18.
 """
 
-from collections.abc import Callable
-
+from untorn.check.pages import NONE, RW, R
 from untorn.check.scenarios.scenario import Range, Scenario, Until
-from untorn.check.stage import NONE, RW, Pages, R, Stage
-from untorn.fs.proc.maps_line import show_map
+from untorn.check.scenarios.script_stages import (
+    Build,
+    at_the_limit,
+    exit_between_fills,
+    merge_between_fills,
+    other_mm,
+    two_queries,
+    writes,
+)
 from untorn.mm.mman import PROT_EXEC
-from untorn.mm.vma import VM_REFCNT_LIMIT
 
-Build = Callable[[Stage], None]
 READER, WRITER = Until("reader"), Until("writer")
 SPLIT = (-1, 0), (0, 1), (1, 2), (2, 3), (3, 4)
 WHOLE = (-1, 0), (0, 3), (3, 4)
-
-
-def mxn(stage: Stage) -> Pages:
-    """Map M, X and N."""
-    stage.process.map(-1, 0, R)
-    stage.process.map(0, 3, RW)
-    stage.process.map(3, 4, R)
-    return stage.process
-
-
-def writes(*calls: Callable[[Pages], None], before: Callable[[Pages], None] | None = None) -> Build:
-    """Return what sets the stage with a pass over maps and a writer."""
-
-    def build(stage: Stage) -> None:
-        process = mxn(stage)
-        if before is not None:
-            before(process)
-        stage.read()
-        stage.write(*(lambda call=call: call(process) for call in calls))
-
-    return build
-
-
-def line_by_line(stage: Stage) -> None:
-    """Let the reader make a fill for each line."""
-    size = len(show_map(stage.process.vma(0)))
-    stage.read(size=size)
-
-
-def other_mm(stage: Stage) -> None:
-    """X goes to another mm, which unmaps it again."""
-    process, other = mxn(stage), stage.other()
-    stage.read()
-    stage.write(lambda: process.unmap(0, 3), lambda: other.map(0, 3), lambda: other.unmap(0, 3))
-
-
-def merge_between_fills(stage: Stage) -> None:
-    """X is [0,1) and the rest R; it merges after the rest was fetched, and not shown."""
-    process = mxn(stage)
-    process.protect(1, 3, NONE)
-    line_by_line(stage)
-    stage.write(lambda: process.protect(1, 3, RW))
-
-
-def at_the_limit(stage: Stage) -> None:
-    """X has as many readers as it may."""
-    process = mxn(stage)
-    stage.pin(process.vma(0), VM_REFCNT_LIMIT)
-    stage.read().limited = True
-    stage.write(lambda: process.protect(3, 4, NONE))
-
-
-def two_queries(stage: Stage) -> None:
-    """Two tasks ask one file."""
-    mxn(stage)
-    first = stage.read("query-one")
-    stage.read("query-one").file = first.file
-
-
-def exit_between_fills(stage: Stage) -> None:
-    """The last user goes after the first line."""
-    process = mxn(stage)
-    line_by_line(stage)
-    stage.write(process.exit)
 
 
 def found(location: str = "B.vm_lock_seq") -> Until:

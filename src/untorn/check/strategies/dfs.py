@@ -5,33 +5,26 @@ Musuvathi, Qadeer: Iterative Context Bounding, PLDI 2007.
 """
 
 from untorn.check.execution import Execution
+from untorn.check.strategies.planned import Planned
 
 
-class Dfs:
+class Dfs(Planned):
     """Strategy; complete up to the bound.
 
     Attributes:
         preemptions: The bound, None for every schedule.
     """
 
-    tracks = True
-
     def __init__(self, preemptions: int | None = None) -> None:
+        super().__init__()
         self.preemptions = preemptions
-        self._plan: list[int] = []
         self._left: list[int] = []  # of each step, a mask of the tasks still to be tried there
-        self._keep = 0
         self._spent = 0
-        self._run: Execution
 
     def begin(self, run: Execution) -> int:
         """Start a schedule."""
-        self._run = run
-        self._keep = max(len(self._plan) - 1, 0)
-        run.trace.begin(run.hub, self._keep)
-        run.schedule = run.trace.tasks
         self._spent = 0
-        return self._keep
+        return super().begin(run)
 
     def pick(self) -> int:
         """Follow the plan; then go on with the running task while that is possible."""
@@ -40,8 +33,8 @@ class Dfs:
         run.steps = index + 1
         enabled = run.enabled()
         running = enabled & 1 << run.current
-        if index < len(self._plan):
-            task = self._plan[index]
+        if index < len(self.plan):
+            task = self.plan[index]
         elif not enabled or index >= run.max_steps:
             run.limited = bool(enabled)
             return run.hub
@@ -54,7 +47,7 @@ class Dfs:
             task = chosen.bit_length() - 1
         if running and task != run.current:
             self._spent += 1
-        if index < self._keep:
+        if index < self.keep:
             run.trace.again(index)
         else:
             run.trace.record(task, run.locations[task], run.kinds[task])
@@ -69,5 +62,5 @@ class Dfs:
             return False
         bit = left[-1] & -left[-1]
         left[-1] &= ~bit
-        self._plan = [*self._run.schedule[: len(left) - 1], bit.bit_length() - 1]
+        self.depart(len(left) - 1, bit.bit_length() - 1)
         return True

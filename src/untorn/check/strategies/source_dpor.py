@@ -14,6 +14,8 @@ from dataclasses import dataclass
 
 from untorn.check.execution import Execution
 from untorn.check.location import Location, conflict
+from untorn.check.strategies.branch import ALL, Branch, Request, Root
+from untorn.check.strategies.planned import Planned
 
 
 @dataclass(slots=True)
@@ -34,43 +36,44 @@ class Frame:
     kinds: tuple[int, ...]
 
 
-class SourceDpor:
-    """Strategy; complete for programs that end."""
+class SourceDpor(Planned):
+    """Strategy; complete for programs that end.
 
-    tracks = True
+    Attributes:
+        requests: What is to be tried before the branch begins.
+    """
 
-    def __init__(self) -> None:
-        self._plan: list[int] = []
+    def __init__(self, branch: Branch = ALL, *, only_first: bool = False) -> None:
+        """Make a strategy.
+
+        Args:
+            branch: Explore this part; all by default.
+            only_first: Make the first schedule alone; then ask for its root().
+        """
+        super().__init__(branch.plan)
+        self.requests: list[Request] = []
+        self._branch = branch
+        self._only_first = only_first
         self._frames: list[Frame] = []
-        self._keep = 0
         self._sleep = 0
-        self._run: Execution
 
     def begin(self, run: Execution) -> int:
-        """Start a schedule: all but the last step of the plan are as they were."""
-        self._run = run
-        self._keep = max(len(self._plan) - 1, 0)
-        run.trace.begin(run.hub, self._keep)
-        run.schedule = run.trace.tasks
+        """Start a schedule."""
         self._sleep = 0
-        return self._keep
+        return super().begin(run)
 
     def pick(self) -> int:
         """Follow the plan; then go on with the running task while that is possible."""
         run = self._run
         index = run.steps
         run.steps = index + 1
-        if index < self._keep:
+        if index < self.keep:
             run.trace.again(index)
-            return self._plan[index]
-        if index >= len(self._plan):
+            return self.plan[index]
+        if index >= len(self._frames):
             return self._extend(run, index)
-        task = self._plan[index]
         frame = self._frames[index]
-        settled = run.trace.record(task, run.locations[task], run.kinds[task])
-        sleep = (frame.sleep | frame.done) & ~(1 << task)
-        self._sleep = self._still_asleep(frame, sleep, run.locations[task], settled)
-        return task
+        return self._step(frame, self.plan[index], frame.sleep | frame.done)
 
     def _extend(self, run: Execution, index: int) -> int:
         enabled = run.enabled()
@@ -79,43 +82,58 @@ class SourceDpor:
             run.slept = bool(enabled) and not awake
             run.limited = bool(awake)
             return run.hub
-        task = run.current
-        if not awake >> task & 1:
+        if index < len(self.plan):
+            task = self.plan[index]
+        elif awake >> run.current & 1:
+            task = run.current
+        else:
             task = (awake & -awake).bit_length() - 1
+        sleep = self._branch.asleep if index == len(self._branch.plan) - 1 else self._sleep
         bit = 1 << task
-        frame = Frame(enabled, bit, bit, self._sleep, tuple(run.locations), tuple(run.kinds))
+        frame = Frame(enabled, bit, bit, sleep, tuple(run.locations), tuple(run.kinds))
         self._frames.append(frame)
-        settled = run.trace.record(task, run.locations[task], run.kinds[task])
-        if self._sleep:
-            self._sleep = self._still_asleep(frame, self._sleep, run.locations[task], settled)
-        return task
+        return self._step(frame, task, sleep)
 
-    @staticmethod
-    def _still_asleep(frame: Frame, sleep: int, location: Location, kind: int) -> int:
-        """Return who of sleep sleeps on after a step: those whose own commutes with it."""
-        for task, other in enumerate(frame.locations):
-            if other is location and sleep >> task & 1 and conflict(kind, frame.kinds[task]):
-                sleep &= ~(1 << task)
-        return sleep
+    def _step(self, frame: Frame, task: int, sleep: int) -> int:
+        """Make a step; of those that sleep there, let sleep on whose own step commutes with it."""
+        run = self._run
+        place = run.locations[task]
+        settled = run.trace.record(task, place, run.kinds[task])
+        sleep &= ~(1 << task)
+        if sleep:
+            for other, location in enumerate(frame.locations):
+                if (
+                    location is place
+                    and sleep >> other & 1
+                    and conflict(settled, frame.kinds[other])
+                ):
+                    sleep &= ~(1 << other)
+        self._sleep = sleep
+        return task
 
     def end(self) -> bool:
         """Look at the races of the schedule and turn to the next one."""
+        new = max(self.keep, len(self._branch.plan) - 1)
         for step, found in self._run.trace.races.items():
-            if step >= self._keep:
+            if step >= new:
                 for earlier in found:
                     self._reverse(earlier, step)
         self._reverse_waiting()
-        return self._next()
+        return not self._only_first and self._next()
+
+    def root(self) -> Root:
+        """Return the schedule that was made, as the root of branches."""
+        return Root(tuple(self._run.trace.tasks), [frame.backtrack for frame in self._frames])
 
     def _next(self) -> bool:
         frames = self._frames
-        while frames:
+        while len(frames) > len(self._branch.plan):
             frame = frames[-1]
             left = frame.backtrack & ~frame.done & ~frame.sleep
             if left:
                 task = (left & -left).bit_length() - 1
                 frame.done |= 1 << task
-                self._plan = [*self._run.trace.tasks[: len(frames) - 1], task]
+                self.depart(len(frames) - 1, task)
                 return True
             frames.pop()
         return False
@@ -153,12 +171,11 @@ class SourceDpor:
             return
         chosen = initials & frame.enabled
         racer = 1 << trace.tasks[step]
-        if not chosen:
-            frame.backtrack |= frame.enabled
-        elif chosen & racer:
-            frame.backtrack |= racer
+        wanted = (chosen & racer or chosen & -chosen) if chosen else frame.enabled
+        if earlier < len(self._branch.plan):
+            self.requests.append(Request(earlier, initials, wanted))
         else:
-            frame.backtrack |= chosen & -chosen
+            frame.backtrack |= wanted
 
     def _firsts(self, earlier: int, step: int) -> dict[int, int]:
         """Return each task's first step of v."""

@@ -1,0 +1,96 @@
+"""AtomicInt: sync's counter, whose every operation is one step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from untorn.check import runtime
+from untorn.check.location import COUNT, COUNT_IN, COUNT_OUT, READ, WRITE
+
+NO_LIMIT = 1 << 62
+MARGIN = 64
+"""More than the steps of one counter that can be pending at once."""
+
+
+class AtomicInt:
+    """An integer; every operation is one step.
+
+    Readers that count themselves in and out commute, as long as the count keeps clear of 0, of
+    the limit and of the writer's flag: nobody looks at more of a result than which of these it
+    met. So the count must rest on something else than readers (one count more than theirs), and
+    be far below the limit.
+
+    Attributes:
+        value: The integer.
+        counted: How often each task is counted in, as far as it told by add_not_zero(1) or
+            inc_not_zero_limited().
+        emptied: Called when the last count of a reader or user goes.
+    """
+
+    __slots__ = ("_limit", "counted", "emptied", "location", "value")
+
+    def __init__(self, value: int = 0) -> None:
+        self.value = value
+        self.counted: dict[int, int] = {}
+        self.emptied: Callable[[], None] | None = None
+        self._limit = NO_LIMIT
+        self.location = runtime.location("counter", counter=self)
+
+    def load(self) -> int:
+        """Return the value."""
+        runtime.point(self.location, READ)
+        return self.value
+
+    def store(self, value: int) -> None:
+        """Set the value."""
+        runtime.point(self.location, WRITE)
+        self.value = value
+
+    def add(self, delta: int) -> int:
+        """Add delta; return the new value."""
+        run = runtime.run
+        mine = delta == -1 and run is not None and self.counted.get(run.current, 0) > 0
+        runtime.point(self.location, COUNT_OUT if mine else WRITE)
+        if mine:
+            self._count(-1)
+        self.value += delta
+        if self.value == 0 and self.emptied is not None:
+            self.emptied()
+        return self.value
+
+    def add_not_zero(self, delta: int) -> bool:
+        """Add delta unless the value is 0."""
+        runtime.point(self.location, COUNT_IN if delta == 1 else WRITE)
+        if self.value == 0:
+            return False
+        if delta == 1:
+            self._count(1)
+        self.value += delta
+        return True
+
+    def inc_not_zero_limited(self, limit: int) -> int:
+        """Add 1 unless the value is 0 or at least limit; return the value found."""
+        self._limit = limit
+        runtime.point(self.location, COUNT_IN)
+        found = self.value
+        if 0 < found < limit:
+            self._count(1)
+            self.value = found + 1
+        return found
+
+    def kind_of(self, kind: int) -> int:
+        """Return what COUNT_IN or COUNT_OUT is at this moment.
+
+        COUNT only if no other order of COUNTs could bring the count to where order matters: what
+        is not readers' stays at least 1, and the limit (or a writer's flag, above it) is far.
+        """
+        value = self.value
+        if kind == COUNT_IN and not 0 < value < self._limit:
+            return READ
+        plain = value > sum(self.counted.values()) and value + MARGIN < self._limit
+        return COUNT if plain else WRITE
+
+    def _count(self, delta: int) -> None:
+        run = runtime.run
+        if run is not None:
+            self.counted[run.current] = self.counted.get(run.current, 0) + delta

@@ -1,0 +1,62 @@
+"""Pages: a process spoken to in pages, counted from BASE."""
+
+from untorn.mm.mman import (
+    MAP_ANONYMOUS,
+    MAP_FIXED,
+    MAP_PRIVATE,
+    MREMAP_FIXED,
+    MREMAP_MAYMOVE,
+    PROT_READ,
+    PROT_WRITE,
+)
+from untorn.mm.page import PAGE_SIZE
+from untorn.mm.vma import Vma
+from untorn.syscalls import Process
+
+BASE = 0x10000
+RW = PROT_READ | PROT_WRITE
+R = PROT_READ
+NONE = 0
+ANON = MAP_ANONYMOUS | MAP_PRIVATE
+
+
+def addr(page: int) -> int:
+    """Return the byte address of a page."""
+    return BASE + page * PAGE_SIZE
+
+
+def page_of(address: int) -> int:
+    """Return the page of a byte address."""
+    return (address - BASE) // PAGE_SIZE
+
+
+class Pages(Process):
+    """A process, spoken to in pages."""
+
+    __slots__ = ()
+
+    def map(self, first: int, end: int, prot: int = RW) -> None:
+        """Map anonymous memory, over whatever is there."""
+        self.mmap(addr(first), (end - first) * PAGE_SIZE, prot, ANON | MAP_FIXED)
+
+    def unmap(self, first: int, end: int) -> None:
+        """Unmap."""
+        self.munmap(addr(first), (end - first) * PAGE_SIZE)
+
+    def protect(self, first: int, end: int, prot: int) -> None:
+        """Change protection."""
+        self.mprotect(addr(first), (end - first) * PAGE_SIZE, prot)
+
+    def resize(self, first: int, end: int, new_end: int) -> None:
+        """Shrink, or grow in place."""
+        self.mremap(addr(first), (end - first) * PAGE_SIZE, (new_end - first) * PAGE_SIZE, 0)
+
+    def move(self, first: int, end: int, place: int) -> None:
+        """Move to another place, over whatever is there."""
+        length = (end - first) * PAGE_SIZE
+        self.mremap(addr(first), length, length, MREMAP_MAYMOVE | MREMAP_FIXED, addr(place))
+
+    def vma(self, page: int) -> Vma:
+        """Return the VMA at a page, or the next one; for the set-up."""
+        vma: Vma = self.mm.mm_mt.find(addr(page))
+        return vma

@@ -1,0 +1,84 @@
+"""Reader: a task that reads a map, and what it got."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+
+from untorn.check import runtime
+from untorn.check.ghost import Look
+from untorn.check.pages import addr
+from untorn.fs.proc.maps import ProcMapsFile
+from untorn.fs.proc.procmap_query import QueriedVma, QueryFlags
+from untorn.fs.proc.smaps import ProcSmapsFile
+
+BUFFER = 1 << 16
+"""Bytes of a read() that takes whatever there is."""
+
+
+@dataclass(slots=True)
+class Reader:
+    """A task that makes one pass over a map, and what it got.
+
+    Attributes:
+        task: Its number among the tasks.
+        kind: maps, smaps, query (a walk by queries) or query-one (one query, of page 0).
+        file: What it reads.
+        size: Bytes wanted of each read().
+        looks: Its reads or queries of this run.
+        judged: What it got is a whole pass, to be judged.
+        killable: It may be killed.
+        limited: It met VMAs at their limit of readers: mmap_lock may be held for a whole fill.
+    """
+
+    task: int
+    kind: str
+    file: ProcMapsFile | ProcSmapsFile
+    size: int = BUFFER
+    looks: list[Look] = field(default_factory=list)
+    judged: bool = True
+    killable: bool = False
+    limited: bool = False
+
+    @property
+    def start(self) -> int:
+        """Byte address where the pass starts."""
+        return addr(0) if self.kind == "query-one" else 0
+
+    def run(self) -> None:
+        """Make the pass."""
+        if self.kind == "query-one":
+            self._look(partial(self._query, addr(0)))
+        elif self.kind == "query":
+            self._query_all()
+        else:
+            while self._look(partial(self.file.read, self.size)):
+                pass
+
+    def _query_all(self) -> None:
+        at = 0
+        while True:
+            vma = self._look(partial(self._query, at))
+            if not isinstance(vma, QueriedVma):
+                return
+            at = vma.end
+
+    def _query(self, at: int) -> QueriedVma | None:
+        try:
+            return self.file.query(at, QueryFlags.COVERING_OR_NEXT_VMA)
+        except (FileNotFoundError, ProcessLookupError):
+            return None
+        except InterruptedError:
+            if not self.killable:
+                raise
+            self.judged = False
+            return None
+
+    def _look(self, look: Callable[[], object]) -> object:
+        run = runtime.run
+        assert run is not None
+        began = run.steps
+        text = look()
+        self.looks.append(Look(self.task, began, run.steps - 1, text))
+        return text

@@ -1,0 +1,66 @@
+"""Parts of an exploration, as they can be sent to other processes and back."""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+
+class Branch(NamedTuple):
+    """All schedules that begin in one way."""
+
+    plan: tuple[int, ...] = ()
+    """The tasks that make the first steps."""
+    asleep: int = 0
+    """Mask of the tasks that need not make the last of these, as others see to that."""
+
+
+ALL = Branch()
+"""Every schedule."""
+
+
+class Request(NamedTuple):
+    """A race that was found in a branch, to be made the other way round outside of it."""
+
+    step: int
+    """Which step of the plan they are to be made before."""
+    initials: int
+    """Mask of the tasks that could make such an order begin there."""
+    wanted: int
+    """Mask of those to be tried if none of them is."""
+
+
+@dataclass(slots=True)
+class Root:
+    """The first schedule of an exploration, and what is to be tried instead at each of its steps.
+
+    The branches that leave it are independent but for what they ask of it; so they can be
+    explored side by side.
+
+    Attributes:
+        path: The tasks that made its steps.
+        backtrack: Of each step, a mask of the tasks to be tried there.
+        done: Of each step, a mask of those whose branch was handed out.
+    """
+
+    path: tuple[int, ...]
+    backtrack: list[int]
+    done: list[int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """The path itself was explored."""
+        self.done = [1 << task for task in self.path]
+
+    def ask(self, requests: list[Request]) -> None:
+        """Take in what branches ask for."""
+        for step, initials, wanted in requests:
+            if not initials & self.backtrack[step]:
+                self.backtrack[step] |= wanted
+
+    def branches(self) -> list[Branch]:
+        """Return the branches that nobody has yet, and count them as handed out."""
+        found = []
+        for index, wanted in enumerate(self.backtrack):
+            for task in range(wanted.bit_length()):
+                if wanted & ~self.done[index] & 1 << task:
+                    found.append(Branch((*self.path[:index], task), self.done[index]))
+                    self.done[index] |= 1 << task
+        return found

@@ -1,0 +1,175 @@
+"""Work: explorations, and parts of them, as they are sent to other processes and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from untorn.check.explore import Exploration, explore, watching
+from untorn.check.mutants import MUTANTS
+from untorn.check.scenarios import SCENARIOS
+from untorn.check.strategies.branch import Branch, Request, Root
+from untorn.check.strategies.dfs import Dfs
+from untorn.check.strategies.sampling import Pct, Pos, RandomWalk
+from untorn.check.strategies.script import Script
+from untorn.check.strategies.source_dpor import SourceDpor
+from untorn.check.strategies.strategy import Strategy
+
+Stop = Callable[[Exploration], bool]
+"""Says, before each schedule, whether an exploration is to end before its time."""
+
+
+def never(found: Exploration) -> bool:
+    """Let it go on."""
+    return False
+
+
+SAMPLES = 2000
+"""Schedules that a sampling strategy draws of each scenario."""
+STRATEGIES: dict[str, Callable[[int | None, int], Strategy]] = {
+    "dpor": lambda preemptions, seed: SourceDpor(),
+    "dfs": lambda preemptions, seed: Dfs(preemptions),
+    "pos": lambda preemptions, seed: Pos(SAMPLES, seed),
+    "pct": lambda preemptions, seed: Pct(SAMPLES, seed),
+    "random": lambda preemptions, seed: RandomWalk(SAMPLES, seed),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One exploration, as it can be sent to another process.
+
+    Attributes:
+        scenario, strategy: Their names.
+        mutant: The name of a mutant that is applied; None for the code as it is.
+        preemptions: The bound of dfs.
+        seed: Of a sampling strategy.
+    """
+
+    scenario: str
+    strategy: str = "dpor"
+    mutant: str | None = None
+    preemptions: int | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of it; plain values, so that it can be sent back.
+
+    Attributes:
+        work: What was explored.
+        schedules, blocked, limited, steps, seconds, complete, schedule: See Exploration.
+        failure: What broke, in lines; empty if nothing did.
+    """
+
+    work: Work
+    schedules: int
+    blocked: int
+    limited: int
+    steps: int
+    seconds: float
+    complete: bool
+    failure: str
+    schedule: tuple[int, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether all that was to be explored was, and nothing broke."""
+        return self.complete and not self.limited and not self.failure
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What came of a part of an exploration.
+
+    Attributes:
+        outcome: Of the part.
+        requests: What it asks others to explore.
+        root: If it was the first schedule alone: where branches leave it.
+    """
+
+    outcome: Outcome
+    requests: tuple[Request, ...] = ()
+    root: Root | None = None
+
+
+def do(work: Work, stop: Stop = never) -> Outcome:
+    """Explore all of it."""
+    strategy = STRATEGIES[work.strategy](work.preemptions, work.seed)
+    script = SCENARIOS[work.scenario].script
+    return _explore(work, strategy if script is None else Script(script), stop)
+
+
+def do_first(work: Work, stop: Stop = never) -> Part:
+    """Make the first schedule of an exploration under source-DPOR."""
+    strategy = SourceDpor(only_first=True)
+    outcome = _explore(work, strategy, stop)
+    return Part(outcome, root=None if outcome.failure else strategy.root())
+
+
+def do_branch(work: Work, branch: Branch, stop: Stop = never) -> Part:
+    """Explore a part of it."""
+    strategy = SourceDpor(branch)
+    outcome = _explore(work, strategy, stop)
+    return Part(outcome, tuple(strategy.requests))
+
+
+def _explore(work: Work, strategy: Strategy, stop: Stop) -> Outcome:
+    scenario = SCENARIOS[work.scenario]
+    mutant = MUTANTS[work.mutant] if work.mutant else None
+
+    def enough(found: Exploration) -> bool:
+        """A mutant whose schedules grow without end has shown what it is."""
+        return (mutant is not None and found.limited > 0) or stop(found)
+
+    with watching():
+        found = explore(scenario.build, strategy, mutant=mutant, shown=scenario.shown, stop=enough)
+    return Outcome(
+        work,
+        found.schedules,
+        found.blocked,
+        found.limited,
+        found.steps,
+        found.seconds,
+        found.complete,
+        _describe(found),
+        found.schedule,
+    )
+
+
+def _describe(found: Exploration) -> str:
+    failure = found.failure
+    if failure is None:
+        return ""
+    name = type(failure).__name__
+    return str(failure) if name in ("Broken", "Deadlock") else f"{name}: {failure}"
+
+
+def plan(
+    names: Sequence[str], strategy: str, preemptions: int | None, mutant: str | None
+) -> list[Work]:
+    """Return what is to be explored.
+
+    Args:
+        names: Scenarios, or groups of them (the part before the slash); none for all that are
+            not deep, or for those where the mutant shows.
+        strategy: Its name.
+        preemptions: The bound of dfs.
+        mutant: The name of one.
+
+    Raises:
+        LookupError: There is no such scenario or group; the message says which there are.
+    """
+    if not names and mutant:
+        names = MUTANTS[mutant].scenarios
+    chosen: dict[str, None] = {}
+    for name in names:
+        found = [each for each in SCENARIOS if name in (each, each.partition("/")[0])]
+        if not found:
+            groups = sorted({each.partition("/")[0] for each in SCENARIOS})
+            raise LookupError(f"there is no scenario {name}; groups: {', '.join(groups)}")
+        chosen.update(dict.fromkeys(found))
+    if not names:
+        chosen = dict.fromkeys(name for name, each in SCENARIOS.items() if not each.deep)
+    return [Work(name, strategy, mutant, preemptions) for name in chosen]
