@@ -4,15 +4,16 @@ Only how to reach the network, and which mirror, is taken from the host's config
 Debian's signature on what there is, and the checksum of what is fetched.
 """
 
+import os
 import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, TemporaryFile
 
 from untorn.errors import OutOfReach
-from untorn.live.endings import endings_held
+from untorn.live.endings import endings_held, wait_readable
 
 MIRROR = "http://deb.debian.org/debian"
 SUITES = (
@@ -25,6 +26,8 @@ SUITES = (
     "experimental",
 )
 _KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+PATIENCE = 120.0
+"""Seconds that apt may take without a word."""
 _HELPER = "/usr/lib/apt/apt-helper"
 _CONFIGURATION = """\
 #clear APT::Update;
@@ -79,10 +82,7 @@ def download(uri: str, sha256: str, target: Path) -> None:
 
 @contextmanager
 def _apt() -> Iterator[tuple[str, ...]]:
-    """Give the options that make apt use a folder of its own, gone afterwards.
-
-    Ctrl-C waits until then; apt, to which the terminal sends it too, ends by it at once.
-    """
+    """Give the options that make apt use a folder of its own, gone afterwards."""
     if not _KEYRING.exists():
         raise OutOfReach(f"no {_KEYRING}; install debian-archive-keyring")
     with endings_held(), TemporaryDirectory(prefix="untorn-apt-") as name:
@@ -108,10 +108,33 @@ def _mirror() -> str:
 
 
 def _run(*command: str) -> tuple[str, str]:
-    """Return what a command prints, and the last thing that it complains of."""
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    except FileNotFoundError as error:
-        raise OutOfReach(f"no {command[0]} here to fetch a kernel with") from error
-    complaints = re.findall(r"(?m)^[EW]: (.*)", done.stderr)
-    return done.stdout, complaints[0] if complaints else f"{command[0]} failed"
+    """Return what a command prints, and the first thing that it complains of.
+
+    Raises:
+        OutOfReach: It is not here, or says nothing for long: apt waits for ever on a full disk.
+        KeyboardInterrupt: An ending is asked for.
+    """
+    with TemporaryFile() as complaints:
+        try:
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=complaints)
+        except FileNotFoundError as error:
+            raise OutOfReach(f"no {command[0]} here to fetch a kernel with") from error
+        try:
+            output = _read(process)
+        finally:
+            process.kill()
+            process.communicate()
+        complaints.seek(0)
+        told = re.findall(r"(?m)^[EW]: (.*)", complaints.read().decode(errors="replace"))
+    return output, told[0] if told else f"{command[0]} failed"
+
+
+def _read(process: subprocess.Popen[bytes]) -> str:
+    assert process.stdout is not None
+    output = bytearray()
+    while wait_readable(process.stdout.fileno(), PATIENCE):
+        chunk = os.read(process.stdout.fileno(), 1 << 20)
+        if not chunk:
+            return output.decode(errors="replace")
+        output += chunk
+    raise OutOfReach(f"apt says nothing for {PATIENCE:g} s; is a disk full?")

@@ -27,7 +27,11 @@ def new_folder(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = Path(tempfile.mkdtemp(prefix=".new-", dir=path.parent))
     try:
-        yield unfinished
+        try:
+            yield unfinished
+        except OSError as error:
+            error.filename = error.filename or str(path)  # a write to a full disk does not say
+            raise
         shutil.rmtree(path, ignore_errors=True)
         unfinished.rename(path)
     finally:
