@@ -134,6 +134,24 @@ def test_smaps_are_the_same_after_pages_were_paged_out(
         assert engine == kernel
 
 
+@pytest.mark.parametrize("table_in_place", [False, True])
+@pytest.mark.parametrize("first_file_page", [8, 9])
+def test_a_read_behind_the_end_maps_the_last_page_alone_only_into_a_table(
+    pinned_child: KernelProcess, disk_files: Opens, first_file_page: int, table_in_place: bool
+) -> None:
+    with Pair(pinned_child, disk_files) as pair:
+        for world, fds in pair.worlds:
+            if table_in_place:
+                world.put(0, 1)
+                world.touch(world.page(0))
+            offset = first_file_page * P
+            world.mmap(world.page(4), 4 * P, RW, MAP_PRIVATE | MAP_FIXED, fds[3], offset)
+            with pytest.raises(OSError, match="Bad address"):
+                world.touch(world.page(7), write=False)
+        engine, kernel = pair.smaps()
+        assert engine == kernel
+
+
 def any_script(examples: int):
     return settings(
         max_examples=examples,

@@ -50,6 +50,11 @@ class PteTable:
         self.ptes = bytearray(PTRS_PER_PTE)
         self.pages: dict[int, Page] = {}
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is mapped in it."""
+        return self.ptes.count(NONE) == PTRS_PER_PTE
+
     def set_page(self, index: int, page: Page, bits: int = PAGE) -> None:
         """Let an entry map page, whose mapcount has it already."""
         self.ptes[index] = bits
@@ -148,7 +153,7 @@ class PageTable:
     def free_empty(self, part: Part) -> None:
         """Take the part's table out of use if it maps nothing. Preconditions: lock held."""
         number, table = part.addr // PMD_SIZE, part.table
-        if table.ptes.count(NONE) == PTRS_PER_PTE and self._tables.get(number) is table:
+        if table.is_empty and self._tables.get(number) is table:
             del self._tables[number]
 
     def maps_file(self, mapping: AddressSpace) -> None:

@@ -128,14 +128,17 @@ def _fault_around(vma: Vma, file: VmFile, part: Part, index: int) -> None:
     """Map what is in the page cache around a page that is read.
 
     The window is a block of the page table, cut to the VMA, the table and the file; a start that
-    was cut moves the end. Compare mm/memory.c:do_fault_around().
+    was cut moves the end. Compare mm/memory.c:do_fault_around(), mm/filemap.c:filemap_map_pages().
     """
     table, base = part.table, part.addr - (part.first << PAGE_SHIFT)
     lowest = vma.vm_start - base >> PAGE_SHIFT
     first = max(index & -FAULT_AROUND_PAGES, lowest, 0)
     last = min(first + FAULT_AROUND_PAGES, PTRS_PER_PTE, vma.vm_end - base >> PAGE_SHIFT)
     shift = _file_page(vma, part, 0)
-    last = min(last, (file.size + PAGE_SIZE - 1 >> PAGE_SHIFT) - shift)
+    end = (file.size + PAGE_SIZE - 1 >> PAGE_SHIFT) - shift
+    last = min(last, end)
+    if file.mapping.kind is PageKind.FILE and first == end - 1 and table.is_empty:
+        return  # 6.18 puts no new page table in place if it meets the file's last page first
     wanted = [i for i in range(first, last) if table.ptes[i] == NONE]
     if not wanted:
         return
