@@ -6,14 +6,19 @@ from pathlib import Path
 
 
 def children_of(pid: int) -> set[int]:
-    """Processes whose parent this is, zombies left out."""
+    """Processes whose parent this is, without zombies.
+
+    Also without the one that multiprocessing starts with its first process and keeps to the end.
+    """
     found = set()
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             state, parent = stat.read_text().rpartition(")")[2].split()[:2]
+            command = stat.with_name("cmdline").read_bytes()
         except OSError:
             continue
-        if int(parent) == pid and state != "Z":
+        kept = b"multiprocessing.resource_tracker" in command
+        if int(parent) == pid and state != "Z" and not kept:
             found.add(int(stat.parent.name))
     return found
 
