@@ -255,7 +255,7 @@ def test_a_program_that_replaces_itself_is_never_mixed_with_the_next() -> None:
         maps.read(1)
         child.tell("os.execv('/bin/sleep', ['sleep', '100'])")
         wait_until(lambda: b"/sleep" in text_of(child), "the program is another one")
-        with pytest.raises(ProcessLookupError, match="changed its program"):
+        with pytest.raises(ProcessLookupError, match="its program was replaced"):
             maps.snapshot(before)
         after = untorn.snapshot(child.pid, previous=before)
     assert not {name for name in after.names if b"python" in name}
@@ -303,3 +303,17 @@ def test_a_process_of_which_a_thread_ended_is_not_said_to_have_slept() -> None:
         child.do("gate.set(); t.join()")
         assert not idleness.slept()
         wait_until(idleness.slept, "the child sleeps")
+
+
+def test_what_is_mapped_all_the_time_is_in_every_snapshot() -> None:
+    with Commanded() as child:
+        at = child.place(3)
+        child.do("put(at, 3)")
+        child.tell(
+            "while True: libc.mprotect(at + 4096, 4096, 1); libc.mprotect(at + 4096, 4096, 3)"
+        )
+        for _ in range(300):
+            taken = untorn.snapshot(child.pid)
+            around = taken.between(at, at + (3 << 12))
+            assert sum(vma.end - vma.start for vma in around) == 3 << 12
+            assert (taken.start[1:] >= taken.end[:-1]).all()

@@ -1,9 +1,8 @@
 """Holes between lines: which of them need a second look, and what to do if one is not there.
 
-Since Linux 6.17 maps may leave out what is mapped: a VMA that shrinks after the kernel looked it up
-and before it locked it is shown shrunk, and the next lookup goes on from its old end. Whatever
-took over the part in between is passed over. That needs all of this to happen within one fill, so
-a hole is to be believed if
+Since Linux 6.17 maps may leave out what is mapped: within one fill, each lookup goes on from where
+an iterator stands, which a writer may have overtaken (docs/false-gap.md). The first lookup of a
+fill does not. So a hole is to be believed if
 
 - the kernel holds mmap_lock for a fill (before 6.17), or
 - no thread of the process ran while the fill was read (see idleness.py), or

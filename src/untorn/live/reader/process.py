@@ -27,7 +27,7 @@ def no_map(pid: int, proc: str) -> ProcessLookupError:
     elif int(fields[6]) & _PF_KTHREAD:
         reason = "a kernel thread has no memory of its own"
     else:
-        reason = "the process is ending, or changed its program again and again"
+        reason = "the process is ending, or its program was replaced"
     return ProcessLookupError(errno.ESRCH, reason, f"{proc}/{pid}/maps")
 
 
