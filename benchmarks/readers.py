@@ -125,9 +125,9 @@ def main() -> None:
     with process(VMAS, "spin") as pid:
         busy = {name: readers(pid)[name] for name in ("raw read() of maps", "untorn.snapshot")}
         console.print(report("the same, but running: holes are checked", measure(busy)))
-        console.print(untorn.snapshot(pid).coherence)
     with subprocess.Popen(["sleep", "600"]) as child:
-        time.sleep(0.1)
+        while Path(f"/proc/{child.pid}/comm").read_text() != "sleep\n":
+            pass  # it is not that program yet
         small = readers(child.pid)
         title = f"an ordinary process, {len(untorn.snapshot(child.pid))} VMAs"
         console.print(report(title, measure(small, 200)))

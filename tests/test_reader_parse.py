@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from engine import Pages
 from maps_texts import TEXTS
 from untorn.fs.proc.maps_entry import MapsEntry
-from untorn.live.reader import block, parse
+from untorn.live.reader import block, line_endings, parse
 from untorn.live.reader.columns import Columns
 from untorn.live.reader.hex_field import hex_field
 from untorn.live.reader.reparse import parse_again
@@ -25,6 +25,7 @@ def _in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parse, "SHORT", 0)
     monkeypatch.setattr(parse, "BLOCK", 700)
     monkeypatch.setattr(block, "_FEW", 2)
+    monkeypatch.setattr(line_endings, "_FEW", 2)
 
 
 def reference(text: bytes) -> list[MapsEntry] | int:
@@ -171,3 +172,10 @@ def test_columns_that_differ_in_one_field_are_not_equal() -> None:
     ]
     for other in others:
         assert Columns.of_entries([entry]) != Columns.of_entries([other])
+
+
+@pytest.mark.parametrize("tail", [b"", b" ", b" x", b" 00:00 0 \n", b" 00:00 0"])
+def test_a_line_that_ends_early_is_refused_among_its_like(tail: bytes) -> None:
+    line = b"7f0000000000-7f0000001000 rw-p 0000000000000000" + tail + b"\n"
+    for text in (LINE * 3 + line * 5 + LINE, line * 3 + LINE * 2, LINE * 2 + line * 3):
+        assert by_columns([text]) == reference(text)

@@ -102,9 +102,7 @@ class Block:
             return rows
         mine = rows[here]
         offset, fits = hex_field(self.text, self.at[mine] + size, digits)
-        cuts = zip((after[here] + 1).tolist(), self.newline[mine].tolist(), strict=True)
-        text, endings = self.text, self.endings
-        ending = np.array([endings[text[begin:end]] for begin, end in cuts])
+        ending = self.endings.rows(self.text, after[here] + 1, self.newline[mine])
         fits &= ending >= 0
         self.offset[mine], self.ending[mine] = offset, ending
         self.left[mine[fits]] = False

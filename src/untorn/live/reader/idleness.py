@@ -47,8 +47,9 @@ class Idleness:
 
     def __init__(self, pid: int, proc: str) -> None:
         self._clock = ~pid << 3 | _CPUCLOCK_SCHED
-        self._tasks = Path(f"{proc}/{pid}/task")
-        self.start()
+        self._tasks = f"{proc}/{pid}/task"
+        self._threads: list[str] = []
+        self._before = self._cpu_time()
 
     def start(self) -> None:
         """Ask about the time from now on. Raises OSError ESRCH if the process is gone."""
@@ -69,7 +70,7 @@ class Idleness:
 
     def _list_threads(self) -> list[str]:
         try:
-            return os.listdir(self._tasks)  # noqa: PTH208 (names are all we need)
+            return os.listdir(self._tasks)  # noqa: PTH208 (a Path takes as long again)
         except FileNotFoundError:
             raise os_error(errno.ESRCH) from None
 
@@ -108,7 +109,7 @@ def find_idleness(pid: int, proc: str) -> Idleness | None:
 def same_pids(proc: str) -> bool:
     """Tell whether the procfs mounted there numbers processes as we do."""
     try:
-        return _same_pids(proc, Path(proc).stat().st_dev, os.getpid())
+        return _same_pids(proc, os.stat(proc).st_dev, os.getpid())  # noqa: PTH116 (as above)
     except OSError:
         return False
 
