@@ -25,8 +25,8 @@ from rich.table import Table
 import untorn
 
 VMAS = 60_000
-ROUNDS = 9
-IMPORTS = 11
+ROUNDS = 5
+IMPORTS = 7
 LINE = re.compile(
     rb"([0-9a-f]+)-([0-9a-f]+) (\S+) ([0-9a-f]+) ([0-9a-f]+):([0-9a-f]+) (\d+) *([^\n]*)\n"
 )
