@@ -19,9 +19,11 @@ LINES = (README + AGENTS).replace("\\\n", "")
 COMMANDS = sorted(set(re.findall(r"^untorn (.*)$", LINES, re.MULTILINE)))
 
 
-def test_the_python_example_prints_what_it_says(capsys) -> None:
-    (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    exec(compile(example, "README.md", "exec"), {})
+def test_the_python_examples_print_what_they_say(capsys) -> None:
+    snapshot, engine = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    exec(compile(snapshot, "README.md", "exec"), {})
+    assert "Coherence(" in capsys.readouterr().out
+    exec(compile(engine, "README.md", "exec"), {})
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[1] for line in lines[:3]] == ["rw-p", "r--p", "rw-p"]
     assert lines[-1] == "8192"
