@@ -1,16 +1,25 @@
 """untorn check, as a user calls it."""
 
+import contextlib
 import json
+import os
+import signal
+import subprocess
+import sys
 from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
+from tasks import PATIENCE, await_
 from untorn.check import record, work
 from untorn.check import run as running
 from untorn.check.work import Part, Work, do
 from untorn.cli import main
+
+STARTED = 1.5
+"""Seconds of CPU after which a worker has certainly begun to explore."""
 
 
 class Here:
@@ -127,16 +136,35 @@ def test_the_matrix_names_mutants_strategies_and_kills(monkeypatch) -> None:
     assert "dpor: 2 of 2 killed" in result.stdout
 
 
-def test_ctrl_c_prints_what_was_explored(monkeypatch) -> None:
-    def interrupted(works):
-        yield do(works[0])
-        raise KeyboardInterrupt
+def test_ctrl_c_prints_what_was_explored_and_leaves_no_process() -> None:
+    # The last of them takes minutes. Ctrl-C goes to all processes of the group, as on a terminal.
+    command = [sys.executable, "-m", "untorn", "check", "script/a01", "deep/munmap+mmap+munmap"]
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        await_(lambda: max(workers(process.pid), default=0) > STARTED, "the explorations")
+        os.killpg(process.pid, signal.SIGINT)
+        stdout, stderr = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 1
+    assert "script/a01" in stdout
+    assert "unfinished" in stdout
+    assert stderr == "interrupted; 2 explorations begun or done\n"
+    await_(lambda: not workers(process.pid), "the end of all processes")
 
-    monkeypatch.setattr(running, "run", interrupted)
-    result = check("script/a01", "script/a02")
-    assert result.exit_code == 1
-    assert "script/a01" in result.stdout
-    assert result.stderr.splitlines()[-1] == "interrupted after 1 explorations"
+
+def workers(session: int) -> list[float]:
+    """Return the seconds of CPU that each process of a session but its first has had."""
+    seconds = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            fields = stat.read_text().rpartition(")")[2].split()
+            if int(fields[3]) == session and int(stat.parent.name) != session:
+                seconds.append(int(fields[11]) / os.sysconf("SC_CLK_TCK"))
+    return seconds
 
 
 def test_processes_explore_what_this_one_would(monkeypatch) -> None:

@@ -30,6 +30,8 @@ def _result(each: Outcome) -> str:
         return each.failure.splitlines()[0]
     if each.limited:
         return f"inconclusive: {each.limited} schedules grew too long"
+    if not each.complete:
+        return "unfinished"
     return "holds" if each.work.strategy in ("dpor", "dfs") else "nothing found"
 
 
@@ -38,7 +40,7 @@ def summary(outcomes: Sequence[Outcome]) -> str:
     schedules = sum(each.schedules for each in outcomes)
     seconds = sum(each.seconds for each in outcomes)
     broken = sum(bool(each.failure) for each in outcomes)
-    limited = sum(bool(each.limited) for each in outcomes)
+    limited = sum(not each.passed and not each.failure for each in outcomes)
     parts = [f"{len(outcomes)} scenarios, {schedules} schedules, {seconds:.1f} s of CPU"]
     parts += [f"{broken} broken"] if broken else []
     parts += [f"{limited} inconclusive"] if limited else []

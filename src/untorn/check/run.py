@@ -5,18 +5,22 @@ Behind concurrent.futures.Executor, so that others than this machine's CPUs can 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from multiprocessing.synchronize import Event
-from os import sched_getaffinity
-from signal import SIG_IGN, SIGINT, signal
+from queue import SimpleQueue
+from signal import SIG_BLOCK, SIG_SETMASK, SIGINT, pthread_sigmask
+from typing import Any, Self
 
 from untorn.check.explore import Exploration
 from untorn.check.scenarios import SCENARIOS
 from untorn.check.strategies.branch import Branch, Root
 from untorn.check.work import Outcome, Part, Work, do, do_branch, do_first
+from untorn.live.endings import ending_taken, endings_held, wait_readable
 
 
 @dataclass(slots=True)
@@ -49,7 +53,7 @@ class Progress:
         """Take a finished round in and hand the next one out; nothing if all is done."""
         for future in self.round:
             part = future.result()
-            self.outcome = part.outcome if self.outcome is None else _sum(self.outcome, part)
+            self._take(part)
             self._root = self._root or part.root
             if self._root is not None:
                 self._root.ask(list(part.requests))
@@ -58,10 +62,15 @@ class Progress:
         self.round = [pool.submit(_branch, self.work, each) for each in branches]
         return self.round
 
-    @property
-    def back(self) -> bool:
-        """Whether all parts of the round are."""
-        return all(future.done() for future in self.round)
+    def _take(self, part: Part) -> None:
+        self.outcome = part.outcome if self.outcome is None else _sum(self.outcome, part)
+
+    def break_off(self) -> Outcome | None:
+        """Take in what is there of a round, and what is told to stop now; return the sum."""
+        for future in self.round:
+            if not future.cancel() and (future.done() or _stopping is not None):
+                self._take(future.result())
+        return self.outcome and replace(self.outcome, complete=False)
 
 
 def _sum(so_far: Outcome, part: Part) -> Outcome:
@@ -86,28 +95,101 @@ def run(works: Sequence[Work], executor: Executor | None = None) -> Iterator[Out
     Args:
         works: What; the first are begun first.
         executor: Who does it; processes on all CPUs of this machine if None.
+
+    Raises:
+        Interrupted: Ctrl-C or SIGTERM came; no process is left behind.
     """
-    pool = executor or processes()
-    waiting: dict[Future[Part], Progress] = {}
-    try:
+    with endings_held():  # an executor that is interrupted in its own code may never end
+        pool = executor or processes()
+        interrupted = False
+        try:
+            yield from _run(works, pool)
+        except Interrupted:
+            interrupted = True
+            raise
+        finally:
+            if executor is None:
+                if _stopping is not None:
+                    _stopping.set()
+                pool.shutdown(wait=True, cancel_futures=True)
+                _set_stopping(None)
+            if interrupted:
+                ending_taken()  # another one that came meanwhile says nothing new
+
+
+def _run(works: Sequence[Work], pool: Executor) -> Iterator[Outcome]:
+    with Arrivals() as arrivals:
+        of: dict[Future[Part], Progress] = {}
         for work in works:
             progress = Progress(work)
-            waiting.update(dict.fromkeys(progress.begin(pool), progress))
-        while waiting:
-            for future in wait(waiting, return_when=FIRST_COMPLETED).done:
-                progress = waiting.pop(future)
-                if progress.back and future in progress.round:
-                    waiting.update(dict.fromkeys(progress.go_on(pool), progress))
-                    if not progress.round and progress.outcome is not None:
-                        yield progress.outcome
-    finally:
-        if executor is None:
-            if _stopping is not None:
-                _stopping.set()
-            pool.shutdown(wait=True, cancel_futures=True)
-            _set_stopping(None)
+            of.update(dict.fromkeys(arrivals.expect(progress.begin(pool)), progress))
+        while of:
+            try:
+                progress = of.pop(arrivals.next())
+            except KeyboardInterrupt:
+                raise Interrupted(_break_off(list(of.values()))) from None
+            if not any(future in of for future in progress.round):
+                following = arrivals.expect(progress.go_on(pool))
+                of.update(dict.fromkeys(following, progress))
+                if not following and progress.outcome is not None:
+                    yield progress.outcome
 
 
+def _break_off(unfinished: list[Progress]) -> list[Outcome]:
+    if _stopping is not None:
+        _stopping.set()
+    by_work = {progress.work: progress for progress in unfinished}
+    return [outcome for each in by_work.values() if (outcome := each.break_off())]
+
+
+class Interrupted(KeyboardInterrupt):
+    """A run was ended from outside.
+
+    Attributes:
+        unfinished: What there is of explorations that were begun.
+    """
+
+    def __init__(self, unfinished: list[Outcome]) -> None:
+        super().__init__()
+        self.unfinished = unfinished
+
+
+class Arrivals:
+    """Futures in the order in which they are done; waiting for one can be ended by a signal."""
+
+    def __init__(self) -> None:
+        self._done: SimpleQueue[Future[Part]] = SimpleQueue()
+        self._reading, self._writing = os.pipe()
+
+    def expect(self, futures: list[Future[Part]]) -> list[Future[Part]]:
+        """Return futures whose arrival will be told."""
+        for future in futures:
+            future.add_done_callback(self._arrived)
+        return futures
+
+    def _arrived(self, future: Future[Part]) -> None:
+        """Tell of a future; called by whichever thread of the executor has it."""
+        self._done.put(future)
+        with suppress(OSError):  # nobody waits any longer
+            os.write(self._writing, b".")
+
+    def next(self) -> Future[Part]:
+        """Wait for one that is done. Raises KeyboardInterrupt if an ending is asked for."""
+        while not wait_readable(self._reading, _LONG):
+            pass
+        os.read(self._reading, 1)
+        return self._done.get()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        for end in self._reading, self._writing:
+            os.close(end)
+
+
+_LONG = 3600.0
+"""Seconds."""
 _stopping: Event | None = None
 """Set when the processes of a run are to come to an end, be it in the middle of a scenario."""
 _CHECK_EVERY = 64
@@ -135,14 +217,21 @@ def processes() -> Executor:
     context = get_context("spawn")
     stopping = context.Event()
     _set_stopping(stopping)
-    return ProcessPoolExecutor(len(sched_getaffinity(0)), context, _begin_worker, (stopping,))
+    return Workers(len(os.sched_getaffinity(0)), context, _set_stopping, (stopping,))
+
+
+class Workers(ProcessPoolExecutor):
+    """Processes that never see Ctrl-C: they inherit that it is blocked."""
+
+    def submit(self, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Hand a call out; may start a process."""
+        before = pthread_sigmask(SIG_BLOCK, {SIGINT})
+        try:
+            return super().submit(*args, **kwargs)
+        finally:
+            pthread_sigmask(SIG_SETMASK, before)
 
 
 def _set_stopping(stopping: Event | None) -> None:
     global _stopping
     _stopping = stopping
-
-
-def _begin_worker(stopping: Event) -> None:
-    signal(SIGINT, SIG_IGN)
-    _set_stopping(stopping)

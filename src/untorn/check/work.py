@@ -105,7 +105,7 @@ def do_first(work: Work, stop: Stop = never) -> Part:
     """Make the first schedule of an exploration under source-DPOR."""
     strategy = SourceDpor(only_first=True)
     outcome = _explore(work, strategy, stop)
-    return Part(outcome, root=None if outcome.failure else strategy.root())
+    return Part(outcome, root=strategy.root() if outcome.complete else None)
 
 
 def do_branch(work: Work, branch: Branch, stop: Stop = never) -> Part:

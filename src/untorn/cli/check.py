@@ -105,7 +105,7 @@ def _plan(
 
 def _run(works: Sequence[Work]) -> tuple[list[Outcome], bool]:
     """Explore; return the outcomes in the order of the works, and whether it was interrupted."""
-    from untorn.check.run import run
+    from untorn.check.run import Interrupted, run
 
     status = StatusLine()
     found: dict[Work, Outcome] = {}
@@ -114,8 +114,9 @@ def _run(works: Sequence[Work]) -> tuple[list[Outcome], bool]:
         for outcome in run(works):
             found[outcome.work] = outcome
             status.show(f"{len(found)} of {len(works)} explored")
-    except KeyboardInterrupt:
+    except Interrupted as interruption:
         interrupted = True
+        found.update({outcome.work: outcome for outcome in interruption.unfinished})
     status.clear()
     return [found[work] for work in works if work in found], interrupted
 
@@ -182,6 +183,6 @@ def _write(path: Path | None, outcomes: list[Outcome], shrunk: dict[int, Switche
 
 def _finish(interrupted: bool, explored: int, good: bool) -> None:
     if interrupted:
-        click.echo(f"interrupted after {explored} explorations", err=True)
+        click.echo(f"interrupted; {explored} explorations begun or done", err=True)
     if interrupted or not good:
         click.get_current_context().exit(1)
