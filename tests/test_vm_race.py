@@ -111,6 +111,12 @@ def test_a_test_that_there_is_not_is_refused_before_a_guest_is_booted(
     assert "no test odd; tests: split" in done.stderr
 
 
+def test_a_reader_is_not_disturbed_in_virtual_time(guests: list[Machine]) -> None:
+    done = run("--disturb")
+    assert (done.exit_code, guests) == (2, [])
+    assert "try other seeds" in done.stderr
+
+
 @pytest.mark.parametrize("error", [GuestDied("the guest died"), OutOfReach("no memory")])
 def test_a_guest_that_dies_is_one_line(
     guests: list[Machine], monkeypatch: pytest.MonkeyPatch, error: Exception

@@ -38,6 +38,7 @@ def overview(
     if locks:
         _draw(panels[1], targets, locks, colours)
         panels[1].set_yscale("symlog", linthresh=1)
+        panels[1].set_ylim(-0.3, 2 * max(1, *(each.acquisitions for each in lock_counts)))
         panels[1].yaxis.set_major_formatter("{x:g}")
         panels[1].set_ylabel(f"mmap_lock taken in one pass\nover {VMAS:,} VMAs")
     panels[0].legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False, fontsize=9)
@@ -45,12 +46,14 @@ def overview(
 
 
 def _draw(axes: "Axes", targets: Sequence[str], series: Series, colours: Mapping[str, str]) -> None:
-    for name, figures in series.items():
+    for number, (name, figures) in enumerate(series.items()):
         places = [place for place, target in enumerate(targets) if target in figures]
         colour = colours.get(name.partition(",")[0], "#000000")
         style = "s--" if "," in name else "o-"
         heights = [figures[targets[place]] for place in places]
-        axes.plot(places, heights, style, color=colour, label=name, markersize=4.5, alpha=0.85)
+        # The first are on top: what a gentle reader hides is what it does not differ in.
+        (line,) = axes.plot(places, heights, style, color=colour, label=name, markersize=4.5)
+        line.set_zorder(3 - number / len(series))
     axes.set_xticks(range(len(targets)), targets)
     axes.grid(axis="y", which="major", color="#e4e4e4", linewidth=0.8)
     axes.set_axisbelow(True)

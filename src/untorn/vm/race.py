@@ -34,7 +34,7 @@ class GuestRace:
         options: Of Plan.of(), the seed apart.
 
     Raises:
-        LookupError: There is no such file, reader or test.
+        LookupError: There is no such file, reader or test, or the reader is to be disturbed.
     """
 
     target: str
@@ -42,6 +42,11 @@ class GuestRace:
     options: dict[str, Any]
 
     def __post_init__(self) -> None:
+        if self.options["disturb"]:
+            raise LookupError(
+                "--disturb leaves a reader no time where time is counted in instructions; "
+                "try other seeds"
+            )
         Plan.of(GuestTarget(self.target), effort=Effort(self.seconds), **self.options)
 
     def run(self, seed: int, write: Callable[[str], None], show: Callable[[str], None]) -> Outcome:
