@@ -13,12 +13,13 @@ from greenlet import getcurrent, greenlet
 
 from untorn.check import runtime
 from untorn.check.location import ACQUIRE, NEVER, Location
+from untorn.check.masks import members
 from untorn.check.primitives import Task
 from untorn.check.strategies.strategy import Strategy
 from untorn.check.trace import Trace
 
 Job = Callable[[], object]
-NOBODY = Location("nobody", idle=True)
+NOBODY = Location("nobody")
 
 
 class Abandoned(BaseException):
@@ -77,6 +78,8 @@ class Execution:
         self.failure: BaseException | None = None
         self.limited = self.slept = False
         self._jobs: Sequence[Job] = ()
+        self._alive = 0  # mask of the tasks that have not ended
+        self._may_wait = 0  # of these, those whose announced step can be one that waits
         self._unwinding = False
         self._pick: Callable[[], int] = self._to_hub
         self._hub = getcurrent()
@@ -93,6 +96,8 @@ class Execution:
         self._jobs = jobs
         self.steps = 0
         self.made = [0] * count
+        self._alive = (1 << count) - 1
+        self._may_wait = 0
         self.results = [None] * count
         self.failure = None
         self.limited = self.slept = False
@@ -128,6 +133,10 @@ class Execution:
         task = self.current
         self.locations[task] = location
         self.kinds[task] = kind
+        if kind >= ACQUIRE:
+            self._may_wait |= 1 << task
+        elif self._may_wait:
+            self._may_wait &= ~(1 << task)
         chosen = self._pick()
         if chosen != task:
             self.current = chosen
@@ -135,13 +144,11 @@ class Execution:
 
     def enabled(self) -> int:
         """Return a mask of the tasks whose announced step can be made."""
-        mask = 0
-        bit = 1
-        locations = self.locations
-        for task, kind in enumerate(self.kinds):
-            if kind < ACQUIRE or not locations[task].blocked:
-                mask |= bit
-            bit += bit
+        mask = self._alive
+        if self._may_wait:
+            for task in members(self._may_wait):
+                if self.locations[task].blocked:
+                    mask &= ~(1 << task)
         return mask
 
     def waiting(self) -> list[tuple[int, Location, int]]:
@@ -190,6 +197,8 @@ class Execution:
                 if not self._unwinding and self.failure is None:
                     self.failure = _origin(error)
             self.locations[number], self.kinds[number] = NOBODY, NEVER
+            self._alive &= ~(1 << number)
+            self._may_wait &= ~(1 << number)
             stop = self._unwinding or self.failure is not None
             self.current = self.hub if stop else self._pick()
             self._greenlets[self.current].switch()

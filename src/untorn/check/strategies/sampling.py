@@ -11,6 +11,7 @@ from random import Random
 
 from untorn.check.execution import Execution
 from untorn.check.location import READ
+from untorn.check.masks import members
 
 
 class Sampling:
@@ -20,7 +21,7 @@ class Sampling:
 
     def __init__(self, schedules: int, seed: int = 0) -> None:
         self._left = schedules
-        self._random = Random(seed)
+        self._draw = Random(seed).random
         self._run: Execution
 
     def begin(self, run: Execution) -> int:
@@ -51,17 +52,13 @@ class Sampling:
         return self._left > 0
 
 
-def _members(mask: int) -> list[int]:
-    return [task for task in range(mask.bit_length()) if mask >> task & 1]
-
-
 class RandomWalk(Sampling):
     """Any task that can run, each as likely."""
 
     def choose(self, enabled: int) -> int:
         """Draw one."""
-        tasks = _members(enabled)
-        return tasks[int(self._random.random() * len(tasks))]
+        tasks = members(enabled)
+        return tasks[int(self._draw() * len(tasks))]
 
 
 class Pct(Sampling):
@@ -80,7 +77,7 @@ class Pct(Sampling):
     def begin(self, run: Execution) -> int:
         """Draw priorities and moments."""
         kept = super().begin(run)
-        draw = self._random.random
+        draw = self._draw
         self._priorities = [1 + draw() for _ in range(run.hub)]
         self._changes = {int(draw() * self._longest) for _ in range(self._depth - 1)}
         return kept
@@ -88,7 +85,7 @@ class Pct(Sampling):
     def choose(self, enabled: int) -> int:
         """Take the highest priority, which may be about to fall below all others."""
         priorities = self._priorities
-        highest = max(_members(enabled), key=priorities.__getitem__)
+        highest = max(members(enabled), key=priorities.__getitem__)
         step = self._run.steps
         if step in self._changes:
             self._changes.discard(step)
@@ -112,17 +109,17 @@ class Pos(Sampling):
     def begin(self, run: Execution) -> int:
         """Draw priorities."""
         kept = super().begin(run)
-        self._priorities = [self._random.random() for _ in range(run.hub)]
+        self._priorities = [self._draw() for _ in range(run.hub)]
         return kept
 
     def choose(self, enabled: int) -> int:
         """Take the highest; draw anew for it and for those that its step conflicts with."""
         run, priorities = self._run, self._priorities
-        chosen = max(_members(enabled), key=priorities.__getitem__)
+        chosen = max(members(enabled), key=priorities.__getitem__)
         location, kind = run.locations[chosen], run.kinds[chosen]
-        priorities[chosen] = self._random.random()
+        priorities[chosen] = self._draw()
         for task, other in enumerate(run.locations):
             conflicting = other is location and (kind != READ or run.kinds[task] != READ)
             if conflicting and task != chosen:
-                priorities[task] = self._random.random()
+                priorities[task] = self._draw()
         return chosen

@@ -4,8 +4,6 @@ At most one VMA lock is held, and never while mmap_lock is asked for. RCU is hel
 end except in the fallback. Compare fs/proc/task_mmu.c:get_next_vma() and lock_vma_range().
 """
 
-from dataclasses import asdict
-
 from untorn.locking.rcu import rcu_read_lock, rcu_read_unlock
 from untorn.mm.mm_struct import MmStruct
 from untorn.mm.mmap_lock import mmap_lock_is_contended, mmap_read_lock, mmap_read_unlock
@@ -82,7 +80,7 @@ class VmaLocking:
 
     def statistics(self) -> dict[str, int]:
         """Return the counts of WalkCounts."""
-        return asdict(self._counts)
+        return {name: getattr(self._counts, name) for name in WalkCounts.__slots__}
 
     def _fall_back(self, from_addr: int) -> None:
         """Do the rest under mmap_lock. Preconditions: RCU held, no VMA lock held."""
