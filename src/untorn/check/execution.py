@@ -159,11 +159,11 @@ class Execution:
             if ACQUIRE <= kind < NEVER and location.blocked
         ]
 
-    def stands_in(self, task: int, function: str) -> bool:
-        """Say whether a task that is not running stands in a function of that name."""
+    def stands_in(self, task: int, functions: frozenset[str]) -> bool:
+        """Say whether a task that is not running stands in a function of such a name."""
         frame = self._greenlets[task].gr_frame
         while frame is not None:
-            if frame.f_code.co_name == function:
+            if frame.f_code.co_name in functions:
                 return True
             frame = frame.f_back
         return False

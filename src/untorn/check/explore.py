@@ -146,9 +146,13 @@ def explore(
 
 
 @contextmanager
-def watching() -> Iterator[None]:
-    """Put the checker's primitives and fields in their places, for as many explorations as fit."""
-    with primitives.installed(), fields.installed():
+def watching(*, speculated: bool = False) -> Iterator[None]:
+    """Put the checker's primitives and fields in their places, for as many explorations as fit.
+
+    Args:
+        speculated: As fields.installed().
+    """
+    with primitives.installed(), fields.installed(speculated=speculated):
         yield
 
 

@@ -5,6 +5,9 @@ belong to whoever holds a lock. Their accesses are no steps: as long as no two o
 is looked at in every schedule, no order of them can matter that the order of the steps does not
 decide. A race of theirs is an error by itself.
 
+A reader that copies a VMA without a lock, and looks afterwards whether that was good, races with
+its writers on purpose. Where there is one, the guarded fields of VMAs are steps, too.
+
 Fields that stand in neither list are either constant, or only ever touched inside of one mutex's
 sections, which have no point inside, or by the one task that owns the object.
 """
@@ -165,10 +168,15 @@ class Guarded(Watched):
             run.fail(DataRace(f"{who}'s {access} of {guard.name} races with {whom}'s"))
 
 
-WATCHED: dict[tuple[type, str], Watched] = {
+Field = tuple[type, str]
+
+WATCHED: dict[Field, Watched] = {
     **{(cls, name): Point(cls, name) for cls, names in POINTS.items() for name in names},
     **{(cls, name): Guarded(cls, name) for cls, names in GUARDED.items() for name in names},
 }
+
+
+_SPECULATED: dict[Field, Watched] = {(Vma, name): Point(Vma, name) for name in GUARDED[Vma]}
 
 
 def slot_of(cls: type, name: str) -> Any:
@@ -178,9 +186,12 @@ def slot_of(cls: type, name: str) -> Any:
 
 
 @contextmanager
-def installed() -> Iterator[None]:
-    """Watch the fields."""
+def installed(*, speculated: bool = False) -> Iterator[None]:
+    """Watch the fields; those of VMAs as steps if some reader copies VMAs without a lock."""
+    guarded = {field: WATCHED[field] for field in _SPECULATED}
     try:
+        if speculated:
+            WATCHED.update(_SPECULATED)
         for (cls, name), watched in WATCHED.items():
             setattr(cls, name, watched.descriptor())
         yield
@@ -189,3 +200,4 @@ def installed() -> Iterator[None]:
             setattr(cls, name, watched.slot)
             watched.cells.clear()
             watched.stored = None
+        WATCHED.update(guarded)

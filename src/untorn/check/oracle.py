@@ -28,6 +28,10 @@ from untorn.mm.page import TASK_SIZE
 from untorn.mm.vma_lock import VMA_LOCK
 
 
+FALLBACKS = frozenset({"_fallback", "_wait_for_writer"})
+"""Functions in which a reader may hold mmap_lock, of vma_lock and of rcu."""
+
+
 class Broken(Exception):
     """Something that must hold does not; the message says what, in lines."""
 
@@ -51,6 +55,7 @@ class Oracle:
         """
         self._stage = stage
         self._shown = shown
+        self._reads = stage.process.mm.mmap_lock._reads  # before any run
         self._good_readings: set[object] = set()
         self._good_ends: set[object] = set()
 
@@ -67,7 +72,7 @@ class Oracle:
         for reader in self._stage.readers:
             if reader.looks and reader.judged:
                 self._check_reading(run, reader)
-            self._check_progress(reader)
+        self._check_progress()
         if self._shown is not None:
             self._check_shown(self._shown)
 
@@ -122,16 +127,17 @@ class Oracle:
             raise Broken("\n".join(report(violations[0], reading, evidence)))
         self._good_readings.add(case)
 
-    def _check_progress(self, reader: Reader) -> None:
-        """Each fallback answers to a write section of its own, so there are no more of them.
+    def _check_progress(self) -> None:
+        """Check that readers took mmap_lock no more often than there were write sections for each.
 
         A fallback returns behind the writer that caused it; the next one needs another section.
+        So does the wait of a reader that copies VMAs without a lock.
         """
-        counts = reader.file.statistics()
-        tasks = sum(other.file is reader.file for other in self._stage.readers)
-        sections = self._stage.history.sections * tasks
-        if counts.get("fallbacks", 0) > sections and not reader.limited:
-            raise Broken(f"{counts['fallbacks']} fallbacks, {sections} write sections")
+        readers = self._stage.readers
+        fallbacks = self._stage.process.mm.mmap_lock._reads - self._reads
+        sections = self._stage.history.sections * len(readers)
+        if fallbacks > sections and not any(reader.keeps_mmap_lock for reader in readers):
+            raise Broken(f"{fallbacks} fallbacks, {sections} write sections")
 
 
 def check_sleeper(run: Execution, stage: Stage, sleeper: Task) -> None:
@@ -152,7 +158,8 @@ def check_sleeper(run: Execution, stage: Stage, sleeper: Task) -> None:
                 " blocked by a reader of another VMA"
             )
         holds_mmap_lock = any(lock_class is MMAP_LOCK for lock_class, _ in task.held)
-        if holds_mmap_lock and not reader.limited and not run.stands_in(reader.task, "_fallback"):
+        allowed = reader.keeps_mmap_lock or run.stands_in(reader.task, FALLBACKS)
+        if holds_mmap_lock and not allowed:
             raise Broken(
                 f"{sleeper.name} waits while {task.name} holds mmap_lock outside of its fallback"
             )

@@ -29,7 +29,8 @@ class Reader:
         looks: Its reads or queries of this run.
         judged: What it got is a whole pass, to be judged.
         killable: It may be killed.
-        limited: It met VMAs at their limit of readers: mmap_lock may be held for a whole fill.
+        keeps_mmap_lock: It may hold mmap_lock for a whole fill, by its strategy or as VMAs are at
+            their limit of readers.
     """
 
     task: int
@@ -39,7 +40,7 @@ class Reader:
     looks: list[Look] = field(default_factory=list)
     judged: bool = True
     killable: bool = False
-    limited: bool = False
+    keeps_mmap_lock: bool = False
 
     @property
     def start(self) -> int:

@@ -101,17 +101,17 @@ def all_killed(outcomes: Sequence[Outcome], strategy: str) -> bool:
 
 def story(outcome: Outcome) -> tuple[list[str], Switches]:
     """Tell a failure, with as few switches as possible; return the text and the switches."""
-    build = SCENARIOS[outcome.work.scenario].build
+    scenario = SCENARIOS[outcome.work.scenario]
     mutant = MUTANTS[outcome.work.mutant] if outcome.work.mutant else None
-    with watching():
-        switches = shrink(build, outcome.schedule, mutant)
-        return tell(Theatre(build, Replay(switches)), mutant), switches
+    with watching(speculated=scenario.speculated):
+        switches = shrink(scenario.build, outcome.schedule, mutant)
+        return tell(Theatre(scenario.build, Replay(switches)), mutant), switches
 
 
-def replayed(scenario: str, name: str | None, switches: Switches) -> tuple[list[str], bool]:
+def replayed(scenario_name: str, name: str | None, switches: Switches) -> tuple[list[str], bool]:
     """Replay a failure and tell it; return the text, and whether it still breaks."""
-    build = SCENARIOS[scenario].build
+    scenario = SCENARIOS[scenario_name]
     mutant = MUTANTS[name] if name else None
-    with watching():
-        broke = bool(what_broke(replay(build, switches, mutant)[0]))
-        return tell(Theatre(build, Replay(switches)), mutant), broke
+    with watching(speculated=scenario.speculated):
+        broke = bool(what_broke(replay(scenario.build, switches, mutant)[0]))
+        return tell(Theatre(scenario.build, Replay(switches)), mutant), broke

@@ -66,6 +66,7 @@ class Stage:
         """Add a task that makes a pass over the process's map."""
         opened = self.process.open_smaps if kind == "smaps" else self.process.open_maps
         reader = Reader(len(self.jobs), kind, opened(strategy), size)
+        reader.keeps_mmap_lock = strategy == "mmap_lock"
         self.readers.append(reader)
         self.task(f"reader {len(self.readers)}" if len(self.readers) > 1 else "reader", reader.run)
         return reader

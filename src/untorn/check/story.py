@@ -154,11 +154,11 @@ def _what(step: Told) -> str:
     if step.kind in (ACQUIRE, TAKE):
         return f"takes {name}"
     if step.kind == READ or step.before is step.after:
-        return f"{name} is {_value(step.before)}"
-    return f"{name}: {_value(step.before)} -> {_value(step.after)}"
+        return f"{name} is {_value(step.location, step.before)}"
+    return f"{name}: {_value(step.location, step.before)} -> {_value(step.location, step.after)}"
 
 
-def _value(value: object) -> str:
+def _value(location: Location, value: object) -> str:
     match value:
         case Node():
             return " ".join(f"{start:x}-{end:x}" for start, end, _ in value.slots()) or "empty"
@@ -166,7 +166,9 @@ def _value(value: object) -> str:
             return value.name
         case bool() | None:
             return str(value)
-        case int() if value >= FLAG:
+        case int() if location.name.endswith((".vm_start", ".vm_end")):
+            return f"{value:x}"
+        case int() if location.counter and value >= FLAG:
             return f"FLAG+{value - FLAG}"
         case _:
             return str(value)

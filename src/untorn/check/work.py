@@ -123,7 +123,7 @@ def _explore(work: Work, strategy: Strategy, stop: Stop) -> Outcome:
         """A mutant whose schedules grow without end has shown what it is."""
         return (mutant is not None and found.limited > 0) or stop(found)
 
-    with watching():
+    with watching(speculated=scenario.speculated):
         found = explore(scenario.build, strategy, mutant=mutant, shown=scenario.shown, stop=enough)
     return Outcome(
         work,

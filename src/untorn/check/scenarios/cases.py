@@ -71,19 +71,33 @@ def lay_out(stage: Stage, layout: Layout) -> None:
         stage.process.map(first, end, protection)
 
 
-def one_write(layout: Layout, reader: str, write: Write) -> Callable[[Stage], None]:
+def one_write(
+    layout: Layout, reader: str, write: Write, strategy: str = "vma_lock"
+) -> Callable[[Stage], None]:
     """Return what sets a stage with one reader and one write."""
 
     def build(stage: Stage) -> None:
         lay_out(stage, layout)
-        stage.read(reader)
+        stage.read(reader, strategy)
         stage.write(lambda: write(stage.process))
 
     return build
 
 
+OTHER_STRATEGIES = ("mmap_lock", "rcu")
+"""Of readers of maps; their groups bear their names."""
+
 SCENARIOS = [
     Scenario(f"{reader}/{name}", about, one_write(layout, reader, write))
     for reader in READERS
+    for name, (about, layout, write) in CASES.items()
+] + [
+    Scenario(
+        f"{strategy}/{name}",
+        about,
+        one_write(layout, "maps", write, strategy),
+        speculated=strategy == "rcu",
+    )
+    for strategy in OTHER_STRATEGIES
     for name, (about, layout, write) in CASES.items()
 ]

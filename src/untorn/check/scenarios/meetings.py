@@ -121,7 +121,7 @@ def at_the_limit(stage: Stage) -> None:
     process.map(0, 1)
     process.map(1, 2, R)
     stage.pin(process.vma(0), VM_REFCNT_LIMIT)
-    stage.read().limited = True
+    stage.read().keeps_mmap_lock = True
     stage.write(lambda: process.protect(1, 2, NONE))
 
 

@@ -36,6 +36,7 @@ class Scenario:
         build: Sets the stage.
         script: The one interleaving that it is about; None to explore all.
         shown: With a script: the ranges that the reader must be shown.
+        speculated: Some reader copies VMAs without a lock: see fields.py.
         deep: Too large to be explored exhaustively in passing.
     """
 
@@ -44,4 +45,5 @@ class Scenario:
     build: Callable[[Stage], None]
     script: tuple[Until, ...] | None = None
     shown: tuple[Range, ...] | None = None
+    speculated: bool = False
     deep: bool = False

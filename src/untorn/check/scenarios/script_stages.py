@@ -56,7 +56,7 @@ def at_the_limit(stage: Stage) -> None:
     """X has as many readers as it may."""
     process = mxn(stage)
     stage.pin(process.vma(0), VM_REFCNT_LIMIT)
-    stage.read().limited = True
+    stage.read().keeps_mmap_lock = True
     stage.write(lambda: process.protect(3, 4, NONE))
 
 
