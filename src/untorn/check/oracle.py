@@ -27,7 +27,6 @@ from untorn.mm.mm_struct import MMAP_LOCK, MmStruct
 from untorn.mm.page import TASK_SIZE
 from untorn.mm.vma_lock import VMA_LOCK
 
-
 FALLBACKS = frozenset({"_fallback", "_wait_for_writer"})
 """Functions in which a reader may hold mmap_lock, of vma_lock and of rcu."""
 

@@ -1,70 +1,84 @@
 """Systematically generated writers: up to three system calls over up to three small VMAs.
 
-Every sequence of calls from a small alphabet is a program, unless one of its calls would change
-nothing. One call runs against a pass over maps; two and three against one query, which is one step
-of such a pass: passes of theirs are `deep`, explored when asked for by name.
+Every sequence of calls from an alphabet is a program, unless one of its calls would change nothing.
+One call runs against a pass over maps of several VMAs; two and three, which also recycle the VMA
+into its own or another mm and end the process, against one query of one page, which is one step of
+such a pass. The larger ones, and all passes over maps against more than one call, are `deep`,
+explored when asked for by name.
 """
 
 from collections.abc import Callable, Iterator
 from itertools import product
 
 from untorn.check.pages import NONE, RW, Pages, R
-from untorn.check.scenarios.cases import Layout, Write, lay_out
+from untorn.check.scenarios.cases import Layout, lay_out
 from untorn.check.scenarios.scenario import Scenario
 from untorn.check.stage import Stage
+
+Call = Callable[[Pages, Pages], None]
+"""A system call of the process that is read, or of another one."""
+Calls = dict[str, Call]
 
 LAYOUTS: dict[str, Layout] = {
     "A": ((0, 3, RW),),
     "AB": ((0, 1, R), (1, 4, RW)),
     "A.B": ((0, 1, RW), (2, 3, RW)),
+    "ABC": ((0, 1, R), (1, 2, RW), (2, 3, R)),
 }
-CALLS: dict[str, Write] = {
-    "munmap-0": lambda p: p.unmap(0, 1),
-    "munmap-1": lambda p: p.unmap(1, 2),
-    "munmap-1-4": lambda p: p.unmap(1, 4),
-    "mprotect-0": lambda p: p.protect(0, 1, R),
-    "mprotect-1": lambda p: p.protect(1, 2, NONE),
-    "mprotect-2": lambda p: p.protect(2, 4, R),
-    "mmap-0": lambda p: p.map(0, 1, R),
-    "mmap-1": lambda p: p.map(1, 2, R),
-    "mmap-0-3": lambda p: p.map(0, 3, R),
-    "shrink": lambda p: p.resize(1, 3, 2),
-    "grow": lambda p: p.resize(0, 1, 2),
-    "move-0-4": lambda p: p.move(0, 1, 4),
-    "move-1-0": lambda p: p.move(1, 2, 0),
+CALLS: Calls = {
+    "munmap-0": lambda p, _: p.unmap(0, 1),
+    "munmap-1": lambda p, _: p.unmap(1, 2),
+    "munmap-1-4": lambda p, _: p.unmap(1, 4),
+    "mprotect-0": lambda p, _: p.protect(0, 1, R),
+    "mprotect-1": lambda p, _: p.protect(1, 2, NONE),
+    "mprotect-2": lambda p, _: p.protect(2, 4, R),
+    "mmap-0": lambda p, _: p.map(0, 1, R),
+    "mmap-1": lambda p, _: p.map(1, 2, R),
+    "mmap-0-3": lambda p, _: p.map(0, 3, R),
+    "shrink": lambda p, _: p.resize(1, 3, 2),
+    "grow": lambda p, _: p.resize(0, 1, 2),
+    "move-0-4": lambda p, _: p.move(0, 1, 4),
+    "move-1-0": lambda p, _: p.move(1, 2, 0),
 }
 SMALL_LAYOUT: Layout = ((0, 1, RW),)
-SMALL_CALLS: dict[str, Write] = {
-    "munmap": lambda p: p.unmap(0, 1),
-    "mprotect": lambda p: p.protect(0, 1, R),
-    "mmap": lambda p: p.map(0, 1, RW),
-    "mmap-next": lambda p: p.map(1, 2, RW),
+SMALL_CALLS: Calls = {
+    "munmap": lambda p, _: p.unmap(0, 1),
+    "mprotect": lambda p, _: p.protect(0, 1, R),
+    "mmap": lambda p, _: p.map(0, 1, RW),
+    "mmap-next": lambda p, _: p.map(1, 2, RW),
+    "other-mmap": lambda _, other: other.map(0, 1, R),
+    "other-munmap": lambda _, other: other.unmap(0, 1),
+    "exit": lambda p, _: p.exit(),
 }
+_ALONE = {"munmap", "mprotect", "mmap", "mmap-next"}
 QUICK = {
     ("mprotect", "munmap", "mmap"),
     ("mprotect", "munmap", "mmap-next"),
     ("mprotect", "mmap-next", "munmap"),
     ("mprotect", "mmap-next", "mmap"),
 }
-"""Programs of three calls that take few seconds."""
+"""Programs of three calls of the process alone that take few seconds."""
 
 
-def programs(layout: Layout, calls: dict[str, Write], length: int) -> Iterator[tuple[str, ...]]:
-    """Yield the sequences of calls of which each changes the map."""
+def programs(layout: Layout, calls: Calls, length: int) -> Iterator[tuple[str, ...]]:
+    """Yield the sequences of calls of which each changes a map; nothing comes after an exit."""
     for names in product(calls, repeat=length):
         stage = Stage()
+        other = stage.other()
         lay_out(stage, layout)
-        if all(_changes(stage.process, calls[name]) for name in names):
+        if "exit" not in names[:-1] and all(
+            _changes((stage.process, other), calls[name]) for name in names
+        ):
             yield names
 
 
-def _changes(process: Pages, call: Write) -> bool:
-    before = _map_of(process)
+def _changes(processes: tuple[Pages, Pages], call: Call) -> bool:
+    before = [_map_of(process) for process in processes]
     try:
-        call(process)
+        call(*processes)
     except OSError:
         return False
-    return _map_of(process) != before
+    return [_map_of(process) for process in processes] != before
 
 
 def _map_of(process: Pages) -> list[tuple[int, int, int]]:
@@ -72,36 +86,36 @@ def _map_of(process: Pages) -> list[tuple[int, int, int]]:
 
 
 def _build(
-    layout: Layout, reader: str, calls: dict[str, Write], names: tuple[str, ...]
+    layout: Layout, reader: str, calls: Calls, names: tuple[str, ...]
 ) -> Callable[[Stage], None]:
     def build(stage: Stage) -> None:
+        process, other = stage.process, stage.other()
         lay_out(stage, layout)
         stage.read(reader)
-        stage.write(*(lambda call=calls[name]: call(stage.process) for name in names))
+        stage.write(*(lambda call=calls[name]: call(process, other) for name in names))
 
     return build
 
 
-def _generate() -> Iterator[Scenario]:
+def _over_layouts(length: int) -> Iterator[Scenario]:
     for shape, layout in LAYOUTS.items():
-        for names in programs(layout, CALLS, 1):
-            about = f"maps {shape} ('.' a hole) while {names[0]}"
-            yield Scenario(f"{shape}/{names[0]}", about, _build(layout, "maps", CALLS, names))
-    for length in (2, 3):
-        for names in programs(SMALL_LAYOUT, SMALL_CALLS, length):
-            name, about = "+".join(names), f"{', then '.join(names)} of a one-page VMA"
-            yield Scenario(
-                f"query-one/{name}",
-                f"one query while {about}",
-                _build(SMALL_LAYOUT, "query-one", SMALL_CALLS, names),
-                deep=length > 2 and names not in QUICK,
-            )
-            yield Scenario(
-                f"deep/{name}",
-                f"maps while {about}",
-                _build(SMALL_LAYOUT, "maps", SMALL_CALLS, names),
-                deep=True,
-            )
+        for names in programs(layout, CALLS, length):
+            about = f"maps {shape} ('.' a hole) while {', then '.join(names)}"
+            build = _build(layout, "maps", CALLS, names)
+            group = shape if length == 1 else f"deep/{shape}"
+            yield Scenario("/".join((group, "+".join(names))), about, build, deep=length > 1)
 
 
-SCENARIOS = list(_generate())
+def _over_one_page(length: int) -> Iterator[Scenario]:
+    for names in programs(SMALL_LAYOUT, SMALL_CALLS, length):
+        about = f"while {', then '.join(names)} of a one-page VMA"
+        query, deep = (
+            _build(SMALL_LAYOUT, reader, SMALL_CALLS, names) for reader in ("query-one", "maps")
+        )
+        name = "+".join(names)
+        quick = length == 2 or names in QUICK or not _ALONE.issuperset(names)
+        yield Scenario(f"query-one/{name}", f"one query {about}", query, deep=not quick)
+        yield Scenario(f"deep/{name}", f"maps {about}", deep, deep=True)
+
+
+SCENARIOS = [*_over_layouts(1), *_over_one_page(2), *_over_one_page(3), *_over_layouts(2)]
