@@ -3,7 +3,7 @@
 import pytest
 
 from untorn.check.explore import Theatre, explore, watching
-from untorn.check.mutants import MUTANTS
+from untorn.check.mutants import MUTANTS, cures
 from untorn.check.mutants.mutant import Mutant
 from untorn.check.report import kill
 from untorn.check.scenarios import SCENARIOS
@@ -28,7 +28,9 @@ def test_a_mutant_is_killed(name: str) -> None:
     assert found[0] <= 1000
 
 
-@pytest.mark.parametrize("name", ["no-first-check", "recheck-goes-on"])
+@pytest.mark.parametrize(
+    "name", ["no-first-check", "recheck-goes-on", *(cure.name for cure in cures.MUTANTS)]
+)
 def test_an_equivalent_mutant_holds_where_it_is_argued_to(name: str) -> None:
     assert killed(name) is None
 
@@ -44,6 +46,16 @@ def test_linux_shows_its_false_gap_within_a_hundred_schedules() -> None:
     schedules, broke = found
     assert schedules <= 100
     assert broke.startswith("rule 2: a range is left out")
+
+
+@pytest.mark.parametrize("name", ["linux-6.17", "maple-iterator"])
+def test_each_false_gap_of_linux_needs_one_preemption(name: str) -> None:
+    mutant = MUTANTS[name]
+    build = SCENARIOS[mutant.scenarios[0]].build
+    with watching():
+        found = explore(build, SourceDpor(), mutant=mutant)
+        assert str(found.failure).startswith("rule 2: a range is left out")
+        assert len(shrink(build, found.schedule, mutant)) == 1
 
 
 def test_a_mutant_is_gone_afterwards() -> None:

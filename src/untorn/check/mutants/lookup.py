@@ -10,6 +10,24 @@ from untorn.mm.vma_tree import VmaIterator
 
 _LOCK_NEXT = vma_lookup.lock_next_vma
 
+MAPLE_ITERATOR = Mutant(
+    "maple-iterator",
+    "in a new version of the tree the iterator goes on behind whatever covers its last index"
+    " now, as Linux's does: its other false gap, which seating it after the lock does not cure",
+    VmaIterator.next,
+    (
+        (
+            "leaf, offset = _descend(root, self.index)\n",
+            "leaf, offset = _descend(root, self.index)\n"
+            "        if self._root is not EMPTY:\n"
+            "            covering, at = _descend(root, self.index - 1)\n"
+            "            if covering is not EMPTY and covering.starts[at] < self.index:\n"
+            "                leaf, offset = _descend(root, covering.ends[at])\n",
+        ),
+    ),
+    ("maps/merge-right", "maps/merge-left"),
+)
+
 MUTANTS = [
     Mutant(
         "linux-6.17",
@@ -18,23 +36,7 @@ MUTANTS = [
         (("if vmi.index != vma.vm_end:", "if False:"),),
         ("AB/mprotect-1",),
     ),
-    Mutant(
-        "maple-iterator",
-        "in a new version of the tree the iterator goes on behind whatever covers its last index"
-        " now, as Linux's does: its other false gap, which seating it after the lock does not cure",
-        VmaIterator.next,
-        (
-            (
-                "leaf, offset = _descend(root, self.index)\n",
-                "leaf, offset = _descend(root, self.index)\n"
-                "        if self._root is not EMPTY:\n"
-                "            covering, at = _descend(root, self.index - 1)\n"
-                "            if covering is not EMPTY and covering.starts[at] < self.index:\n"
-                "                leaf, offset = _descend(root, covering.ends[at])\n",
-            ),
-        ),
-        ("maps/merge-right", "maps/merge-left"),
-    ),
+    MAPLE_ITERATOR,
     Mutant(
         "no-gap-recheck",
         "a gap is believed although writers came since the lookup",

@@ -10,7 +10,7 @@ import inspect
 import linecache
 import textwrap
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from types import FunctionType
 from typing import Any
@@ -27,6 +27,7 @@ class Mutant:
         changes: Pieces of its text, each there once, and what takes their place.
         scenarios: Where it shows; those of an equivalent mutant are explored completely.
         equivalent: Why it is as good as the original; empty if it is not.
+        base: One that is applied with it, to another function.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Mutant:
     changes: tuple[tuple[str, str], ...]
     scenarios: tuple[str, ...]
     equivalent: str = ""
+    base: Mutant | None = None
 
     def text(self) -> str:
         """Return the changed source of the function.
@@ -52,6 +54,10 @@ class Mutant:
     @contextmanager
     def applied(self) -> Iterator[None]:
         """Let the function be the changed one."""
+        with self.base.applied() if self.base else nullcontext():
+            yield from self._applied_alone()
+
+    def _applied_alone(self) -> Iterator[None]:
         text, file = self.text(), f"<mutant {self.name}>"
         lines = ["\n", *text.splitlines(keepends=True)]
         linecache.cache[file] = len(text), None, lines, file
