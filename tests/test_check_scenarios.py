@@ -35,11 +35,15 @@ COUNTS = {
     "meet/killed": 76,
     "meet/recycled-there": 601,
     "query-one/mprotect+mmap-next": 203,
+    "query-one/munmap+other-mmap": 321,
+    "ABC/mprotect-1": 303,
+    "mmap_lock/split-above": 19,
+    "rcu/split-above": 93,
 }
 
 
 def explored(name: str, strategy: object) -> Exploration:
-    with watching():
+    with watching(speculated=SCENARIOS[name].speculated):
         return explore(SCENARIOS[name].build, strategy)
 
 

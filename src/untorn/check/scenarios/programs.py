@@ -86,12 +86,12 @@ def _map_of(process: Pages) -> list[tuple[int, int, int]]:
 
 
 def _build(
-    layout: Layout, reader: str, calls: Calls, names: tuple[str, ...]
+    layout: Layout, calls: Calls, names: tuple[str, ...], reader: str, strategy: str = "vma_lock"
 ) -> Callable[[Stage], None]:
     def build(stage: Stage) -> None:
         process, other = stage.process, stage.other()
         lay_out(stage, layout)
-        stage.read(reader)
+        stage.read(reader, strategy)
         stage.write(*(lambda call=calls[name]: call(process, other) for name in names))
 
     return build
@@ -101,21 +101,34 @@ def _over_layouts(length: int) -> Iterator[Scenario]:
     for shape, layout in LAYOUTS.items():
         for names in programs(layout, CALLS, length):
             about = f"maps {shape} ('.' a hole) while {', then '.join(names)}"
-            build = _build(layout, "maps", CALLS, names)
+            build = _build(layout, CALLS, names, "maps")
             group = shape if length == 1 else f"deep/{shape}"
             yield Scenario("/".join((group, "+".join(names))), about, build, deep=length > 1)
 
 
 def _over_one_page(length: int) -> Iterator[Scenario]:
     for names in programs(SMALL_LAYOUT, SMALL_CALLS, length):
-        about = f"while {', then '.join(names)} of a one-page VMA"
-        query, deep = (
-            _build(SMALL_LAYOUT, reader, SMALL_CALLS, names) for reader in ("query-one", "maps")
+        name, about = "+".join(names), f"while {', then '.join(names)} of a one-page VMA"
+        mixed = not _ALONE.issuperset(names)
+
+        def reading(*reader: str, names: tuple[str, ...] = names) -> Callable[[Stage], None]:
+            return _build(SMALL_LAYOUT, SMALL_CALLS, names, *reader)
+
+        yield Scenario(
+            f"query-one/{name}",
+            f"one query {about}",
+            reading("query-one"),
+            deep=not (length == 2 or mixed or names in QUICK),
         )
-        name = "+".join(names)
-        quick = length == 2 or names in QUICK or not _ALONE.issuperset(names)
-        yield Scenario(f"query-one/{name}", f"one query {about}", query, deep=not quick)
-        yield Scenario(f"deep/{name}", f"maps {about}", deep, deep=True)
+        yield Scenario(f"deep/{name}", f"maps {about}", reading("maps"), deep=True)
+        if length == 2:
+            yield Scenario(
+                f"rcu/{name}",
+                f"maps {about}",
+                reading("maps", "rcu"),
+                speculated=True,
+                deep=not mixed,
+            )
 
 
 SCENARIOS = [*_over_layouts(1), *_over_one_page(2), *_over_one_page(3), *_over_layouts(2)]
