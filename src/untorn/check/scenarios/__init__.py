@@ -1,6 +1,6 @@
 """Scenarios: a few small VMAs, tasks that read and write, and what is known of the outcome.
 
-cases      the ten ways in which writers change neighbours, for each reader
+cases      the ten ways in which writers change neighbours, for each reader and strategy
 programs   systematically generated writers
 meetings   several readers, several writers, recycled objects, exits, counts at their limit
 scripts    single interleavings with their outcome, and the false gap of Linux
