@@ -152,7 +152,7 @@ def plan(
     """Return what is to be explored.
 
     Args:
-        names: Scenarios, or groups of them (the part before the slash); none for all that are
+        names: Scenarios, or groups of them (what stands before a slash); none for all that are
             not deep, or for those where the mutant shows.
         strategy: Its name.
         preemptions: The bound of dfs.
@@ -165,7 +165,7 @@ def plan(
         names = MUTANTS[mutant].scenarios
     chosen: dict[str, None] = {}
     for name in names:
-        found = [each for each in SCENARIOS if name in (each, each.partition("/")[0])]
+        found = [each for each in SCENARIOS if f"{each}/".startswith(f"{name}/")]
         if not found:
             groups = sorted({each.partition("/")[0] for each in SCENARIOS})
             raise LookupError(f"there is no scenario {name}; groups: {', '.join(groups)}")
