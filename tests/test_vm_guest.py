@@ -97,6 +97,12 @@ def test_a_panic_is_told_in_one_line(qemu: Qemu, script: str) -> None:
     assert raised.value.int3
 
 
+def test_an_image_that_cannot_be_unpacked_is_told_as_the_kernel_tells_it(qemu: Qemu) -> None:
+    qemu('panic("early console\\n\\nZSTD-compressed data is corrupt\\n\\n -- System halted")')
+    with pytest.raises(GuestDied, match=r"died: ZSTD-compressed data is corrupt$"):
+        boot()
+
+
 def test_a_complaint_of_qemu_is_told(qemu: Qemu) -> None:
     qemu('panic("qemu-system-x86_64: warning: a\\nqemu-system-x86_64: could not load kernel")')
     with pytest.raises(GuestDied, match=r"died: qemu-system-x86_64: could not load kernel$"):

@@ -9,6 +9,7 @@ _CAUSES = (
     r"Initramfs unpacking failed.*",
     r"Kernel panic.*",
     r"Oops: .*",
+    r".*-compressed data is corrupt",
     r"BUG: .*",
     r"(?m)^qemu\S*: (?!warning).*",
 )

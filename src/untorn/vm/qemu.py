@@ -37,7 +37,8 @@ _EMULATION = {
     Mode.REPLAY: "-accel tcg -icount shift=3,sleep=off -rtc base=2026-01-01,clock=vm",
 }
 _TOLD = (
-    "console=ttyS0 quiet",
+    # Early, because an image that cannot be unpacked says so before there is a console.
+    "console=ttyS0 earlyprintk=ttyS0 quiet",
     # One preemption model in every guest: kernels differ in the one they start with, and it
     # changes the latencies more than the locks do.
     "preempt=full",
