@@ -1,4 +1,4 @@
-"""One real guest, from the archive to the answer."""
+"""Real guests, from the archive to the answer."""
 
 import os
 
@@ -9,6 +9,7 @@ from untorn.errors import OutOfReach
 from untorn.vm.bench import VmTarget
 from untorn.vm.kernels import find_kernel
 from untorn.vm.qemu import find_qemu
+from untorn.vm.race import GuestRace
 
 KERNEL = "6.19"
 """Reads maps under VMA locks and smaps under mmap_lock: both answers from one boot."""
@@ -37,4 +38,18 @@ def test_a_guest_boots_and_counts_the_locks_that_its_kernel_takes(kernel: str) -
     assert maps.calls > 20
     assert maps.acquisitions == 0
     assert smaps.acquisitions >= smaps.calls > 400
+    assert children_of(os.getpid()) == set()
+
+
+@pytest.mark.vm
+def test_a_race_in_a_guest_follows_from_its_seed(kernel: str) -> None:
+    options = {"kind": "maps", "readers": (), "tests": ("split",), "disturb": False}
+    race = GuestRace(f"vm:{kernel}", 0.5, options | {"verbose": False})
+
+    def lines(seed: int) -> list[str]:
+        told: list[str] = []
+        assert race.run(seed, told.append, lambda what: None).passed
+        return told[2:]  # the first say which kernel and which seed
+
+    assert lines(1) == lines(1) != lines(2)
     assert children_of(os.getpid()) == set()
