@@ -3,12 +3,11 @@
 Every sequence of calls from an alphabet is a program, unless one of its calls would change nothing.
 One call runs against a pass over maps of several VMAs; two and three, which also recycle the VMA
 into its own or another mm and end the process, against one query of one page, which is one step of
-such a pass. The larger ones, and all passes over maps against more than one call, are `deep`,
+such a pass. The larger ones, and all passes over maps against two and three calls, are `deep`,
 explored when asked for by name.
 """
 
-from collections.abc import Callable, Iterator
-from itertools import product
+from collections.abc import Callable, Iterator, Sequence
 
 from untorn.check.pages import NONE, RW, Pages, R
 from untorn.check.scenarios.cases import Layout, lay_out
@@ -18,6 +17,8 @@ from untorn.check.stage import Stage
 Call = Callable[[Pages, Pages], None]
 """A system call of the process that is read, or of another one."""
 Calls = dict[str, Call]
+Maps = tuple[tuple[tuple[int, int, int, int], ...], ...]
+"""Of both processes: start, end, flags and offset of each VMA."""
 
 LAYOUTS: dict[str, Layout] = {
     "A": ((0, 3, RW),),
@@ -62,27 +63,38 @@ QUICK = {
 
 def programs(layout: Layout, calls: Calls, length: int) -> Iterator[tuple[str, ...]]:
     """Yield the sequences of calls of which each changes a map; nothing comes after an exit."""
-    for names in product(calls, repeat=length):
-        stage = Stage()
-        other = stage.other()
-        lay_out(stage, layout)
-        if "exit" not in names[:-1] and all(
-            _changes((stage.process, other), calls[name]) for name in names
-        ):
+    ends: dict[tuple[Maps, str], Maps] = {}
+
+    def longer(names: tuple[str, ...], maps: Maps) -> Iterator[tuple[str, ...]]:
+        if len(names) == length:
             yield names
+        elif names[-1:] != ("exit",):
+            for name in calls:
+                if (maps, name) not in ends:
+                    made = [calls[each] for each in (*names, name)]
+                    ends[maps, name] = _after(layout, made, maps)
+                if ends[maps, name] != maps:
+                    yield from longer((*names, name), ends[maps, name])
+
+    yield from longer((), _after(layout, [], ()))
 
 
-def _changes(processes: tuple[Pages, Pages], call: Call) -> bool:
-    before = [_map_of(process) for process in processes]
+def _after(layout: Layout, calls: Sequence[Call], refused: Maps) -> Maps:
+    """Return the maps after some calls; refused, if the last one was."""
+    stage = Stage()
+    process, other = stage.process, stage.other()
+    lay_out(stage, layout)
     try:
-        call(*processes)
+        for call in calls:
+            call(process, other)
     except OSError:
-        return False
-    return [_map_of(process) for process in processes] != before
+        return refused
+    return _map_of(process), _map_of(other)
 
 
-def _map_of(process: Pages) -> list[tuple[int, int, int]]:
-    return [(start, end, vma.vm_flags) for start, end, vma in process.mm.mm_mt]
+def _map_of(process: Pages) -> tuple[tuple[int, int, int, int], ...]:
+    entries = process.mm.mm_mt
+    return tuple((start, end, vma.vm_flags, vma.vm_pgoff) for start, end, vma in entries)
 
 
 def _build(
@@ -131,4 +143,10 @@ def _over_one_page(length: int) -> Iterator[Scenario]:
             )
 
 
-SCENARIOS = [*_over_layouts(1), *_over_one_page(2), *_over_one_page(3), *_over_layouts(2)]
+SCENARIOS = [
+    *_over_layouts(1),
+    *_over_one_page(2),
+    *_over_one_page(3),
+    *_over_layouts(2),
+    *_over_layouts(3),
+]
