@@ -25,7 +25,7 @@ kernels: .venv/ready ## before and after on stock kernels in QEMU: table, kernel
 	$(BIN)/untorn kernels fetch $(KERNELS)
 	$(BIN)/untorn bench $(KERNELS:%=--target vm:%) \
 	    --reader none --reader maps --reader smaps --reader query --reader gentle \
-	    --virtual-time --nsamples 1 --duration 4 --mb 128 --gap 1000 --busyduration 5 --locks --plot kernels.svg --json kernels.json --html kernels.html
+	    --virtual-time --nsamples 1 --duration 5 --mb 128 --gap 1500 --busyduration 5 --locks --plot kernels.svg --json kernels.json --html kernels.html
 
 bench-micro: .venv/ready ## speed of the engine's parts at 1,000 to 1,000,000 VMAs
 	$(BIN)/python benchmarks/micro.py
