@@ -3,9 +3,11 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -33,13 +35,16 @@ class Here:
         future.set_result(function(*arguments))
         return future
 
+    def stop(self) -> None:
+        pass
+
     def shutdown(self, **_: object) -> None:
         pass
 
 
 @pytest.fixture(autouse=True)
 def _in_this_process(monkeypatch) -> None:
-    monkeypatch.setattr(running, "processes", Here)
+    monkeypatch.setattr(running, "Workers", Here)
 
 
 def check(*arguments: str) -> Result:
@@ -136,8 +141,9 @@ def test_the_matrix_names_mutants_strategies_and_kills(monkeypatch) -> None:
     assert "dpor: 2 of 2 killed" in result.stdout
 
 
-def test_ctrl_c_prints_what_was_explored_and_leaves_no_process() -> None:
-    # The last of them takes minutes. Ctrl-C goes to all processes of the group, as on a terminal.
+@contextlib.contextmanager
+def exploring() -> Iterator[subprocess.Popen[str]]:
+    """Run two explorations, of which the last takes minutes; yield when it is under way."""
     command = [sys.executable, "-m", "untorn", "check", "script/a01", "deep/munmap+mmap+munmap"]
     with subprocess.Popen(
         command,
@@ -146,24 +152,52 @@ def test_ctrl_c_prints_what_was_explored_and_leaves_no_process() -> None:
         text=True,
         start_new_session=True,
     ) as process:
-        await_(lambda: max(workers(process.pid), default=0) > STARTED, "the explorations")
-        os.killpg(process.pid, signal.SIGINT)
+        await_(lambda: max(workers(process.pid).values(), default=0) > STARTED, "the explorations")
+        yield process
+    await_(lambda: not workers(process.pid), "the end of all processes")
+
+
+def test_ctrl_c_prints_what_was_explored_and_leaves_no_process() -> None:
+    with exploring() as process:
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of them
         stdout, stderr = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
     assert "script/a01" in stdout
     assert "unfinished" in stdout
     assert stderr == "interrupted; 2 explorations begun or done\n"
-    await_(lambda: not workers(process.pid), "the end of all processes")
 
 
-def workers(session: int) -> list[float]:
-    """Return the seconds of CPU that each process of a session but its first has had."""
-    seconds = []
+def test_sigterm_to_all_processes_is_told_as_an_interruption() -> None:
+    with exploring() as process:
+        os.killpg(process.pid, signal.SIGTERM)  # as timeout(1) does
+        _, stderr = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 1
+    assert re.fullmatch(r"interrupted; \d explorations begun or done\n", stderr)
+
+
+def test_a_process_that_is_killed_is_one_line() -> None:
+    with exploring() as process:
+        seconds = workers(process.pid)
+        os.kill(max(seconds, key=seconds.__getitem__), signal.SIGKILL)
+        _, stderr = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 1
+    assert stderr == "Error: a process that explores was killed: out of memory?\n"
+
+
+def test_a_run_that_is_killed_leaves_no_process() -> None:
+    with exploring() as process:
+        process.kill()
+
+
+def workers(session: int) -> dict[int, float]:
+    """Return the seconds of CPU that each process of a session but its first has had, by PID."""
+    seconds = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
             fields = stat.read_text().rpartition(")")[2].split()
             if int(fields[3]) == session and int(stat.parent.name) != session:
-                seconds.append(int(fields[11]) / os.sysconf("SC_CLK_TCK"))
+                ticks = os.sysconf("SC_CLK_TCK")
+                seconds[int(stat.parent.name)] = int(fields[11]) / ticks
     return seconds
 
 

@@ -6,20 +6,18 @@ Behind concurrent.futures.Executor, so that others than this machine's CPUs can 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import BrokenExecutor, Executor, Future
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from multiprocessing import get_context
-from multiprocessing.synchronize import Event
 from queue import SimpleQueue
-from signal import SIG_BLOCK, SIG_SETMASK, SIGINT, pthread_sigmask
-from typing import Any, Self
+from typing import Self
 
-from untorn.check.explore import Exploration
 from untorn.check.scenarios import SCENARIOS
-from untorn.check.strategies.branch import Branch, Root
-from untorn.check.work import Outcome, Part, Work, do, do_branch, do_first
+from untorn.check.strategies.branch import Root
+from untorn.check.work import Outcome, Part, Work
+from untorn.check.workers import Workers, branch, first, whole
+from untorn.errors import OutOfReach
 from untorn.live.endings import ending_taken, endings_held, wait_readable
 
 
@@ -45,8 +43,8 @@ class Progress:
     def begin(self, pool: Executor) -> list[Future[Part]]:
         """Hand the first part out; return what is being done."""
         splits = self.work.strategy == "dpor" and self.work.mutant is None
-        whole = not splits or SCENARIOS[self.work.scenario].script is not None
-        self.round = [pool.submit(_whole if whole else _first, self.work)]
+        at_once = not splits or SCENARIOS[self.work.scenario].script is not None
+        self.round = [pool.submit(whole if at_once else first, self.work)]
         return self.round
 
     def go_on(self, pool: Executor) -> list[Future[Part]]:
@@ -59,17 +57,18 @@ class Progress:
                 self._root.ask(list(part.requests))
         done = self._root is None or (self.outcome is not None and self.outcome.failure)
         branches = [] if done or self._root is None else self._root.branches()
-        self.round = [pool.submit(_branch, self.work, each) for each in branches]
+        self.round = [pool.submit(branch, self.work, each) for each in branches]
         return self.round
 
     def _take(self, part: Part) -> None:
         self.outcome = part.outcome if self.outcome is None else _sum(self.outcome, part)
 
-    def break_off(self) -> Outcome | None:
-        """Take in what is there of a round, and what is told to stop now; return the sum."""
+    def break_off(self, *, wait: bool) -> Outcome | None:
+        """Take in what is there of a round, and with wait what is being done; return the sum."""
         for future in self.round:
-            if not future.cancel() and (future.done() or _stopping is not None):
-                self._take(future.result())
+            if not future.cancel() and (future.done() or wait):
+                with suppress(BrokenExecutor):  # the process was killed with this one
+                    self._take(future.result())
         return self.outcome and replace(self.outcome, complete=False)
 
 
@@ -98,9 +97,10 @@ def run(works: Sequence[Work], executor: Executor | None = None) -> Iterator[Out
 
     Raises:
         Interrupted: Ctrl-C or SIGTERM came; no process is left behind.
+        OutOfReach: A process was killed by someone else.
     """
     with endings_held():  # an executor that is interrupted in its own code may never end
-        pool = executor or processes()
+        pool = executor or Workers()
         interrupted = False
         try:
             yield from _run(works, pool)
@@ -108,11 +108,10 @@ def run(works: Sequence[Work], executor: Executor | None = None) -> Iterator[Out
             interrupted = True
             raise
         finally:
+            if isinstance(pool, Workers):
+                pool.stop()
             if executor is None:
-                if _stopping is not None:
-                    _stopping.set()
                 pool.shutdown(wait=True, cancel_futures=True)
-                _set_stopping(None)
             if interrupted:
                 ending_taken()  # another one that came meanwhile says nothing new
 
@@ -120,26 +119,31 @@ def run(works: Sequence[Work], executor: Executor | None = None) -> Iterator[Out
 def _run(works: Sequence[Work], pool: Executor) -> Iterator[Outcome]:
     with Arrivals() as arrivals:
         of: dict[Future[Part], Progress] = {}
-        for work in works:
-            progress = Progress(work)
-            of.update(dict.fromkeys(arrivals.expect(progress.begin(pool)), progress))
-        while of:
-            try:
+        try:
+            for work in works:
+                progress = Progress(work)
+                of.update(dict.fromkeys(arrivals.expect(progress.begin(pool)), progress))
+            while of:
                 progress = of.pop(arrivals.next())
-            except KeyboardInterrupt:
-                raise Interrupted(_break_off(list(of.values()))) from None
-            if not any(future in of for future in progress.round):
-                following = arrivals.expect(progress.go_on(pool))
-                of.update(dict.fromkeys(following, progress))
-                if not following and progress.outcome is not None:
-                    yield progress.outcome
+                if not any(future in of for future in progress.round):
+                    following = arrivals.expect(progress.go_on(pool))
+                    of.update(dict.fromkeys(following, progress))
+                    if not following and progress.outcome is not None:
+                        yield progress.outcome
+        except KeyboardInterrupt:
+            raise Interrupted(_break_off(of.values(), pool)) from None
+        except BrokenExecutor as error:
+            if ending_taken():  # a signal to all processes of the group
+                raise Interrupted(_break_off(of.values(), pool)) from None
+            raise OutOfReach("a process that explores was killed: out of memory?") from error
 
 
-def _break_off(unfinished: list[Progress]) -> list[Outcome]:
-    if _stopping is not None:
-        _stopping.set()
+def _break_off(unfinished: Iterable[Progress], pool: Executor) -> list[Outcome]:
+    if isinstance(pool, Workers):
+        pool.stop()
     by_work = {progress.work: progress for progress in unfinished}
-    return [outcome for each in by_work.values() if (outcome := each.break_off())]
+    wait = isinstance(pool, Workers)  # others cannot be told, and may take long
+    return [outcome for each in by_work.values() if (outcome := each.break_off(wait=wait))]
 
 
 class Interrupted(KeyboardInterrupt):
@@ -190,48 +194,3 @@ class Arrivals:
 
 _LONG = 3600.0
 """Seconds."""
-_stopping: Event | None = None
-"""Set when the processes of a run are to come to an end, be it in the middle of a scenario."""
-_CHECK_EVERY = 64
-"""Schedules between two looks at that."""
-
-
-def _stop(found: Exploration) -> bool:
-    return _stopping is not None and not found.schedules % _CHECK_EVERY and _stopping.is_set()
-
-
-def _whole(work: Work) -> Part:
-    return Part(do(work, _stop))
-
-
-def _first(work: Work) -> Part:
-    return do_first(work, _stop)
-
-
-def _branch(work: Work, branch: Branch) -> Part:
-    return do_branch(work, branch, _stop)
-
-
-def processes() -> Executor:
-    """Return processes of this machine, one for each CPU; Ctrl-C is this process's business."""
-    context = get_context("spawn")
-    stopping = context.Event()
-    _set_stopping(stopping)
-    return Workers(len(os.sched_getaffinity(0)), context, _set_stopping, (stopping,))
-
-
-class Workers(ProcessPoolExecutor):
-    """Processes that never see Ctrl-C: they inherit that it is blocked."""
-
-    def submit(self, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Hand a call out; may start a process."""
-        before = pthread_sigmask(SIG_BLOCK, {SIGINT})
-        try:
-            return super().submit(*args, **kwargs)
-        finally:
-            pthread_sigmask(SIG_SETMASK, before)
-
-
-def _set_stopping(stopping: Event | None) -> None:
-    global _stopping
-    _stopping = stopping

@@ -31,7 +31,7 @@ class Stop:
 
 def serve(work: Callable[..., None]) -> None:
     """Do the work of a child with the arguments its parent gave; report an error as a message."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    _die_with_parent()
     try:
         work(**json.loads(sys.argv[1]))
     except BrokenPipeError:
@@ -39,6 +39,23 @@ def serve(work: Callable[..., None]) -> None:
     except (OSError, OutOfReach) as error:
         send(error=describe(error))
         sys.exit(1)
+
+
+def end_with_parent(parent: int) -> None:
+    """Let the kernel kill this process when the thread that made it ends, or end it at once.
+
+    Args:
+        parent: PID of the process that made it; that may be gone by now.
+
+    Source: prctl(2), PR_SET_PDEATHSIG.
+    """
+    _die_with_parent()
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def send(**message: Any) -> None:
