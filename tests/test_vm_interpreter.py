@@ -54,6 +54,7 @@ def test_shared_objects_are_files_and_the_c_library_is_among_them() -> None:
 
 def test_a_guest_can_import_what_it_runs() -> None:
     needed = ["untorn.vm.init", "untorn.vm.bench_job", "untorn.bench.live_mapper"]
+    needed += ["untorn.vm.race_job", "untorn.race.live_modifier", "untorn.bench.watched"]
     needed += ["untorn.bench.live_scanner", "untorn.bench.busy", "untorn.bench.lock_counter"]
     code = f"import sys; sys.path.insert(0, {str(Path(initramfs.untorn.__file__).parent.parent)!r})"
     code += f"\nimport {', '.join(needed)}\nprint('\\n'.join(sys.modules))"
@@ -61,6 +62,8 @@ def test_a_guest_can_import_what_it_runs() -> None:
     imported = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
     left_out = {*interpreter._NO_PACKAGES, "numpy", "click", "rich"}
     assert not left_out.intersection(name.partition(".")[0] for name in imported)
+    only_here = {f"untorn.{part}" for part in initramfs._ONLY_HERE}
+    assert not only_here.intersection(".".join(name.split(".")[:2]) for name in imported)
     assert not any(map(interpreter._NO_EXTENSIONS.match, imported))
 
 

@@ -20,6 +20,9 @@ from untorn.vm.interpreter import executable, interpreter_files, python_files
 _FORMAT = 1
 """To be raised when what the cached archive holds is chosen in another way."""
 
+_ONLY_HERE = frozenset({"check", "cli", "conform"})
+"""Parts of the package that no guest needs: a change of them leaves what a seed leads to."""
+
 
 def write_initramfs(fd: int, requests: Sequence[bytes] = ()) -> None:
     """Write the file system of a guest to an open file.
@@ -54,7 +57,7 @@ def cached_interpreter() -> Path:
 
 def _package() -> Iterable[File]:
     root = Path(untorn.__file__).parent
-    return python_files(root, SOURCES / root.name)
+    return python_files(root, SOURCES / root.name, _ONLY_HERE)
 
 
 def _init() -> File:

@@ -74,13 +74,15 @@ def interpreter_files() -> Iterator[File]:
             yield File(PurePosixPath(path), path.read_bytes(), executable=True)
 
 
-def python_files(root: Path, target: Path) -> Iterator[File]:
+def python_files(root: Path, target: Path, without: frozenset[str] = frozenset()) -> Iterator[File]:
     """Yield every source file under root, as it is under target, with its compiled form.
+
+    Folders of the names in without are left out.
 
     A compiled form counts whatever the times of files are in the guest.
     """
     for directory, names, files in os.walk(root):
-        names[:] = sorted(set(names) - _NO_PACKAGES)
+        names[:] = sorted(set(names) - _NO_PACKAGES - without)
         for name in sorted(files):
             if name.endswith(".py"):
                 source = Path(directory, name)
