@@ -113,6 +113,13 @@ def test_files_are_written_beside_the_table(target: FakeTarget, tmp_path: Path) 
     assert "<svg" in picture.read_text()
 
 
+def test_a_file_that_cannot_be_written_is_named_and_the_table_is_there(target: FakeTarget) -> None:
+    result = bench("--json", "/dev/full")
+    assert result.exit_code == 1
+    assert result.stderr.endswith("Error: /dev/full: No space left on device\n")
+    assert "none" in result.stdout
+
+
 def test_a_target_given_twice_is_run_once(target: FakeTarget) -> None:
     bench("--target", "live", "--target", "live", "--nsamples", "1")
     assert len(target.runs) == 2

@@ -93,6 +93,32 @@ def test_a_download_that_failed_is_told_with_apts_reason(fake: Apt, tmp_path: Pa
         apt.download("http://mirror.example/kernel.deb", "00", tmp_path / "kernel.deb")
 
 
+def test_an_error_of_apt_says_more_than_a_warning(fake: Apt, tmp_path: Path) -> None:
+    fake.does('print("W: as root\\nE: 404  Not Found", file=sys.stderr); sys.exit(100)')
+    with pytest.raises(OutOfReach, match=r"kernel\.deb cannot be fetched: 404  Not Found"):
+        apt.download("http://mirror.example/kernel.deb", "00", tmp_path / "kernel.deb")
+
+
+def test_a_slow_link_is_waited_for_as_long_as_the_file_grows(
+    fake: Apt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Patience is over at once, again and again; each look finds the file grown, up to the end.
+    sizes = iter(range(1, 1000))
+    monkeypatch.setattr(apt, "PATIENCE", 0.001)
+    monkeypatch.setattr(apt, "_size_of", lambda file: next(sizes) if file else 0)
+    fake.does("import time; time.sleep(0.3) if 'download-file' in arguments else None")
+    monkeypatch.setattr(apt, "_mirror", lambda: apt.MIRROR)
+    target = tmp_path / "kernel.deb"
+    target.touch()
+    apt.download("http://mirror.example/kernel.deb", "00", target)
+
+
+def test_a_mirror_that_only_apt_update_understands_is_not_used(fake: Apt) -> None:
+    fake.does(LISTS.replace("http://mirror.example/debian/ Debian", "mirror+file:/etc/l Debian"))
+    asked()
+    assert f"{apt.MIRROR} trixie" in fake.log.read_text()
+
+
 def test_an_apt_that_hangs_is_given_up_and_ended(
     fake: Apt, monkeypatch: pytest.MonkeyPatch
 ) -> None:

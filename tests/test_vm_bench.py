@@ -11,7 +11,7 @@ from made_up import ENVIRONMENT, sample
 from untorn.bench.lock_count import LockCount
 from untorn.bench.run import measure, plan
 from untorn.bench.target import BenchOptions, find_target
-from untorn.errors import OutOfReach
+from untorn.errors import OutOfReach, UntornError
 from untorn.vm import bench
 from untorn.vm.bench import VmTarget
 from untorn.vm.guest import GuestDied
@@ -57,6 +57,7 @@ def booted(monkeypatch: pytest.MonkeyPatch) -> list[FakeSession]:
     monkeypatch.setattr(FakeSession, "booted", guests, raising=False)
     monkeypatch.setattr(bench, "Session", FakeSession)
     monkeypatch.setattr(bench, "find_kernel", lambda name, tell: Kernel(Path("/k"), name, name))
+    monkeypatch.setattr(bench, "find_qemu", lambda: "/q")
     return guests
 
 
@@ -122,17 +123,37 @@ def test_guests_follow_one_another_and_none_is_left(booted: list[FakeSession]) -
     assert outcome.guests["vm:7.3"].guest_of == "QEMU, emulated"
 
 
-def test_a_kernel_that_is_not_there_is_looked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [OutOfReach("no kernel 9.9"), OSError(28, "no kernel 9.9")])
+def test_a_kernel_that_is_not_there_is_looked_for_once(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
     asked = []
 
     def refuse(name: str, tell: object) -> None:
         asked.append(name)
-        raise OutOfReach("no kernel 9.9")
+        raise error
 
     monkeypatch.setattr(bench, "find_kernel", refuse)
     outcome = measure(plan([VmTarget("9.9")]), OPTIONS, lambda kind: None, locks=True)
     assert set(outcome.out_of_reach.values()) == {"no kernel 9.9"}
     assert asked == ["9.9"]
+
+
+def test_a_fault_of_one_call_in_the_guest_leaves_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls = []
+
+    def fail_once(session: FakeSession, function: str) -> None:
+        calls.append(function)
+        if len(calls) == 3:
+            raise UntornError("in the guest: MemoryError")
+
+    failing(monkeypatch, fail_once)
+    kinds = plan([VmTarget("6.12")], ("none", "maps", "smaps"))
+    outcome = measure(kinds, replace(OPTIONS, nsamples=1), lambda kind: None)
+    assert [each.reader for each in outcome.samples] == ["none", "smaps"]
+    assert list(outcome.out_of_reach.values()) == ["in the guest: MemoryError"]
 
 
 def test_a_guest_that_died_is_not_tried_with_every_reader(

@@ -177,6 +177,17 @@ def test_where_kvm_does_not_work_a_guest_is_emulated_and_kvm_not_tried_again(
         monkeypatch.setattr(session, "KVM_PATIENCE", None)  # would fail if it were tried again
 
 
+def test_a_guest_that_does_not_come_up_at_all_says_nothing_of_kvm(
+    qemu: Qemu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "kvm_refusal", lambda mode: "")
+    monkeypatch.setattr(session, "_kvm", session._Verdict())
+    qemu('panic("Kernel panic: no good")')
+    with pytest.raises(GuestDied, match="no good"):
+        session.boot(MACHINE)
+    assert session._kvm.refusal == ""
+
+
 def test_a_guest_runs_by_kvm_where_that_works(qemu: Qemu, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session, "kvm_refusal", lambda mode: "")
     monkeypatch.setattr(session, "_kvm", session._Verdict())

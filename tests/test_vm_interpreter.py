@@ -65,6 +65,14 @@ def test_a_guest_can_import_what_it_runs() -> None:
     only_here = {f"untorn.{part}" for part in initramfs._ONLY_HERE}
     assert not only_here.intersection(".".join(name.split(".")[:2]) for name in imported)
     assert not any(map(interpreter._NO_EXTENSIONS.match, imported))
+    of_vm = {name.split(".")[2] for name in imported if name.startswith("untorn.vm.")}
+    assert of_vm == initramfs._OF_VM - {"__init__"}
+
+
+def test_a_guest_gets_of_the_package_what_it_needs_and_no_more() -> None:
+    got = {str(file.path.relative_to("/untorn/untorn")) for file in initramfs._package()}
+    assert {"__init__.py", "vm/init.py", "vm/race_job.py", "race/live_modifier.py"} < got
+    assert not {"vm/qemu.py", "vm/race.py", "cli/race.py", "check/run.py"} & got
 
 
 def test_the_interpreter_is_written_to_the_cache_once(

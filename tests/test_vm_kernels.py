@@ -1,10 +1,12 @@
 """Which kernel a name means, and where a kernel lies in a package."""
 
+import json
 import os
 import random
 import shutil
 import struct
 import subprocess
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -71,7 +73,7 @@ def offered(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         release = next(each.release for each in SUITES if each.uri == uri)
         build_package(target, f"boot/vmlinuz-{release}", image_of(release))
 
-    monkeypatch.setattr(debian, "packages", lambda: sorted(SUITES, key=Package.age))
+    monkeypatch.setattr(debian, "packages", lambda refresh=False: sorted(SUITES, key=Package.age))
     monkeypatch.setattr(apt, "download", download)
     return fetched
 
@@ -178,9 +180,17 @@ def test_what_debian_had_has_to_do_when_it_cannot_be_reached(
     with pytest.raises(OutOfReach, match="cannot be reached"):
         debian.packages()
     cache.mkdir(parents=True)
-    (cache / "debian.json").write_text("[]")
+    (cache / "debian.json").write_text(json.dumps([asdict(each) for each in SUITES]))
     os.utime(cache / "debian.json", (0, 0))
-    assert debian.packages() == []
+    assert debian.packages() == SUITES
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '[{"name": 1}]', "7"])
+def test_a_damaged_list_is_none(cache: Path, content: str) -> None:
+    cache.mkdir(parents=True)
+    (cache / "debian.json").write_text(content)
+    with pytest.raises(OutOfReach, match="cannot be reached"):
+        debian.packages()
 
 
 @needs_dpkg
@@ -205,6 +215,53 @@ def test_a_kernel_damaged_in_the_cache_is_fetched_anew(cache: Path, offered: lis
 
 
 @needs_dpkg
+@pytest.mark.parametrize("lost", ["vmlinuz", "about.json"])
+@pytest.mark.parametrize("content", [None, b"", b"{}", b"7"])
+def test_what_is_damaged_in_the_cache_is_not_there(
+    offered: list[str], lost: str, content: bytes | None
+) -> None:
+    kept = find_kernel("6.1", ignore)
+    damaged = find_kernel("6.12", ignore).image.with_name(lost)
+    damaged.unlink()
+    if content is not None:
+        damaged.write_bytes(content)
+    assert [each.release for each in cached_packages()] == [kept.release]
+    assert release_of(find_kernel("6.12", ignore).image) == CLOUD
+
+
+@needs_dpkg
+def test_what_debian_has_no_longer_may_be_in_the_cache(
+    offered: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernel = find_kernel("6.12", ignore)
+    monkeypatch.setattr(debian, "packages", lambda refresh=False: SUITES[:0])
+    assert fetch("6.12", ignore) == kernel
+    with pytest.raises(OutOfReach, match=r"no kernel 7\.3"):
+        fetch("7.3", ignore)
+
+
+@needs_dpkg
+def test_a_package_that_debian_has_replaced_is_looked_for_anew(
+    offered: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = package("linux-image-6.12.100+deb13-cloud-amd64", "6.12.100-1")
+    there = [each for each in SUITES if each.release == CLOUD]
+    download = apt.download
+
+    def serve(uri: str, sha256: str, target: Path) -> None:
+        if uri == gone.uri:
+            raise OutOfReach("404  Not Found")
+        download(uri, sha256, target)
+
+    monkeypatch.setattr(apt, "download", serve)
+    monkeypatch.setattr(debian, "packages", lambda refresh=False: there if refresh else [gone])
+    assert fetch("6.12", ignore).release == CLOUD
+    monkeypatch.setattr(debian, "packages", lambda refresh=False: [gone])
+    with pytest.raises(OutOfReach, match="404"):
+        fetch("6.12", ignore)
+
+
+@needs_dpkg
 def test_a_full_disk_leaves_the_cache_as_it_was(
     cache: Path, offered: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -213,8 +270,9 @@ def test_a_full_disk_leaves_the_cache_as_it_was(
         raise OSError(28, "No space left on device", str(target))
 
     monkeypatch.setattr(kernels.deb, "extract_kernel", full_disk)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OSError, match="No space left") as raised:
         find_kernel("6.12", ignore)
+    assert raised.value.filename == str(cache / f"kernels/linux-image-{CLOUD}")
     assert not any((cache / "kernels").iterdir())
 
 
@@ -234,6 +292,29 @@ def test_a_folder_is_searched_for_its_one_kernel(tmp_path: Path, place: str) -> 
     image.parent.mkdir(parents=True, exist_ok=True)
     image.write_bytes(image_of("6.5.0"))
     assert find_kernel(str(tmp_path), ignore).image == image
+
+
+def test_a_built_tree_has_one_kernel_by_two_names(tmp_path: Path) -> None:
+    image = tmp_path / "arch/x86/boot/bzImage"
+    link = tmp_path / "arch/x86_64/boot/bzImage"
+    for place in image, link:
+        place.parent.mkdir(parents=True)
+    image.write_bytes(image_of("6.5.0"))
+    link.symlink_to("../../x86/boot/bzImage")
+    assert find_kernel(str(tmp_path), ignore).release == "6.5.0"
+
+
+def test_a_home_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(OutOfReach, match="~nobody-of-this-name"):
+        find_kernel("~nobody-of-this-name/vmlinuz", ignore)
+
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(Path, "home", homeless)
+    with pytest.raises(OutOfReach, match="XDG_CACHE_HOME"):
+        cached_packages()
 
 
 def test_a_folder_of_none_or_several_is_refused(tmp_path: Path) -> None:

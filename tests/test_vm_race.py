@@ -129,6 +129,42 @@ def test_a_guest_that_dies_is_one_line(
     assert (done.exit_code, done.stderr) == (1, f"Error: {error}\n")
 
 
+def test_no_kernel_is_looked_for_without_qemu(
+    guests: list[Machine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none() -> str:
+        raise OutOfReach("no QEMU")
+
+    monkeypatch.setattr(race, "qemu_version", none)
+    monkeypatch.setattr(race, "find_kernel", None)  # would fail if it were called
+    done = run()
+    assert (done.exit_code, done.stderr) == (1, "Error: no QEMU\n")
+
+
+def test_a_guest_does_not_know_what_its_kernel_is_called(
+    guests: list[Machine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bytes] = []
+    boot = race.boot
+
+    def note(machine: Machine, requests: Sequence[bytes]) -> Any:
+        asked.extend(requests)
+        return boot(machine, requests)
+
+    monkeypatch.setattr(race, "boot", note)
+    script(monkeypatch, lambda seed, report: report(("line", "ok 1 vm:KERNEL maps")) or PASSED)
+    for kernel in "6.12", "6.12.117":
+        done = CliRunner().invoke(main, ["race", "--target", f"vm:{kernel}"])
+        assert done.stdout.endswith(f"ok 1 vm:{kernel} maps\n")
+    assert asked[0] == asked[1]
+
+
+def test_a_kernel_must_be_named(guests: list[Machine]) -> None:
+    done = CliRunner().invoke(main, ["race", "--target", "vm:"])
+    assert (done.exit_code, guests) == (2, [])
+    assert "vm: wants a kernel" in done.stderr
+
+
 def test_an_interrupted_run_says_so_and_boots_no_more(
     guests: list[Machine], monkeypatch: pytest.MonkeyPatch
 ) -> None:

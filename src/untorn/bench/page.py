@@ -1,6 +1,7 @@
 """The whole benchmark on one page of HTML that needs no other file."""
 
 import json
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from html import escape
@@ -110,4 +111,4 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def _figure(value: float) -> str:
-    return f"{value:.4g}"
+    return "-" if math.isnan(value) else f"{value:.4g}"

@@ -168,9 +168,11 @@ def bench(
     outcome = _measure(kinds, BenchOptions(**options), locks)
     if outcome.samples:
         output = Output(outcome, BenchOptions(**options))
-        output.write(json_file, plot_file, page_file)
-        if json_file != Path("-"):
-            output.print(raw=rawdata)
+        try:
+            output.write(json_file, plot_file, page_file)
+        finally:  # what was measured is told, whatever becomes of the files
+            if json_file != Path("-"):
+                output.print(raw=rawdata)
     _finish(outcome, bool(readers or commands))
 
 
@@ -188,7 +190,8 @@ def _plan(
 def _measure(kinds: "list[Kind]", options: BenchOptions, locks: bool) -> "Outcome":
     from untorn.bench.run import measure, progress_bar
 
-    with progress_bar(len(kinds) * options.nsamples) as report:
+    counts = sum(kind.reader != "none" for kind in kinds) if locks else 0
+    with progress_bar(len(kinds) * options.nsamples + counts) as report:
         return measure(kinds, options, report, locks=locks)
 
 

@@ -77,5 +77,9 @@ class Output:
 
 
 def _write(path: Path, text: str) -> None:
-    with click.open_file(str(path), "w") as file:
-        file.write(text)
+    try:
+        with click.open_file(str(path), "w") as file:
+            file.write(text)
+    except OSError as error:
+        error.filename = error.filename or str(path)  # a write to a full disk does not say
+        raise

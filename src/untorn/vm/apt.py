@@ -75,7 +75,8 @@ def download(uri: str, sha256: str, target: Path) -> None:
         OutOfReach: apt is not here, or the file cannot be fetched or written.
     """
     with _apt() as config:
-        complaint = _run(_HELPER, *config, "download-file", uri, str(target), f"SHA256:{sha256}")[1]
+        asked = "download-file", uri, str(target), f"SHA256:{sha256}"
+        complaint = _run(_HELPER, *config, *asked, fills=target)[1]
     if not target.exists():
         raise OutOfReach(f"{uri} cannot be fetched: {complaint}")
 
@@ -102,16 +103,17 @@ def _mirror() -> str:
     listing = "$(REPO_URI) $(ORIGIN) $(LABEL)"
     for line in _run("apt-get", "indextargets", "--format", listing)[0].splitlines():
         uri, _, whose = line.partition(" ")
-        if whose == "Debian Debian":
+        if whose == "Debian Debian" and uri.startswith(("http:", "https:")):
             return uri
     return MIRROR
 
 
-def _run(*command: str) -> tuple[str, str]:
-    """Return what a command prints, and the first thing that it complains of.
+def _run(*command: str, fills: Path | None = None) -> tuple[str, str]:
+    """Return what a command prints, and its first complaint: an error, else a warning.
 
     Raises:
-        OutOfReach: It is not here, or says nothing for long: apt waits for ever on a full disk.
+        OutOfReach: It is not here, or says nothing for long while the file that it fills, if there
+            is one, does not grow: apt waits for ever on a full disk.
         KeyboardInterrupt: An ending is asked for.
     """
     with TemporaryFile() as complaints:
@@ -120,21 +122,32 @@ def _run(*command: str) -> tuple[str, str]:
         except FileNotFoundError as error:
             raise OutOfReach(f"no {command[0]} here to fetch a kernel with") from error
         try:
-            output = _read(process)
+            output = _read(process, fills)
         finally:
             process.kill()
             process.communicate()
         complaints.seek(0)
-        told = re.findall(r"(?m)^[EW]: (.*)", complaints.read().decode(errors="replace"))
+        text = complaints.read().decode(errors="replace")
+        told = [each for kind in "EW" for each in re.findall(f"(?m)^{kind}: (.*)", text)]
     return output, told[0] if told else f"{command[0]} failed"
 
 
-def _read(process: subprocess.Popen[bytes]) -> str:
+def _read(process: subprocess.Popen[bytes], fills: Path | None) -> str:
     assert process.stdout is not None
     output = bytearray()
-    while wait_readable(process.stdout.fileno(), PATIENCE):
+    size = 0
+    while wait_readable(process.stdout.fileno(), PATIENCE) or size < (size := _size_of(fills)):
+        if not wait_readable(process.stdout.fileno(), 0):
+            continue
         chunk = os.read(process.stdout.fileno(), 1 << 20)
         if not chunk:
             return output.decode(errors="replace")
         output += chunk
     raise OutOfReach(f"apt says nothing for {PATIENCE:g} s; is a disk full?")
+
+
+def _size_of(file: Path | None) -> int:
+    try:
+        return file.stat().st_size if file else 0
+    except FileNotFoundError:
+        return 0

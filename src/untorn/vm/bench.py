@@ -11,14 +11,12 @@ from untorn.bench.live import LiveTarget
 from untorn.bench.lock_count import LockCount
 from untorn.bench.sample import Sample
 from untorn.bench.target import BenchOptions
-from untorn.errors import OutOfReach
+from untorn.errors import OutOfReach, UntornError
 from untorn.vm.guest import GuestDied
 from untorn.vm.kernels import Kernel, find_kernel
-from untorn.vm.qemu import Machine, Mode
-from untorn.vm.session import Session
+from untorn.vm.qemu import Machine, Mode, find_qemu
+from untorn.vm.session import SET_UP, SLOWER, Session
 
-PATIENCE = 120.0
-"""Seconds that a run may take beyond those that it measures; on an idle machine it takes 8."""
 _IN_GUEST = "untorn.vm.bench_job"
 _NEEDS_PACKAGES = ("psutil",)
 """Readers that a guest has not got."""
@@ -42,7 +40,7 @@ class VmTarget:
         self._kernel_name = kernel
         self._kernel: Kernel | None = None
         self._session: Session | None = None
-        self._failure: OutOfReach | None = None
+        self._failure: OutOfReach | OSError | None = None
 
     def run(self, reader: str, options: BenchOptions, number: int, variant: str = "") -> Sample:
         """Measure once: see Target."""
@@ -52,7 +50,8 @@ class VmTarget:
             memory_mb=768 + 2 * options.mb,
             seed=options.seed,
         )
-        patience = options.duration + PATIENCE
+        slower = SLOWER if options.virtual_time else 1
+        patience = SET_UP + slower * options.duration
         arguments = {"reader": reader, "variant": variant, "number": number}
         sample = self._call(machine, "run", patience, arguments | {"options": asdict(options)})
         return Sample.from_json(sample | {"target": self.name})
@@ -60,7 +59,7 @@ class VmTarget:
     def count_locks(self, reader: str, variant: str = "") -> LockCount:
         """Count in a guest of its own, where tracing is safe: see Target."""
         machine = Machine(self._image(), Mode.SAFE)
-        count = self._call(machine, "count_locks", PATIENCE, {"reader": reader, "variant": variant})
+        count = self._call(machine, "count_locks", SET_UP, {"reader": reader, "variant": variant})
         return LockCount(**count | {"target": self.name})
 
     def close(self) -> None:
@@ -78,8 +77,9 @@ class VmTarget:
             raise self._failure
         if self._kernel is None:
             try:
+                find_qemu()
                 self._kernel = find_kernel(self._kernel_name, _tell)
-            except OutOfReach as error:
+            except (OutOfReach, OSError) as error:
                 self._failure = error
                 raise
         return self._kernel.image
@@ -93,12 +93,14 @@ class VmTarget:
         except GuestDied as error:
             self._failure = error
             raise
+        except UntornError as error:  # the fault of one call, which the others can do without
+            raise OutOfReach(str(error)) from error
 
     def _up(self, machine: Machine) -> Session:
         if self._session is None or self._session.machine != machine:
             self.close()
             self._session = Session(machine)
-            guest = self._session.call(f"{_IN_GUEST}:describe", PATIENCE)
+            guest = self._session.call(f"{_IN_GUEST}:describe", SET_UP)
             self.environment = self.environment or Environment(**guest)
         return self._session
 

@@ -7,14 +7,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from untorn.errors import OutOfReach
+
 
 def cache_folder() -> Path:
     """Return where this package keeps what it can get again; it need not exist.
 
     Source: XDG Base Directory Specification.
+
+    Raises:
+        OutOfReach: The user has no home folder.
     """
     configured = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    return (configured if configured.is_absolute() else Path.home() / ".cache") / "untorn"
+    if configured.is_absolute():
+        return configured / "untorn"
+    try:
+        return Path.home() / ".cache" / "untorn"
+    except RuntimeError as error:
+        raise OutOfReach(
+            "nowhere to keep kernels: no home folder, and no XDG_CACHE_HOME"
+        ) from error
 
 
 @contextmanager
@@ -30,7 +42,9 @@ def new_folder(path: Path) -> Iterator[Path]:
         try:
             yield unfinished
         except OSError as error:
-            error.filename = error.filename or str(path)  # a write to a full disk does not say
+            # A write to a full disk does not say where, or names what is gone in a moment.
+            if not error.filename or str(error.filename).startswith(str(unfinished)):
+                error.filename = str(path)
             raise
         shutil.rmtree(path, ignore_errors=True)
         unfinished.rename(path)
@@ -50,5 +64,8 @@ def replace_file(path: Path, content: bytes) -> None:
         with os.fdopen(fd, "wb") as file:
             file.write(content)
         Path(unfinished).rename(path)
+    except OSError as error:
+        error.filename = str(path)
+        raise
     finally:
         Path(unfinished).unlink(missing_ok=True)

@@ -5,6 +5,8 @@ import re
 
 _TEXT = 1 << 20
 """Bytes that are looked at, from the end."""
+_TAIL = 20
+"""Lines."""
 _CAUSES = (
     r"Initramfs unpacking failed.*",
     r"Kernel panic.*",
@@ -27,6 +29,10 @@ class Console:
         """Return what was said, at most a mebibyte of it."""
         size = os.fstat(self.fd).st_size
         return os.pread(self.fd, _TEXT, max(0, size - _TEXT)).decode(errors="replace")
+
+    def tail(self) -> str:
+        """Return the last lines that were said: a traceback of PID 1, if it wrote one."""
+        return "\n".join(self.text().splitlines()[-_TAIL:])
 
     def cause(self) -> str:
         """Return the line that says why the guest died; "no word" if none does."""

@@ -72,15 +72,25 @@ def packages(*, refresh: bool = False) -> list[Package]:
         OSError: The cache folder cannot be written.
     """
     file = cache_folder() / "debian.json"
-    if refresh or not file.exists() or time.time() - file.stat().st_mtime > _FRESH:
+    known = _read(file)
+    if refresh or not known or time.time() - file.stat().st_mtime > _FRESH:
         try:
-            found = [asdict(package) for package in _ask()]
+            known = list(_ask())
         except OutOfReach:
-            if not file.exists():
+            if not known:
                 raise
         else:
-            replace_file(file, json.dumps(found, indent=1).encode())
-    return [Package(**each) for each in json.loads(file.read_text())]
+            listed = [asdict(package) for package in known]
+            replace_file(file, json.dumps(listed, indent=1).encode())
+    return known
+
+
+def _read(file: Path) -> list[Package]:
+    """Return what a list has; nothing if it is not there, or damaged."""
+    try:
+        return [Package(**each) for each in json.loads(file.read_text())]
+    except (OSError, ValueError, TypeError):
+        return []
 
 
 def _ask() -> list[Package]:

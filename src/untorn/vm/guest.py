@@ -97,7 +97,7 @@ class Guest:
         while "progress" in (message := self._receive(timeout)):
             report(message["progress"])
         if "failure" in message:
-            raise UntornError(f"in the guest: {message['failure']}\n{self._console.text()}")
+            raise UntornError(f"in the guest: {message['failure']}\n{self._console.tail()}")
         return message["result"]
 
     def close(self) -> None:

@@ -20,8 +20,10 @@ from untorn.vm.interpreter import executable, interpreter_files, python_files
 _FORMAT = 1
 """To be raised when what the cached archive holds is chosen in another way."""
 
-_ONLY_HERE = frozenset({"check", "cli", "conform"})
+_ONLY_HERE = {"check", "cli", "conform"}
 """Parts of the package that no guest needs: a change of them leaves what a seed leads to."""
+_OF_VM = {"__init__", "init", "bench_job", "race_job"}
+"""What a guest needs of this one."""
 
 
 def write_initramfs(fd: int, requests: Sequence[bytes] = ()) -> None:
@@ -57,7 +59,15 @@ def cached_interpreter() -> Path:
 
 def _package() -> Iterable[File]:
     root = Path(untorn.__file__).parent
-    return python_files(root, SOURCES / root.name, _ONLY_HERE)
+    target = SOURCES / root.name
+    return (
+        file for file in python_files(root, target) if _is_needed(file.path.relative_to(target))
+    )
+
+
+def _is_needed(module: PurePosixPath) -> bool:
+    part = module.parts[0]
+    return part not in _ONLY_HERE and (part != "vm" or module.name.partition(".")[0] in _OF_VM)
 
 
 def _init() -> File:

@@ -65,24 +65,27 @@ def interpreter_files() -> Iterator[File]:
     python = executable()
     yield File(PurePosixPath(python), python.read_bytes(), executable=True)
     extensions = []
-    for directory in sorted({sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")}):
-        yield from python_files(Path(directory), Path(directory))
-        modules = sorted(Path(directory).glob("lib-dynload/*.so"))
+    for directory in sorted({_library("stdlib"), _library("platstdlib")}):
+        yield from python_files(directory, directory)
+        modules = sorted(directory.glob("lib-dynload/*.so"))
         extensions += [path for path in modules if not _NO_EXTENSIONS.match(path.name)]
     for path in (*extensions, *shared_objects([python, *extensions]), _LD_CACHE):
         if path.exists():
             yield File(PurePosixPath(path), path.read_bytes(), executable=True)
 
 
-def python_files(root: Path, target: Path, without: frozenset[str] = frozenset()) -> Iterator[File]:
-    """Yield every source file under root, as it is under target, with its compiled form.
+def _library(which: str) -> Path:
+    """Return a folder of the library where the executable itself looks for it, links resolved."""
+    return Path(sysconfig.get_path(which)).resolve()
 
-    Folders of the names in without are left out.
+
+def python_files(root: Path, target: Path) -> Iterator[File]:
+    """Yield every source file under root, as it is under target, with its compiled form.
 
     A compiled form counts whatever the times of files are in the guest.
     """
     for directory, names, files in os.walk(root):
-        names[:] = sorted(set(names) - _NO_PACKAGES - without)
+        names[:] = sorted(set(names) - _NO_PACKAGES)
         for name in sorted(files):
             if name.endswith(".py"):
                 source = Path(directory, name)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from untorn.errors import OutOfReach
 from untorn.live.endings import endings_held
@@ -50,39 +51,66 @@ def find_kernel(name: str, tell: Tell) -> Kernel:
     """
     if name == HOST:
         return _from_file(host_image())
-    path = Path(name).expanduser()
+    path = _expanded(name)
     if os.sep in name or path.exists():
         return _from_path(path)
-    cached = [package for package in cached_packages() if package.is_called(name)]
-    if cached:
-        return _of_package(max(cached, key=Package.age))
-    return fetch(name, tell)
+    return _newest_cached(name) or fetch(name, tell)
 
 
 def fetch(name: str, tell: Tell) -> Kernel:
     """Return the newest kernel of a version, release or package that Debian has; see find_kernel().
 
-    It is fetched unless the cache has that very package.
+    It is fetched unless the cache has that very package. What Debian has no longer, or if it cannot
+    be reached, the cache may still have.
     """
     tell("asking Debian's suites for their kernels")
-    package = debian.newest(name, debian.packages())
+    try:
+        package = debian.newest(name, debian.packages())
+    except OutOfReach:
+        cached = _newest_cached(name)
+        if cached is None:
+            raise
+        return cached
     if package not in cached_packages():
-        tell(f"fetching {package.name} {package.version} from {package.suite}")
-        with endings_held(), TemporaryDirectory(prefix="untorn-") as folder:
-            file = Path(folder, "kernel.deb")
-            debian.download(package, file)
-            _keep(file, _folder(package.name), package)
+        package = _download(package, name, tell)
     return _of_package(package)
+
+
+def _download(package: Package, name: str, tell: Tell) -> Package:
+    """Put a package's kernel into the cache, or that of the one that took its place in Debian."""
+    tell(f"fetching {package.name} {package.version} from {package.suite}")
+    with endings_held(), TemporaryDirectory(prefix="untorn-") as folder:
+        file = Path(folder, "kernel.deb")
+        try:
+            debian.download(package, file)
+        except OutOfReach:
+            newer = debian.newest(name, debian.packages(refresh=True))
+            if newer == package:
+                raise
+            return _download(newer, name, tell)
+        _keep(file, _folder(package.name), package)
+    return package
+
+
+def _newest_cached(name: str) -> Kernel | None:
+    cached = [package for package in cached_packages() if package.is_called(name)]
+    return _of_package(max(cached, key=Package.age)) if cached else None
 
 
 def cached_packages() -> list[Package]:
     """Return Debian's packages of which the cache has the kernel, undamaged; the newest last."""
-    found = []
-    for about in cache_folder().glob("kernels/*/about.json"):
-        content = json.loads(about.read_text())
-        if content["package"] and content["sha256"] == _sum(about.with_name("vmlinuz")):
-            found.append(Package(**content["package"]))
-    return sorted(found, key=Package.age)
+    folders = cache_folder().glob("kernels/*")
+    kept = [about["package"] for about in map(_undamaged, folders) if about]
+    return sorted((Package(**package) for package in kept if package), key=Package.age)
+
+
+def _undamaged(folder: Path) -> dict[str, Any] | None:
+    """Return what the cache says of a kernel that it has; None if not all of it is there."""
+    try:
+        about = json.loads((folder / "about.json").read_text())
+        return about if about["sha256"] == _sum(folder / "vmlinuz") else None
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
 
 
 def host_image() -> Path:
@@ -99,14 +127,23 @@ def host_image() -> Path:
     raise OutOfReach(f"no image of the running kernel here: there is no {tried}")
 
 
+def _expanded(name: str) -> Path:
+    try:
+        return Path(name).expanduser()
+    except RuntimeError as error:  # ~ of nobody
+        raise OutOfReach(f"{name}: {error}") from error
+
+
 def _from_path(path: Path) -> Kernel:
     if not path.is_dir():
         return _from_file(path)
     patterns = (*_IN_A_TREE, *_IN_AN_UNPACKED_PACKAGE)
-    images = [image for pattern in patterns for image in sorted(path.glob(pattern))]
+    # A tree has its image where it is built and, as a link, where it is looked for.
+    found = (image for pattern in patterns for image in sorted(path.glob(pattern)))
+    images = list({image.resolve(): image for image in found}.values())
     if len(images) != 1:
-        found = f"more than one: {', '.join(map(str, images))}" if images else "none"
-        raise OutOfReach(f"{path}: which kernel? There is {found}")
+        there = f"more than one: {', '.join(map(str, images))}" if images else "none"
+        raise OutOfReach(f"{path}: which kernel? There is {there}")
     return _from_file(images[0])
 
 
@@ -116,7 +153,7 @@ def _from_file(path: Path) -> Kernel:
     if not is_package:
         return Kernel(path, release_of(path), str(path))
     folder = _folder(_sum(path))
-    if not folder.exists():
+    if not _undamaged(folder):
         _keep(path, folder, None)
     image = folder / "vmlinuz"
     return Kernel(image, release_of(image), str(path))

@@ -14,14 +14,10 @@ from untorn.vm.guest import request
 from untorn.vm.kernels import find_kernel
 from untorn.vm.qemu import Machine, Mode, qemu_version
 from untorn.vm.race_job import GuestTarget
-from untorn.vm.session import boot
+from untorn.vm.session import SET_UP, SLOWER, boot
 
 PREFIX = "vm:"
 """What the names of these targets begin with."""
-_SLOWER = 30
-"""A guest's second may take so many of ours."""
-_SET_UP = 300.0
-"""Seconds of ours in which a test must be set up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +43,9 @@ class GuestRace:
                 "--disturb leaves a reader no time where time is counted in instructions; "
                 "try other seeds"
             )
-        Plan.of(GuestTarget(self.target), effort=Effort(self.seconds), **self.options)
+        if self.target == PREFIX:
+            raise LookupError("vm: wants a kernel, as in vm:6.12")
+        Plan.of(GuestTarget(), effort=Effort(self.seconds), **self.options)
 
     def run(self, seed: int, write: Callable[[str], None], show: Callable[[str], None]) -> Outcome:
         """Boot a guest with the seed and run the tests; Ctrl-C or SIGTERM ends it.
@@ -68,16 +66,19 @@ class GuestRace:
             return Outcome(interrupted=True)
 
     def _run(self, seed: int, write: Callable[[str], None], show: Callable[[str], None]) -> Outcome:
+        qemu = qemu_version()
         kernel = find_kernel(self.target.removeprefix(PREFIX), show)
-        asked = {"target": self.target, "seconds": self.seconds, "seed": seed, **self.options}
+        asked = {"seconds": self.seconds, "seed": seed, **self.options}
         show(f"{self.target}: booting with seed {seed}")
         machine = Machine(kernel.image, Mode.REPLAY, seed=seed)
         guest, _ = boot(machine, [request("untorn.vm.race_job:race", **asked)])
         with guest:
             write(f"# {self.target}: Linux {kernel.release}, {kernel.origin}")
-            write(f"# seed {seed} of {qemu_version()}, with Python {platform.python_version()}")
+            write(f"# seed {seed} of {qemu}, with Python {platform.python_version()}")
             takers = {"line": write, "doing": show}
-            counted = guest.answer(
-                _SET_UP + _SLOWER * self.seconds, lambda told: takers[told[0]](told[1])
-            )
+
+            def take(told: tuple[str, str]) -> None:
+                takers[told[0]](told[1].replace(GuestTarget.name, self.target))
+
+            counted = guest.answer(SET_UP + SLOWER * self.seconds, take)
         return Outcome(**counted | {"reasons": Counter(counted["reasons"])})

@@ -11,6 +11,10 @@ KVM_PATIENCE = 10.0
 """Seconds in which a guest must be up by KVM; there are machines where it never is."""
 PATIENCE = 120.0
 """Seconds in which an emulated guest must be up; on an idle machine it takes 6."""
+SET_UP = 300.0
+"""Seconds of ours in which what a guest is asked for must have begun."""
+SLOWER = 30
+"""A second of a guest in virtual time may take so many of ours."""
 
 
 @dataclass(slots=True)
@@ -82,5 +86,8 @@ def boot(machine: Machine, requests: Sequence[bytes] = ()) -> tuple[Guest, str]:
         try:
             return Guest(machine, kvm=True, patience=KVM_PATIENCE, requests=requests), ""
         except GuestDied as error:
-            refusal = _kvm.refusal = f"KVM does not work: {error}"
-    return Guest(machine, kvm=False, patience=PATIENCE, requests=requests), refusal
+            refusal = f"KVM does not work: {error}"
+    guest = Guest(machine, kvm=False, patience=PATIENCE, requests=requests)
+    if not kvm_refusal(machine.mode):  # it came up, but not by KVM: no fault of the kernel's
+        _kvm.refusal = refusal
+    return guest, refusal
