@@ -51,11 +51,11 @@ def test_linux_shows_its_false_gap_within_a_hundred_schedules() -> None:
 @pytest.mark.parametrize("name", ["linux-6.17", "maple-iterator"])
 def test_each_false_gap_of_linux_needs_one_preemption(name: str) -> None:
     mutant = MUTANTS[name]
-    build = SCENARIOS[mutant.scenarios[0]].build
+    scenario = SCENARIOS[mutant.scenarios[0]]
     with watching():
-        found = explore(build, SourceDpor(), mutant=mutant)
+        found = explore(scenario.build, SourceDpor(), mutant=mutant)
         assert str(found.failure).startswith("rule 2: a range is left out")
-        assert len(shrink(build, found.schedule, mutant)) == 1
+        assert len(shrink(scenario, found.schedule, mutant)) == 1
 
 
 def test_a_mutant_is_gone_afterwards() -> None:
@@ -75,15 +75,15 @@ def test_the_false_gap_is_told_in_five_steps() -> None:
     # 1. The lookup returns B as [1,4). 2. The reader is preempted. 3. A whole write section cuts B.
     # 4. The reader locks B, with the new end. 5. The next call samples the new sequence.
     mutant = MUTANTS["linux-6.17"]
-    build = SCENARIOS[mutant.scenarios[0]].build
+    scenario = SCENARIOS[mutant.scenarios[0]]
     with watching():
-        found = explore(build, SourceDpor(), mutant=mutant)
-        switches = shrink(build, found.schedule, mutant)
-        theatre, made = replay(build, switches, mutant)
+        found = explore(scenario.build, SourceDpor(), mutant=mutant)
+        switches = shrink(scenario, found.schedule, mutant)
+        theatre, made = replay(scenario, switches, mutant)
         assert what_broke(theatre) == what_broke_first(found.failure)
         assert made == switches
         assert len(switches) == 1, "one preemption is enough"
-        told = tell(Theatre(build, Replay(switches)), mutant)
+        told = tell(Theatre(scenario.build, Replay(switches)), mutant)
     wanted = [
         "> mm.mm_mt.root is 10000-11000 11000-14000",
         "> mm.mm_lock_seq is 18",

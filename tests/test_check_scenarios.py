@@ -29,10 +29,11 @@ COUNTS = {
     "query/merge-right-partial": 547,
     "smaps/merge-right": 604,
     "meet/two-readers": 1,
+    "meet/two-readers-and-a-writer": 12397,
     "meet/writers-alone": 8,
     "meet/exit": 5,
     "meet/at-the-limit": 34,
-    "meet/killed": 76,
+    "meet/killed": 124,
     "meet/recycled-there": 601,
     "query-one/mprotect+mmap-next": 203,
     "query-one/munmap+other-mmap": 321,
@@ -103,6 +104,25 @@ def test_a_schedule_has_one_trace(name: str) -> None:
 def trace_of(theatre: Theatre) -> tuple[list[int], list[Look], list[State]]:
     looks = [look for reader in theatre.stage.readers for look in reader.looks]
     return list(theatre.run.schedule), looks, list(theatre.stage.history.states)
+
+
+def test_a_kill_meets_a_reader_that_sleeps_and_says_nothing_of_later_schedules() -> None:
+    sleeps: list[object] = []
+    killed_asleep = judged = 0
+    with watching():
+        theatre = Theatre(SCENARIOS["meet/killed"].build, SourceDpor())
+        (reader,) = theatre.stage.readers
+        theatre.run.tasks[reader.task].sleeps = sleeps.append
+        more = True
+        while more:
+            sleeps.clear()
+            theatre.play()
+            assert theatre.run.failure is None
+            killed_asleep += reader.interrupted and bool(sleeps)
+            judged += not reader.interrupted
+            more = theatre.strategy.end()
+    assert killed_asleep
+    assert judged > killed_asleep
 
 
 def test_afterwards_everything_is_as_before() -> None:

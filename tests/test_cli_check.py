@@ -15,9 +15,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tasks import PATIENCE, await_
-from untorn.check import record, work
+from untorn.check import record, report, work
 from untorn.check import run as running
-from untorn.check.work import Part, Work, do
+from untorn.check.work import Outcome, Part, Work, do
 from untorn.cli import main
 
 STARTED = 1.5
@@ -93,6 +93,78 @@ def test_what_is_no_record_is_refused(tmp_path: Path, text: str) -> None:
     result = check("--schedule", str(file))
     assert result.exit_code == 2
     assert result.stderr.splitlines()[-1].endswith("no record of a run of the checker")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("scenario", "no-such"),
+        ("scenario", []),
+        ("mutant", "no-such"),
+        ("switches", {"0": 99}),
+        ("switches", {"0": -1}),
+        ("switches", {"-1": 0}),
+        ("switches", {"0": float("inf")}),
+        ("switches", {"x": 0}),
+    ],
+)
+def test_a_record_of_what_there_is_not_is_refused(tmp_path: Path, key: str, value: object) -> None:
+    file = tmp_path / "gap.json"
+    check("--mutant", "linux-6.17", "--json", str(file))
+    content = json.loads(file.read_text())
+    content["explorations"][0][key] = value
+    file.write_text(json.dumps(content))
+    result = check("--schedule", str(file))
+    assert result.exit_code == 2
+    assert result.stderr.splitlines()[-1].startswith(f"Error: {file}: ")
+
+
+def test_a_file_nested_without_end_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "deep.json"
+    file.write_text("[" * 200_000)
+    result = check("--schedule", str(file))
+    assert result.exit_code == 2
+    assert "no record of a run" in result.stderr
+
+
+def test_a_schedule_is_replayed_as_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "x.json"
+    file.write_text("{}")
+    for more in ("maps",), ("--mutant", "linux-6.17"), ("--json", str(tmp_path / "y.json")):
+        result = check("--schedule", str(file), *more)
+        assert result.exit_code == 2
+        assert "it takes nothing else" in result.stderr
+
+
+def test_a_script_that_shows_other_pages_is_told_as_that() -> None:
+    result = check("script/a13", "--mutant", "recheck-goes-on")
+    assert result.exit_code == 1
+    assert result.stdout.rstrip().splitlines()[-1] != "nothing broke"
+    assert result.stdout.count("shown were the pages") > 1
+
+
+def test_a_script_that_does_not_end_is_given_up() -> None:
+    result = check("script/a15", "--mutant", "position-by-vm-start")
+    assert result.exit_code == 1
+    assert "inconclusive" in result.stdout
+
+
+def test_a_bound_on_preemptions_is_no_proof() -> None:
+    result = check("--mutant", "linux-6.17", "--strategy", "dfs", "--preemptions", "0")
+    assert "nothing found with 0 preemptions or fewer" in result.stdout
+
+
+def test_a_matrix_that_was_interrupted_says_nothing_of_mutants_not_decided() -> None:
+    def outcome(name: str, *, complete: bool, failure: str = "") -> Outcome:
+        made = Work("maps/join-right", "dpor", name)
+        return Outcome(made, 1, 0, 0, 1, 0.0, complete, failure, ())
+
+    found = [
+        outcome("linux-6.17", complete=True, failure="rule 2"),
+        outcome("no-wake-up", complete=False),
+    ]
+    works = [*(each.work for each in found), Work("maps/join-right", "dpor", "no-first-check")]
+    assert report.decided(works, found) == found[:1]
 
 
 def test_a_record_without_a_failure_is_refused(tmp_path: Path) -> None:

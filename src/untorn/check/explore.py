@@ -17,6 +17,7 @@ from untorn.check.primitives import Task
 from untorn.check.stage import Stage
 from untorn.check.strategies.strategy import Strategy
 from untorn.check.world import World
+from untorn.locking.sync import Task as ThreadTask
 
 MAX_STEPS = 2000
 """Of one schedule: one that takes more is given up, and the exploration inconclusive."""
@@ -73,15 +74,24 @@ class Theatre:
         self.run = Execution(stage.names, strategy, MAX_STEPS)
         for task in self.run.tasks:
             task.sleeps = self._sleeps
+            fields.WATCHED[ThreadTask, "killed"].set_up(task, task.name)
 
     def play(self) -> None:
-        """Run one schedule; run.failure says what broke, if something did."""
+        """Run one schedule; run.failure says what broke, if something did.
+
+        Raises:
+            KeyboardInterrupt: It came meanwhile, and the schedule is unwound.
+        """
         self._world.restore()
         for reader in self.stage.readers:
-            reader.looks.clear()
+            reader.begin()
         self.run.run(self.stage.jobs, self.stage.history.begin)
+        if isinstance(self.run.failure, KeyboardInterrupt):
+            raise self.run.failure
         if self.run.failure is None and self.finished:
             try:
+                if held := self._world.held():
+                    raise Broken(f"{held} is left locked")
                 self._oracle.check(self.run)
             except Broken as error:
                 self.run.failure = error
@@ -132,8 +142,6 @@ def explore(
             found.schedules += not run.slept and not run.limited
             found.blocked += run.slept
             found.limited += run.limited
-            if isinstance(run.failure, KeyboardInterrupt):
-                raise run.failure
             if run.failure is not None:
                 found.failure, found.schedule = run.failure, tuple(run.schedule)
             else:

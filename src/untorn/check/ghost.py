@@ -23,7 +23,11 @@ from untorn.judge.line import parse_line
 from untorn.judge.reading import Fill
 from untorn.mm.mm_struct import MmStruct
 from untorn.mm.page import TASK_SIZE
+from untorn.mm.vma import Vma
 from untorn.mm.vma_tree import VmaTree
+
+Row = tuple[object, ...]
+"""What readers are shown of a VMA."""
 
 
 @dataclass(slots=True)
@@ -54,6 +58,8 @@ class GhostHistory:
         sections: Write sections begun.
         torn: A range that a section unmapped for a moment, though it was mapped before and after;
             empty if there was none. Only a move may do so, at its destination.
+        overlocked: A VMA whose readers a section kept out and that it left as it was; empty if
+            there was none. Only a fork may do so: its child must be a copy of one moment.
     """
 
     mm: MmStruct
@@ -61,8 +67,11 @@ class GhostHistory:
     steps: list[int] = field(default_factory=list)
     sections: int = 0
     torn: str = ""
+    overlocked: str = ""
     _kept: int = 0
     _began: int = 0
+    _before: dict[Vma, Row] = field(default_factory=dict)
+    _excluded: set[Vma] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         """Note the first state, and watch for more."""
@@ -71,6 +80,7 @@ class GhostHistory:
         users.emptied = self._exit
         WATCHED[VmaTree, "root"].stored = self._root_stored
         WATCHED[MmStruct, "mm_lock_seq"].stored = self._seq_stored
+        WATCHED[Vma, "vm_lock_seq"].stored = self._write_locked
 
     def begin(self, keep: int) -> None:
         """Start a run whose first `keep` steps are those of the run before."""
@@ -78,7 +88,7 @@ class GhostHistory:
         del self.states[known:], self.steps[known:]
         self._kept = keep
         self.sections = 0
-        self.torn = ""
+        self.torn = self.overlocked = ""
 
     def _exit(self) -> None:
         """The last user is gone: whatever the tree still says, there is nothing to be shown."""
@@ -87,6 +97,8 @@ class GhostHistory:
     def _root_stored(self, tree: VmaTree, root: object) -> None:
         if tree is self.mm.mm_mt:
             self._note(self._state)
+            if self._excluded:
+                self._forget_removed()
 
     def _seq_stored(self, mm: MmStruct, seq: int) -> None:
         run = runtime.run
@@ -95,12 +107,39 @@ class GhostHistory:
         if seq & 1:
             self.sections += 1
             self._began = run.steps - 1
+            self._excluded.clear()
+            self._before = runtime.unseen(self._rows)
         else:
             self._note(self._state)
+            self._look_for_overlocked()
             before = bisect_left(self.steps, self._began) - 1
             section = self.states[before : bisect_left(self.steps, run.steps)]
             if len(section) > 2 and (torn := _torn(tuple(section))) and not _called_by("do_mremap"):
                 self.torn = torn
+
+    def _write_locked(self, vma: Vma, seq: int) -> None:
+        if vma in self._before and runtime.run is not None:
+            self._excluded.add(vma)
+
+    def _forget_removed(self) -> None:
+        """A VMA that left the tree has changed, even if its object comes back as it was."""
+        present = runtime.unseen(self._rows)
+        self._before = {vma: row for vma, row in self._before.items() if vma in present}
+        self._excluded &= self._before.keys()
+
+    def _look_for_overlocked(self) -> None:
+        if not self._excluded:
+            return
+        after = runtime.unseen(self._rows)
+        kept = [vma for vma in self._excluded if after.get(vma) == self._before[vma]]
+        if kept and not _called_by("dup_mm"):
+            self.overlocked = ", ".join(sorted(f"{self._before[vma][0]:08x}" for vma in kept))
+
+    def _rows(self) -> dict[Vma, Row]:
+        return {
+            vma: (start, end, vma.vm_flags, vma.vm_pgoff, vma.anon_name)
+            for start, end, vma in self.mm.mm_mt
+        }
 
     def _note(self, state: Callable[[], State]) -> None:
         run = runtime.run

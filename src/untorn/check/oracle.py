@@ -7,11 +7,12 @@ ended, or when a writer goes to sleep.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import cast
 
 from untorn.check import runtime
 from untorn.check.execution import Execution
-from untorn.check.pages import page_of
+from untorn.check.pages import Pages, page_of
 from untorn.check.primitives import Task
 from untorn.check.reader import Reader
 from untorn.check.stage import Stage
@@ -55,6 +56,8 @@ class Oracle:
         self._stage = stage
         self._shown = shown
         self._reads = stage.process.mm.mmap_lock._reads  # before any run
+        self._processes = (stage.process, *stage.others)
+        self._counts = [(p.mm.mm_users.load(), p.mm.mm_count.load()) for p in self._processes]
         self._good_readings: set[object] = set()
         self._good_ends: set[object] = set()
 
@@ -68,8 +71,11 @@ class Oracle:
         self._check_end(run)
         if self._stage.history.torn:
             raise Broken(f"a call unmapped {self._stage.history.torn} for a moment in between")
+        if self._stage.history.overlocked:
+            at = self._stage.history.overlocked
+            raise Broken(f"a writer kept readers out of a VMA that it did not change: {at}")
         for reader in self._stage.readers:
-            if reader.looks and reader.judged:
+            if reader.looks and reader.judged and not reader.interrupted:
                 self._check_reading(run, reader)
         self._check_progress()
         if self._shown is not None:
@@ -87,11 +93,11 @@ class Oracle:
         for task in run.tasks:
             if task.held:
                 raise Broken(f"{task.name} ended holding {task.holds()}")
-        mms = [self._stage.process.mm, *(other.mm for other in self._stage.others)]
-        end = runtime.unseen(lambda: tuple(_end_of(mm) for mm in mms))
+        end = runtime.unseen(lambda: tuple(_end_of(process) for process in self._processes))
         if end not in self._good_ends:
-            for mm in mms:
-                self._check_mm(mm)
+            for process, counts in zip(self._processes, self._counts, strict=True):
+                self._check_mm(process.mm)
+                runtime.unseen(partial(_check_counts, process, *counts))
             self._good_ends.add(end)
 
     def _check_mm(self, mm: MmStruct) -> None:
@@ -99,6 +105,8 @@ class Oracle:
         lock: RwSemaphore = mm.mmap_lock
         if lock._count or lock._queue:
             raise Broken(f"mmap_lock is left behind: {runtime.unseen(lambda: repr(lock))}")
+        if runtime.unseen(lambda: _waits(mm)):
+            raise Broken("a writer that waited for readers is left behind as waiting")
         for _, _, vma in mm.mm_mt:
             if vma.vm_refcnt.load() != self._stage.pinned.get(vma, 1):
                 raise Broken(f"a VMA is left with a count of {vma.vm_refcnt.load():#x}")
@@ -176,10 +184,28 @@ def _reading(kind: str, fills: list[Fill]) -> Reading:
     return Reading.of_queries(fills) if kind == "query" else Reading.of_text(fills)
 
 
-def _end_of(mm: MmStruct) -> tuple[object, ...]:
+def _check_counts(process: Pages, users: int, count: int) -> None:
+    """Check that nobody uses or refers to an mm but who did so before the run, less the process."""
+    mm, gone = process.mm, int(process.exited)
+    left = mm.mm_users.load(), mm.mm_count.load()
+    if left != (users - gone, count - gone):
+        raise Broken(f"an mm is left with {left[0]} users and {left[1]} references")
+    if gone and any(True for _ in mm.mm_mt):
+        raise Broken("an mm is left with VMAs after its process ended")
+
+
+def _end_of(process: Pages) -> tuple[object, ...]:
+    mm = process.mm
     vmas = tuple(
         (start, end, vma.vm_start, vma.vm_end, vma.vm_flags, vma.vm_refcnt.load())
         for start, end, vma in mm.mm_mt
     )
     lock = mm.mmap_lock
-    return vmas, mm.map_count, mm.total_vm, lock._count, lock._queue, mm.mm_users.load()
+    counts = process.exited, mm.mm_users.load(), mm.mm_count.load()
+    return vmas, mm.map_count, mm.total_vm, lock._count, lock._queue, _waits(mm), counts
+
+
+def _waits(mm: MmStruct) -> bool:
+    """Say whether a writer stands as waiting for readers; a dropped mm has no place for one."""
+    wait = getattr(mm, "vma_writer_wait", None)
+    return wait is not None and wait.task is not None

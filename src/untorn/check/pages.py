@@ -1,5 +1,6 @@
 """Pages: a process spoken to in pages, counted from BASE."""
 
+from untorn.mm.mm_struct import MmStruct
 from untorn.mm.mman import (
     MAP_ANONYMOUS,
     MAP_FIXED,
@@ -31,9 +32,22 @@ def page_of(address: int) -> int:
 
 
 class Pages(Process):
-    """A process, spoken to in pages."""
+    """A process, spoken to in pages.
 
-    __slots__ = ()
+    Attributes:
+        exited: Its end has begun.
+    """
+
+    __slots__ = ("exited",)
+
+    def __init__(self, mm: MmStruct | None = None) -> None:
+        super().__init__(mm)
+        self.exited = False
+
+    def exit(self) -> None:
+        """End it."""
+        self.exited = True
+        super().exit()
 
     def map(self, first: int, end: int, prot: int = RW) -> None:
         """Map anonymous memory, over whatever is there."""

@@ -27,7 +27,8 @@ class Reader:
         file: What it reads.
         size: Bytes wanted of each read().
         looks: Its reads or queries of this run.
-        judged: What it got is a whole pass, to be judged.
+        judged: What it gets is a pass of its own, to be judged.
+        interrupted: It was killed in this run: what it got is no whole pass.
         killable: It may be killed.
         keeps_mmap_lock: It may hold mmap_lock for a whole fill, by its strategy or as VMAs are at
             their limit of readers.
@@ -39,6 +40,7 @@ class Reader:
     size: int = BUFFER
     looks: list[Look] = field(default_factory=list)
     judged: bool = True
+    interrupted: bool = False
     killable: bool = False
     keeps_mmap_lock: bool = False
 
@@ -46,6 +48,11 @@ class Reader:
     def start(self) -> int:
         """Byte address where the pass starts."""
         return addr(0) if self.kind == "query-one" else 0
+
+    def begin(self) -> None:
+        """Forget what it got in the run before."""
+        self.looks.clear()
+        self.interrupted = False
 
     def run(self) -> None:
         """Make the pass."""
@@ -73,7 +80,7 @@ class Reader:
         except InterruptedError:
             if not self.killable:
                 raise
-            self.judged = False
+            self.interrupted = True
             return None
 
     def _look(self, look: Callable[[], object]) -> object:

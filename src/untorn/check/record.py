@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import untorn
+from untorn.check.mutants import MUTANTS
+from untorn.check.scenarios import SCENARIOS
 from untorn.check.shrink import Switches
+from untorn.check.stage import Stage
 from untorn.check.work import Outcome
 from untorn.errors import UntornError
 
@@ -73,10 +76,19 @@ def load(path: Path) -> tuple[str, str | None, Switches]:
             {int(step): int(task) for step, task in first["switches"].items()} if first else {}
         )
         code = found["code"]
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise BadScheduleFile(f"{path}: no record of a run of the checker") from error
+        named = (str(first["scenario"]), first["mutant"]) if first else ("", None)
+    except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError) as e:
+        raise BadScheduleFile(f"{path}: no record of a run of the checker") from e
     if first is None:
         raise BadScheduleFile(f"{path}: nothing failed in that run")
     if code != code_hash():
         raise BadScheduleFile(f"{path}: of other code, or another Python: explore again")
-    return first["scenario"], first["mutant"], switches
+    scenario, mutant = named
+    if scenario not in SCENARIOS or mutant not in (None, *MUTANTS):
+        raise BadScheduleFile(f"{path}: of a scenario or mutant that there is not")
+    stage = Stage()
+    SCENARIOS[scenario].build(stage)
+    tasks = range(len(stage.jobs))
+    if not all(step >= 0 and task in tasks for step, task in switches.items()):
+        raise BadScheduleFile(f"{path}: a schedule has no such step or task")
+    return scenario, mutant, switches

@@ -10,7 +10,7 @@ from untorn.check.scenarios import SCENARIOS
 from untorn.check.shrink import Switches, replay, shrink, what_broke
 from untorn.check.story import tell
 from untorn.check.strategies.replay import Replay
-from untorn.check.work import Outcome
+from untorn.check.work import Outcome, Work
 
 
 def by_scenario(outcomes: Sequence[Outcome]) -> list[str]:
@@ -32,6 +32,8 @@ def _result(each: Outcome) -> str:
         return f"inconclusive: {each.limited} schedules grew too long"
     if not each.complete:
         return "unfinished"
+    if each.work.preemptions is not None:
+        return f"nothing found with {each.work.preemptions} preemptions or fewer"
     return "holds" if each.work.strategy in ("dpor", "dfs") else "nothing found"
 
 
@@ -61,6 +63,13 @@ def kill(outcomes: Sequence[Outcome]) -> tuple[int, str] | None:
         if each.limited:
             return schedules, "a schedule that does not end"
     return None
+
+
+def decided(works: Sequence[Work], outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Return the outcomes of mutants of which every strategy has come to its end."""
+    ended = {each.work for each in outcomes if each.complete or each.failure or each.limited}
+    open_ones = {work.mutant for work in works if work not in ended}
+    return [each for each in outcomes if each.work.mutant not in open_ones]
 
 
 def _kills(
@@ -104,8 +113,9 @@ def story(outcome: Outcome) -> tuple[list[str], Switches]:
     scenario = SCENARIOS[outcome.work.scenario]
     mutant = MUTANTS[outcome.work.mutant] if outcome.work.mutant else None
     with watching(speculated=scenario.speculated):
-        switches = shrink(scenario.build, outcome.schedule, mutant)
-        return tell(Theatre(scenario.build, Replay(switches)), mutant), switches
+        switches = shrink(scenario, outcome.schedule, mutant)
+        theatre = Theatre(scenario.build, Replay(switches), scenario.shown)
+        return tell(theatre, mutant), switches
 
 
 def replayed(scenario_name: str, name: str | None, switches: Switches) -> tuple[list[str], bool]:
@@ -113,5 +123,6 @@ def replayed(scenario_name: str, name: str | None, switches: Switches) -> tuple[
     scenario = SCENARIOS[scenario_name]
     mutant = MUTANTS[name] if name else None
     with watching(speculated=scenario.speculated):
-        broke = bool(what_broke(replay(scenario.build, switches, mutant)[0]))
-        return tell(Theatre(scenario.build, Replay(switches)), mutant), broke
+        broke = bool(what_broke(replay(scenario, switches, mutant)[0]))
+        theatre = Theatre(scenario.build, Replay(switches), scenario.shown)
+        return tell(theatre, mutant), broke

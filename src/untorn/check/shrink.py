@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from untorn.check.explore import Build, Theatre
+from untorn.check.explore import Theatre
 from untorn.check.mutants.mutant import Mutant
+from untorn.check.scenarios.scenario import Scenario
 from untorn.check.strategies.replay import Replay
 
 Switches = dict[int, int]
@@ -17,32 +18,32 @@ Switches = dict[int, int]
 
 
 def replay(
-    build: Build, given: Mapping[int, int], mutant: Mutant | None
+    scenario: Scenario, given: Mapping[int, int], mutant: Mutant | None
 ) -> tuple[Theatre, Switches]:
     """Play one schedule; return the theatre after it, and the switches that were made.
 
     Preconditions: inside of watching().
     """
     strategy = Replay(given)
-    theatre = Theatre(build, strategy)
+    theatre = Theatre(scenario.build, strategy, scenario.shown)
     with theatre.mutated(mutant):
         theatre.play()
     return theatre, dict(strategy.switches)
 
 
-def shrink(build: Build, schedule: Sequence[int], mutant: Mutant | None) -> Switches:
+def shrink(scenario: Scenario, schedule: Sequence[int], mutant: Mutant | None) -> Switches:
     """Return the fewest switches found that break the same thing.
 
     Preconditions: inside of watching(); the schedule breaks something.
     """
-    theatre, best = replay(build, dict(enumerate(schedule)), mutant)
+    theatre, best = replay(scenario, dict(enumerate(schedule)), mutant)
     wanted = what_broke(theatre)
     smaller = True
     while smaller:
         smaller = False
         for step in sorted(best, reverse=True):
             given = {at: task for at, task in best.items() if at != step}
-            theatre, made = replay(build, given, mutant)
+            theatre, made = replay(scenario, given, mutant)
             if what_broke(theatre) == wanted and len(made) < len(best):
                 best, smaller = made, True
                 break

@@ -23,7 +23,7 @@ class RawPrimitiveError(Exception):
 class World:
     """The state reachable from some named objects, and how to get back to it."""
 
-    __slots__ = ("_containers", "_counters", "_locations", "_seen", "_slots", "names")
+    __slots__ = ("_containers", "_counters", "_locations", "_mutexes", "_seen", "_slots", "names")
 
     def __init__(self, roots: dict[str, object]) -> None:
         """Note the state now.
@@ -38,6 +38,7 @@ class World:
         self._containers: list[tuple[Any, Any]] = []
         self._counters: list[AtomicInt] = []
         self._locations: list[Location] = []
+        self._mutexes: list[Mutex] = []
         self._seen: dict[int, object] = {}
         self.names: dict[int, str] = {}
         queue = list(roots.items())
@@ -46,6 +47,10 @@ class World:
                 self._seen[id(found)] = found
                 self.names[id(found)] = name
                 queue += self._note(name, found)
+
+    def held(self) -> str:
+        """Return the name of a mutex that somebody holds; empty if nobody holds any."""
+        return next((each.location.name for each in self._mutexes if each.locked()), "")
 
     def restore(self) -> None:
         """Put everything back."""
@@ -69,6 +74,8 @@ class World:
         if isinstance(found, Mutex | AtomicInt):
             found.location.name = name
             self._locations.append(found.location)
+        if isinstance(found, Mutex):
+            self._mutexes.append(found)
         if isinstance(found, AtomicInt):
             self._counters.append(found)
             self._slots.append((vars(AtomicInt)["value"].__set__, found, found.value))

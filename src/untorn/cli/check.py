@@ -75,6 +75,8 @@ def check(
     if preemptions is not None and strategy != "dfs":
         raise click.UsageError("--preemptions bounds --strategy dfs")
     if schedule_file:
+        if models or strategy or mutant or json_file:
+            raise click.UsageError("--schedule replays what its file says; it takes nothing else")
         _replay(schedule_file)
     elif mutant == "all":
         _matrix(models, (strategy,) if strategy else _MATRIX, preemptions, json_file)
@@ -144,7 +146,7 @@ def _matrix(
     json_file: Path | None,
 ) -> None:
     from untorn.check.mutants import MUTANTS
-    from untorn.check.report import all_killed, matrix
+    from untorn.check.report import all_killed, decided, matrix
 
     works = [
         work
@@ -155,7 +157,8 @@ def _matrix(
     outcomes, interrupted = _run(works)
     _write(json_file, outcomes, {})
     if json_file != Path("-"):
-        click.echo("\n".join(matrix(outcomes, strategies)))
+        told = decided(works, outcomes)
+        click.echo("\n".join(matrix(told, strategies)))
     _finish(interrupted, len(outcomes), all_killed(outcomes, strategies[0]))
 
 

@@ -25,6 +25,14 @@ def two_readers(stage: Stage) -> None:
     stage.read()
 
 
+def two_readers_and_a_writer(stage: Stage) -> None:
+    """Two passes, and a writer that either may make wait, or be made to wait by."""
+    stage.process.map(0, 1)
+    stage.read()
+    stage.read()
+    stage.write(lambda: stage.process.protect(0, 1, R))
+
+
 def one_file(stage: Stage) -> None:
     """Two tasks read one file: its lock orders them."""
     stage.process.map(0, 1)
@@ -151,6 +159,7 @@ def fork_while_read(stage: Stage) -> None:
 _ALL = {
     "two-queries": two_queries,
     "two-readers": two_readers,
+    "two-readers-and-a-writer": two_readers_and_a_writer,
     "one-file": one_file,
     "two-writers": two_writers,
     "writers-alone": writers_alone,

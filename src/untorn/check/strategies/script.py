@@ -35,6 +35,9 @@ class Script:
         """Return the task of the directive at hand."""
         run = self._run
         enabled = run.enabled()
+        if run.steps >= run.max_steps:
+            run.limited = True
+            return run.hub
         while self._left:
             task = [each.name for each in run.tasks].index(self._left[0].task)
             if enabled >> task & 1 and not self._arrived(task):

@@ -1,0 +1,81 @@
+"""Mutants that keep out more readers than they must, or leave something behind at their end."""
+
+from untorn.check.mutants.mutant import Mutant
+from untorn.fs.proc.do_procmap_query import do_procmap_query
+from untorn.fs.proc.task_mmu import ProcMaps
+from untorn.mm import munmap, vma_lock
+from untorn.mm.rcuwait import RcuWait
+from untorn.mm.vma import VmaSlab
+
+MUTANTS = [
+    Mutant(
+        "munmap-locks-all",
+        "a call that unmaps write-locks every VMA of the mm",
+        munmap.gather_munmap_vmas,
+        (
+            (
+                "    going = MunmapVmas(start, end)\n",
+                "    going = MunmapVmas(start, end)\n"
+                "    for _, _, each in mm.mm_mt:\n        vma_start_write(each)\n",
+            ),
+        ),
+        ("AB/munmap-0",),
+    ),
+    Mutant(
+        "write-lock-of-all",
+        "who write-locks a VMA keeps the readers out of all others, too",
+        vma_lock.vma_start_write,
+        (
+            (
+                "    exclusive = _exclude_readers",
+                "    for _, _, each in vma.vm_mm.mm_mt:\n"
+                "        if each is not vma and not vma_is_write_locked(each):\n"
+                "            if _exclude_readers(each, FLAG + 1, killable):\n"
+                "                each.vm_lock_seq = each.vm_mm.mm_lock_seq\n"
+                "                each.vm_refcnt.add(-FLAG)\n"
+                "    exclusive = _exclude_readers",
+            ),
+        ),
+        ("AB/mprotect-1",),
+    ),
+    Mutant(
+        "query-stays-a-user",
+        "a query does not let go of the mm",
+        do_procmap_query,
+        (("        mmput(mm)\n", "        pass\n"),),
+        ("meet/reaped",),
+    ),
+    Mutant(
+        "pass-stays-a-user",
+        "a fill does not let go of the mm",
+        ProcMaps.stop,
+        (("    mmput(self._mm)\n", ""),),
+        ("meet/exit",),
+    ),
+    Mutant(
+        "foreign-mm-kept",
+        "a reader that met a VMA of another mm does not let go of that mm",
+        vma_lock._put_foreign,
+        (("    mmdrop(other)\n", ""),),
+        ("meet/recycled-and-gone",),
+    ),
+    Mutant(
+        "waiter-left-behind",
+        "a writer that has waited still stands as waiting",
+        RcuWait.wait_event,
+        (("        self.task = None", "        pass"),),
+        ("maps/split-above",),
+    ),
+    Mutant(
+        "slab-left-locked",
+        "who frees a VMA object does not let go of the slab's mutex",
+        VmaSlab.free,
+        (
+            (
+                "    with self._mutex:\n        self._free = (vma, self._free)",
+                "    self._mutex.acquire()\n    self._free = (vma, self._free)",
+            ),
+        ),
+        ("A/munmap-0",),
+    ),
+]
