@@ -8,8 +8,9 @@ decide. A race of theirs is an error by itself.
 A reader that copies a VMA without a lock, and looks afterwards whether that was good, races with
 its writers on purpose. Where there is one, the guarded fields of VMAs are steps, too.
 
-Fields that stand in neither list are either constant, or only ever touched inside of one mutex's
-sections, which have no point inside, or by the one task that owns the object.
+Fields that stand in neither list are constant, or objects with watched fields of their own, or only
+ever touched inside of one mutex's sections, which have no point inside, or by the one task that
+owns the object.
 """
 
 from __future__ import annotations
@@ -41,8 +42,20 @@ POINTS: dict[type, tuple[str, ...]] = {
     Task: ("killed",),
 }
 GUARDED: dict[type, tuple[str, ...]] = {
-    Vma: ("vm_start", "vm_end", "vm_pgoff", "vm_flags", "vm_file", "vm_ops", "anon_name"),
-    MmStruct: ("map_count",),
+    Vma: (
+        "vm_start",
+        "vm_end",
+        "vm_pgoff",
+        "vm_flags",
+        "vm_file",
+        "vm_ops",
+        "anon_name",
+        "anon_vma",
+    ),
+    MmStruct: (
+        *("map_count", "total_vm", "data_vm", "exec_vm", "stack_vm", "data_size"),
+        *("locked_vm", "locked_vm_excess", "brk", "def_flags"),
+    ),
     SeqFile: ("_pending",),
     VmaLocking: ("_locked_vma", "_mmap_locked"),
     VmaIterator: ("index",),

@@ -1,4 +1,4 @@
-"""Mutants that keep out more readers than they must, or leave something behind at their end."""
+"""Mutants that keep out more readers than they must, leave something behind, or forget the lock."""
 
 from untorn.check.mutants.mutant import Mutant
 from untorn.fs.proc.do_procmap_query import do_procmap_query
@@ -37,6 +37,26 @@ MUTANTS = [
             ),
         ),
         ("AB/mprotect-1",),
+    ),
+    Mutant(
+        "accounts-without-lock",
+        "what was unmapped is taken off the accounts after mmap_lock was let go of",
+        munmap.do_munmap,
+        (
+            (
+                "        clear_munmap_vmas(mm, going)\n",
+                "        store_range(mm.mm_mt, going.start, going.end, None)\n"
+                "        mm.map_count -= len(going.vmas)\n",
+            ),
+            (
+                "    free_munmap_vmas(mm, going)\n    mmap_read_unlock(mm)\n",
+                "    mmap_read_unlock(mm)\n"
+                "    for each in going.vmas:\n"
+                "        vma_account(mm, each.vm_flags, -vma_pages(each))\n"
+                "    for each in going.vmas:\n        vm_area_free(each)\n",
+            ),
+        ),
+        ("meet/writers-alone",),
     ),
     Mutant(
         "query-stays-a-user",
