@@ -16,12 +16,15 @@ from functools import cache
 
 from untorn.errors import OutOfReach, describe
 from untorn.live.perf_event import open_cpu_clock
+from untorn.live.thread_timer import start_thread_timer
 
 PERIODS_NS = tuple(15_000 << n for n in range(6, -1, -1))
 """Nanoseconds from one interrupt to the next, the longest first."""
 SPEED = 0.25
 """What must be left of the thread's speed: where interrupts are dear, 15 us leave it nothing."""
 _TRIAL_NS = 2_000_000
+_SIGNAL = signal.SIGRTMAX
+"""One that nobody has another use for."""
 
 
 class Way:
@@ -95,16 +98,20 @@ def _interrupt_by_clock(period_ns: int) -> Callable[[], None]:
 
 
 def _interrupt_by_signals(period_ns: int) -> Callable[[], None]:
-    """Have SIGALRM come again and again; what was set up for it before comes back in the end."""
+    """Have a signal come again and again; the handler that it had before comes back in the end."""
     if threading.current_thread() is not threading.main_thread():
         raise OSError(errno.EPERM, "signals are handled by the main thread only")
-    handler = signal.signal(signal.SIGALRM, lambda number, frame: None)
-    timer = signal.setitimer(signal.ITIMER_REAL, period_ns / 1e9, period_ns / 1e9)
+    handler = signal.signal(_SIGNAL, lambda number, frame: None)
+    try:
+        end = start_thread_timer(_SIGNAL, period_ns)
+    except OSError:
+        signal.signal(_SIGNAL, handler)
+        raise
 
     def stop() -> None:
         # In this order: without a handler the signal ends the process.
-        signal.setitimer(signal.ITIMER_REAL, *timer)
-        signal.signal(signal.SIGALRM, handler)
+        end()
+        signal.signal(_SIGNAL, handler)
 
     return stop
 
