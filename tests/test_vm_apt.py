@@ -2,6 +2,7 @@
 
 import re
 import sys
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -103,7 +104,7 @@ def test_a_slow_link_is_waited_for_as_long_as_the_file_grows(
     fake: Apt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Patience is over at once, again and again; each look finds the file grown, up to the end.
-    sizes = iter(range(1, 1000))
+    sizes = count(1)
     monkeypatch.setattr(apt, "PATIENCE", 0.001)
     monkeypatch.setattr(apt, "_size_of", lambda file: next(sizes) if file else 0)
     fake.does("import time; time.sleep(0.3) if 'download-file' in arguments else None")
