@@ -5,7 +5,7 @@ BIN := .venv/bin
 .DEFAULT_GOAL := help
 
 help: ## show the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .venv/ready: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -33,6 +33,9 @@ bench-micro: .venv/ready ## speed of the engine's parts at 1,000 to 1,000,000 VM
 bench-readers: .venv/ready ## who reads the maps of a large process how fast
 	$(BIN)/python benchmarks/readers.py
 
+bench-checker: .venv/ready ## schedules per second of the checker
+	$(BIN)/python benchmarks/checker.py
+
 soak: .venv/ready ## ten minutes of random writers and readers, invariants checked throughout
 	$(BIN)/python -m pytest tests/test_soak.py --soak-seconds 600 --timeout 1200 -s
 
@@ -47,4 +50,4 @@ lint: .venv/ready ## ruff and mypy --strict
 clean: ## remove what the other targets made
 	rm -rf .venv bench.svg bench.json kernels.svg kernels.json kernels.html .mypy_cache .ruff_cache .pytest_cache
 
-.PHONY: help bench kernels bench-micro bench-readers soak test lint clean
+.PHONY: help bench kernels bench-micro bench-readers bench-checker soak test lint clean

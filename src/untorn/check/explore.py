@@ -134,7 +134,8 @@ def explore(
     run = theatre.run
     found = Exploration()
     begun = time.process_time()
-    with _uncollected(), theatre.mutated(mutant):
+    races_wanted = nullcontext() if strategy.tracks else fields.unguarded()
+    with _uncollected(), theatre.mutated(mutant), races_wanted:
         more = True
         while more and found.failure is None and not (stop and stop(found)):
             theatre.play()

@@ -10,7 +10,7 @@ import sys
 from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import cast
 
 from untorn.check import runtime
@@ -26,8 +26,8 @@ from untorn.mm.page import TASK_SIZE
 from untorn.mm.vma import Vma
 from untorn.mm.vma_tree import VmaTree
 
-Row = tuple[object, ...]
-"""What readers are shown of a VMA."""
+Row = tuple[int, int, int, int, object]
+"""What readers are shown of a VMA: start, end, flags, offset, name."""
 
 
 @dataclass(slots=True)
@@ -70,8 +70,8 @@ class GhostHistory:
     overlocked: str = ""
     _kept: int = 0
     _began: int = 0
-    _before: dict[Vma, Row] = field(default_factory=dict)
-    _excluded: set[Vma] = field(default_factory=set)
+    _excluded: dict[Vma, Row | None] = field(default_factory=dict)
+    """By a section: as they were before; None if they have changed for sure."""
 
     def __post_init__(self) -> None:
         """Note the first state, and watch for more."""
@@ -97,8 +97,9 @@ class GhostHistory:
     def _root_stored(self, tree: VmaTree, root: object) -> None:
         if tree is self.mm.mm_mt:
             self._note(self._state)
-            if self._excluded:
-                self._forget_removed()
+            for vma in self._excluded:
+                if runtime.unseen(partial(self._row, vma)) is None:
+                    self._excluded[vma] = None  # even if its object comes back as it was
 
     def _seq_stored(self, mm: MmStruct, seq: int) -> None:
         run = runtime.run
@@ -108,7 +109,6 @@ class GhostHistory:
             self.sections += 1
             self._began = run.steps - 1
             self._excluded.clear()
-            self._before = runtime.unseen(self._rows)
         else:
             self._note(self._state)
             self._look_for_overlocked()
@@ -118,28 +118,24 @@ class GhostHistory:
                 self.torn = torn
 
     def _write_locked(self, vma: Vma, seq: int) -> None:
-        if vma in self._before and runtime.run is not None:
-            self._excluded.add(vma)
-
-    def _forget_removed(self) -> None:
-        """A VMA that left the tree has changed, even if its object comes back as it was."""
-        present = runtime.unseen(self._rows)
-        self._before = {vma: row for vma, row in self._before.items() if vma in present}
-        self._excluded &= self._before.keys()
+        if runtime.run is not None and vma not in self._excluded:
+            self._excluded[vma] = runtime.unseen(partial(self._row, vma))
 
     def _look_for_overlocked(self) -> None:
-        if not self._excluded:
-            return
-        after = runtime.unseen(self._rows)
-        kept = [vma for vma in self._excluded if after.get(vma) == self._before[vma]]
+        kept = [
+            row
+            for vma, row in self._excluded.items()
+            if row is not None and row == runtime.unseen(partial(self._row, vma))
+        ]
         if kept and not _called_by("dup_mm"):
-            self.overlocked = ", ".join(sorted(f"{self._before[vma][0]:08x}" for vma in kept))
+            self.overlocked = ", ".join(sorted(f"{row[0]:08x}" for row in kept))
 
-    def _rows(self) -> dict[Vma, Row]:
-        return {
-            vma: (start, end, vma.vm_flags, vma.vm_pgoff, vma.anon_name)
-            for start, end, vma in self.mm.mm_mt
-        }
+    def _row(self, vma: Vma) -> Row | None:
+        """Return what readers are shown of a VMA; None if it is not in the tree."""
+        slot = self.mm.mm_mt.find_slot(vma.vm_start)
+        if slot is None or slot[2] is not vma:
+            return None
+        return (*slot[:2], vma.vm_flags, vma.vm_pgoff, vma.anon_name)
 
     def _note(self, state: Callable[[], State]) -> None:
         run = runtime.run

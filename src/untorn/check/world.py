@@ -7,7 +7,9 @@ back slot by slot: the objects stay the same ones, so a location means the same 
 from __future__ import annotations
 
 import _thread
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from operator import call
 from typing import Any
 
 from untorn.check.counter import AtomicInt
@@ -23,7 +25,17 @@ class RawPrimitiveError(Exception):
 class World:
     """The state reachable from some named objects, and how to get back to it."""
 
-    __slots__ = ("_containers", "_counters", "_locations", "_mutexes", "_seen", "_slots", "names")
+    __slots__ = (
+        "_containers",
+        "_counters",
+        "_locations",
+        "_mutexes",
+        "_owners",
+        "_put",
+        "_seen",
+        "_values",
+        "names",
+    )
 
     def __init__(self, roots: dict[str, object]) -> None:
         """Note the state now.
@@ -34,7 +46,9 @@ class World:
         Raises:
             RawPrimitiveError: a primitive among it does not come from sync.
         """
-        self._slots: list[tuple[Callable[[Any, Any], None], Any, Any]] = []
+        self._put: list[Callable[[Any, Any], None]] = []
+        self._owners: list[object] = []
+        self._values: list[object] = []
         self._containers: list[tuple[Any, Any]] = []
         self._counters: list[AtomicInt] = []
         self._locations: list[Location] = []
@@ -54,8 +68,7 @@ class World:
 
     def restore(self) -> None:
         """Put everything back."""
-        for put, owner, value in self._slots:
-            put(owner, value)
+        _exhaust(map(call, self._put, self._owners, self._values))  # no bytecode for each
         for container, content in self._containers:
             if isinstance(container, dict):
                 container.clear()
@@ -78,7 +91,7 @@ class World:
             self._mutexes.append(found)
         if isinstance(found, AtomicInt):
             self._counters.append(found)
-            self._slots.append((vars(AtomicInt)["value"].__set__, found, found.value))
+            self._note_slot(vars(AtomicInt)["value"], found, found.value)
         elif isinstance(found, dict):
             self._containers.append((found, dict(found)))
             yield from ((f"{name}[{key!r}]", value) for key, value in found.items())
@@ -102,5 +115,13 @@ class World:
                     value = slot.__get__(owner)
                 except AttributeError:
                     continue
-                self._slots.append((slot.__set__, owner, value))
+                self._note_slot(slot, owner, value)
                 yield f"{name}.{field.lstrip('_')}", value
+
+    def _note_slot(self, slot: Any, owner: object, value: object) -> None:
+        self._put.append(slot.__set__)
+        self._owners.append(owner)
+        self._values.append(value)
+
+
+_exhaust: Callable[[Iterable[object]], None] = deque[object](maxlen=0).extend
