@@ -13,6 +13,7 @@ from untorn.check.execution import Execution
 from untorn.check.ghost import GhostHistory
 from untorn.check.mutants.mutant import Mutant
 from untorn.check.oracle import Broken, Oracle, check_sleeper
+from untorn.check.pages import Piece
 from untorn.check.primitives import Task
 from untorn.check.stage import Stage
 from untorn.check.strategies.strategy import Strategy
@@ -39,7 +40,7 @@ class Exploration:
         seconds: Of CPU that it took.
         complete: The strategy has no further schedule.
         failure: What broke first, None if nothing did.
-        schedule: The schedule that broke it.
+        schedule: The schedule that broke it; without one, the first that grew too long.
     """
 
     schedules: int = 0
@@ -61,7 +62,7 @@ class Theatre:
     """A scenario, set up, ready to be run under a strategy."""
 
     def __init__(
-        self, build: Build, strategy: Strategy, shown: tuple[tuple[int, int], ...] | None = None
+        self, build: Build, strategy: Strategy, shown: tuple[Piece, ...] | None = None
     ) -> None:
         """Set a stage; shown as in Oracle."""
         runtime.forget_locations()
@@ -118,7 +119,7 @@ def explore(
     strategy: Strategy,
     *,
     mutant: Mutant | None = None,
-    shown: tuple[tuple[int, int], ...] | None = None,
+    shown: tuple[Piece, ...] | None = None,
     stop: Callable[[Exploration], bool] | None = None,
 ) -> Exploration:
     """Run a scenario until the strategy has no more schedules, something breaks, or stop() says so.
@@ -143,9 +144,9 @@ def explore(
             found.schedules += not run.slept and not run.limited
             found.blocked += run.slept
             found.limited += run.limited
-            if run.failure is not None:
+            if run.failure is not None or (run.limited and not found.schedule):
                 found.failure, found.schedule = run.failure, tuple(run.schedule)
-            else:
+            if run.failure is None:
                 more = strategy.end()
             if found.schedules % COLLECT_EVERY == COLLECT_EVERY - 1:
                 gc.collect()

@@ -63,7 +63,15 @@ GUARDED: dict[type, tuple[str, ...]] = {
 
 
 class DataRace(Exception):
-    """Two tasks touched a field that a lock protects, and no lock ordered them."""
+    """Two tasks touched a field that a lock protects, and no lock ordered them.
+
+    Attributes:
+        other: The task whose access came first; the running one's was about to be made.
+    """
+
+    def __init__(self, message: str, other: int) -> None:
+        super().__init__(message)
+        self.other = other
 
 
 class Watched:
@@ -182,7 +190,8 @@ class Guarded(Watched):
         run = runtime.run
         if run is not None:
             who, whom = run.tasks[run.current].name, run.tasks[other].name
-            run.fail(DataRace(f"{who}'s {access} of {guard.name} races with {whom}'s"))
+            message = f"{who}'s {access} of {guard.name} races with {whom}'s"
+            run.fail(DataRace(message, other))
 
 
 Field = tuple[type, str]

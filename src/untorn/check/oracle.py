@@ -12,7 +12,7 @@ from typing import cast
 
 from untorn.check import runtime
 from untorn.check.execution import Execution
-from untorn.check.pages import Pages, page_of
+from untorn.check.pages import Pages, Piece, piece
 from untorn.check.primitives import Task
 from untorn.check.reader import Reader
 from untorn.check.stage import Stage
@@ -46,12 +46,12 @@ def lines_of(kind: str, text: object) -> tuple[Line, ...]:
 class Oracle:
     """Judges the runs of one stage."""
 
-    def __init__(self, stage: Stage, shown: tuple[tuple[int, int], ...] | None = None) -> None:
+    def __init__(self, stage: Stage, shown: tuple[Piece, ...] | None = None) -> None:
         """Make an oracle.
 
         Args:
             stage: Whose runs it judges.
-            shown: Pages of the lines that the first reader must be shown, if that is known.
+            shown: What the first reader must be shown, if that is known.
         """
         self._stage = stage
         self._shown = shown
@@ -81,12 +81,12 @@ class Oracle:
         if self._shown is not None:
             self._check_shown(self._shown)
 
-    def _check_shown(self, wanted: tuple[tuple[int, int], ...]) -> None:
+    def _check_shown(self, wanted: tuple[Piece, ...]) -> None:
         reader = self._stage.readers[0]
-        lines = [line for look in reader.looks for line in lines_of(reader.kind, look.text)]
-        shown = tuple((page_of(line.start), page_of(line.end)) for line in lines)
+        lines = (line for look in reader.looks for line in lines_of(reader.kind, look.text))
+        shown = tuple(map(piece, lines))
         if shown != wanted:
-            raise Broken(f"shown were the pages {shown}, not {wanted}")
+            raise Broken(f"shown were {shown}, not {wanted}")
 
     def _check_end(self, run: Execution) -> None:
         """Check that no lock is held, and that the maps are whole; each end that was met once."""

@@ -1,5 +1,6 @@
 """Pages: a process spoken to in pages, counted from BASE."""
 
+from untorn.judge.line import Line
 from untorn.mm.mm_struct import MmStruct
 from untorn.mm.mman import (
     MAP_ANONYMOUS,
@@ -26,9 +27,14 @@ def addr(page: int) -> int:
     return BASE + page * PAGE_SIZE
 
 
-def page_of(address: int) -> int:
-    """Return the page of a byte address."""
-    return (address - BASE) // PAGE_SIZE
+Piece = tuple[int, int, str]
+"""Of a VMA as readers are shown it: first page, end, permissions as maps prints them."""
+
+
+def piece(line: Line) -> Piece:
+    """Return what a line shows."""
+    first, end = ((address - BASE) // PAGE_SIZE for address in (line.start, line.end))
+    return first, end, line.what[:4].decode()
 
 
 class Pages(Process):

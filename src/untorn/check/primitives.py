@@ -15,6 +15,9 @@ from untorn.check.counter import AtomicInt
 from untorn.check.location import ACQUIRE, TAKE, WRITE
 from untorn.locking import lockdep, sync
 
+WAKE_UP = "wake-up of "
+"""What the location of a task's wake-up is called, with the task's name."""
+
 
 class Mutex:
     """Mutual exclusion; only the acquisition is a step."""
@@ -59,7 +62,7 @@ class Permit:
 
     def __init__(self, task: Task) -> None:
         self._task = task
-        self.location = runtime.location(f"wake-up of {task.name}", idle=True)
+        self.location = runtime.location(WAKE_UP + task.name, idle=True)
 
     def acquire(self) -> None:
         """Wait for a wake-up and take it."""

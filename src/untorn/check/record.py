@@ -64,13 +64,17 @@ def as_json(outcomes: Sequence[Outcome], shrunk: dict[int, Switches]) -> str:
 def load(path: Path) -> tuple[str, str | None, Switches]:
     """Return scenario, mutant and schedule of the first failure in a file.
 
+    A schedule that grew too long counts as one if nothing else failed.
+
     Raises:
         BadScheduleFile: It is no such file, has no failure, or is about other code.
         OSError: It cannot be read.
     """
     try:
         found: Any = json.loads(path.read_bytes())
-        failing = [each for each in found["explorations"] if each["failure"]]
+        explorations = found["explorations"]
+        failing = [each for each in explorations if each["failure"]]
+        failing += [each for each in explorations if each["limited"]]
         first = failing[0] if failing else None
         switches = (
             {int(step): int(task) for step, task in first["switches"].items()} if first else {}

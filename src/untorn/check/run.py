@@ -74,7 +74,7 @@ class Progress:
 
 def _sum(so_far: Outcome, part: Part) -> Outcome:
     more = part.outcome
-    failed = so_far if so_far.failure else more
+    told = so_far if so_far.failure or (so_far.schedule and not more.failure) else more
     return replace(
         so_far,
         schedules=so_far.schedules + more.schedules,
@@ -83,8 +83,8 @@ def _sum(so_far: Outcome, part: Part) -> Outcome:
         steps=so_far.steps + more.steps,
         seconds=so_far.seconds + more.seconds,
         complete=so_far.complete and more.complete,
-        failure=failed.failure,
-        schedule=failed.schedule,
+        failure=told.failure,
+        schedule=told.schedule,
     )
 
 

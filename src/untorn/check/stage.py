@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from untorn.check.ghost import GhostHistory
 from untorn.check.pages import Pages
 from untorn.check.reader import BUFFER, Reader
+from untorn.fs.proc.maps_line import show_map
 from untorn.mm.limits import Limits
 from untorn.mm.mm_struct import MmStruct
 from untorn.mm.vma import Vma, VmaSlab
@@ -70,6 +71,10 @@ class Stage:
         self.readers.append(reader)
         self.task(f"reader {len(self.readers)}" if len(self.readers) > 1 else "reader", reader.run)
         return reader
+
+    def line_size(self) -> int:
+        """Return how many bytes of maps a VMA takes: a read() of so many is a fill for each."""
+        return len(show_map(self.process.vma(0)))
 
     def write(self, *operations: Job, name: str = "writer") -> None:
         """Add a task that makes one system call after the other."""

@@ -3,162 +3,144 @@
 from __future__ import annotations
 
 import linecache
-import sys
-from dataclasses import dataclass
+from collections.abc import Set
 from pathlib import Path
-from types import FrameType
 
 from untorn.check.execution import Execution
 from untorn.check.explore import Theatre
-from untorn.check.fields import WATCHED
-from untorn.check.location import ACQUIRE, READ, TAKE, Location
+from untorn.check.fields import DataRace
+from untorn.check.location import ACQUIRE, READ, TAKE, WRITE, Location
 from untorn.check.mutants.mutant import Mutant
-from untorn.check.primitives import Task
+from untorn.check.primitives import WAKE_UP, Task
+from untorn.check.recorder import Place, Recorder, Told
 from untorn.check.strategies.replay import Replay
 from untorn.mm.mm_struct import MmStruct
 from untorn.mm.vma import VM_REFCNT_EXCLUDE_READERS_FLAG as FLAG
 from untorn.mm.vma_tree import Node
 
-_HERE = str(Path(__file__).parent)
+Marks = Set[Told]
 _WIDTH = 50
-
-
-@dataclass(slots=True)
-class Told:
-    """One step, as it was made."""
-
-    task: int
-    location: Location
-    kind: int
-    file: str
-    line: int
-    before: object
-    after: object = None
-
-
-class Recorder:
-    """Notes every step of a run, with the place in the source and the values."""
-
-    def __init__(self, run: Execution) -> None:
-        self.steps: list[Told] = []
-        self._run = run
-        self._point = run.point
-        self._places = {
-            id(cell): (watched.slot.__get__, owner)
-            for watched in WATCHED.values()
-            for owner, cell in watched.cells.items()
-        }
-
-    def point(self, location: Location, kind: int) -> None:
-        """Take the place of Execution.point()."""
-        task = self._run.current
-        file, line = _place(sys._getframe(1))
-        self._point(location, kind)
-        self.finish()
-        self.steps.append(Told(task, location, kind, file, line, self._value(location)))
-
-    def finish(self) -> None:
-        """Note what the last step made of its location."""
-        if self.steps:
-            self.steps[-1].after = self._value(self.steps[-1].location)
-
-    def _value(self, location: Location) -> object:
-        if location.counter is not None:
-            return location.counter.value
-        if id(location) in self._places:
-            get, owner = self._places[id(location)]
-            try:
-                return get(owner)
-            except AttributeError:
-                return "gone"
-        return location.blocked
-
-
-def _place(frame: FrameType | None) -> tuple[str, int]:
-    """Return the innermost place that is not the checker's."""
-    while frame is not None and frame.f_code.co_filename.startswith(_HERE):
-        frame = frame.f_back
-    return (frame.f_code.co_filename, frame.f_lineno) if frame is not None else ("", 0)
 
 
 def tell(theatre: Theatre, mutant: Mutant | None) -> list[str]:
     """Play the schedule of a theatre's Replay strategy and tell it, then what broke.
 
-    Left out are stores that no other task sees, and looks at what no other task changes. > marks
-    what raced: the last look of a task at a place before it was preempted, and what another made
-    of that place meanwhile.
+    Left out are looks at what no other task changes, stores that no other task sees, and accesses
+    to guarded fields. > marks what raced: the last look of a task at a place before it was
+    preempted, and what another made of that place meanwhile; or the two accesses of a data race.
+    Of a schedule that does not end, what it does again and again is told once.
 
     Preconditions: inside of watching().
     """
     run, strategy = theatre.run, theatre.strategy
     assert isinstance(strategy, Replay)
     recorder = Recorder(run)
-    run.point = recorder.point  # type: ignore[method-assign]
     with theatre.mutated(mutant):
         theatre.play()
         recorder.finish()
-        told = _columns(run, recorder.steps, _racing(strategy.preempted, recorder.steps))
-    return [*told, "", *str(run.failure or "nothing broke").splitlines()]
+        told, steps = recorder.told, recorder.steps
+        racing = {*_over_preemptions(strategy.preempted, steps), *_data_race(run, told)}
+        shown = set(racing)
+        outcome = str(run.failure or "nothing broke")
+        if run.limited:
+            again, end = _loop(steps)
+            told = [each for each in told if each.number is None or each.number < end]
+            shown.update(steps[again:end])
+            outcome = f"does not end: steps {again} to {end - 1} again and again"
+        return [*_columns(run, told, shown, racing), "", *outcome.splitlines()]
 
 
-def _racing(preempted: list[int], steps: list[Told]) -> set[int]:
+def _over_preemptions(preempted: list[int], steps: list[Told]) -> list[Told]:
     """Return the steps that race over a preemption.
 
     They are a task's last look at a place, and what another stores there before it goes on.
     """
-    marked: set[int] = set()
+    racing: list[Told] = []
     for switch in preempted:
         loser = steps[switch - 1].task
-        looks = {steps[i].location: i for i in range(switch) if steps[i].task == loser}
-        for number in range(switch, len(steps)):
-            step = steps[number]
+        looks = {each.place: each for each in steps[:switch] if each.task == loser}
+        for step in steps[switch:]:
             if step.task == loser:
                 break
-            if step.kind != READ and step.location in looks and step.kind != ACQUIRE:
-                marked |= {looks.pop(step.location), number}
-    return marked
+            if step.kind != READ and step.place in looks and step.kind != ACQUIRE:
+                racing += [looks.pop(step.place), step]
+    return racing
 
 
-def _columns(run: Execution, steps: list[Told], marked: set[int]) -> list[str]:
-    names = [task.name for task in run.tasks]
-    text = ["step  " + "".join(f"{name:{_WIDTH}}" for name in names).rstrip()]
-    users, writers = _who(steps)
+def _data_race(run: Execution, told: list[Told]) -> list[Told]:
+    """Return the two accesses of a data race; the later one was about to be made."""
+    if not isinstance(run.failure, DataRace):
+        return []
+    later = told[-1]
+    of_other = (e for e in reversed(told) if e.place is later.place and e.task == run.failure.other)
+    return [next(e for e in of_other if WRITE in (e.kind, later.kind)), later]
+
+
+def _loop(steps: list[Told]) -> tuple[int, int]:
+    """Return where the first round begins and ends of what is done again and again up to the end.
+
+    If no such thing is seen, all is one round.
+    """
+    did = [(each.task, each.place, each.kind, each.file, each.line) for each in steps]
+    for length in range(1, len(did) // 2):
+        if did[-length:] == did[-2 * length : -length]:
+            first = len(did) - 2 * length
+            while first and did[first - 1] == did[first - 1 + length]:
+                first -= 1
+            return first, first + length
+    return 0, len(did)
+
+
+def _columns(run: Execution, told: list[Told], shown: Marks, racing: Marks) -> list[str]:
+    text = ["step  " + "".join(f"{task.name:{_WIDTH}}" for task in run.tasks).rstrip()]
+    users, writers = _who(told)
     last, left_out = -1, 0
-    for number, step in enumerate(steps):
-        others = (writers if step.kind == READ else users)[step.location] - {step.task}
-        if not others:
-            left_out += 1
+    for each in told:
+        others = (writers if each.kind == READ else users).get(each.place, set()) - {each.task}
+        if each not in shown and not others:
+            left_out += each.number is not None
             continue
-        if step.task != last and last >= 0:
+        if each.task != last and last >= 0:
             text.append("")
-        mark = ">" if number in marked else " "
-        column = " " * (_WIDTH * step.task)
-        text.append(f"{number:4}{mark} {column}{_what(step)}")
-        text.append(f"      {column}    {_source(step)}")
-        last = step.task
+        mark = ">" if each in racing else " "
+        column = " " * (_WIDTH * each.task)
+        number = "" if each.number is None else each.number
+        what = [f"{column}{line}" for line in _what(each)]
+        text += [f"{number:4}{mark} {what[0]}", *(f"      {line}" for line in what[1:])]
+        text.append(f"      {column}    {_source(each)}")
+        last = each.task
     return [*text, f"({left_out} steps that are no other task's business left out)"]
 
 
-def _who(steps: list[Told]) -> tuple[dict[Location, set[int]], dict[Location, set[int]]]:
-    """Return for each place the tasks that touch it, and those that change it."""
-    users: dict[Location, set[int]] = {}
-    writers: dict[Location, set[int]] = {}
-    for step in steps:
-        users.setdefault(step.location, set()).add(step.task)
-        writers.setdefault(step.location, set()).update({step.task} if step.kind != READ else ())
+def _who(told: list[Told]) -> tuple[dict[Place, set[int]], dict[Place, set[int]]]:
+    """Return for each place of steps the tasks that touch it, and those that change it."""
+    users: dict[Place, set[int]] = {}
+    writers: dict[Place, set[int]] = {}
+    for step in told:
+        if step.number is not None:
+            users.setdefault(step.place, set()).add(step.task)
+            writers.setdefault(step.place, set()).update({step.task} if step.kind != READ else ())
     return users, writers
 
 
-def _what(step: Told) -> str:
-    name = step.location.name
-    if step.kind in (ACQUIRE, TAKE):
-        return f"takes {name}"
-    if step.kind == READ or step.before is step.after:
-        return f"{name} is {_value(step.location, step.before)}"
-    return f"{name}: {_value(step.location, step.before)} -> {_value(step.location, step.after)}"
+def _what(told: Told) -> list[str]:
+    """Return what an access does; in two lines if the values are long."""
+    name, before, after = told.place.name, *(_value(told, v) for v in (told.before, told.after))
+    if told.kind in (ACQUIRE, TAKE):
+        return [f"takes {name}"]
+    if name.startswith(WAKE_UP):
+        return [f"gives {name}"]
+    if told.kind == WRITE and not told.made:
+        return [f"about to store {name}, which is {before}"]
+    if told.kind == READ or told.before is told.after:
+        return [f"{name} is {before}"]
+    change = f"{name}: {before} -> {after}"
+    if len(change) <= _WIDTH:
+        return [change]
+    return [f"{name}: {before}", f"{' ' * len(name)} -> {after}"]
 
 
-def _value(location: Location, value: object) -> str:
+def _value(told: Told, value: object) -> str:
     match value:
         case Node():
             return " ".join(f"{start:x}-{end:x}" for start, end, _ in value.slots()) or "empty"
@@ -166,16 +148,16 @@ def _value(location: Location, value: object) -> str:
             return value.name
         case bool() | None:
             return str(value)
-        case int() if location.name.endswith((".vm_start", ".vm_end")):
+        case int() if told.place.name.endswith((".vm_start", ".vm_end")):
             return f"{value:x}"
-        case int() if location.counter and value >= FLAG:
+        case int() if isinstance(told.place, Location) and told.place.counter and value >= FLAG:
             return f"FLAG+{value - FLAG}"
         case _:
             return str(value)
 
 
-def _source(step: Told) -> str:
-    file = Path(step.file)
-    where = step.file if step.file.startswith("<") else f"{file.parent.name}/{file.name}"
-    code = linecache.getline(step.file, step.line).split("  #")[0].strip()
-    return f"{where}:{step.line}  {code}"[: _WIDTH * 2]
+def _source(told: Told) -> str:
+    file = Path(told.file)
+    where = told.file if told.file.startswith("<") else f"{file.parent.name}/{file.name}"
+    code = linecache.getline(told.file, told.line).split("  #")[0].strip()
+    return f"{where}:{told.line}  {code}"[: _WIDTH * 2]

@@ -143,7 +143,7 @@ def _describe(found: Exploration) -> str:
     if failure is None:
         return ""
     name = type(failure).__name__
-    return str(failure) if name in ("Broken", "Deadlock") else f"{name}: {failure}"
+    return str(failure) if name in ("Broken", "Deadlock", "NotFollowed") else f"{name}: {failure}"
 
 
 def plan(

@@ -4,7 +4,6 @@ from untorn.check import runtime
 from untorn.check.pages import NONE, RW, R
 from untorn.check.scenarios.scenario import Scenario
 from untorn.check.stage import Stage
-from untorn.fs.proc.maps_line import show_map
 from untorn.mm.vma import VM_REFCNT_LIMIT
 
 
@@ -96,7 +95,7 @@ def line_by_line(stage: Stage) -> None:
     process = stage.process
     process.map(0, 1)
     process.map(1, 2, R)
-    stage.read(size=len(show_map(process.vma(0))))
+    stage.read(size=stage.line_size())
     stage.write(lambda: process.protect(1, 2, RW))
 
 
@@ -105,7 +104,7 @@ def exit_between_lines(stage: Stage) -> None:
     process = stage.process
     process.map(0, 1)
     process.map(1, 2, R)
-    stage.read(size=len(show_map(process.vma(0))))
+    stage.read(size=stage.line_size())
     stage.write(process.exit)
 
 

@@ -3,10 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from untorn.check.pages import Piece
 from untorn.check.stage import Stage
-
-Range = tuple[int, int]
-"""Pages, end exclusive."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +33,7 @@ class Scenario:
         about: What happens, in a line.
         build: Sets the stage.
         script: The one interleaving that it is about; None to explore all.
-        shown: With a script: the ranges that the reader must be shown.
+        shown: With a script: what the (first) reader must be shown.
         speculated: Some reader copies VMAs without a lock: see fields.py.
         deep: Too large to be explored exhaustively in passing.
     """
@@ -44,6 +42,6 @@ class Scenario:
     about: str
     build: Callable[[Stage], None]
     script: tuple[Until, ...] | None = None
-    shown: tuple[Range, ...] | None = None
+    shown: tuple[Piece, ...] | None = None
     speculated: bool = False
     deep: bool = False

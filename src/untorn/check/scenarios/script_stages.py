@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 from untorn.check.pages import NONE, RW, Pages, R
 from untorn.check.stage import Stage
-from untorn.fs.proc.maps_line import show_map
 from untorn.mm.vma import VM_REFCNT_LIMIT
 
 Build = Callable[[Stage], None]
@@ -33,8 +32,7 @@ def writes(*calls: Callable[[Pages], None], before: Callable[[Pages], None] | No
 
 def line_by_line(stage: Stage) -> None:
     """Let the reader make a fill for each line."""
-    size = len(show_map(stage.process.vma(0)))
-    stage.read(size=size)
+    stage.read(size=stage.line_size())
 
 
 def other_mm(stage: Stage) -> None:
@@ -58,6 +56,12 @@ def at_the_limit(stage: Stage) -> None:
     stage.pin(process.vma(0), VM_REFCNT_LIMIT)
     stage.read().keeps_mmap_lock = True
     stage.write(lambda: process.protect(3, 4, NONE))
+
+
+def at_the_limit_line_by_line(stage: Stage) -> None:
+    """As at_the_limit, with a fill for each line."""
+    at_the_limit(stage)
+    stage.readers[0].size = stage.line_size()
 
 
 def two_queries(stage: Stage) -> None:

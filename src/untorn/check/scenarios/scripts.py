@@ -4,22 +4,24 @@ M = [-1,0) R, X = [0,3) RW and N = [3,4) R are there at the start; traces call t
 the order of the appendix of interleavings that the design was checked against: a01 to a18.
 """
 
-from untorn.check.pages import NONE, RW, R
-from untorn.check.scenarios.scenario import Range, Scenario, Until
+from untorn.check.pages import NONE, RW, Piece
+from untorn.check.scenarios.scenario import Scenario, Until
 from untorn.check.scenarios.script_stages import (
     Build,
     at_the_limit,
+    at_the_limit_line_by_line,
     exit_between_fills,
     merge_between_fills,
     other_mm,
     two_queries,
     writes,
 )
-from untorn.mm.mman import PROT_EXEC
 
 READER, WRITER = Until("reader"), Until("writer")
-SPLIT = (-1, 0), (0, 1), (1, 2), (2, 3), (3, 4)
-WHOLE = (-1, 0), (0, 3), (3, 4)
+READER_SLEEPS = Until("reader", "wake-up of reader")
+WRITER_SLEEPS = Until("writer", "wake-up of writer")
+M, X, N = (-1, 0, "r--p"), (0, 3, "rw-p"), (3, 4, "r--p")
+SPLIT = M, (0, 1, "rw-p"), (1, 2, "---p"), (2, 3, "rw-p"), N
 
 
 def found(location: str = "B.vm_lock_seq") -> Until:
@@ -28,7 +30,7 @@ def found(location: str = "B.vm_lock_seq") -> Until:
 
 
 def _script(
-    name: str, about: str, build: Build, shown: tuple[Range, ...], *script: Until
+    name: str, about: str, build: Build, shown: tuple[Piece, ...], *script: Until
 ) -> Scenario:
     return Scenario(f"script/{name}", about, build, script, shown)
 
@@ -46,7 +48,7 @@ SCENARIOS = [
         "a02",
         "a merge behind the reader gives the permitted duplicate",
         writes(lambda p: p.protect(1, 2, RW), before=lambda p: p.protect(1, 2, NONE)),
-        ((-1, 0), (0, 1), (0, 3), (3, 4)),
+        (M, (0, 1, "rw-p"), X, N),
         Until("reader", "mm.mm_mt.root", skip=2),
         WRITER,
     ),
@@ -54,18 +56,38 @@ SCENARIOS = [
         "a03",
         "a VMA that is write-locked sends the reader behind the writer",
         writes(lambda p: p.protect(0, 3, NONE)),
-        ((-1, 0), (0, 3), (3, 4)),
+        (M, (0, 3, "---p"), N),
         Until("writer", "mm.mm_lock_seq", skip=1, store=True),
-        READER,
+        READER_SLEEPS,
         WRITER,
     ),
     _script(
         "a04",
-        "a VMA that is write-locked before the reader counts itself in",
+        "a VMA that is write-locked before the reader counts itself in: it looks again, and waits",
         writes(lambda p: p.protect(1, 2, NONE)),
         SPLIT,
         found("B.vm_refcnt"),
         Until("writer", "mm.mm_mt.root", store=True),
+        READER_SLEEPS,
+        WRITER,
+    ),
+    _script(
+        "a04-refused",
+        "while a writer keeps readers out of a VMA, none counts itself in",
+        writes(lambda p: p.protect(1, 2, NONE)),
+        SPLIT,
+        found("B.vm_refcnt"),
+        Until("writer", "B.vm_lock_seq", store=True),
+        READER_SLEEPS,
+        WRITER,
+    ),
+    _script(
+        "a04-waits",
+        "a reader that counted itself in first: the writer waits, and is woken by its last step",
+        writes(lambda p: p.protect(1, 2, NONE)),
+        (M, X, N),
+        Until("reader", "B.vm_lock_seq", skip=1),
+        WRITER_SLEEPS,
         READER,
         WRITER,
     ),
@@ -73,7 +95,7 @@ SCENARIOS = [
         "a05",
         "a VMA that is unmapped between lookup and lock is a real gap",
         writes(lambda p: p.unmap(0, 3)),
-        ((-1, 0), (3, 4)),
+        (M, N),
         found(),
         WRITER,
     ),
@@ -81,7 +103,7 @@ SCENARIOS = [
         "a06",
         "its object, used again further on, is not taken for the next VMA",
         writes(lambda p: p.unmap(0, 3), lambda p: p.map(7, 8)),
-        ((-1, 0), (3, 4), (7, 8)),
+        (M, N, (7, 8, "rw-p")),
         found(),
         WRITER,
     ),
@@ -89,7 +111,7 @@ SCENARIOS = [
         "a07",
         "its object, used again behind the reader, is refused",
         writes(lambda p: p.unmap(0, 3), lambda p: p.map(-5, -4)),
-        ((-1, 0), (3, 4)),
+        (M, N),
         found(),
         WRITER,
     ),
@@ -97,7 +119,7 @@ SCENARIOS = [
         "a08",
         "its object, used again by another mm, is put back and that mm's writer woken",
         other_mm,
-        ((-1, 0), (3, 4)),
+        (M, N),
         found(),
         Until("writer", "mm 2.mmap_lock.mutex", skip=2),
         found("B.vm_mm"),
@@ -115,23 +137,29 @@ SCENARIOS = [
         "a10",
         "a VMA that shrank between lookup and lock: no false gap behind it",
         writes(lambda p: p.protect(0, 1, NONE)),
-        ((-1, 0), (0, 1), (1, 3), (3, 4)),
+        (M, (0, 1, "---p"), (1, 3, "rw-p"), N),
         found(),
         WRITER,
     ),
     _script(
         "a11",
-        "as a10, with the writer between its two splits",
-        writes(lambda p: p.protect(1, 2, R | PROT_EXEC), before=lambda p: p.protect(1, 3, NONE)),
+        "as a10, with the VMA found while the writer is between its two splits",
+        writes(
+            lambda p: p.protect(1, 3, RW),
+            lambda p: p.protect(1, 2, NONE),
+            before=lambda p: p.protect(1, 3, NONE),
+        ),
         SPLIT,
-        found("C.vm_lock_seq"),
+        Until("reader", "mm.mm_mt.root", skip=2),
+        Until("writer", "mm.mm_mt.root", skip=2, store=True),
+        found(),
         WRITER,
     ),
     _script(
         "a12",
         "as a10, at the end of the map",
         writes(lambda p: p.protect(0, 1, NONE), before=lambda p: p.unmap(3, 4)),
-        ((-1, 0), (0, 1), (1, 3)),
+        (M, (0, 1, "---p"), (1, 3, "rw-p")),
         found(),
         WRITER,
     ),
@@ -139,21 +167,21 @@ SCENARIOS = [
         "a13",
         "a writer at work elsewhere costs nothing where there is no gap",
         writes(lambda p: p.map(7, 8)),
-        WHOLE,
+        (M, X, N),
         Until("writer", "mm.mm_mt.root", store=True),
     ),
     _script(
         "a14",
         "a writer that has downgraded and frees stops nobody",
         writes(lambda p: p.unmap(7, 8), before=lambda p: p.map(7, 8)),
-        WHOLE,
+        (M, X, N),
         Until("writer", "mm.page_table.lock"),
     ),
     _script(
         "a15",
         "a VMA that was fetched but not shown, and merged before the next fill: a duplicate",
         merge_between_fills,
-        ((-1, 0), (0, 1), (0, 3), (3, 4)),
+        (M, (0, 1, "rw-p"), X, N),
         Until("reader", "file 0.seq.mutex", skip=2),
         WRITER,
     ),
@@ -161,13 +189,25 @@ SCENARIOS = [
         "a16",
         "at the limit of readers the rest of the fill is made under mmap_lock",
         at_the_limit,
-        WHOLE,
+        (M, X, N),
+        found("C.vm_mm"),
+        WRITER_SLEEPS,
+        READER,
+        WRITER,
+    ),
+    _script(
+        "a16-next-fill",
+        "the next fill is made under VMA locks again",
+        at_the_limit_line_by_line,
+        (M, X, (3, 4, "---p")),
+        found("C.vm_refcnt"),
+        WRITER,
     ),
     _script(
         "a17",
         "two queries on one file share nothing but the mm",
         two_queries,
-        ((0, 3),),
+        (X,),
         Until("reader", "B.vm_mm"),
         Until("reader 2"),
     ),
@@ -175,7 +215,7 @@ SCENARIOS = [
         "a18",
         "the last user exits between two fills: the next one finds nothing",
         exit_between_fills,
-        ((-1, 0),),
+        (M,),
         Until("reader", "file 0.seq.mutex", skip=1),
         WRITER,
     ),

@@ -7,18 +7,17 @@ from untorn.check.location import COUNT_IN, READ
 from untorn.check.scenarios.scenario import Until
 
 
-class Script:
-    """Strategy; follows directives one after the other.
+class NotFollowed(Exception):
+    """A task ended or waited before it came to where the script wants it."""
 
-    Attributes:
-        unmet: The first directive whose task ended or waited before it came to its place.
-    """
+
+class Script:
+    """Strategy; follows directives one after the other, and fails where that is not possible."""
 
     tracks = True
 
     def __init__(self, script: Sequence[Until]) -> None:
         self._script = script
-        self.unmet: Until | None = None
         self._run: Execution
 
     def begin(self, run: Execution) -> int:
@@ -26,7 +25,6 @@ class Script:
         self._run = run
         self._left = list(self._script)
         self._skipped = 0
-        self.unmet = None
         run.trace.begin(run.hub)
         run.schedule = run.trace.tasks
         return 0
@@ -42,9 +40,10 @@ class Script:
             task = [each.name for each in run.tasks].index(self._left[0].task)
             if enabled >> task & 1 and not self._arrived(task):
                 return self._step(task)
-            if not enabled >> task & 1 and self._left[0].location is not None:
-                self.unmet = self.unmet or self._left[0]
-            self._left.pop(0)
+            until = self._left.pop(0)
+            if not enabled >> task & 1 and until.location not in (None, run.locations[task].name):
+                run.failure = NotFollowed(f"{until.task} does not come to {until.location}")
+                return run.hub
             self._skipped = 0
         return self._step((enabled & -enabled).bit_length() - 1) if enabled else run.hub
 

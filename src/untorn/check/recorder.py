@@ -1,0 +1,133 @@
+"""Note what a schedule does: steps and accesses to guarded fields, with places and values."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from untorn.check.execution import Execution
+from untorn.check.fields import WATCHED, DataRace
+from untorn.check.location import READ, WRITE, Location
+from untorn.check.trace import Guard, Trace
+
+Place = Location | Guard
+_HERE = str(Path(__file__).parent)
+
+
+@dataclass(slots=True, eq=False)
+class Told:
+    """One access, as it was made.
+
+    Attributes:
+        number: Of the step; None if it is none, as its field is guarded.
+        place: What was touched.
+        file, line: Where in the source.
+        before, after: What was there; None of a mutex or a wake-up.
+        made: It was made, and not only about to be.
+    """
+
+    number: int | None
+    task: int
+    place: Place
+    kind: int
+    file: str
+    line: int
+    before: object
+    after: object = None
+    made: bool = False
+
+
+class Recorder:
+    """Notes every access of a run.
+
+    Attributes:
+        told: In order.
+    """
+
+    def __init__(self, run: Execution) -> None:
+        """Be told of everything that run does from now on."""
+        self.told: list[Told] = []
+        self._run = run
+        self._point = run.point
+        self._over = False
+        self._fields: dict[Place, tuple[type, str, object]] = {}
+        run.point = self._step  # type: ignore[method-assign]
+        run.trace = _Telling(self)
+
+    @property
+    def steps(self) -> list[Told]:
+        """Those that are steps; each stands at its number."""
+        return [each for each in self.told if each.number is not None]
+
+    def _step(self, location: Location, kind: int) -> None:
+        """Take the place of Execution.point()."""
+        task = self._run.current
+        file, line = _source(sys._getframe(1))
+        self._point(location, kind)
+        self._note(Told(self._run.steps - 1, task, location, kind, file, line, None))
+
+    def access(self, task: int, guard: Guard, kind: int) -> None:
+        """Take note of an access to a guarded field that is about to be made."""
+        self._note(Told(None, task, guard, kind, *_source(sys._getframe(1)), None))
+
+    def _note(self, told: Told) -> None:
+        self.finish()
+        if not self._over:
+            told.before = told.after = self._value(told.place)
+            self.told.append(told)
+
+    def finish(self) -> None:
+        """Note what the last access made of its place; what cleans up after a failure is untold."""
+        if self.told and not self._over:
+            last = self.told[-1]
+            last.made = not isinstance(self._run.failure, DataRace)
+            last.after = self._value(last.place)
+        self._over = self._run.failure is not None or self._run.limited
+
+    def _value(self, place: Place) -> object:
+        if isinstance(place, Location) and place.counter is not None:
+            return place.counter.value
+        if place not in self._fields:
+            self._learn()
+        if place not in self._fields:
+            return None
+        cls, name, owner = self._fields[place]
+        try:
+            return WATCHED[cls, name].slot.__get__(owner)
+        except AttributeError:
+            return "gone"
+
+    def _learn(self) -> None:
+        """Learn whose fields there are now; tasks make more as they go on."""
+        for (cls, name), watched in WATCHED.items():
+            for owner, cell in watched.cells.items():
+                self._fields[cell] = cls, name, owner
+
+
+class _Telling(Trace):
+    """A trace that tells of accesses to guarded fields."""
+
+    __slots__ = ("_recorder",)
+
+    def __init__(self, recorder: Recorder) -> None:
+        super().__init__()
+        self._recorder = recorder
+
+    def load(self, task: int, guard: Guard) -> int | None:
+        """Tell of a load."""
+        self._recorder.access(task, guard, READ)
+        return super().load(task, guard)
+
+    def store(self, task: int, guard: Guard) -> int | None:
+        """Tell of a store."""
+        self._recorder.access(task, guard, WRITE)
+        return super().store(task, guard)
+
+
+def _source(frame: FrameType | None) -> tuple[str, int]:
+    """Return the innermost place that is not the checker's."""
+    while frame is not None and frame.f_code.co_filename.startswith(_HERE):
+        frame = frame.f_back
+    return (frame.f_code.co_filename, frame.f_lineno) if frame is not None else ("", 0)
