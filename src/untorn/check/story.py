@@ -62,7 +62,7 @@ def _over_preemptions(preempted: list[int], steps: list[Told]) -> list[Told]:
         for step in steps[switch:]:
             if step.task == loser:
                 break
-            if step.kind != READ and step.place in looks and step.kind != ACQUIRE:
+            if step.place in looks and step.before != step.after:
                 racing += [looks.pop(step.place), step]
     return racing
 
@@ -132,7 +132,7 @@ def _what(told: Told) -> list[str]:
         return [f"gives {name}"]
     if told.kind == WRITE and not told.made:
         return [f"about to store {name}, which is {before}"]
-    if told.kind == READ or told.before is told.after:
+    if told.kind == READ or told.before == told.after:
         return [f"{name} is {before}"]
     change = f"{name}: {before} -> {after}"
     if len(change) <= _WIDTH:

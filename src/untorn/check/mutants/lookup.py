@@ -131,6 +131,13 @@ MUTANTS = [
         ("meet/recycled-behind",),
     ),
     Mutant(
+        "last-lookup-under-rcu",
+        "after the last lookup that is allowed the fallback sleeps inside of the RCU section",
+        _LOCK_NEXT,
+        (("    else:\n        rcu_read_unlock()\n", "    else:\n"),),
+        ("meet/three-unmapped",),
+    ),
+    Mutant(
         "always-fall-back",
         "every step is made under mmap_lock",
         _LOCK_NEXT,

@@ -1,5 +1,7 @@
 """Several readers, several writers, and what else can come between a reader and its VMA."""
 
+from functools import partial
+
 from untorn.check import runtime
 from untorn.check.pages import NONE, RW, R
 from untorn.check.scenarios.scenario import Scenario
@@ -90,6 +92,15 @@ def recycled_and_gone(stage: Stage) -> None:
     stage.write(lambda: process.unmap(0, 1), lambda: other.map(0, 1), other.exit)
 
 
+def three_unmapped(stage: Stage) -> None:
+    """One VMA after the other is unmapped under the reader, until it gives up looking for one."""
+    process = stage.process
+    for page in 0, 2, 4:
+        process.map(page, page + 1)
+    stage.read("query-one")
+    stage.write(*(partial(process.unmap, page, page + 1) for page in (0, 2, 4)))
+
+
 def line_by_line(stage: Stage) -> None:
     """A fill for each line, and a merge of what was shown with what was fetched."""
     process = stage.process
@@ -166,6 +177,7 @@ _ALL = {
     "recycled-behind": recycled_behind,
     "recycled-there": recycled_there,
     "recycled-and-gone": recycled_and_gone,
+    "three-unmapped": three_unmapped,
     "line-by-line": line_by_line,
     "exit": exit_while_read,
     "exit-between-lines": exit_between_lines,
@@ -174,6 +186,8 @@ _ALL = {
     "killed": killed_in_the_fallback,
     "fork": fork_while_read,
 }
+_DEEP = {"three-unmapped"}
 SCENARIOS = [
-    Scenario(f"meet/{name}", str(build.__doc__).rstrip("."), build) for name, build in _ALL.items()
+    Scenario(f"meet/{name}", str(build.__doc__).rstrip("."), build, deep=name in _DEEP)
+    for name, build in _ALL.items()
 ]

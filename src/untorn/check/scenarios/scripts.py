@@ -5,6 +5,7 @@ the order of the appendix of interleavings that the design was checked against: 
 """
 
 from untorn.check.pages import NONE, RW, Piece
+from untorn.check.scenarios.meetings import three_unmapped
 from untorn.check.scenarios.scenario import Scenario, Until
 from untorn.check.scenarios.script_stages import (
     Build,
@@ -20,6 +21,8 @@ from untorn.check.scenarios.script_stages import (
 READER, WRITER = Until("reader"), Until("writer")
 READER_SLEEPS = Until("reader", "wake-up of reader")
 WRITER_SLEEPS = Until("writer", "wake-up of writer")
+_NEXT_CALL = Until("writer", "mm.mm_lock_seq", skip=2, store=True)
+"""A section begins, and ends as it is downgraded; stop where the next one begins."""
 M, X, N = (-1, 0, "r--p"), (0, 3, "rw-p"), (3, 4, "r--p")
 SPLIT = M, (0, 1, "rw-p"), (1, 2, "---p"), (2, 3, "rw-p"), N
 
@@ -218,5 +221,18 @@ SCENARIOS = [
         (M,),
         Until("reader", "file 0.seq.mutex", skip=1),
         WRITER,
+    ),
+    _script(
+        "lookups",
+        "a reader whose VMA is unmapped at each of its lookups gives up, and asks for mmap_lock",
+        three_unmapped,
+        (),
+        Until("reader", "A.vm_lock_seq"),
+        _NEXT_CALL,
+        Until("reader", "B.vm_lock_seq"),
+        _NEXT_CALL,
+        Until("reader", "C.vm_lock_seq"),
+        WRITER,
+        Until("reader", "mm.mmap_lock.mutex"),
     ),
 ]
