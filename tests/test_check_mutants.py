@@ -1,13 +1,17 @@
 """Each step of the protocol is needed: without it, some schedule breaks something."""
 
+import re
+from pathlib import Path
+
 import pytest
 
+from untorn.check import report
 from untorn.check.explore import Theatre, explore, watching
 from untorn.check.mutants import MUTANTS, cures
 from untorn.check.mutants.mutant import Mutant
-from untorn.check.report import kill
+from untorn.check.record import as_json, load
 from untorn.check.scenarios import SCENARIOS
-from untorn.check.shrink import replay, shrink, what_broke
+from untorn.check.shrink import replay, shrink
 from untorn.check.story import tell
 from untorn.check.strategies.replay import Replay
 from untorn.check.strategies.source_dpor import SourceDpor
@@ -18,7 +22,7 @@ EQUIVALENT = {name for name, mutant in MUTANTS.items() if mutant.equivalent}
 
 
 def killed(name: str, strategy: str = "dpor") -> tuple[int, str] | None:
-    return kill([do(work) for work in plan((), strategy, None, name)])
+    return report.kill([do(work) for work in plan((), strategy, None, name)])
 
 
 @pytest.mark.parametrize("name", sorted(MUTANTS.keys() - EQUIVALENT))
@@ -80,7 +84,7 @@ def test_the_false_gap_is_told_in_five_steps() -> None:
         found = explore(scenario.build, SourceDpor(), mutant=mutant)
         switches = shrink(scenario, found.schedule, mutant)
         theatre, made = replay(scenario, switches, mutant)
-        assert what_broke(theatre) == what_broke_first(found.failure)
+        assert str(theatre.run.failure) == str(found.failure)
         assert made == switches
         assert len(switches) == 1, "one preemption is enough"
         told = tell(Theatre(scenario.build, Replay(switches)), mutant)
@@ -88,7 +92,8 @@ def test_the_false_gap_is_told_in_five_steps() -> None:
         "> mm.mm_mt.root is 10000-11000 11000-14000",
         "> mm.mm_lock_seq is 18",
         "mm.mm_lock_seq: 18 -> 19",
-        "mm.mm_mt.root: 10000-11000 11000-14000 -> 10000-11000 11000-12000 12000-14000",
+        "mm.mm_mt.root: 10000-11000 11000-14000",
+        "-> 10000-11000 11000-12000 12000-14000",
         "mm.mm_lock_seq: 19 -> 20",
         "B.vm_refcnt: 1 -> 2",
         "mm.mm_lock_seq is 20",
@@ -99,5 +104,37 @@ def test_the_false_gap_is_told_in_five_steps() -> None:
         assert any(piece in line for line in lines), piece
 
 
-def what_broke_first(failure: BaseException | None) -> str:
-    return f"{type(failure).__name__} {str(failure).split(':', 1)[0]}"
+def story(name: str) -> list[str]:
+    (outcome,) = [do(work) for work in plan((), "dpor", None, name)]
+    return report.story(outcome)[0]
+
+
+def test_a_data_race_is_told_with_both_its_accesses() -> None:
+    told = story("split-without-lock")
+    assert told[-1] == "writer's store of A.vm_end races with reader's"
+    accesses = [at for at, line in enumerate(told) if line.startswith("    > ")]
+    first, second = (told[at].removeprefix("    > ").strip() for at in accesses)
+    assert first == "A.vm_end is 12000"
+    assert "proc/maps_line.py" in told[accesses[0] + 1]
+    assert second == "about to store A.vm_end, which is 12000"
+    assert "<mutant split-without-lock>" in told[accesses[1] + 1]
+
+
+def test_what_tasks_make_while_they_run_is_told_with_its_values() -> None:
+    told = "\n".join(story("rwsem-wakes-before-granting"))
+    assert re.search(r"Waiter\.granted \d\.\d+ is False", told)
+    assert re.search(r"gives wake-up of \w+\n", told)
+    assert re.search(r"takes wake-up of \w+\n", told)
+
+
+def test_a_schedule_that_does_not_end_is_told_and_replayed(tmp_path: Path) -> None:
+    (outcome,) = [do(work) for work in plan((), "dpor", None, "position-by-vm-start")]
+    assert (outcome.failure, outcome.limited) == ("", 1)
+    told, switches = report.story(outcome)
+    again = re.fullmatch(r"does not end: steps (\d+) to (\d+) again and again", told[-1])
+    assert again is not None
+    shown = [int(line[:4]) for line in told if line[:4].strip().isdigit()]
+    assert set(range(int(again[1]), int(again[2]) + 1)) <= set(shown)
+    file = tmp_path / "run.json"
+    file.write_text(as_json([outcome], {0: switches}))
+    assert report.replayed(*load(file)) == (told, True)

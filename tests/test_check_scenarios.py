@@ -5,21 +5,21 @@ import threading
 import pytest
 
 from untorn.check.explore import Exploration, Theatre, explore, watching
-from untorn.check.ghost import Look
-from untorn.check.oracle import lines_of
-from untorn.check.pages import page_of
+from untorn.check.mutants import MUTANTS
+from untorn.check.recorder import Recorder
 from untorn.check.scenarios import SCENARIOS
+from untorn.check.scenarios.scenario import Until
 from untorn.check.stage import Stage
 from untorn.check.strategies.dfs import Dfs
 from untorn.check.strategies.replay import Replay
 from untorn.check.strategies.sampling import Pct, Pos, RandomWalk
 from untorn.check.strategies.script import Script
 from untorn.check.strategies.source_dpor import SourceDpor
-from untorn.check.strategies.strategy import Strategy
+from untorn.check.work import Work, do
 from untorn.check.world import RawPrimitiveError
-from untorn.judge.history import State
 from untorn.locking import lockdep, sync
 from untorn.mm.vma import Vma
+from untorn.mm.vma_tree import Node
 
 SCRIPTS = [name for name, scenario in SCENARIOS.items() if scenario.script is not None]
 COUNTS = {
@@ -50,17 +50,34 @@ def explored(name: str, strategy: object) -> Exploration:
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_a_scripted_interleaving_shows_what_it_must(name: str) -> None:
-    scenario = SCENARIOS[name]
-    assert scenario.script is not None
-    strategy = Script(scenario.script)
+    outcome = do(Work(name))
+    assert outcome.passed, outcome.failure
+    assert outcome.schedules == 1
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_scripted_interleaving_is_one_that_some_step_is_needed_in(name: str) -> None:
+    failures = (do(Work(name, mutant=mutant)).failure for mutant in MUTANTS)
+    assert any(failure and "does not come to" not in failure for failure in failures)
+
+
+@pytest.mark.parametrize("name", ["script/a10", "script/a11", "script/a12"])
+def test_linux_leaves_a_range_out_where_the_design_was_checked_against_it(name: str) -> None:
+    assert do(Work(name, mutant="linux-6.17")).failure.startswith("rule 2: a range is left out")
+
+
+def test_a_script_that_cannot_be_followed_fails() -> None:
+    script = Script([Until("reader", "A.vm_refcnt", skip=9)])
+    found = explored("maps/join-left", script)
+    assert str(found.failure) == "reader does not come to A.vm_refcnt"
+
+
+def test_a_script_that_shows_something_else_fails() -> None:
+    scenario = SCENARIOS["script/a03"]
+    before = ((-1, 0, "r--p"), (0, 3, "rw-p"), (3, 4, "r--p"))
     with watching():
-        theatre = Theatre(scenario.build, strategy)
-        theatre.play()
-        assert theatre.run.failure is None
-    assert strategy.unmet is None
-    reader = theatre.stage.readers[0]
-    lines = [line for look in reader.looks for line in lines_of(reader.kind, look.text)]
-    assert tuple((page_of(line.start), page_of(line.end)) for line in lines) == scenario.shown
+        found = explore(scenario.build, Script(scenario.script or ()), shown=before)
+    assert str(found.failure).startswith("shown were")
 
 
 @pytest.mark.parametrize(("name", "count"), COUNTS.items())
@@ -84,26 +101,35 @@ def test_other_strategies_find_nothing_either(strategy) -> None:
     assert found.schedules >= 50
 
 
-def played(name: str, strategy: Strategy) -> Theatre:
-    theatre = Theatre(SCENARIOS[name].build, strategy)
-    theatre.play()
-    return theatre
-
-
 @pytest.mark.parametrize("name", ["meet/recycled-there", "maps/merge-both", "meet/fork"])
 def test_a_schedule_has_one_trace(name: str) -> None:
     with watching():
         for seed in range(15):
-            first = trace_of(played(name, RandomWalk(1, seed)))
-            again = played(name, Replay(dict(enumerate(first[0]))))
-            for _ in range(2):
-                assert trace_of(again) == first
-                again.play()
+            first = trace_of(theatre := Theatre(SCENARIOS[name].build, RandomWalk(1, seed)))
+            schedule = dict(enumerate(theatre.run.schedule))
+            again = Theatre(SCENARIOS[name].build, Replay(schedule))
+            assert trace_of(again) == first
+            assert trace_of(again) == first
 
 
-def trace_of(theatre: Theatre) -> tuple[list[int], list[Look], list[State]]:
+def trace_of(theatre: Theatre) -> tuple[object, ...]:
+    """Play; return each step with place and values, what readers got, what was published."""
+    recorder = Recorder(theatre.run)
+    theatre.play()
+    recorder.finish()
+    steps = [
+        (e.number, e.task, e.place.name, e.kind, e.file, e.line, plain(e.before), plain(e.after))
+        for e in recorder.steps
+    ]
     looks = [look for reader in theatre.stage.readers for look in reader.looks]
-    return list(theatre.run.schedule), looks, list(theatre.stage.history.states)
+    return theatre.run.schedule, steps, looks, list(theatre.stage.history.states)
+
+
+def plain(value: object) -> object:
+    """Return what can be compared between two set-ups."""
+    if isinstance(value, Node):
+        return [(start, end) for start, end, _ in value.slots()]
+    return value if isinstance(value, int | str | None) else type(value)
 
 
 def test_a_kill_meets_a_reader_that_sleeps_and_says_nothing_of_later_schedules() -> None:

@@ -19,6 +19,7 @@ from untorn.check.strategies.strategy import Strategy
 from untorn.check.trace import Trace
 
 Job = Callable[[], object]
+"""What a task does."""
 NOBODY = Location("nobody")
 
 
@@ -104,6 +105,7 @@ class Execution:
         for task in self.tasks:
             task.killed = False
             task.held.clear()
+            task.mmap_locks = 0
             task.permit.location.blocked = True
         kept(self.strategy.begin(self))
         runtime.begin(self)

@@ -23,18 +23,20 @@ ORDER = (SEQ_LOCK, MMAP_LOCK, VMA_LOCK)
 _RANK = {lock_class: rank for rank, lock_class in enumerate(ORDER)}
 
 
-def _held() -> list[tuple[LockClass, object]]:
-    return cast("Task", sync.current()).held
+def _current() -> Task:
+    return cast("Task", sync.current())
 
 
 def acquire(
     lock_class: LockClass, lock: object, *, trylock: bool = False, nested: bool = False
 ) -> None:
     """Note that the current task takes lock; see lockdep.acquire()."""
-    held = _held()
-    if held and not trylock:
-        _check(lock_class, held, nested)
-    held.append((lock_class, lock))
+    task = _current()
+    if task.held and not trylock:
+        _check(lock_class, task.held, nested)
+    task.held.append((lock_class, lock))
+    if lock_class is MMAP_LOCK:
+        task.mmap_locks += 1
 
 
 def _check(lock_class: LockClass, held: list[tuple[LockClass, object]], nested: bool) -> None:
@@ -48,7 +50,7 @@ def _check(lock_class: LockClass, held: list[tuple[LockClass, object]], nested: 
 
 def release(lock_class: LockClass, lock: object) -> None:
     """Note that the current task lets go of lock; see lockdep.release()."""
-    held = _held()
+    held = _current().held
     for i in range(len(held) - 1, -1, -1):
         if held[i][1] is lock and held[i][0] is lock_class:
             del held[i]
@@ -58,12 +60,12 @@ def release(lock_class: LockClass, lock: object) -> None:
 
 def is_held(lock_class: LockClass, lock: object) -> bool:
     """Say whether the current task holds lock."""
-    return any(other is lock and known is lock_class for known, other in _held())
+    return any(other is lock and known is lock_class for known, other in _current().held)
 
 
 def might_sleep(what: str) -> None:
     """Refuse to sleep under RCU."""
-    for lock_class, _ in _held():
+    for lock_class, _ in _current().held:
         if lock_class.spins:
             raise LockOrderError(f"may sleep for {what} under {lock_class.name}")
 

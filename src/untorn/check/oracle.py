@@ -55,7 +55,6 @@ class Oracle:
         """
         self._stage = stage
         self._shown = shown
-        self._reads = stage.process.mm.mmap_lock._reads  # before any run
         self._processes = (stage.process, *stage.others)
         self._counts = [(p.mm.mm_users.load(), p.mm.mm_count.load()) for p in self._processes]
         self._good_readings: set[object] = set()
@@ -75,9 +74,9 @@ class Oracle:
             at = self._stage.history.overlocked
             raise Broken(f"a writer kept readers out of a VMA that it did not change: {at}")
         for reader in self._stage.readers:
+            self._check_progress(run, reader)
             if reader.looks and reader.judged and not reader.interrupted:
                 self._check_reading(run, reader)
-        self._check_progress()
         if self._shown is not None:
             self._check_shown(self._shown)
 
@@ -134,17 +133,15 @@ class Oracle:
             raise Broken("\n".join(report(violations[0], reading, evidence)))
         self._good_readings.add(case)
 
-    def _check_progress(self) -> None:
-        """Check that readers took mmap_lock no more often than there were write sections for each.
+    def _check_progress(self, run: Execution, reader: Reader) -> None:
+        """Check that a reader asked for mmap_lock no more often than there were write sections.
 
         A fallback returns behind the writer that caused it; the next one needs another section.
         So does the wait of a reader that copies VMAs without a lock.
         """
-        readers = self._stage.readers
-        fallbacks = self._stage.process.mm.mmap_lock._reads - self._reads
-        sections = self._stage.history.sections * len(readers)
-        if fallbacks > sections and not any(reader.keeps_mmap_lock for reader in readers):
-            raise Broken(f"{fallbacks} fallbacks, {sections} write sections")
+        task, sections = run.tasks[reader.task], self._stage.history.sections
+        if task.mmap_locks > sections and not reader.keeps_mmap_lock:
+            raise Broken(f"{task.mmap_locks} fallbacks of {task.name}, {sections} write sections")
 
 
 def check_sleeper(run: Execution, stage: Stage, sleeper: Task) -> None:

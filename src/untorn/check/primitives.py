@@ -85,16 +85,18 @@ class Task(sync.Task):
 
     Attributes:
         held: The locks it holds, or waits for, in order, with their classes.
+        mmap_locks: How often it asked for an mmap_lock in this run.
         waits_for: What it waits for if it sleeps.
         sleeps: Called before it does.
     """
 
-    __slots__ = ("held", "sleeps", "waits_for")
+    __slots__ = ("held", "mmap_locks", "sleeps", "waits_for")
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self._permit: Any = Permit(self)
         self.held: list[tuple[lockdep.LockClass, object]] = []
+        self.mmap_locks = 0
         self.waits_for: Callable[[], bool] = bool
         self.sleeps: Callable[[Task], None] | None = None
 

@@ -54,6 +54,7 @@ class Recorder:
         self._over = False
         self._fields: dict[Place, tuple[type, str, object]] = {}
         run.point = self._step  # type: ignore[method-assign]
+        run.trace.begin(run.hub)  # its places forget it
         run.trace = _Telling(self)
 
     @property

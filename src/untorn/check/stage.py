@@ -6,9 +6,9 @@ all processes of a scenario share: what one frees, any may get.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from untorn.check.execution import Job
 from untorn.check.ghost import GhostHistory
 from untorn.check.pages import Pages
 from untorn.check.reader import BUFFER, Reader
@@ -19,8 +19,6 @@ from untorn.mm.vma import Vma, VmaSlab
 
 SPARE = 6
 """VMA objects in the slab at the start."""
-
-Job = Callable[[], object]
 
 
 @dataclass(slots=True)

@@ -3,11 +3,19 @@
 from untorn.check.mutants.mutant import Mutant
 from untorn.fs.proc.do_procmap_query import do_procmap_query
 from untorn.fs.proc.task_mmu import ProcMaps
+from untorn.fs.seq_file import SeqFile
 from untorn.mm import munmap, vma_lock
 from untorn.mm.rcuwait import RcuWait
 from untorn.mm.vma import VmaSlab
 
 MUTANTS = [
+    Mutant(
+        "no-file-lock",
+        "two tasks may read one file at the same time",
+        SeqFile.read,
+        (("    with _Watched(self._mutex), self._mutex:\n", "    if True:\n"),),
+        ("meet/one-file",),
+    ),
     Mutant(
         "munmap-locks-all",
         "a call that unmaps write-locks every VMA of the mm",
