@@ -114,7 +114,7 @@ def _over_layouts(length: int) -> Iterator[Scenario]:
         for names in programs(layout, CALLS, length):
             about = f"maps {shape} ('.' a hole) while {', then '.join(names)}"
             build = _build(layout, CALLS, names, "maps")
-            group = shape if length == 1 else f"deep/{shape}"
+            group = shape if length == 1 else f"deep/{length}/{shape}"
             yield Scenario("/".join((group, "+".join(names))), about, build, deep=length > 1)
 
 
@@ -132,7 +132,7 @@ def _over_one_page(length: int) -> Iterator[Scenario]:
             reading("query-one"),
             deep=not (length == 2 or mixed or names in QUICK),
         )
-        yield Scenario(f"deep/{name}", f"maps {about}", reading("maps"), deep=True)
+        yield Scenario(f"deep/{length}/page/{name}", f"maps {about}", reading("maps"), deep=True)
         if length == 2:
             yield Scenario(
                 f"rcu/{name}",
