@@ -138,3 +138,11 @@ def test_a_schedule_that_does_not_end_is_told_and_replayed(tmp_path: Path) -> No
     file = tmp_path / "run.json"
     file.write_text(as_json([outcome], {0: switches}))
     assert report.replayed(*load(file)) == (told, True)
+
+
+def test_the_document_tells_the_false_gap_as_the_checker_does() -> None:
+    document = (Path(__file__).parents[1] / "docs" / "checker.md").read_text()
+    block = document.partition("```text\nstep ")[2].partition("\n```")[0]
+    place = re.compile(r" +\w+/\w+\.py:\d+  ")
+    told = [line for line in story("linux-6.17") if not place.match(line)]
+    assert told == [line for line in f"step {block}".splitlines() if not place.match(line)]

@@ -217,7 +217,8 @@ def test_the_matrix_names_mutants_strategies_and_kills(monkeypatch) -> None:
 @contextlib.contextmanager
 def exploring() -> Iterator[subprocess.Popen[str]]:
     """Run two explorations, of which the last takes minutes; yield when it is under way."""
-    command = [sys.executable, "-m", "untorn", "check", "script/a01", "deep/3/page/munmap+mmap+munmap"]
+    models = ["script/a01", "deep/3/page/munmap+mmap+munmap"]
+    command = [sys.executable, "-m", "untorn", "check", *models]
     with subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
