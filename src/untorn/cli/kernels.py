@@ -37,9 +37,9 @@ def kernels(ctx: click.Context) -> None:
 
     find_qemu()
     rows = [*_host(), *_packages()]
-    _print(rows)
     if not rows:
         ctx.exit(1)
+    _print(rows)
 
 
 @kernels.command(
