@@ -175,7 +175,7 @@ class Execution:
         told = []
         for task, location, _ in self.asleep:
             sleeper = self.tasks[task]
-            what = f"{sleeper.name} waits for {location} holding {sleeper.holds()}"
+            what = f"{sleeper.name} waits for {location} (holds or asks for {sleeper.holds()})"
             if location is sleeper.permit.location and runtime.unseen(sleeper.waits_for):
                 what = f"lost wake-up: {sleeper.name} sleeps though what it waits for has come"
             told.append(what)
