@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from dataclasses import replace
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -65,6 +66,15 @@ def test_the_page_has_each_figure_beside_its_reader() -> None:
     expected = ["vm:6.12", "maps, <odd>", "1", "7", "7", "7", "7", "7", "2,345"]
     assert expected in rows
     assert ["vm:6.12", "maps, <odd>", "0", "1", "7", "7", "7", "7", "0", "blocked 5"] in rows
+
+
+def test_the_page_says_what_is_missing() -> None:
+    cut = replace(OUTCOME, out_of_reach={"vm:9.9/none": "no <kernel> 9.9"}, interrupted=True)
+    text = page(cut, ENVIRONMENT, BenchOptions(), "untorn bench")
+    assert ["vm:9.9/none", "no <kernel> 9.9"] in Cells(text).rows
+    assert "Interrupted after 2 runs." in text
+    assert "out of reach" not in made()
+    assert "Interrupted" not in made()
 
 
 def test_the_page_says_how_and_where() -> None:

@@ -53,6 +53,7 @@ def page(
         f"<h1>Who stalls whom: mmap and munmap while others read the map</h1><p>{_ABOUT}</p>",
         plot,
         f"<h2>Figures</h2>{_summary(outcome)}",
+        _missing(outcome),
         f"<h2>Do it again</h2><pre>{escape(command)}</pre>",
         f"<h2>Where</h2>{_environments(outcome, environment)}",
         f"<h2>Every run</h2>{_runs(outcome)}",
@@ -75,6 +76,16 @@ def _summary(outcome: Outcome) -> str:
         rows.append((row.target, name, row.samples, *map(_figure, (*latencies, ratio)), taken))
     heads = ("target", "reader", "runs", "median, ms", "mean, ms", "p99, ms", "max, ms", "x none")
     return _table((*heads, "mmap_locks a pass"), rows)
+
+
+def _missing(outcome: Outcome) -> str:
+    """Say what should stand among the figures and does not."""
+    parts = []
+    if outcome.interrupted:
+        parts.append(f"<p>Interrupted after {len(outcome.samples)} runs.</p>")
+    if outcome.out_of_reach:
+        parts.append(_table(("out of reach", "why"), outcome.out_of_reach.items()))
+    return "".join(parts)
 
 
 def _runs(outcome: Outcome) -> str:
