@@ -10,8 +10,8 @@ CONSTANT = {"gate_vma", "limits", "mmap_base", "name", "topdown", "vm_area_cache
 OBJECTS = {"mm_count", "mm_mt", "mm_users", "mmap_lock", "page_table", "vm_refcnt"}
 """Their own fields are watched, or their methods are steps."""
 ONE_MUTEX = {"page_table_lock"}
-NOT_SHARED = {"start_brk", "start_stack", "anon_vma_chain"}
-"""Set when a program begins, or of faults and forks, which no scenario runs beside another call."""
+NOT_SHARED = {"start_brk", "start_stack"}
+"""Set when a program begins."""
 
 
 @pytest.mark.parametrize("cls", [MmStruct, Vma])

@@ -25,15 +25,16 @@ from untorn.check.trace import Guard
 from untorn.fs.proc.base import ProcTask
 from untorn.fs.proc.maps_locking.vma_lock import VmaLocking
 from untorn.fs.seq_file import SeqFile
-from untorn.locking.rwsem import Waiter
+from untorn.locking.rwsem import RwSemaphore, Waiter
 from untorn.locking.sync import Task
 from untorn.mm.mm_struct import MmStruct
+from untorn.mm.page_table import PageTable, PteTable
 from untorn.mm.rcuwait import RcuWait
-from untorn.mm.vma import Vma
+from untorn.mm.vma import Vma, VmaSlab
 from untorn.mm.vma_tree import VmaIterator, VmaTree
 
 POINTS: dict[type, tuple[str, ...]] = {
-    Vma: ("vm_mm", "vm_lock_seq"),
+    Vma: ("vm_mm", "vm_lock_seq", "anon_vma"),
     MmStruct: ("mm_lock_seq", "vma_writer_wait"),
     VmaTree: ("root",),
     RcuWait: ("task",),
@@ -50,7 +51,7 @@ GUARDED: dict[type, tuple[str, ...]] = {
         "vm_file",
         "vm_ops",
         "anon_name",
-        "anon_vma",
+        "anon_vma_chain",
     ),
     MmStruct: (
         *("map_count", "total_vm", "data_vm", "exec_vm", "stack_vm", "data_size"),
@@ -59,7 +60,14 @@ GUARDED: dict[type, tuple[str, ...]] = {
     SeqFile: ("_pending",),
     VmaLocking: ("_locked_vma", "_mmap_locked"),
     VmaIterator: ("index",),
+    RwSemaphore: ("_count", "_queue", "_reads", "_writes", "_waited"),
+    VmaSlab: ("_free",),
 }
+EXCLUSIVE: dict[type, tuple[str, ...]] = {
+    PageTable: ("_tables", "_files"),
+    PteTable: ("ptes", "pages"),
+}
+"""Guarded containers, changed in place: whoever loads one may store into it."""
 
 
 class DataRace(Exception):
@@ -148,9 +156,17 @@ class Point(Watched):
 
 
 class Guarded(Watched):
-    """A slot that a lock protects."""
+    """A slot that a lock protects.
 
-    __slots__ = ()
+    Attributes:
+        exclusive: What it refers to is changed in place, so a load counts as a store.
+    """
+
+    __slots__ = ("exclusive",)
+
+    def __init__(self, cls: type, name: str, *, exclusive: bool = False) -> None:
+        super().__init__(cls, name)
+        self.exclusive = exclusive
 
     def new_cell(self, name: str) -> Guard:
         """Return what stands for the field of one more object."""
@@ -158,7 +174,7 @@ class Guarded(Watched):
 
     def descriptor(self) -> property:
         """Return the property."""
-        cells, racing = self.cells, self._racing
+        cells, racing, exclusive = self.cells, self._racing, self.exclusive
         get, put = self.slot.__get__, self.slot.__set__
 
         def fget(owner: object) -> object:
@@ -166,7 +182,9 @@ class Guarded(Watched):
             if run is not None and run.tracks:
                 cell = cells.get(owner)
                 if cell is not None:
-                    other = run.trace.load(run.current, cell)
+                    trace = run.trace
+                    note = trace.store if exclusive else trace.load
+                    other = note(run.current, cell)
                     if other is not None:
                         racing(cell, "load", other)
             return get(owner)
@@ -199,6 +217,11 @@ Field = tuple[type, str]
 WATCHED: dict[Field, Watched] = {
     **{(cls, name): Point(cls, name) for cls, names in POINTS.items() for name in names},
     **{(cls, name): Guarded(cls, name) for cls, names in GUARDED.items() for name in names},
+    **{
+        (cls, name): Guarded(cls, name, exclusive=True)
+        for cls, names in EXCLUSIVE.items()
+        for name in names
+    },
 }
 
 

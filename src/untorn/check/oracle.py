@@ -11,6 +11,7 @@ from functools import partial
 from typing import cast
 
 from untorn.check import runtime
+from untorn.check.access import Access
 from untorn.check.execution import Execution
 from untorn.check.pages import Pages, Piece, piece
 from untorn.check.primitives import Task
@@ -77,6 +78,8 @@ class Oracle:
             self._check_progress(run, reader)
             if reader.looks and reader.judged and not reader.interrupted:
                 self._check_reading(run, reader)
+        for access in self._stage.accesses:
+            self._check_access(run, access)
         if self._shown is not None:
             self._check_shown(self._shown)
 
@@ -111,6 +114,7 @@ class Oracle:
                 raise Broken(f"a VMA is left with a count of {vma.vm_refcnt.load():#x}")
         try:
             mm.check_invariants()
+            mm.page_table.check_invariants([(start, end) for start, end, _ in mm.mm_mt])
         except InvariantError as error:
             raise Broken(str(error)) from error
 
@@ -132,6 +136,15 @@ class Oracle:
         if violations:
             raise Broken("\n".join(report(violations[0], reading, evidence)))
         self._good_readings.add(case)
+
+    def _check_access(self, run: Execution, access: Access) -> None:
+        """Check that an access was allowed or refused as some state of its window says."""
+        history = self._stage.history
+        assert access.look is not None
+        first, last = history.window(run, access.look)
+        states = history.states[first : last + 1]
+        if not any(access.is_allowed_in(state) == access.look.text for state in states):
+            raise Broken(f"a {access} was {'allowed' if access.look.text else 'refused'}")
 
     def _check_progress(self, run: Execution, reader: Reader) -> None:
         """Check that a reader asked for mmap_lock no more often than there were write sections.
@@ -199,7 +212,8 @@ def _end_of(process: Pages) -> tuple[object, ...]:
     )
     lock = mm.mmap_lock
     counts = process.exited, mm.mm_users.load(), mm.mm_count.load()
-    return vmas, mm.map_count, mm.total_vm, lock._count, lock._queue, _waits(mm), counts
+    pages = tuple((at, bytes(table.ptes)) for at, table in mm.page_table._tables.items())
+    return vmas, pages, mm.map_count, mm.total_vm, lock._count, lock._queue, _waits(mm), counts
 
 
 def _waits(mm: MmStruct) -> bool:

@@ -1,8 +1,12 @@
 """Pages: a process spoken to in pages, counted from BASE."""
 
+import errno
+from collections.abc import Callable
+
 from untorn.judge.line import Line
 from untorn.mm.mm_struct import MmStruct
 from untorn.mm.mman import (
+    MADV_DONTNEED,
     MAP_ANONYMOUS,
     MAP_FIXED,
     MAP_PRIVATE,
@@ -76,7 +80,27 @@ class Pages(Process):
         length = (end - first) * PAGE_SIZE
         self.mremap(addr(first), length, length, MREMAP_MAYMOVE | MREMAP_FIXED, addr(place))
 
+    def access(self, page: int, *, write: bool) -> bool:
+        """Read or write a byte of a page; say whether that is allowed."""
+        return _went_well(lambda: self.touch(addr(page), write=write), errno.EFAULT)
+
+    def drop(self, first: int, end: int) -> bool:
+        """Give up what pages hold; say whether all of them are mapped."""
+        length = (end - first) * PAGE_SIZE
+        return _went_well(lambda: self.madvise(addr(first), length, MADV_DONTNEED), errno.ENOMEM)
+
     def vma(self, page: int) -> Vma:
         """Return the VMA at a page, or the next one; for the set-up."""
         vma: Vma = self.mm.mm_mt.find(addr(page))
         return vma
+
+
+def _went_well(call: Callable[[], object], refusal: int) -> bool:
+    """Say whether a call went well; refusal is the errno that it may fail with."""
+    try:
+        call()
+    except OSError as error:
+        if error.errno != refusal:
+            raise
+        return False
+    return True

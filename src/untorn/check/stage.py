@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from untorn.check.access import Access
 from untorn.check.execution import Job
 from untorn.check.ghost import GhostHistory
 from untorn.check.pages import Pages
@@ -30,7 +31,8 @@ class Stage:
         others: Further processes of the same slab.
         names: Of the tasks.
         jobs: What they do.
-        readers: Those of them that read.
+        readers: Those of them that read maps.
+        accesses: Those that access a page.
         pinned: VMAs with a count that no reader of the scenario gave them.
         history: What is published of the process's map; begun when all is set up.
     """
@@ -40,6 +42,7 @@ class Stage:
     names: list[str] = field(default_factory=list)
     jobs: list[Job] = field(default_factory=list)
     readers: list[Reader] = field(default_factory=list)
+    accesses: list[Access] = field(default_factory=list)
     pinned: dict[Vma, int] = field(default_factory=dict)
     process: Pages = field(init=False)
     history: GhostHistory = field(init=False)
@@ -69,6 +72,13 @@ class Stage:
         self.readers.append(reader)
         self.task(f"reader {len(self.readers)}" if len(self.readers) > 1 else "reader", reader.run)
         return reader
+
+    def access(self, page: int, *, write: bool) -> None:
+        """Add a task that reads or writes a page once."""
+        access = Access(len(self.jobs), self.process, page, write)
+        self.accesses.append(access)
+        number = f" {len(self.accesses)}" if len(self.accesses) > 1 else ""
+        self.task(f"fault{number}", access.run)
 
     def line_size(self) -> int:
         """Return how many bytes of maps a VMA takes: a read() of so many is a fill for each."""
