@@ -34,7 +34,7 @@ COUNTS = {
     "meet/exit": 5,
     "meet/at-the-limit": 34,
     "meet/killed": 124,
-    "meet/killed-by-a-writer": 40,
+    "wait/killed-by-a-writer": 40,
     "meet/recycled-there": 601,
     "query-one/mprotect+mmap-next": 203,
     "query-one/munmap+other-mmap": 321,

@@ -182,7 +182,12 @@ class Execution:
         return "; ".join(told)
 
     def fail(self, error: BaseException) -> None:
-        """End the schedule from inside the running task: something is wrong."""
+        """End the schedule from inside the running task: something is wrong.
+
+        What a task does to clean up after that, or when the schedule is given up, says nothing.
+        """
+        if self._unwinding or self.failure is not None:
+            return
         self.failure = error
         self._pick = self._pass
         raise Abandoned

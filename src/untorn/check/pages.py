@@ -84,6 +84,10 @@ class Pages(Process):
         """Read or write a byte of a page; say whether that is allowed."""
         return _went_well(lambda: self.touch(addr(page), write=write), errno.EFAULT)
 
+    def try_protect(self, first: int, end: int, prot: int) -> bool:
+        """Change protection; say whether that was done before the task was killed."""
+        return _went_well(lambda: self.protect(first, end, prot), errno.EINTR)
+
     def drop(self, first: int, end: int) -> bool:
         """Give up what pages hold; say whether all of them are mapped."""
         length = (end - first) * PAGE_SIZE

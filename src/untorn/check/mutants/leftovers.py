@@ -4,7 +4,6 @@ from untorn.check.mutants.mutant import Mutant
 from untorn.fs.proc.do_procmap_query import do_procmap_query
 from untorn.fs.proc.task_mmu import ProcMaps
 from untorn.fs.seq_file import SeqFile
-from untorn.locking.sync import Task
 from untorn.mm import munmap, vma_lock
 from untorn.mm.rcuwait import RcuWait
 from untorn.mm.vma import VmaSlab
@@ -16,25 +15,6 @@ MUTANTS = [
         SeqFile.read,
         (("    with _Watched(self._mutex), self._mutex:\n", "    if True:\n"),),
         ("meet/one-file",),
-    ),
-    Mutant(
-        "kill-wakes-first",
-        "a task that is killed is woken before it can see that it was killed",
-        Task.kill,
-        (
-            (
-                "    self.killed = True\n    self.wake_up()\n",
-                "    self.wake_up()\n    self.killed = True\n",
-            ),
-        ),
-        ("meet/killed-by-a-writer",),
-    ),
-    Mutant(
-        "kill-unseen",
-        "a killable wait goes on although the task was killed",
-        Task.wait_until,
-        (("if killable and self.killed:", "if False:"),),
-        ("meet/killed-by-a-writer",),
     ),
     Mutant(
         "munmap-locks-all",

@@ -3,16 +3,17 @@
 cases      the ten ways in which writers change neighbours, for each reader and strategy
 programs   systematically generated writers
 meetings   several readers, several writers, recycled objects, exits, counts at their limit
+waits      who must not wait for whom
 faults     page faults, advice and page walks
 scripts    single interleavings with their outcome, and the false gap of Linux
 """
 
-from untorn.check.scenarios import cases, faults, meetings, programs, scripts
+from untorn.check.scenarios import cases, faults, meetings, programs, scripts, waits
 from untorn.check.scenarios.scenario import Scenario
 
 SCENARIOS: dict[str, Scenario] = {
     scenario.name: scenario
-    for group in (scripts, cases, faults, meetings, programs)
+    for group in (scripts, cases, faults, waits, meetings, programs)
     for scenario in group.SCENARIOS
 }
 """By name, those explored in a moment first."""

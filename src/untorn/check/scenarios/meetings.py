@@ -2,14 +2,11 @@
 
 from functools import partial
 
-from untorn.check import runtime
 from untorn.check.pages import NONE, RW, R
-from untorn.check.primitives import Task
 from untorn.check.scenarios.scenario import Scenario
+from untorn.check.scenarios.waits import task_at
 from untorn.check.stage import Stage
-from untorn.mm.mmap_lock import mmap_write_lock, mmap_write_unlock
 from untorn.mm.vma import VM_REFCNT_LIMIT
-from untorn.mm.vma_lock import vma_start_write
 
 
 def two_queries(stage: Stage) -> None:
@@ -154,36 +151,7 @@ def killed_in_the_fallback(stage: Stage) -> None:
     reader.killable = True
 
     stage.write(lambda: process.protect(0, 1, R))
-    stage.task("killer", lambda: _task(reader.task).kill())
-
-
-def killed_while_the_writer_waits(stage: Stage) -> None:
-    """A reader is killed that waits for a writer, which goes on only when the reader is gone."""
-    process = stage.process
-    process.map(0, 1)
-    mm, vma = process.mm, process.vma(0)
-    reader = stage.read("query-one")
-    reader.killable = True
-
-    def read() -> None:
-        reader.run()
-        _task(1).wake_up()
-
-    def name_slowly() -> None:
-        mmap_write_lock(mm)
-        vma_start_write(vma)
-        vma.anon_name = b"slow"
-        _task(0).kill()
-        _task(1).wait_until(lambda: bool(reader.looks))
-        mmap_write_unlock(mm)
-
-    stage.jobs[reader.task] = read
-    stage.task("writer", name_slowly)
-
-
-def _task(number: int) -> Task:
-    assert runtime.run is not None
-    return runtime.run.tasks[number]
+    stage.task("killer", lambda: task_at(reader.task).kill())
 
 
 def fork_while_read(stage: Stage) -> None:
@@ -212,7 +180,6 @@ _ALL = {
     "reaped": reaped_while_read,
     "at-the-limit": at_the_limit,
     "killed": killed_in_the_fallback,
-    "killed-by-a-writer": killed_while_the_writer_waits,
     "fork": fork_while_read,
 }
 _DEEP = {"three-unmapped"}
