@@ -8,9 +8,8 @@ decide. A race of theirs is an error by itself.
 A reader that copies a VMA without a lock, and looks afterwards whether that was good, races with
 its writers on purpose. Where there is one, the guarded fields of VMAs are steps, too.
 
-Fields that stand in neither list are constant, or objects with watched fields of their own, or only
-ever touched inside of one mutex's sections, which have no point inside, or by the one task that
-owns the object.
+Fields that stand in neither list are constant, or objects with watched fields of their own, or of
+an object that one task owns, or its owner is watched. RwSemaphore.owner may be looked at by anyone.
 """
 
 from __future__ import annotations
@@ -23,7 +22,10 @@ from untorn.check import runtime
 from untorn.check.location import READ, WRITE, Location
 from untorn.check.trace import Guard
 from untorn.fs.proc.base import ProcTask
+from untorn.fs.proc.maps_locking.mmap_lock import MmapLocking
+from untorn.fs.proc.maps_locking.rcu import RcuLocking
 from untorn.fs.proc.maps_locking.vma_lock import VmaLocking
+from untorn.fs.proc.task_mmu import ProcMaps
 from untorn.fs.seq_file import SeqFile
 from untorn.locking.rwsem import RwSemaphore, Waiter
 from untorn.locking.sync import Task
@@ -57,8 +59,11 @@ GUARDED: dict[type, tuple[str, ...]] = {
         *("map_count", "total_vm", "data_vm", "exec_vm", "stack_vm", "data_size"),
         *("locked_vm", "locked_vm_excess", "brk", "def_flags"),
     ),
-    SeqFile: ("_pending",),
+    SeqFile: ("_pending", "index", "_file_pos", "_read_pos", "_size"),
+    ProcMaps: ("_last_pos", "_started"),
     VmaLocking: ("_locked_vma", "_mmap_locked"),
+    RcuLocking: ("_seq", "_in_rcu", "_retries"),
+    MmapLocking: ("_locked",),
     VmaIterator: ("index",),
     RwSemaphore: ("_count", "_queue", "_reads", "_writes", "_waited"),
     VmaSlab: ("_free",),

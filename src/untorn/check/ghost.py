@@ -11,6 +11,7 @@ from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
+from types import FrameType
 from typing import cast
 
 from untorn.check import runtime
@@ -18,11 +19,11 @@ from untorn.check.counter import AtomicInt
 from untorn.check.execution import Execution
 from untorn.check.fields import WATCHED
 from untorn.fs.proc.maps_line import show_map
-from untorn.judge.history import History, State
+from untorn.judge.history import History, Range, State, borders, intersect
 from untorn.judge.line import parse_line
-from untorn.judge.reading import Fill
 from untorn.mm.mm_struct import MmStruct
-from untorn.mm.page import TASK_SIZE
+from untorn.mm.mman import MREMAP_FIXED
+from untorn.mm.page import TASK_SIZE, page_align
 from untorn.mm.vma import Vma
 from untorn.mm.vma_tree import VmaTree
 
@@ -59,7 +60,9 @@ class GhostHistory:
         torn: A range that a section unmapped for a moment, though it was mapped before and after;
             empty if there was none. Only a move may do so, at its destination.
         overlocked: A VMA whose readers a section kept out and that it left as it was; empty if
-            there was none. Only a fork may do so: its child must be a copy of one moment.
+            there was none. Only a fork may do so, as its child must be a copy of one moment, and
+            a call that fails.
+        exited: The step with which the last user went; None if it did not.
     """
 
     mm: MmStruct
@@ -68,6 +71,7 @@ class GhostHistory:
     sections: int = 0
     torn: str = ""
     overlocked: str = ""
+    exited: int | None = None
     _kept: int = 0
     _began: int = 0
     _excluded: dict[Vma, Row | None] = field(default_factory=dict)
@@ -89,9 +93,12 @@ class GhostHistory:
         self._kept = keep
         self.sections = 0
         self.torn = self.overlocked = ""
+        self.exited = None
 
     def _exit(self) -> None:
         """The last user is gone: whatever the tree still says, there is nothing to be shown."""
+        if runtime.run is not None:
+            self.exited = runtime.run.steps - 1
         self._note(lambda: ())
 
     def _root_stored(self, tree: VmaTree, root: object) -> None:
@@ -114,7 +121,7 @@ class GhostHistory:
             self._look_for_overlocked()
             before = bisect_left(self.steps, self._began) - 1
             section = self.states[before : bisect_left(self.steps, run.steps)]
-            if len(section) > 2 and (torn := _torn(tuple(section))) and not _called_by("do_mremap"):
+            if len(section) > 2 and (torn := _torn(tuple(section), _destination())):
                 self.torn = torn
 
     def _write_locked(self, vma: Vma, seq: int) -> None:
@@ -127,12 +134,13 @@ class GhostHistory:
             for vma, row in self._excluded.items()
             if row is not None and row == runtime.unseen(partial(self._row, vma))
         ]
-        if kept and not _called_by("dup_mm"):
+        if kept and _frame_of("dup_mm") is None and sys.exc_info()[1] is None:
             self.overlocked = ", ".join(sorted(f"{row[0]:08x}" for row in kept))
 
     def _row(self, vma: Vma) -> Row | None:
         """Return what readers are shown of a VMA; None if it is not in the tree."""
-        slot = self.mm.mm_mt.find_slot(vma.vm_start)
+        start = getattr(vma, "vm_start", None)  # a new object has none
+        slot = None if start is None else self.mm.mm_mt.find_slot(start)
         if slot is None or slot[2] is not vma:
             return None
         return (*slot[:2], vma.vm_flags, vma.vm_pgoff, vma.anon_name)
@@ -171,24 +179,35 @@ class GhostHistory:
             last -= 1
         return first, last
 
-    def fill(
-        self, run: Execution, look: Look, parse: Callable[[object], tuple[object, ...]]
-    ) -> Fill:
-        """Return a look as the judge takes it."""
-        return Fill(parse(look.text), *self.window(run, look))  # type: ignore[arg-type]
-
 
 @lru_cache(maxsize=4096)
-def _torn(section: tuple[State, ...]) -> str:
-    """Say which ranges are mapped in the first and last of some states, but not in all."""
+def _torn(section: tuple[State, ...], destination: Range) -> str:
+    """Say which ranges are mapped in the first and last of some states, but not in all.
+
+    Left out is what lies in the destination of a move.
+    """
     ends = History((section[0], section[-1])).mapped_throughout(0, TASK_SIZE, 0, 1)
     history = History(section)
     kept = history.mapped_throughout(0, TASK_SIZE, 0, history.last)
-    return ", ".join(f"{start:08x}-{end:08x}" for start, end in ends if (start, end) not in kept)
+    gone = [
+        (start, end)
+        for start, end in intersect(ends, (0, *borders(kept), TASK_SIZE))
+        if not (destination[0] <= start and end <= destination[1])
+    ]
+    return ", ".join(f"{start:08x}-{end:08x}" for start, end in gone)
 
 
-def _called_by(function: str) -> bool:
-    frame = sys._getframe()
+def _destination() -> Range:
+    """Return where the call at work moves a mapping to; an empty range if it does not."""
+    frame = _frame_of("do_mremap")
+    if frame is None or not frame.f_locals["flags"] & MREMAP_FIXED:
+        return 0, 0
+    start = frame.f_locals["new_addr"]
+    return start, start + page_align(frame.f_locals["new_len"])
+
+
+def _frame_of(function: str) -> FrameType | None:
+    frame: FrameType | None = sys._getframe()
     while frame is not None and frame.f_code.co_name != function:
-        frame = frame.f_back  # type: ignore[assignment]
-    return frame is not None
+        frame = frame.f_back
+    return frame

@@ -7,13 +7,15 @@ ended, or when a writer goes to sleep.
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from typing import cast
 
 from untorn.check import runtime
 from untorn.check.access import Access
 from untorn.check.execution import Execution
-from untorn.check.pages import Pages, Piece, piece
+from untorn.check.fields import WATCHED
+from untorn.check.pages import Pages, Piece, addr, piece
 from untorn.check.primitives import Task
 from untorn.check.reader import Reader
 from untorn.check.stage import Stage
@@ -28,6 +30,7 @@ from untorn.locking.rwsem import RwSemaphore
 from untorn.mm.mm_struct import MMAP_LOCK, MmStruct
 from untorn.mm.page import TASK_SIZE
 from untorn.mm.vma_lock import VMA_LOCK
+from untorn.mm.vma_tree import VmaTree
 
 FALLBACKS = frozenset({"_fallback", "_wait_for_writer"})
 """Functions in which a reader may hold mmap_lock, of vma_lock and of rcu."""
@@ -69,14 +72,17 @@ class Oracle:
                 it must not be shown, or fell back too often.
         """
         self._check_end(run)
+        self._check_users(run)
         if self._stage.history.torn:
             raise Broken(f"a call unmapped {self._stage.history.torn} for a moment in between")
         if self._stage.history.overlocked:
             at = self._stage.history.overlocked
             raise Broken(f"a writer kept readers out of a VMA that it did not change: {at}")
         for reader in self._stage.readers:
+            if reader.interrupted:
+                continue
             self._check_progress(run, reader)
-            if reader.looks and reader.judged and not reader.interrupted:
+            if reader.looks and reader.judged:
                 self._check_reading(run, reader)
         for access in self._stage.accesses:
             self._check_access(run, access)
@@ -100,12 +106,25 @@ class Oracle:
             for process, counts in zip(self._processes, self._counts, strict=True):
                 self._check_mm(process.mm)
                 runtime.unseen(partial(_check_counts, process, *counts))
+            runtime.unseen(self._check_written)
             self._good_ends.add(end)
+
+    def _check_users(self, run: Execution) -> None:
+        """Check that no reader looks into the tree after the last user of the mm has gone."""
+        history = self._stage.history
+        if history.exited is None or not run.tracks:
+            return
+        root = WATCHED[VmaTree, "root"].cells[history.mm.mm_mt]
+        last_user = run.trace.tasks[history.exited]  # tears the mm down
+        readers = {reader.task for reader in self._stage.readers} - {last_user}
+        for step in range(history.exited + 1, len(run.trace.tasks)):
+            if run.trace.locations[step] is root and run.trace.tasks[step] in readers:
+                raise Broken("a reader looks into an mm that has no user")
 
     def _check_mm(self, mm: MmStruct) -> None:
         """Check one address space that nobody uses at the moment."""
         lock: RwSemaphore = mm.mmap_lock
-        if lock._count or lock._queue:
+        if lock._count or lock._queue or lock.owner is not None:
             raise Broken(f"mmap_lock is left behind: {runtime.unseen(lambda: repr(lock))}")
         if runtime.unseen(lambda: _waits(mm)):
             raise Broken("a writer that waited for readers is left behind as waiting")
@@ -118,6 +137,15 @@ class Oracle:
         except InvariantError as error:
             raise Broken(str(error)) from error
 
+    def _check_written(self) -> None:
+        """Check that what was written to stays, unless it is unmapped."""
+        mm = self._stage.process.mm
+        for page in self._stage.written:
+            mapped = mm.mm_mt.find_slot(addr(page))
+            parts = mm.page_table.parts(addr(page), addr(page + 1))
+            if mapped and mapped[0] <= addr(page) and all(part.is_empty for part in parts):
+                raise Broken(f"the page written to at {addr(page):08x} is gone")
+
     def _check_reading(self, run: Execution, reader: Reader) -> None:
         history = self._stage.history
         windows = tuple(history.window(run, look) for look in reader.looks)
@@ -125,6 +153,8 @@ class Oracle:
         case = tuple(history.states), windows, texts, reader.kind
         if case in self._good_readings:
             return
+        if reader.kind == "smaps":
+            _check_sizes(b"".join(cast(tuple[bytes, ...], texts)))
         if reader.kind == "query-one" and (gone := _before(reader, texts[0])):
             raise Broken(f"a query of {reader.start:08x} was answered with {gone}")
         fills = [
@@ -182,6 +212,15 @@ def check_sleeper(run: Execution, stage: Stage, sleeper: Task) -> None:
             )
 
 
+def _check_sizes(text: bytes) -> None:
+    """Check that no more of a VMA is resident than there is."""
+    sizes = [int(kb) for kb in re.findall(rb"^Size: *(\d+)", text, re.MULTILINE)]
+    resident = [int(kb) for kb in re.findall(rb"^Rss: *(\d+)", text, re.MULTILINE)]
+    for size, rss in zip(sizes, resident, strict=True):
+        if rss > size:
+            raise Broken(f"{rss} kB are resident of a VMA of {size} kB")
+
+
 def _before(reader: Reader, answer: object) -> Line | None:
     """Return what a query was answered with if that ends before what it asked for."""
     lines = [line for line in lines_of(reader.kind, answer) if line.end <= reader.start]
@@ -213,7 +252,8 @@ def _end_of(process: Pages) -> tuple[object, ...]:
     lock = mm.mmap_lock
     counts = process.exited, mm.mm_users.load(), mm.mm_count.load()
     pages = tuple((at, bytes(table.ptes)) for at, table in mm.page_table._tables.items())
-    return vmas, pages, mm.map_count, mm.total_vm, lock._count, lock._queue, _waits(mm), counts
+    sleepers = lock._count, lock._queue, lock.owner, _waits(mm)
+    return vmas, pages, mm.map_count, mm.total_vm, sleepers, counts
 
 
 def _waits(mm: MmStruct) -> bool:

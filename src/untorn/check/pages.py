@@ -84,6 +84,10 @@ class Pages(Process):
         """Read or write a byte of a page; say whether that is allowed."""
         return _went_well(lambda: self.touch(addr(page), write=write), errno.EFAULT)
 
+    def try_map(self, first: int, end: int) -> bool:
+        """Map over whatever is there; say whether it was not sealed."""
+        return _went_well(lambda: self.map(first, end), errno.EPERM)
+
     def try_protect(self, first: int, end: int, prot: int) -> bool:
         """Change protection; say whether that was done before the task was killed."""
         return _went_well(lambda: self.protect(first, end, prot), errno.EINTR)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TypeVar
 
 from untorn.check import runtime
 from untorn.check.ghost import Look
@@ -13,6 +14,7 @@ from untorn.fs.proc.maps import ProcMapsFile
 from untorn.fs.proc.procmap_query import QueriedVma, QueryFlags
 from untorn.fs.proc.smaps import ProcSmapsFile
 
+T = TypeVar("T")
 BUFFER = 1 << 16
 """Bytes of a read() that takes whatever there is."""
 
@@ -61,7 +63,7 @@ class Reader:
         elif self.kind == "query":
             self._query_all()
         else:
-            while self._look(partial(self.file.read, self.size)):
+            while self._look(self._read):
                 pass
 
     def _query_all(self) -> None:
@@ -72,9 +74,16 @@ class Reader:
                 return
             at = vma.end
 
+    def _read(self) -> bytes:
+        return self._unless_gone(partial(self.file.read, self.size)) or b""
+
     def _query(self, at: int) -> QueriedVma | None:
+        return self._unless_gone(partial(self.file.query, at, QueryFlags.COVERING_OR_NEXT_VMA))
+
+    def _unless_gone(self, ask: Callable[[], T]) -> T | None:
+        """Return the answer; None if there is nothing, no process any more, or a kill came."""
         try:
-            return self.file.query(at, QueryFlags.COVERING_OR_NEXT_VMA)
+            return ask()
         except (FileNotFoundError, ProcessLookupError):
             return None
         except InterruptedError:

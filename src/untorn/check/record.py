@@ -7,14 +7,14 @@ import json
 import platform
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import untorn
 from untorn.check.mutants import MUTANTS
 from untorn.check.scenarios import SCENARIOS
 from untorn.check.shrink import Switches
 from untorn.check.stage import Stage
-from untorn.check.work import Outcome
+from untorn.check.work import STRATEGIES, Outcome
 from untorn.errors import UntornError
 
 _CODE = ("check", "judge", "fs", "mm", "locking", "syscalls.py", "errors.py")
@@ -61,8 +61,17 @@ def as_json(outcomes: Sequence[Outcome], shrunk: dict[int, Switches]) -> str:
     return json.dumps({"code": code_hash(), "explorations": explorations}, indent=1)
 
 
-def load(path: Path) -> tuple[str, str | None, Switches]:
-    """Return scenario, mutant and schedule of the first failure in a file.
+class Recorded(NamedTuple):
+    """What a file says of a failure."""
+
+    scenario: str
+    strategy: str
+    mutant: str | None
+    switches: Switches
+
+
+def load(path: Path) -> Recorded:
+    """Return the first failure in a file.
 
     A schedule that grew too long counts as one if nothing else failed.
 
@@ -75,24 +84,30 @@ def load(path: Path) -> tuple[str, str | None, Switches]:
         explorations = found["explorations"]
         failing = [each for each in explorations if each["failure"]]
         failing += [each for each in explorations if each["limited"]]
-        first = failing[0] if failing else None
-        switches = (
-            {int(step): int(task) for step, task in first["switches"].items()} if first else {}
-        )
+        recorded = [_recorded(each) for each in failing[:1]]
         code = found["code"]
-        named = (str(first["scenario"]), first["mutant"]) if first else ("", None)
     except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError) as e:
         raise BadScheduleFile(f"{path}: no record of a run of the checker") from e
-    if first is None:
+    if not recorded:
         raise BadScheduleFile(f"{path}: nothing failed in that run")
     if code != code_hash():
         raise BadScheduleFile(f"{path}: of other code, or another Python: explore again")
-    scenario, mutant = named
-    if scenario not in SCENARIOS or mutant not in (None, *MUTANTS):
-        raise BadScheduleFile(f"{path}: of a scenario or mutant that there is not")
+    (first,) = recorded
+    if (
+        first.scenario not in SCENARIOS
+        or first.strategy not in STRATEGIES
+        or first.mutant not in (None, *MUTANTS)
+    ):
+        raise BadScheduleFile(f"{path}: of a scenario, strategy or mutant that there is not")
     stage = Stage()
-    SCENARIOS[scenario].build(stage)
+    SCENARIOS[first.scenario].build(stage)
     tasks = range(len(stage.jobs))
-    if not all(step >= 0 and task in tasks for step, task in switches.items()):
+    if not all(step >= 0 and task in tasks for step, task in first.switches.items()):
         raise BadScheduleFile(f"{path}: a schedule has no such step or task")
-    return scenario, mutant, switches
+    return first
+
+
+def _recorded(exploration: Any) -> Recorded:
+    switches = {int(step): int(task) for step, task in exploration["switches"].items()}
+    scenario, strategy = str(exploration["scenario"]), str(exploration["strategy"])
+    return Recorded(scenario, strategy, exploration["mutant"], switches)

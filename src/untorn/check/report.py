@@ -6,11 +6,15 @@ from collections.abc import Sequence
 
 from untorn.check.explore import Theatre, watching
 from untorn.check.mutants import MUTANTS
+from untorn.check.mutants.mutant import Mutant
+from untorn.check.record import Recorded
 from untorn.check.scenarios import SCENARIOS
-from untorn.check.shrink import Switches, replay, shrink, what_broke
+from untorn.check.scenarios.scenario import Scenario
+from untorn.check.shrink import Switches, shrink, what_broke
 from untorn.check.story import tell
 from untorn.check.strategies.replay import Replay
-from untorn.check.work import Outcome, Work
+from untorn.check.strategies.script import Script
+from untorn.check.work import Outcome, Work, tracks
 
 
 def by_scenario(outcomes: Sequence[Outcome]) -> list[str]:
@@ -109,20 +113,42 @@ def all_killed(outcomes: Sequence[Outcome], strategy: str) -> bool:
 
 
 def story(outcome: Outcome) -> tuple[list[str], Switches]:
-    """Tell a failure, with as few switches as possible; return the text and the switches."""
-    scenario = SCENARIOS[outcome.work.scenario]
-    mutant = MUTANTS[outcome.work.mutant] if outcome.work.mutant else None
+    """Tell a failure, with as few switches as possible; return the text and the switches.
+
+    A script is told as it was followed.
+    """
+    work = outcome.work
+    scenario = SCENARIOS[work.scenario]
+    mutant = MUTANTS[work.mutant] if work.mutant else None
     with watching(speculated=scenario.speculated):
-        switches = shrink(scenario, outcome.schedule, mutant)
-        theatre = Theatre(scenario.build, Replay(switches), scenario.shown)
-        return tell(theatre, mutant), switches
+        if scenario.script is None:
+            switches = shrink(scenario, outcome.schedule, mutant, tracks=tracks(work.strategy))
+        else:
+            switches = dict(enumerate(outcome.schedule))
+        theatre = _theatre(scenario, switches, work.strategy)
+        return [*_about(scenario, mutant), *tell(theatre, mutant)], switches
 
 
-def replayed(scenario_name: str, name: str | None, switches: Switches) -> tuple[list[str], bool]:
+def replayed(recorded: Recorded) -> tuple[list[str], bool]:
     """Replay a failure and tell it; return the text, and whether it still breaks."""
-    scenario = SCENARIOS[scenario_name]
-    mutant = MUTANTS[name] if name else None
+    scenario = SCENARIOS[recorded.scenario]
+    mutant = MUTANTS[recorded.mutant] if recorded.mutant else None
     with watching(speculated=scenario.speculated):
-        broke = bool(what_broke(replay(scenario, switches, mutant)[0]))
-        theatre = Theatre(scenario.build, Replay(switches), scenario.shown)
-        return tell(theatre, mutant), broke
+        theatre = _theatre(scenario, recorded.switches, recorded.strategy)
+        told = [*_about(scenario, mutant), *tell(theatre, mutant)]
+    strategy = theatre.strategy
+    if isinstance(strategy, Replay) and strategy.missed:
+        told.append(f"at step {strategy.missed[0]} the task that was to run could not")
+    return told, bool(what_broke(theatre))
+
+
+def _theatre(scenario: Scenario, switches: Switches, strategy: str) -> Theatre:
+    """Set a scenario up for a schedule of a strategy, or for its script if it has one."""
+    if scenario.script is not None:
+        return Theatre(scenario.build, Script(scenario.script), scenario.shown)
+    return Theatre(scenario.build, Replay(switches, tracks=tracks(strategy)), scenario.shown)
+
+
+def _about(scenario: Scenario, mutant: Mutant | None) -> list[str]:
+    lines = [f"{scenario.name}: {scenario.about}"]
+    return [*lines, f"{mutant.name}: {mutant.about}"] if mutant else lines

@@ -21,25 +21,27 @@ Switches = dict[int, int]
 
 
 def replay(
-    scenario: Scenario, given: Mapping[int, int], mutant: Mutant | None
+    scenario: Scenario, given: Mapping[int, int], mutant: Mutant | None, *, tracks: bool = True
 ) -> tuple[Theatre, Switches]:
     """Play one schedule; return the theatre after it, and the switches that were made.
 
     Preconditions: inside of watching().
     """
-    strategy = Replay(given)
+    strategy = Replay(given, tracks=tracks)
     theatre = Theatre(scenario.build, strategy, scenario.shown)
     with theatre.mutated(mutant):
         theatre.play()
     return theatre, dict(strategy.switches)
 
 
-def shrink(scenario: Scenario, schedule: Sequence[int], mutant: Mutant | None) -> Switches:
+def shrink(
+    scenario: Scenario, schedule: Sequence[int], mutant: Mutant | None, *, tracks: bool = True
+) -> Switches:
     """Return the fewest switches found that break the same thing.
 
     Preconditions: inside of watching(); the schedule breaks something.
     """
-    theatre, best = replay(scenario, dict(enumerate(schedule)), mutant)
+    theatre, best = replay(scenario, dict(enumerate(schedule)), mutant, tracks=tracks)
     wanted = what_broke(theatre)
     size = len(best)
     while size:
@@ -47,7 +49,7 @@ def shrink(scenario: Scenario, schedule: Sequence[int], mutant: Mutant | None) -
         for first in range(0, len(steps), size):
             left_out = steps[first : first + size]
             given = {at: task for at, task in best.items() if at not in left_out}
-            theatre, made = replay(scenario, given, mutant)
+            theatre, made = replay(scenario, given, mutant, tracks=tracks)
             if what_broke(theatre) == wanted and len(made) < len(best):
                 best = made
                 break

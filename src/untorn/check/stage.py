@@ -6,7 +6,9 @@ all processes of a scenario share: what one frees, any may get.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from untorn.check.access import Access
 from untorn.check.execution import Job
@@ -33,6 +35,7 @@ class Stage:
         jobs: What they do.
         readers: Those of them that read maps.
         accesses: Those that access a page.
+        written: Pages that must be resident at the end, if they are mapped then.
         pinned: VMAs with a count that no reader of the scenario gave them.
         history: What is published of the process's map; begun when all is set up.
     """
@@ -43,6 +46,7 @@ class Stage:
     jobs: list[Job] = field(default_factory=list)
     readers: list[Reader] = field(default_factory=list)
     accesses: list[Access] = field(default_factory=list)
+    written: list[int] = field(default_factory=list)
     pinned: dict[Vma, int] = field(default_factory=dict)
     process: Pages = field(init=False)
     history: GhostHistory = field(init=False)
@@ -54,14 +58,13 @@ class Stage:
             self.process.map(2 * spare, 2 * spare + 1)
         self.process.unmap(0, 2 * SPARE)
 
-    def new_process(self) -> Pages:
-        """Return a process whose VMA objects come from the slab."""
-        mm = MmStruct(limits=Limits(), gate_vma=False, slab=self.slab)
-        return Pages(mm)
+    def new_process(self, name: str = "mm") -> Pages:
+        """Return a process whose VMA objects come from the slab; name is that of its mm."""
+        return Pages(MmStruct(limits=Limits(), gate_vma=False, slab=self.slab, name=name))
 
     def other(self) -> Pages:
         """Return another process, which nobody reads."""
-        self.others.append(self.new_process())
+        self.others.append(self.new_process(f"mm {len(self.others) + 2}"))
         return self.others[-1]
 
     def read(self, kind: str = "maps", strategy: str = "vma_lock", size: int = BUFFER) -> Reader:
@@ -104,14 +107,24 @@ class Stage:
         self.pinned[vma] = count
 
     def roots(self) -> dict[str, object]:
-        """Return what tasks share, by name; VMAs by letters, in address order."""
+        """Return what tasks share, by name.
+
+        VMAs have letters, in address order; objects to spare numbers, the next to be used first.
+        """
         vmas = [vma for _, _, vma in self.process.mm.mm_mt]
         return {
             **{chr(ord("A") + number): vma for number, vma in enumerate(vmas)},
             "mm": self.process.mm,
             **{f"file {r.task}": r.file for r in self.readers},
-            **{f"mm {number + 2}": other.mm for number, other in enumerate(self.others)},
+            **{other.mm.name: other.mm for other in self.others},
+            **{f"VMA {number}": vma for number, vma in enumerate(self._spares(), 1)},
             "process": self.process,
             "others": self.others,
             "slab": self.slab,
         }
+
+    def _spares(self) -> Iterator[Vma]:
+        free: Any = self.slab._free
+        while free is not None:
+            yield free[0]
+            free = free[1]

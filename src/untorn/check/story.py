@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import linecache
-from collections.abc import Set
-from pathlib import Path
 
 from untorn.check.execution import Execution
 from untorn.check.explore import Theatre
+from untorn.check.failure import describe, is_error, place
 from untorn.check.fields import DataRace
 from untorn.check.location import ACQUIRE, READ, TAKE, WRITE, Location
 from untorn.check.mutants.mutant import Mutant
@@ -18,45 +17,47 @@ from untorn.mm.mm_struct import MmStruct
 from untorn.mm.vma import VM_REFCNT_EXCLUDE_READERS_FLAG as FLAG
 from untorn.mm.vma_tree import Node
 
-Marks = Set[Told]
 _WIDTH = 50
 
 
 def tell(theatre: Theatre, mutant: Mutant | None) -> list[str]:
-    """Play the schedule of a theatre's Replay strategy and tell it, then what broke.
+    """Play the schedule of a theatre's Replay or Script strategy and tell it, then what broke.
 
     Left out are looks at what no other task changes, stores that no other task sees, and accesses
     to guarded fields. > marks what raced: the last look of a task at a place before it was
-    preempted, and what another made of that place meanwhile; or the two accesses of a data race.
-    Of a schedule that does not end, what it does again and again is told once.
+    stopped or had to wait, and what another made of that place meanwhile; ! the two accesses of a
+    data race. Of a schedule that does not end, what it does again and again is told once.
 
     Preconditions: inside of watching().
     """
     run, strategy = theatre.run, theatre.strategy
-    assert isinstance(strategy, Replay)
     recorder = Recorder(run)
     with theatre.mutated(mutant):
         theatre.play()
         recorder.finish()
         told, steps = recorder.told, recorder.steps
-        racing = {*_over_preemptions(strategy.preempted, steps), *_data_race(run, told)}
-        shown = set(racing)
-        outcome = str(run.failure or "nothing broke")
+        stopped = strategy.stopped if isinstance(strategy, Replay) else []
+        marks = dict.fromkeys(_over_stops(stopped, steps), ">")
+        marks |= dict.fromkeys(_data_race(run, told), "!")
+        shown = set(marks)
+        outcome = describe(run.failure) or "nothing broke"
         if run.limited:
             again, end = _loop(steps)
             told = [each for each in told if each.number is None or each.number < end]
             shown.update(steps[again:end])
             outcome = f"does not end: steps {again} to {end - 1} again and again"
-        return [*_columns(run, told, shown, racing), "", *outcome.splitlines()]
+        elif is_error(run.failure):
+            shown.update(steps[-3:])
+        return [*_columns(run, told, shown, marks), "", *outcome.splitlines()]
 
 
-def _over_preemptions(preempted: list[int], steps: list[Told]) -> list[Told]:
-    """Return the steps that race over a preemption.
+def _over_stops(stopped: list[int], steps: list[Told]) -> list[Told]:
+    """Return the steps that race while a task stands.
 
-    They are a task's last look at a place, and what another stores there before it goes on.
+    They are its last look at a place, and what another stores there before it goes on.
     """
     racing: list[Told] = []
-    for switch in preempted:
+    for switch in stopped:
         loser = steps[switch - 1].task
         looks = {each.place: each for each in steps[:switch] if each.task == loser}
         for step in steps[switch:]:
@@ -91,7 +92,9 @@ def _loop(steps: list[Told]) -> tuple[int, int]:
     return 0, len(did)
 
 
-def _columns(run: Execution, told: list[Told], shown: Marks, racing: Marks) -> list[str]:
+def _columns(
+    run: Execution, told: list[Told], shown: set[Told], marks: dict[Told, str]
+) -> list[str]:
     text = ["step  " + "".join(f"{task.name:{_WIDTH}}" for task in run.tasks).rstrip()]
     users, writers = _who(told)
     last, left_out = -1, 0
@@ -102,7 +105,7 @@ def _columns(run: Execution, told: list[Told], shown: Marks, racing: Marks) -> l
             continue
         if each.task != last and last >= 0:
             text.append("")
-        mark = ">" if each in racing else " "
+        mark = marks.get(each, " ")
         column = " " * (_WIDTH * each.task)
         number = "" if each.number is None else each.number
         what = [f"{column}{line}" for line in _what(each)]
@@ -132,7 +135,7 @@ def _what(told: Told) -> list[str]:
         return [f"gives {name}"]
     if told.kind == WRITE and not told.made:
         return [f"about to store {name}, which is {before}"]
-    if told.kind == READ or told.before == told.after:
+    if told.kind == READ or (told.kind != WRITE and told.before == told.after):
         return [f"{name} is {before}"]
     change = f"{name}: {before} -> {after}"
     if len(change) <= _WIDTH:
@@ -148,16 +151,18 @@ def _value(told: Told, value: object) -> str:
             return value.name
         case bool() | None:
             return str(value)
+        case int() if told.place.name.endswith("vm_flags"):
+            return f"{value:#x}"
         case int() if told.place.name.endswith((".vm_start", ".vm_end")):
             return f"{value:x}"
         case int() if isinstance(told.place, Location) and told.place.counter and value >= FLAG:
             return f"FLAG+{value - FLAG}"
-        case _:
+        case int() | bytes() | str() | tuple():
             return str(value)
+        case _:
+            return type(value).__name__
 
 
 def _source(told: Told) -> str:
-    file = Path(told.file)
-    where = told.file if told.file.startswith("<") else f"{file.parent.name}/{file.name}"
     code = linecache.getline(told.file, told.line).split("  #")[0].strip()
-    return f"{where}:{told.line}  {code}"[: _WIDTH * 2]
+    return f"{place(told.file, told.line)}  {code}"[: _WIDTH * 2]

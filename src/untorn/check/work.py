@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from untorn.check.explore import Exploration, explore, watching
+from untorn.check.failure import describe
 from untorn.check.mutants import MUTANTS
 from untorn.check.scenarios import SCENARIOS
 from untorn.check.strategies.branch import Branch, Request, Root
@@ -26,13 +27,18 @@ def never(found: Exploration) -> bool:
 
 SAMPLES = 2000
 """Schedules that a sampling strategy draws of each scenario."""
-STRATEGIES: dict[str, Callable[[int | None, int], Strategy]] = {
-    "dpor": lambda preemptions, seed: SourceDpor(),
-    "dfs": lambda preemptions, seed: Dfs(preemptions),
-    "pos": lambda preemptions, seed: Pos(SAMPLES, seed),
-    "pct": lambda preemptions, seed: Pct(SAMPLES, seed),
-    "random": lambda preemptions, seed: RandomWalk(SAMPLES, seed),
+STRATEGIES: dict[str, Callable[[int | None], Strategy]] = {
+    "dpor": lambda preemptions: SourceDpor(),
+    "dfs": Dfs,
+    "pos": lambda preemptions: Pos(SAMPLES),
+    "pct": lambda preemptions: Pct(SAMPLES),
+    "random": lambda preemptions: RandomWalk(SAMPLES),
 }
+
+
+def tracks(strategy: str) -> bool:
+    """Say whether a strategy looks for races."""
+    return STRATEGIES[strategy](None).tracks
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +49,12 @@ class Work:
         scenario, strategy: Their names.
         mutant: The name of a mutant that is applied; None for the code as it is.
         preemptions: The bound of dfs.
-        seed: Of a sampling strategy.
     """
 
     scenario: str
     strategy: str = "dpor"
     mutant: str | None = None
     preemptions: int | None = None
-    seed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +100,7 @@ class Part:
 
 def do(work: Work, stop: Stop = never) -> Outcome:
     """Explore all of it."""
-    strategy = STRATEGIES[work.strategy](work.preemptions, work.seed)
+    strategy = STRATEGIES[work.strategy](work.preemptions)
     script = SCENARIOS[work.scenario].script
     return _explore(work, strategy if script is None else Script(script), stop)
 
@@ -133,17 +137,9 @@ def _explore(work: Work, strategy: Strategy, stop: Stop) -> Outcome:
         found.steps,
         found.seconds,
         found.complete,
-        _describe(found),
+        describe(found.failure),
         found.schedule,
     )
-
-
-def _describe(found: Exploration) -> str:
-    failure = found.failure
-    if failure is None:
-        return ""
-    name = type(failure).__name__
-    return str(failure) if name in ("Broken", "Deadlock", "NotFollowed") else f"{name}: {failure}"
 
 
 def plan(

@@ -33,6 +33,8 @@ class Above(click.FloatRange):
 
 def check_file(ctx: click.Context, param: click.Parameter, path: Path | None) -> Path | None:
     """Refuse before the run what could not be written after it."""
+    if path and path.is_dir():  # as the empty name is
+        raise click.BadParameter(f"{path} is a directory")
     if path and not path.absolute().parent.is_dir():
         raise click.BadParameter(f"there is no directory {path.parent}")
     return path

@@ -127,16 +127,25 @@ def _explore(works: list[Work], json_file: Path | None) -> None:
     from untorn.check.report import by_scenario, story, summary
 
     outcomes, interrupted = _run(works)
-    stories: dict[int, tuple[list[str], Switches]] = {
-        number: story(each) for number, each in enumerate(outcomes) if each.schedule
-    }
-    _write(json_file, outcomes, {number: each[1] for number, each in stories.items()})
-    if json_file != Path("-"):
-        lines = by_scenario(outcomes) if len(outcomes) < 40 else []
-        click.echo("\n".join([*lines, summary(outcomes)]))
-        for number, (told, _) in stories.items():
-            click.echo("\n".join(["", f"{outcomes[number].work.scenario}:", *told]))
+    tell = _say if json_file != Path("-") else _say_nothing
+    tell([*(by_scenario(outcomes) if len(outcomes) < 40 else []), summary(outcomes)])
+    shrunk: dict[int, Switches] = {}
+    try:
+        for number, each in enumerate(outcomes):
+            if each.failure or each.limited:
+                told, shrunk[number] = story(each)
+                tell(["", *told])
+    finally:  # a schedule that was not shrunk is kept as it was
+        _write(json_file, outcomes, shrunk)
     _finish(interrupted, len(outcomes), all(each.passed for each in outcomes))
+
+
+def _say(lines: list[str]) -> None:
+    click.echo("\n".join(lines))
+
+
+def _say_nothing(lines: list[str]) -> None:
+    """Stdout is for JSON."""
 
 
 def _matrix(
@@ -155,10 +164,9 @@ def _matrix(
         for work in _plan(models, strategy, preemptions, name)
     ]
     outcomes, interrupted = _run(works)
-    _write(json_file, outcomes, {})
     if json_file != Path("-"):
-        told = decided(works, outcomes)
-        click.echo("\n".join(matrix(told, strategies)))
+        _say(matrix(decided(works, outcomes), strategies))
+    _write(json_file, outcomes, {})
     _finish(interrupted, len(outcomes), all_killed(outcomes, strategies[0]))
 
 
@@ -167,11 +175,11 @@ def _replay(path: Path) -> None:
     from untorn.check.report import replayed
 
     try:
-        scenario, mutant, switches = load(path)
+        recorded = load(path)
     except BadScheduleFile as error:
         raise click.UsageError(str(error)) from error
-    told, broke = replayed(scenario, mutant, switches)
-    click.echo("\n".join(told))
+    told, broke = replayed(recorded)
+    _say(told)
     if broke:
         click.get_current_context().exit(1)
 

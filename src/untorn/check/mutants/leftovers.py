@@ -4,6 +4,7 @@ from untorn.check.mutants.mutant import Mutant
 from untorn.fs.proc.do_procmap_query import do_procmap_query
 from untorn.fs.proc.task_mmu import ProcMaps
 from untorn.fs.seq_file import SeqFile
+from untorn.locking.rwsem import RwSemaphore
 from untorn.mm import munmap, vma_lock
 from untorn.mm.rcuwait import RcuWait
 from untorn.mm.vma import VmaSlab
@@ -15,6 +16,25 @@ MUTANTS = [
         SeqFile.read,
         (("    with _Watched(self._mutex), self._mutex:\n", "    if True:\n"),),
         ("meet/one-file",),
+    ),
+    Mutant(
+        "file-position-unlocked",
+        "the position of a file is moved after its lock was let go of",
+        SeqFile.read,
+        (
+            (
+                "        self._file_pos += len(data)\n        return data",
+                "    self._file_pos += len(data)\n    return data",
+            ),
+        ),
+        ("meet/one-file",),
+    ),
+    Mutant(
+        "owner-kept",
+        "mmap_lock is let go of and still has an owner",
+        RwSemaphore._leave_write,
+        (("        self.owner = None\n", ""),),
+        ("maps/split-above",),
     ),
     Mutant(
         "munmap-locks-all",

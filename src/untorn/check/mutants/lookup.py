@@ -1,9 +1,11 @@
 """Mutants of the walk: what a reader does with the VMA that it found."""
 
 from untorn.check.mutants.mutant import Mutant
+from untorn.fs.proc.do_procmap_query import do_procmap_query
 from untorn.fs.proc.maps import ProcMapsFile
 from untorn.fs.proc.maps_locking.vma_lock import VmaLocking
 from untorn.fs.proc.task_mmu import ProcMaps
+from untorn.fs.seq_file import SeqFile
 from untorn.mm import vma_lookup
 from untorn.mm.mmap_lock import mmap_lock_speculate_try_begin
 from untorn.mm.vma_tree import VmaIterator
@@ -50,6 +52,13 @@ MUTANTS = [
         _LOCK_NEXT,
         (("from_addr >= vma.vm_end or (", "False or ("),),
         ("meet/recycled-behind",),
+    ),
+    Mutant(
+        "behind-by-one",
+        "a VMA that ends where the walk stands is taken for the next one",
+        _LOCK_NEXT,
+        (("from_addr >= vma.vm_end or (", "from_addr > vma.vm_end or ("),),
+        ("meet/recycled-just-behind",),
     ),
     Mutant(
         "sequence-after-lookup",
@@ -177,6 +186,28 @@ MUTANTS = [
             ),
         ),
         ("meet/exit", "meet/exit-between-lines"),
+    ),
+    Mutant(
+        "fill-fails-without-stop",
+        "a fill that fails lets go of nothing",
+        SeqFile._fill,
+        (
+            (
+                "    finally:\n        ops.stop(self)\n    return",
+                "    ops.stop(self)\n    return",
+            ),
+        ),
+        ("meet/killed-pass",),
+    ),
+    Mutant(
+        "query-without-user",
+        "a query does not keep the mm in use",
+        do_procmap_query,
+        (
+            ("or not mmget_not_zero(mm):", "or mm.mm_users.load() == 0:"),
+            ("        mmput(mm)\n", "        pass\n"),
+        ),
+        ("meet/reaped",),
     ),
     Mutant(
         "lock-next-first",

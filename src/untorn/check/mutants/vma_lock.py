@@ -9,6 +9,20 @@ _WAKE = "    if FLAG <= count <= FLAG + 1:\n        mm.vma_writer_wait.wake_up()
 
 MUTANTS = [
     Mutant(
+        "sequence-before-mm",
+        "a VMA's sequence is looked at before its mm, which may be another one and go",
+        vma_lock.vma_start_read,
+        (
+            ("    if vma.vm_mm is not mm:\n        _put_foreign(vma)\n        return BUSY\n", ""),
+            (
+                "    return LOCKED\n",
+                "    if vma.vm_mm is not mm:\n        _put_foreign(vma)\n        return BUSY\n"
+                "    return LOCKED\n",
+            ),
+        ),
+        ("meet/recycled-same-sequence",),
+    ),
+    Mutant(
         "no-first-check",
         "a reader counts itself in without looking for a writer first",
         vma_lock.vma_start_read,

@@ -3,7 +3,7 @@
 from untorn.check.mutants.mutant import Mutant
 from untorn.locking.rwsem import RwSemaphore
 from untorn.mm import exit as mm_exit
-from untorn.mm import mmap, munmap, vma_merge, vma_modify, vma_store
+from untorn.mm import mmap, mremap, munmap, vma_merge, vma_modify, vma_store
 
 _START = "    vma_start_write(vma)\n"
 
@@ -86,6 +86,40 @@ MUTANTS = [
             ("    free_munmap_vmas(mm, going)\n    mmap_read", "    mmap_read"),
         ),
         ("A/munmap-0",),
+    ),
+    Mutant(
+        "freed-after-unlock",
+        "unmapped VMAs are freed after mmap_lock was let go of",
+        munmap.do_munmap,
+        (
+            (
+                "    free_munmap_vmas(mm, going)\n    mmap_read_unlock(mm)\n",
+                "    mmap_read_unlock(mm)\n    free_munmap_vmas(mm, going)\n",
+            ),
+        ),
+        ("pages/mapped-anew",),
+    ),
+    Mutant(
+        "refused-stays-detached",
+        "a call that fails leaves the VMAs before the one that it failed at detached",
+        munmap.abort_munmap_vmas,
+        (("        vma_mark_attached(vma)\n", "        pass\n"),),
+        ("meet/refused",),
+    ),
+    Mutant(
+        "shrink-tears",
+        "a mapping that shrinks is unmapped as a whole for a moment",
+        mremap._mremap_locked,
+        (
+            (
+                "        do_munmap_locked(remap.mm, remap.addr + remap.new_len, -remap.delta)\n",
+                "        from untorn.mm.vma_tree import EMPTY\n"
+                "        whole, remap.mm.mm_mt.root = remap.mm.mm_mt.root, EMPTY\n"
+                "        remap.mm.mm_mt.root = whole\n"
+                "        do_munmap_locked(remap.mm, remap.addr + remap.new_len, -remap.delta)\n",
+            ),
+        ),
+        ("A/shrink",),
     ),
     Mutant(
         "exit-without-lock",

@@ -51,6 +51,14 @@ def two_faults(stage: Stage) -> None:
     stage.access(0, write=True)
 
 
+def mapped_anew(stage: Stage) -> None:
+    """A page is unmapped, while another task maps it anew and writes to it."""
+    process = _resident(stage)
+    stage.written.append(0)
+    stage.write(lambda: process.unmap(0, 1), name="writer 1")
+    stage.write(lambda: process.map(0, 1), lambda: process.access(0, write=True), name="writer 2")
+
+
 def _resident(stage: Stage) -> Pages:
     stage.process.map(0, 1)
     stage.process.access(0, write=True)
@@ -91,6 +99,7 @@ SCENARIOS = [
         for names in programs(SMALL_LAYOUT, CALLS, length)
         for build in (_against_program(names, writes=writes),)
     ),
+    Scenario("pages/mapped-anew", "a page goes, is mapped anew and written to", mapped_anew),
     Scenario("fault/two", "two first writes to a page", two_faults),
     *(
         Scenario(f"pages/smaps-{name}", f"smaps of a resident page while it is {name}", build)

@@ -2,10 +2,11 @@
 
 from functools import partial
 
-from untorn.check.pages import NONE, RW, R
+from untorn.check.pages import NONE, RW, R, addr
 from untorn.check.scenarios.scenario import Scenario
 from untorn.check.scenarios.waits import task_at
 from untorn.check.stage import Stage
+from untorn.mm.page import PAGE_SIZE
 from untorn.mm.vma import VM_REFCNT_LIMIT
 
 
@@ -92,6 +93,22 @@ def recycled_and_gone(stage: Stage) -> None:
     stage.write(lambda: process.unmap(0, 1), lambda: other.map(0, 1), other.exit)
 
 
+def recycled_same_sequence(stage: Stage) -> None:
+    """As recycled-and-gone, with an mm that counts its write sections as the reader's does."""
+    recycled_and_gone(stage)
+    process, other = stage.process, stage.others[0]
+    other.mm.mm_lock_seq = process.mm.mm_lock_seq
+    stage.write(lambda: process.map(5, 6), name="writer 2")
+
+
+def recycled_just_behind(stage: Stage) -> None:
+    """The object of an unmapped VMA is used again right below the reader."""
+    process = stage.process
+    process.map(0, 1)
+    stage.read("query-one")
+    stage.write(lambda: process.unmap(0, 1), lambda: process.map(-1, 0))
+
+
 def three_unmapped(stage: Stage) -> None:
     """One VMA after the other is unmapped under the reader, until it gives up looking for one."""
     process = stage.process
@@ -154,6 +171,40 @@ def killed_in_the_fallback(stage: Stage) -> None:
     stage.task("killer", lambda: task_at(reader.task).kill())
 
 
+def killed_in_a_pass(stage: Stage) -> None:
+    """A reader is killed wherever it waits for a writer in a pass over maps."""
+    process = stage.process
+    process.map(0, 1)
+    process.map(1, 2, R)
+    reader = stage.read()
+    reader.killable = True
+    stage.write(lambda: process.protect(1, 2, NONE))
+    stage.task("killer", lambda: task_at(reader.task).kill())
+
+
+def reaped_between_lines(stage: Stage) -> None:
+    """The process exits and is reaped between two fills, or during one."""
+    exit_between_lines(stage)
+    stage.write(stage.process.reap, name="parent")
+
+
+def refused(stage: Stage) -> None:
+    """A call over two VMAs fails at the second, which is sealed: the first is put back."""
+    process = stage.process
+    process.map(0, 1)
+    process.map(1, 2, R)
+    process.mseal(addr(1), PAGE_SIZE)
+    stage.read("query-one")
+    stage.write(lambda: process.try_map(0, 2))
+
+
+def fault_while_forked(stage: Stage) -> None:
+    """A page is written to for the first time while a child is made."""
+    stage.process.map(0, 1)
+    stage.access(0, write=True)
+    stage.write(lambda: stage.process.fork().exit())
+
+
 def fork_while_read(stage: Stage) -> None:
     """A child is made of the process: its VMAs are write-locked in turn."""
     stage.process.map(0, 1)
@@ -173,6 +224,8 @@ _ALL = {
     "recycled-behind": recycled_behind,
     "recycled-there": recycled_there,
     "recycled-and-gone": recycled_and_gone,
+    "recycled-same-sequence": recycled_same_sequence,
+    "recycled-just-behind": recycled_just_behind,
     "three-unmapped": three_unmapped,
     "line-by-line": line_by_line,
     "exit": exit_while_read,
@@ -180,9 +233,13 @@ _ALL = {
     "reaped": reaped_while_read,
     "at-the-limit": at_the_limit,
     "killed": killed_in_the_fallback,
+    "killed-pass": killed_in_a_pass,
+    "reaped-between-lines": reaped_between_lines,
+    "refused": refused,
+    "fault-fork": fault_while_forked,
     "fork": fork_while_read,
 }
-_DEEP = {"three-unmapped"}
+_DEEP = {"three-unmapped", "recycled-same-sequence"}
 SCENARIOS = [
     Scenario(f"meet/{name}", str(build.__doc__).rstrip("."), build, deep=name in _DEEP)
     for name, build in _ALL.items()

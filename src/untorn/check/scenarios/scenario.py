@@ -16,12 +16,14 @@ class Until:
         location: As traces name it; None until the task ends or has to wait.
         skip: How many such steps it makes before.
         store: Only steps that change something count.
+        ends: Without a location: it must end; to have to wait is not enough.
     """
 
     task: str
     location: str | None = None
     skip: int = 0
     store: bool = False
+    ends: bool = False
 
 
 @dataclass(frozen=True, slots=True)

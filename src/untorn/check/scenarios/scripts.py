@@ -21,6 +21,8 @@ from untorn.check.scenarios.script_stages import (
 READER, WRITER = Until("reader"), Until("writer")
 READER_SLEEPS = Until("reader", "wake-up of reader")
 WRITER_SLEEPS = Until("writer", "wake-up of writer")
+USES_B_AGAIN = Until("writer", "B.vm_refcnt", skip=3, store=True)
+"""B is locked, let go of and detached; stop where its object is attached again."""
 _NEXT_CALL = Until("writer", "mm.mm_lock_seq", skip=2, store=True)
 """A section begins, and ends as it is downgraded; stop where the next one begins."""
 M, X, N = (-1, 0, "r--p"), (0, 3, "rw-p"), (3, 4, "r--p")
@@ -108,6 +110,7 @@ SCENARIOS = [
         writes(lambda p: p.unmap(0, 3), lambda p: p.map(7, 8)),
         (M, N, (7, 8, "rw-p")),
         found(),
+        USES_B_AGAIN,
         WRITER,
     ),
     _script(
@@ -116,6 +119,7 @@ SCENARIOS = [
         writes(lambda p: p.unmap(0, 3), lambda p: p.map(-5, -4)),
         (M, N),
         found(),
+        USES_B_AGAIN,
         WRITER,
     ),
     _script(
@@ -175,10 +179,14 @@ SCENARIOS = [
     ),
     _script(
         "a14",
-        "a writer that has downgraded and frees stops nobody",
-        writes(lambda p: p.unmap(7, 8), before=lambda p: p.map(7, 8)),
-        (M, X, N),
+        "a writer that has downgraded and frees stops nobody, not even who waited for it",
+        writes(lambda p: p.unmap(0, 3)),
+        (M, N),
+        Until("writer", "mm.mm_mt.root", store=True),
+        READER_SLEEPS,
         Until("writer", "mm.page_table.lock"),
+        Until("reader", ends=True),
+        WRITER,
     ),
     _script(
         "a15",

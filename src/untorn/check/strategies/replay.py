@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from untorn.check.execution import Execution
+from untorn.check.location import NEVER
 
 
 class Replay:
@@ -11,20 +12,23 @@ class Replay:
     Where a task cannot run that should, or the running one cannot go on, the first that can does.
 
     Attributes:
+        tracks: As that of the strategy whose schedule it is: what is found depends on it.
         switches: Steps at which another task than that was made to run.
-        preempted: Of these, those at which the running task could have gone on.
+        stopped: Steps at which a task was not let go on, or had to wait.
+        missed: Steps at which the given task could not run.
     """
 
-    tracks = True
-
-    def __init__(self, given: Mapping[int, int]) -> None:
+    def __init__(self, given: Mapping[int, int], *, tracks: bool = True) -> None:
         """Make a strategy.
 
         Args:
             given: Step to task, for all steps or only for those where the task changes.
+            tracks: See there.
         """
+        self.tracks = tracks
         self.switches: dict[int, int] = {}
-        self.preempted: list[int] = []
+        self.stopped: list[int] = []
+        self.missed: list[int] = []
         self._given = given
         self._run: Execution
 
@@ -32,9 +36,10 @@ class Replay:
         """Start the schedule."""
         self._run = run
         self.switches.clear()
-        self.preempted.clear()
+        self.stopped.clear()
+        self.missed.clear()
         run.trace.begin(run.hub)
-        run.schedule = run.trace.tasks
+        run.schedule = []
         return 0
 
     def pick(self) -> int:
@@ -48,12 +53,16 @@ class Replay:
         usual = run.current if goes_on else (enabled & -enabled).bit_length() - 1
         task = self._given.get(step, usual)
         if not enabled >> task & 1:
+            self.missed.append(step)
             task = usual
         if task != usual:
             self.switches[step] = task
-            self.preempted += [step] * goes_on
+        if task != run.current and step and run.kinds[run.current] != NEVER:
+            self.stopped.append(step)
         run.steps = step + 1
-        run.trace.record(task, run.locations[task], run.kinds[task])
+        run.schedule.append(task)
+        if self.tracks:
+            run.trace.record(task, run.locations[task], run.kinds[task])
         return task
 
     def end(self) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from untorn.check.execution import Execution
-from untorn.check.location import COUNT_IN, READ
+from untorn.check.location import COUNT_IN, NEVER, READ
 from untorn.check.scenarios.scenario import Until
 
 
@@ -40,12 +40,21 @@ class Script:
             task = [each.name for each in run.tasks].index(self._left[0].task)
             if enabled >> task & 1 and not self._arrived(task):
                 return self._step(task)
-            until = self._left.pop(0)
-            if not enabled >> task & 1 and until.location not in (None, run.locations[task].name):
-                run.failure = NotFollowed(f"{until.task} does not come to {until.location}")
+            if not enabled >> task & 1 and not self._stopped_well(task):
+                until = self._left[0]
+                where = until.location or "its end"
+                run.failure = NotFollowed(f"{until.task} does not come to {where}")
                 return run.hub
+            self._left.pop(0)
             self._skipped = 0
         return self._step((enabled & -enabled).bit_length() - 1) if enabled else run.hub
+
+    def _stopped_well(self, task: int) -> bool:
+        """Say whether a task that cannot go on stands where it is to be."""
+        until = self._left[0]
+        if until.ends:
+            return self._run.kinds[task] == NEVER
+        return until.location is None or self._arrived(task)
 
     def _arrived(self, task: int) -> bool:
         run, until = self._run, self._left[0]
