@@ -2,7 +2,7 @@
 
 import pytest
 
-from untorn.check.fields import GUARDED, POINTS
+from untorn.check.shared import GUARDED, POINTS
 from untorn.mm.mm_struct import MmStruct
 from untorn.mm.vma import Vma
 

@@ -35,7 +35,7 @@ COUNTS = {
     "meet/at-the-limit": 34,
     "meet/killed": 124,
     "wait/killed-by-a-writer": 40,
-    "meet/recycled-there": 601,
+    "recycled/there": 601,
     "query-one/mprotect+mmap-next": 203,
     "query-one/munmap+other-mmap": 321,
     "ABC/mprotect-1": 303,
@@ -102,7 +102,7 @@ def test_other_strategies_find_nothing_either(strategy) -> None:
     assert found.schedules >= 50
 
 
-@pytest.mark.parametrize("name", ["meet/recycled-there", "maps/merge-both", "meet/fork"])
+@pytest.mark.parametrize("name", ["recycled/there", "maps/merge-both", "meet/fork"])
 def test_a_schedule_has_one_trace(name: str) -> None:
     with watching():
         for seed in range(15):

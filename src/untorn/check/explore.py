@@ -9,10 +9,11 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 from untorn.check import fields, primitives, runtime
+from untorn.check.ends import Broken
 from untorn.check.execution import Execution
 from untorn.check.ghost import GhostHistory
 from untorn.check.mutants.mutant import Mutant
-from untorn.check.oracle import Broken, Oracle, check_sleeper
+from untorn.check.oracle import Oracle, check_sleeper
 from untorn.check.pages import Piece
 from untorn.check.primitives import Task
 from untorn.check.stage import Stage

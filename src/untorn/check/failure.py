@@ -5,9 +5,9 @@ from __future__ import annotations
 import traceback
 from pathlib import Path
 
+from untorn.check.ends import Broken
 from untorn.check.execution import Deadlock
 from untorn.check.fields import DataRace
-from untorn.check.oracle import Broken
 from untorn.check.strategies.script import NotFollowed
 
 _HERE = str(Path(__file__).parent)

@@ -13,31 +13,26 @@ from typing import cast
 
 from untorn.check import runtime
 from untorn.check.access import Access
+from untorn.check.ends import Broken, check_counts, check_mm, check_written, end_of
 from untorn.check.execution import Execution
 from untorn.check.fields import WATCHED
-from untorn.check.pages import Pages, Piece, addr, piece
+from untorn.check.pages import Piece, piece
 from untorn.check.primitives import Task
 from untorn.check.reader import Reader
 from untorn.check.stage import Stage
-from untorn.errors import InvariantError
 from untorn.fs.proc.procmap_query import QueriedVma
 from untorn.judge.contract import judge
 from untorn.judge.history import History
 from untorn.judge.line import Line, line_of_query, parse_maps, parse_smaps
 from untorn.judge.reading import Fill, Reading
 from untorn.judge.report import report
-from untorn.locking.rwsem import RwSemaphore
-from untorn.mm.mm_struct import MMAP_LOCK, MmStruct
+from untorn.mm.mm_struct import MMAP_LOCK
 from untorn.mm.page import TASK_SIZE
 from untorn.mm.vma_lock import VMA_LOCK
 from untorn.mm.vma_tree import VmaTree
 
 FALLBACKS = frozenset({"_fallback", "_wait_for_writer"})
 """Functions in which a reader may hold mmap_lock, of vma_lock and of rcu."""
-
-
-class Broken(Exception):
-    """Something that must hold does not; the message says what, in lines."""
 
 
 def lines_of(kind: str, text: object) -> tuple[Line, ...]:
@@ -101,12 +96,12 @@ class Oracle:
         for task in run.tasks:
             if task.held:
                 raise Broken(f"{task.name} ended holding {task.holds()}")
-        end = runtime.unseen(lambda: tuple(_end_of(process) for process in self._processes))
+        end = runtime.unseen(lambda: tuple(end_of(process) for process in self._processes))
         if end not in self._good_ends:
             for process, counts in zip(self._processes, self._counts, strict=True):
-                self._check_mm(process.mm)
-                runtime.unseen(partial(_check_counts, process, *counts))
-            runtime.unseen(self._check_written)
+                check_mm(process.mm, self._stage.pinned)
+                runtime.unseen(partial(check_counts, process, *counts))
+            runtime.unseen(partial(check_written, self._stage.process.mm, self._stage.written))
             self._good_ends.add(end)
 
     def _check_users(self, run: Execution) -> None:
@@ -120,31 +115,6 @@ class Oracle:
         for step in range(history.exited + 1, len(run.trace.tasks)):
             if run.trace.locations[step] is root and run.trace.tasks[step] in readers:
                 raise Broken("a reader looks into an mm that has no user")
-
-    def _check_mm(self, mm: MmStruct) -> None:
-        """Check one address space that nobody uses at the moment."""
-        lock: RwSemaphore = mm.mmap_lock
-        if lock._count or lock._queue or lock.owner is not None:
-            raise Broken(f"mmap_lock is left behind: {runtime.unseen(lambda: repr(lock))}")
-        if runtime.unseen(lambda: _waits(mm)):
-            raise Broken("a writer that waited for readers is left behind as waiting")
-        for _, _, vma in mm.mm_mt:
-            if vma.vm_refcnt.load() != self._stage.pinned.get(vma, 1):
-                raise Broken(f"a VMA is left with a count of {vma.vm_refcnt.load():#x}")
-        try:
-            mm.check_invariants()
-            mm.page_table.check_invariants([(start, end) for start, end, _ in mm.mm_mt])
-        except InvariantError as error:
-            raise Broken(str(error)) from error
-
-    def _check_written(self) -> None:
-        """Check that what was written to stays, unless it is unmapped."""
-        mm = self._stage.process.mm
-        for page in self._stage.written:
-            mapped = mm.mm_mt.find_slot(addr(page))
-            parts = mm.page_table.parts(addr(page), addr(page + 1))
-            if mapped and mapped[0] <= addr(page) and all(part.is_empty for part in parts):
-                raise Broken(f"the page written to at {addr(page):08x} is gone")
 
     def _check_reading(self, run: Execution, reader: Reader) -> None:
         history = self._stage.history
@@ -180,10 +150,10 @@ class Oracle:
         """Check that a reader asked for mmap_lock no more often than there were write sections.
 
         A fallback returns behind the writer that caused it; the next one needs another section.
-        So does the wait of a reader that copies VMAs without a lock.
+        So does the wait of a reader that copies VMAs without a lock. Not so if it was killed.
         """
         task, sections = run.tasks[reader.task], self._stage.history.sections
-        if task.mmap_locks > sections and not reader.keeps_mmap_lock:
+        if task.mmap_locks > sections and not (reader.keeps_mmap_lock or task.killed):
             raise Broken(f"{task.mmap_locks} fallbacks of {task.name}, {sections} write sections")
 
 
@@ -231,32 +201,3 @@ def _reading(kind: str, fills: list[Fill]) -> Reading:
     if kind == "query-one":
         return Reading(fills, None if fills[0].lines else 0)
     return Reading.of_queries(fills) if kind == "query" else Reading.of_text(fills)
-
-
-def _check_counts(process: Pages, users: int, count: int) -> None:
-    """Check that nobody uses or refers to an mm but who did so before the run, less the process."""
-    mm, gone = process.mm, int(process.exited)
-    left = mm.mm_users.load(), mm.mm_count.load()
-    if left != (users - gone, count - gone):
-        raise Broken(f"an mm is left with {left[0]} users and {left[1]} references")
-    if gone and any(True for _ in mm.mm_mt):
-        raise Broken("an mm is left with VMAs after its process ended")
-
-
-def _end_of(process: Pages) -> tuple[object, ...]:
-    mm = process.mm
-    vmas = tuple(
-        (start, end, vma.vm_start, vma.vm_end, vma.vm_flags, vma.vm_refcnt.load())
-        for start, end, vma in mm.mm_mt
-    )
-    lock = mm.mmap_lock
-    counts = process.exited, mm.mm_users.load(), mm.mm_count.load()
-    pages = tuple((at, bytes(table.ptes)) for at, table in mm.page_table._tables.items())
-    sleepers = lock._count, lock._queue, lock.owner, _waits(mm)
-    return vmas, pages, mm.map_count, mm.total_vm, sleepers, counts
-
-
-def _waits(mm: MmStruct) -> bool:
-    """Say whether a writer stands as waiting for readers; a dropped mm has no place for one."""
-    wait = getattr(mm, "vma_writer_wait", None)
-    return wait is not None and wait.task is not None

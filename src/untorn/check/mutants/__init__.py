@@ -3,6 +3,7 @@
 from untorn.check.mutants import (
     cures,
     faults,
+    files,
     leftovers,
     lookup,
     strategies,
@@ -14,7 +15,7 @@ from untorn.check.mutants.mutant import Mutant
 
 MUTANTS: dict[str, Mutant] = {
     mutant.name: mutant
-    for group in (lookup, vma_lock, faults, strategies, writers, waits, leftovers, cures)
+    for group in (lookup, files, vma_lock, faults, strategies, writers, waits, leftovers, cures)
     for mutant in group.MUTANTS
 }
 """By name."""

@@ -105,7 +105,7 @@ MUTANTS = [
         "a reader that met a VMA of another mm does not let go of that mm",
         vma_lock._put_foreign,
         (("    mmdrop(other)\n", ""),),
-        ("meet/recycled-and-gone",),
+        ("recycled/and-gone",),
     ),
     Mutant(
         "waiter-left-behind",

@@ -20,7 +20,7 @@ MUTANTS = [
                 "    return LOCKED\n",
             ),
         ),
-        ("meet/recycled-same-sequence",),
+        ("recycled/same-sequence",),
     ),
     Mutant(
         "no-first-check",
@@ -47,7 +47,7 @@ MUTANTS = [
         "a reader does not look whose VMA it counted itself into",
         vma_lock.vma_start_read,
         (("if vma.vm_mm is not mm:", "if False:"),),
-        ("meet/recycled-there",),
+        ("recycled/there",),
     ),
     Mutant(
         "limit-ignored",
@@ -68,7 +68,7 @@ MUTANTS = [
         "another mm is not kept alive while its VMA is put",
         vma_lock._put_foreign,
         (("    mmgrab(other)\n", ""), ("    mmdrop(other)\n", "")),
-        ("meet/recycled-and-gone",),
+        ("recycled/and-gone",),
     ),
     Mutant(
         "foreign-mm-kept-late",
@@ -80,7 +80,7 @@ MUTANTS = [
                 "    vma_refcount_put(vma)\n    mmgrab(other)\n",
             ),
         ),
-        ("meet/recycled-and-gone",),
+        ("recycled/and-gone",),
     ),
     Mutant(
         "no-wake-up",
@@ -118,7 +118,7 @@ MUTANTS = [
             ("    mm = vma.vm_mm  #", "    #"),
             (_PUT, _PUT + "    mm = vma.vm_mm\n"),
         ),
-        ("meet/recycled-and-gone",),
+        ("recycled/and-gone",),
     ),
     Mutant(
         "writer-does-not-wait",

@@ -1,7 +1,5 @@
 """Several readers, several writers, and what else can come between a reader and its VMA."""
 
-from functools import partial
-
 from untorn.check.pages import NONE, RW, R, addr
 from untorn.check.scenarios.scenario import Scenario
 from untorn.check.scenarios.waits import task_at
@@ -59,63 +57,6 @@ def writers_alone(stage: Stage) -> None:
     process.map(0, 2)
     stage.write(lambda: process.unmap(0, 1), name="writer 1")
     stage.write(lambda: process.map(0, 2, R), name="writer 2")
-
-
-def recycled_here(stage: Stage) -> None:
-    """The object of an unmapped VMA is used again further on in the same mm."""
-    process = stage.process
-    process.map(0, 1)
-    stage.read("query-one")
-    stage.write(lambda: process.unmap(0, 1), lambda: process.map(3, 4))
-
-
-def recycled_behind(stage: Stage) -> None:
-    """The object of an unmapped VMA is used again below the reader."""
-    process = stage.process
-    process.map(0, 1)
-    stage.read("query-one")
-    stage.write(lambda: process.unmap(0, 1), lambda: process.map(-3, -2))
-
-
-def recycled_there(stage: Stage) -> None:
-    """The object of an unmapped VMA is used again by another mm, which unmaps it in its turn."""
-    process, other = stage.process, stage.other()
-    process.map(0, 1)
-    stage.read("query-one")
-    stage.write(lambda: process.unmap(0, 1), lambda: other.map(0, 2, R), lambda: other.unmap(0, 2))
-
-
-def recycled_and_gone(stage: Stage) -> None:
-    """The object of an unmapped VMA goes to another mm, which exits."""
-    process, other = stage.process, stage.other()
-    process.map(0, 1)
-    stage.read("query-one")
-    stage.write(lambda: process.unmap(0, 1), lambda: other.map(0, 1), other.exit)
-
-
-def recycled_same_sequence(stage: Stage) -> None:
-    """As recycled-and-gone, with an mm that counts its write sections as the reader's does."""
-    recycled_and_gone(stage)
-    process, other = stage.process, stage.others[0]
-    other.mm.mm_lock_seq = process.mm.mm_lock_seq
-    stage.write(lambda: process.map(5, 6), name="writer 2")
-
-
-def recycled_just_behind(stage: Stage) -> None:
-    """The object of an unmapped VMA is used again right below the reader."""
-    process = stage.process
-    process.map(0, 1)
-    stage.read("query-one")
-    stage.write(lambda: process.unmap(0, 1), lambda: process.map(-1, 0))
-
-
-def three_unmapped(stage: Stage) -> None:
-    """One VMA after the other is unmapped under the reader, until it gives up looking for one."""
-    process = stage.process
-    for page in 0, 2, 4:
-        process.map(page, page + 1)
-    stage.read("query-one")
-    stage.write(*(partial(process.unmap, page, page + 1) for page in (0, 2, 4)))
 
 
 def line_by_line(stage: Stage) -> None:
@@ -220,13 +161,6 @@ _ALL = {
     "one-file": one_file,
     "two-writers": two_writers,
     "writers-alone": writers_alone,
-    "recycled-here": recycled_here,
-    "recycled-behind": recycled_behind,
-    "recycled-there": recycled_there,
-    "recycled-and-gone": recycled_and_gone,
-    "recycled-same-sequence": recycled_same_sequence,
-    "recycled-just-behind": recycled_just_behind,
-    "three-unmapped": three_unmapped,
     "line-by-line": line_by_line,
     "exit": exit_while_read,
     "exit-between-lines": exit_between_lines,
@@ -239,8 +173,6 @@ _ALL = {
     "fault-fork": fault_while_forked,
     "fork": fork_while_read,
 }
-_DEEP = {"three-unmapped", "recycled-same-sequence"}
 SCENARIOS = [
-    Scenario(f"meet/{name}", str(build.__doc__).rstrip("."), build, deep=name in _DEEP)
-    for name, build in _ALL.items()
+    Scenario(f"meet/{name}", str(build.__doc__).rstrip("."), build) for name, build in _ALL.items()
 ]

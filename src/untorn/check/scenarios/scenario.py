@@ -36,7 +36,7 @@ class Scenario:
         build: Sets the stage.
         script: The one interleaving that it is about; None to explore all.
         shown: With a script: what the (first) reader must be shown.
-        speculated: Some reader copies VMAs without a lock: see fields.py.
+        speculated: Some reader copies VMAs without a lock: see shared.py.
         deep: Too large to be explored exhaustively in passing.
     """
 

@@ -5,7 +5,7 @@ the order of the appendix of interleavings that the design was checked against: 
 """
 
 from untorn.check.pages import NONE, RW, Piece
-from untorn.check.scenarios.meetings import three_unmapped
+from untorn.check.scenarios.recycling import three_unmapped
 from untorn.check.scenarios.scenario import Scenario, Until
 from untorn.check.scenarios.script_stages import (
     Build,

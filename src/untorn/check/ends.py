@@ -1,0 +1,72 @@
+"""What a run leaves behind: locks, waiters, counts, and an address space that fits together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from untorn.check import runtime
+from untorn.check.pages import Pages, addr
+from untorn.errors import InvariantError
+from untorn.locking.rwsem import RwSemaphore
+from untorn.mm.mm_struct import MmStruct
+from untorn.mm.vma import Vma
+
+
+class Broken(Exception):
+    """Something that must hold does not; the message says what, in lines."""
+
+
+def check_mm(mm: MmStruct, pinned: Mapping[Vma, int]) -> None:
+    """Check one address space that nobody uses at the moment."""
+    lock: RwSemaphore = mm.mmap_lock
+    if lock._count or lock._queue or lock.owner is not None:
+        raise Broken(f"mmap_lock is left behind: {runtime.unseen(lambda: repr(lock))}")
+    if runtime.unseen(lambda: _waits(mm)):
+        raise Broken("a writer that waited for readers is left behind as waiting")
+    for _, _, vma in mm.mm_mt:
+        if vma.vm_refcnt.load() != pinned.get(vma, 1):
+            raise Broken(f"a VMA is left with a count of {vma.vm_refcnt.load():#x}")
+    try:
+        mm.check_invariants()
+        mm.page_table.check_invariants([(start, end) for start, end, _ in mm.mm_mt])
+    except InvariantError as error:
+        raise Broken(str(error)) from error
+
+
+def check_written(mm: MmStruct, pages: Iterable[int]) -> None:
+    """Check that what was written to stays, unless it is unmapped."""
+    for page in pages:
+        mapped = mm.mm_mt.find_slot(addr(page))
+        parts = mm.page_table.parts(addr(page), addr(page + 1))
+        if mapped and mapped[0] <= addr(page) and all(part.is_empty for part in parts):
+            raise Broken(f"the page written to at {addr(page):08x} is gone")
+
+
+def check_counts(process: Pages, users: int, count: int) -> None:
+    """Check that nobody uses or refers to an mm but who did so before the run, less the process."""
+    mm, gone = process.mm, int(process.exited)
+    left = mm.mm_users.load(), mm.mm_count.load()
+    if left != (users - gone, count - gone):
+        raise Broken(f"an mm is left with {left[0]} users and {left[1]} references")
+    if gone and any(True for _ in mm.mm_mt):
+        raise Broken("an mm is left with VMAs after its process ended")
+
+
+def end_of(process: Pages) -> tuple[object, ...]:
+    """Return all that the checks of an end look at: an end that was good once is good again."""
+    mm = process.mm
+    vmas = tuple(
+        (start, end, vma.vm_start, vma.vm_end, vma.vm_flags, vma.vm_refcnt.load())
+        for start, end, vma in mm.mm_mt
+    )
+    lock = mm.mmap_lock
+    counts = process.exited, mm.mm_users.load(), mm.mm_count.load()
+    pages = tuple((at, bytes(table.ptes)) for at, table in mm.page_table._tables.items())
+    sleepers = lock._count, lock._queue, lock.owner, _waits(mm)
+    return vmas, pages, mm.map_count, mm.total_vm, sleepers, counts
+
+
+def _waits(mm: MmStruct) -> bool:
+    """Say whether a writer stands as waiting for readers; a dropped mm has no place for one."""
+    wait = getattr(mm, "vma_writer_wait", None)
+    return wait is not None and wait.task is not None
