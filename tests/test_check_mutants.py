@@ -15,7 +15,7 @@ from untorn.check.shrink import replay, shrink
 from untorn.check.story import tell
 from untorn.check.strategies.replay import Replay
 from untorn.check.strategies.source_dpor import SourceDpor
-from untorn.check.work import do, plan
+from untorn.check.work import Work, do, plan
 from untorn.mm.vma_lookup import lock_next_vma
 
 EQUIVALENT = {name for name, mutant in MUTANTS.items() if mutant.equivalent}
@@ -111,9 +111,9 @@ def story(name: str) -> list[str]:
 
 def test_a_data_race_is_told_with_both_its_accesses() -> None:
     told = story("split-without-lock")
-    assert told[-1] == "writer's store of A.vm_end races with reader's"
-    accesses = [at for at, line in enumerate(told) if line.startswith("    > ")]
-    first, second = (told[at].removeprefix("    > ").strip() for at in accesses)
+    assert told[-1] == "data race: writer's store of A.vm_end races with reader's"
+    accesses = [at for at, line in enumerate(told) if line.startswith("    ! ")]
+    first, second = (told[at].removeprefix("    ! ").strip() for at in accesses)
     assert first == "A.vm_end is 12000"
     assert "proc/maps_line.py" in told[accesses[0] + 1]
     assert second == "about to store A.vm_end, which is 12000"
@@ -137,12 +137,41 @@ def test_a_schedule_that_does_not_end_is_told_and_replayed(tmp_path: Path) -> No
     assert set(range(int(again[1]), int(again[2]) + 1)) <= set(shown)
     file = tmp_path / "run.json"
     file.write_text(as_json([outcome], {0: switches}))
-    assert report.replayed(*load(file)) == (told, True)
+    assert report.replayed(load(file)) == (told, True)
 
 
 def test_the_document_tells_the_false_gap_as_the_checker_does() -> None:
     document = (Path(__file__).parents[1] / "docs" / "checker.md").read_text()
-    block = document.partition("```text\nstep ")[2].partition("\n```")[0]
+    block = document.partition("```text\nAB/")[2].partition("\n```")[0]
     place = re.compile(r" +\w+/\w+\.py:\d+  ")
     told = [line for line in story("linux-6.17") if not place.match(line)]
-    assert told == [line for line in f"step {block}".splitlines() if not place.match(line)]
+    assert told == [line for line in f"AB/{block}".splitlines() if not place.match(line)]
+
+
+def test_a_failure_before_the_first_step_is_told() -> None:
+    told = story("no-file-lock")
+    assert [line[4] for line in told if line.startswith("    ")][:1] == ["!"]
+    assert told[-1].startswith("data race: reader 2's store of file 0.seq.")
+
+
+def test_what_a_sampler_found_is_told_as_that() -> None:
+    works = plan((), "pos", None, "flags-without-lock")
+    outcome = next(each for each in map(do, works) if each.failure)
+    assert outcome.failure.startswith("rule 1")
+    assert outcome.failure.splitlines()[0] in report.story(outcome)[0]
+
+
+def test_a_script_is_told_as_it_was_followed_and_replayed(tmp_path: Path) -> None:
+    outcome = do(Work("script/a07", mutant="always-fall-back"))
+    assert outcome.failure == "reader does not come to B.vm_lock_seq"
+    told, switches = report.story(outcome)
+    assert told[-1] == outcome.failure
+    file = tmp_path / "run.json"
+    file.write_text(as_json([outcome], {0: switches}))
+    assert report.replayed(load(file)) == (told, True)
+
+
+def test_an_error_is_told_with_its_place() -> None:
+    told = story("foreign-mm-kept-late")
+    assert re.fullmatch(r"AttributeError: vma_writer_wait at mm/mm_struct.py:\d+", told[-1])
+    assert any("A.vm_mm: mm -> mm 2" in line for line in told)

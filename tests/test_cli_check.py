@@ -280,3 +280,26 @@ def test_processes_explore_what_this_one_would(monkeypatch) -> None:
     works = [Work("script/a10"), Work("maps/join-right")]
     found = {outcome.work: outcome.schedules for outcome in running.run(works)}
     assert found == {work: do(work).schedules for work in works}
+
+
+def test_results_are_told_before_a_file_that_cannot_be_written() -> None:
+    result = check("meet/one-file", "--mutant", "no-file-lock", "--json", "/dev/full")
+    assert result.exit_code == 1
+    assert "1 broken" in result.stdout
+    assert "data race" in result.stdout.splitlines()[-1]
+    assert "No space left" in result.stderr
+
+
+def test_a_file_without_a_name_is_wrong_usage() -> None:
+    result = check("script/a01", "--json", "")
+    assert result.exit_code == 2
+    assert result.stderr.splitlines()[-1].startswith("Error: Invalid value for '--json'")
+
+
+def test_a_schedule_that_cannot_be_followed_says_so(tmp_path: Path) -> None:
+    file = tmp_path / "x.json"
+    outcome = do(Work("maps/split-above", mutant="no-wake-up"))
+    text = record.as_json([outcome], {0: dict.fromkeys(range(200), 0)})
+    file.write_text(text)
+    result = check("--schedule", str(file))
+    assert "the task that was to run could not" in result.stdout.splitlines()[-1]

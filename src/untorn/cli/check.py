@@ -66,10 +66,11 @@ def check(
 ) -> None:
     """Run the engine's own code under every schedule of small scenarios, and judge each.
 
-    MODEL is a scenario or a group of them: script, maps, query, smaps, mmap_lock, rcu, meet,
-    A, AB, A.B, ABC, query-one, deep; the default is all that are not deep. A failure is told step
-    by step. With a mutant, one step of the locking protocol is changed, and the question is after
-    how many schedules that shows: linux-6.17 and maple-iterator are the false gaps of Linux.
+    MODEL is a scenario or a group of them: script, maps, query, smaps, mmap_lock, rcu, fault,
+    pages, wait, meet, recycled, A, AB, A.B, ABC, query-one, deep; the default is all that are not
+    deep. A failure is told step by step. With a mutant, one step of the locking protocol is
+    changed, and the question is after how many schedules that shows: linux-6.17 and maple-iterator
+    are the false gaps of Linux.
     """
     _require_greenlet()
     if preemptions is not None and strategy != "dfs":
