@@ -34,7 +34,6 @@ class World:
         "_put",
         "_seen",
         "_values",
-        "names",
     )
 
     def __init__(self, roots: dict[str, object]) -> None:
@@ -54,12 +53,10 @@ class World:
         self._locations: list[Location] = []
         self._mutexes: list[Mutex] = []
         self._seen: dict[int, object] = {}
-        self.names: dict[int, str] = {}
         queue = list(roots.items())
         for name, found in queue:
             if id(found) not in self._seen:
                 self._seen[id(found)] = found
-                self.names[id(found)] = name
                 queue += self._note(name, found)
 
     def held(self) -> str:

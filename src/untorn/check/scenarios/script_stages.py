@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from untorn.check.pages import NONE, RW, Pages, R
+from untorn.check.reader import Reader
 from untorn.check.stage import Stage
 from untorn.mm.vma import VM_REFCNT_LIMIT
 
@@ -51,17 +52,24 @@ def merge_between_fills(stage: Stage) -> None:
 
 
 def at_the_limit(stage: Stage) -> None:
-    """X has as many readers as it may."""
+    """X has as many readers as it may; a writer needs mmap_lock and no VMA."""
+    _read_at_the_limit(stage)
+    stage.write(lambda: stage.process.map(7, 8))
+
+
+def _read_at_the_limit(stage: Stage) -> Reader:
     process = mxn(stage)
     stage.pin(process.vma(0), VM_REFCNT_LIMIT)
-    stage.read().keeps_mmap_lock = True
-    stage.write(lambda: process.protect(3, 4, NONE))
+    reader = stage.read()
+    reader.keeps_mmap_lock = True
+    return reader
 
 
 def at_the_limit_line_by_line(stage: Stage) -> None:
-    """As at_the_limit, with a fill for each line."""
-    at_the_limit(stage)
-    stage.readers[0].size = stage.line_size()
+    """X has as many readers as it may; a fill for each line, and a writer of N."""
+    reader = _read_at_the_limit(stage)
+    reader.size = stage.line_size()
+    stage.write(lambda: stage.process.protect(3, 4, NONE))
 
 
 def two_queries(stage: Stage) -> None:

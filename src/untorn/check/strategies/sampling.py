@@ -37,13 +37,13 @@ class Sampling:
         if not enabled or run.steps >= run.max_steps:
             run.limited = bool(enabled)
             return run.hub
-        task = self.choose(enabled) if enabled & enabled - 1 else enabled.bit_length() - 1
+        task = self.choose(enabled)
         run.steps += 1
         run.schedule.append(task)
         return task
 
     def choose(self, enabled: int) -> int:
-        """Return one of two or more tasks, given as a mask."""
+        """Return one of some tasks, given as a mask."""
         raise NotImplementedError
 
     def end(self) -> bool:
@@ -56,7 +56,9 @@ class RandomWalk(Sampling):
     """Any task that can run, each as likely."""
 
     def choose(self, enabled: int) -> int:
-        """Draw one."""
+        """Draw one, where there is a choice."""
+        if not enabled & enabled - 1:
+            return enabled.bit_length() - 1
         tasks = members(enabled)
         return tasks[int(self._draw() * len(tasks))]
 
