@@ -33,6 +33,27 @@ def test_a_mutant_is_killed(name: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("downgrade-wakes-nobody", "reader waits for wake-up of reader"),
+        ("gives-up-and-wakes-nobody", "reader waits for wake-up of reader"),
+        ("freed-after-unlock", "the page written to at 00010000 is gone"),
+        ("fault-takes-any-vma", "1 pages are mapped, 0 of them inside VMAs"),
+        ("shrink-tears", "a call unmapped 00010000-00012000 for a moment"),
+        ("munmap-locks-all", "a writer kept readers out of a VMA that it did not change"),
+        ("query-without-user", "a reader looks into an mm that has no user"),
+        ("foreign-mm-kept", "an mm is left with"),
+        ("file-position-unlocked", "data race: reader 2's load of file 0.seq._file_pos"),
+        ("owner-kept", "mmap_lock is left behind"),
+    ],
+)
+def test_a_mutant_is_killed_for_what_it_does(name: str, reason: str) -> None:
+    found = killed(name)
+    assert found is not None
+    assert found[1].startswith(reason)
+
+
+@pytest.mark.parametrize(
     "name", ["no-first-check", "recheck-goes-on", *(cure.name for cure in cures.MUTANTS)]
 )
 def test_an_equivalent_mutant_holds_where_it_is_argued_to(name: str) -> None:

@@ -9,7 +9,7 @@ from untorn.check.mutants import MUTANTS
 from untorn.check.recorder import Recorder
 from untorn.check.scenarios import SCENARIOS
 from untorn.check.scenarios.scenario import Until
-from untorn.check.stage import Stage
+from untorn.check.stage import SPARE, Stage
 from untorn.check.strategies.dfs import Dfs
 from untorn.check.strategies.replay import Replay
 from untorn.check.strategies.sampling import Pct, Pos, RandomWalk
@@ -172,3 +172,15 @@ def test_a_schedule_that_grows_too_long_is_inconclusive(monkeypatch) -> None:
     assert found.complete
     assert found.limited
     assert not found.passed
+
+
+def test_a_map_may_need_more_objects_than_there_are_to_spare() -> None:
+    def build(stage: Stage) -> None:
+        for page in range(0, 2 * SPARE + 4, 2):
+            stage.process.map(page, page + 1)
+        stage.read("query-one")
+        stage.write(lambda: stage.process.map(40, 41))
+
+    with watching():
+        found = explore(build, RandomWalk(20))
+    assert found.failure is None
