@@ -56,7 +56,7 @@ GUARDED: dict[type, tuple[str, ...]] = {
     RcuLocking: ("_seq", "_in_rcu", "_retries"),
     MmapLocking: ("_locked",),
     VmaIterator: ("index",),
-    RwSemaphore: ("_count", "_queue", "_reads", "_writes", "_waited"),
+    RwSemaphore: ("_count", "_queue"),
     VmaSlab: ("_free",),
 }
 EXCLUSIVE: dict[type, tuple[str, ...]] = {
