@@ -4,7 +4,7 @@
 
 One reader and one writer, so many steps in a schedule. Rates are of CPU time, the best of a few
 rounds: what disturbs one can only make it slower. The engine is timed before the checker is
-imported and again after it was used, in turns; the ratio should be 1.
+imported and again after it was used; the ratio should be 1.
 """
 
 import gc
@@ -28,7 +28,7 @@ SCENARIOS = ("maps/join-right", "maps/join-left", "maps/split-above", "maps/merg
 ROUNDS = 5
 SCHEDULES = 4000
 """Schedules in a round, at least."""
-PAIRS = 20_000
+PAIRS = 5_000
 BASE = 0x1000_0000
 
 
@@ -37,7 +37,7 @@ def pair_time() -> float:
     process = Process()
     flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED
     times = []
-    for _ in range(ROUNDS):
+    for _ in range(4 * ROUNDS):
         begun = time.process_time()
         for _ in range(PAIRS):
             process.mmap(BASE, PAGE_SIZE, PROT_READ, flags)

@@ -184,3 +184,16 @@ def test_a_map_may_need_more_objects_than_there_are_to_spare() -> None:
     with watching():
         found = explore(build, RandomWalk(20))
     assert found.failure is None
+
+
+def test_a_reader_must_be_right_in_every_order_that_is_taken_for_one() -> None:
+    def reaped_too_early(stage: Stage) -> None:  # its end is no business of a read that fails
+        stage.process.map(0, 1)
+        stage.read()
+        stage.write(stage.process.exit)
+        stage.write(stage.process.reap, name="parent")
+
+    with watching():
+        for strategy in SourceDpor(), Dfs(1), Pos(500):
+            found = explore(reaped_too_early, strategy)
+            assert str(found.failure).startswith("rule 2: a range is left out")

@@ -159,25 +159,30 @@ class GhostHistory:
     def _state(self) -> State:
         return tuple(parse_line(show_map(vma)) for _, _, vma in self.mm.mm_mt)
 
-    def window(self, run: Execution, look: Look) -> tuple[int, int]:
+    def window(self, run: Execution, look: Look, *, early: bool = False) -> tuple[int, int]:
         """Return the first and last version that a look may be about.
 
         All orders of the steps that keep what happened before what are one to the checker, so
         this is the narrowest window among them: states that could as well have been published
-        before the first step of the look, or after its last one, are not in it.
+        before the first step of the look, or after its last one, are not in it. A state that
+        could have been either is taken as published before; with early, as published after.
         """
         schedule, steps = run.schedule, self.steps
         first_step = schedule.index(look.task, look.began)
+        first = bisect_left(steps, first_step) - 1
         if not run.tracks:
-            return bisect_left(steps, first_step) - 1, bisect_left(steps, look.ended) - 1
+            return first, bisect_left(steps, look.ended) - 1
         before = run.trace.happened_before
         last = len(steps) - 1
-        first = bisect_left(steps, first_step) - 1
-        while first < last and not before(first_step, steps[first + 1]):
-            first += 1
-        while last > first and (steps[last] > look.ended or not before(steps[last], look.ended)):
-            last -= 1
-        return first, last
+        lowest = last
+        while lowest > first and not (
+            steps[lowest] <= look.ended and before(steps[lowest], look.ended)
+        ):
+            lowest -= 1
+        highest = first
+        while highest < last and not before(first_step, steps[highest + 1]):
+            highest += 1
+        return (min(highest, lowest), lowest) if early else (highest, max(highest, lowest))
 
 
 @lru_cache(maxsize=4096)

@@ -117,8 +117,14 @@ class Oracle:
                 raise Broken("a reader looks into an mm that has no user")
 
     def _check_reading(self, run: Execution, reader: Reader) -> None:
+        """Judge what a reader was shown, by the last and by the first states that it may be of."""
+        self._judge(run, reader, early=False)
+        if run.tracks:
+            self._judge(run, reader, early=True)
+
+    def _judge(self, run: Execution, reader: Reader, *, early: bool) -> None:
         history = self._stage.history
-        windows = tuple(history.window(run, look) for look in reader.looks)
+        windows = tuple(history.window(run, look, early=early) for look in reader.looks)
         texts = tuple(look.text for look in reader.looks)
         case = tuple(history.states), windows, texts, reader.kind
         if case in self._good_readings:
@@ -141,10 +147,11 @@ class Oracle:
         """Check that an access was allowed or refused as some state of its window says."""
         history = self._stage.history
         assert access.look is not None
-        first, last = history.window(run, access.look)
-        states = history.states[first : last + 1]
-        if not any(access.is_allowed_in(state) == access.look.text for state in states):
-            raise Broken(f"a {access} was {'allowed' if access.look.text else 'refused'}")
+        for early in False, True:
+            first, last = history.window(run, access.look, early=early)
+            states = history.states[first : last + 1]
+            if not any(access.is_allowed_in(state) == access.look.text for state in states):
+                raise Broken(f"a {access} was {'allowed' if access.look.text else 'refused'}")
 
     def _check_progress(self, run: Execution, reader: Reader) -> None:
         """Check that a reader asked for mmap_lock no more often than there were write sections.

@@ -125,8 +125,11 @@ def killed_in_a_pass(stage: Stage) -> None:
 
 def reaped_between_lines(stage: Stage) -> None:
     """The process exits and is reaped between two fills, or during one."""
-    exit_between_lines(stage)
-    stage.write(stage.process.reap, name="parent")
+    process = stage.process
+    process.map(0, 1)
+    process.map(1, 2, R)
+    stage.read(size=stage.line_size())
+    stage.write(process.exit, process.reap)
 
 
 def refused(stage: Stage) -> None:
