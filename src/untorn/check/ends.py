@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from untorn.check import runtime
 from untorn.check.pages import Pages, addr
 from untorn.errors import InvariantError
 from untorn.locking.rwsem import RwSemaphore
@@ -17,11 +16,11 @@ class Broken(Exception):
 
 
 def check_mm(mm: MmStruct, pinned: Mapping[Vma, int]) -> None:
-    """Check one address space that nobody uses at the moment."""
+    """Check one address space when the run is over, so that nothing is a step any more."""
     lock: RwSemaphore = mm.mmap_lock
     if lock._count or lock._queue or lock.owner is not None:
-        raise Broken(f"mmap_lock is left behind: {runtime.unseen(lambda: repr(lock))}")
-    if runtime.unseen(lambda: _waits(mm)):
+        raise Broken(f"mmap_lock is left behind: {lock!r}")
+    if _waits(mm):
         raise Broken("a writer that waited for readers is left behind as waiting")
     for _, _, vma in mm.mm_mt:
         if vma.vm_refcnt.load() != pinned.get(vma, 1):
@@ -53,7 +52,7 @@ def check_counts(process: Pages, users: int, count: int) -> None:
 
 
 def end_of(process: Pages) -> tuple[object, ...]:
-    """Return all that the checks of an end look at: an end that was good once is good again."""
+    """Return what tells ends apart: one that was good once is not checked again."""
     mm = process.mm
     vmas = tuple(
         (start, end, vma.vm_start, vma.vm_end, vma.vm_flags, vma.vm_refcnt.load())
@@ -61,9 +60,10 @@ def end_of(process: Pages) -> tuple[object, ...]:
     )
     lock = mm.mmap_lock
     counts = process.exited, mm.mm_users.load(), mm.mm_count.load()
+    accounts = mm.map_count, mm.total_vm, mm.data_vm, mm.exec_vm, mm.stack_vm, mm.locked_vm
     pages = tuple((at, bytes(table.ptes)) for at, table in mm.page_table._tables.items())
     sleepers = lock._count, lock._queue, lock.owner, _waits(mm)
-    return vmas, pages, mm.map_count, mm.total_vm, sleepers, counts
+    return vmas, pages, accounts, sleepers, counts
 
 
 def _waits(mm: MmStruct) -> bool:

@@ -94,6 +94,7 @@ class GhostHistory:
         self.sections = 0
         self.torn = self.overlocked = ""
         self.exited = None
+        self._excluded.clear()
 
     def _exit(self) -> None:
         """The last user is gone: whatever the tree still says, there is nothing to be shown."""

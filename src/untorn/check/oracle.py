@@ -8,10 +8,8 @@ ended, or when a writer goes to sleep.
 from __future__ import annotations
 
 import re
-from functools import partial
 from typing import cast
 
-from untorn.check import runtime
 from untorn.check.access import Access
 from untorn.check.ends import Broken, check_counts, check_mm, check_written, end_of
 from untorn.check.execution import Execution
@@ -96,12 +94,12 @@ class Oracle:
         for task in run.tasks:
             if task.held:
                 raise Broken(f"{task.name} ended holding {task.holds()}")
-        end = runtime.unseen(lambda: tuple(end_of(process) for process in self._processes))
+        end = tuple(end_of(process) for process in self._processes)
         if end not in self._good_ends:
             for process, counts in zip(self._processes, self._counts, strict=True):
                 check_mm(process.mm, self._stage.pinned)
-                runtime.unseen(partial(check_counts, process, *counts))
-            runtime.unseen(partial(check_written, self._stage.process.mm, self._stage.written))
+                check_counts(process, *counts)
+            check_written(self._stage.process.mm, self._stage.written)
             self._good_ends.add(end)
 
     def _check_users(self, run: Execution) -> None:

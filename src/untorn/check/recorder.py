@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from types import FrameType
 
 from untorn.check.execution import Execution
 from untorn.check.fields import WATCHED, DataRace
 from untorn.check.location import READ, WRITE, Location
+from untorn.check.place import is_checkers
 from untorn.check.trace import Guard, Trace
 
 Place = Location | Guard
-_HERE = str(Path(__file__).parent)
 
 
 @dataclass(slots=True, eq=False)
@@ -129,6 +128,6 @@ class _Telling(Trace):
 
 def _source(frame: FrameType | None) -> tuple[str, int]:
     """Return the innermost place that is not the checker's."""
-    while frame is not None and frame.f_code.co_filename.startswith(_HERE):
+    while frame is not None and is_checkers(frame.f_code.co_filename):
         frame = frame.f_back
     return (frame.f_code.co_filename, frame.f_lineno) if frame is not None else ("", 0)

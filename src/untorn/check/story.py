@@ -6,10 +6,11 @@ import linecache
 
 from untorn.check.execution import Execution
 from untorn.check.explore import Theatre
-from untorn.check.failure import describe, is_error, place
+from untorn.check.failure import describe, is_error
 from untorn.check.fields import DataRace
 from untorn.check.location import ACQUIRE, READ, TAKE, WRITE, Location
 from untorn.check.mutants.mutant import Mutant
+from untorn.check.place import place
 from untorn.check.primitives import WAKE_UP, Task
 from untorn.check.recorder import Place, Recorder, Told
 from untorn.check.strategies.replay import Replay
