@@ -8,8 +8,8 @@ decide. A race of theirs is an error by itself.
 A reader that copies a VMA without a lock, and looks afterwards whether that was good, races with
 its writers on purpose. Where there is one, the guarded fields of VMAs are steps, too.
 
-Fields that stand in no list are constant, or objects with watched fields of their own, or touched by
-one task alone, or changed together with a watched one. Anyone may look at RwSemaphore.owner.
+Fields that stand in no list are constant, or objects with watched fields of their own, or touched
+by one task alone, or changed together with a watched one. Anyone may look at RwSemaphore.owner.
 """
 
 from untorn.fs.proc.base import ProcTask
