@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from untorn.cli.process_options import entry_as_json, pid_argument
-from untorn.live.reader.live_maps import snapshot
+from untorn.live.reader.looks import snapshot
 
 if TYPE_CHECKING:
     from untorn.live.reader.snapshot import Coherence

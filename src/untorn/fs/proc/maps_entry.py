@@ -96,6 +96,15 @@ class MapsEntry(NamedTuple):
         return bool(self.inode) or self.device != (0, 0) or self.name[:1] not in (b"", b"[")
 
     @property
+    def executable(self) -> bool:
+        """Whether what is there may be run."""
+        return self.permissions[2:3] == b"x"
+
+    def offset_of(self, addr: int) -> int:
+        """Return how many bytes into the file a byte address of this VMA lies."""
+        return self.offset + addr - self.start
+
+    @property
     def deleted(self) -> bool:
         """Whether the file has no name any more, or one that ends in " (deleted)".
 
