@@ -9,9 +9,9 @@ import pytest
 from click.testing import CliRunner
 
 from untorn.cli import main
+from untorn.fs.maps_file import find_no_query
 from untorn.live import capabilities
 from untorn.live.capabilities import Capabilities
-from untorn.fs.maps_file import find_no_query
 from untorn.live.maps_locking import (
     SymbolEvidence,
     decide,
