@@ -149,7 +149,7 @@ def make(process: Process, operation: tuple) -> None:
         process.set_anon_name(*where, more[0])
 
 
-@settings(max_examples=150, derandomize=True, deadline=None)
+@settings(max_examples=150, derandomize=True)
 @given(script=st.lists(operations, max_size=20))
 def test_any_process_comes_back_from_its_text_and_places_alike(script: list[tuple]) -> None:
     process = some_process()

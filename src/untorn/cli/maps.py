@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from untorn.cli.process_options import entry_as_json, pid_argument
+from untorn.cli.process_options import entry_as_json, pid_argument, timeout_option
+from untorn.live.reader.limit import TIMEOUT
 from untorn.live.reader.looks import snapshot
 
 if TYPE_CHECKING:
@@ -17,18 +18,19 @@ if TYPE_CHECKING:
     epilog="""\b
     Example: untorn maps 4242 --json | jq -r .name
     Exit status: 0 all was printed; 1 there is no such process, it has no
-    memory, or it may not be read; 2 wrong usage."""
+    memory, may not be read, or was not in time; 2 wrong usage."""
 )
 @pid_argument
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
-def maps(pid: int, proc: str, as_json: bool) -> None:
+@timeout_option(TIMEOUT, "the look")
+def maps(pid: int, proc: str, as_json: bool, timeout: float) -> None:
     """Print the map of a process, each VMA once, none left out.
 
     As /proc/PID/maps does, but read so that no line is older than another one which took its
     place, and nothing is missing that was mapped all the time. Lines that gave way, and VMAs that
     the kernel had left out, are counted on stderr. In JSON, addresses and offsets are in bytes.
     """
-    taken = snapshot(pid, proc=proc)
+    taken = snapshot(pid, proc=proc, timeout=timeout)
     stdout = sys.stdout.buffer
     for entry in taken:
         line = json.dumps(entry_as_json(entry)).encode() + b"\n" if as_json else entry.line()

@@ -25,6 +25,11 @@ class Status(NamedTuple):
     """Clock ticks since boot. A task that gets the number of another one has another start time."""
 
     @property
+    def is_kernel_thread(self) -> bool:
+        """Whether it never had a memory of its own."""
+        return bool(self.flags & _PF_KTHREAD)
+
+    @property
     def dead(self) -> bool:
         """Whether it is a zombie, or on its way from there."""
         return self.state in _DEAD
@@ -84,7 +89,7 @@ def no_map(pid: int, proc: str) -> ProcessLookupError:
     status = status_of(f"{proc}/{pid}")
     if status is None:
         reason = "the process ended while it was read"
-    elif status.flags & _PF_KTHREAD:
+    elif status.is_kernel_thread:
         reason = "a kernel thread has no memory of its own"
     elif not status.leaving:
         reason = "its program was replaced while it was read"

@@ -27,6 +27,7 @@ from untorn.fs.proc.maps_entry import MapsEntry
 from untorn.live.gentle import open_maps_file
 from untorn.live.maps_file import LiveMapsFile
 from untorn.live.reader.fills import FILL_SIZE
+from untorn.live.reader.lookup import KERNEL_HALF
 from untorn.live.task import living_threads, place_of
 from untorn.mm.page import PAGE_SIZE
 
@@ -163,7 +164,7 @@ def _guards(pagemap: str, entry: MapsEntry, deadline: float | None) -> Iterator[
     fd = os.open(pagemap, os.O_RDONLY | os.O_CLOEXEC)
     try:
         at, last = entry.start, None
-        while at < entry.end:
+        while at < entry.end <= KERNEL_HALF:
             if deadline is not None and time.monotonic() >= deadline:
                 raise TimeoutError(errno.ETIMEDOUT, "not read in time", pagemap)
             found, at = _scan(fd, at, min(entry.end, at + _SLICE))

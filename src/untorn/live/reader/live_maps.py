@@ -16,7 +16,7 @@ from untorn.live.gentle import open_maps_file
 from untorn.live.maps_file import LiveMapsFile
 from untorn.live.reader.idleness import find_idleness
 from untorn.live.reader.limit import within
-from untorn.live.reader.lookup import entry_above, entry_of
+from untorn.live.reader.lookup import KERNEL_HALF, entry_above, entry_of
 from untorn.live.reader.reach import Reach
 from untorn.live.task import no_map
 
@@ -113,6 +113,7 @@ class LiveMaps:
 
         By the ioctl, or where there is none by the text, which takes as long as a snapshot, moves
         the file, and cannot tell a newline in a name from the four characters it is shown as.
+        [vsyscall] is found from addresses of the kernel's half on.
 
         Args:
             addr: Byte address, not necessarily aligned.
@@ -154,7 +155,7 @@ class LiveMaps:
         from untorn.live.reader.location import locate
 
         def look(vma: QueriedVma) -> "Location":
-            return locate(self._files(), entry_of(vma), addr, partial(self._beside, vma))
+            return locate(self.files(), vma, addr, partial(self._beside, vma))
 
         return self._look(partial(self._settled, partial(self._query, addr), look))
 
@@ -172,7 +173,7 @@ class LiveMaps:
 
         def look(vma: QueriedVma) -> bool:
             with FoundFile.at(os.fsencode(path)) as candidate:
-                return is_same(self._files(), entry_of(vma), candidate)
+                return is_same(self.files(), entry_of(vma), candidate)
 
         return self._look(partial(self._settled, partial(self._query, addr), look))
 
@@ -191,6 +192,17 @@ class LiveMaps:
             return details_of(entry_of(vma), reach.pid, reach.proc, reach.thread, deadline)
 
         return self._look(partial(self._settled, partial(self._query, addr), look))
+
+    def files(self) -> "MappedFiles":
+        """Return what finds the files that are mapped."""
+        from untorn.live.reader.mapped_file import MappedFiles
+
+        return MappedFiles(self._reach.place, self._reach.task, self._reach.proc)
+
+    @property
+    def pid(self) -> int:
+        """The process."""
+        return self._reach.pid
 
     def _look(self, look: Callable[[], T]) -> T:
         """Make a look within the time limit. Raises OSError as the methods above."""
@@ -220,15 +232,16 @@ class LiveMaps:
         raise no_map(self._reach.pid, self._reach.proc)
 
     def _query(self, addr: int, flags: QueryFlags = NO_FLAGS, *, named: bool = True) -> QueriedVma:
-        if self._ioctl:
-            try:
-                return self._file.query(addr, flags, name_size=PATH_MAX * named)
-            except OSError as error:
-                if error.errno == errno.ENAMETOOLONG:
-                    return self._query_long(addr, flags)
-                if not no_query(error):
-                    raise
-            self._ioctl = False
+        if not self._ioctl or addr >= KERNEL_HALF:
+            return self._query_text(addr, flags)
+        try:
+            return self._file.query(addr, flags, name_size=PATH_MAX * named)
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                return self._query_long(addr, flags)
+            if not no_query(error):
+                raise
+        self._ioctl = False
         return self._query_text(addr, flags)
 
     def _query_long(self, addr: int, flags: QueryFlags) -> QueriedVma:
@@ -244,7 +257,7 @@ class LiveMaps:
         entry = find_entry(self._take(None), addr, flags)
         if entry is None:
             raise os_error(errno.ENOENT)
-        return as_queried(entry, self._files().page_size_of(entry))
+        return as_queried(entry, self.files().page_size_of(entry))
 
     def _take(self, previous: "Snapshot | None") -> "Snapshot":
         from untorn.live.reader.take import take_snapshot
@@ -254,7 +267,7 @@ class LiveMaps:
     def _with_build_id(self, vma: QueriedVma) -> QueriedVma:
         from untorn.live.reader.location import build_id_of
 
-        told, absent = build_id_of(self._files(), entry_of(vma))
+        told, absent = build_id_of(self.files(), entry_of(vma))
         return vma._replace(build_id=told, build_id_absent=absent)
 
     def _beside(self, vma: QueriedVma) -> list[MapsEntry]:
@@ -274,11 +287,6 @@ class LiveMaps:
                 return found
             before = after
         raise OutOfReach("what is mapped there changed each time that it was looked at")
-
-    def _files(self) -> "MappedFiles":
-        from untorn.live.reader.mapped_file import MappedFiles
-
-        return MappedFiles(self._reach.place, self._reach.task, self._reach.proc)
 
     def _check_open(self) -> None:
         if self._closed:

@@ -5,7 +5,9 @@ from dataclasses import dataclass, field, replace
 
 from untorn.errors import OutOfReach
 from untorn.fs.proc.maps_entry import MapsEntry
+from untorn.fs.proc.procmap_query import QueriedVma
 from untorn.live.reader.elf import Elf, read_elf
+from untorn.live.reader.lookup import entry_of
 from untorn.live.reader.mapped_file import MappedFiles
 
 
@@ -15,7 +17,7 @@ class Location:
 
     addr: int
     """The byte address."""
-    entry: MapsEntry
+    vma: QueriedVma
     """The VMA that covers it."""
     offset: int | None = None
     """Bytes into the file; None if no file is mapped."""
@@ -34,19 +36,20 @@ class Location:
 
 
 def locate(
-    files: MappedFiles, entry: MapsEntry, addr: int, others: Callable[[], list[MapsEntry]]
+    files: MappedFiles, vma: QueriedVma, addr: int, others: Callable[[], list[MapsEntry]]
 ) -> Location:
-    """Return where a byte address lies in the file of the entry that covers it.
+    """Return where a byte address lies in the file of the VMA that covers it.
 
     Args:
         files: Those of the process.
-        entry: The VMA.
+        vma: The VMA.
         addr: The byte address.
         others: Returns what the process maps of the same file; called only if it matters.
     """
+    entry, location = entry_of(vma), Location(addr, vma)
     if not entry.has_file:
-        return _without(Location(addr, entry), "no file is mapped there")
-    location = Location(addr, entry, entry.offset_of(addr))
+        return _without(location, "no file is mapped there")
+    location = replace(location, offset=entry.offset_of(addr))
     try:
         with files.find(entry) as found:
             location = replace(location, kind=found.kind, path=found.path)
@@ -75,7 +78,7 @@ def _in_elf(location: Location, elf: Elf, others: Callable[[], list[MapsEntry]])
     absent: dict[str, str] = {}
     elf_address = None
     try:
-        elf_address = elf.address_of(location.entry, location.addr, others)
+        elf_address = elf.address_of(entry_of(location.vma), location.addr, others)
     except OutOfReach as error:
         absent["elf_address"] = str(error)
     if not elf.build_id:

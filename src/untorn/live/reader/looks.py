@@ -1,7 +1,8 @@
 """One look at a process: its maps are opened, looked at and closed again."""
 
+from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from untorn.live.reader.limit import TIMEOUT, within
 from untorn.live.reader.live_maps import LiveMaps
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
     from untorn.live.reader.location import Location
     from untorn.live.reader.snapshot import Snapshot
 
+T = TypeVar("T")
 _ATTEMPTS = 3
 
 
@@ -49,15 +51,9 @@ def snapshot(
             ESRCH, with the reason, if it has no memory: a zombie, a kernel thread, or it ended
             while it was read; ETIMEDOUT if it takes longer than it may.
     """
-
-    def look(deadline: float | None) -> "Snapshot":
-        for _ in range(_ATTEMPTS - 1):
-            with LiveMaps(pid, proc=proc, gentle=gentle) as maps, suppress(ProcessLookupError):
-                return maps.snapshot(previous)
-        with LiveMaps(pid, proc=proc, gentle=gentle) as maps:
-            return maps.snapshot(previous)
-
-    return within(timeout, look, f"{proc}/{pid}/maps")
+    return look_at(
+        pid, lambda maps: maps.snapshot(previous), proc=proc, gentle=gentle, timeout=timeout
+    )
 
 
 def locate(
@@ -74,9 +70,35 @@ def locate(
     Raises:
         OSError: As snapshot(); ENOENT also if nothing is mapped there.
     """
+    return look_at(pid, lambda maps: maps.locate(addr), proc=proc, timeout=timeout)
 
-    def look(deadline: float | None) -> "Location":
-        with LiveMaps(pid, proc=proc) as maps:
-            return maps.locate(addr)
 
-    return within(timeout, look, f"{proc}/{pid}/maps")
+def look_at(
+    pid: int,
+    look: Callable[[LiveMaps], T],
+    *,
+    proc: str = "/proc",
+    gentle: bool | None = None,
+    timeout: float | None = TIMEOUT,
+) -> T:
+    """Return what a look at a process finds; it is made again if that changes its program.
+
+    Args:
+        pid: The process, or a thread of it.
+        look: Is given the open maps.
+        proc: Where procfs is mounted; pid is its number there.
+        gentle: As for LiveMaps.
+        timeout: Seconds that it may take; None for as long as the kernel takes.
+
+    Raises:
+        OSError: As LiveMaps and its methods.
+    """
+
+    def attempt(deadline: float | None) -> T:
+        for _ in range(_ATTEMPTS - 1):
+            with LiveMaps(pid, proc=proc, gentle=gentle) as maps, suppress(ProcessLookupError):
+                return look(maps)
+        with LiveMaps(pid, proc=proc, gentle=gentle) as maps:
+            return look(maps)
+
+    return within(timeout, attempt, f"{proc}/{pid}/maps")

@@ -16,6 +16,9 @@ from untorn.live.reader.fills import LEAST_LINE
 GATE = b"[vsyscall]"
 """What the text shows and the ioctl does not. Source: fs/proc/task_mmu.c:get_gate_vma()."""
 
+KERNEL_HALF = 1 << 63
+"""Byte address from which on nothing else is mapped."""
+
 
 def entry_of(vma: QueriedVma) -> MapsEntry:
     """Return what the line of a VMA says that was queried with its name."""

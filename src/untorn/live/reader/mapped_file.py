@@ -32,18 +32,33 @@ class MappedFiles:
     """
 
     def __init__(self, place: str, task: int, proc: str) -> None:
-        self._place = place
+        self.place = place
         self._map_files = f"{proc}/{task}/map_files"
 
     @cached_property
     def mounts(self) -> Mounts:
         """The mounts that the process sees."""
-        return read_mounts(self._place)
+        return read_mounts(self.place)
 
     @cached_property
     def our_mounts(self) -> Mounts:
         """The mounts that we see."""
         return read_mounts("/proc/self")
+
+    @cached_property
+    def root_of_names(self) -> tuple[str, Mounts]:
+        """Where names of files begin, and the mounts there.
+
+        The kernel shows a name from our root if the file lies under it, else from the root of the
+        mounts that the process sees.
+        """
+        with suppress(OSError):
+            ours, theirs = (
+                Path(place, "ns/mnt").readlink() for place in ("/proc/self", self.place)
+            )
+            if ours == theirs:
+                return "/", self.our_mounts
+        return f"{self.place}/root", self.mounts
 
     def type_of(self, device: Device) -> str | None:
         """Return the type of a file system by its device; None if nobody here has it mounted."""
@@ -103,26 +118,21 @@ class MappedFiles:
         except OSError:
             return None
 
-    def _by_name(self, entry: MapsEntry) -> "FoundFile":
-        """Return the file by its name, under the root of the process or ours, if it still is that.
-
-        The kernel shows a name from our root if the file lies under it, else from the root of the
-        mounts that the process sees.
-        """
-        reason = "its name is no path"
-        for root, mounts in (f"{self._place}/root", self.mounts), ("/", self.our_mounts):
-            if not entry.name.startswith(b"/"):
-                break
-            if not mounts.way_is_local(entry.name):
-                reason = "the way to its name leads over a file system that may wait"
-                continue
+    def _by_name(self, entry: MapsEntry) -> FoundFile:
+        """Return the file by its name, if it is still that one."""
+        root, mounts = self.root_of_names
+        if not entry.name.startswith(b"/"):
+            reason = "its name is no path"
+        elif not mounts.way_is_local(entry.name):
+            reason = "the way to its name leads over a file system that may wait"
+        else:
             try:
                 found = FoundFile.under(root, entry.name)
             except OSError as error:
                 reason = f"{os.fsdecode(entry.name)}: {describe(error)}"
-                continue
-            if found.shown_as(self.device_of) == (entry.device, entry.inode):
-                return found
-            found.close()
-            reason = "another file has its name now"
+            else:
+                if found.shown_as(self.device_of) == (entry.device, entry.inode):
+                    return found
+                found.close()
+                reason = "another file has its name now"
         raise OutOfReach(f"{reason}; by the mapping it takes CAP_CHECKPOINT_RESTORE")

@@ -5,12 +5,15 @@ import numpy as np
 from untorn.fs.proc.maps_entry import MapsEntry
 from untorn.fs.proc.procmap_query import PERMISSIONS, QueriedVma, QueryFlags
 from untorn.live.reader.columns import BITS
-from untorn.live.reader.lookup import GATE
+from untorn.live.reader.lookup import GATE, KERNEL_HALF
 from untorn.live.reader.snapshot import Snapshot
 
 
 def find_entry(snapshot: Snapshot, addr: int, flags: QueryFlags) -> MapsEntry | None:
-    """Return the VMA that the ioctl would describe, None for ENOENT."""
+    """Return the VMA that the ioctl would describe, None for ENOENT.
+
+    In the kernel's half, where the ioctl finds nothing, [vsyscall] is found.
+    """
     wanted, step = flags & PERMISSIONS, QueryFlags.COVERING_OR_NEXT_VMA in flags
     first = snapshot.first_above(addr)
     rows = np.flatnonzero(snapshot.perms[first:] & wanted == wanted) + first
@@ -19,7 +22,7 @@ def find_entry(snapshot: Snapshot, addr: int, flags: QueryFlags) -> MapsEntry | 
         if not step and (row > first or addr < entry.start):
             return None
         fits = entry.has_file or QueryFlags.FILE_BACKED_VMA not in flags
-        if fits and entry.name != GATE:
+        if fits and (entry.name != GATE or addr >= KERNEL_HALF):
             return entry
     return None
 
