@@ -97,7 +97,12 @@ def test_a_process_is_the_same_after_every_look(
     victim.left()  # what it does to tell has been done once
     plain = tmp_path / "plain"
     os.utime(plain, ns=(10**18, 2 * 10**18))  # a read would set the older access time
-    before = victim.left(), pages_of(victim.pid), referenced_of(victim.pid), plain.stat().st_atime_ns
+    before = (
+        victim.left(),
+        pages_of(victim.pid),
+        referenced_of(victim.pid),
+        plain.stat().st_atime_ns,
+    )
     assert before[0]["tcp"] == before[0]["unix"] == before[0]["fifo"] == 300
     look(victim)
     pages, referenced = pages_of(victim.pid), referenced_of(victim.pid)

@@ -39,7 +39,9 @@ def stale(proc: str, as_json: bool, timeout: float) -> None:
     sys.stdout.flush()
     if not as_json:
         for reason, count in seen.unread.items():
-            click.echo(f"{reason}: {count} of {seen.read + seen.unread.total()} processes", err=True)
+            click.echo(
+                f"{reason}: {count} of {seen.read + seen.unread.total()} processes", err=True
+            )
 
 
 def _as_line(each: "Stale") -> str:

@@ -3,13 +3,12 @@
 import errno
 import os
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from untorn.errors import OutOfReach, os_error
-from untorn.fs.maps_file import NO_FLAGS, PATH_MAX, no_query
+from untorn.fs.maps_file import NO_FLAGS, PATH_MAX, find_no_query, no_query
 from untorn.fs.proc.maps_entry import MapsEntry
 from untorn.fs.proc.procmap_query import QueriedVma, QueryFlags
 from untorn.live.gentle import open_maps_file
@@ -73,15 +72,15 @@ class LiveMaps:
         self._timeout, self._path = timeout, f"{proc}/{pid}/maps"
         self._closed = False
         self._opened: LiveMapsFile | None = None
-        within(timeout, lambda deadline: self._open(), self._path, self._close_file)
+        within(timeout, self._begin, self._path, self._close_file)
         self._idleness = find_idleness(pid, proc)
 
-    def _open(self) -> None:
-        """Open the file, by another thread than before if there was one."""
-        reach = self._reach
-        file = open_maps_file(reach.pid, "maps", reach.proc, reach.thread, gentle=self._gentle)
-        self._close_file()
-        self._opened = file
+    def _open(self, thread: int | None = None) -> LiveMapsFile:
+        pid, proc = self._reach.pid, self._reach.proc
+        return open_maps_file(pid, "maps", proc, thread, gentle=self._gentle)
+
+    def _begin(self, deadline: float | None) -> None:
+        self._opened = self._open()
 
     @property
     def _file(self) -> LiveMapsFile:
@@ -222,14 +221,36 @@ class LiveMaps:
             try:
                 result = look()
             except ProcessLookupError:
-                if not self._reach.change():
+                if not self._change_thread():
                     break
-                with suppress(FileNotFoundError, ProcessLookupError):  # it has ended, too
-                    self._open()
             else:
                 self._reach.bound = True
                 return result
         raise no_map(self._reach.pid, self._reach.proc)
+
+    def _change_thread(self) -> bool:
+        """Open the file by another thread of the same memory; return whether there is one."""
+        others = self._reach.others()
+        for thread in others:
+            try:
+                file = self._open(thread.tid)
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            # Now, not before: what has been opened must be of the memory that is there still.
+            if self._reach.proves(thread) or self._is_in_use(self._file):
+                self._close_file()
+                self._opened = file
+                self._reach.change(thread, others)
+                return True
+            file.close()
+        return False
+
+    def _is_in_use(self, file: LiveMapsFile) -> bool:
+        """Tell whether the memory of a file is: the ioctl knows, whatever thread has ended."""
+        try:
+            return self._ioctl and not find_no_query(file)
+        except ProcessLookupError:
+            return False
 
     def _query(self, addr: int, flags: QueryFlags = NO_FLAGS, *, named: bool = True) -> QueriedVma:
         if not self._ioctl or addr >= KERNEL_HALF:

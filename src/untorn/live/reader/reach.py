@@ -1,8 +1,9 @@
 """By which thread a memory is reached: the main one, or where that has ended, one that lives.
 
 All threads of a process have one memory, until one of them changes the program: that ends all
-others, and the one that did it becomes the main thread. So a thread other than the main one that
-was there before and still is proves that the memory is the same.
+others, gives up the memory, and the one that did it becomes the main thread. So it is still the
+same memory if somebody still uses it, or if a thread other than the main one was there before and
+still is.
 
 Source: fs/exec.c:de_thread().
 """
@@ -36,17 +37,17 @@ class Reach:
         """The number under proc that has its map_files."""
         return self.thread or self.pid
 
-    def change(self) -> bool:
-        """Take a living thread of the same memory; return whether there is one."""
+    def others(self) -> list[Thread]:
+        """Return by which threads it can be reached instead; none if the main one has memory."""
         main = status_of(place_of(self.pid, self.proc))
-        if main is None or not main.leaving or (self.bound and self.thread is None):
-            return False
-        living = living_threads(self.pid, self.proc)
-        fit = [each for each in living if each in self._known or not self.bound]
-        for thread in fit:
-            now = status_of(place_of(self.pid, self.proc, thread.tid))
-            # It lives on after the others were listed: so these have its memory, too.
-            if now and not now.leaving and now.start_time == thread.start_time:
-                self.thread, self._known = thread.tid, living
-                return True
-        return False
+        return living_threads(self.pid, self.proc) if main and main.leaving else []
+
+    def proves(self, thread: Thread) -> bool:
+        """Tell whether a thread that lives now is known to have had this memory before."""
+        now = status_of(place_of(self.pid, self.proc, thread.tid))
+        alive = now and not now.leaving and now.start_time == thread.start_time
+        return bool(alive) and (not self.bound or thread in self._known)
+
+    def change(self, thread: Thread, threads: list[Thread]) -> None:
+        """Reach it by a thread that has this memory, as all of these have that live now."""
+        self.thread, self._known = thread.tid, threads
