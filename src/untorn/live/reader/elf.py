@@ -38,7 +38,8 @@ class Segment(NamedTuple):
     def holds(self, offset: int) -> bool:
         """Tell whether the pages that are mapped for it hold a byte of the file."""
         first = self.offset & -PAGE_SIZE
-        return first <= offset < page_align(self.offset + self.file_size)
+        last = page_align(self.offset + self.file_size)
+        return self.file_size > 0 and first <= offset < last
 
     def address_of(self, offset: int) -> int:
         """Return the virtual address of a byte of the file."""
@@ -69,12 +70,12 @@ class Elf(NamedTuple):
         offset = entry.offset_of(addr)
         holding = [each for each in self.segments if each.holds(offset)]
         found = {each.address_of(offset) for each in holding}
-        if len(found) > 1:
-            mapped = others()
-            found = {each for each in found if self._fits(addr - each, mapped)}
         if not found:
             raise OutOfReach("no segment of the ELF file holds this part of it")
         if len(found) > 1:
+            mapped = others()
+            found = {each for each in found if self._fits(addr - each, mapped)}
+        if len(found) != 1:
             raise OutOfReach("several segments of the ELF file hold this part of it")
         return found.pop()
 
@@ -97,6 +98,7 @@ def read_elf(file: BinaryIO) -> Elf:
         OutOfReach: It is none, or one that cannot be read.
     """
     from elftools.common.exceptions import ELFError  # here, as it takes 70 ms
+    from elftools.construct import ConstructError
     from elftools.elf.elffile import ELFFile
 
     if file.read(len(_MAGIC)) != _MAGIC:
@@ -106,7 +108,7 @@ def read_elf(file: BinaryIO) -> Elf:
         if elf.num_segments() > _MOST_SEGMENTS:
             raise OutOfReach("the ELF file has more segments than one can have")
         return Elf(tuple(_segments(elf)), _build_id(elf))
-    except (ELFError, *_DAMAGED) as error:
+    except (ELFError, ConstructError, *_DAMAGED) as error:
         raise OutOfReach(f"the ELF file cannot be read: {error}") from error
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 Device = tuple[int, int]
 """Major and minor number of a file system, as maps and mountinfo show it."""
@@ -49,6 +49,11 @@ class Mounts:
         self._devices = {mount.number: mount.device for mount in mounts}
         self._page_sizes = {mount.device: mount.page_size for mount in mounts}
 
+    @classmethod
+    def of_lines(cls, lines: list[bytes]) -> Self:
+        """Return the mounts of the lines of a mountinfo."""
+        return cls(list(map(_mount, lines)))
+
     def device_of(self, number: int) -> Device | None:
         """Return the device of the mount with this mnt_id; None if it is not among these."""
         return self._devices.get(number)
@@ -73,8 +78,7 @@ def read_mounts(place: str) -> Mounts:
         place: Such as /proc/self.
     """
     with suppress(OSError):
-        lines = (Path(place) / "mountinfo").read_bytes().splitlines()
-        return Mounts(list(map(_mount, lines)))
+        return Mounts.of_lines((Path(place) / "mountinfo").read_bytes().splitlines())
     return Mounts([])
 
 
