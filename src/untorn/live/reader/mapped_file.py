@@ -94,7 +94,7 @@ class MappedFiles:
             OutOfReach: There is none, or none that may be looked for; with the reason.
         """
         self._check_device(entry)
-        found = self.by_map_files(entry) or self._by_name(entry)
+        found = self.by_map_files(entry) or self.by_name(entry)
         with found:
             yield found
 
@@ -118,8 +118,12 @@ class MappedFiles:
         except OSError:
             return None
 
-    def _by_name(self, entry: MapsEntry) -> FoundFile:
-        """Return the file by its name, if it is still that one."""
+    def by_name(self, entry: MapsEntry) -> FoundFile:
+        """Return the file by its name, if it is still that one. To be closed.
+
+        Raises:
+            OutOfReach: It is not, or may not be looked for; with the reason.
+        """
         root, mounts = self.root_of_names
         if not entry.name.startswith(b"/"):
             reason = "its name is no path"

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from untorn.errors import OutOfReach
 from untorn.fs.proc.maps_entry import DELETED, MapsEntry, is_deleted
 from untorn.live.reader.found_file import FoundFile
 from untorn.live.reader.live_maps import LiveMaps
@@ -92,11 +93,12 @@ def _stale_of(maps: LiveMaps) -> list[Stale]:
     taken = maps.snapshot()
     rows = _candidates(taken)
     files = maps.files()
-    return [
+    found = (
         _describe(maps.pid, entries, files)
         for entries in _by_file(taken, rows)
-        if _was_in_a_directory(entries[0], files)
-    ]
+        if _is_stale(entries[0], files)
+    )
+    return sorted(found, key=lambda each: each.name)
 
 
 def _candidates(taken: Snapshot) -> list[int]:
@@ -113,8 +115,8 @@ def _by_file(taken: Snapshot, rows: list[int]) -> Iterator[list[MapsEntry]]:
     yield from files.values()
 
 
-def _was_in_a_directory(entry: MapsEntry, files: MappedFiles) -> bool:
-    """Tell whether it is a file, on a file system that is mounted somewhere.
+def _is_stale(entry: MapsEntry, files: MappedFiles) -> bool:
+    """Tell whether what is called deleted is a file, and was in a directory, and is not any more.
 
     A block device is taken for mounted: it may have been unmounted since, or be so elsewhere.
     """
@@ -123,11 +125,23 @@ def _was_in_a_directory(entry: MapsEntry, files: MappedFiles) -> bool:
         return False
     if type_ is None:
         return entry.device[0] != 0
-    found = files.by_map_files(entry) if is_local(type_) else None
-    if found is None:
+    if not is_local(type_):
         return True
-    with found:
-        return found.is_regular
+    found = files.by_map_files(entry)
+    if found is not None:
+        with found:
+            if not found.is_regular:
+                return False
+    return not (entry.deleted and _has_its_name(entry, files))
+
+
+def _has_its_name(entry: MapsEntry, files: MappedFiles) -> bool:
+    """Tell whether the file really is called what maps shows, "(deleted)" and all."""
+    try:
+        with files.by_name(entry):
+            return True
+    except OutOfReach:
+        return False
 
 
 def _describe(pid: int, entries: list[MapsEntry], files: MappedFiles) -> Stale:
