@@ -69,7 +69,10 @@ def test_columns_of_differences_are_in_the_line_and_ascend(line: bytes, cut: int
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        (b"0040-00f0" + LINE[25:], "column 1: an address of 4 digits; Linux prints at least 8 (%08x)"),
+        (
+            b"0040-00f0" + LINE[25:],
+            "column 1: an address of 4 digits; Linux prints at least 8 (%08x)",
+        ),
         (b"00" + LINE, "column 1: an address of 14 digits; Linux prints 8 digits, and more only"),
         (LINE.replace(b"7f", b"7F", 1), "column 1: upper-case digits; Linux prints lower-case"),
         (b"0x" + LINE, "column 1: 0x; Linux prints no 0x before a number"),

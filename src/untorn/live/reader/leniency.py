@@ -22,7 +22,8 @@ class Leniency:
 
     def __str__(self) -> str:
         place = f"line {self.line}, column {self.column}: " if self.line else ""
-        more = f" ({self.lines} lines)" if self.line and self.lines > 1 else ""
+        of_what = "lines" if self.line else "ranges"
+        more = f" ({self.lines} {of_what})" if self.lines > 1 else ""
         return f"{place}{self.found}; Linux prints {self.linux}{more}"
 
 

@@ -1,8 +1,10 @@
 """A snapshot: the whole map of a process as columns, and as records on demand."""
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Self, overload
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Self, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -108,6 +110,26 @@ class Snapshot(Sequence[MapsEntry]):
         check_text(text, lines)
         columns, overlaps = resolve_overlaps(lines)
         return cls(columns, Coherence(overlaps=overlaps), [text], lines)
+
+    @classmethod
+    def from_core(cls, path: str | os.PathLike[str]) -> Self:
+        """Return the snapshot that a core file in ELF has: see core_file.py.
+
+        What the file does not tell, such as device and inode, is 0 or empty; leniencies say what.
+
+        Raises:
+            ValueError: It is no core file in ELF, or a broken one.
+            OSError: It cannot be read.
+        """
+        with Path(path).open("rb") as file:
+            return cls.read_core(file)
+
+    @classmethod
+    def read_core(cls, file: BinaryIO) -> Self:
+        """Return the same of an open file that can seek."""
+        from untorn.live.reader.core_file import read_core
+
+        return cls._of_entries(*read_core(file))
 
     @classmethod
     def _of_entries(cls, entries: list[MapsEntry], leniencies: "tuple[Leniency, ...]") -> Self:
