@@ -82,13 +82,15 @@ def test_what_a_core_file_does_not_tell_is_told(path: Path) -> None:
     loads, files = [entry(1, 2), entry(3, 4)], [entry(3, 5, name=b"/a")]
     told = list(map(str, read(path, core(loads, files)).leniencies))
     assert told == [
-        "a core file has no device and no inode; Linux prints both; here it is 00:00 0 (3 ranges)",
-        "a core file has nothing of sharing; Linux prints p or s; here it is p (3 ranges)",
+        "a core file has no device and no inode; Linux prints both: 00:00 0 stands for them"
+        " (3 ranges)",
+        "a core file has no shared and private; Linux prints p or s: p stands for both (3 ranges)",
         "a core file has no [heap], [stack] and the like; Linux prints them",
-        "a core file has no permissions of what is not saved; Linux prints them; here it is ---p",
+        "a core file has no permissions of what it did not save; Linux prints them:"
+        " ---p stands for them",
     ]
     without = read(path, core(loads, None))
-    assert any("it has no note NT_FILE" in str(each) for each in without.leniencies)
+    assert any("there is no note NT_FILE" in str(each) for each in without.leniencies)
     assert list(without) == loads
 
 

@@ -8,7 +8,7 @@ import click
 from untorn.fs.proc.maps_entry import MapsEntry
 
 Command = Callable[..., None]
-_PID_MAX = 1 << 22
+PID = click.IntRange(1, 1 << 22)
 """Source: proc_sys_kernel(5), pid_max."""
 
 
@@ -28,17 +28,18 @@ class Address(click.ParamType[int]):
         return addr
 
 
+proc_option = click.option(
+    "--proc",
+    default="/proc",
+    show_default=True,
+    metavar="DIR",
+    help="Another procfs, as of a container; PID is the number there.",
+)
+
+
 def pid_argument(command: Command) -> Command:
     """Add the argument PID and the option that tells where it counts."""
-    argument = click.argument("pid", type=click.IntRange(1, _PID_MAX))
-    proc = click.option(
-        "--proc",
-        default="/proc",
-        show_default=True,
-        metavar="DIR",
-        help="Another procfs, as of a container; PID is the number there.",
-    )
-    return argument(proc(command))
+    return click.argument("pid", type=PID)(proc_option(command))
 
 
 def entry_as_json(entry: MapsEntry | None) -> dict[str, object] | None:

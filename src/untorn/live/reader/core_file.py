@@ -120,11 +120,11 @@ def _unknown(
     """Yield what the file does not tell, and how many ranges that concerns."""
     unsaved = sum(_at(loads, entry.start) is None for entry in entries)
     told = (
-        (len(entries), "no device and no inode", "both; here it is 00:00 0"),
-        (len(entries), "nothing of sharing", "p or s; here it is p"),
+        (len(entries), "no device and no inode", "both: 00:00 0 stands for them"),
+        (len(entries), "no shared and private", "p or s: p stands for both"),
         (sum(not entry.name for entry in entries), "no [heap], [stack] and the like", "them"),
-        (unsaved, "no permissions of what is not saved", "them; here it is ---p"),
-        (not files, "no names of files: it has no note NT_FILE", "them"),
+        (unsaved, "no permissions of what it did not save", "them: ---p stands for them"),
+        (not files, "no names of files, as there is no note NT_FILE", "them"),
     )
     for count, found, linux in told:
         if count:
