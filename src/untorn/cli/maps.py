@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 @click.command(
     epilog="""\b
-    Examples: untorn maps 4242 --json | jq -r .name
-              untorn maps --text pasted.txt
-              untorn maps --text kernel_of_mine.txt --strict
+    Example: untorn maps 4242 --json | jq -r .name
+             untorn maps --text pasted.txt
+             untorn maps --text kernel_of_mine.txt --strict
     Exit status: 0 all was printed; 1 there is no such process, it has no
     memory, or it may not be read; the file is no map, or with --strict not
     as Linux prints it; 2 wrong usage."""
