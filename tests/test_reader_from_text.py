@@ -120,6 +120,10 @@ TORN = {
     "a line cut off after the device": (ANON + FILE[:45] + b"\n" + HEAP, "line 2, column 46: the"),
     "a line cut off in the inode": (FILE + HEAP + b"7f1000" + FILE[6:47] + b"\n", "line 3, column"),
     "a line cut off before its name": (FILE + HEAP + b"7f1" + FILE[3:60] + b"\n", "line 3, column"),
+    "a line cut off where no line has an offset": (
+        b"00400000-00401000 r-xp fd:00 12 /x\n00500000-00501000 r-xp\n",
+        "line 2, column 23: the line ends after the permissions",
+    ),
     "the last line cut off in its inode": (ANON + FILE[:47], "line 2, column 48: the line ends"),
     "the last line cut off in its offset": (ANON + FILE[:36], "line 2, column 37: the line ends"),
     "one line, cut off in its offset": (FILE[:36], "line 1, column 37: the line ends after"),

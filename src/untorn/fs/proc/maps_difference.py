@@ -48,8 +48,8 @@ class Rule(Enum):
     ASCENDING = "each range above the one before it"
 
 
-MISSING_COLUMNS = {Rule.OFFSET: 0, Rule.DEVICE: 1, Rule.INODE: 2}
-"""Those of a column that is not there, by its place among the three."""
+MISSING_COLUMNS = Rule.OFFSET, Rule.DEVICE, Rule.INODE
+"""Those of a column that is not there, from left to right."""
 TAKEN_BY_STRICT = {
     *(Rule.ZEROS, Rule.OFFSET_ZEROS, Rule.DEVICE_ZEROS, Rule.INODE_ZEROS),
     Rule.NAME_COLUMN,

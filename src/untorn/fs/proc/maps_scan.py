@@ -29,6 +29,8 @@ class Scanned(NamedTuple):
     """From left to right."""
     end_column: int
     """Where the end address begins, from 1."""
+    has_inode: bool
+    """Whether it has a device and an inode."""
 
 
 def scan(line: bytes, name_column: int = NAME_COLUMN) -> Scanned:
@@ -83,7 +85,7 @@ def _scan(cursor: Cursor) -> Scanned:
     _check_range(cursor, start, end)
     cursor.differences.sort(key=lambda each: each.column)
     fields = start.value, end.value, permissions, offset, device or (0, 0), inode or 0, name
-    return Scanned(*fields, cursor.differences, end.at + 1)
+    return Scanned(*fields, cursor.differences, end.at + 1, inode is not None)
 
 
 def _check_beginning(cursor: Cursor, start: Address, end: Address) -> None:

@@ -98,13 +98,13 @@ class _Reader:
 
     def _note_end(self, line: Line, scanned: Scanned) -> None:
         """Note a line that may have been cut off, and what the others have."""
-        by_rule = {each.rule: each for each in scanned.differences}
-        missing = [by_rule[rule] for rule in MISSING_COLUMNS if rule in by_rule]
-        self._has_inodes |= not missing
+        rules = {each.rule for each in scanned.differences}
+        self._has_inodes |= scanned.has_inode
         self._has_files |= bool(scanned.inode and scanned.name)
-        if missing and not scanned.name:
-            self._early.append((line, missing[0]))
-        elif scanned.inode and not scanned.name and (not line.ended or _BLANK_RULES & set(by_rule)):
+        if not scanned.has_inode and not scanned.name:
+            end = next(each for each in scanned.differences if each.rule in MISSING_COLUMNS)
+            self._early.append((line, end))
+        elif scanned.inode and not scanned.name and (not line.ended or _BLANK_RULES & rules):
             end = Difference(len(line.body) + 1, "the line ends after the inode", Rule.NAME)
             self._nameless.append((line, end))
 
