@@ -46,9 +46,9 @@ BAD = {
     "ends before it begins": (
         b"7f0000001000-7f0000000000 r--p 00000000 00:00 0 \n",
         1,
-        "ends before it begins",
+        "is below",
     ),
-    "empty": (b"7f0000001000-7f0000001000 r--p 00000000 00:00 0 \n", 1, "ends before it begins"),
+    "empty": (b"7f0000001000-7f0000001000 r--p 00000000 00:00 0 \n", 1, "empty range"),
     "half a page": (
         b"7f0000000000-7f0000000800 r--p 00000000 00:00 0 \n",
         1,
@@ -69,7 +69,7 @@ BAD = {
     "another program's columns": (ONE.replace(b"-", b" - "), 1, "is not a line of maps"),
     "an empty line": (ONE + b"\n" + TWO, 2, "is not a line of maps"),
     "upper case": (ONE.replace(b"7f0000000000", b"7F0000000000"), 1, "is not a line of maps"),
-    "carriage returns": (ONE.replace(b"\n", b"\r\n"), 1, "is not as Linux writes it"),
+    "carriage returns": (ONE.replace(b"\n", b"\r\n"), 1, "a carriage return before the newline"),
     "fewer blanks": (ONE + TWO.replace(PADDING, b" "), 2, "is not as Linux writes it"),
     "zeros in front": (b"0" + ONE, 1, "is not as Linux writes it"),
     "an offset without a file": (

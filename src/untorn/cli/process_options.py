@@ -9,7 +9,7 @@ import click
 from untorn.fs.proc.maps_entry import MapsEntry
 
 Command = Callable[..., None]
-_PID_MAX = 1 << 22
+PID = click.IntRange(1, 1 << 22)
 """Source: proc_sys_kernel(5), pid_max."""
 
 
@@ -56,7 +56,7 @@ proc_option = click.option(
 
 def pid_argument(command: Command) -> Command:
     """Add the argument PID and the option that tells where it counts."""
-    return click.argument("pid", type=click.IntRange(1, _PID_MAX))(proc_option(command))
+    return click.argument("pid", type=PID)(proc_option(command))
 
 
 def timeout_option(seconds: float, what: str) -> Callable[[Command], Command]:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 @click.command(
     epilog="""\b
     Example: untorn stale | awk '$3 == "replaced" && $4 == "code"'
-    Exit status: 0 all was looked at that may be; 1 there is no /proc; 2 wrong
-    usage."""
+    Exit status: 0 all was looked at that may be; 1 there is no /proc;
+    2 wrong usage."""
 )
 @proc_option
 @timeout_option(2.0, "a look at one process")
