@@ -107,6 +107,15 @@ def open_maps_file(
     return LiveMapsFile(pid, file, proc, thread)
 
 
+def gently(function: Callable[[], T]) -> T:
+    """Make one system call that takes mmap_lock on every kernel: raised, and at the usual pace.
+
+    Args:
+        function: A C function: see priority.py.
+    """
+    return PACE.spend(partial(_raised, find_raise(), function))
+
+
 def _raised(way: Raise | None, function: Callable[[], T]) -> T:
     change = way and way.prepare()
     if change is None:

@@ -19,12 +19,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from fcntl import ioctl
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 from untorn.errors import OutOfReach, describe
 from untorn.fs.proc.maps_entry import MapsEntry
-from untorn.live.gentle import open_maps_file
+from untorn.live.gentle import gently, open_maps_file
 from untorn.live.maps_file import LiveMapsFile
 from untorn.live.reader.fills import FILL_SIZE
 from untorn.live.reader.lookup import KERNEL_HALF
@@ -191,7 +191,7 @@ def _scan(fd: int, start: int, end: int) -> tuple[list[tuple[int, int]], int]:
         )
     )
     try:
-        count = ioctl(fd, _PAGEMAP_SCAN, question)
+        count = gently(partial(ioctl, fd, _PAGEMAP_SCAN, question))
     except OSError as error:
         raise OutOfReach(f"this kernel does not tell (since 6.15): {describe(error)}") from error
     walk_end: int = struct.unpack_from("=Q", question, _WALK_END_AT)[0]

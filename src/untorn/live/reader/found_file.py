@@ -22,7 +22,8 @@ from typing import BinaryIO, Self
 from untorn.errors import OutOfReach, describe, os_error
 from untorn.live.reader.mounts import Device
 
-_FIND = os.O_PATH | os.O_CLOEXEC
+FIND = os.O_PATH | os.O_CLOEXEC
+"""How a file is opened that is only to be named."""
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _SYS_OPENAT2 = 437
 _RESOLVE_NO_MAGICLINKS, _RESOLVE_NO_SYMLINKS, _RESOLVE_IN_ROOT = 0x02, 0x04, 0x10
@@ -53,7 +54,7 @@ class FoundFile:
     @classmethod
     def at(cls, path: bytes) -> Self:
         """Find a file by a path; links are followed. Raises OSError as open(2)."""
-        return cls(os.open(path, _FIND), path)
+        return cls(os.open(path, FIND), path)
 
     @classmethod
     def under(cls, root: str, name: bytes) -> Self:
@@ -62,7 +63,7 @@ class FoundFile:
         Raises:
             OSError: There is none, or it may not be looked for.
         """
-        root_fd = os.open(root, _FIND)
+        root_fd = os.open(root, FIND)
         try:
             fd = _openat2(root_fd, name.lstrip(b"/"))
         finally:
@@ -134,7 +135,7 @@ class FoundFile:
 
 def _openat2(root_fd: int, path: bytes) -> int:
     resolve = _RESOLVE_NO_MAGICLINKS | _RESOLVE_NO_SYMLINKS | _RESOLVE_IN_ROOT
-    how = struct.pack("=3Q", _FIND, 0, resolve)
+    how = struct.pack("=3Q", FIND, 0, resolve)
     fd: int = ctypes.CDLL(None, use_errno=True).syscall(
         ctypes.c_long(_SYS_OPENAT2), root_fd, path, how, ctypes.c_size_t(len(how))
     )
@@ -142,4 +143,4 @@ def _openat2(root_fd: int, path: bytes) -> int:
         return fd
     if ctypes.get_errno() not in _NO_OPENAT2:
         raise os_error(ctypes.get_errno())
-    return os.open(path, _FIND | os.O_NOFOLLOW, dir_fd=root_fd)
+    return os.open(path, FIND | os.O_NOFOLLOW, dir_fd=root_fd)

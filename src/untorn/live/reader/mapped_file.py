@@ -12,12 +12,13 @@ Source: proc_pid_map_files(5), open(2), openat2(2).
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from untorn.errors import OutOfReach, describe
 from untorn.fs.proc.maps_entry import MapsEntry
-from untorn.live.reader.found_file import FoundFile
+from untorn.live.gentle import gently
+from untorn.live.reader.found_file import FIND, FoundFile
 from untorn.live.reader.mounts import Device, Mounts, is_local, memory_devices, read_mounts
 from untorn.mm.page import PAGE_SIZE
 
@@ -107,15 +108,17 @@ class MappedFiles:
         if not is_local(type_):
             raise OutOfReach(f"its file system is {type_}, which may wait for somebody else")
 
-    def by_map_files(self, entry: MapsEntry) -> "FoundFile | None":
-        """Return the file by the mapping itself, whatever its name is or was.
+    def by_map_files(self, entry: MapsEntry) -> FoundFile | None:
+        """Return the file by the mapping itself, whatever its name is or was. To be closed.
 
-        None without CAP_CHECKPOINT_RESTORE, and where that VMA is no more. To be closed.
+        Takes mmap_lock for the length of a lookup. None without CAP_CHECKPOINT_RESTORE, where
+        that VMA is no more, and where its file system may wait.
         """
         path = f"{self._map_files}/{entry.start:x}-{entry.end:x}"
         try:
-            return FoundFile.at(os.fsencode(path))
-        except OSError:
+            self._check_device(entry)
+            return FoundFile(gently(partial(os.open, path, FIND)), os.fsencode(path))
+        except (OSError, OutOfReach):
             return None
 
     def by_name(self, entry: MapsEntry) -> FoundFile:

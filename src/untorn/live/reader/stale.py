@@ -22,7 +22,7 @@ from untorn.live.reader.found_file import FoundFile
 from untorn.live.reader.live_maps import LiveMaps
 from untorn.live.reader.looks import look_at
 from untorn.live.reader.mapped_file import MappedFiles
-from untorn.live.reader.mounts import is_local, memory_devices
+from untorn.live.reader.mounts import memory_devices
 from untorn.live.reader.snapshot import Snapshot
 from untorn.live.task import status_of
 
@@ -125,8 +125,6 @@ def _is_stale(entry: MapsEntry, files: MappedFiles) -> bool:
         return False
     if type_ is None:
         return entry.device[0] != 0
-    if not is_local(type_):
-        return True
     found = files.by_map_files(entry)
     if found is not None:
         with found:
