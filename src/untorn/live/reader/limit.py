@@ -63,16 +63,26 @@ class _Look(Generic[T]):
 
     def result(self, seconds: float) -> T:
         """Return the result, or raise the error. TimeoutError if it is not over in time."""
-        if not self._end.acquire(timeout=seconds):
-            with self._lock:
-                self._left = not self._over
-            if self._left:
+        try:
+            if not self._end.acquire(timeout=seconds):
                 raise TimeoutError
+        except BaseException as error:  # it is late, or a signal handler raised this
+            if self._leave():
+                raise
+            if not isinstance(error, TimeoutError):
+                self._if_late()
+                raise
         if isinstance(self._error, TimeoutError):
             self._if_late()
         if self._error is not None:
             raise self._error
         return self._result[0]
+
+    def _leave(self) -> bool:
+        """Leave it to the other thread to clean up; return False if that is over."""
+        with self._lock:
+            self._left = not self._over
+        return self._left
 
 
 class _Threads:
@@ -135,7 +145,7 @@ def within(
         seconds: How long it may take; None for as long as the kernel takes.
         look: Gets its deadline, in seconds of time.monotonic(), or None.
         path: What is looked at, for the error.
-        if_late: Is called when a look that was late is over, by whichever thread.
+        if_late: Is called when a look that was late or interrupted is over, by whichever thread.
 
     Raises:
         TimeoutError: It is not over in time, with errno ETIMEDOUT.
@@ -158,6 +168,12 @@ def _within_outer(
 ) -> T:
     try:
         return look(deadline)
-    except TimeoutError:
-        if_late()
+    except BaseException as error:
+        if is_interruption(error):
+            if_late()
         raise
+
+
+def is_interruption(error: BaseException) -> bool:
+    """Tell whether it ended a look before that was over: it is late, or Ctrl-C was pressed."""
+    return isinstance(error, TimeoutError) or not isinstance(error, Exception)

@@ -14,7 +14,7 @@ from untorn.fs.proc.procmap_query import QueriedVma, QueryFlags
 from untorn.live.gentle import open_maps_file
 from untorn.live.maps_file import LiveMapsFile
 from untorn.live.reader.idleness import find_idleness
-from untorn.live.reader.limit import within
+from untorn.live.reader.limit import TIMEOUT, is_interruption, within
 from untorn.live.reader.lookup import KERNEL_HALF, entry_above, entry_of
 from untorn.live.reader.reach import Reach
 from untorn.live.task import no_map
@@ -51,9 +51,9 @@ class LiveMaps:
         gentle: Whether to read at a raised priority and an even pace; None does so where this
             kernel takes mmap_lock to show a map. See live/gentle.py.
         ioctl: False to do without PROCMAP_QUERY, as where the kernel has none (before 6.11).
-        timeout: Seconds that each look may take (query, snapshot, locate, is_file, details); None
-            for as long as the kernel takes. A look that is late raises TimeoutError, and then the
-            maps are closed. read() and seek() have no limit.
+        timeout: Seconds that each look may take (query, snapshot, locate, is_file, details): one
+            that is late raises TimeoutError, and then the maps are closed. None for as long as
+            the kernel takes, which spares a query some 20 us. read() and seek() have no limit.
 
     Raises:
         OSError: ENOENT if there is no such process, EACCES or EPERM if its map may not be read.
@@ -66,7 +66,7 @@ class LiveMaps:
         proc: str = "/proc",
         gentle: bool | None = None,
         ioctl: bool = True,
-        timeout: float | None = None,
+        timeout: float | None = TIMEOUT,
     ) -> None:
         self._reach, self._gentle, self._ioctl = Reach(pid, proc), gentle, ioctl
         self._timeout, self._path = timeout, f"{proc}/{pid}/maps"
@@ -210,8 +210,8 @@ class LiveMaps:
             return within(
                 self._timeout, partial(self._by_any_thread, look), self._path, self._close_file
             )
-        except TimeoutError:
-            self._closed = True
+        except BaseException as error:
+            self._closed = is_interruption(error)
             raise
 
     def _by_any_thread(self, look: Callable[[], T], deadline: float | None) -> T:

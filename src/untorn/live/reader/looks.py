@@ -21,7 +21,7 @@ def open_maps(
     proc: str = "/proc",
     gentle: bool | None = None,
     ioctl: bool = True,
-    timeout: float | None = None,
+    timeout: float | None = TIMEOUT,
 ) -> LiveMaps:
     """Open the maps of a process: see LiveMaps for arguments and errors."""
     return LiveMaps(pid, proc=proc, gentle=gentle, ioctl=ioctl, timeout=timeout)
