@@ -53,7 +53,7 @@ class LiveMaps:
         ioctl: False to do without PROCMAP_QUERY, as where the kernel has none (before 6.11).
         timeout: Seconds that each look may take (query, snapshot, locate, is_file, details): one
             that is late raises TimeoutError, and then the maps are closed. None for as long as
-            the kernel takes, which spares a query some 20 us. read() and seek() have no limit.
+            the kernel takes, which spares a query some 30 us. read() and seek() have no limit.
 
     Raises:
         OSError: ENOENT if there is no such process, EACCES or EPERM if its map may not be read.
