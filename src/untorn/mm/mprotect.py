@@ -22,6 +22,7 @@ from untorn.mm.mman import (
     VM_EXEC,
     VM_GROWSDOWN,
     VM_LOCKED,
+    VM_MAYEXEC,
     VM_NORESERVE,
     VM_SEALED,
     VM_SHARED,
@@ -99,6 +100,8 @@ def _first_page(vma: Vma, start: int, end: int, grows: int) -> int:
 
 
 def _new_flags(mm: MmStruct, vma: Vma, prot: int) -> int:
+    if mm.read_implies_exec and prot & PROT_READ and vma.vm_flags & VM_MAYEXEC:
+        prot |= PROT_EXEC
     flags = vma.vm_flags & ~VM_ACCESS_FLAGS | prot_vm_flags(prot)
     may = vma.vm_flags >> 4  # VM_MAYREAD, VM_MAYWRITE and VM_MAYEXEC stand four bits higher
     if flags & ~may & VM_ACCESS_FLAGS:

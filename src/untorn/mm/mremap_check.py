@@ -18,7 +18,7 @@ from untorn.mm.mman import (
     VM_PFNMAP,
     VM_SEALED,
 )
-from untorn.mm.page import PAGE_SHIFT, TASK_SIZE, ULONG_MAX, page_aligned
+from untorn.mm.page import PAGE_SHIFT, ULONG_MAX, page_aligned
 from untorn.mm.vma import Vma
 
 _KNOWN = MREMAP_FIXED | MREMAP_MAYMOVE | MREMAP_DONTUNMAP
@@ -57,7 +57,7 @@ def check_mremap_params(remap: Remap) -> None:
     valid = (
         not remap.flags & ~_KNOWN
         and page_aligned(remap.addr)
-        and 0 < new_len <= TASK_SIZE
+        and 0 < new_len <= remap.mm.task_size
         and (not remap.names_place or _place_is_valid(remap))
     )
     if not valid:
@@ -80,7 +80,7 @@ def _place_is_valid(remap: Remap) -> bool:
     old_end, new_end = remap.addr + remap.old_len & ULONG_MAX, remap.new_addr + remap.new_len
     overlaps = old_end > remap.new_addr and new_end > remap.addr
     return (
-        remap.new_addr <= TASK_SIZE - remap.new_len
+        remap.new_addr <= remap.mm.task_size - remap.new_len
         and page_aligned(remap.new_addr)
         and bool(remap.flags & MREMAP_MAYMOVE)
         and not (remap.flags & MREMAP_DONTUNMAP and remap.old_len != remap.new_len)

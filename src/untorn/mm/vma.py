@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from untorn.locking import sync
+from untorn.mm.page import UINT_MAX
 from untorn.mm.rmap import unlink_anon_vmas
 
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
 VM_REFCNT_EXCLUDE_READERS_FLAG = 1 << 30
 VM_REFCNT_LIMIT = VM_REFCNT_EXCLUDE_READERS_FLAG - 1
-UINT_MAX = (1 << 32) - 1
 SLAB_POISON = 0x6B6B_6B6B_6B6B_6B6B
 """What the bounds of a freed VMA hold: the words that the slab's free list overlays."""
 

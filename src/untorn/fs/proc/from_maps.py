@@ -28,7 +28,7 @@ from untorn.mm.mman import (
     VM_SHARED,
     VM_WRITE,
 )
-from untorn.mm.mmap_layout import LARGEST_SHIFT, pick_mmap_base
+from untorn.mm.mmap_layout import largest_shift, pick_mmap_base
 from untorn.mm.mmap_lock import mmap_write_lock, mmap_write_unlock
 from untorn.mm.page import PAGE_SHIFT, TASK_SIZE, page_aligned
 from untorn.mm.vdso import VVAR_FLAGS
@@ -126,9 +126,13 @@ def _mmap_base(entries: list[MapsEntry], limits: Limits, topdown: bool) -> int:
     if topdown:
         stacks = [entry.start for entry in entries if entry.name == _STACK]
         top = min(base, *stacks) if stacks else base
-        ends = [entry.end for entry in entries if base - LARGEST_SHIFT <= entry.end <= top]
+        ends = [
+            entry.end for entry in entries if base - largest_shift(TASK_SIZE) <= entry.end <= top
+        ]
         return max(ends, default=base)
-    starts = [entry.start for entry in entries if base <= entry.start <= base + LARGEST_SHIFT]
+    starts = [
+        entry.start for entry in entries if base <= entry.start <= base + largest_shift(TASK_SIZE)
+    ]
     return min(starts, default=base)
 
 
