@@ -21,6 +21,7 @@ from untorn.mm.mman import (
     VM_ACCOUNT,
     VM_EXEC,
     VM_GROWSDOWN,
+    VM_HUGETLB,
     VM_LOCKED,
     VM_MAYEXEC,
     VM_NORESERVE,
@@ -138,7 +139,7 @@ def _account_flag(mm: MmStruct, vma: Vma, flags: int, pages: int) -> int:
     if flags & VM_WRITE:
         if not may_expand_vm(mm, flags, pages) and may_expand_vm(mm, old, pages):
             raise os_error(errno.ENOMEM)
-        if not old & (VM_ACCOUNT | VM_WRITE | VM_SHARED | VM_NORESERVE):
+        if not old & (VM_ACCOUNT | VM_WRITE | VM_HUGETLB | VM_SHARED | VM_NORESERVE):
             if not may_commit(mm, pages):
                 raise os_error(errno.ENOMEM)
             return flags | VM_ACCOUNT

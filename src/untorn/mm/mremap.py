@@ -173,8 +173,8 @@ def _move_vma(remap: Remap, vma: Vma) -> int:
     mm = remap.mm
     place = _new_place(remap, vma)
     check_map_count(mm, mm.map_count)
-    if (vma.vm_start, vma.vm_end) != (remap.addr, remap.addr + remap.old_len):
-        check_may_split(vma)
+    for edge in {remap.addr, remap.addr + remap.old_len} - {vma.vm_start, vma.vm_end}:
+        check_may_split(vma, edge)
     keeps_source = bool(remap.flags & MREMAP_DONTUNMAP)
     _check_commit(remap, vma, (remap.new_len if keeps_source else remap.delta) >> PAGE_SHIFT)
     vma_start_write(vma)
