@@ -7,7 +7,7 @@ proc_pid_smaps(5).
 
 from functools import lru_cache
 
-from untorn.fs.proc.maps_line import GATE_LINE, ROLLUP_LINE, show_map
+from untorn.fs.proc.maps_line import ROLLUP_LINE, gate_line, show_map
 from untorn.fs.proc.smaps_gather import PSS_SHIFT, MemSizeStats
 from untorn.mm import mman
 from untorn.mm.vma import Vma, vma_kernel_pagesize
@@ -95,6 +95,13 @@ def show_smap(vma: Vma, mss: MemSizeStats) -> bytes:
     )
 
 
+def show_gate_smap(flags: int) -> bytes:
+    """Return the record of the gate VMA for its VM_* flags: nothing is ever resident."""
+    return b"".join(
+        (gate_line(flags), _VMA % (4, 4, 4), _NO_PAGES, _LAST % vm_flags_text(flags)),
+    )
+
+
 def show_rollup(start: int, end: int, mss: MemSizeStats) -> bytes:
     """Return the text of smaps_rollup for VMAs from byte address start to end."""
     pss_by_kind = mss.pss_anon, mss.pss_file, mss.pss_shmem
@@ -131,12 +138,3 @@ def vm_flags_text(flags: int) -> bytes:
 
 
 _NO_PAGES = _FIRST % _first(MemSizeStats()) + _OTHERS % _others(MemSizeStats())
-GATE_SMAP = b"".join(
-    (
-        GATE_LINE,
-        _VMA % (4, 4, 4),
-        _NO_PAGES,
-        _LAST % vm_flags_text(mman.VM_EXEC),
-    )
-)
-"""The record of the gate VMA."""
