@@ -6,7 +6,7 @@ offsets modulo 2**44, as mmap2(2) has them. The operations behind them are in mm
 """
 
 import errno
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Self
 
 from untorn.errors import os_error
@@ -69,14 +69,27 @@ class Process:
         topdown: bool = True,
         heap: tuple[int, int] | None = None,
         limits: Limits | None = None,
+        task_size: int | None = None,
+        hugetlb: Mapping[tuple[int, int], int] | None = None,
+        devices_as_files: bool = False,
     ) -> Self:
         """Return a process whose maps are this text; see fs/proc/from_maps.py:mm_from_maps().
 
         Raises:
-            ValueError: The text is torn, cut off, or not of maps; with the line and the reason.
+            ValueError: The text is torn, cut off, not of maps, of something that is not modelled,
+                or does not tell enough; with the line and the reason.
         """
         return cls(
-            mm_from_maps(text, mmap_base=mmap_base, topdown=topdown, heap=heap, limits=limits)
+            mm_from_maps(
+                text,
+                mmap_base=mmap_base,
+                topdown=topdown,
+                heap=heap,
+                limits=limits,
+                task_size=task_size,
+                hugetlb=hugetlb,
+                devices_as_files=devices_as_files,
+            )
         )
 
     def mmap(
