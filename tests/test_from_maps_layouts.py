@@ -5,18 +5,8 @@ import pytest
 from engine import read_all
 from maps_texts import line
 from untorn.fs.proc.maps_line import GATE_LINE
-from untorn.mm.mman import (
-    MAP_ANONYMOUS,
-    MAP_FIXED,
-    MAP_PRIVATE,
-    PROT_NONE,
-)
-from untorn.mm.page import (
-    IA32_PAGE_OFFSET,
-    IA32_PAGE_OFFSET_3GB,
-    PAGE_SIZE,
-    TASK_SIZE,
-)
+from untorn.mm.mman import MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, PROT_NONE
+from untorn.mm.page import IA32_PAGE_OFFSET, IA32_PAGE_OFFSET_3GB, PAGE_SIZE, TASK_SIZE
 from untorn.syscalls import Process
 
 P = PAGE_SIZE
