@@ -19,7 +19,7 @@ from untorn.mm.mman import (
     PROT_NONE,
     PROT_READ,
 )
-from untorn.mm.mmap_layout import LEGACY_BASE, pick_mmap_base
+from untorn.mm.mmap_layout import legacy_base, pick_mmap_base
 from untorn.mm.mmap_lock import mmap_read_lock, mmap_read_unlock
 from untorn.mm.page import PAGE_SIZE, PMD_SIZE
 from untorn.mm.shm import ShmSegment
@@ -194,7 +194,7 @@ BASES = {
         False,
         0x2AAB_0000_0000,
     ),
-    "bottom up, nothing placed": (STACK, Limits(), False, LEGACY_BASE),
+    "bottom up, nothing placed": (STACK, Limits(), False, legacy_base()),
 }
 
 
