@@ -1,4 +1,4 @@
-"""What is told of a VMA beyond its line where the kernel tells it, and why not where it does not."""
+"""What is told of a VMA beyond its line: all that the kernel tells, and why the rest is absent."""
 
 import errno
 import os

@@ -39,7 +39,9 @@ _WALK_END_AT, _REGION = 32, struct.Struct("=3Q")
 _REGIONS = 512
 _SLICE = 1 << 25
 """Bytes of address space that one PAGEMAP_SCAN walks: 8,192 entries of page tables."""
-_SAMPLE = 2048 * PAGE_SIZE
+_SAMPLE, _WALKS = 2048 * PAGE_SIZE, 10
+_UNKNOWN_NS = 1000.0
+"""For a page, where it cannot be measured: more than any machine needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,24 +136,26 @@ def walk_ns(place: str) -> int:
 
 @cache
 def page_ns() -> float:
-    """Return how long the kernel takes to walk over a page in smaps_rollup, in ns; measured here.
+    """Return how long the kernel takes for a page of a walk at most, in ns; measured here.
 
-    By pages of our own: the difference to a walk without them, the shortest of a few each.
+    It walks all that we have, and pages that are made for it: the time of the fastest walk by the
+    number of pages. What a walk takes beside its pages makes that rather more than it is.
     """
-    without = min(_rollup_ns() for _ in range(5))
     with mmap.mmap(-1, _SAMPLE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as sample:
         with suppress(OSError):  # of a kernel without huge pages
             sample.madvise(mmap.MADV_NOHUGEPAGE)
         sample.write(bytes(_SAMPLE))
-        with_them = min(_rollup_ns() for _ in range(5))
-    return max(with_them - without, 0) * PAGE_SIZE / _SAMPLE
+        return min(_walk_own() for _ in range(_WALKS))
 
 
-def _rollup_ns() -> int:
+def _walk_own() -> float:
+    """Return how long a page of our own took, in ns."""
     with LiveMapsFile(os.getpid(), "smaps_rollup") as rollup:
         began = time.perf_counter_ns()
-        rollup.read(FILL_SIZE)
-        return time.perf_counter_ns() - began
+        text = rollup.read(FILL_SIZE)
+        took = time.perf_counter_ns() - began
+    resident = re.search(rb"\nRss: *(\d+) kB", text)
+    return took * PAGE_SIZE / (int(resident[1]) << 10) if resident else _UNKNOWN_NS
 
 
 def _guards(pagemap: str, entry: MapsEntry, deadline: float | None) -> Iterator[tuple[int, int]]:
