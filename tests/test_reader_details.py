@@ -17,6 +17,8 @@ from untorn.live.reader.details import page_ns, walk_ns
 
 pytestmark = pytest.mark.live
 PAGE = 4096
+LONG = 3600.0
+"""Seconds, longer than any walk takes."""
 MADV_DONTDUMP, MADV_GUARD_INSTALL = 16, 102
 
 
@@ -34,7 +36,7 @@ def smaps_of(child: Commanded, at: int) -> str:
 
 def details_of(child: Commanded, at: int) -> untorn.Details:
     with untorn.open_maps(child.pid) as maps:
-        return maps.details(at)
+        return maps.details(at, max_hold=LONG)
 
 
 def test_flags_and_key_are_those_of_smaps(child: Commanded) -> None:
@@ -104,17 +106,12 @@ def test_a_stack_is_that_of_the_thread_that_sleeps_on_it(child: Commanded) -> No
     assert details_of(child, main).stack_of == (child.pid,)
 
 
-def test_smaps_is_not_read_if_that_could_take_too_long(
-    child: Commanded, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(details, "page_ns", lambda: 1e6)
-    at = int(untorn.snapshot(child.pid).start[0])
-    told = details_of(child, at)
+def test_smaps_is_not_read_if_that_could_take_too_long(child: Commanded) -> None:
+    with untorn.open_maps(child.pid) as maps:
+        told = maps.details(maps.query(0, next=True).start, max_hold=1e-9)
     assert (told.flags, told.protection_key) == (None, None)
-    assert re.fullmatch(
-        r"smaps could hold a lock of the process for [\d.]+ ms, more than 1 ms",
-        told.absent["flags"],
-    )
+    reason = r"smaps could hold a lock of the process for [\d.]+ ms, more than 1e-06 ms"
+    assert re.fullmatch(reason, told.absent["flags"])
 
 
 def test_a_walk_takes_as_long_as_there_are_pages(child: Commanded) -> None:
@@ -152,7 +149,7 @@ def test_the_gate_is_found_from_the_kernels_half_on(child: Commanded) -> None:
             last = untorn.snapshot(child.pid)[-2]
             with pytest.raises(FileNotFoundError):  # as the ioctl says
                 maps.query(last.end, next=True)
-            told = maps.details(gate.start)
+            told = maps.details(gate.start, max_hold=LONG)
             assert (told.flags, told.guards) == (("ex",), ())
 
 

@@ -51,7 +51,7 @@ def test_a_file_whose_server_is_silent_is_left_alone(
             assert (vma.start, vma.name[-5:]) == (at, b"/file")
             assert vma.build_id_absent.startswith("its file system is fuse.silent, which may wait")
             assert maps.locate(at).absent["path"] == vma.build_id_absent
-            assert maps.details(at).flags
+            assert maps.details(at, max_hold=60).flags
     survey()
     for command in ("maps", str(child.pid)), ("query", str(child.pid), f"{at:x}", "--json"):
         done = subprocess.run([*UNTORN, *command], capture_output=True, timeout=LIMIT, check=False)

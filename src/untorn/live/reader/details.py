@@ -31,8 +31,6 @@ from untorn.live.reader.lookup import KERNEL_HALF
 from untorn.live.task import living_threads, place_of
 from untorn.mm.page import PAGE_SIZE
 
-MAX_HOLD_NS = 1_000_000
-"""Longest time for which a lock of the process may be held to answer one question."""
 _PAGEMAP_SCAN, _PAGE_IS_GUARD = 0xC0606610, 1 << 8
 _SCAN = struct.Struct("=12Q")
 _WALK_END_AT, _REGION = 32, struct.Struct("=3Q")
@@ -59,7 +57,12 @@ class Details:
 
 
 def details_of(
-    entry: MapsEntry, pid: int, proc: str, thread: int | None, deadline: float | None
+    entry: MapsEntry,
+    pid: int,
+    proc: str,
+    thread: int | None,
+    max_hold: float,
+    deadline: float | None,
 ) -> Details:
     """Return what is told of a VMA.
 
@@ -68,6 +71,7 @@ def details_of(
         pid: The process.
         proc: Where procfs is mounted.
         thread: By which thread to reach it; None for the main one.
+        max_hold: Seconds for which a lock of the process may be held at most.
         deadline: When to give up, in seconds of time.monotonic().
 
     Raises:
@@ -79,7 +83,7 @@ def details_of(
     try:
         with open_maps_file(pid, "smaps", proc, thread) as smaps:
             smaps.deadline = deadline
-            flags, key = _flags_and_key(smaps, entry, place)
+            flags, key = _flags_and_key(smaps, entry, place, max_hold)
     except (OutOfReach, PermissionError, FileNotFoundError, ProcessLookupError) as error:
         absent |= dict.fromkeys(("flags", "protection_key"), describe(error))
     if flags is not None and key is None:
@@ -96,7 +100,7 @@ def details_of(
 
 
 def _flags_and_key(
-    smaps: LiveMapsFile, entry: MapsEntry, place: str
+    smaps: LiveMapsFile, entry: MapsEntry, place: str, max_hold: float
 ) -> tuple[tuple[str, ...] | None, int | None]:
     """Return the flags of a VMA, and its protection key where there are such.
 
@@ -105,10 +109,10 @@ def _flags_and_key(
         OSError: smaps cannot be read.
     """
     hold = walk_ns(place)
-    if hold > MAX_HOLD_NS:
+    if hold > max_hold * 1e9:
         raise OutOfReach(
             f"smaps could hold a lock of the process for {hold / 1e6:.1f} ms, "
-            f"more than {MAX_HOLD_NS / 1e6:g} ms"
+            f"more than {max_hold * 1e3:g} ms"
         )
     header = b"\n%08x-%08x " % (entry.start, entry.end)
     text = b"\n"

@@ -1,4 +1,4 @@
-"""A limit on the time that a look at a process takes.
+"""Limits on the time that a look at a process takes.
 
 A call into the kernel that waits for a lock of the process cannot be broken off: it waits for as
 long as somebody else has the lock, and no signal but SIGKILL ends it. So a look with a limit is
@@ -18,6 +18,8 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 TIMEOUT = 10.0
 """Seconds that a look may take unless it is told otherwise."""
+MAX_HOLD = 0.001
+"""Seconds for which a lock of the process may be held at most, unless it is told otherwise."""
 _IDLE = 1.0
 """Seconds after which a thread without work ends."""
 

@@ -14,7 +14,7 @@ from untorn.fs.proc.procmap_query import QueriedVma, QueryFlags
 from untorn.live.gentle import open_maps_file
 from untorn.live.maps_file import LiveMapsFile
 from untorn.live.reader.idleness import find_idleness
-from untorn.live.reader.limit import TIMEOUT, is_interruption, within
+from untorn.live.reader.limit import MAX_HOLD, TIMEOUT, is_interruption, within
 from untorn.live.reader.lookup import KERNEL_HALF, entry_above, entry_of
 from untorn.live.reader.reach import Reach
 from untorn.live.task import no_map
@@ -176,8 +176,13 @@ class LiveMaps:
 
         return self._look(partial(self._settled, partial(self._query, addr), look))
 
-    def details(self, addr: int) -> "Details":
+    def details(self, addr: int, *, max_hold: float = MAX_HOLD) -> "Details":
         """Return what is told of the VMA at a byte address beyond its line: see Details.
+
+        Args:
+            addr: Byte address.
+            max_hold: Seconds for which a lock of the process may be held at most: what cannot be
+                told within it is absent.
 
         Raises:
             OSError: ENOENT if nothing is mapped there; else as query().
@@ -188,7 +193,9 @@ class LiveMaps:
 
         def look(vma: QueriedVma) -> "Details":
             deadline = self._file.deadline
-            return details_of(entry_of(vma), reach.pid, reach.proc, reach.thread, deadline)
+            return details_of(
+                entry_of(vma), reach.pid, reach.proc, reach.thread, max_hold, deadline
+            )
 
         return self._look(partial(self._settled, partial(self._query, addr), look))
 
