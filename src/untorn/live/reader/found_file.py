@@ -16,7 +16,6 @@ import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
 from typing import BinaryIO, Self
 
 from untorn.errors import OutOfReach, describe, os_error
@@ -44,7 +43,7 @@ class FoundFile:
     """A file by a descriptor that only names it.
 
     Attributes:
-        fd: The descriptor, closed with this.
+        fd: The descriptor; see close().
         path: Opens it from here.
     """
 
@@ -120,17 +119,6 @@ class FoundFile:
     def close(self) -> None:
         """Let go of it."""
         os.close(self.fd)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _openat2(root_fd: int, path: bytes) -> int:

@@ -3,6 +3,7 @@
 import errno
 import os
 from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
@@ -171,7 +172,7 @@ class LiveMaps:
         from untorn.live.reader.same_file import is_same
 
         def look(vma: QueriedVma) -> bool:
-            with FoundFile.at(os.fsencode(path)) as candidate:
+            with closing(FoundFile.at(os.fsencode(path))) as candidate:
                 return is_same(self.files(), entry_of(vma), candidate)
 
         return self._look(partial(self._settled, partial(self._query, addr), look))

@@ -11,7 +11,7 @@ Source: proc_pid_map_files(5), open(2), openat2(2).
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -96,7 +96,7 @@ class MappedFiles:
         """
         self._check_device(entry)
         found = self.by_map_files(entry) or self.by_name(entry)
-        with found:
+        with closing(found):
             yield found
 
     def _check_device(self, entry: MapsEntry) -> None:

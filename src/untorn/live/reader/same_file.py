@@ -10,7 +10,7 @@ Source: fs/proc/task_mmu.c:show_map_vma(), proc_map_files_lookup(); fs/proc/fd.c
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from untorn.errors import OutOfReach
@@ -36,7 +36,7 @@ def is_same(files: MappedFiles, entry: MapsEntry, candidate: FoundFile) -> bool:
     mapped = files.by_map_files(entry)
     if mapped is None:
         return _is_shown_alike(files, entry, candidate)
-    with mapped:
+    with closing(mapped):
         if os.path.samestat(mapped.status, candidate.status):
             return True
         if files.type_of(entry.device) == _ONE_DEVICE_FOR_MANY or not candidate.is_regular:
@@ -46,7 +46,7 @@ def is_same(files: MappedFiles, entry: MapsEntry, candidate: FoundFile) -> bool:
             own_mapped = own.by_map_files(own_entry)
             if own_mapped is None:
                 return _place(own_entry) == _place(entry)
-            with own_mapped:
+            with closing(own_mapped):
                 return os.path.samestat(mapped.status, own_mapped.status)
 
 

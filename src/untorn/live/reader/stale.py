@@ -11,6 +11,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -127,7 +128,7 @@ def _is_stale(entry: MapsEntry, files: MappedFiles) -> bool:
         return entry.device[0] != 0
     found = files.by_map_files(entry)
     if found is not None:
-        with found:
+        with closing(found):
             if not found.is_regular:
                 return False
     return not (entry.deleted and _has_its_name(entry, files))
@@ -136,7 +137,7 @@ def _is_stale(entry: MapsEntry, files: MappedFiles) -> bool:
 def _has_its_name(entry: MapsEntry, files: MappedFiles) -> bool:
     """Tell whether the file really is called what maps shows, "(deleted)" and all."""
     try:
-        with files.by_name(entry):
+        with closing(files.by_name(entry)):
             return True
     except OutOfReach:
         return False
@@ -164,7 +165,7 @@ def _is_replaced(name: bytes, files: MappedFiles) -> bool | None:
     if not mounts.way_is_local(name):
         return None
     try:
-        with FoundFile.under(root, name):
+        with closing(FoundFile.under(root, name)):
             return True
     except FileNotFoundError:
         return False
