@@ -17,6 +17,7 @@ import pytest
 from untorn.live.priority import (
     FIFO,
     Change,
+    NotRaised,
     Raise,
     call_raised,
     find_raise,
@@ -198,9 +199,21 @@ def refuse(*arguments: object) -> None:
     raise PermissionError
 
 
+def test_what_the_function_may_not_do_is_its_own_error() -> None:
+    calls: list[int] = []
+
+    def fail() -> None:
+        calls.append(1)
+        raise PermissionError
+
+    with pytest.raises(PermissionError):
+        call_raised(Change(int, int, int), fail)
+    assert calls == [1]
+
+
 def test_a_raise_that_is_refused_calls_nothing() -> None:
     calls: list[int] = []
-    with pytest.raises(PermissionError):
+    with pytest.raises(NotRaised):
         call_raised(Change(refuse, int, int), partial(calls.append, 1))
     assert calls == []
 

@@ -12,8 +12,8 @@ import pytest
 import untorn
 from commanded import Commanded
 from processes import wait_until
-from untorn.live.reader import details
-from untorn.live.reader.details import page_ns, walk_ns
+from untorn.live.reader import page_walk
+from untorn.live.reader.page_walk import page_ns, walk_ns
 
 pytestmark = pytest.mark.live
 PAGE = 4096
@@ -106,6 +106,22 @@ def test_a_stack_is_that_of_the_thread_that_sleeps_on_it(child: Commanded) -> No
     assert details_of(child, main).stack_of == (child.pid,)
 
 
+def test_a_large_reservation_costs_little(child: Commanded) -> None:
+    size = 1 << 44
+    at = int(child.do(f"print(libc.mmap(None, {size}, 0, ANON | 0x4000, -1, 0))"))  # MAP_NORESERVE
+    if at >= 1 << 47:
+        pytest.skip("no room for so much here")
+    told = details_of(child, at)
+    assert told.guards == () or "guards" in told.absent
+    assert told.flags
+
+
+def test_a_name_of_odd_bytes_is_no_harm(child: Commanded) -> None:
+    child.do("libc.syscall(157, 15, b'\\xff')")  # prctl, PR_SET_NAME
+    told = details_of(child, int(untorn.snapshot(child.pid).start[0]))
+    assert told.flags
+
+
 def test_smaps_is_not_read_if_that_could_take_too_long(child: Commanded) -> None:
     with untorn.open_maps(child.pid) as maps:
         told = maps.details(maps.query(0, next=True).start, max_hold=1e-9)
@@ -129,7 +145,8 @@ def test_where_the_kernel_does_not_tell_of_guards_it_is_said(
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
         return ioctl(fd, request, question)
 
-    monkeypatch.setattr(details, "ioctl", refuse)
+    monkeypatch.setattr(page_walk, "ioctl", refuse)
+    page_walk._entry_ns.cache_clear()
     at = int(untorn.snapshot(child.pid).start[0])
     told = details_of(child, at)
     assert told.guards is None
@@ -153,6 +170,15 @@ def test_the_gate_is_found_from_the_kernels_half_on(child: Commanded) -> None:
             assert (told.flags, told.guards) == (("ex",), ())
 
 
+def test_an_address_counts_modulo_its_64_bits(child: Commanded) -> None:
+    for ioctl_too in True, False:
+        with untorn.open_maps(child.pid, ioctl=ioctl_too) as maps:
+            first = maps.query(0, next=True)
+            assert maps.query(first.start - (1 << 64)) == first
+            with pytest.raises(FileNotFoundError):
+                maps.query(-1, next=True)
+
+
 def test_a_name_longer_than_the_ioctl_can_tell_is_that_of_the_text(
     child: Commanded, tmp_path: Path
 ) -> None:
@@ -171,11 +197,8 @@ def test_a_name_longer_than_the_ioctl_can_tell_is_that_of_the_text(
             location = maps.locate(at + PAGE)
             assert location.offset == PAGE
             if os.geteuid() == 0:
-                assert location.path == b"/proc/%d/map_files/%x-%x" % (
-                    child.pid,
-                    vma.start,
-                    vma.end,
-                )
+                path = b"/proc/%d/map_files/%x-%x" % (child.pid, vma.start, vma.end)
+                assert location.path == path
     found = untorn.snapshot(child.pid).find(at)
     assert found
     assert found.name == name

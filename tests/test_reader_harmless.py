@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 import untorn
+from untorn import stale as survey
 from untorn.live.gentle import open_maps_file
-from untorn.live.reader.stale import survey
 from victim import Victim
 
 pytestmark = pytest.mark.live

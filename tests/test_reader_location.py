@@ -1,8 +1,10 @@
 """From an address to its file: offset, virtual address, path, identity; or why there is none."""
 
 import ctypes
+import io
 import os
 import shutil
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -86,6 +88,21 @@ def test_every_mapped_byte_of_a_library_has_the_address_that_it_was_loaded_for(
         if vma.name == os.fsencode(library):
             for each in vma.start, vma.end - 1:
                 assert untorn.locate(child.pid, each).elf_address == each - addr + value
+
+
+def test_a_file_with_a_lease_is_left_alone(child: Commanded, tmp_path: Path) -> None:
+    library = copy_of_libc(tmp_path)
+    child.do("import fcntl, signal; broken = []")
+    child.do("signal.signal(signal.SIGIO, lambda *_: broken.append(1))")
+    at = child.hole(1)
+    child.do(f"fd = os.open({str(library)!r}, os.O_RDWR); put(at, 1, 1, 2, fd)")
+    if child.do("print(fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_WRLCK))") != "0":
+        pytest.skip("no lease can be had here")
+    location = untorn.locate(child.pid, at, build_id=True)
+    assert child.do("print(len(broken))") == "0"
+    assert location.kind == "a regular file"
+    for field in "elf_address", "build_id":
+        assert location.absent[field].startswith("somebody has a lease on it")
 
 
 @as_root
@@ -251,18 +268,61 @@ SEGMENTS = st.builds(
 )
 
 
-@given(st.lists(SEGMENTS, max_size=4), st.integers(0, 40))
+@given(st.lists(SEGMENTS, max_size=4), st.integers(0, 1 << 18))
 def test_an_address_is_told_only_if_one_segment_holds_it(
-    segments: list[Segment], page: int
+    segments: list[Segment], offset: int
 ) -> None:
-    vma = MapsEntry(page * PAGE, (page + 1) * PAGE, b"r--p", page * PAGE, (8, 1), 5, b"/x")
-    found = {each.address_of(vma.offset) for each in segments if each.holds(vma.offset)}
+    page = offset & -PAGE
+    vma = MapsEntry(page, page + PAGE, b"r--p", page, (8, 1), 5, b"/x")
+    found = {each.address_of(offset) for each in segments if each.holds(offset)}
     elf = Elf(tuple(segments), b"")
     if len(found) == 1:
-        assert {elf.address_of(vma, vma.start, list)} == found
+        assert {elf.address_of(vma, offset, list)} == found
     else:
-        with pytest.raises(OutOfReach, match="several" if found else "no segment"):
-            elf.address_of(vma, vma.start, list)
+        with pytest.raises(OutOfReach, match="several segments" if found else "no segment"):
+            elf.address_of(vma, offset, list)
+
+
+def test_what_no_segment_has_is_told_where_the_file_was_loaded_and_nowhere_else() -> None:
+    code = Segment(offset=0, file_size=0x1800, address=0x400000, flags=5)
+    loaded = MapsEntry(0x400000, 0x402000, b"r-xp", 0, (8, 1), 5, b"/x")
+    copied = loaded._replace(start=0x700000, end=0x702000, permissions=b"r--p")
+    elf = Elf((code,), b"")
+    assert elf.address_of(loaded, 0x401900, lambda: [loaded, copied]) == 0x401900
+    with pytest.raises(OutOfReach, match="no segment"):
+        elf.address_of(copied, 0x701900, lambda: [loaded, copied])
+    assert elf.address_of(copied, 0x701700, lambda: [loaded, copied]) == 0x401700
+
+
+def test_a_page_of_two_segments_is_that_of_the_one_it_was_mapped_for() -> None:
+    code = Segment(offset=0, file_size=0x1800, address=0x400000, flags=5)
+    data = Segment(offset=0x1800, file_size=0x800, address=0x402800, flags=6)
+    elf = Elf((code, data), b"")
+    first = MapsEntry(0x400000, 0x402000, b"r-xp", 0, (8, 1), 5, b"/x")
+    second = MapsEntry(0x402000, 0x403000, b"rw-p", 0x1000, (8, 1), 5, b"/x")
+    for vma, addr in (first, 0x401900), (first, 0x401700), (second, 0x402900), (second, 0x402700):
+        assert elf.address_of(vma, addr, lambda: [first, second]) == addr
+
+
+def test_no_more_of_notes_is_read_than_a_linker_makes() -> None:
+    class Counted(io.BytesIO):
+        taken = 0
+
+        def read(self, size: int | None = -1) -> bytes:
+            data = super().read(size)
+            self.taken += len(data)
+            return data
+
+    count, notes = 1000, 1 << 16
+    header = (
+        b"\x7fELF\x02\x01\x01"
+        + bytes(9)
+        + struct.pack("<HHIQQQIHHHHHH", 3, 62, 1, 0, 64, 0, 0, 64, 56, count, 64, 0, 0)
+    )
+    segment = struct.pack("<IIQQQQQQ", 4, 4, 64 + 56 * count, 0, 0, notes, notes, 4)
+    file = Counted(header + segment * count + bytes(notes))
+    assert read_elf(file, build_id=True).build_id == b""
+    assert file.taken < 1 << 20
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300)
@@ -280,7 +340,7 @@ def test_a_damaged_elf_file_is_refused_and_nothing_worse(
     file.write_bytes(damaged)
     with file.open("rb") as opened:
         try:
-            elf = read_elf(opened)
+            elf = read_elf(opened, build_id=True)
         except OutOfReach:
             return
     assert len(elf.build_id) <= 20

@@ -10,10 +10,15 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+import untorn
 from commanded import Commanded
+from untorn import Stale
+from untorn import stale as survey
 from untorn.cli import main
+from untorn.errors import OutOfReach
+from untorn.fs.proc.maps_entry import MapsEntry
+from untorn.live.reader.mapped_file import MappedFiles
 from untorn.live.reader.mounts import Mounts, memory_devices, read_mounts
-from untorn.live.reader.stale import Stale, survey
 
 pytestmark = pytest.mark.live
 
@@ -110,6 +115,64 @@ def test_what_nfs_keeps_of_a_deleted_file_is_found(child: Commanded, tmp_path: P
     assert (found.name, found.replaced) == (os.fsencode(file), None)
 
 
+def test_a_file_that_never_had_a_name_is_not_found(child: Commanded, tmp_path: Path) -> None:
+    at = child.hole(1)
+    fd = child.do(f"print(os.open({str(tmp_path)!r}, os.O_TMPFILE | os.O_RDWR, 0o600))")
+    if not fd:
+        pytest.skip("this file system has no O_TMPFILE")
+    child.do(f"os.ftruncate({fd}, 4096); put(at, 1, 1, 1, {fd})")
+    found = untorn.snapshot(child.pid).find(at)
+    assert found
+    assert found.deleted
+    assert found_of(child) == []
+
+
+def test_a_file_that_a_link_replaced_is_found_as_such(child: Commanded, tmp_path: Path) -> None:
+    file = tmp_path / "library.so"
+    map_file(child, file)
+    file.unlink()
+    file.symlink_to("library.so.2")
+    assert [each.replaced for each in found_of(child)] == [True]
+
+
+def test_a_folder_that_became_a_link_is_followed(child: Commanded, tmp_path: Path) -> None:
+    file = tmp_path / "lib/library.so"
+    file.parent.mkdir()
+    map_file(child, file)
+    file.unlink()
+    file.parent.rename(tmp_path / "lib64")
+    (tmp_path / "lib").symlink_to("lib64")
+    assert [each.replaced for each in found_of(child)] == [False]
+    (tmp_path / "lib64/library.so").touch()
+    # maps shows the name in the folder as that is called now.
+    assert [each.replaced for each in found_of(child)] == [True]
+
+
+def test_a_long_name_that_ends_in_deleted_is_looked_up(child: Commanded, tmp_path: Path) -> None:
+    child.do(f"os.chdir({str(tmp_path)!r})")
+    child.do("for n in range(25): os.mkdir('d' * 200); os.chdir('d' * 200)")
+    at = child.hole(1)
+    child.do("fd = os.open('x (deleted)', os.O_RDWR | os.O_CREAT); os.ftruncate(fd, 4096)")
+    child.do("put(at, 1, 1, 1, fd)")
+    found = untorn.snapshot(child.pid).find(at)
+    assert found
+    assert len(found.name) > 4096
+    assert found_of(child) == []
+    child.do("os.unlink('x (deleted)')")
+    (gone,) = found_of(child)
+    assert (gone.name, gone.replaced) == (found.name, False)
+
+
+def test_a_process_without_a_name_has_a_column_for_it(child: Commanded, tmp_path: Path) -> None:
+    file = tmp_path / "library.so"
+    map_file(child, file)
+    file.unlink()
+    child.do("libc.syscall(157, 15, b'')")  # prctl, PR_SET_NAME
+    lines = CliRunner().invoke(main, ["stale"]).stdout.splitlines()
+    columns = next(line.split() for line in lines if line.split()[0] == str(child.pid))
+    assert columns[1:4] == ["-", "deleted", "data"]
+
+
 def test_the_command_prints_a_line_a_process_and_file(child: Commanded, tmp_path: Path) -> None:
     files = [tmp_path / f"library {number}.so" for number in range(2)]
     for file in files:
@@ -139,7 +202,7 @@ def test_the_command_tells_the_same_in_json(child: Commanded, tmp_path: Path) ->
 def test_who_may_not_be_read_is_counted(child: Commanded) -> None:
     code = (
         "import os\n"
-        "from untorn.live.reader.stale import survey\n"
+        "from untorn import stale as survey\n"
         "survey()\n"
         "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
         "seen = survey()\n"
@@ -152,7 +215,24 @@ def test_who_may_not_be_read_is_counted(child: Commanded) -> None:
 def test_there_is_one_line_where_there_is_no_proc(tmp_path: Path) -> None:
     done = CliRunner().invoke(main, ["stale", "--proc", str(tmp_path / "none")])
     assert done.exit_code == 1
-    assert done.stderr == f"Error: {tmp_path}/none: No such file or directory\n"
+    assert done.stderr == f"Error: {tmp_path}/none/self: No such file or directory\n"
+    assert CliRunner().invoke(main, ["stale", "--proc", "/etc"]).exit_code == 1
+
+
+def test_memory_is_known_by_its_device_where_memfd_create_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(name: str, flags: int) -> int:
+        raise PermissionError
+
+    usual = memory_devices()
+    memory_devices.cache_clear()
+    monkeypatch.setattr(os, "memfd_create", refuse)
+    try:
+        (device,) = memory_devices()
+    finally:
+        memory_devices.cache_clear()
+    assert usual[device] == os.sysconf("SC_PAGE_SIZE")
 
 
 def test_memory_has_devices_of_its_own() -> None:
@@ -167,9 +247,16 @@ def test_mounts_tell_types_and_local_ways() -> None:
         b"3 2 0:51 / /mnt/a\\040b/c rw - tmpfs none rw",
         b"4 1 0:52 / /huge rw - hugetlbfs none rw,pagesize=1024M",
         b"5 1 8:2 / /fuse rw - fuseblk /dev/sdb rw",
+        b"6 1 0:53 / /ca\rriage rw - tmpfs none rw",
+        b"no such line",
+        b"7 1 0:54 / /over rw - overlay none rw,lowerdir=/a:/b\\040c,upperdir=/fuse/u,workdir=/w",
     ]
     mounts = Mounts.of_lines(lines)
-    assert [mounts.type_of((0, minor)) for minor in (50, 51, 53)] == ["nfs4", "tmpfs", None]
+    assert [mounts.type_of((0, minor)) for minor in (50, 51, 53, 99)] == [
+        *("nfs4", "tmpfs", "tmpfs", None)
+    ]
+    assert mounts.layers_of((0, 54)) == (b"/a", b"/b c", b"/fuse/u")
+    assert mounts.layers_of((0, 50)) == ()
     assert mounts.page_size_of((0, 52)) == 1 << 30
     assert mounts.page_size_of((0, 51)) == 0
     assert mounts.device_of(3) == (0, 51)
@@ -183,3 +270,16 @@ def test_mounts_tell_types_and_local_ways() -> None:
         b"/huge/x": True,
     }
     assert {way: mounts.way_is_local(way) for way in ways} == ways
+    assert not Mounts.of_lines(lines[1:]).way_is_local(b"/mnt/x")  # there is no root
+
+
+def test_an_overlay_of_what_may_wait_may_wait() -> None:
+    files = MappedFiles("/proc/self", os.getpid(), "/proc")
+    root = b"1 0 8:1 / / rw - ext4 /dev/sda1 rw"
+    remote = b"2 1 0:50 / /remote rw - fuse.silent none rw"
+    for lower, layers in (b"/remote/l:/x", "over one that may wait"), (b"/x:/y", "no path"):
+        over = b"3 1 0:54 / /over rw - overlay none rw,lowerdir=%s,upperdir=/u,workdir=/w" % lower
+        files.mounts = files.our_mounts = Mounts.of_lines([root, remote, over])
+        entry = MapsEntry(0, 4096, b"r--p", 0, (0, 54), 5, b"not a path")
+        with pytest.raises(OutOfReach, match=layers), files.find(entry):
+            pass

@@ -13,8 +13,9 @@ import untorn
 from commanded import Commanded
 from ioctl import asks
 from processes import wait_until
-from untorn.live.reader.stale import survey
-from untorn.live.task import living_threads, status_of
+from untorn import stale as survey
+from untorn.live.reader.reach import Reach
+from untorn.live.task import Thread, living_threads, status_of
 
 pytestmark = pytest.mark.live
 UNTORN = [sys.executable, "-m", "untorn"]
@@ -82,25 +83,55 @@ def test_without_the_ioctl_another_thread_is_chosen_that_was_there_before(
     leaderless.do(SECOND)
     with untorn.open_maps(leaderless.pid, ioctl=False) as maps:
         before = maps.snapshot()
-        hand_over(leaderless, maps)
+        hand_over(leaderless)
         assert [e.line() for e in maps.snapshot()] == text_of(leaderless).splitlines(keepends=True)
         assert before.start[0] == maps.query(0, next=True).start
         leaderless.do("gate.set(); second.join()")
-        hand_over(leaderless, maps)
+        hand_over(leaderless)
         # Those that live now could be of another program whose main thread has ended as well.
         with pytest.raises(ProcessLookupError, match="the threads by which it was read have ended"):
             maps.snapshot()
 
 
-def hand_over(child: Commanded, maps: untorn.LiveMaps) -> None:
-    """Wait until the thread by which it is read has ended, too."""
+def hand_over(child: Commanded) -> None:
+    """Have another thread obey; return when the one that did has ended."""
+    old = int(child.do("print(threading.get_native_id())"))
     child.do(HAND_OVER)
-    by = maps._reach.thread
-    wait_until(lambda: by not in threads_of(child), "the thread has ended")
+    wait_until(lambda: old not in threads_of(child), "the thread has ended")
 
 
 def threads_of(child: Commanded) -> list[int]:
     return [each.tid for each in living_threads(child.pid, "/proc")]
+
+
+@asks
+def test_threads_are_listed_again_if_all_that_were_listed_have_ended(
+    leaderless: Commanded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed: list[list[Thread]] = []
+    others = Reach.others
+
+    def late(reach: Reach) -> list[Thread]:
+        listed.append(others(reach))
+        if len(listed) < 4:
+            hand_over(leaderless)
+        return listed[-1]
+
+    monkeypatch.setattr(Reach, "others", late)
+    with untorn.open_maps(leaderless.pid) as maps:
+        assert b"".join(e.line() for e in maps.snapshot()) == text_of(leaderless)
+    assert len(listed) == 4
+
+
+@asks
+def test_details_and_files_are_those_of_a_living_thread(leaderless: Commanded) -> None:
+    with untorn.open_maps(leaderless.pid) as maps:
+        first = maps.query(0, next=True).start
+        for _ in range(3):
+            hand_over(leaderless)
+            assert maps.details(first, max_hold=60).flags
+            hand_over(leaderless)
+            assert maps.locate(first).path
 
 
 def test_watch_goes_on_until_the_last_thread_ends(leaderless: Commanded) -> None:

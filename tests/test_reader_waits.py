@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,9 @@ import untorn
 from commanded import Commanded
 from processes import wait_until
 from silent_fuse import SilentFuse
-from untorn.live.reader.limit import within
-from untorn.live.reader.stale import survey
+from untorn import stale as survey
+from untorn.live import limit
+from untorn.live.limit import check_time, half_the_time, within, within_half
 
 pytestmark = pytest.mark.live
 UNTORN = [sys.executable, "-m", "untorn"]
@@ -61,7 +63,8 @@ def test_a_file_whose_server_is_silent_is_left_alone(
 @pytest.fixture
 def stuck(tmp_path: Path) -> Iterator[Path]:
     """A /proc whose only process shows its maps to nobody: whoever opens them waits."""
-    (tmp_path / "42").mkdir()
+    for folder in "42", "self":
+        (tmp_path / folder).mkdir()
     os.mkfifo(tmp_path / "42/maps")
     yield tmp_path
     # Whoever still waits, in this process, is let go.
@@ -112,6 +115,38 @@ def test_a_large_map_is_not_read_past_the_limit() -> None:
             assert len(maps.snapshot()) > 10_000
 
 
+def test_no_limit_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object) -> None:
+        raise AssertionError("a limit was set")
+
+    monkeypatch.setattr(limit, "_in_time", refuse)
+    pid = os.getpid()
+    first = int(untorn.snapshot(pid, timeout=None).start[0])
+    untorn.locate(pid, first, timeout=None, build_id=True)
+    next(untorn.watch(pid, timeout=None))
+    untorn.stale(timeout=None)
+    with untorn.open_maps(pid, timeout=None) as maps:
+        maps.query(first, build_id=True)
+        maps.details(first)
+        maps.is_file(first, sys.executable)
+
+
+@pytest.mark.parametrize("name", ["stat", "task", "self/status"])
+@pytest.mark.parametrize("look", LOOKS)
+def test_no_file_of_a_process_is_waited_for(tmp_path: Path, name: str, look: str) -> None:
+    """Where maps can be read, but shows nothing, other files tell why."""
+    for folder in "42", "self":
+        (tmp_path / folder).mkdir()
+    (tmp_path / "42/maps").touch()
+    (tmp_path / "self/status").write_text("NSpid:\t1\n")
+    place = tmp_path / (name if name.startswith("self") else f"42/{name}")
+    place.unlink(missing_ok=True)
+    os.mkfifo(place)
+    with suppress(TimeoutError, ProcessLookupError):  # what needs none of these is not late
+        LOOKS[look](str(tmp_path))
+    os.close(os.open(place, os.O_RDWR | os.O_NONBLOCK))
+
+
 def test_maps_are_closed_after_a_look_that_was_late() -> None:
     with untorn.open_maps(os.getpid(), timeout=LIMIT) as maps:
         maps.query(0, next=True)
@@ -123,10 +158,17 @@ def test_maps_are_closed_after_a_look_that_was_late() -> None:
                 look()
 
 
+@pytest.mark.parametrize("seconds", [0, -1, float("nan")])
+def test_a_limit_is_more_than_nothing(seconds: float) -> None:
+    for look in untorn.snapshot, untorn.open_maps:
+        with pytest.raises(ValueError, match="it must be more than 0"):
+            look(os.getpid(), timeout=seconds)
+
+
 def test_a_look_left_behind_cleans_up_once_it_is_over() -> None:
     gate, cleaned = threading.Event(), threading.Event()
     with pytest.raises(TimeoutError):
-        within(0.01, lambda deadline: gate.wait(), "x", cleaned.set)
+        within(0.01, gate.wait, "x", cleaned.set)
     assert not cleaned.is_set()
     gate.set()
     assert cleaned.wait(LIMIT)
@@ -134,58 +176,132 @@ def test_a_look_left_behind_cleans_up_once_it_is_over() -> None:
 
 def test_a_look_that_is_late_by_itself_cleans_up_too() -> None:
     cleaned = threading.Event()
-
-    def late(deadline: float | None) -> None:
-        raise TimeoutError
-
     with pytest.raises(TimeoutError):
-        within(LIMIT, late, "x", cleaned.set)
+        within(LIMIT, be_late, "x", cleaned.set)
     assert cleaned.is_set()
 
 
 @pytest.mark.parametrize("seconds", [LIMIT, None])
 def test_a_late_look_within_another_cleans_up_too(seconds: float | None) -> None:
     cleaned = threading.Event()
-
-    def late(deadline: float | None) -> None:
-        raise TimeoutError
-
     with pytest.raises(TimeoutError):
-        within(LIMIT, lambda _: within(seconds, late, "x", cleaned.set), "x")
+        within(LIMIT, lambda: within(seconds, be_late, "x", cleaned.set), "x")
     assert cleaned.is_set()
 
 
+def be_late() -> None:
+    raise TimeoutError
+
+
+def test_who_looks_at_what_does_not_answer_gets_no_more_looks() -> None:
+    gate = threading.Event()
+    before = threading.active_count()
+    try:
+        for _ in range(2 * limit._MOST_LEFT):
+            with pytest.raises(TimeoutError):
+                within(1e-4, gate.wait, "x")
+        assert threading.active_count() - before <= limit._MOST_LEFT
+    finally:
+        gate.set()
+    wait_until(lambda: threading.active_count() <= before, "all are over")
+    assert within(LIMIT, lambda: 1, "x") == 1
+
+
 def test_a_look_within_a_look_has_the_time_of_the_outer_one() -> None:
-    def look(deadline: float | None) -> tuple[float | None, float | None, int]:
-        inner = within(1e-9, lambda deadline: deadline, "x")
-        return deadline, inner, threading.get_ident()
+    def look() -> tuple[float | None, float | None, int]:
+        inner = within(1e-9, lambda: limit._limit.deadline, "x")
+        return limit._limit.deadline, inner, threading.get_ident()
 
     outer, inner, thread = within(LIMIT, look, "x")
-    assert outer == inner
+    assert outer == inner is not None
     assert thread != threading.get_ident()
     assert within(None, look, "x")[0] is None
 
 
-def test_threads_are_used_again_and_end_when_idle() -> None:
-    threads = {within(LIMIT, lambda _: threading.current_thread(), "x") for _ in range(20)}
-    assert len(threads) < 20
-    wait_until(lambda: not any(thread.is_alive() for thread in threads), "idle threads end")
+def test_half_of_the_time_is_that_of_what_is_left() -> None:
+    def look() -> tuple[float, float, float]:
+        with half_the_time():
+            soft = limit._limit.deadline
+        hard = within_half(lambda: limit._limit.deadline, "x")
+        whole = limit._limit.deadline
+        assert soft
+        assert hard
+        assert whole
+        return soft, hard, whole
+
+    began = time.monotonic()
+    soft, hard, whole = within(LIMIT, look, "x")
+    for half in soft, hard:
+        assert began + LIMIT / 2 <= half <= whole - LIMIT / 4
+    with half_the_time():
+        check_time("x")
+    assert within_half(lambda: limit._limit.deadline, "x") is None
 
 
-def test_a_child_that_was_forked_makes_looks_of_its_own() -> None:
-    within(LIMIT, lambda _: None, "x")
+def test_a_look_is_made_with_the_priority_and_on_the_processors_of_its_caller() -> None:
+    def state() -> tuple[int, set[int]]:
+        return os.getpriority(os.PRIO_PROCESS, 0), os.sched_getaffinity(0)
+
+    def in_a_thread_of_its_own() -> None:
+        within(LIMIT, state, "x")
+        os.setpriority(os.PRIO_PROCESS, 0, 19)
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+        seen.append((state(), within(LIMIT, state, "x")))
+
+    seen: list[tuple[object, object]] = []
+    thread = threading.Thread(target=in_a_thread_of_its_own)
+    thread.start()
+    thread.join()
+    assert seen[0][0] == seen[0][1]
+
+
+def test_where_no_thread_can_be_had_the_caller_looks_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    assert within(LIMIT, threading.get_ident, "x") == threading.get_ident()
+    assert within(LIMIT, lambda: limit._limit.deadline, "x")
+    assert limit._limit.deadline is None
+    with pytest.raises(TimeoutError):
+        untorn.snapshot(os.getpid(), timeout=1e-9)
+
+
+def test_no_thread_is_left_after_a_look() -> None:
     code = (
-        "import os, sys, warnings, untorn\n"
-        "warnings.simplefilter('ignore')\n"
-        "untorn.snapshot(os.getpid())\n"
-        "child = os.fork()\n"
+        "import os, untorn\n"
+        "for _ in range(50): untorn.snapshot(os.getpid())\n"
+        "child = os.fork()\n"  # Python 3.12 warns if there is another thread
         "if not child: os._exit(len(untorn.snapshot(os.getpid(), timeout=60)) == 0)\n"
-        "sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))"
+        "raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))"
     )
     assert subprocess.run([sys.executable, "-c", code], timeout=LIMIT, check=False).returncode == 0
 
 
 def test_a_look_has_all_the_time_it_needs_without_a_limit() -> None:
     began = time.monotonic()
-    assert within(None, lambda deadline: deadline, "x") is None
-    assert within(1e300, lambda deadline: deadline, "x") > began
+    assert within(None, lambda: limit._limit.deadline, "x") is None
+    far = within(1e300, lambda: limit._limit.deadline, "x")
+    assert far
+    assert far > began
+
+
+@pytest.mark.parametrize("over", [True, False])
+def test_a_look_that_ctrl_c_ended_cleans_up(monkeypatch: pytest.MonkeyPatch, over: bool) -> None:
+    gate, made, cleaned = threading.Event(), threading.Event(), threading.Event()
+    join = threading.Thread.join
+
+    def interrupted(thread: threading.Thread, seconds: float | None = None) -> None:
+        if over:
+            gate.set()
+            join(thread)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "join", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        within(LIMIT, lambda: gate.wait() and made.set(), "x", cleaned.set)
+    assert made.is_set() == cleaned.is_set() == over
+    gate.set()
+    assert cleaned.wait(LIMIT)

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from untorn.live.reader.looks import open_maps as open_maps
     from untorn.live.reader.looks import snapshot as snapshot
     from untorn.live.reader.snapshot import Snapshot as Snapshot
+    from untorn.live.reader.stale import Stale as Stale
+    from untorn.live.reader.stale import Survey as Survey
+    from untorn.live.reader.stale import stale as stale
     from untorn.live.reader.watch import watch as watch
 
 __version__ = "0.1.0"
@@ -25,6 +28,9 @@ _PUBLIC = {
     "locate": "untorn.live.reader.looks",
     "open_maps": "untorn.live.reader.looks",
     "snapshot": "untorn.live.reader.looks",
+    "Stale": "untorn.live.reader.stale",
+    "Survey": "untorn.live.reader.stale",
+    "stale": "untorn.live.reader.stale",
     "watch": "untorn.live.reader.watch",
 }
 """Where each public name is defined; imported when it is asked for."""

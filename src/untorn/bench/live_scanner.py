@@ -10,8 +10,9 @@ from untorn.bench.psutil_reader import ask_psutil, open_psutil
 from untorn.bench.scan import Pass, read_text, scan, walk_by_ioctl
 from untorn.errors import OutOfReach
 from untorn.live.child import Stop, send, serve, wait_for_start
-from untorn.live.gentle import GentleMapsFile, NotRaised
+from untorn.live.gentle import GentleMapsFile
 from untorn.live.maps_file import LiveMapsFile
+from untorn.live.priority import NotRaised
 
 Opener = Callable[[int], AbstractContextManager[Any]]
 READERS: dict[str, tuple[Opener, Pass[Any]]] = {

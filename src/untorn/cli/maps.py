@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from untorn.cli.process_options import PID, entry_as_json, proc_option, timeout_option
-from untorn.live.reader.limit import TIMEOUT
+from untorn.live.limit import TIMEOUT
 from untorn.live.reader.looks import snapshot
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from untorn.cli.process_options import Address, pid_argument, text, timeout_option
-from untorn.live.reader.limit import TIMEOUT
+from untorn.live.limit import TIMEOUT
 from untorn.live.reader.live_maps import LiveMaps
 from untorn.live.reader.looks import look_at
 from untorn.live.reader.lookup import entry_of
@@ -56,7 +56,7 @@ def query(
         vma = maps.query(addr, next=step)
         if not as_json:
             return entry_of(vma).line()
-        location = maps.locate(max(addr, vma.start))
+        location = maps.locate(max(addr, vma.start), build_id=build_id)
         told = _as_json(location, build_id)
         if details:
             _add_details(told, maps.details(location.addr))
@@ -74,7 +74,9 @@ def query(
 def _as_json(location: "Location", build_id: bool) -> dict[str, Any]:
     vma, absent = location.vma, dict(location.absent)
     if location.offset is None:
-        absent = {"file": absent["offset"], "build_id": absent["build_id"]}
+        absent = {"file": absent["offset"]} | dict.fromkeys(
+            ["build_id"] * build_id, absent["offset"]
+        )
     file = {
         "offset": location.offset,
         "kind": location.kind,
@@ -94,8 +96,6 @@ def _as_json(location: "Location", build_id: bool) -> dict[str, Any]:
     }
     if build_id:
         told["build_id"] = location.build_id and location.build_id.hex()
-    else:
-        absent.pop("build_id", None)
     return told | {"absent": absent}
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from untorn.cli.process_options import binary_size, printable, proc_option, text, timeout_option
+from untorn.live.limit import PROCESS_TIMEOUT
 
 if TYPE_CHECKING:
     from untorn.live.reader.stale import Stale, Survey
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     2 wrong usage."""
 )
 @proc_option
-@timeout_option(2.0, "a look at one process")
+@timeout_option(PROCESS_TIMEOUT, "a look at one process")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 def stale(proc: str, as_json: bool, timeout: float) -> None:
     """Show who maps files that were deleted or replaced, as libraries are by an upgrade.
@@ -30,7 +31,7 @@ def stale(proc: str, as_json: bool, timeout: float) -> None:
     much is mapped; the name. Memory that never was in a directory is no such file. How many
     processes may not be read is said on stderr, and in the last JSON object.
     """
-    from untorn.live.reader.stale import survey
+    from untorn.live.reader.stale import stale as survey
 
     seen = survey(proc, timeout)
     lines = _as_json(seen) if as_json else map(_as_line, seen.found)
@@ -47,7 +48,7 @@ def stale(proc: str, as_json: bool, timeout: float) -> None:
 def _as_line(each: "Stale") -> str:
     state = {True: "replaced", False: "deleted", None: "gone"}[each.replaced]
     kind = "code" if each.code else "data"
-    command = printable(each.command).replace(" ", "_")
+    command = printable(each.command).replace(" ", "_") or "-"
     size = binary_size(each.size).replace(" ", "")
     return f"{each.pid:>7} {command:<15} {state:<8} {kind} {size:>9} {printable(each.name)}"
 

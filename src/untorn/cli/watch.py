@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from untorn.cli.process_options import Above, entry_as_json, pid_argument, timeout_option
-from untorn.live.reader.limit import TIMEOUT
+from untorn.live.limit import TIMEOUT
 
 if TYPE_CHECKING:
     from untorn.live.reader.diff import Change

@@ -13,19 +13,16 @@ from fcntl import ioctl
 from functools import cache, partial
 from typing import Any, TypeVar
 
+from untorn.live.limit import check_time
 from untorn.live.maps_file import LiveMapsFile
 from untorn.live.maps_locking import takes_mmap_lock
 from untorn.live.pace import Pace
-from untorn.live.priority import Raise, call_raised, find_raise
+from untorn.live.priority import NotRaised, Raise, call_raised, find_raise
 
 T = TypeVar("T")
 Call = Callable[..., object]
 PACE = Pace()
 """The usual one, of all files: a tenth of each thread's time."""
-
-
-class NotRaised(RuntimeWarning):
-    """A gentle reader may not raise its priority."""
 
 
 class GentleMapsFile(LiveMapsFile):
@@ -74,7 +71,7 @@ class GentleMapsFile(LiveMapsFile):
         return self._pace.spend(partial(self._call_raised, plain))
 
     def _call_raised(self, plain: Callable[[], object]) -> Any:
-        self._check_time()  # the pause before it may have been a long one
+        check_time(self._path)  # the pause before it may have been a long one
         return _raised(self._raise, plain)
 
 
@@ -122,7 +119,7 @@ def _raised(way: Raise | None, function: Callable[[], T]) -> T:
         return function()
     try:
         return call_raised(change, function)
-    except PermissionError:  # the right was given up since
+    except NotRaised:  # the right was given up since
         _warn()
         return function()
 

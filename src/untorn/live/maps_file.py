@@ -1,8 +1,6 @@
 """The running kernel's maps file, as a MapsFile."""
 
-import errno
 import os
-import time
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from fcntl import ioctl
@@ -12,6 +10,7 @@ from typing import Any, Self
 
 from untorn.fs.maps_file import NO_FLAGS, PATH_MAX
 from untorn.fs.proc.procmap_query import PROCMAP_QUERY, ProcmapQuery, QueriedVma, QueryFlags
+from untorn.live.limit import check_time
 from untorn.live.task import place_of
 from untorn.mm.page import ULONG_MAX
 
@@ -32,12 +31,9 @@ class LiveMapsFile:
         proc: Where procfs is mounted.
         thread: By which thread to reach the process, where the main one has ended.
 
-    Attributes:
-        deadline: In seconds of time.monotonic(): no call is made after it. None for no limit.
-
     Raises:
         OSError: ENOENT if there is no such process, EACCES or EPERM if its map may not be read;
-            ETIMEDOUT, from any method, after the deadline.
+            ETIMEDOUT, from any method, if the look that it is part of has no time left.
 
     Source: proc_pid_maps(5), PROCMAP_QUERY(2const).
     """
@@ -45,7 +41,6 @@ class LiveMapsFile:
     def __init__(
         self, pid: int, file: str = "maps", proc: str = "/proc", thread: int | None = None
     ) -> None:
-        self.deadline: float | None = None
         self._path = f"{place_of(pid, proc, thread)}/{file}"
         self._fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
 
@@ -104,12 +99,8 @@ class LiveMapsFile:
 
     def _timed(self, function: Callable[..., object], *arguments: object) -> Any:
         """Make a call unless it is too late for one."""
-        self._check_time()
+        check_time(self._path)
         return self._call(function, *arguments)
-
-    def _check_time(self) -> None:
-        if self.deadline is not None and time.monotonic() >= self.deadline:
-            raise TimeoutError(errno.ETIMEDOUT, "not read in time", self._path)
 
     def _call(self, function: Callable[..., object], *arguments: object) -> Any:
         """Make the one system call in which the kernel may hold a lock of the process."""

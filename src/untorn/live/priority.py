@@ -22,6 +22,10 @@ _REAL_TIME = {os.SCHED_FIFO, os.SCHED_RR, _SCHED_DEADLINE}
 _LOWEST_NICE = -20
 
 
+class NotRaised(RuntimeWarning):
+    """A thread may not raise its priority."""
+
+
 class Change(NamedTuple):
     """The calling thread's way up and back; each step is one C function."""
 
@@ -66,7 +70,7 @@ def may(way: Raise) -> bool:
         change = way.prepare()
         if change:
             call_raised(change, int)
-    except OSError:
+    except (OSError, NotRaised):
         return False
     return True
 
@@ -75,7 +79,7 @@ def call_raised(change: Change, function: Callable[[], T]) -> T:
     """Call a C function with the calling thread raised.
 
     Raises:
-        PermissionError: The thread may not be raised; the function was not called.
+        NotRaised: The thread may not be raised; the function was not called.
         OSError: What the function raises.
     """
     results: list[object] = []  # what came before an exception stays in it
@@ -87,7 +91,10 @@ def call_raised(change: Change, function: Callable[[], T]) -> T:
             change.give_back()
         except PermissionError:
             change.give_back_marked()
-        if len(results) < 2 or not isinstance(error, PermissionError):
+        refused = isinstance(error, PermissionError)
+        if refused and not results:
+            raise NotRaised from error
+        if not refused or len(results) == 1:
             raise
     return cast(T, results[1])
 

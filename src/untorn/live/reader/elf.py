@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 _MAGIC = b"\x7fELF"
 _PF_X = 1
-_MOST_SEGMENTS, _LONGEST_NOTES = 4096, 1 << 16
-"""More than any linker makes, and what is read in no time."""
+_MOST_SEGMENTS, _LONGEST_NOTES = 1024, 1 << 16
+"""More segments, and bytes of all notes, than any linker makes; read in no time."""
 
 
 _DAMAGED = OSError, ArithmeticError, LookupError, ValueError, TypeError, AttributeError
@@ -36,10 +36,13 @@ class Segment(NamedTuple):
     flags: int
 
     def holds(self, offset: int) -> bool:
-        """Tell whether the pages that are mapped for it hold a byte of the file."""
-        first = self.offset & -PAGE_SIZE
+        """Tell whether it has a byte of the file."""
+        return self.offset <= offset < self.offset + self.file_size
+
+    def is_mapped_with(self, offset: int) -> bool:
+        """Tell whether whole pages that are mapped for it hold a byte of the file."""
         last = page_align(self.offset + self.file_size)
-        return self.file_size > 0 and first <= offset < last
+        return self.file_size > 0 and self.offset & -PAGE_SIZE <= offset < last
 
     def address_of(self, offset: int) -> int:
         """Return the virtual address of a byte of the file."""
@@ -51,38 +54,40 @@ class Elf(NamedTuple):
 
     segments: tuple[Segment, ...]
     build_id: bytes
-    """Empty if it has none."""
+    """Empty if it has none, or was not looked for."""
 
     def address_of(self, entry: MapsEntry, addr: int, others: Callable[[], list[MapsEntry]]) -> int:
         """Return the virtual address in the file of a byte address in memory.
 
-        A page of the file can be mapped twice, as the end of one segment and the beginning of the
-        next one. Then it is the one that fits what is mapped of the file beside it.
+        A page of the file can be mapped for two segments, as the end of one and the beginning of
+        the next, and for one that has not all of it. Then what is mapped of the file beside it
+        tells for which it is.
 
         Args:
             entry: The VMA that covers addr.
             addr: The byte address.
-            others: Returns what the process maps of this file; called only if it matters.
+            others: Returns what else the process maps of this file; called only if it matters.
 
         Raises:
             OutOfReach: No segment has this part of the file, or more than one does.
         """
         offset = entry.offset_of(addr)
-        holding = [each for each in self.segments if each.holds(offset)]
-        found = {each.address_of(offset) for each in holding}
-        if not found:
-            raise OutOfReach("no segment of the ELF file holds this part of it")
-        if len(found) > 1:
-            mapped = others()
-            found = {each for each in found if self._fits(addr - each, mapped)}
-        if len(found) != 1:
-            raise OutOfReach("several segments of the ELF file hold this part of it")
-        return found.pop()
+        mapped = {s.address_of(offset) for s in self.segments if s.is_mapped_with(offset)}
+        held = {s.address_of(offset) for s in self.segments if s.holds(offset)}
+        if len(mapped) == len(held) == 1:
+            return held.pop()
+        beside = others() if mapped else []
+        loaded = {each for each in mapped if self._fits(addr - each, beside)}
+        found = loaded or held
+        if len(found) == 1:
+            return found.pop()
+        how_many = "several segments hold" if found else "no segment holds"
+        raise OutOfReach(f"{how_many} this part of the ELF file")
 
     def _fits(self, bias: int, others: list[MapsEntry]) -> bool:
         """Tell whether code of the file is mapped where it belongs with this distance."""
         return any(
-            segment.holds(other.offset)
+            segment.is_mapped_with(other.offset)
             and segment.address_of(other.offset) + bias == other.start
             and segment.flags & _PF_X
             for segment in self.segments
@@ -91,8 +96,12 @@ class Elf(NamedTuple):
         )
 
 
-def read_elf(file: BinaryIO) -> Elf:
+def read_elf(file: BinaryIO, *, build_id: bool) -> Elf:
     """Read what an ELF file says of itself.
+
+    Args:
+        file: Opened for reading.
+        build_id: Look for the build id, too.
 
     Raises:
         OutOfReach: It is none, or one that cannot be read.
@@ -107,7 +116,7 @@ def read_elf(file: BinaryIO) -> Elf:
         elf = ELFFile(file)
         if elf.num_segments() > _MOST_SEGMENTS:
             raise OutOfReach("the ELF file has more segments than one can have")
-        return Elf(tuple(_segments(elf)), _build_id(elf))
+        return Elf(tuple(_segments(elf)), _build_id(elf) if build_id else b"")
     except (ELFError, ConstructError, *_DAMAGED) as error:
         raise OutOfReach(f"the ELF file cannot be read: {error}") from error
 
@@ -121,9 +130,11 @@ def _segments(elf: "ELFFile") -> Iterator[Segment]:
 def _build_id(elf: "ELFFile") -> bytes:
     from elftools.elf.segments import NoteSegment
 
+    left = _LONGEST_NOTES
     for each in elf.iter_segments(type="PT_NOTE"):
-        if not isinstance(each, NoteSegment) or each.header.p_filesz > _LONGEST_NOTES:
-            continue
+        left -= each.header.p_filesz
+        if left < 0 or not isinstance(each, NoteSegment):
+            break
         for note in each.iter_notes():
             if note.n_type == "NT_GNU_BUILD_ID" and note.n_name == "GNU":
                 build_id = bytes.fromhex(note.n_desc)

@@ -1,10 +1,11 @@
 """A file that has been found, and not been opened.
 
-The descriptor only names it (O_PATH): that waits for nobody and breaks no lease. What the file is,
-is asked of that descriptor, and a regular file is opened for reading by it, so that it is the
-very same one. Reading leaves the access time alone where we may (O_NOATIME).
+The descriptor only names it (O_PATH), which waits for nobody. What the file is, is asked of that
+descriptor; and a regular file is opened for reading by it, so that it is the very same one. That
+leaves the access time alone where we may (O_NOATIME), and is not done where it would break
+somebody's lease. Who watches the file (inotify, fanotify) sees that it is opened and read.
 
-Source: open(2), openat2(2), proc_pid_fdinfo(5).
+Source: open(2), openat2(2), fcntl(2), proc_pid_fdinfo(5), proc_locks(5).
 """
 
 import ctypes
@@ -14,18 +15,23 @@ import re
 import stat
 import struct
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Self
 
-from untorn.errors import OutOfReach, describe, os_error
+from untorn.errors import OutOfReach, os_error
+from untorn.fs.maps_file import PATH_MAX
 from untorn.live.reader.mounts import Device
 
 FIND = os.O_PATH | os.O_CLOEXEC
 """How a file is opened that is only to be named."""
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _SYS_OPENAT2 = 437
-_RESOLVE_NO_MAGICLINKS, _RESOLVE_NO_SYMLINKS, _RESOLVE_IN_ROOT = 0x02, 0x04, 0x10
+_RESOLVE_NO_XDEV, _RESOLVE_NO_MAGICLINKS, _RESOLVE_NO_SYMLINKS, _RESOLVE_IN_ROOT = 1, 2, 4, 16
+_LINKS_REFUSED, _LINKS_WITHIN = (
+    _RESOLVE_NO_SYMLINKS | _RESOLVE_NO_MAGICLINKS | _RESOLVE_IN_ROOT,
+    _RESOLVE_NO_XDEV | _RESOLVE_NO_MAGICLINKS | _RESOLVE_IN_ROOT,
+)
 _NO_OPENAT2 = errno.ENOSYS, errno.EPERM
 """Of a kernel before 5.6, and of filters of system calls that do not know it."""
 _MOUNT, _INODE = re.compile(rb"^mnt_id:\t(\d+)$", re.M), re.compile(rb"^ino:\t(\d+)$", re.M)
@@ -57,16 +63,20 @@ class FoundFile:
 
     @classmethod
     def under(cls, root: str, name: bytes) -> Self:
-        """Find a file by an absolute name under a root, over no symbolic link.
+        """Find a file by an absolute name under a root; a link that has the name is found itself.
+
+        Links to directories are followed as long as they stay on one file system.
 
         Raises:
             OSError: There is none, or it may not be looked for.
         """
-        root_fd = os.open(root, FIND)
-        try:
-            fd = _openat2(root_fd, name.lstrip(b"/"))
-        finally:
-            os.close(root_fd)
+        fd = os.open(root, FIND)
+        for part in _parts_of(name):
+            try:
+                following = _openat2(fd, part)
+            finally:
+                os.close(fd)
+            fd = following
         return cls(fd, os.fsencode(root).rstrip(b"/") + name)
 
     @property
@@ -102,33 +112,65 @@ class FoundFile:
         Raises:
             OutOfReach: It is no regular file, or may not be read.
         """
-        if not self.is_regular:
+        status = self.status
+        if not stat.S_ISREG(status.st_mode):
             raise OutOfReach(f"it is {self.kind}, and only a regular file is read from")
-        with os.fdopen(self._open(), "rb") as file:
+        if _may_be_leased(status.st_ino):
+            raise OutOfReach("somebody has a lease on it, which a reader would break")
+        try:
+            fd = self._open()
+        except OSError as error:
+            raise OutOfReach(f"the file may not be read: {error.strerror}") from error
+        with os.fdopen(fd, "rb") as file:
             yield file
 
     def _open(self) -> int:
         path = f"/proc/self/fd/{self.fd}"
-        with suppress(PermissionError):  # somebody else's: its access time may change
-            return os.open(path, _READ | os.O_NOATIME)
         try:
+            return os.open(path, _READ | os.O_NOATIME)
+        except PermissionError:  # somebody else's: its access time may change
             return os.open(path, _READ)
-        except OSError as error:
-            raise OutOfReach(f"the file may not be read: {describe(error)}") from error
 
     def close(self) -> None:
         """Let go of it."""
         os.close(self.fd)
 
 
+def _parts_of(name: bytes) -> Iterator[bytes]:
+    """Cut a name at slashes into parts that one system call takes."""
+    name = name.lstrip(b"/")
+    while len(name) >= PATH_MAX:
+        part, _, _ = name[:PATH_MAX].rpartition(b"/")
+        yield part
+        name = name[len(part) :].lstrip(b"/")
+    yield name
+
+
 def _openat2(root_fd: int, path: bytes) -> int:
-    resolve = _RESOLVE_NO_MAGICLINKS | _RESOLVE_NO_SYMLINKS | _RESOLVE_IN_ROOT
-    how = struct.pack("=3Q", FIND, 0, resolve)
+    try:
+        return _openat2_resolving(root_fd, path, _LINKS_REFUSED)
+    except OSError as error:
+        if error.errno in _NO_OPENAT2:
+            return os.open(path, FIND | os.O_NOFOLLOW, dir_fd=root_fd)
+        if error.errno != errno.ELOOP:
+            raise
+    return _openat2_resolving(root_fd, path, _LINKS_WITHIN)
+
+
+def _openat2_resolving(root_fd: int, path: bytes, resolve: int) -> int:
+    how = struct.pack("=3Q", FIND | os.O_NOFOLLOW, 0, resolve)
     fd: int = ctypes.CDLL(None, use_errno=True).syscall(
         ctypes.c_long(_SYS_OPENAT2), root_fd, path, how, ctypes.c_size_t(len(how))
     )
-    if fd >= 0:
-        return fd
-    if ctypes.get_errno() not in _NO_OPENAT2:
+    if fd < 0:
         raise os_error(ctypes.get_errno())
-    return os.open(path, FIND | os.O_NOFOLLOW, dir_fd=root_fd)
+    return fd
+
+
+def _may_be_leased(inode: int) -> bool:
+    """Tell whether somebody holds a lease on a file with this inode, on whatever file system.
+
+    A lease to write ends when somebody opens the file to read, and its holder gets a signal.
+    """
+    locks = Path("/proc/locks").read_bytes()
+    return re.search(rb" LEASE .*:%d " % inode, locks) is not None

@@ -120,8 +120,8 @@ def _same_pids(proc: str, mount: int, own_pid: int) -> bool:
 
     mount and own_pid only tell apart what is remembered. Source: proc_pid_status(5), NSpid.
     """
-    status = (Path(proc) / "self/status").read_text()
-    return len(status.partition("\nNSpid:")[2].partition("\n")[0].split()) == 1
+    status = (Path(proc) / "self/status").read_bytes()
+    return len(status.partition(b"\nNSpid:")[2].partition(b"\n")[0].split()) == 1
 
 
 @lru_cache

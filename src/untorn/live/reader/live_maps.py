@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable
 from contextlib import closing
 from functools import partial
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
@@ -13,12 +14,13 @@ from untorn.fs.maps_file import NO_FLAGS, PATH_MAX, find_no_query, no_query
 from untorn.fs.proc.maps_entry import MapsEntry
 from untorn.fs.proc.procmap_query import QueriedVma, QueryFlags
 from untorn.live.gentle import open_maps_file
+from untorn.live.limit import MAX_HOLD, TIMEOUT, half_the_time, is_interruption, within
 from untorn.live.maps_file import LiveMapsFile
 from untorn.live.reader.idleness import find_idleness
-from untorn.live.reader.limit import MAX_HOLD, TIMEOUT, is_interruption, within
 from untorn.live.reader.lookup import KERNEL_HALF, entry_above, entry_of
 from untorn.live.reader.reach import Reach
-from untorn.live.task import no_map
+from untorn.live.task import Thread, no_map, place_of, status_of
+from untorn.mm.page import ULONG_MAX
 
 if TYPE_CHECKING:
     from untorn.live.reader.details import Details
@@ -54,7 +56,8 @@ class LiveMaps:
         ioctl: False to do without PROCMAP_QUERY, as where the kernel has none (before 6.11).
         timeout: Seconds that each look may take (query, snapshot, locate, is_file, details): one
             that is late raises TimeoutError, and then the maps are closed. None for as long as
-            the kernel takes, which spares a query some 30 us. read() and seek() have no limit.
+            the kernel takes, which spares each look the 0.1 ms of a thread. read() and seek()
+            have no limit.
 
     Raises:
         OSError: ENOENT if there is no such process, EACCES or EPERM if its map may not be read.
@@ -74,14 +77,14 @@ class LiveMaps:
         self._closed = False
         self._opened: LiveMapsFile | None = None
         within(timeout, self._begin, self._path, self._close_file)
-        self._idleness = find_idleness(pid, proc)
 
     def _open(self, thread: int | None = None) -> LiveMapsFile:
         pid, proc = self._reach.pid, self._reach.proc
         return open_maps_file(pid, "maps", proc, thread, gentle=self._gentle)
 
-    def _begin(self, deadline: float | None) -> None:
+    def _begin(self) -> None:
         self._opened = self._open()
+        self._idleness = find_idleness(self._reach.pid, self._reach.proc)
 
     @property
     def _file(self) -> LiveMapsFile:
@@ -146,8 +149,12 @@ class LiveMaps:
         """
         return self._look(partial(self._take, previous))
 
-    def locate(self, addr: int) -> "Location":
+    def locate(self, addr: int, *, build_id: bool = False) -> "Location":
         """Return where a byte address lies in the file that is mapped there: see Location.
+
+        Args:
+            addr: Byte address.
+            build_id: Tell the build id of the file, too.
 
         Raises:
             OSError: ENOENT if nothing is mapped there; else as query().
@@ -155,7 +162,8 @@ class LiveMaps:
         from untorn.live.reader.location import locate
 
         def look(vma: QueriedVma) -> "Location":
-            return locate(self.files(), vma, addr, partial(self._beside, vma))
+            beside = partial(self._beside, vma)
+            return locate(self.files(), vma, addr, beside, build_id=build_id)
 
         return self._look(partial(self._settled, partial(self._query, addr), look))
 
@@ -190,26 +198,31 @@ class LiveMaps:
         """
         from untorn.live.reader.details import details_of
 
-        reach = self._reach
-
         def look(vma: QueriedVma) -> "Details":
-            deadline = self._file.deadline
-            return details_of(
-                entry_of(vma), reach.pid, reach.proc, reach.thread, max_hold, deadline
-            )
+            self._check_thread()
+            with half_the_time():
+                return details_of(entry_of(vma), self._reach, max_hold)
 
         return self._look(partial(self._settled, partial(self._query, addr), look))
 
     def files(self) -> "MappedFiles":
-        """Return what finds the files that are mapped."""
+        """Return what finds the files that are mapped. Raises OSError as _check_thread()."""
         from untorn.live.reader.mapped_file import MappedFiles
 
+        self._check_thread()
         return MappedFiles(self._reach.place, self._reach.task, self._reach.proc)
 
     @property
     def pid(self) -> int:
         """The process."""
         return self._reach.pid
+
+    def command(self) -> bytes:
+        """Return what the kernel calls the program. Raises OSError ESRCH if it is gone.
+
+        Not its command line, which would be read from its memory.
+        """
+        return Path(place_of(self._reach.pid, self._reach.proc), "comm").read_bytes()[:-1]
 
     def _look(self, look: Callable[[], T]) -> T:
         """Make a look within the time limit. Raises OSError as the methods above."""
@@ -222,10 +235,9 @@ class LiveMaps:
             self._closed = is_interruption(error)
             raise
 
-    def _by_any_thread(self, look: Callable[[], T], deadline: float | None) -> T:
+    def _by_any_thread(self, look: Callable[[], T]) -> T:
         """Make a look, again by another thread if that by which the memory is reached ends."""
         for _ in range(_MOST_THREADS):
-            self._file.deadline = deadline
             try:
                 result = look()
             except ProcessLookupError:
@@ -236,21 +248,37 @@ class LiveMaps:
                 return result
         raise no_map(self._reach.pid, self._reach.proc)
 
+    def _check_thread(self) -> None:
+        """Raise OSError ESRCH if the thread by which the memory is reached has ended.
+
+        The ioctl goes on all the same, other files in its directory do not.
+        """
+        status = status_of(self._reach.place)
+        if status is None or status.leaving:
+            raise os_error(errno.ESRCH)
+
     def _change_thread(self) -> bool:
         """Open the file by another thread of the same memory; return whether there is one."""
-        others = self._reach.others()
-        for thread in others:
-            try:
-                file = self._open(thread.tid)
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-            # Now, not before: what has been opened must be of the memory that is there still.
-            if self._reach.proves(thread) or self._is_in_use(self._file):
-                self._close_file()
-                self._opened = file
-                self._reach.change(thread, others)
+        for _ in range(_MOST_THREADS):
+            others = self._reach.others()
+            if any(self._use_thread(thread, others) for thread in others):
                 return True
-            file.close()
+            if not others:
+                break
+        return False
+
+    def _use_thread(self, thread: Thread, others: list[Thread]) -> bool:
+        try:
+            file = self._open(thread.tid)
+        except (FileNotFoundError, ProcessLookupError):
+            return False
+        # Asked after it was opened: so that is of the memory which is in use still.
+        if self._reach.proves(thread) or self._is_in_use(self._file):
+            self._close_file()
+            self._opened = file
+            self._reach.change(thread, others)
+            return True
+        file.close()
         return False
 
     def _is_in_use(self, file: LiveMapsFile) -> bool:
@@ -261,6 +289,7 @@ class LiveMaps:
             return False
 
     def _query(self, addr: int, flags: QueryFlags = NO_FLAGS, *, named: bool = True) -> QueriedVma:
+        addr &= ULONG_MAX
         if not self._ioctl or addr >= KERNEL_HALF:
             return self._query_text(addr, flags)
         try:

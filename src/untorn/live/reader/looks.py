@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from untorn.live.reader.limit import TIMEOUT, within
+from untorn.live.limit import TIMEOUT, within
 from untorn.live.reader.live_maps import LiveMaps
 
 if TYPE_CHECKING:
@@ -57,20 +58,28 @@ def snapshot(
 
 
 def locate(
-    pid: int, addr: int, *, proc: str = "/proc", timeout: float | None = TIMEOUT
+    pid: int,
+    addr: int,
+    *,
+    build_id: bool = False,
+    proc: str = "/proc",
+    timeout: float | None = TIMEOUT,
 ) -> "Location":
     """Return where a byte address of a process lies in the file that is mapped there.
 
     Args:
         pid: The process, or a thread of it.
         addr: Byte address.
+        build_id: Tell the build id of the file, too.
         proc: Where procfs is mounted; pid is its number there.
         timeout: Seconds that it may take; None for as long as the kernel takes.
 
     Raises:
         OSError: As snapshot(); ENOENT also if nothing is mapped there.
     """
-    return look_at(pid, lambda maps: maps.locate(addr), proc=proc, timeout=timeout)
+    return look_at(
+        pid, lambda maps: maps.locate(addr, build_id=build_id), proc=proc, timeout=timeout
+    )
 
 
 def look_at(
@@ -93,12 +102,13 @@ def look_at(
     Raises:
         OSError: As LiveMaps and its methods.
     """
+    open_it = partial(LiveMaps, pid, proc=proc, gentle=gentle, timeout=None)
 
-    def attempt(deadline: float | None) -> T:
+    def attempt() -> T:
         for _ in range(_ATTEMPTS - 1):
-            with LiveMaps(pid, proc=proc, gentle=gentle) as maps, suppress(ProcessLookupError):
+            with open_it() as maps, suppress(ProcessLookupError):
                 return look(maps)
-        with LiveMaps(pid, proc=proc, gentle=gentle) as maps:
+        with open_it() as maps:
             return look(maps)
 
     return within(timeout, attempt, f"{proc}/{pid}/maps")

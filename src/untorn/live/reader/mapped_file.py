@@ -105,8 +105,11 @@ class MappedFiles:
         type_, (major, minor) = self.type_of(entry.device), entry.device
         if type_ is None:
             raise OutOfReach(f"what it maps is in no mounted file system (device {major}:{minor})")
+        layers = self.mounts.layers_of(entry.device) or self.our_mounts.layers_of(entry.device)
         if not is_local(type_):
             raise OutOfReach(f"its file system is {type_}, which may wait for somebody else")
+        if any(layer[:1] == b"/" and not self.our_mounts.way_is_local(layer) for layer in layers):
+            raise OutOfReach(f"its file system is {type_} over one that may wait for somebody else")
 
     def by_map_files(self, entry: MapsEntry) -> FoundFile | None:
         """Return the file by the mapping itself, whatever its name is or was. To be closed.

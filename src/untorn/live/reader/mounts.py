@@ -7,6 +7,7 @@ the file systems that the table below knows to be local.
 Source: proc_pid_mountinfo(5), proc_filesystems(5).
 """
 
+import ctypes
 import mmap
 import os
 import re
@@ -24,6 +25,8 @@ _ON_DISKS = {"zfs", "ubifs", "jffs2", "bcachefs"}
 """Of those that need no block device; those that do are local, with these exceptions:"""
 _NOT_LOCAL = {"fuseblk", "gfs2", "ocfs2"}
 
+_LINE = re.compile(rb"(\d+) \d+ (\d+):(\d+) [^ ]+ ([^ ]+) .*? - ([^ ]+) [^ ]* ?(.*)", re.DOTALL)
+_LAYERS = re.compile(rb"\b(?:lowerdir|upperdir|datadir)\+?=([^,]*)")
 _PAGE_SIZE, _SHIFTS = re.compile(rb"\bpagesize=(\d+)([KMG])"), {b"K": 10, b"M": 20, b"G": 30}
 
 
@@ -38,21 +41,22 @@ class Mount(NamedTuple):
     type: str
     page_size: int
     """Bytes of its huge pages; 0 if it has none (hugetlbfs has)."""
+    layers: tuple[bytes, ...]
+    """Where the layers of an overlay lie, as seen by whoever mounted it."""
 
 
 class Mounts:
     """The mounts that a process sees."""
 
     def __init__(self, mounts: list[Mount]) -> None:
-        self._types = {mount.device: mount.type for mount in mounts}
+        self._mounts = {mount.device: mount for mount in mounts}
         self._points = {mount.point.rstrip(b"/"): mount.type for mount in mounts}
         self._devices = {mount.number: mount.device for mount in mounts}
-        self._page_sizes = {mount.device: mount.page_size for mount in mounts}
 
     @classmethod
     def of_lines(cls, lines: list[bytes]) -> Self:
-        """Return the mounts of the lines of a mountinfo."""
-        return cls(list(map(_mount, lines)))
+        """Return the mounts of the lines of a mountinfo; what is no such line is left out."""
+        return cls([mount for line in lines if (mount := _mount(line))])
 
     def device_of(self, number: int) -> Device | None:
         """Return the device of the mount with this mnt_id; None if it is not among these."""
@@ -60,15 +64,24 @@ class Mounts:
 
     def type_of(self, device: Device) -> str | None:
         """Return the type of the file system of a device; None if it is not mounted here."""
-        return self._types.get(device)
+        mount = self._mounts.get(device)
+        return mount and mount.type
+
+    def layers_of(self, device: Device) -> tuple[bytes, ...]:
+        """Return where the layers of an overlay lie; none of another file system."""
+        mount = self._mounts.get(device)
+        return mount.layers if mount else ()
 
     def page_size_of(self, device: Device) -> int:
         """Return the bytes of the huge pages of files on a device; 0 if they have none."""
-        return self._page_sizes.get(device, 0)
+        mount = self._mounts.get(device)
+        return mount.page_size if mount else 0
 
     def way_is_local(self, path: bytes) -> bool:
-        """Tell whether a walk to an absolute path meets local file systems only."""
-        return all(is_local(self._points[part]) for part in _parents(path) if part in self._points)
+        """Tell whether a walk to an absolute path is known to meet local file systems only."""
+        return b"" in self._points and all(
+            is_local(self._points[part]) for part in _parents(path) if part in self._points
+        )
 
 
 def read_mounts(place: str) -> Mounts:
@@ -78,7 +91,7 @@ def read_mounts(place: str) -> Mounts:
         place: Such as /proc/self.
     """
     with suppress(OSError):
-        return Mounts.of_lines((Path(place) / "mountinfo").read_bytes().splitlines())
+        return Mounts.of_lines((Path(place) / "mountinfo").read_bytes().split(b"\n"))
     return Mounts([])
 
 
@@ -100,11 +113,23 @@ def memory_devices() -> Mapping[Device, int]:
     Returns:
         By device, the bytes of its pages.
     """
-    found = {_device_of_own(0): mmap.PAGESIZE}
+    found = {_device_of_shmem(): mmap.PAGESIZE}
     for shift in range(16, 35):  # 64 KiB to 16 GiB, the sizes that there are
         with suppress(OSError):
             found[_device_of_own(os.MFD_HUGETLB | shift << 26)] = 1 << shift
     return found
+
+
+def _device_of_shmem() -> Device:
+    """Return it also where a filter of system calls refuses memfd_create(2)."""
+    with suppress(OSError):
+        return _device_of_own(0)
+    with mmap.mmap(-1, mmap.PAGESIZE) as shared:
+        addr = ctypes.addressof(ctypes.c_char.from_buffer(shared))
+        lines = Path("/proc/self/maps").read_bytes().split(b"\n")
+        line = next(each for each in lines if int(each.partition(b"-")[0], 16) == addr)
+    major, _, minor = line.split()[3].partition(b":")
+    return int(major, 16), int(minor, 16)
 
 
 def _device_of_own(flags: int) -> Device:
@@ -122,14 +147,24 @@ def _block_device_types() -> frozenset[str]:
     return frozenset(line.strip() for line in lines if not line.startswith("nodev"))
 
 
-def _mount(line: bytes) -> Mount:
-    left, _, right = line.partition(b" - ")
-    fields = left.split(b" ")
-    major, _, minor = fields[2].partition(b":")
-    type_ = right.partition(b" ")[0].decode("ascii", "replace")
-    size = _PAGE_SIZE.search(right)
-    page_size = int(size[1]) << _SHIFTS[size[2]] if size and type_ == "hugetlbfs" else 0
-    return Mount(int(fields[0]), (int(major), int(minor)), _unescaped(fields[4]), type_, page_size)
+def _mount(line: bytes) -> Mount | None:
+    match = _LINE.fullmatch(line)
+    if match is None:
+        return None
+    number, major, minor, point, type_, options = match.groups()
+    size = _PAGE_SIZE.search(options)
+    return Mount(
+        int(number),
+        (int(major), int(minor)),
+        _unescaped(point),
+        type_.decode("ascii", "replace"),
+        int(size[1]) << _SHIFTS[size[2]] if size and type_ == b"hugetlbfs" else 0,
+        tuple(
+            _unescaped(layer) for layers in _LAYERS.findall(options) for layer in layers.split(b":")
+        )
+        if type_ == b"overlay"
+        else (),
+    )
 
 
 def _unescaped(path: bytes) -> bytes:

@@ -14,21 +14,19 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple
 
 from untorn.errors import OutOfReach
 from untorn.fs.proc.maps_entry import DELETED, MapsEntry, is_deleted
+from untorn.live.limit import PROCESS_TIMEOUT, within
 from untorn.live.reader.found_file import FoundFile
 from untorn.live.reader.live_maps import LiveMaps
 from untorn.live.reader.looks import look_at
 from untorn.live.reader.mapped_file import MappedFiles
 from untorn.live.reader.mounts import memory_devices
 from untorn.live.reader.snapshot import Snapshot
-from untorn.live.task import status_of
+from untorn.live.task import living_threads, status_of
 
-TIMEOUT = 2.0
-"""Seconds for one process: one that is stuck is not to stop a look at all."""
 _KEPT_BY_NFS = re.compile(rb"/\.nfs[0-9a-f]{24}$")
 """The name that an NFS client gives a file which is deleted while somebody has it open."""
 
@@ -63,7 +61,7 @@ class Survey:
     """Why others were not, and how many."""
 
 
-def survey(proc: str = "/proc", timeout: float | None = TIMEOUT) -> Survey:
+def stale(proc: str = "/proc", timeout: float | None = PROCESS_TIMEOUT) -> Survey:
     """Look at all processes.
 
     Args:
@@ -71,31 +69,50 @@ def survey(proc: str = "/proc", timeout: float | None = TIMEOUT) -> Survey:
         timeout: Seconds that one process may take; None for as long as the kernel takes.
 
     Raises:
-        OSError: There is no procfs.
+        OSError: ENOENT if there is no procfs.
     """
     result = Survey()
-    for pid in sorted(int(name) for name in os.listdir(proc) if name.isdecimal()):  # noqa: PTH208
-        look = partial(look_at, pid, _stale_of, proc=proc, timeout=timeout)
+    names = within(timeout, partial(_list, proc), proc)
+    for pid in sorted(int(name) for name in names if name.isdecimal()):
         try:
-            result.found += look()
-            result.read += 1
-        except (FileNotFoundError, ProcessLookupError):
-            continue  # it has ended, or is a kernel thread
-        except PermissionError:
-            status = status_of(f"{proc}/{pid}")
-            if status and not status.is_kernel_thread:
-                result.unread["no right to read"] += 1
+            found = within(timeout, partial(_look, pid, proc), f"{proc}/{pid}")
         except TimeoutError:
-            result.unread["not read in time"] += 1
+            found = "not read in time"
+        if isinstance(found, str):
+            result.unread[found] += 1
+        elif found is not None:
+            result.read += 1
+            result.found += found
     return result
 
 
+def _list(proc: str) -> list[str]:
+    os.lstat(f"{proc}/self")
+    return os.listdir(proc)  # noqa: PTH208
+
+
+def _look(pid: int, proc: str) -> list[Stale] | str | None:
+    """Return what a process maps, why it is not known, or None if it has no memory."""
+    try:
+        return look_at(pid, _stale_of, proc=proc, timeout=None)
+    except (OSError, OutOfReach) as error:
+        if isinstance(error, TimeoutError):
+            raise
+        status = status_of(f"{proc}/{pid}")
+        if status is None or status.is_kernel_thread:
+            return None
+        if status.leaving and not living_threads(pid, proc):
+            return None
+        return "no right to read" if isinstance(error, PermissionError) else "changed meanwhile"
+
+
 def _stale_of(maps: LiveMaps) -> list[Stale]:
-    taken = maps.snapshot()
-    rows = _candidates(taken)
-    files = maps.files()
+    rows = _candidates(taken := maps.snapshot())
+    if not rows:
+        return []
+    files, command = maps.files(), maps.command()
     found = (
-        _describe(maps.pid, entries, files)
+        _describe(maps.pid, command, entries, files)
         for entries in _by_file(taken, rows)
         if _is_stale(entries[0], files)
     )
@@ -124,6 +141,8 @@ def _is_stale(entry: MapsEntry, files: MappedFiles) -> bool:
     type_ = files.type_of(entry.device)
     if entry.device in memory_devices() or type_ == "devtmpfs":
         return False
+    if entry.name.endswith(b"/#%d%s" % (entry.inode, DELETED)):  # of O_TMPFILE
+        return False
     if type_ is None:
         return entry.device[0] != 0
     found = files.by_map_files(entry)
@@ -143,12 +162,12 @@ def _has_its_name(entry: MapsEntry, files: MappedFiles) -> bool:
         return False
 
 
-def _describe(pid: int, entries: list[MapsEntry], files: MappedFiles) -> Stale:
+def _describe(pid: int, command: bytes, entries: list[MapsEntry], files: MappedFiles) -> Stale:
     first = entries[0]
     name = first.name.removesuffix(DELETED)
     return Stale(
         pid,
-        _command(files.place),
+        command,
         name,
         _is_replaced(name, files) if first.deleted else None,
         any(entry.executable for entry in entries),
@@ -171,11 +190,3 @@ def _is_replaced(name: bytes, files: MappedFiles) -> bool | None:
         return False
     except OSError:
         return None
-
-
-def _command(place: str) -> bytes:
-    """Return what the kernel calls the program: cmdline would be read from its memory."""
-    try:
-        return Path(place, "comm").read_bytes().rstrip(b"\n")
-    except OSError:
-        return b""

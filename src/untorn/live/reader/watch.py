@@ -7,9 +7,9 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import NamedTuple
 
+from untorn.live.limit import TIMEOUT, within
 from untorn.live.reader.diff import Change
 from untorn.live.reader.idleness import same_pids
-from untorn.live.reader.limit import TIMEOUT, within
 from untorn.live.reader.live_maps import LiveMaps
 from untorn.live.reader.snapshot import Snapshot
 from untorn.live.task import start_time
@@ -51,46 +51,48 @@ def watch(
         OSError: As snapshot() the first time; later EACCES or EPERM, if the process changes to a
             program that may not be read; ETIMEDOUT if a look takes longer than it may.
     """
-    with _waiter(pid, proc) as wait:
-        born = start_time(pid, proc)
-        open_it = partial(LiveMaps, pid, proc=proc, gentle=gentle)
-        limited = partial(within, timeout, path=f"{proc}/{pid}/maps")
-        last = limited(partial(_first_look, open_it))
+    limited = partial(within, timeout, path=f"{proc}/{pid}/maps")
+    watched = _Watched(pid, proc, gentle)
+    last = limited(watched.begin)
+    with _waiter(pid, watched.same_pids) as wait:
         yield Look(last, [])
-        still_there = partial(_is_it, pid, proc, born)
-        while not wait(interval) and (now := limited(partial(_look, open_it, still_there, last))):
+        while not wait(interval) and (now := limited(partial(watched.look, last))):
             yield Look(now, now.diff(last))
             last = now
 
 
-def _first_look(open_it: Callable[[], LiveMaps], deadline: float | None) -> Snapshot:
-    with open_it() as maps:
-        return maps.snapshot()
+class _Watched:
+    """One process, and no later one of its number."""
 
+    same_pids = False
+    """Whether it has the same number here as where it is watched."""
 
-def _look(
-    open_it: Callable[[], LiveMaps],
-    still_there: Callable[[], bool],
-    last: Snapshot,
-    deadline: float | None,
-) -> Snapshot | None:
-    """Return a snapshot, None if the process has ended."""
-    for _ in range(_ATTEMPTS):  # it may change its program meanwhile
-        try:
-            with open_it() as maps:
-                # Who is there after the file was opened was so before: the file is of this one.
-                return maps.snapshot(last) if still_there() else None
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-    return None
+    def __init__(self, pid: int, proc: str, gentle: bool | None) -> None:
+        self._pid, self._proc = pid, proc
+        self._open = partial(LiveMaps, pid, proc=proc, gentle=gentle, timeout=None)
 
+    def begin(self) -> Snapshot:
+        """Look for the first time."""
+        self.same_pids = same_pids(self._proc)
+        self._born = start_time(self._pid, self._proc)
+        with self._open() as maps:
+            return maps.snapshot()
 
-def _is_it(pid: int, proc: str, born: int | None) -> bool:
-    return start_time(pid, proc) == born
+    def look(self, last: Snapshot) -> Snapshot | None:
+        """Look again; None if the process has ended."""
+        for _ in range(_ATTEMPTS):  # it may change its program meanwhile
+            try:
+                with self._open() as maps:
+                    # Who is there after the file was opened was so before: it is of this one.
+                    is_it = start_time(self._pid, self._proc) == self._born
+                    return maps.snapshot(last) if is_it else None
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+        return None
 
 
 @contextmanager
-def _waiter(pid: int, proc: str) -> Iterator[Callable[[float], bool]]:
+def _waiter(pid: int, ours: bool) -> Iterator[Callable[[float], bool]]:
     """Give what waits for some seconds, or until the process has ended; then it returns True.
 
     A process of another PID namespace, or a thread, cannot be waited for: only time passes.
@@ -98,7 +100,7 @@ def _waiter(pid: int, proc: str) -> Iterator[Callable[[float], bool]]:
     with ExitStack() as stack:
         ended = select.poll()
         try:
-            fd = os.pidfd_open(pid) if same_pids(proc) else -1
+            fd = os.pidfd_open(pid) if ours else -1
         except OSError:
             fd = -1
         if fd >= 0:
