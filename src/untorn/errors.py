@@ -4,6 +4,7 @@ UntornError
 |-- LockOrderError   a lock was asked for against the order in mm/__init__.py, or under RCU
 |-- InvariantError   check_invariants() found a tree or an mm broken
 `-- OutOfReach       this machine, kernel or user cannot do what was asked
+    `-- NotModelled  the engine does not know what Linux would do
 """
 
 import os
@@ -23,6 +24,13 @@ class InvariantError(UntornError):
 
 class OutOfReach(UntornError):
     """What was asked cannot be done here; the message says what stands in the way."""
+
+
+class NotModelled(OutOfReach):
+    """A driver that is not modelled would decide; the message names call, range and file.
+
+    The process is as it was before the call.
+    """
 
 
 def os_error(number: int) -> OSError:

@@ -3,6 +3,9 @@
 Arguments are what a program passes in registers: addresses, lengths and offsets count modulo
 2**64, so -1 is what it is in C; in a 32-bit process addresses and lengths count modulo 2**32, and
 offsets modulo 2**44, as mmap2(2) has them. The operations behind them are in mm/.
+
+A call for which Linux would ask a driver raises NotModelled and changes nothing: drivers are not
+modelled, see mm/driver.py.
 """
 
 import errno
@@ -71,7 +74,6 @@ class Process:
         limits: Limits | None = None,
         task_size: int | None = None,
         hugetlb: Mapping[tuple[int, int], int] | None = None,
-        devices_as_files: bool = False,
     ) -> Self:
         """Return a process whose maps are this text; see fs/proc/from_maps.py:mm_from_maps().
 
@@ -88,7 +90,6 @@ class Process:
                 limits=limits,
                 task_size=task_size,
                 hugetlb=hugetlb,
-                devices_as_files=devices_as_files,
             )
         )
 

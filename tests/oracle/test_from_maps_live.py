@@ -1,10 +1,8 @@
 """An engine that starts from the maps of a real process maps as that goes on to: to the byte."""
 
-import mmap
 import re
 import resource
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,11 +15,14 @@ from kernel_process import why_not
 from worlds import ANONYMOUS, answer, read_all
 
 from tasks import await_
+from untorn.errors import NotModelled
 from untorn.live.ptrace import Tracee
+from untorn.mm.driver import has_driver
 from untorn.mm.limits import RLIM_INFINITY, Limits
 from untorn.mm.mman import MAP_FIXED_NOREPLACE, PROT_EXEC, PROT_WRITE
 from untorn.mm.page import PAGE_SIZE, PMD_SIZE
 from untorn.syscalls import Process
+from victim import Victim
 
 pytestmark = pytest.mark.live
 
@@ -78,6 +79,10 @@ class Stopped:
             return start + memory.read(end - start).index(b"\x0f\x05")
 
 
+def is_waiting(pid: int) -> bool:
+    return Path(f"/proc/{pid}/syscall").read_bytes().startswith(WAITS_FOR_INPUT)
+
+
 @contextmanager
 def stopped(command: list[str]) -> Iterator[Stopped]:
     if reason := why_not():
@@ -86,9 +91,8 @@ def stopped(command: list[str]) -> Iterator[Stopped]:
         pytest.skip(f"there is no {command[0]}")
     child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
     try:
-        syscall = Path(f"/proc/{child.pid}/syscall")
         try:
-            await_(lambda: syscall.read_bytes().startswith(WAITS_FOR_INPUT))
+            await_(lambda: is_waiting(child.pid))
             yield Stopped(child.pid)
         except PermissionError as error:
             pytest.skip(f"processes cannot be traced here: {error}")
@@ -125,14 +129,30 @@ def test_new_mappings_go_to_the_same_places(pair: tuple[Process, Stopped]) -> No
     assert read_all(engine.open_maps()) == kernel.maps()
 
 
-def test_what_is_mapped_of_a_socket_is_refused_by_name() -> None:
-    with socket.socket() as ours:
+def test_among_sockets_and_rings_new_mappings_go_to_the_same_places(tmp_path: Path) -> None:
+    if reason := why_not():
+        pytest.skip(reason)
+    with Victim(tmp_path) as victim:
+        await_(lambda: is_waiting(victim.pid))
         try:
-            mapped = mmap.mmap(ours.fileno(), P, prot=mmap.PROT_READ)
-        except OSError as error:
-            pytest.skip(f"no socket can be mapped here: {error}")
-        with mapped, pytest.raises(ValueError, match=r"maps what has no path.*socket:\["):
-            Process.from_maps(Path("/proc/self/maps").read_bytes())
+            kernel = Stopped(victim.pid)
+        except PermissionError as error:
+            pytest.skip(f"processes cannot be traced here: {error}")
+        engine = Process.from_maps(kernel.maps(), heap=kernel.heap(), limits=kernel.limits)
+        assert read_all(engine.open_maps()) == kernel.maps()
+        mapped = [vma for _, _, vma in engine.mm.mm_mt if has_driver(vma)]
+        if not mapped:
+            pytest.skip(f"no socket or ring can be mapped here: {victim.missing}")
+        for start, length in [(vma.vm_start, vma.vm_end - vma.vm_start) for vma in mapped]:
+            with pytest.raises(NotModelled):
+                engine.mprotect(start, P, PROT_WRITE)
+            for hint, size in ((0, P), (start, length), (start + length, 3 * P)):
+                addr = kernel.call(MMAP, hint, size, ODD, ANONYMOUS, -1, 0)
+                assert engine.mmap(hint, size, ODD, ANONYMOUS) == addr
+            engine.munmap(start, length)
+            assert kernel.call(MUNMAP, start, length) == 0
+            assert read_all(engine.open_maps()) == kernel.maps()
+        assert read_all(engine.fork().open_maps()) == kernel.maps()
 
 
 def test_the_heap_and_the_holes_are_the_same(pair: tuple[Process, Stopped]) -> None:

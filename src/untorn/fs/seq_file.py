@@ -113,7 +113,7 @@ class SeqFile(Generic[R]):
             except OSError:
                 if not data:
                     raise
-            except BaseException:  # from a signal handler: what was collected is lost
+            except BaseException:  # a signal handler's, or not modelled: what was collected is lost
                 self._rewind()  # so the next read walks to where this one began
                 raise
             data += self._take(size - len(data))
@@ -172,7 +172,7 @@ class SeqFile(Generic[R]):
             return
         try:
             self._walk_to(offset)
-        except BaseException:  # EINTR, or an exception from a signal handler
+        except BaseException:  # EINTR, from a signal handler, or not modelled
             self._rewind()
             raise
         self._read_pos = offset

@@ -39,6 +39,7 @@ def do_brk(mm: MmStruct, addr: int) -> int:
 
     Raises:
         OSError: EINTR if the task is killed while it waits for the lock.
+        NotModelled: What is to be unmapped ends amid a driver's mapping; see driver.py.
 
     Source: brk(2); mm/mmap.c:brk().
     """

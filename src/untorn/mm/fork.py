@@ -7,6 +7,7 @@ import errno
 
 from untorn.errors import os_error
 from untorn.mm.accounting import may_commit
+from untorn.mm.driver import refuse_drivers
 from untorn.mm.exit import mmput
 from untorn.mm.mm_struct import MmStruct
 from untorn.mm.mman import VM_ACCOUNT, VM_DONTCOPY, VM_LOCKED_MASK, VM_NOHUGEPAGE, VM_WIPEONFORK
@@ -31,6 +32,7 @@ def dup_mm(mm: MmStruct, name: str) -> MmStruct:
     Raises:
         OSError: ENOMEM if one VMA alone is more than may be promised; EINTR if the task is killed
             while it waits for the lock.
+        NotModelled: A driver's mapping is there, and may be one that is not copied; see driver.py.
 
     Context: takes mmap_lock of mm for write, and waits for the readers of each VMA in turn. The
         child's is taken inside: nobody else knows the child yet.
@@ -58,6 +60,7 @@ def _dup_mmap(mm: MmStruct, child: MmStruct) -> None:
     mmap_write_lock_killable(mm)
     mmap_write_lock_nested(child)
     try:
+        refuse_drivers(mm, 0, mm.task_size, "fork", past_holes=True)
         child.start_brk, child.brk, child.start_stack = mm.start_brk, mm.brk, mm.start_stack
         child.data_size = mm.data_size
         child.read_implies_exec = mm.read_implies_exec

@@ -3,6 +3,7 @@
 import errno
 
 from untorn.errors import os_error
+from untorn.mm.driver import refuse_drivers
 from untorn.mm.memory import anon_vma_of
 from untorn.mm.mm_struct import MmStruct
 from untorn.mm.mman import (
@@ -68,12 +69,14 @@ def madvise_populate(mm: MmStruct, start: int, end: int, *, write: bool) -> None
         OSError: ENOMEM for a hole, EINVAL for a VMA that forbids the access or is not memory,
             EFAULT for a guard or a page beyond the end of a file; what comes before is done then.
             EINTR if the task is killed while it waits for mmap_lock.
+        NotModelled: The range comes to a driver's mapping; see driver.py.
 
     Compare mm/madvise.c:madvise_populate(), mm/gup.c:faultin_page_range().
     """
     needed = VM_WRITE if write else VM_READ
     mmap_read_lock_killable(mm)
     try:
+        refuse_drivers(mm, start, end, "madvise", past_holes=False)
         while start < end:
             vma = mm.find_vma(start)
             if vma is None or vma.vm_start > start:

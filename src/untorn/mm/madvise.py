@@ -8,6 +8,7 @@ import errno
 from collections.abc import Callable
 
 from untorn.errors import os_error
+from untorn.mm.driver import has_driver, refuse_drivers
 from untorn.mm.gup import madvise_populate
 from untorn.mm.madvise_check import check_advice
 from untorn.mm.madvise_flags import ADVICE_FLAGS, change_flags
@@ -52,6 +53,7 @@ def do_madvise(mm: MmStruct, start: int, length: int, advice: int) -> None:
             max_map_count; ENOMEM if part of the range is not mapped, after the rest was done;
             EFAULT if a page cannot be populated; EINTR if the task is killed while it waits for
             the lock.
+        NotModelled: The range comes to a driver's mapping; see driver.py.
 
     Source: madvise(2); mm/madvise.c:do_madvise().
     """
@@ -101,6 +103,7 @@ def _advise_flags(mm: MmStruct, start: int, end: int, advice: int) -> None:
 
     mmap_write_lock_killable(mm)
     try:
+        refuse_drivers(mm, start, end, "madvise", past_holes=True)
         walk_vmas(mm, start, end, visit)
     finally:
         mmap_write_unlock(mm)
@@ -109,18 +112,22 @@ def _advise_flags(mm: MmStruct, start: int, end: int, advice: int) -> None:
 def _advise_pages(mm: MmStruct, start: int, end: int, advice: int) -> None:
     mmap_read_lock_killable(mm)
     try:
+        refuse_drivers(mm, start, end, "madvise", past_holes=True)
         walk_vmas(mm, start, end, lambda vma, a, b: _advise_vma_pages(vma, a, b, advice))
     finally:
         mmap_read_unlock(mm)
 
 
 def _advise_one_vma(mm: MmStruct, start: int, end: int, advice: int) -> bool:
-    """Do it under a VMA's lock, if all of the range lies in one that can be locked."""
+    """Do it under a VMA's lock, if all of the range lies in one that can be locked.
+
+    It is not done if that has a driver.
+    """
     vma = lock_vma_under_rcu(mm, start)
     if vma is None:
         return False
     try:
-        if end > vma.vm_end:
+        if end > vma.vm_end or has_driver(vma):
             return False
         _advise_vma_pages(vma, start, end, advice)
         return True

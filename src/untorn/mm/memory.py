@@ -7,6 +7,7 @@ Compare mm/memory.c:handle_mm_fault(), vmf_anon_prepare(); arch/x86/mm/fault.c:a
 import errno
 
 from untorn.errors import os_error
+from untorn.mm.driver import refuse_driver
 from untorn.mm.mm_struct import MmStruct
 from untorn.mm.mman import (
     VM_ACCESS_FLAGS,
@@ -42,6 +43,7 @@ def handle_mm_fault(mm: MmStruct, addr: int, needed: int) -> None:
     Raises:
         OSError: EFAULT where the kernel sends SIGSEGV; EINTR if the task is killed while it
             waits for mmap_lock.
+        NotModelled: The page is one of a driver's mapping; see driver.py.
     """
     vma = lock_vma_under_rcu(mm, addr)
     if vma is not None:
@@ -84,6 +86,8 @@ def _fault(mm: MmStruct, vma: Vma, addr: int, needed: int, *, under_vma_lock: bo
     """
     if access_error(vma, needed):
         raise os_error(errno.EFAULT)
+    if vma.vm_ops is not None:
+        refuse_driver(vma, "page fault")
     if _wants_anon_vma(vma, needed):
         if under_vma_lock and not mmap_read_trylock(mm):
             return False

@@ -4,6 +4,7 @@ import errno
 
 from untorn.errors import os_error
 from untorn.mm.accounting import can_do_mlock
+from untorn.mm.driver import refuse_drivers
 from untorn.mm.gup import mm_populate
 from untorn.mm.mm_struct import MmStruct
 from untorn.mm.mman import (
@@ -37,6 +38,7 @@ def do_mlock(mm: MmStruct, start: int, length: int, flags: int = 0) -> None:
             lock; ENOMEM over RLIMIT_MEMLOCK, for a hole (what comes before stays locked), a
             split at max_map_count, or pages that cannot be brought in; EINTR if the task is
             killed while it waits for the lock.
+        NotModelled: The range comes to a driver's mapping; see driver.py.
 
     Source: mlock(2); mm/mlock.c:do_mlock().
     """
@@ -74,6 +76,7 @@ def do_mlockall(mm: MmStruct, flags: int) -> None:
         OSError: EINVAL for flags that are unknown, none, or MCL_ONFAULT alone; EPERM without any
             right to lock; ENOMEM over RLIMIT_MEMLOCK; EINTR if the task is killed while it
             waits for the lock.
+        NotModelled: MCL_CURRENT is set, and a driver's mapping is there; see driver.py.
 
     Source: mlockall(2); mm/mlock.c.
     """
@@ -87,6 +90,8 @@ def do_mlockall(mm: MmStruct, flags: int) -> None:
         fits = mm.total_vm <= limits.rlimit_memlock >> PAGE_SHIFT or limits.cap_ipc_lock
         if flags & MCL_CURRENT and not fits:
             raise os_error(errno.ENOMEM)
+        if flags & MCL_CURRENT:
+            refuse_drivers(mm, 0, mm.task_size, "mlockall", past_holes=True)
         _apply_all(mm, flags)
     finally:
         mmap_write_unlock(mm)
@@ -132,10 +137,15 @@ def _locked_pages(mm: MmStruct, start: int, end: int) -> int:
 
 
 def _apply(mm: MmStruct, start: int, length: int, vm_flags: int) -> None:
-    """Compare mm/mlock.c:apply_vma_lock_flags()."""
+    """Compare mm/mlock.c:apply_vma_lock_flags().
+
+    Nothing of a driver is locked, so there is no need to ask one about unlocking.
+    """
     end = start + length
     if end > ULONG_MAX:
         raise os_error(errno.EINVAL)
+    if vm_flags:
+        refuse_drivers(mm, start, end, "mlock", past_holes=False)
     while start < end:
         vma = mm.find_vma(start)
         if vma is None or vma.vm_start > start:

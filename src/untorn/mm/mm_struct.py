@@ -39,6 +39,7 @@ class MmStruct:
         read_implies_exec   personality(2) has READ_IMPLIES_EXEC, as old 32-bit programs need
         data_size        bytes of the program's own data, which RLIMIT_DATA counts with the heap
         limits           replaced as a whole
+        has_drivers      some VMA may be one of driver.py; never changes once others know the mm
     page_table_lock      under mmap_lock (read): protects the first setting of Vma.anon_vma
 
     page_table           which pages are resident; has a lock of its own, see page_table.py
@@ -54,6 +55,7 @@ class MmStruct:
         "exec_vm",
         "gate_vma",
         "gate_vma_flags",
+        "has_drivers",
         "limits",
         "locked_vm",
         "locked_vm_excess",
@@ -122,6 +124,7 @@ class MmStruct:
         self.def_flags = 0
         self.start_brk = self.brk = self.start_stack = 0
         self.read_implies_exec = False
+        self.has_drivers = False
         self.mmap_base = mmap_base
         if mmap_legacy_base is None:
             mmap_legacy_base = legacy_base(task_size)

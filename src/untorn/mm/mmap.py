@@ -65,6 +65,7 @@ def do_mmap(
     Raises:
         OSError: with the errno of mmap(2), in Linux's order of checks; EINTR if the task is
             killed while it waits for the lock.
+        NotModelled: What is to be replaced ends amid a driver's mapping; see driver.py.
 
     Source: mmap(2); mm/mmap.c:do_mmap().
     """

@@ -7,6 +7,7 @@ import errno
 
 from untorn.errors import os_error
 from untorn.mm.accounting import may_commit, may_expand_vm
+from untorn.mm.driver import refuse_drivers
 from untorn.mm.gup import populate_vma_page_range
 from untorn.mm.map_flags import prot_vm_flags
 from untorn.mm.mm_struct import MmStruct
@@ -52,6 +53,7 @@ def do_mprotect(mm: MmStruct, start: int, length: int, prot: int) -> None:
         OSError: EINVAL, ENOMEM, EACCES or EPERM as mprotect(2) says: what comes before the page
             that it is about keeps its new protection. EINTR if the task is killed while it
             waits for the lock.
+        NotModelled: The range comes to a driver's mapping; see driver.py.
 
     Source: mprotect(2); mm/mprotect.c:do_mprotect_pkey().
     """
@@ -77,6 +79,7 @@ def _mprotect_locked(mm: MmStruct, start: int, end: int, prot: int, grows: int) 
     if vma is None:
         raise os_error(errno.ENOMEM)
     start = _first_page(vma, start, end, grows)
+    refuse_drivers(mm, start, end, "mprotect", past_holes=False)
     while start < end:
         vma = mm.find_vma(start)
         if vma is None or vma.vm_start > start:

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from untorn.errors import os_error
 from untorn.mm.accounting import may_commit, may_expand_vm
+from untorn.mm.driver import refuse_drivers
 from untorn.mm.gup import mm_populate
 from untorn.mm.mm_struct import MmStruct
 from untorn.mm.mman import (
@@ -25,11 +26,11 @@ from untorn.mm.mman import (
 from untorn.mm.mmap_lock import mmap_write_lock_killable, mmap_write_unlock
 from untorn.mm.mremap_check import Remap, check_map_count, check_mremap_params, check_prep_vma
 from untorn.mm.munmap import do_munmap_locked
-from untorn.mm.page import PAGE_SHIFT, page_align
+from untorn.mm.page import PAGE_SHIFT, PAGE_SIZE, page_align
 from untorn.mm.pte_range import move_page_tables
 from untorn.mm.rmap import unlink_anon_vmas
 from untorn.mm.unmapped_area import get_unmapped_area
-from untorn.mm.vma import Vma
+from untorn.mm.vma import Vma, vma_kernel_pagesize
 from untorn.mm.vma_copy import copy_vma
 from untorn.mm.vma_lock import vma_start_write
 from untorn.mm.vma_merge import Attributes, vma_merge_new_range
@@ -53,6 +54,7 @@ def do_mremap(
     Raises:
         OSError: with the errno of mremap(2), in Linux's order of checks. With MREMAP_FIXED the
             destination may be unmapped, and VMAs before the failing one moved, already.
+        NotModelled: A driver's mapping would grow, move or be replaced; see driver.py.
 
     Source: mremap(2); mm/mremap.c:do_mremap().
     """
@@ -81,6 +83,7 @@ def _grows_locked(remap: Remap) -> bool:
 
 def _mremap_locked(remap: Remap) -> int:
     """Do what do_mremap() says. Preconditions: mmap_lock held for write; parameters valid."""
+    _refuse_drivers(remap)
     if remap.flags & MREMAP_FIXED and remap.delta == 0:
         return _move_all(remap)
     vma = check_prep_vma(remap, _lookup(remap.mm, remap.addr))
@@ -91,6 +94,25 @@ def _mremap_locked(remap: Remap) -> int:
     if remap.delta < 0:
         do_munmap_locked(remap.mm, remap.addr + remap.new_len, -remap.delta)
     return remap.addr
+
+
+def _refuse_drivers(remap: Remap) -> None:
+    """Refuse to grow or move a driver's mapping, and to put another in its place.
+
+    Without either nothing happens but one munmap at most, which looks for itself.
+
+    Raises:
+        NotModelled: see driver.py.
+    """
+    mm, end = remap.mm, remap.addr + max(remap.old_len, PAGE_SIZE)
+    if not mm.has_drivers or (remap.delta <= 0 and not remap.names_place):
+        return
+    refuse_drivers(mm, remap.addr, end, "mremap", past_holes=True)
+    if remap.flags & MREMAP_FIXED:
+        last = _lookup(mm, end - 1)
+        page_size = PAGE_SIZE if last is None else vma_kernel_pagesize(last)
+        new_end = remap.new_addr + remap.new_len + -remap.new_len % page_size
+        refuse_drivers(mm, remap.new_addr, new_end, "mremap", past_holes=True)
 
 
 def _move_all(remap: Remap) -> int:

@@ -6,6 +6,7 @@ Compare mm/mseal.c:do_mseal().
 import errno
 
 from untorn.errors import os_error
+from untorn.mm.driver import refuse_cut
 from untorn.mm.mm_struct import MmStruct
 from untorn.mm.mman import VM_SEALED
 from untorn.mm.mmap_lock import mmap_write_lock_killable, mmap_write_unlock
@@ -26,6 +27,7 @@ def do_mseal(mm: MmStruct, start: int, length: int, flags: int) -> None:
         OSError: EINVAL for flags, an unaligned start or a range that wraps; ENOMEM if part of
             the range is not mapped (nothing is sealed then) or a split meets max_map_count;
             EINTR if the task is killed while it waits for the lock.
+        NotModelled: The range ends amid a driver's mapping; see driver.py.
 
     Source: mseal(2); mm/mseal.c:do_mseal().
     """
@@ -39,6 +41,7 @@ def do_mseal(mm: MmStruct, start: int, length: int, flags: int) -> None:
     mmap_write_lock_killable(mm)
     try:
         _check_no_hole(mm, start, end)
+        refuse_cut(mm, start, end, "mseal")
         _seal(mm, start, end)
     finally:
         mmap_write_unlock(mm)

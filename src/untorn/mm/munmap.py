@@ -7,6 +7,7 @@ import errno
 from dataclasses import dataclass, field
 
 from untorn.errors import os_error
+from untorn.mm.driver import refuse_cut
 from untorn.mm.mm_struct import MmStruct
 from untorn.mm.mman import VM_ACCOUNT, VM_SEALED
 from untorn.mm.mmap_lock import (
@@ -55,6 +56,7 @@ def do_munmap(mm: MmStruct, start: int, length: int) -> None:
         OSError: EINVAL if start is not aligned, length is 0 or the range is not user space;
             ENOMEM if a hole would need one VMA more than allowed; EPERM if a VMA is sealed;
             EINTR if the task is killed while it waits for the lock.
+        NotModelled: The range ends amid a driver's mapping; see driver.py.
 
     Source: munmap(2); mm/vma.c:do_vmi_munmap().
     """
@@ -105,7 +107,9 @@ def gather_munmap_vmas(mm: MmStruct, start: int, end: int) -> MunmapVmas:
 
     Raises:
         OSError: ENOMEM or EPERM as munmap(2); all VMAs are attached then, splits stay.
+        NotModelled: As do_munmap(); nothing has changed then.
     """
+    refuse_cut(mm, start, end, "munmap of a part")
     going = MunmapVmas(start, end)
     vma = mm.find_vma(start)
     try:

@@ -19,6 +19,7 @@ from untorn.fs.proc.procmap_query import (
     QueryFlags,
 )
 from untorn.fs.user_memory import UserMemory
+from untorn.mm.driver import driver_refusal
 from untorn.mm.exit import mmput
 from untorn.mm.file import VmFile
 from untorn.mm.mm_struct import MmStruct, mmget_not_zero
@@ -41,6 +42,7 @@ def do_procmap_query(
         OSError: EFAULT, E2BIG or EINVAL for what is asked; ESRCH if mm has no users left;
             ENOENT if nothing matches; ENAMETOOLONG if a buffer is too small; EINTR if the task
             is killed while it waits for mmap_lock.
+        NotModelled: Only the driver of what is found knows the size of its pages.
     """
     query = _copy_struct_from_user(memory, arg)
     _check(query)
@@ -128,13 +130,19 @@ def _answer(vma: Vma, query: ProcmapQuery, name_size: int) -> ProcmapQuery:
         vma_start=vma.vm_start,
         vma_end=vma.vm_end,
         vma_flags=_vma_flags(vma),
-        vma_page_size=vma_kernel_pagesize(vma),
+        vma_page_size=_page_size(vma),
         vma_offset=vma.vm_pgoff << PAGE_SHIFT if file else 0,
         dev_major=file.dev_major if file else 0,
         dev_minor=file.dev_minor if file else 0,
         inode=file.inode if file else 0,
         vma_name_size=name_size,
     )
+
+
+def _page_size(vma: Vma) -> int:
+    if vma.vm_ops is not None and vma.vm_ops.has_pagesize:
+        raise driver_refusal(vma, "PROCMAP_QUERY")
+    return vma_kernel_pagesize(vma)
 
 
 def _name(vma: Vma, query: ProcmapQuery) -> bytes:

@@ -5,7 +5,9 @@ It stands here, and not as a method of MmStruct, because what it reads is the te
 
 What maps does not show is taken to be as it is most often: files are open for reading and
 writing and longer than what is mapped of them, writable private memory is charged for, nothing
-but the stack was ever written, and nobody gave advice, locked or sealed.
+but the stack was ever written, and nobody gave advice, locked or sealed. Of devices, sockets and
+the like their drivers know more than that: calls that would ask them raise NotModelled, see
+mm/driver.py.
 """
 
 import re
@@ -25,6 +27,7 @@ from untorn.fs.proc.from_maps_layout import (
 from untorn.fs.proc.from_maps_lines import NumberedLine, parse_lines, refusal
 from untorn.fs.proc.maps_entry import MapsEntry
 from untorn.fs.proc.maps_line import gate_line, show_map
+from untorn.mm.driver import has_driver
 from untorn.mm.file import VmFile
 from untorn.mm.limits import Limits
 from untorn.mm.mm_struct import MmStruct
@@ -71,7 +74,6 @@ def mm_from_maps(
     slab: VmaSlab = vm_area_cachep,
     task_size: int | None = None,
     hugetlb: Mapping[tuple[int, int], int] | None = None,
-    devices_as_files: bool = False,
 ) -> MmStruct:
     """Return an address space whose maps are this text, to the byte.
 
@@ -93,8 +95,6 @@ def mm_from_maps(
         hugetlb: Of devices, major and minor number as maps shows them, the bytes of the pages
             that all files there have: 2 << 20 or 1 << 30 on a hugetlbfs, 4096 elsewhere; see
             from_maps_files.py for what the text tells itself.
-        devices_as_files: Take what is mapped of devices, sockets and the like for plain files,
-            which it is not: its drivers have a say in what may be done with it.
 
     Raises:
         ValueError: A line is torn, cut off, out of order, not one that the engine could have
@@ -105,7 +105,7 @@ def mm_from_maps(
     gate_flags = _GATE_FLAGS.get(texts[-1], 0) if texts else 0
     lines = parse_lines(texts[:-1] if gate_flags else texts)
     task_size = choose_task_size(lines, gate=bool(gate_flags), told=task_size)
-    files = FilesOfMaps(lines, hugetlb or {}, devices_as_files=devices_as_files)
+    files = FilesOfMaps(lines, hugetlb or {})
     limits = limits or Limits()
     if mmap_base is None:
         mmap_base = find_mmap_base(lines, limits, task_size, topdown=topdown)
@@ -148,6 +148,7 @@ def _add(mm: MmStruct, line: NumberedLine, files: FilesOfMaps) -> Vma:
     vma.vm_start, vma.vm_end = entry.start, entry.end
     vma.vm_file = files.of(entry) if entry.has_file else None
     vma.vm_ops = vma.vm_file.vm_ops if vma.vm_file is not None else None
+    mm.has_drivers = mm.has_drivers or has_driver(vma)
     vma.vm_flags = _flags(entry, vma.vm_file)
     vma.vm_pgoff = (entry.offset if entry.has_file else entry.start) >> PAGE_SHIFT
     anon_name = _ANON_NAME.fullmatch(entry.name)

@@ -3,6 +3,7 @@
 import re
 
 from untorn.fs.proc.maps_entry import MapsEntry
+from untorn.mm.page import PMD_SIZE
 
 SHMEM_NAME = b"/dev/zero (deleted)"
 """Of shared anonymous memory."""
@@ -11,27 +12,32 @@ ANON_SHMEM = b"[anon_shmem:"
 ZERO_NAME = b"/dev/zero"
 _FILES_IN_DEV = re.compile(rb"/dev/(shm/|huge).*|/dev/zero( \(deleted\))?", re.DOTALL)
 """What is below /dev, and no device with a say in what may be done with its mappings."""
-_OTHERS = {
-    b"/dev/": "a device",
-    b"/sys/": "a file that the kernel makes up",
-    b"/proc/": "a file that the kernel makes up",
-    b"/dmabuf:": "a buffer of devices",
-    b"/drm mm object": "a buffer of a device",
-    b"/i915": "a buffer of a device",
-    b"/[aio]": "a ring of asynchronous I/O",
-    b"/secretmem": "memory of memfd_secret",
-}
-"""What paths that begin so are, and no plain files."""
+_OF_DRIVERS = (
+    *(b"/dev/", b"/sys/", b"/proc/"),  # of devices, or made up by the kernel
+    *(b"/dmabuf:", b"/drm mm object", b"/i915"),  # buffers of devices
+    *(b"/[aio]", b"/secretmem"),  # a ring of asynchronous I/O, memory of memfd_secret
+)
+"""How paths begin that are not of plain files."""
+_DAX = b"/dev/dax"
 
 
-def other_than_a_file(entry: MapsEntry) -> str | None:
-    """Say what an entry maps that is no plain file, or nothing if it may be one."""
+def is_of_driver(entry: MapsEntry) -> bool:
+    """Say whether an entry maps no plain file, but what a driver decides about.
+
+    What has no path is a socket or an anonymous inode, such as that of a ring.
+    """
     name = entry.name
     if not entry.has_file or name.startswith(ANON_SHMEM) or _FILES_IN_DEV.fullmatch(name):
-        return None
-    if not name.startswith(b"/"):
-        return "what has no path, such as a socket or a ring"
-    return next((what for prefix, what in _OTHERS.items() if name.startswith(prefix)), None)
+        return False
+    return name.startswith(_OF_DRIVERS) or not name.startswith(b"/")
+
+
+def may_be_huge_dax(entry: MapsEntry) -> bool:
+    """Say whether an entry may map pages of 2 MB or more of device DAX: it begins and ends so.
+
+    Source: drivers/dax/device.c:check_vma().
+    """
+    return entry.name.startswith(_DAX) and not (entry.start | entry.end) % PMD_SIZE
 
 
 def is_never_huge(entry: MapsEntry) -> bool:
@@ -39,4 +45,4 @@ def is_never_huge(entry: MapsEntry) -> bool:
     name = entry.name
     if name in (SHMEM_NAME, ZERO_NAME) or name.startswith(ANON_SHMEM):
         return True
-    return other_than_a_file(entry) is not None
+    return is_of_driver(entry)

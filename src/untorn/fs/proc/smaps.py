@@ -6,6 +6,7 @@ from untorn.fs.proc.smaps_gather import MemSizeStats, smap_gather_stats
 from untorn.fs.proc.smaps_text import show_gate_smap, show_smap
 from untorn.fs.proc.task_mmu import GateVma, ProcMaps, Record
 from untorn.fs.proc.vma_file import ProcVmaFile, proc_mem_open
+from untorn.mm.driver import refuse_driver
 from untorn.mm.mm_struct import MmStruct
 from untorn.mm.vma import Vma
 
@@ -44,7 +45,7 @@ class ProcSmaps(ProcMaps):
         self._walk = locking
 
     def show(self, record: Record) -> bytes:
-        """Walk the record's pages and return its text."""
+        """Walk the record's pages and return its text; raises as walk_pages()."""
         if isinstance(record, GateVma):
             return show_gate_smap(record.vm_flags)
         assert self._walk is not None
@@ -54,7 +55,12 @@ class ProcSmaps(ProcMaps):
 
 
 def walk_pages(locking: PageWalkLocking, mss: MemSizeStats, vma: Vma, start: int) -> None:
-    """Add the pages of vma, which locking returned last, from byte address start on."""
+    """Add the pages of vma, which locking returned last, from byte address start on.
+
+    Raises:
+        NotModelled: It is a driver's mapping: what it has resident is not known.
+    """
+    refuse_driver(vma, "smaps")
     locking.begin_page_walk()
     try:
         smap_gather_stats(mss, vma, start)

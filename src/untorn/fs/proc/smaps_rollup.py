@@ -88,6 +88,7 @@ def rollup(locking: PageWalkLocking) -> bytes:
 
     Raises:
         OSError: EINTR if the task is killed while it waits for a writer.
+        NotModelled: As walk_pages().
     """
     mss = MemSizeStats()
     first_start = last_end = 0

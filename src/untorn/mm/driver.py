@@ -1,0 +1,80 @@
+"""Mappings of devices, sockets and rings: what only their driver could say is refused by name.
+
+The driver of such a mapping, which is not modelled, may have cleared VM_MAY* bits, set VM_IO,
+VM_PFNMAP, VM_DONTEXPAND or VM_DONTCOPY, and has operations of its own: may_split, mprotect, mremap,
+fault, pagesize. So calls that would need one of these raise NotModelled. They look at all of
+their range before they change anything: a driver that is asked in the middle would leave half a
+call.
+
+Every function but refuse_driver() needs mmap_lock held.
+"""
+
+from untorn.errors import NotModelled
+from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mman import VM_SEALED
+from untorn.mm.vma import Vma
+
+
+def has_driver(vma: Vma) -> bool:
+    """Say whether a driver decides what may be done with vma. Preconditions: vma kept still."""
+    return vma.vm_ops is not None and vma.vm_ops.has_driver
+
+
+def driver_refusal(vma: Vma, call: str) -> NotModelled:
+    """Return what a call raises that would ask vma's driver. Preconditions: vma kept still."""
+    assert vma.vm_file is not None, "a driver maps an open file of its own"
+    path = vma.vm_file.path.decode(errors="backslashreplace")
+    return NotModelled(
+        f"{call}: {vma.vm_start:x}-{vma.vm_end:x} maps {path}, and what its driver would say is not"
+        " modelled. Nothing was changed; leave that mapping out, or unmap all of it first"
+    )
+
+
+def refuse_driver(vma: Vma, call: str) -> None:
+    """Refuse a call on vma that its driver, if it has one, would be asked about.
+
+    Preconditions: vma kept still, by its lock or mmap_lock.
+
+    Raises:
+        NotModelled: It has one.
+    """
+    if has_driver(vma):
+        raise driver_refusal(vma, call)
+
+
+def refuse_drivers(mm: MmStruct, start: int, end: int, call: str, *, past_holes: bool) -> None:
+    """Refuse a call on [start, end), byte addresses, that would come to a driver's mapping.
+
+    Args:
+        mm: The address space.
+        start: Byte address.
+        end: Byte address, exclusive.
+        call: Its name.
+        past_holes: Whether it goes on after a hole, or ends there.
+
+    Raises:
+        NotModelled: It would.
+    """
+    if not mm.has_drivers:
+        return
+    vma = mm.find_vma(start)
+    while vma is not None and vma.vm_start < (end if past_holes else start + 1):
+        refuse_driver(vma, call)
+        start = vma.vm_end
+        vma = mm.find_vma(start) if start < end else None
+
+
+def refuse_cut(mm: MmStruct, start: int, end: int, call: str) -> None:
+    """Refuse a call on whole VMAs that would cut a driver's mapping at one of two byte addresses.
+
+    A sealed one is not cut: Linux refuses that before, or has nothing to do.
+
+    Raises:
+        NotModelled: It would.
+    """
+    if not mm.has_drivers:
+        return
+    for edge in (start, end):
+        vma = mm.find_vma(edge)
+        if vma is not None and vma.vm_start < edge and not vma.vm_flags & VM_SEALED:
+            refuse_driver(vma, call)
