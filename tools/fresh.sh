@@ -34,7 +34,7 @@ END
 CERTIFICATES=/etc/ssl/certs/ca-certificates.crt
 CONTAINER_CAPS=-all,+chown,+dac_override,+fowner,+fsetid,+kill,+setgid,+setuid,+setpcap
 CONTAINER_CAPS+=,+net_bind_service,+net_raw,+sys_chroot,+mknod,+audit_write,+setfcap
-uid=61234 # of the ordinary user; outside a Debian of its own it has no name
+uid=54321 # of the ordinary user; with --here it has no name
 
 die() {
     echo "fresh.sh: $*" >&2

@@ -10,6 +10,7 @@ from untorn.mm.file import MAX_LFS_FILESIZE, VmFile
 from untorn.mm.filemap import AddressSpace
 
 _FS_IOC_GETFLAGS, FS_APPEND_FL = 0x8008_6601, 0x20
+DISKS = "ext4", "xfs"
 _ST_NOEXEC = 8
 _ZERO = os.makedev(1, 5)
 """Source: Documentation/admin-guide/devices.txt."""
@@ -23,9 +24,8 @@ def vm_file_of(fd: int) -> VmFile:
     status = os.fstat(fd)
     access = fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE
     path = str(Path(f"/proc/self/fd/{fd}").readlink())
-    file_system = _file_system(status.st_dev)
-    on_disk = file_system in ("ext4", "xfs")
-    in_memory = file_system == "tmpfs" or path.startswith("/memfd:")
+    on_disk = is_disk(status.st_dev)
+    in_memory = _file_system(status.st_dev) == "tmpfs" or path.startswith("/memfd:")
     is_zero = stat.S_ISCHR(status.st_mode) and status.st_rdev == _ZERO
     is_file = stat.S_ISREG(status.st_mode) and not path.startswith("/proc/")
     return VmFile(
@@ -44,6 +44,11 @@ def vm_file_of(fd: int) -> VmFile:
         is_zero=is_zero,
         mapping=AddressSpace(shmem=in_memory),
     )
+
+
+def is_disk(device: int) -> bool:
+    """Say whether a file system, by its st_dev, is one of those on disks that the engine models."""
+    return _file_system(device) in DISKS
 
 
 def _file_system(device: int) -> str:
