@@ -164,9 +164,12 @@ if [[ -z ${FRESH_DIR:-} ]]; then
     FRESH_DIR=$(mktemp -d /var/tmp/fresh.XXXXXX)
     trap 'rm -rf --one-file-system "$FRESH_DIR"' EXIT
     export FRESH_DIR
-    status=0
+    set -m # what is in the background ignores SIGINT otherwise, and so would the tests
     unshare --mount --pid --ipc --fork --kill-child "$0" "${arguments[@]}" 2>&1 |
-        tee "$FRESH_DIR/log" || status=$?
+        tee "$FRESH_DIR/log" &
+    trap 'kill -KILL %1' HUP INT TERM
+    status=0
+    wait %1 || status=$?
     echo "== exit status $status"
     grep -E '^([0-9]+ [a-z]+, )*[0-9]+ [a-z]+ in [0-9.]+s' "$FRESH_DIR/log" | tail -n 1
     exit "$status"
