@@ -133,7 +133,7 @@ run_make() {
         chown -R "$uid:$uid" "$root$home"
         [[ ! $here ]] || setpriv --reuid "$uid" --clear-groups test -x "$python" || open_python
     fi
-    chroot "$root" env -i HOME="$home" PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin \
+    chroot "${root:-/}" env -i HOME="$home" PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin \
         LANG=C.UTF-8 "${settings[@]}" sh -c 'cd ~/untorn && exec "$@"' sh \
         "${as[@]}" "${filter[@]}" make PYTHON="$python" "$@"
 }
@@ -169,9 +169,9 @@ if [[ -z ${FRESH_DIR:-} ]]; then
         tee "$FRESH_DIR/log" &
     trap 'kill -KILL %1' HUP INT TERM
     status=0
-    wait %1 || status=$?
+    wait %1 2>/dev/null || status=$?
     echo "== exit status $status"
-    grep -E '^([0-9]+ [a-z]+, )*[0-9]+ [a-z]+ in [0-9.]+s' "$FRESH_DIR/log" | tail -n 1
+    grep -E '^([0-9]+ [a-z]+, )*[0-9]+ [a-z]+ in [0-9.]+s' "$FRESH_DIR/log" | tail -n 1 || true
     exit "$status"
 fi
 
@@ -184,7 +184,8 @@ git clone --quiet "$(dirname "$0")/.." "$dir/home/untorn"
 mapfile -t settings < <(pip_settings)
 if [[ $here ]]; then
     root='' place='this machine'
-    python=$(readlink -f "$(command -v "$python")")
+    python=$("$python" -c 'import os, sys; print(os.path.realpath(sys.executable))') ||
+        die "--python: it does not run"
 else
     root=${keep:-$dir/root} place=$suite python=python3
     make_debian
