@@ -50,13 +50,15 @@ def program() -> bytes:
 def install(code: bytes) -> None:
     """Put this process, and all that it starts, under the filter."""
     libc = ctypes.CDLL(None, use_errno=True)
-    filter_ = ctypes.create_string_buffer(code, len(code))
-    sock_fprog = struct.pack("HxxxxxxQ", len(code) // 8, ctypes.addressof(filter_))
-    arguments = [(PR_SET_NO_NEW_PRIVS, 1), (PR_SET_SECCOMP, SECCOMP_MODE_FILTER, sock_fprog)]
-    for call in arguments:
-        if libc.prctl(*call, *[0] * (5 - len(call))):
-            error = ctypes.get_errno()
-            sys.exit(f"filtered.py: prctl: {os.strerror(error)}")
+    libc.prctl.argtypes = ctypes.c_int, *[ctypes.c_ulong] * 4
+    instructions = ctypes.create_string_buffer(code, len(code))
+    sock_fprog = struct.pack("HxxxxxxQ", len(code) // 8, ctypes.addressof(instructions))
+    program_ = ctypes.create_string_buffer(sock_fprog)
+    no_new_privs = PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0
+    filter_ = PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.addressof(program_), 0, 0
+    for arguments in no_new_privs, filter_:
+        if libc.prctl(*arguments):
+            sys.exit(f"filtered.py: prctl: {os.strerror(ctypes.get_errno())}")
 
 
 if __name__ == "__main__":

@@ -156,7 +156,9 @@ done
 shift
 (($#)) || set -- test
 [[ $tmp =~ ^(disk|tmpfs|overlay)$ ]] || die "--tmp is disk, tmpfs or overlay, not $tmp"
-[[ $without =~ ^(\ (pts|trace|caps|calls))*$ ]] || die "--without pts, trace, caps or calls, not$without"
+for thing in $without; do
+    [[ $thing =~ ^(pts|trace|caps|calls)$ ]] || die "--without pts, trace, caps or calls, not $thing"
+done
 ((EUID == 0)) || die "only root can make a machine with mounts and users of its own"
 
 # Outside: a directory, and namespaces in which this script is run once more.
