@@ -10,7 +10,13 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from untorn.live.open_file import DISKS, FS_APPEND_FL, inode_attributes, is_disk, vm_file_of
+from untorn.live.open_file import (
+    DISKS,
+    FS_APPEND_FL,
+    file_system,
+    inode_attributes,
+    vm_file_of,
+)
 from untorn.mm.file import VmFile
 
 FS_IOC_SETFLAGS = 0x4008_6602
@@ -25,11 +31,19 @@ def vm_file(path: Path, flags: int) -> VmFile:
         os.close(fd)
 
 
+def is_on_a_disk(path: Path) -> bool:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        return file_system(fd) in DISKS
+    finally:
+        os.close(fd)
+
+
 @contextmanager
 def directory_on_a_disk(*places: Path) -> Iterator[Path]:
     """Make a directory in the first of these places that is on a disk, and remove it."""
     for place in places:
-        if is_disk(place.stat().st_dev) and os.access(place, os.W_OK):
+        if is_on_a_disk(place) and os.access(place, os.W_OK):
             with TemporaryDirectory(dir=place) as directory:
                 yield Path(directory)
             return
