@@ -123,6 +123,8 @@ run_make() {
     if [[ $container && ! $here ]]; then
         mount_overlay "$root" "$dir/upper" "$dir/merged"
         root=$dir/merged
+    elif [[ ! $here ]]; then
+        mount --bind "$root" "$root"
     fi
     mount_all
     if [[ ! $here ]]; then
