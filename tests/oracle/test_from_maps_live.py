@@ -85,8 +85,14 @@ def stopped(command: list[str]) -> Iterator[Stopped]:
     child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
     try:
         syscall = Path(f"/proc/{child.pid}/syscall")
+
+        def waits_for_input() -> bool:
+            if child.poll() is not None:
+                pytest.skip(f"{' '.join(command)} is refused here")
+            return syscall.read_bytes().startswith(WAITS_FOR_INPUT)
+
         try:
-            await_(lambda: syscall.read_bytes().startswith(WAITS_FOR_INPUT))
+            await_(waits_for_input)
             yield Stopped(child.pid)
         except PermissionError as error:
             pytest.skip(f"processes cannot be traced here: {error}")
