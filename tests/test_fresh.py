@@ -37,6 +37,7 @@ def test_help_shows_an_example_of_each_option() -> None:
     [
         (["--nothing"], "unrecognized option '--nothing'"),
         (["--suite"], "option '--suite' requires an argument"),
+        (["--python", "python3.13"], "--python goes with --here: a Debian brings its own"),
         (["--tmp", "btrfs"], "--tmp is disk, tmpfs or overlay, not btrfs"),
         (["--without", "caps", "--without", "air"], "--without pts, trace, caps or calls, not air"),
     ],

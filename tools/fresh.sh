@@ -41,7 +41,7 @@ die() {
     exit 2
 }
 
-# Print what tells pip how to reach its index, as VARIABLE=VALUE; none of our files are elsewhere.
+# Print what tells pip how to reach its index, as VARIABLE=VALUE; a Debian lacks files of ours.
 pip_settings() {
     local name value
     python3 -m pip config list 2>/dev/null | sort -r |
@@ -58,7 +58,7 @@ pip_settings() {
 make_debian() {
     command -v debootstrap >/dev/null ||
         die "no debootstrap; on Debian: apt install debootstrap; --here does without"
-    [[ -e $root/etc/debian_version ]] ||
+    [[ -e $root/etc/debian_version && ! -e $root/debootstrap ]] || # its traces, until it is done
         debootstrap --variant=minbase \
             --include=python3,python3-venv,make,git,ca-certificates \
             "$suite" "$root" ${MIRROR:+"$MIRROR"} >"$dir/debootstrap.log" 2>&1 ||
@@ -161,6 +161,7 @@ shift
 for thing in $without; do
     [[ $thing =~ ^(pts|trace|caps|calls)$ ]] || die "--without pts, trace, caps or calls, not $thing"
 done
+[[ $here || $python == python3 ]] || die "--python goes with --here: a Debian brings its own"
 ((EUID == 0)) || die "only root can make a machine with mounts and users of its own"
 
 # Outside: a directory, and namespaces in which this script is run once more.
