@@ -119,6 +119,14 @@ def test_without_the_right_to_trace_it_is_one_line(monkeypatch) -> None:
     assert done.stderr == "Error: no child can be traced here: Operation not permitted\n"
 
 
+def test_without_a_place_for_files_it_is_one_line(monkeypatch, here) -> None:
+    monkeypatch.setattr("untorn.conform.files.file_system_at", lambda place: "overlay")
+    done = conform()
+    assert (done.exit_code, done.stdout) == (1, "")
+    reason = f"on overlayfs, or not to be written to: {here}, /dev/shm"
+    assert done.stderr == f"Error: {reason}\n"
+
+
 @pytest.mark.usefixtures("child")
 def test_a_child_that_is_killed_from_outside_is_one_line(monkeypatch) -> None:
     step = pair.Pair.step

@@ -13,7 +13,7 @@ import pytest
 from untorn.live.open_file import (
     DISKS,
     FS_APPEND_FL,
-    file_system,
+    file_system_at,
     inode_attributes,
     vm_file_of,
 )
@@ -31,19 +31,11 @@ def vm_file(path: Path, flags: int) -> VmFile:
         os.close(fd)
 
 
-def is_on_a_disk(path: Path) -> bool:
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        return file_system(fd) in DISKS
-    finally:
-        os.close(fd)
-
-
 @contextmanager
 def directory_on_a_disk(*places: Path) -> Iterator[Path]:
     """Make a directory in the first of these places that is on a disk, and remove it."""
     for place in places:
-        if is_on_a_disk(place) and os.access(place, os.W_OK):
+        if file_system_at(place) in DISKS and os.access(place, os.W_OK):
             with TemporaryDirectory(dir=place) as directory:
                 yield Path(directory)
             return

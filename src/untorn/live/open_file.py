@@ -12,7 +12,7 @@ from untorn.mm.file import MAX_LFS_FILESIZE, VmFile
 from untorn.mm.filemap import AddressSpace
 
 _FS_IOC_GETFLAGS, FS_APPEND_FL = 0x8008_6601, 0x20
-_MAGIC = {0xEF53: "ext4", 0x5846_5342: "xfs", 0x0102_1994: "tmpfs"}
+_MAGIC = {0xEF53: "ext4", 0x5846_5342: "xfs", 0x0102_1994: "tmpfs", 0x794C_7630: "overlay"}
 DISKS = "ext4", "xfs"
 _STATFS_MAX = 256
 """Bytes; more than struct statfs has."""
@@ -47,6 +47,7 @@ def vm_file_of(fd: int) -> VmFile:
         noexec=bool(os.fstatvfs(fd).f_flag & _ST_NOEXEC) or path.startswith("/proc/"),
         huge_aligned=on_disk,
         refuses_sync=on_disk,
+        stacked=kind == "overlay",
         can_mmap=is_file or is_zero,
         is_zero=is_zero,
         mapping=AddressSpace(shmem=in_memory),
@@ -62,6 +63,15 @@ def file_system(fd: int) -> str:
     if _libc.fstatfs(fd, answer):
         raise os_error(ctypes.get_errno())
     return _MAGIC.get(ctypes.c_ulong.from_buffer(answer).value, "")
+
+
+def file_system_at(path: Path) -> str:
+    """Return the same of a file or directory that can be opened for reading."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return file_system(fd)
+    finally:
+        os.close(fd)
 
 
 def inode_attributes(fd: int) -> int:
