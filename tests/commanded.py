@@ -18,16 +18,33 @@ def place(pages):
     return libc.mmap(None, pages + 2 << 12, 0, ANON, -1, 0) + 4096
 def put(addr, pages, prot=3, flags=ANON, fd=-1, offset=0):
     assert libc.mmap(addr, pages << 12, prot, flags | FIXED, fd, offset) == addr
-exec("for line in sys.stdin:\\n    exec(line)\\n    print(flush=True)")
+def obey():
+    for line in sys.stdin:
+        exec(line, globals())
+        print(flush=True)
+"""
+_BY_THE_MAIN_THREAD = "obey()"
+_BY_ANOTHER_THREAD = """
+import threading
+threading.Thread(target=obey).start()
+libc.syscall(60, 0)  # exit of this thread alone
 """
 
 
 class Commanded:
-    """Use it as a context manager: it is ended then."""
+    """Use it as a context manager: it is ended then.
 
-    def __init__(self) -> None:
+    Args:
+        leaderless: Whether its main thread is to end at once.
+    """
+
+    def __init__(self, *, leaderless: bool = False) -> None:
+        program = _LOOP + (_BY_ANOTHER_THREAD if leaderless else _BY_THE_MAIN_THREAD)
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _LOOP], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", program],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         self.pid = self._process.pid
         self.do("pass")  # it has started once this is done

@@ -4,8 +4,12 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from untorn.locking import lockdep, sync
+
+settings.register_profile("untorn", deadline=None)  # no test depends on how fast a machine is
+settings.load_profile("untorn")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

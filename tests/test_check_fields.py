@@ -5,7 +5,8 @@ import pytest
 from untorn.check.shared import EXCLUSIVE, GUARDED, POINTS
 
 CONSTANT = {
-    *("gate_vma", "limits", "mmap_base", "name", "topdown", "vm_area_cachep", "lock_class", "tree"),
+    *("gate_vma", "gate_vma_flags", "limits", "mmap_base", "mmap_legacy_base", "task_size"),
+    *("name", "topdown", "vm_area_cachep", "lock_class", "tree", "read_implies_exec"),
     *("ptrace_allowed", "_mm", "_locking", "_task", "_ops", "mm"),
 }
 OBJECTS = {

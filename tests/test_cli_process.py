@@ -79,6 +79,44 @@ def test_query_prints_the_vma_at_an_address(process: Commanded) -> None:
     assert json.loads(stdout)["page_size"] == os.sysconf("SC_PAGE_SIZE")
 
 
+def test_query_tells_where_the_address_lies_in_its_file(process: Commanded) -> None:
+    vma = next(
+        vma for vma in untorn.snapshot(process.pid) if b"/libc" in vma.name and vma.executable
+    )
+    addr = vma.start + 0x123
+    _, stdout, _ = run("query", process.pid, f"{addr:x}", "--json")
+    told = json.loads(stdout)
+    expected = untorn.locate(process.pid, addr)
+    assert expected.path
+    assert told["file"] == {
+        "offset": vma.offset + 0x123,
+        "kind": "a regular file",
+        "path": os.fsdecode(expected.path),
+        "elf_address": expected.elf_address,
+    }
+    assert told["absent"] == {}
+    assert "build_id" not in told
+    assert "flags" not in told
+
+
+def test_query_tells_build_id_and_details_only_if_asked_to(process: Commanded) -> None:
+    addr = next(f"{vma.start:x}" for vma in untorn.snapshot(process.pid) if b"/libc" in vma.name)
+    _, stdout, _ = run("query", process.pid, addr, "--json", "--build-id", "--details")
+    told = json.loads(stdout)
+    with untorn.open_maps(process.pid) as maps:
+        assert told["build_id"] == maps.query(int(addr, 16), build_id=True).build_id.hex()
+    assert told["build_id"]
+    assert {"flags", "protection_key", "guards", "stack_of"} <= set(told)
+    stack = next(vma.start for vma in untorn.snapshot(process.pid) if vma.name == b"[stack]")
+    _, stdout, _ = run("query", process.pid, f"{stack:x}", "--json", "--build-id")
+    told = json.loads(stdout)
+    assert (told["file"], told["build_id"]) == (None, None)
+    assert told["absent"] == dict.fromkeys(("file", "build_id"), "no file is mapped there")
+    usage = run("query", process.pid, addr, "--build-id")
+    assert usage[0] == 2
+    assert "--build-id and --details go with --json" in usage[2]
+
+
 def test_query_takes_the_next_one_if_asked_to(process: Commanded) -> None:
     first = text_of(process).splitlines(keepends=True)[0]
     assert run("query", process.pid, "0") == (1, "", "Error: nothing is mapped at 0x0\n")

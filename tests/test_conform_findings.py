@@ -18,7 +18,7 @@ from untorn.fs.proc.from_maps import mm_from_maps
 from untorn.live.machine import memory_pages
 from untorn.mm.file import VmFile
 from untorn.mm.limits import Limits
-from untorn.mm.page import PAGE_SIZE
+from untorn.mm.page import PAGE_SIZE, TASK_SIZE
 from untorn.syscalls import Process
 
 PROGRAM = b"00400000-00401000 r-xp 00000000 00:01 1                                  /program\n"
@@ -169,7 +169,7 @@ def pair():
 
 
 def engine() -> EngineSide:
-    process = Process(mm_from_maps(PROGRAM, limits=LIMITS))
+    process = Process(mm_from_maps(PROGRAM, limits=LIMITS, task_size=TASK_SIZE))
     process.files = {fd: VmFile(name.encode()) for name, fd in FDS.items()}
     process.files[FDS["ONE"]].refuses_sync = True
     process.files[FDS["ZERO"]].is_zero = True

@@ -9,13 +9,13 @@ import pytest
 from click.testing import CliRunner
 
 from untorn.cli import main
+from untorn.fs.maps_file import find_no_query
 from untorn.live import capabilities
 from untorn.live.capabilities import Capabilities
 from untorn.live.maps_locking import (
     SymbolEvidence,
     decide,
     find_symbol,
-    has_query,
     parse_release,
     probe_locking,
 )
@@ -95,10 +95,23 @@ class Refusing:
         raise OSError(self.number, os.strerror(self.number))
 
 
-def test_the_ioctl_is_missing_only_if_the_kernel_says_so() -> None:
-    assert not has_query(Refusing(errno.ENOTTY))
-    with pytest.raises(PermissionError):
-        has_query(Refusing(errno.EPERM))
+@pytest.mark.parametrize(
+    ("number", "reason"),
+    [
+        (errno.ENOTTY, "this kernel has none"),
+        (errno.EPERM, "refused by a filter of system calls (EPERM)"),
+        (errno.ENOSYS, "refused by a filter of system calls (ENOSYS)"),
+        (errno.EACCES, "refused by a filter of system calls (EACCES)"),
+        (errno.ENOENT, ""),  # nothing is mapped
+    ],
+)
+def test_the_ioctl_is_missing_if_kernel_or_filter_say_so(number: int, reason: str) -> None:
+    assert find_no_query(Refusing(number)) == reason
+
+
+def test_another_error_says_nothing_about_the_ioctl() -> None:
+    with pytest.raises(ProcessLookupError):
+        find_no_query(Refusing(errno.ESRCH))
 
 
 @pytest.mark.live

@@ -67,20 +67,22 @@ class ScriptedFile(LiveMapsFile):
         build_id_size: int = 0,
     ) -> QueriedVma:
         assert flags == QueryFlags.COVERING_OR_NEXT_VMA
+        if not self.ioctl:
+            raise OSError(errno.ENOTTY, os.strerror(errno.ENOTTY))
         for each in self.mapped:
             if each.end > addr and each.name != b"[vsyscall]":
+                if name_size and len(each.name) >= name_size:
+                    raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
                 bits = QueryFlags.VMA_READABLE | QueryFlags.VMA_WRITABLE
                 place = each.start, each.end
                 return QueriedVma(*place, bits, PAGE, 0, *each.device, 0, each.name, b"")
         raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
 
     def next_starts(self, addrs: Iterable[int]) -> Iterator[int]:
-        if not self.ioctl:
-            raise OSError(errno.ENOTTY, os.strerror(errno.ENOTTY))
         for addr in addrs:
             self.looks += 1
             try:
-                yield self.query(addr, QueryFlags.COVERING_OR_NEXT_VMA).start
+                yield self.query(addr, QueryFlags.COVERING_OR_NEXT_VMA, name_size=0).start
             except FileNotFoundError:
                 yield 1 << 64
 
@@ -89,10 +91,11 @@ def pages_of(entries: Iterable[MapsEntry]) -> dict[int, bytes]:
     return {page: e.name for e in entries for page in range(e.start // PAGE, e.end // PAGE)}
 
 
+@pytest.mark.parametrize("name", [b"[heap]", b"/" + b"deep/" * 1000 + b"file"])
 @pytest.mark.parametrize("ioctl", [True, False])
-def test_what_a_false_gap_left_out_is_put_in(ioctl: bool) -> None:
+def test_what_a_false_gap_left_out_is_put_in(ioctl: bool, name: bytes) -> None:
     shown = [entry(0, 1), entry(3, 4), GATE]
-    mapped = [entry(0, 1), entry(1, 2, b"[heap]"), entry(2, 3), entry(3, 4), GATE]
+    mapped = [entry(0, 1), entry(1, 2, name), entry(2, 3), entry(3, 4), GATE]
     taken = take_snapshot(ScriptedFile([shown], mapped, ioctl), None, None)
     assert list(taken) == mapped
     if ioctl:
@@ -177,7 +180,7 @@ def test_only_holes_of_fills_in_which_the_process_ran_are_looked_into() -> None:
         taken = take_snapshot(file, Sleeps(*(fill != ran for fill in range(3))), None)
         assert taken.coherence.quiet_fills == 3 - (ran is not None)
         assert taken.coherence.checked_holes == holes_there
-        assert file.looks == holes_there + 1  # one tells that the process is still there
+        assert file.looks == holes_there
         assert list(taken) == mapped
 
 

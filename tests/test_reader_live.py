@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import untorn
 from commanded import Commanded
+from ioctl import NO_QUERY, asks
 from processes import wait_until
 from untorn.fs.proc.procmap_query import QueriedVma
 from untorn.live.maps_file import LiveMapsFile
@@ -31,19 +32,6 @@ def process() -> Iterator[Commanded]:
 
 def text_of(child: Commanded) -> bytes:
     return Path(f"/proc/{child.pid}/maps").read_bytes()
-
-
-def has_ioctl() -> bool:
-    with LiveMapsFile(os.getpid()) as file:
-        try:
-            return bool(list(file.next_starts([0])))
-        except OSError as error:
-            if error.errno != errno.ENOTTY:
-                raise
-            return False
-
-
-asks = pytest.mark.skipif(not has_ioctl(), reason="this kernel has no PROCMAP_QUERY")
 
 
 @pytest.mark.parametrize("vmas", [0, 1000])
@@ -100,7 +88,7 @@ def test_holes_are_checked_while_the_process_runs(pages: int) -> None:
         taken = untorn.snapshot(child.pid)
         holes = sum(taken.start[1:] > taken.end[:-1])
     assert taken.coherence.quiet_fills == 0
-    assert taken.coherence.checked_holes in (holes, holes + 1) or not has_ioctl()
+    assert taken.coherence.checked_holes in (holes, holes + 1) or NO_QUERY
     assert taken.coherence.false_gaps == 0
 
 

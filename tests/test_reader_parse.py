@@ -43,7 +43,7 @@ def by_columns(texts: list[bytes]) -> list[MapsEntry] | int:
     try:
         columns = parse.parse(texts)
     except ValueError as error:
-        return int(re.findall(r"^line (\d+) of the maps ", str(error))[0])
+        return int(re.findall(r"^line (\d+), column \d+: ", str(error))[0])
     return [columns.entry(row) for row in range(len(columns))]
 
 
@@ -58,7 +58,7 @@ def test_text_is_read_as_its_lines_are(text: bytes, cut: int) -> None:
 @given(TEXTS.filter(bool), st.data())
 def test_damaged_text_is_refused_where_a_single_line_is(text: bytes, data: st.DataObject) -> None:
     at = data.draw(st.integers(0, len(text) - 1))
-    byte = data.draw(st.sampled_from(b"0aAgGxps- :\n\x00\xff\t"))
+    byte = data.draw(st.sampled_from(b"0aAgGxps- :\n\r\x00\xff\t"))
     for damaged in (
         text[:at],
         text[:at] + bytes([byte]) + text[at + 1 :],
@@ -93,15 +93,21 @@ def test_a_number_has_as_many_digits_as_asked_for(width: int) -> None:
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        (LINE[:-1], "is cut off"),
-        (LINE.replace(b"7f0000001000", b"7e0000001000"), "ends before it begins"),
-        (LINE.replace(b" 0 \n", b" %d \n" % (1 << 64)), "more than 64 bits"),
-        (LINE.replace(b"rw-p", b"rwp-"), "is not a line of maps"),
-        (b"\n", "is not a line of maps"),
+        (LINE[:-1], "column 49: the text is cut off; Linux prints a newline"),
+        (
+            LINE.replace(b"7f0000001000", b"7e0000001000"),
+            "column 14: 7e0000001000, which is below 7f0000000000; Linux prints the lower address",
+        ),
+        (
+            LINE.replace(b" 0 \n", b" %d \n" % (1 << 64)),
+            "column 47: '18446744073709551616'; Linux prints numbers of 64 bits",
+        ),
+        (LINE.replace(b"rw-p", b"rwp-"), "column 27: 'rwp-'; Linux prints r or -, w or -, x or -"),
+        (b"\n", "column 1: an empty line; Linux prints one line for each VMA"),
     ],
 )
-def test_a_refusal_names_the_line_and_the_reason(line: bytes, reason: str) -> None:
-    with pytest.raises(ValueError, match=f"^line 21 of the maps .*{reason}"):
+def test_a_refusal_names_line_and_column_and_what_linux_prints(line: bytes, reason: str) -> None:
+    with pytest.raises(ValueError, match=f"^line 21, {reason}"):
         parse.parse([LINE * 20 + line])
 
 

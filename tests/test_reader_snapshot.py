@@ -128,7 +128,7 @@ def test_after_overlaps_are_resolved_each_page_is_as_last_shown(
 
 
 def test_lines_that_end_below_the_one_before_are_refused() -> None:
-    with pytest.raises(ValueError, match="line 3 of the maps does not end above"):
+    with pytest.raises(ValueError, match=r"^line 3, column 10: 00005000, not above .* 00005000"):
         snapshot(entry(0, 1), entry(1, 5), entry(4, 5))
 
 

@@ -11,7 +11,7 @@ from commanded import Commanded
 from processes import wait_until
 from untorn.live.reader import watch as watching
 from untorn.live.reader.diff import Change
-from untorn.live.reader.process import start_time
+from untorn.live.task import start_time
 
 pytestmark = pytest.mark.live
 SOON = 0.001

@@ -15,7 +15,8 @@ from untorn.mm.mmap_lock import (
     mmap_write_lock,
     mmap_write_unlock,
 )
-from untorn.mm.vma import UINT_MAX, VM_REFCNT_EXCLUDE_READERS_FLAG, VM_REFCNT_LIMIT, VmaSlab
+from untorn.mm.page import UINT_MAX
+from untorn.mm.vma import VM_REFCNT_EXCLUDE_READERS_FLAG, VM_REFCNT_LIMIT, VmaSlab
 from untorn.mm.vma_lock import (
     BUSY,
     DETACHED,

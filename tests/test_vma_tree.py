@@ -40,7 +40,7 @@ def dense_tree(count: int) -> VmaTree:
     return tree
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(histories, fanouts)
 def test_tree_maps_every_page_as_a_list_of_pages_does(steps, fanout) -> None:
     tree, pages = build(steps, fanout)
@@ -50,7 +50,7 @@ def test_tree_maps_every_page_as_a_list_of_pages_does(steps, fanout) -> None:
     assert shown == pages
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(histories, fanouts, st.integers(0, PAGES))
 def test_find_returns_the_range_that_ends_above_the_address(steps, fanout, addr) -> None:
     tree, _ = build(steps, fanout)
@@ -62,7 +62,7 @@ def test_find_returns_the_range_that_ends_above_the_address(steps, fanout, addr)
     assert tree.find_before(addr) == (before[2] if before else None)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(histories, fanouts, st.integers(1, 60), spans)
 def test_gap_searches_find_what_looking_everywhere_finds(steps, fanout, length, window) -> None:
     tree, _ = build(steps, fanout)

@@ -5,9 +5,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from untorn.fs.proc.maps_entry import MapsEntry as MapsEntry
+    from untorn.live.reader.details import Details as Details
     from untorn.live.reader.live_maps import LiveMaps as LiveMaps
-    from untorn.live.reader.live_maps import open_maps as open_maps
-    from untorn.live.reader.live_maps import snapshot as snapshot
+    from untorn.live.reader.location import Location as Location
+    from untorn.live.reader.looks import locate as locate
+    from untorn.live.reader.looks import open_maps as open_maps
+    from untorn.live.reader.looks import snapshot as snapshot
     from untorn.live.reader.snapshot import Snapshot as Snapshot
     from untorn.live.reader.watch import watch as watch
 
@@ -15,10 +18,13 @@ __version__ = "0.1.0"
 
 _PUBLIC = {
     "MapsEntry": "untorn.fs.proc.maps_entry",
+    "Details": "untorn.live.reader.details",
     "LiveMaps": "untorn.live.reader.live_maps",
+    "Location": "untorn.live.reader.location",
     "Snapshot": "untorn.live.reader.snapshot",
-    "open_maps": "untorn.live.reader.live_maps",
-    "snapshot": "untorn.live.reader.live_maps",
+    "locate": "untorn.live.reader.looks",
+    "open_maps": "untorn.live.reader.looks",
+    "snapshot": "untorn.live.reader.looks",
     "watch": "untorn.live.reader.watch",
 }
 """Where each public name is defined; imported when it is asked for."""

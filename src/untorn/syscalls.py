@@ -1,11 +1,12 @@
 """The system calls of one process: Linux's arguments, Linux's errno, on an MmStruct.
 
 Arguments are what a program passes in registers: addresses, lengths and offsets count modulo
-2**64, so -1 is what it is in C. The operations behind them are in mm/.
+2**64, so -1 is what it is in C; in a 32-bit process addresses and lengths count modulo 2**32, and
+offsets modulo 2**44, as mmap2(2) has them. The operations behind them are in mm/.
 """
 
 import errno
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Self
 
 from untorn.errors import os_error
@@ -39,7 +40,7 @@ from untorn.mm.mprotect import do_mprotect
 from untorn.mm.mremap import do_mremap
 from untorn.mm.mseal import do_mseal
 from untorn.mm.munmap import do_munmap
-from untorn.mm.page import PAGE_SHIFT, ULONG_MAX, page_aligned
+from untorn.mm.page import PAGE_SHIFT, PAGE_SIZE, ULONG_MAX, page_aligned
 from untorn.mm.shm import ShmSegment, do_shmat, do_shmdt
 
 
@@ -68,14 +69,27 @@ class Process:
         topdown: bool = True,
         heap: tuple[int, int] | None = None,
         limits: Limits | None = None,
+        task_size: int | None = None,
+        hugetlb: Mapping[tuple[int, int], int] | None = None,
+        devices_as_files: bool = False,
     ) -> Self:
         """Return a process whose maps are this text; see fs/proc/from_maps.py:mm_from_maps().
 
         Raises:
-            ValueError: The text is torn, cut off, or not of maps; with the line and the reason.
+            ValueError: The text is torn, cut off, not of maps, of something that is not modelled,
+                or does not tell enough; with the line and the reason.
         """
         return cls(
-            mm_from_maps(text, mmap_base=mmap_base, topdown=topdown, heap=heap, limits=limits)
+            mm_from_maps(
+                text,
+                mmap_base=mmap_base,
+                topdown=topdown,
+                heap=heap,
+                limits=limits,
+                task_size=task_size,
+                hugetlb=hugetlb,
+                devices_as_files=devices_as_files,
+            )
         )
 
     def mmap(
@@ -92,7 +106,8 @@ class Process:
                 EINVAL (of a file, of length 0 or an unknown size), else as
                 mm/mmap.py:do_mmap().
         """
-        addr, length, offset = addr & ULONG_MAX, length & ULONG_MAX, offset & ULONG_MAX
+        addr, length = addr & self.mm.word_max, length & self.mm.word_max
+        offset &= (self.mm.word_max << PAGE_SHIFT | PAGE_SIZE - 1) & ULONG_MAX
         if not page_aligned(offset):
             raise os_error(errno.EINVAL)
         file = None
@@ -107,11 +122,11 @@ class Process:
 
     def munmap(self, addr: int, length: int) -> None:
         """Unmap a range; see mm/munmap.py:do_munmap() for arguments and errors."""
-        do_munmap(self.mm, addr & ULONG_MAX, length & ULONG_MAX)
+        do_munmap(self.mm, addr & self.mm.word_max, length & self.mm.word_max)
 
     def mprotect(self, addr: int, length: int, prot: int) -> None:
         """Set a range's protection; see mm/mprotect.py:do_mprotect() for arguments and errors."""
-        do_mprotect(self.mm, addr & ULONG_MAX, length & ULONG_MAX, prot)
+        do_mprotect(self.mm, addr & self.mm.word_max, length & self.mm.word_max, prot)
 
     def mremap(
         self, addr: int, old_len: int, new_len: int, flags: int = 0, new_addr: int = 0
@@ -119,36 +134,36 @@ class Process:
         """Resize or move a range; see mm/mremap.py:do_mremap() for arguments and errors."""
         return do_mremap(
             self.mm,
-            addr & ULONG_MAX,
-            old_len & ULONG_MAX,
-            new_len & ULONG_MAX,
+            addr & self.mm.word_max,
+            old_len & self.mm.word_max,
+            new_len & self.mm.word_max,
             flags,
-            new_addr & ULONG_MAX,
+            new_addr & self.mm.word_max,
         )
 
     def mseal(self, addr: int, length: int, flags: int = 0) -> None:
         """Seal a range; see mm/mseal.py:do_mseal() for arguments and errors."""
-        do_mseal(self.mm, addr & ULONG_MAX, length & ULONG_MAX, flags)
+        do_mseal(self.mm, addr & self.mm.word_max, length & self.mm.word_max, flags)
 
     def madvise(self, addr: int, length: int, advice: int) -> None:
         """Give advice about a range; see mm/madvise.py:do_madvise() for arguments and errors."""
-        do_madvise(self.mm, addr & ULONG_MAX, length & ULONG_MAX, advice)
+        do_madvise(self.mm, addr & self.mm.word_max, length & self.mm.word_max, advice)
 
     def mlock2(self, addr: int, length: int, flags: int = 0) -> None:
         """Lock a range in memory; see mm/mlock.py:do_mlock() for arguments and errors."""
-        do_mlock(self.mm, addr & ULONG_MAX, length & ULONG_MAX, flags)
+        do_mlock(self.mm, addr & self.mm.word_max, length & self.mm.word_max, flags)
 
     def munlock(self, addr: int, length: int) -> None:
         """Unlock a range; see mm/mlock.py:do_mlock() for arguments and errors."""
-        do_munlock(self.mm, addr & ULONG_MAX, length & ULONG_MAX)
+        do_munlock(self.mm, addr & self.mm.word_max, length & self.mm.word_max)
 
     def shmat(self, segment: ShmSegment, addr: int = 0, flags: int = 0) -> int:
         """Attach a System V segment; see mm/shm.py:do_shmat() for arguments and errors."""
-        return do_shmat(self.mm, segment, addr & ULONG_MAX, flags)
+        return do_shmat(self.mm, segment, addr & self.mm.word_max, flags)
 
     def shmdt(self, addr: int) -> None:
         """Detach a System V segment; see mm/shm.py:do_shmdt() for errors."""
-        do_shmdt(self.mm, addr & ULONG_MAX)
+        do_shmdt(self.mm, addr & self.mm.word_max)
 
     def mlockall(self, flags: int) -> None:
         """Lock everything; see mm/mlock.py:do_mlockall() for flags and errors."""
@@ -160,11 +175,11 @@ class Process:
 
     def brk(self, addr: int) -> int:
         """Move the end of the heap; see mm/brk.py:do_brk()."""
-        return do_brk(self.mm, addr & ULONG_MAX)
+        return do_brk(self.mm, addr & self.mm.word_max)
 
     def set_anon_name(self, addr: int, length: int, name: bytes | None) -> None:
         """Name anonymous memory; see mm/anon_name.py:set_anon_name()."""
-        set_anon_name(self.mm, addr & ULONG_MAX, length & ULONG_MAX, name)
+        set_anon_name(self.mm, addr & self.mm.word_max, length & self.mm.word_max, name)
 
     def fork(self) -> "Process":
         """Return a child: a copy of the address space, the same open files."""
@@ -196,7 +211,7 @@ class Process:
         Raises:
             OSError: EFAULT where the kernel sends SIGSEGV.
         """
-        handle_mm_fault(self.mm, addr & ULONG_MAX, VM_WRITE if write else VM_READ)
+        handle_mm_fault(self.mm, addr & self.mm.word_max, VM_WRITE if write else VM_READ)
 
     def open_maps(self, reader: str = "vma_lock") -> ProcMapsFile:
         """Open /proc/PID/maps, to be read by a strategy of fs/proc/maps_locking.

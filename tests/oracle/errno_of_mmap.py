@@ -100,6 +100,7 @@ MMAP_ADDRESS = [
         flags=FIXED,
         needs=FOUR_LEVELS,
     ),
+    row(ENOMEM, "fixed with five levels", addr=1 << 55, flags=FIXED, needs=FOUR_LEVELS),
     row(ENOMEM, "fixed at the top of 64 bits", addr=-P & ULONG_MAX, flags=FIXED),
     row(
         ENOMEM,

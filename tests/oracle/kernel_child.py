@@ -84,9 +84,15 @@ def open_file(path, flags):
     return [os.open(path, flags), 0]
 
 
-def new_memfd(name):
+def new_memfd(name, flags=os.MFD_CLOEXEC):
     """Make a file that lives in memory; the value is its descriptor."""
-    return [os.memfd_create(name), 0]
+    return [os.memfd_create(name, flags), 0]
+
+
+def truncate(fd, length):
+    """Give a file this many bytes."""
+    os.truncate(fd, length)
+    return [0, 0]
 
 
 def touch(addr, write):
@@ -172,6 +178,7 @@ def main():
         "capability": set_effective,
         "open": open_file,
         "memfd": new_memfd,
+        "truncate": truncate,
         "touch": touch,
         "mount_noexec": mount_noexec,
         "alternate": alternate,

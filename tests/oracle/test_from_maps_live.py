@@ -1,8 +1,10 @@
 """An engine that starts from the maps of a real process maps as that goes on to: to the byte."""
 
+import mmap
 import re
 import resource
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -127,6 +129,16 @@ def test_new_mappings_go_to_the_same_places(pair: tuple[Process, Stopped]) -> No
         assert engine.mmap(hint, length, ODD, ANONYMOUS) == addr
         mapped.append((addr, length))
     assert read_all(engine.open_maps()) == kernel.maps()
+
+
+def test_what_is_mapped_of_a_socket_is_refused_by_name() -> None:
+    with socket.socket() as ours:
+        try:
+            mapped = mmap.mmap(ours.fileno(), P, prot=mmap.PROT_READ)
+        except OSError as error:
+            pytest.skip(f"no socket can be mapped here: {error}")
+        with mapped, pytest.raises(ValueError, match=r"maps what has no path.*socket:\["):
+            Process.from_maps(Path("/proc/self/maps").read_bytes())
 
 
 def test_the_heap_and_the_holes_are_the_same(pair: tuple[Process, Stopped]) -> None:

@@ -69,7 +69,6 @@ def child_fds(child: KernelProcess, files: list[tuple[Path, int]]) -> list[int]:
 @settings(
     max_examples=800,
     derandomize=True,
-    deadline=None,
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

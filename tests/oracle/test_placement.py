@@ -161,7 +161,7 @@ lengths = st.sampled_from([P, P, 2 * P, 5 * P, 64 * P, HUGE, HUGE, HUGE + P, 3 *
 kinds = st.sampled_from([ANONYMOUS, ANONYMOUS, ANONYMOUS | MAP_GROWSDOWN, ANONYMOUS | MAP_32BIT])
 
 
-@settings(max_examples=300, derandomize=True, deadline=None, database=None)
+@settings(max_examples=300, derandomize=True, database=None)
 @given(script=st.lists(st.tuples(lengths, kinds, st.integers(0, 7)), min_size=8, max_size=24))
 def test_holes_of_any_history_are_filled_alike(fixed_child: KernelProcess, script) -> None:
     # Each number says which mapping goes again, if there are so many.

@@ -17,6 +17,10 @@ GIB = 1 << 30
 FREE = 0x3000_0000_0000
 """Byte address with nothing near it."""
 GUARD_GAP = 256 * P
+FIVE_LEVELS = (1 << 47) + P, 1 << 55, (1 << 56) - 2 * P, (1 << 56) - P, 1 << 56
+"""Byte addresses that mean something with page tables of five levels only."""
+BEYOND = 1, P - 1, TASK_SIZE, 1 << 47, *FIVE_LEVELS, 0xFF72 << 48, 1 << 63, (1 << 64) - P
+"""Byte addresses where nothing may be."""
 
 
 @pytest.mark.parametrize("nudge", [0, 1, P - 1])
@@ -33,7 +37,7 @@ def test_a_hint_below_mmap_min_addr_is_raised_to_it(twins: Twins) -> None:
     assert twins.mmap(P) > least, "it is taken now"
 
 
-@pytest.mark.parametrize("hint", [1, P - 1, TASK_SIZE, TASK_SIZE + P, 1 << 63, (1 << 64) - P])
+@pytest.mark.parametrize("hint", BEYOND)
 def test_a_hint_where_nothing_may_be_is_none(twins: Twins, hint: int) -> None:
     skip_without(FOUR_LEVELS, twins.kernel)
     assert twins.mmap() - twins.mmap(hint) == P

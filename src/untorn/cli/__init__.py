@@ -13,7 +13,18 @@ import click
 from untorn import __version__
 from untorn.errors import UntornError, describe
 
-_COMMANDS = ("bench", "check", "conform", "doctor", "kernels", "maps", "query", "race", "watch")
+_COMMANDS = (
+    "bench",
+    "check",
+    "conform",
+    "doctor",
+    "kernels",
+    "maps",
+    "query",
+    "race",
+    "stale",
+    "watch",
+)
 
 
 class LazyGroup(click.Group):

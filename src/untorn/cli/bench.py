@@ -1,6 +1,5 @@
 """untorn bench: how long updates of a map take while others read it."""
 
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,25 +9,10 @@ import click
 from untorn.bench.command import check_command
 from untorn.bench.target import BenchOptions, find_target
 from untorn.cli.bench_output import Output
+from untorn.cli.process_options import Above
 
 if TYPE_CHECKING:
     from untorn.bench.run import Kind, Outcome
-
-
-class Above(click.FloatRange):
-    """A number above 0 and at most `largest`."""
-
-    def __init__(self, largest: float) -> None:
-        super().__init__(min=0, min_open=True, max=largest)
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """Return the number; refuse also what is not one ("nan")."""
-        number = float(super().convert(value, param, ctx))
-        if math.isnan(number):
-            self.fail(f"{value} is not a number", param, ctx)
-        return number
 
 
 def check_file(ctx: click.Context, param: click.Parameter, path: Path | None) -> Path | None:

@@ -1,4 +1,4 @@
-"""untorn maps: a coherent snapshot of a live process."""
+"""untorn maps: a coherent snapshot of a live process, or of a text or core file from elsewhere."""
 
 import json
 import sys
@@ -6,39 +6,72 @@ from typing import TYPE_CHECKING
 
 import click
 
-from untorn.cli.process_options import entry_as_json, pid_argument
-from untorn.live.reader.live_maps import snapshot
+from untorn.cli.process_options import PID, entry_as_json, proc_option, timeout_option
+from untorn.live.reader.limit import TIMEOUT
+from untorn.live.reader.looks import snapshot
 
 if TYPE_CHECKING:
-    from untorn.live.reader.snapshot import Coherence
+    from untorn.live.reader.snapshot import Snapshot
 
 
 @click.command(
     epilog="""\b
     Example: untorn maps 4242 --json | jq -r .name
+             untorn maps --text pasted.txt
+             untorn maps --text kernel_of_mine.txt --strict
     Exit status: 0 all was printed; 1 there is no such process, it has no
-    memory, or it may not be read; 2 wrong usage."""
+    memory, may not be read, or was not in time; the file is no map, or with
+    --strict not as Linux prints it; 2 wrong usage."""
 )
-@pid_argument
+@click.argument("pid", type=PID, required=False)
+@proc_option
+@click.option("--text", "path", metavar="FILE|-", help="Read a text of maps, or a core file.")
+@click.option("--strict", is_flag=True, help="Refuse a text that Linux would not print.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
-def maps(pid: int, proc: str, as_json: bool) -> None:
+@timeout_option(TIMEOUT, "the look")
+def maps(
+    pid: int | None, proc: str, path: str | None, strict: bool, as_json: bool, timeout: float
+) -> None:
     """Print the map of a process, each VMA once, none left out.
 
     As /proc/PID/maps does, but read so that no line is older than another one which took its
     place, and nothing is missing that was mapped all the time. Lines that gave way, and VMAs that
     the kernel had left out, are counted on stderr. In JSON, addresses and offsets are in bytes.
+
+    With --text, print as Linux does what another kernel printed, what a mail or an editor left of
+    a map, or what a core file has. It is read where it can mean but one thing; each kind of
+    difference from Linux is told on stderr, with the first place that has it. With --strict the
+    first difference is an error: so a kernel's own /proc/PID/maps is checked.
     """
-    taken = snapshot(pid, proc=proc)
+    if (pid is None) == (path is None):
+        raise click.UsageError("give either a PID or --text FILE")
+    if strict and path is None:
+        raise click.UsageError("--strict is about --text FILE")
+    taken = _snapshot(pid, proc, timeout, path, strict)
     stdout = sys.stdout.buffer
     for entry in taken:
         line = json.dumps(entry_as_json(entry)).encode() + b"\n" if as_json else entry.line()
         stdout.write(line)
     stdout.flush()
-    _report(taken.coherence)
+    _report(taken)
 
 
-def _report(coherence: "Coherence") -> None:
-    """Tell what was done to the kernel's text, if anything was."""
-    if coherence.put_in or coherence.overlaps:
-        line = f"{coherence.overlaps} lines gave way to newer ones, {coherence.put_in} VMAs put in"
+def _snapshot(
+    pid: int | None, proc: str, timeout: float, path: str | None, strict: bool
+) -> "Snapshot":
+    if pid is not None:
+        return snapshot(pid, proc=proc, timeout=timeout)
+    from untorn.cli.maps_text import snapshot_of
+
+    assert path is not None
+    return snapshot_of(path, strict=strict)
+
+
+def _report(taken: "Snapshot") -> None:
+    """Tell what was done to the kernel's text, or was lenient about another's, if anything was."""
+    done = taken.coherence
+    if done.put_in or done.overlaps:
+        line = f"{done.overlaps} lines gave way to newer ones, {done.put_in} VMAs put in"
         click.echo(line, err=True)
+    for leniency in taken.leniencies:
+        click.echo(f"note: {leniency}", err=True)

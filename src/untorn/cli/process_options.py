@@ -1,5 +1,6 @@
-"""What the commands about one process have in common."""
+"""What the commands about processes have in common."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -8,8 +9,24 @@ import click
 from untorn.fs.proc.maps_entry import MapsEntry
 
 Command = Callable[..., None]
-_PID_MAX = 1 << 22
+PID = click.IntRange(1, 1 << 22)
 """Source: proc_sys_kernel(5), pid_max."""
+
+
+class Above(click.FloatRange):
+    """A number above 0 and at most `largest`."""
+
+    def __init__(self, largest: float) -> None:
+        super().__init__(min=0, min_open=True, max=largest)
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return the number; refuse also what is not one ("nan")."""
+        number = float(super().convert(value, param, ctx))
+        if math.isnan(number):
+            self.fail(f"{value} is not a number", param, ctx)
+        return number
 
 
 class Address(click.ParamType[int]):
@@ -28,17 +45,30 @@ class Address(click.ParamType[int]):
         return addr
 
 
+proc_option = click.option(
+    "--proc",
+    default="/proc",
+    show_default=True,
+    metavar="DIR",
+    help="Another procfs, as of a container; PIDs are the numbers there.",
+)
+
+
 def pid_argument(command: Command) -> Command:
     """Add the argument PID and the option that tells where it counts."""
-    argument = click.argument("pid", type=click.IntRange(1, _PID_MAX))
-    proc = click.option(
-        "--proc",
-        default="/proc",
+    return click.argument("pid", type=PID)(proc_option(command))
+
+
+def timeout_option(seconds: float, what: str) -> Callable[[Command], Command]:
+    """Return the option that limits the time of a look."""
+    return click.option(
+        "--timeout",
+        type=Above(86_400),
+        default=seconds,
         show_default=True,
-        metavar="DIR",
-        help="Another procfs, as of a container; PID is the number there.",
+        metavar="S",
+        help=f"Seconds that {what} may take.",
     )
-    return argument(proc(command))
 
 
 def entry_as_json(entry: MapsEntry | None) -> dict[str, object] | None:
@@ -66,3 +96,13 @@ def printable(name: bytes) -> str:
     """Return a name for a person: nothing in it moves a cursor or changes a colour."""
     readable = name.decode("utf-8", "backslashreplace")
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in readable)
+
+
+def binary_size(size: int) -> str:
+    """Return a number of bytes in the largest unit that keeps it above 1."""
+    amount = size / 1024
+    for unit in "KiB", "MiB", "GiB":
+        if amount < 1024:
+            return f"{amount:.4g} {unit}"
+        amount /= 1024
+    return f"{amount:.4g} TiB"

@@ -1,14 +1,21 @@
-"""untorn query: one VMA of a live process."""
+"""untorn query: one VMA of a live process, and where an address lies in its file."""
 
 import errno
 import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from untorn.cli.process_options import Address, pid_argument, text
-from untorn.fs.proc.maps_entry import PERMISSION_LETTERS, maps_line
-from untorn.fs.proc.procmap_query import PERMISSIONS, QueriedVma
+from untorn.cli.process_options import Address, pid_argument, text, timeout_option
+from untorn.live.reader.limit import TIMEOUT
 from untorn.live.reader.live_maps import LiveMaps
+from untorn.live.reader.looks import look_at
+from untorn.live.reader.lookup import entry_of
+
+if TYPE_CHECKING:
+    from untorn.live.reader.details import Details
+    from untorn.live.reader.location import Location
 
 
 @click.command(
@@ -21,41 +28,78 @@ from untorn.live.reader.live_maps import LiveMaps
 @click.argument("addr", type=Address())
 @click.option("--next", "step", is_flag=True, help="Take the next VMA above if none is there.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def query(pid: int, addr: int, proc: str, step: bool, as_json: bool) -> None:
+@click.option("--build-id", is_flag=True, help="Tell the build id of the ELF file, in JSON.")
+@click.option("--details", is_flag=True, help="Tell flags, key, guards, whose stack, in JSON.")
+@timeout_option(TIMEOUT, "all looks together")
+def query(
+    pid: int,
+    addr: int,
+    proc: str,
+    step: bool,
+    as_json: bool,
+    build_id: bool,
+    details: bool,
+    timeout: float,
+) -> None:
     """Print the VMA at an address, hexadecimal, of a process.
 
     By the PROCMAP_QUERY ioctl where the kernel has it (since 6.11), else by the text. The JSON
-    object has also the size of its pages in bytes and the build id of its file.
+    object tells also the size of its pages in bytes; where the address lies in the file: the
+    offset in bytes, the virtual address if it is an ELF file, a path that opens it from here; and
+    with --details what smaps, PAGEMAP_SCAN and the threads' stack pointers tell. What is not known
+    is null, and "absent" says why.
     """
-    with LiveMaps(pid, proc=proc) as maps:
-        try:
-            found = maps.query(addr, next=step, build_id=as_json)
-        except OSError as error:
-            if error.errno != errno.ENOENT:
-                raise
-            where = "at or above" if step else "at"
-            raise click.ClickException(f"nothing is mapped {where} {addr:#x}") from None
-    if as_json:
-        click.echo(json.dumps(_as_json(found)))
-    else:
-        click.echo(_as_line(found), nl=False)
+    if (build_id or details) and not as_json:
+        raise click.UsageError("--build-id and --details go with --json")
+
+    def look(maps: LiveMaps) -> bytes:
+        vma = maps.query(addr, next=step)
+        if not as_json:
+            return entry_of(vma).line()
+        location = maps.locate(max(addr, vma.start))
+        told = _as_json(location, build_id)
+        if details:
+            _add_details(told, maps.details(location.addr))
+        return json.dumps(told).encode() + b"\n"
+
+    try:
+        click.echo(look_at(pid, look, proc=proc, timeout=timeout), nl=False)
+    except OSError as error:
+        if error.errno != errno.ENOENT or error.filename:
+            raise
+        where = "at or above" if step else "at"
+        raise click.ClickException(f"nothing is mapped {where} {addr:#x}") from None
 
 
-def _as_line(vma: QueriedVma) -> bytes:
-    device = vma.dev_major, vma.dev_minor
-    permissions = PERMISSION_LETTERS[vma.flags & PERMISSIONS]
-    return maps_line(vma.start, vma.end, permissions, vma.offset, *device, vma.inode, vma.name)
-
-
-def _as_json(vma: QueriedVma) -> dict[str, object]:
-    return {
+def _as_json(location: "Location", build_id: bool) -> dict[str, Any]:
+    vma, absent = location.vma, dict(location.absent)
+    if location.offset is None:
+        absent = {"file": absent["offset"], "build_id": absent["build_id"]}
+    file = {
+        "offset": location.offset,
+        "kind": location.kind,
+        "path": location.path and text(location.path),
+        "elf_address": location.elf_address,
+    }
+    told: dict[str, Any] = {
         "start": vma.start,
         "end": vma.end,
-        "permissions": PERMISSION_LETTERS[vma.flags & PERMISSIONS].decode(),
+        "permissions": entry_of(vma).permissions.decode(),
         "page_size": vma.page_size,
         "offset": vma.offset,
         "device": [vma.dev_major, vma.dev_minor],
         "inode": vma.inode,
         "name": text(vma.name),
-        "build_id": vma.build_id.hex(),
+        "file": None if location.offset is None else file,
     }
+    if build_id:
+        told["build_id"] = location.build_id and location.build_id.hex()
+    else:
+        absent.pop("build_id", None)
+    return told | {"absent": absent}
+
+
+def _add_details(told: dict[str, Any], details: "Details") -> None:
+    fields = asdict(details)
+    told["absent"] |= fields.pop("absent")
+    told |= fields

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from untorn.cli.bench import Above
+from untorn.cli.process_options import Above
 
 if TYPE_CHECKING:
     from untorn.race.run import Outcome

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from untorn.cli.bench import Above
-from untorn.cli.process_options import entry_as_json, pid_argument
+from untorn.cli.process_options import Above, entry_as_json, pid_argument, timeout_option
+from untorn.live.reader.limit import TIMEOUT
 
 if TYPE_CHECKING:
     from untorn.live.reader.diff import Change
@@ -20,13 +20,14 @@ if TYPE_CHECKING:
     epilog="""\b
     Example: untorn watch 4242 --interval 0.5 | jq -c 'select(.kind == "mapped")'
     Exit status: 0 the process ended, or Ctrl-C; 1 there is no such process,
-    it has no memory, or it may not be read; 2 wrong usage."""
+    it has no memory, may not be read, or was not in time; 2 wrong usage."""
 )
 @pid_argument
 @click.option(
     "--interval", type=Above(86_400), default=1.0, show_default=True, metavar="S", help="Seconds."
 )
-def watch(pid: int, proc: str, interval: float) -> None:
+@timeout_option(TIMEOUT, "each look")
+def watch(pid: int, proc: str, interval: float, timeout: float) -> None:
     """Show what changes in the map of a process, until it ends.
 
     Ranges that were mapped, unmapped, grown, shrunk, protected (other permissions), renamed or
@@ -36,11 +37,12 @@ def watch(pid: int, proc: str, interval: float) -> None:
     """
     from untorn.live.reader.watch import watch as looks
 
+    seen = looks(pid, interval=interval, proc=proc, timeout=timeout)
     try:
         if sys.stdout.isatty():
-            _show(pid, looks(pid, interval=interval, proc=proc))
+            _show(pid, seen)
         else:
-            _print_json(looks(pid, interval=interval, proc=proc))
+            _print_json(seen)
     except KeyboardInterrupt:
         return
 

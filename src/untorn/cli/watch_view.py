@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from untorn.cli.process_options import printable
+from untorn.cli.process_options import binary_size, printable
 from untorn.live.reader.diff import Change, Kind
 from untorn.live.reader.snapshot import Snapshot
 from untorn.live.reader.watch import Look
@@ -47,7 +47,7 @@ class WatchView:
         return Group(self._title(), self._names(width), self._changes(room, width))
 
     def _title(self) -> Text:
-        size = _size(self._snapshot.size)
+        size = binary_size(self._snapshot.size)
         title = Text(f"process {self._pid}: {len(self._snapshot)} VMAs, {size}; ")
         counts = ", ".join(f"{self._counts[kind]} {kind}" for kind in Kind if self._counts[kind])
         return title.append(counts or "no change yet")
@@ -58,7 +58,9 @@ class WatchView:
         table.add_column("VMAs", justify="right")
         table.add_column("name", no_wrap=True, max_width=max(width - 24, 8))
         for name, total in list(self._snapshot.totals().items())[:_NAMES]:
-            table.add_row(_size(total.size), str(total.vmas), Text(printable(name) or "anonymous"))
+            table.add_row(
+                binary_size(total.size), str(total.vmas), Text(printable(name) or "anonymous")
+            )
         return table
 
     def _changes(self, room: int, width: int) -> Table:
@@ -84,17 +86,7 @@ def _row(change: Change) -> tuple[Text, str, str, str, Text]:
     return (
         Text(change.kind, _STYLES.get(change.kind, "yellow")),
         f"{change.start:x}-{change.end:x}",
-        _size(change.end - change.start),
+        binary_size(change.end - change.start),
         "→".join(permissions),
         Text(" → ".join(names)),
     )
-
-
-def _size(size: int) -> str:
-    """Return a number of bytes in the largest unit that keeps it above 1."""
-    amount = size / 1024
-    for unit in "KiB", "MiB", "GiB":
-        if amount < 1024:
-            return f"{amount:.4g} {unit}"
-        amount /= 1024
-    return f"{amount:.4g} TiB"

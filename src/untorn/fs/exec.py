@@ -88,6 +88,7 @@ def _empty_like(mm: MmStruct) -> MmStruct:
         mmap_base=pick_mmap_base(mm.limits, topdown=mm.topdown),
         topdown=mm.topdown,
         gate_vma=mm.gate_vma,
+        gate_vma_flags=mm.gate_vma_flags,
         slab=mm.vm_area_cachep,
     )
 

@@ -4,6 +4,7 @@ The engine's file, the running kernel's file and a guest's file all are one, so 
 benchmark and parser are written once.
 """
 
+import errno
 from typing import Protocol
 
 from untorn.fs.proc.procmap_query import QueriedVma, QueryFlags
@@ -56,3 +57,37 @@ class MapsFile(Protocol):
 
     def close(self) -> None:
         """Release the file."""
+
+
+_NO_QUERY = {
+    errno.ENOTTY: "this kernel has none",
+    errno.EPERM: "refused by a filter of system calls (EPERM)",
+    errno.EACCES: "refused by a filter of system calls (EACCES)",
+    errno.ENOSYS: "refused by a filter of system calls (ENOSYS)",
+    errno.EOPNOTSUPP: "refused by a filter of system calls (EOPNOTSUPP)",
+}
+"""What a query gets from a kernel without the ioctl, and from filters that forbid it. The ioctl
+itself never answers with one of these. Source: fs/proc/task_mmu.c:do_procmap_query()."""
+
+
+def no_query(error: OSError) -> str:
+    """Return why there is no PROCMAP_QUERY, by what a query raised; "" if there is one."""
+    return _NO_QUERY.get(error.errno or 0, "")
+
+
+def find_no_query(file: MapsFile) -> str:
+    """Return why a file has no PROCMAP_QUERY, by asking it; "" if it has one.
+
+    Raises:
+        OSError: As MapsFile.query(), but that nothing is mapped is an answer, too.
+    """
+    try:
+        file.query(0, QueryFlags.COVERING_OR_NEXT_VMA, name_size=0)
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        reason = no_query(error)
+        if not reason:
+            raise
+        return reason
+    return ""

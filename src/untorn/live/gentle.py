@@ -35,9 +35,10 @@ class GentleMapsFile(LiveMapsFile):
     Without the right to raise it, the pace is kept, and a NotRaised warning given once.
 
     Args:
-        pid: As for LiveMapsFile, as are file and proc.
+        pid: As for LiveMapsFile, as are file, proc and thread.
         file: Also "smaps".
         proc: Where procfs is mounted.
+        thread: By which thread to reach the process.
         calls: Which system calls are made gently: os.read, fcntl.ioctl.
         pace: How far they are spaced out.
 
@@ -50,6 +51,7 @@ class GentleMapsFile(LiveMapsFile):
         pid: int,
         file: str = "maps",
         proc: str = "/proc",
+        thread: int | None = None,
         *,
         calls: frozenset[Call] = frozenset((os.read, ioctl)),
         pace: Pace = PACE,
@@ -58,7 +60,7 @@ class GentleMapsFile(LiveMapsFile):
         self._raise = find_raise()
         if self._raise is None:
             _warn()
-        super().__init__(pid, file, proc)
+        super().__init__(pid, file, proc, thread)
 
     @property
     def raised(self) -> bool:
@@ -69,13 +71,18 @@ class GentleMapsFile(LiveMapsFile):
         plain = partial(function, *arguments)
         if function not in self._calls:
             return plain()
-        return self._pace.spend(partial(_raised, self._raise, plain))
+        return self._pace.spend(partial(self._call_raised, plain))
+
+    def _call_raised(self, plain: Callable[[], object]) -> Any:
+        self._check_time()  # the pause before it may have been a long one
+        return _raised(self._raise, plain)
 
 
 def open_maps_file(
     pid: int,
     file: str = "maps",
     proc: str = "/proc",
+    thread: int | None = None,
     *,
     gentle: bool | None = None,
     pace: Pace = PACE,
@@ -83,9 +90,10 @@ def open_maps_file(
     """Open a maps file of the running kernel.
 
     Args:
-        pid: As for LiveMapsFile, as are file and proc.
+        pid: As for LiveMapsFile, as are file, proc and thread.
         file: Also "smaps".
         proc: Where procfs is mounted.
+        thread: By which thread to reach the process.
         gentle: Read it gently. None does so for the calls that take mmap_lock on this kernel.
         pace: How far gentle calls are spaced out.
 
@@ -95,8 +103,17 @@ def open_maps_file(
     whats: dict[Call, str] = {os.read: file, ioctl: "PROCMAP_QUERY"}
     wanted = (call for call, what in whats.items() if gentle or takes_mmap_lock(what))
     if calls := frozenset(wanted if gentle is not False else ()):
-        return GentleMapsFile(pid, file, proc, calls=calls, pace=pace)
-    return LiveMapsFile(pid, file, proc)
+        return GentleMapsFile(pid, file, proc, thread, calls=calls, pace=pace)
+    return LiveMapsFile(pid, file, proc, thread)
+
+
+def gently(function: Callable[[], T]) -> T:
+    """Make one system call that takes mmap_lock on every kernel: raised, and at the usual pace.
+
+    Args:
+        function: A C function: see priority.py.
+    """
+    return PACE.spend(partial(_raised, find_raise(), function))
 
 
 def _raised(way: Raise | None, function: Callable[[], T]) -> T:

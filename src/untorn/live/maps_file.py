@@ -2,6 +2,7 @@
 
 import errno
 import os
+import time
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from fcntl import ioctl
@@ -11,10 +12,9 @@ from typing import Any, Self
 
 from untorn.fs.maps_file import NO_FLAGS, PATH_MAX
 from untorn.fs.proc.procmap_query import PROCMAP_QUERY, ProcmapQuery, QueriedVma, QueryFlags
+from untorn.live.task import place_of
 from untorn.mm.page import ULONG_MAX
 
-NO_IOCTL = frozenset((errno.ENOTTY, errno.ENOSYS, errno.EPERM))
-"""What a query gets from a kernel without it, and from filters of system calls that forbid it."""
 _ADDR = Struct("=Q")
 _QUERY_ADDR_AT, _VMA_START_AT = 16, 24
 """Places in struct procmap_query, in bytes."""
@@ -30,19 +30,28 @@ class LiveMapsFile:
         pid: The process, or a task of it.
         file: Name of the file under its directory.
         proc: Where procfs is mounted.
+        thread: By which thread to reach the process, where the main one has ended.
+
+    Attributes:
+        deadline: In seconds of time.monotonic(): no call is made after it. None for no limit.
 
     Raises:
-        OSError: ENOENT if there is no such process, EACCES or EPERM if its map may not be read.
+        OSError: ENOENT if there is no such process, EACCES or EPERM if its map may not be read;
+            ETIMEDOUT, from any method, after the deadline.
 
     Source: proc_pid_maps(5), PROCMAP_QUERY(2const).
     """
 
-    def __init__(self, pid: int, file: str = "maps", proc: str = "/proc") -> None:
-        self._fd = os.open(f"{proc}/{pid}/{file}", os.O_RDONLY | os.O_CLOEXEC)
+    def __init__(
+        self, pid: int, file: str = "maps", proc: str = "/proc", thread: int | None = None
+    ) -> None:
+        self.deadline: float | None = None
+        self._path = f"{place_of(pid, proc, thread)}/{file}"
+        self._fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
 
     def read(self, size: int) -> bytes:
         """Return the bytes of one system call: see MapsFile."""
-        text: bytes = self._call(os.read, self._fd, size)
+        text: bytes = self._timed(os.read, self._fd, size)
         return text
 
     def seek(self, offset: int, whence: int = 0) -> int:
@@ -68,7 +77,7 @@ class LiveMapsFile:
             vma_name_addr=_address(name),
             build_id_addr=_address(build_id),
         )
-        packed = self._call(ioctl, self._fd, PROCMAP_QUERY, question.pack())
+        packed = self._timed(ioctl, self._fd, PROCMAP_QUERY, question.pack())
         answer = ProcmapQuery.unpack(packed)
         return QueriedVma.from_struct(answer, name.tobytes(), build_id.tobytes())
 
@@ -87,11 +96,20 @@ class LiveMapsFile:
         for addr in addrs:
             _ADDR.pack_into(question, _QUERY_ADDR_AT, addr)
             try:
-                self._call(ioctl, self._fd, PROCMAP_QUERY, question)
+                self._timed(ioctl, self._fd, PROCMAP_QUERY, question)
             except FileNotFoundError:
                 yield 1 << 64
             else:
                 yield _ADDR.unpack_from(question, _VMA_START_AT)[0]
+
+    def _timed(self, function: Callable[..., object], *arguments: object) -> Any:
+        """Make a call unless it is too late for one."""
+        self._check_time()
+        return self._call(function, *arguments)
+
+    def _check_time(self) -> None:
+        if self.deadline is not None and time.monotonic() >= self.deadline:
+            raise TimeoutError(errno.ETIMEDOUT, "not read in time", self._path)
 
     def _call(self, function: Callable[..., object], *arguments: object) -> Any:
         """Make the one system call in which the kernel may hold a lock of the process."""

@@ -4,14 +4,12 @@ The release decides. Where the kernel shows its symbols, the function that came 
 walk overrules it for maps (a kernel may carry the change earlier, or be built without the locks).
 """
 
-import errno
 import os
 import re
 from pathlib import Path
 from typing import NamedTuple
 
-from untorn.fs.maps_file import MapsFile
-from untorn.fs.proc.procmap_query import QueryFlags
+from untorn.fs.maps_file import find_no_query
 from untorn.live.maps_file import LiveMapsFile
 
 PER_VMA_SINCE = {"maps": (6, 17), "PROCMAP_QUERY": (6, 18), "smaps": (7, 2)}
@@ -39,16 +37,19 @@ class Locking(NamedTuple):
     file: str
     """maps, smaps, or PROCMAP_QUERY."""
     lock: str
-    """mmap_lock, per-VMA, or absent if the kernel has no such file or ioctl."""
+    """mmap_lock, per-VMA, or absent if there is no such file or ioctl here."""
     evidence: str
 
 
 def probe_locking() -> list[Locking]:
     """Decide for each file of PER_VMA_SINCE how this kernel locks."""
     release, symbol = parse_release(os.uname().release), find_symbol()
-    absent = {"PROCMAP_QUERY": not _has_query(), "smaps": not Path("/proc/self/smaps").exists()}
+    with LiveMapsFile(os.getpid()) as maps:
+        absent = {"PROCMAP_QUERY": find_no_query(maps)}
+    if not Path("/proc/self/smaps").exists():
+        absent["smaps"] = "this kernel has none"
     return [
-        Locking(file, "absent", "tried on this process")
+        Locking(file, "absent", f"tried on this process: {absent[file]}")
         if absent.get(file)
         else decide(file, release, symbol)
         for file in PER_VMA_SINCE
@@ -91,22 +92,6 @@ def find_symbol(files: tuple[Path, ...] = SYMBOL_FILES) -> SymbolEvidence | None
         if _lists(symbols, _ANCHOR):
             return SymbolEvidence(_lists(symbols, SYMBOL), file)
     return None
-
-
-def has_query(file: MapsFile) -> bool:
-    """Tell whether the kernel behind a maps file has PROCMAP_QUERY."""
-    try:
-        file.query(0, QueryFlags.COVERING_OR_NEXT_VMA)
-    except OSError as error:
-        if error.errno != errno.ENOTTY:
-            raise
-        return False
-    return True
-
-
-def _has_query() -> bool:
-    with LiveMapsFile(os.getpid()) as file:
-        return has_query(file)
 
 
 def _lists(symbols: bytes, name: str) -> bool:

@@ -12,6 +12,7 @@ from untorn.mm.limits import RLIM_INFINITY
 from untorn.mm.mm_struct import MmStruct
 from untorn.mm.mman import (
     VM_ACCOUNT,
+    VM_EXEC,
     VM_LOCKED,
     VM_MAYEXEC,
     VM_MAYREAD,
@@ -22,7 +23,7 @@ from untorn.mm.mman import (
 from untorn.mm.mmap import store_new_vma
 from untorn.mm.mmap_lock import mmap_write_lock_killable, mmap_write_unlock
 from untorn.mm.munmap import do_munmap_locked
-from untorn.mm.page import PAGE_SHIFT, PAGE_SIZE, TASK_SIZE, page_align
+from untorn.mm.page import PAGE_SHIFT, PAGE_SIZE, page_align
 from untorn.mm.unmapped_area import vm_start_gap
 from untorn.mm.vma_merge import Attributes, vma_merge_new_range
 from untorn.mm.vma_store import vma_account
@@ -76,7 +77,7 @@ def _move_brk(mm: MmStruct, addr: int) -> None:
 def _check_room(mm: MmStruct, old_end: int, new_end: int) -> None:
     following = mm.find_vma(old_end)
     collides = following is not None and new_end + PAGE_SIZE > vm_start_gap(mm, following)
-    if new_end > TASK_SIZE or collides:
+    if new_end > mm.task_size or collides:
         raise os_error(errno.ENOMEM)
 
 
@@ -94,7 +95,7 @@ def do_brk_flags(mm: MmStruct, start: int, end: int, flags: int = 0) -> None:
 
     Preconditions: mmap_lock held for write. Compare mm/vma.c:do_brk_flags().
     """
-    flags |= VM_DATA_DEFAULT | VM_ACCOUNT | mm.def_flags
+    flags |= VM_DATA_DEFAULT | VM_ACCOUNT | mm.def_flags | mm.read_implies_exec * VM_EXEC
     pages = end - start >> PAGE_SHIFT
     allowed = (
         mlock_future_ok(mm, flags, pages)

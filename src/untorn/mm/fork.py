@@ -39,8 +39,11 @@ def dup_mm(mm: MmStruct, name: str) -> MmStruct:
         name,
         limits=mm.limits,
         mmap_base=mm.mmap_base,
+        mmap_legacy_base=mm.mmap_legacy_base,
         topdown=mm.topdown,
+        task_size=mm.task_size,
         gate_vma=mm.gate_vma,
+        gate_vma_flags=mm.gate_vma_flags,
         slab=mm.vm_area_cachep,
     )
     try:
@@ -57,6 +60,7 @@ def _dup_mmap(mm: MmStruct, child: MmStruct) -> None:
     try:
         child.start_brk, child.brk, child.start_stack = mm.start_brk, mm.brk, mm.start_stack
         child.data_size = mm.data_size
+        child.read_implies_exec = mm.read_implies_exec
         child.def_flags = mm.def_flags & VM_NOHUGEPAGE
         for _, _, vma in mm.mm_mt:
             vma_start_write(vma)

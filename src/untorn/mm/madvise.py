@@ -96,7 +96,7 @@ def walk_vmas(mm: MmStruct, start: int, end: int, visit: Callable[[Vma, int, int
 
 def _advise_flags(mm: MmStruct, start: int, end: int, advice: int) -> None:
     def visit(vma: Vma, start: int, end: int) -> None:
-        check_advice(vma, advice)
+        check_advice(vma, start, advice)
         change_flags(vma, start, end, advice)
 
     mmap_write_lock_killable(mm)
@@ -130,5 +130,5 @@ def _advise_one_vma(mm: MmStruct, start: int, end: int, advice: int) -> bool:
 
 def _advise_vma_pages(vma: Vma, start: int, end: int, advice: int) -> None:
     """Preconditions: vma kept still, by its lock or mmap_lock."""
-    check_advice(vma, advice)
+    check_advice(vma, start, advice)
     ADVICE_PAGES[advice](vma, start, end)

@@ -24,6 +24,7 @@ from untorn.mm.mman import (
     MADV_REMOVE,
     MADV_WIPEONFORK,
     VM_DROPPABLE,
+    VM_HUGETLB,
     VM_IO,
     VM_LOCKED,
     VM_MAYWRITE,
@@ -35,7 +36,7 @@ from untorn.mm.mman import (
     VM_WRITE,
 )
 from untorn.mm.page import PAGE_SHIFT, PMD_SIZE
-from untorn.mm.vma import Vma, vma_is_anonymous
+from untorn.mm.vma import Vma, vma_is_anonymous, vma_kernel_pagesize
 
 _DISCARDS = (
     MADV_DONTNEED,
@@ -49,8 +50,8 @@ _DISCARDS = (
 _UNSUITED = {
     MADV_DONTNEED: VM_LOCKED | VM_PFNMAP,
     MADV_DONTNEED_LOCKED: VM_PFNMAP,
-    MADV_COLD: VM_LOCKED | VM_PFNMAP,
-    MADV_PAGEOUT: VM_LOCKED | VM_PFNMAP,
+    MADV_COLD: VM_LOCKED | VM_PFNMAP | VM_HUGETLB,
+    MADV_PAGEOUT: VM_LOCKED | VM_PFNMAP | VM_HUGETLB,
     MADV_FREE: VM_LOCKED | VM_PFNMAP,
     MADV_REMOVE: VM_LOCKED,
     MADV_GUARD_INSTALL: VM_LOCKED | VM_SPECIAL,
@@ -64,8 +65,8 @@ _UNSUITED = {
 """VM_* bits of VMAs that an advice cannot be about."""
 
 
-def check_advice(vma: Vma, advice: int) -> None:
-    """Refuse advice about a VMA that it cannot be about.
+def check_advice(vma: Vma, start: int, advice: int) -> None:
+    """Refuse advice about a VMA, from byte address start on, that it cannot be about.
 
     Preconditions: vma kept still, by its lock or mmap_lock.
 
@@ -74,7 +75,7 @@ def check_advice(vma: Vma, advice: int) -> None:
     """
     if advice in _DISCARDS and _is_protected(vma):
         raise os_error(errno.EPERM)
-    if vma.vm_flags & _UNSUITED.get(advice, 0) or not _suits(vma, advice):
+    if vma.vm_flags & _unsuited(vma, advice) or not _suits(vma, start, advice):
         raise os_error(errno.EINVAL)
     shared_maywrite = VM_SHARED | VM_MAYWRITE
     if advice == MADV_REMOVE and vma.vm_flags & shared_maywrite != shared_maywrite:
@@ -89,7 +90,16 @@ def _is_protected(vma: Vma) -> bool:
     return bool(vma.vm_flags & VM_SEALED) and vma_is_anonymous(vma) and not vma.vm_flags & VM_WRITE
 
 
-def _suits(vma: Vma, advice: int) -> bool:
+def _unsuited(vma: Vma, advice: int) -> int:
+    """Return VM_* bits that vma must not have; hugetlbfs is dumped although it is special."""
+    if advice == MADV_DODUMP and vma.vm_flags & VM_HUGETLB:
+        return VM_DROPPABLE
+    return _UNSUITED.get(advice, 0)
+
+
+def _suits(vma: Vma, start: int, advice: int) -> bool:
+    if advice in (MADV_DONTNEED, MADV_DONTNEED_LOCKED):
+        return start % vma_kernel_pagesize(vma) == 0
     if advice == MADV_FREE:
         return vma_is_anonymous(vma)
     if advice == MADV_WIPEONFORK:

@@ -5,7 +5,8 @@ from untorn.locking import lockdep, sync
 from untorn.locking.rwsem import RwSemaphore
 from untorn.mm.limits import Limits
 from untorn.mm.mman import VM_EXEC, VM_GROWSDOWN, VM_LOCKED, VM_SHARED, VM_WRITE
-from untorn.mm.page import PAGE_SHIFT, PMD_SIZE, TASK_SIZE, page_aligned
+from untorn.mm.mmap_layout import legacy_base
+from untorn.mm.page import PAGE_SHIFT, PMD_SIZE, TASK_SIZE, UINT_MAX, ULONG_MAX, page_aligned
 from untorn.mm.page_table import PageTable
 from untorn.mm.rcuwait import RcuWait
 from untorn.mm.vma import Vma, VmaSlab, vm_area_cachep
@@ -32,7 +33,10 @@ class MmStruct:
                             stays behind but does not count it out
         def_flags        VM_* bits that new mappings get
         start_brk, brk, start_stack, mmap_base            byte addresses
+        mmap_legacy_base where the search from the bottom up begins, byte address; never changes
         topdown          mappings are placed from mmap_base down, not up; never changes
+        task_size        the first byte address that the process cannot have; never changes
+        read_implies_exec   personality(2) has READ_IMPLIES_EXEC, as old 32-bit programs need
         data_size        bytes of the program's own data, which RLIMIT_DATA counts with the heap
         limits           replaced as a whole
     page_table_lock      under mmap_lock (read): protects the first setting of Vma.anon_vma
@@ -49,6 +53,7 @@ class MmStruct:
         "def_flags",
         "exec_vm",
         "gate_vma",
+        "gate_vma_flags",
         "limits",
         "locked_vm",
         "locked_vm_excess",
@@ -58,13 +63,16 @@ class MmStruct:
         "mm_mt",
         "mm_users",
         "mmap_base",
+        "mmap_legacy_base",
         "mmap_lock",
         "name",
         "page_table",
         "page_table_lock",
+        "read_implies_exec",
         "stack_vm",
         "start_brk",
         "start_stack",
+        "task_size",
         "topdown",
         "total_vm",
         "vm_area_cachep",
@@ -77,8 +85,11 @@ class MmStruct:
         *,
         limits: Limits | None = None,
         mmap_base: int = TASK_SIZE - (128 << 20) & -PMD_SIZE,
+        mmap_legacy_base: int | None = None,
         topdown: bool = True,
+        task_size: int = TASK_SIZE,
         gate_vma: bool = True,
+        gate_vma_flags: int = VM_EXEC,
         slab: VmaSlab = vm_area_cachep,
     ) -> None:
         """Make an empty address space with one user.
@@ -87,8 +98,13 @@ class MmStruct:
             name: For reports.
             limits: What bounds it; the defaults of Limits if None.
             mmap_base: Byte address below which mappings are placed, top down.
+            mmap_legacy_base: Byte address from which on they are placed if there is no room below
+                mmap_base; None: a third of task_size.
             topdown: False if they are placed above it, bottom up.
-            gate_vma: Whether maps ends with the [vsyscall] line (vsyscall=xonly).
+            task_size: TASK_SIZE; for a 32-bit process IA32_PAGE_OFFSET or IA32_PAGE_OFFSET_3GB.
+            gate_vma: Whether maps ends with the [vsyscall] line, which no 32-bit process has.
+            gate_vma_flags: VM_* flags of that line: VM_EXEC (vsyscall=xonly), or VM_READ | VM_EXEC
+                (vsyscall=emulate, and native before Linux 5.3).
             slab: Where its VMA objects come from; others that share it recycle them.
         """
         self.name = name
@@ -105,11 +121,22 @@ class MmStruct:
         self.locked_vm_excess = self.data_size = 0
         self.def_flags = 0
         self.start_brk = self.brk = self.start_stack = 0
+        self.read_implies_exec = False
         self.mmap_base = mmap_base
+        if mmap_legacy_base is None:
+            mmap_legacy_base = legacy_base(task_size)
+        self.mmap_legacy_base = mmap_legacy_base
         self.topdown = topdown
         self.limits = limits or Limits()
+        self.task_size = task_size
         self.gate_vma = gate_vma
+        self.gate_vma_flags = gate_vma_flags
         self.vm_area_cachep = slab
+
+    @property
+    def word_max(self) -> int:
+        """The largest number that a register of the process holds."""
+        return UINT_MAX if self.task_size <= UINT_MAX else ULONG_MAX
 
     def find_vma(self, addr: int) -> Vma | None:
         """Return the VMA that holds addr, or the next one above.
@@ -151,8 +178,8 @@ class MmStruct:
     def _check_vma(self, start: int, end: int, vma: Vma) -> None:
         if (vma.vm_start, vma.vm_end) != (start, end):
             raise InvariantError(f"{vma} stands in the tree as {start:x}-{end:x}")
-        if not (page_aligned(start) and page_aligned(end) and end <= TASK_SIZE):
-            raise InvariantError(f"{vma} is not whole pages below {TASK_SIZE:x}")
+        if not (page_aligned(start) and page_aligned(end) and end <= self.task_size):
+            raise InvariantError(f"{vma} is not whole pages below {self.task_size:x}")
         if vma.vm_mm is not self or vma.vm_refcnt.load() == 0:
             raise InvariantError(f"{vma} is in the tree but not attached to {self}")
 

@@ -21,6 +21,7 @@ from untorn.mm.mman import (
     MAP_NONBLOCK,
     MAP_POPULATE,
     PROT_EXEC,
+    PROT_READ,
     PROT_WRITE,
     VM_ACCOUNT,
     VM_DROPPABLE,
@@ -84,6 +85,8 @@ def mmap_locked(
     mm: MmStruct, addr: int, length: int, prot: int, flags: int, file: VmFile | None, pgoff: int
 ) -> int:
     """Do what do_mmap() says. Preconditions: mmap_lock held for write; length not 0."""
+    if mm.read_implies_exec and prot & PROT_READ and not (file is not None and file.noexec):
+        prot |= PROT_EXEC
     if flags & MAP_FIXED_NOREPLACE:
         flags |= MAP_FIXED
     if not flags & MAP_FIXED:

@@ -21,7 +21,9 @@ from untorn.mm.mman import (
     VM_ACCOUNT,
     VM_EXEC,
     VM_GROWSDOWN,
+    VM_HUGETLB,
     VM_LOCKED,
+    VM_MAYEXEC,
     VM_NORESERVE,
     VM_SEALED,
     VM_SHARED,
@@ -99,6 +101,8 @@ def _first_page(vma: Vma, start: int, end: int, grows: int) -> int:
 
 
 def _new_flags(mm: MmStruct, vma: Vma, prot: int) -> int:
+    if mm.read_implies_exec and prot & PROT_READ and vma.vm_flags & VM_MAYEXEC:
+        prot |= PROT_EXEC
     flags = vma.vm_flags & ~VM_ACCESS_FLAGS | prot_vm_flags(prot)
     may = vma.vm_flags >> 4  # VM_MAYREAD, VM_MAYWRITE and VM_MAYEXEC stand four bits higher
     if flags & ~may & VM_ACCESS_FLAGS:
@@ -135,7 +139,7 @@ def _account_flag(mm: MmStruct, vma: Vma, flags: int, pages: int) -> int:
     if flags & VM_WRITE:
         if not may_expand_vm(mm, flags, pages) and may_expand_vm(mm, old, pages):
             raise os_error(errno.ENOMEM)
-        if not old & (VM_ACCOUNT | VM_WRITE | VM_SHARED | VM_NORESERVE):
+        if not old & (VM_ACCOUNT | VM_WRITE | VM_HUGETLB | VM_SHARED | VM_NORESERVE):
             if not may_commit(mm, pages):
                 raise os_error(errno.ENOMEM)
             return flags | VM_ACCOUNT

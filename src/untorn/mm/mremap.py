@@ -25,7 +25,7 @@ from untorn.mm.mman import (
 from untorn.mm.mmap_lock import mmap_write_lock_killable, mmap_write_unlock
 from untorn.mm.mremap_check import Remap, check_map_count, check_mremap_params, check_prep_vma
 from untorn.mm.munmap import do_munmap_locked
-from untorn.mm.page import PAGE_SHIFT, TASK_SIZE, page_align
+from untorn.mm.page import PAGE_SHIFT, page_align
 from untorn.mm.pte_range import move_page_tables
 from untorn.mm.rmap import unlink_anon_vmas
 from untorn.mm.unmapped_area import get_unmapped_area
@@ -160,7 +160,7 @@ def _expand(remap: Remap, vma: Vma) -> int:
 def _is_free(remap: Remap, vma: Vma) -> bool:
     end = vma.vm_end + remap.delta
     following = remap.mm.find_vma(vma.vm_end)
-    return end <= TASK_SIZE and (following is None or following.vm_start >= end)
+    return end <= remap.mm.task_size and (following is None or following.vm_start >= end)
 
 
 def _check_commit(remap: Remap, vma: Vma, pages: int) -> None:
@@ -173,8 +173,8 @@ def _move_vma(remap: Remap, vma: Vma) -> int:
     mm = remap.mm
     place = _new_place(remap, vma)
     check_map_count(mm, mm.map_count)
-    if (vma.vm_start, vma.vm_end) != (remap.addr, remap.addr + remap.old_len):
-        check_may_split(vma)
+    for edge in {remap.addr, remap.addr + remap.old_len} - {vma.vm_start, vma.vm_end}:
+        check_may_split(vma, edge)
     keeps_source = bool(remap.flags & MREMAP_DONTUNMAP)
     _check_commit(remap, vma, (remap.new_len if keeps_source else remap.delta) >> PAGE_SHIFT)
     vma_start_write(vma)

@@ -14,12 +14,13 @@ from untorn.mm.mman import (
     MREMAP_FIXED,
     MREMAP_MAYMOVE,
     VM_DONTEXPAND,
+    VM_HUGETLB,
     VM_MAYSHARE,
     VM_PFNMAP,
     VM_SEALED,
 )
-from untorn.mm.page import PAGE_SHIFT, TASK_SIZE, ULONG_MAX, page_aligned
-from untorn.mm.vma import Vma
+from untorn.mm.page import PAGE_SHIFT, ULONG_MAX, page_aligned
+from untorn.mm.vma import Vma, vma_kernel_pagesize
 
 _KNOWN = MREMAP_FIXED | MREMAP_MAYMOVE | MREMAP_DONTUNMAP
 
@@ -57,7 +58,7 @@ def check_mremap_params(remap: Remap) -> None:
     valid = (
         not remap.flags & ~_KNOWN
         and page_aligned(remap.addr)
-        and 0 < new_len <= TASK_SIZE
+        and 0 < new_len <= remap.mm.task_size
         and (not remap.names_place or _place_is_valid(remap))
     )
     if not valid:
@@ -80,7 +81,7 @@ def _place_is_valid(remap: Remap) -> bool:
     old_end, new_end = remap.addr + remap.old_len & ULONG_MAX, remap.new_addr + remap.new_len
     overlaps = old_end > remap.new_addr and new_end > remap.addr
     return (
-        remap.new_addr <= TASK_SIZE - remap.new_len
+        remap.new_addr <= remap.mm.task_size - remap.new_len
         and page_aligned(remap.new_addr)
         and bool(remap.flags & MREMAP_MAYMOVE)
         and not (remap.flags & MREMAP_DONTUNMAP and remap.old_len != remap.new_len)
@@ -91,6 +92,8 @@ def _place_is_valid(remap: Remap) -> bool:
 def check_prep_vma(remap: Remap, vma: Vma | None) -> Vma:
     """Return vma, found at remap.addr, if it can be moved or grown as asked.
 
+    On hugetlbfs, the lengths asked for become those of whole pages.
+
     Preconditions: mmap_lock held for write.
 
     Raises:
@@ -100,6 +103,8 @@ def check_prep_vma(remap: Remap, vma: Vma | None) -> Vma:
         raise os_error(errno.EFAULT)
     if vma.vm_flags & VM_SEALED:
         raise os_error(errno.EPERM)
+    if vma.vm_flags & VM_HUGETLB:
+        _align_hugetlb(remap, vma)
     if remap.delta <= 0 and not remap.names_place:
         return vma
     if remap.old_len == 0 and not vma.vm_flags & VM_MAYSHARE:
@@ -111,6 +116,15 @@ def check_prep_vma(remap: Remap, vma: Vma | None) -> Vma:
     if remap.delta > 0:
         _check_growth(remap, vma)
     return vma
+
+
+def _align_hugetlb(remap: Remap, vma: Vma) -> None:
+    """Compare mm/mremap.c:align_hugetlb(): the new place counts even where none is named."""
+    size = vma_kernel_pagesize(vma)
+    remap.old_len += -remap.old_len % size
+    remap.new_len += -remap.new_len % size
+    if remap.addr % size or remap.new_addr % size or remap.delta > 0:
+        raise os_error(errno.EINVAL)
 
 
 def _check_growth(remap: Remap, vma: Vma) -> None:

@@ -15,7 +15,7 @@ from untorn.mm.mmap_lock import (
     mmap_write_lock_killable,
     mmap_write_unlock,
 )
-from untorn.mm.page import TASK_SIZE, page_align, page_aligned
+from untorn.mm.page import page_align, page_aligned
 from untorn.mm.vma import Vma, vm_area_free
 from untorn.mm.vma_lock import vma_mark_attached, vma_mark_detached, vma_start_write
 from untorn.mm.vma_modify import split_vma_unlimited
@@ -58,7 +58,7 @@ def do_munmap(mm: MmStruct, start: int, length: int) -> None:
 
     Source: munmap(2); mm/vma.c:do_vmi_munmap().
     """
-    end = _checked_end(start, length)
+    end = _end_in_user_space(mm, start, length)
     mmap_write_lock_killable(mm)
     try:
         going = gather_munmap_vmas(mm, start, end)
@@ -76,17 +76,22 @@ def do_munmap_locked(mm: MmStruct, start: int, length: int) -> None:
 
     Preconditions: mmap_lock held for write.
     """
-    going = gather_munmap_vmas(mm, start, _checked_end(start, length))
+    going = gather_munmap_vmas(mm, start, _end_in_user_space(mm, start, length))
     clear_munmap_vmas(mm, going)
     free_munmap_vmas(mm, going)
 
 
-def _checked_end(start: int, length: int) -> int:
+def _end_in_user_space(mm: MmStruct, start: int, length: int) -> int:
     """Return the end of a range that munmap takes; EINVAL for others."""
-    if not page_aligned(start) or start > TASK_SIZE or length > TASK_SIZE - start:
+    end = _checked_end(start, length)
+    if end > mm.task_size:
         raise os_error(errno.EINVAL)
+    return end
+
+
+def _checked_end(start: int, length: int) -> int:
     end = start + page_align(length)
-    if end == start:
+    if not page_aligned(start) or end == start:
         raise os_error(errno.EINVAL)
     return end
 

@@ -1,12 +1,22 @@
-"""Pages and the limits of an x86-64 address space with four-level page tables."""
+"""Pages and the limits of address spaces on x86-64 with four-level page tables."""
 
 PAGE_SHIFT = 12
 PAGE_SIZE = 1 << PAGE_SHIFT
 PMD_SIZE = 1 << 21
 """Bytes that one huge page maps."""
+PUD_SIZE = 1 << 30
+"""Bytes that one gigantic page maps."""
 TASK_SIZE = (1 << 47) - PAGE_SIZE
-"""The first byte address that user space cannot have."""
+"""The first byte address that a 64-bit process cannot have."""
+IA32_PAGE_OFFSET = 0xFFFF_E000
+"""The first byte address that a 32-bit process of a 64-bit kernel cannot have.
+
+Source: arch/x86/include/asm/page_64_types.h.
+"""
+IA32_PAGE_OFFSET_3GB = 0xC000_0000
+"""The same under personality ADDR_LIMIT_3GB."""
 ULONG_MAX = (1 << 64) - 1
+UINT_MAX = (1 << 32) - 1
 
 
 def page_align(size: int) -> int:

@@ -10,8 +10,7 @@ from untorn.errors import os_error
 from untorn.mm.file import VmFile
 from untorn.mm.mm_struct import MmStruct
 from untorn.mm.mman import MAP_32BIT, MAP_ABOVE4G, MAP_FIXED, MAP_SHARED, VM_GROWSDOWN
-from untorn.mm.mmap_layout import LEGACY_BASE
-from untorn.mm.page import PAGE_SHIFT, PAGE_SIZE, PMD_SIZE, TASK_SIZE, page_aligned
+from untorn.mm.page import PAGE_SHIFT, PAGE_SIZE, PMD_SIZE, UINT_MAX, page_aligned
 from untorn.mm.vma import Vma
 from untorn.mm.vma_tree_gap import highest_gap, lowest_gap
 
@@ -27,14 +26,14 @@ def get_unmapped_area(
     Preconditions: mmap_lock held for write; length page-aligned.
 
     Raises:
-        OSError: ENOMEM if no hole fits or the range ends above TASK_SIZE; EINVAL if a fixed
+        OSError: ENOMEM if no hole fits or the range ends above task_size; EINVAL if a fixed
             address is not aligned; EPERM if it is below dac_mmap_min_addr.
     """
-    if length > TASK_SIZE:
+    if length > mm.task_size:
         raise os_error(errno.ENOMEM)
     if not flags & MAP_FIXED:
         addr = _place(mm, file, addr, length, pgoff, flags)
-    if addr > TASK_SIZE - length:
+    if addr > mm.task_size - length:
         raise os_error(errno.ENOMEM)
     if not page_aligned(addr):
         raise os_error(errno.EINVAL)
@@ -53,17 +52,24 @@ def vm_start_gap(mm: MmStruct, vma: Vma) -> int:
 def _place(
     mm: MmStruct, file: VmFile | None, hint: int, length: int, pgoff: int, flags: int
 ) -> int:
-    """Return where it goes; huge pages on their boundary if it is to hold whole ones."""
+    """Return where it goes; huge pages on their boundary if it is to hold whole ones.
+
+    In a 32-bit process nothing is aligned, and no part of the address space is special.
+    """
+    if mm.task_size <= UINT_MAX:
+        return _found(_search(mm, hint, length, flags & ~(MAP_32BIT | MAP_ABOVE4G)))
     found = None
     if file is not None and (file.huge_aligned or (file.is_zero and not flags & MAP_SHARED)):
         found = _search_aligned(mm, hint, length, pgoff << PAGE_SHIFT, flags)
     elif file is None and not hint and not flags & MAP_SHARED and length % PMD_SIZE == 0:
         found = _search_aligned(mm, hint, length, 0, flags)
-    if found is None:
-        found = _search(mm, hint, length, flags)
-    if found is None:
+    return _found(_search(mm, hint, length, flags) if found is None else found)
+
+
+def _found(place: int | None) -> int:
+    if place is None:
         raise os_error(errno.ENOMEM)
-    return found
+    return place
 
 
 def _search_aligned(mm: MmStruct, hint: int, length: int, offset: int, flags: int) -> int | None:
@@ -88,11 +94,13 @@ def _search(mm: MmStruct, hint: int, length: int, flags: int) -> int | None:
     if flags & MAP_32BIT:
         return _bottom_up(mm, hint, length, *LOW_32BIT)
     if not mm.topdown:
-        return _bottom_up(mm, hint, length, mm.mmap_base, TASK_SIZE)
-    if hint and _hint_fits(mm, hint, length, TASK_SIZE):
+        return _bottom_up(mm, hint, length, mm.mmap_base, mm.task_size)
+    if hint and _hint_fits(mm, hint, length, mm.task_size):
         return hint
     found = _top_down(mm, length, flags)
-    return _bottom_up(mm, 0, length, LEGACY_BASE, TASK_SIZE) if found is None else found
+    if found is None:
+        found = _bottom_up(mm, 0, length, mm.mmap_legacy_base, mm.task_size)
+    return found
 
 
 def _hint_fits(mm: MmStruct, hint: int, length: int, limit: int) -> bool:
@@ -136,4 +144,4 @@ def _guard_below(mm: MmStruct, end: int) -> int:
 
 def _end_of_next(mm: MmStruct, addr: int) -> int:
     following = mm.find_vma(addr)
-    return TASK_SIZE if following is None else following.vm_end
+    return mm.task_size if following is None else following.vm_end

@@ -25,8 +25,10 @@ from untorn.mm.vma_store import vma_account, vma_pages, vma_store_new
 
 VVAR_FLAGS = VM_READ | VM_MAYREAD | VM_IO | VM_PFNMAP | VM_DONTDUMP
 VDSO_FLAGS = VM_READ | VM_EXEC | VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC
-_PARTS = ((b"[vvar]", 4, VVAR_FLAGS), (b"[vvar_vclock]", 2, VVAR_FLAGS), (b"[vdso]", 2, VDSO_FLAGS))
-"""Name, pages and VM_* flags, from the lowest address up, as Linux 6.18 has them."""
+SPECIAL_FLAGS = {b"[vvar]": VVAR_FLAGS, b"[vvar_vclock]": VVAR_FLAGS, b"[vdso]": VDSO_FLAGS}
+"""VM_* flags by name, VM_DONTEXPAND apart."""
+_PARTS = ((b"[vvar]", 4), (b"[vvar_vclock]", 2), (b"[vdso]", 2))
+"""Name and pages, from the lowest address up, as Linux 6.18 has them."""
 
 
 def map_vdso(mm: MmStruct) -> None:
@@ -37,11 +39,11 @@ def map_vdso(mm: MmStruct) -> None:
     Raises:
         OSError: ENOMEM if there is none.
     """
-    size = sum(pages for _, pages, _ in _PARTS) * PAGE_SIZE
+    size = sum(pages for _, pages in _PARTS) * PAGE_SIZE
     start = get_unmapped_area(mm, None, 0, size, 0, 0)
-    for name, pages, flags in _PARTS:
+    for name, pages in _PARTS:
         end = start + pages * PAGE_SIZE
-        install_special_mapping(mm, start, end, flags, name)
+        install_special_mapping(mm, start, end, SPECIAL_FLAGS[name], name)
         start = end
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from untorn.locking import sync
+from untorn.mm.mman import VM_HUGETLB
+from untorn.mm.page import PAGE_SIZE, UINT_MAX
 from untorn.mm.rmap import unlink_anon_vmas
 
 if TYPE_CHECKING:
@@ -15,7 +17,6 @@ if TYPE_CHECKING:
 
 VM_REFCNT_EXCLUDE_READERS_FLAG = 1 << 30
 VM_REFCNT_LIMIT = VM_REFCNT_EXCLUDE_READERS_FLAG - 1
-UINT_MAX = (1 << 32) - 1
 SLAB_POISON = 0x6B6B_6B6B_6B6B_6B6B
 """What the bounds of a freed VMA hold: the words that the slab's free list overlays."""
 
@@ -129,6 +130,13 @@ class VmaSlab:
 def vma_is_anonymous(vma: Vma) -> bool:
     """Say whether vma is private memory without a file's pages. Compare include/linux/mm.h."""
     return vma.vm_ops is None and (vma.vm_file is None or vma.vm_file.is_zero)
+
+
+def vma_kernel_pagesize(vma: Vma) -> int:
+    """Return the bytes of the pages that vma is mapped by. Compare mm/hugetlb.c."""
+    if vma.vm_flags & VM_HUGETLB and vma.vm_file is not None:
+        return vma.vm_file.kernel_page_size
+    return PAGE_SIZE
 
 
 vm_area_cachep = VmaSlab()

@@ -10,7 +10,7 @@ from untorn.errors import os_error
 from untorn.mm.mm_struct import MmStruct
 from untorn.mm.page import PAGE_SHIFT
 from untorn.mm.rmap import anon_vma_clone
-from untorn.mm.vma import Vma, vm_area_dup
+from untorn.mm.vma import Vma, vm_area_dup, vma_kernel_pagesize
 from untorn.mm.vma_lock import vma_start_write
 from untorn.mm.vma_merge import Attributes, vma_merge_existing_range
 from untorn.mm.vma_store import vma_store_new
@@ -36,10 +36,10 @@ def split_vma_unlimited(mm: MmStruct, vma: Vma, addr: int, *, new_below: bool) -
     Preconditions: addr page-aligned, strictly inside vma.
 
     Raises:
-        OSError: EINVAL if vma is a special mapping that may not be cut.
+        OSError: EINVAL if vma may not be cut there; see check_may_split().
     """
     assert vma.vm_start < addr < vma.vm_end
-    check_may_split(vma)
+    check_may_split(vma, addr)
     new = vm_area_dup(vma)
     anon_vma_clone(new, vma)
     vma_start_write(vma)
@@ -55,13 +55,16 @@ def split_vma_unlimited(mm: MmStruct, vma: Vma, addr: int, *, new_below: bool) -
     return new
 
 
-def check_may_split(vma: Vma) -> None:
-    """Refuse to cut what may not be cut.
+def check_may_split(vma: Vma, addr: int) -> None:
+    """Refuse to cut vma at addr if it is the kernel's own, or amid a page of hugetlbfs.
 
     Raises:
         OSError: EINVAL.
+
+    Compare include/linux/mm.h:vm_operations_struct.may_split.
     """
-    if vma.vm_ops is not None and not vma.vm_ops.may_split:
+    special = vma.vm_ops is not None and not vma.vm_ops.may_split
+    if special or addr % vma_kernel_pagesize(vma):
         raise os_error(errno.EINVAL)
 
 

@@ -1,14 +1,15 @@
 """One case of a race test: a writer, a way to read, and what is held against what."""
 
-import errno
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from untorn.errors import OutOfReach
+from untorn.fs.maps_file import find_no_query
 from untorn.judge.history import Range
 from untorn.judge.line import line_of_query
 from untorn.judge.reading import Fill, Reading
 from untorn.race.boundary import Edges, Pattern, find_boundary, show_boundary
-from untorn.race.passes import WAYS, read_fills, read_texts, reading_of
+from untorn.race.passes import WAYS, read_fills, read_texts, reading_of, walk
 from untorn.race.racing import QUIET, Judged, Race, lines_within
 from untorn.race.scenario import Scenario
 from untorn.race.tearing import SIZE, Tearing
@@ -36,9 +37,12 @@ class Case:
 
         Raises:
             Unfit: The map does not change as the scenario says.
-            OSError: The writer failed; ENOTTY: the file cannot be read that way.
+            OutOfReach: The file cannot be read that way.
+            OSError: The writer failed.
         """
         look, region = WAYS[self.way], race.run.region
+        if look is walk and (reason := find_no_query(race.file)):
+            raise OutOfReach(f"no PROCMAP_QUERY on {race.kind}: {reason}")
         place = self.scenario.place(region)
         near = place.addr - SIZE, place.addr + 3 * SIZE
         views = None
@@ -115,7 +119,7 @@ class BoundaryCase:
         pattern = Pattern.capture(self.scenario, *(Edges.of(each, number) for each in captured))
         views = [lines_within(race.run.region, reading) for reading in captured]
         witness = witness_of(race.run, self.scenario, place, views)
-        asks = _can_ask(race)
+        asks = not find_no_query(race.file)
 
         def one_pass() -> None:
             reading = look(witness.clock)
@@ -127,17 +131,6 @@ class BoundaryCase:
                 _ask(race, pattern, witness)
 
         race.against_writer(place, one_pass)
-
-
-def _can_ask(race: Race) -> bool:
-    """Say whether the file has the ioctl."""
-    try:
-        race.file.query(race.run.region[0])
-    except OSError as error:
-        if error.errno == errno.ENOTTY:
-            return False
-        raise
-    return True
 
 
 def _ask(race: Race, pattern: Pattern, witness: Witness) -> None:

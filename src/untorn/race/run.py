@@ -1,6 +1,5 @@
 """The run: every test under every reader, results as KTAP while they come."""
 
-import errno
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -143,8 +142,6 @@ class _Runner:
         except (Unfit, ValueError) as error:
             tally.fail(f"no race: {error}", [str(error)])
         except OSError as error:
-            if error.errno == errno.ENOTTY:
-                return f"{plan.kind} has no PROCMAP_QUERY here"
             tally.fail(f"a call failed: {describe(error)}", [describe(error)])
         except KeyboardInterrupt:
             self.outcome.interrupted = True

@@ -23,7 +23,7 @@ from untorn.mm.exit import mmput
 from untorn.mm.file import VmFile
 from untorn.mm.mm_struct import MmStruct, mmget_not_zero
 from untorn.mm.page import PAGE_SHIFT, PAGE_SIZE
-from untorn.mm.vma import Vma
+from untorn.mm.vma import Vma, vma_kernel_pagesize
 
 
 def do_procmap_query(
@@ -128,7 +128,7 @@ def _answer(vma: Vma, query: ProcmapQuery, name_size: int) -> ProcmapQuery:
         vma_start=vma.vm_start,
         vma_end=vma.vm_end,
         vma_flags=_vma_flags(vma),
-        vma_page_size=file.kernel_page_size if file else PAGE_SIZE,
+        vma_page_size=vma_kernel_pagesize(vma),
         vma_offset=vma.vm_pgoff << PAGE_SHIFT if file else 0,
         dev_major=file.dev_major if file else 0,
         dev_minor=file.dev_minor if file else 0,

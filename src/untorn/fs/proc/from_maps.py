@@ -9,17 +9,32 @@ but the stack was ever written, and nobody gave advice, locked or sealed.
 """
 
 import re
+from collections.abc import Mapping
 
 from untorn.fs.proc.from_maps_files import FilesOfMaps
+from untorn.fs.proc.from_maps_layout import (
+    HEAP,
+    STACK,
+    choose_task_size,
+    does_read_imply_exec,
+    find_heap,
+    find_legacy_base,
+    find_mmap_base,
+    find_start_stack,
+)
+from untorn.fs.proc.from_maps_lines import NumberedLine, parse_lines, refusal
 from untorn.fs.proc.maps_entry import MapsEntry
-from untorn.fs.proc.maps_line import GATE_LINE, show_map
+from untorn.fs.proc.maps_line import gate_line, show_map
+from untorn.mm.file import VmFile
 from untorn.mm.limits import Limits
 from untorn.mm.mm_struct import MmStruct
 from untorn.mm.mman import (
+    VM_ACCESS_FLAGS,
     VM_ACCOUNT,
     VM_DONTEXPAND,
     VM_EXEC,
     VM_GROWSDOWN,
+    VM_HUGETLB,
     VM_MAYEXEC,
     VM_MAYREAD,
     VM_MAYSHARE,
@@ -28,20 +43,19 @@ from untorn.mm.mman import (
     VM_SHARED,
     VM_WRITE,
 )
-from untorn.mm.mmap_layout import LARGEST_SHIFT, pick_mmap_base
 from untorn.mm.mmap_lock import mmap_write_lock, mmap_write_unlock
-from untorn.mm.page import PAGE_SHIFT, TASK_SIZE, page_aligned
-from untorn.mm.vdso import VVAR_FLAGS
+from untorn.mm.page import PAGE_SHIFT, PAGE_SIZE
+from untorn.mm.vdso import SPECIAL_FLAGS
 from untorn.mm.vm_operations import special_mapping
 from untorn.mm.vma import Vma, VmaSlab, vm_area_alloc, vm_area_cachep
 from untorn.mm.vma_anon import vma_anon_prepare
 from untorn.mm.vma_lock import vma_start_write
 from untorn.mm.vma_store import vma_account, vma_pages, vma_store_new
 
-_WORD = 8
-_HEAP, _STACK = b"[heap]", b"[stack]"
 _ANON_NAME = re.compile(rb"\[anon(?:_shmem)?:(.*)\]", re.DOTALL)
 _MAY = VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC
+_GATE_FLAGS = {gate_line(flags): flags for flags in (VM_EXEC, VM_READ | VM_EXEC)}
+"""Of the last line, if it is that of the gate VMA."""
 
 
 def mm_from_maps(
@@ -55,6 +69,9 @@ def mm_from_maps(
     data_size: int = 0,
     limits: Limits | None = None,
     slab: VmaSlab = vm_area_cachep,
+    task_size: int | None = None,
+    hugetlb: Mapping[tuple[int, int], int] | None = None,
+    devices_as_files: bool = False,
 ) -> MmStruct:
     """Return an address space whose maps are this text, to the byte.
 
@@ -70,126 +87,101 @@ def mm_from_maps(
         data_size: Bytes of the program's own data; see MmStruct.
         limits: What bounds it; RLIMIT_STACK is what it was at exec.
         slab: Where its VMA objects come from.
+        task_size: The first byte address that the process cannot have: TASK_SIZE, or of a 32-bit
+            process IA32_PAGE_OFFSET or IA32_PAGE_OFFSET_3GB of mm/page.py; None: as the [stack],
+            or what lies above 4 GiB, tells.
+        hugetlb: Of devices, major and minor number as maps shows them, the bytes of the pages
+            that all files there have: 2 << 20 or 1 << 30 on a hugetlbfs, 4096 elsewhere; see
+            from_maps_files.py for what the text tells itself.
+        devices_as_files: Take what is mapped of devices, sockets and the like for plain files,
+            which it is not: its drivers have a say in what may be done with it.
 
     Raises:
-        ValueError: A line is torn, cut off, out of order, or not one that the engine could have
-            written; the message has its number and the reason.
+        ValueError: A line is torn, cut off, out of order, not one that the engine could have
+            written, or of something that is not modelled; the message has its number and the
+            reason. Or the text leaves open what task_size or hugetlb would tell.
     """
-    lines = re.findall(rb"[^\n]*\n|[^\n]+", text)
-    gate = lines[-1:] == [GATE_LINE]
-    entries = _parse(lines[: len(lines) - gate])
+    texts = re.findall(rb"[^\n]*\n|[^\n]+", text)
+    gate_flags = _GATE_FLAGS.get(texts[-1], 0) if texts else 0
+    lines = parse_lines(texts[:-1] if gate_flags else texts)
+    task_size = choose_task_size(lines, gate=bool(gate_flags), told=task_size)
+    files = FilesOfMaps(lines, hugetlb or {}, devices_as_files=devices_as_files)
     limits = limits or Limits()
     if mmap_base is None:
-        mmap_base = _mmap_base(entries, limits, topdown)
+        mmap_base = find_mmap_base(lines, limits, task_size, topdown=topdown)
     mm = MmStruct(
-        name, limits=limits, mmap_base=mmap_base, topdown=topdown, gate_vma=gate, slab=slab
+        name,
+        limits=limits,
+        mmap_base=mmap_base,
+        mmap_legacy_base=find_legacy_base(mmap_base, limits, task_size),
+        topdown=topdown,
+        task_size=task_size,
+        gate_vma=bool(gate_flags),
+        gate_vma_flags=gate_flags,
+        slab=slab,
     )
     mm.data_size = data_size
-    mm.start_brk, mm.brk = _heap(entries) if heap is None else heap
-    mm.start_stack = _start_stack(entries) if start_stack is None else start_stack
+    mm.read_implies_exec = does_read_imply_exec(lines, task_size)
+    mm.start_brk, mm.brk = find_heap(lines) if heap is None else heap
+    mm.start_stack = find_start_stack(lines) if start_stack is None else start_stack
     mmap_write_lock(mm)
     try:
-        _fill(mm, entries, lines)
+        _fill(mm, lines, files)
     finally:
         mmap_write_unlock(mm)
     return mm
 
 
-def _parse(lines: list[bytes]) -> list[MapsEntry]:
-    entries: list[MapsEntry] = []
-    for number, line in enumerate(lines, 1):
-        try:
-            entries.append(MapsEntry.parse(line))
-            _check_place(entries)
-        except ValueError as error:
-            raise ValueError(f"line {number} of the maps {error}: {line!r}") from None
-    return entries
-
-
-def _check_place(entries: list[MapsEntry]) -> None:
-    """Refuse the last entry if it does not fit the address space, or what comes before it."""
-    last = entries[-1]
-    if last.end > TASK_SIZE:
-        raise ValueError("lies above what a process may map")
-    if not all(map(page_aligned, (last.start, last.end, last.offset))):
-        raise ValueError("is not of whole pages")
-    if len(entries) > 1 and last.start < entries[-2].end:
-        raise ValueError("begins below the end of the line before it")
-
-
-def _mmap_base(entries: list[MapsEntry], limits: Limits, topdown: bool) -> int:
-    """Return the border of what was placed, as far as randomization can have moved it.
-
-    Above the stack lies what has a place of its own there: the vdso, if that is randomized too.
-    """
-    base = pick_mmap_base(limits, topdown=topdown)
-    if topdown:
-        stacks = [entry.start for entry in entries if entry.name == _STACK]
-        top = min(base, *stacks) if stacks else base
-        ends = [entry.end for entry in entries if base - LARGEST_SHIFT <= entry.end <= top]
-        return max(ends, default=base)
-    starts = [entry.start for entry in entries if base <= entry.start <= base + LARGEST_SHIFT]
-    return min(starts, default=base)
-
-
-def _heap(entries: list[MapsEntry]) -> tuple[int, int]:
-    """Return start_brk and brk as the lines called [heap] have them."""
-    heaps = [entry for entry in entries if entry.name == _HEAP]
-    return (heaps[0].start, heaps[-1].end) if heaps else (0, 0)
-
-
-def _start_stack(entries: list[MapsEntry]) -> int:
-    """Return a stack pointer that lies in every line called [stack]: two may meet there."""
-    stacks = [entry for entry in entries if entry.name == _STACK]
-    if not stacks:
-        return 0
-    return stacks[0].end - _WORD if len(stacks) == 1 else stacks[-1].start
-
-
-def _fill(mm: MmStruct, entries: list[MapsEntry], lines: list[bytes]) -> None:
-    """Add a VMA for each entry. Preconditions: mmap_lock held for write; mm is empty."""
-    files = FilesOfMaps()
-    for number, (entry, line) in enumerate(zip(entries, lines, strict=False), 1):
-        vma = _add(mm, entry, files)
-        if show_map(vma) != line:
-            raise ValueError(f"line {number} of the maps is not as Linux writes it: {line!r}")
-        if entry.name == _STACK:
+def _fill(mm: MmStruct, lines: list[NumberedLine], files: FilesOfMaps) -> None:
+    """Add a VMA for each line. Preconditions: mmap_lock held for write; mm is empty."""
+    for line in lines:
+        vma = _add(mm, line, files)
+        if show_map(vma) != line.text:
+            raise refusal(line.number, line.text, "is not as Linux writes it")
+        if line.entry.name == STACK:
             vma_anon_prepare(mm, vma)
 
 
-def _add(mm: MmStruct, entry: MapsEntry, files: FilesOfMaps) -> Vma:
+def _add(mm: MmStruct, line: NumberedLine, files: FilesOfMaps) -> Vma:
+    entry = line.entry
     vma = vm_area_alloc(mm)
     vma.vm_start, vma.vm_end = entry.start, entry.end
     vma.vm_file = files.of(entry) if entry.has_file else None
     vma.vm_ops = vma.vm_file.vm_ops if vma.vm_file is not None else None
-    vma.vm_flags = _permissions(entry)
+    vma.vm_flags = _flags(entry, vma.vm_file)
     vma.vm_pgoff = (entry.offset if entry.has_file else entry.start) >> PAGE_SHIFT
     anon_name = _ANON_NAME.fullmatch(entry.name)
     if anon_name is not None:
         vma.anon_name = anon_name[1]
-    elif entry.name == _STACK:
+    elif entry.name == STACK:
         vma.vm_flags |= VM_GROWSDOWN
-    elif entry.name and not entry.has_file and entry.name != _HEAP:
-        _make_special(vma, entry.name)
+    elif entry.name and not entry.has_file and entry.name != HEAP:
+        _make_special(vma, line)
     vma_start_write(vma)
     vma_store_new(mm, vma)
     vma_account(mm, vma.vm_flags, vma_pages(vma))
     return vma
 
 
-def _permissions(entry: MapsEntry) -> int:
-    """Return the VM_* flags that four characters stand for."""
+def _flags(entry: MapsEntry, file: VmFile | None) -> int:
+    """Return the VM_* flags that four characters, and what is mapped, stand for."""
     read, write, execute = (char != ord("-") for char in entry.permissions[:3])
     flags = _MAY | read * VM_READ | write * VM_WRITE | execute * VM_EXEC
     if entry.shared:
-        return flags | VM_SHARED | VM_MAYSHARE
-    return flags | VM_ACCOUNT if write else flags
+        flags |= VM_SHARED | VM_MAYSHARE
+    if file is not None and file.kernel_page_size != PAGE_SIZE:
+        return flags | VM_HUGETLB | VM_DONTEXPAND
+    return flags | VM_ACCOUNT if write and not entry.shared else flags
 
 
-def _make_special(vma: Vma, name: bytes) -> None:
+def _make_special(vma: Vma, line: NumberedLine) -> None:
     """Make vma what the kernel maps for a process. Compare mm/mmap.c:_install_special_mapping()."""
+    name = line.entry.name
+    if name not in SPECIAL_FLAGS:
+        known = ", ".join(each.decode() for each in (HEAP, STACK, *SPECIAL_FLAGS))
+        reason = f"has a name that is not modelled, as {known} are"
+        raise refusal(line.number, line.text, reason)
     vma.vm_ops = special_mapping(name)
     vma.vm_pgoff = 0
-    if name.startswith(b"[vvar"):
-        vma.vm_flags = VVAR_FLAGS
-    vma.vm_flags |= VM_DONTEXPAND
+    own = SPECIAL_FLAGS[name] & ~VM_ACCESS_FLAGS
+    vma.vm_flags = vma.vm_flags & ~_MAY | own | VM_DONTEXPAND

@@ -8,8 +8,11 @@ from typing import NamedTuple, Self
 
 from untorn.mm.page import ULONG_MAX
 
-ENDING = rb"([0-9a-f]{2,3}):([0-9a-f]{2,5}) (\d{1,20}) (?: *([^ \n][^\n]*))?"
-"""A line from its device on: major and minor number, inode, name; a regular expression."""
+ENDING = rb"([0-9a-f]{2,3}):([0-9a-f]{2,5}) (\d{1,20}) (?: *((?!\r+(?:\n|\Z))[^ \n][^\n]*))?"
+"""A line from its device on: major and minor number, inode, name; a regular expression.
+
+A name may end with carriage returns, but no name is nothing else.
+"""
 _LINE = re.compile(
     rb"([0-9a-f]{8,16})-([0-9a-f]{8,16}) ([r-][w-][x-][ps]) ([0-9a-f]{8,16}) " + ENDING + rb"\n"
 )
@@ -71,17 +74,16 @@ class MapsEntry(NamedTuple):
         """Read a line, with its newline.
 
         Raises:
-            ValueError: It is not one; the message says why.
+            ValueError: It is not one; the message says in which column it differs first from what
+                Linux prints, and how.
         """
         match = _LINE.fullmatch(line)
         if match is None:
-            raise ValueError("is cut off" if line[-1:] != b"\n" else "is not a line of maps")
+            raise _refusal(line)
         start, end, permissions, offset, major, minor, inode, name = match.groups()
         addresses = int(start, 16), int(end, 16)
-        if addresses[0] >= addresses[1]:
-            raise ValueError("ends before it begins")
-        if int(inode) > ULONG_MAX:
-            raise ValueError("has an inode of more than 64 bits")
+        if addresses[0] >= addresses[1] or int(inode) > ULONG_MAX:
+            raise _refusal(line)
         device = int(major, 16), int(minor, 16)
         name = name.replace(b"\\012", b"\n") if name else b""
         return cls(*addresses, permissions, int(offset, 16), device, int(inode), name)
@@ -96,6 +98,15 @@ class MapsEntry(NamedTuple):
         return bool(self.inode) or self.device != (0, 0) or self.name[:1] not in (b"", b"[")
 
     @property
+    def executable(self) -> bool:
+        """Whether what is there may be run."""
+        return self.permissions[2:3] == b"x"
+
+    def offset_of(self, addr: int) -> int:
+        """Return how many bytes into the file a byte address of this VMA lies."""
+        return self.offset + addr - self.start
+
+    @property
     def deleted(self) -> bool:
         """Whether the file has no name any more, or one that ends in " (deleted)".
 
@@ -108,3 +119,10 @@ class MapsEntry(NamedTuple):
     def shared(self) -> bool:
         """Whether others see what is written."""
         return self.permissions.endswith(b"s")
+
+
+def _refusal(line: bytes) -> ValueError:
+    from untorn.fs.proc.maps_scan import first_difference
+
+    what = "is not a line of maps" if line.endswith(b"\n") else "is cut off"
+    return ValueError(f"{what}, {first_difference(line)}")

@@ -6,7 +6,8 @@ proc_pid_maps(5).
 
 from untorn.fs.proc.maps_entry import PERMISSION_LETTERS, maps_line
 from untorn.mm.mm_struct import MmStruct
-from untorn.mm.page import PAGE_SHIFT
+from untorn.mm.mman import VM_EXEC
+from untorn.mm.page import PAGE_SHIFT, PAGE_SIZE
 from untorn.mm.vma import Vma
 
 NAME_COLUMN = 73
@@ -14,8 +15,18 @@ NAME_COLUMN = 73
 
 ROLLUP_LINE = b"%-72s [rollup]\n"
 """The header of smaps_rollup, around a line's numbers."""
-GATE_LINE = b"%-72s [vsyscall]\n" % b"ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0 "
-"""The line of the gate VMA, as a kernel with vsyscall=xonly prints it."""
+GATE_NAME = b"[vsyscall]"
+_GATE = 0xFFFF_FFFF_FF60_0000
+
+
+def gate_line(flags: int) -> bytes:
+    """Return the line of the gate VMA for its VM_* flags; see MmStruct."""
+    permissions = PERMISSION_LETTERS[flags & 7]
+    return maps_line(_GATE, _GATE + PAGE_SIZE, permissions, 0, 0, 0, 0, GATE_NAME)
+
+
+GATE_LINE = gate_line(VM_EXEC)
+"""What a kernel with vsyscall=xonly, the default, prints."""
 
 
 def show_map(vma: Vma) -> bytes:

@@ -79,6 +79,8 @@ class QueriedVma(NamedTuple):
     """As the kernel gave it, newlines not escaped; empty when none or not asked for."""
     build_id: bytes
     """At most 20 bytes; empty when none or not asked for."""
+    build_id_absent: str = ""
+    """Why the reader of a real process tells none that it was asked for."""
 
     @classmethod
     def from_struct(cls, query: ProcmapQuery, name: bytes, build_id: bytes) -> "QueriedVma":

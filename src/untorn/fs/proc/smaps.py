@@ -3,7 +3,7 @@
 from untorn.fs.proc.base import ProcTask
 from untorn.fs.proc.maps_locking import PAGE_WALK_STRATEGIES, PageWalkLocking
 from untorn.fs.proc.smaps_gather import MemSizeStats, smap_gather_stats
-from untorn.fs.proc.smaps_text import GATE_SMAP, show_smap
+from untorn.fs.proc.smaps_text import show_gate_smap, show_smap
 from untorn.fs.proc.task_mmu import GateVma, ProcMaps, Record
 from untorn.fs.proc.vma_file import ProcVmaFile, proc_mem_open
 from untorn.mm.mm_struct import MmStruct
@@ -46,7 +46,7 @@ class ProcSmaps(ProcMaps):
     def show(self, record: Record) -> bytes:
         """Walk the record's pages and return its text."""
         if isinstance(record, GateVma):
-            return GATE_SMAP
+            return show_gate_smap(record.vm_flags)
         assert self._walk is not None
         mss = MemSizeStats()
         walk_pages(self._walk, mss, record, record.vm_start)

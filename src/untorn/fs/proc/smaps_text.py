@@ -7,11 +7,10 @@ proc_pid_smaps(5).
 
 from functools import lru_cache
 
-from untorn.fs.proc.maps_line import GATE_LINE, ROLLUP_LINE, show_map
+from untorn.fs.proc.maps_line import ROLLUP_LINE, gate_line, show_map
 from untorn.fs.proc.smaps_gather import PSS_SHIFT, MemSizeStats
 from untorn.mm import mman
-from untorn.mm.page import PAGE_SIZE
-from untorn.mm.vma import Vma
+from untorn.mm.vma import Vma, vma_kernel_pagesize
 
 _VMA = b"""\
 Size:           %8d kB
@@ -69,6 +68,7 @@ _MNEMONICS = (
     (mman.VM_LOCKONFAULT, b"lf "),
     (mman.VM_ACCOUNT, b"ac "),
     (mman.VM_NORESERVE, b"nr "),
+    (mman.VM_HUGETLB, b"ht "),
     (mman.VM_SYNC, b"sf "),
     (mman.VM_WIPEONFORK, b"wf "),
     (mman.VM_DONTDUMP, b"dd "),
@@ -84,8 +84,7 @@ _MNEMONICS = (
 
 def show_smap(vma: Vma, mss: MemSizeStats) -> bytes:
     """Return the record of vma. Preconditions: vma kept still."""
-    file = vma.vm_file
-    page_size = (file.kernel_page_size if file is not None else PAGE_SIZE) >> 10
+    page_size = vma_kernel_pagesize(vma) >> 10
     return b"".join(
         (
             show_map(vma),
@@ -93,6 +92,13 @@ def show_smap(vma: Vma, mss: MemSizeStats) -> bytes:
             _FIRST % _first(mss) + _OTHERS % _others(mss) if mss.resident else _NO_PAGES,
             _LAST % vm_flags_text(vma.vm_flags),
         )
+    )
+
+
+def show_gate_smap(flags: int) -> bytes:
+    """Return the record of the gate VMA for its VM_* flags: nothing is ever resident."""
+    return b"".join(
+        (gate_line(flags), _VMA % (4, 4, 4), _NO_PAGES, _LAST % vm_flags_text(flags)),
     )
 
 
@@ -132,12 +138,3 @@ def vm_flags_text(flags: int) -> bytes:
 
 
 _NO_PAGES = _FIRST % _first(MemSizeStats()) + _OTHERS % _others(MemSizeStats())
-GATE_SMAP = b"".join(
-    (
-        GATE_LINE,
-        _VMA % (4, 4, 4),
-        _NO_PAGES,
-        _LAST % vm_flags_text(mman.VM_EXEC),
-    )
-)
-"""The record of the gate VMA."""

@@ -7,10 +7,11 @@ Compare fs/proc/task_mmu.c:m_start(), m_next(), m_stop(), proc_get_vma().
 """
 
 import errno
+from typing import NamedTuple
 
 from untorn.errors import os_error
 from untorn.fs.proc.base import ProcTask
-from untorn.fs.proc.maps_line import GATE_LINE, show_map
+from untorn.fs.proc.maps_line import gate_line, show_map
 from untorn.fs.proc.maps_locking import MapsLocking
 from untorn.fs.seq_file import SeqFile
 from untorn.mm.exit import mmput
@@ -21,13 +22,13 @@ SENTINEL_VMA_GATE = -2
 SENTINEL_VMA_END = -1
 
 
-class GateVma:
+class GateVma(NamedTuple):
     """The record after the last VMA: the page of system calls that every process shares."""
 
-    __slots__ = ()
+    vm_flags: int
+    """See MmStruct.gate_vma_flags."""
 
 
-GATE_VMA = GateVma()
 Record = Vma | GateVma
 
 
@@ -93,8 +94,8 @@ class ProcMaps:
 
     def show(self, record: Record) -> bytes:
         """Return the record's line."""
-        return GATE_LINE if isinstance(record, GateVma) else show_map(record)
+        return gate_line(record.vm_flags) if isinstance(record, GateVma) else show_map(record)
 
     @staticmethod
     def _gate(mm: MmStruct) -> GateVma | None:
-        return GATE_VMA if mm.gate_vma else None
+        return GateVma(mm.gate_vma_flags) if mm.gate_vma else None

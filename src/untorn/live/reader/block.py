@@ -28,8 +28,10 @@ def read_line(number: int, line: bytes) -> MapsEntry:
     """Return what a line says. Raises ValueError as Block."""
     try:
         return MapsEntry.parse(line)
-    except ValueError as error:
-        raise ValueError(f"line {number} of the maps {error}: {line!r}") from None
+    except ValueError:
+        from untorn.fs.proc.maps_scan import first_difference, refusal
+
+        raise refusal(number, line, first_difference(line)) from None
 
 
 class Block:

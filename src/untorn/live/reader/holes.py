@@ -13,22 +13,20 @@ So what is mapped from before the snapshot begins until it is there is in it; wh
 some time in between may be left out.
 """
 
-import errno
 import os
 from functools import lru_cache
 
 import numpy as np
 
-from untorn.fs.proc.maps_entry import PERMISSION_LETTERS, MapsEntry
-from untorn.fs.proc.procmap_query import QueriedVma, QueryFlags
+from untorn.fs.proc.maps_entry import MapsEntry
 from untorn.live.maps_file import LiveMapsFile
 from untorn.live.maps_locking import PER_VMA_SINCE, decide, find_symbol, parse_release
 from untorn.live.reader.columns import Columns, Rows
 from untorn.live.reader.fills import Fills
+from untorn.live.reader.lookup import GATE, next_entry
 from untorn.mm.page import ULONG_MAX
 
 _QUERY_SINCE = 6, 11
-GATE = b"[vsyscall]"
 
 
 @lru_cache
@@ -93,25 +91,10 @@ def _walk(file: LiveMapsFile, lines: Columns, row: int) -> tuple[list[MapsEntry]
     """Return what is mapped from the end of a row on, and the next row that still holds."""
     entries: list[MapsEntry] = []
     addr, following = int(lines.end[row]), row + 1
-    while vma := _query_next(file, addr):
-        if following < len(lines) and vma.start >= lines.start[following]:
+    while entry := next_entry(file, addr):
+        if following < len(lines) and entry.start >= lines.start[following]:
             break
-        entries.append(_as_entry(vma))
-        addr = vma.end
+        entries.append(entry)
+        addr = entry.end
         following = max(following, int(np.searchsorted(lines.start, np.uint64(addr))))
     return entries, following
-
-
-def _query_next(file: LiveMapsFile, addr: int) -> QueriedVma | None:
-    try:
-        return file.query(addr, QueryFlags.COVERING_OR_NEXT_VMA)
-    except OSError as error:
-        if error.errno == errno.ENOENT:
-            return None
-        raise
-
-
-def _as_entry(vma: QueriedVma) -> MapsEntry:
-    device = vma.dev_major, vma.dev_minor
-    permissions = PERMISSION_LETTERS[vma.flags]
-    return MapsEntry(vma.start, vma.end, permissions, vma.offset, device, vma.inode, vma.name)

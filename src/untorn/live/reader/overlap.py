@@ -10,6 +10,12 @@ import numpy as np
 from untorn.live.reader.columns import Columns
 
 
+def first_descent(columns: Columns) -> int | None:
+    """Return the first row that does not end above the one before it, None if all do."""
+    backwards = columns.end[1:] <= columns.end[:-1]
+    return int(backwards.argmax()) + 1 if backwards.any() else None
+
+
 def resolve_overlaps(columns: Columns) -> tuple[Columns, int]:
     """Return the rows with what was shown twice in its newer form, and how many rows gave way.
 
@@ -19,9 +25,9 @@ def resolve_overlaps(columns: Columns) -> tuple[Columns, int]:
         ValueError: A row ends where the one before it does, or below; the message has its number.
     """
     start, end = columns.start, columns.end
-    backwards = np.flatnonzero(end[1:] <= end[:-1])
-    if len(backwards):
-        raise ValueError(f"line {backwards[0] + 2} of the maps does not end above the one before")
+    backwards = first_descent(columns)
+    if backwards is not None:
+        raise ValueError(f"line {backwards + 1} of the maps does not end above the one before")
     newer = np.flatnonzero(start[1:] < end[:-1]) + 1
     if not len(newer):
         return columns, 0

@@ -1,8 +1,10 @@
 """A snapshot: the whole map of a process as columns, and as records on demand."""
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Self, overload
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Self, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +18,7 @@ from untorn.mm.page import ULONG_MAX
 
 if TYPE_CHECKING:
     from untorn.live.reader.diff import Change
+    from untorn.live.reader.leniency import Leniency
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,29 +68,74 @@ class Snapshot(Sequence[MapsEntry]):
         name: Index into names.
         names: Names, each once; see MapsEntry.name.
         coherence: What was done to the text.
+        leniencies: How a text from elsewhere differs from Linux's; empty if it was read strictly.
     """
 
-    __slots__ = ("_lines", "_texts", "coherence", "columns")
+    __slots__ = ("_lines", "_texts", "coherence", "columns", "leniencies")
 
     def __init__(
-        self, columns: Columns, coherence: Coherence, texts: Sequence[bytes], lines: Columns
+        self,
+        columns: Columns,
+        coherence: Coherence,
+        texts: Sequence[bytes],
+        lines: Columns,
+        leniencies: "tuple[Leniency, ...]" = (),
     ) -> None:
         """Take the columns, and the text in parts and its lines, to compare with a later text."""
         self.columns = columns
         self.coherence = coherence
+        self.leniencies = leniencies
         self._texts, self._lines = texts, lines
 
     @classmethod
-    def parse(cls, text: bytes) -> Self:
+    def parse(cls, text: bytes, *, strict: bool = True) -> Self:
         """Return the snapshot that a text of maps is, as if read at one go.
+
+        Args:
+            text: The whole of it.
+            strict: False to read also what other kernels print, and what mails, terminals and
+                editors leave of a text, where it can mean but one thing: see from_text.py. What
+                differs from Linux is told in leniencies.
 
         Raises:
             ValueError: A line is cut off, not one of maps, or below the one before; the message
-                has its number, from 1.
+                has its number and the column, both from 1, what stands there, and what Linux
+                prints there.
         """
+        from untorn.live.reader.from_text import check_text, read_text
+
+        if not strict:
+            return cls._of_entries(*read_text(text))
         lines = parse([text])
+        check_text(text, lines)
         columns, overlaps = resolve_overlaps(lines)
         return cls(columns, Coherence(overlaps=overlaps), [text], lines)
+
+    @classmethod
+    def from_core(cls, path: str | os.PathLike[str]) -> Self:
+        """Return the snapshot that a core file in ELF has: see core_file.py.
+
+        What the file does not tell, such as device and inode, is 0 or empty; leniencies say what.
+
+        Raises:
+            ValueError: It is no core file in ELF, or a broken one.
+            OSError: It cannot be read.
+        """
+        with Path(path).open("rb") as file:
+            return cls.read_core(file)
+
+    @classmethod
+    def read_core(cls, file: BinaryIO) -> Self:
+        """Return the same of an open file that can seek."""
+        from untorn.live.reader.core_file import read_core
+
+        return cls._of_entries(*read_core(file))
+
+    @classmethod
+    def _of_entries(cls, entries: list[MapsEntry], leniencies: "tuple[Leniency, ...]") -> Self:
+        columns, overlaps = resolve_overlaps(Columns.of_entries(entries))
+        nothing = Columns.of_entries([])
+        return cls(columns, Coherence(overlaps=overlaps), [], nothing, leniencies)
 
     def parse_next(self, texts: Sequence[bytes]) -> Columns:
         """Return the lines of a later text in parts of whole lines; what did not change is kept."""

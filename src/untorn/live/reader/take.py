@@ -5,7 +5,8 @@ import time
 from dataclasses import replace
 
 from untorn.errors import os_error
-from untorn.live.maps_file import NO_IOCTL, LiveMapsFile
+from untorn.fs.maps_file import find_no_query
+from untorn.live.maps_file import LiveMapsFile
 from untorn.live.reader.columns import Columns, Rows
 from untorn.live.reader.fills import FILL_SIZE, LEAST_LINE, Fills, read_fills
 from untorn.live.reader.holes import doubtful_holes, false_gaps, fill_in, gaps_may_be_false
@@ -33,7 +34,7 @@ def take_snapshot(
     """
     began = time.perf_counter_ns()
     fills = read_fills(file, FILL_SIZE, idleness)
-    ioctl = ioctl and _has_ioctl(file)
+    ioctl = ioctl and not find_no_query(file)
     if not ioctl:
         _check_alive(file)
     doubt = gaps_may_be_false() and not all(fills.quiet)
@@ -46,17 +47,6 @@ def take_snapshot(
         whole, done = _check_holes(file, lines, doubtful_holes(lines, fills), done)
     columns, overlaps = resolve_overlaps(whole)
     return Snapshot(columns, replace(done, overlaps=overlaps), fills.texts, lines)
-
-
-def _has_ioctl(file: LiveMapsFile) -> bool:
-    """Tell whether the file can be queried. Raises OSError ESRCH if there is no memory."""
-    try:
-        next(file.next_starts([0]))
-    except OSError as error:
-        if error.errno not in NO_IOCTL:
-            raise
-        return False
-    return True
 
 
 def _check_alive(file: LiveMapsFile) -> None:

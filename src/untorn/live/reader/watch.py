@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 from untorn.live.reader.diff import Change
 from untorn.live.reader.idleness import same_pids
+from untorn.live.reader.limit import TIMEOUT, within
 from untorn.live.reader.live_maps import LiveMaps
-from untorn.live.reader.process import start_time
 from untorn.live.reader.snapshot import Snapshot
+from untorn.live.task import start_time
 
 _ATTEMPTS = 3
 
@@ -25,7 +26,12 @@ class Look(NamedTuple):
 
 
 def watch(
-    pid: int, *, interval: float = 1.0, proc: str = "/proc", gentle: bool | None = None
+    pid: int,
+    *,
+    interval: float = 1.0,
+    proc: str = "/proc",
+    gentle: bool | None = None,
+    timeout: float | None = TIMEOUT,
 ) -> Iterator[Look]:
     """Yield a look at once, and another one each time the interval is over.
 
@@ -39,25 +45,34 @@ def watch(
         interval: Seconds between looks, from the end of one to the beginning of the next.
         proc: Where procfs is mounted; pid is its number there.
         gentle: As for LiveMaps.
+        timeout: Seconds that each look may take; None for as long as the kernel takes.
 
     Raises:
         OSError: As snapshot() the first time; later EACCES or EPERM, if the process changes to a
-            program that may not be read.
+            program that may not be read; ETIMEDOUT if a look takes longer than it may.
     """
     with _waiter(pid, proc) as wait:
         born = start_time(pid, proc)
         open_it = partial(LiveMaps, pid, proc=proc, gentle=gentle)
-        with open_it() as maps:
-            last = maps.snapshot()
+        limited = partial(within, timeout, path=f"{proc}/{pid}/maps")
+        last = limited(partial(_first_look, open_it))
         yield Look(last, [])
         still_there = partial(_is_it, pid, proc, born)
-        while not wait(interval) and (now := _look(open_it, still_there, last)):
+        while not wait(interval) and (now := limited(partial(_look, open_it, still_there, last))):
             yield Look(now, now.diff(last))
             last = now
 
 
+def _first_look(open_it: Callable[[], LiveMaps], deadline: float | None) -> Snapshot:
+    with open_it() as maps:
+        return maps.snapshot()
+
+
 def _look(
-    open_it: Callable[[], LiveMaps], still_there: Callable[[], bool], last: Snapshot
+    open_it: Callable[[], LiveMaps],
+    still_there: Callable[[], bool],
+    last: Snapshot,
+    deadline: float | None,
 ) -> Snapshot | None:
     """Return a snapshot, None if the process has ended."""
     for _ in range(_ATTEMPTS):  # it may change its program meanwhile

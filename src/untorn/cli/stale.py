@@ -1,0 +1,63 @@
+"""untorn stale: who maps files that were deleted or replaced."""
+
+import json
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+from untorn.cli.process_options import binary_size, printable, proc_option, text, timeout_option
+
+if TYPE_CHECKING:
+    from untorn.live.reader.stale import Stale, Survey
+
+
+@click.command(
+    epilog="""\b
+    Example: untorn stale | awk '$3 == "replaced" && $4 == "code"'
+    Exit status: 0 all was looked at that may be; 1 there is no /proc;
+    2 wrong usage."""
+)
+@proc_option
+@timeout_option(2.0, "a look at one process")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+def stale(proc: str, as_json: bool, timeout: float) -> None:
+    """Show who maps files that were deleted or replaced, as libraries are by an upgrade.
+
+    One line a process and file: PID, command, "replaced" if another file has the name now,
+    "deleted" if none has, "gone" where that cannot be told; "code" if some of it may be run; how
+    much is mapped; the name. Memory that never was in a directory is no such file. How many
+    processes may not be read is said on stderr, and in the last JSON object.
+    """
+    from untorn.live.reader.stale import survey
+
+    seen = survey(proc, timeout)
+    lines = _as_json(seen) if as_json else map(_as_line, seen.found)
+    for line in lines:
+        click.echo(line)
+    sys.stdout.flush()
+    if not as_json:
+        for reason, count in seen.unread.items():
+            click.echo(
+                f"{reason}: {count} of {seen.read + seen.unread.total()} processes", err=True
+            )
+
+
+def _as_line(each: "Stale") -> str:
+    state = {True: "replaced", False: "deleted", None: "gone"}[each.replaced]
+    kind = "code" if each.code else "data"
+    command = printable(each.command).replace(" ", "_")
+    size = binary_size(each.size).replace(" ", "")
+    return f"{each.pid:>7} {command:<15} {state:<8} {kind} {size:>9} {printable(each.name)}"
+
+
+def _as_json(seen: "Survey") -> Iterator[str]:
+    for each in seen.found:
+        fields = each._asdict() | {
+            "command": text(each.command),
+            "name": text(each.name),
+            "device": list(each.device),
+        }
+        yield json.dumps({"kind": "stale", **fields})
+    yield json.dumps({"kind": "summary", "read": seen.read, "unread": seen.unread})

@@ -1,0 +1,147 @@
+"""Which file systems are mounted, and which of them answer by themselves.
+
+A look at a file of a network file system, or of one that a process serves (FUSE), can wait for
+somebody who never answers. So we only look where the kernel answers without asking anybody: on
+the file systems that the table below knows to be local.
+
+Source: proc_pid_mountinfo(5), proc_filesystems(5).
+"""
+
+import mmap
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple, Self
+
+Device = tuple[int, int]
+"""Major and minor number of a file system, as maps and mountinfo show it."""
+_IN_MEMORY = {"tmpfs", "ramfs", "devtmpfs", "rootfs", "hugetlbfs"}
+_OVER_OTHERS = {"overlay"}
+_ON_DISKS = {"zfs", "ubifs", "jffs2", "bcachefs"}
+"""Of those that need no block device; those that do are local, with these exceptions:"""
+_NOT_LOCAL = {"fuseblk", "gfs2", "ocfs2"}
+
+_PAGE_SIZE, _SHIFTS = re.compile(rb"\bpagesize=(\d+)([KMG])"), {b"K": 10, b"M": 20, b"G": 30}
+
+
+class Mount(NamedTuple):
+    """One line of mountinfo."""
+
+    number: int
+    """Its mnt_id, which no other mount of this machine has."""
+    device: Device
+    point: bytes
+    """Where it is mounted, as seen from the root of the process."""
+    type: str
+    page_size: int
+    """Bytes of its huge pages; 0 if it has none (hugetlbfs has)."""
+
+
+class Mounts:
+    """The mounts that a process sees."""
+
+    def __init__(self, mounts: list[Mount]) -> None:
+        self._types = {mount.device: mount.type for mount in mounts}
+        self._points = {mount.point.rstrip(b"/"): mount.type for mount in mounts}
+        self._devices = {mount.number: mount.device for mount in mounts}
+        self._page_sizes = {mount.device: mount.page_size for mount in mounts}
+
+    @classmethod
+    def of_lines(cls, lines: list[bytes]) -> Self:
+        """Return the mounts of the lines of a mountinfo."""
+        return cls(list(map(_mount, lines)))
+
+    def device_of(self, number: int) -> Device | None:
+        """Return the device of the mount with this mnt_id; None if it is not among these."""
+        return self._devices.get(number)
+
+    def type_of(self, device: Device) -> str | None:
+        """Return the type of the file system of a device; None if it is not mounted here."""
+        return self._types.get(device)
+
+    def page_size_of(self, device: Device) -> int:
+        """Return the bytes of the huge pages of files on a device; 0 if they have none."""
+        return self._page_sizes.get(device, 0)
+
+    def way_is_local(self, path: bytes) -> bool:
+        """Tell whether a walk to an absolute path meets local file systems only."""
+        return all(is_local(self._points[part]) for part in _parents(path) if part in self._points)
+
+
+def read_mounts(place: str) -> Mounts:
+    """Return the mounts that the process at a directory of /proc sees; none if it may not be read.
+
+    Args:
+        place: Such as /proc/self.
+    """
+    with suppress(OSError):
+        return Mounts.of_lines((Path(place) / "mountinfo").read_bytes().splitlines())
+    return Mounts([])
+
+
+@cache
+def is_local(type_: str) -> bool:
+    """Tell whether a file system of this type answers without asking another machine or process."""
+    if type_ in _NOT_LOCAL:
+        return False
+    return type_ in _IN_MEMORY | _OVER_OTHERS | _ON_DISKS or type_ in _block_device_types()
+
+
+@cache
+def memory_devices() -> Mapping[Device, int]:
+    """Return the devices of memory that is a file to the kernel, but lies in no directory.
+
+    That of memfd_create(2), shmat(2), shared anonymous memory, and huge pages of all these: each
+    kind is one file system that is mounted nowhere, which a file of our own there tells.
+
+    Returns:
+        By device, the bytes of its pages.
+    """
+    found = {_device_of_own(0): mmap.PAGESIZE}
+    for shift in range(16, 35):  # 64 KiB to 16 GiB, the sizes that there are
+        with suppress(OSError):
+            found[_device_of_own(os.MFD_HUGETLB | shift << 26)] = 1 << shift
+    return found
+
+
+def _device_of_own(flags: int) -> Device:
+    fd = os.memfd_create("untorn", os.MFD_CLOEXEC | flags)
+    try:
+        device = os.fstat(fd).st_dev
+    finally:
+        os.close(fd)
+    return os.major(device), os.minor(device)
+
+
+@cache
+def _block_device_types() -> frozenset[str]:
+    lines = Path("/proc/filesystems").read_text().splitlines()
+    return frozenset(line.strip() for line in lines if not line.startswith("nodev"))
+
+
+def _mount(line: bytes) -> Mount:
+    left, _, right = line.partition(b" - ")
+    fields = left.split(b" ")
+    major, _, minor = fields[2].partition(b":")
+    type_ = right.partition(b" ")[0].decode("ascii", "replace")
+    size = _PAGE_SIZE.search(right)
+    page_size = int(size[1]) << _SHIFTS[size[2]] if size and type_ == "hugetlbfs" else 0
+    return Mount(int(fields[0]), (int(major), int(minor)), _unescaped(fields[4]), type_, page_size)
+
+
+def _unescaped(path: bytes) -> bytes:
+    """Return a path with its blanks, tabs, newlines and backslashes, which are shown as octal."""
+    head, *rest = path.split(b"\\")
+    return head + b"".join(bytes([int(part[:3], 8)]) + part[3:] for part in rest)
+
+
+def _parents(path: bytes) -> Iterator[bytes]:
+    """Yield what stands before each slash of a path, the root as an empty one, and the path."""
+    at = path.find(b"/")
+    while at >= 0:
+        yield path[:at]
+        at = path.find(b"/", at + 1)
+    yield path.rstrip(b"/")
