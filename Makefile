@@ -39,8 +39,8 @@ bench-checker: .venv/ready ## schedules per second of the checker
 soak: .venv/ready ## ten minutes of random writers and readers, invariants checked throughout
 	$(BIN)/python -m pytest tests/test_soak.py --soak-seconds 600 --timeout 1200 -s
 
-test: lint ## lint, types and tests
-	$(BIN)/python -m pytest
+test: lint ## lint, types and tests; TESTS="tests/test_doctor.py -x" for some of them
+	$(BIN)/python -m pytest $(TESTS)
 
 lint: .venv/ready ## ruff and mypy --strict
 	$(BIN)/ruff check .

@@ -1,5 +1,6 @@
 """Lock order is checked in every test; soak tests take their length from the command line."""
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -15,6 +16,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--soak-seconds", type=float, default=20.0, help="how long the soak tests run, all together"
     )
+
+
+def pytest_configure() -> None:
+    """Stop ignoring SIGINT, which what a shell has in the background inherits: tests send it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

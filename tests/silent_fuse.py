@@ -72,7 +72,7 @@ class SilentFuse:
         assert self._server.stdout
         if self._server.stdout.readline() != "ready\n":
             assert self._server.stderr
-            reason = self._server.stderr.read().strip()
+            reason = self._server.stderr.read().strip().rpartition("\n")[2]
             self._end_server()
             raise OSError(reason)
         self.file = folder / "file"

@@ -77,7 +77,7 @@ def test_a_signal_from_outside_leaves_no_process_and_no_file(number, here) -> No
         start_new_session=True,
         env={**os.environ, "TMPDIR": str(here)},
     ) as process:
-        wait_until(lambda: children_of(process.pid), "the child under test")
+        wait_until(lambda: any(map(is_traced, children_of(process.pid))), "the child is traced")
         children = children_of(process.pid)
         os.killpg(process.pid, number)  # to its whole group, as a terminal does
         stdout, stderr = process.communicate()
@@ -86,6 +86,14 @@ def test_a_signal_from_outside_leaves_no_process_and_no_file(number, here) -> No
     assert len(stderr.splitlines()) == 1
     assert "operations in" in stdout
     assert not any(map(is_alive, children))
+
+
+def is_traced(pid: int) -> bool:
+    """Say so of a process; before, a child may still be in the group of its parent."""
+    try:
+        return "\nTracerPid:\t0\n" not in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
 
 
 @pytest.mark.usefixtures("child")
@@ -109,6 +117,14 @@ def test_without_the_right_to_trace_it_is_one_line(monkeypatch) -> None:
     done = conform()
     assert (done.exit_code, done.stdout) == (1, "")
     assert done.stderr == "Error: no child can be traced here: Operation not permitted\n"
+
+
+def test_without_a_place_for_files_it_is_one_line(monkeypatch, here) -> None:
+    monkeypatch.setattr("untorn.conform.files.file_system_at", lambda place: "overlay")
+    done = conform()
+    assert (done.exit_code, done.stdout) == (1, "")
+    reason = f"on overlayfs, or not to be written to: {here}, /dev/shm"
+    assert done.stderr == f"Error: {reason}\n"
 
 
 @pytest.mark.usefixtures("child")

@@ -2,9 +2,11 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from kernel_process import KernelProcess, why_not
+from real_files import directory_on_a_disk
 from smaps_pair import Opens, in_memory, on_a_disk
 from twins import Twins, twins_of, why_no_known_base
 from worlds import EngineWorld, KernelWorld, World, engine_limits
@@ -31,8 +33,12 @@ def pinned_child(child: KernelProcess) -> KernelProcess:
 
 
 @pytest.fixture(scope="module")
-def disk_files(pinned_child: KernelProcess, tmp_path_factory: pytest.TempPathFactory) -> Opens:
-    return on_a_disk(pinned_child, tmp_path_factory.mktemp("files"))
+def disk_files(
+    pinned_child: KernelProcess, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Opens]:
+    places = tmp_path_factory.getbasetemp(), Path("/var/tmp"), Path.cwd()
+    with directory_on_a_disk(*places) as directory:
+        yield on_a_disk(pinned_child, directory)
 
 
 @pytest.fixture(scope="module")

@@ -161,7 +161,8 @@ def stay_with_parent(parent):
 
 def without_randomization():
     """Start over with the layout that setarch -R gives, unless that is so already."""
-    if not libc.personality(0xFFFF_FFFF) & ADDR_NO_RANDOMIZE:
+    now = libc.personality(0xFFFF_FFFF)
+    if now == -1 or not now & ADDR_NO_RANDOMIZE:
         if libc.personality(ADDR_NO_RANDOMIZE) == -1:
             sys.exit(3)
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])

@@ -3,9 +3,20 @@
 import fcntl
 import os
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from untorn.live.open_file import FS_APPEND_FL, inode_attributes, vm_file_of
+import pytest
+
+from untorn.live.open_file import (
+    DISKS,
+    FS_APPEND_FL,
+    file_system_at,
+    inode_attributes,
+    vm_file_of,
+)
 from untorn.mm.file import VmFile
 
 FS_IOC_SETFLAGS = 0x4008_6602
@@ -18,6 +29,17 @@ def vm_file(path: Path, flags: int) -> VmFile:
         return vm_file_of(fd)
     finally:
         os.close(fd)
+
+
+@contextmanager
+def directory_on_a_disk(*places: Path) -> Iterator[Path]:
+    """Make a directory in the first of these places that is on a disk, and remove it."""
+    for place in places:
+        if file_system_at(place) in DISKS and os.access(place, os.W_OK):
+            with TemporaryDirectory(dir=place) as directory:
+                yield Path(directory)
+            return
+    pytest.skip(f"no directory here is on {' or '.join(DISKS)}: {', '.join(map(str, places))}")
 
 
 def set_append_only(path: Path, on: bool) -> None:

@@ -91,8 +91,14 @@ def stopped(command: list[str]) -> Iterator[Stopped]:
         pytest.skip(f"there is no {command[0]}")
     child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
     try:
+
+        def waits_for_input() -> bool:
+            if child.poll() is not None:
+                pytest.skip(f"{' '.join(command)} is refused here")
+            return is_waiting(child.pid)
+
         try:
-            await_(lambda: is_waiting(child.pid))
+            await_(waits_for_input)
             yield Stopped(child.pid)
         except PermissionError as error:
             pytest.skip(f"processes cannot be traced here: {error}")

@@ -17,7 +17,7 @@ from untorn.mm.shm import SHM_EXEC, SHM_RDONLY, SHM_REMAP, SHM_RND, ShmSegment
 pytestmark = pytest.mark.live
 
 P = PAGE_SIZE
-IPC_RMID, IPC_CREAT, ALL_MAY = 0, 0o1000, 0o666
+IPC_RMID, IPC_CREAT, ALL_MAY = 0, 0o1000, 0o777
 MOVE = MREMAP_FIXED | MREMAP_MAYMOVE
 
 

@@ -5,12 +5,14 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
+from untorn.errors import OutOfReach
 from untorn.live.minimal_child import FIRST_FD
-from untorn.live.open_file import vm_file_of
+from untorn.live.open_file import file_system_at, vm_file_of
 from untorn.mm.file import VmFile
 from untorn.mm.filemap import AddressSpace
 from untorn.mm.page import PAGE_SIZE
 
+_MEMORY = Path("/dev/shm")
 FILE_PAGES = 16
 """Pages of each."""
 ZEROS_FD, SINK_FD = FIRST_FD, FIRST_FD + 1
@@ -31,8 +33,13 @@ FDS = {name: SINK_FD + 1 + number for number, name in enumerate(MAPPED)}
 
 
 def open_files(stack: ExitStack) -> list[int]:
-    """Open what the child gets, in the order of its descriptors; the stack closes and removes."""
-    directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="untorn-conform-")))
+    """Open what the child gets, in the order of its descriptors; the stack closes and removes.
+
+    Raises:
+        OutOfReach: There is no place for files.
+    """
+    made = tempfile.TemporaryDirectory(prefix="untorn-conform-", dir=_place())
+    directory = Path(stack.enter_context(made))
     one, other, gone = directory / "one", directory / "the\nother file", directory / "gone"
     for path in one, other, gone:
         path.write_bytes(bytes(FILE_PAGES * PAGE_SIZE))
@@ -66,6 +73,18 @@ def engine_files(descriptors: list[int]) -> dict[int, VmFile]:
         inode = file.dev_major, file.dev_minor, file.inode
         file.mapping = caches.setdefault(inode, file.mapping)
     return files
+
+
+def _place() -> Path:
+    """Return a directory for files that is not on overlayfs.
+
+    There, much is decided by the file system below, and nothing tells which that is.
+    """
+    places = Path(tempfile.gettempdir()), _MEMORY
+    for place in places:
+        if os.access(place, os.W_OK) and file_system_at(place) != "overlay":
+            return place
+    raise OutOfReach(f"on overlayfs, or not to be written to: {', '.join(map(str, places))}")
 
 
 def _open(stack: ExitStack, path: Path, flags: int = os.O_RDWR) -> int:

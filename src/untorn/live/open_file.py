@@ -1,31 +1,38 @@
 """What an open file of this process is to the engine: everything as the kernel says it."""
 
+import ctypes
 import fcntl
 import os
 import stat
 import struct
 from pathlib import Path
 
+from untorn.errors import os_error
 from untorn.mm.file import MAX_LFS_FILESIZE, VmFile
 from untorn.mm.filemap import AddressSpace
 
 _FS_IOC_GETFLAGS, FS_APPEND_FL = 0x8008_6601, 0x20
+_MAGIC = {0xEF53: "ext4", 0x5846_5342: "xfs", 0x0102_1994: "tmpfs", 0x794C_7630: "overlay"}
+DISKS = "ext4", "xfs"
+_STATFS_MAX = 256
+"""Bytes; more than struct statfs has."""
 _ST_NOEXEC = 8
 _ZERO = os.makedev(1, 5)
 """Source: Documentation/admin-guide/devices.txt."""
+
+_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def vm_file_of(fd: int) -> VmFile:
     """Return what an open file is to the engine.
 
-    Source: fstat(2), fstatvfs(3), ioctl_fs(2), proc_pid_mountinfo(5).
+    Source: fstat(2), fstatvfs(3), ioctl_fs(2).
     """
     status = os.fstat(fd)
     access = fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE
     path = str(Path(f"/proc/self/fd/{fd}").readlink())
-    file_system = _file_system(status.st_dev)
-    on_disk = file_system in ("ext4", "xfs")
-    in_memory = file_system == "tmpfs" or path.startswith("/memfd:")
+    kind = file_system(fd)
+    on_disk, in_memory = kind in DISKS, kind == "tmpfs"
     is_zero = stat.S_ISCHR(status.st_mode) and status.st_rdev == _ZERO
     is_file = stat.S_ISREG(status.st_mode) and not path.startswith("/proc/")
     return VmFile(
@@ -40,20 +47,31 @@ def vm_file_of(fd: int) -> VmFile:
         noexec=bool(os.fstatvfs(fd).f_flag & _ST_NOEXEC) or path.startswith("/proc/"),
         huge_aligned=on_disk,
         refuses_sync=on_disk,
+        stacked=kind == "overlay",
         can_mmap=is_file or is_zero,
         is_zero=is_zero,
         mapping=AddressSpace(shmem=in_memory),
     )
 
 
-def _file_system(device: int) -> str:
-    """Return the type of the file system mounted from a device, "" if that is not known."""
-    number = f"{os.major(device)}:{os.minor(device)}"
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        mount, _, source = line.partition(" - ")
-        if mount.split()[2] == number:
-            return source.split()[0]
-    return ""
+def file_system(fd: int) -> str:
+    """Return the type of the file system of an open file, "" if it is none of those told apart.
+
+    Source: statfs(2), whose first field it is; linux/magic.h.
+    """
+    answer = ctypes.create_string_buffer(_STATFS_MAX)
+    if _libc.fstatfs(fd, answer):
+        raise os_error(ctypes.get_errno())
+    return _MAGIC.get(ctypes.c_ulong.from_buffer(answer).value, "")
+
+
+def file_system_at(path: Path) -> str:
+    """Return the same of a file or directory that can be opened for reading."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return file_system(fd)
+    finally:
+        os.close(fd)
 
 
 def inode_attributes(fd: int) -> int:

@@ -31,6 +31,8 @@ class VmFile:
             (ext4 and xfs).
         refuses_sync: Its file system knows MAP_SYNC, but refuses it late, as there is no DAX
             (ext4, xfs).
+        stacked: It lies on overlayfs, whose mmap operation puts the file below in its place, too
+            late for a new mapping to join its neighbours. Compare fs/backing-file.c.
         kernel_page_size: Bytes; 4096 unless it lies on hugetlbfs.
         vm_ops: Of the VMAs that map it, or None if they do nothing their own way.
         build_id: The ELF build id, at most 20 bytes; empty if it has none.
@@ -52,6 +54,7 @@ class VmFile:
     is_anon_shmem: bool = False
     huge_aligned: bool = False
     refuses_sync: bool = False
+    stacked: bool = False
     kernel_page_size: int = 4096
     vm_ops: VmOperations | None = None
     build_id: bytes = b""

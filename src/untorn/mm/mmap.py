@@ -136,8 +136,7 @@ def mmap_region(
             _give_up(mm, going)
             raise
         new = Attributes(vm_flags, file, pgoff)
-        prev, following = mm.find_vma_prev(addr), mm.find_vma(end)
-        if vma_merge_new_range(mm, prev, following, addr, end, new) is None:
+        if not _joins(mm, addr, end, new):
             store_new_vma(mm, addr, end, new)
     except BaseException:  # a limit, or a signal handler's in the wait for a neighbour's readers
         abort_munmap_vmas(going)
@@ -148,6 +147,14 @@ def mmap_region(
     vma_account(mm, vm_flags, length >> PAGE_SHIFT)
     free_munmap_vmas(mm, going)
     return addr
+
+
+def _joins(mm: MmStruct, addr: int, end: int, new: Attributes) -> bool:
+    """Extend a neighbour by what is to be mapped, if one can be; say whether one was."""
+    if new.file is not None and new.file.stacked:
+        return False
+    prev, following = mm.find_vma_prev(addr), mm.find_vma(end)
+    return vma_merge_new_range(mm, prev, following, addr, end, new) is not None
 
 
 def _give_up(mm: MmStruct, going: MunmapVmas) -> None:
