@@ -1,5 +1,6 @@
 """No look at a process waits for ever: neither for its files nor for its locks."""
 
+import _thread
 import errno
 import os
 import subprocess
@@ -195,15 +196,21 @@ def be_late() -> None:
 
 def test_who_looks_at_what_does_not_answer_gets_no_more_looks() -> None:
     gate = threading.Event()
-    before = threading.active_count()
+    wait_until(lambda: not limit._left_behind, "what other tests left behind is over")
+    looks: list[int] = []
+
+    def look() -> None:
+        looks.append(1)
+        gate.wait()
+
     try:
         for _ in range(2 * limit._MOST_LEFT):
             with pytest.raises(TimeoutError):
-                within(1e-4, gate.wait, "x")
-        assert threading.active_count() - before <= limit._MOST_LEFT
+                within(1e-4, look, "x")
+        wait_until(lambda: len(looks) == limit._MOST_LEFT, "the looks that were begun wait")
     finally:
         gate.set()
-    wait_until(lambda: threading.active_count() <= before, "all are over")
+    wait_until(lambda: not limit._left_behind, "all are over")
     assert within(LIMIT, lambda: 1, "x") == 1
 
 
@@ -258,10 +265,10 @@ def test_a_look_is_made_with_the_priority_and_on_the_processors_of_its_caller() 
 def test_where_no_thread_can_be_had_the_caller_looks_itself(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def refuse(thread: threading.Thread) -> None:
+    def refuse(function: object, arguments: object) -> int:
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(threading.Thread, "start", refuse)
+    monkeypatch.setattr(_thread, "start_new_thread", refuse)
     assert within(LIMIT, threading.get_ident, "x") == threading.get_ident()
     assert within(LIMIT, lambda: limit._limit.deadline, "x")
     assert limit._limit.deadline is None
@@ -291,17 +298,25 @@ def test_a_look_has_all_the_time_it_needs_without_a_limit() -> None:
 @pytest.mark.parametrize("over", [True, False])
 def test_a_look_that_ctrl_c_ended_cleans_up(monkeypatch: pytest.MonkeyPatch, over: bool) -> None:
     gate, made, cleaned = threading.Event(), threading.Event(), threading.Event()
-    join = threading.Thread.join
+    allocate = _thread.allocate_lock
 
-    def interrupted(thread: threading.Thread, seconds: float | None = None) -> None:
-        if over:
-            gate.set()
-            join(thread)
-        raise KeyboardInterrupt
+    class Interrupted:
+        def __init__(self) -> None:
+            self.lock = allocate()
+            self.release = self.lock.release
 
-    monkeypatch.setattr(threading.Thread, "join", interrupted)
+        def acquire(self, timeout: float = -1) -> bool:
+            if not self.lock.locked():
+                return self.lock.acquire()
+            if over:
+                gate.set()
+                self.lock.acquire()
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(_thread, "allocate_lock", Interrupted)
     with pytest.raises(KeyboardInterrupt):
         within(LIMIT, lambda: gate.wait() and made.set(), "x", cleaned.set)
+    monkeypatch.undo()
     assert made.is_set() == cleaned.is_set() == over
     gate.set()
     assert cleaned.wait(LIMIT)

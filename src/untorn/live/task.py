@@ -9,6 +9,8 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+from untorn.live.limit import check_time
+
 _PF_EXITING, _PF_KTHREAD = 0x0000_0004, 0x0020_0000
 """Source: include/linux/sched.h."""
 _DEAD = b"Z", b"X"
@@ -48,7 +50,12 @@ class Thread(NamedTuple):
 
 
 def status_of(place: str) -> Status | None:
-    """Return the status of the task at /proc/PID or /proc/PID/task/TID; None if it is gone."""
+    """Return the status of the task at /proc/PID or /proc/PID/task/TID; None if it is gone.
+
+    Raises:
+        OSError: ETIMEDOUT if the look that it is part of has no time left.
+    """
+    check_time(place)
     try:
         fields = (Path(place) / "stat").read_bytes().rpartition(b")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
