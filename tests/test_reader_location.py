@@ -165,7 +165,7 @@ def test_without_rights_a_file_is_found_by_its_name() -> None:
         library = copy_of_libc(folder)
         program = f"""
 import ctypes, os, untorn
-from pathlib import Path
+import untorn.live.reader.same_file  # where it is may be closed to others
 library = ctypes.CDLL({str(library)!r})
 addr = ctypes.cast(library.qsort, ctypes.c_void_p).value
 found = untorn.locate(os.getpid(), addr)
