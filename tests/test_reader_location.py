@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 import untorn
 from commanded import Commanded
+from map_files import MAY, by_mapping
 from mounted import run_with_mounts
 from untorn.errors import OutOfReach
 from untorn.fs.proc.maps_entry import MapsEntry
@@ -25,7 +26,6 @@ from untorn.live.reader.elf import Elf, Segment, read_elf
 
 pytestmark = pytest.mark.live
 PAGE = 4096
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="map_files takes CAP_CHECKPOINT_RESTORE")
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def test_a_file_with_a_lease_is_left_alone(child: Commanded, tmp_path: Path) -> 
         assert location.absent[field].startswith("somebody has a lease on it")
 
 
-@as_root
+@by_mapping
 @pytest.mark.parametrize("replaced", [False, True])
 def test_a_deleted_file_is_still_found(child: Commanded, tmp_path: Path, replaced: bool) -> None:
     library = copy_of_libc(tmp_path)
@@ -152,12 +152,12 @@ def test_of_a_device_too_it_can_be_told_which_one_it_is(child: Commanded) -> Non
         assert not maps.is_file(at, "/dev/null")
         assert not maps.is_file(at, sys.executable)
     location = untorn.locate(child.pid, at)
-    if os.geteuid() == 0:
+    if MAY:
         assert location.kind == "a character device"
     assert location.elf_address is None
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="takes root to become somebody else")
+@by_mapping
 def test_without_rights_a_file_is_found_by_its_name() -> None:
     with TemporaryDirectory() as name:  # pytest's own is closed to others
         folder = Path(name)
