@@ -216,7 +216,7 @@ def test_who_looks_at_what_does_not_answer_gets_no_more_looks() -> None:
 
 def test_a_look_within_a_look_has_the_time_of_the_outer_one() -> None:
     def look() -> tuple[float | None, float | None, int]:
-        inner = within(1e-9, lambda: limit._limit.deadline, "x")
+        inner = within(2 * LIMIT, lambda: limit._limit.deadline, "x")
         return limit._limit.deadline, inner, threading.get_ident()
 
     outer, inner, thread = within(LIMIT, look, "x")
