@@ -2,11 +2,11 @@
 
 from dataclasses import replace
 from errno import ENOMEM
+from functools import partial
 from pathlib import Path
 
 import pytest
-from kernel_process import Step
-from test_map_count import FIXED, LARGEST, answer, count_vmas
+from test_map_count import FIXED, LARGEST, Line, answer, run_beside_its_own
 from worlds import RW, EngineWorld, KernelWorld, engine_limits
 
 from untorn.mm.mman import MREMAP_DONTUNMAP, MREMAP_FIXED, MREMAP_MAYMOVE, PROT_NONE, PROT_READ
@@ -14,7 +14,6 @@ from untorn.mm.page import PAGE_SIZE
 
 P = PAGE_SIZE
 MOVE = MREMAP_FIXED | MREMAP_MAYMOVE
-Line = tuple[str, Step, tuple[int, int]]
 
 
 def attempts(pages: int, below: int) -> list[Line]:
@@ -79,9 +78,8 @@ def test_the_kernel_moves_as_near_to_the_limit_as_the_engine(kernel: KernelWorld
     limit = int(Path("/proc/sys/vm/max_map_count").read_text())
     if limit > LARGEST:
         pytest.skip(f"vm.max_map_count is {limit} here: too many VMAs to make in a test")
-    own = count_vmas(kernel.all_maps())
     base = 0x5000_0000_0000
-    what, steps, expected = zip(*script(base, limit, own), strict=True)
-    answers = kernel.process.steps(*steps)
-    kernel.munmap(base, 2 * limit * P + 64 * P)
-    assert dict(zip(what, answers, strict=True)) == dict(zip(what, expected, strict=True))
+    answers, expected = run_beside_its_own(
+        kernel, partial(script, base, limit), base, 2 * limit * P + 64 * P
+    )
+    assert answers == expected
