@@ -4,6 +4,7 @@ Its program is one page that waits for input. Source: elf(5); arch/x86/entry/sys
 syscall_32.tbl for the numbers, syscall(2) for the registers of i386.
 """
 
+import os
 import struct
 import subprocess
 from collections.abc import Iterator
@@ -105,7 +106,9 @@ def compat_process(path: Path, *command: str, old: bool = False) -> Iterator[Com
     path.write_bytes(image(old=old))
     path.chmod(0o700)
     try:
-        child = subprocess.Popen([*command, str(path)], stdin=subprocess.PIPE)
+        # With so little above it, the stack begins in its last page, as from_maps() takes it to.
+        environment = {"PATH": os.defpath}
+        child = subprocess.Popen([*command, str(path)], stdin=subprocess.PIPE, env=environment)
     except OSError as error:
         pytest.skip(f"no 32-bit program runs here: {error}")
     try:
