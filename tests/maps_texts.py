@@ -10,8 +10,10 @@ NAMES = st.one_of(
     st.binary(max_size=40).map(lambda rest: b"/" + rest),
 )
 ADDRESSES = st.integers(0, 20).flatmap(
-    lambda magnitude: st.integers(0, 1 << 44 + magnitude).map(lambda number: number & ~0xFFF)
+    lambda magnitude: st.integers(0, (1 << 44 + magnitude) - 1).map(lambda number: number & ~0xFFF)
 )
+LAST_PAGE = (1 << 64) - 4096
+"""Byte address: it is never mapped."""
 
 
 @st.composite
@@ -19,8 +21,8 @@ def lines(draw: st.DrawFn) -> bytes:
     """One line with fields of any width; the name may be at any column that one may have."""
     start, end = sorted(draw(st.tuples(ADDRESSES, ADDRESSES)))
     line = maps_line(
-        start,
-        min(end + 4096, (1 << 64) - 1),
+        min(start, LAST_PAGE - 4096),
+        min(end + 4096, LAST_PAGE),
         draw(st.sampled_from(PERMISSION_LETTERS)),
         draw(st.sampled_from([0, 0x1000, (1 << 32) + 4096, (1 << 64) - 4096])),
         draw(st.sampled_from([0, 8, 0xFD, 0xFFF])),
