@@ -3,7 +3,7 @@
 import errno
 import os
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -272,14 +272,16 @@ class LiveMaps:
             file = self._open(thread.tid)
         except (FileNotFoundError, ProcessLookupError):
             return False
-        # Asked after it was opened: so that is of the memory which is in use still.
-        if self._reach.proves(thread) or self._is_in_use(self._file):
-            self._close_file()
-            self._opened = file
-            self._reach.change(thread, others)
-            return True
-        file.close()
-        return False
+        with ExitStack() as unused:
+            unused.callback(file.close)
+            # Asked after it was opened: so that is of the memory which is in use still.
+            if not (self._reach.proves(thread) or self._is_in_use(self._file)):
+                return False
+            unused.pop_all()
+        self._close_file()
+        self._opened = file
+        self._reach.change(thread, others)
+        return True
 
     def _is_in_use(self, file: LiveMapsFile) -> bool:
         """Tell whether the memory of a file is: the ioctl knows, whatever thread has ended."""

@@ -1,12 +1,10 @@
 """The file that a VMA maps: found, looked at and opened so that nothing changes and nothing waits.
 
 To open a FIFO can wait for ever, to read from a socket or a device takes what the process was to
-get, and a network file system may never answer. So a file is first found by a descriptor that
-only names it (O_PATH), on a file system that is known to answer by itself; what it is, is asked
-of that descriptor; and only a regular file is opened for reading, by the descriptor, so that it
-is the very same file. Reading leaves its access time alone where we may (O_NOATIME).
+get, and a network file system may never answer. So a file is looked for only on a file system
+that is known to answer by itself (mounts.py), without being opened (found_file.py).
 
-Source: proc_pid_map_files(5), open(2), openat2(2).
+Source: proc_pid_map_files(5).
 """
 
 import os
