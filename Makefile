@@ -39,7 +39,7 @@ bench-checker: .venv/ready ## schedules per second of the checker
 soak: .venv/ready ## ten minutes of random writers and readers, invariants checked throughout
 	$(BIN)/python -m pytest tests/test_soak.py --soak-seconds 600 --timeout 1200 -s
 
-test: lint ## lint, types and tests; TESTS="tests/test_doctor.py -x" for some of them
+test: lint ## lint, types and tests; TESTS="tests/cli/test_doctor.py -x" for some of them
 	$(BIN)/python -m pytest $(TESTS)
 
 lint: .venv/ready ## ruff and mypy --strict

@@ -8,7 +8,7 @@ import threading
 
 from sortedcontainers import SortedList
 
-from untorn.mm.page import PAGE_SIZE
+from untorn.maps.page import PAGE_SIZE
 
 
 class LockedMap:

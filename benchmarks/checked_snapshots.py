@@ -13,7 +13,7 @@ from collections import Counter
 from dataclasses import asdict
 
 import untorn
-from untorn.live.disturbance import disturbance, disturbed
+from untorn.processes.disturbance import disturbance, disturbed
 
 PAGES = 3
 CHILD = f"""

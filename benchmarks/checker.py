@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from untorn.maps.page import PAGE_SIZE
 from untorn.mm.mman import MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, PROT_READ
-from untorn.mm.page import PAGE_SIZE
 from untorn.syscalls import Process
 
 if TYPE_CHECKING:

@@ -12,11 +12,11 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from untorn.fs.maps_file import MapsFile
 from untorn.judge.contract import judge
 from untorn.judge.history import Range
 from untorn.judge.views import Solid
-from untorn.live.disturbance import disturbance, disturbed
+from untorn.maps.maps_file import MapsFile
+from untorn.processes.disturbance import disturbance, disturbed
 from untorn.race.live import LiveTarget
 from untorn.race.merging import ALWAYS_MAPPED, Merging
 from untorn.race.passes import read_texts, reading_of

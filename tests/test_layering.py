@@ -17,12 +17,14 @@ LAYERS = [
     "race",
     "bench",
     "conform",
-    "live",
+    "reader",
+    "processes",
     "judge",
     "syscalls",
     "fs",
     "mm",
     "locking",
+    "maps",
     "errors",
 ]
 CHECKED = (
@@ -30,6 +32,7 @@ CHECKED = (
     "mm",
     "fs",
     "syscalls.py",
+    "maps",
 )
 """What the interleaving checker must be able to run."""
 RAW = {

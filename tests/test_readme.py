@@ -4,15 +4,14 @@ import re
 import shlex
 import shutil
 import warnings
-from pathlib import Path
 
 import click
 import pytest
 
+from tests.helpers.repository import ROOT
 from untorn.cli import main
-from untorn.live.gentle import NotRaised
+from untorn.reader.access.gentle import NotRaisedWarning
 
-ROOT = Path(__file__).parent.parent
 README, AGENTS = ((ROOT / page).read_text() for page in ("README.md", "docs/agents.md"))
 MAKEFILE = (ROOT / "Makefile").read_text()
 LINES = (README + AGENTS).replace("\\\n", "")
@@ -32,7 +31,7 @@ def test_the_python_examples_print_what_they_say(capsys) -> None:
 def test_the_agents_example_counts_vmas(capsys) -> None:
     (example,) = re.findall(r"```python\n(.*?)```", AGENTS, re.DOTALL)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotRaised)
+        warnings.simplefilter("ignore", NotRaisedWarning)
         exec(compile(example, "agents.md", "exec"), {})
     assert re.fullmatch(r"[1-9]\d+ VMAs\n", capsys.readouterr().out)
 

@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from engine import FIXED, RW, Pages, addr
-from tasks import background
+from tests.helpers.engine import FIXED, RW, Pages, addr
+from tests.helpers.tasks import background
 from untorn.fs.proc.maps_locking import STRATEGIES
 from untorn.judge.contract import judge
 from untorn.judge.report import report
+from untorn.maps.page import PAGE_SIZE
 from untorn.mm.mmap_lock import mmap_read_lock, mmap_read_unlock
-from untorn.mm.page import PAGE_SIZE
 from untorn.mm.vma import VmaSlab
 from untorn.race.passes import WAYS
 from untorn.race.random_writer import RandomWriter

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from engine import FIXED, RW, Pages, addr
+from tests.helpers.engine import FIXED, RW, Pages, addr
 from untorn.mm.file import VmFile
 from untorn.mm.mman import MAP_PRIVATE
 

@@ -27,7 +27,7 @@ skipped. MIRROR is where debootstrap gets its packages, if not from its usual pl
   tools/fresh.sh --suite trixie --user --tmp tmpfs test
   tools/fresh.sh --container --keep /var/tmp/bookworm test bench
   tools/fresh.sh --here --python ~/.pyenv/versions/3.13.0/bin/python3 --user
-  tools/fresh.sh --here --user --tmp tmpfs test TESTS='tests/oracle tests/test_doctor.py'
+  tools/fresh.sh --here --user --tmp tmpfs test TESTS='tests/oracle tests/cli/test_doctor.py'
 END
 }
 

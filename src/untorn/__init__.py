@@ -4,34 +4,34 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from untorn.fs.proc.maps_entry import MapsEntry as MapsEntry
-    from untorn.live.reader.details import Details as Details
-    from untorn.live.reader.live_maps import LiveMaps as LiveMaps
-    from untorn.live.reader.location import Location as Location
-    from untorn.live.reader.looks import locate as locate
-    from untorn.live.reader.looks import open_maps as open_maps
-    from untorn.live.reader.looks import snapshot as snapshot
-    from untorn.live.reader.snapshot import Snapshot as Snapshot
-    from untorn.live.reader.stale import Stale as Stale
-    from untorn.live.reader.stale import Survey as Survey
-    from untorn.live.reader.stale import stale as stale
-    from untorn.live.reader.watch import watch as watch
+    from untorn.maps.entry import MapsEntry as MapsEntry
+    from untorn.reader.details import Details as Details
+    from untorn.reader.files.location import Location as Location
+    from untorn.reader.live_maps import LiveMaps as LiveMaps
+    from untorn.reader.looks import locate as locate
+    from untorn.reader.looks import open_maps as open_maps
+    from untorn.reader.looks import snapshot as snapshot
+    from untorn.reader.snapshot import Snapshot as Snapshot
+    from untorn.reader.stale import Stale as Stale
+    from untorn.reader.stale import Survey as Survey
+    from untorn.reader.stale import stale as stale
+    from untorn.reader.watch import watch as watch
 
 __version__ = "0.1.0"
 
 _PUBLIC = {
-    "MapsEntry": "untorn.fs.proc.maps_entry",
-    "Details": "untorn.live.reader.details",
-    "LiveMaps": "untorn.live.reader.live_maps",
-    "Location": "untorn.live.reader.location",
-    "Snapshot": "untorn.live.reader.snapshot",
-    "locate": "untorn.live.reader.looks",
-    "open_maps": "untorn.live.reader.looks",
-    "snapshot": "untorn.live.reader.looks",
-    "Stale": "untorn.live.reader.stale",
-    "Survey": "untorn.live.reader.stale",
-    "stale": "untorn.live.reader.stale",
-    "watch": "untorn.live.reader.watch",
+    "MapsEntry": "untorn.maps.entry",
+    "Details": "untorn.reader.details",
+    "LiveMaps": "untorn.reader.live_maps",
+    "Location": "untorn.reader.files.location",
+    "Snapshot": "untorn.reader.snapshot",
+    "locate": "untorn.reader.looks",
+    "open_maps": "untorn.reader.looks",
+    "snapshot": "untorn.reader.looks",
+    "Stale": "untorn.reader.stale",
+    "Survey": "untorn.reader.stale",
+    "stale": "untorn.reader.stale",
+    "watch": "untorn.reader.watch",
 }
 """Where each public name is defined; imported when it is asked for."""
 

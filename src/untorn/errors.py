@@ -3,8 +3,8 @@
 UntornError
 |-- LockOrderError   a lock was asked for against the order in mm/__init__.py, or under RCU
 |-- InvariantError   check_invariants() found a tree or an mm broken
-`-- OutOfReach       this machine, kernel or user cannot do what was asked
-    `-- NotModelled  the engine does not know what Linux would do
+`-- OutOfReachError       this machine, kernel or user cannot do what was asked
+    `-- NotModelledError  the engine does not know what Linux would do
 """
 
 import os
@@ -22,11 +22,11 @@ class InvariantError(UntornError):
     """A structure contradicts itself; the message names the field and both values."""
 
 
-class OutOfReach(UntornError):
+class OutOfReachError(UntornError):
     """What was asked cannot be done here; the message says what stands in the way."""
 
 
-class NotModelled(OutOfReach):
+class NotModelledError(OutOfReachError):
     """A driver that is not modelled would decide; the message names call, range and file.
 
     The process is as it was before the call.

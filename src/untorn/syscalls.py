@@ -4,8 +4,8 @@ Arguments are what a program passes in registers: addresses, lengths and offsets
 2**64, so -1 is what it is in C; in a 32-bit process addresses and lengths count modulo 2**32, and
 offsets modulo 2**44, as mmap2(2) has them. The operations behind them are in mm/.
 
-A call for which Linux would ask a driver raises NotModelled and changes nothing: drivers are not
-modelled, see mm/driver.py.
+A call for which Linux would ask a driver raises NotModelledError and changes nothing: drivers are
+not modelled, see mm/driver.py.
 """
 
 import errno
@@ -15,20 +15,26 @@ from typing import Self
 from untorn.errors import os_error
 from untorn.fs.binfmt_elf import Program
 from untorn.fs.exec import exec_mm
+from untorn.fs.from_maps.address_space import mm_from_maps
 from untorn.fs.proc.base import ProcTask
-from untorn.fs.proc.from_maps import mm_from_maps
 from untorn.fs.proc.maps import ProcMapsFile
 from untorn.fs.proc.smaps import ProcSmapsFile
 from untorn.fs.proc.smaps_rollup import ProcSmapsRollupFile
-from untorn.mm.anon_name import set_anon_name
-from untorn.mm.brk import do_brk
-from untorn.mm.exit import mmput
+from untorn.maps.page import PAGE_SHIFT, PAGE_SIZE, ULONG_MAX, page_aligned
+from untorn.mm.calls.anon_name import set_anon_name
+from untorn.mm.calls.brk import do_brk
+from untorn.mm.calls.exit import mmput
+from untorn.mm.calls.fork import dup_mm
+from untorn.mm.calls.madvise import do_madvise
+from untorn.mm.calls.mlock import do_mlock, do_mlockall, do_munlock, do_munlockall
+from untorn.mm.calls.mmap import do_mmap
+from untorn.mm.calls.mprotect import do_mprotect
+from untorn.mm.calls.mremap import do_mremap
+from untorn.mm.calls.mseal import do_mseal
+from untorn.mm.calls.munmap import do_munmap
+from untorn.mm.calls.shm import ShmSegment, do_shmat, do_shmdt
 from untorn.mm.file import VmFile
-from untorn.mm.fork import dup_mm
 from untorn.mm.limits import Limits
-from untorn.mm.madvise import do_madvise
-from untorn.mm.memory import handle_mm_fault
-from untorn.mm.mlock import do_mlock, do_mlockall, do_munlock, do_munlockall
 from untorn.mm.mm_struct import MmStruct
 from untorn.mm.mman import (
     HUGE_SIZES,
@@ -38,13 +44,7 @@ from untorn.mm.mman import (
     VM_READ,
     VM_WRITE,
 )
-from untorn.mm.mmap import do_mmap
-from untorn.mm.mprotect import do_mprotect
-from untorn.mm.mremap import do_mremap
-from untorn.mm.mseal import do_mseal
-from untorn.mm.munmap import do_munmap
-from untorn.mm.page import PAGE_SHIFT, PAGE_SIZE, ULONG_MAX, page_aligned
-from untorn.mm.shm import ShmSegment, do_shmat, do_shmdt
+from untorn.mm.pages.memory import handle_mm_fault
 
 
 class Process:
@@ -75,7 +75,7 @@ class Process:
         task_size: int | None = None,
         hugetlb: Mapping[tuple[int, int], int] | None = None,
     ) -> Self:
-        """Return a process whose maps are this text; see fs/proc/from_maps.py:mm_from_maps().
+        """Return a process whose maps are this text; see mm_from_maps().
 
         Raises:
             ValueError: The text is torn, cut off, not of maps, of something that is not modelled,
@@ -105,7 +105,7 @@ class Process:
             OSError: as mmap(2): EINVAL if offset is not a multiple of the page size, EBADF if
                 fd is not open, for MAP_HUGETLB ENOMEM (the pool of huge pages is empty) or
                 EINVAL (of a file, of length 0 or an unknown size), else as
-                mm/mmap.py:do_mmap().
+                mm/calls/mmap.py:do_mmap().
         """
         addr, length = addr & self.mm.word_max, length & self.mm.word_max
         offset &= (self.mm.word_max << PAGE_SHIFT | PAGE_SIZE - 1) & ULONG_MAX
@@ -122,17 +122,17 @@ class Process:
         return do_mmap(self.mm, addr, length, prot, flags, file, offset >> PAGE_SHIFT)
 
     def munmap(self, addr: int, length: int) -> None:
-        """Unmap a range; see mm/munmap.py:do_munmap() for arguments and errors."""
+        """Unmap a range; see mm/calls/munmap.py:do_munmap() for arguments and errors."""
         do_munmap(self.mm, addr & self.mm.word_max, length & self.mm.word_max)
 
     def mprotect(self, addr: int, length: int, prot: int) -> None:
-        """Set a range's protection; see mm/mprotect.py:do_mprotect() for arguments and errors."""
+        """Set a range's protection; see do_mprotect() for arguments and errors."""
         do_mprotect(self.mm, addr & self.mm.word_max, length & self.mm.word_max, prot)
 
     def mremap(
         self, addr: int, old_len: int, new_len: int, flags: int = 0, new_addr: int = 0
     ) -> int:
-        """Resize or move a range; see mm/mremap.py:do_mremap() for arguments and errors."""
+        """Resize or move a range; see mm/calls/mremap.py:do_mremap() for arguments and errors."""
         return do_mremap(
             self.mm,
             addr & self.mm.word_max,
@@ -143,31 +143,31 @@ class Process:
         )
 
     def mseal(self, addr: int, length: int, flags: int = 0) -> None:
-        """Seal a range; see mm/mseal.py:do_mseal() for arguments and errors."""
+        """Seal a range; see mm/calls/mseal.py:do_mseal() for arguments and errors."""
         do_mseal(self.mm, addr & self.mm.word_max, length & self.mm.word_max, flags)
 
     def madvise(self, addr: int, length: int, advice: int) -> None:
-        """Give advice about a range; see mm/madvise.py:do_madvise() for arguments and errors."""
+        """Give advice about a range; see do_madvise() for arguments and errors."""
         do_madvise(self.mm, addr & self.mm.word_max, length & self.mm.word_max, advice)
 
     def mlock2(self, addr: int, length: int, flags: int = 0) -> None:
-        """Lock a range in memory; see mm/mlock.py:do_mlock() for arguments and errors."""
+        """Lock a range in memory; see mm/calls/mlock.py:do_mlock() for arguments and errors."""
         do_mlock(self.mm, addr & self.mm.word_max, length & self.mm.word_max, flags)
 
     def munlock(self, addr: int, length: int) -> None:
-        """Unlock a range; see mm/mlock.py:do_mlock() for arguments and errors."""
+        """Unlock a range; see mm/calls/mlock.py:do_mlock() for arguments and errors."""
         do_munlock(self.mm, addr & self.mm.word_max, length & self.mm.word_max)
 
     def shmat(self, segment: ShmSegment, addr: int = 0, flags: int = 0) -> int:
-        """Attach a System V segment; see mm/shm.py:do_shmat() for arguments and errors."""
+        """Attach a System V segment; see mm/calls/shm.py:do_shmat() for arguments and errors."""
         return do_shmat(self.mm, segment, addr & self.mm.word_max, flags)
 
     def shmdt(self, addr: int) -> None:
-        """Detach a System V segment; see mm/shm.py:do_shmdt() for errors."""
+        """Detach a System V segment; see mm/calls/shm.py:do_shmdt() for errors."""
         do_shmdt(self.mm, addr & self.mm.word_max)
 
     def mlockall(self, flags: int) -> None:
-        """Lock everything; see mm/mlock.py:do_mlockall() for flags and errors."""
+        """Lock everything; see mm/calls/mlock.py:do_mlockall() for flags and errors."""
         do_mlockall(self.mm, flags)
 
     def munlockall(self) -> None:
@@ -175,11 +175,11 @@ class Process:
         do_munlockall(self.mm)
 
     def brk(self, addr: int) -> int:
-        """Move the end of the heap; see mm/brk.py:do_brk()."""
+        """Move the end of the heap; see mm/calls/brk.py:do_brk()."""
         return do_brk(self.mm, addr & self.mm.word_max)
 
     def set_anon_name(self, addr: int, length: int, name: bytes | None) -> None:
-        """Name anonymous memory; see mm/anon_name.py:set_anon_name()."""
+        """Name anonymous memory; see mm/calls/anon_name.py:set_anon_name()."""
         set_anon_name(self.mm, addr & self.mm.word_max, length & self.mm.word_max, name)
 
     def fork(self) -> "Process":

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kernel_process import why_not
 
-from tasks import await_
-from untorn.live.ptrace import Tracee
-from untorn.mm.page import PAGE_SIZE, UINT_MAX
+from tests.helpers.tasks import await_
+from tests.oracle.kernel_process import why_not
+from untorn.conform.traced.ptrace import Tracee
+from untorn.maps.page import PAGE_SIZE, UINT_MAX
 
 BASE = 0x0804_8000
 """Byte address of the page."""

@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from kernel_process import KernelProcess, why_not
-from real_files import directory_on_a_disk
-from smaps_pair import Opens, in_memory, on_a_disk
-from twins import Twins, twins_of, why_no_known_base
-from worlds import EngineWorld, KernelWorld, World, engine_limits
+
+from tests.oracle.kernel_process import KernelProcess, why_not
+from tests.oracle.real_files import directory_on_a_disk
+from tests.oracle.smaps_pair import Opens, in_memory, on_a_disk
+from tests.oracle.twins import Twins, twins_of, why_no_known_base
+from tests.oracle.worlds import EngineWorld, KernelWorld, World, engine_limits
 
 
 @pytest.fixture(scope="module")

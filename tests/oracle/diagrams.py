@@ -11,8 +11,8 @@ merge therefore do.
 
 from itertools import groupby
 
-from worlds import ANONYMOUS, RW, World
-
+from tests.oracle.worlds import ANONYMOUS, RW, World
+from untorn.maps.page import PAGE_SIZE
 from untorn.mm.mman import (
     MAP_ANONYMOUS,
     MAP_DROPPABLE,
@@ -25,7 +25,6 @@ from untorn.mm.mman import (
     PROT_READ,
     PROT_WRITE,
 )
-from untorn.mm.page import PAGE_SIZE
 
 KINDS = {
     "W": (RW, ANONYMOUS),

@@ -4,8 +4,7 @@ import os
 import struct
 from pathlib import Path
 
-from real_files import vm_file
-
+from tests.oracle.real_files import vm_file
 from untorn.fs.binfmt_elf import Program, Segment
 
 ET_EXEC, ET_DYN = 2, 3

@@ -16,10 +16,10 @@ from errno import (
     EPERM,
 )
 
-from rows import EMPTY_POOL, FOUR_LEVELS, GUESSING, RIGHT_TO_LOCK, row
-from worlds import ANONYMOUS, CAP_IPC_LOCK, CAP_SYS_RAWIO, RW, Bounds
-
-from untorn.live.machine import memory_pages
+from tests.oracle.rows import EMPTY_POOL, FOUR_LEVELS, GUESSING, RIGHT_TO_LOCK, row
+from tests.oracle.worlds import ANONYMOUS, CAP_IPC_LOCK, CAP_SYS_RAWIO, RW, Bounds
+from untorn.conform.traced.machine import memory_pages
+from untorn.maps.page import PAGE_SIZE, TASK_SIZE, ULONG_MAX
 from untorn.mm.mman import (
     MAP_ANONYMOUS,
     MAP_DROPPABLE,
@@ -41,7 +41,6 @@ from untorn.mm.mman import (
     PROT_READ,
     PROT_WRITE,
 )
-from untorn.mm.page import PAGE_SIZE, TASK_SIZE, ULONG_MAX
 
 P = PAGE_SIZE
 FIXED = ANONYMOUS | MAP_FIXED

@@ -5,12 +5,11 @@ Every row is true of the engine and of the running kernel.
 
 from errno import EINVAL, ENOMEM, EPERM
 
-from errno_of_mmap import UNKNOWN_PROT, P
-from rows import FOUR_LEVELS, row
-from worlds import RW, Bounds
-
+from tests.oracle.errno_of_mmap import UNKNOWN_PROT, P
+from tests.oracle.rows import FOUR_LEVELS, row
+from tests.oracle.worlds import RW, Bounds
+from untorn.maps.page import TASK_SIZE, ULONG_MAX
 from untorn.mm.mman import PROT_GROWSDOWN, PROT_GROWSUP, PROT_READ, PROT_SEM
-from untorn.mm.page import TASK_SIZE, ULONG_MAX
 
 MUNMAP = [
     row(EINVAL, "not aligned", "W", page=0, addr=1),

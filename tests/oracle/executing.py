@@ -6,15 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from elf_files import read_program
-from kernel_process import why_not
-from worlds import ANONYMOUS, RW
 
-from untorn.errors import OutOfReach
+from tests.oracle.elf_files import read_program
+from tests.oracle.kernel_process import why_not
+from tests.oracle.worlds import ANONYMOUS, RW
+from untorn.conform.traced import minimal_elf
+from untorn.conform.traced.machine import limits_of
+from untorn.conform.traced.minimal_child import FIRST_FD, MinimalChild
+from untorn.errors import OutOfReachError
 from untorn.fs.binfmt_elf import Program
-from untorn.live import minimal_elf
-from untorn.live.machine import limits_of
-from untorn.live.minimal_child import FIRST_FD, MinimalChild
 from untorn.mm.mm_struct import MmStruct
 from untorn.syscalls import Process
 
@@ -61,7 +61,7 @@ def started(path: Path) -> Executing:
     fd = os.open(path, os.O_RDONLY)
     try:
         return Executing((fd,))
-    except OutOfReach as reason:
+    except OutOfReachError as reason:
         pytest.skip(str(reason))
     finally:
         os.close(fd)

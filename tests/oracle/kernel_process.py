@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from untorn.conform.machine import check_machine
-from untorn.errors import OutOfReach, os_error
+from untorn.errors import OutOfReachError, os_error
 
 CHILD = Path(__file__).with_name("kernel_child.py")
 Step = list[object]
@@ -23,7 +23,7 @@ def why_not() -> str | None:
     """Say why the running kernel cannot be the oracle here, or nothing."""
     try:
         check_machine()
-    except OutOfReach as reason:
+    except OutOfReachError as reason:
         return str(reason)
     return None
 

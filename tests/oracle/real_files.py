@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from untorn.live.open_file import (
+from untorn.conform.traced.open_file import (
     DISKS,
     FS_APPEND_FL,
     file_system_at,

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from diagrams import lay
-from worlds import CAP_IPC_LOCK, Bounds, KernelWorld, World
 
+from tests.oracle.diagrams import lay
+from tests.oracle.worlds import CAP_IPC_LOCK, Bounds, KernelWorld, World
+from untorn.maps.page import PAGE_SIZE
 from untorn.mm.mman import MAP_PRIVATE, PROT_READ
-from untorn.mm.page import PAGE_SIZE
 
 Files = dict[str, tuple[Path, int]]
 """By the name that rows use: a path, and the O_* flags to open it with."""

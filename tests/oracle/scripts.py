@@ -6,8 +6,9 @@ Few pages, few lengths, few protections: so that ranges touch, overlap and merge
 from dataclasses import dataclass
 
 from hypothesis import strategies as st
-from worlds import ANONYMOUS, RW, World
 
+from tests.oracle.worlds import ANONYMOUS, RW, World
+from untorn.maps.page import PAGE_SIZE
 from untorn.mm.mman import (
     MADV_COLLAPSE,
     MADV_DONTNEED,
@@ -38,7 +39,6 @@ from untorn.mm.mman import (
     PROT_NONE,
     PROT_READ,
 )
-from untorn.mm.page import PAGE_SIZE
 
 PAGES = 16
 

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from kernel_process import KernelProcess
-from real_files import vm_file
-from test_maps_text import masked
-from worlds import EngineWorld, KernelWorld, World, engine_limits, window_bases
-
-from smaps_records import Record
+from tests.helpers.smaps_records import Record
+from tests.oracle.kernel_process import KernelProcess
+from tests.oracle.real_files import vm_file
+from tests.oracle.test_maps_text import masked
+from tests.oracle.worlds import EngineWorld, KernelWorld, World, engine_limits, window_bases
+from untorn.maps.page import PAGE_SIZE
 from untorn.mm.filemap import AddressSpace
-from untorn.mm.page import PAGE_SIZE
 
 COMPARED = (
     "Size",

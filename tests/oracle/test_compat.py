@@ -7,10 +7,11 @@ from random import Random
 from typing import Any
 
 import pytest
-from compat import Compat, compat_process
-from worlds import ANONYMOUS, CAP_SYS_RAWIO, read_all
 
-from untorn.live.machine import memory_pages, sysctl
+from tests.oracle.compat import Compat, compat_process
+from tests.oracle.worlds import ANONYMOUS, CAP_SYS_RAWIO, read_all
+from untorn.conform.traced.machine import memory_pages, sysctl
+from untorn.maps.page import IA32_PAGE_OFFSET, IA32_PAGE_OFFSET_3GB, PAGE_SIZE, PMD_SIZE
 from untorn.mm.limits import RLIM_INFINITY, Limits
 from untorn.mm.mman import (
     MADV_DONTNEED,
@@ -26,7 +27,6 @@ from untorn.mm.mman import (
     PROT_READ,
     PROT_WRITE,
 )
-from untorn.mm.page import IA32_PAGE_OFFSET, IA32_PAGE_OFFSET_3GB, PAGE_SIZE, PMD_SIZE
 from untorn.syscalls import Process
 
 pytestmark = pytest.mark.live

@@ -4,16 +4,16 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import errno_of_mmap as table
-import errno_of_others as others
 import pytest
-from real_files import set_append_only
-from rows import GUESSING, Files, Row, files_in, skip_without
-from worlds import RW, EngineWorld, World
 
-from untorn.live import open_file
+from tests.oracle import errno_of_mmap as table
+from tests.oracle import errno_of_others as others
+from tests.oracle.real_files import set_append_only
+from tests.oracle.rows import GUESSING, Files, Row, files_in, skip_without
+from tests.oracle.worlds import RW, EngineWorld, World
+from untorn.conform.traced import open_file
+from untorn.maps.page import PAGE_SIZE
 from untorn.mm.mman import PROT_NONE
-from untorn.mm.page import PAGE_SIZE
 
 
 @pytest.fixture

@@ -5,14 +5,14 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
-from worlds import ANONYMOUS, RW, EngineWorld
 
-from tasks import Worker
+from tests.helpers.tasks import Worker
+from tests.oracle.worlds import ANONYMOUS, RW, EngineWorld
+from untorn.maps.page import PAGE_SIZE
+from untorn.mm.calls.mmap import do_mmap
 from untorn.mm.file import VmFile
 from untorn.mm.mman import MAP_FIXED, MAP_PRIVATE, MAP_SHARED, PROT_READ
-from untorn.mm.mmap import do_mmap
 from untorn.mm.mmap_lock import mmap_write_lock, mmap_write_unlock
-from untorn.mm.page import PAGE_SIZE
 
 CALLS = {
     "mmap": lambda engine: engine.mmap(),

@@ -6,11 +6,12 @@ from dataclasses import replace
 from errno import EACCES, EAGAIN, EPERM, errorcode
 
 import pytest
-from diagrams import lay
-from kernel_process import KernelProcess, why_not
-from real_files import vm_file
-from worlds import CAP_IPC_LOCK, RW, EngineWorld, KernelWorld, World, engine_limits
 
+from tests.oracle.diagrams import lay
+from tests.oracle.kernel_process import KernelProcess, why_not
+from tests.oracle.real_files import vm_file
+from tests.oracle.worlds import CAP_IPC_LOCK, RW, EngineWorld, KernelWorld, World, engine_limits
+from untorn.maps.page import PAGE_SIZE
 from untorn.mm.mman import (
     MAP_PRIVATE,
     MAP_SHARED,
@@ -19,7 +20,6 @@ from untorn.mm.mman import (
     PROT_WRITE,
     VM_LOCKED,
 )
-from untorn.mm.page import PAGE_SIZE
 
 RX, RWX = PROT_READ | PROT_EXEC, RW | PROT_EXEC
 BOTH = pytest.mark.parametrize("which", ["engine", pytest.param("kernel", marks=pytest.mark.live)])

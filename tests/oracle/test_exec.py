@@ -9,20 +9,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from elf_files import ET_DYN, ET_EXEC, write_program
-from executing import FILENAME, Executing, engine_process, load, started
-from kernel_process import why_not
-from worlds import ANONYMOUS, RW, read_all
 
-from smaps_records import records
-from untorn.errors import OutOfReach
+from tests.helpers.smaps_records import records
+from tests.oracle.elf_files import ET_DYN, ET_EXEC, write_program
+from tests.oracle.executing import FILENAME, Executing, engine_process, load, started
+from tests.oracle.kernel_process import why_not
+from tests.oracle.worlds import ANONYMOUS, RW, read_all
+from untorn.conform.traced import minimal_elf
+from untorn.conform.traced.minimal_child import MinimalChild
+from untorn.conform.traced.open_file import vm_file_of
+from untorn.errors import OutOfReachError
 from untorn.fs.binfmt_elf import Program, Segment
-from untorn.live import minimal_elf
-from untorn.live.minimal_child import MinimalChild
-from untorn.live.open_file import vm_file_of
+from untorn.maps.page import PAGE_SIZE, PMD_SIZE
 from untorn.mm.limits import RLIM_INFINITY
 from untorn.mm.mman import PROT_EXEC, PROT_NONE, PROT_READ
-from untorn.mm.page import PAGE_SIZE, PMD_SIZE
 from untorn.syscalls import Process
 
 pytestmark = pytest.mark.live
@@ -200,7 +200,7 @@ def legacy() -> Iterator[tuple[Process, MinimalChild]]:
             file.inode = int(child.maps().split()[4])  # the child's own copy
             engine.execve(Program(file, (segment,)), [b"minimal"], filename=b"/dev/fd/400")
             yield engine, child
-    except OutOfReach as reason:
+    except OutOfReachError as reason:
         pytest.skip(str(reason))
     finally:
         os.close(program)

@@ -4,13 +4,13 @@ import errno
 from pathlib import Path
 
 import pytest
-from elf_files import ET_EXEC, write_program
-from executing import FILENAME, engine_process, load, started
 
-from engine import read_all
+from tests.helpers.engine import read_all
+from tests.oracle.elf_files import ET_EXEC, write_program
+from tests.oracle.executing import FILENAME, engine_process, load, started
 from untorn.fs.binfmt_elf import Segment
+from untorn.maps.page import PAGE_SIZE
 from untorn.mm.mman import PROT_EXEC, PROT_READ
-from untorn.mm.page import PAGE_SIZE
 from untorn.syscalls import Process
 
 P = PAGE_SIZE

@@ -11,18 +11,18 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from kernel_process import why_not
-from worlds import ANONYMOUS, answer, read_all
 
-from tasks import await_
-from untorn.errors import NotModelled
-from untorn.live.ptrace import Tracee
+from tests.helpers.tasks import await_
+from tests.helpers.victim import Victim
+from tests.oracle.kernel_process import why_not
+from tests.oracle.worlds import ANONYMOUS, answer, read_all
+from untorn.conform.traced.ptrace import Tracee
+from untorn.errors import NotModelledError
+from untorn.maps.page import PAGE_SIZE, PMD_SIZE
 from untorn.mm.driver import has_driver
 from untorn.mm.limits import RLIM_INFINITY, Limits
 from untorn.mm.mman import MAP_FIXED_NOREPLACE, PROT_EXEC, PROT_WRITE
-from untorn.mm.page import PAGE_SIZE, PMD_SIZE
 from untorn.syscalls import Process
-from victim import Victim
 
 pytestmark = pytest.mark.live
 
@@ -150,7 +150,7 @@ def test_among_sockets_and_rings_new_mappings_go_to_the_same_places(tmp_path: Pa
         if not mapped:
             pytest.skip(f"no socket or ring can be mapped here: {victim.missing}")
         for start, length in [(vma.vm_start, vma.vm_end - vma.vm_start) for vma in mapped]:
-            with pytest.raises(NotModelled):
+            with pytest.raises(NotModelledError):
                 engine.mprotect(start, P, PROT_WRITE)
             for hint, size in ((0, P), (start, length), (start + length, 3 * P)):
                 addr = kernel.call(MMAP, hint, size, ODD, ANONYMOUS, -1, 0)

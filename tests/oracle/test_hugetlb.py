@@ -14,11 +14,12 @@ from random import Random
 from typing import Any
 
 import pytest
-from kernel_process import KernelProcess
-from worlds import ANONYMOUS, EngineWorld, KernelWorld, World, answer, engine_limits
 
-from smaps_records import records
+from tests.helpers.smaps_records import records
+from tests.oracle.kernel_process import KernelProcess
+from tests.oracle.worlds import ANONYMOUS, EngineWorld, KernelWorld, World, answer, engine_limits
 from untorn.fs.proc.maps_line import GATE_LINE
+from untorn.maps.page import PAGE_SIZE, PMD_SIZE, PUD_SIZE
 from untorn.mm.mman import (
     MADV_COLLAPSE,
     MADV_DODUMP,
@@ -51,7 +52,6 @@ from untorn.mm.mman import (
     PROT_READ,
     PROT_WRITE,
 )
-from untorn.mm.page import PAGE_SIZE, PMD_SIZE, PUD_SIZE
 from untorn.syscalls import Process
 
 pytestmark = pytest.mark.live

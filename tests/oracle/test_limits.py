@@ -8,12 +8,13 @@ import errno
 from collections.abc import Callable, Iterator
 
 import pytest
-from kernel_process import why_not
-from worlds import ANONYMOUS, RW
 
+from tests.oracle.kernel_process import why_not
+from tests.oracle.worlds import ANONYMOUS, RW
 from untorn.conform.operation import LIMITS, Operation
 from untorn.conform.pair import Pair
-from untorn.errors import OutOfReach
+from untorn.errors import OutOfReachError
+from untorn.maps.page import PAGE_SIZE
 from untorn.mm.mm_struct import MmStruct
 from untorn.mm.mman import (
     MAP_ANONYMOUS,
@@ -29,7 +30,6 @@ from untorn.mm.mman import (
     PROT_NONE,
     PROT_READ,
 )
-from untorn.mm.page import PAGE_SIZE
 
 pytestmark = pytest.mark.live
 
@@ -46,7 +46,7 @@ def started() -> Iterator[Pair]:
         pytest.skip(reason)
     try:
         pair = Pair()
-    except OutOfReach as reason:
+    except OutOfReachError as reason:
         pytest.skip(str(reason))
     with pair:
         yield pair

@@ -4,13 +4,14 @@ import errno
 from collections.abc import Callable
 
 import pytest
-from diagrams import lay
-from errno_of_mmap import P
-from kernel_process import KernelProcess
-from rows import Files, Row, files_in, row
-from smaps_pair import Opens, Pair
-from worlds import RW, World, answer
 
+from tests.oracle.diagrams import lay
+from tests.oracle.errno_of_mmap import P
+from tests.oracle.kernel_process import KernelProcess
+from tests.oracle.rows import Files, Row, files_in, row
+from tests.oracle.smaps_pair import Opens, Pair
+from tests.oracle.worlds import RW, World, answer
+from untorn.maps.page import ULONG_MAX
 from untorn.mm.mman import (
     MADV_COLD,
     MADV_COLLAPSE,
@@ -30,7 +31,6 @@ from untorn.mm.mman import (
     MAP_SHARED,
     PROT_READ,
 )
-from untorn.mm.page import ULONG_MAX
 
 OF_PAGES = {
     "WILLNEED": MADV_WILLNEED,

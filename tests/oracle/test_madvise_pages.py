@@ -3,10 +3,11 @@
 import errno
 
 import pytest
-from kernel_process import KernelProcess
-from smaps_pair import Opens, Pair
-from worlds import ANONYMOUS, RW, World, answer
 
+from tests.oracle.kernel_process import KernelProcess
+from tests.oracle.smaps_pair import Opens, Pair
+from tests.oracle.worlds import ANONYMOUS, RW, World, answer
+from untorn.maps.page import PAGE_SIZE, PMD_SIZE
 from untorn.mm.mman import (
     MADV_COLLAPSE,
     MADV_DONTNEED,
@@ -21,7 +22,6 @@ from untorn.mm.mman import (
     MREMAP_FIXED,
     MREMAP_MAYMOVE,
 )
-from untorn.mm.page import PAGE_SIZE, PMD_SIZE
 
 P = PAGE_SIZE
 

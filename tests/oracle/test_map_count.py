@@ -11,11 +11,11 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from kernel_process import Step
-from worlds import ANONYMOUS, RW, EngineWorld, KernelWorld, engine_limits
 
+from tests.oracle.kernel_process import Step
+from tests.oracle.worlds import ANONYMOUS, RW, EngineWorld, KernelWorld, engine_limits
+from untorn.maps.page import PAGE_SIZE
 from untorn.mm.mman import MAP_FIXED, MAP_NORESERVE, PROT_NONE, PROT_READ
-from untorn.mm.page import PAGE_SIZE
 
 P = PAGE_SIZE
 FIXED = ANONYMOUS | MAP_FIXED | MAP_NORESERVE

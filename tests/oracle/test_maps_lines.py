@@ -4,11 +4,12 @@ import os
 from pathlib import Path
 
 import pytest
-from kernel_process import KernelProcess
-from real_files import vm_file
-from test_maps_text import masked
-from worlds import RW, EngineWorld, KernelWorld, engine_limits
 
+from tests.oracle.kernel_process import KernelProcess
+from tests.oracle.real_files import vm_file
+from tests.oracle.test_maps_text import masked
+from tests.oracle.worlds import RW, EngineWorld, KernelWorld, engine_limits
+from untorn.maps.page import PAGE_SIZE
 from untorn.mm.mman import (
     MAP_ANONYMOUS,
     MAP_FIXED,
@@ -19,7 +20,6 @@ from untorn.mm.mman import (
     PROT_NONE,
     PROT_READ,
 )
-from untorn.mm.page import PAGE_SIZE
 
 pytestmark = pytest.mark.live
 

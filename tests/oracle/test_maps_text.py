@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
-from kernel_process import KernelProcess
-from real_files import vm_file
-from scripts import Call, scripts
-from worlds import EngineWorld, KernelWorld, engine_limits, window_bases
+
+from tests.oracle.kernel_process import KernelProcess
+from tests.oracle.real_files import vm_file
+from tests.oracle.scripts import Call, scripts
+from tests.oracle.worlds import EngineWorld, KernelWorld, engine_limits, window_bases
 
 pytestmark = pytest.mark.live
 

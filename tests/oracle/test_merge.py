@@ -9,10 +9,11 @@ import os
 from pathlib import Path
 
 import pytest
-from diagrams import KINDS, drawn, lay
-from worlds import RW, EngineWorld, World
 
-from untorn.live.open_file import file_system_at
+from tests.oracle.diagrams import KINDS, drawn, lay
+from tests.oracle.worlds import RW, EngineWorld, World
+from untorn.conform.traced.open_file import file_system_at
+from untorn.maps.page import PAGE_SHIFT, PAGE_SIZE
 from untorn.mm.mman import (
     MAP_ANONYMOUS,
     MAP_DROPPABLE,
@@ -24,7 +25,6 @@ from untorn.mm.mman import (
     PROT_NONE,
     PROT_READ,
 )
-from untorn.mm.page import PAGE_SHIFT, PAGE_SIZE
 
 P = PAGE_SIZE
 MERGES = """

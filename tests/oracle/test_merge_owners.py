@@ -5,11 +5,11 @@ See test_merge.py for the drawings; pages that are written first stand in bracke
 """
 
 import pytest
-from diagrams import KINDS, drawn, lay
-from worlds import World
 
+from tests.oracle.diagrams import KINDS, drawn, lay
+from tests.oracle.worlds import World
+from untorn.maps.page import PAGE_SIZE
 from untorn.mm.mman import MREMAP_DONTUNMAP, MREMAP_FIXED, MREMAP_MAYMOVE
-from untorn.mm.page import PAGE_SIZE
 
 P = PAGE_SIZE
 MOVE = MREMAP_FIXED | MREMAP_MAYMOVE

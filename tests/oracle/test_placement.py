@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kernel_process import KernelProcess
-from real_files import vm_file
-from twins import MMAP_BASE, Twins, twins_of
-from worlds import ANONYMOUS
 
+from tests.oracle.kernel_process import KernelProcess
+from tests.oracle.real_files import vm_file
+from tests.oracle.twins import MMAP_BASE, Twins, twins_of
+from tests.oracle.worlds import ANONYMOUS
+from untorn.maps.page import PAGE_SIZE, PMD_SIZE
 from untorn.mm.mman import (
     MAP_32BIT,
     MAP_ABOVE4G,
@@ -25,7 +26,6 @@ from untorn.mm.mman import (
     MAP_STACK,
     PROT_READ,
 )
-from untorn.mm.page import PAGE_SIZE, PMD_SIZE
 
 pytestmark = pytest.mark.live
 

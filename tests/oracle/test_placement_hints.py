@@ -3,12 +3,12 @@
 from errno import EEXIST
 
 import pytest
-from rows import FOUR_LEVELS, skip_without
-from twins import MMAP_BASE, Twins
-from worlds import ANONYMOUS
 
+from tests.oracle.rows import FOUR_LEVELS, skip_without
+from tests.oracle.twins import MMAP_BASE, Twins
+from tests.oracle.worlds import ANONYMOUS
+from untorn.maps.page import PAGE_SIZE, TASK_SIZE
 from untorn.mm.mman import MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_GROWSDOWN
-from untorn.mm.page import PAGE_SIZE, TASK_SIZE
 
 pytestmark = pytest.mark.live
 

@@ -6,13 +6,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
-from diagrams import drawn
-from kernel_process import KernelProcess
-from worlds import EngineWorld, KernelWorld, World, answer, engine_limits
 
+from tests.oracle.diagrams import drawn
+from tests.oracle.kernel_process import KernelProcess
+from tests.oracle.worlds import EngineWorld, KernelWorld, World, answer, engine_limits
+from untorn.maps.page import PAGE_SIZE
+from untorn.mm.calls.shm import SHM_EXEC, SHM_RDONLY, SHM_REMAP, SHM_RND, ShmSegment
 from untorn.mm.mman import MREMAP_FIXED, MREMAP_MAYMOVE, PROT_READ
-from untorn.mm.page import PAGE_SIZE
-from untorn.mm.shm import SHM_EXEC, SHM_RDONLY, SHM_REMAP, SHM_RND, ShmSegment
 
 pytestmark = pytest.mark.live
 

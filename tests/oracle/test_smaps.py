@@ -6,12 +6,13 @@ Left out are fields that the engine does not model.
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from kernel_process import KernelProcess
-from scripts import IN_MEMORY, ON_A_DISK, Call, smaps_scripts
-from smaps_pair import FIRST_PAGES, Opens, Pair, comparable
-from worlds import ANONYMOUS, RW, EngineWorld, World, engine_limits
 
-from smaps_records import records
+from tests.helpers.smaps_records import records
+from tests.oracle.kernel_process import KernelProcess
+from tests.oracle.scripts import IN_MEMORY, ON_A_DISK, Call, smaps_scripts
+from tests.oracle.smaps_pair import FIRST_PAGES, Opens, Pair, comparable
+from tests.oracle.worlds import ANONYMOUS, RW, EngineWorld, World, engine_limits
+from untorn.maps.page import PAGE_SIZE
 from untorn.mm.mman import (
     MADV_DONTNEED,
     MADV_FREE,
@@ -26,7 +27,6 @@ from untorn.mm.mman import (
     MREMAP_MAYMOVE,
     PROT_READ,
 )
-from untorn.mm.page import PAGE_SIZE
 
 pytestmark = pytest.mark.live
 

@@ -5,17 +5,19 @@ import re
 from pathlib import Path
 
 import pytest
-from kernel_process import KernelProcess, why_not
-from smaps_pair import COMPARED
-from worlds import ANONYMOUS, RW, read_all
 
-from smaps_records import records
-from untorn.errors import OutOfReach
+from tests.helpers.repository import ROOT
+from tests.helpers.smaps_records import records
+from tests.oracle.kernel_process import KernelProcess, why_not
+from tests.oracle.smaps_pair import COMPARED
+from tests.oracle.worlds import ANONYMOUS, RW, read_all
+from untorn.conform.traced import minimal_elf
+from untorn.conform.traced.machine import limits_of
+from untorn.conform.traced.minimal_child import MinimalChild
+from untorn.conform.traced.open_file import vm_file_of
+from untorn.errors import OutOfReachError
 from untorn.fs.binfmt_elf import Program, Segment
-from untorn.live import minimal_elf
-from untorn.live.machine import limits_of
-from untorn.live.minimal_child import MinimalChild
-from untorn.live.open_file import vm_file_of
+from untorn.maps.page import PAGE_SIZE
 from untorn.mm.mm_struct import MmStruct
 from untorn.mm.mman import (
     MADV_DONTNEED,
@@ -27,7 +29,6 @@ from untorn.mm.mman import (
     PROT_EXEC,
     PROT_READ,
 )
-from untorn.mm.page import PAGE_SIZE
 from untorn.syscalls import Process
 
 pytestmark = pytest.mark.live
@@ -35,7 +36,7 @@ pytestmark = pytest.mark.live
 P = PAGE_SIZE
 AT = 0x2000_0000_0000
 MMAP, MUNMAP, MADVISE = 9, 11, 28
-DOCS = Path(__file__).parents[2] / "docs" / "kernel-map.md"
+DOCS = ROOT / "docs" / "kernel-map.md"
 ROLLUP_FIELDS = (*COMPARED, "Pss_Anon", "Pss_File", "Pss_Shmem")
 
 
@@ -64,7 +65,7 @@ def test_the_sums_of_a_process_are_those_of_the_kernel() -> None:
         pytest.skip(reason)
     try:
         child = MinimalChild()
-    except OutOfReach as reason:
+    except OutOfReachError as reason:
         pytest.skip(str(reason))
     with child:
         process = minimal_process(child)

@@ -12,12 +12,11 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
-from kernel_process import KernelProcess
-from worlds import ANONYMOUS, EngineWorld, KernelWorld, engine_limits
-
+from tests.oracle.kernel_process import KernelProcess
+from tests.oracle.worlds import ANONYMOUS, EngineWorld, KernelWorld, engine_limits
+from untorn.maps.page import PAGE_SIZE, TASK_SIZE
 from untorn.mm.mm_struct import MmStruct
 from untorn.mm.mman import MAP_FIXED, MAP_GROWSDOWN, MAP_NORESERVE, PROT_NONE
-from untorn.mm.page import PAGE_SIZE, TASK_SIZE
 from untorn.syscalls import Process
 
 SMALLEST_GAP = 128 << 20

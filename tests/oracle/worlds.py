@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 
-from kernel_process import KernelProcess, Step
-from real_files import vm_file
-
-from smaps_records import Record, records
-from untorn.fs.maps_file import MapsFile
-from untorn.live.machine import memory_pages
+from tests.helpers.smaps_records import Record, records
+from tests.oracle.kernel_process import KernelProcess, Step
+from tests.oracle.real_files import vm_file
+from untorn.conform.traced.machine import memory_pages
+from untorn.maps.maps_file import MapsFile
+from untorn.maps.page import PAGE_SHIFT, PAGE_SIZE
 from untorn.mm.file import VmFile
 from untorn.mm.limits import RLIM_INFINITY, Limits
 from untorn.mm.mm_struct import MmStruct
@@ -28,7 +28,6 @@ from untorn.mm.mmap_lock import (
     mmap_write_lock,
     mmap_write_unlock,
 )
-from untorn.mm.page import PAGE_SHIFT, PAGE_SIZE
 from untorn.syscalls import Process
 
 RW = PROT_READ | PROT_WRITE

@@ -3,7 +3,7 @@
 import time
 
 from untorn.bench.scan import Stop as AnyStop
-from untorn.live.child import Stop, serve, wait_for_start
+from untorn.processes.child import Stop, serve, wait_for_start
 
 PAUSE = 0.001
 """Seconds of sleep between two busy periods."""

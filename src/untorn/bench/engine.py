@@ -13,7 +13,7 @@ from untorn.bench.placement import NORMAL_NICE, choose_cpus
 from untorn.bench.sample import Sample
 from untorn.bench.target import BenchOptions, Here
 from untorn.bench.updates import await_updates
-from untorn.live.children import Children, await_ready
+from untorn.processes.children import Children, await_ready
 from untorn.syscalls import Process
 
 _LOW = (f"switch interval {LOW_SWITCH_INTERVAL * 1e3:g} ms",)

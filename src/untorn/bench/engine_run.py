@@ -11,11 +11,10 @@ from untorn.bench.busy import spin_and_pause
 from untorn.bench.mapper import Calls, choose_pages, measure_own_cost, settle, time_updates
 from untorn.bench.placement import NORMAL_NICE, SCANNER_NICE, Cpus
 from untorn.bench.scan import Pass, read_text, scan, walk_by_ioctl
-from untorn.fs.maps_file import MapsFile
 from untorn.fs.proc.task_mmu import Record
 from untorn.fs.proc.vma_file import ProcVmaFile
-from untorn.live.child import send, serve, wait_for_start
-from untorn.live.placement import place
+from untorn.maps.maps_file import MapsFile
+from untorn.maps.page import PAGE_SIZE
 from untorn.mm.limits import Limits
 from untorn.mm.mman import (
     MAP_ANONYMOUS,
@@ -24,7 +23,8 @@ from untorn.mm.mman import (
     MAP_PRIVATE,
     PROT_WRITE,
 )
-from untorn.mm.page import PAGE_SIZE
+from untorn.processes.child import send, serve, wait_for_start
+from untorn.processes.placement import place
 from untorn.syscalls import Process
 
 LOW_SWITCH_INTERVAL = 1e-4

@@ -14,8 +14,8 @@ from untorn.bench.placement import NORMAL_NICE, SCANNER_NICE, Cpus, choose_cpus
 from untorn.bench.sample import Sample
 from untorn.bench.target import BenchOptions, Here
 from untorn.bench.updates import await_updates
-from untorn.errors import OutOfReach
-from untorn.live.children import START_TIMEOUT, STOP_TIMEOUT, Child, Children, await_ready
+from untorn.errors import OutOfReachError
+from untorn.processes.children import START_TIMEOUT, STOP_TIMEOUT, Child, Children, await_ready
 
 
 class LiveTarget(Here):
@@ -61,7 +61,7 @@ class LiveTarget(Here):
     def count_locks(self, reader: str, variant: str = "") -> LockCount:
         """Count by tracing, in a process that is the reader: see Target."""
         if reader == EXEC:
-            raise OutOfReach("the locks that a command takes are not counted")
+            raise OutOfReachError("the locks that a command takes are not counted")
         cpus = choose_cpus()
         with Children() as children:
             watched = children.add("untorn.bench.watched", cpus.mapper, NORMAL_NICE)

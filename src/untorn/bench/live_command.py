@@ -10,9 +10,9 @@ import signal
 from collections import Counter
 from contextlib import suppress
 
-from untorn.errors import OutOfReach
-from untorn.live.child import send, serve, wait_for_start
-from untorn.live.processes import children_of
+from untorn.errors import OutOfReachError
+from untorn.processes.child import send, serve, wait_for_start
+from untorn.processes.processes import children_of
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _AWAITED = {signal.SIGTERM, signal.SIGCHLD}
@@ -25,7 +25,7 @@ def work(command: list[str]) -> None:
 
     Raises:
         OSError: It cannot be started.
-        OutOfReach: It failed each time.
+        OutOfReachError: It failed each time.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, _AWAITED)
     prctl = ctypes.CDLL(None).prctl
@@ -38,7 +38,7 @@ def work(command: list[str]) -> None:
         end_children()
     failed = statuses.total() - statuses[0]
     if failed and not statuses[0]:
-        raise OutOfReach(f"{command[0]} {_describe(*statuses.most_common(1)[0])}")
+        raise OutOfReachError(f"{command[0]} {_describe(*statuses.most_common(1)[0])}")
     send(scans=statuses[0], **({"failed": failed} if failed else {}))
 
 

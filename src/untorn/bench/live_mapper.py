@@ -7,7 +7,7 @@ import resource
 import sys
 
 from untorn.bench.mapper import Calls, choose_pages, failure, measure_own_cost, settle, time_updates
-from untorn.live.child import send, serve, wait_for_start
+from untorn.processes.child import send, serve, wait_for_start
 
 MAP_FIXED = 0x10
 """Source: include/uapi/asm-generic/mman-common.h, which Python's mmap lacks before 3.13."""

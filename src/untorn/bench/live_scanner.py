@@ -8,11 +8,11 @@ from typing import Any
 
 from untorn.bench.psutil_reader import ask_psutil, open_psutil
 from untorn.bench.scan import Pass, read_text, scan, walk_by_ioctl
-from untorn.errors import OutOfReach
-from untorn.live.child import Stop, send, serve, wait_for_start
-from untorn.live.gentle import GentleMapsFile
-from untorn.live.maps_file import LiveMapsFile
-from untorn.live.priority import NotRaised
+from untorn.errors import OutOfReachError
+from untorn.processes.child import Stop, send, serve, wait_for_start
+from untorn.reader.access.gentle import GentleMapsFile
+from untorn.reader.access.maps_file import LiveMapsFile
+from untorn.reader.access.priority import NotRaisedWarning
 
 Opener = Callable[[int], AbstractContextManager[Any]]
 READERS: dict[str, tuple[Opener, Pass[Any]]] = {
@@ -28,7 +28,7 @@ READERS: dict[str, tuple[Opener, Pass[Any]]] = {
 
 def work(pid: int, reader: str) -> None:
     """Scan the map of a process from the parent's word to its end; send what was done."""
-    warnings.simplefilter("ignore", NotRaised)  # it is counted
+    warnings.simplefilter("ignore", NotRaisedWarning)  # it is counted
     opener, one_pass = READERS[reader]
     stop = Stop()
     with opener(pid) as file:
@@ -43,7 +43,7 @@ def _try_out(file: Any, one_pass: Pass[Any], reader: str) -> None:
     try:
         next(one_pass(file), 0)
     except OSError as error:
-        raise OutOfReach(f"reader {reader} does not work here: {error.strerror}") from error
+        raise OutOfReachError(f"reader {reader} does not work here: {error.strerror}") from error
 
 
 if __name__ == "__main__":

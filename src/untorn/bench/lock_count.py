@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from untorn.live.this_process import ThisProcess
+from untorn.maps.page import PAGE_SIZE
 from untorn.mm.mman import (
     MAP_ANONYMOUS,
     MAP_FIXED,
@@ -13,7 +13,7 @@ from untorn.mm.mman import (
     PROT_READ,
     PROT_WRITE,
 )
-from untorn.mm.page import PAGE_SIZE
+from untorn.processes.this_process import ThisProcess
 from untorn.syscalls import Process
 
 VMAS = 2050

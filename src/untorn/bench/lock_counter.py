@@ -1,8 +1,8 @@
 """Counts how often a reader takes the mmap_lock of the process that it reads, in one pass."""
 
 from untorn.bench.live_scanner import READERS
-from untorn.live.child import send, serve
-from untorn.live.lock_trace import counted
+from untorn.processes.child import send, serve
+from untorn.processes.lock_trace import counted
 
 
 def work(pid: int, reader: str) -> None:

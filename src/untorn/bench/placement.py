@@ -7,7 +7,7 @@ scanners in the middle of a read: the priority inversion that the benchmark is a
 import os
 from typing import NamedTuple
 
-from untorn.errors import OutOfReach
+from untorn.errors import OutOfReachError
 
 NORMAL_NICE = 0
 SCANNER_NICE = 15
@@ -25,11 +25,11 @@ def choose_cpus() -> Cpus:
     """Return two CPUs that the caller may use, as far apart as there are.
 
     Raises:
-        OutOfReach: It may use one only.
+        OutOfReachError: It may use one only.
     """
     allowed = sorted(os.sched_getaffinity(0))
     if len(allowed) < 2:
-        raise OutOfReach(
+        raise OutOfReachError(
             "the benchmark needs two CPUs, one for the mapper and one for the scanners; "
             f"only CPU {allowed[0]} is allowed here (see taskset(1))"
         )

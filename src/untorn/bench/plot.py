@@ -9,7 +9,7 @@ from untorn.bench.environment import Environment
 from untorn.bench.lock_count import LockCount
 from untorn.bench.overview import overview
 from untorn.bench.sample import Kind, Sample, by_kind, label
-from untorn.errors import OutOfReach
+from untorn.errors import OutOfReachError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,9 +34,9 @@ _COLOURS = {
 
 
 def check_plotting() -> None:
-    """Raise OutOfReach if there is no matplotlib, which is imported only to draw."""
+    """Raise OutOfReachError if there is no matplotlib, which is imported only to draw."""
     if find_spec("matplotlib") is None:
-        raise OutOfReach("plots need matplotlib: pip install 'untorn[plot]'")
+        raise OutOfReachError("plots need matplotlib: pip install 'untorn[plot]'")
 
 
 def draw(
@@ -51,7 +51,7 @@ def draw(
     that hung has no figures and is left out.
 
     Raises:
-        OutOfReach: matplotlib is not installed.
+        OutOfReachError: matplotlib is not installed.
         OSError: The file cannot be written.
     """
     check_plotting()

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
-from untorn.errors import OutOfReach
+from untorn.errors import OutOfReachError
 
 if TYPE_CHECKING:
     from psutil import Process
@@ -14,12 +14,14 @@ def open_psutil(pid: int) -> "AbstractContextManager[Process]":
     """Return psutil's process.
 
     Raises:
-        OutOfReach: psutil is not installed.
+        OutOfReachError: psutil is not installed.
     """
     try:
         from psutil import Process
     except ImportError as error:
-        raise OutOfReach("the reader psutil needs psutil: pip install 'untorn[psutil]'") from error
+        raise OutOfReachError(
+            "the reader psutil needs psutil: pip install 'untorn[psutil]'"
+        ) from error
     return nullcontext(Process(pid))
 
 
@@ -27,12 +29,12 @@ def ask_psutil(process: "Process") -> Iterator[int]:
     """Ask for all maps once; how many bytes that reads, psutil does not tell.
 
     Raises:
-        OutOfReach: psutil may not, or cannot.
+        OutOfReachError: psutil may not, or cannot.
     """
     from psutil import Error
 
     try:
         process.memory_maps()
     except Error as error:
-        raise OutOfReach(f"psutil: {error}") from error
+        raise OutOfReachError(f"psutil: {error}") from error
     yield 0

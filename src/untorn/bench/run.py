@@ -12,8 +12,8 @@ from untorn.bench.environment import Environment
 from untorn.bench.lock_count import LockCount
 from untorn.bench.sample import Sample
 from untorn.bench.target import BenchOptions, Target
-from untorn.errors import OutOfReach, describe
-from untorn.live.endings import ending_taken, endings_held
+from untorn.errors import OutOfReachError, describe
+from untorn.processes.endings import ending_taken, endings_held
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +142,7 @@ def _sample(
     _begin(kind, report)
     try:
         sample = kind.target.run(kind.reader, options, number, kind.variant)
-    except (OutOfReach, OSError) as error:
+    except (OutOfReachError, OSError) as error:
         outcome.out_of_reach[str(kind)] = describe(error)
         return False
     outcome.samples.append(sample)
@@ -153,7 +153,7 @@ def _count_locks(kind: Kind, report: Callable[[Kind], None], outcome: Outcome) -
     _begin(kind, report)
     try:
         outcome.lock_counts.append(kind.target.count_locks(kind.reader, kind.variant))
-    except (OutOfReach, OSError) as error:
+    except (OutOfReachError, OSError) as error:
         outcome.out_of_reach[f"locks of {kind}"] = describe(error)
 
 

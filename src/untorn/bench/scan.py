@@ -4,9 +4,9 @@ import errno
 from collections.abc import Callable, Iterator
 from typing import Protocol, TypeVar
 
-from untorn.fs.maps_file import MapsFile
-from untorn.fs.proc import procmap_query
-from untorn.fs.proc.procmap_query import QueryFlags
+from untorn.maps import procmap_query
+from untorn.maps.maps_file import MapsFile
+from untorn.maps.procmap_query import QueryFlags
 
 READ_SIZE = 65536
 """Bytes asked for at once; the kernel gives a page or less."""

@@ -66,7 +66,7 @@ class Target(Protocol):
         """Measure once; number says which of options.nsamples this is, from 0.
 
         Raises:
-            OutOfReach: This machine, kernel or user cannot do it.
+            OutOfReachError: This machine, kernel or user cannot do it.
             OSError: A system call failed that should not have.
         """
 

@@ -3,7 +3,7 @@
 from array import array
 from typing import Any
 
-from untorn.live.children import Child
+from untorn.processes.children import Child
 
 GRACE = 10.0
 """Seconds beyond its time after which a mapper is taken to hang."""

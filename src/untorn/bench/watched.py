@@ -4,9 +4,9 @@ import os
 
 from untorn.bench.lock_count import map_pages
 from untorn.bench.scan import READ_SIZE
-from untorn.live.child import serve, wait_for_start
-from untorn.live.maps_file import LiveMapsFile
-from untorn.live.this_process import ThisProcess
+from untorn.processes.child import serve, wait_for_start
+from untorn.processes.this_process import ThisProcess
+from untorn.reader.access.maps_file import LiveMapsFile
 
 
 def work() -> None:

@@ -11,7 +11,7 @@ from untorn.mm.mm_struct import MmStruct
 from untorn.mm.vma import Vma
 
 
-class Broken(Exception):
+class BrokenError(Exception):
     """Something that must hold does not; the message says what, in lines."""
 
 
@@ -19,17 +19,17 @@ def check_mm(mm: MmStruct, pinned: Mapping[Vma, int]) -> None:
     """Check one address space when the run is over, so that nothing is a step any more."""
     lock: RwSemaphore = mm.mmap_lock
     if lock._count or lock._queue or lock.owner is not None:
-        raise Broken(f"mmap_lock is left behind: {lock!r}")
+        raise BrokenError(f"mmap_lock is left behind: {lock!r}")
     if _waits(mm):
-        raise Broken("a writer that waited for readers is left behind as waiting")
+        raise BrokenError("a writer that waited for readers is left behind as waiting")
     for _, _, vma in mm.mm_mt:
         if vma.vm_refcnt.load() != pinned.get(vma, 1):
-            raise Broken(f"a VMA is left with a count of {vma.vm_refcnt.load():#x}")
+            raise BrokenError(f"a VMA is left with a count of {vma.vm_refcnt.load():#x}")
     try:
         mm.check_invariants()
         mm.page_table.check_invariants([(start, end) for start, end, _ in mm.mm_mt])
     except InvariantError as error:
-        raise Broken(str(error)) from error
+        raise BrokenError(str(error)) from error
 
 
 def check_written(mm: MmStruct, pages: Iterable[int]) -> None:
@@ -38,7 +38,7 @@ def check_written(mm: MmStruct, pages: Iterable[int]) -> None:
         mapped = mm.mm_mt.find_slot(addr(page))
         parts = mm.page_table.parts(addr(page), addr(page + 1))
         if mapped and mapped[0] <= addr(page) and all(part.is_empty for part in parts):
-            raise Broken(f"the page written to at {addr(page):08x} is gone")
+            raise BrokenError(f"the page written to at {addr(page):08x} is gone")
 
 
 def check_counts(process: Pages, users: int, count: int) -> None:
@@ -46,9 +46,9 @@ def check_counts(process: Pages, users: int, count: int) -> None:
     mm, gone = process.mm, int(process.exited)
     left = mm.mm_users.load(), mm.mm_count.load()
     if left != (users - gone, count - gone):
-        raise Broken(f"an mm is left with {left[0]} users and {left[1]} references")
+        raise BrokenError(f"an mm is left with {left[0]} users and {left[1]} references")
     if gone and any(True for _ in mm.mm_mt):
-        raise Broken("an mm is left with VMAs after its process ended")
+        raise BrokenError("an mm is left with VMAs after its process ended")
 
 
 def end_of(process: Pages) -> tuple[object, ...]:

@@ -31,7 +31,7 @@ def _ignore(kept: int) -> None:
     """Nobody wants to know."""
 
 
-class Deadlock(Exception):
+class DeadlockError(Exception):
     """Some tasks wait, and none can go on; the message says who waits for what."""
 
 
@@ -113,7 +113,7 @@ class Execution:
             self._go()
             self.asleep = self.waiting()
             if self.asleep and self.failure is None and not self.slept and not self.limited:
-                self.failure = Deadlock(self._who_waits())
+                self.failure = DeadlockError(self._who_waits())
         finally:
             self._unwind()
             runtime.end()

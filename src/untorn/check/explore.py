@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 from untorn.check import fields, primitives, runtime
-from untorn.check.ends import Broken
+from untorn.check.ends import BrokenError
 from untorn.check.execution import Execution
 from untorn.check.ghost import GhostHistory
 from untorn.check.mutants.mutant import Mutant
@@ -93,9 +93,9 @@ class Theatre:
         if self.run.failure is None and self.finished:
             try:
                 if held := self._world.held():
-                    raise Broken(f"{held} is left locked")
+                    raise BrokenError(f"{held} is left locked")
                 self._oracle.check(self.run)
-            except Broken as error:
+            except BrokenError as error:
                 self.run.failure = error
 
     @staticmethod
@@ -111,7 +111,7 @@ class Theatre:
     def _sleeps(self, task: Task) -> None:
         try:
             check_sleeper(self.run, self.stage, task)
-        except Broken as error:
+        except BrokenError as error:
             self.run.fail(error)
 
 

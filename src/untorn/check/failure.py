@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import traceback
 
-from untorn.check.ends import Broken
-from untorn.check.execution import Deadlock
-from untorn.check.fields import DataRace
+from untorn.check.ends import BrokenError
+from untorn.check.execution import DeadlockError
+from untorn.check.fields import DataRaceError
 from untorn.check.place import is_checkers, place
-from untorn.check.strategies.script import NotFollowed
+from untorn.check.strategies.script import NotFollowedError
 
 
 def is_error(failure: BaseException | None) -> bool:
     """Say whether it is an error of the code that runs, and none that the checker raised."""
     return failure is not None and not isinstance(
-        failure, Broken | Deadlock | DataRace | NotFollowed
+        failure, BrokenError | DeadlockError | DataRaceError | NotFollowedError
     )
 
 
@@ -22,7 +22,7 @@ def describe(failure: BaseException | None) -> str:
     """Return what to print, in lines; empty if nothing failed."""
     if failure is None:
         return ""
-    if isinstance(failure, DataRace):
+    if isinstance(failure, DataRaceError):
         return f"data race: {failure}"
     if not is_error(failure):
         return str(failure)

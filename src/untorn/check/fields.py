@@ -13,7 +13,7 @@ from untorn.check.trace import Guard
 from untorn.mm.vma import Vma
 
 
-class DataRace(Exception):
+class DataRaceError(Exception):
     """Two tasks touched a field that a lock protects, and no lock ordered them.
 
     Attributes:
@@ -152,7 +152,7 @@ class Guarded(Watched):
         if run is not None:
             who, whom = run.tasks[run.current].name, run.tasks[other].name
             message = f"{who}'s {access} of {guard.name} races with {whom}'s"
-            run.fail(DataRace(message, other))
+            run.fail(DataRaceError(message, other))
 
 
 Field = tuple[type, str]

@@ -21,11 +21,11 @@ from untorn.check.fields import WATCHED
 from untorn.fs.proc.maps_line import show_map
 from untorn.judge.history import History, Range, State, borders, intersect
 from untorn.judge.line import parse_line
+from untorn.maps.page import TASK_SIZE, page_align
 from untorn.mm.mm_struct import MmStruct
 from untorn.mm.mman import MREMAP_FIXED
-from untorn.mm.page import TASK_SIZE, page_align
+from untorn.mm.tree.vma_tree import VmaTree
 from untorn.mm.vma import Vma
-from untorn.mm.vma_tree import VmaTree
 
 Row = tuple[int, int, int, int, object]
 """What readers are shown of a VMA: start, end, flags, offset, name."""

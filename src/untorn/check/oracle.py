@@ -11,23 +11,23 @@ import re
 from typing import cast
 
 from untorn.check.access import Access
-from untorn.check.ends import Broken, check_counts, check_mm, check_written, end_of
+from untorn.check.ends import BrokenError, check_counts, check_mm, check_written, end_of
 from untorn.check.execution import Execution
 from untorn.check.fields import WATCHED
 from untorn.check.pages import Piece, piece
 from untorn.check.primitives import Task
 from untorn.check.reader import Reader
 from untorn.check.stage import Stage
-from untorn.fs.proc.procmap_query import QueriedVma
 from untorn.judge.contract import judge
 from untorn.judge.history import History
 from untorn.judge.line import Line, line_of_query, parse_maps, parse_smaps
 from untorn.judge.reading import Fill, Reading
 from untorn.judge.report import report
+from untorn.maps.page import TASK_SIZE
+from untorn.maps.procmap_query import QueriedVma
 from untorn.mm.mm_struct import MMAP_LOCK
-from untorn.mm.page import TASK_SIZE
+from untorn.mm.tree.vma_tree import VmaTree
 from untorn.mm.vma_lock import VMA_LOCK
-from untorn.mm.vma_tree import VmaTree
 
 FALLBACKS = frozenset({"_fallback", "_wait_for_writer"})
 """Functions in which a reader may hold mmap_lock, of vma_lock and of rcu."""
@@ -61,16 +61,16 @@ class Oracle:
         """Judge a run that came to its end.
 
         Raises:
-            Broken: A task left something behind, or a reader was shown what
+            BrokenError: A task left something behind, or a reader was shown what
                 it must not be shown, or fell back too often.
         """
         self._check_end(run)
         self._check_users(run)
         if self._stage.history.torn:
-            raise Broken(f"a call unmapped {self._stage.history.torn} for a moment in between")
+            raise BrokenError(f"a call unmapped {self._stage.history.torn} for a moment in between")
         if self._stage.history.overlocked:
             at = self._stage.history.overlocked
-            raise Broken(f"a writer kept readers out of a VMA that it did not change: {at}")
+            raise BrokenError(f"a writer kept readers out of a VMA that it did not change: {at}")
         for reader in self._stage.readers:
             if reader.interrupted:
                 continue
@@ -87,13 +87,13 @@ class Oracle:
         lines = (line for look in reader.looks for line in lines_of(reader.kind, look.text))
         shown = tuple(map(piece, lines))
         if shown != wanted:
-            raise Broken(f"shown were {shown}, not {wanted}")
+            raise BrokenError(f"shown were {shown}, not {wanted}")
 
     def _check_end(self, run: Execution) -> None:
         """Check that no lock is held, and that the maps are whole; each end that was met once."""
         for task in run.tasks:
             if task.held:
-                raise Broken(f"{task.name} ended holding {task.holds()}")
+                raise BrokenError(f"{task.name} ended holding {task.holds()}")
         end = tuple(end_of(process) for process in self._processes)
         if end not in self._good_ends:
             for process, counts in zip(self._processes, self._counts, strict=True):
@@ -112,7 +112,7 @@ class Oracle:
         readers = {reader.task for reader in self._stage.readers} - {last_user}
         for step in range(history.exited + 1, len(run.trace.tasks)):
             if run.trace.locations[step] is root and run.trace.tasks[step] in readers:
-                raise Broken("a reader looks into an mm that has no user")
+                raise BrokenError("a reader looks into an mm that has no user")
 
     def _check_reading(self, run: Execution, reader: Reader) -> None:
         """Judge what a reader was shown, by the last and by the first states that it may be of."""
@@ -130,7 +130,7 @@ class Oracle:
         if reader.kind == "smaps":
             _check_sizes(b"".join(cast(tuple[bytes, ...], texts)))
         if reader.kind == "query-one" and (gone := _before(reader, texts[0])):
-            raise Broken(f"a query of {reader.start:08x} was answered with {gone}")
+            raise BrokenError(f"a query of {reader.start:08x} was answered with {gone}")
         fills = [
             Fill(lines_of(reader.kind, text), *window)
             for text, window in zip(texts, windows, strict=True)
@@ -138,7 +138,7 @@ class Oracle:
         reading, evidence = _reading(reader.kind, fills), History(history.states)
         violations = judge(evidence, reading, (reader.start, TASK_SIZE)).violations
         if violations:
-            raise Broken("\n".join(report(violations[0], reading, evidence)))
+            raise BrokenError("\n".join(report(violations[0], reading, evidence)))
         self._good_readings.add(case)
 
     def _check_access(self, run: Execution, access: Access) -> None:
@@ -149,7 +149,7 @@ class Oracle:
             first, last = history.window(run, access.look, early=early)
             states = history.states[first : last + 1]
             if not any(access.is_allowed_in(state) == access.look.text for state in states):
-                raise Broken(f"a {access} was {'allowed' if access.look.text else 'refused'}")
+                raise BrokenError(f"a {access} was {'allowed' if access.look.text else 'refused'}")
 
     def _check_progress(self, run: Execution, reader: Reader) -> None:
         """Check that a reader asked for mmap_lock no more often than there were write sections.
@@ -159,15 +159,17 @@ class Oracle:
         """
         task, sections = run.tasks[reader.task], self._stage.history.sections
         if task.mmap_locks > sections and not (reader.keeps_mmap_lock or task.killed):
-            raise Broken(f"{task.mmap_locks} fallbacks of {task.name}, {sections} write sections")
+            raise BrokenError(
+                f"{task.mmap_locks} fallbacks of {task.name}, {sections} write sections"
+            )
 
 
 def check_sleeper(run: Execution, stage: Stage, sleeper: Task) -> None:
     """Check that a writer about to sleep waits for none but a reader of the VMA it changes.
 
     Raises:
-        Broken: A reader holds a VMA lock besides that of the VMA it is at, or mmap_lock outside
-            of its fallback.
+        BrokenError: A reader holds a VMA lock besides that of the VMA it is at, or mmap_lock
+            outside of its fallback.
     """
     for reader in stage.readers:
         task = run.tasks[reader.task]
@@ -175,14 +177,14 @@ def check_sleeper(run: Execution, stage: Stage, sleeper: Task) -> None:
             continue
         vmas = [lock for lock_class, lock in task.held if lock_class is VMA_LOCK]
         if len(vmas) > 1:
-            raise Broken(
+            raise BrokenError(
                 f"{sleeper.name} waits while {task.name} holds {len(vmas)} VMA locks: it can be"
                 " blocked by a reader of another VMA"
             )
         holds_mmap_lock = any(lock_class is MMAP_LOCK for lock_class, _ in task.held)
         allowed = reader.keeps_mmap_lock or run.stands_in(reader.task, FALLBACKS)
         if holds_mmap_lock and not allowed:
-            raise Broken(
+            raise BrokenError(
                 f"{sleeper.name} waits while {task.name} holds mmap_lock outside of its fallback"
             )
 
@@ -193,7 +195,7 @@ def _check_sizes(text: bytes) -> None:
     resident = [int(kb) for kb in re.findall(rb"^Rss: *(\d+)", text, re.MULTILINE)]
     for size, rss in zip(sizes, resident, strict=True):
         if rss > size:
-            raise Broken(f"{rss} kB are resident of a VMA of {size} kB")
+            raise BrokenError(f"{rss} kB are resident of a VMA of {size} kB")
 
 
 def _before(reader: Reader, answer: object) -> Line | None:

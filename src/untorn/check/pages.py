@@ -4,6 +4,7 @@ import errno
 from collections.abc import Callable
 
 from untorn.judge.line import Line
+from untorn.maps.page import PAGE_SIZE
 from untorn.mm.mm_struct import MmStruct
 from untorn.mm.mman import (
     MADV_DONTNEED,
@@ -15,7 +16,6 @@ from untorn.mm.mman import (
     PROT_READ,
     PROT_WRITE,
 )
-from untorn.mm.page import PAGE_SIZE
 from untorn.mm.vma import Vma
 from untorn.syscalls import Process
 

@@ -11,8 +11,8 @@ from untorn.check import runtime
 from untorn.check.ghost import Look
 from untorn.check.pages import addr
 from untorn.fs.proc.maps import ProcMapsFile
-from untorn.fs.proc.procmap_query import QueriedVma, QueryFlags
 from untorn.fs.proc.smaps import ProcSmapsFile
+from untorn.maps.procmap_query import QueriedVma, QueryFlags
 
 T = TypeVar("T")
 BUFFER = 1 << 16

@@ -21,7 +21,7 @@ _CODE = ("check", "judge", "fs", "mm", "locking", "syscalls.py", "errors.py")
 """What decides how a schedule goes."""
 
 
-class BadScheduleFile(UntornError):
+class ScheduleFileError(UntornError):
     """A file is no record of a failing schedule, or of other code; the message says which."""
 
 
@@ -76,7 +76,7 @@ def load(path: Path) -> Recorded:
     A schedule that grew too long counts as one if nothing else failed.
 
     Raises:
-        BadScheduleFile: It is no such file, has no failure, or is about other code.
+        ScheduleFileError: It is no such file, has no failure, or is about other code.
         OSError: It cannot be read.
     """
     try:
@@ -87,23 +87,23 @@ def load(path: Path) -> Recorded:
         recorded = [_recorded(each) for each in failing[:1]]
         code = found["code"]
     except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError) as e:
-        raise BadScheduleFile(f"{path}: no record of a run of the checker") from e
+        raise ScheduleFileError(f"{path}: no record of a run of the checker") from e
     if not recorded:
-        raise BadScheduleFile(f"{path}: nothing failed in that run")
+        raise ScheduleFileError(f"{path}: nothing failed in that run")
     if code != code_hash():
-        raise BadScheduleFile(f"{path}: of other code, or another Python: explore again")
+        raise ScheduleFileError(f"{path}: of other code, or another Python: explore again")
     (first,) = recorded
     if (
         first.scenario not in SCENARIOS
         or first.strategy not in STRATEGIES
         or first.mutant not in (None, *MUTANTS)
     ):
-        raise BadScheduleFile(f"{path}: of a scenario, strategy or mutant that there is not")
+        raise ScheduleFileError(f"{path}: of a scenario, strategy or mutant that there is not")
     stage = Stage()
     SCENARIOS[first.scenario].build(stage)
     tasks = range(len(stage.jobs))
     if not all(step >= 0 and task in tasks for step, task in first.switches.items()):
-        raise BadScheduleFile(f"{path}: a schedule has no such step or task")
+        raise ScheduleFileError(f"{path}: a schedule has no such step or task")
     return first
 
 

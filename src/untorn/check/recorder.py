@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import FrameType
 
 from untorn.check.execution import Execution
-from untorn.check.fields import WATCHED, DataRace
+from untorn.check.fields import WATCHED, DataRaceError
 from untorn.check.location import READ, WRITE, Location
 from untorn.check.place import is_checkers
 from untorn.check.trace import Guard, Trace
@@ -82,7 +82,7 @@ class Recorder:
         """Note what the last access made of its place; what cleans up after a failure is untold."""
         if self.told and not self._over:
             last = self.told[-1]
-            last.made = not isinstance(self._run.failure, DataRace)
+            last.made = not isinstance(self._run.failure, DataRaceError)
             last.after = self._value(last.place)
         self._over = self._run.failure is not None or self._run.limited
 

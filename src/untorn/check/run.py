@@ -17,8 +17,8 @@ from untorn.check.scenarios import SCENARIOS
 from untorn.check.strategies.branch import Root
 from untorn.check.work import Outcome, Part, Work
 from untorn.check.workers import Workers, branch, first, whole
-from untorn.errors import OutOfReach
-from untorn.live.endings import ending_taken, endings_held, wait_readable
+from untorn.errors import OutOfReachError
+from untorn.processes.endings import ending_taken, endings_held, wait_readable
 
 
 @dataclass(slots=True)
@@ -97,7 +97,7 @@ def run(works: Sequence[Work], executor: Executor | None = None) -> Iterator[Out
 
     Raises:
         Interrupted: Ctrl-C or SIGTERM came; no process is left behind.
-        OutOfReach: A process was killed by someone else.
+        OutOfReachError: A process was killed by someone else.
     """
     with endings_held():  # an executor that is interrupted in its own code may never end
         pool = executor or Workers()
@@ -135,7 +135,7 @@ def _run(works: Sequence[Work], pool: Executor) -> Iterator[Outcome]:
         except BrokenExecutor as error:
             if ending_taken():  # a signal to all processes of the group
                 raise Interrupted(_break_off(of.values(), pool)) from None
-            raise OutOfReach("a process that explores was killed: out of memory?") from error
+            raise OutOfReachError("a process that explores was killed: out of memory?") from error
 
 
 def _break_off(unfinished: Iterable[Progress], pool: Executor) -> list[Outcome]:

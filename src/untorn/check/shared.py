@@ -23,8 +23,8 @@ from untorn.locking.sync import Task
 from untorn.mm.mm_struct import MmStruct
 from untorn.mm.page_table import PageTable, PteTable
 from untorn.mm.rcuwait import RcuWait
+from untorn.mm.tree.vma_tree import VmaIterator, VmaTree
 from untorn.mm.vma import Vma, VmaSlab
-from untorn.mm.vma_tree import VmaIterator, VmaTree
 
 POINTS: dict[type, tuple[str, ...]] = {
     Vma: ("vm_mm", "vm_lock_seq", "anon_vma"),

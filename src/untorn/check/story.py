@@ -7,7 +7,7 @@ import linecache
 from untorn.check.execution import Execution
 from untorn.check.explore import Theatre
 from untorn.check.failure import describe, is_error
-from untorn.check.fields import DataRace
+from untorn.check.fields import DataRaceError
 from untorn.check.location import ACQUIRE, READ, TAKE, WRITE, Location
 from untorn.check.mutants.mutant import Mutant
 from untorn.check.place import place
@@ -15,8 +15,8 @@ from untorn.check.primitives import WAKE_UP, Task
 from untorn.check.recorder import Place, Recorder, Told
 from untorn.check.strategies.replay import Replay
 from untorn.mm.mm_struct import MmStruct
+from untorn.mm.tree.vma_tree import Node
 from untorn.mm.vma import VM_REFCNT_EXCLUDE_READERS_FLAG as FLAG
-from untorn.mm.vma_tree import Node
 
 _WIDTH = 50
 
@@ -71,7 +71,7 @@ def _over_stops(stopped: list[int], steps: list[Told]) -> list[Told]:
 
 def _data_race(run: Execution, told: list[Told]) -> list[Told]:
     """Return the two accesses of a data race; the later one was about to be made."""
-    if not isinstance(run.failure, DataRace):
+    if not isinstance(run.failure, DataRaceError):
         return []
     later = told[-1]
     of_other = (e for e in reversed(told) if e.place is later.place and e.task == run.failure.other)

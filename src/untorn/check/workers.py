@@ -12,7 +12,7 @@ from typing import Any
 from untorn.check.explore import Exploration
 from untorn.check.strategies.branch import Branch
 from untorn.check.work import Part, Work, do, do_branch, do_first
-from untorn.live.child import end_with_parent
+from untorn.processes.child import end_with_parent
 
 _told: Event | None = None
 """In a worker: set when it is to come to an end, be it in the middle of a scenario."""

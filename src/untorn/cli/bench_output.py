@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from untorn.bench.target import BenchOptions
-from untorn.errors import OutOfReach
+from untorn.errors import OutOfReachError
 
 if TYPE_CHECKING:
     from untorn.bench.environment import Environment
@@ -70,7 +70,7 @@ class Output:
             path = Path(folder, "plot.svg")
             try:
                 self._draw(environment, path)
-            except OutOfReach:
+            except OutOfReachError:
                 return ""
             text = path.read_text()
         return text[text.index("<svg") :]

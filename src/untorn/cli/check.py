@@ -10,7 +10,7 @@ import click
 
 from untorn.cli.bench import check_file
 from untorn.cli.race import StatusLine
-from untorn.errors import OutOfReach
+from untorn.errors import OutOfReachError
 
 if TYPE_CHECKING:
     from untorn.check.shrink import Switches
@@ -89,7 +89,7 @@ def _require_greenlet() -> None:
     try:
         import greenlet  # noqa: F401 (only whether it is there)
     except ImportError as error:
-        raise OutOfReach("the checker needs greenlet: pip install 'untorn[check]'") from error
+        raise OutOfReachError("the checker needs greenlet: pip install 'untorn[check]'") from error
 
 
 def _plan(
@@ -172,12 +172,12 @@ def _matrix(
 
 
 def _replay(path: Path) -> None:
-    from untorn.check.record import BadScheduleFile, load
+    from untorn.check.record import ScheduleFileError, load
     from untorn.check.report import replayed
 
     try:
         recorded = load(path)
-    except BadScheduleFile as error:
+    except ScheduleFileError as error:
         raise click.UsageError(str(error)) from error
     told, broke = replayed(recorded)
     _say(told)

@@ -40,7 +40,7 @@ def conform(ops: int, seed: str, script: TextIO | None) -> None:
     After every operation the results, the whole text of maps, byte for byte, and the counts of
     pages are compared. A mismatch ends the run with the shortest script that shows it.
     """
-    from untorn.live.endings import ending_taken, endings_held
+    from untorn.processes.endings import ending_taken, endings_held
 
     with endings_held():
         from untorn.conform.report import failure_report, summary

@@ -9,7 +9,7 @@ import click
 
 if TYPE_CHECKING:
     from untorn.bench.environment import Environment
-    from untorn.live.capabilities import Capabilities
+    from untorn.reader.access.capabilities import Capabilities
 
 Row = tuple[str, str, str]
 """What, how it is here, and a remark."""
@@ -28,7 +28,7 @@ def doctor(as_json: bool) -> None:
     task may be given, and what else the commands need. Nothing is changed by it.
     """
     from untorn.bench.environment import Environment
-    from untorn.live.capabilities import Capabilities
+    from untorn.reader.access.capabilities import Capabilities
 
     environment, capabilities = Environment.here(), Capabilities.here()
     if as_json:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from untorn.errors import OutOfReach, describe
+from untorn.errors import OutOfReachError, describe
 
 if TYPE_CHECKING:
     from untorn.vm.debian import Package
@@ -71,7 +71,7 @@ def _host() -> Iterator[Row]:
     try:
         image = host_image()
         yield HOST, release_of(image), str(image)
-    except (OSError, OutOfReach) as error:
+    except (OSError, OutOfReachError) as error:
         click.echo(f"{HOST}: {describe(error)}", err=True)
 
 
@@ -82,7 +82,7 @@ def _packages() -> Iterator[Row]:
     cached = _newest_by_series(cached_packages())
     try:
         offered = _newest_by_series(packages())
-    except OutOfReach as error:
+    except OutOfReachError as error:
         click.echo(str(error), err=True)
         offered = {}
     for series in sorted(cached | offered, key=lambda text: [*map(int, text.split("."))]):

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import click
 
 from untorn.cli.process_options import PID, entry_as_json, proc_option, timeout_option
-from untorn.live.limit import TIMEOUT
-from untorn.live.reader.looks import snapshot
+from untorn.reader.access.limit import TIMEOUT
+from untorn.reader.looks import snapshot
 
 if TYPE_CHECKING:
-    from untorn.live.reader.snapshot import Snapshot
+    from untorn.reader.snapshot import Snapshot
 
 
 @click.command(

@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from untorn.errors import OutOfReach
-from untorn.fs.proc.maps_cursor import UTF_16
-from untorn.live.reader.core_file import MAGIC
+from untorn.errors import OutOfReachError
+from untorn.maps.cursor import UTF_16
+from untorn.reader.text.core_file import MAGIC
 
 if TYPE_CHECKING:
-    from untorn.live.reader.snapshot import Snapshot
+    from untorn.reader.snapshot import Snapshot
 
 _LIMIT = 1 << 28
 """Bytes of text; a million VMAs take about half of that."""
@@ -28,7 +28,7 @@ def snapshot_of(path: str, *, strict: bool) -> "Snapshot":
         strict: Whether anything that Linux would not print is refused.
 
     Raises:
-        OutOfReach: It is no map, or an empty one; the message says where and why.
+        OutOfReachError: It is no map, or an empty one; the message says where and why.
         OSError: It cannot be read.
     """
     where = "stdin" if path == "-" else path
@@ -36,12 +36,12 @@ def snapshot_of(path: str, *, strict: bool) -> "Snapshot":
         try:
             taken = _read(file)
         except ValueError as error:
-            raise OutOfReach(f"{where}: {error}") from None
+            raise OutOfReachError(f"{where}: {error}") from None
     if strict and taken.leniencies:
-        raise OutOfReach(f"{where}: {taken.leniencies[0]}")
+        raise OutOfReachError(f"{where}: {taken.leniencies[0]}")
     if not len(taken):
         left_out = taken.leniencies[0] if taken.leniencies else "the text is empty"
-        raise OutOfReach(f"{where}: no range is left: {left_out}")
+        raise OutOfReachError(f"{where}: no range is left: {left_out}")
     return taken
 
 
@@ -64,7 +64,7 @@ def _open(path: str) -> BinaryIO:
 
 
 def _read(file: BinaryIO) -> "Snapshot":
-    from untorn.live.reader.snapshot import Snapshot
+    from untorn.reader.snapshot import Snapshot
 
     first = file.read(_CHUNK)
     if not first.startswith(MAGIC):

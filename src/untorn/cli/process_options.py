@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from untorn.fs.proc.maps_entry import MapsEntry
+from untorn.maps.entry import MapsEntry
 
 Command = Callable[..., None]
 PID = click.IntRange(1, 1 << 22)

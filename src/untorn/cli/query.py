@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from untorn.cli.process_options import Address, pid_argument, text, timeout_option
-from untorn.live.limit import TIMEOUT
-from untorn.live.reader.live_maps import LiveMaps
-from untorn.live.reader.looks import look_at
-from untorn.live.reader.lookup import entry_of
+from untorn.reader.access.limit import TIMEOUT
+from untorn.reader.live_maps import LiveMaps
+from untorn.reader.looks import look_at
+from untorn.reader.lookup import entry_of
 
 if TYPE_CHECKING:
-    from untorn.live.reader.details import Details
-    from untorn.live.reader.location import Location
+    from untorn.reader.details import Details
+    from untorn.reader.files.location import Location
 
 
 @click.command(

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import click
 
 from untorn.cli.process_options import binary_size, printable, proc_option, text, timeout_option
-from untorn.live.limit import PROCESS_TIMEOUT
+from untorn.reader.access.limit import PROCESS_TIMEOUT
 
 if TYPE_CHECKING:
-    from untorn.live.reader.stale import Stale, Survey
+    from untorn.reader.stale import Stale, Survey
 
 
 @click.command(
@@ -31,7 +31,7 @@ def stale(proc: str, as_json: bool, timeout: float) -> None:
     much is mapped; the name. Memory that never was in a directory is no such file. How many
     processes may not be read is said on stderr, and in the last JSON object.
     """
-    from untorn.live.reader.stale import stale as survey
+    from untorn.reader.stale import stale as survey
 
     seen = survey(proc, timeout)
     lines = _as_json(seen) if as_json else map(_as_line, seen.found)

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import click
 
 from untorn.cli.process_options import Above, entry_as_json, pid_argument, timeout_option
-from untorn.live.limit import TIMEOUT
+from untorn.reader.access.limit import TIMEOUT
 
 if TYPE_CHECKING:
-    from untorn.live.reader.diff import Change
-    from untorn.live.reader.watch import Look
+    from untorn.reader.diff import Change
+    from untorn.reader.watch import Look
 
 
 @click.command(
@@ -35,7 +35,7 @@ def watch(pid: int, proc: str, interval: float, timeout: float) -> None:
     the latest changes; else one JSON object a line: the first tells how much is mapped, the last
     one that the process ended.
     """
-    from untorn.live.reader.watch import watch as looks
+    from untorn.reader.watch import watch as looks
 
     seen = looks(pid, interval=interval, proc=proc, timeout=timeout)
     try:

@@ -8,9 +8,9 @@ from rich.table import Table
 from rich.text import Text
 
 from untorn.cli.process_options import binary_size, printable
-from untorn.live.reader.diff import Change, Kind
-from untorn.live.reader.snapshot import Snapshot
-from untorn.live.reader.watch import Look
+from untorn.reader.diff import Change, Kind
+from untorn.reader.snapshot import Snapshot
+from untorn.reader.watch import Look
 
 _KEPT = 200
 """Changes, more than a terminal has lines."""

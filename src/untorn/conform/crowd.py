@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from untorn.conform.operation import Operation
+from untorn.maps.page import PAGE_SIZE
 from untorn.mm.mm_struct import MmStruct
 from untorn.mm.mman import (
     MAP_ANONYMOUS,
@@ -12,7 +13,6 @@ from untorn.mm.mman import (
     PROT_NONE,
     PROT_READ,
 )
-from untorn.mm.page import PAGE_SIZE
 
 CROWD = 0x3000_0000_0000
 """Byte address where they begin."""

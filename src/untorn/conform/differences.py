@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from functools import cache
 
 from untorn.conform.operation import Operation
-from untorn.live.maps_locking import parse_release
 from untorn.mm.mm_struct import MmStruct
 from untorn.mm.mman import MADV_GUARD_INSTALL
+from untorn.reader.access.kernel_locks import parse_release
 
 MODELLED = 6, 17
 """The first release that seals, places, moves and merges as the engine does."""

@@ -5,11 +5,11 @@ from typing import Any
 
 from untorn.conform.kernel_side import COUNTS
 from untorn.conform.operation import LIMITS, SYSCALLS, Operation
-from untorn.live import minimal_elf
+from untorn.conform.traced import minimal_elf
+from untorn.maps.page import PAGE_SIZE
 from untorn.mm.limits import RLIM_INFINITY
 from untorn.mm.mm_struct import MmStruct
 from untorn.mm.mmap_lock import mmap_write_lock, mmap_write_unlock
-from untorn.mm.page import PAGE_SIZE
 from untorn.syscalls import Process
 
 _CHUNK = 1 << 16

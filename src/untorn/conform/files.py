@@ -5,12 +5,12 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from untorn.errors import OutOfReach
-from untorn.live.minimal_child import FIRST_FD
-from untorn.live.open_file import file_system_at, vm_file_of
+from untorn.conform.traced.minimal_child import FIRST_FD
+from untorn.conform.traced.open_file import file_system_at, vm_file_of
+from untorn.errors import OutOfReachError
+from untorn.maps.page import PAGE_SIZE
 from untorn.mm.file import VmFile
 from untorn.mm.filemap import AddressSpace
-from untorn.mm.page import PAGE_SIZE
 
 _MEMORY = Path("/dev/shm")
 FILE_PAGES = 16
@@ -36,7 +36,7 @@ def open_files(stack: ExitStack) -> list[int]:
     """Open what the child gets, in the order of its descriptors; the stack closes and removes.
 
     Raises:
-        OutOfReach: There is no place for files.
+        OutOfReachError: There is no place for files.
     """
     made = tempfile.TemporaryDirectory(prefix="untorn-conform-", dir=_place())
     directory = Path(stack.enter_context(made))
@@ -84,7 +84,7 @@ def _place() -> Path:
     for place in places:
         if os.access(place, os.W_OK) and file_system_at(place) != "overlay":
             return place
-    raise OutOfReach(f"on overlayfs, or not to be written to: {', '.join(map(str, places))}")
+    raise OutOfReachError(f"on overlayfs, or not to be written to: {', '.join(map(str, places))}")
 
 
 def _open(stack: ExitStack, path: Path, flags: int = os.O_RDWR) -> int:

@@ -4,6 +4,7 @@ from random import Random
 
 from untorn.conform.files import FDS
 from untorn.conform.places import ARENA, STACKS, Places, Range
+from untorn.maps.page import PAGE_SIZE, PMD_SIZE, TASK_SIZE, ULONG_MAX
 from untorn.mm.mman import (
     MAP_32BIT,
     MAP_ABOVE4G,
@@ -29,7 +30,6 @@ from untorn.mm.mman import (
     PROT_WRITE,
     VM_GROWSDOWN,
 )
-from untorn.mm.page import PAGE_SIZE, PMD_SIZE, TASK_SIZE, ULONG_MAX
 
 _RW = PROT_READ | PROT_WRITE
 _PROTECTIONS = (_RW, _RW, _RW, _RW, PROT_READ, PROT_READ, PROT_NONE, PROT_READ | PROT_EXEC)

@@ -3,7 +3,8 @@
 from random import Random
 
 from untorn.conform.places import Places, Range
-from untorn.live import minimal_elf
+from untorn.conform.traced import minimal_elf
+from untorn.maps.page import PAGE_SIZE, PMD_SIZE, TASK_SIZE, ULONG_MAX
 from untorn.mm.mman import (
     MADV_COLLAPSE,
     MADV_NORMAL,
@@ -21,7 +22,6 @@ from untorn.mm.mman import (
     PROT_WRITE,
     VM_PFNMAP,
 )
-from untorn.mm.page import PAGE_SIZE, PMD_SIZE, TASK_SIZE, ULONG_MAX
 
 _RW = PROT_READ | PROT_WRITE
 _PROTECTIONS = (_RW, _RW, _RW, PROT_READ, PROT_READ, PROT_NONE, PROT_READ | PROT_EXEC, PROT_WRITE)

@@ -5,9 +5,9 @@ import sys
 from pathlib import Path
 
 from untorn.conform.differences import MODELLED
-from untorn.errors import OutOfReach
-from untorn.live.machine import sysctl
-from untorn.live.maps_locking import parse_release
+from untorn.conform.traced.machine import sysctl
+from untorn.errors import OutOfReachError
+from untorn.reader.access.kernel_locks import parse_release
 
 _NEVER = 2
 """OVERCOMMIT_NEVER."""
@@ -22,23 +22,25 @@ def check_machine() -> None:
     """Refuse a machine whose kernel the engine does not model.
 
     Raises:
-        OutOfReach: with the reason.
+        OutOfReachError: with the reason.
     """
     system = os.uname()
     if sys.platform != "linux" or system.machine != "x86_64":
-        raise OutOfReach(f"the engine models x86-64 Linux, this is {system.machine}")
+        raise OutOfReachError(f"the engine models x86-64 Linux, this is {system.machine}")
     if parse_release(system.release) < MODELLED:
         since = ".".join(map(str, MODELLED))
-        raise OutOfReach(f"the engine models Linux {since} and later, this is {system.release}")
+        raise OutOfReachError(
+            f"the engine models Linux {since} and later, this is {system.release}"
+        )
     if sysctl("overcommit_memory") == _NEVER:
-        raise OutOfReach("the engine does not model vm.overcommit_memory=2")
+        raise OutOfReachError("the engine does not model vm.overcommit_memory=2")
     if sysctl("legacy_va_layout"):
-        raise OutOfReach("the engine starts as a process without vm.legacy_va_layout=1")
+        raise OutOfReachError("the engine starts as a process without vm.legacy_va_layout=1")
     if "la57" in features_of_cpu():
-        raise OutOfReach("the engine models page tables of 4 levels, this kernel uses 5")
+        raise OutOfReachError("the engine models page tables of 4 levels, this kernel uses 5")
     for feature, evidence in FEATURES.items():
         if not evidence.exists():
-            raise OutOfReach(f"the engine models a kernel with {feature}, this one has none")
+            raise OutOfReachError(f"the engine models a kernel with {feature}, this one has none")
 
 
 def features_of_cpu() -> set[str]:

@@ -9,11 +9,11 @@ from untorn.conform.files import engine_files, open_files
 from untorn.conform.kernel_side import KernelSide
 from untorn.conform.mismatch import Answer, Mismatch, describe_fault
 from untorn.conform.operation import LIMITS, Operation
-from untorn.errors import OutOfReach
-from untorn.fs.proc.from_maps import mm_from_maps
-from untorn.live import minimal_elf
-from untorn.live.machine import limits_of
-from untorn.live.minimal_child import MinimalChild
+from untorn.conform.traced import minimal_elf
+from untorn.conform.traced.machine import limits_of
+from untorn.conform.traced.minimal_child import MinimalChild
+from untorn.errors import OutOfReachError
+from untorn.fs.from_maps.address_space import mm_from_maps
 from untorn.mm.mm_struct import MmStruct
 from untorn.mm.mman import VM_DONTCOPY
 from untorn.mm.mmap_layout import pick_mmap_base
@@ -56,7 +56,7 @@ class Pair:
         """Start both.
 
         Raises:
-            OutOfReach: No such child can be had on this machine.
+            OutOfReachError: No such child can be had on this machine.
         """
         with ExitStack() as stack:
             descriptors = open_files(stack)
@@ -71,14 +71,16 @@ class Pair:
         """Give both a new address space, and the limits and capabilities of the start.
 
         Raises:
-            OutOfReach: The engine does not know what this kernel maps for a new process.
+            OutOfReachError: The engine does not know what this kernel maps for a new process.
         """
         self.kernel.child.renew()
         text = self.kernel.maps()
         try:
             process = Process(self._mm(text))
         except ValueError as error:
-            raise OutOfReach(f"a process starts here as none of the engine's: {error}") from error
+            raise OutOfReachError(
+                f"a process starts here as none of the engine's: {error}"
+            ) from error
         process.files = dict(self.files)
         self.engine = EngineSide(process)
         self.last = Answer(0, text, self.kernel.counts())

@@ -7,10 +7,10 @@ from itertools import pairwise
 from random import Random
 
 from untorn.conform.crowd import CROWD, CROWD_END
-from untorn.live import minimal_elf
+from untorn.conform.traced import minimal_elf
+from untorn.maps.page import PAGE_SIZE, PMD_SIZE, page_align
 from untorn.mm.mm_struct import MmStruct
 from untorn.mm.mman import VM_GROWSDOWN
-from untorn.mm.page import PAGE_SIZE, PMD_SIZE, page_align
 from untorn.mm.vma import Vma
 
 ARENA = 0x2000_0000_0000

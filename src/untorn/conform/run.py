@@ -15,7 +15,7 @@ from untorn.conform.operation import Operation
 from untorn.conform.pair import Pair
 from untorn.conform.shrink import shrink
 from untorn.conform.spelling import outcome_name, simpler
-from untorn.live.endings import ending_taken
+from untorn.processes.endings import ending_taken
 
 _REPORT_EVERY = 100
 """Operations."""

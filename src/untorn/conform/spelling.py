@@ -10,7 +10,7 @@ from itertools import combinations
 
 from untorn.conform.files import FDS
 from untorn.conform.operation import ARGUMENTS, LIMITS, Operation
-from untorn.live import minimal_elf
+from untorn.conform.traced import minimal_elf
 from untorn.mm import mman
 
 _DECIMAL = 4096

@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 
-from untorn.mm.brk import do_brk_flags
+from untorn.maps.page import PAGE_SHIFT, PAGE_SIZE, TASK_SIZE, page_align
+from untorn.mm.calls.brk import do_brk_flags
+from untorn.mm.calls.mmap import do_mmap
+from untorn.mm.calls.munmap import do_munmap, do_munmap_locked
 from untorn.mm.file import VmFile
-from untorn.mm.memory import handle_mm_fault
 from untorn.mm.mm_struct import MmStruct
 from untorn.mm.mman import (
     MAP_FIXED,
@@ -15,10 +17,8 @@ from untorn.mm.mman import (
     VM_EXEC,
     VM_WRITE,
 )
-from untorn.mm.mmap import do_mmap
 from untorn.mm.mmap_lock import mmap_write_lock, mmap_write_unlock
-from untorn.mm.munmap import do_munmap, do_munmap_locked
-from untorn.mm.page import PAGE_SHIFT, PAGE_SIZE, TASK_SIZE, page_align
+from untorn.mm.pages.memory import handle_mm_fault
 
 ELF_ET_DYN_BASE = TASK_SIZE // 3 * 2
 """Byte address near which programs go that may go anywhere, but interpreters."""

@@ -11,7 +11,7 @@ from typing import Generic, Protocol, TypeVar
 
 from untorn.errors import os_error
 from untorn.locking import lockdep, sync
-from untorn.mm.page import PAGE_SIZE
+from untorn.maps.page import PAGE_SIZE
 
 R = TypeVar("R")
 SEQ_LOCK = lockdep.LockClass("SeqFile.lock")

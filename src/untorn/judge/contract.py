@@ -8,7 +8,7 @@ from typing import Protocol
 from untorn.judge.history import Range
 from untorn.judge.line import Line
 from untorn.judge.reading import Fill, Reading
-from untorn.mm.page import TASK_SIZE
+from untorn.maps.page import TASK_SIZE
 
 
 class Rule(Enum):

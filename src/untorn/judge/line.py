@@ -3,8 +3,8 @@
 from functools import lru_cache
 from typing import NamedTuple
 
-from untorn.fs.proc.procmap_query import QueriedVma, QueryFlags
-from untorn.mm.page import TASK_SIZE
+from untorn.maps.page import TASK_SIZE
+from untorn.maps.procmap_query import QueriedVma, QueryFlags
 
 
 class Line(NamedTuple):

@@ -3,10 +3,10 @@
 Every function needs mmap_lock held for write.
 """
 
+from untorn.maps.page import PAGE_SHIFT
 from untorn.mm.limits import OVERCOMMIT_ALWAYS, RLIM_INFINITY
 from untorn.mm.mm_struct import MmStruct, is_data_mapping
 from untorn.mm.mman import VM_LOCKED
-from untorn.mm.page import PAGE_SHIFT
 
 
 def may_expand_vm(mm: MmStruct, vm_flags: int, pages: int) -> bool:

@@ -2,14 +2,14 @@
 
 The driver of such a mapping, which is not modelled, may have cleared VM_MAY* bits, set VM_IO,
 VM_PFNMAP, VM_DONTEXPAND or VM_DONTCOPY, and has operations of its own: may_split, mprotect, mremap,
-fault, pagesize. So calls that would need one of these raise NotModelled. They look at all of
+fault, pagesize. So calls that would need one of these raise NotModelledError. They look at all of
 their range before they change anything: a driver that is asked in the middle would leave half a
 call.
 
 Every function but refuse_driver() needs mmap_lock held.
 """
 
-from untorn.errors import NotModelled
+from untorn.errors import NotModelledError
 from untorn.mm.mm_struct import MmStruct
 from untorn.mm.mman import VM_SEALED
 from untorn.mm.vma import Vma
@@ -20,11 +20,11 @@ def has_driver(vma: Vma) -> bool:
     return vma.vm_ops is not None and vma.vm_ops.has_driver
 
 
-def driver_refusal(vma: Vma, call: str) -> NotModelled:
+def driver_refusal(vma: Vma, call: str) -> NotModelledError:
     """Return what a call raises that would ask vma's driver. Preconditions: vma kept still."""
     assert vma.vm_file is not None, "a driver maps an open file of its own"
     path = vma.vm_file.path.decode(errors="backslashreplace")
-    return NotModelled(
+    return NotModelledError(
         f"{call}: {vma.vm_start:x}-{vma.vm_end:x} maps {path}, and what its driver would say is not"
         " modelled. Nothing was changed; leave that mapping out, or unmap all of it first"
     )
@@ -36,7 +36,7 @@ def refuse_driver(vma: Vma, call: str) -> None:
     Preconditions: vma kept still, by its lock or mmap_lock.
 
     Raises:
-        NotModelled: It has one.
+        NotModelledError: It has one.
     """
     if has_driver(vma):
         raise driver_refusal(vma, call)
@@ -53,7 +53,7 @@ def refuse_drivers(mm: MmStruct, start: int, end: int, call: str, *, past_holes:
         past_holes: Whether it goes on after a hole, or ends there.
 
     Raises:
-        NotModelled: It would.
+        NotModelledError: It would.
     """
     if not mm.has_drivers:
         return
@@ -70,7 +70,7 @@ def refuse_cut(mm: MmStruct, start: int, end: int, call: str) -> None:
     A sealed one is not cut: Linux refuses that before, or has nothing to do.
 
     Raises:
-        NotModelled: It would.
+        NotModelledError: It would.
     """
     if not mm.has_drivers:
         return

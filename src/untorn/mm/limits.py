@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from untorn.mm.page import PAGE_SIZE, ULONG_MAX
+from untorn.maps.page import PAGE_SIZE, ULONG_MAX
 
 RLIM_INFINITY = ULONG_MAX
 OVERCOMMIT_GUESS = 0

@@ -3,14 +3,14 @@
 from untorn.errors import InvariantError
 from untorn.locking import lockdep, sync
 from untorn.locking.rwsem import RwSemaphore
+from untorn.maps.page import PAGE_SHIFT, PMD_SIZE, TASK_SIZE, UINT_MAX, ULONG_MAX, page_aligned
 from untorn.mm.limits import Limits
 from untorn.mm.mman import VM_EXEC, VM_GROWSDOWN, VM_LOCKED, VM_SHARED, VM_WRITE
 from untorn.mm.mmap_layout import legacy_base
-from untorn.mm.page import PAGE_SHIFT, PMD_SIZE, TASK_SIZE, UINT_MAX, ULONG_MAX, page_aligned
 from untorn.mm.page_table import PageTable
 from untorn.mm.rcuwait import RcuWait
+from untorn.mm.tree.vma_tree import VmaTree
 from untorn.mm.vma import Vma, VmaSlab, vm_area_cachep
-from untorn.mm.vma_tree import VmaTree
 
 MMAP_LOCK = lockdep.LockClass("mmap_lock")
 

@@ -1,7 +1,7 @@
 """Where mappings are placed in a new address space. Compare arch/x86/mm/mmap.c."""
 
+from untorn.maps.page import TASK_SIZE, UINT_MAX, ULONG_MAX, page_align
 from untorn.mm.limits import Limits
-from untorn.mm.page import TASK_SIZE, UINT_MAX, ULONG_MAX, page_align
 
 SMALLEST_GAP = 128 << 20
 """Bytes between mmap_base and the top of the stack, at least."""

@@ -4,8 +4,8 @@ mm_lock_seq is odd exactly while mmap_lock is held for write. One step of it at 
 section drops the write locks of all VMAs at once. Compare include/linux/mmap_lock.h.
 """
 
+from untorn.maps.page import UINT_MAX
 from untorn.mm.mm_struct import MmStruct
-from untorn.mm.page import UINT_MAX
 
 
 def mmap_read_lock(mm: MmStruct) -> None:

@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 from untorn.errors import InvariantError
 from untorn.locking import sync
+from untorn.maps.page import PAGE_SHIFT, PAGE_SIZE, PMD_SIZE
 from untorn.mm.filemap import AddressSpace, Page
-from untorn.mm.page import PAGE_SHIFT, PAGE_SIZE, PMD_SIZE
 
 PTRS_PER_PTE = PMD_SIZE // PAGE_SIZE
 

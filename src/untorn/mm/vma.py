@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from untorn.locking import sync
+from untorn.maps.page import PAGE_SIZE, UINT_MAX
 from untorn.mm.mman import VM_HUGETLB
-from untorn.mm.page import PAGE_SIZE, UINT_MAX
 from untorn.mm.rmap import unlink_anon_vmas
 
 if TYPE_CHECKING:

@@ -17,6 +17,7 @@ from untorn.mm.mmap_lock import (
     mmap_read_lock_killable,
     mmap_read_unlock,
 )
+from untorn.mm.tree.vma_tree import VmaIterator
 from untorn.mm.vma import Vma
 from untorn.mm.vma_lock import (
     DETACHED,
@@ -25,7 +26,6 @@ from untorn.mm.vma_lock import (
     vma_start_read,
     vma_start_read_locked,
 )
-from untorn.mm.vma_tree import VmaIterator
 
 LOOKUPS = range(3)
 """Lookups that may find their VMA detached before mmap_lock is taken: writers cannot keep a reader

@@ -10,8 +10,8 @@ from typing import NamedTuple
 from untorn.judge.history import Range
 from untorn.judge.line import Line
 from untorn.judge.reading import Reading
-from untorn.mm.page import PAGE_SIZE
-from untorn.race.racing import Unfit
+from untorn.maps.page import PAGE_SIZE
+from untorn.race.racing import UnfitError
 from untorn.race.scenario import Place
 from untorn.race.tearing import VMA_COUNT, Tearing
 
@@ -27,10 +27,10 @@ class Edges(NamedTuple):
 
     @classmethod
     def of(cls, reading: Reading, number: int) -> "Edges":
-        """Return those behind fill `number`. Raises Unfit if one of the two fills has no line."""
+        """Return those behind fill `number`. Raises UnfitError if one of the fills has no line."""
         fills = reading.fills[number : number + 2]
         if len(fills) < 2 or not (fills[0].lines and fills[1].lines):
-            raise Unfit(f"no line on one side of the boundary behind read {number}")
+            raise UnfitError(f"no line on one side of the boundary behind read {number}")
         return cls(fills[0].lines[-1], fills[1].lines[0])
 
 
@@ -40,7 +40,7 @@ def find_boundary(reading: Reading, scenario: Tearing, region: Range) -> tuple[i
     The next fill begins with the next VMA of the region.
 
     Raises:
-        Unfit: There is no such fill.
+        UnfitError: There is no such fill.
     """
     vmas = [scenario.vma(region, number) for number in range(VMA_COUNT)]
     neighbours = {(one.addr, other.addr): one for one, other in pairwise(vmas)}
@@ -49,7 +49,7 @@ def find_boundary(reading: Reading, scenario: Tearing, region: Range) -> tuple[i
         place = neighbours.get((last.start, first.start))
         if place is not None:
             return number, place
-    raise Unfit("no fill ends between two VMAs of the region")
+    raise UnfitError("no fill ends between two VMAs of the region")
 
 
 class Pattern(NamedTuple):
@@ -70,12 +70,14 @@ class Pattern(NamedTuple):
         """Put it together.
 
         Raises:
-            Unfit: The change cannot be seen in both lines, or in the last where nothing is left
-                behind the first page.
+            UnfitError: The change cannot be seen in both lines, or in the last where nothing is
+                left behind the first page.
         """
         changes = original.last != modified.last, original.first != modified.first
         if changes != (True, scenario.leaves_rest):
-            raise Unfit(f"the lines at the boundary are {modified} after a change of {original}")
+            raise UnfitError(
+                f"the lines at the boundary are {modified} after a change of {original}"
+            )
         offset = PAGE_SIZE if scenario.leaves_rest else 0
         return cls(original, modified, original.last.start + offset)
 

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from untorn.errors import OutOfReach
-from untorn.fs.maps_file import find_no_query
+from untorn.errors import OutOfReachError
 from untorn.judge.history import Range
 from untorn.judge.line import line_of_query
 from untorn.judge.reading import Fill, Reading
+from untorn.maps.maps_file import find_no_query
 from untorn.race.boundary import Edges, Pattern, find_boundary, show_boundary
 from untorn.race.passes import WAYS, read_fills, read_texts, reading_of, walk
 from untorn.race.racing import QUIET, Judged, Race, lines_within
@@ -36,13 +36,13 @@ class Case:
         """Race reader and writer.
 
         Raises:
-            Unfit: The map does not change as the scenario says.
-            OutOfReach: The file cannot be read that way.
+            UnfitError: The map does not change as the scenario says.
+            OutOfReachError: The file cannot be read that way.
             OSError: The writer failed.
         """
         look, region = WAYS[self.way], race.run.region
         if look is walk and (reason := find_no_query(race.file)):
-            raise OutOfReach(f"no PROCMAP_QUERY on {race.kind}: {reason}")
+            raise OutOfReachError(f"no PROCMAP_QUERY on {race.kind}: {reason}")
         place = self.scenario.place(region)
         near = place.addr - SIZE, place.addr + 3 * SIZE
         views = None
@@ -103,7 +103,7 @@ class BoundaryCase:
         """Race reader and writer; a file that has the ioctl is asked in each pass, too.
 
         Raises:
-            Unfit: The map does not change as the scenario says.
+            UnfitError: The map does not change as the scenario says.
             OSError: The writer failed.
         """
         number, place = find_boundary(

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import MappingProxyType
 
-from untorn.fs.maps_file import MapsFile
 from untorn.fs.proc.maps_locking import PAGE_WALK_STRATEGIES, STRATEGIES
+from untorn.maps.maps_file import MapsFile
 from untorn.race.record import RecordedMm
 from untorn.race.scenario import Place, Scenario
 from untorn.syscalls import Process

@@ -11,17 +11,17 @@ from dataclasses import asdict
 from types import MappingProxyType
 
 from untorn.errors import os_error
-from untorn.fs.maps_file import MapsFile
 from untorn.judge.history import Range
-from untorn.live.children import START_TIMEOUT, STOP_TIMEOUT, Child, Children
-from untorn.live.disturbance import disturbance, disturbed
-from untorn.live.maps_file import LiveMapsFile
-from untorn.live.maps_locking import parse_release
-from untorn.live.placement import pin
-from untorn.mm.page import PAGE_SIZE
+from untorn.maps.maps_file import MapsFile
+from untorn.maps.page import PAGE_SIZE
+from untorn.processes.children import START_TIMEOUT, STOP_TIMEOUT, Child, Children
+from untorn.processes.disturbance import disturbance, disturbed
+from untorn.processes.placement import pin
 from untorn.race.live_modifier import Word, encode, map_words
 from untorn.race.scenario import Place, Scenario
 from untorn.race.target import Record
+from untorn.reader.access.kernel_locks import parse_release
+from untorn.reader.access.maps_file import LiveMapsFile
 
 
 class LiveTarget:

@@ -15,8 +15,8 @@ from collections.abc import Callable
 from enum import IntEnum
 from typing import Any
 
-from untorn.live.child import send, serve
-from untorn.live.this_process import ThisProcess
+from untorn.processes.child import send, serve
+from untorn.processes.this_process import ThisProcess
 from untorn.race.scenario import Place, Scenario
 
 

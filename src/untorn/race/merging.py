@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from untorn.judge.history import Range
+from untorn.maps.page import PAGE_SIZE
 from untorn.mm.mman import MAP_FIXED, PROT_EXEC, PROT_NONE, PROT_READ, PROT_WRITE
-from untorn.mm.page import PAGE_SIZE
 from untorn.race.scenario import Place, ProcessUnderTest
 from untorn.race.tearing import ANONYMOUS, reserve
 

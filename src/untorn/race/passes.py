@@ -8,10 +8,10 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate, islice
 
-from untorn.fs.maps_file import MapsFile
-from untorn.fs.proc.procmap_query import QueryFlags
 from untorn.judge.line import Line, line_of_query, parse_maps, parse_smaps
 from untorn.judge.reading import Fill, Reading
+from untorn.maps.maps_file import MapsFile
+from untorn.maps.procmap_query import QueryFlags
 from untorn.race.witness import Clock
 
 FILL_SIZE = 1 << 16

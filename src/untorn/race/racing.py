@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import NamedTuple
 
-from untorn.fs.maps_file import MapsFile
 from untorn.judge.contract import Evidence, Verdict, judge
 from untorn.judge.history import Range
 from untorn.judge.line import Line
 from untorn.judge.reading import Reading
 from untorn.judge.report import report
-from untorn.live.endings import ending_taken
+from untorn.maps.maps_file import MapsFile
+from untorn.processes.endings import ending_taken
 from untorn.race.known_faults import find_known_fault
 from untorn.race.scenario import Place
 from untorn.race.tally import Tally
@@ -24,7 +24,7 @@ QUIET = Clock(int, int)
 """Of readings while nobody writes."""
 
 
-class Unfit(Exception):
+class UnfitError(Exception):
     """A map is not as a test needs it; the message says in which way."""
 
 
@@ -97,7 +97,7 @@ class Race:
                 try:
                     tally.passes += 1
                     one_pass()
-                except (ValueError, Unfit) as error:
+                except (ValueError, UnfitError) as error:
                     tally.fail("a file is not made of whole lines", [str(error)])
             run.stop()
         finally:
@@ -124,7 +124,7 @@ class Race:
         """Return what a look at the map shows before a round and after modify().
 
         Raises:
-            Unfit: The round changes nothing, or does not take back what it changes.
+            UnfitError: The round changes nothing, or does not take back what it changes.
         """
         original = look()
         self.note("before modification", show(original))
@@ -138,7 +138,9 @@ class Race:
             lines_within(self.run.region, each) for each in (original, modified, restored)
         )
         if before == between or before != after:
-            raise Unfit("a round leaves the map changed" if before != after else "it is no change")
+            raise UnfitError(
+                "a round leaves the map changed" if before != after else "it is no change"
+            )
         return original, modified
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from untorn.judge.history import Range
+from untorn.maps.page import PAGE_SIZE
 from untorn.mm.mman import (
     MAP_FIXED,
     MREMAP_FIXED,
@@ -14,7 +15,6 @@ from untorn.mm.mman import (
     PROT_READ,
     PROT_WRITE,
 )
-from untorn.mm.page import PAGE_SIZE
 from untorn.race.scenario import Place, ProcessUnderTest
 from untorn.race.tearing import ANONYMOUS, reserve
 

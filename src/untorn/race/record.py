@@ -14,8 +14,8 @@ from untorn.fs.proc.maps_line import show_map
 from untorn.judge.history import History, State
 from untorn.judge.line import Line, parse_line
 from untorn.mm.mm_struct import MmStruct
+from untorn.mm.tree.vma_tree import Node, VmaTree
 from untorn.mm.vma import Vma, VmaSlab, vm_area_cachep
-from untorn.mm.vma_tree import Node, VmaTree
 
 _SEQ: Any = vars(MmStruct)["mm_lock_seq"]
 _ROOT: Any = vars(VmaTree)["root"]

@@ -4,12 +4,12 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from untorn.errors import OutOfReach, describe
-from untorn.live.endings import endings_held
+from untorn.errors import OutOfReachError, describe
+from untorn.processes.endings import endings_held
 from untorn.race.catalogue import AnyCase, catalogue
 from untorn.race.ktap import Ktap
 from untorn.race.plan import Plan
-from untorn.race.racing import Effort, Race, Unfit
+from untorn.race.racing import Effort, Race, UnfitError
 from untorn.race.tally import Tally
 
 
@@ -137,9 +137,9 @@ class _Runner:
                     case.race(Race(opened, file, plan.kind, effort, tally, self._note, release))
                 finally:
                     file.close()
-        except OutOfReach as error:
+        except OutOfReachError as error:
             return str(error)
-        except (Unfit, ValueError) as error:
+        except (UnfitError, ValueError) as error:
             tally.fail(f"no race: {error}", [str(error)])
         except OSError as error:
             tally.fail(f"a call failed: {describe(error)}", [describe(error)])

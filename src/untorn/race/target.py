@@ -5,8 +5,8 @@ from contextlib import AbstractContextManager
 from importlib import import_module
 from typing import Protocol, cast
 
-from untorn.fs.maps_file import MapsFile
 from untorn.judge.history import History, Range
+from untorn.maps.maps_file import MapsFile
 from untorn.race.scenario import Place, Scenario
 
 
@@ -74,14 +74,14 @@ class RaceTarget(Protocol):
         """What `disturb` does to the reader here, in half a line.
 
         Raises:
-            OutOfReach: There is no way to do it on this machine.
+            OutOfReachError: There is no way to do it on this machine.
         """
 
     def open(self, scenario: Scenario, *, disturb: bool = False) -> AbstractContextManager[Run]:
         """Make a process with the scenario set up; leaving ends writer and process.
 
         Raises:
-            OutOfReach: This machine, kernel or user cannot do it.
+            OutOfReachError: This machine, kernel or user cannot do it.
         """
 
 

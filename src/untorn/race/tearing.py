@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from untorn.judge.history import Range
+from untorn.maps.page import PAGE_SIZE
 from untorn.mm.mman import (
     MAP_ANONYMOUS,
     MAP_FIXED,
@@ -23,7 +24,6 @@ from untorn.mm.mman import (
     PROT_READ,
     PROT_WRITE,
 )
-from untorn.mm.page import PAGE_SIZE
 from untorn.race.scenario import Place, ProcessUnderTest
 
 PAGES = 3

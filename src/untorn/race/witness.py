@@ -8,7 +8,7 @@ from untorn.judge.contract import Evidence
 from untorn.judge.history import Range, State
 from untorn.judge.reading import Reading
 from untorn.judge.views import Solid, alternating
-from untorn.mm.page import TASK_SIZE
+from untorn.maps.page import TASK_SIZE
 from untorn.race.scenario import Place, Scenario
 from untorn.race.target import Run
 

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
 
-from untorn.errors import OutOfReach
-from untorn.live.endings import endings_held, wait_readable
+from untorn.errors import OutOfReachError
+from untorn.processes.endings import endings_held, wait_readable
 
 MIRROR = "http://deb.debian.org/debian"
 SUITES = (
@@ -53,14 +53,14 @@ def stanzas(name: re.Pattern[str]) -> Iterator[tuple[str, str, Stanza]]:
     """Ask all suites; yield suite, what addresses begin with, and each package of such a name.
 
     Raises:
-        OutOfReach: apt or Debian's keys are not here, or no suite can be reached.
+        OutOfReachError: apt or Debian's keys are not here, or no suite can be reached.
     """
     with _apt() as config:
         complaint = _run("apt-get", *config, "update")[1]
         listing = "$(FILENAME) $(RELEASE) $(REPO_URI)"
         lists = _run("apt-get", *config, "indextargets", "--format", listing)[0].splitlines()
         if not lists:
-            raise OutOfReach(f"Debian's suites cannot be reached: {complaint}")
+            raise OutOfReachError(f"Debian's suites cannot be reached: {complaint}")
         for file, suite, base in (line.split() for line in lists):
             for stanza in _run(_HELPER, *config, "cat-file", file)[0].split("\n\n"):
                 package, _, _ = stanza.removeprefix("Package: ").partition("\n")
@@ -72,20 +72,20 @@ def download(uri: str, sha256: str, target: Path) -> None:
     """Fetch a file and check its sum.
 
     Raises:
-        OutOfReach: apt is not here, or the file cannot be fetched or written.
+        OutOfReachError: apt is not here, or the file cannot be fetched or written.
     """
     with _apt() as config:
         asked = "download-file", uri, str(target), f"SHA256:{sha256}"
         complaint = _run(_HELPER, *config, *asked, fills=target)[1]
     if not target.exists():
-        raise OutOfReach(f"{uri} cannot be fetched: {complaint}")
+        raise OutOfReachError(f"{uri} cannot be fetched: {complaint}")
 
 
 @contextmanager
 def _apt() -> Iterator[tuple[str, ...]]:
     """Give the options that make apt use a folder of its own, gone afterwards."""
     if not _KEYRING.exists():
-        raise OutOfReach(f"no {_KEYRING}; install debian-archive-keyring")
+        raise OutOfReachError(f"no {_KEYRING}; install debian-archive-keyring")
     with endings_held(), TemporaryDirectory(prefix="untorn-apt-") as name:
         folder = Path(name)
         folder.chmod(0o755)  # apt downloads as a user of its own
@@ -112,15 +112,15 @@ def _run(*command: str, fills: Path | None = None) -> tuple[str, str]:
     """Return what a command prints, and its first complaint: an error, else a warning.
 
     Raises:
-        OutOfReach: It is not here, or says nothing for long while the file that it fills, if there
-            is one, does not grow: apt waits for ever on a full disk.
+        OutOfReachError: It is not here, or says nothing for long while the file that it fills, if
+            there is one, does not grow: apt waits for ever on a full disk.
         KeyboardInterrupt: An ending is asked for.
     """
     with TemporaryFile() as complaints:
         try:
             process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=complaints)
         except FileNotFoundError as error:
-            raise OutOfReach(f"no {command[0]} here to fetch a kernel with") from error
+            raise OutOfReachError(f"no {command[0]} here to fetch a kernel with") from error
         try:
             output = _read(process, fills)
         finally:
@@ -143,7 +143,7 @@ def _read(process: subprocess.Popen[bytes], fills: Path | None) -> str:
         if not chunk:
             return output.decode(errors="replace")
         output += chunk
-    raise OutOfReach(f"apt says nothing for {PATIENCE:g} s; is a disk full?")
+    raise OutOfReachError(f"apt says nothing for {PATIENCE:g} s; is a disk full?")
 
 
 def _size_of(file: Path | None) -> int:

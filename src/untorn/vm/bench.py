@@ -11,8 +11,8 @@ from untorn.bench.live import LiveTarget
 from untorn.bench.lock_count import LockCount
 from untorn.bench.sample import Sample
 from untorn.bench.target import BenchOptions
-from untorn.errors import OutOfReach, UntornError
-from untorn.vm.guest import GuestDied
+from untorn.errors import OutOfReachError, UntornError
+from untorn.vm.guest import GuestDiedError
 from untorn.vm.kernels import Kernel, find_kernel
 from untorn.vm.qemu import Machine, Mode, find_qemu
 from untorn.vm.session import SET_UP, SLOWER, Session
@@ -40,7 +40,7 @@ class VmTarget:
         self._kernel_name = kernel
         self._kernel: Kernel | None = None
         self._session: Session | None = None
-        self._failure: OutOfReach | OSError | None = None
+        self._failure: OutOfReachError | OSError | None = None
 
     def run(self, reader: str, options: BenchOptions, number: int, variant: str = "") -> Sample:
         """Measure once: see Target."""
@@ -79,7 +79,7 @@ class VmTarget:
             try:
                 find_qemu()
                 self._kernel = find_kernel(self._kernel_name, _tell)
-            except (OutOfReach, OSError) as error:
+            except (OutOfReachError, OSError) as error:
                 self._failure = error
                 raise
         return self._kernel.image
@@ -90,11 +90,11 @@ class VmTarget:
         """Let a guest on that machine do something; one that died is not booted again."""
         try:
             return self._up(machine).call(f"{_IN_GUEST}:{function}", patience, **arguments)
-        except GuestDied as error:
+        except GuestDiedError as error:
             self._failure = error
             raise
         except UntornError as error:  # the fault of one call, which the others can do without
-            raise OutOfReach(str(error)) from error
+            raise OutOfReachError(str(error)) from error
 
     def _up(self, machine: Machine) -> Session:
         if self._session is None or self._session.machine != machine:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from untorn.errors import OutOfReach
+from untorn.errors import OutOfReachError
 
 
 def cache_folder() -> Path:
@@ -16,7 +16,7 @@ def cache_folder() -> Path:
     Source: XDG Base Directory Specification.
 
     Raises:
-        OutOfReach: The user has no home folder.
+        OutOfReachError: The user has no home folder.
     """
     configured = Path(os.environ.get("XDG_CACHE_HOME", ""))
     if configured.is_absolute():
@@ -24,7 +24,7 @@ def cache_folder() -> Path:
     try:
         return Path.home() / ".cache" / "untorn"
     except RuntimeError as error:
-        raise OutOfReach(
+        raise OutOfReachError(
             "nowhere to keep kernels: no home folder, and no XDG_CACHE_HOME"
         ) from error
 

@@ -9,7 +9,7 @@ import tarfile
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from untorn.errors import OutOfReach
+from untorn.errors import OutOfReachError
 
 MAGIC = b"!<arch>\n"
 
@@ -18,14 +18,14 @@ def extract_kernel(package: Path, target: Path) -> None:
     """Write the kernel image that a .deb holds to a file.
 
     Raises:
-        OutOfReach: It holds none, or dpkg-deb is missing or cannot read it.
+        OutOfReachError: It holds none, or dpkg-deb is missing or cannot read it.
         OSError: The file cannot be written.
     """
     command = ["dpkg-deb", "--fsys-tarfile", str(package)]
     try:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     except FileNotFoundError as error:
-        raise OutOfReach("no dpkg-deb here to unpack a .deb with") from error
+        raise OutOfReachError("no dpkg-deb here to unpack a .deb with") from error
     with process:
         assert process.stdout is not None
         assert process.stderr is not None
@@ -33,11 +33,13 @@ def extract_kernel(package: Path, target: Path) -> None:
             found = _copy_kernel(process.stdout, target)
         except tarfile.TarError as error:
             complaints = process.stderr.read().decode(errors="replace").splitlines()
-            raise OutOfReach(f"{package}: {(complaints or [str(error)])[-1]}") from error
+            raise OutOfReachError(f"{package}: {(complaints or [str(error)])[-1]}") from error
         finally:
             process.kill()
     if not found:
-        raise OutOfReach(f"{package}: no kernel image in it; it may be one that only names another")
+        raise OutOfReachError(
+            f"{package}: no kernel image in it; it may be one that only names another"
+        )
 
 
 def _copy_kernel(archive: IO[bytes], target: Path) -> bool:

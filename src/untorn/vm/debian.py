@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from untorn.errors import OutOfReach
+from untorn.errors import OutOfReachError
 from untorn.vm import apt
 from untorn.vm.cache import cache_folder, replace_file
 
@@ -68,7 +68,7 @@ def packages(*, refresh: bool = False) -> list[Package]:
     If they cannot be reached, an older answer has to do.
 
     Raises:
-        OutOfReach: apt is not here, or no suite can be reached and none ever was.
+        OutOfReachError: apt is not here, or no suite can be reached and none ever was.
         OSError: The cache folder cannot be written.
     """
     file = cache_folder() / "debian.json"
@@ -76,7 +76,7 @@ def packages(*, refresh: bool = False) -> list[Package]:
     if refresh or not known or time.time() - file.stat().st_mtime > _FRESH:
         try:
             known = list(_ask())
-        except OutOfReach:
+        except OutOfReachError:
             if not known:
                 raise
         else:
@@ -122,13 +122,13 @@ def newest(name: str, available: Iterable[Package]) -> Package:
     """Return the newest package of that name, release or version.
 
     Raises:
-        OutOfReach: There is none; the message says what there is.
+        OutOfReachError: There is none; the message says what there is.
     """
     known = list(available)
     called = [each for each in known if each.is_called(name)]
     if not called:
         series = ", ".join(dict.fromkeys(each.series for each in known))
-        raise OutOfReach(f"no kernel {name} in Debian's suites; they have {series}")
+        raise OutOfReachError(f"no kernel {name} in Debian's suites; they have {series}")
     return max(called, key=Package.age)
 
 
@@ -136,6 +136,6 @@ def download(package: Package, target: Path) -> None:
     """Fetch a package to a file, its checksum checked.
 
     Raises:
-        OutOfReach: It cannot be fetched.
+        OutOfReachError: It cannot be fetched.
     """
     apt.download(package.uri, package.sha256, target)

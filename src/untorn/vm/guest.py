@@ -11,9 +11,9 @@ from contextlib import ExitStack, suppress
 from types import TracebackType
 from typing import Any, Self
 
-from untorn.errors import OutOfReach, UntornError
-from untorn.live.endings import endings_held
-from untorn.live.messages import Ended, Messages
+from untorn.errors import OutOfReachError, UntornError
+from untorn.processes.endings import endings_held
+from untorn.processes.messages import EndedError, Messages
 from untorn.vm.console import Console
 from untorn.vm.initramfs import write_initramfs
 from untorn.vm.qemu import BINARY, Machine, command
@@ -23,7 +23,7 @@ END_TIMEOUT = 10.0
 Report = Callable[[Any], None]
 
 
-class GuestDied(OutOfReach):
+class GuestDiedError(OutOfReachError):
     """A guest ended, or did not come up, for no reason that lies with what it was asked."""
 
     def __init__(self, message: str, *, int3: bool = False) -> None:
@@ -46,8 +46,8 @@ class Guest:
         requests: All that it will be asked, see request(); without any, it is asked by call().
 
     Raises:
-        GuestDied: It did not come up.
-        OutOfReach: A tool is missing here.
+        GuestDiedError: It did not come up.
+        OutOfReachError: A tool is missing here.
         OSError: The file system of the guest cannot be made.
     """
 
@@ -83,8 +83,8 @@ class Guest:
             arguments: As JSON can carry them.
 
         Raises:
-            GuestDied: It ended, or hangs.
-            OutOfReach: The function raised OSError or OutOfReach.
+            GuestDiedError: It ended, or hangs.
+            OutOfReachError: The function raised OSError or OutOfReachError.
             UntornError: The function raised something else; the console tells more.
         """
         assert self._process.stdin is not None
@@ -119,12 +119,12 @@ class Guest:
     def _receive(self, timeout: float) -> dict[str, Any]:
         try:
             return self._messages.receive(timeout)
-        except Ended as error:
+        except EndedError as error:
             died = f"the guest died: {self._console.cause()}"
-            raise GuestDied(died, int3=self._console.is_int3()) from error
+            raise GuestDiedError(died, int3=self._console.is_int3()) from error
         except TimeoutError as error:
             hangs = f"the guest hangs, no word for {timeout:g} s: {self._console.cause()}"
-            raise GuestDied(hangs) from error
+            raise GuestDiedError(hangs) from error
 
     def _kill(self) -> None:
         self._process.kill()

@@ -15,7 +15,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from untorn.errors import OutOfReach, describe, os_error
+from untorn.errors import OutOfReachError, describe, os_error
 
 PORT = Path("/dev/ttyS1")
 REQUESTS = Path("/requests")
@@ -63,7 +63,7 @@ def answer(request: bytes, send: Send) -> None:
         function = getattr(import_module(module), name)
         result = function(lambda value: send({"progress": value}), **asked["arguments"])
         send({"result": result})
-    except (OSError, OutOfReach) as error:
+    except (OSError, OutOfReachError) as error:
         send({"error": describe(error)})
     except Exception as error:
         traceback.print_exc()

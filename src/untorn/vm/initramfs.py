@@ -34,7 +34,7 @@ def write_initramfs(fd: int, requests: Sequence[bytes] = ()) -> None:
         requests: What the guest will be asked, a line each; none if it is asked by its port.
 
     Raises:
-        OutOfReach: A tool is missing here.
+        OutOfReachError: A tool is missing here.
         OSError: The cache folder or the file cannot be written.
     """
     with cached_interpreter().open("rb") as archive, os.fdopen(os.dup(fd), "wb") as file:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from importlib.util import MAGIC_NUMBER
 from pathlib import Path, PurePosixPath
 
-from untorn.errors import OutOfReach
+from untorn.errors import OutOfReachError
 from untorn.vm.cpio import File
 
 _NO_PACKAGES = {
@@ -60,7 +60,7 @@ def interpreter_files() -> Iterator[File]:
     Each stands where it stands here, so that the interpreter finds it.
 
     Raises:
-        OutOfReach: There is no ldd.
+        OutOfReachError: There is no ldd.
     """
     python = executable()
     yield File(PurePosixPath(python), python.read_bytes(), executable=True)
@@ -110,13 +110,13 @@ def shared_objects(objects: Iterable[Path]) -> list[Path]:
     """Return what the dynamic loader loads with these objects, itself included.
 
     Raises:
-        OutOfReach: There is no ldd.
+        OutOfReachError: There is no ldd.
     """
     try:
         done = subprocess.run(
             ["ldd", *map(str, objects)], capture_output=True, text=True, check=False
         )
     except FileNotFoundError as error:
-        raise OutOfReach("no ldd here: it tells which libraries a guest needs") from error
+        raise OutOfReachError("no ldd here: it tells which libraries a guest needs") from error
     found = re.findall(r"(?m)^\s+(?:\S+ => )?(/\S+) \(0x", done.stdout)
     return [Path(os.path.normpath(path)) for path in dict.fromkeys(found)]

@@ -9,8 +9,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from untorn.errors import OutOfReach
-from untorn.live.endings import endings_held
+from untorn.errors import OutOfReachError
+from untorn.processes.endings import endings_held
 from untorn.vm import deb, debian
 from untorn.vm.bzimage import release_of
 from untorn.vm.cache import cache_folder, new_folder
@@ -46,7 +46,7 @@ def find_kernel(name: str, tell: Tell) -> Kernel:
         tell: Is told what takes a while.
 
     Raises:
-        OutOfReach: There is no such kernel, or it cannot be fetched.
+        OutOfReachError: There is no such kernel, or it cannot be fetched.
         OSError: It cannot be read, or the cache not written.
     """
     if name == HOST:
@@ -66,7 +66,7 @@ def fetch(name: str, tell: Tell) -> Kernel:
     tell("asking Debian's suites for their kernels")
     try:
         package = debian.newest(name, debian.packages())
-    except OutOfReach:
+    except OutOfReachError:
         cached = _newest_cached(name)
         if cached is None:
             raise
@@ -83,7 +83,7 @@ def _download(package: Package, name: str, tell: Tell) -> Package:
         file = Path(folder, "kernel.deb")
         try:
             debian.download(package, file)
-        except OutOfReach:
+        except OutOfReachError:
             newer = debian.newest(name, debian.packages(refresh=True))
             if newer == package:
                 raise
@@ -117,21 +117,21 @@ def host_image() -> Path:
     """Return the image of the running kernel.
 
     Raises:
-        OutOfReach: It is at none of its usual places.
+        OutOfReachError: It is at none of its usual places.
     """
     places = [Path(place.format(release=os.uname().release)) for place in HOST_IMAGES]
     for place in places:
         if place.exists():
             return place
     tried = " and ".join(map(str, places))
-    raise OutOfReach(f"no image of the running kernel here: there is no {tried}")
+    raise OutOfReachError(f"no image of the running kernel here: there is no {tried}")
 
 
 def _expanded(name: str) -> Path:
     try:
         return Path(name).expanduser()
     except RuntimeError as error:  # ~ of nobody
-        raise OutOfReach(f"{name}: {error}") from error
+        raise OutOfReachError(f"{name}: {error}") from error
 
 
 def _from_path(path: Path) -> Kernel:
@@ -143,7 +143,7 @@ def _from_path(path: Path) -> Kernel:
     images = list({image.resolve(): image for image in found}.values())
     if len(images) != 1:
         there = f"more than one: {', '.join(map(str, images))}" if images else "none"
-        raise OutOfReach(f"{path}: which kernel? There is {there}")
+        raise OutOfReachError(f"{path}: which kernel? There is {there}")
     return _from_file(images[0])
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from untorn.errors import OutOfReach
+from untorn.errors import OutOfReachError
 
 BINARY = "qemu-system-x86_64"
 _KVM = Path("/dev/kvm")
@@ -67,13 +67,13 @@ def find_qemu() -> str:
     """Return the path of the emulator.
 
     Raises:
-        OutOfReach: It is not on PATH, or would not run this Python's instructions.
+        OutOfReachError: It is not on PATH, or would not run this Python's instructions.
     """
     if os.uname().machine != "x86_64":
-        raise OutOfReach(f"guests are x86_64 machines, this one is {os.uname().machine}")
+        raise OutOfReachError(f"guests are x86_64 machines, this one is {os.uname().machine}")
     path = shutil.which(BINARY)
     if path is None:
-        raise OutOfReach(f"no {BINARY} on PATH; on Debian: apt install qemu-system-x86")
+        raise OutOfReachError(f"no {BINARY} on PATH; on Debian: apt install qemu-system-x86")
     return path
 
 
@@ -81,11 +81,11 @@ def qemu_version() -> str:
     """Return what it calls itself, as `QEMU emulator version 7.2.22`.
 
     Raises:
-        OutOfReach: There is none, or it does not run.
+        OutOfReachError: There is none, or it does not run.
     """
     asked = subprocess.run([find_qemu(), "--version"], capture_output=True, text=True, check=False)
     if asked.returncode:
-        raise OutOfReach(f"{BINARY} does not run: {asked.stderr.strip()}")
+        raise OutOfReachError(f"{BINARY} does not run: {asked.stderr.strip()}")
     return asked.stdout.partition(" (")[0].partition("\n")[0]
 
 
@@ -108,7 +108,7 @@ def command(machine: Machine, initramfs: int, console: int, *, kvm: bool) -> lis
         kvm: Run the CPUs by KVM, not emulated.
 
     Raises:
-        OutOfReach: There is no QEMU.
+        OutOfReachError: There is no QEMU.
     """
     acceleration = ("-accel", "kvm", "-cpu", "host") if kvm else _emulation(machine)
     return [

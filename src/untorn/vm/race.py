@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from untorn.live.endings import endings_held
+from untorn.processes.endings import endings_held
 from untorn.race.plan import Plan
 from untorn.race.racing import Effort
 from untorn.race.run import Outcome
@@ -56,7 +56,7 @@ class GuestRace:
             show: Is told what is being done.
 
         Raises:
-            OutOfReach: The kernel cannot be booted, or the guest died.
+            OutOfReachError: The kernel cannot be booted, or the guest died.
             OSError: A file cannot be read, or the cache not written.
         """
         try:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from untorn.vm.guest import Guest, GuestDied, Report, ignore
+from untorn.vm.guest import Guest, GuestDiedError, Report, ignore
 from untorn.vm.qemu import Machine, kvm_refusal, qemu_version
 
 KVM_PATIENCE = 10.0
@@ -50,7 +50,7 @@ class Session:
         """
         try:
             return self._up().call(function, timeout, report, **arguments)
-        except GuestDied as error:
+        except GuestDiedError as error:
             self.close()
             if not error.int3:
                 raise
@@ -85,7 +85,7 @@ def boot(machine: Machine, requests: Sequence[bytes] = ()) -> tuple[Guest, str]:
     if not refusal:
         try:
             return Guest(machine, kvm=True, patience=KVM_PATIENCE, requests=requests), ""
-        except GuestDied as error:
+        except GuestDiedError as error:
             refusal = f"KVM does not work: {error}"
     guest = Guest(machine, kvm=False, patience=PATIENCE, requests=requests)
     if not kvm_refusal(machine.mode):  # it came up, but not by KVM: no fault of the kernel's

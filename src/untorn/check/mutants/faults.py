@@ -2,8 +2,9 @@
 
 from untorn.check.mutants.mutant import Mutant
 from untorn.fs.proc.smaps_gather import smap_gather_stats
-from untorn.mm import memory, pte_fault, vma_lookup
+from untorn.mm import vma_lookup
 from untorn.mm.page_table import PageTable
+from untorn.mm.pages import memory, pte_fault
 
 _LOOKUP = vma_lookup.lock_vma_under_rcu
 

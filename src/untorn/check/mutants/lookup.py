@@ -3,7 +3,7 @@
 from untorn.check.mutants.mutant import Mutant
 from untorn.mm import vma_lookup
 from untorn.mm.mmap_lock import mmap_lock_speculate_try_begin
-from untorn.mm.vma_tree import VmaIterator
+from untorn.mm.tree.vma_tree import VmaIterator
 
 _LOCK_NEXT = vma_lookup.lock_next_vma
 

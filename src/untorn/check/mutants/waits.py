@@ -3,7 +3,7 @@
 from untorn.check.mutants.mutant import Mutant
 from untorn.locking.rwsem import RwSemaphore
 from untorn.locking.sync import Task
-from untorn.mm import munmap
+from untorn.mm.calls import munmap
 
 MUTANTS = [
     Mutant(

@@ -2,8 +2,9 @@
 
 from untorn.check.mutants.mutant import Mutant
 from untorn.locking.rwsem import RwSemaphore
-from untorn.mm import exit as mm_exit
-from untorn.mm import mmap, mremap, munmap, vma_merge, vma_modify, vma_store
+from untorn.mm.calls import exit as mm_exit
+from untorn.mm.calls import mmap, mremap, munmap
+from untorn.mm.vmas import vma_merge, vma_modify, vma_store
 
 _START = "    vma_start_write(vma)\n"
 
@@ -44,7 +45,7 @@ MUTANTS = [
             (
                 "    going = gather_munmap_vmas(mm, addr, end)\n",
                 "    going = gather_munmap_vmas(mm, addr, end)\n"
-                "    from untorn.mm.vma_tree_store import store_range\n"
+                "    from untorn.mm.tree.store import store_range\n"
                 "    store_range(mm.mm_mt, addr, end, None)\n",
             ),
         ),
@@ -113,7 +114,7 @@ MUTANTS = [
         (
             (
                 "        do_munmap_locked(remap.mm, remap.addr + remap.new_len, -remap.delta)\n",
-                "        from untorn.mm.vma_tree import EMPTY\n"
+                "        from untorn.mm.tree.vma_tree import EMPTY\n"
                 "        whole, remap.mm.mm_mt.root = remap.mm.mm_mt.root, EMPTY\n"
                 "        remap.mm.mm_mt.root = whole\n"
                 "        do_munmap_locked(remap.mm, remap.addr + remap.new_len, -remap.delta)\n",

@@ -4,7 +4,7 @@ from untorn.check.pages import NONE, RW, R, addr
 from untorn.check.scenarios.scenario import Scenario
 from untorn.check.scenarios.waits import task_at
 from untorn.check.stage import Stage
-from untorn.mm.page import PAGE_SIZE
+from untorn.maps.page import PAGE_SIZE
 from untorn.mm.vma import VM_REFCNT_LIMIT
 
 

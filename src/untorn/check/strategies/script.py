@@ -7,7 +7,7 @@ from untorn.check.location import COUNT_IN, NEVER, READ
 from untorn.check.scenarios.scenario import Until
 
 
-class NotFollowed(Exception):
+class NotFollowedError(Exception):
     """A task ended or waited before it came to where the script wants it."""
 
 
@@ -43,7 +43,7 @@ class Script:
             if not enabled >> task & 1 and not self._stopped_well(task):
                 until = self._left[0]
                 where = until.location or "its end"
-                run.failure = NotFollowed(f"{until.task} does not come to {where}")
+                run.failure = NotFollowedError(f"{until.task} does not come to {where}")
                 return run.hub
             self._left.pop(0)
             self._skipped = 0

@@ -7,10 +7,12 @@ file nor with itself. Compare fs/proc/task_mmu.c:do_procmap_query(), query_match
 import errno
 
 from untorn.errors import os_error
-from untorn.fs.maps_file import PATH_MAX
 from untorn.fs.proc.maps_line import vma_name
 from untorn.fs.proc.maps_locking import MapsLocking
-from untorn.fs.proc.procmap_query import (
+from untorn.fs.user_memory import UserMemory
+from untorn.maps.maps_file import PATH_MAX
+from untorn.maps.page import PAGE_SHIFT, PAGE_SIZE
+from untorn.maps.procmap_query import (
     MIN_SIZE,
     PERMISSIONS,
     SIZE,
@@ -18,12 +20,10 @@ from untorn.fs.proc.procmap_query import (
     ProcmapQuery,
     QueryFlags,
 )
-from untorn.fs.user_memory import UserMemory
+from untorn.mm.calls.exit import mmput
 from untorn.mm.driver import driver_refusal
-from untorn.mm.exit import mmput
 from untorn.mm.file import VmFile
 from untorn.mm.mm_struct import MmStruct, mmget_not_zero
-from untorn.mm.page import PAGE_SHIFT, PAGE_SIZE
 from untorn.mm.vma import Vma, vma_kernel_pagesize
 
 
@@ -42,7 +42,7 @@ def do_procmap_query(
         OSError: EFAULT, E2BIG or EINVAL for what is asked; ESRCH if mm has no users left;
             ENOENT if nothing matches; ENAMETOOLONG if a buffer is too small; EINTR if the task
             is killed while it waits for mmap_lock.
-        NotModelled: Only the driver of what is found knows the size of its pages.
+        NotModelledError: Only the driver of what is found knows the size of its pages.
     """
     query = _copy_struct_from_user(memory, arg)
     _check(query)

@@ -3,21 +3,21 @@
 import errno
 
 from untorn.errors import os_error
-from untorn.fs.maps_file import NO_FLAGS, PATH_MAX
 from untorn.fs.proc.base import ProcTask
 from untorn.fs.proc.do_procmap_query import do_procmap_query
 from untorn.fs.proc.maps_locking import STRATEGIES, MapsLocking
-from untorn.fs.proc.procmap_query import (
+from untorn.fs.proc.task_mmu import ProcMaps, Record
+from untorn.fs.proc.vma_file import ProcVmaFile, proc_mem_open
+from untorn.fs.user_memory import FlatMemory, UserMemory
+from untorn.maps.maps_file import NO_FLAGS, PATH_MAX
+from untorn.maps.page import ULONG_MAX
+from untorn.maps.procmap_query import (
     PROCMAP_QUERY,
     SIZE,
     ProcmapQuery,
     QueriedVma,
     QueryFlags,
 )
-from untorn.fs.proc.task_mmu import ProcMaps, Record
-from untorn.fs.proc.vma_file import ProcVmaFile, proc_mem_open
-from untorn.fs.user_memory import FlatMemory, UserMemory
-from untorn.mm.page import ULONG_MAX
 
 
 class ProcMapsFile(ProcVmaFile[Record]):

@@ -4,10 +4,10 @@ Compare fs/proc/task_mmu.c:show_vma_header_prefix(), show_map_vma(), get_vma_nam
 proc_pid_maps(5).
 """
 
-from untorn.fs.proc.maps_entry import PERMISSION_LETTERS, maps_line
+from untorn.maps.entry import PERMISSION_LETTERS, maps_line
+from untorn.maps.page import PAGE_SHIFT, PAGE_SIZE
 from untorn.mm.mm_struct import MmStruct
 from untorn.mm.mman import VM_EXEC
-from untorn.mm.page import PAGE_SHIFT, PAGE_SIZE
 from untorn.mm.vma import Vma
 
 NAME_COLUMN = 73

@@ -58,7 +58,7 @@ def walk_pages(locking: PageWalkLocking, mss: MemSizeStats, vma: Vma, start: int
     """Add the pages of vma, which locking returned last, from byte address start on.
 
     Raises:
-        NotModelled: It is a driver's mapping: what it has resident is not known.
+        NotModelledError: It is a driver's mapping: what it has resident is not known.
     """
     refuse_driver(vma, "smaps")
     locking.begin_page_walk()

@@ -6,9 +6,9 @@ Compare fs/proc/task_mmu.c:smap_gather_stats(), smaps_account(), smaps_page_accu
 from dataclasses import dataclass
 
 from untorn.locking import lockdep
+from untorn.maps.page import PAGE_SIZE
 from untorn.mm.filemap import PageKind
 from untorn.mm.mman import VM_LOCKED
-from untorn.mm.page import PAGE_SIZE
 from untorn.mm.page_table import ANON, DIRTY, Part
 from untorn.mm.vma import Vma
 

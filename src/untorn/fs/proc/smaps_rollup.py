@@ -13,7 +13,7 @@ from untorn.fs.proc.smaps_gather import MemSizeStats
 from untorn.fs.proc.smaps_text import show_rollup
 from untorn.fs.proc.vma_file import ProcVmaFile, proc_mem_open
 from untorn.fs.seq_file import SeqFile
-from untorn.mm.exit import mmput
+from untorn.mm.calls.exit import mmput
 from untorn.mm.mm_struct import MmStruct, mmget_not_zero
 
 
@@ -88,7 +88,7 @@ def rollup(locking: PageWalkLocking) -> bytes:
 
     Raises:
         OSError: EINTR if the task is killed while it waits for a writer.
-        NotModelled: As walk_pages().
+        NotModelledError: As walk_pages().
     """
     mss = MemSizeStats()
     first_start = last_end = 0

@@ -4,13 +4,13 @@ import errno
 from typing import Generic, Self, TypeVar
 
 from untorn.errors import os_error
-from untorn.fs.maps_file import NO_FLAGS, PATH_MAX
 from untorn.fs.proc.base import ProcTask
 from untorn.fs.proc.maps_locking import MapsLocking
-from untorn.fs.proc.procmap_query import QueriedVma, QueryFlags
 from untorn.fs.seq_file import SEEK_SET, SeqFile, SeqOperations
 from untorn.fs.user_memory import UserMemory
-from untorn.mm.exit import mmput
+from untorn.maps.maps_file import NO_FLAGS, PATH_MAX
+from untorn.maps.procmap_query import QueriedVma, QueryFlags
+from untorn.mm.calls.exit import mmput
 from untorn.mm.mm_struct import MmStruct, mmdrop, mmget_not_zero, mmgrab
 
 R = TypeVar("R")

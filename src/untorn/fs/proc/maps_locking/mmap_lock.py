@@ -5,8 +5,8 @@ Compare fs/proc/task_mmu.c before 6.17.
 
 from untorn.mm.mm_struct import MmStruct
 from untorn.mm.mmap_lock import mmap_lock_is_contended, mmap_read_lock_killable, mmap_read_unlock
+from untorn.mm.tree.vma_tree import VmaIterator
 from untorn.mm.vma import Vma
-from untorn.mm.vma_tree import VmaIterator
 
 
 class MmapLocking:

@@ -14,8 +14,8 @@ from untorn.mm.mmap_lock import (
     mmap_read_lock_killable,
     mmap_read_unlock,
 )
+from untorn.mm.tree.vma_tree import VmaIterator
 from untorn.mm.vma import Vma
-from untorn.mm.vma_tree import VmaIterator
 
 
 class RcuLocking:

@@ -7,10 +7,10 @@ end except in the fallback. Compare fs/proc/task_mmu.c:get_next_vma() and lock_v
 from untorn.locking.rcu import rcu_read_lock, rcu_read_unlock
 from untorn.mm.mm_struct import MmStruct
 from untorn.mm.mmap_lock import mmap_lock_is_contended, mmap_read_lock, mmap_read_unlock
+from untorn.mm.tree.vma_tree import VmaIterator
 from untorn.mm.vma import Vma
 from untorn.mm.vma_lock import vma_end_read
 from untorn.mm.vma_lookup import WalkCounts, lock_next_vma
-from untorn.mm.vma_tree import VmaIterator
 
 
 class VmaLocking:

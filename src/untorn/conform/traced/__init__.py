@@ -1,0 +1,1 @@
+"""A traced child whose address space changes by nothing but the calls it is told to make."""

@@ -1,0 +1,71 @@
+"""What bounds the address space of a real process: its limits, its rights, and this machine's."""
+
+import resource
+from pathlib import Path
+
+from untorn.conform.traced import minimal_elf
+from untorn.conform.traced.minimal_child import MinimalChild
+from untorn.maps.page import PAGE_SIZE
+from untorn.mm.limits import RLIM_INFINITY, Limits
+from untorn.mm.mman import MAP_ANONYMOUS, MAP_PRIVATE, PROT_NONE
+
+PR_SET_VMA, PR_SET_VMA_ANON_NAME = 0x5356_4D41, 0
+_MMAP, _MUNMAP, _PRCTL = 9, 11, 157
+_CAP_IPC_LOCK, _CAP_SYS_RAWIO = 14, 17
+_SYSCTL = Path("/proc/sys/vm")
+
+
+def limits_of(child: MinimalChild) -> Limits:
+    """Return what bounds the child as it is now.
+
+    Raises:
+        OSError: A file of /proc cannot be read.
+    """
+    soft = {name: _bytes(child.soft_limit(name)) for name in ("AS", "DATA", "MEMLOCK", "STACK")}
+    capabilities = child.capabilities()
+    mmap_min_addr, anon_vma_name = _of_a_page(child)
+    return Limits(
+        rlimit_as=soft["AS"],
+        rlimit_data=soft["DATA"],
+        rlimit_data_max=_bytes(child.hard_limit("DATA")),
+        rlimit_memlock=soft["MEMLOCK"],
+        rlimit_stack=soft["STACK"],
+        cap_ipc_lock=bool(capabilities >> _CAP_IPC_LOCK & 1),
+        cap_sys_rawio=bool(capabilities >> _CAP_SYS_RAWIO & 1),
+        max_map_count=sysctl("max_map_count"),
+        mmap_min_addr=mmap_min_addr,
+        dac_mmap_min_addr=sysctl("mmap_min_addr"),
+        overcommit_memory=sysctl("overcommit_memory"),
+        anon_vma_name=anon_vma_name,
+        totalram_pages=memory_pages(),
+    )
+
+
+def sysctl(name: str) -> int:
+    """Return a number of /proc/sys/vm."""
+    return int((_SYSCTL / name).read_text())
+
+
+def memory_pages() -> int:
+    """Return memory and swap in pages, as the kernel counts them when it guesses."""
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    kib = dict(line.split(":") for line in lines)
+    return sum(int(kib[name].split()[0]) for name in ("MemTotal", "SwapTotal")) // 4
+
+
+def _of_a_page(child: MinimalChild) -> tuple[int, bool]:
+    """Return what only a page shows that the child maps for the while.
+
+    Returns:
+        mmap_min_addr, a byte address: a hint below it is raised to it. Whether the page could be
+        named.
+    """
+    page = child.call(_MMAP, PAGE_SIZE, PAGE_SIZE, PROT_NONE, MAP_ANONYMOUS | MAP_PRIVATE, -1, 0)
+    name = minimal_elf.string_at(0)
+    named = child.call(_PRCTL, PR_SET_VMA, PR_SET_VMA_ANON_NAME, page, PAGE_SIZE, name) == 0
+    child.call(_MUNMAP, page, PAGE_SIZE)
+    return page, named
+
+
+def _bytes(limit: int) -> int:
+    return RLIM_INFINITY if limit == resource.RLIM_INFINITY else limit

@@ -1,0 +1,212 @@
+"""A child with an address space that nothing changes but the calls it is told to make."""
+
+import os
+import resource
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Self
+
+from untorn.conform.traced import minimal_elf
+from untorn.conform.traced.member import Member
+from untorn.conform.traced.ptrace import Tracee, end_child
+from untorn.errors import OutOfReachError, describe
+from untorn.maps.page import PAGE_SIZE
+
+STACK_LIMIT = 8 << 20
+"""Bytes; RLIMIT_STACK at exec. Small enough for mmap_base to be where it is by default."""
+_PROGRAM_FD = 400
+FIRST_FD = 500
+"""Descriptors of the child's files are counted from here."""
+_PERSONALITY, _EXECVEAT, _MSEAL = 135, 322, 462
+_ADDR_NO_RANDOMIZE = 0x4_0000
+_AT_EMPTY_PATH = 0x1000
+_LIMITS = ("AS", "DATA", "MEMLOCK", "STACK")
+
+
+class MinimalChild:
+    """A process of one page of program, without randomization, stopped between calls.
+
+    It may fork: the copy makes the calls from then on, until it ends and its parent goes on.
+    Its program is sealed, so that no call can take it away.
+
+    Use it as a context manager, or call close(): all its processes are ended by their pids,
+    whatever happens; they also end with this process.
+    """
+
+    def __init__(self, files: tuple[int, ...] = ()) -> None:
+        """Start it.
+
+        Args:
+            files: Descriptors that it gets, as FIRST_FD and so on.
+
+        Raises:
+            OutOfReachError: Tracing, or a process without randomization, is forbidden here.
+        """
+        self._family: list[Member] = []
+        pid, self._input = _spawn(files)
+        try:
+            self._family.append(Member(_seize(pid)))
+        except BaseException:
+            end_child(pid)
+            self.close()
+            raise
+        try:
+            if self.call(_PERSONALITY, _ADDR_NO_RANDOMIZE) < 0:
+                raise OutOfReachError("no process without address randomization can be had here")
+            self._limits = {name: resource.prlimit(pid, _number(name)) for name in _LIMITS}
+            self._limits["STACK"] = _at_most(STACK_LIMIT, self.hard_limit("STACK"))
+            self.renew()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def pid(self) -> int:
+        """The ID of the process that makes the calls; the same after renew()."""
+        return self._family[-1].tracee.pid
+
+    @property
+    def generation(self) -> int:
+        """How many ancestors of the process that makes the calls are there still."""
+        return len(self._family) - 1
+
+    def call(self, number: int, *arguments: int) -> int:
+        """Make a system call; see Tracee.call()."""
+        return self._family[-1].tracee.call(minimal_elf.SYSCALL, number, *arguments)
+
+    def exec(self, number: int, *arguments: int) -> None:
+        """Have it make an execve(2) or execveat(2); raises as Tracee.exec()."""
+        self._family[-1].tracee.exec(minimal_elf.SYSCALL, number, *arguments)
+        self._family[-1].reopen()
+
+    def fork(self) -> None:
+        """Have it fork; the copy makes the calls from now on. Raises as Tracee.fork()."""
+        self._family.append(Member(self._family[-1].tracee.fork(minimal_elf.SYSCALL)))
+
+    def exit(self) -> None:
+        """End the copy that makes the calls; its parent goes on."""
+        self._family.pop().end()
+
+    def orphan(self) -> None:
+        """End all its ancestors, the oldest first."""
+        while self.generation:
+            self._family.pop(0).end()
+
+    def renew(self) -> None:
+        """Start over alone, with a new address space, the first limits and capabilities.
+
+        Raises:
+            OutOfReachError: Its program cannot be sealed.
+        """
+        self.orphan()
+        for name, limits in self._limits.items():
+            resource.prlimit(self.pid, _number(name), limits)
+        empty, argv = minimal_elf.EMPTY_STRING, minimal_elf.ARGV
+        arguments = _PROGRAM_FD, empty, argv, 0, _AT_EMPTY_PATH
+        self.exec(_EXECVEAT, *arguments)
+        if error := self.call(_MSEAL, minimal_elf.BASE, PAGE_SIZE, 0):
+            raise OutOfReachError(f"mseal does not work here: {os.strerror(-error)}")
+
+    def set_limit(self, name: str, soft: int) -> None:
+        """Set a soft limit from outside: AS, DATA, MEMLOCK or STACK, in bytes; -1 for none.
+
+        Raises:
+            ValueError: It is above the hard limit.
+        """
+        resource.prlimit(self.pid, _number(name), (soft, self.hard_limit(name)))
+
+    def hard_limit(self, name: str) -> int:
+        """Return a hard limit in bytes, -1 for none."""
+        return self._limits[name][1]
+
+    def soft_limit(self, name: str) -> int:
+        """Return the soft limit that the child has after renew(), in bytes, -1 for none."""
+        return self._limits[name][0]
+
+    def maps(self) -> bytes:
+        """Return the text of its maps."""
+        return self._family[-1].maps()
+
+    def pages(self, names: Mapping[str, Iterable[str]]) -> dict[str, int]:
+        """Return sums of fields of /proc/PID/status that count memory, VmSize perhaps, in pages.
+
+        Args:
+            names: Under which name each sum is returned, and of which fields it is.
+
+        Raises:
+            ChildProcessError: It has no memory any longer, as it ended.
+
+        Source: proc_pid_status(5).
+        """
+        lines = dict(line.split(b":", 1) for line in self._family[-1].status().splitlines())
+        if b"VmSize" not in lines:
+            raise ChildProcessError(f"the traced child {self.pid} ended")
+        return {
+            name: sum(int(lines[field.encode()].split()[0]) for field in fields) // 4
+            for name, fields in names.items()
+        }
+
+    def layout(self) -> tuple[int, int]:
+        """Return the stack pointer at exec, a byte address, and the size of its data, in bytes.
+
+        Source: proc_pid_stat(5).
+        """
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        start_stack, start_data, end_data = (int(fields[n - 3]) for n in (28, 45, 46))
+        return start_stack, end_data - start_data
+
+    def capabilities(self) -> int:
+        """Return its effective set as a bit mask."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        return int(status.partition("CapEff:")[2].split()[0], 16)
+
+    def close(self) -> None:
+        """End all; once is enough, twice does no harm."""
+        while self._family:
+            self._family.pop().end()
+        if self._input >= 0:
+            os.close(self._input)
+            self._input = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+def _seize(pid: int) -> Tracee:
+    try:
+        return Tracee.seize(pid)
+    except OSError as error:
+        raise OutOfReachError(f"no child can be traced here: {describe(error)}") from error
+
+
+def _at_most(wanted: int, hard: int) -> tuple[int, int]:
+    """Return a soft and a hard limit, bytes; -1 for none."""
+    return (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)), hard
+
+
+def _spawn(files: tuple[int, ...]) -> tuple[int, int]:
+    """Start the program; return its pid and the end of the pipe that it reads from.
+
+    In a process group of its own, so that Ctrl-C is for us alone.
+    """
+    program = minimal_elf.in_memory()
+    reading, writing = os.pipe()
+    actions = [(os.POSIX_SPAWN_DUP2, reading, 0), (os.POSIX_SPAWN_DUP2, program, _PROGRAM_FD)]
+    actions += [(os.POSIX_SPAWN_DUP2, fd, FIRST_FD + n) for n, fd in enumerate(files)]
+    try:
+        path = f"/proc/self/fd/{_PROGRAM_FD}"
+        pid = os.posix_spawn(path, ["minimal"], {}, file_actions=actions, setpgroup=0)
+    except OSError as error:
+        os.close(writing)
+        raise OutOfReachError(f"a minimal program cannot be run here: {describe(error)}") from error
+    finally:
+        os.close(reading)
+        os.close(program)
+    return pid, writing
+
+
+def _number(name: str) -> int:
+    return int(getattr(resource, f"RLIMIT_{name}"))

@@ -1,0 +1,118 @@
+"""What the text of maps tells about the layout of an address space. See address_space.py.
+
+It tells whether the process is of 32 bits only by what is where: the [stack], or what lies above
+4 GiB, as [vsyscall] does. Where nothing tells, the caller has to.
+"""
+
+from untorn.fs.from_maps.lines import NumberedLine, refusal
+from untorn.maps.page import IA32_PAGE_OFFSET, IA32_PAGE_OFFSET_3GB, TASK_SIZE, UINT_MAX
+from untorn.mm.limits import Limits
+from untorn.mm.mmap_layout import largest_shift, legacy_base, pick_mmap_base
+
+HEAP, STACK = b"[heap]", b"[stack]"
+_WORD = 8
+_TASK_SIZES = {
+    "TASK_SIZE": TASK_SIZE,
+    "IA32_PAGE_OFFSET": IA32_PAGE_OFFSET,
+    "IA32_PAGE_OFFSET_3GB": IA32_PAGE_OFFSET_3GB,
+}
+_HOW = "task_size=IA32_PAGE_OFFSET (0xffffe000), or TASK_SIZE (0x7ffffffff000)"
+_STACK_SHIFT = 8 << 20
+"""Bytes by which randomization moves a 32-bit stack at most. Source: arch/x86/include/asm/elf.h."""
+
+
+def choose_task_size(lines: list[NumberedLine], *, gate: bool, told: int | None) -> int:
+    """Return the first byte address that the process cannot have.
+
+    Args:
+        lines: All but that of the gate VMA.
+        gate: Whether there is one.
+        told: What the caller says that it is; None if he does not.
+
+    Raises:
+        ValueError: The text contradicts what is told, or leaves open what is not told.
+    """
+    if told is None:
+        return _task_size_of(lines, gate=gate)
+    if told not in _TASK_SIZES.values():
+        known = ", ".join(f"{name} ({size:#x})" for name, size in _TASK_SIZES.items())
+        raise ValueError(f"task_size={told:#x} is not modelled; there are {known}")
+    if gate and told <= UINT_MAX:
+        raise ValueError(f"the maps end with [vsyscall]: no process of task_size={told:#x} has it")
+    for line in lines:
+        if line.entry.end > told:
+            reason = f"lies above what a process of task_size={told:#x} may map"
+            raise refusal(line.number, line.text, reason)
+    return told
+
+
+def _task_size_of(lines: list[NumberedLine], *, gate: bool) -> int:
+    if gate or not lines or lines[-1].entry.end > UINT_MAX:
+        return TASK_SIZE
+    for size in (IA32_PAGE_OFFSET_3GB, IA32_PAGE_OFFSET):
+        tops = [line.entry.end for line in lines if line.entry.name == STACK]
+        if lines[-1].entry.end <= size and tops and max(tops) >= size - _STACK_SHIFT:
+            return size
+    raise ValueError(
+        "all of the maps lies below 4 GiB, and no [stack] or [vsyscall] tells whether the process"
+        f" is one of 32 bits: say so with {_HOW}"
+    )
+
+
+def does_read_imply_exec(lines: list[NumberedLine], task_size: int) -> bool:
+    """Say whether the process runs under READ_IMPLIES_EXEC.
+
+    So 32-bit programs do that say nothing of the stack they want: all that they may read they may
+    execute, but for what the kernel maps itself. A program that asks for an executable stack gets
+    no more than that, and has other memory to tell it by.
+
+    Source: arch/x86/include/asm/elf.h, elf_read_implies_exec().
+    """
+    entries = [line.entry for line in lines if not line.entry.name.startswith(b"[vvar")]
+    readable = [entry.permissions for entry in entries if entry.permissions.startswith(b"r")]
+    has_stack = any(entry.name == STACK for entry in entries)
+    return task_size <= UINT_MAX and has_stack and all(b"x" in each for each in readable)
+
+
+def find_mmap_base(
+    lines: list[NumberedLine], limits: Limits, task_size: int, *, topdown: bool
+) -> int:
+    """Return the border of what was placed, as far as randomization can have moved it.
+
+    Above the stack lies what has a place of its own there: the vdso, if that is randomized too.
+    """
+    base = pick_mmap_base(limits, topdown=topdown, task_size=task_size)
+    shift = largest_shift(task_size)
+    entries = [line.entry for line in lines]
+    if topdown:
+        stacks = [entry.start for entry in entries if entry.name == STACK]
+        top = min(base, *stacks) if stacks else base
+        ends = [entry.end for entry in entries if base - shift <= entry.end <= top]
+        return max(ends, default=base)
+    starts = [entry.start for entry in entries if base <= entry.start <= base + shift]
+    return min(starts, default=base)
+
+
+def find_legacy_base(mmap_base: int, limits: Limits, task_size: int) -> int:
+    """Return where the search from the bottom up begins if nothing is free below mmap_base.
+
+    Randomization moves it up as far as mmap_base down. (Where the gap between mmap_base and the
+    stack is neither the smallest nor the largest, not quite; but there it makes no difference, as
+    all above it is free, or tried already, then.)
+    """
+    shift = pick_mmap_base(limits, task_size=task_size) - mmap_base
+    return legacy_base(task_size) + max(shift, 0)
+
+
+def find_heap(lines: list[NumberedLine]) -> tuple[int, int]:
+    """Return start_brk and brk as the lines called [heap] have them."""
+    heaps = [line.entry for line in lines if line.entry.name == HEAP]
+    return (heaps[0].start, heaps[-1].end) if heaps else (0, 0)
+
+
+def find_start_stack(lines: list[NumberedLine]) -> int:
+    """Return a stack pointer that lies in every line called [stack]: two may meet there."""
+    stacks = [line.entry for line in lines if line.entry.name == STACK]
+    if not stacks:
+        return 0
+    return stacks[0].end - _WORD if len(stacks) == 1 else stacks[-1].start

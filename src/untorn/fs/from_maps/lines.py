@@ -1,0 +1,80 @@
+"""The lines of a text of maps, and what is said of one that cannot be taken. See address_space.py."""
+
+from typing import NamedTuple
+
+from untorn.fs.proc.maps_line import GATE_NAME
+from untorn.maps.entry import MapsEntry
+from untorn.maps.page import PAGE_SIZE, TASK_SIZE, page_aligned
+
+_KERNEL_HALF = 1 << 63
+_COLUMN_OF_32_BITS = 49
+"""Where names begin at least if an unsigned long has 32 bits; see NAME_COLUMN."""
+_LARGEST_TASK = (1 << 56) - PAGE_SIZE
+"""TASK_SIZE with five-level page tables. Source: arch/x86/include/asm/page_64_types.h."""
+
+
+class NumberedLine(NamedTuple):
+    """A line, and what it says."""
+
+    number: int
+    """From 1."""
+    text: bytes
+    """With its newline."""
+    entry: MapsEntry
+
+
+def refusal(number: int, text: bytes, reason: object) -> ValueError:
+    """Return what is raised of a line; the reason goes on a sentence that begins with the line."""
+    return ValueError(f"line {number} of the maps {reason}: {text!r}")
+
+
+def parse_lines(texts: list[bytes]) -> list[NumberedLine]:
+    """Return the lines of maps, each with its newline, but for that of the gate VMA.
+
+    Raises:
+        ValueError: A line is torn, out of order, or of what no process maps.
+    """
+    lines: list[NumberedLine] = []
+    for number, text in enumerate(texts, 1):
+        try:
+            entry = MapsEntry.parse(text)
+            _check_place(entry, lines[-1].entry.end if lines else 0)
+            _check_form(entry, text)
+        except ValueError as error:
+            raise refusal(number, text, error) from None
+        lines.append(NumberedLine(number, text, entry))
+    return lines
+
+
+def _check_place(entry: MapsEntry, previous_end: int) -> None:
+    if entry.end > TASK_SIZE:
+        raise ValueError(f"lies above what a process may map{_what_lies_there(entry)}")
+    if not all(map(page_aligned, (entry.start, entry.end, entry.offset))):
+        raise ValueError("is not of whole pages")
+    if entry.start < previous_end:
+        raise ValueError("begins below the end of the line before it")
+
+
+def _what_lies_there(entry: MapsEntry) -> str:
+    """Return the rest of the reason for refusing addresses that are too high."""
+    if entry.name == GATE_NAME:
+        return ": of [vsyscall] only the last line is known, of one page that is --xp or r-xp"
+    if entry.end > _KERNEL_HALF:
+        return ": on x86-64 these are addresses of the kernel"
+    if entry.end > _LARGEST_TASK:
+        return ": no user space of x86-64 reaches so far"
+    return (
+        " with the four-level page tables of x86-64;"
+        " address spaces of five levels, or of other machines, are not modelled"
+    )
+
+
+def _check_form(entry: MapsEntry, text: bytes) -> None:
+    if entry.line() == text:
+        return
+    if entry.name and text[_COLUMN_OF_32_BITS - 1 :] == b" %s\n" % entry.name:
+        raise ValueError(
+            "has its name where a 32-bit kernel writes it: processes of these are not modelled,"
+            " only the 32-bit processes of 64-bit kernels"
+        )
+    raise ValueError("is not as Linux writes it")

@@ -1,0 +1,1 @@
+"""The vocabulary of everything that reads or shows a map: record, line, query, MapsFile."""

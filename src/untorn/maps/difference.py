@@ -1,0 +1,84 @@
+"""Where a line of maps differs from what Linux prints, and the rule of Linux that it breaks.
+
+Compare fs/proc/task_mmu.c:show_vma_header_prefix(), show_map_vma(); fs/seq_file.c:seq_pad(),
+seq_put_hex_ll().
+"""
+
+from enum import Enum
+from typing import NamedTuple
+
+
+class Rule(Enum):
+    """What Linux prints: the end of the sentence "Linux prints ..."."""
+
+    ENCODING = "one byte for each character"
+    NO_MARK = "no byte order mark"
+    START = "the address in column 1"
+    NO_BASE = "no 0x before a number"
+    LOWER_CASE = "lower-case digits"
+    DIGITS = "at least 8 (%08x)"
+    ZEROS = "8 digits, and more only where the number has more (%08x)"
+    OFFSET_DIGITS = "8 or more (%08x)"
+    OFFSET_ZEROS = "8 digits of it, and more only where it has more (%08x)"
+    DEVICE_DIGITS = "at least 2 digits each (%02x:%02x)"
+    DEVICE_ZEROS = "2 digits each, and more only where the number has more (%02x:%02x)"
+    INODE_ZEROS = "no zeros before the inode (%lu)"
+    ADDRESS = "an address (%08x)"
+    BITS = "numbers of 64 bits at most"
+    DEVICE_BITS = "12 bits of a major and 20 bits of a minor number at most"
+    HYPHEN = "one hyphen between the addresses"
+    BLANK = "one blank between two columns"
+    PERMISSIONS = "r or -, w or -, x or -, and then p or s"
+    SHARING = "p (private) or s (shared) there"
+    OFFSET = "the offset there (%08x)"
+    DEVICE = "the device there (%02x:%02x)"
+    INODE = "the inode there (%lu)"
+    BLANK_AFTER_INODE = "a blank there"
+    NO_BLANKS_AT_END = "one blank after the inode, then the newline"
+    NAME = "a name there where there is an inode"
+    NAME_COLUMN = "names in column 74 (50 on 32-bit machines), or after two blanks if that is taken"
+    NEWLINE = "a newline there"
+    NEWLINES = "a newline after each line"
+    NO_RETURN = "none there"
+    ONE_LINE_A_VMA = "one line for each VMA, and nothing else"
+    NOT_EMPTY = "none that is empty"
+    NOT_HIDDEN = "the addresses (grsecurity hides them: GRKERNSEC_PROC_MEMMAP)"
+    NOT_BACKWARDS = "the lower address first"
+    EXCLUSIVE_END = "the address after the last byte"
+    ASCENDING = "each range above the one before it"
+
+
+MISSING_COLUMNS = Rule.OFFSET, Rule.DEVICE, Rule.INODE
+"""Those of a column that is not there, from left to right."""
+TAKEN_BY_STRICT = {
+    *(Rule.ZEROS, Rule.OFFSET_ZEROS, Rule.DEVICE_ZEROS, Rule.INODE_ZEROS),
+    Rule.NAME_COLUMN,
+}
+"""What MapsEntry.parse() takes all the same."""
+
+
+class Difference(NamedTuple):
+    """One difference of one line."""
+
+    column: int
+    """From 1, in bytes."""
+    found: str
+    """What stands there."""
+    rule: Rule
+
+    def __str__(self) -> str:
+        return f"column {self.column}: {self.found}; Linux prints {self.rule.value}"
+
+
+class NotMapsError(ValueError):
+    """A line that cannot be taken for one of maps, whatever is lenient about it.
+
+    Attributes:
+        difference: What stands in the way.
+    """
+
+    __slots__ = ("difference",)
+
+    def __init__(self, difference: Difference) -> None:
+        super().__init__(str(difference))
+        self.difference = difference

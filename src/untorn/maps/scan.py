@@ -1,0 +1,109 @@
+"""One line of maps from elsewhere, read with what differs from Linux.
+
+This is the slow way, for lines that MapsEntry.parse() refuses: to say why it does, and to read
+what other kernels print, or what is left of Linux's text after it went through a mail, a terminal
+or an editor. A line is taken only if it can mean but one thing.
+"""
+
+from typing import NamedTuple
+
+from untorn.maps.cursor import DIGITS, NAME_COLUMN, Address, Cursor
+from untorn.maps.difference import TAKEN_BY_STRICT, Difference, NotMapsError, Rule
+from untorn.maps.page import PAGE_SIZE
+
+_SHOWN = 240
+"""Bytes of a line that are shown."""
+
+
+class Scanned(NamedTuple):
+    """What a line says; permissions, numbers and name as in MapsEntry."""
+
+    start: int
+    end: int
+    permissions: bytes
+    offset: int
+    device: tuple[int, int]
+    inode: int
+    name: bytes
+    differences: list[Difference]
+    """From left to right."""
+    end_column: int
+    """Where the end address begins, from 1."""
+    has_inode: bool
+    """Whether it has a device and an inode."""
+
+
+def scan(line: bytes, name_column: int = NAME_COLUMN) -> Scanned:
+    """Read a line without its newline.
+
+    An empty range is returned as one; that is for the caller to leave out.
+
+    Args:
+        line: With carriage returns at its end only if they may be part of the name.
+        name_column: Where names are expected, from 1.
+
+    Raises:
+        NotMapsError: It can mean nothing, or more than one thing.
+    """
+    return _scan(Cursor(line, name_column))
+
+
+def first_difference(line: bytes) -> Difference:
+    """Say why MapsEntry.parse() refuses a line."""
+    first, newline, more = line.partition(b"\n")
+    cursor = Cursor(first, NAME_COLUMN)
+    differences = cursor.differences
+    try:
+        _scan(cursor)
+    except NotMapsError as error:
+        differences.append(error.difference)
+    if not newline:
+        cursor.differs(len(line), "the text is cut off", Rule.NEWLINE)
+    if more:
+        cursor.differs(len(first), "more than one line", Rule.ONE_LINE_A_VMA)
+    strange = [each for each in differences if each.rule not in TAKEN_BY_STRICT]
+    return min(strange or differences, key=lambda each: each.column)
+
+
+def refusal(number: int, line: bytes, difference: Difference) -> ValueError:
+    """Return the error that names a line, from 1, what is wrong with it, and shows it."""
+    shown = line if len(line) <= _SHOWN else line[:_SHOWN] + b"..."
+    return ValueError(f"line {number}, {difference}: {shown!r}")
+
+
+def _scan(cursor: Cursor) -> Scanned:
+    cursor.lead()
+    start = cursor.address()
+    cursor.hyphen()
+    end = cursor.address()
+    permissions = cursor.permissions()
+    offset = cursor.offset()
+    device = cursor.device()
+    inode = cursor.inode() if device is not None else None
+    name = cursor.name(has_inode=inode is not None)
+    _check_beginning(cursor, start, end)
+    _check_range(cursor, start, end)
+    cursor.differences.sort(key=lambda each: each.column)
+    fields = start.value, end.value, permissions, offset, device or (0, 0), inode or 0, name
+    return Scanned(*fields, cursor.differences, end.at + 1, inode is not None)
+
+
+def _check_beginning(cursor: Cursor, start: Address, end: Address) -> None:
+    """Refuse a line that seems to be cut off at its beginning: 000-7f0000001000 and so on."""
+    few = len(start.digits) < min(DIGITS, len(end.digits))
+    zeros = start.digits.startswith(b"0") and start.digits != b"0"
+    if few and (zeros or len(end.digits) > DIGITS):
+        found = f"{start.digits.decode()}, which seems to lack its beginning"
+        cursor.refuse(start.at, found, Rule.DIGITS)
+
+
+def _check_range(cursor: Cursor, start: Address, end: Address) -> None:
+    if start.value == end.value == 0:
+        cursor.differs(start.at, "a hidden range, of zeros only", Rule.NOT_HIDDEN)
+    elif start.value == end.value:
+        cursor.differs(end.at, "an empty range, which ends where it begins", Rule.NOT_EMPTY)
+    elif start.value > end.value:
+        found = f"{end.value:08x}, which is below {start.value:08x}"
+        cursor.refuse(end.at, found, Rule.NOT_BACKWARDS)
+    elif cursor.differences and not start.value % PAGE_SIZE and not (end.value + 1) % PAGE_SIZE:
+        cursor.refuse(end.at, f"{end.value:08x}, the last byte of a page", Rule.EXCLUSIVE_END)

@@ -1,0 +1,1 @@
+"""The system calls that change an address space, a file for each."""

@@ -1,0 +1,62 @@
+"""Names for anonymous memory. Compare kernel/sys.c:prctl_set_vma(), mm/madvise.c."""
+
+import errno
+
+from untorn.errors import os_error
+from untorn.maps.page import ULONG_MAX, page_align, page_aligned
+from untorn.mm.calls.madvise import walk_vmas
+from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mmap_lock import mmap_write_lock_killable, mmap_write_unlock
+from untorn.mm.vma import Vma
+from untorn.mm.vmas.vma_modify import vma_modify_name
+
+ANON_VMA_NAME_MAX_LEN = 80
+"""Bytes, with the final NUL. Source: include/uapi/linux/prctl.h."""
+_FORBIDDEN = b"\\`$[]"
+
+
+def set_anon_name(mm: MmStruct, start: int, length: int, name: bytes | None) -> None:
+    """Name the anonymous memory in [start, start + length); None takes its name away.
+
+    Args:
+        mm: The address space; its mmap_lock is taken for write.
+        start: Byte address, a multiple of the page size.
+        length: Bytes, rounded up to whole pages; 0 does nothing.
+        name: At most 79 printable ASCII characters, none of backslash, ` $ [ ].
+
+    Raises:
+        OSError: EINVAL if the kernel knows no names (Limits.anon_vma_name), for a bad name, an
+            unaligned start or a range that wraps; EBADF for a mapped file; EAGAIN if a split
+            meets max_map_count; ENOMEM if part of the range is not mapped, after the rest was
+            named; EINTR if the task is killed while it waits.
+
+    Source: prctl(2), PR_SET_VMA_ANON_NAME.
+    """
+    end = start + page_align(length)
+    valid_range = page_aligned(start) and (end > start or not length) and end <= ULONG_MAX
+    valid = valid_range and (name is None or _is_valid(name))
+    if not (valid and mm.limits.anon_vma_name):
+        raise os_error(errno.EINVAL)
+    if end == start:
+        return
+    mmap_write_lock_killable(mm)
+    try:
+        walk_vmas(mm, start, end, lambda vma, a, b: _name_vma(mm, vma, a, b, name))
+    finally:
+        mmap_write_unlock(mm)
+
+
+def _is_valid(name: bytes) -> bool:
+    printable = all(0x1F < char < 0x7F and char not in _FORBIDDEN for char in name)
+    return printable and len(name) < ANON_VMA_NAME_MAX_LEN
+
+
+def _name_vma(mm: MmStruct, vma: Vma, start: int, end: int, name: bytes | None) -> None:
+    if vma.vm_file is not None and not vma.vm_file.is_anon_shmem:
+        raise os_error(errno.EBADF)
+    if vma.anon_name == name:
+        return
+    try:
+        vma_modify_name(mm, vma, start, end, name)
+    except OSError:
+        raise os_error(errno.EAGAIN) from None  # as if memory were short for a moment

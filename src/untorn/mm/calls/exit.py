@@ -1,0 +1,39 @@
+"""The end of an address space. Compare kernel/fork.c:mmput() and mm/mmap.c:exit_mmap()."""
+
+from untorn.maps.page import TASK_SIZE
+from untorn.mm.mm_struct import MmStruct, count_pages, mmdrop
+from untorn.mm.mmap_lock import mmap_write_lock, mmap_write_unlock
+from untorn.mm.tree.store import store_range
+from untorn.mm.vma import Vma, vm_area_free
+from untorn.mm.vma_lock import vma_mark_detached, vma_start_write
+
+
+def mmput(mm: MmStruct) -> None:
+    """Stop being a user of mm; the last one tears it down.
+
+    Context: may take mmap_lock for write and wait for readers of VMAs.
+    """
+    if mm.mm_users.add(-1) == 0:
+        exit_mmap(mm)
+        mmdrop(mm)
+
+
+def exit_mmap(mm: MmStruct) -> None:
+    """Unmap everything. Preconditions: mm_users is 0, so no new reader of maps comes in.
+
+    A reader of another mm may still hold a VMA for a moment, one that was recycled into this mm.
+    """
+    mmap_write_lock(mm)
+    vmas: list[Vma] = [vma for _, _, vma in mm.mm_mt]
+    for vma in vmas:
+        vma_start_write(vma)
+        vma_mark_detached(vma)
+    store_range(mm.mm_mt, 0, TASK_SIZE, None)
+    mm.page_table.clear(0, TASK_SIZE)
+    mm.page_table.forget_files()
+    for field in count_pages([]):
+        setattr(mm, field, 0)
+    mm.map_count = mm.locked_vm_excess = 0
+    mmap_write_unlock(mm)
+    for vma in vmas:
+        vm_area_free(vma)

@@ -1,0 +1,92 @@
+"""A child's address space: a copy of the parent's, VMA by VMA.
+
+Compare kernel/fork.c:dup_mm() and mm/mmap.c:dup_mmap().
+"""
+
+import errno
+
+from untorn.errors import os_error
+from untorn.mm.accounting import may_commit
+from untorn.mm.calls.exit import mmput
+from untorn.mm.driver import refuse_drivers
+from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mman import VM_ACCOUNT, VM_DONTCOPY, VM_LOCKED_MASK, VM_NOHUGEPAGE, VM_WIPEONFORK
+from untorn.mm.mmap_lock import (
+    mmap_write_lock_killable,
+    mmap_write_lock_nested,
+    mmap_write_unlock,
+)
+from untorn.mm.pages.pte_range import copy_page_range
+from untorn.mm.rmap import anon_vma_fork
+from untorn.mm.vma import Vma
+from untorn.mm.vma_lock import vma_start_write
+from untorn.mm.vmas.vma_store import vma_account, vma_pages, vma_store_new
+
+
+def dup_mm(mm: MmStruct, name: str) -> MmStruct:
+    """Return a copy of mm for a child process, with one user.
+
+    What is locked in memory is not locked in the child; what is not to be copied is left out,
+    what is to be wiped is empty.
+
+    Raises:
+        OSError: ENOMEM if one VMA alone is more than may be promised; EINTR if the task is killed
+            while it waits for the lock.
+        NotModelledError: A driver's mapping is there, and may be one that is not copied; see
+            driver.py.
+
+    Context: takes mmap_lock of mm for write, and waits for the readers of each VMA in turn. The
+        child's is taken inside: nobody else knows the child yet.
+    """
+    child = MmStruct(
+        name,
+        limits=mm.limits,
+        mmap_base=mm.mmap_base,
+        mmap_legacy_base=mm.mmap_legacy_base,
+        topdown=mm.topdown,
+        task_size=mm.task_size,
+        gate_vma=mm.gate_vma,
+        gate_vma_flags=mm.gate_vma_flags,
+        slab=mm.vm_area_cachep,
+    )
+    try:
+        _dup_mmap(mm, child)
+    except BaseException:
+        mmput(child)
+        raise
+    return child
+
+
+def _dup_mmap(mm: MmStruct, child: MmStruct) -> None:
+    mmap_write_lock_killable(mm)
+    mmap_write_lock_nested(child)
+    try:
+        refuse_drivers(mm, 0, mm.task_size, "fork", past_holes=True)
+        child.start_brk, child.brk, child.start_stack = mm.start_brk, mm.brk, mm.start_stack
+        child.data_size = mm.data_size
+        child.read_implies_exec = mm.read_implies_exec
+        child.def_flags = mm.def_flags & VM_NOHUGEPAGE
+        for _, _, vma in mm.mm_mt:
+            vma_start_write(vma)
+            if not vma.vm_flags & VM_DONTCOPY:
+                _dup_vma(child, vma)
+            if not vma.vm_flags & (VM_DONTCOPY | VM_WIPEONFORK):
+                copy_page_range(child, vma)
+    finally:
+        mmap_write_unlock(child)
+        mmap_write_unlock(mm)
+
+
+def _dup_vma(child: MmStruct, vma: Vma) -> None:
+    if vma.vm_flags & VM_ACCOUNT and not may_commit(child, vma_pages(vma)):
+        raise os_error(errno.ENOMEM)
+    new = child.vm_area_cachep.alloc(child)
+    new.copy_from(vma)
+    if vma.vm_flags & VM_WIPEONFORK:
+        new.anon_vma, new.anon_vma_chain = None, ()
+    else:
+        anon_vma_fork(new, vma)
+    new.vm_flags &= ~VM_LOCKED_MASK
+    vma_start_write(new)
+    vma_store_new(child, new)
+    vma_account(child, new.vm_flags, vma_pages(new))

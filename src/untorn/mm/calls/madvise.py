@@ -1,0 +1,141 @@
+"""Advice about a range: some of it changes VMA flags, and so splits and merges.
+
+What is only about pages needs mmap_lock for reading, or no more than the lock of the one VMA that
+the range lies in. Compare mm/madvise.c:do_madvise(), get_lock_mode(), madvise_walk_vmas().
+"""
+
+import errno
+from collections.abc import Callable
+
+from untorn.errors import os_error
+from untorn.maps.page import ULONG_MAX, page_align, page_aligned
+from untorn.mm.calls.madvise_check import check_advice
+from untorn.mm.calls.madvise_flags import ADVICE_FLAGS, change_flags
+from untorn.mm.calls.madvise_page import ADVICE_PAGES
+from untorn.mm.driver import has_driver, refuse_drivers
+from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mman import (
+    MADV_DONTNEED,
+    MADV_DONTNEED_LOCKED,
+    MADV_FREE,
+    MADV_POPULATE_READ,
+    MADV_POPULATE_WRITE,
+)
+from untorn.mm.mmap_lock import (
+    mmap_read_lock_killable,
+    mmap_read_unlock,
+    mmap_write_lock_killable,
+    mmap_write_unlock,
+)
+from untorn.mm.pages.gup import madvise_populate
+from untorn.mm.vma import Vma
+from untorn.mm.vma_lock import vma_end_read
+from untorn.mm.vma_lookup import lock_vma_under_rcu
+
+_POPULATE = (MADV_POPULATE_READ, MADV_POPULATE_WRITE)
+_UNDER_VMA_LOCK = (MADV_DONTNEED, MADV_DONTNEED_LOCKED, MADV_FREE)
+"""Advice for which the lock of one VMA is enough."""
+
+
+def do_madvise(mm: MmStruct, start: int, length: int, advice: int) -> None:
+    """Take advice about [start, start + length).
+
+    Args:
+        mm: The address space; its mmap_lock, or a VMA's lock, is taken.
+        start: Byte address, a multiple of the page size.
+        length: Bytes, rounded up to whole pages; 0 does nothing.
+        advice: A MADV_* number.
+
+    Raises:
+        OSError: EINVAL for an unknown advice, an unaligned start, a range that wraps, or a VMA
+            that the advice cannot be about; EPERM if it would discard sealed memory; EACCES for
+            MADV_REMOVE of what is not shared and writable; EAGAIN if a split meets
+            max_map_count; ENOMEM if part of the range is not mapped, after the rest was done;
+            EFAULT if a page cannot be populated; EINTR if the task is killed while it waits for
+            the lock.
+        NotModelledError: The range comes to a driver's mapping; see driver.py.
+
+    Source: madvise(2); mm/madvise.c:do_madvise().
+    """
+    end = start + page_align(length)
+    if advice not in ADVICE_FLAGS and advice not in ADVICE_PAGES and advice not in _POPULATE:
+        raise os_error(errno.EINVAL)
+    if not page_aligned(start) or (length and end == start) or end > ULONG_MAX:
+        raise os_error(errno.EINVAL)
+    if end == start:
+        return
+    if advice in _POPULATE:
+        madvise_populate(mm, start, end, write=advice == MADV_POPULATE_WRITE)
+    elif advice in ADVICE_FLAGS:
+        _advise_flags(mm, start, end, advice)
+    elif advice not in _UNDER_VMA_LOCK or not _advise_one_vma(mm, start, end, advice):
+        _advise_pages(mm, start, end, advice)
+
+
+def walk_vmas(mm: MmStruct, start: int, end: int, visit: Callable[[Vma, int, int], object]) -> None:
+    """Visit each VMA in [start, end) with the part of it that lies there, in bytes.
+
+    Preconditions: mmap_lock held, for write if visit() changes VMAs.
+
+    Raises:
+        OSError: what visit() raises, at once; ENOMEM at the end if there was a hole.
+    """
+    hole = False
+    while start < end:
+        vma = mm.find_vma(start)
+        if vma is None:
+            raise os_error(errno.ENOMEM)
+        hole = hole or vma.vm_start > start
+        start = max(start, vma.vm_start)
+        if start >= end:
+            break
+        piece_end = min(vma.vm_end, end)
+        visit(vma, start, piece_end)
+        start = piece_end
+    if hole:
+        raise os_error(errno.ENOMEM)
+
+
+def _advise_flags(mm: MmStruct, start: int, end: int, advice: int) -> None:
+    def visit(vma: Vma, start: int, end: int) -> None:
+        check_advice(vma, start, advice)
+        change_flags(vma, start, end, advice)
+
+    mmap_write_lock_killable(mm)
+    try:
+        refuse_drivers(mm, start, end, "madvise", past_holes=True)
+        walk_vmas(mm, start, end, visit)
+    finally:
+        mmap_write_unlock(mm)
+
+
+def _advise_pages(mm: MmStruct, start: int, end: int, advice: int) -> None:
+    mmap_read_lock_killable(mm)
+    try:
+        refuse_drivers(mm, start, end, "madvise", past_holes=True)
+        walk_vmas(mm, start, end, lambda vma, a, b: _advise_vma_pages(vma, a, b, advice))
+    finally:
+        mmap_read_unlock(mm)
+
+
+def _advise_one_vma(mm: MmStruct, start: int, end: int, advice: int) -> bool:
+    """Do it under a VMA's lock, if all of the range lies in one that can be locked.
+
+    It is not done if that has a driver.
+    """
+    vma = lock_vma_under_rcu(mm, start)
+    if vma is None:
+        return False
+    try:
+        if end > vma.vm_end or has_driver(vma):
+            return False
+        _advise_vma_pages(vma, start, end, advice)
+        return True
+    finally:
+        vma_end_read(vma)
+
+
+def _advise_vma_pages(vma: Vma, start: int, end: int, advice: int) -> None:
+    """Preconditions: vma kept still, by its lock or mmap_lock."""
+    check_advice(vma, start, advice)
+    ADVICE_PAGES[advice](vma, start, end)

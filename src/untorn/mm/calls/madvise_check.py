@@ -1,0 +1,127 @@
+"""Which VMAs an advice cannot be about, in Linux's order of checks.
+
+Compare mm/madvise.c:can_modify_vma_madv(), madvise_dontneed_free_valid_vma(), can_madv_lru_vma(),
+is_valid_guard_vma(); mm/huge_memory.c:__thp_vma_allowable_orders().
+"""
+
+import errno
+
+from untorn.errors import os_error
+from untorn.maps.page import PAGE_SHIFT, PMD_SIZE
+from untorn.mm.filemap import PageKind
+from untorn.mm.mman import (
+    MADV_COLD,
+    MADV_COLLAPSE,
+    MADV_DODUMP,
+    MADV_DOFORK,
+    MADV_DONTFORK,
+    MADV_DONTNEED,
+    MADV_DONTNEED_LOCKED,
+    MADV_FREE,
+    MADV_GUARD_INSTALL,
+    MADV_GUARD_REMOVE,
+    MADV_KEEPONFORK,
+    MADV_PAGEOUT,
+    MADV_REMOVE,
+    MADV_WIPEONFORK,
+    VM_DROPPABLE,
+    VM_HUGETLB,
+    VM_IO,
+    VM_LOCKED,
+    VM_MAYWRITE,
+    VM_NOHUGEPAGE,
+    VM_PFNMAP,
+    VM_SEALED,
+    VM_SHARED,
+    VM_SPECIAL,
+    VM_WRITE,
+)
+from untorn.mm.vma import Vma, vma_is_anonymous, vma_kernel_pagesize
+
+_DISCARDS = (
+    MADV_DONTNEED,
+    MADV_DONTNEED_LOCKED,
+    MADV_FREE,
+    MADV_REMOVE,
+    MADV_DONTFORK,
+    MADV_WIPEONFORK,
+    MADV_GUARD_INSTALL,
+)
+_UNSUITED = {
+    MADV_DONTNEED: VM_LOCKED | VM_PFNMAP,
+    MADV_DONTNEED_LOCKED: VM_PFNMAP,
+    MADV_COLD: VM_LOCKED | VM_PFNMAP | VM_HUGETLB,
+    MADV_PAGEOUT: VM_LOCKED | VM_PFNMAP | VM_HUGETLB,
+    MADV_FREE: VM_LOCKED | VM_PFNMAP,
+    MADV_REMOVE: VM_LOCKED,
+    MADV_GUARD_INSTALL: VM_LOCKED | VM_SPECIAL,
+    MADV_GUARD_REMOVE: VM_SPECIAL,
+    MADV_COLLAPSE: VM_NOHUGEPAGE | VM_SPECIAL,
+    MADV_DOFORK: VM_IO,
+    MADV_WIPEONFORK: VM_SHARED,
+    MADV_KEEPONFORK: VM_DROPPABLE,
+    MADV_DODUMP: VM_SPECIAL | VM_DROPPABLE,
+}
+"""VM_* bits of VMAs that an advice cannot be about."""
+
+
+def check_advice(vma: Vma, start: int, advice: int) -> None:
+    """Refuse advice about a VMA, from byte address start on, that it cannot be about.
+
+    Preconditions: vma kept still, by its lock or mmap_lock.
+
+    Raises:
+        OSError: EPERM, EINVAL or EACCES; see do_madvise().
+    """
+    if advice in _DISCARDS and _is_protected(vma):
+        raise os_error(errno.EPERM)
+    if vma.vm_flags & _unsuited(vma, advice) or not _suits(vma, start, advice):
+        raise os_error(errno.EINVAL)
+    shared_maywrite = VM_SHARED | VM_MAYWRITE
+    if advice == MADV_REMOVE and vma.vm_flags & shared_maywrite != shared_maywrite:
+        raise os_error(errno.EACCES)
+
+
+def _is_protected(vma: Vma) -> bool:
+    """Say whether sealing forbids to discard: who could not write the pages may not drop them.
+
+    Only of anonymous memory: those of a file, private ones too, are not protected.
+    """
+    return bool(vma.vm_flags & VM_SEALED) and vma_is_anonymous(vma) and not vma.vm_flags & VM_WRITE
+
+
+def _unsuited(vma: Vma, advice: int) -> int:
+    """Return VM_* bits that vma must not have; hugetlbfs is dumped although it is special."""
+    if advice == MADV_DODUMP and vma.vm_flags & VM_HUGETLB:
+        return VM_DROPPABLE
+    return _UNSUITED.get(advice, 0)
+
+
+def _suits(vma: Vma, start: int, advice: int) -> bool:
+    if advice in (MADV_DONTNEED, MADV_DONTNEED_LOCKED):
+        return start % vma_kernel_pagesize(vma) == 0
+    if advice == MADV_FREE:
+        return vma_is_anonymous(vma)
+    if advice == MADV_WIPEONFORK:
+        return vma.vm_file is None
+    if advice == MADV_REMOVE:
+        return vma.vm_file is not None
+    return advice != MADV_COLLAPSE or _may_be_huge(vma)
+
+
+def _may_be_huge(vma: Vma) -> bool:
+    """Say whether vma holds a whole huge page, of memory and not of a file on a disk.
+
+    Anonymous memory must have been written to.
+    """
+    file = vma.vm_file
+    if file is None and vma.anon_vma is None:
+        return False
+    if file is not None and file.mapping.kind is PageKind.FILE:
+        return False
+    shift = (vma.vm_start >> PAGE_SHIFT) - vma.vm_pgoff
+    if file is not None and (shift << PAGE_SHIFT) % PMD_SIZE:
+        return False
+    last = vma.vm_end - PMD_SIZE & -PMD_SIZE
+    # Below the first border Linux finds the last huge page at the top of all addresses.
+    return last >= vma.vm_start or last < 0

@@ -1,0 +1,92 @@
+"""Advice about pages, of a part of one VMA: no VMA changes.
+
+Every function needs the VMA kept still, by mmap_lock or, where that is noted, its own lock.
+Compare mm/madvise.c:madvise_dontneed_single_vma(), madvise_remove(), madvise_guard_install();
+mm/khugepaged.c:madvise_collapse().
+"""
+
+import errno
+from collections.abc import Callable
+
+from untorn.errors import os_error
+from untorn.maps.page import PAGE_SHIFT, PMD_SIZE
+from untorn.mm.mman import (
+    MADV_COLD,
+    MADV_COLLAPSE,
+    MADV_DONTNEED,
+    MADV_DONTNEED_LOCKED,
+    MADV_FREE,
+    MADV_GUARD_INSTALL,
+    MADV_GUARD_REMOVE,
+    MADV_PAGEOUT,
+    MADV_REMOVE,
+    MADV_WILLNEED,
+    VM_MAYBE_GUARD,
+)
+from untorn.mm.pages.pte_range import free_lazily, install_guards, page_out, remove_guards
+from untorn.mm.vma import Vma, vma_is_anonymous
+from untorn.mm.vmas.vma_anon import vma_anon_prepare
+
+
+def _nothing(vma: Vma, start: int, end: int) -> None:
+    """There is no swap to read ahead from, and nobody ages pages."""
+
+
+def _discard(vma: Vma, start: int, end: int) -> None:
+    """Let pages go, guards stay. The VMA's own lock is enough."""
+    vma.vm_mm.page_table.clear(start, end, guards=False)
+
+
+def _remove(vma: Vma, start: int, end: int) -> None:
+    """Punch a hole into the file, for all who map it.
+
+    Raises:
+        OSError: ETXTBSY if it is swapped to.
+    """
+    file = vma.vm_file
+    assert file is not None, "check_advice() asked"
+    if file.swapfile:
+        raise os_error(errno.ETXTBSY)
+    first = vma.vm_pgoff + (start - vma.vm_start >> PAGE_SHIFT)
+    file.mapping.punch_hole(first, first + (end - start >> PAGE_SHIFT))
+
+
+def _install_guards(vma: Vma, start: int, end: int) -> None:
+    """Let every access fail; the flag has a fork copy that."""
+    mm = vma.vm_mm
+    with mm.page_table_lock:
+        vma.vm_flags |= VM_MAYBE_GUARD
+        if vma_is_anonymous(vma):
+            vma_anon_prepare(mm, vma)
+    install_guards(vma, start, end)
+
+
+def _collapse(vma: Vma, start: int, end: int) -> None:
+    """Find no huge page to put pages in the range together.
+
+    Raises:
+        OSError: ENOMEM if there are any pages to be put together, EINVAL if not, or if the range
+            lies between two borders of huge pages.
+    """
+    first, last = start + -start % PMD_SIZE, end & -PMD_SIZE
+    if first == last:
+        return
+    mapped = any(not part.is_empty for part in vma.vm_mm.page_table.parts(first, last))
+    if first < last and (mapped or not vma_is_anonymous(vma)):
+        raise os_error(errno.ENOMEM)
+    raise os_error(errno.EINVAL)
+
+
+ADVICE_PAGES: dict[int, Callable[[Vma, int, int], None]] = {
+    MADV_WILLNEED: _nothing,
+    MADV_COLD: _nothing,
+    MADV_DONTNEED: _discard,
+    MADV_DONTNEED_LOCKED: _discard,
+    MADV_FREE: free_lazily,
+    MADV_PAGEOUT: page_out,
+    MADV_REMOVE: _remove,
+    MADV_GUARD_INSTALL: _install_guards,
+    MADV_GUARD_REMOVE: remove_guards,
+    MADV_COLLAPSE: _collapse,
+}
+"""What to do with byte addresses [start, end) of a VMA that suits the advice."""

@@ -1,0 +1,181 @@
+"""Lock a range, or everything, in memory. Compare mm/mlock.c."""
+
+import errno
+
+from untorn.errors import os_error
+from untorn.maps.page import PAGE_SHIFT, PAGE_SIZE, TASK_SIZE, ULONG_MAX, page_align
+from untorn.mm.accounting import can_do_mlock
+from untorn.mm.driver import refuse_drivers
+from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mman import (
+    MCL_CURRENT,
+    MCL_FUTURE,
+    MCL_ONFAULT,
+    MLOCK_ONFAULT,
+    VM_DROPPABLE,
+    VM_LOCKED,
+    VM_LOCKED_MASK,
+    VM_LOCKONFAULT,
+    VM_SPECIAL,
+)
+from untorn.mm.mmap_lock import mmap_write_lock_killable, mmap_write_unlock
+from untorn.mm.pages.gup import mm_populate
+from untorn.mm.vma import Vma
+from untorn.mm.vmas.vma_modify import vma_modify_flags
+
+
+def do_mlock(mm: MmStruct, start: int, length: int, flags: int = 0) -> None:
+    """Lock [start, start + length) in memory.
+
+    Args:
+        mm: The address space; its mmap_lock is taken for write.
+        start: Byte address, rounded down to a page.
+        length: Bytes, rounded up to whole pages with what start was rounded by.
+        flags: 0 or MLOCK_ONFAULT.
+
+    Raises:
+        OSError: EINVAL for an unknown flag or a range that wraps; EPERM without any right to
+            lock; ENOMEM over RLIMIT_MEMLOCK, for a hole (what comes before stays locked), a
+            split at max_map_count, or pages that cannot be brought in; EINTR if the task is
+            killed while it waits for the lock.
+        NotModelledError: The range comes to a driver's mapping; see driver.py.
+
+    Source: mlock(2); mm/mlock.c:do_mlock().
+    """
+    if flags & ~MLOCK_ONFAULT:
+        raise os_error(errno.EINVAL)
+    if not can_do_mlock(mm):
+        raise os_error(errno.EPERM)
+    vm_flags = VM_LOCKED | (VM_LOCKONFAULT if flags else 0)
+    start, length = _whole_pages(start, length)
+    mmap_write_lock_killable(mm)
+    try:
+        if not _within_limit(mm, start, length):
+            raise os_error(errno.ENOMEM)
+        _apply(mm, start, length, vm_flags)
+    finally:
+        mmap_write_unlock(mm)
+    if not mm_populate(mm, start, start + length):
+        raise os_error(errno.ENOMEM)
+
+
+def do_munlock(mm: MmStruct, start: int, length: int) -> None:
+    """Unlock [start, start + length); see do_mlock() for arguments and errors."""
+    start, length = _whole_pages(start, length)
+    mmap_write_lock_killable(mm)
+    try:
+        _apply(mm, start, length, 0)
+    finally:
+        mmap_write_unlock(mm)
+
+
+def do_mlockall(mm: MmStruct, flags: int) -> None:
+    """Lock all that is mapped (MCL_CURRENT), and all that will be (MCL_FUTURE).
+
+    Raises:
+        OSError: EINVAL for flags that are unknown, none, or MCL_ONFAULT alone; EPERM without any
+            right to lock; ENOMEM over RLIMIT_MEMLOCK; EINTR if the task is killed while it
+            waits for the lock.
+        NotModelledError: MCL_CURRENT is set, and a driver's mapping is there; see driver.py.
+
+    Source: mlockall(2); mm/mlock.c.
+    """
+    if not flags or flags & ~(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) or flags == MCL_ONFAULT:
+        raise os_error(errno.EINVAL)
+    if not can_do_mlock(mm):
+        raise os_error(errno.EPERM)
+    limits = mm.limits
+    mmap_write_lock_killable(mm)
+    try:
+        fits = mm.total_vm <= limits.rlimit_memlock >> PAGE_SHIFT or limits.cap_ipc_lock
+        if flags & MCL_CURRENT and not fits:
+            raise os_error(errno.ENOMEM)
+        if flags & MCL_CURRENT:
+            refuse_drivers(mm, 0, mm.task_size, "mlockall", past_holes=True)
+        _apply_all(mm, flags)
+    finally:
+        mmap_write_unlock(mm)
+    if flags & MCL_CURRENT:
+        mm_populate(mm, 0, TASK_SIZE, past_errors=True)
+
+
+def do_munlockall(mm: MmStruct) -> None:
+    """Unlock everything, present and to come.
+
+    Raises:
+        OSError: EINTR if the task is killed while it waits for the lock.
+    """
+    mmap_write_lock_killable(mm)
+    try:
+        _apply_all(mm, 0)
+    finally:
+        mmap_write_unlock(mm)
+
+
+def _whole_pages(start: int, length: int) -> tuple[int, int]:
+    offset = start % PAGE_SIZE
+    return start - offset, page_align(length + offset)
+
+
+def _within_limit(mm: MmStruct, start: int, length: int) -> bool:
+    """Say whether RLIMIT_MEMLOCK allows it; what is locked already is not counted twice."""
+    if mm.limits.cap_ipc_lock:
+        return True
+    limit = mm.limits.rlimit_memlock >> PAGE_SHIFT
+    wanted = mm.locked_vm + (length >> PAGE_SHIFT)
+    return wanted <= limit or wanted - _locked_pages(mm, start, start + length) <= limit
+
+
+def _locked_pages(mm: MmStruct, start: int, end: int) -> int:
+    pages = 0
+    vma = mm.find_vma(start)
+    while vma is not None and vma.vm_start < end:
+        if vma.vm_flags & VM_LOCKED:
+            pages += min(vma.vm_end, end) - max(vma.vm_start, start) >> PAGE_SHIFT
+        vma = mm.find_vma(vma.vm_end)
+    return pages
+
+
+def _apply(mm: MmStruct, start: int, length: int, vm_flags: int) -> None:
+    """Compare mm/mlock.c:apply_vma_lock_flags().
+
+    Nothing of a driver is locked, so there is no need to ask one about unlocking.
+    """
+    end = start + length
+    if end > ULONG_MAX:
+        raise os_error(errno.EINVAL)
+    if vm_flags:
+        refuse_drivers(mm, start, end, "mlock", past_holes=False)
+    while start < end:
+        vma = mm.find_vma(start)
+        if vma is None or vma.vm_start > start:
+            raise os_error(errno.ENOMEM)
+        piece_end = min(vma.vm_end, end)
+        _fixup(mm, vma, start, piece_end, vm_flags)
+        start = piece_end
+
+
+def _apply_all(mm: MmStruct, flags: int) -> None:
+    """Compare mm/mlock.c:apply_mlockall_flags(); a split is never needed."""
+    on_fault = VM_LOCKONFAULT if flags & MCL_ONFAULT else 0
+    mm.def_flags &= ~VM_LOCKED_MASK
+    if flags & MCL_FUTURE:
+        mm.def_flags |= VM_LOCKED | on_fault
+        if not flags & MCL_CURRENT:
+            return
+    vm_flags = VM_LOCKED | on_fault if flags & MCL_CURRENT else 0
+    vma = mm.find_vma(0)
+    while vma is not None:
+        end = vma.vm_end
+        _fixup(mm, vma, vma.vm_start, end, vm_flags)
+        vma = mm.find_vma(end)
+
+
+def _fixup(mm: MmStruct, vma: Vma, start: int, end: int, vm_flags: int) -> None:
+    """Give [start, end) of vma its lock flags. Compare mm/mlock.c:mlock_fixup()."""
+    old = vma.vm_flags
+    new = old & ~VM_LOCKED_MASK | vm_flags
+    if new == old or old & (VM_SPECIAL | VM_DROPPABLE):
+        return
+    vma_modify_flags(mm, vma, start, end, new)
+    mm.locked_vm += (bool(new & VM_LOCKED) - bool(old & VM_LOCKED)) * (end - start >> PAGE_SHIFT)

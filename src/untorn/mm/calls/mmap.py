@@ -1,0 +1,216 @@
+"""Map: check what is asked for, make room, and publish the mapping with one store.
+
+A mapping over existing ones first detaches those, then lets the new VMA, or the neighbour that
+grows, take their slots in one store of the tree: no reader ever sees their gap.
+Compare mm/mmap.c:do_mmap() and mm/vma.c:__mmap_region().
+"""
+
+import errno
+
+from untorn.errors import os_error
+from untorn.maps.page import PAGE_SHIFT, PAGE_SIZE, ULONG_MAX, page_align
+from untorn.mm.accounting import can_do_mlock, may_commit, may_expand_vm, mlock_future_ok
+from untorn.mm.calls.munmap import (
+    MunmapVmas,
+    abort_munmap_vmas,
+    account_munmap_vmas,
+    clear_munmap_vmas,
+    free_munmap_vmas,
+    gather_munmap_vmas,
+)
+from untorn.mm.file import MAX_LFS_FILESIZE, VmFile
+from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mman import (
+    MAP_FIXED,
+    MAP_FIXED_NOREPLACE,
+    MAP_LOCKED,
+    MAP_NONBLOCK,
+    MAP_POPULATE,
+    PROT_EXEC,
+    PROT_READ,
+    PROT_WRITE,
+    VM_ACCOUNT,
+    VM_DROPPABLE,
+    VM_LOCKED,
+    VM_LOCKED_MASK,
+    VM_NORESERVE,
+    VM_SHARED,
+    VM_WRITE,
+)
+from untorn.mm.mmap_lock import mmap_write_lock_killable, mmap_write_unlock
+from untorn.mm.pages.gup import mm_populate
+from untorn.mm.vma import vm_area_alloc
+from untorn.mm.vma_lock import vma_start_write
+from untorn.mm.vmas.call_mmap import call_mmap
+from untorn.mm.vmas.map_flags import kind_vm_flags, map_vm_flags
+from untorn.mm.vmas.unmapped_area import get_unmapped_area
+from untorn.mm.vmas.vma_merge import Attributes, vma_merge_new_range
+from untorn.mm.vmas.vma_store import vma_account, vma_store_new
+
+
+def do_mmap(
+    mm: MmStruct, addr: int, length: int, prot: int, flags: int, file: VmFile | None, pgoff: int
+) -> int:
+    """Map length bytes and return the byte address.
+
+    Args:
+        mm: The address space; its mmap_lock is taken for write.
+        addr: A hint, unless MAP_FIXED or MAP_FIXED_NOREPLACE is set.
+        length: Bytes, rounded up to whole pages.
+        prot: PROT_* bits; unknown ones are ignored.
+        flags: MAP_* bits.
+        file: The file, or None for anonymous memory.
+        pgoff: Pages into the file.
+
+    Raises:
+        OSError: with the errno of mmap(2), in Linux's order of checks; EINTR if the task is
+            killed while it waits for the lock.
+        NotModelledError: What is to be replaced ends amid a driver's mapping; see driver.py.
+
+    Source: mmap(2); mm/mmap.c:do_mmap().
+    """
+    if length == 0:
+        raise os_error(errno.EINVAL)
+    mmap_write_lock_killable(mm)
+    try:
+        addr = mmap_locked(mm, addr, length, prot, flags, file, pgoff)
+        locked = (flags & MAP_LOCKED) | (mm.def_flags & VM_LOCKED)
+    finally:
+        mmap_write_unlock(mm)
+    if locked or flags & (MAP_POPULATE | MAP_NONBLOCK) == MAP_POPULATE:
+        mm_populate(mm, addr, addr + page_align(length))
+    return addr
+
+
+def mmap_locked(
+    mm: MmStruct, addr: int, length: int, prot: int, flags: int, file: VmFile | None, pgoff: int
+) -> int:
+    """Do what do_mmap() says. Preconditions: mmap_lock held for write; length not 0."""
+    if mm.read_implies_exec and prot & PROT_READ and not (file is not None and file.noexec):
+        prot |= PROT_EXEC
+    if flags & MAP_FIXED_NOREPLACE:
+        flags |= MAP_FIXED
+    if not flags & MAP_FIXED:
+        addr = _round_hint_to_min(mm, addr)
+    length = page_align(length)
+    if length == 0:
+        raise os_error(errno.ENOMEM)
+    pages = length >> PAGE_SHIFT
+    if pgoff + pages > ULONG_MAX:
+        raise os_error(errno.EOVERFLOW)
+    if mm.map_count > mm.limits.max_map_count:
+        raise os_error(errno.ENOMEM)
+    addr = get_unmapped_area(mm, file, addr, length, pgoff, flags)
+    if flags & MAP_FIXED_NOREPLACE and _overlaps(mm, addr, addr + length):
+        raise os_error(errno.EEXIST)
+    vm_flags = map_vm_flags(mm, prot, flags)
+    _check_mlock(mm, flags, vm_flags, pages)
+    if file is not None and (pgoff + pages) << PAGE_SHIFT > MAX_LFS_FILESIZE:
+        raise os_error(errno.EOVERFLOW)
+    vm_flags = kind_vm_flags(prot, flags, vm_flags, file)
+    if prot & PROT_WRITE and prot & PROT_EXEC and mm.limits.deny_write_exec:
+        raise os_error(errno.EACCES)
+    if file is None:
+        pgoff = 0 if vm_flags & VM_SHARED else addr >> PAGE_SHIFT
+    return mmap_region(mm, addr, length, vm_flags, file, pgoff)
+
+
+def mmap_region(
+    mm: MmStruct, addr: int, length: int, vm_flags: int, file: VmFile | None, pgoff: int
+) -> int:
+    """Map [addr, addr + length) in the place of whatever is there.
+
+    Preconditions: mmap_lock held for write; all checks of the arguments done.
+
+    Raises:
+        OSError: ENOMEM over a limit, EPERM if a sealed VMA is in the way; nothing but splits
+            has changed then. ENOMEM or EOPNOTSUPP by call_mmap(), when what was there is gone.
+    """
+    end = addr + length
+    going = gather_munmap_vmas(mm, addr, end)
+    try:
+        vm_flags = _charge(mm, vm_flags, length >> PAGE_SHIFT, going)
+        try:
+            file = call_mmap(mm, vm_flags, file, length)
+        except OSError:
+            _give_up(mm, going)
+            raise
+        new = Attributes(vm_flags, file, pgoff)
+        if not _joins(mm, addr, end, new):
+            store_new_vma(mm, addr, end, new)
+    except BaseException:  # a limit, or a signal handler's in the wait for a neighbour's readers
+        abort_munmap_vmas(going)
+        raise
+    account_munmap_vmas(mm, going)
+    if vm_flags & VM_LOCKED and vm_flags & VM_DROPPABLE:
+        vm_flags = _unlock_droppable(mm, addr)
+    vma_account(mm, vm_flags, length >> PAGE_SHIFT)
+    free_munmap_vmas(mm, going)
+    return addr
+
+
+def _joins(mm: MmStruct, addr: int, end: int, new: Attributes) -> bool:
+    """Extend a neighbour by what is to be mapped, if one can be; say whether one was."""
+    if new.file is not None and new.file.stacked:
+        return False
+    prev, following = mm.find_vma_prev(addr), mm.find_vma(end)
+    return vma_merge_new_range(mm, prev, following, addr, end, new) is not None
+
+
+def _give_up(mm: MmStruct, going: MunmapVmas) -> None:
+    """Unmap what was to be replaced: it cannot be put back to use, as its pages are gone.
+
+    Compare mm/vma.c:vms_abort_munmap_vmas().
+    """
+    clear_munmap_vmas(mm, going)
+    free_munmap_vmas(mm, going)
+    going.vmas.clear()
+
+
+def _unlock_droppable(mm: MmStruct, addr: int) -> int:
+    """Take the lock flags, which MCL_FUTURE gave it, from the new VMA at addr; return its flags.
+
+    They kept it from merging all the same. Compare mm/vma.c:__mmap_complete().
+    """
+    vma = mm.find_vma(addr)
+    assert vma is not None, "it was stored a moment ago, and is write-locked"
+    vma.vm_flags &= ~VM_LOCKED_MASK
+    return vma.vm_flags
+
+
+def store_new_vma(mm: MmStruct, addr: int, end: int, new: Attributes) -> None:
+    """Make [addr, end) a VMA of its own. Preconditions: mmap_lock held for write."""
+    vma = vm_area_alloc(mm)
+    vma.vm_start, vma.vm_end = addr, end
+    vma.vm_pgoff, vma.vm_flags, vma.vm_file = new.pgoff, new.flags, new.file
+    vma.vm_ops = new.file.vm_ops if new.file is not None else None
+    vma_start_write(vma)
+    vma_store_new(mm, vma)
+
+
+def _charge(mm: MmStruct, vm_flags: int, pages: int, going: MunmapVmas) -> int:
+    """Check the limits for a new mapping; return its flags, with VM_ACCOUNT if it is charged."""
+    if not may_expand_vm(mm, vm_flags, pages - going.pages):
+        raise os_error(errno.ENOMEM)
+    if vm_flags & (VM_NORESERVE | VM_SHARED | VM_WRITE) != VM_WRITE:
+        return vm_flags
+    if not may_commit(mm, pages - going.accounted):
+        raise os_error(errno.ENOMEM)
+    return vm_flags | VM_ACCOUNT
+
+
+def _round_hint_to_min(mm: MmStruct, hint: int) -> int:
+    hint &= -PAGE_SIZE
+    return page_align(mm.limits.mmap_min_addr) if 0 < hint < mm.limits.mmap_min_addr else hint
+
+
+def _overlaps(mm: MmStruct, start: int, end: int) -> bool:
+    vma = mm.find_vma(start)
+    return vma is not None and vma.vm_start < end
+
+
+def _check_mlock(mm: MmStruct, flags: int, vm_flags: int, pages: int) -> None:
+    if flags & MAP_LOCKED and not can_do_mlock(mm):
+        raise os_error(errno.EPERM)
+    if not mlock_future_ok(mm, vm_flags, pages):
+        raise os_error(errno.EAGAIN)

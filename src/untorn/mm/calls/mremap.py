@@ -1,0 +1,233 @@
+"""Resize and move mappings.
+
+A move copies the VMA to its new place (where it may merge), and unmaps the old one: inside the
+section both are there. Compare mm/mremap.c:do_mremap() and mm/vma.c:copy_vma().
+"""
+
+import errno
+from dataclasses import replace
+
+from untorn.errors import os_error
+from untorn.maps.page import PAGE_SHIFT, PAGE_SIZE, page_align
+from untorn.mm.accounting import may_commit, may_expand_vm
+from untorn.mm.calls.mremap_check import Remap, check_map_count, check_mremap_params, check_prep_vma
+from untorn.mm.calls.munmap import do_munmap_locked
+from untorn.mm.driver import refuse_drivers
+from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mman import (
+    MAP_FIXED,
+    MAP_SHARED,
+    MREMAP_DONTUNMAP,
+    MREMAP_FIXED,
+    MREMAP_MAYMOVE,
+    VM_ACCOUNT,
+    VM_LOCKED,
+    VM_LOCKED_MASK,
+    VM_MAYSHARE,
+)
+from untorn.mm.mmap_lock import mmap_write_lock_killable, mmap_write_unlock
+from untorn.mm.pages.gup import mm_populate
+from untorn.mm.pages.pte_range import move_page_tables
+from untorn.mm.rmap import unlink_anon_vmas
+from untorn.mm.vma import Vma, vma_kernel_pagesize
+from untorn.mm.vma_lock import vma_start_write
+from untorn.mm.vmas.unmapped_area import get_unmapped_area
+from untorn.mm.vmas.vma_copy import copy_vma
+from untorn.mm.vmas.vma_merge import Attributes, vma_merge_new_range
+from untorn.mm.vmas.vma_modify import check_may_split
+from untorn.mm.vmas.vma_store import vma_account, vma_pages
+
+
+def do_mremap(
+    mm: MmStruct, addr: int, old_len: int, new_len: int, flags: int, new_addr: int
+) -> int:
+    """Resize or move [addr, addr + old_len); return the byte address where it is now.
+
+    Args:
+        mm: The address space; its mmap_lock is taken for write.
+        addr: Byte address, a multiple of the page size.
+        old_len: Bytes, rounded up; 0 duplicates a shared mapping.
+        new_len: Bytes, rounded up.
+        flags: MREMAP_* bits.
+        new_addr: Where to with MREMAP_FIXED, a hint with MREMAP_DONTUNMAP, ignored otherwise.
+
+    Raises:
+        OSError: with the errno of mremap(2), in Linux's order of checks. With MREMAP_FIXED the
+            destination may be unmapped, and VMAs before the failing one moved, already.
+        NotModelledError: A driver's mapping would grow, move or be replaced; see driver.py.
+
+    Source: mremap(2); mm/mremap.c:do_mremap().
+    """
+    remap = Remap(mm, addr, page_align(old_len), page_align(new_len), flags, new_addr)
+    check_mremap_params(remap)
+    mmap_write_lock_killable(mm)
+    try:
+        grown_locked = _grows_locked(remap)
+        place = _mremap_locked(remap)
+    finally:
+        mmap_write_unlock(mm)
+    if grown_locked:
+        mm_populate(mm, place + remap.old_len, place + remap.new_len)
+    return place
+
+
+def _lookup(mm: MmStruct, addr: int) -> Vma | None:
+    vma = mm.find_vma(addr)
+    return vma if vma is not None and vma.vm_start <= addr else None
+
+
+def _grows_locked(remap: Remap) -> bool:
+    vma = _lookup(remap.mm, remap.addr)
+    return vma is not None and bool(vma.vm_flags & VM_LOCKED) and remap.delta > 0
+
+
+def _mremap_locked(remap: Remap) -> int:
+    """Do what do_mremap() says. Preconditions: mmap_lock held for write; parameters valid."""
+    _refuse_drivers(remap)
+    if remap.flags & MREMAP_FIXED and remap.delta == 0:
+        return _move_all(remap)
+    vma = check_prep_vma(remap, _lookup(remap.mm, remap.addr))
+    if remap.names_place:
+        return _mremap_to(remap, vma)
+    if remap.delta > 0:
+        return _expand(remap, vma)
+    if remap.delta < 0:
+        do_munmap_locked(remap.mm, remap.addr + remap.new_len, -remap.delta)
+    return remap.addr
+
+
+def _refuse_drivers(remap: Remap) -> None:
+    """Refuse to grow or move a driver's mapping, and to put another in its place.
+
+    Without either nothing happens but one munmap at most, which looks for itself.
+
+    Raises:
+        NotModelledError: see driver.py.
+    """
+    mm, end = remap.mm, remap.addr + max(remap.old_len, PAGE_SIZE)
+    if not mm.has_drivers or (remap.delta <= 0 and not remap.names_place):
+        return
+    refuse_drivers(mm, remap.addr, end, "mremap", past_holes=True)
+    if remap.flags & MREMAP_FIXED:
+        last = _lookup(mm, end - 1)
+        page_size = PAGE_SIZE if last is None else vma_kernel_pagesize(last)
+        new_end = remap.new_addr + remap.new_len + -remap.new_len % page_size
+        refuse_drivers(mm, remap.new_addr, new_end, "mremap", past_holes=True)
+
+
+def _move_all(remap: Remap) -> int:
+    """Move every VMA of the range, holes between them kept. Compare remap_move()."""
+    mm, start, end = remap.mm, remap.addr, remap.addr + remap.old_len
+    shift = remap.new_addr - start
+    vma = _lookup(mm, start)
+    first = True
+    while first or (vma is not None and vma.vm_start < end):
+        if vma is None:
+            raise os_error(errno.EFAULT)
+        if not _moves_with_others(vma) and not (first and vma.vm_end >= end):
+            raise os_error(errno.EFAULT)
+        piece, piece_end = max(vma.vm_start, start), min(vma.vm_end, end)
+        length = piece_end - piece
+        one = Remap(mm, piece, length, length, remap.flags, piece + shift)
+        _mremap_to(one, check_prep_vma(one, vma))
+        first = False
+        vma = mm.find_vma(piece_end) if piece_end < end else None
+    return remap.new_addr
+
+
+def _moves_with_others(vma: Vma) -> bool:
+    """Say whether vma may be one of several: not if its driver has a say in where it goes.
+
+    Compare mm/mremap.c:vma_multi_allowed().
+    """
+    return vma.vm_file is None or not vma.vm_file.is_zero
+
+
+def _mremap_to(remap: Remap, vma: Vma) -> int:
+    """Move to the place that is named. Compare mm/mremap.c:mremap_to()."""
+    mm = remap.mm
+    if remap.flags & MREMAP_FIXED:
+        do_munmap_locked(mm, remap.new_addr, remap.new_len)
+        if _lookup(mm, remap.addr) is None:
+            raise os_error(errno.EFAULT)  # an old length that wraps hid that the ranges overlap
+    if remap.delta < 0:
+        do_munmap_locked(mm, remap.addr + remap.new_len, -remap.delta)
+        remap.old_len = remap.new_len
+    found = _lookup(mm, remap.addr)
+    assert found is not None, "what was unmapped begins above it"
+    pages = remap.old_len >> PAGE_SHIFT
+    if remap.flags & MREMAP_DONTUNMAP and not may_expand_vm(mm, found.vm_flags, pages):
+        raise os_error(errno.ENOMEM)
+    return _move_vma(remap, found)
+
+
+def _expand(remap: Remap, vma: Vma) -> int:
+    """Grow in place if what follows is free, else move. Compare mm/mremap.c:expand_vma()."""
+    if vma.vm_end - remap.addr == remap.old_len and _is_free(remap, vma):
+        pages = remap.delta >> PAGE_SHIFT
+        _check_commit(remap, vma, pages)
+        new = replace(Attributes.of(vma, vma.vm_end), extends=True)
+        following = remap.mm.find_vma(vma.vm_end)
+        flags, end = vma.vm_flags, vma.vm_end + remap.delta
+        merged = vma_merge_new_range(remap.mm, vma, following, vma.vm_end, end, new)
+        if merged is None:
+            raise os_error(errno.ENOMEM)
+        vma_account(remap.mm, flags, pages)
+        return remap.addr
+    if not remap.flags & MREMAP_MAYMOVE:
+        raise os_error(errno.ENOMEM)
+    return _move_vma(remap, vma)
+
+
+def _is_free(remap: Remap, vma: Vma) -> bool:
+    end = vma.vm_end + remap.delta
+    following = remap.mm.find_vma(vma.vm_end)
+    return end <= remap.mm.task_size and (following is None or following.vm_start >= end)
+
+
+def _check_commit(remap: Remap, vma: Vma, pages: int) -> None:
+    if vma.vm_flags & VM_ACCOUNT and not may_commit(remap.mm, pages):
+        raise os_error(errno.ENOMEM)
+
+
+def _move_vma(remap: Remap, vma: Vma) -> int:
+    """Copy the range to its new place and unmap the old one. Compare mm/mremap.c:move_vma()."""
+    mm = remap.mm
+    place = _new_place(remap, vma)
+    check_map_count(mm, mm.map_count)
+    for edge in {remap.addr, remap.addr + remap.old_len} - {vma.vm_start, vma.vm_end}:
+        check_may_split(vma, edge)
+    keeps_source = bool(remap.flags & MREMAP_DONTUNMAP)
+    _check_commit(remap, vma, (remap.new_len if keeps_source else remap.delta) >> PAGE_SHIFT)
+    vma_start_write(vma)
+    flags, bounds = vma.vm_flags, (vma.vm_start, vma.vm_end)
+    source, copy = copy_vma(mm, vma, remap.addr, place, remap.new_len)
+    move_page_tables(mm, remap.addr, place, remap.old_len)
+    vma_account(mm, flags, remap.new_len >> PAGE_SHIFT)
+    if not keeps_source:
+        if remap.old_len:
+            do_munmap_locked(mm, remap.addr, remap.old_len)
+        return place
+    _unlock_source(mm, source)
+    if source is not copy and bounds == (remap.addr, remap.addr + remap.old_len):
+        unlink_anon_vmas(source)
+    return place
+
+
+def _new_place(remap: Remap, vma: Vma) -> int:
+    flags = MAP_FIXED if remap.flags & MREMAP_FIXED else 0
+    flags |= MAP_SHARED if vma.vm_flags & VM_MAYSHARE else 0
+    pgoff = vma.vm_pgoff + (remap.addr - vma.vm_start >> PAGE_SHIFT)
+    hint = remap.new_addr if remap.names_place else 0
+    return get_unmapped_area(remap.mm, vma.vm_file, hint, remap.new_len, pgoff, flags)
+
+
+def _unlock_source(mm: MmStruct, source: Vma) -> None:
+    """Take the lock flags from the VMA whose pages moved away.
+
+    Linux goes on counting its pages as locked, until the next exec.
+    """
+    if source.vm_flags & VM_LOCKED:
+        mm.locked_vm_excess += vma_pages(source)
+    vma_start_write(source)
+    source.vm_flags &= ~VM_LOCKED_MASK

@@ -1,0 +1,140 @@
+"""What mremap refuses before it changes anything, in Linux's order.
+
+Compare mm/mremap.c:check_mremap_params(), check_prep_vma().
+"""
+
+import errno
+from dataclasses import dataclass
+
+from untorn.errors import os_error
+from untorn.maps.page import PAGE_SHIFT, ULONG_MAX, page_aligned
+from untorn.mm.accounting import may_expand_vm, mlock_future_ok
+from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mman import (
+    MREMAP_DONTUNMAP,
+    MREMAP_FIXED,
+    MREMAP_MAYMOVE,
+    VM_DONTEXPAND,
+    VM_HUGETLB,
+    VM_MAYSHARE,
+    VM_PFNMAP,
+    VM_SEALED,
+)
+from untorn.mm.vma import Vma, vma_kernel_pagesize
+
+_KNOWN = MREMAP_FIXED | MREMAP_MAYMOVE | MREMAP_DONTUNMAP
+
+
+@dataclass(slots=True)
+class Remap:
+    """What is asked for; byte addresses and lengths. Compare struct vma_remap_struct."""
+
+    mm: MmStruct
+    addr: int
+    old_len: int
+    new_len: int
+    flags: int
+    new_addr: int
+
+    @property
+    def names_place(self) -> bool:
+        """Whether new_addr is given: the place itself, or a hint for MREMAP_DONTUNMAP."""
+        return bool(self.flags & (MREMAP_FIXED | MREMAP_DONTUNMAP))
+
+    @property
+    def delta(self) -> int:
+        """Bytes that are added; negative for a shrink."""
+        return self.new_len - self.old_len
+
+
+def check_mremap_params(remap: Remap) -> None:
+    """Refuse parameters that no mapping could make good, and a move where there is no room.
+
+    Raises:
+        OSError: EINVAL; ENOMEM near max_map_count, if a place is named: what is there may have to
+            be cut in three before the move fails.
+    """
+    new_len = remap.new_len
+    valid = (
+        not remap.flags & ~_KNOWN
+        and page_aligned(remap.addr)
+        and 0 < new_len <= remap.mm.task_size
+        and (not remap.names_place or _place_is_valid(remap))
+    )
+    if not valid:
+        raise os_error(errno.EINVAL)
+    if remap.names_place:
+        check_map_count(remap.mm, remap.mm.map_count + 2)
+
+
+def check_map_count(mm: MmStruct, count: int) -> None:
+    """Refuse to move unless there is room for the copy and for what the source is cut into.
+
+    Raises:
+        OSError: ENOMEM.
+    """
+    if count >= mm.limits.max_map_count - 3:
+        raise os_error(errno.ENOMEM)
+
+
+def _place_is_valid(remap: Remap) -> bool:
+    old_end, new_end = remap.addr + remap.old_len & ULONG_MAX, remap.new_addr + remap.new_len
+    overlaps = old_end > remap.new_addr and new_end > remap.addr
+    return (
+        remap.new_addr <= remap.mm.task_size - remap.new_len
+        and page_aligned(remap.new_addr)
+        and bool(remap.flags & MREMAP_MAYMOVE)
+        and not (remap.flags & MREMAP_DONTUNMAP and remap.old_len != remap.new_len)
+        and not overlaps
+    )
+
+
+def check_prep_vma(remap: Remap, vma: Vma | None) -> Vma:
+    """Return vma, found at remap.addr, if it can be moved or grown as asked.
+
+    On hugetlbfs, the lengths asked for become those of whole pages.
+
+    Preconditions: mmap_lock held for write.
+
+    Raises:
+        OSError: EFAULT, EPERM, EINVAL, EAGAIN or ENOMEM, as mremap(2) says.
+    """
+    if vma is None:
+        raise os_error(errno.EFAULT)
+    if vma.vm_flags & VM_SEALED:
+        raise os_error(errno.EPERM)
+    if vma.vm_flags & VM_HUGETLB:
+        _align_hugetlb(remap, vma)
+    if remap.delta <= 0 and not remap.names_place:
+        return vma
+    if remap.old_len == 0 and not vma.vm_flags & VM_MAYSHARE:
+        raise os_error(errno.EINVAL)
+    if remap.flags & MREMAP_DONTUNMAP and vma.vm_flags & (VM_DONTEXPAND | VM_PFNMAP):
+        raise os_error(errno.EINVAL)
+    if min(remap.old_len, remap.new_len) > vma.vm_end - remap.addr:
+        raise os_error(errno.EFAULT)
+    if remap.delta > 0:
+        _check_growth(remap, vma)
+    return vma
+
+
+def _align_hugetlb(remap: Remap, vma: Vma) -> None:
+    """Compare mm/mremap.c:align_hugetlb(): the new place counts even where none is named."""
+    size = vma_kernel_pagesize(vma)
+    remap.old_len += -remap.old_len % size
+    remap.new_len += -remap.new_len % size
+    if remap.addr % size or remap.new_addr % size or remap.delta > 0:
+        raise os_error(errno.EINVAL)
+
+
+def _check_growth(remap: Remap, vma: Vma) -> None:
+    mm, pages = remap.mm, remap.delta >> PAGE_SHIFT
+    pgoff = vma.vm_pgoff + (remap.addr - vma.vm_start >> PAGE_SHIFT)
+    if pgoff + (remap.new_len >> PAGE_SHIFT) > ULONG_MAX:
+        raise os_error(errno.EINVAL)
+    if vma.vm_flags & (VM_DONTEXPAND | VM_PFNMAP):
+        raise os_error(errno.EFAULT)
+    if not mlock_future_ok(mm, vma.vm_flags, pages):
+        raise os_error(errno.EAGAIN)
+    if not may_expand_vm(mm, vma.vm_flags, pages):
+        raise os_error(errno.ENOMEM)

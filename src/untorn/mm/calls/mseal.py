@@ -1,0 +1,65 @@
+"""Seal a range: its VMAs can no longer be unmapped, replaced or given other attributes.
+
+Compare mm/mseal.c:do_mseal().
+"""
+
+import errno
+
+from untorn.errors import os_error
+from untorn.maps.page import ULONG_MAX, page_align, page_aligned
+from untorn.mm.driver import refuse_cut
+from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mman import VM_SEALED
+from untorn.mm.mmap_lock import mmap_write_lock_killable, mmap_write_unlock
+from untorn.mm.vmas.vma_modify import vma_modify_flags
+
+
+def do_mseal(mm: MmStruct, start: int, length: int, flags: int) -> None:
+    """Seal [start, start + length), which must be mapped without a hole.
+
+    Args:
+        mm: The address space; its mmap_lock is taken for write.
+        start: Byte address, a multiple of the page size.
+        length: Bytes, rounded up to whole pages; 0 does nothing.
+        flags: Must be 0.
+
+    Raises:
+        OSError: EINVAL for flags, an unaligned start or a range that wraps; ENOMEM if part of
+            the range is not mapped (nothing is sealed then) or a split meets max_map_count;
+            EINTR if the task is killed while it waits for the lock.
+        NotModelledError: The range ends amid a driver's mapping; see driver.py.
+
+    Source: mseal(2); mm/mseal.c:do_mseal().
+    """
+    if flags or not page_aligned(start):
+        raise os_error(errno.EINVAL)
+    end = start + page_align(length)
+    if end > ULONG_MAX or (length and end == start):
+        raise os_error(errno.EINVAL)
+    if end == start:
+        return
+    mmap_write_lock_killable(mm)
+    try:
+        _check_no_hole(mm, start, end)
+        refuse_cut(mm, start, end, "mseal")
+        _seal(mm, start, end)
+    finally:
+        mmap_write_unlock(mm)
+
+
+def _check_no_hole(mm: MmStruct, start: int, end: int) -> None:
+    while start < end:
+        vma = mm.find_vma(start)
+        if vma is None or vma.vm_start > start:
+            raise os_error(errno.ENOMEM)
+        start = vma.vm_end
+
+
+def _seal(mm: MmStruct, start: int, end: int) -> None:
+    while start < end:
+        vma = mm.find_vma(start)
+        assert vma is not None, "the range was mapped without a hole"
+        piece_end = min(vma.vm_end, end)
+        if not vma.vm_flags & VM_SEALED:
+            vma_modify_flags(mm, vma, start, piece_end, vma.vm_flags | VM_SEALED)
+        start = piece_end

@@ -1,0 +1,169 @@
+"""Unmap: split at the edges, detach what lies between, clear it with one store, free it.
+
+Compare mm/vma.c:vms_gather_munmap_vmas(), vms_complete_munmap_vmas(), do_vmi_munmap().
+"""
+
+import errno
+from dataclasses import dataclass, field
+
+from untorn.errors import os_error
+from untorn.maps.page import page_align, page_aligned
+from untorn.mm.driver import refuse_cut
+from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mman import VM_ACCOUNT, VM_SEALED
+from untorn.mm.mmap_lock import (
+    mmap_read_unlock,
+    mmap_write_downgrade,
+    mmap_write_lock_killable,
+    mmap_write_unlock,
+)
+from untorn.mm.tree.store import store_range
+from untorn.mm.vma import Vma, vm_area_free
+from untorn.mm.vma_lock import vma_mark_attached, vma_mark_detached, vma_start_write
+from untorn.mm.vmas.vma_modify import split_vma_unlimited
+from untorn.mm.vmas.vma_store import vma_account, vma_pages
+
+
+@dataclass(slots=True)
+class MunmapVmas:
+    """VMAs on their way out: detached, still in the tree. Compare struct vma_munmap_struct."""
+
+    start: int
+    end: int
+    vmas: list[Vma] = field(default_factory=list)
+
+    @property
+    def pages(self) -> int:
+        """Pages mapped in the range."""
+        return sum(vma_pages(vma) for vma in self.vmas)
+
+    @property
+    def accounted(self) -> int:
+        """Pages of them that memory was promised for."""
+        return sum(vma_pages(vma) for vma in self.vmas if vma.vm_flags & VM_ACCOUNT)
+
+
+def do_munmap(mm: MmStruct, start: int, length: int) -> None:
+    """Unmap all whole or partial VMAs in [start, start + length).
+
+    Args:
+        mm: The address space; its mmap_lock is taken for write, and downgraded to read while
+            the unmapped VMAs are freed.
+        start: Byte address, a multiple of the page size.
+        length: Bytes, rounded up to whole pages.
+
+    Raises:
+        OSError: EINVAL if start is not aligned, length is 0 or the range is not user space;
+            ENOMEM if a hole would need one VMA more than allowed; EPERM if a VMA is sealed;
+            EINTR if the task is killed while it waits for the lock.
+        NotModelledError: The range ends amid a driver's mapping; see driver.py.
+
+    Source: munmap(2); mm/vma.c:do_vmi_munmap().
+    """
+    end = _end_in_user_space(mm, start, length)
+    mmap_write_lock_killable(mm)
+    try:
+        going = gather_munmap_vmas(mm, start, end)
+        clear_munmap_vmas(mm, going)
+    except BaseException:
+        mmap_write_unlock(mm)
+        raise
+    mmap_write_downgrade(mm)
+    free_munmap_vmas(mm, going)
+    mmap_read_unlock(mm)
+
+
+def do_munmap_locked(mm: MmStruct, start: int, length: int) -> None:
+    """Unmap as do_munmap() does, inside a write section of the caller's.
+
+    Preconditions: mmap_lock held for write.
+    """
+    going = gather_munmap_vmas(mm, start, _end_in_user_space(mm, start, length))
+    clear_munmap_vmas(mm, going)
+    free_munmap_vmas(mm, going)
+
+
+def _end_in_user_space(mm: MmStruct, start: int, length: int) -> int:
+    """Return the end of a range that munmap takes; EINVAL for others."""
+    end = _checked_end(start, length)
+    if end > mm.task_size:
+        raise os_error(errno.EINVAL)
+    return end
+
+
+def _checked_end(start: int, length: int) -> int:
+    end = start + page_align(length)
+    if not page_aligned(start) or end == start:
+        raise os_error(errno.EINVAL)
+    return end
+
+
+def gather_munmap_vmas(mm: MmStruct, start: int, end: int) -> MunmapVmas:
+    """Split at start and end; write-lock and detach every VMA between, leaving the tree as is.
+
+    A reader that meets one of them finds it write-locked, or detached and then write-locked.
+
+    Preconditions: mmap_lock held for write.
+
+    Raises:
+        OSError: ENOMEM or EPERM as munmap(2); all VMAs are attached then, splits stay.
+        NotModelledError: As do_munmap(); nothing has changed then.
+    """
+    refuse_cut(mm, start, end, "munmap of a part")
+    going = MunmapVmas(start, end)
+    vma = mm.find_vma(start)
+    try:
+        while vma is not None and vma.vm_start < end:
+            _split_at_edges(mm, vma, start, end)
+            vma_start_write(vma)
+            vma_mark_detached(vma)
+            going.vmas.append(vma)
+            vma = mm.find_vma(vma.vm_end)
+    except BaseException:
+        abort_munmap_vmas(going)
+        raise
+    return going
+
+
+def _split_at_edges(mm: MmStruct, vma: Vma, start: int, end: int) -> None:
+    if start > vma.vm_start and end < vma.vm_end and mm.map_count >= mm.limits.max_map_count:
+        raise os_error(errno.ENOMEM)
+    if vma.vm_flags & VM_SEALED:
+        raise os_error(errno.EPERM)
+    if start > vma.vm_start:
+        split_vma_unlimited(mm, vma, start, new_below=True)
+    if end < vma.vm_end:
+        split_vma_unlimited(mm, vma, end, new_below=False)
+
+
+def abort_munmap_vmas(going: MunmapVmas) -> None:
+    """Put the VMAs back to use; they never left the tree. Preconditions: as gather's."""
+    for vma in going.vmas:
+        vma_mark_attached(vma)
+    going.vmas.clear()
+
+
+def clear_munmap_vmas(mm: MmStruct, going: MunmapVmas) -> None:
+    """Take the whole range out of the tree with one store. Preconditions: as gather's."""
+    if going.vmas:
+        store_range(mm.mm_mt, going.start, going.end, None)
+        account_munmap_vmas(mm, going)
+
+
+def account_munmap_vmas(mm: MmStruct, going: MunmapVmas) -> None:
+    """Count the VMAs out of mm. Preconditions: as gather's."""
+    mm.map_count -= len(going.vmas)
+    for vma in going.vmas:
+        vma_account(mm, vma.vm_flags, -vma_pages(vma))
+
+
+def free_munmap_vmas(mm: MmStruct, going: MunmapVmas) -> None:
+    """Let the pages go and give the objects back.
+
+    Preconditions: mmap_lock held in any mode; no longer in the tree. What may have taken the
+        range over is write-locked, so that nothing was faulted in yet.
+    """
+    if going.vmas:
+        mm.page_table.clear(going.start, going.end)
+    for vma in going.vmas:
+        vm_area_free(vma)

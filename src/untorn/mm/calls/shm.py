@@ -1,0 +1,139 @@
+"""System V shared memory: segments, attached and detached.
+
+Compare ipc/shm.c:do_shmat(), ksys_shmdt().
+"""
+
+import errno
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from itertools import count
+
+from untorn.errors import os_error
+from untorn.maps.page import PAGE_SHIFT, PAGE_SIZE, ULONG_MAX, page_align
+from untorn.mm.calls.mmap import mmap_locked
+from untorn.mm.calls.munmap import do_munmap_locked
+from untorn.mm.file import VmFile
+from untorn.mm.filemap import AddressSpace
+from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mman import (
+    MAP_FIXED,
+    MAP_SHARED,
+    PROT_EXEC,
+    PROT_READ,
+    PROT_WRITE,
+    VM_LOCKED,
+)
+from untorn.mm.mmap_lock import mmap_write_lock_killable, mmap_write_unlock
+from untorn.mm.pages.gup import mm_populate
+from untorn.mm.vm_operations import VmOperations
+from untorn.mm.vma import Vma
+
+SHM_RDONLY = 0o10000
+SHM_RND = 0o20000
+SHM_REMAP = 0o40000
+SHM_EXEC = 0o100000
+SHM_OPS = VmOperations(b"", has_close=True)
+"""Of every VMA that maps a segment: it counts who is attached."""
+_shmids = count()  # next() of a count is one atomic step on every build
+
+
+@dataclass(frozen=True, slots=True)
+class ShmSegment:
+    """A segment. Each time that it is attached its file is opened anew.
+
+    Attributes:
+        size: Bytes.
+        key: IPC_PRIVATE, 0, or what else names it to other processes.
+        shmid: The number of its inode.
+        mapping: Its pages.
+    """
+
+    size: int
+    key: int = 0
+    shmid: int = field(default_factory=lambda: next(_shmids))
+    mapping: AddressSpace = field(default_factory=lambda: AddressSpace(shmem=True))
+
+    def open(self) -> VmFile:
+        """Return a new open file."""
+        path = b"/SYSV%08x (deleted)" % self.key
+        return VmFile(path, 0, 1, self.shmid, self.size, vm_ops=SHM_OPS, mapping=self.mapping)
+
+
+def do_shmat(mm: MmStruct, segment: ShmSegment, addr: int, flags: int) -> int:
+    """Attach a segment; return the byte address.
+
+    Args:
+        mm: The address space; its mmap_lock is taken for write.
+        segment: What is attached, all of it.
+        addr: Byte address, or 0 for any.
+        flags: SHM_* bits.
+
+    Raises:
+        OSError: EINVAL if addr is not aligned and SHM_RND not set, if something is there and
+            SHM_REMAP not set, or if that is set without an address; else as mmap(2).
+
+    Source: shmat(2).
+    """
+    if addr % PAGE_SIZE and flags & SHM_RND:
+        addr &= -PAGE_SIZE
+    if addr % PAGE_SIZE or (not addr and flags & SHM_REMAP):
+        raise os_error(errno.EINVAL)
+    prot = PROT_READ if flags & SHM_RDONLY else PROT_READ | PROT_WRITE
+    prot |= PROT_EXEC if flags & SHM_EXEC else 0
+    file = replace(segment.open(), writable=not flags & SHM_RDONLY)
+    mmap_write_lock_killable(mm)
+    try:
+        if addr and not flags & SHM_REMAP and _is_taken(mm, addr, segment.size):
+            raise os_error(errno.EINVAL)
+        map_flags = MAP_SHARED | (MAP_FIXED if addr else 0)
+        addr = mmap_locked(mm, addr, segment.size, prot, map_flags, file, 0)
+        locked = mm.def_flags & VM_LOCKED
+    finally:
+        mmap_write_unlock(mm)
+    if locked:
+        mm_populate(mm, addr, addr + page_align(segment.size))
+    return addr
+
+
+def do_shmdt(mm: MmStruct, addr: int) -> None:
+    """Detach what was attached at byte address addr, what is left of it.
+
+    Raises:
+        OSError: EINVAL if nothing was, or addr is not aligned.
+
+    Source: shmdt(2).
+    """
+    if addr % PAGE_SIZE:
+        raise os_error(errno.EINVAL)
+    mmap_write_lock_killable(mm)
+    try:
+        _detach(mm, addr)
+    finally:
+        mmap_write_unlock(mm)
+
+
+def _is_taken(mm: MmStruct, addr: int, size: int) -> bool:
+    vma = mm.find_vma(addr)
+    return addr + size > ULONG_MAX or (vma is not None and vma.vm_start < addr + size)
+
+
+def _detach(mm: MmStruct, addr: int) -> None:
+    """Unmap the first VMA that lies as far from addr as in a segment, and all others of that.
+
+    Preconditions: mmap_lock held for write.
+    """
+    file: VmFile | None = None
+    vma = mm.find_vma(addr)
+    while vma is not None and (file is None or vma.vm_end - addr <= page_align(file.size)):
+        start, end = vma.vm_start, vma.vm_end
+        if _is_attached_at(vma, addr) and (file is None or vma.vm_file is file):
+            file = vma.vm_file
+            with suppress(OSError):  # sealed: it stays
+                do_munmap_locked(mm, start, end - start)
+        vma = mm.find_vma(end)
+    if file is None:
+        raise os_error(errno.EINVAL)
+
+
+def _is_attached_at(vma: Vma, addr: int) -> bool:
+    return vma.vm_ops is SHM_OPS and vma.vm_start - addr >> PAGE_SHIFT == vma.vm_pgoff

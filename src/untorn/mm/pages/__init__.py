@@ -1,0 +1,1 @@
+"""Page faults, and what calls do to the pages of a range."""

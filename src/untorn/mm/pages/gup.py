@@ -1,0 +1,111 @@
+"""Fault whole ranges in ahead of any access. Compare mm/gup.c."""
+
+import errno
+
+from untorn.errors import os_error
+from untorn.maps.page import PAGE_SHIFT, page_align
+from untorn.mm.driver import refuse_drivers
+from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mman import (
+    VM_ACCESS_FLAGS,
+    VM_IO,
+    VM_LOCKONFAULT,
+    VM_PFNMAP,
+    VM_READ,
+    VM_SHARED,
+    VM_WRITE,
+)
+from untorn.mm.mmap_lock import mmap_read_lock_killable, mmap_read_unlock
+from untorn.mm.pages.memory import anon_vma_of
+from untorn.mm.pages.pte_fault import fault_around, fault_in
+from untorn.mm.vma import Vma
+
+
+def mm_populate(mm: MmStruct, start: int, end: int, *, past_errors: bool = False) -> bool:
+    """Fault all pages of [start, end) in; say whether that could be done.
+
+    A writable private mapping is written, so that its pages are its own. What is to be locked on
+    fault is left out, and what is not memory. It ends where it cannot go on, at the next VMA if
+    past_errors.
+
+    Raises:
+        OSError: EINTR if the task is killed while it waits for mmap_lock.
+
+    Compare mm/gup.c:__mm_populate().
+    """
+    complete = True
+    while start < end and (complete or past_errors):
+        mmap_read_lock_killable(mm)
+        try:
+            vma = mm.find_vma(start)
+            if vma is None or vma.vm_start >= end:
+                break
+            start = max(start, vma.vm_start)
+            complete = populate_vma_page_range(mm, vma, start, min(vma.vm_end, end)) and complete
+            start = vma.vm_end
+        finally:
+            mmap_read_unlock(mm)
+    return complete
+
+
+def populate_vma_page_range(mm: MmStruct, vma: Vma, start: int, end: int) -> bool:
+    """Fault the pages of [start, end) of vma in; say whether that could be done.
+
+    Preconditions: mmap_lock held. Compare mm/gup.c:populate_vma_page_range().
+    """
+    if vma.vm_flags & (VM_LOCKONFAULT | VM_IO | VM_PFNMAP):
+        return True
+    if not vma.vm_flags & VM_ACCESS_FLAGS:
+        return False
+    anon_vma_of(mm, vma, vma.vm_flags & VM_WRITE)
+    write = vma.vm_flags & (VM_WRITE | VM_SHARED) == VM_WRITE
+    return _fault_in_file(vma, start, end, write=write)
+
+
+def madvise_populate(mm: MmStruct, start: int, end: int, *, write: bool) -> None:
+    """Fault all pages of [start, end) in, as if each was read or written.
+
+    Raises:
+        OSError: ENOMEM for a hole, EINVAL for a VMA that forbids the access or is not memory,
+            EFAULT for a guard or a page beyond the end of a file; what comes before is done then.
+            EINTR if the task is killed while it waits for mmap_lock.
+        NotModelledError: The range comes to a driver's mapping; see driver.py.
+
+    Compare mm/madvise.c:madvise_populate(), mm/gup.c:faultin_page_range().
+    """
+    needed = VM_WRITE if write else VM_READ
+    mmap_read_lock_killable(mm)
+    try:
+        refuse_drivers(mm, start, end, "madvise", past_holes=False)
+        while start < end:
+            vma = mm.find_vma(start)
+            if vma is None or vma.vm_start > start:
+                raise os_error(errno.ENOMEM)
+            if not vma.vm_flags & needed or vma.vm_flags & (VM_IO | VM_PFNMAP):
+                raise os_error(errno.EINVAL)
+            anon_vma_of(mm, vma, needed)
+            piece_end = min(vma.vm_end, end)
+            if not _fault_in_file(vma, start, piece_end, write=write, by_kernel=True):
+                raise os_error(errno.EFAULT)
+            start = piece_end
+    finally:
+        mmap_read_unlock(mm)
+
+
+def _fault_in_file(vma: Vma, start: int, end: int, *, write: bool, by_kernel: bool = False) -> bool:
+    """Fault [start, end) of vma in up to the end of its file, if it has one; see fault_in()."""
+    file_end = _end_of_file(vma)
+    if not fault_in(vma, start, min(end, file_end), write=write, by_kernel=by_kernel):
+        return False
+    if file_end >= end:
+        return True
+    if not write:
+        fault_around(vma, max(start, file_end))
+    return False
+
+
+def _end_of_file(vma: Vma) -> int:
+    """Return the byte address up to which vma's file reaches, beyond vma perhaps."""
+    if vma.vm_file is None:
+        return vma.vm_end
+    return vma.vm_start + page_align(vma.vm_file.size) - (vma.vm_pgoff << PAGE_SHIFT)

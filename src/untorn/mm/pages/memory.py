@@ -1,0 +1,134 @@
+"""Page faults: may this access be made, and what does the VMA become by it.
+
+A fault first tries the VMA's own lock and takes mmap_lock only where that does not do.
+Compare mm/memory.c:handle_mm_fault(), vmf_anon_prepare(); arch/x86/mm/fault.c:access_error().
+"""
+
+import errno
+
+from untorn.errors import os_error
+from untorn.maps.page import PAGE_SHIFT, PAGE_SIZE
+from untorn.mm.driver import refuse_driver
+from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mman import (
+    VM_ACCESS_FLAGS,
+    VM_EXEC,
+    VM_SHARED,
+    VM_WRITE,
+)
+from untorn.mm.mmap_lock import (
+    mmap_read_lock_killable,
+    mmap_read_trylock,
+    mmap_read_unlock,
+    mmap_write_downgrade,
+    mmap_write_lock_killable,
+    mmap_write_unlock,
+)
+from untorn.mm.pages.pte_fault import fault_around, fault_in
+from untorn.mm.pages.stack import expand_stack
+from untorn.mm.vma import Vma
+from untorn.mm.vma_lock import vma_end_read
+from untorn.mm.vma_lookup import lock_vma_under_rcu
+from untorn.mm.vmas.vma_anon import vma_anon_prepare
+
+
+def handle_mm_fault(mm: MmStruct, addr: int, needed: int) -> None:
+    """Let the page at byte address addr be accessed.
+
+    Args:
+        mm: The address space; neither its mmap_lock nor a VMA lock is held.
+        addr: Byte address.
+        needed: VM_READ, VM_WRITE or VM_EXEC.
+
+    Raises:
+        OSError: EFAULT where the kernel sends SIGSEGV; EINTR if the task is killed while it
+            waits for mmap_lock.
+        NotModelledError: The page is one of a driver's mapping; see driver.py.
+    """
+    vma = lock_vma_under_rcu(mm, addr)
+    if vma is not None:
+        try:
+            if _fault(mm, vma, addr, needed, under_vma_lock=True):
+                return
+        finally:
+            vma_end_read(vma)
+    vma = _lock_mm_and_find_vma(mm, addr)
+    try:
+        _fault(mm, vma, addr, needed, under_vma_lock=False)
+    finally:
+        mmap_read_unlock(mm)
+
+
+def _lock_mm_and_find_vma(mm: MmStruct, addr: int) -> Vma:
+    """Return the VMA that holds addr, a stack that grew down to it if need be.
+
+    mmap_lock is held for read afterwards, unless it raises.
+    """
+    mmap_read_lock_killable(mm)
+    vma = mm.find_vma(addr)
+    if vma is not None and vma.vm_start <= addr:
+        return vma
+    mmap_read_unlock(mm)
+    mmap_write_lock_killable(mm)
+    try:
+        vma = expand_stack(mm, addr)
+    except OSError:
+        mmap_write_unlock(mm)
+        raise os_error(errno.EFAULT) from None
+    mmap_write_downgrade(mm)
+    return vma
+
+
+def _fault(mm: MmStruct, vma: Vma, addr: int, needed: int, *, under_vma_lock: bool) -> bool:
+    """Check the access and do what it asks for; False if that needs mmap_lock.
+
+    Preconditions: vma read-locked, or mmap_lock held for read.
+    """
+    if access_error(vma, needed):
+        raise os_error(errno.EFAULT)
+    if vma.vm_ops is not None:
+        refuse_driver(vma, "page fault")
+    if _wants_anon_vma(vma, needed):
+        if under_vma_lock and not mmap_read_trylock(mm):
+            return False
+        anon_vma_of(mm, vma, needed)
+        if under_vma_lock:
+            mmap_read_unlock(mm)
+    page, write = addr & -PAGE_SIZE, bool(needed & VM_WRITE)
+    if beyond_file(vma, addr):
+        if not write:
+            fault_around(vma, page)
+        raise os_error(errno.EFAULT)
+    if not fault_in(vma, page, page + PAGE_SIZE, write=write):
+        raise os_error(errno.EFAULT)
+    return True
+
+
+def access_error(vma: Vma, needed: int) -> bool:
+    """Say whether vma does not allow the access. A VMA with any permission may be read on x86."""
+    if needed & (VM_WRITE | VM_EXEC):
+        return not vma.vm_flags & needed
+    return not vma.vm_flags & VM_ACCESS_FLAGS
+
+
+def beyond_file(vma: Vma, addr: int) -> bool:
+    """Say whether the page at byte address addr lies beyond the end of vma's file: SIGBUS."""
+    if vma.vm_file is None:
+        return False
+    page = vma.vm_pgoff + (addr - vma.vm_start >> PAGE_SHIFT)
+    return page << PAGE_SHIFT >= vma.vm_file.size
+
+
+def _wants_anon_vma(vma: Vma, needed: int) -> bool:
+    """Say whether the access makes a page that is the VMA's own: a first write to private memory.
+
+    A read maps the zero page, or the file's.
+    """
+    return bool(needed & VM_WRITE) and not vma.vm_flags & VM_SHARED and vma.anon_vma is None
+
+
+def anon_vma_of(mm: MmStruct, vma: Vma, needed: int) -> None:
+    """Give vma an anon_vma if the access wants one. Preconditions: mmap_lock held."""
+    if _wants_anon_vma(vma, needed):
+        with mm.page_table_lock:
+            vma_anon_prepare(mm, vma)

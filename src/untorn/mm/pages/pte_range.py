@@ -1,0 +1,150 @@
+"""What calls other than faults do to a range of the page table.
+
+Compare mm/mremap.c:move_page_tables(), mm/madvise.c:madvise_free_pte_range(),
+madvise_cold_or_pageout_pte_range(), madvise_guard_install(); mm/memory.c:copy_page_range().
+"""
+
+from untorn.locking import sync
+from untorn.maps.page import PAGE_SHIFT
+from untorn.mm.filemap import Page, PageKind
+from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mman import VM_DROPPABLE, VM_MAYBE_GUARD, VM_SHARED
+from untorn.mm.page_table import ANON, DIRTY, GUARD, NONE, PAGE, Part
+from untorn.mm.vma import Vma
+
+_FREED = bytes(pte & ~DIRTY if pte & ANON else pte for pte in range(256))
+"""What MADV_FREE makes of each entry."""
+_UNGUARDED = bytes(NONE if pte == GUARD else pte for pte in range(256))
+"""What MADV_GUARD_REMOVE makes of each entry."""
+
+
+def move_page_tables(mm: MmStruct, old: int, new: int, length: int) -> None:
+    """Move the pages of [old, old + length) to new, byte addresses.
+
+    Preconditions: mmap_lock held for write, both VMAs write-locked; nothing mapped at new.
+    """
+    page_table = mm.page_table
+    for part in page_table.parts(old, old + length):
+        with page_table.lock:
+            ptes = part.table.ptes[part.first : part.last]
+            pages = dict(part.table.shared_in(part.first, part.last))
+            for index in pages:
+                del part.table.pages[index]
+            part.table.ptes[part.first : part.last] = bytes(len(ptes))
+            page_table.free_empty(part)
+            for offset, pte in enumerate(ptes):
+                if pte != NONE:
+                    place = part.addr + (offset << PAGE_SHIFT) - old + new
+                    _put(page_table.part(place, place + 1), pte, pages.get(part.first + offset))
+
+
+def _put(part: Part, pte: int, page: Page | None) -> None:
+    part.table.ptes[part.first] = pte
+    if page is not None:
+        part.table.pages[part.first] = page
+
+
+def free_lazily(vma: Vma, start: int, end: int) -> None:
+    """Give up what anonymous pages of [start, end) hold, until they are written again.
+
+    Preconditions: mmap_lock held; vma is anonymous.
+    """
+    page_table = vma.vm_mm.page_table
+    for table, first, last, _ in page_table.parts(start, end):
+        with page_table.lock:
+            table.ptes[first:last] = table.ptes[first:last].translate(_FREED)
+            for index, _ in table.shared_in(first, last):
+                table.ptes[index] = PAGE
+
+
+def page_out(vma: Vma, start: int, end: int) -> None:
+    """Take pages of [start, end) away that can be brought in again, and that nobody else maps.
+
+    There is no swap: anonymous pages stay unless they were given up, or may be dropped.
+
+    Preconditions: mmap_lock held.
+    """
+    page_table = vma.vm_mm.page_table
+    for part in page_table.parts(start, end):
+        with page_table.lock:
+            _page_out_part(vma, part)
+            page_table.free_empty(part)
+
+
+def _page_out_part(vma: Vma, part: Part) -> None:
+    table = part.table
+    for index in range(part.first, part.last):
+        page = table.pages.get(index)
+        if page is None:
+            pte = table.ptes[index]
+            if pte == ANON or (pte & ANON and vma.vm_flags & VM_DROPPABLE):
+                table.ptes[index] = NONE
+        elif page.mapcount == 1 and (page.kind is not PageKind.ANON or table.ptes[index] == PAGE):
+            table.clear(index, index + 1)
+            if page.kind is PageKind.SHMEM and vma.vm_file is not None:
+                offset = part.addr - vma.vm_start >> PAGE_SHIFT
+                vma.vm_file.mapping.forget_clean(vma.vm_pgoff + offset + index - part.first)
+
+
+def install_guards(vma: Vma, start: int, end: int) -> None:
+    """Let every access to [start, end) fail; what is there goes.
+
+    Preconditions: mmap_lock held.
+    """
+    page_table = vma.vm_mm.page_table
+    while start < end:
+        with page_table.lock:
+            table, first, last, addr = page_table.part(start, end)
+            table.clear(first, last)
+            table.ptes[first:last] = bytes([GUARD]) * (last - first)
+            start = addr + (last - first << PAGE_SHIFT)
+
+
+def remove_guards(vma: Vma, start: int, end: int) -> None:
+    """Take the guards of [start, end) away. Preconditions: mmap_lock held."""
+    page_table = vma.vm_mm.page_table
+    for part in page_table.parts(start, end):
+        with page_table.lock:
+            table, first, last, _ = part
+            table.ptes[first:last] = table.ptes[first:last].translate(_UNGUARDED)
+            page_table.free_empty(part)
+
+
+def copy_page_range(child: MmStruct, vma: Vma) -> None:
+    """Let child map the pages of vma, its parent's, at the same addresses.
+
+    Anonymous ones are common to both from now on, until one of them writes. A VMA that owns none
+    and has no guards is left out: faults can bring the file's pages in again.
+
+    Preconditions: mmap_lock of both held for write; vma write-locked.
+    """
+    if vma.anon_vma is None and not vma.vm_flags & VM_MAYBE_GUARD:
+        return
+    page_table, lock = vma.vm_mm.page_table, sync.Mutex()
+    keeps = 0xFF & ~DIRTY if vma.vm_flags & VM_SHARED else 0xFF
+    for part in page_table.parts(vma.vm_start, vma.vm_end):
+        if part.is_empty:
+            continue
+        with page_table.lock:
+            _make_common(part, lock)
+            end = part.addr + (part.last - part.first << PAGE_SHIFT)
+            with child.page_table.lock:
+                if vma.vm_file is not None:
+                    child.page_table.maps_file(vma.vm_file.mapping)
+                _copy_part(part, child.page_table.part(part.addr, end), keeps)
+
+
+def _make_common(part: Part, lock: sync.Mutex) -> None:
+    table = part.table
+    for index in range(part.first, part.last):
+        pte = table.ptes[index]
+        if pte & ANON:
+            table.set_page(index, Page(PageKind.ANON, lock, 1), PAGE | pte & DIRTY)
+
+
+def _copy_part(part: Part, copy: Part, keeps: int) -> None:
+    for index, page in part.table.shared_in(part.first, part.last):
+        page.map()
+        copy.table.pages[index] = page
+    for index in range(part.first, part.last):
+        copy.table.ptes[index] = part.table.ptes[index] & keeps

@@ -1,0 +1,64 @@
+"""A stack grows: a fault below a VMA that grows down extends it.
+
+Compare mm/vma.c:expand_downwards(), acct_stack_growth(); mm/mmap_lock.c:lock_mm_and_find_vma().
+"""
+
+import errno
+
+from untorn.errors import os_error
+from untorn.maps.page import PAGE_SHIFT, PAGE_SIZE
+from untorn.mm.accounting import may_commit, may_expand_vm, mlock_future_ok
+from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mman import VM_ACCESS_FLAGS, VM_GROWSDOWN
+from untorn.mm.vma import Vma
+from untorn.mm.vma_lock import vma_start_write
+from untorn.mm.vmas.vma_anon import vma_anon_prepare
+from untorn.mm.vmas.vma_store import vma_account, vma_store
+
+
+def expand_stack(mm: MmStruct, addr: int) -> Vma:
+    """Return the VMA that holds addr, after the one above grew down to it if it may.
+
+    Preconditions: mmap_lock held for write.
+
+    Raises:
+        OSError: EFAULT where there is nothing that grows; EPERM below mmap_min_addr; ENOMEM if
+            the guard gap or a limit is in the way. The caller makes SIGSEGV of them all.
+    """
+    vma = mm.find_vma(addr)
+    if vma is None or (vma.vm_start > addr and not vma.vm_flags & VM_GROWSDOWN):
+        raise os_error(errno.EFAULT)
+    if vma.vm_start > addr:
+        _expand_downwards(mm, vma, addr & -PAGE_SIZE)
+    return vma
+
+
+def _expand_downwards(mm: MmStruct, vma: Vma, start: int) -> None:
+    if start < mm.limits.mmap_min_addr:
+        raise os_error(errno.EPERM)
+    prev = mm.find_vma_prev(vma.vm_start)
+    if prev is not None and _guards(prev) and start - prev.vm_end < mm.limits.stack_guard_gap:
+        raise os_error(errno.ENOMEM)
+    vma_anon_prepare(mm, vma)
+    vma_start_write(vma)
+    pages = vma.vm_start - start >> PAGE_SHIFT
+    if pages > vma.vm_pgoff or not _may_grow(mm, vma, start, pages):
+        raise os_error(errno.ENOMEM)
+    vma_account(mm, vma.vm_flags, pages)
+    vma.vm_start = start
+    vma.vm_pgoff -= pages
+    vma_store(mm, vma)
+
+
+def _guards(prev: Vma) -> bool:
+    """Say whether a stack keeps its distance from the VMA below it."""
+    return not prev.vm_flags & VM_GROWSDOWN and bool(prev.vm_flags & VM_ACCESS_FLAGS)
+
+
+def _may_grow(mm: MmStruct, vma: Vma, start: int, pages: int) -> bool:
+    return (
+        may_expand_vm(mm, vma.vm_flags, pages)
+        and vma.vm_end - start <= mm.limits.rlimit_stack
+        and mlock_future_ok(mm, vma.vm_flags, pages)
+        and may_commit(mm, pages)
+    )

@@ -1,0 +1,71 @@
+"""Find a hole in a VMA tree.
+
+A node records for each item the largest hole inside it or right before it, so whole subtrees
+without a hole that is large enough are passed over: O(log n).
+Compare lib/maple_tree.c:mas_empty_area() and mas_empty_area_rev().
+"""
+
+from bisect import bisect_left, bisect_right
+
+from untorn.mm.tree.vma_tree import Node, VmaTree
+
+
+def highest_gap(tree: VmaTree, length: int, low: int, high: int) -> int | None:
+    """Return the end of the highest hole of at least length bytes within [low, high)."""
+    root = tree.root
+    if not root.items:
+        return high if high - low >= length else None
+    if high - max(low, root.ends[-1]) >= length:
+        return high
+    found = _highest(root, length, low, high)
+    if found is None and min(high, root.starts[0]) - low >= length:
+        found = min(high, root.starts[0])
+    return found
+
+
+def lowest_gap(tree: VmaTree, length: int, low: int, high: int) -> int | None:
+    """Return the start of the lowest hole of at least length bytes within [low, high)."""
+    root = tree.root
+    if not root.items:
+        return low if high - low >= length else None
+    if min(high, root.starts[0]) - low >= length:
+        return low
+    found = _lowest(root, length, low, high)
+    if found is None and high - max(low, root.ends[-1]) >= length:
+        found = max(low, root.ends[-1])
+    return found
+
+
+def _highest(node: Node, length: int, low: int, high: int) -> int | None:
+    """Look through the holes between node's first and last range, from above."""
+    gaps, starts, ends = node.gaps, node.starts, node.ends
+    top = min(bisect_left(starts, high), len(gaps) - 1)
+    for i in range(top, -1, -1):
+        if ends[i] <= low:
+            break
+        if gaps[i] < length:
+            continue
+        if node.height and starts[i] < high:
+            found = _highest(node.items[i], length, low, high)
+            if found is not None:
+                return found
+        if i and min(starts[i], high) - max(ends[i - 1], low) >= length:
+            return min(starts[i], high)
+    return None
+
+
+def _lowest(node: Node, length: int, low: int, high: int) -> int | None:
+    """Look through the holes between node's first and last range, from below."""
+    gaps, starts, ends = node.gaps, node.starts, node.ends
+    for i in range(bisect_right(ends, low), len(gaps)):
+        if i and ends[i - 1] >= high:
+            break
+        if gaps[i] < length:
+            continue
+        if i and min(starts[i], high) - max(ends[i - 1], low) >= length:
+            return max(ends[i - 1], low)
+        if node.height:
+            found = _lowest(node.items[i], length, low, high)
+            if found is not None:
+                return found
+    return None

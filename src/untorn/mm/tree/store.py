@@ -1,0 +1,191 @@
+"""Change a VMA tree: one range, one new version, one store.
+
+Each step takes a node and returns what takes its place: a list of nodes of the same height, none
+if nothing is left, more than one if it grew too large. Only the nodes on the way are copied.
+"""
+
+from bisect import bisect_left, bisect_right
+from itertools import pairwise
+from typing import Any
+
+from untorn.mm.tree.vma_tree import EMPTY, FANOUT, MIN_ITEMS, Keys, Node, Slot, VmaTree, keys
+
+Columns = tuple[Keys, Keys, tuple[int, ...], tuple[Any, ...]]
+
+
+def store_range(tree: VmaTree, start: int, end: int, entry: Any | None) -> None:
+    """Map [start, end) to entry, or to nothing, whatever was there before.
+
+    Ranges that stick out on either side keep what sticks out. Readers see the tree before or
+    after, nothing between. O(log n) plus what is overwritten.
+
+    Preconditions: mmap_lock held for write; start < end.
+    """
+    nodes = _replace(tree.root, start, end, entry)
+    while len(nodes) > 1:
+        nodes = _chop(nodes[0].height + 1, _columns_of(nodes))
+    root = nodes[0] if nodes else EMPTY
+    while root.height and len(root.items) == 1:
+        root = root.items[0]
+    tree.root = root
+
+
+def _replace(node: Node, start: int, end: int, entry: Any | None) -> list[Node]:
+    first = bisect_right(node.ends, start)
+    last = bisect_left(node.starts, end)
+    if not node.height:
+        slots = _remains(node, first, last, start, end, entry)
+        return _splice(node, first, last, _leaf_columns(slots))
+    if first >= last:  # it lies in a hole between two children
+        if entry is None:
+            return [node]
+        first = min(first, len(node.items) - 1)
+        last = first + 1
+    nodes = _replace(node.items[first], start, end, entry)
+    if last - first > 1:
+        nodes += _replace(node.items[last - 1], start, end, None)
+    elif len(nodes) == 1 and len(nodes[0].items) >= MIN_ITEMS:
+        return [_with_child(node, first, nodes[0])]
+    first, last, nodes = _fill_up(node, first, last, nodes)
+    return _splice(node, first, last, _columns_of(nodes))
+
+
+def _remains(
+    node: Node, first: int, last: int, start: int, end: int, entry: Any | None
+) -> list[Slot]:
+    """Return the ranges that take the place of a leaf's items first to last."""
+    slots: list[Slot] = []
+    if first < last and node.starts[first] < start:
+        slots.append((node.starts[first], start, node.items[first]))
+    if entry is not None:
+        slots.append((start, end, entry))
+    if first < last and node.ends[last - 1] > end:
+        slots.append((end, node.ends[last - 1], node.items[last - 1]))
+    return slots
+
+
+def _with_child(node: Node, i: int, child: Node) -> Node:
+    """Return node with another i-th child; the columns that stay the same are shared."""
+    starts, ends, gaps = node.starts, node.ends, node.gaps
+    if starts[i] != child.starts[0]:
+        starts = _key_spliced(starts, i, i + 1, child.starts[:1])
+    gap = _gap(child.gap, starts[i], ends[i - 1] if i else None)
+    if gaps[i] != gap:
+        gaps = _with(gaps, i, gap)
+    if ends[i] != child.ends[-1]:
+        ends = _key_spliced(ends, i, i + 1, child.ends[-1:])
+        if i + 1 < len(ends):
+            gaps = _with(gaps, i + 1, _gap(node.items[i + 1].gap, starts[i + 1], ends[i]))
+    largest = node.gap if gaps is node.gaps else max(gaps)
+    return Node(node.height, starts, ends, gaps, _with(node.items, i, child), largest)
+
+
+def _with(column: tuple[Any, ...], i: int, value: Any) -> tuple[Any, ...]:
+    values = list(column)
+    values[i] = value
+    return tuple(values)
+
+
+def _spliced(
+    column: tuple[Any, ...], first: int, last: int, new: tuple[Any, ...]
+) -> tuple[Any, ...]:
+    values = list(column)
+    values[first:last] = new
+    return tuple(values)
+
+
+def _key_spliced(column: Keys, first: int, last: int, new: Keys) -> Keys:
+    copy = column[:]
+    copy[first:last] = new
+    return copy
+
+
+def _gap(inside: int, start: int, end_before: int | None) -> int:
+    """Return the larger of the hole inside an item and the hole before it.
+
+    The hole before the first item of a node is its parent's business.
+    """
+    return inside if end_before is None or start - end_before < inside else start - end_before
+
+
+def _fill_up(parent: Node, first: int, last: int, nodes: list[Node]) -> tuple[int, int, list[Node]]:
+    """Join a node that became too small with a neighbour, if need be with one of parent's."""
+    while any(len(node.items) < MIN_ITEMS for node in nodes):
+        if len(nodes) == 1:
+            if first > 0:
+                first -= 1
+                nodes = [parent.items[first], *nodes]
+            elif last < len(parent.items):
+                nodes = [*nodes, parent.items[last]]
+                last += 1
+            else:
+                break  # an only child: the parent vanishes or is joined in its turn
+        small = next(i for i, node in enumerate(nodes) if len(node.items) < MIN_ITEMS)
+        left = max(small - 1, 0)
+        nodes[left : left + 2] = _join(nodes[left], nodes[left + 1])
+    return first, last, nodes
+
+
+def _join(left: Node, right: Node) -> list[Node]:
+    """Make one node of two neighbours, or two even ones if one would be too large.
+
+    An only child may be too small itself; here it gets a neighbour and is joined with that first.
+    """
+    if left.height and min(len(left.items), len(right.items)) == 1:
+        children = _join(left.items[-1], right.items[0])
+        items = [*left.items[:-1], *children, *right.items[1:]]
+        return _chop(left.height, _columns_of(items))
+    columns = right.starts, right.ends, right.gaps, right.items
+    return _splice(left, len(left.items), len(left.items), columns)
+
+
+def _splice(node: Node, first: int, last: int, new: Columns) -> list[Node]:
+    """Put new columns in the place of node's items first to last."""
+    starts, ends, gaps, items = new
+    end_before = node.ends[first - 1] if first else None
+    if starts:
+        gaps = (_gap(gaps[0], starts[0], end_before), *gaps[1:])
+        end_before = ends[-1]
+    gaps = _spliced(node.gaps, first, last, gaps)
+    if last < len(node.starts):
+        inside = node.items[last].gap if node.height else 0
+        gaps = _with(gaps, first + len(starts), _gap(inside, node.starts[last], end_before))
+    starts = _key_spliced(node.starts, first, last, starts)
+    ends = _key_spliced(node.ends, first, last, ends)
+    items = _spliced(node.items, first, last, items)
+    return _chop(node.height, (starts, ends, gaps, items))
+
+
+def _chop(height: int, columns: Columns) -> list[Node]:
+    """Make nodes of columns: none, one, or as many even ones as FANOUT asks for."""
+    count = len(columns[0])
+    if count <= FANOUT:
+        return [Node(height, *columns, max(columns[2]))] if count else []
+    pieces = -(-count // FANOUT)
+    bounds = [count * k // pieces for k in range(pieces + 1)]
+    return [_cut(height, columns, i, j) for i, j in pairwise(bounds)]
+
+
+def _cut(height: int, columns: Columns, i: int, j: int) -> Node:
+    """Make a node of the items i to j of columns."""
+    starts, ends, gaps, items = columns
+    inside = items[i].gap if height else 0
+    gaps = (inside, *gaps[i + 1 : j])
+    return Node(height, starts[i:j], ends[i:j], gaps, items[i:j], max(gaps))
+
+
+def _leaf_columns(slots: list[Slot]) -> Columns:
+    starts = keys([slot[0] for slot in slots])
+    ends = keys([slot[1] for slot in slots])
+    return starts, ends, _gaps(starts, ends, (0,) * len(slots)), tuple([slot[2] for slot in slots])
+
+
+def _columns_of(nodes: list[Node]) -> Columns:
+    starts = keys([node.starts[0] for node in nodes])
+    ends = keys([node.ends[-1] for node in nodes])
+    return starts, ends, _gaps(starts, ends, tuple([node.gap for node in nodes])), tuple(nodes)
+
+
+def _gaps(starts: Keys, ends: Keys, inside: tuple[int, ...]) -> tuple[int, ...]:
+    """Return for each item the larger of the hole inside it and the hole before it."""
+    return tuple(map(_gap, inside, starts, (None, *ends)))

@@ -1,0 +1,1 @@
+"""Changing which VMAs there are: place, store, merge, split."""

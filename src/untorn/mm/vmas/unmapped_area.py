@@ -1,0 +1,147 @@
+"""Where a mapping goes that says nothing, or only hints, about its address.
+
+Compare mm/mmap.c:__get_unmapped_area(), mm/vma.c:unmapped_area_topdown(), and
+arch/x86/kernel/sys_x86_64.c:arch_get_unmapped_area_topdown().
+"""
+
+import errno
+
+from untorn.errors import os_error
+from untorn.maps.page import PAGE_SHIFT, PAGE_SIZE, PMD_SIZE, UINT_MAX, page_aligned
+from untorn.mm.file import VmFile
+from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mman import MAP_32BIT, MAP_ABOVE4G, MAP_FIXED, MAP_SHARED, VM_GROWSDOWN
+from untorn.mm.tree.gap import highest_gap, lowest_gap
+from untorn.mm.vma import Vma
+
+LOW_32BIT = 0x4000_0000, 0x8000_0000
+"""Byte range of MAP_32BIT."""
+
+
+def get_unmapped_area(
+    mm: MmStruct, file: VmFile | None, addr: int, length: int, pgoff: int, flags: int
+) -> int:
+    """Return the byte address for a mapping of length bytes from page pgoff of file.
+
+    Preconditions: mmap_lock held for write; length page-aligned.
+
+    Raises:
+        OSError: ENOMEM if no hole fits or the range ends above task_size; EINVAL if a fixed
+            address is not aligned; EPERM if it is below dac_mmap_min_addr.
+    """
+    if length > mm.task_size:
+        raise os_error(errno.ENOMEM)
+    if not flags & MAP_FIXED:
+        addr = _place(mm, file, addr, length, pgoff, flags)
+    if addr > mm.task_size - length:
+        raise os_error(errno.ENOMEM)
+    if not page_aligned(addr):
+        raise os_error(errno.EINVAL)
+    if addr < mm.limits.dac_mmap_min_addr and not mm.limits.cap_sys_rawio:
+        raise os_error(errno.EPERM)
+    return addr
+
+
+def vm_start_gap(mm: MmStruct, vma: Vma) -> int:
+    """Return where vma starts with the guard gap that a stack keeps below it."""
+    if vma.vm_flags & VM_GROWSDOWN:
+        return max(vma.vm_start - mm.limits.stack_guard_gap, 0)
+    return vma.vm_start
+
+
+def _place(
+    mm: MmStruct, file: VmFile | None, hint: int, length: int, pgoff: int, flags: int
+) -> int:
+    """Return where it goes; huge pages on their boundary if it is to hold whole ones.
+
+    In a 32-bit process nothing is aligned, and no part of the address space is special.
+    """
+    if mm.task_size <= UINT_MAX:
+        return _found(_search(mm, hint, length, flags & ~(MAP_32BIT | MAP_ABOVE4G)))
+    found = None
+    if file is not None and (file.huge_aligned or (file.is_zero and not flags & MAP_SHARED)):
+        found = _search_aligned(mm, hint, length, pgoff << PAGE_SHIFT, flags)
+    elif file is None and not hint and not flags & MAP_SHARED and length % PMD_SIZE == 0:
+        found = _search_aligned(mm, hint, length, 0, flags)
+    return _found(_search(mm, hint, length, flags) if found is None else found)
+
+
+def _found(place: int | None) -> int:
+    if place is None:
+        raise os_error(errno.ENOMEM)
+    return place
+
+
+def _search_aligned(mm: MmStruct, hint: int, length: int, offset: int, flags: int) -> int | None:
+    """Find room for one huge page more than asked for, and align byte offset within it.
+
+    Only a hint with as much room is taken. Compare
+    mm/huge_memory.c:__thp_get_unmapped_area().
+    """
+    if offset + length - (offset + -offset % PMD_SIZE) < PMD_SIZE:
+        return None
+    found = _search(mm, hint, length + PMD_SIZE, flags)
+    if found is None or found == hint:
+        return found
+    return found + ((offset - found) % PMD_SIZE or (PMD_SIZE if mm.topdown else 0))
+
+
+def _search(mm: MmStruct, hint: int, length: int, flags: int) -> int | None:
+    """Return the hint if it fits, else the highest hole below mmap_base, else the lowest.
+
+    In a legacy layout only the lowest above mmap_base.
+    """
+    if flags & MAP_32BIT:
+        return _bottom_up(mm, hint, length, *LOW_32BIT)
+    if not mm.topdown:
+        return _bottom_up(mm, hint, length, mm.mmap_base, mm.task_size)
+    if hint and _hint_fits(mm, hint, length, mm.task_size):
+        return hint
+    found = _top_down(mm, length, flags)
+    if found is None:
+        found = _bottom_up(mm, 0, length, mm.mmap_legacy_base, mm.task_size)
+    return found
+
+
+def _hint_fits(mm: MmStruct, hint: int, length: int, limit: int) -> bool:
+    if hint > limit - length:
+        return False
+    following = mm.find_vma(hint)
+    return following is None or hint + length <= vm_start_gap(mm, following)
+
+
+def _top_down(mm: MmStruct, length: int, flags: int) -> int | None:
+    low = max(1 << 32 if flags & MAP_ABOVE4G else PAGE_SIZE, mm.limits.mmap_min_addr)
+    high = mm.mmap_base
+    while True:
+        end = highest_gap(mm.mm_mt, length, low, high)
+        if end is None:
+            return None
+        limit = _guard_below(mm, end)
+        if limit >= end:
+            return end - length
+        high = limit
+
+
+def _bottom_up(mm: MmStruct, hint: int, length: int, low: int, high: int) -> int | None:
+    if hint and _hint_fits(mm, hint, length, high):
+        return hint
+    while True:
+        start = lowest_gap(mm.mm_mt, length, low, high)
+        if start is None:
+            return None
+        limit = _guard_below(mm, start + length)
+        if limit >= start + length:
+            return start
+        low = _end_of_next(mm, start)
+
+
+def _guard_below(mm: MmStruct, end: int) -> int:
+    """Return the highest end that keeps clear of the guard gap of the VMA above."""
+    following = mm.find_vma(end - 1)
+    return end if following is None else min(vm_start_gap(mm, following), end)
+
+
+def _end_of_next(mm: MmStruct, addr: int) -> int:
+    following = mm.find_vma(addr)
+    return mm.task_size if following is None else following.vm_end

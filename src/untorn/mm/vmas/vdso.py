@@ -1,0 +1,61 @@
+"""What the kernel maps into every process: [vdso] and the data behind it.
+
+Compare arch/x86/entry/vdso/vma.c:map_vdso(), lib/vdso/datastore.c:vdso_install_vvar_mapping(),
+mm/vma.c:_install_special_mapping().
+"""
+
+from untorn.maps.page import PAGE_SIZE
+from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mman import (
+    VM_DONTDUMP,
+    VM_DONTEXPAND,
+    VM_EXEC,
+    VM_IO,
+    VM_MAYEXEC,
+    VM_MAYREAD,
+    VM_MAYWRITE,
+    VM_PFNMAP,
+    VM_READ,
+)
+from untorn.mm.vm_operations import special_mapping
+from untorn.mm.vma import vm_area_alloc
+from untorn.mm.vma_lock import vma_start_write
+from untorn.mm.vmas.unmapped_area import get_unmapped_area
+from untorn.mm.vmas.vma_store import vma_account, vma_pages, vma_store_new
+
+VVAR_FLAGS = VM_READ | VM_MAYREAD | VM_IO | VM_PFNMAP | VM_DONTDUMP
+VDSO_FLAGS = VM_READ | VM_EXEC | VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC
+SPECIAL_FLAGS = {b"[vvar]": VVAR_FLAGS, b"[vvar_vclock]": VVAR_FLAGS, b"[vdso]": VDSO_FLAGS}
+"""VM_* flags by name, VM_DONTEXPAND apart."""
+_PARTS = ((b"[vvar]", 4), (b"[vvar_vclock]", 2), (b"[vdso]", 2))
+"""Name and pages, from the lowest address up, as Linux 6.18 has them."""
+
+
+def map_vdso(mm: MmStruct) -> None:
+    """Map all of it in one piece, where there is room.
+
+    Preconditions: mmap_lock held for write.
+
+    Raises:
+        OSError: ENOMEM if there is none.
+    """
+    size = sum(pages for _, pages in _PARTS) * PAGE_SIZE
+    start = get_unmapped_area(mm, None, 0, size, 0, 0)
+    for name, pages in _PARTS:
+        end = start + pages * PAGE_SIZE
+        install_special_mapping(mm, start, end, SPECIAL_FLAGS[name], name)
+        start = end
+
+
+def install_special_mapping(mm: MmStruct, start: int, end: int, flags: int, name: bytes) -> None:
+    """Map [start, end), byte addresses where nothing is, as the kernel's own.
+
+    Preconditions: mmap_lock held for write.
+    """
+    vma = vm_area_alloc(mm)
+    vma.vm_start, vma.vm_end, vma.vm_pgoff = start, end, 0
+    vma.vm_flags = flags | mm.def_flags | VM_DONTEXPAND
+    vma.vm_file, vma.vm_ops = None, special_mapping(name)
+    vma_start_write(vma)
+    vma_store_new(mm, vma)
+    vma_account(mm, vma.vm_flags, vma_pages(vma))

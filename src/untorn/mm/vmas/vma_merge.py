@@ -1,0 +1,208 @@
+"""Merge: which neighbours may become one VMA, and in what order that is done.
+
+Order (what a reader can see): write-lock all that take part, change the bounds of the target, one
+tree store of the target, then detach and free what it took over. The one store is why a merge
+never shows a gap. Compare mm/vma.c:vma_merge_new_range(), vma_merge_existing_range(),
+commit_merge().
+
+Every function needs mmap_lock held for write.
+"""
+
+from dataclasses import dataclass
+
+from untorn.maps.page import PAGE_SHIFT
+from untorn.mm.file import VmFile
+from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mman import VM_SPECIAL, VM_STICKY
+from untorn.mm.rmap import anon_vma_clone, is_fork_child
+from untorn.mm.vma import Vma
+from untorn.mm.vma_lock import vma_start_write
+from untorn.mm.vmas.vma_store import vma_pages, vma_remove_merged, vma_store
+
+
+@dataclass(frozen=True, slots=True)
+class Attributes:
+    """What a range has in common with a VMA that it could merge with.
+
+    Attributes:
+        flags: VM_* bits.
+        file: The mapped file or None; the same open file, not only the same inode.
+        pgoff: Pages, of the first page of the range.
+        anon_name: Its name, if it is named anonymous memory.
+        origin: The VMA that the range is part of, was copied from, or extends; None for a new
+            mapping.
+        extends: It does, and Linux does not ask then whether origin is a fork child.
+    """
+
+    flags: int
+    file: VmFile | None
+    pgoff: int
+    anon_name: bytes | None = None
+    origin: Vma | None = None
+    extends: bool = False
+
+    @classmethod
+    def of(cls, vma: Vma, start: int) -> "Attributes":
+        """Return those of vma from byte address start on."""
+        pgoff = vma.vm_pgoff + (start - vma.vm_start >> PAGE_SHIFT)
+        return cls(vma.vm_flags, vma.vm_file, pgoff, vma.anon_name, vma)
+
+    def continues(self, prev: Vma | None, start: int) -> bool:
+        """Say whether the range, beginning at start, may be merged into prev."""
+        return (
+            prev is not None
+            and prev.vm_end == start
+            and self._mergeable(prev)
+            and prev.vm_pgoff + vma_pages(prev) == self.pgoff
+        )
+
+    def precedes(self, following: Vma | None, start: int, end: int) -> bool:
+        """Say whether the range [start, end) may be merged into the VMA after it."""
+        return (
+            following is not None
+            and following.vm_start == end
+            and self._mergeable(following)
+            and self.pgoff + (end - start >> PAGE_SHIFT) == following.vm_pgoff
+        )
+
+    def _mergeable(self, vma: Vma) -> bool:
+        """Compare mm/vma.c:is_mergeable_vma()."""
+        return (
+            not (self.flags ^ vma.vm_flags) & ~VM_STICKY
+            and self.file is vma.vm_file
+            and self.anon_name == vma.anon_name
+            and not self.flags & VM_SPECIAL
+            and self._anon_vma_mergeable(vma)
+        )
+
+    def _anon_vma_mergeable(self, vma: Vma) -> bool:
+        """Compare mm/vma.c:is_mergeable_anon_vma()."""
+        own = self.origin.anon_vma if self.origin is not None else None
+        if own is None:
+            return not is_fork_child(vma)
+        if vma.anon_vma is None:
+            return self.extends or not is_fork_child(self.origin)
+        return own is vma.anon_vma
+
+
+def vma_merge_new_range(
+    mm: MmStruct, prev: Vma | None, following: Vma | None, start: int, end: int, new: Attributes
+) -> Vma | None:
+    """Let a neighbour take over [start, end), which no attached VMA covers.
+
+    prev grows and swallows following if both fit; else the one that fits grows.
+
+    Returns:
+        The VMA that grew, write-locked, or None if neither fits.
+    """
+    left = prev if new.continues(prev, start) else None
+    right = following if new.precedes(following, start, end) else None
+    if left is not None and right is not None and _may_be_one(left, right):
+        _grow(mm, left, left.vm_start, right.vm_end, [right], new)
+    elif left is not None:
+        _grow(mm, left, left.vm_start, end, [], new)
+    elif right is not None:
+        _grow(mm, right, start, right.vm_end, [], new)
+    return left or right
+
+
+def vma_merge_existing_range(
+    mm: MmStruct, vma: Vma, start: int, end: int, new: Attributes
+) -> Vma | None:
+    """Merge [start, end) of vma, about to get new attributes, with what it touches at its edges.
+
+    Returns:
+        The VMA that now covers the range, write-locked and with the attributes already its own,
+        or None if nothing fits.
+    """
+    prev = mm.find_vma_prev(vma.vm_start) if start == vma.vm_start else None
+    following = mm.find_vma(vma.vm_end) if end == vma.vm_end else None
+    left = prev if new.continues(prev, start) else None
+    right = following if new.precedes(following, start, end) else None
+    whole = start == vma.vm_start and end == vma.vm_end
+    if whole and not _may_go(vma):
+        return None
+    if left is not None and right is not None and _may_be_one(left, right):
+        _grow(mm, left, left.vm_start, right.vm_end, [vma, right], new)
+    elif left is not None and whole:
+        _grow(mm, left, left.vm_start, end, [vma], new)
+    elif left is not None:
+        _shift_border(mm, left, vma, end, new)
+    elif right is not None and whole:
+        _grow(mm, right, start, right.vm_end, [vma], new)
+    elif right is not None:
+        _shift_border(mm, right, vma, start, new)
+    return left or right
+
+
+def _may_be_one(left: Vma, right: Vma) -> bool:
+    """Say whether both, each fit to merge with what lies between, may become one VMA."""
+    return _may_go(right) and _anon_vmas_agree(left, right)
+
+
+def _anon_vmas_agree(left: Vma, right: Vma) -> bool:
+    return left.anon_vma is None or right.anon_vma is None or left.anon_vma is right.anon_vma
+
+
+def _may_go(vma: Vma) -> bool:
+    """Say whether a merge may make vma go. Compare mm/vma.c:can_merge_remove_vma()."""
+    return vma.vm_ops is None or not vma.vm_ops.has_close
+
+
+def _grow(
+    mm: MmStruct, target: Vma, start: int, end: int, swallowed: list[Vma], new: Attributes
+) -> None:
+    """Extend target to [start, end); what it swallows goes.
+
+    Args:
+        mm: The address space.
+        target: Takes over the anon_vma of what it swallows, or of where the range comes from, if
+            it has none.
+        start: Byte address.
+        end: Byte address, exclusive.
+        swallowed: VMAs in the range, each wholly.
+        new: Of the range.
+    """
+    for vma in (target, *swallowed):
+        vma_start_write(vma)
+    for source in (*swallowed, new.origin):
+        _dup_anon_vma(target, source)
+    for flags in (new.flags, *(vma.vm_flags for vma in swallowed)):
+        target.vm_flags |= flags & VM_STICKY
+    _set_range(target, start, end)
+    vma_store(mm, target)
+    for vma in swallowed:
+        vma_remove_merged(mm, vma)
+
+
+def _shift_border(mm: MmStruct, target: Vma, donor: Vma, border: int, new: Attributes) -> None:
+    """Let target take from donor, its neighbour, all on its own side of border.
+
+    Between the two changes of bounds and the store the tree still shows donor's old range: a
+    reader cannot lock either VMA then, and looks again after the section.
+    """
+    vma_start_write(target)
+    vma_start_write(donor)
+    _dup_anon_vma(target, donor)
+    target.vm_flags |= new.flags & VM_STICKY
+    if target.vm_end == donor.vm_start:
+        _set_range(donor, border, donor.vm_end)
+        _set_range(target, target.vm_start, border)
+    else:
+        _set_range(donor, donor.vm_start, border)
+        _set_range(target, border, target.vm_end)
+    vma_store(mm, target)
+
+
+def _dup_anon_vma(target: Vma, source: Vma | None) -> None:
+    """Compare mm/vma.c:dup_anon_vma()."""
+    if source is not None and source.anon_vma is not None and target.anon_vma is None:
+        target.anon_vma = source.anon_vma
+        anon_vma_clone(target, source)
+
+
+def _set_range(vma: Vma, start: int, end: int) -> None:
+    """Set vma's bounds and, if its start moved, its pgoff. Preconditions: write-locked."""
+    vma.vm_pgoff += (start - vma.vm_start) >> PAGE_SHIFT
+    vma.vm_start = start
+    vma.vm_end = end

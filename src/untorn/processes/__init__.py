@@ -1,0 +1,1 @@
+"""Processes of our own: started, talked with, placed, disturbed and ended."""

@@ -1,0 +1,71 @@
+"""A child's side of a run: it says that it is ready, waits for the word, and outlives nobody.
+
+Messages to the parent are lines of JSON on stdout; the parent's side is children.py.
+"""
+
+import ctypes
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+from untorn.errors import OutOfReachError, describe
+
+_PR_SET_PDEATHSIG = 1
+
+
+class Stop:
+    """Becomes true when the parent asks for the end (SIGTERM)."""
+
+    def __init__(self) -> None:
+        self.requested = False
+        signal.signal(signal.SIGTERM, self._request)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # see Children.add()
+
+    def _request(self, number: int, frame: FrameType | None) -> None:
+        self.requested = True
+
+
+def serve(work: Callable[..., None]) -> None:
+    """Do the work of a child with the arguments its parent gave; report an error as a message."""
+    _die_with_parent()
+    try:
+        work(**json.loads(sys.argv[1]))
+    except BrokenPipeError:
+        os._exit(1)  # the parent is gone: nobody is left to be told
+    except (OSError, OutOfReachError) as error:
+        send(error=describe(error))
+        sys.exit(1)
+
+
+def end_with_parent(parent: int) -> None:
+    """Let the kernel kill this process when the thread that made it ends, or end it at once.
+
+    Args:
+        parent: PID of the process that made it; that may be gone by now.
+
+    Source: prctl(2), PR_SET_PDEATHSIG.
+    """
+    _die_with_parent()
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def send(**message: Any) -> None:
+    """Send one message to the parent."""
+    print(json.dumps(message), flush=True)
+
+
+def wait_for_start() -> None:
+    """Say that all is set up and wait for the parent's word; end here if the parent is gone."""
+    send(ready=True)
+    # The kernel kills this process with its parent, but not if the parent died before prctl().
+    if not sys.stdin.readline():
+        sys.exit(1)

@@ -1,0 +1,106 @@
+"""Whose mmap_lock a thread takes to read, by the kernel's tracepoint: exact on any busy machine.
+
+The trace is an instance of its own, of one thread, and is removed afterwards.
+Source: include/trace/events/mmap_lock.h, Documentation/trace/ftrace.rst.
+"""
+
+import ctypes
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import get_native_id
+
+from untorn.errors import OutOfReachError, describe, os_error
+from untorn.maps.page import PAGE_SIZE
+from untorn.mm.mman import MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ
+from untorn.processes.this_process import ThisProcess
+
+_TRACEFS = Path("/sys/kernel/tracing")
+_EVENT = "events/mmap_lock/mmap_lock_acquire_returned"
+_BUFFER_KIB = 4096
+"""Of each CPU; an event takes less than 100 bytes."""
+_TAKEN = re.compile(r"mmap_lock_acquire_returned: mm=(\S+) .*write=(true|false) success=true")
+_WRITTEN = re.compile(r"entries-in-buffer/entries-written: (\d+)/(\d+)")
+_CLONE_NEWNS, _MS_REC_PRIVATE = 0x20000, 0x44000
+
+
+class LockTrace:
+    """What counted() found out, once it is left."""
+
+    def __init__(self) -> None:
+        self.reads_of_others = 0
+        """Times that the mmap_lock of another process was taken for reading."""
+
+
+@contextmanager
+def counted() -> Iterator[LockTrace]:
+    """Count what this thread takes inside.
+
+    May give this process mounts of its own; it is to be one that does nothing else.
+
+    Raises:
+        OutOfReachError: This kernel has no such tracepoint, this user may not trace, or events were
+            lost.
+    """
+    trace = LockTrace()
+    with _instance() as instance:
+        event = instance / _EVENT / "enable"
+        event.write_text("1")
+        try:
+            _take_own_lock()
+            yield trace
+        finally:
+            event.write_text("0")
+        trace.reads_of_others = _count((instance / "trace").read_text())
+
+
+@contextmanager
+def _instance() -> Iterator[Path]:
+    """Give a trace of this thread alone; nobody else's is touched."""
+    instance = _TRACEFS / "instances" / f"untorn-{os.getpid()}"
+    try:
+        if not (_TRACEFS / "instances").exists():
+            _mount_for_this_process()
+        instance.mkdir()
+    except OSError as error:
+        raise OutOfReachError(f"no right to trace here: {describe(error)}") from error
+    try:
+        if not (instance / _EVENT).exists():
+            raise OutOfReachError("this kernel has no tracepoints in mmap_lock")
+        (instance / "buffer_size_kb").write_text(str(_BUFFER_KIB))
+        (instance / "set_event_pid").write_text(str(get_native_id()))
+        yield instance
+    finally:
+        instance.rmdir()
+
+
+def _mount_for_this_process() -> None:
+    """Mount tracefs where only this process and its children see it."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if (
+        libc.unshare(_CLONE_NEWNS)
+        or libc.mount(None, b"/", None, _MS_REC_PRIVATE, None)
+        or libc.mount(b"tracefs", bytes(_TRACEFS), b"tracefs", 0, None)
+    ):
+        raise os_error(ctypes.get_errno())
+
+
+def _take_own_lock() -> None:
+    """Take this process's own mmap_lock to write: that tells which of the locks is its own."""
+    process = ThisProcess()
+    process.munmap(process.mmap(0, PAGE_SIZE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS), PAGE_SIZE)
+
+
+def _count(text: str) -> int:
+    """Return how often a lock was taken to read that is not that which was taken to write."""
+    written = _WRITTEN.search(text)
+    if written is None or written[1] != written[2]:
+        raise OutOfReachError("the trace lost events")
+    taken = Counter(_TAKEN.findall(text))
+    own = {mm for mm, write in taken if write == "true"}
+    if not own or any(mm.startswith("(") for mm in own):
+        raise OutOfReachError("the trace does not tell one lock from another")
+    return sum(count for (mm, write), count in taken.items() if write == "false" and mm not in own)

@@ -1,0 +1,1 @@
+"""Looking at a real process: by which thread, for how long, how gently."""

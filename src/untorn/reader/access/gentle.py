@@ -1,0 +1,135 @@
+"""Gentle reading: a reader that holds mmap_lock is not preempted, and does not come too often.
+
+Where a file takes mmap_lock, it is held for one system call: a page of text, about 30 us. What
+hurts the process that is read is a reader of low priority that is preempted meanwhile: writers, and
+the page faults queued behind them, wait until the reader's turn comes again, for milliseconds. So
+the reader's thread is raised for the length of that one call, and calls are spaced out by a pace.
+"""
+
+import os
+import warnings
+from collections.abc import Callable
+from fcntl import ioctl
+from functools import cache, partial
+from typing import Any, TypeVar
+
+from untorn.reader.access.kernel_locks import takes_mmap_lock
+from untorn.reader.access.limit import check_time
+from untorn.reader.access.maps_file import LiveMapsFile
+from untorn.reader.access.pace import Pace
+from untorn.reader.access.priority import NotRaisedWarning, Raise, call_raised, find_raise
+
+T = TypeVar("T")
+Call = Callable[..., object]
+PACE = Pace()
+"""The usual one, of all files: a tenth of each thread's time."""
+
+
+class GentleMapsFile(LiveMapsFile):
+    """A maps file of the running kernel that is read at a raised priority and an even pace.
+
+    May be used by any thread; the priority is that of the thread which calls, before and after.
+    Without the right to raise it, the pace is kept, and a NotRaisedWarning warning given once.
+
+    Args:
+        pid: As for LiveMapsFile, as are file, proc and thread.
+        file: Also "smaps".
+        proc: Where procfs is mounted.
+        thread: By which thread to reach the process.
+        calls: Which system calls are made gently: os.read, fcntl.ioctl.
+        pace: How far they are spaced out.
+
+    Raises:
+        OSError: As LiveMapsFile.
+    """
+
+    def __init__(
+        self,
+        pid: int,
+        file: str = "maps",
+        proc: str = "/proc",
+        thread: int | None = None,
+        *,
+        calls: frozenset[Call] = frozenset((os.read, ioctl)),
+        pace: Pace = PACE,
+    ) -> None:
+        self._calls, self._pace = calls, pace
+        self._raise = find_raise()
+        if self._raise is None:
+            _warn()
+        super().__init__(pid, file, proc, thread)
+
+    @property
+    def raised(self) -> bool:
+        """Whether the opening thread had the right to raise itself, or stood as high already."""
+        return self._raise is not None
+
+    def _call(self, function: Call, *arguments: object) -> Any:
+        plain = partial(function, *arguments)
+        if function not in self._calls:
+            return plain()
+        return self._pace.spend(partial(self._call_raised, plain))
+
+    def _call_raised(self, plain: Callable[[], object]) -> Any:
+        check_time(self._path)  # the pause before it may have been a long one
+        return _raised(self._raise, plain)
+
+
+def open_maps_file(
+    pid: int,
+    file: str = "maps",
+    proc: str = "/proc",
+    thread: int | None = None,
+    *,
+    gentle: bool | None = None,
+    pace: Pace = PACE,
+) -> LiveMapsFile:
+    """Open a maps file of the running kernel.
+
+    Args:
+        pid: As for LiveMapsFile, as are file, proc and thread.
+        file: Also "smaps".
+        proc: Where procfs is mounted.
+        thread: By which thread to reach the process.
+        gentle: Read it gently. None does so for the calls that take mmap_lock on this kernel.
+        pace: How far gentle calls are spaced out.
+
+    Raises:
+        OSError: As LiveMapsFile.
+    """
+    whats: dict[Call, str] = {os.read: file, ioctl: "PROCMAP_QUERY"}
+    wanted = (call for call, what in whats.items() if gentle or takes_mmap_lock(what))
+    if calls := frozenset(wanted if gentle is not False else ()):
+        return GentleMapsFile(pid, file, proc, thread, calls=calls, pace=pace)
+    return LiveMapsFile(pid, file, proc, thread)
+
+
+def gently(function: Callable[[], T]) -> T:
+    """Make one system call that takes mmap_lock on every kernel: raised, and at the usual pace.
+
+    Args:
+        function: A C function: see priority.py.
+    """
+    return PACE.spend(partial(_raised, find_raise(), function))
+
+
+def _raised(way: Raise | None, function: Callable[[], T]) -> T:
+    change = way and way.prepare()
+    if change is None:
+        return function()
+    try:
+        return call_raised(change, function)
+    except NotRaisedWarning:  # the right was given up since
+        _warn()
+        return function()
+
+
+@cache
+def _warn() -> None:
+    """Say once that there is no right to raise a thread."""
+    warnings.warn(
+        "read without a raised priority, which needs CAP_SYS_NICE, RLIMIT_RTPRIO or RLIMIT_NICE: "
+        "a reader that is preempted while it holds mmap_lock stalls the process that it reads",
+        NotRaisedWarning,
+        stacklevel=3,
+    )

@@ -1,0 +1,102 @@
+"""Which lock the running kernel takes to show a map, and how that is known.
+
+The release decides. Where the kernel shows its symbols, the function that came with the per-VMA
+walk overrules it for maps (a kernel may carry the change earlier, or be built without the locks).
+"""
+
+import os
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from untorn.maps.maps_file import find_no_query
+from untorn.reader.access.maps_file import LiveMapsFile
+
+PER_VMA_SINCE = {"maps": (6, 17), "PROCMAP_QUERY": (6, 18), "smaps": (7, 2)}
+"""By file (and the ioctl on maps), the first release that locks one VMA at a time."""
+SYMBOL = "lock_next_vma"
+"""Function of the per-VMA walk. Source: mm/mmap_lock.c."""
+SYMBOL_FILES = (
+    Path("/proc/kallsyms"),
+    Path("/sys/kernel/tracing/available_filter_functions"),
+    Path("/sys/kernel/debug/tracing/available_filter_functions"),
+)
+_ANCHOR = "do_mmap"  # in every kernel: a list without it is cut or hidden
+
+
+class SymbolEvidence(NamedTuple):
+    """Whether the kernel has SYMBOL, and the file that says so."""
+
+    present: bool
+    file: Path
+
+
+class Locking(NamedTuple):
+    """How the kernel keeps a map still while it shows it."""
+
+    file: str
+    """maps, smaps, or PROCMAP_QUERY."""
+    lock: str
+    """mmap_lock, per-VMA, or absent if there is no such file or ioctl here."""
+    evidence: str
+
+
+def probe_locking() -> list[Locking]:
+    """Decide for each file of PER_VMA_SINCE how this kernel locks."""
+    release, symbol = parse_release(os.uname().release), find_symbol()
+    with LiveMapsFile(os.getpid()) as maps:
+        absent = {"PROCMAP_QUERY": find_no_query(maps)}
+    if not Path("/proc/self/smaps").exists():
+        absent["smaps"] = "this kernel has none"
+    return [
+        Locking(file, "absent", f"tried on this process: {absent[file]}")
+        if absent.get(file)
+        else decide(file, release, symbol)
+        for file in PER_VMA_SINCE
+    ]
+
+
+def takes_mmap_lock(file: str) -> bool:
+    """Tell by the release alone, at once, whether a file of PER_VMA_SINCE takes mmap_lock here.
+
+    May be wrong either way for a kernel that was built without per-VMA locks or carries a change
+    earlier: who reads by this answer reads more gently than needed, or as everybody else does.
+    """
+    return decide(file, parse_release(os.uname().release), None).lock == "mmap_lock"
+
+
+def decide(file: str, release: tuple[int, int], symbol: SymbolEvidence | None) -> Locking:
+    """Tell which lock a kernel of that release, with or without the symbol, takes for a file."""
+    if symbol and not symbol.present:
+        return Locking(file, "mmap_lock", f"no {SYMBOL} in {symbol.file}")
+    if symbol and file == "maps":
+        return Locking(file, "per-VMA", f"{SYMBOL} in {symbol.file}")
+    since = PER_VMA_SINCE[file]
+    lock = "per-VMA" if release >= since else "mmap_lock"
+    return Locking(file, lock, f"release {_dotted(release)}; per-VMA since {_dotted(since)}")
+
+
+def parse_release(text: str) -> tuple[int, int]:
+    """Return the first two numbers of a kernel release; zeros if it does not begin with them."""
+    numbers = re.match(r"(\d+)\.(\d+)", text)
+    return (int(numbers[1]), int(numbers[2])) if numbers else (0, 0)
+
+
+def find_symbol(files: tuple[Path, ...] = SYMBOL_FILES) -> SymbolEvidence | None:
+    """Look for SYMBOL in the kernel's lists of symbols; None if none of them can be trusted."""
+    for file in files:
+        try:
+            symbols = file.read_bytes()
+        except OSError:
+            continue
+        if _lists(symbols, _ANCHOR):
+            return SymbolEvidence(_lists(symbols, SYMBOL), file)
+    return None
+
+
+def _lists(symbols: bytes, name: str) -> bool:
+    return re.search(rb"(?m)^(?:\S+ \S )?" + name.encode() + rb"$", symbols) is not None
+
+
+def _dotted(release: tuple[int, int]) -> str:
+    return ".".join(map(str, release))

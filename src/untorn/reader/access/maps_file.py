@@ -1,0 +1,132 @@
+"""The running kernel's maps file, as a MapsFile."""
+
+import os
+from array import array
+from collections.abc import Callable, Iterable, Iterator
+from fcntl import ioctl
+from struct import Struct
+from types import TracebackType
+from typing import Any, Self
+
+from untorn.maps.maps_file import NO_FLAGS, PATH_MAX
+from untorn.maps.page import ULONG_MAX
+from untorn.maps.procmap_query import PROCMAP_QUERY, ProcmapQuery, QueriedVma, QueryFlags
+from untorn.reader.access.limit import check_time
+from untorn.reader.access.task import place_of
+
+_ADDR = Struct("=Q")
+_QUERY_ADDR_AT, _VMA_START_AT = 16, 24
+"""Places in struct procmap_query, in bytes."""
+
+
+class LiveMapsFile:
+    """An open /proc/PID/maps or /proc/PID/smaps of the running kernel, unbuffered.
+
+    Each read() is one read(2): the kernel keeps the map still for the length of one call at
+    most, so what a call returned together is what a buffer would tear apart.
+
+    Args:
+        pid: The process, or a task of it.
+        file: Name of the file under its directory.
+        proc: Where procfs is mounted.
+        thread: By which thread to reach the process, where the main one has ended.
+
+    Raises:
+        OSError: ENOENT if there is no such process, EACCES or EPERM if its map may not be read;
+            ETIMEDOUT, from any method, if the look that it is part of has no time left.
+
+    Source: proc_pid_maps(5), PROCMAP_QUERY(2const).
+    """
+
+    def __init__(
+        self, pid: int, file: str = "maps", proc: str = "/proc", thread: int | None = None
+    ) -> None:
+        self._path = f"{place_of(pid, proc, thread)}/{file}"
+        self._fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+
+    def read(self, size: int) -> bytes:
+        """Return the bytes of one system call: see MapsFile."""
+        text: bytes = self._timed(os.read, self._fd, size)
+        return text
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Move to a byte offset from the start (0) or from here (1): see MapsFile."""
+        return os.lseek(self._fd, offset, whence)
+
+    def query(
+        self,
+        addr: int,
+        flags: QueryFlags = NO_FLAGS,
+        *,
+        name_size: int = PATH_MAX,
+        build_id_size: int = 0,
+    ) -> QueriedVma:
+        """Describe one VMA by the ioctl: see MapsFile. ENOTTY on smaps and before Linux 6.11."""
+        name = array("B", bytes(name_size))
+        build_id = array("B", bytes(build_id_size))
+        question = ProcmapQuery(
+            query_flags=flags,
+            query_addr=addr & ULONG_MAX,
+            vma_name_size=name_size,
+            build_id_size=build_id_size,
+            vma_name_addr=_address(name),
+            build_id_addr=_address(build_id),
+        )
+        packed = self._timed(ioctl, self._fd, PROCMAP_QUERY, question.pack())
+        answer = ProcmapQuery.unpack(packed)
+        return QueriedVma.from_struct(answer, name.tobytes(), build_id.tobytes())
+
+    def next_starts(self, addrs: Iterable[int]) -> Iterator[int]:
+        """Tell for each address, by one ioctl, where the VMA there or the next above it starts.
+
+        Much faster than query(), which tells all about a VMA.
+
+        Yields:
+            A byte address; 1 << 64 if there is no more.
+
+        Raises:
+            OSError: As query().
+        """
+        question = bytearray(ProcmapQuery(query_flags=QueryFlags.COVERING_OR_NEXT_VMA).pack())
+        for addr in addrs:
+            _ADDR.pack_into(question, _QUERY_ADDR_AT, addr)
+            try:
+                self._timed(ioctl, self._fd, PROCMAP_QUERY, question)
+            except FileNotFoundError:
+                yield 1 << 64
+            else:
+                yield _ADDR.unpack_from(question, _VMA_START_AT)[0]
+
+    def _timed(self, function: Callable[..., object], *arguments: object) -> Any:
+        """Make a call unless it is too late for one."""
+        check_time(self._path)
+        return self._call(function, *arguments)
+
+    def _call(self, function: Callable[..., object], *arguments: object) -> Any:
+        """Make the one system call in which the kernel may hold a lock of the process."""
+        return function(*arguments)
+
+    def close(self) -> None:
+        """Release the file; once is enough, twice does no harm."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<LiveMapsFile fd {self._fd}>" if self._fd >= 0 else "<LiveMapsFile closed>"
+
+
+def _address(buffer: "array[int]") -> int:
+    # The ioctl refuses an address without a size, and a size without an address.
+    return buffer.buffer_info()[0] if buffer else 0

@@ -1,0 +1,129 @@
+"""A thread's priority, raised for one call and given back right after it.
+
+To raise, to call and to give back are three C functions that a fourth calls, one after the other.
+Python runs signal handlers between bytecodes: none comes between the raise and the giving back,
+neither to raise an exception there nor to run at a priority that was meant for one system call.
+Priorities belong to the calling thread alone. Source: sched(7).
+"""
+
+import os
+import resource
+from collections.abc import Callable
+from functools import partial
+from operator import call
+from typing import NamedTuple, TypeVar, cast
+
+T = TypeVar("T")
+Step = Callable[[], object]
+_ORDINARY, _LOWEST_FIFO = os.sched_param(0), os.sched_param(1)
+_RESET = os.SCHED_RESET_ON_FORK
+_SCHED_DEADLINE = 6  # Source: include/uapi/linux/sched.h, which Python's os lacks
+_REAL_TIME = {os.SCHED_FIFO, os.SCHED_RR, _SCHED_DEADLINE}
+_LOWEST_NICE = -20
+
+
+class NotRaisedWarning(RuntimeWarning):
+    """A thread may not raise its priority."""
+
+
+class Change(NamedTuple):
+    """The calling thread's way up and back; each step is one C function."""
+
+    raise_: Step
+    give_back: Step
+    give_back_marked: Step
+    """What is never refused, where giving back all may be: see _to_fifo()."""
+
+
+class Raise(NamedTuple):
+    """One way to raise a thread."""
+
+    name: str
+    prepare: Callable[[], Change | None]
+    """Describes it for the calling thread; None if that stands as high already."""
+
+
+def find_raise() -> Raise | None:
+    """Return the best raise that the calling thread may make, None if it may make none."""
+    if may(FIFO):
+        return FIFO
+    nice = lowest_nice()
+    return to_nice(nice) if nice < os.getpriority(os.PRIO_PROCESS, 0) else None
+
+
+def lowest_nice() -> int:
+    """Return the least nice value that the calling thread may have, or the one it has."""
+    now = os.getpriority(os.PRIO_PROCESS, 0)
+    limit, _ = resource.getrlimit(resource.RLIMIT_NICE)
+    candidates = (_LOWEST_NICE, max(_LOWEST_NICE, 20 - limit))
+    return next((nice for nice in candidates if nice < now and may(to_nice(nice))), now)
+
+
+def to_nice(nice: int) -> Raise:
+    """Return the raise to a nice value."""
+    return Raise(f"nice {nice}", partial(_to_nice, nice))
+
+
+def may(way: Raise) -> bool:
+    """Tell whether the calling thread may be raised so, or stands as high already, by trying."""
+    try:
+        change = way.prepare()
+        if change:
+            call_raised(change, int)
+    except (OSError, NotRaisedWarning):
+        return False
+    return True
+
+
+def call_raised(change: Change, function: Callable[[], T]) -> T:
+    """Call a C function with the calling thread raised.
+
+    Raises:
+        NotRaisedWarning: The thread may not be raised; the function was not called.
+        OSError: What the function raises.
+    """
+    results: list[object] = []  # what came before an exception stays in it
+    try:
+        results.extend(map(call, (change.raise_, function, change.give_back)))
+    except BaseException as error:
+        # Python looks for signals after a call, never before one: this one is made.
+        try:
+            change.give_back()
+        except PermissionError:
+            change.give_back_marked()
+        refused = isinstance(error, PermissionError)
+        if refused and not results:
+            raise NotRaisedWarning from error
+        if not refused or len(results) == 1:
+            raise
+    return cast(T, results[1])
+
+
+def _to_fifo() -> Change | None:
+    """Prepare SCHED_FIFO, marked so that a child forked meanwhile does not get it.
+
+    Without CAP_SYS_NICE the mark cannot be taken away again. It then stays on the thread, where
+    all it does is that children of a thread with a negative nice value start at 0.
+    """
+    policy = os.sched_getscheduler(0)
+    if policy & ~_RESET in _REAL_TIME:
+        return None
+    change_to = partial(os.sched_setscheduler, 0)
+    return Change(
+        partial(change_to, os.SCHED_FIFO | _RESET, _LOWEST_FIFO),
+        partial(change_to, policy, _ORDINARY),
+        partial(change_to, policy | _RESET, _ORDINARY),
+    )
+
+
+def _to_nice(nice: int) -> Change | None:
+    before = os.getpriority(os.PRIO_PROCESS, 0)
+    if nice >= before:
+        return None
+    change_to = partial(os.setpriority, os.PRIO_PROCESS, 0)
+    give_back = partial(change_to, before)
+    return Change(partial(change_to, nice), give_back, give_back)
+
+
+FIFO = Raise("SCHED_FIFO 1", _to_fifo)
+"""Above every ordinary thread, below every other real-time thread."""

@@ -1,0 +1,109 @@
+"""Which process it is, by which thread its memory is reached, and why it has no map to show.
+
+A process whose main thread has ended lives on in its other threads (every Go, Rust or C++ program
+that calls pthread_exit in main does). /proc/PID then shows no memory; /proc/PID/task/TID does.
+"""
+
+import errno
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from untorn.reader.access.limit import check_time
+
+_PF_EXITING, _PF_KTHREAD = 0x0000_0004, 0x0020_0000
+"""Source: include/linux/sched.h."""
+_DEAD = b"Z", b"X"
+
+
+class Status(NamedTuple):
+    """What /proc/PID/stat tells of a task. Source: proc_pid_stat(5)."""
+
+    state: bytes
+    """One letter."""
+    flags: int
+    """PF_* bits."""
+    start_time: int
+    """Clock ticks since boot. A task that gets the number of another one has another start time."""
+
+    @property
+    def is_kernel_thread(self) -> bool:
+        """Whether it never had a memory of its own."""
+        return bool(self.flags & _PF_KTHREAD)
+
+    @property
+    def dead(self) -> bool:
+        """Whether it is a zombie, or on its way from there."""
+        return self.state in _DEAD
+
+    @property
+    def leaving(self) -> bool:
+        """Whether it has no memory any more, or gives it up now."""
+        return self.dead or bool(self.flags & _PF_EXITING)
+
+
+class Thread(NamedTuple):
+    """One thread of a process, never mistaken for a later one with its number."""
+
+    tid: int
+    start_time: int
+
+
+def status_of(place: str) -> Status | None:
+    """Return the status of the task at /proc/PID or /proc/PID/task/TID; None if it is gone.
+
+    Raises:
+        OSError: ETIMEDOUT if the look that it is part of has no time left.
+    """
+    check_time(place)
+    try:
+        fields = (Path(place) / "stat").read_bytes().rpartition(b")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return Status(fields[0], int(fields[6]), int(fields[19])) if fields else None
+
+
+def start_time(pid: int, proc: str) -> int | None:
+    """Return when a process started, in clock ticks since boot; None if it is gone."""
+    status = status_of(f"{proc}/{pid}")
+    return status and status.start_time
+
+
+def living_threads(pid: int, proc: str) -> list[Thread]:
+    """Return the threads of a process that have its memory, the oldest first."""
+    try:
+        tids = sorted(map(int, os.listdir(f"{proc}/{pid}/task")))  # noqa: PTH208 (a Path takes as long again)
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+    statuses = ((tid, status_of(f"{proc}/{pid}/task/{tid}")) for tid in tids)
+    found = [Thread(tid, each.start_time) for tid, each in statuses if each and not each.leaving]
+    return sorted(found, key=lambda thread: thread.start_time)
+
+
+def place_of(pid: int, proc: str, thread: int | None = None) -> str:
+    """Return the directory whose maps, root and other files are those of a process.
+
+    Args:
+        pid: The process.
+        proc: Where procfs is mounted.
+        thread: By which thread to reach it; None for the main one.
+    """
+    return f"{proc}/{pid}" if thread is None else f"{proc}/{pid}/task/{thread}"
+
+
+def no_map(pid: int, proc: str) -> ProcessLookupError:
+    """Return the error, ESRCH, that tells why a file of this process showed no map to its end."""
+    status = status_of(f"{proc}/{pid}")
+    if status is None:
+        reason = "the process ended while it was read"
+    elif status.is_kernel_thread:
+        reason = "a kernel thread has no memory of its own"
+    elif not status.leaving:
+        reason = "its program was replaced while it was read"
+    elif living_threads(pid, proc):
+        reason = "the threads by which it was read have ended"
+    elif status.dead:
+        reason = "the process has ended, a zombie has no memory"
+    else:
+        reason = "the process is ending and has given up its memory"
+    return ProcessLookupError(errno.ESRCH, reason, f"{proc}/{pid}/maps")

@@ -1,0 +1,166 @@
+"""What changed from one map to another, page by page and not line by line.
+
+A VMA that is split or merged is the same memory in other lines, which is no change here. Only the
+lines that are in one map and not in the other are compared: their borders cut both maps into
+pieces, and each piece was mapped before, or is now, or both. Equal neighbours are put together.
+"""
+
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import NamedTuple
+
+import numpy as np
+
+from untorn.maps.entry import MapsEntry
+from untorn.reader.text.columns import Columns, Numbers, Rows
+from untorn.reader.text.hex_field import Truths
+
+
+class Kind(StrEnum):
+    """What happened to a range."""
+
+    MAPPED = "mapped"
+    UNMAPPED = "unmapped"
+    GROWN = "grown"
+    """Mapped, by a VMA that was there and now covers this too."""
+    SHRUNK = "shrunk"
+    """Unmapped, from a VMA of which something is still there."""
+    PROTECTED = "protected"
+    """Other permissions; perhaps another name too."""
+    RENAMED = "renamed"
+    REPLACED = "replaced"
+    """Another file or another part of it, or a file instead of anonymous memory, or the reverse."""
+
+
+class Change(NamedTuple):
+    """One range to which one thing happened."""
+
+    kind: Kind
+    start: int
+    """Byte address."""
+    end: int
+    """Byte address behind the last one."""
+    before: MapsEntry | None
+    """The VMA that covered the beginning of the range; None if none did."""
+    after: MapsEntry | None
+    """The same of now."""
+
+
+def diff(old: Columns, new: Columns) -> list[Change]:
+    """Return what changed, in the order of addresses. Both must be disjoint and ascending."""
+    before, after = _changed(old, new)
+    if not len(before) + len(after):
+        return []
+    borders = np.unique(np.concatenate([before.start, before.end, after.start, after.end]))
+    pieces = _Pieces(borders[:-1], before, after)
+    changes: list[Change] = []
+    for kind, piece in pieces.kinds():
+        change = pieces.change(kind, piece, int(borders[piece + 1]))
+        if changes and _continues(changes[-1], change):
+            changes[-1] = changes[-1]._replace(end=change.end)
+        else:
+            changes.append(change)
+    return changes
+
+
+def _changed(old: Columns, new: Columns) -> tuple[Columns, Columns]:
+    """Return the rows of each that the other has not."""
+    if old is new:
+        return old.take(slice(0)), new.take(slice(0))
+    names = {name: index for index, name in enumerate(new.names)}
+    renumbered = old.names_among(names)[old.name]
+    _, ours, theirs = np.intersect1d(old.start, new.start, assume_unique=True, return_indices=True)
+    same = renumbered[ours] == new.name[theirs]
+    for field in "end", "perms", "offset", "device", "inode":
+        same &= getattr(old, field)[ours] == getattr(new, field)[theirs]
+    return old.take(_others(len(old), ours[same])), new.take(_others(len(new), theirs[same]))
+
+
+def _others(count: int, rows: Rows) -> Rows:
+    mask = np.ones(count, np.bool_)
+    mask[rows] = False
+    return np.flatnonzero(mask)
+
+
+class _Pieces:
+    """Ranges between borders, each with the row that covers it before and after, or -1."""
+
+    def __init__(self, starts: Numbers, before: Columns, after: Columns) -> None:
+        self.starts, self.before, self.after = starts, before, after
+        self.old, self.new = _covering(before, starts), _covering(after, starts)
+
+    def kinds(self) -> Iterator[tuple[Kind, int]]:
+        """Yield what happened, and to which piece."""
+        both = (self.old >= 0) & (self.new >= 0)
+        moved, renamed, protected = self._compare(both)
+        kept = both & ~moved
+        still_there = np.isin(self.old, self.old[kept])
+        was_there = np.isin(self.new, self.new[kept])
+        here = {
+            Kind.REPLACED: both & moved,
+            Kind.PROTECTED: kept & protected,
+            Kind.RENAMED: kept & renamed & ~protected,
+            Kind.GROWN: (self.old < 0) & (self.new >= 0) & was_there,
+            Kind.MAPPED: (self.old < 0) & (self.new >= 0) & ~was_there,
+            Kind.SHRUNK: (self.old >= 0) & (self.new < 0) & still_there,
+            Kind.UNMAPPED: (self.old >= 0) & (self.new < 0) & ~still_there,
+        }
+        kinds = list(here)
+        which = np.select(list(here.values()), range(len(kinds)), -1)
+        for piece in np.flatnonzero(which >= 0).tolist():
+            yield kinds[which[piece]], piece
+
+    def _compare(self, both: Truths) -> tuple[Truths, Truths, Truths]:
+        """Tell of each piece whether its file, its name, its permissions are others.
+
+        Not of what is mapped only before or only after.
+        """
+        pieces = np.flatnonzero(both)
+        names = {name: index for index, name in enumerate(self.after.names)}
+        renumbered = self.before.names_among(names)[self.before.name]
+        old = self.before.replace(name=renumbered).take(self.old[pieces])
+        new = self.after.take(self.new[pieces])
+        moved, renamed, protected = np.zeros((3, len(both)), np.bool_)
+        # How far into the file address 0 would be, modulo 2**64; anonymous memory has no place.
+        has_place = (new.device | new.inode | new.offset) != 0
+        elsewhere = (old.offset - old.start != new.offset - new.start) & has_place
+        moved[pieces] = elsewhere | (old.device != new.device) | (old.inode != new.inode)
+        renamed[pieces] = old.name != new.name
+        protected[pieces] = old.perms != new.perms
+        return moved, renamed, protected
+
+    def change(self, kind: Kind, piece: int, end: int) -> Change:
+        """Return the record of one piece."""
+        old, new = int(self.old[piece]), int(self.new[piece])
+        return Change(
+            kind,
+            int(self.starts[piece]),
+            end,
+            self.before.entry(old) if old >= 0 else None,
+            self.after.entry(new) if new >= 0 else None,
+        )
+
+
+def _covering(columns: Columns, starts: Numbers) -> Rows:
+    """Return the row that covers each address, -1 for none."""
+    rows = np.searchsorted(columns.start, starts, side="right") - 1
+    ends = np.append(columns.end, np.uint64(0))  # for row -1
+    rows[starts >= ends[rows]] = -1
+    return rows
+
+
+def _continues(last: Change, change: Change) -> bool:
+    """Tell whether the same happened right below, to the same kind of memory."""
+    ours, theirs = (
+        (each.kind, _memory(each.before, each.start), _memory(each.after, each.start))
+        for each in (last._replace(start=last.end), change)
+    )
+    return last.end == change.start and ours == theirs
+
+
+def _memory(entry: MapsEntry | None, addr: int) -> tuple[object, ...] | None:
+    """Return what an entry says of the page at addr, were it as long as that."""
+    if entry is None:
+        return None
+    place = entry.offset - entry.start + addr if entry.has_file else 0
+    return entry.permissions, entry.device, entry.inode, entry.name, place

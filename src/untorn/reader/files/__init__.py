@@ -1,0 +1,1 @@
+"""The files that are mapped: found, compared and read without touching the process."""

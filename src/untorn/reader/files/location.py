@@ -1,0 +1,129 @@
+"""From a byte address in memory to the byte of the file that is mapped there."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+from untorn.errors import OutOfReachError
+from untorn.maps.entry import MapsEntry
+from untorn.maps.procmap_query import QueriedVma
+from untorn.reader.access.limit import within_half
+from untorn.reader.files.elf import Elf, read_elf
+from untorn.reader.files.mapped_file import MappedFiles
+from untorn.reader.lookup import entry_of
+
+_NO_BUILD_ID = "the ELF file has none"
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where an address lies. What is None is absent; `absent` says why, by the field's name."""
+
+    addr: int
+    """The byte address."""
+    vma: QueriedVma
+    """The VMA that covers it."""
+    offset: int | None = None
+    """Bytes into the file; None if no file is mapped."""
+    kind: str | None = None
+    """What the file is, such as "a regular file"."""
+    path: bytes | None = None
+    """A path by which we can open the very file, also if it was deleted or replaced.
+
+    Of a file that is not a regular one it should not be opened: see kind.
+    """
+    elf_address: int | None = None
+    """The virtual address in the ELF file, as its symbols and debug information have it."""
+    build_id: bytes | None = None
+    """Of the ELF file, if it was asked for."""
+    absent: Mapping[str, str] = field(default_factory=dict)
+
+
+def locate(
+    files: MappedFiles,
+    vma: QueriedVma,
+    addr: int,
+    others: Callable[[], list[MapsEntry]],
+    *,
+    build_id: bool,
+) -> Location:
+    """Return where a byte address lies in the file of the VMA that covers it.
+
+    Args:
+        files: Those of the process.
+        vma: The VMA.
+        addr: The byte address.
+        others: Returns what the process maps of the same file; called only if it matters.
+        build_id: Look for the build id, too.
+    """
+    entry, location = entry_of(vma), Location(addr, vma)
+    if not entry.has_file:
+        return _without(location, "no file is mapped there", build_id)
+    location = replace(location, offset=entry.offset_of(addr))
+    try:
+        kind, path, elf = _look_into(files, entry, build_id)
+    except OutOfReachError as error:
+        return _without(location, str(error), build_id)
+    location = replace(location, kind=kind, path=path)
+    if isinstance(elf, str):
+        return _without(location, elf, build_id)
+    return _in_elf(location, elf, others, build_id)
+
+
+def _look_into(
+    files: MappedFiles, entry: MapsEntry, build_id: bool
+) -> tuple[str, bytes, Elf | str]:
+    """Return what the file is, a path that opens it, what the ELF file says or why there is none.
+
+    Raises:
+        OutOfReachError: It cannot be found, or does not answer.
+    """
+
+    def look() -> tuple[str, bytes, Elf | str]:
+        with files.find(entry) as found:
+            try:
+                with found.read() as file:
+                    return found.kind, found.path, read_elf(file, build_id=build_id)
+            except OutOfReachError as error:
+                return found.kind, found.path, str(error)
+
+    try:
+        return within_half(look, os.fsdecode(entry.name))
+    except TimeoutError:
+        raise OutOfReachError("the file does not answer") from None
+
+
+def build_id_of(files: MappedFiles, entry: MapsEntry) -> tuple[bytes, str]:
+    """Return the build id of an entry's file, or b"" and the reason why there is none.
+
+    It is never asked of the kernel: to tell it, that reads from whatever is mapped, sockets and
+    devices too. Source: lib/buildid.c.
+    """
+    try:
+        _, _, elf = _look_into(files, entry, build_id=True)
+    except OutOfReachError as error:
+        return b"", str(error)
+    if isinstance(elf, str):
+        return b"", elf
+    return elf.build_id, "" if elf.build_id else _NO_BUILD_ID
+
+
+def _in_elf(
+    location: Location, elf: Elf, others: Callable[[], list[MapsEntry]], build_id: bool
+) -> Location:
+    absent: dict[str, str] = {}
+    elf_address = None
+    try:
+        elf_address = elf.address_of(entry_of(location.vma), location.addr, others)
+    except OutOfReachError as error:
+        absent["elf_address"] = str(error)
+    if build_id and not elf.build_id:
+        absent["build_id"] = _NO_BUILD_ID
+    return replace(location, elf_address=elf_address, build_id=elf.build_id or None, absent=absent)
+
+
+def _without(location: Location, reason: str, build_id: bool) -> Location:
+    """Say of all that is not known why it is not."""
+    names = ["offset", "kind", "path", "elf_address", *["build_id"] * build_id]
+    absent = {name: reason for name in names if getattr(location, name) is None}
+    return replace(location, absent=absent)

@@ -1,0 +1,83 @@
+"""Whether a file is the one that a VMA maps.
+
+stat() does not tell: the device that maps shows is that of the file system, but on btrfs each
+subvolume has an st_dev of its own, on overlayfs each layer may. So we compare what the kernel
+shows for both in the same place: what stat() says through both mappings (map_files), if we may;
+else the lines of maps, or what /proc/self/fdinfo and mountinfo say of the file.
+
+Source: fs/proc/task_mmu.c:show_map_vma(), proc_map_files_lookup(); fs/proc/fd.c:seq_show().
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from untorn.errors import OutOfReachError
+from untorn.maps.entry import MapsEntry
+from untorn.maps.page import PAGE_SIZE
+from untorn.mm.mman import MAP_PRIVATE, PROT_NONE
+from untorn.processes.this_process import ThisProcess
+from untorn.reader.access.maps_file import LiveMapsFile
+from untorn.reader.files.found_file import FoundFile
+from untorn.reader.files.mapped_file import MappedFiles
+from untorn.reader.lookup import next_entry
+
+_ONE_DEVICE_FOR_MANY = "btrfs"
+"""Of all subvolumes maps shows one device, and each has its own inode 257."""
+
+
+def is_same(files: MappedFiles, entry: MapsEntry, candidate: FoundFile) -> bool:
+    """Tell whether an entry maps this file.
+
+    Raises:
+        OutOfReachError: Nothing that may be looked at tells.
+    """
+    mapped = files.by_map_files(entry)
+    if mapped is None:
+        return _is_shown_alike(files, entry, candidate)
+    with closing(mapped):
+        if os.path.samestat(mapped.status, candidate.status):
+            return True
+        if files.type_of(entry.device) == _ONE_DEVICE_FOR_MANY or not candidate.is_regular:
+            return False
+        # On overlayfs the mapping may be of the file in a layer (before Linux 6.8).
+        with _mapped(candidate) as (own, own_entry):
+            own_mapped = own.by_map_files(own_entry)
+            if own_mapped is None:
+                return _place(own_entry) == _place(entry)
+            with closing(own_mapped):
+                return os.path.samestat(mapped.status, own_mapped.status)
+
+
+def _is_shown_alike(files: MappedFiles, entry: MapsEntry, candidate: FoundFile) -> bool:
+    alike = candidate.shown_as(files.device_of) == _place(entry)
+    if not alike and candidate.is_regular:
+        with _mapped(candidate) as (_, own_entry):
+            alike = _place(own_entry) == _place(entry)
+    name = os.fsencode(Path(f"/proc/self/fd/{candidate.fd}").readlink())
+    if alike and name != entry.name and files.type_of(entry.device) == _ONE_DEVICE_FOR_MANY:
+        raise OutOfReachError(
+            "btrfs shows files of two subvolumes alike; by the mapping it could be told, "
+            "which takes CAP_CHECKPOINT_RESTORE"
+        )
+    return alike
+
+
+def _place(entry: MapsEntry) -> tuple[tuple[int, int], int]:
+    return entry.device, entry.inode
+
+
+@contextmanager
+def _mapped(candidate: FoundFile) -> Iterator[tuple[MappedFiles, MapsEntry]]:
+    """Map a page of a file ourselves, without access; give our own files and the entry of it."""
+    process = ThisProcess()
+    with candidate.read() as file:
+        addr = process.mmap(0, PAGE_SIZE, PROT_NONE, MAP_PRIVATE, file.fileno(), 0)
+    try:
+        with LiveMapsFile(os.getpid()) as maps:
+            entry = next_entry(maps, addr)
+        assert entry is not None
+        yield MappedFiles("/proc/self", os.getpid(), "/proc"), entry
+    finally:
+        process.munmap(addr, PAGE_SIZE)

@@ -1,0 +1,100 @@
+"""Holes between lines: which of them need a second look, and what to do if one is not there.
+
+Since Linux 6.17 maps may leave out what is mapped: within one fill, each lookup goes on from where
+an iterator stands, which a writer may have overtaken (docs/false-gap.md). The first lookup of a
+fill does not. So a hole is to be believed if
+
+- the kernel holds mmap_lock for a fill (before 6.17), or
+- no thread of the process ran while the fill was read (see idleness.py), or
+- a lookup of its own, which starts at the hole and not at where another one was, finds nothing in
+  it: one PROCMAP_QUERY a hole.
+
+So what is mapped from before the snapshot begins until it is there is in it; what was unmapped at
+some time in between may be left out.
+"""
+
+import os
+from functools import lru_cache
+
+import numpy as np
+
+from untorn.maps.entry import MapsEntry
+from untorn.maps.page import ULONG_MAX
+from untorn.reader.access.kernel_locks import PER_VMA_SINCE, decide, find_symbol, parse_release
+from untorn.reader.access.maps_file import LiveMapsFile
+from untorn.reader.fills import Fills
+from untorn.reader.lookup import GATE, next_entry
+from untorn.reader.text.columns import Columns, Rows
+
+_QUERY_SINCE = 6, 11
+
+
+@lru_cache
+def gaps_may_be_false() -> bool:
+    """Tell whether this kernel locks one VMA at a time to show maps, and not a whole fill.
+
+    Some kernels between the ioctl and 6.17 carry the change; their list of symbols tells.
+    """
+    release = parse_release(os.uname().release)
+    unsure = _QUERY_SINCE <= release < PER_VMA_SINCE["maps"]
+    return decide("maps", release, find_symbol() if unsure else None).lock == "per-VMA"
+
+
+def doubtful_holes(lines: Columns, fills: Fills) -> Rows:
+    """Return the rows behind which there is a hole, in fills during which the process ran.
+
+    Behind the last VMA too: the rest of the map may have been left out.
+    """
+    ran = np.repeat(~np.array(fills.quiet, np.bool_), [text.count(b"\n") for text in fills.texts])
+    hole = np.append(lines.start[1:] > lines.end[:-1], True)
+    hole[-1] = lines.names[lines.name[-1]] != GATE
+    return np.flatnonzero(hole & ran)
+
+
+def false_gaps(file: LiveMapsFile, lines: Columns, holes: Rows) -> list[int]:
+    """Look once into each hole; return the rows behind which something is mapped after all.
+
+    Raises:
+        OSError: As MapsFile.query().
+    """
+    expected = np.append(lines.start[1:], np.uint64(ULONG_MAX))[holes].tolist()
+    found = file.next_starts(lines.end[holes].tolist())
+    looks = zip(holes.tolist(), expected, found, strict=True)
+    return [row for row, limit, start in looks if start < limit]
+
+
+def fill_in(file: LiveMapsFile, lines: Columns, gaps: list[int]) -> tuple[Columns, int]:
+    """Put in what is mapped behind these rows, by the ioctl, up to the next line that still holds.
+
+    A line that begins below the end of what was put in is older, and dropped. Each look begins
+    above the one before, so that this ends, whatever writers do.
+
+    Returns:
+        The lines, which may overlap as those of the file may, and how many were put in.
+
+    Raises:
+        OSError: As MapsFile.query().
+    """
+    parts: list[Columns] = []
+    taken = found = 0
+    for row in gaps:
+        if row < taken:
+            continue
+        parts.append(lines.take(slice(taken, row + 1)))
+        entries, taken = _walk(file, lines, row)
+        parts.append(Columns.of_entries(entries))
+        found += len(entries)
+    return Columns.join([*parts, lines.take(slice(taken, None))]), found
+
+
+def _walk(file: LiveMapsFile, lines: Columns, row: int) -> tuple[list[MapsEntry], int]:
+    """Return what is mapped from the end of a row on, and the next row that still holds."""
+    entries: list[MapsEntry] = []
+    addr, following = int(lines.end[row]), row + 1
+    while entry := next_entry(file, addr):
+        if following < len(lines) and entry.start >= lines.start[following]:
+            break
+        entries.append(entry)
+        addr = entry.end
+        following = max(following, int(np.searchsorted(lines.start, np.uint64(addr))))
+    return entries, following

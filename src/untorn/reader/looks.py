@@ -1,0 +1,114 @@
+"""One look at a process: its maps are opened, looked at and closed again."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
+
+from untorn.reader.access.limit import TIMEOUT, within
+from untorn.reader.live_maps import LiveMaps
+
+if TYPE_CHECKING:
+    from untorn.reader.files.location import Location
+    from untorn.reader.snapshot import Snapshot
+
+T = TypeVar("T")
+_ATTEMPTS = 3
+
+
+def open_maps(
+    pid: int,
+    *,
+    proc: str = "/proc",
+    gentle: bool | None = None,
+    ioctl: bool = True,
+    timeout: float | None = TIMEOUT,
+) -> LiveMaps:
+    """Open the maps of a process: see LiveMaps for arguments and errors."""
+    return LiveMaps(pid, proc=proc, gentle=gentle, ioctl=ioctl, timeout=timeout)
+
+
+def snapshot(
+    pid: int,
+    *,
+    proc: str = "/proc",
+    gentle: bool | None = None,
+    previous: "Snapshot | None" = None,
+    timeout: float | None = TIMEOUT,
+) -> "Snapshot":
+    """Return the whole map of a process as it is now.
+
+    If the process changes its program meanwhile, the new one is read.
+
+    Args:
+        pid: The process, or a thread of it.
+        proc: Where procfs is mounted; pid is its number there.
+        gentle: As for LiveMaps.
+        previous: An older snapshot of this process: what did not change is taken from it.
+        timeout: Seconds that it may take; None for as long as the kernel takes.
+
+    Raises:
+        OSError: ENOENT if there is no such process, EACCES or EPERM if its map may not be read;
+            ESRCH, with the reason, if it has no memory: a zombie, a kernel thread, or it ended
+            while it was read; ETIMEDOUT if it takes longer than it may.
+    """
+    return look_at(
+        pid, lambda maps: maps.snapshot(previous), proc=proc, gentle=gentle, timeout=timeout
+    )
+
+
+def locate(
+    pid: int,
+    addr: int,
+    *,
+    build_id: bool = False,
+    proc: str = "/proc",
+    timeout: float | None = TIMEOUT,
+) -> "Location":
+    """Return where a byte address of a process lies in the file that is mapped there.
+
+    Args:
+        pid: The process, or a thread of it.
+        addr: Byte address.
+        build_id: Tell the build id of the file, too.
+        proc: Where procfs is mounted; pid is its number there.
+        timeout: Seconds that it may take; None for as long as the kernel takes.
+
+    Raises:
+        OSError: As snapshot(); ENOENT also if nothing is mapped there.
+    """
+    return look_at(
+        pid, lambda maps: maps.locate(addr, build_id=build_id), proc=proc, timeout=timeout
+    )
+
+
+def look_at(
+    pid: int,
+    look: Callable[[LiveMaps], T],
+    *,
+    proc: str = "/proc",
+    gentle: bool | None = None,
+    timeout: float | None = TIMEOUT,
+) -> T:
+    """Return what a look at a process finds; it is made again if that changes its program.
+
+    Args:
+        pid: The process, or a thread of it.
+        look: Is given the open maps.
+        proc: Where procfs is mounted; pid is its number there.
+        gentle: As for LiveMaps.
+        timeout: Seconds that it may take; None for as long as the kernel takes.
+
+    Raises:
+        OSError: As LiveMaps and its methods.
+    """
+    open_it = partial(LiveMaps, pid, proc=proc, gentle=gentle, timeout=None)
+
+    def attempt() -> T:
+        for _ in range(_ATTEMPTS - 1):
+            with open_it() as maps, suppress(ProcessLookupError):
+                return look(maps)
+        with open_it() as maps:
+            return look(maps)
+
+    return within(timeout, attempt, f"{proc}/{pid}/maps")

@@ -1,0 +1,246 @@
+"""A snapshot: the whole map of a process as columns, and as records on demand."""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Self, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from untorn.maps.entry import MapsEntry, is_deleted
+from untorn.maps.page import ULONG_MAX
+from untorn.reader.text.columns import Columns, Numbers
+from untorn.reader.text.overlap import resolve_overlaps
+from untorn.reader.text.parse import parse
+from untorn.reader.text.reparse import parse_again
+
+if TYPE_CHECKING:
+    from untorn.reader.diff import Change
+    from untorn.reader.text.leniency import Leniency
+
+
+@dataclass(frozen=True, slots=True)
+class Coherence:
+    """How the text was made one map, and what that took."""
+
+    fills: int = 0
+    """System calls that returned text; the kernel keeps the map still for one of them at most."""
+    quiet_fills: int = 0
+    """Of them, those during which, as is known, no thread of the process ran."""
+    checked_holes: int = 0
+    """Holes between lines that were looked into, as the process may have run meanwhile."""
+    false_gaps: int = 0
+    """Of them, those with something mapped in them."""
+    put_in: int = 0
+    """VMAs that were put in there."""
+    overlaps: int = 0
+    """Lines that gave way, or part of themselves, to a newer form shown further down."""
+    by_lines: bool = False
+    """Read a second time, line by line, for lack of the ioctl."""
+    read_ns: int = 0
+    """Time that reading took."""
+    check_ns: int = 0
+    """Time that the checks took beyond reading and parsing."""
+
+
+class Total(NamedTuple):
+    """All VMAs of one name."""
+
+    vmas: int
+    size: int
+    """Bytes."""
+
+
+class Snapshot(Sequence[MapsEntry]):
+    """The map of a process: disjoint ranges in the order of their addresses. Never changes.
+
+    As a sequence it has one MapsEntry a VMA, made when it is asked for. The columns are numpy
+    arrays that cannot be written.
+
+    Attributes:
+        start, end: Byte addresses, end exclusive.
+        perms: Bits of QueryFlags, VMA_READABLE to VMA_SHARED.
+        offset: Bytes into the file; 0 without one.
+        device: As os.stat() has st_dev; 0 without a file.
+        inode: 0 without a file.
+        name: Index into names.
+        names: Names, each once; see MapsEntry.name.
+        coherence: What was done to the text.
+        leniencies: How a text from elsewhere differs from Linux's; empty if it was read strictly.
+    """
+
+    __slots__ = ("_lines", "_texts", "coherence", "columns", "leniencies")
+
+    def __init__(
+        self,
+        columns: Columns,
+        coherence: Coherence,
+        texts: Sequence[bytes],
+        lines: Columns,
+        leniencies: "tuple[Leniency, ...]" = (),
+    ) -> None:
+        """Take the columns, and the text in parts and its lines, to compare with a later text."""
+        self.columns = columns
+        self.coherence = coherence
+        self.leniencies = leniencies
+        self._texts, self._lines = texts, lines
+
+    @classmethod
+    def parse(cls, text: bytes, *, strict: bool = True) -> Self:
+        """Return the snapshot that a text of maps is, as if read at one go.
+
+        Args:
+            text: The whole of it.
+            strict: False to read also what other kernels print, and what mails, terminals and
+                editors leave of a text, where it can mean but one thing: see from_text.py. What
+                differs from Linux is told in leniencies.
+
+        Raises:
+            ValueError: A line is cut off, not one of maps, or below the one before; the message
+                has its number and the column, both from 1, what stands there, and what Linux
+                prints there.
+        """
+        from untorn.reader.text.from_text import check_text, read_text
+
+        if not strict:
+            return cls._of_entries(*read_text(text))
+        lines = parse([text])
+        check_text(text, lines)
+        columns, overlaps = resolve_overlaps(lines)
+        return cls(columns, Coherence(overlaps=overlaps), [text], lines)
+
+    @classmethod
+    def from_core(cls, path: str | os.PathLike[str]) -> Self:
+        """Return the snapshot that a core file in ELF has: see core_file.py.
+
+        What the file does not tell, such as device and inode, is 0 or empty; leniencies say what.
+
+        Raises:
+            ValueError: It is no core file in ELF, or a broken one.
+            OSError: It cannot be read.
+        """
+        with Path(path).open("rb") as file:
+            return cls.read_core(file)
+
+    @classmethod
+    def read_core(cls, file: BinaryIO) -> Self:
+        """Return the same of an open file that can seek."""
+        from untorn.reader.text.core_file import read_core
+
+        return cls._of_entries(*read_core(file))
+
+    @classmethod
+    def _of_entries(cls, entries: list[MapsEntry], leniencies: "tuple[Leniency, ...]") -> Self:
+        columns, overlaps = resolve_overlaps(Columns.of_entries(entries))
+        nothing = Columns.of_entries([])
+        return cls(columns, Coherence(overlaps=overlaps), [], nothing, leniencies)
+
+    def parse_next(self, texts: Sequence[bytes]) -> Columns:
+        """Return the lines of a later text in parts of whole lines; what did not change is kept."""
+        return parse_again(texts, self._texts, self._lines)
+
+    @property
+    def start(self) -> Numbers:
+        """Byte addresses."""
+        return self.columns.start
+
+    @property
+    def end(self) -> Numbers:
+        """Byte addresses behind the last ones."""
+        return self.columns.end
+
+    @property
+    def perms(self) -> npt.NDArray[np.uint8]:
+        """Bits of QueryFlags."""
+        return self.columns.perms
+
+    @property
+    def offset(self) -> Numbers:
+        """Bytes into the file."""
+        return self.columns.offset
+
+    @property
+    def device(self) -> Numbers:
+        """As st_dev."""
+        return self.columns.device
+
+    @property
+    def inode(self) -> Numbers:
+        """Inodes."""
+        return self.columns.inode
+
+    @property
+    def name(self) -> npt.NDArray[np.int32]:
+        """Indexes into names."""
+        return self.columns.name
+
+    @property
+    def names(self) -> tuple[bytes, ...]:
+        """Each name once."""
+        return self.columns.names
+
+    @property
+    def size(self) -> int:
+        """Bytes mapped."""
+        return int((self.end - self.start).sum())
+
+    @property
+    def deleted(self) -> npt.NDArray[np.bool_]:
+        """Whether the name of each row says that the file was deleted: see MapsEntry.deleted."""
+        return np.array(list(map(is_deleted, self.names)), np.bool_)[self.name]
+
+    def find(self, addr: int) -> MapsEntry | None:
+        """Return the VMA that covers a byte address, None if none does."""
+        row = self.first_above(addr)
+        covers = row < len(self) and self.start[row] <= addr
+        return self[row] if covers else None
+
+    def between(self, low: int, high: int) -> list[MapsEntry]:
+        """Return the VMAs that have a byte in the range from low to high, high exclusive."""
+        last = np.searchsorted(self.start, np.uint64(min(max(high, 0), ULONG_MAX)))
+        return self[slice(self.first_above(low), int(last))]
+
+    def first_above(self, addr: int) -> int:
+        """Return the first row that ends above a byte address."""
+        place = np.uint64(min(max(addr, 0), ULONG_MAX))
+        return int(np.searchsorted(self.end, place, side="right"))
+
+    def totals(self) -> dict[bytes, Total]:
+        """Return how many VMAs have each name, and their bytes, the largest first."""
+        counts = np.bincount(self.name, minlength=len(self.names))
+        sizes = np.zeros(len(self.names), np.uint64)
+        np.add.at(sizes, self.name, self.end - self.start)
+        order = np.argsort(sizes)[::-1].tolist()
+        return {self.names[i]: Total(int(counts[i]), int(sizes[i])) for i in order if counts[i]}
+
+    def diff(self, old: "Snapshot") -> "list[Change]":
+        """Return what changed since an older snapshot, in the order of addresses: see diff.py."""
+        from untorn.reader.diff import diff
+
+        return diff(old.columns, self.columns)
+
+    @overload
+    def __getitem__(self, row: int) -> MapsEntry: ...
+    @overload
+    def __getitem__(self, row: slice) -> list[MapsEntry]: ...
+    def __getitem__(self, row: int | slice) -> MapsEntry | list[MapsEntry]:
+        if isinstance(row, slice):
+            return [self.columns.entry(each) for each in range(*row.indices(len(self)))]
+        return self.columns.entry(range(len(self))[row])
+
+    def __iter__(self) -> Iterator[MapsEntry]:
+        return map(self.columns.entry, range(len(self)))
+
+    def __len__(self) -> int:
+        return len(self.columns)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether the same is mapped, VMA by VMA; how it was read does not matter."""
+        return self.columns == other.columns if isinstance(other, Snapshot) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"<Snapshot of {len(self)} VMAs, {self.size >> 10} KiB>"

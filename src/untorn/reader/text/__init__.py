@@ -1,0 +1,1 @@
+"""Texts of maps, and what is like them, read into columns."""

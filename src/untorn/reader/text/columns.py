@@ -1,0 +1,135 @@
+"""The lines of a maps file as columns: one array a field, one row a line."""
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from untorn.maps.entry import PERMISSION_LETTERS, MapsEntry
+
+Numbers = npt.NDArray[np.uint64]
+Rows = npt.NDArray[np.intp]
+
+BITS = {letters: bits for bits, letters in enumerate(PERMISSION_LETTERS)}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Columns:
+    """Arrays of one length, never changed.
+
+    Attributes:
+        start, end: Byte addresses, end exclusive.
+        perms: Bits of QueryFlags: VMA_READABLE, VMA_WRITABLE, VMA_EXECUTABLE, VMA_SHARED.
+        offset: Bytes into the file; 0 without one.
+        device: As os.stat() has st_dev; 0 without a file.
+        inode: 0 without a file.
+        name: Index into names.
+        names: Each name once, newlines no longer escaped.
+    """
+
+    start: Numbers
+    end: Numbers
+    perms: npt.NDArray[np.uint8]
+    offset: Numbers
+    device: Numbers
+    inode: Numbers
+    name: npt.NDArray[np.int32]
+    names: tuple[bytes, ...]
+
+    @classmethod
+    def of(cls, names: Iterable[bytes], **columns: npt.ArrayLike) -> Self:
+        """Take the columns as they are, or make arrays of what they are."""
+        arrays = {field: np.asarray(columns[field], kind) for field, kind in _TYPES.items()}
+        for array in arrays.values():
+            array.setflags(write=False)
+        return cls(names=tuple(names), **arrays)
+
+    @classmethod
+    def of_entries(cls, entries: Sequence[MapsEntry]) -> Self:
+        """Make columns of one entry a row."""
+        names: dict[bytes, int] = {}
+        return cls.of(
+            start=[entry.start for entry in entries],
+            end=[entry.end for entry in entries],
+            perms=[BITS[entry.permissions] for entry in entries],
+            offset=[entry.offset for entry in entries],
+            device=[os.makedev(*entry.device) for entry in entries],
+            inode=[entry.inode for entry in entries],
+            name=[names.setdefault(entry.name, len(names)) for entry in entries],
+            names=names,
+        )
+
+    @classmethod
+    def join(cls, parts: Sequence["Columns"]) -> Self:
+        """Put columns one below the other; names that no row has are left out."""
+        names: dict[bytes, int] = {}
+        indexes = [part._used_names_among(names)[part.name] for part in parts]
+        arrays = {
+            field: np.concatenate([getattr(part, field) for part in parts]) for field in _TYPES
+        }
+        return cls.of(names, **arrays | {"name": np.concatenate(indexes)})
+
+    def take(self, rows: Rows | slice) -> Self:
+        """Return some of the rows; a slice copies nothing."""
+        return self.of(self.names, **{field: getattr(self, field)[rows] for field in _TYPES})
+
+    def replace(self, **columns: npt.ArrayLike) -> Self:
+        """Return the same with other columns."""
+        return self.of(self.names, **{field: getattr(self, field) for field in _TYPES} | columns)
+
+    def names_among(self, names: dict[bytes, int]) -> npt.NDArray[np.int32]:
+        """Return for each of our names its index among those, which those that lack join."""
+        indexes = [names.setdefault(name, len(names)) for name in self.names]
+        return np.array(indexes, np.int32)
+
+    def _used_names_among(self, names: dict[bytes, int]) -> npt.NDArray[np.int32]:
+        """Return the same of the names that some row has; what it says of others has no meaning."""
+        indexes = np.zeros(len(self.names), np.int32)
+        for index in np.flatnonzero(np.bincount(self.name)).tolist():
+            indexes[index] = names.setdefault(self.names[index], len(names))
+        return indexes
+
+    def entry(self, row: int) -> MapsEntry:
+        """Return one row as a record."""
+        device = int(self.device[row])
+        return MapsEntry(
+            int(self.start[row]),
+            int(self.end[row]),
+            PERMISSION_LETTERS[self.perms[row]],
+            int(self.offset[row]),
+            (os.major(device), os.minor(device)),
+            int(self.inode[row]),
+            self.names[self.name[row]],
+        )
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Columns):
+            return NotImplemented
+        if self is other:
+            return True
+        if len(self) != len(other):
+            return False
+        names: dict[bytes, int] = {}
+        ours, theirs = (each.names_among(names)[each.name] for each in (self, other))
+        same = [np.array_equal(getattr(self, field), getattr(other, field)) for field in _EXACT]
+        return all(same) and np.array_equal(ours, theirs)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+_TYPES: dict[str, Any] = {
+    "start": np.uint64,
+    "end": np.uint64,
+    "perms": np.uint8,
+    "offset": np.uint64,
+    "device": np.uint64,
+    "inode": np.uint64,
+    "name": np.int32,
+}
+_EXACT = [field.name for field in fields(Columns)][:6]

@@ -1,0 +1,126 @@
+"""Maps from elsewhere: what other kernels print, and what mails, terminals and editors leave.
+
+A line that Linux would not print is taken if it can mean but one thing, and the difference is
+told. What may be the rest of a line that was cut off is refused: a line that ends early where
+others do not, or that has the inode of a file but no name where others have one. So is a name that
+goes on with the columns of another line.
+"""
+
+import re
+
+from untorn.maps.difference import MISSING_COLUMNS, Difference, NotMapsError, Rule
+from untorn.maps.entry import MapsEntry
+from untorn.maps.scan import Scanned, refusal, scan
+from untorn.reader.text.columns import Columns
+from untorn.reader.text.leniency import Leniencies, Leniency
+from untorn.reader.text.overlap import first_descent
+from untorn.reader.text.text_lines import RETURN, Line, ends_with_returns, lines_of, name_column
+
+_NOTHING = b" \t\r>"
+"""What a line that counts as empty may have."""
+
+_BLANK_RULES = {Rule.BLANK_AFTER_INODE, Rule.NO_BLANKS_AT_END}
+_JOINED = re.compile(rb" [r-][w-][x-][ps] [0-9a-f]{8,16} [0-9a-f]+:[0-9a-f]+ \d+( |\Z)")
+"""What no name has, but a line that was joined with the one before it."""
+
+
+def read_text(text: bytes) -> tuple[list[MapsEntry], tuple[Leniency, ...]]:
+    """Return the ranges of a text, but no empty ones, and what differs from Linux.
+
+    Raises:
+        ValueError: As Snapshot.parse().
+    """
+    reader = _Reader(name_column(text))
+    for line in lines_of(text):
+        reader.take(line)
+    reader.check_ends()
+    return reader.entries, reader.leniencies.told()
+
+
+def check_text(text: bytes, columns: Columns) -> None:
+    """Refuse a text of lines of maps that are not in order, or all end with carriage returns.
+
+    Raises:
+        ValueError: As Snapshot.parse().
+    """
+    if ends_with_returns(text):
+        first = text.partition(b"\n")[0]
+        raise refusal(1, first, Difference(len(first), RETURN, Rule.NO_RETURN))
+    row = first_descent(columns)
+    if row is not None:
+        line = text.split(b"\n", row + 1)[row]
+        column = line.index(b"-") + 2
+        raise _descent(row + 1, line, column, int(columns.end[row]), int(columns.end[row - 1]))
+
+
+def _descent(number: int, line: bytes, column: int, end: int, before: int) -> ValueError:
+    found = f"{end:08x}, not above the end of the range before it, {before:08x}"
+    return refusal(number, line, Difference(column, found, Rule.ASCENDING))
+
+
+class _Reader:
+    """The lines that are read so far."""
+
+    def __init__(self, column: int) -> None:
+        self.entries: list[MapsEntry] = []
+        self.leniencies = Leniencies()
+        self._name_column = column
+        self._early: list[tuple[Line, Difference]] = []  # lines that end before their inode
+        self._nameless: list[tuple[Line, Difference]] = []  # of files, but end after their inode
+        self._has_inodes = self._has_files = False
+
+    def take(self, line: Line) -> None:
+        """Read one more line. Raises ValueError."""
+        if not line.body.strip(_NOTHING):
+            empty = Difference(1, "an empty line", Rule.ONE_LINE_A_VMA)
+            self.leniencies.add(line.number, [*line.differences, empty])
+            return
+        try:
+            scanned = scan(line.body, self._name_column)
+        except NotMapsError as error:
+            raise refusal(line.number, line.body, error.difference) from None
+        joined = _JOINED.search(scanned.name)
+        if joined is not None:
+            at = line.body.rfind(joined.group())
+            difference = Difference(at + 1, "the columns of another line", Rule.ONE_LINE_A_VMA)
+            raise refusal(line.number, line.body, difference)
+        self.leniencies.add(line.number, line.differences + scanned.differences)
+        self._note_end(line, scanned)
+        if scanned.start < scanned.end:
+            self._add(line, scanned)
+
+    def _add(self, line: Line, scanned: Scanned) -> None:
+        entry = MapsEntry(*scanned[:7])
+        if self.entries and entry.end <= self.entries[-1].end:
+            before = self.entries[-1].end
+            raise _descent(line.number, line.body, scanned.end_column, entry.end, before)
+        self.entries.append(entry)
+
+    def _note_end(self, line: Line, scanned: Scanned) -> None:
+        """Note a line that may have been cut off, and what the others have."""
+        rules = {each.rule for each in scanned.differences}
+        self._has_inodes |= scanned.has_inode
+        self._has_files |= bool(scanned.inode and scanned.name)
+        if not scanned.has_inode and not scanned.name:
+            end = next(each for each in scanned.differences if each.rule in MISSING_COLUMNS)
+            self._early.append((line, end))
+        elif scanned.inode and not scanned.name and (not line.ended or _BLANK_RULES & rules):
+            end = Difference(len(line.body) + 1, "the line ends after the inode", Rule.NAME)
+            self._nameless.append((line, end))
+
+    def check_ends(self) -> None:
+        """Refuse the first line that seems to be cut off. Raises ValueError."""
+        shapes = {end.rule for _, end in self._early}
+        if self._has_inodes or len(shapes) > 1 or _only_the_last(self._early):
+            _refuse_first(self._early)
+        if self._has_files or _only_the_last(self._nameless):
+            _refuse_first(self._nameless)
+
+
+def _only_the_last(doubtful: list[tuple[Line, Difference]]) -> bool:
+    return len(doubtful) == 1 and not doubtful[0][0].ended
+
+
+def _refuse_first(doubtful: list[tuple[Line, Difference]]) -> None:
+    for line, end in doubtful[:1]:
+        raise refusal(line.number, line.body, end)

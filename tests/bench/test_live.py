@@ -1,0 +1,236 @@
+"""The live target: what its parts do, and that a run has the right shape."""
+
+import ctypes
+import errno
+import itertools
+import json
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+
+import pytest
+
+from tests.helpers.processes import children_of
+from untorn.bench import live_scanner, updates
+from untorn.bench.live import LiveTarget
+from untorn.bench.live_mapper import Calls, choose_pages, time_updates
+from untorn.bench.live_scanner import read_text, scan, walk_by_ioctl
+from untorn.bench.psutil_reader import ask_psutil, open_psutil
+from untorn.bench.target import BenchOptions
+from untorn.errors import OutOfReachError
+from untorn.maps.maps_file import NO_FLAGS, PATH_MAX
+from untorn.maps.procmap_query import QueriedVma, QueryFlags
+from untorn.processes.child import Stop
+from untorn.processes.children import START_TIMEOUT, Children, await_ready
+from untorn.reader.access.gentle import GentleMapsFile
+from untorn.reader.access.maps_file import LiveMapsFile
+
+BASE, SIZE, PAGE = 0x7000_0000, 64 * 4096, 4096
+SHORT = BenchOptions(duration=0.2, busyduration=1.0, mb=1)
+two_cpus = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two CPUs")
+
+
+class FakeFile:
+    """A maps file of three VMAs, or of that much text, that counts what is asked of it."""
+
+    def __init__(self, on_call: Callable[[int], None] = lambda calls: None) -> None:
+        self.calls, self.left, self.on_call = 0, 0, on_call
+
+    def _count(self) -> None:
+        self.calls += 1
+        self.on_call(self.calls)
+
+    def read(self, size: int) -> bytes:
+        self._count()
+        self.left -= 1
+        return b"x" * 10 if self.left >= 0 else b""
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        self.left = 3
+        return 0
+
+    def query(
+        self,
+        addr: int,
+        flags: QueryFlags = NO_FLAGS,
+        *,
+        name_size: int = PATH_MAX,
+        build_id_size: int = 0,
+    ) -> QueriedVma:
+        self._count()
+        assert flags == QueryFlags.COVERING_OR_NEXT_VMA
+        if addr >= 3 * PAGE:
+            raise OSError(errno.ENOENT, "no VMA")
+        return QueriedVma(addr, addr + PAGE, NO_FLAGS, PAGE, 0, 0, 0, 0, b"name", b"")
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def stop(monkeypatch: pytest.MonkeyPatch) -> Stop:
+    monkeypatch.setattr("signal.signal", lambda number, handler: None)
+    return Stop()
+
+
+def stop_at(stop: Stop, last: int) -> Callable[[int], None]:
+    def on_call(calls: int) -> None:
+        stop.requested = calls >= last
+
+    return on_call
+
+
+def test_pages_are_chosen_inside_the_region_and_the_same_way_for_a_seed() -> None:
+    def some(seed: str) -> list[tuple[int, bool]]:
+        return list(itertools.islice(choose_pages(BASE, SIZE, seed), 1000))
+
+    assert {address for address, _ in some("1-0")} == set(range(BASE, BASE + SIZE, PAGE))
+    assert {mapping for _, mapping in some("1-0")} == {False, True}
+    assert some("1-0") == some("1-0") != some("1-1")
+
+
+def test_every_update_is_made_on_its_page_and_timed_once() -> None:
+    page, made = ctypes.c_void_p(), []
+
+    def update(mapping: bool) -> int:
+        made.append((page.value, mapping))
+        return page.value or 0 if mapping else 0
+
+    choices = [(BASE, True), (BASE + PAGE, False), (BASE, False)]
+    calls = Calls(page, unmap=(update, (False,)), map=(update, (True,)))
+    latencies = time_updates(calls, itertools.cycle(choices), 3_000_000, 10_000)
+    assert len(latencies) == len(made) > 3
+    assert made[:4] == [*choices, choices[0]]
+    assert all(latency > 0 for latency in latencies)
+
+
+def test_an_update_that_fails_ends_the_mapper_with_the_page() -> None:
+    page = ctypes.c_void_p()
+    broken = (lambda: -1, ())
+    with pytest.raises(OSError, match="unmapping of page 70001000"):
+        time_updates(Calls(page, broken, broken), iter([(BASE + PAGE, False)]), 1_000_000, 10_000)
+
+
+@pytest.mark.parametrize(
+    ("one_pass", "calls_of_a_pass", "size"), [(read_text, 4, 10), (walk_by_ioctl, 4, 104 + 4)]
+)
+def test_a_scanner_counts_whole_passes_and_all_bytes(
+    stop: Stop,
+    one_pass: Callable[[FakeFile], Iterator[int]],
+    calls_of_a_pass: int,
+    size: int,
+) -> None:
+    file = FakeFile(stop_at(stop, last=2 * calls_of_a_pass + 1))
+    assert scan(file, one_pass, stop) == (2, 7 * size)
+
+
+def test_a_scanner_that_finds_nothing_still_stops(stop: Stop) -> None:
+    file = FakeFile(stop_at(stop, last=5))
+
+    def nothing(file: FakeFile) -> Iterator[int]:
+        return iter(file.read(0)[:0])
+
+    assert scan(file, nothing, stop) == (5, 0)
+
+
+@pytest.mark.live
+def test_the_mapper_updates_its_region_and_stays_to_be_read() -> None:
+    arguments = {"mb": 8, "duration_ns": 50_000_000, "gap_ns": 10_000, "seed": "1-0"}
+    with Children() as children:
+        cpu = min(os.sched_getaffinity(0))
+        mapper = children.add("untorn.bench.live_mapper", cpu, 0, **arguments)
+        await_ready([mapper])
+        with LiveMapsFile(mapper.pid) as file:
+            before = sum(1 for _ in read_lines(file))
+        mapper.start()
+        measured = mapper.receive(START_TIMEOUT)
+        latencies = mapper.receive_bytes(8 * measured["updates"], START_TIMEOUT)
+        with LiveMapsFile(mapper.pid) as file:
+            assert sum(1 for _ in read_lines(file)) > before
+    assert len(latencies) == 8 * measured["updates"] > 0
+    assert measured["own_cost_ns"] > 0
+
+
+def read_lines(file: LiveMapsFile) -> Iterator[bytes]:
+    return iter(b"".join(iter(lambda: file.read(65536), b"")).splitlines())
+
+
+@two_cpus
+@pytest.mark.live
+@pytest.mark.parametrize(
+    ("reader", "variant"),
+    [
+        (reader, variant)
+        for reader in LiveTarget.readers
+        for variant in ("", *LiveTarget.variants.get(reader, ()))
+    ],
+)
+def test_a_short_run_has_the_shape_of_a_sample(reader: str, variant: str) -> None:
+    try:
+        run = LiveTarget().run(reader, SHORT, 3, variant)
+    except OutOfReachError as error:
+        pytest.skip(str(error))
+    assert (run.target, run.reader, run.variant) == ("live", reader, variant)
+    assert (run.sample, run.hung) == (3, False)
+    assert 0 < run.updates <= 0.2 / 10e-6 + 2
+    assert 0 < run.median_ms <= run.p99_ms <= run.max_ms
+    assert run.own_cost_ns
+    assert run.counters.keys() - {"not_raised"} == {"blocked", "preempted"}
+    assert children_of(os.getpid()) == set()
+
+
+def test_without_psutil_its_reader_is_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psutil", None)
+    with pytest.raises(OutOfReachError, match=r"needs psutil: pip install 'untorn\[psutil\]'"):
+        open_psutil(os.getpid())
+
+
+def test_what_psutil_cannot_do_is_out_of_reach() -> None:
+    psutil = pytest.importorskip("psutil")
+    with open_psutil(os.getpid()) as process:
+        assert list(ask_psutil(process)) == [0]
+        process.memory_maps = raiser(psutil.AccessDenied(7))
+        with pytest.raises(OutOfReachError, match=r"psutil: .*7"):
+            list(ask_psutil(process))
+
+
+def raiser(error: Exception) -> Callable[[], None]:
+    def fail() -> None:
+        raise error
+
+    return fail
+
+
+@pytest.mark.live
+@pytest.mark.parametrize(("raised", "counts"), [(True, set()), (False, {"not_raised"})])
+def test_a_gentle_scanner_says_if_it_was_not_raised(
+    raised: bool,
+    counts: set[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(live_scanner, "wait_for_start", lambda: None)
+    monkeypatch.setattr(live_scanner, "Stop", lambda: SimpleNamespace(requested=True))
+    monkeypatch.setattr(GentleMapsFile, "raised", raised)
+    with warnings.catch_warnings():
+        live_scanner.work(os.getpid(), "gentle")
+    assert json.loads(capsys.readouterr().out).keys() == {"scans", "bytes_read"} | counts
+
+
+@two_cpus
+@pytest.mark.live
+def test_none_has_no_scanner() -> None:
+    run = LiveTarget().run("none", SHORT, 0)
+    assert (run.scans, run.bytes_read) == (0, 0)
+
+
+@two_cpus
+@pytest.mark.live
+def test_a_mapper_that_does_not_end_is_reported_and_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    endless = BenchOptions(duration=600, busyduration=1.0, mb=1)
+    monkeypatch.setattr(updates, "GRACE", -600.0)
+    run = LiveTarget().run("maps", endless, 0)
+    assert (run.hung, run.updates) == (True, 0)
+    assert children_of(os.getpid()) == set()

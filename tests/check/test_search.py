@@ -1,0 +1,102 @@
+"""The checker itself: its strategies agree, its schedules repeat, its counts are known."""
+
+from random import Random
+
+import pytest
+
+from tests.helpers.small_programs import SmallProgram, random_program
+from untorn.check.strategies.dfs import Dfs
+from untorn.check.strategies.replay import Replay
+from untorn.check.strategies.sampling import Pct, Pos, RandomWalk
+from untorn.check.strategies.source_dpor import SourceDpor
+
+PROGRAMS = 300
+MOST = 20_000
+"""Schedules of a program beyond which plain search takes too long for a test."""
+
+
+def test_source_dpor_finds_every_outcome_that_plain_search_finds() -> None:
+    plain = reduced = 0
+    for seed in range(PROGRAMS):
+        operations = random_program(Random(seed))
+        found = SmallProgram(operations).explore(Dfs(), MOST)
+        if found is not None:
+            outcomes, schedules = found
+            ours = SmallProgram(operations).explore(SourceDpor())
+            assert ours is not None
+            assert ours[0] == outcomes, f"program {seed}: {operations}"
+            plain, reduced = plain + schedules, reduced + ours[1]
+    assert reduced * 10 < plain, "it is there to make fewer"
+
+
+def test_branches_of_a_search_find_together_what_it_finds() -> None:
+    several = 0
+    for seed in range(PROGRAMS // 2):
+        operations = random_program(Random(seed))
+        whole = SmallProgram(operations).explore(SourceDpor())
+        assert whole is not None
+        first = SourceDpor(only_first=True)
+        together = SmallProgram(operations).explore(first)
+        assert together is not None
+        outcomes, root = together[0], first.root()
+        while branches := root.branches():
+            several += len(branches)
+            for branch in branches:
+                part = SourceDpor(branch)
+                found = SmallProgram(operations).explore(part)
+                assert found is not None
+                outcomes |= found[0]
+                root.ask(part.requests)
+        assert outcomes == whole[0], f"program {seed}: {operations}"
+    assert several > PROGRAMS // 2
+
+
+def test_no_strategy_finds_an_outcome_that_plain_search_does_not() -> None:
+    for seed in range(60):
+        operations = random_program(Random(seed))
+        found = SmallProgram(operations).explore(Dfs(), MOST)
+        if found is None:
+            continue
+        for strategy in (Dfs(1), RandomWalk(50, seed), Pct(50, seed), Pos(50, seed)):
+            ours = SmallProgram(operations).explore(strategy)
+            assert ours is not None
+            assert ours[0] <= found[0], f"program {seed}, {strategy}: {operations}"
+
+
+def test_a_schedule_played_again_has_the_same_outcome() -> None:
+    for seed in range(100):
+        program = SmallProgram(random_program(Random(seed)))
+        program.explore(RandomWalk(1, seed))
+        outcome, schedule = program.play(), list(program.run.schedule)
+        again = SmallProgram(program.operations)
+        again.begin(Replay(dict(enumerate(schedule))))
+        assert again.play() == outcome
+        assert again.run.schedule == schedule
+
+
+def explored(operations: list[list[tuple[str, int]]], strategy: object) -> int:
+    found = SmallProgram(operations).explore(strategy)
+    assert found is not None
+    return found[1]
+
+
+@pytest.mark.parametrize(
+    ("operations", "plain", "reduced"),
+    [
+        ([[("load", 0)], [("load", 0)]], 2, 1),
+        ([[("store", 0)], [("load", 0)]], 2, 2),
+        ([[("store", 0)], [("store", 1)], [("store", 0)]], 6, 2),
+        ([[("in", 0)], [("in", 0)]], 6, 1),
+        ([[("in", 0)], [("reset", 0)]], 3, 3),
+        ([[("lock", 0), ("lock", 1)], [("lock", 1), ("lock", 0)]], 4, 3),
+        ([[("wait", 0)], [("store", 0), ("wake", 0)]], 3, 2),
+    ],
+)
+def test_explored_counts_are_known(operations, plain, reduced) -> None:
+    assert explored(operations, Dfs()) == plain
+    assert explored(operations, SourceDpor()) == reduced
+
+
+def test_a_bound_on_preemptions_leaves_schedules_out() -> None:
+    operations = [[("store", 0), ("store", 0)], [("store", 0), ("store", 0)]]
+    assert [explored(operations, Dfs(bound)) for bound in (0, 1, 2, None)] == [2, 4, 6, 6]

@@ -1,0 +1,178 @@
+"""The engine against the running kernel, from outside the child; and what a mismatch looks like."""
+
+import errno
+from pathlib import Path
+
+import pytest
+
+from untorn.conform import differences, pair
+from untorn.conform.differences import Difference
+from untorn.conform.pair import Pair
+from untorn.conform.report import failure_report, summary
+from untorn.conform.run import conform, conform_script, replay
+from untorn.conform.spelling import read_script
+from untorn.errors import InvariantError, OutOfReachError, os_error
+from untorn.fs.from_maps.address_space import mm_from_maps
+from untorn.mm import mm_struct
+from untorn.mm.calls import mlock, munmap
+from untorn.mm.limits import Limits
+from untorn.mm.vmas import vma_merge
+from untorn.syscalls import Process
+
+pytestmark = pytest.mark.live
+
+
+@pytest.fixture(name="both")
+def fixture_both():
+    try:
+        both = Pair()
+    except OutOfReachError as reason:
+        pytest.skip(str(reason))
+    with both:
+        yield both
+
+
+def text_of(maps: bytes) -> bytes:
+    process = Process(mm_from_maps(maps))
+    with process.open_maps() as file:
+        return b"".join(iter(lambda: file.read(1 << 16), b""))
+
+
+def test_this_process_maps_come_back_to_the_byte() -> None:
+    maps = Path("/proc/self/maps").read_bytes()
+    assert text_of(maps) == maps
+
+
+def test_a_few_thousand_operations_agree_and_most_succeed(both) -> None:
+    outcome = conform(both, 4000, "1")
+    assert outcome.failure is None
+    assert outcome.operations == 4000
+    assert outcome.succeeded > 0.6
+    assert {name for name, _ in outcome.counts} > {"mmap", "mremap", "fork", "exit", "touch_write"}
+
+
+def operations_of(both, seed: str, monkeypatch) -> list[object]:
+    made = []
+    step = Pair.step
+    with monkeypatch.context() as patch:
+        patch.setattr(Pair, "step", lambda self, what: made.append(what) or step(self, what))
+        conform(both, 500, seed)
+    return made
+
+
+def test_a_seed_decides_every_operation(both, monkeypatch) -> None:
+    one, again, other = (operations_of(both, seed, monkeypatch) for seed in ("1", "1", "2"))
+    assert len(one) == 500
+    assert one == again
+    assert one != other
+
+
+def wrong_merge(patch) -> None:
+    patch.setattr(vma_merge.Attributes, "_anon_vma_mergeable", lambda self, vma: True)
+
+
+def wrong_errno(patch) -> None:
+    check = munmap._checked_end
+
+    def refuse(start: int, length: int) -> int:
+        if not length:
+            raise os_error(errno.ENOMEM)
+        return check(start, length)
+
+    patch.setattr(munmap, "_checked_end", refuse)
+
+
+def an_assertion(patch) -> None:
+    def fail(mm, flags) -> None:
+        raise AssertionError("planted")
+
+    patch.setattr(mlock, "_apply_all", fail)
+
+
+def a_count_that_drifts(patch) -> None:
+    patch.setattr(mm_struct, "is_data_mapping", lambda flags: False)
+
+
+def a_broken_invariant(patch) -> None:
+    def fail(mm) -> None:
+        if mm.locked_vm:
+            raise InvariantError("planted")
+
+    patch.setattr(mm_struct.MmStruct, "check_invariants", fail)
+
+
+@pytest.mark.parametrize(
+    ("plant", "shown"),
+    [
+        (wrong_merge, "# +++ kernel maps"),
+        (wrong_errno, "# engine: ENOMEM"),
+        (an_assertion, "# engine: AssertionError: planted (test_run.py"),
+        (a_count_that_drifts, "# data_vm: engine "),
+        (a_broken_invariant, "# engine: InvariantError: planted (test_run.py"),
+    ],
+    ids=lambda value: getattr(value, "__name__", None),
+)
+def test_a_fault_of_the_engine_is_shown_by_a_short_script_that_shows_it_again(
+    plant, shown, both, monkeypatch
+) -> None:
+    with monkeypatch.context() as patch:
+        plant(patch)
+        failure = conform(both, 50_000, "1").failure
+        assert failure is not None
+        assert len(failure.operations) <= 8
+        report = "\n".join(failure_report(failure, "seed 1"))
+        assert "seed 1" in report
+        assert shown.replace("(test_run.py", "(tests/conform/test_run.py") in report
+        script = read_script(report)
+        assert script == failure.operations
+        assert conform_script(both, script).failure is not None
+        assert all(replay(both, script[:n] + script[n + 1 :]) is None for n in range(len(script)))
+    assert replay(both, script) is None
+
+
+def made_up(release: tuple[int, int]) -> Difference:
+    return Difference(
+        since=release,
+        until=(release[0], release[1] + 1),
+        reason="brk is another thing there",
+        concerns=lambda mm, operation: operation.name == "brk",
+    )
+
+
+@pytest.mark.parametrize(("shift", "left_out"), [(0, True), (1, False), (-1, False)])
+def test_what_differs_in_this_release_alone_is_left_out_and_told(
+    shift, left_out, both, monkeypatch
+) -> None:
+    major, minor = differences.running_release()
+    monkeypatch.setattr(differences, "DIFFERENCES", (made_up((major, minor + shift)),))
+    outcome = conform(both, 500, "1")
+    assert outcome.failure is None
+    assert ("brk" not in {name for name, _ in outcome.counts}) == left_out
+    assert (outcome.left_out["brk is another thing there"] > 0) == left_out
+    assert any("left out" in line for line in summary(outcome, "seed 1")) == left_out
+
+
+def test_guards_in_a_file_are_left_out_by_a_run_on_6_17(both, monkeypatch) -> None:
+    monkeypatch.setattr("untorn.conform.run.running_release", lambda: (6, 17))
+    outcome = conform(both, 2500, "2")
+    assert outcome.failure is None
+    assert any("guard pages" in reason for reason in outcome.left_out)
+
+
+def test_remaps_near_the_limit_are_left_out_on_7_1() -> None:
+    mm = mm_struct.MmStruct(limits=Limits(max_map_count=8))
+    (difference,) = differences.known_differences((7, 1))
+    remap = read_script("mremap(0, 0, 0, 0, 0)")[0]
+    assert not difference.concerns(mm, remap)
+    mm.map_count = 1
+    assert difference.concerns(mm, remap)
+    assert not difference.concerns(mm, read_script("brk(0)")[0])
+
+
+def test_a_process_that_starts_in_another_way_is_out_of_reach(both, monkeypatch) -> None:
+    def refuse(*arguments: object, **options: object) -> None:
+        raise ValueError("line 1 lies above")
+
+    monkeypatch.setattr(pair, "mm_from_maps", refuse)
+    with pytest.raises(OutOfReachError, match="line 1 lies above"):
+        both.renew()

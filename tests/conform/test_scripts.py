@@ -1,0 +1,79 @@
+"""Scripts of untorn conform: spelled and read again, made shorter and simpler, and its crowd."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from untorn.conform.crowd import CROWD, CROWD_END, crowd
+from untorn.conform.files import FDS
+from untorn.conform.operation import ARGUMENTS, LIMITS, Operation
+from untorn.conform.report import script
+from untorn.conform.shrink import shrink
+from untorn.conform.spelling import read_operation, read_script, simpler, spell
+from untorn.conform.traced import minimal_elf
+from untorn.mm.limits import Limits
+from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mman import MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, PROT_READ
+from untorn.syscalls import Process
+
+registers = st.integers(-1, (1 << 64) - 1) | st.integers(-1, 1 << 12)
+operations = st.sampled_from(sorted(ARGUMENTS)).flatmap(
+    lambda name: st.builds(Operation, st.just(name), st.tuples(*[registers] * ARGUMENTS[name]))
+)
+READ_A_PAGE = Operation("mmap", (0x1000, 4096, PROT_READ, MAP_PRIVATE | MAP_FIXED, FDS["ONE"], 0))
+
+
+@given(operations)
+def test_what_is_spelled_is_read_again(operation: Operation) -> None:
+    assert read_operation(spell(operation)) == operation
+
+
+@given(st.lists(operations, max_size=5))
+def test_a_script_is_read_again(made: list[Operation]) -> None:
+    assert read_script("\n".join(["", "# a remark", *script(made)])) == made
+
+
+def test_flags_files_limits_advice_and_names_are_spelled_by_their_names() -> None:
+    assert spell(READ_A_PAGE) == (
+        "mmap(0x1000, 0x1000, PROT_READ, MAP_PRIVATE | MAP_FIXED, ONE, 0)"
+    )
+    assert spell(Operation("setrlimit", (LIMITS.index("DATA"), -1))) == "setrlimit(RLIMIT_DATA, -1)"
+    assert spell(Operation("madvise", (0, 0, 4))) == "madvise(0, 0, MADV_DONTNEED)"
+    name = minimal_elf.STRINGS[0].decode()
+    assert spell(Operation("set_anon_name", (0, 0, 0))) == f"set_anon_name(0, 0, {name!r})"
+
+
+def test_a_file_that_a_script_names_is_explained() -> None:
+    assert list(script([READ_A_PAGE])) == ["# ONE: a file", spell(READ_A_PAGE)]
+
+
+def test_shrinking_leaves_what_is_needed() -> None:
+    kept = shrink(list(range(100)), lambda left: {17, 59} <= set(left), lambda item: [])
+    assert kept == [17, 59]
+
+
+def test_shrinking_leaves_out_two_that_are_there_only_for_each_other() -> None:
+    def fails(left: list[str]) -> bool:
+        return "fault" in left and ("(" in left) == (")" in left)
+
+    assert shrink(["(", "fault", "x", ")"], fails, lambda item: []) == ["fault"]
+
+
+def test_shrinking_makes_simpler_what_can_be() -> None:
+    kept = shrink([5, 9, 3], lambda left: sum(left) >= 9, lambda item: range(item))
+    assert kept == [9]
+
+
+def test_fewer_flags_are_simpler() -> None:
+    assert [each.arguments[2] for each in simpler(Operation("mprotect", (0, 0, 3)))] == [0, 1, 2]
+    assert list(simpler(Operation("brk", (7,)))) == []
+
+
+def test_a_crowd_leaves_so_much_room() -> None:
+    mm = MmStruct(limits=Limits(max_map_count=40))
+    process = Process(mm)
+    process.mmap(0x10000, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED)
+    for call in crowd(mm, 3):
+        getattr(process, call.name)(*call.arguments)
+    assert mm.map_count == 37
+    assert all(start >= CROWD and end <= CROWD_END for start, end, _ in list(mm.mm_mt)[1:])
+    assert list(crowd(mm, 3)) == []

@@ -1,0 +1,236 @@
+"""/proc/PID/smaps and smaps_rollup of the engine: text, locks, and writers meanwhile."""
+
+import errno
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.engine import FIXED, RW, Pages, addr, read_all
+from tests.helpers.smaps_records import ROLLUP_ONLY, records
+from tests.helpers.tasks import Worker, await_, background
+from untorn.fs.proc import smaps as smaps_module
+from untorn.fs.proc.maps_locking import PAGE_WALK_STRATEGIES
+from untorn.fs.proc.smaps_rollup import rollup
+from untorn.fs.proc.smaps_text import vm_flags_text
+from untorn.locking import lockdep
+from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mman import MAP_POPULATE, PROT_READ, VM_READ, VM_SEALED
+from untorn.syscalls import Process
+
+READERS = sorted(PAGE_WALK_STRATEGIES)
+every_reader = pytest.mark.parametrize("reader", READERS)
+POPULATED = FIXED | MAP_POPULATE
+
+
+@pytest.fixture
+def process() -> Pages:
+    process = Pages()
+    for page in range(0, 60, 2):
+        process.map(page, page + 1, RW, POPULATED)
+    return process
+
+
+@pytest.mark.live
+@pytest.mark.parametrize("name", ["smaps", "smaps_rollup"])
+def test_labels_units_and_widths_are_the_kernels(name, process) -> None:
+    ours = read_all(getattr(process, f"open_{name}")())
+    first = ours[: ours.index(b"VmFlags")] if name == "smaps" else ours
+    kernel = Path(f"/proc/self/{name}").read_bytes()
+    theirs = kernel[: kernel.index(b"VmFlags")] if name == "smaps" else kernel
+    labels = [line.split(b":")[0] for line in theirs.splitlines()[1:]]
+    assert [line.split(b":")[0] for line in first.splitlines()[1:]] == [
+        label for label in labels if label != b"ProtectionKey"
+    ]
+    assert {len(line) for line in first.splitlines()[1:]} <= {
+        len(line) for line in theirs.splitlines()[1:]
+    }
+
+
+@pytest.mark.live
+def test_the_gate_vma_is_the_last_record_as_the_kernel_prints_it() -> None:
+    last = re.sub(rb"ProtectionKey:.*\n", b"", Path("/proc/self/smaps").read_bytes())
+    if b"--xp 00000000 00:00 0                  [vsyscall]" not in last:
+        pytest.skip("the kernel runs without vsyscall=xonly")
+    ours = read_all(Process(MmStruct()).open_smaps())
+    assert last.endswith(ours)
+
+
+def test_flags_are_printed_in_the_order_of_their_bits() -> None:
+    assert vm_flags_text(VM_SEALED | VM_READ) == b"rd sl "
+
+
+@every_reader
+def test_every_vma_has_a_record_over_many_fills(reader, process) -> None:
+    for size in (100, 4096, 1 << 16):
+        text = b""
+        with process.open_smaps(reader) as file:
+            while chunk := file.read(size):
+                text += chunk
+        found = records(text)
+        assert [record.kb("Rss") for record in found] == [4] * 30
+        lines = b"".join(record.line for record in found)
+        assert lines == read_all(process.open_maps())
+
+
+@every_reader
+def test_rollup_adds_smaps_up(reader, process) -> None:
+    found = records(read_all(process.open_smaps(reader)))
+    (total,) = records(read_all(process.open_smaps_rollup(reader)))
+    assert total.line.startswith(b"%08x-%08x ---p" % (addr(0), addr(59)))
+    assert total.line.endswith(b" [rollup]\n")
+    for name in set(total.fields) - set(ROLLUP_ONLY):
+        assert total.kb(name) == sum(record.kb(name) for record in found)
+    assert sum(total.kb(name) for name in ROLLUP_ONLY) == total.kb("Pss")
+
+
+@every_reader
+def test_rollup_of_nothing_is_zero(reader) -> None:
+    (total,) = records(read_all(Pages().open_smaps_rollup(reader)))
+    assert total.line.startswith(b"00000000-00000000 ---p")
+    assert total.kb("Rss") == 0
+
+
+@every_reader
+def test_no_lock_is_left_behind(reader, process) -> None:
+    for file in process.open_smaps(reader), process.open_smaps_rollup(reader):
+        file.read(50)
+        lockdep.assert_nothing_held()
+        read_all(file)
+        lockdep.assert_nothing_held()
+        assert not process.mm.mmap_lock.is_locked()
+        file.close()
+    assert {vma.vm_refcnt.load() for _, _, vma in process.mm.mm_mt} == {1}
+    assert process.mm.mm_users.load() == process.mm.mm_count.load() == 1
+
+
+@every_reader
+def test_at_the_limit_of_readers_the_fill_goes_on_under_mmap_lock(reader, process) -> None:
+    count = process.vma(2).vm_refcnt
+    count.store((1 << 30) - 1)
+    for file in process.open_smaps(reader), process.open_smaps_rollup(reader):
+        read_all(file)
+        lockdep.assert_nothing_held()
+    count.store(1)
+
+
+def test_there_is_no_copy_of_a_page_table(process) -> None:
+    with pytest.raises(KeyError):
+        process.open_smaps("rcu")
+
+
+def test_smaps_cannot_be_queried(process) -> None:
+    for file in process.open_smaps(), process.open_smaps_rollup():
+        with pytest.raises(OSError, match="ioctl") as caught:
+            file.query(addr(0))
+        assert caught.value.errno == errno.ENOTTY
+
+
+def test_a_zombie_has_an_empty_smaps_and_no_rollup(process) -> None:
+    file, rollup = process.open_smaps(), process.open_smaps_rollup()
+    process.exit()
+    assert file.read(100) == process.open_smaps().read(100) == b""
+    for attempt in process.open_smaps_rollup, lambda: rollup.read(100):
+        with pytest.raises(ProcessLookupError):
+            attempt()
+
+
+class Meanwhile:
+    """Does something in the page walk of one VMA, once."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, page: int, act) -> None:
+        walk = smaps_module.smap_gather_stats
+        self.done = False
+
+        def gather(mss, vma, start) -> None:
+            walk(mss, vma, start)
+            if vma.vm_start == addr(page) and not self.done:
+                self.done = True
+                act()
+
+        monkeypatch.setattr(smaps_module, "smap_gather_stats", gather)
+
+
+def test_a_writer_changes_another_vma_while_one_is_walked(process, monkeypatch) -> None:
+    # 1. The reader holds the lock of the VMA at page 4 and walks its pages.
+    # 2. A writer unmaps page 6 and maps page 9: it need not wait.
+    # 3. The reader goes on behind page 4, and shows what is there now.
+    def act() -> None:
+        with background(lambda: process.unmap(6, 7)):
+            pass
+        with background(lambda: process.map(9, 10, PROT_READ)):
+            pass
+
+    meanwhile = Meanwhile(monkeypatch, 4, act)
+    found = records(read_all(process.open_smaps("vma_lock")))
+    assert meanwhile.done
+    starts = [int(record.line.split(b"-")[0], 16) for record in found]
+    assert starts[:5] == [addr(page) for page in (0, 2, 4, 8, 9)]
+
+
+def test_a_writer_of_the_vma_walked_waits(process, monkeypatch) -> None:
+    # 1. The reader walks the VMA at page 4; a writer wants to unmap it, and must wait.
+    # 2. The reader goes on, the writer comes in.
+    workers = []
+
+    def act() -> None:
+        workers.append(Worker(lambda: process.munmap(addr(4), 4096)))
+        await_(lambda: process.vma(4).vm_refcnt.load() > 2, "the writer's flag")
+        assert not workers[0].done
+
+    Meanwhile(monkeypatch, 4, act)
+    found = records(read_all(process.open_smaps("vma_lock")))
+    workers[0].join()
+    assert len(found) == 30, "shown as it was"
+    assert len(records(read_all(process.open_smaps()))) == 29
+
+
+def test_the_walk_goes_on_from_the_end_of_the_vma_that_was_locked(process, monkeypatch) -> None:
+    # While the VMA at page 4 is walked, page 5 is mapped behind it, where the walk stands.
+    # Another protection keeps it apart: to let page 4 grow, the writer would have to wait.
+    def act() -> None:
+        with background(lambda: process.map(5, 6, PROT_READ)):
+            pass
+
+    Meanwhile(monkeypatch, 4, act)
+    found = records(read_all(process.open_smaps()))
+    starts = [int(record.line.split(b"-")[0], 16) for record in found]
+    assert starts[2:5] == [addr(4), addr(5), addr(6)]
+
+
+def test_rollup_adds_of_a_vma_that_grew_only_the_rest(process) -> None:
+    # 1. The reader added the VMA at page 4 and lets go of everything.
+    # 2. Page 5 is mapped: 4, 5 and 6 are one VMA, which begins below the reader's position.
+    # 3. The reader adds it from page 5 on.
+    locking = PAGE_WALK_STRATEGIES["vma_lock"](process.mm)
+    give_way = locking.give_way
+
+    class Grows:
+        """Lets the VMA at page 4 grow after it was added."""
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(locking, name)
+
+        def give_way(self, end: int) -> None:
+            give_way(end)
+            if end == addr(5):
+                locking.unlock_vma_range()
+                process.map(5, 6, RW, POPULATED)
+                locking.lock_vma_range()
+                locking.vma_iter_set(end)
+
+    (total,) = records(rollup(Grows()))
+    assert total.kb("Rss") == 4 * 31, "pages 4 and 6 are counted once, 5 too"
+
+
+def test_rollup_under_mmap_lock_gives_way_to_a_writer(process, monkeypatch) -> None:
+    workers = []
+
+    def act() -> None:
+        workers.append(Worker(lambda: process.munmap(addr(20), 4096)))
+        await_(process.mm.mmap_lock.is_contended, "the writer in the queue")
+
+    Meanwhile(monkeypatch, 4, act)
+    (total,) = records(read_all(process.open_smaps_rollup("mmap_lock")))
+    workers[0].join()
+    assert total.kb("Rss") == 4 * 29, "the writer came in before page 20 was reached"

@@ -1,0 +1,113 @@
+"""Random small programs on the checker's primitives: every strategy must agree about them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+
+from untorn.check import runtime
+from untorn.check.counter import AtomicInt
+from untorn.check.execution import DeadlockError, Execution
+from untorn.check.primitives import Mutex
+from untorn.check.strategies.strategy import Strategy
+
+Outcome = tuple[object, ...]
+KINDS = ("load", "store", "add", "in", "out", "reset", "lock", "wake", "wait")
+LIMIT = 1 << 20
+
+
+def random_program(random: Random) -> list[list[tuple[str, int]]]:
+    """Return for each task its operations, each with the place that it is about."""
+    tasks = random.choice((2, 2, 3))
+    longest = 5 if tasks == 2 else 3
+    return [
+        [(random.choice(KINDS), random.randrange(2)) for _ in range(random.randint(1, longest))]
+        for _ in range(tasks)
+    ]
+
+
+@dataclass
+class SmallProgram:
+    """Cells, counters and mutexes, two of each, and tasks that use them."""
+
+    operations: list[list[tuple[str, int]]]
+    cells: list[AtomicInt] = field(default_factory=lambda: [AtomicInt(1), AtomicInt(1)])
+    counters: list[AtomicInt] = field(default_factory=lambda: [AtomicInt(1), AtomicInt(1)])
+    mutexes: list[Mutex] = field(default_factory=lambda: [Mutex(), Mutex()])
+
+    def explore(self, strategy: Strategy, most: int = 1 << 60) -> tuple[set[Outcome], int] | None:
+        """Return all outcomes and the number of schedules, None if there are more than `most`."""
+        self.begin(strategy)
+        outcomes, schedules = set(), 0
+        while True:
+            outcome = self.play()
+            schedules += 1
+            if not self.run.slept:
+                outcomes.add(outcome)
+            if schedules > most:
+                return None
+            if not strategy.end():
+                return outcomes, schedules
+
+    def begin(self, strategy: Strategy) -> None:
+        """Make ready for schedules of a strategy."""
+        runtime.forget_locations()
+        self.run = Execution([str(i) for i in range(len(self.operations))], strategy, 1000)
+
+    def play(self) -> Outcome:
+        """Run one schedule."""
+        for counter in (*self.cells, *self.counters):
+            counter.value = 1
+            counter.counted.clear()
+        for mutex in self.mutexes:
+            mutex.location.blocked = False
+        self.logs: list[list[object]] = [[] for _ in self.operations]
+        self.run.run([self.job(task) for task in range(len(self.operations))])
+        failure = self.run.failure
+        if failure is not None and not isinstance(failure, DeadlockError):
+            raise failure
+        waiting = tuple(task for task, _, _ in self.run.asleep)
+        values = tuple(counter.value for counter in (*self.cells, *self.counters))
+        return (tuple(map(tuple, self.logs)), waiting, None if waiting else values)
+
+    def job(self, task: int) -> Callable[[], None]:
+        def work() -> None:
+            held: list[int] = []
+            counted: list[int] = []
+            for kind, place in self.operations[task]:
+                self.step(task, kind, place, held, counted)
+            for place in counted:
+                self.logs[task].append(self.counters[place].add(-1) == 0)
+            for place in held:
+                self.mutexes[place].release()
+
+        return work
+
+    def step(self, task: int, kind: str, place: int, held: list[int], counted: list[int]) -> None:
+        log, cell, counter = self.logs[task], self.cells[place], self.counters[place]
+        match kind:
+            case "load":
+                log.append(cell.load())
+            case "store":
+                cell.store(10 * task + len(log) + 2)
+            case "add":
+                log.append(cell.add(task + 1))
+            case "in":
+                found = counter.inc_not_zero_limited(LIMIT)
+                log.append(found > 0)
+                counted += [place] * (0 < found < LIMIT)
+            case "out":
+                place = counted.pop() if counted else place
+                log.append(self.counters[place].add(-1) == 0)
+            case "reset":
+                counter.store((0, 1, LIMIT)[task])
+            case "lock" if place in held:
+                self.mutexes[place].release()
+                held.remove(place)
+            case "lock":
+                self.mutexes[place].acquire()
+                held.append(place)
+            case "wake":
+                self.run.tasks[place % len(self.run.tasks)].wake_up()
+            case "wait":
+                self.run.tasks[task].wait_until(lambda: cell.load() > 1)
+                log.append("woken")

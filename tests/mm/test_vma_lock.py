@@ -1,0 +1,382 @@
+"""The per-VMA lock: each way in, each way out, and whom it keeps waiting."""
+
+import pytest
+
+from tests.helpers.engine import Pages
+from tests.helpers.tasks import Worker, await_, ctrl_c_ends_waits
+from untorn.locking.rcu import rcu_read_lock, rcu_read_unlock
+from untorn.maps.page import UINT_MAX
+from untorn.mm.calls.exit import mmput
+from untorn.mm.mm_struct import mmdrop, mmgrab
+from untorn.mm.mman import PROT_READ
+from untorn.mm.mmap_lock import (
+    mmap_read_lock,
+    mmap_read_unlock,
+    mmap_write_downgrade,
+    mmap_write_lock,
+    mmap_write_unlock,
+)
+from untorn.mm.vma import VM_REFCNT_EXCLUDE_READERS_FLAG, VM_REFCNT_LIMIT, VmaSlab
+from untorn.mm.vma_lock import (
+    BUSY,
+    DETACHED,
+    LOCKED,
+    StartRead,
+    vma_assert_attached,
+    vma_assert_locked,
+    vma_assert_write_locked,
+    vma_end_read,
+    vma_mark_attached,
+    vma_mark_detached,
+    vma_start_read,
+    vma_start_read_locked,
+    vma_start_write,
+)
+
+FLAG = VM_REFCNT_EXCLUDE_READERS_FLAG
+
+
+def start_read(mm, vma) -> StartRead:
+    """Lock vma as a reader would; leave RCU where the lock call did not."""
+    rcu_read_lock()
+    found = vma_start_read(mm, vma)
+    if found is LOCKED:
+        rcu_read_unlock()
+    return found
+
+
+@pytest.fixture
+def process() -> Pages:
+    process = Pages()
+    process.map(0, 3)
+    return process
+
+
+def test_a_reader_locks_a_free_vma_and_lets_go(process) -> None:
+    vma = process.vma(0)
+    assert start_read(process.mm, vma) is LOCKED
+    assert vma.vm_refcnt.load() == 2
+    vma_assert_locked(vma)
+    vma_end_read(vma)
+    assert vma.vm_refcnt.load() == 1
+
+
+def test_readers_share_a_vma(process) -> None:
+    vma = process.vma(0)
+    assert start_read(process.mm, vma) is LOCKED
+    assert Worker(lambda: (start_read(process.mm, vma), vma_end_read(vma))[0]).join() is LOCKED
+    vma_end_read(vma)
+
+
+def test_a_write_locked_vma_is_busy_and_free_again_after_the_section(process) -> None:
+    mm, vma = process.mm, process.vma(0)
+    mmap_write_lock(mm)
+    vma_start_write(vma)
+    assert Worker(lambda: start_read(mm, vma)).join() is BUSY
+    assert vma.vm_refcnt.load() == 1, "a reader that met the write lock left no count behind"
+    mmap_write_unlock(mm)
+    assert start_read(mm, vma) is LOCKED
+    vma_end_read(vma)
+
+
+def test_a_downgrade_drops_the_vma_write_locks_with_mmap_lock_still_held(process) -> None:
+    mm, vma = process.mm, process.vma(0)
+    mmap_write_lock(mm)
+    vma_start_write(vma)
+    mmap_write_downgrade(mm)
+    assert start_read(mm, vma) is LOCKED
+    vma_end_read(vma)
+    mmap_read_unlock(mm)
+
+
+def test_the_write_lock_found_after_counting_in_is_backed_out_of(process) -> None:
+    # 1. The reader sees a free VMA (first look at the sequence). 2. A writer write-locks it.
+    # 3. The reader counts itself in: it must see the write lock now, and leave.
+    mm, vma = process.mm, process.vma(0)
+    count_in = vma.vm_refcnt.inc_not_zero_limited
+
+    def writer_comes_first(limit: int) -> int:
+        vma.vm_lock_seq = mm.mm_lock_seq = mm.mm_lock_seq + 1
+        return count_in(limit)
+
+    class Refcount:
+        def __getattr__(self, name):
+            return getattr(real, name)
+
+        inc_not_zero_limited = staticmethod(writer_comes_first)
+
+    real, vma.vm_refcnt = vma.vm_refcnt, Refcount()
+    assert start_read(mm, vma) is BUSY
+    assert real.load() == 1
+
+
+def test_a_detached_vma_is_to_be_looked_up_again(process) -> None:
+    vma = process.vma(0)
+    process.unmap(0, 3)
+    assert start_read(process.mm, vma) is DETACHED
+
+
+def test_a_vma_at_the_limit_of_readers_is_busy(process) -> None:
+    mm, vma = process.mm, process.vma(0)
+    vma.vm_refcnt.store(VM_REFCNT_LIMIT)
+    assert start_read(mm, vma) is BUSY
+    mmap_read_lock(mm)
+    assert not vma_start_read_locked(vma)
+    mmap_read_unlock(mm)
+    assert vma.vm_refcnt.load() == VM_REFCNT_LIMIT
+    vma.vm_refcnt.store(1)
+
+
+def test_an_object_recycled_into_another_mm_is_busy_and_given_back() -> None:
+    slab = VmaSlab()
+    mine, other = Pages(slab), Pages(slab)
+    mine.map(0, 3)
+    vma = mine.vma(0)
+    mine.unmap(0, 3)
+    other.map(5, 6)
+    assert other.vma(5) is vma, "the object freed last is used first"
+    assert start_read(mine.mm, vma) is BUSY
+    assert vma.vm_refcnt.load() == 1
+
+
+def test_an_object_recycled_into_the_same_mm_is_locked_whatever_its_range_is(process) -> None:
+    vma = process.vma(0)
+    process.unmap(0, 3)
+    process.map(7, 8)
+    assert process.vma(7) is vma
+    assert start_read(process.mm, vma) is LOCKED, "the caller has to look at the range"
+    vma_end_read(vma)
+
+
+def test_the_put_of_a_foreign_vma_wakes_the_writer_of_its_own_mm() -> None:
+    # 1. The reader of `mine` counts itself into an object that now belongs to `other`.
+    # 2. The writer of `other` waits for it. 3. The put must wake that writer.
+    slab = VmaSlab()
+    mine, other = Pages(slab), Pages(slab)
+    other.map(5, 6)
+    vma = other.vma(5)
+    writers = []
+
+    class Refcount:
+        def __getattr__(self, name):
+            return getattr(real, name)
+
+        def inc_not_zero_limited(self, limit):
+            found = real.inc_not_zero_limited(limit)
+            writers.append(Worker(lambda: other.unmap(5, 6)))
+            await_(lambda: writers[0].task._permit.locked() and other.mm.vma_writer_wait.task)
+            return found
+
+    real, vma.vm_refcnt = vma.vm_refcnt, Refcount()
+    assert start_read(mine.mm, vma) is BUSY
+    writers[0].join()
+
+
+def test_while_a_writer_waits_nobody_counts_in(process) -> None:
+    vma = process.vma(0)
+    assert start_read(process.mm, vma) is LOCKED
+    writer = Worker(lambda: process.unmap(0, 3))
+    await_(lambda: vma.vm_refcnt.load() & FLAG, "the writer's flag")
+    assert start_read(process.mm, vma) is BUSY
+    vma_end_read(vma)
+    writer.join()
+
+
+def test_a_foreign_mm_may_exit_while_its_vma_is_put(process, monkeypatch) -> None:
+    # The wake-up in the put touches the other mm: it must outlive the put although its last
+    # user leaves as soon as the reader has counted itself out.
+    other = Pages(process.mm.vm_area_cachep)
+    other.map(5, 6)
+    vma = other.vma(5)
+    count = vma.vm_refcnt
+    mmput_done = []
+
+    class Refcount:
+        def __getattr__(self, name):
+            return getattr(count, name)
+
+        def add(self, delta):
+            left = count.add(delta)
+            if not mmput_done:
+                mmput_done.append(True)
+                mmput(other.mm)
+                return FLAG + 1  # as if a writer of other were waiting
+            return left
+
+    vma.vm_refcnt = Refcount()
+    assert start_read(process.mm, vma) is BUSY
+    assert mmput_done
+    assert not hasattr(other.mm, "vma_writer_wait"), "nothing keeps it alive any longer"
+
+
+def test_a_structure_without_references_cannot_be_woken(process) -> None:
+    mmgrab(process.mm)
+    mmput(process.mm)
+    assert process.mm.vma_writer_wait is not None
+    mmdrop(process.mm)
+    with pytest.raises(AttributeError):
+        process.mm.vma_writer_wait.wake_up()
+
+
+def test_a_writer_waits_for_the_readers_of_its_vma_only(process) -> None:
+    process.map(5, 6)
+    far = process.vma(5)
+    assert start_read(process.mm, far) is LOCKED
+    Worker(lambda: process.unmap(0, 1)).join()
+    vma_end_read(far)
+    vma = process.vma(1)
+    assert start_read(process.mm, vma) is LOCKED
+    writer = Worker(lambda: process.unmap(1, 3))
+    await_(lambda: vma.vm_refcnt.load() & FLAG, "the writer's flag")
+    assert not writer.done
+    vma_end_read(vma)
+    writer.join()
+
+
+def test_new_flags_of_a_whole_vma_wait_for_its_readers(process) -> None:
+    vma = process.vma(0)
+    assert start_read(process.mm, vma) is LOCKED
+    writer = Worker(lambda: process.protect(0, 3, PROT_READ))
+    await_(lambda: vma.vm_refcnt.load() & FLAG, "the writer's flag")
+    assert not writer.done
+    vma_end_read(vma)
+    writer.join()
+
+
+@pytest.mark.parametrize("page", [0, 3])
+def test_moving_a_border_waits_for_the_readers_on_either_side(process, page) -> None:
+    # AAAB   page 2 gets B's protection: A shrinks, B grows
+    process.map(3, 4, PROT_READ)
+    vma = process.vma(page)
+    assert start_read(process.mm, vma) is LOCKED
+    writer = Worker(lambda: process.protect(2, 3, PROT_READ))
+    await_(lambda: vma.vm_refcnt.load() & FLAG, "the writer's flag")
+    assert not writer.done
+    vma_end_read(vma)
+    writer.join()
+    assert process.diagram(5) == "AABB."
+
+
+def test_detaching_waits_for_a_reader_that_is_about_to_back_out(process) -> None:
+    # 1. The reader finds no write lock. 2. A writer write-locks the VMA. 3. The reader counts
+    # itself in. 4. The writer detaches, and waits. 5. The reader sees the write lock, and its put
+    # must wake the writer.
+    mm, vma = process.mm, process.vma(0)
+
+    def detach() -> None:
+        mmap_write_lock(mm)
+        vma_start_write(vma)
+        locked.append(True)
+        await_(lambda: counted, "the reader")
+        vma_mark_detached(vma)
+        vma_mark_attached(vma)
+        mmap_write_unlock(mm)
+
+    class Refcount:
+        def __getattr__(self, name):
+            return getattr(real, name)
+
+        def inc_not_zero_limited(self, limit):
+            writers.append(Worker(detach))
+            await_(lambda: locked, "the write lock")
+            found = real.inc_not_zero_limited(limit)
+            counted.append(True)
+            await_(lambda: real.load() == FLAG + 1 and mm.vma_writer_wait.task, "the detacher")
+            assert not writers[0].done
+            return found
+
+    locked, counted, writers = [], [], []
+    real, vma.vm_refcnt = vma.vm_refcnt, Refcount()
+    assert start_read(mm, vma) is BUSY
+    writers[0].join()
+    assert real.load() == 1
+
+
+def test_a_killed_writer_gives_the_vma_back_unlocked(process) -> None:
+    mm, vma = process.mm, process.vma(0)
+    assert start_read(mm, vma) is LOCKED
+
+    def write() -> None:
+        mmap_write_lock(mm)
+        try:
+            vma_start_write(vma, killable=True)
+        finally:
+            mmap_write_unlock(mm)
+
+    writer = Worker(write)
+    await_(lambda: vma.vm_refcnt.load() & FLAG, "the writer's flag")
+    writer.task.kill()
+    with pytest.raises(InterruptedError):
+        writer.join()
+    assert vma.vm_refcnt.load() == 2
+    assert Worker(lambda: (start_read(mm, vma), vma_end_read(vma))[0]).join() is LOCKED
+    vma_end_read(vma)
+
+
+def test_ctrl_c_in_a_writers_wait_leaves_the_vma_as_it_was(process) -> None:
+    vma = process.vma(0)
+    vma.vm_refcnt.add(1)  # somebody reads it
+    with ctrl_c_ends_waits(), pytest.raises(KeyboardInterrupt):
+        process.unmap(0, 3)
+    assert vma.vm_refcnt.add(-1) == 1
+    process.unmap(0, 3)
+
+
+def test_ctrl_c_in_the_wait_to_detach_leaves_the_vma_attached(process) -> None:
+    mm, vma = process.mm, process.vma(0)
+    mmap_write_lock(mm)
+    vma_start_write(vma)
+    vma.vm_refcnt.add(1)  # a reader counts itself in and has yet to see the write lock
+    with ctrl_c_ends_waits(), pytest.raises(KeyboardInterrupt):
+        vma_mark_detached(vma)
+    assert vma.vm_refcnt.add(-1) == 1
+    mmap_write_unlock(mm)
+
+
+def test_ctrl_c_in_the_wait_for_a_neighbour_leaves_what_was_to_be_replaced(process) -> None:
+    # AAABBC   map pages 3 and 4 over B, merging with A, which somebody reads
+    process.map(3, 5, PROT_READ)
+    process.map(5, 6)
+    prev = process.vma(0)
+    prev.vm_refcnt.add(1)  # somebody reads it
+    with ctrl_c_ends_waits(), pytest.raises(KeyboardInterrupt):
+        process.map(3, 5)
+    prev.vm_refcnt.add(-1)
+    process.check()
+    assert process.diagram(7) == "AAABBC."
+    process.map(3, 5)
+    assert process.diagram(7) == "AAAAAA."
+
+
+def test_a_wrapped_sequence_can_only_lock_too_much(process) -> None:
+    mm, vma = process.mm, process.vma(0)
+    mm.mm_lock_seq = UINT_MAX - 1
+    vma.vm_lock_seq = UINT_MAX  # a VMA that was never write-locked
+    mmap_write_lock(mm)
+    assert Worker(lambda: start_read(mm, vma)).join() is BUSY, "a false lock, harmless"
+    mmap_write_unlock(mm)
+    assert mm.mm_lock_seq == 0
+    assert start_read(mm, vma) is LOCKED
+    vma_end_read(vma)
+
+
+def test_assertions_name_what_is_missing(process) -> None:
+    vma = process.vma(0)
+    with pytest.raises(AssertionError, match="must be held for write"):
+        vma_start_write(vma)
+    with pytest.raises(AssertionError, match="must be held"):
+        vma_start_read_locked(vma)
+    mmap_write_lock(process.mm)
+    with pytest.raises(AssertionError, match="must be write-locked"):
+        vma_mark_detached(vma)
+    with pytest.raises(AssertionError, match="must be locked"):
+        vma_assert_locked(vma)
+    vma_start_write(vma)
+    vma_assert_write_locked(vma)
+    vma_assert_locked(vma)
+    vma_assert_attached(vma)
+    with pytest.raises(AssertionError, match="attached twice"):
+        vma_mark_attached(vma)
+    mmap_write_unlock(process.mm)
+    with pytest.raises(AssertionError, match="freed while attached"):
+        process.mm.vm_area_cachep.free(vma)

@@ -1,0 +1,174 @@
+"""Runs of race tests: on the engine all pass; on a target that lies they fail, and it is shown."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.helpers.ktap_parser import Result, parse_ktap
+from untorn.errors import OutOfReachError, os_error
+from untorn.maps.page import PAGE_SIZE
+from untorn.race.catalogue import catalogue
+from untorn.race.engine import EngineTarget
+from untorn.race.ktap import Ktap
+from untorn.race.plan import Plan
+from untorn.race.racing import Effort
+from untorn.race.run import Outcome, run
+
+ENOUGH = Effort(seconds=60, passes=8, rounds=4)
+READERS = [(kind, reader) for kind, readers in EngineTarget.readers.items() for reader in readers]
+
+
+def run_and_parse(target, kind="maps", readers=(), tests=(), **options) -> tuple[Outcome, Result]:
+    lines: list[str] = []
+    plan = Plan.of(target, kind, readers, tests, options.pop("effort", ENOUGH), **options)
+    outcome = run(plan, Ktap(lines.append))
+    (result,), _ = parse_ktap("".join(f"{line}\n" for line in lines))
+    return outcome, result
+
+
+@pytest.mark.parametrize(("kind", "reader"), READERS)
+def test_every_test_passes_on_the_engine(kind, reader) -> None:
+    outcome, result = run_and_parse(EngineTarget(), kind, [reader])
+    assert result.ok, result
+    assert result.name == f"engine {kind} {reader}"
+    assert [test.name for test in result.subtests] == list(catalogue())
+    assert outcome.failed == 0
+    assert outcome.tally.rounds
+    has_ioctl = kind == "maps"
+    skipped = [test for test in result.subtests for case in test.subtests if case.directive]
+    assert {test.name for test in skipped} == set() if has_ioctl else {"query-walk", "random"}
+    assert outcome.passed + outcome.skipped == sum(len(cases) for cases in catalogue().values())
+
+
+class LyingFile:
+    """A maps file whose fills lose their second line while writers are at work."""
+
+    def __init__(self, file, lies) -> None:
+        self._file, self._lies = file, lies
+        self.seek, self.query, self.close = file.seek, file.query, file.close
+
+    def read(self, size: int) -> bytes:
+        text = self._file.read(size)
+        if size < PAGE_SIZE:
+            return text
+        lines = text.splitlines(keepends=True)
+        return b"".join(lines[:1] + lines[2:]) if self._lies() and len(lines) > 1 else text
+
+
+class LyingTarget(EngineTarget):
+    """The engine, in whose readings one line is always missing."""
+
+    name = "liar"
+
+    def __init__(self, release: tuple[int, int] | None = None) -> None:
+        self.release = release
+
+    @contextmanager
+    def open(self, scenario, *, disturb=False) -> Iterator:
+        with super().open(scenario) as opened:
+            plain = opened.open_file
+            opened.open_file = lambda *how: LyingFile(plain(*how), lambda: opened._writers)
+            yield opened
+
+
+@pytest.mark.parametrize("test", ["no-false-gap", "split", "random"])
+def test_a_line_left_out_fails_the_test_and_is_reported(test) -> None:
+    outcome, result = run_and_parse(LyingTarget(), readers=["vma_lock"], tests=[test])
+    assert not result.ok
+    assert outcome.failed
+    assert outcome.tally.gaps
+    assert not outcome.tally.known
+    (failed,) = result.subtests
+    case = failed.subtests[0] if failed.subtests else failed
+    notes = "\n".join(case.notes)
+    assert "rule 2: a range is left out that is mapped in every state of its window" in notes
+    assert "lines shown:" in notes
+    assert "what stood from" in notes
+    assert "(not allowed)" in case.notes[-1]
+
+
+def test_a_known_fault_of_a_kernel_is_named_and_still_counted() -> None:
+    outcome, result = run_and_parse(
+        LyingTarget((6, 18)), readers=["mmap_lock"], tests=["split-inside"]
+    )
+    (failed,) = result.subtests
+    assert not failed.ok
+    assert "false gap" in "\n".join(failed.notes)
+    assert "docs/false-gap.md" in "\n".join(failed.notes)
+    assert outcome.tally.known.total() == outcome.tally.gaps > 0
+
+
+class BrokenTarget(EngineTarget):
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    @contextmanager
+    def open(self, scenario, *, disturb=False) -> Iterator:
+        raise self.error
+        yield
+
+
+def test_what_is_out_of_reach_is_skipped_with_its_reason() -> None:
+    outcome, result = run_and_parse(
+        BrokenTarget(OutOfReachError("no child here")), readers=["rcu"], tests=["split", "merge"]
+    )
+    assert result.ok
+    assert (result.subtests[1].directive, result.subtests[1].reason) == ("SKIP", "all of it")
+    case = result.subtests[1].subtests[9]
+    assert (case.directive, case.reason) == ("SKIP", "no child here")
+    assert (outcome.passed, outcome.skipped) == (0, 11)
+    assert outcome.reasons == {"no child here": 11}
+
+
+def test_a_call_that_fails_fails_the_test() -> None:
+    outcome, result = run_and_parse(BrokenTarget(os_error(12)), readers=["rcu"], tests=["split"])
+    assert not result.ok
+    assert result.subtests[0].notes == [
+        "Cannot allocate memory",
+        "a call failed: Cannot allocate memory: 1 times",
+    ]
+    assert outcome.failed == 1
+
+
+def test_a_scenario_that_changes_nothing_is_no_race(monkeypatch) -> None:
+    monkeypatch.setattr("untorn.race.engine.EngineRun.modify", lambda run, place: None)
+    _, result = run_and_parse(EngineTarget(), readers=["rcu"], tests=["split", "split-inside"])
+    assert [test.ok for test in result.subtests] == [False, False]
+    assert all("no race" in test.notes[-1] for test in result.subtests)
+
+
+def test_an_ending_leaves_the_rest_out_and_the_document_whole() -> None:
+    outcome, result = run_and_parse(
+        BrokenTarget(KeyboardInterrupt()), readers=["rcu"], tests=["split", "merge"]
+    )
+    assert outcome.interrupted
+    assert [each.reason for each in result.subtests[1].subtests] == ["interrupted"] * 10
+
+
+def test_verbose_shows_the_lines_before_and_after_a_round() -> None:
+    _, result = run_and_parse(EngineTarget(), readers=["rcu"], tests=["resize"], verbose=True)
+    notes = result.subtests[0].notes
+    headings = ["before modification", "after modification", "after restore"]
+    assert [note for note in notes if note in headings] == headings
+    assert notes.count("-- fill boundary --") == 3
+
+
+def test_a_disturbance_is_announced() -> None:
+    lines: list[str] = []
+    plan = Plan.of(EngineTarget(), "maps", ["rcu"], ["resize"], ENOUGH, disturb=True)
+    run(plan, Ktap(lines.append))
+    assert lines[2] == f"# disturbance: {EngineTarget.disturbance}"
+
+
+@pytest.mark.parametrize(
+    ("kind", "reader", "test", "message"),
+    [
+        ("numa_maps", [], [], "no file numa_maps at target engine; files: maps, smaps"),
+        ("smaps", ["rcu"], [], "no reader rcu of smaps; readers: mmap_lock, vma_lock"),
+        ("maps", [], ["tear"], "no test tear; tests: split, resize, "),
+    ],
+)
+def test_what_there_is_not_is_refused_with_what_there_is(kind, reader, test, message) -> None:
+    with pytest.raises(LookupError, match=message):
+        Plan.of(EngineTarget(), kind, reader, test, ENOUGH)

@@ -1,0 +1,182 @@
+"""Target vm: what it makes of a guest's answers, and how it behaves without a guest."""
+
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.helpers.made_up import ENVIRONMENT, sample
+from untorn.bench.lock_count import LockCount
+from untorn.bench.run import measure, plan
+from untorn.bench.target import BenchOptions, find_target
+from untorn.errors import OutOfReachError, UntornError
+from untorn.vm import bench
+from untorn.vm.bench import VmTarget
+from untorn.vm.guest import GuestDiedError
+from untorn.vm.kernels import Kernel
+from untorn.vm.qemu import Machine, Mode
+
+OPTIONS = BenchOptions(nsamples=2, mb=64)
+
+
+class FakeSession:
+    """A guest that answers at once; `fail` is asked before each answer."""
+
+    booted: list["FakeSession"]
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine, self.up = machine, True
+        self.booted.append(self)
+
+    def call(self, function: str, timeout: float, **arguments: Any) -> Any:
+        assert self.up
+        self.fail(function)
+        if function.endswith(":describe"):
+            return asdict(ENVIRONMENT)
+        reader, variant = arguments["reader"], arguments["variant"]
+        if function.endswith(":count_locks"):
+            return asdict(LockCount("live", reader, variant, 3, 4))
+        return sample("live", reader, arguments["number"], 1.0, variant=variant).as_json()
+
+    def fail(self, function: str) -> None:
+        pass
+
+    def hypervisor(self) -> str:
+        return "QEMU, emulated"
+
+    def close(self) -> None:
+        self.up = False
+
+
+@pytest.fixture(autouse=True)
+def booted(monkeypatch: pytest.MonkeyPatch) -> list[FakeSession]:
+    """What was booted."""
+    guests: list[FakeSession] = []
+    monkeypatch.setattr(FakeSession, "booted", guests, raising=False)
+    monkeypatch.setattr(bench, "Session", FakeSession)
+    monkeypatch.setattr(bench, "find_kernel", lambda name, tell: Kernel(Path("/k"), name, name))
+    monkeypatch.setattr(bench, "find_qemu", lambda: "/q")
+    return guests
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, fail: Callable[[FakeSession, str], None]) -> None:
+    monkeypatch.setattr(FakeSession, "fail", fail)
+
+
+def test_a_target_is_named_after_its_kernel() -> None:
+    assert find_target("vm:6.12").name == "vm:6.12"
+    assert find_target("vm:/a/b:c").name == "vm:/a/b:c"
+
+
+@pytest.mark.parametrize("name", ["vm", "vm:", "live:6.12"])
+def test_a_kernel_must_be_named_and_only_for_vm(name: str) -> None:
+    with pytest.raises(LookupError, match=f"no target {name}; targets: engine, live, vm:KERNEL"):
+        find_target(name)
+
+
+def test_samples_are_the_guests_under_the_targets_name(booted: list[FakeSession]) -> None:
+    target = VmTarget("6.12")
+    taken = [target.run("maps", OPTIONS, number) for number in range(2)]
+    assert [(each.target, each.reader, each.sample) for each in taken] == [
+        ("vm:6.12", "maps", 0),
+        ("vm:6.12", "maps", 1),
+    ]
+    assert taken[0].mean_ms == 1.0
+    assert len(booted) == 1
+
+
+def test_a_sample_of_a_mapper_that_hung_comes_over_whole() -> None:
+    hung = sample("vm:6.12", "maps", 0, hung=True)
+    assert str(type(hung).from_json(hung.as_json())) == str(hung)  # NaN is not equal to itself
+
+
+def test_locks_are_counted_in_a_guest_where_tracing_is_safe(booted: list[FakeSession]) -> None:
+    target = VmTarget("6.12")
+    target.run("maps", OPTIONS, 0)
+    assert target.count_locks("maps") == LockCount("vm:6.12", "maps", "", 3, 4)
+    assert [(each.machine.mode, each.up) for each in booted] == [
+        (Mode.FAST, False),
+        (Mode.SAFE, True),
+    ]
+
+
+def test_virtual_time_is_that_of_a_guest_with_the_runs_seed(booted: list[FakeSession]) -> None:
+    VmTarget("6.12").run("maps", replace(OPTIONS, virtual_time=True, seed=7), 0)
+    assert (booted[0].machine.mode, booted[0].machine.seed) == (Mode.REPLAY, 7)
+
+
+def test_guests_follow_one_another_and_none_is_left(booted: list[FakeSession]) -> None:
+    kinds = plan([VmTarget("6.12"), VmTarget("7.3")], ["none", "maps"])
+    running: list[int] = []
+    outcome = measure(
+        kinds, OPTIONS, lambda kind: running.append(sum(each.up for each in booted)), locks=True
+    )
+    assert [(each.target, each.reader) for each in outcome.samples] == [
+        *[("vm:6.12", "none"), ("vm:6.12", "maps")] * 2,
+        *[("vm:7.3", "none"), ("vm:7.3", "maps")] * 2,
+    ]
+    assert [each.target for each in outcome.lock_counts] == ["vm:6.12", "vm:7.3"]
+    assert max(running) == 1
+    assert not any(each.up for each in booted)
+    assert outcome.guests["vm:7.3"].guest_of == "QEMU, emulated"
+
+
+@pytest.mark.parametrize("error", [OutOfReachError("no kernel 9.9"), OSError(28, "no kernel 9.9")])
+def test_a_kernel_that_is_not_there_is_looked_for_once(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    asked = []
+
+    def refuse(name: str, tell: object) -> None:
+        asked.append(name)
+        raise error
+
+    monkeypatch.setattr(bench, "find_kernel", refuse)
+    outcome = measure(plan([VmTarget("9.9")]), OPTIONS, lambda kind: None, locks=True)
+    assert set(outcome.out_of_reach.values()) == {"no kernel 9.9"}
+    assert asked == ["9.9"]
+
+
+def test_a_fault_of_one_call_in_the_guest_leaves_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls = []
+
+    def fail_once(session: FakeSession, function: str) -> None:
+        calls.append(function)
+        if len(calls) == 3:
+            raise UntornError("in the guest: MemoryError")
+
+    failing(monkeypatch, fail_once)
+    kinds = plan([VmTarget("6.12")], ("none", "maps", "smaps"))
+    outcome = measure(kinds, replace(OPTIONS, nsamples=1), lambda kind: None)
+    assert [each.reader for each in outcome.samples] == ["none", "smaps"]
+    assert list(outcome.out_of_reach.values()) == ["in the guest: MemoryError"]
+
+
+def test_a_guest_that_died_is_not_tried_with_every_reader(
+    monkeypatch: pytest.MonkeyPatch, booted: list[FakeSession]
+) -> None:
+    def die(session: FakeSession, function: str) -> None:
+        raise GuestDiedError("the guest died: Kernel panic")
+
+    failing(monkeypatch, die)
+    outcome = measure(plan([VmTarget("6.12")]), OPTIONS, lambda kind: None)
+    assert set(outcome.out_of_reach.values()) == {"the guest died: Kernel panic"}
+    assert (len(booted), outcome.guests) == (1, {})
+
+
+def test_a_reader_that_a_guest_has_not_leaves_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    target = VmTarget("6.1")
+    target.run("maps", OPTIONS, 0)
+
+    def refuse(session: FakeSession, function: str) -> None:
+        raise OutOfReachError("reader query does not work here")
+
+    with monkeypatch.context() as patch:
+        failing(patch, refuse)
+        with pytest.raises(OutOfReachError, match="reader query"):
+            target.run("query", OPTIONS, 0)
+    assert target.run("smaps", OPTIONS, 0).reader == "smaps"

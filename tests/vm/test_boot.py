@@ -1,0 +1,62 @@
+"""Real guests, from the archive to the answer."""
+
+import os
+
+import pytest
+
+from tests.helpers.processes import children_of
+from untorn.errors import OutOfReachError
+from untorn.vm.bench import VmTarget
+from untorn.vm.kernels import find_kernel
+from untorn.vm.qemu import find_qemu
+from untorn.vm.race import GuestRace
+
+KERNELS = ("6.19", "7.0", "7.1", "6.18", "6.17")
+"""Maps under VMA locks, smaps under mmap_lock: both answers from one boot. Debian has each of them
+only for a while."""
+
+
+@pytest.fixture(scope="module")
+def kernel() -> str:
+    """A kernel that can be booted here."""
+    try:
+        find_qemu()
+    except OutOfReachError as error:
+        pytest.skip(str(error))
+    reasons = []
+    for name in KERNELS:
+        try:
+            return find_kernel(name, lambda what: None).release
+        except OutOfReachError as error:
+            reasons.append(str(error))
+    pytest.skip("; ".join(reasons))
+
+
+@pytest.mark.vm
+def test_a_guest_boots_and_counts_the_locks_that_its_kernel_takes(kernel: str) -> None:
+    target = VmTarget(kernel)
+    try:
+        maps, smaps = target.count_locks("maps"), target.count_locks("smaps")
+        guest = target.environment
+    finally:
+        target.close()
+    assert guest is not None
+    assert (guest.kernel, guest.preemption, len(guest.cpus)) == (kernel, "full", 2)
+    assert maps.calls > 20
+    assert maps.acquisitions == 0
+    assert smaps.acquisitions >= smaps.calls > 400
+    assert children_of(os.getpid()) == set()
+
+
+@pytest.mark.vm
+def test_a_race_in_a_guest_follows_from_its_seed(kernel: str) -> None:
+    options = {"kind": "maps", "readers": (), "tests": ("split",), "disturb": False}
+    race = GuestRace(f"vm:{kernel}", 0.5, options | {"verbose": False})
+
+    def lines(seed: int) -> list[str]:
+        told: list[str] = []
+        assert race.run(seed, told.append, lambda what: None).passed
+        return told[2:]  # the first say which kernel and which seed
+
+    assert lines(1) == lines(1) != lines(2)
+    assert children_of(os.getpid()) == set()
