@@ -5,6 +5,8 @@ import random
 import subprocess
 import sys
 from collections.abc import Iterator
+from types import FrameType
+from typing import Any
 
 import pytest
 
@@ -66,7 +68,7 @@ def sleeper() -> Iterator[int]:
 
 
 @pytest.fixture
-def pair(sleeper) -> Iterator[tuple[LiveMapsFile, SeqFile[bytes]]]:
+def pair(sleeper: int) -> Iterator[tuple[LiveMapsFile, SeqFile[bytes]]]:
     """The kernel's file, and ours over the same lines."""
     with LiveMapsFile(sleeper) as file:
         text = b""
@@ -78,7 +80,9 @@ def pair(sleeper) -> Iterator[tuple[LiveMapsFile, SeqFile[bytes]]]:
 
 @pytest.mark.live
 @pytest.mark.parametrize("size", [1, 10, 100, 1000, 4095, 4096, 65536])
-def test_reads_of_one_size_return_what_the_kernel_returns(pair, size) -> None:
+def test_reads_of_one_size_return_what_the_kernel_returns(
+    pair: tuple[LiveMapsFile, SeqFile[bytes]], size: int
+) -> None:
     kernel, ours = pair
     for _ in range(200):
         expected = kernel.read(size)
@@ -87,7 +91,9 @@ def test_reads_of_one_size_return_what_the_kernel_returns(pair, size) -> None:
 
 @pytest.mark.live
 @pytest.mark.parametrize("seed", range(20))
-def test_any_reads_and_seeks_return_what_the_kernel_returns(pair, seed) -> None:
+def test_any_reads_and_seeks_return_what_the_kernel_returns(
+    pair: tuple[LiveMapsFile, SeqFile[bytes]], seed: int
+) -> None:
     chance = random.Random(seed)
     kernel, ours = pair
     for _ in range(60):
@@ -100,7 +106,9 @@ def test_any_reads_and_seeks_return_what_the_kernel_returns(pair, seed) -> None:
 
 @pytest.mark.live
 @pytest.mark.parametrize(("offset", "whence"), [(-1, 0), (-(10**9), SEEK_CUR), (0, 2)])
-def test_seeks_that_the_kernel_refuses_are_refused(pair, offset, whence) -> None:
+def test_seeks_that_the_kernel_refuses_are_refused(
+    pair: tuple[LiveMapsFile, SeqFile[bytes]], offset: int, whence: int
+) -> None:
     for file in pair:
         with pytest.raises(OSError, match="Invalid argument") as caught:
             file.seek(offset, whence)
@@ -156,7 +164,7 @@ def test_a_failed_seek_goes_back_to_the_start() -> None:
 def test_ctrl_c_on_the_way_into_a_read_leaves_the_file_usable() -> None:
     file = SeqFile(Lines([b"a\n"]))
 
-    def interrupt(frame, event, arg):
+    def interrupt(frame: FrameType, event: str, arg: object) -> Any:
         here = frame.f_code.co_filename == seq_file.__file__
         if here and event == "return" and frame.f_code.co_name == "__enter__":
             raise KeyboardInterrupt

@@ -1,11 +1,12 @@
 """Small address spaces for tests: page numbers in, pages out."""
 
+from untorn.maps.maps_file import MapsFile
 from untorn.maps.page import PAGE_SIZE
 from untorn.mm.limits import Limits
 from untorn.mm.mm_struct import MmStruct
 from untorn.mm.mman import MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, PROT_READ, PROT_WRITE
 from untorn.mm.mmap_lock import mmap_read_lock, mmap_read_unlock
-from untorn.mm.vma import VmaSlab
+from untorn.mm.vma import Vma, VmaSlab
 from untorn.syscalls import Process
 
 BASE = 0x10000
@@ -38,8 +39,9 @@ class Pages(Process):
         self.mm.check_invariants()
         mmap_read_unlock(self.mm)
 
-    def vma(self, page: int):
-        return self.mm.mm_mt.find(addr(page))
+    def vma(self, page: int) -> Vma:
+        vma: Vma = self.mm.mm_mt.find(addr(page))
+        return vma
 
     def diagram(self, pages: int) -> str:
         """One character per page: a letter per VMA, alternating between neighbours; . for none."""
@@ -70,7 +72,7 @@ def maps_of(process: Process) -> bytes:
         return read_all(maps)
 
 
-def read_all(file) -> bytes:
+def read_all(file: MapsFile) -> bytes:
     text = b""
     while chunk := file.read(1 << 16):
         text += chunk

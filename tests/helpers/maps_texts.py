@@ -43,10 +43,19 @@ def _narrow(line: bytes) -> bytes:
 TEXTS = st.lists(lines(), max_size=30).map(b"".join)
 
 
-def line(start: int, size: int, name: bytes, permissions: bytes = b"rw-p", **file: int) -> bytes:
-    """Return a line; of a file if that says so: major, minor, inode, offset."""
-    numbers = (file.get(field, 0) for field in ("offset", "major", "minor", "inode"))
-    return maps_line(start, start + size, permissions, *numbers, name)
+def line(
+    start: int,
+    size: int,
+    name: bytes,
+    permissions: bytes = b"rw-p",
+    *,
+    offset: int = 0,
+    major: int = 0,
+    minor: int = 0,
+    inode: int = 0,
+) -> bytes:
+    """Return a line; of a file if it has an inode."""
+    return maps_line(start, start + size, permissions, offset, major, minor, inode, name)
 
 
 def huge(start: int, size: int, name: bytes, minor: int = 0x10, offset: int = 0) -> bytes:

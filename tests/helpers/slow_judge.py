@@ -2,6 +2,7 @@
 
 from untorn.judge.contract import Rule
 from untorn.judge.history import State
+from untorn.judge.line import Line
 from untorn.judge.reading import Reading
 
 Broken = tuple[Rule, int | None]
@@ -12,7 +13,8 @@ def judge_slowly(states: list[State], reading: Reading, size: int) -> set[Broken
     """Judge a reading of a map of `size` pages, whose versions count from 0."""
     broken: set[Broken] = set()
     shown = [(line, fill) for fill in reading.fills for line in fill.lines]
-    highest, earlier = 0, []
+    earlier: list[tuple[Line, range]] = []
+    highest = 0
     for number, (line, fill) in enumerate(shown):
         window = range(fill.first, fill.last + 1)
         if line.end <= highest:
@@ -39,7 +41,9 @@ def always_mapped(page: int, states: list[State], window: range) -> bool:
     return all(any(line.start <= page < line.end for line in states[version]) for version in window)
 
 
-def could_follow(one, its_window: range, other, window: range, states: list[State]) -> bool:
+def could_follow(
+    one: Line, its_window: range, other: Line, window: range, states: list[State]
+) -> bool:
     """Whether `one` may have been shown before a change that led to `other`."""
     times = [version for version in its_window if one in states[version]] or [its_window[0]]
     return any(earlier < later and other in states[later] for earlier in times for later in window)

@@ -4,15 +4,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Generic, TypeVar
 
 import pytest
 
 from untorn.locking import lockdep, sync
 
 PATIENCE = 60.0
+T = TypeVar("T")
 
 
-def await_(holds: Callable[[], bool], what: str = "a condition") -> None:
+def await_(holds: Callable[[], object], what: str = "a condition") -> None:
     """Return when holds() is true; a test that hangs fails after a long time instead."""
     deadline = time.monotonic() + PATIENCE
     while not holds():
@@ -20,20 +22,26 @@ def await_(holds: Callable[[], bool], what: str = "a condition") -> None:
         time.sleep(0.0005)
 
 
-class Worker:
-    """A thread that runs one function and keeps its outcome."""
+class Worker(Generic[T]):
+    """A thread that runs one function and keeps its outcome.
 
-    def __init__(self, work: Callable[[], object], name: str = "worker") -> None:
-        self.result: object = None
+    Attributes:
+        task: The thread, as those who wake and kill it know it.
+    """
+
+    task: sync.Task
+
+    def __init__(self, work: Callable[[], T], name: str = "worker") -> None:
         self.error: BaseException | None = None
-        self.task: sync.Task | None = None
+        self._started = threading.Event()
         self._work = work
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
-        await_(lambda: self.task is not None)
+        self._started.wait()
 
     def _run(self) -> None:
         self.task = sync.current()
+        self._started.set()
         try:
             self.result = self._work()
             lockdep.assert_nothing_held()
@@ -44,7 +52,7 @@ class Worker:
     def done(self) -> bool:
         return not self._thread.is_alive()
 
-    def join(self) -> object:
+    def join(self) -> T:
         self._thread.join(PATIENCE)
         assert self.done, f"{self._thread.name} did not end"
         if self.error is not None:
@@ -67,7 +75,7 @@ def ctrl_c_ends_waits() -> Iterator[None]:
 
 
 @contextmanager
-def background(*work: Callable[[], object]) -> Iterator[list[Worker]]:
+def background(*work: Callable[[], object]) -> Iterator[list[Worker[object]]]:
     """Run each function in a thread of its own; join all at the end."""
     workers = [Worker(each, f"worker-{number}") for number, each in enumerate(work)]
     yield workers

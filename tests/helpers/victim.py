@@ -134,9 +134,10 @@ class Victim:
         self._process.stdin.flush()
         return self._line()
 
-    def _line(self) -> Any:
+    def _line(self) -> dict[str, Any]:
         assert self._process.stdout
-        return json.loads(self._process.stdout.readline())
+        told: dict[str, Any] = json.loads(self._process.stdout.readline())
+        return told
 
     def __enter__(self) -> Self:
         return self

@@ -20,13 +20,15 @@ def read(lines: list[str], first: int = 0, last: int = 0) -> Reading:
     return Reading.of_text([Fill([vma(line) for line in lines], first, last), Fill((), last, last)])
 
 
-def broken(states: tuple[str, ...], reading: Reading, within=(0, 100)) -> list[tuple[Rule, object]]:
+def broken(
+    states: tuple[str, ...], reading: Reading, within: tuple[int, int] = (0, 100)
+) -> list[tuple[Rule, object]]:
     verdict = judge(History(map(vmas, states)), reading, within)
     return [(each.rule, each.around) for each in verdict.violations]
 
 
 @pytest.mark.parametrize("version", [0, 1])
-def test_a_map_read_while_nobody_writes_is_good(version) -> None:
+def test_a_map_read_while_nobody_writes_is_good(version: int) -> None:
     reading = Reading.of_text(
         [Fill(vmas(SPLIT[version]), version, version), Fill((), version, version)]
     )
@@ -38,7 +40,7 @@ def test_a_map_read_while_nobody_writes_is_good(version) -> None:
     [".xx", ".xxxx", ".yyy", ".x", ".zzz"],
     ids=["too short", "too long", "wrong attributes", "from the other state", "never there"],
 )
-def test_rule_1_a_line_that_stood_in_no_state_of_its_window(line) -> None:
+def test_rule_1_a_line_that_stood_in_no_state_of_its_window(line: str) -> None:
     reading = read(["m", line, "....n"])
     assert (Rule.LINE, vma(line)[:2]) in broken(SPLIT, reading)
 
@@ -135,7 +137,9 @@ def test_rule_3_a_change_before_the_window_of_the_earlier_line_does_not_excuse_i
     ],
     ids=["merge", "merge of three", "border moved", "growth"],
 )
-def test_the_duplicate_after_a_merge_or_growth_is_permitted(states, lines) -> None:
+def test_the_duplicate_after_a_merge_or_growth_is_permitted(
+    states: tuple[str, str], lines: list[str]
+) -> None:
     verdict = judge(History(map(vmas, states)), read(lines, 0, 1))
     assert (verdict.violations, verdict.overlaps) == ((), 1)
 
@@ -150,7 +154,9 @@ def test_the_duplicate_after_a_merge_or_growth_is_permitted(states, lines) -> No
     ],
     ids=["transient gap", "gap at either end", "a moved VMA seen twice", "or not at all"],
 )
-def test_oddities_of_a_map_that_changes_are_permitted(states, lines) -> None:
+def test_oddities_of_a_map_that_changes_are_permitted(
+    states: tuple[str, ...], lines: list[str]
+) -> None:
     assert broken(states, read(lines, 0, len(states) - 1)) == []
 
 

@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from untorn.judge.history import History
+from untorn.judge.history import History, State
 from untorn.judge.line import Line
 
 
@@ -23,7 +23,9 @@ WINDOWS = st.tuples(st.integers(0, 7), st.integers(0, 7)).map(sorted)
 
 @given(HISTORIES, WINDOWS, st.integers(0, 100))
 @settings(derandomize=True)
-def test_a_line_is_found_where_it_first_stood_in_a_window(states, window, origin) -> None:
+def test_a_line_is_found_where_it_first_stood_in_a_window(
+    states: list[State], window: list[int], origin: int
+) -> None:
     history = History(states, origin)
     first, last = (min(version, len(states) - 1) for version in window)
     for line in {line for each in states for line in each} | {Line(0, 50, b"")}:
@@ -35,7 +37,7 @@ def test_a_line_is_found_where_it_first_stood_in_a_window(states, window, origin
 @given(HISTORIES, WINDOWS, st.integers(0, 10), st.integers(1, 10))
 @settings(derandomize=True)
 def test_what_is_mapped_throughout_a_window_is_mapped_in_each_state(
-    states, window, start, size
+    states: list[State], window: list[int], start: int, size: int
 ) -> None:
     first, last = (min(version, len(states) - 1) for version in window)
     found = History(states).mapped_throughout(start, start + size, first, last)

@@ -6,6 +6,7 @@ import pytest
 
 from tests.helpers.engine import read_all
 from untorn.judge.line import Line, line_of_query, parse_line, parse_maps, parse_smaps
+from untorn.maps.maps_file import MapsFile
 from untorn.maps.page import TASK_SIZE
 from untorn.maps.procmap_query import QueryFlags
 from untorn.race.tearing import Split
@@ -13,7 +14,7 @@ from untorn.reader.access.maps_file import LiveMapsFile
 from untorn.syscalls import Process
 
 
-def walk(file) -> tuple[Line, ...]:
+def walk(file: MapsFile) -> tuple[Line, ...]:
     lines, at = [], 0
     while True:
         try:

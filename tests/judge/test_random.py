@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from tests.helpers.maps_of_letters import vmas
 from tests.helpers.slow_judge import judge_slowly
-from untorn.judge.contract import Rule, judge
+from untorn.judge.contract import Rule, Violation, judge
 from untorn.judge.history import History, State
 from untorn.judge.line import Line
 from untorn.judge.reading import Fill, Reading
@@ -17,7 +17,9 @@ STATES = st.lists(st.text("ab.", min_size=SIZE, max_size=SIZE).map(vmas), min_si
 @st.composite
 def honest_fills(draw: st.DrawFn, states: list[State]) -> list[Fill]:
     """Walk as a correct reader does: each step looks at one state, never an older one again."""
-    fills, lines, now, at, begun = [], [], 0, 0, 0
+    fills: list[Fill] = []
+    lines: list[Line] = []
+    now = at = begun = 0
     while True:
         now = draw(st.integers(now, min(now + 2, len(states) - 1)))
         line = next((each for each in states[now] if each.end > at), None)
@@ -41,19 +43,20 @@ def honest(draw: st.DrawFn) -> tuple[list[State], Reading]:
 def mutated(draw: st.DrawFn) -> tuple[list[State], Reading]:
     """An honest reading with a line dropped, changed, moved or shown again."""
     states, (fills, ended_from) = draw(honest())
-    fills = [Fill(list(lines), first, last) for lines, first, last in fills]
+    texts = [list(fill.lines) for fill in fills]
     for _ in range(draw(st.integers(1, 2))):
-        lines = draw(st.sampled_from(fills)).lines
+        lines = draw(st.sampled_from(texts))
         at = draw(st.integers(0, len(lines)))
         start = draw(st.integers(0, SIZE - 1))
         line = Line(start, draw(st.integers(start + 1, SIZE)), draw(st.sampled_from([b"a", b"b"])))
         lines[at : at + draw(st.integers(0, 2))] = draw(st.sampled_from([[], [line]]))
-    return states, Reading(fills, ended_from)
+    mutated_fills = [fill._replace(lines=lines) for fill, lines in zip(fills, texts, strict=True)]
+    return states, Reading(mutated_fills, ended_from)
 
 
 @given(honest())
 @settings(derandomize=True, max_examples=300)
-def test_an_honest_reading_breaks_no_rule(case) -> None:
+def test_an_honest_reading_breaks_no_rule(case: tuple[list[State], Reading]) -> None:
     states, reading = case
     verdict = judge(History(states), reading, (0, SIZE))
     assert verdict.violations == ()
@@ -62,7 +65,9 @@ def test_an_honest_reading_breaks_no_rule(case) -> None:
 
 @given(mutated())
 @settings(derandomize=True, max_examples=600)
-def test_a_reading_is_judged_as_the_contract_says_word_by_word(case) -> None:
+def test_a_reading_is_judged_as_the_contract_says_word_by_word(
+    case: tuple[list[State], Reading],
+) -> None:
     states, reading = case
     verdict = judge(History(states), reading, (0, SIZE))
     found = {(each.rule, number_of(each, reading)) for each in verdict.violations}
@@ -70,7 +75,7 @@ def test_a_reading_is_judged_as_the_contract_says_word_by_word(case) -> None:
     event(", ".join(sorted(rule.name for rule, _ in found)) or "nothing broken")
 
 
-def number_of(violation, reading: Reading) -> int | None:
+def number_of(violation: Violation, reading: Reading) -> int | None:
     if violation.line is None:
         return None
     return sum(len(fill.lines) for fill in reading.fills[: violation.fill]) + violation.index
@@ -78,7 +83,9 @@ def number_of(violation, reading: Reading) -> int | None:
 
 @given(st.text("ab.", min_size=SIZE, max_size=SIZE).map(vmas).filter(bool), st.data())
 @settings(derandomize=True)
-def test_a_line_left_out_while_nobody_writes_is_a_false_gap(state, data) -> None:
+def test_a_line_left_out_while_nobody_writes_is_a_false_gap(
+    state: State, data: st.DataObject
+) -> None:
     left_out = data.draw(st.sampled_from(state))
     lines = [line for line in state if line != left_out]
     verdict = judge(History([state]), Reading.of_text([Fill(lines, 0, 0)]), (0, SIZE))

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.helpers.maps_of_letters import vma, vmas
-from untorn.judge.contract import Rule, judge
+from untorn.judge.contract import Evidence, Rule, judge
 from untorn.judge.reading import Fill, Reading
 from untorn.judge.report import report
 from untorn.judge.views import Solid, alternating
@@ -11,7 +11,7 @@ from untorn.judge.views import Solid, alternating
 WITHIN = (0, 6)
 
 
-def broken(evidence, lines: list[str], last: int) -> list[tuple[Rule, object]]:
+def broken(evidence: Evidence, lines: list[str], last: int) -> list[tuple[Rule, object]]:
     reading = Reading.of_text([Fill([vma(line) for line in lines], 0, last)])
     return [(each.rule, each.around) for each in judge(evidence, reading, WITHIN).violations]
 
@@ -19,7 +19,7 @@ def broken(evidence, lines: list[str], last: int) -> list[tuple[Rule, object]]:
 @pytest.mark.parametrize(
     "lines", [["aaaaaa"], ["aa", "..bb", "....cc"], ["aa", "aaa", "...bbb"], ["aa", "...bbb"]]
 )
-def test_whatever_covers_what_is_always_mapped_is_believed(lines) -> None:
+def test_whatever_covers_what_is_always_mapped_is_believed(lines: list[str]) -> None:
     assert broken(Solid(((0, 2), (3, 6))), lines, 0) == []
 
 
@@ -51,7 +51,7 @@ SPLIT = alternating([vmas("mxxxnn"), vmas("myxxnn")], [WITHIN])
     ],
     ids=["whole", "split", "duplicate"],
 )
-def test_a_view_there_can_be_passes(lines) -> None:
+def test_a_view_there_can_be_passes(lines: list[str]) -> None:
     assert broken(SPLIT, lines, SPLIT.last) == []
 
 
@@ -64,7 +64,7 @@ def test_a_view_there_can_be_passes(lines) -> None:
         (["m", ".xxx", "..xx", "....nn"], Rule.ENDS),
     ],
 )
-def test_a_view_there_cannot_be_is_refused(lines, rule) -> None:
+def test_a_view_there_cannot_be_is_refused(lines: list[str], rule: Rule) -> None:
     assert rule in [found for found, _ in broken(SPLIT, lines, SPLIT.last)]
 
 

@@ -22,7 +22,7 @@ def waiting(sem: RwSemaphore, count: int) -> None:
     await_(lambda: len(sem._queue) == count, f"{count} waiters")
 
 
-def in_turn(sem: RwSemaphore, log: list[str], name: str, write: bool) -> Worker:
+def in_turn(sem: RwSemaphore, log: list[str], name: str, write: bool) -> Worker[None]:
     """Start a task that takes the lock, notes its name, and lets go."""
 
     def work() -> None:
@@ -33,7 +33,7 @@ def in_turn(sem: RwSemaphore, log: list[str], name: str, write: bool) -> Worker:
     return Worker(work, name)
 
 
-def test_readers_share(sem) -> None:
+def test_readers_share(sem: RwSemaphore) -> None:
     sem.down_read()
     log: list[str] = []
     in_turn(sem, log, "reader", write=False).join()
@@ -41,7 +41,7 @@ def test_readers_share(sem) -> None:
     sem.up_read()
 
 
-def test_a_writer_waits_for_readers_and_then_is_alone(sem) -> None:
+def test_a_writer_waits_for_readers_and_then_is_alone(sem: RwSemaphore) -> None:
     sem.down_read()
     log: list[str] = []
     writer = in_turn(sem, log, "writer", write=True)
@@ -52,7 +52,7 @@ def test_a_writer_waits_for_readers_and_then_is_alone(sem) -> None:
     assert log == ["writer"]
 
 
-def test_a_queued_writer_stops_readers_that_come_later(sem) -> None:
+def test_a_queued_writer_stops_readers_that_come_later(sem: RwSemaphore) -> None:
     # 1. We hold the lock for reading. 2. A writer queues. 3. A reader comes: it must wait,
     # although readers share, and gets its turn after the writer.
     sem.down_read()
@@ -68,7 +68,7 @@ def test_a_queued_writer_stops_readers_that_come_later(sem) -> None:
     assert log == ["writer", "reader"]
 
 
-def test_the_lock_is_handed_over_in_order_of_arrival(sem) -> None:
+def test_the_lock_is_handed_over_in_order_of_arrival(sem: RwSemaphore) -> None:
     sem.down_write()
     log: list[str] = []
     workers = []
@@ -81,7 +81,7 @@ def test_the_lock_is_handed_over_in_order_of_arrival(sem) -> None:
     assert log[:2] + sorted(log[2:4]) + log[4:] == ["0", "1", "2", "3", "4"]
 
 
-def test_downgrade_lets_readers_in_and_keeps_writers_out(sem) -> None:
+def test_downgrade_lets_readers_in_and_keeps_writers_out(sem: RwSemaphore) -> None:
     sem.down_write()
     log: list[str] = []
     reader = in_turn(sem, log, "reader", write=False)
@@ -96,7 +96,9 @@ def test_downgrade_lets_readers_in_and_keeps_writers_out(sem) -> None:
 
 
 @pytest.mark.parametrize("write", [False, True])
-def test_a_killed_waiter_gives_up_with_eintr_and_holds_nothing(sem, write) -> None:
+def test_a_killed_waiter_gives_up_with_eintr_and_holds_nothing(
+    sem: RwSemaphore, write: bool
+) -> None:
     sem.down_write()
     down = sem.down_write if write else sem.down_read
     victim = Worker(lambda: down(killable=True))
@@ -111,7 +113,7 @@ def test_a_killed_waiter_gives_up_with_eintr_and_holds_nothing(sem, write) -> No
     assert log == ["after"]
 
 
-def test_a_killed_writer_in_the_queue_lets_the_readers_behind_it_in(sem) -> None:
+def test_a_killed_writer_in_the_queue_lets_the_readers_behind_it_in(sem: RwSemaphore) -> None:
     sem.down_read()
     victim = Worker(lambda: sem.down_write(killable=True))
     waiting(sem, 1)
@@ -125,7 +127,9 @@ def test_a_killed_writer_in_the_queue_lets_the_readers_behind_it_in(sem) -> None
     sem.up_read()
 
 
-def test_an_exception_out_of_a_wait_leaves_the_queue(sem, monkeypatch) -> None:
+def test_an_exception_out_of_a_wait_leaves_the_queue(
+    sem: RwSemaphore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sem.down_write()
 
     def interrupted(*args: object, **kwargs: object) -> bool:
@@ -144,7 +148,9 @@ def test_an_exception_out_of_a_wait_leaves_the_queue(sem, monkeypatch) -> None:
 
 
 @pytest.mark.parametrize("write", [False, True])
-def test_an_exception_after_the_hand_over_lets_go_of_the_lock(sem, write, monkeypatch) -> None:
+def test_an_exception_after_the_hand_over_lets_go_of_the_lock(
+    sem: RwSemaphore, write: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def interrupted(*args: object) -> None:
         raise KeyboardInterrupt
 
@@ -160,7 +166,7 @@ def test_an_exception_after_the_hand_over_lets_go_of_the_lock(sem, write, monkey
     sem.up_write()
 
 
-def test_statistics_count_who_came_and_who_waited(sem) -> None:
+def test_statistics_count_who_came_and_who_waited(sem: RwSemaphore) -> None:
     sem.down_read()
     writer = in_turn(sem, [], "writer", write=True)
     waiting(sem, 1)
@@ -172,13 +178,13 @@ def test_statistics_count_who_came_and_who_waited(sem) -> None:
     assert statistics.write_wait_max_ns == statistics.write_wait_ns > 0
 
 
-def test_repr_shows_the_state(sem) -> None:
+def test_repr_shows_the_state(sem: RwSemaphore) -> None:
     sem.down_read()
     assert repr(sem) == "<RwSemaphore test lock 1 readers, 0 waiting>"
     sem.up_read()
 
 
-def test_asking_again_while_holding_is_a_lock_order_error(sem) -> None:
+def test_asking_again_while_holding_is_a_lock_order_error(sem: RwSemaphore) -> None:
     sem.down_read()
     with pytest.raises(LockOrderError, match="test lock"):
         sem.down_read()

@@ -75,7 +75,7 @@ def file(process: Pages) -> VmFile:
     return process.files[3]
 
 
-def test_memory_that_was_only_read_is_the_zero_page_and_not_resident(process) -> None:
+def test_memory_that_was_only_read_is_the_zero_page_and_not_resident(process: Pages) -> None:
     process.map(0, 4)
     read(process, 0, 1)
     assert state(process) == {}
@@ -83,7 +83,9 @@ def test_memory_that_was_only_read_is_the_zero_page_and_not_resident(process) ->
     assert state(process) == {"Rss": 1, "Pss": 4, "Private_Dirty": 1}
 
 
-def test_a_read_of_a_file_maps_the_block_around_cut_to_the_vma(process, file) -> None:
+def test_a_read_of_a_file_maps_the_block_around_cut_to_the_vma(
+    process: Pages, file: VmFile
+) -> None:
     # BASE is 16 pages: the blocks begin at pages 0, 16, 32 of the file's mapping.
     process.map(3, 30, RW, MAP_PRIVATE | MAP_FIXED, fd=3)
     read(process, 5)
@@ -92,7 +94,7 @@ def test_a_read_of_a_file_maps_the_block_around_cut_to_the_vma(process, file) ->
     assert state(process) == {"Rss": 17, "Pss": 68, "Private_Clean": 15, "Private_Dirty": 2}
 
 
-def test_a_page_of_a_file_counts_for_all_who_map_it(process, file) -> None:
+def test_a_page_of_a_file_counts_for_all_who_map_it(process: Pages, file: VmFile) -> None:
     process.map(0, 1, RW, MAP_SHARED | MAP_FIXED, fd=3)
     process.map(2, 3, PROT_READ, MAP_PRIVATE | MAP_FIXED, fd=3)
     read(process, 0, 2)
@@ -104,7 +106,7 @@ def test_a_page_of_a_file_counts_for_all_who_map_it(process, file) -> None:
     assert state(process) == {"Rss": 1, "Pss": 4, "Private_Clean": 1}
 
 
-def test_what_was_written_to_memory_shared_stays_dirty_without_a_mapping(process) -> None:
+def test_what_was_written_to_memory_shared_stays_dirty_without_a_mapping(process: Pages) -> None:
     process.files[3] = VmFile(b"/memfd:m", size=1 << 20, mapping=AddressSpace(shmem=True))
     process.files[3].mapping.set_dirty(2, 3)
     process.map(0, 8, RW, MAP_SHARED | MAP_FIXED, fd=3)
@@ -118,7 +120,7 @@ def test_what_was_written_to_memory_shared_stays_dirty_without_a_mapping(process
     assert state(process) == {"Rss": 3, "Pss": 12, "Private_Clean": 1, "Private_Dirty": 2}
 
 
-def test_unmapping_and_mapping_over_let_pages_go(process) -> None:
+def test_unmapping_and_mapping_over_let_pages_go(process: Pages) -> None:
     process.map(0, 6, RW, POPULATED)
     process.unmap(1, 2)
     assert rss(process) == [1, 4]
@@ -126,7 +128,7 @@ def test_unmapping_and_mapping_over_let_pages_go(process) -> None:
     assert rss(process) == [1, 3]
 
 
-def test_pages_move_with_their_memory_over_borders_of_tables(process) -> None:
+def test_pages_move_with_their_memory_over_borders_of_tables(process: Pages) -> None:
     last = PMD_SIZE // PAGE_SIZE - 18
     process.map(0, 4, RW, POPULATED)
     process.madvise(addr(1), PAGE_SIZE, MADV_DONTNEED)
@@ -138,7 +140,7 @@ def test_pages_move_with_their_memory_over_borders_of_tables(process) -> None:
     assert rss(process) == [2, 0]
 
 
-def test_advice_takes_pages_away(process, file) -> None:
+def test_advice_takes_pages_away(process: Pages, file: VmFile) -> None:
     process.map(0, 4, RW, POPULATED)
     process.madvise(addr(0), 2 * PAGE_SIZE, MADV_FREE)
     assert state(process) == {"Rss": 4, "Pss": 16, "Private_Clean": 2, "Private_Dirty": 2}
@@ -152,7 +154,7 @@ def test_advice_takes_pages_away(process, file) -> None:
     assert rss(process) == [3, 2, 2], "what others map as well stays"
 
 
-def test_memory_written_by_nobody_is_forgotten_by_pageout(process) -> None:
+def test_memory_written_by_nobody_is_forgotten_by_pageout(process: Pages) -> None:
     process.map(0, 2, RW, MAP_SHARED | ANON & ~MAP_PRIVATE | MAP_FIXED)
     write(process, 0)
     read(process, 1)
@@ -161,7 +163,7 @@ def test_memory_written_by_nobody_is_forgotten_by_pageout(process) -> None:
     assert rss(process) == [1]
 
 
-def test_a_child_shares_pages_until_one_of_both_writes(process) -> None:
+def test_a_child_shares_pages_until_one_of_both_writes(process: Pages) -> None:
     process.map(0, 3, RW, POPULATED)
     child = process.fork()
     both = {"Rss": 3, "Pss": 6, "Shared_Dirty": 3}
@@ -175,7 +177,9 @@ def test_a_child_shares_pages_until_one_of_both_writes(process) -> None:
     assert state(process.fork()) == both, "a page shared once can be shared again"
 
 
-def test_a_child_gets_neither_what_is_wiped_nor_what_faults_can_bring(process, file) -> None:
+def test_a_child_gets_neither_what_is_wiped_nor_what_faults_can_bring(
+    process: Pages, file: VmFile
+) -> None:
     process.map(0, 1, RW, POPULATED)
     process.map(2, 3, RW, POPULATED)
     process.map(4, 5, RW, MAP_SHARED | MAP_POPULATE | MAP_FIXED, fd=3)
@@ -185,13 +189,15 @@ def test_a_child_gets_neither_what_is_wiped_nor_what_faults_can_bring(process, f
     assert state(process, 2) == {"Rss": 1, "Pss": 4, "Private_Clean": 1}
 
 
-def test_tables_without_pages_are_given_back(process) -> None:
+def test_tables_without_pages_are_given_back(process: Pages) -> None:
     process.map(0, 2, RW, POPULATED)
     process.madvise(addr(0), 2 * PAGE_SIZE, MADV_DONTNEED)
     assert process.mm.page_table.parts(0, 1 << 47) == []
 
 
-def test_the_check_finds_pages_outside_of_vmas_and_counts_that_are_wrong(process, file) -> None:
+def test_the_check_finds_pages_outside_of_vmas_and_counts_that_are_wrong(
+    process: Pages, file: VmFile
+) -> None:
     process.map(0, 1, PROT_READ, MAP_PRIVATE | MAP_POPULATE | MAP_FIXED, fd=3)
     table = process.mm.page_table
     with pytest.raises(InvariantError, match="inside VMAs"):

@@ -4,10 +4,11 @@ import pytest
 
 from tests.helpers.engine import Pages
 from tests.helpers.tasks import Worker, await_, ctrl_c_ends_waits
+from untorn.locking import sync
 from untorn.locking.rcu import rcu_read_lock, rcu_read_unlock
 from untorn.maps.page import UINT_MAX
 from untorn.mm.calls.exit import mmput
-from untorn.mm.mm_struct import mmdrop, mmgrab
+from untorn.mm.mm_struct import MmStruct, mmdrop, mmgrab
 from untorn.mm.mman import PROT_READ
 from untorn.mm.mmap_lock import (
     mmap_read_lock,
@@ -16,7 +17,7 @@ from untorn.mm.mmap_lock import (
     mmap_write_lock,
     mmap_write_unlock,
 )
-from untorn.mm.vma import VM_REFCNT_EXCLUDE_READERS_FLAG, VM_REFCNT_LIMIT, VmaSlab
+from untorn.mm.vma import VM_REFCNT_EXCLUDE_READERS_FLAG, VM_REFCNT_LIMIT, Vma, VmaSlab
 from untorn.mm.vma_lock import (
     BUSY,
     DETACHED,
@@ -36,7 +37,7 @@ from untorn.mm.vma_lock import (
 FLAG = VM_REFCNT_EXCLUDE_READERS_FLAG
 
 
-def start_read(mm, vma) -> StartRead:
+def start_read(mm: MmStruct, vma: Vma) -> StartRead:
     """Lock vma as a reader would; leave RCU where the lock call did not."""
     rcu_read_lock()
     found = vma_start_read(mm, vma)
@@ -52,7 +53,7 @@ def process() -> Pages:
     return process
 
 
-def test_a_reader_locks_a_free_vma_and_lets_go(process) -> None:
+def test_a_reader_locks_a_free_vma_and_lets_go(process: Pages) -> None:
     vma = process.vma(0)
     assert start_read(process.mm, vma) is LOCKED
     assert vma.vm_refcnt.load() == 2
@@ -61,14 +62,14 @@ def test_a_reader_locks_a_free_vma_and_lets_go(process) -> None:
     assert vma.vm_refcnt.load() == 1
 
 
-def test_readers_share_a_vma(process) -> None:
+def test_readers_share_a_vma(process: Pages) -> None:
     vma = process.vma(0)
     assert start_read(process.mm, vma) is LOCKED
     assert Worker(lambda: (start_read(process.mm, vma), vma_end_read(vma))[0]).join() is LOCKED
     vma_end_read(vma)
 
 
-def test_a_write_locked_vma_is_busy_and_free_again_after_the_section(process) -> None:
+def test_a_write_locked_vma_is_busy_and_free_again_after_the_section(process: Pages) -> None:
     mm, vma = process.mm, process.vma(0)
     mmap_write_lock(mm)
     vma_start_write(vma)
@@ -79,7 +80,7 @@ def test_a_write_locked_vma_is_busy_and_free_again_after_the_section(process) ->
     vma_end_read(vma)
 
 
-def test_a_downgrade_drops_the_vma_write_locks_with_mmap_lock_still_held(process) -> None:
+def test_a_downgrade_drops_the_vma_write_locks_with_mmap_lock_still_held(process: Pages) -> None:
     mm, vma = process.mm, process.vma(0)
     mmap_write_lock(mm)
     vma_start_write(vma)
@@ -89,34 +90,28 @@ def test_a_downgrade_drops_the_vma_write_locks_with_mmap_lock_still_held(process
     mmap_read_unlock(mm)
 
 
-def test_the_write_lock_found_after_counting_in_is_backed_out_of(process) -> None:
+def test_the_write_lock_found_after_counting_in_is_backed_out_of(process: Pages) -> None:
     # 1. The reader sees a free VMA (first look at the sequence). 2. A writer write-locks it.
     # 3. The reader counts itself in: it must see the write lock now, and leave.
     mm, vma = process.mm, process.vma(0)
-    count_in = vma.vm_refcnt.inc_not_zero_limited
 
-    def writer_comes_first(limit: int) -> int:
-        vma.vm_lock_seq = mm.mm_lock_seq = mm.mm_lock_seq + 1
-        return count_in(limit)
+    class Refcount(sync.AtomicInt):
+        def inc_not_zero_limited(self, limit: int) -> int:
+            vma.vm_lock_seq = mm.mm_lock_seq = mm.mm_lock_seq + 1
+            return super().inc_not_zero_limited(limit)
 
-    class Refcount:
-        def __getattr__(self, name):
-            return getattr(real, name)
-
-        inc_not_zero_limited = staticmethod(writer_comes_first)
-
-    real, vma.vm_refcnt = vma.vm_refcnt, Refcount()
+    vma.vm_refcnt = Refcount(1)
     assert start_read(mm, vma) is BUSY
-    assert real.load() == 1
+    assert vma.vm_refcnt.load() == 1
 
 
-def test_a_detached_vma_is_to_be_looked_up_again(process) -> None:
+def test_a_detached_vma_is_to_be_looked_up_again(process: Pages) -> None:
     vma = process.vma(0)
     process.unmap(0, 3)
     assert start_read(process.mm, vma) is DETACHED
 
 
-def test_a_vma_at_the_limit_of_readers_is_busy(process) -> None:
+def test_a_vma_at_the_limit_of_readers_is_busy(process: Pages) -> None:
     mm, vma = process.mm, process.vma(0)
     vma.vm_refcnt.store(VM_REFCNT_LIMIT)
     assert start_read(mm, vma) is BUSY
@@ -139,7 +134,9 @@ def test_an_object_recycled_into_another_mm_is_busy_and_given_back() -> None:
     assert vma.vm_refcnt.load() == 1
 
 
-def test_an_object_recycled_into_the_same_mm_is_locked_whatever_its_range_is(process) -> None:
+def test_an_object_recycled_into_the_same_mm_is_locked_whatever_its_range_is(
+    process: Pages,
+) -> None:
     vma = process.vma(0)
     process.unmap(0, 3)
     process.map(7, 8)
@@ -155,24 +152,21 @@ def test_the_put_of_a_foreign_vma_wakes_the_writer_of_its_own_mm() -> None:
     mine, other = Pages(slab), Pages(slab)
     other.map(5, 6)
     vma = other.vma(5)
-    writers = []
+    writers: list[Worker[None]] = []
 
-    class Refcount:
-        def __getattr__(self, name):
-            return getattr(real, name)
-
-        def inc_not_zero_limited(self, limit):
-            found = real.inc_not_zero_limited(limit)
+    class Refcount(sync.AtomicInt):
+        def inc_not_zero_limited(self, limit: int) -> int:
+            found = super().inc_not_zero_limited(limit)
             writers.append(Worker(lambda: other.unmap(5, 6)))
             await_(lambda: writers[0].task._permit.locked() and other.mm.vma_writer_wait.task)
             return found
 
-    real, vma.vm_refcnt = vma.vm_refcnt, Refcount()
+    vma.vm_refcnt = Refcount(1)
     assert start_read(mine.mm, vma) is BUSY
     writers[0].join()
 
 
-def test_while_a_writer_waits_nobody_counts_in(process) -> None:
+def test_while_a_writer_waits_nobody_counts_in(process: Pages) -> None:
     vma = process.vma(0)
     assert start_read(process.mm, vma) is LOCKED
     writer = Worker(lambda: process.unmap(0, 3))
@@ -182,34 +176,30 @@ def test_while_a_writer_waits_nobody_counts_in(process) -> None:
     writer.join()
 
 
-def test_a_foreign_mm_may_exit_while_its_vma_is_put(process, monkeypatch) -> None:
+def test_a_foreign_mm_may_exit_while_its_vma_is_put(process: Pages) -> None:
     # The wake-up in the put touches the other mm: it must outlive the put although its last
     # user leaves as soon as the reader has counted itself out.
     other = Pages(process.mm.vm_area_cachep)
     other.map(5, 6)
     vma = other.vma(5)
-    count = vma.vm_refcnt
-    mmput_done = []
+    mmput_done: list[bool] = []
 
-    class Refcount:
-        def __getattr__(self, name):
-            return getattr(count, name)
-
-        def add(self, delta):
-            left = count.add(delta)
+    class Refcount(sync.AtomicInt):
+        def add(self, delta: int) -> int:
+            left = super().add(delta)
             if not mmput_done:
                 mmput_done.append(True)
                 mmput(other.mm)
                 return FLAG + 1  # as if a writer of other were waiting
             return left
 
-    vma.vm_refcnt = Refcount()
+    vma.vm_refcnt = Refcount(1)
     assert start_read(process.mm, vma) is BUSY
     assert mmput_done
     assert not hasattr(other.mm, "vma_writer_wait"), "nothing keeps it alive any longer"
 
 
-def test_a_structure_without_references_cannot_be_woken(process) -> None:
+def test_a_structure_without_references_cannot_be_woken(process: Pages) -> None:
     mmgrab(process.mm)
     mmput(process.mm)
     assert process.mm.vma_writer_wait is not None
@@ -218,7 +208,7 @@ def test_a_structure_without_references_cannot_be_woken(process) -> None:
         process.mm.vma_writer_wait.wake_up()
 
 
-def test_a_writer_waits_for_the_readers_of_its_vma_only(process) -> None:
+def test_a_writer_waits_for_the_readers_of_its_vma_only(process: Pages) -> None:
     process.map(5, 6)
     far = process.vma(5)
     assert start_read(process.mm, far) is LOCKED
@@ -233,7 +223,7 @@ def test_a_writer_waits_for_the_readers_of_its_vma_only(process) -> None:
     writer.join()
 
 
-def test_new_flags_of_a_whole_vma_wait_for_its_readers(process) -> None:
+def test_new_flags_of_a_whole_vma_wait_for_its_readers(process: Pages) -> None:
     vma = process.vma(0)
     assert start_read(process.mm, vma) is LOCKED
     writer = Worker(lambda: process.protect(0, 3, PROT_READ))
@@ -244,7 +234,7 @@ def test_new_flags_of_a_whole_vma_wait_for_its_readers(process) -> None:
 
 
 @pytest.mark.parametrize("page", [0, 3])
-def test_moving_a_border_waits_for_the_readers_on_either_side(process, page) -> None:
+def test_moving_a_border_waits_for_the_readers_on_either_side(process: Pages, page: int) -> None:
     # AAAB   page 2 gets B's protection: A shrinks, B grows
     process.map(3, 4, PROT_READ)
     vma = process.vma(page)
@@ -257,7 +247,7 @@ def test_moving_a_border_waits_for_the_readers_on_either_side(process, page) -> 
     assert process.diagram(5) == "AABB."
 
 
-def test_detaching_waits_for_a_reader_that_is_about_to_back_out(process) -> None:
+def test_detaching_waits_for_a_reader_that_is_about_to_back_out(process: Pages) -> None:
     # 1. The reader finds no write lock. 2. A writer write-locks the VMA. 3. The reader counts
     # itself in. 4. The writer detaches, and waits. 5. The reader sees the write lock, and its put
     # must wake the writer.
@@ -272,27 +262,26 @@ def test_detaching_waits_for_a_reader_that_is_about_to_back_out(process) -> None
         vma_mark_attached(vma)
         mmap_write_unlock(mm)
 
-    class Refcount:
-        def __getattr__(self, name):
-            return getattr(real, name)
-
-        def inc_not_zero_limited(self, limit):
+    class Refcount(sync.AtomicInt):
+        def inc_not_zero_limited(self, limit: int) -> int:
             writers.append(Worker(detach))
             await_(lambda: locked, "the write lock")
-            found = real.inc_not_zero_limited(limit)
+            found = super().inc_not_zero_limited(limit)
             counted.append(True)
-            await_(lambda: real.load() == FLAG + 1 and mm.vma_writer_wait.task, "the detacher")
+            await_(lambda: self.load() == FLAG + 1 and mm.vma_writer_wait.task, "the detacher")
             assert not writers[0].done
             return found
 
-    locked, counted, writers = [], [], []
-    real, vma.vm_refcnt = vma.vm_refcnt, Refcount()
+    locked: list[bool] = []
+    counted: list[bool] = []
+    writers: list[Worker[None]] = []
+    vma.vm_refcnt = Refcount(1)
     assert start_read(mm, vma) is BUSY
     writers[0].join()
-    assert real.load() == 1
+    assert vma.vm_refcnt.load() == 1
 
 
-def test_a_killed_writer_gives_the_vma_back_unlocked(process) -> None:
+def test_a_killed_writer_gives_the_vma_back_unlocked(process: Pages) -> None:
     mm, vma = process.mm, process.vma(0)
     assert start_read(mm, vma) is LOCKED
 
@@ -313,7 +302,7 @@ def test_a_killed_writer_gives_the_vma_back_unlocked(process) -> None:
     vma_end_read(vma)
 
 
-def test_ctrl_c_in_a_writers_wait_leaves_the_vma_as_it_was(process) -> None:
+def test_ctrl_c_in_a_writers_wait_leaves_the_vma_as_it_was(process: Pages) -> None:
     vma = process.vma(0)
     vma.vm_refcnt.add(1)  # somebody reads it
     with ctrl_c_ends_waits(), pytest.raises(KeyboardInterrupt):
@@ -322,7 +311,7 @@ def test_ctrl_c_in_a_writers_wait_leaves_the_vma_as_it_was(process) -> None:
     process.unmap(0, 3)
 
 
-def test_ctrl_c_in_the_wait_to_detach_leaves_the_vma_attached(process) -> None:
+def test_ctrl_c_in_the_wait_to_detach_leaves_the_vma_attached(process: Pages) -> None:
     mm, vma = process.mm, process.vma(0)
     mmap_write_lock(mm)
     vma_start_write(vma)
@@ -333,7 +322,7 @@ def test_ctrl_c_in_the_wait_to_detach_leaves_the_vma_attached(process) -> None:
     mmap_write_unlock(mm)
 
 
-def test_ctrl_c_in_the_wait_for_a_neighbour_leaves_what_was_to_be_replaced(process) -> None:
+def test_ctrl_c_in_the_wait_for_a_neighbour_leaves_what_was_to_be_replaced(process: Pages) -> None:
     # AAABBC   map pages 3 and 4 over B, merging with A, which somebody reads
     process.map(3, 5, PROT_READ)
     process.map(5, 6)
@@ -348,7 +337,7 @@ def test_ctrl_c_in_the_wait_for_a_neighbour_leaves_what_was_to_be_replaced(proce
     assert process.diagram(7) == "AAAAAA."
 
 
-def test_a_wrapped_sequence_can_only_lock_too_much(process) -> None:
+def test_a_wrapped_sequence_can_only_lock_too_much(process: Pages) -> None:
     mm, vma = process.mm, process.vma(0)
     mm.mm_lock_seq = UINT_MAX - 1
     vma.vm_lock_seq = UINT_MAX  # a VMA that was never write-locked
@@ -360,7 +349,7 @@ def test_a_wrapped_sequence_can_only_lock_too_much(process) -> None:
     vma_end_read(vma)
 
 
-def test_assertions_name_what_is_missing(process) -> None:
+def test_assertions_name_what_is_missing(process: Pages) -> None:
     vma = process.vma(0)
     with pytest.raises(AssertionError, match="must be held for write"):
         vma_start_write(vma)

@@ -15,8 +15,8 @@ from tests.helpers.tasks import Worker, await_
 from untorn.locking.rcu import rcu_read_lock, rcu_read_unlock
 from untorn.mm.mman import PROT_EXEC, PROT_NONE, PROT_READ
 from untorn.mm.mmap_lock import mmap_write_lock, mmap_write_unlock
-from untorn.mm.tree.vma_tree import VmaIterator
-from untorn.mm.vma import VM_REFCNT_LIMIT, VmaSlab
+from untorn.mm.tree.vma_tree import Slot, VmaIterator, VmaTree
+from untorn.mm.vma import VM_REFCNT_LIMIT, Vma, VmaSlab
 from untorn.mm.vma_lock import vma_end_read, vma_start_write
 from untorn.mm.vma_lookup import LOOKUPS, WalkCounts, lock_next_vma, lock_vma_under_rcu
 
@@ -27,8 +27,8 @@ class Interrupted(VmaIterator):
     __slots__ = ("then",)
     then: Callable[[], object] | None
 
-    def next(self):
-        found = super().next()
+    def next(self) -> Vma | None:
+        found: Vma | None = super().next()
         then, self.then = self.then, None
         if then is not None:
             Worker(then).join()  # a task of its own, run to its end
@@ -77,7 +77,7 @@ def process() -> Pages:
 
 
 @pytest.fixture
-def reader(process) -> Reader:
+def reader(process: Pages) -> Reader:
     return Reader(process)
 
 
@@ -85,18 +85,20 @@ def split(process: Pages) -> Callable[[], None]:
     return lambda: process.protect(1, 2, PROT_NONE)
 
 
-def test_an_undisturbed_walk_reports_every_vma(reader) -> None:
+def test_an_undisturbed_walk_reports_every_vma(reader: Reader) -> None:
     assert reader.rest() == [(-1, 0), (0, 3), (3, 4)]
     assert reader.counts == WalkCounts()
 
 
-def test_a1_a_split_before_the_lookup_is_seen_whole(process, reader) -> None:
+def test_a1_a_split_before_the_lookup_is_seen_whole(process: Pages, reader: Reader) -> None:
     reader.step()
     process.protect(1, 2, PROT_NONE)
     assert reader.rest() == [(-1, 0), (0, 1), (1, 2), (2, 3), (3, 4)]
 
 
-def test_a2_a_merge_behind_the_reader_gives_the_permitted_duplicate(process, reader) -> None:
+def test_a2_a_merge_behind_the_reader_gives_the_permitted_duplicate(
+    process: Pages, reader: Reader
+) -> None:
     process.protect(1, 2, PROT_NONE)
     reader.step()
     reader.step()
@@ -104,7 +106,9 @@ def test_a2_a_merge_behind_the_reader_gives_the_permitted_duplicate(process, rea
     assert reader.rest() == [(-1, 0), (0, 1), (0, 3), (3, 4)]
 
 
-def test_a3_a_vma_being_written_sends_the_reader_behind_the_writer(process, reader) -> None:
+def test_a3_a_vma_being_written_sends_the_reader_behind_the_writer(
+    process: Pages, reader: Reader
+) -> None:
     reader.step()
     mmap_write_lock(process.mm)
     vma_start_write(process.vma(0))
@@ -117,7 +121,9 @@ def test_a3_a_vma_being_written_sends_the_reader_behind_the_writer(process, read
     assert reader.counts.fallbacks == 1
 
 
-def test_a5_a_vma_unmapped_between_lookup_and_lock_is_a_real_gap(process, reader) -> None:
+def test_a5_a_vma_unmapped_between_lookup_and_lock_is_a_real_gap(
+    process: Pages, reader: Reader
+) -> None:
     reader.step()
     reader.step(lambda: process.unmap(0, 3))
     assert reader.seen == [(-1, 0), (3, 4)]
@@ -132,7 +138,7 @@ def replace_x(process: Pages) -> None:
     process.mm.vm_area_cachep.free(spare)
 
 
-def test_a5_what_was_mapped_in_its_place_is_found(process, reader) -> None:
+def test_a5_what_was_mapped_in_its_place_is_found(process: Pages, reader: Reader) -> None:
     reader.step()
     reader.step(lambda: replace_x(process))
     assert reader.seen == [(-1, 0), (0, 3)]
@@ -140,7 +146,7 @@ def test_a5_what_was_mapped_in_its_place_is_found(process, reader) -> None:
 
 
 def test_a_writer_who_removes_whatever_is_found_cannot_keep_a_reader_looking(
-    process, reader
+    process: Pages, reader: Reader
 ) -> None:
     def replace_again() -> None:
         replace_x(process)
@@ -152,7 +158,9 @@ def test_a_writer_who_removes_whatever_is_found_cannot_keep_a_reader_looking(
     assert reader.counts == WalkCounts(detached=len(LOOKUPS), fallbacks=1)
 
 
-def test_a6_an_object_reused_further_on_is_not_taken_for_the_next_vma(process, reader) -> None:
+def test_a6_an_object_reused_further_on_is_not_taken_for_the_next_vma(
+    process: Pages, reader: Reader
+) -> None:
     x = process.vma(0)
 
     def reuse() -> None:
@@ -166,7 +174,7 @@ def test_a6_an_object_reused_further_on_is_not_taken_for_the_next_vma(process, r
     assert (reader.counts.rechecks, reader.counts.fallbacks) == (1, 1)
 
 
-def test_a7_an_object_reused_behind_the_reader_is_refused(process, reader) -> None:
+def test_a7_an_object_reused_behind_the_reader_is_refused(process: Pages, reader: Reader) -> None:
     x = process.vma(0)
 
     def reuse() -> None:
@@ -180,7 +188,7 @@ def test_a7_an_object_reused_behind_the_reader_is_refused(process, reader) -> No
     assert (reader.counts.rechecks, reader.counts.fallbacks) == (0, 1)
 
 
-def test_a8_an_object_reused_by_another_mm_is_given_back(process, reader) -> None:
+def test_a8_an_object_reused_by_another_mm_is_given_back(process: Pages, reader: Reader) -> None:
     other = Pages(process.mm.vm_area_cachep)
     x = process.vma(0)
 
@@ -195,7 +203,9 @@ def test_a8_an_object_reused_by_another_mm_is_given_back(process, reader) -> Non
     assert reader.rest() == [(-1, 0), (3, 4)]
 
 
-def test_a9_a_split_below_does_not_hide_the_part_that_moved_to_a_new_vma(process, reader) -> None:
+def test_a9_a_split_below_does_not_hide_the_part_that_moved_to_a_new_vma(
+    process: Pages, reader: Reader
+) -> None:
     # X becomes [1,2), and [0,1) a VMA of its own: X starts above where the reader stands.
     reader.step()
     reader.step(split(process))
@@ -203,7 +213,7 @@ def test_a9_a_split_below_does_not_hide_the_part_that_moved_to_a_new_vma(process
     assert (reader.counts.rechecks, reader.counts.fallbacks) == (1, 1)
 
 
-def test_a9_nor_does_a_border_that_moved_up(process, reader) -> None:
+def test_a9_nor_does_a_border_that_moved_up(process: Pages, reader: Reader) -> None:
     # M takes page 0 from X: M is shown again as [-1,1), which is permitted; page 0 is covered.
     reader.step()
     reader.step(lambda: process.protect(0, 1, PROT_READ))
@@ -216,7 +226,9 @@ def shrink(process: Pages) -> Callable[[], None]:
     return lambda: process.protect(0, 1, PROT_NONE)
 
 
-def test_a10_no_false_gap_when_a_vma_shrank_between_lookup_and_lock(process, reader) -> None:
+def test_a10_no_false_gap_when_a_vma_shrank_between_lookup_and_lock(
+    process: Pages, reader: Reader
+) -> None:
     # 1. The lookup returns X = [0,3); the iterator stands at 3. 2. The reader is delayed.
     # 3. A writer cuts X to [0,1) and stores a new [1,3). 4. The reader locks X, reports [0,1).
     # 5. The next call samples the new sequence, so only the re-seated iterator finds [1,3).
@@ -226,7 +238,9 @@ def test_a10_no_false_gap_when_a_vma_shrank_between_lookup_and_lock(process, rea
     assert reader.counts == WalkCounts(reseats=1)
 
 
-def test_a11_nor_when_the_writer_is_caught_between_its_two_splits(process, reader) -> None:
+def test_a11_nor_when_the_writer_is_caught_between_its_two_splits(
+    process: Pages, reader: Reader
+) -> None:
     # After the first split the tree holds [0,1) and X = [1,3); the second cuts X to [1,2).
     process.protect(1, 3, PROT_NONE)
     reader.step()
@@ -236,14 +250,16 @@ def test_a11_nor_when_the_writer_is_caught_between_its_two_splits(process, reade
     assert reader.counts == WalkCounts(reseats=1)
 
 
-def test_a12_nor_at_the_end_of_the_map(process, reader) -> None:
+def test_a12_nor_at_the_end_of_the_map(process: Pages, reader: Reader) -> None:
     process.unmap(3, 4)
     reader.step()
     reader.step(shrink(process))
     assert reader.rest() == [(-1, 0), (0, 1), (1, 3)]
 
 
-def test_the_re_seating_is_what_closes_the_false_gap(process, reader, monkeypatch) -> None:
+def test_the_re_seating_is_what_closes_the_false_gap(
+    process: Pages, reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # A10 with an iterator that cannot be moved, as Linux since 6.17 leaves it.
     reader.step()
     monkeypatch.setattr(Interrupted, "set", lambda self, addr: None)
@@ -251,14 +267,16 @@ def test_the_re_seating_is_what_closes_the_false_gap(process, reader, monkeypatc
     assert reader.rest() == [(-1, 0), (0, 1), (3, 4)], "pages 1 and 2 were mapped throughout"
 
 
-def test_a13_a_writer_elsewhere_costs_nothing_where_there_is_no_gap(process, reader) -> None:
+def test_a13_a_writer_elsewhere_costs_nothing_where_there_is_no_gap(
+    process: Pages, reader: Reader
+) -> None:
     mmap_write_lock(process.mm)
     assert Worker(reader.rest).join() == [(-1, 0), (0, 3), (3, 4)]
     mmap_write_unlock(process.mm)
     assert reader.counts == WalkCounts()
 
 
-def test_a_gap_with_a_writer_at_work_is_looked_at_again(process, reader) -> None:
+def test_a_gap_with_a_writer_at_work_is_looked_at_again(process: Pages, reader: Reader) -> None:
     process.unmap(0, 3)
     mmap_write_lock(process.mm)
     assert Worker(reader.rest).join() == [(-1, 0), (3, 4)]
@@ -266,7 +284,7 @@ def test_a_gap_with_a_writer_at_work_is_looked_at_again(process, reader) -> None
     assert reader.counts == WalkCounts(rechecks=1)
 
 
-def test_a16_too_many_readers_leave_only_mmap_lock(process, reader) -> None:
+def test_a16_too_many_readers_leave_only_mmap_lock(process: Pages, reader: Reader) -> None:
     reader.step()
     process.vma(0).vm_refcnt.store(VM_REFCNT_LIMIT)
     with pytest.raises(BlockingIOError) as caught:
@@ -275,7 +293,9 @@ def test_a16_too_many_readers_leave_only_mmap_lock(process, reader) -> None:
     process.vma(0).vm_refcnt.store(1)
 
 
-def test_a_reader_killed_in_the_fallback_gets_eintr_and_holds_nothing(process, reader) -> None:
+def test_a_reader_killed_in_the_fallback_gets_eintr_and_holds_nothing(
+    process: Pages, reader: Reader
+) -> None:
     mmap_write_lock(process.mm)
     vma_start_write(process.vma(-1))
     step = Worker(reader.step)
@@ -288,26 +308,30 @@ def test_a_reader_killed_in_the_fallback_gets_eintr_and_holds_nothing(process, r
 
 
 @pytest.mark.parametrize(("page", "found"), [(-2, None), (0, 0), (2, 0), (4, None)])
-def test_lock_vma_under_rcu_returns_the_vma_at_the_address_only(process, page, found) -> None:
+def test_lock_vma_under_rcu_returns_the_vma_at_the_address_only(
+    process: Pages, page: int, found: int | None
+) -> None:
     vma = lock_vma_under_rcu(process.mm, addr(page))
     assert (None if vma is None else page_of(vma.vm_start)) == found
     if vma is not None:
         vma_end_read(vma)
 
 
-def test_lock_vma_under_rcu_gives_up_on_a_vma_being_written(process) -> None:
+def test_lock_vma_under_rcu_gives_up_on_a_vma_being_written(process: Pages) -> None:
     mmap_write_lock(process.mm)
     vma_start_write(process.vma(0))
     assert lock_vma_under_rcu(process.mm, addr(0)) is None
     mmap_write_unlock(process.mm)
 
 
-def find_and_then(process: Pages, monkeypatch, then: Callable[[], object]) -> None:
+def find_and_then(
+    process: Pages, monkeypatch: pytest.MonkeyPatch, then: Callable[[], object]
+) -> None:
     """Let the next lookup in the tree be followed by something else, once."""
     tree = type(process.mm.mm_mt)
     find = tree.find_slot
 
-    def find_then(self, address):
+    def find_then(self: VmaTree, address: int) -> Slot | None:
         found = find(self, address)
         monkeypatch.setattr(tree, "find_slot", find)
         Worker(then).join()
@@ -316,7 +340,9 @@ def find_and_then(process: Pages, monkeypatch, then: Callable[[], object]) -> No
     monkeypatch.setattr(tree, "find_slot", find_then)
 
 
-def test_lock_vma_under_rcu_looks_again_if_the_vma_was_removed(process, monkeypatch) -> None:
+def test_lock_vma_under_rcu_looks_again_if_the_vma_was_removed(
+    process: Pages, monkeypatch: pytest.MonkeyPatch
+) -> None:
     x = process.vma(0)
     find_and_then(process, monkeypatch, lambda: replace_x(process))
     vma = lock_vma_under_rcu(process.mm, addr(0))
@@ -325,7 +351,9 @@ def test_lock_vma_under_rcu_looks_again_if_the_vma_was_removed(process, monkeypa
     vma_end_read(vma)
 
 
-def test_lock_vma_under_rcu_gives_up_if_whatever_it_finds_is_removed(process, monkeypatch) -> None:
+def test_lock_vma_under_rcu_gives_up_if_whatever_it_finds_is_removed(
+    process: Pages, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def replace_again() -> None:
         find_and_then(process, monkeypatch, replace_again)
         replace_x(process)
@@ -334,7 +362,9 @@ def test_lock_vma_under_rcu_gives_up_if_whatever_it_finds_is_removed(process, mo
     assert lock_vma_under_rcu(process.mm, addr(0)) is None
 
 
-def test_lock_vma_under_rcu_refuses_a_vma_that_moved_away(process, monkeypatch) -> None:
+def test_lock_vma_under_rcu_refuses_a_vma_that_moved_away(
+    process: Pages, monkeypatch: pytest.MonkeyPatch
+) -> None:
     find_and_then(process, monkeypatch, lambda: process.unmap(0, 1))
     assert lock_vma_under_rcu(process.mm, addr(0)) is None
     assert process.vma(1).vm_refcnt.load() == 1

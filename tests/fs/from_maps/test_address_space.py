@@ -1,5 +1,7 @@
 """A process from the text of maps: what comes in comes out; what is no such text is refused."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -82,7 +84,9 @@ BAD = {
 
 
 @pytest.mark.parametrize(("text", "number", "reason"), BAD.values(), ids=BAD.keys())
-def test_what_is_no_maps_is_refused_with_line_and_reason(text, number, reason) -> None:
+def test_what_is_no_maps_is_refused_with_line_and_reason(
+    text: bytes, number: int, reason: str
+) -> None:
     with pytest.raises(ValueError, match=f"^line {number} of the maps .*{reason}") as caught:
         Process.from_maps(text)
     lines = text.split(b"\n")
@@ -127,7 +131,7 @@ def some_process() -> Process:
     return process
 
 
-def make(process: Process, operation: tuple) -> None:
+def make(process: Process, operation: tuple[Any, ...]) -> None:
     name, *arguments = operation
     if name == "brk":
         process.brk(addr(50 + arguments[0]))
@@ -151,7 +155,9 @@ def make(process: Process, operation: tuple) -> None:
 
 @settings(max_examples=150, derandomize=True)
 @given(script=st.lists(operations, max_size=20))
-def test_any_process_comes_back_from_its_text_and_places_alike(script: list[tuple]) -> None:
+def test_any_process_comes_back_from_its_text_and_places_alike(
+    script: list[tuple[Any, ...]],
+) -> None:
     process = some_process()
     for operation in script:
         try:
@@ -199,6 +205,8 @@ BASES = {
 
 
 @pytest.mark.parametrize(("text", "limits", "topdown", "base"), BASES.values(), ids=BASES.keys())
-def test_mmap_base_is_where_what_was_placed_ends(text, limits, topdown, base) -> None:
+def test_mmap_base_is_where_what_was_placed_ends(
+    text: bytes, limits: Limits | None, topdown: bool, base: int
+) -> None:
     mm = Process.from_maps(text, limits=limits, topdown=topdown).mm
     assert (mm.mmap_base, mm.topdown) == (base, topdown)

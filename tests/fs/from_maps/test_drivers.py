@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -28,7 +29,11 @@ MAY_LOCK = Limits(cap_ipc_lock=True)
 MOVE, MOVE_TO = mman.MREMAP_MAYMOVE, mman.MREMAP_MAYMOVE | mman.MREMAP_FIXED
 
 
-def state(process: Process) -> tuple:
+Call = tuple[str, tuple[int, int], tuple[Any, ...]]
+"""Name of the method, the range, and its other arguments."""
+
+
+def state(process: Process) -> tuple[object, ...]:
     """All that a call could have changed, but for pages; no lock may be held."""
     mm = process.mm
     assert not mm.mmap_lock.is_locked()
@@ -140,7 +145,9 @@ ANSWERED: dict[str, tuple[Callable[[Process], object], str]] = {
 
 
 @pytest.mark.parametrize(("call", "error"), ANSWERED.values(), ids=ANSWERED.keys())
-def test_what_linux_answers_before_it_asks_a_driver_is_answered(call: Callable, error: str) -> None:
+def test_what_linux_answers_before_it_asks_a_driver_is_answered(
+    call: Callable[[Process], object], error: str
+) -> None:
     process = Process.from_maps(HUGE_DAX_SGX)
     before = state(process)
     with pytest.raises(OSError, match=error):
@@ -209,7 +216,7 @@ calls = st.one_of(
 )
 
 
-def outcome(process: Process, call: tuple) -> object:
+def outcome(process: Process, call: Call) -> object:
     name, where, arguments = call
     try:
         return getattr(process, name)(*where, *arguments)
@@ -217,7 +224,7 @@ def outcome(process: Process, call: tuple) -> object:
         return error.errno
 
 
-def meets_device(process: Process, call: tuple) -> bool:
+def meets_device(process: Process, call: Call) -> bool:
     """Say whether a driver's mapping is in the range of a call, or where mremap moves to."""
     (start, length), arguments = call[1:]
     spans = [(start, start + length)]
@@ -229,7 +236,7 @@ def meets_device(process: Process, call: tuple) -> bool:
 
 @settings(max_examples=300, derandomize=True, deadline=None)
 @given(script=st.lists(calls, max_size=12))
-def test_a_call_does_what_it_does_among_plain_files_or_changes_nothing(script: list) -> None:
+def test_a_call_does_what_it_does_among_plain_files_or_changes_nothing(script: list[Call]) -> None:
     process, plain = Process.from_maps(text(b"/dev/gpu0")), Process.from_maps(text(b"/lib/gpu0"))
     for call in script:
         before, meets = state(process), meets_device(process, call)
@@ -246,7 +253,7 @@ def test_a_call_does_what_it_does_among_plain_files_or_changes_nothing(script: l
 
 @settings(max_examples=100, derandomize=True, deadline=None)
 @given(script=st.lists(calls, max_size=12))
-def test_no_call_changes_a_drivers_mapping_but_unmaps_all_of_it(script: list) -> None:
+def test_no_call_changes_a_drivers_mapping_but_unmaps_all_of_it(script: list[Call]) -> None:
     process = Process.from_maps(text(b"/dev/gpu0"))
     whole = {each for each in maps_of(process).splitlines() if b"/dev/gpu0" in each}
     for call in script:

@@ -1,6 +1,7 @@
 """Maps of hugetlbfs: modelled as Linux does, or refused by name if they may be of other files."""
 
 import errno
+from typing import Any
 
 import pytest
 
@@ -58,7 +59,7 @@ TOLD = {
 
 
 @pytest.mark.parametrize(("told", "reason"), TOLD.values(), ids=TOLD.keys())
-def test_what_the_text_contradicts_is_refused(told: dict, reason: str) -> None:
+def test_what_the_text_contradicts_is_refused(told: dict[str, Any], reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         Process.from_maps(ON_A_DISK, **told)
 
@@ -119,7 +120,7 @@ def test_a_huge_page_cannot_be_told_to_be_small() -> None:
 
 
 @pytest.mark.parametrize(("text", "told"), PLAIN.values(), ids=PLAIN.keys())
-def test_other_files_have_small_pages(text: bytes, told: dict) -> None:
+def test_other_files_have_small_pages(text: bytes, told: dict[str, Any]) -> None:
     process = Process.from_maps(text + GATE_LINE, **told)
     process.mprotect(PMD_SIZE + P, P, PROT_NONE)
     assert process.mm.map_count == text.count(b"\n") + 2

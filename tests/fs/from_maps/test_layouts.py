@@ -106,15 +106,15 @@ def test_what_is_not_modelled_is_refused_by_name(text: bytes, reason: str) -> No
 
 
 TOLD = {
-    "no such size": ({"task_size": 1 << 30}, "task_size=0x40000000 is not modelled; there are"),
-    "too small": ({"task_size": IA32_PAGE_OFFSET_3GB}, "^line 2 .*lies above what"),
+    "no such size": (1 << 30, "task_size=0x40000000 is not modelled; there are"),
+    "too small": (IA32_PAGE_OFFSET_3GB, "^line 2 .*lies above what"),
 }
 
 
-@pytest.mark.parametrize(("told", "reason"), TOLD.values(), ids=TOLD.keys())
-def test_what_the_text_contradicts_is_refused(told: dict, reason: str) -> None:
+@pytest.mark.parametrize(("task_size", "reason"), TOLD.values(), ids=TOLD.keys())
+def test_what_the_text_contradicts_is_refused(task_size: int, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
-        Process.from_maps(COMPAT, **told)
+        Process.from_maps(COMPAT, task_size=task_size)
 
 
 def test_no_32_bit_process_has_a_gate() -> None:

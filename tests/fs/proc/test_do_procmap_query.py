@@ -6,12 +6,15 @@ import fcntl
 import mmap
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.helpers.engine import Pages
+from untorn.fs.proc.maps import ProcMapsFile
 from untorn.fs.proc.maps_locking import STRATEGIES
 from untorn.fs.user_memory import FlatMemory
+from untorn.maps.maps_file import MapsFile
 from untorn.maps.procmap_query import (
     PROCMAP_QUERY,
     SIZE,
@@ -46,7 +49,7 @@ class World:
     path: bytes
     name_addr: int
     bad_addr: int = 8
-    file: object
+    file: MapsFile
     ioctl: Ioctl
 
     def ask(self, page: int, flags: int = 0, **fields: int) -> ProcmapQuery:
@@ -58,6 +61,8 @@ class World:
 
 
 class EngineWorld(World):
+    file: ProcMapsFile
+
     def __init__(self, reader: str, path: bytes) -> None:
         process = Pages()
         self.base, self.path = 0x10000, path
@@ -87,7 +92,9 @@ class LiveWorld(World):
         libc = ctypes.CDLL(None, use_errno=True)
         libc.mmap.restype = ctypes.c_void_p
         libc.mmap.argtypes = (
-            [ctypes.c_void_p, ctypes.c_size_t] + [ctypes.c_int] * 3 + [ctypes.c_long]
+            *(ctypes.c_void_p, ctypes.c_size_t),
+            *(ctypes.c_int, ctypes.c_int, ctypes.c_int),
+            ctypes.c_long,
         )
         self._munmap = libc.munmap
         self._munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
@@ -133,7 +140,7 @@ def kernel_has_the_ioctl() -> bool:
 
 
 @pytest.fixture(params=[*sorted(STRATEGIES), pytest.param("kernel", marks=pytest.mark.live)])
-def world(request, tmp_path) -> Iterator[World]:
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     path = tmp_path / "two pages"
     path.write_bytes(b"x" * 2 * P)
     if request.param != "kernel":
@@ -171,7 +178,9 @@ def refused(world: World, number: int, data: bytes) -> None:
         (0, FILE | S | R | NEXT, (5, 6)),
     ],
 )
-def test_which_vma_is_found(world, page, flags, found) -> None:
+def test_which_vma_is_found(
+    world: World, page: int, flags: int, found: tuple[int, int] | None
+) -> None:
     if found is None:
         query = ProcmapQuery(query_flags=flags, query_addr=world.base + page * P)
         refused(world, errno.ENOENT, query.pack())
@@ -181,22 +190,22 @@ def test_which_vma_is_found(world, page, flags, found) -> None:
         assert pages == found
 
 
-def test_an_address_inside_a_page_finds_it_too(world) -> None:
+def test_an_address_inside_a_page_finds_it_too(world: World) -> None:
     query = ProcmapQuery(query_addr=world.base + P + 123)
     assert ProcmapQuery.unpack(world.ioctl(query.pack())).vma_start == world.base
 
 
-def test_no_vma_above_the_last(world) -> None:
+def test_no_vma_above_the_last(world: World) -> None:
     query = ProcmapQuery(query_flags=NEXT, query_addr=2**64 - P)
     refused(world, errno.ENOENT, query.pack())
 
 
-def test_the_vsyscall_page_is_never_returned(world) -> None:
+def test_the_vsyscall_page_is_never_returned(world: World) -> None:
     query = ProcmapQuery(query_flags=NEXT, query_addr=0xFFFF_FFFF_FF60_0000)
     refused(world, errno.ENOENT, query.pack())
 
 
-def test_all_fields_of_a_file_mapping(world) -> None:
+def test_all_fields_of_a_file_mapping(world: World) -> None:
     answer = world.ask(5)
     assert answer.vma_flags == R | S
     assert (answer.vma_page_size, answer.vma_offset) == (P, P)
@@ -206,18 +215,18 @@ def test_all_fields_of_a_file_mapping(world) -> None:
     assert anonymous[7:13] == (0, 0, 0, 0, 0, 0), "offset, inode, device and sizes"
 
 
-def test_the_name_comes_with_its_nul_and_its_size(world) -> None:
+def test_the_name_comes_with_its_nul_and_its_size(world: World) -> None:
     answer = world.ask(4, vma_name_size=P, vma_name_addr=world.name_addr)
     assert answer.vma_name_size == len(world.path) + 1
     assert world.name() == world.path
 
 
-def test_a_vma_without_a_name_gives_size_zero(world) -> None:
+def test_a_vma_without_a_name_gives_size_zero(world: World) -> None:
     answer = world.ask(3, vma_name_size=P, vma_name_addr=world.name_addr)
     assert answer.vma_name_size == 0
 
 
-def test_a_buffer_of_just_the_right_size_is_enough_and_one_less_is_not(world) -> None:
+def test_a_buffer_of_just_the_right_size_is_enough_and_one_less_is_not(world: World) -> None:
     size = len(world.path) + 1
     assert world.ask(4, vma_name_size=size, vma_name_addr=world.name_addr).vma_name_size == size
     query = ProcmapQuery(
@@ -226,7 +235,7 @@ def test_a_buffer_of_just_the_right_size_is_enough_and_one_less_is_not(world) ->
     refused(world, errno.ENAMETOOLONG, query.pack())
 
 
-def test_a_file_without_a_build_id_gives_size_zero(world) -> None:
+def test_a_file_without_a_build_id_gives_size_zero(world: World) -> None:
     answer = world.ask(4, build_id_size=20, build_id_addr=world.name_addr)
     assert answer.build_id_size == 0
 
@@ -246,12 +255,12 @@ def test_a_file_without_a_build_id_gives_size_zero(world) -> None:
     ],
     ids=str,
 )
-def test_bad_requests(world, fields, number) -> None:
+def test_bad_requests(world: World, fields: dict[str, int], number: int) -> None:
     query = ProcmapQuery(query_addr=world.base + 4 * P)._replace(**fields)
     refused(world, number, query.pack())
 
 
-def test_a_short_struct_is_answered_as_far_as_it_goes(world) -> None:
+def test_a_short_struct_is_answered_as_far_as_it_goes(world: World) -> None:
     query = ProcmapQuery(size=40, query_addr=world.base)
     data = world.ioctl(query.pack()[:40])
     assert data[24:40] == world.ask(0).pack()[24:40]
@@ -259,7 +268,7 @@ def test_a_short_struct_is_answered_as_far_as_it_goes(world) -> None:
 
 
 @pytest.mark.parametrize(("tail", "number"), [(b"\0" * 8, None), (b"\1" + b"\0" * 7, errno.E2BIG)])
-def test_a_longer_struct_must_end_in_zeros(world, tail, number) -> None:
+def test_a_longer_struct_must_end_in_zeros(world: World, tail: bytes, number: int | None) -> None:
     data = ProcmapQuery(size=SIZE + 8, query_addr=world.base).pack() + tail
     if number is None:
         assert ProcmapQuery.unpack(world.ioctl(data)[:SIZE]).vma_start == world.base
@@ -267,7 +276,7 @@ def test_a_longer_struct_must_end_in_zeros(world, tail, number) -> None:
         refused(world, number, data)
 
 
-def test_the_method_gives_all_at_once(world) -> None:
+def test_the_method_gives_all_at_once(world: World) -> None:
     vma = world.file.query(world.base + 4 * P, FILE | X)
     assert vma == QueriedVma(
         world.base + 4 * P,
@@ -284,7 +293,7 @@ def test_the_method_gives_all_at_once(world) -> None:
     assert world.file.query(world.base, name_size=0).name == b""
 
 
-def test_walking_by_queries_shows_the_vmas_in_order(world) -> None:
+def test_walking_by_queries_shows_the_vmas_in_order(world: World) -> None:
     at, found = world.base, []
     while at < world.base + 6 * P:
         vma = world.file.query(at, NEXT)
@@ -293,18 +302,19 @@ def test_walking_by_queries_shows_the_vmas_in_order(world) -> None:
     assert found == [(0, 2), (3, 4), (4, 5), (5, 6)]
 
 
-def test_only_this_ioctl_is_known(world) -> None:
+def test_only_this_ioctl_is_known(world: World) -> None:
     if isinstance(world, EngineWorld):
         with pytest.raises(OSError, match=r".") as caught:
             world.file.ioctl(0x1234, world.memory, world.memory.base)
     else:
+        assert isinstance(world, LiveWorld)
         with pytest.raises(OSError, match=r".") as caught:
             fcntl.ioctl(world._fd, 0x1234, bytearray(SIZE))
     assert caught.value.errno == errno.ENOTTY
 
 
 @pytest.mark.parametrize("reader", sorted(STRATEGIES))
-def test_build_ids_of_the_engines_files(reader) -> None:
+def test_build_ids_of_the_engines_files(reader: str) -> None:
     process = Pages()
     process.files[3] = VmFile(b"/bin/true", build_id=bytes(range(20)))
     process.map(0, 1, PROT_READ, MAP_PRIVATE | MAP_FIXED, fd=3)
@@ -315,7 +325,7 @@ def test_build_ids_of_the_engines_files(reader) -> None:
     assert caught.value.errno == errno.ENAMETOOLONG
 
 
-def test_addresses_count_modulo_2_to_the_64(world) -> None:
+def test_addresses_count_modulo_2_to_the_64(world: World) -> None:
     with pytest.raises(FileNotFoundError):
         world.file.query(-1)
     assert world.file.query(world.base - 2**64).start == world.base

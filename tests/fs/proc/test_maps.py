@@ -39,14 +39,14 @@ def with_file(file: VmFile) -> Pages:
 
 
 @every_reader
-def test_anonymous_memory_has_numbers_of_zero_and_a_space_at_the_end(reader) -> None:
+def test_anonymous_memory_has_numbers_of_zero_and_a_space_at_the_end(reader: str) -> None:
     process = Pages()
     process.map(0, 1)
     assert line_of(process, reader) == b"00010000-00011000 rw-p 00000000 00:00 0 \n"
 
 
 @every_reader
-def test_a_file_shows_offset_device_inode_and_a_name_at_column_73(reader) -> None:
+def test_a_file_shows_offset_device_inode_and_a_name_at_column_73(reader: str) -> None:
     process = with_file(VmFile(b"/usr/lib/libm.so.6", 0xFE, 1, 11861))
     process.map(0, 2, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_FIXED, fd=3, offset=0x2000)
     line = line_of(process, reader)
@@ -64,7 +64,7 @@ def test_a_file_shows_offset_device_inode_and_a_name_at_column_73(reader) -> Non
         (RW | PROT_EXEC, FIXED, b"rwxp"),
     ],
 )
-def test_permissions(prot, flags, shown_as) -> None:
+def test_permissions(prot: int, flags: int, shown_as: bytes) -> None:
     process = Pages()
     process.map(0, 1, prot, flags)
     assert line_of(process).split()[1] == shown_as
@@ -124,7 +124,7 @@ def test_the_gate_line_is_the_running_kernels_if_it_has_that_kind() -> None:
 
 
 @every_reader
-def test_the_end_is_the_end_until_a_seek_to_the_start(reader) -> None:
+def test_the_end_is_the_end_until_a_seek_to_the_start(reader: str) -> None:
     process = Pages()
     process.map(0, 1)
     file = process.open_maps(reader)
@@ -136,7 +136,7 @@ def test_the_end_is_the_end_until_a_seek_to_the_start(reader) -> None:
 
 
 @every_reader
-def test_a_walk_over_many_fills_sees_every_vma_once(reader) -> None:
+def test_a_walk_over_many_fills_sees_every_vma_once(reader: str) -> None:
     process = Pages()
     for page in range(0, 1000, 2):
         process.mmap(addr(page), 4096, RW, FIXED)
@@ -150,7 +150,9 @@ def test_a_walk_over_many_fills_sees_every_vma_once(reader) -> None:
 
 
 @every_reader
-def test_a15_a_merge_into_the_vma_before_a_fill_is_shown_as_a_permitted_duplicate(reader) -> None:
+def test_a15_a_merge_into_the_vma_before_a_fill_is_shown_as_a_permitted_duplicate(
+    reader: str,
+) -> None:
     # The buffer overflowed at VMA k+1, which then merges into k before the next fill: the walk
     # starts again at the end of k and finds the merged VMA there.
     process = Pages()
@@ -166,7 +168,7 @@ def test_a15_a_merge_into_the_vma_before_a_fill_is_shown_as_a_permitted_duplicat
 
 
 @every_reader
-def test_a16_at_the_limit_of_readers_the_fill_goes_on_under_mmap_lock(reader) -> None:
+def test_a16_at_the_limit_of_readers_the_fill_goes_on_under_mmap_lock(reader: str) -> None:
     process = Pages()
     process.map(0, 1)
     process.map(1, 2, PROT_READ)
@@ -179,7 +181,7 @@ def test_a16_at_the_limit_of_readers_the_fill_goes_on_under_mmap_lock(reader) ->
 
 
 @every_reader
-def test_what_a_process_that_goes_away_leaves(reader) -> None:
+def test_what_a_process_that_goes_away_leaves(reader: str) -> None:
     process = Pages()
     for page in range(0, 400, 2):
         process.mmap(addr(page), 4096, RW, FIXED)
@@ -200,7 +202,7 @@ def test_what_a_process_that_goes_away_leaves(reader) -> None:
 
 
 @every_reader
-def test_a_file_opened_after_the_exit_does_not_bring_the_mm_back(reader) -> None:
+def test_a_file_opened_after_the_exit_does_not_bring_the_mm_back(reader: str) -> None:
     process = Pages()
     process.exit()
     with process.open_maps(reader) as file:
@@ -251,7 +253,7 @@ def test_a_fill_cut_short_by_a_kill_goes_on_after_the_last_line_shown() -> None:
 
 
 @every_reader
-def test_ctrl_c_in_a_read_loses_no_line_and_leaves_nothing_behind(reader) -> None:
+def test_ctrl_c_in_a_read_loses_no_line_and_leaves_nothing_behind(reader: str) -> None:
     process = striped(20)
     file = process.open_maps(reader)
     text = file.read(60)
@@ -271,7 +273,7 @@ def test_an_rcu_reader_interrupted_in_the_middle_of_a_fill_leaves_rcu_once() -> 
 
 
 @every_reader
-def test_a18_an_exit_between_two_fills_ends_the_walk(reader) -> None:
+def test_a18_an_exit_between_two_fills_ends_the_walk(reader: str) -> None:
     process = Pages()
     for page in range(0, 400, 2):
         process.mmap(addr(page), 4096, RW, FIXED)
@@ -283,7 +285,7 @@ def test_a18_an_exit_between_two_fills_ends_the_walk(reader) -> None:
 
 
 @every_reader
-def test_a_file_open_while_the_process_runs_another_program_stays_with_the_old(reader) -> None:
+def test_a_file_open_while_the_process_runs_another_program_stays_with_the_old(reader: str) -> None:
     process = Pages()
     process.map(0, 1)
     file = process.open_maps(reader)
@@ -313,7 +315,7 @@ def test_who_may_not_look_may_not_open() -> None:
 
 
 @every_reader
-def test_readers_leave_no_count_behind(reader) -> None:
+def test_readers_leave_no_count_behind(reader: str) -> None:
     process = Pages()
     process.mmap(0, 4096, RW, ANON)
     process.map(0, 3)

@@ -2,6 +2,7 @@
 
 import errno
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,11 +12,14 @@ from tests.helpers.smaps_records import ROLLUP_ONLY, records
 from tests.helpers.tasks import Worker, await_, background
 from untorn.fs.proc import smaps as smaps_module
 from untorn.fs.proc.maps_locking import PAGE_WALK_STRATEGIES
+from untorn.fs.proc.maps_locking.vma_lock import VmaLocking
+from untorn.fs.proc.smaps_gather import MemSizeStats, smap_gather_stats
 from untorn.fs.proc.smaps_rollup import rollup
 from untorn.fs.proc.smaps_text import vm_flags_text
 from untorn.locking import lockdep
 from untorn.mm.mm_struct import MmStruct
 from untorn.mm.mman import MAP_POPULATE, PROT_READ, VM_READ, VM_SEALED
+from untorn.mm.vma import Vma
 from untorn.syscalls import Process
 
 READERS = sorted(PAGE_WALK_STRATEGIES)
@@ -33,7 +37,7 @@ def process() -> Pages:
 
 @pytest.mark.live
 @pytest.mark.parametrize("name", ["smaps", "smaps_rollup"])
-def test_labels_units_and_widths_are_the_kernels(name, process) -> None:
+def test_labels_units_and_widths_are_the_kernels(name: str, process: Pages) -> None:
     ours = read_all(getattr(process, f"open_{name}")())
     first = ours[: ours.index(b"VmFlags")] if name == "smaps" else ours
     kernel = Path(f"/proc/self/{name}").read_bytes()
@@ -61,7 +65,7 @@ def test_flags_are_printed_in_the_order_of_their_bits() -> None:
 
 
 @every_reader
-def test_every_vma_has_a_record_over_many_fills(reader, process) -> None:
+def test_every_vma_has_a_record_over_many_fills(reader: str, process: Pages) -> None:
     for size in (100, 4096, 1 << 16):
         text = b""
         with process.open_smaps(reader) as file:
@@ -74,7 +78,7 @@ def test_every_vma_has_a_record_over_many_fills(reader, process) -> None:
 
 
 @every_reader
-def test_rollup_adds_smaps_up(reader, process) -> None:
+def test_rollup_adds_smaps_up(reader: str, process: Pages) -> None:
     found = records(read_all(process.open_smaps(reader)))
     (total,) = records(read_all(process.open_smaps_rollup(reader)))
     assert total.line.startswith(b"%08x-%08x ---p" % (addr(0), addr(59)))
@@ -85,14 +89,14 @@ def test_rollup_adds_smaps_up(reader, process) -> None:
 
 
 @every_reader
-def test_rollup_of_nothing_is_zero(reader) -> None:
+def test_rollup_of_nothing_is_zero(reader: str) -> None:
     (total,) = records(read_all(Pages().open_smaps_rollup(reader)))
     assert total.line.startswith(b"00000000-00000000 ---p")
     assert total.kb("Rss") == 0
 
 
 @every_reader
-def test_no_lock_is_left_behind(reader, process) -> None:
+def test_no_lock_is_left_behind(reader: str, process: Pages) -> None:
     for file in process.open_smaps(reader), process.open_smaps_rollup(reader):
         file.read(50)
         lockdep.assert_nothing_held()
@@ -105,7 +109,9 @@ def test_no_lock_is_left_behind(reader, process) -> None:
 
 
 @every_reader
-def test_at_the_limit_of_readers_the_fill_goes_on_under_mmap_lock(reader, process) -> None:
+def test_at_the_limit_of_readers_the_fill_goes_on_under_mmap_lock(
+    reader: str, process: Pages
+) -> None:
     count = process.vma(2).vm_refcnt
     count.store((1 << 30) - 1)
     for file in process.open_smaps(reader), process.open_smaps_rollup(reader):
@@ -114,19 +120,19 @@ def test_at_the_limit_of_readers_the_fill_goes_on_under_mmap_lock(reader, proces
     count.store(1)
 
 
-def test_there_is_no_copy_of_a_page_table(process) -> None:
+def test_there_is_no_copy_of_a_page_table(process: Pages) -> None:
     with pytest.raises(KeyError):
         process.open_smaps("rcu")
 
 
-def test_smaps_cannot_be_queried(process) -> None:
+def test_smaps_cannot_be_queried(process: Pages) -> None:
     for file in process.open_smaps(), process.open_smaps_rollup():
         with pytest.raises(OSError, match="ioctl") as caught:
             file.query(addr(0))
         assert caught.value.errno == errno.ENOTTY
 
 
-def test_a_zombie_has_an_empty_smaps_and_no_rollup(process) -> None:
+def test_a_zombie_has_an_empty_smaps_and_no_rollup(process: Pages) -> None:
     file, rollup = process.open_smaps(), process.open_smaps_rollup()
     process.exit()
     assert file.read(100) == process.open_smaps().read(100) == b""
@@ -138,12 +144,11 @@ def test_a_zombie_has_an_empty_smaps_and_no_rollup(process) -> None:
 class Meanwhile:
     """Does something in the page walk of one VMA, once."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, page: int, act) -> None:
-        walk = smaps_module.smap_gather_stats
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, page: int, act: Callable[[], None]) -> None:
         self.done = False
 
-        def gather(mss, vma, start) -> None:
-            walk(mss, vma, start)
+        def gather(mss: MemSizeStats, vma: Vma, start: int) -> None:
+            smap_gather_stats(mss, vma, start)
             if vma.vm_start == addr(page) and not self.done:
                 self.done = True
                 act()
@@ -151,7 +156,9 @@ class Meanwhile:
         monkeypatch.setattr(smaps_module, "smap_gather_stats", gather)
 
 
-def test_a_writer_changes_another_vma_while_one_is_walked(process, monkeypatch) -> None:
+def test_a_writer_changes_another_vma_while_one_is_walked(
+    process: Pages, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # 1. The reader holds the lock of the VMA at page 4 and walks its pages.
     # 2. A writer unmaps page 6 and maps page 9: it need not wait.
     # 3. The reader goes on behind page 4, and shows what is there now.
@@ -168,10 +175,10 @@ def test_a_writer_changes_another_vma_while_one_is_walked(process, monkeypatch) 
     assert starts[:5] == [addr(page) for page in (0, 2, 4, 8, 9)]
 
 
-def test_a_writer_of_the_vma_walked_waits(process, monkeypatch) -> None:
+def test_a_writer_of_the_vma_walked_waits(process: Pages, monkeypatch: pytest.MonkeyPatch) -> None:
     # 1. The reader walks the VMA at page 4; a writer wants to unmap it, and must wait.
     # 2. The reader goes on, the writer comes in.
-    workers = []
+    workers: list[Worker[None]] = []
 
     def act() -> None:
         workers.append(Worker(lambda: process.munmap(addr(4), 4096)))
@@ -185,7 +192,9 @@ def test_a_writer_of_the_vma_walked_waits(process, monkeypatch) -> None:
     assert len(records(read_all(process.open_smaps()))) == 29
 
 
-def test_the_walk_goes_on_from_the_end_of_the_vma_that_was_locked(process, monkeypatch) -> None:
+def test_the_walk_goes_on_from_the_end_of_the_vma_that_was_locked(
+    process: Pages, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # While the VMA at page 4 is walked, page 5 is mapped behind it, where the walk stands.
     # Another protection keeps it apart: to let page 4 grow, the writer would have to wait.
     def act() -> None:
@@ -198,33 +207,30 @@ def test_the_walk_goes_on_from_the_end_of_the_vma_that_was_locked(process, monke
     assert starts[2:5] == [addr(4), addr(5), addr(6)]
 
 
-def test_rollup_adds_of_a_vma_that_grew_only_the_rest(process) -> None:
+def test_rollup_adds_of_a_vma_that_grew_only_the_rest(process: Pages) -> None:
     # 1. The reader added the VMA at page 4 and lets go of everything.
     # 2. Page 5 is mapped: 4, 5 and 6 are one VMA, which begins below the reader's position.
     # 3. The reader adds it from page 5 on.
-    locking = PAGE_WALK_STRATEGIES["vma_lock"](process.mm)
-    give_way = locking.give_way
-
-    class Grows:
+    class Grows(VmaLocking):
         """Lets the VMA at page 4 grow after it was added."""
 
-        def __getattr__(self, name: str) -> object:
-            return getattr(locking, name)
-
-        def give_way(self, end: int) -> None:
-            give_way(end)
-            if end == addr(5):
-                locking.unlock_vma_range()
+        def give_way(self, addr: int) -> None:
+            super().give_way(addr)
+            if addr == behind:
+                self.unlock_vma_range()
                 process.map(5, 6, RW, POPULATED)
-                locking.lock_vma_range()
-                locking.vma_iter_set(end)
+                self.lock_vma_range()
+                self.vma_iter_set(addr)
 
-    (total,) = records(rollup(Grows()))
+    behind = addr(5)
+    (total,) = records(rollup(Grows(process.mm)))
     assert total.kb("Rss") == 4 * 31, "pages 4 and 6 are counted once, 5 too"
 
 
-def test_rollup_under_mmap_lock_gives_way_to_a_writer(process, monkeypatch) -> None:
-    workers = []
+def test_rollup_under_mmap_lock_gives_way_to_a_writer(
+    process: Pages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workers: list[Worker[None]] = []
 
     def act() -> None:
         workers.append(Worker(lambda: process.munmap(addr(20), 4096)))

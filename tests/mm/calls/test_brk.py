@@ -64,7 +64,7 @@ def test_shrinking_over_nothing_fails() -> None:
 
 
 @pytest.mark.parametrize(("pages", "fits"), [(3, True), (4, False)])
-def test_it_keeps_a_page_away_from_the_next_mapping(pages, fits) -> None:
+def test_it_keeps_a_page_away_from_the_next_mapping(pages: int, fits: bool) -> None:
     process = heap()
     process.map(START + 4, START + 5)
     end = process.brk(addr(START + pages))
@@ -89,7 +89,7 @@ def test_it_keeps_the_guard_gap_away_from_a_stack() -> None:
         Limits(max_map_count=-1),
     ],
 )
-def test_limits_hold_it(limits) -> None:
+def test_limits_hold_it(limits: Limits) -> None:
     process = heap(limits)
     before = process.mm.brk
     assert process.brk(addr(START + 9)) == before

@@ -16,6 +16,7 @@ from untorn.mm.mman import (
     VM_LOCKED,
 )
 from untorn.mm.mmap_lock import mmap_read_lock, mmap_read_unlock
+from untorn.mm.vma import Vma
 from untorn.mm.vma_lock import vma_end_read
 from untorn.mm.vma_lookup import lock_vma_under_rcu
 from untorn.syscalls import Process
@@ -36,11 +37,17 @@ def ranges(process: Process) -> list[tuple[int, int]]:
     return shown(read_all(process.open_maps()))
 
 
+def vma_of(process: Process, page: int) -> Vma:
+    vma = process.mm.find_vma(addr(page))
+    assert vma is not None
+    return vma
+
+
 def fixed(process: Process, page: int, prot: int = RW) -> None:
     process.mmap(addr(page), PAGE_SIZE, prot, FIXED)
 
 
-def test_a_child_has_what_its_parent_had(parent) -> None:
+def test_a_child_has_what_its_parent_had(parent: Pages) -> None:
     parent.mm.start_brk, parent.mm.brk, parent.mm.start_stack = 1, 2, 3
     parent.mm.data_size = 4
     child = parent.fork()
@@ -50,7 +57,7 @@ def test_a_child_has_what_its_parent_had(parent) -> None:
     assert child.mm.mm_lock_seq == 2, "a sequence of its own, after its first write section"
 
 
-def test_what_one_does_afterwards_the_other_does_not_see(parent) -> None:
+def test_what_one_does_afterwards_the_other_does_not_see(parent: Pages) -> None:
     child = parent.fork()
     child.munmap(addr(1), PAGE_SIZE)
     fixed(parent, 8)
@@ -58,12 +65,12 @@ def test_what_one_does_afterwards_the_other_does_not_see(parent) -> None:
     assert ranges(parent) == [(0, 3), (5, 6), (8, 9)]
 
 
-def test_what_is_not_to_be_copied_is_left_out(parent) -> None:
+def test_what_is_not_to_be_copied_is_left_out(parent: Pages) -> None:
     parent.madvise(addr(1), PAGE_SIZE, MADV_DONTFORK)
     assert ranges(parent.fork()) == [(0, 1), (2, 3), (5, 6)]
 
 
-def test_nothing_is_locked_in_the_child(parent) -> None:
+def test_nothing_is_locked_in_the_child(parent: Pages) -> None:
     parent.mlock2(addr(0), PAGE_SIZE)
     parent.mlockall(MCL_FUTURE)
     child = parent.fork()
@@ -76,7 +83,9 @@ def test_nothing_is_locked_in_the_child(parent) -> None:
 
 
 @pytest.mark.parametrize(("written", "in_child"), [(True, [(0, 3), (3, 4)]), (False, [(0, 4)])])
-def test_a_childs_vma_with_its_parents_pages_does_not_merge(written, in_child) -> None:
+def test_a_childs_vma_with_its_parents_pages_does_not_merge(
+    written: bool, in_child: list[tuple[int, int]]
+) -> None:
     parent = Pages()
     parent.map(0, 3)
     if written:
@@ -88,7 +97,7 @@ def test_a_childs_vma_with_its_parents_pages_does_not_merge(written, in_child) -
     assert ranges(child) == in_child
 
 
-def test_a_wiped_vma_merges_like_new(parent) -> None:
+def test_a_wiped_vma_merges_like_new(parent: Pages) -> None:
     parent.touch(addr(0), write=True)
     parent.madvise(addr(0), 3 * PAGE_SIZE, MADV_WIPEONFORK)
     child = parent.fork()
@@ -97,29 +106,30 @@ def test_a_wiped_vma_merges_like_new(parent) -> None:
     assert ranges(child) == [(0, 4), (5, 6)]
 
 
-def test_a_chain_takes_over_the_anon_vma_of_an_ancestor_that_let_go(parent) -> None:
+def test_a_chain_takes_over_the_anon_vma_of_an_ancestor_that_let_go(parent: Pages) -> None:
     # Every generation adds a link, unless an ancestor's anon_vma, with one child at most, is used
     # by nobody any longer.
     parent.touch(addr(0), write=True)
     child = parent.fork()
     grandchild = child.fork()
-    vmas = [process.mm.find_vma(addr(0)) for process in (parent, child, grandchild)]
+    vmas = [vma_of(process, 0) for process in (parent, child, grandchild)]
     assert [len(vma.anon_vma_chain) for vma in vmas] == [1, 2, 3]
     left = vmas[1].anon_vma
     child.munmap(addr(0), 3 * PAGE_SIZE)
-    great = grandchild.fork().mm.find_vma(addr(0))
+    great = vma_of(grandchild.fork(), 0)
     assert great.anon_vma is left
     assert great.anon_vma_chain == vmas[2].anon_vma_chain
 
 
-def test_shared_memory_stays_one_file(parent) -> None:
+def test_shared_memory_stays_one_file(parent: Pages) -> None:
     parent.map(8, 10, RW, FIXED & ~2 | MAP_SHARED | MAP_ANONYMOUS)
     child = parent.fork()
-    assert child.mm.find_vma(addr(8)).vm_file is parent.mm.find_vma(addr(8)).vm_file
+    assert vma_of(child, 8).vm_file is vma_of(parent, 8).vm_file
 
 
-def test_fork_waits_for_the_reader_of_a_vma(parent) -> None:
+def test_fork_waits_for_the_reader_of_a_vma(parent: Pages) -> None:
     vma = lock_vma_under_rcu(parent.mm, addr(5))
+    assert vma is not None
     fork = Worker(parent.fork)
     await_(lambda: vma.vm_refcnt.load() > 1 << 29, "the writer's flag")
     assert not fork.done
@@ -127,7 +137,7 @@ def test_fork_waits_for_the_reader_of_a_vma(parent) -> None:
     assert ranges(fork.join()) == [(0, 3), (5, 6)]
 
 
-def test_the_child_outlives_its_parent(parent) -> None:
+def test_the_child_outlives_its_parent(parent: Pages) -> None:
     parent.touch(addr(0), write=True)
     child = parent.fork()
     mmput(parent.mm)

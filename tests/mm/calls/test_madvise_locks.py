@@ -27,11 +27,12 @@ from untorn.mm.mmap_lock import (
     mmap_write_lock,
     mmap_write_unlock,
 )
+from untorn.syscalls import Process
 
 P = PAGE_SIZE
 
 
-def rss(process: Pages) -> int:
+def rss(process: Process) -> int:
     return sum(record.kb("Rss") for record in records(process.open_smaps().read(1 << 20)))
 
 

@@ -21,7 +21,8 @@ fanouts = st.sampled_from((4, 6, vma_tree.FANOUT))  # small nodes make tall tree
 
 
 def build(steps: Steps, fanout: int) -> tuple[VmaTree, list[object | None]]:
-    tree, pages = VmaTree(), [None] * PAGES
+    tree = VmaTree()
+    pages: list[object | None] = [None] * PAGES
     with pytest.MonkeyPatch.context() as patch:
         for module in (vma_tree, vma_tree_store):
             patch.setattr(module, "FANOUT", fanout)
@@ -43,7 +44,7 @@ def dense_tree(count: int) -> VmaTree:
 
 @settings(max_examples=150)
 @given(histories, fanouts)
-def test_tree_maps_every_page_as_a_list_of_pages_does(steps, fanout) -> None:
+def test_tree_maps_every_page_as_a_list_of_pages_does(steps: Steps, fanout: int) -> None:
     tree, pages = build(steps, fanout)
     shown = [None] * PAGES
     for start, end, entry in tree:
@@ -53,7 +54,9 @@ def test_tree_maps_every_page_as_a_list_of_pages_does(steps, fanout) -> None:
 
 @settings(max_examples=100)
 @given(histories, fanouts, st.integers(0, PAGES))
-def test_find_returns_the_range_that_ends_above_the_address(steps, fanout, addr) -> None:
+def test_find_returns_the_range_that_ends_above_the_address(
+    steps: Steps, fanout: int, addr: int
+) -> None:
     tree, _ = build(steps, fanout)
     slots = list(tree)
     expected = next((s for s in slots if s[1] > addr), None)
@@ -65,7 +68,9 @@ def test_find_returns_the_range_that_ends_above_the_address(steps, fanout, addr)
 
 @settings(max_examples=200)
 @given(histories, fanouts, st.integers(1, 60), spans)
-def test_gap_searches_find_what_looking_everywhere_finds(steps, fanout, length, window) -> None:
+def test_gap_searches_find_what_looking_everywhere_finds(
+    steps: Steps, fanout: int, length: int, window: tuple[int, int]
+) -> None:
     tree, _ = build(steps, fanout)
     low, high = window
     slots = list(tree)

@@ -25,13 +25,18 @@ from untorn.mm.vmas.vma_modify import vma_modify_flags
 
 CLOSES = VmOperations(b"", has_close=True)
 SPECIAL = {"io": VM_IO, "dontexpand": VM_DONTEXPAND, "pfnmap": VM_PFNMAP, "mixedmap": VM_MIXEDMAP}
+Draw = Callable[..., Drawing]
 
 
 @pytest.fixture
-def draw() -> Iterator[Callable[..., Drawing]]:
+def draw() -> Iterator[Draw]:
     """Make drawings, whose locks are let go at the end."""
     with ExitStack() as stack:
-        yield lambda text, flags=FLAGS: stack.enter_context(Drawing(text, flags))
+
+        def draw_one(text: str, flags: int = FLAGS) -> Drawing:
+            return stack.enter_context(Drawing(text, flags))
+
+        yield draw_one
 
 
 NEW = [
@@ -46,7 +51,9 @@ NEW = [
 
 
 @pytest.mark.parametrize(("there", "first", "end", "result"), NEW)
-def test_a_new_range_joins_what_it_touches(draw, there, first, end, result) -> None:
+def test_a_new_range_joins_what_it_touches(
+    draw: Draw, there: str, first: int, end: int, result: str
+) -> None:
     drawing = draw(there)
     target = drawing.merge_new(first, end)
     assert str(drawing) == result
@@ -69,7 +76,9 @@ EXISTING = [
     ("there", "first", "end", "result"), [row[1:] for row in EXISTING], ids=[r[0] for r in EXISTING]
 )
 @pytest.mark.parametrize("owner", ["nobody", "V"])
-def test_a_part_of_a_vma_joins_what_it_touches(draw, there, first, end, result, owner) -> None:
+def test_a_part_of_a_vma_joins_what_it_touches(
+    draw: Draw, there: str, first: int, end: int, result: str, owner: str
+) -> None:
     drawing = draw(there)
     anon_vma = drawing.own_pages("V") if owner == "V" else None
     target = drawing.merge_existing(first, end)
@@ -79,7 +88,7 @@ def test_a_part_of_a_vma_joins_what_it_touches(draw, there, first, end, result, 
         assert target.vm_lock_seq == drawing.mm.mm_lock_seq
 
 
-def test_a_change_that_is_none_cuts_and_keeps_the_vma_in_the_middle(draw) -> None:
+def test_a_change_that_is_none_cuts_and_keeps_the_vma_in_the_middle(draw: Draw) -> None:
     drawing = draw("AAA")
     vma = vma_modify_flags(drawing.mm, drawing.vmas["A"], addr(1), addr(2), FLAGS)
     assert vma is drawing.vmas["A"]
@@ -87,7 +96,7 @@ def test_a_change_that_is_none_cuts_and_keeps_the_vma_in_the_middle(draw) -> Non
 
 
 @pytest.mark.parametrize("flag", SPECIAL.values(), ids=SPECIAL.keys())
-def test_what_is_special_never_merges(draw, flag: int) -> None:
+def test_what_is_special_never_merges(draw: Draw, flag: int) -> None:
     drawing = draw("AAAB", FLAGS | flag)
     assert drawing.merge_new(4, 5) is None
     assert drawing.merge_existing(3, 4) is None
@@ -98,7 +107,7 @@ def test_there_is_no_other_special_flag() -> None:
     assert sum(SPECIAL.values()) == VM_SPECIAL
 
 
-def test_seven_new_ranges_make_one_of_three(draw) -> None:
+def test_seven_new_ranges_make_one_of_three(draw: Draw) -> None:
     # Whoever grows takes over the owner of what it swallows; a close hook of who stays is no bar.
     drawing = draw("AA.B...DD..C")
     a, b, c, d = (drawing.vmas[letter] for letter in "ABCD")
@@ -122,7 +131,7 @@ def test_seven_new_ranges_make_one_of_three(draw) -> None:
 
 @pytest.mark.parametrize("sticky", [*product((0, VM_MAYBE_GUARD), repeat=3)])
 @pytest.mark.parametrize("there", ["PPVVNN", "PP..NN"], ids=["existing", "new"])
-def test_a_sticky_flag_is_no_bar_and_stays(draw, there, sticky) -> None:
+def test_a_sticky_flag_is_no_bar_and_stays(draw: Draw, there: str, sticky: tuple[int, ...]) -> None:
     drawing = draw(there)
     for letter, flag in zip("PVN", sticky, strict=True):
         if letter in drawing.vmas:
@@ -132,6 +141,7 @@ def test_a_sticky_flag_is_no_bar_and_stays(draw, there, sticky) -> None:
     else:
         target = drawing.merge_new(2, 4, FLAGS | sticky[1])
     assert str(drawing) == "PPPPPP"
+    assert target is not None
     assert target.vm_flags == FLAGS | (VM_MAYBE_GUARD if any(sticky) else 0)
 
 
@@ -139,7 +149,9 @@ def test_a_sticky_flag_is_no_bar_and_stays(draw, there, sticky) -> None:
 @pytest.mark.parametrize(
     ("there", "first", "end", "result"), [("PPVV", 2, 3, "PPPV"), ("VVPP", 1, 2, "VPPP")]
 )
-def test_a_sticky_flag_goes_with_a_part(draw, sticky, there, first, end, result) -> None:
+def test_a_sticky_flag_goes_with_a_part(
+    draw: Draw, sticky: tuple[int, ...], there: str, first: int, end: int, result: str
+) -> None:
     drawing = draw(there)
     drawing.vmas["V"].vm_flags |= sticky[0]
     drawing.vmas["P"].vm_flags |= sticky[1]
@@ -163,7 +175,9 @@ CLOSING = [
 
 
 @pytest.mark.parametrize(("what", "there", "closes", "first", "end", "result"), CLOSING)
-def test_what_closes_does_not_go(draw, what, there, closes, first, end, result) -> None:
+def test_what_closes_does_not_go(
+    draw: Draw, what: str, there: str, closes: str, first: int, end: int, result: str
+) -> None:
     drawing = draw(there)
     for letter in closes:
         drawing.vmas[letter].vm_ops = CLOSES
@@ -173,7 +187,9 @@ def test_what_closes_does_not_go(draw, what, there, closes, first, end, result) 
 
 
 @pytest.mark.parametrize(("there", "merge"), [("PPPVVVVNNN", "existing"), ("PPP....NNN", "new")])
-def test_owners_that_differ_leave_the_upper_neighbour_alone(draw, there: str, merge: str) -> None:
+def test_owners_that_differ_leave_the_upper_neighbour_alone(
+    draw: Draw, there: str, merge: str
+) -> None:
     drawing = draw(there)
     own = drawing.own_pages("P")
     drawing.own_pages("N")
@@ -197,7 +213,9 @@ OWNERS = [
     [r[1:] for r in OWNERS],
     ids=[r[0] for r in OWNERS],
 )
-def test_the_owner_is_passed_on(draw, there, owner, first, end, result) -> None:
+def test_the_owner_is_passed_on(
+    draw: Draw, there: str, owner: str, first: int, end: int, result: str
+) -> None:
     drawing = draw(there)
     anon_vma = drawing.own_pages(owner)
     target = drawing.merge_existing(first, end)

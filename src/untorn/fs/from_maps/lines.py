@@ -1,4 +1,4 @@
-"""The lines of a text of maps, and what is said of one that cannot be taken. See address_space.py."""
+"""The lines of a text of maps, and what is said of one that cannot be taken."""
 
 from typing import NamedTuple
 
