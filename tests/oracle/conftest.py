@@ -60,7 +60,8 @@ def engine() -> EngineWorld:
 @pytest.fixture(params=["engine", pytest.param("kernel", marks=pytest.mark.live)])
 def world(request: pytest.FixtureRequest) -> World:
     """Each world in turn: what a test says of it holds for both."""
-    return request.getfixturevalue(request.param)
+    world: World = request.getfixturevalue(request.param)
+    return world
 
 
 @pytest.fixture(scope="module")

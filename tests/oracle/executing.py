@@ -4,6 +4,7 @@ import os
 import struct
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -67,7 +68,7 @@ def started(path: Path) -> Executing:
         os.close(fd)
 
 
-def engine_process(child: MinimalChild, *, topdown: bool = True, **limits: int) -> Process:
+def engine_process(child: MinimalChild, *, topdown: bool = True, **limits: Any) -> Process:
     """Return an engine process with the child's limits, before it executes anything."""
     return Process(MmStruct(limits=replace(limits_of(child), **limits), topdown=topdown))
 

@@ -12,6 +12,7 @@ import os
 import resource
 import signal
 import sys
+from collections.abc import Callable
 
 CALLS = {
     "read": 0,
@@ -47,28 +48,30 @@ MADV_COLLAPSE = 25
 HUGE_PAGE = 1 << 21
 ZEROS = os.open("/dev/zero", os.O_RDONLY)
 SINK = os.memfd_create("sink")
-huge = None  # memory that could hold a huge page, once drain() needs it
+huge: mmap.mmap | None = None  # memory that could hold a huge page, once drain() needs it
 
 libc = ctypes.CDLL(None, use_errno=True)
 libc.syscall.restype = ctypes.c_long
 libc.mount.argtypes = *[ctypes.c_char_p] * 3, ctypes.c_ulong, ctypes.c_char_p
+Result = list[int]
+"""The value of a call and its errno, as the parent gets them."""
 
 
-def system_call(name, *arguments):
+def system_call(name: str, *arguments: int) -> Result:
     """Pass the arguments as they are, each in a whole register."""
     ctypes.set_errno(0)
     value = libc.syscall(ctypes.c_long(CALLS[name]), *map(ctypes.c_ulong, arguments))
     return [value, ctypes.get_errno() if value == -1 else 0]
 
 
-def set_soft_limit(name, soft):
+def set_soft_limit(name: str, soft: int | None) -> Result:
     """Change one soft limit, in bytes; None for what it was at first."""
     first, hard = LIMITS[name]
     resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (first if soft is None else soft, hard))
     return [0, 0]
 
 
-def set_effective(capability, on):
+def set_effective(capability: int, on: bool) -> Result:
     """Take a capability out of the effective set, or back in; the permitted set stays."""
     header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0)
     data = (ctypes.c_uint32 * 6)()  # twice: effective, permitted, inheritable
@@ -79,23 +82,23 @@ def set_effective(capability, on):
     return [0, 0]
 
 
-def open_file(path, flags):
+def open_file(path: str, flags: int) -> Result:
     """Open a file; the value is its descriptor."""
     return [os.open(path, flags), 0]
 
 
-def new_memfd(name, flags=os.MFD_CLOEXEC):
+def new_memfd(name: str, flags: int = os.MFD_CLOEXEC) -> Result:
     """Make a file that lives in memory; the value is its descriptor."""
     return [os.memfd_create(name, flags), 0]
 
 
-def truncate(fd, length):
+def truncate(fd: int, length: int) -> Result:
     """Give a file this many bytes."""
     os.truncate(fd, length)
     return [0, 0]
 
 
-def touch(addr, write):
+def touch(addr: int, write: bool) -> Result:
     """Write or read one byte there; a fault that would be a signal gives EFAULT."""
     if write:
         return system_call("read", ZEROS, addr, 1)
@@ -103,7 +106,7 @@ def touch(addr, write):
     return system_call("write", SINK, addr, 1)
 
 
-def drain():
+def drain() -> Result:
     """Have the kernel give up all the batches of pages that its CPUs keep, which smaps shows.
 
     It does so before it finds nothing to be collapsed in less than a huge page.
@@ -116,7 +119,7 @@ def drain():
     return system_call("madvise", where + -where % HUGE_PAGE, PAGE_SIZE, MADV_COLLAPSE)
 
 
-def mount_noexec(directory):
+def mount_noexec(directory: str) -> Result:
     """Mount an empty tmpfs that only this process sees, and nothing on which is executed."""
     target = os.fsencode(directory)
     done = (
@@ -127,7 +130,7 @@ def mount_noexec(directory):
     return [0, 0 if done else ctypes.get_errno()]
 
 
-def fork():
+def fork() -> Result:
     """Start a copy of this process that does nothing; the value is its pid."""
     pid = os.fork()
     if pid == 0:
@@ -136,14 +139,14 @@ def fork():
     return [pid, 0]
 
 
-def end(pid):
+def end(pid: int) -> Result:
     """End a copy, and wait until it is gone."""
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
     return [0, 0]
 
 
-def alternate(start, pages, prot):
+def alternate(start: int, pages: int, prot: int) -> Result:
     """Give every second page another protection until that fails; the value is how often."""
     for done, page in enumerate(range(1, pages, 2)):
         error = system_call("mprotect", start + page * PAGE_SIZE, PAGE_SIZE, prot)[1]
@@ -152,14 +155,14 @@ def alternate(start, pages, prot):
     return [pages // 2, 0]
 
 
-def stay_with_parent(parent):
+def stay_with_parent(parent: int) -> None:
     """Be killed when the parent ends; go at once if that has happened already."""
     system_call("prctl", PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         sys.exit(1)
 
 
-def without_randomization():
+def without_randomization() -> None:
     """Start over with the layout that setarch -R gives, unless that is so already."""
     now = libc.personality(0xFFFF_FFFF)
     if now == -1 or not now & ADDR_NO_RANDOMIZE:
@@ -168,12 +171,12 @@ def without_randomization():
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
-def main():
+def main() -> None:
     stay_with_parent(int(sys.argv[1]))
     if "fixed-layout" in sys.argv:
         without_randomization()
     gc.disable()
-    others = {
+    others: dict[str, Callable[..., Result]] = {
         "limit": set_soft_limit,
         "capability": set_effective,
         "open": open_file,

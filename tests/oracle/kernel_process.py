@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from untorn.conform.machine import check_machine
 from untorn.errors import OutOfReachError, os_error
 
 CHILD = Path(__file__).with_name("kernel_child.py")
-Step = list[object]
+Step = list[Any]
 """One step of the child: a name and arguments; see kernel_child.py."""
 
 

@@ -4,6 +4,7 @@ Few pages, few lengths, few protections: so that ranges touch, overlap and merge
 """
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 from hypothesis import strategies as st
 
@@ -110,8 +111,11 @@ class Call:
         return max(length + self.shape.shift * PAGE_SIZE, 0)
 
 
-def often(times: int, *shapes: Shape) -> list[Shape]:
-    return list(shapes) * times
+T = TypeVar("T")
+
+
+def often(times: int, *values: T) -> list[T]:
+    return list(values) * times
 
 
 FIXED = MAP_FIXED
@@ -158,7 +162,7 @@ SHAPES = [
     Shape("mremap", FIXED_MOVE, None, 16),
     Shape("mremap", 8),
 ]
-SPANS = [
+SPANS: list[tuple[int, int]] = [
     *[(pages * PAGE_SIZE, 0) for pages in (1, 1, 1, 1, 1, 2, 2, 2, 3, 3, 4, 4, 8, 16)],
     *[(1, 0), (PAGE_SIZE - 1, 0), (PAGE_SIZE + 1, 0), (0, 0), (PAGE_SIZE, 1)],
 ]
@@ -200,7 +204,7 @@ SMAPS_SHAPES = [
     ),
     Shape("mmap", MAP_SHARED | MAP_ANONYMOUS | FIXED | MAP_POPULATE),
 ]
-SMAPS_SPANS = [*SPANS, *often(2, (12 * PAGE_SIZE, 0), (16 * PAGE_SIZE, 0))]
+SMAPS_SPANS: list[tuple[int, int]] = [*SPANS, *often(2, (12 * PAGE_SIZE, 0), (16 * PAGE_SIZE, 0))]
 IN_MEMORY = [*SMAPS_SHAPES, *often(3, *UNFIT_FOR_DISKS)]
 ON_A_DISK = [shape for shape in SMAPS_SHAPES if shape not in UNFIT_FOR_DISKS]
 

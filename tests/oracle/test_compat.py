@@ -66,7 +66,7 @@ def limits_of(compat: Compat) -> Limits:
     )
 
 
-@pytest.fixture(params=LAYOUTS.values(), ids=LAYOUTS.keys())
+@pytest.fixture(params=list(LAYOUTS.values()), ids=list(LAYOUTS))
 def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Process, Compat]]:
     """A real 32-bit process, and the engine's that starts from its maps."""
     command, task_size = request.param
@@ -127,8 +127,10 @@ def test_it_can_be_filled_to_the_last_page(pair: tuple[Process, Compat]) -> None
         same_maps(pair)
 
 
-BORDERS = (0, P, 1 << 16, 1 << 30, 1 << 31, LESS - P, LESS, LESS + P)
-BORDERS += (FULL - 2 * P, FULL - P, FULL, FULL + P, (1 << 32) - P)
+BORDERS = (
+    *(0, P, 1 << 16, 1 << 30, 1 << 31, LESS - P, LESS, LESS + P),
+    *(FULL - 2 * P, FULL - P, FULL, FULL + P, (1 << 32) - P),
+)
 LENGTHS = (1, P, 2 * P, 3 * P, LESS, LESS + P, FULL, FULL + P, (1 << 32) - P, (1 << 32) - 1)
 
 

@@ -17,11 +17,11 @@ from untorn.mm.mman import PROT_NONE
 
 
 @pytest.fixture
-def files(tmp_path):
+def files(tmp_path: Path) -> Files:
     return files_in(tmp_path)
 
 
-def outcomes(rows):
+def outcomes(rows: list[Row]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("row", rows, ids=str)
 
 

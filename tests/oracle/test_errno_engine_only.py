@@ -1,6 +1,7 @@
 """Refusals that the running kernel cannot be asked for; each test says why."""
 
 import errno
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -14,7 +15,7 @@ from untorn.mm.file import VmFile
 from untorn.mm.mman import MAP_FIXED, MAP_PRIVATE, MAP_SHARED, PROT_READ
 from untorn.mm.mmap_lock import mmap_write_lock, mmap_write_unlock
 
-CALLS = {
+CALLS: dict[str, Callable[[EngineWorld], object]] = {
     "mmap": lambda engine: engine.mmap(),
     "munmap": lambda engine: engine.munmap(engine.page(0)),
     "mprotect": lambda engine: engine.mprotect(engine.page(0)),
@@ -23,20 +24,21 @@ CALLS = {
 
 
 @contextmanager
-def refused(number: int):
+def refused(number: int) -> Iterator[None]:
     with pytest.raises(OSError) as caught:  # noqa: PT011 - the errno is what it is about
         yield
     assert caught.value.errno == number
 
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
-def test_a_killed_task_stops_waiting_for_mmap_lock(engine: EngineWorld, call) -> None:
+def test_a_killed_task_stops_waiting_for_mmap_lock(
+    engine: EngineWorld, call: Callable[[EngineWorld], object]
+) -> None:
     # In a real process nobody is left to see this errno: the signal that ends the wait is fatal.
     engine.put(0)
     before = engine.maps()
     mmap_write_lock(engine.process.mm)
     worker = Worker(lambda: call(engine))
-    assert worker.task is not None
     worker.task.kill()
     with refused(errno.EINTR):
         worker.join()

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,7 +41,7 @@ def both(
     envp = envp or []
     child = started(path)
     try:
-        limits = {} if stack is None else {"rlimit_stack": stack}
+        limits: dict[str, Any] = {} if stack is None else {"rlimit_stack": stack}
         engine = engine_process(child, **limits)
         if stack is not None:
             child.set_limit("STACK", -1 if stack == RLIM_INFINITY else stack)
@@ -206,7 +207,7 @@ def legacy() -> Iterator[tuple[Process, MinimalChild]]:
         os.close(program)
 
 
-def test_a_legacy_layout_places_from_the_bottom_up(legacy) -> None:
+def test_a_legacy_layout_places_from_the_bottom_up(legacy: tuple[Process, MinimalChild]) -> None:
     engine, child = legacy
     assert read_all(engine.open_maps()) == child.maps()
     for length in (P, 5 * P, P, PMD_SIZE, 3 * PMD_SIZE, P, PMD_SIZE - P, 8 * PMD_SIZE):

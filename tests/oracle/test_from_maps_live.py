@@ -107,7 +107,7 @@ def stopped(command: list[str]) -> Iterator[Stopped]:
         child.communicate()
 
 
-@pytest.fixture(params=PROGRAMS.values(), ids=PROGRAMS.keys())
+@pytest.fixture(params=list(PROGRAMS.values()), ids=list(PROGRAMS))
 def pair(request: pytest.FixtureRequest) -> Iterator[tuple[Process, Stopped]]:
     """A real process, and the engine's that starts from its maps."""
     with stopped(request.param) as kernel:

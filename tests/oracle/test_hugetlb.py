@@ -125,11 +125,12 @@ def why_not() -> str | None:
     return None
 
 
-@pytest.fixture(params=KINDS.values(), ids=KINDS.keys())
+@pytest.fixture(params=list(KINDS.values()), ids=list(KINDS))
 def kind(request: pytest.FixtureRequest) -> Kind:
     if reason := why_not():
         pytest.skip(reason)
-    return request.param
+    kind: Kind = request.param
+    return kind
 
 
 @pytest.fixture

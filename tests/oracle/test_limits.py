@@ -6,6 +6,7 @@ for the kernel to say. For max_map_count see test_map_count.py.
 
 import errno
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -38,6 +39,8 @@ ARENA = 0x2000_0000_0000
 ROOM = 20
 """Pages of room that a limit leaves."""
 SHARED = MAP_SHARED | MAP_ANONYMOUS
+Steps = Callable[[int], tuple[Any, ...]]
+"""Of the number of a step, its call and arguments."""
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +73,7 @@ def limit(pair: Pair, name: str, pages: int) -> None:
     assert do(pair, "setrlimit", LIMITS.index(name), pages * P) == 0
 
 
-def until_it_fails(pair: Pair, again: Callable[[int], tuple]) -> tuple[int, int]:
+def until_it_fails(pair: Pair, again: Steps) -> tuple[int, int]:
     """Return how often it was done, and the errno in the end."""
     for number in range(200):
         result = do(pair, *again(number))
@@ -87,7 +90,7 @@ def at(page: int) -> int:
     return ARENA + page * P
 
 
-def maps(pages: int, prot: int = RW, flags: int = ANONYMOUS):
+def maps(pages: int, prot: int = RW, flags: int = ANONYMOUS) -> Steps:
     """Map so many pages at a time, all apart."""
     return lambda n: ("mmap", at(n * 2 * pages), pages * P, prot, flags | MAP_FIXED, -1, 0)
 
@@ -104,7 +107,7 @@ MAPPED = {
 
 
 @pytest.mark.parametrize(("name", "again", "times", "number"), MAPPED.values(), ids=MAPPED.keys())
-def test_mmap_meets(pair: Pair, name: str, again, times: int, number: int) -> None:
+def test_mmap_meets(pair: Pair, name: str, again: Steps, times: int, number: int) -> None:
     used = {"AS": mm_of(pair).total_vm, "DATA": mm_of(pair).data_vm, "MEMLOCK": 0}[name]
     do(pair, "capset")
     limit(pair, name, used + ROOM)
@@ -114,7 +117,7 @@ def test_mmap_meets(pair: Pair, name: str, again, times: int, number: int) -> No
 @pytest.mark.parametrize(
     "again", [maps(30, PROT_READ), maps(30, RW, SHARED)], ids=["read", "shared"]
 )
-def test_data_counts_what_is_private_and_writable_only(pair: Pair, again) -> None:
+def test_data_counts_what_is_private_and_writable_only(pair: Pair, again: Steps) -> None:
     limit(pair, "DATA", mm_of(pair).data_vm + ROOM)
     for number in range(5):
         assert do(pair, *again(number)) > 0
@@ -178,7 +181,7 @@ LOCKS = {
 
 
 @pytest.mark.parametrize(("again", "times"), LOCKS.values(), ids=LOCKS.keys())
-def test_mlock_meets(pair: Pair, again, times: int) -> None:
+def test_mlock_meets(pair: Pair, again: Steps, times: int) -> None:
     assert do(pair, *maps(100)(0)) == at(0)
     do(pair, "capset")
     limit(pair, "MEMLOCK", ROOM)

@@ -2,6 +2,7 @@
 
 import errno
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -128,7 +129,7 @@ ROWS = [
 
 
 @pytest.fixture
-def files(tmp_path) -> Files:
+def files(tmp_path: Path) -> Files:
     return files_in(tmp_path)
 
 

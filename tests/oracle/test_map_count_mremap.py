@@ -59,7 +59,10 @@ def script(base: int, limit: int, own: int) -> list[Line]:
         ),
     ]
     for below in range(9):  # what splits at the limit still makes the first of its two cuts
-        lines += [(f"{what}, {below} below", *rest) for what, *rest in attempts(pages, below)]
+        lines += [
+            (f"{what}, {below} below", step, expected)
+            for what, step, expected in attempts(pages, below)
+        ]
         page = base + (2 * below + 1) * P
         lines.append((f"one less than {below} below", ["munmap", page, P], (0, 0)))
     return lines

@@ -60,7 +60,9 @@ class Mapped:
         return kernel
 
 
-def mapped_by_both(child: KernelProcess, fd: int, prot: int, flags: int, offset: int):
+def mapped_by_both(
+    child: KernelProcess, fd: int, prot: int, flags: int, offset: int
+) -> tuple[list[bytes], list[bytes]]:
     """Map a page of the child's open file in both; return the engine's lines and the kernel's."""
     kernel = KernelWorld(child)
     engine = EngineWorld(engine_limits(), kernel.base)
@@ -87,7 +89,9 @@ def test_any_name_of_a_file(child: KernelProcess, tmp_path: Path, name: bytes, k
 @pytest.mark.parametrize("prot", [PROT_NONE, PROT_READ, PROT_READ | PROT_EXEC, RW | PROT_EXEC])
 @pytest.mark.parametrize("flags", [MAP_PRIVATE, MAP_SHARED], ids=["private", "shared"])
 @pytest.mark.parametrize("offset", [0, P, 1 << 32, (1 << 60) + P], ids=hex)
-def test_any_protection_and_offset(child, tmp_path: Path, prot, flags, offset) -> None:
+def test_any_protection_and_offset(
+    child: KernelProcess, tmp_path: Path, prot: int, flags: int, offset: int
+) -> None:
     path = tmp_path / "file"
     path.touch()
     fd = child.call("open", str(path), os.O_RDWR)
@@ -96,7 +100,9 @@ def test_any_protection_and_offset(child, tmp_path: Path, prot, flags, offset) -
     assert len(kernel) == 1
 
 
-def test_a_shared_mapping_of_a_file_not_writable_is_shown_as_shared(child, tmp_path) -> None:
+def test_a_shared_mapping_of_a_file_not_writable_is_shown_as_shared(
+    child: KernelProcess, tmp_path: Path
+) -> None:
     path = tmp_path / "file"
     path.touch()
     fd = child.call("open", str(path), os.O_RDONLY)

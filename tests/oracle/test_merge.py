@@ -75,7 +75,7 @@ ACCOUNTED = """
 """
 
 
-def cases(table: str):
+def cases(table: str) -> pytest.MarkDecorator:
     rows = []
     for line in table.strip().splitlines():
         *what, there, call, first, pages, kind, result = line.split()
@@ -86,14 +86,18 @@ def cases(table: str):
 
 
 @cases(MERGES)
-def test_vmas_merge_and_split_as_drawn(world, there, call, first, pages, kind, result) -> None:
+def test_vmas_merge_and_split_as_drawn(
+    world: World, there: str, call: str, first: int, pages: int, kind: str, result: str
+) -> None:
     lay(world, there)
     make(world, call, first, pages, kind)
     assert drawn(world) == result.rstrip(".")
 
 
 @cases(ACCOUNTED)
-def test_promised_memory_does_not_part_vmas(world, there, call, first, pages, kind, result) -> None:
+def test_promised_memory_does_not_part_vmas(
+    world: World, there: str, call: str, first: int, pages: int, kind: str, result: str
+) -> None:
     lay(world, there)
     make(world, call, first, pages, kind)
     assert drawn(world) == result
@@ -163,12 +167,16 @@ def two_fds(world: World, tmp_path: Path) -> tuple[int, int]:
     return world.open(path, os.O_RDWR), world.open(path, os.O_RDWR)
 
 
-def map_file(world: World, page: int, fd: int, at: int, prot: int = RW, flags=MAP_PRIVATE) -> None:
+def map_file(
+    world: World, page: int, fd: int, at: int, prot: int = RW, flags: int = MAP_PRIVATE
+) -> None:
     world.mmap(world.page(page), P, prot, flags | MAP_FIXED, fd, at * P)
 
 
 @pytest.mark.parametrize("flags", [MAP_PRIVATE, MAP_SHARED], ids=["private", "shared"])
-def test_pages_of_a_file_merge_if_they_continue_each_other(world, two_fds, flags) -> None:
+def test_pages_of_a_file_merge_if_they_continue_each_other(
+    world: World, two_fds: tuple[int, int], flags: int
+) -> None:
     fd, other = two_fds
     map_file(world, 0, fd, 5, flags=flags)
     map_file(world, 1, fd, 6, flags=flags)
@@ -177,7 +185,7 @@ def test_pages_of_a_file_merge_if_they_continue_each_other(world, two_fds, flags
     assert drawn(world).upper() == "W-WW"
 
 
-def test_a_page_of_a_file_joins_both_neighbours(world: World, two_fds) -> None:
+def test_a_page_of_a_file_joins_both_neighbours(world: World, two_fds: tuple[int, int]) -> None:
     for page in 0, 2, 1:
         map_file(world, page, two_fds[0], page)
     assert drawn(world) == "W--"
@@ -198,7 +206,9 @@ def test_of_overlayfs_new_mappings_join_no_neighbour(world: World, tmp_path: Pat
     assert drawn(world) == "R-W"
 
 
-def test_a_file_once_private_and_writable_stays_promised_for(world: World, two_fds) -> None:
+def test_a_file_once_private_and_writable_stays_promised_for(
+    world: World, two_fds: tuple[int, int]
+) -> None:
     # 01
     # RW   mprotect page 1 to R
     # RR   two VMAs: for page 1 there is memory promised, it may have been written to

@@ -26,7 +26,7 @@ OWNERS = """
 """
 
 
-def owners():
+def owners() -> pytest.MarkDecorator:
     rows = []
     for line in OWNERS.strip().splitlines():
         before, _, rest = line.partition("[")
@@ -35,11 +35,21 @@ def owners():
         call, first, pages, kind, result = after.split()
         row = there, touched.split(), call, int(first), int(pages), kind, result
         rows.append(pytest.param(*row, id=" ".join(what)))
-    return rows
+    names = ("there", "touched", "call", "first", "pages", "kind", "result")
+    return pytest.mark.parametrize(names, rows)
 
 
-@pytest.mark.parametrize(("there", "touched", "call", "first", "pages", "kind", "result"), owners())
-def test_owners_decide(world: World, there, touched, call, first, pages, kind, result) -> None:
+@owners()
+def test_owners_decide(
+    world: World,
+    there: str,
+    touched: list[str],
+    call: str,
+    first: int,
+    pages: int,
+    kind: str,
+    result: str,
+) -> None:
     lay(world, there)
     for page in touched:
         world.touch(world.page(int(page)))
@@ -60,18 +70,19 @@ MOVES = """
 """
 
 
-def moves():
+def moves() -> pytest.MarkDecorator:
     rows = []
     for line in MOVES.strip().splitlines():
         *what, there, touched, first, pages, _, to, result = line.split()
         row = there, touched, int(first), int(pages), int(to), result
         rows.append(pytest.param(*row, id=" ".join(what)))
-    return rows
+    names = ("there", "touched", "first", "pages", "to", "result")
+    return pytest.mark.parametrize(names, rows)
 
 
-@pytest.mark.parametrize(("there", "touched", "first", "pages", "to", "result"), moves())
+@moves()
 def test_what_is_moved_joins_its_like(
-    world: World, there, touched, first, pages, to, result
+    world: World, there: str, touched: str, first: int, pages: int, to: int, result: str
 ) -> None:
     lay(world, there)
     if touched != "-":

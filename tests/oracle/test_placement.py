@@ -61,7 +61,9 @@ def test_the_highest_hole_that_fits_is_taken_first(twins: Twins) -> None:
     [ANONYMOUS, ANONYMOUS | MAP_STACK, ANONYMOUS | MAP_32BIT, MAP_ANONYMOUS | MAP_DROPPABLE],
     ids=["private", "stack", "32bit", "droppable"],
 )
-def test_whole_huge_pages_of_private_memory_are_aligned(twins: Twins, length, flags) -> None:
+def test_whole_huge_pages_of_private_memory_are_aligned(
+    twins: Twins, length: int, flags: int
+) -> None:
     twins.mmap()
     assert twins.mmap(length=length, flags=flags) % HUGE == 0
     assert twins.mmap(length=length, flags=flags) % HUGE == 0
@@ -163,7 +165,9 @@ kinds = st.sampled_from([ANONYMOUS, ANONYMOUS, ANONYMOUS | MAP_GROWSDOWN, ANONYM
 
 @settings(max_examples=300, derandomize=True, database=None)
 @given(script=st.lists(st.tuples(lengths, kinds, st.integers(0, 7)), min_size=8, max_size=24))
-def test_holes_of_any_history_are_filled_alike(fixed_child: KernelProcess, script) -> None:
+def test_holes_of_any_history_are_filled_alike(
+    fixed_child: KernelProcess, script: list[tuple[int, int, int]]
+) -> None:
     # Each number says which mapping goes again, if there are so many.
     with twins_of(fixed_child) as twins:
         mapped: list[tuple[int, int]] = []

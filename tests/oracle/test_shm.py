@@ -75,7 +75,9 @@ def attached(child: KernelProcess, size: int, key: int = 0) -> Iterator[Segments
 @pytest.mark.parametrize(
     ("size", "key"), [(1, 0), (3 * P, 0x75_6E74_6F72 & 0xFFFF_FFFF), (P + 1, 7)]
 )
-def test_a_segment_has_its_key_for_a_name_and_its_number_for_an_inode(child, size, key) -> None:
+def test_a_segment_has_its_key_for_a_name_and_its_number_for_an_inode(
+    child: KernelProcess, size: int, key: int
+) -> None:
     with attached(child, size, key) as segments:
         (line,) = segments.kernel.maps()
         assert line.endswith(b"/SYSV%08x (deleted)\n" % key)
@@ -96,7 +98,7 @@ FLAGS = {
 
 
 @pytest.mark.parametrize(("page", "offset", "flags", "number"), FLAGS.values(), ids=FLAGS.keys())
-def test_shmat_gives(child, page, offset, flags, number) -> None:
+def test_shmat_gives(child: KernelProcess, page: int, offset: int, flags: int, number: int) -> None:
     with attached(child, 3 * P) as segments:
         assert segments.both("shmat", page, flags, offset=offset) == number
 

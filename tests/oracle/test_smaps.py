@@ -152,7 +152,7 @@ def test_a_read_behind_the_end_maps_the_last_page_alone_only_into_a_table(
         assert engine == kernel
 
 
-def any_script(examples: int):
+def any_script(examples: int) -> settings:
     return settings(
         max_examples=examples,
         derandomize=True,

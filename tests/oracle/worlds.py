@@ -7,7 +7,7 @@ do what it likes. Both worlds use the same addresses, so that their maps can be 
 import os
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
@@ -113,6 +113,14 @@ class World:
 
     def touch(self, addr: int, *, write: bool = True) -> None:
         self.process.touch(addr, write=write)
+
+    def open(self, path: Path, flags: int = os.O_RDWR) -> int:
+        """Open a real file; return its descriptor."""
+        raise NotImplementedError
+
+    def within(self, bounds: Bounds) -> AbstractContextManager[None]:
+        """Make calls within these bounds."""
+        raise NotImplementedError
 
     def all_maps(self) -> bytes:
         """Return the whole text of maps."""
@@ -242,7 +250,7 @@ def engine_limits() -> Limits:
     )
 
 
-def answer(call: Callable[..., object], *arguments: int, **keywords: bool) -> int:
+def answer(call: Callable[..., object], *arguments: object, **keywords: bool) -> int:
     """Return the errno of a call, 0 if it has none."""
     try:
         call(*arguments, **keywords)
