@@ -19,7 +19,7 @@ from rich.table import Table
 
 from untorn.maps.page import PAGE_SIZE
 from untorn.mm.limits import Limits
-from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mm_types import MmStruct
 from untorn.mm.mman import MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, PROT_READ, PROT_WRITE
 from untorn.mm.vma_lock import vma_end_read
 from untorn.mm.vma_lookup import lock_vma_under_rcu

@@ -17,8 +17,8 @@ from untorn.fs.proc.maps_locking import STRATEGIES
 from untorn.judge.contract import judge
 from untorn.judge.report import report
 from untorn.maps.page import PAGE_SIZE
+from untorn.mm.mm_types import VmaSlab
 from untorn.mm.mmap_lock import mmap_read_lock, mmap_read_unlock
-from untorn.mm.vma import VmaSlab
 from untorn.race.passes import WAYS
 from untorn.race.random_writer import RandomWriter
 from untorn.race.record import RecordedMm

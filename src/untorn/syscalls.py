@@ -5,7 +5,7 @@ Arguments are what a program passes in registers: addresses, lengths and offsets
 offsets modulo 2**44, as mmap2(2) has them. The operations behind them are in mm/.
 
 A call for which Linux would ask a driver raises NotModelledError and changes nothing: drivers are
-not modelled, see mm/driver.py.
+not modelled, see mm/vmas/driver.py.
 """
 
 import errno
@@ -35,7 +35,7 @@ from untorn.mm.calls.munmap import do_munmap
 from untorn.mm.calls.shm import ShmSegment, do_shmat, do_shmdt
 from untorn.mm.file import VmFile
 from untorn.mm.limits import Limits
-from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mm_types import MmStruct
 from untorn.mm.mman import (
     HUGE_SIZES,
     MAP_ANONYMOUS,

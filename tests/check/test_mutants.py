@@ -195,5 +195,5 @@ def test_a_script_is_told_as_it_was_followed_and_replayed(tmp_path: Path) -> Non
 
 def test_an_error_is_told_with_its_place() -> None:
     told = story("foreign-mm-kept-late")
-    assert re.fullmatch(r"AttributeError: vma_writer_wait at mm/mm_struct.py:\d+", told[-1])
+    assert re.fullmatch(r"AttributeError: vma_writer_wait at mm/mm_types.py:\d+", told[-1])
     assert any("A.vm_mm: mm -> mm 2" in line for line in told)

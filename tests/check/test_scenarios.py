@@ -18,8 +18,8 @@ from untorn.check.strategies.source_dpor import SourceDpor
 from untorn.check.work import Work, do
 from untorn.check.world import RawPrimitiveError
 from untorn.locking import lockdep, sync
+from untorn.mm.mm_types import Vma
 from untorn.mm.tree.vma_tree import Node
-from untorn.mm.vma import Vma
 
 SCRIPTS = [name for name, scenario in SCENARIOS.items() if scenario.script is not None]
 COUNTS = {

@@ -13,10 +13,10 @@ from untorn.conform.run import conform, conform_script, replay
 from untorn.conform.spelling import read_script
 from untorn.errors import InvariantError, OutOfReachError, os_error
 from untorn.fs.from_maps.address_space import mm_from_maps
-from untorn.mm import mm_struct
+from untorn.mm import mm_types
 from untorn.mm.calls import mlock, munmap
 from untorn.mm.limits import Limits
-from untorn.mm.vmas import vma_merge
+from untorn.mm.vmas import merge
 from untorn.syscalls import Process
 
 pytestmark = pytest.mark.live
@@ -68,7 +68,7 @@ def test_a_seed_decides_every_operation(both, monkeypatch) -> None:
 
 
 def wrong_merge(patch) -> None:
-    patch.setattr(vma_merge.Attributes, "_anon_vma_mergeable", lambda self, vma: True)
+    patch.setattr(merge.Attributes, "_anon_vma_mergeable", lambda self, vma: True)
 
 
 def wrong_errno(patch) -> None:
@@ -90,7 +90,7 @@ def an_assertion(patch) -> None:
 
 
 def a_count_that_drifts(patch) -> None:
-    patch.setattr(mm_struct, "is_data_mapping", lambda flags: False)
+    patch.setattr(mm_types, "is_data_mapping", lambda flags: False)
 
 
 def a_broken_invariant(patch) -> None:
@@ -98,7 +98,7 @@ def a_broken_invariant(patch) -> None:
         if mm.locked_vm:
             raise InvariantError("planted")
 
-    patch.setattr(mm_struct.MmStruct, "check_invariants", fail)
+    patch.setattr(mm_types.MmStruct, "check_invariants", fail)
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_guards_in_a_file_are_left_out_by_a_run_on_6_17(both, monkeypatch) -> No
 
 
 def test_remaps_near_the_limit_are_left_out_on_7_1() -> None:
-    mm = mm_struct.MmStruct(limits=Limits(max_map_count=8))
+    mm = mm_types.MmStruct(limits=Limits(max_map_count=8))
     (difference,) = differences.known_differences((7, 1))
     remap = read_script("mremap(0, 0, 0, 0, 0)")[0]
     assert not difference.concerns(mm, remap)

@@ -11,7 +11,7 @@ from untorn.conform.shrink import shrink
 from untorn.conform.spelling import read_operation, read_script, simpler, spell
 from untorn.conform.traced import minimal_elf
 from untorn.mm.limits import Limits
-from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mm_types import MmStruct
 from untorn.mm.mman import MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, PROT_READ
 from untorn.syscalls import Process
 

@@ -3,10 +3,9 @@
 from untorn.maps.maps_file import MapsFile
 from untorn.maps.page import PAGE_SIZE
 from untorn.mm.limits import Limits
-from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mm_types import MmStruct, Vma, VmaSlab
 from untorn.mm.mman import MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, PROT_READ, PROT_WRITE
 from untorn.mm.mmap_lock import mmap_read_lock, mmap_read_unlock
-from untorn.mm.vma import Vma, VmaSlab
 from untorn.syscalls import Process
 
 BASE = 0x10000

@@ -4,13 +4,14 @@ from itertools import groupby
 
 from tests.helpers.engine import Pages, addr, page_of
 from untorn.maps.page import PAGE_SHIFT
+from untorn.mm.mm_types import AnonVma, Vma, vma_pages
 from untorn.mm.mman import VM_MAYREAD, VM_MAYWRITE, VM_READ, VM_WRITE
 from untorn.mm.mmap_lock import mmap_write_lock, mmap_write_unlock
-from untorn.mm.rmap import AnonVma, anon_vma_prepare
-from untorn.mm.vma import Vma, vm_area_alloc
 from untorn.mm.vma_lock import vma_start_write
-from untorn.mm.vmas.vma_merge import Attributes, vma_merge_existing_range, vma_merge_new_range
-from untorn.mm.vmas.vma_store import vma_account, vma_pages, vma_store_new
+from untorn.mm.vmas.accounting import vma_account
+from untorn.mm.vmas.merge import Attributes, vma_merge_existing_range, vma_merge_new_range
+from untorn.mm.vmas.rmap import anon_vma_prepare
+from untorn.mm.vmas.vm_area import vm_area_alloc, vma_store_new
 
 FLAGS = VM_READ | VM_WRITE | VM_MAYREAD | VM_MAYWRITE
 

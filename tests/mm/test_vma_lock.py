@@ -8,7 +8,15 @@ from untorn.locking import sync
 from untorn.locking.rcu import rcu_read_lock, rcu_read_unlock
 from untorn.maps.page import UINT_MAX
 from untorn.mm.calls.exit import mmput
-from untorn.mm.mm_struct import MmStruct, mmdrop, mmgrab
+from untorn.mm.mm_types import (
+    VM_REFCNT_EXCLUDE_READERS_FLAG,
+    VM_REFCNT_LIMIT,
+    MmStruct,
+    Vma,
+    VmaSlab,
+    mmdrop,
+    mmgrab,
+)
 from untorn.mm.mman import PROT_READ
 from untorn.mm.mmap_lock import (
     mmap_read_lock,
@@ -17,7 +25,6 @@ from untorn.mm.mmap_lock import (
     mmap_write_lock,
     mmap_write_unlock,
 )
-from untorn.mm.vma import VM_REFCNT_EXCLUDE_READERS_FLAG, VM_REFCNT_LIMIT, Vma, VmaSlab
 from untorn.mm.vma_lock import (
     BUSY,
     DETACHED,

@@ -13,10 +13,10 @@ import pytest
 from tests.helpers.engine import RW, Pages, addr, page_of
 from tests.helpers.tasks import Worker, await_
 from untorn.locking.rcu import rcu_read_lock, rcu_read_unlock
+from untorn.mm.mm_types import VM_REFCNT_LIMIT, Vma, VmaSlab
 from untorn.mm.mman import PROT_EXEC, PROT_NONE, PROT_READ
 from untorn.mm.mmap_lock import mmap_write_lock, mmap_write_unlock
 from untorn.mm.tree.vma_tree import Slot, VmaIterator, VmaTree
-from untorn.mm.vma import VM_REFCNT_LIMIT, Vma, VmaSlab
 from untorn.mm.vma_lock import vma_end_read, vma_start_write
 from untorn.mm.vma_lookup import LOOKUPS, WalkCounts, lock_next_vma, lock_vma_under_rcu
 

@@ -16,7 +16,7 @@ from untorn.conform.traced.machine import limits_of
 from untorn.conform.traced.minimal_child import FIRST_FD, MinimalChild
 from untorn.errors import OutOfReachError
 from untorn.fs.binfmt_elf import Program
-from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mm_types import MmStruct
 from untorn.syscalls import Process
 
 _MMAP, _EXECVEAT = 9, 322

@@ -19,9 +19,9 @@ from tests.oracle.worlds import ANONYMOUS, answer, read_all
 from untorn.conform.traced.ptrace import Tracee
 from untorn.errors import NotModelledError
 from untorn.maps.page import PAGE_SIZE, PMD_SIZE
-from untorn.mm.driver import has_driver
 from untorn.mm.limits import RLIM_INFINITY, Limits
 from untorn.mm.mman import MAP_FIXED_NOREPLACE, PROT_EXEC, PROT_WRITE
+from untorn.mm.vmas.driver import has_driver
 from untorn.syscalls import Process
 
 pytestmark = pytest.mark.live

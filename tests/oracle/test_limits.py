@@ -16,7 +16,7 @@ from untorn.conform.operation import LIMITS, Operation
 from untorn.conform.pair import Pair
 from untorn.errors import OutOfReachError
 from untorn.maps.page import PAGE_SIZE
-from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mm_types import MmStruct
 from untorn.mm.mman import (
     MAP_ANONYMOUS,
     MAP_FIXED,

@@ -18,7 +18,7 @@ from untorn.conform.traced.open_file import vm_file_of
 from untorn.errors import OutOfReachError
 from untorn.fs.binfmt_elf import Program, Segment
 from untorn.maps.page import PAGE_SIZE
-from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mm_types import MmStruct
 from untorn.mm.mman import (
     MADV_DONTNEED,
     MAP_ANONYMOUS,

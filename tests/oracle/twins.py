@@ -15,7 +15,7 @@ from pathlib import Path
 from tests.oracle.kernel_process import KernelProcess
 from tests.oracle.worlds import ANONYMOUS, EngineWorld, KernelWorld, engine_limits
 from untorn.maps.page import PAGE_SIZE, TASK_SIZE
-from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mm_types import MmStruct
 from untorn.mm.mman import MAP_FIXED, MAP_GROWSDOWN, MAP_NORESERVE, PROT_NONE
 from untorn.syscalls import Process
 

@@ -20,7 +20,7 @@ from untorn.maps.maps_file import MapsFile
 from untorn.maps.page import PAGE_SHIFT, PAGE_SIZE
 from untorn.mm.file import VmFile
 from untorn.mm.limits import RLIM_INFINITY, Limits
-from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mm_types import MmStruct
 from untorn.mm.mman import MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, PROT_READ, PROT_WRITE
 from untorn.mm.mmap_lock import (
     mmap_read_lock,

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Mapping
 from untorn.check.pages import Pages, addr
 from untorn.errors import InvariantError
 from untorn.locking.rwsem import RwSemaphore
-from untorn.mm.mm_struct import MmStruct
-from untorn.mm.vma import Vma
+from untorn.mm.mm_types import MmStruct, Vma
 
 
 class BrokenError(Exception):

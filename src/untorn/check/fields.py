@@ -10,7 +10,7 @@ from untorn.check import runtime
 from untorn.check.location import READ, WRITE, Location
 from untorn.check.shared import EXCLUSIVE, GUARDED, POINTS
 from untorn.check.trace import Guard
-from untorn.mm.vma import Vma
+from untorn.mm.mm_types import Vma
 
 
 class DataRaceError(Exception):

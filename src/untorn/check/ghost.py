@@ -22,10 +22,9 @@ from untorn.fs.proc.maps_line import show_map
 from untorn.judge.history import History, Range, State, borders, intersect
 from untorn.judge.line import parse_line
 from untorn.maps.page import TASK_SIZE, page_align
-from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mm_types import MmStruct, Vma
 from untorn.mm.mman import MREMAP_FIXED
 from untorn.mm.tree.vma_tree import VmaTree
-from untorn.mm.vma import Vma
 
 Row = tuple[int, int, int, int, object]
 """What readers are shown of a VMA: start, end, flags, offset, name."""
@@ -102,7 +101,7 @@ class GhostHistory:
             self.exited = runtime.run.steps - 1
         self._note(lambda: ())
 
-    def _root_stored(self, tree: VmaTree, root: object) -> None:
+    def _root_stored(self, tree: VmaTree[Vma], root: object) -> None:
         if tree is self.mm.mm_mt:
             self._note(self._state)
             for vma in self._excluded:

@@ -12,7 +12,7 @@ from untorn.errors import LockOrderError
 from untorn.fs.seq_file import SEQ_LOCK
 from untorn.locking import sync
 from untorn.locking.lockdep import LockClass
-from untorn.mm.mm_struct import MMAP_LOCK
+from untorn.mm.mm_types import MMAP_LOCK
 from untorn.mm.vma_lock import VMA_LOCK
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from untorn.judge.reading import Fill, Reading
 from untorn.judge.report import report
 from untorn.maps.page import TASK_SIZE
 from untorn.maps.procmap_query import QueriedVma
-from untorn.mm.mm_struct import MMAP_LOCK
+from untorn.mm.mm_types import MMAP_LOCK
 from untorn.mm.tree.vma_tree import VmaTree
 from untorn.mm.vma_lock import VMA_LOCK
 

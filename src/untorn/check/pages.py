@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from untorn.judge.line import Line
 from untorn.maps.page import PAGE_SIZE
-from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mm_types import MmStruct, Vma
 from untorn.mm.mman import (
     MADV_DONTNEED,
     MAP_ANONYMOUS,
@@ -16,7 +16,6 @@ from untorn.mm.mman import (
     PROT_READ,
     PROT_WRITE,
 )
-from untorn.mm.vma import Vma
 from untorn.syscalls import Process
 
 BASE = 0x10000
@@ -99,7 +98,8 @@ class Pages(Process):
 
     def vma(self, page: int) -> Vma:
         """Return the VMA at a page, or the next one; for the set-up."""
-        vma: Vma = self.mm.mm_mt.find(addr(page))
+        vma = self.mm.mm_mt.find(addr(page))
+        assert vma is not None, "the set-up mapped it, or one above"
         return vma
 
 

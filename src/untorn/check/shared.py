@@ -18,13 +18,12 @@ from untorn.fs.proc.maps_locking.rcu import RcuLocking
 from untorn.fs.proc.maps_locking.vma_lock import VmaLocking
 from untorn.fs.proc.task_mmu import ProcMaps
 from untorn.fs.seq_file import SeqFile
+from untorn.locking.rcuwait import RcuWait
 from untorn.locking.rwsem import RwSemaphore, Waiter
 from untorn.locking.sync import Task
-from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mm_types import MmStruct, Vma, VmaSlab
 from untorn.mm.page_table import PageTable, PteTable
-from untorn.mm.rcuwait import RcuWait
 from untorn.mm.tree.vma_tree import VmaIterator, VmaTree
-from untorn.mm.vma import Vma, VmaSlab
 
 POINTS: dict[type, tuple[str, ...]] = {
     Vma: ("vm_mm", "vm_lock_seq", "anon_vma"),

@@ -17,8 +17,7 @@ from untorn.check.pages import Pages
 from untorn.check.reader import BUFFER, Reader
 from untorn.fs.proc.maps_line import show_map
 from untorn.mm.limits import Limits
-from untorn.mm.mm_struct import MmStruct
-from untorn.mm.vma import Vma, VmaSlab
+from untorn.mm.mm_types import MmStruct, Vma, VmaSlab
 
 SPARE = 6
 """VMA objects in the slab at the start."""

@@ -14,9 +14,9 @@ from untorn.check.place import place
 from untorn.check.primitives import WAKE_UP, Task
 from untorn.check.recorder import Place, Recorder, Told
 from untorn.check.strategies.replay import Replay
-from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mm_types import VM_REFCNT_EXCLUDE_READERS_FLAG as FLAG
+from untorn.mm.mm_types import MmStruct
 from untorn.mm.tree.vma_tree import Node
-from untorn.mm.vma import VM_REFCNT_EXCLUDE_READERS_FLAG as FLAG
 
 _WIDTH = 50
 

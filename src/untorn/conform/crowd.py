@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from untorn.conform.operation import Operation
 from untorn.maps.page import PAGE_SIZE
-from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mm_types import MmStruct
 from untorn.mm.mman import (
     MAP_ANONYMOUS,
     MAP_FIXED,

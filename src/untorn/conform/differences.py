@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from untorn.conform.operation import Operation
-from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mm_types import MmStruct
 from untorn.mm.mman import MADV_GUARD_INSTALL
 from untorn.reader.access.kernel_locks import parse_release
 

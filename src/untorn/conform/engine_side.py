@@ -8,7 +8,7 @@ from untorn.conform.operation import LIMITS, SYSCALLS, Operation
 from untorn.conform.traced import minimal_elf
 from untorn.maps.page import PAGE_SIZE
 from untorn.mm.limits import RLIM_INFINITY
-from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mm_types import MmStruct
 from untorn.mm.mmap_lock import mmap_write_lock, mmap_write_unlock
 from untorn.syscalls import Process
 

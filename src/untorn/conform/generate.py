@@ -12,8 +12,7 @@ from untorn.conform.operation import Operation
 from untorn.conform.pair import Pair
 from untorn.conform.places import Places
 from untorn.maps.page import PAGE_SIZE
-from untorn.mm.mm_struct import MmStruct
-from untorn.mm.vmas.vma_store import vma_pages
+from untorn.mm.mm_types import MmStruct, vma_pages
 
 LENGTHS = 40, 200
 CROWDED_LENGTHS = 10, 30

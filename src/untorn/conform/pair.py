@@ -14,10 +14,9 @@ from untorn.conform.traced.machine import limits_of
 from untorn.conform.traced.minimal_child import MinimalChild
 from untorn.errors import OutOfReachError
 from untorn.fs.from_maps.address_space import mm_from_maps
-from untorn.mm.mm_struct import MmStruct
+from untorn.mm.limits import pick_mmap_base
+from untorn.mm.mm_types import MmStruct, VmaSlab
 from untorn.mm.mman import VM_DONTCOPY
-from untorn.mm.mmap_layout import pick_mmap_base
-from untorn.mm.vma import VmaSlab
 from untorn.syscalls import Process
 
 _BRK = 12

@@ -9,9 +9,8 @@ from random import Random
 from untorn.conform.crowd import CROWD, CROWD_END
 from untorn.conform.traced import minimal_elf
 from untorn.maps.page import PAGE_SIZE, PMD_SIZE, page_align
-from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mm_types import MmStruct, Vma
 from untorn.mm.mman import VM_GROWSDOWN
-from untorn.mm.vma import Vma
 
 ARENA = 0x2000_0000_0000
 """Byte address of the pages in which most happens; nothing is mapped there at first."""

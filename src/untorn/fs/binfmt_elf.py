@@ -7,7 +7,7 @@ from untorn.mm.calls.brk import do_brk_flags
 from untorn.mm.calls.mmap import do_mmap
 from untorn.mm.calls.munmap import do_munmap, do_munmap_locked
 from untorn.mm.file import VmFile
-from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mm_types import MmStruct
 from untorn.mm.mman import (
     MAP_FIXED,
     MAP_FIXED_NOREPLACE,

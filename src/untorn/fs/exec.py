@@ -11,19 +11,17 @@ from contextlib import contextmanager
 from untorn.errors import os_error
 from untorn.fs.binfmt_elf import Program, load_elf_binary
 from untorn.maps.page import PAGE_SHIFT, PAGE_SIZE, TASK_SIZE, page_align
-from untorn.mm.accounting import may_expand_vm
 from untorn.mm.calls.brk import VM_DATA_DEFAULT
 from untorn.mm.calls.exit import mmput
 from untorn.mm.calls.mmap import store_new_vma
-from untorn.mm.limits import Limits
-from untorn.mm.mm_struct import MmStruct
+from untorn.mm.limits import Limits, pick_mmap_base
+from untorn.mm.mm_types import MmStruct
 from untorn.mm.mman import VM_ACCOUNT, VM_GROWSDOWN, VM_WRITE
-from untorn.mm.mmap_layout import pick_mmap_base
 from untorn.mm.mmap_lock import mmap_write_lock, mmap_write_unlock
 from untorn.mm.pages.memory import handle_mm_fault
+from untorn.mm.vmas.accounting import may_expand_vm, vma_account
+from untorn.mm.vmas.merge import Attributes
 from untorn.mm.vmas.vdso import map_vdso
-from untorn.mm.vmas.vma_merge import Attributes
-from untorn.mm.vmas.vma_store import vma_account
 
 STACK_TOP = TASK_SIZE
 _STACK_EXPAND = 128 << 10

@@ -14,5 +14,8 @@ Asking for mmap_lock while holding a VMA read lock can deadlock: the writer that
 may be waiting for that very reader to leave. RCU read sections may be entered at any level and
 nobody sleeps inside one: mmap_lock is never asked for there.
 
-What each lock protects stands beside the fields: mm_struct.py and vma.py.
+What each lock protects stands beside the fields, in mm_types.py, page_table.py and filemap.py.
+
+From the top down: calls, pages, vmas, vma_lookup, vma_lock, mmap_lock, mm_types, tree, page_table,
+file, filemap, limits, mman.
 """

@@ -4,11 +4,31 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from untorn.mm.filemap import AddressSpace
-from untorn.mm.vm_operations import VmOperations
 
 MAX_LFS_FILESIZE = (1 << 63) - 1
 """Bytes. Source: include/linux/fs.h."""
 _shmem_inodes = count(1025)  # next() of a count is one atomic step on every build
+
+
+@dataclass(frozen=True, slots=True)
+class VmOperations:
+    """An immutable value that VMAs of one kind share.
+
+    Attributes:
+        name: What maps calls such a VMA, with brackets, if it has no file.
+        may_split: Whether it may be cut: what the kernel maps for a process may not.
+        has_close: Whether something is done when such a VMA goes. A merge must not make it go:
+            it ends only where its mapping does.
+        has_driver: Whether a driver, which is not modelled, has a say in what may be done with
+            such a VMA; see driver.py.
+        has_pagesize: Whether it also decides by pages of what size it is mapped.
+    """
+
+    name: bytes
+    may_split: bool = True
+    has_close: bool = False
+    has_driver: bool = False
+    has_pagesize: bool = False
 
 
 @dataclass(eq=False, slots=True)

@@ -4,15 +4,10 @@ A file that lies on a disk is wholly in the page cache here; of a file that live
 those pages exist that were used. Compare mm/filemap.c and mm/shmem.c.
 """
 
-from __future__ import annotations
-
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from untorn.locking import sync
-
-if TYPE_CHECKING:
-    from untorn.mm.page_table import PageTable
 
 
 class PageKind(Enum):
@@ -57,6 +52,13 @@ class Page:
         return f"<Page {self.kind.name}, mapped {self.mapcount} times>"
 
 
+class MapsPages(Protocol):
+    """What may map pages of a file, and lets go of those that the file loses: a page table."""
+
+    def unmap_pages(self, gone: set[Page]) -> None:
+        """Unmap these pages wherever they are mapped."""
+
+
 class AddressSpace:
     """The page cache of one inode, whoever has it open. Compare struct address_space.
 
@@ -72,7 +74,7 @@ class AddressSpace:
         self.kind = PageKind.SHMEM if shmem else PageKind.FILE
         self.lock = sync.Mutex()
         self._pages: dict[int, Page] = {}  # by page number in the file; protected by lock
-        self._tables: dict[PageTable, None] = {}  # that may map pages; protected by lock
+        self._tables: dict[MapsPages, None] = {}  # that may map pages; protected by lock
 
     def page(self, index: int) -> Page:
         """Return page number index, brought in if need be."""
@@ -103,12 +105,12 @@ class AddressSpace:
                 for page in self._pages.values():
                     page.dirty = False
 
-    def add_table(self, table: PageTable) -> None:
+    def add_table(self, table: MapsPages) -> None:
         """Know of a page table that is about to map pages of the file."""
         with self.lock:
             self._tables[table] = None
 
-    def remove_table(self, table: PageTable) -> None:
+    def remove_table(self, table: MapsPages) -> None:
         """Know no longer of a page table, which maps none."""
         with self.lock:
             del self._tables[table]
@@ -124,7 +126,7 @@ class AddressSpace:
             found = [index for index in self._pages if first <= index < last]
             gone = {self._pages.pop(index) for index in found}
             tables = list(self._tables)
-        met: set[PageTable] = set()
+        met: set[MapsPages] = set()
         while tables:
             for table in tables:
                 table.unmap_pages(gone)

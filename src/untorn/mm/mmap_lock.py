@@ -5,7 +5,7 @@ section drops the write locks of all VMAs at once. Compare include/linux/mmap_lo
 """
 
 from untorn.maps.page import UINT_MAX
-from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mm_types import MmStruct
 
 
 def mmap_read_lock(mm: MmStruct) -> None:

@@ -16,11 +16,10 @@ from enum import Enum
 from untorn.errors import os_error
 from untorn.locking import lockdep
 from untorn.locking.rcu import rcu_read_lock_held, rcu_read_unlock
-from untorn.mm.mm_struct import MmStruct, mmdrop, mmgrab
+from untorn.mm.mm_types import VM_REFCNT_EXCLUDE_READERS_FLAG as FLAG
+from untorn.mm.mm_types import VM_REFCNT_LIMIT as LIMIT
+from untorn.mm.mm_types import MmStruct, Vma, mmdrop, mmgrab
 from untorn.mm.mmap_lock import mmap_assert_locked, mmap_assert_write_locked
-from untorn.mm.vma import VM_REFCNT_EXCLUDE_READERS_FLAG as FLAG
-from untorn.mm.vma import VM_REFCNT_LIMIT as LIMIT
-from untorn.mm.vma import Vma
 
 VMA_LOCK = lockdep.LockClass("VMA lock")
 

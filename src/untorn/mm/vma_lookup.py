@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from untorn.errors import os_error
 from untorn.locking.rcu import rcu_read_lock, rcu_read_lock_held, rcu_read_unlock
-from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mm_types import MmStruct, Vma
 from untorn.mm.mmap_lock import (
     mmap_lock_speculate_retry,
     mmap_lock_speculate_try_begin,
@@ -18,7 +18,6 @@ from untorn.mm.mmap_lock import (
     mmap_read_unlock,
 )
 from untorn.mm.tree.vma_tree import VmaIterator
-from untorn.mm.vma import Vma
 from untorn.mm.vma_lock import (
     DETACHED,
     LOCKED,
@@ -61,7 +60,7 @@ def lock_vma_under_rcu(mm: MmStruct, addr: int) -> Vma | None:
         if slot is None or slot[0] > addr:
             rcu_read_unlock()
             return None
-        vma: Vma = slot[2]
+        vma = slot[2]
         found = vma_start_read(mm, vma)
         if found is DETACHED:
             continue  # detached in a write section: the next look meets that, or its outcome
@@ -75,7 +74,9 @@ def lock_vma_under_rcu(mm: MmStruct, addr: int) -> Vma | None:
     return None
 
 
-def lock_next_vma(mm: MmStruct, vmi: VmaIterator, from_addr: int, counts: WalkCounts) -> Vma | None:
+def lock_next_vma(
+    mm: MmStruct, vmi: VmaIterator[Vma], from_addr: int, counts: WalkCounts
+) -> Vma | None:
     """Return the next VMA of a walk, locked for reading, or None at the end.
 
     A VMA that starts below from_addr but ends above it is returned: it grew, merged or was split
@@ -99,7 +100,7 @@ def lock_next_vma(mm: MmStruct, vmi: VmaIterator, from_addr: int, counts: WalkCo
     assert rcu_read_lock_held()
     for _ in LOOKUPS:
         seq = mmap_lock_speculate_try_begin(mm)
-        vma: Vma | None = vmi.next()
+        vma = vmi.next()
         if vma is None:
             return None
         found = vma_start_read(mm, vma)
@@ -130,7 +131,12 @@ def lock_next_vma(mm: MmStruct, vmi: VmaIterator, from_addr: int, counts: WalkCo
 
 
 def _gap_is_real(
-    mm: MmStruct, vmi: VmaIterator, from_addr: int, vma: Vma, seq: int | None, counts: WalkCounts
+    mm: MmStruct,
+    vmi: VmaIterator[Vma],
+    from_addr: int,
+    vma: Vma,
+    seq: int | None,
+    counts: WalkCounts,
 ) -> bool:
     """Say whether nothing was mapped from from_addr to vma at some moment since seq was taken.
 
@@ -143,7 +149,9 @@ def _gap_is_real(
     return vmi.next() is vma
 
 
-def _fallback(mm: MmStruct, vmi: VmaIterator, from_addr: int, counts: WalkCounts) -> Vma | None:
+def _fallback(
+    mm: MmStruct, vmi: VmaIterator[Vma], from_addr: int, counts: WalkCounts
+) -> Vma | None:
     """Take one step under mmap_lock. RCU is not held on entry, and held on return."""
     counts.fallbacks += 1
     try:

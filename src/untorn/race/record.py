@@ -13,9 +13,8 @@ from typing import Any
 from untorn.fs.proc.maps_line import show_map
 from untorn.judge.history import History, State
 from untorn.judge.line import Line, parse_line
-from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mm_types import MmStruct, Vma, VmaSlab, vm_area_cachep
 from untorn.mm.tree.vma_tree import Node, VmaTree
-from untorn.mm.vma import Vma, VmaSlab, vm_area_cachep
 
 _SEQ: Any = vars(MmStruct)["mm_lock_seq"]
 _ROOT: Any = vars(VmaTree)["root"]
@@ -87,7 +86,7 @@ class Viewer:
         return self._record.since(self, first)
 
 
-class RecordedTree(VmaTree):
+class RecordedTree(VmaTree[Vma]):
     """A tree whose root is recorded before it is stored."""
 
     __slots__ = ("_leaves", "_whats", "record")
@@ -96,18 +95,18 @@ class RecordedTree(VmaTree):
         self.record = record
         # The lines of each leaf of the state published last, and what maps says of VMAs besides
         # where they lie, by all that decides it. Both are protected by mmap_lock (write).
-        self._leaves: dict[Node, State] = {}
+        self._leaves: dict[Node[Vma], State] = {}
         self._whats: dict[tuple[object, ...], bytes] = {}
         super().__init__()
 
     @property
-    def root(self) -> Node:
+    def root(self) -> Node[Vma]:
         """The published version."""
-        node: Node = _ROOT.__get__(self)
+        node: Node[Vma] = _ROOT.__get__(self)
         return node
 
     @root.setter
-    def root(self, node: Node) -> None:
+    def root(self, node: Node[Vma]) -> None:
         known = self._leaves
         self._leaves = {leaf: known.get(leaf) or self._lines(leaf) for leaf in _leaves(node)}
         self.record.publish(self._state(), lambda: _ROOT.__set__(self, node))
@@ -122,7 +121,7 @@ class RecordedTree(VmaTree):
     def _state(self) -> State:
         return tuple(chain.from_iterable(self._leaves.values()))
 
-    def _lines(self, leaf: Node) -> State:
+    def _lines(self, leaf: Node[Vma]) -> State:
         what = self._what
         return tuple([Line(start, end, what(vma)) for start, end, vma in leaf.slots()])
 
@@ -160,7 +159,7 @@ class RecordedMm(MmStruct):
             self.mm_mt.end_section(lambda: _SEQ.__set__(self, seq), seq - 1)
 
 
-def _leaves(node: Node) -> Iterator[Node]:
+def _leaves(node: Node[Vma]) -> Iterator[Node[Vma]]:
     """Yield the leaves below a node, or itself, in address order."""
     if node.height:
         for child in node.items:

@@ -12,8 +12,8 @@ from untorn.fs.proc.maps_line import GATE_LINE
 from untorn.maps.page import PAGE_SIZE, PMD_SIZE
 from untorn.mm.calls.shm import ShmSegment
 from untorn.mm.file import VmFile
-from untorn.mm.limits import RLIM_INFINITY, Limits
-from untorn.mm.mm_struct import MmStruct
+from untorn.mm.limits import RLIM_INFINITY, Limits, legacy_base, pick_mmap_base
+from untorn.mm.mm_types import MmStruct
 from untorn.mm.mman import (
     MAP_ANONYMOUS,
     MAP_FIXED,
@@ -23,7 +23,6 @@ from untorn.mm.mman import (
     PROT_NONE,
     PROT_READ,
 )
-from untorn.mm.mmap_layout import legacy_base, pick_mmap_base
 from untorn.mm.mmap_lock import mmap_read_lock, mmap_read_unlock
 from untorn.syscalls import Process
 

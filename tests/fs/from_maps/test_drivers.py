@@ -5,7 +5,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.helpers.engine import ANON, FIXED, RW, maps_of, read_all
@@ -236,6 +236,7 @@ def meets_device(process: Process, call: Call) -> bool:
 
 @settings(max_examples=300, derandomize=True, deadline=None)
 @given(script=st.lists(calls, max_size=12))
+@example(script=[("mlock2", (BASE + 4 * P, 0), ())])
 def test_a_call_does_what_it_does_among_plain_files_or_changes_nothing(script: list[Call]) -> None:
     process, plain = Process.from_maps(text(b"/dev/gpu0")), Process.from_maps(text(b"/lib/gpu0"))
     for call in script:

@@ -11,7 +11,7 @@ from tests.helpers.engine import ANON, FIXED, RW, Pages, addr, read_all, shown
 from tests.helpers.tasks import Worker, await_, background, ctrl_c_ends_waits
 from untorn.fs.proc.maps_locking import STRATEGIES
 from untorn.mm.file import VmFile
-from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mm_types import MmStruct
 from untorn.mm.mman import (
     MAP_FIXED,
     MAP_PRIVATE,

@@ -17,9 +17,8 @@ from untorn.fs.proc.smaps_gather import MemSizeStats, smap_gather_stats
 from untorn.fs.proc.smaps_rollup import rollup
 from untorn.fs.proc.smaps_text import vm_flags_text
 from untorn.locking import lockdep
-from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mm_types import MmStruct, Vma
 from untorn.mm.mman import MAP_POPULATE, PROT_READ, VM_READ, VM_SEALED
-from untorn.mm.vma import Vma
 from untorn.syscalls import Process
 
 READERS = sorted(PAGE_WALK_STRATEGIES)

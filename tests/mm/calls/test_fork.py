@@ -6,6 +6,7 @@ from tests.helpers.engine import FIXED, RW, Pages, addr, read_all, shown
 from tests.helpers.tasks import Worker, await_
 from untorn.maps.page import PAGE_SIZE
 from untorn.mm.calls.exit import mmput
+from untorn.mm.mm_types import Vma
 from untorn.mm.mman import (
     MADV_DONTFORK,
     MADV_WIPEONFORK,
@@ -16,7 +17,6 @@ from untorn.mm.mman import (
     VM_LOCKED,
 )
 from untorn.mm.mmap_lock import mmap_read_lock, mmap_read_unlock
-from untorn.mm.vma import Vma
 from untorn.mm.vma_lock import vma_end_read
 from untorn.mm.vma_lookup import lock_vma_under_rcu
 from untorn.syscalls import Process

@@ -4,11 +4,11 @@ from untorn.check.mutants.mutant import Mutant
 from untorn.fs.proc.do_procmap_query import do_procmap_query
 from untorn.fs.proc.task_mmu import ProcMaps
 from untorn.fs.seq_file import SeqFile
+from untorn.locking.rcuwait import RcuWait
 from untorn.locking.rwsem import RwSemaphore
 from untorn.mm import vma_lock
 from untorn.mm.calls import munmap
-from untorn.mm.rcuwait import RcuWait
-from untorn.mm.vma import VmaSlab
+from untorn.mm.mm_types import VmaSlab
 
 MUTANTS = [
     Mutant(

@@ -62,8 +62,8 @@ MUTANTS = [
         (
             ("        seq = mmap_lock_speculate_try_begin(mm)\n", ""),
             (
-                "vma: Vma | None = vmi.next()\n",
-                "vma: Vma | None = vmi.next()\n        seq = mmap_lock_speculate_try_begin(mm)\n",
+                "vma = vmi.next()\n",
+                "vma = vmi.next()\n        seq = mmap_lock_speculate_try_begin(mm)\n",
             ),
         ),
         ("maps/split-below",),

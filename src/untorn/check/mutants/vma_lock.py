@@ -1,8 +1,8 @@
 """Mutants of the per-VMA lock and of the sequence."""
 
 from untorn.check.mutants.mutant import Mutant
+from untorn.locking.rcuwait import RcuWait
 from untorn.mm import mmap_lock, vma_lock
-from untorn.mm.rcuwait import RcuWait
 
 _PUT = "    count = vma.vm_refcnt.add(-1)\n"
 _WAKE = "    if FLAG <= count <= FLAG + 1:\n        mm.vma_writer_wait.wake_up()\n"

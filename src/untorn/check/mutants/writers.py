@@ -4,7 +4,7 @@ from untorn.check.mutants.mutant import Mutant
 from untorn.locking.rwsem import RwSemaphore
 from untorn.mm.calls import exit as mm_exit
 from untorn.mm.calls import mmap, mremap, munmap
-from untorn.mm.vmas import vma_merge, vma_modify, vma_store
+from untorn.mm.vmas import merge, modify, vm_area
 
 _START = "    vma_start_write(vma)\n"
 
@@ -12,28 +12,28 @@ MUTANTS = [
     Mutant(
         "split-without-lock",
         "a VMA is cut without its write lock",
-        vma_modify.split_vma_unlimited,
+        modify.split_vma_unlimited,
         ((_START, ""),),
         ("maps/split-above",),
     ),
     Mutant(
         "merge-locks-the-swallowed-only",
         "a VMA grows without its write lock",
-        vma_merge._grow,
+        merge._grow,
         (("for vma in (target, *swallowed):\n        vma", "for vma in swallowed:\n        vma"),),
         ("maps/merge-left",),
     ),
     Mutant(
         "border-without-donor",
         "a border moves without the write lock of the VMA that shrinks",
-        vma_merge._shift_border,
+        merge._shift_border,
         (("    vma_start_write(donor)\n", ""),),
         ("maps/merge-left-partial",),
     ),
     Mutant(
         "flags-without-lock",
         "a VMA gets other flags without its write lock",
-        vma_modify.vma_modify,
+        modify.vma_modify,
         ((_START, ""),),
         ("A/mprotect-0", "query-one/mprotect+mmap-next"),
     ),
@@ -71,7 +71,7 @@ MUTANTS = [
     Mutant(
         "merged-not-detached",
         "a VMA that was taken over is not detached",
-        vma_store.vma_remove_merged,
+        vm_area.vma_remove_merged,
         (("    vma_mark_detached(vma)\n", ""),),
         ("maps/merge-left",),
     ),

@@ -5,7 +5,7 @@ from untorn.check.scenarios.scenario import Scenario
 from untorn.check.scenarios.waits import task_at
 from untorn.check.stage import Stage
 from untorn.maps.page import PAGE_SIZE
-from untorn.mm.vma import VM_REFCNT_LIMIT
+from untorn.mm.mm_types import VM_REFCNT_LIMIT
 
 
 def two_queries(stage: Stage) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from untorn.check.pages import NONE, RW, Pages, R
 from untorn.check.reader import Reader
 from untorn.check.stage import Stage
-from untorn.mm.vma import VM_REFCNT_LIMIT
+from untorn.mm.mm_types import VM_REFCNT_LIMIT
 
 Build = Callable[[Stage], None]
 

@@ -7,7 +7,7 @@ What maps does not show is taken to be as it is most often: files are open for r
 writing and longer than what is mapped of them, writable private memory is charged for, nothing
 but the stack was ever written, and nobody gave advice, locked or sealed. Of devices, sockets and
 the like their drivers know more than that: calls that would ask them raise NotModelledError, see
-mm/driver.py.
+mm/vmas/driver.py.
 """
 
 import re
@@ -28,10 +28,9 @@ from untorn.fs.from_maps.lines import NumberedLine, parse_lines, refusal
 from untorn.fs.proc.maps_line import gate_line, show_map
 from untorn.maps.entry import MapsEntry
 from untorn.maps.page import PAGE_SHIFT, PAGE_SIZE
-from untorn.mm.driver import has_driver
 from untorn.mm.file import VmFile
 from untorn.mm.limits import Limits
-from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mm_types import MmStruct, Vma, VmaSlab, vm_area_cachep, vma_pages
 from untorn.mm.mman import (
     VM_ACCESS_FLAGS,
     VM_ACCOUNT,
@@ -48,12 +47,12 @@ from untorn.mm.mman import (
     VM_WRITE,
 )
 from untorn.mm.mmap_lock import mmap_write_lock, mmap_write_unlock
-from untorn.mm.vm_operations import special_mapping
-from untorn.mm.vma import Vma, VmaSlab, vm_area_alloc, vm_area_cachep
 from untorn.mm.vma_lock import vma_start_write
-from untorn.mm.vmas.vdso import SPECIAL_FLAGS
-from untorn.mm.vmas.vma_anon import vma_anon_prepare
-from untorn.mm.vmas.vma_store import vma_account, vma_pages, vma_store_new
+from untorn.mm.vmas.accounting import vma_account
+from untorn.mm.vmas.driver import has_driver
+from untorn.mm.vmas.rmap import vma_anon_prepare
+from untorn.mm.vmas.vdso import SPECIAL_FLAGS, special_mapping
+from untorn.mm.vmas.vm_area import vm_area_alloc, vma_store_new
 
 _ANON_NAME = re.compile(rb"\[anon(?:_shmem)?:(.*)\]", re.DOTALL)
 _MAY = VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC

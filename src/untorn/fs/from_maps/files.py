@@ -15,9 +15,9 @@ from untorn.fs.from_maps.pages import page_sizes
 from untorn.maps.entry import MapsEntry
 from untorn.maps.page import PAGE_SIZE
 from untorn.mm.calls.shm import SHM_OPS
-from untorn.mm.file import VmFile
+from untorn.mm.file import VmFile, VmOperations
 from untorn.mm.filemap import AddressSpace
-from untorn.mm.vm_operations import DAX_OPS, DRIVER_OPS, VmOperations
+from untorn.mm.vmas.driver import DAX_OPS, DRIVER_OPS
 
 _SYSV = re.compile(rb"/SYSV[0-9a-f]{8} \(deleted\)")
 _MEMFD = b"/memfd:"

@@ -6,8 +6,7 @@ It tells whether the process is of 32 bits only by what is where: the [stack], o
 
 from untorn.fs.from_maps.lines import NumberedLine, refusal
 from untorn.maps.page import IA32_PAGE_OFFSET, IA32_PAGE_OFFSET_3GB, TASK_SIZE, UINT_MAX
-from untorn.mm.limits import Limits
-from untorn.mm.mmap_layout import largest_shift, legacy_base, pick_mmap_base
+from untorn.mm.limits import Limits, largest_shift, legacy_base, pick_mmap_base
 
 HEAP, STACK = b"[heap]", b"[stack]"
 _WORD = 8

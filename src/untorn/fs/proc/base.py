@@ -3,7 +3,7 @@
 Compare fs/proc/base.c:get_proc_task() and proc_mem_open().
 """
 
-from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mm_types import MmStruct
 
 
 class ProcTask:

@@ -21,10 +21,9 @@ from untorn.maps.procmap_query import (
     QueryFlags,
 )
 from untorn.mm.calls.exit import mmput
-from untorn.mm.driver import driver_refusal
 from untorn.mm.file import VmFile
-from untorn.mm.mm_struct import MmStruct, mmget_not_zero
-from untorn.mm.vma import Vma, vma_kernel_pagesize
+from untorn.mm.mm_types import MmStruct, Vma, mmget_not_zero, vma_kernel_pagesize
+from untorn.mm.vmas.driver import driver_refusal
 
 
 def do_procmap_query(

@@ -6,9 +6,8 @@ proc_pid_maps(5).
 
 from untorn.maps.entry import PERMISSION_LETTERS, maps_line
 from untorn.maps.page import PAGE_SHIFT, PAGE_SIZE
-from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mm_types import MmStruct, Vma
 from untorn.mm.mman import VM_EXEC
-from untorn.mm.vma import Vma
 
 NAME_COLUMN = 73
 """Column, from 0, where names begin unless the numbers before take more room."""

@@ -6,9 +6,8 @@ from untorn.fs.proc.smaps_gather import MemSizeStats, smap_gather_stats
 from untorn.fs.proc.smaps_text import show_gate_smap, show_smap
 from untorn.fs.proc.task_mmu import GateVma, ProcMaps, Record
 from untorn.fs.proc.vma_file import ProcVmaFile, proc_mem_open
-from untorn.mm.driver import refuse_driver
-from untorn.mm.mm_struct import MmStruct
-from untorn.mm.vma import Vma
+from untorn.mm.mm_types import MmStruct, Vma
+from untorn.mm.vmas.driver import refuse_driver
 
 
 class ProcSmapsFile(ProcVmaFile[Record]):

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from untorn.locking import lockdep
 from untorn.maps.page import PAGE_SIZE
 from untorn.mm.filemap import PageKind
+from untorn.mm.mm_types import Vma
 from untorn.mm.mman import VM_LOCKED
 from untorn.mm.page_table import ANON, DIRTY, Part
-from untorn.mm.vma import Vma
 
 PSS_SHIFT = 12
 """Bits behind the point in a proportional share, so that thirds of a page add up to a page."""

@@ -14,7 +14,7 @@ from untorn.fs.proc.smaps_text import show_rollup
 from untorn.fs.proc.vma_file import ProcVmaFile, proc_mem_open
 from untorn.fs.seq_file import SeqFile
 from untorn.mm.calls.exit import mmput
-from untorn.mm.mm_struct import MmStruct, mmget_not_zero
+from untorn.mm.mm_types import MmStruct, mmget_not_zero
 
 
 class ProcSmapsRollup:

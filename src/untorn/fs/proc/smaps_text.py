@@ -10,7 +10,7 @@ from functools import lru_cache
 from untorn.fs.proc.maps_line import ROLLUP_LINE, gate_line, show_map
 from untorn.fs.proc.smaps_gather import PSS_SHIFT, MemSizeStats
 from untorn.mm import mman
-from untorn.mm.vma import Vma, vma_kernel_pagesize
+from untorn.mm.mm_types import Vma, vma_kernel_pagesize
 
 _VMA = b"""\
 Size:           %8d kB

@@ -15,8 +15,7 @@ from untorn.fs.proc.maps_line import gate_line, show_map
 from untorn.fs.proc.maps_locking import MapsLocking
 from untorn.fs.seq_file import SeqFile
 from untorn.mm.calls.exit import mmput
-from untorn.mm.mm_struct import MmStruct, mmget_not_zero
-from untorn.mm.vma import Vma
+from untorn.mm.mm_types import MmStruct, Vma, mmget_not_zero
 
 SENTINEL_VMA_GATE = -2
 SENTINEL_VMA_END = -1

@@ -11,7 +11,7 @@ from untorn.fs.user_memory import UserMemory
 from untorn.maps.maps_file import NO_FLAGS, PATH_MAX
 from untorn.maps.procmap_query import QueriedVma, QueryFlags
 from untorn.mm.calls.exit import mmput
-from untorn.mm.mm_struct import MmStruct, mmdrop, mmget_not_zero, mmgrab
+from untorn.mm.mm_types import MmStruct, mmdrop, mmget_not_zero, mmgrab
 
 R = TypeVar("R")
 

@@ -5,10 +5,9 @@ import errno
 from untorn.errors import os_error
 from untorn.maps.page import ULONG_MAX, page_align, page_aligned
 from untorn.mm.calls.madvise import walk_vmas
-from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mm_types import MmStruct, Vma
 from untorn.mm.mmap_lock import mmap_write_lock_killable, mmap_write_unlock
-from untorn.mm.vma import Vma
-from untorn.mm.vmas.vma_modify import vma_modify_name
+from untorn.mm.vmas.modify import vma_modify_name
 
 ANON_VMA_NAME_MAX_LEN = 80
 """Bytes, with the final NUL. Source: include/uapi/linux/prctl.h."""

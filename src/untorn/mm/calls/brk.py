@@ -7,11 +7,10 @@ import errno
 
 from untorn.errors import os_error
 from untorn.maps.page import PAGE_SHIFT, PAGE_SIZE, page_align
-from untorn.mm.accounting import may_commit, may_expand_vm, mlock_future_ok
 from untorn.mm.calls.mmap import store_new_vma
 from untorn.mm.calls.munmap import do_munmap_locked
 from untorn.mm.limits import RLIM_INFINITY
-from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mm_types import MmStruct
 from untorn.mm.mman import (
     VM_ACCOUNT,
     VM_EXEC,
@@ -24,9 +23,9 @@ from untorn.mm.mman import (
 )
 from untorn.mm.mmap_lock import mmap_write_lock_killable, mmap_write_unlock
 from untorn.mm.pages.gup import mm_populate
+from untorn.mm.vmas.accounting import may_commit, may_expand_vm, mlock_future_ok, vma_account
+from untorn.mm.vmas.merge import Attributes, vma_merge_new_range
 from untorn.mm.vmas.unmapped_area import vm_start_gap
-from untorn.mm.vmas.vma_merge import Attributes, vma_merge_new_range
-from untorn.mm.vmas.vma_store import vma_account
 
 VM_DATA_DEFAULT = VM_READ | VM_WRITE | VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC
 

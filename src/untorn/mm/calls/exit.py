@@ -1,11 +1,11 @@
 """The end of an address space. Compare kernel/fork.c:mmput() and mm/mmap.c:exit_mmap()."""
 
 from untorn.maps.page import TASK_SIZE
-from untorn.mm.mm_struct import MmStruct, count_pages, mmdrop
+from untorn.mm.mm_types import MmStruct, count_pages, mmdrop
 from untorn.mm.mmap_lock import mmap_write_lock, mmap_write_unlock
 from untorn.mm.tree.store import store_range
-from untorn.mm.vma import Vma, vm_area_free
 from untorn.mm.vma_lock import vma_mark_detached, vma_start_write
+from untorn.mm.vmas.vm_area import vm_area_free
 
 
 def mmput(mm: MmStruct) -> None:
@@ -24,7 +24,7 @@ def exit_mmap(mm: MmStruct) -> None:
     A reader of another mm may still hold a VMA for a moment, one that was recycled into this mm.
     """
     mmap_write_lock(mm)
-    vmas: list[Vma] = [vma for _, _, vma in mm.mm_mt]
+    vmas = [vma for _, _, vma in mm.mm_mt]
     for vma in vmas:
         vma_start_write(vma)
         vma_mark_detached(vma)

@@ -6,10 +6,8 @@ Compare kernel/fork.c:dup_mm() and mm/mmap.c:dup_mmap().
 import errno
 
 from untorn.errors import os_error
-from untorn.mm.accounting import may_commit
 from untorn.mm.calls.exit import mmput
-from untorn.mm.driver import refuse_drivers
-from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mm_types import MmStruct, Vma, vma_pages
 from untorn.mm.mman import VM_ACCOUNT, VM_DONTCOPY, VM_LOCKED_MASK, VM_NOHUGEPAGE, VM_WIPEONFORK
 from untorn.mm.mmap_lock import (
     mmap_write_lock_killable,
@@ -17,10 +15,11 @@ from untorn.mm.mmap_lock import (
     mmap_write_unlock,
 )
 from untorn.mm.pages.pte_range import copy_page_range
-from untorn.mm.rmap import anon_vma_fork
-from untorn.mm.vma import Vma
 from untorn.mm.vma_lock import vma_start_write
-from untorn.mm.vmas.vma_store import vma_account, vma_pages, vma_store_new
+from untorn.mm.vmas.accounting import may_commit, vma_account
+from untorn.mm.vmas.driver import refuse_drivers
+from untorn.mm.vmas.rmap import anon_vma_fork
+from untorn.mm.vmas.vm_area import vma_store_new
 
 
 def dup_mm(mm: MmStruct, name: str) -> MmStruct:

@@ -12,8 +12,7 @@ from untorn.maps.page import ULONG_MAX, page_align, page_aligned
 from untorn.mm.calls.madvise_check import check_advice
 from untorn.mm.calls.madvise_flags import ADVICE_FLAGS, change_flags
 from untorn.mm.calls.madvise_page import ADVICE_PAGES
-from untorn.mm.driver import has_driver, refuse_drivers
-from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mm_types import MmStruct, Vma
 from untorn.mm.mman import (
     MADV_DONTNEED,
     MADV_DONTNEED_LOCKED,
@@ -28,9 +27,9 @@ from untorn.mm.mmap_lock import (
     mmap_write_unlock,
 )
 from untorn.mm.pages.gup import madvise_populate
-from untorn.mm.vma import Vma
 from untorn.mm.vma_lock import vma_end_read
 from untorn.mm.vma_lookup import lock_vma_under_rcu
+from untorn.mm.vmas.driver import has_driver, refuse_drivers
 
 _POPULATE = (MADV_POPULATE_READ, MADV_POPULATE_WRITE)
 _UNDER_VMA_LOCK = (MADV_DONTNEED, MADV_DONTNEED_LOCKED, MADV_FREE)

@@ -9,6 +9,7 @@ import errno
 from untorn.errors import os_error
 from untorn.maps.page import PAGE_SHIFT, PMD_SIZE
 from untorn.mm.filemap import PageKind
+from untorn.mm.mm_types import Vma, vma_is_anonymous, vma_kernel_pagesize
 from untorn.mm.mman import (
     MADV_COLD,
     MADV_COLLAPSE,
@@ -36,7 +37,6 @@ from untorn.mm.mman import (
     VM_SPECIAL,
     VM_WRITE,
 )
-from untorn.mm.vma import Vma, vma_is_anonymous, vma_kernel_pagesize
 
 _DISCARDS = (
     MADV_DONTNEED,

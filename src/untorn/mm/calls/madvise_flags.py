@@ -6,6 +6,7 @@ MADV_MERGEABLE leaves alone what KSM would not look at: mm/ksm.c:ksm_madvise().
 import errno
 
 from untorn.errors import os_error
+from untorn.mm.mm_types import Vma
 from untorn.mm.mman import (
     MADV_DODUMP,
     MADV_DOFORK,
@@ -33,8 +34,7 @@ from untorn.mm.mman import (
     VM_SPECIAL,
     VM_WIPEONFORK,
 )
-from untorn.mm.vma import Vma
-from untorn.mm.vmas.vma_modify import vma_modify_flags
+from untorn.mm.vmas.modify import vma_modify_flags
 
 ADVICE_FLAGS = {
     MADV_NORMAL: (VM_RAND_READ | VM_SEQ_READ, 0),

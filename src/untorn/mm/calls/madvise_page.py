@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from untorn.errors import os_error
 from untorn.maps.page import PAGE_SHIFT, PMD_SIZE
+from untorn.mm.mm_types import Vma, vma_is_anonymous
 from untorn.mm.mman import (
     MADV_COLD,
     MADV_COLLAPSE,
@@ -24,8 +25,7 @@ from untorn.mm.mman import (
     VM_MAYBE_GUARD,
 )
 from untorn.mm.pages.pte_range import free_lazily, install_guards, page_out, remove_guards
-from untorn.mm.vma import Vma, vma_is_anonymous
-from untorn.mm.vmas.vma_anon import vma_anon_prepare
+from untorn.mm.vmas.rmap import vma_anon_prepare
 
 
 def _nothing(vma: Vma, start: int, end: int) -> None:

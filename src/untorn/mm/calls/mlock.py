@@ -4,9 +4,7 @@ import errno
 
 from untorn.errors import os_error
 from untorn.maps.page import PAGE_SHIFT, PAGE_SIZE, TASK_SIZE, ULONG_MAX, page_align
-from untorn.mm.accounting import can_do_mlock
-from untorn.mm.driver import refuse_drivers
-from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mm_types import MmStruct, Vma
 from untorn.mm.mman import (
     MCL_CURRENT,
     MCL_FUTURE,
@@ -20,8 +18,9 @@ from untorn.mm.mman import (
 )
 from untorn.mm.mmap_lock import mmap_write_lock_killable, mmap_write_unlock
 from untorn.mm.pages.gup import mm_populate
-from untorn.mm.vma import Vma
-from untorn.mm.vmas.vma_modify import vma_modify_flags
+from untorn.mm.vmas.accounting import can_do_mlock
+from untorn.mm.vmas.driver import refuse_drivers
+from untorn.mm.vmas.modify import vma_modify_flags
 
 
 def do_mlock(mm: MmStruct, start: int, length: int, flags: int = 0) -> None:

@@ -9,7 +9,6 @@ import errno
 
 from untorn.errors import os_error
 from untorn.maps.page import PAGE_SHIFT, PAGE_SIZE, ULONG_MAX, page_align
-from untorn.mm.accounting import can_do_mlock, may_commit, may_expand_vm, mlock_future_ok
 from untorn.mm.calls.munmap import (
     MunmapVmas,
     abort_munmap_vmas,
@@ -18,8 +17,8 @@ from untorn.mm.calls.munmap import (
     free_munmap_vmas,
     gather_munmap_vmas,
 )
-from untorn.mm.file import MAX_LFS_FILESIZE, VmFile
-from untorn.mm.mm_struct import MmStruct
+from untorn.mm.file import MAX_LFS_FILESIZE, VmFile, shmem_zero_file
+from untorn.mm.mm_types import MmStruct
 from untorn.mm.mman import (
     MAP_FIXED,
     MAP_FIXED_NOREPLACE,
@@ -35,17 +34,23 @@ from untorn.mm.mman import (
     VM_LOCKED_MASK,
     VM_NORESERVE,
     VM_SHARED,
+    VM_SYNC,
     VM_WRITE,
 )
 from untorn.mm.mmap_lock import mmap_write_lock_killable, mmap_write_unlock
 from untorn.mm.pages.gup import mm_populate
-from untorn.mm.vma import vm_area_alloc
 from untorn.mm.vma_lock import vma_start_write
-from untorn.mm.vmas.call_mmap import call_mmap
+from untorn.mm.vmas.accounting import (
+    can_do_mlock,
+    may_commit,
+    may_expand_vm,
+    mlock_future_ok,
+    vma_account,
+)
 from untorn.mm.vmas.map_flags import kind_vm_flags, map_vm_flags
+from untorn.mm.vmas.merge import Attributes, vma_merge_new_range
 from untorn.mm.vmas.unmapped_area import get_unmapped_area
-from untorn.mm.vmas.vma_merge import Attributes, vma_merge_new_range
-from untorn.mm.vmas.vma_store import vma_account, vma_store_new
+from untorn.mm.vmas.vm_area import vm_area_alloc, vma_store_new
 
 
 def do_mmap(
@@ -147,6 +152,24 @@ def mmap_region(
     vma_account(mm, vm_flags, length >> PAGE_SHIFT)
     free_munmap_vmas(mm, going)
     return addr
+
+
+def call_mmap(mm: MmStruct, vm_flags: int, file: VmFile | None, length: int) -> VmFile | None:
+    """Return the file that is mapped in the end: shared memory has a new one.
+
+    Raises:
+        OSError: ENOMEM if that is more than may be promised; EOPNOTSUPP for VM_SYNC where the
+            file's system refuses it.
+
+    Preconditions: mmap_lock held for write.
+    """
+    if file is not None and file.refuses_sync and vm_flags & VM_SYNC:
+        raise os_error(errno.EOPNOTSUPP)
+    if not vm_flags & VM_SHARED or not (file is None or file.is_zero):
+        return file
+    if not vm_flags & VM_NORESERVE and not may_commit(mm, length >> PAGE_SHIFT):
+        raise os_error(errno.ENOMEM)
+    return shmem_zero_file(length)
 
 
 def _joins(mm: MmStruct, addr: int, end: int, new: Attributes) -> bool:

@@ -7,9 +7,7 @@ import errno
 
 from untorn.errors import os_error
 from untorn.maps.page import PAGE_SHIFT, ULONG_MAX, page_align, page_aligned
-from untorn.mm.accounting import may_commit, may_expand_vm
-from untorn.mm.driver import refuse_drivers
-from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mm_types import MmStruct, Vma, vma_is_anonymous
 from untorn.mm.mman import (
     PROT_EXEC,
     PROT_GROWSDOWN,
@@ -31,10 +29,10 @@ from untorn.mm.mman import (
 )
 from untorn.mm.mmap_lock import mmap_write_lock_killable, mmap_write_unlock
 from untorn.mm.pages.gup import populate_vma_page_range
-from untorn.mm.vma import Vma, vma_is_anonymous
+from untorn.mm.vmas.accounting import may_commit, may_expand_vm, vma_account
+from untorn.mm.vmas.driver import refuse_drivers
 from untorn.mm.vmas.map_flags import prot_vm_flags
-from untorn.mm.vmas.vma_modify import vma_modify_flags
-from untorn.mm.vmas.vma_store import vma_account
+from untorn.mm.vmas.modify import vma_modify_flags
 
 _GROWS = PROT_GROWSDOWN | PROT_GROWSUP
 _VALID = PROT_READ | PROT_WRITE | PROT_EXEC | PROT_SEM

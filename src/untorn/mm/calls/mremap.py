@@ -9,11 +9,9 @@ from dataclasses import replace
 
 from untorn.errors import os_error
 from untorn.maps.page import PAGE_SHIFT, PAGE_SIZE, page_align
-from untorn.mm.accounting import may_commit, may_expand_vm
 from untorn.mm.calls.mremap_check import Remap, check_map_count, check_mremap_params, check_prep_vma
 from untorn.mm.calls.munmap import do_munmap_locked
-from untorn.mm.driver import refuse_drivers
-from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mm_types import MmStruct, Vma, vma_kernel_pagesize, vma_pages
 from untorn.mm.mman import (
     MAP_FIXED,
     MAP_SHARED,
@@ -28,14 +26,13 @@ from untorn.mm.mman import (
 from untorn.mm.mmap_lock import mmap_write_lock_killable, mmap_write_unlock
 from untorn.mm.pages.gup import mm_populate
 from untorn.mm.pages.pte_range import move_page_tables
-from untorn.mm.rmap import unlink_anon_vmas
-from untorn.mm.vma import Vma, vma_kernel_pagesize
 from untorn.mm.vma_lock import vma_start_write
+from untorn.mm.vmas.accounting import may_commit, may_expand_vm, vma_account
+from untorn.mm.vmas.driver import refuse_drivers
+from untorn.mm.vmas.merge import Attributes, vma_merge_new_range
+from untorn.mm.vmas.modify import check_may_split, copy_vma
+from untorn.mm.vmas.rmap import unlink_anon_vmas
 from untorn.mm.vmas.unmapped_area import get_unmapped_area
-from untorn.mm.vmas.vma_copy import copy_vma
-from untorn.mm.vmas.vma_merge import Attributes, vma_merge_new_range
-from untorn.mm.vmas.vma_modify import check_may_split
-from untorn.mm.vmas.vma_store import vma_account, vma_pages
 
 
 def do_mremap(

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 from untorn.errors import os_error
 from untorn.maps.page import PAGE_SHIFT, ULONG_MAX, page_aligned
-from untorn.mm.accounting import may_expand_vm, mlock_future_ok
-from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mm_types import MmStruct, Vma, vma_kernel_pagesize
 from untorn.mm.mman import (
     MREMAP_DONTUNMAP,
     MREMAP_FIXED,
@@ -20,7 +19,7 @@ from untorn.mm.mman import (
     VM_PFNMAP,
     VM_SEALED,
 )
-from untorn.mm.vma import Vma, vma_kernel_pagesize
+from untorn.mm.vmas.accounting import may_expand_vm, mlock_future_ok
 
 _KNOWN = MREMAP_FIXED | MREMAP_MAYMOVE | MREMAP_DONTUNMAP
 

@@ -7,11 +7,11 @@ import errno
 
 from untorn.errors import os_error
 from untorn.maps.page import ULONG_MAX, page_align, page_aligned
-from untorn.mm.driver import refuse_cut
-from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mm_types import MmStruct
 from untorn.mm.mman import VM_SEALED
 from untorn.mm.mmap_lock import mmap_write_lock_killable, mmap_write_unlock
-from untorn.mm.vmas.vma_modify import vma_modify_flags
+from untorn.mm.vmas.driver import refuse_cut
+from untorn.mm.vmas.modify import vma_modify_flags
 
 
 def do_mseal(mm: MmStruct, start: int, length: int, flags: int) -> None:

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 
 from untorn.errors import os_error
 from untorn.maps.page import page_align, page_aligned
-from untorn.mm.driver import refuse_cut
-from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mm_types import MmStruct, Vma, vma_pages
 from untorn.mm.mman import VM_ACCOUNT, VM_SEALED
 from untorn.mm.mmap_lock import (
     mmap_read_unlock,
@@ -18,10 +17,11 @@ from untorn.mm.mmap_lock import (
     mmap_write_unlock,
 )
 from untorn.mm.tree.store import store_range
-from untorn.mm.vma import Vma, vm_area_free
 from untorn.mm.vma_lock import vma_mark_attached, vma_mark_detached, vma_start_write
-from untorn.mm.vmas.vma_modify import split_vma_unlimited
-from untorn.mm.vmas.vma_store import vma_account, vma_pages
+from untorn.mm.vmas.accounting import vma_account
+from untorn.mm.vmas.driver import refuse_cut
+from untorn.mm.vmas.modify import split_vma_unlimited
+from untorn.mm.vmas.vm_area import vm_area_free
 
 
 @dataclass(slots=True)

@@ -12,9 +12,9 @@ from untorn.errors import os_error
 from untorn.maps.page import PAGE_SHIFT, PAGE_SIZE, ULONG_MAX, page_align
 from untorn.mm.calls.mmap import mmap_locked
 from untorn.mm.calls.munmap import do_munmap_locked
-from untorn.mm.file import VmFile
+from untorn.mm.file import VmFile, VmOperations
 from untorn.mm.filemap import AddressSpace
-from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mm_types import MmStruct, Vma
 from untorn.mm.mman import (
     MAP_FIXED,
     MAP_SHARED,
@@ -25,8 +25,6 @@ from untorn.mm.mman import (
 )
 from untorn.mm.mmap_lock import mmap_write_lock_killable, mmap_write_unlock
 from untorn.mm.pages.gup import mm_populate
-from untorn.mm.vm_operations import VmOperations
-from untorn.mm.vma import Vma
 
 SHM_RDONLY = 0o10000
 SHM_RND = 0o20000

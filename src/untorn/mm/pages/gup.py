@@ -4,8 +4,7 @@ import errno
 
 from untorn.errors import os_error
 from untorn.maps.page import PAGE_SHIFT, page_align
-from untorn.mm.driver import refuse_drivers
-from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mm_types import MmStruct, Vma
 from untorn.mm.mman import (
     VM_ACCESS_FLAGS,
     VM_IO,
@@ -18,7 +17,7 @@ from untorn.mm.mman import (
 from untorn.mm.mmap_lock import mmap_read_lock_killable, mmap_read_unlock
 from untorn.mm.pages.memory import anon_vma_of
 from untorn.mm.pages.pte_fault import fault_around, fault_in
-from untorn.mm.vma import Vma
+from untorn.mm.vmas.driver import refuse_drivers
 
 
 def mm_populate(mm: MmStruct, start: int, end: int, *, past_errors: bool = False) -> bool:

@@ -8,8 +8,7 @@ import errno
 
 from untorn.errors import os_error
 from untorn.maps.page import PAGE_SHIFT, PAGE_SIZE
-from untorn.mm.driver import refuse_driver
-from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mm_types import MmStruct, Vma
 from untorn.mm.mman import (
     VM_ACCESS_FLAGS,
     VM_EXEC,
@@ -26,10 +25,10 @@ from untorn.mm.mmap_lock import (
 )
 from untorn.mm.pages.pte_fault import fault_around, fault_in
 from untorn.mm.pages.stack import expand_stack
-from untorn.mm.vma import Vma
 from untorn.mm.vma_lock import vma_end_read
 from untorn.mm.vma_lookup import lock_vma_under_rcu
-from untorn.mm.vmas.vma_anon import vma_anon_prepare
+from untorn.mm.vmas.driver import refuse_driver
+from untorn.mm.vmas.rmap import vma_anon_prepare
 
 
 def handle_mm_fault(mm: MmStruct, addr: int, needed: int) -> None:

@@ -8,6 +8,7 @@ do_wp_page().
 from untorn.maps.page import PAGE_SHIFT, PAGE_SIZE
 from untorn.mm.file import VmFile
 from untorn.mm.filemap import PageKind
+from untorn.mm.mm_types import Vma
 from untorn.mm.mman import VM_HUGETLB, VM_SHARED
 from untorn.mm.page_table import (
     ANON,
@@ -20,7 +21,6 @@ from untorn.mm.page_table import (
     Part,
     PteTable,
 )
-from untorn.mm.vma import Vma
 
 FAULT_AROUND_PAGES = 16
 """Pages of the page cache that one read fault maps at most. Source: fault_around_bytes."""

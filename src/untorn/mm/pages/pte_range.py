@@ -7,10 +7,9 @@ madvise_cold_or_pageout_pte_range(), madvise_guard_install(); mm/memory.c:copy_p
 from untorn.locking import sync
 from untorn.maps.page import PAGE_SHIFT
 from untorn.mm.filemap import Page, PageKind
-from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mm_types import MmStruct, Vma
 from untorn.mm.mman import VM_DROPPABLE, VM_MAYBE_GUARD, VM_SHARED
 from untorn.mm.page_table import ANON, DIRTY, GUARD, NONE, PAGE, Part
-from untorn.mm.vma import Vma
 
 _FREED = bytes(pte & ~DIRTY if pte & ANON else pte for pte in range(256))
 """What MADV_FREE makes of each entry."""

@@ -7,13 +7,12 @@ import errno
 
 from untorn.errors import os_error
 from untorn.maps.page import PAGE_SHIFT, PAGE_SIZE
-from untorn.mm.accounting import may_commit, may_expand_vm, mlock_future_ok
-from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mm_types import MmStruct, Vma
 from untorn.mm.mman import VM_ACCESS_FLAGS, VM_GROWSDOWN
-from untorn.mm.vma import Vma
 from untorn.mm.vma_lock import vma_start_write
-from untorn.mm.vmas.vma_anon import vma_anon_prepare
-from untorn.mm.vmas.vma_store import vma_account, vma_store
+from untorn.mm.vmas.accounting import may_commit, may_expand_vm, mlock_future_ok, vma_account
+from untorn.mm.vmas.rmap import vma_anon_prepare
+from untorn.mm.vmas.vm_area import vma_store
 
 
 def expand_stack(mm: MmStruct, addr: int) -> Vma:

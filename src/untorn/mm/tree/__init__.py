@@ -1,1 +1,4 @@
-"""The VMA tree: byte ranges to VMAs, one writer, readers without a lock."""
+"""The VMA tree: byte ranges to VMAs, one writer, readers without a lock.
+
+From the top down: gap, store, vma_tree.
+"""

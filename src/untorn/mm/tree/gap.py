@@ -7,10 +7,10 @@ Compare lib/maple_tree.c:mas_empty_area() and mas_empty_area_rev().
 
 from bisect import bisect_left, bisect_right
 
-from untorn.mm.tree.vma_tree import Node, VmaTree
+from untorn.mm.tree.vma_tree import Node, T, VmaTree
 
 
-def highest_gap(tree: VmaTree, length: int, low: int, high: int) -> int | None:
+def highest_gap(tree: VmaTree[T], length: int, low: int, high: int) -> int | None:
     """Return the end of the highest hole of at least length bytes within [low, high)."""
     root = tree.root
     if not root.items:
@@ -23,7 +23,7 @@ def highest_gap(tree: VmaTree, length: int, low: int, high: int) -> int | None:
     return found
 
 
-def lowest_gap(tree: VmaTree, length: int, low: int, high: int) -> int | None:
+def lowest_gap(tree: VmaTree[T], length: int, low: int, high: int) -> int | None:
     """Return the start of the lowest hole of at least length bytes within [low, high)."""
     root = tree.root
     if not root.items:
@@ -36,7 +36,7 @@ def lowest_gap(tree: VmaTree, length: int, low: int, high: int) -> int | None:
     return found
 
 
-def _highest(node: Node, length: int, low: int, high: int) -> int | None:
+def _highest(node: Node[T], length: int, low: int, high: int) -> int | None:
     """Look through the holes between node's first and last range, from above."""
     gaps, starts, ends = node.gaps, node.starts, node.ends
     top = min(bisect_left(starts, high), len(gaps) - 1)
@@ -54,7 +54,7 @@ def _highest(node: Node, length: int, low: int, high: int) -> int | None:
     return None
 
 
-def _lowest(node: Node, length: int, low: int, high: int) -> int | None:
+def _lowest(node: Node[T], length: int, low: int, high: int) -> int | None:
     """Look through the holes between node's first and last range, from below."""
     gaps, starts, ends = node.gaps, node.starts, node.ends
     for i in range(bisect_right(ends, low), len(gaps)):

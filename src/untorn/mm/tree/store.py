@@ -8,12 +8,12 @@ from bisect import bisect_left, bisect_right
 from itertools import pairwise
 from typing import Any
 
-from untorn.mm.tree.vma_tree import EMPTY, FANOUT, MIN_ITEMS, Keys, Node, Slot, VmaTree, keys
+from untorn.mm.tree.vma_tree import EMPTY, FANOUT, MIN_ITEMS, Keys, Node, Slot, T, VmaTree, keys
 
 Columns = tuple[Keys, Keys, tuple[int, ...], tuple[Any, ...]]
 
 
-def store_range(tree: VmaTree, start: int, end: int, entry: Any | None) -> None:
+def store_range(tree: VmaTree[T], start: int, end: int, entry: T | None) -> None:
     """Map [start, end) to entry, or to nothing, whatever was there before.
 
     Ranges that stick out on either side keep what sticks out. Readers see the tree before or
@@ -30,7 +30,7 @@ def store_range(tree: VmaTree, start: int, end: int, entry: Any | None) -> None:
     tree.root = root
 
 
-def _replace(node: Node, start: int, end: int, entry: Any | None) -> list[Node]:
+def _replace(node: Node[T], start: int, end: int, entry: T | None) -> list[Node[T]]:
     first = bisect_right(node.ends, start)
     last = bisect_left(node.starts, end)
     if not node.height:
@@ -51,10 +51,10 @@ def _replace(node: Node, start: int, end: int, entry: Any | None) -> list[Node]:
 
 
 def _remains(
-    node: Node, first: int, last: int, start: int, end: int, entry: Any | None
-) -> list[Slot]:
+    node: Node[T], first: int, last: int, start: int, end: int, entry: T | None
+) -> list[Slot[T]]:
     """Return the ranges that take the place of a leaf's items first to last."""
-    slots: list[Slot] = []
+    slots: list[Slot[T]] = []
     if first < last and node.starts[first] < start:
         slots.append((node.starts[first], start, node.items[first]))
     if entry is not None:
@@ -64,7 +64,7 @@ def _remains(
     return slots
 
 
-def _with_child(node: Node, i: int, child: Node) -> Node:
+def _with_child(node: Node[T], i: int, child: Node[T]) -> Node[T]:
     """Return node with another i-th child; the columns that stay the same are shared."""
     starts, ends, gaps = node.starts, node.ends, node.gaps
     if starts[i] != child.starts[0]:
@@ -108,7 +108,9 @@ def _gap(inside: int, start: int, end_before: int | None) -> int:
     return inside if end_before is None or start - end_before < inside else start - end_before
 
 
-def _fill_up(parent: Node, first: int, last: int, nodes: list[Node]) -> tuple[int, int, list[Node]]:
+def _fill_up(
+    parent: Node[T], first: int, last: int, nodes: list[Node[T]]
+) -> tuple[int, int, list[Node[T]]]:
     """Join a node that became too small with a neighbour, if need be with one of parent's."""
     while any(len(node.items) < MIN_ITEMS for node in nodes):
         if len(nodes) == 1:
@@ -126,7 +128,7 @@ def _fill_up(parent: Node, first: int, last: int, nodes: list[Node]) -> tuple[in
     return first, last, nodes
 
 
-def _join(left: Node, right: Node) -> list[Node]:
+def _join(left: Node[T], right: Node[T]) -> list[Node[T]]:
     """Make one node of two neighbours, or two even ones if one would be too large.
 
     An only child may be too small itself; here it gets a neighbour and is joined with that first.
@@ -139,7 +141,7 @@ def _join(left: Node, right: Node) -> list[Node]:
     return _splice(left, len(left.items), len(left.items), columns)
 
 
-def _splice(node: Node, first: int, last: int, new: Columns) -> list[Node]:
+def _splice(node: Node[T], first: int, last: int, new: Columns) -> list[Node[T]]:
     """Put new columns in the place of node's items first to last."""
     starts, ends, gaps, items = new
     end_before = node.ends[first - 1] if first else None
@@ -156,7 +158,7 @@ def _splice(node: Node, first: int, last: int, new: Columns) -> list[Node]:
     return _chop(node.height, (starts, ends, gaps, items))
 
 
-def _chop(height: int, columns: Columns) -> list[Node]:
+def _chop(height: int, columns: Columns) -> list[Node[T]]:
     """Make nodes of columns: none, one, or as many even ones as FANOUT asks for."""
     count = len(columns[0])
     if count <= FANOUT:
@@ -166,7 +168,7 @@ def _chop(height: int, columns: Columns) -> list[Node]:
     return [_cut(height, columns, i, j) for i, j in pairwise(bounds)]
 
 
-def _cut(height: int, columns: Columns, i: int, j: int) -> Node:
+def _cut(height: int, columns: Columns, i: int, j: int) -> Node[T]:
     """Make a node of the items i to j of columns."""
     starts, ends, gaps, items = columns
     inside = items[i].gap if height else 0
@@ -174,13 +176,13 @@ def _cut(height: int, columns: Columns, i: int, j: int) -> Node:
     return Node(height, starts[i:j], ends[i:j], gaps, items[i:j], max(gaps))
 
 
-def _leaf_columns(slots: list[Slot]) -> Columns:
+def _leaf_columns(slots: list[Slot[T]]) -> Columns:
     starts = keys([slot[0] for slot in slots])
     ends = keys([slot[1] for slot in slots])
     return starts, ends, _gaps(starts, ends, (0,) * len(slots)), tuple([slot[2] for slot in slots])
 
 
-def _columns_of(nodes: list[Node]) -> Columns:
+def _columns_of(nodes: list[Node[T]]) -> Columns:
     starts = keys([node.starts[0] for node in nodes])
     ends = keys([node.ends[-1] for node in nodes])
     return starts, ends, _gaps(starts, ends, tuple([node.gap for node in nodes])), tuple(nodes)

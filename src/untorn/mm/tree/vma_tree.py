@@ -9,7 +9,7 @@ own: a VMA's fields may say something else for as long as its writer is at work.
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
-from typing import Any, TypeAlias
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from untorn.errors import InvariantError
 
@@ -17,9 +17,11 @@ FANOUT = 64
 """Items of a full node; every node but the root has at least half as many."""
 MIN_ITEMS = FANOUT // 2
 
-Slot = tuple[int, int, Any]
-"""One range of the tree: start, end (bytes, end exclusive), and what it maps to."""
+T = TypeVar("T")
+"""What a tree maps ranges to: a VMA."""
 
+Slot: TypeAlias = tuple[int, int, T]
+"""One range of the tree: start, end (bytes, end exclusive), and what it maps to."""
 
 Keys: TypeAlias = "array[int]"
 """Byte addresses of a node, 64 bits each: dense, as a search in a large tree waits for memory.
@@ -33,12 +35,13 @@ def keys(values: Iterable[int]) -> Keys:
     return array("Q", values)
 
 
-class Node:
+class Node(Generic[T]):
     """One immutable node; a leaf has height 0 and the mapped objects as items.
 
     Attributes:
         starts, ends: The bytes that each item spans, from its first range to its last.
-        items: Mapped objects, or nodes of the height below.
+        items: Mapped objects, or nodes of the height below; height alone tells which, so that a
+            walk tests nothing else.
         gaps: The largest hole inside each item or right before it (in this node), in bytes.
         gap: The largest of gaps: the largest hole between the node's first and last range.
     """
@@ -61,7 +64,7 @@ class Node:
         self.gap = gap
         self.items = items
 
-    def slots(self) -> Iterator[Slot]:
+    def slots(self) -> Iterator[Slot[T]]:
         """Yield the ranges below this node in address order."""
         if self.height:
             for child in self.items:
@@ -70,10 +73,10 @@ class Node:
             yield from zip(self.starts, self.ends, self.items, strict=True)
 
 
-EMPTY = Node(0, keys(()), keys(()), (), (), 0)
+EMPTY: Node[Any] = Node(0, keys(()), keys(()), (), (), 0)
 
 
-class VmaTree:
+class VmaTree(Generic[T]):
     """The published version of the tree.
 
     Attributes:
@@ -83,9 +86,9 @@ class VmaTree:
     __slots__ = ("root",)
 
     def __init__(self) -> None:
-        self.root = EMPTY
+        self.root: Node[T] = EMPTY
 
-    def find(self, addr: int) -> Any:
+    def find(self, addr: int) -> T | None:
         """Return what the first range that ends above addr maps to: the one there, or the next.
 
         None if there is no such range. O(log n). Compare lib/maple_tree.c:mt_find().
@@ -97,14 +100,15 @@ class VmaTree:
         while node.height:
             node = node.items[i]
             i = bisect_right(node.ends, addr)
-        return node.items[i]
+        found: T = node.items[i]
+        return found
 
-    def find_slot(self, addr: int) -> Slot | None:
+    def find_slot(self, addr: int) -> Slot[T] | None:
         """Return the range that find() looks for, with what it maps to. O(log n)."""
         leaf, i = _descend(self.root, addr)
         return None if i == len(leaf.ends) else (leaf.starts[i], leaf.ends[i], leaf.items[i])
 
-    def find_before(self, addr: int) -> Any:
+    def find_before(self, addr: int) -> T | None:
         """Return what the last range that starts below addr maps to, or None. O(log n)."""
         node = self.root
         i = bisect_left(node.starts, addr)
@@ -113,9 +117,10 @@ class VmaTree:
         while node.height:
             node = node.items[i - 1]
             i = bisect_left(node.starts, addr)
-        return node.items[i - 1]
+        found: T = node.items[i - 1]
+        return found
 
-    def __iter__(self) -> Iterator[Slot]:
+    def __iter__(self) -> Iterator[Slot[T]]:
         return self.root.slots()
 
     def __len__(self) -> int:
@@ -133,7 +138,7 @@ class VmaTree:
             _check_node(self.root)
 
 
-class VmaIterator:
+class VmaIterator(Generic[T]):
     """Walks the tree as the kernel's vma_iterator does: it goes on where it stood.
 
     It remembers the end of the range that it returned last, and looks for the next range from
@@ -146,17 +151,18 @@ class VmaIterator:
 
     __slots__ = ("_leaf", "_offset", "_root", "index", "tree")
 
-    def __init__(self, tree: VmaTree, addr: int = 0) -> None:
+    def __init__(self, tree: VmaTree[T], addr: int = 0) -> None:
         self.tree = tree
         self.set(addr)
 
     def set(self, addr: int) -> None:
         """Stand at addr: the next range is the first that ends above it (vma_iter_set)."""
         self.index = addr
-        self._root = self._leaf = EMPTY
+        self._root: Node[T] = EMPTY
+        self._leaf: Node[T] = EMPTY
         self._offset = 0
 
-    def next(self) -> Any:
+    def next(self) -> T | None:
         """Step to the next range and return what it maps to, or None at the end (vma_next)."""
         root = self.tree.root
         offset = self._offset + 1
@@ -169,10 +175,11 @@ class VmaIterator:
             self._root, self._leaf = root, leaf
         self._offset = offset
         self.index = leaf.ends[offset]
-        return leaf.items[offset]
+        found: T = leaf.items[offset]
+        return found
 
 
-def _descend(node: Node, addr: int) -> tuple[Node, int]:
+def _descend(node: Node[T], addr: int) -> tuple[Node[T], int]:
     """Return the leaf and offset of the first range that ends above addr."""
     offset = bisect_right(node.ends, addr)
     if offset == len(node.ends):
@@ -183,7 +190,7 @@ def _descend(node: Node, addr: int) -> tuple[Node, int]:
     return node, offset
 
 
-def _check_node(node: Node) -> int:
+def _check_node(node: Node[Any]) -> int:
     """Check node and all below it; return its largest inner hole, in bytes."""
     if not len(node.starts) == len(node.ends) == len(node.gaps) == len(node.items) <= FANOUT:
         raise InvariantError(f"node of {len(node.items)} items with uneven or too many columns")
@@ -200,7 +207,7 @@ def _check_node(node: Node) -> int:
     return node.gap
 
 
-def _check_child(node: Node, child: Node, start: int, end: int) -> int:
+def _check_child(node: Node[Any], child: Node[Any], start: int, end: int) -> int:
     if child.height != node.height - 1:
         raise InvariantError(f"height {child.height} under {node.height}")
     if len(child.items) < MIN_ITEMS:

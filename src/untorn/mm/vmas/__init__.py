@@ -1,1 +1,4 @@
-"""Changing which VMAs there are: place, store, merge, split."""
+"""Which VMAs there are, and how that is changed: place, store, merge, split.
+
+From the top down: vdso, modify, merge, vm_area, rmap, unmapped_area, map_flags, driver, accounting.
+"""

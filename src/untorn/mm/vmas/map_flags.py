@@ -7,7 +7,7 @@ import errno
 
 from untorn.errors import os_error
 from untorn.mm.file import VmFile
-from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mm_types import MmStruct
 from untorn.mm.mman import (
     LEGACY_MAP_MASK,
     MAP_DROPPABLE,

@@ -9,10 +9,9 @@ import errno
 from untorn.errors import os_error
 from untorn.maps.page import PAGE_SHIFT, PAGE_SIZE, PMD_SIZE, UINT_MAX, page_aligned
 from untorn.mm.file import VmFile
-from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mm_types import MmStruct, Vma
 from untorn.mm.mman import MAP_32BIT, MAP_ABOVE4G, MAP_FIXED, MAP_SHARED, VM_GROWSDOWN
 from untorn.mm.tree.gap import highest_gap, lowest_gap
-from untorn.mm.vma import Vma
 
 LOW_32BIT = 0x4000_0000, 0x8000_0000
 """Byte range of MAP_32BIT."""

@@ -5,7 +5,8 @@ mm/vma.c:_install_special_mapping().
 """
 
 from untorn.maps.page import PAGE_SIZE
-from untorn.mm.mm_struct import MmStruct
+from untorn.mm.file import VmOperations
+from untorn.mm.mm_types import MmStruct, vma_pages
 from untorn.mm.mman import (
     VM_DONTDUMP,
     VM_DONTEXPAND,
@@ -17,11 +18,10 @@ from untorn.mm.mman import (
     VM_PFNMAP,
     VM_READ,
 )
-from untorn.mm.vm_operations import special_mapping
-from untorn.mm.vma import vm_area_alloc
 from untorn.mm.vma_lock import vma_start_write
+from untorn.mm.vmas.accounting import vma_account
 from untorn.mm.vmas.unmapped_area import get_unmapped_area
-from untorn.mm.vmas.vma_store import vma_account, vma_pages, vma_store_new
+from untorn.mm.vmas.vm_area import vm_area_alloc, vma_store_new
 
 VVAR_FLAGS = VM_READ | VM_MAYREAD | VM_IO | VM_PFNMAP | VM_DONTDUMP
 VDSO_FLAGS = VM_READ | VM_EXEC | VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC
@@ -59,3 +59,8 @@ def install_special_mapping(mm: MmStruct, start: int, end: int, flags: int, name
     vma_start_write(vma)
     vma_store_new(mm, vma)
     vma_account(mm, vma.vm_flags, vma_pages(vma))
+
+
+def special_mapping(name: bytes) -> VmOperations:
+    """Return the operations of [vdso] and its kin. Compare mm/mmap.c:special_mapping_vmops."""
+    return VmOperations(name, may_split=False, has_close=True)

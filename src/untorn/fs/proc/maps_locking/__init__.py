@@ -17,8 +17,7 @@ from typing import Protocol
 from untorn.fs.proc.maps_locking.mmap_lock import MmapLocking
 from untorn.fs.proc.maps_locking.rcu import RcuLocking
 from untorn.fs.proc.maps_locking.vma_lock import VmaLocking
-from untorn.mm.mm_struct import MmStruct
-from untorn.mm.vma import Vma
+from untorn.mm.mm_types import MmStruct, Vma
 
 
 class MapsLocking(Protocol):

@@ -3,10 +3,9 @@
 Compare fs/proc/task_mmu.c before 6.17.
 """
 
-from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mm_types import MmStruct, Vma
 from untorn.mm.mmap_lock import mmap_lock_is_contended, mmap_read_lock_killable, mmap_read_unlock
 from untorn.mm.tree.vma_tree import VmaIterator
-from untorn.mm.vma import Vma
 
 
 class MmapLocking:
@@ -30,8 +29,7 @@ class MmapLocking:
 
     def get_next_vma(self, from_addr: int) -> Vma | None:
         """Return the next VMA; mmap_lock keeps all of them still."""
-        vma: Vma | None = self._vmi.next()
-        return vma
+        return self._vmi.next()
 
     def unlock_vma_range(self) -> None:
         """Let go of mmap_lock, unless giving way ended without it."""

@@ -7,7 +7,7 @@ Compare the maps patches of January 2024 to April 2025.
 """
 
 from untorn.locking.rcu import rcu_read_lock, rcu_read_unlock
-from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mm_types import MmStruct, Vma
 from untorn.mm.mmap_lock import (
     mmap_lock_speculate_retry,
     mmap_lock_speculate_try_begin,
@@ -15,7 +15,6 @@ from untorn.mm.mmap_lock import (
     mmap_read_unlock,
 )
 from untorn.mm.tree.vma_tree import VmaIterator
-from untorn.mm.vma import Vma
 
 
 class RcuLocking:
@@ -44,7 +43,7 @@ class RcuLocking:
     def get_next_vma(self, from_addr: int) -> Vma | None:
         """Return a copy of the next VMA, as it stood in a state without a writer."""
         while True:
-            vma: Vma | None = self._vmi.next()
+            vma = self._vmi.next()
             if vma is not None:
                 self._copy.vm_mm = vma.vm_mm
                 self._copy.copy_from(vma)

@@ -5,10 +5,9 @@ end except in the fallback. Compare fs/proc/task_mmu.c:get_next_vma() and lock_v
 """
 
 from untorn.locking.rcu import rcu_read_lock, rcu_read_unlock
-from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mm_types import MmStruct, Vma
 from untorn.mm.mmap_lock import mmap_lock_is_contended, mmap_read_lock, mmap_read_unlock
 from untorn.mm.tree.vma_tree import VmaIterator
-from untorn.mm.vma import Vma
 from untorn.mm.vma_lock import vma_end_read
 from untorn.mm.vma_lookup import WalkCounts, lock_next_vma
 
@@ -90,5 +89,4 @@ class VmaLocking:
         self._vmi.set(from_addr)
 
     def _next_under_mmap_lock(self) -> Vma | None:
-        vma: Vma | None = self._vmi.next()
-        return vma
+        return self._vmi.next()

@@ -1,18 +1,174 @@
-"""MmStruct: one address space, and the counts that keep it alive."""
+"""The types of an address space: VMAs, what anonymous pages they own, and the whole.
+
+They name one another, so they stand together; what is done with them stands in the modules above.
+Beside each field is what protects it. Compare include/linux/mm_types.h.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
 
 from untorn.errors import InvariantError
 from untorn.locking import lockdep, sync
+from untorn.locking.rcuwait import RcuWait
 from untorn.locking.rwsem import RwSemaphore
-from untorn.maps.page import PAGE_SHIFT, PMD_SIZE, TASK_SIZE, UINT_MAX, ULONG_MAX, page_aligned
-from untorn.mm.limits import Limits
-from untorn.mm.mman import VM_EXEC, VM_GROWSDOWN, VM_LOCKED, VM_SHARED, VM_WRITE
-from untorn.mm.mmap_layout import legacy_base
+from untorn.maps.page import (
+    PAGE_SHIFT,
+    PAGE_SIZE,
+    PMD_SIZE,
+    TASK_SIZE,
+    UINT_MAX,
+    ULONG_MAX,
+    page_aligned,
+)
+from untorn.mm.file import VmFile, VmOperations
+from untorn.mm.limits import Limits, legacy_base
+from untorn.mm.mman import (
+    VM_EXEC,
+    VM_GROWSDOWN,
+    VM_HUGETLB,
+    VM_LOCKED,
+    VM_SHARED,
+    VM_WRITE,
+)
 from untorn.mm.page_table import PageTable
-from untorn.mm.rcuwait import RcuWait
 from untorn.mm.tree.vma_tree import VmaTree
-from untorn.mm.vma import Vma, VmaSlab, vm_area_cachep
 
 MMAP_LOCK = lockdep.LockClass("mmap_lock")
+VM_REFCNT_EXCLUDE_READERS_FLAG = 1 << 30
+VM_REFCNT_LIMIT = VM_REFCNT_EXCLUDE_READERS_FLAG - 1
+SLAB_POISON = 0x6B6B_6B6B_6B6B_6B6B
+"""What the bounds of a freed VMA hold: the words that the slab's free list overlays."""
+
+
+class AnonVma:
+    """The identity that pages of related VMAs share.
+
+    Attributes:
+        parent: The anon_vma that it was forked from; itself for the first of a family.
+        num_children: anon_vmas that name it as their parent, itself included if it is the first.
+        num_active_vmas: VMAs whose anon_vma it is.
+    """
+
+    __slots__ = ("num_active_vmas", "num_children", "parent")
+
+    def __init__(self, parent: AnonVma | None = None) -> None:
+        self.parent = parent or self
+        self.num_children = sync.AtomicInt(0)
+        self.num_active_vmas = sync.AtomicInt(0)
+        self.parent.num_children.add(1)
+
+
+class Vma:
+    """A contiguous range of one address space with one set of attributes.
+
+    Stable for whoever holds the VMA's read lock, or mmap_lock in any mode; written only under
+    mmap_lock (write) with the VMA write-locked:
+        vm_start, vm_end   bytes, end exclusive
+        vm_pgoff           pages into vm_file; for private anonymous memory, where it began
+        vm_flags           VM_* bits; VM_MAYBE_GUARD alone may be set under mmap_lock (read) and
+                           mm.page_table_lock
+        vm_file            the mapped file, or None
+        anon_name          what prctl(PR_SET_VMA_ANON_NAME) called it, or None
+        vm_ops             of a special mapping or as the file has them, or None; never changes
+    anon_vma and anon_vma_chain (see rmap.py) are written so too, or, to set the first, under
+    mmap_lock (read) and mm.page_table_lock.
+
+    Readable by anyone, even on a freed or recycled object:
+        vm_mm        set at allocation, never cleared
+        vm_lock_seq  write-locked if and only if it equals vm_mm.mm_lock_seq; written under
+                     mmap_lock (write) with readers excluded. A new VMA holds UINT_MAX.
+        vm_refcnt    0 detached: no reader may come; 1 attached, unlocked or write-locked;
+                     1+n attached, n readers (or readers about to notice the write lock and
+                     leave). With FLAG set a writer waits and the count can only fall:
+                     FLAG+1 is his cue if attached, FLAG if he is detaching it.
+    """
+
+    __slots__ = (
+        "anon_name",
+        "anon_vma",
+        "anon_vma_chain",
+        "vm_end",
+        "vm_file",
+        "vm_flags",
+        "vm_lock_seq",
+        "vm_mm",
+        "vm_ops",
+        "vm_pgoff",
+        "vm_refcnt",
+        "vm_start",
+    )
+
+    vm_mm: MmStruct
+    vm_start: int
+    vm_end: int
+    vm_pgoff: int
+    vm_flags: int
+    vm_file: VmFile | None
+    vm_ops: VmOperations | None
+    anon_name: bytes | None
+    anon_vma: AnonVma | None
+    anon_vma_chain: tuple[AnonVma, ...]
+    vm_lock_seq: int
+
+    def __init__(self) -> None:
+        self.vm_refcnt = sync.AtomicInt(0)
+
+    def copy_from(self, other: Vma) -> None:
+        """Take over other's attributes, not its lock state."""
+        self.vm_start = other.vm_start
+        self.vm_end = other.vm_end
+        self.vm_pgoff = other.vm_pgoff
+        self.vm_flags = other.vm_flags
+        self.vm_file = other.vm_file
+        self.vm_ops = other.vm_ops
+        self.anon_name = other.anon_name
+        self.anon_vma = other.anon_vma
+        self.anon_vma_chain = other.anon_vma_chain
+
+    def __repr__(self) -> str:
+        return f"<Vma {self.vm_start:x}-{self.vm_end:x} {self.vm_flags:#x}>"
+
+
+_FreeList: TypeAlias = "tuple[Vma, _FreeList] | None"
+
+
+class VmaSlab:
+    """VMA objects, recycled at once and only as VMA objects (SLAB_TYPESAFE_BY_RCU).
+
+    Whoever holds a stale reference may find its object freed, or back in use for another range,
+    or in another mm. Shared by all address spaces unless they are given their own.
+    """
+
+    __slots__ = ("_free", "_mutex")
+
+    def __init__(self) -> None:
+        self._mutex = sync.Mutex()
+        self._free: _FreeList = None  # protected by _mutex
+
+    def alloc(self, mm: MmStruct) -> Vma:
+        """Return a detached VMA of mm, the object freed last if there is one."""
+        with self._mutex:
+            head = self._free
+            if head is not None:
+                self._free = head[1]
+        vma = head[0] if head is not None else Vma()
+        vma.vm_lock_seq = UINT_MAX
+        vma.vm_mm = mm
+        vma.anon_name = vma.anon_vma = vma.vm_ops = None
+        vma.anon_vma_chain = ()
+        return vma
+
+    def free(self, vma: Vma) -> None:
+        """Take vma back. Preconditions: detached, so that nobody can lock it."""
+        assert vma.vm_refcnt.load() == 0, f"{vma} freed while attached"
+        vma.vm_start = vma.vm_end = SLAB_POISON
+        vma.vm_file = None
+        with self._mutex:
+            self._free = (vma, self._free)
+
+
+vm_area_cachep = VmaSlab()
 
 
 class MmStruct:
@@ -113,7 +269,7 @@ class MmStruct:
         self.mmap_lock = RwSemaphore(MMAP_LOCK)
         self.mm_lock_seq = 0
         self.vma_writer_wait = RcuWait()
-        self.mm_mt = VmaTree()
+        self.mm_mt: VmaTree[Vma] = VmaTree()
         self.mm_users = sync.AtomicInt(1)
         self.mm_count = sync.AtomicInt(1)
         self.page_table = PageTable()
@@ -146,13 +302,11 @@ class MmStruct:
 
         Preconditions: mmap_lock held.
         """
-        vma: Vma | None = self.mm_mt.find(addr)
-        return vma
+        return self.mm_mt.find(addr)
 
     def find_vma_prev(self, addr: int) -> Vma | None:
         """Return the last VMA that starts below addr. Preconditions: mmap_lock held."""
-        vma: Vma | None = self.mm_mt.find_before(addr)
-        return vma
+        return self.mm_mt.find_before(addr)
 
     def check_invariants(self) -> None:
         """Check the tree, each VMA, the page table and all counts against each other.
@@ -190,15 +344,21 @@ class MmStruct:
         return f"<MmStruct {self.name}, {self.map_count} VMAs>"
 
 
-def vm_stat_account(mm: MmStruct, flags: int, pages: int) -> None:
-    """Count pages of a mapping in (or out, if negative). Compare mm/mmap.c:vm_stat_account().
+def vma_pages(vma: Vma) -> int:
+    """Return the size of vma in pages."""
+    return vma.vm_end - vma.vm_start >> PAGE_SHIFT
 
-    Preconditions: mmap_lock held for write.
-    """
-    mm.total_vm += pages
-    kind = vm_stat_kind(flags)
-    if kind:
-        setattr(mm, kind, getattr(mm, kind) + pages)
+
+def vma_is_anonymous(vma: Vma) -> bool:
+    """Say whether vma is private memory without a file's pages. Compare include/linux/mm.h."""
+    return vma.vm_ops is None and (vma.vm_file is None or vma.vm_file.is_zero)
+
+
+def vma_kernel_pagesize(vma: Vma) -> int:
+    """Return the bytes of the pages that vma is mapped by. Compare mm/hugetlb.c."""
+    if vma.vm_flags & VM_HUGETLB and vma.vm_file is not None:
+        return vma.vm_file.kernel_page_size
+    return PAGE_SIZE
 
 
 def vm_stat_kind(flags: int) -> str | None:
@@ -221,7 +381,7 @@ def count_pages(vmas: list[Vma]) -> dict[str, int]:
     """Add the VMAs up into the counters of MmStruct, in pages."""
     totals = dict.fromkeys(("total_vm", "data_vm", "exec_vm", "stack_vm", "locked_vm"), 0)
     for vma in vmas:
-        pages = vma.vm_end - vma.vm_start >> PAGE_SHIFT
+        pages = vma_pages(vma)
         totals["total_vm"] += pages
         kind = vm_stat_kind(vma.vm_flags)
         if kind:

@@ -1,24 +1,36 @@
-"""Put VMAs into the tree and take them out of use, keeping map_count.
+"""A VMA from its allocation to its end: made, attached and stored, detached, freed.
 
-Every function needs mmap_lock held for write. Compare mm/vma.h and mm/vma.c.
+All but vm_area_alloc(), vm_area_dup() and vm_area_free() need mmap_lock held for write. Compare
+mm/vma_init.c, mm/vma.h and mm/vma.c.
 """
 
-from untorn.maps.page import PAGE_SHIFT
-from untorn.mm.mm_struct import MmStruct, vm_stat_account
-from untorn.mm.mman import VM_LOCKED
+from untorn.mm.mm_types import MmStruct, Vma
 from untorn.mm.tree.store import store_range
-from untorn.mm.vma import Vma, vm_area_free
 from untorn.mm.vma_lock import (
     vma_assert_attached,
     vma_assert_write_locked,
     vma_mark_attached,
     vma_mark_detached,
 )
+from untorn.mm.vmas.rmap import unlink_anon_vmas
 
 
-def vma_pages(vma: Vma) -> int:
-    """Return the size of vma in pages."""
-    return vma.vm_end - vma.vm_start >> PAGE_SHIFT
+def vm_area_alloc(mm: MmStruct) -> Vma:
+    """Return a new detached VMA of mm. Compare mm/vma_init.c:vm_area_alloc()."""
+    return mm.vm_area_cachep.alloc(mm)
+
+
+def vm_area_dup(vma: Vma) -> Vma:
+    """Return a detached copy of vma in the same mm. Compare mm/vma_init.c:vm_area_dup()."""
+    new = vma.vm_mm.vm_area_cachep.alloc(vma.vm_mm)
+    new.copy_from(vma)
+    return new
+
+
+def vm_area_free(vma: Vma) -> None:
+    """Give a detached vma back. Compare mm/vma_init.c:vm_area_free()."""
+    unlink_anon_vmas(vma)
+    vma.vm_mm.vm_area_cachep.free(vma)
 
 
 def vma_store_new(mm: MmStruct, vma: Vma) -> None:
@@ -40,10 +52,3 @@ def vma_remove_merged(mm: MmStruct, vma: Vma) -> None:
     vma_mark_detached(vma)
     mm.map_count -= 1
     vm_area_free(vma)
-
-
-def vma_account(mm: MmStruct, flags: int, pages: int) -> None:
-    """Count pages of a mapping with these VM_* flags in, or out if negative."""
-    vm_stat_account(mm, flags, pages)
-    if flags & VM_LOCKED:
-        mm.locked_vm += pages

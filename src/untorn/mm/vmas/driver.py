@@ -9,10 +9,17 @@ call.
 Every function but refuse_driver() needs mmap_lock held.
 """
 
+from dataclasses import replace
+
 from untorn.errors import NotModelledError
-from untorn.mm.mm_struct import MmStruct
+from untorn.mm.file import VmOperations
+from untorn.mm.mm_types import MmStruct, Vma
 from untorn.mm.mman import VM_SEALED
-from untorn.mm.vma import Vma
+
+DRIVER_OPS = VmOperations(b"", has_close=True, has_driver=True)
+"""Of what maps a device, a socket or a ring."""
+DAX_OPS = replace(DRIVER_OPS, has_pagesize=True)
+"""Of what maps device DAX, which may have pages of 4 kB, 2 MB or 1 GB."""
 
 
 def has_driver(vma: Vma) -> bool:
@@ -57,11 +64,12 @@ def refuse_drivers(mm: MmStruct, start: int, end: int, call: str, *, past_holes:
     """
     if not mm.has_drivers:
         return
-    vma = mm.find_vma(start)
-    while vma is not None and vma.vm_start < (end if past_holes else start + 1):
+    while start < end:
+        vma = mm.find_vma(start)
+        if vma is None or vma.vm_start >= (end if past_holes else start + 1):
+            return
         refuse_driver(vma, call)
         start = vma.vm_end
-        vma = mm.find_vma(start) if start < end else None
 
 
 def refuse_cut(mm: MmStruct, start: int, end: int, call: str) -> None:

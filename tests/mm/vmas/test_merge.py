@@ -12,6 +12,7 @@ import pytest
 
 from tests.helpers.engine import addr
 from tests.helpers.vma_drawing import FLAGS, Drawing
+from untorn.mm.file import VmOperations
 from untorn.mm.mman import (
     VM_DONTEXPAND,
     VM_IO,
@@ -20,8 +21,7 @@ from untorn.mm.mman import (
     VM_PFNMAP,
     VM_SPECIAL,
 )
-from untorn.mm.vm_operations import VmOperations
-from untorn.mm.vmas.vma_modify import vma_modify_flags
+from untorn.mm.vmas.modify import vma_modify_flags
 
 CLOSES = VmOperations(b"", has_close=True)
 SPECIAL = {"io": VM_IO, "dontexpand": VM_DONTEXPAND, "pfnmap": VM_PFNMAP, "mixedmap": VM_MIXEDMAP}

@@ -1,37 +1,43 @@
 """Which anonymous pages a VMA may own: anon_vma, set at the first write fault.
 
-A VMA gets one when a private page of it is first written. It decides later merges: two VMAs that
-own pages of different anon_vmas cannot be one. A fork child's VMA is on the chains of all its
-ancestors' too, and is kept from merging for that reason.
-Compare mm/rmap.c:__anon_vma_prepare(), anon_vma_clone(), anon_vma_fork(), unlink_anon_vmas().
+A VMA gets one when a private page of it is first written: a neighbour's, if both could be one VMA
+but for their permissions. It decides later merges: two VMAs that own pages of different anon_vmas
+cannot be one. A fork child's VMA is on the chains of all its ancestors' too, and is kept from
+merging for that reason.
+Compare mm/rmap.c:__anon_vma_prepare(), anon_vma_clone(), anon_vma_fork(), unlink_anon_vmas();
+mm/vma.c:find_mergeable_anon_vma(), reusable_anon_vma(), anon_vma_compatible().
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-from untorn.locking import sync
-
-if TYPE_CHECKING:
-    from untorn.mm.vma import Vma
+from untorn.mm.mm_types import AnonVma, MmStruct, Vma, vma_pages
+from untorn.mm.mman import VM_ACCESS_FLAGS, VM_STICKY
 
 
-class AnonVma:
-    """The identity that pages of related VMAs share.
+def vma_anon_prepare(mm: MmStruct, vma: Vma) -> None:
+    """Give vma an anon_vma unless it has one.
 
-    Attributes:
-        parent: The anon_vma that it was forked from; itself for the first of a family.
-        num_children: anon_vmas that name it as their parent, itself included if it is the first.
-        num_active_vmas: VMAs whose anon_vma it is.
+    Preconditions: mmap_lock held for write, or for read with mm.page_table_lock.
     """
+    anon_vma_prepare(vma, _find_mergeable_anon_vma(mm, vma))
 
-    __slots__ = ("num_active_vmas", "num_children", "parent")
 
-    def __init__(self, parent: AnonVma | None = None) -> None:
-        self.parent = parent or self
-        self.num_children = sync.AtomicInt(0)
-        self.num_active_vmas = sync.AtomicInt(0)
-        self.parent.num_children.add(1)
+def _find_mergeable_anon_vma(mm: MmStruct, vma: Vma) -> AnonVma | None:
+    """Return a neighbour's anon_vma that vma may share; the VMA above is asked first."""
+    above = mm.find_vma(vma.vm_end)
+    if above is not None and _compatible(vma, above) and len(above.anon_vma_chain) == 1:
+        return above.anon_vma
+    below = mm.find_vma_prev(vma.vm_start)
+    if below is not None and _compatible(below, vma) and len(below.anon_vma_chain) == 1:
+        return below.anon_vma
+    return None
+
+
+def _compatible(lower: Vma, upper: Vma) -> bool:
+    return (
+        lower.vm_end == upper.vm_start
+        and lower.vm_file is upper.vm_file
+        and not (lower.vm_flags ^ upper.vm_flags) & ~(VM_ACCESS_FLAGS | VM_STICKY)
+        and upper.vm_pgoff == lower.vm_pgoff + vma_pages(lower)
+    )
 
 
 def anon_vma_prepare(vma: Vma, neighbour: AnonVma | None) -> None:

@@ -12,12 +12,11 @@ from dataclasses import dataclass
 
 from untorn.maps.page import PAGE_SHIFT
 from untorn.mm.file import VmFile
-from untorn.mm.mm_struct import MmStruct
+from untorn.mm.mm_types import MmStruct, Vma, vma_pages
 from untorn.mm.mman import VM_SPECIAL, VM_STICKY
-from untorn.mm.rmap import anon_vma_clone, is_fork_child
-from untorn.mm.vma import Vma
 from untorn.mm.vma_lock import vma_start_write
-from untorn.mm.vmas.vma_store import vma_pages, vma_remove_merged, vma_store
+from untorn.mm.vmas.rmap import anon_vma_clone, is_fork_child
+from untorn.mm.vmas.vm_area import vma_remove_merged, vma_store
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ Every function needs mmap_lock held for write.
 
 from untorn.maps.page import PAGE_SHIFT
 from untorn.mm.limits import OVERCOMMIT_ALWAYS, RLIM_INFINITY
-from untorn.mm.mm_struct import MmStruct, is_data_mapping
+from untorn.mm.mm_types import MmStruct, is_data_mapping, vm_stat_kind
 from untorn.mm.mman import VM_LOCKED
 
 
@@ -44,3 +44,16 @@ def mlock_future_ok(mm: MmStruct, vm_flags: int, pages: int) -> bool:
     if not vm_flags & VM_LOCKED or mm.limits.cap_ipc_lock:
         return True
     return mm.locked_vm + pages <= mm.limits.rlimit_memlock >> PAGE_SHIFT
+
+
+def vma_account(mm: MmStruct, flags: int, pages: int) -> None:
+    """Count pages of a mapping with these VM_* flags in, or out if negative.
+
+    Compare mm/mmap.c:vm_stat_account().
+    """
+    mm.total_vm += pages
+    kind = vm_stat_kind(flags)
+    if kind:
+        setattr(mm, kind, getattr(mm, kind) + pages)
+    if flags & VM_LOCKED:
+        mm.locked_vm += pages
