@@ -165,7 +165,7 @@ def test_a_schedule_that_does_not_end_is_told_and_replayed(tmp_path: Path) -> No
 def test_the_document_tells_the_false_gap_as_the_checker_does() -> None:
     document = (ROOT / "docs" / "checker.md").read_text()
     block = document.partition("```text\nAB/")[2].partition("\n```")[0]
-    place = re.compile(r" +\w+/\w+\.py:\d+  ")
+    place = re.compile(r" +(\w+/)+\w+\.py:\d+  ")
     told = [line for line in story("linux-6.17") if not place.match(line)]
     assert told == [line for line in f"AB/{block}".splitlines() if not place.match(line)]
 

@@ -39,7 +39,8 @@ class Pages(Process):
         mmap_read_unlock(self.mm)
 
     def vma(self, page: int) -> Vma:
-        vma: Vma = self.mm.mm_mt.find(addr(page))
+        vma = self.mm.mm_mt.find(addr(page))
+        assert vma is not None
         return vma
 
     def diagram(self, pages: int) -> str:

@@ -21,7 +21,7 @@ from untorn.mm.vma_lock import vma_end_read, vma_start_write
 from untorn.mm.vma_lookup import LOOKUPS, WalkCounts, lock_next_vma, lock_vma_under_rcu
 
 
-class Interrupted(VmaIterator):
+class Interrupted(VmaIterator[Vma]):
     """An iterator after which, once, somebody else gets the CPU."""
 
     __slots__ = ("then",)
@@ -331,7 +331,7 @@ def find_and_then(
     tree = type(process.mm.mm_mt)
     find = tree.find_slot
 
-    def find_then(self: VmaTree, address: int) -> Slot | None:
+    def find_then(self: VmaTree[Vma], address: int) -> Slot[Vma] | None:
         found = find(self, address)
         monkeypatch.setattr(tree, "find_slot", find)
         Worker(then).join()

@@ -20,8 +20,8 @@ histories = st.one_of(changes, changes.map(lambda steps: filled + steps))
 fanouts = st.sampled_from((4, 6, vma_tree.FANOUT))  # small nodes make tall trees of few ranges
 
 
-def build(steps: Steps, fanout: int) -> tuple[VmaTree, list[object | None]]:
-    tree = VmaTree()
+def build(steps: Steps, fanout: int) -> tuple[VmaTree[object], list[object | None]]:
+    tree: VmaTree[object] = VmaTree()
     pages: list[object | None] = [None] * PAGES
     with pytest.MonkeyPatch.context() as patch:
         for module in (vma_tree, vma_tree_store):
@@ -35,8 +35,8 @@ def build(steps: Steps, fanout: int) -> tuple[VmaTree, list[object | None]]:
     return tree, pages
 
 
-def dense_tree(count: int) -> VmaTree:
-    tree = VmaTree()
+def dense_tree(count: int) -> VmaTree[str]:
+    tree: VmaTree[str] = VmaTree()
     for page in range(count):
         store_range(tree, 2 * page, 2 * page + 1, f"vma {page}")
     return tree
@@ -46,7 +46,7 @@ def dense_tree(count: int) -> VmaTree:
 @given(histories, fanouts)
 def test_tree_maps_every_page_as_a_list_of_pages_does(steps: Steps, fanout: int) -> None:
     tree, pages = build(steps, fanout)
-    shown = [None] * PAGES
+    shown: list[object | None] = [None] * PAGES
     for start, end, entry in tree:
         shown[start:end] = [entry] * (end - start)
     assert shown == pages
@@ -113,7 +113,7 @@ def test_a_store_that_leaves_a_few_ranges_of_a_subtree_gives_them_to_its_neighbo
 def test_iterator_goes_on_from_the_end_it_saw_even_when_that_range_shrank() -> None:
     # [0,3) X, [3,4) N. The iterator stands at 3 when X becomes [0,1) B [1,3):
     # B lies below where it stands and is not visited.
-    tree = VmaTree()
+    tree: VmaTree[str] = VmaTree()
     store_range(tree, 0, 3, "X")
     store_range(tree, 3, 4, "N")
     iterator = VmaIterator(tree)
