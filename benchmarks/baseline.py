@@ -43,7 +43,9 @@ class LockedMap:
             end = self._ends[start]
             return (start, end) if addr < end else None
 
-    lock = find
+    def lock(self, addr: int) -> None:
+        """Find it: the lock of all is held for no longer."""
+        self.find(addr)
 
     def read(self) -> None:
         """Produce all lines at once."""

@@ -36,7 +36,8 @@ Reader = Callable[[], object]
 @contextmanager
 def process(*arguments: object) -> Iterator[int]:
     """Run a process with that many VMAs; give its pid."""
-    command = [sys.executable, Path(__file__).with_name("many_vmas.py"), *map(str, arguments)]
+    program = str(Path(__file__).with_name("many_vmas.py"))
+    command = [sys.executable, program, *map(str, arguments)]
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen(command, **pipes) as child:
         assert child.stdout

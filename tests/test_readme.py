@@ -10,7 +10,7 @@ import pytest
 
 from tests.helpers.repository import ROOT
 from untorn.cli import main
-from untorn.reader.access.gentle import NotRaisedWarning
+from untorn.reader.access.priority import NotRaisedWarning
 
 README, AGENTS = ((ROOT / page).read_text() for page in ("README.md", "docs/agents.md"))
 MAKEFILE = (ROOT / "Makefile").read_text()
@@ -18,7 +18,7 @@ LINES = (README + AGENTS).replace("\\\n", "")
 COMMANDS = sorted(set(re.findall(r"^untorn (.*)$", LINES, re.MULTILINE)))
 
 
-def test_the_python_examples_print_what_they_say(capsys) -> None:
+def test_the_python_examples_print_what_they_say(capsys: pytest.CaptureFixture[str]) -> None:
     snapshot, engine = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     exec(compile(snapshot, "README.md", "exec"), {})
     assert "Coherence(" in capsys.readouterr().out
@@ -28,7 +28,7 @@ def test_the_python_examples_print_what_they_say(capsys) -> None:
     assert lines[-1] == "8192"
 
 
-def test_the_agents_example_counts_vmas(capsys) -> None:
+def test_the_agents_example_counts_vmas(capsys: pytest.CaptureFixture[str]) -> None:
     (example,) = re.findall(r"```python\n(.*?)```", AGENTS, re.DOTALL)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotRaisedWarning)
@@ -37,7 +37,7 @@ def test_the_agents_example_counts_vmas(capsys) -> None:
 
 
 @pytest.mark.parametrize("line", COMMANDS)
-def test_commands_are_understood(line, monkeypatch) -> None:
+def test_commands_are_understood(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda program: f"/usr/bin/{program}")
     arguments = shlex.split(line.split("|")[0], comments=True)
     command = main.get_command(click.Context(main), arguments[0])
@@ -47,10 +47,10 @@ def test_commands_are_understood(line, monkeypatch) -> None:
 
 
 @pytest.mark.parametrize("target", sorted(set(re.findall(r"\bmake ([a-z-]+)", README))))
-def test_make_targets_exist(target) -> None:
+def test_make_targets_exist(target: str) -> None:
     assert re.search(rf"^{target}:", MAKEFILE, re.MULTILINE)
 
 
 @pytest.mark.parametrize("path", sorted(set(re.findall(r"\]\(([^)#:]+)\)", README))))
-def test_links_lead_somewhere(path) -> None:
+def test_links_lead_somewhere(path: str) -> None:
     assert (ROOT / path).exists()

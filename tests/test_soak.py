@@ -27,8 +27,9 @@ from untorn.syscalls import Process
 
 
 @pytest.fixture
-def soak_seconds(request) -> float:
-    return request.config.getoption("--soak-seconds")
+def soak_seconds(request: pytest.FixtureRequest) -> float:
+    seconds: float = request.config.getoption("--soak-seconds")
+    return seconds
 
 
 @pytest.fixture
@@ -44,7 +45,8 @@ class Soak:
 
     def __init__(self) -> None:
         self.slab = VmaSlab()
-        self.process = Process(RecordedMm(self.slab))
+        self.mm = RecordedMm(self.slab)
+        self.process = Process(self.mm)
         self.random = RandomWriter("soak")
         self.place = self.random.place(self.random.set_up(self.process))
         self.stop = threading.Event()
@@ -94,7 +96,7 @@ class Soak:
 
     def reader(self, strategy: str, way: str) -> Callable[[], None]:
         file = self.process.open_maps(strategy)
-        record = self.process.mm.mm_mt.record.viewer()
+        record = self.mm.mm_mt.record.viewer()
         clock = Clock(record.version, record.version)
 
         def step() -> None:
@@ -108,7 +110,7 @@ class Soak:
 
 @pytest.mark.soak
 @pytest.mark.usefixtures("_switch_often")
-def test_random_writers_and_readers_break_no_invariant_and_no_rule(soak_seconds) -> None:
+def test_random_writers_and_readers_break_no_invariant_and_no_rule(soak_seconds: float) -> None:
     soak = Soak()
     writers = [soak.writer(each) for each in soak.random.writers()]
     readers = [soak.reader(strategy, way) for strategy in STRATEGIES for way in WAYS]

@@ -24,7 +24,7 @@ CALLS: dict[str, tuple[Callable[[Pages], object], int]] = {
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_a_negative_number_is_a_huge_one_as_in_c(name) -> None:
+def test_a_negative_number_is_a_huge_one_as_in_c(name: str) -> None:
     call, number = CALLS[name]
     process = Pages()
     process.files[3] = VmFile(b"/file")

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,9 @@ from click.testing import CliRunner, Result
 from tests.helpers.processes import children_of, is_alive, wait_until
 from untorn.cli import main
 from untorn.conform import machine, pair
+from untorn.conform.operation import Operation
 from untorn.conform.traced import ptrace
+from untorn.conform.traced.machine import limits_of
 from untorn.conform.traced.minimal_child import MinimalChild
 from untorn.conform.traced.ptrace import Tracee
 from untorn.errors import OutOfReachError, os_error
@@ -22,7 +25,7 @@ pytestmark = pytest.mark.live
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Temporary files are made in a directory of the test's own, and are gone afterwards."""
     before = children_of(os.getpid())
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
@@ -32,7 +35,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.fixture
-def child():
+def child() -> Iterator[MinimalChild]:
     try:
         child = MinimalChild()
     except OutOfReachError as reason:
@@ -47,8 +50,10 @@ def conform(*arguments: str) -> Result:
 
 @pytest.mark.usefixtures("child")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("where", [Tracee.seize, pair.limits_of, pair.Pair.renew, pair.Pair.step])
-def test_a_signal_while_it_sets_up_or_runs_ends_it_cleanly(where, number, monkeypatch) -> None:
+@pytest.mark.parametrize("where", [Tracee.seize, limits_of, pair.Pair.renew, pair.Pair.step])
+def test_a_signal_while_it_sets_up_or_runs_ends_it_cleanly(
+    where: Callable[..., object], number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
     function = getattr(where, "__func__", where)
 
     def after_a_signal(*arguments: object) -> object:
@@ -56,7 +61,9 @@ def test_a_signal_while_it_sets_up_or_runs_ends_it_cleanly(where, number, monkey
         return function(*arguments)
 
     owner = {"seize": Tracee, "limits_of": pair}.get(function.__name__, pair.Pair)
-    replaced = classmethod(after_a_signal) if function.__name__ == "seize" else after_a_signal
+    replaced: object = (
+        classmethod(after_a_signal) if function.__name__ == "seize" else after_a_signal
+    )
     monkeypatch.setattr(owner, function.__name__, replaced)
     done = conform("--ops", "1000000")
     assert done.exit_code == 1
@@ -67,7 +74,9 @@ def test_a_signal_while_it_sets_up_or_runs_ends_it_cleanly(where, number, monkey
 
 @pytest.mark.usefixtures("child")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_from_outside_leaves_no_process_and_no_file(number, here) -> None:
+def test_a_signal_from_outside_leaves_no_process_and_no_file(
+    number: signal.Signals, here: Path
+) -> None:
     command = [sys.executable, "-m", "untorn", "conform", "--ops", "1000000"]
     with subprocess.Popen(
         command,
@@ -97,7 +106,9 @@ def is_traced(pid: int) -> bool:
 
 
 @pytest.mark.usefixtures("child")
-def test_an_interrupted_search_for_a_shorter_script_still_shows_the_mismatch(monkeypatch) -> None:
+def test_an_interrupted_search_for_a_shorter_script_still_shows_the_mismatch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def part(self: object) -> dict[str, int]:
         os.kill(os.getpid(), signal.SIGINT)
         return {}
@@ -109,7 +120,7 @@ def test_an_interrupted_search_for_a_shorter_script_still_shows_the_mismatch(mon
     assert done.stderr == "interrupted after 0 operations\n"
 
 
-def test_without_the_right_to_trace_it_is_one_line(monkeypatch) -> None:
+def test_without_the_right_to_trace_it_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*arguments: int) -> None:
         raise os_error(errno.EPERM)
 
@@ -119,7 +130,9 @@ def test_without_the_right_to_trace_it_is_one_line(monkeypatch) -> None:
     assert done.stderr == "Error: no child can be traced here: Operation not permitted\n"
 
 
-def test_without_a_place_for_files_it_is_one_line(monkeypatch, here) -> None:
+def test_without_a_place_for_files_it_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, here: Path
+) -> None:
     monkeypatch.setattr("untorn.conform.files.file_system_at", lambda place: "overlay")
     done = conform()
     assert (done.exit_code, done.stdout) == (1, "")
@@ -128,10 +141,10 @@ def test_without_a_place_for_files_it_is_one_line(monkeypatch, here) -> None:
 
 
 @pytest.mark.usefixtures("child")
-def test_a_child_that_is_killed_from_outside_is_one_line(monkeypatch) -> None:
+def test_a_child_that_is_killed_from_outside_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     step = pair.Pair.step
 
-    def after_its_end(self: pair.Pair, operation: object) -> object:
+    def after_its_end(self: pair.Pair, operation: Operation) -> object:
         os.kill(self.kernel.child.pid, signal.SIGKILL)
         return step(self, operation)
 
@@ -146,27 +159,27 @@ class Uname:
     machine, release = "x86_64", "6.18.1"
 
 
-def other_architecture(patch, tmp_path: Path) -> None:
+def other_architecture(patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     patch.setattr(Uname, "machine", "aarch64")
 
 
-def old_kernel(patch, tmp_path: Path) -> None:
+def old_kernel(patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     patch.setattr(Uname, "release", "6.1.0-37-amd64")
 
 
-def never_overcommits(patch, tmp_path: Path) -> None:
+def never_overcommits(patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     patch.setattr(machine, "sysctl", lambda name: 2 * (name == "overcommit_memory"))
 
 
-def legacy_layout(patch, tmp_path: Path) -> None:
+def legacy_layout(patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     patch.setattr(machine, "sysctl", lambda name: int(name == "legacy_va_layout"))
 
 
-def five_levels(patch, tmp_path: Path) -> None:
+def five_levels(patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     patch.setattr(machine, "features_of_cpu", lambda: {"fpu", "la57"})
 
 
-def no_ksm(patch, tmp_path: Path) -> None:
+def no_ksm(patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     patch.setitem(machine.FEATURES, "KSM", tmp_path / "none")
 
 
@@ -181,8 +194,13 @@ def no_ksm(patch, tmp_path: Path) -> None:
         (no_ksm, "a kernel with KSM, this one has none"),
     ],
 )
-def test_a_machine_that_is_not_modelled_is_out_of_reach(way, reason, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(machine.os, "uname", Uname)
+def test_a_machine_that_is_not_modelled_is_out_of_reach(
+    way: Callable[[pytest.MonkeyPatch, Path], None],
+    reason: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(os, "uname", Uname)
     way(monkeypatch, tmp_path)
     with pytest.raises(OutOfReachError, match=reason):
         machine.check_machine()
@@ -202,7 +220,7 @@ def test_a_script_that_means_nothing_is_status_2_and_told_where(line: str) -> No
     assert "line 2: " in done.stderr
 
 
-def test_a_family_ends_with_its_owner(child) -> None:
+def test_a_family_ends_with_its_owner(child: MinimalChild) -> None:
     first = child.pid
     child.fork()
     child.fork()
@@ -217,7 +235,7 @@ def test_a_family_ends_with_its_owner(child) -> None:
     assert not any(map(is_alive, pids))
 
 
-def test_a_copy_goes_on_from_where_its_parent_was(child) -> None:
+def test_a_copy_goes_on_from_where_its_parent_was(child: MinimalChild) -> None:
     before = child.maps()
     child.fork()
     assert child.maps() == before

@@ -4,6 +4,7 @@ A page is 1000 bytes here; addresses are those of maps.
 """
 
 import errno
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -159,7 +160,7 @@ FINDINGS = {
 
 
 @pytest.fixture(scope="module")
-def pair():
+def pair() -> Iterator[Pair]:
     try:
         pair = Pair()
     except OutOfReachError as reason:

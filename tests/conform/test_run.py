@@ -1,12 +1,15 @@
 """The engine against the running kernel, from outside the child; and what a mismatch looks like."""
 
 import errno
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from untorn.conform import differences, pair
 from untorn.conform.differences import Difference
+from untorn.conform.mismatch import Mismatch
+from untorn.conform.operation import Operation
 from untorn.conform.pair import Pair
 from untorn.conform.report import failure_report, summary
 from untorn.conform.run import conform, conform_script, replay
@@ -23,7 +26,7 @@ pytestmark = pytest.mark.live
 
 
 @pytest.fixture(name="both")
-def fixture_both():
+def fixture_both() -> Iterator[Pair]:
     try:
         both = Pair()
     except OutOfReachError as reason:
@@ -43,7 +46,7 @@ def test_this_process_maps_come_back_to_the_byte() -> None:
     assert text_of(maps) == maps
 
 
-def test_a_few_thousand_operations_agree_and_most_succeed(both) -> None:
+def test_a_few_thousand_operations_agree_and_most_succeed(both: Pair) -> None:
     outcome = conform(both, 4000, "1")
     assert outcome.failure is None
     assert outcome.operations == 4000
@@ -51,27 +54,32 @@ def test_a_few_thousand_operations_agree_and_most_succeed(both) -> None:
     assert {name for name, _ in outcome.counts} > {"mmap", "mremap", "fork", "exit", "touch_write"}
 
 
-def operations_of(both, seed: str, monkeypatch) -> list[object]:
-    made = []
+def operations_of(both: Pair, seed: str, monkeypatch: pytest.MonkeyPatch) -> list[Operation]:
+    made: list[Operation] = []
     step = Pair.step
+
+    def noted(self: Pair, what: Operation) -> Mismatch | None:
+        made.append(what)
+        return step(self, what)
+
     with monkeypatch.context() as patch:
-        patch.setattr(Pair, "step", lambda self, what: made.append(what) or step(self, what))
+        patch.setattr(Pair, "step", noted)
         conform(both, 500, seed)
     return made
 
 
-def test_a_seed_decides_every_operation(both, monkeypatch) -> None:
+def test_a_seed_decides_every_operation(both: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     one, again, other = (operations_of(both, seed, monkeypatch) for seed in ("1", "1", "2"))
     assert len(one) == 500
     assert one == again
     assert one != other
 
 
-def wrong_merge(patch) -> None:
+def wrong_merge(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(merge.Attributes, "_anon_vma_mergeable", lambda self, vma: True)
 
 
-def wrong_errno(patch) -> None:
+def wrong_errno(patch: pytest.MonkeyPatch) -> None:
     check = munmap._checked_end
 
     def refuse(start: int, length: int) -> int:
@@ -82,19 +90,19 @@ def wrong_errno(patch) -> None:
     patch.setattr(munmap, "_checked_end", refuse)
 
 
-def an_assertion(patch) -> None:
-    def fail(mm, flags) -> None:
+def an_assertion(patch: pytest.MonkeyPatch) -> None:
+    def fail(mm: mm_types.MmStruct, flags: int) -> None:
         raise AssertionError("planted")
 
     patch.setattr(mlock, "_apply_all", fail)
 
 
-def a_count_that_drifts(patch) -> None:
+def a_count_that_drifts(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(mm_types, "is_data_mapping", lambda flags: False)
 
 
-def a_broken_invariant(patch) -> None:
-    def fail(mm) -> None:
+def a_broken_invariant(patch: pytest.MonkeyPatch) -> None:
+    def fail(mm: mm_types.MmStruct) -> None:
         if mm.locked_vm:
             raise InvariantError("planted")
 
@@ -106,14 +114,17 @@ def a_broken_invariant(patch) -> None:
     [
         (wrong_merge, "# +++ kernel maps"),
         (wrong_errno, "# engine: ENOMEM"),
-        (an_assertion, "# engine: AssertionError: planted (test_run.py"),
+        (an_assertion, "# engine: AssertionError: planted (conform/test_run.py"),
         (a_count_that_drifts, "# data_vm: engine "),
-        (a_broken_invariant, "# engine: InvariantError: planted (test_run.py"),
+        (a_broken_invariant, "# engine: InvariantError: planted (conform/test_run.py"),
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )
 def test_a_fault_of_the_engine_is_shown_by_a_short_script_that_shows_it_again(
-    plant, shown, both, monkeypatch
+    plant: Callable[[pytest.MonkeyPatch], None],
+    shown: str,
+    both: Pair,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with monkeypatch.context() as patch:
         plant(patch)
@@ -122,7 +133,7 @@ def test_a_fault_of_the_engine_is_shown_by_a_short_script_that_shows_it_again(
         assert len(failure.operations) <= 8
         report = "\n".join(failure_report(failure, "seed 1"))
         assert "seed 1" in report
-        assert shown.replace("(test_run.py", "(tests/conform/test_run.py") in report
+        assert shown in report
         script = read_script(report)
         assert script == failure.operations
         assert conform_script(both, script).failure is not None
@@ -141,7 +152,7 @@ def made_up(release: tuple[int, int]) -> Difference:
 
 @pytest.mark.parametrize(("shift", "left_out"), [(0, True), (1, False), (-1, False)])
 def test_what_differs_in_this_release_alone_is_left_out_and_told(
-    shift, left_out, both, monkeypatch
+    shift: int, left_out: bool, both: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     major, minor = differences.running_release()
     monkeypatch.setattr(differences, "DIFFERENCES", (made_up((major, minor + shift)),))
@@ -152,7 +163,9 @@ def test_what_differs_in_this_release_alone_is_left_out_and_told(
     assert any("left out" in line for line in summary(outcome, "seed 1")) == left_out
 
 
-def test_guards_in_a_file_are_left_out_by_a_run_on_6_17(both, monkeypatch) -> None:
+def test_guards_in_a_file_are_left_out_by_a_run_on_6_17(
+    both: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("untorn.conform.run.running_release", lambda: (6, 17))
     outcome = conform(both, 2500, "2")
     assert outcome.failure is None
@@ -169,7 +182,9 @@ def test_remaps_near_the_limit_are_left_out_on_7_1() -> None:
     assert not difference.concerns(mm, read_script("brk(0)")[0])
 
 
-def test_a_process_that_starts_in_another_way_is_out_of_reach(both, monkeypatch) -> None:
+def test_a_process_that_starts_in_another_way_is_out_of_reach(
+    both: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(*arguments: object, **options: object) -> None:
         raise ValueError("line 1 lies above")
 

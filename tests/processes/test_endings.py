@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -12,12 +12,13 @@ from untorn.processes.endings import SIGNALS, ending_taken, endings_held, wait_r
 
 
 @pytest.fixture(params=SIGNALS)
-def number(request) -> signal.Signals:
-    return request.param
+def number(request: pytest.FixtureRequest) -> signal.Signals:
+    number: signal.Signals = request.param
+    return number
 
 
 @pytest.fixture
-def blocked_here(number) -> Iterator[signal.Signals]:
+def blocked_here(number: signal.Signals) -> Iterator[signal.Signals]:
     """The signal, which only other threads take, as those that numpy starts may."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [number])
     yield number
@@ -48,14 +49,16 @@ def hold_in_another_one(number: signal.Signals, done: list[str]) -> None:
 
 
 @pytest.mark.parametrize("work", [hold_and_be_asked_to_end, hold_in_another_one])
-def test_what_is_held_is_done_wholly_before_it_ends(work, blocked_here) -> None:
+def test_what_is_held_is_done_wholly_before_it_ends(
+    work: Callable[[signal.Signals, list[str]], None], blocked_here: signal.Signals
+) -> None:
     done: list[str] = []
     with pytest.raises(KeyboardInterrupt):
         work(blocked_here, done)
     assert done == ["all of it"]
 
 
-def test_an_ending_that_was_taken_is_not_raised(number) -> None:
+def test_an_ending_that_was_taken_is_not_raised(number: signal.Signals) -> None:
     with endings_held():
         assert not ending_taken()
         os.kill(os.getpid(), number)
@@ -63,7 +66,7 @@ def test_an_ending_that_was_taken_is_not_raised(number) -> None:
         assert not ending_taken()
 
 
-def test_a_wait_ends_when_another_thread_takes_the_signal(blocked_here) -> None:
+def test_a_wait_ends_when_another_thread_takes_the_signal(blocked_here: signal.Signals) -> None:
     never, writing = os.pipe()
     with endings_held():
         thread = taken_by_another_thread(blocked_here, 0.05)
@@ -85,7 +88,7 @@ def test_a_wait_tells_what_can_be_read() -> None:
     os.close(writing)
 
 
-def test_handlers_and_an_ignored_signal_are_as_they_were_afterwards(number) -> None:
+def test_handlers_and_an_ignored_signal_are_as_they_were_afterwards(number: signal.Signals) -> None:
     before = signal.signal(number, signal.SIG_IGN)
     try:
         with endings_held():

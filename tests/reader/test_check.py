@@ -40,7 +40,9 @@ class ScriptedFile(LiveMapsFile):
     Read line by line, it shows what is mapped now.
     """
 
-    def __init__(self, fills: list[list[MapsEntry]], mapped: list[MapsEntry], ioctl: bool = True):
+    def __init__(
+        self, fills: list[list[MapsEntry]], mapped: list[MapsEntry], ioctl: bool = True
+    ) -> None:
         self._fd = -1
         self.fills, self.mapped, self.ioctl = fills, mapped, ioctl
         self.looks = 0

@@ -144,7 +144,8 @@ def test_where_the_kernel_does_not_tell_of_guards_it_is_said(
     def refuse(fd: int, request: int, question: bytearray) -> int:
         if request == 0xC0606610:  # PAGEMAP_SCAN
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
-        return ioctl(fd, request, question)
+        answered: int = ioctl(fd, request, question)
+        return answered
 
     monkeypatch.setattr(page_walk, "ioctl", refuse)
     page_walk._entry_ns.cache_clear()

@@ -1,5 +1,7 @@
 """Differences of two maps, against the same page by page."""
 
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -83,7 +85,7 @@ def as_map(pages: list[tuple[bytes, int, bytes] | None]) -> list[MapsEntry]:
 
 
 @given(st.lists(st.tuples(KINDS, KINDS), max_size=20))
-def test_each_page_has_the_change_that_happened_to_it(pairs: list[tuple]) -> None:
+def test_each_page_has_the_change_that_happened_to_it(pairs: list[tuple[Any, Any]]) -> None:
     found = changes(as_map([old for old, _ in pairs]), as_map([new for _, new in pairs]))
     by_page = {page: c for c in found for page in range(c.start // PAGE, c.end // PAGE)}
     for page, (old, new) in enumerate(pairs):

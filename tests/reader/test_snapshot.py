@@ -103,7 +103,8 @@ def test_deleted_is_told_of_files_and_rows() -> None:
 def test_what_is_shown_twice_counts_in_its_newer_form(
     shown: str, resolved: str, gave_way: int
 ) -> None:
-    entries = [entry(*map(int, each.split("-"))) for each in shown.split()]
+    pages = (each.split("-") for each in shown.split())
+    entries = [entry(int(start), int(end)) for start, end in pages]
     taken = snapshot(*entries)
     assert " ".join(f"{e.start // PAGE}-{e.end // PAGE}" for e in taken) == resolved
     assert taken.coherence.overlaps == gave_way

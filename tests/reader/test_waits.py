@@ -313,9 +313,13 @@ def test_a_look_that_ctrl_c_ended_cleans_up(monkeypatch: pytest.MonkeyPatch, ove
                 self.lock.acquire()
             raise KeyboardInterrupt
 
+    def make() -> None:
+        gate.wait()
+        made.set()
+
     monkeypatch.setattr(_thread, "allocate_lock", Interrupted)
     with pytest.raises(KeyboardInterrupt):
-        within(LIMIT, lambda: gate.wait() and made.set(), "x", cleaned.set)
+        within(LIMIT, make, "x", cleaned.set)
     monkeypatch.undo()
     assert made.is_set() == cleaned.is_set() == over
     gate.set()

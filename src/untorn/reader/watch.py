@@ -2,7 +2,7 @@
 
 import os
 import select
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import NamedTuple
@@ -32,7 +32,7 @@ def watch(
     proc: str = "/proc",
     gentle: bool | None = None,
     timeout: float | None = TIMEOUT,
-) -> Iterator[Look]:
+) -> Generator[Look, None, None]:
     """Yield a look at once, and another one each time the interval is over.
 
     It ends when the process ends: at once, if it is told so by the kernel, else at the next look.

@@ -11,12 +11,11 @@ from tests.helpers.commanded import Commanded
 from tests.reader.access.test_priority import as_nobody
 from untorn.maps.procmap_query import QueryFlags
 from untorn.reader.access import gentle
-from untorn.reader.access import kernel_locks as maps_locking
-from untorn.reader.access.gentle import GentleMapsFile, NotRaisedWarning, open_maps_file
-from untorn.reader.access.kernel_locks import takes_mmap_lock
+from untorn.reader.access.gentle import GentleMapsFile, open_maps_file
+from untorn.reader.access.kernel_locks import parse_release, takes_mmap_lock
 from untorn.reader.access.maps_file import LiveMapsFile
 from untorn.reader.access.pace import Pace
-from untorn.reader.access.priority import FIFO, Change, Raise
+from untorn.reader.access.priority import FIFO, Change, NotRaisedWarning, Raise, find_raise
 
 pytestmark = pytest.mark.live
 PAGE = 4096
@@ -49,7 +48,7 @@ def release(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The release of the kernel, which may be replaced."""
     told, real = [os.uname().release], os.uname()
     monkeypatch.setattr(
-        maps_locking.os,
+        os,
         "uname",
         lambda: os.uname_result((real[0], real[1], told[0], real[3], real[4])),
     )
@@ -160,7 +159,7 @@ def test_a_read_that_is_not_gentle_is_not_raised(release: list[str], witness: Wi
 
 
 def test_the_release_of_this_kernel_decides() -> None:
-    assert takes_mmap_lock("maps") is (maps_locking.parse_release(os.uname().release) < (6, 17))
+    assert takes_mmap_lock("maps") is (parse_release(os.uname().release) < (6, 17))
 
 
 def test_without_the_right_it_is_said_once_and_read_all_the_same(
@@ -204,7 +203,7 @@ print(len(said), os.sched_getscheduler(0), os.nice(0))
 
 
 def test_the_raise_is_real_where_it_is_allowed() -> None:
-    way = gentle.find_raise()
+    way = find_raise()
     if way is not FIFO:
         pytest.skip("this user may not raise a thread to SCHED_FIFO")
     change = way.prepare()

@@ -1,6 +1,7 @@
 """A pace, by a clock that is made up: how much is spent, when, and by whom."""
 
 import threading
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -49,7 +50,7 @@ def test_a_long_call_is_followed_by_a_long_pause() -> None:
     clock = Clock()
     pace = clock.pace(0.25)
     for ns in (100 * FILL, FILL):
-        pace.spend(lambda ns=ns: clock.work(ns))
+        pace.spend(partial(clock.work, ns))
     assert clock.pauses == [300 * FILL]
 
 
@@ -106,7 +107,7 @@ def test_no_more_is_spent_than_the_fraction(
     allowance = max(calls) + SHORTEST_PAUSE_NS * fraction
     for ns in calls:
         assert clock.used <= (clock.now - start) * fraction + allowance
-        pace.spend(lambda ns=ns: clock.work(ns))
+        pace.spend(partial(clock.work, ns))
 
 
 def test_each_thread_has_an_account_of_its_own() -> None:

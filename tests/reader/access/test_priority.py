@@ -58,9 +58,13 @@ def raised(way: Raise) -> tuple[int, int]:
 
 @ways
 def test_the_call_is_made_once_raised_and_its_result_returned(way: Raise) -> None:
-    change, calls = prepare(way), []
-    seen = call_raised(change, lambda: calls.append(1) or standing())
-    assert seen == raised(way)
+    calls: list[int] = []
+
+    def call() -> tuple[int, int]:
+        calls.append(1)
+        return standing()
+
+    assert call_raised(prepare(way), call) == raised(way)
     assert calls == [1]
 
 

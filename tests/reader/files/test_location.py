@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -55,8 +56,10 @@ def load(child: Commanded, library: Path) -> tuple[int, int]:
     child.do(f"library = ctypes.CDLL({str(library)!r})")
     addr = int(child.do("print(ctypes.cast(library.qsort, ctypes.c_void_p).value)"))
     with library.open("rb") as file:
-        symbols = ELFFile(file).get_section_by_name(".dynsym").get_symbol_by_name("qsort")
-    return addr, symbols[0]["st_value"]
+        symbols = ELFFile(file).get_section_by_name(".dynsym")
+        assert isinstance(symbols, SymbolTableSection)
+        symbol, *_ = symbols.get_symbol_by_name("qsort") or []
+    return addr, symbol["st_value"]
 
 
 def test_the_address_of_a_function_is_that_of_its_symbol(child: Commanded, tmp_path: Path) -> None:

@@ -134,10 +134,12 @@ def test_only_what_changed_is_read_again(monkeypatch: pytest.MonkeyPatch) -> Non
     old = b"".join(lines)
     before = parse.parse([old])
     read: list[bytes] = []
-    monkeypatch.setattr(
-        "untorn.reader.text.reparse.parse",
-        lambda texts: (read.extend(texts), parse.parse(texts))[1],
-    )
+
+    def parse_noted(texts: list[bytes]) -> Columns:
+        read.extend(texts)
+        return parse.parse(texts)
+
+    monkeypatch.setattr("untorn.reader.text.reparse.parse", parse_noted)
     assert parse_again([old], [b"".join([old[:100], old[100:]])], before) is before
     assert read == []
     new = [*lines[:20], lines[20].replace(b"rw-p", b"r--p"), *lines[22:]]
