@@ -35,7 +35,8 @@ class Held(NamedTuple):
     lock: object
 
 
-# _seen[a][b]: where b was first taken under a. Values are replaced, never changed in place.
+# _seen[a][b]: where b was first taken under a: the edges of the graph of orders. The inner
+# dictionaries are replaced, never changed in place.
 _seen: dict[LockClass, dict[LockClass, str]] = {}
 _mutex = sync.Mutex()  # protects _seen; innermost, nothing is taken under it
 
@@ -44,6 +45,7 @@ _mutex = sync.Mutex()  # protects _seen; innermost, nothing is taken under it
 def enabled() -> Iterator[None]:
     """Check the order of all locks taken inside, from a clean slate."""
     global on, _seen
+    # Only for code that starts with no lock held: what was taken before is not in held_locks.
     before, on, _seen = (on, _seen), True, {}
     try:
         yield
@@ -66,10 +68,14 @@ def acquire(
         LockOrderError: another order was seen before, or the task would sleep under RCU.
     """
     task = sync.current()
+    # A trylock that fails goes on without the lock, so it cannot be part of a deadlock. Once it
+    # holds the lock it can: held_locks below gets every lock, however it was taken.
     if not trylock:
         if not lock_class.spins:
             might_sleep(lock_class.name)
         for held in _held(task):
+            # Two locks of one class would be a circle of one class. The caller says that some
+            # rule orders the two (a parent's mmap_lock comes before its new child's).
             if not (nested and held.lock_class is lock_class):
                 _order(held.lock_class, lock_class, task)
     task.held_locks = (*task.held_locks, Held(lock_class, lock))
@@ -83,6 +89,8 @@ def release(lock_class: LockClass, lock: object) -> None:
     """
     task = sync.current()
     held = list(_held(task))
+    # Locks need not be released in reverse order: lock_vma_under_rcu() leaves RCU, which it
+    # entered first, and keeps the VMA. The last of equal entries goes, as sections of RCU nest.
     for entry in reversed(held):
         if entry.lock_class is lock_class and entry.lock is lock:
             held.remove(entry)
@@ -103,6 +111,8 @@ def might_sleep(what: str) -> None:
         LockOrderError: it is inside an RCU read section.
     """
     task = sync.current()
+    # Asked of every lock that may wait, whether or not it would wait this time: so one run on an
+    # idle machine is enough to find it.
     for held in _held(task):
         if held.lock_class.spins:
             raise LockOrderError(f"{task.name} may sleep for {what} under {held.lock_class.name}")
@@ -126,17 +136,23 @@ def _held(task: sync.Task) -> tuple[Held, ...]:
 
 def _order(outer: LockClass, inner: LockClass, task: sync.Task) -> None:
     with _mutex:
+        # An edge that is there was checked when it was added.
         if inner in _seen.get(outer, {}):
             return
+        # outer -> inner closes a circle if inner leads to outer already. The lock is not taken
+        # yet, so the report comes instead of the deadlock, and also if no task waits just now.
         chain = _path(inner, outer)
         if chain:
             raise LockOrderError(_report(outer, inner, chain, task))
+        # The stack of the one who took this order first is what a later report needs most.
         here = f"{task.name}\n" + "".join(traceback.format_stack(limit=8)[:-2])
         _seen[outer] = {**_seen.get(outer, {}), inner: here}
 
 
 def _path(start: LockClass, goal: LockClass) -> list[LockClass]:
     """Return a chain of seen orders from start to goal, or nothing."""
+    # Breadth first, so that the chain reported is a shortest one. A class that is taken under
+    # itself is the chain of one element.
     chains = [[start]]
     visited = [start]
     for chain in chains:

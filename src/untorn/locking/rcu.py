@@ -15,6 +15,7 @@ RCU = lockdep.LockClass("RCU", spins=True)
 def rcu_read_lock() -> None:
     """Enter a read section; sections nest."""
     if lockdep.on:
+        # It never waits, so it adds no order and may be entered under any lock.
         lockdep.acquire(RCU, None, trylock=True)
 
 
@@ -26,4 +27,5 @@ def rcu_read_unlock() -> None:
 
 def rcu_read_lock_held() -> bool:
     """Say whether the current task is in a read section; true where nobody watches."""
+    # Assertions ask this, and must not fail where sections are not counted.
     return not lockdep.on or lockdep.is_held(RCU, None)

@@ -1,8 +1,8 @@
-"""A place where one task at a time sleeps until a condition holds.
+"""A slot in which one task at a time sleeps until a condition holds.
 
-Compare include/linux/rcuwait.h: the waiter publishes itself before it looks at the condition, the
-waker changes the condition before it looks for a waiter; so one of them sees the other. The order
-comes from the mutex of the AtomicInt that the condition reads and the waker changes.
+Why no wake-up is lost: the waiter publishes itself before it looks at the condition, and the waker
+changes the condition before it looks for a waiter. So at least one of them sees the other.
+Compare include/linux/rcuwait.h.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,11 @@ from untorn.locking import sync
 
 
 class RcuWait:
-    """The slot. task: written by the waiter alone, loaded by wakers."""
+    """The slot.
+
+    task is stored by the waiter alone; wakers load it without a lock. That no second task waits
+    meanwhile is up to the user: only the holder of mmap_lock (write) waits for VMA readers.
+    """
 
     __slots__ = ("task",)
 
@@ -20,14 +24,20 @@ class RcuWait:
 
     def wait_event(self, holds: Callable[[], bool], *, killable: bool = False) -> bool:
         """Sleep until holds() is true; False if killable and killed before."""
+        # Pairs with the load in wake_up(). wait_until() calls holds() only after this store, and
+        # holds() loads an AtomicInt. The mutex of that counter puts the waker's change either
+        # before that load, which then sees it, or after it, and then the waker finds us here.
         task = self.task = sync.current()
         try:
             return task.wait_until(holds, killable=killable)
         finally:
+            # A waker may have loaded the task before this store and wake it after it. That wakes
+            # a task that waits for something else or for nothing, which it has to bear anyway.
             self.task = None
 
     def wake_up(self) -> None:
         """Make the waiter, if there is one, look again. Needless calls are allowed."""
+        # Load once: the slot may be emptied between the test and the call.
         task = self.task
         if task is not None:
             task.wake_up()

@@ -3,8 +3,8 @@
 A writer that waits stops every reader that comes after it, as Linux's does: without that, two
 readers whose sections overlap starve a writer for ever. Compare kernel/locking/rwsem.c.
 
-Who lets go hands the lock over: it counts the next waiters in as owners before it wakes them, so
-no newcomer can slip in between.
+A task that lets go hands the lock over: it counts the next waiters in as owners before it wakes
+them, so no newcomer can slip in between.
 """
 
 import errno
@@ -22,7 +22,9 @@ class Waiter:
     def __init__(self, task: sync.Task, is_writer: bool) -> None:
         self.task = task
         self.is_writer = is_writer
-        self.granted = False  # set once, under the semaphore's _mutex, by whoever hands over
+        # Stored once, under the semaphore's _mutex, by the task that hands over; loaded by the
+        # waiter without it. A waiter that sees True owns the lock already.
+        self.granted = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +59,19 @@ class RwSemaphore:
 
     def __init__(self, lock_class: lockdep.LockClass) -> None:
         self.lock_class = lock_class
+        # Held for a few lines and never while anyone sleeps. Everything down to _waited is
+        # protected by it.
         self._mutex = sync.Mutex()
-        # protected by _mutex:
         self._count = 0  # -1 a writer; 0 free; n readers
+        # Who waits, oldest first. While it is not empty nobody gets the lock but by
+        # _hand_over(): that is what keeps the order.
         self._queue: tuple[Waiter, ...] = ()
         self._reads = 0
         self._writes = 0
         self._waited = RwSemStatistics()
-        self.owner: sync.Task | None = None  # the writer; others may look, for reports
+        # The writer. Stored under _mutex, loaded by anyone: by the owner to check that it holds
+        # the lock, by others for reports, which may be stale.
+        self.owner: sync.Task | None = None
 
     def down_read(self, *, killable: bool = False) -> None:
         """Take the lock for reading.
@@ -73,9 +80,12 @@ class RwSemaphore:
             OSError: EINTR if killable and the task was killed first.
         """
         if lockdep.on:
+            # Before the wait: an order that could deadlock is reported, not waited out.
             lockdep.acquire(self.lock_class, self)
         with self._mutex:
             self._reads += 1
+            # A reader could share the lock with other readers even if a writer waits. It must
+            # not: readers that keep coming would starve that writer.
             if self._count >= 0 and not self._queue:
                 self._count += 1
                 return
@@ -85,6 +95,7 @@ class RwSemaphore:
     def down_read_trylock(self) -> bool:
         """Take the lock for reading if that needs no wait; say whether it was taken."""
         with self._mutex:
+            # Wrong answers: may refuse although a writer only waits and does not hold the lock.
             if self._count < 0 or self._queue:
                 return False
             self._count += 1
@@ -100,6 +111,8 @@ class RwSemaphore:
         with self._mutex:
             self._count -= 1
             woken = self._hand_over() if self._queue else ()
+        # Outside of the mutex, which the woken need next. They own the lock since the hand-over,
+        # so it does not matter how late this comes.
         for waiter in woken:
             waiter.task.wake_up()
 
@@ -132,6 +145,8 @@ class RwSemaphore:
 
     def is_write_locked(self) -> bool:
         """Say whether some task holds the lock for writing, the current one if lockdep is on."""
+        # The owner is looked at without _mutex: if it is us it cannot change meanwhile, and if it
+        # is somebody else it cannot become us.
         if lockdep.on:
             return self.owner is sync.current()
         return self.owner is not None
@@ -145,6 +160,7 @@ class RwSemaphore:
 
     def is_contended(self) -> bool:
         """Say whether some task waits for the lock."""
+        # Stale once it is returned: a hint for a holder that could pause.
         with self._mutex:
             return bool(self._queue)
 
@@ -154,6 +170,8 @@ class RwSemaphore:
             return replace(self._waited, reads=self._reads, writes=self._writes)
 
     def _leave_write(self, readers: int) -> None:
+        # Release and downgrade are one step under the mutex: with readers=1 the lock is never
+        # free in between, so no other writer changes what the downgrader has just written.
         with self._mutex:
             self.owner = None
             self._count = readers
@@ -174,11 +192,14 @@ class RwSemaphore:
         """
         woken: list[Waiter] = []
         for waiter in self._queue:
+            # Stop at the first one that does not fit, even if others after it would: a reader
+            # must not overtake a writer in the queue.
             if self._count < 0 or (waiter.is_writer and self._count > 0):
                 break
             self._count += -1 if waiter.is_writer else 1
             if waiter.is_writer:
                 self.owner = waiter.task
+            # The last store: the waiter may see it at once, without the mutex, and go on.
             waiter.granted = True
             woken.append(waiter)
         self._queue = self._queue[len(woken) :]
@@ -187,20 +208,27 @@ class RwSemaphore:
     def _wait(self, waiter: Waiter, killable: bool) -> None:
         try:
             start = sync.monotonic_ns()
+            # Pairs with the store of granted in _hand_over(), which comes before the wake-up.
             if not waiter.task.wait_until(lambda: waiter.granted, killable=killable):
                 raise os_error(errno.EINTR)
             self._count_wait(waiter, sync.monotonic_ns() - start)
-        except BaseException:  # EINTR, or an exception from a signal handler
+        # EINTR, or an exception from a signal handler, which may come between any two bytecodes:
+        # also after the lock was handed over, before anyone knows that we have it.
+        except BaseException:
             self._give_up(waiter)
             raise
 
     def _give_up(self, waiter: Waiter) -> None:
         """Leave the queue, or the lock if it was handed over in the meantime."""
         with self._mutex:
+            # Only under the mutex is it certain which of the two it is: the lock may have been
+            # handed over after the wait had already ended for the other reason.
             self._queue = tuple(w for w in self._queue if w is not waiter)
             if waiter.granted:
                 self._count -= -1 if waiter.is_writer else 1
                 self.owner = None
+            # Also if it was not granted: a writer that leaves the head of the queue may have
+            # been all that kept the readers after it out.
             woken = self._hand_over()
         if lockdep.on:
             lockdep.release(self.lock_class, self)

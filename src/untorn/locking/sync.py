@@ -20,7 +20,12 @@ monotonic_ns = time.monotonic_ns
 
 
 class AtomicInt:
-    """An integer whose changes are atomic and ordered, as refcount_t and atomic_t are."""
+    """An integer whose changes are atomic and ordered, as refcount_t and atomic_t are.
+
+    Every operation takes the mutex, load() too: so two tasks that use the counter agree on who came
+    first, and what the first one stored before is seen by the second one afterwards. The VMA lock
+    and rcuwait stand on that.
+    """
 
     __slots__ = ("_mutex", "_value")
 
@@ -47,6 +52,7 @@ class AtomicInt:
     def add_not_zero(self, delta: int) -> bool:
         """Add delta unless the value is 0; say whether it was added."""
         with self._mutex:
+            # Look and add are one step: a count that fell to 0 never rises again this way.
             if self._value == 0:
                 return False
             self._value += delta
@@ -58,6 +64,8 @@ class AtomicInt:
         Compare include/linux/refcount.h:__refcount_inc_not_zero_limited_acquire().
         """
         with self._mutex:
+            # The value found tells the caller why nothing was added: 0 for an object on its way
+            # out, limit or more for one that takes nobody in at the moment.
             found = self._value
             if 0 < found < limit:
                 self._value = found + 1
@@ -79,8 +87,10 @@ class Task:
         self.name = name
         self.killed = False
         self.held_locks: tuple[object, ...] = ()
-        self._guard = Mutex()
-        self._permit = Mutex()  # a binary semaphore: free when a wake-up has not been taken yet
+        self._guard = Mutex()  # serialises wakers
+        # A binary semaphore: free while there is a wake-up that the task has not taken. It may
+        # be taken here and freed by another task, as a threading.Lock has no owner.
+        self._permit = Mutex()
         self._permit.acquire()
 
     def wait_until(self, holds: Callable[[], bool], *, killable: bool = False) -> bool:
@@ -88,7 +98,11 @@ class Task:
 
         Only the task itself may call it. Whoever makes holds() true calls wake_up() afterwards.
         """
+        # A wake-up that comes between the look and the sleep is not lost: it leaves the permit
+        # free, and the sleep ends at once. Wake-ups do not add up and may be stale, left over from
+        # an earlier wait; hence the loop, which looks again after each.
         while not holds():
+            # Pairs with kill(), which stores killed before it wakes us.
             if killable and self.killed:
                 return False
             self._permit.acquire()
@@ -97,11 +111,15 @@ class Task:
     def wake_up(self) -> None:
         """Make the task look at what it waits for; needless wake-ups are harmless."""
         with self._guard:
-            if self._permit.locked():  # only this section, one at a time, ever frees it
+            # Test and release are not one step. That is safe: nobody frees the permit outside of
+            # this section, so it stays locked until the release. If it is free, the task takes
+            # it later, and looks after that.
+            if self._permit.locked():
                 self._permit.release()
 
     def kill(self) -> None:
         """Send a fatal signal: killable waits, present and to come, fail with EINTR."""
+        # In this order: the task that wakes up for the kill must find it.
         self.killed = True
         self.wake_up()
 
@@ -116,6 +134,6 @@ def current() -> Task:
     """Return the task that is running."""
     try:
         task: Task = _local.task
-    except AttributeError:
+    except AttributeError:  # the first call in this thread
         task = _local.task = Task(threading.current_thread().name)
     return task

@@ -57,15 +57,21 @@ def lock_vma_under_rcu(mm: MmStruct, addr: int) -> Vma | None:
     for _ in LOOKUPS:
         rcu_read_lock()
         slot = mm.mm_mt.find_slot(addr)
+        # The tree is asked, not vm_start: no field of the VMA may be believed yet. Nothing there
+        # may mean that a stack could grow down to addr, which only mmap_lock allows.
         if slot is None or slot[0] > addr:
             rcu_read_unlock()
             return None
         vma = slot[2]
+        # Steps 1 to 4; RCU is dropped unless it says LOCKED.
         found = vma_start_read(mm, vma)
         if found is DETACHED:
             continue  # detached in a write section: the next look meets that, or its outcome
         if found is not LOCKED:
             return None
+        # The lock keeps the VMA now, so RCU is not needed, and the caller may sleep. Between lookup
+        # and lock the VMA may have shrunk or moved, or been recycled for another range of this
+        # mm. The range is stable now: what is returned for it is never wrong.
         rcu_read_unlock()
         if vma.vm_start <= addr < vma.vm_end:
             return vma
@@ -99,6 +105,8 @@ def lock_next_vma(
     """
     assert rcu_read_lock_held()
     for _ in LOOKUPS:
+        # Before the lookup: if the sequence has not moved when _gap_is_real() looks at it, the
+        # version of the tree that the lookup saw was current all the time in between.
         seq = mmap_lock_speculate_try_begin(mm)
         vma = vmi.next()
         if vma is None:
@@ -107,16 +115,26 @@ def lock_next_vma(
         if found is not DETACHED:
             break
         counts.detached += 1
+        # vma_start_read() dropped RCU. The iterator stands at the end of the VMA that went; what
+        # took its place may begin below that.
         rcu_read_lock()
         vmi.set(from_addr)
     else:
         rcu_read_unlock()
+        # Writers were faster each time. Under mmap_lock there are none.
         return _fallback(mm, vmi, from_addr, counts)
+    # BUSY: most likely a writer has it; mmap_lock is where to wait for one. RCU is dropped already.
     if found is not LOCKED:
         return _fallback(mm, vmi, from_addr, counts)
+    # Locked, and so stable: now the range may be looked at. Two answers would be wrong. A VMA that
+    # ends where the walk has been already was moved or recycled, and says nothing about what
+    # comes next. A gap below the VMA may be put together from two states, with something mapped
+    # there in either. A VMA that only starts too low is right: the permitted duplicate.
     if from_addr >= vma.vm_end or (
         from_addr < vma.vm_start and not _gap_is_real(mm, vmi, from_addr, vma, seq, counts)
     ):
+        # Let go of the VMA before mmap_lock is asked for: its writer, who may be waiting for us,
+        # holds that. See the lock order in mm/__init__.py.
         rcu_read_unlock()
         vma_end_read(vma)
         return _fallback(mm, vmi, from_addr, counts)
@@ -145,6 +163,9 @@ def _gap_is_real(
     if seq is not None and not mmap_lock_speculate_retry(mm, seq):
         return True  # nothing changed since the lookup
     counts.rechecks += 1
+    # A second lookup, in the version that is current now. The locked VMA cannot leave the tree or
+    # change its start, so if it comes next again, that version has the gap. If something else
+    # does, or the VMA is not where it was, mmap_lock decides: False is always allowed.
     vmi.set(from_addr)
     return vmi.next() is vma
 
@@ -157,12 +178,16 @@ def _fallback(
     try:
         mmap_read_lock_killable(mm)
         try:
+            # No writer is at work: what is next here is next, and a gap before it is one.
             vma = mm.find_vma(from_addr)
+            # The VMA lock is taken under mmap_lock and outlives it, so that writers wait for this
+            # one step and not for what the caller does with the VMA.
             if vma is not None and not vma_start_read_locked(vma):
                 raise os_error(errno.EAGAIN)
         finally:
             mmap_read_unlock(mm)
     finally:
-        rcu_read_lock()
+        rcu_read_lock()  # as the caller expects, also if it raises
+    # Not where the lookup left it: the end is that of a VMA that is locked, as above.
     vmi.set(from_addr if vma is None else vma.vm_end)
     return vma

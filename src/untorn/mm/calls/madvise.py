@@ -77,21 +77,21 @@ def walk_vmas(mm: MmStruct, start: int, end: int, visit: Callable[[Vma, int, int
     Preconditions: mmap_lock held, for write if visit() changes VMAs.
 
     Raises:
-        OSError: what visit() raises, at once; ENOMEM at the end if there was a hole.
+        OSError: what visit() raises, at once; ENOMEM at the end if there was a gap.
     """
-    hole = False
+    gap = False
     while start < end:
         vma = mm.find_vma(start)
         if vma is None:
             raise os_error(errno.ENOMEM)
-        hole = hole or vma.vm_start > start
+        gap = gap or vma.vm_start > start
         start = max(start, vma.vm_start)
         if start >= end:
             break
         piece_end = min(vma.vm_end, end)
         visit(vma, start, piece_end)
         start = piece_end
-    if hole:
+    if gap:
         raise os_error(errno.ENOMEM)
 
 
@@ -102,7 +102,7 @@ def _advise_flags(mm: MmStruct, start: int, end: int, advice: int) -> None:
 
     mmap_write_lock_killable(mm)
     try:
-        refuse_drivers(mm, start, end, "madvise", past_holes=True)
+        refuse_drivers(mm, start, end, "madvise", past_gaps=True)
         walk_vmas(mm, start, end, visit)
     finally:
         mmap_write_unlock(mm)
@@ -111,7 +111,7 @@ def _advise_flags(mm: MmStruct, start: int, end: int, advice: int) -> None:
 def _advise_pages(mm: MmStruct, start: int, end: int, advice: int) -> None:
     mmap_read_lock_killable(mm)
     try:
-        refuse_drivers(mm, start, end, "madvise", past_holes=True)
+        refuse_drivers(mm, start, end, "madvise", past_gaps=True)
         walk_vmas(mm, start, end, lambda vma, a, b: _advise_vma_pages(vma, a, b, advice))
     finally:
         mmap_read_unlock(mm)

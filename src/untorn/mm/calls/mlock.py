@@ -34,7 +34,7 @@ def do_mlock(mm: MmStruct, start: int, length: int, flags: int = 0) -> None:
 
     Raises:
         OSError: EINVAL for an unknown flag or a range that wraps; EPERM without any right to
-            lock; ENOMEM over RLIMIT_MEMLOCK, for a hole (what comes before stays locked), a
+            lock; ENOMEM over RLIMIT_MEMLOCK, for a gap (what comes before stays locked), a
             split at max_map_count, or pages that cannot be brought in; EINTR if the task is
             killed while it waits for the lock.
         NotModelledError: The range comes to a driver's mapping; see driver.py.
@@ -90,7 +90,7 @@ def do_mlockall(mm: MmStruct, flags: int) -> None:
         if flags & MCL_CURRENT and not fits:
             raise os_error(errno.ENOMEM)
         if flags & MCL_CURRENT:
-            refuse_drivers(mm, 0, mm.task_size, "mlockall", past_holes=True)
+            refuse_drivers(mm, 0, mm.task_size, "mlockall", past_gaps=True)
         _apply_all(mm, flags)
     finally:
         mmap_write_unlock(mm)
@@ -144,7 +144,7 @@ def _apply(mm: MmStruct, start: int, length: int, vm_flags: int) -> None:
     if end > ULONG_MAX:
         raise os_error(errno.EINVAL)
     if vm_flags:
-        refuse_drivers(mm, start, end, "mlock", past_holes=False)
+        refuse_drivers(mm, start, end, "mlock", past_gaps=False)
     while start < end:
         vma = mm.find_vma(start)
         if vma is None or vma.vm_start > start:

@@ -77,7 +77,7 @@ def _mprotect_locked(mm: MmStruct, start: int, end: int, prot: int, grows: int) 
     if vma is None:
         raise os_error(errno.ENOMEM)
     start = _first_page(vma, start, end, grows)
-    refuse_drivers(mm, start, end, "mprotect", past_holes=False)
+    refuse_drivers(mm, start, end, "mprotect", past_gaps=False)
     while start < end:
         vma = mm.find_vma(start)
         if vma is None or vma.vm_start > start:

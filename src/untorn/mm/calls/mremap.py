@@ -104,16 +104,16 @@ def _refuse_drivers(remap: Remap) -> None:
     mm, end = remap.mm, remap.addr + max(remap.old_len, PAGE_SIZE)
     if not mm.has_drivers or (remap.delta <= 0 and not remap.names_place):
         return
-    refuse_drivers(mm, remap.addr, end, "mremap", past_holes=True)
+    refuse_drivers(mm, remap.addr, end, "mremap", past_gaps=True)
     if remap.flags & MREMAP_FIXED:
         last = _lookup(mm, end - 1)
         page_size = PAGE_SIZE if last is None else vma_kernel_pagesize(last)
         new_end = remap.new_addr + remap.new_len + -remap.new_len % page_size
-        refuse_drivers(mm, remap.new_addr, new_end, "mremap", past_holes=True)
+        refuse_drivers(mm, remap.new_addr, new_end, "mremap", past_gaps=True)
 
 
 def _move_all(remap: Remap) -> int:
-    """Move every VMA of the range, holes between them kept. Compare remap_move()."""
+    """Move every VMA of the range, gaps between them kept. Compare remap_move()."""
     mm, start, end = remap.mm, remap.addr, remap.addr + remap.old_len
     shift = remap.new_addr - start
     vma = _lookup(mm, start)

@@ -15,7 +15,7 @@ from untorn.mm.vmas.modify import vma_modify_flags
 
 
 def do_mseal(mm: MmStruct, start: int, length: int, flags: int) -> None:
-    """Seal [start, start + length), which must be mapped without a hole.
+    """Seal [start, start + length), which must be mapped without a gap.
 
     Args:
         mm: The address space; its mmap_lock is taken for write.
@@ -40,14 +40,14 @@ def do_mseal(mm: MmStruct, start: int, length: int, flags: int) -> None:
         return
     mmap_write_lock_killable(mm)
     try:
-        _check_no_hole(mm, start, end)
+        _check_no_gap(mm, start, end)
         refuse_cut(mm, start, end, "mseal")
         _seal(mm, start, end)
     finally:
         mmap_write_unlock(mm)
 
 
-def _check_no_hole(mm: MmStruct, start: int, end: int) -> None:
+def _check_no_gap(mm: MmStruct, start: int, end: int) -> None:
     while start < end:
         vma = mm.find_vma(start)
         if vma is None or vma.vm_start > start:
@@ -58,7 +58,7 @@ def _check_no_hole(mm: MmStruct, start: int, end: int) -> None:
 def _seal(mm: MmStruct, start: int, end: int) -> None:
     while start < end:
         vma = mm.find_vma(start)
-        assert vma is not None, "the range was mapped without a hole"
+        assert vma is not None, "the range was mapped without a gap"
         piece_end = min(vma.vm_end, end)
         if not vma.vm_flags & VM_SEALED:
             vma_modify_flags(mm, vma, start, piece_end, vma.vm_flags | VM_SEALED)

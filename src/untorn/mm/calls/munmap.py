@@ -54,7 +54,7 @@ def do_munmap(mm: MmStruct, start: int, length: int) -> None:
 
     Raises:
         OSError: EINVAL if start is not aligned, length is 0 or the range is not user space;
-            ENOMEM if a hole would need one VMA more than allowed; EPERM if a VMA is sealed;
+            ENOMEM if a gap would need one VMA more than allowed; EPERM if a VMA is sealed;
             EINTR if the task is killed while it waits for the lock.
         NotModelledError: The range ends amid a driver's mapping; see driver.py.
 

@@ -65,7 +65,7 @@ def madvise_populate(mm: MmStruct, start: int, end: int, *, write: bool) -> None
     """Fault all pages of [start, end) in, as if each was read or written.
 
     Raises:
-        OSError: ENOMEM for a hole, EINVAL for a VMA that forbids the access or is not memory,
+        OSError: ENOMEM for a gap, EINVAL for a VMA that forbids the access or is not memory,
             EFAULT for a guard or a page beyond the end of a file; what comes before is done then.
             EINTR if the task is killed while it waits for mmap_lock.
         NotModelledError: The range comes to a driver's mapping; see driver.py.
@@ -75,7 +75,7 @@ def madvise_populate(mm: MmStruct, start: int, end: int, *, write: bool) -> None
     needed = VM_WRITE if write else VM_READ
     mmap_read_lock_killable(mm)
     try:
-        refuse_drivers(mm, start, end, "madvise", past_holes=False)
+        refuse_drivers(mm, start, end, "madvise", past_gaps=False)
         while start < end:
             vma = mm.find_vma(start)
             if vma is None or vma.vm_start > start:

@@ -1,7 +1,7 @@
-"""Find a hole in a VMA tree.
+"""Find a gap in a VMA tree.
 
-A node records for each item the largest hole inside it or right before it, so whole subtrees
-without a hole that is large enough are passed over: O(log n).
+A node records for each item the largest gap inside it or right before it, so whole subtrees
+without a gap that is large enough are passed over: O(log n).
 Compare lib/maple_tree.c:mas_empty_area() and mas_empty_area_rev().
 """
 
@@ -11,10 +11,11 @@ from untorn.mm.tree.vma_tree import Node, T, VmaTree
 
 
 def highest_gap(tree: VmaTree[T], length: int, low: int, high: int) -> int | None:
-    """Return the end of the highest hole of at least length bytes within [low, high)."""
+    """Return the end of the highest gap of at least length bytes within [low, high)."""
     root = tree.root
     if not root.items:
         return high if high - low >= length else None
+    # Above all ranges, then between them, then below all: no node records the first and the last.
     if high - max(low, root.ends[-1]) >= length:
         return high
     found = _highest(root, length, low, high)
@@ -24,7 +25,7 @@ def highest_gap(tree: VmaTree[T], length: int, low: int, high: int) -> int | Non
 
 
 def lowest_gap(tree: VmaTree[T], length: int, low: int, high: int) -> int | None:
-    """Return the start of the lowest hole of at least length bytes within [low, high)."""
+    """Return the start of the lowest gap of at least length bytes within [low, high)."""
     root = tree.root
     if not root.items:
         return low if high - low >= length else None
@@ -37,14 +38,19 @@ def lowest_gap(tree: VmaTree[T], length: int, low: int, high: int) -> int | None
 
 
 def _highest(node: Node[T], length: int, low: int, high: int) -> int | None:
-    """Look through the holes between node's first and last range, from above."""
+    """Look through the gaps between node's first and last range, from above."""
     gaps, starts, ends = node.gaps, node.starts, node.ends
+    # The gap before item i may reach below high although the item starts above it; hence that
+    # item is looked at too.
     top = min(bisect_left(starts, high), len(gaps) - 1)
     for i in range(top, -1, -1):
         if ends[i] <= low:
             break
+        # What makes it O(log n): such an item has no gap to offer, inside or before it.
         if gaps[i] < length:
             continue
+        # Inside first, as that lies higher than the gap before it. It may fail though the gap is
+        # large enough: the recorded gap may lie outside of [low, high) or be the one before.
         if node.height and starts[i] < high:
             found = _highest(node.items[i], length, low, high)
             if found is not None:
@@ -55,13 +61,14 @@ def _highest(node: Node[T], length: int, low: int, high: int) -> int | None:
 
 
 def _lowest(node: Node[T], length: int, low: int, high: int) -> int | None:
-    """Look through the holes between node's first and last range, from below."""
+    """Look through the gaps between node's first and last range, from below."""
     gaps, starts, ends = node.gaps, node.starts, node.ends
     for i in range(bisect_right(ends, low), len(gaps)):
         if i and ends[i - 1] >= high:
             break
         if gaps[i] < length:
             continue
+        # Before first, then inside: from below.
         if i and min(starts[i], high) - max(ends[i - 1], low) >= length:
             return max(ends[i - 1], low)
         if node.height:

@@ -21,29 +21,42 @@ def store_range(tree: VmaTree[T], start: int, end: int, entry: T | None) -> None
 
     Preconditions: mmap_lock held for write; start < end.
     """
+    # Nothing that a reader can reach is written to: all that follows makes new nodes, which share
+    # with the old version whatever stays the same.
     nodes = _replace(tree.root, start, end, entry)
+    # The root had to be divided: the tree grows by a level.
     while len(nodes) > 1:
         nodes = _chop(nodes[0].height + 1, _columns_of(nodes))
     root = nodes[0] if nodes else EMPTY
+    # A root with a single child is a level too many.
     while root.height and len(root.items) == 1:
         root = root.items[0]
+    # The publication, one store for the whole change. Pairs with the loads of root in vma_tree.py:
+    # a reader that loads this one sees all nodes complete. A reader that loaded the old one walks
+    # on in the old version, which its reference keeps alive, as RCU does in the kernel.
     tree.root = root
 
 
 def _replace(node: Node[T], start: int, end: int, entry: T | None) -> list[Node[T]]:
+    # Items first to last are those that the range touches: that end above its start, and start
+    # below its end.
     first = bisect_right(node.ends, start)
     last = bisect_left(node.starts, end)
     if not node.height:
         slots = _remains(node, first, last, start, end, entry)
         return _splice(node, first, last, _leaf_columns(slots))
-    if first >= last:  # it lies in a hole between two children
+    if first >= last:  # it lies in a gap between two children
         if entry is None:
             return [node]
+        # The child after the gap takes it in, or the last one if there is none after.
         first = min(first, len(node.items) - 1)
         last = first + 1
+    # Only the outermost children can have ranges that stick out. The first one takes the entry, the
+    # last one is cleared; those between are overwritten whole and need no look.
     nodes = _replace(node.items[first], start, end, entry)
     if last - first > 1:
         nodes += _replace(node.items[last - 1], start, end, None)
+    # The usual case: one child for one child. Most columns of the node stay as they are.
     elif len(nodes) == 1 and len(nodes[0].items) >= MIN_ITEMS:
         return [_with_child(node, first, nodes[0])]
     first, last, nodes = _fill_up(node, first, last, nodes)
@@ -54,6 +67,8 @@ def _remains(
     node: Node[T], first: int, last: int, start: int, end: int, entry: T | None
 ) -> list[Slot[T]]:
     """Return the ranges that take the place of a leaf's items first to last."""
+    # The first and the last may be one and the same range, of which both ends stick out: a range
+    # that is cut in the middle becomes two.
     slots: list[Slot[T]] = []
     if first < last and node.starts[first] < start:
         slots.append((node.starts[first], start, node.items[first]))
@@ -74,8 +89,10 @@ def _with_child(node: Node[T], i: int, child: Node[T]) -> Node[T]:
         gaps = _with(gaps, i, gap)
     if ends[i] != child.ends[-1]:
         ends = _key_spliced(ends, i, i + 1, child.ends[-1:])
+        # The gap before the next item begins at this end.
         if i + 1 < len(ends):
             gaps = _with(gaps, i + 1, _gap(node.items[i + 1].gap, starts[i + 1], ends[i]))
+    # The maximum is looked for only where a gap has changed: this is on the way of every store.
     largest = node.gap if gaps is node.gaps else max(gaps)
     return Node(node.height, starts, ends, gaps, _with(node.items, i, child), largest)
 
@@ -101,9 +118,9 @@ def _key_spliced(column: Keys, first: int, last: int, new: Keys) -> Keys:
 
 
 def _gap(inside: int, start: int, end_before: int | None) -> int:
-    """Return the larger of the hole inside an item and the hole before it.
+    """Return the larger of the gap inside an item and the gap before it.
 
-    The hole before the first item of a node is its parent's business.
+    The gap before the first item of a node is its parent's business.
     """
     return inside if end_before is None or start - end_before < inside else start - end_before
 
@@ -113,6 +130,7 @@ def _fill_up(
 ) -> tuple[int, int, list[Node[T]]]:
     """Join a node that became too small with a neighbour, if need be with one of parent's."""
     while any(len(node.items) < MIN_ITEMS for node in nodes):
+        # A node alone takes in a neighbour that was not touched: from the left if there is one.
         if len(nodes) == 1:
             if first > 0:
                 first -= 1
@@ -137,12 +155,15 @@ def _join(left: Node[T], right: Node[T]) -> list[Node[T]]:
         children = _join(left.items[-1], right.items[0])
         items = [*left.items[:-1], *children, *right.items[1:]]
         return _chop(left.height, _columns_of(items))
+    # As if right's items were added at the end of left; _splice() counts in the gap between.
     columns = right.starts, right.ends, right.gaps, right.items
     return _splice(left, len(left.items), len(left.items), columns)
 
 
 def _splice(node: Node[T], first: int, last: int, new: Columns) -> list[Node[T]]:
     """Put new columns in the place of node's items first to last."""
+    # A gap belongs to the item after it. So two gaps of the seams change: that of the first new
+    # item, which has another one before it now, and that of the item after the last.
     starts, ends, gaps, items = new
     end_before = node.ends[first - 1] if first else None
     if starts:
@@ -163,6 +184,8 @@ def _chop(height: int, columns: Columns) -> list[Node[T]]:
     count = len(columns[0])
     if count <= FANOUT:
         return [Node(height, *columns, max(columns[2]))] if count else []
+    # Even pieces, rather than full ones and a rest: each has at least half of FANOUT, as count is
+    # more than one node holds, and there is room for what is stored next to this.
     pieces = -(-count // FANOUT)
     bounds = [count * k // pieces for k in range(pieces + 1)]
     return [_cut(height, columns, i, j) for i, j in pairwise(bounds)]
@@ -171,6 +194,7 @@ def _chop(height: int, columns: Columns) -> list[Node[T]]:
 def _cut(height: int, columns: Columns, i: int, j: int) -> Node[T]:
     """Make a node of the items i to j of columns."""
     starts, ends, gaps, items = columns
+    # The gap before the first item is the parent's business from now on.
     inside = items[i].gap if height else 0
     gaps = (inside, *gaps[i + 1 : j])
     return Node(height, starts[i:j], ends[i:j], gaps, items[i:j], max(gaps))
@@ -189,5 +213,5 @@ def _columns_of(nodes: list[Node[T]]) -> Columns:
 
 
 def _gaps(starts: Keys, ends: Keys, inside: tuple[int, ...]) -> tuple[int, ...]:
-    """Return for each item the larger of the hole inside it and the hole before it."""
+    """Return for each item the larger of the gap inside it and the gap before it."""
     return tuple(map(_gap, inside, starts, (None, *ends)))

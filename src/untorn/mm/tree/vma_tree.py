@@ -4,6 +4,10 @@ A B+tree of immutable nodes. A writer copies the path that it changes and publis
 version with one store to VmaTree.root, so a reader that loaded a root walks one consistent
 version for as long as it likes. Like the maple tree (lib/maple_tree.c) it keeps ranges of its
 own: a VMA's fields may say something else for as long as its writer is at work.
+
+Why no reader ever meets a half-made version: every node is complete before root is stored, and no
+node is changed after that. A reader that loads root, and later loads it again, may get two
+versions; within each of them all ranges fit together.
 """
 
 from array import array
@@ -42,8 +46,8 @@ class Node(Generic[T]):
         starts, ends: The bytes that each item spans, from its first range to its last.
         items: Mapped objects, or nodes of the height below; height alone tells which, so that a
             walk tests nothing else.
-        gaps: The largest hole inside each item or right before it (in this node), in bytes.
-        gap: The largest of gaps: the largest hole between the node's first and last range.
+        gaps: The largest gap inside each item or right before it (in this node), in bytes.
+        gap: The largest of gaps: the largest gap between the node's first and last range.
     """
 
     __slots__ = ("ends", "gap", "gaps", "height", "items", "starts")
@@ -86,6 +90,8 @@ class VmaTree(Generic[T]):
     __slots__ = ("root",)
 
     def __init__(self) -> None:
+        # The store of root publishes a version (store.py); pairs with the loads of it here and in
+        # VmaIterator. Each method loads it once, so that it answers from one version.
         self.root: Node[T] = EMPTY
 
     def find(self, addr: int) -> T | None:
@@ -93,6 +99,9 @@ class VmaTree(Generic[T]):
 
         None if there is no such range. O(log n). Compare lib/maple_tree.c:mt_find().
         """
+        # Ends increase, so the first one above addr is that of the range wanted. In an inner node
+        # it names the child that has this range: its end is that of its last range. Only the
+        # root can be passed by altogether; below it there is always such an item.
         node = self.root
         i = bisect_right(node.ends, addr)
         if i == len(node.ends):
@@ -106,10 +115,13 @@ class VmaTree(Generic[T]):
     def find_slot(self, addr: int) -> Slot[T] | None:
         """Return the range that find() looks for, with what it maps to. O(log n)."""
         leaf, i = _descend(self.root, addr)
+        # All three from one leaf, and so from one version: a range and what it maps to, not the
+        # range of now and the VMA of then.
         return None if i == len(leaf.ends) else (leaf.starts[i], leaf.ends[i], leaf.items[i])
 
     def find_before(self, addr: int) -> T | None:
         """Return what the last range that starts below addr maps to, or None. O(log n)."""
+        # The mirror image: the last start below addr, and the child that has it.
         node = self.root
         i = bisect_left(node.starts, addr)
         if i == 0:
@@ -158,6 +170,7 @@ class VmaIterator(Generic[T]):
     def set(self, addr: int) -> None:
         """Stand at addr: the next range is the first that ends above it (vma_iter_set)."""
         self.index = addr
+        # No leaf belongs to EMPTY, so next() has to look in the tree.
         self._root: Node[T] = EMPTY
         self._leaf: Node[T] = EMPTY
         self._offset = 0
@@ -166,6 +179,9 @@ class VmaIterator(Generic[T]):
         """Step to the next range and return what it maps to, or None at the end (vma_next)."""
         root = self.tree.root
         offset = self._offset + 1
+        # A version never changes: if it is still the same root, the neighbour in the leaf is what
+        # comes next. In a new version the position in the old leaf means nothing, and the end of
+        # the range returned last is looked up; what has been put below it is passed over.
         if root is self._root and offset < len(self._leaf.ends):
             leaf = self._leaf
         else:
@@ -174,6 +190,8 @@ class VmaIterator(Generic[T]):
                 return None
             self._root, self._leaf = root, leaf
         self._offset = offset
+        # The end that the tree has for the range. The VMA may say another one once it is locked:
+        # lock_next_vma() then seats the iterator anew.
         self.index = leaf.ends[offset]
         found: T = leaf.items[offset]
         return found
@@ -191,9 +209,10 @@ def _descend(node: Node[T], addr: int) -> tuple[Node[T], int]:
 
 
 def _check_node(node: Node[Any]) -> int:
-    """Check node and all below it; return its largest inner hole, in bytes."""
+    """Check node and all below it; return its largest inner gap, in bytes."""
     if not len(node.starts) == len(node.ends) == len(node.gaps) == len(node.items) <= FANOUT:
         raise InvariantError(f"node of {len(node.items)} items with uneven or too many columns")
+    # From the first start on: the gap before it is recorded in the parent.
     end_before = node.starts[0]
     for start, end, gap, item in zip(node.starts, node.ends, node.gaps, node.items, strict=True):
         if not end_before <= start < end:
@@ -210,6 +229,7 @@ def _check_node(node: Node[Any]) -> int:
 def _check_child(node: Node[Any], child: Node[Any], start: int, end: int) -> int:
     if child.height != node.height - 1:
         raise InvariantError(f"height {child.height} under {node.height}")
+    # Only the root, which is nobody's child, may have fewer.
     if len(child.items) < MIN_ITEMS:
         raise InvariantError(f"node of {len(child.items)} items, fewer than {MIN_ITEMS}")
     if (child.starts[0], child.ends[-1]) != (start, end):

@@ -49,7 +49,7 @@ def refuse_driver(vma: Vma, call: str) -> None:
         raise driver_refusal(vma, call)
 
 
-def refuse_drivers(mm: MmStruct, start: int, end: int, call: str, *, past_holes: bool) -> None:
+def refuse_drivers(mm: MmStruct, start: int, end: int, call: str, *, past_gaps: bool) -> None:
     """Refuse a call on [start, end), byte addresses, that would come to a driver's mapping.
 
     Args:
@@ -57,7 +57,7 @@ def refuse_drivers(mm: MmStruct, start: int, end: int, call: str, *, past_holes:
         start: Byte address.
         end: Byte address, exclusive.
         call: Its name.
-        past_holes: Whether it goes on after a hole, or ends there.
+        past_gaps: Whether it goes on after a gap, or ends there.
 
     Raises:
         NotModelledError: It would.
@@ -66,7 +66,7 @@ def refuse_drivers(mm: MmStruct, start: int, end: int, call: str, *, past_holes:
         return
     while start < end:
         vma = mm.find_vma(start)
-        if vma is None or vma.vm_start >= (end if past_holes else start + 1):
+        if vma is None or vma.vm_start >= (end if past_gaps else start + 1):
             return
         refuse_driver(vma, call)
         start = vma.vm_end

@@ -25,7 +25,7 @@ def get_unmapped_area(
     Preconditions: mmap_lock held for write; length page-aligned.
 
     Raises:
-        OSError: ENOMEM if no hole fits or the range ends above task_size; EINVAL if a fixed
+        OSError: ENOMEM if no gap fits or the range ends above task_size; EINVAL if a fixed
             address is not aligned; EPERM if it is below dac_mmap_min_addr.
     """
     if length > mm.task_size:
@@ -86,7 +86,7 @@ def _search_aligned(mm: MmStruct, hint: int, length: int, offset: int, flags: in
 
 
 def _search(mm: MmStruct, hint: int, length: int, flags: int) -> int | None:
-    """Return the hint if it fits, else the highest hole below mmap_base, else the lowest.
+    """Return the hint if it fits, else the highest gap below mmap_base, else the lowest.
 
     In a legacy layout only the lowest above mmap_base.
     """
