@@ -13,10 +13,10 @@ from click.testing import CliRunner, Result
 
 from tests.helpers.processes import children_of, is_alive, wait_until
 from untorn.cli import main
-from untorn.conform import machine, pair
+from untorn.conform import oracle, pair
 from untorn.conform.operation import Operation
 from untorn.conform.traced import ptrace
-from untorn.conform.traced.machine import limits_of
+from untorn.conform.traced.bounds import limits_of
 from untorn.conform.traced.minimal_child import MinimalChild
 from untorn.conform.traced.ptrace import Tracee
 from untorn.errors import OutOfReachError, os_error
@@ -168,19 +168,19 @@ def old_kernel(patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def never_overcommits(patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    patch.setattr(machine, "sysctl", lambda name: 2 * (name == "overcommit_memory"))
+    patch.setattr(oracle, "sysctl", lambda name: 2 * (name == "overcommit_memory"))
 
 
 def legacy_layout(patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    patch.setattr(machine, "sysctl", lambda name: int(name == "legacy_va_layout"))
+    patch.setattr(oracle, "sysctl", lambda name: int(name == "legacy_va_layout"))
 
 
 def five_levels(patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    patch.setattr(machine, "features_of_cpu", lambda: {"fpu", "la57"})
+    patch.setattr(oracle, "features_of_cpu", lambda: {"fpu", "la57"})
 
 
 def no_ksm(patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    patch.setitem(machine.FEATURES, "KSM", tmp_path / "none")
+    patch.setitem(oracle.FEATURES, "KSM", tmp_path / "none")
 
 
 @pytest.mark.parametrize(
@@ -203,7 +203,7 @@ def test_a_machine_that_is_not_modelled_is_out_of_reach(
     monkeypatch.setattr(os, "uname", Uname)
     way(monkeypatch, tmp_path)
     with pytest.raises(OutOfReachError, match=reason):
-        machine.check_machine()
+        oracle.check_machine()
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,10 @@ import pytest
 
 from untorn.conform.engine_side import EngineSide
 from untorn.conform.files import FDS
+from untorn.conform.generate.extents import ARENA
 from untorn.conform.pair import Pair
-from untorn.conform.places import ARENA
-from untorn.conform.spelling import read_script
-from untorn.conform.traced.machine import memory_pages
+from untorn.conform.script_text import parse_script
+from untorn.conform.traced.bounds import memory_pages
 from untorn.errors import OutOfReachError
 from untorn.fs.from_maps.address_space import mm_from_maps
 from untorn.maps.page import PAGE_SIZE, TASK_SIZE
@@ -186,7 +186,7 @@ def lines_of(maps: bytes) -> list[str]:
 @pytest.mark.parametrize("name", FINDINGS)
 def test_the_engine_does_as_linux_does(name: str) -> None:
     finding, side = FINDINGS[name], engine()
-    results = [side.do(operation) for operation in read_script(finding.script)]
+    results = [side.do(operation) for operation in parse_script(finding.script)]
     assert min(results[-1], 0) == finding.result
     assert lines_of(side.maps()) == finding.lines
     side.check()
@@ -201,7 +201,7 @@ def test_linux_does_so(name: str, pair: Pair) -> None:
         pytest.skip("temporary files are not on ext4 or xfs here")
     if "mmap(0," in finding.script and not pair.engine.mm.limits.cap_sys_rawio:
         pytest.skip("nothing may be mapped at address 0 without CAP_SYS_RAWIO")
-    for operation in read_script(finding.script):
+    for operation in parse_script(finding.script):
         assert pair.step(operation) is None
     assert min(pair.last.result, 0) == finding.result
     assert lines_of(pair.last.maps) == finding.lines

@@ -6,14 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from untorn.conform import differences, pair
-from untorn.conform.differences import Difference
-from untorn.conform.mismatch import Mismatch
+from untorn.conform import oracle, pair
 from untorn.conform.operation import Operation
-from untorn.conform.pair import Pair
+from untorn.conform.oracle import Difference
+from untorn.conform.pair import Mismatch, Pair
 from untorn.conform.report import failure_report, summary
 from untorn.conform.run import conform, conform_script, replay
-from untorn.conform.spelling import read_script
+from untorn.conform.script_text import parse_script
 from untorn.errors import InvariantError, OutOfReachError, os_error
 from untorn.fs.from_maps.address_space import mm_from_maps
 from untorn.mm import mm_types
@@ -134,7 +133,7 @@ def test_a_fault_of_the_engine_is_shown_by_a_short_script_that_shows_it_again(
         report = "\n".join(failure_report(failure, "seed 1"))
         assert "seed 1" in report
         assert shown in report
-        script = read_script(report)
+        script = parse_script(report)
         assert script == failure.operations
         assert conform_script(both, script).failure is not None
         assert all(replay(both, script[:n] + script[n + 1 :]) is None for n in range(len(script)))
@@ -154,8 +153,8 @@ def made_up(release: tuple[int, int]) -> Difference:
 def test_what_differs_in_this_release_alone_is_left_out_and_told(
     shift: int, left_out: bool, both: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    major, minor = differences.running_release()
-    monkeypatch.setattr(differences, "DIFFERENCES", (made_up((major, minor + shift)),))
+    major, minor = oracle.running_release()
+    monkeypatch.setattr(oracle, "DIFFERENCES", (made_up((major, minor + shift)),))
     outcome = conform(both, 500, "1")
     assert outcome.failure is None
     assert ("brk" not in {name for name, _ in outcome.counts}) == left_out
@@ -174,12 +173,12 @@ def test_guards_in_a_file_are_left_out_by_a_run_on_6_17(
 
 def test_remaps_near_the_limit_are_left_out_on_7_1() -> None:
     mm = mm_types.MmStruct(limits=Limits(max_map_count=8))
-    (difference,) = differences.known_differences((7, 1))
-    remap = read_script("mremap(0, 0, 0, 0, 0)")[0]
+    (difference,) = oracle.known_differences((7, 1))
+    remap = parse_script("mremap(0, 0, 0, 0, 0)")[0]
     assert not difference.concerns(mm, remap)
     mm.map_count = 1
     assert difference.concerns(mm, remap)
-    assert not difference.concerns(mm, read_script("brk(0)")[0])
+    assert not difference.concerns(mm, parse_script("brk(0)")[0])
 
 
 def test_a_process_that_starts_in_another_way_is_out_of_reach(

@@ -3,12 +3,16 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from untorn.conform.crowd import CROWD, CROWD_END, crowd
 from untorn.conform.files import FDS
-from untorn.conform.operation import ARGUMENTS, LIMITS, Operation
-from untorn.conform.report import script
+from untorn.conform.operation import ARGUMENTS, CROWD, CROWD_END, LIMITS, Operation, crowd
+from untorn.conform.script_text import (
+    format_operation,
+    format_script,
+    parse_operation,
+    parse_script,
+    simpler,
+)
 from untorn.conform.shrink import shrink
-from untorn.conform.spelling import read_operation, read_script, simpler, spell
 from untorn.conform.traced import minimal_elf
 from untorn.mm.limits import Limits
 from untorn.mm.mm_types import MmStruct
@@ -24,26 +28,31 @@ READ_A_PAGE = Operation("mmap", (0x1000, 4096, PROT_READ, MAP_PRIVATE | MAP_FIXE
 
 @given(operations)
 def test_what_is_spelled_is_read_again(operation: Operation) -> None:
-    assert read_operation(spell(operation)) == operation
+    assert parse_operation(format_operation(operation)) == operation
 
 
 @given(st.lists(operations, max_size=5))
 def test_a_script_is_read_again(made: list[Operation]) -> None:
-    assert read_script("\n".join(["", "# a remark", *script(made)])) == made
+    assert parse_script("\n".join(["", "# a remark", *format_script(made)])) == made
 
 
 def test_flags_files_limits_advice_and_names_are_spelled_by_their_names() -> None:
-    assert spell(READ_A_PAGE) == (
+    assert format_operation(READ_A_PAGE) == (
         "mmap(0x1000, 0x1000, PROT_READ, MAP_PRIVATE | MAP_FIXED, ONE, 0)"
     )
-    assert spell(Operation("setrlimit", (LIMITS.index("DATA"), -1))) == "setrlimit(RLIMIT_DATA, -1)"
-    assert spell(Operation("madvise", (0, 0, 4))) == "madvise(0, 0, MADV_DONTNEED)"
+    assert (
+        format_operation(Operation("setrlimit", (LIMITS.index("DATA"), -1)))
+        == "setrlimit(RLIMIT_DATA, -1)"
+    )
+    assert format_operation(Operation("madvise", (0, 0, 4))) == "madvise(0, 0, MADV_DONTNEED)"
     name = minimal_elf.STRINGS[0].decode()
-    assert spell(Operation("set_anon_name", (0, 0, 0))) == f"set_anon_name(0, 0, {name!r})"
+    assert (
+        format_operation(Operation("set_anon_name", (0, 0, 0))) == f"set_anon_name(0, 0, {name!r})"
+    )
 
 
 def test_a_file_that_a_script_names_is_explained() -> None:
-    assert list(script([READ_A_PAGE])) == ["# ONE: a file", spell(READ_A_PAGE)]
+    assert list(format_script([READ_A_PAGE])) == ["# ONE: a file", format_operation(READ_A_PAGE)]
 
 
 def test_shrinking_leaves_what_is_needed() -> None:

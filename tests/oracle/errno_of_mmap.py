@@ -18,7 +18,7 @@ from errno import (
 
 from tests.oracle.rows import EMPTY_POOL, FOUR_LEVELS, GUESSING, RIGHT_TO_LOCK, row
 from tests.oracle.worlds import ANONYMOUS, CAP_IPC_LOCK, CAP_SYS_RAWIO, RW, Bounds
-from untorn.conform.traced.machine import memory_pages
+from untorn.conform.traced.bounds import memory_pages
 from untorn.maps.page import PAGE_SIZE, TASK_SIZE, ULONG_MAX
 from untorn.mm.mman import (
     MAP_ANONYMOUS,

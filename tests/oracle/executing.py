@@ -12,7 +12,7 @@ from tests.oracle.elf_files import read_program
 from tests.oracle.kernel_process import why_not
 from tests.oracle.worlds import ANONYMOUS, RW
 from untorn.conform.traced import minimal_elf
-from untorn.conform.traced.machine import limits_of
+from untorn.conform.traced.bounds import limits_of
 from untorn.conform.traced.minimal_child import FIRST_FD, MinimalChild
 from untorn.errors import OutOfReachError
 from untorn.fs.binfmt_elf import Program

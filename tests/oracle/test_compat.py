@@ -10,7 +10,7 @@ import pytest
 
 from tests.oracle.compat import Compat, compat_process
 from tests.oracle.worlds import ANONYMOUS, CAP_SYS_RAWIO, read_all
-from untorn.conform.traced.machine import memory_pages, sysctl
+from untorn.conform.traced.bounds import memory_pages, sysctl
 from untorn.maps.page import IA32_PAGE_OFFSET, IA32_PAGE_OFFSET_3GB, PAGE_SIZE, PMD_SIZE
 from untorn.mm.limits import RLIM_INFINITY, Limits
 from untorn.mm.mman import (

@@ -12,7 +12,7 @@ from tests.oracle.kernel_process import KernelProcess, why_not
 from tests.oracle.smaps_pair import COMPARED
 from tests.oracle.worlds import ANONYMOUS, RW, read_all
 from untorn.conform.traced import minimal_elf
-from untorn.conform.traced.machine import limits_of
+from untorn.conform.traced.bounds import limits_of
 from untorn.conform.traced.minimal_child import MinimalChild
 from untorn.conform.traced.open_file import vm_file_of
 from untorn.errors import OutOfReachError

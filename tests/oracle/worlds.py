@@ -15,7 +15,7 @@ from pathlib import Path
 from tests.helpers.smaps_records import Record, records
 from tests.oracle.kernel_process import KernelProcess, Step
 from tests.oracle.real_files import vm_file
-from untorn.conform.traced.machine import memory_pages
+from untorn.conform.traced.bounds import memory_pages
 from untorn.maps.maps_file import MapsFile
 from untorn.maps.page import PAGE_SHIFT, PAGE_SIZE
 from untorn.mm.file import VmFile

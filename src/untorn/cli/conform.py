@@ -8,7 +8,7 @@ import click
 
 if TYPE_CHECKING:
     from untorn.conform.operation import Operation
-    from untorn.conform.run import Outcome
+    from untorn.conform.run import ConformRun
 
 
 @click.command(
@@ -46,20 +46,20 @@ def conform(ops: int, seed: str, script: TextIO | None) -> None:
         from untorn.conform.report import failure_report, summary
 
         origin = f"seed {seed}" if script is None else script.name
-        outcome = _run(ops, seed, None if script is None else _read(script))
-        outcome.interrupted = outcome.interrupted or ending_taken()
-    if outcome.failure is not None:
-        click.echo("\n".join(failure_report(outcome.failure, origin)) + "\n")
-    click.echo("\n".join(summary(outcome, origin)))
-    if outcome.interrupted:
-        click.echo(f"interrupted after {outcome.operations} operations", err=True)
-    if outcome.interrupted or outcome.failure is not None:
+        run = _run(ops, seed, None if script is None else _read(script))
+        run.interrupted = run.interrupted or ending_taken()
+    if run.failure is not None:
+        click.echo("\n".join(failure_report(run.failure, origin)) + "\n")
+    click.echo("\n".join(summary(run, origin)))
+    if run.interrupted:
+        click.echo(f"interrupted after {run.operations} operations", err=True)
+    if run.interrupted or run.failure is not None:
         click.get_current_context().exit(1)
 
 
-def _run(ops: int, seed: str, script: "list[Operation] | None") -> "Outcome":
+def _run(ops: int, seed: str, script: "list[Operation] | None") -> "ConformRun":
     from untorn.conform import run
-    from untorn.conform.machine import check_machine
+    from untorn.conform.oracle import check_machine
     from untorn.conform.pair import Pair
 
     check_machine()
@@ -70,10 +70,10 @@ def _run(ops: int, seed: str, script: "list[Operation] | None") -> "Outcome":
 
 
 def _read(script: TextIO) -> "list[Operation]":
-    from untorn.conform.spelling import read_script
+    from untorn.conform.script_text import parse_script
 
     try:
-        return read_script(script.read())
+        return parse_script(script.read())
     except ValueError as error:
         raise click.BadParameter(f"{script.name}: {error}") from error
 

@@ -3,7 +3,7 @@
 from untorn.conform.files import SINK_FD, ZEROS_FD
 from untorn.conform.operation import LIMITS, SYSCALLS, Operation
 from untorn.conform.traced import minimal_elf
-from untorn.conform.traced.machine import PR_SET_VMA, PR_SET_VMA_ANON_NAME
+from untorn.conform.traced.bounds import PR_SET_VMA, PR_SET_VMA_ANON_NAME
 from untorn.conform.traced.minimal_child import MinimalChild
 
 COUNTS = {

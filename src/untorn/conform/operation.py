@@ -1,6 +1,18 @@
 """Operations: what is done to both processes, one value each."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+
+from untorn.maps.page import PAGE_SIZE
+from untorn.mm.mm_types import MmStruct
+from untorn.mm.mman import (
+    MAP_ANONYMOUS,
+    MAP_FIXED,
+    MAP_NORESERVE,
+    MAP_PRIVATE,
+    PROT_NONE,
+    PROT_READ,
+)
 
 SYSCALLS = {
     "mmap": 9,
@@ -41,6 +53,11 @@ ARGUMENTS = {
 """All operations, and how many arguments each has."""
 LIMITS = ("AS", "DATA", "MEMLOCK", "STACK")
 """Resource limits, by the number that setrlimit has for them here."""
+CROWD = 0x3000_0000_0000
+"""Byte address where the VMAs of a crowd begin."""
+CROWD_END = CROWD + (1 << 36)
+_LARGEST_CROWD = 1 << 17
+_CROWD_FLAGS = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +74,29 @@ class Operation:
             fork: a copy goes on.
             exit: the copy ends, its parent goes on.
             orphan: the parents of the copy end.
-            crowd: fills the address space with VMAs, so many less than max_map_count.
+            crowd: fills the address space with VMAs; how many are left to max_map_count.
         arguments: As the call's, in its order; file descriptors are those of files.FDS.
     """
 
     name: str
     arguments: tuple[int, ...] = ()
+
+
+def calls_of(mm: MmStruct, operation: Operation) -> list[Operation]:
+    """Return what an operation consists of: itself, unless it is a crowd."""
+    return list(crowd(mm, *operation.arguments)) if operation.name == "crowd" else [operation]
+
+
+def crowd(mm: MmStruct, room: int) -> Iterator[Operation]:
+    """Yield the calls after which room VMAs are left to the limit; every page is one of them."""
+    pages = mm.limits.max_map_count - mm.map_count - room
+    if pages < 1:
+        return
+    yield Operation("mmap", (CROWD, pages * PAGE_SIZE, PROT_NONE, _CROWD_FLAGS, -1, 0))
+    for page in range(1, pages, 2):
+        yield Operation("mprotect", (CROWD + page * PAGE_SIZE, PAGE_SIZE, PROT_READ))
+
+
+def crowd_takes_too_long(mm: MmStruct) -> bool:
+    """Say whether max_map_count is so large that no run should try to reach it."""
+    return mm.limits.max_map_count > _LARGEST_CROWD

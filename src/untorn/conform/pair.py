@@ -1,16 +1,16 @@
 """An engine process and a real one that start alike, and are held to stay alike."""
 
 from contextlib import ExitStack
+from dataclasses import dataclass
+from traceback import extract_tb
 from typing import Protocol, Self
 
-from untorn.conform.crowd import crowd
 from untorn.conform.engine_side import EngineSide
 from untorn.conform.files import engine_files, open_files
 from untorn.conform.kernel_side import KernelSide
-from untorn.conform.mismatch import Answer, Mismatch, describe_fault
-from untorn.conform.operation import LIMITS, Operation
+from untorn.conform.operation import LIMITS, Operation, calls_of
 from untorn.conform.traced import minimal_elf
-from untorn.conform.traced.machine import limits_of
+from untorn.conform.traced.bounds import limits_of
 from untorn.conform.traced.minimal_child import MinimalChild
 from untorn.errors import OutOfReachError
 from untorn.fs.from_maps.address_space import mm_from_maps
@@ -20,6 +20,37 @@ from untorn.mm.mman import VM_DONTCOPY
 from untorn.syscalls import Process
 
 _BRK = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one side made of an operation.
+
+    Attributes:
+        result: What it returned, an errno negated.
+        maps: The text of maps afterwards.
+        counts: Pages of each kind afterwards; see kernel_side.COUNTS.
+        fault: Of the engine: the exception that ended it, and where. The rest is empty then.
+    """
+
+    result: int = 0
+    maps: bytes = b""
+    counts: dict[str, int] | None = None
+    fault: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """Where engine and kernel part, after an operation.
+
+    Attributes:
+        number: Of the operation in its script, from 0.
+    """
+
+    number: int
+    operation: Operation
+    engine: Answer
+    kernel: Answer
 
 
 class Side(Protocol):
@@ -101,12 +132,12 @@ class Pair:
         Raises:
             ChildProcessError: The child ended.
         """
-        calls = _calls(self.engine.mm, operation) if self.can(operation) else []
+        calls = calls_of(self.engine.mm, operation) if self.can(operation) else []
         kernel = _answer(self.kernel, calls)
         try:
             engine = self._engine_answer(calls, kernel)
         except Exception as error:  # whichever: it is a fault of the engine
-            engine = Answer(fault=describe_fault(error))
+            engine = Answer(fault=_describe_fault(error))
         self._number += 1
         if engine == kernel:
             self.last = kernel
@@ -118,7 +149,7 @@ class Pair:
         try:
             self.engine.check()
         except Exception as error:
-            engine = Answer(fault=describe_fault(error))
+            engine = Answer(fault=_describe_fault(error))
             return Mismatch(self._number - 1, operation, engine, self.last)
         return None
 
@@ -167,11 +198,6 @@ class Pair:
             vma.vm_file.inode = inode
 
 
-def _calls(mm: MmStruct, operation: Operation) -> list[Operation]:
-    """Return what an operation consists of."""
-    return list(crowd(mm, *operation.arguments)) if operation.name == "crowd" else [operation]
-
-
 def _do(side: Side, calls: list[Operation]) -> int:
     """Do all, up to one that fails; return the last result."""
     result = 0
@@ -184,3 +210,10 @@ def _do(side: Side, calls: list[Operation]) -> int:
 
 def _answer(side: Side, calls: list[Operation]) -> Answer:
     return Answer(_do(side, calls), side.maps(), side.counts())
+
+
+def _describe_fault(error: Exception) -> str:
+    """Say what went wrong and where."""
+    frame = extract_tb(error.__traceback__)[-1]
+    where = "/".join(frame.filename.split("/")[-2:])
+    return f"{type(error).__name__}: {error} ({where}:{frame.lineno} {frame.name})"

@@ -7,14 +7,12 @@ from itertools import islice
 from random import Random
 from time import monotonic
 
-from untorn.conform.crowd import takes_too_long
-from untorn.conform.differences import known_differences, running_release
-from untorn.conform.generate import Generator
-from untorn.conform.mismatch import Mismatch
-from untorn.conform.operation import Operation
-from untorn.conform.pair import Pair
+from untorn.conform.generate.script import ScriptGenerator
+from untorn.conform.operation import Operation, crowd_takes_too_long
+from untorn.conform.oracle import known_differences, running_release
+from untorn.conform.pair import Mismatch, Pair
+from untorn.conform.script_text import result_name, simpler
 from untorn.conform.shrink import shrink
-from untorn.conform.spelling import outcome_name, simpler
 from untorn.processes.endings import ending_taken
 
 _REPORT_EVERY = 100
@@ -36,7 +34,7 @@ class Failure:
 
 
 @dataclass(slots=True)
-class Outcome:
+class ConformRun:
     """What a run came to, complete or not.
 
     Attributes:
@@ -69,7 +67,7 @@ class Outcome:
 
 def conform(
     pair: Pair, operations: int, seed: str, report: Callable[[int], None] = lambda done: None
-) -> Outcome:
+) -> ConformRun:
     """Make so many operations on both processes of a pair, and compare after each.
 
     Inside endings_held(), Ctrl-C or SIGTERM ends it after the operation that is under way, and
@@ -81,30 +79,30 @@ def conform(
         seed: Decides which.
         report: Is told from time to time how many were made.
     """
-    outcome = Outcome()
+    run = ConformRun()
     begin = monotonic()
     found = None
-    while found is None and outcome.operations < operations and not outcome.interrupted:
+    while found is None and run.operations < operations and not run.interrupted:
         pair.renew()
-        drawn = Generator(Random(f"{seed}/{outcome.scripts}"), pair)
-        left = operations - outcome.operations
-        found = _script(pair, islice(drawn, left), outcome, report)
-    outcome.seconds = monotonic() - begin
+        drawn = ScriptGenerator(Random(f"{seed}/{run.scripts}"), pair)
+        left = operations - run.operations
+        found = _script(pair, islice(drawn, left), run, report)
+    run.seconds = monotonic() - begin
     if found is not None:
-        outcome.failure = _shortest(pair, outcome, *found)
-    return outcome
+        run.failure = _shortest(pair, run, *found)
+    return run
 
 
-def conform_script(pair: Pair, operations: Iterable[Operation]) -> Outcome:
+def conform_script(pair: Pair, operations: Iterable[Operation]) -> ConformRun:
     """Make these operations from a fresh start; as conform(), but nothing is shrunk."""
-    outcome = Outcome()
+    run = ConformRun()
     begin = monotonic()
     pair.renew()
-    found = _script(pair, operations, outcome, lambda done: None)
-    outcome.seconds = monotonic() - begin
+    found = _script(pair, operations, run, lambda done: None)
+    run.seconds = monotonic() - begin
     if found is not None:
-        outcome.failure = Failure(0, *found)
-    return outcome
+        run.failure = Failure(0, *found)
+    return run
 
 
 def replay(pair: Pair, operations: Iterable[Operation]) -> Mismatch | None:
@@ -117,47 +115,47 @@ def replay(pair: Pair, operations: Iterable[Operation]) -> Mismatch | None:
 
 
 def _script(
-    pair: Pair, operations: Iterable[Operation], outcome: Outcome, report: Callable[[int], None]
+    pair: Pair, operations: Iterable[Operation], run: ConformRun, report: Callable[[int], None]
 ) -> tuple[list[Operation], Mismatch] | None:
     """Make operations; return them up to a mismatch, with that, if they met one."""
-    outcome.scripts += 1
+    run.scripts += 1
     made: list[Operation] = []
     for operation in operations:
         if ending_taken():
-            outcome.interrupted = True
+            run.interrupted = True
             return None
-        if _left_out(pair, operation, outcome):
+        if _left_out(pair, operation, run):
             continue
         made.append(operation)
         if mismatch := pair.step(operation):
             return made, mismatch
-        outcome.counts[operation.name, outcome_name(pair.last.result)] += 1
-        if outcome.operations % _REPORT_EVERY == 0:
-            report(outcome.operations)
+        run.counts[operation.name, result_name(pair.last.result)] += 1
+        if run.operations % _REPORT_EVERY == 0:
+            report(run.operations)
     mismatch = pair.check(made[-1]) if made else None
     return None if mismatch is None else (made, mismatch)
 
 
-def _left_out(pair: Pair, operation: Operation, outcome: Outcome) -> bool:
+def _left_out(pair: Pair, operation: Operation, run: ConformRun) -> bool:
     """Say whether an operation is not to be made on this machine, and count it then."""
     mm = pair.engine.mm
-    if operation.name == "crowd" and takes_too_long(mm):
-        outcome.left_out["vm.max_map_count is too large to be met in a run"] += 1
+    if operation.name == "crowd" and crowd_takes_too_long(mm):
+        run.left_out["vm.max_map_count is too large to be met in a run"] += 1
         return True
     for difference in known_differences(running_release()):
         if difference.concerns(mm, operation):
-            outcome.left_out[difference.reason] += 1
+            run.left_out[difference.reason] += 1
             return True
     return False
 
 
-def _shortest(pair: Pair, outcome: Outcome, made: list[Operation], mismatch: Mismatch) -> Failure:
+def _shortest(pair: Pair, run: ConformRun, made: list[Operation], mismatch: Mismatch) -> Failure:
     """Shrink a script; the whole of it stands if a replay does not show the mismatch again."""
 
     def fails(shorter: list[Operation]) -> bool:
-        outcome.interrupted = outcome.interrupted or ending_taken()
-        return not outcome.interrupted and replay(pair, shorter) is not None
+        run.interrupted = run.interrupted or ending_taken()
+        return not run.interrupted and replay(pair, shorter) is not None
 
     operations = shrink(made, fails, simpler)
     again = replay(pair, operations) or mismatch
-    return Failure(outcome.scripts - 1, operations[: again.number + 1], again)
+    return Failure(run.scripts - 1, operations[: again.number + 1], again)

@@ -2,7 +2,7 @@
 
 from random import Random
 
-from untorn.conform.places import Places, Range
+from untorn.conform.generate.extents import Extent, Extents
 from untorn.conform.traced import minimal_elf
 from untorn.maps.page import PAGE_SIZE, PMD_SIZE, TASK_SIZE, ULONG_MAX
 from untorn.mm.mman import (
@@ -48,12 +48,12 @@ _BAD_SHARE, _HEAL_SHARE, _VAST_SHARE, _STACK_SHARE = 0.04, 0.2, 0.1, 0.12
 """Of operations."""
 
 
-class RangeMaker:
+class RangeArguments:
     """Draws the arguments of calls; each method is named as the operation."""
 
-    def __init__(self, random: Random, places: Places) -> None:
+    def __init__(self, random: Random, extents: Extents) -> None:
         self._random = random
-        self._places = places
+        self._extents = extents
 
     def munmap(self) -> tuple[int, ...]:
         """Return the arguments of a call."""
@@ -70,7 +70,7 @@ class RangeMaker:
 
     def _heal(self) -> tuple[int, ...] | None:
         """Give a VMA the protection of one that it touches: perhaps they merge again."""
-        torn = self._places.torn()
+        torn = self._extents.torn()
         if torn is None:
             return None
         one, other = self._random.sample(torn, 2)
@@ -79,21 +79,21 @@ class RangeMaker:
 
     def mremap(self) -> tuple[int, ...]:
         """Return the arguments of a call."""
-        vma = self._places.vma()
+        vma = self._extents.vma()
         if vma is None or self._random.random() < 0.25:
             start, old_len = self._choose(mapped=3, across=1)
         else:
-            start, old_len = self._places.part(vma)
+            start, old_len = self._extents.part(vma)
         new_len = max(old_len + self._random.choice(_DELTAS) * PAGE_SIZE, PAGE_SIZE)
         flags = self._random.choice(_MREMAP_FLAGS)
         if flags & MREMAP_DONTUNMAP or self._random.random() < 0.3:
             new_len = old_len
         if self._random.random() < 0.03:
             old_len = 0  # duplicates shared memory
-        if self._places.vast and self._random.random() < _VAST_SHARE:
-            new_len = self._places.vast_length()
-        place = self._choose(hole=16, anywhere=4, near_heap=1)[0]
-        return *self._nudged((start, old_len)), new_len, flags, place
+        if self._extents.vast and self._random.random() < _VAST_SHARE:
+            new_len = self._extents.vast_length()
+        new_addr = self._choose(hole=16, anywhere=4, near_heap=1)[0]
+        return *self._nudged((start, old_len)), new_len, flags, new_addr
 
     def madvise(self) -> tuple[int, ...]:
         """Return the arguments of a call."""
@@ -101,7 +101,7 @@ class RangeMaker:
         start, length = self._nudged(self._choose(mapped=12, across=1, anywhere=1))
         if advice == MADV_COLLAPSE and length >= PMD_SIZE:
             advice = MADV_NORMAL  # whether there is a huge page to be had, the machine decides
-        if self._places.vast and advice in _BRINGS_IN:
+        if self._extents.vast and advice in _BRINGS_IN:
             advice = MADV_NORMAL
         return start, length, advice
 
@@ -128,21 +128,21 @@ class RangeMaker:
         start, length = self._choose(mapped=12, anywhere=1)
         addr = start + self._random.choice((0, length - 1, length - PAGE_SIZE, 8))
         if self._random.random() < _STACK_SHARE:
-            addr = self._places.below_stack() + self._random.randrange(PAGE_SIZE)
-        vma = self._places.find(addr)
+            addr = self._extents.below_stack() + self._random.randrange(PAGE_SIZE)
+        vma = self._extents.find(addr)
         if vma is not None and vma.vm_flags & VM_PFNMAP:
             return (1,)  # which pages of [vvar] exist, the machine decides
         return (max(addr, 1),)  # write(2) refuses a buffer at 0, mapped or not
 
     touch_read = touch_write
 
-    def _choose(self, **ways: int) -> Range:
-        """Return a range chosen in one of these ways of Places, by weight."""
+    def _choose(self, **ways: int) -> Extent:
+        """Return a range chosen by one of these methods of Extents, by weight."""
         way: str = self._random.choices(list(ways), list(ways.values()))[0]
-        found: Range = getattr(self._places, way)()
+        found: Extent = getattr(self._extents, way)()
         return found
 
-    def _nudged(self, wanted: Range) -> Range:
+    def _nudged(self, wanted: Extent) -> Extent:
         """Return the range; seldom one that is not of whole pages, or is none at all."""
         start, length = wanted
         if self._random.random() >= _BAD_SHARE:

@@ -1,6 +1,6 @@
-"""Operations in words: flags, advice, limits and files by their names, addresses in hexadecimal.
+"""Scripts as text: flags, advice, limits and files by their names, addresses in hexadecimal.
 
-What spell() writes, read_operation() reads.
+What format_script() writes, parse_script() reads.
 """
 
 import errno
@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from itertools import combinations
 
-from untorn.conform.files import FDS
+from untorn.conform.files import FDS, MAPPED
 from untorn.conform.operation import ARGUMENTS, LIMITS, Operation
 from untorn.conform.traced import minimal_elf
 from untorn.mm import mman
@@ -53,7 +53,7 @@ _ALL_NAMES = {name: value for names in _BITS.values() for value, name in names.i
 _CALL = re.compile(r"(\w+)\((.*)\)")
 
 
-def spell(operation: Operation) -> str:
+def format_operation(operation: Operation) -> str:
     """Return an operation as C would have it."""
     words = [
         _argument(operation.name, position, value)
@@ -62,8 +62,8 @@ def spell(operation: Operation) -> str:
     return f"{operation.name}({', '.join(words)})"
 
 
-def read_operation(text: str) -> Operation:
-    """Return the operation that spell() wrote so; numbers may be written in other ways.
+def parse_operation(text: str) -> Operation:
+    """Return the operation of such a line; numbers may be written in other ways.
 
     Raises:
         ValueError: There is no such operation, or one of its arguments means nothing.
@@ -77,20 +77,29 @@ def read_operation(text: str) -> Operation:
     return Operation(call[1], tuple(sum(map(_value, word.split("|"))) for word in words))
 
 
-def read_script(text: str) -> list[Operation]:
+def parse_script(text: str) -> list[Operation]:
     """Return the operations of a script, one a line; lines that begin with # are left out.
 
     Raises:
-        ValueError: as read_operation(), with the number of the line.
+        ValueError: as parse_operation(), with the number of the line.
     """
     operations = []
     for number, line in enumerate(text.splitlines(), 1):
         if line.strip() and not line.startswith("#"):
             try:
-                operations.append(read_operation(line))
+                operations.append(parse_operation(line))
             except ValueError as error:
                 raise ValueError(f"line {number}: {error}") from None
     return operations
+
+
+def format_script(operations: list[Operation]) -> Iterator[str]:
+    """Yield a line for each operation, after what the names of files in them mean."""
+    words = [format_operation(operation) for operation in operations]
+    for name, what in MAPPED.items():
+        if any(f" {name}," in line for line in words):
+            yield f"# {name}: {what}"
+    yield from words
 
 
 def simpler(operation: Operation) -> Iterator[Operation]:
@@ -105,16 +114,16 @@ def simpler(operation: Operation) -> Iterator[Operation]:
                     yield Operation(call, tuple(arguments))
 
 
-def spell_result(result: int) -> str:
+def format_result(result: int) -> str:
     """Return a result, or the name of an errno."""
     if -_DECIMAL < result < 0:
         return errno.errorcode.get(-result, str(result))
     return _number(result)
 
 
-def outcome_name(result: int) -> str:
+def result_name(result: int) -> str:
     """Return "ok", or the name of an errno."""
-    return "ok" if result >= 0 else spell_result(result)
+    return "ok" if result >= 0 else format_result(result)
 
 
 def _argument(call: str, position: int, value: int) -> str:

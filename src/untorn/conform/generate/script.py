@@ -6,11 +6,11 @@ A script is a function of its seed alone, as long as engine and kernel agree.
 from collections.abc import Callable, Iterator
 from random import Random
 
-from untorn.conform.generate_mmap import MmapMaker
-from untorn.conform.generate_range import RangeMaker
+from untorn.conform.generate.extents import Extents
+from untorn.conform.generate.mmap_arguments import MmapArguments
+from untorn.conform.generate.range_arguments import RangeArguments
 from untorn.conform.operation import Operation
 from untorn.conform.pair import Pair
-from untorn.conform.places import Places
 from untorn.maps.page import PAGE_SIZE
 from untorn.mm.mm_types import MmStruct, vma_pages
 
@@ -43,7 +43,7 @@ _WEIGHTS = {
 }
 
 
-class Generator:
+class ScriptGenerator:
     """Draws the operations of one script; iterate over it to get them, one per step.
 
     Args:
@@ -55,8 +55,12 @@ class Generator:
         self._random = random
         self._pair = pair
         vast = self._mm.limits.totalram_pages if random.random() < _VAST_SHARE else 0
-        self._places = Places(random, vast)
-        self._makers = MmapMaker(random, self._places), RangeMaker(random, self._places), self
+        self._extents = Extents(random, vast)
+        self._makers = (
+            MmapArguments(random, self._extents),
+            RangeArguments(random, self._extents),
+            self,
+        )
         self._tight: set[int] = set()
         self._weights = dict(_WEIGHTS)
         if random.random() < _SEAL_SHARE:
@@ -79,7 +83,7 @@ class Generator:
         return self._pair.engine.mm
 
     def _next(self) -> Operation:
-        self._places.look(self._mm)
+        self._extents.look(self._mm)
         if self._tight and self._random.random() < 0.15:
             which = self._tight.pop()
             return Operation("setrlimit", (which, self._pair.hard_limits[which]))
@@ -99,8 +103,8 @@ class Generator:
         """Return the arguments of a call."""
         pages = self._random.choice((-3, -1, -1, 0, 1, 1, 1, 2, 3, 8))
         bytes_more = self._random.choice((0, 0, 0, 1, 100, -1))
-        if self._places.vast and self._random.random() < _VAST_SHARE:
-            bytes_more += self._places.vast_length()
+        if self._extents.vast and self._random.random() < _VAST_SHARE:
+            bytes_more += self._extents.vast_length()
         return (max(self._mm.brk + pages * PAGE_SIZE + bytes_more, 0),)
 
     def setrlimit(self) -> tuple[int, ...]:
@@ -108,7 +112,7 @@ class Generator:
         mm = self._mm
         more = self._random.choice((-2, 0, 1, 2, 4, 10, 30))
         which = self._random.randrange(4)
-        stack = max((vma_pages(vma) for vma in self._places.vmas), default=1)
+        stack = max((vma_pages(vma) for vma in self._extents.vmas), default=1)
         in_use = (mm.total_vm, mm.data_vm, mm.locked_vm, stack)[which]
         soft = max(in_use + more, 0) * PAGE_SIZE + self._random.choice((0, 0, 0, 1, 4095))
         hard = self._pair.hard_limits[which]

@@ -6,7 +6,7 @@ Few pages, few lengths: so that ranges meet all the time.
 from itertools import pairwise
 from random import Random
 
-from untorn.conform.crowd import CROWD, CROWD_END
+from untorn.conform.operation import CROWD, CROWD_END
 from untorn.conform.traced import minimal_elf
 from untorn.maps.page import PAGE_SIZE, PMD_SIZE, page_align
 from untorn.mm.mm_types import MmStruct, Vma
@@ -25,12 +25,12 @@ VAST = ARENA + 0x100_0000_0000
 _SPANS = (1, 1, 1, 1, 1, 1, 2, 2, 2, 3, 3, 4, 5, 8)
 _SPECIAL_SHARE, _RUN_SHARE, _CROWD_SHARE = 0.04, 0.3, 0.1
 
-Range = tuple[int, int]
-"""Byte address and length in bytes."""
+Extent = tuple[int, int]
+"""Byte address and length in bytes, as system calls take a range."""
 
 
-class Places:
-    """Chooses ranges in one address space.
+class Extents:
+    """Chooses extents of one address space.
 
     Attributes:
         vast: Pages that are nearly as many as the machine has, for mappings that are that long;
@@ -68,13 +68,13 @@ class Places:
         vmas = self.vmas if special else self._plain
         return self._random.choice(vmas) if vmas else None
 
-    def anywhere(self) -> Range:
+    def anywhere(self) -> Extent:
         """Return a range of the arena; most are in its middle third, to meet others."""
         pages = ARENA_PAGES if self._random.random() < 0.5 else ARENA_PAGES // 3
         first = (ARENA_PAGES - pages) // 2 + self._random.randrange(pages)
         return ARENA + first * PAGE_SIZE, self.span()
 
-    def mapped(self) -> Range:
+    def mapped(self) -> Extent:
         """Return a VMA, a part of it, or a run of VMAs without a hole, whole or not."""
         vma = self.vma()
         if vma is None:
@@ -83,7 +83,7 @@ class Places:
             return self._run(vma)
         return self.part(vma)
 
-    def part(self, vma: Vma) -> Range:
+    def part(self, vma: Vma) -> Extent:
         """Return a part of vma: all, the head, the tail, the middle, or a page."""
         pages = (vma.vm_end - vma.vm_start) // PAGE_SIZE
         size = min(self._random.choice((*_SPANS, pages // 2, pages - 1)), pages) or 1
@@ -98,7 +98,7 @@ class Places:
             first = self._random.randint(0, pages - size)
         return vma.vm_start + first * PAGE_SIZE, size * PAGE_SIZE
 
-    def _run(self, vma: Vma) -> Range:
+    def _run(self, vma: Vma) -> Extent:
         """Return a range that begins in vma and ends in one of those right after it."""
         start, _ = self.part(vma)
         run = [vma]
@@ -118,12 +118,12 @@ class Places:
         ]
         return self._random.choice(touching) if touching else None
 
-    def across(self) -> Range:
+    def across(self) -> Extent:
         """Return a range that begins in a VMA and goes on for a few pages, holes or not."""
         start, length = self.mapped()
         return start, length + self.span()
 
-    def hole(self) -> Range:
+    def hole(self) -> Extent:
         """Return a part of a hole of the arena: all, its head, its tail, or its middle."""
         low, high = self._random.choice(self._holes() or [(ARENA, ARENA + PAGE_SIZE)])
         length = min(self.span(), high - low)
@@ -146,15 +146,15 @@ class Places:
         end = ARENA + ARENA_PAGES * PAGE_SIZE
         return [*holes, (at, end)] if at < end else holes
 
-    def huge(self) -> Range:
+    def huge(self) -> Extent:
         """Return one or two huge pages, aligned or a page off."""
         start = HUGE_ARENA + self._random.randrange(HUGE_PAGES) * PMD_SIZE
         start += self._random.choice((0, 0, 0, PAGE_SIZE, -PAGE_SIZE))
         length = self._random.choice((1, 1, 1, 2)) * PMD_SIZE
         return start, length + self._random.choice((0, 0, 0, PAGE_SIZE, -PAGE_SIZE))
 
-    def vast_range(self) -> Range:
-        """Return a place for a vast mapping."""
+    def vast_range(self) -> Extent:
+        """Return an extent for a vast mapping."""
         return VAST, self.vast_length()
 
     def vast_length(self) -> int:
@@ -162,13 +162,13 @@ class Places:
         pages = self.vast + self._random.choice((-2, -1, 0, 1, 2))
         return self._random.choice((pages, pages, pages // 2)) * PAGE_SIZE
 
-    def near_heap(self) -> Range:
+    def near_heap(self) -> Extent:
         """Return a range right behind the heap, or at some distance."""
         pages = self._random.choice((-1, 0, 0, 0, 1, 2, 255, 256, 257))
         return self._heap_end + pages * PAGE_SIZE, self.span()
 
-    def of_stack(self) -> Range:
-        """Return a place for what grows down, near the guard gap of another or far from it."""
+    def of_stack(self) -> Extent:
+        """Return an extent for what grows down, near the guard gap of another or far from it."""
         first = self._random.choice((300, 300, 556, 557, 700, 812, 813, 814, 1100))
         return STACKS + first * PAGE_SIZE, self.span()
 

@@ -3,7 +3,7 @@
 from random import Random
 
 from untorn.conform.files import FDS
-from untorn.conform.places import ARENA, STACKS, Places, Range
+from untorn.conform.generate.extents import ARENA, STACKS, Extent, Extents
 from untorn.maps.page import PAGE_SIZE, PMD_SIZE, TASK_SIZE, ULONG_MAX
 from untorn.mm.mman import (
     MAP_32BIT,
@@ -56,7 +56,7 @@ _EXTRAS = {
     1 << 24: 0.005,
 }
 """How often each comes on top."""
-_PLACES = {
+_WHERE = {
     "fixed_anywhere": 28,
     "fixed_hole": 24,
     "fixed_mapped": 6,
@@ -90,12 +90,12 @@ _FILES = {
 _WRONG_FILES = (3000, 0), (FDS["ONE"], 100), (FDS["ONE"], (1 << 63) - PAGE_SIZE), (-1, 0)
 
 
-class MmapMaker:
-    """Draws the arguments of one mmap after the other."""
+class MmapArguments:
+    """Draws the arguments of mmap calls."""
 
-    def __init__(self, random: Random, places: Places) -> None:
+    def __init__(self, random: Random, extents: Extents) -> None:
         self._random = random
-        self._places = places
+        self._extents = extents
 
     def mmap(self) -> tuple[int, ...]:
         """Return addr, length, prot, flags, fd and offset."""
@@ -103,11 +103,11 @@ class MmapMaker:
         for extra, share in _EXTRAS.items():
             if self._random.random() < share:
                 flags |= extra
-        places = _PLACES | {"fixed_vast": _VAST_WEIGHT} if self._places.vast else _PLACES
-        if self._places.vast:
+        where = _WHERE | {"fixed_vast": _VAST_WEIGHT} if self._extents.vast else _WHERE
+        if self._extents.vast:
             flags &= ~(MAP_POPULATE | MAP_LOCKED)
-        place: str = self._random.choices(list(places), list(places.values()))[0]
-        (addr, length), more = getattr(self, f"_{place}")()
+        chosen: str = self._random.choices(list(where), list(where.values()))[0]
+        (addr, length), more = getattr(self, f"_{chosen}")()
         if more & MAP_GROWSDOWN and self._random.random() < 0.9:
             flags = flags & MAP_NORESERVE | MAP_PRIVATE | MAP_ANONYMOUS
         fd, offset = self._file(addr, flags)
@@ -127,63 +127,63 @@ class MmapMaker:
         name: str = self._random.choices(list(_FILES), list(_FILES.values()))[0]
         return FDS[name], (page + shift) * PAGE_SIZE
 
-    def _fixed_anywhere(self) -> tuple[Range, int]:
-        return self._places.anywhere(), MAP_FIXED
+    def _fixed_anywhere(self) -> tuple[Extent, int]:
+        return self._extents.anywhere(), MAP_FIXED
 
-    def _fixed_hole(self) -> tuple[Range, int]:
-        return self._places.hole(), MAP_FIXED
+    def _fixed_hole(self) -> tuple[Extent, int]:
+        return self._extents.hole(), MAP_FIXED
 
-    def _fixed_mapped(self) -> tuple[Range, int]:
-        return self._places.mapped(), MAP_FIXED
+    def _fixed_mapped(self) -> tuple[Extent, int]:
+        return self._extents.mapped(), MAP_FIXED
 
-    def _noreplace_hole(self) -> tuple[Range, int]:
-        return self._places.hole(), MAP_FIXED_NOREPLACE
+    def _noreplace_hole(self) -> tuple[Extent, int]:
+        return self._extents.hole(), MAP_FIXED_NOREPLACE
 
-    def _noreplace_anywhere(self) -> tuple[Range, int]:
-        return self._places.anywhere(), MAP_FIXED_NOREPLACE
+    def _noreplace_anywhere(self) -> tuple[Extent, int]:
+        return self._extents.anywhere(), MAP_FIXED_NOREPLACE
 
-    def _hint_hole(self) -> tuple[Range, int]:
-        start, length = self._places.hole()
+    def _hint_hole(self) -> tuple[Extent, int]:
+        start, length = self._extents.hole()
         return (start + self._random.choice((0, 0, 0, 1, 4095)), length), 0
 
-    def _hint_anywhere(self) -> tuple[Range, int]:
-        return self._places.anywhere(), 0
+    def _hint_anywhere(self) -> tuple[Extent, int]:
+        return self._extents.anywhere(), 0
 
-    def _hint_odd(self) -> tuple[Range, int]:
+    def _hint_odd(self) -> tuple[Extent, int]:
         """Return a hint in a guard gap, too low, too high, or next to something."""
-        near = self._places.vma()
-        hints = [1, PAGE_SIZE, 1 << 47, (1 << 47) - PAGE_SIZE, self._places.below_stack()]
+        near = self._extents.vma()
+        hints = [1, PAGE_SIZE, 1 << 47, (1 << 47) - PAGE_SIZE, self._extents.below_stack()]
         if near is not None:
             guard = 256 * PAGE_SIZE if near.vm_flags & VM_GROWSDOWN else PAGE_SIZE
             hints += [near.vm_end, near.vm_start - guard, near.vm_start - guard - PAGE_SIZE]
-        return (max(self._random.choice(hints), 0), self._places.span()), 0
+        return (max(self._random.choice(hints), 0), self._extents.span()), 0
 
-    def _unplaced(self) -> tuple[Range, int]:
-        return (0, self._places.span() + self._random.choice((0, 0, 0, -1, 1 - PAGE_SIZE))), 0
+    def _unplaced(self) -> tuple[Extent, int]:
+        return (0, self._extents.span() + self._random.choice((0, 0, 0, -1, 1 - PAGE_SIZE))), 0
 
-    def _unplaced_huge(self) -> tuple[Range, int]:
+    def _unplaced_huge(self) -> tuple[Extent, int]:
         return (0, PMD_SIZE + self._random.choice((0, 0, PMD_SIZE, PAGE_SIZE, -PAGE_SIZE))), 0
 
-    def _fixed_huge(self) -> tuple[Range, int]:
-        return self._places.huge(), MAP_FIXED
+    def _fixed_huge(self) -> tuple[Extent, int]:
+        return self._extents.huge(), MAP_FIXED
 
-    def _fixed_stack(self) -> tuple[Range, int]:
-        return self._places.of_stack(), MAP_FIXED | self._random.choice(
+    def _fixed_stack(self) -> tuple[Extent, int]:
+        return self._extents.of_stack(), MAP_FIXED | self._random.choice(
             (MAP_GROWSDOWN, MAP_GROWSDOWN, 0)
         )
 
-    def _fixed_heap(self) -> tuple[Range, int]:
-        return self._places.near_heap(), MAP_FIXED | self._random.choice((0, 0, MAP_GROWSDOWN))
+    def _fixed_heap(self) -> tuple[Extent, int]:
+        return self._extents.near_heap(), MAP_FIXED | self._random.choice((0, 0, MAP_GROWSDOWN))
 
-    def _fixed_low(self) -> tuple[Range, int]:
-        """Return a place around the lowest that may be mapped, with a right and without."""
+    def _fixed_low(self) -> tuple[Extent, int]:
+        """Return an address around the lowest that may be mapped, with a right and without."""
         return (self._random.choice((0x1000, 0xF000, 0x1_0000)), PAGE_SIZE), MAP_FIXED
 
-    def _fixed_vast(self) -> tuple[Range, int]:
-        return self._places.vast_range(), MAP_FIXED
+    def _fixed_vast(self) -> tuple[Extent, int]:
+        return self._extents.vast_range(), MAP_FIXED
 
-    def _wrong(self) -> tuple[Range, int]:
-        start, length = self._places.anywhere()
+    def _wrong(self) -> tuple[Extent, int]:
+        start, length = self._extents.anywhere()
         wrong = [
             ((start + 1, length), MAP_FIXED),
             ((start, 0), MAP_FIXED),

@@ -1,18 +1,58 @@
-"""What is known to differ between kernels: one table, by the releases that it holds for."""
+"""The running kernel as the oracle: whether it can be, and what its release does another way."""
 
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 from untorn.conform.operation import Operation
+from untorn.conform.traced.bounds import sysctl
+from untorn.errors import OutOfReachError
 from untorn.mm.mm_types import MmStruct
 from untorn.mm.mman import MADV_GUARD_INSTALL
 from untorn.reader.access.kernel_locks import parse_release
 
 MODELLED = 6, 17
 """The first release that seals, places, moves and merges as the engine does."""
+_OVERCOMMIT_NEVER = 2
+FEATURES = {
+    "transparent huge pages": Path("/sys/kernel/mm/transparent_hugepage"),
+    "KSM": Path("/sys/kernel/mm/ksm"),
+}
+"""What the engine models, and what shows that a kernel has it."""
 Release = tuple[int, int]
+
+
+def check_machine() -> None:
+    """Refuse a machine whose kernel the engine does not model.
+
+    Raises:
+        OutOfReachError: with the reason.
+    """
+    system = os.uname()
+    if sys.platform != "linux" or system.machine != "x86_64":
+        raise OutOfReachError(f"the engine models x86-64 Linux, this is {system.machine}")
+    if parse_release(system.release) < MODELLED:
+        since = ".".join(map(str, MODELLED))
+        raise OutOfReachError(
+            f"the engine models Linux {since} and later, this is {system.release}"
+        )
+    if sysctl("overcommit_memory") == _OVERCOMMIT_NEVER:
+        raise OutOfReachError("the engine does not model vm.overcommit_memory=2")
+    if sysctl("legacy_va_layout"):
+        raise OutOfReachError("the engine starts as a process without vm.legacy_va_layout=1")
+    if "la57" in features_of_cpu():
+        raise OutOfReachError("the engine models page tables of 4 levels, this kernel uses 5")
+    for feature, evidence in FEATURES.items():
+        if not evidence.exists():
+            raise OutOfReachError(f"the engine models a kernel with {feature}, this one has none")
+
+
+def features_of_cpu() -> set[str]:
+    """Return what the kernel uses of the CPU. Source: proc_cpuinfo(5), its flags."""
+    return set(Path("/proc/cpuinfo").read_text().split())
 
 
 @dataclass(frozen=True, slots=True)
