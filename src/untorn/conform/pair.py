@@ -118,7 +118,7 @@ class Pair:
         self._number = 0
 
     def can(self, operation: Operation) -> bool:
-        """Say whether an operation can be done at all: who has no parent cannot go back to it."""
+        """Say whether an operation can be done at all: without a parent there is no exit to it."""
         if operation.name in ("exit", "orphan"):
             return self.engine.generation > 0
         if operation.name == "fork":
@@ -174,7 +174,7 @@ class Pair:
             start_stack=start_stack,
             data_size=data_size,
             limits=self._limits,
-            slab=VmaSlab(),  # what a fault left behind is not to be met again
+            slab=VmaSlab(),  # a new process must not meet what a fault left behind
         )
 
     def _engine_answer(self, calls: list[Operation], kernel: Answer) -> Answer:

@@ -1,4 +1,4 @@
-"""The run: script after script, until so many operations agreed or one did not."""
+"""The run: one script after another, until enough operations agreed or one did not."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -68,7 +68,7 @@ class ConformRun:
 def conform(
     pair: Pair, operations: int, seed: str, report: Callable[[int], None] = lambda done: None
 ) -> ConformRun:
-    """Make so many operations on both processes of a pair, and compare after each.
+    """Make operations on both processes of a pair, and compare after each.
 
     Inside endings_held(), Ctrl-C or SIGTERM ends it after the operation that is under way, and
     the search for a shorter script after a replay.
@@ -77,7 +77,7 @@ def conform(
         pair: Both; see Pair.
         operations: How many at most; a mismatch ends it before.
         seed: Decides which.
-        report: Is told from time to time how many were made.
+        report: Called now and then with the number of operations made so far.
     """
     run = ConformRun()
     begin = monotonic()

@@ -1,6 +1,6 @@
 """Where the next operation goes: ranges that touch, cut and overlap what is mapped.
 
-Few pages, few lengths: so that ranges meet all the time.
+There are few pages and few lengths, so ranges meet all the time.
 """
 
 from itertools import pairwise
@@ -163,7 +163,7 @@ class Extents:
         return self._random.choice((pages, pages, pages // 2)) * PAGE_SIZE
 
     def near_heap(self) -> Extent:
-        """Return a range right behind the heap, or at some distance."""
+        """Return an extent right after the heap, or at some distance from it."""
         pages = self._random.choice((-1, 0, 0, 0, 1, 2, 255, 256, 257))
         return self._heap_end + pages * PAGE_SIZE, self.span()
 

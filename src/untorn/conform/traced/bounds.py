@@ -54,7 +54,7 @@ def memory_pages() -> int:
 
 
 def _of_a_page(child: MinimalChild) -> tuple[int, bool]:
-    """Return what only a page shows that the child maps for the while.
+    """Return what can only be learned from a page that the child maps for a moment.
 
     Returns:
         mmap_min_addr, a byte address: a hint below it is raised to it. Whether the page could be
