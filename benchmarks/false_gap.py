@@ -2,7 +2,7 @@
 
     python benchmarks/false_gap.py [SECONDS]
 
-The reader, disturbed, reads the first fill that shows the place, over and over, while one write
+The reader, disturbed, reads the first fill that shows the site, over and over, while one write
 section is made; the other half of a round is made while nobody reads. See docs/false-gap.md.
 """
 
@@ -17,13 +17,13 @@ from untorn.judge.history import Range
 from untorn.judge.views import Solid
 from untorn.maps.maps_file import MapsFile
 from untorn.processes.disturbance import disturbance, disturbed
-from untorn.race.live import LiveTarget
+from untorn.race.live import LiveRaceTarget
 from untorn.race.merging import ALWAYS_MAPPED, Merging
 from untorn.race.passes import read_texts, reading_of
 from untorn.race.racing import QUIET
-from untorn.race.scenario import Place
+from untorn.race.scenario import Site
 
-Deed = Callable[[Place], None]
+Deed = Callable[[Site], None]
 Texts = Counter[bytes]
 
 
@@ -31,26 +31,26 @@ def measure(writer: Merging, half: str, seconds: float) -> str:
     """Return how many sections and reads there were, and how many of these have a false gap."""
     texts = Texts()
     sections = 0
-    with LiveTarget().open(writer) as run, ThreadPoolExecutor(1) as pool, disturbed():
-        place, file = writer.place(run.region), run.open_file("maps", "kernel")
+    with LiveRaceTarget().open(writer) as scene, ThreadPoolExecutor(1) as pool, disturbed():
+        site, file = writer.site(scene.region), scene.open_file("maps", "kernel")
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             if half == "split":
-                texts += read_during(run.modify, place, file, pool)
-                run.restore(place)
+                texts += read_during(scene.modify, site, file, pool)
+                scene.restore(site)
             else:
-                run.modify(place)
-                texts += read_during(run.restore, place, file, pool)
+                scene.modify(site)
+                texts += read_during(scene.restore, site, file, pool)
             sections += 1
         file.close()
-    gaps = sum(times for text, times in texts.items() if has_gap(text, writer, run.region))
+    gaps = sum(times for text, times in texts.items() if has_gap(text, writer, scene.region))
     return f"{writer.name}, {half}: sections {sections}, reads {texts.total()}, gaps {gaps}"
 
 
-def read_during(deed: Deed, place: Place, file: MapsFile, pool: ThreadPoolExecutor) -> Texts:
+def read_during(deed: Deed, site: Site, file: MapsFile, pool: ThreadPoolExecutor) -> Texts:
     """Read the first fill over and over until the deed is done; count what it shows."""
     texts = Texts()
-    done = pool.submit(deed, place)
+    done = pool.submit(deed, site)
     while not done.done():
         texts[read_texts(file, 1)[0]] += 1
     done.result()
@@ -59,7 +59,7 @@ def read_during(deed: Deed, place: Place, file: MapsFile, pool: ThreadPoolExecut
 
 def has_gap(text: bytes, writer: Merging, region: Range) -> bool:
     """Say whether a fill leaves out what the writer keeps mapped."""
-    solid = Solid(writer.solid(region, writer.place(region)))
+    solid = Solid(writer.solid(region, writer.site(region)))
     return judge(solid, reading_of([text], "maps", QUIET), region).gaps > 0
 
 

@@ -48,7 +48,7 @@ class Soak:
         self.mm = RecordedMm(self.slab)
         self.process = Process(self.mm)
         self.random = RandomWriter("soak")
-        self.place = self.random.place(self.random.set_up(self.process))
+        self.site = self.random.site(self.random.set_up(self.process))
         self.stop = threading.Event()
         self.counts: Counter[str] = Counter()
         self._mutex = threading.Lock()
@@ -79,7 +79,7 @@ class Soak:
 
     def writer(self, random: RandomWriter) -> Callable[[], None]:
         def step() -> None:
-            random.modify(self.process, self.place)
+            random.modify(self.process, self.site)
             self.check()
 
         return self.loop("writes", step)

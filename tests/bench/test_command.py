@@ -14,16 +14,14 @@ from click.testing import CliRunner
 
 from tests.helpers.made_up import FakeTarget
 from tests.helpers.processes import is_alive, wait_until
-from untorn.bench.command import check_command, fill_in
-from untorn.bench.live import LiveTarget
-from untorn.bench.run import plan
+from untorn.bench.command import check_command, children_of, fill_in, run_command
+from untorn.bench.live import LiveBenchTarget
+from untorn.bench.run import kinds_of
 from untorn.bench.target import BenchOptions
 from untorn.cli import main
 from untorn.errors import OutOfReachError
 from untorn.processes.children import STOP_TIMEOUT, Child, Children, await_ready
-from untorn.processes.processes import children_of
 
-MODULE = "untorn.bench.live_command"
 CPU = max(os.sched_getaffinity(0))
 
 
@@ -60,7 +58,7 @@ def test_what_is_no_command_is_refused_before_anything_is_run(text: str, reason:
 
 
 def test_commands_alone_are_compared_with_none() -> None:
-    kinds = plan([FakeTarget()], commands=["a {pid}", "b"])
+    kinds = kinds_of([FakeTarget()], commands=["a {pid}", "b"])
     assert [(kind.reader, kind.variant) for kind in kinds] == [
         ("none", ""),
         ("exec", "a {pid}"),
@@ -69,22 +67,22 @@ def test_commands_alone_are_compared_with_none() -> None:
 
 
 def test_commands_come_after_the_readers_that_are_named() -> None:
-    kinds = plan([FakeTarget()], ["slow"], ["a"])
+    kinds = kinds_of([FakeTarget()], ["slow"], ["a"])
     assert [kind.reader for kind in kinds] == ["slow", "exec"]
 
 
 def test_a_target_that_runs_no_commands_is_passed_over_or_refused() -> None:
     engine = FakeTarget("engine", runs_commands=False)
-    kinds = plan([engine, FakeTarget()], ["none"], ["a"])
+    kinds = kinds_of([engine, FakeTarget()], ["none"], ["a"])
     assert [str(kind) for kind in kinds] == ["engine/none", "fake/none", "fake/exec (a)"]
     with pytest.raises(LookupError, match="target engine runs no commands; try --target live"):
-        plan([engine], [], ["a"])
+        kinds_of([engine], [], ["a"])
 
 
 def test_a_command_alone_is_run_at_target_live(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
     monkeypatch.setattr(
-        "untorn.cli.bench.find_target", lambda name: asked.append(name) or FakeTarget()
+        "untorn.cli.bench.bench_target", lambda name, tell: asked.append(name) or FakeTarget()
     )
     arguments = ["bench", "--nsamples", "1", "--exec", "true {pid}", "--exec", "true {pid}"]
     done = CliRunner().invoke(main, arguments)
@@ -107,7 +105,7 @@ def started() -> Iterator[Children]:
 def start(children: Children, script: str) -> Child:
     """A scanner that runs a shell script over and over."""
     command = ["sh", "-c", script]
-    child = children.add(MODULE, CPU, 15, patience=STOP_TIMEOUT, command=command)
+    child = children.add(run_command, CPU, 15, patience=STOP_TIMEOUT, command=command)
     await_ready([child])
     child.start()
     return child
@@ -182,7 +180,7 @@ def test_a_program_that_cannot_be_started_is_out_of_reach(
     program = tmp_path / "program"
     program.write_bytes(b"\x7fELF nonsense")
     program.chmod(0o755)
-    child = started.add(MODULE, CPU, 15, command=[str(program)])
+    child = started.add(run_command, CPU, 15, command=[str(program)])
     await_ready([child])
     child.start()
     with pytest.raises(OutOfReachError, match=f"^{program}: Exec format error"):
@@ -220,7 +218,7 @@ def test_when_a_run_is_broken_off_nothing_of_a_command_is_left(log: Path) -> Non
 
 @pytest.mark.live
 def test_before_the_word_it_ends_at_once(started: Children) -> None:
-    child = started.add(MODULE, CPU, 15, patience=STOP_TIMEOUT, command=["true"])
+    child = started.add(run_command, CPU, 15, patience=STOP_TIMEOUT, command=["true"])
     await_ready([child])
     child.kill()
     assert not is_alive(child.pid)
@@ -263,7 +261,7 @@ def test_a_bench_that_is_ended_leaves_nothing_of_a_command(
 def test_a_run_with_a_command_has_the_shape_of_a_sample() -> None:
     options = BenchOptions(duration=0.3, mb=1)
     command = "cat /proc/{pid}/maps"
-    run = LiveTarget().run("exec", options, 0, command)
+    run = LiveBenchTarget().run("exec", options, 0, command)
     assert (run.reader, run.variant, run.bytes_read) == ("exec", command, 0)
     assert json.dumps(run.as_json())
     assert run.updates

@@ -13,11 +13,12 @@ from types import SimpleNamespace
 import pytest
 
 from tests.helpers.processes import children_of
-from untorn.bench import live_scanner, updates
-from untorn.bench.live import LiveTarget
-from untorn.bench.live_mapper import Calls, choose_pages, time_updates
-from untorn.bench.live_scanner import read_text, scan, walk_by_ioctl
-from untorn.bench.psutil_reader import ask_psutil, open_psutil
+from untorn.bench import here, live_scanner
+from untorn.bench.live import LiveBenchTarget
+from untorn.bench.live_mapper import map_and_unmap
+from untorn.bench.live_scanner import ask_psutil, open_psutil
+from untorn.bench.mapper import Calls, choose_pages, time_updates
+from untorn.bench.scan import read_text, scan, walk_by_ioctl
 from untorn.bench.target import BenchOptions
 from untorn.errors import OutOfReachError
 from untorn.maps.maps_file import NO_FLAGS, PATH_MAX
@@ -140,7 +141,7 @@ def test_the_mapper_updates_its_region_and_stays_to_be_read() -> None:
     arguments = {"mb": 8, "duration_ns": 50_000_000, "gap_ns": 10_000, "seed": "1-0"}
     with Children() as children:
         cpu = min(os.sched_getaffinity(0))
-        mapper = children.add("untorn.bench.live_mapper", cpu, 0, **arguments)
+        mapper = children.add(map_and_unmap, cpu, 0, **arguments)
         await_ready([mapper])
         with LiveMapsFile(mapper.pid) as file:
             before = sum(1 for _ in read_lines(file))
@@ -163,13 +164,13 @@ def read_lines(file: LiveMapsFile) -> Iterator[bytes]:
     ("reader", "variant"),
     [
         (reader, variant)
-        for reader in LiveTarget.readers
-        for variant in ("", *LiveTarget.variants.get(reader, ()))
+        for reader in LiveBenchTarget.readers
+        for variant in ("", *LiveBenchTarget.variants.get(reader, ()))
     ],
 )
 def test_a_short_run_has_the_shape_of_a_sample(reader: str, variant: str) -> None:
     try:
-        run = LiveTarget().run(reader, SHORT, 3, variant)
+        run = LiveBenchTarget().run(reader, SHORT, 3, variant)
     except OutOfReachError as error:
         pytest.skip(str(error))
     assert (run.target, run.reader, run.variant) == ("live", reader, variant)
@@ -215,14 +216,14 @@ def test_a_gentle_scanner_says_if_it_was_not_raised(
     monkeypatch.setattr(live_scanner, "Stop", lambda: SimpleNamespace(requested=True))
     monkeypatch.setattr(GentleMapsFile, "raised", raised)
     with warnings.catch_warnings():
-        live_scanner.work(os.getpid(), "gentle")
+        live_scanner.read_maps(os.getpid(), "gentle")
     assert json.loads(capsys.readouterr().out).keys() == {"scans", "bytes_read"} | counts
 
 
 @two_cpus
 @pytest.mark.live
 def test_none_has_no_scanner() -> None:
-    run = LiveTarget().run("none", SHORT, 0)
+    run = LiveBenchTarget().run("none", SHORT, 0)
     assert (run.scans, run.bytes_read) == (0, 0)
 
 
@@ -230,7 +231,7 @@ def test_none_has_no_scanner() -> None:
 @pytest.mark.live
 def test_a_mapper_that_does_not_end_is_reported_and_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     endless = BenchOptions(duration=600, busyduration=1.0, mb=1)
-    monkeypatch.setattr(updates, "GRACE", -600.0)
-    run = LiveTarget().run("maps", endless, 0)
+    monkeypatch.setattr(here, "GRACE", -600.0)
+    run = LiveBenchTarget().run("maps", endless, 0)
     assert (run.hung, run.updates) == (True, 0)
     assert children_of(os.getpid()) == set()

@@ -7,8 +7,8 @@ import pytest
 
 from tests.helpers.processes import children_of
 from untorn.bench.command import EXEC
-from untorn.bench.engine import EngineTarget
-from untorn.bench.live import LiveTarget
+from untorn.bench.engine import EngineBenchTarget
+from untorn.bench.live import LiveBenchTarget
 from untorn.bench.lock_count import VMAS, map_pages
 from untorn.errors import OutOfReachError
 from untorn.processes import lock_trace
@@ -27,13 +27,13 @@ def test_a_process_gets_as_many_vmas_as_are_counted() -> None:
 
 @pytest.mark.parametrize("reader", ["mmap_lock", "smaps"])
 def test_under_mmap_lock_every_read_takes_it_once(reader: str) -> None:
-    count = EngineTarget().count_locks(reader)
+    count = EngineBenchTarget().count_locks(reader)
     assert count.acquisitions == count.calls > VMAS / 100
 
 
 @pytest.mark.parametrize("reader", ["vma_lock", "rcu", "query"])
 def test_under_vma_locks_nothing_takes_it(reader: str) -> None:
-    count = EngineTarget().count_locks(reader)
+    count = EngineBenchTarget().count_locks(reader)
     assert (count.acquisitions, count.calls > VMAS / 100) == (0, True)
 
 
@@ -52,7 +52,7 @@ def test_the_running_kernel_takes_it_where_its_release_says(
     reader: str, variant: str, file: str
 ) -> None:
     try:
-        count = LiveTarget().count_locks(reader, variant)
+        count = LiveBenchTarget().count_locks(reader, variant)
     except OutOfReachError as error:
         pytest.skip(str(error))
     assert count.calls > VMAS / 100
@@ -67,7 +67,7 @@ def test_the_running_kernel_takes_it_where_its_release_says(
 @two_cpus
 def test_a_commands_locks_are_not_counted() -> None:
     with pytest.raises(OutOfReachError, match="command"):
-        LiveTarget().count_locks(EXEC, "true")
+        LiveBenchTarget().count_locks(EXEC, "true")
 
 
 TAKEN = "  python-7 [000] ..... 1.1: mmap_lock_acquire_returned: mm={mm} memcg_path=/ {how}"

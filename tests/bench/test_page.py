@@ -14,11 +14,11 @@ from click.testing import CliRunner
 from tests.helpers.made_up import ENVIRONMENT, FakeTarget, sample
 from untorn.bench.lock_count import LockCount
 from untorn.bench.page import page
-from untorn.bench.run import Outcome
+from untorn.bench.run import BenchResult
 from untorn.bench.target import BenchOptions
 from untorn.cli import main
 
-OUTCOME = Outcome(
+OUTCOME = BenchResult(
     samples=[
         sample("vm:6.12", "none", 0, 1.0),
         sample("vm:6.12", "maps", 0, 7.0, variant="<odd>", counters={"blocked": 5}),
@@ -98,7 +98,7 @@ def test_the_command_writes_a_page_with_the_plot(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("matplotlib")
-    monkeypatch.setattr("untorn.cli.bench.find_target", lambda name: FakeTarget(name))
+    monkeypatch.setattr("untorn.cli.bench.bench_target", lambda name, tell: FakeTarget(name))
     monkeypatch.setattr(sys, "argv", ["untorn", "bench", "--target", "a b"])
     arguments = ["bench", "--nsamples", "1", "--html", str(tmp_path / "page.html")]
     done = CliRunner().invoke(main, arguments)
@@ -113,13 +113,13 @@ def test_many_targets_are_drawn_as_one_figure_a_reader(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("matplotlib")
-    from untorn.bench.overview import overview
+    from untorn.bench.plot import overview
 
     targets = [f"vm:6.{number}" for number in range(5)]
     samples = [sample(name, "none", 0, 1.0) for name in targets]
     samples += [sample(name, "maps", 0, float(n + 1)) for n, name in enumerate(targets)]
     counts = [LockCount(name, "maps", "", 26, 27 - n) for n, name in enumerate(targets)]
-    ratios, locks = overview(samples, counts, {}).axes
+    ratios, locks = overview(samples, counts).axes
     assert list(ratios.lines[0].get_ydata()) == [1, 2, 3, 4, 5]
     assert list(locks.lines[0].get_ydata()) == [27, 26, 25, 24, 23]
     assert [each.get_text() for each in locks.get_xticklabels()] == targets

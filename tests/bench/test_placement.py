@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from untorn.bench.placement import Cpus, choose_cpus
+from untorn.bench.here import Cpus, choose_cpus
 from untorn.errors import OutOfReachError
 from untorn.processes.placement import place, set_nice
 

@@ -5,8 +5,6 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.made_up import ENVIRONMENT, sample
-from untorn.bench import plot
-from untorn.errors import OutOfReachError
 
 RUNS = [
     sample(target, reader, number, low + number, variant=variant)
@@ -21,7 +19,7 @@ RUNS = [
 
 
 def test_svg_has_a_panel_per_target_and_a_label_per_reader_and_variant(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
+    plot = pytest.importorskip("untorn.bench.plot")
     file = tmp_path / "bench.svg"
     plot.draw(RUNS, ENVIRONMENT, file)
     texts = file.read_text()
@@ -32,20 +30,14 @@ def test_svg_has_a_panel_per_target_and_a_label_per_reader_and_variant(tmp_path:
 
 
 def test_png_is_one(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
+    plot = pytest.importorskip("untorn.bench.plot")
     file = tmp_path / "bench.png"
     plot.draw(RUNS, ENVIRONMENT, file)
     assert file.read_bytes().startswith(b"\x89PNG")
 
 
 def test_runs_that_all_hung_still_give_a_plot(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
+    plot = pytest.importorskip("untorn.bench.plot")
     file = tmp_path / "bench.svg"
     plot.draw([sample("live", "maps", 0, hung=True)], ENVIRONMENT, file)
     assert "<!-- maps -->" not in file.read_text()
-
-
-def test_without_matplotlib_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plot, "find_spec", lambda name: None)
-    with pytest.raises(OutOfReachError, match=r"untorn\[plot\]"):
-        plot.draw(RUNS, ENVIRONMENT, Path("bench.svg"))

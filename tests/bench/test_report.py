@@ -1,15 +1,12 @@
 """What the figures look like."""
 
-import io
 import json
 
 import pytest
-from rich.console import Console
 
 from tests.helpers.made_up import ENVIRONMENT, sample
-from untorn.bench.report import as_json, rawdata, tables
-from untorn.bench.run import Outcome
-from untorn.bench.sample import Sample
+from untorn.bench.report import as_json, rawdata
+from untorn.bench.run import BenchResult
 from untorn.bench.target import BenchOptions
 
 RUNS = [
@@ -18,13 +15,6 @@ RUNS = [
     sample("live", "maps", 1, 1.0, 1.0),
     sample("live", "maps", 2, 2.0, 2.0),
 ]
-
-
-def lines(samples: list[Sample]) -> list[str]:
-    """The tables' lines, their columns one space apart."""
-    text = io.StringIO()
-    Console(file=text, width=300).print(*tables(samples))
-    return [" ".join(line.split()) for line in text.getvalue().splitlines()]
 
 
 def test_rawdata_has_the_median_of_means_and_means_and_maxima_each_sorted() -> None:
@@ -47,35 +37,8 @@ def test_rawdata_counts_a_hang_and_has_no_line_for_it() -> None:
     ]
 
 
-def test_the_table_has_a_row_per_reader_with_its_ratio() -> None:
-    assert "live none 1 2 0.5000 0.5000 0.7450 0.7500 1.00 0 0" in lines(RUNS)
-    assert "live maps 3 6 2.0000 2.0000 2.0000 5.0000 4.00 4,000 0" in lines(RUNS)
-
-
-def test_a_table_of_counts_follows_if_something_was_counted() -> None:
-    assert "target reader retries" in lines(RUNS)
-    assert "live maps 1,200" in lines(RUNS)
-    assert not any("retries" in line for line in lines(RUNS[:1]))
-
-
-def test_the_table_shows_hangs_and_a_dash_for_what_was_not_measured() -> None:
-    assert "live maps 1 0 - - - - - 0 1" in lines([sample("live", "maps", 0, hung=True)])
-
-
-def test_a_variant_has_a_row_of_its_own() -> None:
-    rows = lines([sample("engine", "rcu", 0, 1.0), sample("engine", "rcu", 0, 3.0, variant="odd")])
-    assert any(row.startswith("engine rcu 1 1 1.0000") for row in rows)
-    assert any(row.startswith("engine rcu, odd 1 1 3.0000") for row in rows)
-
-
-def test_the_cost_of_measuring_is_told_where_it_is_known() -> None:
-    with_cost = lines([sample("live", "none", 0, 1.0, own_cost_ns=432.1)])
-    assert "of which the measuring itself: 432 ns" in with_cost
-    assert not any("measuring" in row for row in lines(RUNS))
-
-
 def test_json_is_one_object_with_environment_and_samples() -> None:
-    outcome = Outcome(RUNS, {"live/query": "no ioctl"})
+    outcome = BenchResult(RUNS, {"live/query": "no ioctl"})
     content = json.loads(as_json(outcome, ENVIRONMENT, BenchOptions(mb=7)))
     assert content["environment"]["kernel"] == "6.18.0"
     assert content["options"]["mb"] == 7

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from tests.helpers.made_up import FakeTarget
 from tests.helpers.processes import children_of, is_alive, wait_until
-from untorn.cli import main
+from untorn.cli import bench_output, main
 from untorn.errors import OutOfReachError
 
 
@@ -20,7 +20,7 @@ from untorn.errors import OutOfReachError
 def target(monkeypatch: pytest.MonkeyPatch) -> FakeTarget:
     """The target that every name finds."""
     fake = FakeTarget()
-    monkeypatch.setattr("untorn.cli.bench.find_target", lambda name: fake)
+    monkeypatch.setattr("untorn.cli.bench.bench_target", lambda name, tell: fake)
     return fake
 
 
@@ -111,6 +111,15 @@ def test_files_are_written_beside_the_table(target: FakeTarget, tmp_path: Path) 
     assert "fake" in done.stdout
     assert len(json.loads(figures.read_text())["samples"]) == 2
     assert "<svg" in picture.read_text()
+
+
+def test_without_matplotlib_the_extra_is_named(
+    target: FakeTarget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench_output, "find_spec", lambda name: None)
+    done = bench("--plot", "bench.svg")
+    assert (done.exit_code, target.runs) == (1, [])
+    assert "pip install 'untorn[plot]'" in done.stderr
 
 
 def test_a_file_that_cannot_be_written_is_named_and_the_table_is_there(target: FakeTarget) -> None:

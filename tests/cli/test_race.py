@@ -13,8 +13,8 @@ from click.testing import CliRunner, Result
 from tests.helpers.ktap_parser import parse_ktap
 from untorn.cli import main
 from untorn.errors import OutOfReachError
-from untorn.race.catalogue import catalogue
-from untorn.race.engine import EngineTarget
+from untorn.race.case import catalogue
+from untorn.race.engine import EngineRaceTarget
 
 
 def race(*arguments: str) -> Result:
@@ -70,7 +70,7 @@ def test_nothing_within_reach_is_one_line_and_status_1(monkeypatch) -> None:
     def refuse(*_, **__) -> None:
         raise OutOfReachError("no child here")
 
-    monkeypatch.setattr(EngineTarget, "open", refuse)
+    monkeypatch.setattr(EngineRaceTarget, "open", refuse)
     done = race("--test", "resize", "--test", "split")
     assert (done.exit_code, done.stderr) == (1, "no child here\n")
     assert all(each.ok for each in parse_ktap(done.stdout)[0])

@@ -4,8 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 from untorn.bench.environment import Environment
+from untorn.bench.here import Here
 from untorn.bench.sample import Sample
-from untorn.bench.target import BenchOptions, Here
+from untorn.bench.target import BenchOptions
 
 ENVIRONMENT = Environment(
     kernel="6.18.0",

@@ -48,17 +48,17 @@ def test_a_round_changes_the_lines_at_the_boundary_as_it_should(scenario, kind) 
     process = Process()
     region = scenario.set_up(process)
     file = process.open_maps() if kind == "maps" else process.open_smaps()
-    number, place = find_boundary(read_fills(file, kind, QUIET), scenario, region)
+    number, site = find_boundary(read_fills(file, kind, QUIET), scenario, region)
 
     def look() -> Edges:
         return Edges.of(read_fills(file, kind, QUIET, number + 2), number)
 
     original = look()
-    assert original.last.start == place.addr
-    assert original.first.start == place.addr + 3 * PAGE_SIZE
-    scenario.modify(process, place)
+    assert original.last.start == site.addr
+    assert original.first.start == site.addr + 3 * PAGE_SIZE
+    scenario.modify(process, site)
     modified = look()
-    scenario.restore(process, place)
+    scenario.restore(process, site)
     assert look() == original
     pattern = Pattern.capture(scenario, original, modified)
     assert pattern.objection(original) is None

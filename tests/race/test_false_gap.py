@@ -16,11 +16,11 @@ from untorn.maps.page import PAGE_SIZE
 from untorn.mm import vma_lookup
 from untorn.mm.tree.vma_tree import VmaIterator
 from untorn.race.case import Case
-from untorn.race.engine import EngineRun
+from untorn.race.engine import EngineScene
 from untorn.race.merging import ALWAYS_MAPPED
 from untorn.race.passes import WAYS
 from untorn.race.racing import Effort, Race
-from untorn.race.scenario import Place
+from untorn.race.scenario import Site
 from untorn.race.tally import Tally
 
 
@@ -40,12 +40,12 @@ class Interrupted(VmaIterator):
         return vma
 
 
-class ScriptedRun(EngineRun):
+class ScriptedScene(EngineScene):
     """The writer changes the map once, at the very moment that matters."""
 
-    def start(self, place: Place) -> None:
-        Interrupted.addr = place.addr + PAGE_SIZE  # behind the neighbour
-        Interrupted.then = lambda: self.modify(place)
+    def start(self, site: Site) -> None:
+        Interrupted.addr = site.addr + PAGE_SIZE  # behind the neighbour
+        Interrupted.then = lambda: self.modify(site)
 
     def stop(self) -> None:
         assert Interrupted.then is None, "the reader did not come by"
@@ -58,11 +58,11 @@ def tally(monkeypatch) -> Callable[[str], Tally]:
 
     def race(way: str) -> Tally:
         scenario, tally = ALWAYS_MAPPED[0], Tally()
-        run = ScriptedRun(scenario)
-        with run.open_file("maps", "vma_lock") as file:
+        scene = ScriptedScene(scenario)
+        with scene.open_file("maps", "vma_lock") as file:
             effort = Effort(seconds=60, passes=1)
             Case("scripted", scenario, way).race(
-                Race(run, file, "maps", effort, tally, lambda heading, lines: None)
+                Race(scene, file, "maps", effort, tally, lambda heading, lines: None)
             )
         assert tally.passes == 1
         return tally

@@ -11,13 +11,11 @@ from tests.helpers.processes import children_of, is_alive, wait_until
 from untorn.maps.page import PAGE_SIZE
 from untorn.race.case import Case
 from untorn.race.known_faults import KNOWN_FAULTS
-from untorn.race.ktap import Ktap
-from untorn.race.live import LiveTarget
+from untorn.race.live import LiveRaceTarget
 from untorn.race.merging import ALWAYS_MAPPED
-from untorn.race.plan import Plan
 from untorn.race.racing import Effort, Race
-from untorn.race.run import run
 from untorn.race.tally import Tally
+from untorn.race.target import RaceOptions
 
 PASSES = 60
 BASE = 0x7F00_0000_0000
@@ -34,12 +32,13 @@ BASE = 0x7F00_0000_0000
 )
 def test_the_kernel_breaks_no_rule_but_by_a_fault_that_is_known(kind, tests) -> None:
     lines: list[str] = []
-    plan = Plan.of(LiveTarget(), kind, (), tests, Effort(60, PASSES))
-    outcome = run(plan, Ktap(lines.append))
-    assert (outcome.skipped, outcome.interrupted) == (0, False)
-    assert outcome.tally.broken.total() == outcome.tally.known.total(), "\n".join(lines)
-    assert outcome.tally.passes >= PASSES * len(tests)
-    assert outcome.tally.rounds > 0
+    target = LiveRaceTarget()
+    options = RaceOptions(kind, (), tests, Effort(60, PASSES)).fill_in(target)
+    result = target.race(options, lines.append)
+    assert (result.skipped, result.interrupted) == (0, False)
+    assert result.tally.broken.total() == result.tally.known.total(), "\n".join(lines)
+    assert result.tally.passes >= PASSES * len(tests)
+    assert result.tally.rounds > 0
 
 
 @pytest.mark.live
@@ -62,7 +61,7 @@ def test_a_signal_ends_a_live_run_with_its_summary_and_no_child(number) -> None:
 
 
 class Recorded:
-    """A run and its file, both recorded: one text a pass."""
+    """A scene and its file, both recorded: one text a pass."""
 
     region = BASE, BASE + 7 * PAGE_SIZE
     record = None
@@ -80,7 +79,7 @@ class Recorded:
         text, self.left = self.left, b""
         return text
 
-    def modify(self, place) -> None:
+    def modify(self, site) -> None:
         pass
 
     restore = start = modify
@@ -113,8 +112,8 @@ def test_a_gap_in_a_recorded_reading_is_found_every_time_and_known_by_release(
 ) -> None:
     gap = "NBC..BN"
     texts = [*CAPTURE, WHOLE, gap, SPLIT, gap]
-    run, tally = Recorded(texts), Tally()
-    race = Race(run, run, "maps", Effort(60, 4), tally, lambda *_: None, release)
+    scene, tally = Recorded(texts), Tally()
+    race = Race(scene, scene, "maps", Effort(60, 4), tally, lambda *_: None, release)
     Case("", ALWAYS_MAPPED[0]).race(race)
     assert (tally.passes, tally.gaps, tally.reads) == (4, 2, 4)
     assert tally.broken.total() == 2

@@ -1,4 +1,4 @@
-"""Linux's known faults: by release, file, rule and place, and nothing else passes for one."""
+"""Linux's known faults: by release, file, rule and site, and nothing else passes for one."""
 
 import pytest
 

@@ -15,64 +15,64 @@ from tests.helpers.processes import children_of, is_alive, wait_until
 from untorn.errors import OutOfReachError
 from untorn.judge.line import Line, parse_maps
 from untorn.maps.page import PAGE_SIZE
-from untorn.race.live import LiveRun, LiveTarget
-from untorn.race.scenario import Place
+from untorn.race.live import LiveRaceTarget, LiveScene
+from untorn.race.scenario import Site
 from untorn.race.tearing import SIZE, Resize
 
 pytestmark = pytest.mark.live
-NOWHERE = Place(PAGE_SIZE)
+NOWHERE = Site(PAGE_SIZE)
 ROUNDS = 20
 
 
 @pytest.fixture
-def run() -> Iterator[LiveRun]:
-    with LiveTarget().open(Resize()) as run:
-        yield run
+def scene() -> Iterator[LiveScene]:
+    with LiveRaceTarget().open(Resize()) as scene:
+        yield scene
 
 
-def lines_at(run: LiveRun, place: Place) -> list[Line]:
+def lines_at(scene: LiveScene, site: Site) -> list[Line]:
     """Return the lines of the pages that a round changes, by a file opened for it."""
-    file = run.open_file("maps", "kernel")
+    file = scene.open_file("maps", "kernel")
     lines = parse_maps(read_all(file))
     file.close()
-    return [line for line in lines if place.addr <= line.start < place.addr + SIZE]
+    return [line for line in lines if site.addr <= line.start < site.addr + SIZE]
 
 
-def pages_at(run: LiveRun, place: Place) -> int:
-    return sum(line.end - line.start for line in lines_at(run, place)) // PAGE_SIZE
+def pages_at(scene: LiveScene, site: Site) -> int:
+    return sum(line.end - line.start for line in lines_at(scene, site)) // PAGE_SIZE
 
 
-def test_the_child_does_what_it_is_told_and_nothing_else(run: LiveRun) -> None:
-    place = Resize().place(run.region)
-    before = lines_at(run, place)
-    assert pages_at(run, place) == 3
-    run.modify(place)
-    assert pages_at(run, place) == 1
-    run.restore(place)
-    assert lines_at(run, place) == before
-    assert run.rounds == 0
+def test_the_child_does_what_it_is_told_and_nothing_else(scene: LiveScene) -> None:
+    site = Resize().site(scene.region)
+    before = lines_at(scene, site)
+    assert pages_at(scene, site) == 3
+    scene.modify(site)
+    assert pages_at(scene, site) == 1
+    scene.restore(site)
+    assert lines_at(scene, site) == before
+    assert scene.rounds == 0
 
 
-def test_rounds_are_made_from_start_to_stop_and_each_is_whole(run: LiveRun) -> None:
-    place = Resize().place(run.region)
+def test_rounds_are_made_from_start_to_stop_and_each_is_whole(scene: LiveScene) -> None:
+    site = Resize().site(scene.region)
     for _ in range(2):
-        before = run.rounds
-        run.start(place)
-        wait_until(lambda before=before: run.rounds >= before + ROUNDS, "rounds are made")
-        run.stop()
-        made = run.rounds
-        assert pages_at(run, place) == 3
-        assert run.rounds == made
+        before = scene.rounds
+        scene.start(site)
+        wait_until(lambda before=before: scene.rounds >= before + ROUNDS, "rounds are made")
+        scene.stop()
+        made = scene.rounds
+        assert pages_at(scene, site) == 3
+        assert scene.rounds == made
 
 
-def test_an_error_of_the_scenario_is_raised_with_its_errno(run: LiveRun) -> None:
+def test_an_error_of_the_scenario_is_raised_with_its_errno(scene: LiveScene) -> None:
     with pytest.raises(OSError, match="Bad address") as caught:
-        run.modify(NOWHERE)
+        scene.modify(NOWHERE)
     assert caught.value.errno == errno.EFAULT
-    run.start(NOWHERE)
+    scene.start(NOWHERE)
     with pytest.raises(OSError, match="Bad address"):
-        run.stop()
-    run.modify(Resize().place(run.region))  # it goes on all the same
+        scene.stop()
+    scene.modify(Resize().site(scene.region))  # it goes on all the same
 
 
 def test_the_reader_is_disturbed_from_start_to_stop_if_that_is_asked_for(
@@ -88,45 +88,45 @@ def test_the_reader_is_disturbed_from_start_to_stop_if_that_is_asked_for(
 
     monkeypatch.setattr("untorn.race.live.disturbed", noted)
     for disturb, expected in (False, []), (True, ["begin", "end"]):
-        with LiveTarget().open(Resize(), disturb=disturb) as run:
-            place = Resize().place(run.region)
-            run.modify(place)
-            run.restore(place)
+        with LiveRaceTarget().open(Resize(), disturb=disturb) as scene:
+            site = Resize().site(scene.region)
+            scene.modify(site)
+            scene.restore(site)
             assert events == []
-            run.start(place)
+            scene.start(site)
             assert events == expected[:1]
-            run.stop()
+            scene.stop()
             assert events == expected
 
 
 def test_leaving_ends_the_child_and_gives_the_cpus_back() -> None:
     cpus, children = os.sched_getaffinity(0), children_of(os.getpid())
-    with pytest.raises(KeyboardInterrupt), LiveTarget().open(Resize()) as run:  # noqa: PT012
-        run.start(Resize().place(run.region))
+    with pytest.raises(KeyboardInterrupt), LiveRaceTarget().open(Resize()) as scene:  # noqa: PT012
+        scene.start(Resize().site(scene.region))
         (child,) = children_of(os.getpid()) - children
         raise KeyboardInterrupt
     assert not is_alive(child)
     assert os.sched_getaffinity(0) == cpus
 
 
-def test_a_child_that_was_ended_by_somebody_else_is_noticed(run: LiveRun) -> None:
+def test_a_child_that_was_ended_by_somebody_else_is_noticed(scene: LiveScene) -> None:
     (child,) = children_of(os.getpid())
-    run.start(Resize().place(run.region))
+    scene.start(Resize().site(scene.region))
     os.kill(child, signal.SIGKILL)
     with pytest.raises(OutOfReachError, match=f"child process {child} ended before its time"):
-        run.stop()
+        scene.stop()
     with pytest.raises(OutOfReachError, match=f"child process {child} ended before its time"):
-        run.modify(Resize().place(run.region))
+        scene.modify(Resize().site(scene.region))
 
 
 def test_the_child_ends_in_mid_loop_with_a_parent_that_is_killed() -> None:
     code = """
 import os, sys
-from untorn.race.live import LiveTarget
+from untorn.race.live import LiveRaceTarget
 from untorn.race.tearing import Resize
-with LiveTarget().open(Resize()) as run:
-    run.start(Resize().place(run.region))
-    print(run.open_file("maps", "kernel").read(8), flush=True)
+with LiveRaceTarget().open(Resize()) as scene:
+    scene.start(Resize().site(scene.region))
+    print(scene.open_file("maps", "kernel").read(8), flush=True)
     sys.stdin.read()
 """
     with subprocess.Popen(

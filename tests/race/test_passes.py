@@ -23,11 +23,11 @@ class Changing:
         self.process = Process(RecordedMm())
         self.record = self.process.mm.mm_mt.record.viewer()
         self._writer = RandomWriter(seed)
-        self._place = self._writer.place(self._writer.set_up(self.process))
+        self._site = self._writer.site(self._writer.set_up(self.process))
         self.clock = Clock(self._change, self.record.version)
 
     def _change(self) -> int:
-        self._writer.modify(self.process, self._place)
+        self._writer.modify(self.process, self._site)
         return self.record.version()
 
     def judge(self, reading: Reading) -> Verdict:

@@ -14,15 +14,15 @@ from untorn.syscalls import Process
 def recorded(scenario) -> tuple[Process, object, object]:
     process = Process(RecordedMm())
     region = scenario.set_up(process)
-    return process, scenario.place(region), process.mm.mm_mt.record.viewer()
+    return process, scenario.site(region), process.mm.mm_mt.record.viewer()
 
 
 def test_the_last_state_is_the_map_whatever_calls_were_made() -> None:
     writer = RandomWriter("1")
-    process, place, record = recorded(writer)
+    process, site, record = recorded(writer)
     for _ in range(400):
         before = record.version()
-        writer.modify(process, place)
+        writer.modify(process, site)
         history = record.since(before)
         assert history.state(history.last) == parse_maps(maps_of(process))
         assert history.first == before
@@ -33,17 +33,17 @@ def test_the_last_state_is_the_map_whatever_calls_were_made() -> None:
 
 
 def test_a_call_that_changes_nothing_publishes_nothing() -> None:
-    process, place, record = recorded(Split())
+    process, site, record = recorded(Split())
     before = record.version()
-    process.mprotect(place.addr, PAGE_SIZE, place.prot)
+    process.mprotect(site.addr, PAGE_SIZE, site.prot)
     process.munmap(1 << 40, PAGE_SIZE)
     assert record.version() == before
 
 
 def test_a_change_of_attributes_alone_is_a_state() -> None:
-    process, place, record = recorded(Merging("", "-a-", "-b-"))
+    process, site, record = recorded(Merging("", "-a-", "-b-"))
     before = record.version()
-    process.mprotect(place.addr + PAGE_SIZE, PAGE_SIZE, PROT_READ)
+    process.mprotect(site.addr + PAGE_SIZE, PAGE_SIZE, PROT_READ)
     history = record.since(before)
     assert history.last == before + 1
     assert [line.what[:4] for line in history.state(history.last)][1] == b"r--p"
@@ -51,11 +51,11 @@ def test_a_change_of_attributes_alone_is_a_state() -> None:
 
 def test_states_inside_a_write_section_are_recorded() -> None:
     # A page moved over is unmapped first, in the same section.
-    process, place, record = recorded(Remap())
+    process, site, record = recorded(Remap())
     before = record.version()
-    Remap().modify(process, place)
+    Remap().modify(process, site)
     history = record.since(before)
-    middle = place.addr + PAGE_SIZE
+    middle = site.addr + PAGE_SIZE
     mapped = [
         history.mapped_throughout(middle, middle + PAGE_SIZE, version, version)
         for version in range(history.first, history.last + 1)
@@ -66,19 +66,19 @@ def test_states_inside_a_write_section_are_recorded() -> None:
 
 
 def test_old_states_are_forgotten() -> None:
-    process, place, record = recorded(Split())
-    Split().modify(process, place)
+    process, site, record = recorded(Split())
+    Split().modify(process, site)
     history = record.since(record.version())
     assert history.first == history.last == record.version()
-    Split().restore(process, place)
+    Split().restore(process, site)
     assert record.since(history.first).first == history.first
 
 
 def test_protection_by_pages_that_no_leaf_of_the_tree_shares() -> None:
     # More VMAs than a leaf of the tree has: only the leaf that changes is looked at again.
-    process, place, record = recorded(Split())
+    process, site, record = recorded(Split())
     for number in range(0, 120, 7):
-        vma = Split().vma((place.addr - 7 * PAGE_SIZE, 0), number)
+        vma = Split().vma((site.addr - 7 * PAGE_SIZE, 0), number)
         process.mprotect(vma.addr, PAGE_SIZE, PROT_NONE)
         history = record.since(record.version())
         assert history.state(history.last) == parse_maps(maps_of(process))

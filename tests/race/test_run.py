@@ -1,5 +1,6 @@
 """Runs of race tests: on the engine all pass; on a target that lies they fail, and it is shown."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -8,28 +9,31 @@ import pytest
 from tests.helpers.ktap_parser import Result, parse_ktap
 from untorn.errors import OutOfReachError, os_error
 from untorn.maps.page import PAGE_SIZE
-from untorn.race.catalogue import catalogue
-from untorn.race.engine import EngineTarget
-from untorn.race.ktap import Ktap
-from untorn.race.plan import Plan
+from untorn.race.case import catalogue
+from untorn.race.engine import EngineRaceTarget
 from untorn.race.racing import Effort
-from untorn.race.run import Outcome, run
+from untorn.race.tally import RaceResult
+from untorn.race.target import RaceOptions
 
 ENOUGH = Effort(seconds=60, passes=8, rounds=4)
-READERS = [(kind, reader) for kind, readers in EngineTarget.readers.items() for reader in readers]
+READERS = [
+    (kind, reader) for kind, readers in EngineRaceTarget.readers.items() for reader in readers
+]
 
 
-def run_and_parse(target, kind="maps", readers=(), tests=(), **options) -> tuple[Outcome, Result]:
+def run_and_parse(
+    target, kind="maps", readers=(), tests=(), **options
+) -> tuple[RaceResult, Result]:
     lines: list[str] = []
-    plan = Plan.of(target, kind, readers, tests, options.pop("effort", ENOUGH), **options)
-    outcome = run(plan, Ktap(lines.append))
+    options = RaceOptions(kind, readers, tests, ENOUGH, **options).fill_in(target)
+    outcome = target.race(options, lines.append)
     (result,), _ = parse_ktap("".join(f"{line}\n" for line in lines))
     return outcome, result
 
 
 @pytest.mark.parametrize(("kind", "reader"), READERS)
 def test_every_test_passes_on_the_engine(kind, reader) -> None:
-    outcome, result = run_and_parse(EngineTarget(), kind, [reader])
+    outcome, result = run_and_parse(EngineRaceTarget(), kind, [reader])
     assert result.ok, result
     assert result.name == f"engine {kind} {reader}"
     assert [test.name for test in result.subtests] == list(catalogue())
@@ -56,13 +60,17 @@ class LyingFile:
         return b"".join(lines[:1] + lines[2:]) if self._lies() and len(lines) > 1 else text
 
 
-class LyingTarget(EngineTarget):
+class LyingTarget(EngineRaceTarget):
     """The engine, in whose readings one line is always missing."""
 
     name = "liar"
 
     def __init__(self, release: tuple[int, int] | None = None) -> None:
-        self.release = release
+        self._release = release
+
+    @property
+    def release(self) -> tuple[int, int] | None:
+        return self._release
 
     @contextmanager
     def open(self, scenario, *, disturb=False) -> Iterator:
@@ -99,7 +107,7 @@ def test_a_known_fault_of_a_kernel_is_named_and_still_counted() -> None:
     assert outcome.tally.known.total() == outcome.tally.gaps > 0
 
 
-class BrokenTarget(EngineTarget):
+class BrokenTarget(EngineRaceTarget):
     def __init__(self, error: BaseException) -> None:
         self.error = error
 
@@ -132,8 +140,8 @@ def test_a_call_that_fails_fails_the_test() -> None:
 
 
 def test_a_scenario_that_changes_nothing_is_no_race(monkeypatch) -> None:
-    monkeypatch.setattr("untorn.race.engine.EngineRun.modify", lambda run, place: None)
-    _, result = run_and_parse(EngineTarget(), readers=["rcu"], tests=["split", "split-inside"])
+    monkeypatch.setattr("untorn.race.engine.EngineScene.modify", lambda run, site: None)
+    _, result = run_and_parse(EngineRaceTarget(), readers=["rcu"], tests=["split", "split-inside"])
     assert [test.ok for test in result.subtests] == [False, False]
     assert all("no race" in test.notes[-1] for test in result.subtests)
 
@@ -147,7 +155,7 @@ def test_an_ending_leaves_the_rest_out_and_the_document_whole() -> None:
 
 
 def test_verbose_shows_the_lines_before_and_after_a_round() -> None:
-    _, result = run_and_parse(EngineTarget(), readers=["rcu"], tests=["resize"], verbose=True)
+    _, result = run_and_parse(EngineRaceTarget(), readers=["rcu"], tests=["resize"], verbose=True)
     notes = result.subtests[0].notes
     headings = ["before modification", "after modification", "after restore"]
     assert [note for note in notes if note in headings] == headings
@@ -156,9 +164,9 @@ def test_verbose_shows_the_lines_before_and_after_a_round() -> None:
 
 def test_a_disturbance_is_announced() -> None:
     lines: list[str] = []
-    plan = Plan.of(EngineTarget(), "maps", ["rcu"], ["resize"], ENOUGH, disturb=True)
-    run(plan, Ktap(lines.append))
-    assert lines[2] == f"# disturbance: {EngineTarget.disturbance}"
+    target = EngineRaceTarget()
+    target.race(RaceOptions("maps", ["rcu"], ["resize"], ENOUGH, disturb=True), lines.append)
+    assert lines[2] == f"# disturbance: {target.disturbance()}"
 
 
 @pytest.mark.parametrize(
@@ -171,4 +179,9 @@ def test_a_disturbance_is_announced() -> None:
 )
 def test_what_there_is_not_is_refused_with_what_there_is(kind, reader, test, message) -> None:
     with pytest.raises(LookupError, match=message):
-        Plan.of(EngineTarget(), kind, reader, test, ENOUGH)
+        RaceOptions(kind, reader, test, ENOUGH).fill_in(EngineRaceTarget())
+
+
+def test_options_come_over_whole_as_json() -> None:
+    options = RaceOptions("maps", ["rcu"], ["split"], Effort(2.5), seed=7, verbose=True)
+    assert RaceOptions.from_json(json.loads(json.dumps(options.as_json()))) == options

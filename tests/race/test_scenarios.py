@@ -38,12 +38,12 @@ def test_a_round_tears_one_vma_and_mends_it(scenario, modified) -> None:
     scenario = pickle.loads(pickle.dumps(scenario))
     process = Process()
     region = scenario.set_up(process)
-    place, before = scenario.place(region), maps_of(process)
-    assert pages(process, place.addr) == "AAAbbb"
+    site, before = scenario.site(region), maps_of(process)
+    assert pages(process, site.addr) == "AAAbbb"
     for _ in range(2):
-        scenario.modify(process, place)
-        assert pages(process, place.addr) == modified
-        scenario.restore(process, place)
+        scenario.modify(process, site)
+        assert pages(process, site.addr) == modified
+        scenario.restore(process, site)
         assert maps_of(process) == before
 
 
@@ -60,9 +60,9 @@ def test_the_vmas_of_a_region_do_not_merge_with_each_other_nor_with_others() -> 
 def test_a_merge_changes_the_pages_as_it_says_and_back(merging) -> None:
     process = Process(RecordedMm())
     region = merging.set_up(process)
-    place, record = merging.place(region), process.mm.mm_mt.record.viewer()
+    site, record = merging.site(region), process.mm.mm_mt.record.viewer()
     for change, pages_after in (merging.modify, merging.after), (merging.restore, merging.before):
-        change(process, place)
+        change(process, site)
         runs = [(letter, len(list(run))) for letter, run in groupby(f"-{pages_after}-")]
         runs = [(letter, size) for letter, size in runs if letter != "."]
         lines = parse_maps(maps_of(process))
@@ -71,7 +71,7 @@ def test_a_merge_changes_the_pages_as_it_says_and_back(merging) -> None:
             {(letter, line.what) for (letter, _), line in zip(runs, lines, strict=True)}
         ) == (len({letter for letter, _ in runs}))
     history = record.since(record.version())
-    solid = merging.solid(region, place)
+    solid = merging.solid(region, site)
     for start, end in solid:
         window = history.first, history.last
         assert history.mapped_throughout(start, end, *window) == [(start, end)]
@@ -84,11 +84,11 @@ def test_a_random_writer_does_the_same_again_and_keeps_the_solid_part_mapped() -
     for _ in range(2):
         process, writer = Process(RecordedMm()), RandomWriter("7")
         region = writer.set_up(process)
-        place, record = writer.place(region), process.mm.mm_mt.record.viewer()
+        site, record = writer.site(region), process.mm.mm_mt.record.viewer()
         for _ in range(300):
-            writer.modify(process, place)
+            writer.modify(process, site)
         history = record.since(record.version() - 200)
-        (solid,) = writer.solid(region, place)
+        (solid,) = writer.solid(region, site)
         assert history.mapped_throughout(*solid, history.first, history.last) == [solid]
         texts.append([line.what for line in parse_maps(maps_of(process))])
     assert texts[0] == texts[1]

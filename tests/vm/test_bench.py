@@ -9,16 +9,21 @@ import pytest
 
 from tests.helpers.made_up import ENVIRONMENT, sample
 from untorn.bench.lock_count import LockCount
-from untorn.bench.run import measure, plan
-from untorn.bench.target import BenchOptions, find_target
+from untorn.bench.run import kinds_of, measure
+from untorn.bench.target import BenchOptions
 from untorn.errors import OutOfReachError, UntornError
+from untorn.targets import bench_target
 from untorn.vm import bench
-from untorn.vm.bench import VmTarget
+from untorn.vm.bench import VmBenchTarget
 from untorn.vm.guest import GuestDiedError
 from untorn.vm.kernels import Kernel
 from untorn.vm.qemu import Machine, Mode
 
 OPTIONS = BenchOptions(nsamples=2, mb=64)
+
+
+def say_nothing(what: str) -> None:
+    pass
 
 
 class FakeSession:
@@ -66,18 +71,18 @@ def failing(monkeypatch: pytest.MonkeyPatch, fail: Callable[[FakeSession, str], 
 
 
 def test_a_target_is_named_after_its_kernel() -> None:
-    assert find_target("vm:6.12").name == "vm:6.12"
-    assert find_target("vm:/a/b:c").name == "vm:/a/b:c"
+    assert bench_target("vm:6.12", say_nothing).name == "vm:6.12"
+    assert bench_target("vm:/a/b:c", say_nothing).name == "vm:/a/b:c"
 
 
 @pytest.mark.parametrize("name", ["vm", "vm:", "live:6.12"])
 def test_a_kernel_must_be_named_and_only_for_vm(name: str) -> None:
     with pytest.raises(LookupError, match=f"no target {name}; targets: engine, live, vm:KERNEL"):
-        find_target(name)
+        bench_target(name, say_nothing)
 
 
 def test_samples_are_the_guests_under_the_targets_name(booted: list[FakeSession]) -> None:
-    target = VmTarget("6.12")
+    target = VmBenchTarget("6.12", say_nothing)
     taken = [target.run("maps", OPTIONS, number) for number in range(2)]
     assert [(each.target, each.reader, each.sample) for each in taken] == [
         ("vm:6.12", "maps", 0),
@@ -93,7 +98,7 @@ def test_a_sample_of_a_mapper_that_hung_comes_over_whole() -> None:
 
 
 def test_locks_are_counted_in_a_guest_where_tracing_is_safe(booted: list[FakeSession]) -> None:
-    target = VmTarget("6.12")
+    target = VmBenchTarget("6.12", say_nothing)
     target.run("maps", OPTIONS, 0)
     assert target.count_locks("maps") == LockCount("vm:6.12", "maps", "", 3, 4)
     assert [(each.machine.mode, each.up) for each in booted] == [
@@ -103,15 +108,17 @@ def test_locks_are_counted_in_a_guest_where_tracing_is_safe(booted: list[FakeSes
 
 
 def test_virtual_time_is_that_of_a_guest_with_the_runs_seed(booted: list[FakeSession]) -> None:
-    VmTarget("6.12").run("maps", replace(OPTIONS, virtual_time=True, seed=7), 0)
+    VmBenchTarget("6.12", say_nothing).run("maps", replace(OPTIONS, virtual_time=True, seed=7), 0)
     assert (booted[0].machine.mode, booted[0].machine.seed) == (Mode.REPLAY, 7)
 
 
 def test_guests_follow_one_another_and_none_is_left(booted: list[FakeSession]) -> None:
-    kinds = plan([VmTarget("6.12"), VmTarget("7.3")], ["none", "maps"])
+    kinds = kinds_of(
+        [VmBenchTarget("6.12", say_nothing), VmBenchTarget("7.3", say_nothing)], ["none", "maps"]
+    )
     running: list[int] = []
     outcome = measure(
-        kinds, OPTIONS, lambda kind: running.append(sum(each.up for each in booted)), locks=True
+        kinds, OPTIONS, lambda *step: running.append(sum(each.up for each in booted)), locks=True
     )
     assert [(each.target, each.reader) for each in outcome.samples] == [
         *[("vm:6.12", "none"), ("vm:6.12", "maps")] * 2,
@@ -134,7 +141,7 @@ def test_a_kernel_that_is_not_there_is_looked_for_once(
         raise error
 
     monkeypatch.setattr(bench, "find_kernel", refuse)
-    outcome = measure(plan([VmTarget("9.9")]), OPTIONS, lambda kind: None, locks=True)
+    outcome = measure(kinds_of([VmBenchTarget("9.9", say_nothing)]), OPTIONS, locks=True)
     assert set(outcome.out_of_reach.values()) == {"no kernel 9.9"}
     assert asked == ["9.9"]
 
@@ -150,8 +157,8 @@ def test_a_fault_of_one_call_in_the_guest_leaves_the_others(
             raise UntornError("in the guest: MemoryError")
 
     failing(monkeypatch, fail_once)
-    kinds = plan([VmTarget("6.12")], ("none", "maps", "smaps"))
-    outcome = measure(kinds, replace(OPTIONS, nsamples=1), lambda kind: None)
+    kinds = kinds_of([VmBenchTarget("6.12", say_nothing)], ("none", "maps", "smaps"))
+    outcome = measure(kinds, replace(OPTIONS, nsamples=1))
     assert [each.reader for each in outcome.samples] == ["none", "smaps"]
     assert list(outcome.out_of_reach.values()) == ["in the guest: MemoryError"]
 
@@ -163,13 +170,13 @@ def test_a_guest_that_died_is_not_tried_with_every_reader(
         raise GuestDiedError("the guest died: Kernel panic")
 
     failing(monkeypatch, die)
-    outcome = measure(plan([VmTarget("6.12")]), OPTIONS, lambda kind: None)
+    outcome = measure(kinds_of([VmBenchTarget("6.12", say_nothing)]), OPTIONS)
     assert set(outcome.out_of_reach.values()) == {"the guest died: Kernel panic"}
     assert (len(booted), outcome.guests) == (1, {})
 
 
 def test_a_reader_that_a_guest_has_not_leaves_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    target = VmTarget("6.1")
+    target = VmBenchTarget("6.1", say_nothing)
     target.run("maps", OPTIONS, 0)
 
     def refuse(session: FakeSession, function: str) -> None:

@@ -1,15 +1,19 @@
 """Real guests, from the archive to the answer."""
 
 import os
+from dataclasses import replace
 
 import pytest
 
 from tests.helpers.processes import children_of
 from untorn.errors import OutOfReachError
-from untorn.vm.bench import VmTarget
+from untorn.processes.long_run import ignore
+from untorn.race.racing import Effort
+from untorn.race.target import RaceOptions
+from untorn.vm.bench import VmBenchTarget
 from untorn.vm.kernels import find_kernel
 from untorn.vm.qemu import find_qemu
-from untorn.vm.race import GuestRace
+from untorn.vm.race import VmRaceTarget
 
 KERNELS = ("6.19", "7.0", "7.1", "6.18", "6.17")
 """Maps under VMA locks, smaps under mmap_lock: both answers from one boot. Debian has each of them
@@ -34,7 +38,7 @@ def kernel() -> str:
 
 @pytest.mark.vm
 def test_a_guest_boots_and_counts_the_locks_that_its_kernel_takes(kernel: str) -> None:
-    target = VmTarget(kernel)
+    target = VmBenchTarget(kernel, lambda what: None)
     try:
         maps, smaps = target.count_locks("maps"), target.count_locks("smaps")
         guest = target.environment
@@ -50,12 +54,12 @@ def test_a_guest_boots_and_counts_the_locks_that_its_kernel_takes(kernel: str) -
 
 @pytest.mark.vm
 def test_a_race_in_a_guest_follows_from_its_seed(kernel: str) -> None:
-    options = {"kind": "maps", "readers": (), "tests": ("split",), "disturb": False}
-    race = GuestRace(f"vm:{kernel}", 0.5, options | {"verbose": False})
+    target = VmRaceTarget(kernel)
+    options = RaceOptions("maps", (), ("split",), Effort(0.5)).fill_in(target)
 
     def lines(seed: int) -> list[str]:
         told: list[str] = []
-        assert race.run(seed, told.append, lambda what: None).passed
+        assert target.race(replace(options, seed=seed), told.append, ignore).passed
         return told[2:]  # the first say which kernel and which seed
 
     assert lines(1) == lines(1) != lines(2)

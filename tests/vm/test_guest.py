@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +57,8 @@ def qemu(monkeypatch: pytest.MonkeyPatch) -> Iterator[Qemu]:
     assert set(Path("/proc/self/fd").iterdir()) == before
 
 
-def boot(**options: Any) -> Guest:
-    return Guest(MACHINE, **{"kvm": False, "patience": 30.0} | options)
+def boot(**options: Any) -> closing[Guest]:
+    return closing(Guest(MACHINE, **{"kvm": False, "patience": 30.0} | options))
 
 
 def test_a_guest_says_its_release_when_it_is_up(qemu: Qemu) -> None:

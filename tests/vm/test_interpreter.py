@@ -53,9 +53,7 @@ def test_shared_objects_are_files_and_the_c_library_is_among_them() -> None:
 
 
 def test_a_guest_can_import_what_it_runs() -> None:
-    needed = ["untorn.vm.init", "untorn.vm.bench_job", "untorn.bench.live_mapper"]
-    needed += ["untorn.vm.race_job", "untorn.race.live_modifier", "untorn.bench.watched"]
-    needed += ["untorn.bench.live_scanner", "untorn.bench.busy", "untorn.bench.lock_counter"]
+    needed = ["untorn.vm.init", "untorn.vm.jobs", "untorn.bench.live", "untorn.race.live"]
     code = f"import sys; sys.path.insert(0, {str(Path(initramfs.untorn.__file__).parent.parent)!r})"
     code += f"\nimport {', '.join(needed)}\nprint('\\n'.join(sys.modules))"
     command = [executable(), "-IBS", "-c", code]
@@ -71,7 +69,7 @@ def test_a_guest_can_import_what_it_runs() -> None:
 
 def test_a_guest_gets_of_the_package_what_it_needs_and_no_more() -> None:
     got = {str(file.path.relative_to("/untorn/untorn")) for file in initramfs._package()}
-    assert {"__init__.py", "vm/init.py", "vm/race_job.py", "race/live_modifier.py"} < got
+    assert {"__init__.py", "vm/init.py", "vm/jobs.py", "race/live_modifier.py"} < got
     assert not {"vm/qemu.py", "vm/race.py", "cli/race.py", "check/run.py"} & got
 
 

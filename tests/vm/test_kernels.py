@@ -15,9 +15,8 @@ from click.testing import CliRunner
 from untorn.cli import main
 from untorn.errors import OutOfReachError
 from untorn.vm import apt, debian, kernels
-from untorn.vm.bzimage import release_of
-from untorn.vm.deb import extract_kernel
 from untorn.vm.debian import Package, newest
+from untorn.vm.images import extract_kernel, release_of
 from untorn.vm.kernels import cached_packages, fetch, find_kernel
 
 CLOUD = "6.12.117+deb13-cloud-amd64"
@@ -271,7 +270,7 @@ def test_a_full_disk_leaves_the_cache_as_it_was(
         target.write_bytes(b"half")
         raise OSError(28, "No space left on device", str(target))
 
-    monkeypatch.setattr(kernels.deb, "extract_kernel", full_disk)
+    monkeypatch.setattr(kernels, "extract_kernel", full_disk)
     with pytest.raises(OSError, match="No space left") as raised:
         find_kernel("6.12", ignore)
     assert raised.value.filename == str(cache / f"kernels/linux-image-{CLOUD}")

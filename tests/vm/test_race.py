@@ -19,7 +19,7 @@ PASSED = {"passed": 1, "failed": 0, "skipped": 0, "reasons": {}}
 
 
 def say_one_line(seed: int, report: Callable[[Any], None]) -> dict[str, Any]:
-    report(("doing", "split"))
+    report(("step", ("split", 0, 1)))
     report(("line", f"ok {seed} split"))
     return PASSED
 
@@ -35,10 +35,7 @@ def guests(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Machine]]:
         def answer(self, timeout: float, report: Callable[[Any], None]) -> dict[str, Any]:
             return self.script(booted[-1].seed, report)
 
-        def __enter__(self) -> "Guest":
-            return self
-
-        def __exit__(self, *ending: object) -> None:
+        def close(self) -> None:
             left.append(True)
 
     left: list[bool] = []
@@ -162,7 +159,7 @@ def test_a_guest_does_not_know_what_its_kernel_is_called(
 def test_a_kernel_must_be_named(guests: list[Machine]) -> None:
     done = CliRunner().invoke(main, ["race", "--target", "vm:"])
     assert (done.exit_code, guests) == (2, [])
-    assert "vm: wants a kernel" in done.stderr
+    assert "no target vm:; targets: engine, live, vm:KERNEL" in done.stderr
 
 
 def test_an_interrupted_run_says_so_and_boots_no_more(

@@ -7,19 +7,18 @@ own threads competes for the GIL, if there is one.
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from untorn.bench.engine_run import LOW_SWITCH_INTERVAL, PASSES
+from untorn.bench.engine_run import LOW_SWITCH_INTERVAL, PASSES, measure
+from untorn.bench.here import NORMAL_NICE, Here, await_updates, choose_cpus
 from untorn.bench.lock_count import LockCount, map_pages
-from untorn.bench.placement import NORMAL_NICE, choose_cpus
 from untorn.bench.sample import Sample
-from untorn.bench.target import BenchOptions, Here
-from untorn.bench.updates import await_updates
+from untorn.bench.target import BenchOptions
 from untorn.processes.children import Children, await_ready
 from untorn.syscalls import Process
 
 _LOW = (f"switch interval {LOW_SWITCH_INTERVAL * 1e3:g} ms",)
 
 
-class EngineTarget(Here):
+class EngineBenchTarget(Here):
     """The engine, under each of its reader strategies.
 
     `query` walks by ioctl under vma_lock, `smaps` reads smaps under mmap_lock.
@@ -30,15 +29,14 @@ class EngineTarget(Here):
     variants: Mapping[str, tuple[str, ...]] = MappingProxyType(
         dict.fromkeys(("none", "mmap_lock", "vma_lock"), _LOW)
     )
-
     runs_commands = False
 
     def run(self, reader: str, options: BenchOptions, number: int, variant: str = "") -> Sample:
-        """Measure once: see Target."""
+        """Measure once: see BenchTarget."""
         cpus = choose_cpus()
         with Children() as children:
             child = children.add(
-                "untorn.bench.engine_run",
+                measure,
                 cpus.mapper,
                 NORMAL_NICE,
                 cpus=cpus,
@@ -68,7 +66,7 @@ class EngineTarget(Here):
         )
 
     def count_locks(self, reader: str, variant: str = "") -> LockCount:
-        """Count by the lock's own statistics: see Target."""
+        """Count by the lock's own statistics: see BenchTarget."""
         process = Process()
         map_pages(process, lambda: process.mm.map_count)
         opener, strategy, one_pass = PASSES[reader]

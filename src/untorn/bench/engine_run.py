@@ -7,10 +7,16 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from untorn.bench.busy import spin_and_pause
-from untorn.bench.mapper import Calls, choose_pages, measure_own_cost, settle, time_updates
-from untorn.bench.placement import NORMAL_NICE, SCANNER_NICE, Cpus
-from untorn.bench.scan import Pass, read_text, scan, walk_by_ioctl
+from untorn.bench.here import NORMAL_NICE, SCANNER_NICE, Cpus
+from untorn.bench.mapper import (
+    Calls,
+    choose_pages,
+    measure_own_cost,
+    send_updates,
+    settle,
+    time_updates,
+)
+from untorn.bench.scan import Pass, read_text, scan, spin_and_pause, walk_by_ioctl
 from untorn.fs.proc.task_mmu import Record
 from untorn.fs.proc.vma_file import ProcVmaFile
 from untorn.maps.maps_file import MapsFile
@@ -23,7 +29,7 @@ from untorn.mm.mman import (
     MAP_PRIVATE,
     PROT_WRITE,
 )
-from untorn.processes.child import send, serve, wait_for_start
+from untorn.processes.child import wait_for_start
 from untorn.processes.placement import place
 from untorn.syscalls import Process
 
@@ -41,7 +47,7 @@ PASSES: dict[str, tuple[Opener, str, Pass[MapsFile]]] = {
 _ANONYMOUS = MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE
 
 
-class Page:
+class EnginePage:
     """Where the mapper's calls find the address to act on."""
 
     __slots__ = ("value",)
@@ -105,14 +111,14 @@ def map_region(process: Process, size: int) -> int:
 
 def prepare_calls(process: Process) -> tuple[Calls, Calls]:
     """Return the updates of the engine, and calls that do nothing but what these do besides."""
-    page, flags = Page(), _ANONYMOUS | MAP_FIXED
+    page, flags = EnginePage(), _ANONYMOUS | MAP_FIXED
     mmap, munmap = process.mmap, process.munmap
 
-    def unmap(page: Page) -> int:
+    def unmap(page: EnginePage) -> int:
         munmap(page.value, PAGE_SIZE)
         return 0
 
-    def map_(page: Page) -> int:
+    def map_(page: EnginePage) -> int:
         return mmap(page.value, PAGE_SIZE, PROT_WRITE, flags)
 
     idle = (lambda page: page.value, (page,))
@@ -141,7 +147,7 @@ def _met(file: ProcVmaFile[Record]) -> dict[str, int]:
     return {name: count for name, count in file.statistics().items() if count}
 
 
-def work(
+def measure(
     cpus: tuple[int, int],
     reader: str,
     low_switch_interval: bool,
@@ -153,7 +159,7 @@ def work(
     seed: str,
 ) -> None:
     """Set up, wait for the word, measure, send what was counted and the latencies."""
-    place_, threads = Cpus(*cpus), Threads()
+    run_on, threads = Cpus(*cpus), Threads()
     if low_switch_interval:
         sys.setswitchinterval(LOW_SWITCH_INTERVAL)
     process, size = Process(), mb << 20
@@ -166,28 +172,22 @@ def work(
     latencies: list[Any] = []
     mapper = threads.add(
         lambda: latencies.append(time_updates(updates, choices, duration_ns, gap_ns)),
-        place_.mapper,
+        run_on.mapper,
         NORMAL_NICE,
     )
     readers = Scanners(process, reader, threads) if reader != "none" else None
     for _ in range(scanners):
         if readers is not None:
-            threads.add(readers.work, place_.scanners, SCANNER_NICE)
-        threads.add(lambda: spin_and_pause(busyduration_ns, threads), place_.scanners, NORMAL_NICE)
+            threads.add(readers.work, run_on.scanners, SCANNER_NICE)
+        threads.add(lambda: spin_and_pause(busyduration_ns, threads), run_on.scanners, NORMAL_NICE)
     wait_for_start()
     threads.go()
     mapper.join()
     threads.stop()
     waited = process.mm.mmap_lock.statistics().writes_waited
-    send(
-        updates=len(latencies[0]),
+    send_updates(
+        latencies[0],
         own_cost_ns=own_cost_ns,
         blocked=waited,
         **(readers.counts if readers else {}),
     )
-    sys.stdout.buffer.write(latencies[0].tobytes())
-    sys.stdout.buffer.flush()
-
-
-if __name__ == "__main__":
-    serve(work)

@@ -8,17 +8,19 @@ from collections import Counter
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from untorn.bench.command import EXEC, fill_in
+from untorn.bench.command import EXEC, fill_in, run_command
+from untorn.bench.here import NORMAL_NICE, SCANNER_NICE, Cpus, Here, await_updates, choose_cpus
+from untorn.bench.live_locks import count_locks
+from untorn.bench.live_mapper import map_and_unmap
+from untorn.bench.live_scanner import be_busy, read_maps
 from untorn.bench.lock_count import LockCount
-from untorn.bench.placement import NORMAL_NICE, SCANNER_NICE, Cpus, choose_cpus
 from untorn.bench.sample import Sample
-from untorn.bench.target import BenchOptions, Here
-from untorn.bench.updates import await_updates
+from untorn.bench.target import BenchOptions
 from untorn.errors import OutOfReachError
-from untorn.processes.children import START_TIMEOUT, STOP_TIMEOUT, Child, Children, await_ready
+from untorn.processes.children import STOP_TIMEOUT, Child, Children, await_ready
 
 
-class LiveTarget(Here):
+class LiveBenchTarget(Here):
     """The running kernel.
 
     `gentle` reads maps gently whether this kernel needs it or not; its variant reads smaps.
@@ -30,7 +32,7 @@ class LiveTarget(Here):
     runs_commands = True
 
     def run(self, reader: str, options: BenchOptions, number: int, variant: str = "") -> Sample:
-        """Measure once: see Target."""
+        """Measure once: see BenchTarget."""
         cpus = choose_cpus()
         with Children() as children:
             mapper = _add_mapper(children, cpus, options, number)
@@ -59,28 +61,16 @@ class LiveTarget(Here):
         )
 
     def count_locks(self, reader: str, variant: str = "") -> LockCount:
-        """Count by tracing, in a process that is the reader: see Target."""
+        """Count by tracing, in a process that is the reader: see BenchTarget."""
         if reader == EXEC:
             raise OutOfReachError("the locks that a command takes are not counted")
-        cpus = choose_cpus()
-        with Children() as children:
-            watched = children.add("untorn.bench.watched", cpus.mapper, NORMAL_NICE)
-            await_ready([watched])
-            counter = children.add(
-                "untorn.bench.lock_counter",
-                cpus.scanners,
-                NORMAL_NICE,
-                patience=STOP_TIMEOUT,  # to remove its trace
-                pid=watched.pid,
-                reader=f"{reader} {variant}".rstrip(),
-            )
-            counted = counter.receive(START_TIMEOUT)
+        counted = count_locks(choose_cpus(), f"{reader} {variant}".rstrip())
         return LockCount(self.name, reader, variant, **counted)
 
 
 def _add_mapper(children: Children, cpus: Cpus, options: BenchOptions, number: int) -> Child:
     mapper = children.add(
-        "untorn.bench.live_mapper",
+        map_and_unmap,
         cpus.mapper,
         NORMAL_NICE,
         mb=options.mb,
@@ -95,16 +85,15 @@ def _add_mapper(children: Children, cpus: Cpus, options: BenchOptions, number: i
 def _add_scanner(children: Children, cpu: int, reader: str, variant: str, pid: int) -> Child:
     if reader == EXEC:
         command = fill_in(variant, pid)
-        module = "untorn.bench.live_command"
-        return children.add(module, cpu, SCANNER_NICE, patience=STOP_TIMEOUT, command=command)
+        return children.add(run_command, cpu, SCANNER_NICE, patience=STOP_TIMEOUT, command=command)
     how = f"{reader} {variant}".rstrip()
-    return children.add("untorn.bench.live_scanner", cpu, SCANNER_NICE, pid=pid, reader=how)
+    return children.add(read_maps, cpu, SCANNER_NICE, pid=pid, reader=how)
 
 
 def _add_busy(children: Children, cpus: Cpus, options: BenchOptions) -> list[Child]:
     busy_ns = round(options.busyduration * 1e6)
     return [
-        children.add("untorn.bench.busy", cpus.scanners, NORMAL_NICE, busyduration_ns=busy_ns)
+        children.add(be_busy, cpus.scanners, NORMAL_NICE, busyduration_ns=busy_ns)
         for _ in range(options.scanners)
     ]
 

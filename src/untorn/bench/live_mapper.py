@@ -6,8 +6,16 @@ import mmap
 import resource
 import sys
 
-from untorn.bench.mapper import Calls, choose_pages, failure, measure_own_cost, settle, time_updates
-from untorn.processes.child import send, serve, wait_for_start
+from untorn.bench.mapper import (
+    Calls,
+    choose_pages,
+    failure,
+    measure_own_cost,
+    send_updates,
+    settle,
+    time_updates,
+)
+from untorn.processes.child import wait_for_start
 
 MAP_FIXED = 0x10
 """Source: include/uapi/asm-generic/mman-common.h, which Python's mmap lacks before 3.13."""
@@ -37,7 +45,7 @@ def map_region(size: int) -> int:
     return int(address)
 
 
-def work(mb: int, duration_ns: int, gap_ns: int, seed: str) -> None:
+def map_and_unmap(mb: int, duration_ns: int, gap_ns: int, seed: str) -> None:
     """Set up, wait for the word, make updates, send their latencies, stay until let go."""
     size = mb << 20
     updates, idle_calls = prepare_calls()
@@ -50,16 +58,10 @@ def work(mb: int, duration_ns: int, gap_ns: int, seed: str) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF)
     latencies = time_updates(updates, choices, duration_ns, gap_ns)
     after = resource.getrusage(resource.RUSAGE_SELF)
-    send(
-        updates=len(latencies),
+    send_updates(
+        latencies,
         own_cost_ns=own_cost_ns,
         blocked=after.ru_nvcsw - before.ru_nvcsw,
         preempted=after.ru_nivcsw - before.ru_nivcsw,
     )
-    sys.stdout.buffer.write(latencies.tobytes())
-    sys.stdout.buffer.flush()
     sys.stdin.readline()  # the scanners still read this process
-
-
-if __name__ == "__main__":
-    serve(work)

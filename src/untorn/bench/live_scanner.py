@@ -1,18 +1,48 @@
-"""A scanner of target `live`."""
+"""The scanners of target `live`, each a process that reads another one, and its busy tasks."""
 
 import warnings
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
-from untorn.bench.psutil_reader import ask_psutil, open_psutil
-from untorn.bench.scan import Pass, read_text, scan, walk_by_ioctl
+from untorn.bench.scan import Pass, read_text, scan, spin_and_pause, walk_by_ioctl
 from untorn.errors import OutOfReachError
-from untorn.processes.child import Stop, send, serve, wait_for_start
+from untorn.processes.child import Stop, send, wait_for_start
 from untorn.reader.access.gentle import GentleMapsFile
 from untorn.reader.access.maps_file import LiveMapsFile
 from untorn.reader.access.priority import NotRaisedWarning
+
+
+def open_psutil(pid: int) -> AbstractContextManager[Any]:
+    """Return psutil's process, for the reader `psutil`: it does what many monitors do.
+
+    Raises:
+        OutOfReachError: psutil is not installed.
+    """
+    try:
+        from psutil import Process
+    except ImportError as error:
+        raise OutOfReachError(
+            "the reader psutil needs psutil: pip install 'untorn[psutil]'"
+        ) from error
+    return nullcontext(Process(pid))
+
+
+def ask_psutil(process: Any) -> Iterator[int]:
+    """Ask for all maps once, which it reads smaps for; how many bytes, it does not tell.
+
+    Raises:
+        OutOfReachError: psutil may not, or cannot.
+    """
+    from psutil import Error
+
+    try:
+        process.memory_maps()
+    except Error as error:
+        raise OutOfReachError(f"psutil: {error}") from error
+    yield 0
+
 
 Opener = Callable[[int], AbstractContextManager[Any]]
 READERS: dict[str, tuple[Opener, Pass[Any]]] = {
@@ -26,7 +56,7 @@ READERS: dict[str, tuple[Opener, Pass[Any]]] = {
 """By reader and variant, what it opens of a process and how it goes over that."""
 
 
-def work(pid: int, reader: str) -> None:
+def read_maps(pid: int, reader: str) -> None:
     """Scan the map of a process from the parent's word to its end; send what was done."""
     warnings.simplefilter("ignore", NotRaisedWarning)  # it is counted
     opener, one_pass = READERS[reader]
@@ -46,5 +76,8 @@ def _try_out(file: Any, one_pass: Pass[Any], reader: str) -> None:
         raise OutOfReachError(f"reader {reader} does not work here: {error.strerror}") from error
 
 
-if __name__ == "__main__":
-    serve(work)
+def be_busy(busyduration_ns: int) -> None:
+    """Wait for the word, then be busy until told to stop."""
+    stop = Stop()
+    wait_for_start()
+    spin_and_pause(busyduration_ns, stop)

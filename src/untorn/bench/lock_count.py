@@ -13,8 +13,7 @@ from untorn.mm.mman import (
     PROT_READ,
     PROT_WRITE,
 )
-from untorn.processes.this_process import ThisProcess
-from untorn.syscalls import Process
+from untorn.processes.process_under_test import ProcessUnderTest
 
 VMAS = 2050
 """VMAs of the process that is read: a pass over them takes a good number of calls."""
@@ -36,7 +35,7 @@ class LockCount:
     """Times that the mmap_lock of the process was taken, for reading."""
 
 
-def map_pages(process: Process | ThisProcess, count_vmas: Callable[[], int]) -> None:
+def map_pages(process: ProcessUnderTest, count_vmas: Callable[[], int]) -> None:
     """Map pages, each a VMA, until the process has VMAS."""
     reserved = (VMAS + 2) * PAGE_SIZE
     page = process.mmap(0, reserved, PROT_NONE, _ANONYMOUS | MAP_NORESERVE)

@@ -9,10 +9,14 @@ import itertools
 import mmap
 import os
 import random
+import sys
 import time
 from array import array
 from collections.abc import Iterator
+from statistics import median_high
 from typing import Any, NamedTuple, Protocol
+
+from untorn.processes.child import send
 
 OWN_COST_NS, OWN_COST_GAP_NS = 20_000_000, 10_000
 """For how long the mapper measures itself, and the gap meanwhile."""
@@ -25,7 +29,7 @@ Choice = tuple[int, bool]
 """The address of a page, and whether to map it (or to unmap it)."""
 
 
-class Page(Protocol):
+class PageAddress(Protocol):
     """Where the calls find the address of the page to update."""
 
     value: Any
@@ -34,7 +38,7 @@ class Page(Protocol):
 class Calls(NamedTuple):
     """The two updates; both act on the page whose address is in `page`."""
 
-    page: Page
+    page: PageAddress
     unmap: Call
     map: Call
 
@@ -95,8 +99,14 @@ def time_updates(
 def measure_own_cost(calls: Calls, address: int) -> float:
     """Return the median of what timing adds to an update, in nanoseconds."""
     choices = itertools.repeat((address, True))
-    costs = sorted(time_updates(calls, choices, OWN_COST_NS, OWN_COST_GAP_NS))
-    return float(costs[len(costs) // 2])
+    return float(median_high(time_updates(calls, choices, OWN_COST_NS, OWN_COST_GAP_NS)))
+
+
+def send_updates(latencies: "array[int]", **counts: float) -> None:
+    """Send the parent how long each update took, and what was counted besides."""
+    send(updates=len(latencies), **counts)
+    sys.stdout.buffer.write(latencies.tobytes())
+    sys.stdout.buffer.flush()
 
 
 def failure(what: str) -> OSError:

@@ -9,7 +9,7 @@ from html import escape
 from untorn.bench.environment import Environment
 from untorn.bench.lock_count import VMAS
 from untorn.bench.report import as_json
-from untorn.bench.run import Outcome
+from untorn.bench.run import BenchResult
 from untorn.bench.sample import label, ratio_to_none, summarise
 from untorn.bench.target import BenchOptions
 
@@ -30,7 +30,7 @@ of {VMAS:,} VMAs takes its mmap_lock: that figure is exact on a busy machine too
 
 
 def page(
-    outcome: Outcome,
+    result: BenchResult,
     environment: Environment,
     options: BenchOptions,
     command: str,
@@ -39,33 +39,33 @@ def page(
     """Return the page.
 
     Args:
-        outcome: What was measured.
+        result: What was measured.
         environment: Where.
         options: How.
         command: What a shell is told to do it again.
         plot: An element of SVG, or nothing.
     """
-    figures = as_json(outcome, environment, options)
+    figures = as_json(result, environment, options)
     parts = [
         "<!DOCTYPE html>",
         '<html lang="en"><meta charset="utf-8"><title>Who stalls whom</title>',
         f"<style>{_STYLE}</style>",
         f"<h1>Who stalls whom: mmap and munmap while others read the map</h1><p>{_ABOUT}</p>",
         plot,
-        f"<h2>Figures</h2>{_summary(outcome)}",
-        _missing(outcome),
+        f"<h2>Figures</h2>{_summary(result)}",
+        _missing(result),
         f"<h2>Do it again</h2><pre>{escape(command)}</pre>",
-        f"<h2>Where</h2>{_environments(outcome, environment)}",
-        f"<h2>Every run</h2>{_runs(outcome)}",
+        f"<h2>Where</h2>{_environments(result, environment)}",
+        f"<h2>Every run</h2>{_runs(result)}",
         f"<h2>All of it, as JSON</h2><details><summary>show</summary><pre>{escape(figures)}</pre>",
         "</details></html>",
     ]
     return "\n".join(parts) + "\n"
 
 
-def _summary(outcome: Outcome) -> str:
-    summaries = summarise(outcome.samples)
-    locks = {(each.target, each.reader, each.variant): each for each in outcome.lock_counts}
+def _summary(result: BenchResult) -> str:
+    summaries = summarise(result.samples)
+    locks = {(each.target, each.reader, each.variant): each for each in result.lock_counts}
     rows = []
     for row in summaries:
         count = locks.get((row.target, row.reader, row.variant))
@@ -78,17 +78,17 @@ def _summary(outcome: Outcome) -> str:
     return _table((*heads, "mmap_locks a pass"), rows)
 
 
-def _missing(outcome: Outcome) -> str:
+def _missing(result: BenchResult) -> str:
     """Say what should stand among the figures and does not."""
     parts = []
-    if outcome.interrupted:
-        parts.append(f"<p>Interrupted after {len(outcome.samples)} runs.</p>")
-    if outcome.out_of_reach:
-        parts.append(_table(("out of reach", "why"), outcome.out_of_reach.items()))
+    if result.interrupted:
+        parts.append(f"<p>Interrupted after {len(result.samples)} runs.</p>")
+    if result.out_of_reach:
+        parts.append(_table(("out of reach", "why"), result.out_of_reach.items()))
     return "".join(parts)
 
 
-def _runs(outcome: Outcome) -> str:
+def _runs(result: BenchResult) -> str:
     rows = [
         (
             each.target,
@@ -99,14 +99,14 @@ def _runs(outcome: Outcome) -> str:
             each.scans,
             ", ".join(f"{name} {count}" for name, count in each.counters.items()),
         )
-        for each in outcome.samples
+        for each in result.samples
     ]
     heads = ("target", "reader", "run", "updates", "median", "mean", "p99", "max", "scans")
     return _table((*heads, "counted"), rows)
 
 
-def _environments(outcome: Outcome, environment: Environment) -> str:
-    places = {"this machine": environment} | outcome.guests
+def _environments(result: BenchResult, environment: Environment) -> str:
+    places = {"this machine": environment} | result.guests
     rows = [
         (place, name, value if isinstance(value, str) else json.dumps(value))
         for place, where in places.items()

@@ -1,22 +1,21 @@
-"""A plot of the benchmark: per target, each reader's sorted maxima and means on a log scale."""
+"""A plot of the benchmark.
+
+Of a few targets, each reader's sorted maxima and means; of many, what each reader costs from one
+target to the next.
+"""
 
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from untorn.bench.environment import Environment
-from untorn.bench.lock_count import LockCount
-from untorn.bench.overview import overview
-from untorn.bench.sample import Kind, Sample, by_kind, label
-from untorn.errors import OutOfReachError
+from untorn.bench.lock_count import VMAS, LockCount
+from untorn.bench.sample import Sample, by_kind, label, ratio_to_none, summarise
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-FORMATS = (".svg", ".png")
-"""Endings that a plot's file may have."""
 FEW = 3
 """Targets whose runs fit beside each other."""
 _COLOURS = {
@@ -31,12 +30,8 @@ _COLOURS = {
     "psutil": "#d55e00",
 }
 """By reader; black for another."""
-
-
-def check_plotting() -> None:
-    """Raise OutOfReachError if there is no matplotlib, which is imported only to draw."""
-    if find_spec("matplotlib") is None:
-        raise OutOfReachError("plots need matplotlib: pip install 'untorn[plot]'")
+Series = dict[str, dict[str, float]]
+"""By reader and variant, the figure of each target that has one."""
 
 
 def draw(
@@ -51,43 +46,35 @@ def draw(
     that hung has no figures and is left out.
 
     Raises:
-        OutOfReachError: matplotlib is not installed.
         OSError: The file cannot be written.
     """
-    check_plotting()
     many = len({each.target for each in samples}) > FEW
-    figure = overview(samples, lock_counts, _COLOURS) if many else _runs(samples, environment)
+    figure = overview(samples, lock_counts) if many else _runs(samples, environment)
     figure.savefig(path, dpi=150)
 
 
-def _runs(samples: Sequence[Sample], environment: Environment) -> "Figure":
-    from matplotlib.figure import Figure
-
+def _runs(samples: Sequence[Sample], environment: Environment) -> Figure:
     kinds = by_kind(each for each in samples if each.updates)
-    targets = list(dict.fromkeys(target for target, _, _ in kinds)) or [""]
+    targets = list(dict.fromkeys(runs[0].target for runs in kinds)) or [""]
     figure = Figure(figsize=(1 + 5 * len(targets), 5.5), layout="constrained")
     panels = figure.subplots(1, len(targets), sharey=True, squeeze=False)[0]
     for axes, target in zip(panels, targets, strict=True):
-        _draw_panel(axes, target, {kind: kinds[kind] for kind in kinds if kind[0] == target})
+        _draw_panel(axes, target, [runs for runs in kinds if runs[0].target == target])
     panels[0].set_ylabel("latency of mmap and munmap, ms")
     title = f"Linux {environment.kernel}, {environment.python}, {len(environment.cpus)} CPUs"
     figure.suptitle(f"{title}\nsolid: maximum of each run; dashed: mean of each run", fontsize=10)
     return figure
 
 
-def _draw_panel(axes: "Axes", target: str, kinds: dict[Kind, list[Sample]]) -> None:
-    from matplotlib.ticker import MaxNLocator
-
-    for (_, reader, variant), samples in kinds.items():
-        _draw_runs(axes, samples, reader, variant)
+def _draw_panel(axes: Axes, target: str, kinds: list[list[Sample]]) -> None:
+    for runs in kinds:
+        _draw_runs(axes, runs)
     axes.set_title(target, fontsize=11)
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("runs, sorted")
-    axes.grid(axis="y", which="major", color="#e4e4e4", linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
+    _frame(axes)
     if kinds:
         axes.legend(
             loc="upper center",
@@ -99,8 +86,9 @@ def _draw_panel(axes: "Axes", target: str, kinds: dict[Kind, list[Sample]]) -> N
         )
 
 
-def _draw_runs(axes: "Axes", samples: list[Sample], reader: str, variant: str) -> None:
-    runs = range(1, len(samples) + 1)
+def _draw_runs(axes: Axes, samples: list[Sample]) -> None:
+    reader, variant = samples[0].reader, samples[0].variant
+    numbers = range(1, len(samples) + 1)
     style: dict[str, Any] = {
         "color": _COLOURS.get(reader, "#000000"),
         "marker": "s" if variant else "o",
@@ -108,6 +96,55 @@ def _draw_runs(axes: "Axes", samples: list[Sample], reader: str, variant: str) -
         "alpha": 0.55 if variant else 1,
     }
     name = label(reader, variant).replace("$", r"\$")  # no formula
-    axes.plot(runs, sorted(each.max_ms for each in samples), "-", label=name, **style)
+    axes.plot(numbers, sorted(each.max_ms for each in samples), "-", label=name, **style)
     means = sorted(each.mean_ms for each in samples)
-    axes.plot(runs, means, "--", markerfacecolor="white", **style)
+    axes.plot(numbers, means, "--", markerfacecolor="white", **style)
+
+
+def overview(samples: Sequence[Sample], lock_counts: Sequence[LockCount]) -> Figure:
+    """Return a picture of many targets: what each reader costs there.
+
+    Above stands the mean latency by that of `none`, below how many locks a pass takes.
+    """
+    summaries = summarise(samples)
+    targets = list(dict.fromkeys(each.target for each in summaries))
+    ratios, locks = Series(), Series()
+    for row in summaries:
+        if row.reader != "none":
+            name = label(row.reader, row.variant)
+            ratios.setdefault(name, {})[row.target] = ratio_to_none(row, summaries)
+    for each in lock_counts:
+        locks.setdefault(label(each.reader, each.variant), {})[each.target] = each.acquisitions
+    figure = Figure(figsize=(3 + 0.9 * len(targets), 7 if locks else 4), layout="constrained")
+    panels = figure.subplots(2 if locks else 1, 1, sharex=True, squeeze=False)[:, 0]
+    _draw_series(panels[0], targets, ratios)
+    panels[0].set_yscale("log")
+    panels[0].yaxis.set_major_formatter("{x:g}")
+    panels[0].set_ylabel("mean latency of mmap and munmap\n÷ that without readers")
+    if locks:
+        _draw_series(panels[1], targets, locks)
+        panels[1].set_yscale("symlog", linthresh=1)
+        panels[1].set_ylim(-0.3, 2 * max(1, *(each.acquisitions for each in lock_counts)))
+        panels[1].yaxis.set_major_formatter("{x:g}")
+        panels[1].set_ylabel(f"mmap_lock taken in one pass\nover {VMAS:,} VMAs")
+    panels[0].legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False, fontsize=9)
+    return figure
+
+
+def _draw_series(axes: Axes, targets: Sequence[str], series: Series) -> None:
+    for number, (name, figures) in enumerate(series.items()):
+        columns = [column for column, target in enumerate(targets) if target in figures]
+        colour = _COLOURS.get(name.partition(",")[0], "#000000")
+        style = "s--" if "," in name else "o-"
+        heights = [figures[targets[column]] for column in columns]
+        # The first are on top: what a gentle reader hides is what it does not differ in.
+        (line,) = axes.plot(columns, heights, style, color=colour, label=name, markersize=4.5)
+        line.set_zorder(3 - number / len(series))
+    axes.set_xticks(range(len(targets)), targets)
+    _frame(axes)
+
+
+def _frame(axes: Axes) -> None:
+    axes.grid(axis="y", which="major", color="#e4e4e4", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)

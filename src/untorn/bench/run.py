@@ -1,26 +1,23 @@
 """The run: every target with every reader, as often as asked, readers taking turns."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from untorn.bench.command import EXEC
 from untorn.bench.environment import Environment
 from untorn.bench.lock_count import LockCount
 from untorn.bench.sample import Sample
-from untorn.bench.target import BenchOptions, Target
+from untorn.bench.target import BenchOptions, BenchTarget
 from untorn.errors import OutOfReachError, describe
-from untorn.processes.endings import ending_taken, endings_held
+from untorn.processes.long_run import Report, Steps, ignore, until_ending
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
     """One kind of run: a reader of a target, in its usual way or in a variant of it."""
 
-    target: Target
+    target: BenchTarget
     reader: str
     variant: str = ""
 
@@ -30,7 +27,7 @@ class Kind:
 
 
 @dataclass(slots=True)
-class Outcome:
+class BenchResult:
     """What a run came to, complete or not."""
 
     samples: list[Sample] = field(default_factory=list)
@@ -42,8 +39,8 @@ class Outcome:
     interrupted: bool = False
 
 
-def plan(
-    targets: Sequence[Target], readers: Sequence[str] = (), commands: Sequence[str] = ()
+def kinds_of(
+    targets: Sequence[BenchTarget], readers: Sequence[str] = (), commands: Sequence[str] = ()
 ) -> list[Kind]:
     """Return every kind of run of these targets with these readers and commands.
 
@@ -67,7 +64,7 @@ def plan(
     return kinds
 
 
-def _choose_readers(target: Target, wanted: set[str], known: set[str]) -> list[str]:
+def _choose_readers(target: BenchTarget, wanted: set[str], known: set[str]) -> list[str]:
     chosen = [reader for reader in target.readers if reader in wanted or not wanted]
     missing = wanted - known if chosen else wanted
     if missing:
@@ -77,12 +74,12 @@ def _choose_readers(target: Target, wanted: set[str], known: set[str]) -> list[s
 
 
 def measure(
-    kinds: Iterable[Kind],
+    kinds: Sequence[Kind],
     options: BenchOptions,
-    report: Callable[[Kind], None],
+    report: Report = ignore,
     *,
     locks: bool = False,
-) -> Outcome:
+) -> BenchResult:
     """Take options.nsamples samples of each kind; report() is told the kind before each.
 
     If asked for, the locks that a pass takes are counted once for each kind that has readers.
@@ -92,14 +89,12 @@ def measure(
     left out from then on. Ctrl-C or SIGTERM ends the measurement, and what was measured until then
     is returned.
     """
-    outcome = Outcome()
-    try:
-        with endings_held():
-            for left in _turns(kinds):
-                _take_turns(left, options, report, outcome, locks)
-    except KeyboardInterrupt:
-        outcome.interrupted = True
-    return outcome
+    counted = [kind for kind in kinds if locks and kind.reader != "none"]
+    run = _Run(options, Steps(len(kinds) * options.nsamples + len(counted), report))
+    with until_ending(run.result):
+        for kinds_in_turn in _turns(kinds):
+            run.take_turns(kinds_in_turn, counted)
+    return run.result
 
 
 def _turns(kinds: Iterable[Kind]) -> list[list[Kind]]:
@@ -110,76 +105,44 @@ def _turns(kinds: Iterable[Kind]) -> list[list[Kind]]:
     return [turns.pop("", []), *turns.values()]
 
 
-def _take_turns(
-    left: list[Kind],
-    options: BenchOptions,
-    report: Callable[[Kind], None],
-    outcome: Outcome,
-    locks: bool,
-) -> None:
-    targets = {kind.target.name: kind.target for kind in left}
-    try:
-        for number in range(options.nsamples):
-            left = [kind for kind in left if _sample(kind, options, number, report, outcome)]
-        for kind in left if locks else ():
-            if kind.reader != "none":
-                _count_locks(kind, report, outcome)
-    finally:
-        for name, target in targets.items():
-            target.close()
-            if target.environment is not None:
-                outcome.guests[name] = target.environment
+class _Run:
+    """One measurement; what it comes to is kept in result."""
 
+    def __init__(self, options: BenchOptions, steps: Steps) -> None:
+        self.options, self.steps = options, steps
+        self.result = BenchResult()
 
-def _sample(
-    kind: Kind,
-    options: BenchOptions,
-    number: int,
-    report: Callable[[Kind], None],
-    outcome: Outcome,
-) -> bool:
-    """Add one sample to the outcome, or the reason why there can be none; tell which."""
-    _begin(kind, report)
-    try:
-        sample = kind.target.run(kind.reader, options, number, kind.variant)
-    except (OutOfReachError, OSError) as error:
-        outcome.out_of_reach[str(kind)] = describe(error)
-        return False
-    outcome.samples.append(sample)
-    return True
+    def take_turns(self, left: list[Kind], counted: list[Kind]) -> None:
+        """Sample kinds in turn, and count the locks of some; close their targets then."""
+        targets = {kind.target.name: kind.target for kind in left}
+        try:
+            for number in range(self.options.nsamples):
+                left = [kind for kind in left if self._sample(kind, number)]
+            for kind in left:
+                if kind in counted:
+                    self._count_locks(kind)
+        finally:
+            for name, target in targets.items():
+                target.close()
+                if target.environment is not None:
+                    self.result.guests[name] = target.environment
 
+    def _sample(self, kind: Kind, number: int) -> bool:
+        """Add one sample to the result, or the reason why there can be none; tell which."""
+        with self._step(str(kind), str(kind)):
+            sample = kind.target.run(kind.reader, self.options, number, kind.variant)
+            self.result.samples.append(sample)
+        return str(kind) not in self.result.out_of_reach
 
-def _count_locks(kind: Kind, report: Callable[[Kind], None], outcome: Outcome) -> None:
-    _begin(kind, report)
-    try:
-        outcome.lock_counts.append(kind.target.count_locks(kind.reader, kind.variant))
-    except (OutOfReachError, OSError) as error:
-        outcome.out_of_reach[f"locks of {kind}"] = describe(error)
+    def _count_locks(self, kind: Kind) -> None:
+        with self._step(str(kind), f"locks of {kind}"):
+            self.result.lock_counts.append(kind.target.count_locks(kind.reader, kind.variant))
 
-
-def _begin(kind: Kind, report: Callable[[Kind], None]) -> None:
-    if ending_taken():
-        raise KeyboardInterrupt
-    report(kind)
-
-
-@contextmanager
-def progress_bar(total: int) -> Iterator[Callable[[Kind], None]]:
-    """Show on stderr, if that is a terminal, how many of total samples have been taken."""
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
-    # Refreshed by hand: a thread that refreshes would compete with the threads of the engine.
-    with Progress(
-        *columns,
-        TimeRemainingColumn(),
-        console=console,
-        auto_refresh=False,
-        transient=True,
-        disable=not console.is_terminal,
-    ) as progress:
-        task = progress.add_task("", total=total, completed=-1)
-
-        def advance(kind: Kind) -> None:
-            progress.update(task, advance=1, description=str(kind), refresh=True)
-
-        yield advance
+    @contextmanager
+    def _step(self, what: str, sought: str) -> Iterator[None]:
+        """Begin a step; if what is sought in it is out of reach, note why, and go on."""
+        self.steps.begin(what)
+        try:
+            yield
+        except (OutOfReachError, OSError) as error:
+            self.result.out_of_reach[sought] = describe(error)

@@ -1,9 +1,10 @@
 """What one run of the benchmark measured, and what several runs of one kind say together."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from statistics import fmean, median
+from statistics import fmean, median, quantiles
 from typing import Any, Self
 
 NS_PER_MS = 1e6
@@ -88,16 +89,11 @@ def _figures_ms(latencies_ns: Sequence[int]) -> tuple[float, float, float, float
     if not latencies_ns:
         return (math.nan,) * 4
     ordered = sorted(latencies_ns)
-    figures = median(ordered), fmean(ordered), _percentile(ordered, 0.99), ordered[-1]
+    at_least_two = ordered if len(ordered) > 1 else 2 * ordered
+    p99 = quantiles(at_least_two, n=100, method="inclusive")[-1]
+    figures = median(ordered), fmean(ordered), p99, ordered[-1]
     middle, mean, p99, largest = (figure / NS_PER_MS for figure in figures)
     return middle, mean, p99, largest
-
-
-def _percentile(ordered: Sequence[int], share: float) -> float:
-    """Return what that share is not above, interpolated between the two next to it."""
-    position = share * (len(ordered) - 1)
-    low, high = ordered[math.floor(position)], ordered[math.ceil(position)]
-    return low + position % 1 * (high - low)
 
 
 def _jsonable(value: object) -> object:
@@ -151,21 +147,17 @@ def label(reader: str, variant: str) -> str:
     return f"{reader}, {variant}" if variant else reader
 
 
-Kind = tuple[str, str, str]
-"""Target, reader and variant."""
-
-
-def by_kind(samples: Iterable[Sample]) -> dict[Kind, list[Sample]]:
+def by_kind(samples: Iterable[Sample]) -> list[list[Sample]]:
     """Sort samples into those of one target, reader and variant, kinds in order of first sight."""
-    kinds: dict[Kind, list[Sample]] = {}
+    kinds: dict[tuple[str, str, str], list[Sample]] = {}
     for each in samples:
         kinds.setdefault((each.target, each.reader, each.variant), []).append(each)
-    return kinds
+    return list(kinds.values())
 
 
 def summarise(samples: Iterable[Sample]) -> list[Summary]:
     """Return one summary per target, reader and variant, in order of first sight."""
-    return [Summary.of(group) for group in by_kind(samples).values()]
+    return [Summary.of(group) for group in by_kind(samples)]
 
 
 def ratio_to_none(summary: Summary, summaries: Iterable[Summary]) -> float:
@@ -192,8 +184,7 @@ def _median(values: Iterable[float]) -> float:
 
 
 def _sums(counters: Iterable[Mapping[str, int]]) -> dict[str, int]:
-    sums: dict[str, int] = {}
+    sums: Counter[str] = Counter()
     for each in counters:
-        for name, count in each.items():
-            sums[name] = sums.get(name, 0) + count
-    return sums
+        sums.update(each)  # unlike a sum of counters, it keeps what was never met
+    return dict(sums)

@@ -1,6 +1,11 @@
-"""What a scanner does, whoever's file it reads: go over the map again and again, as a monitor."""
+"""What loads the second CPU, whoever's file is read.
+
+A scanner goes over the map again and again, as a monitor; a busy task, of higher priority, takes
+the CPU from it in the middle of that.
+"""
 
 import errno
+import time
 from collections.abc import Callable, Iterator
 from typing import Protocol, TypeVar
 
@@ -10,6 +15,8 @@ from untorn.maps.procmap_query import QueryFlags
 
 READ_SIZE = 65536
 """Bytes asked for at once; the kernel gives a page or less."""
+PAUSE = 0.001
+"""Seconds of sleep between two busy periods."""
 
 T = TypeVar("T")
 Pass = Callable[[T], Iterator[int]]
@@ -54,3 +61,12 @@ def scan(file: T, one_pass: Pass[T], stop: Stop) -> tuple[int, int]:
         else:
             scans += 1
     return scans, total
+
+
+def spin_and_pause(busyduration_ns: int, stop: Stop) -> None:
+    """Spin for some nanoseconds, sleep a millisecond, until told to stop."""
+    while not stop.requested:
+        end = time.perf_counter_ns() + busyduration_ns
+        while time.perf_counter_ns() < end:
+            pass
+        time.sleep(PAUSE)

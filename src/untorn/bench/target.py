@@ -1,14 +1,12 @@
-"""Target: a process under test and the readers it offers; what a run of it takes."""
+"""BenchTarget: a process under test and the readers it offers; what a run of it takes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import import_module
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from untorn.bench.environment import Environment
-    from untorn.bench.lock_count import LockCount
-    from untorn.bench.sample import Sample
+from untorn.bench.environment import Environment
+from untorn.bench.lock_count import LockCount
+from untorn.bench.sample import Sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +33,7 @@ class BenchOptions:
     """Where the choice of pages starts; each run goes on from the seed and its own number."""
 
 
-class Target(Protocol):
+class BenchTarget(Protocol):
     """Where the benchmark runs: the engine, the running kernel, or another."""
 
     @property
@@ -59,10 +57,10 @@ class Target(Protocol):
         """Whether it is a machine of its own: its runs follow each other, then it is closed."""
 
     @property
-    def environment(self) -> "Environment | None":
+    def environment(self) -> Environment | None:
         """The guest, once it has been up; None for a target that is not in one."""
 
-    def run(self, reader: str, options: BenchOptions, number: int, variant: str = "") -> "Sample":
+    def run(self, reader: str, options: BenchOptions, number: int, variant: str = "") -> Sample:
         """Measure once; number says which of options.nsamples this is, from 0.
 
         Raises:
@@ -70,40 +68,8 @@ class Target(Protocol):
             OSError: A system call failed that should not have.
         """
 
-    def count_locks(self, reader: str, variant: str = "") -> "LockCount":
+    def count_locks(self, reader: str, variant: str = "") -> LockCount:
         """Count how often a pass of that reader takes mmap_lock; raises as run()."""
 
     def close(self) -> None:
         """End what its runs have left for the next; it may be used again."""
-
-
-class Here:
-    """What all targets have in common that are not in a guest."""
-
-    in_guest = False
-    environment: "Environment | None" = None
-
-    def close(self) -> None:
-        """Do nothing: a run leaves nothing."""
-
-
-_PLACES = {
-    "engine": "untorn.bench.engine:EngineTarget",
-    "live": "untorn.bench.live:LiveTarget",
-    "vm:KERNEL": "untorn.vm.bench:VmTarget",
-}
-
-
-def find_target(name: str) -> Target:
-    """Return the target of that name; only then is its module imported.
-
-    Raises:
-        LookupError: There is none; the message names those there are.
-    """
-    kind, _, kernel = name.partition(":")
-    place = _PLACES.get(f"{kind}:KERNEL" if kernel else name)
-    if place is None:
-        raise LookupError(f"no target {name}; targets: {', '.join(_PLACES)}")
-    module, _, factory = place.partition(":")
-    arguments = (kernel,) if kernel else ()
-    return cast(Target, getattr(import_module(module), factory)(*arguments))

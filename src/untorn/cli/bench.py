@@ -7,26 +7,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from untorn.bench.command import check_command
-from untorn.bench.target import BenchOptions, find_target
-from untorn.cli.bench_output import Output
-from untorn.cli.process_options import Above
+from untorn.bench.target import BenchOptions
+from untorn.cli.bench_output import FORMATS, Output, check_plotting
+from untorn.cli.process_options import OUTPUT_FILE, Above, check_file
+from untorn.cli.progress import StatusLine
+from untorn.targets import bench_target
 
 if TYPE_CHECKING:
-    from untorn.bench.run import Kind, Outcome
-
-
-def check_file(ctx: click.Context, param: click.Parameter, path: Path | None) -> Path | None:
-    """Refuse before the run what could not be written after it."""
-    if path and path.is_dir():  # as the empty name is
-        raise click.BadParameter(f"{path} is a directory")
-    if path and not path.absolute().parent.is_dir():
-        raise click.BadParameter(f"there is no directory {path.parent}")
-    return path
+    from untorn.bench.run import BenchResult, Kind
 
 
 def _check_plot(ctx: click.Context, param: click.Parameter, path: Path | None) -> Path | None:
-    from untorn.bench.plot import FORMATS, check_plotting
-
     if path and path.suffix not in FORMATS:
         raise click.BadParameter(f"{path} does not end in {' or '.join(FORMATS)}")
     if path:
@@ -52,9 +43,6 @@ def _option(
     return click.option(
         f"--{name}", type=kind, default=default, show_default=True, metavar=unit, help=text
     )
-
-
-_FILE = click.Path(path_type=Path, dir_okay=False, writable=True, allow_dash=True)
 
 
 @click.command(
@@ -104,7 +92,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False, writable=True, allow_dash=Tru
 @click.option(
     "--json",
     "json_file",
-    type=_FILE,
+    type=OUTPUT_FILE,
     callback=check_file,
     metavar="FILE|-",
     help="Write all figures there, - for stdout in place of the table.",
@@ -112,7 +100,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False, writable=True, allow_dash=Tru
 @click.option(
     "--plot",
     "plot_file",
-    type=_FILE,
+    type=OUTPUT_FILE,
     callback=_check_plot,
     metavar="FILE",
     help="Draw the runs there, as .svg or .png.",
@@ -120,7 +108,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False, writable=True, allow_dash=Tru
 @click.option(
     "--html",
     "page_file",
-    type=_FILE,
+    type=OUTPUT_FILE,
     callback=check_file,
     metavar="FILE",
     help="Write a page with all figures, and the plot, there.",
@@ -150,46 +138,46 @@ def bench(
     """
     if rawdata and json_file == Path("-"):
         raise click.UsageError("--rawdata and --json - both want stdout")
-    kinds = _plan(targets or (("live",) if commands else ("engine",)), readers, commands)
-    outcome = _measure(kinds, BenchOptions(**options), locks)
-    if outcome.samples:
-        output = Output(outcome, BenchOptions(**options))
+    from untorn.bench.run import measure
+
+    chosen = targets or (("live",) if commands else ("engine",))
+    with StatusLine() as status:
+        kinds = _kinds(chosen, readers, commands, status)
+        result = measure(kinds, BenchOptions(**options), status.show, locks=locks)
+    if result.samples:
+        output = Output(result, BenchOptions(**options))
         try:
             output.write(json_file, plot_file, page_file)
         finally:  # what was measured is told, whatever becomes of the files
             if json_file != Path("-"):
                 output.print(raw=rawdata)
-    _finish(outcome, bool(readers or commands))
+    _finish(result, bool(readers or commands))
 
 
-def _plan(
-    targets: tuple[str, ...], readers: tuple[str, ...], commands: tuple[str, ...]
+def _kinds(
+    targets: tuple[str, ...],
+    readers: tuple[str, ...],
+    commands: tuple[str, ...],
+    status: StatusLine,
 ) -> "list[Kind]":
-    from untorn.bench.run import plan
+    from untorn.bench.run import kinds_of
 
     try:
-        return plan([find_target(name) for name in dict.fromkeys(targets)], readers, commands)
+        found = [bench_target(name, status.show) for name in dict.fromkeys(targets)]
+        return kinds_of(found, readers, commands)
     except LookupError as error:
         raise click.UsageError(str(error)) from error
 
 
-def _measure(kinds: "list[Kind]", options: BenchOptions, locks: bool) -> "Outcome":
-    from untorn.bench.run import measure, progress_bar
-
-    counts = sum(kind.reader != "none" for kind in kinds) if locks else 0
-    with progress_bar(len(kinds) * options.nsamples + counts) as report:
-        return measure(kinds, options, report, locks=locks)
-
-
-def _finish(outcome: "Outcome", by_name: bool) -> None:
+def _finish(result: "BenchResult", by_name: bool) -> None:
     """Say on stderr what is missing, and end with status 1 if that is a failure."""
     reasons: dict[str, list[str]] = {}
-    for kind, reason in outcome.out_of_reach.items():
+    for kind, reason in result.out_of_reach.items():
         reasons.setdefault(reason, []).append(kind)
     for reason, kinds in reasons.items():
-        which = f"{', '.join(kinds)}: " if outcome.samples else ""
+        which = f"{', '.join(kinds)}: " if result.samples else ""
         click.echo(f"{which}{reason}", err=True)
-    if outcome.interrupted:
-        click.echo(f"interrupted after {len(outcome.samples)} samples", err=True)
-    if outcome.interrupted or not outcome.samples or (by_name and outcome.out_of_reach):
+    if result.interrupted:
+        click.echo(f"interrupted after {len(result.samples)} samples", err=True)
+    if result.interrupted or not result.samples or (by_name and result.out_of_reach):
         click.get_current_context().exit(1)

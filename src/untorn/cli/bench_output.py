@@ -3,6 +3,7 @@
 import shlex
 import sys
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -14,17 +15,25 @@ from untorn.errors import OutOfReachError
 
 if TYPE_CHECKING:
     from untorn.bench.environment import Environment
-    from untorn.bench.run import Outcome
+    from untorn.bench.run import BenchResult
 
+FORMATS = (".svg", ".png")
+"""Endings that a plot's file may have."""
 _WIDTH = 300
 """Columns; a table is as wide as its figures, never cut."""
+
+
+def check_plotting() -> None:
+    """Raise OutOfReachError if there is no matplotlib, which is imported only to draw."""
+    if find_spec("matplotlib") is None:
+        raise OutOfReachError("plots need matplotlib: pip install 'untorn[plot]'")
 
 
 @dataclass(frozen=True, slots=True)
 class Output:
     """What a benchmark came to, to be put out."""
 
-    outcome: "Outcome"
+    result: "BenchResult"
     options: BenchOptions
 
     def write(self, json_file: Path | None, plot_file: Path | None, page_file: Path | None) -> None:
@@ -35,34 +44,36 @@ class Output:
 
         environment = Environment.here()
         if json_file:
-            _write(json_file, as_json(self.outcome, environment, self.options) + "\n")
+            _write(json_file, as_json(self.result, environment, self.options) + "\n")
         if plot_file:
             self._draw(environment, plot_file)
         if page_file:
             command = shlex.join(["untorn", *sys.argv[1:]])
             plot = self._svg(environment)
-            _write(page_file, page(self.outcome, environment, self.options, command, plot))
+            _write(page_file, page(self.result, environment, self.options, command, plot))
 
     def print(self, *, raw: bool) -> None:
         """Print the tables, or the columns of the original benchmark."""
         from rich.console import Console
 
-        from untorn.bench.report import rawdata, tables
+        from untorn.bench.report import rawdata
+        from untorn.cli.bench_tables import tables
 
-        outcome = self.outcome
+        result = self.result
         if raw:
-            click.echo(rawdata(outcome.samples), nl=False)
+            click.echo(rawdata(result.samples), nl=False)
             return
-        Console(width=_WIDTH, markup=False).print(*tables(outcome.samples, outcome.lock_counts))
-        for name, guest in outcome.guests.items():
+        Console(width=_WIDTH, markup=False).print(*tables(result.samples, result.lock_counts))
+        for name, guest in result.guests.items():
             click.echo(
                 f"{name}: Linux {guest.kernel}, preempt={guest.preemption}, {guest.guest_of}"
             )
 
     def _draw(self, environment: "Environment", path: Path) -> None:
+        check_plotting()
         from untorn.bench.plot import draw
 
-        draw(self.outcome.samples, environment, path, self.outcome.lock_counts)
+        draw(self.result.samples, environment, path, self.result.lock_counts)
 
     def _svg(self, environment: "Environment") -> str:
         """Return the plot as an element of HTML; nothing where nothing can be plotted."""

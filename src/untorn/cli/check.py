@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from untorn.cli.bench import check_file
-from untorn.cli.race import StatusLine
+from untorn.cli.process_options import OUTPUT_FILE, check_file
+from untorn.cli.progress import StatusLine
 from untorn.errors import OutOfReachError
 
 if TYPE_CHECKING:
     from untorn.check.shrink import Switches
     from untorn.check.work import Outcome, Work
 
-_FILE = click.Path(path_type=Path, dir_okay=False, writable=True, allow_dash=True)
 _MATRIX = ("dpor", "pos", "random")
 """Strategies that are compared by how fast they kill mutants."""
 
@@ -51,7 +50,7 @@ _MATRIX = ("dpor", "pos", "random")
 @click.option(
     "--json",
     "json_file",
-    type=_FILE,
+    type=OUTPUT_FILE,
     callback=check_file,
     metavar="FILE|-",
     help="Write what came of it there, - for stdout in place of the tables.",
@@ -110,17 +109,16 @@ def _run(works: Sequence[Work]) -> tuple[list[Outcome], bool]:
     """Explore; return the outcomes in the order of the works, and whether it was interrupted."""
     from untorn.check.run import Interrupted, run
 
-    status = StatusLine()
     found: dict[Work, Outcome] = {}
     interrupted = False
     try:
-        for outcome in run(works):
-            found[outcome.work] = outcome
-            status.show(f"{len(found)} of {len(works)} explored")
+        with StatusLine() as status:
+            for outcome in run(works):
+                found[outcome.work] = outcome
+                status.show("exploring", len(found), len(works))
     except Interrupted as interruption:
         interrupted = True
         found.update({outcome.work: outcome for outcome in interruption.unfinished})
-    status.clear()
     return [found[work] for work in works if work in found], interrupted
 
 

@@ -1,10 +1,10 @@
 """untorn conform: the engine against the running kernel, operation by operation."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
 import click
+
+from untorn.cli.progress import StatusLine
 
 if TYPE_CHECKING:
     from untorn.conform.operation import Operation
@@ -63,10 +63,10 @@ def _run(ops: int, seed: str, script: "list[Operation] | None") -> "ConformRun":
     from untorn.conform.pair import Pair
 
     check_machine()
-    with Pair() as pair, _progress(ops) as report:
+    with Pair() as pair, StatusLine() as status:
         if script is not None:
             return run.conform_script(pair, script)
-        return run.conform(pair, ops, seed, report)
+        return run.conform(pair, ops, seed, lambda done: status.show("operations", done, ops))
 
 
 def _read(script: TextIO) -> "list[Operation]":
@@ -76,16 +76,3 @@ def _read(script: TextIO) -> "list[Operation]":
         return parse_script(script.read())
     except ValueError as error:
         raise click.BadParameter(f"{script.name}: {error}") from error
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[int], None]]:
-    """Show on stderr, if that is a terminal, how many of total operations were made."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    shown = console.is_terminal
-    with Progress(console=console, auto_refresh=False, transient=True, disable=not shown) as bar:
-        task = bar.add_task("operations", total=total)
-        yield lambda done: bar.update(task, completed=done, refresh=True)

@@ -65,7 +65,7 @@ def _tell(what: str) -> None:
 
 
 def _host() -> Iterator[Row]:
-    from untorn.vm.bzimage import release_of
+    from untorn.vm.images import release_of
     from untorn.vm.kernels import HOST, host_image
 
     try:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -11,6 +12,16 @@ from untorn.maps.entry import MapsEntry
 Command = Callable[..., None]
 PID = click.IntRange(1, 1 << 22)
 """Source: proc_sys_kernel(5), pid_max."""
+OUTPUT_FILE = click.Path(path_type=Path, dir_okay=False, writable=True, allow_dash=True)
+
+
+def check_file(ctx: click.Context, param: click.Parameter, path: Path | None) -> Path | None:
+    """Refuse before the run what could not be written after it."""
+    if path and path.is_dir():  # as the empty name is
+        raise click.BadParameter(f"{path} is a directory")
+    if path and not path.absolute().parent.is_dir():
+        raise click.BadParameter(f"there is no directory {path.parent}")
+    return path
 
 
 class Above(click.FloatRange):

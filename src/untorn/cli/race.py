@@ -1,19 +1,16 @@
 """untorn race: readers of a map against writers of it, held to the coherency contract."""
 
-import sys
-from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from untorn.cli.process_options import Above
+from untorn.cli.progress import StatusLine
 
 if TYPE_CHECKING:
-    from untorn.race.run import Outcome
-
-One = Callable[[int, Callable[[str], None], Callable[[str], None]], "Outcome"]
-"""Runs tests with a seed; the first function takes lines, the other is told what is being done."""
+    from untorn.race.tally import RaceResult
+    from untorn.race.target import RaceOptions, RaceTarget
 
 _LONGEST = 24 * 3600.0
 """Seconds."""
@@ -101,88 +98,50 @@ def race(
     With vm:KERNEL the tests of live run in a guest that is emulated by counting instructions: the
     same command with the same seed gives the same run, to the last line.
     """
-    options = {
-        "kind": kind,
-        "readers": readers,
-        "tests": tests,
-        "disturb": disturb,
-        "verbose": verbose,
-    }
+    from untorn.race.racing import Effort
+    from untorn.race.target import RaceOptions
+    from untorn.targets import race_target
+
+    options = RaceOptions(kind, readers, tests, Effort(duration), seed, disturb, verbose)
     try:
-        one = _prepare(target, duration, options)
+        raced = race_target(target)
+        options = options.fill_in(raced)
     except LookupError as error:
         raise click.UsageError(str(error)) from error
-    status = StatusLine()
-    if seeds == 1:
-        outcome = one(seed, status.write, status.show)
-    else:
-        outcome = _run_seeds(one, range(seed, seed + seeds), status)
-    status.clear()
-    _finish(outcome)
+    with StatusLine() as status:
+        if seeds == 1:
+            result = raced.race(options, status.write, status.show)
+        else:
+            result = _race_seeds(raced, options, seeds, status)
+    _finish(result)
 
 
-def _prepare(target: str, duration: float, options: dict[str, Any]) -> One:
-    """Return what runs the tests once; raises LookupError if there is no such thing to run."""
-    from untorn.race.racing import Effort
-
-    if target.startswith("vm:"):
-        from untorn.vm.race import GuestRace
-
-        return GuestRace(target, duration, options).run
-
+def _race_seeds(
+    target: "RaceTarget", options: "RaceOptions", seeds: int, status: StatusLine
+) -> "RaceResult":
+    """Run the tests with a seed and those after it, each as a subtest; sum up."""
     from untorn.race.ktap import Ktap
-    from untorn.race.plan import Plan
-    from untorn.race.run import run
-    from untorn.race.target import find_target
+    from untorn.race.tally import RaceResult
 
-    plan = Plan.of(find_target(target), effort=Effort(duration), **options)
-    return lambda seed, write, show: run(replace(plan, seed=seed), Ktap(write), show)
+    def write(line: str) -> None:
+        status.write(f"  {line}")
 
-
-def _run_seeds(one: One, seeds: range, status: "StatusLine") -> "Outcome":
-    """Run the tests with each seed as a subtest; sum up."""
-    from untorn.race.ktap import Ktap
-    from untorn.race.run import Outcome
-
-    total, ktap = Outcome(), Ktap(status.write)
-    with ktap.plan(len(seeds)):
-        for seed in seeds:
-            outcome = one(seed, lambda line: status.write(f"  {line}"), status.show)
-            total.add(outcome)
-            if outcome.interrupted:
+    total, ktap = RaceResult(), Ktap(status.write)
+    with ktap.plan(seeds):
+        for seed in range(options.seed, options.seed + seeds):
+            result = target.race(replace(options, seed=seed), write, status.show)
+            total.add(result)
+            if result.interrupted:
                 break
-            ktap.result(not outcome.failed, f"seed {seed}")
+            ktap.result(not result.failed, f"seed {seed}")
     return total
 
 
-class StatusLine:
-    """What is being done, in the last line of a terminal, below what is written to stdout."""
-
-    def __init__(self) -> None:
-        self._shown = sys.stderr.isatty()
-
-    def show(self, text: str) -> None:
-        """Show this from now on."""
-        self.clear()
-        if self._shown:
-            click.echo(text, err=True, nl=False)
-
-    def clear(self) -> None:
-        """Show nothing."""
-        if self._shown:
-            click.echo("\r\x1b[K", err=True, nl=False)
-
-    def write(self, text: str) -> None:
-        """Write a line to stdout."""
-        self.clear()
-        click.echo(text)
-
-
-def _finish(outcome: "Outcome") -> None:
+def _finish(result: "RaceResult") -> None:
     """Say on stderr what is missing, and end with status 1 if that is a failure."""
-    if outcome.interrupted:
+    if result.interrupted:
         click.echo("interrupted", err=True)
-    elif not outcome.passed + outcome.failed:
-        click.echo("; ".join(outcome.reasons), err=True)
-    if outcome.interrupted or outcome.failed or not outcome.passed:
+    elif not result.passed + result.failed:
+        click.echo("; ".join(result.reasons), err=True)
+    if result.interrupted or result.failed or not result.passed:
         click.get_current_context().exit(1)

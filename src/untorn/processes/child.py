@@ -1,6 +1,7 @@
 """A child's side of a run: it says that it is ready, waits for the word, and outlives nobody.
 
-Messages to the parent are lines of JSON on stdout; the parent's side is children.py.
+A child runs one function. Messages to the parent are lines of JSON on stdout; the parent's side is
+children.py.
 """
 
 import ctypes
@@ -8,7 +9,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable
+from importlib import import_module
 from types import FrameType
 from typing import Any
 
@@ -29,11 +30,15 @@ class Stop:
         self.requested = True
 
 
-def serve(work: Callable[..., None]) -> None:
-    """Do the work of a child with the arguments its parent gave; report an error as a message."""
+def main() -> None:
+    """Call the function that the command line names, `module:name`; report an error as a message.
+
+    Its arguments follow by name, as JSON.
+    """
     _die_with_parent()
+    module, _, name = sys.argv[1].partition(":")
     try:
-        work(**json.loads(sys.argv[1]))
+        getattr(import_module(module), name)(**json.loads(sys.argv[2]))
     except BrokenPipeError:
         os._exit(1)  # the parent is gone: nobody is left to be told
     except (OSError, OutOfReachError) as error:

@@ -7,9 +7,8 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from types import TracebackType
 from typing import Any, Self
 
 from untorn.processes.endings import SIGNALS, endings_held
@@ -20,13 +19,16 @@ START_TIMEOUT = 30.0
 """Seconds in which a child must be ready."""
 STOP_TIMEOUT = 10.0
 """Seconds in which a child must answer to being stopped, and in which a killed one must end."""
+_MAIN = "from untorn.processes.child import main; main()"
+Work = Callable[..., None]
+"""What a child does: a function of a module, whose arguments JSON can carry."""
 
 
 class Child:
     """A process of a run, started on a CPU with a nice value.
 
     Args:
-        module: What it runs; its arguments follow by name.
+        work: What it does; the arguments follow by name.
         patience: Seconds that it has at the end to put away what it started itself.
 
     Raises:
@@ -34,13 +36,14 @@ class Child:
     """
 
     def __init__(
-        self, module: str, cpu: int, nice: int, *, patience: float = 0, **arguments: Any
+        self, work: Work, cpu: int, nice: int, *, patience: float = 0, **arguments: Any
     ) -> None:
         self._patience = patience
+        name = f"{work.__module__}:{work.__qualname__}"
         # A group of its own: the terminal's Ctrl-C is for the parent, who ends the children.
         # Not a session of its own: that could be scheduled as one unit, whatever its nice value.
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", module, json.dumps(arguments)],
+            [sys.executable, "-P", "-c", _MAIN, name, json.dumps(arguments)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             bufsize=0,
@@ -113,7 +116,7 @@ class Children:
         self._children: list[Child] = []
 
     def add(
-        self, module: str, cpu: int, nice: int, *, patience: float = 0, **arguments: Any
+        self, work: Work, cpu: int, nice: int, *, patience: float = 0, **arguments: Any
     ) -> Child:
         """Start a child: see Child.
 
@@ -122,19 +125,14 @@ class Children:
         request to stop that comes before it can take one is kept.
         """
         with endings_held(), _signals_blocked():
-            child = Child(module, cpu, nice, patience=patience, **arguments)
+            child = Child(work, cpu, nice, patience=patience, **arguments)
             self._children.append(child)
         return child
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         # Last started, first ended: readers go before the process that they read.
         with endings_held():
             for child in reversed(self._children):

@@ -15,8 +15,7 @@ from contextlib import contextmanager
 from functools import cache
 
 from untorn.errors import OutOfReachError, describe
-from untorn.processes.perf_event import open_cpu_clock
-from untorn.processes.thread_timer import start_thread_timer
+from untorn.processes.interrupts import open_cpu_clock, start_thread_timer
 
 PERIODS_NS = tuple(15_000 << n for n in range(6, -1, -1))
 """Nanoseconds from one interrupt to the next, the longest first."""

@@ -70,6 +70,12 @@ def endings_held() -> Iterator[None]:
             raise KeyboardInterrupt
 
 
+def raise_ending() -> None:
+    """Raise KeyboardInterrupt if an ending was asked for inside endings_held()."""
+    if ending_taken():
+        raise KeyboardInterrupt
+
+
 def ending_taken() -> bool:
     """Say whether an ending was asked for inside endings_held(); it counts as acted upon then."""
     if _note is None or not _note.came:
@@ -92,7 +98,6 @@ def wait_readable(fd: int, timeout: float) -> bool:
         readable = select.select([fd, note.fd], [], [], max(0, end - time.monotonic()))[0]
         if note.fd in readable:
             os.read(note.fd, select.PIPE_BUF)
-        if ending_taken():
-            raise KeyboardInterrupt
+        raise_ending()
         if fd in readable or note.fd not in readable:  # else another signal woke it up
             return fd in readable

@@ -16,7 +16,7 @@ from threading import get_native_id
 from untorn.errors import OutOfReachError, describe, os_error
 from untorn.maps.page import PAGE_SIZE
 from untorn.mm.mman import MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ
-from untorn.processes.this_process import ThisProcess
+from untorn.processes.process_under_test import ThisProcess
 
 _TRACEFS = Path("/sys/kernel/tracing")
 _EVENT = "events/mmap_lock/mmap_lock_acquire_returned"

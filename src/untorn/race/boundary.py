@@ -12,7 +12,7 @@ from untorn.judge.line import Line
 from untorn.judge.reading import Reading
 from untorn.maps.page import PAGE_SIZE
 from untorn.race.racing import UnfitError
-from untorn.race.scenario import Place
+from untorn.race.scenario import Site
 from untorn.race.tearing import VMA_COUNT, Tearing
 
 LINES = 3
@@ -34,8 +34,8 @@ class Edges(NamedTuple):
         return cls(fills[0].lines[-1], fills[1].lines[0])
 
 
-def find_boundary(reading: Reading, scenario: Tearing, region: Range) -> tuple[int, Place]:
-    """Return the number of a fill that ends with one VMA of the region, and that VMA's place.
+def find_boundary(reading: Reading, scenario: Tearing, region: Range) -> tuple[int, Site]:
+    """Return the number of a fill that ends with one VMA of the region, and that VMA's site.
 
     The next fill begins with the next VMA of the region.
 
@@ -46,9 +46,9 @@ def find_boundary(reading: Reading, scenario: Tearing, region: Range) -> tuple[i
     neighbours = {(one.addr, other.addr): one for one, other in pairwise(vmas)}
     for number in range(len(reading.fills) - 2):
         last, first = Edges.of(reading, number)
-        place = neighbours.get((last.start, first.start))
-        if place is not None:
-            return number, place
+        site = neighbours.get((last.start, first.start))
+        if site is not None:
+            return number, site
     raise UnfitError("no fill ends between two VMAs of the region")
 
 

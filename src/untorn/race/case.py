@@ -1,6 +1,6 @@
-"""One case of a race test: a writer, a way to read, and what is held against what."""
+"""The cases of the race tests: a writer, a way to read, and what is held against what."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from untorn.errors import OutOfReachError
@@ -9,10 +9,12 @@ from untorn.judge.line import line_of_query
 from untorn.judge.reading import Fill, Reading
 from untorn.maps.maps_file import find_no_query
 from untorn.race.boundary import Edges, Pattern, find_boundary, show_boundary
+from untorn.race.merging import ALWAYS_MAPPED, MERGES
 from untorn.race.passes import WAYS, read_fills, read_texts, reading_of, walk
 from untorn.race.racing import QUIET, Judged, Race, lines_within
+from untorn.race.random_writer import RandomWriter
 from untorn.race.scenario import Scenario
-from untorn.race.tearing import SIZE, Tearing
+from untorn.race.tearing import SIZE, Remap, Resize, Split, Tearing
 from untorn.race.witness import Clock, Witness, witness_of
 
 
@@ -40,28 +42,28 @@ class Case:
             OutOfReachError: The file cannot be read that way.
             OSError: The writer failed.
         """
-        look, region = WAYS[self.way], race.run.region
+        look, region = WAYS[self.way], race.scene.region
         if look is walk and (reason := find_no_query(race.file)):
             raise OutOfReachError(f"no PROCMAP_QUERY on {race.kind}: {reason}")
-        place = self.scenario.place(region)
-        near = place.addr - SIZE, place.addr + 3 * SIZE
+        site = self.scenario.site(region)
+        near = site.addr - SIZE, site.addr + 3 * SIZE
         views = None
         if self.views:
             captured = race.capture(
-                place,
+                site,
                 lambda: look(race.file, race.kind, QUIET),
                 lambda reading: [str(line) for line in lines_within(near, reading)],
             )
             views = [lines_within(region, reading) for reading in captured]
-        witness = witness_of(race.run, self.scenario, place, views)
-        if views is not None and race.run.record is None and look is read_fills:
+        witness = witness_of(race.scene, self.scenario, site, views)
+        if views is not None and race.scene.record is None and look is read_fills:
             one_pass = _again_and_again(race, witness, _fills_of(near, captured[1]))
         else:
 
             def one_pass() -> None:
                 race.judge(look(race.file, race.kind, witness.clock), witness)
 
-        race.against_writer(place, one_pass)
+        race.against_writer(site, one_pass)
 
 
 def _fills_of(near: Range, reading: Reading) -> int:
@@ -106,19 +108,19 @@ class BoundaryCase:
             UnfitError: The map does not change as the scenario says.
             OSError: The writer failed.
         """
-        number, place = find_boundary(
-            read_fills(race.file, race.kind, QUIET), self.scenario, race.run.region
+        number, site = find_boundary(
+            read_fills(race.file, race.kind, QUIET), self.scenario, race.scene.region
         )
 
         def look(clock: Clock) -> Reading:
             return read_fills(race.file, race.kind, clock, number + 2)
 
         captured = race.capture(
-            place, lambda: look(QUIET), lambda reading: show_boundary(reading, number)
+            site, lambda: look(QUIET), lambda reading: show_boundary(reading, number)
         )
         pattern = Pattern.capture(self.scenario, *(Edges.of(each, number) for each in captured))
-        views = [lines_within(race.run.region, reading) for reading in captured]
-        witness = witness_of(race.run, self.scenario, place, views)
+        views = [lines_within(race.scene.region, reading) for reading in captured]
+        witness = witness_of(race.scene, self.scenario, site, views)
         asks = not find_no_query(race.file)
 
         def one_pass() -> None:
@@ -130,7 +132,7 @@ class BoundaryCase:
             if asks:
                 _ask(race, pattern, witness)
 
-        race.against_writer(place, one_pass)
+        race.against_writer(site, one_pass)
 
 
 def _ask(race: Race, pattern: Pattern, witness: Witness) -> None:
@@ -145,3 +147,32 @@ def _ask(race: Race, pattern: Pattern, witness: Witness) -> None:
 def _hold(race: Race, objection: str | None, shown: list[str]) -> None:
     if objection is not None:
         race.tally.fail(objection, [objection, *shown])
+
+
+AnyCase = Case | BoundaryCase
+TEARING = Split(), Resize(), Remap()
+
+
+def catalogue(seed: int = 0) -> Mapping[str, tuple[AnyCase, ...]]:
+    """Return the cases of each test, by name, in the order in which they are run.
+
+    The seed decides what random writers do.
+    """
+    tests: dict[str, tuple[AnyCase, ...]] = {}
+    for tearing in TEARING:
+        tests[tearing.name] = (BoundaryCase("at a fill boundary", tearing),)
+    for tearing in TEARING:
+        tests[f"{tearing.name}-inside"] = (Case("inside a fill", tearing),)
+    tests["merge"] = tuple(Case(merging.name, merging) for merging in MERGES)
+    tests["no-false-gap"] = tuple(
+        Case(f"{writer.name}, read in {way}", writer, way)
+        for writer in ALWAYS_MAPPED
+        for way in ("fills", "records")
+    )
+    tests["query-walk"] = tuple(
+        Case(writer.name, writer, "queries") for writer in (*TEARING, *ALWAYS_MAPPED)
+    )
+    tests["random"] = tuple(
+        Case(f"read in {way}", RandomWriter(f"{seed}/{way}"), way, views=False) for way in WAYS
+    )
+    return tests

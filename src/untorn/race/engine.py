@@ -9,38 +9,41 @@ from types import MappingProxyType
 from untorn.fs.proc.maps_locking import PAGE_WALK_STRATEGIES, STRATEGIES
 from untorn.maps.maps_file import MapsFile
 from untorn.race.record import RecordedMm
-from untorn.race.scenario import Place, Scenario
+from untorn.race.run import RunHere
+from untorn.race.scenario import Scenario, Site
 from untorn.syscalls import Process
 
 SWITCH_INTERVAL = 1e-5
 """Seconds after which a thread that wants the GIL asks for it: as often as it can be had."""
 
 
-class EngineTarget:
+class EngineRaceTarget(RunHere):
     """The engine, under each of its reader strategies."""
 
     name = "engine"
     readers: Mapping[str, tuple[str, ...]] = MappingProxyType(
         {"maps": tuple(STRATEGIES), "smaps": tuple(PAGE_WALK_STRATEGIES)}
     )
-    release = None
-    disturbance = f"nothing more: threads take turns every {SWITCH_INTERVAL * 1e6:g} us anyway"
+
+    def disturbance(self) -> str:
+        """Return what disturbs the reader: see RaceTarget."""
+        return f"nothing more: threads take turns every {SWITCH_INTERVAL * 1e6:g} us anyway"
 
     @contextmanager
-    def open(self, scenario: Scenario, *, disturb: bool = False) -> Iterator["EngineRun"]:
-        """Make a process with the scenario set up: see RaceTarget."""
+    def open(self, scenario: Scenario, *, disturb: bool = False) -> Iterator["EngineScene"]:
+        """Make a process with the scenario set up: see RunHere."""
         before = sys.getswitchinterval()
         sys.setswitchinterval(SWITCH_INTERVAL)
-        run = EngineRun(scenario)
+        scene = EngineScene(scenario)
         try:
-            yield run
+            yield scene
         finally:
-            run.end()
+            scene.end()
             sys.setswitchinterval(before)
 
 
-class EngineRun:
-    """One engine process and threads that write: see Run."""
+class EngineScene:
+    """One engine process and threads that write: see Scene."""
 
     def __init__(self, scenario: Scenario) -> None:
         self._scenario = scenario
@@ -55,7 +58,7 @@ class EngineRun:
 
     @property
     def rounds(self) -> int:
-        """Rounds made so far: see Run."""
+        """Rounds made so far: see Scene."""
         return sum(self._rounds)
 
     def open_file(self, file: str, reader: str) -> MapsFile:
@@ -63,20 +66,20 @@ class EngineRun:
         opener = self._process.open_maps if file == "maps" else self._process.open_smaps
         return opener(reader)
 
-    def modify(self, place: Place) -> None:
+    def modify(self, site: Site) -> None:
         """Modify once."""
-        self._scenario.modify(self._process, place)
+        self._scenario.modify(self._process, site)
 
-    def restore(self, place: Place) -> None:
+    def restore(self, site: Site) -> None:
         """Restore once."""
-        self._scenario.restore(self._process, place)
+        self._scenario.restore(self._process, site)
 
-    def start(self, place: Place) -> None:
+    def start(self, site: Site) -> None:
         """Let rounds be made, by a thread for each writer of the scenario."""
         self._asked_to_stop = False
         for writer in self._scenario.writers():
             self._rounds.append(0)
-            work = (writer, place, len(self._rounds) - 1)
+            work = (writer, site, len(self._rounds) - 1)
             self._writers.append(threading.Thread(target=self._make_rounds, args=work))
             self._writers[-1].start()
 
@@ -92,11 +95,11 @@ class EngineRun:
         while self._writers:
             self._writers.pop().join()
 
-    def _make_rounds(self, writer: Scenario, place: Place, number: int) -> None:
+    def _make_rounds(self, writer: Scenario, site: Site, number: int) -> None:
         try:
             while not self._asked_to_stop:
-                writer.modify(self._process, place)
-                writer.restore(self._process, place)
+                writer.modify(self._process, site)
+                writer.restore(self._process, site)
                 self._rounds[number] += 1
         except BaseException as error:
             self._failures.append(error)

@@ -17,29 +17,35 @@ from untorn.maps.page import PAGE_SIZE
 from untorn.processes.children import START_TIMEOUT, STOP_TIMEOUT, Child, Children
 from untorn.processes.disturbance import disturbance, disturbed
 from untorn.processes.placement import pin
-from untorn.race.live_modifier import Word, encode, map_words
-from untorn.race.scenario import Place, Scenario
-from untorn.race.target import Record
+from untorn.race.live_modifier import Word, encode, map_words, modify_as_told
+from untorn.race.run import RunHere
+from untorn.race.scenario import Scenario, Site
+from untorn.race.scene import Record
 from untorn.reader.access.kernel_locks import parse_release
 from untorn.reader.access.maps_file import LiveMapsFile
 
 
-class LiveTarget:
-    """The running kernel, whose files are read as it fills them in."""
+class LiveRaceTarget(RunHere):
+    """The running kernel, whose files are read as it fills them in.
 
-    name = "live"
+    Args:
+        name: What it is called.
+    """
+
     readers: Mapping[str, tuple[str, ...]] = MappingProxyType(
         {"maps": ("kernel",), "smaps": ("kernel",)}
     )
 
-    @property
+    def __init__(self, name: str = "live") -> None:
+        self.name = name
+
     def disturbance(self) -> str:
-        """What disturbs the reader: see RaceTarget."""
+        """Return what disturbs the reader: see RaceTarget."""
         return disturbance()
 
     @contextmanager
-    def open(self, scenario: Scenario, *, disturb: bool = False) -> Iterator["LiveRun"]:
-        """Start a child with the scenario set up: see RaceTarget."""
+    def open(self, scenario: Scenario, *, disturb: bool = False) -> Iterator["LiveScene"]:
+        """Start a child with the scenario set up: see RunHere."""
         with ExitStack() as stack:
             cpus = os.sched_getaffinity(0)
             stack.callback(os.sched_setaffinity, 0, cpus)
@@ -49,25 +55,25 @@ class LiveTarget:
             os.truncate(shared, PAGE_SIZE)
             children = stack.enter_context(Children())
             child = children.add(
-                "untorn.race.live_modifier",
+                modify_as_told,
                 min(cpus),
                 os.getpriority(os.PRIO_PROCESS, 0),
                 scenario=encode(scenario),
                 parent=os.getpid(),
                 shared_fd=shared,
             )
-            run = LiveRun(child, map_words(shared), disturb=disturb)
-            stack.callback(run.end_disturbance)
-            yield run
+            scene = LiveScene(child, map_words(shared), disturb=disturb)
+            stack.callback(scene.end_disturbance)
+            yield scene
 
     @property
     def release(self) -> tuple[int, int]:
-        """The running kernel's: see RaceTarget."""
+        """The running kernel's: see RunHere."""
         return parse_release(os.uname().release)
 
 
-class LiveRun:
-    """A child and what is to be done in it: see Run."""
+class LiveScene:
+    """A child and what is to be done in it: see Scene."""
 
     record: Record | None = None
 
@@ -79,32 +85,32 @@ class LiveRun:
 
     @property
     def rounds(self) -> int:
-        """Rounds made so far: see Run."""
+        """Rounds made so far: see Scene."""
         return self._words[Word.ROUNDS]
 
     def open_file(self, file: str, reader: str) -> MapsFile:
-        """Open a file of the child: see Run."""
+        """Open a file of the child: see Scene."""
         return LiveMapsFile(self._child.pid, file)
 
-    def modify(self, place: Place) -> None:
-        """Modify once: see Run."""
-        self._tell("modify", place)
+    def modify(self, site: Site) -> None:
+        """Modify once: see Scene."""
+        self._tell("modify", site)
         self._await_answer()
 
-    def restore(self, place: Place) -> None:
-        """Restore once: see Run."""
-        self._tell("restore", place)
+    def restore(self, site: Site) -> None:
+        """Restore once: see Scene."""
+        self._tell("restore", site)
         self._await_answer()
 
-    def start(self, place: Place) -> None:
-        """Let rounds be made: see Run."""
+    def start(self, site: Site) -> None:
+        """Let rounds be made: see Scene."""
         self._words[Word.STOP] = 0
         if self._disturb:
             self._disturbance.enter_context(disturbed())
-        self._tell("loop", place)
+        self._tell("loop", site)
 
     def stop(self) -> None:
-        """Return when the last round is whole: see Run."""
+        """Return when the last round is whole: see Scene."""
         self.end_disturbance()
         self._words[Word.STOP] = 1
         self._await_answer()
@@ -113,8 +119,8 @@ class LiveRun:
         """Leave the reader alone again."""
         self._disturbance.close()
 
-    def _tell(self, deed: str, place: Place) -> None:
-        self._child.send(do=deed, **asdict(place))
+    def _tell(self, deed: str, site: Site) -> None:
+        self._child.send(do=deed, **asdict(site))
 
     def _await_answer(self) -> None:
         if error := self._child.receive(STOP_TIMEOUT)["errno"]:

@@ -15,9 +15,9 @@ from collections.abc import Callable
 from enum import IntEnum
 from typing import Any
 
-from untorn.processes.child import send, serve
-from untorn.processes.this_process import ThisProcess
-from untorn.race.scenario import Place, Scenario
+from untorn.processes.child import send
+from untorn.processes.process_under_test import ThisProcess
+from untorn.race.scenario import Scenario, Site
 
 
 class Word(IntEnum):
@@ -39,7 +39,7 @@ def encode(scenario: Scenario) -> str:
     return base64.b64encode(pickle.dumps(scenario)).decode()
 
 
-def work(scenario: str, parent: int, shared_fd: int) -> None:
+def modify_as_told(scenario: str, parent: int, shared_fd: int) -> None:
     """Set a scenario up, say where, and do what the parent says until its pipe is closed.
 
     Args:
@@ -54,7 +54,7 @@ def work(scenario: str, parent: int, shared_fd: int) -> None:
     send(ready=True, region=modifier.region)
     for line in sys.stdin:
         command = json.loads(line)
-        modifier.obey(command.pop("do"), Place(**command))
+        modifier.obey(command.pop("do"), Site(**command))
 
 
 class Modifier:
@@ -68,33 +68,29 @@ class Modifier:
         self._scenario, self._words = scenario, words
         self._process = ThisProcess()
         self.region = scenario.set_up(self._process)
-        self._deeds: dict[str, Callable[[Place], Any]] = {
-            "modify": lambda place: scenario.modify(self._process, place),
-            "restore": lambda place: scenario.restore(self._process, place),
+        self._deeds: dict[str, Callable[[Site], Any]] = {
+            "modify": lambda site: scenario.modify(self._process, site),
+            "restore": lambda site: scenario.restore(self._process, site),
             "loop": self._loop,
         }
 
-    def obey(self, deed: str, place: Place) -> None:
+    def obey(self, deed: str, site: Site) -> None:
         """Do what is wanted and answer; an OSError is an answer, too."""
         try:
-            self._deeds[deed](place)
+            self._deeds[deed](site)
         except OSError as error:
             send(errno=error.errno)
         else:
             send(errno=0)
 
-    def _loop(self, place: Place) -> None:
+    def _loop(self, site: Site) -> None:
         modify, restore = self._scenario.modify, self._scenario.restore
         process, words = self._process, self._words
         rounds = words[Word.ROUNDS]
         while True:
-            modify(process, place)
-            restore(process, place)
+            modify(process, site)
+            restore(process, site)
             rounds += 1
             words[Word.ROUNDS] = rounds
             if words[Word.STOP]:
                 return
-
-
-if __name__ == "__main__":
-    serve(work)

@@ -11,7 +11,8 @@ from itertools import groupby
 from untorn.judge.history import Range
 from untorn.maps.page import PAGE_SIZE
 from untorn.mm.mman import MAP_FIXED, PROT_EXEC, PROT_NONE, PROT_READ, PROT_WRITE
-from untorn.race.scenario import Place, ProcessUnderTest
+from untorn.processes.process_under_test import ProcessUnderTest
+from untorn.race.scenario import Site
 from untorn.race.tearing import ANONYMOUS, reserve
 
 _PROTECTIONS = {
@@ -44,23 +45,23 @@ class Merging:
         self._change(process, region[0] + PAGE_SIZE, "-" * len(self.before), self.before)
         return region
 
-    def place(self, region: Range) -> Place:
+    def site(self, region: Range) -> Site:
         """Return where the pages are."""
-        return Place(region[0] + PAGE_SIZE)
+        return Site(region[0] + PAGE_SIZE)
 
-    def modify(self, process: ProcessUnderTest, place: Place) -> None:
+    def modify(self, process: ProcessUnderTest, site: Site) -> None:
         """Make the change."""
-        self._change(process, place.addr, self.before, self.after)
+        self._change(process, site.addr, self.before, self.after)
 
-    def restore(self, process: ProcessUnderTest, place: Place) -> None:
+    def restore(self, process: ProcessUnderTest, site: Site) -> None:
         """Take it back."""
-        self._change(process, place.addr, self.after, self.before)
+        self._change(process, site.addr, self.after, self.before)
 
     def writers(self) -> "tuple[Merging]":
         """Return itself alone."""
         return (self,)
 
-    def solid(self, region: Range, place: Place) -> tuple[Range, ...]:
+    def solid(self, region: Range, site: Site) -> tuple[Range, ...]:
         """Return all but the holes, some of which are filled for a while."""
         at, ranges = region[0], []
         for is_hole, run in groupby("-" + self.before + "-", lambda letter: letter == "."):

@@ -11,11 +11,11 @@ from untorn.judge.line import Line
 from untorn.judge.reading import Reading
 from untorn.judge.report import report
 from untorn.maps.maps_file import MapsFile
-from untorn.processes.endings import ending_taken
+from untorn.processes.endings import raise_ending
 from untorn.race.known_faults import find_known_fault
-from untorn.race.scenario import Place
+from untorn.race.scenario import Site
+from untorn.race.scene import Scene
 from untorn.race.tally import Tally
-from untorn.race.target import Run
 from untorn.race.witness import Clock, Witness
 
 Note = Callable[[str, list[str]], None]
@@ -61,8 +61,8 @@ class Race:
     """What a case races with.
 
     Attributes:
-        run: Of the case's scenario.
-        file: Open file of the run.
+        scene: Of the case's scenario.
+        file: Open file of the scene.
         kind: Which that is, maps or smaps.
         effort: When to stop.
         tally: Is added to while it races.
@@ -70,7 +70,7 @@ class Race:
         release: Of the kernel whose file it is, if it is one's.
     """
 
-    run: Run
+    scene: Scene
     file: MapsFile
     kind: str
     effort: Effort
@@ -78,30 +78,29 @@ class Race:
     note: Note
     release: tuple[int, int] | None = None
 
-    def against_writer(self, place: Place, one_pass: Callable[[], None]) -> None:
+    def against_writer(self, site: Site, one_pass: Callable[[], None]) -> None:
         """Repeat a pass while the writer makes rounds, until that is enough.
 
         Raises:
             OSError: The writer failed.
             KeyboardInterrupt: An ending was asked for inside endings_held().
         """
-        run, tally, effort = self.run, self.tally, self.effort
+        scene, tally, effort = self.scene, self.tally, self.effort
         end = monotonic() + effort.seconds
-        run.start(place)
+        scene.start(site)
         try:
             while monotonic() < end and (
-                tally.passes < effort.passes or run.rounds < effort.rounds
+                tally.passes < effort.passes or scene.rounds < effort.rounds
             ):
-                if ending_taken():
-                    raise KeyboardInterrupt
+                raise_ending()
                 try:
                     tally.passes += 1
                     one_pass()
                 except (ValueError, UnfitError) as error:
                     tally.fail("a file is not made of whole lines", [str(error)])
-            run.stop()
+            scene.stop()
         finally:
-            tally.rounds += run.rounds
+            tally.rounds += scene.rounds
 
     def judge(self, reading: Reading, witness: Witness, within: Range | None = None) -> None:
         """Hold a reading to the contract, within what the witness knows or less, and count it."""
@@ -117,7 +116,7 @@ class Race:
 
     def capture(
         self,
-        place: Place,
+        site: Site,
         look: Callable[[], Reading],
         show: Callable[[Reading], list[str]],
     ) -> tuple[Reading, Reading]:
@@ -128,14 +127,14 @@ class Race:
         """
         original = look()
         self.note("before modification", show(original))
-        self.run.modify(place)
+        self.scene.modify(site)
         modified = look()
         self.note("after modification", show(modified))
-        self.run.restore(place)
+        self.scene.restore(site)
         restored = look()
         self.note("after restore", show(restored))
         before, between, after = (
-            lines_within(self.run.region, each) for each in (original, modified, restored)
+            lines_within(self.scene.region, each) for each in (original, modified, restored)
         )
         if before == between or before != after:
             raise UnfitError(

@@ -15,7 +15,8 @@ from untorn.mm.mman import (
     PROT_READ,
     PROT_WRITE,
 )
-from untorn.race.scenario import Place, ProcessUnderTest
+from untorn.processes.process_under_test import ProcessUnderTest
+from untorn.race.scenario import Site
 from untorn.race.tearing import ANONYMOUS, reserve
 
 SOLID_PAGES = 176
@@ -46,22 +47,22 @@ class RandomWriter:
         """Map it all, and make calls until there are many VMAs."""
         region = reserve(process, (SOLID_PAGES + LOOSE_PAGES) * PAGE_SIZE)
         for _ in range(_CALLS_BEFORE):
-            self.modify(process, self.place(region))
+            self.modify(process, self.site(region))
         return region
 
-    def place(self, region: Range) -> Place:
+    def site(self, region: Range) -> Site:
         """Return where the pages are."""
-        return Place(region[0] + PAGE_SIZE)
+        return Site(region[0] + PAGE_SIZE)
 
-    def modify(self, process: ProcessUnderTest, place: Place) -> None:
+    def modify(self, process: ProcessUnderTest, site: Site) -> None:
         """Make a call."""
         if self._chance.randrange(3):
             first = self._chance.randrange(SOLID_PAGES)
             size = self._pages(SOLID_PAGES - first)
-            self._cover(process, place.addr + first * PAGE_SIZE, size)
+            self._cover(process, site.addr + first * PAGE_SIZE, size)
             return
         try:
-            self._write_loose(process, place.addr + SOLID_PAGES * PAGE_SIZE)
+            self._write_loose(process, site.addr + SOLID_PAGES * PAGE_SIZE)
         except OSError as error:
             if error.errno not in _REFUSED:
                 raise
@@ -72,9 +73,9 @@ class RandomWriter:
         """Return itself and another, who does something else."""
         return self, RandomWriter(f"{self.seed}, second")
 
-    def solid(self, region: Range, place: Place) -> tuple[Range, ...]:
+    def solid(self, region: Range, site: Site) -> tuple[Range, ...]:
         """Return the solid part."""
-        return ((region[0], place.addr + SOLID_PAGES * PAGE_SIZE),)
+        return ((region[0], site.addr + SOLID_PAGES * PAGE_SIZE),)
 
     def _write_loose(self, process: ProcessUnderTest, base: int) -> None:
         first = self._chance.randrange(LOOSE_PAGES)

@@ -8,33 +8,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from untorn.judge.history import Range
-
-
-class ProcessUnderTest(Protocol):
-    """The system calls of one process: Linux's arguments, OSError with Linux's errno."""
-
-    def mmap(
-        self, addr: int, length: int, prot: int, flags: int, fd: int = -1, offset: int = 0
-    ) -> int:
-        """Map length bytes and return the byte address."""
-
-    def munmap(self, addr: int, length: int) -> None:
-        """Unmap a range."""
-
-    def mprotect(self, addr: int, length: int, prot: int) -> None:
-        """Set a range's protection."""
-
-    def mremap(
-        self, addr: int, old_len: int, new_len: int, flags: int = 0, new_addr: int = 0
-    ) -> int:
-        """Resize or move a range; return where it is."""
-
-    def madvise(self, addr: int, length: int, advice: int) -> None:
-        """Give advice about a range."""
+from untorn.processes.process_under_test import ProcessUnderTest
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Site:
     """Where in its region a scenario takes place.
 
     Attributes:
@@ -59,17 +37,17 @@ class Scenario(Protocol):
     def set_up(self, process: ProcessUnderTest) -> Range:
         """Map the region and return it; nobody but the scenario ever changes anything in it."""
 
-    def place(self, region: Range) -> Place:
+    def site(self, region: Range) -> Site:
         """Return where it takes place unless somebody wants it elsewhere."""
 
-    def modify(self, process: ProcessUnderTest, place: Place) -> None:
+    def modify(self, process: ProcessUnderTest, site: Site) -> None:
         """Change the map."""
 
-    def restore(self, process: ProcessUnderTest, place: Place) -> None:
+    def restore(self, process: ProcessUnderTest, site: Site) -> None:
         """Take the change back."""
 
     def writers(self) -> "Sequence[Scenario]":
         """Return those who make rounds at the same time, where more than one can: itself first."""
 
-    def solid(self, region: Range, place: Place) -> tuple[Range, ...]:
+    def solid(self, region: Range, site: Site) -> tuple[Range, ...]:
         """Return what is mapped at every instant of a round, in address order."""

@@ -1,4 +1,4 @@
-"""Tally: what a test came to so far."""
+"""What a test came to so far, and what a run of many."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -69,3 +69,42 @@ class Tally:
             f"reads {self.reads}, lines {self.lines}, duplicates {self.duplicates} (allowed), "
             f"gaps {self.gaps} (not allowed), rounds {self.rounds}"
         )
+
+
+@dataclass(slots=True)
+class RaceResult:
+    """What a run came to, complete or not.
+
+    Attributes:
+        tally: Of all tests together; without reports.
+        passed, failed, skipped: Cases.
+        reasons: Why cases were skipped.
+        interrupted: By Ctrl-C or SIGTERM.
+    """
+
+    tally: Tally = field(default_factory=Tally)
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+    interrupted: bool = False
+
+    def count(self, tally: Tally, skip: str) -> None:
+        """Add what a case came to, and why it was skipped, if it was."""
+        self.tally.add(tally)
+        if not tally.good:
+            self.failed += 1
+        elif skip:
+            self.skipped += 1
+            self.reasons[skip] += 1
+        else:
+            self.passed += 1
+
+    def add(self, other: "RaceResult") -> None:
+        """Add what another run came to."""
+        self.tally.add(other.tally)
+        self.passed += other.passed
+        self.failed += other.failed
+        self.skipped += other.skipped
+        self.reasons.update(other.reasons)
+        self.interrupted |= other.interrupted

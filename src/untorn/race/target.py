@@ -1,61 +1,77 @@
 """RaceTarget: a process under test with a writer in it, and the ways to read its map."""
 
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
-from importlib import import_module
-from typing import Protocol, cast
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Protocol, Self
 
-from untorn.judge.history import History, Range
-from untorn.maps.maps_file import MapsFile
-from untorn.race.scenario import Place, Scenario
+from untorn.processes.long_run import Report
+from untorn.race.case import catalogue
+from untorn.race.racing import Effort
+from untorn.race.tally import RaceResult
 
-
-class Record(Protocol):
-    """The states of a map that its writers published, while they can be observed."""
-
-    def version(self) -> int:
-        """Return the number of the state that is current now."""
-
-    def since(self, first: int) -> History:
-        """Return the states from number `first` to the current one; forget those before."""
+Write = Callable[[str], None]
+"""Takes a line of KTAP, without its newline."""
 
 
-class Run(Protocol):
-    """One process under test and the one writer in it, which waits until it is told to work.
-
-    Only the task that opened the run uses it.
+@dataclass(frozen=True, slots=True)
+class RaceOptions:
+    """What is to be run, at whatever target.
 
     Attributes:
-        region: What the scenario's set_up() mapped, in the process by now.
-        record: The states of the map; None where they cannot be observed.
-        rounds: Rounds made by start() so far.
+        kind, readers: Which file, and how it is read.
+        tests: Names in the catalogue.
+        effort: For each test; its cases share it.
+        seed: Decides what random writers do.
+        disturb: Whether readers are disturbed.
+        verbose: Whether the lines that a round changes are shown.
     """
 
-    region: Range
-    record: Record | None
+    kind: str
+    readers: Sequence[str]
+    tests: Sequence[str]
+    effort: Effort
+    seed: int = 0
+    disturb: bool = False
+    verbose: bool = False
 
-    @property
-    def rounds(self) -> int:
-        """Rounds made by start() so far; may lag behind."""
+    def fill_in(self, target: "RaceTarget") -> Self:
+        """Return these for a target with what is not named filled in: all its readers, all tests.
 
-    def open_file(self, file: str, reader: str) -> MapsFile:
-        """Open a file of the process, to be read by one of the target's readers of it."""
+        Raises:
+            LookupError: There is no such file, reader or test; the message names those there are.
+                Or the target has no use for a disturbance.
+            OutOfReachError: Readers cannot be disturbed on this machine.
+        """
+        files = target.readers
+        if self.kind not in files:
+            offered = ", ".join(files)
+            raise LookupError(f"no file {self.kind} at target {target.name}; files: {offered}")
+        readers = _chosen("reader", f" of {self.kind}", self.readers, files[self.kind])
+        tests = _chosen("test", "", self.tests, list(catalogue()))
+        if self.disturb:
+            target.disturbance()
+        return replace(self, readers=readers, tests=tests)
 
-    def modify(self, place: Place) -> None:
-        """Modify once; return when that is done. Raises OSError as the scenario's."""
+    def as_json(self) -> dict[str, Any]:
+        """Return them as JSON can carry them."""
+        return asdict(self)
 
-    def restore(self, place: Place) -> None:
-        """Restore once; return when that is done. Raises OSError as the scenario's."""
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> Self:
+        """Return the options that as_json() made these fields of."""
+        return cls(**fields | {"effort": Effort(**fields["effort"])})
 
-    def start(self, place: Place) -> None:
-        """Let rounds be made, one after the other; with disturbance, if it was asked for."""
 
-    def stop(self) -> None:
-        """Return when the last round is whole. Raises what a round failed with, if one did."""
+def _chosen(what: str, of: str, wanted: Sequence[str], offered: Sequence[str]) -> Sequence[str]:
+    """Return what is wanted in the order that it is offered, or all."""
+    unknown = [each for each in wanted if each not in offered]
+    if unknown:
+        raise LookupError(f"no {what} {unknown[0]}{of}; {what}s: {', '.join(offered)}")
+    return [each for each in offered if each in wanted or not wanted]
 
 
 class RaceTarget(Protocol):
-    """Where race tests run: the engine, or the running kernel."""
+    """Where race tests run: the engine, the running kernel, or another kernel."""
 
     @property
     def name(self) -> str:
@@ -65,36 +81,22 @@ class RaceTarget(Protocol):
     def readers(self) -> Mapping[str, tuple[str, ...]]:
         """By file (maps, smaps), the ways to read it; the usual one first."""
 
-    @property
-    def release(self) -> tuple[int, int] | None:
-        """First two numbers of the release of the kernel there; None if it is no kernel."""
-
-    @property
     def disturbance(self) -> str:
-        """What `disturb` does to the reader here, in half a line.
+        """Return what disturbs the reader here if it is asked for, in half a line.
 
         Raises:
             OutOfReachError: There is no way to do it on this machine.
+            LookupError: It would be of no use here; the message says why.
         """
 
-    def open(self, scenario: Scenario, *, disturb: bool = False) -> AbstractContextManager[Run]:
-        """Make a process with the scenario set up; leaving ends writer and process.
+    def race(self, options: RaceOptions, write: Write, report: Report) -> RaceResult:
+        """Run tests; Ctrl-C or SIGTERM leaves the rest out.
+
+        Args:
+            options: What to run, filled in for this target.
+            write: Takes the results as they come.
+            report: Is told of each case.
 
         Raises:
-            OutOfReachError: This machine, kernel or user cannot do it.
+            OutOfReachError: Nothing can be run on this machine.
         """
-
-
-_PLACES = {"engine": "untorn.race.engine:EngineTarget", "live": "untorn.race.live:LiveTarget"}
-
-
-def find_target(name: str) -> RaceTarget:
-    """Return the target of that name; only then is its module imported.
-
-    Raises:
-        LookupError: There is none; the message names those there are.
-    """
-    if name not in _PLACES:
-        raise LookupError(f"no target {name}; targets: {', '.join(_PLACES)}")
-    module, _, factory = _PLACES[name].partition(":")
-    return cast(RaceTarget, getattr(import_module(module), factory)())

@@ -2,7 +2,7 @@
 
 The region is one VMA of three pages after the other, their protections in turn RW and R so that
 none merges with the next; a round changes one of them. Whether its line stands at the end of a
-fill or inside one is for the test to choose, by the place.
+fill or inside one is for the test to choose, by the site.
 Compare tools/testing/selftests/proc/proc-maps-race.c.
 """
 
@@ -24,7 +24,8 @@ from untorn.mm.mman import (
     PROT_READ,
     PROT_WRITE,
 )
-from untorn.race.scenario import Place, ProcessUnderTest
+from untorn.processes.process_under_test import ProcessUnderTest
+from untorn.race.scenario import Site
 
 PAGES = 3
 """Of each VMA."""
@@ -64,11 +65,11 @@ class Tearing(ABC):
             process.mmap(vma.addr, SIZE, vma.prot, ANONYMOUS | MAP_FIXED)
         return region
 
-    def vma(self, region: Range, number: int) -> Place:
+    def vma(self, region: Range, number: int) -> Site:
         """Return where a VMA lies, from 0 in address order, and its protection."""
-        return Place(region[0] + PAGE_SIZE + number * SIZE, _PROTECTIONS[number % 2])
+        return Site(region[0] + PAGE_SIZE + number * SIZE, _PROTECTIONS[number % 2])
 
-    def place(self, region: Range) -> Place:
+    def site(self, region: Range) -> Site:
         """Return one of the first VMAs: one fill shows it with its neighbours."""
         return self.vma(region, 2)
 
@@ -76,16 +77,16 @@ class Tearing(ABC):
         """Return itself alone."""
         return (self,)
 
-    def solid(self, region: Range, place: Place) -> tuple[Range, ...]:
+    def solid(self, region: Range, site: Site) -> tuple[Range, ...]:
         """Return everything."""
         return (region,)
 
     @abstractmethod
-    def modify(self, process: ProcessUnderTest, place: Place) -> None:
-        """Tear the VMA at a place apart."""
+    def modify(self, process: ProcessUnderTest, site: Site) -> None:
+        """Tear the VMA at a site apart."""
 
     @abstractmethod
-    def restore(self, process: ProcessUnderTest, place: Place) -> None:
+    def restore(self, process: ProcessUnderTest, site: Site) -> None:
         """Mend it."""
 
 
@@ -95,13 +96,13 @@ class Split(Tearing):
 
     name: ClassVar[str] = "split"
 
-    def modify(self, process: ProcessUnderTest, place: Place) -> None:
+    def modify(self, process: ProcessUnderTest, site: Site) -> None:
         """Split it."""
-        process.mmap(place.addr, PAGE_SIZE, PROT_NONE, ANONYMOUS | MAP_FIXED)
+        process.mmap(site.addr, PAGE_SIZE, PROT_NONE, ANONYMOUS | MAP_FIXED)
 
-    def restore(self, process: ProcessUnderTest, place: Place) -> None:
+    def restore(self, process: ProcessUnderTest, site: Site) -> None:
         """Merge it."""
-        process.mmap(place.addr, PAGE_SIZE, place.prot, ANONYMOUS | MAP_FIXED)
+        process.mmap(site.addr, PAGE_SIZE, site.prot, ANONYMOUS | MAP_FIXED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,17 +112,17 @@ class Resize(Tearing):
     name: ClassVar[str] = "resize"
     leaves_rest: ClassVar[bool] = False
 
-    def modify(self, process: ProcessUnderTest, place: Place) -> None:
+    def modify(self, process: ProcessUnderTest, site: Site) -> None:
         """Shrink it."""
-        process.mremap(place.addr, SIZE, PAGE_SIZE)
+        process.mremap(site.addr, SIZE, PAGE_SIZE)
 
-    def restore(self, process: ProcessUnderTest, place: Place) -> None:
+    def restore(self, process: ProcessUnderTest, site: Site) -> None:
         """Let it grow."""
-        process.mremap(place.addr, PAGE_SIZE, SIZE)
+        process.mremap(site.addr, PAGE_SIZE, SIZE)
 
-    def solid(self, region: Range, place: Place) -> tuple[Range, ...]:
+    def solid(self, region: Range, site: Site) -> tuple[Range, ...]:
         """Return all but the pages that come and go."""
-        return (region[0], place.addr + PAGE_SIZE), (place.addr + SIZE, region[1])
+        return (region[0], site.addr + PAGE_SIZE), (site.addr + SIZE, region[1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,21 +134,21 @@ class Remap(Tearing):
 
     name: ClassVar[str] = "remap"
 
-    def modify(self, process: ProcessUnderTest, place: Place) -> None:
+    def modify(self, process: ProcessUnderTest, site: Site) -> None:
         """Move a page with the neighbour's protection in."""
         process.mremap(
-            place.addr + SIZE + 2 * PAGE_SIZE,
+            site.addr + SIZE + 2 * PAGE_SIZE,
             PAGE_SIZE,
             PAGE_SIZE,
             MREMAP_FIXED | MREMAP_MAYMOVE | MREMAP_DONTUNMAP,
-            place.addr + PAGE_SIZE,
+            site.addr + PAGE_SIZE,
         )
 
-    def restore(self, process: ProcessUnderTest, place: Place) -> None:
+    def restore(self, process: ProcessUnderTest, site: Site) -> None:
         """Protect it as its neighbours."""
-        process.mprotect(place.addr + PAGE_SIZE, PAGE_SIZE, place.prot)
+        process.mprotect(site.addr + PAGE_SIZE, PAGE_SIZE, site.prot)
 
-    def solid(self, region: Range, place: Place) -> tuple[Range, ...]:
+    def solid(self, region: Range, site: Site) -> tuple[Range, ...]:
         """Return all but the page that is moved over."""
-        middle = place.addr + PAGE_SIZE
+        middle = site.addr + PAGE_SIZE
         return (region[0], middle), (middle + PAGE_SIZE, region[1])

@@ -9,8 +9,8 @@ from untorn.judge.history import Range, State
 from untorn.judge.reading import Reading
 from untorn.judge.views import Solid, alternating
 from untorn.maps.page import TASK_SIZE
-from untorn.race.scenario import Place, Scenario
-from untorn.race.target import Run
+from untorn.race.scenario import Scenario, Site
+from untorn.race.scene import Scene
 
 
 class Clock(NamedTuple):
@@ -36,20 +36,20 @@ class Witness:
 
 
 def witness_of(
-    run: Run, scenario: Scenario, place: Place, views: Sequence[State] | None
+    scene: Scene, scenario: Scenario, site: Site, views: Sequence[State] | None
 ) -> Witness:
-    """Return the best there is for a run.
+    """Return the best there is for a scene.
 
     That is the recorded states, or else the views of the region that a round leads through, or
     else, if these are None, no more than what is mapped throughout.
     """
-    record = run.record
+    record = scene.record
     if record is not None:
         known = record
         clock = Clock(record.version, record.version)
         return Witness(clock, lambda reading: known.since(reading.fills[0].first), (0, TASK_SIZE))
-    solid = scenario.solid(run.region, place)
+    solid = scenario.solid(scene.region, site)
     if views is None:
-        return Witness(Clock(int, int), lambda _: Solid(solid), run.region)
+        return Witness(Clock(int, int), lambda _: Solid(solid), scene.region)
     history = alternating(views, solid)
-    return Witness(Clock(int, lambda: history.last), lambda _: history, run.region)
+    return Witness(Clock(int, lambda: history.last), lambda _: history, scene.region)

@@ -1,49 +1,49 @@
-"""Target `vm:KERNEL`: what target `live` does, in a guest that runs another kernel."""
+"""Benchmarks in a guest that runs another kernel: what target `live` does, done there."""
 
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from untorn.bench.environment import Environment
-from untorn.bench.live import LiveTarget
+from untorn.bench.live import LiveBenchTarget
 from untorn.bench.lock_count import LockCount
 from untorn.bench.sample import Sample
 from untorn.bench.target import BenchOptions
 from untorn.errors import OutOfReachError, UntornError
 from untorn.vm.guest import GuestDiedError
-from untorn.vm.kernels import Kernel, find_kernel
+from untorn.vm.kernels import Kernel, Tell, find_kernel
 from untorn.vm.qemu import Machine, Mode, find_qemu
 from untorn.vm.session import SET_UP, SLOWER, Session
 
-_IN_GUEST = "untorn.vm.bench_job"
+_JOBS = "untorn.vm.jobs"
 _NEEDS_PACKAGES = ("psutil",)
 """Readers that a guest has not got."""
 
 
-class VmTarget:
+class VmBenchTarget:
     """A kernel in QEMU, booted by the first run, and ended by close().
 
     Args:
         kernel: As find_kernel() takes it.
+        tell: Is told what takes a while before a guest can be booted.
     """
 
-    readers = tuple(name for name in LiveTarget.readers if name not in _NEEDS_PACKAGES)
-    variants: Mapping[str, tuple[str, ...]] = LiveTarget.variants
+    readers = tuple(name for name in LiveBenchTarget.readers if name not in _NEEDS_PACKAGES)
+    variants: Mapping[str, tuple[str, ...]] = LiveBenchTarget.variants
     runs_commands = False
     in_guest = True
 
-    def __init__(self, kernel: str) -> None:
+    def __init__(self, kernel: str, tell: Tell) -> None:
         self.name = f"vm:{kernel}"
         self.environment: Environment | None = None
-        self._kernel_name = kernel
+        self._kernel_name, self._tell = kernel, tell
         self._kernel: Kernel | None = None
         self._session: Session | None = None
         self._failure: OutOfReachError | OSError | None = None
 
     def run(self, reader: str, options: BenchOptions, number: int, variant: str = "") -> Sample:
-        """Measure once: see Target."""
+        """Measure once: see BenchTarget."""
         machine = Machine(
             self._image(),
             Mode.REPLAY if options.virtual_time else Mode.FAST,
@@ -53,11 +53,11 @@ class VmTarget:
         slower = SLOWER if options.virtual_time else 1
         patience = SET_UP + slower * options.duration
         arguments = {"reader": reader, "variant": variant, "number": number}
-        sample = self._call(machine, "run", patience, arguments | {"options": asdict(options)})
+        sample = self._call(machine, "bench", patience, arguments | {"options": asdict(options)})
         return Sample.from_json(sample | {"target": self.name})
 
     def count_locks(self, reader: str, variant: str = "") -> LockCount:
-        """Count in a guest of its own, where tracing is safe: see Target."""
+        """Count in a guest of its own, where tracing is safe: see BenchTarget."""
         machine = Machine(self._image(), Mode.SAFE)
         count = self._call(machine, "count_locks", SET_UP, {"reader": reader, "variant": variant})
         return LockCount(**count | {"target": self.name})
@@ -78,7 +78,7 @@ class VmTarget:
         if self._kernel is None:
             try:
                 find_qemu()
-                self._kernel = find_kernel(self._kernel_name, _tell)
+                self._kernel = find_kernel(self._kernel_name, self._tell)
             except (OutOfReachError, OSError) as error:
                 self._failure = error
                 raise
@@ -89,7 +89,7 @@ class VmTarget:
     ) -> Any:
         """Let a guest on that machine do something; one that died is not booted again."""
         try:
-            return self._up(machine).call(f"{_IN_GUEST}:{function}", patience, **arguments)
+            return self._up(machine).call(f"{_JOBS}:{function}", patience, **arguments)
         except GuestDiedError as error:
             self._failure = error
             raise
@@ -100,11 +100,6 @@ class VmTarget:
         if self._session is None or self._session.machine != machine:
             self.close()
             self._session = Session(machine)
-            guest = self._session.call(f"{_IN_GUEST}:describe", SET_UP)
+            guest = self._session.call(f"{_JOBS}:describe", SET_UP)
             self.environment = self.environment or Environment(**guest)
         return self._session
-
-
-def _tell(what: str) -> None:
-    if sys.stderr.isatty():
-        print(what, file=sys.stderr)

@@ -8,8 +8,7 @@ import os
 import subprocess
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from untorn.errors import OutOfReachError, UntornError
 from untorn.processes.endings import endings_held
@@ -104,17 +103,6 @@ class Guest:
         """End it."""
         with endings_held():
             self._stack.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _receive(self, timeout: float) -> dict[str, Any]:
         try:

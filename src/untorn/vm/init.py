@@ -1,7 +1,7 @@
 """PID 1 of a guest: does what the host asks for, by lines of JSON on the second serial port.
 
 The first serial port has the kernel's messages and stderr. The host's side is guest.py. A request
-names a function, as `untorn.vm.bench_job:run`, and its arguments; it is called with these and with
+names a function, as `untorn.vm.jobs:bench`, and its arguments; it is called with these and with
 a function that sends a message to the host at once. What it returns is the answer.
 """
 

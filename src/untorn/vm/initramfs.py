@@ -22,7 +22,7 @@ _FORMAT = 1
 
 _ONLY_HERE = {"check", "cli", "conform"}
 """Parts of the package that no guest needs: a change of them leaves what a seed leads to."""
-_OF_VM = {"__init__", "init", "bench_job", "race_job"}
+_OF_VM = {"__init__", "init", "jobs"}
 """What a guest needs of this one."""
 
 

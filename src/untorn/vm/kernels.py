@@ -11,10 +11,10 @@ from typing import Any
 
 from untorn.errors import OutOfReachError
 from untorn.processes.endings import endings_held
-from untorn.vm import deb, debian
-from untorn.vm.bzimage import release_of
+from untorn.vm import debian
 from untorn.vm.cache import cache_folder, new_folder
 from untorn.vm.debian import Package
+from untorn.vm.images import DEB_MAGIC, extract_kernel, release_of
 
 HOST = "host"
 """Name of the kernel that is running."""
@@ -149,7 +149,7 @@ def _from_path(path: Path) -> Kernel:
 
 def _from_file(path: Path) -> Kernel:
     with path.open("rb") as file:
-        is_package = file.read(len(deb.MAGIC)) == deb.MAGIC
+        is_package = file.read(len(DEB_MAGIC)) == DEB_MAGIC
     if not is_package:
         return Kernel(path, release_of(path), str(path))
     folder = _folder(_sum(path))
@@ -168,7 +168,7 @@ def _keep(file: Path, folder: Path, package: Package | None) -> None:
     """Put the kernel that a .deb holds into the cache."""
     with new_folder(folder) as unfinished:
         image = unfinished / "vmlinuz"
-        deb.extract_kernel(file, image)
+        extract_kernel(file, image)
         about = {"package": package and asdict(package), "sha256": _sum(image)}
         (unfinished / "about.json").write_text(json.dumps(about, indent=1))
 

@@ -2,83 +2,73 @@
 
 import platform
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Mapping
+from contextlib import closing
 from typing import Any
 
-from untorn.processes.endings import endings_held
-from untorn.race.plan import Plan
-from untorn.race.racing import Effort
-from untorn.race.run import Outcome
+from untorn.processes.long_run import Report, until_ending
+from untorn.race.live import LiveRaceTarget
+from untorn.race.tally import RaceResult
+from untorn.race.target import RaceOptions, Write
 from untorn.vm.guest import request
 from untorn.vm.kernels import find_kernel
 from untorn.vm.qemu import Machine, Mode, qemu_version
-from untorn.vm.race_job import GuestTarget
 from untorn.vm.session import SET_UP, SLOWER, boot
 
-PREFIX = "vm:"
-"""What the names of these targets begin with."""
+_IN_GUEST = "vm:KERNEL"
+"""What every guest calls the target: its memory, and so what happens in it, knows no other name."""
 
 
-@dataclass(frozen=True, slots=True)
-class GuestRace:
-    """A plan for a guest.
+class VmRaceTarget:
+    """A kernel in QEMU, booted anew for each run.
 
-    Attributes:
-        target: `vm:` and a kernel as find_kernel() takes it.
-        seconds: Of the guest's time, that each test races.
-        options: Of Plan.of(), the seed apart.
-
-    Raises:
-        LookupError: There is no such file, reader or test, or the reader is to be disturbed.
+    Args:
+        kernel: As find_kernel() takes it.
     """
 
-    target: str
-    seconds: float
-    options: dict[str, Any]
+    readers: Mapping[str, tuple[str, ...]] = LiveRaceTarget.readers
 
-    def __post_init__(self) -> None:
-        if self.options["disturb"]:
-            raise LookupError(
-                "--disturb leaves a reader no time where time is counted in instructions; "
-                "try other seeds"
-            )
-        if self.target == PREFIX:
-            raise LookupError("vm: wants a kernel, as in vm:6.12")
-        Plan.of(GuestTarget(), effort=Effort(self.seconds), **self.options)
+    def __init__(self, kernel: str) -> None:
+        self.name, self._kernel = f"vm:{kernel}", kernel
 
-    def run(self, seed: int, write: Callable[[str], None], show: Callable[[str], None]) -> Outcome:
-        """Boot a guest with the seed and run the tests; Ctrl-C or SIGTERM ends it.
+    def disturbance(self) -> str:
+        """Refuse it: see RaceTarget."""
+        raise LookupError(
+            "--disturb leaves a reader no time where time is counted in instructions; "
+            "try other seeds"
+        )
 
-        Args:
-            seed: Of the guest and of random writers.
-            write: Takes each line of KTAP.
-            show: Is told what is being done.
+    def race(self, options: RaceOptions, write: Write, report: Report) -> RaceResult:
+        """Boot a guest with the seed and run the tests: see RaceTarget.
 
         Raises:
             OutOfReachError: The kernel cannot be booted, or the guest died.
             OSError: A file cannot be read, or the cache not written.
         """
-        try:
-            with endings_held():
-                return self._run(seed, write, show)
-        except KeyboardInterrupt:
-            return Outcome(interrupted=True)
+        result = RaceResult()
+        with until_ending(result):
+            result.add(self._race(options, write, report))
+        return result
 
-    def _run(self, seed: int, write: Callable[[str], None], show: Callable[[str], None]) -> Outcome:
+    def _race(self, options: RaceOptions, write: Write, report: Report) -> RaceResult:
         qemu = qemu_version()
-        kernel = find_kernel(self.target.removeprefix(PREFIX), show)
-        asked = {"seconds": self.seconds, "seed": seed, **self.options}
-        show(f"{self.target}: booting with seed {seed}")
-        machine = Machine(kernel.image, Mode.REPLAY, seed=seed)
-        guest, _ = boot(machine, [request("untorn.vm.race_job:race", **asked)])
-        with guest:
-            write(f"# {self.target}: Linux {kernel.release}, {kernel.origin}")
-            write(f"# seed {seed} of {qemu}, with Python {platform.python_version()}")
-            takers = {"line": write, "doing": show}
+        kernel = find_kernel(self._kernel, lambda what: report(what, 0, 0))
+        asked = request("untorn.vm.jobs:race", name=_IN_GUEST, options=options.as_json())
+        report(f"{self.name}: booting with seed {options.seed}", 0, 0)
+        guest, _ = boot(Machine(kernel.image, Mode.REPLAY, seed=options.seed), [asked])
+        with closing(guest):
+            write(f"# {self.name}: Linux {kernel.release}, {kernel.origin}")
+            write(f"# seed {options.seed} of {qemu}, with Python {platform.python_version()}")
 
-            def take(told: tuple[str, str]) -> None:
-                takers[told[0]](told[1].replace(GuestTarget.name, self.target))
+            def take(told: tuple[str, Any]) -> None:
+                kind, what = told
+                if kind == "line":
+                    write(self._named(what))
+                else:
+                    report(self._named(what[0]), *what[1:])
 
-            counted = guest.answer(SET_UP + SLOWER * self.seconds, take)
-        return Outcome(**counted | {"reasons": Counter(counted["reasons"])})
+            counted = guest.answer(SET_UP + SLOWER * options.effort.seconds, take)
+        return RaceResult(**counted | {"reasons": Counter(counted["reasons"])})
+
+    def _named(self, text: str) -> str:
+        return text.replace(_IN_GUEST, self.name)

@@ -17,7 +17,7 @@ from untorn.errors import OutOfReachError
 from untorn.maps.entry import MapsEntry
 from untorn.maps.page import PAGE_SIZE
 from untorn.mm.mman import MAP_PRIVATE, PROT_NONE
-from untorn.processes.this_process import ThisProcess
+from untorn.processes.process_under_test import ThisProcess
 from untorn.reader.access.maps_file import LiveMapsFile
 from untorn.reader.files.found_file import FoundFile
 from untorn.reader.files.mapped_file import MappedFiles

@@ -18,7 +18,7 @@ from untorn.mm.mman import (
     PROT_READ,
     PROT_WRITE,
 )
-from untorn.processes.this_process import ThisProcess
+from untorn.processes.process_under_test import ThisProcess
 from untorn.reader.access.maps_file import LiveMapsFile
 
 pytestmark = pytest.mark.live

@@ -1,10 +1,36 @@
-"""This very process as a process under test: its own system calls, with Linux's errno."""
+"""Process under test: the calls that change its map.
+
+This very process is one; the engine's Process is another.
+"""
 
 import ctypes
-from typing import Any
+from typing import Any, Protocol
 
 from untorn.errors import os_error
 from untorn.maps.page import ULONG_MAX
+
+
+class ProcessUnderTest(Protocol):
+    """The system calls of one process: Linux's arguments, OSError with Linux's errno."""
+
+    def mmap(
+        self, addr: int, length: int, prot: int, flags: int, fd: int = -1, offset: int = 0
+    ) -> int:
+        """Map length bytes and return the byte address."""
+
+    def munmap(self, addr: int, length: int) -> None:
+        """Unmap a range."""
+
+    def mprotect(self, addr: int, length: int, prot: int) -> None:
+        """Set a range's protection."""
+
+    def mremap(
+        self, addr: int, old_len: int, new_len: int, flags: int = 0, new_addr: int = 0
+    ) -> int:
+        """Resize or move a range; return where it is."""
+
+    def madvise(self, addr: int, length: int, advice: int) -> None:
+        """Give advice about a range."""
 
 
 class ThisProcess:

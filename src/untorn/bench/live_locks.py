@@ -1,0 +1,58 @@
+"""How often a reader takes the mmap_lock of the process that it reads, counted by tracing.
+
+Two processes: one of many VMAs, which does nothing but be read, and one that reads it once.
+"""
+
+import os
+
+from untorn.bench.here import NORMAL_NICE, Cpus
+from untorn.bench.live_scanner import READERS
+from untorn.bench.lock_count import map_pages
+from untorn.bench.scan import READ_SIZE
+from untorn.processes.child import send, wait_for_start
+from untorn.processes.children import START_TIMEOUT, STOP_TIMEOUT, Children, await_ready
+from untorn.processes.lock_trace import counted
+from untorn.processes.process_under_test import ThisProcess
+from untorn.reader.access.maps_file import LiveMapsFile
+
+
+def count_locks(cpus: Cpus, reader: str) -> dict[str, int]:
+    """Return the calls of a pass of a reader, and the times that they took the other's mmap_lock.
+
+    Raises:
+        OutOfReachError: This machine, kernel or user cannot do it.
+    """
+    with Children() as children:
+        watched = children.add(be_watched, cpus.mapper, NORMAL_NICE)
+        await_ready([watched])
+        counter = children.add(
+            count,
+            cpus.scanners,
+            NORMAL_NICE,
+            patience=STOP_TIMEOUT,  # to remove its trace
+            pid=watched.pid,
+            reader=reader,
+        )
+        return counter.receive(START_TIMEOUT)
+
+
+def be_watched() -> None:
+    """Become a process of many VMAs, and stay one until let go."""
+    map_pages(ThisProcess(), count_vmas)
+    wait_for_start()
+
+
+def count_vmas() -> int:
+    """Return the number of lines of this process's maps."""
+    with LiveMapsFile(os.getpid()) as file:
+        return sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(READ_SIZE), b""))
+
+
+def count(pid: int, reader: str) -> None:
+    """Go over the map of a process; send the calls made and the times they took its mmap_lock."""
+    opener, one_pass = READERS[reader]
+    with opener(pid) as file:
+        sum(one_pass(file))  # what the first pass needs beside, as page faults, is not counted
+        with counted() as trace:
+            calls = sum(1 for _ in one_pass(file))
+    send(calls=calls, acquisitions=trace.reads_of_others)

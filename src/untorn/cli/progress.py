@@ -1,0 +1,51 @@
+"""Progress: what is being done, in the last line of a terminal, below what is written to stdout."""
+
+import sys
+from time import monotonic
+from typing import Self
+
+import click
+
+
+class StatusLine:
+    """The line, gone when the context is left; where stderr is no terminal, nothing.
+
+    Nothing refreshes it but the run itself: a thread that did would compete with those measured.
+    """
+
+    def __init__(self) -> None:
+        self._shown = sys.stderr.isatty()
+        self._begun = monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.clear()
+
+    def show(self, what: str, done: int = 0, total: int = 0) -> None:
+        """Show this from now on: see long_run.Report. It tells also how long the rest may take."""
+        self.clear()
+        if self._shown:
+            click.echo(f"{what}{self._count(done, total)}", err=True, nl=False)
+
+    def clear(self) -> None:
+        """Show nothing."""
+        if self._shown:
+            click.echo("\r\x1b[K", err=True, nl=False)
+
+    def write(self, text: str) -> None:
+        """Write a line to stdout."""
+        self.clear()
+        click.echo(text)
+
+    def _count(self, done: int, total: int) -> str:
+        now = monotonic()
+        if not done:
+            self._begun = now
+        if not total:
+            return ""
+        left = round((now - self._begun) / done * (total - done)) if done else 0
+        minutes, seconds = divmod(left, 60)
+        number = min(done + 1, total)
+        return f" ({number} of {total}{f', {minutes}:{seconds:02} left' if left else ''})"
