@@ -12,11 +12,13 @@ ROOT = Path(untorn.__file__).parent
 LAYERS = [
     "__main__",
     "cli",
+    "targets",
     "vm",
     "check",
     "race",
     "bench",
     "conform",
+    "_public",
     "reader",
     "processes",
     "judge",

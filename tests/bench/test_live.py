@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from tests.helpers.entries import line
 from tests.helpers.processes import children_of
 from untorn.bench import here, live_scanner
 from untorn.bench.live import LiveBenchTarget
@@ -21,8 +22,8 @@ from untorn.bench.mapper import Calls, choose_pages, time_updates
 from untorn.bench.scan import read_text, scan, walk_by_ioctl
 from untorn.bench.target import BenchOptions
 from untorn.errors import OutOfReachError
-from untorn.maps.maps_file import NO_FLAGS, PATH_MAX
-from untorn.maps.procmap_query import QueriedVma, QueryFlags
+from untorn.maps.maps_file import MapsFile
+from untorn.maps.procmap_query import ProcmapQuery, QueriedVma, QueryFlags
 from untorn.processes.child import Stop
 from untorn.processes.children import START_TIMEOUT, Children, await_ready
 from untorn.reader.access.gentle import GentleMapsFile
@@ -33,7 +34,7 @@ SHORT = BenchOptions(duration=0.2, busyduration=1.0, mb=1)
 two_cpus = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two CPUs")
 
 
-class FakeFile:
+class FakeFile(MapsFile):
     """A maps file of three VMAs, or of that much text, that counts what is asked of it."""
 
     def __init__(self, on_call: Callable[[int], None] = lambda calls: None) -> None:
@@ -52,19 +53,13 @@ class FakeFile:
         self.left = 3
         return 0
 
-    def query(
-        self,
-        addr: int,
-        flags: QueryFlags = NO_FLAGS,
-        *,
-        name_size: int = PATH_MAX,
-        build_id_size: int = 0,
-    ) -> QueriedVma:
+    def procmap_query(self, question: ProcmapQuery) -> QueriedVma:
         self._count()
-        assert flags == QueryFlags.COVERING_OR_NEXT_VMA
+        assert question.query_flags == QueryFlags.COVERING_OR_NEXT_VMA
+        addr = question.query_addr
         if addr >= 3 * PAGE:
             raise OSError(errno.ENOENT, "no VMA")
-        return QueriedVma(addr, addr + PAGE, NO_FLAGS, PAGE, 0, 0, 0, 0, b"name", b"")
+        return QueriedVma(line(addr, addr + PAGE, b"name"), PAGE)
 
     def close(self) -> None:
         pass

@@ -9,7 +9,9 @@ import pytest
 from click.testing import CliRunner
 
 from untorn.cli import main
-from untorn.maps.maps_file import find_no_query
+from untorn.errors import os_error
+from untorn.maps.maps_file import MapsFile
+from untorn.maps.procmap_query import ProcmapQuery, QueriedVma
 from untorn.reader.access import capabilities
 from untorn.reader.access.capabilities import Capabilities
 from untorn.reader.access.kernel_locks import (
@@ -85,14 +87,23 @@ def test_a_list_that_is_missing_or_empty_is_no_evidence(tmp_path: Path) -> None:
     assert find_symbol((tmp_path / "missing", empty, good)) == SymbolEvidence(False, good)
 
 
-class Refusing:
+class Refusing(MapsFile):
     """A maps file whose ioctl fails in one way."""
 
     def __init__(self, number: int) -> None:
         self.number = number
 
-    def query(self, *arguments: object, **others: object) -> object:
-        raise OSError(self.number, os.strerror(self.number))
+    def procmap_query(self, question: ProcmapQuery) -> QueriedVma:
+        raise os_error(self.number)
+
+    def read(self, size: int) -> bytes:
+        return b""
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return 0
+
+    def close(self) -> None:
+        pass
 
 
 @pytest.mark.parametrize(
@@ -106,12 +117,12 @@ class Refusing:
     ],
 )
 def test_the_ioctl_is_missing_if_kernel_or_filter_say_so(number: int, reason: str) -> None:
-    assert find_no_query(Refusing(number)) == reason
+    assert Refusing(number).find_query_refusal() == reason
 
 
 def test_another_error_says_nothing_about_the_ioctl() -> None:
     with pytest.raises(ProcessLookupError):
-        find_no_query(Refusing(errno.ESRCH))
+        Refusing(errno.ESRCH).find_query_refusal()
 
 
 @pytest.mark.live

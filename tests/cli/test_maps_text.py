@@ -11,9 +11,9 @@ import pytest
 from click.testing import CliRunner
 
 from tests.helpers.core_files import core
+from tests.helpers.entries import record
 from tests.helpers.other_kernels import OTHER_KERNELS, linux
 from untorn.cli import main, maps_text
-from untorn.maps.entry import MapsEntry
 
 UNTORN = [sys.executable, "-m", "untorn", "maps", "--text"]
 ANON = b"7f0000000000-7f0000001000 rw-p 00000000 00:00 0 \n"
@@ -81,7 +81,7 @@ def test_json_is_one_object_a_range(path: Path) -> None:
 
 
 def test_a_core_file_is_known_by_its_first_bytes(path: Path) -> None:
-    ranges = [MapsEntry(0x1000, 0x3000, b"r-xp", 0x2000, (0, 0), 0, b"/bin/x")]
+    ranges = [record(0x1000, 0x3000, b"r-xp", 0x2000, (0, 0), 0, b"/bin/x")]
     path.write_bytes(core(ranges, ranges))
     status, stdout, stderr = quickly("--text", path)
     assert (status, stdout.encode()) == (0, ranges[0].line())

@@ -17,10 +17,12 @@ from rich.console import Console
 
 import untorn
 from tests.helpers.commanded import Commanded
+from tests.helpers.entries import record
 from untorn.cli import main
 from untorn.cli.process_options import printable, text
 from untorn.cli.watch_view import WatchView
 from untorn.maps.entry import MapsEntry
+from untorn.maps.fields import Device, Permissions
 from untorn.reader.snapshot import Snapshot
 from untorn.reader.watch import Look
 
@@ -57,9 +59,9 @@ def test_maps_json_is_one_object_a_vma(process: Commanded) -> None:
         MapsEntry(
             vma["start"],
             vma["end"],
-            vma["permissions"].encode(),
+            Permissions.parse(vma["permissions"].encode()),
             vma["offset"],
-            tuple(vma["device"]),
+            Device(*vma["device"]),
             vma["inode"],
             os.fsencode(vma["name"]),
         )
@@ -206,9 +208,7 @@ def test_ctrl_c_ends_a_watch_cleanly(process: Commanded) -> None:
 
 
 def look(count: int, name: bytes = b"") -> Snapshot:
-    entries = (
-        MapsEntry(n << 13, (n << 13) + 4096, b"rw-p", 0, (0, 0), 0, name) for n in range(count)
-    )
+    entries = (record(n << 13, (n << 13) + 4096, b"rw-p", 0, (0, 0), 0, name) for n in range(count))
     return Snapshot.parse(b"".join(entry.line() for entry in entries))
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from untorn.maps.entry import MapsEntry
+from untorn.maps.fields import Permissions
 
 ET_CORE, PT_LOAD, PT_NOTE, NT_FILE, PN_XNUM = 4, 1, 4, 0x46494C45, 0xFFFF
 
@@ -73,10 +74,9 @@ def _program_header(
     return form.pack("IIIIIIII", kind, offset, addr, 0, file_size, size, flags, 4)
 
 
-def _flags(permissions: bytes) -> int:
-    return sum(
-        flag for flag, letter in zip((4, 2, 1), permissions, strict=False) if letter != ord("-")
-    )
+def _flags(permissions: Permissions) -> int:
+    flags = zip(Permissions, (4, 2, 1), strict=False)
+    return sum(flag for permission, flag in flags if permission in permissions)
 
 
 def _nt_file(form: Form, files: Sequence[MapsEntry], page_size: int) -> bytes:

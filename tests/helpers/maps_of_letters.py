@@ -5,8 +5,9 @@
 
 from itertools import groupby
 
+from tests.helpers.entries import line
 from untorn.judge.history import State
-from untorn.judge.line import Line
+from untorn.maps.entry import MapsEntry
 
 
 def vmas(text: str) -> State:
@@ -14,12 +15,12 @@ def vmas(text: str) -> State:
     for letter, run in groupby(text):
         size = len(list(run))
         if letter != ".":
-            lines.append(Line(at, at + size, letter.encode()))
+            lines.append(line(at, at + size, letter.encode()))
         at += size
     return tuple(lines)
 
 
-def vma(text: str) -> Line:
+def vma(text: str) -> MapsEntry:
     """Return the one VMA of a map."""
-    (line,) = vmas(text)
-    return line
+    (only,) = vmas(text)
+    return only

@@ -2,8 +2,8 @@
 
 from untorn.judge.contract import Rule
 from untorn.judge.history import State
-from untorn.judge.line import Line
 from untorn.judge.reading import Reading
+from untorn.maps.entry import MapsEntry
 
 Broken = tuple[Rule, int | None]
 """A rule, and the number of the line at which it is broken; None behind the last line."""
@@ -13,7 +13,7 @@ def judge_slowly(states: list[State], reading: Reading, size: int) -> set[Broken
     """Judge a reading of a map of `size` pages, whose versions count from 0."""
     broken: set[Broken] = set()
     shown = [(line, fill) for fill in reading.fills for line in fill.lines]
-    earlier: list[tuple[Line, range]] = []
+    earlier: list[tuple[MapsEntry, range]] = []
     highest = 0
     for number, (line, fill) in enumerate(shown):
         window = range(fill.first, fill.last + 1)
@@ -42,7 +42,7 @@ def always_mapped(page: int, states: list[State], window: range) -> bool:
 
 
 def could_follow(
-    one: Line, its_window: range, other: Line, window: range, states: list[State]
+    one: MapsEntry, its_window: range, other: MapsEntry, window: range, states: list[State]
 ) -> bool:
     """Whether `one` may have been shown before a change that led to `other`."""
     times = [version for version in its_window if one in states[version]] or [its_window[0]]

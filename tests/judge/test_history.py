@@ -3,15 +3,15 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.helpers.entries import line as make
 from untorn.judge.history import History, State
-from untorn.judge.line import Line
 
 
-def state(vmas: list[tuple[int, int, int]]) -> tuple[Line, ...]:
+def state(vmas: list[tuple[int, int, int]]) -> State:
     """Make VMAs of (hole before it, pages, attributes)."""
     lines, at = [], 0
     for hole, pages, what in vmas:
-        lines.append(Line(at + hole, at + hole + pages, b"%d" % what))
+        lines.append(make(at + hole, at + hole + pages, b"%d" % what))
         at += hole + pages
     return tuple(lines)
 
@@ -28,7 +28,7 @@ def test_a_line_is_found_where_it_first_stood_in_a_window(
 ) -> None:
     history = History(states, origin)
     first, last = (min(version, len(states) - 1) for version in window)
-    for line in {line for each in states for line in each} | {Line(0, 50, b"")}:
+    for line in {line for each in states for line in each} | {make(0, 50)}:
         shown = [version for version in range(first, last + 1) if line in states[version]]
         expected = origin + shown[0] if shown else None
         assert history.first_shown(line, origin + first, origin + last) == expected

@@ -3,12 +3,13 @@
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
+from tests.helpers.entries import line as make
 from tests.helpers.maps_of_letters import vmas
 from tests.helpers.slow_judge import judge_slowly
 from untorn.judge.contract import Rule, Violation, judge
 from untorn.judge.history import History, State
-from untorn.judge.line import Line
 from untorn.judge.reading import Fill, Reading
+from untorn.maps.entry import MapsEntry
 
 SIZE = 7
 STATES = st.lists(st.text("ab.", min_size=SIZE, max_size=SIZE).map(vmas), min_size=1, max_size=5)
@@ -18,7 +19,7 @@ STATES = st.lists(st.text("ab.", min_size=SIZE, max_size=SIZE).map(vmas), min_si
 def honest_fills(draw: st.DrawFn, states: list[State]) -> list[Fill]:
     """Walk as a correct reader does: each step looks at one state, never an older one again."""
     fills: list[Fill] = []
-    lines: list[Line] = []
+    lines: list[MapsEntry] = []
     now = at = begun = 0
     while True:
         now = draw(st.integers(now, min(now + 2, len(states) - 1)))
@@ -48,7 +49,7 @@ def mutated(draw: st.DrawFn) -> tuple[list[State], Reading]:
         lines = draw(st.sampled_from(texts))
         at = draw(st.integers(0, len(lines)))
         start = draw(st.integers(0, SIZE - 1))
-        line = Line(start, draw(st.integers(start + 1, SIZE)), draw(st.sampled_from([b"a", b"b"])))
+        line = make(start, draw(st.integers(start + 1, SIZE)), draw(st.sampled_from([b"a", b"b"])))
         lines[at : at + draw(st.integers(0, 2))] = draw(st.sampled_from([[], [line]]))
     mutated_fills = [fill._replace(lines=lines) for fill, lines in zip(fills, texts, strict=True)]
     return states, Reading(mutated_fills, ended_from)

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tests.helpers.entries import record
 from tests.helpers.maps_texts import lines
 from untorn.maps.cursor import NAME_COLUMN, NARROW_NAME_COLUMN
 from untorn.maps.difference import TAKEN_BY_STRICT, NotMapsError
@@ -171,7 +172,8 @@ def test_columns_may_be_missing_where_the_others_tell_which(
     rest: bytes, offset: int, device: tuple[int, int], inode: int, name: bytes
 ) -> None:
     scanned = scan(b"400000-401000 r-xp" + rest)
-    assert scanned[:7] == (0x400000, 0x401000, b"r-xp", offset, device, inode, name)
+    expected = record(0x400000, 0x401000, b"r-xp", offset, device, inode, name)
+    assert MapsEntry(*scanned[:7]) == expected
 
 
 def test_names_of_32_bit_machines_are_in_their_column() -> None:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from untorn.maps.entry import MapsEntry
 from untorn.maps.page import PAGE_SIZE
-from untorn.maps.procmap_query import QueriedVma
 from untorn.mm.mman import (
     MAP_ANONYMOUS,
     MAP_FIXED,
@@ -36,9 +36,9 @@ def base() -> Iterator[int]:
     process.munmap(start, PAGES * PAGE_SIZE)
 
 
-def vma_at(addr: int) -> QueriedVma:
+def vma_at(addr: int) -> MapsEntry:
     with LiveMapsFile(os.getpid()) as file:
-        return file.query(addr)
+        return file.query(addr).entry
 
 
 def test_each_call_changes_the_map_as_linux_does(base: int) -> None:
@@ -46,11 +46,11 @@ def test_each_call_changes_the_map_as_linux_does(base: int) -> None:
     assert process.mmap(second, PAGE_SIZE, PROT_READ, ANONYMOUS | MAP_FIXED) == second
     assert (vma_at(second).start, vma_at(second).end) == (second, second + PAGE_SIZE)
     process.mprotect(second, PAGE_SIZE, PROT_READ | PROT_WRITE)
-    assert vma_at(second).flags == PROT_READ | PROT_WRITE
+    assert vma_at(second).permissions == PROT_READ | PROT_WRITE
     process.madvise(second, PAGE_SIZE, MADV_DONTNEED)
     fixed = MREMAP_MAYMOVE | MREMAP_FIXED
     assert process.mremap(second, PAGE_SIZE, PAGE_SIZE, fixed, fourth) == fourth
-    assert vma_at(fourth).flags == PROT_READ | PROT_WRITE
+    assert vma_at(fourth).permissions == PROT_READ | PROT_WRITE
     process.munmap(fourth, PAGE_SIZE)
     with pytest.raises(OSError, match="No such file"):
         vma_at(fourth)

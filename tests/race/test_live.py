@@ -13,7 +13,8 @@ import pytest
 from tests.helpers.engine import read_all
 from tests.helpers.processes import children_of, is_alive, wait_until
 from untorn.errors import OutOfReachError
-from untorn.judge.line import Line, parse_maps
+from untorn.judge.lines import parse_maps
+from untorn.maps.entry import MapsEntry
 from untorn.maps.page import PAGE_SIZE
 from untorn.race.live import LiveRaceTarget, LiveScene
 from untorn.race.scenario import Site
@@ -30,7 +31,7 @@ def scene() -> Iterator[LiveScene]:
         yield scene
 
 
-def lines_at(scene: LiveScene, site: Site) -> list[Line]:
+def lines_at(scene: LiveScene, site: Site) -> list[MapsEntry]:
     """Return the lines of the pages that a round changes, by a file opened for it."""
     file = scene.open_file("maps", "kernel")
     lines = parse_maps(read_all(file))

@@ -1,7 +1,8 @@
 """The states of an engine's map, recorded from outside."""
 
 from tests.helpers.engine import maps_of
-from untorn.judge.line import parse_maps
+from untorn.judge.lines import parse_maps
+from untorn.maps.fields import Permissions
 from untorn.maps.page import PAGE_SIZE, TASK_SIZE
 from untorn.mm.mman import PROT_NONE, PROT_READ
 from untorn.race.merging import Merging
@@ -46,7 +47,7 @@ def test_a_change_of_attributes_alone_is_a_state() -> None:
     process.mprotect(site.addr + PAGE_SIZE, PAGE_SIZE, PROT_READ)
     history = record.since(before)
     assert history.last == before + 1
-    assert [line.what[:4] for line in history.state(history.last)][1] == b"r--p"
+    assert [line.permissions for line in history.state(history.last)][1] == Permissions.READ
 
 
 def test_states_inside_a_write_section_are_recorded() -> None:

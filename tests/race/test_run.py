@@ -1,14 +1,16 @@
 """Runs of race tests: on the engine all pass; on a target that lies they fail, and it is shown."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
 
 from tests.helpers.ktap_parser import Result, parse_ktap
 from untorn.errors import OutOfReachError, os_error
+from untorn.maps.maps_file import MapsFile
 from untorn.maps.page import PAGE_SIZE
+from untorn.maps.procmap_query import ProcmapQuery, QueriedVma
 from untorn.race.case import catalogue
 from untorn.race.engine import EngineRaceTarget
 from untorn.race.racing import Effort
@@ -45,12 +47,20 @@ def test_every_test_passes_on_the_engine(kind, reader) -> None:
     assert outcome.passed + outcome.skipped == sum(len(cases) for cases in catalogue().values())
 
 
-class LyingFile:
+class LyingFile(MapsFile):
     """A maps file whose fills lose their second line while writers are at work."""
 
-    def __init__(self, file, lies) -> None:
+    def __init__(self, file: MapsFile, lies: Callable[[], object]) -> None:
         self._file, self._lies = file, lies
-        self.seek, self.query, self.close = file.seek, file.query, file.close
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._file.seek(offset, whence)
+
+    def procmap_query(self, question: ProcmapQuery) -> QueriedVma:
+        return self._file.procmap_query(question)
+
+    def close(self) -> None:
+        self._file.close()
 
     def read(self, size: int) -> bytes:
         text = self._file.read(size)

@@ -6,7 +6,7 @@ from itertools import groupby
 import pytest
 
 from tests.helpers.engine import maps_of
-from untorn.judge.line import parse_maps
+from untorn.judge.lines import parse_maps
 from untorn.maps.page import PAGE_SIZE
 from untorn.race.merging import ALWAYS_MAPPED, MERGES
 from untorn.race.random_writer import RandomWriter
@@ -25,7 +25,7 @@ def pages(process: Process, origin: int, count: int = 2 * PAGES) -> str:
         letter = next(letters)
         for page in range(count):
             if line.start <= origin + page * PAGE_SIZE < line.end:
-                shown[page] = letter.upper() if b"rw" in line.what[:2] else letter
+                shown[page] = letter.upper() if line.readable and line.writable else letter
     return "".join(shown)
 
 
@@ -67,9 +67,9 @@ def test_a_merge_changes_the_pages_as_it_says_and_back(merging) -> None:
         runs = [(letter, size) for letter, size in runs if letter != "."]
         lines = parse_maps(maps_of(process))
         assert [(line.end - line.start) // PAGE_SIZE for line in lines] == [n for _, n in runs]
-        assert len(
-            {(letter, line.what) for (letter, _), line in zip(runs, lines, strict=True)}
-        ) == (len({letter for letter, _ in runs}))
+        assert len({(letter, line[2:]) for (letter, _), line in zip(runs, lines, strict=True)}) == (
+            len({letter for letter, _ in runs})
+        )
     history = record.since(record.version())
     solid = merging.solid(region, site)
     for start, end in solid:
@@ -90,7 +90,7 @@ def test_a_random_writer_does_the_same_again_and_keeps_the_solid_part_mapped() -
         history = record.since(record.version() - 200)
         (solid,) = writer.solid(region, site)
         assert history.mapped_throughout(*solid, history.first, history.last) == [solid]
-        texts.append([line.what for line in parse_maps(maps_of(process))])
+        texts.append([line[2:] for line in parse_maps(maps_of(process))])
     assert texts[0] == texts[1]
     first, second = writer.writers()
     assert first is writer

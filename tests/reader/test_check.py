@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.helpers.entries import record
+from untorn.errors import os_error
 from untorn.maps.entry import MapsEntry
-from untorn.maps.maps_file import NO_FLAGS
-from untorn.maps.procmap_query import QueriedVma, QueryFlags
+from untorn.maps.fields import Device, Permissions
+from untorn.maps.procmap_query import ProcmapQuery, QueriedVma, QueryFlags
 from untorn.reader import fills as fills_module
 from untorn.reader import holes, take
 from untorn.reader.access.idleness import Idleness
@@ -21,7 +23,15 @@ from untorn.reader.snapshot import Snapshot
 from untorn.reader.take import take_snapshot
 
 PAGE = 4096
-GATE = MapsEntry(0xFFFFFFFFFF600000, 0xFFFFFFFFFF601000, b"--xp", 0, (0, 0), 0, b"[vsyscall]")
+GATE = MapsEntry(
+    0xFFFFFFFFFF600000,
+    0xFFFFFFFFFF601000,
+    Permissions.parse(b"--xp"),
+    0,
+    Device(0, 0),
+    0,
+    b"[vsyscall]",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +41,7 @@ def _kernel(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def entry(start: int, end: int, name: bytes = b"") -> MapsEntry:
-    return MapsEntry(start * PAGE, end * PAGE, b"rw-p", 0, (0, 0), 0, name)
+    return record(start * PAGE, end * PAGE, b"rw-p", 0, (0, 0), 0, name)
 
 
 class ScriptedFile(LiveMapsFile):
@@ -44,7 +54,7 @@ class ScriptedFile(LiveMapsFile):
         self, fills: list[list[MapsEntry]], mapped: list[MapsEntry], ioctl: bool = True
     ) -> None:
         self._fd = -1
-        self.fills, self.mapped, self.ioctl = fills, mapped, ioctl
+        self.shown, self.mapped, self.ioctl = fills, mapped, ioctl
         self.looks = 0
         self._left: list[bytes] = []
 
@@ -56,35 +66,26 @@ class ScriptedFile(LiveMapsFile):
     def read(self, size: int) -> bytes:
         if not self._started:
             self._started = True
-            fills = self.fills if size > 100 else [[each] for each in self.mapped]
+            fills = self.shown if size > 100 else [[each] for each in self.mapped]
             self._left = [b"".join(each.line() for each in fill) for fill in fills]
         return self._left.pop(0) if self._left else b""
 
-    def query(
-        self,
-        addr: int,
-        flags: QueryFlags = NO_FLAGS,
-        *,
-        name_size: int = 4096,
-        build_id_size: int = 0,
-    ) -> QueriedVma:
-        assert flags == QueryFlags.COVERING_OR_NEXT_VMA
+    def procmap_query(self, question: ProcmapQuery) -> QueriedVma:
+        assert question.query_flags == QueryFlags.COVERING_OR_NEXT_VMA
         if not self.ioctl:
-            raise OSError(errno.ENOTTY, os.strerror(errno.ENOTTY))
+            raise os_error(errno.ENOTTY)
         for each in self.mapped:
-            if each.end > addr and each.name != b"[vsyscall]":
-                if name_size and len(each.name) >= name_size:
-                    raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
-                bits = QueryFlags.VMA_READABLE | QueryFlags.VMA_WRITABLE
-                place = each.start, each.end
-                return QueriedVma(*place, bits, PAGE, 0, *each.device, 0, each.name, b"")
-        raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+            if each.end > question.query_addr and each.name != b"[vsyscall]":
+                if question.vma_name_size and len(each.name) >= question.vma_name_size:
+                    raise os_error(errno.ENAMETOOLONG)
+                return QueriedVma(each, PAGE)
+        raise os_error(errno.ENOENT)
 
     def next_starts(self, addrs: Iterable[int]) -> Iterator[int]:
         for addr in addrs:
             self.looks += 1
             try:
-                yield self.query(addr, QueryFlags.COVERING_OR_NEXT_VMA, name_size=0).start
+                yield self.query(addr, next=True, name=False).entry.start
             except FileNotFoundError:
                 yield 1 << 64
 

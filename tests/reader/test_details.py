@@ -125,7 +125,7 @@ def test_a_name_of_odd_bytes_is_no_harm(child: Commanded) -> None:
 
 def test_smaps_is_not_read_if_that_could_take_too_long(child: Commanded) -> None:
     with untorn.open_maps(child.pid) as maps:
-        told = maps.details(maps.query(0, next=True).start, max_hold=1e-9)
+        told = maps.details(maps.query(0, next=True).entry.start, max_hold=1e-9)
     assert (told.flags, told.protection_key) == (None, None)
     reason = r"smaps could hold a lock of the process for [\d.]+ ms, more than 1e-06 ms"
     assert re.fullmatch(reason, told.absent["flags"])
@@ -161,8 +161,8 @@ def test_the_gate_is_found_from_the_kernels_half_on(child: Commanded) -> None:
         pytest.skip("this kernel maps no [vsyscall]")
     for ioctl_too in True, False:
         with untorn.open_maps(child.pid, ioctl=ioctl_too) as maps:
-            assert maps.query(gate.start).name == gate.name
-            assert maps.query(1 << 63, next=True).start == gate.start
+            assert maps.query(gate.start).entry.name == gate.name
+            assert maps.query(1 << 63, next=True).entry.start == gate.start
             with pytest.raises(FileNotFoundError):
                 maps.query(gate.end)
             last = untorn.snapshot(child.pid)[-2]
@@ -176,7 +176,7 @@ def test_an_address_counts_modulo_its_64_bits(child: Commanded) -> None:
     for ioctl_too in True, False:
         with untorn.open_maps(child.pid, ioctl=ioctl_too) as maps:
             first = maps.query(0, next=True)
-            assert maps.query(first.start - (1 << 64)) == first
+            assert maps.query(first.entry.start - (1 << 64)) == first
             with pytest.raises(FileNotFoundError):
                 maps.query(-1, next=True)
 
@@ -194,12 +194,14 @@ def test_a_name_longer_than_the_ioctl_can_tell_is_that_of_the_text(
     for ioctl_too in True, False:
         with untorn.open_maps(child.pid, ioctl=ioctl_too) as maps:
             vma = maps.query(at, build_id=True)
-            assert (vma.start, vma.end, vma.name) == (at, at + 8 * PAGE, name)
-            assert maps.query(0, next=True, perms="s").name == name
+            entry = vma.entry
+            assert (entry.start, entry.end, entry.name) == (at, at + 8 * PAGE, name)
+            shared = untorn.Permissions.SHARED
+            assert maps.query(0, next=True, permissions=shared).entry.name == name
             location = maps.locate(at + PAGE)
             assert location.offset == PAGE
             if MAY:
-                path = b"/proc/%d/map_files/%x-%x" % (child.pid, vma.start, vma.end)
+                path = b"/proc/%d/map_files/%x-%x" % (child.pid, vma.entry.start, vma.entry.end)
                 assert location.path == path
     found = untorn.snapshot(child.pid).find(at)
     assert found

@@ -5,8 +5,10 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.helpers.entries import record
 from untorn.maps.entry import MapsEntry
-from untorn.reader.diff import Change, Kind
+from untorn.maps.fields import Device, Permissions
+from untorn.reader.diff import Change, ChangeKind
 from untorn.reader.snapshot import Snapshot
 
 PAGE = 4096
@@ -14,11 +16,15 @@ R, RW = b"r--p", b"rw-p"
 
 
 def anon(start: int, end: int, permissions: bytes = RW, name: bytes = b"") -> MapsEntry:
-    return MapsEntry(start * PAGE, end * PAGE, permissions, 0, (0, 0), 0, name)
+    return MapsEntry(
+        start * PAGE, end * PAGE, Permissions.parse(permissions), 0, Device(0, 0), 0, name
+    )
 
 
 def file(start: int, end: int, first: int, inode: int = 5, name: bytes = b"/f") -> MapsEntry:
-    return MapsEntry(start * PAGE, end * PAGE, R, first * PAGE, (8, 1), inode, name)
+    return MapsEntry(
+        start * PAGE, end * PAGE, Permissions.parse(R), first * PAGE, Device(8, 1), inode, name
+    )
 
 
 def changes(old: list[MapsEntry], new: list[MapsEntry]) -> list[Change]:
@@ -76,9 +82,7 @@ KINDS = st.sampled_from([None, (RW, 0, b""), (R, 0, b""), (R, 0, b"[anon:a]"), (
 
 def as_map(pages: list[tuple[bytes, int, bytes] | None]) -> list[MapsEntry]:
     return [
-        MapsEntry(
-            at * PAGE, (at + 1) * PAGE, kind[0], at * PAGE * kind[1], (kind[1],) * 2, *kind[1:]
-        )
+        record(at * PAGE, (at + 1) * PAGE, kind[0], at * PAGE * kind[1], (kind[1],) * 2, *kind[1:])
         for at, kind in enumerate(pages)
         if kind
     ]
@@ -94,12 +98,15 @@ def test_each_page_has_the_change_that_happened_to_it(pairs: list[tuple[Any, Any
             continue
         kind = by_page[page].kind
         if old is None or new is None:
-            mapped, unmapped = {Kind.MAPPED, Kind.GROWN}, {Kind.UNMAPPED, Kind.SHRUNK}
+            mapped, unmapped = (
+                {ChangeKind.MAPPED, ChangeKind.GROWN},
+                {ChangeKind.UNMAPPED, ChangeKind.SHRUNK},
+            )
             assert kind in (unmapped if new is None else mapped)
         elif old[1] != new[1]:
-            assert kind == Kind.REPLACED
+            assert kind == ChangeKind.REPLACED
         else:
-            assert kind == (Kind.PROTECTED if old[0] != new[0] else Kind.RENAMED)
+            assert kind == (ChangeKind.PROTECTED if old[0] != new[0] else ChangeKind.RENAMED)
     assert [c.start for c in found] == sorted(c.start for c in found)
 
 

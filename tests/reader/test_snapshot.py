@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from untorn.maps.entry import MapsEntry
+from untorn.maps.fields import Device, Permissions
 from untorn.reader.snapshot import Snapshot, Total
 from untorn.reader.text.overlap import resolve_overlaps
 
@@ -19,7 +20,9 @@ HOLE = b"hole"
 def entry(start: int, end: int, name: bytes = b"", permissions: bytes = b"rw-p") -> MapsEntry:
     """Pages to an entry."""
     inode = 7 if name.startswith(b"/") else 0
-    return MapsEntry(start * PAGE, end * PAGE, permissions, 0, (0, 0), inode, name)
+    return MapsEntry(
+        start * PAGE, end * PAGE, Permissions.parse(permissions), 0, Device(0, 0), inode, name
+    )
 
 
 def snapshot(*entries: MapsEntry) -> Snapshot:
@@ -59,7 +62,15 @@ def test_totals_count_each_name_once(entries: list[MapsEntry]) -> None:
 
 
 def test_addresses_at_the_very_end_are_found() -> None:
-    gate = MapsEntry(0xFFFFFFFFFF600000, 0xFFFFFFFFFF601000, b"--xp", 0, (0, 0), 0, b"[vsyscall]")
+    gate = MapsEntry(
+        0xFFFFFFFFFF600000,
+        0xFFFFFFFFFF601000,
+        Permissions.parse(b"--xp"),
+        0,
+        Device(0, 0),
+        0,
+        b"[vsyscall]",
+    )
     taken = snapshot(entry(1, 2), gate)
     assert taken.find(0xFFFFFFFFFF600FFF) == gate
     assert taken.find((1 << 64) - 1) is None

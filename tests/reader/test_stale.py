@@ -12,11 +12,12 @@ from click.testing import CliRunner
 
 import untorn
 from tests.helpers.commanded import Commanded
+from tests.helpers.entries import record
 from untorn import Stale
 from untorn import stale as survey
 from untorn.cli import main
 from untorn.errors import OutOfReachError
-from untorn.maps.entry import MapsEntry
+from untorn.maps.fields import Device
 from untorn.reader.files.mapped_file import MappedFiles
 from untorn.reader.files.mounts import Mounts, memory_devices, read_mounts
 
@@ -252,13 +253,13 @@ def test_mounts_tell_types_and_local_ways() -> None:
         b"7 1 0:54 / /over rw - overlay none rw,lowerdir=/a:/b\\040c,upperdir=/fuse/u,workdir=/w",
     ]
     mounts = Mounts.of_lines(lines)
-    assert [mounts.type_of((0, minor)) for minor in (50, 51, 53, 99)] == [
+    assert [mounts.type_of(Device(0, minor)) for minor in (50, 51, 53, 99)] == [
         *("nfs4", "tmpfs", "tmpfs", None)
     ]
-    assert mounts.layers_of((0, 54)) == (b"/a", b"/b c", b"/fuse/u")
-    assert mounts.layers_of((0, 50)) == ()
-    assert mounts.page_size_of((0, 52)) == 1 << 30
-    assert mounts.page_size_of((0, 51)) == 0
+    assert mounts.layers_of(Device(0, 54)) == (b"/a", b"/b c", b"/fuse/u")
+    assert mounts.layers_of(Device(0, 50)) == ()
+    assert mounts.page_size_of(Device(0, 52)) == 1 << 30
+    assert mounts.page_size_of(Device(0, 51)) == 0
     assert mounts.device_of(3) == (0, 51)
     ways = {
         b"/mnt/x": True,
@@ -280,6 +281,6 @@ def test_an_overlay_of_what_may_wait_may_wait() -> None:
     for lower, layers in (b"/remote/l:/x", "over one that may wait"), (b"/x:/y", "no path"):
         over = b"3 1 0:54 / /over rw - overlay none rw,lowerdir=%s,upperdir=/u,workdir=/w" % lower
         files.mounts = files.our_mounts = Mounts.of_lines([root, remote, over])
-        entry = MapsEntry(0, 4096, b"r--p", 0, (0, 54), 5, b"not a path")
+        entry = record(0, 4096, b"r--p", 0, (0, 54), 5, b"not a path")
         with pytest.raises(OutOfReachError, match=layers), files.find(entry):
             pass

@@ -50,12 +50,12 @@ def test_its_map_is_that_of_its_threads(leaderless: Commanded, ioctl: bool) -> N
         taken = maps.snapshot()
         assert b"".join(entry.line() for entry in taken) == text
         first = maps.query(0, next=True)
-        assert first.start == taken.start[0]
-        location = maps.locate(first.start)
+        assert first.entry.start == taken.start[0]
+        location = maps.locate(first.entry.start)
         assert location.path
         assert Path(os.fsdecode(location.path)).samefile(sys.executable)
-        assert maps.is_file(first.start, sys.executable)
-        assert maps.details(first.start, max_hold=60).flags
+        assert maps.is_file(first.entry.start, sys.executable)
+        assert maps.details(first.entry.start, max_hold=60).flags
     assert untorn.snapshot(leaderless.pid) == taken
 
 
@@ -85,7 +85,7 @@ def test_without_the_ioctl_another_thread_is_chosen_that_was_there_before(
         before = maps.snapshot()
         hand_over(leaderless)
         assert [e.line() for e in maps.snapshot()] == text_of(leaderless).splitlines(keepends=True)
-        assert before.start[0] == maps.query(0, next=True).start
+        assert before.start[0] == maps.query(0, next=True).entry.start
         leaderless.do("gate.set(); second.join()")
         hand_over(leaderless)
         # Those that live now could be of another program whose main thread has ended as well.
@@ -126,7 +126,7 @@ def test_threads_are_listed_again_if_all_that_were_listed_have_ended(
 @asks
 def test_details_and_files_are_those_of_a_living_thread(leaderless: Commanded) -> None:
     with untorn.open_maps(leaderless.pid) as maps:
-        first = maps.query(0, next=True).start
+        first = maps.query(0, next=True).entry.start
         for _ in range(3):
             hand_over(leaderless)
             assert maps.details(first, max_hold=60).flags

@@ -51,7 +51,7 @@ def test_a_file_whose_server_is_silent_is_left_alone(
     for ioctl in True, False:
         with untorn.open_maps(child.pid, ioctl=ioctl) as maps:
             vma = maps.query(at, build_id=True)
-            assert (vma.start, vma.name[-5:]) == (at, b"/file")
+            assert (vma.entry.start, vma.entry.name[-5:]) == (at, b"/file")
             assert vma.build_id_absent.startswith("its file system is fuse.silent, which may wait")
             assert maps.locate(at).absent["path"] == vma.build_id_absent
             assert maps.details(at, max_hold=60).flags

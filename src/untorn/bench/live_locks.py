@@ -8,7 +8,6 @@ import os
 from untorn.bench.here import NORMAL_NICE, Cpus
 from untorn.bench.live_scanner import READERS
 from untorn.bench.lock_count import map_pages
-from untorn.bench.scan import READ_SIZE
 from untorn.processes.child import send, wait_for_start
 from untorn.processes.children import START_TIMEOUT, STOP_TIMEOUT, Children, await_ready
 from untorn.processes.lock_trace import counted
@@ -45,7 +44,7 @@ def be_watched() -> None:
 def count_vmas() -> int:
     """Return the number of lines of this process's maps."""
     with LiveMapsFile(os.getpid()) as file:
-        return sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(READ_SIZE), b""))
+        return sum(fill.count(b"\n") for fill in file.fills())
 
 
 def count(pid: int, reader: str) -> None:

@@ -4,17 +4,13 @@ A scanner goes over the map again and again, as a monitor; a busy task, of highe
 the CPU from it in the middle of that.
 """
 
-import errno
 import time
 from collections.abc import Callable, Iterator
 from typing import Protocol, TypeVar
 
-from untorn.maps import procmap_query
 from untorn.maps.maps_file import MapsFile
-from untorn.maps.procmap_query import QueryFlags
+from untorn.maps.procmap_query import SIZE
 
-READ_SIZE = 65536
-"""Bytes asked for at once; the kernel gives a page or less."""
 PAUSE = 0.001
 """Seconds of sleep between two busy periods."""
 
@@ -25,23 +21,12 @@ Pass = Callable[[T], Iterator[int]]
 
 def read_text(file: MapsFile) -> Iterator[int]:
     """Read the file from start to end."""
-    file.seek(0)
-    while chunk := file.read(READ_SIZE):
-        yield len(chunk)
+    return map(len, file.fills())
 
 
 def walk_by_ioctl(file: MapsFile) -> Iterator[int]:
     """Ask for one VMA after the other, names included."""
-    addr = 0
-    while True:
-        try:
-            vma = file.query(addr, QueryFlags.COVERING_OR_NEXT_VMA)
-        except OSError as error:
-            if error.errno == errno.ENOENT:
-                return
-            raise
-        yield procmap_query.SIZE + len(vma.name)
-        addr = vma.end
+    return (SIZE + len(vma.entry.name) for vma in file.walk())
 
 
 class Stop(Protocol):

@@ -8,6 +8,7 @@ from untorn.check import runtime
 from untorn.check.ghost import Look
 from untorn.check.pages import Pages, addr
 from untorn.judge.history import State
+from untorn.maps.fields import Permissions
 
 
 @dataclass(slots=True)
@@ -37,9 +38,9 @@ class Access:
         """Say whether the mappings of a state allow it; on x86 any permission allows to read."""
         at = addr(self.page)
         return any(
-            line.what[1:2] == b"w" if self.write else line.what[:3] != b"---"
+            line.writable if self.write else line.permissions & ~Permissions.SHARED
             for line in state
-            if line.start <= at < line.end
+            if at in line
         )
 
     def __str__(self) -> str:

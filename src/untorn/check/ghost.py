@@ -20,7 +20,7 @@ from untorn.check.execution import Execution
 from untorn.check.fields import WATCHED
 from untorn.fs.proc.maps_line import show_map
 from untorn.judge.history import History, Range, State, borders, intersect
-from untorn.judge.line import parse_line
+from untorn.judge.lines import parse_line
 from untorn.maps.page import TASK_SIZE, page_align
 from untorn.mm.mm_types import MmStruct, Vma
 from untorn.mm.mman import MREMAP_FIXED

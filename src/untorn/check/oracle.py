@@ -20,9 +20,10 @@ from untorn.check.reader import Reader
 from untorn.check.stage import Stage
 from untorn.judge.contract import judge
 from untorn.judge.history import History
-from untorn.judge.line import Line, line_of_query, parse_maps, parse_smaps
+from untorn.judge.lines import parse_maps, parse_smaps
 from untorn.judge.reading import Fill, Reading
 from untorn.judge.report import report
+from untorn.maps.entry import MapsEntry
 from untorn.maps.page import TASK_SIZE
 from untorn.maps.procmap_query import QueriedVma
 from untorn.mm.mm_types import MMAP_LOCK
@@ -33,10 +34,10 @@ FALLBACKS = frozenset({"_fallback", "_wait_for_writer"})
 """Functions in which a reader may hold mmap_lock, of vma_lock and of rcu."""
 
 
-def lines_of(kind: str, text: object) -> tuple[Line, ...]:
+def lines_of(kind: str, text: object) -> tuple[MapsEntry, ...]:
     """Return what a look showed."""
     if kind.startswith("query"):
-        return () if text is None else (line_of_query(cast(QueriedVma, text)),)
+        return () if text is None else (cast(QueriedVma, text).entry,)
     return (parse_smaps if kind == "smaps" else parse_maps)(cast(bytes, text))
 
 
@@ -198,7 +199,7 @@ def _check_sizes(text: bytes) -> None:
             raise BrokenError(f"{rss} kB are resident of a VMA of {size} kB")
 
 
-def _before(reader: Reader, answer: object) -> Line | None:
+def _before(reader: Reader, answer: object) -> MapsEntry | None:
     """Return what a query was answered with if that ends before what it asked for."""
     lines = [line for line in lines_of(reader.kind, answer) if line.end <= reader.start]
     return lines[0] if lines else None

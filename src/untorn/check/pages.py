@@ -3,7 +3,7 @@
 import errno
 from collections.abc import Callable
 
-from untorn.judge.line import Line
+from untorn.maps.entry import MapsEntry
 from untorn.maps.page import PAGE_SIZE
 from untorn.mm.mm_types import MmStruct, Vma
 from untorn.mm.mman import (
@@ -34,10 +34,10 @@ Piece = tuple[int, int, str]
 """Of a VMA as readers are shown it: first page, end, permissions as maps prints them."""
 
 
-def piece(line: Line) -> Piece:
+def piece(line: MapsEntry) -> Piece:
     """Return what a line shows."""
     first, end = ((address - BASE) // PAGE_SIZE for address in (line.start, line.end))
-    return first, end, line.what[:4].decode()
+    return first, end, str(line.permissions)
 
 
 class Pages(Process):

@@ -12,7 +12,7 @@ from untorn.check.ghost import Look
 from untorn.check.pages import addr
 from untorn.fs.proc.maps import ProcMapsFile
 from untorn.fs.proc.smaps import ProcSmapsFile
-from untorn.maps.procmap_query import QueriedVma, QueryFlags
+from untorn.maps.procmap_query import QueriedVma
 
 T = TypeVar("T")
 BUFFER = 1 << 16
@@ -72,13 +72,13 @@ class Reader:
             vma = self._look(partial(self._query, at))
             if not isinstance(vma, QueriedVma):
                 return
-            at = vma.end
+            at = vma.entry.end
 
     def _read(self) -> bytes:
         return self._unless_gone(partial(self.file.read, self.size)) or b""
 
     def _query(self, at: int) -> QueriedVma | None:
-        return self._unless_gone(partial(self.file.query, at, QueryFlags.COVERING_OR_NEXT_VMA))
+        return self._unless_gone(partial(self.file.query, at, next=True))
 
     def _unless_gone(self, ask: Callable[[], T]) -> T | None:
         """Return the answer; None if there is nothing, no process any more, or a kill came."""

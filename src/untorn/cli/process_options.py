@@ -89,9 +89,9 @@ def entry_as_json(entry: MapsEntry | None) -> dict[str, object] | None:
     return {
         "start": entry.start,
         "end": entry.end,
-        "permissions": entry.permissions.decode(),
+        "permissions": str(entry.permissions),
         "offset": entry.offset,
-        "device": list(entry.device),
+        "device": entry.device,
         "inode": entry.inode,
         "name": text(entry.name),
         "deleted": entry.deleted,

@@ -11,7 +11,6 @@ from untorn.cli.process_options import Address, pid_argument, text, timeout_opti
 from untorn.reader.access.limit import TIMEOUT
 from untorn.reader.live_maps import LiveMaps
 from untorn.reader.looks import look_at
-from untorn.reader.lookup import entry_of
 
 if TYPE_CHECKING:
     from untorn.reader.details import Details
@@ -55,8 +54,8 @@ def query(
     def look(maps: LiveMaps) -> bytes:
         vma = maps.query(addr, next=step)
         if not as_json:
-            return entry_of(vma).line()
-        location = maps.locate(max(addr, vma.start), build_id=build_id)
+            return vma.entry.line()
+        location = maps.locate(max(addr, vma.entry.start), build_id=build_id)
         told = _as_json(location, build_id)
         if details:
             _add_details(told, maps.details(location.addr))
@@ -72,7 +71,7 @@ def query(
 
 
 def _as_json(location: "Location", build_id: bool) -> dict[str, Any]:
-    vma, absent = location.vma, dict(location.absent)
+    entry, absent = location.vma.entry, dict(location.absent)
     if location.offset is None:
         absent = {"file": absent["offset"]} | dict.fromkeys(
             ["build_id"] * build_id, absent["offset"]
@@ -84,14 +83,14 @@ def _as_json(location: "Location", build_id: bool) -> dict[str, Any]:
         "elf_address": location.elf_address,
     }
     told: dict[str, Any] = {
-        "start": vma.start,
-        "end": vma.end,
-        "permissions": entry_of(vma).permissions.decode(),
-        "page_size": vma.page_size,
-        "offset": vma.offset,
-        "device": [vma.dev_major, vma.dev_minor],
-        "inode": vma.inode,
-        "name": text(vma.name),
+        "start": entry.start,
+        "end": entry.end,
+        "permissions": str(entry.permissions),
+        "page_size": location.vma.page_size,
+        "offset": entry.offset,
+        "device": entry.device,
+        "inode": entry.inode,
+        "name": text(entry.name),
         "file": None if location.offset is None else file,
     }
     if build_id:

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from untorn.cli.process_options import binary_size, printable
-from untorn.reader.diff import Change, Kind
+from untorn.reader.diff import Change, ChangeKind
 from untorn.reader.snapshot import Snapshot
 from untorn.reader.watch import Look
 
@@ -18,10 +18,10 @@ _NAMES = 5
 _FRAME = 8
 """Lines beside those of names and changes."""
 _STYLES = {
-    Kind.MAPPED: "green",
-    Kind.GROWN: "green",
-    Kind.UNMAPPED: "red",
-    Kind.SHRUNK: "red",
+    ChangeKind.MAPPED: "green",
+    ChangeKind.GROWN: "green",
+    ChangeKind.UNMAPPED: "red",
+    ChangeKind.SHRUNK: "red",
 }
 
 
@@ -30,7 +30,7 @@ class WatchView:
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
-        self._counts: Counter[Kind] = Counter()
+        self._counts: Counter[ChangeKind] = Counter()
         self._latest: deque[tuple[str, Change]] = deque(maxlen=_KEPT)
         self._snapshot = Snapshot.parse(b"")
 
@@ -49,7 +49,9 @@ class WatchView:
     def _title(self) -> Text:
         size = binary_size(self._snapshot.size)
         title = Text(f"process {self._pid}: {len(self._snapshot)} VMAs, {size}; ")
-        counts = ", ".join(f"{self._counts[kind]} {kind}" for kind in Kind if self._counts[kind])
+        counts = ", ".join(
+            f"{self._counts[kind]} {kind}" for kind in ChangeKind if self._counts[kind]
+        )
         return title.append(counts or "no change yet")
 
     def _names(self, width: int) -> Table:
@@ -81,7 +83,7 @@ def _table() -> Table:
 
 def _row(change: Change) -> tuple[Text, str, str, str, Text]:
     entries = [entry for entry in (change.before, change.after) if entry]
-    permissions = dict.fromkeys(entry.permissions.decode() for entry in entries)
+    permissions = dict.fromkeys(str(entry.permissions) for entry in entries)
     names = dict.fromkeys(printable(entry.name) or "anonymous" for entry in entries)
     return (
         Text(change.kind, _STYLES.get(change.kind, "yellow")),

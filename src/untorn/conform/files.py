@@ -8,6 +8,7 @@ from pathlib import Path
 from untorn.conform.traced.minimal_child import FIRST_FD
 from untorn.conform.traced.open_file import file_system_at, vm_file_of
 from untorn.errors import OutOfReachError
+from untorn.maps.fields import Device
 from untorn.maps.page import PAGE_SIZE
 from untorn.mm.file import VmFile
 from untorn.mm.filemap import AddressSpace
@@ -68,10 +69,9 @@ def open_files(stack: ExitStack) -> list[int]:
 def engine_files(descriptors: list[int]) -> dict[int, VmFile]:
     """Return what the engine has open, for the descriptors of open_files()."""
     files = dict(zip(FDS.values(), map(vm_file_of, descriptors[2:]), strict=True))
-    caches: dict[tuple[int, int, int], AddressSpace] = {}
+    caches: dict[tuple[Device, int], AddressSpace] = {}
     for file in files.values():
-        inode = file.dev_major, file.dev_minor, file.inode
-        file.mapping = caches.setdefault(inode, file.mapping)
+        file.mapping = caches.setdefault((file.device, file.inode), file.mapping)
     return files
 
 

@@ -6,8 +6,8 @@ from enum import Enum
 from typing import Protocol
 
 from untorn.judge.history import Range
-from untorn.judge.line import Line
 from untorn.judge.reading import Fill, Reading
+from untorn.maps.entry import MapsEntry
 from untorn.maps.page import TASK_SIZE
 
 
@@ -23,7 +23,7 @@ class Rule(Enum):
 class Evidence(Protocol):
     """What is known of the states of a map: all of them (History), or less (see views.py)."""
 
-    def first_shown(self, line: Line, first: int, last: int) -> int | None:
+    def first_shown(self, line: MapsEntry, first: int, last: int) -> int | None:
         """Return the first version of first to last whose state may have the line, if any."""
 
     def mapped_throughout(self, start: int, end: int, first: int, last: int) -> Sequence[Range]:
@@ -48,9 +48,9 @@ class Violation:
     """
 
     rule: Rule
-    line: Line | None
+    line: MapsEntry | None
     around: Range
-    before: Line | None
+    before: MapsEntry | None
     fill: int
     index: int
     first: int
@@ -110,9 +110,9 @@ class _Case:
     def __init__(self, evidence: Evidence, within: Range) -> None:
         self.evidence = evidence
         self.within = within
-        self.before: Line | None = None
+        self.before: MapsEntry | None = None
         self.lines = self.overlaps = 0
-        self.shown: list[tuple[Line, int]] = []
+        self.shown: list[tuple[MapsEntry, int]] = []
         self.violations: list[Violation] = []
 
     def judge(self, reading: Reading) -> Verdict:
@@ -126,8 +126,8 @@ class _Case:
             self._check_gap(len(begun.lines), None, self.within[1])
         return Verdict(tuple(self.violations), self.lines, self.overlaps)
 
-    def _judge_line(self, index: int, line: Line) -> None:
-        start, end, _ = line
+    def _judge_line(self, index: int, line: MapsEntry) -> None:
+        start, end = line[:2]
         end_before = self.before.end if self.before else 0
         if end <= end_before:
             self._break(Rule.ENDS, index, line, line[:2], self.before)
@@ -145,7 +145,7 @@ class _Case:
             self.shown.append((line, version))
         self.before = line
 
-    def _check_gap(self, index: int, line: Line | None, end: int) -> None:
+    def _check_gap(self, index: int, line: MapsEntry | None, end: int) -> None:
         """Check what was passed over on the way to `end`."""
         start = max(self.before.end if self.before else 0, self.within[0])
         end = min(end, self.within[1])
@@ -154,7 +154,7 @@ class _Case:
             for missing in self.evidence.mapped_throughout(start, end, *window):
                 self._break(Rule.GAP, index, line, missing, self.before)
 
-    def _check_overlap(self, index: int, line: Line) -> None:
+    def _check_overlap(self, index: int, line: MapsEntry) -> None:
         self.overlaps += 1
         for earlier, version in reversed(self.shown):
             if earlier.end <= line.start:
@@ -165,7 +165,12 @@ class _Case:
                 break
 
     def _break(
-        self, rule: Rule, index: int, line: Line | None, around: Range, before: Line | None = None
+        self,
+        rule: Rule,
+        index: int,
+        line: MapsEntry | None,
+        around: Range,
+        before: MapsEntry | None = None,
     ) -> None:
         where = self.number, index, self.fill.first, self.fill.last
         self.violations.append(Violation(rule, line, around, before, *where))

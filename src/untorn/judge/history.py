@@ -3,11 +3,11 @@
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 
-from untorn.judge.line import Line
+from untorn.maps.entry import MapsEntry
 
 Range = tuple[int, int]
 """Byte addresses, end exclusive."""
-State = tuple[Line, ...]
+State = tuple[MapsEntry, ...]
 """The VMAs of a map at one moment, in address order, none over another."""
 
 
@@ -28,7 +28,7 @@ class History:
         self._states: list[State] = []
         self._borders: dict[int, tuple[int, ...]] = {}  # by version, see borders()
         # Of each line, versions: there from the first on, gone from the second, there again...
-        self._toggles: dict[Line, list[int]] = {}
+        self._toggles: dict[MapsEntry, list[int]] = {}
         for state in states:
             self.append(state)
 
@@ -49,7 +49,7 @@ class History:
         """Return a state."""
         return self._states[version - self.first]
 
-    def first_shown(self, line: Line, first: int, last: int) -> int | None:
+    def first_shown(self, line: MapsEntry, first: int, last: int) -> int | None:
         """Return the first version of first to last whose state has the line, None if none has.
 
         O(log n) of the times that the line came or went.
@@ -83,7 +83,7 @@ class History:
     def describe(self, around: Range, first: int, last: int) -> list[str]:
         """Say what stood in a range: each state with its lines, those without a change left out."""
         text: list[str] = []
-        before: list[Line] | None = None
+        before: list[MapsEntry] | None = None
         for version in range(first, last + 1):
             lines = [x for x in self.state(version) if x.start < around[1] and x.end > around[0]]
             if lines != before:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from untorn.judge.line import Line
+from untorn.maps.entry import MapsEntry
 
 
 class Fill(NamedTuple):
@@ -13,7 +13,7 @@ class Fill(NamedTuple):
     by it: bytes that are left are returned by the next read(), whose window they do not have.
     """
 
-    lines: Sequence[Line]
+    lines: Sequence[MapsEntry]
     """In the order shown; none where there was nothing more."""
     first: int
     """Version of the state that was current when it began, or an earlier one."""

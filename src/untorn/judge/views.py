@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from untorn.judge.history import History, Range, State, borders, intersect
-from untorn.judge.line import Line
+from untorn.maps.entry import MapsEntry
 
 ROUNDS = 3
 """So often an alternating() history goes through its states."""
@@ -20,7 +20,7 @@ class Solid:
 
     ranges: tuple[Range, ...]
 
-    def first_shown(self, line: Line, first: int, last: int) -> int:
+    def first_shown(self, line: MapsEntry, first: int, last: int) -> int:
         """Return first: nothing is known against it."""
         return first
 
@@ -48,7 +48,7 @@ def alternating(states: Sequence[State], solid: Iterable[Range]) -> History:
 def _cut(state: State, mapped: tuple[int, ...]) -> State:
     """Return what is left of a state's lines if nothing else is mapped."""
     return tuple(
-        Line(start, end, line.what)
+        line._replace(start=start, end=end)
         for line in state
         for start, end in intersect([line[:2]], mapped)
     )

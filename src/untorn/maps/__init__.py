@@ -1,1 +1,4 @@
-"""The vocabulary of everything that reads or shows a map: record, line, query, MapsFile."""
+"""The vocabulary of everything that reads or shows a map: record, line, query, MapsFile.
+
+From the top down: maps_file, procmap_query, entry, scan, cursor, difference, fields, page.
+"""

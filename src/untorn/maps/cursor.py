@@ -8,6 +8,7 @@ import re
 from typing import NamedTuple, NoReturn
 
 from untorn.maps.difference import MISSING_COLUMNS, Difference, NotMapsError, Rule
+from untorn.maps.fields import Device, Permissions
 from untorn.maps.page import ULONG_MAX
 
 NAME_COLUMN = 74
@@ -130,7 +131,7 @@ class Cursor:
             self.differs(self.at, "blanks around the hyphen", Rule.HYPHEN)
         self.at = match.end()
 
-    def permissions(self) -> bytes:
+    def permissions(self) -> Permissions:
         """Take blanks and the permissions; what is not told to be shared counts as private."""
         match = self._after_blanks(_PERMISSIONS)
         if match is None:
@@ -140,7 +141,7 @@ class Cursor:
         if sharing not in (b"p", b"s"):
             found = {b"": "nothing", b"-": "a hyphen"}.get(sharing, "a capital S")
             self.differs(match.start(2), found, Rule.SHARING)
-        return bytes(letters) + (b"s" if sharing in (b"s", b"S") else b"p")
+        return Permissions.parse(letters + (b"s" if sharing in (b"s", b"S") else b"p"))
 
     def _after_blanks(self, pattern: re.Pattern[bytes]) -> re.Match[bytes] | None:
         """Take blanks and what matches after them; None, and nothing is taken, if it does not."""
@@ -173,7 +174,7 @@ class Cursor:
             return 0
         return self._number(match, "an offset", Rule.OFFSET_DIGITS, Rule.OFFSET_ZEROS)
 
-    def device(self) -> tuple[int, int] | None:
+    def device(self) -> Device | None:
         """Take blanks and the device; None if that is missing."""
         match = self._column(_DEVICE, "offset", Rule.DEVICE)
         if match is None:
@@ -188,7 +189,7 @@ class Cursor:
         major, minor = (int(digits, 16) for digits in match.groups())
         if major >> _MAJOR_BITS or minor >> _MINOR_BITS:
             self.refuse(match.start(), self._seen(match.start()), Rule.DEVICE_BITS)
-        return major, minor
+        return Device(major, minor)
 
     def inode(self) -> int | None:
         """Take blanks and the inode; None if that is missing."""

@@ -1,4 +1,4 @@
-"""One line of /proc/PID/maps, read and written.
+"""The record of a VMA, and the line of /proc/PID/maps that says the same.
 
 Compare fs/proc/task_mmu.c:show_vma_header_prefix(), show_map_vma(); proc_pid_maps(5).
 """
@@ -6,6 +6,7 @@ Compare fs/proc/task_mmu.c:show_vma_header_prefix(), show_map_vma(); proc_pid_ma
 import re
 from typing import NamedTuple, Self
 
+from untorn.maps.fields import BY_LETTERS, LETTERS, NO_DEVICE, Device, Permissions
 from untorn.maps.page import ULONG_MAX
 
 ENDING = rb"([0-9a-f]{2,3}):([0-9a-f]{2,5}) (\d{1,20}) (?: *((?!\r+(?:\n|\Z))[^ \n][^\n]*))?"
@@ -16,26 +17,23 @@ A name may end with carriage returns, but no name is nothing else.
 _LINE = re.compile(
     rb"([0-9a-f]{8,16})-([0-9a-f]{8,16}) ([r-][w-][x-][ps]) ([0-9a-f]{8,16}) " + ENDING + rb"\n"
 )
-PERMISSION_LETTERS = tuple(
-    bytes([b"-r"[i & 1], b"-w"[i >> 1 & 1], b"-x"[i >> 2 & 1], b"ps"[i >> 3]]) for i in range(16)
-)
-"""By the bits VMA_READABLE, VMA_WRITABLE, VMA_EXECUTABLE and VMA_SHARED of QueryFlags."""
 DELETED = b" (deleted)"
-"""What the kernel puts behind the path of a file that has no name any more."""
+"""What the kernel adds to the path of a file that has no name any more."""
+GATE_NAME = b"[vsyscall]"
+"""What maps shows and PROCMAP_QUERY does not. Source: fs/proc/task_mmu.c:get_gate_vma()."""
 
 
 def maps_line(
     start: int,
     end: int,
-    permissions: bytes,
+    permissions: int,
     offset: int,
-    dev_major: int,
-    dev_minor: int,
+    device: tuple[int, int],
     inode: int,
     name: bytes,
 ) -> bytes:
     """Return the line of these fields; newlines in the name are escaped."""
-    numbers = start, end, permissions, offset, dev_major, dev_minor, inode
+    numbers = start, end, LETTERS[permissions], offset, *device, inode
     prefix = b"%08x-%08x %s %08x %02x:%02x %d " % numbers
     if not name:
         return prefix + b"\n"
@@ -48,25 +46,23 @@ def is_deleted(name: bytes) -> bool:
 
 
 class MapsEntry(NamedTuple):
-    """What a line says."""
+    """One VMA, as a line of maps has it. A byte address is `in` it if the VMA covers it."""
 
     start: int
     """Byte address."""
     end: int
-    """Byte address behind the last one."""
-    permissions: bytes
-    """Four characters, such as rw-p."""
+    """Byte address after the last one."""
+    permissions: Permissions
     offset: int
-    """Bytes into the file."""
-    device: tuple[int, int]
-    """Major and minor number; 0, 0 if there is no file."""
+    """Bytes into the file; 0 if there is no file."""
+    device: Device
     inode: int
     """0 if there is no file."""
     name: bytes
     """As the kernel wrote it, but newlines no longer escaped; empty if there is none.
 
     Of a path, the kernel escapes nothing but newlines, as \\012: the text does not tell a newline
-    from these four characters. The ioctl does: see QueriedVma.name.
+    from these four characters. PROCMAP_QUERY does.
     """
 
     @classmethod
@@ -80,31 +76,47 @@ class MapsEntry(NamedTuple):
         match = _LINE.fullmatch(line)
         if match is None:
             raise _refusal(line)
-        start, end, permissions, offset, major, minor, inode, name = match.groups()
+        start, end, letters, offset, major, minor, inode, name = match.groups()
         addresses = int(start, 16), int(end, 16)
         if addresses[0] >= addresses[1] or int(inode) > ULONG_MAX:
             raise _refusal(line)
-        device = int(major, 16), int(minor, 16)
+        device = Device(int(major, 16), int(minor, 16))
         name = name.replace(b"\\012", b"\n") if name else b""
-        return cls(*addresses, permissions, int(offset, 16), device, int(inode), name)
+        return cls(*addresses, BY_LETTERS[letters], int(offset, 16), device, int(inode), name)
 
     def line(self) -> bytes:
         """Return the line that says this."""
-        return maps_line(*self[:4], *self.device, self.inode, self.name)
+        return maps_line(*self)
 
     @property
-    def has_file(self) -> bool:
-        """Whether a file is mapped, as opposed to anonymous memory or a special mapping."""
-        return bool(self.inode) or self.device != (0, 0) or self.name[:1] not in (b"", b"[")
+    def size(self) -> int:
+        """Bytes."""
+        return self.end - self.start
+
+    @property
+    def readable(self) -> bool:
+        """Whether what is there may be read."""
+        return Permissions.READ in self.permissions
+
+    @property
+    def writable(self) -> bool:
+        """Whether what is there may be written."""
+        return Permissions.WRITE in self.permissions
 
     @property
     def executable(self) -> bool:
         """Whether what is there may be run."""
-        return self.permissions[2:3] == b"x"
+        return Permissions.EXECUTE in self.permissions
 
-    def offset_of(self, addr: int) -> int:
-        """Return how many bytes into the file a byte address of this VMA lies."""
-        return self.offset + addr - self.start
+    @property
+    def shared(self) -> bool:
+        """Whether others see what is written."""
+        return Permissions.SHARED in self.permissions
+
+    @property
+    def has_file(self) -> bool:
+        """Whether a file is mapped, as opposed to anonymous memory or a special mapping."""
+        return bool(self.inode) or self.device != NO_DEVICE or self.name[:1] not in (b"", b"[")
 
     @property
     def deleted(self) -> bool:
@@ -115,10 +127,15 @@ class MapsEntry(NamedTuple):
         """
         return is_deleted(self.name)
 
-    @property
-    def shared(self) -> bool:
-        """Whether others see what is written."""
-        return self.permissions.endswith(b"s")
+    def offset_of(self, addr: int) -> int:
+        """Return how many bytes into the file a byte address of this VMA lies."""
+        return self.offset + addr - self.start
+
+    def __contains__(self, addr: object) -> bool:
+        return isinstance(addr, int) and self.start <= addr < self.end
+
+    def __str__(self) -> str:
+        return " ".join(self.line().decode(errors="replace").split(maxsplit=5)).rstrip("\n")
 
 
 def _refusal(line: bytes) -> ValueError:

@@ -1,65 +1,31 @@
 """MapsFile: what an open maps file does, whoever's it is.
 
 The engine's file, the running kernel's file and a guest's file all are one, so that race tests,
-benchmark and parser are written once.
+benchmark and reader are written once.
 """
 
 import errno
-from typing import Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from functools import partial
+from typing import Self
 
-from untorn.maps.procmap_query import QueriedVma, QueryFlags
+from untorn.errors import os_error
+from untorn.maps.fields import Permissions
+from untorn.maps.page import ULONG_MAX
+from untorn.maps.procmap_query import (
+    BUILD_ID_SIZE_MAX,
+    PATH_MAX,
+    ProcmapQuery,
+    QueriedVma,
+    QueryFlags,
+)
 
-PATH_MAX = 4096
-"""Bytes of the largest name the ioctl returns, with its final NUL. Source: limits.h."""
-BUILD_ID_SIZE_MAX = 20
-"""Bytes. Source: include/linux/buildid.h."""
-NO_FLAGS = QueryFlags(0)
+FILL_SIZE = 1 << 16
+"""Bytes of a read() that leaves nothing over: more than any fill has."""
+NO_PERMISSIONS = Permissions(0)
 
-
-class MapsFile(Protocol):
-    """An open /proc/PID/maps."""
-
-    def read(self, size: int) -> bytes:
-        """Return the next bytes, at most size; b"" at the end or when the mm is gone.
-
-        Raises:
-            OSError: ESRCH if the process was reaped; EINTR if the caller is being killed.
-        """
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        """Move to a byte offset from the start (0) or from here (1); return where that is.
-
-        Raises:
-            OSError: EINVAL if the result is negative or whence is another one.
-        """
-
-    def query(
-        self,
-        addr: int,
-        flags: QueryFlags = NO_FLAGS,
-        *,
-        name_size: int = PATH_MAX,
-        build_id_size: int = 0,
-    ) -> QueriedVma:
-        """Describe the VMA at addr (PROCMAP_QUERY); flags widen or narrow the search.
-
-        Args:
-            addr: Byte address, not necessarily aligned.
-            flags: COVERING_OR_NEXT_VMA, FILE_BACKED_VMA and the permissions it must have.
-            name_size: Bytes to keep for the name with its NUL; 0 asks for no name.
-            build_id_size: Bytes to keep for the build id; 0 asks for none.
-
-        Raises:
-            OSError: ENOENT if no VMA matches; ESRCH if the process is gone; ENAMETOOLONG
-                if a buffer is too small; EINVAL for an unknown flag; ENOTTY if the kernel
-                has no such ioctl; EINTR if the caller is being killed.
-        """
-
-    def close(self) -> None:
-        """Release the file."""
-
-
-_NO_QUERY = {
+_REFUSALS = {
     errno.ENOTTY: "this kernel has none",
     errno.EPERM: "refused by a filter of system calls (EPERM)",
     errno.EACCES: "refused by a filter of system calls (EACCES)",
@@ -70,24 +36,117 @@ _NO_QUERY = {
 itself never answers with one of these. Source: fs/proc/task_mmu.c:do_procmap_query()."""
 
 
-def no_query(error: OSError) -> str:
-    """Return why there is no PROCMAP_QUERY, by what a query raised; "" if there is one."""
-    return _NO_QUERY.get(error.errno or 0, "")
+class MapsFile(ABC):
+    """An open /proc/PID/maps, or another file about the VMAs of a process."""
 
+    __slots__ = ()
 
-def find_no_query(file: MapsFile) -> str:
-    """Return why a file has no PROCMAP_QUERY, by asking it; "" if it has one.
+    @abstractmethod
+    def read(self, size: int) -> bytes:
+        """Return the next bytes, at most size; b"" at the end or when the mm is gone.
 
-    Raises:
-        OSError: As MapsFile.query(), but that nothing is mapped is an answer, too.
-    """
-    try:
-        file.query(0, QueryFlags.COVERING_OR_NEXT_VMA, name_size=0)
-    except FileNotFoundError:
+        Raises:
+            OSError: ESRCH if the process was reaped; EINTR if the caller is being killed.
+        """
+
+    @abstractmethod
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Move to a byte offset from the start (0) or from here (1); return where that is.
+
+        Raises:
+            OSError: EINVAL if the result is negative or whence is another one.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release the file; once is enough, twice does no harm."""
+
+    def procmap_query(self, question: ProcmapQuery) -> QueriedVma:
+        """Answer a PROCMAP_QUERY. Buffers for name and build id are made as large as it says.
+
+        Raises:
+            OSError: ENOENT if no VMA matches; ESRCH if the process is gone; ENAMETOOLONG if a
+                buffer is too small; EINVAL for an unknown flag; ENOTTY if there is no such ioctl,
+                as for any file but maps; EINTR if the caller is being killed.
+        """
+        raise os_error(errno.ENOTTY)
+
+    def query(
+        self,
+        addr: int,
+        *,
+        next: bool = False,  # noqa: A002 (the kernel's word, and only a keyword)
+        file_backed: bool = False,
+        permissions: Permissions = NO_PERMISSIONS,
+        name: bool = True,
+        build_id: bool = False,
+    ) -> QueriedVma:
+        """Describe the VMA at a byte address, by PROCMAP_QUERY.
+
+        Args:
+            addr: Byte address, not necessarily aligned.
+            next: If none is there that matches, take the next one above that does.
+            file_backed: It must map a file.
+            permissions: It must have all of these.
+            name: Tell its name.
+            build_id: Tell the build id of its file.
+
+        Raises:
+            OSError: As procmap_query().
+        """
+        flags = QueryFlags.COVERING_OR_NEXT_VMA * next | QueryFlags.FILE_BACKED_VMA * file_backed
+        return self.procmap_query(
+            ProcmapQuery(
+                query_flags=flags | permissions,
+                query_addr=addr & ULONG_MAX,
+                vma_name_size=PATH_MAX * name,
+                build_id_size=BUILD_ID_SIZE_MAX * build_id,
+            )
+        )
+
+    def walk(self, addr: int = 0) -> Iterator[QueriedVma]:
+        """Ask for the VMA at or above a byte address, then for the one at or above its end.
+
+        Raises:
+            OSError: As procmap_query(); but ENOENT is the end.
+        """
+        while True:
+            try:
+                found = self.query(addr, next=True)
+            except FileNotFoundError:
+                return
+            yield found
+            addr = found.entry.end
+
+    def fills(self, size: int = FILL_SIZE) -> Iterator[bytes]:
+        """Read the file from its start to its end, at most size bytes a call. Raises as read()."""
+        self.seek(0)
+        return iter(partial(self.read, size), b"")
+
+    def find_query_refusal(self) -> str:
+        """Return why this file answers no query, by asking it; "" if it does.
+
+        Raises:
+            OSError: As procmap_query(), but that nothing is mapped is an answer, too.
+        """
+        try:
+            self.query(0, next=True, name=False)
+        except FileNotFoundError:
+            return ""
+        except OSError as error:
+            reason = query_refusal(error)
+            if not reason:
+                raise
+            return reason
         return ""
-    except OSError as error:
-        reason = no_query(error)
-        if not reason:
-            raise
-        return reason
-    return ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+def query_refusal(error: OSError) -> str:
+    """Return why there is no PROCMAP_QUERY, by what a query raised; "" if there is one."""
+    return _REFUSALS.get(error.errno or 0, "")

@@ -6,10 +6,17 @@ Source: include/uapi/linux/fs.h, struct procmap_query; proc_pid_maps(5).
 
 import struct
 from enum import IntFlag
-from typing import NamedTuple
+from typing import NamedTuple, Self
+
+from untorn.maps.entry import MapsEntry
+from untorn.maps.fields import PERMISSIONS, Device
 
 PROCMAP_QUERY = 0xC0686611
 """The ioctl's number: _IOWR('f', 17, struct procmap_query)."""
+PATH_MAX = 4096
+"""Bytes of the largest name the ioctl returns, with its final NUL. Source: limits.h, PATH_MAX."""
+BUILD_ID_SIZE_MAX = 20
+"""Bytes of the largest build id. Source: include/linux/buildid.h, BUILD_ID_SIZE_MAX."""
 
 _LAYOUT = struct.Struct("=9Q4I2Q")
 SIZE = _LAYOUT.size
@@ -19,17 +26,13 @@ MIN_SIZE = 24
 
 
 class QueryFlags(IntFlag):
-    """What to look for (in), and the permissions of what was found (out, the first four)."""
+    """Which VMA is wanted, besides the Permissions that it must have: those are the bits below."""
 
-    VMA_READABLE = 0x01
-    VMA_WRITABLE = 0x02
-    VMA_EXECUTABLE = 0x04
-    VMA_SHARED = 0x08
     COVERING_OR_NEXT_VMA = 0x10
     FILE_BACKED_VMA = 0x20
 
 
-PERMISSIONS = 0x0F
+PERMISSION_BITS = 0x0F
 VALID_FLAGS = 0x3F
 
 
@@ -38,10 +41,12 @@ class ProcmapQuery(NamedTuple):
 
     size: int = SIZE
     query_flags: int = 0
+    """Bits of QueryFlags and Permissions."""
     query_addr: int = 0
     vma_start: int = 0
     vma_end: int = 0
     vma_flags: int = 0
+    """Bits of Permissions."""
     vma_page_size: int = 0
     vma_offset: int = 0
     inode: int = 0
@@ -57,7 +62,7 @@ class ProcmapQuery(NamedTuple):
         return _LAYOUT.pack(*self)
 
     @classmethod
-    def unpack(cls, data: bytes) -> "ProcmapQuery":
+    def unpack(cls, data: bytes) -> Self:
         """Read the struct from its SIZE bytes."""
         return cls._make(_LAYOUT.unpack(data))
 
@@ -65,35 +70,25 @@ class ProcmapQuery(NamedTuple):
 class QueriedVma(NamedTuple):
     """What a query found."""
 
-    start: int
-    end: int
-    flags: QueryFlags
-    """VMA_READABLE, VMA_WRITABLE, VMA_EXECUTABLE and VMA_SHARED, as they are set."""
+    entry: MapsEntry
+    """Its name is empty if it was not asked for; newlines in it are told from anything else."""
     page_size: int
-    offset: int
-    """Bytes into the file; 0 for a VMA without one."""
-    dev_major: int
-    dev_minor: int
-    inode: int
-    name: bytes
-    """As the kernel gave it, newlines not escaped; empty when none or not asked for."""
-    build_id: bytes
+    """Bytes of the pages that it is mapped by."""
+    build_id: bytes = b""
     """At most 20 bytes; empty when none or not asked for."""
     build_id_absent: str = ""
     """Why the reader of a real process tells none that it was asked for."""
 
     @classmethod
-    def from_struct(cls, query: ProcmapQuery, name: bytes, build_id: bytes) -> "QueriedVma":
+    def from_struct(cls, answer: ProcmapQuery, name: bytes, build_id: bytes) -> Self:
         """Take the answer from a filled struct and the two buffers that went with it."""
-        return cls(
-            query.vma_start,
-            query.vma_end,
-            QueryFlags(query.vma_flags),
-            query.vma_page_size,
-            query.vma_offset,
-            query.dev_major,
-            query.dev_minor,
-            query.inode,
-            name[: max(query.vma_name_size - 1, 0)],
-            build_id[: query.build_id_size],
+        entry = MapsEntry(
+            answer.vma_start,
+            answer.vma_end,
+            PERMISSIONS[answer.vma_flags],
+            answer.vma_offset,
+            Device(answer.dev_major, answer.dev_minor),
+            answer.inode,
+            name[: max(answer.vma_name_size - 1, 0)],
         )
+        return cls(entry, answer.vma_page_size, build_id[: answer.build_id_size])

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from untorn.maps.cursor import DIGITS, NAME_COLUMN, Address, Cursor
 from untorn.maps.difference import TAKEN_BY_STRICT, Difference, NotMapsError, Rule
+from untorn.maps.fields import NO_DEVICE, Device, Permissions
 from untorn.maps.page import PAGE_SIZE
 
 _SHOWN = 240
@@ -20,9 +21,9 @@ class Scanned(NamedTuple):
 
     start: int
     end: int
-    permissions: bytes
+    permissions: Permissions
     offset: int
-    device: tuple[int, int]
+    device: Device
     inode: int
     name: bytes
     differences: list[Difference]
@@ -84,7 +85,7 @@ def _scan(cursor: Cursor) -> Scanned:
     _check_beginning(cursor, start, end)
     _check_range(cursor, start, end)
     cursor.differences.sort(key=lambda each: each.column)
-    fields = start.value, end.value, permissions, offset, device or (0, 0), inode or 0, name
+    fields = start.value, end.value, permissions, offset, device or NO_DEVICE, inode or 0, name
     return Scanned(*fields, cursor.differences, end.at + 1, inode is not None)
 
 

@@ -3,10 +3,14 @@
 from dataclasses import dataclass, field
 from itertools import count
 
+from untorn.maps.fields import Device
 from untorn.mm.filemap import AddressSpace
 
 MAX_LFS_FILESIZE = (1 << 63) - 1
 """Bytes. Source: include/linux/fs.h."""
+_DISK = Device(8, 1)
+SHMEM_DEVICE = Device(0, 1)
+"""Of shared memory without a name."""
 _shmem_inodes = count(1025)  # next() of a count is one atomic step on every build
 
 
@@ -37,7 +41,7 @@ class VmFile:
 
     Attributes:
         path: Bytes as d_path() gives them, " (deleted)" included if it is.
-        dev_major, dev_minor, inode: Of the inode, as stat(2) gives them.
+        device, inode: Of the inode, as stat(2) gives them.
         size: Bytes; a page that begins beyond it cannot be accessed.
         readable, writable: Open for reading, for writing.
         append_only: The inode has the append-only attribute.
@@ -60,8 +64,7 @@ class VmFile:
     """
 
     path: bytes
-    dev_major: int = 8
-    dev_minor: int = 1
+    device: Device = _DISK
     inode: int = 1
     size: int = MAX_LFS_FILESIZE
     readable: bool = True
@@ -85,8 +88,7 @@ def shmem_zero_file(size: int) -> VmFile:
     """Return a new file of size bytes behind a shared anonymous mapping. Compare mm/shmem.c."""
     return VmFile(
         b"/dev/zero (deleted)",
-        0,
-        1,
+        SHMEM_DEVICE,
         next(_shmem_inodes),
         size,
         is_anon_shmem=True,

@@ -8,8 +8,8 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from untorn.judge.history import Range
-from untorn.judge.line import Line
 from untorn.judge.reading import Reading
+from untorn.maps.entry import MapsEntry
 from untorn.maps.page import PAGE_SIZE
 from untorn.race.racing import UnfitError
 from untorn.race.scenario import Site
@@ -22,8 +22,8 @@ LINES = 3
 class Edges(NamedTuple):
     """The last line of a fill and the first line of the next."""
 
-    last: Line
-    first: Line
+    last: MapsEntry
+    first: MapsEntry
 
     @classmethod
     def of(cls, reading: Reading, number: int) -> "Edges":
@@ -90,7 +90,7 @@ class Pattern(NamedTuple):
             return "the lines at the boundary are of no state"
         return None
 
-    def objection_to_answer(self, answer: Line) -> str | None:
+    def objection_to_answer(self, answer: MapsEntry) -> str | None:
         """Say what is wrong with what a query for `asked` found, if anything is."""
         if answer in (*self.original, *self.modified) and answer.start <= self.asked < answer.end:
             return None

@@ -5,9 +5,7 @@ from dataclasses import dataclass
 
 from untorn.errors import OutOfReachError
 from untorn.judge.history import Range
-from untorn.judge.line import line_of_query
 from untorn.judge.reading import Fill, Reading
-from untorn.maps.maps_file import find_no_query
 from untorn.race.boundary import Edges, Pattern, find_boundary, show_boundary
 from untorn.race.merging import ALWAYS_MAPPED, MERGES
 from untorn.race.passes import WAYS, read_fills, read_texts, reading_of, walk
@@ -43,7 +41,7 @@ class Case:
             OSError: The writer failed.
         """
         look, region = WAYS[self.way], race.scene.region
-        if look is walk and (reason := find_no_query(race.file)):
+        if look is walk and (reason := race.file.find_query_refusal()):
             raise OutOfReachError(f"no PROCMAP_QUERY on {race.kind}: {reason}")
         site = self.scenario.site(region)
         near = site.addr - SIZE, site.addr + 3 * SIZE
@@ -121,7 +119,7 @@ class BoundaryCase:
         pattern = Pattern.capture(self.scenario, *(Edges.of(each, number) for each in captured))
         views = [lines_within(race.scene.region, reading) for reading in captured]
         witness = witness_of(race.scene, self.scenario, site, views)
-        asks = not find_no_query(race.file)
+        asks = not race.file.find_query_refusal()
 
         def one_pass() -> None:
             reading = look(witness.clock)
@@ -138,7 +136,7 @@ class BoundaryCase:
 def _ask(race: Race, pattern: Pattern, witness: Witness) -> None:
     """Ask for the VMA at an address that is always mapped, and judge the answer."""
     first = witness.clock.begin()
-    answer = line_of_query(race.file.query(pattern.asked))
+    answer = race.file.query(pattern.asked).entry
     reading = Reading([Fill((answer,), first, witness.clock.end())])
     race.judge(reading, witness, answer[:2])
     _hold(race, pattern.objection_to_answer(answer), [str(answer)])

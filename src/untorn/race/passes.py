@@ -8,17 +8,15 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate, islice
 
-from untorn.judge.line import Line, line_of_query, parse_maps, parse_smaps
+from untorn.judge.lines import parse_maps, parse_smaps
 from untorn.judge.reading import Fill, Reading
-from untorn.maps.maps_file import MapsFile
-from untorn.maps.procmap_query import QueryFlags
+from untorn.maps.entry import MapsEntry
+from untorn.maps.maps_file import FILL_SIZE, MapsFile
 from untorn.race.witness import Clock
 
-FILL_SIZE = 1 << 16
-"""Bytes of a read() that leaves nothing over: more than any fill has."""
 RECORD_SIZE = 32
 """Bytes of a read() that makes a fill of one record: less than any line has."""
-PARSERS: dict[str, Callable[[bytes], tuple[Line, ...]]] = {
+PARSERS: dict[str, Callable[[bytes], tuple[MapsEntry, ...]]] = {
     "maps": parse_maps,
     "smaps": parse_smaps,
 }
@@ -101,15 +99,12 @@ def walk(file: MapsFile, kind: str, clock: Clock) -> Reading:
         OSError: ENOTTY if the file has no such ioctl.
     """
     fills: list[Fill] = []
-    addr = 0
-    while True:
+    queries = file.walk()
+    while not fills or fills[-1].lines:
         first = clock.begin()
-        try:
-            found = line_of_query(file.query(addr, QueryFlags.COVERING_OR_NEXT_VMA))
-        except FileNotFoundError:
-            return Reading.of_queries([*fills, Fill((), first, clock.end())])
-        fills.append(Fill((found,), first, clock.end()))
-        addr = found.end
+        found = next(queries, None)
+        fills.append(Fill((found.entry,) if found else (), first, clock.end()))
+    return Reading.of_queries(fills)
 
 
 WAYS: dict[str, Callable[[MapsFile, str, Clock], Reading]] = {

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 from untorn.judge.contract import Evidence, Verdict, judge
 from untorn.judge.history import Range
-from untorn.judge.line import Line
 from untorn.judge.reading import Reading
 from untorn.judge.report import report
+from untorn.maps.entry import MapsEntry
 from untorn.maps.maps_file import MapsFile
 from untorn.processes.endings import raise_ending
 from untorn.race.known_faults import find_known_fault
@@ -143,7 +143,7 @@ class Race:
         return original, modified
 
 
-def lines_within(region: Range, reading: Reading) -> tuple[Line, ...]:
+def lines_within(region: Range, reading: Reading) -> tuple[MapsEntry, ...]:
     """Return the lines of a reading that have something of a region."""
     return tuple(
         line

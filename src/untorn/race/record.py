@@ -12,7 +12,8 @@ from typing import Any
 
 from untorn.fs.proc.maps_line import show_map
 from untorn.judge.history import History, State
-from untorn.judge.line import Line, parse_line
+from untorn.maps.entry import MapsEntry
+from untorn.maps.fields import Device, Permissions
 from untorn.mm.mm_types import MmStruct, Vma, VmaSlab, vm_area_cachep
 from untorn.mm.tree.vma_tree import Node, VmaTree
 
@@ -86,6 +87,10 @@ class Viewer:
         return self._record.since(self, first)
 
 
+_What = tuple[Permissions, int, Device, int, bytes]
+"""What maps says of a VMA besides where it lies."""
+
+
 class RecordedTree(VmaTree[Vma]):
     """A tree whose root is recorded before it is stored."""
 
@@ -96,7 +101,7 @@ class RecordedTree(VmaTree[Vma]):
         # The lines of each leaf of the state published last, and what maps says of VMAs besides
         # where they lie, by all that decides it. Both are protected by mmap_lock (write).
         self._leaves: dict[Node[Vma], State] = {}
-        self._whats: dict[tuple[object, ...], bytes] = {}
+        self._whats: dict[tuple[object, ...], _What] = {}
         super().__init__()
 
     @property
@@ -123,14 +128,14 @@ class RecordedTree(VmaTree[Vma]):
 
     def _lines(self, leaf: Node[Vma]) -> State:
         what = self._what
-        return tuple([Line(start, end, what(vma)) for start, end, vma in leaf.slots()])
+        return tuple([MapsEntry(start, end, *what(vma)) for start, end, vma in leaf.slots()])
 
-    def _what(self, vma: Vma) -> bytes:
+    def _what(self, vma: Vma) -> _What:
         file = vma.vm_file
         key = (vma.vm_flags, file, file and vma.vm_pgoff, vma.anon_name)
         what = self._whats.get(key)
         if what is None:
-            what = self._whats[key] = parse_line(show_map(vma)).what
+            what = self._whats[key] = MapsEntry.parse(show_map(vma))[2:]
         return what
 
 

@@ -21,7 +21,6 @@ from untorn.reader.access.limit import check_time
 from untorn.reader.access.maps_file import LiveMapsFile
 from untorn.reader.access.reach import Reach
 from untorn.reader.access.task import living_threads, status_of
-from untorn.reader.fills import FILL_SIZE
 from untorn.reader.page_walk import guard_ranges, walk_ns
 
 
@@ -94,7 +93,7 @@ def _flags_and_key(
         )
     header = b"\n%08x-%08x " % (entry.start, entry.end)
     text = b"\n"
-    while fill := smaps.read(FILL_SIZE):
+    for fill in smaps.fills():
         text += fill
         _, found, record = text.partition(header)
         if found and (flags := re.search(rb"\nVmFlags:([^\n]*)\n", record)):

@@ -16,7 +16,7 @@ from untorn.reader.text.columns import Columns, Numbers, Rows
 from untorn.reader.text.hex_field import Truths
 
 
-class Kind(StrEnum):
+class ChangeKind(StrEnum):
     """What happened to a range."""
 
     MAPPED = "mapped"
@@ -35,7 +35,7 @@ class Kind(StrEnum):
 class Change(NamedTuple):
     """One range to which one thing happened."""
 
-    kind: Kind
+    kind: ChangeKind
     start: int
     """Byte address."""
     end: int
@@ -71,7 +71,7 @@ def _changed(old: Columns, new: Columns) -> tuple[Columns, Columns]:
     renumbered = old.names_among(names)[old.name]
     _, ours, theirs = np.intersect1d(old.start, new.start, assume_unique=True, return_indices=True)
     same = renumbered[ours] == new.name[theirs]
-    for field in "end", "perms", "offset", "device", "inode":
+    for field in "end", "permissions", "offset", "device", "inode":
         same &= getattr(old, field)[ours] == getattr(new, field)[theirs]
     return old.take(_others(len(old), ours[same])), new.take(_others(len(new), theirs[same]))
 
@@ -89,7 +89,7 @@ class _Pieces:
         self.starts, self.before, self.after = starts, before, after
         self.old, self.new = _covering(before, starts), _covering(after, starts)
 
-    def kinds(self) -> Iterator[tuple[Kind, int]]:
+    def kinds(self) -> Iterator[tuple[ChangeKind, int]]:
         """Yield what happened, and to which piece."""
         both = (self.old >= 0) & (self.new >= 0)
         moved, renamed, protected = self._compare(both)
@@ -97,13 +97,13 @@ class _Pieces:
         still_there = np.isin(self.old, self.old[kept])
         was_there = np.isin(self.new, self.new[kept])
         here = {
-            Kind.REPLACED: both & moved,
-            Kind.PROTECTED: kept & protected,
-            Kind.RENAMED: kept & renamed & ~protected,
-            Kind.GROWN: (self.old < 0) & (self.new >= 0) & was_there,
-            Kind.MAPPED: (self.old < 0) & (self.new >= 0) & ~was_there,
-            Kind.SHRUNK: (self.old >= 0) & (self.new < 0) & still_there,
-            Kind.UNMAPPED: (self.old >= 0) & (self.new < 0) & ~still_there,
+            ChangeKind.REPLACED: both & moved,
+            ChangeKind.PROTECTED: kept & protected,
+            ChangeKind.RENAMED: kept & renamed & ~protected,
+            ChangeKind.GROWN: (self.old < 0) & (self.new >= 0) & was_there,
+            ChangeKind.MAPPED: (self.old < 0) & (self.new >= 0) & ~was_there,
+            ChangeKind.SHRUNK: (self.old >= 0) & (self.new < 0) & still_there,
+            ChangeKind.UNMAPPED: (self.old >= 0) & (self.new < 0) & ~still_there,
         }
         kinds = list(here)
         which = np.select(list(here.values()), range(len(kinds)), -1)
@@ -126,10 +126,10 @@ class _Pieces:
         elsewhere = (old.offset - old.start != new.offset - new.start) & has_place
         moved[pieces] = elsewhere | (old.device != new.device) | (old.inode != new.inode)
         renamed[pieces] = old.name != new.name
-        protected[pieces] = old.perms != new.perms
+        protected[pieces] = old.permissions != new.permissions
         return moved, renamed, protected
 
-    def change(self, kind: Kind, piece: int, end: int) -> Change:
+    def change(self, kind: ChangeKind, piece: int, end: int) -> Change:
         """Return the record of one piece."""
         old, new = int(self.old[piece]), int(self.new[piece])
         return Change(

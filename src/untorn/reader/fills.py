@@ -2,21 +2,18 @@
 
 A fill is what the kernel prints at one go: whole lines, about a page of them. Before Linux 6.17
 it holds mmap_lock for the length of a fill. This is all that a reader keeps still, and all that
-it keeps others from: a gentle reader is a file whose read() is gentle.
+it keeps others from: a gentle reader is a file whose read() is gentle. A read() of fewer bytes
+than a fill has ends within it, and the next one returns the rest of it and another.
 
 Source: fs/seq_file.c:seq_read_iter().
 """
 
-from functools import partial
 from itertools import islice
 from typing import NamedTuple
 
 from untorn.reader.access.idleness import Idleness
 from untorn.reader.access.maps_file import LiveMapsFile
 
-FILL_SIZE = 1 << 16
-"""Bytes to ask for, more than any fill has. A smaller read() would end within a fill, and the
-next one return the rest of that and another."""
 LEAST_LINE = len(b"00400000-00401000 r--p 00000000 00:00 0 \n")
 """Bytes to ask for to get no fill of more than one line. The kernel then begins each lookup where
 the line before ended, so a text read like this has no false gap."""
@@ -38,13 +35,13 @@ class Fills(NamedTuple):
 
 def read_fills(file: LiveMapsFile, size: int, idleness: Idleness | None = None) -> Fills:
     """Read the file from its start to its end, size bytes at most a call."""
-    file.seek(0)
+    texts = file.fills(size)
     fills = Fills([], [])
     if idleness:
         idleness.start()
     more = True
     while more:
-        segment = list(islice(iter(partial(file.read, size), b""), SEGMENT))
+        segment = list(islice(texts, SEGMENT))
         more = len(segment) == SEGMENT
         fills.texts.extend(segment)
         quiet = idleness is not None and len(segment) >= FEW and idleness.slept()

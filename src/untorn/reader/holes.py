@@ -18,12 +18,12 @@ from functools import lru_cache
 
 import numpy as np
 
-from untorn.maps.entry import MapsEntry
+from untorn.maps.entry import GATE_NAME, MapsEntry
 from untorn.maps.page import ULONG_MAX
 from untorn.reader.access.kernel_locks import PER_VMA_SINCE, decide, find_symbol, parse_release
 from untorn.reader.access.maps_file import LiveMapsFile
 from untorn.reader.fills import Fills
-from untorn.reader.lookup import GATE, next_entry
+from untorn.reader.lookup import next_entry
 from untorn.reader.text.columns import Columns, Rows
 
 _QUERY_SINCE = 6, 11
@@ -47,7 +47,7 @@ def doubtful_holes(lines: Columns, fills: Fills) -> Rows:
     """
     ran = np.repeat(~np.array(fills.quiet, np.bool_), [text.count(b"\n") for text in fills.texts])
     hole = np.append(lines.start[1:] > lines.end[:-1], True)
-    hole[-1] = lines.names[lines.name[-1]] != GATE
+    hole[-1] = lines.names[lines.name[-1]] != GATE_NAME
     return np.flatnonzero(hole & ran)
 
 

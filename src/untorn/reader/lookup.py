@@ -5,26 +5,14 @@ The ioctl has no room for a name longer than PATH_MAX; the text has.
 
 import errno
 from collections.abc import Iterator
-from functools import partial
 
-from untorn.maps.entry import PERMISSION_LETTERS, MapsEntry
-from untorn.maps.maps_file import no_query
-from untorn.maps.procmap_query import QueriedVma, QueryFlags
+from untorn.maps.entry import GATE_NAME, MapsEntry
+from untorn.maps.maps_file import query_refusal
 from untorn.reader.access.maps_file import LiveMapsFile
 from untorn.reader.fills import LEAST_LINE
 
-GATE = b"[vsyscall]"
-"""What the text shows and the ioctl does not. Source: fs/proc/task_mmu.c:get_gate_vma()."""
-
 KERNEL_HALF = 1 << 63
 """Byte address from which on nothing else is mapped."""
-
-
-def entry_of(vma: QueriedVma) -> MapsEntry:
-    """Return what the line of a VMA says that was queried with its name."""
-    device = vma.dev_major, vma.dev_minor
-    permissions = PERMISSION_LETTERS[vma.flags]
-    return MapsEntry(vma.start, vma.end, permissions, vma.offset, device, vma.inode, vma.name)
 
 
 def next_entry(file: LiveMapsFile, addr: int) -> MapsEntry | None:
@@ -33,25 +21,24 @@ def next_entry(file: LiveMapsFile, addr: int) -> MapsEntry | None:
     May move the file. Raises OSError as MapsFile.query().
     """
     try:
-        return entry_of(file.query(addr, QueryFlags.COVERING_OR_NEXT_VMA))
+        return file.query(addr, next=True).entry
     except FileNotFoundError:
         return None
     except OSError as error:
-        if error.errno != errno.ENAMETOOLONG and not no_query(error):
+        if error.errno != errno.ENAMETOOLONG and not query_refusal(error):
             raise
     return entry_above(file, addr)
 
 
 def entry_above(file: LiveMapsFile, addr: int) -> MapsEntry | None:
     """Return the same by the text, read line by line: what is mapped all the time is found."""
-    entries = (entry for entry in _lines(file) if entry.name != GATE)
+    entries = (entry for entry in _lines(file) if entry.name != GATE_NAME)
     return next((entry for entry in entries if entry.end > addr), None)
 
 
 def _lines(file: LiveMapsFile) -> Iterator[MapsEntry]:
-    file.seek(0)
     text = b""
-    for piece in iter(partial(file.read, LEAST_LINE), b""):
+    for piece in file.fills(LEAST_LINE):
         *lines, text = (text + piece).split(b"\n")
         for line in lines:
             yield MapsEntry.parse(line + b"\n")

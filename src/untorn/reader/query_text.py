@@ -2,42 +2,25 @@
 
 import numpy as np
 
-from untorn.maps.entry import MapsEntry
-from untorn.maps.procmap_query import PERMISSIONS, QueriedVma, QueryFlags
-from untorn.reader.lookup import GATE, KERNEL_HALF
+from untorn.maps.entry import GATE_NAME, MapsEntry
+from untorn.maps.procmap_query import PERMISSION_BITS, QueryFlags
+from untorn.reader.lookup import KERNEL_HALF
 from untorn.reader.snapshot import Snapshot
-from untorn.reader.text.columns import BITS
 
 
-def find_entry(snapshot: Snapshot, addr: int, flags: QueryFlags) -> MapsEntry | None:
+def find_entry(snapshot: Snapshot, addr: int, flags: int) -> MapsEntry | None:
     """Return the VMA that the ioctl would describe, None for ENOENT.
 
     In the kernel's half, where the ioctl finds nothing, [vsyscall] is found.
     """
-    wanted, step = flags & PERMISSIONS, QueryFlags.COVERING_OR_NEXT_VMA in flags
+    wanted, step = flags & PERMISSION_BITS, flags & QueryFlags.COVERING_OR_NEXT_VMA
     first = snapshot.first_above(addr)
-    rows = np.flatnonzero(snapshot.perms[first:] & wanted == wanted) + first
+    rows = np.flatnonzero(snapshot.permissions[first:] & wanted == wanted) + first
     for row in rows.tolist():
         entry = snapshot[row]
         if not step and (row > first or addr < entry.start):
             return None
-        fits = entry.has_file or QueryFlags.FILE_BACKED_VMA not in flags
-        if fits and (entry.name != GATE or addr >= KERNEL_HALF):
+        fits = entry.has_file or not flags & QueryFlags.FILE_BACKED_VMA
+        if fits and (entry.name != GATE_NAME or addr >= KERNEL_HALF):
             return entry
     return None
-
-
-def as_queried(entry: MapsEntry, page_size: int) -> QueriedVma:
-    """Return what the ioctl tells of a VMA, but for its build id; page_size is in bytes."""
-    return QueriedVma(
-        start=entry.start,
-        end=entry.end,
-        flags=QueryFlags(BITS[entry.permissions]),
-        page_size=page_size,
-        offset=entry.offset,
-        dev_major=entry.device[0],
-        dev_minor=entry.device[1],
-        inode=entry.inode,
-        name=entry.name,
-        build_id=b"",
-    )

@@ -61,7 +61,7 @@ class Snapshot(Sequence[MapsEntry]):
 
     Attributes:
         start, end: Byte addresses, end exclusive.
-        perms: Bits of QueryFlags, VMA_READABLE to VMA_SHARED.
+        permissions: Bits of Permissions.
         offset: Bytes into the file; 0 without one.
         device: As os.stat() has st_dev; 0 without a file.
         inode: 0 without a file.
@@ -152,9 +152,9 @@ class Snapshot(Sequence[MapsEntry]):
         return self.columns.end
 
     @property
-    def perms(self) -> npt.NDArray[np.uint8]:
-        """Bits of QueryFlags."""
-        return self.columns.perms
+    def permissions(self) -> npt.NDArray[np.uint8]:
+        """Bits of Permissions."""
+        return self.columns.permissions
 
     @property
     def offset(self) -> Numbers:

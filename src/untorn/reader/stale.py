@@ -18,12 +18,13 @@ from typing import NamedTuple
 
 from untorn.errors import OutOfReachError
 from untorn.maps.entry import DELETED, MapsEntry, is_deleted
+from untorn.maps.fields import Device
 from untorn.reader.access.limit import PROCESS_TIMEOUT, within
 from untorn.reader.access.task import living_threads, status_of
 from untorn.reader.files.found_file import FoundFile
 from untorn.reader.files.mapped_file import MappedFiles
 from untorn.reader.files.mounts import memory_devices
-from untorn.reader.live_maps import LiveMaps
+from untorn.reader.live_maps import LiveMaps, files_of
 from untorn.reader.looks import look_at
 from untorn.reader.snapshot import Snapshot
 
@@ -45,7 +46,7 @@ class Stale(NamedTuple):
     vmas: int
     size: int
     """Bytes mapped."""
-    device: tuple[int, int]
+    device: Device
     """As maps shows it."""
     inode: int
 
@@ -110,7 +111,7 @@ def _stale_of(maps: LiveMaps) -> list[Stale]:
     rows = _candidates(taken := maps.snapshot())
     if not rows:
         return []
-    files, command = maps.files(), maps.command()
+    files, command = files_of(maps), maps.command()
     found = (
         _describe(maps.pid, command, entries, files)
         for entries in _by_file(taken, rows)

@@ -5,10 +5,10 @@ import time
 from dataclasses import replace
 
 from untorn.errors import os_error
-from untorn.maps.maps_file import find_no_query
+from untorn.maps.maps_file import FILL_SIZE
 from untorn.reader.access.idleness import Idleness
 from untorn.reader.access.maps_file import LiveMapsFile
-from untorn.reader.fills import FILL_SIZE, LEAST_LINE, Fills, read_fills
+from untorn.reader.fills import LEAST_LINE, Fills, read_fills
 from untorn.reader.holes import doubtful_holes, false_gaps, fill_in, gaps_may_be_false
 from untorn.reader.snapshot import Coherence, Snapshot
 from untorn.reader.text.columns import Columns, Rows
@@ -34,7 +34,7 @@ def take_snapshot(
     """
     began = time.perf_counter_ns()
     fills = read_fills(file, FILL_SIZE, idleness)
-    ioctl = ioctl and not find_no_query(file)
+    ioctl = ioctl and not file.find_query_refusal()
     if not ioctl:
         _check_alive(file)
     doubt = gaps_may_be_false() and not all(fills.quiet)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from tests.helpers.engine import RW, addr, read_all
 from untorn.fs.from_maps.address_space import mm_from_maps
 from untorn.fs.proc.maps_line import GATE_LINE
+from untorn.maps.fields import Device
 from untorn.maps.page import PAGE_SIZE, PMD_SIZE
 from untorn.mm.calls.shm import ShmSegment
 from untorn.mm.file import VmFile
@@ -126,7 +127,7 @@ def some_process() -> Process:
     process = Process(MmStruct(gate_vma=True))
     process.mm.start_brk = process.mm.brk = addr(50)
     names = (b"/lib/a b", b"/tmp/new\nline (deleted)", b"/memfd:x (deleted)")
-    process.files = {fd: VmFile(name, 8, 1, fd) for fd, name in enumerate(names, 3)}
+    process.files = {fd: VmFile(name, Device(8, 1), fd) for fd, name in enumerate(names, 3)}
     return process
 
 

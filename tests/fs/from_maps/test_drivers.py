@@ -68,8 +68,11 @@ def test_maps_and_queries_show_a_drivers_mappings_as_they_are() -> None:
     for reader in ("mmap_lock", "vma_lock", "rcu"):
         with process.open_maps(reader) as maps:
             assert read_all(maps) == HUGE_DAX_SGX
-            assert (maps.query(DAX).name, maps.query(DAX).page_size) == (b"/dev/dax0.0", P)
-            assert (maps.query(SGX).end, maps.query(HUGE).page_size) == (SGX + 2 * P, PMD_SIZE)
+            assert (maps.query(DAX).entry.name, maps.query(DAX).page_size) == (b"/dev/dax0.0", P)
+            assert (maps.query(SGX).entry.end, maps.query(HUGE).page_size) == (
+                SGX + 2 * P,
+                PMD_SIZE,
+            )
 
 
 def test_the_size_of_a_page_of_dax_is_not_made_up() -> None:

@@ -14,6 +14,8 @@ from tests.helpers.engine import Pages
 from untorn.fs.proc.maps import ProcMapsFile
 from untorn.fs.proc.maps_locking import STRATEGIES
 from untorn.fs.user_memory import FlatMemory
+from untorn.maps.entry import MapsEntry
+from untorn.maps.fields import Permissions
 from untorn.maps.maps_file import MapsFile
 from untorn.maps.procmap_query import (
     PROCMAP_QUERY,
@@ -30,10 +32,10 @@ P = mmap.PAGESIZE
 NEXT = QueryFlags.COVERING_OR_NEXT_VMA
 FILE = QueryFlags.FILE_BACKED_VMA
 R, W, X, S = (
-    QueryFlags.VMA_READABLE,
-    QueryFlags.VMA_WRITABLE,
-    QueryFlags.VMA_EXECUTABLE,
-    QueryFlags.VMA_SHARED,
+    Permissions.READ,
+    Permissions.WRITE,
+    Permissions.EXECUTE,
+    Permissions.SHARED,
 )
 Ioctl = Callable[[bytes], bytes]
 
@@ -277,26 +279,18 @@ def test_a_longer_struct_must_end_in_zeros(world: World, tail: bytes, number: in
 
 
 def test_the_method_gives_all_at_once(world: World) -> None:
-    vma = world.file.query(world.base + 4 * P, FILE | X)
-    assert vma == QueriedVma(
-        world.base + 4 * P,
-        world.base + 5 * P,
-        R | X,
-        P,
-        0,
-        vma.dev_major,
-        vma.dev_minor,
-        vma.inode,
-        world.path,
-        b"",
-    )
-    assert world.file.query(world.base, name_size=0).name == b""
+    start = world.base + 4 * P
+    vma = world.file.query(start, file_backed=True, permissions=X)
+    found = vma.entry
+    entry = MapsEntry(start, start + P, R | X, 0, found.device, found.inode, world.path)
+    assert vma == QueriedVma(entry, P)
+    assert world.file.query(world.base, name=False).entry.name == b""
 
 
 def test_walking_by_queries_shows_the_vmas_in_order(world: World) -> None:
     at, found = world.base, []
     while at < world.base + 6 * P:
-        vma = world.file.query(at, NEXT)
+        vma = world.file.query(at, next=True).entry
         found.append(((vma.start - world.base) // P, (vma.end - world.base) // P))
         at = vma.end
     assert found == [(0, 2), (3, 4), (4, 5), (5, 6)]
@@ -319,13 +313,13 @@ def test_build_ids_of_the_engines_files(reader: str) -> None:
     process.files[3] = VmFile(b"/bin/true", build_id=bytes(range(20)))
     process.map(0, 1, PROT_READ, MAP_PRIVATE | MAP_FIXED, fd=3)
     file = process.open_maps(reader)
-    assert file.query(0x10000, build_id_size=20).build_id == bytes(range(20))
+    assert file.query(0x10000, build_id=True).build_id == bytes(range(20))
     with pytest.raises(OSError, match="too long") as caught:
-        file.query(0x10000, build_id_size=19)
+        file.procmap_query(ProcmapQuery(query_addr=0x10000, build_id_size=19))
     assert caught.value.errno == errno.ENAMETOOLONG
 
 
 def test_addresses_count_modulo_2_to_the_64(world: World) -> None:
     with pytest.raises(FileNotFoundError):
         world.file.query(-1)
-    assert world.file.query(world.base - 2**64).start == world.base
+    assert world.file.query(world.base - 2**64).entry.start == world.base

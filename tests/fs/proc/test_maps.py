@@ -10,6 +10,7 @@ import pytest
 from tests.helpers.engine import ANON, FIXED, RW, Pages, addr, read_all, shown
 from tests.helpers.tasks import Worker, await_, background, ctrl_c_ends_waits
 from untorn.fs.proc.maps_locking import STRATEGIES
+from untorn.maps.fields import Device
 from untorn.mm.file import VmFile
 from untorn.mm.mm_types import MmStruct
 from untorn.mm.mman import (
@@ -47,7 +48,7 @@ def test_anonymous_memory_has_numbers_of_zero_and_a_space_at_the_end(reader: str
 
 @every_reader
 def test_a_file_shows_offset_device_inode_and_a_name_at_column_73(reader: str) -> None:
-    process = with_file(VmFile(b"/usr/lib/libm.so.6", 0xFE, 1, 11861))
+    process = with_file(VmFile(b"/usr/lib/libm.so.6", Device(0xFE, 1), 11861))
     process.map(0, 2, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_FIXED, fd=3, offset=0x2000)
     line = line_of(process, reader)
     assert line.startswith(b"00010000-00012000 r-xp 00002000 fe:01 11861 ")
@@ -83,7 +84,7 @@ def test_newlines_in_names_are_escaped_and_nothing_else() -> None:
 
 
 def test_a_prefix_that_is_too_long_is_followed_by_two_spaces() -> None:
-    process = with_file(VmFile(b"/f", 0x12345, 0x678, 2**64 - 1))
+    process = with_file(VmFile(b"/f", Device(0x12345, 0x678), 2**64 - 1))
     process.mmap(0x7FFF_FFFF_0000, 4096, PROT_READ, MAP_PRIVATE | MAP_FIXED, 3, 0x7_FFFF_FFFF_F000)
     line = line_of(process)
     assert len(line.split(b"/")[0]) >= 73
@@ -175,7 +176,7 @@ def test_a16_at_the_limit_of_readers_the_fill_goes_on_under_mmap_lock(reader: st
     count = process.vma(1).vm_refcnt
     count.store((1 << 30) - 1)
     assert shown(read_all(process.open_maps(reader))) == [(0, 1), (1, 2)]
-    assert process.open_maps(reader).query(addr(1)).start == addr(1)
+    assert process.open_maps(reader).query(addr(1)).entry.start == addr(1)
     assert count.load() == (1 << 30) - 1
     count.store(1)
 
@@ -322,7 +323,7 @@ def test_readers_leave_no_count_behind(reader: str) -> None:
     file = process.open_maps(reader)
     file.read(50)
     read_all(file)
-    assert file.query(addr(0)).end == addr(3)
+    assert file.query(addr(0)).entry.end == addr(3)
     file.close()
     assert [vma.vm_refcnt.load() for _, _, vma in process.mm.mm_mt] == [1, 1]
     assert process.mm.mm_users.load() == process.mm.mm_count.load() == 1

@@ -9,13 +9,12 @@ import pytest
 
 from tests.helpers.commanded import Commanded
 from tests.reader.access.test_priority import as_nobody
-from untorn.maps.procmap_query import QueryFlags
 from untorn.reader.access import gentle
 from untorn.reader.access.gentle import GentleMapsFile, open_maps_file
 from untorn.reader.access.kernel_locks import parse_release, takes_mmap_lock
 from untorn.reader.access.maps_file import LiveMapsFile
 from untorn.reader.access.pace import Pace
-from untorn.reader.access.priority import FIFO, Change, NotRaisedWarning, Raise, find_raise
+from untorn.reader.access.priority import FIFO, NotRaisedWarning, Raise, Steps, find_raise
 
 pytestmark = pytest.mark.live
 PAGE = 4096
@@ -27,9 +26,9 @@ class Witness:
     def __init__(self) -> None:
         self.raised, self.raises = False, 0
 
-    def prepare(self) -> Change:
+    def prepare(self) -> Steps:
         give_back = partial(self._set, False)
-        return Change(partial(self._set, True), give_back, give_back)
+        return Steps(partial(self._set, True), give_back, give_back)
 
     def _set(self, raised: bool) -> None:
         self.raised = raised
@@ -100,7 +99,7 @@ def test_the_thread_itself_is_at_its_own_priority_between_reads() -> None:
 def test_a_query_is_raised_too(witness: Witness) -> None:
     with GentleMapsFile(os.getpid()) as file:
         try:
-            vma = file.query(0, QueryFlags.COVERING_OR_NEXT_VMA)
+            vma = file.query(0, next=True).entry
         except OSError as error:
             pytest.skip(f"no PROCMAP_QUERY: {error}")
     assert vma.end > vma.start
@@ -180,7 +179,7 @@ def test_a_right_given_up_later_is_said_once_and_nothing_is_lost(
         raise PermissionError
 
     monkeypatch.setattr(
-        gentle, "find_raise", lambda: Raise("lost", lambda: Change(refuse, int, int))
+        gentle, "find_raise", lambda: Raise("lost", lambda: Steps(refuse, int, int))
     )
     gentle._warn.cache_clear()
     with LiveMapsFile(os.getpid()) as plain, GentleMapsFile(os.getpid()) as file:

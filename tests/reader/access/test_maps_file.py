@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from untorn.maps.procmap_query import QueriedVma, QueryFlags
+from untorn.maps.entry import MapsEntry
+from untorn.maps.fields import Permissions
+from untorn.maps.procmap_query import ProcmapQuery
 from untorn.reader.access.maps_file import LiveMapsFile
 
 pytestmark = pytest.mark.live
-NEXT = QueryFlags.COVERING_OR_NEXT_VMA
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def maps(sleeper: subprocess.Popen[bytes]) -> Iterator[LiveMapsFile]:
 def asked(maps: LiveMapsFile) -> LiveMapsFile:
     """A maps file of a kernel that has the ioctl."""
     try:
-        maps.query(0, NEXT)
+        maps.query(0, next=True)
     except OSError as error:
         if error.errno == errno.ENOTTY:
             pytest.skip("this kernel has no PROCMAP_QUERY")
@@ -52,33 +53,6 @@ def asked(maps: LiveMapsFile) -> LiveMapsFile:
 
 def text_of(process: subprocess.Popen[bytes]) -> bytes:
     return Path(f"/proc/{process.pid}/maps").read_bytes()
-
-
-def walk(file: LiveMapsFile) -> Iterator[QueriedVma]:
-    addr = 0
-    while True:
-        try:
-            vma = file.query(addr, NEXT)
-        except OSError as error:
-            if error.errno == errno.ENOENT:
-                return
-            raise
-        yield vma
-        addr = vma.end
-
-
-def as_line(vma: QueriedVma) -> list[bytes]:
-    letters = [
-        "r" if vma.flags & QueryFlags.VMA_READABLE else "-",
-        "w" if vma.flags & QueryFlags.VMA_WRITABLE else "-",
-        "x" if vma.flags & QueryFlags.VMA_EXECUTABLE else "-",
-        "s" if vma.flags & QueryFlags.VMA_SHARED else "p",
-    ]
-    line = (
-        f"{vma.start:08x}-{vma.end:08x} {''.join(letters)} {vma.offset:08x} "
-        f"{vma.dev_major:02x}:{vma.dev_minor:02x} {vma.inode} {os.fsdecode(vma.name)}"
-    )
-    return os.fsencode(line).split()
 
 
 def test_reads_join_to_the_whole_text(sleeper: subprocess.Popen[bytes], maps: LiveMapsFile) -> None:
@@ -106,36 +80,38 @@ def test_a_seek_the_kernel_refuses_is_einval(maps: LiveMapsFile, offset: int, wh
 def test_the_ioctl_tells_what_the_text_tells(
     sleeper: subprocess.Popen[bytes], asked: LiveMapsFile
 ) -> None:
-    lines = [line for line in text_of(sleeper).splitlines() if b"[vsyscall]" not in line]
-    assert [as_line(vma) for vma in walk(asked)] == [line.split() for line in lines]
+    lines = [line for line in text_of(sleeper).splitlines(True) if b"[vsyscall]" not in line]
+    assert [vma.entry for vma in asked.walk()] == [MapsEntry.parse(line) for line in lines]
 
 
 def test_permissions_and_file_backing_can_be_asked_for(asked: LiveMapsFile) -> None:
-    code = asked.query(0, NEXT | QueryFlags.VMA_EXECUTABLE | QueryFlags.FILE_BACKED_VMA)
-    assert code.flags & QueryFlags.VMA_EXECUTABLE
+    wanted = Permissions.EXECUTE
+    code = asked.query(0, next=True, permissions=wanted, file_backed=True).entry
+    assert code.executable
     assert code.inode
 
 
 def test_no_name_is_given_where_none_was_asked_for(asked: LiveMapsFile) -> None:
-    named = next(vma for vma in walk(asked) if vma.name)
-    assert asked.query(named.start, name_size=0) == named._replace(name=b"")
+    named = next(vma for vma in asked.walk() if vma.entry.name)
+    nameless = named._replace(entry=named.entry._replace(name=b""))
+    assert asked.query(named.entry.start, name=False) == nameless
 
 
 def test_a_build_id_is_that_in_the_file(asked: LiveMapsFile) -> None:
-    libc = next(vma for vma in walk(asked) if b"/libc" in vma.name)
-    build_id = asked.query(libc.start, build_id_size=20).build_id
+    libc = next(vma.entry for vma in asked.walk() if b"/libc" in vma.entry.name)
+    build_id = asked.query(libc.start, build_id=True).build_id
     assert build_id
     assert build_id in Path(os.fsdecode(libc.name)).read_bytes()
 
 
 def test_refusals_have_the_kernels_errno(asked: LiveMapsFile) -> None:
-    named = next(vma for vma in walk(asked) if vma.name)
+    named = next(vma.entry for vma in asked.walk() if vma.entry.name)
     with pytest.raises(OSError, match="No such file") as unmapped:
         asked.query(0)
     with pytest.raises(OSError, match="too long") as small:
-        asked.query(named.start, name_size=2)
+        asked.procmap_query(ProcmapQuery(query_addr=named.start, vma_name_size=2))
     with pytest.raises(OSError, match="Invalid") as odd:
-        asked.query(0, QueryFlags(0x40))
+        asked.procmap_query(ProcmapQuery(query_flags=0x40))
     errors = [each.value.errno for each in (unmapped, small, odd)]
     assert errors == [errno.ENOENT, errno.ENAMETOOLONG, errno.EINVAL]
 
@@ -144,7 +120,7 @@ def test_smaps_reads_as_text_and_has_no_ioctl(sleeper: subprocess.Popen[bytes]) 
     with LiveMapsFile(sleeper.pid, "smaps") as file:
         assert b"\nRss:" in file.read(65536)
         with pytest.raises(OSError, match="ioctl") as refused:
-            file.query(0, NEXT)
+            file.query(0, next=True)
     assert refused.value.errno == errno.ENOTTY
 
 

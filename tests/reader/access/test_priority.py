@@ -16,9 +16,9 @@ import pytest
 
 from untorn.reader.access.priority import (
     FIFO,
-    Change,
     NotRaisedWarning,
     Raise,
+    Steps,
     call_raised,
     find_raise,
     lowest_nice,
@@ -40,7 +40,7 @@ def _given_back() -> Iterator[None]:
     assert (policy_now(), nice_now()) == before
 
 
-def prepare(way: Raise) -> Change:
+def prepare(way: Raise) -> Steps:
     """What raises this thread; skips the test if that is not allowed."""
     change = way.prepare()
     if change is None or not may(way):
@@ -211,20 +211,20 @@ def test_what_the_function_may_not_do_is_its_own_error() -> None:
         raise PermissionError
 
     with pytest.raises(PermissionError):
-        call_raised(Change(int, int, int), fail)
+        call_raised(Steps(int, int, int), fail)
     assert calls == [1]
 
 
 def test_a_raise_that_is_refused_calls_nothing() -> None:
     calls: list[int] = []
     with pytest.raises(NotRaisedWarning):
-        call_raised(Change(refuse, int, int), partial(calls.append, 1))
+        call_raised(Steps(refuse, int, int), partial(calls.append, 1))
     assert calls == []
 
 
 def test_what_cannot_be_given_back_whole_is_given_back_marked_and_the_result_kept() -> None:
     given: list[str] = []
-    change = Change(int, refuse, partial(given.append, "marked"))
+    change = Steps(int, refuse, partial(given.append, "marked"))
     assert call_raised(change, partial(int, "5")) == 5
     assert given == ["marked"]
 

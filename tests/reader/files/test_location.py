@@ -19,10 +19,12 @@ from hypothesis import strategies as st
 
 import untorn
 from tests.helpers.commanded import Commanded
+from tests.helpers.entries import record
 from tests.helpers.map_files import MAY, by_mapping
 from tests.helpers.mounted import run_with_mounts
 from untorn.errors import OutOfReachError
 from untorn.maps.entry import MapsEntry
+from untorn.maps.fields import Device, Permissions
 from untorn.reader.files.elf import Elf, Segment, read_elf
 
 pytestmark = pytest.mark.live
@@ -66,7 +68,7 @@ def test_the_address_of_a_function_is_that_of_its_symbol(child: Commanded, tmp_p
     addr, value = load(child, copy_of_libc(tmp_path))
     location = untorn.locate(child.pid, addr)
     assert location.elf_address == value
-    assert location.offset == addr - location.vma.start + location.vma.offset
+    assert location.offset == addr - location.vma.entry.start + location.vma.entry.offset
     assert location.kind == "a regular file"
     assert location.path
     assert Path(os.fsdecode(location.path)).samefile(tmp_path / "library.so")
@@ -78,7 +80,7 @@ def test_it_is_the_same_where_the_vma_was_split(child: Commanded, tmp_path: Path
     page = addr & -PAGE
     child.do(f"libc.mprotect({page}, {PAGE}, 7)")
     location = untorn.locate(child.pid, addr)
-    assert (location.vma.start, location.elf_address) == (page, value)
+    assert (location.vma.entry.start, location.elf_address) == (page, value)
     assert untorn.locate(child.pid, page - 1).elf_address == (value & -PAGE) - 1
 
 
@@ -119,7 +121,7 @@ def test_a_deleted_file_is_still_found(child: Commanded, tmp_path: Path, replace
     if replaced:
         library.write_bytes(b"another one")
     location = untorn.locate(child.pid, addr)
-    assert location.vma.name.endswith(b" (deleted)")
+    assert location.vma.entry.name.endswith(b" (deleted)")
     assert location.elf_address == value
     assert location.path
     assert Path(os.fsdecode(location.path)).stat().st_ino == inode
@@ -277,7 +279,7 @@ def test_an_address_is_told_only_if_one_segment_holds_it(
     segments: list[Segment], offset: int
 ) -> None:
     page = offset & -PAGE
-    vma = MapsEntry(page, page + PAGE, b"r--p", page, (8, 1), 5, b"/x")
+    vma = record(page, page + PAGE, b"r--p", page, (8, 1), 5, b"/x")
     found = {each.address_of(offset) for each in segments if each.holds(offset)}
     elf = Elf(tuple(segments), b"")
     if len(found) == 1:
@@ -289,8 +291,8 @@ def test_an_address_is_told_only_if_one_segment_holds_it(
 
 def test_what_no_segment_has_is_told_where_the_file_was_loaded_and_nowhere_else() -> None:
     code = Segment(offset=0, file_size=0x1800, address=0x400000, flags=5)
-    loaded = MapsEntry(0x400000, 0x402000, b"r-xp", 0, (8, 1), 5, b"/x")
-    copied = loaded._replace(start=0x700000, end=0x702000, permissions=b"r--p")
+    loaded = record(0x400000, 0x402000, b"r-xp", 0, (8, 1), 5, b"/x")
+    copied = loaded._replace(start=0x700000, end=0x702000, permissions=Permissions.READ)
     elf = Elf((code,), b"")
     assert elf.address_of(loaded, 0x401900, lambda: [loaded, copied]) == 0x401900
     with pytest.raises(OutOfReachError, match="no segment"):
@@ -302,8 +304,10 @@ def test_a_page_of_two_segments_is_that_of_the_one_it_was_mapped_for() -> None:
     code = Segment(offset=0, file_size=0x1800, address=0x400000, flags=5)
     data = Segment(offset=0x1800, file_size=0x800, address=0x402800, flags=6)
     elf = Elf((code, data), b"")
-    first = MapsEntry(0x400000, 0x402000, b"r-xp", 0, (8, 1), 5, b"/x")
-    second = MapsEntry(0x402000, 0x403000, b"rw-p", 0x1000, (8, 1), 5, b"/x")
+    first = record(0x400000, 0x402000, b"r-xp", 0, (8, 1), 5, b"/x")
+    second = MapsEntry(
+        0x402000, 0x403000, Permissions.parse(b"rw-p"), 0x1000, Device(8, 1), 5, b"/x"
+    )
     for vma, addr in (first, 0x401900), (first, 0x401700), (second, 0x402900), (second, 0x402700):
         assert elf.address_of(vma, addr, lambda: [first, second]) == addr
 

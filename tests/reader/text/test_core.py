@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from tests.helpers.core_files import Form, core
 from untorn.maps.entry import MapsEntry
+from untorn.maps.fields import NO_DEVICE, Permissions
 from untorn.reader.snapshot import Snapshot
 
 PAGE = 4096
@@ -23,7 +24,9 @@ def entry(
     start: int, end: int, permissions: bytes = b"rw-p", offset: int = 0, name: bytes = b""
 ) -> MapsEntry:
     """Pages to an entry."""
-    return MapsEntry(start * PAGE, end * PAGE, permissions, offset * PAGE, (0, 0), 0, name)
+    return MapsEntry(
+        start * PAGE, end * PAGE, Permissions.parse(permissions), offset * PAGE, NO_DEVICE, 0, name
+    )
 
 
 @pytest.fixture
@@ -164,8 +167,8 @@ def test_a_core_file_of_linux_has_the_map_that_the_process_had(
         pytest.skip("the kernel wrote no core file")
     assert list(Snapshot.from_core(found[0])) == [
         each._replace(
-            permissions=each.permissions[:3] + b"p",
-            device=(0, 0),
+            permissions=each.permissions & ~Permissions.SHARED,
+            device=NO_DEVICE,
             inode=0,
             name=each.name if each.has_file else b"",
         )

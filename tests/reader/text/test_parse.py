@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tests.helpers.engine import Pages
 from tests.helpers.maps_texts import TEXTS
 from untorn.maps.entry import MapsEntry
+from untorn.maps.fields import Device, Permissions
 from untorn.mm.mman import PROT_NONE, PROT_READ
 from untorn.reader.text import block, line_endings, parse
 from untorn.reader.text.columns import Columns
@@ -172,9 +173,9 @@ def test_columns_that_differ_in_one_field_are_not_equal() -> None:
     entry = MapsEntry.parse(LINE)
     others = [
         entry._replace(end=entry.end + 4096),
-        entry._replace(permissions=b"r--p"),
+        entry._replace(permissions=Permissions.READ),
         entry._replace(offset=4096),
-        entry._replace(device=(8, 1)),
+        entry._replace(device=Device(8, 1)),
         entry._replace(inode=5),
         entry._replace(name=b"[heap]"),
     ]

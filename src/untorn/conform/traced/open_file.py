@@ -8,6 +8,7 @@ import struct
 from pathlib import Path
 
 from untorn.errors import os_error
+from untorn.maps.fields import Device
 from untorn.mm.file import MAX_LFS_FILESIZE, VmFile
 from untorn.mm.filemap import AddressSpace
 
@@ -37,8 +38,7 @@ def vm_file_of(fd: int) -> VmFile:
     is_file = stat.S_ISREG(status.st_mode) and not path.startswith("/proc/")
     return VmFile(
         os.fsencode(path),
-        os.major(status.st_dev),
-        os.minor(status.st_dev),
+        Device.of(status.st_dev),
         status.st_ino,
         MAX_LFS_FILESIZE if is_zero else status.st_size,
         readable=access != os.O_WRONLY,

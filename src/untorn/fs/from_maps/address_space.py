@@ -165,13 +165,13 @@ def _add(mm: MmStruct, line: NumberedLine, files: FilesOfMaps) -> Vma:
 
 def _flags(entry: MapsEntry, file: VmFile | None) -> int:
     """Return the VM_* flags that four characters, and what is mapped, stand for."""
-    read, write, execute = (char != ord("-") for char in entry.permissions[:3])
-    flags = _MAY | read * VM_READ | write * VM_WRITE | execute * VM_EXEC
+    flags = _MAY | entry.readable * VM_READ | entry.writable * VM_WRITE
+    flags |= entry.executable * VM_EXEC
     if entry.shared:
         flags |= VM_SHARED | VM_MAYSHARE
     if file is not None and file.kernel_page_size != PAGE_SIZE:
         return flags | VM_HUGETLB | VM_DONTEXPAND
-    return flags | VM_ACCOUNT if write and not entry.shared else flags
+    return flags | VM_ACCOUNT if entry.writable and not entry.shared else flags
 
 
 def _make_special(vma: Vma, line: NumberedLine) -> None:

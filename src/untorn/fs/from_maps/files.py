@@ -74,7 +74,7 @@ def _open(entry: MapsEntry, page_size: int) -> VmFile:
     )
     return VmFile(
         path,
-        *entry.device,
+        entry.device,
         entry.inode,
         is_zero=path == ZERO_NAME,
         is_anon_shmem=_is_shmem(entry),

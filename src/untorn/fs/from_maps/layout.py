@@ -68,9 +68,9 @@ def does_read_imply_exec(lines: list[NumberedLine], task_size: int) -> bool:
     Source: arch/x86/include/asm/elf.h, elf_read_implies_exec().
     """
     entries = [line.entry for line in lines if not line.entry.name.startswith(b"[vvar")]
-    readable = [entry.permissions for entry in entries if entry.permissions.startswith(b"r")]
+    readable = [entry for entry in entries if entry.readable]
     has_stack = any(entry.name == STACK for entry in entries)
-    return task_size <= UINT_MAX and has_stack and all(b"x" in each for each in readable)
+    return task_size <= UINT_MAX and has_stack and all(entry.executable for entry in readable)
 
 
 def find_mmap_base(

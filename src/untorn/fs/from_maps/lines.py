@@ -2,8 +2,7 @@
 
 from typing import NamedTuple
 
-from untorn.fs.proc.maps_line import GATE_NAME
-from untorn.maps.entry import MapsEntry
+from untorn.maps.entry import GATE_NAME, MapsEntry
 from untorn.maps.page import PAGE_SIZE, TASK_SIZE, page_aligned
 
 _KERNEL_HALF = 1 << 63

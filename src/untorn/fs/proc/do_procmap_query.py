@@ -7,14 +7,15 @@ file nor with itself. Compare fs/proc/task_mmu.c:do_procmap_query(), query_match
 import errno
 
 from untorn.errors import os_error
-from untorn.fs.proc.maps_line import vma_name
+from untorn.fs.proc.maps_line import permission_bits, vma_name
 from untorn.fs.proc.maps_locking import MapsLocking
 from untorn.fs.user_memory import UserMemory
-from untorn.maps.maps_file import PATH_MAX
+from untorn.maps.fields import NO_DEVICE
 from untorn.maps.page import PAGE_SHIFT, PAGE_SIZE
 from untorn.maps.procmap_query import (
     MIN_SIZE,
-    PERMISSIONS,
+    PATH_MAX,
+    PERMISSION_BITS,
     SIZE,
     VALID_FLAGS,
     ProcmapQuery,
@@ -115,24 +116,21 @@ def _query_matching_vma(locking: MapsLocking, query: ProcmapQuery) -> Vma:
 def _fits(vma: Vma, query_flags: int) -> bool:
     if query_flags & QueryFlags.FILE_BACKED_VMA and vma.vm_file is None:
         return False
-    wanted = query_flags & PERMISSIONS
-    return _vma_flags(vma) & wanted == wanted
-
-
-def _vma_flags(vma: Vma) -> int:
-    return vma.vm_flags & 7 | vma.vm_flags >> 4 & QueryFlags.VMA_SHARED  # VM_MAYSHARE is 0x80
+    wanted = query_flags & PERMISSION_BITS
+    return permission_bits(vma) & wanted == wanted
 
 
 def _answer(vma: Vma, query: ProcmapQuery, name_size: int) -> ProcmapQuery:
     file = vma.vm_file
+    device = file.device if file else NO_DEVICE
     return query._replace(
         vma_start=vma.vm_start,
         vma_end=vma.vm_end,
-        vma_flags=_vma_flags(vma),
+        vma_flags=permission_bits(vma),
         vma_page_size=_page_size(vma),
         vma_offset=vma.vm_pgoff << PAGE_SHIFT if file else 0,
-        dev_major=file.dev_major if file else 0,
-        dev_minor=file.dev_minor if file else 0,
+        dev_major=device.major,
+        dev_minor=device.minor,
         inode=file.inode if file else 0,
         vma_name_size=name_size,
     )

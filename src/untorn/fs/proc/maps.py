@@ -9,14 +9,11 @@ from untorn.fs.proc.maps_locking import STRATEGIES, MapsLocking
 from untorn.fs.proc.task_mmu import ProcMaps, Record
 from untorn.fs.proc.vma_file import ProcVmaFile, proc_mem_open
 from untorn.fs.user_memory import FlatMemory, UserMemory
-from untorn.maps.maps_file import NO_FLAGS, PATH_MAX
-from untorn.maps.page import ULONG_MAX
 from untorn.maps.procmap_query import (
     PROCMAP_QUERY,
     SIZE,
     ProcmapQuery,
     QueriedVma,
-    QueryFlags,
 )
 
 
@@ -51,23 +48,13 @@ class ProcMapsFile(ProcVmaFile[Record]):
             raise os_error(errno.ENOTTY)
         do_procmap_query(self._mm, self._new_locking(), memory, arg)
 
-    def query(
-        self,
-        addr: int,
-        flags: QueryFlags = NO_FLAGS,
-        *,
-        name_size: int = PATH_MAX,
-        build_id_size: int = 0,
-    ) -> QueriedVma:
-        """Describe the VMA at addr; see MapsFile."""
+    def procmap_query(self, question: ProcmapQuery) -> QueriedVma:
+        """Answer a PROCMAP_QUERY, in memory made for it; see MapsFile."""
+        name_size, build_id_size = question.vma_name_size, question.build_id_size
         memory = FlatMemory(SIZE + name_size + build_id_size)
         name_addr = memory.base + SIZE
-        query = ProcmapQuery(
-            query_flags=flags,
-            query_addr=addr & ULONG_MAX,
-            vma_name_size=name_size,
+        query = question._replace(
             vma_name_addr=name_addr if name_size else 0,
-            build_id_size=build_id_size,
             build_id_addr=name_addr + name_size if build_id_size else 0,
         )
         memory.copy_to_user(memory.base, query.pack())

@@ -4,7 +4,8 @@ Compare fs/proc/task_mmu.c:show_vma_header_prefix(), show_map_vma(), get_vma_nam
 proc_pid_maps(5).
 """
 
-from untorn.maps.entry import PERMISSION_LETTERS, maps_line
+from untorn.maps.entry import GATE_NAME, maps_line
+from untorn.maps.fields import NO_DEVICE
 from untorn.maps.page import PAGE_SHIFT, PAGE_SIZE
 from untorn.mm.mm_types import MmStruct, Vma
 from untorn.mm.mman import VM_EXEC
@@ -14,14 +15,12 @@ NAME_COLUMN = 73
 
 ROLLUP_LINE = b"%-72s [rollup]\n"
 """The header of smaps_rollup, around a line's numbers."""
-GATE_NAME = b"[vsyscall]"
 _GATE = 0xFFFF_FFFF_FF60_0000
 
 
 def gate_line(flags: int) -> bytes:
     """Return the line of the gate VMA for its VM_* flags; see MmStruct."""
-    permissions = PERMISSION_LETTERS[flags & 7]
-    return maps_line(_GATE, _GATE + PAGE_SIZE, permissions, 0, 0, 0, 0, GATE_NAME)
+    return maps_line(_GATE, _GATE + PAGE_SIZE, flags & 7, 0, NO_DEVICE, 0, GATE_NAME)
 
 
 GATE_LINE = gate_line(VM_EXEC)
@@ -30,15 +29,18 @@ GATE_LINE = gate_line(VM_EXEC)
 
 def show_map(vma: Vma) -> bytes:
     """Return the line of vma. Preconditions: vma is kept still, or is a private copy."""
-    flags = vma.vm_flags
-    permissions = PERMISSION_LETTERS[flags & 7 | flags >> 4 & 8]  # VM_MAYSHARE stands at 0x80
+    permissions = permission_bits(vma)
     start, end, name = vma.vm_start, vma.vm_end, vma_name(vma)
     file = vma.vm_file
     if file is None:
-        return maps_line(start, end, permissions, 0, 0, 0, 0, name)
+        return maps_line(start, end, permissions, 0, NO_DEVICE, 0, name)
     offset = vma.vm_pgoff << PAGE_SHIFT
-    device = file.dev_major, file.dev_minor
-    return maps_line(start, end, permissions, offset, *device, file.inode, name)
+    return maps_line(start, end, permissions, offset, file.device, file.inode, name)
+
+
+def permission_bits(vma: Vma) -> int:
+    """Return the bits of Permissions that vma has. Preconditions: as show_map()."""
+    return vma.vm_flags & 7 | vma.vm_flags >> 4 & 8  # VM_MAYSHARE stands at 0x80
 
 
 def vma_name(vma: Vma) -> bytes:

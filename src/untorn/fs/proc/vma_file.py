@@ -1,23 +1,22 @@
 """What the files about a process's VMAs have in common: maps, smaps, smaps_rollup."""
 
 import errno
-from typing import Generic, Self, TypeVar
+from typing import Generic, TypeVar
 
 from untorn.errors import os_error
 from untorn.fs.proc.base import ProcTask
 from untorn.fs.proc.maps_locking import MapsLocking
 from untorn.fs.seq_file import SEEK_SET, SeqFile, SeqOperations
 from untorn.fs.user_memory import UserMemory
-from untorn.maps.maps_file import NO_FLAGS, PATH_MAX
-from untorn.maps.procmap_query import QueriedVma, QueryFlags
+from untorn.maps.maps_file import MapsFile
 from untorn.mm.calls.exit import mmput
 from untorn.mm.mm_types import MmStruct, mmdrop, mmget_not_zero, mmgrab
 
 R = TypeVar("R")
 
 
-class ProcVmaFile(Generic[R]):
-    """An open file; a MapsFile. Several tasks may use it at once.
+class ProcVmaFile(MapsFile, Generic[R]):
+    """An open file. Several tasks may use it at once.
 
     It stays with the mm that the process had when it was opened: after an exec or exit of the
     process it has no VMAs to tell of.
@@ -59,17 +58,6 @@ class ProcVmaFile(Generic[R]):
         """
         raise os_error(errno.ENOTTY)
 
-    def query(
-        self,
-        addr: int,
-        flags: QueryFlags = NO_FLAGS,
-        *,
-        name_size: int = PATH_MAX,
-        build_id_size: int = 0,
-    ) -> QueriedVma:
-        """Describe the VMA at addr; see MapsFile. Raises OSError ENOTTY if the file cannot."""
-        raise os_error(errno.ENOTTY)
-
     def statistics(self) -> dict[str, int]:
         """Return how often the reads of this file met a writer, by kind."""
         return self._locking.statistics() if self._locking else {}
@@ -79,12 +67,6 @@ class ProcVmaFile(Generic[R]):
         mm, self._mm = self._mm, None
         if mm is not None:
             mmdrop(mm)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
 
 
 def proc_mem_open(task: ProcTask) -> MmStruct | None:

@@ -12,7 +12,7 @@ from untorn.errors import os_error
 from untorn.maps.page import PAGE_SHIFT, PAGE_SIZE, ULONG_MAX, page_align
 from untorn.mm.calls.mmap import mmap_locked
 from untorn.mm.calls.munmap import do_munmap_locked
-from untorn.mm.file import VmFile, VmOperations
+from untorn.mm.file import SHMEM_DEVICE, VmFile, VmOperations
 from untorn.mm.filemap import AddressSpace
 from untorn.mm.mm_types import MmStruct, Vma
 from untorn.mm.mman import (
@@ -54,7 +54,9 @@ class ShmSegment:
     def open(self) -> VmFile:
         """Return a new open file."""
         path = b"/SYSV%08x (deleted)" % self.key
-        return VmFile(path, 0, 1, self.shmid, self.size, vm_ops=SHM_OPS, mapping=self.mapping)
+        return VmFile(
+            path, SHMEM_DEVICE, self.shmid, self.size, vm_ops=SHM_OPS, mapping=self.mapping
+        )
 
 
 def do_shmat(mm: MmStruct, segment: ShmSegment, addr: int, flags: int) -> int:

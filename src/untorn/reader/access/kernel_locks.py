@@ -9,7 +9,6 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from untorn.maps.maps_file import find_no_query
 from untorn.reader.access.maps_file import LiveMapsFile
 
 PER_VMA_SINCE = {"maps": (6, 17), "PROCMAP_QUERY": (6, 18), "smaps": (7, 2)}
@@ -45,7 +44,7 @@ def probe_locking() -> list[Locking]:
     """Decide for each file of PER_VMA_SINCE how this kernel locks."""
     release, symbol = parse_release(os.uname().release), find_symbol()
     with LiveMapsFile(os.getpid()) as maps:
-        absent = {"PROCMAP_QUERY": find_no_query(maps)}
+        absent = {"PROCMAP_QUERY": maps.find_query_refusal()}
     if not Path("/proc/self/smaps").exists():
         absent["smaps"] = "this kernel has none"
     return [

@@ -5,11 +5,9 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator
 from fcntl import ioctl
 from struct import Struct
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-from untorn.maps.maps_file import NO_FLAGS, PATH_MAX
-from untorn.maps.page import ULONG_MAX
+from untorn.maps.maps_file import MapsFile
 from untorn.maps.procmap_query import PROCMAP_QUERY, ProcmapQuery, QueriedVma, QueryFlags
 from untorn.reader.access.limit import check_time
 from untorn.reader.access.task import place_of
@@ -19,7 +17,7 @@ _QUERY_ADDR_AT, _VMA_START_AT = 16, 24
 """Places in struct procmap_query, in bytes."""
 
 
-class LiveMapsFile:
+class LiveMapsFile(MapsFile):
     """An open /proc/PID/maps or /proc/PID/smaps of the running kernel, unbuffered.
 
     Each read() is one read(2): the kernel keeps the map still for the length of one call at
@@ -53,26 +51,13 @@ class LiveMapsFile:
         """Move to a byte offset from the start (0) or from here (1): see MapsFile."""
         return os.lseek(self._fd, offset, whence)
 
-    def query(
-        self,
-        addr: int,
-        flags: QueryFlags = NO_FLAGS,
-        *,
-        name_size: int = PATH_MAX,
-        build_id_size: int = 0,
-    ) -> QueriedVma:
-        """Describe one VMA by the ioctl: see MapsFile. ENOTTY on smaps and before Linux 6.11."""
-        name = array("B", bytes(name_size))
-        build_id = array("B", bytes(build_id_size))
-        question = ProcmapQuery(
-            query_flags=flags,
-            query_addr=addr & ULONG_MAX,
-            vma_name_size=name_size,
-            build_id_size=build_id_size,
-            vma_name_addr=_address(name),
-            build_id_addr=_address(build_id),
-        )
-        packed = self._timed(ioctl, self._fd, PROCMAP_QUERY, question.pack())
+    def procmap_query(self, question: ProcmapQuery) -> QueriedVma:
+        """Ask the kernel: see MapsFile. ENOTTY on smaps and before Linux 6.11."""
+        name = array("B", bytes(question.vma_name_size))
+        build_id = array("B", bytes(question.build_id_size))
+        addresses = {"vma_name_addr": _address(name), "build_id_addr": _address(build_id)}
+        asked = question._replace(**addresses)
+        packed = self._timed(ioctl, self._fd, PROCMAP_QUERY, asked.pack())
         answer = ProcmapQuery.unpack(packed)
         return QueriedVma.from_struct(answer, name.tobytes(), build_id.tobytes())
 
@@ -111,17 +96,6 @@ class LiveMapsFile:
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         return f"<LiveMapsFile fd {self._fd}>" if self._fd >= 0 else "<LiveMapsFile closed>"

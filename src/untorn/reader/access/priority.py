@@ -26,7 +26,7 @@ class NotRaisedWarning(RuntimeWarning):
     """A thread may not raise its priority."""
 
 
-class Change(NamedTuple):
+class Steps(NamedTuple):
     """The calling thread's way up and back; each step is one C function."""
 
     raise_: Step
@@ -39,7 +39,7 @@ class Raise(NamedTuple):
     """One way to raise a thread."""
 
     name: str
-    prepare: Callable[[], Change | None]
+    prepare: Callable[[], Steps | None]
     """Describes it for the calling thread; None if that stands as high already."""
 
 
@@ -75,7 +75,7 @@ def may(way: Raise) -> bool:
     return True
 
 
-def call_raised(change: Change, function: Callable[[], T]) -> T:
+def call_raised(change: Steps, function: Callable[[], T]) -> T:
     """Call a C function with the calling thread raised.
 
     Raises:
@@ -99,7 +99,7 @@ def call_raised(change: Change, function: Callable[[], T]) -> T:
     return cast(T, results[1])
 
 
-def _to_fifo() -> Change | None:
+def _to_fifo() -> Steps | None:
     """Prepare SCHED_FIFO, marked so that a child forked meanwhile does not get it.
 
     Without CAP_SYS_NICE the mark cannot be taken away again. It then stays on the thread, where
@@ -109,20 +109,20 @@ def _to_fifo() -> Change | None:
     if policy & ~_RESET in _REAL_TIME:
         return None
     change_to = partial(os.sched_setscheduler, 0)
-    return Change(
+    return Steps(
         partial(change_to, os.SCHED_FIFO | _RESET, _LOWEST_FIFO),
         partial(change_to, policy, _ORDINARY),
         partial(change_to, policy | _RESET, _ORDINARY),
     )
 
 
-def _to_nice(nice: int) -> Change | None:
+def _to_nice(nice: int) -> Steps | None:
     before = os.getpriority(os.PRIO_PROCESS, 0)
     if nice >= before:
         return None
     change_to = partial(os.setpriority, os.PRIO_PROCESS, 0)
     give_back = partial(change_to, before)
-    return Change(partial(change_to, nice), give_back, give_back)
+    return Steps(partial(change_to, nice), give_back, give_back)
 
 
 FIFO = Raise("SCHED_FIFO 1", _to_fifo)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from untorn.errors import OutOfReachError
 from untorn.maps.entry import MapsEntry
-from untorn.maps.maps_file import BUILD_ID_SIZE_MAX
 from untorn.maps.page import PAGE_SIZE, page_align
+from untorn.maps.procmap_query import BUILD_ID_SIZE_MAX
 
 if TYPE_CHECKING:
     from elftools.elf.elffile import ELFFile

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import BinaryIO, Self
 
 from untorn.errors import OutOfReachError, os_error
-from untorn.maps.maps_file import PATH_MAX
-from untorn.reader.files.mounts import Device
+from untorn.maps.fields import Device
+from untorn.maps.procmap_query import PATH_MAX
 
 FIND = os.O_PATH | os.O_CLOEXEC
 """How a file is opened that is only to be named."""

@@ -10,7 +10,6 @@ from untorn.maps.procmap_query import QueriedVma
 from untorn.reader.access.limit import within_half
 from untorn.reader.files.elf import Elf, read_elf
 from untorn.reader.files.mapped_file import MappedFiles
-from untorn.reader.lookup import entry_of
 
 _NO_BUILD_ID = "the ELF file has none"
 
@@ -56,7 +55,7 @@ def locate(
         others: Returns what the process maps of the same file; called only if it matters.
         build_id: Look for the build id, too.
     """
-    entry, location = entry_of(vma), Location(addr, vma)
+    entry, location = vma.entry, Location(addr, vma)
     if not entry.has_file:
         return _without(location, "no file is mapped there", build_id)
     location = replace(location, offset=entry.offset_of(addr))
@@ -114,7 +113,7 @@ def _in_elf(
     absent: dict[str, str] = {}
     elf_address = None
     try:
-        elf_address = elf.address_of(entry_of(location.vma), location.addr, others)
+        elf_address = elf.address_of(location.vma.entry, location.addr, others)
     except OutOfReachError as error:
         absent["elf_address"] = str(error)
     if build_id and not elf.build_id:

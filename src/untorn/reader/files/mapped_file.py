@@ -15,10 +15,11 @@ from pathlib import Path
 
 from untorn.errors import OutOfReachError, describe
 from untorn.maps.entry import MapsEntry
+from untorn.maps.fields import Device
 from untorn.maps.page import PAGE_SIZE
 from untorn.reader.access.gentle import gently
 from untorn.reader.files.found_file import FIND, FoundFile
-from untorn.reader.files.mounts import Device, Mounts, is_local, memory_devices, read_mounts
+from untorn.reader.files.mounts import Mounts, is_local, memory_devices, read_mounts
 
 
 class MappedFiles:

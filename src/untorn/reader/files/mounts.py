@@ -17,7 +17,8 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple, Self
 
-Device = tuple[int, int]
+from untorn.maps.fields import Device
+
 """Major and minor number of a file system, as maps and mountinfo show it."""
 _IN_MEMORY = {"tmpfs", "ramfs", "devtmpfs", "rootfs", "hugetlbfs"}
 _OVER_OTHERS = {"overlay"}
@@ -129,16 +130,15 @@ def _device_of_shmem() -> Device:
         lines = Path("/proc/self/maps").read_bytes().split(b"\n")
         line = next(each for each in lines if int(each.partition(b"-")[0], 16) == addr)
     major, _, minor = line.split()[3].partition(b":")
-    return int(major, 16), int(minor, 16)
+    return Device(int(major, 16), int(minor, 16))
 
 
 def _device_of_own(flags: int) -> Device:
     fd = os.memfd_create("untorn", os.MFD_CLOEXEC | flags)
     try:
-        device = os.fstat(fd).st_dev
+        return Device.of(os.fstat(fd).st_dev)
     finally:
         os.close(fd)
-    return os.major(device), os.minor(device)
 
 
 @cache
@@ -155,7 +155,7 @@ def _mount(line: bytes) -> Mount | None:
     size = _PAGE_SIZE.search(options)
     return Mount(
         int(number),
-        (int(major), int(minor)),
+        Device(int(major), int(minor)),
         _unescaped(point),
         type_.decode("ascii", "replace"),
         int(size[1]) << _SHIFTS[size[2]] if size and type_ == b"hugetlbfs" else 0,

@@ -8,6 +8,7 @@ else the lines of maps, or what /proc/self/fdinfo and mountinfo say of the file.
 Source: fs/proc/task_mmu.c:show_map_vma(), proc_map_files_lookup(); fs/proc/fd.c:seq_show().
 """
 
+import mmap
 import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -15,8 +16,8 @@ from pathlib import Path
 
 from untorn.errors import OutOfReachError
 from untorn.maps.entry import MapsEntry
+from untorn.maps.fields import Device
 from untorn.maps.page import PAGE_SIZE
-from untorn.mm.mman import MAP_PRIVATE, PROT_NONE
 from untorn.processes.process_under_test import ThisProcess
 from untorn.reader.access.maps_file import LiveMapsFile
 from untorn.reader.files.found_file import FoundFile
@@ -24,6 +25,7 @@ from untorn.reader.files.mapped_file import MappedFiles
 from untorn.reader.lookup import next_entry
 
 _ONE_DEVICE_FOR_MANY = "btrfs"
+_PROT_NONE = 0
 """Of all subvolumes maps shows one device, and each has its own inode 257."""
 
 
@@ -64,7 +66,7 @@ def _is_shown_alike(files: MappedFiles, entry: MapsEntry, candidate: FoundFile) 
     return alike
 
 
-def _place(entry: MapsEntry) -> tuple[tuple[int, int], int]:
+def _place(entry: MapsEntry) -> tuple[Device, int]:
     return entry.device, entry.inode
 
 
@@ -73,7 +75,7 @@ def _mapped(candidate: FoundFile) -> Iterator[tuple[MappedFiles, MapsEntry]]:
     """Map a page of a file ourselves, without access; give our own files and the entry of it."""
     process = ThisProcess()
     with candidate.read() as file:
-        addr = process.mmap(0, PAGE_SIZE, PROT_NONE, MAP_PRIVATE, file.fileno(), 0)
+        addr = process.mmap(0, PAGE_SIZE, _PROT_NONE, mmap.MAP_PRIVATE, file.fileno(), 0)
     try:
         with LiveMapsFile(os.getpid()) as maps:
             entry = next_entry(maps, addr)

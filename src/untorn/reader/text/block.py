@@ -9,8 +9,8 @@ is the definition of this one's.
 import numpy as np
 import numpy.typing as npt
 
-from untorn.maps.entry import PERMISSION_LETTERS, MapsEntry
-from untorn.reader.text.columns import BITS
+from untorn.maps.entry import MapsEntry
+from untorn.maps.fields import LETTERS
 from untorn.reader.text.hex_field import FIELD_MAX, Positions, Truths, gather, hex_field
 from untorn.reader.text.line_endings import LineEndings
 
@@ -21,7 +21,7 @@ _WIDTHS = (12, *range(8, 12), *range(13, FIELD_MAX + 1))
 _PLAIN = b"00000000 00:00 0 "
 """What follows the permissions of anonymous memory without a name."""
 _PLAIN_WORDS = np.frombuffer(_PLAIN, np.uint64, 2)
-_LETTERS = np.array([int.from_bytes(each, "little") for each in PERMISSION_LETTERS], np.uint32)
+_LETTERS = np.array([int.from_bytes(each, "little") for each in LETTERS], np.uint32)
 
 
 def read_line(number: int, line: bytes) -> MapsEntry:
@@ -55,7 +55,7 @@ class Block:
         self.at = np.concatenate(([0], self.newline + 1))[:count]
         self.left = np.ones(count, np.bool_)  # which rows still are to be read
         self.start, self.end, self.offset = np.zeros((3, count), np.uint64)
-        self.perms = np.zeros(count, np.uint8)
+        self.permissions = np.zeros(count, np.uint8)
         self.ending = np.zeros(count, np.intp)
         for width in _WIDTHS:
             if np.count_nonzero(self.left) >= _FEW:
@@ -73,12 +73,12 @@ class Block:
         at = self.at[rows]
         start, fits = hex_field(self.text, at, width)
         end, end_fits = hex_field(self.text, at + (width + 1), width)
-        perms, perms_fit = _permissions(self.text, at + (2 * width + 2))
-        fits &= end_fits & perms_fit & (start < end)
+        permissions, fit = _permissions(self.text, at + (2 * width + 2))
+        fits &= end_fits & fit & (start < end)
         fits &= (self.bytes[at + (2 * width + 1)] == ord(" ")) & (
             self.bytes[at + (size - 1)] == ord(" ")
         )
-        self.start[rows], self.end[rows], self.perms[rows] = start, end, perms
+        self.start[rows], self.end[rows], self.permissions[rows] = start, end, permissions
         plain = fits & self._is_plain(at + size, self.newline[rows])
         self.left[rows[plain]] = False
         others = rows[fits & ~plain]
@@ -116,7 +116,7 @@ class Block:
         for row in np.flatnonzero(self.left).tolist():
             entry = read_line(self.first + row, self.text[self.at[row] : self.newline[row] + 1])
             self.start[row], self.end[row], self.offset[row] = entry.start, entry.end, entry.offset
-            self.perms[row] = BITS[entry.permissions]
+            self.permissions[row] = entry.permissions
             self.ending[row] = self.endings.add(entry.device, entry.inode, entry.name)
         if rest := self.text[self.text.rfind(b"\n") + 1 :]:
             read_line(self.first + len(self), rest)

@@ -1,6 +1,5 @@
 """The lines of a maps file as columns: one array a field, one row a line."""
 
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Self
@@ -8,12 +7,11 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from untorn.maps.entry import PERMISSION_LETTERS, MapsEntry
+from untorn.maps.entry import MapsEntry
+from untorn.maps.fields import PERMISSIONS, Device
 
 Numbers = npt.NDArray[np.uint64]
 Rows = npt.NDArray[np.intp]
-
-BITS = {letters: bits for bits, letters in enumerate(PERMISSION_LETTERS)}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -22,7 +20,7 @@ class Columns:
 
     Attributes:
         start, end: Byte addresses, end exclusive.
-        perms: Bits of QueryFlags: VMA_READABLE, VMA_WRITABLE, VMA_EXECUTABLE, VMA_SHARED.
+        permissions: Bits of Permissions.
         offset: Bytes into the file; 0 without one.
         device: As os.stat() has st_dev; 0 without a file.
         inode: 0 without a file.
@@ -32,7 +30,7 @@ class Columns:
 
     start: Numbers
     end: Numbers
-    perms: npt.NDArray[np.uint8]
+    permissions: npt.NDArray[np.uint8]
     offset: Numbers
     device: Numbers
     inode: Numbers
@@ -54,9 +52,9 @@ class Columns:
         return cls.of(
             start=[entry.start for entry in entries],
             end=[entry.end for entry in entries],
-            perms=[BITS[entry.permissions] for entry in entries],
+            permissions=[entry.permissions for entry in entries],
             offset=[entry.offset for entry in entries],
-            device=[os.makedev(*entry.device) for entry in entries],
+            device=[entry.device.st_dev for entry in entries],
             inode=[entry.inode for entry in entries],
             name=[names.setdefault(entry.name, len(names)) for entry in entries],
             names=names,
@@ -94,13 +92,12 @@ class Columns:
 
     def entry(self, row: int) -> MapsEntry:
         """Return one row as a record."""
-        device = int(self.device[row])
         return MapsEntry(
             int(self.start[row]),
             int(self.end[row]),
-            PERMISSION_LETTERS[self.perms[row]],
+            PERMISSIONS[self.permissions[row]],
             int(self.offset[row]),
-            (os.major(device), os.minor(device)),
+            Device.of(int(self.device[row])),
             int(self.inode[row]),
             self.names[self.name[row]],
         )
@@ -126,7 +123,7 @@ class Columns:
 _TYPES: dict[str, Any] = {
     "start": np.uint64,
     "end": np.uint64,
-    "perms": np.uint8,
+    "permissions": np.uint8,
     "offset": np.uint64,
     "device": np.uint64,
     "inode": np.uint64,

@@ -14,13 +14,14 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from untorn.maps.entry import MapsEntry
+from untorn.maps.fields import NO_DEVICE, Permissions
 from untorn.reader.text.leniency import Leniency
 
 if TYPE_CHECKING:
     from elftools.elf.elffile import ELFFile
 
 MAGIC = b"\x7fELF"
-_NOT_SAVED = b"---p"
+_NOT_SAVED = Permissions(0)
 
 
 class _Range(NamedTuple):
@@ -28,7 +29,7 @@ class _Range(NamedTuple):
 
     start: int
     end: int
-    permissions: bytes = _NOT_SAVED
+    permissions: Permissions = _NOT_SAVED
     offset: int = 0
     name: bytes = b""
 
@@ -64,9 +65,9 @@ def _loads(elf: "ELFFile") -> Iterator[_Range]:
 
     for segment in elf.iter_segments("PT_LOAD"):
         start, flags = segment["p_vaddr"], segment["p_flags"]
-        letters = zip(b"rwx", (P_FLAGS.PF_R, P_FLAGS.PF_W, P_FLAGS.PF_X), strict=True)
-        permissions = bytes(letter if flags & flag else ord("-") for letter, flag in letters)
-        yield _Range(start, start + segment["p_memsz"], permissions + b"p")
+        kinds = zip(Permissions, (P_FLAGS.PF_R, P_FLAGS.PF_W, P_FLAGS.PF_X), strict=False)
+        permissions = sum(permission for permission, flag in kinds if flags & flag)
+        yield _Range(start, start + segment["p_memsz"], Permissions(permissions))
 
 
 def _files(elf: "ELFFile") -> Iterator[_Range]:
@@ -103,9 +104,9 @@ def _combine(loads: Sequence[_Range], files: Sequence[_Range]) -> Iterator[MapsE
         if file is not None:
             offset = file.offset + start - file.start
             permissions = load.permissions if load else _NOT_SAVED
-            yield MapsEntry(start, end, permissions, offset, (0, 0), 0, file.name)
+            yield MapsEntry(start, end, permissions, offset, NO_DEVICE, 0, file.name)
         elif load is not None:
-            yield MapsEntry(start, end, load.permissions, 0, (0, 0), 0, b"")
+            yield MapsEntry(start, end, load.permissions, 0, NO_DEVICE, 0, b"")
 
 
 def _at(ranges: Sequence[_Range], addr: int) -> _Range | None:

@@ -35,7 +35,7 @@ def parse(texts: Sequence[bytes]) -> Columns:
         first += len(parts[-1])
     columns = {
         field: np.concatenate([getattr(part, field) for part in parts])
-        for field in ("start", "end", "perms", "offset", "ending")
+        for field in ("start", "end", "permissions", "offset", "ending")
     }
     return Columns.of(endings.names, **columns, **endings.columns(columns.pop("ending")))
 

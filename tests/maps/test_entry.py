@@ -1,0 +1,54 @@
+"""The record of a VMA: its line, and what one asks of it."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.entries import record
+from untorn.maps.entry import MapsEntry
+from untorn.maps.fields import LETTERS, PERMISSIONS, Device, Permissions
+
+LINE = b"7f0000000000-7f0000001000 r-xs 00001000 08:01 77                         /a  b\\012c \n"
+ENTRY = record(0x7F0000000000, 0x7F0000001000, b"r-xs", 0x1000, (8, 1), 77, b"/a  b\nc ")
+
+
+def test_a_line_is_read_whole_and_written_again() -> None:
+    assert MapsEntry.parse(LINE) == ENTRY
+    assert ENTRY.line() == LINE
+    assert str(ENTRY) == "7f0000000000-7f0000001000 r-xs 00001000 08:01 77 /a  b\\012c "
+    nameless = b"00001000-00002000 ---p 00000000 00:00 0 \n"
+    assert str(MapsEntry.parse(nameless)) == "00001000-00002000 ---p 00000000 00:00 0"
+
+
+@pytest.mark.parametrize("text", [b"", b"Rss: 4 kB\n", b"12-zz r--p\n", LINE[:-1]])
+def test_what_is_no_line_is_refused(text: bytes) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        MapsEntry.parse(text)
+
+
+def test_an_address_is_in_the_vma_that_covers_it() -> None:
+    first, end = ENTRY.start, ENTRY.end
+    assert [addr in ENTRY for addr in (first - 1, first, end - 1, end)] == [0, 1, 1, 0]
+    assert ENTRY.size == 4096
+    assert ENTRY.offset_of(first + 1) == 0x1001
+
+
+@pytest.mark.parametrize("permissions", PERMISSIONS, ids=str)
+def test_permissions_are_what_their_letters_say(permissions: Permissions) -> None:
+    entry = ENTRY._replace(permissions=permissions)
+    told = (entry.readable, entry.writable, entry.executable, entry.shared)
+    letters = permissions.letters.decode()
+    assert told == tuple(a == b for a, b in zip(letters, "rwxs", strict=True))
+    assert str(permissions) == letters
+    assert Permissions.parse(LETTERS[permissions]) is permissions
+
+
+def test_other_letters_are_refused() -> None:
+    with pytest.raises(ValueError, match="no permissions: b'rwx'; they are such as b'rw-p'"):
+        Permissions.parse(b"rwx")
+
+
+def test_a_device_is_that_of_stat() -> None:
+    st_dev = Path("/").stat().st_dev
+    assert Device.of(st_dev).st_dev == st_dev
+    assert str(Device(0xFD, 0x12)) == "fd:12"
