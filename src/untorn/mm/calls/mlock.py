@@ -143,7 +143,7 @@ def _apply(mm: MmStruct, start: int, length: int, vm_flags: int) -> None:
     end = start + length
     if end > ULONG_MAX:
         raise os_error(errno.EINVAL)
-    if vm_flags:
+    if vm_flags and length:
         refuse_drivers(mm, start, end, "mlock", past_gaps=False)
     while start < end:
         vma = mm.find_vma(start)
