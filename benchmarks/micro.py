@@ -81,7 +81,7 @@ class Engine:
 
     def read(self) -> None:
         """Read maps under VMA locks."""
-        file = self.process.open_maps("vma_lock")
+        file = self.process.open("maps", "vma_lock")
         while file.read(1 << 16):
             pass
 

@@ -13,7 +13,7 @@ import pytest
 
 from tests.helpers.engine import FIXED, RW, Pages, addr
 from tests.helpers.tasks import background
-from untorn.fs.proc.maps_locking import STRATEGIES
+from untorn.fs.proc.maps_locking import MAPS_LOCKINGS
 from untorn.judge.contract import judge
 from untorn.judge.report import report
 from untorn.maps.page import PAGE_SIZE
@@ -95,7 +95,7 @@ class Soak:
         return self.loop("processes", step)
 
     def reader(self, strategy: str, way: str) -> Callable[[], None]:
-        file = self.process.open_maps(strategy)
+        file = self.process.open("maps", strategy)
         record = self.mm.mm_mt.record.viewer()
         clock = Clock(record.version, record.version)
 
@@ -113,7 +113,7 @@ class Soak:
 def test_random_writers_and_readers_break_no_invariant_and_no_rule(soak_seconds: float) -> None:
     soak = Soak()
     writers = [soak.writer(each) for each in soak.random.writers()]
-    readers = [soak.reader(strategy, way) for strategy in STRATEGIES for way in WAYS]
+    readers = [soak.reader(strategy, way) for strategy in MAPS_LOCKINGS for way in WAYS]
     with background(*writers, soak.neighbour(), *readers):
         soak.stop.wait(soak_seconds)
         soak.stop.set()
@@ -121,6 +121,6 @@ def test_random_writers_and_readers_break_no_invariant_and_no_rule(soak_seconds:
     soak.check()
     assert all(vma.vm_refcnt.load() == 1 for _, _, vma in soak.process.mm.mm_mt)
     assert set(soak.counts) == {"writes", "processes"} | {
-        f"{strategy} {way}" for strategy in STRATEGIES for way in WAYS
+        f"{strategy} {way}" for strategy in MAPS_LOCKINGS for way in WAYS
     }
     assert all(soak.counts.values())

@@ -10,6 +10,7 @@ not modelled, see mm/vmas/driver.py.
 
 import errno
 from collections.abc import Mapping, Sequence
+from copy import copy
 from typing import Self
 
 from untorn.errors import os_error
@@ -17,9 +18,8 @@ from untorn.fs.binfmt_elf import Program
 from untorn.fs.exec import exec_mm
 from untorn.fs.from_maps.address_space import mm_from_maps
 from untorn.fs.proc.base import ProcTask
-from untorn.fs.proc.maps import ProcMapsFile
-from untorn.fs.proc.smaps import ProcSmapsFile
-from untorn.fs.proc.smaps_rollup import ProcSmapsRollupFile
+from untorn.fs.proc.files import PROC_FILES
+from untorn.fs.proc.vma_file import ProcVmaFile
 from untorn.maps.page import PAGE_SHIFT, PAGE_SIZE, ULONG_MAX, page_aligned
 from untorn.mm.calls.anon_name import set_anon_name
 from untorn.mm.calls.brk import do_brk
@@ -182,10 +182,12 @@ class Process:
         """Name anonymous memory; see mm/calls/anon_name.py:set_anon_name()."""
         set_anon_name(self.mm, addr & self.mm.word_max, length & self.mm.word_max, name)
 
-    def fork(self) -> "Process":
+    def fork(self) -> Self:
         """Return a child: a copy of the address space, the same open files."""
-        child = Process(dup_mm(self.mm, f"{self.mm.name}+"))
+        child = copy(self)
+        child.mm = dup_mm(self.mm, f"{self.mm.name}+")
         child.files = dict(self.files)
+        child.proc = ProcTask(child.mm)
         return child
 
     def execve(
@@ -214,22 +216,22 @@ class Process:
         """
         handle_mm_fault(self.mm, addr & self.mm.word_max, VM_WRITE if write else VM_READ)
 
-    def open_maps(self, reader: str = "vma_lock") -> ProcMapsFile:
-        """Open /proc/PID/maps, to be read by a strategy of fs/proc/maps_locking.
+    def open(self, file: str = "maps", reader: str = "vma_lock") -> ProcVmaFile:
+        """Open a file of /proc/PID that tells of VMAs.
+
+        Args:
+            file: maps, smaps, smaps_rollup or another of fs/proc/files.py.
+            reader: The strategy that keeps VMAs still while they are read: mmap_lock, vma_lock,
+                or, of maps, rcu.
 
         Raises:
-            OSError: ENOENT once the process was reaped; EACCES without the right to look.
-            KeyError: there is no such strategy.
+            OSError: ENOENT once the process was reaped; EACCES without the right to look; of
+                smaps_rollup ESRCH if the process has no mm.
+            ValueError: There is no such file or reader; the message names those there are.
         """
-        return ProcMapsFile(self.proc, reader)
-
-    def open_smaps(self, reader: str = "vma_lock") -> ProcSmapsFile:
-        """Open /proc/PID/smaps; reader is mmap_lock or vma_lock, errors as open_maps()."""
-        return ProcSmapsFile(self.proc, reader)
-
-    def open_smaps_rollup(self, reader: str = "vma_lock") -> ProcSmapsRollupFile:
-        """Open /proc/PID/smaps_rollup; as open_smaps(), and ESRCH if the process has no mm."""
-        return ProcSmapsRollupFile(self.proc, reader)
+        if file not in PROC_FILES:
+            raise ValueError(f"no file {file}; files: {', '.join(PROC_FILES)}")
+        return PROC_FILES[file].open(self.proc, reader)
 
     def fsync(self, fd: int) -> None:
         """Write back what is dirty of an open file. Raises OSError EBADF if fd is not open."""

@@ -36,7 +36,7 @@ def fixture_both() -> Iterator[Pair]:
 
 def text_of(maps: bytes) -> bytes:
     process = Process(mm_from_maps(maps))
-    with process.open_maps() as file:
+    with process.open() as file:
         return b"".join(iter(lambda: file.read(1 << 16), b""))
 
 

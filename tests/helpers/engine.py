@@ -68,7 +68,7 @@ def shown(text: bytes) -> list[tuple[int, int]]:
 
 
 def maps_of(process: Process) -> bytes:
-    with process.open_maps("mmap_lock") as maps:
+    with process.open("maps", "mmap_lock") as maps:
         return read_all(maps)
 
 

@@ -5,7 +5,8 @@ import os
 import pytest
 
 from tests.helpers.engine import read_all
-from untorn.judge.lines import parse_maps, parse_smaps
+from untorn.fs.proc.smaps_text import header_lines
+from untorn.judge.lines import parse_maps
 from untorn.maps.entry import MapsEntry
 from untorn.maps.maps_file import MapsFile
 from untorn.maps.page import TASK_SIZE
@@ -21,12 +22,12 @@ def walk(file: MapsFile) -> tuple[MapsEntry, ...]:
 def test_maps_smaps_and_queries_of_the_engine_agree() -> None:
     process = Process()
     Split().set_up(process)
-    with process.open_maps() as maps, process.open_smaps() as smaps:
+    with process.open() as maps, process.open("smaps") as smaps:
         text = read_all(maps)
         lines = parse_maps(text)
         assert b"[vsyscall]" in text
         assert len(lines) == text.count(b"\n") - 1
-        assert parse_smaps(read_all(smaps)) == lines
+        assert parse_maps(header_lines(read_all(smaps))) == lines
         assert walk(maps) == lines
 
 
@@ -37,7 +38,7 @@ def test_maps_smaps_and_queries_of_this_kernel_agree() -> None:
         lines = {line for line in parse_maps(read_all(maps)) if b"/" in line.name}
         assert lines
         assert all(line.end <= TASK_SIZE for line in lines)
-        assert lines <= set(parse_smaps(read_all(smaps)))
+        assert lines <= set(parse_maps(header_lines(read_all(smaps))))
         try:
             found = set(walk(maps))
         except OSError as error:

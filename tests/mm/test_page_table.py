@@ -34,7 +34,7 @@ def smaps(process: Process) -> list[Record]:
     mmap_write_lock(process.mm)
     process.mm.check_invariants()
     mmap_write_unlock(process.mm)
-    return records(process.open_smaps().read(1 << 20))
+    return records(process.open("smaps").read(1 << 20))
 
 
 def state(process: Process, number: int = 0) -> dict[str, int]:

@@ -76,7 +76,7 @@ def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Proce
         heap, limits = kernel.heap(), limits_of(kernel)
         engine = Process.from_maps(text, topdown=topdown, heap=heap, limits=limits)
         assert engine.mm.task_size == task_size, "the text tells"
-        assert read_all(engine.open_maps()) == text
+        assert read_all(engine.open()) == text
         yield engine, kernel
 
 
@@ -99,7 +99,7 @@ def agree(pair: tuple[Process, Compat], name: str, *arguments: int) -> int:
 
 
 def same_maps(pair: tuple[Process, Compat]) -> None:
-    assert read_all(pair[0].open_maps()) == pair[1].maps()
+    assert read_all(pair[0].open()) == pair[1].maps()
 
 
 def test_new_mappings_go_to_the_same_places(pair: tuple[Process, Compat]) -> None:

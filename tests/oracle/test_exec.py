@@ -57,9 +57,11 @@ def both(
 def assert_same(engine: Process, child: Executing) -> None:
     """Compare maps, the stack pointer, the data, and what is resident of memory."""
     try:
-        assert read_all(engine.open_maps()) == child.text("maps")
+        assert read_all(engine.open()) == child.text("maps")
         assert (engine.mm.start_stack, engine.mm.data_size) == child.layout()
-        memory = [own_memory(text) for text in (read_all(engine.open_smaps()), child.text("smaps"))]
+        memory = [
+            own_memory(text) for text in (read_all(engine.open("smaps")), child.text("smaps"))
+        ]
         assert memory[0] == memory[1]
     finally:
         child.close()
@@ -209,9 +211,9 @@ def legacy() -> Iterator[tuple[Process, MinimalChild]]:
 
 def test_a_legacy_layout_places_from_the_bottom_up(legacy: tuple[Process, MinimalChild]) -> None:
     engine, child = legacy
-    assert read_all(engine.open_maps()) == child.maps()
+    assert read_all(engine.open()) == child.maps()
     for length in (P, 5 * P, P, PMD_SIZE, 3 * PMD_SIZE, P, PMD_SIZE - P, 8 * PMD_SIZE):
         for hint in (0, 1 << 44, 0x2AAA_0000_0000):
             ours = engine.mmap(hint, length, PROT_NONE, ANONYMOUS)
             assert ours == child.call(MMAP, hint, length, PROT_NONE, ANONYMOUS, -1, 0)
-    assert read_all(engine.open_maps()) == child.maps()
+    assert read_all(engine.open()) == child.maps()

@@ -74,19 +74,19 @@ def test_what_was_opened_before_shows_the_old_program_and_what_is_opened_now_the
 ) -> None:
     process = Process()
     process.mmap(0, P, PROT_READ, 0x22)
-    before = process.open_maps()
+    before = process.open()
     text = before.read(1 << 16)
     before.seek(0)
     process.execve(load(minimal)[0], [b"minimal"])
     assert before.read(1 << 16) == b"", "nobody uses the old address space any longer"
-    assert read_all(process.open_maps()) != text
+    assert read_all(process.open()) != text
     before.close()
 
 
 def test_an_exec_that_fails_leaves_everything_as_it_was(minimal: Path) -> None:
     process = Process()
     process.mmap(0, P, PROT_READ, 0x22)
-    text = read_all(process.open_maps())
+    text = read_all(process.open())
     with pytest.raises(OSError, match="Argument list too long"):
         process.execve(load(minimal)[0], [b"x" * 32 * P])
-    assert read_all(process.open_maps()) == text
+    assert read_all(process.open()) == text

@@ -174,7 +174,7 @@ def test_smaps_and_the_ioctl_tell_its_pages(kind: Kind, child: KernelProcess, cl
     assert lines_of(engine) == lines_of(kernel)
     assert record_of(engine) == record_of(kernel)
     assert record_of(engine)["KernelPageSize"] == str(kind.size >> 10)
-    with engine.process.open_maps() as maps:
+    with engine.process.open() as maps:
         assert maps.query(BASE).page_size == kind.size
 
 

@@ -77,7 +77,7 @@ def test_the_sums_of_a_process_are_those_of_the_kernel() -> None:
         directory = Path(f"/proc/{child.pid}")
 
         def compare() -> None:
-            kernel, engine = directory / "smaps_rollup", process.open_smaps_rollup()
+            kernel, engine = directory / "smaps_rollup", process.open("smaps_rollup")
             assert compared(read_all(engine)) == compared(kernel.read_bytes())
 
         compare()

@@ -154,7 +154,7 @@ class EngineWorld(World):
         mmap_read_lock(mm)
         mm.check_invariants()
         mmap_read_unlock(mm)
-        return read_all(self.process.open_maps())
+        return read_all(self.process.open())
 
     def all_smaps(self) -> bytes:
         """Return it as both strategies give it, after a look at the page table."""
@@ -162,7 +162,9 @@ class EngineWorld(World):
         mmap_write_lock(mm)
         mm.check_invariants()
         mmap_write_unlock(mm)
-        texts = {read_all(self.process.open_smaps(reader)) for reader in ("mmap_lock", "vma_lock")}
+        texts = {
+            read_all(self.process.open("smaps", reader)) for reader in ("mmap_lock", "vma_lock")
+        }
         assert len(texts) == 1, "both strategies read the same"
         return texts.pop()
 

@@ -47,7 +47,7 @@ def test_a_query_has_to_find_what_is_there(answer) -> None:
 def test_a_round_changes_the_lines_at_the_boundary_as_it_should(scenario, kind) -> None:
     process = Process()
     region = scenario.set_up(process)
-    file = process.open_maps() if kind == "maps" else process.open_smaps()
+    file = process.open(kind)
     number, site = find_boundary(read_fills(file, kind, QUIET), scenario, region)
 
     def look() -> Edges:
@@ -74,7 +74,7 @@ def test_a_map_without_such_a_boundary_is_unfit() -> None:
     process, scenario = Process(), Split()
     region = scenario.set_up(process)
     process.munmap(scenario.vma(region, 10).addr, region[1] - region[0])
-    reading = read_fills(process.open_maps(), "maps", QUIET)
+    reading = read_fills(process.open(), "maps", QUIET)
     with pytest.raises(UnfitError, match="no fill ends between two VMAs"):
         find_boundary(reading, scenario, region)
     with pytest.raises(UnfitError, match="no line on one side"):
@@ -94,5 +94,5 @@ def test_three_lines_on_either_side_are_shown() -> None:
 def test_there_are_more_vmas_than_one_fill_has_lines() -> None:
     process = Process()
     Split().set_up(process)
-    fills = read_fills(process.open_maps(), "maps", QUIET).fills
+    fills = read_fills(process.open(), "maps", QUIET).fills
     assert len(fills[0].lines) < VMA_COUNT

@@ -48,7 +48,7 @@ class Changing:
 def test_windows_are_those_of_the_calls_that_made_the_fills(way, kind, seed) -> None:
     changing = Changing(f"{way} {kind} {seed}")
     process = changing.process
-    file = process.open_maps() if kind == "maps" else process.open_smaps()
+    file = process.open(kind)
     for _ in range(10 if kind == "maps" else 2):
         reading = WAYS[way](file, kind, changing.clock)
         assert all(fill.first == fill.last for fill in reading.fills)
@@ -62,7 +62,7 @@ def test_windows_are_those_of_the_calls_that_made_the_fills(way, kind, seed) -> 
 @pytest.mark.parametrize("way", ["records", "queries"])
 def test_the_windows_of_the_calls_before_or_after_would_not_do(way, shift) -> None:
     changing = Changing("shifted")
-    file = changing.process.open_maps()
+    file = changing.process.open()
     broken = 0
     for _ in range(10):
         reading = WAYS[way](file, "maps", changing.clock)
@@ -80,9 +80,9 @@ def test_a_part_of_a_map_is_read_on_request() -> None:
     process = Process()
     Split().set_up(process)
     clock = Clock(int, int)
-    whole = read_fills(process.open_maps(), "maps", clock)
+    whole = read_fills(process.open(), "maps", clock)
     assert sum(len(fill.lines) for fill in whole.fills) == VMA_COUNT + 2
-    part = read_fills(process.open_maps(), "maps", clock, 1)
+    part = read_fills(process.open(), "maps", clock, 1)
     assert part.fills == whole.fills[:1]
     assert part.ended_from is None
 

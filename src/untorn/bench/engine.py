@@ -25,7 +25,7 @@ class EngineBenchTarget(Here):
     """
 
     name = "engine"
-    readers = ("none", "mmap_lock", "vma_lock", "rcu", "query", "smaps")
+    readers = ("none", *PASSES)
     variants: Mapping[str, tuple[str, ...]] = MappingProxyType(
         dict.fromkeys(("none", "mmap_lock", "vma_lock"), _LOW)
     )
@@ -69,8 +69,8 @@ class EngineBenchTarget(Here):
         """Count by the lock's own statistics: see BenchTarget."""
         process = Process()
         map_pages(process, lambda: process.mm.map_count)
-        opener, strategy, one_pass = PASSES[reader]
-        with opener(process, strategy) as file:
+        name, strategy, one_pass = PASSES[reader]
+        with process.open(name, strategy) as file:
             before = process.mm.mmap_lock.statistics().reads
             calls = sum(1 for _ in one_pass(file))
             acquisitions = process.mm.mmap_lock.statistics().reads - before

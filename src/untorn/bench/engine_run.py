@@ -17,7 +17,7 @@ from untorn.bench.mapper import (
     time_updates,
 )
 from untorn.bench.scan import Pass, read_text, scan, spin_and_pause, walk_by_ioctl
-from untorn.fs.proc.task_mmu import Record
+from untorn.fs.proc.files import PROC_FILES
 from untorn.fs.proc.vma_file import ProcVmaFile
 from untorn.maps.maps_file import MapsFile
 from untorn.maps.page import PAGE_SIZE
@@ -35,15 +35,12 @@ from untorn.syscalls import Process
 
 LOW_SWITCH_INTERVAL = 1e-4
 """Seconds after which a thread that wants the GIL asks for it; the default is 50 times that."""
-Opener = Callable[[Process, str], ProcVmaFile[Record]]
-PASSES: dict[str, tuple[Opener, str, Pass[MapsFile]]] = {
-    "mmap_lock": (Process.open_maps, "mmap_lock", read_text),
-    "vma_lock": (Process.open_maps, "vma_lock", read_text),
-    "rcu": (Process.open_maps, "rcu", read_text),
-    "query": (Process.open_maps, "vma_lock", walk_by_ioctl),
-    "smaps": (Process.open_smaps, "mmap_lock", read_text),
+PASSES: dict[str, tuple[str, str, Pass[MapsFile]]] = {
+    **{strategy: ("maps", strategy, read_text) for strategy in PROC_FILES["maps"].strategies},
+    "query": ("maps", "vma_lock", walk_by_ioctl),
+    "smaps": ("smaps", "mmap_lock", read_text),
 }
-"""By reader, how its file is opened, by which strategy, and how it goes over it."""
+"""By reader, the file, by which strategy it is read, and how the reader goes over it."""
 _ANONYMOUS = MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE
 
 
@@ -130,20 +127,20 @@ class Scanners:
 
     def __init__(self, process: Process, reader: str, threads: Threads) -> None:
         self._process = process
-        self._open, self._strategy, self._pass = PASSES[reader]
+        self._file, self._strategy, self._pass = PASSES[reader]
         self._threads = threads
         self._mutex = threading.Lock()
         self.counts: Counter[str] = Counter()
 
     def work(self) -> None:
         """Scan until the end is asked for."""
-        file = self._open(self._process, self._strategy)
+        file = self._process.open(self._file, self._strategy)
         scans, bytes_read = scan(file, self._pass, self._threads)
         with self._mutex:
             self.counts.update(scans=scans, bytes_read=bytes_read, **_met(file))
 
 
-def _met(file: ProcVmaFile[Record]) -> dict[str, int]:
+def _met(file: ProcVmaFile) -> dict[str, int]:
     return {name: count for name, count in file.statistics().items() if count}
 
 

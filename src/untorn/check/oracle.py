@@ -18,9 +18,10 @@ from untorn.check.pages import Piece, piece
 from untorn.check.primitives import Task
 from untorn.check.reader import Reader
 from untorn.check.stage import Stage
+from untorn.fs.proc.files import PROC_FILES
 from untorn.judge.contract import judge
 from untorn.judge.history import History
-from untorn.judge.lines import parse_maps, parse_smaps
+from untorn.judge.lines import parse_maps
 from untorn.judge.reading import Fill, Reading
 from untorn.judge.report import report
 from untorn.maps.entry import MapsEntry
@@ -38,7 +39,9 @@ def lines_of(kind: str, text: object) -> tuple[MapsEntry, ...]:
     """Return what a look showed."""
     if kind.startswith("query"):
         return () if text is None else (cast(QueriedVma, text).entry,)
-    return (parse_smaps if kind == "smaps" else parse_maps)(cast(bytes, text))
+    maps_lines = PROC_FILES[kind].maps_lines
+    assert maps_lines is not None
+    return parse_maps(maps_lines(cast(bytes, text)))
 
 
 class Oracle:
@@ -128,7 +131,7 @@ class Oracle:
         case = tuple(history.states), windows, texts, reader.kind
         if case in self._good_readings:
             return
-        if reader.kind == "smaps":
+        if reader.kind in PROC_FILES:
             _check_sizes(b"".join(cast(tuple[bytes, ...], texts)))
         if reader.kind == "query-one" and (gone := _before(reader, texts[0])):
             raise BrokenError(f"a query of {reader.start:08x} was answered with {gone}")
@@ -191,7 +194,7 @@ def check_sleeper(run: Execution, stage: Stage, sleeper: Task) -> None:
 
 
 def _check_sizes(text: bytes) -> None:
-    """Check that no more of a VMA is resident than there is."""
+    """Check that no more of a VMA is resident than there is, in a file that tells."""
     sizes = [int(kb) for kb in re.findall(rb"^Size: *(\d+)", text, re.MULTILINE)]
     resident = [int(kb) for kb in re.findall(rb"^Rss: *(\d+)", text, re.MULTILINE)]
     for size, rss in zip(sizes, resident, strict=True):

@@ -10,8 +10,7 @@ from typing import TypeVar
 from untorn.check import runtime
 from untorn.check.ghost import Look
 from untorn.check.pages import addr
-from untorn.fs.proc.maps import ProcMapsFile
-from untorn.fs.proc.smaps import ProcSmapsFile
+from untorn.fs.proc.vma_file import ProcVmaFile
 from untorn.maps.procmap_query import QueriedVma
 
 T = TypeVar("T")
@@ -25,7 +24,8 @@ class Reader:
 
     Attributes:
         task: Its number among the tasks.
-        kind: maps, smaps, query (a walk by queries) or query-one (one query, of page 0).
+        kind: A file of fs/proc/files.py, or of maps query (a walk by queries) or query-one (one
+            query, of page 0).
         file: What it reads.
         size: Bytes wanted of each read().
         looks: Its reads or queries of this run.
@@ -38,7 +38,7 @@ class Reader:
 
     task: int
     kind: str
-    file: ProcMapsFile | ProcSmapsFile
+    file: ProcVmaFile
     size: int = BUFFER
     looks: list[Look] = field(default_factory=list)
     judged: bool = True

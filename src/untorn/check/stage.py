@@ -15,6 +15,7 @@ from untorn.check.execution import Job
 from untorn.check.ghost import GhostHistory
 from untorn.check.pages import Pages
 from untorn.check.reader import BUFFER, Reader
+from untorn.fs.proc.files import PROC_FILES
 from untorn.fs.proc.maps_line import show_map
 from untorn.mm.limits import Limits
 from untorn.mm.mm_types import MmStruct, Vma, VmaSlab
@@ -68,8 +69,8 @@ class Stage:
 
     def read(self, kind: str = "maps", strategy: str = "vma_lock", size: int = BUFFER) -> Reader:
         """Add a task that makes a pass over the process's map."""
-        opened = self.process.open_smaps if kind == "smaps" else self.process.open_maps
-        reader = Reader(len(self.jobs), kind, opened(strategy), size)
+        file = self.process.open(kind if kind in PROC_FILES else "maps", strategy)
+        reader = Reader(len(self.jobs), kind, file, size)
         reader.keeps_mmap_lock = strategy == "mmap_lock"
         self.readers.append(reader)
         self.task(f"reader {len(self.readers)}" if len(self.readers) > 1 else "reader", reader.run)

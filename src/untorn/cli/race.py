@@ -39,10 +39,10 @@ _LONGEST = 24 * 3600.0
 @click.option(
     "--maps-file",
     "kind",
-    type=click.Choice(("maps", "smaps")),
+    metavar="F",
     default="maps",
     show_default=True,
-    help="The file to read.",
+    help="The file to read: maps, smaps.",
 )
 @click.option(
     "--test",

@@ -25,7 +25,7 @@ class EngineSide:
         """Start with one process, whose program is sealed as the child's is."""
         process.mseal(minimal_elf.BASE, PAGE_SIZE)
         self._family = [process]
-        self._files = [process.open_maps()]
+        self._files = [process.open()]
 
     @property
     def mm(self) -> MmStruct:
@@ -87,7 +87,7 @@ class EngineSide:
     def _fork(self) -> None:
         copy = self._family[-1].fork()
         self._family.append(copy)
-        self._files.append(copy.open_maps())
+        self._files.append(copy.open())
 
     def _exit(self) -> None:
         self._end(-1)

@@ -20,11 +20,3 @@ def parse_maps(text: bytes) -> tuple[MapsEntry, ...]:
     """Return the lines of maps that are VMAs: without that of the gate VMA."""
     lines = map(parse_line, text.splitlines(keepends=True))
     return tuple(line for line in lines if line.start < TASK_SIZE)
-
-
-def parse_smaps(text: bytes) -> tuple[MapsEntry, ...]:
-    """Return the first line of each record of smaps, likewise."""
-    # Fields are named in mixed case, addresses are lower-case hex: only a header has its dash
-    # before its first space.
-    headers = [line for line in text.splitlines(keepends=True) if b"-" in line.partition(b" ")[0]]
-    return parse_maps(b"".join(headers))

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import MappingProxyType
 
-from untorn.fs.proc.maps_locking import PAGE_WALK_STRATEGIES, STRATEGIES
+from untorn.fs.proc.files import PROC_FILES
 from untorn.maps.maps_file import MapsFile
 from untorn.race.record import RecordedMm
 from untorn.race.run import RunHere
@@ -22,7 +22,7 @@ class EngineRaceTarget(RunHere):
 
     name = "engine"
     readers: Mapping[str, tuple[str, ...]] = MappingProxyType(
-        {"maps": tuple(STRATEGIES), "smaps": tuple(PAGE_WALK_STRATEGIES)}
+        {name: tuple(file.strategies) for name, file in PROC_FILES.items() if file.maps_lines}
     )
 
     def disturbance(self) -> str:
@@ -62,9 +62,8 @@ class EngineScene:
         return sum(self._rounds)
 
     def open_file(self, file: str, reader: str) -> MapsFile:
-        """Open maps or smaps."""
-        opener = self._process.open_maps if file == "maps" else self._process.open_smaps
-        return opener(reader)
+        """Open a file of the process: see Run."""
+        return self._process.open(file, reader)
 
     def modify(self, site: Site) -> None:
         """Modify once."""

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from types import MappingProxyType
 
 from untorn.errors import os_error
+from untorn.fs.proc.files import PROC_FILES
 from untorn.judge.history import Range
 from untorn.maps.maps_file import MapsFile
 from untorn.maps.page import PAGE_SIZE
@@ -33,7 +34,7 @@ class LiveRaceTarget(RunHere):
     """
 
     readers: Mapping[str, tuple[str, ...]] = MappingProxyType(
-        {"maps": ("kernel",), "smaps": ("kernel",)}
+        {name: ("kernel",) for name, file in PROC_FILES.items() if file.maps_lines}
     )
 
     def __init__(self, name: str = "live") -> None:

@@ -8,7 +8,8 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate, islice
 
-from untorn.judge.lines import parse_maps, parse_smaps
+from untorn.fs.proc.files import PROC_FILES
+from untorn.judge.lines import parse_maps
 from untorn.judge.reading import Fill, Reading
 from untorn.maps.entry import MapsEntry
 from untorn.maps.maps_file import FILL_SIZE, MapsFile
@@ -16,10 +17,6 @@ from untorn.race.witness import Clock
 
 RECORD_SIZE = 32
 """Bytes of a read() that makes a fill of one record: less than any line has."""
-PARSERS: dict[str, Callable[[bytes], tuple[MapsEntry, ...]]] = {
-    "maps": parse_maps,
-    "smaps": parse_smaps,
-}
 Call = tuple[bytes, int, int]
 """What a read() returned, with the versions at its begin and end."""
 
@@ -40,9 +37,8 @@ def read_fills(file: MapsFile, kind: str, clock: Clock, count: int | None = None
     Raises:
         ValueError: A fill does not end with a line, or has something else in it.
     """
-    parse = PARSERS[kind]
     calls = islice(read_calls(file, clock, FILL_SIZE), count)
-    fills = [Fill(parse(_whole(text)), first, last) for text, first, last in calls]
+    fills = [Fill(_lines(_whole(text), kind), first, last) for text, first, last in calls]
     return Reading.of_text(fills) if count is None else Reading(fills)
 
 
@@ -54,8 +50,15 @@ def read_texts(file: MapsFile, count: int) -> tuple[bytes, ...]:
 
 def reading_of(texts: Iterable[bytes], kind: str, clock: Clock) -> Reading:
     """Return the reading that some first fills are; raises as read_fills()."""
-    parse = PARSERS[kind]
-    return Reading([Fill(parse(_whole(text)), clock.begin(), clock.end()) for text in texts])
+    lines = [_lines(_whole(text), kind) for text in texts]
+    return Reading([Fill(each, clock.begin(), clock.end()) for each in lines])
+
+
+def _lines(text: bytes, kind: str) -> tuple[MapsEntry, ...]:
+    """Return the VMAs that a text of a file of that kind shows."""
+    maps_lines = PROC_FILES[kind].maps_lines
+    assert maps_lines is not None
+    return parse_maps(maps_lines(text))
 
 
 def _whole(text: bytes) -> bytes:
@@ -73,10 +76,9 @@ def read_records(file: MapsFile, kind: str, clock: Clock) -> Reading:
     text = b"".join(each for each, _, _ in calls)
     returned = list(accumulate(len(each) for each, _, _ in calls))
     fills: list[Fill] = []
-    parse = PARSERS[kind]
     for start, end in _records(text):
         _, first, last = calls[bisect_left(returned, start)]
-        fills.append(Fill(parse(text[start:end]), first, last))
+        fills.append(Fill(_lines(text[start:end], kind), first, last))
     return Reading.of_text([*fills, Fill((), *calls[-1][1:])])
 
 

@@ -63,7 +63,7 @@ class Race:
     Attributes:
         scene: Of the case's scenario.
         file: Open file of the scene.
-        kind: Which that is, maps or smaps.
+        kind: Which that is of fs/proc/files.py.
         effort: When to stop.
         tally: Is added to while it races.
         note: For the lines that a round changes: before, after, restored.

@@ -79,7 +79,7 @@ class RaceTarget(Protocol):
 
     @property
     def readers(self) -> Mapping[str, tuple[str, ...]]:
-        """By file (maps, smaps), the ways to read it; the usual one first."""
+        """By file of fs/proc/files.py, the ways to read it; the usual one first."""
 
     def disturbance(self) -> str:
         """Return what disturbs the reader here if it is asked for, in half a line.

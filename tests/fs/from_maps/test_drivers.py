@@ -60,13 +60,13 @@ def test_what_a_driver_decides_is_refused_with_call_range_and_file(name: bytes) 
     assert str(caught.value).startswith(
         f"mprotect: 7f0000000000-7f0000002000 maps {name.decode()}, and what its driver would say"
     )
-    assert read_all(process.open_maps()) == text
+    assert read_all(process.open()) == text
 
 
 def test_maps_and_queries_show_a_drivers_mappings_as_they_are() -> None:
     process = Process.from_maps(HUGE_DAX_SGX)
     for reader in ("mmap_lock", "vma_lock", "rcu"):
-        with process.open_maps(reader) as maps:
+        with process.open("maps", reader) as maps:
             assert read_all(maps) == HUGE_DAX_SGX
             assert (maps.query(DAX).entry.name, maps.query(DAX).page_size) == (b"/dev/dax0.0", P)
             assert (maps.query(SGX).entry.end, maps.query(HUGE).page_size) == (
@@ -78,7 +78,7 @@ def test_maps_and_queries_show_a_drivers_mappings_as_they_are() -> None:
 def test_the_size_of_a_page_of_dax_is_not_made_up() -> None:
     text = line(DAX, PMD_SIZE, b"/dev/dax0.0", b"rw-s", minor=6, inode=99)
     process = Process.from_maps(text)
-    with process.open_maps() as maps:
+    with process.open() as maps:
         with pytest.raises(NotModelledError, match=r"^PROCMAP_QUERY: .*dax"):
             maps.query(DAX)
         assert read_all(maps) == text
@@ -88,13 +88,13 @@ def test_the_size_of_a_page_of_dax_is_not_made_up() -> None:
 def test_smaps_of_a_drivers_mapping_is_refused_and_lets_go_of_its_locks() -> None:
     process = Process.from_maps(HUGE_DAX_SGX)
     for reader in ("mmap_lock", "vma_lock"):
-        for file in (process.open_smaps(reader), process.open_smaps_rollup(reader)):
+        for file in (process.open("smaps", reader), process.open("smaps_rollup", reader)):
             with file, pytest.raises(NotModelledError, match=r"^smaps: .*dax0\.0"):
                 read_all(file)
     state(process)
     process.munmap(DAX, P)
     process.munmap(SGX, 2 * P)
-    assert read_all(process.open_smaps()).startswith(HUGE_DAX_SGX.split(b"\n")[0])
+    assert read_all(process.open("smaps")).startswith(HUGE_DAX_SGX.split(b"\n")[0])
 
 
 REFUSED: dict[str, Callable[[Process], object]] = {

@@ -12,7 +12,7 @@ import pytest
 
 from tests.helpers.engine import Pages
 from untorn.fs.proc.maps import ProcMapsFile
-from untorn.fs.proc.maps_locking import STRATEGIES
+from untorn.fs.proc.maps_locking import MAPS_LOCKINGS
 from untorn.fs.user_memory import FlatMemory
 from untorn.maps.entry import MapsEntry
 from untorn.maps.fields import Permissions
@@ -75,7 +75,7 @@ class EngineWorld(World):
         process.map(5, 6, PROT_READ, MAP_SHARED | MAP_FIXED, fd=3, offset=P)
         self.memory = FlatMemory(3 * P)
         self.name_addr = self.memory.base + 2 * P
-        self.file = process.open_maps(reader)
+        self.file = process.open("maps", reader)
 
     def ioctl(self, data: bytes) -> bytes:
         self.memory.copy_to_user(self.memory.base, data)
@@ -141,7 +141,7 @@ def kernel_has_the_ioctl() -> bool:
         return True
 
 
-@pytest.fixture(params=[*sorted(STRATEGIES), pytest.param("kernel", marks=pytest.mark.live)])
+@pytest.fixture(params=[*sorted(MAPS_LOCKINGS), pytest.param("kernel", marks=pytest.mark.live)])
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     path = tmp_path / "two pages"
     path.write_bytes(b"x" * 2 * P)
@@ -307,12 +307,12 @@ def test_only_this_ioctl_is_known(world: World) -> None:
     assert caught.value.errno == errno.ENOTTY
 
 
-@pytest.mark.parametrize("reader", sorted(STRATEGIES))
+@pytest.mark.parametrize("reader", sorted(MAPS_LOCKINGS))
 def test_build_ids_of_the_engines_files(reader: str) -> None:
     process = Pages()
     process.files[3] = VmFile(b"/bin/true", build_id=bytes(range(20)))
     process.map(0, 1, PROT_READ, MAP_PRIVATE | MAP_FIXED, fd=3)
-    file = process.open_maps(reader)
+    file = process.open("maps", reader)
     assert file.query(0x10000, build_id=True).build_id == bytes(range(20))
     with pytest.raises(OSError, match="too long") as caught:
         file.procmap_query(ProcmapQuery(query_addr=0x10000, build_id_size=19))

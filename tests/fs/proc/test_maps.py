@@ -9,7 +9,7 @@ import pytest
 
 from tests.helpers.engine import ANON, FIXED, RW, Pages, addr, read_all, shown
 from tests.helpers.tasks import Worker, await_, background, ctrl_c_ends_waits
-from untorn.fs.proc.maps_locking import STRATEGIES
+from untorn.fs.proc.maps_locking import MAPS_LOCKINGS
 from untorn.maps.fields import Device
 from untorn.mm.file import VmFile
 from untorn.mm.mm_types import MmStruct
@@ -25,12 +25,12 @@ from untorn.mm.mmap_lock import mmap_write_lock, mmap_write_unlock
 from untorn.mm.vma_lock import vma_start_write
 from untorn.syscalls import Process
 
-READERS = sorted(STRATEGIES)
+READERS = sorted(MAPS_LOCKINGS)
 every_reader = pytest.mark.parametrize("reader", READERS)
 
 
 def line_of(process: Pages, reader: str = "vma_lock") -> bytes:
-    return read_all(process.open_maps(reader))
+    return read_all(process.open("maps", reader))
 
 
 def with_file(file: VmFile) -> Pages:
@@ -110,7 +110,7 @@ def test_heap_and_stack_are_named_by_where_they_are() -> None:
 
 def test_the_gate_vma_comes_last() -> None:
     process = Process(MmStruct())
-    lines = read_all(process.open_maps()).splitlines()
+    lines = read_all(process.open()).splitlines()
     assert lines == [
         b"ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0                  [vsyscall]"
     ]
@@ -121,14 +121,14 @@ def test_the_gate_line_is_the_running_kernels_if_it_has_that_kind() -> None:
     last = Path("/proc/self/maps").read_bytes().splitlines(keepends=True)[-1]
     if b"--xp" not in last:
         pytest.skip("this kernel runs without vsyscall=xonly")
-    assert read_all(Process(MmStruct()).open_maps()) == last
+    assert read_all(Process(MmStruct()).open()) == last
 
 
 @every_reader
 def test_the_end_is_the_end_until_a_seek_to_the_start(reader: str) -> None:
     process = Pages()
     process.map(0, 1)
-    file = process.open_maps(reader)
+    file = process.open("maps", reader)
     assert len(read_all(file)) > 0
     process.map(5, 6)
     assert file.read(100) == b""
@@ -143,7 +143,7 @@ def test_a_walk_over_many_fills_sees_every_vma_once(reader: str) -> None:
         process.mmap(addr(page), 4096, RW, FIXED)
     expected = [(page, page + 1) for page in range(0, 1000, 2)]
     for size in (100, 4096, 1 << 16):
-        file = process.open_maps(reader)
+        file = process.open("maps", reader)
         text = b""
         while chunk := file.read(size):
             text += chunk
@@ -159,7 +159,7 @@ def test_a15_a_merge_into_the_vma_before_a_fill_is_shown_as_a_permitted_duplicat
     process = Pages()
     for page in range(300):
         process.mmap(addr(page), 4096, RW if page % 2 else PROT_READ, FIXED)
-    file = process.open_maps(reader)
+    file = process.open("maps", reader)
     first = shown(file.read(4096))
     last = first[-1][1] - 1
     process.protect(last, last + 2, PROT_NONE)
@@ -175,8 +175,8 @@ def test_a16_at_the_limit_of_readers_the_fill_goes_on_under_mmap_lock(reader: st
     process.map(1, 2, PROT_READ)
     count = process.vma(1).vm_refcnt
     count.store((1 << 30) - 1)
-    assert shown(read_all(process.open_maps(reader))) == [(0, 1), (1, 2)]
-    assert process.open_maps(reader).query(addr(1)).entry.start == addr(1)
+    assert shown(read_all(process.open("maps", reader))) == [(0, 1), (1, 2)]
+    assert process.open("maps", reader).query(addr(1)).entry.start == addr(1)
     assert count.load() == (1 << 30) - 1
     count.store(1)
 
@@ -186,12 +186,12 @@ def test_what_a_process_that_goes_away_leaves(reader: str) -> None:
     process = Pages()
     for page in range(0, 400, 2):
         process.mmap(addr(page), 4096, RW, FIXED)
-    file = process.open_maps(reader)
+    file = process.open("maps", reader)
     assert file.read(1000)
     process.exit()
     file.seek(0)
     assert file.read(4096) == b"", "a zombie has no maps"
-    assert process.open_maps(reader).read(100) == b"", "but its file can still be opened"
+    assert process.open("maps", reader).read(100) == b"", "but its file can still be opened"
     with pytest.raises(ProcessLookupError) as caught:
         file.query(addr(0))
     assert caught.value.errno == errno.ESRCH
@@ -199,14 +199,14 @@ def test_what_a_process_that_goes_away_leaves(reader: str) -> None:
     with pytest.raises(ProcessLookupError):
         file.read(10)
     with pytest.raises(FileNotFoundError):
-        process.open_maps(reader)
+        process.open("maps", reader)
 
 
 @every_reader
 def test_a_file_opened_after_the_exit_does_not_bring_the_mm_back(reader: str) -> None:
     process = Pages()
     process.exit()
-    with process.open_maps(reader) as file:
+    with process.open("maps", reader) as file:
         assert file.read(100) == b""
         with pytest.raises(ProcessLookupError):
             file.query(0)
@@ -244,7 +244,7 @@ def written(process: Pages, page: int) -> Iterator[None]:
 
 def test_a_fill_cut_short_by_a_kill_goes_on_after_the_last_line_shown() -> None:
     process = striped(20)
-    file = process.open_maps()
+    file = process.open()
     with written(process, 10):
         victim = Worker(lambda: file.read(4096))
         await_(lambda: process.mm.mmap_lock._queue, "the fallback")
@@ -256,7 +256,7 @@ def test_a_fill_cut_short_by_a_kill_goes_on_after_the_last_line_shown() -> None:
 @every_reader
 def test_ctrl_c_in_a_read_loses_no_line_and_leaves_nothing_behind(reader: str) -> None:
     process = striped(20)
-    file = process.open_maps(reader)
+    file = process.open("maps", reader)
     text = file.read(60)
     with written(process, 10), ctrl_c_ends_waits(), pytest.raises(KeyboardInterrupt):
         read_all(file)
@@ -266,7 +266,7 @@ def test_ctrl_c_in_a_read_loses_no_line_and_leaves_nothing_behind(reader: str) -
 
 def test_an_rcu_reader_interrupted_in_the_middle_of_a_fill_leaves_rcu_once() -> None:
     process = striped(2)
-    locking = STRATEGIES["rcu"](process.mm)
+    locking = MAPS_LOCKINGS["rcu"](process.mm)
     locking.lock_vma_range()
     with written(process, 1), ctrl_c_ends_waits(), pytest.raises(KeyboardInterrupt):
         locking.get_next_vma(0)
@@ -278,7 +278,7 @@ def test_a18_an_exit_between_two_fills_ends_the_walk(reader: str) -> None:
     process = Pages()
     for page in range(0, 400, 2):
         process.mmap(addr(page), 4096, RW, FIXED)
-    file = process.open_maps(reader)
+    file = process.open("maps", reader)
     assert len(file.read(4096)) > 3000
     process.exit()
     assert file.read(4096) == b""
@@ -289,17 +289,17 @@ def test_a18_an_exit_between_two_fills_ends_the_walk(reader: str) -> None:
 def test_a_file_open_while_the_process_runs_another_program_stays_with_the_old(reader: str) -> None:
     process = Pages()
     process.map(0, 1)
-    file = process.open_maps(reader)
+    file = process.open("maps", reader)
     process.exit()
     process.proc.mm = Pages().mm
     assert file.read(100) == b""
-    assert process.open_maps(reader).read(100) == b"", "the new one has no VMAs yet"
+    assert process.open("maps", reader).read(100) == b"", "the new one has no VMAs yet"
 
 
 def test_a_kernel_thread_has_an_empty_file_without_queries() -> None:
     process = Pages()
     process.proc.mm = None
-    file = process.open_maps()
+    file = process.open()
     assert file.read(100) == b""
     assert file.statistics() == {}
     with pytest.raises(ProcessLookupError):
@@ -311,7 +311,7 @@ def test_who_may_not_look_may_not_open() -> None:
     process = Pages()
     process.proc.ptrace_allowed = False
     with pytest.raises(PermissionError) as caught:
-        process.open_maps()
+        process.open()
     assert caught.value.errno == errno.EACCES
 
 
@@ -320,7 +320,7 @@ def test_readers_leave_no_count_behind(reader: str) -> None:
     process = Pages()
     process.mmap(0, 4096, RW, ANON)
     process.map(0, 3)
-    file = process.open_maps(reader)
+    file = process.open("maps", reader)
     file.read(50)
     read_all(file)
     assert file.query(addr(0)).entry.end == addr(3)

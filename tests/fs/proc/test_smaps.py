@@ -11,7 +11,7 @@ from tests.helpers.engine import FIXED, RW, Pages, addr, read_all
 from tests.helpers.smaps_records import ROLLUP_ONLY, records
 from tests.helpers.tasks import Worker, await_, background
 from untorn.fs.proc import smaps as smaps_module
-from untorn.fs.proc.maps_locking import PAGE_WALK_STRATEGIES
+from untorn.fs.proc.maps_locking import PAGE_WALK_LOCKINGS
 from untorn.fs.proc.maps_locking.vma_lock import VmaLocking
 from untorn.fs.proc.smaps_gather import MemSizeStats, smap_gather_stats
 from untorn.fs.proc.smaps_rollup import rollup
@@ -21,7 +21,7 @@ from untorn.mm.mm_types import MmStruct, Vma
 from untorn.mm.mman import MAP_POPULATE, PROT_READ, VM_READ, VM_SEALED
 from untorn.syscalls import Process
 
-READERS = sorted(PAGE_WALK_STRATEGIES)
+READERS = sorted(PAGE_WALK_LOCKINGS)
 every_reader = pytest.mark.parametrize("reader", READERS)
 POPULATED = FIXED | MAP_POPULATE
 
@@ -37,7 +37,7 @@ def process() -> Pages:
 @pytest.mark.live
 @pytest.mark.parametrize("name", ["smaps", "smaps_rollup"])
 def test_labels_units_and_widths_are_the_kernels(name: str, process: Pages) -> None:
-    ours = read_all(getattr(process, f"open_{name}")())
+    ours = read_all(process.open(name))
     first = ours[: ours.index(b"VmFlags")] if name == "smaps" else ours
     kernel = Path(f"/proc/self/{name}").read_bytes()
     theirs = kernel[: kernel.index(b"VmFlags")] if name == "smaps" else kernel
@@ -55,7 +55,7 @@ def test_the_gate_vma_is_the_last_record_as_the_kernel_prints_it() -> None:
     last = re.sub(rb"ProtectionKey:.*\n", b"", Path("/proc/self/smaps").read_bytes())
     if b"--xp 00000000 00:00 0                  [vsyscall]" not in last:
         pytest.skip("the kernel runs without vsyscall=xonly")
-    ours = read_all(Process(MmStruct()).open_smaps())
+    ours = read_all(Process(MmStruct()).open("smaps"))
     assert last.endswith(ours)
 
 
@@ -67,19 +67,19 @@ def test_flags_are_printed_in_the_order_of_their_bits() -> None:
 def test_every_vma_has_a_record_over_many_fills(reader: str, process: Pages) -> None:
     for size in (100, 4096, 1 << 16):
         text = b""
-        with process.open_smaps(reader) as file:
+        with process.open("smaps", reader) as file:
             while chunk := file.read(size):
                 text += chunk
         found = records(text)
         assert [record.kb("Rss") for record in found] == [4] * 30
         lines = b"".join(record.line for record in found)
-        assert lines == read_all(process.open_maps())
+        assert lines == read_all(process.open())
 
 
 @every_reader
 def test_rollup_adds_smaps_up(reader: str, process: Pages) -> None:
-    found = records(read_all(process.open_smaps(reader)))
-    (total,) = records(read_all(process.open_smaps_rollup(reader)))
+    found = records(read_all(process.open("smaps", reader)))
+    (total,) = records(read_all(process.open("smaps_rollup", reader)))
     assert total.line.startswith(b"%08x-%08x ---p" % (addr(0), addr(59)))
     assert total.line.endswith(b" [rollup]\n")
     for name in set(total.fields) - set(ROLLUP_ONLY):
@@ -89,14 +89,14 @@ def test_rollup_adds_smaps_up(reader: str, process: Pages) -> None:
 
 @every_reader
 def test_rollup_of_nothing_is_zero(reader: str) -> None:
-    (total,) = records(read_all(Pages().open_smaps_rollup(reader)))
+    (total,) = records(read_all(Pages().open("smaps_rollup", reader)))
     assert total.line.startswith(b"00000000-00000000 ---p")
     assert total.kb("Rss") == 0
 
 
 @every_reader
 def test_no_lock_is_left_behind(reader: str, process: Pages) -> None:
-    for file in process.open_smaps(reader), process.open_smaps_rollup(reader):
+    for file in process.open("smaps", reader), process.open("smaps_rollup", reader):
         file.read(50)
         lockdep.assert_nothing_held()
         read_all(file)
@@ -113,29 +113,29 @@ def test_at_the_limit_of_readers_the_fill_goes_on_under_mmap_lock(
 ) -> None:
     count = process.vma(2).vm_refcnt
     count.store((1 << 30) - 1)
-    for file in process.open_smaps(reader), process.open_smaps_rollup(reader):
+    for file in process.open("smaps", reader), process.open("smaps_rollup", reader):
         read_all(file)
         lockdep.assert_nothing_held()
     count.store(1)
 
 
 def test_there_is_no_copy_of_a_page_table(process: Pages) -> None:
-    with pytest.raises(KeyError):
-        process.open_smaps("rcu")
+    with pytest.raises(ValueError, match=r"no reader rcu; readers: mmap_lock, vma_lock$"):
+        process.open("smaps", "rcu")
 
 
 def test_smaps_cannot_be_queried(process: Pages) -> None:
-    for file in process.open_smaps(), process.open_smaps_rollup():
+    for file in process.open("smaps"), process.open("smaps_rollup"):
         with pytest.raises(OSError, match="ioctl") as caught:
             file.query(addr(0))
         assert caught.value.errno == errno.ENOTTY
 
 
 def test_a_zombie_has_an_empty_smaps_and_no_rollup(process: Pages) -> None:
-    file, rollup = process.open_smaps(), process.open_smaps_rollup()
+    file, rollup = process.open("smaps"), process.open("smaps_rollup")
     process.exit()
-    assert file.read(100) == process.open_smaps().read(100) == b""
-    for attempt in process.open_smaps_rollup, lambda: rollup.read(100):
+    assert file.read(100) == process.open("smaps").read(100) == b""
+    for attempt in lambda: process.open("smaps_rollup"), lambda: rollup.read(100):
         with pytest.raises(ProcessLookupError):
             attempt()
 
@@ -168,7 +168,7 @@ def test_a_writer_changes_another_vma_while_one_is_walked(
             pass
 
     meanwhile = Meanwhile(monkeypatch, 4, act)
-    found = records(read_all(process.open_smaps("vma_lock")))
+    found = records(read_all(process.open("smaps", "vma_lock")))
     assert meanwhile.done
     starts = [int(record.line.split(b"-")[0], 16) for record in found]
     assert starts[:5] == [addr(page) for page in (0, 2, 4, 8, 9)]
@@ -185,10 +185,10 @@ def test_a_writer_of_the_vma_walked_waits(process: Pages, monkeypatch: pytest.Mo
         assert not workers[0].done
 
     Meanwhile(monkeypatch, 4, act)
-    found = records(read_all(process.open_smaps("vma_lock")))
+    found = records(read_all(process.open("smaps", "vma_lock")))
     workers[0].join()
     assert len(found) == 30, "shown as it was"
-    assert len(records(read_all(process.open_smaps()))) == 29
+    assert len(records(read_all(process.open("smaps")))) == 29
 
 
 def test_the_walk_goes_on_from_the_end_of_the_vma_that_was_locked(
@@ -201,7 +201,7 @@ def test_the_walk_goes_on_from_the_end_of_the_vma_that_was_locked(
             pass
 
     Meanwhile(monkeypatch, 4, act)
-    found = records(read_all(process.open_smaps()))
+    found = records(read_all(process.open("smaps")))
     starts = [int(record.line.split(b"-")[0], 16) for record in found]
     assert starts[2:5] == [addr(4), addr(5), addr(6)]
 
@@ -236,6 +236,6 @@ def test_rollup_under_mmap_lock_gives_way_to_a_writer(
         await_(process.mm.mmap_lock.is_contended, "the writer in the queue")
 
     Meanwhile(monkeypatch, 4, act)
-    (total,) = records(read_all(process.open_smaps_rollup("mmap_lock")))
+    (total,) = records(read_all(process.open("smaps_rollup", "mmap_lock")))
     workers[0].join()
     assert total.kb("Rss") == 4 * 29, "the writer came in before page 20 was reached"

@@ -20,14 +20,14 @@ def process() -> Pages:
 
 def lines(process: Pages) -> list[tuple[bytes, bytes]]:
     process.check()
-    text = read_all(process.open_maps()).splitlines()
+    text = read_all(process.open()).splitlines()
     return [(line.split(b"-")[0], line[73:]) for line in text]
 
 
 def test_a_name_splits_and_shows_and_equal_names_merge(process: Pages) -> None:
     process.set_anon_name(addr(1), PAGE_SIZE, b"arena 1")
     assert [name for _, name in lines(process)] == [b"", b"[anon:arena 1]", b""]
-    assert process.open_maps().query(addr(1)).entry.name == b"[anon:arena 1]"
+    assert process.open().query(addr(1)).entry.name == b"[anon:arena 1]"
     process.set_anon_name(addr(2), PAGE_SIZE, b"arena 1")
     assert [name for _, name in lines(process)] == [b"", b"[anon:arena 1]", b""]
     process.set_anon_name(addr(0), 4 * PAGE_SIZE, None)

@@ -33,7 +33,7 @@ P = PAGE_SIZE
 
 
 def rss(process: Process) -> int:
-    return sum(record.kb("Rss") for record in records(process.open_smaps().read(1 << 20)))
+    return sum(record.kb("Rss") for record in records(process.open("smaps").read(1 << 20)))
 
 
 @pytest.fixture

@@ -153,7 +153,7 @@ def test_text_of_the_engine_is_read_as_what_it_is() -> None:
     for page in range(0, 200, 3):
         process.map(page, page + 2)
         process.protect(page, page + 1, [PROT_READ, PROT_NONE][page % 2])
-    with process.open_maps() as maps:
+    with process.open() as maps:
         texts = list(iter(lambda: maps.read(1 << 16), b""))
     columns = parse.parse(texts)
     assert len(columns) == process.mm.map_count

@@ -1,13 +1,11 @@
-"""/proc/PID/maps of an engine process: open it, read it, ask it."""
+"""/proc/PID/maps of an engine process: the one file that can also be asked."""
 
 import errno
 
 from untorn.errors import os_error
-from untorn.fs.proc.base import ProcTask
 from untorn.fs.proc.do_procmap_query import do_procmap_query
-from untorn.fs.proc.maps_locking import STRATEGIES, MapsLocking
-from untorn.fs.proc.task_mmu import ProcMaps, Record
-from untorn.fs.proc.vma_file import ProcVmaFile, proc_mem_open
+from untorn.fs.proc.maps_locking import MapsLocking
+from untorn.fs.proc.vma_file import ProcVmaFile
 from untorn.fs.user_memory import FlatMemory, UserMemory
 from untorn.maps.procmap_query import (
     PROCMAP_QUERY,
@@ -17,26 +15,10 @@ from untorn.maps.procmap_query import (
 )
 
 
-class ProcMapsFile(ProcVmaFile[Record]):
+class ProcMapsFile(ProcVmaFile):
     """An open maps file. Compare fs/proc/task_mmu.c:proc_pid_maps_operations."""
 
-    __slots__ = ("_strategy",)
-
-    def __init__(self, task: ProcTask, reader: str) -> None:
-        """Open the file.
-
-        Args:
-            task: Whose maps.
-            reader: The strategy: mmap_lock, vma_lock or rcu.
-
-        Raises:
-            OSError: ENOENT if the process was reaped, EACCES if the opener may not look into it.
-            KeyError: there is no such strategy.
-        """
-        self._strategy = STRATEGIES[reader]
-        mm = proc_mem_open(task)
-        locking = None if mm is None else self._strategy(mm)
-        super().__init__(mm, locking, ProcMaps(task, mm, locking))
+    __slots__ = ()
 
     def ioctl(self, request: int, memory: UserMemory, arg: int) -> None:
         """Answer an ioctl with the caller's memory; for errors see do_procmap_query().
@@ -64,4 +46,7 @@ class ProcMapsFile(ProcVmaFile[Record]):
         return QueriedVma.from_struct(answer, name, bytes(memory.data[SIZE + name_size :]))
 
     def _new_locking(self) -> MapsLocking | None:
-        return None if self._mm is None else self._strategy(self._mm)
+        """Return a context of the file's strategy that no read and no other query uses."""
+        if self._mm is None or self._locking is None:
+            return None
+        return type(self._locking)(self._mm)

@@ -1,35 +1,12 @@
 """/proc/PID/smaps of an engine process: maps, and what is resident of each VMA."""
 
 from untorn.fs.proc.base import ProcTask
-from untorn.fs.proc.maps_locking import PAGE_WALK_STRATEGIES, PageWalkLocking
+from untorn.fs.proc.maps_locking import PageWalkLocking
 from untorn.fs.proc.smaps_gather import MemSizeStats, smap_gather_stats
 from untorn.fs.proc.smaps_text import show_gate_smap, show_smap
 from untorn.fs.proc.task_mmu import GateVma, ProcMaps, Record
-from untorn.fs.proc.vma_file import ProcVmaFile, proc_mem_open
 from untorn.mm.mm_types import MmStruct, Vma
 from untorn.mm.vmas.driver import refuse_driver
-
-
-class ProcSmapsFile(ProcVmaFile[Record]):
-    """An open smaps file. Compare fs/proc/task_mmu.c:proc_pid_smaps_operations."""
-
-    __slots__ = ()
-
-    def __init__(self, task: ProcTask, reader: str) -> None:
-        """Open the file.
-
-        Args:
-            task: Whose maps.
-            reader: The strategy: mmap_lock (up to Linux 7.1) or vma_lock (since 7.2).
-
-        Raises:
-            OSError: ENOENT if the process was reaped, EACCES if the opener may not look into it.
-            KeyError: there is no such strategy for this file: rcu, too, copies no page table.
-        """
-        strategy = PAGE_WALK_STRATEGIES[reader]
-        mm = proc_mem_open(task)
-        locking = None if mm is None else strategy(mm)
-        super().__init__(mm, locking, ProcSmaps(task, mm, locking))
 
 
 class ProcSmaps(ProcMaps):

@@ -7,11 +7,10 @@ import errno
 
 from untorn.errors import os_error
 from untorn.fs.proc.base import ProcTask
-from untorn.fs.proc.maps_locking import PAGE_WALK_STRATEGIES, PageWalkLocking
+from untorn.fs.proc.maps_locking import PageWalkLocking
 from untorn.fs.proc.smaps import walk_pages
 from untorn.fs.proc.smaps_gather import MemSizeStats
 from untorn.fs.proc.smaps_text import show_rollup
-from untorn.fs.proc.vma_file import ProcVmaFile, proc_mem_open
 from untorn.fs.seq_file import SeqFile
 from untorn.mm.calls.exit import mmput
 from untorn.mm.mm_types import MmStruct, mmget_not_zero
@@ -22,7 +21,12 @@ class ProcSmapsRollup:
 
     __slots__ = ("_locking", "_mm", "_task")
 
-    def __init__(self, task: ProcTask, mm: MmStruct, locking: PageWalkLocking) -> None:
+    def __init__(
+        self, task: ProcTask, mm: MmStruct | None, locking: PageWalkLocking | None
+    ) -> None:
+        """Raise OSError ESRCH if the process has no mm: there is not even an empty sum."""
+        if mm is None or locking is None:
+            raise os_error(errno.ESRCH)
         self._task = task
         self._mm = mm
         self._locking = locking
@@ -53,31 +57,6 @@ class ProcSmapsRollup:
     def show(self, record: bytes) -> bytes:
         """Return the text."""
         return record
-
-
-class ProcSmapsRollupFile(ProcVmaFile[bytes]):
-    """An open smaps_rollup file. Compare proc_pid_smaps_rollup_operations."""
-
-    __slots__ = ()
-
-    def __init__(self, task: ProcTask, reader: str) -> None:
-        """Open the file.
-
-        Args:
-            task: Whose maps.
-            reader: The strategy: mmap_lock, or vma_lock (proposed for Linux after 7.2).
-
-        Raises:
-            OSError: ENOENT if the process was reaped, EACCES if the opener may not look into
-                it, ESRCH if it has no mm.
-            KeyError: there is no such strategy for this file.
-        """
-        strategy = PAGE_WALK_STRATEGIES[reader]
-        mm = proc_mem_open(task)
-        if mm is None:
-            raise os_error(errno.ESRCH)
-        locking = strategy(mm)
-        super().__init__(mm, locking, ProcSmapsRollup(task, mm, locking))
 
 
 def rollup(locking: PageWalkLocking) -> bytes:

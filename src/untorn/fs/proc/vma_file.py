@@ -1,7 +1,7 @@
-"""What the files about a process's VMAs have in common: maps, smaps, smaps_rollup."""
+"""What the files of /proc/PID that tell of VMAs have in common, whatever they tell."""
 
 import errno
-from typing import Generic, TypeVar
+from typing import Any
 
 from untorn.errors import os_error
 from untorn.fs.proc.base import ProcTask
@@ -12,10 +12,8 @@ from untorn.maps.maps_file import MapsFile
 from untorn.mm.calls.exit import mmput
 from untorn.mm.mm_types import MmStruct, mmdrop, mmget_not_zero, mmgrab
 
-R = TypeVar("R")
 
-
-class ProcVmaFile(MapsFile, Generic[R]):
+class ProcVmaFile(MapsFile):
     """An open file. Several tasks may use it at once.
 
     It stays with the mm that the process had when it was opened: after an exec or exit of the
@@ -25,7 +23,7 @@ class ProcVmaFile(MapsFile, Generic[R]):
     __slots__ = ("_locking", "_mm", "_seq")
 
     def __init__(
-        self, mm: MmStruct | None, locking: MapsLocking | None, records: SeqOperations[R]
+        self, mm: MmStruct | None, locking: MapsLocking | None, records: SeqOperations[Any]
     ) -> None:
         """Make the file.
 

@@ -11,8 +11,7 @@ The code above knows only the protocol below. A locking context belongs to one f
 call at a time, so nothing in it is shared between tasks.
 """
 
-from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from untorn.fs.proc.maps_locking.mmap_lock import MmapLocking
 from untorn.fs.proc.maps_locking.rcu import RcuLocking
@@ -22,6 +21,9 @@ from untorn.mm.mm_types import MmStruct, Vma
 
 class MapsLocking(Protocol):
     """One strategy at work on one mm."""
+
+    def __init__(self, mm: MmStruct) -> None:
+        """Stand at the start of mm, holding nothing."""
 
     def lock_vma_range(self) -> None:
         """Begin. Raises OSError EINTR if killed meanwhile; nothing is held then."""
@@ -47,6 +49,7 @@ class MapsLocking(Protocol):
         """Return how often this context met a writer, by kind."""
 
 
+@runtime_checkable
 class PageWalkLocking(MapsLocking, Protocol):
     """One that also lets the page table of a VMA be walked."""
 
@@ -65,12 +68,12 @@ class PageWalkLocking(MapsLocking, Protocol):
         """
 
 
-STRATEGIES: dict[str, Callable[[MmStruct], MapsLocking]] = {
+MAPS_LOCKINGS: dict[str, type[MapsLocking]] = {
     "mmap_lock": MmapLocking,
     "vma_lock": VmaLocking,
     "rcu": RcuLocking,
 }
-PAGE_WALK_STRATEGIES: dict[str, Callable[[MmStruct], PageWalkLocking]] = {
-    "mmap_lock": MmapLocking,
-    "vma_lock": VmaLocking,
+"""The registry, by the name that a reader is asked for by."""
+PAGE_WALK_LOCKINGS: dict[str, type[PageWalkLocking]] = {
+    name: locking for name, locking in MAPS_LOCKINGS.items() if issubclass(locking, PageWalkLocking)
 }

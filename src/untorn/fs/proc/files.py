@@ -1,0 +1,62 @@
+"""The files of /proc/PID that tell of VMAs: what each shows, and how it can be read.
+
+Compare fs/proc/base.c:tgid_base_stuff and fs/proc/task_mmu.c.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from untorn.fs.proc.base import ProcTask
+from untorn.fs.proc.maps import ProcMapsFile
+from untorn.fs.proc.maps_locking import MAPS_LOCKINGS, PAGE_WALK_LOCKINGS, MapsLocking
+from untorn.fs.proc.smaps import ProcSmaps
+from untorn.fs.proc.smaps_rollup import ProcSmapsRollup
+from untorn.fs.proc.smaps_text import header_lines
+from untorn.fs.proc.task_mmu import ProcMaps
+from untorn.fs.proc.vma_file import ProcVmaFile, proc_mem_open
+from untorn.fs.seq_file import SeqOperations
+from untorn.mm.mm_types import MmStruct
+
+L = TypeVar("L", bound=MapsLocking)
+
+
+@dataclass(frozen=True, slots=True)
+class ProcFile(Generic[L]):
+    """One file.
+
+    Attributes:
+        records: Makes what it shows, a record for each VMA or one for all. The second and third
+            argument are None together: a process without an address space.
+        strategies: How VMAs are kept still meanwhile, by name.
+        opened: What an open one is; maps alone can also be asked.
+        maps_lines: Returns the lines of maps in its text; None if it has no line for each VMA.
+    """
+
+    records: Callable[[ProcTask, MmStruct | None, L | None], SeqOperations[Any]]
+    strategies: Mapping[str, type[L]]
+    opened: type[ProcVmaFile] = ProcVmaFile
+    maps_lines: Callable[[bytes], bytes] | None = None
+
+    def open(self, task: ProcTask, reader: str) -> ProcVmaFile:
+        """Open the file of a process, to be read by a strategy.
+
+        Raises:
+            OSError: ENOENT if the process was reaped, EACCES if the opener may not look into it,
+                or what records() raises.
+            ValueError: There is no such strategy for this file; the message names those there are.
+        """
+        strategy = self.strategies.get(reader)
+        if strategy is None:
+            raise ValueError(f"no reader {reader}; readers: {', '.join(self.strategies)}")
+        mm = proc_mem_open(task)
+        locking = None if mm is None else strategy(mm)
+        return self.opened(mm, locking, self.records(task, mm, locking))
+
+
+PROC_FILES: Mapping[str, ProcFile[Any]] = {
+    "maps": ProcFile(ProcMaps, MAPS_LOCKINGS, ProcMapsFile, maps_lines=bytes),  # all of it
+    "smaps": ProcFile(ProcSmaps, PAGE_WALK_LOCKINGS, maps_lines=header_lines),
+    "smaps_rollup": ProcFile(ProcSmapsRollup, PAGE_WALK_LOCKINGS),
+}
+"""By name; the running kernel's files have the same names."""
