@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.engine import Pages
-from untorn.fs.proc.maps import ProcMapsFile
 from untorn.fs.proc.maps_locking import MAPS_LOCKINGS
+from untorn.fs.proc.vma_file import ProcVmaFile
 from untorn.fs.user_memory import FlatMemory
 from untorn.maps.entry import MapsEntry
 from untorn.maps.fields import Permissions
@@ -63,7 +63,7 @@ class World:
 
 
 class EngineWorld(World):
-    file: ProcMapsFile
+    file: ProcVmaFile
 
     def __init__(self, reader: str, path: bytes) -> None:
         process = Pages()
