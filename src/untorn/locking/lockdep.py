@@ -25,7 +25,7 @@ class LockClass(NamedTuple):
 
     name: str
     spins: bool = False
-    """Whoever holds it must not sleep (an RCU read section)."""
+    """A task that holds it must not sleep (an RCU read section)."""
 
 
 class Held(NamedTuple):
@@ -74,8 +74,8 @@ def acquire(
         if not lock_class.spins:
             might_sleep(lock_class.name)
         for held in _held(task):
-            # Two locks of one class would be a circle of one class. The caller says that some
-            # rule orders the two (a parent's mmap_lock comes before its new child's).
+            # Two locks of one class would be a circle of one class. The caller says that some rule
+            # orders the two (a parent's mmap_lock comes before its new child's).
             if not (nested and held.lock_class is lock_class):
                 _order(held.lock_class, lock_class, task)
     task.held_locks = (*task.held_locks, Held(lock_class, lock))
@@ -89,8 +89,8 @@ def release(lock_class: LockClass, lock: object) -> None:
     """
     task = sync.current()
     held = list(_held(task))
-    # Locks need not be released in reverse order: lock_vma_under_rcu() leaves RCU, which it
-    # entered first, and keeps the VMA. The last of equal entries goes, as sections of RCU nest.
+    # Locks need not be released in reverse order: lock_vma_under_rcu() leaves RCU, which it entered
+    # first, and keeps the VMA. The last of equal entries goes, as sections of RCU nest.
     for entry in reversed(held):
         if entry.lock_class is lock_class and entry.lock is lock:
             held.remove(entry)
@@ -119,10 +119,10 @@ def might_sleep(what: str) -> None:
 
 
 def assert_nothing_held() -> None:
-    """Check that the current task left no lock behind.
+    """Check that the current task holds no lock.
 
     Raises:
-        LockOrderError: it did; the message names them.
+        LockOrderError: it holds some; the message names them.
     """
     task = sync.current()
     if task.held_locks:
@@ -139,12 +139,12 @@ def _order(outer: LockClass, inner: LockClass, task: sync.Task) -> None:
         # An edge that is there was checked when it was added.
         if inner in _seen.get(outer, {}):
             return
-        # outer -> inner closes a circle if inner leads to outer already. The lock is not taken
-        # yet, so the report comes instead of the deadlock, and also if no task waits just now.
+        # outer -> inner closes a circle if inner leads to outer already. The lock is not taken yet,
+        # so the report comes instead of the deadlock, and also if no task waits just now.
         chain = _path(inner, outer)
         if chain:
             raise LockOrderError(_report(outer, inner, chain, task))
-        # The stack of the one who took this order first is what a later report needs most.
+        # The stack of the task that first took this order: a later report needs it.
         here = f"{task.name}\n" + "".join(traceback.format_stack(limit=8)[:-2])
         _seen[outer] = {**_seen.get(outer, {}), inner: here}
 

@@ -31,8 +31,8 @@ class RcuWait:
         try:
             return task.wait_until(holds, killable=killable)
         finally:
-            # A waker may have loaded the task before this store and wake it after it. That wakes
-            # a task that waits for something else or for nothing, which it has to bear anyway.
+            # A waker may have loaded the task before this store and wake it after it. That wakes a
+            # task that waits for something else or for nothing, which it has to bear anyway.
             self.task = None
 
     def wake_up(self) -> None:

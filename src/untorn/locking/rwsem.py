@@ -63,14 +63,14 @@ class RwSemaphore:
         # protected by it.
         self._mutex = sync.Mutex()
         self._count = 0  # -1 a writer; 0 free; n readers
-        # Who waits, oldest first. While it is not empty nobody gets the lock but by
-        # _hand_over(): that is what keeps the order.
+        # The waiting tasks, oldest first. While there are any, only _hand_over() grants the lock:
+        # that is what keeps the order.
         self._queue: tuple[Waiter, ...] = ()
         self._reads = 0
         self._writes = 0
         self._waited = RwSemStatistics()
-        # The writer. Stored under _mutex, loaded by anyone: by the owner to check that it holds
-        # the lock, by others for reports, which may be stale.
+        # The writer. Stored under _mutex, loaded by anyone: by the owner to check that it holds the
+        # lock, by others for reports, which may be stale.
         self.owner: sync.Task | None = None
 
     def down_read(self, *, killable: bool = False) -> None:
@@ -84,8 +84,8 @@ class RwSemaphore:
             lockdep.acquire(self.lock_class, self)
         with self._mutex:
             self._reads += 1
-            # A reader could share the lock with other readers even if a writer waits. It must
-            # not: readers that keep coming would starve that writer.
+            # A reader could share the lock with other readers even if a writer waits. It must not:
+            # readers that keep coming would starve that writer.
             if self._count >= 0 and not self._queue:
                 self._count += 1
                 return
@@ -111,8 +111,8 @@ class RwSemaphore:
         with self._mutex:
             self._count -= 1
             woken = self._hand_over() if self._queue else ()
-        # Outside of the mutex, which the woken need next. They own the lock since the hand-over,
-        # so it does not matter how late this comes.
+        # Outside of the mutex, which the woken need next. They own the lock since the hand-over, so
+        # it does not matter how late this comes.
         for waiter in woken:
             waiter.task.wake_up()
 
@@ -145,8 +145,8 @@ class RwSemaphore:
 
     def is_write_locked(self) -> bool:
         """Say whether some task holds the lock for writing, the current one if lockdep is on."""
-        # The owner is looked at without _mutex: if it is us it cannot change meanwhile, and if it
-        # is somebody else it cannot become us.
+        # The owner is looked at without _mutex: if it is this task it cannot change meanwhile, and
+        # if it is another it cannot become this one.
         if lockdep.on:
             return self.owner is sync.current()
         return self.owner is not None
@@ -170,8 +170,8 @@ class RwSemaphore:
             return replace(self._waited, reads=self._reads, writes=self._writes)
 
     def _leave_write(self, readers: int) -> None:
-        # Release and downgrade are one step under the mutex: with readers=1 the lock is never
-        # free in between, so no other writer changes what the downgrader has just written.
+        # Release and downgrade are one step under the mutex: with readers=1 the lock is never free
+        # in between, so no other writer changes what the downgrader has just written.
         with self._mutex:
             self.owner = None
             self._count = readers
@@ -192,8 +192,8 @@ class RwSemaphore:
         """
         woken: list[Waiter] = []
         for waiter in self._queue:
-            # Stop at the first one that does not fit, even if others after it would: a reader
-            # must not overtake a writer in the queue.
+            # Stop at the first one that does not fit, even if others after it would: a reader must
+            # not overtake a writer in the queue.
             if self._count < 0 or (waiter.is_writer and self._count > 0):
                 break
             self._count += -1 if waiter.is_writer else 1
@@ -227,8 +227,8 @@ class RwSemaphore:
             if waiter.granted:
                 self._count -= -1 if waiter.is_writer else 1
                 self.owner = None
-            # Also if it was not granted: a writer that leaves the head of the queue may have
-            # been all that kept the readers after it out.
+            # Also if it was not granted: a writer that leaves the head of the queue may have been
+            # all that kept the readers after it out.
             woken = self._hand_over()
         if lockdep.on:
             lockdep.release(self.lock_class, self)

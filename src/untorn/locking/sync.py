@@ -22,9 +22,9 @@ monotonic_ns = time.monotonic_ns
 class AtomicInt:
     """An integer whose changes are atomic and ordered, as refcount_t and atomic_t are.
 
-    Every operation takes the mutex, load() too: so two tasks that use the counter agree on who came
-    first, and what the first one stored before is seen by the second one afterwards. The VMA lock
-    and rcuwait stand on that.
+    Every operation takes the mutex, load() too: so two tasks that use the counter agree on
+    which came first, and the second one sees what the first one stored before. The VMA lock and
+    rcuwait stand on that.
     """
 
     __slots__ = ("_mutex", "_value")
@@ -65,7 +65,7 @@ class AtomicInt:
         """
         with self._mutex:
             # The value found tells the caller why nothing was added: 0 for an object on its way
-            # out, limit or more for one that takes nobody in at the moment.
+            # out, limit or more for one that takes no more in now.
             found = self._value
             if 0 < found < limit:
                 self._value = found + 1
@@ -88,15 +88,15 @@ class Task:
         self.killed = False
         self.held_locks: tuple[object, ...] = ()
         self._guard = Mutex()  # serialises wakers
-        # A binary semaphore: free while there is a wake-up that the task has not taken. It may
-        # be taken here and freed by another task, as a threading.Lock has no owner.
+        # A binary semaphore: free while there is a wake-up that the task has not taken. It may be
+        # taken here and freed by another task, as a threading.Lock has no owner.
         self._permit = Mutex()
         self._permit.acquire()
 
     def wait_until(self, holds: Callable[[], bool], *, killable: bool = False) -> bool:
         """Sleep until holds() is true; False if killable and killed before that.
 
-        Only the task itself may call it. Whoever makes holds() true calls wake_up() afterwards.
+        Only the task itself may call it. A task that makes holds() true calls wake_up() after that.
         """
         # A wake-up that comes between the look and the sleep is not lost: it leaves the permit
         # free, and the sleep ends at once. Wake-ups do not add up and may be stale, left over from
@@ -111,9 +111,9 @@ class Task:
     def wake_up(self) -> None:
         """Make the task look at what it waits for; needless wake-ups are harmless."""
         with self._guard:
-            # Test and release are not one step. That is safe: nobody frees the permit outside of
-            # this section, so it stays locked until the release. If it is free, the task takes
-            # it later, and looks after that.
+            # Test and release are not one step. That is safe: only this section frees the permit,
+            # so it stays locked until the release. If it is free, the task takes it later, and
+            # looks after that.
             if self._permit.locked():
                 self._permit.release()
 

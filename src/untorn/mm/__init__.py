@@ -11,8 +11,8 @@ Lock order, outermost first. A task may skip a level; it never goes back up.
                 VmaSlab, AtomicInt and the locks' own mutexes   innermost, held for a few lines
 
 Asking for mmap_lock while holding a VMA read lock can deadlock: the writer that owns mmap_lock
-may be waiting for that very reader to leave. RCU read sections may be entered at any level and
-nobody sleeps inside one: mmap_lock is never asked for there.
+may be waiting for that very reader to leave. RCU read sections may be entered at any level. No
+task sleeps inside one, so mmap_lock is never asked for there.
 
 What each lock protects stands beside the fields, in mm_types.py, page_table.py and filemap.py.
 

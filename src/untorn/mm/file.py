@@ -49,8 +49,8 @@ class VmFile:
         can_mmap: It has an mmap operation; a directory has not.
         swapfile: It is swapped to.
         is_zero: It is /dev/zero: mapped privately it is anonymous memory with the file's name,
-            mapped shared it is a new file like that behind shared anonymous memory.
-        is_anon_shmem: It has no name: the file behind shared anonymous memory.
+            mapped shared it is a new file, as shared anonymous memory has.
+        is_anon_shmem: It has no name: the file of shared anonymous memory.
         huge_aligned: Its file system places mappings that can hold a huge page so that they do
             (ext4 and xfs).
         refuses_sync: Its file system knows MAP_SYNC, but refuses it late, as there is no DAX
@@ -85,7 +85,7 @@ class VmFile:
 
 
 def shmem_zero_file(size: int) -> VmFile:
-    """Return a new file of size bytes behind a shared anonymous mapping. Compare mm/shmem.c."""
+    """Return a new file of size bytes for shared anonymous memory. Compare mm/shmem.c."""
     return VmFile(
         b"/dev/zero (deleted)",
         SHMEM_DEVICE,

@@ -1,4 +1,4 @@
-"""Page cache: the pages of a file, shared by all who map it, and what is counted of each.
+"""Page cache: the pages of a file, common to all that map it, and what is counted of each.
 
 A file that lies on a disk is wholly in the page cache here; of a file that lives in memory only
 those pages exist that were used. Compare mm/filemap.c and mm/shmem.c.
@@ -11,7 +11,7 @@ from untorn.locking import sync
 
 
 class PageKind(Enum):
-    """What stands behind a page."""
+    """Where the contents of a page come from."""
 
     ANON = "anonymous memory that a fork made common"
     FILE = "a file on a disk"
@@ -45,6 +45,7 @@ class Page:
         """Count one entry less; return how many there were. What it had written stays known."""
         with self.lock:
             self.mapcount -= 1
+            # The entry is gone after this, and with it what it knew of writes.
             self.dirty = self.dirty or (dirty and self.kind is not PageKind.ANON)
             return self.mapcount + 1
 
@@ -60,7 +61,7 @@ class MapsPages(Protocol):
 
 
 class AddressSpace:
-    """The page cache of one inode, whoever has it open. Compare struct address_space.
+    """The page cache of one inode, for all opens of it. Compare struct address_space.
 
     Attributes:
         kind: FILE or SHMEM.
@@ -77,7 +78,7 @@ class AddressSpace:
         self._tables: dict[MapsPages, None] = {}  # that may map pages; protected by lock
 
     def page(self, index: int) -> Page:
-        """Return page number index, brought in if need be."""
+        """Return page number index; bring it in if it is not there."""
         with self.lock:
             return self._bring_in(index)
 
@@ -88,6 +89,8 @@ class AddressSpace:
                 found = [(index, self._bring_in(index)) for index in range(first, last)]
             else:
                 found = [(i, page) for i in range(first, last) if (page := self._pages.get(i))]
+            # Counted in this section, before any of them can be let go of. These pages share the
+            # lock that is held here.
             for _, page in found:
                 page.mapcount += 1
             return found
@@ -118,14 +121,17 @@ class AddressSpace:
     def punch_hole(self, first: int, last: int) -> None:
         """Let pages [first, last) go, mapped or not. Compare mm/truncate.c.
 
-        Who looked a page up before it went had its page table known here first, and maps the page
-        in the same section of that table's lock. So each such table is met below, and none after
-        a fork that it was copied in: the copy is known before it is made.
+        A fault that looked a page up before it went had made its page table known here first, and
+        it maps the page in the same section of that table's lock. So each such table is met
+        below. So is the copy that a fork makes of it, which is known before it is made.
         """
         with self.lock:
             found = [index for index in self._pages if first <= index < last]
+            # From here on a lookup brings in a new page, and does not find these.
             gone = {self._pages.pop(index) for index in found}
             tables = list(self._tables)
+        # This lock is innermost, so it is dropped for each table's own. Meanwhile a fork may copy a
+        # table, page and all: go on until no table is left that was not met.
         met: set[MapsPages] = set()
         while tables:
             for table in tables:

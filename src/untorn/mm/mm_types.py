@@ -62,7 +62,7 @@ class AnonVma:
 class Vma:
     """A contiguous range of one address space with one set of attributes.
 
-    Stable for whoever holds the VMA's read lock, or mmap_lock in any mode; written only under
+    Stable for a task that holds the VMA's read lock, or mmap_lock in any mode; written only under
     mmap_lock (write) with the VMA write-locked:
         vm_start, vm_end   bytes, end exclusive
         vm_pgoff           pages into vm_file; for private anonymous memory, where it began
@@ -81,7 +81,7 @@ class Vma:
         vm_refcnt    0 detached: no reader may come; 1 attached, unlocked or write-locked;
                      1+n attached, n readers (or readers about to notice the write lock and
                      leave). With FLAG set a writer waits and the count can only fall:
-                     FLAG+1 is his cue if attached, FLAG if he is detaching it.
+                     FLAG+1 is its cue if attached, FLAG if it is detaching it.
     """
 
     __slots__ = (
@@ -136,8 +136,8 @@ _FreeList: TypeAlias = "tuple[Vma, _FreeList] | None"
 class VmaSlab:
     """VMA objects, recycled at once and only as VMA objects (SLAB_TYPESAFE_BY_RCU).
 
-    Whoever holds a stale reference may find its object freed, or back in use for another range,
-    or in another mm. Shared by all address spaces unless they are given their own.
+    A task with a stale reference may find its object freed, or back in use for another range or
+    in another mm. Shared by all address spaces unless they are given their own.
     """
 
     __slots__ = ("_free", "_mutex")
@@ -160,7 +160,7 @@ class VmaSlab:
         return vma
 
     def free(self, vma: Vma) -> None:
-        """Take vma back. Preconditions: detached, so that nobody can lock it."""
+        """Take vma back. Preconditions: detached, so that it cannot be locked."""
         assert vma.vm_refcnt.load() == 0, f"{vma} freed while attached"
         vma.vm_start = vma.vm_end = SLAB_POISON
         vma.vm_file = None
@@ -185,8 +185,8 @@ class MmStruct:
     Protected by mmap_lock:
         map_count        VMAs in mm_mt
         total_vm, data_vm, exec_vm, stack_vm, locked_vm   pages
-        locked_vm_excess    pages of locked_vm that no VMA locks: MREMAP_DONTUNMAP unlocks what
-                            stays behind but does not count it out
+        locked_vm_excess    pages of locked_vm that no VMA locks: MREMAP_DONTUNMAP unlocks the
+                            source but leaves its pages in the count
         def_flags        VM_* bits that new mappings get
         start_brk, brk, start_stack, mmap_base            byte addresses
         mmap_legacy_base where the search from the bottom up begins, byte address; never changes
@@ -362,7 +362,7 @@ def vma_kernel_pagesize(vma: Vma) -> int:
 
 
 def vm_stat_kind(flags: int) -> str | None:
-    """Name the counter that a mapping with these VM_* flags counts in, besides total_vm."""
+    """Name the counter, apart from total_vm, that counts mappings with these VM_* flags."""
     if flags & (VM_EXEC | VM_WRITE | VM_GROWSDOWN) == VM_EXEC:
         return "exec_vm"
     if flags & VM_GROWSDOWN:

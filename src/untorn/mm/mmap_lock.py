@@ -58,16 +58,16 @@ def mmap_write_lock_nested(mm: MmStruct) -> None:
 
 def mmap_write_unlock(mm: MmStruct) -> None:
     """End the write section with all VMA write locks of it, and let go."""
-    # In this order: the step is a load and a store, and is one step only for as long as nobody
-    # else can write the sequence.
+    # In this order: the step is a load and a store, and is one step only for as long as no other
+    # task can write the sequence.
     vma_end_write_all(mm)
     mm.mmap_lock.up_write()
 
 
 def mmap_write_downgrade(mm: MmStruct) -> None:
     """End the write section with all VMA write locks of it, and keep a read lock."""
-    # A read lock keeps everyone from changing anything, but not VMA readers from coming in: what
-    # is to be out of their sight must be out of the tree by now.
+    # A read lock keeps everyone from changing anything, but not VMA readers from coming in: what is
+    # to be out of their sight must be out of the tree by now.
     vma_end_write_all(mm)
     mm.mmap_lock.downgrade_write()
 
@@ -95,15 +95,15 @@ def mmap_assert_locked(mm: MmStruct) -> None:
 
 
 def mmap_lock_is_contended(mm: MmStruct) -> bool:
-    """Say whether somebody waits for mmap_lock, so that a long section had better pause."""
+    """Say whether a task waits for mmap_lock, so that a long section had better pause."""
     return mm.mmap_lock.is_contended()
 
 
 def mmap_lock_speculate_try_begin(mm: MmStruct) -> int | None:
     """Return the sequence to compare with later, or None while a writer is at work."""
     # This load comes before the lookups that it vouches for; that of mmap_lock_speculate_retry()
-    # comes after them. Every section stores the number twice, once before its first change and
-    # once after its last: so if both loads agree on an even number, nothing changed in between.
+    # comes after them. Every section stores the number twice, once before its first change and once
+    # after its last: so if both loads agree on an even number, nothing changed in between.
     seq = mm.mm_lock_seq
     return None if seq & 1 else seq
 
@@ -116,6 +116,6 @@ def mmap_lock_speculate_retry(mm: MmStruct, seq: int) -> bool:
 
 
 def _seq_step(mm: MmStruct) -> None:
-    # Not atomic, and need not be: mmap_lock is held for write, so there is one writer. Readers
-    # load the attribute once and get the old or the new number.
+    # Not atomic, and need not be: mmap_lock is held for write, so there is one writer. Readers load
+    # the attribute once and get the old or the new number.
     mm.mm_lock_seq = (mm.mm_lock_seq + 1) & UINT_MAX

@@ -4,10 +4,11 @@ A table holds one byte for each of the 512 pages below one PMD, and, for the pag
 map too, the Page. So a page of private memory costs a byte, and pages of a kind are counted,
 filled and cleared a table at a time.
 
-Who may do what: whoever keeps a VMA still (its read lock, or mmap_lock in any mode) may look at
-the pages in its range and fault some in; pages go only where nobody can do that: the VMA is
-write-locked or detached, or the task that makes them go keeps it still itself (advice). Each look
-and each change holds PageTable.lock, for at most one table at a time, because VMAs share tables.
+A task that keeps a VMA still (by its read lock, or mmap_lock in any mode) may look at the pages in
+its range and fault some in. Pages go only where no other task can do that: the VMA is write-locked
+or detached. Advice, which makes pages go too, keeps the VMA still itself: a page that is faulted in
+at the same time may go or stay. Each look and each change holds PageTable.lock, for at most one
+table at a time, because VMAs share tables.
 """
 
 from collections.abc import Iterator
@@ -86,7 +87,7 @@ class Part(NamedTuple):
     first: int
     """Index of the first entry."""
     last: int
-    """Index behind the last entry."""
+    """Index after the last entry."""
     addr: int
     """Byte address of the first entry."""
 
@@ -113,12 +114,14 @@ class PageTable:
     def parts(self, start: int, end: int) -> list[Part]:
         """Return the parts of [start, end), byte addresses, that have a table now.
 
-        Each is to be looked at under the lock; a table that lost all its pages meanwhile is no
-        longer in use and empty.
+        Look at each of them under the lock. A table that lost all its pages meanwhile is no longer
+        in use, and empty.
         """
         first, last = start // PMD_SIZE, (end - 1) // PMD_SIZE
         with self.lock:
             tables = self._tables
+            # A range may span the whole address space, and a table may be almost empty: walk
+            # whichever is fewer, possible tables or existing ones.
             if last - first < len(tables):
                 numbers: Iterator[int] = iter(range(first, last + 1))
             else:
@@ -141,10 +144,11 @@ class PageTable:
         return _part(table, number, start, end)
 
     def clear(self, start: int, end: int, *, guards: bool = True) -> None:
-        """Unmap [start, end). Preconditions: nobody can fault there, or the VMA is kept still.
+        """Unmap [start, end). Preconditions: no fault can come in there, or the VMA is kept still.
 
         Compare mm/memory.c:zap_pte_range().
         """
+        # The lock is dropped between tables, so that faults elsewhere need not wait for all of it.
         for part in self.parts(start, end):
             with self.lock:
                 part.table.clear(part.first, part.last, guards=guards)
@@ -153,11 +157,14 @@ class PageTable:
     def free_empty(self, part: Part) -> None:
         """Take the part's table out of use if it maps nothing. Preconditions: lock held."""
         number, table = part.addr // PMD_SIZE, part.table
+        # It may have been replaced since the part was taken: emptied and taken out of use by
+        # another task, and made anew by a fault.
         if table.is_empty and self._tables.get(number) is table:
             del self._tables[number]
 
     def maps_file(self, mapping: AddressSpace) -> None:
         """Note that pages of mapping are about to be mapped here. Preconditions: lock held."""
+        # Known before the first page is looked up: AddressSpace.punch_hole() relies on that.
         if mapping not in self._files:
             self._files[mapping] = None
             mapping.add_table(self)
@@ -192,6 +199,8 @@ class PageTable:
             mapped = sum(PTRS_PER_PTE - t.ptes.count(NONE) for t in self._tables.values())
         if ranges is None:
             return
+        # Entries are counted, not found: if the tables hold more than lies inside of VMAs, some
+        # entry lies outside.
         inside = sum(
             part.last - part.first - part.table.ptes.count(NONE, part.first, part.last)
             for start, end in ranges

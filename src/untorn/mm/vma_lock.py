@@ -1,7 +1,7 @@
 """The per-VMA lock: read locks that never wait, and a writer that waits for readers of one VMA.
 
-The steps are numbered as in docs/locking.md. Why a reader that got LOCKED reads a VMA that nobody
-changes: vm_lock_seq is written only while FLAG keeps new readers out and all old ones have left.
+The steps are numbered as in docs/locking.md. Why a reader that got LOCKED reads a VMA that does
+not change: vm_lock_seq is written only while FLAG keeps new readers out and all old ones have left.
 The reader counts itself in first and looks at vm_lock_seq after; so either the writer sees the
 count and waits, or the reader sees the new vm_lock_seq and leaves.
 
@@ -58,15 +58,15 @@ def vma_start_read(mm: MmStruct, vma: Vma) -> StartRead:
         return BUSY if found else DETACHED
     if lockdep.on:
         lockdep.acquire(VMA_LOCK, vma, trylock=True)
-    # Step 3. The object may have been recycled between the lookup and the count. Now it cannot
-    # be any more, so what vm_mm says stays true. Same mm, other range: that is the caller's look.
+    # Step 3. The object may have been recycled between the lookup and the count. Now it cannot be
+    # any more, so what vm_mm says stays true. Same mm, other range: that is the caller's look.
     if vma.vm_mm is not mm:
         _put_foreign(vma)
         return BUSY
     # Step 4. This look decides. Pairs with the store in vma_start_write(), which is made with
-    # readers excluded: if we counted ourselves in before FLAG was set, the writer waits for us
-    # and has not stored yet; if we did so after FLAG was taken away, we see what it stored. So
-    # "not equal" cannot be wrong. "Equal" can, by a sequence that wrapped: then we lose a try.
+    # readers excluded: if we counted ourselves in before FLAG was set, the writer waits for us and
+    # has not stored yet; if we did so after FLAG was taken away, we see what it stored. So "not
+    # equal" cannot be wrong. "Equal" can, by a sequence that wrapped: then we lose a try.
     if vma.vm_lock_seq == mm.mm_lock_seq:
         vma_refcount_put(vma)
         rcu_read_unlock()
@@ -96,8 +96,8 @@ def vma_start_read_locked(vma: Vma) -> bool:
     Preconditions: mmap_lock held for read, so that nothing can write-lock or detach vma.
     """
     mmap_assert_locked(vma.vm_mm)
-    # No look at the sequences: write-locking and detaching need mmap_lock for write, which we
-    # keep from everybody. So FLAG is not set either, and only LIMIT can refuse.
+    # No look at the sequences: write-locking and detaching need mmap_lock for write, which we keep
+    # from everybody. So FLAG is not set either, and only LIMIT can refuse.
     if not 0 < vma.vm_refcnt.inc_not_zero_limited(LIMIT) < LIMIT:
         return False
     if lockdep.on:
@@ -144,9 +144,9 @@ def vma_start_write(vma: Vma, *, killable: bool = False) -> None:
     # Step 5. With FLAG set and FLAG + 1 left (the one of the tree), all readers are gone and none
     # can come. False: vma is new or detached, so no reader could ever get in.
     exclusive = _exclude_readers(vma, FLAG + 1, killable)
-    # From this store to the end of the section, readers that count themselves in see it and
-    # leave. Hence FLAG need not stay; if it did, the end of the section would have to visit every
-    # VMA to take it away.
+    # From this store to the end of the section, readers that count themselves in see it and leave.
+    # Hence FLAG need not stay; if it did, the end of the section would have to visit every VMA to
+    # take it away.
     vma.vm_lock_seq = vma.vm_mm.mm_lock_seq
     if exclusive:
         # After the store: pairs with step 4, where a reader that gets past FLAG loads it.
@@ -197,13 +197,13 @@ def vma_mark_detached(vma: Vma) -> None:
     Preconditions: write-locked, attached.
     """
     vma_assert_write_locked(vma)
-    # Step 6. The one of the tree is taken away first. Mostly nobody is left then, and at 0 nobody
+    # Step 6. The one of the tree is taken away first. Mostly no reader is left then, and at 0 none
     # can come in any more.
     if vma.vm_refcnt.add(-1) == 0:
         return
     # A reader has counted itself in since the write lock was taken. It does not read vma, it is
-    # about to leave; but it touches the count once more, and vma must not be freed before that.
-    # The target is FLAG: the one of the tree is gone.
+    # about to leave; but it touches the count once more, and vma must not be freed before that. The
+    # target is FLAG: the one of the tree is gone.
     try:
         if _exclude_readers(vma, FLAG):
             vma.vm_refcnt.add(-FLAG)
@@ -224,9 +224,9 @@ def vma_assert_attached(vma: Vma) -> None:
 
 
 def vma_assert_locked(vma: Vma) -> None:
-    """Check that somebody holds vma, for reading or writing."""
+    """Check that some task holds vma, for reading or writing."""
     count = vma.vm_refcnt.load()
     assert count, f"{vma} must be attached"
-    # A reader cannot be told from another, so this may pass for the wrong task; it never fails
-    # for the right one.
+    # A reader cannot be told from another, so this may pass for the wrong task; it never fails for
+    # the right one.
     assert count > 1 or vma_is_write_locked(vma), f"{vma} must be locked"

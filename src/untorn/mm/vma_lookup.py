@@ -70,8 +70,8 @@ def lock_vma_under_rcu(mm: MmStruct, addr: int) -> Vma | None:
         if found is not LOCKED:
             return None
         # The lock keeps the VMA now, so RCU is not needed, and the caller may sleep. Between lookup
-        # and lock the VMA may have shrunk or moved, or been recycled for another range of this
-        # mm. The range is stable now: what is returned for it is never wrong.
+        # and lock the VMA may have shrunk or moved, or been recycled for another range of this mm.
+        # The range is stable now: what is returned for it is never wrong.
         rcu_read_unlock()
         if vma.vm_start <= addr < vma.vm_end:
             return vma
@@ -100,8 +100,8 @@ def lock_next_vma(
             readers hold the VMA, and only mmap_lock can keep it still.
 
     Context: RCU read lock held before and after, also when it raises; dropped in the fallback,
-        which may sleep behind writers. A DETACHED answer repeats the lookup, in bounds: each means
-        that a writer detached the very VMA that the lookup had just returned.
+        which may sleep until writers are done. A DETACHED answer repeats the lookup, in bounds:
+        each means that a writer detached the very VMA that the lookup had just returned.
     """
     assert rcu_read_lock_held()
     for _ in LOOKUPS:
@@ -127,9 +127,9 @@ def lock_next_vma(
     if found is not LOCKED:
         return _fallback(mm, vmi, from_addr, counts)
     # Locked, and so stable: now the range may be looked at. Two answers would be wrong. A VMA that
-    # ends where the walk has been already was moved or recycled, and says nothing about what
-    # comes next. A gap below the VMA may be put together from two states, with something mapped
-    # there in either. A VMA that only starts too low is right: the permitted duplicate.
+    # ends where the walk has been already was moved or recycled, and says nothing about what comes
+    # next. A gap below the VMA may be put together from two states, with something mapped there in
+    # either. A VMA that only starts too low is right: the permitted duplicate.
     if from_addr >= vma.vm_end or (
         from_addr < vma.vm_start and not _gap_is_real(mm, vmi, from_addr, vma, seq, counts)
     ):
@@ -139,10 +139,9 @@ def lock_next_vma(
         vma_end_read(vma)
         return _fallback(mm, vmi, from_addr, counts)
     if vmi.index != vma.vm_end:
-        # It changed its end between lookup and lock. The sequence sampled by the next call is
-        # past that change, so nothing there would notice what now lies between the two ends.
-        # Linux leaves its iterator where it stood: since 6.17 it can report a gap that was
-        # never there.
+        # It changed its end between lookup and lock. The sequence sampled by the next call is past
+        # that change, so nothing there would notice what now lies between the two ends. Linux
+        # leaves its iterator where it stood: since 6.17 it can report a gap that was never there.
         counts.reseats += 1
         vmi.set(vma.vm_end)
     return vma
@@ -164,8 +163,8 @@ def _gap_is_real(
         return True  # nothing changed since the lookup
     counts.rechecks += 1
     # A second lookup, in the version that is current now. The locked VMA cannot leave the tree or
-    # change its start, so if it comes next again, that version has the gap. If something else
-    # does, or the VMA is not where it was, mmap_lock decides: False is always allowed.
+    # change its start, so if it comes next again, that version has the gap. If something else does,
+    # or the VMA is not where it was, mmap_lock decides: False is always allowed.
     vmi.set(from_addr)
     return vmi.next() is vma
 

@@ -38,7 +38,7 @@ def do_brk(mm: MmStruct, addr: int) -> int:
 
     Raises:
         OSError: EINTR if the task is killed while it waits for the lock.
-        NotModelledError: What is to be unmapped ends amid a driver's mapping; see driver.py.
+        NotModelledError: What is to be unmapped ends inside a driver's mapping; see driver.py.
 
     Source: brk(2); mm/mmap.c:brk().
     """
@@ -87,8 +87,8 @@ def do_brk_flags(mm: MmStruct, start: int, end: int, flags: int = 0) -> None:
     Args:
         mm: The address space.
         start: Byte address of the first page; nothing is mapped there.
-        end: Byte address behind the last page.
-        flags: VM_* bits besides those of data.
+        end: Byte address after the last page.
+        flags: VM_* bits in addition to those of data.
 
     Raises:
         OSError: ENOMEM over a limit.

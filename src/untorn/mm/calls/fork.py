@@ -35,7 +35,7 @@ def dup_mm(mm: MmStruct, name: str) -> MmStruct:
             driver.py.
 
     Context: takes mmap_lock of mm for write, and waits for the readers of each VMA in turn. The
-        child's is taken inside: nobody else knows the child yet.
+        child's is taken inside: no other task knows the child yet.
     """
     child = MmStruct(
         name,

@@ -83,9 +83,9 @@ def check_advice(vma: Vma, start: int, advice: int) -> None:
 
 
 def _is_protected(vma: Vma) -> bool:
-    """Say whether sealing forbids to discard: who could not write the pages may not drop them.
+    """Say whether sealing protects the pages from being discarded, as they cannot be written.
 
-    Only of anonymous memory: those of a file, private ones too, are not protected.
+    It protects only anonymous memory, not the pages of a file, not even private ones.
     """
     return bool(vma.vm_flags & VM_SEALED) and vma_is_anonymous(vma) and not vma.vm_flags & VM_WRITE
 

@@ -29,7 +29,7 @@ from untorn.mm.vmas.rmap import vma_anon_prepare
 
 
 def _nothing(vma: Vma, start: int, end: int) -> None:
-    """There is no swap to read ahead from, and nobody ages pages."""
+    """Do nothing: there is no swap to read ahead from, and pages do not age."""
 
 
 def _discard(vma: Vma, start: int, end: int) -> None:
@@ -38,7 +38,7 @@ def _discard(vma: Vma, start: int, end: int) -> None:
 
 
 def _remove(vma: Vma, start: int, end: int) -> None:
-    """Punch a hole into the file, for all who map it.
+    """Punch a hole into the file, for all processes that map it.
 
     Raises:
         OSError: ETXTBSY if it is swapped to.
@@ -62,10 +62,10 @@ def _install_guards(vma: Vma, start: int, end: int) -> None:
 
 
 def _collapse(vma: Vma, start: int, end: int) -> None:
-    """Find no huge page to put pages in the range together.
+    """Find no huge page that the pages in the range could be collapsed into.
 
     Raises:
-        OSError: ENOMEM if there are any pages to be put together, EINVAL if not, or if the range
+        OSError: ENOMEM if there are pages to collapse, EINVAL if not, or if the range
             lies between two borders of huge pages.
     """
     first, last = start + -start % PMD_SIZE, end & -PMD_SIZE

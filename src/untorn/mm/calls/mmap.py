@@ -70,7 +70,7 @@ def do_mmap(
     Raises:
         OSError: with the errno of mmap(2), in Linux's order of checks; EINTR if the task is
             killed while it waits for the lock.
-        NotModelledError: What is to be replaced ends amid a driver's mapping; see driver.py.
+        NotModelledError: What is to be replaced ends inside a driver's mapping; see driver.py.
 
     Source: mmap(2); mm/mmap.c:do_mmap().
     """
@@ -193,7 +193,7 @@ def _give_up(mm: MmStruct, going: MunmapVmas) -> None:
 def _unlock_droppable(mm: MmStruct, addr: int) -> int:
     """Take the lock flags, which MCL_FUTURE gave it, from the new VMA at addr; return its flags.
 
-    They kept it from merging all the same. Compare mm/vma.c:__mmap_complete().
+    They kept it from merging nevertheless. Compare mm/vma.c:__mmap_complete().
     """
     vma = mm.find_vma(addr)
     assert vma is not None, "it was stored a moment ago, and is write-locked"

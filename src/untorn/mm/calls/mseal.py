@@ -27,7 +27,7 @@ def do_mseal(mm: MmStruct, start: int, length: int, flags: int) -> None:
         OSError: EINVAL for flags, an unaligned start or a range that wraps; ENOMEM if part of
             the range is not mapped (nothing is sealed then) or a split meets max_map_count;
             EINTR if the task is killed while it waits for the lock.
-        NotModelledError: The range ends amid a driver's mapping; see driver.py.
+        NotModelledError: The range ends inside a driver's mapping; see driver.py.
 
     Source: mseal(2); mm/mseal.c:do_mseal().
     """

@@ -54,9 +54,9 @@ def do_munmap(mm: MmStruct, start: int, length: int) -> None:
 
     Raises:
         OSError: EINVAL if start is not aligned, length is 0 or the range is not user space;
-            ENOMEM if a gap would need one VMA more than allowed; EPERM if a VMA is sealed;
+            ENOMEM if a VMA cut in two would be one more than allowed; EPERM if a VMA is sealed;
             EINTR if the task is killed while it waits for the lock.
-        NotModelledError: The range ends amid a driver's mapping; see driver.py.
+        NotModelledError: The range ends inside a driver's mapping; see driver.py.
 
     Source: munmap(2); mm/vma.c:do_vmi_munmap().
     """

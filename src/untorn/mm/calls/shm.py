@@ -31,7 +31,7 @@ SHM_RND = 0o20000
 SHM_REMAP = 0o40000
 SHM_EXEC = 0o100000
 SHM_OPS = VmOperations(b"", has_close=True)
-"""Of every VMA that maps a segment: it counts who is attached."""
+"""Of every VMA that maps a segment: it counts attachments."""
 _shmids = count()  # next() of a count is one atomic step on every build
 
 

@@ -59,7 +59,7 @@ def handle_mm_fault(mm: MmStruct, addr: int, needed: int) -> None:
 
 
 def _lock_mm_and_find_vma(mm: MmStruct, addr: int) -> Vma:
-    """Return the VMA that holds addr, a stack that grew down to it if need be.
+    """Return the VMA that holds addr, which may be a stack that grew down to it.
 
     mmap_lock is held for read afterwards, unless it raises.
     """

@@ -39,7 +39,7 @@ def fault_in(vma: Vma, start: int, end: int, *, write: bool, by_kernel: bool = F
         vma: Allows the access, has an anon_vma if it makes pages its own, and its file, if any,
             reaches to end.
         start: Byte address.
-        end: Byte address behind the last page.
+        end: Byte address after the last page.
         write: Whether the access writes.
         by_kernel: The kernel touches the pages itself, as MADV_POPULATE_WRITE asks it to.
     """
@@ -60,7 +60,7 @@ def fault_in(vma: Vma, start: int, end: int, *, write: bool, by_kernel: bool = F
 
 
 def fault_around(vma: Vma, addr: int) -> None:
-    """Map what is in the page cache around a page behind the end of vma's file.
+    """Map what is in the page cache around a page after the end of vma's file.
 
     A read there fails, but only after this was done. addr is the byte address of the page.
     """
@@ -113,7 +113,7 @@ def _access_file(vma: Vma, file: VmFile, part: Part, write: bool, by_kernel: boo
 
 
 def _dirty(table: PteTable, index: int, *, page_itself: bool) -> None:
-    """Note a write to a shared page: for all who map it if page_itself.
+    """Note a write to a shared page: for all processes that map it if page_itself.
 
     A file on a disk notices every first write. A page in memory that is mapped already is
     writable without a fault, so that only the entry tells.

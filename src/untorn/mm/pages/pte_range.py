@@ -57,7 +57,7 @@ def free_lazily(vma: Vma, start: int, end: int) -> None:
 
 
 def page_out(vma: Vma, start: int, end: int) -> None:
-    """Take pages of [start, end) away that can be brought in again, and that nobody else maps.
+    """Take pages of [start, end) away that can be brought in again and are mapped only here.
 
     There is no swap: anonymous pages stay unless they were given up, or may be dropped.
 

@@ -40,8 +40,8 @@ def lowest_gap(tree: VmaTree[T], length: int, low: int, high: int) -> int | None
 def _highest(node: Node[T], length: int, low: int, high: int) -> int | None:
     """Look through the gaps between node's first and last range, from above."""
     gaps, starts, ends = node.gaps, node.starts, node.ends
-    # The gap before item i may reach below high although the item starts above it; hence that
-    # item is looked at too.
+    # The gap before item i may reach below high although the item starts above it; hence that item
+    # is looked at too.
     top = min(bisect_left(starts, high), len(gaps) - 1)
     for i in range(top, -1, -1):
         if ends[i] <= low:

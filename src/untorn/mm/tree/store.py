@@ -128,7 +128,7 @@ def _gap(inside: int, start: int, end_before: int | None) -> int:
 def _fill_up(
     parent: Node[T], first: int, last: int, nodes: list[Node[T]]
 ) -> tuple[int, int, list[Node[T]]]:
-    """Join a node that became too small with a neighbour, if need be with one of parent's."""
+    """Join a node that became too small with a neighbour, new or one of parent's."""
     while any(len(node.items) < MIN_ITEMS for node in nodes):
         # A node alone takes in a neighbour that was not touched: from the left if there is one.
         if len(nodes) == 1:

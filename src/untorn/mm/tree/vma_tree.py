@@ -100,8 +100,8 @@ class VmaTree(Generic[T]):
         None if there is no such range. O(log n). Compare lib/maple_tree.c:mt_find().
         """
         # Ends increase, so the first one above addr is that of the range wanted. In an inner node
-        # it names the child that has this range: its end is that of its last range. Only the
-        # root can be passed by altogether; below it there is always such an item.
+        # it names the child that has this range: its end is that of its last range. Only the root
+        # can be passed by altogether; below it there is always such an item.
         node = self.root
         i = bisect_right(node.ends, addr)
         if i == len(node.ends):
@@ -155,8 +155,8 @@ class VmaIterator(Generic[T]):
 
     It remembers the end of the range that it returned last, and looks for the next range from
     there, in the newest version of the tree. That range may have shrunk or been moved since, so
-    the iterator can be stale: what now lies below the remembered end is not visited. Whoever
-    needs it must seat the iterator anew. Compare include/linux/mm_types.h:VMA_ITERATOR.
+    the iterator can be stale: what now lies below the remembered end is not visited. A
+    walk that needs it must seat the iterator anew. Compare include/linux/mm_types.h:VMA_ITERATOR.
 
     Owned by one task.
     """
@@ -229,7 +229,7 @@ def _check_node(node: Node[Any]) -> int:
 def _check_child(node: Node[Any], child: Node[Any], start: int, end: int) -> int:
     if child.height != node.height - 1:
         raise InvariantError(f"height {child.height} under {node.height}")
-    # Only the root, which is nobody's child, may have fewer.
+    # Only the root may have fewer, and the root is no child.
     if len(child.items) < MIN_ITEMS:
         raise InvariantError(f"node of {len(child.items)} items, fewer than {MIN_ITEMS}")
     if (child.starts[0], child.ends[-1]) != (start, end):

@@ -1,6 +1,7 @@
-"""May an address space have so many pages more: RLIMIT_AS, RLIMIT_DATA, RLIMIT_MEMLOCK, overcommit.
+"""Whether an address space may have more pages, and how many it has.
 
-Every function needs mmap_lock held for write.
+The limits are RLIMIT_AS, RLIMIT_DATA, RLIMIT_MEMLOCK and overcommit. Every function needs mmap_lock
+held for write.
 """
 
 from untorn.maps.page import PAGE_SHIFT
@@ -10,7 +11,7 @@ from untorn.mm.mman import VM_LOCKED
 
 
 def may_expand_vm(mm: MmStruct, vm_flags: int, pages: int) -> bool:
-    """Say whether RLIMIT_AS and RLIMIT_DATA allow so many pages more (or fewer, if negative).
+    """Say whether RLIMIT_AS and RLIMIT_DATA allow pages more pages; a negative number is fewer.
 
     Compare mm/mmap.c:may_expand_vm().
     """
@@ -26,7 +27,7 @@ def may_expand_vm(mm: MmStruct, vm_flags: int, pages: int) -> bool:
 
 
 def may_commit(mm: MmStruct, pages: int) -> bool:
-    """Say whether so many pages may be promised. Compare mm/util.c:__vm_enough_memory()."""
+    """Say whether this many pages may be promised. Compare mm/util.c:__vm_enough_memory()."""
     limits = mm.limits
     return limits.overcommit_memory == OVERCOMMIT_ALWAYS or pages <= limits.totalram_pages
 
@@ -37,7 +38,7 @@ def can_do_mlock(mm: MmStruct) -> bool:
 
 
 def mlock_future_ok(mm: MmStruct, vm_flags: int, pages: int) -> bool:
-    """Say whether so many pages more may be mapped if vm_flags lock them.
+    """Say whether this many more pages may be mapped if vm_flags lock them.
 
     Compare mm/mmap.c:mlock_future_ok().
     """

@@ -55,7 +55,7 @@ def split_vma_unlimited(mm: MmStruct, vma: Vma, addr: int, *, new_below: bool) -
 
 
 def check_may_split(vma: Vma, addr: int) -> None:
-    """Refuse to cut vma at addr if it is the kernel's own, or amid a page of hugetlbfs.
+    """Refuse to cut vma at addr if it is the kernel's own, or inside a page of hugetlbfs.
 
     Raises:
         OSError: EINVAL.

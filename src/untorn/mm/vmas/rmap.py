@@ -65,7 +65,7 @@ def anon_vma_clone(new: Vma, vma: Vma) -> None:
 def anon_vma_fork(new: Vma, vma: Vma) -> None:
     """Put new, a copy of vma in a child's mm, on vma's chains and, if it owns pages, on its own.
 
-    An ancestor's anon_vma that nobody uses any longer is taken rather than a new one made, so
+    An ancestor's anon_vma that no VMA uses any longer is taken rather than a new one made, so
     that chains do not grow with every generation.
 
     Preconditions: mmap_lock of both held for write.

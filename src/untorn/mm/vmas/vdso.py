@@ -1,4 +1,4 @@
-"""What the kernel maps into every process: [vdso] and the data behind it.
+"""What the kernel maps into every process: [vdso] and its data.
 
 Compare arch/x86/entry/vdso/vma.c:map_vdso(), lib/vdso/datastore.c:vdso_install_vvar_mapping(),
 mm/vma.c:_install_special_mapping().
