@@ -62,26 +62,9 @@ class AnonVma:
 class Vma:
     """A contiguous range of one address space with one set of attributes.
 
-    Stable for a task that holds the VMA's read lock, or mmap_lock in any mode; written only under
-    mmap_lock (write) with the VMA write-locked:
-        vm_start, vm_end   bytes, end exclusive
-        vm_pgoff           pages into vm_file; for private anonymous memory, where it began
-        vm_flags           VM_* bits; VM_MAYBE_GUARD alone may be set under mmap_lock (read) and
-                           mm.page_table_lock
-        vm_file            the mapped file, or None
-        anon_name          what prctl(PR_SET_VMA_ANON_NAME) called it, or None
-        vm_ops             of a special mapping or as the file has them, or None; never changes
-    anon_vma and anon_vma_chain (see rmap.py) are written so too, or, to set the first, under
-    mmap_lock (read) and mm.page_table_lock.
-
-    Readable by anyone, even on a freed or recycled object:
-        vm_mm        set at allocation, never cleared
-        vm_lock_seq  write-locked if and only if it equals vm_mm.mm_lock_seq; written under
-                     mmap_lock (write) with readers excluded. A new VMA holds UINT_MAX.
-        vm_refcnt    0 detached: no reader may come; 1 attached, unlocked or write-locked;
-                     1+n attached, n readers (or readers about to notice the write lock and
-                     leave). With FLAG set a writer waits and the count can only fall:
-                     FLAG+1 is its cue if attached, FLAG if it is detaching it.
+    The attributes are stable for a task that holds the VMA's read lock, or mmap_lock in any mode.
+    They are written only under mmap_lock (write) with the VMA write-locked, unless it says
+    otherwise beside them. Anyone may look at the lock state, even of a freed or recycled object.
     """
 
     __slots__ = (
@@ -99,19 +82,37 @@ class Vma:
         "vm_start",
     )
 
+    # The lock state. vm_mm is set at allocation and never cleared.
     vm_mm: MmStruct
+    # Write-locked if and only if it equals vm_mm.mm_lock_seq. Written under mmap_lock (write) with
+    # readers excluded. A new VMA holds UINT_MAX.
+    vm_lock_seq: int
+    # 0: detached, no reader may come. 1: attached, unlocked or write-locked. 1+n: attached, n
+    # readers (or readers about to notice the write lock and leave). With
+    # VM_REFCNT_EXCLUDE_READERS_FLAG (FLAG) set a writer waits and the count can only fall: FLAG+1
+    # is its cue if attached, FLAG if it is detaching it.
+    vm_refcnt: sync.AtomicInt
+
+    # The attributes. Bounds are bytes, the end exclusive.
     vm_start: int
     vm_end: int
+    # Pages into vm_file; for private anonymous memory, where it began.
     vm_pgoff: int
+    # VM_* bits. VM_MAYBE_GUARD alone may be set under mmap_lock (read) and mm.page_table_lock.
     vm_flags: int
+    # The mapped file, or None.
     vm_file: VmFile | None
+    # Those of a special mapping, or as the file has them, or None. Never changes once attached.
     vm_ops: VmOperations | None
+    # What prctl(PR_SET_VMA_ANON_NAME) called it, or None.
     anon_name: bytes | None
+    # Both are first set under mmap_lock (read) and mm.page_table_lock; see vmas/rmap.py.
     anon_vma: AnonVma | None
     anon_vma_chain: tuple[AnonVma, ...]
-    vm_lock_seq: int
 
     def __init__(self) -> None:
+        # Once for the life of the object, however often it is recycled: a reader with a stale
+        # reference may be about to count itself in.
         self.vm_refcnt = sync.AtomicInt(0)
 
     def copy_from(self, other: Vma) -> None:
@@ -153,6 +154,9 @@ class VmaSlab:
             if head is not None:
                 self._free = head[1]
         vma = head[0] if head is not None else Vma()
+        # Plain stores, though readers with stale references may look: vm_refcnt is 0 until
+        # vma_mark_attached(), and a reader that gets past it sees these. No section has the number
+        # UINT_MAX before 2**31 of them are over.
         vma.vm_lock_seq = UINT_MAX
         vma.vm_mm = mm
         vma.anon_name = vma.anon_vma = vma.vm_ops = None
@@ -162,6 +166,8 @@ class VmaSlab:
     def free(self, vma: Vma) -> None:
         """Take vma back. Preconditions: detached, so that it cannot be locked."""
         assert vma.vm_refcnt.load() == 0, f"{vma} freed while attached"
+        # So that a reader that believes a field of a freed VMA is caught by tests. vm_mm and
+        # vm_lock_seq stay, as readers look at them before they have counted themselves in.
         vma.vm_start = vma.vm_end = SLAB_POISON
         vma.vm_file = None
         with self._mutex:
@@ -172,33 +178,7 @@ vm_area_cachep = VmaSlab()
 
 
 class MmStruct:
-    """An address space.
-
-    Readable without a lock:
-        mm_lock_seq      32 bits, wraps; odd while mmap_lock is write-held; written by its holder
-        mm_mt            the VMA tree; written under mmap_lock (write)
-        vma_writer_wait  where the one task that may wait for VMA readers sleeps: the holder of
-                         mmap_lock (write). Gone once mm_count is 0.
-        mm_users         tasks that use the address space; 0: it is being, or was, torn down
-        mm_count         references to this structure; mm_users > 0 counts as one
-
-    Protected by mmap_lock:
-        map_count        VMAs in mm_mt
-        total_vm, data_vm, exec_vm, stack_vm, locked_vm   pages
-        locked_vm_excess    pages of locked_vm that no VMA locks: MREMAP_DONTUNMAP unlocks the
-                            source but leaves its pages in the count
-        def_flags        VM_* bits that new mappings get
-        start_brk, brk, start_stack, mmap_base            byte addresses
-        mmap_legacy_base where the search from the bottom up begins, byte address; never changes
-        topdown          mappings are placed from mmap_base down, not up; never changes
-        task_size        the first byte address that the process cannot have; never changes
-        read_implies_exec   personality(2) has READ_IMPLIES_EXEC, as old 32-bit programs need
-        data_size        bytes of the program's own data, which RLIMIT_DATA counts with the heap
-        limits           replaced as a whole
-        has_drivers      some VMA may be one of driver.py; never changes once others know the mm
-    page_table_lock      under mmap_lock (read): protects the first setting of Vma.anon_vma
-
-    page_table           which pages are resident; has a lock of its own, see page_table.py
+    """An address space. What protects a field stands beside it, in __init__().
 
     Compare include/linux/mm_types.h:struct mm_struct.
     """
@@ -266,27 +246,52 @@ class MmStruct:
             slab: Where its VMA objects come from; others that share it recycle them.
         """
         self.name = name
+        # Protects the VMAs, and all from map_count to limits below. Lock order: see mm/__init__.py.
         self.mmap_lock = RwSemaphore(MMAP_LOCK)
+        # Loaded by anyone, stored by the holder of mmap_lock (write). 32 bits, wraps; odd while
+        # mmap_lock is write-held.
         self.mm_lock_seq = 0
+        # Where the one task that may wait for VMA readers sleeps: the holder of mmap_lock (write).
+        # Gone once mm_count is 0.
         self.vma_writer_wait = RcuWait()
+        # Walked by anyone, stored to under mmap_lock (write).
         self.mm_mt: VmaTree[Vma] = VmaTree()
+        # Tasks that use the address space; 0: it is being, or was, torn down.
         self.mm_users = sync.AtomicInt(1)
+        # References to this structure; mm_users > 0 counts as one.
         self.mm_count = sync.AtomicInt(1)
+        # Which pages are resident; has a lock of its own.
         self.page_table = PageTable()
+        # Taken under mmap_lock (read): protects the first setting of Vma.anon_vma, and
+        # VM_MAYBE_GUARD.
         self.page_table_lock = sync.Mutex()
+
+        # VMAs in mm_mt.
         self.map_count = 0
+        # Pages.
         self.total_vm = self.data_vm = self.exec_vm = self.stack_vm = self.locked_vm = 0
-        self.locked_vm_excess = self.data_size = 0
+        # Pages of locked_vm that no VMA locks: MREMAP_DONTUNMAP unlocks the source, but leaves its
+        # pages in the count.
+        self.locked_vm_excess = 0
+        # Bytes of the program's own data, which RLIMIT_DATA counts with the heap.
+        self.data_size = 0
+        # VM_* bits that new mappings get.
         self.def_flags = 0
+        # Byte addresses, like mmap_base.
         self.start_brk = self.brk = self.start_stack = 0
+        # personality(2) has READ_IMPLIES_EXEC, as old 32-bit programs need.
         self.read_implies_exec = False
-        self.has_drivers = False
         self.mmap_base = mmap_base
+        # Replaced as a whole.
+        self.limits = limits or Limits()
+
+        # The rest never changes once other tasks know the mm. has_drivers: some VMA may be one of
+        # vmas/driver.py.
+        self.has_drivers = False
         if mmap_legacy_base is None:
             mmap_legacy_base = legacy_base(task_size)
         self.mmap_legacy_base = mmap_legacy_base
         self.topdown = topdown
-        self.limits = limits or Limits()
         self.task_size = task_size
         self.gate_vma = gate_vma
         self.gate_vma_flags = gate_vma_flags
@@ -329,6 +334,8 @@ class MmStruct:
         for field, pages in totals.items():
             if getattr(self, field) != pages:
                 raise InvariantError(f"{field} is {getattr(self, field)}, VMAs add up to {pages}")
+        # munmap frees pages after it has cleared the tree, under mmap_lock (read): so under that
+        # lock pages may lie outside of VMAs for a moment.
         ranges = [(vma.vm_start, vma.vm_end) for vma in vmas]
         self.page_table.check_invariants(ranges if self.mmap_lock.is_write_locked() else None)
 
@@ -403,5 +410,7 @@ def mmgrab(mm: MmStruct) -> None:
 
 def mmdrop(mm: MmStruct) -> None:
     """Let go of the structure; the last one frees it: to wake its writer then is an error."""
+    # In the kernel the memory is gone by now. Here the one thing is taken away that a reader with a
+    # foreign VMA could touch too late, so that tests see it.
     if mm.mm_count.add(-1) == 0:
         del mm.vma_writer_wait

@@ -55,6 +55,8 @@ def _name_vma(mm: MmStruct, vma: Vma, start: int, end: int, name: bytes | None) 
         raise os_error(errno.EBADF)
     if vma.anon_name == name:
         return
+    # A name keeps VMAs from merging unless it is the same; so naming splits and merges, as flags
+    # do.
     try:
         vma_modify_name(mm, vma, start, end, name)
     except OSError:

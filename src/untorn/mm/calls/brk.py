@@ -45,6 +45,8 @@ def do_brk(mm: MmStruct, addr: int) -> int:
     mmap_write_lock_killable(mm)
     try:
         old = mm.brk
+        # brk has no errno: a failure is told by returning the old end. Nothing was mapped or
+        # unmapped then.
         try:
             _move_brk(mm, addr)
         except OSError:
@@ -75,6 +77,7 @@ def _move_brk(mm: MmStruct, addr: int) -> None:
 
 
 def _check_room(mm: MmStruct, old_end: int, new_end: int) -> None:
+    # One page stays free above the heap, and the guard gap of a stack there, too.
     following = mm.find_vma(old_end)
     collides = following is not None and new_end + PAGE_SIZE > vm_start_gap(mm, following)
     if new_end > mm.task_size or collides:
@@ -105,6 +108,7 @@ def do_brk_flags(mm: MmStruct, start: int, end: int, flags: int = 0) -> None:
     )
     if not allowed:
         raise os_error(errno.ENOMEM)
+    # Only downwards: the heap grows at its end, and what lies above it is not of the heap.
     new = Attributes(flags, None, start >> PAGE_SHIFT)
     if vma_merge_new_range(mm, mm.find_vma_prev(start), None, start, end, new) is None:
         store_new_vma(mm, start, end, new)

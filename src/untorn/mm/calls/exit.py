@@ -13,6 +13,8 @@ def mmput(mm: MmStruct) -> None:
 
     Context: may take mmap_lock for write and wait for readers of VMAs.
     """
+    # mmget_not_zero() fails from 0 on, so no reader of maps begins after this. A task that holds
+    # mm_count keeps the structure, but finds it empty.
     if mm.mm_users.add(-1) == 0:
         exit_mmap(mm)
         mmdrop(mm)
@@ -25,15 +27,18 @@ def exit_mmap(mm: MmStruct) -> None:
     """
     mmap_write_lock(mm)
     vmas = [vma for _, _, vma in mm.mm_mt]
+    # As in munmap: lock and detach each, then one store for all.
     for vma in vmas:
         vma_start_write(vma)
         vma_mark_detached(vma)
     store_range(mm.mm_mt, 0, TASK_SIZE, None)
     mm.page_table.clear(0, TASK_SIZE)
     mm.page_table.forget_files()
+    # The counters by name, all of them: the sums over no VMAs are 0.
     for field in count_pages([]):
         setattr(mm, field, 0)
     mm.map_count = mm.locked_vm_excess = 0
     mmap_write_unlock(mm)
+    # Out of the tree and without readers: no lock is needed to give them back.
     for vma in vmas:
         vm_area_free(vma)

@@ -51,6 +51,7 @@ def dup_mm(mm: MmStruct, name: str) -> MmStruct:
     try:
         _dup_mmap(mm, child)
     except BaseException:
+        # What was copied so far is unmapped like any address space that ends.
         mmput(child)
         raise
     return child
@@ -65,13 +66,17 @@ def _dup_mmap(mm: MmStruct, child: MmStruct) -> None:
         child.data_size = mm.data_size
         child.read_implies_exec = mm.read_implies_exec
         child.def_flags = mm.def_flags & VM_NOHUGEPAGE
+        # The loop walks one version of the tree; mmap_lock keeps that the newest.
         for _, _, vma in mm.mm_mt:
+            # Waits for readers of this one VMA. Faults that need only its lock have to wait, too,
+            # until the section ends: pages must not change hands while they are counted.
             vma_start_write(vma)
             if not vma.vm_flags & VM_DONTCOPY:
                 _dup_vma(child, vma)
             if not vma.vm_flags & (VM_DONTCOPY | VM_WIPEONFORK):
                 copy_page_range(child, vma)
     finally:
+        # The child's VMAs become readable, then the parent's: both are complete by now.
         mmap_write_unlock(child)
         mmap_write_unlock(mm)
 
@@ -79,12 +84,15 @@ def _dup_mmap(mm: MmStruct, child: MmStruct) -> None:
 def _dup_vma(child: MmStruct, vma: Vma) -> None:
     if vma.vm_flags & VM_ACCOUNT and not may_commit(child, vma_pages(vma)):
         raise os_error(errno.ENOMEM)
+    # Not vm_area_dup(), which makes a copy in the same mm.
     new = child.vm_area_cachep.alloc(child)
     new.copy_from(vma)
     if vma.vm_flags & VM_WIPEONFORK:
         new.anon_vma, new.anon_vma_chain = None, ()
     else:
         anon_vma_fork(new, vma)
+    # A lock in memory is the parent's own affair; see fork(2). The child's VMA is written freely:
+    # it is in no tree yet.
     new.vm_flags &= ~VM_LOCKED_MASK
     vma_start_write(new)
     vma_store_new(child, new)

@@ -63,6 +63,8 @@ def do_madvise(mm: MmStruct, start: int, length: int, advice: int) -> None:
         raise os_error(errno.EINVAL)
     if end == start:
         return
+    # Each kind takes the weakest lock that does: mmap_lock for write to split and merge, for read
+    # to change pages, and only a VMA's lock where one VMA is all there is to it.
     if advice in _POPULATE:
         madvise_populate(mm, start, end, write=advice == MADV_POPULATE_WRITE)
     elif advice in ADVICE_FLAGS:
@@ -79,6 +81,7 @@ def walk_vmas(mm: MmStruct, start: int, end: int, visit: Callable[[Vma, int, int
     Raises:
         OSError: what visit() raises, at once; ENOMEM at the end if there was a gap.
     """
+    # A gap does not end the walk, but the error comes: the advice is taken as far as possible.
     gap = False
     while start < end:
         vma = mm.find_vma(start)
@@ -89,6 +92,7 @@ def walk_vmas(mm: MmStruct, start: int, end: int, visit: Callable[[Vma, int, int
         if start >= end:
             break
         piece_end = min(vma.vm_end, end)
+        # visit() may split the VMA or merge it away; the next one is looked up by address.
         visit(vma, start, piece_end)
         start = piece_end
     if gap:
@@ -122,6 +126,7 @@ def _advise_one_vma(mm: MmStruct, start: int, end: int, advice: int) -> bool:
 
     It is not done if that has a driver.
     """
+    # Never waits for a writer elsewhere in the address space. False sends the caller to mmap_lock.
     vma = lock_vma_under_rcu(mm, start)
     if vma is None:
         return False

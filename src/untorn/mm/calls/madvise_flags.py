@@ -67,6 +67,7 @@ def change_flags(vma: Vma, start: int, end: int, advice: int) -> None:
     if advice == MADV_MERGEABLE and vma.vm_flags & _NEVER_SAME:
         return
     cleared, added = ADVICE_FLAGS[advice]
+    # Nothing to change, nothing to lock: readers of this VMA are not waited for.
     flags = vma.vm_flags & ~cleared | added
     if flags == vma.vm_flags:
         return

@@ -47,6 +47,8 @@ def _remove(vma: Vma, start: int, end: int) -> None:
     assert file is not None, "check_advice() asked"
     if file.swapfile:
         raise os_error(errno.ETXTBSY)
+    # Which pages of the file those are is read while vma is kept still. They go from every process,
+    # under the lock of each one's page table.
     first = vma.vm_pgoff + (start - vma.vm_start >> PAGE_SHIFT)
     file.mapping.punch_hole(first, first + (end - start >> PAGE_SHIFT))
 
@@ -54,6 +56,9 @@ def _remove(vma: Vma, start: int, end: int) -> None:
 def _install_guards(vma: Vma, start: int, end: int) -> None:
     """Let every access fail; the flag has a fork copy that."""
     mm = vma.vm_mm
+    # The one flag that is set under mmap_lock for read, by several tasks at once perhaps. The lock
+    # keeps one store of vm_flags from undoing another; all other changes of it need mmap_lock for
+    # write.
     with mm.page_table_lock:
         vma.vm_flags |= VM_MAYBE_GUARD
         if vma_is_anonymous(vma):

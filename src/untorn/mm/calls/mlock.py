@@ -54,6 +54,8 @@ def do_mlock(mm: MmStruct, start: int, length: int, flags: int = 0) -> None:
         _apply(mm, start, length, vm_flags)
     finally:
         mmap_write_unlock(mm)
+    # The flags are set, the pages follow. Until then a fault brings in what is accessed, and it
+    # stays.
     if not mm_populate(mm, start, start + length):
         raise os_error(errno.ENOMEM)
 
@@ -121,6 +123,7 @@ def _within_limit(mm: MmStruct, start: int, length: int) -> bool:
     if mm.limits.cap_ipc_lock:
         return True
     limit = mm.limits.rlimit_memlock >> PAGE_SHIFT
+    # First without looking at VMAs, which is enough nearly always.
     wanted = mm.locked_vm + (length >> PAGE_SHIFT)
     return wanted <= limit or wanted - _locked_pages(mm, start, start + length) <= limit
 
@@ -149,6 +152,7 @@ def _apply(mm: MmStruct, start: int, length: int, vm_flags: int) -> None:
         vma = mm.find_vma(start)
         if vma is None or vma.vm_start > start:
             raise os_error(errno.ENOMEM)
+        # Its end is taken first: the VMA may merge with what comes before.
         piece_end = min(vma.vm_end, end)
         _fixup(mm, vma, start, piece_end, vm_flags)
         start = piece_end
@@ -157,6 +161,7 @@ def _apply(mm: MmStruct, start: int, length: int, vm_flags: int) -> None:
 def _apply_all(mm: MmStruct, flags: int) -> None:
     """Compare mm/mlock.c:apply_mlockall_flags(); a split is never needed."""
     on_fault = VM_LOCKONFAULT if flags & MCL_ONFAULT else 0
+    # A call without MCL_FUTURE takes back an earlier one.
     mm.def_flags &= ~VM_LOCKED_MASK
     if flags & MCL_FUTURE:
         mm.def_flags |= VM_LOCKED | on_fault
@@ -177,4 +182,5 @@ def _fixup(mm: MmStruct, vma: Vma, start: int, end: int, vm_flags: int) -> None:
     if new == old or old & (VM_SPECIAL | VM_DROPPABLE):
         return
     vma_modify_flags(mm, vma, start, end, new)
+    # After it, as it may fail: at max_map_count, if the VMA has to be split.
     mm.locked_vm += (bool(new & VM_LOCKED) - bool(old & VM_LOCKED)) * (end - start >> PAGE_SHIFT)

@@ -82,6 +82,8 @@ def do_mmap(
         locked = (flags & MAP_LOCKED) | (mm.def_flags & VM_LOCKED)
     finally:
         mmap_write_unlock(mm)
+    # Faults take mmap_lock for read, so they come after the section. Another task may have unmapped
+    # the range by then: mmap has succeeded nevertheless.
     if locked or flags & (MAP_POPULATE | MAP_NONBLOCK) == MAP_POPULATE:
         mm_populate(mm, addr, addr + page_align(length))
     return addr
@@ -91,6 +93,7 @@ def mmap_locked(
     mm: MmStruct, addr: int, length: int, prot: int, flags: int, file: VmFile | None, pgoff: int
 ) -> int:
     """Do what do_mmap() says. Preconditions: mmap_lock held for write; length not 0."""
+    # The order of what follows is Linux's: it decides the errno where several would be right.
     if mm.read_implies_exec and prot & PROT_READ and not (file is not None and file.noexec):
         prot |= PROT_EXEC
     if flags & MAP_FIXED_NOREPLACE:
@@ -103,6 +106,7 @@ def mmap_locked(
     pages = length >> PAGE_SHIFT
     if pgoff + pages > ULONG_MAX:
         raise os_error(errno.EOVERFLOW)
+    # More than, not at least: as in Linux, there may be one VMA more than the limit says.
     if mm.map_count > mm.limits.max_map_count:
         raise os_error(errno.ENOMEM)
     addr = get_unmapped_area(mm, file, addr, length, pgoff, flags)
@@ -115,6 +119,8 @@ def mmap_locked(
     vm_flags = kind_vm_flags(prot, flags, vm_flags, file)
     if prot & PROT_WRITE and prot & PROT_EXEC and mm.limits.deny_write_exec:
         raise os_error(errno.EACCES)
+    # Pages of private anonymous memory are numbered by where they are mapped first: so neighbours
+    # that are mapped one by one fit together, and can merge.
     if file is None:
         pgoff = 0 if vm_flags & VM_SHARED else addr >> PAGE_SHIFT
     return mmap_region(mm, addr, length, vm_flags, file, pgoff)
@@ -132,6 +138,8 @@ def mmap_region(
             has changed then. ENOMEM or EOPNOTSUPP by call_mmap(), when what was there is gone.
     """
     end = addr + length
+    # What is there is detached but stays in the tree, so that readers that meet it have to wait for
+    # us rather than find a gap.
     going = gather_munmap_vmas(mm, addr, end)
     try:
         vm_flags = _charge(mm, vm_flags, length >> PAGE_SHIFT, going)
@@ -140,12 +148,16 @@ def mmap_region(
         except OSError:
             _give_up(mm, going)
             raise
+        # The publication: one store puts the new VMA, or the neighbour that grows, over all that
+        # was there. Before it the old mapping covers the range, after it the new one does.
         new = Attributes(vm_flags, file, pgoff)
         if not _joins(mm, addr, end, new):
             store_new_vma(mm, addr, end, new)
     except BaseException:  # a limit, or a signal handler's in the wait for a neighbour's readers
         abort_munmap_vmas(going)
         raise
+    # Counted out only now: as long as the call could fail, the old VMAs counted. Their pages go
+    # last, under the write lock of what took their place, where no fault can come in.
     account_munmap_vmas(mm, going)
     if vm_flags & VM_LOCKED and vm_flags & VM_DROPPABLE:
         vm_flags = _unlock_droppable(mm, addr)
@@ -176,6 +188,7 @@ def _joins(mm: MmStruct, addr: int, end: int, new: Attributes) -> bool:
     """Extend a neighbour by what is to be mapped, if one can be; say whether one was."""
     if new.file is not None and new.file.stacked:
         return False
+    # Neither is on its way out: what is detached lies between addr and end.
     prev, following = mm.find_vma_prev(addr), mm.find_vma(end)
     return vma_merge_new_range(mm, prev, following, addr, end, new) is not None
 
@@ -207,14 +220,18 @@ def store_new_vma(mm: MmStruct, addr: int, end: int, new: Attributes) -> None:
     vma.vm_start, vma.vm_end = addr, end
     vma.vm_pgoff, vma.vm_flags, vma.vm_file = new.pgoff, new.flags, new.file
     vma.vm_ops = new.file.vm_ops if new.file is not None else None
+    # All fields are written before vma_store_new() lets readers find them. It has no readers, so
+    # locking it waits for nothing.
     vma_start_write(vma)
     vma_store_new(mm, vma)
 
 
 def _charge(mm: MmStruct, vm_flags: int, pages: int, going: MunmapVmas) -> int:
     """Check the limits for a new mapping; return its flags, with VM_ACCOUNT if it is charged."""
+    # What is replaced makes room for what replaces it.
     if not may_expand_vm(mm, vm_flags, pages - going.pages):
         raise os_error(errno.ENOMEM)
+    # Memory is promised for what is private and can be written.
     if vm_flags & (VM_NORESERVE | VM_SHARED | VM_WRITE) != VM_WRITE:
         return vm_flags
     if not may_commit(mm, pages - going.accounted):

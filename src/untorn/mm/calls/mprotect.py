@@ -73,12 +73,14 @@ def do_mprotect(mm: MmStruct, start: int, length: int, prot: int) -> None:
 
 
 def _mprotect_locked(mm: MmStruct, start: int, end: int, prot: int, grows: int) -> None:
+    # VMA by VMA. What comes before a failure keeps its new protection, as in Linux.
     vma = mm.find_vma(start)
     if vma is None:
         raise os_error(errno.ENOMEM)
     start = _first_page(vma, start, end, grows)
     refuse_drivers(mm, start, end, "mprotect", past_gaps=False)
     while start < end:
+        # Looked up by address each time: the one before may have merged into it.
         vma = mm.find_vma(start)
         if vma is None or vma.vm_start > start:
             raise os_error(errno.ENOMEM)
@@ -104,6 +106,8 @@ def _first_page(vma: Vma, start: int, end: int, grows: int) -> int:
 def _new_flags(mm: MmStruct, vma: Vma, prot: int) -> int:
     if mm.read_implies_exec and prot & PROT_READ and vma.vm_flags & VM_MAYEXEC:
         prot |= PROT_EXEC
+    # What may be asked for was decided when it was mapped: a file opened for reading, say, can
+    # never be made writable.
     flags = vma.vm_flags & ~VM_ACCESS_FLAGS | prot_vm_flags(prot)
     may = vma.vm_flags >> 4  # VM_MAYREAD, VM_MAYWRITE and VM_MAYEXEC stand four bits higher
     if flags & ~may & VM_ACCESS_FLAGS:
@@ -126,6 +130,7 @@ def _fixup(mm: MmStruct, vma: Vma, start: int, end: int, flags: int) -> None:
         raise os_error(errno.EPERM)
     if flags == old:
         return
+    # Limits come first: what follows cannot be taken back without another split or merge.
     flags = _account_flag(mm, vma, flags, pages)
     vma = vma_modify_flags(mm, vma, start, end, flags)
     vma_account(mm, old, -pages)
@@ -136,6 +141,7 @@ def _fixup(mm: MmStruct, vma: Vma, start: int, end: int, flags: int) -> None:
 
 def _account_flag(mm: MmStruct, vma: Vma, flags: int, pages: int) -> int:
     """Return the flags with VM_ACCOUNT as it has to be; ENOMEM if a limit is in the way."""
+    # Memory becomes data, and has to be promised, by becoming writable for the first time.
     old = vma.vm_flags
     if flags & VM_WRITE:
         if not may_expand_vm(mm, flags, pages) and may_expand_vm(mm, old, pages):

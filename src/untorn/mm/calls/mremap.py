@@ -58,6 +58,8 @@ def do_mremap(
     remap = Remap(mm, addr, page_align(old_len), page_align(new_len), flags, new_addr)
     check_mremap_params(remap)
     mmap_write_lock_killable(mm)
+    # All in one section, whatever the call comes to: no reader locks any of these VMAs before the
+    # move is complete.
     try:
         grown_locked = _grows_locked(remap)
         place = _mremap_locked(remap)
@@ -115,6 +117,7 @@ def _refuse_drivers(remap: Remap) -> None:
 def _move_all(remap: Remap) -> int:
     """Move every VMA of the range, gaps between them kept. Compare remap_move()."""
     mm, start, end = remap.mm, remap.addr, remap.addr + remap.old_len
+    # VMA by VMA, each as a move of its own: what was moved before a failure stays moved.
     shift = remap.new_addr - start
     vma = _lookup(mm, start)
     first = True
@@ -128,6 +131,7 @@ def _move_all(remap: Remap) -> int:
         one = Remap(mm, piece, length, length, remap.flags, piece + shift)
         _mremap_to(one, check_prep_vma(one, vma))
         first = False
+        # By address: the one that was moved is gone, or shrunk, or merged at its new place.
         vma = mm.find_vma(piece_end) if piece_end < end else None
     return remap.new_addr
 
@@ -147,9 +151,12 @@ def _mremap_to(remap: Remap, vma: Vma) -> int:
         do_munmap_locked(mm, remap.new_addr, remap.new_len)
         if _lookup(mm, remap.addr) is None:
             raise os_error(errno.EFAULT)  # an old length that wraps hid that the ranges overlap
+    # What does not fit into the new length is unmapped at the old place, so that the rest moves as
+    # it is.
     if remap.delta < 0:
         do_munmap_locked(mm, remap.addr + remap.new_len, -remap.delta)
         remap.old_len = remap.new_len
+    # Either munmap may have split the VMA that was checked.
     found = _lookup(mm, remap.addr)
     assert found is not None, "what was unmapped begins above it"
     pages = remap.old_len >> PAGE_SHIFT
@@ -165,6 +172,8 @@ def _expand(remap: Remap, vma: Vma) -> int:
         _check_commit(remap, vma, pages)
         new = replace(Attributes.of(vma, vma.vm_end), extends=True)
         following = remap.mm.find_vma(vma.vm_end)
+        # The growth is a new mapping that merges into vma, and into the VMA after it if it closes
+        # the gap: one store, like any merge.
         flags, end = vma.vm_flags, vma.vm_end + remap.delta
         merged = vma_merge_new_range(remap.mm, vma, following, vma.vm_end, end, new)
         if merged is None:
@@ -189,6 +198,7 @@ def _check_commit(remap: Remap, vma: Vma, pages: int) -> None:
 
 def _move_vma(remap: Remap, vma: Vma) -> int:
     """Copy the range to its new place and unmap the old one. Compare mm/mremap.c:move_vma()."""
+    # All that can fail comes before the copy: what follows the copy can always be done.
     mm = remap.mm
     place = _new_place(remap, vma)
     check_map_count(mm, mm.map_count)
@@ -196,15 +206,20 @@ def _move_vma(remap: Remap, vma: Vma) -> int:
         check_may_split(vma, edge)
     keeps_source = bool(remap.flags & MREMAP_DONTUNMAP)
     _check_commit(remap, vma, (remap.new_len if keeps_source else remap.delta) >> PAGE_SHIFT)
+    # No fault may come into the source while its pages move; the copy is locked by copy_vma().
     vma_start_write(vma)
     flags, bounds = vma.vm_flags, (vma.vm_start, vma.vm_end)
     source, copy = copy_vma(mm, vma, remap.addr, place, remap.new_len)
+    # Until the munmap below the tree has both. Both are write-locked, so a walk that comes upon
+    # either of them waits for mmap_lock.
     move_page_tables(mm, remap.addr, place, remap.old_len)
     vma_account(mm, flags, remap.new_len >> PAGE_SHIFT)
     if not keeps_source:
         if remap.old_len:
             do_munmap_locked(mm, remap.addr, remap.old_len)
         return place
+    # The source stays as an empty mapping. Where the whole VMA moved, no page of it is left that an
+    # anon_vma could be needed for.
     _unlock_source(mm, source)
     if source is not copy and bounds == (remap.addr, remap.addr + remap.old_len):
         unlink_anon_vmas(source)

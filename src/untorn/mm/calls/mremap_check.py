@@ -72,11 +72,13 @@ def check_map_count(mm: MmStruct, count: int) -> None:
     Raises:
         OSError: ENOMEM.
     """
+    # The copy is one, and the source may be cut in three before a part of it goes.
     if count >= mm.limits.max_map_count - 3:
         raise os_error(errno.ENOMEM)
 
 
 def _place_is_valid(remap: Remap) -> bool:
+    # Wraps as an unsigned long does: a length that is too large may hide an overlap, as in Linux.
     old_end, new_end = remap.addr + remap.old_len & ULONG_MAX, remap.new_addr + remap.new_len
     overlaps = old_end > remap.new_addr and new_end > remap.addr
     return (
@@ -98,6 +100,7 @@ def check_prep_vma(remap: Remap, vma: Vma | None) -> Vma:
     Raises:
         OSError: EFAULT, EPERM, EINVAL, EAGAIN or ENOMEM, as mremap(2) says.
     """
+    # In Linux's order, which decides the errno.
     if vma is None:
         raise os_error(errno.EFAULT)
     if vma.vm_flags & VM_SEALED:

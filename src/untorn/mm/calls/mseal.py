@@ -39,6 +39,7 @@ def do_mseal(mm: MmStruct, start: int, length: int, flags: int) -> None:
     if end == start:
         return
     mmap_write_lock_killable(mm)
+    # Two walks: a range with a gap is refused before anything is sealed.
     try:
         _check_no_gap(mm, start, end)
         refuse_cut(mm, start, end, "mseal")
@@ -60,6 +61,7 @@ def _seal(mm: MmStruct, start: int, end: int) -> None:
         vma = mm.find_vma(start)
         assert vma is not None, "the range was mapped without a gap"
         piece_end = min(vma.vm_end, end)
+        # For good: no call takes the flag away again, so it is not put back if a later split fails.
         if not vma.vm_flags & VM_SEALED:
             vma_modify_flags(mm, vma, start, piece_end, vma.vm_flags | VM_SEALED)
         start = piece_end

@@ -62,13 +62,18 @@ def do_munmap(mm: MmStruct, start: int, length: int) -> None:
     """
     end = _end_in_user_space(mm, start, length)
     mmap_write_lock_killable(mm)
+    # From the first detached VMA to the store that clears the range, a reader that meets one of
+    # them in the tree is told BUSY or DETACHED, and ends up waiting for mmap_lock.
     try:
         going = gather_munmap_vmas(mm, start, end)
         clear_munmap_vmas(mm, going)
     except BaseException:
         mmap_write_unlock(mm)
         raise
+    # The VMAs are in no tree and have no readers, so what is left concerns only this task. Pages
+    # can be many: readers and faults need not wait until they are freed.
     mmap_write_downgrade(mm)
+    # Still under mmap_lock for read: no new mapping comes in its place whose pages would go, too.
     free_munmap_vmas(mm, going)
     mmap_read_unlock(mm)
 
@@ -109,15 +114,21 @@ def gather_munmap_vmas(mm: MmStruct, start: int, end: int) -> MunmapVmas:
         OSError: ENOMEM or EPERM as munmap(2); all VMAs are attached then, splits stay.
         NotModelledError: As do_munmap(); nothing has changed then.
     """
+    # Before the first change, as it cannot be taken back.
     refuse_cut(mm, start, end, "munmap of a part")
     going = MunmapVmas(start, end)
     vma = mm.find_vma(start)
     try:
         while vma is not None and vma.vm_start < end:
+            # After it vma is the part inside of the range. The VMA is locked and detached before
+            # the next one is looked at: only one is waited for at a time.
             _split_at_edges(mm, vma, start, end)
             vma_start_write(vma)
             vma_mark_detached(vma)
+            # After the detaching: an interrupted wait leaves vma attached, and abort must not
+            # attach it twice.
             going.vmas.append(vma)
+            # Detached VMAs stay in the tree for now, so the walk finds its way by address.
             vma = mm.find_vma(vma.vm_end)
     except BaseException:
         abort_munmap_vmas(going)
@@ -126,6 +137,7 @@ def gather_munmap_vmas(mm: MmStruct, start: int, end: int) -> MunmapVmas:
 
 
 def _split_at_edges(mm: MmStruct, vma: Vma, start: int, end: int) -> None:
+    # Only a cut in three makes one VMA more than there were: of a cut in two, one part goes.
     if start > vma.vm_start and end < vma.vm_end and mm.map_count >= mm.limits.max_map_count:
         raise os_error(errno.ENOMEM)
     if vma.vm_flags & VM_SEALED:
@@ -138,6 +150,8 @@ def _split_at_edges(mm: MmStruct, vma: Vma, start: int, end: int) -> None:
 
 def abort_munmap_vmas(going: MunmapVmas) -> None:
     """Put the VMAs back to use; they never left the tree. Preconditions: as gather's."""
+    # They are still write-locked and still in the tree: counting them back in is all it takes. A
+    # reader that was told DETACHED meanwhile did no harm by looking again.
     for vma in going.vmas:
         vma_mark_attached(vma)
     going.vmas.clear()
@@ -145,6 +159,7 @@ def abort_munmap_vmas(going: MunmapVmas) -> None:
 
 def clear_munmap_vmas(mm: MmStruct, going: MunmapVmas) -> None:
     """Take the whole range out of the tree with one store. Preconditions: as gather's."""
+    # One store for any number of VMAs: they go together, or have not gone yet.
     if going.vmas:
         store_range(mm.mm_mt, going.start, going.end, None)
         account_munmap_vmas(mm, going)
@@ -163,6 +178,7 @@ def free_munmap_vmas(mm: MmStruct, going: MunmapVmas) -> None:
     Preconditions: mmap_lock held in any mode; no longer in the tree. What may have taken the
         range over is write-locked, so that nothing was faulted in yet.
     """
+    # Pages first. An object that was given back may be in use again at once, in another mm, too.
     if going.vmas:
         mm.page_table.clear(going.start, going.end)
     for vma in going.vmas:

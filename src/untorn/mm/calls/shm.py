@@ -80,6 +80,8 @@ def do_shmat(mm: MmStruct, segment: ShmSegment, addr: int, flags: int) -> int:
         raise os_error(errno.EINVAL)
     prot = PROT_READ if flags & SHM_RDONLY else PROT_READ | PROT_WRITE
     prot |= PROT_EXEC if flags & SHM_EXEC else 0
+    # Each attachment is an open file of its own: two of them never merge, and shmdt can tell them
+    # apart.
     file = replace(segment.open(), writable=not flags & SHM_RDONLY)
     mmap_write_lock_killable(mm)
     try:
@@ -125,6 +127,7 @@ def _detach(mm: MmStruct, addr: int) -> None:
     file: VmFile | None = None
     vma = mm.find_vma(addr)
     while vma is not None and (file is None or vma.vm_end - addr <= page_align(file.size)):
+        # Before vma is unmapped, after which its fields may be another VMA's.
         start, end = vma.vm_start, vma.vm_end
         if _is_attached_at(vma, addr) and (file is None or vma.vm_file is file):
             file = vma.vm_file

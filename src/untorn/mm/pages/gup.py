@@ -32,6 +32,9 @@ def mm_populate(mm: MmStruct, start: int, end: int, *, past_errors: bool = False
 
     Compare mm/gup.c:__mm_populate().
     """
+    # The lock is dropped after each VMA, so that a writer waits for one of them at most, and taken
+    # after the call's own section has ended: what was mapped there may have changed. Hence the
+    # lookup by address each time; what is not mapped any more is passed over.
     complete = True
     while start < end and (complete or past_errors):
         mmap_read_lock_killable(mm)
@@ -56,6 +59,7 @@ def populate_vma_page_range(mm: MmStruct, vma: Vma, start: int, end: int) -> boo
         return True
     if not vma.vm_flags & VM_ACCESS_FLAGS:
         return False
+    # Before any page: fault_in() makes pages the VMA's own only where it has an anon_vma.
     anon_vma_of(mm, vma, vma.vm_flags & VM_WRITE)
     write = vma.vm_flags & (VM_WRITE | VM_SHARED) == VM_WRITE
     return _fault_in_file(vma, start, end, write=write)
@@ -93,6 +97,7 @@ def madvise_populate(mm: MmStruct, start: int, end: int, *, write: bool) -> None
 
 def _fault_in_file(vma: Vma, start: int, end: int, *, write: bool, by_kernel: bool = False) -> bool:
     """Fault [start, end) of vma in up to the end of its file, if it has one; see fault_in()."""
+    # Pages beyond the end of the file cannot be accessed, but are part of the VMA.
     file_end = _end_of_file(vma)
     if not fault_in(vma, start, min(end, file_end), write=write, by_kernel=by_kernel):
         return False

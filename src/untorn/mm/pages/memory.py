@@ -44,13 +44,17 @@ def handle_mm_fault(mm: MmStruct, addr: int, needed: int) -> None:
             waits for mmap_lock.
         NotModelledError: The page is one of a driver's mapping; see driver.py.
     """
+    # First without mmap_lock, so that a writer elsewhere in the address space delays no fault.
     vma = lock_vma_under_rcu(mm, addr)
     if vma is not None:
         try:
+            # An access that the VMA forbids is refused here: it is locked, and holds addr.
             if _fault(mm, vma, addr, needed, under_vma_lock=True):
                 return
         finally:
             vma_end_read(vma)
+    # The VMA lock is gone before mmap_lock is asked for; see the lock order in mm/__init__.py. So
+    # the VMA is looked up again: anything may be there by now.
     vma = _lock_mm_and_find_vma(mm, addr)
     try:
         _fault(mm, vma, addr, needed, under_vma_lock=False)
@@ -67,6 +71,9 @@ def _lock_mm_and_find_vma(mm: MmStruct, addr: int) -> Vma:
     vma = mm.find_vma(addr)
     if vma is not None and vma.vm_start <= addr:
         return vma
+    # A read lock cannot be turned into a write lock: two tasks that tried would wait for each
+    # other. Between the two another task may have grown the stack, or mapped something here: hence
+    # expand_stack() looks for itself.
     mmap_read_unlock(mm)
     mmap_write_lock_killable(mm)
     try:
@@ -74,6 +81,7 @@ def _lock_mm_and_find_vma(mm: MmStruct, addr: int) -> Vma:
     except OSError:
         mmap_write_unlock(mm)
         raise os_error(errno.EFAULT) from None
+    # The access itself needs no more than the others do. No writer comes in between, so vma stays.
     mmap_write_downgrade(mm)
     return vma
 
@@ -88,6 +96,8 @@ def _fault(mm: MmStruct, vma: Vma, addr: int, needed: int, *, under_vma_lock: bo
     if vma.vm_ops is not None:
         refuse_driver(vma, "page fault")
     if _wants_anon_vma(vma, needed):
+        # The neighbours must stay while one is asked for its anon_vma. Under a VMA lock mmap_lock
+        # may be tried but not waited for: its holder may be waiting for us.
         if under_vma_lock and not mmap_read_trylock(mm):
             return False
         anon_vma_of(mm, vma, needed)
@@ -128,6 +138,8 @@ def _wants_anon_vma(vma: Vma, needed: int) -> bool:
 
 def anon_vma_of(mm: MmStruct, vma: Vma, needed: int) -> None:
     """Give vma an anon_vma if the access wants one. Preconditions: mmap_lock held."""
+    # Looked at without the lock first, as nearly every fault finds one there; anon_vma_prepare()
+    # looks again under it.
     if _wants_anon_vma(vma, needed):
         with mm.page_table_lock:
             vma_anon_prepare(mm, vma)

@@ -46,10 +46,13 @@ def fault_in(vma: Vma, start: int, end: int, *, write: bool, by_kernel: bool = F
     page_table = vma.vm_mm.page_table
     if vma.vm_flags & VM_HUGETLB:
         return False
+    # One table at a time. Other tasks may fault in the same pages meanwhile: each entry is looked
+    # at and set in one section of the lock.
     while start < end:
         with page_table.lock:
             part = page_table.part(start, end)
             guard = part.table.ptes.find(GUARD, part.first, part.last)
+            # What comes before the guard is mapped nevertheless, as by a loop of accesses.
             if guard >= 0:
                 part = part._replace(last=guard)
             _fault_in_part(vma, part, write, by_kernel)
@@ -77,20 +80,25 @@ def _fault_in_part(vma: Vma, part: Part, write: bool, by_kernel: bool) -> None:
     if write and not vma.vm_flags & VM_SHARED:
         _write_private(vma, part)
     elif vma.vm_file is not None and not vma.vm_file.is_zero:
+        # The file must know of this table before a page is looked up; see punch_hole().
         vma.vm_mm.page_table.maps_file(vma.vm_file.mapping)
         _access_file(vma, vma.vm_file, part, write, by_kernel)
     else:
+        # Anonymous memory that is read maps the zero page, and keeps what it has.
         ptes = part.table.ptes
         ptes[part.first : part.last] = ptes[part.first : part.last].translate(_READ)
 
 
 def _write_private(vma: Vma, part: Part) -> None:
     """Make the pages the process's own; what others map as well is copied."""
+    # The copy is made from the file's page, which in a file in memory comes into being by being
+    # read. The copy itself has no Page: only this process maps it.
     table, first, last, _ = part
     if vma.vm_file is not None and vma.vm_file.mapping.kind is PageKind.SHMEM:
         for index in range(first, last):
             if table.ptes[index] == NONE:
                 vma.vm_file.mapping.page(_file_page(vma, part, index))
+    # Copy on write: the entry lets go of the common page.
     for index, page in table.shared_in(first, last) if table.pages else ():
         page.unmap(dirty=False)
         del table.pages[index]
@@ -102,9 +110,11 @@ def _access_file(vma: Vma, file: VmFile, part: Part, write: bool, by_kernel: boo
     for index in range(part.first, part.last):
         present = part.table.ptes[index]
         if present == NONE:
+            # A read maps what is cached around the page, and perhaps the page with it.
             if not write:
                 _fault_around(vma, file, part, index)
             if part.table.ptes[index] == NONE:
+                # Lookup and entry lie in one section of this table's lock, for punch_hole().
                 page = file.mapping.page(_file_page(vma, part, index))
                 page.map()
                 part.table.set_page(index, page)
@@ -145,6 +155,7 @@ def _fault_around(vma: Vma, file: VmFile, part: Part, index: int) -> None:
     if not wanted:
         return
     for page_number, page in file.mapping.map_cached(wanted[0] + shift, wanted[-1] + 1 + shift):
+        # Pages came counted for each entry of the span; entries that are in use give theirs back.
         if table.ptes[page_number - shift] == NONE:
             table.set_page(page_number - shift, page)
         else:

@@ -24,6 +24,8 @@ def move_page_tables(mm: MmStruct, old: int, new: int, length: int) -> None:
     """
     page_table = mm.page_table
     for part in page_table.parts(old, old + length):
+        # Taken out and put in within one section: AddressSpace.punch_hole() looks for a page under
+        # this lock, and must meet it in one of the two places. Mapcounts do not change.
         with page_table.lock:
             ptes = part.table.ptes[part.first : part.last]
             pages = dict(part.table.shared_in(part.first, part.last))
@@ -52,6 +54,7 @@ def free_lazily(vma: Vma, start: int, end: int) -> None:
     for table, first, last, _ in page_table.parts(start, end):
         with page_table.lock:
             table.ptes[first:last] = table.ptes[first:last].translate(_FREED)
+            # Common pages stay common; only this process's entry forgets that it wrote.
             for index, _ in table.shared_in(first, last):
                 table.ptes[index] = PAGE
 
@@ -74,12 +77,14 @@ def _page_out_part(vma: Vma, part: Part) -> None:
     table = part.table
     for index in range(part.first, part.last):
         page = table.pages.get(index)
+        # Anonymous memory of this process alone: gone only if it was given up or may be dropped.
         if page is None:
             pte = table.ptes[index]
             if pte == ANON or (pte & ANON and vma.vm_flags & VM_DROPPABLE):
                 table.ptes[index] = NONE
         elif page.mapcount == 1 and (page.kind is not PageKind.ANON or table.ptes[index] == PAGE):
             table.clear(index, index + 1)
+            # Of a file in memory, a page that was never written is not worth keeping.
             if page.kind is PageKind.SHMEM and vma.vm_file is not None:
                 offset = part.addr - vma.vm_start >> PAGE_SHIFT
                 vma.vm_file.mapping.forget_clean(vma.vm_pgoff + offset + index - part.first)
@@ -91,6 +96,7 @@ def install_guards(vma: Vma, start: int, end: int) -> None:
     Preconditions: mmap_lock held.
     """
     page_table = vma.vm_mm.page_table
+    # Tables are made where there are none: a guard is an entry, too.
     while start < end:
         with page_table.lock:
             table, first, last, addr = page_table.part(start, end)
@@ -119,14 +125,19 @@ def copy_page_range(child: MmStruct, vma: Vma) -> None:
     """
     if vma.anon_vma is None and not vma.vm_flags & VM_MAYBE_GUARD:
         return
+    # One lock for all pages that this fork makes common. A shared mapping's copy starts clean: what
+    # was written is known of the page.
     page_table, lock = vma.vm_mm.page_table, sync.Mutex()
     keeps = 0xFF & ~DIRTY if vma.vm_flags & VM_SHARED else 0xFF
     for part in page_table.parts(vma.vm_start, vma.vm_end):
+        # Without the lock: vma is write-locked, so no fault can fill it in the meantime.
         if part.is_empty:
             continue
         with page_table.lock:
             _make_common(part, lock)
             end = part.addr + (part.last - part.first << PAGE_SHIFT)
+            # The parent's lock, then the child's; see the lock order in mm/__init__.py. The child's
+            # table is known to the file before it has a page of it: see punch_hole().
             with child.page_table.lock:
                 if vma.vm_file is not None:
                     child.page_table.maps_file(vma.vm_file.mapping)
@@ -137,6 +148,7 @@ def _make_common(part: Part, lock: sync.Mutex) -> None:
     table = part.table
     for index in range(part.first, part.last):
         pte = table.ptes[index]
+        # A byte was enough while one process mapped it; now a count is needed.
         if pte & ANON:
             table.set_page(index, Page(PageKind.ANON, lock, 1), PAGE | pte & DIRTY)
 

@@ -38,12 +38,15 @@ def _expand_downwards(mm: MmStruct, vma: Vma, start: int) -> None:
     prev = mm.find_vma_prev(vma.vm_start)
     if prev is not None and _guards(prev) and start - prev.vm_end < mm.limits.stack_guard_gap:
         raise os_error(errno.ENOMEM)
+    # As in Linux, before the checks: a refused growth leaves an anon_vma that no page uses yet.
     vma_anon_prepare(mm, vma)
     vma_start_write(vma)
     pages = vma.vm_start - start >> PAGE_SHIFT
     if pages > vma.vm_pgoff or not _may_grow(mm, vma, start, pages):
         raise os_error(errno.ENOMEM)
     vma_account(mm, vma.vm_flags, pages)
+    # Bounds first, then one store over old and new range: a reader that finds vma for an address
+    # below its old start can lock it only after the section, when the bounds say the same.
     vma.vm_start = start
     vma.vm_pgoff -= pages
     vma_store(mm, vma)
@@ -51,6 +54,7 @@ def _expand_downwards(mm: MmStruct, vma: Vma, start: int) -> None:
 
 def _guards(prev: Vma) -> bool:
     """Say whether a stack keeps its distance from the VMA below it."""
+    # What cannot be accessed is a guard already. Two stacks may meet.
     return not prev.vm_flags & VM_GROWSDOWN and bool(prev.vm_flags & VM_ACCESS_FLAGS)
 
 

@@ -28,6 +28,8 @@ def may_expand_vm(mm: MmStruct, vm_flags: int, pages: int) -> bool:
 
 def may_commit(mm: MmStruct, pages: int) -> bool:
     """Say whether this many pages may be promised. Compare mm/util.c:__vm_enough_memory()."""
+    # The guess is about one mapping, not about all of them together: what is promised already does
+    # not count. OVERCOMMIT_NEVER, which would count it, is not modelled.
     limits = mm.limits
     return limits.overcommit_memory == OVERCOMMIT_ALWAYS or pages <= limits.totalram_pages
 
@@ -44,6 +46,7 @@ def mlock_future_ok(mm: MmStruct, vm_flags: int, pages: int) -> bool:
     """
     if not vm_flags & VM_LOCKED or mm.limits.cap_ipc_lock:
         return True
+    # The limit is rounded down to pages, as by Linux.
     return mm.locked_vm + pages <= mm.limits.rlimit_memlock >> PAGE_SHIFT
 
 
@@ -52,6 +55,7 @@ def vma_account(mm: MmStruct, flags: int, pages: int) -> None:
 
     Compare mm/mmap.c:vm_stat_account().
     """
+    # Plain additions: mmap_lock (write) makes this task the only one that stores these fields.
     mm.total_vm += pages
     kind = vm_stat_kind(flags)
     if kind:

@@ -62,6 +62,7 @@ def refuse_drivers(mm: MmStruct, start: int, end: int, call: str, *, past_gaps: 
     Raises:
         NotModelledError: It would.
     """
+    # Nearly all address spaces have none, and need not be searched for them.
     if not mm.has_drivers:
         return
     while start < end:

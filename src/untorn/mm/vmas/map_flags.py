@@ -86,6 +86,7 @@ def _anonymous(flags: int, vm_flags: int) -> int:
 
 def _of_file(prot: int, flags: int, vm_flags: int, file: VmFile) -> int:
     map_type = flags & MAP_TYPE
+    # MAP_SHARED ignores flags that it does not know; MAP_SHARED_VALIDATE was made to refuse them.
     accepted = LEGACY_MAP_MASK | (MAP_SYNC if file.refuses_sync else 0)
     if map_type == MAP_SHARED_VALIDATE and flags & ~accepted:
         raise os_error(errno.EOPNOTSUPP)
@@ -103,6 +104,8 @@ def _shared(prot: int, vm_flags: int, file: VmFile) -> int:
         raise os_error(errno.ETXTBSY)
     if file.append_only and file.writable:
         raise os_error(errno.EACCES)
+    # A shared mapping that can never be written is a private one to all of mm but for VM_MAYSHARE,
+    # which maps shows as "s".
     if not file.writable:
         return vm_flags & ~VM_MAYWRITE | VM_MAYSHARE
     return vm_flags | VM_SHARED | VM_MAYSHARE
@@ -114,7 +117,7 @@ def _readable(vm_flags: int, file: VmFile) -> int:
     if file.noexec:
         if vm_flags & VM_EXEC:
             raise os_error(errno.EPERM)
-        vm_flags &= ~VM_MAYEXEC
+        vm_flags &= ~VM_MAYEXEC  # mprotect cannot get round the mount option either
     if not file.can_mmap:
         raise os_error(errno.ENODEV)
     if vm_flags & VM_GROWSDOWN:

@@ -77,10 +77,14 @@ class Attributes:
     def _anon_vma_mergeable(self, vma: Vma) -> bool:
         """Compare mm/vma.c:is_mergeable_anon_vma()."""
         own = self.origin.anon_vma if self.origin is not None else None
+        # One VMA has one anon_vma. If only one side owns pages, the merged VMA takes that side's.
+        # Linux does not do this for a fork child: the other side would join the chains of all its
+        # ancestors, and lengthen every later walk along them.
         if own is None:
             return not is_fork_child(vma)
         if vma.anon_vma is None:
             return self.extends or not is_fork_child(self.origin)
+        # Both own pages: under one anon_vma, or they stay two.
         return own is vma.anon_vma
 
 
@@ -94,8 +98,11 @@ def vma_merge_new_range(
     Returns:
         The VMA that grew, write-locked, or None if neither fits.
     """
+    # Nothing here looks at what the tree has in the range. It may be empty, or be VMAs that mmap
+    # has detached already: the one store in _grow() takes their slots.
     left = prev if new.continues(prev, start) else None
     right = following if new.precedes(following, start, end) else None
+    # Each may fit the range and not the other one: the range owns no pages, but both of them may.
     if left is not None and right is not None and _may_be_one(left, right):
         _grow(mm, left, left.vm_start, right.vm_end, [right], new)
     elif left is not None:
@@ -114,13 +121,16 @@ def vma_merge_existing_range(
         The VMA that now covers the range, write-locked and with the attributes already its own,
         or None if nothing fits.
     """
+    # A range inside of vma touches only vma itself, which keeps its old attributes.
     prev = mm.find_vma_prev(vma.vm_start) if start == vma.vm_start else None
     following = mm.find_vma(vma.vm_end) if end == vma.vm_end else None
     left = prev if new.continues(prev, start) else None
     right = following if new.precedes(following, start, end) else None
     whole = start == vma.vm_start and end == vma.vm_end
+    # If all of vma joins a neighbour, its object goes. A part only shrinks it.
     if whole and not _may_go(vma):
         return None
+    # Both can fit only if the range is the whole of vma, as it has to touch both edges.
     if left is not None and right is not None and _may_be_one(left, right):
         _grow(mm, left, left.vm_start, right.vm_end, [vma, right], new)
     elif left is not None and whole:
@@ -162,14 +172,22 @@ def _grow(
         swallowed: VMAs in the range, each wholly.
         new: Of the range.
     """
+    # All locks before the first change: each wait ends with readers that saw the old state whole.
+    # From here on no reader gets one of them before the section ends.
     for vma in (target, *swallowed):
         vma_start_write(vma)
     for source in (*swallowed, new.origin):
         _dup_anon_vma(target, source)
     for flags in (new.flags, *(vma.vm_flags for vma in swallowed)):
         target.vm_flags |= flags & VM_STICKY
+    # Between this and the store the tree has the old ranges, and the target says a new one. No
+    # reader can tell: it must lock the target before it may look at its bounds.
     _set_range(target, start, end)
+    # One store over everything that goes. Before it the old VMAs cover the range, after it the
+    # target does, and there is no version in which nothing does.
     vma_store(mm, target)
+    # Detached only now. A reader that found one of them in the old version is told DETACHED, looks
+    # again, and finds the target. The other way round it could look again in vain.
     for vma in swallowed:
         vma_remove_merged(mm, vma)
 
@@ -190,11 +208,14 @@ def _shift_border(mm: MmStruct, target: Vma, donor: Vma, border: int, new: Attri
     else:
         _set_range(donor, donor.vm_start, border)
         _set_range(target, border, target.vm_end)
+    # One store is enough for two VMAs: what it does not overwrite of the donor's slot is exactly
+    # the donor's new range.
     vma_store(mm, target)
 
 
 def _dup_anon_vma(target: Vma, source: Vma | None) -> None:
     """Compare mm/vma.c:dup_anon_vma()."""
+    # The pages that the target takes over belong to that anon_vma, so it must, too.
     if source is not None and source.anon_vma is not None and target.anon_vma is None:
         target.anon_vma = source.anon_vma
         anon_vma_clone(target, source)
@@ -202,6 +223,8 @@ def _dup_anon_vma(target: Vma, source: Vma | None) -> None:
 
 def _set_range(vma: Vma, start: int, end: int) -> None:
     """Set vma's bounds and, if its start moved, its pgoff. Preconditions: write-locked."""
+    # Each page keeps its place in the file. For private anonymous memory, too: there the number
+    # says where the page was mapped first, and tells whether VMAs may be merged.
     vma.vm_pgoff += (start - vma.vm_start) >> PAGE_SHIFT
     vma.vm_start = start
     vma.vm_end = end

@@ -21,6 +21,7 @@ def split_vma(mm: MmStruct, vma: Vma, addr: int, *, new_below: bool) -> Vma:
     Raises:
         OSError: ENOMEM if the mm already has max_map_count VMAs; EINVAL if vma may not be cut.
     """
+    # munmap asks itself, once for a cut in three, and calls the function below.
     if mm.map_count >= mm.limits.max_map_count:
         raise os_error(errno.ENOMEM)
     return split_vma_unlimited(mm, vma, addr, new_below=new_below)
@@ -41,6 +42,8 @@ def split_vma_unlimited(mm: MmStruct, vma: Vma, addr: int, *, new_below: bool) -
     check_may_split(vma, addr)
     new = vm_area_dup(vma)
     anon_vma_clone(new, vma)
+    # The wait comes before the first change. The new one has no readers yet; it is locked so that
+    # none can get it before the section ends.
     vma_start_write(vma)
     vma_start_write(new)
     pages_below = addr - vma.vm_start >> PAGE_SHIFT
@@ -50,6 +53,8 @@ def split_vma_unlimited(mm: MmStruct, vma: Vma, addr: int, *, new_below: bool) -
     else:
         new.vm_start = vma.vm_end = addr
         new.vm_pgoff += pages_below
+    # Until this store the tree has vma for all of the old range. A reader that finds it there
+    # cannot lock it, so nobody takes the other half for unmapped.
     vma_store_new(mm, new)
     return new
 
@@ -87,13 +92,17 @@ def vma_modify(mm: MmStruct, vma: Vma, start: int, end: int, new: Attributes) ->
         OSError: ENOMEM if a split is needed at max_map_count; a first split may have been done.
             EINVAL if a split is needed and vma may not be cut.
     """
+    # A merge before any split: it may be possible where max_map_count forbids to split.
     merged = vma_merge_existing_range(mm, vma, start, end, new)
     if merged is not None:
         return merged
+    # The part that is cut off is the one that keeps the old attributes, so that vma is the range
+    # after both cuts.
     if vma.vm_start < start:
         split_vma(mm, vma, start, new_below=True)
     if end < vma.vm_end:
         split_vma(mm, vma, end, new_below=False)
+    # Without a cut it was not locked yet.
     vma_start_write(vma)
     vma.vm_flags, vma.anon_name = new.flags, new.anon_name
     return vma
@@ -117,10 +126,13 @@ def copy_vma(mm: MmStruct, vma: Vma, start: int, place: int, length: int) -> tup
     new = Attributes.of(vma, start)
     if vma_is_anonymous(vma) and vma.anon_vma is None:
         new = replace(new, pgoff=place >> PAGE_SHIFT)  # no page is tied to the old offset
+    # To the tree the copy is a new mapping, and the source stays where it is. For a plain move the
+    # caller unmaps it in the same section, so no reader can lock either before both is done.
     end = place + length
     prev, following = mm.find_vma_prev(place), mm.find_vma(end)
     merged = vma_merge_new_range(mm, prev, following, place, end, new)
     if merged is not None:
+        # The copy may have joined the source itself, if it was put right beside it.
         return (merged if merged.vm_start <= start < merged.vm_end else vma), merged
     copy = vm_area_dup(vma)
     copy.vm_start, copy.vm_end, copy.vm_pgoff = place, end, new.pgoff

@@ -22,6 +22,9 @@ def vma_anon_prepare(mm: MmStruct, vma: Vma) -> None:
 
 def _find_mergeable_anon_vma(mm: MmStruct, vma: Vma) -> AnonVma | None:
     """Return a neighbour's anon_vma that vma may share; the VMA above is asked first."""
+    # Neighbours are looked at without their VMA locks. What is compared of them changes only under
+    # mmap_lock (write), which no other task holds now. Their anon_vma is first set under
+    # mm.page_table_lock, too.
     above = mm.find_vma(vma.vm_end)
     if above is not None and _compatible(vma, above) and len(above.anon_vma_chain) == 1:
         return above.anon_vma
@@ -45,10 +48,13 @@ def anon_vma_prepare(vma: Vma, neighbour: AnonVma | None) -> None:
 
     Preconditions: mmap_lock held, and mm.page_table_lock.
     """
+    # Asked again under the lock: two faults may want one for the same VMA at the same time, and the
+    # second must find that of the first.
     if vma.anon_vma is None:
         anon_vma = neighbour or AnonVma()
         anon_vma.num_active_vmas.add(1)
         vma.anon_vma_chain = (anon_vma,)
+        # The last store: faults test this field without the lock, to see whether they need it.
         vma.anon_vma = anon_vma
 
 
@@ -73,12 +79,14 @@ def anon_vma_fork(new: Vma, vma: Vma) -> None:
     new.anon_vma, new.anon_vma_chain = None, ()
     if vma.anon_vma is None:
         return
+    # On the parent's chains, because the child maps the parent's pages until one of them writes.
     new.anon_vma_chain = vma.anon_vma_chain
     for ancestor in vma.anon_vma_chain:
         if ancestor.num_children.load() < 2 and ancestor.num_active_vmas.load() == 0:
             new.anon_vma = ancestor
             ancestor.num_active_vmas.add(1)
             return
+    # Pages that the child writes from now on are its own, and the parent need not look for them.
     new.anon_vma = AnonVma(vma.anon_vma)
     new.anon_vma.num_active_vmas.add(1)
     new.anon_vma_chain = (*vma.anon_vma_chain, new.anon_vma)
@@ -86,6 +94,7 @@ def anon_vma_fork(new: Vma, vma: Vma) -> None:
 
 def unlink_anon_vmas(vma: Vma) -> None:
     """Take vma, on its way out, off its chains. Preconditions: detached."""
+    # At 0 the anon_vma may be taken by a fork of one of its descendants; see anon_vma_fork().
     if vma.anon_vma is not None:
         vma.anon_vma.num_active_vmas.add(-1)
     vma.anon_vma, vma.anon_vma_chain = None, ()

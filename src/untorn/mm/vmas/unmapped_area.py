@@ -28,6 +28,7 @@ def get_unmapped_area(
         OSError: ENOMEM if no gap fits or the range ends above task_size; EINVAL if a fixed
             address is not aligned; EPERM if it is below dac_mmap_min_addr.
     """
+    # The order of the checks is Linux's: it decides the errno if several fail.
     if length > mm.task_size:
         raise os_error(errno.ENOMEM)
     if not flags & MAP_FIXED:
@@ -55,6 +56,7 @@ def _place(
 
     In a 32-bit process nothing is aligned, and no part of the address space is special.
     """
+    # No memory of a 32-bit process lies above 4 GiB, so both flags ask for nothing.
     if mm.task_size <= UINT_MAX:
         return _found(_search(mm, hint, length, flags & ~(MAP_32BIT | MAP_ABOVE4G)))
     found = None
@@ -77,11 +79,15 @@ def _search_aligned(mm: MmStruct, hint: int, length: int, offset: int, flags: in
     Only a hint with as much room is taken. Compare
     mm/huge_memory.c:__thp_get_unmapped_area().
     """
+    # Of the file's huge pages at least one must lie in the range whole.
     if offset + length - (offset + -offset % PMD_SIZE) < PMD_SIZE:
         return None
     found = _search(mm, hint, length + PMD_SIZE, flags)
     if found is None or found == hint:
         return found
+    # Page offset of the file and address must agree modulo the size of a huge page. An aligned
+    # place is moved by a whole one in a top-down layout, so that it ends where the room ends, at
+    # the mapping above.
     return found + ((offset - found) % PMD_SIZE or (PMD_SIZE if mm.topdown else 0))
 
 
@@ -96,6 +102,8 @@ def _search(mm: MmStruct, hint: int, length: int, flags: int) -> int | None:
         return _bottom_up(mm, hint, length, mm.mmap_base, mm.task_size)
     if hint and _hint_fits(mm, hint, length, mm.task_size):
         return hint
+    # No room below mmap_base: what lies above it, between the mappings and the stack, is the last
+    # resort.
     found = _top_down(mm, length, flags)
     if found is None:
         found = _bottom_up(mm, 0, length, mm.mmap_legacy_base, mm.task_size)
@@ -112,6 +120,8 @@ def _hint_fits(mm: MmStruct, hint: int, length: int, limit: int) -> bool:
 def _top_down(mm: MmStruct, length: int, flags: int) -> int | None:
     low = max(1 << 32 if flags & MAP_ABOVE4G else PAGE_SIZE, mm.limits.mmap_min_addr)
     high = mm.mmap_base
+    # A gap may be large enough only without the guard gap of the stack above it. The tree does not
+    # know of guard gaps, so such a gap is found again with a lower end, or the next one below.
     while True:
         end = highest_gap(mm.mm_mt, length, low, high)
         if end is None:
@@ -125,6 +135,8 @@ def _top_down(mm: MmStruct, length: int, flags: int) -> int | None:
 def _bottom_up(mm: MmStruct, hint: int, length: int, low: int, high: int) -> int | None:
     if hint and _hint_fits(mm, hint, length, high):
         return hint
+    # As above; here the end of the range is what may lie in a guard gap, and the search goes on
+    # above that stack.
     while True:
         start = lowest_gap(mm.mm_mt, length, low, high)
         if start is None:

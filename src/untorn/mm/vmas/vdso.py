@@ -39,6 +39,7 @@ def map_vdso(mm: MmStruct) -> None:
     Raises:
         OSError: ENOMEM if there is none.
     """
+    # Code and data are found relative to one another, so the place must have room for both.
     size = sum(pages for _, pages in _PARTS) * PAGE_SIZE
     start = get_unmapped_area(mm, None, 0, size, 0, 0)
     for name, pages in _PARTS:
@@ -56,6 +57,7 @@ def install_special_mapping(mm: MmStruct, start: int, end: int, flags: int, name
     vma.vm_start, vma.vm_end, vma.vm_pgoff = start, end, 0
     vma.vm_flags = flags | mm.def_flags | VM_DONTEXPAND
     vma.vm_file, vma.vm_ops = None, special_mapping(name)
+    # Never merged: VM_DONTEXPAND is one of VM_SPECIAL.
     vma_start_write(vma)
     vma_store_new(mm, vma)
     vma_account(mm, vma.vm_flags, vma_pages(vma))

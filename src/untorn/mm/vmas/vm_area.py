@@ -22,6 +22,7 @@ def vm_area_alloc(mm: MmStruct) -> Vma:
 
 def vm_area_dup(vma: Vma) -> Vma:
     """Return a detached copy of vma in the same mm. Compare mm/vma_init.c:vm_area_dup()."""
+    # Lock state is not copied: the copy is detached, and no section has locked it.
     new = vma.vm_mm.vm_area_cachep.alloc(vma.vm_mm)
     new.copy_from(vma)
     return new
@@ -30,12 +31,18 @@ def vm_area_dup(vma: Vma) -> Vma:
 def vm_area_free(vma: Vma) -> None:
     """Give a detached vma back. Compare mm/vma_init.c:vm_area_free()."""
     unlink_anon_vmas(vma)
+    # To the slab that it came from: a child shares its parent's.
     vma.vm_mm.vm_area_cachep.free(vma)
 
 
 def vma_store_new(mm: MmStruct, vma: Vma) -> None:
     """Attach a new, write-locked vma and store it over whatever the tree has in its range."""
+    # Attached before it can be found: a reader that meets it in the new version is told BUSY, as it
+    # is write-locked, and waits at mmap_lock. Detached, it would send the reader round in circles
+    # for as long as the section lasts.
     vma_mark_attached(vma)
+    # One store for whatever was there: VMAs that are being replaced, the half of one that is being
+    # split, or nothing.
     store_range(mm.mm_mt, vma.vm_start, vma.vm_end, vma)
     mm.map_count += 1
 
@@ -44,11 +51,16 @@ def vma_store(mm: MmStruct, vma: Vma) -> None:
     """Store vma, attached and write-locked, over its range as it is now."""
     vma_assert_write_locked(vma)
     vma_assert_attached(vma)
+    # What the tree has outside of the range is left alone: if vma gave a part away, that part's
+    # slot needs a store of its own.
     store_range(mm.mm_mt, vma.vm_start, vma.vm_end, vma)
 
 
 def vma_remove_merged(mm: MmStruct, vma: Vma) -> None:
     """Detach and free a vma whose range another VMA has taken over in the tree."""
+    # Waits for readers that counted themselves in and are about to leave.
     vma_mark_detached(vma)
     mm.map_count -= 1
+    # Readers may still have it in hand from an old version of the tree. They find it detached, or
+    # back in use: then its vm_mm or its range tells them.
     vm_area_free(vma)
