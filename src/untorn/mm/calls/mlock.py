@@ -146,7 +146,7 @@ def _apply(mm: MmStruct, start: int, length: int, vm_flags: int) -> None:
     end = start + length
     if end > ULONG_MAX:
         raise os_error(errno.EINVAL)
-    if vm_flags and length:
+    if vm_flags:
         refuse_drivers(mm, start, end, "mlock", past_gaps=False)
     while start < end:
         vma = mm.find_vma(start)
