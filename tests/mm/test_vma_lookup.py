@@ -1,8 +1,9 @@
-"""Scripted interleavings of the reader of maps with writers: no luck, no threads.
+"""The reader's walk from VMA to VMA while writers come between its steps: what each costs it.
 
-X = [0,3) RW, N = [3,4) R and M = [-1,0) R are there at the start, as in PROTOCOL's appendix.
-A step of the reader is a call of lock_next_vma(); what a writer does "between lookup and lock"
-runs when the iterator has returned a VMA and the reader has not yet touched its lock.
+X = [0,3) RW, N = [3,4) R and M = [-1,0) R are there at the start. A step of the reader is a call
+of lock_next_vma(); what a writer does between lookup and lock runs when the iterator has returned
+a VMA and the reader has not yet touched its lock. What the reader is shown in each of these
+interleavings the checker's scripts say: see untorn.check.scenarios.scripts, a01 to a18.
 """
 
 import errno
@@ -10,7 +11,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.helpers.engine import RW, Pages, addr, page_of
+from tests.helpers.engine import Pages, addr, page_of
 from tests.helpers.tasks import Worker, await_
 from untorn.locking.rcu import rcu_read_lock, rcu_read_unlock
 from untorn.mm.mm_types import VM_REFCNT_LIMIT, Vma, VmaSlab
@@ -81,34 +82,49 @@ def reader(process: Pages) -> Reader:
     return Reader(process)
 
 
-def split(process: Pages) -> Callable[[], None]:
-    return lambda: process.protect(1, 2, PROT_NONE)
-
-
 def test_an_undisturbed_walk_reports_every_vma(reader: Reader) -> None:
     assert reader.rest() == [(-1, 0), (0, 3), (3, 4)]
     assert reader.counts == WalkCounts()
 
 
-def test_a1_a_split_before_the_lookup_is_seen_whole(process: Pages, reader: Reader) -> None:
-    reader.step()
-    process.protect(1, 2, PROT_NONE)
-    assert reader.rest() == [(-1, 0), (0, 1), (1, 2), (2, 3), (3, 4)]
+def reuse(process: Pages, first: int, end: int) -> None:
+    """Unmap X and map other pages with its object."""
+    x = process.vma(0)
+    process.unmap(0, 3)
+    process.map(first, end)
+    assert process.vma(first) is x
 
 
-def test_a2_a_merge_behind_the_reader_gives_the_permitted_duplicate(
-    process: Pages, reader: Reader
+COSTS: dict[str, tuple[Callable[[Pages], object], WalkCounts]] = {
+    "unmapped": (lambda p: p.unmap(0, 3), WalkCounts(detached=1)),
+    "reused further on": (lambda p: reuse(p, 7, 8), WalkCounts(rechecks=1, fallbacks=1)),
+    "reused below": (lambda p: reuse(p, -5, -4), WalkCounts(fallbacks=1)),
+    "split": (lambda p: p.protect(1, 2, PROT_NONE), WalkCounts(rechecks=1, fallbacks=1)),
+    "shrunk": (lambda p: p.protect(0, 1, PROT_NONE), WalkCounts(reseats=1)),
+}
+
+
+@pytest.mark.parametrize(("write", "counts"), COSTS.values(), ids=COSTS.keys())
+def test_what_a_writer_between_lookup_and_lock_costs(
+    process: Pages, reader: Reader, write: Callable[[Pages], object], counts: WalkCounts
 ) -> None:
-    process.protect(1, 2, PROT_NONE)
     reader.step()
-    reader.step()
-    process.protect(1, 2, RW)
-    assert reader.rest() == [(-1, 0), (0, 1), (0, 3), (3, 4)]
+    reader.step(lambda: write(process))
+    reader.rest()
+    assert reader.counts == counts
 
 
-def test_a3_a_vma_being_written_sends_the_reader_behind_the_writer(
-    process: Pages, reader: Reader
-) -> None:
+def test_a_cut_between_two_splits_costs_one_reseat(process: Pages, reader: Reader) -> None:
+    # After the first split the tree holds [0,1) and X = [1,3); the second cuts X to [1,2).
+    process.protect(1, 3, PROT_NONE)
+    reader.step()
+    reader.step()
+    reader.step(lambda: process.protect(1, 2, PROT_READ | PROT_EXEC))
+    reader.rest()
+    assert reader.counts == WalkCounts(reseats=1)
+
+
+def test_a_vma_being_written_costs_a_fallback(process: Pages, reader: Reader) -> None:
     reader.step()
     mmap_write_lock(process.mm)
     vma_start_write(process.vma(0))
@@ -117,17 +133,7 @@ def test_a3_a_vma_being_written_sends_the_reader_behind_the_writer(
     assert len(reader.seen) == 1
     mmap_write_unlock(process.mm)
     step.join()
-    assert reader.seen[-1] == (0, 3)
     assert reader.counts.fallbacks == 1
-
-
-def test_a5_a_vma_unmapped_between_lookup_and_lock_is_a_real_gap(
-    process: Pages, reader: Reader
-) -> None:
-    reader.step()
-    reader.step(lambda: process.unmap(0, 3))
-    assert reader.seen == [(-1, 0), (3, 4)]
-    assert reader.counts.detached == 1
 
 
 def replace_x(process: Pages) -> None:
@@ -138,7 +144,7 @@ def replace_x(process: Pages) -> None:
     process.mm.vm_area_cachep.free(spare)
 
 
-def test_a5_what_was_mapped_in_its_place_is_found(process: Pages, reader: Reader) -> None:
+def test_what_was_mapped_in_its_place_is_found(process: Pages, reader: Reader) -> None:
     reader.step()
     reader.step(lambda: replace_x(process))
     assert reader.seen == [(-1, 0), (0, 3)]
@@ -158,103 +164,26 @@ def test_a_writer_who_removes_whatever_is_found_cannot_keep_a_reader_looking(
     assert reader.counts == WalkCounts(detached=len(LOOKUPS), fallbacks=1)
 
 
-def test_a6_an_object_reused_further_on_is_not_taken_for_the_next_vma(
-    process: Pages, reader: Reader
-) -> None:
-    x = process.vma(0)
-
-    def reuse() -> None:
-        process.unmap(0, 3)
-        process.map(7, 8)
-
-    reader.step()
-    reader.step(reuse)
-    assert process.vma(7) is x
-    assert reader.rest() == [(-1, 0), (3, 4), (7, 8)]
-    assert (reader.counts.rechecks, reader.counts.fallbacks) == (1, 1)
-
-
-def test_a7_an_object_reused_behind_the_reader_is_refused(process: Pages, reader: Reader) -> None:
-    x = process.vma(0)
-
-    def reuse() -> None:
-        process.unmap(0, 3)
-        process.map(-5, -4)
-
-    reader.step()
-    reader.step(reuse)
-    assert process.vma(-5) is x
-    assert reader.rest() == [(-1, 0), (3, 4)]
-    assert (reader.counts.rechecks, reader.counts.fallbacks) == (0, 1)
-
-
-def test_a8_an_object_reused_by_another_mm_is_given_back(process: Pages, reader: Reader) -> None:
+def test_an_object_reused_by_another_mm_is_given_back(process: Pages, reader: Reader) -> None:
     other = Pages(process.mm.vm_area_cachep)
     x = process.vma(0)
 
-    def reuse() -> None:
+    def move_to_other() -> None:
         process.unmap(0, 3)
         other.map(0, 3)
 
     reader.step()
-    reader.step(reuse)
+    reader.step(move_to_other)
     assert other.vma(0) is x
     assert x.vm_refcnt.load() == 1
-    assert reader.rest() == [(-1, 0), (3, 4)]
 
 
-def test_a9_a_split_below_does_not_hide_the_part_that_moved_to_a_new_vma(
-    process: Pages, reader: Reader
-) -> None:
-    # X becomes [1,2), and [0,1) a VMA of its own: X starts above where the reader stands.
-    reader.step()
-    reader.step(split(process))
-    assert reader.rest() == [(-1, 0), (0, 1), (1, 2), (2, 3), (3, 4)]
-    assert (reader.counts.rechecks, reader.counts.fallbacks) == (1, 1)
-
-
-def test_a9_nor_does_a_border_that_moved_up(process: Pages, reader: Reader) -> None:
+def test_a_border_that_moved_up_hides_no_page(process: Pages, reader: Reader) -> None:
     # M takes page 0 from X: M is shown again as [-1,1), which is permitted; page 0 is covered.
     reader.step()
     reader.step(lambda: process.protect(0, 1, PROT_READ))
     assert reader.rest() == [(-1, 0), (-1, 1), (1, 3), (3, 4)]
     assert (reader.counts.rechecks, reader.counts.fallbacks) == (1, 1)
-
-
-def shrink(process: Pages) -> Callable[[], None]:
-    """Cut X to [0,1); [1,3) becomes a new VMA."""
-    return lambda: process.protect(0, 1, PROT_NONE)
-
-
-def test_a10_no_false_gap_when_a_vma_shrank_between_lookup_and_lock(
-    process: Pages, reader: Reader
-) -> None:
-    # 1. The lookup returns X = [0,3); the iterator stands at 3. 2. The reader is delayed.
-    # 3. A writer cuts X to [0,1) and stores a new [1,3). 4. The reader locks X, reports [0,1).
-    # 5. The next call samples the new sequence, so only the re-seated iterator finds [1,3).
-    reader.step()
-    reader.step(shrink(process))
-    assert reader.rest() == [(-1, 0), (0, 1), (1, 3), (3, 4)]
-    assert reader.counts == WalkCounts(reseats=1)
-
-
-def test_a11_nor_when_the_writer_is_caught_between_its_two_splits(
-    process: Pages, reader: Reader
-) -> None:
-    # After the first split the tree holds [0,1) and X = [1,3); the second cuts X to [1,2).
-    process.protect(1, 3, PROT_NONE)
-    reader.step()
-    reader.step()
-    reader.step(lambda: process.protect(1, 2, PROT_READ | PROT_EXEC))
-    assert reader.rest() == [(-1, 0), (0, 1), (1, 2), (2, 3), (3, 4)]
-    assert reader.counts == WalkCounts(reseats=1)
-
-
-def test_a12_nor_at_the_end_of_the_map(process: Pages, reader: Reader) -> None:
-    process.unmap(3, 4)
-    reader.step()
-    reader.step(shrink(process))
-    assert reader.rest() == [(-1, 0), (0, 1), (1, 3)]
 
 
 def test_the_re_seating_is_what_closes_the_false_gap(
@@ -263,11 +192,11 @@ def test_the_re_seating_is_what_closes_the_false_gap(
     # A10 with an iterator that cannot be moved, as Linux since 6.17 leaves it.
     reader.step()
     monkeypatch.setattr(Interrupted, "set", lambda self, addr: None)
-    reader.step(shrink(process))
+    reader.step(lambda: process.protect(0, 1, PROT_NONE))
     assert reader.rest() == [(-1, 0), (0, 1), (3, 4)], "pages 1 and 2 were mapped throughout"
 
 
-def test_a13_a_writer_elsewhere_costs_nothing_where_there_is_no_gap(
+def test_a_writer_elsewhere_costs_nothing_where_there_is_no_gap(
     process: Pages, reader: Reader
 ) -> None:
     mmap_write_lock(process.mm)
@@ -284,7 +213,7 @@ def test_a_gap_with_a_writer_at_work_is_looked_at_again(process: Pages, reader: 
     assert reader.counts == WalkCounts(rechecks=1)
 
 
-def test_a16_too_many_readers_leave_only_mmap_lock(process: Pages, reader: Reader) -> None:
+def test_too_many_readers_leave_only_mmap_lock(process: Pages, reader: Reader) -> None:
     reader.step()
     process.vma(0).vm_refcnt.store(VM_REFCNT_LIMIT)
     with pytest.raises(BlockingIOError) as caught:

@@ -151,7 +151,7 @@ def test_a_walk_over_many_fills_sees_every_vma_once(reader: str) -> None:
 
 
 @every_reader
-def test_a15_a_merge_into_the_vma_before_a_fill_is_shown_as_a_permitted_duplicate(
+def test_a_merge_into_the_vma_before_a_fill_is_shown_as_a_permitted_duplicate(
     reader: str,
 ) -> None:
     # The buffer overflowed at VMA k+1, which then merges into k before the next fill: the walk
@@ -169,7 +169,7 @@ def test_a15_a_merge_into_the_vma_before_a_fill_is_shown_as_a_permitted_duplicat
 
 
 @every_reader
-def test_a16_at_the_limit_of_readers_the_fill_goes_on_under_mmap_lock(reader: str) -> None:
+def test_at_the_limit_of_readers_the_fill_goes_on_under_mmap_lock(reader: str) -> None:
     process = Pages()
     process.map(0, 1)
     process.map(1, 2, PROT_READ)
@@ -274,7 +274,7 @@ def test_an_rcu_reader_interrupted_in_the_middle_of_a_fill_leaves_rcu_once() -> 
 
 
 @every_reader
-def test_a18_an_exit_between_two_fills_ends_the_walk(reader: str) -> None:
+def test_an_exit_between_two_fills_ends_the_walk(reader: str) -> None:
     process = Pages()
     for page in range(0, 400, 2):
         process.mmap(addr(page), 4096, RW, FIXED)
