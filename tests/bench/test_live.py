@@ -14,6 +14,7 @@ import pytest
 
 from tests.helpers.entries import line
 from tests.helpers.processes import children_of
+from tests.helpers.this_machine import two_cpus
 from untorn.bench import here, live_scanner
 from untorn.bench.live import LiveBenchTarget
 from untorn.bench.live_mapper import map_and_unmap
@@ -31,7 +32,6 @@ from untorn.reader.access.maps_file import LiveMapsFile
 
 BASE, SIZE, PAGE = 0x7000_0000, 64 * 4096, 4096
 SHORT = BenchOptions(duration=0.2, busyduration=1.0, mb=1)
-two_cpus = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two CPUs")
 
 
 class FakeFile(MapsFile):

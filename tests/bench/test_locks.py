@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.processes import children_of
+from tests.helpers.this_machine import two_cpus
 from untorn.bench.command import EXEC
 from untorn.bench.engine import EngineBenchTarget
 from untorn.bench.live import LiveBenchTarget
@@ -15,8 +16,6 @@ from untorn.processes import lock_trace
 from untorn.processes.lock_trace import counted
 from untorn.reader.access.kernel_locks import takes_mmap_lock
 from untorn.syscalls import Process
-
-two_cpus = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two CPUs")
 
 
 def test_a_process_gets_as_many_vmas_as_are_counted() -> None:

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,9 +12,10 @@ from click.testing import CliRunner
 from tests.helpers.core_files import core
 from tests.helpers.entries import record
 from tests.helpers.other_kernels import OTHER_KERNELS, linux
+from tests.helpers.repository import UNTORN
 from untorn.cli import main, maps_text
 
-UNTORN = [sys.executable, "-m", "untorn", "maps", "--text"]
+MAPS_TEXT = [*UNTORN, "maps", "--text"]
 ANON = b"7f0000000000-7f0000001000 rw-p 00000000 00:00 0 \n"
 HEAP = linux("7f0000004000-7f0000005000 rw-p 00000000 00:00 0 [heap]")
 
@@ -27,7 +27,7 @@ def path(tmp_path: Path) -> Path:
 
 def run(*arguments: str | Path, stdin: bytes = b"") -> tuple[int, bytes, str]:
     done = subprocess.run(
-        [*UNTORN, *map(str, arguments)], input=stdin, capture_output=True, check=False
+        [*MAPS_TEXT, *map(str, arguments)], input=stdin, capture_output=True, check=False
     )
     return done.returncode, done.stdout, done.stderr.decode()
 
@@ -87,7 +87,7 @@ def test_a_core_file_is_known_by_its_first_bytes(path: Path) -> None:
     assert (status, stdout.encode()) == (0, ranges[0].line())
     assert "note: a core file has no device and no inode" in stderr
     with path.open("rb") as file:
-        assert subprocess.check_output([*UNTORN, "-"], stdin=file, stderr=subprocess.DEVNULL)
+        assert subprocess.check_output([*MAPS_TEXT, "-"], stdin=file, stderr=subprocess.DEVNULL)
     reason = "Error: stdin: a core file cannot be read from a pipe\n"
     assert run("-", stdin=path.read_bytes()) == (1, b"", reason)
 
@@ -142,7 +142,7 @@ def test_a_text_without_end_is_refused(path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_stdin_that_is_closed_is_one_line() -> None:
     done = subprocess.run(
-        ["sh", "-c", 'exec "$@" <&-', "sh", *UNTORN, "-"],
+        ["sh", "-c", 'exec "$@" <&-', "sh", *MAPS_TEXT, "-"],
         capture_output=True,
         text=True,
         check=False,
@@ -155,14 +155,14 @@ def test_a_reader_that_has_left_gets_no_traceback(path: Path) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     with os.fdopen(writing, "wb") as pipe:
-        done = subprocess.run([*UNTORN, path], stdout=pipe, stderr=subprocess.PIPE, check=False)
+        done = subprocess.run([*MAPS_TEXT, path], stdout=pipe, stderr=subprocess.PIPE, check=False)
     assert (done.returncode, done.stderr) == (1, b"")
 
 
 def test_ctrl_c_while_it_waits_for_text_is_no_traceback(path: Path) -> None:
     os.mkfifo(path)
     with subprocess.Popen(
-        [*UNTORN, path], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [*MAPS_TEXT, path], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as waiting:
         try:
             with path.open("wb") as fifo:  # opened only once the other end is

@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from rich.console import Console
 import untorn
 from tests.helpers.commanded import Commanded
 from tests.helpers.entries import record
+from tests.helpers.repository import UNTORN
 from untorn.cli import main
 from untorn.cli.process_options import printable, text
 from untorn.cli.watch_view import WatchView
@@ -27,7 +27,6 @@ from untorn.reader.snapshot import Snapshot
 from untorn.reader.watch import Look
 
 pytestmark = pytest.mark.live
-UNTORN = [sys.executable, "-m", "untorn"]
 
 
 @pytest.fixture(scope="module")

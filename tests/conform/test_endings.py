@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tests.helpers.processes import children_of, is_alive, wait_until
+from tests.helpers.this_machine import or_skip
 from untorn.cli import main
 from untorn.conform import oracle, pair
 from untorn.conform.operation import Operation
@@ -36,11 +37,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.fixture
 def child() -> Iterator[MinimalChild]:
-    try:
-        child = MinimalChild()
-    except OutOfReachError as reason:
-        pytest.skip(str(reason))
-    with child:
+    with or_skip(MinimalChild) as child:
         yield child
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.engine import maps_of
+from tests.helpers.this_machine import or_skip
 from untorn.conform import oracle, pair
 from untorn.conform.operation import Operation
 from untorn.conform.oracle import Difference
@@ -24,25 +26,15 @@ from untorn.syscalls import Process
 pytestmark = pytest.mark.live
 
 
-@pytest.fixture(name="both")
-def fixture_both() -> Iterator[Pair]:
-    try:
-        both = Pair()
-    except OutOfReachError as reason:
-        pytest.skip(str(reason))
-    with both:
-        yield both
-
-
-def text_of(maps: bytes) -> bytes:
-    process = Process(mm_from_maps(maps))
-    with process.open() as file:
-        return b"".join(iter(lambda: file.read(1 << 16), b""))
+@pytest.fixture
+def both() -> Iterator[Pair]:
+    with or_skip(Pair) as pair:
+        yield pair
 
 
 def test_this_process_maps_come_back_to_the_byte() -> None:
     maps = Path("/proc/self/maps").read_bytes()
-    assert text_of(maps) == maps
+    assert maps_of(Process(mm_from_maps(maps))) == maps
 
 
 def test_a_few_thousand_operations_agree_and_most_succeed(both: Pair) -> None:

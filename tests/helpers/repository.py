@@ -1,5 +1,7 @@
-"""Where this repository is."""
+"""Where this repository is, and how its command is run."""
 
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+UNTORN = [sys.executable, "-m", "untorn"]

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
+from tests.helpers.this_machine import or_skip
 from tests.oracle.elf_files import read_program
 from tests.oracle.kernel_process import why_not
 from tests.oracle.worlds import ANONYMOUS, RW
 from untorn.conform.traced import minimal_elf
 from untorn.conform.traced.bounds import limits_of
 from untorn.conform.traced.minimal_child import FIRST_FD, MinimalChild
-from untorn.errors import OutOfReachError
 from untorn.fs.binfmt_elf import Program
 from untorn.mm.mm_types import MmStruct
 from untorn.syscalls import Process
@@ -61,9 +61,7 @@ def started(path: Path) -> Executing:
         pytest.skip(reason)
     fd = os.open(path, os.O_RDONLY)
     try:
-        return Executing((fd,))
-    except OutOfReachError as reason:
-        pytest.skip(str(reason))
+        return or_skip(lambda: Executing((fd,)))
     finally:
         os.close(fd)
 

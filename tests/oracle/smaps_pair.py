@@ -9,8 +9,7 @@ from typing import Self
 from tests.helpers.smaps_records import Record
 from tests.oracle.kernel_process import KernelProcess
 from tests.oracle.real_files import vm_file
-from tests.oracle.test_maps_text import masked
-from tests.oracle.worlds import EngineWorld, KernelWorld, World, engine_limits, window_bases
+from tests.oracle.worlds import EngineWorld, KernelWorld, World, engine_limits, masked, window_bases
 from untorn.maps.page import PAGE_SIZE
 from untorn.mm.filemap import AddressSpace
 

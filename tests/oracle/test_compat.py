@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from tests.helpers.engine import maps_of
 from tests.oracle.compat import Compat, compat_process
-from tests.oracle.worlds import ANONYMOUS, CAP_SYS_RAWIO, read_all
+from tests.oracle.worlds import ANONYMOUS, CAP_SYS_RAWIO
 from untorn.conform.traced.bounds import memory_pages, sysctl
 from untorn.maps.page import IA32_PAGE_OFFSET, IA32_PAGE_OFFSET_3GB, PAGE_SIZE, PMD_SIZE
 from untorn.mm.limits import RLIM_INFINITY, Limits
@@ -76,7 +77,7 @@ def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Proce
         heap, limits = kernel.heap(), limits_of(kernel)
         engine = Process.from_maps(text, topdown=topdown, heap=heap, limits=limits)
         assert engine.mm.task_size == task_size, "the text tells"
-        assert read_all(engine.open()) == text
+        assert maps_of(engine) == text
         yield engine, kernel
 
 
@@ -99,7 +100,7 @@ def agree(pair: tuple[Process, Compat], name: str, *arguments: int) -> int:
 
 
 def same_maps(pair: tuple[Process, Compat]) -> None:
-    assert read_all(pair[0].open()) == pair[1].maps()
+    assert maps_of(pair[0]) == pair[1].maps()
 
 
 def test_new_mappings_go_to_the_same_places(pair: tuple[Process, Compat]) -> None:

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
+from tests.helpers.this_machine import or_skip
 from tests.oracle.kernel_process import why_not
 from tests.oracle.worlds import ANONYMOUS, RW
 from untorn.conform.operation import LIMITS, Operation
 from untorn.conform.pair import Pair
-from untorn.errors import OutOfReachError
 from untorn.maps.page import PAGE_SIZE
 from untorn.mm.mm_types import MmStruct
 from untorn.mm.mman import (
@@ -47,11 +47,7 @@ Steps = Callable[[int], tuple[Any, ...]]
 def started() -> Iterator[Pair]:
     if reason := why_not():
         pytest.skip(reason)
-    try:
-        pair = Pair()
-    except OutOfReachError as reason:
-        pytest.skip(str(reason))
-    with pair:
+    with or_skip(Pair) as pair:
         yield pair
 
 

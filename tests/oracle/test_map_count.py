@@ -1,10 +1,9 @@
 """How many VMAs there may be, and what is refused then: the same in engine and kernel.
 
 The kernel's limit is the machine's, so the child really makes as many. It makes all calls in one
-go, as what it has for itself must not change meanwhile: see run_beside_its_own().
+go, as what it has for itself must not change meanwhile: see map_count.run_beside_its_own().
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 from errno import ENOMEM
 from functools import partial
@@ -13,15 +12,12 @@ from pathlib import Path
 import pytest
 
 from tests.oracle.kernel_process import Step
-from tests.oracle.worlds import ANONYMOUS, RW, EngineWorld, KernelWorld, engine_limits
+from tests.oracle.map_count import FIXED, LARGEST, Line, answer, run_beside_its_own
+from tests.oracle.worlds import RW, EngineWorld, KernelWorld, engine_limits
 from untorn.maps.page import PAGE_SIZE
-from untorn.mm.mman import MAP_FIXED, MAP_NORESERVE, PROT_NONE, PROT_READ
+from untorn.mm.mman import PROT_NONE, PROT_READ
 
 P = PAGE_SIZE
-FIXED = ANONYMOUS | MAP_FIXED | MAP_NORESERVE
-Line = tuple[str, Step, tuple[int, int]]
-LARGEST = 1 << 17
-"""VMAs; to make more takes seconds."""
 
 
 def script(base: int, limit: int, own: int) -> list[Line]:
@@ -82,26 +78,6 @@ def test_the_engine_stops_at_max_map_count(limit: int, own: int) -> None:
         engine.maps()
 
 
-def answer(engine: EngineWorld, step: Step) -> tuple[int, int]:
-    """Make one step of the child in the engine; return value and errno."""
-    name, *arguments = step
-    if name == "alternate":
-        return alternate(engine, *arguments)
-    try:
-        return getattr(engine.process, name)(*arguments) or 0, 0
-    except OSError as error:
-        return -1, error.errno or 0
-
-
-def alternate(engine: EngineWorld, start: int, pages: int, prot: int) -> tuple[int, int]:
-    """Give every second page another protection until that fails; see kernel_child.py."""
-    for done, page in enumerate(range(1, pages, 2)):
-        _, error = answer(engine, ["mprotect", start + page * P, P, prot])
-        if error:
-            return done, error
-    return pages // 2, 0
-
-
 @pytest.mark.live
 def test_the_kernel_stops_at_max_map_count_as_the_engine_does(kernel: KernelWorld) -> None:
     limit = int(Path("/proc/sys/vm/max_map_count").read_text())
@@ -112,32 +88,3 @@ def test_the_kernel_stops_at_max_map_count_as_the_engine_does(kernel: KernelWorl
         kernel, partial(script, base, limit), base, 2 * limit * P + 64 * P
     )
     assert answers == expected
-
-
-def run_beside_its_own(
-    kernel: KernelWorld, script_of: Callable[[int], list[Line]], base: int, length: int
-) -> tuple[dict[str, object], dict[str, object]]:
-    """Run a script in a child; return what was answered and what is expected, by line.
-
-    The child may get memory of its own while it reads the script, and then has more VMAs than
-    the script counts on. So the script is run again until it has as many after it as before.
-
-    Args:
-        kernel: The child.
-        script_of: Returns the script for the number of VMAs that the child has.
-        base: Byte address where the script maps.
-        length: Bytes from there that are unmapped after it.
-    """
-    for _ in range(10):
-        own = count_vmas(kernel.all_maps())
-        what, steps, expected = zip(*script_of(own), strict=True)
-        answers = kernel.process.steps(*steps)
-        kernel.munmap(base, length)
-        if count_vmas(kernel.all_maps()) == own:
-            return dict(zip(what, answers, strict=True)), dict(zip(what, expected, strict=True))
-    pytest.fail("the child gets new memory each time that it runs the script")
-
-
-def count_vmas(maps: bytes) -> int:
-    """Count the lines, without that of the gate VMA."""
-    return maps.count(b"\n") - maps.count(b"[vsyscall]")

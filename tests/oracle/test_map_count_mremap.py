@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.oracle.test_map_count import FIXED, LARGEST, Line, answer, run_beside_its_own
+from tests.oracle.map_count import FIXED, LARGEST, Line, answer, run_beside_its_own
 from tests.oracle.worlds import RW, EngineWorld, KernelWorld, engine_limits
 from untorn.maps.page import PAGE_SIZE
 from untorn.mm.mman import MREMAP_DONTUNMAP, MREMAP_FIXED, MREMAP_MAYMOVE, PROT_NONE, PROT_READ

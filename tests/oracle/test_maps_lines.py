@@ -7,8 +7,7 @@ import pytest
 
 from tests.oracle.kernel_process import KernelProcess
 from tests.oracle.real_files import vm_file
-from tests.oracle.test_maps_text import masked
-from tests.oracle.worlds import RW, EngineWorld, KernelWorld, engine_limits
+from tests.oracle.worlds import RW, EngineWorld, KernelWorld, engine_limits, masked
 from untorn.maps.page import PAGE_SIZE
 from untorn.mm.mman import (
     MAP_ANONYMOUS,

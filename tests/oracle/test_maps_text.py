@@ -1,7 +1,6 @@
 """The same calls give the same maps, to the byte, in the engine and in the running kernel."""
 
 import os
-import re
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,11 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from tests.oracle.kernel_process import KernelProcess
 from tests.oracle.real_files import vm_file
 from tests.oracle.scripts import Call, scripts
-from tests.oracle.worlds import EngineWorld, KernelWorld, engine_limits, window_bases
+from tests.oracle.worlds import EngineWorld, KernelWorld, engine_limits, masked, window_bases
 
 pytestmark = pytest.mark.live
-
-SHARED_ANONYMOUS = re.compile(rb"( 00:01 )(\d+ +)(?=/dev/zero \(deleted\)$)", re.MULTILINE)
 
 
 class Pair:
@@ -36,20 +33,6 @@ class Pair:
 
     def maps(self) -> tuple[list[bytes], list[bytes]]:
         return masked(self.engine.maps()), masked(self.kernel.maps())
-
-
-def masked(lines: list[bytes]) -> list[bytes]:
-    """Number the inodes of shared anonymous memory in the order in which they first appear.
-
-    The kernel picks them; which lines have the same one is not for it to pick.
-    """
-    seen: dict[bytes, int] = {}
-
-    def number(match: re.Match[bytes]) -> bytes:
-        inode = match[2].rstrip()
-        return match[1] + b"%-*d" % (len(match[2]), seen.setdefault(inode, len(seen)))
-
-    return [SHARED_ANONYMOUS.sub(number, line) for line in lines]
 
 
 @pytest.fixture(scope="module")

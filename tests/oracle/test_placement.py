@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.oracle.kernel_process import KernelProcess
 from tests.oracle.real_files import vm_file
-from tests.oracle.twins import MMAP_BASE, Twins, twins_of
+from tests.oracle.twins import FREE, GIB, GUARD_GAP, MMAP_BASE, Twins, twins_of
 from tests.oracle.worlds import ANONYMOUS
 from untorn.maps.page import PAGE_SIZE, PMD_SIZE
 from untorn.mm.mman import (
@@ -30,10 +30,6 @@ from untorn.mm.mman import (
 pytestmark = pytest.mark.live
 
 P, HUGE = PAGE_SIZE, PMD_SIZE
-GIB = 1 << 30
-FREE = 0x3000_0000_0000
-"""Byte address with nothing near it."""
-GUARD_GAP = 256 * P
 SHMEM_HUGE = Path("/sys/kernel/mm/transparent_hugepage/shmem_enabled")
 
 

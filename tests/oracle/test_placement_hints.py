@@ -5,7 +5,7 @@ from errno import EEXIST
 import pytest
 
 from tests.oracle.rows import FOUR_LEVELS, skip_without
-from tests.oracle.twins import MMAP_BASE, Twins
+from tests.oracle.twins import FREE, GIB, GUARD_GAP, MMAP_BASE, Twins
 from tests.oracle.worlds import ANONYMOUS
 from untorn.maps.page import PAGE_SIZE, TASK_SIZE
 from untorn.mm.mman import MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_GROWSDOWN
@@ -13,10 +13,6 @@ from untorn.mm.mman import MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_GROWSDOWN
 pytestmark = pytest.mark.live
 
 P = PAGE_SIZE
-GIB = 1 << 30
-FREE = 0x3000_0000_0000
-"""Byte address with nothing near it."""
-GUARD_GAP = 256 * P
 FIVE_LEVELS = (1 << 47) + P, 1 << 55, (1 << 56) - 2 * P, (1 << 56) - P, 1 << 56
 """Byte addresses that mean something with page tables of five levels only."""
 BEYOND = 1, P - 1, TASK_SIZE, 1 << 47, *FIVE_LEVELS, 0xFF72 << 48, 1 << 63, (1 << 64) - P

@@ -6,16 +6,17 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.engine import read_all
 from tests.helpers.repository import ROOT
 from tests.helpers.smaps_records import records
+from tests.helpers.this_machine import or_skip
 from tests.oracle.kernel_process import KernelProcess, why_not
 from tests.oracle.smaps_pair import COMPARED
-from tests.oracle.worlds import ANONYMOUS, RW, read_all
+from tests.oracle.worlds import ANONYMOUS, RW
 from untorn.conform.traced import minimal_elf
 from untorn.conform.traced.bounds import limits_of
 from untorn.conform.traced.minimal_child import MinimalChild
 from untorn.conform.traced.open_file import vm_file_of
-from untorn.errors import OutOfReachError
 from untorn.fs.binfmt_elf import Program, Segment
 from untorn.maps.page import PAGE_SIZE
 from untorn.mm.mm_types import MmStruct
@@ -63,11 +64,7 @@ def compared(text: bytes) -> tuple[bytes, dict[str, str]]:
 def test_the_sums_of_a_process_are_those_of_the_kernel() -> None:
     if reason := why_not():
         pytest.skip(reason)
-    try:
-        child = MinimalChild()
-    except OutOfReachError as reason:
-        pytest.skip(str(reason))
-    with child:
+    with or_skip(MinimalChild) as child:
         process = minimal_process(child)
         maps = [
             (AT, 9 * P, RW, ANONYMOUS | MAP_FIXED | MAP_POPULATE),

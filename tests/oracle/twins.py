@@ -23,6 +23,10 @@ SMALLEST_GAP = 128 << 20
 HIGH_UP = 64 << 20
 """Bytes; every hole between libraries is smaller."""
 MMAP_BASE = TASK_SIZE - SMALLEST_GAP
+GIB = 1 << 30
+FREE = 0x3000_0000_0000
+"""Byte address with nothing near it."""
+GUARD_GAP = 256 * PAGE_SIZE
 
 
 def why_no_known_base() -> str | None:

@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 
+from tests.helpers.engine import maps_of, smaps_of
 from tests.helpers.smaps_records import Record, records
 from tests.oracle.kernel_process import KernelProcess, Step
 from tests.oracle.real_files import vm_file
 from untorn.conform.traced.bounds import memory_pages
-from untorn.maps.maps_file import MapsFile
 from untorn.maps.page import PAGE_SHIFT, PAGE_SIZE
 from untorn.mm.file import VmFile
 from untorn.mm.limits import RLIM_INFINITY, Limits
@@ -35,6 +35,7 @@ ANONYMOUS = MAP_PRIVATE | MAP_ANONYMOUS
 WINDOW_SIZE = 4 << 20
 """Bytes; more than the guard gap of a stack, so that no window reaches into the one below."""
 CAP_IPC_LOCK, CAP_SYS_RAWIO = 14, 17
+SHARED_ANONYMOUS = re.compile(rb"( 00:01 )(\d+ +)(?=/dev/zero \(deleted\)$)", re.MULTILINE)
 window_bases = count(0x2000_0000_0000, WINDOW_SIZE)
 
 
@@ -154,7 +155,7 @@ class EngineWorld(World):
         mmap_read_lock(mm)
         mm.check_invariants()
         mmap_read_unlock(mm)
-        return read_all(self.process.open())
+        return maps_of(self.process)
 
     def all_smaps(self) -> bytes:
         """Return it as both strategies give it, after a look at the page table."""
@@ -162,9 +163,7 @@ class EngineWorld(World):
         mmap_write_lock(mm)
         mm.check_invariants()
         mmap_write_unlock(mm)
-        texts = {
-            read_all(self.process.open("smaps", reader)) for reader in ("mmap_lock", "vma_lock")
-        }
+        texts = {smaps_of(self.process, reader) for reader in ("mmap_lock", "vma_lock")}
         assert len(texts) == 1, "both strategies read the same"
         return texts.pop()
 
@@ -235,11 +234,18 @@ class KernelWorld(World):
             yield
 
 
-def read_all(file: MapsFile) -> bytes:
-    """Read a file to its end and close it."""
-    text = b"".join(iter(lambda: file.read(1 << 16), b""))
-    file.close()
-    return text
+def masked(lines: list[bytes]) -> list[bytes]:
+    """Number the inodes of shared anonymous memory in the order in which they first appear.
+
+    The kernel picks them; which lines have the same one is not for it to pick.
+    """
+    seen: dict[bytes, int] = {}
+
+    def number(match: re.Match[bytes]) -> bytes:
+        inode = match[2].rstrip()
+        return match[1] + b"%-*d" % (len(match[2]), seen.setdefault(inode, len(seen)))
+
+    return [SHARED_ANONYMOUS.sub(number, line) for line in lines]
 
 
 def engine_limits() -> Limits:

@@ -11,8 +11,8 @@ import pytest
 
 import untorn
 from tests.helpers.commanded import Commanded
-from tests.helpers.map_files import MAY
 from tests.helpers.processes import wait_until
+from tests.helpers.this_machine import MAY_OPEN_BY_MAPPING
 from untorn.reader import page_walk
 from untorn.reader.page_walk import page_ns, walk_ns
 
@@ -200,8 +200,8 @@ def test_a_name_longer_than_the_ioctl_can_tell_is_that_of_the_text(
             assert maps.query(0, next=True, permissions=shared).entry.name == name
             location = maps.locate(at + PAGE)
             assert location.offset == PAGE
-            if MAY:
-                path = b"/proc/%d/map_files/%x-%x" % (child.pid, vma.entry.start, vma.entry.end)
+            if MAY_OPEN_BY_MAPPING:
+                path = b"/proc/%d/map_files/%x-%x" % (child.pid, entry.start, entry.end)
                 assert location.path == path
     found = untorn.snapshot(child.pid).find(at)
     assert found

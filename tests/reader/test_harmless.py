@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 import untorn
-from tests.helpers.map_files import MAY
+from tests.helpers.repository import UNTORN
+from tests.helpers.this_machine import MAY_OPEN_BY_MAPPING
 from tests.helpers.victim import Victim
 from untorn import stale as survey
 from untorn.reader.access.gentle import open_maps_file
 
 pytestmark = pytest.mark.live
-UNTORN = [sys.executable, "-m", "untorn"]
 LIMIT = 60.0
 """Seconds after which a command is taken to hang: its own limit is 10."""
 PRESENT, SWAPPED, SOFT_DIRTY = 1 << 63, 1 << 62, 1 << 55
@@ -132,7 +132,7 @@ def test_a_build_id_is_absent_with_its_reason(victim: Victim, name: str, reason:
     with untorn.open_maps(victim.pid) as maps:
         vma = maps.query(victim.at[name], build_id=True)
     assert vma.build_id == b""
-    if MAY or name not in ("replaced", "shared", "zero"):
+    if MAY_OPEN_BY_MAPPING or name not in ("replaced", "shared", "zero"):
         assert reason in vma.build_id_absent
     else:  # only the mapping leads to it, which takes CAP_CHECKPOINT_RESTORE
         assert vma.build_id_absent

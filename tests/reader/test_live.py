@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 import untorn
 from tests.helpers.commanded import Commanded
-from tests.helpers.ioctl import NO_QUERY, asks
+from tests.helpers.nobody import BECOME_NOBODY, as_root
 from tests.helpers.processes import wait_until
+from tests.helpers.this_machine import NO_QUERY, asks
 from untorn.maps.fields import Permissions
 from untorn.maps.procmap_query import QueriedVma
 from untorn.reader.access.idleness import Idleness, find_idleness
@@ -220,11 +221,11 @@ def test_a_kernel_thread_has_no_map() -> None:
         untorn.snapshot(2)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="takes root to become somebody else")
+@as_root
 def test_what_may_not_be_read_is_said(process: Commanded) -> None:
     code = (
         "import os, untorn; untorn.snapshot(os.getpid())\n"
-        "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
+        f"{BECOME_NOBODY}\n"
         f"untorn.snapshot({process.pid})"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

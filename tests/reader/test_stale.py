@@ -13,6 +13,7 @@ from click.testing import CliRunner
 import untorn
 from tests.helpers.commanded import Commanded
 from tests.helpers.entries import record
+from tests.helpers.nobody import BECOME_NOBODY, as_root
 from untorn import Stale
 from untorn import stale as survey
 from untorn.cli import main
@@ -199,13 +200,13 @@ def test_the_command_tells_the_same_in_json(child: Commanded, tmp_path: Path) ->
     assert [os.fsencode(each["name"]) for each in mine] == [os.fsencode(file)]
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="takes root to become somebody else")
+@as_root
 def test_who_may_not_be_read_is_counted(child: Commanded) -> None:
     code = (
         "import os\n"
         "from untorn import stale as survey\n"
         "survey()\n"
-        "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
+        f"{BECOME_NOBODY}\n"
         "seen = survey()\n"
         "print(seen.unread['no right to read'])"
     )

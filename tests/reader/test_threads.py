@@ -11,14 +11,14 @@ import pytest
 
 import untorn
 from tests.helpers.commanded import Commanded
-from tests.helpers.ioctl import asks
 from tests.helpers.processes import wait_until
+from tests.helpers.repository import UNTORN
+from tests.helpers.this_machine import asks
 from untorn import stale as survey
 from untorn.reader.access.reach import Reach
 from untorn.reader.access.task import Thread, living_threads, status_of
 
 pytestmark = pytest.mark.live
-UNTORN = [sys.executable, "-m", "untorn"]
 HAND_OVER = "threading.Thread(target=obey).start(); print(flush=True); libc.syscall(60, 0)"
 """The thread that obeys has another one obey, and ends."""
 SECOND = "gate = threading.Event(); second = threading.Thread(target=gate.wait); second.start()"

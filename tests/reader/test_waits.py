@@ -16,13 +16,13 @@ import pytest
 import untorn
 from tests.helpers.commanded import Commanded
 from tests.helpers.processes import wait_until
+from tests.helpers.repository import UNTORN
 from tests.helpers.silent_fuse import SilentFuse
 from untorn import stale as survey
 from untorn.reader.access import limit
 from untorn.reader.access.limit import check_time, half_the_time, within, within_half
 
 pytestmark = pytest.mark.live
-UNTORN = [sys.executable, "-m", "untorn"]
 LIMIT = 60.0
 """Seconds after which something is taken to hang."""
 

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from tests.helpers.ioctl import asks
+from tests.helpers.this_machine import asks
 from untorn.maps.procmap_query import PROCMAP_QUERY
 
 pytestmark = [

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tests.helpers.engine import ANON, FIXED, RW, maps_of, read_all
+from tests.helpers.engine import ANON, FIXED, RW, maps_of, read_all, smaps_of
 from tests.helpers.maps_texts import line
 from untorn.errors import NotModelledError
 from untorn.maps.page import PAGE_SIZE, PMD_SIZE
@@ -60,7 +60,7 @@ def test_what_a_driver_decides_is_refused_with_call_range_and_file(name: bytes) 
     assert str(caught.value).startswith(
         f"mprotect: 7f0000000000-7f0000002000 maps {name.decode()}, and what its driver would say"
     )
-    assert read_all(process.open()) == text
+    assert maps_of(process) == text
 
 
 def test_maps_and_queries_show_a_drivers_mappings_as_they_are() -> None:
@@ -94,7 +94,7 @@ def test_smaps_of_a_drivers_mapping_is_refused_and_lets_go_of_its_locks() -> Non
     state(process)
     process.munmap(DAX, P)
     process.munmap(SGX, 2 * P)
-    assert read_all(process.open("smaps")).startswith(HUGE_DAX_SGX.split(b"\n")[0])
+    assert smaps_of(process).startswith(HUGE_DAX_SGX.split(b"\n")[0])
 
 
 REFUSED: dict[str, Callable[[Process], object]] = {

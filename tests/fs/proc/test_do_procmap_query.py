@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.engine import Pages
+from tests.helpers.this_machine import asks
 from untorn.fs.proc.maps_locking import MAPS_LOCKINGS
 from untorn.fs.proc.vma_file import ProcVmaFile
 from untorn.fs.user_memory import FlatMemory
@@ -132,24 +133,15 @@ class LiveWorld(World):
         self._munmap(self.base, 6 * P)
 
 
-def kernel_has_the_ioctl() -> bool:
-    with LiveMapsFile(os.getpid()) as file:
-        try:
-            file.query(0, NEXT)
-        except OSError as error:
-            return error.errno != errno.ENOTTY
-        return True
-
-
-@pytest.fixture(params=[*sorted(MAPS_LOCKINGS), pytest.param("kernel", marks=pytest.mark.live)])
+@pytest.fixture(
+    params=[*sorted(MAPS_LOCKINGS), pytest.param("kernel", marks=[pytest.mark.live, asks])]
+)
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     path = tmp_path / "two pages"
     path.write_bytes(b"x" * 2 * P)
     if request.param != "kernel":
         yield EngineWorld(request.param, bytes(path))
         return
-    if not kernel_has_the_ioctl():
-        pytest.skip("this kernel has no PROCMAP_QUERY (it came with 6.11)")
     live = LiveWorld(bytes(path))
     yield live
     live.close()

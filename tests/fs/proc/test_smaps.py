@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.engine import FIXED, RW, Pages, addr, read_all
+from tests.helpers.engine import FIXED, RW, Pages, addr, maps_of, read_all, smaps_of
 from tests.helpers.smaps_records import ROLLUP_ONLY, records
 from tests.helpers.tasks import Worker, await_, background
 from untorn.fs.proc import smaps as smaps_module
@@ -55,7 +55,7 @@ def test_the_gate_vma_is_the_last_record_as_the_kernel_prints_it() -> None:
     last = re.sub(rb"ProtectionKey:.*\n", b"", Path("/proc/self/smaps").read_bytes())
     if b"--xp 00000000 00:00 0                  [vsyscall]" not in last:
         pytest.skip("the kernel runs without vsyscall=xonly")
-    ours = read_all(Process(MmStruct()).open("smaps"))
+    ours = smaps_of(Process(MmStruct()))
     assert last.endswith(ours)
 
 
@@ -73,12 +73,12 @@ def test_every_vma_has_a_record_over_many_fills(reader: str, process: Pages) -> 
         found = records(text)
         assert [record.kb("Rss") for record in found] == [4] * 30
         lines = b"".join(record.line for record in found)
-        assert lines == read_all(process.open())
+        assert lines == maps_of(process)
 
 
 @every_reader
 def test_rollup_adds_smaps_up(reader: str, process: Pages) -> None:
-    found = records(read_all(process.open("smaps", reader)))
+    found = records(smaps_of(process, reader))
     (total,) = records(read_all(process.open("smaps_rollup", reader)))
     assert total.line.startswith(b"%08x-%08x ---p" % (addr(0), addr(59)))
     assert total.line.endswith(b" [rollup]\n")
@@ -168,7 +168,7 @@ def test_a_writer_changes_another_vma_while_one_is_walked(
             pass
 
     meanwhile = Meanwhile(monkeypatch, 4, act)
-    found = records(read_all(process.open("smaps", "vma_lock")))
+    found = records(smaps_of(process))
     assert meanwhile.done
     starts = [int(record.line.split(b"-")[0], 16) for record in found]
     assert starts[:5] == [addr(page) for page in (0, 2, 4, 8, 9)]
@@ -185,10 +185,10 @@ def test_a_writer_of_the_vma_walked_waits(process: Pages, monkeypatch: pytest.Mo
         assert not workers[0].done
 
     Meanwhile(monkeypatch, 4, act)
-    found = records(read_all(process.open("smaps", "vma_lock")))
+    found = records(smaps_of(process))
     workers[0].join()
     assert len(found) == 30, "shown as it was"
-    assert len(records(read_all(process.open("smaps")))) == 29
+    assert len(records(smaps_of(process))) == 29
 
 
 def test_the_walk_goes_on_from_the_end_of_the_vma_that_was_locked(
@@ -201,7 +201,7 @@ def test_the_walk_goes_on_from_the_end_of_the_vma_that_was_locked(
             pass
 
     Meanwhile(monkeypatch, 4, act)
-    found = records(read_all(process.open("smaps")))
+    found = records(smaps_of(process))
     starts = [int(record.line.split(b"-")[0], 16) for record in found]
     assert starts[2:5] == [addr(4), addr(5), addr(6)]
 

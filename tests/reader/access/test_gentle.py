@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 
 from tests.helpers.commanded import Commanded
-from tests.reader.access.test_priority import as_nobody
+from tests.helpers.nobody import as_nobody
 from untorn.reader.access import gentle
 from untorn.reader.access.gentle import GentleMapsFile, open_maps_file
 from untorn.reader.access.kernel_locks import parse_release, takes_mmap_lock

@@ -4,8 +4,6 @@ import os
 import random
 import resource
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +12,7 @@ from types import FrameType
 
 import pytest
 
+from tests.helpers.nobody import as_nobody
 from untorn.reader.access.priority import (
     FIFO,
     NotRaisedWarning,
@@ -27,7 +26,6 @@ from untorn.reader.access.priority import (
 )
 
 RESET = os.SCHED_RESET_ON_FORK
-NOBODY, REFUSED = 65534, 77
 policy_now = partial(os.sched_getscheduler, 0)
 nice_now = partial(os.getpriority, os.PRIO_PROCESS, 0)
 ways = pytest.mark.parametrize("way", [FIFO, to_nice(-20)], ids=lambda way: way.name)
@@ -243,32 +241,6 @@ def test_what_may_be_raised_is_tried_and_given_back(monkeypatch: pytest.MonkeyPa
     assert lowest_nice() == nice_now()
     assert any(os.SCHED_FIFO | RESET in arguments for arguments in tried)
     assert any(-20 in arguments for arguments in tried)
-
-
-def as_nobody(rtprio: int, nice: int, code: str) -> str:
-    """What code prints in a process without any right but these limits."""
-    if os.getuid() != 0:
-        pytest.skip("only root can set limits and then give its rights away")
-    prelude = f"""
-import os, resource
-from untorn.reader.access.priority import *
-from untorn.reader.access.gentle import *
-try:
-    resource.setrlimit(resource.RLIMIT_RTPRIO, ({rtprio}, {rtprio}))
-    resource.setrlimit(resource.RLIMIT_NICE, ({nice}, {nice}))
-except ValueError:
-    raise SystemExit({REFUSED})
-os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})
-"""
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", prelude + code],
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode == REFUSED:
-        pytest.skip("without CAP_SYS_RESOURCE no limit can be raised")
-    assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout
 
 
 @pytest.mark.parametrize(

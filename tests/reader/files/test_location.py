@@ -20,8 +20,9 @@ from hypothesis import strategies as st
 import untorn
 from tests.helpers.commanded import Commanded
 from tests.helpers.entries import record
-from tests.helpers.map_files import MAY, by_mapping
 from tests.helpers.mounted import run_with_mounts
+from tests.helpers.nobody import BECOME_NOBODY
+from tests.helpers.this_machine import MAY_OPEN_BY_MAPPING, by_mapping
 from untorn.errors import OutOfReachError
 from untorn.maps.entry import MapsEntry
 from untorn.maps.fields import Device, Permissions
@@ -157,7 +158,7 @@ def test_of_a_device_too_it_can_be_told_which_one_it_is(child: Commanded) -> Non
         assert not maps.is_file(at, "/dev/null")
         assert not maps.is_file(at, sys.executable)
     location = untorn.locate(child.pid, at)
-    if MAY:
+    if MAY_OPEN_BY_MAPPING:
         assert location.kind == "a character device"
     assert location.elf_address is None
 
@@ -175,7 +176,7 @@ library = ctypes.CDLL({str(library)!r})
 addr = ctypes.cast(library.qsort, ctypes.c_void_p).value
 found = untorn.locate(os.getpid(), addr)
 assert found.path == b"/proc/%d/map_files/%x-%x" % (os.getpid(), found.vma.start, found.vma.end)
-os.setgroups([]); os.setgid(65534); os.setuid(65534)
+{BECOME_NOBODY}
 ctypes.CDLL(None).prctl(4, 1)  # PR_SET_DUMPABLE: as if started by that user
 again = untorn.locate(os.getpid(), addr)
 assert again.path == os.fsencode({str(library)!r}), again
@@ -187,7 +188,7 @@ with untorn.open_maps(os.getpid()) as maps:
         subprocess.run([sys.executable, "-c", program], check=True)
 
 
-MAPPED = """
+MAPPED = f"""
 import mmap, untorn
 from untorn.errors import OutOfReachError
 
@@ -203,7 +204,7 @@ def is_file(entry, path):
         return str(error)
 
 def become_somebody():
-    os.setgroups([]); os.setgid(65534); os.setuid(65534)
+    {BECOME_NOBODY}
     ctypes.CDLL(None).prctl(4, 1)  # PR_SET_DUMPABLE: as if started by that user
 """
 

@@ -1,0 +1,44 @@
+"""What this machine has and allows, and the tests that are skipped where it does not."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+import untorn
+from untorn.errors import OutOfReachError
+from untorn.reader.access.maps_file import LiveMapsFile
+
+T = TypeVar("T")
+
+with LiveMapsFile(os.getpid()) as _maps:
+    NO_QUERY = _maps.find_query_refusal()
+"""Why there is no PROCMAP_QUERY; "" if there is."""
+asks = pytest.mark.skipif(bool(NO_QUERY), reason=f"no PROCMAP_QUERY: {NO_QUERY}")
+
+
+def _may_open_by_mapping() -> bool:
+    vma = next(vma for vma in untorn.snapshot(os.getpid()) if vma.has_file)
+    try:
+        Path(f"/proc/self/map_files/{vma.start:x}-{vma.end:x}").stat()
+    except PermissionError:
+        return False
+    return True
+
+
+MAY_OPEN_BY_MAPPING = _may_open_by_mapping()
+"""Whether the file behind a mapping may be had by that mapping: root may not, in a container."""
+by_mapping = pytest.mark.skipif(
+    not MAY_OPEN_BY_MAPPING, reason="map_files takes CAP_CHECKPOINT_RESTORE"
+)
+two_cpus = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two CPUs")
+
+
+def or_skip(make: Callable[[], T]) -> T:
+    """Return what is made; skip the test if it is out of reach here."""
+    try:
+        return make()
+    except OutOfReachError as reason:
+        pytest.skip(str(reason))
