@@ -4,8 +4,8 @@ A module is imported when its target is asked for, and not before: an engine nee
 """
 
 from collections.abc import Callable
-from importlib import import_module
-from typing import Any, NamedTuple
+from pkgutil import resolve_name
+from typing import NamedTuple
 
 from untorn.bench.target import BenchTarget
 from untorn.race.target import RaceTarget
@@ -41,14 +41,14 @@ def bench_target(name: str, tell: Callable[[str], None]) -> BenchTarget:
         LookupError: There is no such target; the message names those there are.
     """
     target, kernel = _find(name)
-    made: BenchTarget = _make(target.bench, *((kernel, tell) if kernel else ()))
+    made: BenchTarget = resolve_name(target.bench)(*((kernel, tell) if kernel else ()))
     return made
 
 
 def race_target(name: str) -> RaceTarget:
     """Return the side of a target that `race` knows; otherwise as bench_target()."""
     target, kernel = _find(name)
-    made: RaceTarget = _make(target.race, *((kernel,) if kernel else ()))
+    made: RaceTarget = resolve_name(target.race)(*((kernel,) if kernel else ()))
     return made
 
 
@@ -59,8 +59,3 @@ def _find(name: str) -> tuple[Target, str]:
     if target is None:
         raise LookupError(f"no target {name}; targets: {', '.join(TARGETS)}")
     return target, kernel
-
-
-def _make(factory: str, *arguments: object) -> Any:
-    module, _, name = factory.partition(":")
-    return getattr(import_module(module), name)(*arguments)

@@ -98,7 +98,7 @@ def test_the_command_writes_a_page_with_the_plot(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("matplotlib")
-    monkeypatch.setattr("untorn.cli.bench.bench_target", lambda name, tell: FakeTarget(name))
+    monkeypatch.setattr("untorn.targets.bench_target", lambda name, tell: FakeTarget(name))
     monkeypatch.setattr(sys, "argv", ["untorn", "bench", "--target", "a b"])
     arguments = ["bench", "--nsamples", "1", "--html", str(tmp_path / "page.html")]
     done = CliRunner().invoke(main, arguments)

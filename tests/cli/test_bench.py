@@ -20,7 +20,7 @@ from untorn.errors import OutOfReachError
 def target(monkeypatch: pytest.MonkeyPatch) -> FakeTarget:
     """The target that every name finds."""
     fake = FakeTarget()
-    monkeypatch.setattr("untorn.cli.bench.bench_target", lambda name, tell: fake)
+    monkeypatch.setattr("untorn.targets.bench_target", lambda name, tell: fake)
     return fake
 
 

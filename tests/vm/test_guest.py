@@ -57,6 +57,10 @@ def qemu(monkeypatch: pytest.MonkeyPatch) -> Iterator[Qemu]:
     assert set(Path("/proc/self/fd").iterdir()) == before
 
 
+def nothing() -> None:
+    """What guests are asked to call: scripts, which answer whatever it is."""
+
+
 def boot(**options: Any) -> closing[Guest]:
     return closing(Guest(MACHINE, **{"kvm": False, "patience": 30.0} | options))
 
@@ -71,15 +75,15 @@ def test_a_call_returns_what_the_function_returned_and_passes_on_reports(qemu: Q
     qemu(HELLO + "asked = ask(); say(progress=1); say(progress=2); say(result=asked); ask()")
     reports: list[int] = []
     with boot() as guest:
-        answer = guest.call("module:name", 30, reports.append, size=3)
-    assert answer == {"call": "module:name", "arguments": {"size": 3}}
+        answer = guest.call(nothing, 30, reports.append, size=3)
+    assert answer == {"call": f"{__name__}:nothing", "arguments": {"size": 3}}
     assert reports == [1, 2]
 
 
 def test_what_the_function_found_out_of_reach_is_so(qemu: Qemu) -> None:
     qemu(HELLO + 'ask(); say(error="no ioctl"); ask()')
     with boot() as guest, pytest.raises(OutOfReachError, match=r"^no ioctl$") as raised:
-        guest.call("module:name", 30)
+        guest.call(nothing, 30)
     assert not isinstance(raised.value, GuestDiedError)
 
 
@@ -87,7 +91,7 @@ def test_a_fault_of_the_function_is_told_with_what_the_console_says(qemu: Qemu) 
     traceback = 'print("a traceback", file=sys.stderr)'
     qemu(HELLO + f'ask(); {traceback}; say(failure="KeyError: 1"); ask()')
     with boot() as guest, pytest.raises(UntornError, match="KeyError: 1\na traceback"):
-        guest.call("module:name", 30)
+        guest.call(nothing, 30)
 
 
 @pytest.mark.parametrize("script", [INT3, HELLO + "ask()\n" + INT3])
@@ -97,7 +101,7 @@ def test_a_panic_is_told_in_one_line(qemu: Qemu, script: str) -> None:
         pytest.raises(GuestDiedError, match=f"^the guest died: {PANIC}$") as raised,
         boot() as guest,
     ):
-        guest.call("module:name", 30)
+        guest.call(nothing, 30)
     assert raised.value.int3
 
 
@@ -116,7 +120,7 @@ def test_a_complaint_of_qemu_is_told(qemu: Qemu) -> None:
 def test_a_guest_that_says_nothing_is_given_up(qemu: Qemu) -> None:
     qemu(HELLO + "time.sleep(600)")
     with boot() as guest, pytest.raises(GuestDiedError, match=r"hangs, no word for 0\.05 s"):
-        guest.call("module:name", 0.05)
+        guest.call(nothing, 0.05)
 
 
 def test_what_is_asked_for_at_the_start_is_answered_in_turn(qemu: Qemu) -> None:
@@ -136,7 +140,7 @@ def test_a_session_boots_when_it_is_needed_and_once(qemu: Qemu) -> None:
     machine = Session(MACHINE)
     assert children_of(os.getpid()) == set()
     try:
-        assert [machine.call("module:name", 30) for _ in range(3)] == [1, 2, 3]
+        assert [machine.call(nothing, 30) for _ in range(3)] == [1, 2, 3]
     finally:
         machine.close()
     assert machine.emulated == "no /dev/kvm"
@@ -146,7 +150,7 @@ def test_a_guest_that_died_of_qemus_fault_is_booted_once_more(qemu: Qemu) -> Non
     qemu(HELLO + "ask()\n" + INT3, HELLO + "ask(); say(result=1); ask()")
     machine = Session(MACHINE)
     try:
-        assert machine.call("module:name", 30) == 1
+        assert machine.call(nothing, 30) == 1
     finally:
         machine.close()
     assert machine.deaths == [f"the guest died: {PANIC}"]
@@ -155,14 +159,14 @@ def test_a_guest_that_died_of_qemus_fault_is_booted_once_more(qemu: Qemu) -> Non
 def test_it_is_not_booted_a_third_time(qemu: Qemu) -> None:
     qemu(INT3)
     with pytest.raises(GuestDiedError):
-        Session(MACHINE).call("module:name", 30)
+        Session(MACHINE).call(nothing, 30)
 
 
 def test_a_guest_that_died_of_something_else_is_not_booted_again(qemu: Qemu) -> None:
     qemu('panic("Kernel panic - not syncing: VFS: Unable to mount root fs")', HELLO + "ask()")
     machine = Session(MACHINE)
     with pytest.raises(GuestDiedError, match="Unable to mount root"):
-        machine.call("module:name", 30)
+        machine.call(nothing, 30)
     assert machine.deaths == []
 
 
@@ -225,7 +229,7 @@ def refusing(report: Callable[[Any], None], kind: str) -> None:
 
 
 def test_the_guests_side_calls_what_it_is_asked_to_and_sends_what_that_returns() -> None:
-    request = guest_module.request(f"{__name__}:reporting", size=3)
+    request = guest_module.request(reporting, size=3)
     assert answers(request) == [{"progress": "on it"}, {"result": {"size": 3}}]
 
 
@@ -238,10 +242,10 @@ def test_the_guests_side_calls_what_it_is_asked_to_and_sends_what_that_returns()
     ],
 )
 def test_the_guests_side_survives_what_it_calls(kind: str, sent: dict[str, str]) -> None:
-    assert answers(guest_module.request(f"{__name__}:refusing", kind=kind)) == [sent]
+    assert answers(guest_module.request(refusing, kind=kind)) == [sent]
 
 
 def test_a_request_is_one_line() -> None:
-    line = guest_module.request("module:name", text="two\nlines")
+    line = guest_module.request(nothing, text="two\nlines")
     assert line.count(b"\n") == 1
     assert json.loads(line)["arguments"] == {"text": "two\nlines"}

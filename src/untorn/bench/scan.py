@@ -29,13 +29,13 @@ def walk_by_ioctl(file: MapsFile) -> Iterator[int]:
     return (SIZE + len(vma.entry.name) for vma in file.walk())
 
 
-class Stop(Protocol):
+class StopFlag(Protocol):
     """Says when to end."""
 
     requested: bool
 
 
-def scan(file: T, one_pass: Pass[T], stop: Stop) -> tuple[int, int]:
+def scan(file: T, one_pass: Pass[T], stop: StopFlag) -> tuple[int, int]:
     """Go over the map until told to stop; return whole passes and bytes."""
     scans = total = 0
     while not stop.requested:
@@ -48,7 +48,7 @@ def scan(file: T, one_pass: Pass[T], stop: Stop) -> tuple[int, int]:
     return scans, total
 
 
-def spin_and_pause(busyduration_ns: int, stop: Stop) -> None:
+def spin_and_pause(busyduration_ns: int, stop: StopFlag) -> None:
     """Spin for some nanoseconds, sleep a millisecond, until told to stop."""
     while not stop.requested:
         end = time.perf_counter_ns() + busyduration_ns

@@ -11,7 +11,6 @@ from untorn.bench.target import BenchOptions
 from untorn.cli.bench_output import FORMATS, Output, check_plotting
 from untorn.cli.process_options import OUTPUT_FILE, Above, check_file
 from untorn.cli.progress import StatusLine
-from untorn.targets import bench_target
 
 if TYPE_CHECKING:
     from untorn.bench.run import BenchResult, Kind
@@ -161,6 +160,7 @@ def _kinds(
     status: StatusLine,
 ) -> "list[Kind]":
     from untorn.bench.run import kinds_of
+    from untorn.targets import bench_target
 
     try:
         found = [bench_target(name, status.show) for name in dict.fromkeys(targets)]

@@ -9,7 +9,7 @@ import json
 import os
 import signal
 import sys
-from importlib import import_module
+from pkgutil import resolve_name
 from types import FrameType
 from typing import Any
 
@@ -36,9 +36,8 @@ def main() -> None:
     Its arguments follow by name, as JSON.
     """
     _die_with_parent()
-    module, _, name = sys.argv[1].partition(":")
     try:
-        getattr(import_module(module), name)(**json.loads(sys.argv[2]))
+        resolve_name(sys.argv[1])(**json.loads(sys.argv[2]))
     except BrokenPipeError:
         os._exit(1)  # the parent is gone: nobody is left to be told
     except (OSError, OutOfReachError) as error:

@@ -11,12 +11,12 @@ from untorn.bench.lock_count import LockCount
 from untorn.bench.sample import Sample
 from untorn.bench.target import BenchOptions
 from untorn.errors import OutOfReachError, UntornError
-from untorn.vm.guest import GuestDiedError
+from untorn.vm import jobs
+from untorn.vm.guest import GuestDiedError, Job
 from untorn.vm.kernels import Kernel, Tell, find_kernel
 from untorn.vm.qemu import Machine, Mode, find_qemu
 from untorn.vm.session import SET_UP, SLOWER, Session
 
-_JOBS = "untorn.vm.jobs"
 _NEEDS_PACKAGES = ("psutil",)
 """Readers that a guest has not got."""
 
@@ -53,13 +53,15 @@ class VmBenchTarget:
         slower = SLOWER if options.virtual_time else 1
         patience = SET_UP + slower * options.duration
         arguments = {"reader": reader, "variant": variant, "number": number}
-        sample = self._call(machine, "bench", patience, arguments | {"options": asdict(options)})
+        sample = self._call(machine, jobs.bench, patience, arguments | {"options": asdict(options)})
         return Sample.from_json(sample | {"target": self.name})
 
     def count_locks(self, reader: str, variant: str = "") -> LockCount:
         """Count in a guest of its own, where tracing is safe: see BenchTarget."""
         machine = Machine(self._image(), Mode.SAFE)
-        count = self._call(machine, "count_locks", SET_UP, {"reader": reader, "variant": variant})
+        count = self._call(
+            machine, jobs.count_locks, SET_UP, {"reader": reader, "variant": variant}
+        )
         return LockCount(**count | {"target": self.name})
 
     def close(self) -> None:
@@ -84,12 +86,10 @@ class VmBenchTarget:
                 raise
         return self._kernel.image
 
-    def _call(
-        self, machine: Machine, function: str, patience: float, arguments: dict[str, Any]
-    ) -> Any:
+    def _call(self, machine: Machine, job: Job, patience: float, arguments: dict[str, Any]) -> Any:
         """Let a guest on that machine do something; one that died is not booted again."""
         try:
-            return self._up(machine).call(f"{_JOBS}:{function}", patience, **arguments)
+            return self._up(machine).call(job, patience, **arguments)
         except GuestDiedError as error:
             self._failure = error
             raise
@@ -100,6 +100,6 @@ class VmBenchTarget:
         if self._session is None or self._session.machine != machine:
             self.close()
             self._session = Session(machine)
-            guest = self._session.call(f"{_JOBS}:describe", SET_UP)
+            guest = self._session.call(jobs.describe, SET_UP)
             self.environment = self.environment or Environment(**guest)
         return self._session

@@ -14,12 +14,14 @@ from untorn.errors import OutOfReachError, UntornError
 from untorn.processes.endings import endings_held
 from untorn.processes.messages import EndedError, Messages
 from untorn.vm.console import Console
+from untorn.vm.init import Relay
 from untorn.vm.initramfs import write_initramfs
 from untorn.vm.qemu import BINARY, Machine, command
 
 END_TIMEOUT = 10.0
 """Seconds in which a killed QEMU must end."""
-Report = Callable[[Any], None]
+Job = Callable[..., Any]
+"""A function that a guest has, too; it takes a Relay, and arguments by name."""
 
 
 class GuestDiedError(OutOfReachError):
@@ -31,8 +33,8 @@ class GuestDiedError(OutOfReachError):
         """Of the fault that QEMU is known to have: another try may go well."""
 
 
-def ignore(progress: Any) -> None:
-    """Take no notice of a guest's messages."""
+def drop(message: Any) -> None:
+    """Take no notice of what a function sends meanwhile."""
 
 
 class Guest:
@@ -72,14 +74,14 @@ class Guest:
             os.ftruncate(initramfs, 0)  # QEMU has read it, and keeps it open
             self._stack = stack.pop_all()
 
-    def call(self, function: str, timeout: float, report: Report = ignore, **arguments: Any) -> Any:
-        """Let the guest call a function, `module:name`; return what it returned.
+    def call(self, function: Job, timeout: float, relay: Relay = drop, **arguments: Any) -> Any:
+        """Let the guest call a function; return what it returned.
 
         Args:
-            function: Takes a function that reports, and the arguments by name.
+            function: What to call; see Job.
             timeout: Seconds between two messages, after which the guest is taken to hang.
-            report: Gets what the function reports.
-            arguments: As JSON can carry them.
+            relay: Gets what the function sends before it returns.
+            arguments: By name, as JSON can carry them.
 
         Raises:
             GuestDiedError: It ended, or hangs.
@@ -89,12 +91,12 @@ class Guest:
         assert self._process.stdin is not None
         with suppress(BrokenPipeError):  # answer() says why
             self._process.stdin.write(request(function, **arguments))
-        return self.answer(timeout, report)
+        return self.answer(timeout, relay)
 
-    def answer(self, timeout: float, report: Report = ignore) -> Any:
+    def answer(self, timeout: float, relay: Relay = drop) -> Any:
         """Return the answer to the next request: see call()."""
         while "progress" in (message := self._receive(timeout)):
-            report(message["progress"])
+            relay(message["progress"])
         if "failure" in message:
             raise UntornError(f"in the guest: {message['failure']}\n{self._console.tail()}")
         return message["result"]
@@ -123,9 +125,10 @@ class Guest:
             pipe.close()
 
 
-def request(function: str, **arguments: Any) -> bytes:
+def request(function: Job, **arguments: Any) -> bytes:
     """Return the line that asks for a call: see Guest.call()."""
-    return json.dumps({"call": function, "arguments": arguments}).encode() + b"\n"
+    name = f"{function.__module__}:{function.__qualname__}"
+    return json.dumps({"call": name, "arguments": arguments}).encode() + b"\n"
 
 
 def _start(machine: Machine, initramfs: int, console: int, *, kvm: bool) -> subprocess.Popen[bytes]:

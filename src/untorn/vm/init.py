@@ -11,8 +11,8 @@ import os
 import traceback
 import tty
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any, BinaryIO
 
 from untorn.errors import OutOfReachError, describe, os_error
@@ -35,7 +35,8 @@ _RB_POWER_OFF = 0x4321_FEDC
 """Source: reboot(2)."""
 
 Send = Callable[[dict[str, Any]], None]
-Report = Callable[[Any], None]
+Relay = Callable[[Any], None]
+"""Sends something to the host at once, or takes it there."""
 
 
 def main() -> None:
@@ -59,8 +60,7 @@ def answer(request: bytes, send: Send) -> None:
     """Do what was asked for and send the result, or the error, whatever it is."""
     try:
         asked = json.loads(request)
-        module, _, name = asked["call"].partition(":")
-        function = getattr(import_module(module), name)
+        function = resolve_name(asked["call"])
         result = function(lambda value: send({"progress": value}), **asked["arguments"])
         send({"result": result})
     except (OSError, OutOfReachError) as error:

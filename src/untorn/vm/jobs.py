@@ -7,10 +7,10 @@ memory, on which a run that is to be had again depends.
 from dataclasses import asdict
 from typing import Any
 
-from untorn.vm.init import Report
+from untorn.vm.init import Relay
 
 
-def describe(report: Report) -> dict[str, Any]:
+def describe(relay: Relay) -> dict[str, Any]:
     """Describe the guest."""
     from untorn.bench.environment import Environment
 
@@ -18,7 +18,7 @@ def describe(report: Report) -> dict[str, Any]:
 
 
 def bench(
-    report: Report, reader: str, variant: str, number: int, options: dict[str, Any]
+    relay: Relay, reader: str, variant: str, number: int, options: dict[str, Any]
 ) -> dict[str, Any]:
     """Measure once on the guest's kernel; return the sample as JSON has it."""
     from untorn.bench.live import LiveBenchTarget
@@ -27,18 +27,18 @@ def bench(
     return LiveBenchTarget().run(reader, BenchOptions(**options), number, variant).as_json()
 
 
-def count_locks(report: Report, reader: str, variant: str) -> dict[str, Any]:
+def count_locks(relay: Relay, reader: str, variant: str) -> dict[str, Any]:
     """Count what a pass takes on the guest's kernel; return the count as JSON has it."""
     from untorn.bench.live import LiveBenchTarget
 
     return asdict(LiveBenchTarget().count_locks(reader, variant))
 
 
-def race(report: Report, name: str, options: dict[str, Any]) -> dict[str, Any]:
+def race(relay: Relay, name: str, options: dict[str, Any]) -> dict[str, Any]:
     """Run race tests on the guest's kernel.
 
     Args:
-        report: Gets a pair: "line" and a line of KTAP, or "step" and what a Report is told.
+        relay: Gets a pair: "line" and a line of KTAP, or "step" and what a Report is told.
         name: Of the target, as results have it.
         options: RaceOptions, as JSON has them.
 
@@ -50,8 +50,8 @@ def race(report: Report, name: str, options: dict[str, Any]) -> dict[str, Any]:
 
     result = LiveRaceTarget(name).race(
         RaceOptions.from_json(options),
-        lambda line: report(("line", line)),
-        lambda *step: report(("step", step)),
+        lambda line: relay(("line", line)),
+        lambda *step: relay(("step", step)),
     )
     counts = {"passed": result.passed, "failed": result.failed, "skipped": result.skipped}
     return counts | {"reasons": dict(result.reasons)}

@@ -10,6 +10,7 @@ from untorn.processes.long_run import Report, until_ending
 from untorn.race.live import LiveRaceTarget
 from untorn.race.tally import RaceResult
 from untorn.race.target import RaceOptions, Write
+from untorn.vm import jobs
 from untorn.vm.guest import request
 from untorn.vm.kernels import find_kernel
 from untorn.vm.qemu import Machine, Mode, qemu_version
@@ -53,7 +54,7 @@ class VmRaceTarget:
     def _race(self, options: RaceOptions, write: Write, report: Report) -> RaceResult:
         qemu = qemu_version()
         kernel = find_kernel(self._kernel, lambda what: report(what, 0, 0))
-        asked = request("untorn.vm.jobs:race", name=_IN_GUEST, options=options.as_json())
+        asked = request(jobs.race, name=_IN_GUEST, options=options.as_json())
         report(f"{self.name}: booting with seed {options.seed}", 0, 0)
         guest, _ = boot(Machine(kernel.image, Mode.REPLAY, seed=options.seed), [asked])
         with closing(guest):

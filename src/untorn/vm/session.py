@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from untorn.vm.guest import Guest, GuestDiedError, Report, ignore
+from untorn.vm.guest import Guest, GuestDiedError, Job, drop
+from untorn.vm.init import Relay
 from untorn.vm.qemu import Machine, kvm_refusal, qemu_version
 
 KVM_PATIENCE = 10.0
@@ -42,20 +43,20 @@ class Session:
     deaths: list[str] = field(default_factory=list)
     _guest: Guest | None = None
 
-    def call(self, function: str, timeout: float, report: Report = ignore, **arguments: Any) -> Any:
+    def call(self, function: Job, timeout: float, relay: Relay = drop, **arguments: Any) -> Any:
         """Let the guest call a function; once more in another one if QEMU let it die.
 
         Raises:
             As Guest and Guest.call().
         """
         try:
-            return self._up().call(function, timeout, report, **arguments)
+            return self._up().call(function, timeout, relay, **arguments)
         except GuestDiedError as error:
             self.close()
             if not error.int3:
                 raise
             self.deaths.append(str(error))
-        return self._up().call(function, timeout, report, **arguments)
+        return self._up().call(function, timeout, relay, **arguments)
 
     def hypervisor(self) -> str:
         """Say what ran the guest, why emulated if it was, and what it died of and came again."""

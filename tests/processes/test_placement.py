@@ -1,4 +1,4 @@
-"""CPUs and priorities of the benchmark's tasks."""
+"""CPUs and priorities of tasks."""
 
 import os
 import subprocess
@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from untorn.bench.here import Cpus, choose_cpus
 from untorn.errors import OutOfReachError
 from untorn.processes.placement import place, set_nice
 
@@ -17,17 +16,6 @@ def sleeper() -> Iterator[int]:
     with subprocess.Popen(["sleep", "600"]) as process:
         yield process.pid
         process.kill()
-
-
-def test_mapper_and_scanners_get_the_outermost_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {7, 2, 5})
-    assert choose_cpus() == Cpus(mapper=2, scanners=7)
-
-
-def test_one_cpu_is_not_enough_and_the_message_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {3})
-    with pytest.raises(OutOfReachError, match=r"needs two CPUs.*only CPU 3"):
-        choose_cpus()
 
 
 @pytest.mark.live

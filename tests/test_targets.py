@@ -1,0 +1,31 @@
+"""The registry of targets: each has a side for bench and one for race."""
+
+import pytest
+
+from untorn.targets import TARGETS, bench_target, race_target
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_every_target_has_both_sides_under_its_name(name: str) -> None:
+    name = name.replace("KERNEL", "6.12")
+    assert bench_target(name, print).name == race_target(name).name == name
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_every_target_says_what_it_reads_and_by_whom(name: str) -> None:
+    name = name.replace("KERNEL", "6.12")
+    assert bench_target(name, print).readers[0] == "none"
+    assert set(race_target(name).readers) == {"maps", "smaps"}
+
+
+@pytest.mark.parametrize("name", ["nowhere", "vm", "vm:", "live:6.12", ""])
+def test_an_unknown_target_is_refused_with_those_there_are(name: str) -> None:
+    refusal = f"^no target {name}; targets: engine, live, vm:KERNEL$"
+    with pytest.raises(LookupError, match=refusal):
+        bench_target(name, print)
+    with pytest.raises(LookupError, match=refusal):
+        race_target(name)
+
+
+def test_the_name_of_a_kernel_may_be_a_path() -> None:
+    assert race_target("vm:/a/b:c").name == "vm:/a/b:c"
