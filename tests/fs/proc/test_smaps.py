@@ -10,11 +10,10 @@ import pytest
 from tests.helpers.engine import FIXED, RW, Pages, addr, maps_of, read_all, smaps_of
 from tests.helpers.smaps_records import ROLLUP_ONLY, records
 from tests.helpers.tasks import Worker, await_, background
-from untorn.fs.proc import smaps as smaps_module
+from untorn.fs.proc import smaps, smaps_rollup
 from untorn.fs.proc.maps_locking import PAGE_WALK_LOCKINGS
 from untorn.fs.proc.maps_locking.vma_lock import VmaLocking
 from untorn.fs.proc.smaps_gather import MemSizeStats, smap_gather_stats
-from untorn.fs.proc.smaps_rollup import rollup
 from untorn.fs.proc.smaps_text import vm_flags_text
 from untorn.locking import lockdep
 from untorn.mm.mm_types import MmStruct, Vma
@@ -152,7 +151,8 @@ class Meanwhile:
                 self.done = True
                 act()
 
-        monkeypatch.setattr(smaps_module, "smap_gather_stats", gather)
+        for module in smaps, smaps_rollup:
+            monkeypatch.setattr(module, "smap_gather_stats", gather)
 
 
 def test_a_writer_changes_another_vma_while_one_is_walked(
@@ -222,7 +222,7 @@ def test_rollup_adds_of_a_vma_that_grew_only_the_rest(process: Pages) -> None:
                 self.vma_iter_set(addr)
 
     behind = addr(5)
-    (total,) = records(rollup(Grows(process.mm)))
+    (total,) = records(smaps_rollup.rollup(Grows(process.mm)))
     assert total.kb("Rss") == 4 * 31, "pages 4 and 6 are counted once, 5 too"
 
 

@@ -4,12 +4,13 @@ Compare fs/proc/task_mmu.c:show_smaps_rollup().
 """
 
 import errno
+from functools import partial
 
 from untorn.errors import os_error
 from untorn.fs.proc.base import ProcTask
 from untorn.fs.proc.maps_locking import PageWalkLocking
 from untorn.fs.proc.smaps import walk_pages
-from untorn.fs.proc.smaps_gather import MemSizeStats
+from untorn.fs.proc.smaps_gather import MemSizeStats, smap_gather_stats
 from untorn.fs.proc.smaps_text import show_rollup
 from untorn.fs.seq_file import SeqFile
 from untorn.mm.calls.exit import mmput
@@ -77,7 +78,8 @@ def rollup(locking: PageWalkLocking) -> bytes:
         while (vma := locking.get_next_vma(last_end)) is not None:
             if last_end == 0:
                 first_start = vma.vm_start
-            walk_pages(locking, mss, vma, max(vma.vm_start, last_end))
+            start = max(vma.vm_start, last_end)
+            walk_pages(locking, vma, "smaps", partial(smap_gather_stats, mss, vma, start))
             last_end = vma.vm_end
             locking.give_way(last_end)
     finally:

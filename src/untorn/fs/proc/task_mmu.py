@@ -7,7 +7,7 @@ Compare fs/proc/task_mmu.c:m_start(), m_next(), m_stop(), proc_get_vma().
 """
 
 import errno
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 from untorn.errors import os_error
 from untorn.fs.proc.base import ProcTask
@@ -29,14 +29,15 @@ class GateVma(NamedTuple):
 
 
 Record = Vma | GateVma
+L = TypeVar("L", bound=MapsLocking)
 
 
-class ProcMaps:
+class ProcMaps(Generic[L]):
     """SeqOperations over the VMAs of one mm; protected by the lock of its SeqFile."""
 
     __slots__ = ("_last_pos", "_locking", "_mm", "_started", "_task")
 
-    def __init__(self, task: ProcTask, mm: MmStruct | None, locking: MapsLocking | None) -> None:
+    def __init__(self, task: ProcTask, mm: MmStruct | None, locking: L | None) -> None:
         self._task = task
         self._mm = mm
         self._locking = locking
