@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 from untorn.fs.proc.base import ProcTask
 from untorn.fs.proc.maps import ProcMapsFile
 from untorn.fs.proc.maps_locking import MAPS_LOCKINGS, PAGE_WALK_LOCKINGS, MapsLocking
+from untorn.fs.proc.numa_maps import ProcNumaMaps
 from untorn.fs.proc.smaps import ProcSmaps
 from untorn.fs.proc.smaps_rollup import ProcSmapsRollup
 from untorn.fs.proc.smaps_text import header_lines
@@ -58,5 +59,6 @@ PROC_FILES: Mapping[str, ProcFile[Any]] = {
     "maps": ProcFile(ProcMaps, MAPS_LOCKINGS, ProcMapsFile, maps_lines=bytes),  # all of it
     "smaps": ProcFile(ProcSmaps, PAGE_WALK_LOCKINGS, maps_lines=header_lines),
     "smaps_rollup": ProcFile(ProcSmapsRollup, PAGE_WALK_LOCKINGS),
+    "numa_maps": ProcFile(ProcNumaMaps, PAGE_WALK_LOCKINGS),  # tells where VMAs begin, not end
 }
 """By name; the running kernel's files have the same names."""

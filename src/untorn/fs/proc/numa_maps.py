@@ -1,0 +1,108 @@
+"""/proc/PID/numa_maps of an engine process: the pages of each VMA, by the node that they lie on.
+
+All memory lies on node 0, and no policy but the default is modelled. Left out are swapcache= and
+writeback=, as nothing is ever swapped or under way to a disk, and active=: which pages count as
+active is for reclaim to say, and there is none. Linux leaves active= out where all are active.
+Compare fs/proc/task_mmu.c:show_numa_map(), gather_stats(); numa(7).
+"""
+
+from dataclasses import dataclass
+from functools import partial
+
+from untorn.fs.proc.maps_locking import PageWalkLocking
+from untorn.fs.proc.smaps import walk_pages
+from untorn.fs.proc.task_mmu import GateVma, ProcMaps, Record
+from untorn.locking import lockdep
+from untorn.mm.filemap import PageKind
+from untorn.mm.mm_types import Vma, vma_kernel_pagesize
+from untorn.mm.mman import VM_HUGETLB
+from untorn.mm.page_table import ANON, DIRTY, Part
+
+
+@dataclass(slots=True)
+class NumaMaps:
+    """Pages of one VMA. Owned by the task that adds. Compare struct numa_maps."""
+
+    pages: int = 0
+    anon: int = 0
+    dirty: int = 0
+    mapcount_max: int = 0
+
+
+class ProcNumaMaps(ProcMaps[PageWalkLocking]):
+    """The records; the gate VMA has no pages of the process, and no line."""
+
+    __slots__ = ()
+
+    def show(self, record: Record) -> bytes:
+        """Walk the record's pages and return its line; raises as walk_pages()."""
+        if isinstance(record, GateVma):
+            return b""
+        assert self._locking is not None
+        md = NumaMaps()
+        walk_pages(self._locking, record, "numa_maps", partial(gather_stats, md, record))
+        return show_numa_map(record, md)
+
+
+def gather_stats(md: NumaMaps, vma: Vma) -> None:
+    """Add the pages of vma.
+
+    Preconditions: vma kept still, by its read lock or by mmap_lock; RCU not held.
+
+    Context: takes the page table's lock for one table at a time.
+    """
+    if lockdep.on:
+        lockdep.might_sleep("a page walk")
+    page_table = vma.vm_mm.page_table
+    for part in page_table.parts(vma.vm_start, vma.vm_end):
+        with page_table.lock:
+            _add(md, part)
+
+
+def _add(md: NumaMaps, part: Part) -> None:
+    table, first, last, _ = part
+    dirty = table.ptes.count(ANON | DIRTY, first, last)
+    own = table.ptes.count(ANON, first, last) + dirty
+    shared = table.shared_in(first, last)
+    md.pages += own + len(shared)
+    md.anon += own + sum(page.kind is PageKind.ANON for _, page in shared)
+    md.dirty += dirty + sum(page.dirty or table.ptes[i] & DIRTY != 0 for i, page in shared)
+    counts = (page.mapcount for _, page in shared)
+    md.mapcount_max = max(md.mapcount_max, bool(own), *counts)
+
+
+def show_numa_map(vma: Vma, md: NumaMaps) -> bytes:
+    """Return the line of vma. Preconditions: vma kept still."""
+    line = b"%08x default" % vma.vm_start + _what(vma)
+    if vma.vm_flags & VM_HUGETLB:
+        line += b" huge"
+    return line + (_counts(vma, md) if md.pages else b"") + b"\n"
+
+
+def _what(vma: Vma) -> bytes:
+    mm = vma.vm_mm
+    if vma.vm_file is not None:
+        return b" file=" + _mangle_path(vma.vm_file.path)
+    if vma.vm_start < mm.brk and vma.vm_end > mm.start_brk:
+        return b" heap"
+    return b" stack" if vma.vm_start <= mm.start_stack <= vma.vm_end else b""
+
+
+def _mangle_path(path: bytes) -> bytes:
+    """Escape what would end a field. Compare fs/seq_file.c:mangle_path()."""
+    for byte in b"\n\t= ":
+        path = path.replace(bytes([byte]), b"\\%03o" % byte)
+    return path
+
+
+def _counts(vma: Vma, md: NumaMaps) -> bytes:
+    is_mixed = md.pages not in (md.anon, md.dirty)
+    fields = (
+        (b"anon", md.anon),
+        (b"dirty", md.dirty),
+        (b"mapped", md.pages if is_mixed else 0),
+        (b"mapmax", md.mapcount_max if md.mapcount_max > 1 else 0),
+        (b"N0", md.pages),
+        (b"kernelpagesize_kB", vma_kernel_pagesize(vma) >> 10),
+    )
+    return b"".join(b" %s=%d" % (name, number) for name, number in fields if number)
