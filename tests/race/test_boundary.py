@@ -4,11 +4,12 @@ import pytest
 
 from tests.helpers.maps_of_letters import vma
 from untorn.judge.reading import Fill, Reading
+from untorn.maps.entry import MapsEntry
 from untorn.maps.page import PAGE_SIZE
 from untorn.race.boundary import Edges, Pattern, find_boundary, show_boundary
 from untorn.race.passes import read_fills
 from untorn.race.racing import QUIET, UnfitError
-from untorn.race.tearing import VMA_COUNT, Remap, Resize, Split
+from untorn.race.tearing import VMA_COUNT, Remap, Resize, Split, Tearing
 from untorn.syscalls import Process
 
 WHOLE, NEXT = vma("..xxx"), vma(".....n")
@@ -33,18 +34,20 @@ def test_what_the_kernels_test_allows_is_allowed() -> None:
         Edges(PIECE, PIECE),
     ],
 )
-def test_what_it_does_not_allow_is_not(edges) -> None:
+def test_what_it_does_not_allow_is_not(edges: Edges) -> None:
     assert SPLIT.objection(edges)
 
 
 @pytest.mark.parametrize("answer", [PIECE, NEXT, vma("...zz")])
-def test_a_query_has_to_find_what_is_there(answer) -> None:
+def test_a_query_has_to_find_what_is_there(answer: MapsEntry) -> None:
     assert SPLIT.objection_to_answer(answer)
 
 
 @pytest.mark.parametrize("kind", ["maps", "smaps"])
 @pytest.mark.parametrize("scenario", [Split(), Resize(), Remap()], ids=lambda each: each.name)
-def test_a_round_changes_the_lines_at_the_boundary_as_it_should(scenario, kind) -> None:
+def test_a_round_changes_the_lines_at_the_boundary_as_it_should(
+    scenario: Tearing, kind: str
+) -> None:
     process = Process()
     region = scenario.set_up(process)
     file = process.open(kind)

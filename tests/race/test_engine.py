@@ -17,12 +17,16 @@ def test_rounds_are_made_from_start_to_stop_and_each_is_whole() -> None:
     with EngineRaceTarget().open(Resize()) as scene:
         site = Resize().site(scene.region)
         before = maps_of(scene._process)
-        for _ in range(2):
+
+        def start_and_stop() -> None:
             made = scene.rounds
             scene.start(site)
-            wait_until(lambda made=made: scene.rounds >= made + 3, "rounds are made")
+            wait_until(lambda: scene.rounds >= made + 3, "rounds are made")
             scene.stop()
             assert maps_of(scene._process) == before
+
+        start_and_stop()
+        start_and_stop()
         states = scene.record.since(0)
         assert states.last >= 2 * scene.rounds
 

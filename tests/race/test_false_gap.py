@@ -14,6 +14,7 @@ from untorn.fs.proc.maps_locking import vma_lock
 from untorn.judge.contract import Rule
 from untorn.maps.page import PAGE_SIZE
 from untorn.mm import vma_lookup
+from untorn.mm.mm_types import Vma
 from untorn.mm.tree.vma_tree import VmaIterator
 from untorn.race.case import Case
 from untorn.race.engine import EngineScene
@@ -24,14 +25,14 @@ from untorn.race.scenario import Site
 from untorn.race.tally import Tally
 
 
-class Interrupted(VmaIterator):
+class Interrupted(VmaIterator[Vma]):
     """An iterator after which, where it has found `addr`, somebody else gets the CPU once."""
 
     __slots__ = ()
     addr = 0
     then: Callable[[], None] | None = None
 
-    def next(self):
+    def next(self) -> Vma | None:
         vma = super().next()
         then = Interrupted.then
         if then is not None and vma is not None and vma.vm_start == Interrupted.addr:
@@ -52,7 +53,7 @@ class ScriptedScene(EngineScene):
 
 
 @pytest.fixture
-def tally(monkeypatch) -> Callable[[str], Tally]:
+def tally(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Tally]:
     """Makes one pass of no-false-gap."""
     monkeypatch.setattr(vma_lock, "VmaIterator", Interrupted)
 
@@ -71,7 +72,7 @@ def tally(monkeypatch) -> Callable[[str], Tally]:
 
 
 @pytest.fixture
-def _without_re_seating(monkeypatch) -> None:
+def _without_re_seating(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take the one line out of lock_next_vma()."""
     source = inspect.getsource(vma_lookup.lock_next_vma)
     line = "        counts.reseats += 1\n        vmi.set(vma.vm_end)\n"
@@ -82,12 +83,12 @@ def _without_re_seating(monkeypatch) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_the_engine_shows_no_false_gap(tally, way) -> None:
+def test_the_engine_shows_no_false_gap(tally: Callable[[str], Tally], way: str) -> None:
     assert tally(way).broken == {}
 
 
 @pytest.mark.usefixtures("_without_re_seating")
-def test_without_the_re_seating_a_fill_has_a_false_gap(tally) -> None:
+def test_without_the_re_seating_a_fill_has_a_false_gap(tally: Callable[[str], Tally]) -> None:
     found = tally("fills")
     assert (found.broken, found.gaps) == ({Rule.GAP.value: 1}, 1)
     (text,) = found.reports
@@ -99,5 +100,7 @@ def test_without_the_re_seating_a_fill_has_a_false_gap(tally) -> None:
 
 @pytest.mark.usefixtures("_without_re_seating")
 @pytest.mark.parametrize("way", ["records", "queries"])
-def test_one_record_at_a_time_and_queries_have_none_even_then(tally, way) -> None:
+def test_one_record_at_a_time_and_queries_have_none_even_then(
+    tally: Callable[[str], Tally], way: str
+) -> None:
     assert tally(way).broken == {}

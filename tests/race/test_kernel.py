@@ -8,12 +8,14 @@ import pytest
 
 from tests.helpers.ktap_parser import parse_ktap
 from tests.helpers.processes import children_of, is_alive, wait_until
+from untorn.maps.maps_file import MapsFile
 from untorn.maps.page import PAGE_SIZE
 from untorn.race.case import Case
-from untorn.race.known_faults import KNOWN_FAULTS
+from untorn.race.known_faults import KNOWN_FAULTS, KnownFault
 from untorn.race.live import LiveRaceTarget
 from untorn.race.merging import ALWAYS_MAPPED
 from untorn.race.racing import Effort, Race
+from untorn.race.scenario import Site
 from untorn.race.tally import Tally
 from untorn.race.target import RaceOptions
 
@@ -30,7 +32,9 @@ BASE = 0x7F00_0000_0000
         ("maps", ("split-inside", "resize-inside", "remap-inside", "query-walk")),
     ],
 )
-def test_the_kernel_breaks_no_rule_but_by_a_fault_that_is_known(kind, tests) -> None:
+def test_the_kernel_breaks_no_rule_but_by_a_fault_that_is_known(
+    kind: str, tests: tuple[str, ...]
+) -> None:
     lines: list[str] = []
     target = LiveRaceTarget()
     options = RaceOptions(kind, (), tests, Effort(60, PASSES)).fill_in(target)
@@ -43,7 +47,7 @@ def test_the_kernel_breaks_no_rule_but_by_a_fault_that_is_known(kind, tests) -> 
 
 @pytest.mark.live
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_a_live_run_with_its_summary_and_no_child(number) -> None:
+def test_a_signal_ends_a_live_run_with_its_summary_and_no_child(number: signal.Signals) -> None:
     options = "--target", "live", "--test", "resize", "--duration", "3600", "--disturb"
     with subprocess.Popen(
         [sys.executable, "-m", "untorn", "race", *options],
@@ -60,7 +64,7 @@ def test_a_signal_ends_a_live_run_with_its_summary_and_no_child(number) -> None:
     assert not is_alive(child)
 
 
-class Recorded:
+class Recorded(MapsFile):
     """A scene and its file, both recorded: one text a pass."""
 
     region = BASE, BASE + 7 * PAGE_SIZE
@@ -71,7 +75,13 @@ class Recorded:
         self.texts = [maps_text(each).encode() for each in texts]
         self.left = b""
 
-    def seek(self, offset: int) -> int:
+    def open_file(self, file: str, reader: str) -> MapsFile:
+        return self
+
+    def close(self) -> None:
+        pass
+
+    def seek(self, offset: int, whence: int = 0) -> int:
         self.left = self.texts.pop(0)
         return offset
 
@@ -79,7 +89,7 @@ class Recorded:
         text, self.left = self.left, b""
         return text
 
-    def modify(self, site) -> None:
+    def modify(self, site: Site) -> None:
         pass
 
     restore = start = modify
@@ -108,7 +118,7 @@ CAPTURE = [WHOLE, SPLIT, WHOLE]
     ("release", "known"), [((6, 18), KNOWN_FAULTS[0]), ((6, 16), None)], ids=["6.18", "6.16"]
 )
 def test_a_gap_in_a_recorded_reading_is_found_every_time_and_known_by_release(
-    release, known
+    release: tuple[int, int], known: KnownFault | None
 ) -> None:
     gap = "NBC..BN"
     texts = [*CAPTURE, WHOLE, gap, SPLIT, gap]

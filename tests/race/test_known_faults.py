@@ -7,7 +7,7 @@ from tests.helpers.repository import ROOT
 from untorn.judge.contract import Verdict, judge
 from untorn.judge.reading import Fill, Reading
 from untorn.judge.views import Solid
-from untorn.race.known_faults import KNOWN_FAULTS, find_known_fault
+from untorn.race.known_faults import KNOWN_FAULTS, KnownFault, find_known_fault
 
 RANGE = (0x1000, 0x6000)
 
@@ -56,5 +56,5 @@ def test_whatever_else_is_wrong_is_not_known(
 
 
 @pytest.mark.parametrize("fault", KNOWN_FAULTS)
-def test_each_is_explained_in_the_docs(fault) -> None:
+def test_each_is_explained_in_the_docs(fault: KnownFault) -> None:
     assert (ROOT / fault.docs).is_file()

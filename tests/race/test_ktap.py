@@ -70,7 +70,7 @@ def test_the_parser_reads_what_is_nested() -> None:
         ("    not ok 1 test_1\n", "    KTAP version 1\n    1..0\n"),
     ],
 )
-def test_the_parser_refuses_what_is_not_ktap(old, new) -> None:
+def test_the_parser_refuses_what_is_not_ktap(old: str, new: str) -> None:
     assert old in EXAMPLE
     with pytest.raises(KtapError):
         parse_ktap(EXAMPLE.replace(old, new, 1))

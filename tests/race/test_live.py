@@ -56,14 +56,18 @@ def test_the_child_does_what_it_is_told_and_nothing_else(scene: LiveScene) -> No
 
 def test_rounds_are_made_from_start_to_stop_and_each_is_whole(scene: LiveScene) -> None:
     site = Resize().site(scene.region)
-    for _ in range(2):
+
+    def start_and_stop() -> None:
         before = scene.rounds
         scene.start(site)
-        wait_until(lambda before=before: scene.rounds >= before + ROUNDS, "rounds are made")
+        wait_until(lambda: scene.rounds >= before + ROUNDS, "rounds are made")
         scene.stop()
         made = scene.rounds
         assert pages_at(scene, site) == 3
         assert scene.rounds == made
+
+    start_and_stop()
+    start_and_stop()
 
 
 def test_an_error_of_the_scenario_is_raised_with_its_errno(scene: LiveScene) -> None:

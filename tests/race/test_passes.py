@@ -4,6 +4,7 @@ import pytest
 
 from untorn.judge.contract import Verdict, judge
 from untorn.judge.reading import Reading
+from untorn.maps.maps_file import MapsFile
 from untorn.race.passes import WAYS, read_fills
 from untorn.race.random_writer import RandomWriter
 from untorn.race.record import RecordedMm
@@ -20,8 +21,9 @@ class Changing:
     """
 
     def __init__(self, seed: str) -> None:
-        self.process = Process(RecordedMm())
-        self.record = self.process.mm.mm_mt.record.viewer()
+        mm = RecordedMm()
+        self.process = Process(mm)
+        self.record = mm.mm_mt.record.viewer()
         self._writer = RandomWriter(seed)
         self._site = self._writer.site(self._writer.set_up(self.process))
         self.clock = Clock(self._change, self.record.version)
@@ -45,7 +47,7 @@ class Changing:
         ("records", "smaps"),
     ],
 )
-def test_windows_are_those_of_the_calls_that_made_the_fills(way, kind, seed) -> None:
+def test_windows_are_those_of_the_calls_that_made_the_fills(way: str, kind: str, seed: int) -> None:
     changing = Changing(f"{way} {kind} {seed}")
     process = changing.process
     file = process.open(kind)
@@ -60,7 +62,7 @@ def test_windows_are_those_of_the_calls_that_made_the_fills(way, kind, seed) -> 
 
 @pytest.mark.parametrize("shift", [-1, 1])
 @pytest.mark.parametrize("way", ["records", "queries"])
-def test_the_windows_of_the_calls_before_or_after_would_not_do(way, shift) -> None:
+def test_the_windows_of_the_calls_before_or_after_would_not_do(way: str, shift: int) -> None:
     changing = Changing("shifted")
     file = changing.process.open()
     broken = 0
@@ -88,9 +90,12 @@ def test_a_part_of_a_map_is_read_on_request() -> None:
 
 
 def test_a_read_that_ends_within_a_line_is_refused() -> None:
-    class Cut:
-        def seek(self, offset: int) -> int:
+    class Cut(MapsFile):
+        def seek(self, offset: int, whence: int = 0) -> int:
             return offset
+
+        def close(self) -> None:
+            pass
 
         def read(self, size: int) -> bytes:
             return b"00001000-00002000 rw-p 00000000 00:00 0 \n00002000-0"

@@ -7,15 +7,17 @@ from untorn.maps.page import PAGE_SIZE, TASK_SIZE
 from untorn.mm.mman import PROT_NONE, PROT_READ
 from untorn.race.merging import Merging
 from untorn.race.random_writer import RandomWriter
-from untorn.race.record import RecordedMm
+from untorn.race.record import RecordedMm, Viewer
+from untorn.race.scenario import Scenario, Site
 from untorn.race.tearing import Remap, Split
 from untorn.syscalls import Process
 
 
-def recorded(scenario) -> tuple[Process, object, object]:
-    process = Process(RecordedMm())
+def recorded(scenario: Scenario) -> tuple[Process, Site, Viewer]:
+    mm = RecordedMm()
+    process = Process(mm)
     region = scenario.set_up(process)
-    return process, scenario.site(region), process.mm.mm_mt.record.viewer()
+    return process, scenario.site(region), mm.mm_mt.record.viewer()
 
 
 def test_the_last_state_is_the_map_whatever_calls_were_made() -> None:

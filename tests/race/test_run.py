@@ -1,8 +1,9 @@
 """Runs of race tests: on the engine all pass; on a target that lies they fail, and it is shown."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from unittest.mock import patch
 
 import pytest
 
@@ -12,8 +13,9 @@ from untorn.maps.maps_file import MapsFile
 from untorn.maps.page import PAGE_SIZE
 from untorn.maps.procmap_query import ProcmapQuery, QueriedVma
 from untorn.race.case import catalogue
-from untorn.race.engine import EngineRaceTarget
+from untorn.race.engine import EngineRaceTarget, EngineScene
 from untorn.race.racing import Effort
+from untorn.race.scenario import Scenario
 from untorn.race.tally import RaceResult
 from untorn.race.target import RaceOptions
 
@@ -24,17 +26,21 @@ READERS = [
 
 
 def run_and_parse(
-    target, kind="maps", readers=(), tests=(), **options
+    target: EngineRaceTarget,
+    kind: str = "maps",
+    readers: Sequence[str] = (),
+    tests: Sequence[str] = (),
+    **options: bool,
 ) -> tuple[RaceResult, Result]:
     lines: list[str] = []
-    options = RaceOptions(kind, readers, tests, ENOUGH, **options).fill_in(target)
-    outcome = target.race(options, lines.append)
+    chosen = RaceOptions(kind, readers, tests, ENOUGH, **options).fill_in(target)
+    outcome = target.race(chosen, lines.append)
     (result,), _ = parse_ktap("".join(f"{line}\n" for line in lines))
     return outcome, result
 
 
 @pytest.mark.parametrize(("kind", "reader"), READERS)
-def test_every_test_passes_on_the_engine(kind, reader) -> None:
+def test_every_test_passes_on_the_engine(kind: str, reader: str) -> None:
     outcome, result = run_and_parse(EngineRaceTarget(), kind, [reader])
     assert result.ok, result
     assert result.name == f"engine {kind} {reader}"
@@ -83,15 +89,19 @@ class LyingTarget(EngineRaceTarget):
         return self._release
 
     @contextmanager
-    def open(self, scenario, *, disturb=False) -> Iterator:
+    def open(self, scenario: Scenario, *, disturb: bool = False) -> Iterator[EngineScene]:
         with super().open(scenario) as opened:
             plain = opened.open_file
-            opened.open_file = lambda *how: LyingFile(plain(*how), lambda: opened._writers)
-            yield opened
+
+            def lying(file: str, reader: str) -> MapsFile:
+                return LyingFile(plain(file, reader), lambda: opened._writers)
+
+            with patch.object(opened, "open_file", lying):
+                yield opened
 
 
 @pytest.mark.parametrize("test", ["no-false-gap", "split", "random"])
-def test_a_line_left_out_fails_the_test_and_is_reported(test) -> None:
+def test_a_line_left_out_fails_the_test_and_is_reported(test: str) -> None:
     outcome, result = run_and_parse(LyingTarget(), readers=["vma_lock"], tests=[test])
     assert not result.ok
     assert outcome.failed
@@ -122,7 +132,7 @@ class BrokenTarget(EngineRaceTarget):
         self.error = error
 
     @contextmanager
-    def open(self, scenario, *, disturb=False) -> Iterator:
+    def open(self, scenario: Scenario, *, disturb: bool = False) -> Iterator[EngineScene]:
         raise self.error
         yield
 
@@ -149,7 +159,7 @@ def test_a_call_that_fails_fails_the_test() -> None:
     assert outcome.failed == 1
 
 
-def test_a_scenario_that_changes_nothing_is_no_race(monkeypatch) -> None:
+def test_a_scenario_that_changes_nothing_is_no_race(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("untorn.race.engine.EngineScene.modify", lambda run, site: None)
     _, result = run_and_parse(EngineRaceTarget(), readers=["rcu"], tests=["split", "split-inside"])
     assert [test.ok for test in result.subtests] == [False, False]
@@ -187,7 +197,9 @@ def test_a_disturbance_is_announced() -> None:
         ("maps", [], ["tear"], "no test tear; tests: split, resize, "),
     ],
 )
-def test_what_there_is_not_is_refused_with_what_there_is(kind, reader, test, message) -> None:
+def test_what_there_is_not_is_refused_with_what_there_is(
+    kind: str, reader: Sequence[str], test: list[str], message: str
+) -> None:
     with pytest.raises(LookupError, match=message):
         RaceOptions(kind, reader, test, ENOUGH).fill_in(EngineRaceTarget())
 

@@ -8,10 +8,10 @@ import pytest
 from tests.helpers.engine import maps_of
 from untorn.judge.lines import parse_maps
 from untorn.maps.page import PAGE_SIZE
-from untorn.race.merging import ALWAYS_MAPPED, MERGES
+from untorn.race.merging import ALWAYS_MAPPED, MERGES, Merging
 from untorn.race.random_writer import RandomWriter
 from untorn.race.record import RecordedMm
-from untorn.race.tearing import PAGES, VMA_COUNT, Remap, Resize, Split
+from untorn.race.tearing import PAGES, VMA_COUNT, Remap, Resize, Split, Tearing
 from untorn.syscalls import Process
 
 
@@ -34,7 +34,7 @@ def pages(process: Process, origin: int, count: int = 2 * PAGES) -> str:
     [(Split(), "aBBccc"), (Resize(), "A..bbb"), (Remap(), "AbCddd")],
     ids=lambda value: getattr(value, "name", value),
 )
-def test_a_round_tears_one_vma_and_mends_it(scenario, modified) -> None:
+def test_a_round_tears_one_vma_and_mends_it(scenario: Tearing, modified: str) -> None:
     scenario = pickle.loads(pickle.dumps(scenario))
     process = Process()
     region = scenario.set_up(process)
@@ -57,10 +57,11 @@ def test_the_vmas_of_a_region_do_not_merge_with_each_other_nor_with_others() -> 
 
 
 @pytest.mark.parametrize("merging", [*MERGES, *ALWAYS_MAPPED], ids=lambda each: each.name)
-def test_a_merge_changes_the_pages_as_it_says_and_back(merging) -> None:
-    process = Process(RecordedMm())
+def test_a_merge_changes_the_pages_as_it_says_and_back(merging: Merging) -> None:
+    mm = RecordedMm()
+    process = Process(mm)
     region = merging.set_up(process)
-    site, record = merging.site(region), process.mm.mm_mt.record.viewer()
+    site, record = merging.site(region), mm.mm_mt.record.viewer()
     for change, pages_after in (merging.modify, merging.after), (merging.restore, merging.before):
         change(process, site)
         runs = [(letter, len(list(run))) for letter, run in groupby(f"-{pages_after}-")]
@@ -82,9 +83,10 @@ def test_a_merge_changes_the_pages_as_it_says_and_back(merging) -> None:
 def test_a_random_writer_does_the_same_again_and_keeps_the_solid_part_mapped() -> None:
     texts = []
     for _ in range(2):
-        process, writer = Process(RecordedMm()), RandomWriter("7")
+        mm, writer = RecordedMm(), RandomWriter("7")
+        process = Process(mm)
         region = writer.set_up(process)
-        site, record = writer.site(region), process.mm.mm_mt.record.viewer()
+        site, record = writer.site(region), mm.mm_mt.record.viewer()
         for _ in range(300):
             writer.modify(process, site)
         history = record.since(record.version() - 200)

@@ -22,14 +22,15 @@ class Scene(Protocol):
 
     Only the task that opened the scene uses it.
 
-    Attributes:
-        region: What the scenario's set_up() mapped, in the process by now.
-        record: The states of the map; None where they cannot be observed.
-        rounds: Rounds made by start() so far.
     """
 
-    region: Range
-    record: Record | None
+    @property
+    def region(self) -> Range:
+        """What the scenario's set_up() mapped, in the process by now."""
+
+    @property
+    def record(self) -> Record | None:
+        """The states of the map; None where they cannot be observed."""
 
     @property
     def rounds(self) -> int:
