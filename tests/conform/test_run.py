@@ -85,7 +85,7 @@ def an_assertion(patch: pytest.MonkeyPatch) -> None:
     def fail(mm: mm_types.MmStruct, flags: int) -> None:
         raise AssertionError("planted")
 
-    patch.setattr(mlock, "_apply_all", fail)
+    patch.setattr(mlock, "_apply_mlockall_flags", fail)
 
 
 def a_count_that_drifts(patch: pytest.MonkeyPatch) -> None:

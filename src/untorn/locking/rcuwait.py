@@ -1,4 +1,4 @@
-"""A slot in which one task at a time sleeps until a condition holds.
+"""A place for one task at a time to sleep until a condition holds.
 
 Why no wake-up is lost: the waiter publishes itself before it looks at the condition, and the waker
 changes the condition before it looks for a waiter. So at least one of them sees the other.
@@ -11,7 +11,7 @@ from untorn.locking import sync
 
 
 class RcuWait:
-    """The slot.
+    """Who sleeps, if anyone.
 
     task is stored by the waiter alone; wakers load it without a lock. That no second task waits
     meanwhile is up to the user: only the holder of mmap_lock (write) waits for VMA readers.
@@ -37,7 +37,7 @@ class RcuWait:
 
     def wake_up(self) -> None:
         """Make the waiter, if there is one, look again. Needless calls are allowed."""
-        # Load once: the slot may be emptied between the test and the call.
+        # Load once: it may become None between the test and the call.
         task = self.task
         if task is not None:
             task.wake_up()

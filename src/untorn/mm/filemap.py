@@ -85,6 +85,7 @@ class AddressSpace:
     def map_cached(self, first: int, last: int) -> list[tuple[int, Page]]:
         """Count one more entry for each page of [first, last) that is in the cache; return them."""
         with self.lock:
+            # A file on a disk is cached as a whole; its Pages are made as they are asked for.
             if self.kind is PageKind.FILE:
                 found = [(index, self._bring_in(index)) for index in range(first, last)]
             else:
@@ -143,6 +144,7 @@ class AddressSpace:
     def forget_clean(self, index: int) -> None:
         """Let a page of memory go that was never written: it is all zeros anyway."""
         with self.lock:
+            # Map counts change under this lock, so an unmapped page stays so while it is dropped.
             page = self._pages.get(index)
             if page is not None and page.mapcount == 0 and not page.dirty:
                 del self._pages[index]

@@ -63,6 +63,7 @@ class PteTable:
 
     def shared_in(self, first: int, last: int) -> list[tuple[int, Page]]:
         """Return index and Page of the entries with PAGE in [first, last)."""
+        # Whichever is fewer: the entries of the range, or the Pages of the table.
         pages = self.pages
         if last - first < len(pages):
             return [(i, page) for i in range(first, last) if (page := pages.get(i))]
@@ -70,6 +71,8 @@ class PteTable:
 
     def clear(self, first: int, last: int, *, guards: bool = True) -> None:
         """Unmap [first, last); guards stay if they are not to go too."""
+        # Counts first, while the entry can tell whether it was written through. Most tables have
+        # only private pages, which are not counted.
         if self.pages:
             for index, page in self.shared_in(first, last):
                 page.unmap(dirty=bool(self.ptes[index] & DIRTY))
@@ -137,6 +140,7 @@ class PageTable:
 
         Preconditions: lock held.
         """
+        # A caller that puts nothing into it calls free_empty(): an empty table is not kept.
         number = start // PMD_SIZE
         table = self._tables.get(number)
         if table is None:
@@ -171,6 +175,7 @@ class PageTable:
 
     def forget_files(self) -> None:
         """Be no longer known to any file. Preconditions: nothing is mapped, nor will be."""
+        # The files' locks are taken inside of ours; see the lock order in mm/__init__.py.
         with self.lock:
             for mapping in self._files:
                 mapping.remove_table(self)

@@ -157,7 +157,7 @@ def vma_start_write(vma: Vma, *, killable: bool = False) -> None:
 def _exclude_readers(vma: Vma, target: int, killable: bool = False) -> bool:
     """Keep new readers out and wait until vm_refcnt falls to target; False if it was 0 already.
 
-    Only one task can be here: the holder of mmap_lock (write). Hence one slot to wait in.
+    Only one task can be here: the holder of mmap_lock (write). Hence one place to wait is enough.
     """
     mmap_assert_write_locked(vma.vm_mm)
     # The order is checked where the wait is. The lock is not noted as held: there is no unlock of
@@ -170,7 +170,7 @@ def _exclude_readers(vma: Vma, target: int, killable: bool = False) -> bool:
         return False
     wait = vma.vm_mm.vma_writer_wait
     try:
-        # Pairs with vma_refcount_put(), which wakes the slot at FLAG and FLAG + 1.
+        # Pairs with vma_refcount_put(), which wakes the writer at FLAG and FLAG + 1.
         if not wait.wait_event(lambda: vma.vm_refcnt.load() == target, killable=killable):
             raise os_error(errno.EINTR)
     except BaseException:  # EINTR, or an exception from a signal handler

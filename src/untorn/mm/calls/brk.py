@@ -52,6 +52,7 @@ def do_brk(mm: MmStruct, addr: int) -> int:
         except OSError:
             return old
         mm.brk = addr
+        # mlockall(MCL_FUTURE) counts for the heap, too.
         populate = mm.def_flags & VM_LOCKED and page_align(addr) > page_align(old)
     finally:
         mmap_write_unlock(mm)
@@ -61,11 +62,14 @@ def do_brk(mm: MmStruct, addr: int) -> int:
 
 
 def _move_brk(mm: MmStruct, addr: int) -> None:
+    # RLIMIT_DATA bounds the heap here, with the program's data, and in may_expand_vm() all private
+    # writable memory together.
     limit = mm.limits.rlimit_data
     data = addr - mm.start_brk + mm.data_size
     if addr < mm.start_brk or (limit != RLIM_INFINITY and data > limit):
         raise os_error(errno.ENOMEM)
     old_end, new_end = page_align(mm.brk), page_align(addr)
+    # Within one page nothing is mapped or unmapped; only mm.brk moves.
     if new_end < old_end:
         vma = mm.find_vma(new_end)
         if vma is None or vma.vm_start >= old_end:
@@ -100,6 +104,8 @@ def do_brk_flags(mm: MmStruct, start: int, end: int, flags: int = 0) -> None:
     """
     flags |= VM_DATA_DEFAULT | VM_ACCOUNT | mm.def_flags | mm.read_implies_exec * VM_EXEC
     pages = end - start >> PAGE_SHIFT
+    # The count is asked even if the VMA below takes the range over. As with mmap, there may be one
+    # VMA more than the limit says.
     allowed = (
         mlock_future_ok(mm, flags, pages)
         and may_expand_vm(mm, flags, pages)

@@ -113,6 +113,8 @@ def _advise_flags(mm: MmStruct, start: int, end: int, advice: int) -> None:
 
 
 def _advise_pages(mm: MmStruct, start: int, end: int, advice: int) -> None:
+    # Faults go on meanwhile: a page that is discarded may be back at once. It is up to the program
+    # not to touch it.
     mmap_read_lock_killable(mm)
     try:
         refuse_drivers(mm, start, end, "madvise", past_gaps=True)
@@ -131,6 +133,8 @@ def _advise_one_vma(mm: MmStruct, start: int, end: int, advice: int) -> bool:
     if vma is None:
         return False
     try:
+        # The lock keeps this VMA still and no other. Nothing is done by halves: under mmap_lock all
+        # of the range is begun anew.
         if end > vma.vm_end or has_driver(vma):
             return False
         _advise_vma_pages(vma, start, end, advice)
@@ -141,5 +145,6 @@ def _advise_one_vma(mm: MmStruct, start: int, end: int, advice: int) -> bool:
 
 def _advise_vma_pages(vma: Vma, start: int, end: int, advice: int) -> None:
     """Preconditions: vma kept still, by its lock or mmap_lock."""
+    # Checked under the lock under which the pages change, so what is found still holds.
     check_advice(vma, start, advice)
     ADVICE_PAGES[advice](vma, start, end)

@@ -73,6 +73,7 @@ def check_advice(vma: Vma, start: int, advice: int) -> None:
     Raises:
         OSError: EPERM, EINVAL or EACCES; see do_madvise().
     """
+    # Sealed comes first: EPERM even where the advice makes no sense for the VMA.
     if advice in _DISCARDS and _is_protected(vma):
         raise os_error(errno.EPERM)
     if vma.vm_flags & _unsuited(vma, advice) or not _suits(vma, start, advice):
@@ -119,6 +120,7 @@ def _may_be_huge(vma: Vma) -> bool:
         return False
     if file is not None and file.mapping.kind is PageKind.FILE:
         return False
+    # A huge page of a file must begin at a multiple of its size in the file and in memory alike.
     shift = (vma.vm_start >> PAGE_SHIFT) - vma.vm_pgoff
     if file is not None and (shift << PAGE_SHIFT) % PMD_SIZE:
         return False

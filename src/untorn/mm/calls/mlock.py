@@ -43,6 +43,8 @@ def do_mlock(mm: MmStruct, start: int, length: int, flags: int = 0) -> None:
     """
     if flags & ~MLOCK_ONFAULT:
         raise os_error(errno.EINVAL)
+    # Before the range is looked at, as in Linux: a process without the right gets EPERM even for
+    # nothing.
     if not can_do_mlock(mm):
         raise os_error(errno.EPERM)
     vm_flags = VM_LOCKED | (VM_LOCKONFAULT if flags else 0)
@@ -51,7 +53,7 @@ def do_mlock(mm: MmStruct, start: int, length: int, flags: int = 0) -> None:
     try:
         if not _within_limit(mm, start, length):
             raise os_error(errno.ENOMEM)
-        _apply(mm, start, length, vm_flags)
+        _apply_vma_lock_flags(mm, start, length, vm_flags)
     finally:
         mmap_write_unlock(mm)
     # The flags are set, the pages follow. Until then a fault brings in what is accessed, and it
@@ -65,7 +67,7 @@ def do_munlock(mm: MmStruct, start: int, length: int) -> None:
     start, length = _whole_pages(start, length)
     mmap_write_lock_killable(mm)
     try:
-        _apply(mm, start, length, 0)
+        _apply_vma_lock_flags(mm, start, length, 0)
     finally:
         mmap_write_unlock(mm)
 
@@ -93,9 +95,10 @@ def do_mlockall(mm: MmStruct, flags: int) -> None:
             raise os_error(errno.ENOMEM)
         if flags & MCL_CURRENT:
             refuse_drivers(mm, 0, mm.task_size, "mlockall", past_gaps=True)
-        _apply_all(mm, flags)
+        _apply_mlockall_flags(mm, flags)
     finally:
         mmap_write_unlock(mm)
+    # All are tried, and none that fails makes the call fail.
     if flags & MCL_CURRENT:
         mm_populate(mm, 0, TASK_SIZE, past_errors=True)
 
@@ -108,7 +111,7 @@ def do_munlockall(mm: MmStruct) -> None:
     """
     mmap_write_lock_killable(mm)
     try:
-        _apply_all(mm, 0)
+        _apply_mlockall_flags(mm, 0)
     finally:
         mmap_write_unlock(mm)
 
@@ -138,7 +141,7 @@ def _locked_pages(mm: MmStruct, start: int, end: int) -> int:
     return pages
 
 
-def _apply(mm: MmStruct, start: int, length: int, vm_flags: int) -> None:
+def _apply_vma_lock_flags(mm: MmStruct, start: int, length: int, vm_flags: int) -> None:
     """Compare mm/mlock.c:apply_vma_lock_flags().
 
     Nothing of a driver is locked, so there is no need to ask one about unlocking.
@@ -150,15 +153,16 @@ def _apply(mm: MmStruct, start: int, length: int, vm_flags: int) -> None:
         refuse_drivers(mm, start, end, "mlock", past_gaps=False)
     while start < end:
         vma = mm.find_vma(start)
+        # What comes before a gap stays locked.
         if vma is None or vma.vm_start > start:
             raise os_error(errno.ENOMEM)
         # Its end is taken first: the VMA may merge with what comes before.
         piece_end = min(vma.vm_end, end)
-        _fixup(mm, vma, start, piece_end, vm_flags)
+        _mlock_fixup(mm, vma, start, piece_end, vm_flags)
         start = piece_end
 
 
-def _apply_all(mm: MmStruct, flags: int) -> None:
+def _apply_mlockall_flags(mm: MmStruct, flags: int) -> None:
     """Compare mm/mlock.c:apply_mlockall_flags(); a split is never needed."""
     on_fault = VM_LOCKONFAULT if flags & MCL_ONFAULT else 0
     # A call without MCL_FUTURE takes back an earlier one.
@@ -170,15 +174,17 @@ def _apply_all(mm: MmStruct, flags: int) -> None:
     vm_flags = VM_LOCKED | on_fault if flags & MCL_CURRENT else 0
     vma = mm.find_vma(0)
     while vma is not None:
+        # As above: the VMA may merge, and its end become another.
         end = vma.vm_end
-        _fixup(mm, vma, vma.vm_start, end, vm_flags)
+        _mlock_fixup(mm, vma, vma.vm_start, end, vm_flags)
         vma = mm.find_vma(end)
 
 
-def _fixup(mm: MmStruct, vma: Vma, start: int, end: int, vm_flags: int) -> None:
-    """Give [start, end) of vma its lock flags. Compare mm/mlock.c:mlock_fixup()."""
+def _mlock_fixup(mm: MmStruct, vma: Vma, start: int, end: int, vm_flags: int) -> None:
+    """Give [start, end) of vma its lock flags. Compare mm/mlock.c:mlock_mlock_fixup()."""
     old = vma.vm_flags
     new = old & ~VM_LOCKED_MASK | vm_flags
+    # Special mappings are resident anyway, and droppable memory is not to be kept.
     if new == old or old & (VM_SPECIAL | VM_DROPPABLE):
         return
     vma_modify_flags(mm, vma, start, end, new)

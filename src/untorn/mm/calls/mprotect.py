@@ -1,6 +1,6 @@
 """Change the protection of a range, VMA by VMA.
 
-Compare mm/mprotect.c:do_mprotect_pkey() and mprotect_fixup().
+Compare mm/mprotect.c:do_mprotect_pkey() and mprotect_mprotect_fixup().
 """
 
 import errno
@@ -85,11 +85,12 @@ def _mprotect_locked(mm: MmStruct, start: int, end: int, prot: int, grows: int) 
         if vma is None or vma.vm_start > start:
             raise os_error(errno.ENOMEM)
         piece_end = min(vma.vm_end, end)
-        _fixup(mm, vma, start, piece_end, _new_flags(mm, vma, prot))
+        _mprotect_fixup(mm, vma, start, piece_end, _new_flags(mm, vma, prot))
         start = piece_end
 
 
 def _first_page(vma: Vma, start: int, end: int, grows: int) -> int:
+    # For PROT_GROWSDOWN the range begins where the stack does, however far that has grown.
     if grows & PROT_GROWSDOWN:
         if vma.vm_start >= end:
             raise os_error(errno.ENOMEM)
@@ -122,7 +123,7 @@ def _gains_exec(old: int, new: int) -> bool:
     return bool(new & VM_EXEC) and (bool(new & VM_WRITE) or not old & VM_EXEC)
 
 
-def _fixup(mm: MmStruct, vma: Vma, start: int, end: int, flags: int) -> None:
+def _mprotect_fixup(mm: MmStruct, vma: Vma, start: int, end: int, flags: int) -> None:
     """Give [start, end) of vma the flags. Preconditions: mmap_lock held for write."""
     old = vma.vm_flags
     pages = end - start >> PAGE_SHIFT
@@ -133,6 +134,7 @@ def _fixup(mm: MmStruct, vma: Vma, start: int, end: int, flags: int) -> None:
     # Limits come first: what follows cannot be taken back without another split or merge.
     flags = _account_flag(mm, vma, flags, pages)
     vma = vma_modify_flags(mm, vma, start, end, flags)
+    # By its flags a page counts as data, code or stack: out with the old, in with the new.
     vma_account(mm, old, -pages)
     vma_account(mm, flags, pages)
     if flags & VM_WRITE and old & (VM_WRITE | VM_SHARED | VM_LOCKED) == VM_LOCKED:

@@ -83,6 +83,7 @@ def _grows_locked(remap: Remap) -> bool:
 def _mremap_locked(remap: Remap) -> int:
     """Do what do_mremap() says. Preconditions: mmap_lock held for write; parameters valid."""
     _refuse_drivers(remap)
+    # Only a move that keeps the length may be of several VMAs; all else is about one.
     if remap.flags & MREMAP_FIXED and remap.delta == 0:
         return _move_all(remap)
     vma = check_prep_vma(remap, _lookup(remap.mm, remap.addr))
@@ -90,6 +91,7 @@ def _mremap_locked(remap: Remap) -> int:
         return _mremap_to(remap, vma)
     if remap.delta > 0:
         return _expand(remap, vma)
+    # A shrink, or nothing at all, which succeeds.
     if remap.delta < 0:
         do_munmap_locked(remap.mm, remap.addr + remap.new_len, -remap.delta)
     return remap.addr
@@ -107,6 +109,7 @@ def _refuse_drivers(remap: Remap) -> None:
     if not mm.has_drivers or (remap.delta <= 0 and not remap.names_place):
         return
     refuse_drivers(mm, remap.addr, end, "mremap", past_gaps=True)
+    # The munmap at the new place covers whole pages of what is moved, which on hugetlbfs are large.
     if remap.flags & MREMAP_FIXED:
         last = _lookup(mm, end - 1)
         page_size = PAGE_SIZE if last is None else vma_kernel_pagesize(last)
@@ -124,6 +127,7 @@ def _move_all(remap: Remap) -> int:
     while first or (vma is not None and vma.vm_start < end):
         if vma is None:
             raise os_error(errno.EFAULT)
+        # Such a VMA may still move alone.
         if not _moves_with_others(vma) and not (first and vma.vm_end >= end):
             raise os_error(errno.EFAULT)
         piece, piece_end = max(vma.vm_start, start), min(vma.vm_end, end)
@@ -147,6 +151,7 @@ def _moves_with_others(vma: Vma) -> bool:
 def _mremap_to(remap: Remap, vma: Vma) -> int:
     """Move to the place that is named. Compare mm/mremap.c:mremap_to()."""
     mm = remap.mm
+    # What is at the new place goes, whether or not the move succeeds after that.
     if remap.flags & MREMAP_FIXED:
         do_munmap_locked(mm, remap.new_addr, remap.new_len)
         if _lookup(mm, remap.addr) is None:
@@ -180,6 +185,7 @@ def _expand(remap: Remap, vma: Vma) -> int:
             raise os_error(errno.ENOMEM)
         vma_account(remap.mm, flags, pages)
         return remap.addr
+    # No room in place, or only a part of the VMA is to grow: that part has to move away from it.
     if not remap.flags & MREMAP_MAYMOVE:
         raise os_error(errno.ENOMEM)
     return _move_vma(remap, vma)
@@ -202,8 +208,12 @@ def _move_vma(remap: Remap, vma: Vma) -> int:
     mm = remap.mm
     place = _new_place(remap, vma)
     check_map_count(mm, mm.map_count)
+    # A part that moves is cut out of the source at the end. Whether that is allowed is asked now,
+    # while the call can still be refused. The errno is the same for both edges, so their order does
+    # not matter.
     for edge in {remap.addr, remap.addr + remap.old_len} - {vma.vm_start, vma.vm_end}:
         check_may_split(vma, edge)
+    # Memory is promised for what is added: for all of the copy if the source stays.
     keeps_source = bool(remap.flags & MREMAP_DONTUNMAP)
     _check_commit(remap, vma, (remap.new_len if keeps_source else remap.delta) >> PAGE_SHIFT)
     # No fault may come into the source while its pages move; the copy is locked by copy_vma().
@@ -227,6 +237,7 @@ def _move_vma(remap: Remap, vma: Vma) -> int:
 
 
 def _new_place(remap: Remap, vma: Vma) -> int:
+    # As mmap would choose it: file, offset and kind of mapping have a say.
     flags = MAP_FIXED if remap.flags & MREMAP_FIXED else 0
     flags |= MAP_SHARED if vma.vm_flags & VM_MAYSHARE else 0
     pgoff = vma.vm_pgoff + (remap.addr - vma.vm_start >> PAGE_SHIFT)
