@@ -22,7 +22,7 @@ from untorn.syscalls import Process
 
 if TYPE_CHECKING:
     from untorn.check.explore import Exploration
-    from untorn.check.strategies.strategy import Strategy
+    from untorn.check.runtime.execution import Strategy
 
 SCENARIOS = ("maps/join-right", "maps/join-left", "maps/split-above", "maps/merge-left")
 ROUNDS = 5
@@ -67,7 +67,7 @@ def played(found: "Exploration") -> int:
 def explored(name: str, strategy: "Strategy") -> "Exploration":
     """Explore a scenario; nothing may break."""
     explore = import_module("untorn.check.explore")
-    with explore.watching():
+    with import_module("untorn.check.runtime.watching").watching():
         found: Exploration = explore.explore(
             import_module("untorn.check.scenarios").SCENARIOS[name].build, strategy
         )

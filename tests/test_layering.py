@@ -27,6 +27,7 @@ LAYERS = [
     "mm",
     "locking",
     "maps",
+    "shrink",
     "errors",
 ]
 CHECKED = (

@@ -2,7 +2,7 @@
 
 import pytest
 
-from untorn.check.shared import EXCLUSIVE, GUARDED, POINTS
+from untorn.check.runtime.shared import EXCLUSIVE, GUARDED, POINTS
 
 CONSTANT = {
     *("gate_vma", "gate_vma_flags", "limits", "mmap_base", "mmap_legacy_base", "task_size"),

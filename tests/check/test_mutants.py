@@ -6,16 +6,17 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.repository import ROOT
-from untorn.check import report
-from untorn.check.explore import Theatre, explore, watching
+from untorn.check.explore import Theatre, explore
 from untorn.check.mutants import MUTANTS, cures
 from untorn.check.mutants.mutant import Mutant
-from untorn.check.record import as_json, load
+from untorn.check.runtime.watching import watching
 from untorn.check.scenarios import SCENARIOS
-from untorn.check.shrink import replay, shrink
-from untorn.check.story import tell
 from untorn.check.strategies.replay import Replay
 from untorn.check.strategies.source_dpor import SourceDpor
+from untorn.check.telling import report
+from untorn.check.telling.record import as_json, load
+from untorn.check.telling.story import tell
+from untorn.check.telling.switches import fewest_switches, replay
 from untorn.check.work import Work, do, plan
 from untorn.mm.vma_lookup import lock_next_vma
 
@@ -81,7 +82,7 @@ def test_each_false_gap_of_linux_needs_one_preemption(name: str) -> None:
     with watching():
         found = explore(scenario.build, SourceDpor(), mutant=mutant)
         assert str(found.failure).startswith("rule 2: a range is left out")
-        assert len(shrink(scenario, found.schedule, mutant)) == 1
+        assert len(fewest_switches(scenario, found.schedule, mutant)) == 1
 
 
 def test_a_mutant_is_gone_afterwards() -> None:
@@ -104,7 +105,7 @@ def test_the_false_gap_is_told_in_five_steps() -> None:
     scenario = SCENARIOS[mutant.scenarios[0]]
     with watching():
         found = explore(scenario.build, SourceDpor(), mutant=mutant)
-        switches = shrink(scenario, found.schedule, mutant)
+        switches = fewest_switches(scenario, found.schedule, mutant)
         theatre, made = replay(scenario, switches, mutant)
         assert str(theatre.run.failure) == str(found.failure)
         assert made == switches
@@ -165,7 +166,7 @@ def test_a_schedule_that_does_not_end_is_told_and_replayed(tmp_path: Path) -> No
 def test_the_document_tells_the_false_gap_as_the_checker_does() -> None:
     document = (ROOT / "docs" / "checker.md").read_text()
     block = document.partition("```text\nAB/")[2].partition("\n```")[0]
-    place = re.compile(r" +(\w+/)+\w+\.py:\d+  ")
+    place = re.compile(r" +[\w/]+\.py:\d+  ")
     told = [line for line in story("linux-6.17") if not place.match(line)]
     assert told == [line for line in f"AB/{block}".splitlines() if not place.match(line)]
 

@@ -4,7 +4,6 @@ from itertools import product
 
 import pytest
 
-from untorn.check.pages import Pages
 from untorn.check.scenarios.cases import Layout, lay_out
 from untorn.check.scenarios.programs import (
     CALLS,
@@ -15,7 +14,8 @@ from untorn.check.scenarios.programs import (
     Calls,
     programs,
 )
-from untorn.check.stage import Stage
+from untorn.check.stage.pages import Pages
+from untorn.check.stage.stage import Stage
 
 
 def each_changes_a_map(layout: Layout, calls: Calls, names: tuple[str, ...]) -> bool:

@@ -4,19 +4,20 @@ import threading
 
 import pytest
 
-from untorn.check.explore import Exploration, Theatre, explore, watching
+from untorn.check.explore import Exploration, Theatre, explore
 from untorn.check.mutants import MUTANTS
-from untorn.check.recorder import Recorder
+from untorn.check.runtime.watching import watching
+from untorn.check.runtime.world import RawPrimitiveError
 from untorn.check.scenarios import SCENARIOS
 from untorn.check.scenarios.scenario import Until
-from untorn.check.stage import SPARE, Stage
-from untorn.check.strategies.dfs import Dfs
+from untorn.check.stage.stage import SPARE, Stage
+from untorn.check.strategies.depth_first import Dfs
 from untorn.check.strategies.replay import Replay
 from untorn.check.strategies.sampling import Pct, Pos, RandomWalk
 from untorn.check.strategies.script import Script
 from untorn.check.strategies.source_dpor import SourceDpor
+from untorn.check.telling.recorder import Recorder
 from untorn.check.work import Work, do
-from untorn.check.world import RawPrimitiveError
 from untorn.locking import lockdep, sync
 from untorn.mm.mm_types import Vma
 from untorn.mm.tree.vma_tree import Node
@@ -119,7 +120,7 @@ def trace_of(theatre: Theatre) -> tuple[object, ...]:
     theatre.play()
     recorder.finish()
     steps = [
-        (e.number, e.task, e.place.name, e.kind, e.file, e.line, plain(e.before), plain(e.after))
+        (e.number, e.task, e.cell.name, e.kind, e.file, e.line, plain(e.before), plain(e.after))
         for e in recorder.steps
     ]
     looks = [look for reader in theatre.stage.readers for look in reader.looks]

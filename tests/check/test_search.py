@@ -5,7 +5,7 @@ from random import Random
 import pytest
 
 from tests.helpers.small_programs import SmallProgram, random_program
-from untorn.check.strategies.dfs import Dfs
+from untorn.check.strategies.depth_first import Dfs
 from untorn.check.strategies.replay import Replay
 from untorn.check.strategies.sampling import Pct, Pos, RandomWalk
 from untorn.check.strategies.source_dpor import SourceDpor

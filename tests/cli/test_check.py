@@ -15,10 +15,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tests.helpers.tasks import PATIENCE, await_
-from untorn.check import record, report, work
 from untorn.check import run as running
+from untorn.check import work
 from untorn.check.scenarios import SCENARIOS
-from untorn.check.work import Outcome, Part, Work, do
+from untorn.check.telling import record, report
+from untorn.check.work import Part, Work, WorkOutcome, do
 from untorn.cli import main
 
 STARTED = 1.5
@@ -156,9 +157,9 @@ def test_a_bound_on_preemptions_is_no_proof() -> None:
 
 
 def test_a_matrix_that_was_interrupted_says_nothing_of_mutants_not_decided() -> None:
-    def outcome(name: str, *, complete: bool, failure: str = "") -> Outcome:
+    def outcome(name: str, *, complete: bool, failure: str = "") -> WorkOutcome:
         made = Work("maps/join-right", "dpor", name)
-        return Outcome(made, 1, 0, 0, 1, 0.0, complete, failure, ())
+        return WorkOutcome(made, 1, 0, 0, 1, 0.0, complete, failure, ())
 
     found = [
         outcome("linux-6.17", complete=True, failure="rule 2"),

@@ -12,11 +12,11 @@ from untorn.conform.script_text import (
     parse_script,
     simpler,
 )
-from untorn.conform.shrink import shrink
 from untorn.conform.traced import minimal_elf
 from untorn.mm.limits import Limits
 from untorn.mm.mm_types import MmStruct
 from untorn.mm.mman import MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, PROT_READ
+from untorn.shrink import shrink
 from untorn.syscalls import Process
 
 registers = st.integers(-1, (1 << 64) - 1) | st.integers(-1, 1 << 12)

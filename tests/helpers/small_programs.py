@@ -4,11 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 
-from untorn.check import runtime
-from untorn.check.counter import AtomicInt
-from untorn.check.execution import DeadlockError, Execution
-from untorn.check.primitives import Mutex
-from untorn.check.strategies.strategy import Strategy
+from untorn.check.runtime import running
+from untorn.check.runtime.counter import AtomicInt
+from untorn.check.runtime.execution import DeadlockError, Execution, Strategy
+from untorn.check.runtime.primitives import Mutex
 
 Outcome = tuple[object, ...]
 KINDS = ("load", "store", "add", "in", "out", "reset", "lock", "wake", "wait")
@@ -50,7 +49,7 @@ class SmallProgram:
 
     def begin(self, strategy: Strategy) -> None:
         """Make ready for schedules of a strategy."""
-        runtime.forget_locations()
+        running.forget_locations()
         self.run = Execution([str(i) for i in range(len(self.operations))], strategy, 1000)
 
     def play(self) -> Outcome:

@@ -9,4 +9,7 @@ made, or one that cannot differ from it in its outcome; each kept the contract a
 behind. It says nothing of other scenarios, nothing of memory orders weaker than the one Python
 has (an attribute's store is seen in order), and nothing of the kernel. Sampling strategies and a
 bound on preemptions say less: what was found, was found.
+
+From the top down: telling, run, workers, work, explore, oracle, mutants, scenarios, stage,
+strategies, runtime.
 """

@@ -8,25 +8,23 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
-from untorn.check import fields, primitives, runtime
-from untorn.check.ends import BrokenError
-from untorn.check.execution import Execution
-from untorn.check.ghost import GhostHistory
 from untorn.check.mutants.mutant import Mutant
-from untorn.check.oracle import Oracle, check_sleeper
-from untorn.check.pages import Piece
-from untorn.check.primitives import Task
-from untorn.check.stage import Stage
-from untorn.check.strategies.strategy import Strategy
-from untorn.check.world import World
+from untorn.check.oracle.ends import BrokenError
+from untorn.check.oracle.oracle import Oracle, check_sleeper
+from untorn.check.runtime import fields, running
+from untorn.check.runtime.execution import Execution, Strategy
+from untorn.check.runtime.primitives import Task
+from untorn.check.runtime.world import World
+from untorn.check.scenarios.scenario import Build
+from untorn.check.stage.ghost import GhostHistory
+from untorn.check.stage.pages import Piece
+from untorn.check.stage.stage import Stage
 from untorn.locking.sync import Task as ThreadTask
 
 MAX_STEPS = 2000
 """Of one schedule: one that takes more is given up, and the exploration inconclusive."""
 COLLECT_EVERY = 5000
 """Schedules between two garbage collections; none runs in a schedule."""
-
-Build = Callable[[Stage], None]
 
 
 @dataclass(slots=True)
@@ -66,11 +64,11 @@ class Theatre:
         self, build: Build, strategy: Strategy, shown: tuple[Piece, ...] | None = None
     ) -> None:
         """Set a stage; shown as in Oracle."""
-        runtime.forget_locations()
+        running.forget_locations()
         self.stage = stage = Stage()
         build(stage)
         self._world = World(stage.roots())
-        stage.history = GhostHistory(stage.process.mm)
+        stage.history = GhostHistory(stage.process)
         self._oracle = Oracle(stage, shown)
         self.strategy = strategy
         self.run = Execution(stage.names, strategy, MAX_STEPS)
@@ -154,17 +152,6 @@ def explore(
     found.complete = not more
     found.seconds = time.process_time() - begun
     return found
-
-
-@contextmanager
-def watching(*, speculated: bool = False) -> Iterator[None]:
-    """Put the checker's primitives and fields in their places, for as many explorations as fit.
-
-    Args:
-        speculated: As fields.installed().
-    """
-    with primitives.installed(), fields.installed(speculated=speculated):
-        yield
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from typing import Self
 
 from untorn.check.scenarios import SCENARIOS
 from untorn.check.strategies.branch import Root
-from untorn.check.work import Outcome, Part, Work
+from untorn.check.work import Part, Work, WorkOutcome
 from untorn.check.workers import Workers, branch, first, whole
 from untorn.errors import OutOfReachError
 from untorn.processes.endings import ending_taken, endings_held, wait_readable
@@ -36,7 +36,7 @@ class Progress:
     """
 
     work: Work
-    outcome: Outcome | None = None
+    outcome: WorkOutcome | None = None
     round: list[Future[Part]] = field(default_factory=list)
     _root: Root | None = None
 
@@ -63,7 +63,7 @@ class Progress:
     def _take(self, part: Part) -> None:
         self.outcome = part.outcome if self.outcome is None else _sum(self.outcome, part)
 
-    def break_off(self, *, wait: bool) -> Outcome | None:
+    def break_off(self, *, wait: bool) -> WorkOutcome | None:
         """Take in what is there of a round, and with wait what is being done; return the sum."""
         for future in self.round:
             if not future.cancel() and (future.done() or wait):
@@ -72,7 +72,7 @@ class Progress:
         return self.outcome and replace(self.outcome, complete=False)
 
 
-def _sum(so_far: Outcome, part: Part) -> Outcome:
+def _sum(so_far: WorkOutcome, part: Part) -> WorkOutcome:
     more = part.outcome
     told = so_far if so_far.failure or (so_far.schedule and not more.failure) else more
     return replace(
@@ -88,7 +88,7 @@ def _sum(so_far: Outcome, part: Part) -> Outcome:
     )
 
 
-def run(works: Sequence[Work], executor: Executor | None = None) -> Iterator[Outcome]:
+def run(works: Sequence[Work], executor: Executor | None = None) -> Iterator[WorkOutcome]:
     """Explore everything; yield outcomes as they come.
 
     Args:
@@ -116,7 +116,7 @@ def run(works: Sequence[Work], executor: Executor | None = None) -> Iterator[Out
                 ending_taken()  # another one that came meanwhile says nothing new
 
 
-def _run(works: Sequence[Work], pool: Executor) -> Iterator[Outcome]:
+def _run(works: Sequence[Work], pool: Executor) -> Iterator[WorkOutcome]:
     with Arrivals() as arrivals:
         of: dict[Future[Part], Progress] = {}
         try:
@@ -138,7 +138,7 @@ def _run(works: Sequence[Work], pool: Executor) -> Iterator[Outcome]:
             raise OutOfReachError("a process that explores was killed: out of memory?") from error
 
 
-def _break_off(unfinished: Iterable[Progress], pool: Executor) -> list[Outcome]:
+def _break_off(unfinished: Iterable[Progress], pool: Executor) -> list[WorkOutcome]:
     if isinstance(pool, Workers):
         pool.stop()
     by_work = {progress.work: progress for progress in unfinished}
@@ -153,7 +153,7 @@ class Interrupted(KeyboardInterrupt):
         unfinished: What there is of explorations that were begun.
     """
 
-    def __init__(self, unfinished: list[Outcome]) -> None:
+    def __init__(self, unfinished: list[WorkOutcome]) -> None:
         super().__init__()
         self.unfinished = unfinished
 

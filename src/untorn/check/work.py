@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from untorn.check.explore import Exploration, explore, watching
-from untorn.check.failure import describe
+from untorn.check.explore import Exploration, explore
 from untorn.check.mutants import MUTANTS
+from untorn.check.oracle.failure import describe
+from untorn.check.runtime.execution import Strategy
+from untorn.check.runtime.watching import watching
 from untorn.check.scenarios import SCENARIOS
 from untorn.check.strategies.branch import Branch, Request, Root
-from untorn.check.strategies.dfs import Dfs
+from untorn.check.strategies.depth_first import Dfs
 from untorn.check.strategies.sampling import Pct, Pos, RandomWalk
 from untorn.check.strategies.script import Script
 from untorn.check.strategies.source_dpor import SourceDpor
-from untorn.check.strategies.strategy import Strategy
 
 Stop = Callable[[Exploration], bool]
 """Says, before each schedule, whether an exploration is to end before its time."""
@@ -27,7 +28,7 @@ def never(found: Exploration) -> bool:
 
 SAMPLES = 2000
 """Schedules that a sampling strategy draws of each scenario."""
-STRATEGIES: dict[str, Callable[[int | None], Strategy]] = {
+SEARCH_STRATEGIES: dict[str, Callable[[int | None], Strategy]] = {
     "dpor": lambda preemptions: SourceDpor(),
     "dfs": Dfs,
     "pos": lambda preemptions: Pos(SAMPLES),
@@ -38,7 +39,7 @@ STRATEGIES: dict[str, Callable[[int | None], Strategy]] = {
 
 def tracks(strategy: str) -> bool:
     """Say whether a strategy looks for races."""
-    return STRATEGIES[strategy](None).tracks
+    return SEARCH_STRATEGIES[strategy](None).tracks
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class WorkOutcome:
     """What came of it; plain values, so that it can be sent back.
 
     Attributes:
@@ -93,14 +94,14 @@ class Part:
         root: If it was the first schedule alone: where branches leave it.
     """
 
-    outcome: Outcome
+    outcome: WorkOutcome
     requests: tuple[Request, ...] = ()
     root: Root | None = None
 
 
-def do(work: Work, stop: Stop = never) -> Outcome:
+def do(work: Work, stop: Stop = never) -> WorkOutcome:
     """Explore all of it."""
-    strategy = STRATEGIES[work.strategy](work.preemptions)
+    strategy = SEARCH_STRATEGIES[work.strategy](work.preemptions)
     script = SCENARIOS[work.scenario].script
     return _explore(work, strategy if script is None else Script(script), stop)
 
@@ -119,7 +120,7 @@ def do_branch(work: Work, branch: Branch, stop: Stop = never) -> Part:
     return Part(outcome, tuple(strategy.requests))
 
 
-def _explore(work: Work, strategy: Strategy, stop: Stop) -> Outcome:
+def _explore(work: Work, strategy: Strategy, stop: Stop) -> WorkOutcome:
     scenario = SCENARIOS[work.scenario]
     mutant = MUTANTS[work.mutant] if work.mutant else None
 
@@ -129,7 +130,7 @@ def _explore(work: Work, strategy: Strategy, stop: Stop) -> Outcome:
 
     with watching(speculated=scenario.speculated):
         found = explore(scenario.build, strategy, mutant=mutant, shown=scenario.shown, stop=enough)
-    return Outcome(
+    return WorkOutcome(
         work,
         found.schedules,
         found.blocked,

@@ -13,8 +13,8 @@ from untorn.cli.progress import StatusLine
 from untorn.errors import OutOfReachError
 
 if TYPE_CHECKING:
-    from untorn.check.shrink import Switches
-    from untorn.check.work import Outcome, Work
+    from untorn.check.telling.switches import Switches
+    from untorn.check.work import Work, WorkOutcome
 
 _MATRIX = ("dpor", "pos", "random")
 """Strategies that are compared by how fast they kill mutants."""
@@ -105,11 +105,11 @@ def _plan(
         raise click.UsageError(str(error.args[0])) from error
 
 
-def _run(works: Sequence[Work]) -> tuple[list[Outcome], bool]:
+def _run(works: Sequence[Work]) -> tuple[list[WorkOutcome], bool]:
     """Explore; return the outcomes in the order of the works, and whether it was interrupted."""
     from untorn.check.run import Interrupted, run
 
-    found: dict[Work, Outcome] = {}
+    found: dict[Work, WorkOutcome] = {}
     interrupted = False
     try:
         with StatusLine() as status:
@@ -123,7 +123,7 @@ def _run(works: Sequence[Work]) -> tuple[list[Outcome], bool]:
 
 
 def _explore(works: list[Work], json_file: Path | None) -> None:
-    from untorn.check.report import by_scenario, story, summary
+    from untorn.check.telling.report import by_scenario, story, summary
 
     outcomes, interrupted = _run(works)
     tell = _say if json_file != Path("-") else _say_nothing
@@ -154,7 +154,7 @@ def _matrix(
     json_file: Path | None,
 ) -> None:
     from untorn.check.mutants import MUTANTS
-    from untorn.check.report import all_killed, decided, matrix
+    from untorn.check.telling.report import all_killed, decided, matrix
 
     works = [
         work
@@ -170,8 +170,8 @@ def _matrix(
 
 
 def _replay(path: Path) -> None:
-    from untorn.check.record import ScheduleFileError, load
-    from untorn.check.report import replayed
+    from untorn.check.telling.record import ScheduleFileError, load
+    from untorn.check.telling.report import replayed
 
     try:
         recorded = load(path)
@@ -183,8 +183,8 @@ def _replay(path: Path) -> None:
         click.get_current_context().exit(1)
 
 
-def _write(path: Path | None, outcomes: list[Outcome], shrunk: dict[int, Switches]) -> None:
-    from untorn.check.record import as_json
+def _write(path: Path | None, outcomes: list[WorkOutcome], shrunk: dict[int, Switches]) -> None:
+    from untorn.check.telling.record import as_json
 
     if path:
         with click.open_file(str(path), "w") as file:

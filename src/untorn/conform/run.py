@@ -12,8 +12,8 @@ from untorn.conform.operation import Operation, crowd_takes_too_long
 from untorn.conform.oracle import known_differences, running_release
 from untorn.conform.pair import Mismatch, Pair
 from untorn.conform.script_text import result_name, simpler
-from untorn.conform.shrink import shrink
 from untorn.processes.endings import ending_taken
+from untorn.shrink import shrink
 
 _REPORT_EVERY = 100
 """Operations."""

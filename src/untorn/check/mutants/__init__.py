@@ -1,12 +1,16 @@
-"""Mutants: the protocol with one step changed, to see that each step is needed and is checked."""
+"""Mutants: the protocol with one step changed, to see that each step is needed and is checked.
+
+From the top down: cures, files, leftovers, lookup, maps_locking, page_faults, vma_lock, waits,
+writers, mutant.
+"""
 
 from untorn.check.mutants import (
     cures,
-    faults,
     files,
     leftovers,
     lookup,
-    strategies,
+    maps_locking,
+    page_faults,
     vma_lock,
     waits,
     writers,
@@ -15,7 +19,17 @@ from untorn.check.mutants.mutant import Mutant
 
 MUTANTS: dict[str, Mutant] = {
     mutant.name: mutant
-    for group in (lookup, files, vma_lock, faults, strategies, writers, waits, leftovers, cures)
+    for group in (
+        lookup,
+        files,
+        vma_lock,
+        page_faults,
+        maps_locking,
+        writers,
+        waits,
+        leftovers,
+        cures,
+    )
     for mutant in group.MUTANTS
 }
 """By name."""

@@ -6,13 +6,11 @@ next to a VMA, splits off either end.
 
 from collections.abc import Callable
 
-from untorn.check.pages import RW, Pages, R
-from untorn.check.scenarios.scenario import Scenario
-from untorn.check.stage import Stage
+from untorn.check.scenarios.scenario import Build, Layout, Scenario, lay_out
+from untorn.check.stage.pages import RW, Pages, R
+from untorn.check.stage.stage import Stage
 
 Write = Callable[[Pages], None]
-Layout = tuple[tuple[int, int, int], ...]
-"""First page, end, protection of each VMA."""
 
 CASES: dict[str, tuple[str, Layout, Write]] = {
     "merge-both": (
@@ -65,27 +63,19 @@ CASES: dict[str, tuple[str, Layout, Write]] = {
 READERS = ("maps", "query", "smaps")
 
 
-def lay_out(stage: Stage, layout: Layout) -> None:
-    """Map the VMAs of a layout."""
-    for first, end, protection in layout:
-        stage.process.map(first, end, protection)
-
-
-def one_write(
-    layout: Layout, reader: str, write: Write, strategy: str = "vma_lock"
-) -> Callable[[Stage], None]:
+def one_write(layout: Layout, reader: str, write: Write, locking: str = "vma_lock") -> Build:
     """Return what sets a stage with one reader and one write."""
 
     def build(stage: Stage) -> None:
         lay_out(stage, layout)
-        stage.read(reader, strategy)
+        stage.read(reader, locking)
         stage.write(lambda: write(stage.process))
 
     return build
 
 
-OTHER_STRATEGIES = ("mmap_lock", "rcu")
-"""Of readers of maps; their groups bear their names."""
+OTHER_LOCKING = ("mmap_lock", "rcu")
+"""Other strategies of readers of maps; their groups bear their names."""
 
 SCENARIOS = [
     Scenario(f"{reader}/{name}", about, one_write(layout, reader, write))
@@ -93,11 +83,11 @@ SCENARIOS = [
     for name, (about, layout, write) in CASES.items()
 ] + [
     Scenario(
-        f"{strategy}/{name}",
+        f"{locking}/{name}",
         about,
-        one_write(layout, "maps", write, strategy),
-        speculated=strategy == "rcu",
+        one_write(layout, "maps", write, locking),
+        speculated=locking == "rcu",
     )
-    for strategy in OTHER_STRATEGIES
+    for locking in OTHER_LOCKING
     for name, (about, layout, write) in CASES.items()
 ]

@@ -1,9 +1,9 @@
 """Several readers, several writers, and what else can come between a reader and its VMA."""
 
-from untorn.check.pages import NONE, RW, R, addr
 from untorn.check.scenarios.scenario import Scenario
 from untorn.check.scenarios.waits import task_at
-from untorn.check.stage import Stage
+from untorn.check.stage.pages import NONE, RW, R, addr
+from untorn.check.stage.stage import Stage
 from untorn.maps.page import PAGE_SIZE
 from untorn.mm.mm_types import VM_REFCNT_LIMIT
 

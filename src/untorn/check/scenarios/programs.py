@@ -9,10 +9,9 @@ explored when asked for by name.
 
 from collections.abc import Callable, Iterator, Sequence
 
-from untorn.check.pages import NONE, RW, Pages, R
-from untorn.check.scenarios.cases import Layout, lay_out
-from untorn.check.scenarios.scenario import Scenario
-from untorn.check.stage import Stage
+from untorn.check.scenarios.scenario import Build, Layout, Scenario, lay_out
+from untorn.check.stage.pages import NONE, RW, Pages, R
+from untorn.check.stage.stage import Stage
 
 Call = Callable[[Pages, Pages], None]
 """A system call of the process that is read, or of another one."""
@@ -98,12 +97,12 @@ def _map_of(process: Pages) -> tuple[tuple[int, int, int, int], ...]:
 
 
 def _build(
-    layout: Layout, calls: Calls, names: tuple[str, ...], reader: str, strategy: str = "vma_lock"
-) -> Callable[[Stage], None]:
+    layout: Layout, calls: Calls, names: tuple[str, ...], reader: str, locking: str = "vma_lock"
+) -> Build:
     def build(stage: Stage) -> None:
         process, other = stage.process, stage.other()
         lay_out(stage, layout)
-        stage.read(reader, strategy)
+        stage.read(reader, locking)
         stage.write(*(lambda call=calls[name]: call(process, other) for name in names))
 
     return build
@@ -123,7 +122,7 @@ def _over_one_page(length: int) -> Iterator[Scenario]:
         name, about = "+".join(names), f"while {', then '.join(names)} of a one-page VMA"
         mixed = not _ALONE.issuperset(names)
 
-        def reading(*reader: str, names: tuple[str, ...] = names) -> Callable[[Stage], None]:
+        def reading(*reader: str, names: tuple[str, ...] = names) -> Build:
             return _build(SMALL_LAYOUT, SMALL_CALLS, names, *reader)
 
         yield Scenario(

@@ -2,9 +2,9 @@
 
 from functools import partial
 
-from untorn.check.pages import R
 from untorn.check.scenarios.scenario import Scenario
-from untorn.check.stage import Stage
+from untorn.check.stage.pages import R
+from untorn.check.stage.stage import Stage
 
 
 def recycled_here(stage: Stage) -> None:

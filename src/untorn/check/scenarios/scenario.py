@@ -3,27 +3,14 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from untorn.check.pages import Piece
-from untorn.check.stage import Stage
+from untorn.check.stage.pages import Piece
+from untorn.check.stage.stage import Stage
+from untorn.check.strategies.script import Until
 
-
-@dataclass(frozen=True, slots=True)
-class Until:
-    """Let a task go on until it is about to make a step on a location.
-
-    Attributes:
-        task: Its name.
-        location: As traces name it; None until the task ends or has to wait.
-        skip: How many such steps it makes before.
-        store: Only steps that change something count.
-        ends: Without a location: it must end; to have to wait is not enough.
-    """
-
-    task: str
-    location: str | None = None
-    skip: int = 0
-    store: bool = False
-    ends: bool = False
+Build = Callable[[Stage], None]
+"""Sets a stage."""
+Layout = tuple[tuple[int, int, int], ...]
+"""First page, end, protection of each VMA."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +29,14 @@ class Scenario:
 
     name: str
     about: str
-    build: Callable[[Stage], None]
+    build: Build
     script: tuple[Until, ...] | None = None
     shown: tuple[Piece, ...] | None = None
     speculated: bool = False
     deep: bool = False
+
+
+def lay_out(stage: Stage, layout: Layout) -> None:
+    """Map the VMAs of a layout."""
+    for first, end, protection in layout:
+        stage.process.map(first, end, protection)

@@ -2,12 +2,11 @@
 
 from collections.abc import Callable
 
-from untorn.check.pages import NONE, RW, Pages, R
-from untorn.check.reader import Reader
-from untorn.check.stage import Stage
+from untorn.check.scenarios.scenario import Build
+from untorn.check.stage.pages import NONE, RW, Pages, R
+from untorn.check.stage.readers import Reader
+from untorn.check.stage.stage import Stage
 from untorn.mm.mm_types import VM_REFCNT_LIMIT
-
-Build = Callable[[Stage], None]
 
 
 def mxn(stage: Stage) -> Pages:

@@ -4,11 +4,9 @@ M = [-1,0) R, X = [0,3) RW and N = [3,4) R are there at the start; traces call t
 the order of the appendix of interleavings that the design was checked against: a01 to a18.
 """
 
-from untorn.check.pages import NONE, RW, Piece
 from untorn.check.scenarios.recycling import three_unmapped
-from untorn.check.scenarios.scenario import Scenario, Until
+from untorn.check.scenarios.scenario import Build, Scenario
 from untorn.check.scenarios.script_stages import (
-    Build,
     at_the_limit,
     at_the_limit_line_by_line,
     exit_between_fills,
@@ -17,6 +15,8 @@ from untorn.check.scenarios.script_stages import (
     two_queries,
     writes,
 )
+from untorn.check.stage.pages import NONE, RW, Piece
+from untorn.check.strategies.script import Until
 
 READER, WRITER = Until("reader"), Until("writer")
 READER_SLEEPS = Until("reader", "wake-up of reader")

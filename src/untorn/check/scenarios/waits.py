@@ -6,12 +6,12 @@ keeps what the reader must not need, until the reader has read.
 
 from collections.abc import Callable
 
-from untorn.check import runtime
-from untorn.check.pages import R
-from untorn.check.primitives import Task
-from untorn.check.reader import Reader
+from untorn.check.runtime import running
 from untorn.check.scenarios.scenario import Scenario
-from untorn.check.stage import Stage
+from untorn.check.stage.pages import R
+from untorn.check.stage.readers import Reader
+from untorn.check.stage.stage import Stage
+from untorn.locking.sync import Task
 from untorn.mm.mmap_lock import (
     mmap_read_lock,
     mmap_read_unlock,
@@ -24,8 +24,8 @@ from untorn.mm.vma_lock import vma_start_write
 
 def task_at(number: int) -> Task:
     """Return a task of the run."""
-    assert runtime.run is not None
-    return runtime.run.tasks[number]
+    assert running.run is not None
+    return running.run.tasks[number]
 
 
 def _until_read(

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from untorn.check.execution import Execution
-from untorn.check.location import NEVER
+from untorn.check.runtime.execution import Execution
+from untorn.check.runtime.location import NEVER
 
 
 class Replay:

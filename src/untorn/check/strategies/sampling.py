@@ -9,9 +9,8 @@ Yang, Gu: Partial Order Aware Concurrency Sampling, CAV 2018).
 
 from random import Random
 
-from untorn.check.execution import Execution
-from untorn.check.location import READ
-from untorn.check.masks import members
+from untorn.check.runtime.execution import Execution, members
+from untorn.check.runtime.location import READ
 
 
 class Sampling:

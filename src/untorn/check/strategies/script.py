@@ -1,10 +1,29 @@
 """One schedule, written by hand: let this task go on until it is about to do that."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from untorn.check.execution import Execution
-from untorn.check.location import COUNT_IN, NEVER, READ
-from untorn.check.scenarios.scenario import Until
+from untorn.check.runtime.execution import Execution
+from untorn.check.runtime.location import COUNT_IN, NEVER, READ
+
+
+@dataclass(frozen=True, slots=True)
+class Until:
+    """Let a task go on until it is about to make a step on a location.
+
+    Attributes:
+        task: Its name.
+        location: As traces name it; None until the task ends or has to wait.
+        skip: How many such steps it makes before.
+        store: Only steps that change something count.
+        ends: Without a location: it must end; to have to wait is not enough.
+    """
+
+    task: str
+    location: str | None = None
+    skip: int = 0
+    store: bool = False
+    ends: bool = False
 
 
 class NotFollowedError(Exception):

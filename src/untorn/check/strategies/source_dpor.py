@@ -12,10 +12,10 @@ commute by declaration (location.py). Checked against plain depth-first search o
 
 from dataclasses import dataclass
 
-from untorn.check.execution import Execution
-from untorn.check.location import Location, conflict
+from untorn.check.runtime.execution import Execution
+from untorn.check.runtime.location import Location, conflict
 from untorn.check.strategies.branch import ALL, Branch, Request, Root
-from untorn.check.strategies.planned import Planned
+from untorn.check.strategies.depth_first import DepthFirst
 
 
 @dataclass(slots=True)
@@ -36,7 +36,7 @@ class Frame:
     kinds: tuple[int, ...]
 
 
-class SourceDpor(Planned):
+class SourceDpor(DepthFirst):
     """Strategy; complete for programs that end.
 
     Attributes:

@@ -3,6 +3,8 @@
 import errno
 from collections.abc import Callable
 
+from untorn.judge.history import Range
+from untorn.locking import sync
 from untorn.maps.entry import MapsEntry
 from untorn.maps.page import PAGE_SIZE
 from untorn.mm.mm_types import MmStruct, Vma
@@ -45,13 +47,15 @@ class Pages(Process):
 
     Attributes:
         exited: Its end has begun.
+        destinations: Where those tasks are moving a mapping to that are in such a call.
     """
 
-    __slots__ = ("exited",)
+    __slots__ = ("destinations", "exited")
 
     def __init__(self, mm: MmStruct | None = None) -> None:
         super().__init__(mm)
         self.exited = False
+        self.destinations: dict[sync.Task, Range] = {}
 
     def exit(self) -> None:
         """End it."""
@@ -76,8 +80,12 @@ class Pages(Process):
 
     def move(self, first: int, end: int, place: int) -> None:
         """Move to another place, over whatever is there."""
-        length = (end - first) * PAGE_SIZE
-        self.mremap(addr(first), length, length, MREMAP_MAYMOVE | MREMAP_FIXED, addr(place))
+        length, new_addr, mover = (end - first) * PAGE_SIZE, addr(place), sync.current()
+        self.destinations[mover] = new_addr, new_addr + length
+        try:
+            self.mremap(addr(first), length, length, MREMAP_MAYMOVE | MREMAP_FIXED, new_addr)
+        finally:
+            del self.destinations[mover]
 
     def access(self, page: int, *, write: bool) -> bool:
         """Read or write a byte of a page; say whether that is allowed."""

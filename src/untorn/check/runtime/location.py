@@ -7,10 +7,7 @@ made it and as its how-manieth.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from untorn.check.counter import AtomicInt
+from typing import Protocol
 
 READ, WRITE, COUNT, COUNT_IN, COUNT_OUT, ACQUIRE, TAKE, NEVER = range(8)
 """What a step does.
@@ -32,6 +29,15 @@ Recent = tuple[tuple[int, int, int, int], ...]
 """Steps that a later one may conflict with: kind, task, tick, index in the schedule."""
 
 
+class Counter(Protocol):
+    """What may live at a location: it decides what COUNT_IN and COUNT_OUT turn out to be."""
+
+    value: int
+
+    def kind_of(self, kind: int) -> int:
+        """Return what COUNT_IN or COUNT_OUT is at this moment: COUNT, READ or WRITE."""
+
+
 class Location:
     """One place.
 
@@ -46,7 +52,7 @@ class Location:
 
     __slots__ = ("blocked", "counter", "idle", "name", "recent", "released")
 
-    def __init__(self, name: str, *, idle: bool = False, counter: AtomicInt | None = None) -> None:
+    def __init__(self, name: str, *, idle: bool = False, counter: Counter | None = None) -> None:
         self.name = name
         self.blocked = self.idle = idle
         self.counter = counter

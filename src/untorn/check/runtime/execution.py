@@ -8,19 +8,41 @@ to schedule, because making one costs as much as a whole short run.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Protocol
 
 from greenlet import getcurrent, greenlet
 
-from untorn.check import runtime
-from untorn.check.location import ACQUIRE, NEVER, Location
-from untorn.check.masks import members
-from untorn.check.primitives import Task
-from untorn.check.strategies.strategy import Strategy
-from untorn.check.trace import Trace
+from untorn.check.runtime import running
+from untorn.check.runtime.location import ACQUIRE, NEVER, Location
+from untorn.check.runtime.primitives import Task
+from untorn.check.runtime.trace import Trace
 
 Job = Callable[[], object]
 """What a task does."""
 NOBODY = Location("nobody")
+
+
+@cache
+def members(mask: int) -> tuple[int, ...]:
+    """Return the tasks of a mask, in order: sets of them are made at every step."""
+    return tuple(task for task in range(mask.bit_length()) if mask >> task & 1)
+
+
+class Strategy(Protocol):
+    """Who runs next, and which schedule comes after this one."""
+
+    tracks: bool
+    """Whether it wants to know what happened before what; races are found only then."""
+
+    def begin(self, run: Execution) -> int:
+        """Start a schedule; return how many steps at its start are those of the one before."""
+
+    def pick(self) -> int:
+        """Return the task whose step is made next; run.hub to end the schedule here."""
+
+    def end(self) -> bool:
+        """Take in the schedule that ended; say whether there is another one."""
 
 
 class Abandoned(BaseException):
@@ -108,7 +130,7 @@ class Execution:
             task.mmap_locks = 0
             task.permit.location.blocked = True
         kept(self.strategy.begin(self))
-        runtime.begin(self)
+        running.begin(self)
         try:
             self._go()
             self.asleep = self.waiting()
@@ -116,7 +138,7 @@ class Execution:
                 self.failure = DeadlockError(self._who_waits())
         finally:
             self._unwind()
-            runtime.end()
+            running.end()
             self.current = count
 
     def _go(self) -> None:
@@ -161,22 +183,13 @@ class Execution:
             if ACQUIRE <= kind < NEVER and location.blocked
         ]
 
-    def stands_in(self, task: int, functions: frozenset[str]) -> bool:
-        """Say whether a task that is not running stands in a function of such a name."""
-        frame = self._greenlets[task].gr_frame
-        while frame is not None:
-            if frame.f_code.co_name in functions:
-                return True
-            frame = frame.f_back
-        return False
-
     def _who_waits(self) -> str:
         """Describe a state in which nobody can go on."""
         told = []
         for task, location, _ in self.asleep:
             sleeper = self.tasks[task]
             what = f"{sleeper.name} waits for {location} (holds or asks for {sleeper.holds()})"
-            if location is sleeper.permit.location and runtime.unseen(sleeper.waits_for):
+            if location is sleeper.permit.location and running.unseen(sleeper.waits_for):
                 what = f"lost wake-up: {sleeper.name} sleeps though what it waits for has come"
             told.append(what)
         return "; ".join(told)

@@ -8,7 +8,7 @@ Each task counts its steps and releases in ticks. A clock says for each task how
 happened before: something of task q at tick t did if and only if t < clock[q].
 """
 
-from untorn.check.location import (
+from untorn.check.runtime.location import (
     ACQUIRE,
     COUNT_IN,
     TAKE,

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from untorn.check.explore import Theatre, watching
+from untorn.check.explore import Theatre
 from untorn.check.mutants import MUTANTS
 from untorn.check.mutants.mutant import Mutant
-from untorn.check.record import Recorded
+from untorn.check.runtime.watching import watching
 from untorn.check.scenarios import SCENARIOS
 from untorn.check.scenarios.scenario import Scenario
-from untorn.check.shrink import Switches, shrink, what_broke
-from untorn.check.story import tell
 from untorn.check.strategies.replay import Replay
 from untorn.check.strategies.script import Script
-from untorn.check.work import Outcome, Work, tracks
+from untorn.check.telling.record import Recorded
+from untorn.check.telling.story import tell
+from untorn.check.telling.switches import Switches, fewest_switches, what_broke
+from untorn.check.work import Work, WorkOutcome, tracks
 
 
-def by_scenario(outcomes: Sequence[Outcome]) -> list[str]:
+def by_scenario(outcomes: Sequence[WorkOutcome]) -> list[str]:
     """Return a table: scenario, schedules, steps of each, seconds, result."""
     rows = [f"{'scenario':32} {'schedules':>9} {'steps':>6} {'seconds':>8}  result"]
     for each in outcomes:
@@ -29,7 +30,7 @@ def by_scenario(outcomes: Sequence[Outcome]) -> list[str]:
     return rows
 
 
-def _result(each: Outcome) -> str:
+def _result(each: WorkOutcome) -> str:
     if each.failure:
         return each.failure.splitlines()[0]
     if each.limited:
@@ -41,7 +42,7 @@ def _result(each: Outcome) -> str:
     return "holds" if each.work.strategy in ("dpor", "dfs") else "nothing found"
 
 
-def summary(outcomes: Sequence[Outcome]) -> str:
+def summary(outcomes: Sequence[WorkOutcome]) -> str:
     """Return a line for all."""
     schedules = sum(each.schedules for each in outcomes)
     seconds = sum(each.seconds for each in outcomes)
@@ -53,7 +54,7 @@ def summary(outcomes: Sequence[Outcome]) -> str:
     return ", ".join(parts if len(parts) > 1 else [*parts, "nothing broke"])
 
 
-def kill(outcomes: Sequence[Outcome]) -> tuple[int, str] | None:
+def kill(outcomes: Sequence[WorkOutcome]) -> tuple[int, str] | None:
     """Return how many schedules killed a mutant, and what broke; None if it survived.
 
     Args:
@@ -69,7 +70,7 @@ def kill(outcomes: Sequence[Outcome]) -> tuple[int, str] | None:
     return None
 
 
-def decided(works: Sequence[Work], outcomes: Sequence[Outcome]) -> list[Outcome]:
+def decided(works: Sequence[Work], outcomes: Sequence[WorkOutcome]) -> list[WorkOutcome]:
     """Return the outcomes of mutants of which every strategy has come to its end."""
     ended = {each.work for each in outcomes if each.complete or each.failure or each.limited}
     open_ones = {work.mutant for work in works if work not in ended}
@@ -77,7 +78,7 @@ def decided(works: Sequence[Work], outcomes: Sequence[Outcome]) -> list[Outcome]
 
 
 def _kills(
-    outcomes: Sequence[Outcome], strategies: Sequence[str]
+    outcomes: Sequence[WorkOutcome], strategies: Sequence[str]
 ) -> dict[str, list[tuple[int, str] | None]]:
     return {
         name: [
@@ -89,7 +90,7 @@ def _kills(
     }
 
 
-def matrix(outcomes: Sequence[Outcome], strategies: Sequence[str]) -> list[str]:
+def matrix(outcomes: Sequence[WorkOutcome], strategies: Sequence[str]) -> list[str]:
     """Return a table: mutant, schedules to the kill under each strategy, what broke."""
     rows = [f"{'mutant':30}" + "".join(f"{name:>8}" for name in strategies) + "  what broke"]
     kills = _kills(outcomes, strategies)
@@ -106,13 +107,13 @@ def matrix(outcomes: Sequence[Outcome], strategies: Sequence[str]) -> list[str]:
     return rows
 
 
-def all_killed(outcomes: Sequence[Outcome], strategy: str) -> bool:
+def all_killed(outcomes: Sequence[WorkOutcome], strategy: str) -> bool:
     """Say whether a strategy killed all mutants but the equivalent ones."""
     kills = _kills(outcomes, (strategy,))
     return all(bool(found[0]) != bool(MUTANTS[name].equivalent) for name, found in kills.items())
 
 
-def story(outcome: Outcome) -> tuple[list[str], Switches]:
+def story(outcome: WorkOutcome) -> tuple[list[str], Switches]:
     """Tell a failure, with as few switches as possible; return the text and the switches.
 
     A script is told as it was followed.
@@ -122,7 +123,8 @@ def story(outcome: Outcome) -> tuple[list[str], Switches]:
     mutant = MUTANTS[work.mutant] if work.mutant else None
     with watching(speculated=scenario.speculated):
         if scenario.script is None:
-            switches = shrink(scenario, outcome.schedule, mutant, tracks=tracks(work.strategy))
+            races = tracks(work.strategy)
+            switches = fewest_switches(scenario, outcome.schedule, mutant, tracks=races)
         else:
             switches = dict(enumerate(outcome.schedule))
         theatre = _theatre(scenario, switches, work.strategy)

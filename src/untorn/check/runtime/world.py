@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterable, Iterator
 from operator import call
 from typing import Any
 
-from untorn.check.counter import AtomicInt
-from untorn.check.fields import WATCHED, slot_of
-from untorn.check.location import Location
-from untorn.check.primitives import Mutex
+from untorn.check.runtime.counter import AtomicInt
+from untorn.check.runtime.fields import WATCHED, slot_of
+from untorn.check.runtime.location import Location
+from untorn.check.runtime.primitives import Mutex
 
 
 class RawPrimitiveError(Exception):

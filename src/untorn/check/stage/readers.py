@@ -1,4 +1,4 @@
-"""Reader: a task that reads a map, and what it got."""
+"""Tasks whose answers are judged: readers of a map, and those that access a page."""
 
 from __future__ import annotations
 
@@ -7,15 +7,33 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
-from untorn.check import runtime
-from untorn.check.ghost import Look
-from untorn.check.pages import addr
+from untorn.check.runtime import running
+from untorn.check.stage.pages import Pages, addr
 from untorn.fs.proc.vma_file import ProcVmaFile
+from untorn.judge.history import State
+from untorn.maps.fields import Permissions
 from untorn.maps.procmap_query import QueriedVma
 
 T = TypeVar("T")
 BUFFER = 1 << 16
 """Bytes of a read() that takes whatever there is."""
+
+
+@dataclass(slots=True)
+class Look:
+    """One read() or query of a task.
+
+    Attributes:
+        task: Its number.
+        began: How many steps had been chosen when it was called.
+        ended: Index of its last step.
+        text: What it got; of an access, whether it was allowed.
+    """
+
+    task: int
+    began: int
+    ended: int
+    text: object
 
 
 @dataclass(slots=True)
@@ -93,9 +111,45 @@ class Reader:
             return None
 
     def _look(self, look: Callable[[], object]) -> object:
-        run = runtime.run
+        run = running.run
         assert run is not None
         began = run.steps
         text = look()
         self.looks.append(Look(self.task, began, run.steps - 1, text))
         return text
+
+
+@dataclass(slots=True)
+class Access:
+    """A task that accesses a page once.
+
+    Attributes:
+        task: Its number among the tasks.
+        look: What became of it: as text, whether it was allowed; None before.
+    """
+
+    task: int
+    process: Pages
+    page: int
+    write: bool
+    look: Look | None = None
+
+    def run(self) -> None:
+        """Make it."""
+        run = running.run
+        assert run is not None
+        began = run.steps
+        allowed = self.process.access(self.page, write=self.write)
+        self.look = Look(self.task, began, run.steps - 1, allowed)
+
+    def is_allowed_in(self, state: State) -> bool:
+        """Say whether the mappings of a state allow it; on x86 any permission allows to read."""
+        at = addr(self.page)
+        return any(
+            line.writable if self.write else line.permissions & ~Permissions.SHARED
+            for line in state
+            if at in line
+        )
+
+    def __str__(self) -> str:
+        return f"{'write to' if self.write else 'read of'} {addr(self.page):08x}"

@@ -6,13 +6,12 @@ enabled. The rest, above all the loop in Task.wait_until(), is the production co
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
-from untorn.check import lock_order, runtime
-from untorn.check.counter import AtomicInt
-from untorn.check.location import ACQUIRE, TAKE, WRITE
+from untorn.check.runtime import running
+from untorn.check.runtime.counter import AtomicInt
+from untorn.check.runtime.location import ACQUIRE, TAKE, WRITE
 from untorn.locking import lockdep, sync
 
 WAKE_UP = "wake-up of "
@@ -25,13 +24,13 @@ class Mutex:
     __slots__ = ("location",)
 
     def __init__(self) -> None:
-        self.location = runtime.location("mutex")
+        self.location = running.location("mutex")
 
     def acquire(self) -> bool:
         """Take it."""
         location = self.location
-        runtime.point(location, ACQUIRE)
-        if location.blocked and runtime.run is None:
+        running.point(location, ACQUIRE)
+        if location.blocked and running.run is None:
             raise RuntimeError(f"{location.name} is held: the set-up would wait for ever")
         location.blocked = True
         return True
@@ -40,7 +39,7 @@ class Mutex:
         """Let go; nobody can see that before they take it."""
         location = self.location
         location.blocked = False
-        run = runtime.run
+        run = running.run
         if run is not None and run.tracks:
             run.trace.release(run.current, location)
 
@@ -62,21 +61,21 @@ class Permit:
 
     def __init__(self, task: Task) -> None:
         self._task = task
-        self.location = runtime.location(WAKE_UP + task.name, idle=True)
+        self.location = running.location(WAKE_UP + task.name, idle=True)
 
     def acquire(self) -> None:
         """Wait for a wake-up and take it."""
         task = self._task
-        if self.location.blocked and task.sleeps is not None and runtime.run is not None:
+        if self.location.blocked and task.sleeps is not None and running.run is not None:
             task.sleeps(task)
-        runtime.point(self.location, TAKE)
-        if self.location.blocked and runtime.run is None:
+        running.point(self.location, TAKE)
+        if self.location.blocked and running.run is None:
             raise RuntimeError(f"{task.name} waits: the set-up would wait for ever")
         self.location.blocked = True
 
     def grant(self) -> None:
         """Wake the task, or leave the wake-up for when it is about to sleep."""
-        runtime.point(self.location, WRITE)
+        running.point(self.location, WRITE)
         self.location.blocked = False
 
 
@@ -125,7 +124,7 @@ _outside = Task("set-up")
 
 def current() -> sync.Task:
     """Return the task that is running."""
-    run = runtime.run
+    run = running.run
     return _outside if run is None else run.tasks[run.current]
 
 
@@ -134,26 +133,11 @@ def monotonic_ns() -> int:
     return 0
 
 
-@contextmanager
-def installed() -> Iterator[None]:
-    """Let locking/, mm/ and fs/ use these primitives, and have their lock order watched."""
-    theirs = {
-        sync: {
-            "Mutex": Mutex,
-            "AtomicInt": AtomicInt,
-            "Task": Task,
-            "current": current,
-            "monotonic_ns": monotonic_ns,
-        },
-        lockdep: lock_order.REPLACEMENTS,
-    }
-    before = {
-        module: {name: getattr(module, name) for name in ours} for module, ours in theirs.items()
-    }
-    try:
-        for module, ours in theirs.items():
-            vars(module).update(ours)
-        yield
-    finally:
-        for module, names in before.items():
-            vars(module).update(names)
+OURS: dict[str, object] = {
+    "Mutex": Mutex,
+    "AtomicInt": AtomicInt,
+    "Task": Task,
+    "current": current,
+    "monotonic_ns": monotonic_ns,
+}
+"""By the name that sync knows each under."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from untorn.check import runtime
-from untorn.check.location import COUNT, COUNT_IN, COUNT_OUT, READ, WRITE
+from untorn.check.runtime import running
+from untorn.check.runtime.location import COUNT, COUNT_IN, COUNT_OUT, READ, WRITE
 
 NO_LIMIT = 1 << 62
 MARGIN = 64
@@ -34,23 +34,23 @@ class AtomicInt:
         self.counted: dict[int, int] = {}
         self.emptied: Callable[[], None] | None = None
         self._limit = NO_LIMIT
-        self.location = runtime.location("counter", counter=self)
+        self.location = running.location("counter", counter=self)
 
     def load(self) -> int:
         """Return the value."""
-        runtime.point(self.location, READ)
+        running.point(self.location, READ)
         return self.value
 
     def store(self, value: int) -> None:
         """Set the value."""
-        runtime.point(self.location, WRITE)
+        running.point(self.location, WRITE)
         self.value = value
 
     def add(self, delta: int) -> int:
         """Add delta; return the new value."""
-        run = runtime.run
+        run = running.run
         mine = delta == -1 and run is not None and self.counted.get(run.current, 0) > 0
-        runtime.point(self.location, COUNT_OUT if mine else WRITE)
+        running.point(self.location, COUNT_OUT if mine else WRITE)
         if mine:
             self._count(-1)
         self.value += delta
@@ -60,7 +60,7 @@ class AtomicInt:
 
     def add_not_zero(self, delta: int) -> bool:
         """Add delta unless the value is 0."""
-        runtime.point(self.location, COUNT_IN if delta == 1 else WRITE)
+        running.point(self.location, COUNT_IN if delta == 1 else WRITE)
         if self.value == 0:
             return False
         if delta == 1:
@@ -71,7 +71,7 @@ class AtomicInt:
     def inc_not_zero_limited(self, limit: int) -> int:
         """Add 1 unless the value is 0 or at least limit; return the value found."""
         self._limit = limit
-        runtime.point(self.location, COUNT_IN)
+        running.point(self.location, COUNT_IN)
         found = self.value
         if 0 < found < limit:
             self._count(1)
@@ -91,6 +91,6 @@ class AtomicInt:
         return COUNT if plain else WRITE
 
     def _count(self, delta: int) -> None:
-        run = runtime.run
+        run = running.run
         if run is not None:
             self.counted[run.current] = self.counted.get(run.current, 0) + delta

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from untorn.check.pages import Pages, addr
+from untorn.check.stage.pages import Pages, addr
 from untorn.errors import InvariantError
 from untorn.locking.rwsem import RwSemaphore
 from untorn.mm.mm_types import MmStruct, Vma

@@ -7,11 +7,11 @@ mappings allowed it all the time, and refused if they never did.
 
 from collections.abc import Callable
 
-from untorn.check.pages import Pages
-from untorn.check.scenarios.cases import CASES, Layout, Write, lay_out
+from untorn.check.scenarios.cases import CASES, Write
 from untorn.check.scenarios.programs import SMALL_CALLS, SMALL_LAYOUT, programs
-from untorn.check.scenarios.scenario import Scenario
-from untorn.check.stage import Stage
+from untorn.check.scenarios.scenario import Build, Layout, Scenario, lay_out
+from untorn.check.stage.pages import Pages
+from untorn.check.stage.stage import Stage
 
 READ_OR_WRITE = {"read": False, "write": True}
 CALLS = {
@@ -25,7 +25,7 @@ PAGE_WRITES: dict[str, Callable[[Pages], object]] = {
 }
 
 
-def _against_case(layout: Layout, write: Write, *, writes: bool) -> Callable[[Stage], None]:
+def _against_case(layout: Layout, write: Write, *, writes: bool) -> Build:
     def build(stage: Stage) -> None:
         lay_out(stage, layout)
         stage.access(1, write=writes)
@@ -34,7 +34,7 @@ def _against_case(layout: Layout, write: Write, *, writes: bool) -> Callable[[St
     return build
 
 
-def _against_program(names: tuple[str, ...], *, writes: bool) -> Callable[[Stage], None]:
+def _against_program(names: tuple[str, ...], *, writes: bool) -> Build:
     def build(stage: Stage) -> None:
         process, other = stage.process, stage.other()
         lay_out(stage, SMALL_LAYOUT)
@@ -65,7 +65,7 @@ def _resident(stage: Stage) -> Pages:
     return stage.process
 
 
-def _page_walk(write: Callable[[Pages], object]) -> Callable[[Stage], None]:
+def _page_walk(write: Callable[[Pages], object]) -> Build:
     def build(stage: Stage) -> None:
         process = _resident(stage)
         stage.read("smaps")
@@ -74,7 +74,7 @@ def _page_walk(write: Callable[[Pages], object]) -> Callable[[Stage], None]:
     return build
 
 
-def _drop(write: Callable[[Pages], object]) -> Callable[[Stage], None]:
+def _drop(write: Callable[[Pages], object]) -> Build:
     def build(stage: Stage) -> None:
         process = _resident(stage)
         stage.write(lambda: process.drop(0, 1), name="advice")

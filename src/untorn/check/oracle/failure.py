@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import traceback
+from pathlib import Path
 
-from untorn.check.ends import BrokenError
-from untorn.check.execution import DeadlockError
-from untorn.check.fields import DataRaceError
-from untorn.check.place import is_checkers, place
+from untorn.check.oracle.ends import BrokenError
+from untorn.check.runtime.execution import DeadlockError
+from untorn.check.runtime.fields import DataRaceError
 from untorn.check.strategies.script import NotFollowedError
+
+_CHECKER = Path(__file__).parents[1]
+
+
+def is_checkers(file: str) -> bool:
+    """Say whether a file is the checker's own, and so of no interest."""
+    return Path(file).is_relative_to(_CHECKER)
+
+
+def source_line(file: str, line: int | None) -> str:
+    """Return where something stands in the source; in the engine's, from its root."""
+    path, root = Path(file), _CHECKER.parent
+    return f"{path.relative_to(root) if path.is_relative_to(root) else file}:{line}"
 
 
 def is_error(failure: BaseException | None) -> bool:
@@ -27,6 +40,6 @@ def describe(failure: BaseException | None) -> str:
     if not is_error(failure):
         return str(failure)
     frames = traceback.extract_tb(failure.__traceback__)
-    places = [frame for frame in frames if not is_checkers(frame.filename)]
-    where = f" at {place(places[-1].filename, places[-1].lineno)}" if places else ""
+    theirs = [frame for frame in frames if not is_checkers(frame.filename)]
+    where = f" at {source_line(theirs[-1].filename, theirs[-1].lineno)}" if theirs else ""
     return f"{type(failure).__name__}: {failure}{where}"

@@ -1,10 +1,7 @@
 """Make a schedule that breaks something as simple as it can be: as few switches as possible.
 
 A schedule is kept as the steps at which the usual task (the running one, else the first that can
-run) does not run. Some of them are left out, as long as the same thing breaks: half of them where
-that goes, then ever fewer, then each.
-
-Zeller, Hildebrandt: Simplifying and Isolating Failure-Inducing Input, IEEE TSE 28(2), 2002.
+run) does not run. Some of them are left out, as long as the same thing breaks.
 """
 
 from __future__ import annotations
@@ -15,6 +12,7 @@ from untorn.check.explore import Theatre
 from untorn.check.mutants.mutant import Mutant
 from untorn.check.scenarios.scenario import Scenario
 from untorn.check.strategies.replay import Replay
+from untorn.shrink import fewest
 
 Switches = dict[int, int]
 """Step to task."""
@@ -34,28 +32,33 @@ def replay(
     return theatre, dict(strategy.switches)
 
 
-def shrink(
+def fewest_switches(
     scenario: Scenario, schedule: Sequence[int], mutant: Mutant | None, *, tracks: bool = True
 ) -> Switches:
     """Return the fewest switches found that break the same thing.
 
     Preconditions: inside of watching(); the schedule breaks something.
     """
-    theatre, best = replay(scenario, dict(enumerate(schedule)), mutant, tracks=tracks)
+    theatre, switches = replay(scenario, dict(enumerate(schedule)), mutant, tracks=tracks)
     wanted = what_broke(theatre)
-    size = len(best)
-    while size:
-        steps = sorted(best, reverse=True)  # without the later ones the start stays as it is
-        for first in range(0, len(steps), size):
-            left_out = steps[first : first + size]
-            given = {at: task for at, task in best.items() if at not in left_out}
-            theatre, made = replay(scenario, given, mutant, tracks=tracks)
-            if what_broke(theatre) == wanted and len(made) < len(best):
-                best = made
-                break
-        else:
-            size //= 2
-    return best
+
+    def attempt(fewer: list[tuple[int, int]]) -> list[tuple[int, int]] | None:
+        # A switch is told by its step, and what was left out before it can make it another one.
+        # So what counts is what was made of the switches, and it must be fewer than there were.
+        nonlocal switches
+        theatre, made = replay(scenario, dict(fewer), mutant, tracks=tracks)
+        if what_broke(theatre) != wanted or len(made) >= len(switches):
+            return None
+        switches = made
+        return _latest_first(made)
+
+    fewest(_latest_first(switches), attempt)
+    return switches
+
+
+def _latest_first(switches: Switches) -> list[tuple[int, int]]:
+    """Return switches, those that can go without a change to what comes before them first."""
+    return sorted(switches.items(), reverse=True)
 
 
 def what_broke(theatre: Theatre) -> str:

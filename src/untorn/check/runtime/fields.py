@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from untorn.check import runtime
-from untorn.check.location import READ, WRITE, Location
-from untorn.check.shared import EXCLUSIVE, GUARDED, POINTS
-from untorn.check.trace import Guard
+from untorn.check.runtime import running
+from untorn.check.runtime.location import READ, WRITE, Location
+from untorn.check.runtime.shared import EXCLUSIVE, GUARDED, POINTS
+from untorn.check.runtime.trace import Guard
 from untorn.mm.mm_types import Vma
 
 
@@ -70,13 +70,13 @@ class Point(Watched):
         def fget(owner: object) -> object:
             cell = cells.get(owner)
             if cell is not None:
-                runtime.point(cell, READ)
+                running.point(cell, READ)
             return get(owner)
 
         def fset(owner: object, value: object) -> None:
             cell = cells.get(owner)
             if cell is not None:
-                runtime.point(cell, WRITE)
+                running.point(cell, WRITE)
             else:
                 adopt(owner)
             put(owner, value)
@@ -86,16 +86,16 @@ class Point(Watched):
         def fdel(owner: object) -> None:
             cell = cells.get(owner)
             if cell is not None:
-                runtime.point(cell, WRITE)
+                running.point(cell, WRITE)
             delete(owner)
 
         return property(fget, fset, fdel)
 
     def _adopt(self, owner: object) -> None:
         """Watch an object from its constructor's store on: until then only its maker knows it."""
-        if runtime.run is not None:
+        if running.run is not None:
             name = f"{self.cls.__name__}.{self.name}"
-            runtime.adopt(self.cells, owner, runtime.location(name))
+            running.adopt(self.cells, owner, running.location(name))
 
 
 class Guarded(Watched):
@@ -121,7 +121,7 @@ class Guarded(Watched):
         get, put = self.slot.__get__, self.slot.__set__
 
         def fget(owner: object) -> object:
-            run = runtime.run
+            run = running.run
             if run is not None and run.tracks:
                 cell = cells.get(owner)
                 if cell is not None:
@@ -133,12 +133,12 @@ class Guarded(Watched):
             return get(owner)
 
         def fset(owner: object, value: object) -> None:
-            run = runtime.run
+            run = running.run
             if run is not None and run.tracks:
                 cell = cells.get(owner)
                 if cell is None:
                     cell = Guard(f"{self.cls.__name__}.{self.name}")
-                    runtime.adopt(cells, owner, cell)
+                    running.adopt(cells, owner, cell)
                 other = run.trace.store(run.current, cell)
                 if other is not None:
                     racing(cell, "store", other)
@@ -148,7 +148,7 @@ class Guarded(Watched):
 
     @staticmethod
     def _racing(guard: Guard, access: str, other: int) -> None:
-        run = runtime.run
+        run = running.run
         if run is not None:
             who, whom = run.tasks[run.current].name, run.tasks[other].name
             message = f"{who}'s {access} of {guard.name} races with {whom}'s"

@@ -6,70 +6,57 @@ made. Nothing of it is a step, and no task sees it.
 
 from __future__ import annotations
 
-import sys
 from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from types import FrameType
 from typing import cast
 
-from untorn.check import runtime
-from untorn.check.counter import AtomicInt
-from untorn.check.execution import Execution
-from untorn.check.fields import WATCHED
+from untorn.check.runtime import lock_order, running
+from untorn.check.runtime.counter import AtomicInt
+from untorn.check.runtime.execution import Execution
+from untorn.check.runtime.fields import WATCHED
+from untorn.check.runtime.running import Run
+from untorn.check.stage.pages import Pages
+from untorn.check.stage.readers import Look
 from untorn.fs.proc.maps_line import show_map
 from untorn.judge.history import History, Range, State, borders, intersect
 from untorn.judge.lines import parse_line
-from untorn.maps.page import TASK_SIZE, page_align
-from untorn.mm.mm_types import MmStruct, Vma
-from untorn.mm.mman import MREMAP_FIXED
+from untorn.locking import sync
+from untorn.maps.page import TASK_SIZE
+from untorn.mm.mm_types import MMAP_LOCK, MmStruct, Vma
 from untorn.mm.tree.vma_tree import VmaTree
 
 Row = tuple[int, int, int, int, object]
 """What readers are shown of a VMA: start, end, flags, offset, name."""
-
-
-@dataclass(slots=True)
-class Look:
-    """One read() or query of a task.
-
-    Attributes:
-        task: Its number.
-        began: How many steps had been chosen when it was called.
-        ended: Index of its last step.
-        text: What it got.
-    """
-
-    task: int
-    began: int
-    ended: int
-    text: object
+NOWHERE: Range = 0, 0
 
 
 @dataclass(slots=True)
 class GhostHistory:
-    """What was published of one mm in one run.
+    """What was published of one process's mm in one run.
 
     Attributes:
-        mm: The address space.
+        process: The process.
+        mm: Its address space.
         states: In order, each once; states[0] is what the scenario set up.
         steps: The step that published each; -1 for the first.
         sections: Write sections begun.
         torn: A range that a section unmapped for a moment, though it was mapped before and after;
             empty if there was none. Only a move may do so, at its destination.
-        overlocked: A VMA whose readers a section kept out and that it left as it was; empty if
-            there was none. Only a fork may do so, as its child must be a copy of one moment, and
-            a call that fails.
+        overlocked: VMAs whose readers a section kept out and that it left as they were, with the
+            task and its step. Only a fork may do so, as its child must be a copy of one moment,
+            and a call that fails.
         exited: The step with which the last user went; None if it did not.
     """
 
-    mm: MmStruct
+    process: Pages
+    mm: MmStruct = field(init=False)
     states: list[State] = field(default_factory=list)
     steps: list[int] = field(default_factory=list)
     sections: int = 0
     torn: str = ""
-    overlocked: str = ""
+    overlocked: list[tuple[int, int, str]] = field(default_factory=list)
     exited: int | None = None
     _kept: int = 0
     _began: int = 0
@@ -78,6 +65,7 @@ class GhostHistory:
 
     def __post_init__(self) -> None:
         """Note the first state, and watch for more."""
+        self.mm = self.process.mm
         self._publish(-1)
         users = cast(AtomicInt, self.mm.mm_users)
         users.emptied = self._exit
@@ -91,25 +79,26 @@ class GhostHistory:
         del self.states[known:], self.steps[known:]
         self._kept = keep
         self.sections = 0
-        self.torn = self.overlocked = ""
+        self.torn = ""
+        self.overlocked.clear()
         self.exited = None
         self._excluded.clear()
 
     def _exit(self) -> None:
         """The last user is gone: whatever the tree still says, there is nothing to be shown."""
-        if runtime.run is not None:
-            self.exited = runtime.run.steps - 1
+        if running.run is not None:
+            self.exited = running.run.steps - 1
         self._note(lambda: ())
 
     def _root_stored(self, tree: VmaTree[Vma], root: object) -> None:
         if tree is self.mm.mm_mt:
             self._note(self._state)
             for vma in self._excluded:
-                if runtime.unseen(partial(self._row, vma)) is None:
+                if running.unseen(partial(self._row, vma)) is None:
                     self._excluded[vma] = None  # even if its object comes back as it was
 
     def _seq_stored(self, mm: MmStruct, seq: int) -> None:
-        run = runtime.run
+        run = running.run
         if mm is not self.mm or run is None:
             return
         if seq & 1:
@@ -118,24 +107,43 @@ class GhostHistory:
             self._excluded.clear()
         else:
             self._note(self._state)
-            self._look_for_overlocked()
+            self._look_for_overlocked(run)
             before = bisect_left(self.steps, self._began) - 1
             section = self.states[before : bisect_left(self.steps, run.steps)]
-            if len(section) > 2 and (torn := _torn(tuple(section), _destination())):
+            destination = self.process.destinations.get(sync.current(), NOWHERE)
+            if len(section) > 2 and (torn := _torn(tuple(section), destination)):
                 self.torn = torn
 
     def _write_locked(self, vma: Vma, seq: int) -> None:
-        if runtime.run is not None and vma not in self._excluded:
-            self._excluded[vma] = runtime.unseen(partial(self._row, vma))
+        # A task that holds two mmap_locks copies one address space into another.
+        forks = lock_order.held_of(MMAP_LOCK) > 1
+        if running.run is not None and not forks and vma not in self._excluded:
+            self._excluded[vma] = running.unseen(partial(self._row, vma))
 
-    def _look_for_overlocked(self) -> None:
+    def _look_for_overlocked(self, run: Run) -> None:
+        """Note the VMAs that a section, which is at its end, locked for nothing."""
         kept = [
             row
             for vma, row in self._excluded.items()
-            if row is not None and row == runtime.unseen(partial(self._row, vma))
+            if row is not None and row == running.unseen(partial(self._row, vma))
         ]
-        if kept and _frame_of("dup_mm") is None and sys.exc_info()[1] is None:
-            self.overlocked = ", ".join(sorted(f"{row[0]:08x}" for row in kept))
+        if kept:
+            vmas = ", ".join(sorted(f"{row[0]:08x}" for row in kept))
+            self.overlocked.append((run.current, run.steps, vmas))
+
+    def refused(self, began: int) -> None:
+        """Excuse a call of the running task that failed: what it locked may be as it was.
+
+        Args:
+            began: How many steps had been chosen when it was called.
+        """
+        run = running.run
+        assert run is not None
+        self.overlocked = [
+            (task, step, vmas)
+            for task, step, vmas in self.overlocked
+            if task != run.current or step <= began
+        ]
 
     def _row(self, vma: Vma) -> Row | None:
         """Return what readers are shown of a VMA; None if it is not in the tree."""
@@ -146,12 +154,12 @@ class GhostHistory:
         return (*slot[:2], vma.vm_flags, vma.vm_pgoff, vma.anon_name)
 
     def _note(self, state: Callable[[], State]) -> None:
-        run = runtime.run
+        run = running.run
         if run is not None and run.steps > self._kept:
             self._publish(run.steps - 1, state)
 
     def _publish(self, step: int, state: Callable[[], State] | None = None) -> None:
-        now = runtime.unseen(state or self._state)
+        now = running.unseen(state or self._state)
         if not self.states or now != self.states[-1]:
             self.states.append(now)
             self.steps.append(step)
@@ -200,19 +208,3 @@ def _torn(section: tuple[State, ...], destination: Range) -> str:
         if not (destination[0] <= start and end <= destination[1])
     ]
     return ", ".join(f"{start:08x}-{end:08x}" for start, end in gone)
-
-
-def _destination() -> Range:
-    """Return where the call at work moves a mapping to; an empty range if it does not."""
-    frame = _frame_of("do_mremap")
-    if frame is None or not frame.f_locals["flags"] & MREMAP_FIXED:
-        return 0, 0
-    start = frame.f_locals["new_addr"]
-    return start, start + page_align(frame.f_locals["new_len"])
-
-
-def _frame_of(function: str) -> FrameType | None:
-    frame: FrameType | None = sys._getframe()
-    while frame is not None and frame.f_code.co_name != function:
-        frame = frame.f_back
-    return frame

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import untorn
 from untorn.check.mutants import MUTANTS
 from untorn.check.scenarios import SCENARIOS
-from untorn.check.shrink import Switches
-from untorn.check.stage import Stage
-from untorn.check.work import STRATEGIES, Outcome
+from untorn.check.stage.stage import Stage
+from untorn.check.telling.switches import Switches
+from untorn.check.work import SEARCH_STRATEGIES, WorkOutcome
 from untorn.errors import UntornError
 
 _CODE = ("check", "judge", "fs", "mm", "locking", "syscalls.py", "errors.py")
@@ -35,7 +35,7 @@ def code_hash() -> str:
     return digest.hexdigest()
 
 
-def as_json(outcomes: Sequence[Outcome], shrunk: dict[int, Switches]) -> str:
+def as_json(outcomes: Sequence[WorkOutcome], shrunk: dict[int, Switches]) -> str:
     """Return the object.
 
     Args:
@@ -95,7 +95,7 @@ def load(path: Path) -> Recorded:
     (first,) = recorded
     if (
         first.scenario not in SCENARIOS
-        or first.strategy not in STRATEGIES
+        or first.strategy not in SEARCH_STRATEGIES
         or first.mutant not in (None, *MUTANTS)
     ):
         raise ScheduleFileError(f"{path}: of a scenario, strategy or mutant that there is not")

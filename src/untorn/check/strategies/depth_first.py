@@ -1,14 +1,44 @@
-"""Depth-first search: every schedule with at most so many preemptions, or simply every one.
+"""Depth-first searches: what they have in common, and the plain one.
 
-A preemption takes the CPU from a task that could go on; most bugs need few.
+The plain one makes every schedule with at most so many preemptions, or simply every one. A
+preemption takes the CPU from a task that could go on; most bugs need few.
 Musuvathi, Qadeer: Iterative Context Bounding, PLDI 2007.
 """
 
-from untorn.check.execution import Execution
-from untorn.check.strategies.planned import Planned
+from untorn.check.runtime.execution import Execution
 
 
-class Dfs(Planned):
+class DepthFirst:
+    """Each schedule begins as the one before did, up to the last step of its plan.
+
+    Attributes:
+        plan: Tasks; the last one is where this schedule departs.
+        keep: How many of its steps the trace still has.
+    """
+
+    tracks = True
+
+    def __init__(self, plan: tuple[int, ...] = ()) -> None:
+        self.plan = list(plan)
+        self.keep = 0
+        self._begun = False
+        self._run: Execution
+
+    def begin(self, run: Execution) -> int:
+        """Start a schedule; return how many steps at its start are those of the one before."""
+        self._run = run
+        self.keep = len(self.plan) - 1 if self._begun else 0
+        self._begun = True
+        run.trace.begin(run.hub, self.keep)
+        run.schedule = run.trace.tasks
+        return self.keep
+
+    def depart(self, index: int, task: int) -> None:
+        """Let the next schedule be this one up to a step, which task makes."""
+        self.plan = [*self._run.trace.tasks[:index], task]
+
+
+class Dfs(DepthFirst):
     """Strategy; complete up to the bound.
 
     Attributes:

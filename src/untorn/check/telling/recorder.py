@@ -6,13 +6,14 @@ import sys
 from dataclasses import dataclass
 from types import FrameType
 
-from untorn.check.execution import Execution
-from untorn.check.fields import WATCHED, DataRaceError
-from untorn.check.location import READ, WRITE, Location
-from untorn.check.place import is_checkers
-from untorn.check.trace import Guard, Trace
+from untorn.check.oracle.failure import is_checkers
+from untorn.check.runtime.execution import Execution
+from untorn.check.runtime.fields import WATCHED, DataRaceError
+from untorn.check.runtime.location import READ, WRITE, Location
+from untorn.check.runtime.trace import Guard, Trace
 
-Place = Location | Guard
+Cell = Location | Guard
+"""What stands for a place of shared state; the word is that of fields.py."""
 
 
 @dataclass(slots=True, eq=False)
@@ -21,7 +22,7 @@ class Told:
 
     Attributes:
         number: Of the step; None if it is none, as its field is guarded.
-        place: What was touched.
+        cell: What was touched.
         file, line: Where in the source.
         before, after: What was there; None of a mutex or a wake-up.
         made: It was made, and not only about to be.
@@ -29,7 +30,7 @@ class Told:
 
     number: int | None
     task: int
-    place: Place
+    cell: Cell
     kind: int
     file: str
     line: int
@@ -51,9 +52,9 @@ class Recorder:
         self._run = run
         self._point = run.point
         self._over = False
-        self._fields: dict[Place, tuple[type, str, object]] = {}
+        self._fields: dict[Cell, tuple[type, str, object]] = {}
         run.point = self._step  # type: ignore[method-assign]
-        run.trace.begin(run.hub)  # its places forget it
+        run.trace.begin(run.hub)  # its locations forget it
         run.trace = _Telling(self)
 
     @property
@@ -75,25 +76,25 @@ class Recorder:
     def _note(self, told: Told) -> None:
         self.finish()
         if not self._over:
-            told.before = told.after = self._value(told.place)
+            told.before = told.after = self._value(told.cell)
             self.told.append(told)
 
     def finish(self) -> None:
-        """Note what the last access made of its place; what cleans up after a failure is untold."""
+        """Note what the last access made of its cell; what cleans up after a failure is untold."""
         if self.told and not self._over:
             last = self.told[-1]
             last.made = not isinstance(self._run.failure, DataRaceError)
-            last.after = self._value(last.place)
+            last.after = self._value(last.cell)
         self._over = self._run.failure is not None or self._run.limited
 
-    def _value(self, place: Place) -> object:
-        if isinstance(place, Location) and place.counter is not None:
-            return place.counter.value
-        if place not in self._fields:
+    def _value(self, cell: Cell) -> object:
+        if isinstance(cell, Location) and cell.counter is not None:
+            return cell.counter.value
+        if cell not in self._fields:
             self._learn()
-        if place not in self._fields:
+        if cell not in self._fields:
             return None
-        cls, name, owner = self._fields[place]
+        cls, name, owner = self._fields[cell]
         try:
             return WATCHED[cls, name].slot.__get__(owner)
         except AttributeError:

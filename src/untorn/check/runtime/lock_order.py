@@ -6,8 +6,9 @@ says of a schedule depends on those before. Here the order is the one that mm/__
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
+from untorn.check.runtime.primitives import Task
 from untorn.errors import LockOrderError
 from untorn.fs.seq_file import SEQ_LOCK
 from untorn.locking import sync
@@ -15,16 +16,13 @@ from untorn.locking.lockdep import LockClass
 from untorn.mm.mm_types import MMAP_LOCK
 from untorn.mm.vma_lock import VMA_LOCK
 
-if TYPE_CHECKING:
-    from untorn.check.primitives import Task
-
 ORDER = (SEQ_LOCK, MMAP_LOCK, VMA_LOCK)
 """Outermost first."""
 _RANK = {lock_class: rank for rank, lock_class in enumerate(ORDER)}
 
 
 def _current() -> Task:
-    return cast("Task", sync.current())
+    return cast(Task, sync.current())
 
 
 def acquire(
@@ -63,6 +61,11 @@ def is_held(lock_class: LockClass, lock: object) -> bool:
     return any(other is lock and known is lock_class for known, other in _current().held)
 
 
+def held_of(lock_class: LockClass) -> int:
+    """Return how many locks of a class the current task holds or waits for."""
+    return sum(known is lock_class for known, _ in _current().held)
+
+
 def might_sleep(what: str) -> None:
     """Refuse to sleep under RCU."""
     for lock_class, _ in _current().held:
@@ -70,10 +73,11 @@ def might_sleep(what: str) -> None:
             raise LockOrderError(f"may sleep for {what} under {lock_class.name}")
 
 
-REPLACEMENTS = {
+OURS: dict[str, object] = {
     "on": True,
     "acquire": acquire,
     "release": release,
     "is_held": is_held,
     "might_sleep": might_sleep,
 }
+"""By the name that lockdep knows each under."""

@@ -7,27 +7,55 @@ thread that explores.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
-from untorn.check.location import Location
+from untorn.check.runtime.location import Location
+from untorn.check.runtime.trace import Trace
+from untorn.locking import sync
 
-if TYPE_CHECKING:
-    from untorn.check.execution import Execution
+
+class Run(Protocol):
+    """What those who report can ask of an execution.
+
+    Attributes:
+        current: The running task.
+        steps: How many steps were chosen so far; the last one is being made.
+        made: How many locations each task has made in this run.
+        tracks: Whether somebody wants to know what happened before what.
+        trace: Where that is noted.
+    """
+
+    current: int
+    steps: int
+    made: list[int]
+    tracks: bool
+    trace: Trace
+
+    @property
+    def tasks(self) -> Sequence[sync.Task]:
+        """The tasks."""
+
+    @property
+    def point(self) -> Callable[[Location, int], None]:
+        """Announce a step of the running task; returns when it is to be made."""
+
+    def fail(self, error: BaseException) -> None:
+        """End the schedule from inside the running task: something is wrong."""
 
 
 def _no_point(location: Location, kind: int) -> None:
     """Nobody is watching."""
 
 
-run: Execution | None = None
+run: Run | None = None
 point: Callable[[Location, int], None] = _no_point
 
 _made: dict[tuple[int, int, str], Location] = {}
 _adopted: list[tuple[dict[Any, Any], Any]] = []
 
 
-def begin(execution: Execution) -> None:
+def begin(execution: Run) -> None:
     """Let execution decide at every point from now on."""
     global run, point
     run, point = execution, execution.point
@@ -37,6 +65,7 @@ def end() -> None:
     """Let accesses pass again, and forget the objects that tasks made."""
     global run, point
     run, point = None, _no_point
+    # Cells keep their objects alive: those of each schedule would pile up.
     for cells, made in _adopted:
         cells.pop(made, None)
     _adopted.clear()
@@ -64,6 +93,9 @@ def location(name: str, **attributes: Any) -> Location:
     """
     if run is None:
         return Location(name, **attributes)
+    # A strategy compares locations of one schedule with those of the one before. Objects are new
+    # in each, so a location goes by its maker and how many that task had made: both are the same
+    # in two schedules for as long as the steps are.
     maker = run.current
     key = maker, run.made[maker], name
     run.made[maker] += 1

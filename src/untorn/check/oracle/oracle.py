@@ -10,29 +10,26 @@ from __future__ import annotations
 import re
 from typing import cast
 
-from untorn.check.access import Access
-from untorn.check.ends import BrokenError, check_counts, check_mm, check_written, end_of
-from untorn.check.execution import Execution
-from untorn.check.fields import WATCHED
-from untorn.check.pages import Piece, piece
-from untorn.check.primitives import Task
-from untorn.check.reader import Reader
-from untorn.check.stage import Stage
+from untorn.check.oracle.ends import BrokenError, check_counts, check_mm, check_written, end_of
+from untorn.check.runtime.execution import Execution
+from untorn.check.runtime.fields import WATCHED
+from untorn.check.runtime.primitives import Task
+from untorn.check.stage.pages import Piece, piece
+from untorn.check.stage.readers import Access, Reader
+from untorn.check.stage.stage import Stage
 from untorn.fs.proc.files import PROC_FILES
 from untorn.judge.contract import judge
 from untorn.judge.history import History
 from untorn.judge.lines import parse_maps
 from untorn.judge.reading import Fill, Reading
 from untorn.judge.report import report
+from untorn.locking.rcu import RCU
 from untorn.maps.entry import MapsEntry
 from untorn.maps.page import TASK_SIZE
 from untorn.maps.procmap_query import QueriedVma
 from untorn.mm.mm_types import MMAP_LOCK
 from untorn.mm.tree.vma_tree import VmaTree
 from untorn.mm.vma_lock import VMA_LOCK
-
-FALLBACKS = frozenset({"_fallback", "_wait_for_writer"})
-"""Functions in which a reader may hold mmap_lock, of vma_lock and of rcu."""
 
 
 def lines_of(kind: str, text: object) -> tuple[MapsEntry, ...]:
@@ -72,8 +69,7 @@ class Oracle:
         self._check_users(run)
         if self._stage.history.torn:
             raise BrokenError(f"a call unmapped {self._stage.history.torn} for a moment in between")
-        if self._stage.history.overlocked:
-            at = self._stage.history.overlocked
+        for _, _, at in self._stage.history.overlocked:
             raise BrokenError(f"a writer kept readers out of a VMA that it did not change: {at}")
         for reader in self._stage.readers:
             if reader.interrupted:
@@ -185,9 +181,9 @@ def check_sleeper(run: Execution, stage: Stage, sleeper: Task) -> None:
                 f"{sleeper.name} waits while {task.name} holds {len(vmas)} VMA locks: it can be"
                 " blocked by a reader of another VMA"
             )
-        holds_mmap_lock = any(lock_class is MMAP_LOCK for lock_class, _ in task.held)
-        allowed = reader.keeps_mmap_lock or run.stands_in(reader.task, FALLBACKS)
-        if holds_mmap_lock and not allowed:
+        # A walk is under RCU from begin to end, but for the fallback, which may sleep. So both at
+        # once mean that the walk went on, and took mmap_lock along.
+        if not reader.keeps_mmap_lock and {MMAP_LOCK, RCU} <= {held for held, _ in task.held}:
             raise BrokenError(
                 f"{sleeper.name} waits while {task.name} holds mmap_lock outside of its fallback"
             )

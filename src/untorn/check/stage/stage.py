@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from untorn.check.access import Access
-from untorn.check.execution import Job
-from untorn.check.ghost import GhostHistory
-from untorn.check.pages import Pages
-from untorn.check.reader import BUFFER, Reader
+from untorn.check.runtime import running
+from untorn.check.runtime.execution import Job
+from untorn.check.stage.ghost import GhostHistory
+from untorn.check.stage.pages import Pages
+from untorn.check.stage.readers import BUFFER, Access, Reader
 from untorn.fs.proc.files import PROC_FILES
 from untorn.fs.proc.maps_line import show_map
 from untorn.mm.limits import Limits
@@ -67,11 +67,11 @@ class Stage:
         self.others.append(self.new_process(f"mm {len(self.others) + 2}"))
         return self.others[-1]
 
-    def read(self, kind: str = "maps", strategy: str = "vma_lock", size: int = BUFFER) -> Reader:
+    def read(self, kind: str = "maps", locking: str = "vma_lock", size: int = BUFFER) -> Reader:
         """Add a task that makes a pass over the process's map."""
-        file = self.process.open(kind if kind in PROC_FILES else "maps", strategy)
+        file = self.process.open(kind if kind in PROC_FILES else "maps", locking)
         reader = Reader(len(self.jobs), kind, file, size)
-        reader.keeps_mmap_lock = strategy == "mmap_lock"
+        reader.keeps_mmap_lock = locking == "mmap_lock"
         self.readers.append(reader)
         self.task(f"reader {len(self.readers)}" if len(self.readers) > 1 else "reader", reader.run)
         return reader
@@ -88,11 +88,15 @@ class Stage:
         return len(show_map(self.process.vma(0)))
 
     def write(self, *operations: Job, name: str = "writer") -> None:
-        """Add a task that makes one system call after the other."""
+        """Add a task that makes one system call after the other; False of one: it was refused."""
 
         def write() -> None:
+            run = running.run
+            assert run is not None
             for operation in operations:
-                operation()
+                began = run.steps
+                if operation() is False:
+                    self.history.refused(began)
 
         self.task(name, write)
 

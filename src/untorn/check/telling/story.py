@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import linecache
 
-from untorn.check.execution import Execution
 from untorn.check.explore import Theatre
-from untorn.check.failure import describe, is_error
-from untorn.check.fields import DataRaceError
-from untorn.check.location import ACQUIRE, READ, TAKE, WRITE, Location
 from untorn.check.mutants.mutant import Mutant
-from untorn.check.place import place
-from untorn.check.primitives import WAKE_UP, Task
-from untorn.check.recorder import Place, Recorder, Told
+from untorn.check.oracle.failure import describe, is_error, source_line
+from untorn.check.runtime.execution import Execution
+from untorn.check.runtime.fields import DataRaceError
+from untorn.check.runtime.location import ACQUIRE, READ, TAKE, WRITE, Location
+from untorn.check.runtime.primitives import WAKE_UP, Task
 from untorn.check.strategies.replay import Replay
+from untorn.check.telling.recorder import Cell, Recorder, Told
 from untorn.mm.mm_types import VM_REFCNT_EXCLUDE_READERS_FLAG as FLAG
 from untorn.mm.mm_types import MmStruct
 from untorn.mm.tree.vma_tree import Node
@@ -60,12 +59,12 @@ def _over_stops(stopped: list[int], steps: list[Told]) -> list[Told]:
     racing: list[Told] = []
     for switch in stopped:
         loser = steps[switch - 1].task
-        looks = {each.place: each for each in steps[:switch] if each.task == loser}
+        looks = {each.cell: each for each in steps[:switch] if each.task == loser}
         for step in steps[switch:]:
             if step.task == loser:
                 break
-            if step.place in looks and step.before != step.after:
-                racing += [looks.pop(step.place), step]
+            if step.cell in looks and step.before != step.after:
+                racing += [looks.pop(step.cell), step]
     return racing
 
 
@@ -74,7 +73,7 @@ def _data_race(run: Execution, told: list[Told]) -> list[Told]:
     if not isinstance(run.failure, DataRaceError):
         return []
     later = told[-1]
-    of_other = (e for e in reversed(told) if e.place is later.place and e.task == run.failure.other)
+    of_other = (e for e in reversed(told) if e.cell is later.cell and e.task == run.failure.other)
     return [next(e for e in of_other if WRITE in (e.kind, later.kind)), later]
 
 
@@ -83,7 +82,7 @@ def _loop(steps: list[Told]) -> tuple[int, int]:
 
     If no such thing is seen, all is one round.
     """
-    did = [(each.task, each.place, each.kind, each.file, each.line) for each in steps]
+    did = [(each.task, each.cell, each.kind, each.file, each.line) for each in steps]
     for length in range(1, len(did) // 2):
         if did[-length:] == did[-2 * length : -length]:
             first = len(did) - 2 * length
@@ -100,7 +99,7 @@ def _columns(
     users, writers = _who(told)
     last, left_out = -1, 0
     for each in told:
-        others = (writers if each.kind == READ else users).get(each.place, set()) - {each.task}
+        others = (writers if each.kind == READ else users).get(each.cell, set()) - {each.task}
         if each not in shown and not others:
             left_out += each.number is not None
             continue
@@ -116,20 +115,20 @@ def _columns(
     return [*text, f"({left_out} steps that are no other task's business left out)"]
 
 
-def _who(told: list[Told]) -> tuple[dict[Place, set[int]], dict[Place, set[int]]]:
+def _who(told: list[Told]) -> tuple[dict[Cell, set[int]], dict[Cell, set[int]]]:
     """Return for each place of steps the tasks that touch it, and those that change it."""
-    users: dict[Place, set[int]] = {}
-    writers: dict[Place, set[int]] = {}
+    users: dict[Cell, set[int]] = {}
+    writers: dict[Cell, set[int]] = {}
     for step in told:
         if step.number is not None:
-            users.setdefault(step.place, set()).add(step.task)
-            writers.setdefault(step.place, set()).update({step.task} if step.kind != READ else ())
+            users.setdefault(step.cell, set()).add(step.task)
+            writers.setdefault(step.cell, set()).update({step.task} if step.kind != READ else ())
     return users, writers
 
 
 def _what(told: Told) -> list[str]:
     """Return what an access does; in two lines if the values are long."""
-    name, before, after = told.place.name, *(_value(told, v) for v in (told.before, told.after))
+    name, before, after = told.cell.name, *(_value(told, v) for v in (told.before, told.after))
     if told.kind in (ACQUIRE, TAKE):
         return [f"takes {name}"]
     if name.startswith(WAKE_UP):
@@ -152,11 +151,11 @@ def _value(told: Told, value: object) -> str:
             return value.name
         case bool() | None:
             return str(value)
-        case int() if told.place.name.endswith("vm_flags"):
+        case int() if told.cell.name.endswith("vm_flags"):
             return f"{value:#x}"
-        case int() if told.place.name.endswith((".vm_start", ".vm_end")):
+        case int() if told.cell.name.endswith((".vm_start", ".vm_end")):
             return f"{value:x}"
-        case int() if isinstance(told.place, Location) and told.place.counter and value >= FLAG:
+        case int() if isinstance(told.cell, Location) and told.cell.counter and value >= FLAG:
             return f"FLAG+{value - FLAG}"
         case int() | bytes() | str() | tuple():
             return str(value)
@@ -166,4 +165,4 @@ def _value(told: Told, value: object) -> str:
 
 def _source(told: Told) -> str:
     code = linecache.getline(told.file, told.line).split("  #")[0].strip()
-    return f"{place(told.file, told.line)}  {code}"[: _WIDTH * 2]
+    return f"{source_line(told.file, told.line)}  {code}"[: _WIDTH * 2]
