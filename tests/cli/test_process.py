@@ -19,7 +19,7 @@ from tests.helpers.commanded import Commanded
 from tests.helpers.entries import record
 from tests.helpers.repository import UNTORN
 from untorn.cli import main
-from untorn.cli.process_options import printable, text
+from untorn.cli.values import printable, text
 from untorn.cli.watch_view import WatchView
 from untorn.maps.entry import MapsEntry
 from untorn.maps.fields import Device, Permissions

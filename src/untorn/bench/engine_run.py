@@ -107,7 +107,7 @@ def map_region(process: Process, size: int) -> int:
 
 
 def prepare_calls(process: Process) -> tuple[Calls, Calls]:
-    """Return the updates of the engine, and calls that do nothing but what these do besides."""
+    """Return the updates of the engine, and calls that do only what these do around an update."""
     page, flags = EnginePage(), _ANONYMOUS | MAP_FIXED
     mmap, munmap = process.mmap, process.munmap
 

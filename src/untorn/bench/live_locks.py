@@ -51,7 +51,7 @@ def count(pid: int, reader: str) -> None:
     """Go over the map of a process; send the calls made and the times they took its mmap_lock."""
     opener, one_pass = READERS[reader]
     with opener(pid) as file:
-        sum(one_pass(file))  # what the first pass needs beside, as page faults, is not counted
+        sum(one_pass(file))  # what only a first pass needs, as page faults, is not counted
         with counted() as trace:
             calls = sum(1 for _ in one_pass(file))
     send(calls=calls, acquisitions=trace.reads_of_others)

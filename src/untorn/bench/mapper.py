@@ -103,7 +103,7 @@ def measure_own_cost(calls: Calls, address: int) -> float:
 
 
 def send_updates(latencies: "array[int]", **counts: float) -> None:
-    """Send the parent how long each update took, and what was counted besides."""
+    """Send the parent how long each update took, and what else was counted."""
     send(updates=len(latencies), **counts)
     sys.stdout.buffer.write(latencies.tobytes())
     sys.stdout.buffer.flush()

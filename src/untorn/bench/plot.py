@@ -17,7 +17,7 @@ from untorn.bench.lock_count import VMAS, LockCount
 from untorn.bench.sample import Sample, by_kind, label, ratio_to_none, summarise
 
 FEW = 3
-"""Targets whose runs fit beside each other."""
+"""Up to this many targets, their runs fit side by side."""
 _COLOURS = {
     "none": "#8c8c8c",
     "mmap_lock": "#d55e00",

@@ -46,7 +46,7 @@ class BenchTarget(Protocol):
 
     @property
     def variants(self) -> Mapping[str, tuple[str, ...]]:
-        """By reader, further ways to run it beside the usual one; mostly empty."""
+        """By reader, further ways to run it, apart from the usual one; mostly empty."""
 
     @property
     def runs_commands(self) -> bool:

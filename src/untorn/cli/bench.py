@@ -9,7 +9,7 @@ import click
 from untorn.bench.command import check_command
 from untorn.bench.target import BenchOptions
 from untorn.cli.bench_output import FORMATS, Output, check_plotting
-from untorn.cli.process_options import OUTPUT_FILE, Above, check_file
+from untorn.cli.options import OUTPUT_FILE, Above, check_file
 from untorn.cli.progress import StatusLine
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from untorn.cli.process_options import OUTPUT_FILE, check_file
+from untorn.cli.options import OUTPUT_FILE, check_file
 from untorn.cli.progress import StatusLine
 from untorn.errors import OutOfReachError
 
@@ -37,7 +37,7 @@ _MATRIX = ("dpor", "pos", "random")
     "--preemptions",
     type=click.IntRange(min=0),
     metavar="N",
-    help="With dfs: only schedules with so many preemptions or fewer.",
+    help="With dfs: only schedules with at most N preemptions.",
 )
 @click.option(
     "--schedule",

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from untorn.cli.process_options import PID, entry_as_json, proc_option, timeout_option
+from untorn.cli.options import PID, proc_option, timeout_option
+from untorn.cli.values import entry_as_json
 from untorn.reader.access.limit import TIMEOUT
 from untorn.reader.looks import snapshot
 

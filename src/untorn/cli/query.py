@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from untorn.cli.process_options import Address, pid_argument, text, timeout_option
+from untorn.cli.options import Address, pid_argument, timeout_option
+from untorn.cli.values import text
 from untorn.reader.access.limit import TIMEOUT
 from untorn.reader.live_maps import LiveMaps
 from untorn.reader.looks import look_at

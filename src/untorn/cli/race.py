@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from untorn.cli.process_options import Above
+from untorn.cli.options import Above
 from untorn.cli.progress import StatusLine
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from untorn.cli.process_options import binary_size, printable, proc_option, text, timeout_option
+from untorn.cli.options import proc_option, timeout_option
+from untorn.cli.values import binary_size, printable, text
 from untorn.reader.access.limit import PROCESS_TIMEOUT
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from untorn.cli.process_options import Above, entry_as_json, pid_argument, timeout_option
+from untorn.cli.options import Above, pid_argument, timeout_option
+from untorn.cli.values import entry_as_json
 from untorn.reader.access.limit import TIMEOUT
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from untorn.cli.process_options import binary_size, printable
+from untorn.cli.values import binary_size, printable
 from untorn.reader.diff import Change, ChangeKind
 from untorn.reader.snapshot import Snapshot
 from untorn.reader.watch import Look
@@ -16,7 +16,7 @@ _KEPT = 200
 """Changes, more than a terminal has lines."""
 _NAMES = 5
 _FRAME = 8
-"""Lines beside those of names and changes."""
+"""Lines that are neither names nor changes."""
 _STYLES = {
     ChangeKind.MAPPED: "green",
     ChangeKind.GROWN: "green",
@@ -42,7 +42,7 @@ class WatchView:
         self._latest.extend((now, change) for change in look.changes[-_KEPT:])
 
     def render(self, width: int, height: int) -> RenderableType:
-        """Return what fills a terminal of so many columns and lines."""
+        """Return what fills a terminal of that many columns and lines."""
         room = max(height - _FRAME - _NAMES, 3)
         return Group(self._title(), self._names(width), self._changes(room, width))
 

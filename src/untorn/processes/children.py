@@ -78,13 +78,13 @@ class Child:
         """Return its next message.
 
         Raises:
-            TimeoutError: None came in so many seconds.
+            TimeoutError: None came within the timeout.
             OutOfReachError: It reported an error, or ended without a message.
         """
         return self._messages.receive(timeout)
 
     def receive_bytes(self, size: int, timeout: float) -> bytes:
-        """Return so many bytes that follow a message; raises as receive()."""
+        """Return `size` bytes that follow a message; raises as receive()."""
         return self._messages.receive_bytes(size, timeout)
 
     def kill(self) -> None:

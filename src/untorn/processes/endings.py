@@ -50,7 +50,7 @@ _note: _Note | None = None
 
 @contextmanager
 def endings_held() -> Iterator[None]:
-    """Do what is inside wholly; raise KeyboardInterrupt afterwards if an ending was asked for.
+    """Do all that is inside; raise KeyboardInterrupt afterwards if an ending was asked for.
 
     Inside, wait_readable() raises it at once, and ending_taken() takes it without an exception.
     Nested in another one, and in other threads than the main one, it does nothing.
@@ -85,7 +85,7 @@ def ending_taken() -> bool:
 
 
 def wait_readable(fd: int, timeout: float) -> bool:
-    """Wait until a descriptor can be read or so many seconds are over; say whether it can.
+    """Wait for a descriptor to be readable, at most `timeout` seconds; say whether it is.
 
     Raises:
         KeyboardInterrupt: An ending is asked for.

@@ -56,7 +56,7 @@ def open_cpu_clock(period_ns: int) -> int:
 
 
 def start_thread_timer(number: int, period_ns: int) -> Callable[[], None]:
-    """Have a signal come to the calling thread every so often; return what ends it.
+    """Have a signal come to the calling thread again and again; return what ends it.
 
     Once that has returned, a signal that was on its way has arrived. (Those of setitimer() go to
     the process: another thread may take one and deliver it at any later time.)

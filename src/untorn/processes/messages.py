@@ -31,7 +31,7 @@ class Messages:
         """Return the next message.
 
         Raises:
-            TimeoutError: None came in so many seconds.
+            TimeoutError: None came within the timeout.
             OutOfReachError: It is an error of the sender; EndedError if there is none and will be
                 none.
         """
@@ -46,7 +46,7 @@ class Messages:
         return message
 
     def receive_bytes(self, size: int, timeout: float) -> bytes:
-        """Return so many bytes that follow a message; raises as receive()."""
+        """Return `size` bytes that follow a message; raises as receive()."""
         deadline = time.monotonic() + timeout
         while len(self._received) < size:
             self._receive_more(deadline)

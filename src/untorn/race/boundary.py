@@ -1,7 +1,7 @@
 """The two lines at a fill boundary, where a writer tears one VMA: which may stand there together?
 
 The test of the kernel (tools/testing/selftests/proc/proc-maps-race.c), with what it allows: the
-lines before a round, those after modify(), or the piece before and the whole behind it.
+lines before a round, those after modify(), or the piece before and the whole after it.
 """
 
 from itertools import pairwise
@@ -27,7 +27,11 @@ class Edges(NamedTuple):
 
     @classmethod
     def of(cls, reading: Reading, number: int) -> "Edges":
-        """Return those behind fill `number`. Raises UnfitError if one of the fills has no line."""
+        """Return those on either side of the end of fill `number`.
+
+        Raises:
+            UnfitError: One of the two fills has no line.
+        """
         fills = reading.fills[number : number + 2]
         if len(fills) < 2 or not (fills[0].lines and fills[1].lines):
             raise UnfitError(f"no line on one side of the boundary behind read {number}")
@@ -71,7 +75,7 @@ class Pattern(NamedTuple):
 
         Raises:
             UnfitError: The change cannot be seen in both lines, or in the last where nothing is
-                left behind the first page.
+                left after the first page.
         """
         changes = original.last != modified.last, original.first != modified.first
         if changes != (True, scenario.leaves_rest):
@@ -98,6 +102,6 @@ class Pattern(NamedTuple):
 
 
 def show_boundary(reading: Reading, number: int) -> list[str]:
-    """Return the lines on either side of the boundary behind a fill."""
+    """Return the lines on either side of the end of a fill."""
     above, below = (fill.lines for fill in reading.fills[number : number + 2])
     return [*map(str, above[-LINES:]), "-- fill boundary --", *map(str, below[:LINES])]

@@ -70,7 +70,7 @@ def _fills_of(near: Range, reading: Reading) -> int:
 
 
 def _again_and_again(race: Race, witness: Witness, count: int) -> Callable[[], None]:
-    """Return a pass over so many fills that takes little more than reading them.
+    """Return a pass over the first `count` fills that takes little more than reading them.
 
     When each was made does not matter to the witness, and few texts are different: each is judged
     when it is met first.

@@ -18,8 +18,8 @@ class KnownFault(NamedTuple):
     file: str
     """Whose readers meet it."""
     rule: Rule
-    behind_a_line: bool
-    """It is met behind a line of the same fill only."""
+    after_a_line: bool
+    """It is met only after a line of the same fill."""
     since: Release
     reason: str
     docs: str
@@ -30,7 +30,7 @@ class KnownFault(NamedTuple):
             release >= self.since
             and file == self.file
             and violation.rule is self.rule
-            and violation.index >= self.behind_a_line
+            and violation.index >= self.after_a_line
         )
 
 
@@ -39,7 +39,7 @@ KNOWN_FAULTS = (
         name="false gap",
         file="maps",
         rule=Rule.GAP,
-        behind_a_line=True,
+        after_a_line=True,
         since=(6, 17),
         reason="an iterator that a writer overtook goes on behind what was never shown",
         docs="docs/false-gap.md",

@@ -21,7 +21,10 @@ class Ktap:
 
     @contextmanager
     def plan(self, tests: int) -> Iterator[None]:
-        """Announce so many tests, of which result() is called inside; nested, of the next test."""
+        """Announce how many tests follow: result() is called inside for each.
+
+        A plan inside another one is that of the next test's own tests.
+        """
         self._done.append(0)
         self._line("KTAP version 1")
         self._line(f"1..{tests}")

@@ -32,7 +32,7 @@ def read_calls(file: MapsFile, clock: Clock, size: int) -> Iterator[Call]:
 
 
 def read_fills(file: MapsFile, kind: str, clock: Clock, count: int | None = None) -> Reading:
-    """Read a file of that kind, a fill at a time: all of it, or so many fills at most.
+    """Read a file of that kind, a fill at a time: all of it, or at most `count` fills.
 
     Raises:
         ValueError: A fill does not end with a line, or has something else in it.
@@ -43,7 +43,7 @@ def read_fills(file: MapsFile, kind: str, clock: Clock, count: int | None = None
 
 
 def read_texts(file: MapsFile, count: int) -> tuple[bytes, ...]:
-    """Read so many fills, and nothing else: what is late now is the reader that is raced."""
+    """Read `count` fills and do nothing else: the reader that is raced must not be late."""
     file.seek(0)
     return tuple([file.read(FILL_SIZE) for _ in range(count)])
 
@@ -95,7 +95,7 @@ def _records(text: bytes) -> Iterator[tuple[int, int]]:
 
 
 def walk(file: MapsFile, kind: str, clock: Clock) -> Reading:
-    """Ask for the VMA at 0 or behind, for the one at its end or behind, and so on.
+    """Ask for the first VMA at or after 0, for the first at or after its end, and so on.
 
     Raises:
         OSError: ENOTTY if the file has no such ioctl.

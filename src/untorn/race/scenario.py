@@ -38,7 +38,7 @@ class Scenario(Protocol):
         """Map the region and return it; nobody but the scenario ever changes anything in it."""
 
     def site(self, region: Range) -> Site:
-        """Return where it takes place unless somebody wants it elsewhere."""
+        """Return where it takes place if no other site is chosen."""
 
     def modify(self, process: ProcessUnderTest, site: Site) -> None:
         """Change the map."""
@@ -47,7 +47,7 @@ class Scenario(Protocol):
         """Take the change back."""
 
     def writers(self) -> "Sequence[Scenario]":
-        """Return those who make rounds at the same time, where more than one can: itself first."""
+        """Return the scenarios that make rounds at the same time: itself, then others, if any."""
 
     def solid(self, region: Range, site: Site) -> tuple[Range, ...]:
         """Return what is mapped at every instant of a round, in address order."""

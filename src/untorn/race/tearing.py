@@ -39,7 +39,7 @@ _PROTECTIONS = PROT_READ | PROT_WRITE, PROT_READ
 def reserve(process: ProcessUnderTest, size: int) -> Range:
     """Map size bytes without any right, with a page before and after that stays so.
 
-    What the process maps besides can neither come into the region nor merge with what does.
+    What else the process maps can neither come into the region nor merge with what does.
     """
     flags = ANONYMOUS | MAP_NORESERVE
     start = process.mmap(0, size + 2 * PAGE_SIZE, PROT_NONE, flags)
@@ -51,7 +51,7 @@ class Tearing(ABC):
 
     Attributes:
         name: What reports call it.
-        leaves_rest: Whether a round leaves a piece behind the VMA's first page mapped.
+        leaves_rest: Whether a round leaves a piece mapped after the VMA's first page.
     """
 
     name: ClassVar[str]

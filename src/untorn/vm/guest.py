@@ -21,7 +21,7 @@ from untorn.vm.qemu import BINARY, Machine, command
 END_TIMEOUT = 10.0
 """Seconds in which a killed QEMU must end."""
 Job = Callable[..., Any]
-"""A function that a guest has, too; it takes a Relay, and arguments by name."""
+"""A function that guests have as well; it takes a Relay, and arguments by name."""
 
 
 class GuestDiedError(OutOfReachError):

@@ -15,7 +15,7 @@ PATIENCE = 120.0
 SET_UP = 300.0
 """Seconds of ours in which what a guest is asked for must have begun."""
 SLOWER = 30
-"""A second of a guest in virtual time may take so many of ours."""
+"""A second of a guest in virtual time may take up to this many of ours."""
 
 
 @dataclass(slots=True)

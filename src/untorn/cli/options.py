@@ -1,4 +1,4 @@
-"""What the commands about processes have in common."""
+"""The options that several commands have, and the kinds of value that they take."""
 
 import math
 from collections.abc import Callable
@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-
-from untorn.maps.entry import MapsEntry
 
 Command = Callable[..., None]
 PID = click.IntRange(1, 1 << 22)
@@ -80,40 +78,3 @@ def timeout_option(seconds: float, what: str) -> Callable[[Command], Command]:
         metavar="S",
         help=f"Seconds that {what} may take.",
     )
-
-
-def entry_as_json(entry: MapsEntry | None) -> dict[str, object] | None:
-    """Return what a line says; bytes that are not UTF-8 become lone surrogates."""
-    if entry is None:
-        return None
-    return {
-        "start": entry.start,
-        "end": entry.end,
-        "permissions": str(entry.permissions),
-        "offset": entry.offset,
-        "device": entry.device,
-        "inode": entry.inode,
-        "name": text(entry.name),
-        "deleted": entry.deleted,
-    }
-
-
-def text(name: bytes) -> str:
-    """Return a name as a string, from which os.fsencode() makes the same bytes again."""
-    return name.decode("utf-8", "surrogateescape")
-
-
-def printable(name: bytes) -> str:
-    """Return a name for a person: nothing in it moves a cursor or changes a colour."""
-    readable = name.decode("utf-8", "backslashreplace")
-    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in readable)
-
-
-def binary_size(size: int) -> str:
-    """Return a number of bytes in the largest unit that keeps it above 1."""
-    amount = size / 1024
-    for unit in "KiB", "MiB", "GiB":
-        if amount < 1024:
-            return f"{amount:.4g} {unit}"
-        amount /= 1024
-    return f"{amount:.4g} TiB"
