@@ -1,1 +1,4 @@
-"""An address space of the engine that starts from the maps of a real process."""
+"""An address space of the engine that starts from the maps of a real process.
+
+From the top down: address_space, files, layout, lines.
+"""

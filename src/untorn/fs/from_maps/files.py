@@ -1,19 +1,26 @@
-"""The open files behind the lines of maps, as far as the lines tell. See address_space.py."""
+"""The open files behind the lines of maps, as far as the lines tell. See address_space.py.
+
+What a name tells: whether a driver decides about the mapping. What a device tells: whether its
+files lie on hugetlbfs.
+
+Every mount of hugetlbfs has a device number of its own, and pages of one size; what maps them
+begins and ends with such pages, in memory and in the file. The kernel's own mounts, one for each
+size, hold what MAP_HUGETLB, SHM_HUGETLB and MFD_HUGETLB ask for; only the first has a name that no
+other file has, /anon_hugepage. So a device is
+
+- of huge pages if one of its lines has that name;
+- of ordinary ones if one of its lines has other borders than huge pages, if it is that of a disk,
+  which has a major number, or that of shared anonymous memory;
+- else it may be either: borders are no proof, and the caller has to say.
+"""
 
 import re
 from collections.abc import Mapping
 
-from untorn.fs.from_maps.lines import NumberedLine
-from untorn.fs.from_maps.names import (
-    ANON_SHMEM,
-    SHMEM_NAME,
-    ZERO_NAME,
-    is_of_driver,
-    may_be_huge_dax,
-)
-from untorn.fs.from_maps.pages import page_sizes
+from untorn.fs.from_maps.lines import NumberedLine, refusal
 from untorn.maps.entry import MapsEntry
-from untorn.maps.page import PAGE_SIZE
+from untorn.maps.fields import Device
+from untorn.maps.page import PAGE_SIZE, PMD_SIZE, PUD_SIZE
 from untorn.mm.calls.shm import SHM_OPS
 from untorn.mm.file import VmFile, VmOperations
 from untorn.mm.filemap import AddressSpace
@@ -21,6 +28,24 @@ from untorn.mm.vmas.driver import DAX_OPS, DRIVER_OPS
 
 _SYSV = re.compile(rb"/SYSV[0-9a-f]{8} \(deleted\)")
 _MEMFD = b"/memfd:"
+_SHMEM_NAME = b"/dev/zero (deleted)"
+"""Of shared anonymous memory."""
+_ANON_SHMEM = b"[anon_shmem:"
+"""How that begins which was given a name."""
+_ZERO_NAME = b"/dev/zero"
+_FILES_IN_DEV = re.compile(rb"/dev/(shm/|huge).*|/dev/zero( \(deleted\))?", re.DOTALL)
+"""What is below /dev, and no device with a say in what may be done with its mappings."""
+_OF_DRIVERS = (
+    *(b"/dev/", b"/sys/", b"/proc/"),  # of devices, or made up by the kernel
+    *(b"/dmabuf:", b"/drm mm object", b"/i915"),  # buffers of devices
+    *(b"/[aio]", b"/secretmem"),  # a ring of asynchronous I/O, memory of memfd_secret
+)
+"""How paths begin that are not of plain files."""
+_DAX = b"/dev/dax"
+_ANON_HUGEPAGE = b"/anon_hugepage (deleted)"
+_FIRST_DEVICE = (0, 1)
+"""The first without a major number belongs to what is there before hugetlbfs: the kernel's own
+tmpfs in recent releases, which memfds and System V segments lie on."""
 
 
 class FilesOfMaps:
@@ -37,7 +62,7 @@ class FilesOfMaps:
         """Look at all lines; arguments and errors are those of mm_from_maps()."""
         self._last: tuple[MapsEntry, VmFile] | None = None
         self._shmem: dict[int, VmFile] = {}
-        self._page_sizes = page_sizes(lines, hugetlb)
+        self._page_sizes = _find_page_sizes(lines, hugetlb)
 
     def of(self, entry: MapsEntry) -> VmFile:
         """Return the open file of an entry that has one."""
@@ -61,11 +86,11 @@ class FilesOfMaps:
 
 
 def _is_shmem(entry: MapsEntry) -> bool:
-    return entry.shared and (entry.name == SHMEM_NAME or entry.name.startswith(ANON_SHMEM))
+    return entry.shared and (entry.name == _SHMEM_NAME or entry.name.startswith(_ANON_SHMEM))
 
 
 def _open(entry: MapsEntry, page_size: int) -> VmFile:
-    path = SHMEM_NAME if entry.name.startswith(ANON_SHMEM) else entry.name
+    path = _SHMEM_NAME if entry.name.startswith(_ANON_SHMEM) else entry.name
     in_memory = (
         _SYSV.fullmatch(path) is not None
         or _is_shmem(entry)
@@ -76,7 +101,7 @@ def _open(entry: MapsEntry, page_size: int) -> VmFile:
         path,
         entry.device,
         entry.inode,
-        is_zero=path == ZERO_NAME,
+        is_zero=path == _ZERO_NAME,
         is_anon_shmem=_is_shmem(entry),
         kernel_page_size=page_size,
         vm_ops=_operations(entry, page_size),
@@ -87,6 +112,98 @@ def _open(entry: MapsEntry, page_size: int) -> VmFile:
 def _operations(entry: MapsEntry, page_size: int) -> VmOperations | None:
     if _SYSV.fullmatch(entry.name):
         return SHM_OPS
-    if page_size != PAGE_SIZE or not is_of_driver(entry):
+    if page_size != PAGE_SIZE or not _is_of_driver(entry):
         return None
-    return DAX_OPS if may_be_huge_dax(entry) else DRIVER_OPS
+    return DAX_OPS if _may_be_huge_dax(entry) else DRIVER_OPS
+
+
+def _is_of_driver(entry: MapsEntry) -> bool:
+    """Say whether an entry maps no plain file, but what a driver decides about.
+
+    What has no path is a socket or an anonymous inode, such as that of a ring.
+    """
+    name = entry.name
+    if not entry.has_file or name.startswith(_ANON_SHMEM) or _FILES_IN_DEV.fullmatch(name):
+        return False
+    return name.startswith(_OF_DRIVERS) or not name.startswith(b"/")
+
+
+def _may_be_huge_dax(entry: MapsEntry) -> bool:
+    """Say whether an entry may map pages of 2 MB or more of device DAX: it begins and ends so.
+
+    Source: drivers/dax/device.c:check_vma().
+    """
+    return entry.name.startswith(_DAX) and not (entry.start | entry.end) % PMD_SIZE
+
+
+def _is_never_huge(entry: MapsEntry) -> bool:
+    """Say whether no file of that name lies on hugetlbfs."""
+    name = entry.name
+    if name in (_SHMEM_NAME, _ZERO_NAME) or name.startswith(_ANON_SHMEM):
+        return True
+    return _is_of_driver(entry)
+
+
+def _find_page_sizes(
+    lines: list[NumberedLine], told: Mapping[tuple[int, int], int]
+) -> dict[Device, int]:
+    """Return the bytes of the pages that files on each device have.
+
+    Args:
+        lines: Those of maps.
+        told: What the caller says, by device.
+
+    Raises:
+        ValueError: What is told cannot be, or the lines leave open what is not told.
+    """
+    devices: dict[Device, list[NumberedLine]] = {}
+    for line in lines:
+        if line.entry.has_file:
+            devices.setdefault(line.entry.device, []).append(line)
+    for device, size in told.items():
+        if size not in (PAGE_SIZE, PMD_SIZE, PUD_SIZE):
+            raise ValueError(f"hugetlb: no pages of x86-64 have {size} bytes")
+        if device not in devices:
+            raise ValueError(f"hugetlb: no line of the maps has the device {device}")
+    return {
+        device: _checked(told.get(device) or _guess(those), those)
+        for device, those in devices.items()
+    }
+
+
+def _checked(size: int, lines: list[NumberedLine]) -> int:
+    """Return size, if all lines may be of such pages."""
+    for line in lines:
+        if size == PAGE_SIZE and line.entry.name == _ANON_HUGEPAGE:
+            raise refusal(line.number, line.text, "is of huge pages, and not of 4 kB")
+        if not _is_aligned(line, size):
+            reason = f"is not of whole pages of {size >> 10} kB, as all of its device must be"
+            raise refusal(line.number, line.text, reason)
+    return size
+
+
+def _guess(lines: list[NumberedLine]) -> int:
+    """Return the size of the pages on the device of these lines, if they tell."""
+    huge = any(line.entry.name == _ANON_HUGEPAGE for line in lines)
+    gigantic = all(_is_aligned(line, PUD_SIZE) for line in lines)
+    if huge and not gigantic:
+        return PMD_SIZE
+    if not huge and not _may_be_huge(lines):
+        return PAGE_SIZE
+    number, text, entry = lines[0]
+    sizes = "1 << 30" if huge else "1 << 30, or 4096 if it is not"
+    reason = "may be of pages of 2 MB or of 1 GB" if huge else "may lie on hugetlbfs"
+    how = f"say so with hugetlb={{{tuple(entry.device)}: 2 << 20}}"
+    raise refusal(number, text, f"{reason}: {how}, or {sizes}")
+
+
+def _may_be_huge(lines: list[NumberedLine]) -> bool:
+    device = lines[0].entry.device
+    if device[0] or device == _FIRST_DEVICE:
+        return False
+    return not any(_is_never_huge(line.entry) or not _is_aligned(line, PMD_SIZE) for line in lines)
+
+
+def _is_aligned(line: NumberedLine, size: int) -> bool:
+    entry = line.entry
+    return not any(number % size for number in (entry.start, entry.end, entry.offset))

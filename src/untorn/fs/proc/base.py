@@ -3,7 +3,11 @@
 Compare fs/proc/base.c:get_proc_task() and proc_mem_open().
 """
 
-from untorn.mm.mm_types import MmStruct
+import errno
+
+from untorn.errors import os_error
+from untorn.mm.calls.exit import mmput
+from untorn.mm.mm_types import MmStruct, mmget_not_zero, mmgrab
 
 
 class ProcTask:
@@ -21,3 +25,23 @@ class ProcTask:
         self.mm = mm
         self.reaped = False
         self.ptrace_allowed = True
+
+
+def proc_mem_open(task: ProcTask) -> MmStruct | None:
+    """Return the task's mm with its structure kept alive, or None if it has no users left.
+
+    Raises:
+        OSError: ENOENT if the process was reaped, EACCES if the opener may not look into it.
+
+    Compare fs/proc/base.c:proc_mem_open().
+    """
+    if task.reaped:
+        raise os_error(errno.ENOENT)
+    if not task.ptrace_allowed:
+        raise os_error(errno.EACCES)
+    mm = task.mm
+    if mm is None or not mmget_not_zero(mm):
+        return None
+    mmgrab(mm)
+    mmput(mm)
+    return mm

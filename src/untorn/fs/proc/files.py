@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from untorn.fs.proc.base import ProcTask
+from untorn.fs.proc.base import ProcTask, proc_mem_open
 from untorn.fs.proc.maps import ProcMapsFile
 from untorn.fs.proc.maps_locking import MAPS_LOCKINGS, PAGE_WALK_LOCKINGS, MapsLocking
 from untorn.fs.proc.numa_maps import ProcNumaMaps
@@ -15,7 +15,7 @@ from untorn.fs.proc.smaps import ProcSmaps
 from untorn.fs.proc.smaps_rollup import ProcSmapsRollup
 from untorn.fs.proc.smaps_text import header_lines
 from untorn.fs.proc.task_mmu import ProcMaps
-from untorn.fs.proc.vma_file import ProcVmaFile, proc_mem_open
+from untorn.fs.proc.vma_file import ProcVmaFile
 from untorn.fs.seq_file import SeqOperations
 from untorn.mm.mm_types import MmStruct
 

@@ -4,13 +4,11 @@ import errno
 from typing import Any
 
 from untorn.errors import os_error
-from untorn.fs.proc.base import ProcTask
 from untorn.fs.proc.maps_locking import MapsLocking
 from untorn.fs.seq_file import SEEK_SET, SeqFile, SeqOperations
 from untorn.fs.user_memory import UserMemory
 from untorn.maps.maps_file import MapsFile
-from untorn.mm.calls.exit import mmput
-from untorn.mm.mm_types import MmStruct, mmdrop, mmget_not_zero, mmgrab
+from untorn.mm.mm_types import MmStruct, mmdrop
 
 
 class ProcVmaFile(MapsFile):
@@ -65,23 +63,3 @@ class ProcVmaFile(MapsFile):
         mm, self._mm = self._mm, None
         if mm is not None:
             mmdrop(mm)
-
-
-def proc_mem_open(task: ProcTask) -> MmStruct | None:
-    """Return the task's mm with its structure kept alive, or None if it has no users left.
-
-    Raises:
-        OSError: ENOENT if the process was reaped, EACCES if the opener may not look into it.
-
-    Compare fs/proc/base.c:proc_mem_open().
-    """
-    if task.reaped:
-        raise os_error(errno.ENOENT)
-    if not task.ptrace_allowed:
-        raise os_error(errno.EACCES)
-    mm = task.mm
-    if mm is None or not mmget_not_zero(mm):
-        return None
-    mmgrab(mm)
-    mmput(mm)
-    return mm

@@ -4,11 +4,14 @@
     vma_lock    one VMA lock at a time, mmap_lock for one step where a writer was met; since 6.17
     rcu         a copy of each VMA, good if no writer came in between; never merged
 
-smaps and numa_maps also walk the page table of each VMA, which may sleep and needs the VMA itself kept still,
-not a copy: mmap_lock does (up to 7.1), and vma_lock does (since 7.2) if RCU is left for the walk.
+smaps and numa_maps also walk the page table of each VMA, which may sleep and needs the VMA itself
+kept still, not a copy: mmap_lock does (up to 7.1), and vma_lock does (since 7.2) if RCU is left for
+the walk.
 
 The code above knows only the protocol below. A locking context belongs to one fill or one ioctl
 call at a time, so nothing in it is shared between tasks.
+
+From the top down: mmap_lock, rcu, vma_lock.
 """
 
 from typing import Protocol, runtime_checkable
