@@ -36,8 +36,9 @@ def upwards(package: str, order: list[str], graph: dict[str, set[str]]) -> Itera
     """Yield what is wrong with the imports between the children of a package."""
     prefix = f"{package}."
     children = {m.removeprefix(prefix).split(".")[0] for m in graph if m.startswith(prefix)}
-    for child in sorted(children ^ set(order)):
-        yield f"{package}: its docstring must name {child} once if it is there, and not otherwise"
+    if children != set(order) or len(order) != len(children):
+        strange = ", ".join(sorted(children ^ set(order)) or order)
+        yield f"{package}: its docstring must say from the top down how these stand: {strange}"
     place = {child: floor for floor, child in enumerate(order)}
     for module, imported in sorted(graph.items()):
         for other in sorted(imported):

@@ -1,26 +1,31 @@
 """Maps of real processes, read coherently and gently; see untorn.engine for an engine's own.
 
-Importing this package imports nothing but itself: its names are imported when one is asked for.
+The public names stand in __init__.pyi, once, and are imported when they are asked for: importing
+this package imports nothing but itself.
+
+From the top down: __main__, cli, vm, targets, bench, check, conform, race, syscalls, fs, mm,
+locking, reader, processes, judge, maps, errors.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from untorn._public import *  # noqa: F403 (listed once, there)
-    from untorn._public import __all__ as __all__
+from collections.abc import Callable
+from functools import cache
 
 __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> object:
-    public = import_module("untorn._public")
-    if name == "__all__" or name in public.__all__:
-        found: object = getattr(public, name)
-        globals()[name] = found
-        return found
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    find, names = _public()
+    return names if name == "__all__" else find(name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *import_module("untorn._public").__all__})
+    return sorted({*globals(), *_public()[1]})
+
+
+@cache
+def _public() -> tuple[Callable[[str], object], list[str]]:
+    """Return what finds a public name, and all of them."""
+    from lazy_loader import attach_stub
+
+    find, _, names = attach_stub(__name__, __file__)
+    return find, sorted(names)

@@ -28,7 +28,7 @@ from untorn.maps.procmap_query import ProcmapQuery, QueriedVma, QueryFlags
 from untorn.processes.child import Stop
 from untorn.processes.children import START_TIMEOUT, Children, await_ready
 from untorn.reader.access.gentle import GentleMapsFile
-from untorn.reader.access.maps_file import LiveMapsFile
+from untorn.reader.access.live_maps_file import LiveMapsFile
 
 BASE, SIZE, PAGE = 0x7000_0000, 64 * 4096, 4096
 SHORT = BenchOptions(duration=0.2, busyduration=1.0, mb=1)

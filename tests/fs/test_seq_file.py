@@ -14,7 +14,7 @@ from untorn.fs import seq_file
 from untorn.fs.seq_file import SEEK_CUR, SeqFile
 from untorn.locking import sync
 from untorn.maps.page import PAGE_SIZE
-from untorn.reader.access.maps_file import LiveMapsFile
+from untorn.reader.access.live_maps_file import LiveMapsFile
 
 
 class Lines:

@@ -9,7 +9,7 @@ import pytest
 
 import untorn
 from untorn.errors import OutOfReachError
-from untorn.reader.access.maps_file import LiveMapsFile
+from untorn.reader.access.live_maps_file import LiveMapsFile
 
 T = TypeVar("T")
 

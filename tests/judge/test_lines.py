@@ -11,7 +11,7 @@ from untorn.maps.entry import MapsEntry
 from untorn.maps.maps_file import MapsFile
 from untorn.maps.page import TASK_SIZE
 from untorn.race.tearing import Split
-from untorn.reader.access.maps_file import LiveMapsFile
+from untorn.reader.access.live_maps_file import LiveMapsFile
 from untorn.syscalls import Process
 
 

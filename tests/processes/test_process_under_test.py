@@ -19,7 +19,7 @@ from untorn.mm.mman import (
     PROT_WRITE,
 )
 from untorn.processes.process_under_test import ThisProcess
-from untorn.reader.access.maps_file import LiveMapsFile
+from untorn.reader.access.live_maps_file import LiveMapsFile
 
 pytestmark = pytest.mark.live
 ANONYMOUS = MAP_PRIVATE | MAP_ANONYMOUS

@@ -18,7 +18,7 @@ from untorn.reader import fills as fills_module
 from untorn.reader import holes, take
 from untorn.reader.access.idleness import Idleness
 from untorn.reader.access.kernel_locks import SymbolEvidence
-from untorn.reader.access.maps_file import LiveMapsFile
+from untorn.reader.access.live_maps_file import LiveMapsFile
 from untorn.reader.snapshot import Snapshot
 from untorn.reader.take import take_snapshot
 

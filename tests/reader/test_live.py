@@ -20,7 +20,7 @@ from tests.helpers.this_machine import NO_QUERY, asks
 from untorn.maps.fields import Permissions
 from untorn.maps.procmap_query import QueriedVma
 from untorn.reader.access.idleness import Idleness, find_idleness
-from untorn.reader.access.maps_file import LiveMapsFile
+from untorn.reader.access.live_maps_file import LiveMapsFile
 from untorn.reader.live_maps import LiveMaps
 
 pytestmark = pytest.mark.live
@@ -266,11 +266,11 @@ def test_numbers_of_another_procfs_are_not_taken_for_ours(tmp_path: Path) -> Non
 
 def test_public_names_are_there_and_numpy_only_when_it_is_needed() -> None:
     code = (
-        "import sys, untorn; print(sorted(set(untorn._PUBLIC) - set(dir(untorn))))\n"
+        "import sys, untorn; print(sorted(set(untorn.__all__) - set(dir(untorn))))\n"
         "with untorn.open_maps(__import__('os').getpid()) as maps:\n"
         "    maps.read(10)\n"
         "print({'numpy', 'rich', 'click'} & set(sys.modules))\n"
-        "for name in untorn._PUBLIC: getattr(untorn, name)\n"
+        "for name in untorn.__all__: getattr(untorn, name)\n"
         "print({'rich', 'click'} & set(sys.modules))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

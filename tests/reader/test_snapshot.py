@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from untorn.maps.entry import MapsEntry
 from untorn.maps.fields import Device, Permissions
 from untorn.reader.snapshot import Snapshot, Total
-from untorn.reader.text.overlap import resolve_overlaps
+from untorn.reader.text.columns import resolve_overlaps
 
 PAGE = 4096
 NAMES = b"", b"[heap]", b"/lib/c.so", b"/tmp/gone (deleted)"

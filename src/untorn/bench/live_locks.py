@@ -12,7 +12,7 @@ from untorn.processes.child import send, wait_for_start
 from untorn.processes.children import START_TIMEOUT, STOP_TIMEOUT, Children, await_ready
 from untorn.processes.lock_trace import counted
 from untorn.processes.process_under_test import ThisProcess
-from untorn.reader.access.maps_file import LiveMapsFile
+from untorn.reader.access.live_maps_file import LiveMapsFile
 
 
 def count_locks(cpus: Cpus, reader: str) -> dict[str, int]:

@@ -10,7 +10,7 @@ from untorn.bench.scan import Pass, read_text, scan, spin_and_pause, walk_by_ioc
 from untorn.errors import OutOfReachError
 from untorn.processes.child import Stop, send, wait_for_start
 from untorn.reader.access.gentle import GentleMapsFile
-from untorn.reader.access.maps_file import LiveMapsFile
+from untorn.reader.access.live_maps_file import LiveMapsFile
 from untorn.reader.access.priority import NotRaisedWarning
 
 

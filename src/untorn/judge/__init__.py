@@ -12,4 +12,6 @@ notes what they did, and asks afterwards.
 
 Here 1 to 3 are judged, of any reading; 4 and 5 are not in the lines: a pass that can be judged as
 a whole has ended, and who blocked whom is for the owner of the locks to say.
+
+From the top down: report, views, contract, lines, history, reading.
 """

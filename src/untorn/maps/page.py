@@ -15,6 +15,8 @@ Source: arch/x86/include/asm/page_64_types.h.
 """
 IA32_PAGE_OFFSET_3GB = 0xC000_0000
 """The same under personality ADDR_LIMIT_3GB."""
+KERNEL_HALF = 1 << 63
+"""The first byte address that no process has; only [vsyscall] lies above."""
 ULONG_MAX = (1 << 64) - 1
 UINT_MAX = (1 << 32) - 1
 

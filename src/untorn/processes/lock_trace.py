@@ -10,12 +10,12 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from mmap import MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ
 from pathlib import Path
 from threading import get_native_id
 
 from untorn.errors import OutOfReachError, describe, os_error
 from untorn.maps.page import PAGE_SIZE
-from untorn.mm.mman import MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ
 from untorn.processes.process_under_test import ThisProcess
 
 _TRACEFS = Path("/sys/kernel/tracing")

@@ -23,7 +23,7 @@ from untorn.race.run import RunHere
 from untorn.race.scenario import Scenario, Site
 from untorn.race.scene import Record
 from untorn.reader.access.kernel_locks import parse_release
-from untorn.reader.access.maps_file import LiveMapsFile
+from untorn.reader.access.live_maps_file import LiveMapsFile
 
 
 class LiveRaceTarget(RunHere):

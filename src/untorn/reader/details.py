@@ -18,7 +18,7 @@ from untorn.errors import OutOfReachError, describe, os_error
 from untorn.maps.entry import MapsEntry
 from untorn.reader.access.gentle import open_maps_file
 from untorn.reader.access.limit import check_time
-from untorn.reader.access.maps_file import LiveMapsFile
+from untorn.reader.access.live_maps_file import LiveMapsFile
 from untorn.reader.access.reach import Reach
 from untorn.reader.access.task import living_threads, status_of
 from untorn.reader.page_walk import guard_ranges, walk_ns

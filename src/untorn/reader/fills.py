@@ -12,7 +12,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from untorn.reader.access.idleness import Idleness
-from untorn.reader.access.maps_file import LiveMapsFile
+from untorn.reader.access.live_maps_file import LiveMapsFile
 
 LEAST_LINE = len(b"00400000-00401000 r--p 00000000 00:00 0 \n")
 """Bytes to ask for to get no fill of more than one line. The kernel then begins each lookup where

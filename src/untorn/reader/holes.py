@@ -21,7 +21,7 @@ import numpy as np
 from untorn.maps.entry import GATE_NAME, MapsEntry
 from untorn.maps.page import ULONG_MAX
 from untorn.reader.access.kernel_locks import PER_VMA_SINCE, decide, find_symbol, parse_release
-from untorn.reader.access.maps_file import LiveMapsFile
+from untorn.reader.access.live_maps_file import LiveMapsFile
 from untorn.reader.fills import Fills
 from untorn.reader.lookup import next_entry
 from untorn.reader.text.columns import Columns, Rows

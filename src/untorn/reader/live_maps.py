@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, TypeVar
 from untorn.errors import OutOfReachError, os_error
 from untorn.maps.entry import MapsEntry
 from untorn.maps.maps_file import MapsFile, query_refusal
-from untorn.maps.page import ULONG_MAX
+from untorn.maps.page import KERNEL_HALF, ULONG_MAX
 from untorn.maps.procmap_query import PATH_MAX, ProcmapQuery, QueriedVma
 from untorn.reader.access.idleness import find_idleness
 from untorn.reader.access.limit import MAX_HOLD, TIMEOUT, half_the_time, is_interruption, within
-from untorn.reader.access.maps_file import LiveMapsFile
+from untorn.reader.access.live_maps_file import LiveMapsFile
 from untorn.reader.access.reach import Reach, ReachedMaps
 from untorn.reader.access.task import place_of
-from untorn.reader.lookup import KERNEL_HALF, entry_above
+from untorn.reader.lookup import entry_above
 
 if TYPE_CHECKING:
     from untorn.reader.details import Details
@@ -222,9 +222,7 @@ class LiveMaps(MapsFile):
         return self._ask_text(question)
 
     def _ask_text(self, question: ProcmapQuery) -> QueriedVma:
-        from untorn.reader.query_text import find_entry
-
-        entry = find_entry(self._take(None), question.query_addr, question.query_flags)
+        entry = self._take(None).query(question)
         if entry is None:
             raise os_error(errno.ENOENT)
         return QueriedVma(entry, files_of(self).page_size_of(entry))

@@ -8,11 +8,8 @@ from collections.abc import Iterator
 
 from untorn.maps.entry import GATE_NAME, MapsEntry
 from untorn.maps.maps_file import query_refusal
-from untorn.reader.access.maps_file import LiveMapsFile
+from untorn.reader.access.live_maps_file import LiveMapsFile
 from untorn.reader.fills import LEAST_LINE
-
-KERNEL_HALF = 1 << 63
-"""Byte address from which on nothing else is mapped."""
 
 
 def next_entry(file: LiveMapsFile, addr: int) -> MapsEntry | None:

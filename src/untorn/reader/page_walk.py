@@ -24,11 +24,10 @@ from pathlib import Path
 from untorn.errors import OutOfReachError, describe
 from untorn.maps.entry import MapsEntry
 from untorn.maps.maps_file import FILL_SIZE
-from untorn.maps.page import PAGE_SIZE
+from untorn.maps.page import KERNEL_HALF, PAGE_SIZE
 from untorn.reader.access.gentle import gently
 from untorn.reader.access.limit import check_time
-from untorn.reader.access.maps_file import LiveMapsFile
-from untorn.reader.lookup import KERNEL_HALF
+from untorn.reader.access.live_maps_file import LiveMapsFile
 
 _PAGEMAP_SCAN, _PAGE_IS_GUARD = 0xC0606610, 1 << 8
 _SCAN = struct.Struct("=12Q")

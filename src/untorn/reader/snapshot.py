@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Self, overload
 import numpy as np
 import numpy.typing as npt
 
-from untorn.maps.entry import MapsEntry, is_deleted
-from untorn.maps.page import ULONG_MAX
-from untorn.reader.text.columns import Columns, Numbers
-from untorn.reader.text.overlap import resolve_overlaps
-from untorn.reader.text.parse import parse
-from untorn.reader.text.reparse import parse_again
+from untorn.maps.entry import GATE_NAME, MapsEntry, is_deleted
+from untorn.maps.page import KERNEL_HALF, ULONG_MAX
+from untorn.maps.procmap_query import PERMISSION_BITS, ProcmapQuery, QueryFlags
+from untorn.reader.text.columns import Columns, Numbers, resolve_overlaps
+from untorn.reader.text.parse import parse, parse_again
 
 if TYPE_CHECKING:
     from untorn.reader.diff import Change
@@ -196,6 +195,25 @@ class Snapshot(Sequence[MapsEntry]):
         row = self.first_above(addr)
         covers = row < len(self) and self.start[row] <= addr
         return self[row] if covers else None
+
+    def query(self, question: ProcmapQuery) -> MapsEntry | None:
+        """Return the VMA that PROCMAP_QUERY would describe, None for ENOENT.
+
+        In the kernel's half, where the ioctl finds nothing, [vsyscall] is found.
+        Compare fs/proc/task_mmu.c:query_matching_vma().
+        """
+        addr, flags = question.query_addr, question.query_flags
+        wanted, step = flags & PERMISSION_BITS, flags & QueryFlags.COVERING_OR_NEXT_VMA
+        first = self.first_above(addr)
+        rows = np.flatnonzero(self.permissions[first:] & wanted == wanted) + first
+        for row in rows.tolist():
+            entry = self[row]
+            if not step and (row > first or addr < entry.start):
+                return None
+            fits = entry.has_file or not flags & QueryFlags.FILE_BACKED_VMA
+            if fits and (entry.name != GATE_NAME or addr >= KERNEL_HALF):
+                return entry
+        return None
 
     def between(self, low: int, high: int) -> list[MapsEntry]:
         """Return the VMAs that have a byte in the range from low to high, high exclusive."""

@@ -7,12 +7,11 @@ from dataclasses import replace
 from untorn.errors import os_error
 from untorn.maps.maps_file import FILL_SIZE
 from untorn.reader.access.idleness import Idleness
-from untorn.reader.access.maps_file import LiveMapsFile
+from untorn.reader.access.live_maps_file import LiveMapsFile
 from untorn.reader.fills import LEAST_LINE, Fills, read_fills
 from untorn.reader.holes import doubtful_holes, false_gaps, fill_in, gaps_may_be_false
 from untorn.reader.snapshot import Coherence, Snapshot
-from untorn.reader.text.columns import Columns, Rows
-from untorn.reader.text.overlap import resolve_overlaps
+from untorn.reader.text.columns import Columns, Rows, resolve_overlaps
 from untorn.reader.text.parse import parse
 
 

@@ -27,7 +27,7 @@ from untorn.maps.procmap_query import (
 )
 from untorn.mm.file import VmFile
 from untorn.mm.mman import MAP_FIXED, MAP_PRIVATE, MAP_SHARED, PROT_EXEC, PROT_READ
-from untorn.reader.access.maps_file import LiveMapsFile
+from untorn.reader.access.live_maps_file import LiveMapsFile
 
 P = mmap.PAGESIZE
 NEXT = QueryFlags.COVERING_OR_NEXT_VMA

@@ -12,7 +12,7 @@ from tests.helpers.nobody import as_nobody
 from untorn.reader.access import gentle
 from untorn.reader.access.gentle import GentleMapsFile, open_maps_file
 from untorn.reader.access.kernel_locks import parse_release, takes_mmap_lock
-from untorn.reader.access.maps_file import LiveMapsFile
+from untorn.reader.access.live_maps_file import LiveMapsFile
 from untorn.reader.access.pace import Pace
 from untorn.reader.access.priority import FIFO, NotRaisedWarning, Raise, Steps, find_raise
 

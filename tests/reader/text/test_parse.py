@@ -15,7 +15,7 @@ from untorn.mm.mman import PROT_NONE, PROT_READ
 from untorn.reader.text import block, line_endings, parse
 from untorn.reader.text.columns import Columns
 from untorn.reader.text.hex_field import hex_field
-from untorn.reader.text.reparse import parse_again
+from untorn.reader.text.parse import parse_again
 
 LINE = b"7f0000000000-7f0000001000 rw-p 00000000 00:00 0 \n"
 
@@ -140,7 +140,7 @@ def test_only_what_changed_is_read_again(monkeypatch: pytest.MonkeyPatch) -> Non
         read.extend(texts)
         return parse.parse(texts)
 
-    monkeypatch.setattr("untorn.reader.text.reparse.parse", parse_noted)
+    monkeypatch.setattr("untorn.reader.text.parse.parse", parse_noted)
     assert parse_again([old], [b"".join([old[:100], old[100:]])], before) is before
     assert read == []
     new = [*lines[:20], lines[20].replace(b"rw-p", b"r--p"), *lines[22:]]

@@ -3,9 +3,8 @@
 from typing import NamedTuple
 
 from untorn.maps.entry import GATE_NAME, MapsEntry
-from untorn.maps.page import PAGE_SIZE, TASK_SIZE, page_aligned
+from untorn.maps.page import KERNEL_HALF, PAGE_SIZE, TASK_SIZE, page_aligned
 
-_KERNEL_HALF = 1 << 63
 _COLUMN_OF_32_BITS = 49
 """Where names begin at least if an unsigned long has 32 bits; see NAME_COLUMN."""
 _LARGEST_TASK = (1 << 56) - PAGE_SIZE
@@ -58,7 +57,7 @@ def _what_lies_there(entry: MapsEntry) -> str:
     """Return the rest of the reason for refusing addresses that are too high."""
     if entry.name == GATE_NAME:
         return ": of [vsyscall] only the last line is known, of one page that is --xp or r-xp"
-    if entry.end > _KERNEL_HALF:
+    if entry.end > KERNEL_HALF:
         return ": on x86-64 these are addresses of the kernel"
     if entry.end > _LARGEST_TASK:
         return ": no user space of x86-64 reaches so far"

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from untorn.reader.access.kernel_locks import takes_mmap_lock
 from untorn.reader.access.limit import check_time
-from untorn.reader.access.maps_file import LiveMapsFile
+from untorn.reader.access.live_maps_file import LiveMapsFile
 from untorn.reader.access.pace import Pace
 from untorn.reader.access.priority import NotRaisedWarning, Raise, call_raised, find_raise
 

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from untorn.errors import os_error
 from untorn.reader.access.gentle import open_maps_file
-from untorn.reader.access.maps_file import LiveMapsFile
+from untorn.reader.access.live_maps_file import LiveMapsFile
 from untorn.reader.access.task import Thread, living_threads, no_map, place_of, status_of
 
 T = TypeVar("T")

@@ -19,7 +19,7 @@ from untorn.maps.entry import MapsEntry
 from untorn.maps.fields import Device
 from untorn.maps.page import PAGE_SIZE
 from untorn.processes.process_under_test import ThisProcess
-from untorn.reader.access.maps_file import LiveMapsFile
+from untorn.reader.access.live_maps_file import LiveMapsFile
 from untorn.reader.files.found_file import FoundFile
 from untorn.reader.files.mapped_file import MappedFiles
 from untorn.reader.lookup import next_entry

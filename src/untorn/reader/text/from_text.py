@@ -11,9 +11,8 @@ import re
 from untorn.maps.difference import MISSING_COLUMNS, Difference, NotMapsError, Rule
 from untorn.maps.entry import MapsEntry
 from untorn.maps.scan import Scanned, refusal, scan
-from untorn.reader.text.columns import Columns
+from untorn.reader.text.columns import Columns, first_descent
 from untorn.reader.text.leniency import Leniencies, Leniency
-from untorn.reader.text.overlap import first_descent
 from untorn.reader.text.text_lines import RETURN, Line, ends_with_returns, lines_of, name_column
 
 _NOTHING = b" \t\r>"

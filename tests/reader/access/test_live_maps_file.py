@@ -12,7 +12,7 @@ import pytest
 from untorn.maps.entry import MapsEntry
 from untorn.maps.fields import Permissions
 from untorn.maps.procmap_query import ProcmapQuery
-from untorn.reader.access.maps_file import LiveMapsFile
+from untorn.reader.access.live_maps_file import LiveMapsFile
 
 pytestmark = pytest.mark.live
 
@@ -150,6 +150,6 @@ def test_a_closed_file_stays_closed(maps: LiveMapsFile) -> None:
 
 def test_the_live_reader_starts_without_the_heavy_libraries() -> None:
     heavy = "{'numpy', 'rich', 'click', 'matplotlib', 'greenlet'}"
-    code = f"import sys, untorn.reader.access.maps_file; print({heavy} & set(sys.modules))"
+    code = f"import sys, untorn.reader.access.live_maps_file; print({heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"

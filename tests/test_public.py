@@ -1,0 +1,83 @@
+"""What is public is declared: every name, and every type that one of them takes or returns."""
+
+import inspect
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+from types import FunctionType
+from typing import Any, get_args, get_type_hints
+
+import pytest
+
+PUBLIC = ["untorn"]
+NAMES = [(module, name) for module in PUBLIC for name in import_module(module).__all__]
+each_name = pytest.mark.parametrize(("module", "name"), NAMES)
+
+
+def functions_of(found: object) -> Iterator[FunctionType]:
+    """Yield a function, or the public methods and properties of a class, inherited ones too."""
+    if isinstance(found, FunctionType):
+        yield found
+    for name, member in inspect.getmembers(found) if inspect.isclass(found) else ():
+        if not name.startswith("_") or name == "__init__":
+            function = member.fget if isinstance(member, property) else member
+            function = getattr(function, "__func__", function)
+            if isinstance(function, FunctionType):
+                yield function
+
+
+def classes_in(hint: Any) -> Iterator[type]:
+    """Yield the classes that an annotation names."""
+    if isinstance(hint, type) and not get_args(hint):
+        yield hint
+    for part in get_args(hint):
+        yield from classes_in(part)
+
+
+@pytest.mark.parametrize("module", PUBLIC)
+def test_names_are_sorted_and_each_is_there(module: str) -> None:
+    public = import_module(module)
+    assert list(public.__all__) == sorted(set(public.__all__))
+    assert set(public.__all__) <= set(dir(public))
+    assert not any(name.startswith("_") for name in public.__all__)
+
+
+@each_name
+def test_what_is_public_says_what_it_is(module: str, name: str) -> None:
+    found = getattr(import_module(module), name)
+    if inspect.isclass(found) or isinstance(found, FunctionType):
+        assert inspect.getdoc(found), f"{module}.{name}"
+        for function in functions_of(found):
+            ours = function.__module__.startswith("untorn")
+            assert not ours or function.__name__ == "__init__" or function.__doc__, function
+
+
+@each_name
+def test_signatures_name_public_types_only(module: str, name: str) -> None:
+    public = import_module(module)
+    known = {each: getattr(public, each) for each in public.__all__}
+    for function in functions_of(getattr(public, name)):
+        if not function.__module__.startswith("untorn"):
+            continue
+        for hint in get_type_hints(function, localns=known).values():
+            for found in classes_in(hint):
+                ours = found.__module__.startswith("untorn")
+                assert not ours or found in known.values(), (function, found)
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="module 'untorn' has no attribute 'nothing'"):
+        import_module("untorn").nothing  # noqa: B018
+
+
+def test_importing_the_package_imports_no_library() -> None:
+    code = "import sys, untorn; print({'numpy', 'click', 'elftools', 'rich'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
+
+
+def test_a_star_import_gives_the_public_names() -> None:
+    code = "from untorn import *; print(snapshot, Permissions)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "<function snapshot" in done.stdout
