@@ -264,21 +264,6 @@ def test_numbers_of_another_procfs_are_not_taken_for_ours(tmp_path: Path) -> Non
     assert find_idleness(os.getpid(), str(tmp_path)) is None
 
 
-def test_public_names_are_there_and_numpy_only_when_it_is_needed() -> None:
-    code = (
-        "import sys, untorn; print(sorted(set(untorn.__all__) - set(dir(untorn))))\n"
-        "with untorn.open_maps(__import__('os').getpid()) as maps:\n"
-        "    maps.read(10)\n"
-        "print({'numpy', 'rich', 'click'} & set(sys.modules))\n"
-        "for name in untorn.__all__: getattr(untorn, name)\n"
-        "print({'rich', 'click'} & set(sys.modules))\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines() == ["[]", "set()", "set()"]
-    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
-        untorn.nonsense  # noqa: B018
-
-
 def test_a_process_of_which_a_thread_ended_is_not_said_to_have_slept() -> None:
     with Commanded() as child:
         child.do("import threading; gate = threading.Event()")
