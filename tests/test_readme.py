@@ -25,7 +25,7 @@ def test_the_python_examples_print_what_they_say(capsys: pytest.CaptureFixture[s
     exec(compile(engine, "README.md", "exec"), {})
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[1] for line in lines[:3]] == ["rw-p", "r--p", "rw-p"]
-    assert lines[-1] == "8192"
+    assert lines[-1] == "4096"
 
 
 def test_the_agents_example_counts_vmas(capsys: pytest.CaptureFixture[str]) -> None:

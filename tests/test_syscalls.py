@@ -1,4 +1,4 @@
-"""Arguments as a program passes them: what a register cannot hold is taken modulo 2**64."""
+"""What Process makes of arguments; a register holds numbers modulo 2**64."""
 
 import errno
 from collections.abc import Callable
@@ -34,3 +34,23 @@ def test_a_negative_number_is_a_huge_one_as_in_c(name: str) -> None:
         call(process)
     assert caught.value.errno == number
     assert process.diagram(4) == "A.B."
+
+
+def test_what_cannot_be_opened_is_refused_with_what_can() -> None:
+    process = Pages()
+    with pytest.raises(ValueError, match=r"^no file smap; files: maps, smaps, smaps_rollup, numa"):
+        process.open("smap")
+    with pytest.raises(ValueError, match=r"^no reader mmap; readers: mmap_lock, vma_lock, rcu$"):
+        process.open("maps", "mmap")
+    assert process.mm.mm_count.load() == 1
+
+
+def test_a_fork_is_what_its_parent_is_and_opens_files_of_its_own() -> None:
+    process = Pages()
+    process.files[3] = VmFile(b"/file")
+    process.proc.ptrace_allowed = False
+    child = process.fork()
+    child.files[4] = child.files.pop(3)
+    assert type(child) is Pages
+    assert list(process.files) == [3]
+    assert child.proc.ptrace_allowed
