@@ -10,6 +10,10 @@ node is changed after that. A reader that loads root, and later loads it again, 
 versions; within each of them all ranges fit together.
 """
 
+# An item is a T in a leaf and a node above the leaves; only height tells which. A typed variable
+# for it would cost every lookup a store.
+# mypy: disable-error-code="no-any-return"
+
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
@@ -109,8 +113,7 @@ class VmaTree(Generic[T]):
         while node.height:
             node = node.items[i]
             i = bisect_right(node.ends, addr)
-        found: T = node.items[i]
-        return found
+        return node.items[i]
 
     def find_slot(self, addr: int) -> Slot[T] | None:
         """Return the range that find() looks for, with what it maps to. O(log n)."""
@@ -129,8 +132,7 @@ class VmaTree(Generic[T]):
         while node.height:
             node = node.items[i - 1]
             i = bisect_left(node.starts, addr)
-        found: T = node.items[i - 1]
-        return found
+        return node.items[i - 1]
 
     def __iter__(self) -> Iterator[Slot[T]]:
         return self.root.slots()
@@ -193,8 +195,7 @@ class VmaIterator(Generic[T]):
         # The end that the tree has for the range. The VMA may say another one once it is locked:
         # lock_next_vma() then seats the iterator anew.
         self.index = leaf.ends[offset]
-        found: T = leaf.items[offset]
-        return found
+        return leaf.items[offset]
 
 
 def _descend(node: Node[T], addr: int) -> tuple[Node[T], int]:
