@@ -16,7 +16,6 @@ from untorn.conform.traced import minimal_elf
 from untorn.mm.limits import Limits
 from untorn.mm.mm_types import MmStruct
 from untorn.mm.mman import MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, PROT_READ
-from untorn.shrink import shrink
 from untorn.syscalls import Process
 
 registers = st.integers(-1, (1 << 64) - 1) | st.integers(-1, 1 << 12)
@@ -53,23 +52,6 @@ def test_flags_files_limits_advice_and_names_are_spelled_by_their_names() -> Non
 
 def test_a_file_that_a_script_names_is_explained() -> None:
     assert list(format_script([READ_A_PAGE])) == ["# ONE: a file", format_operation(READ_A_PAGE)]
-
-
-def test_shrinking_leaves_what_is_needed() -> None:
-    kept = shrink(list(range(100)), lambda left: {17, 59} <= set(left), lambda item: [])
-    assert kept == [17, 59]
-
-
-def test_shrinking_leaves_out_two_that_are_there_only_for_each_other() -> None:
-    def fails(left: list[str]) -> bool:
-        return "fault" in left and ("(" in left) == (")" in left)
-
-    assert shrink(["(", "fault", "x", ")"], fails, lambda item: []) == ["fault"]
-
-
-def test_shrinking_makes_simpler_what_can_be() -> None:
-    kept = shrink([5, 9, 3], lambda left: sum(left) >= 9, lambda item: range(item))
-    assert kept == [9]
 
 
 def test_fewer_flags_are_simpler() -> None:

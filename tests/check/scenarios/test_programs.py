@@ -4,7 +4,6 @@ from itertools import product
 
 import pytest
 
-from untorn.check.scenarios.cases import Layout, lay_out
 from untorn.check.scenarios.programs import (
     CALLS,
     LAYOUTS,
@@ -14,6 +13,7 @@ from untorn.check.scenarios.programs import (
     Calls,
     programs,
 )
+from untorn.check.scenarios.scenario import Layout, lay_out
 from untorn.check.stage.pages import Pages
 from untorn.check.stage.stage import Stage
 
