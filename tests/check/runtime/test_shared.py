@@ -25,7 +25,7 @@ OF_AN_ITERATOR = {"_leaf", "_offset", "_root"}
 UNWATCHED = CONSTANT | OBJECTS | NOT_SHARED | ANYBODY_MAY_LOOK | STATISTICS | OF_AN_ITERATOR
 
 
-@pytest.mark.parametrize("cls", sorted({*POINTS, *GUARDED, *EXCLUSIVE}, key=lambda c: c.__name__))
+@pytest.mark.parametrize("cls", sorted({*POINTS, *GUARDED, *EXCLUSIVE}, key=str))
 def test_every_field_is_watched_or_need_not_be(cls: type) -> None:
     watched = {*POINTS.get(cls, ()), *GUARDED.get(cls, ()), *EXCLUSIVE.get(cls, ())}
     slots = set(vars(cls)["__slots__"])

@@ -48,11 +48,15 @@ class AtomicInt:
 
     def add(self, delta: int) -> int:
         """Add delta; return the new value."""
+        # Only who told that it counted itself in can count itself out. Any other -1, as that of a
+        # writer that detaches a VMA, moves what the readers' counts rest on.
         run = running.run
         mine = delta == -1 and run is not None and self.counted.get(run.current, 0) > 0
         running.point(self.location, COUNT_OUT if mine else WRITE)
         if mine:
             self._count(-1)
+        # The announcement is over: from here to the return this is one piece, as no task runs
+        # before the next point.
         self.value += delta
         if self.value == 0 and self.emptied is not None:
             self.emptied()
@@ -70,7 +74,7 @@ class AtomicInt:
 
     def inc_not_zero_limited(self, limit: int) -> int:
         """Add 1 unless the value is 0 or at least limit; return the value found."""
-        self._limit = limit
+        self._limit = limit  # kind_of() is asked while the step is being chosen
         running.point(self.location, COUNT_IN)
         found = self.value
         if 0 < found < limit:
@@ -84,9 +88,13 @@ class AtomicInt:
         COUNT only if no other order of COUNTs could bring the count to where order matters: what
         is not readers' stays at least 1, and the limit (or a writer's flag, above it) is far.
         """
+        # Called when the step is chosen, right before it is made, so the value is the one it meets.
         value = self.value
         if kind == COUNT_IN and not 0 < value < self._limit:
             return READ
+        # counted says how many readers are in. What the value is above that does not go by readers,
+        # so they alone cannot bring it to 0. MARGIN keeps those that are about to come in from
+        # reaching the limit, in whatever order they do.
         plain = value > sum(self.counted.values()) and value + MARGIN < self._limit
         return COUNT if plain else WRITE
 

@@ -59,6 +59,7 @@ class DeadlockError(Exception):
 
 def _origin(error: BaseException) -> BaseException:
     """Return the error that came first, if cleaning up after it failed too."""
+    # An OSError is an answer of the engine, which it may well handle by raising another one.
     while error.__context__ is not None and not isinstance(error.__context__, OSError):
         error = error.__context__
     return error
@@ -104,6 +105,8 @@ class Execution:
         self._alive = 0  # mask of the tasks that have not ended
         self._may_wait = 0  # of these, those whose announced step can be one that waits
         self._unwinding = False
+        # Who decides at a point. It is the strategy's pick() while a schedule is played, _to_hub()
+        # while tasks are brought to their first points, and _pass() once the schedule is given up.
         self._pick: Callable[[], int] = self._to_hub
         self._hub = getcurrent()
         self._greenlets = [greenlet(self._main) for _ in names] + [self._hub]
@@ -128,15 +131,19 @@ class Execution:
             task.killed = False
             task.held.clear()
             task.mmap_locks = 0
-            task.permit.location.blocked = True
+            task.permit.location.blocked = True  # no wake-up is left from the schedule before
         kept(self.strategy.begin(self))
         running.begin(self)
         try:
             self._go()
+            # Every task has ended or stands at a point now. Unless the schedule was given up, those
+            # that stand wait, and nobody is left who could wake them.
             self.asleep = self.waiting()
             if self.asleep and self.failure is None and not self.slept and not self.limited:
                 self.failure = DeadlockError(self._who_waits())
         finally:
+            # Greenlets are used again, so each must be back in _main(). That comes before end():
+            # code that cleans up asks which task it is.
             self._unwind()
             running.end()
             self.current = count
@@ -144,6 +151,8 @@ class Execution:
     def _go(self) -> None:
         """Bring every task to its first point, then let the strategy choose."""
         self._pick = self._to_hub
+        # What a task does before its first point touches nothing that is shared, so in which order
+        # they get there does not matter.
         for number in range(self.hub):
             self.current = number
             self._greenlets[number].switch(number)
@@ -157,14 +166,16 @@ class Execution:
         task = self.current
         self.locations[task] = location
         self.kinds[task] = kind
+        # Most steps never wait. Only those that may are looked at by enabled(), at every step.
         if kind >= ACQUIRE:
             self._may_wait |= 1 << task
         elif self._may_wait:
             self._may_wait &= ~(1 << task)
         chosen = self._pick()
+        # The step is made after the return, by the caller: nobody else runs before it is.
         if chosen != task:
             self.current = chosen
-            self._greenlets[chosen].switch()
+            self._greenlets[chosen].switch()  # comes back when this task is chosen
 
     def enabled(self) -> int:
         """Return a mask of the tasks whose announced step can be made."""
@@ -188,6 +199,8 @@ class Execution:
         told = []
         for task, location, _ in self.asleep:
             sleeper = self.tasks[task]
+            # The release that it waits for may have come before it slept: then what it waits for
+            # holds, and only the wake-up is missing.
             what = f"{sleeper.name} waits for {location} (holds or asks for {sleeper.holds()})"
             if location is sleeper.permit.location and running.unseen(sleeper.waits_for):
                 what = f"lost wake-up: {sleeper.name} sleeps though what it waits for has come"
@@ -202,7 +215,7 @@ class Execution:
         if self._unwinding or self.failure is not None:
             return
         self.failure = error
-        self._pick = self._pass
+        self._pick = self._pass  # this task cleans up as it unwinds, and must not be stopped
         raise Abandoned
 
     def _to_hub(self) -> int:
@@ -214,8 +227,12 @@ class Execution:
             try:
                 self.results[number] = self._jobs[number]()
             except BaseException as error:
+                # The first failure is the one that counts; Abandoned only comes after one, or when
+                # nobody wants to know how the schedule ends.
                 if not self._unwinding and self.failure is None:
                     self.failure = _origin(error)
+            # A task that has ended stands at a step that is never made. If something failed, no
+            # other task goes on: its state may be what is broken.
             self.locations[number], self.kinds[number] = NOBODY, NEVER
             self._alive &= ~(1 << number)
             self._may_wait &= ~(1 << number)
@@ -234,6 +251,7 @@ class Execution:
         self._unwinding = False
 
     def _pass(self) -> int:
+        # A task that cleans up cannot wait: whoever could let go of the lock does not run.
         task = self.current
         if self.kinds[task] >= ACQUIRE and self.locations[task].blocked:
             raise Abandoned

@@ -74,6 +74,8 @@ class Point(Watched):
             return get(owner)
 
         def fset(owner: object, value: object) -> None:
+            # The first store is the constructor's. No other task can know the object yet, so it is
+            # no step; from then on the object may have been published.
             cell = cells.get(owner)
             if cell is not None:
                 running.point(cell, WRITE)
@@ -121,6 +123,8 @@ class Guarded(Watched):
         get, put = self.slot.__get__, self.slot.__set__
 
         def fget(owner: object) -> object:
+            # No step, and so no point: as long as no two accesses race, every order of them follows
+            # from the order of the steps, and to look for races in one is to look in all.
             run = running.run
             if run is not None and run.tracks:
                 cell = cells.get(owner)
@@ -129,7 +133,7 @@ class Guarded(Watched):
                     note = trace.store if exclusive else trace.load
                     other = note(run.current, cell)
                     if other is not None:
-                        racing(cell, "load", other)
+                        racing(cell, "load", other)  # does not come back, unless it cleans up
             return get(owner)
 
         def fset(owner: object, value: object) -> None:
@@ -168,6 +172,8 @@ WATCHED: dict[Field, Watched] = {
 }
 
 
+# In place of the guarded ones where VMAs are copied without a lock. Such a race is part of the
+# protocol there, and what the copy is worth depends on the order of the accesses.
 _SPECULATED: dict[Field, Watched] = {(Vma, name): Point(Vma, name) for name in GUARDED[Vma]}
 
 
@@ -184,6 +190,8 @@ def installed(*, speculated: bool = False) -> Iterator[None]:
     try:
         if speculated:
             WATCHED.update(_SPECULATED)
+        # A slot is a descriptor of its class, so putting another one there reaches every object,
+        # also those that were made before.
         for (cls, name), watched in WATCHED.items():
             setattr(cls, name, watched.descriptor())
         yield

@@ -70,5 +70,7 @@ def conflict(done: int, pending: int) -> bool:
     order matters, and stays so until something else than a COUNT happens to it.
     """
     if done == READ:
+        # A pending COUNT_IN may turn out to be a READ; until it is made it is taken as more.
         return pending != READ
+    # After a WRITE everything conflicts; after a COUNT only what surely is no COUNT.
     return done != COUNT or pending not in (COUNT_IN, COUNT_OUT)

@@ -29,6 +29,8 @@ def acquire(
     lock_class: LockClass, lock: object, *, trylock: bool = False, nested: bool = False
 ) -> None:
     """Note that the current task takes lock; see lockdep.acquire()."""
+    # Looked at before the task can wait: the order is wrong in this schedule even if the lock
+    # happens to be free. A trylock cannot deadlock.
     task = _current()
     if task.held and not trylock:
         _check(lock_class, task.held, nested)
@@ -38,6 +40,8 @@ def acquire(
 
 
 def _check(lock_class: LockClass, held: list[tuple[LockClass, object]], nested: bool) -> None:
+    # Of locks of one class only those may nest that a rule of their own orders: a parent's
+    # mmap_lock and that of the child it makes.
     rank = _RANK[lock_class]
     for other, _ in held:
         if other.spins:
@@ -48,6 +52,7 @@ def _check(lock_class: LockClass, held: list[tuple[LockClass, object]], nested: 
 
 def release(lock_class: LockClass, lock: object) -> None:
     """Note that the current task lets go of lock; see lockdep.release()."""
+    # From the end: a lock that is held twice, as RCU can be, is left in the reverse order.
     held = _current().held
     for i in range(len(held) - 1, -1, -1):
         if held[i][1] is lock and held[i][0] is lock_class:

@@ -30,6 +30,8 @@ class Mutex:
         """Take it."""
         location = self.location
         running.point(location, ACQUIRE)
+        # In a run the point returns only while the mutex is free. blocked is the mutex itself: what
+        # makes the next ACQUIRE wait.
         if location.blocked and running.run is None:
             raise RuntimeError(f"{location.name} is held: the set-up would wait for ever")
         location.blocked = True
@@ -37,6 +39,8 @@ class Mutex:
 
     def release(self) -> None:
         """Let go; nobody can see that before they take it."""
+        # No point: who waits for the mutex notices only as they take it, and that is a step. The
+        # clock is kept all the same, as it orders accesses to the fields that the mutex protects.
         location = self.location
         location.blocked = False
         run = running.run
@@ -65,6 +69,7 @@ class Permit:
 
     def acquire(self) -> None:
         """Wait for a wake-up and take it."""
+        # Told before the step is announced, as a task that must wait does not get past the point.
         task = self._task
         if self.location.blocked and task.sleeps is not None and running.run is not None:
             task.sleeps(task)
@@ -75,6 +80,8 @@ class Permit:
 
     def grant(self) -> None:
         """Wake the task, or leave the wake-up for when it is about to sleep."""
+        # A step, as it can come before or after the sleeper has looked at what it waits for. The
+        # wake-up stays until it is taken, so none is lost between that look and the sleep.
         running.point(self.location, WRITE)
         self.location.blocked = False
 
@@ -93,7 +100,7 @@ class Task(sync.Task):
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
-        self._permit: Any = Permit(self)
+        self._permit: Any = Permit(self)  # sync's loop asks no more of it than acquire()
         self.held: list[tuple[lockdep.LockClass, object]] = []
         self.mmap_locks = 0
         self.waits_for: Callable[[], bool] = bool
@@ -116,6 +123,7 @@ class Task(sync.Task):
 
     def wake_up(self) -> None:
         """Make the task look at what it waits for."""
+        # sync's guard keeps two wakers apart; here granting is one step as it is.
         self.permit.grant()
 
 

@@ -26,15 +26,23 @@ from untorn.mm.page_table import PageTable, PteTable
 from untorn.mm.tree.vma_tree import VmaIterator, VmaTree
 
 POINTS: dict[type, tuple[str, ...]] = {
+    # Readers look at the first two before they have the lock, when the VMA may be another mm's.
+    # First writes to two pages may each find that there is no anon_vma yet.
     Vma: ("vm_mm", "vm_lock_seq", "anon_vma"),
+    # Sampled without a lock; the place of the writer goes when the mm does.
     MmStruct: ("mm_lock_seq", "vma_writer_wait"),
+    # The one store that publishes a version of the tree.
     VmaTree: ("root",),
+    # Looked at by the last reader to leave, while the writer comes or goes.
     RcuWait: ("task",),
+    # What a sleeper looks at, outside of the mutex under which it is set.
     Waiter: ("granted",),
+    # Set by whoever reaps, or kills, at any moment.
     ProcTask: ("reaped",),
     Task: ("killed",),
 }
 GUARDED: dict[type, tuple[str, ...]] = {
+    # By mmap_lock and the VMA lock: a store needs both, for a load either will do.
     Vma: (
         "vm_start",
         "vm_end",
@@ -45,20 +53,25 @@ GUARDED: dict[type, tuple[str, ...]] = {
         "anon_name",
         "anon_vma_chain",
     ),
+    # By mmap_lock.
     MmStruct: (
         *("map_count", "total_vm", "data_vm", "exec_vm", "stack_vm", "data_size"),
         *("locked_vm", "locked_vm_excess", "brk", "def_flags"),
     ),
+    # By the mutex of the file.
     SeqFile: ("_pending", "index", "_file_pos", "_read_pos", "_size"),
     ProcMaps: ("_last_pos", "_started"),
+    # By the mutex of the file, or owned by the one call that has the context.
     VmaLocking: ("_locked_vma", "_mmap_locked"),
     RcuLocking: ("_seq", "_in_rcu", "_retries"),
     MmapLocking: ("_locked",),
     VmaIterator: ("index",),
+    # By the mutex of the semaphore, and that of the slab.
     RwSemaphore: ("_count", "_queue"),
     VmaSlab: ("_free",),
 }
 EXCLUSIVE: dict[type, tuple[str, ...]] = {
+    # By the lock of the page table.
     PageTable: ("_tables", "_files"),
     PteTable: ("ptes", "pages"),
 }

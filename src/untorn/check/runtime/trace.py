@@ -71,12 +71,16 @@ class Trace:
 
     def begin(self, tasks: int, keep: int = 0) -> None:
         """Start a schedule whose first `keep` steps are those of the one before."""
+        # A location keeps its recent steps itself, so what is undone is put back there: in reverse,
+        # as each kept what stood there before it.
         for location, recent in zip(
             reversed(self.locations[keep:]), reversed(self._before[keep:]), strict=True
         ):
             location.recent = recent
         for column in self.tasks, self.locations, self.clocks, self._before:
             del column[keep:]
+        # Releases and accesses to guarded fields are no steps and cannot be kept in part. They are
+        # noted anew while the steps that are kept are made again, in the same order.
         for location in self._released:
             location.released = None
         for guard in self._guards:
@@ -102,18 +106,24 @@ class Trace:
         if kind >= COUNT_IN:
             settled = self._settle(location, kind, clock)
         elif kind == WRITE and location.blocked:
+            # A write to a place where somebody may wait is a wake-up that was not there yet.
             self._enabling.add(index)
         for other_kind, other, tick, step in recent:
+            # Two READs commute, and two COUNTs do; any other pair here conflicts. If this task knew
+            # of the other step already, a chain leads here, and the two cannot change places.
             if tick >= known[other] and (other_kind == WRITE or settled != other_kind):
                 _join(clock, self.clocks[step])
+                # A TAKE that the other step made possible cannot be made before it: no race.
                 if kind != TAKE or step not in self._enabling:
                     self.races.setdefault(index, []).append(step)
         tick = known[task]
         clock[task] = tick + 1
         entry = settled, task, tick, index
         if settled == WRITE or not recent:
+            # Whatever conflicts with an older step conflicts with this one, which comes after it.
             location.recent = (entry,)
         else:
+            # Of each task and kind the last step is enough: it happened after the others.
             others = [each for each in recent if each[0] != settled or each[1] != task]
             location.recent = (*others, entry)
         self.now[task] = clock
@@ -124,6 +134,8 @@ class Trace:
         return settled
 
     def _settle(self, location: Location, kind: int, clock: Clock) -> int:
+        # Pairs with release(): the section that begins sees all that the last one did. This is no
+        # race; that two sections could change places is found at their ACQUIREs.
         if kind == ACQUIRE and location.released is not None:
             _join(clock, location.released)
         if kind >= ACQUIRE or location.counter is None:
@@ -132,6 +144,7 @@ class Trace:
 
     def release(self, task: int, location: Location) -> None:
         """Note that task let go of a mutex: who takes it next knows all that task did before."""
+        # A tick of its own, so that what the task does after it is not taken as part of it.
         clock = self.now[task].copy()
         clock[task] += 1
         location.released = self.now[task] = clock
@@ -139,11 +152,13 @@ class Trace:
 
     def happened_before(self, step: int, later: int) -> bool:
         """Say whether a step happened before a later one."""
+        # clocks[step] counts the step itself; whoever knows of that tick knows of the step.
         task = self.tasks[step]
         return self.clocks[step][task] <= self.clocks[later][task]
 
     def load(self, task: int, guard: Guard) -> int | None:
         """Note a load of a protected field; return the task whose store it races with."""
+        # The last store is enough: those before it happened before it, or raced when it was made.
         known = self.now[task]
         writer = guard.writer
         if writer != task and writer >= 0 and guard.written >= known[writer]:
@@ -159,6 +174,8 @@ class Trace:
         writer = guard.writer
         if writer != task and writer >= 0 and guard.written >= known[writer]:
             return writer
+        # Loads need no order among themselves, so the last one of each task is looked at. A store
+        # does not clear them: whatever is ordered after the store is ordered after them as well.
         for other, tick in guard.reads.items():
             if other != task and tick >= known[other]:
                 return other

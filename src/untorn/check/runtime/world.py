@@ -53,6 +53,8 @@ class World:
         self._locations: list[Location] = []
         self._mutexes: list[Mutex] = []
         self._seen: dict[int, object] = {}
+        # Breadth first, so that what can be reached in several ways is named by the shortest one.
+        # _seen keeps each object alive: an id is that of one object for as long as the world lasts.
         queue = list(roots.items())
         for name, found in queue:
             if id(found) not in self._seen:
@@ -65,13 +67,16 @@ class World:
 
     def restore(self) -> None:
         """Put everything back."""
+        # Below the watchers, and also into slots that stand empty now, as that of a dropped mm.
         _exhaust(map(call, self._put, self._owners, self._values))  # no bytecode for each
         for container, content in self._containers:
+            # In place: others refer to the container itself.
             if isinstance(container, dict):
                 container.clear()
                 container.update(content)
             else:
                 container[:] = content
+        # What the primitives keep besides their values.
         for counter in self._counters:
             counter.counted.clear()
         for location in self._locations:
@@ -79,6 +84,7 @@ class World:
 
     def _note(self, name: str, found: object) -> Iterator[tuple[str, object]]:
         """Note one object; yield what it refers to."""
+        # A raw lock would block the thread of all tasks, and no schedule would see why.
         if isinstance(found, _thread.LockType):
             raise RawPrimitiveError(f"{name} is a lock that does not come from sync")
         if isinstance(found, Mutex | AtomicInt):
@@ -103,8 +109,9 @@ class World:
         for cls in type(owner).__mro__:
             for field in getattr(cls, "__slots__", ()):
                 if isinstance(owner, Mutex | AtomicInt):
-                    continue
+                    continue  # noted above; the rest is the checker's own
                 slot = slot_of(cls, field)
+                # Read below the watcher: setting up is no step.
                 watched = WATCHED.get((cls, field))
                 if watched is not None:
                     watched.set_up(owner, name)

@@ -51,6 +51,8 @@ class Root:
 
     def ask(self, requests: list[Request]) -> None:
         """Take in what branches ask for."""
+        # As in SourceDpor, but only now: what other branches asked for meanwhile may do. Requests
+        # come in the order of the branches, so what is tried does not depend on who was faster.
         for step, initials, wanted in requests:
             if not initials & self.backtrack[step]:
                 self.backtrack[step] |= wanted
@@ -60,6 +62,8 @@ class Root:
         found = []
         for index, wanted in enumerate(self.backtrack):
             for task in range(wanted.bit_length()):
+                # Those that were handed out before sleep in it, as they would one after the other:
+                # what begins with them is explored there, be it at the same time.
                 if wanted & ~self.done[index] & 1 << task:
                     found.append(Branch((*self.path[:index], task), self.done[index]))
                     self.done[index] |= 1 << task

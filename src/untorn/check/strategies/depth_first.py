@@ -26,6 +26,8 @@ class DepthFirst:
 
     def begin(self, run: Execution) -> int:
         """Start a schedule; return how many steps at its start are those of the one before."""
+        # The last step of the plan is another one than in the schedule before; those before it are
+        # the same, and so is all that the trace has of them.
         self._run = run
         self.keep = len(self.plan) - 1 if self._begun else 0
         self._begun = True
@@ -62,7 +64,7 @@ class Dfs(DepthFirst):
         index = run.steps
         run.steps = index + 1
         enabled = run.enabled()
-        running = enabled & 1 << run.current
+        running = enabled & 1 << run.current  # 0 if it waits or has ended: no preemption then
         if index < len(self.plan):
             task = self.plan[index]
         elif not enabled or index >= run.max_steps:
@@ -71,6 +73,7 @@ class Dfs(DepthFirst):
         else:
             chosen = running or enabled & -enabled
             others = enabled & ~chosen
+            # To go on with the running task costs nothing, so a schedule can always be ended.
             if running and self._spent == self.preemptions:
                 others = 0
             self._left.append(others)
@@ -85,6 +88,7 @@ class Dfs(DepthFirst):
 
     def end(self) -> bool:
         """Turn to the next schedule: another task at the last place where one is left."""
+        # Of what is not tried yet, the latest: what comes before it stays as it is.
         left = self._left
         while left and not left[-1]:
             left.pop()

@@ -49,9 +49,13 @@ class Replay:
         if not enabled or step >= run.max_steps:
             run.limited = bool(enabled)
             return run.hub
+        # What is usual is the same in every schedule that begins so: that is why a schedule can be
+        # kept as its switches alone.
         goes_on = enabled >> run.current & 1
         usual = run.current if goes_on else (enabled & -enabled).bit_length() - 1
         task = self._given.get(step, usual)
+        # With other switches left out, a task may wait where it is told to run. Going on is as good
+        # as giving up: whoever shrinks looks at what breaks in the end.
         if not enabled >> task & 1:
             self.missed.append(step)
             task = usual

@@ -31,6 +31,8 @@ class Sampling:
 
     def pick(self) -> int:
         """Let one of the tasks run that can."""
+        # Nothing is recorded: to keep what happened before what costs almost as much as to play. So
+        # data races are not seen, and windows of states are taken as the steps stand.
         run = self._run
         enabled = run.enabled()
         if not enabled or run.steps >= run.max_steps:
@@ -56,7 +58,7 @@ class RandomWalk(Sampling):
 
     def choose(self, enabled: int) -> int:
         """Draw one, where there is a choice."""
-        if not enabled & enabled - 1:
+        if not enabled & enabled - 1:  # one task alone
             return enabled.bit_length() - 1
         tasks = members(enabled)
         return tasks[int(self._draw() * len(tasks))]
@@ -88,6 +90,7 @@ class Pct(Sampling):
         priorities = self._priorities
         highest = max(members(enabled), key=priorities.__getitem__)
         step = self._run.steps
+        # Each moment counts once: the second choice at this step is final.
         if step in self._changes:
             self._changes.discard(step)
             priorities[highest] = min(priorities) - 1
@@ -115,6 +118,8 @@ class Pos(Sampling):
 
     def choose(self, enabled: int) -> int:
         """Take the highest; draw anew for it and for those that its step conflicts with."""
+        # Who lost to a step that it conflicts with is drawn anew. Its priority was a low one, or it
+        # would not have lost; to keep it would decide the next such race as well.
         run, priorities = self._run, self._priorities
         chosen = max(members(enabled), key=priorities.__getitem__)
         location, kind = run.locations[chosen], run.kinds[chosen]

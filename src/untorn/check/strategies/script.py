@@ -55,6 +55,7 @@ class Script:
         if run.steps >= run.max_steps:
             run.limited = True
             return run.hub
+        # A directive that has been followed is dropped and the next one looked at, without a step.
         while self._left:
             task = [each.name for each in run.tasks].index(self._left[0].task)
             if enabled >> task & 1 and not self._arrived(task):
@@ -66,6 +67,7 @@ class Script:
                 return run.hub
             self._left.pop(0)
             self._skipped = 0
+        # After the last directive everybody goes on to the end, in their order.
         return self._step((enabled & -enabled).bit_length() - 1) if enabled else run.hub
 
     def _stopped_well(self, task: int) -> bool:
@@ -76,6 +78,8 @@ class Script:
         return until.location is None or self._arrived(task)
 
     def _arrived(self, task: int) -> bool:
+        # Asked once for each step that the task announces, right before the step would be made. So
+        # each one that is to be skipped is counted once.
         run, until = self._run, self._left[0]
         if run.locations[task].name != until.location:
             return False

@@ -67,27 +67,35 @@ class SourceDpor(DepthFirst):
         run = self._run
         index = run.steps
         run.steps = index + 1
+        # 1. Steps that the schedule before made as well: trace and frames still have them. Who
+        #    slept there does not matter: the place where this schedule departs says it anew.
         if index < self.keep:
             run.trace.again(index)
             return self.plan[index]
+        # 3. New ground, without a frame yet.
         if index >= len(self._frames):
             return self._extend(run, index)
+        # 2. The place of departure. Tasks that were tried here sleep from now on: what begins with
+        #    their step was explored, and is new only after a step that conflicts with it.
         frame = self._frames[index]
         return self._step(frame, self.plan[index], frame.sleep | frame.done)
 
     def _extend(self, run: Execution, index: int) -> int:
         enabled = run.enabled()
         awake = enabled & ~self._sleep
+        # If all that can run sleep, every continuation is an order of one that was explored.
         if not awake or index >= run.max_steps:
             run.slept = bool(enabled) and not awake
             run.limited = bool(awake)
             return run.hub
         if index < len(self.plan):
-            task = self.plan[index]
+            task = self.plan[index]  # of a branch, whose start another process has explored
         elif awake >> run.current & 1:
-            task = run.current
+            task = run.current  # fewest switches: such schedules are the easiest to read
         else:
             task = (awake & -awake).bit_length() - 1
+        # At the end of a branch's start those sleep that others try there. On the way to it nobody
+        # does: in the root's schedule, which begins so, nothing was tried yet.
         sleep = self._branch.asleep if index == len(self._branch.plan) - 1 else self._sleep
         bit = 1 << task
         frame = Frame(enabled, bit, bit, sleep, tuple(run.locations), tuple(run.kinds))
@@ -96,6 +104,8 @@ class SourceDpor(DepthFirst):
 
     def _step(self, frame: Frame, task: int, sleep: int) -> int:
         """Make a step; of those that sleep there, let sleep on whose own step commutes with it."""
+        # The kind that the step turned out to be is what others are compared with: a reader that
+        # was counted in wakes no other reader that would be.
         run = self._run
         place = run.locations[task]
         settled = run.trace.record(task, place, run.kinds[task])
@@ -113,6 +123,8 @@ class SourceDpor(DepthFirst):
 
     def end(self) -> bool:
         """Look at the races of the schedule and turn to the next one."""
+        # Races between steps that were kept have been looked at. Those of a branch's start, but for
+        # its last step, are the root's.
         new = max(self.keep, len(self._branch.plan) - 1)
         for step, found in self._run.trace.races.items():
             if step >= new:
@@ -126,9 +138,12 @@ class SourceDpor(DepthFirst):
         return Root(tuple(self._run.trace.tasks), [frame.backtrack for frame in self._frames])
 
     def _next(self) -> bool:
+        # From the end, so that what is put down at a place is tried while what led there is kept. A
+        # frame goes when nothing is left to be tried at it; the start of a branch never does.
         frames = self._frames
         while len(frames) > len(self._branch.plan):
             frame = frames[-1]
+            # Who slept when the place was reached need not be tried: that was done further up.
             left = frame.backtrack & ~frame.done & ~frame.sleep
             if left:
                 task = (left & -left).bit_length() - 1
@@ -140,6 +155,8 @@ class SourceDpor(DepthFirst):
 
     def _reverse_waiting(self) -> None:
         """Tasks that wait at the end would have made a step, too: look at its races."""
+        # In another order they might not have waited. Each is recorded as if it were made next, and
+        # taken back; with keep the trace stays as it was.
         trace = self._run.trace
         step = len(trace.tasks)
         for task, location, kind in self._run.asleep:
@@ -155,10 +172,14 @@ class SourceDpor(DepthFirst):
         initials are the tasks that can begin v.
         """
         trace = self._run.trace
+        # The trace has all earlier steps that conflict and that the task did not know of. If
+        # another of them comes in between and knows of this one, the order is decided there.
         if any(
             trace.happened_before(earlier, other) for other in trace.races[step] if other > earlier
         ):
-            return  # no race: the order of the two is decided by others
+            return
+        # A task's first step in v can begin v if no other first happened before it. To look at the
+        # firsts is enough: if any step of v happened before it, the first of that task did.
         frame = self._frames[earlier]
         firsts = self._firsts(earlier, step)
         initials = 0
@@ -167,11 +188,16 @@ class SourceDpor(DepthFirst):
                 other != first and trace.happened_before(other, first) for other in firsts.values()
             ):
                 initials |= 1 << task
+        # The source set's condition: if one of the initials is tried there, or sleeps as it was
+        # tried further up, some schedule has the race the other way round.
         if initials & (frame.backtrack | frame.sleep):
             return
+        # Any initial that can run there will do; the racing task is taken if it is one. If none can
+        # run, nobody knows what would let it: all are tried.
         chosen = initials & frame.enabled
         racer = 1 << trace.tasks[step]
         wanted = (chosen & racer or chosen & -chosen) if chosen else frame.enabled
+        # In its start a branch has no say. Whoever has the root decides, by the same condition.
         if earlier < len(self._branch.plan):
             self.requests.append(Request(earlier, initials, wanted))
         else:
@@ -184,9 +210,12 @@ class SourceDpor(DepthFirst):
         firsts: dict[int, int] = {}
         for index in range(earlier + 1, step):
             task = trace.tasks[index]
+            # A later step of a task that knows of the earlier one knows of it too. So if a task's
+            # first step here is not in v, none of its steps is.
             if task not in seen:
                 seen.add(task)
                 if not trace.happened_before(earlier, index):
                     firsts[task] = index
+        # The racing step belongs to v although it conflicts: it is the one to come first.
         firsts.setdefault(trace.tasks[step], step)
         return firsts
