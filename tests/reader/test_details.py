@@ -203,6 +203,8 @@ def test_a_name_longer_than_the_ioctl_can_tell_is_that_of_the_text(
             if MAY_OPEN_BY_MAPPING:
                 path = b"/proc/%d/map_files/%x-%x" % (child.pid, entry.start, entry.end)
                 assert location.path == path
+            else:
+                assert (location.path, "path" in location.absent) == (None, True)
     found = untorn.snapshot(child.pid).find(at)
     assert found
     assert found.name == name

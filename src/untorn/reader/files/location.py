@@ -6,12 +6,13 @@ from dataclasses import dataclass, field, replace
 
 from untorn.errors import OutOfReachError
 from untorn.maps.entry import MapsEntry
-from untorn.maps.procmap_query import QueriedVma
+from untorn.maps.procmap_query import PATH_MAX, QueriedVma
 from untorn.reader.access.limit import within_half
 from untorn.reader.files.elf import Elf, read_elf
 from untorn.reader.files.mapped_file import MappedFiles
 
 _NO_BUILD_ID = "the ELF file has none"
+_TOO_LONG = "it is longer than PATH_MAX, and opens only part by part"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +66,12 @@ def locate(
         return _without(location, str(error), build_id)
     location = replace(location, kind=kind, path=path)
     if isinstance(elf, str):
-        return _without(location, elf, build_id)
-    return _in_elf(location, elf, others, build_id)
+        location = _without(location, elf, build_id)
+    else:
+        location = _in_elf(location, elf, others, build_id)
+    if len(path) < PATH_MAX:
+        return location
+    return replace(location, path=None, absent={**location.absent, "path": _TOO_LONG})
 
 
 def _look_into(
