@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from untorn.processes.long_run import Steps, until_ending
+from untorn.processes.long_run import Progress, until_ending
 
 
 @dataclass
@@ -17,20 +17,20 @@ class Result:
 
 def test_every_step_is_told_with_how_many_there_were_and_are() -> None:
     told: list[tuple[str, int, int]] = []
-    steps = Steps(3, lambda *step: told.append(step))
-    steps.begin("one")
-    steps.begin("two")
+    progress = Progress(3, lambda *step: told.append(step))
+    progress.begin("one")
+    progress.begin("two")
     assert told == [("one", 0, 3), ("two", 1, 3)]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_ending_lets_a_step_be_made_wholly_and_leaves_out_the_next(number: int) -> None:
-    result, steps = Result(), Steps(2, lambda what, done, total: None)
+    result, progress = Result(), Progress(2, lambda what, done, total: None)
     with until_ending(result):
-        steps.begin("one")
+        progress.begin("one")
         os.kill(os.getpid(), number)
         result.made.append("one")
-        steps.begin("two")
+        progress.begin("two")
         result.made.append("two")
     assert result == Result(interrupted=True, made=["one"])
 

@@ -7,7 +7,7 @@ own threads competes for the GIL, if there is one.
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from untorn.bench.engine_run import LOW_SWITCH_INTERVAL, PASSES, measure
+from untorn.bench.engine_run import LOW_SWITCH_INTERVAL, PASSES, map_and_scan
 from untorn.bench.here import NORMAL_NICE, Here, await_updates, choose_cpus
 from untorn.bench.lock_count import LockCount, map_pages
 from untorn.bench.sample import Sample
@@ -36,7 +36,7 @@ class EngineBenchTarget(Here):
         cpus = choose_cpus()
         with Children() as children:
             child = children.add(
-                measure,
+                map_and_scan,
                 cpus.mapper,
                 NORMAL_NICE,
                 cpus=cpus,

@@ -144,7 +144,7 @@ def _met(file: ProcVmaFile) -> dict[str, int]:
     return {name: count for name, count in file.statistics().items() if count}
 
 
-def measure(
+def map_and_scan(
     cpus: tuple[int, int],
     reader: str,
     low_switch_interval: bool,

@@ -10,7 +10,7 @@ from untorn.bench.lock_count import LockCount
 from untorn.bench.sample import Sample
 from untorn.bench.target import BenchOptions, BenchTarget
 from untorn.errors import OutOfReachError, describe
-from untorn.processes.long_run import Report, Steps, ignore, until_ending
+from untorn.processes.long_run import Progress, Report, ignore, until_ending
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ def measure(
     is returned.
     """
     counted = [kind for kind in kinds if locks and kind.reader != "none"]
-    run = _Run(options, Steps(len(kinds) * options.nsamples + len(counted), report))
+    run = _Run(options, Progress(len(kinds) * options.nsamples + len(counted), report))
     with until_ending(run.result):
         for kinds_in_turn in _turns(kinds):
             run.take_turns(kinds_in_turn, counted)
@@ -108,8 +108,8 @@ def _turns(kinds: Iterable[Kind]) -> list[list[Kind]]:
 class _Run:
     """One measurement; what it comes to is kept in result."""
 
-    def __init__(self, options: BenchOptions, steps: Steps) -> None:
-        self.options, self.steps = options, steps
+    def __init__(self, options: BenchOptions, progress: Progress) -> None:
+        self.options, self.progress = options, progress
         self.result = BenchResult()
 
     def take_turns(self, left: list[Kind], counted: list[Kind]) -> None:
@@ -141,7 +141,7 @@ class _Run:
     @contextmanager
     def _step(self, what: str, sought: str) -> Iterator[None]:
         """Begin a step; if what is sought in it is out of reach, note why, and go on."""
-        self.steps.begin(what)
+        self.progress.begin(what)
         try:
             yield
         except (OutOfReachError, OSError) as error:

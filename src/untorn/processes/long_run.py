@@ -40,7 +40,7 @@ def until_ending(result: Interruptible) -> Iterator[None]:
         result.interrupted = True
 
 
-class Steps:
+class Progress:
     """The steps of a run.
 
     Attributes:

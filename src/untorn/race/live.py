@@ -20,8 +20,7 @@ from untorn.processes.disturbance import disturbance, disturbed
 from untorn.processes.placement import pin
 from untorn.race.live_modifier import Word, encode, map_words, modify_as_told
 from untorn.race.run import RunHere
-from untorn.race.scenario import Scenario, Site
-from untorn.race.scene import Record
+from untorn.race.scenario import Record, Scenario, Site
 from untorn.reader.access.kernel_locks import parse_release
 from untorn.reader.access.live_maps_file import LiveMapsFile
 

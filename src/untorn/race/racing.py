@@ -13,8 +13,7 @@ from untorn.maps.entry import MapsEntry
 from untorn.maps.maps_file import MapsFile
 from untorn.processes.endings import raise_ending
 from untorn.race.known_faults import find_known_fault
-from untorn.race.scenario import Site
-from untorn.race.scene import Scene
+from untorn.race.scenario import Scene, Site
 from untorn.race.tally import Tally
 from untorn.race.witness import Clock, Witness
 

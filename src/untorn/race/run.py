@@ -6,12 +6,11 @@ from contextlib import AbstractContextManager, closing
 from dataclasses import replace
 
 from untorn.errors import OutOfReachError, describe
-from untorn.processes.long_run import Report, Steps, ignore, until_ending
+from untorn.processes.long_run import Progress, Report, ignore, until_ending
 from untorn.race.case import AnyCase, catalogue
 from untorn.race.ktap import Ktap
 from untorn.race.racing import Effort, Race, UnfitError
-from untorn.race.scenario import Scenario
-from untorn.race.scene import Scene
+from untorn.race.scenario import Scenario, Scene
 from untorn.race.tally import RaceResult, Tally
 from untorn.race.target import RaceOptions, Write
 
@@ -59,7 +58,7 @@ class _Runner:
         self.result = RaceResult()
         tests = catalogue()
         cases = len(options.readers) * sum(len(tests[name]) for name in options.tests)
-        self.steps = Steps(cases, report)
+        self.progress = Progress(cases, report)
 
     def run(self) -> None:
         """Run it all, a reader after the other."""
@@ -106,7 +105,7 @@ class _Runner:
         skip = ""
         try:
             if not result.interrupted:
-                self.steps.begin(f"{self._where(reader)}: {name}")
+                self.progress.begin(f"{self._where(reader)}: {name}")
                 skip = self._race(case, reader, effort, tally)
         except KeyboardInterrupt:
             result.interrupted = True

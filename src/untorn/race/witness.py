@@ -9,8 +9,7 @@ from untorn.judge.history import Range, State
 from untorn.judge.reading import Reading
 from untorn.judge.views import Solid, alternating
 from untorn.maps.page import TASK_SIZE
-from untorn.race.scenario import Scenario, Site
-from untorn.race.scene import Scene
+from untorn.race.scenario import Scenario, Scene, Site
 
 
 class Clock(NamedTuple):
