@@ -90,11 +90,13 @@ def measure(
     is returned.
     """
     counted = [kind for kind in kinds if locks and kind.reader != "none"]
-    run = _Run(options, Progress(len(kinds) * options.nsamples + len(counted), report))
-    with until_ending(run.result):
+    measurement = _Measurement(
+        options, Progress(len(kinds) * options.nsamples + len(counted), report)
+    )
+    with until_ending(measurement.result):
         for kinds_in_turn in _turns(kinds):
-            run.take_turns(kinds_in_turn, counted)
-    return run.result
+            measurement.take_turns(kinds_in_turn, counted)
+    return measurement.result
 
 
 def _turns(kinds: Iterable[Kind]) -> list[list[Kind]]:
@@ -105,7 +107,7 @@ def _turns(kinds: Iterable[Kind]) -> list[list[Kind]]:
     return [turns.pop("", []), *turns.values()]
 
 
-class _Run:
+class _Measurement:
     """One measurement; what it comes to is kept in result."""
 
     def __init__(self, options: BenchOptions, progress: Progress) -> None:
