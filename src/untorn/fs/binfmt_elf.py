@@ -68,7 +68,7 @@ class Program:
 
 
 def load_elf_binary(mm: MmStruct, program: Program, interpreter: Program | None) -> None:
-    """Map a program and its interpreter, and let the heap begin behind the program.
+    """Map a program and its interpreter, and let the heap begin after the program.
 
     Raises:
         OSError: as mmap(2).
@@ -109,7 +109,7 @@ def _find_room(mm: MmStruct, program: Program) -> int:
 
 
 def _elf_load(mm: MmStruct, file: VmFile, segment: Segment, bias: int, flags: int) -> None:
-    """Map a segment, and zeros behind what the file has of it. Compare elf_load()."""
+    """Map a segment, and zeros after what the file has of it. Compare elf_load()."""
     start = segment.vaddr + bias
     zeros = start + segment.filesz
     if segment.filesz:

@@ -38,7 +38,7 @@ class SeqFile(Generic[R]):
     """One open file. Its lock makes reads by several tasks come one after the other.
 
     Attributes:
-        index: Position of the records' owner; what it means is his business.
+        index: Position of the records' owner; what it means is up to the owner.
 
     All fields are protected by lock.
     """
@@ -116,6 +116,7 @@ class SeqFile(Generic[R]):
             except BaseException:  # a signal handler's, or not modelled: what was collected is lost
                 self._rewind()  # so the next read walks to where this one began
                 raise
+            # Only now, after stop(): the caller may sleep over the data as long as it likes.
             data += self._take(size - len(data))
         self._read_pos += len(data)
         return data
@@ -138,10 +139,14 @@ class SeqFile(Generic[R]):
         texts: list[bytes] = []
         count = 0
         try:
+            # One start() to one stop() is what a reader may see as one state: under mmap_lock
+            # alone it is one. Between two fills the owner's index is all that is kept.
             text = self._first_record()
             while text is not None and count + len(text) < self._size:
                 texts.append(text)
                 count += len(text)
+                # Fetched before it is known whether it is shown, so that index is moved past what
+                # was: if it is not, the next start() goes back to it.
                 record = following(self)
                 if record is None or count >= wanted:
                     break

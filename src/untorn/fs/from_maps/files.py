@@ -1,4 +1,4 @@
-"""The open files behind the lines of maps, as far as the lines tell. See address_space.py.
+"""The open files that lines of maps stand for, as far as the lines tell. See address_space.py.
 
 What a name tells: whether a driver decides about the mapping. What a device tells: whether its
 files lie on hugetlbfs.
@@ -31,7 +31,7 @@ _MEMFD = b"/memfd:"
 _SHMEM_NAME = b"/dev/zero (deleted)"
 """Of shared anonymous memory."""
 _ANON_SHMEM = b"[anon_shmem:"
-"""How that begins which was given a name."""
+"""What it begins with if it was given a name."""
 _ZERO_NAME = b"/dev/zero"
 _FILES_IN_DEV = re.compile(rb"/dev/(shm/|huge).*|/dev/zero( \(deleted\))?", re.DOTALL)
 """What is below /dev, and no device with a say in what may be done with its mappings."""
@@ -40,7 +40,7 @@ _OF_DRIVERS = (
     *(b"/dmabuf:", b"/drm mm object", b"/i915"),  # buffers of devices
     *(b"/[aio]", b"/secretmem"),  # a ring of asynchronous I/O, memory of memfd_secret
 )
-"""How paths begin that are not of plain files."""
+"""What paths begin with that are not those of plain files."""
 _DAX = b"/dev/dax"
 _ANON_HUGEPAGE = b"/anon_hugepage (deleted)"
 _FIRST_DEVICE = (0, 1)
@@ -49,7 +49,7 @@ tmpfs in recent releases, which memfds and System V segments lie on."""
 
 
 class FilesOfMaps:
-    """The open files behind the lines so far.
+    """The open files of the lines so far.
 
     One line continues the file of another if it begins where that ends, further on in the same
     inode: so the segments of one library do, which one open() was for. Shared memory without a

@@ -46,13 +46,16 @@ def do_procmap_query(
     """
     query = _copy_struct_from_user(memory, arg)
     _check(query)
+    # Pairs with the last mmput(), as in task_mmu.py. A file that stays open pins no VMAs.
     if mm is None or locking is None or not mmget_not_zero(mm):
         raise os_error(errno.ESRCH)
     try:
         answer, name, file = _describe(locking, query)
     finally:
         mmput(mm)
-    build_id = _build_id(query, file)  # may read the file, so no lock is held here
+    # No lock is held from here on: a build id may have to be read from the file, and the caller's
+    # memory may fault, which can ask for the mmap_lock of this very mm.
+    build_id = _build_id(query, file)
     answer = answer._replace(build_id_size=len(build_id))
     if name:
         memory.copy_to_user(query.vma_name_addr, name)
@@ -100,6 +103,9 @@ def _query_matching_vma(locking: MapsLocking, query: ProcmapQuery) -> Vma:
     addr = query.query_addr
     next_wanted = query.query_flags & QueryFlags.COVERING_OR_NEXT_VMA
     while True:
+        # Seated anew, so no look goes on from an end that a VMA had in an older tree: walks by
+        # query know no false gap. Each answer is a VMA of some state since the call began; those
+        # that did not fit may be of earlier ones.
         locking.vma_iter_set(addr)
         vma = locking.get_next_vma(addr)
         if vma is None:

@@ -33,7 +33,7 @@ class ProcSmapsRollup:
         self._locking = locking
 
     def start(self, m: SeqFile[bytes]) -> bytes | None:
-        """Return the text, put together now, or None behind it.
+        """Return the text, put together now, or None after it.
 
         Raises:
             OSError: ESRCH if the process was reaped or has no mm; EINTR if the task is killed
@@ -63,8 +63,8 @@ class ProcSmapsRollup:
 def rollup(locking: PageWalkLocking) -> bytes:
     """Return the text of smaps_rollup for the VMAs that locking goes over.
 
-    Of a VMA that grew over what was added already only the rest is added. Between two VMAs those
-    who wait for mmap_lock may have it.
+    Of a VMA that grew over what was added already only the rest is added. Between two VMAs
+    tasks that wait for mmap_lock may have it.
 
     Raises:
         OSError: EINTR if the task is killed while it waits for a writer.

@@ -141,7 +141,7 @@ def _others(mss: MemSizeStats) -> tuple[int, ...]:
 
 @lru_cache(maxsize=1024)
 def vm_flags_text(flags: int) -> bytes:
-    """Return the two-letter codes of VM_* bits, each with a space behind it."""
+    """Return the two-letter codes of VM_* bits, each followed by a space."""
     return b"".join(mnemonic for bit, mnemonic in _MNEMONICS if flags & bit)
 
 

@@ -51,6 +51,8 @@ class ProcMaps(Generic[L]):
         if self._task.reaped:
             raise os_error(errno.ESRCH)
         mm, locking = self._mm, self._locking
+        # Pairs with the last mmput(): either the tree stays for as long as it is pinned, or the
+        # process has no VMAs to tell of any more.
         if mm is None or locking is None or not mmget_not_zero(mm):
             return None
         try:
@@ -61,6 +63,8 @@ class ProcMaps(Generic[L]):
         self._started = True
         if m.index == SENTINEL_VMA_GATE:
             return self._gate(mm)
+        # The record at m.index was fetched by the fill before, which had no room for it, and let go
+        # of. What stands there now is fetched from where that fetch began.
         if m.index > 0:
             m.index = self._last_pos
         locking.vma_iter_set(m.index)
@@ -76,6 +80,8 @@ class ProcMaps(Generic[L]):
         self._last_pos = index  # before the fetch: one that fails is made again from here
         vma = self._locking.get_next_vma(index)
         if vma is not None:
+            # Its end as it was locked, not as the tree had it at the lookup. What lies below counts
+            # as passed, so ends strictly increase: rule 3 of the contract.
             m.index = vma.vm_end
             return vma
         m.index = SENTINEL_VMA_GATE
@@ -89,6 +95,7 @@ class ProcMaps(Generic[L]):
         self._started = False
         assert self._mm is not None
         assert self._locking is not None
+        # The mm last: to let go of a VMA may wake its writer, which waits in the mm.
         self._locking.unlock_vma_range()
         mmput(self._mm)
 

@@ -60,7 +60,7 @@ class PageWalkLocking(MapsLocking, Protocol):
         """Leave RCU, if it is held; the VMA returned last stays still."""
 
     def end_page_walk(self, vma: Vma) -> None:
-        """Hold again what was held before the walk of vma; go on behind it."""
+        """Hold again what was held before the walk of vma; go on after it."""
 
     def give_way(self, addr: int) -> None:
         """Let go for a moment of what somebody waits for; go on from byte address addr.

@@ -29,6 +29,7 @@ class MmapLocking:
 
     def get_next_vma(self, from_addr: int) -> Vma | None:
         """Return the next VMA; mmap_lock keeps all of them still."""
+        # from_addr is where the iterator stands: nothing has changed since it was seated.
         return self._vmi.next()
 
     def unlock_vma_range(self) -> None:
@@ -44,7 +45,7 @@ class MmapLocking:
         """Do nothing."""
 
     def give_way(self, addr: int) -> None:
-        """Let those in who wait for mmap_lock."""
+        """Let in whoever waits for mmap_lock."""
         if mmap_lock_is_contended(self._mm):
             self.unlock_vma_range()
             self.lock_vma_range()

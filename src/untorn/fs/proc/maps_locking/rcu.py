@@ -43,12 +43,18 @@ class RcuLocking:
     def get_next_vma(self, from_addr: int) -> Vma | None:
         """Return a copy of the next VMA, as it stood in a state without a writer."""
         while True:
+            # A writer may be at work on what is copied: the copy can be half of one state and half
+            # of another, or of an object that was recycled. Until the next look nobody uses it.
             vma = self._vmi.next()
             if vma is not None:
                 self._copy.vm_mm = vma.vm_mm
                 self._copy.copy_from(vma)
+            # Pairs with the two steps that each write section makes of mm_lock_seq. To retry for a
+            # writer of another VMA is allowed, to believe a copy that met one never.
             if not mmap_lock_speculate_retry(self._mm, self._seq):
                 return None if vma is None else self._copy
+            # Nothing bounds this but the writers' pauses: the exception to rule 4 of the contract,
+            # and why this version was dropped.
             self._retries += 1
             self._leave_rcu()
             self._seq = self._wait_for_writer()
@@ -65,6 +71,7 @@ class RcuLocking:
 
     def _wait_for_writer(self) -> int:
         """Return the sequence of a moment without a writer."""
+        # Even while mmap_lock is held for read, so a copy can be compared with it.
         mmap_read_lock_killable(self._mm)
         seq = self._mm.mm_lock_seq
         mmap_read_unlock(self._mm)
