@@ -26,7 +26,7 @@ def choose_task_size(lines: list[NumberedLine], *, gate: bool, told: int | None)
     Args:
         lines: All but that of the gate VMA.
         gate: Whether there is one.
-        told: What the caller says that it is; None if he does not.
+        told: What the caller says that it is; None if it does not.
 
     Raises:
         ValueError: The text contradicts what is told, or leaves open what is not told.

@@ -13,7 +13,7 @@ from untorn.mm.mman import VM_LOCKED
 from untorn.mm.page_table import ANON, DIRTY, Part
 
 PSS_SHIFT = 12
-"""Binary places after the point of a proportional share, so that thirds of a page add up to a page."""
+"""Binary places after the point of a proportional share; thirds of a page add up to a page."""
 _WHOLE = PAGE_SIZE << PSS_SHIFT
 
 
