@@ -12,10 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.helpers.engine import read_all
 from tests.oracle.kernel_process import KernelProcess
 from tests.oracle.scripts import IN_MEMORY, ON_A_DISK, Call, smaps_scripts
 from tests.oracle.smaps_pair import FIRST_PAGES, Opens, Pair
-from tests.oracle.worlds import ANONYMOUS, RW, WINDOW_SIZE, read_all
+from tests.oracle.worlds import ANONYMOUS, RW, WINDOW_SIZE
 from untorn.fs.proc.files import PROC_FILES
 from untorn.maps.page import PAGE_SIZE
 from untorn.mm.mman import (

@@ -175,7 +175,8 @@ import untorn.reader.files.same_file  # where it is may be closed to others
 library = ctypes.CDLL({str(library)!r})
 addr = ctypes.cast(library.qsort, ctypes.c_void_p).value
 found = untorn.locate(os.getpid(), addr)
-assert found.path == b"/proc/%d/map_files/%x-%x" % (os.getpid(), found.vma.entry.start, found.vma.entry.end)
+vma = found.vma.entry
+assert found.path == b"/proc/%d/map_files/%x-%x" % (os.getpid(), vma.start, vma.end)
 {BECOME_NOBODY}
 ctypes.CDLL(None).prctl(4, 1)  # PR_SET_DUMPABLE: as if started by that user
 again = untorn.locate(os.getpid(), addr)
