@@ -109,6 +109,8 @@ def lock_next_vma(
         # version of the tree that the lookup saw was current all the time in between.
         seq = mmap_lock_speculate_try_begin(mm)
         vma = vmi.next()
+        # Nothing lies above in the version loaded just now. That is a state of this call: the end
+        # needs no second look.
         if vma is None:
             return None
         found = vma_start_read(mm, vma)
@@ -128,12 +130,13 @@ def lock_next_vma(
         return _fallback(mm, vmi, from_addr, counts)
     # Locked, and so stable: now the range may be looked at. Two answers would be wrong. A VMA that
     # ends where the walk has been already was moved or recycled, and says nothing about what comes
-    # next. A gap below the VMA may be put together from two states, with something mapped there in
-    # either. A VMA that only starts too low is right: the permitted duplicate.
+    # next. A gap below the VMA may be put together from two states, that of the lookup and that of
+    # the lock, with something mapped there in either. A VMA that only starts too low is right: the
+    # permitted duplicate.
     if from_addr >= vma.vm_end or (
         from_addr < vma.vm_start and not _gap_is_real(mm, vmi, from_addr, vma, seq, counts)
     ):
-        # Let go of the VMA before mmap_lock is asked for: its writer, who may be waiting for us,
+        # Let go of the VMA before mmap_lock is asked for: its writer, which may be waiting for us,
         # holds that. See the lock order in mm/__init__.py.
         rcu_read_unlock()
         vma_end_read(vma)
