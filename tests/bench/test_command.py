@@ -81,9 +81,12 @@ def test_a_target_that_runs_no_commands_is_passed_over_or_refused() -> None:
 
 def test_a_command_alone_is_run_at_target_live(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    monkeypatch.setattr(
-        "untorn.targets.bench_target", lambda name, tell: asked.append(name) or FakeTarget()
-    )
+
+    def bench_target(name: str, tell: object) -> FakeTarget:
+        asked.append(name)
+        return FakeTarget()
+
+    monkeypatch.setattr("untorn.targets.bench_target", bench_target)
     arguments = ["bench", "--nsamples", "1", "--exec", "true {pid}", "--exec", "true {pid}"]
     done = CliRunner().invoke(main, arguments)
     assert asked == ["live"]

@@ -9,6 +9,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -133,7 +134,12 @@ def test_a_scanner_that_finds_nothing_still_stops(stop: Stop) -> None:
 
 @pytest.mark.live
 def test_the_mapper_updates_its_region_and_stays_to_be_read() -> None:
-    arguments = {"mb": 8, "duration_ns": 50_000_000, "gap_ns": 10_000, "seed": "1-0"}
+    arguments: dict[str, Any] = {
+        "mb": 8,
+        "duration_ns": 50_000_000,
+        "gap_ns": 10_000,
+        "seed": "1-0",
+    }
     with Children() as children:
         cpu = min(os.sched_getaffinity(0))
         mapper = children.add(map_and_unmap, cpu, 0, **arguments)

@@ -8,6 +8,7 @@ from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -120,6 +121,6 @@ def test_many_targets_are_drawn_as_one_figure_a_reader(
     samples += [sample(name, "maps", 0, float(n + 1)) for n, name in enumerate(targets)]
     counts = [LockCount(name, "maps", "", 26, 27 - n) for n, name in enumerate(targets)]
     ratios, locks = overview(samples, counts).axes
-    assert list(ratios.lines[0].get_ydata()) == [1, 2, 3, 4, 5]
-    assert list(locks.lines[0].get_ydata()) == [27, 26, 25, 24, 23]
+    assert np.asarray(ratios.lines[0].get_ydata()).tolist() == [1, 2, 3, 4, 5]
+    assert np.asarray(locks.lines[0].get_ydata()).tolist() == [27, 26, 25, 24, 23]
     assert [each.get_text() for each in locks.get_xticklabels()] == targets

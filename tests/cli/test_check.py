@@ -7,23 +7,25 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from click.testing import CliRunner, Result
 
 from tests.helpers.tasks import PATIENCE, await_
 from untorn.check import run as running
-from untorn.check import work
+from untorn.check.mutants import MUTANTS
 from untorn.check.scenarios import SCENARIOS
 from untorn.check.telling import record, report
-from untorn.check.work import Part, Work, WorkOutcome, do
+from untorn.check.work import Work, WorkOutcome, do
 from untorn.cli import main
 
 STARTED = 1.5
 """Seconds of CPU after which a worker has certainly begun to explore."""
+T = TypeVar("T")
 
 
 class Here:
@@ -32,8 +34,8 @@ class Here:
     def __init__(self, *_: object) -> None:
         pass
 
-    def submit(self, function, *arguments):
-        future: Future[Part] = Future()
+    def submit(self, function: Callable[..., T], *arguments: object) -> Future[T]:
+        future: Future[T] = Future()
         future.set_result(function(*arguments))
         return future
 
@@ -45,7 +47,7 @@ class Here:
 
 
 @pytest.fixture(autouse=True)
-def _in_this_process(monkeypatch) -> None:
+def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(running, "Workers", Here)
 
 
@@ -79,7 +81,9 @@ def test_a_failure_is_told_and_can_be_replayed(tmp_path: Path) -> None:
     assert again.stdout.strip() in found.stdout
 
 
-def test_a_schedule_of_other_code_is_refused(tmp_path: Path, monkeypatch) -> None:
+def test_a_schedule_of_other_code_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = tmp_path / "gap.json"
     check("--mutant", "linux-6.17", "--json", str(file))
     monkeypatch.setattr(record, "code_hash", lambda: "another")
@@ -188,7 +192,7 @@ def test_a_record_without_a_failure_is_refused(tmp_path: Path) -> None:
         ("script/a01", "--json", "/no/such/directory/x.json"),
     ],
 )
-def test_wrong_usage_is_one_line_and_status_2(arguments) -> None:
+def test_wrong_usage_is_one_line_and_status_2(arguments: tuple[str, ...]) -> None:
     result = check(*arguments)
     assert result.exit_code == 2
     assert len(result.stderr.splitlines()[3:]) == 1
@@ -201,11 +205,9 @@ def test_json_has_the_figures() -> None:
     assert all(each["complete"] and not each["failure"] for each in found["explorations"])
 
 
-def test_the_matrix_names_mutants_strategies_and_kills(monkeypatch) -> None:
+def test_the_matrix_names_mutants_strategies_and_kills(monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = ("linux-6.17", "no-wake-up", "smaps-goes-on")
-    monkeypatch.setattr(
-        "untorn.check.mutants.MUTANTS", {name: work.MUTANTS[name] for name in chosen}
-    )
+    monkeypatch.setattr("untorn.check.mutants.MUTANTS", {name: MUTANTS[name] for name in chosen})
     result = check("--mutant", "all", "--strategy", "dpor")
     assert result.exit_code == 0
     rows = {line.split()[0]: line.split()[1:] for line in result.stdout.splitlines()[1:4]}
@@ -276,7 +278,7 @@ def workers(session: int) -> dict[int, float]:
     return seconds
 
 
-def test_processes_explore_what_this_one_would(monkeypatch) -> None:
+def test_processes_explore_what_this_one_would(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     works = [Work("script/a10"), Work("maps/join-right")]
     found = {outcome.work: outcome.schedules for outcome in running.run(works)}

@@ -35,18 +35,14 @@ def process() -> Iterator[Commanded]:
         yield child
 
 
-def run(*arguments: str | int) -> tuple[int, str, str]:
+def run(*arguments: object) -> tuple[int, str, str]:
     done = CliRunner().invoke(main, list(map(str, arguments)))
     return done.exit_code, done.stdout, done.stderr
 
 
-def text_of(child: Commanded) -> str:
-    return Path(f"/proc/{child.pid}/maps").read_text()
-
-
 def test_maps_prints_what_the_kernel_prints(process: Commanded) -> None:
     done = subprocess.run([*UNTORN, "maps", str(process.pid)], capture_output=True, check=True)
-    assert done.stdout.decode() == text_of(process)
+    assert done.stdout.decode() == process.maps().decode()
     assert done.stderr == b""
 
 
@@ -66,11 +62,11 @@ def test_maps_json_is_one_object_a_vma(process: Commanded) -> None:
         )
         for vma in map(json.loads, done.stdout.splitlines())
     ]
-    assert "".join(os.fsdecode(entry.line()) for entry in entries) == text_of(process)
+    assert "".join(os.fsdecode(entry.line()) for entry in entries) == process.maps().decode()
 
 
 def test_query_prints_the_vma_at_an_address(process: Commanded) -> None:
-    line = next(line for line in text_of(process).splitlines() if "/libc" in line)
+    line = next(line for line in process.maps().decode().splitlines() if "/libc" in line)
     addr = line.partition("-")[0]
     assert run("query", process.pid, addr) == (0, line + "\n", "")
     assert run("query", process.pid, f"0x{addr}") == (0, line + "\n", "")
@@ -119,7 +115,7 @@ def test_query_tells_build_id_and_details_only_if_asked_to(process: Commanded) -
 
 
 def test_query_takes_the_next_one_if_asked_to(process: Commanded) -> None:
-    first = text_of(process).splitlines(keepends=True)[0]
+    first = process.maps().decode().splitlines(keepends=True)[0]
     assert run("query", process.pid, "0") == (1, "", "Error: nothing is mapped at 0x0\n")
     assert run("query", process.pid, "0", "--next") == (0, first, "")
     above = "Error: nothing is mapped at or above 0xffffffffffffffff\n"
@@ -153,7 +149,7 @@ def test_another_procfs_is_read_where_it_is(process: Commanded, tmp_path: Path) 
     done = subprocess.run(
         [*UNTORN, "maps", "42", "--proc", str(tmp_path)], capture_output=True, check=True, text=True
     )
-    assert done.stdout == text_of(process)
+    assert done.stdout == process.maps().decode()
 
 
 @pytest.mark.parametrize("options", [["maps"], ["maps", "--json"], ["watch"]])

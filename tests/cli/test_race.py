@@ -34,7 +34,7 @@ def race(*arguments: str) -> Result:
         ["--seed", "-1"],
     ],
 )
-def test_wrong_usage_is_status_2_before_anything_is_run(arguments) -> None:
+def test_wrong_usage_is_status_2_before_anything_is_run(arguments: list[str]) -> None:
     done = race(*arguments)
     assert done.exit_code == 2
     assert "Error: " in done.stderr
@@ -58,7 +58,7 @@ def test_results_are_ktap_on_stdout_and_nothing_else() -> None:
     assert notes[-1].startswith("cases: 8 passed, 0 failed, 0 skipped; reads ")
 
 
-def test_a_broken_rule_is_status_1(monkeypatch) -> None:
+def test_a_broken_rule_is_status_1(monkeypatch: pytest.MonkeyPatch) -> None:
     # No state has any line that is shown.
     monkeypatch.setattr("untorn.judge.history.History.first_shown", lambda *_: None)
     done = race("--test", "resize", "--duration", "0.1")
@@ -66,8 +66,8 @@ def test_a_broken_rule_is_status_1(monkeypatch) -> None:
     assert not parse_ktap(done.stdout)[0][0].ok
 
 
-def test_nothing_within_reach_is_one_line_and_status_1(monkeypatch) -> None:
-    def refuse(*_, **__) -> None:
+def test_nothing_within_reach_is_one_line_and_status_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise OutOfReachError("no child here")
 
     monkeypatch.setattr(EngineRaceTarget, "open", refuse)
@@ -77,7 +77,7 @@ def test_nothing_within_reach_is_one_line_and_status_1(monkeypatch) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_a_run_with_its_summary(number) -> None:
+def test_a_signal_ends_a_run_with_its_summary(number: signal.Signals) -> None:
     command = [sys.executable, "-m", "untorn", "race", "--duration", "0.1", "--test", "split"]
     endless = [*command, "--duration", "3600", "--test", "resize", "--verbose"]
     with subprocess.Popen(
@@ -88,6 +88,7 @@ def test_a_signal_ends_a_run_with_its_summary(number) -> None:
         start_new_session=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
     ) as process:
+        assert process.stdout
         text = ""
         while "after restore" not in text:
             text += process.stdout.readline()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.engine import maps_of
+from tests.helpers.engine import text_of
 from tests.helpers.this_machine import or_skip
 from untorn.conform import oracle, pair
 from untorn.conform.operation import Operation
@@ -34,7 +34,7 @@ def both() -> Iterator[Pair]:
 
 def test_this_process_maps_come_back_to_the_byte() -> None:
     maps = Path("/proc/self/maps").read_bytes()
-    assert maps_of(Process(mm_from_maps(maps))) == maps
+    assert text_of(Process(mm_from_maps(maps))) == maps
 
 
 def test_a_few_thousand_operations_agree_and_most_succeed(both: Pair) -> None:

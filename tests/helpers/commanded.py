@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import Self
 
 _LOOP = """
@@ -75,6 +76,10 @@ class Commanded:
         at = self.place(pages)
         self.do(f"libc.munmap(at, {pages} << 12)")
         return at
+
+    def maps(self) -> bytes:
+        """Return the text of its maps."""
+        return Path(f"/proc/{self.pid}/maps").read_bytes()
 
     def kill(self) -> None:
         """End it; it stays a zombie."""

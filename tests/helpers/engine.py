@@ -67,14 +67,9 @@ def shown(text: bytes) -> list[tuple[int, int]]:
     return [(page_of(int(start, 16)), page_of(int(end, 16))) for start, end in ranges]
 
 
-def maps_of(process: Process, reader: str = "vma_lock") -> bytes:
-    with process.open("maps", reader) as file:
-        return read_all(file)
-
-
-def smaps_of(process: Process, reader: str = "vma_lock") -> bytes:
-    with process.open("smaps", reader) as file:
-        return read_all(file)
+def text_of(process: Process, file: str = "maps", reader: str = "vma_lock") -> bytes:
+    with process.open(file, reader) as opened:
+        return read_all(opened)
 
 
 def read_all(file: MapsFile) -> bytes:

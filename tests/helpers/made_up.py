@@ -5,8 +5,10 @@ from typing import Any
 
 from untorn.bench.environment import Environment
 from untorn.bench.here import Here
+from untorn.bench.lock_count import LockCount
 from untorn.bench.sample import Sample
 from untorn.bench.target import BenchOptions
+from untorn.errors import OutOfReachError
 
 ENVIRONMENT = Environment(
     kernel="6.18.0",
@@ -42,6 +44,9 @@ class FakeTarget(Here):
         self.name, self.readers, self.variants = name, readers, variants or {}
         self.on_run = on_run
         self.runs: list[tuple[str, int, str]] = []
+
+    def count_locks(self, reader: str, variant: str = "") -> LockCount:
+        raise OutOfReachError("nothing is locked here")
 
     def run(self, reader: str, options: BenchOptions, number: int, variant: str = "") -> Sample:
         self.runs.append((reader, number, variant))

@@ -12,9 +12,11 @@ from untorn.check.runtime.primitives import Mutex
 Outcome = tuple[object, ...]
 KINDS = ("load", "store", "add", "in", "out", "reset", "lock", "wake", "wait")
 LIMIT = 1 << 20
+Operations = list[list[tuple[str, int]]]
+"""Of each task, what it does and to which of the cells, counters or mutexes."""
 
 
-def random_program(random: Random) -> list[list[tuple[str, int]]]:
+def random_program(random: Random) -> Operations:
     """Return for each task its operations, each with the place that it is about."""
     tasks = random.choice((2, 2, 3))
     longest = 5 if tasks == 2 else 3
@@ -28,7 +30,7 @@ def random_program(random: Random) -> list[list[tuple[str, int]]]:
 class SmallProgram:
     """Cells, counters and mutexes, two of each, and tasks that use them."""
 
-    operations: list[list[tuple[str, int]]]
+    operations: Operations
     cells: list[AtomicInt] = field(default_factory=lambda: [AtomicInt(1), AtomicInt(1)])
     counters: list[AtomicInt] = field(default_factory=lambda: [AtomicInt(1), AtomicInt(1)])
     mutexes: list[Mutex] = field(default_factory=lambda: [Mutex(), Mutex()])

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.helpers.engine import maps_of
+from tests.helpers.engine import text_of
 from tests.oracle.compat import Compat, compat_process
 from tests.oracle.worlds import ANONYMOUS, CAP_SYS_RAWIO
 from untorn.conform.traced.bounds import memory_pages, sysctl
@@ -77,7 +77,7 @@ def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Proce
         heap, limits = kernel.heap(), limits_of(kernel)
         engine = Process.from_maps(text, topdown=topdown, heap=heap, limits=limits)
         assert engine.mm.task_size == task_size, "the text tells"
-        assert maps_of(engine) == text
+        assert text_of(engine) == text
         yield engine, kernel
 
 
@@ -100,7 +100,7 @@ def agree(pair: tuple[Process, Compat], name: str, *arguments: int) -> int:
 
 
 def same_maps(pair: tuple[Process, Compat]) -> None:
-    assert maps_of(pair[0]) == pair[1].maps()
+    assert text_of(pair[0]) == pair[1].maps()
 
 
 def test_new_mappings_go_to_the_same_places(pair: tuple[Process, Compat]) -> None:

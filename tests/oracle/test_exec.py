@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.helpers.engine import maps_of, smaps_of
+from tests.helpers.engine import text_of
 from tests.helpers.smaps_records import records
 from tests.oracle.elf_files import ET_DYN, ET_EXEC, write_program
 from tests.oracle.executing import FILENAME, Executing, engine_process, load, started
@@ -58,9 +58,9 @@ def both(
 def assert_same(engine: Process, child: Executing) -> None:
     """Compare maps, the stack pointer, the data, and what is resident of memory."""
     try:
-        assert maps_of(engine) == child.text("maps")
+        assert text_of(engine) == child.text("maps")
         assert (engine.mm.start_stack, engine.mm.data_size) == child.layout()
-        memory = [own_memory(text) for text in (smaps_of(engine), child.text("smaps"))]
+        memory = [own_memory(text) for text in (text_of(engine, "smaps"), child.text("smaps"))]
         assert memory[0] == memory[1]
     finally:
         child.close()
@@ -210,9 +210,9 @@ def legacy() -> Iterator[tuple[Process, MinimalChild]]:
 
 def test_a_legacy_layout_places_from_the_bottom_up(legacy: tuple[Process, MinimalChild]) -> None:
     engine, child = legacy
-    assert maps_of(engine) == child.maps()
+    assert text_of(engine) == child.maps()
     for length in (P, 5 * P, P, PMD_SIZE, 3 * PMD_SIZE, P, PMD_SIZE - P, 8 * PMD_SIZE):
         for hint in (0, 1 << 44, 0x2AAA_0000_0000):
             ours = engine.mmap(hint, length, PROT_NONE, ANONYMOUS)
             assert ours == child.call(MMAP, hint, length, PROT_NONE, ANONYMOUS, -1, 0)
-    assert maps_of(engine) == child.maps()
+    assert text_of(engine) == child.maps()

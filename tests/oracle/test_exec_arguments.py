@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.engine import maps_of
+from tests.helpers.engine import text_of
 from tests.oracle.elf_files import ET_EXEC, write_program
 from tests.oracle.executing import FILENAME, engine_process, load, started
 from untorn.fs.binfmt_elf import Segment
@@ -79,14 +79,14 @@ def test_what_was_opened_before_shows_the_old_program_and_what_is_opened_now_the
     before.seek(0)
     process.execve(load(minimal)[0], [b"minimal"])
     assert before.read(1 << 16) == b"", "nobody uses the old address space any longer"
-    assert maps_of(process) != text
+    assert text_of(process) != text
     before.close()
 
 
 def test_an_exec_that_fails_leaves_everything_as_it_was(minimal: Path) -> None:
     process = Process()
     process.mmap(0, P, PROT_READ, 0x22)
-    text = maps_of(process)
+    text = text_of(process)
     with pytest.raises(OSError, match="Argument list too long"):
         process.execve(load(minimal)[0], [b"x" * 32 * P])
-    assert maps_of(process) == text
+    assert text_of(process) == text

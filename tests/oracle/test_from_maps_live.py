@@ -12,7 +12,7 @@ from random import Random
 
 import pytest
 
-from tests.helpers.engine import maps_of
+from tests.helpers.engine import text_of
 from tests.helpers.tasks import await_
 from tests.helpers.victim import Victim
 from tests.oracle.kernel_process import why_not
@@ -114,7 +114,7 @@ def pair(request: pytest.FixtureRequest) -> Iterator[tuple[Process, Stopped]]:
     with stopped(request.param) as kernel:
         text, topdown = kernel.maps(), "L" not in "".join(request.param[1:2])
         engine = Process.from_maps(text, topdown=topdown, heap=kernel.heap(), limits=kernel.limits)
-        assert maps_of(engine) == text
+        assert text_of(engine) == text
         yield engine, kernel
 
 
@@ -133,7 +133,7 @@ def test_new_mappings_go_to_the_same_places(pair: tuple[Process, Stopped]) -> No
         addr = kernel.call(MMAP, hint, length, ODD, ANONYMOUS, -1, 0)
         assert engine.mmap(hint, length, ODD, ANONYMOUS) == addr
         mapped.append((addr, length))
-    assert maps_of(engine) == kernel.maps()
+    assert text_of(engine) == kernel.maps()
 
 
 def test_among_sockets_and_rings_new_mappings_go_to_the_same_places(tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_among_sockets_and_rings_new_mappings_go_to_the_same_places(tmp_path: Pa
         except PermissionError as error:
             pytest.skip(f"processes cannot be traced here: {error}")
         engine = Process.from_maps(kernel.maps(), heap=kernel.heap(), limits=kernel.limits)
-        assert maps_of(engine) == kernel.maps()
+        assert text_of(engine) == kernel.maps()
         mapped = [vma for _, _, vma in engine.mm.mm_mt if has_driver(vma)]
         if not mapped:
             pytest.skip(f"no socket or ring can be mapped here: {victim.missing}")
@@ -158,8 +158,8 @@ def test_among_sockets_and_rings_new_mappings_go_to_the_same_places(tmp_path: Pa
                 assert engine.mmap(hint, size, ODD, ANONYMOUS) == addr
             engine.munmap(start, length)
             assert kernel.call(MUNMAP, start, length) == 0
-            assert maps_of(engine) == kernel.maps()
-        assert maps_of(engine.fork()) == kernel.maps()
+            assert text_of(engine) == kernel.maps()
+        assert text_of(engine.fork()) == kernel.maps()
 
 
 def test_the_heap_and_the_holes_are_the_same(pair: tuple[Process, Stopped]) -> None:
@@ -167,7 +167,7 @@ def test_the_heap_and_the_holes_are_the_same(pair: tuple[Process, Stopped]) -> N
     brk = engine.mm.brk
     for end in (brk, brk + 1, brk + 5 * P, brk + (1 << 20), brk + 3 * P, brk + (1 << 45), brk):
         assert engine.brk(end) == kernel.call(BRK, end)
-        assert maps_of(engine) == kernel.maps()
+        assert text_of(engine) == kernel.maps()
     for line in kernel.maps().splitlines():
         start, end = (int(text, 16) for text in line.split()[0].split(b"-"))
         for addr in (start - P, end):
@@ -176,4 +176,4 @@ def test_the_heap_and_the_holes_are_the_same(pair: tuple[Process, Stopped]) -> N
             request = addr, P, ODD, ANONYMOUS | MAP_FIXED_NOREPLACE
             kernel_says = kernel.call(MMAP, *request, -1, 0)
             assert answer(engine.mmap, *request) == max(-kernel_says, 0)
-    assert maps_of(engine) == kernel.maps()
+    assert text_of(engine) == kernel.maps()

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.helpers.engine import read_all
+from tests.helpers.engine import text_of
 from tests.oracle.kernel_process import KernelProcess
 from tests.oracle.scripts import IN_MEMORY, ON_A_DISK, Call, smaps_scripts
 from tests.oracle.smaps_pair import FIRST_PAGES, Opens, Pair
@@ -56,7 +56,7 @@ def both(pair: Pair, child: KernelProcess) -> tuple[list[bytes], list[bytes]]:
     """Return the lines of the window, of the engine and of the kernel."""
     child.call("drain")
     strategies = PROC_FILES["numa_maps"].strategies
-    texts = {read_all(pair.engine.process.open("numa_maps", each)) for each in strategies}
+    texts = {text_of(pair.engine.process, "numa_maps", each) for each in strategies}
     assert len(texts) == 1, "all strategies read the same"
     kernel = Path(f"/proc/{child.pid}/numa_maps").read_bytes()
     return window(pair.engine.base, texts.pop()), window(pair.engine.base, kernel)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 
-from tests.helpers.engine import maps_of, smaps_of
+from tests.helpers.engine import text_of
 from tests.helpers.smaps_records import Record, records
 from tests.oracle.kernel_process import KernelProcess, Step
 from tests.oracle.real_files import vm_file
@@ -155,7 +155,7 @@ class EngineWorld(World):
         mmap_read_lock(mm)
         mm.check_invariants()
         mmap_read_unlock(mm)
-        return maps_of(self.process)
+        return text_of(self.process)
 
     def all_smaps(self) -> bytes:
         """Return it as both strategies give it, after a look at the page table."""
@@ -163,7 +163,7 @@ class EngineWorld(World):
         mmap_write_lock(mm)
         mm.check_invariants()
         mmap_write_unlock(mm)
-        texts = {smaps_of(self.process, reader) for reader in ("mmap_lock", "vma_lock")}
+        texts = {text_of(self.process, "smaps", reader) for reader in ("mmap_lock", "vma_lock")}
         assert len(texts) == 1, "both strategies read the same"
         return texts.pop()
 

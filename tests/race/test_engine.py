@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from tests.helpers.engine import maps_of
+from tests.helpers.engine import text_of
 from tests.helpers.processes import wait_until
 from untorn.race.engine import EngineRaceTarget
 from untorn.race.random_writer import RandomWriter
@@ -16,14 +16,14 @@ from untorn.race.tearing import Resize
 def test_rounds_are_made_from_start_to_stop_and_each_is_whole() -> None:
     with EngineRaceTarget().open(Resize()) as scene:
         site = Resize().site(scene.region)
-        before = maps_of(scene._process)
+        before = text_of(scene._process)
 
         def start_and_stop() -> None:
             made = scene.rounds
             scene.start(site)
             wait_until(lambda: scene.rounds >= made + 3, "rounds are made")
             scene.stop()
-            assert maps_of(scene._process) == before
+            assert text_of(scene._process) == before
 
         start_and_stop()
         start_and_stop()

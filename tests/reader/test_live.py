@@ -32,24 +32,20 @@ def process() -> Iterator[Commanded]:
         yield child
 
 
-def text_of(child: Commanded) -> bytes:
-    return Path(f"/proc/{child.pid}/maps").read_bytes()
-
-
 @pytest.mark.parametrize("vmas", [0, 1000])
 def test_a_snapshot_of_a_still_process_is_its_text(vmas: int) -> None:
     with Commanded() as child:
         child.place(2 * vmas)
         child.do(f"for n in range({vmas}): put(at + (n << 13), 1)")
         taken = untorn.snapshot(child.pid)
-        assert b"".join(entry.line() for entry in taken) == text_of(child)
+        assert b"".join(entry.line() for entry in taken) == child.maps()
         assert len(taken) > vmas
         again = untorn.snapshot(child.pid, previous=taken)
         assert again == taken
         assert again.columns is taken.columns
         child.do("put(at - 4096, 1, 1)")
-        assert b"".join(e.line() for e in untorn.snapshot(child.pid, previous=taken)) == text_of(
-            child
+        assert (
+            b"".join(e.line() for e in untorn.snapshot(child.pid, previous=taken)) == child.maps()
         )
 
 
@@ -238,7 +234,7 @@ def test_a_program_that_replaces_itself_is_never_mixed_with_the_next() -> None:
         maps.seek(0)
         maps.read(1)
         child.tell("os.execv('/bin/sleep', ['sleep', '100'])")
-        wait_until(lambda: b"/sleep" in text_of(child), "the program is another one")
+        wait_until(lambda: b"/sleep" in child.maps(), "the program is another one")
         with pytest.raises(ProcessLookupError, match="its program was replaced"):
             maps.snapshot(before)
         after = untorn.snapshot(child.pid, previous=before)

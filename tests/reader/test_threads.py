@@ -36,7 +36,7 @@ def is_zombie(pid: int) -> bool:
     return status is not None and status.dead
 
 
-def text_of(child: Commanded) -> bytes:
+def maps_by_thread(child: Commanded) -> bytes:
     """The maps by the thread that obeys."""
     tid = child.do("print(threading.get_native_id())")
     return Path(f"/proc/{child.pid}/task/{tid}/maps").read_bytes()
@@ -44,7 +44,7 @@ def text_of(child: Commanded) -> bytes:
 
 @pytest.mark.parametrize("ioctl", [True, False])
 def test_its_map_is_that_of_its_threads(leaderless: Commanded, ioctl: bool) -> None:
-    text = text_of(leaderless)
+    text = maps_by_thread(leaderless)
     assert Path(f"/proc/{leaderless.pid}/maps").read_bytes() == b""
     with untorn.open_maps(leaderless.pid, ioctl=ioctl) as maps:
         taken = maps.snapshot()
@@ -60,7 +60,7 @@ def test_its_map_is_that_of_its_threads(leaderless: Commanded, ioctl: bool) -> N
 
 
 def test_commands_read_it(leaderless: Commanded) -> None:
-    text = text_of(leaderless)
+    text = maps_by_thread(leaderless)
     pid = str(leaderless.pid)
     done = subprocess.run([*UNTORN, "maps", pid], capture_output=True, check=True)
     assert done.stdout == text
@@ -74,7 +74,7 @@ def test_the_thread_is_chosen_again_when_it_ends(leaderless: Commanded) -> None:
         for _ in range(5):
             maps.query(0, next=True)
             leaderless.do(HAND_OVER)
-            assert b"".join(e.line() for e in maps.snapshot()) == text_of(leaderless)
+            assert b"".join(e.line() for e in maps.snapshot()) == maps_by_thread(leaderless)
 
 
 def test_without_the_ioctl_another_thread_is_chosen_that_was_there_before(
@@ -84,7 +84,9 @@ def test_without_the_ioctl_another_thread_is_chosen_that_was_there_before(
     with untorn.open_maps(leaderless.pid, ioctl=False) as maps:
         before = maps.snapshot()
         hand_over(leaderless)
-        assert [e.line() for e in maps.snapshot()] == text_of(leaderless).splitlines(keepends=True)
+        assert [e.line() for e in maps.snapshot()] == maps_by_thread(leaderless).splitlines(
+            keepends=True
+        )
         assert before.start[0] == maps.query(0, next=True).entry.start
         leaderless.do("gate.set(); second.join()")
         hand_over(leaderless)
@@ -119,7 +121,7 @@ def test_threads_are_listed_again_if_all_that_were_listed_have_ended(
 
     monkeypatch.setattr(Reach, "others", late)
     with untorn.open_maps(leaderless.pid) as maps:
-        assert b"".join(e.line() for e in maps.snapshot()) == text_of(leaderless)
+        assert b"".join(e.line() for e in maps.snapshot()) == maps_by_thread(leaderless)
     assert len(listed) == 4
 
 

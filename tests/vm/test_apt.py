@@ -1,5 +1,6 @@
 """apt on its own folders: what is asked of it, and that none of it stays."""
 
+import os
 import re
 import sys
 from itertools import count
@@ -127,7 +128,7 @@ def test_an_apt_that_hangs_is_given_up_and_ended(
     fake.does("import time; time.sleep(600)")
     with pytest.raises(OutOfReachError, match=r"apt says nothing for 0\.2 s"):
         asked()
-    assert children_of(apt.os.getpid()) == set()
+    assert children_of(os.getpid()) == set()
     assert list((fake.folder / "tmp").iterdir()) == []
 
 

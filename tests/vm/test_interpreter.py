@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
+from tests.helpers.repository import ROOT
 from untorn.vm import initramfs, interpreter
 from untorn.vm.cpio import File
 from untorn.vm.interpreter import executable, python_files, shared_objects
@@ -54,9 +55,9 @@ def test_shared_objects_are_files_and_the_c_library_is_among_them() -> None:
 
 def test_a_guest_can_import_what_it_runs() -> None:
     needed = ["untorn.vm.init", "untorn.vm.jobs", "untorn.bench.live", "untorn.race.live"]
-    code = f"import sys; sys.path.insert(0, {str(Path(initramfs.untorn.__file__).parent.parent)!r})"
+    code = f"import sys; sys.path.insert(0, {str(ROOT / 'src')!r})"
     code += f"\nimport {', '.join(needed)}\nprint('\\n'.join(sys.modules))"
-    command = [executable(), "-IBS", "-c", code]
+    command = [str(executable()), "-IBS", "-c", code]
     imported = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
     left_out = {*interpreter._NO_PACKAGES, "numpy", "click", "rich"}
     assert not left_out.intersection(name.partition(".")[0] for name in imported)

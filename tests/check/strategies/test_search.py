@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from tests.helpers.small_programs import SmallProgram, random_program
+from tests.helpers.small_programs import Operations, SmallProgram, random_program
 from untorn.check.runtime.execution import Strategy
 from untorn.check.strategies.depth_first import Dfs
 from untorn.check.strategies.replay import Replay
@@ -75,7 +75,7 @@ def test_a_schedule_played_again_has_the_same_outcome() -> None:
         assert again.run.schedule == schedule
 
 
-def explored(operations: list[list[tuple[str, int]]], strategy: Strategy) -> int:
+def explored(operations: Operations, strategy: Strategy) -> int:
     found = SmallProgram(operations).explore(strategy)
     assert found is not None
     return found[1]
@@ -93,9 +93,7 @@ def explored(operations: list[list[tuple[str, int]]], strategy: Strategy) -> int
         ([[("wait", 0)], [("store", 0), ("wake", 0)]], 3, 2),
     ],
 )
-def test_explored_counts_are_known(
-    operations: list[list[tuple[str, int]]], plain: int, reduced: int
-) -> None:
+def test_explored_counts_are_known(operations: Operations, plain: int, reduced: int) -> None:
     assert explored(operations, Dfs()) == plain
     assert explored(operations, SourceDpor()) == reduced
 

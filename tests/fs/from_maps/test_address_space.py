@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.helpers.engine import RW, addr, maps_of
+from tests.helpers.engine import RW, addr, text_of
 from untorn.fs.from_maps.address_space import mm_from_maps
 from untorn.fs.proc.maps_line import GATE_LINE
 from untorn.maps.fields import Device
@@ -97,7 +97,7 @@ def test_what_is_no_maps_is_refused_with_line_and_reason(
 def test_any_text_cut_off_is_refused_unless_at_a_line(cut: int) -> None:
     text = ONE + TWO + STACK
     if text[cut - 1 : cut] == b"\n":
-        assert maps_of(Process.from_maps(text[:cut])) == text[:cut]
+        assert text_of(Process.from_maps(text[:cut])) == text[:cut]
     else:
         with pytest.raises(ValueError, match=f"line {text[:cut].count(10) + 1} of the maps"):
             Process.from_maps(text[:cut])
@@ -105,7 +105,7 @@ def test_any_text_cut_off_is_refused_unless_at_a_line(cut: int) -> None:
 
 @pytest.mark.parametrize("text", [b"", GATE_LINE, ONE, ONE + TWO + STACK + GATE_LINE])
 def test_what_comes_in_comes_out(text: bytes) -> None:
-    assert maps_of(Process.from_maps(text)) == text
+    assert text_of(Process.from_maps(text)) == text
 
 
 pages = st.integers(0, 40)
@@ -164,14 +164,14 @@ def test_any_process_comes_back_from_its_text_and_places_alike(
             make(process, operation)
         except OSError:
             continue
-    text = maps_of(process)
+    text = text_of(process)
     mm = process.mm
     heap = mm.start_brk, mm.brk
     again = Process(mm_from_maps(text, mmap_base=mm.mmap_base, heap=heap))
     mmap_read_lock(again.mm)
     again.mm.check_invariants()
     mmap_read_unlock(again.mm)
-    assert maps_of(again) == text
+    assert text_of(again) == text
     assert (again.mm.map_count, again.mm.total_vm) == (mm.map_count, mm.total_vm)
     for length in (P, 5 * P, PMD_SIZE, P):
         flags = MAP_PRIVATE | MAP_ANONYMOUS

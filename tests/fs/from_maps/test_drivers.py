@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tests.helpers.engine import ANON, FIXED, RW, maps_of, read_all, smaps_of
+from tests.helpers.engine import ANON, FIXED, RW, read_all, text_of
 from tests.helpers.maps_texts import line
 from untorn.errors import NotModelledError
 from untorn.maps.page import PAGE_SIZE, PMD_SIZE
@@ -41,7 +41,7 @@ def state(process: Process) -> tuple[object, ...]:
     mm.check_invariants()
     vmas = [(start, end, vma, vma.vm_flags, vma.vm_refcnt.load()) for start, end, vma in mm.mm_mt]
     mmap_read_unlock(mm)
-    return maps_of(process), vmas, mm.brk, mm.def_flags, mm.total_vm, mm.locked_vm
+    return text_of(process), vmas, mm.brk, mm.def_flags, mm.total_vm, mm.locked_vm
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_what_a_driver_decides_is_refused_with_call_range_and_file(name: bytes) 
     assert str(caught.value).startswith(
         f"mprotect: 7f0000000000-7f0000002000 maps {name.decode()}, and what its driver would say"
     )
-    assert maps_of(process) == text
+    assert text_of(process) == text
 
 
 def test_maps_and_queries_show_a_drivers_mappings_as_they_are() -> None:
@@ -94,7 +94,7 @@ def test_smaps_of_a_drivers_mapping_is_refused_and_lets_go_of_its_locks() -> Non
     state(process)
     process.munmap(DAX, P)
     process.munmap(SGX, 2 * P)
-    assert smaps_of(process).startswith(HUGE_DAX_SGX.split(b"\n")[0])
+    assert text_of(process, "smaps").startswith(HUGE_DAX_SGX.split(b"\n")[0])
 
 
 REFUSED: dict[str, Callable[[Process], object]] = {
@@ -166,8 +166,8 @@ def test_a_drivers_mapping_goes_only_as_a_whole_and_can_be_sealed_so() -> None:
     for part in (P, 2 * P):
         with pytest.raises(PermissionError):
             process.munmap(SGX, part)
-    assert b"/dev/dax" not in maps_of(process)
-    assert b"/dev/sgx" in maps_of(process)
+    assert b"/dev/dax" not in text_of(process)
+    assert b"/dev/sgx" in text_of(process)
     state(process)
 
 
@@ -175,7 +175,7 @@ def test_a_process_without_its_devices_is_like_any_other() -> None:
     process = Process.from_maps(HUGE_DAX_SGX, limits=MAY_LOCK)
     process.munmap(DAX, SGX + 2 * P - DAX)
     process.mlockall(mman.MCL_CURRENT)
-    assert maps_of(process.fork()) == maps_of(process) == HUGE_DAX_SGX.split(b"\n")[0] + b"\n"
+    assert text_of(process.fork()) == text_of(process) == HUGE_DAX_SGX.split(b"\n")[0] + b"\n"
 
 
 BASE, PAGES = 0x7F00_0000_0000, 24
@@ -251,7 +251,7 @@ def test_a_call_does_what_it_does_among_plain_files_or_changes_nothing(script: l
             assert state(process) == before
             continue
         assert result == outcome(plain, call)
-        assert maps_of(process).replace(b"/dev/gpu0", b"/lib/gpu0") == maps_of(plain)
+        assert text_of(process).replace(b"/dev/gpu0", b"/lib/gpu0") == text_of(plain)
         assert state(process)[2:] == state(plain)[2:]
 
 
@@ -259,10 +259,10 @@ def test_a_call_does_what_it_does_among_plain_files_or_changes_nothing(script: l
 @given(script=st.lists(calls, max_size=12))
 def test_no_call_changes_a_drivers_mapping_but_unmaps_all_of_it(script: list[Call]) -> None:
     process = Process.from_maps(text(b"/dev/gpu0"))
-    whole = {each for each in maps_of(process).splitlines() if b"/dev/gpu0" in each}
+    whole = {each for each in text_of(process).splitlines() if b"/dev/gpu0" in each}
     for call in script:
         with suppress(NotModelledError):
             outcome(process, call)
-        there = {each for each in maps_of(process).splitlines() if b"/dev/gpu0" in each}
+        there = {each for each in text_of(process).splitlines() if b"/dev/gpu0" in each}
         assert there <= whole
         whole = there

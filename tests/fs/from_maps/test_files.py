@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.helpers.engine import RW, maps_of, smaps_of
+from tests.helpers.engine import RW, text_of
 from tests.helpers.maps_texts import huge, line
 from untorn.fs.proc.maps_line import GATE_LINE
 from untorn.maps.page import PAGE_SIZE, PMD_SIZE, PUD_SIZE
@@ -77,7 +77,7 @@ def test_4_kb_inside_a_huge_page_cannot_be_changed() -> None:
         with pytest.raises(OSError, match="Invalid argument") as caught:
             call()
         assert caught.value.errno == errno.EINVAL
-    assert maps_of(process) == ANON_HUGEPAGE
+    assert text_of(process) == ANON_HUGEPAGE
     process.mprotect(start + PMD_SIZE, PMD_SIZE, PROT_READ)
     assert process.mm.map_count == 3
 
@@ -87,14 +87,14 @@ def test_what_is_told_of_a_device_holds_for_all_its_files(size: int) -> None:
     names = b"/anon_hugepage (deleted)", b"/dev/hugepages/x", b"/SYSV00000000 (deleted)"
     text = b"".join(huge((n + 1) * size, size, name) for n, name in enumerate(names)) + GATE_LINE
     process = Process.from_maps(text, hugetlb={(0, 0x10): size})
-    assert maps_of(process) == text
+    assert text_of(process) == text
     for number in range(1, 4):
         with pytest.raises(OSError, match="Invalid argument"):
             process.munmap(number * size, P)
         with process.open() as maps:
             assert maps.query(number * size).page_size == size
     sizes = b"KernelPageSize: %8d kB\nMMUPageSize:    %8d kB\n" % (size >> 10, size >> 10)
-    assert smaps_of(process).count(sizes) == 3
+    assert text_of(process, "smaps").count(sizes) == 3
 
 
 PLAIN = {
@@ -130,4 +130,4 @@ def test_a_private_mapping_of_dev_zero_is_anonymous_memory() -> None:
     text = line(0x7F00_0000_0000, 2 * P, b"/dev/zero", minor=6, inode=5)
     process = Process.from_maps(text)
     process.touch(0x7F00_0000_0000, write=False)
-    assert b"Rss:                   0 kB" in smaps_of(process), "the zero page"
+    assert b"Rss:                   0 kB" in text_of(process, "smaps"), "the zero page"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.helpers.engine import maps_of, smaps_of
+from tests.helpers.engine import text_of
 from tests.helpers.maps_texts import line
 from untorn.fs.proc.maps_line import GATE_LINE
 from untorn.maps.page import IA32_PAGE_OFFSET, IA32_PAGE_OFFSET_3GB, PAGE_SIZE, TASK_SIZE
@@ -41,7 +41,7 @@ ffffffffff600000-ffffffffff601000 r-xp 00000000 00:00 0                  [vsysca
 def test_a_32_bit_process_is_known_by_its_stack_and_maps_below(text: bytes, task_size: int) -> None:
     process = Process.from_maps(text)
     assert process.mm.task_size == task_size
-    assert maps_of(process) == text
+    assert text_of(process) == text
     with pytest.raises(OSError, match="Cannot allocate"):
         process.mmap(task_size, P, PROT_NONE, ANONYMOUS | MAP_FIXED)
     assert process.fork().mm.word_max == 0xFFFF_FFFF
@@ -125,8 +125,8 @@ def test_no_32_bit_process_has_a_gate() -> None:
 def test_the_gate_of_an_emulated_vsyscall_is_kept_and_never_found_by_a_query() -> None:
     process = Process.from_maps(VSYSCALL_EMULATE)
     for each in (process, process.fork()):
-        assert maps_of(each) == VSYSCALL_EMULATE
-        last = smaps_of(each).rpartition(b"ffffffffff600000-")[2]
+        assert text_of(each) == VSYSCALL_EMULATE
+        last = text_of(each, "smaps").rpartition(b"ffffffffff600000-")[2]
         assert last.startswith(b"ffffffffff601000 r-xp")
         assert last.endswith(b"VmFlags: rd ex \n")
         with each.open() as maps, pytest.raises(OSError, match="No such file"):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.engine import ANON, FIXED, RW, Pages, addr, maps_of, read_all, shown
+from tests.helpers.engine import ANON, FIXED, RW, Pages, addr, read_all, shown, text_of
 from tests.helpers.tasks import Worker, await_, background, ctrl_c_ends_waits
 from untorn.fs.proc.maps_locking import MAPS_LOCKINGS
 from untorn.maps.fields import Device
@@ -39,14 +39,14 @@ def with_file(file: VmFile) -> Pages:
 def test_anonymous_memory_has_numbers_of_zero_and_a_space_at_the_end(reader: str) -> None:
     process = Pages()
     process.map(0, 1)
-    assert maps_of(process, reader) == b"00010000-00011000 rw-p 00000000 00:00 0 \n"
+    assert text_of(process, reader=reader) == b"00010000-00011000 rw-p 00000000 00:00 0 \n"
 
 
 @every_reader
 def test_a_file_shows_offset_device_inode_and_a_name_at_column_73(reader: str) -> None:
     process = with_file(VmFile(b"/usr/lib/libm.so.6", Device(0xFE, 1), 11861))
     process.map(0, 2, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_FIXED, fd=3, offset=0x2000)
-    line = maps_of(process, reader)
+    line = text_of(process, reader=reader)
     assert line.startswith(b"00010000-00012000 r-xp 00002000 fe:01 11861 ")
     assert line.index(b"/usr") == 73
     assert line.endswith(b"/usr/lib/libm.so.6\n")
@@ -64,25 +64,25 @@ def test_a_file_shows_offset_device_inode_and_a_name_at_column_73(reader: str) -
 def test_permissions(prot: int, flags: int, shown_as: bytes) -> None:
     process = Pages()
     process.map(0, 1, prot, flags)
-    assert maps_of(process).split()[1] == shown_as
+    assert text_of(process).split()[1] == shown_as
 
 
 def test_a_shared_mapping_of_a_read_only_file_shows_s() -> None:
     process = with_file(VmFile(b"/etc/hosts", writable=False))
     process.map(0, 1, PROT_READ, MAP_SHARED | MAP_FIXED, fd=3)
-    assert maps_of(process).split()[1] == b"r--s"
+    assert text_of(process).split()[1] == b"r--s"
 
 
 def test_newlines_in_names_are_escaped_and_nothing_else() -> None:
     process = with_file(VmFile(b"/tmp/a b\tc\\d\ne"))
     process.map(0, 1, PROT_READ, MAP_PRIVATE | MAP_FIXED, fd=3)
-    assert maps_of(process)[73:] == b"/tmp/a b\tc\\d\\012e\n"
+    assert text_of(process)[73:] == b"/tmp/a b\tc\\d\\012e\n"
 
 
 def test_a_prefix_that_is_too_long_is_followed_by_two_spaces() -> None:
     process = with_file(VmFile(b"/f", Device(0x12345, 0x678), 2**64 - 1))
     process.mmap(0x7FFF_FFFF_0000, 4096, PROT_READ, MAP_PRIVATE | MAP_FIXED, 3, 0x7_FFFF_FFFF_F000)
-    line = maps_of(process)
+    line = text_of(process)
     assert len(line.split(b"/")[0]) >= 73
     assert line.endswith(b" 18446744073709551615  /f\n")
 
@@ -90,7 +90,7 @@ def test_a_prefix_that_is_too_long_is_followed_by_two_spaces() -> None:
 def test_addresses_have_at_least_eight_digits_and_as_many_as_they_need() -> None:
     process = Pages()
     process.mmap(0x7FFF_FFFF_0000, 4096, RW, FIXED)
-    assert maps_of(process).startswith(b"7fffffff0000-7fffffff1000 ")
+    assert text_of(process).startswith(b"7fffffff0000-7fffffff1000 ")
 
 
 def test_heap_and_stack_are_named_by_where_they_are() -> None:
@@ -100,13 +100,13 @@ def test_heap_and_stack_are_named_by_where_they_are() -> None:
     process.map(4, 5)
     process.mm.start_brk, process.mm.brk = addr(0), addr(0) + 100
     process.mm.start_stack = addr(4) + 8
-    names = [line[73:] for line in maps_of(process).splitlines()]
+    names = [line[73:] for line in text_of(process).splitlines()]
     assert names == [b"[heap]", b"", b"[stack]"]
 
 
 def test_the_gate_vma_comes_last() -> None:
     process = Process(MmStruct())
-    lines = maps_of(process).splitlines()
+    lines = text_of(process).splitlines()
     assert lines == [
         b"ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0                  [vsyscall]"
     ]
@@ -117,7 +117,7 @@ def test_the_gate_line_is_the_running_kernels_if_it_has_that_kind() -> None:
     last = Path("/proc/self/maps").read_bytes().splitlines(keepends=True)[-1]
     if b"--xp" not in last:
         pytest.skip("this kernel runs without vsyscall=xonly")
-    assert maps_of(Process(MmStruct())) == last
+    assert text_of(Process(MmStruct())) == last
 
 
 @every_reader
@@ -171,7 +171,7 @@ def test_at_the_limit_of_readers_the_fill_goes_on_under_mmap_lock(reader: str) -
     process.map(1, 2, PROT_READ)
     count = process.vma(1).vm_refcnt
     count.store((1 << 30) - 1)
-    assert shown(maps_of(process, reader)) == [(0, 1), (1, 2)]
+    assert shown(text_of(process, reader=reader)) == [(0, 1), (1, 2)]
     assert process.open("maps", reader).query(addr(1)).entry.start == addr(1)
     assert count.load() == (1 << 30) - 1
     count.store(1)

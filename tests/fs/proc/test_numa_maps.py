@@ -4,7 +4,7 @@ import errno
 
 import pytest
 
-from tests.helpers.engine import ANON, FIXED, RW, Pages, addr, read_all
+from tests.helpers.engine import ANON, FIXED, RW, Pages, addr, read_all, text_of
 from untorn.errors import NotModelledError
 from untorn.fs.proc.files import PROC_FILES
 from untorn.locking import lockdep
@@ -34,7 +34,7 @@ def test_pages_are_counted_by_what_they_are(reader: str) -> None:
     process.touch(addr(6), write=False)
     process.map(8, 9, RW, MAP_SHARED | FIXED & ~ANON, fd=3)
     process.touch(addr(8), write=False)
-    assert read_all(process.open("numa_maps", reader)) == (
+    assert text_of(process, "numa_maps", reader) == (
         b"00010000 default anon=4 dirty=4 N0=4 kernelpagesize_kB=4\n"
         b"00014000 default\n"
         b"00015000 default file=/a\\040file anon=1 dirty=1 mapped=2 N0=2 kernelpagesize_kB=4\n"
@@ -42,7 +42,7 @@ def test_pages_are_counted_by_what_they_are(reader: str) -> None:
     )
     child = process.fork()
     child.touch(addr(1), write=True)
-    first = read_all(process.open("numa_maps", reader)).splitlines()[0]
+    first = text_of(process, "numa_maps", reader).splitlines()[0]
     assert first == b"00010000 default anon=4 dirty=4 mapmax=2 N0=4 kernelpagesize_kB=4"
 
 
@@ -50,7 +50,7 @@ def test_what_would_end_a_field_of_a_path_is_escaped() -> None:
     process = Pages()
     process.files[3] = VmFile(b"/a=b\tc\nd\\")
     process.map(0, 1, RW, MAP_SHARED | FIXED & ~ANON, fd=3)
-    assert read_all(process.open("numa_maps")) == b"00010000 default file=/a\\075b\\011c\\012d\\\n"
+    assert text_of(process, "numa_maps") == b"00010000 default file=/a\\075b\\011c\\012d\\\n"
 
 
 def test_heap_and_stack_are_told_and_names_of_other_memory_are_not() -> None:
@@ -66,8 +66,8 @@ def test_heap_and_stack_are_told_and_names_of_other_memory_are_not() -> None:
 
 def test_the_gate_vma_has_no_line() -> None:
     process = Process(MmStruct())
-    assert read_all(process.open())
-    assert read_all(process.open("numa_maps")) == b""
+    assert text_of(process)
+    assert text_of(process, "numa_maps") == b""
 
 
 def test_what_only_a_driver_knows_is_refused() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.engine import FIXED, RW, Pages, addr, maps_of, read_all, smaps_of
+from tests.helpers.engine import FIXED, RW, Pages, addr, read_all, text_of
 from tests.helpers.smaps_records import ROLLUP_ONLY, records
 from tests.helpers.tasks import Worker, await_, background
 from untorn.fs.proc import smaps, smaps_rollup
@@ -54,7 +54,7 @@ def test_the_gate_vma_is_the_last_record_as_the_kernel_prints_it() -> None:
     last = re.sub(rb"ProtectionKey:.*\n", b"", Path("/proc/self/smaps").read_bytes())
     if b"--xp 00000000 00:00 0                  [vsyscall]" not in last:
         pytest.skip("the kernel runs without vsyscall=xonly")
-    ours = smaps_of(Process(MmStruct()))
+    ours = text_of(Process(MmStruct()), "smaps")
     assert last.endswith(ours)
 
 
@@ -72,13 +72,13 @@ def test_every_vma_has_a_record_over_many_fills(reader: str, process: Pages) -> 
         found = records(text)
         assert [record.kb("Rss") for record in found] == [4] * 30
         lines = b"".join(record.line for record in found)
-        assert lines == maps_of(process)
+        assert lines == text_of(process)
 
 
 @every_reader
 def test_rollup_adds_smaps_up(reader: str, process: Pages) -> None:
-    found = records(smaps_of(process, reader))
-    (total,) = records(read_all(process.open("smaps_rollup", reader)))
+    found = records(text_of(process, "smaps", reader))
+    (total,) = records(text_of(process, "smaps_rollup", reader))
     assert total.line.startswith(b"%08x-%08x ---p" % (addr(0), addr(59)))
     assert total.line.endswith(b" [rollup]\n")
     for name in set(total.fields) - set(ROLLUP_ONLY):
@@ -88,7 +88,7 @@ def test_rollup_adds_smaps_up(reader: str, process: Pages) -> None:
 
 @every_reader
 def test_rollup_of_nothing_is_zero(reader: str) -> None:
-    (total,) = records(read_all(Pages().open("smaps_rollup", reader)))
+    (total,) = records(text_of(Pages(), "smaps_rollup", reader))
     assert total.line.startswith(b"00000000-00000000 ---p")
     assert total.kb("Rss") == 0
 
@@ -168,7 +168,7 @@ def test_a_writer_changes_another_vma_while_one_is_walked(
             pass
 
     meanwhile = Meanwhile(monkeypatch, 4, act)
-    found = records(smaps_of(process))
+    found = records(text_of(process, "smaps"))
     assert meanwhile.done
     starts = [int(record.line.split(b"-")[0], 16) for record in found]
     assert starts[:5] == [addr(page) for page in (0, 2, 4, 8, 9)]
@@ -185,10 +185,10 @@ def test_a_writer_of_the_vma_walked_waits(process: Pages, monkeypatch: pytest.Mo
         assert not workers[0].done
 
     Meanwhile(monkeypatch, 4, act)
-    found = records(smaps_of(process))
+    found = records(text_of(process, "smaps"))
     workers[0].join()
     assert len(found) == 30, "shown as it was"
-    assert len(records(smaps_of(process))) == 29
+    assert len(records(text_of(process, "smaps"))) == 29
 
 
 def test_the_walk_goes_on_from_the_end_of_the_vma_that_was_locked(
@@ -201,7 +201,7 @@ def test_the_walk_goes_on_from_the_end_of_the_vma_that_was_locked(
             pass
 
     Meanwhile(monkeypatch, 4, act)
-    found = records(smaps_of(process))
+    found = records(text_of(process, "smaps"))
     starts = [int(record.line.split(b"-")[0], 16) for record in found]
     assert starts[2:5] == [addr(4), addr(5), addr(6)]
 
@@ -236,6 +236,6 @@ def test_rollup_under_mmap_lock_gives_way_to_a_writer(
         await_(process.mm.mmap_lock.is_contended, "the writer in the queue")
 
     Meanwhile(monkeypatch, 4, act)
-    (total,) = records(read_all(process.open("smaps_rollup", "mmap_lock")))
+    (total,) = records(text_of(process, "smaps_rollup", "mmap_lock"))
     workers[0].join()
     assert total.kb("Rss") == 4 * 29, "the writer came in before page 20 was reached"

@@ -4,7 +4,7 @@ import errno
 
 import pytest
 
-from tests.helpers.engine import RW, Pages, addr, maps_of
+from tests.helpers.engine import RW, Pages, addr, text_of
 from untorn.maps.page import PAGE_SIZE
 from untorn.mm.file import VmFile
 from untorn.mm.limits import Limits
@@ -20,7 +20,7 @@ def process() -> Pages:
 
 def lines(process: Pages) -> list[tuple[bytes, bytes]]:
     process.check()
-    text = maps_of(process).splitlines()
+    text = text_of(process).splitlines()
     return [(line.split(b"-")[0], line[73:]) for line in text]
 
 

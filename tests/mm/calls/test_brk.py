@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.helpers.engine import RW, Pages, addr, maps_of, page_of, shown
+from tests.helpers.engine import RW, Pages, addr, page_of, shown, text_of
 from untorn.maps.page import PAGE_SIZE
 from untorn.mm.limits import Limits
 from untorn.mm.mman import MAP_ANONYMOUS, MAP_FIXED, MAP_GROWSDOWN, MAP_PRIVATE, PROT_READ
@@ -19,7 +19,7 @@ def heap(limits: Limits | None = None) -> Pages:
 
 def ranges(process: Pages) -> list[tuple[int, int]]:
     process.check()
-    return [(a - START, b - START) for a, b in shown(maps_of(process))]
+    return [(a - START, b - START) for a, b in shown(text_of(process))]
 
 
 def test_it_grows_in_whole_pages_and_remembers_bytes() -> None:
@@ -29,7 +29,7 @@ def test_it_grows_in_whole_pages_and_remembers_bytes() -> None:
     assert ranges(process) == [(1, 3)], "the page that the program's data ends in is not the heap's"
     assert process.brk(end + 1) == end + 1
     assert ranges(process) == [(1, 3)]
-    assert maps_of(process).endswith(b"[heap]\n")
+    assert text_of(process).endswith(b"[heap]\n")
 
 
 def test_it_grows_in_place_and_shrinks_again() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.helpers.engine import FIXED, RW, Pages, addr, maps_of, shown
+from tests.helpers.engine import FIXED, RW, Pages, addr, shown, text_of
 from tests.helpers.tasks import Worker, await_
 from untorn.maps.page import PAGE_SIZE
 from untorn.mm.calls.exit import mmput
@@ -34,7 +34,7 @@ def ranges(process: Process) -> list[tuple[int, int]]:
     mmap_read_lock(process.mm)
     process.mm.check_invariants()
     mmap_read_unlock(process.mm)
-    return shown(maps_of(process))
+    return shown(text_of(process))
 
 
 def vma_of(process: Process, page: int) -> Vma:
@@ -51,7 +51,7 @@ def test_a_child_has_what_its_parent_had(parent: Pages) -> None:
     parent.mm.start_brk, parent.mm.brk, parent.mm.start_stack = 1, 2, 3
     parent.mm.data_size = 4
     child = parent.fork()
-    assert maps_of(child) == maps_of(parent)
+    assert text_of(child) == text_of(parent)
     assert (child.mm.start_brk, child.mm.brk, child.mm.start_stack) == (1, 2, 3)
     assert child.mm.data_size == 4, "which counts with the heap against RLIMIT_DATA"
     assert child.mm.mm_lock_seq == 2, "a sequence of its own, after its first write section"

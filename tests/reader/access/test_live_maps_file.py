@@ -51,12 +51,12 @@ def asked(maps: LiveMapsFile) -> LiveMapsFile:
     return maps
 
 
-def text_of(process: subprocess.Popen[bytes]) -> bytes:
+def maps_of_sleeper(process: subprocess.Popen[bytes]) -> bytes:
     return Path(f"/proc/{process.pid}/maps").read_bytes()
 
 
 def test_reads_join_to_the_whole_text(sleeper: subprocess.Popen[bytes], maps: LiveMapsFile) -> None:
-    assert b"".join(iter(lambda: maps.read(65536), b"")) == text_of(sleeper)
+    assert b"".join(iter(lambda: maps.read(65536), b"")) == maps_of_sleeper(sleeper)
 
 
 def test_a_read_is_one_system_call_and_no_more(maps: LiveMapsFile) -> None:
@@ -80,7 +80,9 @@ def test_a_seek_the_kernel_refuses_is_einval(maps: LiveMapsFile, offset: int, wh
 def test_the_ioctl_tells_what_the_text_tells(
     sleeper: subprocess.Popen[bytes], asked: LiveMapsFile
 ) -> None:
-    lines = [line for line in text_of(sleeper).splitlines(True) if b"[vsyscall]" not in line]
+    lines = [
+        line for line in maps_of_sleeper(sleeper).splitlines(True) if b"[vsyscall]" not in line
+    ]
     assert [vma.entry for vma in asked.walk()] == [MapsEntry.parse(line) for line in lines]
 
 

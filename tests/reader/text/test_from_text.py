@@ -21,7 +21,7 @@ def lenient(text: bytes) -> Snapshot:
     return Snapshot.parse(text, strict=False)
 
 
-def text_of(taken: Snapshot) -> bytes:
+def lines_of(taken: Snapshot) -> bytes:
     return b"".join(entry.line() for entry in taken)
 
 
@@ -37,7 +37,7 @@ def why_refused(text: bytes, *, strict: bool = False) -> str:
 
 @pytest.mark.parametrize("case", OTHER_KERNELS.values(), ids=OTHER_KERNELS)
 def test_what_other_kernels_print_is_read_and_the_differences_are_told(case: Text) -> None:
-    assert text_of(lenient(case.text)) == case.linux
+    assert lines_of(lenient(case.text)) == case.linux
     found = told(case.text)
     assert len(found) == len(case.told)
     assert all(map(str.startswith, found, case.told)), found
@@ -50,7 +50,7 @@ def test_read_strictly_they_are_refused_in_the_place_that_differs_first(case: Te
     except ValueError as error:
         assert str(error).startswith(tuple(case.told))  # noqa: PT017 (both outcomes are good)
     else:
-        assert text_of(taken) == case.linux
+        assert lines_of(taken) == case.linux
 
 
 def columns_changed(old: bytes, new: bytes) -> bytes:
@@ -98,14 +98,14 @@ MANGLED = {
 
 @pytest.mark.parametrize("text", MANGLED.values(), ids=MANGLED)
 def test_what_mails_and_editors_do_to_a_text_is_undone_and_told(text: bytes) -> None:
-    assert text_of(lenient(text)) == WHOLE
+    assert lines_of(lenient(text)) == WHOLE
     assert told(text)
 
 
 @pytest.mark.parametrize("text", MANGLED.values(), ids=MANGLED)
 def test_read_strictly_it_is_refused_or_read_alike(text: bytes) -> None:
     try:
-        assert text_of(Snapshot.parse(text)) == WHOLE
+        assert lines_of(Snapshot.parse(text)) == WHOLE
     except ValueError as error:
         assert str(error).startswith("line ")  # noqa: PT017 (both outcomes are good)
 
@@ -214,7 +214,7 @@ def test_one_name_may_end_with_a_carriage_return_but_not_all() -> None:
     assert why_refused(name, strict=True).startswith(
         "line 1, column 85: a carriage return before the newline; Linux prints none there"
     )
-    assert text_of(lenient(name)) == FILE
+    assert lines_of(lenient(name)) == FILE
 
 
 def test_a_later_line_that_reaches_into_the_one_before_is_the_newer_form() -> None:
