@@ -131,6 +131,7 @@ def assert_nothing_held() -> None:
 
 
 def _held(task: sync.Task) -> tuple[Held, ...]:
+    # sync, which stands below, cannot name the type of the entries.
     return tuple(entry for entry in task.held_locks if isinstance(entry, Held))
 
 

@@ -109,6 +109,8 @@ class RwSemaphore:
         if lockdep.on:
             lockdep.release(self.lock_class, self)
         with self._mutex:
+            # If other readers are left, a writer in front goes on waiting; it is all that can be in
+            # front, as readers would have been let in.
             self._count -= 1
             woken = self._hand_over() if self._queue else ()
         # Outside of the mutex, which the woken need next. They own the lock since the hand-over, so
@@ -126,6 +128,8 @@ class RwSemaphore:
             lockdep.acquire(self.lock_class, self, nested=nested)
         with self._mutex:
             self._writes += 1
+            # With the queue empty and no task inside, the lock may be had without being handed
+            # over.
             if self._count == 0 and not self._queue:
                 self._count = -1
                 self.owner = sync.current()
@@ -141,6 +145,7 @@ class RwSemaphore:
 
     def downgrade_write(self) -> None:
         """Turn the write lock into a read lock; readers that wait in front may come in."""
+        # Lockdep need not know: it is still held, and orders are the same for both modes.
         self._leave_write(readers=1)
 
     def is_write_locked(self) -> bool:
