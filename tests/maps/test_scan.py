@@ -55,7 +55,7 @@ def test_what_the_parser_takes_is_scanned_alike_and_what_it_refuses_differs(line
     if entry.end % 4096 == 4095:
         return  # may be refused: see test_an_end_that_is_the_last_byte_is_refused
     scanned = scan(line)
-    assert MapsEntry(*scanned[:7]) == entry
+    assert MapsEntry(*scanned.fields) == entry
     assert {each.rule for each in scanned.differences} <= TAKEN_BY_STRICT
 
 
@@ -65,7 +65,7 @@ def test_a_line_has_no_difference_exactly_if_linux_prints_it(line: bytes) -> Non
         scanned = scan(line)
     except NotMapsError:
         return
-    assert (not scanned.differences) == (MapsEntry(*scanned[:7]).line() == line + b"\n")
+    assert (not scanned.differences) == (MapsEntry(*scanned.fields).line() == line + b"\n")
 
 
 @given(lines(), st.integers(0, 200))
@@ -173,7 +173,7 @@ def test_columns_may_be_missing_where_the_others_tell_which(
 ) -> None:
     scanned = scan(b"400000-401000 r-xp" + rest)
     expected = record(0x400000, 0x401000, b"r-xp", offset, device, inode, name)
-    assert MapsEntry(*scanned[:7]) == expected
+    assert MapsEntry(*scanned.fields) == expected
 
 
 def test_names_of_32_bit_machines_are_in_their_column() -> None:

@@ -17,15 +17,10 @@ _SHOWN = 240
 
 
 class Scanned(NamedTuple):
-    """What a line says; permissions, numbers and name as in MapsEntry."""
+    """What a line says, and how."""
 
-    start: int
-    end: int
-    permissions: Permissions
-    offset: int
-    device: Device
-    inode: int
-    name: bytes
+    fields: tuple[int, int, Permissions, int, Device, int, bytes]
+    """Those of MapsEntry."""
     differences: list[Difference]
     """From left to right."""
     end_column: int
@@ -86,7 +81,7 @@ def _scan(cursor: Cursor) -> Scanned:
     _check_range(cursor, start, end)
     cursor.differences.sort(key=lambda each: each.column)
     fields = start.value, end.value, permissions, offset, device or NO_DEVICE, inode or 0, name
-    return Scanned(*fields, cursor.differences, end.at + 1, inode is not None)
+    return Scanned(fields, cursor.differences, end.at + 1, inode is not None)
 
 
 def _check_beginning(cursor: Cursor, start: Address, end: Address) -> None:

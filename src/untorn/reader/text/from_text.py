@@ -78,32 +78,32 @@ class _Reader:
             scanned = scan(line.body, self._name_column)
         except NotMapsError as error:
             raise refusal(line.number, line.body, error.difference) from None
-        joined = _JOINED.search(scanned.name)
+        entry = MapsEntry(*scanned.fields)
+        joined = _JOINED.search(entry.name)
         if joined is not None:
             at = line.body.rfind(joined.group())
             difference = Difference(at + 1, "the columns of another line", Rule.ONE_LINE_A_VMA)
             raise refusal(line.number, line.body, difference)
         self.leniencies.add(line.number, line.differences + scanned.differences)
-        self._note_end(line, scanned)
-        if scanned.start < scanned.end:
-            self._add(line, scanned)
+        self._note_end(line, entry, scanned)
+        if entry.size:
+            self._add(line, entry, scanned.end_column)
 
-    def _add(self, line: Line, scanned: Scanned) -> None:
-        entry = MapsEntry(*scanned[:7])
+    def _add(self, line: Line, entry: MapsEntry, end_column: int) -> None:
         if self.entries and entry.end <= self.entries[-1].end:
             before = self.entries[-1].end
-            raise _descent(line.number, line.body, scanned.end_column, entry.end, before)
+            raise _descent(line.number, line.body, end_column, entry.end, before)
         self.entries.append(entry)
 
-    def _note_end(self, line: Line, scanned: Scanned) -> None:
+    def _note_end(self, line: Line, entry: MapsEntry, scanned: Scanned) -> None:
         """Note a line that may have been cut off, and what the others have."""
         rules = {each.rule for each in scanned.differences}
         self._has_inodes |= scanned.has_inode
-        self._has_files |= bool(scanned.inode and scanned.name)
-        if not scanned.has_inode and not scanned.name:
+        self._has_files |= bool(entry.inode and entry.name)
+        if not scanned.has_inode and not entry.name:
             end = next(each for each in scanned.differences if each.rule in MISSING_COLUMNS)
             self._early.append((line, end))
-        elif scanned.inode and not scanned.name and (not line.ended or _BLANK_RULES & rules):
+        elif entry.inode and not entry.name and (not line.ended or _BLANK_RULES & rules):
             end = Difference(len(line.body) + 1, "the line ends after the inode", Rule.NAME)
             self._nameless.append((line, end))
 
