@@ -42,10 +42,11 @@ soak: .venv/ready ## ten minutes of random writers and readers, invariants check
 test: lint ## lint, types and tests; TESTS="tests/cli/test_doctor.py -x" for some of them
 	$(BIN)/python -m pytest $(TESTS)
 
-lint: .venv/ready ## ruff and mypy --strict
+lint: .venv/ready ## ruff, mypy --strict, and which way imports go
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python tools/imports.py
 
 clean: ## remove what the other targets made
 	rm -rf .venv bench.svg bench.json kernels.svg kernels.json kernels.html .mypy_cache .ruff_cache .pytest_cache
