@@ -20,7 +20,7 @@ class StatusLine:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, *exc: object) -> None:
         self.clear()
 
     def show(self, what: str, done: int = 0, total: int = 0) -> None:

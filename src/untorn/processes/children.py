@@ -132,7 +132,7 @@ class Children:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, *exc: object) -> None:
         # Last started, first ended: readers go before the process that they read.
         with endings_held():
             for child in reversed(self._children):

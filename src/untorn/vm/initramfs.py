@@ -20,7 +20,7 @@ from untorn.vm.interpreter import executable, interpreter_files, python_files
 _FORMAT = 1
 """To be raised when what the cached archive holds is chosen in another way."""
 
-_ONLY_HERE = {"check", "cli", "conform"}
+_ONLY_HERE = {"check", "cli", "conform", "engine", "shrink", "targets"}
 """Parts of the package that no guest needs: a change of them leaves what a seed leads to."""
 _OF_VM = {"__init__", "init", "jobs"}
 """What a guest needs of this one."""
@@ -66,7 +66,7 @@ def _package() -> Iterable[File]:
 
 
 def _is_needed(module: PurePosixPath) -> bool:
-    part = module.parts[0]
+    part = module.parts[0].partition(".")[0]
     return part not in _ONLY_HERE and (part != "vm" or module.name.partition(".")[0] in _OF_VM)
 
 
