@@ -64,6 +64,8 @@ class Theatre:
         self, build: Build, strategy: Strategy, shown: tuple[Piece, ...] | None = None
     ) -> None:
         """Set a stage; shown as in Oracle."""
+        # In this order: the world is all that tasks can share, so it is noted when that is set up;
+        # the history watches what the world found.
         running.forget_locations()
         self.stage = stage = Stage()
         build(stage)
@@ -82,6 +84,8 @@ class Theatre:
         Raises:
             KeyboardInterrupt: It came meanwhile, and the schedule is unwound.
         """
+        # Every schedule begins in the same state, on the same objects: that is what lets a strategy
+        # go by locations, and a history keep what was published by steps that are kept.
         self._world.restore()
         for reader in self.stage.readers:
             reader.begin()
@@ -145,6 +149,7 @@ def explore(
             found.limited += run.limited
             if run.failure is not None or (run.limited and not found.schedule):
                 found.failure, found.schedule = run.failure, tuple(run.schedule)
+            # After a failure the strategy is left where it stands: that schedule is what is wanted.
             if run.failure is None:
                 more = strategy.end()
             if found.schedules % COLLECT_EVERY == COLLECT_EVERY - 1:

@@ -52,7 +52,7 @@ MUTANTS = [
     ),
     Mutant(
         "write-lock-of-all",
-        "who write-locks a VMA keeps the readers out of all others, too",
+        "a writer that write-locks a VMA keeps the readers out of all others, too",
         vma_lock.vma_start_write,
         (
             (
@@ -117,7 +117,7 @@ MUTANTS = [
     ),
     Mutant(
         "slab-left-locked",
-        "who frees a VMA object does not let go of the slab's mutex",
+        "a task that frees a VMA object does not let go of the slab's mutex",
         VmaSlab.free,
         (
             (

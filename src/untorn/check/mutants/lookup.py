@@ -9,7 +9,7 @@ _LOCK_NEXT = vma_lookup.lock_next_vma
 
 MAPLE_ITERATOR = Mutant(
     "maple-iterator",
-    "in a new version of the tree the iterator goes on behind whatever covers its last index"
+    "in a new version of the tree the iterator goes on after whatever covers its last index"
     " now, as Linux's does: its other false gap, which seating it after the lock does not cure",
     VmaIterator.next,
     (
@@ -77,7 +77,7 @@ MUTANTS = [
     ),
     Mutant(
         "recheck-goes-on",
-        "the second lookup of a gap goes on behind the first",
+        "the second lookup of a gap goes on after the first",
         vma_lookup._gap_is_real,
         (("    vmi.set(from_addr)\n", ""),),
         ("maps/split-below", "A/munmap-0", "A.B/munmap-0"),
@@ -96,7 +96,7 @@ MUTANTS = [
     ),
     Mutant(
         "detached-goes-on",
-        "after a VMA that was detached the walk goes on behind it",
+        "after a VMA that was detached the walk goes on after it",
         _LOCK_NEXT,
         (("        rcu_read_lock()\n        vmi.set(from_addr)\n", "        rcu_read_lock()\n"),),
         ("A/mmap-0",),

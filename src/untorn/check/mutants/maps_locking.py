@@ -14,7 +14,7 @@ MUTANTS = [
     ),
     Mutant(
         "rcu-goes-on",
-        "after a copy that was no good the walk goes on behind it",
+        "after a copy that was no good the walk goes on after it",
         RcuLocking.get_next_vma,
         (("        self._vmi.set(from_addr)\n", ""),),
         ("rcu/split-above",),

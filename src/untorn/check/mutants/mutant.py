@@ -1,7 +1,7 @@
 """Mutant: the production code with one step of the protocol changed, for as long as it is applied.
 
 A mutant is a patch of one function's text. The function object stays and gets other code, so all
-who imported it run the changed one; the source files are not touched.
+that imported it run the changed one; the source files are not touched.
 """
 
 from __future__ import annotations

@@ -144,7 +144,7 @@ MUTANTS = [
             ),
         ),
         ("maps/split-above", "maps/merge-left-partial", "query-one/mprotect+munmap", "meet/killed"),
-        "who counted itself in and looked before the store is waited for; who looks later leaves."
+        "a reader that looked before the store is waited for, and one that looks later leaves."
         " Only a wait that a signal ends would leave a VMA marked that is not locked, until the end"
         " of the section, and no system call waits so",
     ),

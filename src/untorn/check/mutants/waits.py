@@ -1,4 +1,4 @@
-"""Mutants that let somebody wait for who need not be waited for."""
+"""Mutants that let a task wait for another that it need not wait for."""
 
 from untorn.check.mutants.mutant import Mutant
 from untorn.locking.rwsem import RwSemaphore
@@ -44,14 +44,14 @@ MUTANTS = [
     ),
     Mutant(
         "gives-up-and-wakes-nobody",
-        "who is killed while waiting for mmap_lock does not let those in that waited behind it",
+        "a task that is killed while it waits for mmap_lock does not let in those in line after it",
         RwSemaphore._give_up,
         (("woken = self._hand_over()", "woken: tuple[Waiter, ...] = ()"),),
         ("wait/behind-a-killed-writer",),
     ),
     Mutant(
         "gives-up-and-keeps-the-lock",
-        "who is killed while waiting for mmap_lock keeps it if it was handed over meanwhile",
+        "a task that is killed while it waits for mmap_lock keeps it if it was handed over then",
         RwSemaphore._give_up,
         (("        if waiter.granted:\n", "        if False:\n"),),
         ("meet/killed",),

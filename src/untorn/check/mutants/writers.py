@@ -152,14 +152,14 @@ MUTANTS = [
     ),
     Mutant(
         "rwsem-grants-nothing",
-        "who is let in is not told so",
+        "a task that is let in is not told so",
         RwSemaphore._hand_over,
         (("        waiter.granted = True\n", ""),),
         ("maps/split-above",),
     ),
     Mutant(
         "rwsem-wakes-before-granting",
-        "who is let in is woken before it is",
+        "a task that is let in is woken before it is",
         RwSemaphore._hand_over,
         (
             (

@@ -16,6 +16,7 @@ class BrokenError(Exception):
 
 def check_mm(mm: MmStruct, pinned: Mapping[Vma, int]) -> None:
     """Check one address space when the run is over, so that nothing is a step any more."""
+    # Locks first: a map that a writer left half changed says less than the lock that it left.
     lock: RwSemaphore = mm.mmap_lock
     if lock._count or lock._queue or lock.owner is not None:
         raise BrokenError(f"mmap_lock is left behind: {lock!r}")
@@ -33,6 +34,8 @@ def check_mm(mm: MmStruct, pinned: Mapping[Vma, int]) -> None:
 
 def check_written(mm: MmStruct, pages: Iterable[int]) -> None:
     """Check that what was written to stays, unless it is unmapped."""
+    # Whoever maps such a page writes to it afterwards. So if it is mapped at the end, that write
+    # came after the last unmapping, and must still be there.
     for page in pages:
         mapped = mm.mm_mt.find_slot(addr(page))
         parts = mm.page_table.parts(addr(page), addr(page + 1))
@@ -41,8 +44,10 @@ def check_written(mm: MmStruct, pages: Iterable[int]) -> None:
 
 
 def check_counts(process: Pages, users: int, count: int) -> None:
-    """Check that nobody uses or refers to an mm but who did so before the run, less the process."""
+    """Check that an mm has the users and references that it began with, less the process's own."""
     mm, gone = process.mm, int(process.exited)
+    # A reader is a user while its call lasts, and all calls are over. What the process itself had
+    # goes with its end; all users together are one reference.
     left = mm.mm_users.load(), mm.mm_count.load()
     if left != (users - gone, count - gone):
         raise BrokenError(f"an mm is left with {left[0]} users and {left[1]} references")

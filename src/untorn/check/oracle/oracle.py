@@ -94,6 +94,8 @@ class Oracle:
         for task in run.tasks:
             if task.held:
                 raise BrokenError(f"{task.name} ended holding {task.holds()}")
+        # The schedules of a scenario end in few different ways, and to tell an end from others
+        # costs much less than to check it.
         end = tuple(end_of(process) for process in self._processes)
         if end not in self._good_ends:
             for process, counts in zip(self._processes, self._counts, strict=True):
@@ -107,6 +109,8 @@ class Oracle:
         history = self._stage.history
         if history.exited is None or not run.tracks:
             return
+        # Such a look finds an empty tree, and nothing comes of it. In the kernel the nodes of the
+        # tree would be gone.
         root = WATCHED[VmaTree, "root"].cells[history.mm.mm_mt]
         last_user = run.trace.tasks[history.exited]  # tears the mm down
         readers = {reader.task for reader in self._stage.readers} - {last_user}
@@ -116,6 +120,8 @@ class Oracle:
 
     def _check_reading(self, run: Execution, reader: Reader) -> None:
         """Judge what a reader was shown, by the last and by the first states that it may be of."""
+        # What is shown must be right in every order of steps that this schedule stands for. These
+        # two have the narrowest windows: what holds in both holds in all.
         self._judge(run, reader, early=False)
         if run.tracks:
             self._judge(run, reader, early=True)
@@ -129,6 +135,8 @@ class Oracle:
             return
         if reader.kind in PROC_FILES:
             _check_sizes(b"".join(cast(tuple[bytes, ...], texts)))
+        # Not left to the judge: a walk may be shown what grew over where it stands, a query may not
+        # be shown what ends below.
         if reader.kind == "query-one" and (gone := _before(reader, texts[0])):
             raise BrokenError(f"a query of {reader.start:08x} was answered with {gone}")
         fills = [
@@ -154,8 +162,8 @@ class Oracle:
     def _check_progress(self, run: Execution, reader: Reader) -> None:
         """Check that a reader asked for mmap_lock no more often than there were write sections.
 
-        A fallback returns behind the writer that caused it; the next one needs another section.
-        So does the wait of a reader that copies VMAs without a lock. Not so if it was killed.
+        A fallback returns after the writer that caused it; the next one needs another section. So
+        does the wait of a reader that copies VMAs without a lock. Not so if it was killed.
         """
         task, sections = run.tasks[reader.task], self._stage.history.sections
         if task.mmap_locks > sections and not (reader.keeps_mmap_lock or task.killed):
@@ -175,6 +183,7 @@ def check_sleeper(run: Execution, stage: Stage, sleeper: Task) -> None:
         task = run.tasks[reader.task]
         if task is sleeper:
             continue
+        # One that it waits for counts as well: it must let go of the others before it asks.
         vmas = [lock for lock_class, lock in task.held if lock_class is VMA_LOCK]
         if len(vmas) > 1:
             raise BrokenError(

@@ -48,8 +48,8 @@ class AtomicInt:
 
     def add(self, delta: int) -> int:
         """Add delta; return the new value."""
-        # Only who told that it counted itself in can count itself out. Any other -1, as that of a
-        # writer that detaches a VMA, moves what the readers' counts rest on.
+        # Only a task that counted itself in can count itself out. Any other -1, as that of a writer
+        # that detaches a VMA, moves what the readers' counts rest on.
         run = running.run
         mine = delta == -1 and run is not None and self.counted.get(run.current, 0) > 0
         running.point(self.location, COUNT_OUT if mine else WRITE)

@@ -119,6 +119,7 @@ class Execution:
             kept: Is told how many steps at the start are those of the run before.
         """
         count = self.hub
+        # The lists of locations and kinds stay: each task's entry is set at its first point.
         self._jobs = jobs
         self.steps = 0
         self.made = [0] * count
@@ -132,6 +133,7 @@ class Execution:
             task.held.clear()
             task.mmap_locks = 0
             task.permit.location.blocked = True  # no wake-up is left from the schedule before
+        # The strategy says how much of the schedule is known; the history keeps as much of its own.
         kept(self.strategy.begin(self))
         running.begin(self)
         try:
@@ -188,6 +190,7 @@ class Execution:
 
     def waiting(self) -> list[tuple[int, Location, int]]:
         """Return the tasks that wait, with the step that each would make."""
+        # A task that has ended stands at NEVER, which comes after all that can wait.
         return [
             (task, location, kind)
             for task, (location, kind) in enumerate(zip(self.locations, self.kinds, strict=True))

@@ -64,6 +64,8 @@ class Point(Watched):
 
     def descriptor(self) -> property:
         """Return the property."""
+        # Cells are looked up by object, as slots leave no room for them. An object without one is
+        # not watched: it belongs to what is being set up, or to another world.
         cells, adopt = self.cells, self._adopt
         get, put, delete = self.slot.__get__, self.slot.__set__, self.slot.__delete__
 
@@ -82,6 +84,7 @@ class Point(Watched):
             else:
                 adopt(owner)
             put(owner, value)
+            # Told after the store, and before any other task runs: the history notes what is there.
             if self.stored is not None:
                 self.stored(owner, value)
 
@@ -140,7 +143,7 @@ class Guarded(Watched):
             run = running.run
             if run is not None and run.tracks:
                 cell = cells.get(owner)
-                if cell is None:
+                if cell is None:  # a new object; its maker's store is noted like any other
                     cell = Guard(f"{self.cls.__name__}.{self.name}")
                     running.adopt(cells, owner, cell)
                 other = run.trace.store(run.current, cell)
@@ -198,7 +201,7 @@ def installed(*, speculated: bool = False) -> Iterator[None]:
     finally:
         for (cls, name), watched in WATCHED.items():
             setattr(cls, name, watched.slot)
-            watched.cells.clear()
+            watched.cells.clear()  # they keep their objects alive
             watched.stored = None
         WATCHED.update(guarded)
 
@@ -206,6 +209,8 @@ def installed(*, speculated: bool = False) -> Iterator[None]:
 @contextmanager
 def unguarded() -> Iterator[None]:
     """Let accesses to guarded fields pass as if nobody watched: where nobody looks for races."""
+    # The slots themselves, and not watchers that return at once: a call for each access costs as
+    # much as the access.
     guarded = [(field, each) for field, each in WATCHED.items() if isinstance(each, Guarded)]
     try:
         for (cls, name), watched in guarded:

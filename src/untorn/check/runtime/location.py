@@ -1,8 +1,8 @@
 """Location: one place of shared state, and the ways in which a step can touch it.
 
 A location keeps its identity from schedule to schedule, although objects come and go: what the
-scenario set up is restored before each run, and what a task makes during a run is named by who
-made it and as its how-manieth.
+scenario set up is restored before each run, and what a task makes during a run is named after the
+task and after how many it had made before.
 """
 
 from __future__ import annotations

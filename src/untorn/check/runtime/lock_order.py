@@ -34,6 +34,8 @@ def acquire(
     task = _current()
     if task.held and not trylock:
         _check(lock_class, task.held, nested)
+    # Before it is held: what a task asks for belongs to the story of a deadlock. If it gives up,
+    # it releases what it never had, as with lockdep.
     task.held.append((lock_class, lock))
     if lock_class is MMAP_LOCK:
         task.mmap_locks += 1
@@ -73,6 +75,7 @@ def held_of(lock_class: LockClass) -> int:
 
 def might_sleep(what: str) -> None:
     """Refuse to sleep under RCU."""
+    # Whether it would have slept does not matter: in another schedule it does.
     for lock_class, _ in _current().held:
         if lock_class.spins:
             raise LockOrderError(f"may sleep for {what} under {lock_class.name}")

@@ -39,8 +39,8 @@ class Mutex:
 
     def release(self) -> None:
         """Let go; nobody can see that before they take it."""
-        # No point: who waits for the mutex notices only as they take it, and that is a step. The
-        # clock is kept all the same, as it orders accesses to the fields that the mutex protects.
+        # No point: a task that waits for the mutex notices only when it takes it, which is a step.
+        # The clock is kept all the same: it orders accesses to the fields that the mutex protects.
         location = self.location
         location.blocked = False
         run = running.run
@@ -108,7 +108,7 @@ class Task(sync.Task):
 
     def wait_until(self, holds: Callable[[], bool], *, killable: bool = False) -> bool:
         """Sleep until holds() is true, as sync's does."""
-        self.waits_for = holds
+        self.waits_for = holds  # asked again, unseen, if nobody can go on: a lost wake-up?
         return super().wait_until(holds, killable=killable)
 
     def holds(self) -> str:
@@ -132,12 +132,14 @@ _outside = Task("set-up")
 
 def current() -> sync.Task:
     """Return the task that is running."""
+    # Tasks are greenlets of one thread, so what a thread knows of itself does not tell them apart.
     run = running.run
     return _outside if run is None else run.tasks[run.current]
 
 
 def monotonic_ns() -> int:
     """Return a time; it stands still."""
+    # A clock that goes would make schedules differ that are the same.
     return 0
 
 

@@ -48,6 +48,7 @@ def _no_point(location: Location, kind: int) -> None:
     """Nobody is watching."""
 
 
+# point is the run's own, here once more: it is called at every access, and looked up each time.
 run: Run | None = None
 point: Callable[[Location, int], None] = _no_point
 
@@ -74,6 +75,8 @@ def end() -> None:
 def unseen(look: Callable[[], Any]) -> Any:
     """Return what look() returns; nobody notices what it touches."""
     global run, point
+    # With no run, guarded fields are not looked at either: what is looked up here for a report or
+    # a history must neither be a step nor race with one.
     before, run, point = (run, point), None, _no_point
     try:
         return look()

@@ -143,7 +143,7 @@ class Trace:
         return location.counter.kind_of(kind)
 
     def release(self, task: int, location: Location) -> None:
-        """Note that task let go of a mutex: who takes it next knows all that task did before."""
+        """Note that task let go of a mutex: the next to take it knows all that task did before."""
         # A tick of its own, so that what the task does after it is not taken as part of it.
         clock = self.now[task].copy()
         clock[task] += 1

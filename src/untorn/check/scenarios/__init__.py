@@ -4,7 +4,7 @@ cases        the ten ways in which writers change neighbours, for each reader an
 programs     systematically generated writers
 meetings     several readers, several writers, recycled objects, exits, counts at their limit
 recycling    what comes between a reader and the VMA it found
-waits        who must not wait for whom
+waits        which task must not wait for which
 page_faults  page faults, advice and page walks
 scripts      single interleavings with their outcome, and the false gap of Linux
 

@@ -43,7 +43,7 @@ CASES: dict[str, tuple[str, Layout, Write]] = {
         ((0, 1, RW), (2, 3, RW)),
         lambda p: p.map(1, 2),
     ),
-    "join-left": ("a new mapping behind A extends it", ((0, 1, RW),), lambda p: p.map(1, 2)),
+    "join-left": ("a new mapping right after A extends it", ((0, 1, RW),), lambda p: p.map(1, 2)),
     "join-right": (
         "a new mapping below A extends it downwards",
         ((1, 2, RW),),

@@ -1,4 +1,4 @@
-"""Page faults, advice and page walks: who else relies on per-VMA locks, against writers.
+"""Page faults, advice and page walks: what else relies on per-VMA locks, against writers.
 
 A fault looks one VMA up under RCU, and whatever comes between is its business: splits, merges,
 another protection, a VMA that went and whose object came back. An access must be allowed if the

@@ -51,7 +51,7 @@ SCENARIOS = [
     ),
     _script(
         "a02",
-        "a merge behind the reader gives the permitted duplicate",
+        "a merge of what the reader has passed gives the permitted duplicate",
         writes(lambda p: p.protect(1, 2, RW), before=lambda p: p.protect(1, 2, NONE)),
         (M, (0, 1, "rw-p"), X, N),
         Until("reader", "mm.mm_mt.root", skip=2),
@@ -59,7 +59,7 @@ SCENARIOS = [
     ),
     _script(
         "a03",
-        "a VMA that is write-locked sends the reader behind the writer",
+        "a VMA that is write-locked makes the reader wait for the writer",
         writes(lambda p: p.protect(0, 3, NONE)),
         (M, (0, 3, "---p"), N),
         Until("writer", "mm.mm_lock_seq", skip=1, store=True),
@@ -115,7 +115,7 @@ SCENARIOS = [
     ),
     _script(
         "a07",
-        "its object, used again behind the reader, is refused",
+        "its object, used again below the reader, is refused",
         writes(lambda p: p.unmap(0, 3), lambda p: p.map(-5, -4)),
         (M, N),
         found(),
@@ -142,7 +142,7 @@ SCENARIOS = [
     ),
     _script(
         "a10",
-        "a VMA that shrank between lookup and lock: no false gap behind it",
+        "a VMA that shrank between lookup and lock: no false gap after it",
         writes(lambda p: p.protect(0, 1, NONE)),
         (M, (0, 1, "---p"), (1, 3, "rw-p"), N),
         found(),
@@ -179,7 +179,7 @@ SCENARIOS = [
     ),
     _script(
         "a14",
-        "a writer that has downgraded and frees stops nobody, not even who waited for it",
+        "a writer that has downgraded and frees stops nobody, not even a reader that waited for it",
         writes(lambda p: p.unmap(0, 3)),
         (M, N),
         Until("writer", "mm.mm_mt.root", store=True),

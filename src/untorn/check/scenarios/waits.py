@@ -1,4 +1,4 @@
-"""Who must not wait for whom: tasks that go on only when a reader is through.
+"""Which task must not wait for which: some go on only when a reader is through.
 
 Schedules end, so a wait that is merely too long shows in none of them. Here it never ends: somebody
 keeps what the reader must not need, until the reader has read.
@@ -92,7 +92,7 @@ def during_munmap(stage: Stage) -> None:
 
 
 def behind_a_killed_writer(stage: Stage) -> None:
-    """A writer is killed that waits for mmap_lock, with a reader behind it."""
+    """A writer is killed that waits for mmap_lock, with a reader in line after it."""
     process = stage.process
     process.map(0, 1)
     reader = stage.read("maps", "mmap_lock")

@@ -75,6 +75,8 @@ class GhostHistory:
 
     def begin(self, keep: int) -> None:
         """Start a run whose first `keep` steps are those of the run before."""
+        # What kept steps published stands already, and _note() lets it pass. All else is noted anew
+        # while they are made again.
         known = bisect_left(self.steps, keep)
         del self.states[known:], self.steps[known:]
         self._kept = keep
@@ -91,6 +93,8 @@ class GhostHistory:
         self._note(lambda: ())
 
     def _root_stored(self, tree: VmaTree[Vma], root: object) -> None:
+        # One store publishes one version of the tree, so the state changes here. It also changes
+        # where a section ends: VMAs that stay get other flags without a store to the tree.
         if tree is self.mm.mm_mt:
             self._note(self._state)
             for vma in self._excluded:
@@ -108,6 +112,8 @@ class GhostHistory:
         else:
             self._note(self._state)
             self._look_for_overlocked(run)
+            # From the last state before the section to the one that it ends with. With two there is
+            # no state in between that could lack what both have.
             before = bisect_left(self.steps, self._began) - 1
             section = self.states[before : bisect_left(self.steps, run.steps)]
             destination = self.process.destinations.get(sync.current(), NOWHERE)
@@ -115,7 +121,8 @@ class GhostHistory:
                 self.torn = torn
 
     def _write_locked(self, vma: Vma, seq: int) -> None:
-        # A task that holds two mmap_locks copies one address space into another.
+        # Pairs with vma_start_write(): when this is stored, the readers of the VMA are out. A task
+        # that holds two mmap_locks copies one address space into another: it forks.
         forks = lock_order.held_of(MMAP_LOCK) > 1
         if running.run is not None and not forks and vma not in self._excluded:
             self._excluded[vma] = running.unseen(partial(self._row, vma))
@@ -159,6 +166,7 @@ class GhostHistory:
             self._publish(run.steps - 1, state)
 
     def _publish(self, step: int, state: Callable[[], State] | None = None) -> None:
+        # To walk the tree and format lines is the production code's, but nobody's step.
         now = running.unseen(state or self._state)
         if not self.states or now != self.states[-1]:
             self.states.append(now)
@@ -175,12 +183,17 @@ class GhostHistory:
         before the first step of the look, or after its last one, are not in it. A state that
         could have been either is taken as published before; with early, as published after.
         """
+        # As the steps stand: from the state that was current when the look's first step was made to
+        # the one that was current at its last.
         schedule, steps = run.schedule, self.steps
         first_step = schedule.index(look.task, look.began)
         first = bisect_left(steps, first_step) - 1
         if not run.tracks:
             return first, bisect_left(steps, look.ended) - 1
         before = run.trace.happened_before
+        # The end can be moved back to the last state whose publication happened before the look's
+        # last step. The start can be moved past states whose publication does not know of the
+        # look's first step. Neither changes what happened before what.
         last = len(steps) - 1
         lowest = last
         while lowest > first and not (

@@ -84,7 +84,7 @@ class Stage:
         self.task(f"fault{number}", access.run)
 
     def line_size(self) -> int:
-        """Return how many bytes of maps a VMA takes: a read() of so many is a fill for each."""
+        """Return how many bytes of maps a VMA takes: a read() of that many is one fill."""
         return len(show_map(self.process.vma(0)))
 
     def write(self, *operations: Job, name: str = "writer") -> None:

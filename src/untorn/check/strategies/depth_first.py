@@ -1,6 +1,6 @@
 """Depth-first searches: what they have in common, and the plain one.
 
-The plain one makes every schedule with at most so many preemptions, or simply every one. A
+The plain one makes every schedule, or every one with up to a given number of preemptions. A
 preemption takes the CPU from a task that could go on; most bugs need few.
 Musuvathi, Qadeer: Iterative Context Bounding, PLDI 2007.
 """

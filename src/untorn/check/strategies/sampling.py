@@ -1,4 +1,4 @@
-"""Strategies that draw schedules at random, so many of them, from a seed.
+"""Strategies that draw a given number of schedules at random, from a seed.
 
 Random picks any task that can run. Pct gives tasks random priorities and takes the highest, and
 lowers that of the running one at a few random moments (Burckhardt and others, A Randomized
