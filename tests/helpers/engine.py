@@ -1,47 +1,53 @@
 """Small address spaces for tests: page numbers in, pages out."""
 
+from untorn.check.stage import pages
+from untorn.check.stage.pages import ANON, BASE, RW, addr
 from untorn.maps.maps_file import MapsFile
 from untorn.maps.page import PAGE_SIZE
 from untorn.mm.limits import Limits
-from untorn.mm.mm_types import MmStruct, Vma, VmaSlab
-from untorn.mm.mman import MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, PROT_READ, PROT_WRITE
+from untorn.mm.mm_types import MmStruct, VmaSlab
+from untorn.mm.mman import MAP_FIXED
 from untorn.mm.mmap_lock import mmap_read_lock, mmap_read_unlock
 from untorn.syscalls import Process
 
-BASE = 0x10000
-RW = PROT_READ | PROT_WRITE
-ANON = MAP_ANONYMOUS | MAP_PRIVATE
+__all__ = [
+    "ANON",
+    "BASE",
+    "FIXED",
+    "RW",
+    "Pages",
+    "addr",
+    "page_of",
+    "read_all",
+    "shown",
+    "text_of",
+]
+
 FIXED = ANON | MAP_FIXED
 
 
-class Pages(Process):
-    """An engine process of its own, seen in pages from BASE on."""
+class Pages(pages.Pages):
+    """The checker's, alone with its slab, and looked at after every change."""
 
     def __init__(self, slab: VmaSlab | None = None, limits: Limits | None = None) -> None:
-        mm = MmStruct(limits=limits, gate_vma=False, slab=slab or VmaSlab())
-        super().__init__(mm)
+        super().__init__(MmStruct(limits=limits, gate_vma=False, slab=slab or VmaSlab()))
 
     def map(self, first: int, end: int, prot: int = RW, flags: int = FIXED, **file: int) -> None:
         self.mmap(addr(first), (end - first) * PAGE_SIZE, prot, flags, **file)
         self.check()
 
     def unmap(self, first: int, end: int) -> None:
-        self.munmap(addr(first), (end - first) * PAGE_SIZE)
+        super().unmap(first, end)
         self.check()
 
     def protect(self, first: int, end: int, prot: int) -> None:
-        self.mprotect(addr(first), (end - first) * PAGE_SIZE, prot)
+        super().protect(first, end, prot)
         self.check()
 
     def check(self) -> None:
         mmap_read_lock(self.mm)
         self.mm.check_invariants()
         mmap_read_unlock(self.mm)
-
-    def vma(self, page: int) -> Vma:
-        vma = self.mm.mm_mt.find(addr(page))
-        assert vma is not None
-        return vma
 
     def diagram(self, pages: int) -> str:
         """One character per page: a letter per VMA, alternating between neighbours; . for none."""
@@ -50,10 +56,6 @@ class Pages(Process):
             for page in range(page_of(start), min(page_of(end), pages)):
                 text[page] = chr(ord("A") + number)
         return "".join(text)
-
-
-def addr(page: int) -> int:
-    return BASE + page * PAGE_SIZE
 
 
 def page_of(address: int) -> int:

@@ -6,7 +6,6 @@ from tests.helpers.engine import FIXED, RW, Pages, addr, shown, text_of
 from tests.helpers.tasks import Worker, await_
 from untorn.maps.page import PAGE_SIZE
 from untorn.mm.calls.exit import mmput
-from untorn.mm.mm_types import Vma
 from untorn.mm.mman import (
     MADV_DONTFORK,
     MADV_WIPEONFORK,
@@ -35,12 +34,6 @@ def ranges(process: Process) -> list[tuple[int, int]]:
     process.mm.check_invariants()
     mmap_read_unlock(process.mm)
     return shown(text_of(process))
-
-
-def vma_of(process: Process, page: int) -> Vma:
-    vma = process.mm.find_vma(addr(page))
-    assert vma is not None
-    return vma
 
 
 def fixed(process: Process, page: int, prot: int = RW) -> None:
@@ -112,11 +105,11 @@ def test_a_chain_takes_over_the_anon_vma_of_an_ancestor_that_let_go(parent: Page
     parent.touch(addr(0), write=True)
     child = parent.fork()
     grandchild = child.fork()
-    vmas = [vma_of(process, 0) for process in (parent, child, grandchild)]
+    vmas = [process.vma(0) for process in (parent, child, grandchild)]
     assert [len(vma.anon_vma_chain) for vma in vmas] == [1, 2, 3]
     left = vmas[1].anon_vma
     child.munmap(addr(0), 3 * PAGE_SIZE)
-    great = vma_of(grandchild.fork(), 0)
+    great = grandchild.fork().vma(0)
     assert great.anon_vma is left
     assert great.anon_vma_chain == vmas[2].anon_vma_chain
 
@@ -124,7 +117,7 @@ def test_a_chain_takes_over_the_anon_vma_of_an_ancestor_that_let_go(parent: Page
 def test_shared_memory_stays_one_file(parent: Pages) -> None:
     parent.map(8, 10, RW, FIXED & ~2 | MAP_SHARED | MAP_ANONYMOUS)
     child = parent.fork()
-    assert vma_of(child, 8).vm_file is vma_of(parent, 8).vm_file
+    assert child.vma(8).vm_file is parent.vma(8).vm_file
 
 
 def test_fork_waits_for_the_reader_of_a_vma(parent: Pages) -> None:
