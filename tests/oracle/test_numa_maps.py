@@ -55,8 +55,8 @@ any_script = settings(
 def both(pair: Pair, child: KernelProcess) -> tuple[list[bytes], list[bytes]]:
     """Return the lines of the window, of the engine and of the kernel."""
     child.call("drain")
-    strategies = PROC_FILES["numa_maps"].strategies
-    texts = {text_of(pair.engine.process, "numa_maps", each) for each in strategies}
+    lockings = PROC_FILES["numa_maps"].lockings
+    texts = {text_of(pair.engine.process, "numa_maps", each) for each in lockings}
     assert len(texts) == 1, "all strategies read the same"
     kernel = Path(f"/proc/{child.pid}/numa_maps").read_bytes()
     return window(pair.engine.base, texts.pop()), window(pair.engine.base, kernel)

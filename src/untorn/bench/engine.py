@@ -69,8 +69,8 @@ class EngineBenchTarget(Here):
         """Count by the lock's own statistics: see BenchTarget."""
         process = Process()
         map_pages(process, lambda: process.mm.map_count)
-        name, strategy, one_pass = PASSES[reader]
-        with process.open(name, strategy) as file:
+        name, locking, one_pass = PASSES[reader]
+        with process.open(name, locking) as file:
             before = process.mm.mmap_lock.statistics().reads
             calls = sum(1 for _ in one_pass(file))
             acquisitions = process.mm.mmap_lock.statistics().reads - before

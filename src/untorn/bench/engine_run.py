@@ -36,7 +36,7 @@ from untorn.syscalls import Process
 LOW_SWITCH_INTERVAL = 1e-4
 """Seconds after which a thread that wants the GIL asks for it; the default is 50 times that."""
 PASSES: dict[str, tuple[str, str, Pass[MapsFile]]] = {
-    **{strategy: ("maps", strategy, read_text) for strategy in PROC_FILES["maps"].strategies},
+    **{locking: ("maps", locking, read_text) for locking in PROC_FILES["maps"].lockings},
     "query": ("maps", "vma_lock", walk_by_ioctl),
     "smaps": ("smaps", "mmap_lock", read_text),
 }
@@ -127,14 +127,14 @@ class Scanners:
 
     def __init__(self, process: Process, reader: str, threads: Threads) -> None:
         self._process = process
-        self._file, self._strategy, self._pass = PASSES[reader]
+        self._file, self._locking, self._pass = PASSES[reader]
         self._threads = threads
         self._mutex = threading.Lock()
         self.counts: Counter[str] = Counter()
 
     def work(self) -> None:
         """Scan until the end is asked for."""
-        file = self._process.open(self._file, self._strategy)
+        file = self._process.open(self._file, self._locking)
         scans, bytes_read = scan(file, self._pass, self._threads)
         with self._mutex:
             self.counts.update(scans=scans, bytes_read=bytes_read, **_met(file))

@@ -22,7 +22,7 @@ class EngineRaceTarget(RunHere):
 
     name = "engine"
     readers: Mapping[str, tuple[str, ...]] = MappingProxyType(
-        {name: tuple(file.strategies) for name, file in PROC_FILES.items() if file.maps_lines}
+        {name: tuple(file.lockings) for name, file in PROC_FILES.items() if file.maps_lines}
     )
 
     def disturbance(self) -> str:

@@ -15,7 +15,7 @@ from untorn.race.random_writer import RandomWriter
 from untorn.race.record import RecordedMm
 from untorn.syscalls import Process
 
-READERS = sorted(PROC_FILES["numa_maps"].strategies)
+READERS = sorted(PROC_FILES["numa_maps"].lockings)
 every_reader = pytest.mark.parametrize("reader", READERS)
 
 

@@ -29,13 +29,13 @@ class ProcFile(Generic[L]):
     Attributes:
         records: Makes what it shows, a record for each VMA or one for all. The second and third
             argument are None together: a process without an address space.
-        strategies: How VMAs are kept still meanwhile, by name.
+        lockings: How VMAs are kept still meanwhile, by name.
         opened: What an open one is; maps alone can also be asked.
         maps_lines: Returns the lines of maps in its text; None if it has no line for each VMA.
     """
 
     records: Callable[[ProcTask, MmStruct | None, L | None], SeqOperations[Any]]
-    strategies: Mapping[str, type[L]]
+    lockings: Mapping[str, type[L]]
     opened: type[ProcVmaFile] = ProcVmaFile
     maps_lines: Callable[[bytes], bytes] | None = None
 
@@ -47,11 +47,11 @@ class ProcFile(Generic[L]):
                 or what records() raises.
             ValueError: There is no such strategy for this file; the message names those there are.
         """
-        strategy = self.strategies.get(reader)
-        if strategy is None:
-            raise ValueError(f"no reader {reader}; readers: {', '.join(self.strategies)}")
+        kind = self.lockings.get(reader)
+        if kind is None:
+            raise ValueError(f"no reader {reader}; readers: {', '.join(self.lockings)}")
         mm = proc_mem_open(task)
-        locking = None if mm is None else strategy(mm)
+        locking = None if mm is None else kind(mm)
         return self.opened(mm, locking, self.records(task, mm, locking))
 
 
