@@ -5,8 +5,7 @@ import os
 import pytest
 
 from tests.helpers.engine import read_all
-from untorn.fs.proc.smaps_text import header_lines
-from untorn.judge.lines import parse_maps
+from untorn.judge.lines import parse_lines
 from untorn.maps.entry import MapsEntry
 from untorn.maps.maps_file import MapsFile
 from untorn.maps.page import TASK_SIZE
@@ -24,10 +23,10 @@ def test_maps_smaps_and_queries_of_the_engine_agree() -> None:
     Split().set_up(process)
     with process.open() as maps, process.open("smaps") as smaps:
         text = read_all(maps)
-        lines = parse_maps(text)
+        lines = parse_lines(text)
         assert b"[vsyscall]" in text
         assert len(lines) == text.count(b"\n") - 1
-        assert parse_maps(header_lines(read_all(smaps))) == lines
+        assert parse_lines(read_all(smaps), "smaps") == lines
         assert walk(maps) == lines
 
 
@@ -35,10 +34,10 @@ def test_maps_smaps_and_queries_of_the_engine_agree() -> None:
 def test_maps_smaps_and_queries_of_this_kernel_agree() -> None:
     # Only files: the rest of this process's own map may change while it is read.
     with LiveMapsFile(os.getpid()) as maps, LiveMapsFile(os.getpid(), "smaps") as smaps:
-        lines = {line for line in parse_maps(read_all(maps)) if b"/" in line.name}
+        lines = {line for line in parse_lines(read_all(maps)) if b"/" in line.name}
         assert lines
         assert all(line.end <= TASK_SIZE for line in lines)
-        assert lines <= set(parse_maps(header_lines(read_all(smaps))))
+        assert lines <= set(parse_lines(read_all(smaps), "smaps"))
         try:
             found = set(walk(maps))
         except OSError as error:

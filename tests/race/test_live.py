@@ -13,7 +13,7 @@ import pytest
 from tests.helpers.engine import read_all
 from tests.helpers.processes import children_of, is_alive, wait_until
 from untorn.errors import OutOfReachError
-from untorn.judge.lines import parse_maps
+from untorn.judge.lines import parse_lines
 from untorn.maps.entry import MapsEntry
 from untorn.maps.page import PAGE_SIZE
 from untorn.race.live import LiveRaceTarget, LiveScene
@@ -34,7 +34,7 @@ def scene() -> Iterator[LiveScene]:
 def lines_at(scene: LiveScene, site: Site) -> list[MapsEntry]:
     """Return the lines of the pages that a round changes, by a file opened for it."""
     file = scene.open_file("maps", "kernel")
-    lines = parse_maps(read_all(file))
+    lines = parse_lines(read_all(file))
     file.close()
     return [line for line in lines if site.addr <= line.start < site.addr + SIZE]
 

@@ -1,7 +1,7 @@
 """The states of an engine's map, recorded from outside."""
 
 from tests.helpers.engine import text_of
-from untorn.judge.lines import parse_maps
+from untorn.judge.lines import parse_lines
 from untorn.maps.fields import Permissions
 from untorn.maps.page import PAGE_SIZE, TASK_SIZE
 from untorn.mm.mman import PROT_NONE, PROT_READ
@@ -27,7 +27,7 @@ def test_the_last_state_is_the_map_whatever_calls_were_made() -> None:
         before = record.version()
         writer.modify(process, site)
         history = record.since(before)
-        assert history.state(history.last) == parse_maps(text_of(process))
+        assert history.state(history.last) == parse_lines(text_of(process))
         assert history.first == before
         assert history.last == record.version()
     process.munmap(0, TASK_SIZE)
@@ -84,4 +84,4 @@ def test_protection_by_pages_that_no_leaf_of_the_tree_shares() -> None:
         vma = Split().vma((site.addr - 7 * PAGE_SIZE, 0), number)
         process.mprotect(vma.addr, PAGE_SIZE, PROT_NONE)
         history = record.since(record.version())
-        assert history.state(history.last) == parse_maps(text_of(process))
+        assert history.state(history.last) == parse_lines(text_of(process))

@@ -6,7 +6,7 @@ from itertools import groupby
 import pytest
 
 from tests.helpers.engine import text_of
-from untorn.judge.lines import parse_maps
+from untorn.judge.lines import parse_lines
 from untorn.maps.page import PAGE_SIZE
 from untorn.race.merging import ALWAYS_MAPPED, MERGES, Merging
 from untorn.race.random_writer import RandomWriter
@@ -19,7 +19,7 @@ def pages(process: Process, origin: int, count: int = 2 * PAGES) -> str:
     """Each page's VMA by its end: A B C..., in its protection's case (writable upper); . none."""
     shown = ["."] * count
     letters = iter("abcdefghijkl")
-    for line in parse_maps(text_of(process)):
+    for line in parse_lines(text_of(process)):
         if line.end <= origin or line.start >= origin + count * PAGE_SIZE:
             continue
         letter = next(letters)
@@ -51,7 +51,7 @@ def test_the_vmas_of_a_region_do_not_merge_with_each_other_nor_with_others() -> 
     process, scenario = Process(), Split()
     for _ in range(2):
         region = scenario.set_up(process)
-        starts = {line.start for line in parse_maps(text_of(process))}
+        starts = {line.start for line in parse_lines(text_of(process))}
         assert {scenario.vma(region, number).addr for number in range(VMA_COUNT)} < starts
         assert {region[0], region[1] - PAGE_SIZE} < starts
 
@@ -66,7 +66,7 @@ def test_a_merge_changes_the_pages_as_it_says_and_back(merging: Merging) -> None
         change(process, site)
         runs = [(letter, len(list(run))) for letter, run in groupby(f"-{pages_after}-")]
         runs = [(letter, size) for letter, size in runs if letter != "."]
-        lines = parse_maps(text_of(process))
+        lines = parse_lines(text_of(process))
         assert [(line.end - line.start) // PAGE_SIZE for line in lines] == [n for _, n in runs]
         assert len({(letter, line[2:]) for (letter, _), line in zip(runs, lines, strict=True)}) == (
             len({letter for letter, _ in runs})
@@ -92,7 +92,7 @@ def test_a_random_writer_does_the_same_again_and_keeps_the_solid_part_mapped() -
         history = record.since(record.version() - 200)
         (solid,) = writer.solid(region, site)
         assert history.mapped_throughout(*solid, history.first, history.last) == [solid]
-        texts.append([line[2:] for line in parse_maps(text_of(process))])
+        texts.append([line[2:] for line in parse_lines(text_of(process))])
     assert texts[0] == texts[1]
     first, second = writer.writers()
     assert first is writer

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from types import MappingProxyType
 
 from untorn.fs.proc.files import PROC_FILES
+from untorn.judge.lines import VMA_LINES
 from untorn.maps.maps_file import MapsFile
 from untorn.race.record import RecordedMm
 from untorn.race.run import RunHere
@@ -22,7 +23,7 @@ class EngineRaceTarget(RunHere):
 
     name = "engine"
     readers: Mapping[str, tuple[str, ...]] = MappingProxyType(
-        {name: tuple(file.lockings) for name, file in PROC_FILES.items() if file.maps_lines}
+        {name: tuple(PROC_FILES[name].lockings) for name in VMA_LINES}
     )
 
     def disturbance(self) -> str:

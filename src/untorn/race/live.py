@@ -11,8 +11,8 @@ from dataclasses import asdict
 from types import MappingProxyType
 
 from untorn.errors import os_error
-from untorn.fs.proc.files import PROC_FILES
 from untorn.judge.history import Range
+from untorn.judge.lines import VMA_LINES
 from untorn.maps.maps_file import MapsFile
 from untorn.maps.page import PAGE_SIZE
 from untorn.processes.children import START_TIMEOUT, STOP_TIMEOUT, Child, Children
@@ -32,9 +32,7 @@ class LiveRaceTarget(RunHere):
         name: What it is called.
     """
 
-    readers: Mapping[str, tuple[str, ...]] = MappingProxyType(
-        {name: ("kernel",) for name, file in PROC_FILES.items() if file.maps_lines}
-    )
+    readers: Mapping[str, tuple[str, ...]] = MappingProxyType(dict.fromkeys(VMA_LINES, ("kernel",)))
 
     def __init__(self, name: str = "live") -> None:
         self.name = name

@@ -8,10 +8,8 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate, islice
 
-from untorn.fs.proc.files import PROC_FILES
-from untorn.judge.lines import parse_maps
+from untorn.judge.lines import parse_lines
 from untorn.judge.reading import Fill, Reading
-from untorn.maps.entry import MapsEntry
 from untorn.maps.maps_file import FILL_SIZE, MapsFile
 from untorn.race.witness import Clock
 
@@ -38,7 +36,7 @@ def read_fills(file: MapsFile, kind: str, clock: Clock, count: int | None = None
         ValueError: A fill does not end with a line, or has something else in it.
     """
     calls = islice(read_calls(file, clock, FILL_SIZE), count)
-    fills = [Fill(_lines(_whole(text), kind), first, last) for text, first, last in calls]
+    fills = [Fill(parse_lines(_whole(text), kind), first, last) for text, first, last in calls]
     return Reading.of_text(fills) if count is None else Reading(fills)
 
 
@@ -50,15 +48,8 @@ def read_texts(file: MapsFile, count: int) -> tuple[bytes, ...]:
 
 def reading_of(texts: Iterable[bytes], kind: str, clock: Clock) -> Reading:
     """Return the reading that some first fills are; raises as read_fills()."""
-    lines = [_lines(_whole(text), kind) for text in texts]
+    lines = [parse_lines(_whole(text), kind) for text in texts]
     return Reading([Fill(each, clock.begin(), clock.end()) for each in lines])
-
-
-def _lines(text: bytes, kind: str) -> tuple[MapsEntry, ...]:
-    """Return the VMAs that a text of a file of that kind shows."""
-    maps_lines = PROC_FILES[kind].maps_lines
-    assert maps_lines is not None
-    return parse_maps(maps_lines(text))
 
 
 def _whole(text: bytes) -> bytes:
@@ -78,7 +69,7 @@ def read_records(file: MapsFile, kind: str, clock: Clock) -> Reading:
     fills: list[Fill] = []
     for start, end in _records(text):
         _, first, last = calls[bisect_left(returned, start)]
-        fills.append(Fill(_lines(text[start:end], kind), first, last))
+        fills.append(Fill(parse_lines(text[start:end], kind), first, last))
     return Reading.of_text([*fills, Fill((), *calls[-1][1:])])
 
 

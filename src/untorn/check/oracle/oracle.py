@@ -17,10 +17,9 @@ from untorn.check.runtime.primitives import Task
 from untorn.check.stage.pages import Piece, piece
 from untorn.check.stage.readers import Access, Reader
 from untorn.check.stage.stage import Stage
-from untorn.fs.proc.files import PROC_FILES
 from untorn.judge.contract import judge
 from untorn.judge.history import History
-from untorn.judge.lines import parse_maps
+from untorn.judge.lines import parse_lines
 from untorn.judge.reading import Fill, Reading
 from untorn.judge.report import report
 from untorn.locking.rcu import RCU
@@ -36,9 +35,7 @@ def lines_of(kind: str, text: object) -> tuple[MapsEntry, ...]:
     """Return what a look showed."""
     if kind.startswith("query"):
         return () if text is None else (cast(QueriedVma, text).entry,)
-    maps_lines = PROC_FILES[kind].maps_lines
-    assert maps_lines is not None
-    return parse_maps(maps_lines(cast(bytes, text)))
+    return parse_lines(cast(bytes, text), kind)
 
 
 class Oracle:

@@ -13,7 +13,6 @@ from untorn.fs.proc.maps_locking import MAPS_LOCKINGS, PAGE_WALK_LOCKINGS, MapsL
 from untorn.fs.proc.numa_maps import ProcNumaMaps
 from untorn.fs.proc.smaps import ProcSmaps
 from untorn.fs.proc.smaps_rollup import ProcSmapsRollup
-from untorn.fs.proc.smaps_text import header_lines
 from untorn.fs.proc.task_mmu import ProcMaps
 from untorn.fs.proc.vma_file import ProcVmaFile
 from untorn.fs.seq_file import SeqOperations
@@ -31,13 +30,11 @@ class ProcFile(Generic[L]):
             argument are None together: a process without an address space.
         lockings: How VMAs are kept still meanwhile, by name.
         opened: What an open one is; maps alone can also be asked.
-        maps_lines: Returns the lines of maps in its text; None if it has no line for each VMA.
     """
 
     records: Callable[[ProcTask, MmStruct | None, L | None], SeqOperations[Any]]
     lockings: Mapping[str, type[L]]
     opened: type[ProcVmaFile] = ProcVmaFile
-    maps_lines: Callable[[bytes], bytes] | None = None
 
     def open(self, task: ProcTask, reader: str) -> ProcVmaFile:
         """Open the file of a process, to be read by a strategy.
@@ -56,9 +53,9 @@ class ProcFile(Generic[L]):
 
 
 PROC_FILES: Mapping[str, ProcFile[Any]] = {
-    "maps": ProcFile(ProcMaps, MAPS_LOCKINGS, ProcMapsFile, maps_lines=bytes),  # all of it
-    "smaps": ProcFile(ProcSmaps, PAGE_WALK_LOCKINGS, maps_lines=header_lines),
+    "maps": ProcFile(ProcMaps, MAPS_LOCKINGS, ProcMapsFile),
+    "smaps": ProcFile(ProcSmaps, PAGE_WALK_LOCKINGS),
     "smaps_rollup": ProcFile(ProcSmapsRollup, PAGE_WALK_LOCKINGS),
-    "numa_maps": ProcFile(ProcNumaMaps, PAGE_WALK_LOCKINGS),  # tells where VMAs begin, not end
+    "numa_maps": ProcFile(ProcNumaMaps, PAGE_WALK_LOCKINGS),
 }
 """By name; the running kernel's files have the same names."""

@@ -115,14 +115,6 @@ def show_rollup(start: int, end: int, mss: MemSizeStats) -> bytes:
     )
 
 
-def header_lines(text: bytes) -> bytes:
-    """Return the first line of each record of smaps, which is what maps shows of the VMA."""
-    # Fields are named in mixed case, addresses are lower-case hex: only a header has its dash
-    # before its first space.
-    lines = text.splitlines(keepends=True)
-    return b"".join(line for line in lines if b"-" in line.partition(b" ")[0])
-
-
 def _first(mss: MemSizeStats) -> tuple[int, int, int]:
     return mss.resident >> 10, mss.pss >> PSS_SHIFT + 10, mss.pss_dirty >> PSS_SHIFT + 10
 
