@@ -19,7 +19,7 @@ from untorn.check.stage.readers import Access, Reader
 from untorn.check.stage.stage import Stage
 from untorn.judge.contract import judge
 from untorn.judge.history import History
-from untorn.judge.lines import parse_lines
+from untorn.judge.lines import VMA_LINES, parse_lines
 from untorn.judge.reading import Fill, Reading
 from untorn.judge.report import report
 from untorn.locking.rcu import RCU
@@ -130,7 +130,7 @@ class Oracle:
         case = tuple(history.states), windows, texts, reader.kind
         if case in self._good_readings:
             return
-        if reader.kind in PROC_FILES:
+        if reader.kind in VMA_LINES:
             _check_sizes(b"".join(cast(tuple[bytes, ...], texts)))
         # Not left to the judge: a walk may be shown what grew over where it stands, a query may not
         # be shown what ends below.
