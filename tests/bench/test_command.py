@@ -13,7 +13,8 @@ import pytest
 from click.testing import CliRunner
 
 from tests.helpers.made_up import FakeTarget
-from tests.helpers.processes import is_alive, wait_until
+from tests.helpers.processes import is_alive
+from tests.helpers.tasks import wait_until
 from untorn.bench.command import check_command, children_of, fill_in, run_command
 from untorn.bench.live import LiveBenchTarget
 from untorn.bench.run import kinds_of

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.helpers.entries import line
+from tests.helpers.entries import record
 from tests.helpers.processes import children_of
 from tests.helpers.this_machine import two_cpus
 from untorn.bench import here, live_scanner
@@ -60,7 +60,7 @@ class FakeFile(MapsFile):
         addr = question.query_addr
         if addr >= 3 * PAGE:
             raise OSError(errno.ENOENT, "no VMA")
-        return QueriedVma(line(addr, addr + PAGE, b"name"), PAGE)
+        return QueriedVma(record(addr, addr + PAGE, name=b"name"), PAGE)
 
     def close(self) -> None:
         pass

@@ -11,7 +11,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tests.helpers.made_up import FakeTarget
-from tests.helpers.processes import children_of, is_alive, wait_until
+from tests.helpers.processes import children_of, is_alive
+from tests.helpers.tasks import wait_until
 from untorn.cli import bench_output, main
 from untorn.errors import OutOfReachError
 

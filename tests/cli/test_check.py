@@ -15,7 +15,7 @@ from typing import TypeVar
 import pytest
 from click.testing import CliRunner, Result
 
-from tests.helpers.tasks import PATIENCE, await_
+from tests.helpers.tasks import PATIENCE, wait_until
 from untorn.check import run as running
 from untorn.check.mutants import MUTANTS
 from untorn.check.scenarios import SCENARIOS
@@ -229,9 +229,11 @@ def exploring() -> Iterator[subprocess.Popen[str]]:
         text=True,
         start_new_session=True,
     ) as process:
-        await_(lambda: max(workers(process.pid).values(), default=0) > STARTED, "the explorations")
+        wait_until(
+            lambda: max(workers(process.pid).values(), default=0) > STARTED, "the explorations"
+        )
         yield process
-    await_(lambda: not workers(process.pid), "the end of all processes")
+    wait_until(lambda: not workers(process.pid), "the end of all processes")
 
 
 def test_ctrl_c_prints_what_was_explored_and_leaves_no_process() -> None:

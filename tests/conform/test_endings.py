@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from tests.helpers.processes import children_of, is_alive, wait_until
+from tests.helpers.processes import children_of, is_alive
+from tests.helpers.tasks import wait_until
 from tests.helpers.this_machine import or_skip
 from untorn.cli import main
 from untorn.conform import oracle, pair

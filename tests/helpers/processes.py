@@ -1,7 +1,5 @@
 """Which processes there are, by /proc."""
 
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 
@@ -28,11 +26,3 @@ def is_alive(pid: int) -> bool:
         return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
     except OSError:
         return False
-
-
-def wait_until(condition: Callable[[], object], what: str, limit: float = 60.0) -> None:
-    """Return when the condition holds; the limit is only there to fail instead of waiting on."""
-    end = time.monotonic() + limit
-    while not condition():
-        assert time.monotonic() < end, f"waited in vain: {what}"
-        time.sleep(0.01)

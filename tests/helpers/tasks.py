@@ -14,12 +14,13 @@ PATIENCE = 60.0
 T = TypeVar("T")
 
 
-def await_(holds: Callable[[], object], what: str = "a condition") -> None:
+def wait_until(holds: Callable[[], object], what: str = "a condition") -> None:
     """Return when holds() is true; a test that hangs fails after a long time instead."""
-    deadline = time.monotonic() + PATIENCE
+    deadline, pause = time.monotonic() + PATIENCE, 0.0005
     while not holds():
-        assert time.monotonic() < deadline, f"{what} did not come"
-        time.sleep(0.0005)
+        assert time.monotonic() < deadline, f"waited in vain: {what}"
+        time.sleep(pause)
+        pause = min(2 * pause, 0.01)
 
 
 class Worker(Generic[T]):

@@ -1,11 +1,11 @@
 """Each rule of the contract broken on purpose is named; what the contract permits passes.
 
-Histories are maps as text, one state after the other; see maps_of_letters.py.
+Histories are maps as text, one state after the other; see helpers.entries.vmas().
 """
 
 import pytest
 
-from tests.helpers.maps_of_letters import vma, vmas
+from tests.helpers.entries import vma, vmas
 from untorn.judge.contract import Rule, Violation, judge
 from untorn.judge.history import History
 from untorn.judge.reading import Fill, Reading

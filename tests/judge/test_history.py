@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.helpers.entries import line as make
+from tests.helpers.entries import record
 from untorn.judge.history import History, State
 
 
@@ -11,7 +11,7 @@ def state(vmas: list[tuple[int, int, int]]) -> State:
     """Make VMAs of (hole before it, pages, attributes)."""
     lines, at = [], 0
     for hole, pages, what in vmas:
-        lines.append(make(at + hole, at + hole + pages, b"%d" % what))
+        lines.append(record(at + hole, at + hole + pages, name=b"%d" % what))
         at += hole + pages
     return tuple(lines)
 
@@ -28,7 +28,7 @@ def test_a_line_is_found_where_it_first_stood_in_a_window(
 ) -> None:
     history = History(states, origin)
     first, last = (min(version, len(states) - 1) for version in window)
-    for line in {line for each in states for line in each} | {make(0, 50)}:
+    for line in {line for each in states for line in each} | {record(0, 50)}:
         shown = [version for version in range(first, last + 1) if line in states[version]]
         expected = origin + shown[0] if shown else None
         assert history.first_shown(line, origin + first, origin + last) == expected

@@ -3,8 +3,7 @@
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from tests.helpers.entries import line as make
-from tests.helpers.maps_of_letters import vmas
+from tests.helpers.entries import record, vmas
 from tests.helpers.slow_judge import judge_slowly
 from untorn.judge.contract import Rule, Violation, judge
 from untorn.judge.history import History, State
@@ -49,7 +48,9 @@ def mutated(draw: st.DrawFn) -> tuple[list[State], Reading]:
         lines = draw(st.sampled_from(texts))
         at = draw(st.integers(0, len(lines)))
         start = draw(st.integers(0, SIZE - 1))
-        line = make(start, draw(st.integers(start + 1, SIZE)), draw(st.sampled_from([b"a", b"b"])))
+        line = record(
+            start, draw(st.integers(start + 1, SIZE)), name=draw(st.sampled_from([b"a", b"b"]))
+        )
         lines[at : at + draw(st.integers(0, 2))] = draw(st.sampled_from([[], [line]]))
     mutated_fills = [fill._replace(lines=lines) for fill, lines in zip(fills, texts, strict=True)]
     return states, Reading(mutated_fills, ended_from)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.helpers.maps_of_letters import vma, vmas
+from tests.helpers.entries import vma, vmas
 from untorn.judge.contract import Evidence, Rule, judge
 from untorn.judge.reading import Fill, Reading
 from untorn.judge.report import report

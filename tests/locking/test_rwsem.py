@@ -4,7 +4,7 @@ import errno
 
 import pytest
 
-from tests.helpers.tasks import Worker, await_
+from tests.helpers.tasks import Worker, wait_until
 from untorn.errors import LockOrderError
 from untorn.locking import sync
 from untorn.locking.lockdep import LockClass
@@ -19,7 +19,7 @@ def sem() -> RwSemaphore:
 
 
 def waiting(sem: RwSemaphore, count: int) -> None:
-    await_(lambda: len(sem._queue) == count, f"{count} waiters")
+    wait_until(lambda: len(sem._queue) == count, f"{count} waiters")
 
 
 def in_turn(sem: RwSemaphore, log: list[str], name: str, write: bool) -> Worker[None]:

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.helpers.engine import Pages
-from tests.helpers.tasks import Worker, await_, ctrl_c_ends_waits
+from tests.helpers.tasks import Worker, ctrl_c_ends_waits, wait_until
 from untorn.locking import sync
 from untorn.locking.rcu import rcu_read_lock, rcu_read_unlock
 from untorn.maps.page import UINT_MAX
@@ -165,7 +165,7 @@ def test_the_put_of_a_foreign_vma_wakes_the_writer_of_its_own_mm() -> None:
         def inc_not_zero_limited(self, limit: int) -> int:
             found = super().inc_not_zero_limited(limit)
             writers.append(Worker(lambda: other.unmap(5, 6)))
-            await_(lambda: writers[0].task._permit.locked() and other.mm.vma_writer_wait.task)
+            wait_until(lambda: writers[0].task._permit.locked() and other.mm.vma_writer_wait.task)
             return found
 
     vma.vm_refcnt = Refcount(1)
@@ -177,7 +177,7 @@ def test_while_a_writer_waits_nobody_counts_in(process: Pages) -> None:
     vma = process.vma(0)
     assert start_read(process.mm, vma) is LOCKED
     writer = Worker(lambda: process.unmap(0, 3))
-    await_(lambda: vma.vm_refcnt.load() & FLAG, "the writer's flag")
+    wait_until(lambda: vma.vm_refcnt.load() & FLAG, "the writer's flag")
     assert start_read(process.mm, vma) is BUSY
     vma_end_read(vma)
     writer.join()
@@ -224,7 +224,7 @@ def test_a_writer_waits_for_the_readers_of_its_vma_only(process: Pages) -> None:
     vma = process.vma(1)
     assert start_read(process.mm, vma) is LOCKED
     writer = Worker(lambda: process.unmap(1, 3))
-    await_(lambda: vma.vm_refcnt.load() & FLAG, "the writer's flag")
+    wait_until(lambda: vma.vm_refcnt.load() & FLAG, "the writer's flag")
     assert not writer.done
     vma_end_read(vma)
     writer.join()
@@ -234,7 +234,7 @@ def test_new_flags_of_a_whole_vma_wait_for_its_readers(process: Pages) -> None:
     vma = process.vma(0)
     assert start_read(process.mm, vma) is LOCKED
     writer = Worker(lambda: process.protect(0, 3, PROT_READ))
-    await_(lambda: vma.vm_refcnt.load() & FLAG, "the writer's flag")
+    wait_until(lambda: vma.vm_refcnt.load() & FLAG, "the writer's flag")
     assert not writer.done
     vma_end_read(vma)
     writer.join()
@@ -247,7 +247,7 @@ def test_moving_a_border_waits_for_the_readers_on_either_side(process: Pages, pa
     vma = process.vma(page)
     assert start_read(process.mm, vma) is LOCKED
     writer = Worker(lambda: process.protect(2, 3, PROT_READ))
-    await_(lambda: vma.vm_refcnt.load() & FLAG, "the writer's flag")
+    wait_until(lambda: vma.vm_refcnt.load() & FLAG, "the writer's flag")
     assert not writer.done
     vma_end_read(vma)
     writer.join()
@@ -264,7 +264,7 @@ def test_detaching_waits_for_a_reader_that_is_about_to_back_out(process: Pages) 
         mmap_write_lock(mm)
         vma_start_write(vma)
         locked.append(True)
-        await_(lambda: counted, "the reader")
+        wait_until(lambda: counted, "the reader")
         vma_mark_detached(vma)
         vma_mark_attached(vma)
         mmap_write_unlock(mm)
@@ -272,10 +272,10 @@ def test_detaching_waits_for_a_reader_that_is_about_to_back_out(process: Pages) 
     class Refcount(sync.AtomicInt):
         def inc_not_zero_limited(self, limit: int) -> int:
             writers.append(Worker(detach))
-            await_(lambda: locked, "the write lock")
+            wait_until(lambda: locked, "the write lock")
             found = super().inc_not_zero_limited(limit)
             counted.append(True)
-            await_(lambda: self.load() == FLAG + 1 and mm.vma_writer_wait.task, "the detacher")
+            wait_until(lambda: self.load() == FLAG + 1 and mm.vma_writer_wait.task, "the detacher")
             assert not writers[0].done
             return found
 
@@ -300,7 +300,7 @@ def test_a_killed_writer_gives_the_vma_back_unlocked(process: Pages) -> None:
             mmap_write_unlock(mm)
 
     writer = Worker(write)
-    await_(lambda: vma.vm_refcnt.load() & FLAG, "the writer's flag")
+    wait_until(lambda: vma.vm_refcnt.load() & FLAG, "the writer's flag")
     writer.task.kill()
     with pytest.raises(InterruptedError):
         writer.join()

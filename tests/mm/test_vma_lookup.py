@@ -12,7 +12,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.helpers.engine import Pages, addr, page_of
-from tests.helpers.tasks import Worker, await_
+from tests.helpers.tasks import Worker, wait_until
 from untorn.locking.rcu import rcu_read_lock, rcu_read_unlock
 from untorn.mm.mm_types import VM_REFCNT_LIMIT, Vma, VmaSlab
 from untorn.mm.mman import PROT_EXEC, PROT_NONE, PROT_READ
@@ -129,7 +129,7 @@ def test_a_vma_being_written_costs_a_fallback(process: Pages, reader: Reader) ->
     mmap_write_lock(process.mm)
     vma_start_write(process.vma(0))
     step = Worker(reader.step)
-    await_(lambda: process.mm.mmap_lock._queue, "the fallback")
+    wait_until(lambda: process.mm.mmap_lock._queue, "the fallback")
     assert len(reader.seen) == 1
     mmap_write_unlock(process.mm)
     step.join()
@@ -228,7 +228,7 @@ def test_a_reader_killed_in_the_fallback_gets_eintr_and_holds_nothing(
     mmap_write_lock(process.mm)
     vma_start_write(process.vma(-1))
     step = Worker(reader.step)
-    await_(lambda: process.mm.mmap_lock._queue, "the fallback")
+    wait_until(lambda: process.mm.mmap_lock._queue, "the fallback")
     step.task.kill()
     with pytest.raises(InterruptedError):
         step.join()

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.helpers.tasks import await_
+from tests.helpers.tasks import wait_until
 from tests.oracle.kernel_process import why_not
 from untorn.conform.traced.ptrace import Tracee
 from untorn.maps.page import PAGE_SIZE, UINT_MAX
@@ -114,7 +114,9 @@ def compat_process(path: Path, *command: str, old: bool = False) -> Iterator[Com
     try:
         syscall = Path(f"/proc/{child.pid}/syscall")
         try:
-            await_(lambda: child.poll() is not None or syscall.read_bytes()[:6] == _WAITS_FOR_INPUT)
+            wait_until(
+                lambda: child.poll() is not None or syscall.read_bytes()[:6] == _WAITS_FOR_INPUT
+            )
             if child.poll() is not None:
                 pytest.skip(f"no 32-bit program runs here: it ended with {child.returncode}")
             yield Compat(child.pid)

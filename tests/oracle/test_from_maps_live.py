@@ -13,7 +13,7 @@ from random import Random
 import pytest
 
 from tests.helpers.engine import text_of
-from tests.helpers.tasks import await_
+from tests.helpers.tasks import wait_until
 from tests.helpers.victim import Victim
 from tests.oracle.kernel_process import why_not
 from tests.oracle.worlds import ANONYMOUS, answer
@@ -99,7 +99,7 @@ def stopped(command: list[str]) -> Iterator[Stopped]:
             return is_waiting(child.pid)
 
         try:
-            await_(waits_for_input)
+            wait_until(waits_for_input)
             yield Stopped(child.pid)
         except PermissionError as error:
             pytest.skip(f"processes cannot be traced here: {error}")
@@ -140,7 +140,7 @@ def test_among_sockets_and_rings_new_mappings_go_to_the_same_places(tmp_path: Pa
     if reason := why_not():
         pytest.skip(reason)
     with Victim(tmp_path) as victim:
-        await_(lambda: is_waiting(victim.pid))
+        wait_until(lambda: is_waiting(victim.pid))
         try:
             kernel = Stopped(victim.pid)
         except PermissionError as error:

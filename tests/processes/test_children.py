@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-from tests.helpers.processes import is_alive, wait_until
+from tests.helpers.processes import is_alive
+from tests.helpers.tasks import wait_until
 from untorn.bench.live_scanner import be_busy, read_maps
 from untorn.errors import OutOfReachError
 from untorn.processes.children import START_TIMEOUT, Child, Children, await_ready

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.helpers.maps_of_letters import vma
+from tests.helpers.entries import vma
 from untorn.judge.reading import Fill, Reading
 from untorn.maps.entry import MapsEntry
 from untorn.maps.page import PAGE_SIZE

@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from tests.helpers.engine import text_of
-from tests.helpers.processes import wait_until
+from tests.helpers.tasks import wait_until
 from untorn.race.engine import EngineRaceTarget
 from untorn.race.random_writer import RandomWriter
 from untorn.race.scenario import Site

@@ -7,7 +7,8 @@ import sys
 import pytest
 
 from tests.helpers.ktap_parser import parse_ktap
-from tests.helpers.processes import children_of, is_alive, wait_until
+from tests.helpers.processes import children_of, is_alive
+from tests.helpers.tasks import wait_until
 from untorn.maps.maps_file import MapsFile
 from untorn.maps.page import PAGE_SIZE
 from untorn.race.case import Case

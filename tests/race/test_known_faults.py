@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.helpers.entries import line
+from tests.helpers.entries import record
 from tests.helpers.repository import ROOT
 from untorn.judge.contract import Verdict, judge
 from untorn.judge.reading import Fill, Reading
@@ -14,7 +14,7 @@ RANGE = (0x1000, 0x6000)
 
 def verdict_on(*fills: tuple[tuple[int, int], ...]) -> Verdict:
     """Judge lines of a range that is mapped throughout; pages, one tuple a fill."""
-    lines = [tuple(line(a << 12, b << 12) for a, b in fill) for fill in fills]
+    lines = [tuple(record(a << 12, b << 12) for a, b in fill) for fill in fills]
     reading = Reading.of_text([Fill(each, 0, 0) for each in (*lines, ())])
     return judge(Solid((RANGE,)), reading, RANGE)
 

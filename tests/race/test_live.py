@@ -11,7 +11,8 @@ from contextlib import contextmanager
 import pytest
 
 from tests.helpers.engine import read_all
-from tests.helpers.processes import children_of, is_alive, wait_until
+from tests.helpers.processes import children_of, is_alive
+from tests.helpers.tasks import wait_until
 from untorn.errors import OutOfReachError
 from untorn.judge.lines import parse_lines
 from untorn.maps.entry import MapsEntry

@@ -11,7 +11,7 @@ import pytest
 
 import untorn
 from tests.helpers.commanded import Commanded
-from tests.helpers.processes import wait_until
+from tests.helpers.tasks import wait_until
 from tests.helpers.this_machine import MAY_OPEN_BY_MAPPING
 from untorn.reader import page_walk
 from untorn.reader.page_walk import page_ns, walk_ns

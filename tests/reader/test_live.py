@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import untorn
 from tests.helpers.commanded import Commanded
 from tests.helpers.nobody import BECOME_NOBODY, as_root
-from tests.helpers.processes import wait_until
+from tests.helpers.tasks import wait_until
 from tests.helpers.this_machine import NO_QUERY, asks
 from untorn.maps.fields import Permissions
 from untorn.maps.procmap_query import QueriedVma

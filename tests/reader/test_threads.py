@@ -11,8 +11,8 @@ import pytest
 
 import untorn
 from tests.helpers.commanded import Commanded
-from tests.helpers.processes import wait_until
 from tests.helpers.repository import UNTORN
+from tests.helpers.tasks import wait_until
 from tests.helpers.this_machine import asks
 from untorn import stale as survey
 from untorn.reader.access.reach import Reach

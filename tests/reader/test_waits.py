@@ -15,9 +15,9 @@ import pytest
 
 import untorn
 from tests.helpers.commanded import Commanded
-from tests.helpers.processes import wait_until
 from tests.helpers.repository import UNTORN
 from tests.helpers.silent_fuse import SilentFuse
+from tests.helpers.tasks import wait_until
 from untorn import stale as survey
 from untorn.reader.access import limit
 from untorn.reader.access.limit import check_time, half_the_time, within, within_half

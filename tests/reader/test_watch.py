@@ -8,7 +8,7 @@ import pytest
 
 import untorn
 from tests.helpers.commanded import Commanded
-from tests.helpers.processes import wait_until
+from tests.helpers.tasks import wait_until
 from untorn.reader import watch as watching
 from untorn.reader.access.task import start_time
 from untorn.reader.diff import Change

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.engine import ANON, FIXED, RW, Pages, addr, read_all, shown, text_of
-from tests.helpers.tasks import Worker, await_, background, ctrl_c_ends_waits
+from tests.helpers.tasks import Worker, background, ctrl_c_ends_waits, wait_until
 from untorn.fs.proc.maps_locking import MAPS_LOCKINGS
 from untorn.maps.fields import Device
 from untorn.mm.file import VmFile
@@ -225,13 +225,13 @@ def written(process: Pages, page: int) -> Iterator[None]:
         mmap_write_lock(process.mm)
         vma_start_write(process.vma(page))
         ready.append(True)
-        await_(lambda: done, "the end of the test")
+        wait_until(lambda: done, "the end of the test")
         mmap_write_unlock(process.mm)
 
     ready: list[bool] = []
     done: list[bool] = []
     with background(hold):
-        await_(lambda: ready, "the writer")
+        wait_until(lambda: ready, "the writer")
         try:
             yield
         finally:
@@ -243,7 +243,7 @@ def test_a_fill_cut_short_by_a_kill_goes_on_after_the_last_line_shown() -> None:
     file = process.open()
     with written(process, 10):
         victim = Worker(lambda: file.read(4096))
-        await_(lambda: process.mm.mmap_lock._queue, "the fallback")
+        wait_until(lambda: process.mm.mmap_lock._queue, "the fallback")
         victim.task.kill()
         first = victim.join()
     assert shown(first + read_all(file)) == [(page, page + 1) for page in range(20)]

@@ -9,7 +9,7 @@ import pytest
 
 from tests.helpers.engine import FIXED, RW, Pages, addr, read_all, text_of
 from tests.helpers.smaps_records import ROLLUP_ONLY, records
-from tests.helpers.tasks import Worker, await_, background
+from tests.helpers.tasks import Worker, background, wait_until
 from untorn.fs.proc import smaps, smaps_rollup
 from untorn.fs.proc.maps_locking import PAGE_WALK_LOCKINGS
 from untorn.fs.proc.maps_locking.vma_lock import VmaLocking
@@ -181,7 +181,7 @@ def test_a_writer_of_the_vma_walked_waits(process: Pages, monkeypatch: pytest.Mo
 
     def act() -> None:
         workers.append(Worker(lambda: process.munmap(addr(4), 4096)))
-        await_(lambda: process.vma(4).vm_refcnt.load() > 2, "the writer's flag")
+        wait_until(lambda: process.vma(4).vm_refcnt.load() > 2, "the writer's flag")
         assert not workers[0].done
 
     Meanwhile(monkeypatch, 4, act)
@@ -233,7 +233,7 @@ def test_rollup_under_mmap_lock_gives_way_to_a_writer(
 
     def act() -> None:
         workers.append(Worker(lambda: process.munmap(addr(20), 4096)))
-        await_(process.mm.mmap_lock.is_contended, "the writer in the queue")
+        wait_until(process.mm.mmap_lock.is_contended, "the writer in the queue")
 
     Meanwhile(monkeypatch, 4, act)
     (total,) = records(text_of(process, "smaps_rollup", "mmap_lock"))

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.helpers.engine import FIXED, RW, Pages, addr, shown, text_of
-from tests.helpers.tasks import Worker, await_
+from tests.helpers.tasks import Worker, wait_until
 from untorn.maps.page import PAGE_SIZE
 from untorn.mm.calls.exit import mmput
 from untorn.mm.mman import (
@@ -124,7 +124,7 @@ def test_fork_waits_for_the_reader_of_a_vma(parent: Pages) -> None:
     vma = lock_vma_under_rcu(parent.mm, addr(5))
     assert vma is not None
     fork = Worker(parent.fork)
-    await_(lambda: vma.vm_refcnt.load() > 1 << 29, "the writer's flag")
+    wait_until(lambda: vma.vm_refcnt.load() > 1 << 29, "the writer's flag")
     assert not fork.done
     vma_end_read(vma)
     assert ranges(fork.join()) == [(0, 3), (5, 6)]

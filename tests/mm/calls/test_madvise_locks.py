@@ -6,7 +6,7 @@ import pytest
 
 from tests.helpers.engine import FIXED, RW, Pages, addr
 from tests.helpers.smaps_records import records
-from tests.helpers.tasks import Worker, await_
+from tests.helpers.tasks import Worker, wait_until
 from untorn.maps.page import PAGE_SIZE
 from untorn.mm.file import shmem_zero_file
 from untorn.mm.mman import (
@@ -55,7 +55,7 @@ def test_to_discard_from_one_vma_needs_no_mmap_lock(process: Pages) -> None:
 def test_to_discard_from_two_vmas_waits_for_writers(process: Pages) -> None:
     mmap_write_lock(process.mm)
     worker = Worker(lambda: process.madvise(addr(2), 4 * P, MADV_DONTNEED))
-    await_(process.mm.mmap_lock.is_contended)
+    wait_until(process.mm.mmap_lock.is_contended)
     mmap_write_unlock(process.mm)
     worker.join()
     assert rss(process) == 8
@@ -73,7 +73,7 @@ def test_advice_about_pages_goes_along_with_readers(advice: int) -> None:
 def test_advice_that_changes_flags_waits_for_readers(process: Pages) -> None:
     mmap_read_lock(process.mm)
     worker = Worker(lambda: process.madvise(addr(0), P, MADV_DONTFORK))
-    await_(process.mm.mmap_lock.is_contended)
+    wait_until(process.mm.mmap_lock.is_contended)
     mmap_read_unlock(process.mm)
     worker.join()
 
