@@ -17,7 +17,7 @@ from untorn.check.telling.switches import Switches
 from untorn.check.work import SEARCH_STRATEGIES, WorkOutcome
 from untorn.errors import UntornError
 
-_CODE = ("check", "judge", "fs", "mm", "locking", "syscalls.py", "errors.py")
+_CODE = ("check", "judge", "fs", "mm", "locking", "maps", "syscalls.py", "errors.py")
 """What decides how a schedule goes."""
 
 
