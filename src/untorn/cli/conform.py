@@ -47,7 +47,7 @@ def conform(ops: int, seed: str, script: TextIO | None) -> None:
 
         origin = f"seed {seed}" if script is None else script.name
         run = _run(ops, seed, None if script is None else _read(script))
-        run.interrupted = run.interrupted or ending_taken()
+        run.interrupted = ending_taken() or run.interrupted
     if run.failure is not None:
         click.echo("\n".join(failure_report(run.failure, origin)) + "\n")
     click.echo("\n".join(summary(run, origin)))
