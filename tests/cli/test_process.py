@@ -213,9 +213,10 @@ def test_the_view_fits_the_terminal_however_large_the_map(width: int, height: in
     view.take(Look(before, []))
     now = look(2000, b"/" + b"x" * 300 + b"\x1b[31m\xff")
     view.take(Look(now, now.diff(before)))
-    screen = Console(file=io.StringIO(), width=width, height=height, force_terminal=True)
+    shown = io.StringIO()
+    screen = Console(file=shown, width=width, height=height, force_terminal=True)
     screen.print(view.render(width, height))
-    printed = screen.file.getvalue()  # type: ignore[attr-defined]
+    printed = shown.getvalue()
     assert printed.count("\n") <= max(height, 16)
     assert "\x1b[31m\\" not in printed
 
@@ -225,9 +226,10 @@ def test_the_view_tells_counts_names_and_changes() -> None:
     view.take(Look(before, []))
     now = look(5, b"[anon:pool]")
     view.take(Look(now, now.diff(before)))
-    screen = Console(file=io.StringIO(), width=160, height=40)
+    shown = io.StringIO()
+    screen = Console(file=shown, width=160, height=40)
     screen.print(view.render(160, 40))
-    printed = screen.file.getvalue()  # type: ignore[attr-defined]
+    printed = shown.getvalue()
     assert "process 7: 5 VMAs, 20 KiB; 2 mapped, 3 renamed" in printed
     assert "anonymous → [anon:pool]" in printed
     assert "8000-9000" in printed

@@ -68,7 +68,7 @@ class Commanded:
         self._process.stdin.flush()
 
     def place(self, pages: int) -> int:
-        """Reserve so many pages, and one on either side; return their address, which is `at`."""
+        """Reserve pages, with one more on either side; return their address, which is `at`."""
         return int(self.do(f"at = place({pages}); print(at)"))
 
     def hole(self, pages: int) -> int:

@@ -6,7 +6,7 @@ from untorn.judge.reading import Reading
 from untorn.maps.entry import MapsEntry
 
 Broken = tuple[Rule, int | None]
-"""A rule, and the number of the line at which it is broken; None behind the last line."""
+"""A rule, and the number of the line at which it is broken; None after the last line."""
 
 
 def judge_slowly(states: list[State], reading: Reading, size: int) -> set[Broken]:

@@ -148,7 +148,9 @@ def pair_of(kind: Kind, child: KernelProcess) -> tuple[EngineWorld, KernelWorld]
         pytest.skip(f"huge pages cannot be mapped here: {error}")
     kernel, engine = KernelWorld(child, BASE), EngineWorld(engine_limits(), BASE)
     text = b"".join(lines_of(kernel))
-    major, minor = re.search(rb" (\w+):(\w+) ", text).groups()  # type: ignore[union-attr]
+    device = re.search(rb" (\w+):(\w+) ", text)
+    assert device
+    major, minor = device.groups()
     told = {(int(major, 16), int(minor, 16)): kind.size}
     anonymous = b"/anon_hugepage" in text and kind.size == PMD_SIZE
     engine.process = Process.from_maps(text + GATE_LINE, hugetlb={} if anonymous else told)

@@ -44,8 +44,8 @@ class Bounds:
     """What a call may use, where that is less than usual.
 
     Attributes:
-        more_pages: RLIMIT_AS leaves room for so many pages; a negative number is an overdraft.
-        more_data_pages: RLIMIT_DATA does.
+        more_pages: How many pages RLIMIT_AS leaves room for; negative if more are used already.
+        more_data_pages: The same for RLIMIT_DATA.
         data: RLIMIT_DATA in bytes.
         memlock: RLIMIT_MEMLOCK in bytes.
         without: A capability that the process does not have.

@@ -130,9 +130,9 @@ def test_the_text_answers_as_the_ioctl_does(
     process.do("put(at, 64, 0)")
 
 
-def answer(maps: LiveMaps, addr: int, how: dict[str, object]) -> QueriedVma | int | None:
+def answer(maps: LiveMaps, addr: int, how: dict[str, Any]) -> QueriedVma | int | None:
     try:
-        return maps.query(addr, **how)  # type: ignore[arg-type]
+        return maps.query(addr, **how)
     except OSError as error:
         return error.errno
 
