@@ -15,7 +15,7 @@ from tests.helpers.processes import children_of, is_alive
 from tests.helpers.tasks import wait_until
 from tests.helpers.this_machine import or_skip
 from untorn.cli import main
-from untorn.conform import oracle, pair
+from untorn.conform import pair, running_kernel
 from untorn.conform.operation import Operation
 from untorn.conform.traced import ptrace
 from untorn.conform.traced.bounds import limits_of
@@ -166,19 +166,19 @@ def old_kernel(patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def never_overcommits(patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    patch.setattr(oracle, "sysctl", lambda name: 2 * (name == "overcommit_memory"))
+    patch.setattr(running_kernel, "sysctl", lambda name: 2 * (name == "overcommit_memory"))
 
 
 def legacy_layout(patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    patch.setattr(oracle, "sysctl", lambda name: int(name == "legacy_va_layout"))
+    patch.setattr(running_kernel, "sysctl", lambda name: int(name == "legacy_va_layout"))
 
 
 def five_levels(patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    patch.setattr(oracle, "features_of_cpu", lambda: {"fpu", "la57"})
+    patch.setattr(running_kernel, "features_of_cpu", lambda: {"fpu", "la57"})
 
 
 def no_ksm(patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    patch.setitem(oracle.FEATURES, "KSM", tmp_path / "none")
+    patch.setitem(running_kernel.FEATURES, "KSM", tmp_path / "none")
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_a_machine_that_is_not_modelled_is_out_of_reach(
     monkeypatch.setattr(os, "uname", Uname)
     way(monkeypatch, tmp_path)
     with pytest.raises(OutOfReachError, match=reason):
-        oracle.check_machine()
+        running_kernel.check_machine()
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,12 @@ import pytest
 
 from tests.helpers.engine import text_of
 from tests.helpers.this_machine import or_skip
-from untorn.conform import oracle, pair
+from untorn.conform import pair, running_kernel
 from untorn.conform.operation import Operation
-from untorn.conform.oracle import Difference
 from untorn.conform.pair import Mismatch, Pair
 from untorn.conform.report import failure_report, summary
 from untorn.conform.run import conform, conform_script, replay
+from untorn.conform.running_kernel import Difference
 from untorn.conform.script_text import parse_script
 from untorn.errors import InvariantError, OutOfReachError, os_error
 from untorn.fs.from_maps.address_space import mm_from_maps
@@ -145,8 +145,8 @@ def made_up(release: tuple[int, int]) -> Difference:
 def test_what_differs_in_this_release_alone_is_left_out_and_told(
     shift: int, left_out: bool, both: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    major, minor = oracle.running_release()
-    monkeypatch.setattr(oracle, "DIFFERENCES", (made_up((major, minor + shift)),))
+    major, minor = running_kernel.running_release()
+    monkeypatch.setattr(running_kernel, "DIFFERENCES", (made_up((major, minor + shift)),))
     outcome = conform(both, 500, "1")
     assert outcome.failure is None
     assert ("brk" not in {name for name, _ in outcome.counts}) == left_out
@@ -165,7 +165,7 @@ def test_guards_in_a_file_are_left_out_by_a_run_on_6_17(
 
 def test_remaps_near_the_limit_are_left_out_on_7_1() -> None:
     mm = mm_types.MmStruct(limits=Limits(max_map_count=8))
-    (difference,) = oracle.known_differences((7, 1))
+    (difference,) = running_kernel.known_differences((7, 1))
     remap = parse_script("mremap(0, 0, 0, 0, 0)")[0]
     assert not difference.concerns(mm, remap)
     mm.map_count = 1

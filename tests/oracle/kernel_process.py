@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from untorn.conform.oracle import check_machine
+from untorn.conform.running_kernel import check_machine
 from untorn.errors import OutOfReachError, os_error
 
 CHILD = Path(__file__).with_name("kernel_child.py")

@@ -59,8 +59,8 @@ def conform(ops: int, seed: str, script: TextIO | None) -> None:
 
 def _run(ops: int, seed: str, script: "list[Operation] | None") -> "ConformRun":
     from untorn.conform import run
-    from untorn.conform.oracle import check_machine
     from untorn.conform.pair import Pair
+    from untorn.conform.running_kernel import check_machine
 
     check_machine()
     with Pair() as pair, StatusLine() as status:
