@@ -1,6 +1,8 @@
 """What is public is declared: every name, and every type that one of them takes or returns."""
 
+import builtins
 import inspect
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -38,8 +40,8 @@ def classes_in(hint: Any) -> Iterator[type]:
     """Yield the classes that an annotation names."""
     if isinstance(hint, type) and not get_args(hint):
         yield hint
-    for part in get_args(hint):
-        yield from classes_in(part)
+    for part in hint if isinstance(hint, list) else get_args(hint):
+        yield from classes_in(part)  # a list: what a Callable takes
 
 
 @pytest.mark.parametrize("module", PUBLIC)
@@ -83,6 +85,15 @@ def test_fields_hold_public_types_only(module: str, name: str) -> None:
     for field, hint in hints.items():
         ours = {each for each in classes_in(hint) if each.__module__.startswith("untorn")}
         assert field.startswith("_") or ours <= set(known.values()), f"{name}.{field}"
+
+
+@each_name_with_an_inside
+def test_errors_of_ours_that_are_raised_are_public(module: str, name: str) -> None:
+    public = import_module(module)
+    for function in functions_of(getattr(public, name)):
+        _, _, raised = (function.__doc__ or "").partition("Raises:")
+        for error in re.findall(r"^ +(\w+Error):", raised, re.MULTILINE):
+            assert hasattr(builtins, error) or error in public.__all__, (function, error)
 
 
 def test_a_name_that_is_not_there_is_an_attribute_error() -> None:

@@ -26,6 +26,8 @@ def imports(name: str, tree: ast.AST, modules: set[str]) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name in modules)
+        elif isinstance(node, ast.ImportFrom) and node.level:
+            raise SystemExit(f"{name}: a relative import, which is not followed here")
         elif isinstance(node, ast.ImportFrom) and node.module in modules:
             for alias in node.names:
                 inner = f"{node.module}.{alias.name}"

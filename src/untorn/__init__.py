@@ -14,8 +14,13 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> object:
-    find, names = _public()
-    return names if name == "__all__" else find(name)
+    try:
+        find, names = _public()
+    except ImportError as error:  # in a guest, which has no libraries
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}: {error}") from error
+    found = names if name == "__all__" else find(name)
+    globals()[name] = found
+    return found
 
 
 def __dir__() -> list[str]:

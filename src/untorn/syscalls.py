@@ -2,7 +2,7 @@
 
 Arguments are what a program passes in registers: addresses, lengths and offsets count modulo
 2**64, so -1 is what it is in C; in a 32-bit process addresses and lengths count modulo 2**32, and
-offsets modulo 2**44, as mmap2(2) has them. The operations behind them are in mm/.
+offsets modulo 2**44, as mmap2(2) has them. The operations are in mm/calls/.
 
 A call for which Linux would ask a driver raises NotModelledError and changes nothing: drivers are
 not modelled, see mm/vmas/driver.py.
@@ -183,7 +183,10 @@ class Process:
         set_anon_name(self.mm, addr & self.mm.word_max, length & self.mm.word_max, name)
 
     def fork(self) -> Self:
-        """Return a child: a copy of the address space, the same open files."""
+        """Return a child: a copy of the address space, the same open files.
+
+        Attributes that a subclass adds are the parent's own, not copies.
+        """
         child = copy(self)
         child.mm = dup_mm(self.mm, f"{self.mm.name}+")
         child.files = dict(self.files)
@@ -221,7 +224,7 @@ class Process:
 
         Args:
             file: maps, smaps, smaps_rollup or another of fs/proc/files.py.
-            reader: The strategy that keeps VMAs still while they are read: mmap_lock, vma_lock,
+            reader: What keeps VMAs still while they are read: mmap_lock, vma_lock,
                 or, of maps, rcu.
 
         Raises:

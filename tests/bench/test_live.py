@@ -21,7 +21,7 @@ from untorn.bench.live import LiveBenchTarget
 from untorn.bench.live_mapper import map_and_unmap
 from untorn.bench.live_scanner import ask_psutil, open_psutil
 from untorn.bench.mapper import Calls, choose_pages, time_updates
-from untorn.bench.scan import read_text, scan, walk_by_ioctl
+from untorn.bench.scan import read_text, scan_until_stopped, walk_by_ioctl
 from untorn.bench.target import BenchOptions
 from untorn.errors import OutOfReachError
 from untorn.maps.maps_file import MapsFile
@@ -120,7 +120,7 @@ def test_a_scanner_counts_whole_passes_and_all_bytes(
     size: int,
 ) -> None:
     file = FakeFile(stop_at(stop, last=2 * calls_of_a_pass + 1))
-    assert scan(file, one_pass, stop) == (2, 7 * size)
+    assert scan_until_stopped(file, one_pass, stop) == (2, 7 * size)
 
 
 def test_a_scanner_that_finds_nothing_still_stops(stop: Stop) -> None:
@@ -129,7 +129,7 @@ def test_a_scanner_that_finds_nothing_still_stops(stop: Stop) -> None:
     def nothing(file: FakeFile) -> Iterator[int]:
         return iter(file.read(0)[:0])
 
-    assert scan(file, nothing, stop) == (5, 0)
+    assert scan_until_stopped(file, nothing, stop) == (5, 0)
 
 
 @pytest.mark.live

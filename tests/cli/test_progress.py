@@ -38,7 +38,18 @@ def test_what_is_done_is_told_with_its_number_and_the_time_that_is_left(
         assert shown(capsys) == "third (3 of 5, 1:15 left)"
         status.show("asking for more")
         assert shown(capsys) == "asking for more"
+        clock.append(80.0)
+        status.show("fifth", 4, 5)
+        assert shown(capsys) == "fifth (5 of 5, 0:20 left)"
     assert shown(capsys) == ""
+
+
+def test_it_is_one_row_and_moves_no_cursor(
+    status: StatusLine, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    status.show("a\x1b[2J" + "b" * 100, 0, 5)
+    assert shown(capsys) == "a\\x1b[2J" + "b" * 11
 
 
 def test_a_line_of_stdout_takes_its_place(

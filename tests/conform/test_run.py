@@ -13,7 +13,7 @@ from untorn.conform.operation import Operation
 from untorn.conform.pair import Mismatch, Pair
 from untorn.conform.report import failure_report, summary
 from untorn.conform.run import conform, conform_script, replay
-from untorn.conform.running_kernel import Difference
+from untorn.conform.running_kernel import KnownDifference
 from untorn.conform.script_text import parse_script
 from untorn.errors import InvariantError, OutOfReachError, os_error
 from untorn.fs.from_maps.address_space import mm_from_maps
@@ -132,8 +132,8 @@ def test_a_fault_of_the_engine_is_shown_by_a_short_script_that_shows_it_again(
     assert replay(both, script) is None
 
 
-def made_up(release: tuple[int, int]) -> Difference:
-    return Difference(
+def made_up(release: tuple[int, int]) -> KnownDifference:
+    return KnownDifference(
         since=release,
         until=(release[0], release[1] + 1),
         reason="brk is another thing there",

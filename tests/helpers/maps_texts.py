@@ -3,8 +3,12 @@
 from hypothesis import strategies as st
 
 from tests.helpers.entries import record
+from untorn.fs.proc.show_map import gate_line
 from untorn.maps.entry import maps_line
+from untorn.mm.mman import VM_EXEC
 
+GATE_LINE = gate_line(VM_EXEC)
+"""What a kernel with vsyscall=xonly, the default, prints."""
 NAMES = st.one_of(
     st.just(b""),
     st.sampled_from([b"[heap]", b"[anon:a b]", b"/usr/lib/libc.so.6", b"/tmp/x (deleted)"]),

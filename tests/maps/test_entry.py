@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.helpers.entries import record
 from untorn.maps.entry import MapsEntry
 from untorn.maps.fields import LETTERS, PERMISSIONS, Device, Permissions
+from untorn.maps.procmap_query import ProcmapQuery, QueriedVma
 
 LINE = b"7f0000000000-7f0000001000 r-xs 00001000 08:01 77                         /a  b\\012c \n"
 ENTRY = record(0x7F0000000000, 0x7F0000001000, b"r-xs", 0x1000, (8, 1), 77, b"/a  b\nc ")
@@ -29,6 +31,7 @@ def test_what_is_no_line_is_refused(text: bytes) -> None:
 def test_an_address_is_in_the_vma_that_covers_it() -> None:
     first, end = ENTRY.start, ENTRY.end
     assert [addr in ENTRY for addr in (first - 1, first, end - 1, end)] == [0, 1, 1, 0]
+    assert np.uint64(first) in ENTRY  # as the columns of a snapshot have addresses
     assert ENTRY.size == 4096
     assert ENTRY.offset_of(first + 1) == 0x1001
 
@@ -52,3 +55,9 @@ def test_a_device_is_that_of_stat() -> None:
     st_dev = Path("/").stat().st_dev
     assert Device.of(st_dev).st_dev == st_dev
     assert str(Device(0xFD, 0x12)) == "fd:12"
+
+
+def test_a_kernel_may_tell_more_of_a_vma_than_its_permissions() -> None:
+    answer = ProcmapQuery(vma_start=0x1000, vma_end=0x2000, vma_flags=0x105)
+    entry = QueriedVma.from_struct(answer, b"", b"").entry
+    assert entry.permissions == Permissions.READ | Permissions.EXECUTE

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from tests.helpers.entries import record
 from tests.helpers.maps_texts import lines
-from untorn.maps.cursor import NAME_COLUMN, NARROW_NAME_COLUMN
 from untorn.maps.difference import TAKEN_BY_STRICT, NotMapsError
 from untorn.maps.entry import MapsEntry
+from untorn.maps.fields import NAME_COLUMN, NARROW_NAME_COLUMN
 from untorn.maps.scan import first_difference, scan
 
 LINE = b"7f0000000000-7f0000001000 rw-p 00000000 00:00 0 "

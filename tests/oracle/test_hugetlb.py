@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
+from tests.helpers.maps_texts import GATE_LINE
 from tests.helpers.smaps_records import records
 from tests.oracle.kernel_process import KernelProcess
 from tests.oracle.worlds import ANONYMOUS, EngineWorld, KernelWorld, World, answer, engine_limits
-from untorn.fs.proc.maps_line import GATE_LINE
 from untorn.maps.page import PAGE_SIZE, PMD_SIZE, PUD_SIZE
 from untorn.mm.mman import (
     MADV_COLLAPSE,

@@ -11,7 +11,7 @@ import pytest
 
 from untorn.errors import OutOfReachError
 from untorn.processes import disturbance as module
-from untorn.processes.disturbance import PERIODS_NS, WAYS, Way, disturbance, disturbed
+from untorn.processes.disturbance import INTERRUPTS, PERIODS_NS, Way, disturbance, disturbed
 
 pytestmark = pytest.mark.live
 SPIN_NS = 100_000_000
@@ -34,7 +34,7 @@ def interrupts_of_a_spin() -> int:
     return timer_interrupts() - before
 
 
-@pytest.fixture(params=WAYS, ids=lambda way: way.name)
+@pytest.fixture(params=INTERRUPTS, ids=lambda way: way.name)
 def way(request: pytest.FixtureRequest) -> Way:
     way: Way = request.param
     try:

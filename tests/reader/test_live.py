@@ -18,7 +18,7 @@ from tests.helpers.nobody import BECOME_NOBODY, as_root
 from tests.helpers.tasks import wait_until
 from tests.helpers.this_machine import NO_QUERY, asks
 from untorn.maps.fields import Permissions
-from untorn.maps.procmap_query import QueriedVma
+from untorn.maps.procmap_query import ProcmapQuery, QueriedVma
 from untorn.reader.access.idleness import Idleness, find_idleness
 from untorn.reader.access.live_maps_file import LiveMapsFile
 from untorn.reader.live_maps import LiveMaps
@@ -282,3 +282,13 @@ def test_what_is_mapped_all_the_time_is_in_every_snapshot() -> None:
             around = taken.between(at, at + (3 << 12))
             assert sum(vma.end - vma.start for vma in around) == 3 << 12
             assert (taken.start[1:] >= taken.end[:-1]).all()
+
+
+@pytest.mark.parametrize("ioctl", [True, False])
+def test_an_unknown_flag_is_refused(process: Commanded, ioctl: bool) -> None:
+    with LiveMaps(process.pid, ioctl=ioctl) as maps:
+        with pytest.raises(OSError, match="Invalid argument"):
+            maps.procmap_query(ProcmapQuery(query_flags=0x40))
+        assert repr(maps).startswith(f"<LiveMaps of {process.pid}: <")
+        assert "MapsFile fd " in repr(maps)
+    assert "MapsFile closed" in repr(maps)

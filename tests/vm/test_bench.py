@@ -15,7 +15,7 @@ from untorn.errors import OutOfReachError, UntornError
 from untorn.targets import bench_target
 from untorn.vm import bench, jobs
 from untorn.vm.bench import VmBenchTarget
-from untorn.vm.guest import GuestDiedError, Job
+from untorn.vm.guest import GuestDiedError, GuestJob
 from untorn.vm.kernels import Kernel
 from untorn.vm.qemu import Machine, Mode
 
@@ -35,7 +35,7 @@ class FakeSession:
         self.machine, self.up = machine, True
         self.booted.append(self)
 
-    def call(self, function: Job, timeout: float, **arguments: Any) -> Any:
+    def call(self, function: GuestJob, timeout: float, **arguments: Any) -> Any:
         assert self.up
         self.fail(function)
         if function is jobs.describe:
@@ -45,7 +45,7 @@ class FakeSession:
             return asdict(LockCount("live", reader, variant, 3, 4))
         return sample("live", reader, arguments["number"], 1.0, variant=variant).as_json()
 
-    def fail(self, function: Job) -> None:
+    def fail(self, function: GuestJob) -> None:
         pass
 
     def hypervisor(self) -> str:
@@ -66,7 +66,7 @@ def booted(monkeypatch: pytest.MonkeyPatch) -> list[FakeSession]:
     return guests
 
 
-def failing(monkeypatch: pytest.MonkeyPatch, fail: Callable[[FakeSession, Job], None]) -> None:
+def failing(monkeypatch: pytest.MonkeyPatch, fail: Callable[[FakeSession, GuestJob], None]) -> None:
     monkeypatch.setattr(FakeSession, "fail", fail)
 
 
@@ -145,7 +145,7 @@ def test_a_fault_of_one_call_in_the_guest_leaves_the_others(
 ) -> None:
     calls = []
 
-    def fail_once(session: FakeSession, function: Job) -> None:
+    def fail_once(session: FakeSession, function: GuestJob) -> None:
         calls.append(function)
         if len(calls) == 3:
             raise UntornError("in the guest: MemoryError")
@@ -160,7 +160,7 @@ def test_a_fault_of_one_call_in_the_guest_leaves_the_others(
 def test_a_guest_that_died_is_not_tried_with_every_reader(
     monkeypatch: pytest.MonkeyPatch, booted: list[FakeSession]
 ) -> None:
-    def die(session: FakeSession, function: Job) -> None:
+    def die(session: FakeSession, function: GuestJob) -> None:
         raise GuestDiedError("the guest died: Kernel panic")
 
     failing(monkeypatch, die)
@@ -173,7 +173,7 @@ def test_a_reader_that_a_guest_has_not_leaves_the_others(monkeypatch: pytest.Mon
     target = VmBenchTarget("6.1", say_nothing)
     target.run("maps", OPTIONS, 0)
 
-    def refuse(session: FakeSession, function: Job) -> None:
+    def refuse(session: FakeSession, function: GuestJob) -> None:
         raise OutOfReachError("reader query does not work here")
 
     with monkeypatch.context() as patch:

@@ -16,7 +16,7 @@ from untorn.bench.mapper import (
     settle,
     time_updates,
 )
-from untorn.bench.scan import Pass, read_text, scan, spin_and_pause, walk_by_ioctl
+from untorn.bench.scan import Pass, read_text, scan_until_stopped, spin_and_pause, walk_by_ioctl
 from untorn.fs.proc.files import PROC_FILES
 from untorn.fs.proc.vma_file import ProcVmaFile
 from untorn.maps.maps_file import MapsFile
@@ -135,7 +135,7 @@ class Scanners:
     def work(self) -> None:
         """Scan until the end is asked for."""
         file = self._process.open(self._file, self._locking)
-        scans, bytes_read = scan(file, self._pass, self._threads)
+        scans, bytes_read = scan_until_stopped(file, self._pass, self._threads)
         with self._mutex:
             self.counts.update(scans=scans, bytes_read=bytes_read, **_met(file))
 

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
-from untorn.bench.scan import Pass, read_text, scan, spin_and_pause, walk_by_ioctl
+from untorn.bench.scan import Pass, read_text, scan_until_stopped, spin_and_pause, walk_by_ioctl
 from untorn.errors import OutOfReachError
 from untorn.processes.child import Stop, send, wait_for_start
 from untorn.reader.access.gentle import GentleMapsFile
@@ -64,7 +64,7 @@ def read_maps(pid: int, reader: str) -> None:
     with opener(pid) as file:
         _try_out(file, one_pass, reader)
         wait_for_start()
-        scans, total = scan(file, one_pass, stop)
+        scans, total = scan_until_stopped(file, one_pass, stop)
         not_raised = isinstance(file, GentleMapsFile) and not file.raised
     send(scans=scans, bytes_read=total, **({"not_raised": 1} if not_raised else {}))
 

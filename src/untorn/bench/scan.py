@@ -35,7 +35,7 @@ class StopFlag(Protocol):
     requested: bool
 
 
-def scan(file: T, one_pass: Pass[T], stop: StopFlag) -> tuple[int, int]:
+def scan_until_stopped(file: T, one_pass: Pass[T], stop: StopFlag) -> tuple[int, int]:
     """Go over the map until told to stop; return whole passes and bytes."""
     scans = total = 0
     while not stop.requested:

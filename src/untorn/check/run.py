@@ -15,14 +15,14 @@ from typing import Self
 
 from untorn.check.scenarios import SCENARIOS
 from untorn.check.strategies.branch import Root
-from untorn.check.work import Part, Work, WorkOutcome
+from untorn.check.work import Work, WorkOutcome, WorkPart
 from untorn.check.workers import Workers, branch, first, whole
 from untorn.errors import OutOfReachError
 from untorn.processes.endings import ending_taken, endings_held, wait_readable
 
 
 @dataclass(slots=True)
-class Progress:
+class WorkInParts:
     """An exploration that is done in parts.
 
     First its first schedule; then, round by round, the branches that are to leave it. What they
@@ -37,17 +37,17 @@ class Progress:
 
     work: Work
     outcome: WorkOutcome | None = None
-    round: list[Future[Part]] = field(default_factory=list)
+    round: list[Future[WorkPart]] = field(default_factory=list)
     _root: Root | None = None
 
-    def begin(self, pool: Executor) -> list[Future[Part]]:
+    def begin(self, pool: Executor) -> list[Future[WorkPart]]:
         """Hand the first part out; return what is being done."""
         splits = self.work.strategy == "dpor" and self.work.mutant is None
         at_once = not splits or SCENARIOS[self.work.scenario].script is not None
         self.round = [pool.submit(whole if at_once else first, self.work)]
         return self.round
 
-    def go_on(self, pool: Executor) -> list[Future[Part]]:
+    def go_on(self, pool: Executor) -> list[Future[WorkPart]]:
         """Take a finished round in and hand the next one out; nothing if all is done."""
         for future in self.round:
             part = future.result()
@@ -60,7 +60,7 @@ class Progress:
         self.round = [pool.submit(branch, self.work, each) for each in branches]
         return self.round
 
-    def _take(self, part: Part) -> None:
+    def _take(self, part: WorkPart) -> None:
         self.outcome = part.outcome if self.outcome is None else _sum(self.outcome, part)
 
     def break_off(self, *, wait: bool) -> WorkOutcome | None:
@@ -72,7 +72,7 @@ class Progress:
         return self.outcome and replace(self.outcome, complete=False)
 
 
-def _sum(so_far: WorkOutcome, part: Part) -> WorkOutcome:
+def _sum(so_far: WorkOutcome, part: WorkPart) -> WorkOutcome:
     more = part.outcome
     told = so_far if so_far.failure or (so_far.schedule and not more.failure) else more
     return replace(
@@ -118,10 +118,10 @@ def run(works: Sequence[Work], executor: Executor | None = None) -> Iterator[Wor
 
 def _run(works: Sequence[Work], pool: Executor) -> Iterator[WorkOutcome]:
     with Arrivals() as arrivals:
-        of: dict[Future[Part], Progress] = {}
+        of: dict[Future[WorkPart], WorkInParts] = {}
         try:
             for work in works:
-                progress = Progress(work)
+                progress = WorkInParts(work)
                 of.update(dict.fromkeys(arrivals.expect(progress.begin(pool)), progress))
             while of:
                 progress = of.pop(arrivals.next())
@@ -138,7 +138,7 @@ def _run(works: Sequence[Work], pool: Executor) -> Iterator[WorkOutcome]:
             raise OutOfReachError("a process that explores was killed: out of memory?") from error
 
 
-def _break_off(unfinished: Iterable[Progress], pool: Executor) -> list[WorkOutcome]:
+def _break_off(unfinished: Iterable[WorkInParts], pool: Executor) -> list[WorkOutcome]:
     if isinstance(pool, Workers):
         pool.stop()
     by_work = {progress.work: progress for progress in unfinished}
@@ -162,22 +162,22 @@ class Arrivals:
     """Futures in the order in which they are done; waiting for one can be ended by a signal."""
 
     def __init__(self) -> None:
-        self._done: SimpleQueue[Future[Part]] = SimpleQueue()
+        self._done: SimpleQueue[Future[WorkPart]] = SimpleQueue()
         self._reading, self._writing = os.pipe()
 
-    def expect(self, futures: list[Future[Part]]) -> list[Future[Part]]:
+    def expect(self, futures: list[Future[WorkPart]]) -> list[Future[WorkPart]]:
         """Return futures whose arrival will be told."""
         for future in futures:
             future.add_done_callback(self._arrived)
         return futures
 
-    def _arrived(self, future: Future[Part]) -> None:
+    def _arrived(self, future: Future[WorkPart]) -> None:
         """Tell of a future; called by whichever thread of the executor has it."""
         self._done.put(future)
         with suppress(OSError):  # nobody waits any longer
             os.write(self._writing, b".")
 
-    def next(self) -> Future[Part]:
+    def next(self) -> Future[WorkPart]:
         """Wait for one that is done. Raises KeyboardInterrupt if an ending is asked for."""
         while not wait_readable(self._reading, _LONG):
             pass

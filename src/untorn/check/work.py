@@ -85,7 +85,7 @@ class WorkOutcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class WorkPart:
     """What came of a part of an exploration.
 
     Attributes:
@@ -106,18 +106,18 @@ def do(work: Work, stop: Stop = never) -> WorkOutcome:
     return _explore(work, strategy if script is None else Script(script), stop)
 
 
-def do_first(work: Work, stop: Stop = never) -> Part:
+def do_first(work: Work, stop: Stop = never) -> WorkPart:
     """Make the first schedule of an exploration under source-DPOR."""
     strategy = SourceDpor(only_first=True)
     outcome = _explore(work, strategy, stop)
-    return Part(outcome, root=strategy.root() if outcome.complete else None)
+    return WorkPart(outcome, root=strategy.root() if outcome.complete else None)
 
 
-def do_branch(work: Work, branch: Branch, stop: Stop = never) -> Part:
+def do_branch(work: Work, branch: Branch, stop: Stop = never) -> WorkPart:
     """Explore a part of it."""
     strategy = SourceDpor(branch)
     outcome = _explore(work, strategy, stop)
-    return Part(outcome, tuple(strategy.requests))
+    return WorkPart(outcome, tuple(strategy.requests))
 
 
 def _explore(work: Work, strategy: Strategy, stop: Stop) -> WorkOutcome:

@@ -11,7 +11,7 @@ from typing import Any
 
 from untorn.check.explore import Exploration
 from untorn.check.strategies.branch import Branch
-from untorn.check.work import Part, Work, do, do_branch, do_first
+from untorn.check.work import Work, WorkPart, do, do_branch, do_first
 from untorn.processes.child import end_with_parent
 
 _told: Event | None = None
@@ -48,17 +48,17 @@ def _begin(told: Event, parent: int) -> None:
     end_with_parent(parent)
 
 
-def whole(work: Work) -> Part:
+def whole(work: Work) -> WorkPart:
     """Do all of a work."""
-    return Part(do(work, _stop))
+    return WorkPart(do(work, _stop))
 
 
-def first(work: Work) -> Part:
+def first(work: Work) -> WorkPart:
     """Do the first schedule of a work."""
     return do_first(work, _stop)
 
 
-def branch(work: Work, at: Branch) -> Part:
+def branch(work: Work, at: Branch) -> WorkPart:
     """Do what leaves the first schedule of a work at one point."""
     return do_branch(work, at, _stop)
 

@@ -4,7 +4,7 @@ Exit status: 0 good; 1 what was looked for was found bad or is out of reach, wit
 on stderr; 2 wrong usage.
 
 From the top down: bench, check, conform, doctor, kernels, maps, query, race, stale, watch,
-bench_output, bench_tables, maps_text, watch_view, values, options, progress.
+bench_output, bench_tables, maps_text, watch_view, progress, values, options.
 """
 
 import warnings

@@ -1,10 +1,14 @@
 """Progress: what is being done, in the last line of a terminal, below what is written to stdout."""
 
+import os
 import sys
+from shutil import get_terminal_size
 from time import monotonic
 from typing import Self
 
 import click
+
+from untorn.cli.values import printable
 
 
 class StatusLine:
@@ -27,7 +31,9 @@ class StatusLine:
         """Show this from now on: see long_run.Report. It tells also how long the rest may take."""
         self.clear()
         if self._shown:
-            click.echo(f"{what}{self._count(done, total)}", err=True, nl=False)
+            width = get_terminal_size().columns - 1  # only one row can be cleared
+            line = f"{printable(os.fsencode(what))}{self._count(done, total)}"
+            click.echo(line[:width], err=True, nl=False)
 
     def clear(self) -> None:
         """Show nothing."""
@@ -41,10 +47,10 @@ class StatusLine:
 
     def _count(self, done: int, total: int) -> str:
         now = monotonic()
-        if not done:
-            self._begun = now
         if not total:
             return ""
+        if not done:
+            self._begun = now
         left = round((now - self._begun) / done * (total - done)) if done else 0
         minutes, seconds = divmod(left, 60)
         number = min(done + 1, total)

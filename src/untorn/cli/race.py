@@ -7,6 +7,7 @@ import click
 
 from untorn.cli.options import Above
 from untorn.cli.progress import StatusLine
+from untorn.judge.lines import VMA_LINES
 
 if TYPE_CHECKING:
     from untorn.race.tally import RaceResult
@@ -39,10 +40,10 @@ _LONGEST = 24 * 3600.0
 @click.option(
     "--maps-file",
     "kind",
-    metavar="F",
+    type=click.Choice(list(VMA_LINES)),
     default="maps",
     show_default=True,
-    help="The file to read: maps, smaps.",
+    help="The file to read.",
 )
 @click.option(
     "--test",

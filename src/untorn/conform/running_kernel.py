@@ -12,7 +12,7 @@ from untorn.conform.traced.bounds import sysctl
 from untorn.errors import OutOfReachError
 from untorn.mm.mm_types import MmStruct
 from untorn.mm.mman import MADV_GUARD_INSTALL
-from untorn.reader.access.kernel_locks import parse_release
+from untorn.reader.access.kernel_locks import Release, parse_release
 
 MODELLED = 6, 17
 """The first release that seals, places, moves and merges as the engine does."""
@@ -22,7 +22,6 @@ FEATURES = {
     "KSM": Path("/sys/kernel/mm/ksm"),
 }
 """What the engine models, and what shows that a kernel has it."""
-Release = tuple[int, int]
 
 
 def check_machine() -> None:
@@ -56,7 +55,7 @@ def features_of_cpu() -> set[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class KnownDifference:
     """Operations that some releases do another way than the engine; they are left out there.
 
     Attributes:
@@ -85,14 +84,14 @@ def _remaps_near_the_limit(mm: MmStruct, operation: Operation) -> bool:
 
 _EVER = 1 << 10, 0
 DIFFERENCES = (
-    Difference(
+    KnownDifference(
         since=(6, 17),
         until=(6, 18),
         reason="guard pages give the VMA of a file an anon_vma, as VM_MAYBE_GUARD, for which fork "
         "copies its page table, came later (mm/madvise.c:madvise_guard_install())",
         concerns=_guards_a_file,
     ),
-    Difference(
+    KnownDifference(
         since=(7, 1),
         until=_EVER,
         reason="mremap asks for less room below max_map_count, since more than two VMAs never "
@@ -103,7 +102,7 @@ DIFFERENCES = (
 """All that is known, from the sources: only the release that tests run on was tried."""
 
 
-def known_differences(release: Release) -> list[Difference]:
+def known_differences(release: Release) -> list[KnownDifference]:
     """Return what holds for a release."""
     return [each for each in DIFFERENCES if each.since <= release < each.until]
 

@@ -40,7 +40,7 @@ class SeqFile(Generic[R]):
     Attributes:
         index: Position of the records' owner; what it means is up to the owner.
 
-    All fields are protected by lock.
+    All fields are protected by _mutex, which lockdep knows as SeqFile.lock.
     """
 
     __slots__ = ("_file_pos", "_mutex", "_ops", "_pending", "_read_pos", "_size", "index")

@@ -39,11 +39,11 @@ class Violation:
 
     Attributes:
         rule: Which.
-        line: At which line; None behind the last.
+        line: At which line; None after the last.
         around: The range in question, in bytes: the line's, or what is missing.
         before: The earlier line that it is in conflict with, if it is.
         fill: Number of the fill that showed the line, or began to find nothing.
-        index: Which line of that fill it is, from 0; behind the last, how many it has.
+        index: Which line of that fill it is, from 0; after the last, how many it has.
         first, last: The window.
     """
 

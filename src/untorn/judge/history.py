@@ -109,7 +109,7 @@ def borders(ranges: Iterable[tuple[int, int, *tuple[object, ...]]]) -> tuple[int
     """Return start, end, start, end... of what some ranges cover, neighbours joined.
 
     Args:
-        ranges: Start and end of each, with anything behind; in address order, none over another.
+        ranges: Start and end of each, and whatever follows; in address order, none overlap.
     """
     found: list[int] = []
     for start, end, *_ in ranges:

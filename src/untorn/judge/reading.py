@@ -26,14 +26,14 @@ class Reading(NamedTuple):
 
     fills: Sequence[Fill]
     ended_from: int | None = None
-    """Number of the first fill that may have found nothing behind the last line; what came after
+    """Number of the first fill that may have found nothing after the last line; what came after
     it showed nothing. None if the pass was not made to the end."""
 
     @classmethod
     def of_text(cls, fills: Sequence[Fill]) -> "Reading":
         """Return the reading of a file to its end: a last fill without lines, or more of them.
 
-        The fill that showed the last line may have looked behind it already.
+        The fill that showed the last line may have looked beyond it already.
         """
         with_lines = [number for number, fill in enumerate(fills) if fill.lines]
         return cls(fills, with_lines[-1] if with_lines else 0)

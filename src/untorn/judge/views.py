@@ -7,7 +7,7 @@ from untorn.judge.history import History, Range, State, borders, intersect
 from untorn.maps.entry import MapsEntry
 
 ROUNDS = 3
-"""So often an alternating() history goes through its states."""
+"""How often an alternating() history goes through its states."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from enum import Enum
 from typing import NamedTuple
 
 
-class Rule(Enum):
+class FormatRule(Enum):
     """What Linux prints: the end of the sentence "Linux prints ..."."""
 
     ENCODING = "one byte for each character"
@@ -48,11 +48,11 @@ class Rule(Enum):
     ASCENDING = "each range above the one before it"
 
 
-MISSING_COLUMNS = Rule.OFFSET, Rule.DEVICE, Rule.INODE
+MISSING_COLUMNS = FormatRule.OFFSET, FormatRule.DEVICE, FormatRule.INODE
 """Those of a column that is not there, from left to right."""
 TAKEN_BY_STRICT = {
-    *(Rule.ZEROS, Rule.OFFSET_ZEROS, Rule.DEVICE_ZEROS, Rule.INODE_ZEROS),
-    Rule.NAME_COLUMN,
+    *(FormatRule.ZEROS, FormatRule.OFFSET_ZEROS, FormatRule.DEVICE_ZEROS, FormatRule.INODE_ZEROS),
+    FormatRule.NAME_COLUMN,
 }
 """What MapsEntry.parse() takes all the same."""
 
@@ -64,7 +64,7 @@ class Difference(NamedTuple):
     """From 1, in bytes."""
     found: str
     """What stands there."""
-    rule: Rule
+    rule: FormatRule
 
     def __str__(self) -> str:
         return f"column {self.column}: {self.found}; Linux prints {self.rule.value}"

@@ -4,9 +4,10 @@ Compare fs/proc/task_mmu.c:show_vma_header_prefix(), show_map_vma(); proc_pid_ma
 """
 
 import re
-from typing import NamedTuple, Self
+from operator import index
+from typing import NamedTuple, Self, SupportsIndex
 
-from untorn.maps.fields import BY_LETTERS, LETTERS, NO_DEVICE, Device, Permissions
+from untorn.maps.fields import BY_LETTERS, LETTERS, NAME_COLUMN, NO_DEVICE, Device, Permissions
 from untorn.maps.page import ULONG_MAX
 
 ENDING = rb"([0-9a-f]{2,3}):([0-9a-f]{2,5}) (\d{1,20}) (?: *((?!\r+(?:\n|\Z))[^ \n][^\n]*))?"
@@ -17,6 +18,7 @@ A name may end with carriage returns, but no name is nothing else.
 _LINE = re.compile(
     rb"([0-9a-f]{8,16})-([0-9a-f]{8,16}) ([r-][w-][x-][ps]) ([0-9a-f]{8,16}) " + ENDING + rb"\n"
 )
+_NAMED_LINE = b"%%-%ds %%s\n" % (NAME_COLUMN - 1)
 DELETED = b" (deleted)"
 """What the kernel adds to the path of a file that has no name any more."""
 GATE_NAME = b"[vsyscall]"
@@ -37,7 +39,7 @@ def maps_line(
     prefix = b"%08x-%08x %s %08x %02x:%02x %d " % numbers
     if not name:
         return prefix + b"\n"
-    return b"%-72s %s\n" % (prefix, name.replace(b"\n", b"\\012"))
+    return _NAMED_LINE % (prefix, name.replace(b"\n", b"\\012"))
 
 
 def is_deleted(name: bytes) -> bool:
@@ -132,7 +134,8 @@ class MapsEntry(NamedTuple):
         return self.offset + addr - self.start
 
     def __contains__(self, addr: object) -> bool:
-        return isinstance(addr, int) and self.start <= addr < self.end
+        # An element of a column, numpy.uint64, is an index, and no int.
+        return isinstance(addr, SupportsIndex) and self.start <= index(addr) < self.end
 
     def __str__(self) -> str:
         return " ".join(self.line().decode(errors="replace").split(maxsplit=5)).rstrip("\n")

@@ -1,4 +1,4 @@
-"""Fields of a VMA that have more than one spelling: permissions and device."""
+"""Fields of a line of maps: permissions, device, and where the name stands."""
 
 import os
 from enum import IntFlag
@@ -40,6 +40,7 @@ LETTERS = tuple(
 PERMISSIONS = tuple(map(Permissions, range(16)))
 """By their bits: much faster than to make one."""
 BY_LETTERS = dict(zip(LETTERS, PERMISSIONS, strict=True))
+"""By what maps prints."""
 
 
 class Device(NamedTuple):
@@ -63,3 +64,9 @@ class Device(NamedTuple):
 
 
 NO_DEVICE = Device(0, 0)
+"""Where there is no file."""
+
+NAME_COLUMN = 73
+"""Column, from 0, where names begin unless the columns before take more room."""
+NARROW_NAME_COLUMN = 49
+"""The same on 32-bit machines."""

@@ -24,6 +24,7 @@ from untorn.maps.procmap_query import (
 FILL_SIZE = 1 << 16
 """Bytes of a read() that leaves nothing over: more than any fill has."""
 NO_PERMISSIONS = Permissions(0)
+"""Of a query: any will do."""
 
 _REFUSALS = {
     errno.ENOTTY: "this kernel has none",

@@ -33,7 +33,9 @@ class QueryFlags(IntFlag):
 
 
 PERMISSION_BITS = 0x0F
+"""Of query_flags and vma_flags."""
 VALID_FLAGS = 0x3F
+"""Of query_flags; any other bit is EINVAL."""
 
 
 class ProcmapQuery(NamedTuple):
@@ -85,7 +87,7 @@ class QueriedVma(NamedTuple):
         entry = MapsEntry(
             answer.vma_start,
             answer.vma_end,
-            PERMISSIONS[answer.vma_flags],
+            PERMISSIONS[answer.vma_flags & PERMISSION_BITS],
             answer.vma_offset,
             Device(answer.dev_major, answer.dev_minor),
             answer.inode,

@@ -7,9 +7,9 @@ or an editor. A line is taken only if it can mean but one thing.
 
 from typing import NamedTuple
 
-from untorn.maps.cursor import DIGITS, NAME_COLUMN, Address, Cursor
-from untorn.maps.difference import TAKEN_BY_STRICT, Difference, NotMapsError, Rule
-from untorn.maps.fields import NO_DEVICE, Device, Permissions
+from untorn.maps.cursor import DIGITS, Cursor, WrittenAddress
+from untorn.maps.difference import TAKEN_BY_STRICT, Difference, FormatRule, NotMapsError
+from untorn.maps.fields import NAME_COLUMN, NO_DEVICE, Device, Permissions
 from untorn.maps.page import PAGE_SIZE
 
 _SHOWN = 240
@@ -36,7 +36,7 @@ def scan(line: bytes, name_column: int = NAME_COLUMN) -> Scanned:
 
     Args:
         line: With carriage returns at its end only if they may be part of the name.
-        name_column: Where names are expected, from 1.
+        name_column: Where names are expected, from 0.
 
     Raises:
         NotMapsError: It can mean nothing, or more than one thing.
@@ -54,9 +54,9 @@ def first_difference(line: bytes) -> Difference:
     except NotMapsError as error:
         differences.append(error.difference)
     if not newline:
-        cursor.differs(len(line), "the text is cut off", Rule.NEWLINE)
+        cursor.differs(len(line), "the text is cut off", FormatRule.NEWLINE)
     if more:
-        cursor.differs(len(first), "more than one line", Rule.ONE_LINE_A_VMA)
+        cursor.differs(len(first), "more than one line", FormatRule.ONE_LINE_A_VMA)
     strange = [each for each in differences if each.rule not in TAKEN_BY_STRICT]
     return min(strange or differences, key=lambda each: each.column)
 
@@ -84,22 +84,22 @@ def _scan(cursor: Cursor) -> Scanned:
     return Scanned(fields, cursor.differences, end.at + 1, inode is not None)
 
 
-def _check_beginning(cursor: Cursor, start: Address, end: Address) -> None:
+def _check_beginning(cursor: Cursor, start: WrittenAddress, end: WrittenAddress) -> None:
     """Refuse a line that seems to be cut off at its beginning: 000-7f0000001000 and so on."""
     few = len(start.digits) < min(DIGITS, len(end.digits))
     zeros = start.digits.startswith(b"0") and start.digits != b"0"
     if few and (zeros or len(end.digits) > DIGITS):
         found = f"{start.digits.decode()}, which seems to lack its beginning"
-        cursor.refuse(start.at, found, Rule.DIGITS)
+        cursor.refuse(start.at, found, FormatRule.DIGITS)
 
 
-def _check_range(cursor: Cursor, start: Address, end: Address) -> None:
+def _check_range(cursor: Cursor, start: WrittenAddress, end: WrittenAddress) -> None:
     if start.value == end.value == 0:
-        cursor.differs(start.at, "a hidden range, of zeros only", Rule.NOT_HIDDEN)
+        cursor.differs(start.at, "a hidden range, of zeros only", FormatRule.NOT_HIDDEN)
     elif start.value == end.value:
-        cursor.differs(end.at, "an empty range, which ends where it begins", Rule.NOT_EMPTY)
+        cursor.differs(end.at, "an empty range, which ends where it begins", FormatRule.NOT_EMPTY)
     elif start.value > end.value:
         found = f"{end.value:08x}, which is below {start.value:08x}"
-        cursor.refuse(end.at, found, Rule.NOT_BACKWARDS)
+        cursor.refuse(end.at, found, FormatRule.NOT_BACKWARDS)
     elif cursor.differences and not start.value % PAGE_SIZE and not (end.value + 1) % PAGE_SIZE:
-        cursor.refuse(end.at, f"{end.value:08x}, the last byte of a page", Rule.EXCLUSIVE_END)
+        cursor.refuse(end.at, f"{end.value:08x}, the last byte of a page", FormatRule.EXCLUSIVE_END)

@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from untorn.maps.page import PAGE_SIZE, TASK_SIZE, UINT_MAX, ULONG_MAX, page_align
 
 RLIM_INFINITY = ULONG_MAX
+"""No limit."""
 OVERCOMMIT_GUESS = 0
+"""vm.overcommit_memory: refuse what is more than all memory, the default."""
 OVERCOMMIT_ALWAYS = 1
+"""vm.overcommit_memory: refuse nothing."""
 SMALLEST_GAP = 128 << 20
 """Bytes between mmap_base and the top of the stack, at least."""
 

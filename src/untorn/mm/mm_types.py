@@ -281,13 +281,13 @@ class MmStruct:
         self.start_brk = self.brk = self.start_stack = 0
         # personality(2) has READ_IMPLIES_EXEC, as old 32-bit programs need.
         self.read_implies_exec = False
-        self.mmap_base = mmap_base
         # Replaced as a whole.
         self.limits = limits or Limits()
 
         # The rest never changes once other tasks know the mm. has_drivers: some VMA may be one of
         # vmas/driver.py.
         self.has_drivers = False
+        self.mmap_base = mmap_base
         if mmap_legacy_base is None:
             mmap_legacy_base = legacy_base(task_size)
         self.mmap_legacy_base = mmap_legacy_base

@@ -20,7 +20,7 @@ START_TIMEOUT = 30.0
 STOP_TIMEOUT = 10.0
 """Seconds in which a child must answer to being stopped, and in which a killed one must end."""
 _MAIN = "from untorn.processes.child import main; main()"
-Work = Callable[..., None]
+ChildWork = Callable[..., None]
 """What a child does: a function of a module, whose arguments JSON can carry."""
 
 
@@ -36,7 +36,7 @@ class Child:
     """
 
     def __init__(
-        self, work: Work, cpu: int, nice: int, *, patience: float = 0, **arguments: Any
+        self, work: ChildWork, cpu: int, nice: int, *, patience: float = 0, **arguments: Any
     ) -> None:
         self._patience = patience
         name = f"{work.__module__}:{work.__qualname__}"
@@ -116,7 +116,7 @@ class Children:
         self._children: list[Child] = []
 
     def add(
-        self, work: Work, cpu: int, nice: int, *, patience: float = 0, **arguments: Any
+        self, work: ChildWork, cpu: int, nice: int, *, patience: float = 0, **arguments: Any
     ) -> Child:
         """Start a child: see Child.
 

@@ -81,7 +81,7 @@ def disturbed() -> Iterator[None]:
 def _choose() -> Way:
     """Return the first way that works."""
     reasons = []
-    for way in WAYS:
+    for way in INTERRUPTS:
         try:
             way.start(PERIODS_NS[0])()
         except OSError as error:
@@ -123,7 +123,7 @@ def _speed() -> int:
     return rounds
 
 
-WAYS = (
+INTERRUPTS = (
     Way("perf cpu-clock", _interrupt_by_clock),
     Way("signals of a timer", _interrupt_by_signals),
 )

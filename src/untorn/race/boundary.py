@@ -34,7 +34,7 @@ class Edges(NamedTuple):
         """
         fills = reading.fills[number : number + 2]
         if len(fills) < 2 or not (fills[0].lines and fills[1].lines):
-            raise UnfitError(f"no line on one side of the boundary behind read {number}")
+            raise UnfitError(f"no line on one side of the boundary after read {number}")
         return cls(fills[0].lines[-1], fills[1].lines[0])
 
 
@@ -89,7 +89,7 @@ class Pattern(NamedTuple):
         """Say what is wrong with edges read while the writer was at work, if anything is."""
         if edges.last == self.modified.last:
             if edges.first not in (self.modified.first, self.original.last):
-                return "behind the first piece of a VMA stands neither the next nor the whole"
+                return "after the first piece of a VMA stands neither the next nor the whole"
         elif edges != self.original:
             return "the lines at the boundary are of no state"
         return None

@@ -63,7 +63,7 @@ class EngineScene:
         return sum(self._rounds)
 
     def open_file(self, file: str, reader: str) -> MapsFile:
-        """Open a file of the process: see Run."""
+        """Open a file of the process: see Scene."""
         return self._process.open(file, reader)
 
     def modify(self, site: Site) -> None:

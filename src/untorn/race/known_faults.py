@@ -6,9 +6,7 @@ Such a fault is a fault, and counted; it is told apart so that a new one is not 
 from typing import NamedTuple
 
 from untorn.judge.contract import Rule, Violation
-
-Release = tuple[int, int]
-"""The first two numbers of a kernel's release."""
+from untorn.reader.access.kernel_locks import Release
 
 
 class KnownFault(NamedTuple):
@@ -41,7 +39,7 @@ KNOWN_FAULTS = (
         rule=Rule.GAP,
         after_a_line=True,
         since=(6, 17),
-        reason="an iterator that a writer overtook goes on behind what was never shown",
+        reason="an iterator that a writer overtook goes on after what was never shown",
         docs="docs/false-gap.md",
     ),
 )

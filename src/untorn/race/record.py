@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from itertools import chain, islice
 from typing import Any
 
-from untorn.fs.proc.maps_line import show_map
+from untorn.fs.proc.show_map import show_map
 from untorn.judge.history import History, State
 from untorn.maps.entry import MapsEntry
 from untorn.maps.fields import Device, Permissions

@@ -12,7 +12,7 @@ from untorn.race.ktap import Ktap
 from untorn.race.racing import Effort, Race, UnfitError
 from untorn.race.scenario import Scenario, Scene
 from untorn.race.tally import RaceResult, Tally
-from untorn.race.target import RaceOptions, Write
+from untorn.race.target import RaceOptions, WriteLine
 
 
 class RunHere(ABC):
@@ -42,7 +42,7 @@ class RunHere(ABC):
             OutOfReachError: This machine, kernel or user cannot do it.
         """
 
-    def race(self, options: RaceOptions, write: Write, report: Report = ignore) -> RaceResult:
+    def race(self, options: RaceOptions, write: WriteLine, report: Report = ignore) -> RaceResult:
         """Run tests: see RaceTarget."""
         runner = _Runner(self, options, Ktap(write), report)
         with until_ending(runner.result):

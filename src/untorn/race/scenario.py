@@ -69,7 +69,6 @@ class Scene(Protocol):
     """One process under test and the one writer in it, which waits until it is told to work.
 
     Only the task that opened the scene uses it.
-
     """
 
     @property

@@ -9,7 +9,7 @@ from untorn.race.case import catalogue
 from untorn.race.racing import Effort
 from untorn.race.tally import RaceResult
 
-Write = Callable[[str], None]
+WriteLine = Callable[[str], None]
 """Takes a line of KTAP, without its newline."""
 
 
@@ -89,7 +89,7 @@ class RaceTarget(Protocol):
             LookupError: It would be of no use here; the message says why.
         """
 
-    def race(self, options: RaceOptions, write: Write, report: Report) -> RaceResult:
+    def race(self, options: RaceOptions, write: WriteLine, report: Report) -> RaceResult:
         """Run tests; Ctrl-C or SIGTERM leaves the rest out.
 
         Args:

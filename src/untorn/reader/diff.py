@@ -39,7 +39,7 @@ class Change(NamedTuple):
     start: int
     """Byte address."""
     end: int
-    """Byte address behind the last one."""
+    """Byte address after the last one."""
     before: MapsEntry | None
     """The VMA that covered the beginning of the range; None if none did."""
     after: MapsEntry | None

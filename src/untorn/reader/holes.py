@@ -41,7 +41,7 @@ def gaps_may_be_false() -> bool:
 
 
 def doubtful_holes(lines: Columns, fills: Fills) -> Rows:
-    """Return the rows behind which there is a hole, in fills during which the process ran.
+    """Return the rows after which there is a hole, in fills during which the process ran.
 
     Behind the last VMA too: the rest of the map may have been left out.
     """
@@ -52,7 +52,7 @@ def doubtful_holes(lines: Columns, fills: Fills) -> Rows:
 
 
 def false_gaps(file: LiveMapsFile, lines: Columns, holes: Rows) -> list[int]:
-    """Look once into each hole; return the rows behind which something is mapped after all.
+    """Look once into each hole; return the rows after which something is mapped after all.
 
     Raises:
         OSError: As MapsFile.query().
@@ -64,7 +64,7 @@ def false_gaps(file: LiveMapsFile, lines: Columns, holes: Rows) -> list[int]:
 
 
 def fill_in(file: LiveMapsFile, lines: Columns, gaps: list[int]) -> tuple[Columns, int]:
-    """Put in what is mapped behind these rows, by the ioctl, up to the next line that still holds.
+    """Put in what is mapped after these rows, by the ioctl, up to the next line that still holds.
 
     A line that begins below the end of what was put in is older, and dropped. Each look begins
     above the one before, so that this ends, whatever writers do.

@@ -12,7 +12,7 @@ from untorn.errors import OutOfReachError, os_error
 from untorn.maps.entry import MapsEntry
 from untorn.maps.maps_file import MapsFile, query_refusal
 from untorn.maps.page import KERNEL_HALF, ULONG_MAX
-from untorn.maps.procmap_query import PATH_MAX, ProcmapQuery, QueriedVma
+from untorn.maps.procmap_query import PATH_MAX, VALID_FLAGS, ProcmapQuery, QueriedVma
 from untorn.reader.access.idleness import find_idleness
 from untorn.reader.access.limit import MAX_HOLD, TIMEOUT, half_the_time, is_interruption, within
 from untorn.reader.access.live_maps_file import LiveMapsFile
@@ -95,9 +95,11 @@ class LiveMaps(MapsFile):
         is read from the file, and only if that is a regular one: see location.py.
 
         Raises:
-            OSError: ENOENT if none matches; ESRCH if the process has no memory, with the reason;
-                ETIMEDOUT if it takes longer than it may.
+            OSError: ENOENT if none matches; EINVAL for an unknown flag; ESRCH if the process has no
+                memory, with the reason; ETIMEDOUT if it takes longer than it may.
         """
+        if question.query_flags & ~VALID_FLAGS:
+            raise os_error(errno.EINVAL)
         named, with_id = question.vma_name_size > 0, question.build_id_size > 0
         asked = question._replace(vma_name_size=PATH_MAX * (named or with_id), build_id_size=0)
         ask = partial(self._ask, asked)

@@ -147,7 +147,7 @@ class Snapshot(Sequence[MapsEntry]):
 
     @property
     def end(self) -> Numbers:
-        """Byte addresses behind the last ones."""
+        """Byte addresses after the last ones."""
         return self.columns.end
 
     @property

@@ -12,7 +12,7 @@ from untorn.bench.sample import Sample
 from untorn.bench.target import BenchOptions
 from untorn.errors import OutOfReachError, UntornError
 from untorn.vm import jobs
-from untorn.vm.guest import GuestDiedError, Job
+from untorn.vm.guest import GuestDiedError, GuestJob
 from untorn.vm.kernels import Kernel, Tell, find_kernel
 from untorn.vm.qemu import Machine, Mode, find_qemu
 from untorn.vm.session import SET_UP, SLOWER, Session
@@ -86,7 +86,9 @@ class VmBenchTarget:
                 raise
         return self._kernel.image
 
-    def _call(self, machine: Machine, job: Job, patience: float, arguments: dict[str, Any]) -> Any:
+    def _call(
+        self, machine: Machine, job: GuestJob, patience: float, arguments: dict[str, Any]
+    ) -> Any:
         """Let a guest on that machine do something; one that died is not booted again."""
         try:
             return self._up(machine).call(job, patience, **arguments)

@@ -20,7 +20,7 @@ from untorn.vm.qemu import BINARY, Machine, command
 
 END_TIMEOUT = 10.0
 """Seconds in which a killed QEMU must end."""
-Job = Callable[..., Any]
+GuestJob = Callable[..., Any]
 """A function that guests have as well; it takes a Relay, and arguments by name."""
 
 
@@ -74,11 +74,13 @@ class Guest:
             os.ftruncate(initramfs, 0)  # QEMU has read it, and keeps it open
             self._stack = stack.pop_all()
 
-    def call(self, function: Job, timeout: float, relay: Relay = drop, **arguments: Any) -> Any:
+    def call(
+        self, function: GuestJob, timeout: float, relay: Relay = drop, **arguments: Any
+    ) -> Any:
         """Let the guest call a function; return what it returned.
 
         Args:
-            function: What to call; see Job.
+            function: What to call; see GuestJob.
             timeout: Seconds between two messages, after which the guest is taken to hang.
             relay: Gets what the function sends before it returns.
             arguments: By name, as JSON can carry them.
@@ -125,7 +127,7 @@ class Guest:
             pipe.close()
 
 
-def request(function: Job, **arguments: Any) -> bytes:
+def request(function: GuestJob, **arguments: Any) -> bytes:
     """Return the line that asks for a call: see Guest.call()."""
     name = f"{function.__module__}:{function.__qualname__}"
     return json.dumps({"call": name, "arguments": arguments}).encode() + b"\n"

@@ -9,7 +9,7 @@ from typing import Any
 from untorn.processes.long_run import Report, until_ending
 from untorn.race.live import LiveRaceTarget
 from untorn.race.tally import RaceResult
-from untorn.race.target import RaceOptions, Write
+from untorn.race.target import RaceOptions, WriteLine
 from untorn.vm import jobs
 from untorn.vm.guest import request
 from untorn.vm.kernels import find_kernel
@@ -39,7 +39,7 @@ class VmRaceTarget:
             "try other seeds"
         )
 
-    def race(self, options: RaceOptions, write: Write, report: Report) -> RaceResult:
+    def race(self, options: RaceOptions, write: WriteLine, report: Report) -> RaceResult:
         """Boot a guest with the seed and run the tests: see RaceTarget.
 
         Raises:
@@ -51,7 +51,7 @@ class VmRaceTarget:
             result.add(self._race(options, write, report))
         return result
 
-    def _race(self, options: RaceOptions, write: Write, report: Report) -> RaceResult:
+    def _race(self, options: RaceOptions, write: WriteLine, report: Report) -> RaceResult:
         qemu = qemu_version()
         kernel = find_kernel(self._kernel, lambda what: report(what, 0, 0))
         asked = request(jobs.race, name=_IN_GUEST, options=options.as_json())

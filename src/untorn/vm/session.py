@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from untorn.vm.guest import Guest, GuestDiedError, Job, drop
+from untorn.vm.guest import Guest, GuestDiedError, GuestJob, drop
 from untorn.vm.init import Relay
 from untorn.vm.qemu import Machine, kvm_refusal, qemu_version
 
@@ -43,7 +43,9 @@ class Session:
     deaths: list[str] = field(default_factory=list)
     _guest: Guest | None = None
 
-    def call(self, function: Job, timeout: float, relay: Relay = drop, **arguments: Any) -> Any:
+    def call(
+        self, function: GuestJob, timeout: float, relay: Relay = drop, **arguments: Any
+    ) -> Any:
         """Let the guest call a function; once more in another one if QEMU let it die.
 
         Raises:

@@ -57,7 +57,7 @@ def test_a_data_race_is_told_with_both_its_accesses() -> None:
     accesses = [at for at, line in enumerate(told) if line.startswith("    ! ")]
     first, second = (told[at].removeprefix("    ! ").strip() for at in accesses)
     assert first == "A.vm_end is 12000"
-    assert "proc/maps_line.py" in told[accesses[0] + 1]
+    assert "proc/show_map.py" in told[accesses[0] + 1]
     assert second == "about to store A.vm_end, which is 12000"
     assert "<mutant split-without-lock>" in told[accesses[1] + 1]
 

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.helpers.engine import RW, addr, text_of
+from tests.helpers.maps_texts import GATE_LINE
 from untorn.fs.from_maps.address_space import mm_from_maps
-from untorn.fs.proc.maps_line import GATE_LINE
 from untorn.maps.fields import Device
 from untorn.maps.page import PAGE_SIZE, PMD_SIZE
 from untorn.mm.calls.shm import ShmSegment

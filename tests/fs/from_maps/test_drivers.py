@@ -88,8 +88,11 @@ def test_the_size_of_a_page_of_dax_is_not_made_up() -> None:
 def test_smaps_of_a_drivers_mapping_is_refused_and_lets_go_of_its_locks() -> None:
     process = Process.from_maps(HUGE_DAX_SGX)
     for reader in ("mmap_lock", "vma_lock"):
-        for file in (process.open("smaps", reader), process.open("smaps_rollup", reader)):
-            with file, pytest.raises(NotModelledError, match=r"^smaps: .*dax0\.0"):
+        for name in ("smaps", "smaps_rollup", "numa_maps"):
+            with (
+                process.open(name, reader) as file,
+                pytest.raises(NotModelledError, match=rf"^{name}: .*dax0\.0"),
+            ):
                 read_all(file)
     state(process)
     process.munmap(DAX, P)

@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 
 from tests.helpers.engine import RW, text_of
-from tests.helpers.maps_texts import huge, line
-from untorn.fs.proc.maps_line import GATE_LINE
+from tests.helpers.maps_texts import GATE_LINE, huge, line
 from untorn.maps.page import PAGE_SIZE, PMD_SIZE, PUD_SIZE
 from untorn.mm.mman import (
     MADV_DONTNEED,

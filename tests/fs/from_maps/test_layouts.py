@@ -3,8 +3,7 @@
 import pytest
 
 from tests.helpers.engine import text_of
-from tests.helpers.maps_texts import line
-from untorn.fs.proc.maps_line import GATE_LINE
+from tests.helpers.maps_texts import GATE_LINE, line
 from untorn.maps.page import IA32_PAGE_OFFSET, IA32_PAGE_OFFSET_3GB, PAGE_SIZE, TASK_SIZE
 from untorn.mm.mman import MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, PROT_NONE
 from untorn.syscalls import Process

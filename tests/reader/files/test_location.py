@@ -26,7 +26,7 @@ from tests.helpers.this_machine import MAY_OPEN_BY_MAPPING, by_mapping
 from untorn.errors import OutOfReachError
 from untorn.maps.entry import MapsEntry
 from untorn.maps.fields import Device, Permissions
-from untorn.reader.files.elf import Elf, Segment, read_elf
+from untorn.reader.files.elf import Elf, LoadSegment, read_elf
 
 pytestmark = pytest.mark.live
 PAGE = 4096
@@ -268,7 +268,7 @@ for layer in "lower", "middle", "upper":
 
 
 SEGMENTS = st.builds(
-    Segment,
+    LoadSegment,
     offset=st.integers(0, 1 << 16),
     file_size=st.integers(0, 1 << 16),
     address=st.integers(0, 1 << 20),
@@ -278,7 +278,7 @@ SEGMENTS = st.builds(
 
 @given(st.lists(SEGMENTS, max_size=4), st.integers(0, 1 << 18))
 def test_an_address_is_told_only_if_one_segment_holds_it(
-    segments: list[Segment], offset: int
+    segments: list[LoadSegment], offset: int
 ) -> None:
     page = offset & -PAGE
     vma = record(page, page + PAGE, b"r--p", page, (8, 1), 5, b"/x")
@@ -292,7 +292,7 @@ def test_an_address_is_told_only_if_one_segment_holds_it(
 
 
 def test_what_no_segment_has_is_told_where_the_file_was_loaded_and_nowhere_else() -> None:
-    code = Segment(offset=0, file_size=0x1800, address=0x400000, flags=5)
+    code = LoadSegment(offset=0, file_size=0x1800, address=0x400000, flags=5)
     loaded = record(0x400000, 0x402000, b"r-xp", 0, (8, 1), 5, b"/x")
     copied = loaded._replace(start=0x700000, end=0x702000, permissions=Permissions.READ)
     elf = Elf((code,), b"")
@@ -303,8 +303,8 @@ def test_what_no_segment_has_is_told_where_the_file_was_loaded_and_nowhere_else(
 
 
 def test_a_page_of_two_segments_is_that_of_the_one_it_was_mapped_for() -> None:
-    code = Segment(offset=0, file_size=0x1800, address=0x400000, flags=5)
-    data = Segment(offset=0x1800, file_size=0x800, address=0x402800, flags=6)
+    code = LoadSegment(offset=0, file_size=0x1800, address=0x400000, flags=5)
+    data = LoadSegment(offset=0x1800, file_size=0x800, address=0x402800, flags=6)
     elf = Elf((code, data), b"")
     first = record(0x400000, 0x402000, b"r-xp", 0, (8, 1), 5, b"/x")
     second = MapsEntry(

@@ -1,6 +1,6 @@
 """Mutants: the protocol with one step changed, to see that each step is needed and is checked.
 
-From the top down: cures, files, leftovers, lookup, maps_locking, page_faults, vma_lock, waits,
+From the top down: cures, files, leftovers, lookup, other_lockings, page_faults, vma_lock, waits,
 writers, mutant.
 """
 
@@ -9,7 +9,7 @@ from untorn.check.mutants import (
     files,
     leftovers,
     lookup,
-    maps_locking,
+    other_lockings,
     page_faults,
     vma_lock,
     waits,
@@ -24,7 +24,7 @@ MUTANTS: dict[str, Mutant] = {
         files,
         vma_lock,
         page_faults,
-        maps_locking,
+        other_lockings,
         writers,
         waits,
         leftovers,

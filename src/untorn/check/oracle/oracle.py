@@ -19,7 +19,7 @@ from untorn.check.stage.readers import Access, Reader
 from untorn.check.stage.stage import Stage
 from untorn.judge.contract import judge
 from untorn.judge.history import History
-from untorn.judge.lines import VMA_LINES, parse_lines
+from untorn.judge.lines import parse_lines
 from untorn.judge.reading import Fill, Reading
 from untorn.judge.report import report
 from untorn.locking.rcu import RCU
@@ -130,7 +130,7 @@ class Oracle:
         case = tuple(history.states), windows, texts, reader.kind
         if case in self._good_readings:
             return
-        if reader.kind in VMA_LINES:
+        if reader.kind == "smaps":
             _check_sizes(b"".join(cast(tuple[bytes, ...], texts)))
         # Not left to the judge: a walk may be shown what grew over where it stands, a query may not
         # be shown what ends below.
@@ -187,8 +187,8 @@ def check_sleeper(run: Execution, stage: Stage, sleeper: Task) -> None:
                 f"{sleeper.name} waits while {task.name} holds {len(vmas)} VMA locks: it can be"
                 " blocked by a reader of another VMA"
             )
-        # A walk is under RCU from begin to end, but for the fallback, which may sleep. So both at
-        # once mean that the walk went on, and took mmap_lock along.
+        # A walk is under RCU from begin to end, but for the fallback and page walks, as these may
+        # sleep. So both at once mean that the walk went on, and took mmap_lock along.
         if not reader.keeps_mmap_lock and {MMAP_LOCK, RCU} <= {held for held, _ in task.held}:
             raise BrokenError(
                 f"{sleeper.name} waits while {task.name} holds mmap_lock outside of its fallback"

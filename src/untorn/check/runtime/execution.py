@@ -14,13 +14,13 @@ from typing import Protocol
 from greenlet import getcurrent, greenlet
 
 from untorn.check.runtime import running
-from untorn.check.runtime.location import ACQUIRE, NEVER, Location
+from untorn.check.runtime.location import ACQUIRE, NEVER, SharedLocation
 from untorn.check.runtime.primitives import Task
 from untorn.check.runtime.trace import Trace
 
 Job = Callable[[], object]
 """What a task does."""
-NOBODY = Location("nobody")
+NOBODY = SharedLocation("nobody")
 
 
 @cache
@@ -91,7 +91,7 @@ class Execution:
         self.tracks = strategy.tracks
         self.max_steps = max_steps
         self.trace = Trace()
-        self.asleep: list[tuple[int, Location, int]] = []
+        self.asleep: list[tuple[int, SharedLocation, int]] = []
         self.current = self.hub
         self.locations = [NOBODY] * self.hub
         self.kinds = [NEVER] * self.hub
@@ -163,7 +163,7 @@ class Execution:
         if self.current != self.hub:
             self._greenlets[self.current].switch()
 
-    def point(self, location: Location, kind: int) -> None:
+    def point(self, location: SharedLocation, kind: int) -> None:
         """Announce a step of the running task; return when it is to be made."""
         task = self.current
         self.locations[task] = location
@@ -188,7 +188,7 @@ class Execution:
                     mask &= ~(1 << task)
         return mask
 
-    def waiting(self) -> list[tuple[int, Location, int]]:
+    def waiting(self) -> list[tuple[int, SharedLocation, int]]:
         """Return the tasks that wait, with the step that each would make."""
         # A task that has ended stands at NEVER, which comes after all that can wait.
         return [

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from untorn.check.runtime import running
-from untorn.check.runtime.location import READ, WRITE, Location
+from untorn.check.runtime.location import READ, WRITE, SharedLocation
 from untorn.check.runtime.shared import EXCLUSIVE, GUARDED, POINTS
 from untorn.check.runtime.trace import Guard
 from untorn.mm.mm_types import Vma
@@ -31,7 +31,7 @@ class Watched:
     Attributes:
         cls, name: Which.
         slot: The slot itself; reads and writes without anybody noticing.
-        cells: Of each object its Location or Guard.
+        cells: Of each object its SharedLocation or Guard.
         stored: Called after each store with object and value; by the ghost history.
     """
 
@@ -44,9 +44,9 @@ class Watched:
         self.cells: dict[Any, Any] = {}
         self.stored: Callable[[Any, Any], None] | None = None
 
-    def new_cell(self, name: str) -> Location | Guard:
+    def new_cell(self, name: str) -> SharedLocation | Guard:
         """Return what stands for the field of one more object."""
-        return Location(name)
+        return SharedLocation(name)
 
     def descriptor(self) -> property:
         """Return what takes the slot's place; made of closures, as every access pays for it."""

@@ -1,4 +1,4 @@
-"""Location: one place of shared state, and the ways in which a step can touch it.
+"""SharedLocation: one place of shared state, and the ways in which a step can touch it.
 
 A location keeps its identity from schedule to schedule, although objects come and go: what the
 scenario set up is restored before each run, and what a task makes during a run is named after the
@@ -38,7 +38,7 @@ class Counter(Protocol):
         """Return what COUNT_IN or COUNT_OUT is at this moment: COUNT, READ or WRITE."""
 
 
-class Location:
+class SharedLocation:
     """One place.
 
     Attributes:

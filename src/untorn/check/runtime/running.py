@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from untorn.check.runtime.location import Location
+from untorn.check.runtime.location import SharedLocation
 from untorn.check.runtime.trace import Trace
 from untorn.locking import sync
 
@@ -37,22 +37,22 @@ class Run(Protocol):
         """The tasks."""
 
     @property
-    def point(self) -> Callable[[Location, int], None]:
+    def point(self) -> Callable[[SharedLocation, int], None]:
         """Announce a step of the running task; returns when it is to be made."""
 
     def fail(self, error: BaseException) -> None:
         """End the schedule from inside the running task: something is wrong."""
 
 
-def _no_point(location: Location, kind: int) -> None:
+def _no_point(location: SharedLocation, kind: int) -> None:
     """Nobody is watching."""
 
 
 # point is the run's own, here once more: it is called at every access, and looked up each time.
 run: Run | None = None
-point: Callable[[Location, int], None] = _no_point
+point: Callable[[SharedLocation, int], None] = _no_point
 
-_made: dict[tuple[int, int, str], Location] = {}
+_made: dict[tuple[int, int, str], SharedLocation] = {}
 _adopted: list[tuple[dict[Any, Any], Any]] = []
 
 
@@ -89,13 +89,13 @@ def forget_locations() -> None:
     _made.clear()
 
 
-def location(name: str, **attributes: Any) -> Location:
+def location(name: str, **attributes: Any) -> SharedLocation:
     """Return the location of something that is being made.
 
     During a run it is the same one in each schedule in which the same task made as many before.
     """
     if run is None:
-        return Location(name, **attributes)
+        return SharedLocation(name, **attributes)
     # A strategy compares locations of one schedule with those of the one before. Objects are new
     # in each, so a location goes by its maker and how many that task had made: both are the same
     # in two schedules for as long as the steps are.
@@ -104,7 +104,7 @@ def location(name: str, **attributes: Any) -> Location:
     run.made[maker] += 1
     known = _made.get(key)
     if known is None:
-        known = _made[key] = Location(f"{name} {maker}.{key[1]}", **attributes)
+        known = _made[key] = SharedLocation(f"{name} {maker}.{key[1]}", **attributes)
     known.blocked = known.idle
     known.counter = attributes.get("counter")
     return known

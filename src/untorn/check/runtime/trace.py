@@ -14,8 +14,8 @@ from untorn.check.runtime.location import (
     TAKE,
     WRITE,
     Clock,
-    Location,
     Recent,
+    SharedLocation,
 )
 
 
@@ -60,13 +60,13 @@ class Trace:
 
     def __init__(self) -> None:
         self.tasks: list[int] = []
-        self.locations: list[Location] = []
+        self.locations: list[SharedLocation] = []
         self.clocks: list[Clock] = []
         self.races: dict[int, list[int]] = {}
         self.now: list[Clock] = []
         self._before: list[Recent] = []  # of each step, what its location had before
         self._enabling: set[int] = set()  # steps without which a task would have slept on
-        self._released: list[Location] = []
+        self._released: list[SharedLocation] = []
         self._guards: list[Guard] = []
 
     def begin(self, tasks: int, keep: int = 0) -> None:
@@ -96,7 +96,7 @@ class Trace:
         """Note that a step that was kept is being made."""
         self.now[self.tasks[step]] = self.clocks[step]
 
-    def record(self, task: int, location: Location, kind: int) -> int:
+    def record(self, task: int, location: SharedLocation, kind: int) -> int:
         """Note the step that task is about to make; return the kind that it turns out to be."""
         known = self.now[task]
         clock = known.copy()
@@ -133,7 +133,7 @@ class Trace:
         self._before.append(recent)
         return settled
 
-    def _settle(self, location: Location, kind: int, clock: Clock) -> int:
+    def _settle(self, location: SharedLocation, kind: int, clock: Clock) -> int:
         # Pairs with release(): the section that begins sees all that the last one did. This is no
         # race; that two sections could change places is found at their ACQUIREs.
         if kind == ACQUIRE and location.released is not None:
@@ -142,7 +142,7 @@ class Trace:
             return WRITE
         return location.counter.kind_of(kind)
 
-    def release(self, task: int, location: Location) -> None:
+    def release(self, task: int, location: SharedLocation) -> None:
         """Note that task let go of a mutex: the next to take it knows all that task did before."""
         # A tick of its own, so that what the task does after it is not taken as part of it.
         clock = self.now[task].copy()

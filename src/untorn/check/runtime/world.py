@@ -14,7 +14,7 @@ from typing import Any
 
 from untorn.check.runtime.counter import AtomicInt
 from untorn.check.runtime.fields import WATCHED, slot_of
-from untorn.check.runtime.location import Location
+from untorn.check.runtime.location import SharedLocation
 from untorn.check.runtime.primitives import Mutex
 
 
@@ -50,7 +50,7 @@ class World:
         self._values: list[object] = []
         self._containers: list[tuple[Any, Any]] = []
         self._counters: list[AtomicInt] = []
-        self._locations: list[Location] = []
+        self._locations: list[SharedLocation] = []
         self._mutexes: list[Mutex] = []
         self._seen: dict[int, object] = {}
         # Breadth first, so that what can be reached in several ways is named by the shortest one.

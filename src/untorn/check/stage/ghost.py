@@ -18,8 +18,8 @@ from untorn.check.runtime.execution import Execution
 from untorn.check.runtime.fields import WATCHED
 from untorn.check.runtime.running import Run
 from untorn.check.stage.pages import Pages
-from untorn.check.stage.readers import Look
-from untorn.fs.proc.maps_line import show_map
+from untorn.check.stage.readers import ReaderLook
+from untorn.fs.proc.show_map import show_map
 from untorn.judge.history import History, Range, State, borders, intersect
 from untorn.judge.lines import parse_line
 from untorn.locking import sync
@@ -175,7 +175,7 @@ class GhostHistory:
     def _state(self) -> State:
         return tuple(parse_line(show_map(vma)) for _, _, vma in self.mm.mm_mt)
 
-    def window(self, run: Execution, look: Look, *, early: bool = False) -> tuple[int, int]:
+    def window(self, run: Execution, look: ReaderLook, *, early: bool = False) -> tuple[int, int]:
         """Return the first and last version that a look may be about.
 
         All orders of the steps that keep what happened before what are one to the checker, so

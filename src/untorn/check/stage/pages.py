@@ -2,6 +2,7 @@
 
 import errno
 from collections.abc import Callable
+from typing import Self
 
 from untorn.judge.history import Range
 from untorn.locking import sync
@@ -56,6 +57,12 @@ class Pages(Process):
         super().__init__(mm)
         self.exited = False
         self.destinations: dict[sync.Task, Range] = {}
+
+    def fork(self) -> Self:
+        """Fork; the child moves nothing yet."""
+        child = super().fork()
+        child.destinations = {}
+        return child
 
     def exit(self) -> None:
         """End it."""

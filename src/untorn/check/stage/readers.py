@@ -12,15 +12,13 @@ from untorn.check.stage.pages import Pages, addr
 from untorn.fs.proc.vma_file import ProcVmaFile
 from untorn.judge.history import State
 from untorn.maps.fields import Permissions
-from untorn.maps.procmap_query import QueriedVma
+from untorn.maps.maps_file import FILL_SIZE
 
 T = TypeVar("T")
-BUFFER = 1 << 16
-"""Bytes of a read() that takes whatever there is."""
 
 
 @dataclass(slots=True)
-class Look:
+class ReaderLook:
     """One read() or query of a task.
 
     Attributes:
@@ -42,7 +40,7 @@ class Reader:
 
     Attributes:
         task: Its number among the tasks.
-        kind: A file of fs/proc/files.py, or of maps query (a walk by queries) or query-one (one
+        kind: A file of VMA_LINES, or of maps query (a walk by queries) or query-one (one
             query, of page 0).
         file: What it reads.
         size: Bytes wanted of each read().
@@ -57,8 +55,8 @@ class Reader:
     task: int
     kind: str
     file: ProcVmaFile
-    size: int = BUFFER
-    looks: list[Look] = field(default_factory=list)
+    size: int = FILL_SIZE
+    looks: list[ReaderLook] = field(default_factory=list)
     judged: bool = True
     interrupted: bool = False
     killable: bool = False
@@ -77,26 +75,18 @@ class Reader:
     def run(self) -> None:
         """Make the pass."""
         if self.kind == "query-one":
-            self._look(partial(self._query, addr(0)))
+            ask = partial(self.file.query, addr(0), next=True)
+            self._look(partial(self._unless_gone, ask))
         elif self.kind == "query":
-            self._query_all()
+            queries = self.file.walk()
+            while self._look(partial(self._unless_gone, partial(next, queries, None))):
+                pass
         else:
             while self._look(self._read):
                 pass
 
-    def _query_all(self) -> None:
-        at = 0
-        while True:
-            vma = self._look(partial(self._query, at))
-            if not isinstance(vma, QueriedVma):
-                return
-            at = vma.entry.end
-
     def _read(self) -> bytes:
         return self._unless_gone(partial(self.file.read, self.size)) or b""
-
-    def _query(self, at: int) -> QueriedVma | None:
-        return self._unless_gone(partial(self.file.query, at, next=True))
 
     def _unless_gone(self, ask: Callable[[], T]) -> T | None:
         """Return the answer; None if there is nothing, no process any more, or a kill came."""
@@ -115,7 +105,7 @@ class Reader:
         assert run is not None
         began = run.steps
         text = look()
-        self.looks.append(Look(self.task, began, run.steps - 1, text))
+        self.looks.append(ReaderLook(self.task, began, run.steps - 1, text))
         return text
 
 
@@ -132,7 +122,7 @@ class Access:
     process: Pages
     page: int
     write: bool
-    look: Look | None = None
+    look: ReaderLook | None = None
 
     def run(self) -> None:
         """Make it."""
@@ -140,7 +130,7 @@ class Access:
         assert run is not None
         began = run.steps
         allowed = self.process.access(self.page, write=self.write)
-        self.look = Look(self.task, began, run.steps - 1, allowed)
+        self.look = ReaderLook(self.task, began, run.steps - 1, allowed)
 
     def is_allowed_in(self, state: State) -> bool:
         """Say whether the mappings of a state allow it; on x86 any permission allows to read."""

@@ -14,9 +14,10 @@ from untorn.check.runtime import running
 from untorn.check.runtime.execution import Job
 from untorn.check.stage.ghost import GhostHistory
 from untorn.check.stage.pages import Pages
-from untorn.check.stage.readers import BUFFER, Access, Reader
+from untorn.check.stage.readers import Access, Reader
 from untorn.fs.proc.files import PROC_FILES
-from untorn.fs.proc.maps_line import show_map
+from untorn.fs.proc.show_map import show_map
+from untorn.maps.maps_file import FILL_SIZE
 from untorn.mm.limits import Limits
 from untorn.mm.mm_types import MmStruct, Vma, VmaSlab
 
@@ -67,7 +68,7 @@ class Stage:
         self.others.append(self.new_process(f"mm {len(self.others) + 2}"))
         return self.others[-1]
 
-    def read(self, kind: str = "maps", locking: str = "vma_lock", size: int = BUFFER) -> Reader:
+    def read(self, kind: str = "maps", locking: str = "vma_lock", size: int = FILL_SIZE) -> Reader:
         """Add a task that makes a pass over the process's map."""
         file = self.process.open(kind if kind in PROC_FILES else "maps", locking)
         reader = Reader(len(self.jobs), kind, file, size)

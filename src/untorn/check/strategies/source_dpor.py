@@ -13,7 +13,7 @@ commute by declaration (location.py). Checked against plain depth-first search o
 from dataclasses import dataclass
 
 from untorn.check.runtime.execution import Execution
-from untorn.check.runtime.location import Location, conflict
+from untorn.check.runtime.location import SharedLocation, conflict
 from untorn.check.strategies.branch import ALL, Branch, Request, Root
 from untorn.check.strategies.depth_first import DepthFirst
 
@@ -32,7 +32,7 @@ class Frame:
     backtrack: int
     done: int
     sleep: int
-    locations: tuple[Location, ...]
+    locations: tuple[SharedLocation, ...]
     kinds: tuple[int, ...]
 
 

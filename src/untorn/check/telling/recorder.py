@@ -9,10 +9,10 @@ from types import FrameType
 from untorn.check.oracle.failure import is_checkers
 from untorn.check.runtime.execution import Execution
 from untorn.check.runtime.fields import WATCHED, DataRaceError
-from untorn.check.runtime.location import READ, WRITE, Location
+from untorn.check.runtime.location import READ, WRITE, SharedLocation
 from untorn.check.runtime.trace import Guard, Trace
 
-Cell = Location | Guard
+Cell = SharedLocation | Guard
 """What stands for a place of shared state; the word is that of fields.py."""
 
 
@@ -62,7 +62,7 @@ class Recorder:
         """Those that are steps; each stands at its number."""
         return [each for each in self.told if each.number is not None]
 
-    def _step(self, location: Location, kind: int) -> None:
+    def _step(self, location: SharedLocation, kind: int) -> None:
         """Take the place of Execution.point()."""
         task = self._run.current
         file, line = _source(sys._getframe(1))
@@ -88,7 +88,7 @@ class Recorder:
         self._over = self._run.failure is not None or self._run.limited
 
     def _value(self, cell: Cell) -> object:
-        if isinstance(cell, Location) and cell.counter is not None:
+        if isinstance(cell, SharedLocation) and cell.counter is not None:
             return cell.counter.value
         if cell not in self._fields:
             self._learn()

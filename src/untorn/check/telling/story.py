@@ -9,7 +9,7 @@ from untorn.check.mutants.mutant import Mutant
 from untorn.check.oracle.failure import describe, is_error, source_line
 from untorn.check.runtime.execution import Execution
 from untorn.check.runtime.fields import DataRaceError
-from untorn.check.runtime.location import ACQUIRE, READ, TAKE, WRITE, Location
+from untorn.check.runtime.location import ACQUIRE, READ, TAKE, WRITE, SharedLocation
 from untorn.check.runtime.primitives import WAKE_UP, Task
 from untorn.check.strategies.replay import Replay
 from untorn.check.telling.recorder import Cell, Recorder, Told
@@ -155,7 +155,7 @@ def _value(told: Told, value: object) -> str:
             return f"{value:#x}"
         case int() if told.cell.name.endswith((".vm_start", ".vm_end")):
             return f"{value:x}"
-        case int() if isinstance(told.cell, Location) and told.cell.counter and value >= FLAG:
+        case int() if isinstance(told.cell, SharedLocation) and told.cell.counter and value >= FLAG:
             return f"FLAG+{value - FLAG}"
         case int() | bytes() | str() | tuple():
             return str(value)

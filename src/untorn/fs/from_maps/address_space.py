@@ -24,8 +24,8 @@ from untorn.fs.from_maps.layout import (
     find_mmap_base,
     find_start_stack,
 )
-from untorn.fs.from_maps.lines import NumberedLine, parse_lines, refusal
-from untorn.fs.proc.maps_line import gate_line, show_map
+from untorn.fs.from_maps.lines import NumberedLine, number_lines, refusal
+from untorn.fs.proc.show_map import gate_line, show_map
 from untorn.maps.entry import MapsEntry
 from untorn.maps.page import PAGE_SHIFT, PAGE_SIZE
 from untorn.mm.file import VmFile
@@ -102,7 +102,7 @@ def mm_from_maps(
     """
     texts = re.findall(rb"[^\n]*\n|[^\n]+", text)
     gate_flags = _GATE_FLAGS.get(texts[-1], 0) if texts else 0
-    lines = parse_lines(texts[:-1] if gate_flags else texts)
+    lines = number_lines(texts[:-1] if gate_flags else texts)
     task_size = choose_task_size(lines, gate=bool(gate_flags), told=task_size)
     files = FilesOfMaps(lines, hugetlb or {})
     limits = limits or Limits()

@@ -3,10 +3,9 @@
 from typing import NamedTuple
 
 from untorn.maps.entry import GATE_NAME, MapsEntry
+from untorn.maps.fields import NARROW_NAME_COLUMN
 from untorn.maps.page import KERNEL_HALF, PAGE_SIZE, TASK_SIZE, page_aligned
 
-_COLUMN_OF_32_BITS = 49
-"""Where names begin at least if an unsigned long has 32 bits; see NAME_COLUMN."""
 _LARGEST_TASK = (1 << 56) - PAGE_SIZE
 """TASK_SIZE with five-level page tables. Source: arch/x86/include/asm/page_64_types.h."""
 
@@ -26,7 +25,7 @@ def refusal(number: int, text: bytes, reason: object) -> ValueError:
     return ValueError(f"line {number} of the maps {reason}: {text!r}")
 
 
-def parse_lines(texts: list[bytes]) -> list[NumberedLine]:
+def number_lines(texts: list[bytes]) -> list[NumberedLine]:
     """Return the lines of maps, each with its newline, but for that of the gate VMA.
 
     Raises:
@@ -70,7 +69,7 @@ def _what_lies_there(entry: MapsEntry) -> str:
 def _check_form(entry: MapsEntry, text: bytes) -> None:
     if entry.line() == text:
         return
-    if entry.name and text[_COLUMN_OF_32_BITS - 1 :] == b" %s\n" % entry.name:
+    if entry.name and text[NARROW_NAME_COLUMN - 1 :] == b" %s\n" % entry.name:
         raise ValueError(
             "has its name where a 32-bit kernel writes it: processes of these are not modelled,"
             " only the 32-bit processes of 64-bit kernels"

@@ -1,5 +1,5 @@
-"""/proc/PID: files that tell of VMAs, their records, strategies and text, and the ioctl of maps.
+"""/proc/PID: files that tell of VMAs, their records, lockings and text, and the ioctl of maps.
 
 From the top down: files, maps, do_procmap_query, numa_maps, smaps_rollup, smaps, smaps_text,
-smaps_gather, task_mmu, maps_line, vma_file, maps_locking, base.
+smaps_gather, task_mmu, show_map, vma_file, maps_locking, base.
 """

@@ -7,8 +7,8 @@ file nor with itself. Compare fs/proc/task_mmu.c:do_procmap_query(), query_match
 import errno
 
 from untorn.errors import os_error
-from untorn.fs.proc.maps_line import permission_bits, vma_name
 from untorn.fs.proc.maps_locking import MapsLocking
+from untorn.fs.proc.show_map import permission_bits, vma_name
 from untorn.fs.user_memory import UserMemory
 from untorn.maps.fields import NO_DEVICE
 from untorn.maps.page import PAGE_SHIFT, PAGE_SIZE
@@ -34,7 +34,7 @@ def do_procmap_query(
 
     Args:
         mm: The address space, or None for a kernel thread.
-        locking: A strategy of this call's own; None as mm.
+        locking: One of this call's own; None as mm.
         memory: The caller's memory.
         arg: Byte address of the struct.
 

@@ -37,12 +37,12 @@ class ProcFile(Generic[L]):
     opened: type[ProcVmaFile] = ProcVmaFile
 
     def open(self, task: ProcTask, reader: str) -> ProcVmaFile:
-        """Open the file of a process, to be read by a strategy.
+        """Open the file of a process, to be read by one of its lockings.
 
         Raises:
             OSError: ENOENT if the process was reaped, EACCES if the opener may not look into it,
                 or what records() raises.
-            ValueError: There is no such strategy for this file; the message names those there are.
+            ValueError: There is no such locking for this file; the message names those there are.
         """
         kind = self.lockings.get(reader)
         if kind is None:

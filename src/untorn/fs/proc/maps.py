@@ -46,7 +46,7 @@ class ProcMapsFile(ProcVmaFile):
         return QueriedVma.from_struct(answer, name, bytes(memory.data[SIZE + name_size :]))
 
     def _new_locking(self) -> MapsLocking | None:
-        """Return a context of the file's strategy that no read and no other query uses."""
+        """Return a locking of the file's kind that no read and no other query uses."""
         if self._mm is None or self._locking is None:
             return None
         return type(self._locking)(self._mm)

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from untorn.fs.proc.maps_locking import PageWalkLocking
-from untorn.fs.proc.smaps import walk_pages
-from untorn.fs.proc.task_mmu import GateVma, ProcMaps, Record
+from untorn.fs.proc.task_mmu import GateVma, ProcMaps, Record, walk_pages
 from untorn.locking import lockdep
 from untorn.mm.filemap import PageKind
 from untorn.mm.mm_types import Vma, vma_kernel_pagesize

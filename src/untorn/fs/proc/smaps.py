@@ -1,14 +1,11 @@
 """/proc/PID/smaps of an engine process: maps, and what is resident of each VMA."""
 
-from collections.abc import Callable
 from functools import partial
 
 from untorn.fs.proc.maps_locking import PageWalkLocking
 from untorn.fs.proc.smaps_gather import MemSizeStats, smap_gather_stats
 from untorn.fs.proc.smaps_text import show_gate_smap, show_smap
-from untorn.fs.proc.task_mmu import GateVma, ProcMaps, Record
-from untorn.mm.mm_types import Vma
-from untorn.mm.vmas.driver import refuse_driver
+from untorn.fs.proc.task_mmu import GateVma, ProcMaps, Record, walk_pages
 
 
 class ProcSmaps(ProcMaps[PageWalkLocking]):
@@ -25,17 +22,3 @@ class ProcSmaps(ProcMaps[PageWalkLocking]):
         start = record.vm_start
         walk_pages(self._locking, record, "smaps", partial(smap_gather_stats, mss, record, start))
         return show_smap(record, mss)
-
-
-def walk_pages(locking: PageWalkLocking, vma: Vma, file: str, gather: Callable[[], None]) -> None:
-    """Let gather() look at the pages of vma, which locking returned last, for a file.
-
-    Raises:
-        NotModelledError: It is a driver's mapping: what it has resident is not known.
-    """
-    refuse_driver(vma, file)
-    locking.begin_page_walk()
-    try:
-        gather()
-    finally:
-        locking.end_page_walk(vma)

@@ -9,9 +9,9 @@ from functools import partial
 from untorn.errors import os_error
 from untorn.fs.proc.base import ProcTask
 from untorn.fs.proc.maps_locking import PageWalkLocking
-from untorn.fs.proc.smaps import walk_pages
 from untorn.fs.proc.smaps_gather import MemSizeStats, smap_gather_stats
 from untorn.fs.proc.smaps_text import show_rollup
+from untorn.fs.proc.task_mmu import walk_pages
 from untorn.fs.seq_file import SeqFile
 from untorn.mm.calls.exit import mmput
 from untorn.mm.mm_types import MmStruct, mmget_not_zero
@@ -79,7 +79,7 @@ def rollup(locking: PageWalkLocking) -> bytes:
             if last_end == 0:
                 first_start = vma.vm_start
             start = max(vma.vm_start, last_end)
-            walk_pages(locking, vma, "smaps", partial(smap_gather_stats, mss, vma, start))
+            walk_pages(locking, vma, "smaps_rollup", partial(smap_gather_stats, mss, vma, start))
             last_end = vma.vm_end
             locking.give_way(last_end)
     finally:

@@ -7,7 +7,7 @@ proc_pid_smaps(5).
 
 from functools import lru_cache
 
-from untorn.fs.proc.maps_line import ROLLUP_LINE, gate_line, show_map
+from untorn.fs.proc.show_map import ROLLUP_LINE, gate_line, show_map
 from untorn.fs.proc.smaps_gather import PSS_SHIFT, MemSizeStats
 from untorn.mm import mman
 from untorn.mm.mm_types import Vma, vma_kernel_pagesize

@@ -7,15 +7,17 @@ Compare fs/proc/task_mmu.c:m_start(), m_next(), m_stop(), proc_get_vma().
 """
 
 import errno
+from collections.abc import Callable
 from typing import Generic, NamedTuple, TypeVar
 
 from untorn.errors import os_error
 from untorn.fs.proc.base import ProcTask
-from untorn.fs.proc.maps_line import gate_line, show_map
-from untorn.fs.proc.maps_locking import MapsLocking
+from untorn.fs.proc.maps_locking import MapsLocking, PageWalkLocking
+from untorn.fs.proc.show_map import gate_line, show_map
 from untorn.fs.seq_file import SeqFile
 from untorn.mm.calls.exit import mmput
 from untorn.mm.mm_types import MmStruct, Vma, mmget_not_zero
+from untorn.mm.vmas.driver import refuse_driver
 
 SENTINEL_VMA_GATE = -2
 SENTINEL_VMA_END = -1
@@ -106,3 +108,17 @@ class ProcMaps(Generic[L]):
     @staticmethod
     def _gate(mm: MmStruct) -> GateVma | None:
         return GateVma(mm.gate_vma_flags) if mm.gate_vma else None
+
+
+def walk_pages(locking: PageWalkLocking, vma: Vma, file: str, gather: Callable[[], None]) -> None:
+    """Let gather() look at the pages of vma, which locking returned last, for a file.
+
+    Raises:
+        NotModelledError: It is a driver's mapping: what it has resident is not known.
+    """
+    refuse_driver(vma, file)
+    locking.begin_page_walk()
+    try:
+        gather()
+    finally:
+        locking.end_page_walk(vma)

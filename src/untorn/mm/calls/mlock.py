@@ -181,7 +181,7 @@ def _apply_mlockall_flags(mm: MmStruct, flags: int) -> None:
 
 
 def _mlock_fixup(mm: MmStruct, vma: Vma, start: int, end: int, vm_flags: int) -> None:
-    """Give [start, end) of vma its lock flags. Compare mm/mlock.c:mlock_mlock_fixup()."""
+    """Give [start, end) of vma its lock flags. Compare mm/mlock.c:mlock_fixup()."""
     old = vma.vm_flags
     new = old & ~VM_LOCKED_MASK | vm_flags
     # Special mappings are resident anyway, and droppable memory is not to be kept.

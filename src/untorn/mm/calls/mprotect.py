@@ -1,6 +1,6 @@
 """Change the protection of a range, VMA by VMA.
 
-Compare mm/mprotect.c:do_mprotect_pkey() and mprotect_mprotect_fixup().
+Compare mm/mprotect.c:do_mprotect_pkey() and mprotect_fixup().
 """
 
 import errno

@@ -9,7 +9,12 @@ from dataclasses import replace
 
 from untorn.errors import os_error
 from untorn.maps.page import PAGE_SHIFT, PAGE_SIZE, page_align
-from untorn.mm.calls.mremap_check import Remap, check_map_count, check_mremap_params, check_prep_vma
+from untorn.mm.calls.mremap_check import (
+    VmaRemap,
+    check_map_count,
+    check_mremap_params,
+    check_prep_vma,
+)
 from untorn.mm.calls.munmap import do_munmap_locked
 from untorn.mm.mm_types import MmStruct, Vma, vma_kernel_pagesize, vma_pages
 from untorn.mm.mman import (
@@ -55,11 +60,11 @@ def do_mremap(
 
     Source: mremap(2); mm/mremap.c:do_mremap().
     """
-    remap = Remap(mm, addr, page_align(old_len), page_align(new_len), flags, new_addr)
+    remap = VmaRemap(mm, addr, page_align(old_len), page_align(new_len), flags, new_addr)
     check_mremap_params(remap)
     mmap_write_lock_killable(mm)
-    # All in one section, whatever the call comes to: no reader locks any of these VMAs before the
-    # move is complete.
+    # All in one section, whatever the call comes to. Readers may be shown the source as it was
+    # until it is write-locked, and with MREMAP_FIXED the destination unmapped for a moment.
     try:
         grown_locked = _grows_locked(remap)
         place = _mremap_locked(remap)
@@ -75,12 +80,12 @@ def _lookup(mm: MmStruct, addr: int) -> Vma | None:
     return vma if vma is not None and vma.vm_start <= addr else None
 
 
-def _grows_locked(remap: Remap) -> bool:
+def _grows_locked(remap: VmaRemap) -> bool:
     vma = _lookup(remap.mm, remap.addr)
     return vma is not None and bool(vma.vm_flags & VM_LOCKED) and remap.delta > 0
 
 
-def _mremap_locked(remap: Remap) -> int:
+def _mremap_locked(remap: VmaRemap) -> int:
     """Do what do_mremap() says. Preconditions: mmap_lock held for write; parameters valid."""
     _refuse_drivers(remap)
     # Only a move that keeps the length may be of several VMAs; all else is about one.
@@ -97,7 +102,7 @@ def _mremap_locked(remap: Remap) -> int:
     return remap.addr
 
 
-def _refuse_drivers(remap: Remap) -> None:
+def _refuse_drivers(remap: VmaRemap) -> None:
     """Refuse to grow or move a driver's mapping, and to put another in its place.
 
     Without either nothing happens but one munmap at most, which looks for itself.
@@ -117,7 +122,7 @@ def _refuse_drivers(remap: Remap) -> None:
         refuse_drivers(mm, remap.new_addr, new_end, "mremap", past_gaps=True)
 
 
-def _move_all(remap: Remap) -> int:
+def _move_all(remap: VmaRemap) -> int:
     """Move every VMA of the range, gaps between them kept. Compare remap_move()."""
     mm, start, end = remap.mm, remap.addr, remap.addr + remap.old_len
     # VMA by VMA, each as a move of its own: what was moved before a failure stays moved.
@@ -132,7 +137,7 @@ def _move_all(remap: Remap) -> int:
             raise os_error(errno.EFAULT)
         piece, piece_end = max(vma.vm_start, start), min(vma.vm_end, end)
         length = piece_end - piece
-        one = Remap(mm, piece, length, length, remap.flags, piece + shift)
+        one = VmaRemap(mm, piece, length, length, remap.flags, piece + shift)
         _mremap_to(one, check_prep_vma(one, vma))
         first = False
         # By address: the one that was moved is gone, or shrunk, or merged at its new place.
@@ -148,7 +153,7 @@ def _moves_with_others(vma: Vma) -> bool:
     return vma.vm_file is None or not vma.vm_file.is_zero
 
 
-def _mremap_to(remap: Remap, vma: Vma) -> int:
+def _mremap_to(remap: VmaRemap, vma: Vma) -> int:
     """Move to the place that is named. Compare mm/mremap.c:mremap_to()."""
     mm = remap.mm
     # What is at the new place goes, whether or not the move succeeds after that.
@@ -170,7 +175,7 @@ def _mremap_to(remap: Remap, vma: Vma) -> int:
     return _move_vma(remap, found)
 
 
-def _expand(remap: Remap, vma: Vma) -> int:
+def _expand(remap: VmaRemap, vma: Vma) -> int:
     """Grow in place if what follows is free, else move. Compare mm/mremap.c:expand_vma()."""
     if vma.vm_end - remap.addr == remap.old_len and _is_free(remap, vma):
         pages = remap.delta >> PAGE_SHIFT
@@ -191,18 +196,18 @@ def _expand(remap: Remap, vma: Vma) -> int:
     return _move_vma(remap, vma)
 
 
-def _is_free(remap: Remap, vma: Vma) -> bool:
+def _is_free(remap: VmaRemap, vma: Vma) -> bool:
     end = vma.vm_end + remap.delta
     following = remap.mm.find_vma(vma.vm_end)
     return end <= remap.mm.task_size and (following is None or following.vm_start >= end)
 
 
-def _check_commit(remap: Remap, vma: Vma, pages: int) -> None:
+def _check_commit(remap: VmaRemap, vma: Vma, pages: int) -> None:
     if vma.vm_flags & VM_ACCOUNT and not may_commit(remap.mm, pages):
         raise os_error(errno.ENOMEM)
 
 
-def _move_vma(remap: Remap, vma: Vma) -> int:
+def _move_vma(remap: VmaRemap, vma: Vma) -> int:
     """Copy the range to its new place and unmap the old one. Compare mm/mremap.c:move_vma()."""
     # All that can fail comes before the copy: what follows the copy can always be done.
     mm = remap.mm
@@ -236,7 +241,7 @@ def _move_vma(remap: Remap, vma: Vma) -> int:
     return place
 
 
-def _new_place(remap: Remap, vma: Vma) -> int:
+def _new_place(remap: VmaRemap, vma: Vma) -> int:
     # As mmap would choose it: file, offset and kind of mapping have a say.
     flags = MAP_FIXED if remap.flags & MREMAP_FIXED else 0
     flags |= MAP_SHARED if vma.vm_flags & VM_MAYSHARE else 0

@@ -25,7 +25,7 @@ _KNOWN = MREMAP_FIXED | MREMAP_MAYMOVE | MREMAP_DONTUNMAP
 
 
 @dataclass(slots=True)
-class Remap:
+class VmaRemap:
     """What is asked for; byte addresses and lengths. Compare struct vma_remap_struct."""
 
     mm: MmStruct
@@ -46,7 +46,7 @@ class Remap:
         return self.new_len - self.old_len
 
 
-def check_mremap_params(remap: Remap) -> None:
+def check_mremap_params(remap: VmaRemap) -> None:
     """Refuse parameters that no mapping could make good, and a move where there is no room.
 
     Raises:
@@ -77,7 +77,7 @@ def check_map_count(mm: MmStruct, count: int) -> None:
         raise os_error(errno.ENOMEM)
 
 
-def _place_is_valid(remap: Remap) -> bool:
+def _place_is_valid(remap: VmaRemap) -> bool:
     # Wraps as an unsigned long does: a length that is too large may hide an overlap, as in Linux.
     old_end, new_end = remap.addr + remap.old_len & ULONG_MAX, remap.new_addr + remap.new_len
     overlaps = old_end > remap.new_addr and new_end > remap.addr
@@ -90,7 +90,7 @@ def _place_is_valid(remap: Remap) -> bool:
     )
 
 
-def check_prep_vma(remap: Remap, vma: Vma | None) -> Vma:
+def check_prep_vma(remap: VmaRemap, vma: Vma | None) -> Vma:
     """Return vma, found at remap.addr, if it can be moved or grown as asked.
 
     On hugetlbfs, the lengths asked for become those of whole pages.
@@ -120,7 +120,7 @@ def check_prep_vma(remap: Remap, vma: Vma | None) -> Vma:
     return vma
 
 
-def _align_hugetlb(remap: Remap, vma: Vma) -> None:
+def _align_hugetlb(remap: VmaRemap, vma: Vma) -> None:
     """Compare mm/mremap.c:align_hugetlb(): the new place counts even where none is named."""
     size = vma_kernel_pagesize(vma)
     remap.old_len += -remap.old_len % size
@@ -129,7 +129,7 @@ def _align_hugetlb(remap: Remap, vma: Vma) -> None:
         raise os_error(errno.EINVAL)
 
 
-def _check_growth(remap: Remap, vma: Vma) -> None:
+def _check_growth(remap: VmaRemap, vma: Vma) -> None:
     mm, pages = remap.mm, remap.delta >> PAGE_SHIFT
     pgoff = vma.vm_pgoff + (remap.addr - vma.vm_start >> PAGE_SHIFT)
     if pgoff + (remap.new_len >> PAGE_SHIFT) > ULONG_MAX:

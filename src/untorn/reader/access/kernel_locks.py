@@ -11,6 +11,9 @@ from typing import NamedTuple
 
 from untorn.reader.access.live_maps_file import LiveMapsFile
 
+Release = tuple[int, int]
+"""The first two numbers of that of a kernel."""
+
 PER_VMA_SINCE = {"maps": (6, 17), "PROCMAP_QUERY": (6, 18), "smaps": (7, 2)}
 """By file (and the ioctl on maps), the first release that locks one VMA at a time."""
 SYMBOL = "lock_next_vma"
@@ -64,7 +67,7 @@ def takes_mmap_lock(file: str) -> bool:
     return decide(file, parse_release(os.uname().release), None).lock == "mmap_lock"
 
 
-def decide(file: str, release: tuple[int, int], symbol: SymbolEvidence | None) -> Locking:
+def decide(file: str, release: Release, symbol: SymbolEvidence | None) -> Locking:
     """Tell which lock a kernel of that release, with or without the symbol, takes for a file."""
     if symbol and not symbol.present:
         return Locking(file, "mmap_lock", f"no {SYMBOL} in {symbol.file}")
@@ -75,7 +78,7 @@ def decide(file: str, release: tuple[int, int], symbol: SymbolEvidence | None) -
     return Locking(file, lock, f"release {_dotted(release)}; per-VMA since {_dotted(since)}")
 
 
-def parse_release(text: str) -> tuple[int, int]:
+def parse_release(text: str) -> Release:
     """Return the first two numbers of a kernel release; zeros if it does not begin with them."""
     numbers = re.match(r"(\d+)\.(\d+)", text)
     return (int(numbers[1]), int(numbers[2])) if numbers else (0, 0)
@@ -97,5 +100,5 @@ def _lists(symbols: bytes, name: str) -> bool:
     return re.search(rb"(?m)^(?:\S+ \S )?" + name.encode() + rb"$", symbols) is not None
 
 
-def _dotted(release: tuple[int, int]) -> str:
+def _dotted(release: Release) -> str:
     return ".".join(map(str, release))

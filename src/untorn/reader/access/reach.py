@@ -120,6 +120,9 @@ class ReachedMaps:
         if self._file is not None:
             self._file.close()
 
+    def __repr__(self) -> str:
+        return repr(self._file)
+
     def _open_by(self, thread: int | None) -> LiveMapsFile:
         pid, proc = self.reach.pid, self.reach.proc
         return open_maps_file(pid, "maps", proc, thread, gentle=self._gentle)

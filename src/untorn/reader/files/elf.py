@@ -26,7 +26,7 @@ _DAMAGED = OSError, ArithmeticError, LookupError, ValueError, TypeError, Attribu
 """What pyelftools raises beside its own errors, when it meets what no linker writes."""
 
 
-class Segment(NamedTuple):
+class LoadSegment(NamedTuple):
     """A part of the file that is loaded (PT_LOAD); places and sizes in bytes."""
 
     offset: int
@@ -52,7 +52,7 @@ class Segment(NamedTuple):
 class Elf(NamedTuple):
     """What we want to know of a file."""
 
-    segments: tuple[Segment, ...]
+    segments: tuple[LoadSegment, ...]
     build_id: bytes
     """Empty if it has none, or was not looked for."""
 
@@ -121,10 +121,10 @@ def read_elf(file: BinaryIO, *, build_id: bool) -> Elf:
         raise OutOfReachError(f"the ELF file cannot be read: {error}") from error
 
 
-def _segments(elf: "ELFFile") -> Iterator[Segment]:
+def _segments(elf: "ELFFile") -> Iterator[LoadSegment]:
     for each in elf.iter_segments(type="PT_LOAD"):
         header = each.header
-        yield Segment(header.p_offset, header.p_filesz, header.p_vaddr, header.p_flags)
+        yield LoadSegment(header.p_offset, header.p_filesz, header.p_vaddr, header.p_flags)
 
 
 def _build_id(elf: "ELFFile") -> bytes:

@@ -8,7 +8,7 @@ goes on with the columns of another line.
 
 import re
 
-from untorn.maps.difference import MISSING_COLUMNS, Difference, NotMapsError, Rule
+from untorn.maps.difference import MISSING_COLUMNS, Difference, FormatRule, NotMapsError
 from untorn.maps.entry import MapsEntry
 from untorn.maps.scan import Scanned, refusal, scan
 from untorn.reader.text.columns import Columns, first_descent
@@ -18,7 +18,7 @@ from untorn.reader.text.text_lines import RETURN, Line, ends_with_returns, lines
 _NOTHING = b" \t\r>"
 """What a line that counts as empty may have."""
 
-_BLANK_RULES = {Rule.BLANK_AFTER_INODE, Rule.NO_BLANKS_AT_END}
+_BLANK_RULES = {FormatRule.BLANK_AFTER_INODE, FormatRule.NO_BLANKS_AT_END}
 _JOINED = re.compile(rb" [r-][w-][x-][ps] [0-9a-f]{8,16} [0-9a-f]+:[0-9a-f]+ \d+( |\Z)")
 """What no name has, but a line that was joined with the one before it."""
 
@@ -44,7 +44,7 @@ def check_text(text: bytes, columns: Columns) -> None:
     """
     if ends_with_returns(text):
         first = text.partition(b"\n")[0]
-        raise refusal(1, first, Difference(len(first), RETURN, Rule.NO_RETURN))
+        raise refusal(1, first, Difference(len(first), RETURN, FormatRule.NO_RETURN))
     row = first_descent(columns)
     if row is not None:
         line = text.split(b"\n", row + 1)[row]
@@ -54,7 +54,7 @@ def check_text(text: bytes, columns: Columns) -> None:
 
 def _descent(number: int, line: bytes, column: int, end: int, before: int) -> ValueError:
     found = f"{end:08x}, not above the end of the range before it, {before:08x}"
-    return refusal(number, line, Difference(column, found, Rule.ASCENDING))
+    return refusal(number, line, Difference(column, found, FormatRule.ASCENDING))
 
 
 class _Reader:
@@ -71,7 +71,7 @@ class _Reader:
     def take(self, line: Line) -> None:
         """Read one more line. Raises ValueError."""
         if not line.body.strip(_NOTHING):
-            empty = Difference(1, "an empty line", Rule.ONE_LINE_A_VMA)
+            empty = Difference(1, "an empty line", FormatRule.ONE_LINE_A_VMA)
             self.leniencies.add(line.number, [*line.differences, empty])
             return
         try:
@@ -82,7 +82,9 @@ class _Reader:
         joined = _JOINED.search(entry.name)
         if joined is not None:
             at = line.body.rfind(joined.group())
-            difference = Difference(at + 1, "the columns of another line", Rule.ONE_LINE_A_VMA)
+            difference = Difference(
+                at + 1, "the columns of another line", FormatRule.ONE_LINE_A_VMA
+            )
             raise refusal(line.number, line.body, difference)
         self.leniencies.add(line.number, line.differences + scanned.differences)
         self._note_end(line, entry, scanned)
@@ -104,7 +106,7 @@ class _Reader:
             end = next(each for each in scanned.differences if each.rule in MISSING_COLUMNS)
             self._early.append((line, end))
         elif entry.inode and not entry.name and (not line.ended or _BLANK_RULES & rules):
-            end = Difference(len(line.body) + 1, "the line ends after the inode", Rule.NAME)
+            end = Difference(len(line.body) + 1, "the line ends after the inode", FormatRule.NAME)
             self._nameless.append((line, end))
 
     def check_ends(self) -> None:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from untorn.maps.difference import Difference, Rule
+from untorn.maps.difference import Difference, FormatRule
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Leniencies:
     """One leniency for each rule that is broken, however long the text is."""
 
     def __init__(self) -> None:
-        self._by_rule: dict[Rule, Leniency] = {}
+        self._by_rule: dict[FormatRule, Leniency] = {}
 
     def add(self, line: int, differences: list[Difference]) -> None:
         """Count a line, once for each rule that it breaks."""

@@ -27,7 +27,7 @@ def parse(texts: Sequence[bytes]) -> Columns:
             the reason.
     """
     if sum(map(len, texts)) <= SHORT:
-        return Columns.of_entries(parse_lines(b"".join(texts)))
+        return Columns.of_entries(parse_one_by_one(b"".join(texts)))
     endings = LineEndings()
     parts: list[Block] = []
     first = 1
@@ -60,7 +60,7 @@ def _blocks(texts: Sequence[bytes]) -> Iterator[bytes]:
         yield b"".join(part)
 
 
-def parse_lines(text: bytes) -> list[MapsEntry]:
+def parse_one_by_one(text: bytes) -> list[MapsEntry]:
     """Return one entry a line, read one by one. Raises ValueError as parse()."""
     lines = text.split(b"\n")
     last = lines.pop()

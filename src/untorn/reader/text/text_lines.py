@@ -5,8 +5,9 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from untorn.maps.cursor import NAME_COLUMN, NARROW_NAME_COLUMN, UTF_16
-from untorn.maps.difference import Difference, Rule
+from untorn.maps.cursor import UTF_16
+from untorn.maps.difference import Difference, FormatRule
+from untorn.maps.fields import NAME_COLUMN, NARROW_NAME_COLUMN
 from untorn.maps.scan import refusal
 
 RETURN = "a carriage return before the newline"
@@ -35,9 +36,9 @@ class Line(NamedTuple):
 def lines_of(text: bytes) -> Iterator[Line]:
     """Yield the lines of a text. Raises ValueError if its encoding is broken."""
     text, marks = _decode(text)
-    newline, found, rule = b"\n", RETURN, Rule.NO_RETURN
+    newline, found, rule = b"\n", RETURN, FormatRule.NO_RETURN
     if b"\n" not in text and b"\r" in text:
-        newline, found, rule = b"\r", "a carriage return, and no newline", Rule.NEWLINES
+        newline, found, rule = b"\r", "a carriage return, and no newline", FormatRule.NEWLINES
     *bodies, rest = text.split(newline)
     returns = newline == b"\r" or ends_with_returns(text)
     for number, body in enumerate(bodies, 1):
@@ -46,7 +47,7 @@ def lines_of(text: bytes) -> Iterator[Line]:
         differs = newline == b"\r" or stripped != body
         yield Line(number, stripped, marks * (number == 1) + ends * differs, True)
     if rest:
-        end = Difference(len(rest) + 1, "the text ends without a newline", Rule.NEWLINE)
+        end = Difference(len(rest) + 1, "the text ends without a newline", FormatRule.NEWLINE)
         yield Line(len(bodies) + 1, rest, marks * (not bodies) + [end], False)
 
 
@@ -64,18 +65,18 @@ def ends_with_returns(text: bytes) -> bool:
 
 def name_column(text: bytes) -> int:
     """Return the column, from 1, in which the kernel of that word size puts names."""
-    narrow = any(len(name[1]) == NARROW_NAME_COLUMN - 1 for name in _NAME.finditer(text))
+    narrow = any(len(name[1]) == NARROW_NAME_COLUMN for name in _NAME.finditer(text))
     return NARROW_NAME_COLUMN if narrow and not _WIDE.search(text) else NAME_COLUMN
 
 
 def _decode(text: bytes) -> tuple[bytes, list[Difference]]:
     """Return the text in UTF-8 without a mark at its beginning, and what was done."""
     if text.startswith(codecs.BOM_UTF8):
-        mark = Difference(1, "the byte order mark of UTF-8", Rule.NO_MARK)
+        mark = Difference(1, "the byte order mark of UTF-8", FormatRule.NO_MARK)
         return text.removeprefix(codecs.BOM_UTF8), [mark]
     if not text.startswith(UTF_16):
         return text, []
-    difference = Difference(1, "UTF-16", Rule.ENCODING)
+    difference = Difference(1, "UTF-16", FormatRule.ENCODING)
     try:
         return text.decode("utf-16").encode(), [difference]
     except UnicodeError:

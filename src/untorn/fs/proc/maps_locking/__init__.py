@@ -1,4 +1,6 @@
-"""Reader strategies: how the VMAs of one fill are kept still while their lines are written.
+"""Lockings: how the VMAs of one fill are kept still while their lines are written.
+
+A reader is called by the name of its locking.
 
     mmap_lock   the whole fill under mmap_lock; the kernel before 6.17
     vma_lock    one VMA lock at a time, mmap_lock for one step where a writer was met; since 6.17
@@ -23,7 +25,7 @@ from untorn.mm.mm_types import MmStruct, Vma
 
 
 class MapsLocking(Protocol):
-    """One strategy at work on one mm."""
+    """One locking at work on one mm."""
 
     def __init__(self, mm: MmStruct) -> None:
         """Stand at the start of mm, holding nothing."""

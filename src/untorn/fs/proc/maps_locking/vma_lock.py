@@ -1,7 +1,8 @@
 """One VMA lock at a time: a writer waits only for a reader of the very VMA that it changes.
 
 At most one VMA lock is held, and never while mmap_lock is asked for. RCU is held from begin to
-end except in the fallback. Compare fs/proc/task_mmu.c:get_next_vma() and lock_vma_range().
+end except in the fallback and while page tables are walked.
+Compare fs/proc/task_mmu.c:get_next_vma() and lock_vma_range().
 """
 
 from untorn.locking.rcu import rcu_read_lock, rcu_read_unlock

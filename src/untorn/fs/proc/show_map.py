@@ -5,15 +5,11 @@ proc_pid_maps(5).
 """
 
 from untorn.maps.entry import GATE_NAME, maps_line
-from untorn.maps.fields import NO_DEVICE
+from untorn.maps.fields import NAME_COLUMN, NO_DEVICE
 from untorn.maps.page import PAGE_SHIFT, PAGE_SIZE
 from untorn.mm.mm_types import MmStruct, Vma
-from untorn.mm.mman import VM_EXEC
 
-NAME_COLUMN = 73
-"""Column, from 0, where names begin unless the numbers before take more room."""
-
-ROLLUP_LINE = b"%-72s [rollup]\n"
+ROLLUP_LINE = b"%%-%ds [rollup]\n" % (NAME_COLUMN - 1)
 """The header of smaps_rollup, around a line's numbers."""
 _GATE = 0xFFFF_FFFF_FF60_0000
 
@@ -21,10 +17,6 @@ _GATE = 0xFFFF_FFFF_FF60_0000
 def gate_line(flags: int) -> bytes:
     """Return the line of the gate VMA for its VM_* flags; see MmStruct."""
     return maps_line(_GATE, _GATE + PAGE_SIZE, flags & 7, 0, NO_DEVICE, 0, GATE_NAME)
-
-
-GATE_LINE = gate_line(VM_EXEC)
-"""What a kernel with vsyscall=xonly, the default, prints."""
 
 
 def show_map(vma: Vma) -> bytes:

@@ -1,4 +1,4 @@
-"""Mutants of the other reader strategies, and of the iterator that Linux has."""
+"""Mutants of the other lockings: rcu, and mmap_lock for a whole fill."""
 
 from untorn.check.mutants.mutant import Mutant
 from untorn.fs.proc.maps_locking.mmap_lock import MmapLocking
