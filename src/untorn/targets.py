@@ -5,10 +5,11 @@ A module is imported when its target is asked for, and not before: an engine nee
 
 from collections.abc import Callable
 from pkgutil import resolve_name
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from untorn.bench.target import BenchTarget
-from untorn.race.target import RaceTarget
+if TYPE_CHECKING:
+    from untorn.bench.target import BenchTarget
+    from untorn.race.target import RaceTarget
 
 
 class Target(NamedTuple):
@@ -30,7 +31,7 @@ TARGETS = {
 }
 
 
-def bench_target(name: str, tell: Callable[[str], None]) -> BenchTarget:
+def bench_target(name: str, tell: Callable[[str], None]) -> "BenchTarget":
     """Return the side of a target that `bench` knows.
 
     Args:
@@ -45,7 +46,7 @@ def bench_target(name: str, tell: Callable[[str], None]) -> BenchTarget:
     return made
 
 
-def race_target(name: str) -> RaceTarget:
+def race_target(name: str) -> "RaceTarget":
     """Return the side of a target that `race` knows; otherwise as bench_target()."""
     target, kernel = _find(name)
     made: RaceTarget = resolve_name(target.race)(*((kernel,) if kernel else ()))
