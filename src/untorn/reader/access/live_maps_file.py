@@ -52,7 +52,11 @@ class LiveMapsFile(MapsFile):
         return os.lseek(self._fd, offset, whence)
 
     def procmap_query(self, question: ProcmapQuery) -> QueriedVma:
-        """Ask the kernel: see MapsFile. ENOTTY on smaps and before Linux 6.11."""
+        """Ask the kernel: see MapsFile. ENOTTY on smaps and before Linux 6.11.
+
+        Of a process that is not ours ask no build id: to tell it, the kernel reads from whatever
+        is mapped, sockets and devices too. LiveMaps reads it from the file. Source: lib/buildid.c.
+        """
         name = array("B", bytes(question.vma_name_size))
         build_id = array("B", bytes(question.build_id_size))
         addresses = {"vma_name_addr": _address(name), "build_id_addr": _address(build_id)}
