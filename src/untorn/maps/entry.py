@@ -35,7 +35,8 @@ def maps_line(
     name: bytes,
 ) -> bytes:
     """Return the line of these fields; newlines in the name are escaped."""
-    numbers = start, end, LETTERS[permissions], offset, *device, inode
+    major, minor = device
+    numbers = start, end, LETTERS[permissions], offset, major, minor, inode
     prefix = b"%08x-%08x %s %08x %02x:%02x %d " % numbers
     if not name:
         return prefix + b"\n"
