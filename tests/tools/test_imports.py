@@ -42,3 +42,9 @@ def test_what_is_wrong_is_said_and_fails(
 ) -> None:
     done = imports(tmp_path, files, order)
     assert (says in done.stdout, done.returncode, done.stderr) == (True, bool(says), "")
+
+
+def test_a_relative_import_is_refused(tmp_path: Path) -> None:
+    done = imports(tmp_path, {"a.py": "from . import b", "b.py": ""}, "From the top down: a, b.")
+    assert (done.stdout, done.returncode) == ("", 1)
+    assert done.stderr == "p.a: a relative import, which is not followed here\n"

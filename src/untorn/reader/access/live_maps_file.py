@@ -7,6 +7,7 @@ from fcntl import ioctl
 from struct import Struct
 from typing import Any
 
+from untorn.errors import OutOfReachError
 from untorn.maps.maps_file import MapsFile
 from untorn.maps.procmap_query import PROCMAP_QUERY, ProcmapQuery, QueriedVma, QueryFlags
 from untorn.reader.access.limit import check_time
@@ -54,16 +55,20 @@ class LiveMapsFile(MapsFile):
     def procmap_query(self, question: ProcmapQuery) -> QueriedVma:
         """Ask the kernel: see MapsFile. ENOTTY on smaps and before Linux 6.11.
 
-        Of a process that is not ours ask no build id: to tell it, the kernel reads from whatever
-        is mapped, sockets and devices too. LiveMaps reads it from the file. Source: lib/buildid.c.
+        A build id is not asked of it: to tell one, the kernel reads from whatever is mapped,
+        sockets and devices too. Source: lib/buildid.c.
+
+        Raises:
+            OutOfReachError: A build id is asked for.
         """
+        if question.build_id_size:
+            raise OutOfReachError(
+                "a build id: the kernel would read from what is mapped; LiveMaps reads the file"
+            )
         name = array("B", bytes(question.vma_name_size))
-        build_id = array("B", bytes(question.build_id_size))
-        addresses = {"vma_name_addr": _address(name), "build_id_addr": _address(build_id)}
-        asked = question._replace(**addresses)
+        asked = question._replace(vma_name_addr=_address(name))
         packed = self._timed(ioctl, self._fd, PROCMAP_QUERY, asked.pack())
-        answer = ProcmapQuery.unpack(packed)
-        return QueriedVma.from_struct(answer, name.tobytes(), build_id.tobytes())
+        return QueriedVma.from_struct(ProcmapQuery.unpack(packed), name.tobytes(), b"")
 
     def next_starts(self, addrs: Iterable[int]) -> Iterator[int]:
         """Tell for each address, by one ioctl, where the VMA there or the next above it starts.
