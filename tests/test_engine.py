@@ -6,13 +6,14 @@ from types import ModuleType
 import pytest
 
 from untorn import engine
-from untorn.maps import page
+from untorn.maps import page, pagemap
 from untorn.mm import mman
 from untorn.mm.calls import shm
 
 FAMILIES: list[tuple[ModuleType, str]] = [
     (mman, "PROT_|MAP_|MREMAP_|MADV_|MCL_|MLOCK_"),
     (shm, "SHM_"),
+    (pagemap, "PM_|PAGE_IS_|PAGEMAP_SCAN|KPF_"),
     (page, "PAGE_SIZE|PMD_SIZE|PUD_SIZE|TASK_SIZE|IA32_"),
 ]
 

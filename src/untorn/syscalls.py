@@ -19,6 +19,7 @@ from untorn.fs.exec import exec_mm
 from untorn.fs.from_maps.address_space import mm_from_maps
 from untorn.fs.proc.base import ProcTask
 from untorn.fs.proc.files import PROC_FILES
+from untorn.fs.proc.pagemap import ProcPagemap
 from untorn.fs.proc.vma_file import ProcVmaFile
 from untorn.maps.page import PAGE_SHIFT, PAGE_SIZE, ULONG_MAX, page_aligned
 from untorn.mm.calls.anon_name import set_anon_name
@@ -235,6 +236,15 @@ class Process:
         if file not in PROC_FILES:
             raise ValueError(f"no file {file}; files: {', '.join(PROC_FILES)}")
         return PROC_FILES[file].open(self.proc, reader)
+
+    def open_pagemap(self) -> ProcPagemap:
+        """Open /proc/PID/pagemap, which has an entry for each page.
+
+        Raises:
+            OSError: ENOENT once the process was reaped; EACCES without the right to look; ESRCH if
+                the process has no mm.
+        """
+        return ProcPagemap(self.proc)
 
     def fsync(self, fd: int) -> None:
         """Write back what is dirty of an open file. Raises OSError EBADF if fd is not open."""

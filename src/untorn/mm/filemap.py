@@ -13,7 +13,7 @@ from untorn.locking import sync
 class PageKind(Enum):
     """Where the contents of a page come from."""
 
-    ANON = "anonymous memory that a fork made common"
+    ANON = "anonymous memory that a fork made common, or whose frame was asked for"
     FILE = "a file on a disk"
     SHMEM = "a file in memory: tmpfs, memfd, shared anonymous memory"
 
@@ -23,18 +23,21 @@ class Page:
 
     Attributes:
         kind: Set at the start.
-        lock: Protects mapcount and dirty; shared by the pages of one file, or of one fork.
+        lock: Protects mapcount and dirty; shared by the pages of one file, or by those of
+            anonymous memory that were made together.
         mapcount: Entries, of all processes, that map it. May be read without the lock.
         dirty: It was written, and not written back. May be read without the lock.
+        pfn: Number of its frame; 0 until that was asked for. Protected by MemMap's lock.
     """
 
-    __slots__ = ("dirty", "kind", "lock", "mapcount")
+    __slots__ = ("__weakref__", "dirty", "kind", "lock", "mapcount", "pfn")
 
     def __init__(self, kind: PageKind, lock: sync.Mutex, mapcount: int = 0) -> None:
         self.kind = kind
         self.lock = lock
         self.mapcount = mapcount
         self.dirty = False
+        self.pfn = 0
 
     def map(self) -> None:
         """Count one more entry."""

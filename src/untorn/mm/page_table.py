@@ -1,8 +1,8 @@
 """Which pages of an address space are resident, and how.
 
 A table holds one byte for each of the 512 pages below one PMD, and, for the pages that others may
-map too, the Page. So a page of private memory costs a byte, and pages of a kind are counted,
-filled and cleared a table at a time.
+map too or whose frame was asked for, the Page. So a page of private memory costs a byte, and pages
+of a kind are counted, filled and cleared a table at a time.
 
 A task that keeps a VMA still (by its read lock, or mmap_lock in any mode) may look at the pages in
 its range and fault some in. Pages go only where no other task can do that: the VMA is write-locked
@@ -17,7 +17,7 @@ from typing import NamedTuple
 from untorn.errors import InvariantError
 from untorn.locking import sync
 from untorn.maps.page import PAGE_SHIFT, PAGE_SIZE, PMD_SIZE
-from untorn.mm.filemap import AddressSpace, Page
+from untorn.mm.filemap import AddressSpace, Page, PageKind
 
 PTRS_PER_PTE = PMD_SIZE // PAGE_SIZE
 
@@ -25,7 +25,7 @@ NONE = 0
 ZERO = 1
 """The zero page: anonymous memory that was only read. Not counted as resident."""
 ANON = 2
-"""Anonymous memory of this process alone. Without DIRTY: given up by MADV_FREE."""
+"""Anonymous memory of this process alone, without a Page. Without DIRTY: given up by MADV_FREE."""
 PAGE = 4
 """A Page of PteTable.pages."""
 DIRTY = 8
@@ -60,6 +60,14 @@ class PteTable:
         """Let an entry map page, whose mapcount has it already."""
         self.ptes[index] = bits
         self.pages[index] = page
+
+    def give_pages(self, first: int, last: int) -> None:
+        """Give the anonymous memory of [first, last) its Pages, where it has none."""
+        lock = sync.Mutex()
+        for index in range(first, last):
+            pte = self.ptes[index]
+            if pte & ANON:
+                self.set_page(index, Page(PageKind.ANON, lock, 1), PAGE | pte & DIRTY)
 
     def shared_in(self, first: int, last: int) -> list[tuple[int, Page]]:
         """Return index and Page of the entries with PAGE in [first, last)."""

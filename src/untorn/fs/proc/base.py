@@ -16,14 +16,16 @@ class ProcTask:
     Attributes:
         mm: None for a kernel thread. Replaced by an exec; files opened before stay with the old.
         reaped: Its parent has waited for it: nothing of it is left. Set once.
+        cap_sys_admin: Whether the opener may see the frames of pages.
         ptrace_allowed: Whether the opener passes the ptrace access check (PTRACE_MODE_READ).
     """
 
-    __slots__ = ("mm", "ptrace_allowed", "reaped")
+    __slots__ = ("cap_sys_admin", "mm", "ptrace_allowed", "reaped")
 
     def __init__(self, mm: MmStruct | None) -> None:
         self.mm = mm
         self.reaped = False
+        self.cap_sys_admin = True
         self.ptrace_allowed = True
 
 

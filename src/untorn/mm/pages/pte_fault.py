@@ -98,11 +98,16 @@ def _write_private(vma: Vma, part: Part) -> None:
         for index in range(first, last):
             if table.ptes[index] == NONE:
                 vma.vm_file.mapping.page(_file_page(vma, part, index))
-    # Copy on write: the entry lets go of the common page.
+    # Copy on write: the entry lets go of the common page. Anonymous memory that only this entry
+    # maps is kept: no other can come to map it, as a fork needs the lock that is held here. Compare
+    # mm/memory.c:wp_can_reuse_anon_folio().
     for index, page in table.shared_in(first, last) if table.pages else ():
-        page.unmap(dirty=False)
-        del table.pages[index]
-        table.ptes[index] = NONE
+        if page.kind is PageKind.ANON and page.mapcount == 1:
+            table.ptes[index] |= DIRTY
+        else:
+            page.unmap(dirty=False)
+            del table.pages[index]
+            table.ptes[index] = NONE
     table.ptes[first:last] = table.ptes[first:last].translate(_WRITTEN)
 
 

@@ -4,7 +4,6 @@ Compare mm/mremap.c:move_page_tables(), mm/madvise.c:madvise_free_pte_range(),
 madvise_cold_or_pageout_pte_range(), madvise_guard_install(); mm/memory.c:copy_page_range().
 """
 
-from untorn.locking import sync
 from untorn.maps.page import PAGE_SHIFT
 from untorn.mm.filemap import Page, PageKind
 from untorn.mm.mm_types import MmStruct, Vma
@@ -76,13 +75,13 @@ def page_out(vma: Vma, start: int, end: int) -> None:
 def _page_out_part(vma: Vma, part: Part) -> None:
     table = part.table
     for index in range(part.first, part.last):
-        page = table.pages.get(index)
+        page, pte = table.pages.get(index), table.ptes[index]
         # Anonymous memory of this process alone: gone only if it was given up or may be dropped.
+        may_go = not pte & DIRTY or bool(vma.vm_flags & VM_DROPPABLE)
         if page is None:
-            pte = table.ptes[index]
-            if pte == ANON or (pte & ANON and vma.vm_flags & VM_DROPPABLE):
+            if pte & ANON and may_go:
                 table.ptes[index] = NONE
-        elif page.mapcount == 1 and (page.kind is not PageKind.ANON or table.ptes[index] == PAGE):
+        elif page.mapcount == 1 and (page.kind is not PageKind.ANON or may_go):
             table.clear(index, index + 1)
             # Of a file in memory, a page that was never written is not worth keeping.
             if page.kind is PageKind.SHMEM and vma.vm_file is not None:
@@ -125,16 +124,16 @@ def copy_page_range(child: MmStruct, vma: Vma) -> None:
     """
     if vma.anon_vma is None and not vma.vm_flags & VM_MAYBE_GUARD:
         return
-    # One lock for all pages that this fork makes common. A shared mapping's copy starts clean: what
-    # was written is known of the page.
-    page_table, lock = vma.vm_mm.page_table, sync.Mutex()
+    # A shared mapping's copy starts clean: what was written is known of the page.
+    page_table = vma.vm_mm.page_table
     keeps = 0xFF & ~DIRTY if vma.vm_flags & VM_SHARED else 0xFF
     for part in page_table.parts(vma.vm_start, vma.vm_end):
         # Without the lock: vma is write-locked, so no fault can fill it in the meantime.
         if part.is_empty:
             continue
         with page_table.lock:
-            _make_common(part, lock)
+            # A byte was enough while one process mapped a page; now a count is needed.
+            part.table.give_pages(part.first, part.last)
             end = part.addr + (part.last - part.first << PAGE_SHIFT)
             # The parent's lock, then the child's; see the lock order in mm/__init__.py. The child's
             # table is known to the file before it has a page of it: see punch_hole().
@@ -142,15 +141,6 @@ def copy_page_range(child: MmStruct, vma: Vma) -> None:
                 if vma.vm_file is not None:
                     child.page_table.maps_file(vma.vm_file.mapping)
                 _copy_part(part, child.page_table.part(part.addr, end), keeps)
-
-
-def _make_common(part: Part, lock: sync.Mutex) -> None:
-    table = part.table
-    for index in range(part.first, part.last):
-        pte = table.ptes[index]
-        # A byte was enough while one process mapped it; now a count is needed.
-        if pte & ANON:
-            table.set_page(index, Page(PageKind.ANON, lock, 1), PAGE | pte & DIRTY)
 
 
 def _copy_part(part: Part, copy: Part, keeps: int) -> None:

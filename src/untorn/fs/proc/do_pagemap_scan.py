@@ -1,0 +1,206 @@
+"""PAGEMAP_SCAN of an engine process: the ranges of pages that have certain properties.
+
+There is no userfaultfd: no VMA has asynchronous write protection, and all that is there counts as
+written. Compare fs/proc/task_mmu.c:do_pagemap_scan(), pagemap_scan_output().
+"""
+
+import errno
+from dataclasses import dataclass, field
+from itertools import groupby
+
+from untorn.errors import os_error
+from untorn.fs.proc.pagemap_entries import pagemap_entries
+from untorn.fs.user_memory import UserMemory
+from untorn.maps.page import PAGE_SHIFT, PMD_SIZE, TASK_SIZE, ULONG_MAX, page_align, page_aligned
+from untorn.maps.pagemap import (
+    ARG_SIZE,
+    PAGE_IS_FILE,
+    PAGE_IS_GUARD,
+    PAGE_IS_PFNZERO,
+    PAGE_IS_PRESENT,
+    PAGE_IS_SWAPPED,
+    PAGE_IS_WRITTEN,
+    PM_FILE,
+    PM_GUARD_REGION,
+    PM_PFRAME_MASK,
+    PM_PRESENT,
+    PM_SCAN_CHECK_WPASYNC,
+    PM_SCAN_WP_MATCHING,
+    PM_SWAP,
+    REGION_SIZE,
+    VALID_CATEGORIES,
+    VALID_SCAN_FLAGS,
+    WALK_END_OFFSET,
+    PageRegion,
+    PmScanArg,
+)
+from untorn.mm.mem_map import ZERO_PFN
+from untorn.mm.mm_types import MmStruct, Vma
+from untorn.mm.mman import VM_PFNMAP
+from untorn.mm.mmap_lock import mmap_read_lock_killable, mmap_read_unlock
+from untorn.mm.vmas.driver import refuse_drivers
+
+_HOLD_REGIONS = PMD_SIZE >> PAGE_SHIFT
+"""Regions after which mmap_lock is let go of."""
+
+
+def do_pagemap_scan(mm: MmStruct, memory: UserMemory, arg: int) -> int:
+    """Answer the struct pm_scan_arg at arg; return how many regions were told.
+
+    Its field walk_end is written whenever the other fields are valid, also on failure.
+
+    Args:
+        mm: The address space, which need not have users.
+        memory: The caller's memory.
+        arg: Byte address of the struct.
+
+    Raises:
+        OSError: EFAULT if the struct, the buffer or the range is not of user space; EINVAL for
+            what is asked; EPERM as PM_SCAN_CHECK_WPASYNC asks for it; EINTR if the task is killed
+            while it waits for mmap_lock.
+        NotModelledError: A driver's mapping is there: what it has resident is not known.
+
+    Context: takes mmap_lock for read, until all is scanned or 512 regions were found.
+    """
+    scan = PagemapScan(_get_args(PmScanArg.unpack(memory.copy_from_user(arg, ARG_SIZE))))
+    told, start, stopped = 0, scan.arg.start, True
+    try:
+        while stopped and start < scan.arg.end and not scan.is_enough(told):
+            mmap_read_lock_killable(mm)
+            try:
+                stopped = not scan.walk(mm, start, min(_HOLD_REGIONS, scan.arg.vec_len - told))
+            finally:
+                mmap_read_unlock(mm)
+            # Without the lock, as the caller's memory may fault.
+            text = b"".join(region.pack() for region in scan.regions)
+            memory.copy_to_user(scan.arg.vec + told * REGION_SIZE, text)
+            told += len(scan.regions)
+            start = scan.walk_end
+        return told
+    finally:
+        walk_end = scan.walk_end or scan.arg.end
+        memory.copy_to_user(arg + WALK_END_OFFSET, walk_end.to_bytes(8, "little"))
+
+
+def _get_args(arg: PmScanArg) -> PmScanArg:
+    """Check what is asked; return it with the end at a page, and the most pages as a number."""
+    masks = arg.category_mask | arg.category_anyof_mask | arg.category_inverted | arg.return_mask
+    if arg.size != ARG_SIZE or arg.flags & ~VALID_SCAN_FLAGS or masks & ~VALID_CATEGORIES:
+        raise os_error(errno.EINVAL)
+    if not page_aligned(arg.start):
+        raise os_error(errno.EINVAL)
+    if not arg.start <= arg.end <= TASK_SIZE:
+        raise os_error(errno.EFAULT)
+    if arg.vec_len and not arg.vec:
+        raise os_error(errno.EINVAL)
+    if arg.vec and arg.vec + arg.vec_len * REGION_SIZE > TASK_SIZE:
+        raise os_error(errno.EFAULT)
+    return arg._replace(end=page_align(arg.end), max_pages=arg.max_pages or ULONG_MAX)
+
+
+@dataclass(slots=True)
+class PagemapScan:
+    """One scan. Owned by the task that makes it. Compare struct pagemap_scan_private.
+
+    Attributes:
+        arg: What is asked.
+        regions: What was found under the present hold of mmap_lock.
+        room: Regions that this hold may still find.
+        found_pages: Pages of all regions, of earlier holds, too.
+        walk_end: Byte address where a hold had to end, the last that had to; 0 if none had to. As
+            in Linux it stays when the hold after it goes to the end.
+    """
+
+    arg: PmScanArg
+    regions: list[PageRegion] = field(default_factory=list)
+    room: int = 0
+    found_pages: int = 0
+    walk_end: int = 0
+
+    def is_enough(self, told: int) -> bool:
+        """Say whether as much was told as was asked for; told is how many regions were."""
+        return bool(told) and (told == self.arg.vec_len or self.found_pages == self.arg.max_pages)
+
+    def walk(self, mm: MmStruct, start: int, room: int) -> bool:
+        """Scan from a byte address on; say whether that went to the end.
+
+        Preconditions: mmap_lock held.
+
+        Raises:
+            OSError: EPERM as PM_SCAN_CHECK_WPASYNC asks for it.
+            NotModelledError: As do_pagemap_scan().
+        """
+        self.regions, self.room, end = [], room, self.arg.end
+        refuse_drivers(mm, start, end, "PAGEMAP_SCAN", past_gaps=True)
+        vma = mm.find_vma(start)
+        while vma is not None and vma.vm_start < end:
+            if self.arg.flags & PM_SCAN_CHECK_WPASYNC:
+                raise os_error(errno.EPERM)
+            if not self._walk_vma(vma, max(start, vma.vm_start), min(end, vma.vm_end)):
+                return False
+            vma = mm.find_vma(vma.vm_end)
+        return True
+
+    def _walk_vma(self, vma: Vma, start: int, end: int) -> bool:
+        if self.arg.flags & PM_SCAN_WP_MATCHING or vma.vm_flags & VM_PFNMAP:
+            return True
+        page_table = vma.vm_mm.page_table
+        for part in page_table.parts(start, end):
+            with page_table.lock:
+                entries = pagemap_entries(part, frames=False)
+            if not self._output(start, part.addr, 0):
+                return False
+            start = part.addr
+            for categories, pages in groupby(map(_categories, entries)):
+                first, start = start, start + (sum(1 for _ in pages) << PAGE_SHIFT)
+                if not self._output(first, start, categories):
+                    return False
+        return self._output(start, end, 0)
+
+    def _output(self, start: int, end: int, categories: int) -> bool:
+        """Tell of pages alike, if they are wanted; say whether there was room for all of them."""
+        if start == end or not self.arg.vec_len or not self._is_interesting(categories):
+            return True
+        categories &= self.arg.return_mask
+        most = start + (self.arg.max_pages - self.found_pages << PAGE_SHIFT)
+        told_end = self._push_range(start, min(end, most), categories)
+        self.found_pages += told_end - start >> PAGE_SHIFT
+        if told_end < end:
+            self.walk_end = told_end
+        return told_end == end
+
+    def _is_interesting(self, categories: int) -> bool:
+        arg = self.arg
+        categories ^= arg.category_inverted
+        has_all = categories & arg.category_mask == arg.category_mask
+        return has_all and (not arg.category_anyof_mask or categories & arg.category_anyof_mask > 0)
+
+    def _push_range(self, start: int, end: int, categories: int) -> int:
+        """Tell of a range; return its end, or start if there is no room for it."""
+        last = self.regions[-1] if self.regions else None
+        if start == end:
+            return start
+        if last is not None and (last.end, last.categories) == (start, categories):
+            self.regions[-1] = last._replace(end=end)
+            return end
+        if self.room == 0:
+            return start
+        self.regions.append(PageRegion(start, end, categories))
+        self.room -= 1
+        return end
+
+
+def _categories(entry: int) -> int:
+    """Return what an entry with the frame of the zero page says. 0 for no page."""
+    categories = 0
+    if entry & PM_PRESENT:
+        categories |= PAGE_IS_PRESENT | PAGE_IS_WRITTEN
+    if entry & PM_SWAP:
+        categories |= PAGE_IS_SWAPPED | PAGE_IS_WRITTEN
+    if entry & PM_FILE:
+        categories |= PAGE_IS_FILE
+    if entry & PM_GUARD_REGION:
+        categories |= PAGE_IS_GUARD
+    if entry & PM_PRESENT and entry & PM_PFRAME_MASK == ZERO_PFN:
+        categories |= PAGE_IS_PFNZERO
+    return categories

@@ -1,0 +1,71 @@
+"""/proc/kpagecount and /proc/kpageflags: how often each page is mapped, and what it is.
+
+Compare fs/proc/page.c:kpage_read(), stable_page_flags().
+"""
+
+import errno
+import struct
+from collections.abc import Callable
+
+from untorn.errors import os_error
+from untorn.maps.pagemap import (
+    ENTRY_SIZE,
+    KPF_ANON,
+    KPF_DIRTY,
+    KPF_MMAP,
+    KPF_SWAPBACKED,
+    KPF_ZERO_PAGE,
+)
+from untorn.mm.filemap import Page, PageKind
+from untorn.mm.mem_map import ZERO_PFN, mem_map
+
+_KIND_FLAGS = {
+    PageKind.ANON: KPF_ANON | KPF_SWAPBACKED,
+    PageKind.FILE: 0,
+    PageKind.SHMEM: KPF_SWAPBACKED,
+}
+
+
+class KpageFile:
+    """One of the files: the entry of a frame stands at its number (PFN) times 8."""
+
+    __slots__ = ("_entry",)
+
+    def __init__(self, entry: Callable[[int, Page | None], int]) -> None:
+        """Make the file; entry returns that of a frame with a number, and with a page, if any."""
+        self._entry = entry
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """Return the entries from a byte offset on, at most size bytes; b"" after the last frame.
+
+        Raises:
+            OSError: EINVAL if offset or size is negative or no multiple of 8.
+        """
+        if min(offset, size) < 0 or offset % ENTRY_SIZE or size % ENTRY_SIZE:
+            raise os_error(errno.EINVAL)
+        first = offset // ENTRY_SIZE
+        numbers = range(first, min(first + size // ENTRY_SIZE, mem_map.max_pfn()))
+        # Each entry is of a moment of its own, as in Linux: there is no lock to stop a machine.
+        entries = [self._entry(number, mem_map.page(number)) for number in numbers]
+        return struct.pack(f"<{len(entries)}Q", *entries)
+
+
+def _count(pfn: int, page: Page | None) -> int:
+    return 0 if page is None else page.mapcount
+
+
+def _flags(pfn: int, page: Page | None) -> int:
+    if page is None:
+        return KPF_ZERO_PAGE if pfn == ZERO_PFN else 0
+    flags = _KIND_FLAGS[page.kind]
+    if page.mapcount:
+        flags |= KPF_MMAP
+    if page.dirty:
+        flags |= KPF_DIRTY
+    return flags
+
+
+KPAGECOUNT = KpageFile(_count)
+"""How often each page is mapped; the zero page is never counted."""
+KPAGEFLAGS = KpageFile(_flags)
+"""KPF_* bits, as far as the engine knows them."""

@@ -1,0 +1,57 @@
+"""The entries of pagemap for a part of a page table.
+
+Compare fs/proc/task_mmu.c:pte_to_pagemap_entry().
+"""
+
+from untorn.maps.pagemap import (
+    PM_FILE,
+    PM_GUARD_REGION,
+    PM_MMAP_EXCLUSIVE,
+    PM_PRESENT,
+    PM_SWAP,
+)
+from untorn.mm.filemap import Page, PageKind
+from untorn.mm.mem_map import ZERO_PFN, mem_map
+from untorn.mm.page_table import ANON, DIRTY, GUARD, NONE, PAGE, ZERO, Part
+
+_GUARD_MARKER = 31 | 4 << 5
+"""What stands in the place of the frame: the swap type of markers, and which marker it is."""
+_OWN = PM_PRESENT | PM_MMAP_EXCLUSIVE
+_ENTRIES = {
+    NONE: 0,
+    ZERO: PM_PRESENT | ZERO_PFN,
+    ANON: _OWN,
+    ANON | DIRTY: _OWN,
+    GUARD: PM_SWAP | PM_GUARD_REGION | _GUARD_MARKER,
+    PAGE: 0,
+    PAGE | DIRTY: 0,
+}
+"""Of what needs no Page to be told of; 0 for what does."""
+
+
+def pagemap_entries(part: Part, *, frames: bool) -> list[int]:
+    """Return the entry of each page of a part.
+
+    Args:
+        part: Of one page table.
+        frames: Whether Pages are shown with their frames, which anonymous memory gets by it. The
+            zero page and guards always are.
+
+    Preconditions: the page table's lock held.
+    """
+    table, first, last, _ = part
+    if frames:
+        table.give_pages(first, last)
+    entries = [_ENTRIES[pte] for pte in table.ptes[first:last]]
+    for index, page in table.shared_in(first, last):
+        entries[index - first] = _page_entry(page) | (mem_map.pfn(page) if frames else 0)
+    return entries
+
+
+def _page_entry(page: Page) -> int:
+    entry = PM_PRESENT
+    if page.kind is not PageKind.ANON:
+        entry |= PM_FILE
+    if page.mapcount == 1:
+        entry |= PM_MMAP_EXCLUSIVE
+    return entry
