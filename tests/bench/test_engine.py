@@ -1,10 +1,16 @@
 """The parts of a run of target engine."""
 
 import os
+import re
 
 import pytest
 
+from untorn.bench.engine import EngineBenchTarget
 from untorn.bench.engine_run import Threads, map_region, prepare_calls
+from untorn.bench.mapper import make_call
+from untorn.bench.resident import make_resident
+from untorn.bench.target import BenchOptions
+from untorn.errors import OutOfReachError
 from untorn.maps.page import PAGE_SIZE
 from untorn.syscalls import Process
 
@@ -14,13 +20,33 @@ CPU = min(os.sched_getaffinity(0))
 def test_a_page_mapped_anew_is_part_of_the_region_again() -> None:
     process = Process()
     base = map_region(process, 8 * PAGE_SIZE)
-    updates, _ = prepare_calls(process)
+    calls = prepare_calls(process)
     counts = []
-    updates.page.value = base + PAGE_SIZE
-    for call, arguments in (updates.unmap, updates.map):
-        call(*arguments)
+    for call in (calls.unmap, calls.map):
+        make_call(calls.page, (base + PAGE_SIZE, call))
         counts.append(process.mm.map_count)
     assert counts == [2, 1]
+
+
+def test_resident_memory_is_one_vma_and_no_part_of_the_region() -> None:
+    process = Process()
+    make_resident(process, 64 * PAGE_SIZE)
+    map_region(process, 8 * PAGE_SIZE)
+    with process.open("smaps", "mmap_lock") as file:
+        rss = re.findall(rb"Rss: +(\d+) kB", b"".join(file.fills()))
+    assert {b"256", b"32"} <= set(rss)
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (BenchOptions(workload="fault"), "workload fault is for live and vm:KERNEL"),
+        (BenchOptions(resident_mb=2, huge=True), "the engine has no huge pages"),
+    ],
+)
+def test_what_the_engine_has_not_is_out_of_reach(options: BenchOptions, reason: str) -> None:
+    with pytest.raises(OutOfReachError, match=reason):
+        EngineBenchTarget().run("none", options, 0)
 
 
 def test_what_a_thread_fails_with_is_raised_at_the_end() -> None:

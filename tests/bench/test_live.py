@@ -5,29 +5,33 @@ import errno
 import itertools
 import json
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
 from tests.helpers.entries import record
 from tests.helpers.processes import children_of
-from tests.helpers.this_machine import two_cpus
+from tests.helpers.this_machine import or_skip, two_cpus
 from untorn.bench import here, live_scanner
-from untorn.bench.live import LiveBenchTarget
-from untorn.bench.live_mapper import map_and_unmap
+from untorn.bench.here import Cpus
+from untorn.bench.live import LiveBenchTarget, add_mapper
 from untorn.bench.live_scanner import ask_psutil, open_psutil
-from untorn.bench.mapper import Calls, choose_pages, time_updates
+from untorn.bench.mapper import Call, Calls, choose_updates, make_call, time_calls
+from untorn.bench.resident import check_huge
 from untorn.bench.scan import read_text, scan_until_stopped, walk_by_ioctl
-from untorn.bench.target import BenchOptions
+from untorn.bench.target import WORKLOADS, BenchOptions
+from untorn.bench.touches import FRESH, choose_touches
 from untorn.errors import OutOfReachError
 from untorn.maps.maps_file import MapsFile
 from untorn.maps.procmap_query import ProcmapQuery, QueriedVma, QueryFlags
 from untorn.processes.child import Stop
-from untorn.processes.children import START_TIMEOUT, Children, await_ready
+from untorn.processes.children import START_TIMEOUT, Children
+from untorn.processes.process_under_test import ThisProcess
 from untorn.reader.access.gentle import GentleMapsFile
 from untorn.reader.access.live_maps_file import LiveMapsFile
 
@@ -79,35 +83,46 @@ def stop_at(stop: Stop, last: int) -> Callable[[int], None]:
     return on_call
 
 
+def nothing_of(page: ctypes.c_void_p) -> Calls:
+    """Calls that are told apart and do nothing."""
+    names = ("unmapping", "mapping", "idle")
+    return Calls(page, *(Call(name, lambda: page.value, (), None) for name in names))
+
+
 def test_pages_are_chosen_inside_the_region_and_the_same_way_for_a_seed() -> None:
-    def some(seed: str) -> list[tuple[int, bool]]:
-        return list(itertools.islice(choose_pages(BASE, SIZE, seed), 1000))
+    calls = nothing_of(ctypes.c_void_p())
+
+    def some(seed: str) -> list[tuple[int, Call]]:
+        region = range(BASE, BASE + SIZE)
+        return list(itertools.islice(choose_updates(calls, region, seed), 1000))
 
     assert {address for address, _ in some("1-0")} == set(range(BASE, BASE + SIZE, PAGE))
-    assert {mapping for _, mapping in some("1-0")} == {False, True}
+    assert {call for _, call in some("1-0")} == {calls.unmap, calls.map}
     assert some("1-0") == some("1-0") != some("1-1")
 
 
-def test_every_update_is_made_on_its_page_and_timed_once() -> None:
+def test_every_call_is_made_on_its_page_and_timed_once() -> None:
     page, made = ctypes.c_void_p(), []
 
-    def update(mapping: bool) -> int:
-        made.append((page.value, mapping))
-        return page.value or 0 if mapping else 0
+    def call(name: str, returns: int | None) -> Call:
+        def function(name: str) -> int | None:
+            made.append((page.value, name))
+            return page.value if returns is None else returns
 
-    choices = [(BASE, True), (BASE + PAGE, False), (BASE, False)]
-    calls = Calls(page, unmap=(update, (False,)), map=(update, (True,)))
-    latencies = time_updates(calls, itertools.cycle(choices), 3_000_000, 10_000)
+        return Call(name, function, (name,), returns)
+
+    map_, unmap, read = call("map", None), call("unmap", 0), call("read", 1)
+    choices = [(BASE, map_), (BASE + PAGE, unmap), (BASE, read)]
+    latencies = time_calls(page, itertools.cycle(choices), 3_000_000, 10_000)
     assert len(latencies) == len(made) > 3
-    assert made[:4] == [*choices, choices[0]]
+    assert made[:4] == [(BASE, "map"), (BASE + PAGE, "unmap"), (BASE, "read"), (BASE, "map")]
     assert all(latency > 0 for latency in latencies)
 
 
-def test_an_update_that_fails_ends_the_mapper_with_the_page() -> None:
-    page = ctypes.c_void_p()
-    broken = (lambda: -1, ())
+def test_a_call_that_fails_ends_the_mapper_with_the_page() -> None:
+    broken = Call("unmapping", lambda: -1, (), 0)
     with pytest.raises(OSError, match="unmapping of page 70001000"):
-        time_updates(Calls(page, broken, broken), iter([(BASE + PAGE, False)]), 1_000_000, 10_000)
+        time_calls(ctypes.c_void_p(), iter([(BASE + PAGE, broken)]), 1_000_000, 10_000)
 
 
 @pytest.mark.parametrize(
@@ -133,26 +148,67 @@ def test_a_scanner_that_finds_nothing_still_stops(stop: Stop) -> None:
 
 
 @pytest.mark.live
-def test_the_mapper_updates_its_region_and_stays_to_be_read() -> None:
-    arguments: dict[str, Any] = {
-        "mb": 8,
-        "duration_ns": 50_000_000,
-        "gap_ns": 10_000,
-        "seed": "1-0",
-    }
+@pytest.mark.parametrize("workload", WORKLOADS)
+def test_the_mapper_updates_its_region_as_often_as_told_and_stays_to_be_read(workload: str) -> None:
+    options = BenchOptions(duration=0.05, mb=8, workload=workload)
+    cpu = min(os.sched_getaffinity(0))
     with Children() as children:
-        cpu = min(os.sched_getaffinity(0))
-        mapper = children.add(map_and_unmap, cpu, 0, **arguments)
-        await_ready([mapper])
+        mapper = add_mapper(children, Cpus(cpu, cpu), options)
+        for _ in range(2):
+            mapper.start()
+            measured = mapper.receive(START_TIMEOUT)
+            latencies = mapper.receive_bytes(8 * measured["updates"], START_TIMEOUT)
+            assert len(latencies) == 8 * measured["updates"] > 0
+            assert measured["own_cost_ns"] > 0
         with LiveMapsFile(mapper.pid) as file:
-            before = sum(1 for _ in read_lines(file))
-        mapper.start()
-        measured = mapper.receive(START_TIMEOUT)
-        latencies = mapper.receive_bytes(8 * measured["updates"], START_TIMEOUT)
-        with LiveMapsFile(mapper.pid) as file:
-            assert sum(1 for _ in read_lines(file)) > before
-    assert len(latencies) == 8 * measured["updates"] > 0
-    assert measured["own_cost_ns"] > 0
+            assert sum(1 for _ in read_lines(file)) > 2048 // 8  # a settled region
+
+
+@pytest.mark.live
+@pytest.mark.parametrize("huge", [False, True])
+def test_resident_memory_is_one_vma_of_the_pages_asked_for(huge: bool) -> None:
+    options = BenchOptions(mb=1, resident_mb=6, huge=huge)
+    cpu = min(os.sched_getaffinity(0))
+    with Children() as children:
+        mapper = or_skip(lambda: add_mapper(children, Cpus(cpu, cpu), options))
+        smaps = Path(f"/proc/{mapper.pid}/smaps").read_text()
+    (resident,) = (vma for vma in smaps.split("VmFlags:") if "Size:               6144 kB" in vma)
+    assert "Rss:                6144 kB" in resident
+    in_huge_pages = re.search(r"AnonHugePages: +(\d+) kB", resident)
+    assert in_huge_pages
+    assert int(in_huge_pages[1]) == (6144 if huge else 0)
+
+
+@pytest.mark.live
+def test_more_resident_memory_than_there_is_is_out_of_reach() -> None:
+    cpu = min(os.sched_getaffinity(0))
+    with Children() as children, pytest.raises(OutOfReachError, match="this machine has"):
+        add_mapper(children, Cpus(cpu, cpu), BenchOptions(resident_mb=1 << 27))
+
+
+@pytest.mark.live
+def test_huge_pages_that_are_not_to_be_had_are_out_of_reach() -> None:
+    with pytest.raises(OutOfReachError, match="in huge pages: this machine gave"):
+        check_huge(1 << 46)
+
+
+@pytest.mark.live
+def test_a_touch_is_of_a_page_that_is_not_there() -> None:
+    page, process = ctypes.c_void_p(), ThisProcess()
+    touches = choose_touches(process, page, "1-0")
+    first = [next(touches) for _ in range(FRESH)]
+    assert len({address for address, _ in first}) == FRESH
+    for choice in first:
+        make_call(page, choice)
+    resident = ctypes.create_string_buffer(FRESH)
+    mincore = ctypes.CDLL(None).mincore
+    arguments = ctypes.c_void_p(min(address for address, _ in first)), ctypes.c_size_t(FRESH * PAGE)
+    assert mincore(*arguments, resident) == 0
+    assert resident.raw == b"\1" * FRESH
+    next(touches)
+    assert mincore(*arguments, resident) == 0
+    assert resident.raw == bytes(FRESH)
+    process.munmap(min(address for address, _ in first), FRESH * PAGE)
 
 
 def read_lines(file: LiveMapsFile) -> Iterator[bytes]:

@@ -120,7 +120,7 @@ def test_many_targets_are_drawn_as_one_figure_a_reader(
     samples = [sample(name, "none", 0, 1.0) for name in targets]
     samples += [sample(name, "maps", 0, float(n + 1)) for n, name in enumerate(targets)]
     counts = [LockCount(name, "maps", "", 26, 27 - n) for n, name in enumerate(targets)]
-    ratios, locks = overview(samples, counts).axes
+    ratios, locks = overview(samples, BenchOptions(), counts).axes
     assert np.asarray(ratios.lines[0].get_ydata()).tolist() == [1, 2, 3, 4, 5]
     assert np.asarray(locks.lines[0].get_ydata()).tolist() == [27, 26, 25, 24, 23]
     assert [each.get_text() for each in locks.get_xticklabels()] == targets

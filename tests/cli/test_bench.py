@@ -44,6 +44,11 @@ def bench(*arguments: str) -> Result:
         ["--mb", "0"],
         ["--mb", str(1 << 40)],
         ["--seed", "-1"],
+        ["--workload", "odd"],
+        ["--resident", "-1"],
+        ["--resident", str(1 << 40)],
+        ["--resident", "1.5"],
+        ["--huge"],
         ["--reader", "odd"],
         ["--plot", "bench.gif"],
         ["--plot", "bench"],
@@ -90,7 +95,8 @@ def test_rawdata_is_printed_in_place_of_the_table(target: FakeTarget) -> None:
 
 
 def test_json_to_stdout_is_all_there_is_on_stdout(target: FakeTarget) -> None:
-    content = json.loads(bench("--nsamples", "2", "--json", "-", "--mb", "3").stdout)
+    resident = ("--resident", "5", "--huge", "--workload", "fault")
+    content = json.loads(bench("--nsamples", "2", "--json", "-", "--mb", "3", *resident).stdout)
     assert content["options"] == {
         "nsamples": 2,
         "duration": 1.5,
@@ -98,6 +104,9 @@ def test_json_to_stdout_is_all_there_is_on_stdout(target: FakeTarget) -> None:
         "scanners": 2,
         "mb": 3,
         "gap": 10.0,
+        "workload": "fault",
+        "resident_mb": 5,
+        "huge": True,
         "virtual_time": False,
         "seed": 1,
     }

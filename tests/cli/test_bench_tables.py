@@ -1,11 +1,13 @@
 """What the tables of untorn bench look like."""
 
 import io
+from typing import Any
 
 from rich.console import Console
 
 from tests.helpers.made_up import sample
 from untorn.bench.sample import Sample
+from untorn.bench.target import BenchOptions
 from untorn.cli.bench_tables import tables
 
 RUNS = [
@@ -16,10 +18,10 @@ RUNS = [
 ]
 
 
-def lines(samples: list[Sample]) -> list[str]:
+def lines(samples: list[Sample], **options: Any) -> list[str]:
     """The tables' lines, their columns one space apart."""
     text = io.StringIO()
-    Console(file=text, width=300).print(*tables(samples))
+    Console(file=text, width=300).print(*tables(samples, BenchOptions(**options)))
     return [" ".join(line.split()) for line in text.getvalue().splitlines()]
 
 
@@ -48,3 +50,10 @@ def test_the_cost_of_measuring_is_told_where_it_is_known() -> None:
     with_cost = lines([sample("live", "none", 0, 1.0, own_cost_ns=432.1)])
     assert "of which the measuring itself: 432 ns" in with_cost
     assert not any("measuring" in row for row in lines(RUNS))
+
+
+def test_the_title_says_what_was_timed_beside_what() -> None:
+    assert "latency of mmap and munmap, in ms" in lines(RUNS)
+    options = {"workload": "fault", "resident_mb": 4096, "huge": True}
+    title = "latency of first touches of pages; 4,096 MiB resident in one VMA of huge pages, in ms"
+    assert title in lines(RUNS, **options)

@@ -106,6 +106,14 @@ def test_virtual_time_is_that_of_a_guest_with_the_runs_seed(booted: list[FakeSes
     assert (booted[0].machine.mode, booted[0].machine.seed) == (Mode.REPLAY, 7)
 
 
+def test_a_guest_has_room_for_resident_memory(booted: list[FakeSession]) -> None:
+    target = VmBenchTarget("6.12", say_nothing)
+    for resident_mb in 0, 512:
+        target.run("none", replace(OPTIONS, resident_mb=resident_mb), 0)
+    less, more = (each.machine.memory_mb for each in booted)
+    assert more == less + 512
+
+
 def test_guests_follow_one_another_and_none_is_left(booted: list[FakeSession]) -> None:
     kinds = kinds_of(
         [VmBenchTarget("6.12", say_nothing), VmBenchTarget("7.3", say_nothing)], ["none", "maps"]

@@ -1,5 +1,6 @@
-"""How long mmap and munmap take while others read the map: targets, samples, report, plot.
+"""How long calls of a process take while others read its map: targets, samples, report, plot.
 
 From the top down: page, report, plot, run, engine, engine_run, live, live_locks, live_scanner,
-live_mapper, command, here, target, environment, lock_count, sample, mapper, scan.
+live_mapper, command, here, target, environment, lock_count, sample, touches, resident, mapper,
+scan.
 """

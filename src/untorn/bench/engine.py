@@ -12,6 +12,7 @@ from untorn.bench.here import NORMAL_NICE, Here, await_updates, choose_cpus
 from untorn.bench.lock_count import LockCount, map_pages
 from untorn.bench.sample import Sample
 from untorn.bench.target import BenchOptions
+from untorn.errors import OutOfReachError
 from untorn.processes.children import Children, await_ready
 from untorn.syscalls import Process
 
@@ -33,6 +34,10 @@ class EngineBenchTarget(Here):
 
     def run(self, reader: str, options: BenchOptions, number: int, variant: str = "") -> Sample:
         """Measure once: see BenchTarget."""
+        if options.huge:
+            raise OutOfReachError("the engine has no huge pages; live and vm:KERNEL have")
+        if options.workload != "mmap":
+            raise OutOfReachError(f"workload {options.workload} is for live and vm:KERNEL")
         cpus = choose_cpus()
         with Children() as children:
             child = children.add(
@@ -43,6 +48,7 @@ class EngineBenchTarget(Here):
                 reader=reader,
                 low_switch_interval=variant in _LOW,
                 mb=options.mb,
+                resident_mb=options.resident_mb,
                 duration_ns=round(options.duration * 1e9),
                 gap_ns=round(options.gap * 1e3),
                 busyduration_ns=round(options.busyduration * 1e6),

@@ -9,13 +9,15 @@ from typing import Any
 
 from untorn.bench.here import NORMAL_NICE, SCANNER_NICE, Cpus
 from untorn.bench.mapper import (
+    Call,
     Calls,
-    choose_pages,
+    choose_updates,
     measure_own_cost,
-    send_updates,
+    send_latencies,
     settle,
-    time_updates,
+    time_calls,
 )
+from untorn.bench.resident import make_resident
 from untorn.bench.scan import Pass, read_text, scan_until_stopped, spin_and_pause, walk_by_ioctl
 from untorn.fs.proc.files import PROC_FILES
 from untorn.fs.proc.vma_file import ProcVmaFile
@@ -106,8 +108,8 @@ def map_region(process: Process, size: int) -> int:
     return process.mmap(0, size, PROT_WRITE, _ANONYMOUS)
 
 
-def prepare_calls(process: Process) -> tuple[Calls, Calls]:
-    """Return the updates of the engine, and calls that do only what these do around an update."""
+def prepare_calls(process: Process) -> Calls:
+    """Return the calls of the engine."""
     page, flags = EnginePage(), _ANONYMOUS | MAP_FIXED
     mmap, munmap = process.mmap, process.munmap
 
@@ -118,8 +120,12 @@ def prepare_calls(process: Process) -> tuple[Calls, Calls]:
     def map_(page: EnginePage) -> int:
         return mmap(page.value, PAGE_SIZE, PROT_WRITE, flags)
 
-    idle = (lambda page: page.value, (page,))
-    return Calls(page, (unmap, (page,)), (map_, (page,))), Calls(page, idle, idle)
+    return Calls(
+        page,
+        unmap=Call("unmapping", unmap, (page,), returns=0),
+        map=Call("mapping", map_, (page,), returns=None),
+        idle=Call("nothing", lambda page: page.value, (page,), returns=None),
+    )
 
 
 class Scanners:
@@ -149,6 +155,7 @@ def map_and_scan(
     reader: str,
     low_switch_interval: bool,
     mb: int,
+    resident_mb: int,
     duration_ns: int,
     gap_ns: int,
     busyduration_ns: int,
@@ -160,15 +167,17 @@ def map_and_scan(
     if low_switch_interval:
         sys.setswitchinterval(LOW_SWITCH_INTERVAL)
     process, size = Process(), mb << 20
+    if resident_mb:
+        make_resident(process, resident_mb << 20)
     base = map_region(process, size)
-    updates, idle_calls = prepare_calls(process)
+    calls = prepare_calls(process)
     gc.disable()
-    own_cost_ns = measure_own_cost(idle_calls, base)
-    choices = choose_pages(base, size, seed)
-    settle(updates, choices, size // PAGE_SIZE)
+    own_cost_ns = measure_own_cost(calls, base)
+    updates = choose_updates(calls, range(base, base + size), seed)
+    settle(calls.page, updates, size // PAGE_SIZE)
     latencies: list[Any] = []
     mapper = threads.add(
-        lambda: latencies.append(time_updates(updates, choices, duration_ns, gap_ns)),
+        lambda: latencies.append(time_calls(calls.page, updates, duration_ns, gap_ns)),
         run_on.mapper,
         NORMAL_NICE,
     )
@@ -182,7 +191,7 @@ def map_and_scan(
     mapper.join()
     threads.stop()
     waited = process.mm.mmap_lock.statistics().writes_waited
-    send_updates(
+    send_latencies(
         latencies[0],
         own_cost_ns=own_cost_ns,
         blocked=waited,

@@ -11,23 +11,42 @@ from types import MappingProxyType
 from untorn.bench.command import EXEC, fill_in, run_command
 from untorn.bench.here import NORMAL_NICE, SCANNER_NICE, Cpus, Here, await_updates, choose_cpus
 from untorn.bench.live_locks import count_locks
-from untorn.bench.live_mapper import map_and_unmap
+from untorn.bench.live_mapper import be_mapper
 from untorn.bench.live_scanner import be_busy, read_maps
 from untorn.bench.lock_count import LockCount
 from untorn.bench.sample import Sample
 from untorn.bench.target import BenchOptions
 from untorn.errors import OutOfReachError
-from untorn.processes.children import STOP_TIMEOUT, Child, Children, await_ready
+from untorn.processes.children import (
+    START_TIMEOUT,
+    STOP_TIMEOUT,
+    Child,
+    Children,
+    await_ready,
+)
+
+SECONDS_PER_MB = 1 / 128
+"""How much longer a mapper may take to be set up with resident memory: an emulated CPU needs it."""
 
 
 class LiveBenchTarget(Here):
     """The running kernel.
 
     `gentle` reads maps gently whether this kernel needs it or not; its variant reads smaps.
+    `clear_refs` writes to that file, which changes the mapper: a process of our own.
     """
 
     name = "live"
-    readers = ("none", "maps", "smaps", "query", "gentle", "psutil")
+    readers = (
+        "none",
+        "maps",
+        "smaps",
+        "smaps_rollup",
+        "query",
+        "gentle",
+        "psutil",
+        "clear_refs",
+    )
     variants: Mapping[str, tuple[str, ...]] = MappingProxyType({"gentle": ("smaps",)})
     runs_commands = True
 
@@ -35,30 +54,8 @@ class LiveBenchTarget(Here):
         """Measure once: see BenchTarget."""
         cpus = choose_cpus()
         with Children() as children:
-            mapper = _add_mapper(children, cpus, options, number)
-            scanners = [
-                _add_scanner(children, cpus.scanners, reader, variant, mapper.pid)
-                for _ in range(options.scanners if reader != "none" else 0)
-            ]
-            busy = _add_busy(children, cpus, options)
-            await_ready((*scanners, *busy))
-            for child in (*scanners, *busy, mapper):
-                child.start()
-            measured, latencies_ns = await_updates(mapper, options.duration)
-            counts = _stop(scanners, busy)
-        own_cost_ns = measured.pop("own_cost_ns", None)
-        return Sample.from_latencies(
-            self.name,
-            reader,
-            number,
-            latencies_ns,
-            scans=counts.pop("scans", 0),
-            bytes_read=counts.pop("bytes_read", 0),
-            hung=not len(latencies_ns),
-            variant=variant,
-            own_cost_ns=own_cost_ns,
-            counters=measured | counts,
-        )
+            mapper = add_mapper(children, cpus, options, number)
+            return measure_once(mapper, cpus, reader, options, number, variant)
 
     def count_locks(self, reader: str, variant: str = "") -> LockCount:
         """Count by tracing, in a process that is the reader: see BenchTarget."""
@@ -68,18 +65,57 @@ class LiveBenchTarget(Here):
         return LockCount(self.name, reader, variant, **counted)
 
 
-def _add_mapper(children: Children, cpus: Cpus, options: BenchOptions, number: int) -> Child:
+def add_mapper(children: Children, cpus: Cpus, options: BenchOptions, number: int = 0) -> Child:
+    """Start a mapper, and return when it is set up: before anyone reads its map."""
     mapper = children.add(
-        map_and_unmap,
+        be_mapper,
         cpus.mapper,
         NORMAL_NICE,
+        workload=options.workload,
         mb=options.mb,
+        resident_mb=options.resident_mb,
+        huge=options.huge,
         duration_ns=round(options.duration * 1e9),
         gap_ns=round(options.gap * 1e3),
         seed=f"{options.seed}-{number}",
     )
-    await_ready([mapper])  # before anyone reads its map
+    mapper.receive(START_TIMEOUT + options.resident_mb * SECONDS_PER_MB)
     return mapper
+
+
+def measure_once(
+    mapper: Child,
+    cpus: Cpus,
+    reader: str,
+    options: BenchOptions,
+    number: int,
+    variant: str = "",
+) -> Sample:
+    """Measure a mapper beside scanners; it may be measured again."""
+    with Children() as children:
+        scanners = [
+            _add_scanner(children, cpus.scanners, reader, variant, mapper.pid)
+            for _ in range(options.scanners if reader != "none" else 0)
+        ]
+        busy = _add_busy(children, cpus, options)
+        await_ready((*scanners, *busy))
+        for child in (*scanners, *busy, mapper):
+            child.start()
+        measured, latencies_ns = await_updates(mapper, options.duration)
+        counts = _stop(scanners, busy)
+    own_cost_ns = measured.pop("own_cost_ns", None)
+    return Sample.from_latencies(
+        LiveBenchTarget.name,
+        reader,
+        number,
+        latencies_ns,
+        scans=counts.pop("scans", 0),
+        bytes_read=counts.pop("bytes_read", 0),
+        hung=not len(latencies_ns),
+        variant=variant,
+        own_cost_ns=own_cost_ns,
+        counters=measured | counts,
+    )
 
 
 def _add_scanner(children: Children, cpu: int, reader: str, variant: str, pid: int) -> Child:

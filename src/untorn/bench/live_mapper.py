@@ -1,37 +1,58 @@
-"""The mapper of target `live`: mmap(2) and munmap(2) of random pages of a large region."""
+"""The mapper of target `live`: mmap(2) and munmap(2) of random pages of a large region.
+
+Or, for workload `fault`, first touches of pages, while a second thread makes those calls.
+"""
 
 import ctypes
 import gc
 import mmap
 import resource
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 
 from untorn.bench.mapper import (
+    Call,
     Calls,
-    choose_pages,
+    Choice,
+    choose_updates,
     failure,
     measure_own_cost,
-    send_updates,
+    send_latencies,
     settle,
-    time_updates,
+    time_calls,
 )
-from untorn.processes.child import wait_for_start
+from untorn.bench.resident import check_available, check_huge, make_resident
+from untorn.bench.touches import choose_touches, updating
+from untorn.processes.child import send
+from untorn.processes.process_under_test import ThisProcess
 
 MAP_FIXED = 0x10
 """Source: include/uapi/asm-generic/mman-common.h, which Python's mmap lacks before 3.13."""
+SWITCH_INTERVAL = 1e-4
+"""Seconds after which the thread that makes updates asks for the GIL: less than a stall lasts."""
 
 
-def prepare_calls() -> tuple[Calls, Calls]:
-    """Return the real updates, and calls of labs(3) with the arguments of the first."""
-    # PyDLL keeps the GIL: giving it up costs more than the calls, and this is the only thread.
-    libc = ctypes.PyDLL(None, use_errno=True)
+def prepare_calls(library: type[ctypes.CDLL] = ctypes.PyDLL) -> Calls:
+    """Return the calls of libc.
+
+    Args:
+        library: PyDLL keeps the GIL, if there is one: giving it up costs more than the calls.
+            CDLL gives it up, for a thread that must not keep others waiting.
+    """
+    libc = library(None, use_errno=True)
     libc.mmap.restype = libc.labs.restype = ctypes.c_void_p
     page, size = ctypes.c_void_p(), ctypes.c_size_t(mmap.PAGESIZE)
     flags = MAP_FIXED | mmap.MAP_ANONYMOUS | mmap.MAP_PRIVATE | mmap.MAP_POPULATE
     anonymous = tuple(map(ctypes.c_int, (mmap.PROT_WRITE, flags, -1)))
     arguments = (page, size, *anonymous, ctypes.c_long(0))
-    labs = (libc.labs, arguments)
-    return Calls(page, (libc.munmap, (page, size)), (libc.mmap, arguments)), Calls(page, labs, labs)
+    return Calls(
+        page,
+        unmap=Call("unmapping", libc.munmap, (page, size), returns=0),
+        map=Call("mapping", libc.mmap, arguments, returns=None),
+        idle=Call("labs(3)", libc.labs, arguments, returns=None),
+    )
 
 
 def map_region(size: int) -> int:
@@ -45,23 +66,67 @@ def map_region(size: int) -> int:
     return int(address)
 
 
-def map_and_unmap(mb: int, duration_ns: int, gap_ns: int, seed: str) -> None:
-    """Set up, wait for the word, make updates, send their latencies, stay until let go."""
-    size = mb << 20
-    updates, idle_calls = prepare_calls()
+Work = tuple[Iterator[Choice], Callable[[], AbstractContextManager[None]]]
+"""What is timed, and what is entered meanwhile."""
+
+
+def prepare_updates(calls: Calls, region: range, seed: str) -> Work:
+    """Prepare updates of a region that is mapped."""
+    return _settled(calls, region, seed), nullcontext
+
+
+def prepare_touches(calls: Calls, region: range, seed: str) -> Work:
+    """Prepare first touches, meanwhile updates of a region that is mapped."""
+    sys.setswitchinterval(SWITCH_INTERVAL)
+    others = prepare_calls(ctypes.CDLL)
+    updates = _settled(others, region, seed)
+    touches = choose_touches(ThisProcess(), calls.page, seed)
+    return touches, partial(updating, others.page, updates)
+
+
+def _settled(calls: Calls, region: range, seed: str) -> Iterator[Choice]:
+    updates = choose_updates(calls, region, seed)
+    settle(calls.page, updates, len(region) // mmap.PAGESIZE)
+    return updates
+
+
+_PREPARATIONS = {"mmap": prepare_updates, "fault": prepare_touches}
+"""By workload."""
+
+
+def be_mapper(
+    workload: str,
+    mb: int,
+    resident_mb: int,
+    huge: bool,
+    duration_ns: int,
+    gap_ns: int,
+    seed: str,
+) -> None:
+    """Set up; at every word of the parent make calls, and send what each took, until let go."""
+    calls, size = prepare_calls(), mb << 20
+    _reside(resident_mb << 20, huge=huge)
     base = map_region(size)
     gc.disable()
-    own_cost_ns = measure_own_cost(idle_calls, base)
-    choices = choose_pages(base, size, seed)
-    settle(updates, choices, size // mmap.PAGESIZE)
-    wait_for_start()
-    before = resource.getrusage(resource.RUSAGE_SELF)
-    latencies = time_updates(updates, choices, duration_ns, gap_ns)
-    after = resource.getrusage(resource.RUSAGE_SELF)
-    send_updates(
-        latencies,
-        own_cost_ns=own_cost_ns,
-        blocked=after.ru_nvcsw - before.ru_nvcsw,
-        preempted=after.ru_nivcsw - before.ru_nivcsw,
-    )
-    sys.stdin.readline()  # the scanners still read this process
+    own_cost_ns = measure_own_cost(calls, base)
+    choices, beside = _PREPARATIONS[workload](calls, range(base, base + size), seed)
+    send(ready=True)
+    for _ in sys.stdin:  # after a measurement, too, readers are at this process
+        before = resource.getrusage(resource.RUSAGE_THREAD)
+        with beside():
+            latencies = time_calls(calls.page, choices, duration_ns, gap_ns)
+        after = resource.getrusage(resource.RUSAGE_THREAD)
+        send_latencies(
+            latencies,
+            own_cost_ns=own_cost_ns,
+            blocked=after.ru_nvcsw - before.ru_nvcsw,
+            preempted=after.ru_nivcsw - before.ru_nivcsw,
+        )
+
+
+def _reside(size: int, *, huge: bool) -> None:
+    if size:
+        check_available(size)
+        make_resident(ThisProcess(), size, huge=huge)
+    if huge:
+        check_huge(size)

@@ -1,9 +1,11 @@
 """The scanners of target `live`, each a process that reads another one, and its busy tasks."""
 
+import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from untorn.bench.scan import Pass, read_text, scan_until_stopped, spin_and_pause, walk_by_ioctl
@@ -44,14 +46,27 @@ def ask_psutil(process: Any) -> Iterator[int]:
     yield 0
 
 
+def open_clear_refs(pid: int) -> AbstractContextManager[Any]:
+    """Open the file that clears the accessed bits of a process, which must be one of our own."""
+    return Path(f"/proc/{pid}/clear_refs").open("wb", buffering=0)
+
+
+def clear_refs(file: Any) -> Iterator[int]:
+    """Clear all accessed bits once; nothing is read."""
+    os.write(file.fileno(), b"1")
+    yield 0
+
+
 Opener = Callable[[int], AbstractContextManager[Any]]
 READERS: dict[str, tuple[Opener, Pass[Any]]] = {
     "maps": (LiveMapsFile, read_text),
     "smaps": (partial(LiveMapsFile, file="smaps"), read_text),
+    "smaps_rollup": (partial(LiveMapsFile, file="smaps_rollup"), read_text),
     "query": (LiveMapsFile, walk_by_ioctl),
     "gentle": (GentleMapsFile, read_text),
     "gentle smaps": (partial(GentleMapsFile, file="smaps"), read_text),
     "psutil": (open_psutil, ask_psutil),
+    "clear_refs": (open_clear_refs, clear_refs),
 }
 """By reader and variant, what it opens of a process and how it goes over that."""
 

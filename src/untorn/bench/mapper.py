@@ -1,4 +1,4 @@
-"""What a mapper does, whoever's calls it makes: update random pages and time each update.
+"""What a mapper does, whoever's calls it makes: one call after the other on some page, each timed.
 
 What a timed call costs by itself is measured with the same code around a call that does nothing
 to speak of.
@@ -23,87 +23,102 @@ OWN_COST_NS, OWN_COST_GAP_NS = 20_000_000, 10_000
 BLOCK = 256
 """Random choices made at once."""
 
-Call = tuple[Any, tuple[Any, ...]]
-"""A C function and its arguments, ready to be called."""
-Choice = tuple[int, bool]
-"""The address of a page, and whether to map it (or to unmap it)."""
+
+class Call(NamedTuple):
+    """A function and its arguments, ready to be called; it acts on the page of its Calls."""
+
+    name: str
+    """What it does to the page, as "mapping"."""
+    function: Any
+    arguments: tuple[Any, ...]
+    returns: int | None
+    """What it returns if all goes well; None for the address of the page."""
+
+
+Choice = tuple[int, Call]
+"""The address of a page, and what to do with it."""
 
 
 class PageAddress(Protocol):
-    """Where the calls find the address of the page to update."""
+    """Where the calls find the address of the page to act on."""
 
     value: Any
 
 
 class Calls(NamedTuple):
-    """The two updates; both act on the page whose address is in `page`."""
+    """What a mapper can do to a page; all find its address in `page`."""
 
     page: PageAddress
     unmap: Call
     map: Call
+    idle: Call
+    """Does only what is done around one of the others."""
 
 
-def choose_pages(base: int, size: int, seed: str) -> Iterator[Choice]:
-    """Choose pages of the region and what to do with each, without end."""
+def choose_updates(calls: Calls, region: range, seed: str) -> Iterator[Choice]:
+    """Choose pages of the region, and whether to map or unmap each, without end."""
     chance = random.Random(seed)
-    addresses = range(base, base + size, mmap.PAGESIZE)
+    addresses = region[:: mmap.PAGESIZE]
     while True:
         yield from zip(
             chance.choices(addresses, k=BLOCK),
-            chance.choices((False, True), k=BLOCK),
+            chance.choices((calls.unmap, calls.map), k=BLOCK),
             strict=True,
         )
 
 
-def settle(calls: Calls, choices: Iterator[Choice], pages: int) -> None:
+def settle(page: PageAddress, updates: Iterator[Choice], pages: int) -> None:
     """Make some updates that nobody times, a quarter as many as there are pages.
 
     A region that is still one VMA is not what a mapper works on: every update would meet the
     readers there, and figures would depend on how long a run is.
     """
-    for address, mapping in itertools.islice(choices, pages // 4):
-        call, arguments = calls.map if mapping else calls.unmap
-        calls.page.value = address
-        call(*arguments)
+    for choice in itertools.islice(updates, pages // 4):
+        make_call(page, choice)
 
 
-def time_updates(
-    calls: Calls, choices: Iterator[Choice], duration_ns: int, gap_ns: int
+def make_call(page: PageAddress, choice: Choice) -> None:
+    """Make a call that nobody times."""
+    page.value, call = choice
+    call.function(*call.arguments)
+
+
+def time_calls(
+    page: PageAddress, choices: Iterator[Choice], duration_ns: int, gap_ns: int
 ) -> "array[int]":
-    """Make updates for some nanoseconds; return how long each took, in nanoseconds.
+    """Make calls for some nanoseconds; return how long each took, in nanoseconds.
 
-    The gap is from the end of one update to the start of the next.
+    The gap is from the end of one call to the start of the next.
     """
-    # Never too few: two updates start at least a gap apart.
+    # Never too few: two calls start at least a gap apart.
     latencies = array("q", bytes(8 * (duration_ns // gap_ns + 2)))
-    clock, page = time.perf_counter_ns, calls.page
+    clock = time.perf_counter_ns
     end = clock() + duration_ns
     done = count = 0
     while done < end:
-        address, mapping = next(choices)
-        call, arguments = calls.map if mapping else calls.unmap
+        address, (name, function, arguments, returns) = next(choices)
         page.value = address
         begin = clock()
-        result = call(*arguments)
+        result = function(*arguments)
         done = clock()
         latencies[count] = done - begin
         count += 1
-        if result != (address if mapping else 0):
-            raise failure(f"{'mapping' if mapping else 'unmapping'} of page {address:x}")
-        # No sleep: it would hide whether the update before it had to sleep for a lock.
+        if result != (address if returns is None else returns):
+            raise failure(f"{name} of page {address:x}")
+        # No sleep: it would hide whether the call before it had to sleep for a lock.
         while clock() < done + gap_ns:
             pass
     return latencies[:count]
 
 
 def measure_own_cost(calls: Calls, address: int) -> float:
-    """Return the median of what timing adds to an update, in nanoseconds."""
-    choices = itertools.repeat((address, True))
-    return float(median_high(time_updates(calls, choices, OWN_COST_NS, OWN_COST_GAP_NS)))
+    """Return the median of what timing adds to a call, in nanoseconds."""
+    choices = itertools.repeat((address, calls.idle))
+    return float(median_high(time_calls(calls.page, choices, OWN_COST_NS, OWN_COST_GAP_NS)))
 
 
-def send_updates(latencies: "array[int]", **counts: float) -> None:
-    """Send the parent how long each update took, and what else was counted."""
+def send_latencies(latencies: "array[int]", **counts: float) -> None:
+    """Send the parent how long each call took, and what else was counted."""
     send(updates=len(latencies), **counts)
     sys.stdout.buffer.write(latencies.tobytes())
     sys.stdout.buffer.flush()

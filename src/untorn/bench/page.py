@@ -11,7 +11,7 @@ from untorn.bench.lock_count import VMAS
 from untorn.bench.report import as_json
 from untorn.bench.run import BenchResult
 from untorn.bench.sample import label, ratio_to_none, summarise
-from untorn.bench.target import BenchOptions
+from untorn.bench.target import WORKLOADS, BenchOptions
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; }
@@ -22,10 +22,11 @@ pre { background: #f6f6f6; padding: 0.8rem; overflow: auto; }
 svg { max-width: 100%; height: auto; }
 """
 _ABOUT = f"""
-A mapper maps and unmaps random pages and times each call. On another CPU scanners of low priority
-read its map over and over, and busy tasks preempt them. <i>none</i> is the same without scanners;
-each mean is also given as a multiple of it. The locks are the times that one pass over a process
-of {VMAS:,} VMAs takes its mmap_lock: that figure is exact on a busy machine too.
+A mapper maps and unmaps random pages and times each call; or it times first touches of pages, while
+another thread of it maps and unmaps. On another CPU scanners of low priority read its map over and
+over, and busy tasks preempt them. <i>none</i> is the same without scanners; each mean is also given
+as a multiple of it. The locks are the times that one pass over a process of {VMAS:,} VMAs takes its
+mmap_lock: that figure is exact on a busy machine too.
 """
 
 
@@ -50,9 +51,10 @@ def page(
         "<!DOCTYPE html>",
         '<html lang="en"><meta charset="utf-8"><title>Who stalls whom</title>',
         f"<style>{_STYLE}</style>",
-        f"<h1>Who stalls whom: mmap and munmap while others read the map</h1><p>{_ABOUT}</p>",
+        f"<h1>Who stalls whom: {WORKLOADS[options.workload]} while others read the map</h1>",
+        f"<p>{_ABOUT}</p>",
         plot,
-        f"<h2>Figures</h2>{_summary(result)}",
+        f"<h2>Latency of {escape(options.timed)}</h2>{_summary(result)}",
         _missing(result),
         f"<h2>Do it again</h2><pre>{escape(command)}</pre>",
         f"<h2>Where</h2>{_environments(result, environment)}",
@@ -101,7 +103,7 @@ def _runs(result: BenchResult) -> str:
         )
         for each in result.samples
     ]
-    heads = ("target", "reader", "run", "updates", "median", "mean", "p99", "max", "scans")
+    heads = ("target", "reader", "run", "calls", "median", "mean", "p99", "max", "scans")
     return _table((*heads, "counted"), rows)
 
 

@@ -15,6 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from untorn.bench.environment import Environment
 from untorn.bench.lock_count import VMAS, LockCount
 from untorn.bench.sample import Sample, by_kind, label, ratio_to_none, summarise
+from untorn.bench.target import WORKLOADS, BenchOptions
 
 FEW = 3
 """Up to this many targets, their runs fit side by side."""
@@ -26,6 +27,9 @@ _COLOURS = {
     "query": "#cc79a7",
     "maps": "#56b4e9",
     "smaps": "#e69f00",
+    "smaps_rollup": "#0072b2",
+    "memory": "#882255",
+    "clear_refs": "#999933",
     "gentle": "#009e73",
     "psutil": "#d55e00",
 }
@@ -36,6 +40,7 @@ Series = dict[str, dict[str, float]]
 
 def draw(
     samples: Sequence[Sample],
+    options: BenchOptions,
     environment: Environment,
     path: Path,
     lock_counts: Sequence[LockCount] = (),
@@ -49,20 +54,24 @@ def draw(
         OSError: The file cannot be written.
     """
     many = len({each.target for each in samples}) > FEW
-    figure = overview(samples, lock_counts) if many else _runs(samples, environment)
+    if many:
+        figure = overview(samples, options, lock_counts)
+    else:
+        figure = _runs(samples, options, environment)
     figure.savefig(path, dpi=150)
 
 
-def _runs(samples: Sequence[Sample], environment: Environment) -> Figure:
+def _runs(samples: Sequence[Sample], options: BenchOptions, environment: Environment) -> Figure:
     kinds = by_kind(each for each in samples if each.updates)
     targets = list(dict.fromkeys(runs[0].target for runs in kinds)) or [""]
     figure = Figure(figsize=(1 + 5 * len(targets), 5.5), layout="constrained")
     panels = figure.subplots(1, len(targets), sharey=True, squeeze=False)[0]
     for axes, target in zip(panels, targets, strict=True):
         _draw_panel(axes, target, [runs for runs in kinds if runs[0].target == target])
-    panels[0].set_ylabel("latency of mmap and munmap, ms")
+    panels[0].set_ylabel(f"latency of {WORKLOADS[options.workload]}, ms")
     title = f"Linux {environment.kernel}, {environment.python}, {len(environment.cpus)} CPUs"
-    figure.suptitle(f"{title}\nsolid: maximum of each run; dashed: mean of each run", fontsize=10)
+    lines = "solid: maximum of each run; dashed: mean of each run"
+    figure.suptitle(f"{title}\n{options.timed}; {lines}", fontsize=10)
     return figure
 
 
@@ -101,7 +110,9 @@ def _draw_runs(axes: Axes, samples: list[Sample]) -> None:
     axes.plot(numbers, means, "--", markerfacecolor="white", **style)
 
 
-def overview(samples: Sequence[Sample], lock_counts: Sequence[LockCount]) -> Figure:
+def overview(
+    samples: Sequence[Sample], options: BenchOptions, lock_counts: Sequence[LockCount]
+) -> Figure:
     """Return a picture of many targets: what each reader costs there.
 
     Above stands the mean latency by that of `none`, below how many locks a pass takes.
@@ -120,7 +131,7 @@ def overview(samples: Sequence[Sample], lock_counts: Sequence[LockCount]) -> Fig
     _draw_series(panels[0], targets, ratios)
     panels[0].set_yscale("log")
     panels[0].yaxis.set_major_formatter("{x:g}")
-    panels[0].set_ylabel("mean latency of mmap and munmap\n÷ that without readers")
+    panels[0].set_ylabel(f"mean latency of {WORKLOADS[options.workload]}\n÷ that without readers")
     if locks:
         _draw_series(panels[1], targets, locks)
         panels[1].set_yscale("symlog", linthresh=1)

@@ -12,7 +12,7 @@ NS_PER_MS = 1e6
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One run: the latencies of its updates (calls of mmap and munmap) and the readers' work.
+    """One run: the latencies of the calls that it timed, and the readers' work.
 
     The four latencies are NaN when nothing was measured, as of a mapper that hung.
     """
@@ -22,6 +22,7 @@ class Sample:
     sample: int
     """Number of the run among those of its kind, from 0."""
     updates: int
+    """Calls that were timed: updates of the map, or first touches."""
     median_ms: float
     mean_ms: float
     p99_ms: float
@@ -34,7 +35,7 @@ class Sample:
     variant: str = ""
     """What was different from the reader's usual run; empty for the usual one."""
     own_cost_ns: float | None = None
-    """What the measuring itself adds to each update, where it was measured."""
+    """What the measuring itself adds to each call, where it was measured."""
     counters: Mapping[str, int] = field(default_factory=dict)
     """What else was counted in the run, as retries and fallbacks, by name."""
 

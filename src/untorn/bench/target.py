@@ -8,6 +8,9 @@ from untorn.bench.environment import Environment
 from untorn.bench.lock_count import LockCount
 from untorn.bench.sample import Sample
 
+WORKLOADS = {"mmap": "mmap and munmap", "fault": "first touches of pages"}
+"""By workload, the calls of the mapper that are timed."""
+
 
 @dataclass(frozen=True, slots=True)
 class BenchOptions:
@@ -22,15 +25,28 @@ class BenchOptions:
     scanners: int = 2
     """Readers at work in one run, and as many busy tasks."""
     mb: int = 128
-    """Mebibytes of the region whose pages are mapped and unmapped.
+    """Mebibytes of the region whose pages are mapped and unmapped, timed or not.
 
     About 64 VMAs per MiB in the end: from 1000 on, vm.max_map_count has to be raised."""
     gap: float = 10.0
-    """Microseconds from the end of one update to the start of the next."""
+    """Microseconds from the end of one call to the start of the next."""
+    workload: str = "mmap"
+    """What is timed: a key of WORKLOADS."""
+    resident_mb: int = 0
+    """Mebibytes that the mapper has in one VMA more, every page of them resident."""
+    huge: bool = False
+    """These are in huge pages; if not, in pages of 4 KiB."""
     virtual_time: bool = False
     """Guests are emulated by counting instructions, and live in a time that follows from these."""
     seed: int = 1
     """Where the choice of pages starts; each run goes on from the seed and its own number."""
+
+    @property
+    def timed(self) -> str:
+        """What the latencies are of, for a title."""
+        pages = "huge pages" if self.huge else "4 KiB pages"
+        beside = f"; {self.resident_mb:,} MiB resident in one VMA of {pages}"
+        return WORKLOADS[self.workload] + (beside if self.resident_mb else "")
 
 
 class BenchTarget(Protocol):

@@ -1,4 +1,4 @@
-"""untorn bench: how long updates of a map take while others read it."""
+"""untorn bench: how long calls of a process take while others read its map."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from untorn.bench.command import check_command
-from untorn.bench.target import BenchOptions
+from untorn.bench.target import WORKLOADS, BenchOptions
 from untorn.cli.bench_output import FORMATS, Output, check_plotting
 from untorn.cli.options import OUTPUT_FILE, Above, check_file
 from untorn.cli.progress import StatusLine
@@ -48,6 +48,7 @@ def _option(
     epilog="""\b
     Example: untorn bench --target engine --target live --plot bench.svg
     Example: untorn bench --exec 'pmap -x {pid}'
+    Example: untorn bench --target live --resident 1024 --reader smaps_rollup --reader memory
     Exit status: 0 all was measured; 1 interrupted, or what was asked for by
     name (or everything) is out of reach; 2 wrong usage."""
 )
@@ -79,7 +80,24 @@ def _option(
 @_option("busyduration", Above(1000), "MS", "Milliseconds a busy task spins between its sleeps.")
 @_option("scanners", click.IntRange(1, 64), "N", "Readers at work, and as many busy tasks.")
 @_option("mb", click.IntRange(1, 1 << 27), "MB", "Size of the region whose pages come and go.")
-@_option("gap", Above(1e6), "US", "Microseconds from an update to the next; more for slow guests.")
+@_option("gap", Above(1e6), "US", "Microseconds from a call to the next; more for slow guests.")
+@click.option(
+    "--workload",
+    type=click.Choice(list(WORKLOADS)),
+    default=BenchOptions().workload,
+    show_default=True,
+    help="What is timed: mmap and munmap, or the first touch of a page while these are called.",
+)
+@click.option(
+    "--resident",
+    "resident_mb",
+    type=click.IntRange(0, 1 << 27),
+    default=BenchOptions().resident_mb,
+    show_default=True,
+    metavar="MB",
+    help="Resident memory of the mapper, in one VMA more.",
+)
+@click.option("--huge", is_flag=True, help="Let that be huge pages, not pages of 4 KiB.")
 @click.option(
     "--virtual-time",
     is_flag=True,
@@ -128,6 +146,10 @@ def bench(
     A mapper maps and unmaps random pages; scanners of low priority read its map over and over,
     on another CPU, where busy tasks preempt them. The reader `none` is the same without scanners.
 
+    With --workload fault, read(2) into a page that was never touched is timed, and another thread
+    of the mapper maps and unmaps pages. With --resident, the mapper also has one large VMA, which
+    smaps, smaps_rollup and clear_refs walk under one hold of a lock.
+
     Beside the latencies stand the ratio of the mean to that of `none`, whole passes of the
     scanners, runs whose mapper hung, and what the target counts: how often the mapper was
     blocked by a lock or preempted, how often a reader retried or fell back to mmap_lock.
@@ -137,6 +159,8 @@ def bench(
     """
     if rawdata and json_file == Path("-"):
         raise click.UsageError("--rawdata and --json - both want stdout")
+    if options["huge"] and not options["resident_mb"]:
+        raise click.UsageError("--huge says what --resident is made of")
     from untorn.bench.run import measure
 
     chosen = targets or (("live",) if commands else ("engine",))

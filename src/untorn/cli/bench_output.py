@@ -63,7 +63,8 @@ class Output:
         if raw:
             click.echo(rawdata(result.samples), nl=False)
             return
-        Console(width=_WIDTH, markup=False).print(*tables(result.samples, result.lock_counts))
+        shown = tables(result.samples, self.options, result.lock_counts)
+        Console(width=_WIDTH, markup=False).print(*shown)
         for name, guest in result.guests.items():
             click.echo(
                 f"{name}: Linux {guest.kernel}, preempt={guest.preemption}, {guest.guest_of}"
@@ -73,7 +74,7 @@ class Output:
         check_plotting()
         from untorn.bench.plot import draw
 
-        draw(self.result.samples, environment, path, self.result.lock_counts)
+        draw(self.result.samples, self.options, environment, path, self.result.lock_counts)
 
     def _svg(self, environment: "Environment") -> str:
         """Return the plot as an element of HTML; nothing where nothing can be plotted."""

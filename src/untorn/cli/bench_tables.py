@@ -9,10 +9,11 @@ from rich.table import Table
 
 from untorn.bench.lock_count import VMAS, LockCount
 from untorn.bench.sample import Sample, Summary, label, ratio_to_none, summarise
+from untorn.bench.target import BenchOptions
 
 _COLUMNS = (
     "samples",
-    "updates",
+    "calls",
     "median",
     "mean",
     "p99",
@@ -24,14 +25,16 @@ _COLUMNS = (
 _LOCKS = f"mmap_locks a pass over {VMAS:,} VMAs"
 
 
-def tables(samples: Sequence[Sample], lock_counts: Sequence[LockCount] = ()) -> list[Table]:
+def tables(
+    samples: Sequence[Sample], options: BenchOptions, lock_counts: Sequence[LockCount] = ()
+) -> list[Table]:
     """Return the latencies, a row per target, reader and variant, and below what was counted.
 
     Locks that were counted stand beside the latencies.
     """
     summaries = summarise(samples)
     columns = (*_COLUMNS, _LOCKS) if lock_counts else _COLUMNS
-    latencies = _table("latency of mmap and munmap, ms", columns, _own_cost(samples))
+    latencies = _table(f"latency of {options.timed}, in ms", columns, _own_cost(samples))
     locks = {(each.target, each.reader, each.variant): each.acquisitions for each in lock_counts}
     for row in summaries:
         taken = locks.get((row.target, row.reader, row.variant))

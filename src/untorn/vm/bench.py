@@ -47,7 +47,7 @@ class VmBenchTarget:
         machine = Machine(
             self._image(),
             Mode.REPLAY if options.virtual_time else Mode.FAST,
-            memory_mb=768 + 2 * options.mb,
+            memory_mb=768 + 2 * options.mb + options.resident_mb,
             seed=options.seed,
         )
         slower = SLOWER if options.virtual_time else 1
