@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.processes import children_of
-from tests.helpers.this_machine import two_cpus
+from tests.helpers.this_machine import or_skip, two_cpus
 from untorn.bench.command import EXEC
 from untorn.bench.engine import EngineBenchTarget
 from untorn.bench.live import LiveBenchTarget
@@ -64,6 +64,15 @@ def test_the_running_kernel_takes_it_where_its_release_says(
 
 
 @two_cpus
+@pytest.mark.live
+@pytest.mark.parametrize("reader", ["smaps_rollup", "clear_refs"])
+def test_one_call_that_walks_all_pages_takes_it_on_every_kernel(reader: str) -> None:
+    count = or_skip(lambda: LiveBenchTarget().count_locks(reader))
+    assert count.calls == 1
+    assert count.acquisitions >= 1
+
+
+@two_cpus
 def test_a_commands_locks_are_not_counted() -> None:
     with pytest.raises(OutOfReachError, match="command"):
         LiveBenchTarget().count_locks(EXEC, "true")
@@ -72,14 +81,15 @@ def test_a_commands_locks_are_not_counted() -> None:
 TAKEN = "  python-7 [000] ..... 1.1: mmap_lock_acquire_returned: mm={mm} memcg_path=/ {how}"
 
 
-def trace_of(own: str, written: str = "5/5") -> str:
-    """A trace in which two locks of others were taken to read, and one attempt failed."""
+def trace_of(own: str, written: str = "6/6") -> str:
+    """A trace in which locks of others were taken three times, and one attempt failed."""
     taken = [
         (own, "write=true success=true"),
         (own, "write=false success=true"),
         ("0b", "write=false success=true"),
         ("0b", "write=false success=false"),
         ("0c", "write=false success=true"),
+        ("0c", "write=true success=true"),
     ]
     head = f"# entries-in-buffer/entries-written: {written}   #P:2"
     return "\n".join([head, *(TAKEN.format(mm=mm, how=how) for mm, how in taken)])
@@ -97,13 +107,13 @@ def count(trace: str) -> int:
     return lock_trace._count(trace)
 
 
-def test_only_what_is_taken_of_others_and_to_read_counts() -> None:
-    assert count(trace_of("0a")) == 2
+def test_only_what_is_taken_of_others_counts() -> None:
+    assert count(trace_of("0a")) == 3
 
 
 def test_a_trace_that_lost_events_is_refused() -> None:
     with pytest.raises(OutOfReachError, match="lost events"):
-        count(trace_of("0a", "5/6"))
+        count(trace_of("0a", "6/7"))
 
 
 def test_a_trace_that_hides_whose_lock_it_is_is_refused() -> None:

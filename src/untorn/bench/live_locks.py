@@ -54,4 +54,4 @@ def count(pid: int, reader: str) -> None:
         sum(one_pass(file))  # what only a first pass needs, as page faults, is not counted
         with counted() as trace:
             calls = sum(1 for _ in one_pass(file))
-    send(calls=calls, acquisitions=trace.reads_of_others)
+    send(calls=calls, acquisitions=trace.of_others)

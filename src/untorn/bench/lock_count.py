@@ -32,7 +32,7 @@ class LockCount:
     calls: int
     """Calls that returned something, as read(2)."""
     acquisitions: int
-    """Times that the mmap_lock of the process was taken, for reading."""
+    """Times that the mmap_lock of the process was taken."""
 
 
 def map_pages(process: ProcessUnderTest, count_vmas: Callable[[], int]) -> None:

@@ -1,4 +1,4 @@
-"""Whose mmap_lock a thread takes to read, by the kernel's tracepoint: exact on any busy machine.
+"""Whose mmap_lock a thread takes, by the kernel's tracepoint: exact on any busy machine.
 
 The trace is an instance of its own, of one thread, and is removed afterwards.
 Source: include/trace/events/mmap_lock.h, Documentation/trace/ftrace.rst.
@@ -7,7 +7,6 @@ Source: include/trace/events/mmap_lock.h, Documentation/trace/ftrace.rst.
 import ctypes
 import os
 import re
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from mmap import MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ
@@ -31,8 +30,8 @@ class LockTrace:
     """What counted() found out, once it is left."""
 
     def __init__(self) -> None:
-        self.reads_of_others = 0
-        """Times that the mmap_lock of another process was taken for reading."""
+        self.of_others = 0
+        """Times that the mmap_lock of another process was taken, to read or to write."""
 
 
 @contextmanager
@@ -54,7 +53,7 @@ def counted() -> Iterator[LockTrace]:
             yield trace
         finally:
             event.write_text("0")
-        trace.reads_of_others = _count((instance / "trace").read_text())
+        trace.of_others = _count((instance / "trace").read_text())
 
 
 @contextmanager
@@ -89,18 +88,18 @@ def _mount_for_this_process() -> None:
 
 
 def _take_own_lock() -> None:
-    """Take this process's own mmap_lock to write: that tells which of the locks is its own."""
+    """Take this process's own mmap_lock to write: the first that is taken so is its own."""
     process = ThisProcess()
     process.munmap(process.mmap(0, PAGE_SIZE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS), PAGE_SIZE)
 
 
 def _count(text: str) -> int:
-    """Return how often a lock was taken to read that is not that which was taken to write."""
+    """Return how often a lock was taken that is not the first that was taken to write."""
     written = _WRITTEN.search(text)
     if written is None or written[1] != written[2]:
         raise OutOfReachError("the trace lost events")
-    taken = Counter(_TAKEN.findall(text))
-    own = {mm for mm, write in taken if write == "true"}
-    if not own or any(mm.startswith("(") for mm in own):
+    taken = _TAKEN.findall(text)
+    own = next((mm for mm, write in taken if write == "true"), "(none)")
+    if own.startswith("("):
         raise OutOfReachError("the trace does not tell one lock from another")
-    return sum(count for (mm, write), count in taken.items() if write == "false" and mm not in own)
+    return sum(mm != own for mm, _ in taken)
