@@ -63,20 +63,28 @@ def diff(old: Columns, new: Columns) -> list[Change]:
     return changes
 
 
-def _changed(old: Columns, new: Columns) -> tuple[Columns, Columns]:
-    """Return the rows of each that the other has not."""
+def same_rows(old: Columns, new: Columns) -> tuple[Rows, Rows]:
+    """Return the rows of each that are in the other, too, in the order of addresses."""
     if old is new:
-        return old.take(slice(0)), new.take(slice(0))
+        every = np.arange(len(old))
+        return every, every
     names = {name: index for index, name in enumerate(new.names)}
     renumbered = old.names_among(names)[old.name]
     _, ours, theirs = np.intersect1d(old.start, new.start, assume_unique=True, return_indices=True)
     same = renumbered[ours] == new.name[theirs]
     for field in "end", "permissions", "offset", "device", "inode":
         same &= getattr(old, field)[ours] == getattr(new, field)[theirs]
-    return old.take(_others(len(old), ours[same])), new.take(_others(len(new), theirs[same]))
+    return ours[same], theirs[same]
 
 
-def _others(count: int, rows: Rows) -> Rows:
+def _changed(old: Columns, new: Columns) -> tuple[Columns, Columns]:
+    """Return the rows of each that the other has not."""
+    ours, theirs = same_rows(old, new)
+    return old.take(other_rows(len(old), ours)), new.take(other_rows(len(new), theirs))
+
+
+def other_rows(count: int, rows: Rows) -> Rows:
+    """Return the rows below a number that are not among these."""
     mask = np.ones(count, np.bool_)
     mask[rows] = False
     return np.flatnonzero(mask)

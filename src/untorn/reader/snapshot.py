@@ -1,18 +1,19 @@
 """A snapshot: the whole map of a process as columns, and as records on demand."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Self, overload
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from untorn.maps.entry import GATE_NAME, MapsEntry, is_deleted
-from untorn.maps.page import KERNEL_HALF, ULONG_MAX
+from untorn.maps.page import KERNEL_HALF
 from untorn.maps.procmap_query import PERMISSION_BITS, ProcmapQuery, QueryFlags
-from untorn.reader.text.columns import Columns, Numbers, resolve_overlaps
+from untorn.reader.map_columns import MapColumns
+from untorn.reader.text.columns import Columns, resolve_overlaps
 from untorn.reader.text.parse import parse, parse_again
 
 if TYPE_CHECKING:
@@ -52,25 +53,15 @@ class Total(NamedTuple):
     """Bytes."""
 
 
-class Snapshot(Sequence[MapsEntry]):
+class Snapshot(MapColumns):
     """The map of a process: disjoint ranges in the order of their addresses. Never changes.
 
-    As a sequence it has one MapsEntry a VMA, made when it is asked for. The columns are numpy
-    arrays that cannot be written.
-
     Attributes:
-        start, end: Byte addresses, end exclusive.
-        permissions: Bits of Permissions.
-        offset: Bytes into the file; 0 without one.
-        device: As os.stat() has st_dev; 0 without a file.
-        inode: 0 without a file.
-        name: Index into names.
-        names: Names, each once; see MapsEntry.name.
         coherence: What was done to the text.
         leniencies: How a text from elsewhere differs from Linux's; empty if it was read strictly.
     """
 
-    __slots__ = ("_lines", "_texts", "coherence", "columns", "leniencies")
+    __slots__ = ("_lines", "_texts", "coherence", "leniencies")
 
     def __init__(
         self,
@@ -81,7 +72,7 @@ class Snapshot(Sequence[MapsEntry]):
         leniencies: "tuple[Leniency, ...]" = (),
     ) -> None:
         """Take the columns, and the text in parts and its lines, to compare with a later text."""
-        self.columns = columns
+        super().__init__(columns)
         self.coherence = coherence
         self.leniencies = leniencies
         self._texts, self._lines = texts, lines
@@ -141,46 +132,6 @@ class Snapshot(Sequence[MapsEntry]):
         return parse_again(texts, self._texts, self._lines)
 
     @property
-    def start(self) -> Numbers:
-        """Byte addresses."""
-        return self.columns.start
-
-    @property
-    def end(self) -> Numbers:
-        """Byte addresses after the last ones."""
-        return self.columns.end
-
-    @property
-    def permissions(self) -> npt.NDArray[np.uint8]:
-        """Bits of Permissions."""
-        return self.columns.permissions
-
-    @property
-    def offset(self) -> Numbers:
-        """Bytes into the file."""
-        return self.columns.offset
-
-    @property
-    def device(self) -> Numbers:
-        """As st_dev."""
-        return self.columns.device
-
-    @property
-    def inode(self) -> Numbers:
-        """Inodes."""
-        return self.columns.inode
-
-    @property
-    def name(self) -> npt.NDArray[np.int32]:
-        """Indexes into names."""
-        return self.columns.name
-
-    @property
-    def names(self) -> tuple[bytes, ...]:
-        """Each name once."""
-        return self.columns.names
-
-    @property
     def size(self) -> int:
         """Bytes mapped."""
         return int((self.end - self.start).sum())
@@ -189,12 +140,6 @@ class Snapshot(Sequence[MapsEntry]):
     def deleted(self) -> npt.NDArray[np.bool_]:
         """Whether the name of each row says that the file was deleted: see MapsEntry.deleted."""
         return np.array(list(map(is_deleted, self.names)), np.bool_)[self.name]
-
-    def find(self, addr: int) -> MapsEntry | None:
-        """Return the VMA that covers a byte address, None if none does."""
-        row = self.first_above(addr)
-        covers = row < len(self) and self.start[row] <= addr
-        return self[row] if covers else None
 
     def query(self, question: ProcmapQuery) -> MapsEntry | None:
         """Return the VMA that PROCMAP_QUERY would describe, None for ENOENT.
@@ -215,16 +160,6 @@ class Snapshot(Sequence[MapsEntry]):
                 return entry
         return None
 
-    def between(self, low: int, high: int) -> list[MapsEntry]:
-        """Return the VMAs that have a byte in the range from low to high, high exclusive."""
-        last = np.searchsorted(self.start, np.uint64(min(max(high, 0), ULONG_MAX)))
-        return self[slice(self.first_above(low), int(last))]
-
-    def first_above(self, addr: int) -> int:
-        """Return the first row that ends above a byte address."""
-        place = np.uint64(min(max(addr, 0), ULONG_MAX))
-        return int(np.searchsorted(self.end, place, side="right"))
-
     def totals(self) -> dict[bytes, Total]:
         """Return how many VMAs have each name, and their bytes, the largest first."""
         counts = np.bincount(self.name, minlength=len(self.names))
@@ -238,21 +173,6 @@ class Snapshot(Sequence[MapsEntry]):
         from untorn.reader.diff import diff
 
         return diff(old.columns, self.columns)
-
-    @overload
-    def __getitem__(self, row: int) -> MapsEntry: ...
-    @overload
-    def __getitem__(self, row: slice) -> list[MapsEntry]: ...
-    def __getitem__(self, row: int | slice) -> MapsEntry | list[MapsEntry]:
-        if isinstance(row, slice):
-            return [self.columns.entry(each) for each in range(*row.indices(len(self)))]
-        return self.columns.entry(range(len(self))[row])
-
-    def __iter__(self) -> Iterator[MapsEntry]:
-        return map(self.columns.entry, range(len(self)))
-
-    def __len__(self) -> int:
-        return len(self.columns)
 
     def __eq__(self, other: object) -> bool:
         """Whether the same is mapped, VMA by VMA; how it was read does not matter."""
