@@ -68,4 +68,4 @@ def _flags(pfn: int, page: Page | None) -> int:
 KPAGECOUNT = KpageFile(_count)
 """How often each page is mapped; the zero page is never counted."""
 KPAGEFLAGS = KpageFile(_flags)
-"""KPF_* bits, as far as the engine knows them."""
+"""KPF_* bits, as far as the engine knows them; KPF_SWAPBACKED of all anonymous memory."""
