@@ -16,7 +16,6 @@ from untorn.check.runtime.execution import Execution, Strategy
 from untorn.check.runtime.primitives import Task
 from untorn.check.runtime.world import World
 from untorn.check.scenarios.scenario import Build
-from untorn.check.stage.ghost import GhostHistory
 from untorn.check.stage.pages import Piece
 from untorn.check.stage.stage import Stage
 from untorn.locking.sync import Task as ThreadTask
@@ -70,7 +69,7 @@ class Theatre:
         self.stage = stage = Stage()
         build(stage)
         self._world = World(stage.roots())
-        stage.history = GhostHistory(stage.process)
+        stage.begin_history()
         self._oracle = Oracle(stage, shown)
         self.strategy = strategy
         self.run = Execution(stage.names, strategy, MAX_STEPS)
@@ -87,7 +86,7 @@ class Theatre:
         # Every schedule begins in the same state, on the same objects: that is what lets a strategy
         # go by locations, and a history keep what was published by steps that are kept.
         self._world.restore()
-        for reader in self.stage.readers:
+        for reader in self.stage.every_reader:
             reader.begin()
         self.run.run(self.stage.jobs, self.stage.history.begin)
         if isinstance(self.run.failure, KeyboardInterrupt):

@@ -1,7 +1,7 @@
 """Mutants: the protocol with one step changed, to see that each step is needed and is checked.
 
-From the top down: cures, files, leftovers, lookup, other_lockings, page_faults, vma_lock, waits,
-writers, mutant.
+From the top down: cures, files, leftovers, lookup, other_lockings, page_faults, pagemaps, vma_lock,
+waits, writers, mutant.
 """
 
 from untorn.check.mutants import (
@@ -11,6 +11,7 @@ from untorn.check.mutants import (
     lookup,
     other_lockings,
     page_faults,
+    pagemaps,
     vma_lock,
     waits,
     writers,
@@ -24,6 +25,7 @@ MUTANTS: dict[str, Mutant] = {
         files,
         vma_lock,
         page_faults,
+        pagemaps,
         other_lockings,
         writers,
         waits,

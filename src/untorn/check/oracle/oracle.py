@@ -14,8 +14,9 @@ from untorn.check.oracle.ends import BrokenError, check_counts, check_mm, check_
 from untorn.check.runtime.execution import Execution
 from untorn.check.runtime.fields import WATCHED
 from untorn.check.runtime.primitives import Task
-from untorn.check.stage.pages import Piece, piece
-from untorn.check.stage.readers import Access, Reader
+from untorn.check.stage.page_history import counts_of, is_of, slices
+from untorn.check.stage.pages import Piece, addr, piece
+from untorn.check.stage.readers import Access, PagemapReader, Reader
 from untorn.check.stage.stage import Stage
 from untorn.judge.contract import judge
 from untorn.judge.history import History
@@ -74,6 +75,8 @@ class Oracle:
             self._check_progress(run, reader)
             if reader.looks and reader.judged:
                 self._check_reading(run, reader)
+        for pagemap in self._stage.pagemaps:
+            self._check_pagemap(run, pagemap)
         for access in self._stage.accesses:
             self._check_access(run, access)
         if self._shown is not None:
@@ -110,7 +113,7 @@ class Oracle:
         # tree would be gone.
         root = WATCHED[VmaTree, "root"].cells[history.mm.mm_mt]
         last_user = run.trace.tasks[history.exited]  # tears the mm down
-        readers = {reader.task for reader in self._stage.readers} - {last_user}
+        readers = {reader.task for reader in self._stage.every_reader} - {last_user}
         for step in range(history.exited + 1, len(run.trace.tasks)):
             if run.trace.locations[step] is root and run.trace.tasks[step] in readers:
                 raise BrokenError("a reader looks into an mm that has no user")
@@ -155,6 +158,23 @@ class Oracle:
             states = history.states[first : last + 1]
             if not any(access.is_allowed_in(state) == access.look.text for state in states):
                 raise BrokenError(f"a {access} was {'allowed' if access.look.text else 'refused'}")
+
+    def _check_pagemap(self, run: Execution, reader: PagemapReader) -> None:
+        """Check that each slice, what was read below one PMD, is of its window."""
+        pages = self._stage.history.pages
+        assert pages is not None
+        for read, look in zip(reader.reads, reader.looks, strict=True):
+            counts = counts_of(cast(bytes, look.text))
+            for early in False, True:
+                first, last = pages.window(run, look, early=early)
+                for start, end in slices(*read):
+                    found = counts and counts[start - read[0] : end - read[0]]
+                    states = [pages.of(start, end, version) for version in range(first, last + 1)]
+                    if not is_of(found, states):
+                        raise BrokenError(
+                            f"pages of {addr(start):08x}-{addr(end):08x} are shown as mapped"
+                            f" {found} times; in their window they were {states}"
+                        )
 
     def _check_progress(self, run: Execution, reader: Reader) -> None:
         """Check that a reader asked for mmap_lock no more often than there were write sections.

@@ -7,7 +7,7 @@ enabled. The rest, above all the loop in Task.wait_until(), is the production co
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from untorn.check.runtime import running
 from untorn.check.runtime.counter import AtomicInt
@@ -19,9 +19,14 @@ WAKE_UP = "wake-up of "
 
 
 class Mutex:
-    """Mutual exclusion; only the acquisition is a step."""
+    """Mutual exclusion; only the acquisition is a step.
+
+    Attributes:
+        released: Called after each release of any of them; by the ghost history of pages.
+    """
 
     __slots__ = ("location",)
+    released: ClassVar[Callable[[], None] | None] = None
 
     def __init__(self) -> None:
         self.location = running.location("mutex")
@@ -46,6 +51,8 @@ class Mutex:
         run = running.run
         if run is not None and run.tracks:
             run.trace.release(run.current, location)
+        if Mutex.released is not None:
+            Mutex.released()
 
     def locked(self) -> bool:
         """Say whether it is held."""

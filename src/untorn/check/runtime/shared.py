@@ -21,6 +21,7 @@ from untorn.fs.seq_file import SeqFile
 from untorn.locking.rcuwait import RcuWait
 from untorn.locking.rwsem import RwSemaphore, Waiter
 from untorn.locking.sync import Task
+from untorn.mm.filemap import Page
 from untorn.mm.mm_types import MmStruct, Vma, VmaSlab
 from untorn.mm.page_table import PageTable, PteTable
 from untorn.mm.tree.vma_tree import VmaIterator, VmaTree
@@ -37,6 +38,8 @@ POINTS: dict[type, tuple[str, ...]] = {
     RcuWait: ("task",),
     # What a sleeper looks at, outside of the mutex under which it is set.
     Waiter: ("granted",),
+    # Read without the lock that its changes are made under.
+    Page: ("mapcount", "dirty"),
     # Set by whoever reaps, or kills, at any moment.
     ProcTask: ("reaped",),
     Task: ("killed",),

@@ -22,7 +22,10 @@ def watching(*, speculated: bool = False) -> Iterator[None]:
         _replaced(lockdep, lock_order.OURS),
         fields.installed(speculated=speculated),
     ):
-        yield
+        try:
+            yield
+        finally:
+            primitives.Mutex.released = None
 
 
 @contextmanager

@@ -110,6 +110,8 @@ class World:
             for field in getattr(cls, "__slots__", ()):
                 if isinstance(owner, Mutex | AtomicInt):
                     continue  # noted above; the rest is the checker's own
+                if field == "__weakref__":
+                    continue  # who refers weakly to it is no state of its own
                 slot = slot_of(cls, field)
                 # Read below the watcher: setting up is no step.
                 watched = WATCHED.get((cls, field))

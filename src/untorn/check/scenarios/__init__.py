@@ -6,18 +6,28 @@ meetings     several readers, several writers, recycled objects, exits, counts a
 recycling    what comes between a reader and the VMA it found
 waits        which task must not wait for which
 page_faults  page faults, advice and page walks
+pagemaps     pagemap, slice by slice
 scripts      single interleavings with their outcome, and the false gap of Linux
 
-From the top down: scripts, page_faults, meetings, waits, recycling, programs, cases,
+From the top down: scripts, pagemaps, page_faults, meetings, waits, recycling, programs, cases,
 script_stages, scenario.
 """
 
-from untorn.check.scenarios import cases, meetings, page_faults, programs, recycling, scripts, waits
+from untorn.check.scenarios import (
+    cases,
+    meetings,
+    page_faults,
+    pagemaps,
+    programs,
+    recycling,
+    scripts,
+    waits,
+)
 from untorn.check.scenarios.scenario import Scenario
 
 SCENARIOS: dict[str, Scenario] = {
     scenario.name: scenario
-    for group in (scripts, cases, page_faults, waits, meetings, recycling, programs)
+    for group in (scripts, cases, page_faults, pagemaps, waits, meetings, recycling, programs)
     for scenario in group.SCENARIOS
 }
 """By name, those explored in a moment first."""

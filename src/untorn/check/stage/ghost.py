@@ -7,23 +7,24 @@ made. Nothing of it is a step, and no task sees it.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import cast
 
 from untorn.check.runtime import lock_order, running
 from untorn.check.runtime.counter import AtomicInt
-from untorn.check.runtime.execution import Execution
 from untorn.check.runtime.fields import WATCHED
+from untorn.check.runtime.primitives import Mutex
 from untorn.check.runtime.running import Run
+from untorn.check.stage.page_history import PageHistory
 from untorn.check.stage.pages import Pages
-from untorn.check.stage.readers import ReaderLook
+from untorn.check.stage.published import Published
 from untorn.fs.proc.show_map import show_map
 from untorn.judge.history import History, Range, State, borders, intersect
 from untorn.judge.lines import parse_line
 from untorn.locking import sync
 from untorn.maps.page import TASK_SIZE
+from untorn.mm.filemap import Page
 from untorn.mm.mm_types import MMAP_LOCK, MmStruct, Vma
 from untorn.mm.tree.vma_tree import VmaTree
 
@@ -33,14 +34,13 @@ NOWHERE: Range = 0, 0
 
 
 @dataclass(slots=True)
-class GhostHistory:
+class GhostHistory(Published[State]):
     """What was published of one process's mm in one run.
 
     Attributes:
         process: The process.
+        pages: What was published of its pages; None if no reader of the scenario asks for that.
         mm: Its address space.
-        states: In order, each once; states[0] is what the scenario set up.
-        steps: The step that published each; -1 for the first.
         sections: Write sections begun.
         torn: A range that a section unmapped for a moment, though it was mapped before and after;
             empty if there was none. Only a move may do so, at its destination.
@@ -51,14 +51,12 @@ class GhostHistory:
     """
 
     process: Pages
+    pages: PageHistory | None = None
     mm: MmStruct = field(init=False)
-    states: list[State] = field(default_factory=list)
-    steps: list[int] = field(default_factory=list)
     sections: int = 0
     torn: str = ""
     overlocked: list[tuple[int, int, str]] = field(default_factory=list)
     exited: int | None = None
-    _kept: int = 0
     _began: int = 0
     _excluded: dict[Vma, Row | None] = field(default_factory=dict)
     """By a section: as they were before; None if they have changed for sure."""
@@ -66,20 +64,20 @@ class GhostHistory:
     def __post_init__(self) -> None:
         """Note the first state, and watch for more."""
         self.mm = self.process.mm
-        self._publish(-1)
+        self.publish(-1, self._state)
         users = cast(AtomicInt, self.mm.mm_users)
         users.emptied = self._exit
         WATCHED[VmaTree, "root"].stored = self._root_stored
         WATCHED[MmStruct, "mm_lock_seq"].stored = self._seq_stored
         WATCHED[Vma, "vm_lock_seq"].stored = self._write_locked
+        Mutex.released = self.pages.look if self.pages else None
+        WATCHED[Page, "mapcount"].stored = self._mapcount_stored
 
     def begin(self, keep: int) -> None:
         """Start a run whose first `keep` steps are those of the run before."""
-        # What kept steps published stands already, and _note() lets it pass. All else is noted anew
-        # while they are made again.
-        known = bisect_left(self.steps, keep)
-        del self.states[known:], self.steps[known:]
-        self._kept = keep
+        self.keep(keep)
+        if self.pages:
+            self.pages.keep(keep)
         self.sections = 0
         self.torn = ""
         self.overlocked.clear()
@@ -90,16 +88,23 @@ class GhostHistory:
         """The last user is gone: whatever the tree still says, there is nothing to be shown."""
         if running.run is not None:
             self.exited = running.run.steps - 1
-        self._note(lambda: ())
+        self.note(lambda: ())
+        if self.pages:
+            self.pages.gone()
 
     def _root_stored(self, tree: VmaTree[Vma], root: object) -> None:
         # One store publishes one version of the tree, so the state changes here. It also changes
         # where a section ends: VMAs that stay get other flags without a store to the tree.
         if tree is self.mm.mm_mt:
-            self._note(self._state)
+            self.note(self._state)
             for vma in self._excluded:
                 if running.unseen(partial(self._row, vma)) is None:
                     self._excluded[vma] = None  # even if its object comes back as it was
+
+    def _mapcount_stored(self, page: Page, mapcount: int) -> None:
+        # Read without the lock, so it changes here and not where the lock is let go of.
+        if self.pages:
+            self.pages.look()
 
     def _seq_stored(self, mm: MmStruct, seq: int) -> None:
         run = running.run
@@ -110,7 +115,9 @@ class GhostHistory:
             self._began = run.steps - 1
             self._excluded.clear()
         else:
-            self._note(self._state)
+            self.note(self._state)
+            if self.pages:
+                self.pages.look()
             self._look_for_overlocked(run)
             # From the last state before the section to the one that it ends with. With two there is
             # no state in between that could lack what both have.
@@ -160,50 +167,8 @@ class GhostHistory:
             return None
         return (*slot[:2], vma.vm_flags, vma.vm_pgoff, vma.anon_name)
 
-    def _note(self, state: Callable[[], State]) -> None:
-        run = running.run
-        if run is not None and run.steps > self._kept:
-            self._publish(run.steps - 1, state)
-
-    def _publish(self, step: int, state: Callable[[], State] | None = None) -> None:
-        # To walk the tree and format lines is the production code's, but nobody's step.
-        now = running.unseen(state or self._state)
-        if not self.states or now != self.states[-1]:
-            self.states.append(now)
-            self.steps.append(step)
-
     def _state(self) -> State:
         return tuple(parse_line(show_map(vma)) for _, _, vma in self.mm.mm_mt)
-
-    def window(self, run: Execution, look: ReaderLook, *, early: bool = False) -> tuple[int, int]:
-        """Return the first and last version that a look may be about.
-
-        All orders of the steps that keep what happened before what are one to the checker, so
-        this is the narrowest window among them: states that could as well have been published
-        before the first step of the look, or after its last one, are not in it. A state that
-        could have been either is taken as published before; with early, as published after.
-        """
-        # As the steps stand: from the state that was current when the look's first step was made to
-        # the one that was current at its last.
-        schedule, steps = run.schedule, self.steps
-        first_step = schedule.index(look.task, look.began)
-        first = bisect_left(steps, first_step) - 1
-        if not run.tracks:
-            return first, bisect_left(steps, look.ended) - 1
-        before = run.trace.happened_before
-        # The end can be moved back to the last state whose publication happened before the look's
-        # last step. The start can be moved past states whose publication does not know of the
-        # look's first step. Neither changes what happened before what.
-        last = len(steps) - 1
-        lowest = last
-        while lowest > first and not (
-            steps[lowest] <= look.ended and before(steps[lowest], look.ended)
-        ):
-            lowest -= 1
-        highest = first
-        while highest < last and not before(first_step, steps[highest + 1]):
-            highest += 1
-        return (min(highest, lowest), lowest) if early else (highest, max(highest, lowest))
 
 
 @lru_cache(maxsize=4096)

@@ -1,4 +1,4 @@
-"""Tasks whose answers are judged: readers of a map, and those that access a page."""
+"""Tasks whose answers are judged: readers of a map or of pages, and those that access a page."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from typing import TypeVar
 
 from untorn.check.runtime import running
 from untorn.check.stage.pages import Pages, addr
+from untorn.fs.proc.pagemap import ProcPagemap
 from untorn.fs.proc.vma_file import ProcVmaFile
 from untorn.judge.history import State
 from untorn.maps.fields import Permissions
 from untorn.maps.maps_file import FILL_SIZE
+from untorn.maps.page import PAGE_SIZE
+from untorn.maps.pagemap import ENTRY_SIZE
 
 T = TypeVar("T")
 
@@ -32,6 +35,15 @@ class ReaderLook:
     began: int
     ended: int
     text: object
+
+
+def look(task: int, ask: Callable[[], object]) -> ReaderLook:
+    """Let the running task, which has this number, look at something."""
+    run = running.run
+    assert run is not None
+    began = run.steps
+    text = ask()
+    return ReaderLook(task, began, run.steps - 1, text)
 
 
 @dataclass(slots=True)
@@ -100,13 +112,36 @@ class Reader:
             self.interrupted = True
             return None
 
-    def _look(self, look: Callable[[], object]) -> object:
-        run = running.run
-        assert run is not None
-        began = run.steps
-        text = look()
-        self.looks.append(ReaderLook(self.task, began, run.steps - 1, text))
-        return text
+    def _look(self, ask: Callable[[], object]) -> object:
+        self.looks.append(look(self.task, ask))
+        return self.looks[-1].text
+
+
+@dataclass(slots=True)
+class PagemapReader:
+    """A task that reads ranges of pagemap, one after the other.
+
+    Attributes:
+        task: Its number among the tasks.
+        file: What it reads.
+        reads: First page and end of each read_at().
+        looks: Its reads of this run, in the same order.
+    """
+
+    task: int
+    file: ProcPagemap
+    reads: tuple[tuple[int, int], ...]
+    looks: list[ReaderLook] = field(default_factory=list)
+
+    def begin(self) -> None:
+        """Forget what it got in the run before."""
+        self.looks.clear()
+
+    def run(self) -> None:
+        """Read all of them."""
+        for first, end in self.reads:
+            offset, size = addr(first) // PAGE_SIZE * ENTRY_SIZE, (end - first) * ENTRY_SIZE
+            self.looks.append(look(self.task, partial(self.file.read_at, offset, size)))
 
 
 @dataclass(slots=True)
@@ -126,11 +161,7 @@ class Access:
 
     def run(self) -> None:
         """Make it."""
-        run = running.run
-        assert run is not None
-        began = run.steps
-        allowed = self.process.access(self.page, write=self.write)
-        self.look = ReaderLook(self.task, began, run.steps - 1, allowed)
+        self.look = look(self.task, partial(self.process.access, self.page, write=self.write))
 
     def is_allowed_in(self, state: State) -> bool:
         """Say whether the mappings of a state allow it; on x86 any permission allows to read."""

@@ -13,8 +13,9 @@ from typing import Any
 from untorn.check.runtime import running
 from untorn.check.runtime.execution import Job
 from untorn.check.stage.ghost import GhostHistory
+from untorn.check.stage.page_history import PageHistory
 from untorn.check.stage.pages import Pages
-from untorn.check.stage.readers import Access, Reader
+from untorn.check.stage.readers import Access, PagemapReader, Reader
 from untorn.fs.proc.files import PROC_FILES
 from untorn.fs.proc.show_map import show_map
 from untorn.maps.maps_file import FILL_SIZE
@@ -35,10 +36,11 @@ class Stage:
         names: Of the tasks.
         jobs: What they do.
         readers: Those of them that read maps.
+        pagemaps: Those that read pagemap.
         accesses: Those that access a page.
         written: Pages that must be resident at the end, if they are mapped then.
         pinned: VMAs with a count that no reader of the scenario gave them.
-        history: What is published of the process's map; begun when all is set up.
+        history: What is published of the process's map; see begin_history().
     """
 
     slab: VmaSlab = field(default_factory=VmaSlab)
@@ -46,6 +48,7 @@ class Stage:
     names: list[str] = field(default_factory=list)
     jobs: list[Job] = field(default_factory=list)
     readers: list[Reader] = field(default_factory=list)
+    pagemaps: list[PagemapReader] = field(default_factory=list)
     accesses: list[Access] = field(default_factory=list)
     written: list[int] = field(default_factory=list)
     pinned: dict[Vma, int] = field(default_factory=dict)
@@ -76,6 +79,26 @@ class Stage:
         self.readers.append(reader)
         self.task(f"reader {len(self.readers)}" if len(self.readers) > 1 else "reader", reader.run)
         return reader
+
+    @property
+    def every_reader(self) -> list[Reader | PagemapReader]:
+        """Those of maps, then those of pagemap."""
+        return [*self.readers, *self.pagemaps]
+
+    def read_pagemap(self, *reads: tuple[int, int]) -> None:
+        """Add a task that reads ranges of the process's pagemap, each from a page to an end."""
+        reader = PagemapReader(len(self.jobs), self.process.open_pagemap(), reads)
+        self.pagemaps.append(reader)
+        self.task("reader", reader.run)
+
+    def begin_history(self) -> None:
+        """Begin to note what is published; all is set up."""
+        reads = [read for reader in self.pagemaps for read in reader.reads]
+        pages = None
+        if reads:
+            first, end = min(first for first, _ in reads), max(end for _, end in reads)
+            pages = PageHistory(self.process.mm, range(first, end))
+        self.history = GhostHistory(self.process, pages)
 
     def access(self, page: int, *, write: bool) -> None:
         """Add a task that reads or writes a page once."""
@@ -120,7 +143,7 @@ class Stage:
         return {
             **{chr(ord("A") + number): vma for number, vma in enumerate(vmas)},
             "mm": self.process.mm,
-            **{f"file {r.task}": r.file for r in self.readers},
+            **{f"file {r.task}": r.file for r in self.every_reader},
             **{other.mm.name: other.mm for other in self.others},
             **{f"VMA {number}": vma for number, vma in enumerate(self._spares(), 1)},
             "process": self.process,

@@ -1,0 +1,80 @@
+"""What was published in one run: states in their order, and which of them a look may be about."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from untorn.check.runtime import running
+from untorn.check.runtime.execution import Execution
+from untorn.check.stage.readers import ReaderLook
+
+S = TypeVar("S")
+
+
+@dataclass(slots=True)
+class Published(Generic[S]):
+    """States of something that tasks change and look at.
+
+    Attributes:
+        states: In order, each once; states[0] is what the scenario set up.
+        steps: The step that published each; -1 for the first.
+    """
+
+    states: list[S] = field(init=False, default_factory=list)
+    steps: list[int] = field(init=False, default_factory=list)
+    _kept: int = field(init=False, default=0)
+
+    def keep(self, steps: int) -> None:
+        """Start a run whose first steps are those of the run before."""
+        # What kept steps published stands already, and note() lets it pass. All else is noted anew
+        # while they are made again.
+        known = bisect_left(self.steps, steps)
+        del self.states[known:], self.steps[known:]
+        self._kept = steps
+
+    def note(self, state: Callable[[], S]) -> None:
+        """Note what the running task has published by its last step."""
+        run = running.run
+        if run is not None and run.steps > self._kept:
+            self.publish(run.steps - 1, state)
+
+    def publish(self, step: int, state: Callable[[], S]) -> None:
+        """Add a state, if it differs from the last one."""
+        # To look at what is there is the production code's, but nobody's step.
+        now = running.unseen(state)
+        if not self.states or now != self.states[-1]:
+            self.states.append(now)
+            self.steps.append(step)
+
+    def window(self, run: Execution, look: ReaderLook, *, early: bool = False) -> tuple[int, int]:
+        """Return the first and last version that a look may be about.
+
+        All orders of the steps that keep what happened before what are one to the checker, so
+        this is the narrowest window among them: states that could as well have been published
+        before the first step of the look, or after its last one, are not in it. A state that
+        could have been either is taken as published before; with early, as published after.
+        """
+        # As the steps stand: from the state that was current when the look's first step was made to
+        # the one that was current at its last.
+        schedule, steps = run.schedule, self.steps
+        first_step = schedule.index(look.task, look.began)
+        first = bisect_left(steps, first_step) - 1
+        if not run.tracks:
+            return first, bisect_left(steps, look.ended) - 1
+        before = run.trace.happened_before
+        # The end can be moved back to the last state whose publication happened before the look's
+        # last step. The start can be moved past states whose publication does not know of the
+        # look's first step. Neither changes what happened before what.
+        last = len(steps) - 1
+        lowest = last
+        while lowest > first and not (
+            steps[lowest] <= look.ended and before(steps[lowest], look.ended)
+        ):
+            lowest -= 1
+        highest = first
+        while highest < last and not before(first_step, steps[highest + 1]):
+            highest += 1
+        return (min(highest, lowest), lowest) if early else (highest, max(highest, lowest))
