@@ -52,7 +52,7 @@ class LiveEntries:
         arg = bytearray(question._replace(vec=ctypes.addressof(buffer)).pack())
         count = ioctl(self._fd, PAGEMAP_SCAN, arg)
         regions = PageRegion.unpack_all(buffer.raw[: count * REGION_SIZE])
-        return PageScan(regions, PmScanArg.unpack(bytes(arg)).walk_end)
+        return PageScan(regions, PmScanArg.unpack(arg).walk_end)
 
     def close(self) -> None:
         os.close(self._fd)

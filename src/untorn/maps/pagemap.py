@@ -94,7 +94,7 @@ class PmScanArg(NamedTuple):
         )
 
     @classmethod
-    def unpack(cls, data: bytes) -> Self:
+    def unpack(cls, data: bytes | bytearray) -> Self:
         """Read the struct from its ARG_SIZE bytes."""
         size, flags, start, end, walk_end, vec, vec_len, pages, *masks = _ARG.unpack(data)
         inverted, mask, anyof, told = masks

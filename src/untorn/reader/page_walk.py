@@ -12,7 +12,6 @@ import ctypes
 import mmap
 import os
 import re
-import struct
 import time
 from array import array
 from collections.abc import Callable, Iterator
@@ -25,13 +24,11 @@ from untorn.errors import OutOfReachError, describe
 from untorn.maps.entry import MapsEntry
 from untorn.maps.maps_file import FILL_SIZE
 from untorn.maps.page import KERNEL_HALF, PAGE_SIZE
+from untorn.maps.pagemap import PAGE_IS_GUARD, PAGEMAP_SCAN, REGION_SIZE, PageRegion, PmScanArg
 from untorn.reader.access.gentle import gently
 from untorn.reader.access.limit import check_time
 from untorn.reader.access.live_maps_file import LiveMapsFile
 
-_PAGEMAP_SCAN, _PAGE_IS_GUARD = 0xC0606610, 1 << 8
-_SCAN = struct.Struct("=12Q")
-_WALK_END_AT, _REGION = 32, struct.Struct("=3Q")
 _REGIONS = 512
 _ENTRY, _TABLE = 8, 512
 """Bytes of an entry of a page table, and entries of one table."""
@@ -146,20 +143,21 @@ def _scan(
     fd: int, start: int, end: int, make: Callable[[Callable[[], int]], int]
 ) -> tuple[list[tuple[int, int]], int]:
     """Return the guard ranges from start on, and where the walk ended. Raises OutOfReachError."""
-    regions = array("Q", bytes(_REGION.size * _REGIONS))
-    where = regions.buffer_info()[0]
-    question = bytearray(
-        _SCAN.pack(
-            *(_SCAN.size, 0, start, end, 0, where, _REGIONS),
-            *(0, 0, _PAGE_IS_GUARD, 0, _PAGE_IS_GUARD),
-        )
+    regions = array("B", bytes(REGION_SIZE * _REGIONS))
+    question = PmScanArg(
+        start,
+        end,
+        category_mask=PAGE_IS_GUARD,
+        return_mask=PAGE_IS_GUARD,
+        vec=regions.buffer_info()[0],
+        vec_len=_REGIONS,
     )
+    answer = bytearray(question.pack())
     try:
-        count = make(partial(ioctl, fd, _PAGEMAP_SCAN, question))
+        count = make(partial(ioctl, fd, PAGEMAP_SCAN, answer))
     except OSError as error:
         raise OutOfReachError(
             f"this kernel does not tell (since 6.15): {describe(error)}"
         ) from error
-    walk_end: int = struct.unpack_from("=Q", question, _WALK_END_AT)[0]
-    pairs = [_REGION.unpack_from(regions, n * _REGION.size)[:2] for n in range(count)]
-    return pairs, walk_end
+    found = PageRegion.unpack_all(regions.tobytes()[: count * REGION_SIZE])
+    return [(region.start, region.end) for region in found], PmScanArg.unpack(answer).walk_end

@@ -232,7 +232,7 @@ def test_an_ioctl_needs_memory_that_can_be_written(process: Pages) -> None:
     memory.copy_to_user(memory.base, question._replace(vec=1 << 20).pack())
     with pytest.raises(OSError, match="Bad address"):
         pagemap.ioctl(PAGEMAP_SCAN, memory, memory.base)
-    assert PmScanArg.unpack(bytes(memory.data)).walk_end == addr(4), "that is told nevertheless"
+    assert PmScanArg.unpack(memory.data).walk_end == addr(4), "that is told nevertheless"
     with pytest.raises(OSError, match="Invalid argument"):
         pagemap.ioctl(PROCMAP_QUERY, memory, memory.base)
 
