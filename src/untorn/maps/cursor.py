@@ -17,12 +17,13 @@ _DEVICE_DIGITS, _INODE_DIGITS = 2, 20
 _MAJOR_BITS, _MINOR_BITS = 12, 20
 
 UTF_16 = codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE
-_BLANK = rb"(?:[ \t]|\xc2\xa0)"
-_BLANKS = re.compile(_BLANK + rb"*")
-_LEAD = re.compile(rb"(?:>|" + _BLANK + rb")*")
-_ENDS = rb"(?=" + _BLANK + rb"|\r*\Z)"
+BLANK = rb"(?:[ \t]|\xc2\xa0)"
+"""What stands between columns, if only in pasted text; a regular expression."""
+_BLANKS = re.compile(BLANK + rb"*")
+_LEAD = re.compile(rb"(?:>|" + BLANK + rb")*")
+_ENDS = rb"(?=" + BLANK + rb"|\r*\Z)"
 _NUMBER = re.compile(rb"(0[xX])?([0-9A-Fa-f]+)")
-_HYPHEN = re.compile(_BLANK + rb"*-" + _BLANK + rb"*")
+_HYPHEN = re.compile(BLANK + rb"*-" + BLANK + rb"*")
 _PERMISSIONS = re.compile(rb"([r-][w-][x-])([psS-]?)" + _ENDS)
 _OFFSET = re.compile(_NUMBER.pattern + _ENDS)
 _DEVICE = re.compile(rb"([0-9A-Fa-f]+):([0-9A-Fa-f]+)" + _ENDS)

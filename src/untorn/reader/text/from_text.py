@@ -29,7 +29,7 @@ def read_text(text: bytes) -> tuple[list[MapsEntry], tuple[Leniency, ...]]:
     Raises:
         ValueError: As Snapshot.parse().
     """
-    reader = _Reader(name_column(text))
+    reader = LineReader(name_column(text))
     for line in lines_of(text):
         reader.take(line)
     reader.check_ends()
@@ -57,8 +57,16 @@ def _descent(number: int, line: bytes, column: int, end: int, before: int) -> Va
     return refusal(number, line, Difference(column, found, FormatRule.ASCENDING))
 
 
-class _Reader:
-    """The lines that are read so far."""
+class LineReader:
+    """The lines that are read so far.
+
+    Args:
+        column: Where names are expected, from 0: see name_column().
+
+    Attributes:
+        entries: Their ranges, but no empty ones.
+        leniencies: What differs from Linux.
+    """
 
     def __init__(self, column: int) -> None:
         self.entries: list[MapsEntry] = []
@@ -68,12 +76,12 @@ class _Reader:
         self._nameless: list[tuple[Line, Difference]] = []  # of files, but end after their inode
         self._has_inodes = self._has_files = False
 
-    def take(self, line: Line) -> None:
-        """Read one more line. Raises ValueError."""
+    def take(self, line: Line) -> MapsEntry | None:
+        """Read one more line; return its range, None if it is empty. Raises ValueError."""
         if not line.body.strip(_NOTHING):
             empty = Difference(1, "an empty line", FormatRule.ONE_LINE_A_VMA)
             self.leniencies.add(line.number, [*line.differences, empty])
-            return
+            return None
         try:
             scanned = scan(line.body, self._name_column)
         except NotMapsError as error:
@@ -90,6 +98,7 @@ class _Reader:
         self._note_end(line, entry, scanned)
         if entry.size:
             self._add(line, entry, scanned.end_column)
+        return entry
 
     def _add(self, line: Line, entry: MapsEntry, end_column: int) -> None:
         if self.entries and entry.end <= self.entries[-1].end:
