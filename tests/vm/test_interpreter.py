@@ -4,21 +4,16 @@ import io
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 import pytest
 
+from tests.helpers.archives import write_below
 from tests.helpers.repository import ROOT
 from untorn.vm import initramfs, interpreter
 from untorn.vm.cpio import File
 from untorn.vm.interpreter import executable, python_files, shared_objects
-
-
-def write_below(root: Path, files: list[File]) -> None:
-    for file in files:
-        target = root / file.path.relative_to("/")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(file.data)
 
 
 def test_the_interpreter_is_the_real_one_and_not_that_of_an_environment() -> None:
@@ -103,20 +98,21 @@ def test_an_archive_that_could_not_be_written_is_not_kept(
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
+@pytest.mark.parametrize(("numpy", "start"), [(False, b"interpreter."), (True, b"interpreter.np.")])
 def test_the_file_system_is_the_interpreter_and_then_the_rest(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    numpy: bool, start: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    base = tmp_path / "interpreter.cpio"
-    base.write_bytes(b"interpreter.")
-    monkeypatch.setattr(initramfs, "cached_interpreter", lambda: base)
+    for name, text in ("interpreter", "interpreter."), ("numpy", "np."):
+        (tmp_path / name).write_text(text)
+        monkeypatch.setattr(initramfs, f"cached_{name}", partial(Path, tmp_path, name))
     fd = os.memfd_create("initramfs")
     try:
-        initramfs.write_initramfs(fd, [b"ask\n", b"and ask\n"])
+        initramfs.write_initramfs(fd, [b"ask\n", b"and ask\n"], numpy=numpy)
         content = io.FileIO(fd, closefd=False)
         content.seek(0)
         archive = content.readall()
     finally:
         os.close(fd)
-    assert archive.startswith(b"interpreter.070701")
+    assert archive.startswith(start + b"070701")
     assert f"#!{executable()} -IB".encode() in archive
     assert b"ask\nand ask\n" in archive

@@ -47,8 +47,9 @@ class VmBenchTarget:
         machine = Machine(
             self._image(),
             Mode.REPLAY if options.virtual_time else Mode.FAST,
-            memory_mb=768 + 2 * options.mb + options.resident_mb,
+            memory_mb=896 + 2 * options.mb + options.resident_mb,
             seed=options.seed,
+            numpy=True,
         )
         slower = SLOWER if options.virtual_time else 1
         patience = SET_UP + slower * options.duration
@@ -58,7 +59,7 @@ class VmBenchTarget:
 
     def count_locks(self, reader: str, variant: str = "") -> LockCount:
         """Count in a guest of its own, where tracing is safe: see BenchTarget."""
-        machine = Machine(self._image(), Mode.SAFE)
+        machine = Machine(self._image(), Mode.SAFE, numpy=True)
         count = self._call(
             machine, jobs.count_locks, SET_UP, {"reader": reader, "variant": variant}
         )

@@ -1,21 +1,24 @@
 """The first and only file system of a guest: this Python and this package, in memory.
 
-Two archives, one after the other: the interpreter, kept in the cache for the next guest, and what
-differs from guest to guest. PID 1 is init.py.
+Archives, one after the other: the interpreter and, where it is imported, numpy, both kept in the
+cache for the next guest, and what differs from guest to guest. PID 1 is init.py.
 """
 
 import hashlib
 import io
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 import untorn
 from untorn.vm.cache import cache_folder, new_folder
 from untorn.vm.cpio import File, write_archive
 from untorn.vm.init import REQUESTS, SOURCES
 from untorn.vm.interpreter import executable, interpreter_files, python_files
+from untorn.vm.package import package_files, package_root
 
 _FORMAT = 1
 """To be raised when what the cached archive holds is chosen in another way."""
@@ -26,34 +29,50 @@ _OF_VM = {"__init__", "init", "jobs"}
 """What a guest needs of this one."""
 
 
-def write_initramfs(fd: int, requests: Sequence[bytes] = ()) -> None:
+def write_initramfs(fd: int, requests: Sequence[bytes] = (), *, numpy: bool = False) -> None:
     """Write the file system of a guest to an open file.
 
     Args:
         fd: Descriptor, at the start of an empty file.
         requests: What the guest will be asked, a line each; none if it is asked by its port.
+        numpy: The guest imports it.
 
     Raises:
         OutOfReachError: A tool is missing here.
         OSError: The cache folder or the file cannot be written.
     """
-    with cached_interpreter().open("rb") as archive, os.fdopen(os.dup(fd), "wb") as file:
-        while os.sendfile(file.fileno(), archive.fileno(), None, 1 << 30):
-            pass
+    with os.fdopen(os.dup(fd), "wb") as file:
+        for cached in (cached_interpreter(), *([cached_numpy()] if numpy else ())):
+            _append(file, cached)
         payload = io.BytesIO()
         write_archive(payload, (*_package(), _init(), *_requests(requests)))
         file.write(payload.getbuffer())
 
 
+def _append(file: BinaryIO, archive: Path) -> None:
+    with archive.open("rb") as source:
+        while os.sendfile(file.fileno(), source.fileno(), None, 1 << 30):
+            pass
+
+
 def cached_interpreter() -> Path:
     """Return the archive of this interpreter, from the cache folder or newly made."""
-    python = executable()
-    key = f"{_FORMAT} {python} {python.stat().st_mtime_ns} {sys.version}"
-    folder = cache_folder() / "interpreters" / hashlib.sha256(key.encode()).hexdigest()[:16]
-    archive = folder / "interpreter.cpio"
+    return _cached("interpreter", executable(), interpreter_files)
+
+
+def cached_numpy() -> Path:
+    """Return the archive of numpy for this interpreter, from the cache folder or newly made."""
+    return _cached("numpy", package_root("numpy"), partial(package_files, "numpy"))
+
+
+def _cached(name: str, source: Path, files: Callable[[], Iterable[File]]) -> Path:
+    """Return the archive of files, which follow from this Python and from the age of the source."""
+    key = f"{_FORMAT} {source} {source.stat().st_mtime_ns} {sys.version}"
+    folder = cache_folder() / "archives" / hashlib.sha256(key.encode()).hexdigest()[:16]
+    archive = folder / f"{name}.cpio"
     if not archive.exists():
         with new_folder(folder) as unfinished, (unfinished / archive.name).open("wb") as file:
-            write_archive(file, interpreter_files())
+            write_archive(file, files())
     return archive
 
 

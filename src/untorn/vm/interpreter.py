@@ -119,4 +119,4 @@ def shared_objects(objects: Iterable[Path]) -> list[Path]:
     except FileNotFoundError as error:
         raise OutOfReachError("no ldd here: it tells which libraries a guest needs") from error
     found = re.findall(r"(?m)^\s+(?:\S+ => )?(/\S+) \(0x", done.stdout)
-    return [Path(os.path.normpath(path)) for path in dict.fromkeys(found)]
+    return [Path(path) for path in dict.fromkeys(map(os.path.normpath, found))]

@@ -61,6 +61,8 @@ class Machine:
     """Mebibytes; the file system takes some 60 of them, and below 256 a kernel cannot unpack it."""
     seed: int = 0
     """Where randomness starts, in REPLAY."""
+    numpy: bool = False
+    """What is asked of it imports numpy: 55 MiB more."""
 
 
 def find_qemu() -> str:
