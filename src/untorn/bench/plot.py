@@ -19,7 +19,7 @@ from untorn.bench.target import WORKLOADS, BenchOptions
 
 FEW = 3
 """Up to this many targets, their runs fit side by side."""
-_COLOURS = {
+COLOURS = {
     "none": "#8c8c8c",
     "mmap_lock": "#d55e00",
     "vma_lock": "#0072b2",
@@ -83,7 +83,7 @@ def _draw_panel(axes: Axes, target: str, kinds: list[list[Sample]]) -> None:
     axes.yaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("runs, sorted")
-    _frame(axes)
+    frame(axes)
     if kinds:
         axes.legend(
             loc="upper center",
@@ -99,7 +99,7 @@ def _draw_runs(axes: Axes, samples: list[Sample]) -> None:
     reader, variant = samples[0].reader, samples[0].variant
     numbers = range(1, len(samples) + 1)
     style: dict[str, Any] = {
-        "color": _COLOURS.get(reader, "#000000"),
+        "color": COLOURS.get(reader, "#000000"),
         "marker": "s" if variant else "o",
         "markersize": 3.5,
         "alpha": 0.55 if variant else 1,
@@ -145,17 +145,18 @@ def overview(
 def _draw_series(axes: Axes, targets: Sequence[str], series: Series) -> None:
     for number, (name, figures) in enumerate(series.items()):
         columns = [column for column, target in enumerate(targets) if target in figures]
-        colour = _COLOURS.get(name.partition(",")[0], "#000000")
+        colour = COLOURS.get(name.partition(",")[0], "#000000")
         style = "s--" if "," in name else "o-"
         heights = [figures[targets[column]] for column in columns]
         # The first are on top: what a gentle reader hides is what it does not differ in.
         (line,) = axes.plot(columns, heights, style, color=colour, label=name, markersize=4.5)
         line.set_zorder(3 - number / len(series))
     axes.set_xticks(range(len(targets)), targets)
-    _frame(axes)
+    frame(axes)
 
 
-def _frame(axes: Axes) -> None:
+def frame(axes: Axes) -> None:
+    """Give axes a light grid across, and no frame above and on the right."""
     axes.grid(axis="y", which="major", color="#e4e4e4", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
