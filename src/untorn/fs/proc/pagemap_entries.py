@@ -34,8 +34,8 @@ def pagemap_entries(part: Part, *, frames: bool) -> list[int]:
 
     Args:
         part: Of one page table.
-        frames: Whether Pages are shown with their frames, which anonymous memory gets by it. The
-            zero page and guards always are.
+        frames: Whether Pages are shown with their frames. Anonymous memory gets its Pages by it,
+            and keeps them. What stands in the frame of the zero page and of guards is always shown.
 
     Preconditions: the page table's lock held.
     """

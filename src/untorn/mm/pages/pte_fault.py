@@ -99,10 +99,11 @@ def _write_private(vma: Vma, part: Part) -> None:
             if table.ptes[index] == NONE:
                 vma.vm_file.mapping.page(_file_page(vma, part, index))
     # Copy on write: the entry lets go of the common page. Anonymous memory that only this entry
-    # maps is kept: no other can come to map it, as a fork needs the lock that is held here. Compare
+    # maps stays in its frame, if that was asked for; else it needs no Page any more, and nobody can
+    # tell. To map it as well, or to ask for its frame, takes the lock that is held here. Compare
     # mm/memory.c:wp_can_reuse_anon_folio().
     for index, page in table.shared_in(first, last) if table.pages else ():
-        if page.kind is PageKind.ANON and page.mapcount == 1:
+        if page.kind is PageKind.ANON and page.mapcount == 1 and page.pfn:
             table.ptes[index] |= DIRTY
         else:
             page.unmap(dirty=False)
