@@ -17,8 +17,12 @@ from .reader.diff import ChangeKind as ChangeKind
 from .reader.files.location import Location as Location
 from .reader.live_maps import LiveMaps as LiveMaps
 from .reader.looks import locate as locate
+from .reader.looks import memory as memory
 from .reader.looks import open_maps as open_maps
 from .reader.looks import snapshot as snapshot
+from .reader.memory.memory import Amounts as Amounts
+from .reader.memory.memory import How as How
+from .reader.memory.memory import Memory as Memory
 from .reader.snapshot import Coherence as Coherence
 from .reader.snapshot import Snapshot as Snapshot
 from .reader.snapshot import Total as Total

@@ -14,6 +14,7 @@ from tests.helpers.commanded import Commanded
 from tests.helpers.tasks import wait_until
 from tests.helpers.this_machine import MAY_OPEN_BY_MAPPING
 from untorn.reader import page_walk
+from untorn.reader.access import pagemap
 from untorn.reader.page_walk import page_ns, walk_ns
 
 pytestmark = pytest.mark.live
@@ -147,7 +148,7 @@ def test_where_the_kernel_does_not_tell_of_guards_it_is_said(
         answered: int = ioctl(fd, request, question)
         return answered
 
-    monkeypatch.setattr(page_walk, "ioctl", refuse)
+    monkeypatch.setattr(pagemap, "ioctl", refuse)
     page_walk._entry_ns.cache_clear()
     at = int(untorn.snapshot(child.pid).start[0])
     told = details_of(child, at)

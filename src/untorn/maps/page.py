@@ -2,7 +2,8 @@
 
 PAGE_SHIFT = 12
 PAGE_SIZE = 1 << PAGE_SHIFT
-PMD_SIZE = 1 << 21
+PMD_SHIFT = 21
+PMD_SIZE = 1 << PMD_SHIFT
 """Bytes that one huge page maps."""
 PUD_SIZE = 1 << 30
 """Bytes that one gigantic page maps."""

@@ -18,6 +18,8 @@ PM_FILE = 1 << 61
 """A page of a file, or of shared anonymous memory."""
 PM_GUARD_REGION = 1 << 58
 """Since Linux 6.15."""
+PM_UFFD_WP = 1 << 57
+"""Write-protected by userfaultfd."""
 PM_MMAP_EXCLUSIVE = 1 << 56
 """Mapped here and nowhere else."""
 PM_PFRAME_MASK = (1 << 55) - 1
@@ -27,7 +29,12 @@ KPF_DIRTY = 1 << 4
 KPF_MMAP = 1 << 11
 KPF_ANON = 1 << 12
 KPF_SWAPBACKED = 1 << 14
+KPF_KSM = 1 << 21
 KPF_ZERO_PAGE = 1 << 24
+KPF_ANON_EXCLUSIVE = 1 << 34
+"""Of an anonymous page: of one process alone, which holds for all of a huge page that is mapped
+by one entry. Not documented; so in Linux 5.19 to 7.3, where it is the flag PG_mappedtodisk, which
+other pages use. Source: include/linux/page-flags.h, include/linux/kernel-page-flags.h."""
 
 PAGEMAP_SCAN = 0xC0606610
 """The ioctl's number: _IOWR('f', 16, struct pm_scan_arg)."""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from untorn.reader.details import Details
     from untorn.reader.files.location import Location
     from untorn.reader.files.mapped_file import MappedFiles
+    from untorn.reader.memory.memory import Memory
     from untorn.reader.snapshot import Snapshot
 
 T = TypeVar("T")
@@ -62,7 +63,7 @@ class LiveMaps(MapsFile):
         ioctl: bool = True,
         timeout: float | None = TIMEOUT,
     ) -> None:
-        self._reach, self._ioctl = Reach(pid, proc), ioctl
+        self._reach, self._ioctl, self._gentle = Reach(pid, proc), ioctl, gentle
         self._maps = ReachedMaps(self._reach, gentle, ioctl=ioctl)
         self._timeout, self._path = timeout, f"{proc}/{pid}/maps"
         self._closed = False
@@ -174,6 +175,24 @@ class LiveMaps(MapsFile):
                 return details_of(vma.entry, self._reach, max_hold)
 
         return self._look(partial(self._settled, partial(self._query, addr), look))
+
+    def memory(self, *, max_hold: float = MAX_HOLD, within: float | None = None) -> "Memory":
+        """Return what the process has in memory, VMA by VMA. Moves the file.
+
+        Args:
+            max_hold: Seconds for which a lock of the process may be held at most by one call: the
+                kernel's smaps is read where its calls take less, else pages are counted slice by
+                slice, which takes longer and holds for some microseconds at a time.
+            within: Seconds after which an estimate will do; None for the exact numbers. See Memory.
+
+        Raises:
+            OSError: As snapshot().
+            ValueError: A time is not more than 0.
+        """
+        from untorn.reader.memory.measure import Look, Options
+
+        options = Options(max_hold, within, gentle=self._gentle is not False)
+        return self._look(lambda: Look(self._reach, self._take, options).make())
 
     @property
     def pid(self) -> int:

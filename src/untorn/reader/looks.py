@@ -5,11 +5,13 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from untorn.reader.access.limit import TIMEOUT, within
+from untorn.reader.access.limit import MAX_HOLD, MEMORY_TIMEOUT, TIMEOUT
+from untorn.reader.access.limit import within as in_time
 from untorn.reader.live_maps import LiveMaps
 
 if TYPE_CHECKING:
     from untorn.reader.files.location import Location
+    from untorn.reader.memory.memory import Memory
     from untorn.reader.snapshot import Snapshot
 
 T = TypeVar("T")
@@ -54,6 +56,40 @@ def snapshot(
     """
     return look_at(
         pid, lambda maps: maps.snapshot(previous), proc=proc, gentle=gentle, timeout=timeout
+    )
+
+
+def memory(
+    pid: int,
+    *,
+    max_hold: float = MAX_HOLD,
+    within: float | None = None,
+    proc: str = "/proc",
+    gentle: bool | None = None,
+    timeout: float | None = MEMORY_TIMEOUT,
+) -> "Memory":
+    """Return what a process has in memory, VMA by VMA, without stalling it.
+
+    If the process changes its program meanwhile, the new one is looked at.
+
+    Args:
+        pid: The process, or a thread of it.
+        max_hold: As for LiveMaps.memory(), as is within.
+        within: Seconds after which an estimate will do.
+        proc: Where procfs is mounted; pid is its number there.
+        gentle: False to look without rests and at the priority that the thread has.
+        timeout: Seconds that it may take; None for as long as it takes.
+
+    Raises:
+        OSError: As snapshot().
+        ValueError: A time is not more than 0.
+    """
+    return look_at(
+        pid,
+        lambda maps: maps.memory(max_hold=max_hold, within=within),
+        proc=proc,
+        gentle=gentle,
+        timeout=timeout,
     )
 
 
@@ -111,4 +147,4 @@ def look_at(
         with open_it() as maps:
             return look(maps)
 
-    return within(timeout, attempt, f"{proc}/{pid}/maps")
+    return in_time(timeout, attempt, f"{proc}/{pid}/maps")

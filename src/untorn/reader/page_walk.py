@@ -13,25 +13,22 @@ import mmap
 import os
 import re
 import time
-from array import array
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from fcntl import ioctl
-from functools import cache, partial
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, suppress
+from functools import cache
 from pathlib import Path
 
 from untorn.errors import OutOfReachError, describe
 from untorn.maps.entry import MapsEntry
 from untorn.maps.maps_file import FILL_SIZE
-from untorn.maps.page import KERNEL_HALF, PAGE_SIZE
-from untorn.maps.pagemap import PAGE_IS_GUARD, PAGEMAP_SCAN, REGION_SIZE, PageRegion, PmScanArg
-from untorn.reader.access.gentle import gently
-from untorn.reader.access.limit import check_time
+from untorn.maps.page import KERNEL_HALF, PAGE_SIZE, PMD_SHIFT
+from untorn.maps.pagemap import ENTRY_SIZE, PAGE_IS_GUARD, PageScan, PmScanArg
+from untorn.reader.access.gentle import Holds
 from untorn.reader.access.live_maps_file import LiveMapsFile
+from untorn.reader.access.pagemap import LivePagemap
 
-_REGIONS = 512
-_ENTRY, _TABLE = 8, 512
-"""Bytes of an entry of a page table, and entries of one table."""
+_TABLE = 512
+"""Entries of a page table."""
 _SAMPLE, _WALKS = 2048 * PAGE_SIZE, 10
 _UNKNOWN_NS = 1000.0
 """For a page, where it cannot be measured: more than any machine needs."""
@@ -42,17 +39,27 @@ def walk_ns(place: str) -> int:
 
     Its pages, by counters that are read without a lock, times what a page takes on this machine.
     """
-    size = _sizes(place)
-    pages = (size["VmRSS"] + size["VmSwap"]) // PAGE_SIZE + (size["HugetlbPages"] >> 21)
-    return int(pages * page_ns())
+    return int(pages_of(sizes_of(place)) * page_ns())
 
 
-def _sizes(place: str) -> dict[str, int]:
-    """Return in bytes what counters tell of a process: resident, swapped, its page tables."""
+def pages_of(sizes: Mapping[str, int]) -> int:
+    """Return how many pages a walk meets, by the counters of a process."""
+    small = (sizes["VmRSS"] + sizes["VmSwap"]) // PAGE_SIZE
+    return small + (sizes["HugetlbPages"] >> PMD_SHIFT)
+
+
+def sizes_of(place: str) -> dict[str, int]:
+    """Return in bytes what counters tell of a process, by their names in its status.
+
+    Among them VmRSS, VmSwap, VmLck, HugetlbPages and VmPTE, 0 where there is none.
+
+    Raises:
+        OSError: It is gone.
+    """
     status = (Path(place) / "status").read_bytes()
     lines = re.findall(rb"^(\w+):\s*(\d+) kB$", status, re.M)
     sizes = {name.decode(): int(kib) << 10 for name, kib in lines}
-    return dict.fromkeys(("VmRSS", "VmSwap", "HugetlbPages", "VmPTE"), 0) | sizes
+    return dict.fromkeys(("VmRSS", "VmSwap", "VmLck", "HugetlbPages", "VmPTE"), 0) | sizes
 
 
 @cache
@@ -81,14 +88,11 @@ def _with_sample(measure: Callable[[int], float]) -> float:
 
 
 def _scan_own(sample: int) -> float:
-    """Return how long an entry of the sample took, in ns. Raises OutOfReachError as _scan()."""
-    fd = os.open("/proc/self/pagemap", os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        began = time.perf_counter_ns()
-        _scan(fd, sample, sample + _SAMPLE, lambda call: call())
-        return (time.perf_counter_ns() - began) * PAGE_SIZE / _SAMPLE
-    finally:
-        os.close(fd)
+    """Return how long an entry of the sample took, in ns. Raises OutOfReachError."""
+    holds = Holds(gentle=False)
+    with closing(LivePagemap("/proc/self", holds, holds)) as pagemap:
+        _scan(pagemap, sample, sample + _SAMPLE)
+    return holds.longest_ns * PAGE_SIZE / _SAMPLE
 
 
 def _walk_own() -> float:
@@ -113,51 +117,36 @@ def guard_ranges(entry: MapsEntry, place: str, max_hold: float) -> Iterator[tupl
         OutOfReachError: The kernel does not tell.
         OSError: pagemap may not be read; ETIMEDOUT if there is no time left.
     """
-    pagemap = f"{place}/pagemap"
-    fd = os.open(pagemap, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        at, last, size = entry.start, None, _slice(place, max_hold)
+    holds = Holds()
+    with closing(LivePagemap(place, holds, holds)) as pagemap:
+        at, last, size = entry.start, None, slice_size(place, max_hold)
         while at < entry.end <= KERNEL_HALF:
-            check_time(pagemap)
-            found, at = _scan(fd, at, min(entry.end, at + size), gently)
-            for start, end in found:
+            found = _scan(pagemap, at, min(entry.end, at + size))
+            for start, end, _ in found.regions:
                 if last and last[1] == start:
                     start = last[0]
                 elif last:
                     yield last
                 last = start, end
+            at = found.walk_end
         if last:
             yield last
-    finally:
-        os.close(fd)
 
 
-def _slice(place: str, max_hold: float) -> int:
+def slice_size(place: str, max_hold: float) -> int:
     """Return how many bytes of addresses one call may walk: all, if there is little in them."""
     most = max_hold * 1e9 / _entry_ns()
-    entries = _sizes(place)["VmPTE"] // _ENTRY
+    entries = sizes_of(place)["VmPTE"] // ENTRY_SIZE
     return KERNEL_HALF if entries <= most else max(int(most), _TABLE) * PAGE_SIZE
 
 
-def _scan(
-    fd: int, start: int, end: int, make: Callable[[Callable[[], int]], int]
-) -> tuple[list[tuple[int, int]], int]:
-    """Return the guard ranges from start on, and where the walk ended. Raises OutOfReachError."""
-    regions = array("B", bytes(REGION_SIZE * _REGIONS))
-    question = PmScanArg(
-        start,
-        end,
-        category_mask=PAGE_IS_GUARD,
-        return_mask=PAGE_IS_GUARD,
-        vec=regions.buffer_info()[0],
-        vec_len=_REGIONS,
-    )
-    answer = bytearray(question.pack())
+def _scan(pagemap: LivePagemap, start: int, end: int) -> PageScan:
+    """Return the guard ranges from start on. Raises OutOfReachError."""
     try:
-        count = make(partial(ioctl, fd, PAGEMAP_SCAN, answer))
+        return pagemap.scan(PmScanArg(start, end, PAGE_IS_GUARD, return_mask=PAGE_IS_GUARD))
+    except TimeoutError:
+        raise
     except OSError as error:
         raise OutOfReachError(
             f"this kernel does not tell (since 6.15): {describe(error)}"
         ) from error
-    found = PageRegion.unpack_all(regions.tobytes()[: count * REGION_SIZE])
-    return [(region.start, region.end) for region in found], PmScanArg.unpack(answer).walk_end

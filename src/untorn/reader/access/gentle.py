@@ -7,11 +7,13 @@ the reader's thread is raised for the length of that one call, and calls are spa
 """
 
 import os
+import time
 import warnings
 from collections.abc import Callable
 from fcntl import ioctl
 from functools import cache, partial
-from typing import Any, TypeVar
+from operator import call
+from typing import Any, TypeVar, cast
 
 from untorn.reader.access.kernel_locks import takes_mmap_lock
 from untorn.reader.access.limit import check_time
@@ -104,13 +106,50 @@ def open_maps_file(
     return LiveMapsFile(pid, file, proc, thread)
 
 
-def gently(function: Callable[[], T]) -> T:
-    """Make one system call that takes mmap_lock on every kernel: raised, and at the usual pace.
+class Holds:
+    """The system calls of one look that take mmap_lock on every kernel, and the longest of them.
+
+    To be used by the thread that made it.
 
     Args:
-        function: A C function: see priority.py.
+        gentle: Make them at a raised priority and an even pace; False makes them at once.
+        pace: How far they are spaced out.
+
+    Attributes:
+        longest_ns: How long the longest call took, in ns, of those that did not fail. No lock was
+            held for longer, whatever the call did meanwhile: wait for the lock, or for a CPU.
     """
-    return PACE.spend(partial(_raised, find_raise(), function))
+
+    def __init__(self, *, gentle: bool = True, pace: Pace = PACE) -> None:
+        self.longest_ns = 0
+        self._gentle, self._pace = gentle, pace
+        self._raise = find_raise() if gentle else None
+        if gentle and self._raise is None:
+            _warn()
+
+    def make(self, function: Callable[[], T]) -> T:
+        """Make one call.
+
+        Args:
+            function: A C function: see priority.py.
+        """
+        if not self._gentle:
+            return self._timed(None, function)
+        return self._pace.spend(partial(self._timed, self._raise, function))
+
+    def _timed(self, way: Raise | None, function: Callable[[], T]) -> T:
+        """Time it between two looks at the clock that are made at the raised priority, too."""
+        clock = time.perf_counter_ns
+        steps: tuple[Callable[[], Any], ...] = clock, function, clock
+        timed: partial[list[Any]] = partial(list, map(call, steps))
+        began, result, ended = _raised(way, timed)
+        self.longest_ns = max(self.longest_ns, ended - began)
+        return cast(T, result)
+
+
+def gently(function: Callable[[], T]) -> T:
+    """Make one such call, by whichever thread."""
+    return Holds().make(function)
 
 
 def _raised(way: Raise | None, function: Callable[[], T]) -> T:

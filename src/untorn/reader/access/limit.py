@@ -19,6 +19,8 @@ from typing import Any, Generic, TypeVar
 T = TypeVar("T")
 TIMEOUT = 10.0
 """Seconds that a look may take unless it is told otherwise."""
+MEMORY_TIMEOUT = 60.0
+"""The same of a look at memory, which has to rest more than it looks: 0.1 s for a gigabyte."""
 PROCESS_TIMEOUT = 2.0
 """Seconds for one of all processes: one that is stuck is not to stop a look at all."""
 MAX_HOLD = 0.001
@@ -80,9 +82,21 @@ def within_half(look: Callable[[], T], path: str) -> T:
 @contextmanager
 def half_the_time() -> Iterator[None]:
     """Have what is done inside stop after half of the time that is left."""
+    if _limit.deadline is None:
+        yield
+        return
+    with until((time.monotonic() + _limit.deadline) / 2):
+        yield
+
+
+@contextmanager
+def until(deadline: float) -> Iterator[None]:
+    """Have what is done inside stop at that time of the monotonic clock, or before.
+
+    It raises TimeoutError then, as check_time(), by which those outside can tell whose time it was.
+    """
     before = _limit.deadline
-    if before is not None:
-        _limit.deadline = (time.monotonic() + before) / 2
+    _limit.deadline = deadline if before is None else min(before, deadline)
     try:
         yield
     finally:

@@ -1,4 +1,5 @@
-"""The memory of a process: what smaps and smaps_rollup say of it.
+"""The memory of a process: counted from pagemap, or as smaps and smaps_rollup tell it.
 
-From the top down: smaps_text, smaps_from_text, smaps_fields.
+From the top down: measure, memory, count, slices, figures, facts, figure, sample, tally,
+page_frames, smaps_text, smaps_from_text, smaps_fields.
 """

@@ -1,0 +1,107 @@
+"""The memory of some VMAs, counted from pagemap."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from untorn.maps.page import PAGE_SHIFT, PAGE_SIZE
+from untorn.maps.pagemap import KPF_ANON, KPF_ANON_EXCLUSIVE, PM_PFRAME_MASK
+from untorn.reader.memory.slices import PTRS_PER_PTE, MappedBy, Slices, Window
+from untorn.reader.memory.tally import Counts, Entries, Quantity, Tally
+
+_BATCH = 1 << 15
+"""Entries that are counted together; so many fit the processor's cache."""
+_EXCLUSIVE_KNOWN = (5, 19), (7, 3)
+"""The first and the last release of which it is known that KPF_ANON_EXCLUSIVE is what it says."""
+_OWN = np.uint64(KPF_ANON | KPF_ANON_EXCLUSIVE)
+
+
+class Counter:
+    """Counts the pages of ranges of addresses.
+
+    Args:
+        slices: Reads the pages.
+        tally: Counts entries.
+        release: First two numbers of the kernel's.
+    """
+
+    def __init__(self, slices: Slices, tally: Tally, release: tuple[int, int]) -> None:
+        self._slices, self._tally = slices, tally
+        first, last = _EXCLUSIVE_KNOWN
+        self._exclusive = first <= release <= last
+
+    def count(self, starts: Sequence[int], ends: Sequence[int]) -> Counts:
+        """Return a row of quantities for each range; they are disjoint and ascending.
+
+        Args:
+            starts: Byte addresses.
+            ends: Byte addresses, exclusive.
+        """
+        counts = np.zeros((len(starts), len(Quantity)), np.int64)
+        self._starts = np.array(starts, np.uint64)
+        self._ends = np.array(ends, np.uint64)
+        batch: list[Window] = []
+        size = 0
+        for window in self._slices.windows(starts, ends):
+            if window.by is MappedBy.TABLES:
+                batch.append(window)
+                size += len(window.entries)
+            else:
+                self._count_huge(window, counts)
+            if size >= _BATCH:
+                self._count_batch(batch, counts)
+                batch, size = [], 0
+        self._count_batch(batch, counts)
+        return counts
+
+    def _count_batch(self, batch: list[Window], counts: Counts) -> None:
+        """Add what these windows count."""
+        if not batch:
+            return
+        rows = [self._rows(window) for window in batch]
+        first = int(np.searchsorted(self._ends, np.uint64(batch[0].start), "right"))
+        pieces = np.concatenate(rows) - first
+        number = int(pieces.max(initial=-1)) + 1
+        entries = np.concatenate([window.entries for window in batch])
+        pieces = np.maximum(pieces, -1)
+        counts[first : first + number] += self._tally.count(entries, pieces, number)
+
+    def _rows(self, window: Window) -> npt.NDArray[np.intp]:
+        """Return the range of each page, or -1."""
+        end = window.start + (len(window.entries) << PAGE_SHIFT)
+        row = int(np.searchsorted(self._ends, np.uint64(window.start), "right"))
+        if self._starts[row] <= window.start and end <= self._ends[row]:
+            return np.full(len(window.entries), row, np.intp)
+        pages = np.arange(window.start, end, PAGE_SIZE, dtype=np.uint64)
+        rows = np.searchsorted(self._ends, pages, "right")
+        inside = rows < len(self._ends)
+        inside[inside] = self._starts[rows[inside]] <= pages[inside]
+        return np.where(inside, rows, -1)
+
+    def _count_huge(self, window: Window, counts: Counts) -> None:
+        """Add what huge pages count, all of which are in one range."""
+        row = int(np.searchsorted(self._ends, np.uint64(window.start), "right"))
+        if window.by is MappedBy.UNKNOWN:
+            counts[row] += self._tally.count_unsure(window.entries)
+            return
+        own = self._own(window.entries)
+        count = self._tally.count_unsure(spread(window.entries[~own]))
+        count += int(own.sum()) * self._tally.huge_own
+        count[Quantity.HUGE] = count[Quantity.RSS]
+        counts[row] += count
+
+    def _own(self, entries: Entries) -> npt.NDArray[np.bool_]:
+        """Tell which huge pages are known, by one flag, to be of this process alone."""
+        own = np.zeros(len(entries), np.bool_)
+        if self._tally.frames is not None and self._exclusive:
+            flags = self._tally.frames.flags(entries & np.uint64(PM_PFRAME_MASK))
+            own = flags & _OWN == _OWN
+        return own
+
+
+def spread(entries: Entries) -> Entries:
+    """Return the entry of each page of huge pages, by that of the first of each."""
+    every = entries[:, np.newaxis] + np.arange(PTRS_PER_PTE, dtype=np.uint64)
+    of_frames = entries & np.uint64(PM_PFRAME_MASK) != 0
+    return np.where(of_frames[:, np.newaxis], every, entries[:, np.newaxis]).reshape(-1)

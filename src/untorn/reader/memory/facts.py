@@ -1,0 +1,104 @@
+"""What is known of a process and of the machine without a look at its pages.
+
+Counters that are read without a lock of the process: they tell that there is none of something.
+"""
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from untorn.maps.entry import MapsEntry
+from untorn.maps.fields import Device
+from untorn.maps.page import PAGE_SIZE, PMD_SIZE
+from untorn.reader.files.mapped_file import MappedFiles
+from untorn.reader.page_walk import sizes_of
+from untorn.reader.text.columns import Columns
+from untorn.reader.text.hex_field import Truths
+
+_KSM = Path("/sys/kernel/mm/ksm/pages_shared")
+_SPECIAL = b"[vvar", b"[vsyscall]"
+"""Beginnings of names of what has no pages that are counted."""
+
+
+class Facts(NamedTuple):
+    """What there may be."""
+
+    locked: int
+    """Bytes that the process has locked."""
+    hugetlb: int
+    """Bytes that it has in pages of hugetlbfs."""
+    swap: int
+    """Bytes of swap that are used on this machine."""
+    ksm: bool
+    """Whether pages are merged on this machine."""
+
+
+def facts_of(place: str, proc: str) -> Facts:
+    """Return the facts of a process.
+
+    Args:
+        place: Directory of /proc by which it is reached.
+        proc: Where procfs is mounted.
+
+    Raises:
+        OSError: It is gone.
+    """
+    sizes = sizes_of(place)
+    meminfo = dict(re.findall(r"(\w+): *(\d+) kB", Path(proc, "meminfo").read_text()))
+    swap = int(meminfo.get("SwapTotal", 0)) - int(meminfo.get("SwapFree", 0))
+    try:
+        merged = int(_KSM.read_text())
+    except (OSError, ValueError):
+        merged = 0
+    return Facts(sizes["VmLck"], sizes["HugetlbPages"], swap << 10, merged > 0)
+
+
+class Backing(NamedTuple):
+    """What is behind VMAs, a row each, as far as that changes how their pages count."""
+
+    hugetlb: Truths
+    """In hugetlbfs."""
+    swappable: Truths
+    """Shared memory, of which pages in swap leave no trace in page tables; or perhaps it."""
+    device: Truths
+    """Perhaps memory of a device or of the kernel, which is in no count."""
+
+
+def backing_of(columns: Columns, files: MappedFiles, facts: Facts, *, devices: bool) -> Backing:
+    """Return what is behind VMAs; what need not be known is False.
+
+    Args:
+        columns: The VMAs.
+        files: Finds their files.
+        facts: Of their process.
+        devices: Whether it has to be known which may be memory of devices.
+    """
+    has_file = columns.inode != 0
+    special = np.array([name.startswith(_SPECIAL) for name in columns.names], np.bool_)
+    hugetlb, swappable = np.zeros((2, len(columns)), np.bool_)
+    device = special[columns.name]
+    if facts.hugetlb:
+        aligned = ((columns.start | columns.end) % np.uint64(PMD_SIZE)) == 0
+        for row in np.flatnonzero(has_file & aligned).tolist():
+            hugetlb[row] = _is_hugetlb(columns.entry(row), files)
+    if facts.swap or devices:
+        for number in np.unique(columns.device[has_file]).tolist():
+            of_it = has_file & (columns.device == number)
+            may_swap, driver = _kind(Device.of(number), files)
+            swappable |= of_it & may_swap & (facts.swap > 0)
+            device |= of_it & driver
+    return Backing(hugetlb, swappable & ~hugetlb, device)
+
+
+def _is_hugetlb(entry: MapsEntry, files: MappedFiles) -> bool:
+    return files.page_size_of(entry) > PAGE_SIZE and not entry.name.startswith(b"/dev/dax")
+
+
+def _kind(device: Device, files: MappedFiles) -> tuple[bool, bool]:
+    """Tell whether files of a file system may be in swap, and whether they may be of drivers."""
+    type_ = files.type_of(device)
+    if type_ is None:
+        return device.major == 0, device.major == 0
+    return type_ in ("tmpfs", "devtmpfs"), type_ == "devtmpfs"

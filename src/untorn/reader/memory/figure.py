@@ -1,0 +1,84 @@
+"""One quantity of each VMA: exact, between bounds, or estimated by a sample."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from untorn.reader.text.columns import Numbers, Rows
+
+Reals = npt.NDArray[np.float64]
+QUANTILE = 2.2
+"""Standard deviations to each side of an estimate that make an interval of 95 %. It takes 1.96
+where they are known, and some more where they are estimates themselves."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Figure:
+    """A row a VMA, in bytes: each is at least `low` and at most `high`.
+
+    Attributes:
+        low, high: Equal where the quantity is known.
+        variance: Of both, where they are estimates by a sample; 0 for a row that is none; None if
+            no row is.
+        most: What they cannot exceed, however uncertain; None if nothing is an estimate.
+    """
+
+    low: Numbers
+    high: Numbers
+    variance: Reals | None = None
+    most: Numbers | None = None
+
+    @classmethod
+    def exact(cls, values: npt.ArrayLike) -> Self:
+        """Return what is known."""
+        return cls.between(values, values)
+
+    @classmethod
+    def between(cls, low: npt.ArrayLike, high: npt.ArrayLike) -> Self:
+        """Return what has bounds, which are one where they are equal."""
+        least, most = np.asarray(low, np.uint64), np.asarray(high, np.uint64)
+        for bound in least, most:
+            bound.setflags(write=False)
+        return cls(least, least if np.array_equal(least, most) else most)
+
+    def estimated(self, variance: Reals, most: Numbers) -> "Figure":
+        """Return the same as an estimate; as it is, if the variance of all is 0."""
+        return Figure(self.low, self.high, variance, most) if variance.any() else self
+
+    @property
+    def value(self) -> Numbers | None:
+        """The column, of estimates where it is one of such; None if it has but bounds."""
+        return self.low if self.low is self.high else None
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether all of it is known."""
+        return self.variance is None and self.value is not None
+
+    def interval(self) -> tuple[Numbers, Numbers]:
+        """Return between what bounds each row is: certainly, or of an estimate with 95 %."""
+        if self.variance is None or self.most is None:
+            return self.low, self.high
+        margin = np.ceil(QUANTILE * np.sqrt(self.variance)).astype(np.uint64)
+        return self.low - np.minimum(self.low, margin), np.minimum(self.high + margin, self.most)
+
+    def grouped(self, groups: Rows, number: int) -> "Figure":
+        """Return the sums by group.
+
+        Args:
+            groups: The group of each row, from 0.
+            number: How many groups there are.
+        """
+        sums = Figure.between(*(_sums(each, groups, number) for each in (self.low, self.high)))
+        if self.variance is None or self.most is None:
+            return sums
+        variance = np.bincount(groups, self.variance, number).astype(np.float64)
+        return sums.estimated(variance, _sums(self.most, groups, number))
+
+
+def _sums(values: Numbers, groups: Rows, number: int) -> Numbers:
+    sums = np.zeros(number, np.uint64)
+    np.add.at(sums, groups, values)
+    return sums

@@ -1,0 +1,106 @@
+"""Figures by what was counted, and by what smaps tells."""
+
+import numpy as np
+
+from untorn.reader.memory.facts import Backing, Facts
+from untorn.reader.memory.figure import Figure, Reals
+from untorn.reader.memory.sample import Estimate
+from untorn.reader.memory.smaps_fields import Masked
+from untorn.reader.memory.smaps_text import SmapsText
+from untorn.reader.memory.tally import PSS_SHIFT, Quantity
+from untorn.reader.text.columns import Columns, Numbers
+
+Figures = dict[str, Figure]
+_PLAIN = "private", "shared", "anonymous", "huge", "ksm", "guard"
+_QUANTITIES = {
+    **{name: Quantity[name.upper()] for name in (*_PLAIN, "rss", "pss", "swap")},
+    "hugetlb": Quantity.RSS, "swap_pss": Quantity.SWAP, "locked": Quantity.PSS,
+}
+"""How uncertain each is: as that."""
+
+_SUMS = {
+    "rss": ("Rss",),
+    "pss": ("Pss",),
+    "private": ("Private_Clean", "Private_Dirty"),
+    "shared": ("Shared_Clean", "Shared_Dirty"),
+    "anonymous": ("Anonymous",),
+    "swap": ("Swap",),
+    "swap_pss": ("SwapPss",),
+    "locked": ("Locked",),
+    "huge": ("AnonHugePages", "ShmemPmdMapped", "FilePmdMapped"),
+    "hugetlb": ("Shared_Hugetlb", "Private_Hugetlb"),
+    "ksm": ("KSM",),
+}
+"""What is the sum of which fields of smaps."""
+_NEWER = {"ShmemPmdMapped", "FilePmdMapped"}
+"""Fields that a kernel has not that has no such pages either (before Linux 5.4)."""
+
+
+def figures_of_smaps(smaps: SmapsText) -> Figures:
+    """Return what smaps tells. A field that no record has is absent."""
+    columns = smaps.columns
+    size = columns.end - columns.start
+    rollup = columns.names == (b"[rollup]",)
+    figures = {} if rollup else {"size": Figure.exact(size)}
+    for name, fields in _SUMS.items():
+        parts = [smaps.fields[field] for field in fields if field in smaps.fields]
+        if len(parts) + len(_NEWER.difference(smaps.fields).intersection(fields)) == len(fields):
+            figure = _sum(parts, None if rollup else size)
+            figures |= {name: figure} if figure else {}
+    return figures
+
+
+def _sum(parts: list[Masked], most: Numbers | None) -> Figure | None:
+    """Return a sum; where a part is missing it is at most the size of the VMA."""
+    total = np.ma.stack(parts).filled(0).sum(axis=0)
+    missing = np.any([np.ma.getmaskarray(part) for part in parts], axis=0)
+    if not missing.any():
+        return Figure.exact(total)
+    return None if most is None else Figure.between(total, np.where(missing, most, total))
+
+
+def figures_of_counts(columns: Columns, found: Estimate, facts: Facts, backing: Backing) -> Figures:
+    """Return what was counted of VMAs, with bounds where page tables do not tell all."""
+    size = columns.end - columns.start
+    of_hugetlb = backing.hugetlb[:, np.newaxis]
+    plain = Estimate(*(np.where(of_hugetlb, 0, each) for each in found))
+    hugetlb = Estimate(*(np.where(of_hugetlb, each, 0) for each in found))
+    rss, pss, swapped = (_figure(plain, name) for name in ("RSS", "PSS", "SWAP"))
+    room = np.minimum(size - np.minimum(rss.low, size), np.uint64(facts.swap)) * backing.swappable
+    swap = Figure.between(swapped.low, swapped.high + room)
+    nothing = np.zeros_like(size)
+    locked = np.minimum(pss.high, np.uint64(facts.locked))
+    figures = {
+        "size": Figure.exact(size),
+        "rss": rss,
+        "pss": pss,
+        **{name: _figure(plain, name.upper()) for name in _PLAIN},
+        "swap": swap,
+        "swap_pss": Figure.between(nothing, swap.high),
+        "locked": Figure.between(nothing, locked),
+        "hugetlb": _figure(hugetlb, "RSS"),
+    }
+    return {
+        name: figure.estimated(_variance(found, name), size) for name, figure in figures.items()
+    }
+
+
+def _variance(found: Estimate, name: str) -> Reals:
+    """Return the variance of a quantity, in bytes squared."""
+    quantity = _QUANTITIES.get(name)
+    if quantity is None:
+        return np.zeros(len(found.variance))
+    variance: Reals = found.variance[:, quantity] / 4 ** _shift(quantity)
+    return variance
+
+
+def _figure(found: Estimate, name: str) -> Figure:
+    """Return a quantity in bytes; a part of a byte is dropped, as the kernel drops one of a kB."""
+    quantity, room = Quantity[name], Quantity.__members__.get(f"{name}_ROOM")
+    low = found.counts[:, quantity]
+    high = low if room is None else low + found.counts[:, room]
+    return Figure.between(low >> _shift(quantity), high >> _shift(quantity))
+
+
+def _shift(quantity: Quantity) -> int:
+    return PSS_SHIFT if quantity is Quantity.PSS else 0

@@ -1,0 +1,195 @@
+"""The memory of VMAs estimated by a stratified sample, where there is no time to count all of it.
+
+What is drawn are windows of addresses. Small VMAs are counted whole. A large one is cut into
+strata, each of as many windows that follow each other, and of each two are drawn: so what differs
+from one region to the next makes no error, and the two tell how much windows of a region differ,
+from which follows how far off the estimate may be. Windows that all look alike prove little of
+those that were not drawn, so it may always be off by as much as the windows that a drawn one
+stands for.
+
+Source: W. G. Cochran, Sampling Techniques, chapter 5 (stratified random sampling).
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from untorn.reader.memory.tally import LOWS, PSS_SHIFT, ROOMS, Counts, Quantity
+from untorn.reader.text.columns import Numbers, Rows
+
+Reals = npt.NDArray[np.float64]
+Count = Callable[[Sequence[int], Sequence[int]], Counts]
+"""Counts the pages of ranges: see Counter.count()."""
+_DRAWS = 2
+"""Windows that are drawn of a stratum."""
+_TRIAL, _AT_ONCE = 4, 32
+"""Windows by which it is told how long one takes, and between two looks at the clock."""
+_USED = 0.8
+"""Of the time, what is planned for."""
+_UNITS = np.where(np.isin(list(Quantity), (Quantity.PSS, Quantity.PSS_ROOM)), 1 << PSS_SHIFT, 1)
+"""Of a byte, in each quantity."""
+
+
+class Estimate(NamedTuple):
+    """What ranges have, a row each."""
+
+    counts: Counts
+    variance: Reals
+    """Of counts, or of those with their room if that is larger; 0 of what was counted whole."""
+
+
+class Windows(NamedTuple):
+    """Pieces of ranges, in the order of addresses."""
+
+    start: Numbers
+    end: Numbers
+    row: Rows
+    """The range that each is of."""
+
+
+def cut(start: Numbers, end: Numbers, size: int) -> Windows:
+    """Cut ranges at each multiple of a size in bytes, a power of 2."""
+    shift = np.uint64(size.bit_length() - 1)
+    first, last = start >> shift, (end - np.uint64(1)) >> shift
+    numbers = (last - first + np.uint64(1)).astype(np.intp)
+    row = np.repeat(np.arange(len(start)), numbers)
+    within = np.arange(len(row)) - np.repeat(np.cumsum(numbers) - numbers, numbers)
+    begin = (first[row] + within.astype(np.uint64)) << shift
+    return Windows(
+        np.maximum(begin, start[row]), np.minimum(begin + np.uint64(size), end[row]), row
+    )
+
+
+def estimate(
+    count: Count,
+    start: Numbers,
+    end: Numbers,
+    window: int,
+    deadline: float,
+    *,
+    seed: int | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Estimate:
+    """Return what ranges have, by a sample of their windows that is as large as there is time.
+
+    Args:
+        count: Counts the pages of ranges.
+        start: Byte addresses of ranges, disjoint and ascending.
+        end: Byte addresses, exclusive.
+        window: Bytes of a window; a power of 2.
+        deadline: When to end, by the clock.
+        seed: Of the choice of windows; None for another one each time.
+        clock: Says what time it is, in seconds.
+    """
+    windows = cut(start, end, window)
+    large = np.bincount(windows.row, minlength=len(start)) > _DRAWS
+    counts = np.zeros((len(start), len(Quantity)), np.int64)
+    variance = np.zeros(counts.shape)
+    counts[~large] = count(start[~large].tolist(), end[~large].tolist())
+    which = np.flatnonzero(large[windows.row])
+    if len(which):
+        chosen = Windows(windows.start[which], windows.end[which], windows.row[which])
+        drawing = _Drawing(chosen, count, np.random.default_rng(seed))
+        drawing.draw(deadline, clock)
+        for row in np.flatnonzero(large).tolist():
+            counts[row], variance[row] = drawing.total(row)
+    return Estimate(counts, variance)
+
+
+class _Drawing:
+    """A sample of windows.
+
+    Args:
+        windows: Of which it is drawn; more than _DRAWS of each row.
+        count: Counts the pages of ranges.
+        chance: Chooses.
+    """
+
+    def __init__(self, windows: Windows, count: Count, chance: np.random.Generator) -> None:
+        self._windows, self._count, self._chance = windows, count, chance
+        self._stratum = np.zeros(len(windows.row), np.intp)
+        self._drawn = np.zeros(len(windows.row), np.bool_)
+        self._counts = np.zeros((len(windows.row), len(Quantity)), np.int64)
+
+    def draw(self, deadline: float, clock: Callable[[], float]) -> None:
+        """Draw windows until there are enough, or there is no more time."""
+        total = len(self._stratum)
+        began = clock()
+        self._look_at(self._chance.choice(total, min(total, _TRIAL), replace=False))
+        each = (clock() - began) / min(total, _TRIAL)
+        time_for = max(int((deadline - clock()) * _USED / each), _DRAWS) if each else total
+        self._stratify(max(_DRAWS, -(-_DRAWS * total // time_for)))
+        order = self._order()
+        first = 0
+        while first < len(order) and clock() < deadline:
+            at_once = max(1, min(_AT_ONCE, int((deadline - clock()) / each))) if each else _AT_ONCE
+            self._look_at(order[first : first + at_once])
+            first += at_once
+
+    def _stratify(self, size: int) -> None:
+        """Put each row's windows into strata of about as many."""
+        number = place = 0
+        for windows in np.unique(self._windows.row, return_counts=True)[1].tolist():
+            strata = -(-windows // size)
+            here = np.arange(windows) * strata // windows
+            self._stratum[place : place + windows] = number + here
+            place, number = place + windows, number + strata
+
+    def _order(self) -> Rows:
+        """Return which windows to draw: at random one of each stratum, then another one."""
+        shuffled = self._chance.permutation(np.flatnonzero(~self._drawn))
+        by_stratum = shuffled[np.argsort(self._stratum[shuffled], kind="stable")]
+        first = np.searchsorted(self._stratum[by_stratum], self._stratum[by_stratum])
+        turn = np.arange(len(by_stratum)) - first  # the how manieth of its stratum each is
+        turns = [by_stratum[turn == number] for number in range(_DRAWS)]
+        return np.concatenate([self._chance.permutation(each) for each in turns])
+
+    def _look_at(self, windows: Rows) -> None:
+        """Count the pages of windows."""
+        windows = np.sort(windows)
+        starts, ends = self._windows.start[windows], self._windows.end[windows]
+        self._counts[windows] = self._count(starts.tolist(), ends.tolist())
+        self._drawn[windows] = True
+
+    def total(self, row: int) -> tuple[npt.NDArray[np.int64], Reals]:
+        """Return what a row has, and the variance of that."""
+        mine = self._windows.row == row
+        drawn = self._drawn[mine]
+        counts = self._counts[mine][drawn].astype(np.float64)
+        _, stratum = np.unique(self._stratum[mine], return_inverse=True)
+        sizes, draws = np.bincount(stratum), np.bincount(stratum[drawn])
+        if len(draws) < len(sizes) or (draws < np.minimum(sizes, _DRAWS)).any():
+            stratum, sizes = np.zeros_like(stratum), np.array([len(stratum)])  # time ran out
+        total, variance = _estimate(counts, stratum[drawn], sizes)
+        left = int((self._windows.end - self._windows.start)[mine][~drawn].sum())
+        return total, np.maximum(variance, (left / max(len(counts), 1) * _UNITS) ** 2)
+
+
+def _estimate(
+    counts: Reals, stratum: Rows, sizes: npt.NDArray[np.intp]
+) -> tuple[npt.NDArray[np.int64], Reals]:
+    """Return the total of a population, and its variance, by windows drawn of each stratum."""
+    draws = np.bincount(stratum, minlength=len(sizes))
+    with_room = counts.copy()
+    with_room[:, LOWS] += counts[:, ROOMS]
+    totals, variance = zip(
+        *(_stratified(each, stratum, sizes, draws) for each in (counts, with_room)), strict=True
+    )
+    return np.rint(totals[0]).astype(np.int64), np.maximum(*variance)
+
+
+def _stratified(
+    values: Reals, stratum: Rows, sizes: npt.NDArray[np.intp], draws: npt.NDArray[np.intp]
+) -> tuple[Reals, Reals]:
+    """Return the totals of columns, and their variances."""
+    sums = np.zeros((len(sizes), values.shape[1]))
+    np.add.at(sums, stratum, values)
+    means = sums / np.maximum(draws, 1)[:, np.newaxis]
+    squares = np.zeros_like(sums)
+    np.add.at(squares, stratum, (values - means[stratum]) ** 2)
+    left = sizes - draws
+    weight = sizes * left / np.maximum(draws * (draws - 1), 1)
+    return sizes @ means, weight @ squares

@@ -1,0 +1,224 @@
+"""The pages of an address space, slice by slice: what is not there, or huge, is not looked through.
+
+A slice is what one page table maps, 2 MiB: of so much pagemap tells under one hold of mmap_lock. A
+window is a few slices that are read by one call, which lets go of the lock between them.
+
+Huge pages need care. Where one entry maps a whole slice, Linux tells of each of its pages what is
+true of the first: whether it is mapped once (seen on 6.18). So such a slice is recognised, which
+takes PAGEMAP_SCAN, and its pages are told apart by their frames.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from enum import Enum, auto
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from untorn.maps.page import PAGE_SHIFT, PMD_SIZE
+from untorn.maps.pagemap import (
+    ENTRY_SIZE,
+    PAGE_IS_HUGE,
+    PAGE_IS_PFNZERO,
+    PAGE_IS_PRESENT,
+    PAGE_IS_SWAPPED,
+    PM_FILE,
+    PM_MMAP_EXCLUSIVE,
+    PM_PFRAME_MASK,
+    PM_PRESENT,
+    PagemapFile,
+    PmScanArg,
+)
+from untorn.reader.memory.tally import Entries
+
+Truths = npt.NDArray[np.bool_]
+PTRS_PER_PTE = PMD_SIZE >> PAGE_SHIFT
+"""Entries of a page table."""
+_SINGLES = 64
+"""Huge pages whose entries are read in one go."""
+_MOST_SCANNED = 1 << 32
+"""Bytes of huge pages, or of nothing, over which one scan goes: 2,048 entries."""
+_FIRST = PmScanArg(0, 0, return_mask=PAGE_IS_HUGE, vec_len=1, max_pages=1)
+_POPULATED = _FIRST._replace(category_anyof_mask=PAGE_IS_PRESENT | PAGE_IS_SWAPPED)
+_NOT_HUGE = _FIRST._replace(
+    category_inverted=PAGE_IS_HUGE, category_anyof_mask=PAGE_IS_HUGE | PAGE_IS_PFNZERO
+)
+"""Or a huge page of zeros."""
+_ZEROS = PmScanArg(0, 0, PAGE_IS_PFNZERO, return_mask=PAGE_IS_PFNZERO)
+
+
+class PagesFile(PagemapFile, Protocol):
+    """An open pagemap: see LivePagemap."""
+
+    @property
+    def scans(self) -> bool:
+        """Whether there is PAGEMAP_SCAN."""
+
+    def read_each(self, offsets: Iterable[int]) -> bytes:
+        """Return single entries, by their byte offsets."""
+
+
+class MappedBy(Enum):
+    """What maps the pages of a window."""
+
+    TABLES = auto()
+    HUGE = auto()
+    """One entry for each 2 MiB."""
+    UNKNOWN = auto()
+    """One or the other; only where there is no PAGEMAP_SCAN."""
+
+
+class Window(NamedTuple):
+    """Some pages that follow each other."""
+
+    start: int
+    """Byte address."""
+    entries: Entries
+    """One a page; where they are huge, one for each 2 MiB."""
+    by: MappedBy
+
+
+class Slices:
+    """Reads the pages of ranges of addresses.
+
+    Args:
+        file: By which they are read.
+        window: Bytes of a window; a power of 2.
+        drop_zeros: Tell nothing of a page of zeros, for who cannot know it by its frame.
+
+    Attributes:
+        scans: Whether there is PAGEMAP_SCAN.
+    """
+
+    def __init__(self, file: PagesFile, *, window: int, drop_zeros: bool) -> None:
+        self.scans = file.scans
+        self._file, self._window, self._drop_zeros = file, window, drop_zeros
+
+    def windows(self, starts: Sequence[int], ends: Sequence[int]) -> Iterator[Window]:
+        """Yield the pages of ranges, disjoint and ascending.
+
+        A window may have pages between ranges. What has nothing in it may be left out.
+
+        Raises:
+            OSError: As the file.
+        """
+        at, row = 0, 0
+        while (row := bisect_right(ends, at, row)) < len(ends):
+            at = max(at, starts[row])
+            stop = (at & -self._window) + self._window
+            last = bisect_left(starts, stop, row) - 1
+            end = min(stop, ends[last])
+            entries = self._read(at, end)
+            run = self._find_huge(entries, at, ends)
+            if run.start > at:
+                yield self._by_tables(at, entries[: run.start - at >> PAGE_SHIFT])
+            if run.end > run.start:
+                yield from self._huge(run)
+                at = run.end
+            else:
+                at = end
+                if self.scans and end < ends[last] and not entries[-PTRS_PER_PTE:].any():
+                    at = self._next_populated(end, ends[last])
+
+    def _read(self, start: int, end: int) -> Entries:
+        text = self._file.read_at(_offset(start), _offset(end) - _offset(start))
+        return np.frombuffer(text, np.uint64)
+
+    def _by_tables(self, start: int, entries: Entries) -> Window:
+        """Return a window of pages, without those of zeros if they are to be dropped."""
+        if self._drop_zeros and self.scans and may_be_zero(entries).any():
+            entries = entries.copy()
+            for first, last in self._zeros(start, start + (len(entries) << PAGE_SHIFT)):
+                entries[first - start >> PAGE_SHIFT : last - start >> PAGE_SHIFT] = 0
+        return Window(start, entries, MappedBy.TABLES)
+
+    def _zeros(self, start: int, end: int) -> Iterator[tuple[int, int]]:
+        while start < end:
+            found = self._file.scan(_ZEROS._replace(start=start, end=end))
+            for region in found.regions:
+                yield region.start, region.end
+            start = found.walk_end
+
+    def _find_huge(self, entries: Entries, at: int, ends: Sequence[int]) -> "_Run":
+        """Return the first run of huge pages that begins among these, or at their end, empty."""
+        end = at + (len(entries) << PAGE_SHIFT)
+        for start in range((at + PMD_SIZE - 1) & -PMD_SIZE, end - PMD_SIZE + 1, PMD_SIZE):
+            first = start - at >> PAGE_SHIFT
+            if may_be_huge(int(entries[first]), int(entries[first + PTRS_PER_PTE - 1])):
+                run = self._run(start, ends[bisect_right(ends, start)])
+                if run.end > start:
+                    return run
+        return _Run(end, end)
+
+    def _run(self, start: int, end: int) -> "_Run":
+        """Return the run of huge pages that begins here, if one does.
+
+        Where that cannot be told, the slice is taken for one, and then for UNKNOWN.
+        """
+        if not self.scans:
+            return _Run(start, start + PMD_SIZE)
+        other, categories = self._first(start, min(end, start + _MOST_SCANNED), _NOT_HUGE)
+        if other == start and categories & PAGE_IS_HUGE:
+            return _Run(start, start + PMD_SIZE, zeros=True)
+        return _Run(start, other)
+
+    def _next_populated(self, start: int, end: int) -> int:
+        """Return a byte address up to which there is nothing."""
+        while start < end:
+            stop = min(end, start + _MOST_SCANNED)
+            found, _ = self._first(start, stop, _POPULATED)
+            if found < stop:
+                return found & -PMD_SIZE
+            start = stop
+        return end
+
+    def _first(self, start: int, end: int, wanted: PmScanArg) -> tuple[int, int]:
+        """Return where the first page is that is wanted, and its categories; or the end, and 0."""
+        found = self._file.scan(wanted._replace(start=start, end=end))
+        for region in found.regions:
+            return region.start, region.categories
+        return end, 0
+
+    def _huge(self, run: "_Run") -> Iterator[Window]:
+        """Yield the windows of a run; of zeros there are none."""
+        if not self.scans:
+            yield Window(run.start, self._read(run.start, run.end), MappedBy.UNKNOWN)
+            return
+        step = _SINGLES * PMD_SIZE
+        for first in range(run.start, run.start if run.zeros else run.end, step):
+            pages = range(first, min(first + step, run.end), PMD_SIZE)
+            text = self._file.read_each(map(_offset, pages))
+            yield Window(first, np.frombuffer(text, np.uint64), MappedBy.HUGE)
+
+
+class _Run(NamedTuple):
+    """Huge pages that follow each other."""
+
+    start: int
+    """Byte address."""
+    end: int
+    zeros: bool = False
+    """Whether it is the huge page of zeros, one alone."""
+
+
+def _offset(addr: int) -> int:
+    """Return where the entry of a page is, in bytes, by its byte address."""
+    return (addr >> PAGE_SHIFT) * ENTRY_SIZE
+
+
+def may_be_zero(entries: Entries) -> Truths:
+    """Tell of each page whether it may be the page of zeros: present, and neither file nor own."""
+    known = np.uint64(PM_PRESENT | PM_FILE | PM_MMAP_EXCLUSIVE)
+    may_be: Truths = entries & known == np.uint64(PM_PRESENT)
+    return may_be
+
+
+def may_be_huge(first: int, last: int) -> bool:
+    """Tell whether one entry may map a slice, by the entries of its first and its last page."""
+    if not first & PM_PRESENT:
+        return False
+    frame = first & PM_PFRAME_MASK
+    if not frame:  # there is no right to see it
+        return first == last
+    return last - first == PTRS_PER_PTE - 1 and frame % PTRS_PER_PTE == 0

@@ -1,0 +1,275 @@
+"""How many pages of which kind: entries of pagemap, counted.
+
+A present page counts once in rss, and in pss by the share that one of its mappings has; it is
+anonymous if it is not one of a file. The page of zeros is in no count. Where the kernel does not
+tell, for lack of the right to see page frames, there is room: the figure is at least what is
+counted, and at most that and its room.
+
+Compare fs/proc/task_mmu.c:smaps_account() and pte_to_pagemap_entry().
+"""
+
+from enum import IntEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from untorn.maps.page import PAGE_SIZE, PMD_SIZE
+from untorn.maps.pagemap import (
+    KPF_ANON,
+    KPF_KSM,
+    KPF_ZERO_PAGE,
+    PM_FILE,
+    PM_GUARD_REGION,
+    PM_MMAP_EXCLUSIVE,
+    PM_PFRAME_MASK,
+    PM_PRESENT,
+    PM_SWAP,
+    PM_UFFD_WP,
+)
+from untorn.reader.memory.page_frames import PageFrames
+
+Entries = npt.NDArray[np.uint64]
+"""Of pagemap."""
+Counts = npt.NDArray[np.int64]
+"""A row a piece, a column a Quantity."""
+
+Places = npt.NDArray[np.intp]
+
+PSS_SHIFT = 12
+"""Bits below a byte to which shares are summed up, as in the kernel."""
+_ALL_OF_IT = PAGE_SIZE << PSS_SHIFT
+"""The share of a page that is mapped once."""
+_SWAP_TYPE, _SWAP_TYPES, _MARKER = np.uint64(0x1F), 23, 31
+"""Of what stands in the place of a page: its type, the first types, which are areas of swap, and
+the one that stands for nothing. Those between are pages on the move, in hardware, or broken.
+Source: include/linux/swap.h."""
+
+
+class Quantity(IntEnum):
+    """What is counted: bytes; pss, and its room, shifted by PSS_SHIFT."""
+
+    RSS = 0
+    RSS_ROOM = 1
+    PRIVATE = 2
+    PRIVATE_ROOM = 3
+    SHARED = 4
+    SHARED_ROOM = 5
+    PSS = 6
+    PSS_ROOM = 7
+    ANONYMOUS = 8
+    ANONYMOUS_ROOM = 9
+    SWAP = 10
+    SWAP_ROOM = 11
+    GUARD = 12
+    KSM = 13
+    KSM_ROOM = 14
+    HUGE = 15
+
+
+ROOMS = [quantity for quantity in Quantity if quantity.name.endswith("_ROOM")]
+"""What may be more."""
+LOWS = [Quantity[room.name.removesuffix("_ROOM")] for room in ROOMS]
+"""Of what, in the same order."""
+
+
+class _Class(IntEnum):
+    """What a page is by its entry alone."""
+
+    NONE = 0
+    OWN = 1
+    """Anonymous, mapped once."""
+    OWN_FILE = 2
+    FILE = 3
+    """Mapped more than once, as is NO_FILE."""
+    NO_FILE = 4
+    """Anonymous; or the page of zeros, or a device's, which are in no count."""
+    SWAPPED = 5
+    MARKED = 6
+    """Swapped; or a mark of userfaultfd, and no page."""
+    GUARD = 7
+    COPIED = 8
+    """Anonymous, mapped more than once: NO_FILE where there are neither zeros nor devices."""
+    UNSURE = 9
+    """Anonymous, of a huge page, of which the entry tells no more: see slices.py."""
+    UNSURE_FILE = 10
+
+
+def _kinds(entries: Entries) -> Places:
+    """Return of each entry what stands above the frame."""
+    return (entries >> np.uint64(_KIND_SHIFT)).astype(np.intp)
+
+
+def _class(entry: int) -> _Class:
+    if entry & PM_PRESENT:
+        own = entry & PM_MMAP_EXCLUSIVE
+        if entry & PM_FILE:
+            return _Class.OWN_FILE if own else _Class.FILE
+        return _Class.OWN if own else _Class.NO_FILE
+    if entry & PM_GUARD_REGION:
+        return _Class.GUARD
+    if entry & PM_SWAP:
+        return _Class.MARKED if entry & PM_UFFD_WP else _Class.SWAPPED
+    return _Class.NONE
+
+
+def _weights() -> Counts:
+    """Return what a page of each class counts."""
+    weights = np.zeros((len(_Class), len(Quantity)), np.int64)
+    pages = {
+        _Class.OWN: (Quantity.RSS, Quantity.PRIVATE, Quantity.ANONYMOUS, Quantity.PSS),
+        _Class.OWN_FILE: (Quantity.RSS, Quantity.PRIVATE, Quantity.PSS),
+        _Class.FILE: (Quantity.RSS, Quantity.SHARED, Quantity.PSS_ROOM),
+        _Class.NO_FILE: (
+            *(Quantity.RSS_ROOM, Quantity.SHARED_ROOM, Quantity.PSS_ROOM),
+            *(Quantity.ANONYMOUS_ROOM, Quantity.KSM_ROOM),
+        ),
+        _Class.SWAPPED: (Quantity.SWAP,),
+        _Class.MARKED: (Quantity.SWAP_ROOM,),
+        _Class.GUARD: (Quantity.GUARD,),
+        _Class.COPIED: (
+            *(Quantity.RSS, Quantity.SHARED, Quantity.ANONYMOUS, Quantity.PSS_ROOM),
+            Quantity.KSM_ROOM,
+        ),
+        _Class.UNSURE: (
+            *(Quantity.RSS, Quantity.ANONYMOUS),
+            *(Quantity.PRIVATE_ROOM, Quantity.SHARED_ROOM, Quantity.PSS_ROOM),
+        ),
+        _Class.UNSURE_FILE: (
+            *(Quantity.RSS, Quantity.PRIVATE_ROOM, Quantity.SHARED_ROOM, Quantity.PSS_ROOM),
+        ),
+    }
+    for class_, quantities in pages.items():
+        weights[class_, list(quantities)] = PAGE_SIZE
+    weights[:, [Quantity.PSS, Quantity.PSS_ROOM]] <<= PSS_SHIFT
+    return weights
+
+
+_KIND_SHIFT = PM_PFRAME_MASK.bit_length()
+_CLASSES = np.array([_class(kind << _KIND_SHIFT) for kind in range(1 << 64 - _KIND_SHIFT)], np.intp)
+"""By what stands above the frame."""
+_WEIGHTS = _weights()
+_UNSURE_CLASSES = np.select(
+    [
+        np.isin(_CLASSES, (_Class.OWN, _Class.NO_FILE)),
+        np.isin(_CLASSES, (_Class.OWN_FILE, _Class.FILE)),
+    ],
+    [_Class.UNSURE, _Class.UNSURE_FILE],
+    _CLASSES,
+)
+_BY_FRAME = np.isin(
+    range(len(_Class)),
+    (
+        *(_Class.FILE, _Class.NO_FILE, _Class.SWAPPED, _Class.MARKED),
+        *(_Class.UNSURE, _Class.UNSURE_FILE),
+    ),
+)
+"""Classes of which the page frame, or what stands in its place, tells more."""
+_OF_FILES = (_Class.FILE, _Class.UNSURE_FILE)
+
+
+class Tally:
+    """Counts entries.
+
+    Args:
+        frames: What tells of page frames; None without the right to see them.
+        ksm: Whether pages of this process may have been merged with equal ones: then those that are
+            mapped once are asked about, too.
+        no_zeros: There are neither pages of zeros nor of devices among the entries.
+    """
+
+    huge_own = (PMD_SIZE // PAGE_SIZE) * _WEIGHTS[_Class.OWN]
+    """What an anonymous huge page counts that is of this process alone."""
+
+    def __init__(self, frames: PageFrames | None, *, ksm: bool, no_zeros: bool) -> None:
+        self.frames = frames
+        self._ksm = ksm
+        self._by_frame = _BY_FRAME.copy()
+        self._by_frame[_Class.OWN] = ksm
+        self._classes = _CLASSES.copy()
+        if no_zeros:
+            self._classes[_CLASSES == _Class.NO_FILE] = _Class.COPIED
+
+    def count(self, entries: Entries, pieces: Places, number: int) -> Counts:
+        """Return what the entries of each piece count together.
+
+        Args:
+            entries: As read.
+            pieces: The piece of each entry, from 0; -1 for an entry that is not to be counted.
+            number: How many pieces there are.
+        """
+        return self._count(entries, self._classes[_kinds(entries)], pieces, number)
+
+    def count_unsure(self, entries: Entries) -> npt.NDArray[np.int64]:
+        """Return what entries count that do not tell how often their pages are mapped."""
+        classes, pieces = _UNSURE_CLASSES[_kinds(entries)], np.zeros(len(entries), np.intp)
+        counted: npt.NDArray[np.int64] = self._count(entries, classes, pieces, 1)[0]
+        return counted
+
+    def _count(self, entries: Entries, classes: Places, pieces: Places, number: int) -> Counts:
+        more = np.zeros((number, len(Quantity)), np.int64)
+        if self.frames is not None:
+            places = np.flatnonzero(self._by_frame[classes] & (pieces >= 0))
+            if len(places):
+                self._ask(self.frames, entries[places], classes[places], pieces[places], more)
+                classes[places] = _Class.NONE
+        elif self._ksm:
+            own = pieces[(pieces >= 0) & (classes == _Class.OWN)]
+            more[:, Quantity.KSM_ROOM] = PAGE_SIZE * np.bincount(own, minlength=number)
+        return more + self._sum(classes, pieces, number)
+
+    def _sum(self, classes: Places, pieces: Places, number: int) -> Counts:
+        """Add up what pages count by their class."""
+        columns = len(_Class)
+        places = (pieces + 1) * columns + classes  # those of piece -1 come first
+        histogram = np.bincount(places, minlength=(number + 1) * columns)
+        counts: Counts = histogram.reshape(-1, columns)[1:] @ _WEIGHTS
+        return counts
+
+    def _ask(
+        self,
+        frames: PageFrames,
+        entries: Entries,
+        classes: Places,
+        pieces: Places,
+        counts: Counts,
+    ) -> None:
+        """Add what these pages count by their frames."""
+        swapped = (classes == _Class.SWAPPED) | (classes == _Class.MARKED)
+        types = entries & _SWAP_TYPE
+        np.add.at(counts[:, Quantity.SWAP], pieces[swapped & (types < _SWAP_TYPES)], PAGE_SIZE)
+        moving = swapped & (types >= _SWAP_TYPES) & (types != _MARKER)
+        for quantity in Quantity.RSS, Quantity.SHARED:
+            np.add.at(counts[:, quantity], pieces[moving], PAGE_SIZE)
+        np.add.at(counts[:, Quantity.PSS], pieces[moving], _ALL_OF_IT)
+        here = ~swapped
+        if here.any():
+            pfns = entries[here] & np.uint64(PM_PFRAME_MASK)
+            self._ask_present(frames, pfns, classes[here], pieces[here], counts)
+
+    def _ask_present(
+        self,
+        frames: PageFrames,
+        pfns: Entries,
+        classes: Places,
+        pieces: Places,
+        counts: Counts,
+    ) -> None:
+        """Add pages that are present. If none of their mappings is left, there was one."""
+        of_file = np.isin(classes, _OF_FILES)
+        asked = classes != _Class.FILE
+        flags = np.zeros(len(pfns), np.uint64)
+        flags[asked] = frames.flags(pfns[asked])
+        anonymous = ~of_file & (flags & np.uint64(KPF_ANON) != 0)
+        counted = anonymous | (of_file & (flags & np.uint64(KPF_ZERO_PAGE) == 0))
+        mappings = np.maximum(frames.counts(pfns), np.uint64(1)).astype(np.int64)
+        own = mappings == 1
+        merged = flags & np.uint64(KPF_KSM) != 0
+        for quantity, which in (
+            (Quantity.RSS, counted),
+            (Quantity.PRIVATE, counted & own),
+            (Quantity.SHARED, counted & ~own),
+            (Quantity.ANONYMOUS, anonymous),
+            (Quantity.KSM, counted & merged),
+        ):
+            counts[:, quantity] += PAGE_SIZE * np.bincount(pieces[which], minlength=len(counts))
+        np.add.at(counts[:, Quantity.PSS], pieces[counted], _ALL_OF_IT // mappings[counted])
