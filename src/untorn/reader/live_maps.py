@@ -5,7 +5,6 @@ import os
 from collections.abc import Callable
 from contextlib import closing
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from untorn.errors import OutOfReachError, os_error
@@ -17,7 +16,7 @@ from untorn.reader.access.idleness import find_idleness
 from untorn.reader.access.limit import MAX_HOLD, TIMEOUT, half_the_time, is_interruption, within
 from untorn.reader.access.live_maps_file import LiveMapsFile
 from untorn.reader.access.reach import Reach, ReachedMaps
-from untorn.reader.access.task import place_of
+from untorn.reader.access.task import place_of, status_of
 from untorn.reader.lookup import entry_above
 
 if TYPE_CHECKING:
@@ -200,11 +199,11 @@ class LiveMaps(MapsFile):
         return self._reach.pid
 
     def command(self) -> bytes:
-        """Return what the kernel calls the program. Raises OSError ESRCH if it is gone.
-
-        Not its command line, which would be read from its memory.
-        """
-        return Path(place_of(self._reach.pid, self._reach.proc), "comm").read_bytes()[:-1]
+        """Return what the kernel calls the program. Raises OSError ESRCH if it is gone."""
+        status = status_of(place_of(self._reach.pid, self._reach.proc))
+        if status is None:
+            raise os_error(errno.ESRCH)
+        return status.command
 
     def _look(self, look: Callable[[], T]) -> T:
         """Make a look within the time limit. Raises OSError as the methods above."""

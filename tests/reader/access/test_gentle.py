@@ -207,5 +207,5 @@ def test_the_raise_is_real_where_it_is_allowed() -> None:
         pytest.skip("this user may not raise a thread to SCHED_FIFO")
     change = way.prepare()
     assert change
-    assert gentle._raised(way, partial(os.sched_getscheduler, 0)) & os.SCHED_FIFO
+    assert gentle._raised(change, partial(os.sched_getscheduler, 0)) & os.SCHED_FIFO
     assert not os.sched_getscheduler(0) & os.SCHED_FIFO

@@ -19,7 +19,7 @@ from untorn.reader.access.kernel_locks import takes_mmap_lock
 from untorn.reader.access.limit import check_time
 from untorn.reader.access.live_maps_file import LiveMapsFile
 from untorn.reader.access.pace import Pace
-from untorn.reader.access.priority import NotRaisedWarning, Raise, call_raised, find_raise
+from untorn.reader.access.priority import NotRaisedWarning, Steps, call_raised, find_raise
 
 T = TypeVar("T")
 Call = Callable[..., object]
@@ -74,7 +74,7 @@ class GentleMapsFile(LiveMapsFile):
 
     def _call_raised(self, plain: Callable[[], object]) -> Any:
         check_time(self._path)  # the pause before it may have been a long one
-        return _raised(self._raise, plain)
+        return _raised(self._raise and self._raise.prepare(), plain)
 
 
 def open_maps_file(
@@ -109,7 +109,7 @@ def open_maps_file(
 class Holds:
     """The system calls of one look that take mmap_lock on every kernel, and the longest of them.
 
-    To be used by the thread that made it.
+    To be used by the thread that made it, while that has the priority that it has now.
 
     Args:
         gentle: Make them at a raised priority and an even pace; False makes them at once.
@@ -123,9 +123,10 @@ class Holds:
     def __init__(self, *, gentle: bool = True, pace: Pace = PACE) -> None:
         self.longest_ns = 0
         self._gentle, self._pace = gentle, pace
-        self._raise = find_raise() if gentle else None
-        if gentle and self._raise is None:
+        way = find_raise() if gentle else None
+        if gentle and way is None:
             _warn()
+        self._change = way and way.prepare()
 
     def make(self, function: Callable[[], T]) -> T:
         """Make one call.
@@ -134,15 +135,15 @@ class Holds:
             function: A C function: see priority.py.
         """
         if not self._gentle:
-            return self._timed(None, function)
-        return self._pace.spend(partial(self._timed, self._raise, function))
+            return self._timed(function)
+        return self._pace.spend(partial(self._timed, function))
 
-    def _timed(self, way: Raise | None, function: Callable[[], T]) -> T:
+    def _timed(self, function: Callable[[], T]) -> T:
         """Time it between two looks at the clock that are made at the raised priority, too."""
         clock = time.perf_counter_ns
         steps: tuple[Callable[[], Any], ...] = clock, function, clock
         timed: partial[list[Any]] = partial(list, map(call, steps))
-        began, result, ended = _raised(way, timed)
+        began, result, ended = _raised(self._change, timed)
         self.longest_ns = max(self.longest_ns, ended - began)
         return cast(T, result)
 
@@ -152,8 +153,7 @@ def gently(function: Callable[[], T]) -> T:
     return Holds().make(function)
 
 
-def _raised(way: Raise | None, function: Callable[[], T]) -> T:
-    change = way and way.prepare()
+def _raised(change: Steps | None, function: Callable[[], T]) -> T:
     if change is None:
         return function()
     try:

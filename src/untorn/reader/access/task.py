@@ -7,7 +7,7 @@ that calls pthread_exit in main does). /proc/PID then shows no memory; /proc/PID
 import errno
 import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from untorn.reader.access.limit import check_time
 
@@ -19,12 +19,29 @@ _DEAD = b"Z", b"X"
 class Status(NamedTuple):
     """What /proc/PID/stat tells of a task. Source: proc_pid_stat(5)."""
 
+    command: bytes
+    """What the kernel calls the program; not its command line, which is read from its memory."""
     state: bytes
     """One letter."""
     flags: int
     """PF_* bits."""
     start_time: int
     """Clock ticks since boot. A task that gets the number of another one has another start time."""
+    size: int
+    """Bytes of its addresses."""
+    rss: int
+    """Pages, about."""
+
+    @classmethod
+    def parse(cls, text: bytes) -> Self | None:
+        """Return what the text of that file tells; None of an empty one."""
+        before, _, after = text.rpartition(b")")
+        if not after:
+            return None
+        fields = after.split()
+        _, _, command = before.partition(b"(")
+        numbers = (int(fields[n]) for n in (6, 19, 20, 21))
+        return cls(command, fields[0], *numbers)
 
     @property
     def is_kernel_thread(self) -> bool:
@@ -57,10 +74,9 @@ def status_of(place: str) -> Status | None:
     """
     check_time(place)
     try:
-        fields = (Path(place) / "stat").read_bytes().rpartition(b")")[2].split()
+        return Status.parse((Path(place) / "stat").read_bytes())
     except (FileNotFoundError, ProcessLookupError):
         return None
-    return Status(fields[0], int(fields[6]), int(fields[19])) if fields else None
 
 
 def start_time(pid: int, proc: str) -> int | None:

@@ -46,13 +46,17 @@ def facts_of(place: str, proc: str) -> Facts:
         OSError: It is gone.
     """
     sizes = sizes_of(place)
-    meminfo = dict(re.findall(r"(\w+): *(\d+) kB", Path(proc, "meminfo").read_text()))
-    swap = int(meminfo.get("SwapTotal", 0)) - int(meminfo.get("SwapFree", 0))
     try:
         merged = int(_KSM.read_text())
     except (OSError, ValueError):
         merged = 0
-    return Facts(sizes["VmLck"], sizes["HugetlbPages"], swap << 10, merged > 0)
+    return Facts(sizes["VmLck"], sizes["HugetlbPages"], swap_used(proc), merged > 0)
+
+
+def swap_used(proc: str) -> int:
+    """Return how many bytes of swap this machine uses."""
+    meminfo = dict(re.findall(r"(\w+): *(\d+) kB", Path(proc, "meminfo").read_text()))
+    return int(meminfo.get("SwapTotal", 0)) - int(meminfo.get("SwapFree", 0)) << 10
 
 
 class Backing(NamedTuple):

@@ -14,11 +14,13 @@ Figures = dict[str, Figure]
 _PLAIN = "private", "shared", "anonymous", "huge", "ksm", "guard"
 _QUANTITIES = {
     **{name: Quantity[name.upper()] for name in (*_PLAIN, "rss", "pss", "swap")},
-    "hugetlb": Quantity.RSS, "swap_pss": Quantity.SWAP, "locked": Quantity.PSS,
+    "hugetlb": Quantity.RSS,
+    "swap_pss": Quantity.SWAP,
+    "locked": Quantity.PSS,
 }
 """How uncertain each is: as that."""
 
-_SUMS = {
+SUMS = {
     "rss": ("Rss",),
     "pss": ("Pss",),
     "private": ("Private_Clean", "Private_Dirty"),
@@ -42,7 +44,7 @@ def figures_of_smaps(smaps: SmapsText) -> Figures:
     size = columns.end - columns.start
     rollup = columns.names == (b"[rollup]",)
     figures = {} if rollup else {"size": Figure.exact(size)}
-    for name, fields in _SUMS.items():
+    for name, fields in SUMS.items():
         parts = [smaps.fields[field] for field in fields if field in smaps.fields]
         if len(parts) + len(_NEWER.difference(smaps.fields).intersection(fields)) == len(fields):
             figure = _sum(parts, None if rollup else size)

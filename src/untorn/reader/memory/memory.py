@@ -41,7 +41,8 @@ class How(StrEnum):
 class Amounts:
     """Sums over some VMAs, in bytes. What is None is not known, or has bounds."""
 
-    vmas: int
+    vmas: int | None
+    """How many; None if only sums were told."""
     size: int | None = None
     rss: int | None = None
     pss: int | None = None
