@@ -16,7 +16,7 @@ PUBLIC = ["untorn", "untorn.engine"]
 NAMES = [(module, name) for module in PUBLIC for name in import_module(module).__all__]
 OPAQUE = {"AddressSpace", "MmStruct", "VmOperations"}
 """What is made and passed about; its inside is the engine's own."""
-RETURNED = {"KpageFile", "ProcVmaFile"}
+RETURNED = {"KpageFile", "Memory", "ProcVmaFile"}
 """What is never made by a user."""
 each_name = pytest.mark.parametrize(("module", "name"), NAMES)
 each_name_with_an_inside = pytest.mark.parametrize(
