@@ -190,6 +190,9 @@ class LiveMaps(MapsFile):
         """
         from untorn.reader.memory.measure import Look, Options
 
+        for seconds in max_hold, within:
+            if seconds is not None and not seconds > 0:
+                raise ValueError(f"{seconds} s: it must be more than 0")
         options = Options(max_hold, within, gentle=self._gentle is not False)
         return self._look(lambda: Look(self._reach, self._take, options).make())
 

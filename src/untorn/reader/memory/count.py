@@ -44,16 +44,30 @@ class Counter:
         batch: list[Window] = []
         size = 0
         for window in self._slices.windows(starts, ends):
-            if window.by is MappedBy.TABLES:
+            if window.by is not MappedBy.TABLES:
+                self._count_huge(window, counts)
+            elif not self._count_alike(window, counts):
                 batch.append(window)
                 size += len(window.entries)
-            else:
-                self._count_huge(window, counts)
             if size >= _BATCH:
                 self._count_batch(batch, counts)
                 batch, size = [], 0
         self._count_batch(batch, counts)
         return counts
+
+    def _count_alike(self, window: Window, counts: Counts) -> bool:
+        """Add what a window counts if its pages are alike, and of one range; tell whether so."""
+        row = int(np.searchsorted(self._ends, np.uint64(window.start), "right"))
+        if not self._is_inside(window, row):
+            return False
+        counted = self._tally.count_alike(window.entries)
+        if counted is not None:
+            counts[row] += counted
+        return counted is not None
+
+    def _is_inside(self, window: Window, row: int) -> bool:
+        end = window.start + (len(window.entries) << PAGE_SHIFT)
+        return bool(self._starts[row] <= window.start and end <= self._ends[row])
 
     def _count_batch(self, batch: list[Window], counts: Counts) -> None:
         """Add what these windows count."""
@@ -69,10 +83,10 @@ class Counter:
 
     def _rows(self, window: Window) -> npt.NDArray[np.intp]:
         """Return the range of each page, or -1."""
-        end = window.start + (len(window.entries) << PAGE_SHIFT)
         row = int(np.searchsorted(self._ends, np.uint64(window.start), "right"))
-        if self._starts[row] <= window.start and end <= self._ends[row]:
+        if self._is_inside(window, row):
             return np.full(len(window.entries), row, np.intp)
+        end = window.start + (len(window.entries) << PAGE_SHIFT)
         pages = np.arange(window.start, end, PAGE_SIZE, dtype=np.uint64)
         rows = np.searchsorted(self._ends, pages, "right")
         inside = rows < len(self._ends)
