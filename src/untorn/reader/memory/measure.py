@@ -151,17 +151,14 @@ class Look:
 
     def _guards(self, columns: Columns) -> Figure | None:
         """Return how much of each VMA is guard pages, which smaps does not tell."""
+        if not self._tells_guards():
+            return None
         question = PmScanArg(0, 0, PAGE_IS_GUARD, return_mask=PAGE_IS_GUARD)
         step = slice_size(self._place, self._options.max_hold)
         pages = np.zeros(len(columns), np.uint64)
         at, end = 0, int(columns.end[columns.end < KERNEL_HALF].max(initial=0))
         while at < end:
-            try:
-                found = self._pagemap.scan(question._replace(start=at, end=min(end, at + step)))
-            except OSError as error:
-                if isinstance(error, TimeoutError):
-                    raise
-                return None
+            found = self._pagemap.scan(question._replace(start=at, end=min(end, at + step)))
             for region in found.regions:
                 row = int(np.searchsorted(columns.end, np.uint64(region.start), "right"))
                 pages[row] += np.uint64(region.end - region.start)

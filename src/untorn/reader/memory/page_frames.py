@@ -6,6 +6,7 @@ so they are asked only about pages that may be shared.
 Source: Documentation/admin-guide/mm/pagemap.rst; fs/proc/page.c.
 """
 
+import ctypes
 import os
 from contextlib import suppress
 from itertools import repeat
@@ -14,7 +15,8 @@ from typing import Protocol, Self
 import numpy as np
 import numpy.typing as npt
 
-from untorn.maps.pagemap import ENTRY_SIZE
+from untorn.maps.page import PAGE_SIZE
+from untorn.maps.pagemap import ENTRY_SIZE, PM_PFRAME_MASK
 
 Frames = npt.NDArray[np.uint64]
 
@@ -43,7 +45,9 @@ class KernelPageFrames:
 
     @classmethod
     def open(cls) -> Self | None:
-        """Open them; None without the right, which root has, or where there are none."""
+        """Open them; None without the right to see frames, which root has."""
+        if not _shows_frames():
+            return None
         with suppress(OSError):
             counts = os.open("/proc/kpagecount", os.O_RDONLY | os.O_CLOEXEC)
             try:
@@ -64,6 +68,20 @@ class KernelPageFrames:
         """Release them."""
         os.close(self._counts)
         os.close(self._flags)
+
+
+def _shows_frames() -> bool:
+    """Tell whether pagemap shows us page frames, by that of a page of our own."""
+    page = ctypes.create_string_buffer(1)
+    try:
+        fd = os.open("/proc/self/pagemap", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        entry = os.pread(fd, ENTRY_SIZE, (ctypes.addressof(page) // PAGE_SIZE) * ENTRY_SIZE)
+    finally:
+        os.close(fd)
+    return int.from_bytes(entry, "little") & PM_PFRAME_MASK != 0
 
 
 def _read(fd: int, frames: Frames) -> Frames:

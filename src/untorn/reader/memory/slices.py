@@ -3,9 +3,10 @@
 A slice is what one page table maps, 2 MiB: of so much pagemap tells under one hold of mmap_lock. A
 window is a few slices that are read by one call, which lets go of the lock between them.
 
-Huge pages need care. Where one entry maps a whole slice, Linux tells of each of its pages what is
-true of the first: whether it is mapped once (seen on 6.18). So such a slice is recognised, which
-takes PAGEMAP_SCAN, and its pages are told apart by their frames.
+Huge pages need care. Where one entry maps a whole slice, pagemap tells of each of its pages whether
+the first is mapped once (up to Linux 6.10, and since 6.15: fs/proc/task_mmu.c:pagemap_pmd_range()).
+So such a slice is recognised, which takes PAGEMAP_SCAN, and its pages are told apart by their
+frames.
 """
 
 from bisect import bisect_left, bisect_right
