@@ -127,7 +127,7 @@ def test_what_is_no_address_is_wrong_usage(process: Commanded, addr: str) -> Non
     assert run("query", process.pid, "--", addr)[0] == 2
 
 
-@pytest.mark.parametrize("command", [("maps",), ("query", "0", "--next"), ("watch",)])
+@pytest.mark.parametrize("command", [("maps",), ("memory",), ("query", "0", "--next"), ("watch",)])
 def test_who_has_no_map_is_one_line(command: tuple[str, ...]) -> None:
     name, *rest = command
     with Commanded() as child:
@@ -152,7 +152,7 @@ def test_another_procfs_is_read_where_it_is(process: Commanded, tmp_path: Path) 
     assert done.stdout == process.maps().decode()
 
 
-@pytest.mark.parametrize("options", [["maps"], ["maps", "--json"], ["watch"]])
+@pytest.mark.parametrize("options", [["maps"], ["maps", "--json"], ["memory"], ["watch"]])
 def test_a_reader_that_has_left_gets_no_traceback(process: Commanded, options: list[str]) -> None:
     reading, writing = os.pipe()
     os.close(reading)

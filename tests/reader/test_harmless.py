@@ -62,6 +62,8 @@ def look_with_everything(victim: Victim) -> None:
     for addr in victim.at.values():
         run("query", victim.pid, f"{addr:x}")
         run("query", victim.pid, f"{addr:x}", "--json", "--build-id", "--details")
+    run("memory", victim.pid, "--by", "vma", "--json")
+    run("memory", victim.pid, "--max-hold", "0.000001")
     run("stale")
     run("doctor")
     watch_once(victim.pid)
@@ -85,6 +87,8 @@ def look_by_the_library(victim: Victim) -> None:
                 maps.locate(addr)
                 maps.details(addr)
                 maps.is_file(addr, sys.executable)
+    untorn.memory(victim.pid)
+    untorn.memory(victim.pid, max_hold=1e-9)
     with open_maps_file(victim.pid, "smaps", gentle=True) as smaps:
         while smaps.read(1 << 16):
             pass

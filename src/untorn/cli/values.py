@@ -2,6 +2,8 @@
 
 from untorn.maps.entry import MapsEntry
 
+_UNITS = "KiB", "MiB", "GiB", "TiB"
+
 
 def entry_as_json(entry: MapsEntry | None) -> dict[str, object] | None:
     """Return what a line says; bytes that are not UTF-8 become lone surrogates."""
@@ -32,9 +34,19 @@ def printable(name: bytes) -> str:
 
 def binary_size(size: int) -> str:
     """Return a number of bytes in the largest unit that keeps it above 1."""
-    amount = size / 1024
-    for unit in "KiB", "MiB", "GiB":
-        if amount < 1024:
-            return f"{amount:.4g} {unit}"
-        amount /= 1024
-    return f"{amount:.4g} TiB"
+    scale, unit = _unit_of(size)
+    return f"{size / scale:.4g} {unit}"
+
+
+def binary_range(low: int, high: int, estimate: int | None = None) -> str:
+    """Return two numbers of bytes, and perhaps an estimate between them, in one unit."""
+    scale, unit = _unit_of(high)
+    between = f"{low / scale:.4g}-{high / scale:.4g}"
+    if estimate is None:
+        return f"{between} {unit}"
+    return f"~{estimate / scale:.4g} ({between}) {unit}"
+
+
+def _unit_of(size: int) -> tuple[int, str]:
+    power = min(max((size.bit_length() - 1) // 10, 1), len(_UNITS))
+    return 1 << 10 * power, _UNITS[power - 1]

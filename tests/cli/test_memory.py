@@ -1,0 +1,252 @@
+"""untorn memory: what it prints of processes that stand still, and of those that cannot be read."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+import untorn
+from tests.helpers.commanded import Commanded
+from tests.helpers.entries import record
+from untorn.cli import main
+from untorn.cli.memory_rows import Row, interval, sum_of
+from untorn.cli.memory_table import table
+from untorn.reader import memories
+from untorn.reader.looks import look_at
+from untorn.reader.memory.memory import Amounts, How
+from untorn.reader.memory.smaps_text import parse_rollup, parse_smaps
+
+MIB = 1 << 20
+PLAIN = Amounts(3, size=8 * MIB, rss=4 * MIB, pss=3 * MIB, private=2 * MIB, swap=0)
+HEADINGS = "size", "rss", "%", "pss", "private"
+
+
+@pytest.fixture(scope="module")
+def process() -> Iterator[Commanded]:
+    with Commanded() as child:
+        child.do("at = place(512); put(at, 512); ctypes.memset(at, 1, 512 << 12)")
+        yield child
+
+
+def run(*arguments: object) -> tuple[int, str, str]:
+    done = CliRunner().invoke(main, ["memory", *map(str, arguments)])
+    return done.exit_code, done.stdout, done.stderr
+
+
+def objects(*arguments: object) -> list[dict[str, Any]]:
+    status, stdout, stderr = run(*arguments, "--json")
+    assert (status, stderr) == (0, "")
+    return [json.loads(line) for line in stdout.splitlines()]
+
+
+@pytest.mark.live
+def test_json_by_vma_is_what_smaps_says(process: Commanded) -> None:
+    found = objects(process.pid, "--by", "vma")
+    smaps = parse_smaps(Path(f"/proc/{process.pid}/smaps").read_bytes())
+    columns = smaps.columns
+    assert [each["start"] for each in found] == columns.start.tolist()
+    assert [each["end"] for each in found] == columns.end.tolist()
+    assert [os.fsencode(each["name"]) for each in found] == [
+        columns.names[name] for name in columns.name
+    ]
+    for key, field in ("rss", "Rss"), ("anonymous", "Anonymous"), ("swap", "Swap"):
+        assert [each[key] for each in found] == smaps.fields[field].tolist()
+    assert {each["pid"] for each in found} == {process.pid}
+    assert {each["changed"] for each in found} == {False}
+    assert {each["how"] for each in found} <= set(How)
+
+
+@pytest.mark.live
+def test_json_by_process_is_what_smaps_rollup_says(process: Commanded) -> None:
+    (found,) = objects(process.pid, "--by", "process")
+    fields = parse_rollup(Path(f"/proc/{process.pid}/smaps_rollup").read_bytes())
+    private = fields["Private_Clean"] + fields["Private_Dirty"]
+    assert (found["rss"], found["private"]) == (fields["Rss"], private)
+    assert found["pss"] == pytest.approx(fields["Pss"], abs=found["vmas"] << 10)
+    assert (found["pid"], found["command"]) == (process.pid, "python")
+    assert "name" not in found
+
+
+@pytest.mark.live
+def test_json_by_name_is_the_sum_of_its_vmas(process: Commanded) -> None:
+    by_vma = objects(process.pid, "--by", "vma")
+    for found in objects(process.pid):
+        mine = [each for each in by_vma if each["name"] == found["name"]]
+        assert found["vmas"] == len(mine)
+        assert found["rss"] == sum(each["rss"] for each in mine)
+
+
+@pytest.mark.live
+def test_one_process_is_shown_by_name_and_several_by_process(process: Commanded) -> None:
+    status, stdout, stderr = run(process.pid)
+    assert (status, stderr) == (0, "")
+    heading, *rows, total = stdout.splitlines()
+    assert heading.split()[:6] == ["VMAs", *HEADINGS]
+    assert heading.split()[-1] == "name"
+    assert len(rows) == len(untorn.memory(process.pid).by_name())
+    assert total.split()[-1] == "total"
+    with Commanded() as other:
+        heading, first, second, _ = run(process.pid, other.pid)[1].splitlines()
+        assert heading.split()[:2] == ["pid", "size"]
+        assert [line.split()[0] for line in (first, second)] == [str(process.pid), str(other.pid)]
+
+
+@pytest.mark.live
+def test_of_several_processes_a_line_by_vma_tells_whose_it_is(process: Commanded) -> None:
+    with Commanded() as other:
+        heading, *rows = run(process.pid, other.pid, "--by", "vma")[1].splitlines()
+        assert heading.split()[:2] == ["pid", "range"]
+        assert {row.split()[0] for row in rows[:-1]} == {str(process.pid), str(other.pid)}
+
+
+@pytest.mark.live
+def test_names_of_several_processes_are_added_up(process: Commanded) -> None:
+    with Commanded() as other:
+        both = {
+            each["name"]: each["vmas"] for each in objects(process.pid, other.pid, "--by", "name")
+        }
+        parts = [untorn.snapshot(pid).totals() for pid in (process.pid, other.pid)]
+        assert both["[stack]"] == 2
+        assert sum(both.values()) == sum(total.vmas for part in parts for total in part.values())
+
+
+@pytest.mark.live
+def test_of_several_processes_of_which_one_is_gone_the_others_are_shown(process: Commanded) -> None:
+    with Commanded() as gone:
+        gone.reap()
+        status, stdout, stderr = run(gone.pid, process.pid)
+    assert status == 1
+    assert stderr == f"Error: /proc/{gone.pid}/maps: No such file or directory\n"
+    assert stdout.splitlines()[1].split()[0] == str(process.pid)
+
+
+@pytest.mark.live
+def test_a_process_named_twice_is_shown_once(process: Commanded) -> None:
+    assert len(objects(process.pid, process.pid, "--by", "process")) == 1
+
+
+@pytest.mark.live
+def test_an_estimate_is_told_with_its_interval(process: Commanded) -> None:
+    (found,) = objects(process.pid, "--by", "process", "--max-hold", 1e-6, "--within", 1e-3)
+    assert found["how"] in (How.SAMPLE, How.PAGEMAP)
+    assert found.get("rss_min", found["rss"]) <= found["rss"] <= found.get("rss_max", found["rss"])
+
+
+@pytest.mark.live
+def test_all_are_the_processes_of_a_procfs(process: Commanded, tmp_path: Path) -> None:
+    for name in ("self", "meminfo", "swaps", "stat"):
+        (tmp_path / name).symlink_to(f"/proc/{name}")
+    (tmp_path / str(process.pid)).symlink_to(f"/proc/{process.pid}")
+    (found,) = objects("--all", "--proc", tmp_path)
+    fields = parse_rollup(Path(f"/proc/{process.pid}/smaps_rollup").read_bytes())
+    assert (found["pid"], found["command"], found["rss"]) == (process.pid, "python", fields["Rss"])
+    _, row, total = run("--all", "--proc", tmp_path)[1].splitlines()
+    assert (row.split()[-1], total.split()[-1]) == ("python", "total")
+
+
+def test_those_of_all_that_are_not_read_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [
+        memories.ProcessMemory(7, b"x\x1b[2J", PLAIN, How.SMAPS, 0),
+        *(memories.Unread(pid, "no right to read") for pid in (8, 9)),
+        memories.Unread(10, "not read in time"),
+    ]
+    monkeypatch.setattr(memories, "look_at_all", lambda *arguments: iter(found))
+    status, stdout, stderr = run("--all")
+    assert status == 0
+    assert stdout.splitlines()[1].split()[0] == "7"
+    assert "\x1b" not in stdout
+    assert stderr == "no right to read: 2 of 4 processes\nnot read in time: 1 of 4 processes\n"
+
+
+@pytest.mark.live
+def test_ctrl_c_ends_it_cleanly_and_shows_what_was_measured(
+    process: Commanded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks_left = iter([look_at])
+
+    def look_once(*arguments: Any, **options: Any) -> object:
+        try:
+            return next(looks_left)(*arguments, **options)
+        except StopIteration:
+            raise KeyboardInterrupt from None
+
+    monkeypatch.setattr("untorn.cli.memory.look_at", look_once)
+    status, stdout, stderr = run(process.pid, process.pid + 1)
+    assert (status, stderr) == (1, "interrupted; processes read: 1\n")
+    assert stdout.splitlines()[1].split()[0] == str(process.pid)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("--all", 7),
+        ("--all", "--by", "vma"),
+        ("--by", "page", 7),
+        (0,),
+        (7, "--within", 0),
+        (7, "--within", "-1"),
+        (7, "--max-hold", "-1"),
+        (7, "--max-hold", "nan"),
+    ],
+)
+def test_what_cannot_be_asked_is_wrong_usage(arguments: tuple[object, ...]) -> None:
+    assert run(*arguments)[0] == 2
+
+
+def lines(rows: list[Row]) -> list[list[str]]:
+    total = sum_of(row.amounts for row in rows)
+    return [line.split() for line in table(rows, ["VMAs"], "name", total)]
+
+
+def test_the_largest_come_first_with_their_share_and_the_sums_last() -> None:
+    small = Amounts(1, size=MIB, rss=MIB, pss=MIB, private=0, swap=0)
+    heading, *rows = lines([Row(small, How.SMAPS, False, name=b""),
+                            Row(PLAIN, How.SMAPS, False, name=b"/x\x1b[2J")])  # fmt: skip
+    assert heading[1:-1] == ["VMAs", *HEADINGS][1:]
+    assert [" ".join(row) for row in rows] == [
+        "3 8 MiB 4 MiB 80.0 3 MiB 2 MiB /x\\x1b[2J",
+        "1 1 MiB 1 MiB 20.0 1 MiB 0 KiB anonymous",
+        "9 MiB 5 MiB 100.0 4 MiB 2 MiB total",
+    ]
+
+
+def test_what_is_not_known_is_left_out_or_has_bounds_and_estimates_are_marked() -> None:
+    bounded = Amounts(1, size=8 * MIB, rss=4 * MIB, bounds={"private": (MIB, 4 * MIB)})
+    estimate = Amounts(1, size=8 * MIB, rss=3 * MIB, swap=MIB,
+                       bounds={"rss": (2 * MIB, 5 * MIB), "swap": (0, 2 * MIB)})  # fmt: skip
+    heading, *rows = lines([Row(bounded, How.PAGEMAP, False, name=b"/x"),
+                            Row(estimate, How.SAMPLE, False, name=b"/y")])  # fmt: skip
+    assert heading[1:-1] == ["size", "rss", "%", "private", "swap"]
+    assert [" ".join(row) for row in rows] == [
+        "1 8 MiB 4 MiB 57.1 1-4 MiB - /x",
+        "1 8 MiB ~3 (2-5) MiB 42.9 - ~1 (0-2) MiB /y",
+        "16 MiB ~7 (6-9) MiB 100.0 - - total",
+    ]
+
+
+def test_sums_are_known_of_what_all_have_and_bounds_add_up() -> None:
+    bounded = Amounts(None, rss=MIB, bounds={"pss": (MIB, 2 * MIB)})
+    total = sum_of([PLAIN, bounded])
+    assert (total.vmas, total.rss, total.pss, total.swap) == (None, 5 * MIB, None, None)
+    assert interval(total, "pss") == (4 * MIB, 5 * MIB)
+    assert interval(total, "swap") is None
+    assert sum_of([PLAIN]) == PLAIN
+    assert (sum_of([]).vmas, sum_of([]).rss) == (0, 0)
+
+
+def test_json_tells_bounds_and_null_where_nothing_is_known() -> None:
+    entry = record(0x1000, 0x3000, b"r-xp", name=b"/\xff")
+    amounts = Amounts(1, size=0x2000, rss=4096, bounds={"pss": (1024, 4096)})
+    told = Row(amounts, How.PAGEMAP, True, 7, b"x", entry).as_json()
+    assert json.loads(json.dumps(told)) == told
+    assert (told["pss"], told["pss_min"], told["pss_max"]) == (None, 1024, 4096)
+    assert told["swap"] is None
+    assert "rss_min" not in told
+    assert (told["start"], told["end"], told["permissions"]) == (0x1000, 0x3000, "r-xp")
+    assert os.fsencode(str(told["name"])) == b"/\xff"
+    assert (told["how"], told["changed"]) == ("pagemap", True)
