@@ -146,6 +146,8 @@ def test_all_are_the_processes_of_a_procfs(process: Commanded, tmp_path: Path) -
     assert (found["pid"], found["command"], found["rss"]) == (process.pid, "python", fields["Rss"])
     _, row, total = run("--all", "--proc", tmp_path)[1].splitlines()
     assert (row.split()[-1], total.split()[-1]) == ("python", "total")
+    for by in "vma", "name":
+        assert objects("--all", "--proc", tmp_path, "--by", by) == objects(process.pid, "--by", by)
 
 
 def test_those_of_all_that_are_not_read_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,7 +187,6 @@ def test_ctrl_c_ends_it_cleanly_and_shows_what_was_measured(
     [
         (),
         ("--all", 7),
-        ("--all", "--by", "vma"),
         ("--by", "page", 7),
         (0,),
         (7, "--within", 0),

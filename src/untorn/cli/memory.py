@@ -18,8 +18,9 @@ from untorn.reader.access.limit import MAX_HOLD, MEMORY_TIMEOUT
 from untorn.reader.looks import look_at
 
 if TYPE_CHECKING:
-    from untorn.cli.memory_rows import Looked, Row
+    from untorn.cli.memory_rows import Row
     from untorn.reader.live_maps import LiveMaps
+    from untorn.reader.memories import Looked
     from untorn.reader.memory.memory import Amounts
 
 _LEAST = 0.01
@@ -78,14 +79,12 @@ def memory(
     """
     if bool(pids) == every:
         raise click.UsageError("give either PIDs or --all")
-    if every and by not in (None, "process"):
-        raise click.UsageError("--all goes with --by process")
     by = by or ("name" if len(pids) == 1 else "process")
     survey = _Survey(proc, max_hold / 1000, within)
     with StatusLine() as status:
         try:
             if every:
-                survey.look_at_all(status)
+                survey.look_at_all(status, by)
             else:
                 survey.look_at(list(dict.fromkeys(pids)), status)
         except KeyboardInterrupt:
@@ -106,9 +105,9 @@ class _Survey:
     within: float | None
     """Seconds."""
     looks: "list[Looked]" = field(default_factory=list)
-    """Those at processes that were named."""
+    """VMA by VMA."""
     processes: "list[Row]" = field(default_factory=list)
-    """Of all processes."""
+    """Those of which only sums were asked."""
     unread: Counter[str] = field(default_factory=Counter)
     """Why some of all processes were not read, and how many."""
     failed: bool = False
@@ -131,15 +130,18 @@ class _Survey:
             else:
                 self.looks.append(found)
 
-    def look_at_all(self, status: StatusLine) -> None:
+    def look_at_all(self, status: StatusLine, by: str) -> None:
         """Look at all processes, and count those that are not read."""
         from untorn.cli.memory_rows import Row
-        from untorn.reader.memories import Unread, look_at_all
+        from untorn.reader.memories import Looked, Unread, look_at_all, look_at_each
 
-        for found in look_at_all(self.proc, self.max_hold, self.within):
-            status.show(f"{len(self.processes) + self.unread.total()} processes")
+        look = look_at_all if by == "process" else look_at_each
+        for number, found in enumerate(look(self.proc, self.max_hold, self.within), 1):
+            status.show(f"{number} processes")
             if isinstance(found, Unread):
                 self.unread[found.reason] += 1
+            elif isinstance(found, Looked):
+                self.looks.append(found)
             else:
                 row = Row(found.amounts, found.how, None, found.pid, found.command)
                 self.processes.append(row)
@@ -161,7 +163,7 @@ class _Survey:
 
 
 def _look(pid: int, max_hold: float, within: float | None, maps: "LiveMaps") -> "Looked":
-    from untorn.cli.memory_rows import Looked
+    from untorn.reader.memories import Looked
 
     return Looked(pid, maps.command(), maps.memory(max_hold=max_hold, within=within))
 

@@ -7,15 +7,8 @@ import numpy as np
 
 from untorn.cli.values import text
 from untorn.maps.entry import MapsEntry
-from untorn.reader.memory.memory import FIELDS, Amounts, How, Memory
-
-
-class Looked(NamedTuple):
-    """A process that was looked at."""
-
-    pid: int
-    command: bytes
-    memory: Memory
+from untorn.reader.memories import Looked
+from untorn.reader.memory.memory import FIELDS, Amounts, How, Memory, least_exact
 
 
 class Row(NamedTuple):
@@ -113,12 +106,6 @@ BY: dict[str, Callable[[Sequence[Looked]], Iterator[Row]]] = {
     "process": rows_by_process,
 }
 """What a row is of."""
-
-
-def least_exact(ways: Iterable[str]) -> How:
-    """Return the least exact of some ways; NOTHING of none."""
-    there = set(ways)
-    return next((how for how in reversed(How) if how in there), How.NOTHING)
 
 
 def _amounts(memory: Memory) -> Iterator[Amounts]:

@@ -21,7 +21,7 @@ from untorn.reader.access.pace import Pace
 from untorn.reader.access.task import living_threads, status_of
 from untorn.reader.looks import memory
 from untorn.reader.memory.facts import swap_used
-from untorn.reader.memory.memory import Amounts, How, Memory
+from untorn.reader.memory.memory import Amounts, How, Memory, least_exact
 from untorn.reader.memory.rollup import read_rollup
 from untorn.reader.page_walk import page_ns, pages_of, sizes_of
 
@@ -43,6 +43,20 @@ class ProcessMemory(NamedTuple):
     """SAMPLE if any of it is an estimate."""
     longest_hold_ns: int
     """How long it was kept from a lock by one call at most."""
+
+
+class Looked(NamedTuple):
+    """What a process has, VMA by VMA."""
+
+    pid: int
+    command: bytes
+    """What the kernel calls the program."""
+    memory: Memory
+
+    def summed(self) -> ProcessMemory:
+        """Return what it has in all."""
+        how, hold = least_exact(self.memory.how), self.memory.longest_hold_ns
+        return ProcessMemory(self.pid, self.command, self.memory.total, how, hold)
 
 
 class Unread(NamedTuple):
@@ -90,9 +104,8 @@ def look_at_all(
     proc: str, max_hold: float, within: float | None
 ) -> Iterator[ProcessMemory | Unread]:
     """Yield what memories() collects, as soon as it is known: small processes, then large ones."""
-    deadline = None if within is None else time.monotonic() + within
-    os.lstat(f"{proc}/self")
-    pids = sorted(int(name) for name in os.listdir(proc) if name.isdecimal())  # noqa: PTH208
+    deadline = _deadline(within)
+    pids = _list(proc)
     threads = min(len(os.sched_getaffinity(0)), _MOST_THREADS)
     page_ns()  # measured once, not by each thread
     most_pages = 0 if swap_used(proc) else int(max_hold * 1e9 / page_ns())
@@ -104,7 +117,23 @@ def look_at_all(
             yield Unread(pid, _reason(found))
         elif found is None and _may_have_memory(pid, proc):
             others.append(pid)
-    yield from _look_at_others(others, proc, max_hold, deadline)
+    for each in _look_at(others, proc, max_hold, deadline):
+        yield each.summed() if isinstance(each, Looked) else each
+
+
+def look_at_each(proc: str, max_hold: float, within: float | None) -> Iterator[Looked | Unread]:
+    """Yield what each process has, VMA by VMA, as memories() does of their sums."""
+    deadline = _deadline(within)
+    yield from _look_at(_list(proc), proc, max_hold, deadline)
+
+
+def _deadline(within: float | None) -> float | None:
+    return None if within is None else time.monotonic() + within
+
+
+def _list(proc: str) -> list[int]:
+    os.lstat(f"{proc}/self")
+    return sorted(int(name) for name in os.listdir(proc) if name.isdecimal())  # noqa: PTH208
 
 
 class _Looker:
@@ -139,10 +168,10 @@ def _may_have_memory(pid: int, proc: str) -> bool:
     return not status.leaving or bool(living_threads(pid, proc))
 
 
-def _look_at_others(
+def _look_at(
     pids: list[int], proc: str, max_hold: float, deadline: float | None
-) -> Iterator[ProcessMemory | Unread]:
-    """Yield what processes have, the smallest first: each may take its share of the time."""
+) -> Iterator[Looked | Unread]:
+    """Look at these, the smallest first: each may take its share of the time."""
     sizes = {pid: _pages(pid, proc) for pid in pids}
     left = sum(sizes.values())
     for pid in sorted(pids, key=sizes.__getitem__):
@@ -158,8 +187,7 @@ def _look_at_others(
                 yield Unread(pid, _reason(error))
         else:
             if status:
-                hold, how = found.longest_hold_ns, _how(found)
-                yield ProcessMemory(pid, status.command, found.total, how, hold)
+                yield Looked(pid, status.command, found)
 
 
 def _pages(pid: int, proc: str) -> int:
@@ -167,11 +195,6 @@ def _pages(pid: int, proc: str) -> int:
         return pages_of(sizes_of(f"{proc}/{pid}"))
     except OSError:
         return 0
-
-
-def _how(found: Memory) -> How:
-    """Return the least exact way by which a process was looked at."""
-    return next(how for how in reversed(How) if how in found.how)
 
 
 def _reason(error: Exception) -> str:

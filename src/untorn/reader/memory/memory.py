@@ -1,6 +1,6 @@
 """The memory of a process, VMA by VMA, beside its map."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Self
@@ -35,6 +35,12 @@ class How(StrEnum):
     """Some of its slices were."""
     NOTHING = "nothing"
     """It changed each time that it was looked at: nothing is known but its size."""
+
+
+def least_exact(ways: Iterable[str]) -> How:
+    """Return the least exact of some ways; NOTHING of none."""
+    there = set(ways)
+    return next((how for how in reversed(How) if how in there), How.NOTHING)
 
 
 @dataclass(frozen=True, slots=True)
