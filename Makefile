@@ -33,6 +33,9 @@ bench-micro: .venv/ready ## speed of the engine's parts at 1,000 to 1,000,000 VM
 bench-readers: .venv/ready ## who reads the maps of a large process how fast
 	$(BIN)/python benchmarks/readers.py
 
+bench-counting: .venv/ready ## how long it takes to know what is in memory, of a process and of all
+	$(BIN)/python benchmarks/counting.py
+
 bench-checker: .venv/ready ## schedules per second of the checker
 	$(BIN)/python benchmarks/checker.py
 
@@ -51,4 +54,4 @@ lint: .venv/ready ## ruff, mypy --strict, and which way imports go
 clean: ## remove what the other targets made
 	rm -rf .venv bench.svg bench.json kernels.svg kernels.json kernels.html .mypy_cache .ruff_cache .pytest_cache
 
-.PHONY: help bench kernels bench-micro bench-readers bench-checker soak test lint clean
+.PHONY: help bench kernels bench-micro bench-readers bench-counting bench-checker soak test lint clean

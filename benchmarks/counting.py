@@ -1,0 +1,131 @@
+"""How long it takes to know what is in memory: of one large process, and of a whole machine.
+
+    make bench-counting
+
+All take turns, in one run; the figures are medians. psutil and smem are measured if they are
+installed. That they find the same is looked at, too.
+"""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from readers import measure, raw, report
+from rich.console import Console
+
+import untorn
+
+GIB = 8
+PROCESSES = 300
+Counted = dict[int, tuple[int, int, int]]
+"""By process, rss, private and pss in bytes."""
+_LARGE = """
+import ctypes, mmap, sys
+libc = ctypes.CDLL(None)
+libc.madvise.argtypes = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int
+size, advice, small, populate = int(sys.argv[1]), int(sys.argv[2]), 1 << 21, 23
+memory = mmap.mmap(-1, size + small, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+start = ctypes.addressof(ctypes.c_char.from_buffer(memory)) + small - 1 & -small
+libc.madvise(start, size, advice)
+libc.madvise(start, size, populate)
+print(flush=True)
+sys.stdin.read()
+"""
+_SMALL = "import json, logging, sys; print(flush=True); sys.stdin.read()"
+_NOHUGEPAGE, _HUGEPAGE = 15, 14
+
+
+@contextmanager
+def process(code: str, *arguments: object) -> Iterator[int]:
+    """Run a program, wait until it has printed a line, and give its pid; it ends with the block."""
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes) as child:
+        assert child.stdout
+        assert child.stdin
+        child.stdout.readline()
+        try:
+            yield child.pid
+        finally:
+            child.stdin.close()
+
+
+def one_process(advice: int) -> dict[str, float | str]:
+    """Measure how long it takes of a process of one large VMA."""
+    with process(_LARGE, GIB << 30, advice) as pid:
+        untorn.memory(pid)  # measures once what this machine needs for a page
+        return measure(
+            {
+                "raw read() of smaps": lambda: raw(pid, "smaps"),
+                "untorn.memory": lambda: untorn.memory(pid),
+                "untorn.memory, gentle=False": lambda: untorn.memory(pid, gentle=False),
+                "untorn.memory, within=1": lambda: untorn.memory(pid, within=1),
+            }
+        )
+
+
+def by_untorn() -> Counted:
+    """Return what untorn finds."""
+    every = [(each.pid, each.amounts) for each in untorn.memories().found]
+    return {pid: (one.rss or 0, one.private or 0, one.pss or 0) for pid, one in every}
+
+
+def by_psutil(psutil: Any) -> Counted:
+    """Return what psutil finds."""
+    found: Counted = {}
+    for each in psutil.process_iter():
+        try:
+            one = each.memory_full_info()
+        except psutil.Error:
+            continue
+        found[each.pid] = one.rss, one.uss, one.pss
+    return found
+
+
+def by_smem() -> Counted:
+    """Return what smem finds."""
+    command = ["smem", "-H", "-c", "pid rss uss pss"]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    rows = (map(int, line.split()) for line in text.splitlines())
+    return {pid: (rss << 10, uss << 10, pss << 10) for pid, rss, uss, pss in rows}
+
+
+def whole_machine(pids: list[int]) -> tuple[dict[str, float | str], str]:
+    """Measure how long it takes of all processes; return also what differs."""
+    ways: dict[str, Callable[[], Counted] | str] = {"untorn.memories": by_untorn}
+    try:
+        psutil = import_module("psutil")
+        ways["psutil, memory_full_info() of all"] = lambda: by_psutil(psutil)
+    except ImportError:
+        ways["psutil, memory_full_info() of all"] = "pip install psutil"
+    ways["smem"] = by_smem if shutil.which("smem") else "apt install smem"
+    figures = measure(dict(ways))
+    ours = by_untorn()
+    differ = [
+        f"{name}: {sum(found.get(pid) != ours.get(pid) for pid in pids)} of {len(pids)} differ"
+        for name, way in ways.items()
+        if not isinstance(way, str) and (found := way())
+    ]
+    return figures, "; ".join(differ)
+
+
+def main() -> None:
+    """Measure, and print three tables."""
+    console = Console()
+    console.print(report(f"{GIB} GiB in one VMA, small pages", one_process(_NOHUGEPAGE)))
+    console.print(report(f"{GIB} GiB in one VMA, huge pages", one_process(_HUGEPAGE)))
+    with ExitStack() as stack:
+        pids = [stack.enter_context(process(_SMALL)) for _ in range(PROCESSES)]
+        number = sum(name.name.isdecimal() for name in Path("/proc").iterdir())
+        figures, differ = whole_machine(pids)
+        console.print(report(f"a machine of {number} processes", figures))
+        console.print(differ)
+
+
+if __name__ == "__main__":
+    main()
