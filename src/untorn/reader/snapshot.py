@@ -14,7 +14,8 @@ from untorn.maps.page import KERNEL_HALF
 from untorn.maps.procmap_query import PERMISSION_BITS, ProcmapQuery, QueryFlags
 from untorn.reader.map_columns import MapColumns
 from untorn.reader.text.columns import Columns, resolve_overlaps
-from untorn.reader.text.parse import parse, parse_again
+from untorn.reader.text.parse import parse
+from untorn.reader.text.parse_again import parse_again
 
 if TYPE_CHECKING:
     from untorn.reader.diff import Change

@@ -1,6 +1,7 @@
 """Text to columns: exactly what the parser of single lines says, or refused with the line."""
 
 import re
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -14,8 +15,8 @@ from untorn.maps.fields import Device, Permissions
 from untorn.mm.mman import PROT_NONE, PROT_READ
 from untorn.reader.text import block, line_endings, parse
 from untorn.reader.text.columns import Columns
-from untorn.reader.text.hex_field import hex_field
-from untorn.reader.text.parse import parse_again
+from untorn.reader.text.hex_field import gather, hex_numbers
+from untorn.reader.text.parse_again import parse_again
 
 LINE = b"7f0000000000-7f0000001000 rw-p 00000000 00:00 0 \n"
 
@@ -76,7 +77,7 @@ def test_any_bytes_are_read_alike_or_refused_alike(text: bytes) -> None:
 
 def test_only_lower_case_hexadecimal_is_a_digit() -> None:
     text = b"".join(bytes([byte]) * 16 for byte in range(256))
-    numbers, valid = hex_field(text, np.arange(256) * 16, 16)
+    numbers, valid = hex_numbers(gather(text, np.arange(256) * 16, 16))
     digits = {byte: int(chr(byte), 16) for byte in b"0123456789abcdef"}
     assert np.flatnonzero(valid).tolist() == sorted(digits)
     for byte, value in digits.items():
@@ -85,10 +86,14 @@ def test_only_lower_case_hexadecimal_is_a_digit() -> None:
 
 @pytest.mark.parametrize("width", range(8, 17))
 def test_a_number_has_as_many_digits_as_asked_for(width: int) -> None:
-    digits = b"fedcba9876543210"
-    number, valid = hex_field(digits + b"z" * 16, np.array([0]), width)
-    assert (number[0], valid[0]) == (int(digits[:width], 16), True)
-    assert not hex_field(b"0" * (width - 1) + b"z" * 20, np.array([0]), width)[1][0]
+    text = b"fedcba9876543210"
+    fields = gather(text, np.arange(len(text) - width + 1), width)
+    numbers, valid = hex_numbers(fields)
+    assert valid.all()
+    assert numbers.tolist() == [int(text[at : at + width], 16) for at in range(len(numbers))]
+    text = b"0" * (width - 1) + b"z" + b"1" * width
+    numbers, valid = hex_numbers(gather(text, np.array([0, width]), width))
+    assert (numbers[1], *valid) == (int(b"1" * width, 16), False, True)
 
 
 @pytest.mark.parametrize(
@@ -116,16 +121,57 @@ def test_no_text_is_no_rows() -> None:
     assert len(parse.parse([])) == len(parse.parse([b""])) == 0
 
 
-@given(TEXTS, TEXTS, TEXTS, TEXTS)
-@settings(max_examples=30)
+def in_parts(text: bytes, cuts: list[int]) -> list[bytes]:
+    """The text, cut at these places, which may be within its lines."""
+    places = sorted({0, len(text), *(cut % (len(text) + 1) for cut in cuts)})
+    return [text[begin:end] for begin, end in pairwise(places)]
+
+
+CUTS = st.lists(st.integers(0, 5000), max_size=6)
+
+
+@given(TEXTS, TEXTS, TEXTS, TEXTS, CUTS, CUTS)
+@settings(max_examples=60)
 def test_a_text_read_again_is_read_as_if_for_the_first_time(
-    head: bytes, old: bytes, new: bytes, tail: bytes
+    head: bytes, old: bytes, new: bytes, tail: bytes, cuts: list[int], old_cuts: list[int]
 ) -> None:
     old_text, new_text = head + old + tail, head + new + tail
     before = parse.parse([old_text])
-    after = parse_again([head, new, tail], [old_text], before)
+    after = parse_again(in_parts(new_text, cuts), in_parts(old_text, old_cuts), before)
     assert after == parse.parse([new_text])
     assert by_columns([new_text]) == [after.entry(row) for row in range(len(after))]
+
+
+@pytest.mark.parametrize("size", [1, 60, 2000])
+def test_after_a_line_that_came_or_went_the_rest_is_recognised_in_other_parts(
+    size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = [
+        b"%012x-%012x rw-p 00000000 00:00 0 \n" % (n << 13, (n << 13) + 4096) for n in range(200)
+    ]
+    more = b"000000000800-000000000801 rw-p 00000000 00:00 0    [heap]\n"
+    old, new = b"".join(lines), b"".join([*lines[:90], more, *lines[90:]])
+    read: list[bytes] = []
+
+    def parse_noted(texts: list[bytes], first: int) -> Columns:
+        read.extend(texts)
+        return parse.parse(texts, first)
+
+    monkeypatch.setattr("untorn.reader.text.parse_again.parse", parse_noted)
+    for text, other in (new, old), (old, new):
+        parts, other_parts = (
+            [each[at : at + size] for at in range(0, len(each), size)] for each in (text, other)
+        )
+        parse_again(parts, other_parts, parse.parse([other]))
+    assert read == [more + lines[90], lines[90]]  # and the line after it
+
+
+def test_a_refusal_of_what_changed_counts_lines_from_the_first() -> None:
+    lines = [LINE.replace(b"7f", b"%02x" % n) for n in range(16, 60)]
+    parts = [lines[0], *[b"".join(lines[n : n + 9]) for n in range(1, len(lines), 9)]]
+    damaged = [part.replace(lines[30], LINE.replace(b"rw", b"?w")) for part in parts]
+    with pytest.raises(ValueError, match=r"^line 31, column 27: "):
+        parse_again(damaged, parts, parse.parse(parts))
 
 
 def test_only_what_changed_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,12 +182,12 @@ def test_only_what_changed_is_read_again(monkeypatch: pytest.MonkeyPatch) -> Non
     before = parse.parse([old])
     read: list[bytes] = []
 
-    def parse_noted(texts: list[bytes]) -> Columns:
+    def parse_noted(texts: list[bytes], first: int) -> Columns:
         read.extend(texts)
-        return original(texts)
+        return original(texts, first)
 
     original = parse.parse
-    monkeypatch.setattr("untorn.reader.text.parse.parse", parse_noted)
+    monkeypatch.setattr("untorn.reader.text.parse_again.parse", parse_noted)
     assert parse_again([old], [b"".join([old[:100], old[100:]])], before) is before
     assert read == []
     new = [*lines[:20], lines[20].replace(b"rw-p", b"r--p"), *lines[22:]]

@@ -62,7 +62,7 @@ class LineEndings(dict[bytes, int]):
         self.name.append(self.names.setdefault(name, len(self.names)))
         return len(self.name) - 1
 
-    def columns(self, rows: Positions) -> dict[str, npt.NDArray[np.generic]]:
+    def columns(self, rows: npt.NDArray[np.int32]) -> dict[str, npt.NDArray[np.generic]]:
         """Return the columns of lines that end with these rows."""
         return {
             "device": np.array(self.device, np.uint64)[rows],
@@ -77,6 +77,8 @@ def _stands_at(ending: bytes, text: bytes, at: Positions, newline: Positions) ->
     if not ending:
         return same
     places = np.flatnonzero(same)
-    found = gather(text, at[places], len(ending)).view(np.uint8).reshape(-1, len(ending))
-    same[places] = (found == np.frombuffer(ending, np.uint8)).all(axis=1)
+    found = gather(text, at[places], len(ending))
+    if found.tobytes() != ending * len(places):
+        letters = found.view(np.uint8).reshape(-1, len(ending))
+        same[places] = (letters == np.frombuffer(ending, np.uint8)).all(axis=1)
     return same
