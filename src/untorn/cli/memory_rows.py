@@ -84,14 +84,19 @@ def rows_by_name(looks: Sequence[Looked]) -> Iterator[Row]:
     """Yield a row a name, of all processes together."""
     found: dict[bytes, list[Row]] = {}
     for _, _, memory in looks:
-        for name, amounts in memory.by_name().items():
-            mine = memory.name == memory.names.index(name)
-            row = Row(amounts, least_exact(memory.how[mine]), bool(memory.changed[mine].any()))
-            found.setdefault(name, []).append(row)
+        ways: dict[int, set[str]] = {}
+        for number, how in zip(memory.name.tolist(), memory.how.tolist(), strict=True):
+            ways.setdefault(number, set()).add(how)
+        changed = set(memory.name[memory.changed].tolist())
+        sums = memory.by_name()
+        for number, name in enumerate(memory.names):
+            if number in ways:
+                row = Row(sums[name], least_exact(ways[number]), number in changed)
+                found.setdefault(name, []).append(row)
     for name, rows in found.items():
         amounts = rows[0].amounts if len(rows) == 1 else sum_of(row.amounts for row in rows)
-        how, changed = least_exact(row.how for row in rows), any(row.changed for row in rows)
-        yield Row(amounts, how, changed, name=name)
+        how = least_exact(row.how for row in rows)
+        yield Row(amounts, how, any(row.changed for row in rows), name=name)
 
 
 def rows_by_process(looks: Iterable[Looked]) -> Iterator[Row]:
@@ -118,9 +123,8 @@ def _amounts(memory: Memory) -> Iterator[Amounts]:
         if (both := memory.bounds(name)) is not None
     }
     for row in range(len(memory)):
-        exact = {
-            name: low for name, each in bounds.items() if (low := each[row][0]) == each[row][1]
-        }
-        doubtful = {name: tuple(each[row]) for name, each in bounds.items() if name not in exact}
+        limits = {name: tuple(each[row]) for name, each in bounds.items()}
+        exact = {name: low for name, (low, high) in limits.items() if low == high}
         told = {name: column[row] for name, column in values.items()}
+        doubtful = {name: each for name, each in limits.items() if name not in exact}
         yield Amounts(1, **exact | told, bounds=doubtful)
