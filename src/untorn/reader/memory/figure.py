@@ -44,8 +44,15 @@ class Figure:
         return cls(least, least if np.array_equal(least, most) else most)
 
     def estimated(self, variance: Reals, most: Numbers) -> "Figure":
-        """Return the same as an estimate; as it is, if the variance of all is 0."""
-        return Figure(self.low, self.high, variance, most) if variance.any() else self
+        """Return the same as an estimate; as it is, if the variance of all is 0.
+
+        A sample may give more than there can be: that much is taken off.
+        """
+        if not variance.any():
+            return self
+        low = np.minimum(self.low, most)
+        high = low if self.value is not None else np.minimum(self.high, most)
+        return Figure(low, high, variance, most)
 
     @property
     def value(self) -> Numbers | None:
