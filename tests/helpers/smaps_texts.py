@@ -21,7 +21,7 @@ def _with(fields: tuple[str, ...], name: str, after: str) -> tuple[str, ...]:
 
 _5_4 = _with(_4_14, "FilePmdMapped", "ShmemPmdMapped")
 _6_0 = _with(_5_4, "Pss_Dirty", "Pss")
-_6_7 = _with(_6_0, "KSM", "Anonymous")
+_6_12 = _with(_6_0, "KSM", "Anonymous")
 
 
 class Generation(NamedTuple):
@@ -38,9 +38,9 @@ GENERATIONS = {
     "5.0": Generation(_4_14, b"THPeligible:    %d\n"),
     "5.4": Generation(_5_4, b"THPeligible:    %d\n"),
     "6.0": Generation(_6_0, b"THPeligible:    %d\n"),
-    "6.7": Generation(_6_7, b"THPeligible:    %8d\n"),
+    "6.12": Generation(_6_12, b"THPeligible:    %8d\n"),
 }
-"""By the first release of each."""
+"""By a release of each."""
 
 
 class Record(NamedTuple):
