@@ -13,7 +13,7 @@ from untorn.mm.calls import shm
 FAMILIES: list[tuple[ModuleType, str]] = [
     (mman, "PROT_|MAP_|MREMAP_|MADV_|MCL_|MLOCK_"),
     (shm, "SHM_"),
-    (pagemap, "PM_|PAGE_IS_|PAGEMAP_SCAN|KPF_"),
+    (pagemap, "PM_SCAN_|PAGE_IS_|PAGEMAP_SCAN"),
     (page, "PAGE_SIZE|PMD_SIZE|PUD_SIZE|TASK_SIZE|IA32_"),
 ]
 
