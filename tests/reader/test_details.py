@@ -13,7 +13,7 @@ import untorn
 from tests.helpers.commanded import Commanded
 from tests.helpers.tasks import wait_until
 from tests.helpers.this_machine import MAY_OPEN_BY_MAPPING
-from untorn.reader import page_walk
+from untorn.maps.pagemap import PAGE_IS_GUARD, PAGEMAP_SCAN, PmScanArg
 from untorn.reader.access import pagemap
 from untorn.reader.page_walk import page_ns, walk_ns
 
@@ -143,13 +143,12 @@ def test_where_the_kernel_does_not_tell_of_guards_it_is_said(
     child: Commanded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(fd: int, request: int, question: bytearray) -> int:
-        if request == 0xC0606610:  # PAGEMAP_SCAN
+        if request == PAGEMAP_SCAN and PmScanArg.unpack(question).category_mask & PAGE_IS_GUARD:
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
         answered: int = ioctl(fd, request, question)
         return answered
 
     monkeypatch.setattr(pagemap, "ioctl", refuse)
-    page_walk._entry_ns.cache_clear()
     at = int(untorn.snapshot(child.pid).start[0])
     told = details_of(child, at)
     assert told.guards is None

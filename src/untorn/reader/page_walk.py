@@ -22,7 +22,7 @@ from untorn.errors import OutOfReachError, describe
 from untorn.maps.entry import MapsEntry
 from untorn.maps.maps_file import FILL_SIZE
 from untorn.maps.page import KERNEL_HALF, PAGE_SIZE, PMD_SHIFT
-from untorn.maps.pagemap import ENTRY_SIZE, PAGE_IS_GUARD, PageScan, PmScanArg
+from untorn.maps.pagemap import ENTRY_SIZE, PAGE_IS_GUARD, PAGE_IS_PRESENT, PageScan, PmScanArg
 from untorn.reader.access.gentle import Holds
 from untorn.reader.access.live_maps_file import LiveMapsFile
 from untorn.reader.access.pagemap import LivePagemap
@@ -73,9 +73,26 @@ def page_ns() -> float:
 
 
 @cache
-def _entry_ns() -> float:
-    """Return how long PAGEMAP_SCAN takes for an entry of a page table, in ns; measured here."""
+def entry_ns() -> float:
+    """Return how long PAGEMAP_SCAN takes for an entry of a page table, in ns; measured here.
+
+    Raises:
+        OutOfReachError: The kernel has none (since Linux 6.7).
+    """
     return _with_sample(lambda sample: min(_scan_own(sample) for _ in range(_WALKS)))
+
+
+@cache
+def none_ns() -> float:
+    """Return how long it takes for an entry that is not in use, in ns; raises as entry_ns()."""
+
+    def scan_empty(sample: int) -> float:
+        ctypes.CDLL(None).madvise(
+            ctypes.c_void_p(sample), ctypes.c_size_t(_SAMPLE), mmap.MADV_DONTNEED
+        )
+        return min(_scan_own(sample) for _ in range(_WALKS))
+
+    return _with_sample(scan_empty)
 
 
 def _with_sample(measure: Callable[[int], float]) -> float:
@@ -91,7 +108,7 @@ def _scan_own(sample: int) -> float:
     """Return how long an entry of the sample took, in ns. Raises OutOfReachError."""
     holds = Holds(gentle=False)
     with closing(LivePagemap("/proc/self", holds, holds)) as pagemap:
-        _scan(pagemap, sample, sample + _SAMPLE)
+        _scan(pagemap, sample, sample + _SAMPLE, PAGE_IS_PRESENT)
     return holds.longest_ns * PAGE_SIZE / _SAMPLE
 
 
@@ -121,7 +138,7 @@ def guard_ranges(entry: MapsEntry, place: str, max_hold: float) -> Iterator[tupl
     with closing(LivePagemap(place, holds, holds)) as pagemap:
         at, last, size = entry.start, None, slice_size(place, max_hold)
         while at < entry.end <= KERNEL_HALF:
-            found = _scan(pagemap, at, min(entry.end, at + size))
+            found = _scan(pagemap, at, min(entry.end, at + size), PAGE_IS_GUARD)
             for start, end, _ in found.regions:
                 if last and last[1] == start:
                     start = last[0]
@@ -135,18 +152,19 @@ def guard_ranges(entry: MapsEntry, place: str, max_hold: float) -> Iterator[tupl
 
 def slice_size(place: str, max_hold: float) -> int:
     """Return how many bytes of addresses one call may walk: all, if there is little in them."""
-    most = max_hold * 1e9 / _entry_ns()
+    most = max_hold * 1e9 / entry_ns()
     entries = sizes_of(place)["VmPTE"] // ENTRY_SIZE
     return KERNEL_HALF if entries <= most else max(int(most), _TABLE) * PAGE_SIZE
 
 
-def _scan(pagemap: LivePagemap, start: int, end: int) -> PageScan:
-    """Return the guard ranges from start on. Raises OutOfReachError."""
+def _scan(pagemap: LivePagemap, start: int, end: int, category: int) -> PageScan:
+    """Return the ranges of pages of a category, from start on. Raises OutOfReachError."""
     try:
-        return pagemap.scan(PmScanArg(start, end, PAGE_IS_GUARD, return_mask=PAGE_IS_GUARD))
+        return pagemap.scan(PmScanArg(start, end, category, return_mask=category))
     except TimeoutError:
         raise
     except OSError as error:
+        since = "6.15" if category == PAGE_IS_GUARD else "6.7"
         raise OutOfReachError(
-            f"this kernel does not tell (since 6.15): {describe(error)}"
+            f"this kernel does not tell (since {since}): {describe(error)}"
         ) from error

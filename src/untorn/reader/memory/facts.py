@@ -3,6 +3,7 @@
 Counters that are read without a lock of the process: they tell that there is none of something.
 """
 
+import os
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -25,6 +26,8 @@ _SPECIAL = b"[vvar", b"[vsyscall]"
 class Facts(NamedTuple):
     """What there may be."""
 
+    resident: int
+    """Bytes that are resident at most."""
     locked: int
     """Bytes that the process has locked."""
     hugetlb: int
@@ -50,7 +53,23 @@ def facts_of(place: str, proc: str) -> Facts:
         merged = int(_KSM.read_text())
     except (OSError, ValueError):
         merged = 0
-    return Facts(sizes["VmLck"], sizes["HugetlbPages"], swap_used(proc), merged > 0)
+    return Facts(
+        _most_resident(sizes["VmRSS"]),
+        sizes["VmLck"],
+        sizes["HugetlbPages"],
+        swap_used(proc),
+        merged > 0,
+    )
+
+
+def _most_resident(counted: int) -> int:
+    """Return by how much the counter of resident bytes may be exceeded.
+
+    It is the sum of three, of each of which every CPU may keep a batch to itself.
+    Source: lib/percpu_counter.c.
+    """
+    cpus = os.cpu_count() or 1
+    return counted + 3 * cpus * max(32, 2 * cpus) * PAGE_SIZE
 
 
 def swap_used(proc: str) -> int:

@@ -82,8 +82,11 @@ def figures_of_counts(columns: Columns, found: Estimate, facts: Facts, backing: 
         "locked": Figure.between(nothing, locked),
         "hugetlb": _figure(hugetlb, "RSS"),
     }
+    resident = np.minimum(size, np.uint64(facts.resident))
+    most = dict.fromkeys((*_PLAIN, "rss", "pss", "locked"), resident) | {"guard": size}
     return {
-        name: figure.estimated(_variance(found, name), size) for name, figure in figures.items()
+        name: figure.estimated(_variance(found, name), most.get(name, size))
+        for name, figure in figures.items()
     }
 
 

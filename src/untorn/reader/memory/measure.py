@@ -36,7 +36,7 @@ from untorn.reader.memory.sample import Count, Estimate, estimate
 from untorn.reader.memory.slices import Slices
 from untorn.reader.memory.smaps_text import SmapsText, parse_smaps
 from untorn.reader.memory.tally import Quantity, Tally
-from untorn.reader.page_walk import page_ns, pages_of, sizes_of, slice_size
+from untorn.reader.page_walk import none_ns, page_ns, pages_of, sizes_of, slice_size
 from untorn.reader.snapshot import Snapshot
 from untorn.reader.text.columns import Columns, Numbers, Rows
 
@@ -47,6 +47,8 @@ _HURRIED_WINDOW = 32 * PMD_SIZE
 """Bytes of addresses that are read by one call, gently and not."""
 _SPENT, _FOR_ALL = 0.9, 0.7
 """Of the time that there is, what is spent on counting; and of that, on all pages at most."""
+_LEAST_EMPTY = 1 << 30
+"""Bytes of addresses; 512 page tables."""
 _RECORD = 512
 """Bytes; fewer than smaps has of a VMA, so that a read() of so many walks one VMA."""
 
@@ -60,6 +62,10 @@ class Options(NamedTuple):
     """Seconds after which an estimate will do."""
     gentle: bool
     """Whether to look at a raised priority and with rests."""
+
+
+Way = Callable[[Count, Slices, Numbers, Numbers], Estimate]
+"""Counts ranges, all of them or a sample."""
 
 
 class _Part(NamedTuple):
@@ -185,12 +191,17 @@ class Look:
         seconds = tables * (PMD_SIZE // PAGE_SIZE) * page_ns() / 1e9
         return seconds / FRACTION if self._options.gentle else seconds
 
-    def _sample(self, count: Count, start: Numbers, end: Numbers) -> Estimate:
-        return estimate(count, start, end, self._window, self._deadline or 0)
+    def _sample(self, count: Count, slices: Slices, start: Numbers, end: Numbers) -> Estimate:
+        deadline = self._deadline or 0
+        half = (time.monotonic() + deadline) / 2
 
-    def _count_by(
-        self, columns: Columns, way: Callable[[Count, Numbers, Numbers], Estimate]
-    ) -> _Part:
+        def populated(start: int, end: int, stride: int) -> list[tuple[int, int]]:
+            with until(half):
+                return list(slices.populated(start, end, stride))
+
+        return estimate(count, start, end, self._window, deadline, populated=populated)
+
+    def _count_by(self, columns: Columns, way: Way) -> _Part:
         frames, facts, scans = self._frames, self._facts, self._pagemap.scans
         backing = backing_of(columns, self._files, facts, devices=frames is None)
         counts = np.zeros((len(columns), len(Quantity)), np.int64)
@@ -201,10 +212,15 @@ class Look:
             if not len(rows):
                 continue
             no_zeros = frames is None and scans and not devices
-            slices = Slices(self._pagemap, window=self._window, drop_zeros=no_zeros)
+            slices = Slices(
+                self._pagemap,
+                window=self._window,
+                most_empty=self._most_empty(),
+                drop_zeros=no_zeros,
+            )
             tally = Tally(frames, ksm=facts.ksm, no_zeros=no_zeros)
             counter = Counter(slices, tally, parse_release(os.uname().release))
-            found = way(counter.count, columns.start[rows], columns.end[rows])
+            found = way(counter.count, slices, columns.start[rows], columns.end[rows])
             counts[rows], variance[rows] = found
         figures = figures_of_counts(columns, Estimate(counts, variance), facts, backing)
         if not scans:
@@ -213,6 +229,19 @@ class Look:
             del figures["guard"]
         how = np.where(variance.any(axis=1), How.SAMPLE, How.PAGEMAP)
         return _Part(columns, figures, how)
+
+    def _most_empty(self) -> int:
+        """Return over how many bytes without a page one scan may go.
+
+        It skips what has no page table. So what takes time are tables with nothing in them: those
+        that the process has beyond what its resident pages need, of huge ones one each, too.
+        """
+        if not self._pagemap.scans:
+            return 0
+        sizes = sizes_of(self._place)
+        tables = sizes["VmPTE"] // PAGE_SIZE - (sizes["VmRSS"] + sizes["VmSwap"]) // PMD_SIZE
+        hold_ns = tables * (PMD_SIZE // PAGE_SIZE) * none_ns()
+        return KERNEL_HALF if hold_ns <= self._options.max_hold * 1e9 else _LEAST_EMPTY
 
     def _tells_guards(self) -> bool:
         """Tell whether the kernel knows guard pages here: since Linux 6.15."""
@@ -230,22 +259,23 @@ class Look:
         low = {name: np.zeros(len(columns), np.uint64) for name in names}
         high = {name: size.copy() for name in names}
         variance = {name: np.zeros(len(columns)) for name in names}
+        most = {name: size.copy() for name in names}
         for part in parts:
             theirs, ours = same_rows(part.columns, columns)
             how[ours] = part.how[theirs]
             for name, figure in part.figures.items():
                 low[name][ours], high[name][ours] = figure.low[theirs], figure.high[theirs]
                 if figure.variance is not None:
-                    variance.setdefault(name, np.zeros(len(columns)))[ours] = figure.variance[
-                        theirs
-                    ]
+                    variance[name][ours] = figure.variance[theirs]
+                if figure.most is not None:
+                    most[name][ours] = figure.most[theirs]
         high["size"] = low["size"] = size
         unchanged = np.zeros(len(columns), np.bool_)
         unchanged[same_rows(before, columns)[1]] = True
         return Memory(
             columns,
             {
-                name: Figure.between(low[name], high[name]).estimated(variance[name], size)
+                name: Figure.between(low[name], high[name]).estimated(variance[name], most[name])
                 for name in names
             },
             how.tolist(),
@@ -266,7 +296,7 @@ def _smaps_of(part: _Part, columns: Columns) -> SmapsText | None:
     return SmapsText(columns, fields, flags, part.smaps.leniencies)
 
 
-def _all(count: Count, start: Numbers, end: Numbers) -> Estimate:
+def _all(count: Count, slices: Slices, start: Numbers, end: Numbers) -> Estimate:
     counts = count(start.tolist(), end.tolist())
     return Estimate(counts, np.zeros(counts.shape))
 

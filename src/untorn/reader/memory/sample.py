@@ -11,7 +11,7 @@ Source: W. G. Cochran, Sampling Techniques, chapter 5 (stratified random samplin
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -23,6 +23,10 @@ from untorn.reader.text.columns import Numbers, Rows
 Reals = npt.NDArray[np.float64]
 Count = Callable[[Sequence[int], Sequence[int]], Counts]
 """Counts the pages of ranges: see Counter.count()."""
+Populated = Callable[[int, int, int], Iterable[tuple[int, int]]]
+"""Finds pieces of a range: see Slices.populated(). Raises TimeoutError if it takes too long."""
+_STRIDES = 256
+"""Pieces, about, into which all that is left is cut to see where something is."""
 _DRAWS = 2
 """Windows that are drawn of a stratum."""
 _TRIAL, _AT_ONCE = 4, 32
@@ -70,6 +74,7 @@ def estimate(
     window: int,
     deadline: float,
     *,
+    populated: Populated | None = None,
     seed: int | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Estimate:
@@ -81,14 +86,21 @@ def estimate(
         end: Byte addresses, exclusive.
         window: Bytes of a window; a power of 2.
         deadline: When to end, by the clock.
+        populated: Finds where there is something: only there windows are drawn.
         seed: Of the choice of windows; None for another one each time.
         clock: Says what time it is, in seconds.
     """
-    windows = cut(start, end, window)
+    pieces = Windows(start, end, np.arange(len(start)))
+    if populated:
+        pieces = _narrow(pieces, populated, window)
+    windows = cut(pieces.start, pieces.end, window)
+    windows = windows._replace(row=pieces.row[windows.row])
     large = np.bincount(windows.row, minlength=len(start)) > _DRAWS
     counts = np.zeros((len(start), len(Quantity)), np.int64)
     variance = np.zeros(counts.shape)
-    counts[~large] = count(start[~large].tolist(), end[~large].tolist())
+    few = np.flatnonzero(~large[pieces.row])
+    small = count(pieces.start[few].tolist(), pieces.end[few].tolist())
+    np.add.at(counts, pieces.row[few], small)
     which = np.flatnonzero(large[windows.row])
     if len(which):
         chosen = Windows(windows.start[which], windows.end[which], windows.row[which])
@@ -97,6 +109,34 @@ def estimate(
         for row in np.flatnonzero(large).tolist():
             counts[row], variance[row] = drawing.total(row)
     return Estimate(counts, variance)
+
+
+def _narrow(pieces: Windows, populated: Populated, window: int) -> Windows:
+    """Return the parts of pieces in which there is something, found by ever shorter strides.
+
+    Of what is reserved and not used nothing is left; where all is used, strides are not shortened.
+    """
+    late = False
+    stride, size = 0, _bytes_of(pieces)
+    while not late and stride != window:
+        stride = max(window, 1 << (size // _STRIDES).bit_length())
+        parts: list[tuple[int, int, int]] = []
+        for start, end, row in zip(*(each.tolist() for each in pieces), strict=True):
+            try:
+                parts += [(*part, row) for part in populated(start, end, stride)]
+            except TimeoutError:
+                parts.append((start, end, row))
+                late = True
+        columns = np.array(parts, np.uint64).reshape(-1, 3)
+        pieces = Windows(columns[:, 0], columns[:, 1], columns[:, 2].astype(np.intp))
+        before, size = size, _bytes_of(pieces)
+        if size > before // 2:
+            break
+    return pieces
+
+
+def _bytes_of(pieces: Windows) -> int:
+    return int((pieces.end - pieces.start).sum())
 
 
 class _Drawing:

@@ -38,8 +38,8 @@ PTRS_PER_PTE = PMD_SIZE >> PAGE_SHIFT
 """Entries of a page table."""
 _SINGLES = 64
 """Huge pages whose entries are read in one go."""
-_MOST_SCANNED = 1 << 32
-"""Bytes of huge pages, or of nothing, over which one scan goes: 2,048 entries."""
+_MOST_HUGE = 1 << 32
+"""Bytes of huge pages over which one scan goes: 2,048 entries."""
 _FIRST = PmScanArg(0, 0, return_mask=PAGE_IS_HUGE, vec_len=1, max_pages=1)
 _POPULATED = _FIRST._replace(category_anyof_mask=PAGE_IS_PRESENT | PAGE_IS_SWAPPED)
 _NOT_HUGE = _FIRST._replace(
@@ -86,15 +86,19 @@ class Slices:
     Args:
         file: By which they are read.
         window: Bytes of a window; a power of 2.
+        most_empty: Bytes in which there is nothing over which one scan may go.
         drop_zeros: Tell nothing of a page of zeros, for who cannot know it by its frame.
 
     Attributes:
         scans: Whether there is PAGEMAP_SCAN.
     """
 
-    def __init__(self, file: PagesFile, *, window: int, drop_zeros: bool) -> None:
+    def __init__(
+        self, file: PagesFile, *, window: int, most_empty: int = 1 << 30, drop_zeros: bool
+    ) -> None:
         self.scans = file.scans
         self._file, self._window, self._drop_zeros = file, window, drop_zeros
+        self._most_empty = most_empty
 
     def windows(self, starts: Sequence[int], ends: Sequence[int]) -> Iterator[Window]:
         """Yield the pages of ranges, disjoint and ascending.
@@ -125,6 +129,16 @@ class Slices:
     def _read(self, start: int, end: int) -> Entries:
         text = self._file.read_at(_offset(start), _offset(end) - _offset(start))
         return np.frombuffer(text, np.uint64)
+
+    def populated(self, start: int, end: int, stride: int) -> Iterator[tuple[int, int]]:
+        """Yield pieces of a range in which there may be something, of at most stride bytes each."""
+        if not self.scans:
+            yield start, end
+            return
+        while (start := self._next_populated(start, end)) < end:
+            stop = min(end, (start & -stride) + stride)
+            yield start, stop
+            start = stop
 
     def _by_tables(self, start: int, entries: Entries) -> Window:
         """Return a window of pages, without those of zeros if they are to be dropped."""
@@ -159,7 +173,7 @@ class Slices:
         """
         if not self.scans:
             return _Run(start, start + PMD_SIZE)
-        other, categories = self._first(start, min(end, start + _MOST_SCANNED), _NOT_HUGE)
+        other, categories = self._first(start, min(end, start + _MOST_HUGE), _NOT_HUGE)
         if other == start and categories & PAGE_IS_HUGE:
             return _Run(start, start + PMD_SIZE, zeros=True)
         return _Run(start, other)
@@ -167,10 +181,10 @@ class Slices:
     def _next_populated(self, start: int, end: int) -> int:
         """Return a byte address up to which there is nothing."""
         while start < end:
-            stop = min(end, start + _MOST_SCANNED)
+            stop = min(end, start + self._most_empty)
             found, _ = self._first(start, stop, _POPULATED)
             if found < stop:
-                return found & -PMD_SIZE
+                return max(start, found & -PMD_SIZE)
             start = stop
         return end
 
