@@ -26,7 +26,7 @@ from untorn.processes.children import (
 )
 
 SECONDS_PER_MB = 1 / 128
-"""How much longer a mapper may take to be set up with resident memory: an emulated CPU needs it."""
+"""How much longer all may take by resident memory, which is made so, and walked at low priority."""
 
 
 class LiveBenchTarget(Here):
@@ -44,6 +44,7 @@ class LiveBenchTarget(Here):
         "smaps_rollup",
         "query",
         "gentle",
+        "memory",
         "psutil",
         "clear_refs",
     )
@@ -79,7 +80,7 @@ def add_mapper(children: Children, cpus: Cpus, options: BenchOptions, number: in
         gap_ns=round(options.gap * 1e3),
         seed=f"{options.seed}-{number}",
     )
-    mapper.receive(START_TIMEOUT + options.resident_mb * SECONDS_PER_MB)
+    mapper.receive(START_TIMEOUT + _patience(options))
     return mapper
 
 
@@ -91,7 +92,7 @@ def measure_once(
     number: int,
     variant: str = "",
 ) -> Sample:
-    """Measure a mapper beside scanners; it may be measured again."""
+    """Measure a mapper beside scanners; it may be measured again if it did not hang."""
     with Children() as children:
         scanners = [
             _add_scanner(children, cpus.scanners, reader, variant, mapper.pid)
@@ -101,8 +102,8 @@ def measure_once(
         await_ready((*scanners, *busy))
         for child in (*scanners, *busy, mapper):
             child.start()
-        measured, latencies_ns = await_updates(mapper, options.duration)
-        counts = _stop(scanners, busy)
+        measured, latencies_ns = await_updates(mapper, options.duration + _patience(options))
+        counts = _stop(scanners, busy, STOP_TIMEOUT + _patience(options))
     own_cost_ns = measured.pop("own_cost_ns", None)
     return Sample.from_latencies(
         LiveBenchTarget.name,
@@ -134,11 +135,15 @@ def _add_busy(children: Children, cpus: Cpus, options: BenchOptions) -> list[Chi
     ]
 
 
-def _stop(scanners: list[Child], busy: list[Child]) -> dict[str, int]:
+def _patience(options: BenchOptions) -> float:
+    return options.resident_mb * SECONDS_PER_MB
+
+
+def _stop(scanners: list[Child], busy: list[Child], timeout: float) -> dict[str, int]:
     """Stop the children, busy tasks first; return what the scanners counted, all together."""
     for child in (*busy, *scanners):
         child.stop()
     counts: Counter[str] = Counter()
     for scanner in scanners:
-        counts.update(scanner.receive(STOP_TIMEOUT))
+        counts.update(scanner.receive(timeout))
     return dict(counts)
