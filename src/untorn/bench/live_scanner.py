@@ -1,11 +1,13 @@
 """The scanners of target `live`, each a process that reads another one, and its busy tasks."""
 
 import os
+import signal
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from untorn.bench.scan import Pass, read_text, scan_until_stopped, spin_and_pause, walk_by_ioctl
@@ -57,11 +59,31 @@ def clear_refs(file: Any) -> Iterator[int]:
     yield 0
 
 
-def count_memory(pid: int) -> Iterator[int]:
-    """Count the memory of a process once; how many bytes were read for that is not told."""
-    from untorn import memory
+class _StoppedError(Exception):
+    """The end was asked for in the middle of a pass."""
 
-    memory(pid)
+
+def count_memory(pid: int) -> Iterator[int]:
+    """Count the memory of a process once, or until the end is asked for.
+
+    How many bytes were read for that is not told.
+    """
+    from untorn.reader.looks import memory
+
+    request = signal.getsignal(signal.SIGTERM)
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if callable(request):
+            request(number, frame)
+        raise _StoppedError
+
+    # A signal may come between any two lines: as long as it can raise, it is inside suppress().
+    with suppress(_StoppedError):
+        try:
+            signal.signal(signal.SIGTERM, stop)
+            memory(pid)
+        finally:
+            signal.signal(signal.SIGTERM, request)
     yield 0
 
 

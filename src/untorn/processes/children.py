@@ -15,8 +15,8 @@ from untorn.processes.endings import SIGNALS, endings_held
 from untorn.processes.messages import Messages
 from untorn.processes.placement import place
 
-START_TIMEOUT = 30.0
-"""Seconds in which a child must be ready."""
+START_TIMEOUT = 120.0
+"""Seconds in which a child must be ready: an emulated CPU takes 15 to import numpy."""
 STOP_TIMEOUT = 10.0
 """Seconds in which a child must answer to being stopped, and in which a killed one must end."""
 _MAIN = "from untorn.processes.child import main; main()"
