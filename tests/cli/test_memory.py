@@ -18,7 +18,7 @@ from untorn.cli.memory_table import table
 from untorn.reader import memories
 from untorn.reader.looks import look_at
 from untorn.reader.memory.memory import Amounts, How
-from untorn.reader.memory.smaps_text import parse_rollup, parse_smaps
+from untorn.reader.memory.smaps_text import parse_smaps
 
 MIB = 1 << 20
 PLAIN = Amounts(3, size=8 * MIB, rss=4 * MIB, pss=3 * MIB, private=2 * MIB, swap=0)
@@ -41,6 +41,11 @@ def objects(*arguments: object) -> list[dict[str, Any]]:
     status, stdout, stderr = run(*arguments, "--json")
     assert (status, stderr) == (0, "")
     return [json.loads(line) for line in stdout.splitlines()]
+
+
+def told_of(pid: int) -> Amounts:
+    text = Path(f"/proc/{pid}/smaps_rollup").read_bytes()
+    return untorn.Memory.parse(text).total
 
 
 def command_of(process: Commanded) -> str:
@@ -67,8 +72,8 @@ def test_json_by_vma_is_what_smaps_says(process: Commanded) -> None:
 @pytest.mark.live
 def test_json_by_process_is_what_smaps_rollup_says(process: Commanded) -> None:
     (found,) = objects(process.pid, "--by", "process")
-    fields = parse_rollup(Path(f"/proc/{process.pid}/smaps_rollup").read_bytes())
-    assert (found["rss"], found["anonymous"]) == (fields["Rss"], fields["Anonymous"])
+    total = told_of(process.pid)
+    assert (found["rss"], found["anonymous"]) == (total.rss, total.anonymous)
     assert found["private"] <= found["pss"] <= found["rss"]  # others may begin to share a library
     assert (found["pid"], found["command"]) == (process.pid, command_of(process))
     assert "name" not in found
@@ -145,11 +150,11 @@ def test_all_are_the_processes_of_a_procfs(process: Commanded, tmp_path: Path) -
         (tmp_path / name).symlink_to(f"/proc/{name}")
     (tmp_path / str(process.pid)).symlink_to(f"/proc/{process.pid}")
     (found,) = objects("--all", "--proc", tmp_path)
-    fields = parse_rollup(Path(f"/proc/{process.pid}/smaps_rollup").read_bytes())
+    total = told_of(process.pid)
     assert (found["pid"], found["command"]) == (process.pid, command_of(process))
-    assert found["rss"] == fields["Rss"]
-    _, row, total = run("--all", "--proc", tmp_path)[1].splitlines()
-    assert (row.split()[-1], total.split()[-1]) == (command_of(process), "total")
+    assert found["rss"] == total.rss
+    _, row, last = run("--all", "--proc", tmp_path)[1].splitlines()
+    assert (row.split()[-1], last.split()[-1]) == (command_of(process), "total")
     for by in "vma", "name":
         both = objects("--all", "--proc", tmp_path, "--by", by), objects(process.pid, "--by", by)
         ours, theirs = ([(each["name"], each["rss"]) for each in found] for found in both)

@@ -17,7 +17,7 @@ from untorn.maps.entry import MapsEntry
 from untorn.reader.memory import smaps_fields
 from untorn.reader.memory.smaps_fields import decimals, read_records
 from untorn.reader.memory.smaps_from_text import read_text
-from untorn.reader.memory.smaps_text import SmapsText, parse_rollup, parse_smaps
+from untorn.reader.memory.smaps_text import SmapsText, parse_smaps
 
 PAGE = 0x1000
 HEAP = line(0x5555_0000_0000, PAGE, b"[heap]")
@@ -156,31 +156,25 @@ def test_the_running_kernel_prints_what_is_read() -> None:
     assert told(parsed) == []
 
 
-def test_the_rollup_of_the_running_kernel_is_read_alike_in_both_ways() -> None:
+def test_the_rollup_of_the_running_kernel_is_read() -> None:
     text = Path("/proc/self/smaps_rollup").read_bytes()
     parsed = parse_smaps(text)
     assert [entry.name for entry in entries(parsed)] == [b"[rollup]"]
-    assert numbers(parsed, 0) == parse_rollup(text)
     fields = records(text)[0].fields
-    assert parse_rollup(text) == {name: int(text) << 10 for name, text in fields.items()}
+    assert numbers(parsed, 0) == {name: int(text) << 10 for name, text in fields.items()}
     assert told(parsed) == []
 
 
 def test_a_rollup_has_its_kinds_of_pss_and_no_flags() -> None:
-    assert parse_rollup(ROLLUP) == {"Rss": 12 << 10, "Pss": 5 << 10, "Pss_Anon": 4 << 10}
-    assert parse_smaps(ROLLUP).flags == [None]
+    parsed = parse_smaps(ROLLUP)
+    assert numbers(parsed, 0) == {"Rss": 12 << 10, "Pss": 5 << 10, "Pss_Anon": 4 << 10}
+    assert parsed.flags == [None]
 
 
 def test_a_rollup_of_nothing_is_a_record_of_an_empty_range() -> None:
     text = ROLLUP.replace(b"555500000000-555500001000", b"00000000-00000000")
-    assert numbers(parse_smaps(text), 0) == parse_rollup(text)
+    assert numbers(parse_smaps(text), 0) == numbers(parse_smaps(ROLLUP), 0)
     assert entries(parse_smaps(text))[0].size == 0
-
-
-@pytest.mark.parametrize("text", [b"", HEAP, TEXT, ROLLUP.replace(b"kB", b"MB"), ROLLUP * 2])
-def test_what_is_no_rollup_is_refused(text: bytes) -> None:
-    with pytest.raises(ValueError, match="line"):
-        parse_rollup(text)
 
 
 def test_no_text_has_no_records() -> None:

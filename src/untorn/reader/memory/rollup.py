@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -11,10 +12,14 @@ from untorn.reader.access.limit import check_time
 from untorn.reader.access.task import Status
 from untorn.reader.memory.figures import SUMS
 from untorn.reader.memory.memory import Amounts
-from untorn.reader.memory.smaps_text import parse_rollup
 
 _TEXT_SIZE = 4096
 """Bytes; more than each of these files has."""
+
+
+_FIELD = re.compile(rb"\n(\w+): +(\d+) kB")
+"""Of what the kernel prints for many processes: see smaps_text.py for all else."""
+_PARTS = [(name, [part.encode() for part in parts]) for name, parts in SUMS.items()]
 
 
 class Rollup(NamedTuple):
@@ -64,11 +69,10 @@ def _read(directory: int, name: str, holds: Holds | None = None) -> bytes:
 
 
 def _amounts(text: bytes, size: int) -> Amounts:
-    """Return the sums of which all parts are there."""
-    fields = parse_rollup(text)
-    sums: dict[str, Any] = {
-        name: sum([fields.get(part, 0) for part in parts])
-        for name, parts in SUMS.items()
-        if parts[0] in fields
-    }
+    """Return the sums that a text tells; one of a field that this kernel lacks is left out."""
+    told = dict(_FIELD.findall(text))
+    sums: dict[str, Any] = {}
+    for name, parts in _PARTS:
+        if parts[0] in told:
+            sums[name] = sum([int(told.get(part, 0)) for part in parts]) << 10
     return Amounts(None, size, **sums)

@@ -5,7 +5,7 @@ Compare fs/proc/task_mmu.c:show_smap(), show_smaps_rollup(); proc_pid_smaps(5).
 
 from typing import NamedTuple
 
-from untorn.reader.memory.smaps_fields import SCALE, Masked, fields_of, read_records
+from untorn.reader.memory.smaps_fields import Masked, read_records
 from untorn.reader.memory.smaps_from_text import FLAGS, Records, read_text
 from untorn.reader.text.columns import Columns, first_descent
 from untorn.reader.text.leniency import Leniency
@@ -77,19 +77,3 @@ def _take_apart(text: bytes) -> Records:
     if first_descent(columns) is not None:
         raise ValueError("a range that does not end above the one before")
     return Records(columns, fields, flags[1:], ())  # nothing comes before the first range
-
-
-def parse_rollup(text: bytes) -> dict[str, int]:
-    """Return the fields of smaps_rollup: bytes where the text has kB, else the number there.
-
-    This is for what the running kernel prints of many processes. parse_smaps() reads such a text,
-    too, but takes some twenty times as long.
-
-    Raises:
-        ValueError: It is none.
-    """
-    line, _, fields = text.partition(b"\n")
-    if not line.endswith(b" [rollup]"):
-        raise ValueError(f"not the first line of smaps_rollup: {line!r}")
-    found = fields_of(fields.removesuffix(b"\n"))
-    return {name.decode(): int(number) * SCALE[unit] for name, number, unit in found}
