@@ -97,10 +97,10 @@ class Counter:
         """Add what huge pages count, all of which are in one range."""
         row = int(np.searchsorted(self._ends, np.uint64(window.start), "right"))
         if window.by is MappedBy.UNKNOWN:
-            counts[row] += self._tally.count_unsure(window.entries)
+            counts[row] += self._tally.count_unsure(window.entries, zeros=True)
             return
         own = self._own(window.entries)
-        count = self._tally.count_unsure(spread(window.entries[~own]))
+        count = self._tally.count_unsure(spread(window.entries[~own]), zeros=False)
         count += int(own.sum()) * self._tally.huge_own
         count[Quantity.HUGE] = count[Quantity.RSS]
         counts[row] += count

@@ -165,9 +165,12 @@ class Look:
         at, end = 0, int(columns.end[columns.end < KERNEL_HALF].max(initial=0))
         while at < end:
             found = self._pagemap.scan(question._replace(start=at, end=min(end, at + step)))
-            for region in found.regions:
-                row = int(np.searchsorted(columns.end, np.uint64(region.start), "right"))
-                pages[row] += np.uint64(region.end - region.start)
+            for region in found.regions:  # one may go over several VMAs
+                start, stop = np.uint64(region.start), np.uint64(region.end)
+                first = int(np.searchsorted(columns.end, start, "right"))
+                rows = slice(first, int(np.searchsorted(columns.start, stop)))
+                pages[rows] += np.minimum(columns.end[rows], stop)
+                pages[rows] -= np.maximum(columns.start[rows], start)
             at = found.walk_end
         return Figure.exact(pages)
 

@@ -172,7 +172,7 @@ class Slices:
         Where that cannot be told, the slice is taken for one, and then for UNKNOWN.
         """
         if not self.scans:
-            return _Run(start, start + PMD_SIZE)
+            return _Run(start, start + PMD_SIZE if start + PMD_SIZE <= end else start)
         other, categories = self._first(start, min(end, start + _MOST_HUGE), _NOT_HUGE)
         if other == start and categories & PAGE_IS_HUGE:
             return _Run(start, start + PMD_SIZE, zeros=True)

@@ -92,6 +92,10 @@ class _Class(IntEnum):
     UNSURE = 9
     """Anonymous, of a huge page, of which the entry tells no more: see slices.py."""
     UNSURE_FILE = 10
+    UNTOLD = 11
+    """UNSURE, or of zeros."""
+    UNTOLD_FILE = 12
+    """UNSURE_FILE, or of zeros: the huge page of zeros is told to be of a file."""
 
 
 def _kinds(entries: Entries) -> Places:
@@ -137,6 +141,14 @@ def _weights() -> Counts:
         _Class.UNSURE_FILE: (
             *(Quantity.RSS, Quantity.PRIVATE_ROOM, Quantity.SHARED_ROOM, Quantity.PSS_ROOM),
         ),
+        _Class.UNTOLD: (
+            *(Quantity.RSS_ROOM, Quantity.ANONYMOUS_ROOM),
+            *(Quantity.PRIVATE_ROOM, Quantity.SHARED_ROOM, Quantity.PSS_ROOM),
+        ),
+        _Class.UNTOLD_FILE: (
+            *(Quantity.RSS_ROOM, Quantity.PRIVATE_ROOM),
+            *(Quantity.SHARED_ROOM, Quantity.PSS_ROOM),
+        ),
     }
     for class_, quantities in pages.items():
         weights[class_, list(quantities)] = PAGE_SIZE
@@ -156,15 +168,20 @@ _UNSURE_CLASSES = np.select(
     [_Class.UNSURE, _Class.UNSURE_FILE],
     _CLASSES,
 )
+_UNTOLD_CLASSES = np.select(
+    [_CLASSES == _Class.NO_FILE, _CLASSES == _Class.FILE],
+    [_Class.UNTOLD, _Class.UNTOLD_FILE],
+    _UNSURE_CLASSES,
+)
 _BY_FRAME = np.isin(
     range(len(_Class)),
     (
         *(_Class.FILE, _Class.NO_FILE, _Class.SWAPPED, _Class.MARKED),
-        *(_Class.UNSURE, _Class.UNSURE_FILE),
+        *(_Class.UNSURE, _Class.UNSURE_FILE, _Class.UNTOLD, _Class.UNTOLD_FILE),
     ),
 )
 """Classes of which the page frame, or what stands in its place, tells more."""
-_OF_FILES = (_Class.FILE, _Class.UNSURE_FILE)
+_OF_FILES = (_Class.FILE, _Class.UNSURE_FILE, _Class.UNTOLD_FILE)
 
 
 class Tally:
@@ -185,6 +202,9 @@ class Tally:
         self._ksm = ksm
         self._by_frame = _BY_FRAME & (frames is not None)
         self._by_frame[_Class.OWN] = ksm
+        self._weights = _WEIGHTS.copy()
+        if not ksm:
+            self._weights[:, Quantity.KSM_ROOM] = 0
         self._classes = _CLASSES.copy()
         if no_zeros:
             self._classes[_CLASSES == _Class.NO_FILE] = _Class.COPIED
@@ -209,12 +229,18 @@ class Tally:
         class_ = self._classes[int(entries[0]) >> _KIND_SHIFT]
         if self._by_frame[class_]:
             return None
-        counted: npt.NDArray[np.int64] = len(entries) * _WEIGHTS[class_]
+        counted: npt.NDArray[np.int64] = len(entries) * self._weights[class_]
         return counted
 
-    def count_unsure(self, entries: Entries) -> npt.NDArray[np.int64]:
-        """Return what entries count that do not tell how often their pages are mapped."""
-        classes, pieces = _UNSURE_CLASSES[_kinds(entries)], np.zeros(len(entries), np.intp)
+    def count_unsure(self, entries: Entries, *, zeros: bool) -> npt.NDArray[np.int64]:
+        """Return what entries count that do not tell how often their pages are mapped.
+
+        Args:
+            entries: As read.
+            zeros: Whether there may be pages of zeros among them.
+        """
+        by_kind = _UNTOLD_CLASSES if zeros else _UNSURE_CLASSES
+        classes, pieces = by_kind[_kinds(entries)], np.zeros(len(entries), np.intp)
         counted: npt.NDArray[np.int64] = self._count(entries, classes, pieces, 1)[0]
         return counted
 
@@ -235,7 +261,7 @@ class Tally:
         columns = len(_Class)
         places = (pieces + 1) * columns + classes  # those of piece -1 come first
         histogram = np.bincount(places, minlength=(number + 1) * columns)
-        counts: Counts = histogram.reshape(-1, columns)[1:] @ _WEIGHTS
+        counts: Counts = histogram.reshape(-1, columns)[1:] @ self._weights
         return counts
 
     def _ask(

@@ -1,0 +1,104 @@
+"""A process with memory of every kind, and what smaps tells of it."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Self
+
+from tests.helpers.commanded import Commanded
+from tests.helpers.repository import ROOT
+from tests.helpers.smaps_records import Record, records
+from untorn.reader.memory.memory import Memory
+
+_SUMS = {
+    "size": ("Size",),
+    "rss": ("Rss",),
+    "private": ("Private_Clean", "Private_Dirty"),
+    "shared": ("Shared_Clean", "Shared_Dirty"),
+    "anonymous": ("Anonymous",),
+    "swap": ("Swap",),
+    "huge": ("AnonHugePages", "ShmemPmdMapped", "FilePmdMapped"),
+    "hugetlb": ("Private_Hugetlb", "Shared_Hugetlb"),
+    "ksm": ("KSM",),
+    "pss": ("Pss",),
+    "swap_pss": ("SwapPss",),
+    "locked": ("Locked",),
+}
+_SHARES = "pss", "swap_pss", "locked"
+"""Of which smaps drops what is no whole kB."""
+EXACT = tuple(name for name in _SUMS if name not in ("swap_pss", "locked"))
+"""What is counted without bounds by who sees page frames."""
+_LOOKS = 20
+
+
+class Populated(Commanded):
+    """It does what regions.py can do.
+
+    Args:
+        kinds: Regions that it has from the beginning.
+
+    Attributes:
+        at: By its kind, the byte address of each.
+    """
+
+    def __init__(self, kinds: Iterable[str] = ()) -> None:
+        super().__init__()
+        self.do(f"sys.path.insert(0, {str(ROOT)!r}); from tests.helpers import regions")
+        self.at = {kind: self.make(kind) for kind in kinds}
+
+    def make(self, kind: str) -> int:
+        """Have it make a region; return its byte address."""
+        return int(self.do(f"print(regions.make({kind!r}))"))
+
+    def fork(self, change: str = "None") -> int:
+        """Have it start a copy of itself that evaluates this first; return its pid."""
+        return int(self.do(f"print(regions.fork(lambda: {change}))"))
+
+
+class Told:
+    """What smaps tells: in bytes, a row a VMA."""
+
+    def __init__(self, text: bytes) -> None:
+        self.records = records(text)
+        self.sums = {
+            name: [_sum(record, fields) for record in self.records]
+            for name, fields in _SUMS.items()
+            if self.records[0].fields.keys() >= {fields[0]}
+        }
+
+    @classmethod
+    def by(cls, pid: int) -> Self:
+        return cls(Path(f"/proc/{pid}/smaps").read_bytes())
+
+    def differences(self, memory: Memory, exact: Iterable[str]) -> dict[tuple[str, bytes], str]:
+        """Return what is not told alike: neither equal, nor between bounds where it may be."""
+        found = {}
+        assert [record.line for record in self.records] == [vma.line() for vma in memory]
+        for name, sums in self.sums.items():
+            bounds = memory.bounds(name)
+            if bounds is None and name not in exact:
+                continue
+            assert bounds, f"nothing is known of {name}"
+            room = 1023 if name in _SHARES else 0
+            for record, least, most, told in zip(self.records, *bounds, sums, strict=True):
+                is_between = int(least) - room <= told <= int(most)
+                if not is_between or (name in exact and least != most):
+                    text = f"{name} {least} to {most}, in smaps {told}: {record.line!r}"
+                    found[name, record.line] = text
+        return found
+
+
+def _sum(record: Record, fields: tuple[str, ...]) -> int:
+    return sum(record.kb(field) << 10 for field in fields if field in record.fields)
+
+
+def differences(pid: int, look: Callable[[], Memory], exact: Iterable[str] = EXACT) -> list[str]:
+    """Return what is not told as smaps tells it, each time that the process is looked at.
+
+    It stands still, but it has files in common with processes that come and go.
+    """
+    always = Told.by(pid).differences(look(), exact)
+    for _ in range(_LOOKS):
+        if always:
+            found = Told.by(pid).differences(look(), exact)
+            always = {key: found[key] for key in always if key in found}
+    return list(always.values())

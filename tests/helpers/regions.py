@@ -1,0 +1,264 @@
+"""Memory of every kind that smaps tells apart, made by the process that has it.
+
+Imported by a child that does what it is told: see populated.py.
+"""
+
+import ctypes
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Callable
+
+PAGE, PMD = 1 << 12, 1 << 21
+SLOT = 2 * PMD
+"""Bytes of a region: two slices."""
+_RW, _READ = 3, 1
+_SHARED, _PRIVATE, _FIXED, _ANONYMOUS, _NORESERVE = 0x01, 0x02, 0x10, 0x20, 0x4000
+_DONTNEED, _FREE, _MERGEABLE, _HUGEPAGE, _NOHUGEPAGE, _GUARD_INSTALL = 4, 8, 12, 14, 15, 102
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4
+_DONTUNMAP = 0x1 | 0x2 | 0x4
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.mmap.restype = _libc.mremap.restype = ctypes.c_void_p
+_libc.mmap.argtypes = ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long
+_libc.munmap.argtypes = _libc.mlock.argtypes = ctypes.c_void_p, ctypes.c_size_t
+_libc.madvise.argtypes = _libc.mprotect.argtypes = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int
+_libc.mremap.argtypes = (
+    *(ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t, ctypes.c_int),
+    ctypes.c_void_p,
+)
+_kept: list[object] = []
+"""Files that are mapped."""
+
+
+def _checked(result: int | None) -> int:
+    if result in (-1, ctypes.c_void_p(-1).value):
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return result or 0
+
+
+def put(
+    at: int, size: int, prot: int = _RW, flags: int = _PRIVATE | _ANONYMOUS, fd: int = -1
+) -> int:
+    """Map memory at a byte address, over what is there; anywhere if that is 0."""
+    return _checked(_libc.mmap(at or None, size, prot, flags | (_FIXED if at else 0), fd, 0))
+
+
+def advise(at: int, size: int, advice: int) -> None:
+    _checked(_libc.madvise(at, size, advice))
+
+
+def write(at: int, size: int, step: int = PAGE, byte: int = 1) -> None:
+    """Write to pages, each `step` bytes after the one before."""
+    for addr in range(at, at + size, step):
+        ctypes.memset(addr, byte, 1)
+
+
+def load(at: int, size: int, step: int = PAGE) -> None:
+    """Read from pages."""
+    for addr in range(at, at + size, step):
+        ctypes.string_at(addr, 1)
+
+
+def _small(at: int) -> None:
+    put(at, SLOT)
+    advise(at, SLOT, _NOHUGEPAGE)
+
+
+def dense(at: int) -> None:
+    """Anonymous, all there."""
+    _small(at)
+    write(at, SLOT)
+
+
+def sparse(at: int) -> None:
+    """Every third page."""
+    _small(at)
+    write(at, SLOT, 3 * PAGE)
+
+
+def cut(at: int) -> None:
+    """VMAs that begin and end inside of slices, without a page between."""
+    _small(at)
+    write(at, SLOT)
+    for page in 3, 4, 100, 511, 700:
+        _checked(_libc.mprotect(at + page * PAGE, PAGE, _READ))
+
+
+def moved(at: int) -> None:
+    """Pages that were moved to where they cross from one slice into the next."""
+    _small(at)
+    write(at, PMD // 2)
+    _checked(_libc.mremap(at, PMD // 2, PMD // 2, _DONTUNMAP, at + PMD - 9 * PAGE))
+
+
+def given_up(at: int) -> None:
+    """Every second page was given up by MADV_FREE, every fourth by MADV_DONTNEED."""
+    dense(at)
+    for page in range(0, SLOT, 4 * PAGE):
+        advise(at + page, PAGE, _FREE)
+        advise(at + page + PAGE, PAGE, _DONTNEED)
+
+
+def zeros(at: int) -> None:
+    """Pages of zeros, all of the first slice."""
+    _small(at)
+    load(at, PMD)
+    write(at + PMD, PMD // 2, 2 * PAGE)
+    load(at + PMD, PMD // 2)
+
+
+def huge(at: int) -> None:
+    put(at, SLOT)
+    advise(at, SLOT, _HUGEPAGE)
+    write(at, SLOT, PMD)
+
+
+def cut_huge(at: int) -> None:
+    """Huge pages of which one page has other permissions, so that it is in a VMA of its own."""
+    huge(at)
+    _checked(_libc.mprotect(at + 300 * PAGE, PAGE, _READ))
+
+
+def huge_zeros(at: int) -> None:
+    put(at, SLOT)
+    advise(at, SLOT, _HUGEPAGE)
+    load(at, SLOT, PMD)
+
+
+def beside_huge(at: int) -> None:
+    """A huge page between small ones, in one VMA."""
+    _small(at - PMD)
+    put(at, PMD)
+    advise(at, PMD, _HUGEPAGE)
+    write(at, PMD, PMD)
+    _small(at + PMD)
+    write(at - PMD, PMD, 7 * PAGE)
+    write(at + PMD, PMD, 2 * PAGE)
+    advise(at - PMD, 3 * PMD, _HUGEPAGE)
+
+
+def guards(at: int) -> None:
+    """Guard pages in one VMA, and over the border of two."""
+    _small(at)
+    write(at, SLOT, 5 * PAGE)
+    _checked(_libc.mprotect(at + PMD + 8 * PAGE, PAGE, _READ))
+    for page, pages in (3, 10), (512, 16):
+        advise(at + page * PAGE, pages * PAGE, _GUARD_INSTALL)
+
+
+def shared(at: int) -> None:
+    """Shared anonymous memory, which a child has, too."""
+    put(at, SLOT, _RW, _SHARED | _ANONYMOUS)
+    write(at, SLOT, 2 * PAGE)
+
+
+def in_memory(at: int) -> None:
+    """A memfd that is mapped twice."""
+    fd = os.memfd_create("twice")
+    os.ftruncate(fd, PMD)
+    put(at, PMD, _RW, _SHARED, fd)
+    put(at + PMD, PMD, _RW, _SHARED, fd)
+    write(at, PMD // 2)
+    write(at + PMD, PMD, 3 * PAGE)
+    os.close(fd)
+
+
+def on_a_disk(at: int) -> None:
+    """A file of our own, mapped shared and private, with some pages written."""
+    file = tempfile.TemporaryFile()  # noqa: SIM115 (it is mapped to the end)
+    file.truncate(PMD)
+    put(at, PMD, _RW, _SHARED, file.fileno())
+    put(at + PMD, PMD, _RW, _PRIVATE, file.fileno())
+    write(at, PMD // 2, 2 * PAGE)
+    load(at, PMD // 2)
+    load(at + PMD, PMD)
+    write(at + PMD, PMD, 4 * PAGE)
+    _kept.append(file)
+
+
+def program(at: int) -> None:
+    """The file of a program, which other processes map."""
+    with open(sys.executable, "rb") as file:  # noqa: PTH123 (a Path takes an import)
+        put(at, PMD, _RW, _PRIVATE, file.fileno())
+        size = min(os.fstat(file.fileno()).st_size & -PAGE, PMD)
+    load(at, size)
+    write(at, size, 9 * PAGE)
+
+
+def locked(at: int) -> None:
+    _small(at)
+    _checked(_libc.mlock(at, 8 * PAGE))
+    write(at, SLOT, 2 * PAGE)
+
+
+def reserved(at: int) -> None:
+    """A page here and there in a terabyte, beside one without any."""
+    with_pages = put(0, 1 << 40, _RW, _PRIVATE | _ANONYMOUS | _NORESERVE)
+    write(with_pages, 1 << 40, 1 << 36)
+    put(0, 1 << 40, 0, _PRIVATE | _ANONYMOUS | _NORESERVE)
+
+
+def mergeable(at: int) -> None:
+    """Pages that are alike, for KSM."""
+    _small(at)
+    advise(at, SLOT, _MERGEABLE)
+    write(at, PMD, PAGE, 7)
+
+
+KINDS: dict[str, Callable[[int], None]] = {
+    each.__name__: each
+    for each in (
+        *(
+            dense,
+            sparse,
+            cut,
+            moved,
+            given_up,
+            zeros,
+            huge,
+            cut_huge,
+            huge_zeros,
+            beside_huge,
+            guards,
+        ),
+        *(shared, in_memory, on_a_disk, program, locked, reserved),
+    )
+}
+
+
+def make(kind: str) -> int:
+    """Make a region, with nothing but a reservation on either side; return its byte address."""
+    at = put(0, SLOT + 4 * PMD, 0, _PRIVATE | _ANONYMOUS | _NORESERVE)
+    aligned = (at + 2 * PMD - 1) & -PMD
+    globals()[kind](aligned)
+    return aligned
+
+
+def unshare(at: int) -> None:
+    """Write to pages in the first slice, unmap others, and a part of a huge page, in the second."""
+    write(at + 16 * PAGE, PMD // 2, 5 * PAGE)
+    _checked(_libc.munmap(at + PMD, 10 * PAGE))
+    advise(at + PMD + 100 * PAGE, 20 * PAGE, _DONTNEED)
+
+
+def fork(change: Callable[[], object]) -> int:
+    """Start a copy of this process that makes a change and then waits; return its pid."""
+    done, tell = os.pipe()
+    pid = os.fork()
+    if not pid:
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        change()
+        os.write(tell, b".")
+        while True:
+            signal.pause()
+    os.close(tell)
+    with open(done, "rb") as told:  # noqa: PTH123 (a descriptor has no Path)
+        assert told.read(1), "the copy ended"
+    return pid
+
+
+def be_seen() -> None:
+    """Let who has no more rights than this process look at it, though it gave up some."""
+    _libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)

@@ -1,0 +1,161 @@
+"""The memory of a process that stands still is what smaps says of it, whichever way it is had."""
+
+import errno
+import os
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import numpy as np
+import pytest
+
+import untorn
+from tests.helpers.populated import EXACT, Populated, differences
+from tests.helpers.regions import KINDS, PAGE, PMD, SLOT
+from untorn.maps.pagemap import PM_PFRAME_MASK, PageScan, PmScanArg
+from untorn.reader.access.pagemap import LivePagemap
+from untorn.reader.memory import page_frames
+from untorn.reader.memory.memory import FIELDS, How, Memory
+
+pytestmark = pytest.mark.live
+WAYS = {How.SMAPS: 60.0, How.PAGEMAP: 1e-9}
+"""How long a lock may be held, which decides by which way it is looked at."""
+
+
+@pytest.fixture(scope="module")
+def parent() -> Iterator[Populated]:
+    with Populated(kind for kind in KINDS if kind != "reserved") as process:
+        yield process
+
+
+@pytest.fixture(scope="module")
+def family(parent: Populated) -> dict[str, int]:
+    """The parent, a child that has all in common with it, and one that wrote and unmapped some."""
+    some = [at for kind, at in parent.at.items() if kind != "program"]
+    return {
+        "parent": parent.pid,
+        "child": parent.fork(),
+        "other child": parent.fork(f"[regions.unshare(at) for at in {some}]"),
+    }
+
+
+@pytest.mark.parametrize("how", WAYS)
+@pytest.mark.parametrize("who", ["parent", "child", "other child"])
+def test_all_is_as_smaps_says(family: dict[str, int], who: str, how: How) -> None:
+    pid = family[who]
+    assert differences(pid, lambda: untorn.memory(pid, max_hold=WAYS[how])) == []
+    memory = untorn.memory(pid, max_hold=WAYS[how])
+    assert set(memory.how) == {how}
+    assert memory.exact
+    assert not memory.changed.any()
+    assert memory.changes == ()
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_terabytes_of_nothing_are_as_smaps_says(how: How) -> None:
+    with Populated(["reserved"]) as process:
+        look = partial(untorn.memory, process.pid, max_hold=WAYS[how])
+        assert differences(process.pid, look) == []
+        assert (look().total.size or 0) > 2 << 40
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_each_kind_of_memory_is_what_it_is_called(
+    parent: Populated, family: dict[str, int], how: How
+) -> None:
+    memory = untorn.memory(parent.pid, max_hold=WAYS[how])
+    amounts = {kind: total_at(memory, at) for kind, at in parent.at.items()}
+    assert amounts["dense"]["rss"] == amounts["dense"]["shared"] == SLOT
+    assert amounts["zeros"]["rss"] == PMD // 4
+    assert amounts["huge_zeros"]["rss"] == 0
+    assert amounts["shared"]["anonymous"] == 0 < amounts["shared"]["rss"]
+    assert 0 < amounts["in_memory"]["shared"] < amounts["in_memory"]["rss"]
+    assert amounts["guards"].get("guard") in (26 * PAGE, None)
+
+
+def total_at(memory: Memory, at: int) -> dict[str, int]:
+    """Return what is between a byte address and the end of the region there."""
+    rows = (memory.start >= at) & (memory.end <= at + SLOT)
+    bounds = {name: memory.bounds(name) for name in FIELDS}
+    return {name: int(each[0][rows].sum()) for name, each in bounds.items() if each}
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_huge_pages_are_told_where_there_are_any(
+    parent: Populated, family: dict[str, int], how: How
+) -> None:
+    memories = {who: untorn.memory(pid, max_hold=WAYS[how]) for who, pid in family.items()}
+    of_huge = {who: total_at(each, parent.at["huge"]) for who, each in memories.items()}
+    if not of_huge["parent"]["huge"]:
+        pytest.skip("no huge pages can be had here")
+    assert of_huge["parent"]["huge"] == of_huge["child"]["huge"] > of_huge["other child"]["huge"]
+
+
+@pytest.fixture
+def without(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Take away what this kernel tells, as an older one or a user without rights has it."""
+    return lambda what: _TAKE_AWAY[what](monkeypatch)
+
+
+def _take_frames(patch: pytest.MonkeyPatch) -> None:
+    read_at, read_each = LivePagemap.read_at, LivePagemap.read_each
+
+    def hidden(text: bytes) -> bytes:
+        entries = np.frombuffer(text, np.uint64) & ~np.uint64(PM_PFRAME_MASK)
+        return entries.tobytes()
+
+    patch.setattr(page_frames, "_shows_frames", lambda: False)
+    patch.setattr(LivePagemap, "read_at", lambda *args: hidden(read_at(*args)))
+    patch.setattr(LivePagemap, "read_each", lambda *args: hidden(read_each(*args)))
+
+
+def _take_scans(patch: pytest.MonkeyPatch) -> None:
+    def refuse(pagemap: LivePagemap, question: PmScanArg) -> PageScan:
+        raise OSError(errno.ENOTTY, os.strerror(errno.ENOTTY))
+
+    patch.setattr(LivePagemap, "scan", refuse)
+
+
+_TAKE_AWAY = {"frames": _take_frames, "scans": _take_scans}
+PLAIN = "size", "rss", "anonymous", "swap", "huge", "hugetlb", "ksm"
+"""What is exact without the right to see page frames."""
+
+
+@pytest.mark.parametrize("who", ["parent", "other child"])
+def test_without_the_right_to_see_frames_shares_have_bounds(
+    family: dict[str, int], without: Callable[[str], None], who: str
+) -> None:
+    without("frames")
+    pid = family[who]
+    look = partial(untorn.memory, pid, max_hold=1e-9)
+    assert differences(pid, look, PLAIN) == []
+    memory = look()
+    huge = memory.huge
+    assert huge is not None
+    for name in "private", "shared":
+        least, most = memory.bounds(name) or ((), ())
+        assert (least == most)[huge == 0].all()
+    total = memory.total
+    assert total.pss is None
+    assert total.bounds["private"][0] < total.bounds["pss"][1] <= (total.rss or 0)
+
+
+@pytest.mark.parametrize("who", ["parent", "other child"])
+def test_without_scans_all_but_what_is_huge_is_counted(
+    family: dict[str, int], without: Callable[[str], None], who: str
+) -> None:
+    without("scans")
+    pid = family[who]
+    look = partial(untorn.memory, pid, max_hold=1e-9)
+    assert differences(pid, look, set(EXACT) - {"huge"}) == []
+    assert (look().huge, look().guard) == (None, None)
+
+
+@pytest.mark.parametrize("who", ["parent", "other child"])
+def test_without_scans_and_frames_there_are_bounds(
+    family: dict[str, int], without: Callable[[str], None], who: str
+) -> None:
+    without("scans")
+    without("frames")
+    pid = family[who]
+    look = partial(untorn.memory, pid, max_hold=1e-9)
+    assert differences(pid, look, ("size", "swap", "hugetlb")) == []
