@@ -1,17 +1,22 @@
-"""A text that is read again: only what changed is parsed, from the first change to the last.
+"""A text that is read again: only what changed is parsed.
 
-Both texts are in parts, as they were read, and are compared part by part: to join them would take
-more time than all the rest, most of it for page faults in fresh memory of that size.
+Both texts are in parts, as they were read. Where lines change and none comes or goes, most parts
+are the same at the same place. Where one does, all parts after it differ, but end alike. Parts are
+never joined while they are the same: that would take longer than all the rest, most of it for page
+faults in fresh memory of that size.
 """
 
 from collections.abc import Sequence
-from itertools import takewhile
+from itertools import zip_longest
 
 import numpy as np
 import numpy.typing as npt
 
 from untorn.reader.text.columns import Columns
 from untorn.reader.text.parse import parse
+
+_MOST = 32
+"""Runs of parts that changed; with more it is faster to parse all."""
 
 
 def parse_again(texts: Sequence[bytes], old_texts: Sequence[bytes], old: Columns) -> Columns:
@@ -27,24 +32,43 @@ def parse_again(texts: Sequence[bytes], old_texts: Sequence[bytes], old: Columns
     """
     if texts == old_texts:
         return old
-    same = _same_parts(texts, old_texts)
-    new_rest, old_rest = texts[same:], old_texts[same:]
-    below = _same_end(new_rest, old_rest)
-    text, old_text = (_without_end(rest, below) for rest in (new_rest, old_rest))
+    runs = _changed_runs(texts, old_texts)
+    if len(runs) > _MOST:
+        return parse(texts)
+    pieces: list[Columns] = []
+    part = above = 0  # what of the old text was counted: parts, and lines in them
+    row = shift = 0  # rows of old that are done, and how much lower the same line is now
+    for run in runs:
+        above += sum(text.count(b"\n") for text in old_texts[part : run.start])
+        part = run.start
+        head, text, old_text = _change(texts[run], old_texts[run])
+        first = above + head
+        changed = parse([text], first + shift + 1)
+        pieces += [old.take(slice(row, first)), changed]
+        row = first + old_text.count(b"\n")
+        shift += first + len(changed) - row
+    return Columns.join([*pieces, old.take(slice(row, None))])
+
+
+def _changed_runs(texts: Sequence[bytes], old_texts: Sequence[bytes]) -> list[slice]:
+    """Return which parts differ, from the beginning of a line to the end of one."""
+    if not all(part.endswith(b"\n") for part in (*texts, *old_texts)):
+        return [slice(0, None)]
+    runs: list[slice] = []
+    for number, (text, old_text) in enumerate(zip_longest(texts, old_texts)):
+        if text != old_text:
+            goes_on = bool(runs) and runs[-1].stop == number
+            runs.append(slice(runs.pop().start if goes_on else number, number + 1))
+    return runs
+
+
+def _change(texts: Sequence[bytes], old_texts: Sequence[bytes]) -> tuple[int, bytes, bytes]:
+    """Return how many lines both begin with, and what follows in each up to what both end with."""
+    below = _same_end(texts, old_texts)
+    text, old_text = (_without_end(each, below) for each in (texts, old_texts))
     head, tail = _same_lines(text, old_text)
-    above = sum(part.count(b"\n") for part in texts[:same]) + text.count(b"\n", 0, head)
-    changed = parse([text[head : len(text) - tail]], above + 1)
-    replaced = old_text.count(b"\n", head, len(old_text) - tail)
-    return Columns.join([old.take(slice(above)), changed, old.take(slice(above + replaced, None))])
-
-
-def _same_parts(texts: Sequence[bytes], old_texts: Sequence[bytes]) -> int:
-    """Return with how many parts both begin that are the same, and end with a line."""
-    pairs = zip(texts, old_texts, strict=False)
-    same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
-    while same and not texts[same - 1].endswith(b"\n"):
-        same -= 1
-    return same
+    lines = text.count(b"\n", 0, head)
+    return lines, text[head : len(text) - tail], old_text[head : len(old_text) - tail]
 
 
 def _same_end(texts: Sequence[bytes], old_texts: Sequence[bytes]) -> int:
