@@ -116,7 +116,7 @@ def _take_scans(patch: pytest.MonkeyPatch) -> None:
 
 
 _TAKE_AWAY = {"frames": _take_frames, "scans": _take_scans}
-PLAIN = "size", "rss", "anonymous", "swap", "huge", "hugetlb", "ksm"
+PLAIN = "size", "rss", "anonymous", "swap", "huge", "hugetlb"
 """What is exact without the right to see page frames."""
 
 

@@ -18,6 +18,7 @@ from typing import TypeVar
 from untorn.errors import os_error
 from untorn.maps.pagemap import (
     ENTRY_SIZE,
+    PAGE_IS_GUARD,
     PAGEMAP_SCAN,
     REGION_SIZE,
     PageRegion,
@@ -44,7 +45,7 @@ class LivePagemap:
     """
 
     def __init__(self, place: str, holds: Holds, short: Holds) -> None:
-        self._holds, self._short = holds, short
+        self.holds, self._short = holds, short
         self._path = f"{place}/pagemap"
         self._fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
 
@@ -59,13 +60,24 @@ class LivePagemap:
             return False
         return True
 
+    @cached_property
+    def tells_guards(self) -> bool:
+        """Whether it knows guard pages: since Linux 6.15."""
+        try:
+            self.scan(PmScanArg(0, 0, PAGE_IS_GUARD, return_mask=0, vec_len=0))
+        except OSError as error:
+            if isinstance(error, TimeoutError):
+                raise
+            return False
+        return True
+
     def read_at(self, offset: int, size: int) -> bytes:
         """Return the entries from a byte offset on, all of them.
 
         Raises:
             OSError: ESRCH if the process has no memory any more.
         """
-        text = self._make(self._holds, partial(os.pread, self._fd, size, offset))
+        text = self._make(self.holds, partial(os.pread, self._fd, size, offset))
         if len(text) != size:
             raise os_error(errno.ESRCH)
         return text
@@ -94,7 +106,7 @@ class LivePagemap:
         vec = array("B", bytes(REGION_SIZE * question.vec_len))
         where = vec.buffer_info()[0] if vec else 0
         packed = bytearray(question._replace(vec=where).pack())
-        count = self._make(self._holds, partial(ioctl, self._fd, PAGEMAP_SCAN, packed))
+        count = self._make(self.holds, partial(ioctl, self._fd, PAGEMAP_SCAN, packed))
         regions = PageRegion.unpack_all(vec[: REGION_SIZE * count].tobytes())
         return PageScan(regions, PmScanArg.unpack(packed).walk_end)
 
