@@ -194,7 +194,15 @@ class LiveMaps(MapsFile):
             if seconds is not None and not seconds > 0:
                 raise ValueError(f"{seconds} s: it must be more than 0")
         options = Options(max_hold, within, gentle=self._gentle is not False)
-        return self._look(lambda: Look(self._reach, self._take, options).make())
+
+        def look() -> "Memory":
+            try:
+                return Look(self._reach, self._take, options).make()
+            except FileNotFoundError:
+                self._maps.check_thread()  # it may be why
+                raise
+
+        return self._look(look)
 
     @property
     def pid(self) -> int:
