@@ -16,6 +16,7 @@ SLOT = 2 * PMD
 _RW, _READ = 3, 1
 _SHARED, _PRIVATE, _FIXED, _ANONYMOUS, _NORESERVE = 0x01, 0x02, 0x10, 0x20, 0x4000
 _DONTNEED, _FREE, _MERGEABLE, _HUGEPAGE, _NOHUGEPAGE, _GUARD_INSTALL = 4, 8, 12, 14, 15, 102
+_PAGEOUT = 21
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4
 _DONTUNMAP = 0x1 | 0x2 | 0x4
 
@@ -207,6 +208,11 @@ def mergeable(at: int) -> None:
     write(at, PMD, PAGE, 7)
 
 
+def page_out(at: int, size: int) -> None:
+    """Have the kernel put pages into swap, as far as it will."""
+    advise(at, size, _PAGEOUT)
+
+
 KINDS: dict[str, Callable[[int], None]] = {
     each.__name__: each
     for each in (
@@ -248,8 +254,8 @@ def fork(change: Callable[[], object]) -> int:
     done, tell = os.pipe()
     pid = os.fork()
     if not pid:
+        change()  # of the user, perhaps, which would take the next line back
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        change()
         os.write(tell, b".")
         while True:
             signal.pause()

@@ -2,16 +2,22 @@
 
 import errno
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import partial
 
 import numpy as np
 import pytest
 
 import untorn
+from tests.helpers.nobody import BECOME_NOBODY, as_root
 from tests.helpers.populated import EXACT, Populated, differences
 from tests.helpers.regions import KINDS, PAGE, PMD, SLOT
+from tests.helpers.repository import ROOT
 from untorn.maps.pagemap import PM_PFRAME_MASK, PageScan, PmScanArg
+from untorn.reader.access.gentle import Holds
 from untorn.reader.access.pagemap import LivePagemap
 from untorn.reader.memory import page_frames
 from untorn.reader.memory.memory import FIELDS, How, Memory
@@ -19,6 +25,15 @@ from untorn.reader.memory.memory import FIELDS, How, Memory
 pytestmark = pytest.mark.live
 WAYS = {How.SMAPS: 60.0, How.PAGEMAP: 1e-9}
 """How long a lock may be held, which decides by which way it is looked at."""
+
+
+def _has_scans() -> bool:
+    holds = Holds(gentle=False)
+    with closing(LivePagemap("/proc/self", holds, holds)) as pagemap:
+        return pagemap.scans
+
+
+scans = pytest.mark.skipif(not _has_scans(), reason="no PAGEMAP_SCAN: it came with Linux 6.7")
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +135,51 @@ PLAIN = "size", "rss", "anonymous", "swap", "huge", "hugetlb"
 """What is exact without the right to see page frames."""
 
 
+_NOBODY = f"""
+import os
+from functools import partial
+import untorn
+from tests.helpers import regions
+from tests.helpers.populated import EXACT, differences
+from tests.oracle.test_memory import PLAIN, WAYS
+
+def become_nobody():
+    {BECOME_NOBODY}
+    regions.be_seen()
+
+def populate():
+    become_nobody()
+    for kind in regions.KINDS:
+        if kind != "program":
+            regions.make(kind)
+
+untorn.memory(os.getpid(), max_hold=1e-9)  # all is imported while it may be read
+pid = regions.fork(populate)
+become_nobody()
+try:
+    for how, exact in ("smaps", EXACT), ("pagemap", PLAIN):
+        look = partial(untorn.memory, pid, max_hold=WAYS[how])
+        memory = look()
+        print(how, *set(memory.how), memory.pss is None, differences(pid, look, exact))
+finally:
+    os.kill(pid, 9)
+    os.waitpid(pid, 0)
+"""
+
+
+@as_root
+@scans
+def test_an_ordinary_user_is_told_what_can_be_known() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _NOBODY], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.splitlines() == [
+        "smaps smaps False []",
+        "pagemap pagemap True []",
+    ], done.stderr
+
+
+@scans
 @pytest.mark.parametrize("who", ["parent", "other child"])
 def test_without_the_right_to_see_frames_shares_have_bounds(
     family: dict[str, int], without: Callable[[str], None], who: str

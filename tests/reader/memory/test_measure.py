@@ -240,11 +240,12 @@ def test_it_is_counted_on_by_another_thread_when_one_ends(at_read: Hook) -> None
     hand_over = "threading.Thread(target=obey).start(); print(flush=True); libc.syscall(60, 0)"
     with Commanded(leaderless=True) as child:
         wait_until(lambda: not child.maps(), "the main thread has ended")
-        tids = {child.do("print(threading.get_native_id())")}
+        tid = child.do("print(threading.get_native_id())")
+        first = [Path(f"/proc/{child.pid}/task/{tid}")]
 
         def end() -> None:
             child.do(hand_over)
-            wait_until(lambda: tids.isdisjoint(os.listdir(f"/proc/{child.pid}/task")), "it ended")
+            wait_until(lambda: not any(map(Path.exists, first)), "the thread has ended")
 
         at_read(2, end)
         memory = look(child)
