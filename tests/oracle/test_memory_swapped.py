@@ -84,7 +84,7 @@ def test_what_is_in_swap_is_as_smaps_says(swap: None, how: str) -> None:
 
 
 @pytest.fixture
-def merging() -> Iterator[Callable[[], None]]:
+def merging() -> Iterator[Callable[[], object]]:
     """Pages that are alike are merged, until what is yielded is called."""
     files = [KSM / name for name in ("pages_to_scan", "sleep_millisecs", "run")]
     try:
@@ -96,13 +96,13 @@ def merging() -> Iterator[Callable[[], None]]:
                 file.write_text(wanted)
             if not merged_before:
                 stack.callback((KSM / "run").write_text, "2")  # forget what was merged here
-            yield lambda: (KSM / "run").write_text("0") and None
+            yield partial((KSM / "run").write_text, "0")
     except (FileNotFoundError, PermissionError) as error:
         pytest.skip(f"no pages can be merged here: {error}")
 
 
 @pytest.mark.parametrize("how", WAYS)
-def test_what_is_merged_is_as_smaps_says(merging: Callable[[], None], how: str) -> None:
+def test_what_is_merged_is_as_smaps_says(merging: Callable[[], object], how: str) -> None:
     with Populated(["mergeable", "dense"]) as process:
         told = Told.by(process.pid)
         if "ksm" not in told.sums:

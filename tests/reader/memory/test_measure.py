@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -282,6 +283,6 @@ def test_a_look_that_is_late_is_an_error(process: Commanded, max_hold: float) ->
 @pytest.mark.parametrize("seconds", [0, -1, float("nan")])
 @pytest.mark.parametrize("name", ["max_hold", "within", "timeout"])
 def test_a_time_is_more_than_nothing(process: Commanded, name: str, seconds: float) -> None:
-    times = {name: seconds}
+    times: dict[str, Any] = {name: seconds}
     with pytest.raises(ValueError, match="must be more than 0"):
         untorn.memory(process.pid, **times)
