@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import re
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -20,7 +21,7 @@ from tests.helpers.this_machine import or_skip, two_cpus
 from untorn.bench import here, live_scanner
 from untorn.bench.here import Cpus
 from untorn.bench.live import LiveBenchTarget, add_mapper
-from untorn.bench.live_scanner import ask_psutil, open_psutil
+from untorn.bench.live_scanner import ask_psutil, count_memory, open_psutil
 from untorn.bench.mapper import Call, Calls, choose_updates, make_call, time_calls
 from untorn.bench.resident import check_huge
 from untorn.bench.scan import read_text, scan_until_stopped, walk_by_ioctl
@@ -261,6 +262,23 @@ def raiser(error: Exception) -> Callable[[], None]:
         raise error
 
     return fail
+
+
+def test_a_stop_ends_a_count_of_memory_in_the_middle(monkeypatch: pytest.MonkeyPatch) -> None:
+    def be_stopped(pid: int) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise AssertionError("it went on")
+
+    monkeypatch.setattr("untorn.reader.looks.memory", be_stopped)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        stop = Stop()
+        request = signal.getsignal(signal.SIGTERM)
+        assert scan_until_stopped(os.getpid(), count_memory, stop) == (0, 0)
+        assert stop.requested
+        assert signal.getsignal(signal.SIGTERM) == request
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @pytest.mark.live
