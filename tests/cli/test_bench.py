@@ -49,6 +49,7 @@ def bench(*arguments: str) -> Result:
         ["--resident", str(1 << 40)],
         ["--resident", "1.5"],
         ["--huge"],
+        ["--huge", "--resident", "3"],
         ["--reader", "odd"],
         ["--plot", "bench.gif"],
         ["--plot", "bench"],
@@ -95,7 +96,7 @@ def test_rawdata_is_printed_in_place_of_the_table(target: FakeTarget) -> None:
 
 
 def test_json_to_stdout_is_all_there_is_on_stdout(target: FakeTarget) -> None:
-    resident = ("--resident", "5", "--huge", "--workload", "fault")
+    resident = ("--resident", "6", "--huge", "--workload", "fault")
     content = json.loads(bench("--nsamples", "2", "--json", "-", "--mb", "3", *resident).stdout)
     assert content["options"] == {
         "nsamples": 2,
@@ -105,7 +106,7 @@ def test_json_to_stdout_is_all_there_is_on_stdout(target: FakeTarget) -> None:
         "mb": 3,
         "gap": 10.0,
         "workload": "fault",
-        "resident_mb": 5,
+        "resident_mb": 6,
         "huge": True,
         "virtual_time": False,
         "seed": 1,

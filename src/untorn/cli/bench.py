@@ -159,8 +159,8 @@ def bench(
     """
     if rawdata and json_file == Path("-"):
         raise click.UsageError("--rawdata and --json - both want stdout")
-    if options["huge"] and not options["resident_mb"]:
-        raise click.UsageError("--huge says what --resident is made of")
+    if options["huge"] and (not options["resident_mb"] or options["resident_mb"] % 2):
+        raise click.UsageError("--huge needs a --resident of whole huge pages, 2 MB each")
     from untorn.bench.run import measure
 
     chosen = targets or (("live",) if commands else ("engine",))
