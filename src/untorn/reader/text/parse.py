@@ -6,8 +6,8 @@ from untorn.reader.text.block import Block, Table, read_lines
 from untorn.reader.text.columns import Columns
 from untorn.reader.text.line_endings import LineEndings
 
-SHORT = 4096
-"""Bytes, as many as a fill has: the lines of so short a text are read faster one by one."""
+SHORT = 7 << 10
+"""Bytes; the lines of so short a text, some seventy, are read faster one by one."""
 BLOCK = 1 << 19
 """Bytes read together; columns of that many lines fit the processor's cache."""
 SHORTEST = len(b"00400000-00401000 r--p 00000000 00:00 0 \n")
