@@ -15,7 +15,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from readers import measure, raw, report
+from readers import Times, measure, raw, report
 from rich.console import Console
 
 import untorn
@@ -55,7 +55,7 @@ def process(code: str, *arguments: object) -> Iterator[int]:
             child.stdin.close()
 
 
-def one_process(advice: int) -> dict[str, float | str]:
+def one_process(advice: int) -> dict[str, Times | str]:
     """Measure how long it takes of a process of one large VMA."""
     with process(_LARGE, GIB << 30, advice) as pid:
         untorn.memory(pid)  # measures once what this machine needs for a page
@@ -95,7 +95,7 @@ def by_smem() -> Counted:
     return {pid: (rss << 10, uss << 10, pss << 10) for pid, rss, uss, pss in rows}
 
 
-def whole_machine(pids: list[int]) -> tuple[dict[str, float | str], str]:
+def whole_machine(pids: list[int]) -> tuple[dict[str, Times | str], str]:
     """Measure how long it takes of all processes; return also what differs."""
     ways: dict[str, Callable[[], Counted] | str] = {"untorn.memories": by_untorn}
     try:
