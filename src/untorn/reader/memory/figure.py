@@ -9,7 +9,7 @@ import numpy.typing as npt
 from untorn.reader.text.columns import Numbers, Rows
 
 Reals = npt.NDArray[np.float64]
-QUANTILE = 2.2
+QUANTILE = 2.3
 """Standard deviations to each side of an estimate that make an interval of 95 %. It takes 1.96
 where they are known, and some more where they are estimates themselves."""
 

@@ -3,9 +3,8 @@
 What is drawn are windows of addresses. Small VMAs are counted whole. A large one is cut into
 strata, each of as many windows that follow each other, and of each two are drawn: so what differs
 from one region to the next makes no error, and the two tell how much windows of a region differ,
-from which follows how far off the estimate may be. Windows that all look alike prove little of
-those that were not drawn, so it may always be off by as much as the windows that a drawn one
-stands for.
+from which follows how far off the estimate may be. Windows that look alike prove little of those
+that were not drawn, so it may be off by as much again as the windows that a drawn one stands for.
 
 Source: W. G. Cochran, Sampling Techniques, chapter 5 (stratified random sampling).
 """
@@ -205,7 +204,7 @@ class _Drawing:
             stratum, sizes = np.zeros_like(stratum), np.array([len(stratum)])  # time ran out
         total, variance = _estimate(counts, stratum[drawn], sizes)
         left = int((self._windows.end - self._windows.start)[mine][~drawn].sum())
-        return total, np.maximum(variance, (left / max(len(counts), 1) * _UNITS) ** 2)
+        return total, variance + (left / max(len(counts), 1) * _UNITS) ** 2
 
 
 def _estimate(
