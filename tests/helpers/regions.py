@@ -208,6 +208,17 @@ def mergeable(at: int) -> None:
     write(at, PMD, PAGE, 7)
 
 
+def mixed(slices: int) -> int:
+    """Make one VMA of slices that are full, sparse, huge or empty; return its byte address."""
+    at = (put(0, (slices + 2) * PMD, _RW, _PRIVATE | _ANONYMOUS | _NORESERVE) + PMD) & -PMD
+    for number in range(slices):
+        addr, kind = at + number * PMD, number * 5 % 7
+        advise(addr, PMD, _HUGEPAGE if kind == 0 else _NOHUGEPAGE)
+        if kind < 5:
+            write(addr, PMD, (PMD, PAGE, 2 * PAGE, 50 * PAGE, PAGE)[kind])
+    return at
+
+
 def page_out(at: int, size: int) -> None:
     """Have the kernel put pages into swap, as far as it will."""
     advise(at, size, _PAGEOUT)

@@ -5,8 +5,9 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
+from itertools import count
 
 import numpy as np
 import pytest
@@ -18,9 +19,15 @@ from tests.helpers.regions import KINDS, PAGE, PMD, SLOT
 from tests.helpers.repository import ROOT
 from untorn.maps.pagemap import PM_PFRAME_MASK, PageScan, PmScanArg
 from untorn.reader.access.gentle import Holds
+from untorn.reader.access.kernel_locks import parse_release
 from untorn.reader.access.pagemap import LivePagemap
 from untorn.reader.memory import page_frames
+from untorn.reader.memory.count import Counter
+from untorn.reader.memory.figure import QUANTILE
 from untorn.reader.memory.memory import FIELDS, How, Memory
+from untorn.reader.memory.sample import estimate
+from untorn.reader.memory.slices import Slices
+from untorn.reader.memory.tally import Quantity, Tally
 
 pytestmark = pytest.mark.live
 WAYS = {How.SMAPS: 60.0, How.PAGEMAP: 1e-9}
@@ -220,3 +227,41 @@ def test_without_scans_and_frames_there_are_bounds(
     pid = family[who]
     look = partial(untorn.memory, pid, max_hold=1e-9)
     assert differences(pid, look, ("size", "swap", "hugetlb")) == []
+
+
+SLICES, DRAWS, LEAST_HELD = 60, 200, 0.86
+"""Of right intervals, of 95 %, fewer hold less than once in a million times."""
+
+
+@scans
+def test_samples_of_a_real_process_hold_as_often_as_they_say() -> None:
+    with Populated() as process:
+        at = int(process.do(f"print(regions.mixed({SLICES}))"))
+        process.fork(f"regions.write({at}, {SLICES * PMD // 3}, {2 * PAGE})")
+        start, end = (np.array([addr], np.uint64) for addr in (at, at + SLICES * PMD))
+        with counter_of(process.pid) as counter:
+            told = counter.count([at], [at + SLICES * PMD])
+            held = np.zeros(len(Quantity))
+            for seed in range(DRAWS):
+                seconds = count(0)  # each look at the clock is a second after the one before
+                clock = partial(next, seconds)
+                found = estimate(counter.count, start, end, PMD, 8, seed=seed, clock=clock)
+                assert found.variance[0, Quantity.RSS] > 0
+                margin = QUANTILE * np.sqrt(found.variance) + 1
+                held += (np.abs(found.counts - told) <= margin)[0]
+    assert told[0, Quantity.RSS] > told[0, Quantity.PRIVATE] > 0
+    for quantity in Quantity.RSS, Quantity.PRIVATE, Quantity.PSS, Quantity.ANONYMOUS:
+        assert held[quantity] >= LEAST_HELD * DRAWS
+
+
+@contextmanager
+def counter_of(pid: int) -> Iterator[Counter]:
+    holds = Holds(gentle=False)
+    with ExitStack() as stack:
+        pagemap = stack.enter_context(closing(LivePagemap(f"/proc/{pid}", holds, holds)))
+        frames = page_frames.KernelPageFrames.open()
+        if frames:
+            stack.callback(frames.close)
+        slices = Slices(pagemap, window=PMD, drop_zeros=frames is None)
+        tally = Tally(frames, ksm=False, no_zeros=frames is None)
+        yield Counter(slices, tally, parse_release(os.uname().release))
