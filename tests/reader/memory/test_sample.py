@@ -61,7 +61,7 @@ class World:
 def interval_of(world: World, found: Estimate) -> tuple[int, int]:
     """Return between what the sum of resident memory is told to be, with 95 %."""
     size = world.end - world.start
-    counts, variance = (each[:, Quantity.RSS] for each in found)
+    counts, variance = found.counts[:, Quantity.RSS], found.variance[:, Quantity.RSS]
     figure = Figure.exact(counts).estimated(variance, size)
     least, most = figure.grouped(np.zeros(len(size), np.intp), 1).interval()
     return int(least[0]), int(most[0])
