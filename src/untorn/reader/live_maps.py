@@ -13,7 +13,14 @@ from untorn.maps.maps_file import MapsFile, query_refusal
 from untorn.maps.page import KERNEL_HALF, ULONG_MAX
 from untorn.maps.procmap_query import PATH_MAX, VALID_FLAGS, ProcmapQuery, QueriedVma
 from untorn.reader.access.idleness import find_idleness
-from untorn.reader.access.limit import MAX_HOLD, TIMEOUT, half_the_time, is_interruption, within
+from untorn.reader.access.limit import (
+    MAX_HOLD,
+    TIMEOUT,
+    check_limits,
+    half_the_time,
+    is_interruption,
+    within,
+)
 from untorn.reader.access.live_maps_file import LiveMapsFile
 from untorn.reader.access.reach import Reach, ReachedMaps
 from untorn.reader.access.task import place_of, status_of
@@ -190,9 +197,7 @@ class LiveMaps(MapsFile):
         """
         from untorn.reader.memory.measure import Look, Options
 
-        for seconds in max_hold, within:
-            if seconds is not None and not seconds > 0:
-                raise ValueError(f"{seconds} s: it must be more than 0")
+        check_limits(max_hold, within)
         options = Options(max_hold, within, gentle=self._gentle is not False)
 
         def look() -> "Memory":

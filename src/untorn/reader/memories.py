@@ -16,7 +16,7 @@ from typing import NamedTuple
 from untorn.errors import OutOfReachError
 from untorn.reader.access.crew import crew
 from untorn.reader.access.gentle import Holds
-from untorn.reader.access.limit import MAX_HOLD, PROCESS_TIMEOUT
+from untorn.reader.access.limit import MAX_HOLD, PROCESS_TIMEOUT, check_limits
 from untorn.reader.access.pace import Pace
 from untorn.reader.access.task import living_threads, status_of
 from untorn.reader.looks import memory
@@ -89,7 +89,9 @@ def memories(
 
     Raises:
         OSError: ENOENT if there is no procfs.
+        ValueError: A time is not more than 0.
     """
+    check_limits(max_hold, within)
     result = Memories()
     for each in look_at_all(proc, max_hold, within):
         if isinstance(each, Unread):

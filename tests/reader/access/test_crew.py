@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.helpers.tasks import wait_until
+from untorn.reader.access import crew as crew_module
 from untorn.reader.access.crew import crew
 from untorn.reader.access.limit import check_time
 
@@ -59,33 +60,75 @@ def test_each_thread_has_a_look_of_its_own() -> None:
     assert first != second
 
 
-@pytest.mark.parametrize("threads", [1, 3])
-def test_a_look_that_is_stuck_is_left_behind_and_others_go_on(threads: int) -> None:
+class Clock:
+    """It stands still until it is moved on."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def move_on(self) -> None:
+        self.now += LONG
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(crew_module, "time", clock)
+    return clock
+
+
+def test_a_look_that_is_stuck_is_left_behind_and_another_thread_goes_on(clock: Clock) -> None:
     gate = threading.Event()
 
     def look(pid: int) -> int:
         if pid == 1:
+            clock.move_on()
             gate.wait(LONG)
         return pid
 
     try:
-        found = dict(crew(lambda: look, range(6), threads, 0.2))
+        found = dict(crew(lambda: look, range(6), 1, 2.0))
         late = found.pop(1)
         assert isinstance(late, TimeoutError)
-        assert (late.errno, late.strerror) == (errno.ETIMEDOUT, "not read within 0.2 s")
+        assert (late.errno, late.strerror) == (errno.ETIMEDOUT, "not read within 2 s")
         assert found == {pid: pid for pid in (0, 2, 3, 4, 5)}
     finally:
         gate.set()
 
 
-def test_a_result_that_comes_after_the_look_was_left_behind_is_dropped() -> None:
+def test_other_threads_go_on_while_one_is_stuck(clock: Clock) -> None:
     gate = threading.Event()
-    seen = []
-    for pid, found in crew(lambda: lambda pid: gate.wait(LONG) and pid, [1, 2], 1, 0.2):
+    results = crew(lambda: lambda pid: pid == 1 and gate.wait(LONG), range(6), 3, 2.0)
+    try:
+        assert sorted(pid for pid, _ in (next(results) for _ in range(5))) == [0, 2, 3, 4, 5]
+        clock.move_on()
+        ((pid, late),) = results
+        assert (pid, type(late)) == (1, TimeoutError)
+    finally:
         gate.set()
-        seen.append((pid, type(found)))
-    assert seen[0] == (1, TimeoutError)
-    assert [pid for pid, _ in seen] == [1, 2]
+
+
+def test_a_result_that_comes_after_the_look_was_left_behind_is_dropped(clock: Clock) -> None:
+    gate, over = threading.Event(), threading.Event()
+
+    def look(pid: int) -> int:
+        if pid == 1:
+            clock.move_on()
+            gate.wait(LONG)
+        else:
+            over.wait(LONG)
+        return pid
+
+    results = crew(lambda: look, [1, 2], 1, 2.0)
+    pid, found = next(results)
+    assert (pid, type(found)) == (1, TimeoutError)
+    gate.set()  # now the first look ends, before the second one does
+    wait_until(lambda: len(crew_threads()) == 1, "the thread that was left behind has ended")
+    over.set()
+    assert list(results) == [(2, 2)]
 
 
 def test_a_look_is_told_when_it_is_late() -> None:

@@ -59,11 +59,17 @@ def within(
         ValueError: The seconds are not more than 0.
         BaseException: What the look raises.
     """
-    if seconds is not None and not seconds > 0:
-        raise ValueError(f"a time limit of {seconds} s: it must be more than 0, or None")
+    check_limits(seconds)
     if seconds is None or _limit.deadline is not None:
         return _by_this_thread(_limit.deadline, look, if_late)
     return _in_time(seconds, look, path, if_late)
+
+
+def check_limits(*limits: float | None) -> None:
+    """Raise ValueError if one of these is not more than 0 seconds; None is no limit."""
+    for seconds in limits:
+        if seconds is not None and not seconds > 0:
+            raise ValueError(f"a limit of {seconds} s: it must be more than 0")
 
 
 def within_half(look: Callable[[], T], path: str) -> T:

@@ -1,0 +1,196 @@
+"""The memory of all processes: of those of a /proc that has only a few, in every state."""
+
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.commanded import Commanded
+from tests.helpers.smaps_records import records
+from tests.helpers.tasks import wait_until
+from untorn.reader import memories as module
+from untorn.reader.access.gentle import Holds
+from untorn.reader.memories import memories
+from untorn.reader.memory.facts import swap_used
+from untorn.reader.memory.memory import Amounts, How
+from untorn.reader.memory.rollup import read_rollup
+
+pytestmark = pytest.mark.live
+COUNT = 1e-9
+"""Seconds of a hold, by which pages are counted, not walked by the kernel."""
+
+
+@pytest.fixture(scope="module")
+def children() -> Iterator[list[Commanded]]:
+    with Commanded() as one, Commanded() as two:
+        two.do("at = place(512); put(at, 512); ctypes.memset(at, 1, 300 << 12)")
+        yield [one, two]
+
+
+@pytest.fixture
+def proc(tmp_path: Path) -> Path:
+    """A /proc without processes."""
+    for name in "self", "meminfo":
+        (tmp_path / name).symlink_to(f"/proc/{name}")
+    return tmp_path
+
+
+def add(proc: Path, pid: int) -> None:
+    (proc / str(pid)).symlink_to(f"/proc/{pid}")
+
+
+def rollup_of(pid: int) -> dict[str, int]:
+    (record,) = records(Path(f"/proc/{pid}/smaps_rollup").read_bytes())
+    return {name: int(number) << 10 for name, number in record.fields.items()}
+
+
+def is_as_told(amounts: Amounts, told: dict[str, int]) -> bool:
+    """Whether it is what smaps_rollup tells; a part of a kB may be dropped there."""
+    assert amounts.pss is not None
+    return (
+        amounts.rss == told["Rss"]
+        and amounts.private == told["Private_Clean"] + told["Private_Dirty"]
+        and amounts.shared == told["Shared_Clean"] + told["Shared_Dirty"]
+        and amounts.anonymous == told["Anonymous"]
+        and 0 <= amounts.pss - told["Pss"] < 1024
+    )
+
+
+def assert_as_told(proc: Path, pid: int, how: How, max_hold: float) -> None:
+    """Look until no other process came or went that has files in common with this one."""
+
+    def is_right() -> bool:
+        told = rollup_of(pid)
+        found = {each.pid: each for each in memories(str(proc), max_hold=max_hold).found}[pid]
+        assert found.how == how
+        assert found.longest_hold_ns > 0
+        return is_as_told(found.amounts, told)
+
+    wait_until(is_right, "the sums are those of smaps_rollup")
+
+
+def test_small_processes_are_told_by_smaps_rollup(proc: Path, children: list[Commanded]) -> None:
+    for child in children:
+        add(proc, child.pid)
+    for child in children:
+        how = How.PAGEMAP if swap_is_used() else How.SMAPS
+        assert_as_told(proc, child.pid, how, 60)
+    found = memories(str(proc), max_hold=60)
+    assert [each.pid for each in found.found] == sorted(child.pid for child in children)
+    assert not found.unread
+    assert {each.command for each in found.found} == {
+        Path(f"/proc/{child.pid}/comm").read_bytes().strip() for child in children
+    }
+
+
+def swap_is_used() -> bool:
+    return swap_used("/proc") > 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="shares have bounds without page frames")
+def test_large_processes_are_counted(proc: Path, children: list[Commanded]) -> None:
+    for child in children:
+        add(proc, child.pid)
+    for child in children:
+        assert_as_told(proc, child.pid, How.PAGEMAP, COUNT)
+
+
+def test_what_has_no_memory_is_left_out(proc: Path, children: list[Commanded]) -> None:
+    with Commanded() as child:
+        add(proc, child.pid)
+        add(proc, children[0].pid)
+        if Path("/proc/2").exists():
+            add(proc, 2)
+        (proc / "123456789").symlink_to("/proc/123456789")  # it is gone
+        child.kill()
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        found = memories(str(proc))
+    assert [each.pid for each in found.found] == [children[0].pid]
+    assert not found.unread
+
+
+def test_a_process_without_its_main_thread_is_counted(proc: Path) -> None:
+    with Commanded(leaderless=True) as child:
+        add(proc, child.pid)
+        wait_until(lambda: not child.maps(), "the main thread has ended")
+        (found,) = memories(str(proc)).found
+    assert (found.pid, bool(found.amounts.rss)) == (child.pid, True)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [(errno.EACCES, "no right to read"), (errno.ETIMEDOUT, "not read in time")],
+)
+def test_what_may_not_be_read_is_counted(
+    proc: Path,
+    children: list[Commanded],
+    monkeypatch: pytest.MonkeyPatch,
+    error: int,
+    reason: str,
+) -> None:
+    refused, read = (child.pid for child in children)
+    for pid in refused, read:
+        add(proc, pid)
+
+    def refuse(pid: int, *others: object) -> object:
+        if pid == refused:
+            raise OSError(error, os.strerror(error))
+        return read_rollup(pid, *others)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module, "read_rollup", refuse)
+    found = memories(str(proc))
+    assert [each.pid for each in found.found] == [read]
+    assert dict(found.unread) == {reason: 1}
+
+
+def test_who_is_stuck_is_left_behind(
+    proc: Path, children: list[Commanded], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PROCESS_TIMEOUT", 0.2)
+    stuck = proc / "42"
+    stuck.mkdir()
+    os.mkfifo(stuck / "stat")
+    add(proc, children[0].pid)
+    try:
+        found = memories(str(proc))
+        assert [each.pid for each in found.found] == [children[0].pid]
+        assert dict(found.unread) == {"not read in time": 1}
+    finally:
+        os.close(os.open(stuck / "stat", os.O_RDWR | os.O_NONBLOCK))
+
+
+def test_with_little_time_large_processes_are_estimated(
+    proc: Path, children: list[Commanded]
+) -> None:
+    for child in children:
+        add(proc, child.pid)
+    found = memories(str(proc), max_hold=COUNT, within=1e-6)
+    assert [each.pid for each in found.found] == sorted(child.pid for child in children)
+    for each in found.found:
+        assert each.how in (How.SAMPLE, How.PAGEMAP)
+        assert each.amounts.rss
+
+
+def test_without_a_procfs_there_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        memories(str(tmp_path))
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("nan")])
+def test_a_time_is_more_than_nothing(proc: Path, seconds: float) -> None:
+    with pytest.raises(ValueError, match="must be more than 0"):
+        memories(str(proc), max_hold=seconds)
+    with pytest.raises(ValueError, match="must be more than 0"):
+        memories(str(proc), within=seconds)
+
+
+def test_of_a_rollup_there_is_nothing_where_it_could_take_too_long(
+    children: list[Commanded],
+) -> None:
+    holds = Holds(gentle=False)
+    status, amounts = read_rollup(children[0].pid, "/proc", holds, 1)
+    assert status.rss > 1
+    assert amounts is None
+    assert holds.longest_ns == 0
