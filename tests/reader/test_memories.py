@@ -145,10 +145,7 @@ def test_what_may_not_be_read_is_counted(
     assert dict(found.unread) == {reason: 1}
 
 
-def test_who_is_stuck_is_left_behind(
-    proc: Path, children: list[Commanded], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "PROCESS_TIMEOUT", 0.2)
+def test_who_is_stuck_is_left_behind(proc: Path, children: list[Commanded]) -> None:
     stuck = proc / "42"
     stuck.mkdir()
     os.mkfifo(stuck / "stat")
