@@ -2,12 +2,15 @@
 
 import errno
 import threading
+import time
+import warnings
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from tests.helpers.tasks import wait_until
 from untorn.reader.access import crew as crew_module
+from untorn.reader.access import limit
 from untorn.reader.access.crew import crew
 from untorn.reader.access.limit import check_time
 
@@ -23,6 +26,15 @@ def _leaves_no_thread() -> Iterator[None]:
 
 def crew_threads() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == "untorn-crew"]
+
+
+@pytest.fixture
+def gate() -> Iterator[threading.Event]:
+    """What stuck looks wait for; opened in the end, and waited for until they are over."""
+    opened = threading.Event()
+    yield opened
+    opened.set()
+    wait_until(lambda: not limit._left_behind, "all looks are over")
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
@@ -93,7 +105,7 @@ def test_a_look_that_is_stuck_is_left_behind_and_another_thread_goes_on(clock: C
         found = dict(crew(lambda: look, range(6), 1, 2.0))
         late = found.pop(1)
         assert isinstance(late, TimeoutError)
-        assert (late.errno, late.strerror) == (errno.ETIMEDOUT, "not read within 2 s")
+        assert (late.errno, late.strerror) == (errno.ETIMEDOUT, "not read in time")
         assert found == {pid: pid for pid in (0, 2, 3, 4, 5)}
     finally:
         gate.set()
@@ -150,3 +162,81 @@ def test_whoever_stops_asking_stops_the_crew() -> None:
     results.close()  # type: ignore[attr-defined]  # it is a generator
     wait_until(lambda: not crew_threads(), "the threads of the crew have ended")
     assert len(seen) < 1_000_000
+
+
+def have_no_thread(*arguments: object) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+def test_without_threads_the_caller_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threading.Thread, "start", have_no_thread)
+    made: list[int] = []
+
+    def make_look() -> Callable[[int], int]:
+        made.append(threading.get_ident())
+        return abs
+
+    assert list(crew(make_look, range(1, 30), 3, LONG)) == [(pid, pid) for pid in range(1, 30)]
+    assert made == [threading.get_ident()]
+
+
+@pytest.mark.parametrize("threads", [True, False])
+def test_what_a_look_raises_is_raised_to_the_caller(
+    monkeypatch: pytest.MonkeyPatch, threads: bool
+) -> None:
+    def fail(pid: int) -> int:
+        raise LookupError(f"{pid}")
+
+    def fail_to_make() -> Callable[[int], int]:
+        warnings.warn("not raised", UserWarning, stacklevel=2)
+        return abs
+
+    if not threads:
+        monkeypatch.setattr(threading.Thread, "start", have_no_thread)
+    with pytest.raises(LookupError):
+        list(crew(lambda: fail, range(1, 30), 2, LONG))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(UserWarning, match="not raised"):
+            list(crew(fail_to_make, range(1, 30), 2, LONG))
+
+
+def test_no_more_are_left_behind_than_by_all_looks_together(
+    gate: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limit, "_MOST_LEFT", 3)
+    begun: list[int] = []
+
+    def look(pid: int) -> None:
+        begun.append(pid)
+        gate.wait()
+
+    found = dict(crew(lambda: look, range(1, 30), 2, 0.01))
+    assert {type(each) for each in found.values()} == {TimeoutError}
+    assert 3 <= len(begun) <= 4  # two look at the same time, and either may be the third
+    with pytest.raises(TimeoutError):
+        limit.within(LONG, lambda: 1, "x")
+
+
+def test_at_the_deadline_what_is_left_has_had_no_time(gate: threading.Event) -> None:
+    def look(pid: int) -> int:
+        if pid > 1:
+            gate.wait()
+        return pid
+
+    deadline = time.monotonic() + 0.5
+    found = dict(crew(lambda: look, range(1, 30), 2, LONG, deadline))
+    assert {type(found[pid]) for pid in range(2, 30)} == {TimeoutError}
+
+
+def test_who_stops_asking_leaves_behind_what_is_stuck(gate: threading.Event) -> None:
+    def look(pid: int) -> int:
+        if pid > 1:
+            gate.wait()
+        return pid
+
+    found = crew(lambda: look, [1, 2], 2, LONG)
+    assert next(found) == (1, 1)
+    wait_until(lambda: len(crew_threads()) == 1, "1 waits")
+    found.close()  # type: ignore[attr-defined]
+    assert len(limit._left_behind) == 1

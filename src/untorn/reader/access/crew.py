@@ -7,13 +7,15 @@ takes its place.
 """
 
 import errno
+import math
 import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Generic, TypeVar
+from functools import cached_property
+from typing import Generic, NamedTuple, TypeVar
 
-from untorn.reader.access.limit import until
+from untorn.reader.access.limit import is_over, leave_behind, may_begin, until
 
 T = TypeVar("T")
 _PATIENCE = 0.1
@@ -21,48 +23,113 @@ _PATIENCE = 0.1
 
 
 def crew(
-    make_look: Callable[[], Callable[[int], T]], pids: Sequence[int], threads: int, seconds: float
+    make_look: Callable[[], Callable[[int], T]],
+    pids: Sequence[int],
+    threads: int,
+    seconds: float,
+    deadline: float = math.inf,
 ) -> Iterator[tuple[int, T | TimeoutError]]:
     """Yield of each process what a look at it returns, in the order in which they are over.
 
+    Where no thread can be started, the caller's thread looks.
+
     Args:
-        make_look: Returns, in each thread, what looks at a process there; this must not raise.
-            Calls of check_time() within it raise TimeoutError when it is late.
+        make_look: Returns, in each thread, what looks at a process there. Calls of check_time()
+            within it raise TimeoutError when it is late.
         pids: The processes.
         threads: How many look at the same time.
         seconds: How long each look may take; then it is left behind, and a TimeoutError yielded.
+        deadline: Of all together, by the monotonic clock: then the rest are TimeoutErrors.
+
+    Raises:
+        BaseException: What make_look raises, and what a look raises but TimeoutError.
     """
-    work = _Work(make_look, pids)
-    members = [_Member(work, seconds) for _ in range(threads)]
+    work = _Work(make_look, pids, seconds, deadline)
+    members = [member for _ in range(threads) if (member := _Member.started(work))]
     try:
         for _ in pids:
-            while (done := work.next_result(_PATIENCE)) is None:
-                members = [each.replaced_if_stuck() for each in members]
+            while (done := work.next_result(_PATIENCE if members else 0)) is None:
+                if not members:
+                    done = work.look_here()
+                    break
+                members = [each for member in members if (each := member.unless_stuck())]
             yield done
     finally:
         work.end()
+        for member in members:
+            member.leave()
+
+
+class _Failure(NamedTuple):
+    """What a thread of the crew raised."""
+
+    error: BaseException
 
 
 class _Work(Generic[T]):
-    """What is to be done, and what was."""
+    """What is to be done, and what was.
 
-    def __init__(self, make_look: Callable[[], Callable[[int], T]], pids: Sequence[int]) -> None:
-        self.make_look = make_look
+    Each process is taken by one thread, and has one result: by that thread, or by the one that
+    leaves it behind. So if there are no threads left and no result, nobody has taken the next.
+    """
+
+    def __init__(
+        self,
+        make_look: Callable[[], Callable[[int], T]],
+        pids: Sequence[int],
+        seconds: float,
+        deadline: float,
+    ) -> None:
+        self.make_look, self._seconds, self._deadline = make_look, seconds, deadline
         self._lock = threading.Lock()
         self._pids = iter(pids)  # protected by _lock
-        self.results: queue.SimpleQueue[tuple[int, T | TimeoutError]] = queue.SimpleQueue()
+        self.results: queue.SimpleQueue[tuple[int, T | TimeoutError] | _Failure]
+        self.results = queue.SimpleQueue()
 
     def next_pid(self) -> int | None:
         """Return the next process; None if there is none."""
         with self._lock:
             return next(self._pids, None)
 
+    def next_deadline(self) -> float:
+        """Return until when a look may take that begins now."""
+        return min(time.monotonic() + self._seconds, self._deadline)
+
     def next_result(self, seconds: float) -> tuple[int, T | TimeoutError] | None:
-        """Return the next result; None if there is none in time."""
+        """Return the next result; None if there is none in time. Raises what a thread raised."""
         try:
-            return self.results.get(timeout=seconds)
+            result = self.results.get(timeout=seconds)
         except queue.Empty:
             return None
+        if isinstance(result, _Failure):
+            raise result.error
+        return result
+
+    def look_here(self) -> tuple[int, T | TimeoutError]:
+        """Look at the next process by this thread, unless that might leave too many stuck."""
+        pid = self.next_pid()
+        assert pid is not None
+        if not may_begin():
+            return pid, self.late()
+        return pid, self.look_at(self._look_here, pid, self.next_deadline())
+
+    @cached_property
+    def _look_here(self) -> Callable[[int], T]:
+        return self.make_look()
+
+    def look_at(self, look: Callable[[int], T], pid: int, deadline: float) -> T | TimeoutError:
+        """Return what a look returns, or that it had no time."""
+        if time.monotonic() >= self._deadline:
+            return self.late()
+        try:
+            with until(deadline):
+                return look(pid)
+        except TimeoutError as error:
+            return error
+
+    def late(self) -> TimeoutError:
+        """Return the error of what was not looked at in time."""
+        return TimeoutError(errno.ETIMEDOUT, "not read in time")
 
     def end(self) -> None:
         """Give out no more processes."""
@@ -71,44 +138,70 @@ class _Work(Generic[T]):
 
 
 class _Member(Generic[T]):
-    """A thread that looks at one process after the other until there is none."""
+    """A thread that looks at one process after the other until there is none.
 
-    def __init__(self, work: _Work[T], seconds: float) -> None:
-        self._work, self._seconds = work, seconds
+    Whoever sets `_pid` to None, or `_left`, does so under the lock: so of each process either the
+    thread itself puts the result, or the one that left it behind, and never both.
+    """
+
+    def __init__(self, work: _Work[T]) -> None:
+        self._work = work
         self._lock = threading.Lock()
         self._pid: int | None = None  # at which it looks; protected by _lock, as are the next two
         self._deadline = 0.0
         self._left = False
-        threading.Thread(target=self._run, name="untorn-crew", daemon=True).start()
+
+    @classmethod
+    def started(cls, work: _Work[T]) -> "_Member[T] | None":
+        """Return a new one; None if it cannot be had, or too many are stuck."""
+        member = cls(work)
+        if not may_begin():
+            return None
+        try:
+            threading.Thread(target=member._run, name="untorn-crew", daemon=True).start()
+        except RuntimeError:  # there are too many threads, or the interpreter is ending
+            return None
+        return member
 
     def _run(self) -> None:
-        look = self._work.make_look()
-        while (pid := self._work.next_pid()) is not None:
-            self._begin(pid)
-            with until(self._deadline):
-                result = look(pid)
-            if not self._end():
-                return
-            self._work.results.put((pid, result))
+        try:
+            look = self._work.make_look()
+            while (pid := self._begin()) is not None:
+                result = self._work.look_at(look, pid, self._deadline)
+                if not self._end():
+                    return
+                self._work.results.put((pid, result))
+        except BaseException as error:
+            if self._end():
+                self._work.results.put(_Failure(error))
 
-    def _begin(self, pid: int) -> None:
-        """Note at what it looks from now on."""
+    def _begin(self) -> int | None:
+        """Take the next process and note it, in one step for leave(); None if there is none."""
         with self._lock:
-            self._pid, self._deadline = pid, time.monotonic() + self._seconds
+            self._pid, self._deadline = self._work.next_pid(), self._work.next_deadline()
+            return self._pid
 
     def _end(self) -> bool:
         """Note that the look is over; return whether somebody still waits for it."""
         with self._lock:
             self._pid = None
+            if self._left:
+                is_over(self)
             return not self._left
 
-    def replaced_if_stuck(self) -> "_Member[T]":
-        """Return it; or if its look is late, another one in its place, and a result for that."""
+    def leave(self, now: float = math.inf) -> int | None:
+        """Have nobody wait for a look that is late now; return at which process it looks."""
         with self._lock:
-            pid = self._pid
-            if pid is None or time.monotonic() < self._deadline:
-                return self
+            if self._pid is None or now < self._deadline:
+                return None
             self._left = True
-        late = TimeoutError(errno.ETIMEDOUT, f"not read within {self._seconds:g} s")
-        self._work.results.put((pid, late))
-        return _Member(self._work, self._seconds)
+            leave_behind(self)
+            return self._pid
+
+    def unless_stuck(self) -> "_Member[T] | None":
+        """Return it; if its look is late, another one in its place, if one can be had."""
+        pid = self.leave(time.monotonic())
+        if pid is None:
+            return self
+        self._work.results.put((pid, self._work.late()))
+        return self.started(self._work)

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 T = TypeVar("T")
 TIMEOUT = 10.0
@@ -37,7 +37,7 @@ class _Limit(threading.local):
 
 _limit = _Limit()
 _lock = threading.Lock()
-_left_behind: "set[_Look[Any]]" = set()  # protected by _lock
+_left_behind: set[object] = set()  # protected by _lock
 
 
 def within(
@@ -113,6 +113,24 @@ def check_time(path: str) -> None:
     """Raise TimeoutError if the look that this thread makes has no time left."""
     if _limit.deadline is not None and time.monotonic() >= _limit.deadline:
         raise TimeoutError(errno.ETIMEDOUT, "not read in time", path)
+
+
+def leave_behind(look: object) -> None:
+    """Note that nobody waits for a look any more, though it is not over."""
+    with _lock:
+        _left_behind.add(look)
+
+
+def is_over(look: object) -> None:
+    """Note that a look is over, whether it was left behind or not."""
+    with _lock:
+        _left_behind.discard(look)
+
+
+def may_begin() -> bool:
+    """Tell whether a look may begin that may have to be left behind, too."""
+    with _lock:
+        return len(_left_behind) < _MOST_LEFT
 
 
 def is_interruption(error: BaseException) -> bool:
@@ -193,9 +211,8 @@ class _Look(Generic[T]):
         return self._result[0]
 
     def _start(self) -> None:
-        with _lock:
-            if len(_left_behind) >= _MOST_LEFT:
-                raise TimeoutError
+        if not may_begin():
+            raise TimeoutError
         try:
             _thread.start_new_thread(self._make, ())  # threading.Thread takes twice as long
         except RuntimeError as error:
