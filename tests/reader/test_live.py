@@ -21,9 +21,7 @@ from untorn.maps.fields import Permissions
 from untorn.maps.procmap_query import ProcmapQuery, QueriedVma
 from untorn.reader.access.idleness import Idleness, find_idleness
 from untorn.reader.access.live_maps_file import LiveMapsFile
-from untorn.reader.fills import SEGMENT
 from untorn.reader.live_maps import LiveMaps
-from untorn.reader.text import parse_beside
 
 pytestmark = pytest.mark.live
 
@@ -49,19 +47,6 @@ def test_a_snapshot_of_a_still_process_is_its_text(vmas: int) -> None:
         assert (
             b"".join(e.line() for e in untorn.snapshot(child.pid, previous=taken)) == child.maps()
         )
-
-
-@pytest.mark.parametrize("beside", [True, False])
-def test_a_long_map_is_the_same_whoever_parses_it(
-    beside: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(parse_beside, "may_help", lambda: beside)
-    with Commanded() as child:
-        child.place(2 * 6000)
-        child.do("for n in range(6000): put(at + (n << 13), 1)")
-        taken = untorn.snapshot(child.pid)
-        assert b"".join(entry.line() for entry in taken) == child.maps()
-    assert taken.coherence.fills > SEGMENT
 
 
 def test_nothing_is_checked_while_the_process_sleeps() -> None:

@@ -8,7 +8,6 @@ than a fill has ends within it, and the next one returns the rest of it and anot
 Source: fs/seq_file.c:seq_read_iter().
 """
 
-from collections.abc import Callable
 from itertools import islice
 from typing import NamedTuple
 
@@ -34,20 +33,8 @@ class Fills(NamedTuple):
     """For each, whether it is known that the process did not run while it was read."""
 
 
-def read_fills(
-    file: LiveMapsFile,
-    size: int,
-    idleness: Idleness | None = None,
-    pass_on: Callable[[list[bytes]], None] | None = None,
-) -> Fills:
-    """Read the file from its start to its end.
-
-    Args:
-        file: Where it is read.
-        size: Bytes at most a call.
-        idleness: Tells whether the process sleeps; None if nothing can.
-        pass_on: Is given the text as it comes, one segment after the other.
-    """
+def read_fills(file: LiveMapsFile, size: int, idleness: Idleness | None = None) -> Fills:
+    """Read the file from its start to its end, size bytes at most a call."""
     texts = file.fills(size)
     fills = Fills([], [])
     if idleness:
@@ -57,8 +44,6 @@ def read_fills(
         segment = list(islice(texts, SEGMENT))
         more = len(segment) == SEGMENT
         fills.texts.extend(segment)
-        if pass_on:
-            pass_on(segment)
         quiet = idleness is not None and len(segment) >= FEW and idleness.slept()
         fills.quiet.extend([quiet] * len(segment))
     return fills

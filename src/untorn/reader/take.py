@@ -12,8 +12,7 @@ from untorn.reader.fills import LEAST_LINE, Fills, read_fills
 from untorn.reader.holes import doubtful_holes, false_gaps, fill_in, gaps_may_be_false
 from untorn.reader.snapshot import Coherence, Snapshot
 from untorn.reader.text.columns import Columns, Rows, resolve_overlaps
-from untorn.reader.text.parse_again import parse_again
-from untorn.reader.text.parse_beside import ParserBeside
+from untorn.reader.text.parse import parse
 
 
 def take_snapshot(
@@ -32,18 +31,16 @@ def take_snapshot(
         OSError: ESRCH if the process has no memory any more, or never had; and then it may have
             lost it while it was read.
     """
-    with ParserBeside() as parser:
-        began = time.perf_counter_ns()
-        fills = read_fills(file, FILL_SIZE, idleness, None if previous else parser.add)
-        ioctl = ioctl and not file.find_query_refusal()
-        if not ioctl:
-            _check_alive(file)
-        doubt = gaps_may_be_false() and not all(fills.quiet)
-        done = Coherence(len(fills.texts), sum(fills.quiet), read_ns=time.perf_counter_ns() - began)
-        lines = previous.parse_next(fills.texts) if previous else parser.columns(fills.texts)
+    began = time.perf_counter_ns()
+    fills = read_fills(file, FILL_SIZE, idleness)
+    ioctl = ioctl and not file.find_query_refusal()
+    if not ioctl:
+        _check_alive(file)
+    doubt = gaps_may_be_false() and not all(fills.quiet)
+    done = Coherence(len(fills.texts), sum(fills.quiet), read_ns=time.perf_counter_ns() - began)
     if doubt and not ioctl:
-        before, (fills, done) = fills, _read_again(file, done)
-        lines = parse_again(fills.texts, before.texts, lines)
+        fills, done = _read_again(file, done)
+    lines = previous.parse_next(fills.texts) if previous else parse(fills.texts)
     whole = lines
     if doubt and ioctl and len(lines):
         whole, done = _check_holes(file, lines, doubtful_holes(lines, fills), done)

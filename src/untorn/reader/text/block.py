@@ -6,7 +6,6 @@ line_endings.py. A line that does not fit is left to MapsEntry.parse(), whose an
 is the definition of this one's.
 """
 
-from collections.abc import Sequence
 from functools import cache
 from typing import NamedTuple, Self
 
@@ -37,7 +36,7 @@ _LETTERS = np.array([int.from_bytes(each, "little") for each in LETTERS], np.uin
 
 
 def read_lines(text: bytes, first: int) -> list[MapsEntry]:
-    """Return one entry a line, read one by one. Raises ValueError as Block.read()."""
+    """Return one entry a line, read one by one. Raises ValueError as Block."""
     lines = text.split(b"\n")
     last = lines.pop()
     entries = [read_line(number, line + b"\n") for number, line in enumerate(lines, first)]
@@ -47,7 +46,7 @@ def read_lines(text: bytes, first: int) -> list[MapsEntry]:
 
 
 def read_line(number: int, line: bytes) -> MapsEntry:
-    """Return what a line says. Raises ValueError as Block.read()."""
+    """Return what a line says. Raises ValueError as Block."""
     try:
         return MapsEntry.parse(line)
     except ValueError:
@@ -101,19 +100,12 @@ class Table(NamedTuple):
 
     @classmethod
     def empty(cls, count: int) -> Self:
-        """Return a table of so many rows; those that nobody writes take no memory."""
+        """Return room for so many rows; what nobody writes takes no memory."""
         start, end, offset = np.empty((3, count), np.uint64)
         return cls(start, end, offset, np.empty(count, np.uint8), np.empty(count, np.int32))
 
-    @classmethod
-    def join(cls, tables: Sequence["Table"]) -> "Table":
-        """Put tables one below the other."""
-        if len(tables) == 1:
-            return tables[0]
-        return cls(*(np.concatenate(columns) for columns in zip(*tables, strict=True)))
-
     def rows(self, begin: int, end: int) -> "Table":
-        """Return some of the rows; to write them writes ours."""
+        """Return the same room for some of the rows."""
         return Table(
             self.start[begin:end],
             self.end[begin:end],
@@ -129,29 +121,24 @@ class Block:
     Args:
         text: Whole lines.
         first: The number of the first of them, for errors.
+        endings: What lines end with, for all blocks; the column ending has its rows.
+        room: Where the columns go. If they do not fit, some line is too short to be one.
+
+    Raises:
+        ValueError: A line is cut off or not one of maps; the message has its number and the
+            reason.
     """
 
-    def __init__(self, text: bytes, first: int) -> None:
-        self.text, self.first = text, first
+    def __init__(self, text: bytes, first: int, endings: LineEndings, room: Table) -> None:
+        self.text, self.first, self.endings = text, first, endings
         self.bytes = np.frombuffer(text, np.uint8)
         self.newline = np.flatnonzero(self.bytes == ord("\n"))
         self.at = np.concatenate(([0], self.newline + 1))[:-1]
         self.length = self.newline - self.at
         self.left = np.ones(len(self), np.bool_)  # which rows still are to be read
-
-    def read(self, table: Table, endings: LineEndings) -> None:
-        """Write the columns.
-
-        Args:
-            table: Where they go; it has one row a line.
-            endings: What lines end with, for all blocks; the column ending has its rows.
-
-        Raises:
-            ValueError: A line is cut off or not one of maps; the message has its number and the
-                reason.
-        """
-        self.endings = endings
-        self.start, self.end, self.offset, self.permissions, self.ending = table
+        if len(self) > len(room.start):
+            read_lines(text, first)  # which finds it
+        self.start, self.end, self.offset, self.permissions, self.ending = room.rows(0, len(self))
         self.offset[:], self.ending[:] = 0, 0
         for width in _WIDTHS:
             if np.count_nonzero(self.left) >= _FEW and len(rows := self._rows_of(width)):

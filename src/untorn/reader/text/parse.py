@@ -1,6 +1,6 @@
 """The text of a maps file, read into columns: in large blocks, or line by line if it is short."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 
 from untorn.reader.text.block import Block, Table, read_lines
 from untorn.reader.text.columns import Columns
@@ -28,68 +28,38 @@ def parse(texts: Sequence[bytes], first: int = 1) -> Columns:
     size = sum(map(len, texts))
     if size <= SHORT:
         return Columns.of_entries(read_lines(b"".join(texts), first))
-    parser = Parser(size // SHORTEST, first)
-    parser.add(texts)
-    return parser.columns()
+    endings = LineEndings()
+    table = Table.empty(size // SHORTEST)
+    count = 0
+    for text in _blocks(texts):
+        count += len(Block(text, first + count, endings, table.rows(count, len(table.start))))
+    start, end, offset, permissions, ending = table.rows(0, count)
+    return Columns.of(
+        endings.names,
+        start=start,
+        end=end,
+        offset=offset,
+        permissions=permissions,
+        **endings.columns(ending),
+    )
 
 
-class Parser:
-    """A long text that is read into columns as it comes.
-
-    Args:
-        lines: How many there probably are at most; if there are more, columns are copied once.
-        first: The number of the first line, for errors.
-    """
-
-    def __init__(self, lines: int, first: int = 1) -> None:
-        self._lines, self._first = lines, first
-        self._endings = LineEndings()
-        self._full: list[Table] = []
-        self._table = Table.empty(lines)
-        self._count = 0  # rows of the table that are written
-        self._waiting: list[bytes] = []
-        self._size = 0  # bytes that wait
-
-    def add(self, texts: Iterable[bytes]) -> None:
-        """Take what follows, and read what is enough for a block. Raises as parse()."""
-        for text in texts:
-            self._waiting.append(text)
-            self._size += len(text)
-            if self._size >= BLOCK:
-                self._read_blocks(b"".join(self._waiting))
-
-    def columns(self) -> Columns:
-        """Read the rest, and return one row a line of all there was. Raises as parse()."""
-        self._read(b"".join(self._waiting))
-        table = Table.join([*self._full, self._table.rows(0, self._count)])
-        return Columns.of(
-            self._endings.names,
-            start=table.start,
-            end=table.end,
-            permissions=table.permissions,
-            offset=table.offset,
-            **self._endings.columns(table.ending),
-        )
-
-    def _read_blocks(self, text: bytes) -> None:
-        """Read blocks of whole lines; what is left waits."""
+def _blocks(texts: Sequence[bytes]) -> Iterator[bytes]:
+    """Put small parts together and cut large ones, at ends of lines."""
+    part: list[bytes] = []
+    size = 0
+    for text in texts:
+        part.append(text)
+        size += len(text)
+        if size < BLOCK:
+            continue
+        whole = b"".join(part)
         begin = 0
-        while len(text) - begin >= BLOCK and (
-            end := text.rfind(b"\n", begin, begin + 2 * BLOCK) + 1
+        while len(whole) - begin >= BLOCK and (
+            end := whole.rfind(b"\n", begin, begin + 2 * BLOCK) + 1
         ):
-            self._read(text[begin:end])
+            yield whole[begin:end]
             begin = end
-        self._waiting, self._size = [text[begin:]], len(text) - begin
-
-    def _read(self, text: bytes) -> None:
-        block = Block(text, self._first)
-        block.read(self._room(len(block)), self._endings)
-        self._first += len(block)
-
-    def _room(self, count: int) -> Table:
-        """Return the place of so many more rows."""
-        if self._count + count > len(self._table.start):
-            self._full.append(self._table.rows(0, self._count))
-            self._table, self._count = Table.empty(max(self._lines, count)), 0
-        self._count += count
-        return self._table.rows(self._count - count, self._count)
+        part, size = [whole[begin:]], len(whole) - begin
+    if size:
+        yield b"".join(part)
