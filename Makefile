@@ -36,6 +36,9 @@ bench-readers: .venv/ready ## who reads the maps of a large process how fast
 bench-counting: .venv/ready ## how long it takes to know what is in memory, of a process and of all
 	$(BIN)/python benchmarks/counting.py
 
+bench-stall: .venv/ready ## who stalls a process how long, by its resident memory: table and memory-stall.svg
+	$(BIN)/python benchmarks/memory_stall.py
+
 bench-checker: .venv/ready ## schedules per second of the checker
 	$(BIN)/python benchmarks/checker.py
 
@@ -52,6 +55,6 @@ lint: .venv/ready ## ruff, mypy --strict, and which way imports go
 	$(BIN)/python tools/imports.py
 
 clean: ## remove what the other targets made
-	rm -rf .venv bench.svg bench.json kernels.svg kernels.json kernels.html .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv bench.svg bench.json kernels.svg kernels.json kernels.html memory-stall.svg memory-stall-*.json .mypy_cache .ruff_cache .pytest_cache
 
-.PHONY: help bench kernels bench-micro bench-readers bench-counting bench-checker soak test lint clean
+.PHONY: help bench kernels bench-micro bench-readers bench-counting bench-stall bench-checker soak test lint clean
