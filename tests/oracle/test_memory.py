@@ -67,7 +67,7 @@ def test_all_is_as_smaps_says(family: dict[str, int], who: str, how: How) -> Non
     assert differences(pid, lambda: untorn.memory(pid, max_hold=WAYS[how])) == []
     memory = untorn.memory(pid, max_hold=WAYS[how])
     assert set(memory.how) == {how}
-    assert memory.exact
+    assert not memory.estimated
     assert not memory.changed.any()
     assert memory.changes == ()
 

@@ -15,7 +15,7 @@ from tests.helpers.tasks import wait_until
 from tests.helpers.this_machine import MAY_OPEN_BY_MAPPING
 from untorn.maps.pagemap import PAGE_IS_GUARD, PAGEMAP_SCAN, PmScanArg
 from untorn.reader.access import pagemap
-from untorn.reader.page_walk import page_ns, walk_ns
+from untorn.reader.page_walk import page_ns, sizes_of, walk_ns
 
 pytestmark = pytest.mark.live
 PAGE = 4096
@@ -133,9 +133,9 @@ def test_smaps_is_not_read_if_that_could_take_too_long(child: Commanded) -> None
 
 
 def test_a_walk_takes_as_long_as_there_are_pages(child: Commanded) -> None:
-    before = walk_ns(f"/proc/{child.pid}")
+    before = walk_ns(sizes_of(f"/proc/{child.pid}"))
     child.do("kept = bytearray(b'x') * (64 << 20)")
-    assert walk_ns(f"/proc/{child.pid}") > before + 10_000 * page_ns()
+    assert walk_ns(sizes_of(f"/proc/{child.pid}")) > before + 10_000 * page_ns()
     assert 0 < page_ns() < 100_000
 
 

@@ -21,7 +21,7 @@ from untorn.reader.access.limit import check_time
 from untorn.reader.access.live_maps_file import LiveMapsFile
 from untorn.reader.access.reach import Reach
 from untorn.reader.access.task import living_threads, status_of
-from untorn.reader.page_walk import guard_ranges, walk_ns
+from untorn.reader.page_walk import guard_ranges, sizes_of, walk_ns
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ def _flags_and_key(
         OutOfReachError: It is not there any more, or reading could hold a lock for too long.
         OSError: smaps cannot be read.
     """
-    hold = walk_ns(place)
+    hold = walk_ns(sizes_of(place))
     if hold > max_hold * 1e9:
         raise OutOfReachError(
             f"smaps could hold a lock of the process for {hold / 1e6:.1f} ms, "

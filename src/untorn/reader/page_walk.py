@@ -34,18 +34,32 @@ _UNKNOWN_NS = 1000.0
 """For a page, where it cannot be measured: more than any machine needs."""
 
 
-def walk_ns(place: str) -> int:
-    """Return about how long it takes to walk the page tables of a whole process, in ns.
+def walk_ns(sizes: Mapping[str, int]) -> float:
+    """Return about how long it takes to walk the page tables of a whole process, in ns, at most.
 
-    Its pages, by counters that are read without a lock, times what a page takes on this machine.
+    Its pages, by counters that are read without a lock, times what a page takes on this machine,
+    and the other entries of its tables: those of the zero page, which are in no counter, take
+    longest, so all are taken for such.
+
+    Args:
+        sizes: See sizes_of().
     """
-    return int(pages_of(sizes_of(place)) * page_ns())
+    pages = pages_of(sizes)
+    others = max(sizes["VmPTE"] // ENTRY_SIZE - pages, 0)
+    return pages * page_ns() + others * _other_ns()
 
 
 def pages_of(sizes: Mapping[str, int]) -> int:
-    """Return how many pages a walk meets, by the counters of a process."""
+    """Return how many pages a process has, by its counters."""
     small = (sizes["VmRSS"] + sizes["VmSwap"]) // PAGE_SIZE
     return small + (sizes["HugetlbPages"] >> PMD_SHIFT)
+
+
+def _other_ns() -> float:
+    try:
+        return entry_ns()
+    except OutOfReachError:
+        return page_ns()
 
 
 def sizes_of(place: str) -> dict[str, int]:

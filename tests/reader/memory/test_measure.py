@@ -95,7 +95,7 @@ def test_what_is_mapped_meanwhile_is_counted_and_told(
     assert memory.rss is not None
     assert memory.rss[row] == 3 << 12
     assert memory.changed[row]
-    assert (memory.how[row], memory.exact) == (How.PAGEMAP, True)
+    assert (memory.how[row], memory.estimated) == (How.PAGEMAP, False)
     assert any(change.start == new for change in memory.changes)
     (old,) = (memory.start == at).nonzero()[0].tolist()
     assert not memory.changed[old]

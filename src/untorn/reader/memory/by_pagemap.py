@@ -13,7 +13,7 @@ from untorn.reader.access.pace import FRACTION
 from untorn.reader.access.pagemap import LivePagemap
 from untorn.reader.files.mapped_file import MappedFiles
 from untorn.reader.memory.count import Counter
-from untorn.reader.memory.facts import Facts, backing_of
+from untorn.reader.memory.facts import Backing, Facts, backing_of
 from untorn.reader.memory.figures import figures_of_counts
 from untorn.reader.memory.memory import How
 from untorn.reader.memory.page_frames import PageFrames
@@ -21,7 +21,7 @@ from untorn.reader.memory.part import Part
 from untorn.reader.memory.sample import Count, Estimate, estimate
 from untorn.reader.memory.slices import Slices
 from untorn.reader.memory.tally import Quantity, Tally
-from untorn.reader.page_walk import none_ns, page_ns, sizes_of
+from untorn.reader.page_walk import entry_ns, none_ns, page_ns, sizes_of
 from untorn.reader.text.columns import Columns, Numbers
 
 _WINDOW = 4 * PMD_SIZE
@@ -29,8 +29,10 @@ _HURRIED_WINDOW = 32 * PMD_SIZE
 """Bytes of addresses that are read by one call, gently and not."""
 _FOR_ALL = 0.7
 """Of the time that there is, what is spent at most on counting all."""
-_LEAST_EMPTY = 1 << 30
-"""Bytes of addresses; 512 page tables."""
+_LEAST_HOLD = 1e-4
+"""Seconds that a scan may take, whatever the budget: else a reservation of terabytes has no end."""
+_HUGE_COST = 16
+"""Entries of page tables that take as long as one of a huge page, at most."""
 Way = Callable[[Count, Slices, Numbers, Numbers], Estimate]
 """Counts ranges, all of them or a sample."""
 
@@ -95,48 +97,62 @@ class ByPagemap:
         return estimate(count, start, end, self._window, deadline, populated=populated)
 
     def _count_by(self, columns: Columns, way: Way) -> Part:
-        frames, facts, scans = self._frames, self._facts, self._pagemap.scans
-        backing = backing_of(columns, self._files, facts, devices=frames is None)
-        counts = np.zeros((len(columns), len(Quantity)), np.int64)
-        variance = np.zeros(counts.shape)
+        devices = self._frames is None
+        backing = backing_of(columns, self._files, self._facts, devices=devices)
+        shape = len(columns), len(Quantity)
+        counts, variance = np.zeros(shape, np.int64), np.zeros(shape)
+        looked_at = np.ones(len(columns), np.bool_)
         in_user_half = columns.end <= KERNEL_HALF
-        for devices in False, True:
-            rows = np.flatnonzero(in_user_half & (backing.device == devices))
-            if not len(rows):
-                continue
-            no_zeros = frames is None and scans and not devices
-            slices = Slices(
-                self._pagemap,
-                window=self._window,
-                most_empty=self._most_empty(),
-                drop_zeros=no_zeros,
-            )
-            tally = Tally(frames, ksm=facts.ksm, no_zeros=no_zeros)
-            counter = Counter(slices, tally, parse_release(os.uname().release))
-            found = way(counter.count, slices, columns.start[rows], columns.end[rows])
-            counts[rows], variance[rows] = found
-        figures = figures_of_counts(columns, Estimate(counts, variance), facts, backing)
-        if not scans:
+        for device in False, True:
+            rows = np.flatnonzero(in_user_half & (backing.device == device))
+            if len(rows):
+                slices, counter = self._tools(device)
+                found = way(counter.count, slices, columns.start[rows], columns.end[rows])
+                counts[rows], variance[rows], looked_at[rows] = found
+        estimate = Estimate(counts[looked_at], variance[looked_at], looked_at[looked_at])
+        return self._part(
+            columns.take(np.flatnonzero(looked_at)), estimate, backing.take(looked_at)
+        )
+
+    def _tools(self, device: bool) -> tuple[Slices, Counter]:
+        """Return what reads and counts pages; for devices, whose pages may be in no count."""
+        no_zeros = self._frames is None and self._pagemap.scans and not device
+        tally = Tally(self._frames, ksm=self._facts.ksm, no_zeros=no_zeros)
+        slices = Slices(
+            self._pagemap, window=self._window, drop_zeros=no_zeros, **self._most_scanned()
+        )
+        return slices, Counter(slices, tally, parse_release(os.uname().release))
+
+    def _part(self, columns: Columns, found: Estimate, backing: Backing) -> Part:
+        figures = figures_of_counts(columns, found, self._facts, backing)
+        if not self._pagemap.scans:
             del figures["huge"]
         if not self._pagemap.tells_guards:
             del figures["guard"]
-        how = np.where(variance.any(axis=1), How.SAMPLE, How.PAGEMAP)
+        how = np.where(found.variance.any(axis=1), How.SAMPLE, How.PAGEMAP)
         return Part(columns, figures, how)
 
-    def _most_empty(self) -> int:
-        """Return over how many bytes without a page one scan may go.
+    def _most_scanned(self) -> dict[str, int]:
+        """Return over how many bytes one scan may go.
 
-        It skips what has no page table. So what takes time are tables with nothing in them: those
-        that the process has beyond what its resident pages need, of huge ones one each, too.
+        Of what is empty it skips what has no page table. So what takes time are tables with nothing
+        in them: those that the process has beyond what its resident pages need, of huge ones one
+        each, too. Of huge pages it takes an entry each, for which it looks at the page, too.
         """
         if not self._pagemap.scans:
-            return 0
-        sizes = sizes_of(self._place)
+            return {"most_empty": 0, "most_huge": 0}
+        sizes, most_ns = sizes_of(self._place), max(self._max_hold, _LEAST_HOLD) * 1e9
         tables = sizes["VmPTE"] // PAGE_SIZE - (sizes["VmRSS"] + sizes["VmSwap"]) // PMD_SIZE
-        hold_ns = tables * (PMD_SIZE // PAGE_SIZE) * none_ns()
-        return KERNEL_HALF if hold_ns <= self._max_hold * 1e9 else _LEAST_EMPTY
+        entries, all_entries = int(most_ns / none_ns()), tables * (PMD_SIZE // PAGE_SIZE)
+        huge = max(int(most_ns / (_HUGE_COST * entry_ns())), 1)
+        return {
+            "most_empty": KERNEL_HALF
+            if all_entries <= entries
+            else max(entries * PAGE_SIZE, PMD_SIZE),
+            "most_huge": huge * PMD_SIZE,
+        }
 
 
 def _all(count: Count, slices: Slices, start: Numbers, end: Numbers) -> Estimate:
     counts = count(start.tolist(), end.tolist())
-    return Estimate(counts, np.zeros(counts.shape))
+    return Estimate(counts, np.zeros(counts.shape), np.ones(len(counts), np.bool_))

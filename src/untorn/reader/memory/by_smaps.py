@@ -1,12 +1,14 @@
 """The memory of a process by the kernel's own smaps, where that holds no lock for too long."""
 
+import math
 import os
+from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
 
 from untorn.maps.maps_file import FILL_SIZE
-from untorn.maps.page import KERNEL_HALF, PAGE_SIZE
+from untorn.maps.page import KERNEL_HALF, PAGE_SIZE, ULONG_MAX
 from untorn.maps.pagemap import PAGE_IS_GUARD, PmScanArg
 from untorn.reader.access.gentle import Holds
 from untorn.reader.access.limit import check_time
@@ -16,7 +18,7 @@ from untorn.reader.memory.figures import figures_of_smaps
 from untorn.reader.memory.memory import How
 from untorn.reader.memory.part import Part
 from untorn.reader.memory.smaps_text import parse_smaps
-from untorn.reader.page_walk import page_ns, pages_of, sizes_of, slice_size
+from untorn.reader.page_walk import page_ns, sizes_of, walk_ns
 from untorn.reader.text.columns import Columns
 
 _RECORD = 512
@@ -33,12 +35,10 @@ def size_of_reads(columns: Columns, place: str, max_hold: float) -> int | None:
         place: Directory of /proc by which the process is reached.
         max_hold: Seconds for which one call may hold a lock.
     """
-    most = max_hold * 1e9 / page_ns()
-    pages = pages_of(sizes_of(place))
-    if pages <= most:
+    if walk_ns(sizes_of(place)) <= max_hold * 1e9:
         return FILL_SIZE
     largest = int((columns.end - columns.start).max(initial=0)) // PAGE_SIZE
-    return _RECORD if min(pages, largest) <= most else None
+    return _RECORD if largest * page_ns() <= max_hold * 1e9 else None
 
 
 def read_smaps(pagemap: LivePagemap, place: str, size: int, max_hold: float) -> Part:
@@ -56,8 +56,8 @@ def read_smaps(pagemap: LivePagemap, place: str, size: int, max_hold: float) -> 
     smaps = parse_smaps(_read(f"{place}/smaps", size, pagemap.holds))
     figures = figures_of_smaps(smaps)
     if pagemap.tells_guards:
-        step = slice_size(place, max_hold)
-        figures["guard"] = _guards(smaps.columns, pagemap, step)
+        most = math.inf if size == FILL_SIZE else max_hold * 1e9 / page_ns() / 2
+        figures["guard"] = _guards(smaps.columns, pagemap, most)
     return Part(smaps.columns, figures, np.full(len(smaps.columns), How.SMAPS), smaps)
 
 
@@ -73,18 +73,34 @@ def _read(path: str, size: int, holds: Holds) -> bytes:
     return b"".join(texts)
 
 
-def _guards(columns: Columns, pagemap: LivePagemap, step: int) -> Figure:
-    """Return how much of each VMA is guard pages, which smaps does not tell."""
+def _guards(columns: Columns, pagemap: LivePagemap, most: float) -> Figure:
+    """Return how much of each VMA is guard pages, which smaps does not tell.
+
+    Args:
+        columns: The VMAs.
+        pagemap: Of the process.
+        most: How many pages one scan may look at; it goes over what lies between VMAs at once.
+    """
     question = PmScanArg(0, 0, PAGE_IS_GUARD, return_mask=PAGE_IS_GUARD)
-    pages = np.zeros(len(columns), np.uint64)
-    at, end = 0, int(columns.end[columns.end < KERNEL_HALF].max(initial=0))
-    while at < end:
-        found = pagemap.scan(question._replace(start=at, end=min(end, at + step)))
-        for region in found.regions:  # one may go over several VMAs
-            start, stop = np.uint64(region.start), np.uint64(region.end)
-            first = int(np.searchsorted(columns.end, start, "right"))
-            rows = slice(first, int(np.searchsorted(columns.start, stop)))
-            pages[rows] += np.minimum(columns.end[rows], stop)
-            pages[rows] -= np.maximum(columns.start[rows], start)
-        at = found.walk_end
-    return Figure.exact(pages)
+    guards = np.zeros(len(columns), np.uint64)
+    for at, end in _spans(columns, most):
+        while at < end:
+            found = pagemap.scan(question._replace(start=at, end=end))
+            for region in found.regions:  # one may go over several VMAs
+                start, stop = np.uint64(region.start), np.uint64(region.end)
+                first = int(np.searchsorted(columns.end, start, "right"))
+                rows = slice(first, int(np.searchsorted(columns.start, stop)))
+                guards[rows] += np.minimum(columns.end[rows], stop)
+                guards[rows] -= np.maximum(columns.start[rows], start)
+            at = found.walk_end
+    return Figure.exact(guards)
+
+
+def _spans(columns: Columns, most: float) -> Iterator[tuple[int, int]]:
+    """Yield ranges that have all VMAs of the user's half, and of their pages about as many each."""
+    rows = np.flatnonzero(columns.end <= KERNEL_HALF)
+    pages = np.cumsum((columns.end - columns.start)[rows] // np.uint64(PAGE_SIZE))
+    groups = pages // np.uint64(min(most, KERNEL_HALF))
+    for first in np.flatnonzero(np.diff(groups, prepend=np.uint64(ULONG_MAX))).tolist():
+        last = int(np.searchsorted(groups, groups[first], "right")) - 1
+        yield int(columns.start[rows[first]]), int(columns.end[rows[last]])

@@ -28,6 +28,8 @@ class Facts(NamedTuple):
 
     resident: int
     """Bytes that are resident at most."""
+    swapped: int
+    """Bytes of which page tables say that they are in swap, at most."""
     locked: int
     """Bytes that the process has locked."""
     hugetlb: int
@@ -53,23 +55,24 @@ def facts_of(place: str, proc: str) -> Facts:
         merged = int(_KSM.read_text())
     except (OSError, ValueError):
         merged = 0
+    swap = max(swap_used(proc), sizes["VmSwap"])
     return Facts(
-        _most_resident(sizes["VmRSS"]),
-        sizes["VmLck"],
-        sizes["HugetlbPages"],
-        swap_used(proc),
-        merged > 0,
+        resident=sizes["VmRSS"] + 3 * _uncounted(),
+        swapped=sizes["VmSwap"] + _uncounted() if swap else 0,
+        locked=sizes["VmLck"],
+        hugetlb=sizes["HugetlbPages"],
+        swap=swap,
+        ksm=merged > 0,
     )
 
 
-def _most_resident(counted: int) -> int:
-    """Return by how much the counter of resident bytes may be exceeded.
+def _uncounted() -> int:
+    """Return how many bytes a counter of pages may lack, of which there are three of resident ones.
 
-    It is the sum of three, of each of which every CPU may keep a batch to itself.
-    Source: lib/percpu_counter.c.
+    Every CPU may keep a batch to itself. Source: lib/percpu_counter.c.
     """
     cpus = os.cpu_count() or 1
-    return counted + 3 * cpus * max(32, 2 * cpus) * PAGE_SIZE
+    return cpus * max(32, 2 * cpus) * PAGE_SIZE
 
 
 def swap_used(proc: str) -> int:
@@ -87,6 +90,10 @@ class Backing(NamedTuple):
     """Shared memory, of which pages in swap leave no trace in page tables; or perhaps it."""
     device: Truths
     """Perhaps memory of a device or of the kernel, which is in no count."""
+
+    def take(self, which: Truths) -> "Backing":
+        """Return some of the rows."""
+        return Backing(self.hugetlb[which], self.swappable[which], self.device[which])
 
 
 def backing_of(columns: Columns, files: MappedFiles, facts: Facts, *, devices: bool) -> Backing:

@@ -6,9 +6,9 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from untorn.reader.memory.tally import Reals
 from untorn.reader.text.columns import Numbers, Rows
 
-Reals = npt.NDArray[np.float64]
 QUANTILE = 2.3
 """Standard deviations to each side of an estimate that make an interval of 95 %. It takes 1.96
 where they are known, and some more where they are estimates themselves."""

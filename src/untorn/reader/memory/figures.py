@@ -3,11 +3,11 @@
 import numpy as np
 
 from untorn.reader.memory.facts import Backing, Facts
-from untorn.reader.memory.figure import Figure, Reals
+from untorn.reader.memory.figure import Figure
 from untorn.reader.memory.sample import Estimate
 from untorn.reader.memory.smaps_fields import Masked
 from untorn.reader.memory.smaps_text import SmapsText
-from untorn.reader.memory.tally import PSS_SHIFT, Quantity
+from untorn.reader.memory.tally import PSS_SHIFT, Quantity, Reals
 from untorn.reader.text.columns import Columns, Numbers
 
 Figures = dict[str, Figure]
@@ -65,11 +65,12 @@ def figures_of_counts(columns: Columns, found: Estimate, facts: Facts, backing: 
     """Return what was counted of VMAs, with bounds where page tables do not tell all."""
     size = columns.end - columns.start
     of_hugetlb = backing.hugetlb[:, np.newaxis]
-    plain = Estimate(*(np.where(of_hugetlb, 0, each) for each in found))
-    hugetlb = Estimate(*(np.where(of_hugetlb, each, 0) for each in found))
+    plain = found._replace(counts=np.where(of_hugetlb, 0, found.counts))
+    hugetlb = found._replace(counts=np.where(of_hugetlb, found.counts, 0))
     rss, pss, swapped = (_figure(plain, name) for name in ("RSS", "PSS", "SWAP"))
+    high = np.maximum(swapped.low, np.minimum(swapped.high, np.uint64(facts.swapped)))
     room = np.minimum(size - np.minimum(rss.low, size), np.uint64(facts.swap)) * backing.swappable
-    swap = Figure.between(swapped.low, swapped.high + room)
+    swap = Figure.between(swapped.low, high + room)
     nothing = np.zeros_like(size)
     locked = np.minimum(pss.high, np.uint64(facts.locked))
     figures = {

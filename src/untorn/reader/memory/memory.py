@@ -137,9 +137,9 @@ class Memory(MapColumns):
         return cls(smaps.columns, figures, [How.SMAPS] * len(smaps.columns), smaps=smaps)
 
     @property
-    def exact(self) -> bool:
-        """Whether no number is an estimate."""
-        return all(each.variance is None for each in self._figures.values())
+    def estimated(self) -> bool:
+        """Whether some numbers are estimates by a sample."""
+        return any(each.variance is not None for each in self._figures.values())
 
     @property
     def size(self) -> Numbers | None:

@@ -16,10 +16,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from untorn.reader.memory.tally import LOWS, PSS_SHIFT, ROOMS, Counts, Quantity
+from untorn.reader.memory.tally import LOWS, PSS_SHIFT, ROOMS, Counts, Quantity, Reals
 from untorn.reader.text.columns import Numbers, Rows
+from untorn.reader.text.hex_field import Truths
 
-Reals = npt.NDArray[np.float64]
 Count = Callable[[Sequence[int], Sequence[int]], Counts]
 """Counts the pages of ranges: see Counter.count()."""
 Populated = Callable[[int, int, int], Iterable[tuple[int, int]]]
@@ -28,6 +28,8 @@ _STRIDES = 256
 """Pieces, about, into which all that is left is cut to see where something is."""
 _DRAWS = 2
 """Windows that are drawn of a stratum."""
+_PIECES = 256
+"""Small ranges that are counted between two looks at the clock."""
 _TRIAL, _AT_ONCE = 4, 32
 """Windows by which it is told how long one takes, and between two looks at the clock."""
 _USED = 0.8
@@ -42,6 +44,8 @@ class Estimate(NamedTuple):
     counts: Counts
     variance: Reals
     """Of counts, or of those with their room if that is larger; 0 of what was counted whole."""
+    looked_at: Truths
+    """Whether there was time for any of it; if not, nothing is known."""
 
 
 class Windows(NamedTuple):
@@ -52,17 +56,23 @@ class Windows(NamedTuple):
     row: Rows
     """The range that each is of."""
 
+    def take(self, which: Truths) -> "Windows":
+        """Return some of them."""
+        return Windows(self.start[which], self.end[which], self.row[which])
 
-def cut(start: Numbers, end: Numbers, size: int) -> Windows:
-    """Cut ranges at each multiple of a size in bytes, a power of 2."""
+
+def cut(start: Numbers, end: Numbers, row: Rows, size: int) -> Windows:
+    """Cut pieces of ranges at each multiple of a size in bytes, a power of 2."""
     shift = np.uint64(size.bit_length() - 1)
     first, last = start >> shift, (end - np.uint64(1)) >> shift
     numbers = (last - first + np.uint64(1)).astype(np.intp)
-    row = np.repeat(np.arange(len(start)), numbers)
-    within = np.arange(len(row)) - np.repeat(np.cumsum(numbers) - numbers, numbers)
-    begin = (first[row] + within.astype(np.uint64)) << shift
+    piece = np.repeat(np.arange(len(start)), numbers)
+    within = np.arange(len(piece)) - np.repeat(np.cumsum(numbers) - numbers, numbers)
+    begin = (first[piece] + within.astype(np.uint64)) << shift
     return Windows(
-        np.maximum(begin, start[row]), np.minimum(begin + np.uint64(size), end[row]), row
+        np.maximum(begin, start[piece]),
+        np.minimum(begin + np.uint64(size), end[piece]),
+        row[piece],
     )
 
 
@@ -89,25 +99,50 @@ def estimate(
         seed: Of the choice of windows; None for another one each time.
         clock: Says what time it is, in seconds.
     """
+    counts = np.zeros((len(start), len(Quantity)), np.int64)
+    variance, looked_at = np.zeros(counts.shape), np.ones(len(start), np.bool_)
     pieces = Windows(start, end, np.arange(len(start)))
+    large = _are_large(cut(*pieces, window).row, len(start))
+    half = (clock() + deadline) / 2
+    small = np.flatnonzero(~large)
+    done = _count_whole(count, pieces, small, counts, lambda: clock() < half)
+    looked_at[small[done:]] = False
+    pieces = pieces.take(large)
     if populated:
         pieces = _narrow(pieces, populated, window)
-    windows = cut(pieces.start, pieces.end, window)
-    windows = windows._replace(row=pieces.row[windows.row])
-    large = np.bincount(windows.row, minlength=len(start)) > _DRAWS
-    counts = np.zeros((len(start), len(Quantity)), np.int64)
-    variance = np.zeros(counts.shape)
-    few = np.flatnonzero(~large[pieces.row])
-    small = count(pieces.start[few].tolist(), pieces.end[few].tolist())
-    np.add.at(counts, pieces.row[few], small)
-    which = np.flatnonzero(large[windows.row])
-    if len(which):
-        chosen = Windows(windows.start[which], windows.end[which], windows.row[which])
-        drawing = _Drawing(chosen, count, np.random.default_rng(seed))
+    windows = cut(*pieces, window)
+    large = _are_large(windows.row, len(start))
+    _count_whole(count, pieces, np.flatnonzero(~large[pieces.row]), counts)
+    windows = windows.take(large[windows.row])
+    if len(windows.row):
+        drawing = _Drawing(windows, count, np.random.default_rng(seed))
         drawing.draw(deadline, clock)
         for row in np.flatnonzero(large).tolist():
             counts[row], variance[row] = drawing.total(row)
-    return Estimate(counts, variance)
+    return Estimate(counts, variance, looked_at)
+
+
+def _are_large(rows: Rows, number: int) -> Truths:
+    """Tell of which rows there are more windows than are drawn of a stratum."""
+    large: Truths = np.bincount(rows, minlength=number) > _DRAWS
+    return large
+
+
+def _count_whole(
+    count: Count,
+    pieces: Windows,
+    which: Rows,
+    counts: Counts,
+    has_time: Callable[[], bool] = lambda: True,
+) -> int:
+    """Add what pieces have, while there is time; return how many of them were counted."""
+    done = 0
+    while done < len(which) and has_time():
+        some = which[done : done + _PIECES]
+        found = count(pieces.start[some].tolist(), pieces.end[some].tolist())
+        np.add.at(counts, pieces.row[some], found)
+        done += len(some)
+    return done
 
 
 def _narrow(pieces: Windows, populated: Populated, window: int) -> Windows:

@@ -33,6 +33,7 @@ Entries = npt.NDArray[np.uint64]
 Counts = npt.NDArray[np.int64]
 """A row a piece, a column a Quantity."""
 
+Reals = npt.NDArray[np.float64]
 Places = npt.NDArray[np.intp]
 
 PSS_SHIFT = 12
@@ -205,6 +206,8 @@ class Tally:
         self._weights = _WEIGHTS.copy()
         if not ksm:
             self._weights[:, Quantity.KSM_ROOM] = 0
+        if frames is None:  # it may be a mark, too: of poison, or of a guard before Linux 6.15
+            self._weights[_Class.SWAPPED] = _WEIGHTS[_Class.MARKED]
         self._classes = _CLASSES.copy()
         if no_zeros:
             self._classes[_CLASSES == _Class.NO_FILE] = _Class.COPIED
@@ -277,6 +280,8 @@ class Tally:
         types = entries & _SWAP_TYPE
         np.add.at(counts[:, Quantity.SWAP], pieces[swapped & (types < _SWAP_TYPES)], PAGE_SIZE)
         moving = swapped & (types >= _SWAP_TYPES) & (types != _MARKER)
+        anonymous = moving & (entries & np.uint64(PM_FILE) == 0)
+        np.add.at(counts[:, Quantity.ANONYMOUS], pieces[anonymous], PAGE_SIZE)
         for quantity in Quantity.RSS, Quantity.SHARED:
             np.add.at(counts[:, quantity], pieces[moving], PAGE_SIZE)
         np.add.at(counts[:, Quantity.PSS], pieces[moving], _ALL_OF_IT)
