@@ -103,8 +103,9 @@ class ByPagemap:
         counts, variance = np.zeros(shape, np.int64), np.zeros(shape)
         looked_at = np.ones(len(columns), np.bool_)
         in_user_half = columns.end <= KERNEL_HALF
+        of_device = backing.device & devices  # by their frames, pages are told apart anyway
         for device in False, True:
-            rows = np.flatnonzero(in_user_half & (backing.device == device))
+            rows = np.flatnonzero(in_user_half & (of_device == device))
             if len(rows):
                 slices, counter = self._tools(device)
                 found = way(counter.count, slices, columns.start[rows], columns.end[rows])
