@@ -7,6 +7,7 @@ from typing import Self
 from tests.helpers.commanded import Commanded
 from tests.helpers.repository import ROOT
 from tests.helpers.smaps_records import Record, records
+from tests.helpers.this_machine import HAS_SCANS, SEES_FRAMES
 from untorn.reader.memory.memory import Memory
 
 _SUMS = {
@@ -25,8 +26,15 @@ _SUMS = {
 }
 _SHARES = "pss", "swap_pss", "locked"
 """Of which smaps drops what is no whole kB."""
-EXACT = tuple(name for name in _SUMS if name not in ("swap_pss", "locked"))
-"""What is counted without bounds by who sees page frames."""
+TOLD = tuple(name for name in _SUMS if name not in ("swap_pss", "locked"))
+"""What smaps tells exactly, and pagemap to who sees page frames."""
+PLAIN = "size", "rss", "anonymous", "swap", "huge", "hugetlb"
+"""What is exact without the right to see page frames."""
+COUNTED = TOLD if SEES_FRAMES else PLAIN if HAS_SCANS else ("size", "swap", "hugetlb")
+"""What is exact here where pages are counted."""
+WAYS = {"smaps": 60.0, "pagemap": 1e-9}
+"""How long a lock may be held, which decides by which way a process is looked at."""
+EXACT = {"smaps": TOLD, "pagemap": COUNTED}
 _LOOKS = 20
 
 
@@ -91,7 +99,7 @@ def _sum(record: Record, fields: tuple[str, ...]) -> int:
     return sum(record.kb(field) << 10 for field in fields if field in record.fields)
 
 
-def differences(pid: int, look: Callable[[], Memory], exact: Iterable[str] = EXACT) -> list[str]:
+def differences(pid: int, look: Callable[[], Memory], exact: Iterable[str]) -> list[str]:
     """Return what is not told as smaps tells it, each time that the process is looked at.
 
     It stands still, but it has files in common with processes that come and go.

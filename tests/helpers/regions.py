@@ -9,6 +9,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 
 PAGE, PMD = 1 << 12, 1 << 21
 SLOT = 2 * PMD
@@ -16,7 +17,7 @@ SLOT = 2 * PMD
 _RW, _READ = 3, 1
 _SHARED, _PRIVATE, _FIXED, _ANONYMOUS, _NORESERVE = 0x01, 0x02, 0x10, 0x20, 0x4000
 _DONTNEED, _FREE, _MERGEABLE, _HUGEPAGE, _NOHUGEPAGE, _GUARD_INSTALL = 4, 8, 12, 14, 15, 102
-_PAGEOUT = 21
+_PAGEOUT, _POPULATE_READ, _POPULATE_WRITE, _COLLAPSE = 21, 22, 23, 25
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4
 _DONTUNMAP = 0x1 | 0x2 | 0x4
 
@@ -258,6 +259,27 @@ def unshare(at: int) -> None:
     write(at + 16 * PAGE, PMD // 2, 5 * PAGE)
     _checked(_libc.munmap(at + PMD, 10 * PAGE))
     advise(at + PMD + 100 * PAGE, 20 * PAGE, _DONTNEED)
+
+
+ACTS: dict[str, Callable[[int, int], object]] = {
+    "give up": lambda at, size: advise(at, size, _DONTNEED),
+    "free": lambda at, size: advise(at, size, _FREE),
+    "collapse": lambda at, size: advise(at, size, _COLLAPSE),
+    "no huge": lambda at, size: advise(at, size, _NOHUGEPAGE),
+    "guard": lambda at, size: advise(at, size, _GUARD_INSTALL),
+    "unmap": lambda at, size: _checked(_libc.munmap(at, size)),
+    "protect": lambda at, size: _checked(_libc.mprotect(at, size, _READ)),
+    "reserve": lambda at, size: put(at, size, 0, _PRIVATE | _ANONYMOUS | _NORESERVE),
+    "fill": lambda at, size: advise(at, size, _POPULATE_WRITE),
+    "look": lambda at, size: advise(at, size, _POPULATE_READ),
+}
+"""What may be done with pages from a byte address on."""
+
+
+def attempt(act: str, at: int, size: int) -> None:
+    """Do it, unless the kernel refuses."""
+    with suppress(OSError):
+        ACTS[act](at, size)
 
 
 def fork(change: Callable[[], object]) -> int:

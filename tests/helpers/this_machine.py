@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
 
@@ -9,7 +10,10 @@ import pytest
 
 import untorn
 from untorn.errors import OutOfReachError
+from untorn.reader.access.gentle import Holds
 from untorn.reader.access.live_maps_file import LiveMapsFile
+from untorn.reader.access.pagemap import LivePagemap
+from untorn.reader.memory.page_frames import KernelPageFrames
 
 T = TypeVar("T")
 
@@ -32,6 +36,29 @@ MAY_OPEN_BY_MAPPING = _may_open_by_mapping()
 """Whether the file behind a mapping may be had by that mapping: root may not, in a container."""
 by_mapping = pytest.mark.skipif(
     not MAY_OPEN_BY_MAPPING, reason="map_files takes CAP_CHECKPOINT_RESTORE"
+)
+
+
+def _has_scans() -> bool:
+    holds = Holds(gentle=False)
+    with closing(LivePagemap("/proc/self", holds, holds)) as pagemap:
+        return pagemap.scans
+
+
+def _sees_frames() -> bool:
+    frames = KernelPageFrames.open()
+    if frames:
+        frames.close()
+    return frames is not None
+
+
+HAS_PAGEMAP = Path("/proc/self/pagemap").exists()
+HAS_SCANS = HAS_PAGEMAP and _has_scans()
+SEES_FRAMES = HAS_PAGEMAP and _sees_frames()
+by_scans = pytest.mark.skipif(not HAS_SCANS, reason="no PAGEMAP_SCAN: it came with Linux 6.7")
+by_frames = pytest.mark.skipif(not SEES_FRAMES, reason="page frames are shown to root only")
+counts_pages = pytest.mark.skipif(
+    not (HAS_SCANS or SEES_FRAMES), reason="pages cannot be counted without scans and frames"
 )
 two_cpus = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two CPUs")
 

@@ -14,9 +14,10 @@ import pytest
 
 import untorn
 from tests.helpers.nobody import BECOME_NOBODY, as_root
-from tests.helpers.populated import EXACT, Populated, differences
+from tests.helpers.populated import EXACT, PLAIN, TOLD, WAYS, Populated, differences
 from tests.helpers.regions import KINDS, PAGE, PMD, SLOT
 from tests.helpers.repository import ROOT
+from tests.helpers.this_machine import by_frames, by_scans, counts_pages
 from untorn.maps.pagemap import PM_PFRAME_MASK, PageScan, PmScanArg
 from untorn.reader.access.gentle import Holds
 from untorn.reader.access.kernel_locks import parse_release
@@ -24,23 +25,12 @@ from untorn.reader.access.pagemap import LivePagemap
 from untorn.reader.memory import page_frames
 from untorn.reader.memory.count import Counter
 from untorn.reader.memory.figure import QUANTILE
-from untorn.reader.memory.memory import FIELDS, How, Memory
+from untorn.reader.memory.memory import FIELDS, Memory
 from untorn.reader.memory.sample import estimate
 from untorn.reader.memory.slices import Slices
 from untorn.reader.memory.tally import Quantity, Tally
 
 pytestmark = pytest.mark.live
-WAYS = {How.SMAPS: 60.0, How.PAGEMAP: 1e-9}
-"""How long a lock may be held, which decides by which way it is looked at."""
-
-
-def _has_scans() -> bool:
-    holds = Holds(gentle=False)
-    with closing(LivePagemap("/proc/self", holds, holds)) as pagemap:
-        return pagemap.scans
-
-
-scans = pytest.mark.skipif(not _has_scans(), reason="no PAGEMAP_SCAN: it came with Linux 6.7")
 
 
 @pytest.fixture(scope="module")
@@ -62,9 +52,9 @@ def family(parent: Populated) -> dict[str, int]:
 
 @pytest.mark.parametrize("how", WAYS)
 @pytest.mark.parametrize("who", ["parent", "child", "other child"])
-def test_all_is_as_smaps_says(family: dict[str, int], who: str, how: How) -> None:
+def test_all_is_as_smaps_says(family: dict[str, int], who: str, how: str) -> None:
     pid = family[who]
-    assert differences(pid, lambda: untorn.memory(pid, max_hold=WAYS[how])) == []
+    assert differences(pid, partial(untorn.memory, pid, max_hold=WAYS[how]), EXACT[how]) == []
     memory = untorn.memory(pid, max_hold=WAYS[how])
     assert set(memory.how) == {how}
     assert not memory.estimated
@@ -73,16 +63,17 @@ def test_all_is_as_smaps_says(family: dict[str, int], who: str, how: How) -> Non
 
 
 @pytest.mark.parametrize("how", WAYS)
-def test_terabytes_of_nothing_are_as_smaps_says(how: How) -> None:
+def test_terabytes_of_nothing_are_as_smaps_says(how: str) -> None:
     with Populated(["reserved"]) as process:
         look = partial(untorn.memory, process.pid, max_hold=WAYS[how])
-        assert differences(process.pid, look) == []
+        assert differences(process.pid, look, EXACT[how]) == []
         assert (look().total.size or 0) > 2 << 40
 
 
+@counts_pages
 @pytest.mark.parametrize("how", WAYS)
 def test_each_kind_of_memory_is_what_it_is_called(
-    parent: Populated, family: dict[str, int], how: How
+    parent: Populated, family: dict[str, int], how: str
 ) -> None:
     memory = untorn.memory(parent.pid, max_hold=WAYS[how])
     amounts = {kind: total_at(memory, at) for kind, at in parent.at.items()}
@@ -101,9 +92,10 @@ def total_at(memory: Memory, at: int) -> dict[str, int]:
     return {name: int(each[0][rows].sum()) for name, each in bounds.items() if each}
 
 
+@by_scans
 @pytest.mark.parametrize("how", WAYS)
 def test_huge_pages_are_told_where_there_are_any(
-    parent: Populated, family: dict[str, int], how: How
+    parent: Populated, family: dict[str, int], how: str
 ) -> None:
     memories = {who: untorn.memory(pid, max_hold=WAYS[how]) for who, pid in family.items()}
     of_huge = {who: total_at(each, parent.at["huge"]) for who, each in memories.items()}
@@ -138,17 +130,12 @@ def _take_scans(patch: pytest.MonkeyPatch) -> None:
 
 
 _TAKE_AWAY = {"frames": _take_frames, "scans": _take_scans}
-PLAIN = "size", "rss", "anonymous", "swap", "huge", "hugetlb"
-"""What is exact without the right to see page frames."""
-
-
 _NOBODY = f"""
 import os
 from functools import partial
 import untorn
 from tests.helpers import regions
-from tests.helpers.populated import EXACT, differences
-from tests.oracle.test_memory import PLAIN, WAYS
+from tests.helpers.populated import PLAIN, TOLD, WAYS, differences
 
 def become_nobody():
     {BECOME_NOBODY}
@@ -164,7 +151,7 @@ untorn.memory(os.getpid(), max_hold=1e-9)  # all is imported while it may be rea
 pid = regions.fork(populate)
 become_nobody()
 try:
-    for how, exact in ("smaps", EXACT), ("pagemap", PLAIN):
+    for how, exact in ("smaps", TOLD), ("pagemap", PLAIN):
         look = partial(untorn.memory, pid, max_hold=WAYS[how])
         memory = look()
         print(how, *set(memory.how), memory.pss is None, differences(pid, look, exact))
@@ -175,7 +162,7 @@ finally:
 
 
 @as_root
-@scans
+@by_scans
 def test_an_ordinary_user_is_told_what_can_be_known() -> None:
     done = subprocess.run(
         [sys.executable, "-c", _NOBODY], cwd=ROOT, capture_output=True, text=True, check=False
@@ -186,7 +173,7 @@ def test_an_ordinary_user_is_told_what_can_be_known() -> None:
     ], done.stderr
 
 
-@scans
+@by_scans
 @pytest.mark.parametrize("who", ["parent", "other child"])
 def test_without_the_right_to_see_frames_shares_have_bounds(
     family: dict[str, int], without: Callable[[str], None], who: str
@@ -207,6 +194,7 @@ def test_without_the_right_to_see_frames_shares_have_bounds(
     assert total.bounds["private"][0] < total.bounds["pss"][1] <= (total.rss or 0)
 
 
+@by_frames
 @pytest.mark.parametrize("who", ["parent", "other child"])
 def test_without_scans_all_but_what_is_huge_is_counted(
     family: dict[str, int], without: Callable[[str], None], who: str
@@ -214,7 +202,7 @@ def test_without_scans_all_but_what_is_huge_is_counted(
     without("scans")
     pid = family[who]
     look = partial(untorn.memory, pid, max_hold=1e-9)
-    assert differences(pid, look, set(EXACT) - {"huge"}) == []
+    assert differences(pid, look, set(TOLD) - {"huge"}) == []
     assert (look().huge, look().guard) == (None, None)
 
 
@@ -233,7 +221,7 @@ SLICES, DRAWS, LEAST_HELD = 60, 200, 0.86
 """Of right intervals, of 95 %, fewer hold less than once in a million times."""
 
 
-@scans
+@by_scans
 def test_samples_of_a_real_process_hold_as_often_as_they_say() -> None:
     with Populated() as process:
         at = int(process.do(f"print(regions.mixed({SLICES}))"))

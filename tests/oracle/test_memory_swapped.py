@@ -11,13 +11,12 @@ import pytest
 
 import untorn
 from tests.helpers.nobody import as_root
-from tests.helpers.populated import EXACT, Populated, Told, differences
+from tests.helpers.populated import EXACT, WAYS, Populated, Told, differences
 from tests.helpers.regions import PAGE, PMD
 from tests.helpers.tasks import wait_until
 from tests.oracle.real_files import directory_on_a_disk
 
 pytestmark = [pytest.mark.live, as_root]
-WAYS = {"smaps": 60.0, "pagemap": 1e-9}
 KSM = Path("/sys/kernel/mm/ksm")
 SWAP_SIZE = 32 << 20
 _SBIN = "/usr/sbin:/sbin:/usr/bin:/bin"
@@ -73,7 +72,7 @@ def test_what_is_in_swap_is_as_smaps_says(swap: None, how: str) -> None:
         for pid in process.pid, child:
             look = partial(untorn.memory, pid, max_hold=WAYS[how])
             # What is swapped of shared memory leaves no trace in page tables.
-            exact = EXACT if how == "smaps" else [name for name in EXACT if name != "swap"]
+            exact = set(EXACT[how]) - ({"swap"} if how == "pagemap" else set())
             assert differences(pid, look, exact) == []
             memory = look()
             bounds = memory.bounds("swap")
@@ -112,5 +111,5 @@ def test_what_is_merged_is_as_smaps_says(merging: Callable[[], object], how: str
         child = process.fork(f"regions.write({process.at['mergeable']}, {PMD}, {2 * PAGE})")
         for pid in process.pid, child:
             look = partial(untorn.memory, pid, max_hold=WAYS[how])
-            assert differences(pid, look) == []
+            assert differences(pid, look, EXACT[how]) == []
             assert 0 < (look().total.ksm or 0) <= PMD

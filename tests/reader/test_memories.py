@@ -10,6 +10,7 @@ import pytest
 from tests.helpers.commanded import Commanded
 from tests.helpers.smaps_records import records
 from tests.helpers.tasks import wait_until
+from tests.helpers.this_machine import by_frames, counts_pages
 from untorn.reader import memories as module
 from untorn.reader.access.gentle import Holds
 from untorn.reader.memories import memories
@@ -89,7 +90,7 @@ def swap_is_used() -> bool:
     return swap_used("/proc") > 0
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="shares have bounds without page frames")
+@by_frames
 def test_large_processes_are_counted(proc: Path, children: list[Commanded]) -> None:
     for child in children:
         add(proc, child.pid)
@@ -158,6 +159,7 @@ def test_who_is_stuck_is_left_behind(proc: Path, children: list[Commanded]) -> N
         os.close(os.open(stuck / "stat", os.O_RDWR | os.O_NONBLOCK))
 
 
+@counts_pages
 def test_with_little_time_large_processes_are_estimated(
     proc: Path, children: list[Commanded]
 ) -> None:
