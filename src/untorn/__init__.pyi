@@ -22,6 +22,7 @@ from .reader.looks import open_maps as open_maps
 from .reader.looks import snapshot as snapshot
 from .reader.memories import Memories as Memories
 from .reader.memories import ProcessMemory as ProcessMemory
+from .reader.memories import Unread as Unread
 from .reader.memories import memories as memories
 from .reader.memory.memory import Amounts as Amounts
 from .reader.memory.memory import How as How

@@ -14,7 +14,6 @@ from tests.helpers.this_machine import by_frames, counts_pages
 from untorn.reader import memories as module
 from untorn.reader.access.gentle import Holds
 from untorn.reader.memories import memories
-from untorn.reader.memory.facts import swap_used
 from untorn.reader.memory.memory import Amounts, How
 from untorn.reader.memory.rollup import read_rollup
 
@@ -64,7 +63,7 @@ def assert_as_told(proc: Path, pid: int, how: How, max_hold: float) -> None:
 
     def is_right() -> bool:
         told = rollup_of(pid)
-        found = {each.pid: each for each in memories(str(proc), max_hold=max_hold).found}[pid]
+        found = {each.pid: each for each in memories(proc=str(proc), max_hold=max_hold).found}[pid]
         assert found.how == how
         assert found.longest_hold_ns > 0
         return is_as_told(found.amounts, told)
@@ -76,18 +75,13 @@ def test_small_processes_are_told_by_smaps_rollup(proc: Path, children: list[Com
     for child in children:
         add(proc, child.pid)
     for child in children:
-        how = How.PAGEMAP if swap_is_used() else How.SMAPS
-        assert_as_told(proc, child.pid, how, 60)
-    found = memories(str(proc), max_hold=60)
+        assert_as_told(proc, child.pid, How.SMAPS, 60)
+    found = memories(proc=str(proc), max_hold=60)
     assert [each.pid for each in found.found] == sorted(child.pid for child in children)
     assert not found.unread
     assert {each.command for each in found.found} == {
         Path(f"/proc/{child.pid}/comm").read_bytes().strip() for child in children
     }
-
-
-def swap_is_used() -> bool:
-    return swap_used("/proc") > 0
 
 
 @by_frames
@@ -107,7 +101,7 @@ def test_what_has_no_memory_is_left_out(proc: Path, children: list[Commanded]) -
         (proc / "123456789").symlink_to("/proc/123456789")  # it is gone
         child.kill()
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-        found = memories(str(proc))
+        found = memories(proc=str(proc))
     assert [each.pid for each in found.found] == [children[0].pid]
     assert not found.unread
 
@@ -116,7 +110,7 @@ def test_a_process_without_its_main_thread_is_counted(proc: Path) -> None:
     with Commanded(leaderless=True) as child:
         add(proc, child.pid)
         wait_until(lambda: not child.maps(), "the main thread has ended")
-        (found,) = memories(str(proc)).found
+        (found,) = memories(proc=str(proc)).found
     assert (found.pid, bool(found.amounts.rss)) == (child.pid, True)
 
 
@@ -141,22 +135,22 @@ def test_what_may_not_be_read_is_counted(
         return read_rollup(pid, *others)  # type: ignore[arg-type]
 
     monkeypatch.setattr(module, "read_rollup", refuse)
-    found = memories(str(proc))
+    found = memories(proc=str(proc))
     assert [each.pid for each in found.found] == [read]
-    assert dict(found.unread) == {reason: 1}
+    assert [each.reason for each in found.unread] == [reason]
 
 
 def test_who_is_stuck_is_left_behind(proc: Path, children: list[Commanded]) -> None:
     stuck = proc / "42"
     stuck.mkdir()
-    os.mkfifo(stuck / "stat")
+    os.mkfifo(stuck / "status")
     add(proc, children[0].pid)
     try:
-        found = memories(str(proc))
+        found = memories(proc=str(proc))
         assert [each.pid for each in found.found] == [children[0].pid]
-        assert dict(found.unread) == {"not read in time": 1}
+        assert [(each.pid, each.reason) for each in found.unread] == [(42, "not read in time")]
     finally:
-        os.close(os.open(stuck / "stat", os.O_RDWR | os.O_NONBLOCK))
+        os.close(os.open(stuck / "status", os.O_RDWR | os.O_NONBLOCK))
 
 
 @counts_pages
@@ -165,7 +159,7 @@ def test_with_little_time_large_processes_are_estimated(
 ) -> None:
     for child in children:
         add(proc, child.pid)
-    found = memories(str(proc), max_hold=COUNT, within=1e-6)
+    found = memories(proc=str(proc), max_hold=COUNT, within=1e-6)
     assert [each.pid for each in found.found] == sorted(child.pid for child in children)
     for each in found.found:
         assert each.how in (How.NOTHING, How.SAMPLE, How.PAGEMAP)
@@ -174,22 +168,23 @@ def test_with_little_time_large_processes_are_estimated(
 
 def test_without_a_procfs_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        memories(str(tmp_path))
+        memories(proc=str(tmp_path))
 
 
 @pytest.mark.parametrize("seconds", [0, -1, float("nan")])
 def test_a_time_is_more_than_nothing(proc: Path, seconds: float) -> None:
     with pytest.raises(ValueError, match="must be more than 0"):
-        memories(str(proc), max_hold=seconds)
+        memories(proc=str(proc), max_hold=seconds)
     with pytest.raises(ValueError, match="must be more than 0"):
-        memories(str(proc), within=seconds)
+        memories(proc=str(proc), within=seconds)
 
 
 def test_of_a_rollup_there_is_nothing_where_it_could_take_too_long(
     children: list[Commanded],
 ) -> None:
     holds = Holds(gentle=False)
-    status, amounts = read_rollup(children[0].pid, "/proc", holds, 1)
-    assert status.rss > 1
+    _, sizes, amounts = read_rollup(children[0].pid, "/proc", holds, COUNT)
+    assert sizes
+    assert sizes["VmRSS"] > 0
     assert amounts is None
     assert holds.longest_ns == 0

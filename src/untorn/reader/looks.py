@@ -5,7 +5,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from untorn.reader.access.limit import MAX_HOLD, MEMORY_TIMEOUT, TIMEOUT
+from untorn.reader.access.limit import GRACE, MAX_HOLD, TIMEOUT, memory_timeout
 from untorn.reader.access.limit import within as in_time
 from untorn.reader.live_maps import LiveMaps
 
@@ -66,7 +66,7 @@ def memory(
     within: float | None = None,
     proc: str = "/proc",
     gentle: bool | None = None,
-    timeout: float | None = MEMORY_TIMEOUT,
+    timeout: float | None = None,
 ) -> "Memory":
     """Return what a process has in memory, VMA by VMA, without stalling it.
 
@@ -78,12 +78,15 @@ def memory(
         within: Seconds after which an estimate will do.
         proc: Where procfs is mounted; pid is its number there.
         gentle: False to look without rests and at the priority that the thread has.
-        timeout: Seconds that it may take; None for as long as it takes.
+        timeout: Seconds that it may take. None for 1 second more than within; or without that, for
+            60 seconds and 1 ms for each page table, ten times what it takes.
 
     Raises:
         OSError: As snapshot().
         ValueError: A time is not more than 0.
     """
+    if timeout is None:
+        timeout = _memory_timeout(f"{proc}/{pid}") if within is None else within + GRACE
     return look_at(
         pid,
         lambda maps: maps.memory(max_hold=max_hold, within=within),
@@ -91,6 +94,15 @@ def memory(
         gentle=gentle,
         timeout=timeout,
     )
+
+
+def _memory_timeout(place: str) -> float:
+    from untorn.reader.page_walk import sizes_of
+
+    tables = 0
+    with suppress(OSError):  # the look itself tells what it is
+        tables = in_time(TIMEOUT, lambda: sizes_of(place)["VmPTE"], place)
+    return memory_timeout(tables)
 
 
 def locate(

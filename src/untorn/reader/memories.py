@@ -5,10 +5,11 @@ budget: each is another process, so there is no rest from one to the next. The o
 slice by slice, one after the other at the pace of one thread, whatever their number.
 """
 
+import errno
+import math
 import os
 import time
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
@@ -16,20 +17,31 @@ from typing import NamedTuple
 from untorn.errors import OutOfReachError
 from untorn.reader.access.crew import crew
 from untorn.reader.access.gentle import Holds
-from untorn.reader.access.limit import MAX_HOLD, PROCESS_TIMEOUT, check_limits
+from untorn.reader.access.limit import (
+    GRACE,
+    MAX_HOLD,
+    PROCESS_TIMEOUT,
+    check_limits,
+    memory_timeout,
+)
+from untorn.reader.access.limit import within as in_time
 from untorn.reader.access.pace import Pace
-from untorn.reader.access.task import living_threads, status_of
-from untorn.reader.looks import memory
-from untorn.reader.memory.facts import swap_used
+from untorn.reader.access.task import living_threads, no_map, place_of, status_of
+from untorn.reader.live_maps import LiveMaps
+from untorn.reader.looks import look_at
 from untorn.reader.memory.memory import Amounts, How, Memory, least_exact
 from untorn.reader.memory.rollup import read_rollup
-from untorn.reader.page_walk import page_ns, pages_of, sizes_of
+from untorn.reader.page_walk import pages_of, sizes_of, walk_ns
 
 _MOST_THREADS = 4
 """That read small processes at the same time, if there are as many CPUs; kernel time, mostly."""
 _LEAST = 0.01
 """Seconds for a process when there is no more time for all."""
 _NO_REST = Pace(1)
+_NO_SIZES = {"VmRSS": 0, "VmSwap": 0, "VmPTE": 0, "HugetlbPages": 0}
+Sizes = Mapping[str, int]
+OnCount = Callable[[int, int], None]
+"""Is told which process is counted now, and how many bytes it has in memory, about."""
 
 
 class ProcessMemory(NamedTuple):
@@ -43,94 +55,104 @@ class ProcessMemory(NamedTuple):
     """SAMPLE if any of it is an estimate."""
     longest_hold_ns: int
     """How long it was kept from a lock by one call at most."""
-
-
-class Looked(NamedTuple):
-    """What a process has, VMA by VMA."""
-
-    pid: int
-    command: bytes
-    """What the kernel calls the program."""
-    memory: Memory
-
-    def summed(self) -> ProcessMemory:
-        """Return what it has in all."""
-        how, hold = least_exact(self.memory.how), self.memory.longest_hold_ns
-        return ProcessMemory(self.pid, self.command, self.memory.total, how, hold)
+    memory: Memory | None = None
+    """VMA by VMA; None of a small process, of which smaps_rollup was read."""
 
 
 class Unread(NamedTuple):
     """A process that was not read."""
 
     pid: int
-    reason: str
+    error: OSError | OutOfReachError
+    """What stood in the way."""
+    gone: bool = False
+    """Whether there is no such process, or it has no memory: a zombie, a kernel thread."""
+
+    @property
+    def reason(self) -> str:
+        """Why, in a few words."""
+        if self.gone:
+            return "no memory"
+        if isinstance(self.error, TimeoutError):
+            return "not read in time"
+        if isinstance(self.error, PermissionError):
+            return "no right to read"
+        if isinstance(self.error, FileNotFoundError | ProcessLookupError):
+            return "changed meanwhile"
+        return getattr(self.error, "strerror", None) or str(self.error)
 
 
 @dataclass(slots=True)
 class Memories:
-    """What all processes have that have memory."""
+    """What processes have."""
 
     found: list[ProcessMemory] = field(default_factory=list)
     """By pid."""
-    unread: Counter[str] = field(default_factory=Counter)
-    """Why others were not read, and how many."""
+    unread: list[Unread] = field(default_factory=list)
+    """By pid."""
 
 
 def memories(
-    proc: str = "/proc", *, max_hold: float = MAX_HOLD, within: float | None = None
+    pids: Iterable[int] | None = None,
+    *,
+    proc: str = "/proc",
+    max_hold: float = MAX_HOLD,
+    within: float | None = None,
+    timeout: float | None = None,
 ) -> Memories:
-    """Look at the memory of all processes.
+    """Look at the memory of some processes, or of all.
 
     Args:
+        pids: Which; None for all that have memory.
         proc: Where procfs is mounted.
         max_hold: Seconds for which a lock of a process may be held at most by one call.
         within: Seconds that all may take together: large ones are estimated if there is no time
-            for more. None for exact numbers.
+            for more, and 1 second later what is not read is left out. None for exact numbers.
+        timeout: Seconds that each may take; None as for memory(), but 2 for one that is small.
 
     Raises:
-        OSError: ENOENT if there is no procfs.
+        OSError: ENOENT if there is no procfs; EMFILE or ENFILE if we may open no more files.
         ValueError: A time is not more than 0.
     """
-    check_limits(max_hold, within)
     result = Memories()
-    for each in look_at_all(proc, max_hold, within):
+    looks = look_at_memories(pids, proc=proc, max_hold=max_hold, within=within, timeout=timeout)
+    for each in looks:
         if isinstance(each, Unread):
-            result.unread[each.reason] += 1
+            result.unread.append(each)
         else:
             result.found.append(each)
-    result.found.sort()
+    result.found.sort(key=lambda each: each.pid)
+    result.unread.sort(key=lambda each: each.pid)
     return result
 
 
-def look_at_all(
-    proc: str, max_hold: float, within: float | None
+def look_at_memories(
+    pids: Iterable[int] | None,
+    *,
+    proc: str,
+    max_hold: float,
+    within: float | None,
+    timeout: float | None,
+    by_vma: bool = False,
+    on_count: OnCount = lambda pid, size: None,
 ) -> Iterator[ProcessMemory | Unread]:
-    """Yield what memories() collects, as soon as it is known: small processes, then large ones."""
-    deadline = _deadline(within)
-    pids = _list(proc)
-    threads = min(len(os.sched_getaffinity(0)), _MOST_THREADS)
-    page_ns()  # measured once, not by each thread
-    most_pages = 0 if swap_used(proc) else int(max_hold * 1e9 / page_ns())
-    others: list[int] = []
-    for pid, found in crew(partial(_Looker, proc, most_pages), pids, threads, PROCESS_TIMEOUT):
-        if isinstance(found, ProcessMemory):
-            yield found
-        elif isinstance(found, TimeoutError | PermissionError):
-            yield Unread(pid, _reason(found))
-        elif found is None and _may_have_memory(pid, proc):
-            others.append(pid)
-    for each in _look_at(others, proc, max_hold, deadline):
-        yield each.summed() if isinstance(each, Looked) else each
+    """Yield what memories() collects, as soon as it is known: small processes, then large ones.
 
-
-def look_at_each(proc: str, max_hold: float, within: float | None) -> Iterator[Looked | Unread]:
-    """Yield what each process has, VMA by VMA, as memories() does of their sums."""
-    deadline = _deadline(within)
-    yield from _look_at(_list(proc), proc, max_hold, deadline)
-
-
-def _deadline(within: float | None) -> float | None:
-    return None if within is None else time.monotonic() + within
+    Args:
+        pids: As for memories(), as are the next four.
+        proc: Where procfs is mounted.
+        max_hold: In seconds.
+        within: In seconds.
+        timeout: In seconds.
+        by_vma: Whether each is to be known VMA by VMA, of small ones, too.
+        on_count: Is called before each that takes a while.
+    """
+    check_limits(max_hold, within, timeout)
+    named = _list(proc) if pids is None else list(dict.fromkeys(pids))
+    looks = _Looks(proc, max_hold, timeout, within)
+    for each in looks.at(named, by_vma, on_count):
+        if pids is not None or not (isinstance(each, Unread) and each.gone):
+            yield each
 
 
 def _list(proc: str) -> list[int]:
@@ -138,28 +160,126 @@ def _list(proc: str) -> list[int]:
     return sorted(int(name) for name in os.listdir(proc) if name.isdecimal())  # noqa: PTH208
 
 
+class _Looks:
+    """Looks at many processes that have their time together."""
+
+    def __init__(
+        self, proc: str, max_hold: float, timeout: float | None, within: float | None
+    ) -> None:
+        self._proc, self._max_hold, self._timeout, self._within = proc, max_hold, timeout, within
+        self._deadline = None if within is None else time.monotonic() + within
+        self._end = math.inf if self._deadline is None else self._deadline + GRACE
+
+    def at(
+        self, pids: list[int], by_vma: bool, on_count: OnCount
+    ) -> Iterator[ProcessMemory | Unread]:
+        """Yield what each has: of small ones by smaps_rollup, of the others VMA by VMA."""
+        walk_ns(_NO_SIZES)  # what it takes is measured once, not by each thread
+        threads = min(len(os.sched_getaffinity(0)), _MOST_THREADS)
+        make_look = partial(_Looker, self._proc, 0 if by_vma else self._max_hold)
+        others: dict[int, Sizes] = {}
+        for pid, found in crew(make_look, pids, threads, self._for_small(), self._end):
+            if isinstance(found, TimeoutError):
+                yield Unread(pid, found)
+            elif isinstance(found, ProcessMemory | Unread):
+                yield found
+            else:
+                others[pid] = found
+        yield from self._count(others, on_count)
+
+    def _for_small(self) -> float:
+        """Return how many seconds one may take: those that are stuck leave time for the others."""
+        if self._timeout is not None or self._within is None:
+            return self._timeout or PROCESS_TIMEOUT
+        return min(PROCESS_TIMEOUT, (self._within + GRACE) / 2)
+
+    def _count(
+        self, others: Mapping[int, Sizes], on_count: OnCount
+    ) -> Iterator[ProcessMemory | Unread]:
+        """Count these, the smallest first: each may take its share of the time."""
+        pages = {pid: max(pages_of(sizes), 1) for pid, sizes in others.items()}
+        left = sum(pages.values())
+        for pid in sorted(pages, key=pages.__getitem__):
+            share = self._share(pages[pid] / left)
+            left -= pages[pid]
+            on_count(pid, others[pid]["VmRSS"])
+            count = partial(_count, pid, self._proc, self._max_hold, share)
+            yield self._in_time(pid, count, self._limit(share, others[pid]))
+
+    def _share(self, part: float) -> float | None:
+        if self._deadline is None:
+            return None
+        return max((self._deadline - time.monotonic()) * part, _LEAST)
+
+    def _limit(self, share: float | None, sizes: Sizes) -> float:
+        """Return how many seconds one may take."""
+        usual = memory_timeout(sizes["VmPTE"]) if share is None else share + GRACE
+        return min(self._timeout or usual, self._end - time.monotonic())
+
+    def _in_time(
+        self, pid: int, count: Callable[[], ProcessMemory | Unread], seconds: float
+    ) -> ProcessMemory | Unread:
+        try:
+            return in_time(max(seconds, 1e-9), count, f"{self._proc}/{pid}")
+        except TimeoutError as error:
+            return Unread(pid, error)
+
+
 class _Looker:
     """Looks at processes that are small, by one thread.
 
     Args:
         proc: Where procfs is mounted.
-        most_pages: How many pages one has at most that is small.
+        max_hold: Seconds that a call may take of one that is small.
     """
 
-    def __init__(self, proc: str, most_pages: int) -> None:
-        self._proc, self._most_pages = proc, most_pages
+    def __init__(self, proc: str, max_hold: float) -> None:
+        self._proc, self._max_hold = proc, max_hold
         self._holds = Holds(pace=_NO_REST)
 
-    def __call__(self, pid: int) -> ProcessMemory | OSError | None:
-        """Return what a process has, or why that is not known; None if it has to be counted."""
+    def __call__(self, pid: int) -> ProcessMemory | Unread | Sizes:
+        """Return what a process has, or why that is not known; its sizes if it is to be counted."""
         self._holds.longest_ns = 0
         try:
-            status, amounts = read_rollup(pid, self._proc, self._holds, self._most_pages)
+            command, sizes, amounts = read_rollup(pid, self._proc, self._holds, self._max_hold)
+            if amounts:
+                hold = self._holds.longest_ns
+                return ProcessMemory(pid, command, amounts, How.SMAPS, hold)
+            return sizes or self._sizes_by_thread(pid)
+        except TimeoutError:
+            raise
         except OSError as error:
-            return error
-        if amounts is None:
-            return None
-        return ProcessMemory(pid, status.command, amounts, How.SMAPS, self._holds.longest_ns)
+            return _unread(pid, error, self._proc)
+
+    def _sizes_by_thread(self, pid: int) -> Sizes:
+        """Return what is told by another thread than the main one. Raises ESRCH if by none."""
+        if _may_have_memory(pid, self._proc):
+            for thread in living_threads(pid, self._proc):
+                return sizes_of(place_of(pid, self._proc, thread.tid))
+        raise no_map(pid, self._proc)
+
+
+def _count(pid: int, proc: str, max_hold: float, within: float | None) -> ProcessMemory | Unread:
+    def look(maps: LiveMaps) -> ProcessMemory:
+        memory = maps.memory(max_hold=max_hold, within=within)
+        how, hold = least_exact(memory.how), memory.longest_hold_ns
+        return ProcessMemory(pid, maps.command(), memory.total, how, hold, memory)
+
+    try:
+        return look_at(pid, look, proc=proc, timeout=None)
+    except TimeoutError:
+        raise
+    except (OSError, OutOfReachError) as error:
+        return _unread(pid, error, proc)
+
+
+def _unread(pid: int, error: OSError | OutOfReachError, proc: str) -> Unread:
+    """Return what an error means. Raises it if it is ours, and the next look had it as well."""
+    if isinstance(error, FileNotFoundError | ProcessLookupError):
+        return Unread(pid, error, not _may_have_memory(pid, proc))
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        raise error
+    return Unread(pid, error)
 
 
 def _may_have_memory(pid: int, proc: str) -> bool:
@@ -168,38 +288,3 @@ def _may_have_memory(pid: int, proc: str) -> bool:
     if status is None or status.is_kernel_thread:
         return False
     return not status.leaving or bool(living_threads(pid, proc))
-
-
-def _look_at(
-    pids: list[int], proc: str, max_hold: float, deadline: float | None
-) -> Iterator[Looked | Unread]:
-    """Look at these, the smallest first: each may take its share of the time."""
-    sizes = {pid: _pages(pid, proc) for pid in pids}
-    left = sum(sizes.values())
-    for pid in sorted(pids, key=sizes.__getitem__):
-        within = None
-        if deadline is not None:
-            within = max((deadline - time.monotonic()) * sizes[pid] / max(left, 1), _LEAST)
-        left -= sizes[pid]
-        try:
-            found = memory(pid, proc=proc, max_hold=max_hold, within=within)
-            status = status_of(f"{proc}/{pid}")
-        except (OSError, OutOfReachError) as error:
-            if _may_have_memory(pid, proc):
-                yield Unread(pid, _reason(error))
-        else:
-            if status:
-                yield Looked(pid, status.command, found)
-
-
-def _pages(pid: int, proc: str) -> int:
-    try:
-        return pages_of(sizes_of(f"{proc}/{pid}"))
-    except OSError:
-        return 0
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, TimeoutError):
-        return "not read in time"
-    return "no right to read" if isinstance(error, PermissionError) else "changed meanwhile"

@@ -16,11 +16,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Generic, TypeVar
 
+from untorn.maps.page import PAGE_SIZE
+
 T = TypeVar("T")
 TIMEOUT = 10.0
 """Seconds that a look may take unless it is told otherwise."""
-MEMORY_TIMEOUT = 60.0
-"""The same of a look at memory, which has to rest more than it looks: 0.1 s for a gigabyte."""
+_MEMORY_TIMEOUT, _PER_TABLE = 60.0, 0.001
+"""The same of a look at memory, and what it may take more for each page table: ten times what it
+takes, with the rests after each."""
+GRACE = 1.0
+"""Seconds for which a look is waited for that has to have come to an end by itself."""
 PROCESS_TIMEOUT = 2.0
 """Seconds for one of all processes: one that is stuck is not to stop a look at all."""
 MAX_HOLD = 0.001
@@ -63,6 +68,15 @@ def within(
     if seconds is None or _limit.deadline is not None:
         return _by_this_thread(_limit.deadline, look, if_late)
     return _in_time(seconds, look, path, if_late)
+
+
+def memory_timeout(page_tables: int) -> float:
+    """Return how many seconds a look at memory may take unless it is told otherwise.
+
+    Args:
+        page_tables: Bytes of them that the process has.
+    """
+    return _MEMORY_TIMEOUT + page_tables / PAGE_SIZE * _PER_TABLE
 
 
 def check_limits(*limits: float | None) -> None:

@@ -27,10 +27,6 @@ class Status(NamedTuple):
     """PF_* bits."""
     start_time: int
     """Clock ticks since boot. A task that gets the number of another one has another start time."""
-    size: int
-    """Bytes of its addresses."""
-    rss: int
-    """Pages, about."""
 
     @classmethod
     def parse(cls, text: bytes) -> Self | None:
@@ -40,7 +36,7 @@ class Status(NamedTuple):
             return None
         fields = after.split()
         _, _, command = before.partition(b"(")
-        numbers = (int(fields[n]) for n in (6, 19, 20, 21))
+        numbers = (int(fields[n]) for n in (6, 19))
         return cls(command, fields[0], *numbers)
 
     @property

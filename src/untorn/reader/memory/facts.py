@@ -3,8 +3,8 @@
 Counters that are read without a lock of the process: they tell that there is none of something.
 """
 
+import ctypes
 import os
-import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from untorn.maps.entry import MapsEntry
 from untorn.maps.fields import Device
-from untorn.maps.page import PAGE_SIZE, PMD_SIZE
+from untorn.maps.page import PAGE_SIZE, PMD_SIZE, ULONG_MAX
 from untorn.reader.files.mapped_file import MappedFiles
 from untorn.reader.page_walk import sizes_of
 from untorn.reader.text.columns import Columns
@@ -40,12 +40,11 @@ class Facts(NamedTuple):
     """Whether pages are merged on this machine."""
 
 
-def facts_of(place: str, proc: str) -> Facts:
+def facts_of(place: str) -> Facts:
     """Return the facts of a process.
 
     Args:
         place: Directory of /proc by which it is reached.
-        proc: Where procfs is mounted.
 
     Raises:
         OSError: It is gone.
@@ -55,7 +54,7 @@ def facts_of(place: str, proc: str) -> Facts:
         merged = int(_KSM.read_text())
     except (OSError, ValueError):
         merged = 0
-    swap = max(swap_used(proc), sizes["VmSwap"])
+    swap = max(swap_used(), sizes["VmSwap"])
     return Facts(
         resident=sizes["VmRSS"] + 3 * _uncounted(),
         swapped=sizes["VmSwap"] + _uncounted() if swap else 0,
@@ -75,10 +74,29 @@ def _uncounted() -> int:
     return cpus * max(32, 2 * cpus) * PAGE_SIZE
 
 
-def swap_used(proc: str) -> int:
-    """Return how many bytes of swap this machine uses."""
-    meminfo = dict(re.findall(r"(\w+): *(\d+) kB", Path(proc, "meminfo").read_text()))
-    return int(meminfo.get("SwapTotal", 0)) - int(meminfo.get("SwapFree", 0)) << 10
+def swap_used() -> int:
+    """Return how many bytes of swap this machine uses: as if all of it, where that is not told.
+
+    Not by meminfo, which some mounts of procfs do not have, and which containers are told lies in.
+    Source: sysinfo(2).
+    """
+    told = _SysInfo()
+    if ctypes.CDLL(None).sysinfo(ctypes.byref(told)):
+        return ULONG_MAX
+    return int((told.totalswap - told.freeswap) * told.mem_unit)
+
+
+class _SysInfo(ctypes.Structure):
+    _fields_ = (
+        ("uptime", ctypes.c_long),
+        ("loads", ctypes.c_ulong * 3),
+        *((name, ctypes.c_ulong) for name in ("totalram", "freeram", "sharedram", "bufferram")),
+        *((name, ctypes.c_ulong) for name in ("totalswap", "freeswap")),
+        ("procs", ctypes.c_ushort),
+        *((name, ctypes.c_ulong) for name in ("totalhigh", "freehigh")),
+        ("mem_unit", ctypes.c_uint),
+        ("unused", ctypes.c_char * 64),
+    )
 
 
 class Backing(NamedTuple):

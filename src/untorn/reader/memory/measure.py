@@ -92,7 +92,7 @@ class Look:
             pagemap,
             frames,
             MappedFiles(place, task, proc),
-            facts_of(place, proc),
+            facts_of(place),
             max_hold=self._options.max_hold,
             gentle=self._options.gentle,
             deadline=self._deadline,

@@ -65,6 +65,36 @@ class Amounts:
     bounds: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     """By field, the least and the most that what is not exact can be; of an estimate, with 95 %."""
 
+    def interval(self, name: str) -> tuple[int, int] | None:
+        """Return the least and the most that a field can be; None if nothing is known."""
+        value: int | None = getattr(self, name)
+        return self.bounds.get(name, None if value is None else (value, value))
+
+    def most(self, name: str) -> int:
+        """Return what a field is, or at most, if that is not known; 0 if nothing is known."""
+        value: int | None = getattr(self, name)
+        return (self.interval(name) or (0, 0))[1] if value is None else value
+
+
+def sum_of(all_of_them: Iterable[Amounts]) -> Amounts:
+    """Return the sums, each of what all have; the bounds of a sum are the sums of the bounds."""
+    summands = list(all_of_them)
+    sums: dict[str, int | None] = {}
+    bounds: dict[str, tuple[int, int]] = {}
+    for name in FIELDS:
+        sums[name] = _sum_of_known([getattr(each, name) for each in summands])
+        intervals = [each.interval(name) or (None, None) for each in summands]
+        least, most = (_sum_of_known([each[end] for each in intervals]) for end in (0, 1))
+        if least is not None and most is not None and least < most:
+            bounds[name] = least, most
+    return Amounts(_sum_of_known([each.vmas for each in summands]), **sums, bounds=bounds)
+
+
+def _sum_of_known(values: Sequence[int | None]) -> int | None:
+    """Return a sum; None if one of its summands is not known."""
+    known = [value for value in values if value is not None]
+    return sum(known) if len(known) == len(values) else None
+
 
 class Memory(MapColumns):
     """What a process has in memory, in bytes, a row a VMA. Never changes.
@@ -231,7 +261,7 @@ class Memory(MapColumns):
         sums = dict(
             zip(self.names, self._grouped(self.name.astype(np.intp), len(self.names)), strict=True)
         )
-        largest = sorted(sums, key=lambda name: _most(sums[name]), reverse=True)
+        largest = sorted(sums, key=lambda name: sums[name].most("rss"), reverse=True)
         return {name: sums[name] for name in largest if sums[name].vmas}
 
     def _grouped(self, groups: Rows, number: int) -> list[Amounts]:
@@ -268,7 +298,3 @@ class Memory(MapColumns):
         rss = self.total.rss
         known = "" if rss is None else f", {rss >> 10} KiB resident"
         return f"<Memory of {len(self)} VMAs{known}>"
-
-
-def _most(sums: Amounts) -> int:
-    return sums.rss if sums.rss is not None else sums.bounds.get("rss", (0, 0))[1]

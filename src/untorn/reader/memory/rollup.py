@@ -1,43 +1,45 @@
 """What one process has in memory by its smaps_rollup, the quickest way for a small one."""
 
-import errno
 import os
 import re
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
-from untorn.errors import os_error
 from untorn.reader.access.gentle import Holds
 from untorn.reader.access.limit import check_time
-from untorn.reader.access.task import Status
 from untorn.reader.memory.figures import SUMS
 from untorn.reader.memory.memory import Amounts
+from untorn.reader.page_walk import walk_ns
 
-_TEXT_SIZE = 4096
+_TEXT_SIZE = 8192
 """Bytes; more than each of these files has."""
-
-
-_FIELD = re.compile(rb"\n(\w+): +(\d+) kB")
+_FIELD = re.compile(rb"\n(\w+):\s+(\d+) kB")
 """Of what the kernel prints for many processes: see smaps_text.py for all else."""
+_ESCAPED = re.compile(rb"\\(.)")
 _PARTS = [(name, [part.encode() for part in parts]) for name, parts in SUMS.items()]
+_NO_SIZES = dict.fromkeys(("VmRSS", "VmSwap", "VmPTE", "HugetlbPages"), 0)
 
 
 class Rollup(NamedTuple):
     """A look at a process."""
 
-    status: Status
+    command: bytes
+    """What the kernel calls the program."""
+    sizes: Mapping[str, int] | None
+    """What its counters tell, in bytes, by their names in status; None if it has no memory."""
     amounts: Amounts | None
-    """None if the process has no memory, or the kernel could hold its lock for too long to tell."""
+    """None, too, if the kernel could hold its lock for too long to tell."""
 
 
-def read_rollup(pid: int, proc: str, holds: Holds, most_pages: int) -> Rollup:
+def read_rollup(pid: int, proc: str, holds: Holds, max_hold: float) -> Rollup:
     """Return what a process has.
 
     Args:
         pid: The process.
         proc: Where procfs is mounted.
         holds: By which the call is made that holds the lock.
-        most_pages: How many pages it may walk.
+        max_hold: Seconds for which it may hold it.
 
     Raises:
         OSError: ENOENT or ESRCH if it is gone; EACCES or EPERM if it may not be looked at;
@@ -47,15 +49,27 @@ def read_rollup(pid: int, proc: str, holds: Holds, most_pages: int) -> Rollup:
     check_time(path)
     directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:  # all is read by one directory, so it is of one process
-        status = Status.parse(_read(directory, "stat"))
-        if status is None:
-            raise os_error(errno.ESRCH)
-        if not 0 < status.rss <= most_pages:
-            return Rollup(status, None)
+        status = _read(directory, "status")
+        command, told = _command(status), _sizes(status)
+        if "VmRSS" not in told:
+            return Rollup(command, None, None)
+        sizes = _NO_SIZES | told
+        if walk_ns(sizes) > max_hold * 1e9:
+            return Rollup(command, sizes, None)
         text = _read(directory, "smaps_rollup", holds)
-        return Rollup(status, _amounts(text, status.size) if text else None)
+        return Rollup(command, sizes, _amounts(text, sizes["VmSize"]) if text else None)
     finally:
         os.close(directory)
+
+
+def _command(status: bytes) -> bytes:
+    """Return the name; the kernel escapes newlines and backslashes in it."""
+    name = status[: status.index(b"\n")].removeprefix(b"Name:\t")
+    return _ESCAPED.sub(lambda found: b"\n" if found[1] == b"n" else found[1], name)
+
+
+def _sizes(status: bytes) -> dict[str, int]:
+    return {name.decode(): int(kib) << 10 for name, kib in _FIELD.findall(status)}
 
 
 def _read(directory: int, name: str, holds: Holds | None = None) -> bytes:
