@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,16 +15,39 @@ import untorn
 from tests.helpers.commanded import Commanded
 from tests.helpers.entries import record
 from untorn.cli import main
-from untorn.cli.memory_rows import Row, interval, sum_of
+from untorn.cli.memory_rows import Row
 from untorn.cli.memory_table import table
 from untorn.reader import memories
-from untorn.reader.looks import look_at
-from untorn.reader.memory.memory import Amounts, How
+from untorn.reader.memories import look_at_memories
+from untorn.reader.memory.memory import Amounts, How, sum_of
 from untorn.reader.memory.smaps_text import parse_smaps
 
 MIB = 1 << 20
 PLAIN = Amounts(3, size=8 * MIB, rss=4 * MIB, pss=3 * MIB, private=2 * MIB, swap=0)
+HELD = "a lock was held for more than"
 HEADINGS = "size", "rss", "%", "pss", "private"
+
+THREAD = """
+import threading
+thread = threading.Thread(target=input, daemon=True)
+thread.start()
+print(thread.native_id, flush=True)
+thread.join()
+"""
+RENAMED = """
+import ctypes
+ctypes.CDLL(None).prctl(15, b"a\\n\\\\n\\x1b[2J", 0, 0, 0)  # PR_SET_NAME
+input(chr(10))
+"""
+FEW_FILES = """
+import os, resource, sys
+from untorn.cli import main
+from untorn.reader import memories
+from untorn.reader.memory.rollup import walk_ns
+memories.walk_ns({"VmRSS": 0, "VmSwap": 0, "VmPTE": 0, "HugetlbPages": 0})
+resource.setrlimit(resource.RLIMIT_NOFILE, (os.dup(0), 1024))
+main(["memory", sys.argv[1], "--by", "process", "--max-hold", "60000"])
+"""
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +58,10 @@ def process() -> Iterator[Commanded]:
 
 
 def run(*arguments: object) -> tuple[int, str, str]:
+    """Return exit status, stdout and stderr, which tells by luck that a call took long."""
     done = CliRunner().invoke(main, ["memory", *map(str, arguments)])
-    return done.exit_code, done.stdout, done.stderr
+    told = [line for line in done.stderr.splitlines(keepends=True) if HELD not in line]
+    return done.exit_code, done.stdout, "".join(told)
 
 
 def objects(*arguments: object) -> list[dict[str, Any]]:
@@ -55,6 +82,8 @@ def command_of(process: Commanded) -> str:
 @pytest.mark.live
 def test_json_by_vma_is_what_smaps_says(process: Commanded) -> None:
     found = objects(process.pid, "--by", "vma")
+    assert [each["rss"] for each in found] == sorted((each["rss"] for each in found), reverse=True)
+    found.sort(key=lambda each: int(each["start"]))
     smaps = parse_smaps(Path(f"/proc/{process.pid}/smaps").read_bytes())
     columns = smaps.columns
     assert [each["start"] for each in found] == columns.start.tolist()
@@ -128,7 +157,7 @@ def test_of_several_processes_of_which_one_is_gone_the_others_are_shown(process:
         gone.reap()
         status, stdout, stderr = run(gone.pid, process.pid)
     assert status == 1
-    assert stderr == f"Error: /proc/{gone.pid}/maps: No such file or directory\n"
+    assert stderr == f"Error: /proc/{gone.pid}: No such file or directory\n"
     assert stdout.splitlines()[1].split()[0] == str(process.pid)
 
 
@@ -164,10 +193,10 @@ def test_all_are_the_processes_of_a_procfs(process: Commanded, tmp_path: Path) -
 def test_those_of_all_that_are_not_read_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     found = [
         memories.ProcessMemory(7, b"x\x1b[2J", PLAIN, How.SMAPS, 0),
-        *(memories.Unread(pid, "no right to read") for pid in (8, 9)),
-        memories.Unread(10, "not read in time"),
+        *(memories.Unread(pid, PermissionError()) for pid in (8, 9)),
+        memories.Unread(10, TimeoutError()),
     ]
-    monkeypatch.setattr(memories, "look_at_all", lambda *arguments: iter(found))
+    monkeypatch.setattr(memories, "look_at_memories", lambda *arguments, **options: iter(found))
     status, stdout, stderr = run("--all")
     assert status == 0
     assert stdout.splitlines()[1].split()[0] == "7"
@@ -179,24 +208,144 @@ def test_those_of_all_that_are_not_read_are_counted(monkeypatch: pytest.MonkeyPa
 def test_ctrl_c_ends_it_cleanly_and_shows_what_was_measured(
     process: Commanded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looks_left = iter([look_at])
+    def look_once(*arguments: Any, **options: Any) -> Iterator[object]:
+        yield next(look_at_memories(*arguments, **options))
+        raise KeyboardInterrupt
 
-    def look_once(*arguments: Any, **options: Any) -> object:
-        try:
-            return next(looks_left)(*arguments, **options)
-        except StopIteration:
-            raise KeyboardInterrupt from None
+    monkeypatch.setattr(memories, "look_at_memories", look_once)
+    with Commanded() as other:
+        status, stdout, stderr = run(process.pid, other.pid)
+        assert (status, stderr) == (1, "interrupted; processes read: 1\n")
+        assert stdout.splitlines()[1].split()[0] in (str(process.pid), str(other.pid))
 
-    monkeypatch.setattr("untorn.cli.memory.look_at", look_once)
-    status, stdout, stderr = run(process.pid, process.pid + 1)
-    assert (status, stderr) == (1, "interrupted; processes read: 1\n")
+
+@pytest.mark.parametrize(
+    ("holds", "more"),
+    [([5_000_000, 1], ""), ([1_500_000, 5_000_000], "; so were locks of 1 others")],
+)
+def test_a_hold_that_took_longer_than_it_may_is_told(
+    monkeypatch: pytest.MonkeyPatch, holds: list[int], more: str
+) -> None:
+    found = [
+        memories.ProcessMemory(pid, b"x", PLAIN, How.SMAPS, hold) for pid, hold in enumerate(holds)
+    ]
+    monkeypatch.setattr(memories, "look_at_memories", lambda *arguments, **options: iter(found))
+    done = CliRunner().invoke(main, ["memory", "--all", "--json"])
+    worst = holds.index(5_000_000)
+    told = f"{HELD} 1 ms: {over} of 2 processes, for 5 ms at most (process {worst})\n"
+    assert (done.exit_code, done.stderr) == (0, told)
+    assert [json.loads(line)["longest_hold_ns"] for line in done.stdout.splitlines()] == holds
+
+
+@pytest.mark.live
+def test_a_thread_is_looked_at_as_its_process(process: Commanded) -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-c", THREAD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    with child:
+        assert child.stdout
+        thread = int(child.stdout.readline())
+        by_thread, by_process = (objects(pid, "--by", "vma") for pid in (thread, child.pid))
+        child.communicate()
+    assert {each["start"] for each in by_thread} == {each["start"] for each in by_process}
+
+
+@pytest.mark.live
+def test_names_with_control_characters_are_told_as_they_are(process: Commanded) -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-c", RENAMED], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    with child:
+        assert child.stdout
+        child.stdout.readline()
+        (found,) = objects(child.pid, "--by", "process")
+        assert found["command"] == "a\n\\n\x1b[2J"
+        rows = run(child.pid, "--by", "process")[1].splitlines()[1:]
+        child.communicate()
+    assert [line.split("  ")[-1] for line in rows] == ["a\\n\\n\\x1b[2J", "total"]
+
+
+@pytest.mark.live
+def test_no_time_left_is_told_of_what_is_named(process: Commanded) -> None:
+    status, stdout, stderr = run(process.pid, "--timeout", 1e-9)
+    assert (status, stdout) == (1, "")
+    assert stderr.startswith("Error: ")
+    assert stderr.count("\n") == 1
+
+
+@pytest.mark.live
+def test_stuck_processes_do_not_keep_the_others_from_being_looked_at(
+    process: Commanded, tmp_path: Path
+) -> None:
+    (tmp_path / "self").symlink_to("/proc/self")
+    (tmp_path / str(process.pid)).symlink_to(f"/proc/{process.pid}")
+    stuck = [tmp_path / str(number) / "status" for number in (1 << 23, 1 << 24)]
+    for path in stuck:
+        path.parent.mkdir()
+        os.mkfifo(path)
+    try:
+        status, stdout, stderr = run("--all", "--proc", tmp_path, "--within", 0.2)
+    finally:
+        for path in stuck:
+            os.close(os.open(path, os.O_RDWR | os.O_NONBLOCK))
+    assert (status, stderr) == (0, "not read in time: 2 of 3 processes\n")
     assert stdout.splitlines()[1].split()[0] == str(process.pid)
+
+
+@pytest.mark.live
+def test_too_few_open_files_are_one_line(process: Commanded) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FEW_FILES, str(process.pid)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("Error: ")
+    assert done.stderr.endswith("Too many open files\n")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.live
+def test_what_cannot_be_written_is_one_line(process: Commanded) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "untorn", "memory", str(process.pid)],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "Error: No space left on device"
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.live
+def test_who_reads_no_further_is_not_told(process: Commanded) -> None:
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    with open(write_end, "wb") as nobody:  # noqa: PTH123 (a file descriptor)
+        done = subprocess.run(
+            [sys.executable, "-m", "untorn", "memory", str(process.pid)],
+            stdout=nobody,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert b"Traceback" not in done.stderr
+    assert b"Error" not in done.stderr
 
 
 @pytest.mark.parametrize(
     "arguments",
     [
         (),
+        ("x",),
+        ("--", -1),
+        (1.5,),
+        ("--by", "vma"),
+        (7, "--timeout", 0),
         ("--all", 7),
         ("--by", "page", 7),
         (0,),
@@ -215,10 +364,10 @@ def lines(rows: list[Row]) -> list[list[str]]:
     return [line.split() for line in table(rows, ["VMAs"], "name", total)]
 
 
-def test_the_largest_come_first_with_their_share_and_the_sums_last() -> None:
+def test_each_row_has_its_share_and_the_sums_come_last() -> None:
     small = Amounts(1, size=MIB, rss=MIB, pss=MIB, private=0, swap=0)
-    heading, *rows = lines([Row(small, How.SMAPS, False, name=b""),
-                            Row(PLAIN, How.SMAPS, False, name=b"/x\x1b[2J")])  # fmt: skip
+    heading, *rows = lines([Row(PLAIN, How.SMAPS, False, name=b"/x\x1b[2J"),
+                            Row(small, How.SMAPS, False, name=b"")])  # fmt: skip
     assert heading[1:-1] == ["VMAs", *HEADINGS][1:]
     assert [" ".join(row) for row in rows] == [
         "3 8 MiB 4 MiB 80.0 3 MiB 2 MiB /x\\x1b[2J",
@@ -245,8 +394,8 @@ def test_sums_are_known_of_what_all_have_and_bounds_add_up() -> None:
     bounded = Amounts(None, rss=MIB, bounds={"pss": (MIB, 2 * MIB)})
     total = sum_of([PLAIN, bounded])
     assert (total.vmas, total.rss, total.pss, total.swap) == (None, 5 * MIB, None, None)
-    assert interval(total, "pss") == (4 * MIB, 5 * MIB)
-    assert interval(total, "swap") is None
+    assert total.interval("pss") == (4 * MIB, 5 * MIB)
+    assert total.interval("swap") is None
     assert sum_of([PLAIN]) == PLAIN
     assert (sum_of([]).vmas, sum_of([]).rss) == (0, 0)
 

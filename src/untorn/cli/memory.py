@@ -2,29 +2,22 @@
 
 import json
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 
 from untorn.cli.options import PID, Above, proc_option
 from untorn.cli.progress import StatusLine
-from untorn.errors import OutOfReachError, describe
-from untorn.reader.access.limit import MAX_HOLD, MEMORY_TIMEOUT
-from untorn.reader.looks import look_at
+from untorn.cli.values import binary_size
+from untorn.errors import describe
+from untorn.reader.access.limit import MAX_HOLD
 
 if TYPE_CHECKING:
     from untorn.cli.memory_rows import Row
-    from untorn.reader.live_maps import LiveMaps
-    from untorn.reader.memories import Looked
-    from untorn.reader.memory.memory import Amounts
-
-_LEAST = 0.01
-"""Seconds for a process when there is no more time for all."""
+    from untorn.reader.memories import ProcessMemory, Unread
 
 
 @click.command(
@@ -58,6 +51,13 @@ _LEAST = 0.01
     metavar="S",
     help="Seconds that all may take: what cannot be counted by then is estimated.",
 )
+@click.option(
+    "--timeout",
+    type=Above(86_400),
+    metavar="S",
+    help="Seconds that a look at one process may take.  [default: 1 more than --within; or without "
+    "that, 2 for a small one, else 60 and 1 ms for each page table]",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 def memory(
     pids: tuple[int, ...],
@@ -66,27 +66,27 @@ def memory(
     by: str | None,
     max_hold: float,
     within: float | None,
+    timeout: float | None,
     as_json: bool,
 ) -> None:
     """Show what processes have in memory, without stalling them.
 
     Small ones are asked of the kernel, by smaps or smaps_rollup; of large ones the pages are
-    counted in slices, so that no lock is held for long. The numbers are those of smaps; what is
-    not known is left out or has bounds, and an estimate (~) the interval in which it lies with
-    95 %. The largest come first, with their share of what is resident (%), the sums last.
+    counted in slices, so that no lock is held for long: that takes about 0.1 s for a GiB. The
+    numbers are those of smaps; what is not known is left out or has bounds, and an estimate (~)
+    the interval in which it lies with 95 %. The largest come first, with their share of what is
+    resident (%), the sums last.
 
-    In JSON, numbers are bytes, null where they are not known; bounds are _min and _max.
+    In JSON, the largest come first, too; numbers are bytes, null where they are not known; bounds
+    are _min and _max.
     """
     if bool(pids) == every:
         raise click.UsageError("give either PIDs or --all")
-    by = by or ("name" if len(pids) == 1 else "process")
-    survey = _Survey(proc, max_hold / 1000, within)
+    by = by or ("name" if len(set(pids)) == 1 else "process")
+    survey = _Survey(proc, max_hold / 1000, within, timeout)
     with StatusLine() as status:
         try:
-            if every:
-                survey.look_at_all(status, by)
-            else:
-                survey.look_at(list(dict.fromkeys(pids)), status)
+            survey.look(pids or None, by != "process", status)
         except KeyboardInterrupt:
             survey.interrupted = True
     for line in _as_json(survey, by) if as_json else _as_table(survey, by):
@@ -101,71 +101,48 @@ class _Survey:
 
     proc: str
     max_hold: float
-    """Seconds."""
+    """Seconds, as are the next two."""
     within: float | None
-    """Seconds."""
-    looks: "list[Looked]" = field(default_factory=list)
-    """VMA by VMA."""
-    processes: "list[Row]" = field(default_factory=list)
-    """Those of which only sums were asked."""
+    timeout: float | None
+    found: "list[ProcessMemory]" = field(default_factory=list)
     unread: Counter[str] = field(default_factory=Counter)
     """Why some of all processes were not read, and how many."""
     failed: bool = False
     """Whether a process that was named was not read."""
     interrupted: bool = False
 
-    def look_at(self, pids: Sequence[int], status: StatusLine) -> None:
-        """Look at these; what stands in the way of one is told."""
-        deadline = self.within and time.monotonic() + self.within
-        for number, pid in enumerate(pids):
-            status.show(f"process {pid}", number, len(pids))
-            share = deadline and max((deadline - time.monotonic()) / (len(pids) - number), _LEAST)
-            try:
-                look = partial(_look, pid, self.max_hold, share)
-                found = look_at(pid, look, proc=self.proc, timeout=MEMORY_TIMEOUT)
-            except (OSError, OutOfReachError) as error:
-                self.failed = True
-                status.clear()
-                click.echo(f"Error: {describe(error)}", err=True)
-            else:
-                self.looks.append(found)
+    def look(self, pids: Sequence[int] | None, by_vma: bool, status: StatusLine) -> None:
+        """Look at these, or at all; what stands in the way of one that was named is told."""
+        from untorn.reader.memories import Unread, look_at_memories
 
-    def look_at_all(self, status: StatusLine, by: str) -> None:
-        """Look at all processes, and count those that are not read."""
-        from untorn.cli.memory_rows import Row
-        from untorn.reader.memories import Looked, Unread, look_at_all, look_at_each
-
-        look = look_at_all if by == "process" else look_at_each
-        for number, found in enumerate(look(self.proc, self.max_hold, self.within), 1):
+        looks = look_at_memories(
+            pids,
+            proc=self.proc,
+            max_hold=self.max_hold,
+            within=self.within,
+            timeout=self.timeout,
+            by_vma=by_vma,
+            on_count=lambda pid, size: status.show(f"process {pid}: {binary_size(size)}"),
+        )
+        for number, each in enumerate(looks, 1):
             status.show(f"{number} processes")
-            if isinstance(found, Unread):
-                self.unread[found.reason] += 1
-            elif isinstance(found, Looked):
-                self.looks.append(found)
+            if not isinstance(each, Unread):
+                self.found.append(each)
+            elif pids is None:
+                self.unread[each.reason] += 1
             else:
-                row = Row(found.amounts, found.how, None, found.pid, found.command)
-                self.processes.append(row)
+                self._fail(each, status)
+
+    def _fail(self, unread: "Unread", status: StatusLine) -> None:
+        self.failed = True
+        status.clear()
+        click.echo(f"Error: {describe(unread.error)}", err=True)
 
     def rows(self, by: str) -> "list[Row]":
         """Return what was found, a row a VMA, name or process."""
-        from untorn.cli.memory_rows import BY
+        from untorn.cli.memory_rows import rows_of
 
-        return [*BY[by](self.looks), *sorted(self.processes, key=lambda row: row.pid or 0)]
-
-    def total(self) -> "Amounts":
-        """Return the sums over all processes."""
-        from untorn.cli.memory_rows import sum_of
-
-        if len(self.looks) == 1:
-            return self.looks[0].memory.total
-        processes = [row.amounts for row in self.processes]
-        return sum_of([*(each.memory.total for each in self.looks), *processes])
-
-
-def _look(pid: int, max_hold: float, within: float | None, maps: "LiveMaps") -> "Looked":
-    from untorn.reader.memories import Looked
-
-    return Looked(pid, maps.command(), maps.memory(max_hold=max_hold, within=within))
+        return rows_of(self.found, by)
 
 
 def _as_json(survey: _Survey, by: str) -> Iterator[str]:
@@ -175,25 +152,41 @@ def _as_json(survey: _Survey, by: str) -> Iterator[str]:
 
 def _as_table(survey: _Survey, by: str) -> Iterator[str]:
     from untorn.cli.memory_table import table
+    from untorn.reader.memory.memory import sum_of
 
-    rows = survey.rows(by)
-    if not rows:
+    found = survey.found
+    if not found:
         return iter(())
     first = {"vma": ["range"], "name": ["VMAs"], "process": ["pid"]}[by]
-    if by == "vma" and len(survey.looks) > 1:
+    if by == "vma" and len(found) > 1:
         first = ["pid", *first]
-    return table(rows, first, "command" if by == "process" else "name", survey.total())
+    total = found[0].amounts if len(found) == 1 else sum_of(each.amounts for each in found)
+    return table(survey.rows(by), first, "command" if by == "process" else "name", total)
 
 
 def _report(survey: _Survey) -> None:
     """Tell what was not read or did not stand still, and end with what that means."""
-    read = len(survey.looks) + len(survey.processes)
+    read = len(survey.found)
     for reason, count in survey.unread.items():
         click.echo(f"{reason}: {count} of {read + survey.unread.total()} processes", err=True)
-    changed = sum(int(look.memory.changed.sum()) for look in survey.looks)
+    changed = sum(int(each.memory.changed.sum()) for each in survey.found if each.memory)
     if changed:
         click.echo(f"note: {changed} VMAs changed or came while they were looked at", err=True)
+    _report_holds(survey)
     if survey.interrupted:
         click.echo(f"interrupted; processes read: {read}", err=True)
     if survey.interrupted or survey.failed:
         sys.exit(1)
+
+
+def _report_holds(survey: _Survey) -> None:
+    """Tell if a lock was held for longer than it may be, and by how much at most."""
+    over = [each for each in survey.found if each.longest_hold_ns > survey.max_hold * 1e9]
+    if over:
+        worst = max(over, key=lambda each: each.longest_hold_ns)
+        click.echo(
+            f"a lock was held for more than {survey.max_hold * 1e3:g} ms: {len(over)} of "
+            f"{len(survey.found)} processes, for {worst.longest_hold_ns / 1e6:.3g} ms at most "
+            f"(process {worst.pid})",
+            err=True,
+        )

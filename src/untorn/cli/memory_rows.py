@@ -7,8 +7,8 @@ import numpy as np
 
 from untorn.cli.values import text
 from untorn.maps.entry import MapsEntry
-from untorn.reader.memories import Looked
-from untorn.reader.memory.memory import FIELDS, Amounts, How, Memory, least_exact
+from untorn.reader.memories import ProcessMemory
+from untorn.reader.memory.memory import FIELDS, Amounts, How, Memory, least_exact, sum_of
 
 
 class Row(NamedTuple):
@@ -26,6 +26,8 @@ class Row(NamedTuple):
     """Of one VMA."""
     name: bytes | None = None
     """Of all VMAs that are called so."""
+    longest_hold_ns: int | None = None
+    """Of a process."""
 
     def as_json(self) -> dict[str, object]:
         """Return what an object has: bytes, and null for what is not known."""
@@ -45,45 +47,37 @@ class Row(NamedTuple):
             if field in self.amounts.bounds:
                 low, high = self.amounts.bounds[field]
                 fields |= {f"{field}_min": low, f"{field}_max": high}
-        return fields | {"how": str(self.how), "changed": self.changed}
+        fields |= {"how": str(self.how), "changed": self.changed}
+        if self.longest_hold_ns is not None:
+            fields["longest_hold_ns"] = self.longest_hold_ns
+        return fields
 
 
-def interval(amounts: Amounts, field: str) -> tuple[int, int] | None:
-    """Return the least and the most that a field can be; None if nothing is known."""
-    value: int | None = getattr(amounts, field)
-    exact = None if value is None else (value, value)
-    return amounts.bounds.get(field, exact)
+def rows_of(processes: Sequence[ProcessMemory], by: str) -> list[Row]:
+    """Return what processes have, the most resident first.
+
+    Args:
+        processes: Known VMA by VMA, unless each is a row.
+        by: What a row is of: "vma", "name" or "process".
+    """
+    rows = _BY[by](processes)
+    return sorted(rows, key=lambda row: row.amounts.most("rss"), reverse=True)
 
 
-def sum_of(all_of_them: Iterable[Amounts]) -> Amounts:
-    """Return the sums, each of what all have; the bounds of a sum are the sums of the bounds."""
-    summands = list(all_of_them)
-    sums: dict[str, int | None] = {}
-    bounds: dict[str, tuple[int, int]] = {}
-    for field in FIELDS:
-        values = [getattr(each, field) for each in summands]
-        sums[field] = None if None in values else sum(values)
-        intervals = [interval(each, field) for each in summands]
-        known = [each for each in intervals if each is not None]
-        low, high = sum(low for low, _ in known), sum(high for _, high in known)
-        if len(known) == len(summands) and low < high:
-            bounds[field] = low, high
-    vmas = [each.vmas for each in summands]
-    return Amounts(None if None in vmas else sum(filter(None, vmas)), **sums, bounds=bounds)
-
-
-def rows_by_vma(looks: Iterable[Looked]) -> Iterator[Row]:
-    """Yield a row a VMA."""
-    for pid, command, memory in looks:
+def _by_vma(processes: Iterable[ProcessMemory]) -> Iterator[Row]:
+    for process in processes:
+        memory = process.memory
+        assert memory is not None
         parts = zip(memory, _amounts(memory), memory.how, memory.changed.tolist(), strict=True)
         for entry, amounts, how, changed in parts:
-            yield Row(amounts, How(how), changed, pid, command, entry)
+            yield Row(amounts, How(how), changed, process.pid, process.command, entry)
 
 
-def rows_by_name(looks: Sequence[Looked]) -> Iterator[Row]:
-    """Yield a row a name, of all processes together."""
+def _by_name(processes: Iterable[ProcessMemory]) -> Iterator[Row]:
     found: dict[bytes, list[Row]] = {}
-    for _, _, memory in looks:
+    for process in processes:
+        memory = process.memory
+        assert memory is not None
         ways: dict[int, set[str]] = {}
         for number, how in zip(memory.name.tolist(), memory.how.tolist(), strict=True):
             ways.setdefault(number, set()).add(how)
@@ -99,18 +93,17 @@ def rows_by_name(looks: Sequence[Looked]) -> Iterator[Row]:
         yield Row(amounts, how, any(row.changed for row in rows), name=name)
 
 
-def rows_by_process(looks: Iterable[Looked]) -> Iterator[Row]:
-    """Yield a row a process."""
-    for pid, command, memory in looks:
-        yield Row(memory.total, least_exact(memory.how), bool(memory.changed.any()), pid, command)
+def _by_process(processes: Iterable[ProcessMemory]) -> Iterator[Row]:
+    for pid, command, amounts, how, hold, memory in processes:
+        changed = None if memory is None else bool(memory.changed.any())
+        yield Row(amounts, how, changed, pid, command, longest_hold_ns=hold)
 
 
-BY: dict[str, Callable[[Sequence[Looked]], Iterator[Row]]] = {
-    "vma": rows_by_vma,
-    "name": rows_by_name,
-    "process": rows_by_process,
+_BY: dict[str, Callable[[Sequence[ProcessMemory]], Iterator[Row]]] = {
+    "vma": _by_vma,
+    "name": _by_name,
+    "process": _by_process,
 }
-"""What a row is of."""
 
 
 def _amounts(memory: Memory) -> Iterator[Amounts]:

@@ -1,4 +1,4 @@
-"""The table of untorn memory: a line a row, the most resident first, and their sums."""
+"""The table of untorn memory: a line a row, and their sums."""
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -6,7 +6,7 @@ from shutil import get_terminal_size
 
 import click
 
-from untorn.cli.memory_rows import Row, interval
+from untorn.cli.memory_rows import Row
 from untorn.cli.values import binary_range, binary_size, printable
 from untorn.reader.memory.memory import FIELDS, Amounts
 
@@ -24,15 +24,14 @@ def table(rows: Sequence[Row], first: Sequence[str], last: str, total: Amounts) 
     """Yield the lines.
 
     Args:
-        rows: At least one.
+        rows: At least one, in their order.
         first: Which columns stand before the numbers: of pid, VMAs and range.
         last: What the names after the numbers are of.
         total: The sums.
     """
-    ordered = sorted(rows, key=lambda row: _most(row.amounts, "rss"), reverse=True)
     fields = [field for field in FIELDS if _is_shown(rows, field)]
     cells = [[*first, *_headings(fields), last]]
-    for row in ordered:
+    for row in rows:
         labels = [_FIRST[each](row) for each in first]
         cells.append([*labels, *_numbers(row.amounts, fields, total), _name(row)])
     cells.append([*([""] * len(first)), *_numbers(total, fields, total), "total"])
@@ -45,8 +44,8 @@ def table(rows: Sequence[Row], first: Sequence[str], last: str, total: Amounts) 
 
 
 def _is_shown(rows: Sequence[Row], field: str) -> bool:
-    known = [row.amounts for row in rows if interval(row.amounts, field)]
-    return bool(known) and (field in _ALWAYS or any(_most(each, field) for each in known))
+    known = [row.amounts for row in rows if row.amounts.interval(field)]
+    return bool(known) and (field in _ALWAYS or any(each.most(field) for each in known))
 
 
 def _headings(fields: Sequence[str]) -> Iterator[str]:
@@ -60,12 +59,12 @@ def _numbers(amounts: Amounts, fields: Sequence[str], total: Amounts) -> Iterato
     for field in fields:
         yield _size(amounts, field)
         if field == "rss":
-            yield f"{100 * _most(amounts, field) / max(_most(total, field), 1):.1f}"
+            yield f"{100 * amounts.most(field) / max(total.most(field), 1):.1f}"
 
 
 def _size(amounts: Amounts, field: str) -> str:
     """Return a number, or the bounds of one that is not known, or is an estimate."""
-    limits = interval(amounts, field)
+    limits = amounts.interval(field)
     if limits is None:
         return "-"
     low, high = limits
@@ -73,12 +72,6 @@ def _size(amounts: Amounts, field: str) -> str:
         return binary_size(low)
     value: int | None = getattr(amounts, field)
     return binary_range(low, high, value)
-
-
-def _most(amounts: Amounts, field: str) -> int:
-    """Return what a field is, or at most, if that is not known."""
-    value: int | None = getattr(amounts, field)
-    return (interval(amounts, field) or (0, 0))[1] if value is None else value
 
 
 def _name(row: Row) -> str:
