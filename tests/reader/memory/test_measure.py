@@ -14,6 +14,8 @@ import pytest
 import untorn
 from tests.helpers.commanded import Commanded
 from tests.helpers.nobody import BECOME_NOBODY, as_root
+from tests.helpers.populated import Populated
+from tests.helpers.regions import SLOT
 from tests.helpers.tasks import wait_until
 from tests.helpers.this_machine import counts_pages
 from untorn.reader.access.pagemap import LivePagemap
@@ -142,18 +144,17 @@ def test_a_vma_that_changes_each_time_is_not_known(
     assert (least[row], most[row]) == (0, memory.size[row])
 
 
-def test_a_fork_meanwhile_changes_shares_and_no_sum(process: Commanded, at_read: Hook) -> None:
-    process.do("import signal")
-    fork = "os.fork() or (libc.prctl(1, 9, None, 0, None), signal.pause())"
-    at_read(1, lambda: process.do(fork))
-    memory = look(process)
-    assert lines(memory) == process.maps()
-    (row,) = (memory.start == at_of(process)).nonzero()[0].tolist()
+def test_a_fork_meanwhile_changes_shares_and_no_sum(at_read: Hook) -> None:
+    with Populated(["dense"]) as process:
+        at_read(1, process.fork)
+        memory = look(process)
+        assert lines(memory) == process.maps()
+        (row,) = (memory.start == process.at["dense"]).nonzero()[0].tolist()
     rss, private, shared = memory.rss, memory.private, memory.shared
     assert rss is not None
     assert private is not None
     assert shared is not None
-    assert rss[row] == private[row] + shared[row] == PAGES << 12
+    assert rss[row] == private[row] + shared[row] == SLOT
 
 
 def test_of_a_process_that_ends_meanwhile_nothing_is_told(
