@@ -196,20 +196,19 @@ class _Looks:
     def _count(
         self, others: Mapping[int, Sizes], on_count: OnCount
     ) -> Iterator[ProcessMemory | Unread]:
-        """Count these, the smallest first: each may take its share of the time."""
-        pages = {pid: max(pages_of(sizes), 1) for pid, sizes in others.items()}
-        left = sum(pages.values())
-        for pid in sorted(pages, key=pages.__getitem__):
-            share = self._share(pages[pid] / left)
-            left -= pages[pid]
+        """Count these, the smallest first: what one does not take of its share is for the rest."""
+        smallest_first = sorted(others, key=lambda pid: pages_of(others[pid]))
+        for number, pid in enumerate(smallest_first):
+            share = self._share(len(others) - number)
             on_count(pid, others[pid]["VmRSS"])
             count = partial(_count, pid, self._proc, self._max_hold, share)
             yield self._in_time(pid, count, self._limit(share, others[pid]))
 
-    def _share(self, part: float) -> float | None:
+    def _share(self, number: int) -> float | None:
+        """Return how many seconds each of so many may take; None for what it takes."""
         if self._deadline is None:
             return None
-        return max((self._deadline - time.monotonic()) * part, _LEAST)
+        return max((self._deadline - time.monotonic()) / number, _LEAST)
 
     def _limit(self, share: float | None, sizes: Sizes) -> float:
         """Return how many seconds one may take."""
