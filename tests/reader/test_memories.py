@@ -13,9 +13,12 @@ from tests.helpers.tasks import wait_until
 from tests.helpers.this_machine import by_frames, counts_pages
 from untorn.reader import memories as module
 from untorn.reader.access.gentle import Holds
+from untorn.reader.access.limit import memory_timeout
 from untorn.reader.memories import memories
+from untorn.reader.memory.facts import swap_used
 from untorn.reader.memory.memory import Amounts, How
 from untorn.reader.memory.rollup import read_rollup
+from untorn.reader.page_walk import walk_ns
 
 pytestmark = pytest.mark.live
 COUNT = 1e-9
@@ -188,3 +191,72 @@ def test_of_a_rollup_there_is_nothing_where_it_could_take_too_long(
     assert sizes["VmRSS"] > 0
     assert amounts is None
     assert holds.longest_ns == 0
+
+
+def test_a_process_that_is_named_and_has_no_memory_is_told(children: list[Commanded]) -> None:
+    with Commanded() as gone:
+        gone.reap()
+    found = memories([children[0].pid, gone.pid, children[0].pid])
+    assert [each.pid for each in found.found] == [children[0].pid]
+    ((pid, error, is_gone),) = found.unread
+    assert (pid, error.errno, is_gone) == (gone.pid, errno.ENOENT, True)  # type: ignore[union-attr]
+    assert found.unread[0].reason == "no memory"
+
+
+@pytest.mark.parametrize(
+    ("number", "reason"),
+    [(errno.EIO, "Input/output error"), (errno.ENOMEM, "Cannot allocate memory")],
+)
+def test_an_error_of_the_kernel_is_told_as_it_is(
+    children: list[Commanded], monkeypatch: pytest.MonkeyPatch, number: int, reason: str
+) -> None:
+    def fail(*arguments: object) -> object:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(module, "read_rollup", fail)
+    (unread,) = memories([children[0].pid]).unread
+    assert (unread.reason, unread.gone) == (reason, False)
+
+
+def test_who_may_open_no_more_files_is_told_at_once(
+    children: list[Commanded], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: object) -> object:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(module, "read_rollup", fail)
+    with pytest.raises(OSError, match="Too many open files"):
+        memories([child.pid for child in children])
+
+
+def test_a_process_with_many_tables_and_few_pages_is_not_small(children: list[Commanded]) -> None:
+    pid = children[0].pid
+    with Commanded() as child:
+        child.do(
+            "at = place(1 << 18); put(at, 1 << 18);"
+            " libc.madvise(ctypes.c_void_p(at), ctypes.c_size_t(1 << 30), 15);"  # no huge pages
+            "[ctypes.c_char.from_address(at + each).value for each in range(0, 1 << 30, 1 << 21)]"
+        )  # a page of zeros in each of 512 tables
+        holds = Holds(gentle=False)
+        _, small, _ = read_rollup(pid, "/proc", holds, 60)
+        _, sizes, _ = read_rollup(child.pid, "/proc", holds, 60)
+        assert small
+        assert sizes
+        assert sizes["VmPTE"] >= small["VmPTE"] + 512 * 4096
+        between = (walk_ns(small) + walk_ns(sizes)) / 2 / 1e9
+        assert read_rollup(pid, "/proc", holds, between).amounts
+        assert not read_rollup(child.pid, "/proc", holds, between).amounts
+
+
+@pytest.mark.skipif(os.path.ismount("/proc/meminfo"), reason="meminfo is made up")
+def test_swap_in_use_is_what_the_machine_tells() -> None:
+    with Path("/proc/meminfo").open() as lines:
+        told = {
+            name: int(rest.split()[0]) << 10 for name, rest in (line.split(":") for line in lines)
+        }
+    assert (swap_used() > 0) == (told["SwapTotal"] > told["SwapFree"])
+
+
+def test_a_look_at_memory_may_take_longer_the_more_there_is() -> None:
+    two_tebibytes = memory_timeout(1 << 32)
+    assert two_tebibytes > 2 * memory_timeout(1 << 30) > 2 * memory_timeout(0)

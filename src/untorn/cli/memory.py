@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     type=Above(86_400),
     metavar="S",
     help="Seconds that a look at one process may take.  [default: 1 more than --within; or without "
-    "that, 2 for a small one, else 60 and 1 ms for each page table]",
+    "that, 2 for a small one, else 60 and 0.01 for each page table]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 def memory(
@@ -72,7 +72,7 @@ def memory(
     """Show what processes have in memory, without stalling them.
 
     Small ones are asked of the kernel, by smaps or smaps_rollup; of large ones the pages are
-    counted in slices, so that no lock is held for long: that takes about 0.1 s for a GiB. The
+    counted in slices, so that no lock is held for long: that takes nearly a second for a GiB. The
     numbers are those of smaps; what is not known is left out or has bounds, and an estimate (~)
     the interval in which it lies with 95 %. The largest come first, with their share of what is
     resident (%), the sums last.

@@ -79,7 +79,7 @@ def memory(
         proc: Where procfs is mounted; pid is its number there.
         gentle: False to look without rests and at the priority that the thread has.
         timeout: Seconds that it may take. None for 1 second more than within; or without that, for
-            60 seconds and 1 ms for each page table, ten times what it takes.
+            60 seconds and 10 ms for each page table, several times what it takes.
 
     Raises:
         OSError: As snapshot().

@@ -21,9 +21,9 @@ from untorn.maps.page import PAGE_SIZE
 T = TypeVar("T")
 TIMEOUT = 10.0
 """Seconds that a look may take unless it is told otherwise."""
-_MEMORY_TIMEOUT, _PER_TABLE = 60.0, 0.001
-"""The same of a look at memory, and what it may take more for each page table: ten times what it
-takes, with the rests after each."""
+_MEMORY_TIMEOUT, _PER_TABLE = 60.0, 0.01
+"""The same of a look at memory, and what it may take more for each page table: several times what
+counting its pages takes, with the rests in between."""
 GRACE = 1.0
 """Seconds for which a look is waited for that has to have come to an end by itself."""
 PROCESS_TIMEOUT = 2.0
