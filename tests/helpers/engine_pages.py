@@ -82,7 +82,7 @@ def counted(
     process.proc.cap_sys_admin = frames
     pages = EnginePages(process, between, scans=scans)
     try:
-        tally = Tally(EngineFrames() if frames else None, ksm=False, no_zeros=False)
+        tally = Tally(EngineFrames() if frames else None, ksm=False, no_special=False)
         slices = Slices(pages, window=window, drop_zeros=not frames)
         bounds = [(start, end) for start, end, _ in process.mm.mm_mt]
         starts, ends = zip(*bounds, strict=True)

@@ -251,5 +251,5 @@ def counter_of(pid: int) -> Iterator[Counter]:
         if frames:
             stack.callback(frames.close)
         slices = Slices(pagemap, window=PMD, drop_zeros=frames is None)
-        tally = Tally(frames, ksm=False, no_zeros=frames is None)
+        tally = Tally(frames, ksm=False, no_special=frames is None)
         yield Counter(slices, tally, parse_release(os.uname().release))

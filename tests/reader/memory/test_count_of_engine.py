@@ -27,7 +27,7 @@ from untorn.engine import (
     PROT_READ,
     VmFile,
 )
-from untorn.reader.memory.tally import LOWS, PSS_SHIFT, ROOMS, Counts, Quantity
+from untorn.reader.memory.tally import LOWS, PSS_SHIFT, SLACKS, Counts, Quantity
 
 POPULATED = FIXED | MAP_POPULATE
 SHARED, PRIVATE = MAP_SHARED | MAP_FIXED, MAP_PRIVATE | MAP_FIXED
@@ -56,7 +56,7 @@ def smaps_of(process: Pages) -> list[Record]:
 
 
 def in_kb(counts: Counts, row: int, quantity: Quantity) -> int:
-    shift = PSS_SHIFT if quantity in (Quantity.PSS, Quantity.PSS_ROOM) else 0
+    shift = PSS_SHIFT if quantity in (Quantity.PSS, Quantity.PSS_SLACK) else 0
     return int(counts[row, quantity]) >> shift + 10
 
 
@@ -110,7 +110,7 @@ def test_what_is_counted_is_what_smaps_tells(script: list[tuple[str, int, int, b
                 bounds = counted(process, window, frames=False, scans=scans)
                 assert_within(bounds, wanted)
             exact = counted(process, window)
-            assert not exact[:, ROOMS].any()
+            assert not exact[:, SLACKS].any()
             assert_within(exact, wanted)
 
 
@@ -118,7 +118,7 @@ def assert_within(counts: Counts, wanted: list[Record]) -> None:
     for row, record in enumerate(wanted):
         for quantity, fields in SMAPS.items():
             low, kb = in_kb(counts, row, quantity), sum(map(record.kb, fields))
-            room = in_kb(counts, row, ROOMS[LOWS.index(quantity)])
+            room = in_kb(counts, row, SLACKS[LOWS.index(quantity)])
             assert low <= kb <= low + room, f"{quantity.name} of {record.line!r}"
 
 

@@ -98,7 +98,7 @@ NAMES = "rss", "private", "shared", "pss", "anonymous", "swap", "guard", "ksm"
 def low_and_high(row: list[int], name: str) -> tuple[Fraction, Fraction]:
     counts = {quantity.name.lower(): row[quantity] for quantity in Quantity}
     low = in_pages(counts, name)
-    room = counts.get(f"{name}_room", 0)
+    room = counts.get(f"{name}_slack", 0)
     return low, low + in_pages({name: room}, name)
 
 
@@ -114,7 +114,7 @@ def test_with_page_frames_each_page_counts_for_what_it_is(
     if not ksm:
         pages = [page._replace(kind="file") if page.kind == "merged" else page for page in pages]
     pieces = data.draw(st.lists(st.integers(-1, 4), min_size=len(pages), max_size=len(pages)))
-    tally = Tally(MadeUpFrames(pages), ksm=ksm, no_zeros=False)
+    tally = Tally(MadeUpFrames(pages), ksm=ksm, no_special=False)
     rows = tally.count(entries_of(pages, dirty=dirty), np.array(pieces, np.intp), 5).tolist()
     for piece, row in enumerate(rows):
         mine = [page for page, its in zip(pages, pieces, strict=True) if its == piece]
@@ -140,7 +140,7 @@ def assert_counted(row: list[int], pages: list[Page], exact: tuple[str, ...] = (
 def test_without_page_frames_there_are_bounds(pages: list[Page], ksm: bool) -> None:
     if not ksm:
         pages = [page._replace(kind="file") if page.kind == "merged" else page for page in pages]
-    tally = Tally(None, ksm=ksm, no_zeros=False)
+    tally = Tally(None, ksm=ksm, no_special=False)
     (row,) = tally.count(entries_of(pages, frames=False), np.zeros(len(pages), np.intp), 1).tolist()
     exact = ("private", "guard") if ksm else ("private", "guard", "ksm")
     assert_counted(row, pages, exact)
@@ -149,7 +149,7 @@ def test_without_page_frames_there_are_bounds(pages: list[Page], ksm: bool) -> N
 @given(st.lists(PAGES, min_size=1, max_size=60))
 def test_without_zeros_all_but_shares_and_swap_is_known(pages: list[Page]) -> None:
     pages = [page for page in pages if page.kind not in ("zero", "device", "merged")]
-    tally = Tally(None, ksm=False, no_zeros=True)
+    tally = Tally(None, ksm=False, no_special=True)
     (row,) = tally.count(entries_of(pages, frames=False), np.zeros(len(pages), np.intp), 1).tolist()
     assert_counted(row, pages, tuple(name for name in NAMES if name not in ("pss", "swap")))
 
@@ -159,7 +159,7 @@ def test_pages_that_are_alike_count_the_same_together(
     page: Page, number: int, frames: bool, ksm: bool
 ) -> None:
     pages = [page] * number
-    tally = Tally(MadeUpFrames(pages) if frames else None, ksm=ksm, no_zeros=False)
+    tally = Tally(MadeUpFrames(pages) if frames else None, ksm=ksm, no_special=False)
     entries = entries_of(pages, frames=frames)
     together = tally.count_alike(entries)
     if together is not None:
@@ -176,7 +176,7 @@ def test_of_what_may_be_huge_the_entries_do_not_tell_who_has_it(
     anonymous = np.array([page.kind == "anonymous" for page in pages], np.bool_)
     own = np.uint64(PM_MMAP_EXCLUSIVE)
     wrong = np.where(anonymous, entries | own if one_flag else entries & ~own, entries)
-    tally = Tally(MadeUpFrames(pages) if frames else None, ksm=False, no_zeros=False)
+    tally = Tally(MadeUpFrames(pages) if frames else None, ksm=False, no_special=False)
     row = tally.count_unsure(wrong, zeros=True).tolist()
     assert_counted(row, pages, NAMES if frames else ())
 
@@ -190,7 +190,7 @@ MOVING = 26
 def test_what_stands_in_the_place_of_a_page_is_swapped_or_on_the_move(
     type_: int, name: str
 ) -> None:
-    tally = Tally(MadeUpFrames([]), ksm=False, no_zeros=False)
+    tally = Tally(MadeUpFrames([]), ksm=False, no_special=False)
     entries = np.array([PM_SWAP | type_ | 77 << 5], np.uint64)
     (row,) = tally.count(entries, np.zeros(1, np.intp), 1).tolist()
     others = {"rss", "swap", "private"} - {name}
@@ -200,7 +200,7 @@ def test_what_stands_in_the_place_of_a_page_is_swapped_or_on_the_move(
 
 @pytest.mark.parametrize("frames", [True, False])
 def test_a_mark_of_userfaultfd_is_not_surely_in_swap(frames: bool) -> None:
-    tally = Tally(MadeUpFrames([]) if frames else None, ksm=False, no_zeros=False)
+    tally = Tally(MadeUpFrames([]) if frames else None, ksm=False, no_special=False)
     mark = PM_SWAP | PM_UFFD_WP | (31 if frames else 0)
     (row,) = tally.count(np.array([mark], np.uint64), np.zeros(1, np.intp), 1).tolist()
     assert low_and_high(row, "swap") == (NONE, NONE if frames else ONE)

@@ -117,10 +117,10 @@ class ByPagemap:
 
     def _tools(self, device: bool) -> tuple[Slices, Counter]:
         """Return what reads and counts pages; for devices, whose pages may be in no count."""
-        no_zeros = self._frames is None and self._pagemap.scans and not device
-        tally = Tally(self._frames, ksm=self._facts.ksm, no_zeros=no_zeros)
+        no_special = self._frames is None and self._pagemap.scans and not device
+        tally = Tally(self._frames, ksm=self._facts.ksm, no_special=no_special)
         slices = Slices(
-            self._pagemap, window=self._window, drop_zeros=no_zeros, **self._most_scanned()
+            self._pagemap, window=self._window, drop_zeros=no_special, **self._most_scanned()
         )
         return slices, Counter(slices, tally, parse_release(os.uname().release))
 

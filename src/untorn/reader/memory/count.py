@@ -101,7 +101,7 @@ class Counter:
             return
         own = self._own(window.entries)
         count = self._tally.count_unsure(spread(window.entries[~own]), zeros=False)
-        count += int(own.sum()) * self._tally.huge_own
+        count += int(own.sum()) * self._tally.huge_exclusive
         count[Quantity.HUGE] = count[Quantity.RSS]
         counts[row] += count
 

@@ -69,8 +69,8 @@ def figures_of_counts(columns: Columns, found: Estimate, facts: Facts, backing: 
     hugetlb = found._replace(counts=np.where(of_hugetlb, found.counts, 0))
     rss, pss, swapped = (_figure(plain, name) for name in ("RSS", "PSS", "SWAP"))
     high = np.maximum(swapped.low, np.minimum(swapped.high, np.uint64(facts.swapped)))
-    room = np.minimum(size - np.minimum(rss.low, size), np.uint64(facts.swap)) * backing.swappable
-    swap = Figure.between(swapped.low, high + room)
+    slack = np.minimum(size - np.minimum(rss.low, size), np.uint64(facts.swap)) * backing.swappable
+    swap = Figure.between(swapped.low, high + slack)
     nothing = np.zeros_like(size)
     locked = np.minimum(pss.high, np.uint64(facts.locked))
     figures = {
@@ -102,9 +102,9 @@ def _variance(found: Estimate, name: str) -> Reals:
 
 def _figure(found: Estimate, name: str) -> Figure:
     """Return a quantity in bytes; a part of a byte is dropped, as the kernel drops one of a kB."""
-    quantity, room = Quantity[name], Quantity.__members__.get(f"{name}_ROOM")
+    quantity, slack = Quantity[name], Quantity.__members__.get(f"{name}_SLACK")
     low = found.counts[:, quantity]
-    high = low if room is None else low + found.counts[:, room]
+    high = low if slack is None else low + found.counts[:, slack]
     return Figure.between(low >> _shift(quantity), high >> _shift(quantity))
 
 

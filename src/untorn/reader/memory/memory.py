@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -265,23 +265,20 @@ class Memory(MapColumns):
         return {name: sums[name] for name in largest if sums[name].vmas}
 
     def _grouped(self, groups: Rows, number: int) -> list[Amounts]:
+        """Return the sums of each group."""
+        values: list[dict[str, Any]] = [{} for _ in range(number)]
+        bounds: list[dict[str, tuple[int, int]]] = [{} for _ in range(number)]
+        for name, figure in self._figures.items():
+            sums = figure.grouped(groups, number)
+            lows, highs = (each.tolist() for each in (sums.low, sums.high))
+            for group, (least, most) in enumerate(np.transpose(sums.interval()).tolist()):
+                if lows[group] == highs[group]:
+                    values[group][name] = lows[group]
+                if least != most:
+                    bounds[group][name] = least, most
         vmas = np.bincount(groups, minlength=number).tolist()
-        sums = {name: each.grouped(groups, number) for name, each in self._figures.items()}
-        values = {
-            name: each.value.tolist() for name, each in sums.items() if each.value is not None
-        }
-        doubtful = {
-            name: np.transpose(each.interval()).tolist()
-            for name, each in sums.items()
-            if not each.is_exact
-        }
         return [
-            Amounts(
-                vmas[group],
-                **{name: each[group] for name, each in values.items()},
-                bounds={name: tuple(each[group]) for name, each in doubtful.items()},
-            )
-            for group in range(number)
+            Amounts(vmas[group], bounds=bounds[group], **values[group]) for group in range(number)
         ]
 
     def _value(self, name: str) -> Numbers | None:

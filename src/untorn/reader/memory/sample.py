@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from untorn.reader.memory.tally import LOWS, PSS_SHIFT, ROOMS, Counts, Quantity, Reals
+from untorn.reader.memory.tally import LOWS, PSS_SHIFT, SLACKS, Counts, Quantity, Reals
 from untorn.reader.text.columns import Numbers, Rows
 from untorn.reader.text.hex_field import Truths
 
@@ -34,7 +34,7 @@ _TRIAL, _AT_ONCE = 4, 32
 """Windows by which it is told how long one takes, and between two looks at the clock."""
 _USED = 0.8
 """Of the time, what is planned for."""
-_UNITS = np.where(np.isin(list(Quantity), (Quantity.PSS, Quantity.PSS_ROOM)), 1 << PSS_SHIFT, 1)
+_UNITS = np.where(np.isin(list(Quantity), (Quantity.PSS, Quantity.PSS_SLACK)), 1 << PSS_SHIFT, 1)
 """Of a byte, in each quantity."""
 
 
@@ -43,7 +43,7 @@ class Estimate(NamedTuple):
 
     counts: Counts
     variance: Reals
-    """Of counts, or of those with their room if that is larger; 0 of what was counted whole."""
+    """Of counts, or of those with their slack if that is larger; 0 of what was counted whole."""
     looked_at: Truths
     """Whether there was time for any of it; if not, nothing is known."""
 
@@ -217,7 +217,7 @@ class _Drawing:
         shuffled = self._chance.permutation(np.flatnonzero(~self._drawn))
         by_stratum = shuffled[np.argsort(self._stratum[shuffled], kind="stable")]
         first = np.searchsorted(self._stratum[by_stratum], self._stratum[by_stratum])
-        turn = np.arange(len(by_stratum)) - first  # the how manieth of its stratum each is
+        turn = np.arange(len(by_stratum)) - first  # its rank within its stratum
         turns = [by_stratum[turn == number] for number in range(_DRAWS)]
         return np.concatenate([self._chance.permutation(each) for each in turns])
 
@@ -247,10 +247,10 @@ def _estimate(
 ) -> tuple[npt.NDArray[np.int64], Reals]:
     """Return the total of a population, and its variance, by windows drawn of each stratum."""
     draws = np.bincount(stratum, minlength=len(sizes))
-    with_room = counts.copy()
-    with_room[:, LOWS] += counts[:, ROOMS]
+    with_slack = counts.copy()
+    with_slack[:, LOWS] += counts[:, SLACKS]
     totals, variance = zip(
-        *(_stratified(each, stratum, sizes, draws) for each in (counts, with_room)), strict=True
+        *(_stratified(each, stratum, sizes, draws) for each in (counts, with_slack)), strict=True
     )
     return np.rint(totals[0]).astype(np.int64), np.maximum(*variance)
 

@@ -39,12 +39,14 @@ PTRS_PER_PTE = PMD_SIZE >> PAGE_SHIFT
 """Entries of a page table."""
 _SINGLES = 32
 """Huge pages whose entries are read in one go: a hold takes less time than the way to the next."""
+_MOST_OF_NOTHING = 1 << 28
+"""Bytes of addresses that one call reads where nothing was before."""
 _FIRST = PmScanArg(0, 0, return_mask=PAGE_IS_HUGE, vec_len=1, max_pages=1)
 _POPULATED = _FIRST._replace(category_anyof_mask=PAGE_IS_PRESENT | PAGE_IS_SWAPPED)
 _NOT_HUGE = _FIRST._replace(
     category_inverted=PAGE_IS_HUGE, category_anyof_mask=PAGE_IS_HUGE | PAGE_IS_PFNZERO
 )
-"""Or a huge page of zeros."""
+"""Or the huge zero page."""
 _ZEROS = PmScanArg(0, 0, PAGE_IS_PFNZERO, return_mask=PAGE_IS_PFNZERO)
 
 
@@ -87,7 +89,7 @@ class Slices:
         window: Bytes of a window; a power of 2.
         most_empty: Bytes in which there is nothing over which one scan may go.
         most_huge: The same of huge pages.
-        drop_zeros: Tell nothing of a page of zeros, for who cannot know it by its frame.
+        drop_zeros: Tell nothing of the zero page, for a caller that cannot tell it by its frame.
 
     Attributes:
         scans: Whether there is PAGEMAP_SCAN.
@@ -114,13 +116,14 @@ class Slices:
         Raises:
             OSError: As the file.
         """
-        at, row = 0, 0
+        at, row, size = 0, 0, self._window
         while (row := bisect_right(ends, at, row)) < len(ends):
             at = max(at, starts[row])
-            stop = (at & -self._window) + self._window
+            stop = (at & -size) + size
             last = bisect_left(starts, stop, row) - 1
             end = min(stop, ends[last])
             entries = self._read(at, end)
+            size = self._next_size(size, entries)
             run = self._find_huge(entries, at, ends)
             if run.start > at:
                 yield self._by_tables(at, entries[: run.start - at >> PAGE_SHIFT])
@@ -135,6 +138,12 @@ class Slices:
     def _read(self, start: int, end: int) -> Entries:
         text = self._file.read_at(_offset(start), _offset(end) - _offset(start))
         return np.frombuffer(text, np.uint64)
+
+    def _next_size(self, size: int, entries: Entries) -> int:
+        """Return how many bytes to read next: ever more of nothing, where no scan can skip it."""
+        if self.scans or in_use(entries).any():
+            return self._window
+        return min(2 * size, max(_MOST_OF_NOTHING, self._window))
 
     def populated(self, start: int, end: int, stride: int) -> Iterator[tuple[int, int]]:
         """Yield pieces of a range in which there may be something, of at most stride bytes each."""
@@ -220,7 +229,7 @@ class _Run(NamedTuple):
     """Byte address."""
     end: int
     zeros: bool = False
-    """Whether it is the huge page of zeros, one alone."""
+    """Whether it is the huge zero page, one alone."""
 
 
 def _offset(addr: int) -> int:
@@ -235,7 +244,7 @@ def in_use(entries: Entries) -> Truths:
 
 
 def may_be_zero(entries: Entries) -> Truths:
-    """Tell of each page whether it may be the page of zeros: present, and neither file nor own."""
+    """Tell of each page whether it may be the zero page: present, and neither file nor own."""
     known = np.uint64(PM_PRESENT | PM_FILE | PM_MMAP_EXCLUSIVE)
     may_be: Truths = entries & known == np.uint64(PM_PRESENT)
     return may_be

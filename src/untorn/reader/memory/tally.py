@@ -1,9 +1,9 @@
 """How many pages of which kind: entries of pagemap, counted.
 
 A present page counts once in rss, and in pss by the share that one of its mappings has; it is
-anonymous if it is not one of a file. The page of zeros is in no count. Where the kernel does not
-tell, for lack of the right to see page frames, there is room: the figure is at least what is
-counted, and at most that and its room.
+anonymous if it is not one of a file. The zero page is in no count. Where the kernel does not
+tell, for lack of the right to see page frames, there is slack: the figure is at least what is
+counted, and at most that and its slack.
 
 Compare fs/proc/task_mmu.c:smaps_account() and pte_to_pagemap_entry().
 """
@@ -47,56 +47,55 @@ Source: include/linux/swap.h."""
 
 
 class Quantity(IntEnum):
-    """What is counted: bytes; pss, and its room, shifted by PSS_SHIFT."""
+    """What is counted: bytes; pss, and its slack, shifted by PSS_SHIFT."""
 
     RSS = 0
-    RSS_ROOM = 1
+    RSS_SLACK = 1
     PRIVATE = 2
-    PRIVATE_ROOM = 3
+    PRIVATE_SLACK = 3
     SHARED = 4
-    SHARED_ROOM = 5
+    SHARED_SLACK = 5
     PSS = 6
-    PSS_ROOM = 7
+    PSS_SLACK = 7
     ANONYMOUS = 8
-    ANONYMOUS_ROOM = 9
+    ANONYMOUS_SLACK = 9
     SWAP = 10
-    SWAP_ROOM = 11
+    SWAP_SLACK = 11
     GUARD = 12
     KSM = 13
-    KSM_ROOM = 14
+    KSM_SLACK = 14
     HUGE = 15
 
 
-ROOMS = [quantity for quantity in Quantity if quantity.name.endswith("_ROOM")]
-"""What may be more."""
-LOWS = [Quantity[room.name.removesuffix("_ROOM")] for room in ROOMS]
-"""Of what, in the same order."""
+SLACKS = [quantity for quantity in Quantity if quantity.name.endswith("_SLACK")]
+"""How much more there may be."""
+LOWS = [Quantity[slack.name.removesuffix("_SLACK")] for slack in SLACKS]
+"""What each of them is added to."""
 
 
 class _Class(IntEnum):
     """What a page is by its entry alone."""
 
     NONE = 0
-    OWN = 1
+    EXCLUSIVE = 1
     """Anonymous, mapped once."""
-    OWN_FILE = 2
-    FILE = 3
-    """Mapped more than once, as is NO_FILE."""
-    NO_FILE = 4
-    """Anonymous; or the page of zeros, or a device's, which are in no count."""
+    EXCLUSIVE_FILE = 2
+    SHARED_FILE = 3
+    """Mapped more than once."""
+    ANON_OR_SPECIAL = 4
+    """Anonymous and mapped more than once; or the zero page or a device's, which do not count."""
     SWAPPED = 5
-    MARKED = 6
-    """Swapped; or a mark of userfaultfd, and no page."""
+    SWAP_OR_MARKER = 6
+    """Swapped; or a marker of userfaultfd, and no page."""
     GUARD = 7
-    COPIED = 8
-    """Anonymous, mapped more than once: NO_FILE where there are neither zeros nor devices."""
-    UNSURE = 9
-    """Anonymous, of a huge page, of which the entry tells no more: see slices.py."""
-    UNSURE_FILE = 10
-    UNTOLD = 11
-    """UNSURE, or of zeros."""
-    UNTOLD_FILE = 12
-    """UNSURE_FILE, or of zeros: the huge page of zeros is told to be of a file."""
+    SHARED_ANON = 8
+    """ANON_OR_SPECIAL where nothing is special."""
+    HUGE_ANON = 9
+    """Of a huge page, whose entry does not tell which of its pages are shared: see slices.py."""
+    HUGE_FILE = 10
+    HUGE_ANON_OR_ZERO = 11
+    HUGE_FILE_OR_ZERO = 12
+    """The huge zero page looks like one of a file."""
 
 
 def _kinds(entries: Entries) -> Places:
@@ -108,12 +107,12 @@ def _class(entry: int) -> _Class:
     if entry & PM_PRESENT:
         own = entry & PM_MMAP_EXCLUSIVE
         if entry & PM_FILE:
-            return _Class.OWN_FILE if own else _Class.FILE
-        return _Class.OWN if own else _Class.NO_FILE
+            return _Class.EXCLUSIVE_FILE if own else _Class.SHARED_FILE
+        return _Class.EXCLUSIVE if own else _Class.ANON_OR_SPECIAL
     if entry & PM_GUARD_REGION:
         return _Class.GUARD
     if entry & PM_SWAP:
-        return _Class.MARKED if entry & PM_UFFD_WP else _Class.SWAPPED
+        return _Class.SWAP_OR_MARKER if entry & PM_UFFD_WP else _Class.SWAPPED
     return _Class.NONE
 
 
@@ -121,39 +120,39 @@ def _weights() -> Counts:
     """Return what a page of each class counts."""
     weights = np.zeros((len(_Class), len(Quantity)), np.int64)
     pages = {
-        _Class.OWN: (Quantity.RSS, Quantity.PRIVATE, Quantity.ANONYMOUS, Quantity.PSS),
-        _Class.OWN_FILE: (Quantity.RSS, Quantity.PRIVATE, Quantity.PSS),
-        _Class.FILE: (Quantity.RSS, Quantity.SHARED, Quantity.PSS_ROOM),
-        _Class.NO_FILE: (
-            *(Quantity.RSS_ROOM, Quantity.SHARED_ROOM, Quantity.PSS_ROOM),
-            *(Quantity.ANONYMOUS_ROOM, Quantity.KSM_ROOM),
+        _Class.EXCLUSIVE: (Quantity.RSS, Quantity.PRIVATE, Quantity.ANONYMOUS, Quantity.PSS),
+        _Class.EXCLUSIVE_FILE: (Quantity.RSS, Quantity.PRIVATE, Quantity.PSS),
+        _Class.SHARED_FILE: (Quantity.RSS, Quantity.SHARED, Quantity.PSS_SLACK),
+        _Class.ANON_OR_SPECIAL: (
+            *(Quantity.RSS_SLACK, Quantity.SHARED_SLACK, Quantity.PSS_SLACK),
+            *(Quantity.ANONYMOUS_SLACK, Quantity.KSM_SLACK),
         ),
         _Class.SWAPPED: (Quantity.SWAP,),
-        _Class.MARKED: (Quantity.SWAP_ROOM,),
+        _Class.SWAP_OR_MARKER: (Quantity.SWAP_SLACK,),
         _Class.GUARD: (Quantity.GUARD,),
-        _Class.COPIED: (
-            *(Quantity.RSS, Quantity.SHARED, Quantity.ANONYMOUS, Quantity.PSS_ROOM),
-            Quantity.KSM_ROOM,
+        _Class.SHARED_ANON: (
+            *(Quantity.RSS, Quantity.SHARED, Quantity.ANONYMOUS, Quantity.PSS_SLACK),
+            Quantity.KSM_SLACK,
         ),
-        _Class.UNSURE: (
+        _Class.HUGE_ANON: (
             *(Quantity.RSS, Quantity.ANONYMOUS),
-            *(Quantity.PRIVATE_ROOM, Quantity.SHARED_ROOM, Quantity.PSS_ROOM),
+            *(Quantity.PRIVATE_SLACK, Quantity.SHARED_SLACK, Quantity.PSS_SLACK),
         ),
-        _Class.UNSURE_FILE: (
-            *(Quantity.RSS, Quantity.PRIVATE_ROOM, Quantity.SHARED_ROOM, Quantity.PSS_ROOM),
+        _Class.HUGE_FILE: (
+            *(Quantity.RSS, Quantity.PRIVATE_SLACK, Quantity.SHARED_SLACK, Quantity.PSS_SLACK),
         ),
-        _Class.UNTOLD: (
-            *(Quantity.RSS_ROOM, Quantity.ANONYMOUS_ROOM),
-            *(Quantity.PRIVATE_ROOM, Quantity.SHARED_ROOM, Quantity.PSS_ROOM),
+        _Class.HUGE_ANON_OR_ZERO: (
+            *(Quantity.RSS_SLACK, Quantity.ANONYMOUS_SLACK),
+            *(Quantity.PRIVATE_SLACK, Quantity.SHARED_SLACK, Quantity.PSS_SLACK),
         ),
-        _Class.UNTOLD_FILE: (
-            *(Quantity.RSS_ROOM, Quantity.PRIVATE_ROOM),
-            *(Quantity.SHARED_ROOM, Quantity.PSS_ROOM),
+        _Class.HUGE_FILE_OR_ZERO: (
+            *(Quantity.RSS_SLACK, Quantity.PRIVATE_SLACK),
+            *(Quantity.SHARED_SLACK, Quantity.PSS_SLACK),
         ),
     }
     for class_, quantities in pages.items():
         weights[class_, list(quantities)] = PAGE_SIZE
-    weights[:, [Quantity.PSS, Quantity.PSS_ROOM]] <<= PSS_SHIFT
+    weights[:, [Quantity.PSS, Quantity.PSS_SLACK]] <<= PSS_SHIFT
     return weights
 
 
@@ -163,26 +162,26 @@ _CLASSES = np.array([_class(kind << _KIND_SHIFT) for kind in range(1 << 64 - _KI
 _WEIGHTS = _weights()
 _UNSURE_CLASSES = np.select(
     [
-        np.isin(_CLASSES, (_Class.OWN, _Class.NO_FILE)),
-        np.isin(_CLASSES, (_Class.OWN_FILE, _Class.FILE)),
+        np.isin(_CLASSES, (_Class.EXCLUSIVE, _Class.ANON_OR_SPECIAL)),
+        np.isin(_CLASSES, (_Class.EXCLUSIVE_FILE, _Class.SHARED_FILE)),
     ],
-    [_Class.UNSURE, _Class.UNSURE_FILE],
+    [_Class.HUGE_ANON, _Class.HUGE_FILE],
     _CLASSES,
 )
 _UNTOLD_CLASSES = np.select(
-    [_CLASSES == _Class.NO_FILE, _CLASSES == _Class.FILE],
-    [_Class.UNTOLD, _Class.UNTOLD_FILE],
+    [_CLASSES == _Class.ANON_OR_SPECIAL, _CLASSES == _Class.SHARED_FILE],
+    [_Class.HUGE_ANON_OR_ZERO, _Class.HUGE_FILE_OR_ZERO],
     _UNSURE_CLASSES,
 )
 _BY_FRAME = np.isin(
     range(len(_Class)),
     (
-        *(_Class.FILE, _Class.NO_FILE, _Class.SWAPPED, _Class.MARKED),
-        *(_Class.UNSURE, _Class.UNSURE_FILE, _Class.UNTOLD, _Class.UNTOLD_FILE),
+        *(_Class.SHARED_FILE, _Class.ANON_OR_SPECIAL, _Class.SWAPPED, _Class.SWAP_OR_MARKER),
+        *(_Class.HUGE_ANON, _Class.HUGE_FILE, _Class.HUGE_ANON_OR_ZERO, _Class.HUGE_FILE_OR_ZERO),
     ),
 )
 """Classes of which the page frame, or what stands in its place, tells more."""
-_OF_FILES = (_Class.FILE, _Class.UNSURE_FILE, _Class.UNTOLD_FILE)
+_OF_FILES = (_Class.SHARED_FILE, _Class.HUGE_FILE, _Class.HUGE_FILE_OR_ZERO)
 
 
 class Tally:
@@ -192,25 +191,25 @@ class Tally:
         frames: What tells of page frames; None without the right to see them.
         ksm: Whether pages of this process may have been merged with equal ones: then those that are
             mapped once are asked about, too.
-        no_zeros: There are neither pages of zeros nor of devices among the entries.
+        no_special: Neither the zero page nor pages of devices are among the entries.
     """
 
-    huge_own = (PMD_SIZE // PAGE_SIZE) * _WEIGHTS[_Class.OWN]
+    huge_exclusive = (PMD_SIZE // PAGE_SIZE) * _WEIGHTS[_Class.EXCLUSIVE]
     """What an anonymous huge page counts that is of this process alone."""
 
-    def __init__(self, frames: PageFrames | None, *, ksm: bool, no_zeros: bool) -> None:
+    def __init__(self, frames: PageFrames | None, *, ksm: bool, no_special: bool) -> None:
         self.frames = frames
         self._ksm = ksm
         self._by_frame = _BY_FRAME & (frames is not None)
-        self._by_frame[_Class.OWN] = ksm
+        self._by_frame[_Class.EXCLUSIVE] = ksm
         self._weights = _WEIGHTS.copy()
         if not ksm:
-            self._weights[:, Quantity.KSM_ROOM] = 0
+            self._weights[:, Quantity.KSM_SLACK] = 0
         if frames is None:  # it may be a mark, too: of poison, or of a guard before Linux 6.15
-            self._weights[_Class.SWAPPED] = _WEIGHTS[_Class.MARKED]
+            self._weights[_Class.SWAPPED] = _WEIGHTS[_Class.SWAP_OR_MARKER]
         self._classes = _CLASSES.copy()
-        if no_zeros:
-            self._classes[_CLASSES == _Class.NO_FILE] = _Class.COPIED
+        if no_special:
+            self._classes[_CLASSES == _Class.ANON_OR_SPECIAL] = _Class.SHARED_ANON
 
     def count(self, entries: Entries, pieces: Places, number: int) -> Counts:
         """Return what the entries of each piece count together.
@@ -240,7 +239,7 @@ class Tally:
 
         Args:
             entries: As read.
-            zeros: Whether there may be pages of zeros among them.
+            zeros: Whether there may be zero pages among them.
         """
         by_kind = _UNTOLD_CLASSES if zeros else _UNSURE_CLASSES
         classes, pieces = by_kind[_kinds(entries)], np.zeros(len(entries), np.intp)
@@ -255,8 +254,8 @@ class Tally:
                 self._ask(self.frames, entries[places], classes[places], pieces[places], more)
                 classes[places] = _Class.NONE
         elif self._ksm:
-            own = pieces[(pieces >= 0) & (classes == _Class.OWN)]
-            more[:, Quantity.KSM_ROOM] = PAGE_SIZE * np.bincount(own, minlength=number)
+            own = pieces[(pieces >= 0) & (classes == _Class.EXCLUSIVE)]
+            more[:, Quantity.KSM_SLACK] = PAGE_SIZE * np.bincount(own, minlength=number)
         return more + self._sum(classes, pieces, number)
 
     def _sum(self, classes: Places, pieces: Places, number: int) -> Counts:
@@ -276,7 +275,7 @@ class Tally:
         counts: Counts,
     ) -> None:
         """Add what these pages count by their frames."""
-        swapped = (classes == _Class.SWAPPED) | (classes == _Class.MARKED)
+        swapped = (classes == _Class.SWAPPED) | (classes == _Class.SWAP_OR_MARKER)
         types = entries & _SWAP_TYPE
         np.add.at(counts[:, Quantity.SWAP], pieces[swapped & (types < _SWAP_TYPES)], PAGE_SIZE)
         moving = swapped & (types >= _SWAP_TYPES) & (types != _MARKER)
@@ -300,7 +299,7 @@ class Tally:
     ) -> None:
         """Add pages that are present. If none of their mappings is left, there was one."""
         of_file = np.isin(classes, _OF_FILES)
-        asked = classes != _Class.FILE
+        asked = classes != _Class.SHARED_FILE
         flags = np.zeros(len(pfns), np.uint64)
         flags[asked] = frames.flags(pfns[asked])
         anonymous = ~of_file & (flags & np.uint64(KPF_ANON) != 0)
