@@ -180,7 +180,8 @@ class _Looks:
         others: dict[int, Sizes] = {}
         for pid, found in crew(make_look, pids, threads, self._for_small(), self._end):
             if isinstance(found, TimeoutError):
-                yield Unread(pid, found)
+                path = f"{self._proc}/{pid}"
+                yield Unread(pid, TimeoutError(errno.ETIMEDOUT, found.strerror, path))
             elif isinstance(found, ProcessMemory | Unread):
                 yield found
             else:

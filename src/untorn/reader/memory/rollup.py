@@ -16,6 +16,8 @@ _TEXT_SIZE = 8192
 """Bytes; more than each of these files has."""
 _FIELD = re.compile(rb"\n(\w+):\s+(\d+) kB")
 """Of what the kernel prints for many processes: see smaps_text.py for all else."""
+_SIZE = re.compile(rb"\n(Vm(?:Size|RSS|PTE|Swap)|HugetlbPages):\s+(\d+) kB")
+"""Of status; only those that are used, as to take all takes as long again as to read it."""
 _ESCAPED = re.compile(rb"\\(.)")
 _PARTS = [(name, [part.encode() for part in parts]) for name, parts in SUMS.items()]
 _NO_SIZES = dict.fromkeys(("VmRSS", "VmSwap", "VmPTE", "HugetlbPages"), 0)
@@ -69,7 +71,7 @@ def _command(status: bytes) -> bytes:
 
 
 def _sizes(status: bytes) -> dict[str, int]:
-    return {name.decode(): int(kib) << 10 for name, kib in _FIELD.findall(status)}
+    return {name.decode(): int(kib) << 10 for name, kib in _SIZE.findall(status)}
 
 
 def _read(directory: int, name: str, holds: Holds | None = None) -> bytes:
