@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
+import untorn
 from tests.helpers.commanded import Commanded
 from tests.helpers.smaps_records import records
 from tests.helpers.tasks import wait_until
 from tests.helpers.this_machine import by_frames, counts_pages
 from untorn.reader import memories as module
+from untorn.reader.access import limit
 from untorn.reader.access.gentle import Holds
 from untorn.reader.access.limit import memory_timeout
 from untorn.reader.memories import memories
@@ -260,3 +262,18 @@ def test_swap_in_use_is_what_the_machine_tells() -> None:
 def test_a_look_at_memory_may_take_longer_the_more_there_is() -> None:
     two_tebibytes = memory_timeout(1 << 32)
     assert two_tebibytes > 2 * memory_timeout(1 << 30) > 2 * memory_timeout(0)
+
+
+@pytest.mark.parametrize("times", [{"within": 0.1}, {"timeout": 0.1}])
+def test_a_look_at_one_that_is_stuck_ends(proc: Path, times: dict[str, float]) -> None:
+    stuck = proc / "42"
+    stuck.mkdir()
+    os.mkfifo(stuck / "stat")
+    os.mkfifo(stuck / "maps")
+    try:
+        with pytest.raises(TimeoutError, match="not read within"):
+            untorn.memory(42, proc=str(proc), **times)  # type: ignore[arg-type]
+    finally:
+        for name in "stat", "maps":
+            os.close(os.open(stuck / name, os.O_RDWR | os.O_NONBLOCK))
+        wait_until(lambda: not limit._left_behind, "the look that was left behind is over")

@@ -180,13 +180,13 @@ def _report(survey: _Survey) -> None:
 
 
 def _report_holds(survey: _Survey) -> None:
-    """Tell if a lock was held for longer than it may be, and by how much at most."""
+    """Tell if a call took longer than a lock may be held, and how long at most."""
     over = [each for each in survey.found if each.longest_hold_ns > survey.max_hold * 1e9]
     if over:
         worst = max(over, key=lambda each: each.longest_hold_ns)
         click.echo(
-            f"a lock was held for more than {survey.max_hold * 1e3:g} ms: {len(over)} of "
-            f"{len(survey.found)} processes, for {worst.longest_hold_ns / 1e6:.3g} ms at most "
+            f"a lock may have been held for more than {survey.max_hold * 1e3:g} ms: {len(over)} of "
+            f"{len(survey.found)} processes, {worst.longest_hold_ns / 1e6:.3g} ms at most "
             f"(process {worst.pid})",
             err=True,
         )

@@ -26,11 +26,11 @@ from untorn.reader.access.limit import (
 )
 from untorn.reader.access.limit import within as in_time
 from untorn.reader.access.pace import Pace
-from untorn.reader.access.task import living_threads, no_map, place_of, status_of
+from untorn.reader.access.task import living_threads, may_have_memory, no_map, place_of
 from untorn.reader.live_maps import LiveMaps
 from untorn.reader.looks import look_at
 from untorn.reader.memory.memory import Amounts, How, Memory, least_exact
-from untorn.reader.memory.rollup import read_rollup
+from untorn.reader.memory.rollup import NO_SIZES, read_rollup
 from untorn.reader.page_walk import pages_of, sizes_of, walk_ns
 
 _MOST_THREADS = 4
@@ -38,7 +38,6 @@ _MOST_THREADS = 4
 _LEAST = 0.01
 """Seconds for a process when there is no more time for all."""
 _NO_REST = Pace(1)
-_NO_SIZES = {"VmRSS": 0, "VmSwap": 0, "VmPTE": 0, "HugetlbPages": 0}
 Sizes = Mapping[str, int]
 OnCount = Callable[[int, int], None]
 """Is told which process is counted now, and how many bytes it has in memory, about."""
@@ -174,7 +173,7 @@ class _Looks:
         self, pids: list[int], by_vma: bool, on_count: OnCount
     ) -> Iterator[ProcessMemory | Unread]:
         """Yield what each has: of small ones by smaps_rollup, of the others VMA by VMA."""
-        walk_ns(_NO_SIZES)  # what it takes is measured once, not by each thread
+        walk_ns(NO_SIZES)  # what it takes is measured once, not by each thread
         threads = min(len(os.sched_getaffinity(0)), _MOST_THREADS)
         make_look = partial(_Looker, self._proc, 0 if by_vma else self._max_hold)
         others: dict[int, Sizes] = {}
@@ -253,7 +252,7 @@ class _Looker:
 
     def _sizes_by_thread(self, pid: int) -> Sizes:
         """Return what is told by another thread than the main one. Raises ESRCH if by none."""
-        if _may_have_memory(pid, self._proc):
+        if may_have_memory(pid, self._proc):
             for thread in living_threads(pid, self._proc):
                 return sizes_of(place_of(pid, self._proc, thread.tid))
         raise no_map(pid, self._proc)
@@ -276,15 +275,7 @@ def _count(pid: int, proc: str, max_hold: float, within: float | None) -> Proces
 def _unread(pid: int, error: OSError | OutOfReachError, proc: str) -> Unread:
     """Return what an error means. Raises it if it is ours, and the next look had it as well."""
     if isinstance(error, FileNotFoundError | ProcessLookupError):
-        return Unread(pid, error, not _may_have_memory(pid, proc))
+        return Unread(pid, error, not may_have_memory(pid, proc))
     if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
         raise error
     return Unread(pid, error)
-
-
-def _may_have_memory(pid: int, proc: str) -> bool:
-    """Tell whether some thread of a process may have memory."""
-    status = status_of(f"{proc}/{pid}")
-    if status is None or status.is_kernel_thread:
-        return False
-    return not status.leaving or bool(living_threads(pid, proc))

@@ -20,7 +20,7 @@ from untorn.errors import OutOfReachError
 from untorn.maps.entry import DELETED, MapsEntry, is_deleted
 from untorn.maps.fields import Device
 from untorn.reader.access.limit import PROCESS_TIMEOUT, within
-from untorn.reader.access.task import living_threads, status_of
+from untorn.reader.access.task import may_have_memory
 from untorn.reader.files.found_file import FoundFile
 from untorn.reader.files.mapped_file import MappedFiles
 from untorn.reader.files.mounts import memory_devices
@@ -99,10 +99,7 @@ def _look(pid: int, proc: str) -> list[Stale] | str | None:
     except (OSError, OutOfReachError) as error:
         if isinstance(error, TimeoutError):
             raise
-        status = status_of(f"{proc}/{pid}")
-        if status is None or status.is_kernel_thread:
-            return None
-        if status.leaving and not living_threads(pid, proc):
+        if not may_have_memory(pid, proc):
             return None
         return "no right to read" if isinstance(error, PermissionError) else "changed meanwhile"
 

@@ -92,6 +92,14 @@ def living_threads(pid: int, proc: str) -> list[Thread]:
     return sorted(found, key=lambda thread: thread.start_time)
 
 
+def may_have_memory(pid: int, proc: str) -> bool:
+    """Tell whether some thread of a process may have memory."""
+    status = status_of(f"{proc}/{pid}")
+    if status is None or status.is_kernel_thread:
+        return False
+    return not status.leaving or bool(living_threads(pid, proc))
+
+
 def place_of(pid: int, proc: str, thread: int | None = None) -> str:
     """Return the directory whose maps, root and other files are those of a process.
 

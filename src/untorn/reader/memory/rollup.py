@@ -20,7 +20,8 @@ _SIZE = re.compile(rb"\n(Vm(?:Size|RSS|PTE|Swap)|HugetlbPages):\s+(\d+) kB")
 """Of status; only those that are used, as to take all takes as long again as to read it."""
 _ESCAPED = re.compile(rb"\\(.)")
 _PARTS = [(name, [part.encode() for part in parts]) for name, parts in SUMS.items()]
-_NO_SIZES = dict.fromkeys(("VmRSS", "VmSwap", "VmPTE", "HugetlbPages"), 0)
+NO_SIZES = dict.fromkeys(("VmRSS", "VmSwap", "VmPTE", "HugetlbPages"), 0)
+"""Of a process that has nothing."""
 
 
 class Rollup(NamedTuple):
@@ -41,7 +42,7 @@ def read_rollup(pid: int, proc: str, holds: Holds, max_hold: float) -> Rollup:
         pid: The process.
         proc: Where procfs is mounted.
         holds: By which the call is made that holds the lock.
-        max_hold: Seconds for which it may hold it.
+        max_hold: Seconds for which it may hold it; 0 to have only the sizes.
 
     Raises:
         OSError: ENOENT or ESRCH if it is gone; EACCES or EPERM if it may not be looked at;
@@ -55,8 +56,8 @@ def read_rollup(pid: int, proc: str, holds: Holds, max_hold: float) -> Rollup:
         command, told = _command(status), _sizes(status)
         if "VmRSS" not in told:
             return Rollup(command, None, None)
-        sizes = _NO_SIZES | told
-        if walk_ns(sizes) > max_hold * 1e9:
+        sizes = NO_SIZES | told
+        if walk_ns(sizes) >= max_hold * 1e9:
             return Rollup(command, sizes, None)
         text = _read(directory, "smaps_rollup", holds)
         return Rollup(command, sizes, _amounts(text, sizes["VmSize"]) if text else None)
