@@ -15,7 +15,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, suppress
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 from untorn.errors import OutOfReachError, describe
@@ -29,7 +29,7 @@ from untorn.reader.access.pagemap import LivePagemap
 
 _TABLE = 512
 """Entries of a page table."""
-_SAMPLE, _WALKS = 2048 * PAGE_SIZE, 10
+_SAMPLE, _WALKS, _LESS = 2048 * PAGE_SIZE, 10, 0.98
 _UNKNOWN_NS = 1000.0
 """For a page, where it cannot be measured: more than any machine needs."""
 
@@ -83,7 +83,7 @@ def page_ns() -> float:
     It walks all that we have, and pages that are made for it: the time of the fastest walk by the
     number of pages. What a walk takes beside its pages makes that rather more than it is.
     """
-    return _with_sample(lambda sample: min(_walk_own() for _ in range(_WALKS)))
+    return _with_sample(lambda sample: _settled(_walk_own))
 
 
 @cache
@@ -93,7 +93,7 @@ def entry_ns() -> float:
     Raises:
         OutOfReachError: The kernel has none (since Linux 6.7).
     """
-    return _with_sample(lambda sample: min(_scan_own(sample) for _ in range(_WALKS)))
+    return _with_sample(lambda sample: _settled(partial(_scan_own, sample)))
 
 
 @cache
@@ -104,9 +104,19 @@ def none_ns() -> float:
         ctypes.CDLL(None).madvise(
             ctypes.c_void_p(sample), ctypes.c_size_t(_SAMPLE), mmap.MADV_DONTNEED
         )
-        return min(_scan_own(sample) for _ in range(_WALKS))
+        return _settled(partial(_scan_own, sample))
 
     return _with_sample(scan_empty)
+
+
+def _settled(measure: Callable[[], float]) -> float:
+    """Return the least of what is measured, once several times brought no less."""
+    least, since = measure(), 0
+    while since < _WALKS:
+        now = measure()
+        since = 0 if now < least * _LESS else since + 1
+        least = min(least, now)
+    return least
 
 
 def _with_sample(measure: Callable[[int], float]) -> float:

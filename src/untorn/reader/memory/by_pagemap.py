@@ -1,15 +1,16 @@
 """The memory of VMAs by their pages: all of them, or a sample if there is no time for that."""
 
+import errno
 import os
 import time
 from collections.abc import Callable
 
 import numpy as np
 
+from untorn.errors import os_error
 from untorn.maps.page import KERNEL_HALF, PAGE_SIZE, PMD_SIZE
 from untorn.reader.access.kernel_locks import parse_release
 from untorn.reader.access.limit import check_time, until
-from untorn.reader.access.pace import FRACTION
 from untorn.reader.access.pagemap import LivePagemap
 from untorn.reader.files.mapped_file import MappedFiles
 from untorn.reader.memory.count import Counter
@@ -21,14 +22,15 @@ from untorn.reader.memory.part import Part
 from untorn.reader.memory.sample import Count, Estimate, estimate
 from untorn.reader.memory.slices import Slices
 from untorn.reader.memory.tally import Quantity, Tally
-from untorn.reader.page_walk import entry_ns, none_ns, page_ns, sizes_of
+from untorn.reader.page_walk import entry_ns, none_ns, sizes_of
 from untorn.reader.text.columns import Columns, Numbers
 
 _WINDOW = 4 * PMD_SIZE
 _HURRIED_WINDOW = 32 * PMD_SIZE
 """Bytes of addresses that are read by one call, gently and not."""
-_FOR_ALL = 0.7
-"""Of the time that there is, what is spent at most on counting all."""
+_FOR_ALL, _PROOF = 0.7, 0.15
+"""Of the time that there is, what is spent at most on counting all; and of that, what shows whether
+it will do."""
 _LEAST_HOLD = 1e-4
 """Seconds that a scan may take, whatever the budget: else a reservation of terabytes has no end."""
 _HUGE_COST = 16
@@ -64,27 +66,23 @@ class ByPagemap:
         self._pagemap, self._frames, self._files, self._facts = pagemap, frames, files, facts
         self._max_hold, self._gentle, self._deadline = max_hold, gentle, deadline
         self._place = files.place
+        self._progress: _Progress | None = None
         self._window = _WINDOW if gentle else _HURRIED_WINDOW
 
     def count(self, columns: Columns) -> Part:
         """Count the pages of VMAs: all, or those of a sample if there is no time for that."""
-        if self._deadline is not None:
-            left = self._deadline - time.monotonic()
-            if self._time_to_count() > left * _FOR_ALL:
-                return self._count_by(columns, self._sample)
-            try:
-                with until(self._deadline - left * (1 - _FOR_ALL)):
-                    return self._count_by(columns, _all)
-            except TimeoutError:
-                check_time(self._place)  # is it the whole look that has no time left?
-                return self._count_by(columns, self._sample)
-        return self._count_by(columns, _all)
-
-    def _time_to_count(self) -> float:
-        """Return about how many seconds it takes to count all pages."""
-        tables = sizes_of(self._place)["VmPTE"] / PAGE_SIZE
-        seconds = tables * (PMD_SIZE // PAGE_SIZE) * page_ns() / 1e9
-        return seconds / FRACTION if self._gentle else seconds
+        if self._deadline is None:
+            return self._count_by(columns, _all)
+        seconds = (self._deadline - time.monotonic()) * _FOR_ALL
+        sizes = sizes_of(self._place)
+        self._progress = _Progress(seconds, sizes["VmRSS"] + sizes["VmSwap"])
+        try:
+            with until(time.monotonic() + seconds):
+                return self._count_by(columns, _all)
+        except TimeoutError:
+            check_time(self._place)  # is it the whole look that has no time left?
+        self._progress = None
+        return self._count_by(columns, self._sample)
 
     def _sample(self, count: Count, slices: Slices, start: Numbers, end: Numbers) -> Estimate:
         deadline = self._deadline or 0
@@ -122,7 +120,8 @@ class ByPagemap:
         slices = Slices(
             self._pagemap, window=self._window, drop_zeros=no_special, **self._most_scanned()
         )
-        return slices, Counter(slices, tally, parse_release(os.uname().release))
+        release, told = parse_release(os.uname().release), self._progress or _ignore
+        return slices, Counter(slices, tally, release, told)
 
     def _part(self, columns: Columns, found: Estimate, backing: Backing) -> Part:
         figures = figures_of_counts(columns, found, self._facts, backing)
@@ -152,6 +151,30 @@ class ByPagemap:
             else max(entries * PAGE_SIZE, PMD_SIZE),
             "most_huge": huge * PMD_SIZE,
         }
+
+
+class _Progress:
+    """Raises TimeoutError as soon as it is plain that there is no time to count all.
+
+    Args:
+        seconds: That there are.
+        size: Bytes of the pages that there are, about.
+    """
+
+    def __init__(self, seconds: float, size: int) -> None:
+        self._began, self._seconds, self._size = time.monotonic(), seconds, size
+        self._done = 0
+
+    def __call__(self, size: int) -> None:
+        """Note that so many bytes more are counted."""
+        self._done += size
+        part = (time.monotonic() - self._began) / self._seconds if self._seconds > 0 else 1
+        if part > _PROOF and self._done < self._size * part:
+            raise os_error(errno.ETIMEDOUT)
+
+
+def _ignore(size: int) -> None:
+    """Note nothing."""
 
 
 def _all(count: Count, slices: Slices, start: Numbers, end: Numbers) -> Estimate:

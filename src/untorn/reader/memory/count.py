@@ -1,6 +1,6 @@
 """The memory of some VMAs, counted from pagemap."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -24,10 +24,17 @@ class Counter:
         slices: Reads the pages.
         tally: Counts entries.
         release: First two numbers of the kernel's.
+        on_window: Is told of each window how many bytes its pages have.
     """
 
-    def __init__(self, slices: Slices, tally: Tally, release: tuple[int, int]) -> None:
-        self._slices, self._tally = slices, tally
+    def __init__(
+        self,
+        slices: Slices,
+        tally: Tally,
+        release: tuple[int, int],
+        on_window: Callable[[int], None] = lambda size: None,
+    ) -> None:
+        self._slices, self._tally, self._on_window = slices, tally, on_window
         first, last = _EXCLUSIVE_KNOWN
         self._exclusive = first <= release <= last
 
@@ -44,6 +51,7 @@ class Counter:
         batch: list[Window] = []
         size = 0
         for window in self._slices.windows(starts, ends):
+            self._on_window(window.size)
             if window.by is not MappedBy.TABLES:
                 self._count_huge(window, counts)
             elif not self._count_alike(window, counts):

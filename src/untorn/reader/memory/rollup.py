@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from untorn.reader.access.gentle import Holds
+from untorn.reader.access.idleness import same_pids
 from untorn.reader.access.limit import check_time
 from untorn.reader.memory.figures import SUMS
 from untorn.reader.memory.memory import Amounts
@@ -57,12 +58,17 @@ def read_rollup(pid: int, proc: str, holds: Holds, max_hold: float) -> Rollup:
         if "VmRSS" not in told:
             return Rollup(command, None, None)
         sizes = NO_SIZES | told
-        if walk_ns(sizes) >= max_hold * 1e9:
+        if walk_ns(sizes) >= max_hold * 1e9 and not _is_own(pid, proc):
             return Rollup(command, sizes, None)
         text = _read(directory, "smaps_rollup", holds)
         return Rollup(command, sizes, _amounts(text, sizes["VmSize"]) if text else None)
     finally:
         os.close(directory)
+
+
+def _is_own(pid: int, proc: str) -> bool:
+    """Tell whether it is this process: we keep nobody waiting but ourselves."""
+    return pid == os.getpid() and same_pids(proc)
 
 
 def _command(status: bytes) -> bytes:

@@ -17,7 +17,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from untorn.maps.page import PAGE_SHIFT, PMD_SIZE
+from untorn.maps.page import PAGE_SHIFT, PMD_SHIFT, PMD_SIZE
 from untorn.maps.pagemap import (
     ENTRY_SIZE,
     PAGE_IS_HUGE,
@@ -79,6 +79,11 @@ class Window(NamedTuple):
     entries: Entries
     """One a page; where they are huge, one for each 2 MiB."""
     by: MappedBy
+
+    @property
+    def size(self) -> int:
+        """Bytes of its pages."""
+        return len(self.entries) << (PMD_SHIFT if self.by is MappedBy.HUGE else PAGE_SHIFT)
 
 
 class Slices:
