@@ -55,6 +55,7 @@ def pages_of(sizes: Mapping[str, int]) -> int:
     return small + (sizes["HugetlbPages"] >> PMD_SHIFT)
 
 
+@cache
 def _other_ns() -> float:
     try:
         return entry_ns()

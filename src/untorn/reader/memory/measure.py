@@ -29,6 +29,8 @@ from untorn.reader.text.columns import Columns
 
 _ATTEMPTS = 3
 """Looks at what may change from one system call to the next."""
+_PART_OF_TIME, _PART_IF_SHORT = 0.15, 0.75
+"""Of the time, that calls may take which hold a lock; and those which do so for a page."""
 _SPENT = 0.9
 """Of the time that there is, what is spent on counting."""
 
@@ -58,8 +60,8 @@ class Look:
     ) -> None:
         self._reach, self._take, self._options = reach, take, options
         self._deadline = options.within and time.monotonic() + options.within * _SPENT
-        self._holds = Holds(gentle=options.gentle)
-        self._short = Holds(gentle=options.gentle, pace=Pace(0.5))
+        self._holds = Holds(gentle=options.gentle, pace=Pace(_PART_OF_TIME))
+        self._short = Holds(gentle=options.gentle, pace=Pace(_PART_IF_SHORT))
 
     def make(self) -> Memory:
         """Make it.

@@ -39,6 +39,8 @@ PTRS_PER_PTE = PMD_SIZE >> PAGE_SHIFT
 """Entries of a page table."""
 _SINGLES = 32
 """Huge pages whose entries are read in one go: a hold takes less time than the way to the next."""
+_MANY = 512
+"""Huge pages of a window."""
 _MOST_OF_NOTHING = 1 << 28
 """Bytes of addresses that one call reads where nothing was before."""
 _FIRST = PmScanArg(0, 0, return_mask=PAGE_IS_HUGE, vec_len=1, max_pages=1)
@@ -220,11 +222,13 @@ class Slices:
         if not self.scans:
             yield Window(run.start, self._read(run.start, run.end), MappedBy.UNKNOWN)
             return
-        step = _SINGLES * PMD_SIZE
-        for first in range(run.start, run.start if run.zeros else run.end, step):
-            pages = range(first, min(first + step, run.end), PMD_SIZE)
-            text = self._file.read_each(map(_offset, pages))
-            yield Window(first, np.frombuffer(text, np.uint64), MappedBy.HUGE)
+        for first in range(run.start, run.start if run.zeros else run.end, _MANY * PMD_SIZE):
+            pages = range(first, min(first + _MANY * PMD_SIZE, run.end), PMD_SIZE)
+            texts = [
+                self._file.read_each(map(_offset, pages[at : at + _SINGLES]))
+                for at in range(0, len(pages), _SINGLES)
+            ]
+            yield Window(first, np.frombuffer(b"".join(texts), np.uint64), MappedBy.HUGE)
 
 
 class _Run(NamedTuple):
