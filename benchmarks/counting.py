@@ -8,14 +8,13 @@ installed. That they find the same is looked at, too.
 
 import shutil
 import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from readers import Times, measure, raw, report
+from readers import Times, measure, raw, report, running
 from rich.console import Console
 
 import untorn
@@ -40,24 +39,9 @@ _SMALL = "import json, logging, sys; print(flush=True); sys.stdin.read()"
 _NOHUGEPAGE, _HUGEPAGE = 15, 14
 
 
-@contextmanager
-def process(code: str, *arguments: object) -> Iterator[int]:
-    """Run a program, wait until it has printed a line, and give its pid; it ends with the block."""
-    command = [sys.executable, "-c", code, *map(str, arguments)]
-    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen(command, **pipes) as child:
-        assert child.stdout
-        assert child.stdin
-        child.stdout.readline()
-        try:
-            yield child.pid
-        finally:
-            child.stdin.close()
-
-
 def one_process(advice: int) -> dict[str, Times | str]:
     """Measure how long it takes of a process of one large VMA."""
-    with process(_LARGE, GIB << 30, advice) as pid:
+    with running("-c", _LARGE, GIB << 30, advice) as pid:
         untorn.memory(pid)  # measures once what this machine needs for a page
         return measure(
             {
@@ -127,7 +111,7 @@ def main() -> None:
     console.print(report(f"{GIB} GiB in one VMA, small pages", one_process(_NOHUGEPAGE)))
     console.print(report(f"{GIB} GiB in one VMA, huge pages", one_process(_HUGEPAGE)))
     with ExitStack() as stack:
-        pids = [stack.enter_context(process(_SMALL)) for _ in range(PROCESSES)]
+        pids = [stack.enter_context(running("-c", _SMALL)) for _ in range(PROCESSES)]
         number = sum(name.name.isdecimal() for name in Path("/proc").iterdir())
         figures, differ = whole_machine(pids)
         console.print(report(f"a machine of {number} processes", figures))

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from importlib import import_module
 from itertools import chain
@@ -43,10 +43,9 @@ class Times(NamedTuple):
 
 
 @contextmanager
-def process(*arguments: object) -> Iterator[int]:
-    """Run a process with that many VMAs; give its pid."""
-    program = str(Path(__file__).with_name("many_vmas.py"))
-    command = [sys.executable, program, *map(str, arguments)]
+def running(*arguments: object) -> Iterator[int]:
+    """Run a Python program until the block ends, from its first line of output on; give its pid."""
+    command = [sys.executable, *map(str, arguments)]
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen(command, **pipes) as child:
         assert child.stdout
@@ -56,6 +55,11 @@ def process(*arguments: object) -> Iterator[int]:
             yield child.pid
         finally:
             child.stdin.close()
+
+
+def process(*arguments: object) -> AbstractContextManager[int]:
+    """Run a process with that many VMAs."""
+    return running(Path(__file__).with_name("many_vmas.py"), *arguments)
 
 
 def raw(pid: int, file: str = "maps") -> list[bytes]:
