@@ -18,6 +18,7 @@ from readers import Times, measure, raw, report, running
 from rich.console import Console
 
 import untorn
+from untorn.bench.resident import check_available
 
 GIB = 8
 PROCESSES, ROUNDED = 300, 64 << 10
@@ -30,8 +31,8 @@ libc.madvise.argtypes = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int
 size, advice, small, populate = int(sys.argv[1]), int(sys.argv[2]), 1 << 21, 23
 memory = mmap.mmap(-1, size + small, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
 start = ctypes.addressof(ctypes.c_char.from_buffer(memory)) + small - 1 & -small
-libc.madvise(start, size, advice)
-libc.madvise(start, size, populate)
+if libc.madvise(start, size, advice) or libc.madvise(start, size, populate):
+    sys.exit("no such pages, or too few")
 print(flush=True)
 sys.stdin.read()
 """
@@ -41,6 +42,7 @@ _NOHUGEPAGE, _HUGEPAGE = 15, 14
 
 def one_process(advice: int) -> dict[str, Times | str]:
     """Measure how long it takes of a process of one large VMA."""
+    check_available(GIB << 30)
     with running("-c", _LARGE, GIB << 30, advice) as pid:
         untorn.memory(pid)  # measures once what this machine needs for a page
         return measure(

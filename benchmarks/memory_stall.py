@@ -32,6 +32,7 @@ from untorn.bench.live import add_mapper, measure_once
 from untorn.bench.plot import COLOURS, frame
 from untorn.bench.sample import Sample
 from untorn.bench.target import WORKLOADS, BenchOptions, BenchTarget
+from untorn.errors import OutOfReachError
 from untorn.processes.children import Children
 from untorn.targets import bench_target
 
@@ -82,7 +83,12 @@ def measure(name: str, console: Console) -> Path:
     for workload, (resident_mb, huge) in product(WORKLOADS, amounts):
         options = replace(usual, workload=workload, resident_mb=resident_mb, huge=huge)
         runs = measure_guest(target, options) if target.in_guest else measure_live(options)
-        figures = {"options": asdict(options), "samples": [each.as_json() for each in runs]}
+        try:
+            samples = [each.as_json() for each in runs]
+        except OutOfReachError as error:
+            console.print(f"{name}, {resident_mb} MiB{' in huge pages' * huge}: {error}")
+            continue
+        figures = {"options": asdict(options), "samples": samples}
         configurations.append(figures)
         console.print(table(name, figures))
         where = asdict(target.environment or Environment.here())
@@ -106,8 +112,9 @@ def table(name: str, figures: Figures) -> Table:
     result = Table("reader", title=f"{name}: longest of {options.timed}")
     for column in "ms", "x memory":
         result.add_column(column, justify="right")
+    memory = maxima.get("memory", math.nan)  # of a hung run there is none
     for reader, value in maxima.items():
-        result.add_row(reader, f"{value:.3f}", f"{value / maxima['memory']:.1f}")
+        result.add_row(reader, f"{value:.3f}", f"{value / memory:.1f}")
     return result
 
 
@@ -135,7 +142,10 @@ def draw_panel(axes: Axes, configurations: list[Figures]) -> None:
     if not configurations:
         return
     sizes = [each["options"]["resident_mb"] / 1024 for each in configurations]
-    maxima = {reader: [longest(each)[reader] for each in configurations] for reader in READERS}
+    maxima = {
+        reader: [longest(each).get(reader, math.nan) for each in configurations]
+        for reader in READERS
+    }
     largest = sizes.index(max(sizes))
     height = 0.0
     for reader in sorted(READERS, key=lambda reader: maxima[reader][largest]):

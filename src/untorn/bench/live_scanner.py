@@ -68,7 +68,7 @@ def count_memory(pid: int) -> Iterator[int]:
 
     How many bytes were read for that is not told.
     """
-    from untorn.reader.looks import memory
+    from untorn.reader.live_maps import LiveMaps
 
     request = signal.getsignal(signal.SIGTERM)
 
@@ -81,7 +81,8 @@ def count_memory(pid: int) -> Iterator[int]:
     with suppress(_StoppedError):
         try:
             signal.signal(signal.SIGTERM, stop)
-            memory(pid)
+            with LiveMaps(pid, timeout=None) as maps:  # by this thread, whose locks are counted
+                maps.memory()
         finally:
             signal.signal(signal.SIGTERM, request)
     yield 0

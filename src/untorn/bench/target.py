@@ -33,7 +33,7 @@ class BenchOptions:
     workload: str = "mmap"
     """What is timed: a key of WORKLOADS."""
     resident_mb: int = 0
-    """Mebibytes that the mapper has in one VMA more, every page of them resident."""
+    """Mebibytes that the mapper has in one additional VMA, every page of them resident."""
     huge: bool = False
     """These are in huge pages; if not, in pages of 4 KiB."""
     virtual_time: bool = False

@@ -95,9 +95,9 @@ def _option(
     default=BenchOptions().resident_mb,
     show_default=True,
     metavar="MB",
-    help="Resident memory of the mapper, in one VMA more.",
+    help="Resident memory of the mapper, in one additional VMA.",
 )
-@click.option("--huge", is_flag=True, help="Let that be huge pages, not pages of 4 KiB.")
+@click.option("--huge", is_flag=True, help="Use huge pages for it.  [default: pages of 4 KiB]")
 @click.option(
     "--virtual-time",
     is_flag=True,

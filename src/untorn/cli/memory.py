@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     Example: untorn memory 4242
              untorn memory 4242 --by vma --json | jq -r '[.rss, .name] | @tsv'
              untorn memory --all --within 5 | head
-    Exit status: 0 all was looked at that may be; 1 a PID is that of no process,
-    of one that has no memory, may not be read, or was not in time, or Ctrl-C;
-    2 wrong usage."""
+    Exit status: 0 done (with --all, what was not read is counted on stderr);
+    1 a named process does not exist, has no memory, may not be read or took
+    too long, or Ctrl-C; 2 wrong usage."""
 )
 @click.argument("pids", metavar="[PID]...", type=PID, nargs=-1)
 @proc_option
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 @click.option(
     "--by",
     type=click.Choice(["vma", "name", "process"]),
-    help="What a line is of. Unless told: a name of one process, else a process.",
+    help="What each line stands for.  [default: name for one process, else process]",
 )
 @click.option(
     "--max-hold",
@@ -73,8 +73,8 @@ def memory(
 
     Small ones are asked of the kernel, by smaps or smaps_rollup; of large ones the pages are
     counted in slices, so that no lock is held for long: that takes nearly a second for a GiB. The
-    numbers are those of smaps; what is not known is left out or has bounds, and an estimate (~)
-    the interval in which it lies with 95 %. The largest come first, with their share of what is
+    numbers are those of smaps; unknown values are left out or given as bounds, and an estimate (~)
+    comes with its 95 % confidence interval. The largest come first, with their share of what is
     resident (%), the sums last.
 
     In JSON, the largest come first, too; numbers are bytes, null where they are not known; bounds

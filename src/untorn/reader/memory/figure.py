@@ -59,11 +59,6 @@ class Figure:
         """The column, of estimates where it is one of such; None if it has but bounds."""
         return self.low if self.low is self.high else None
 
-    @property
-    def is_exact(self) -> bool:
-        """Whether all of it is known."""
-        return self.variance is None and self.value is not None
-
     def interval(self) -> tuple[Numbers, Numbers]:
         """Return between what bounds each row is: certainly, or of an estimate with 95 %."""
         if self.variance is None or self.most is None:
