@@ -65,8 +65,8 @@ def test_the_running_kernel_takes_it_where_its_release_says(
 
 @two_cpus
 @pytest.mark.live
-@pytest.mark.parametrize("reader", ["smaps_rollup", "clear_refs"])
-def test_one_call_that_walks_all_pages_takes_it_on_every_kernel(reader: str) -> None:
+@pytest.mark.parametrize("reader", ["smaps_rollup", "clear_refs", "memory"])
+def test_who_walks_page_tables_takes_it_on_every_kernel(reader: str) -> None:
     count = or_skip(lambda: LiveBenchTarget().count_locks(reader))
     assert count.calls == 1
     assert count.acquisitions >= 1
