@@ -35,6 +35,7 @@ from untorn.processes.children import START_TIMEOUT, Children
 from untorn.processes.process_under_test import ThisProcess
 from untorn.reader.access.gentle import GentleMapsFile
 from untorn.reader.access.live_maps_file import LiveMapsFile
+from untorn.reader.live_maps import LiveMaps
 
 BASE, SIZE, PAGE = 0x7000_0000, 64 * 4096, 4096
 SHORT = BenchOptions(duration=0.2, busyduration=1.0, mb=1)
@@ -265,11 +266,11 @@ def raiser(error: Exception) -> Callable[[], None]:
 
 
 def test_a_stop_ends_a_count_of_memory_in_the_middle(monkeypatch: pytest.MonkeyPatch) -> None:
-    def be_stopped(pid: int) -> None:
+    def be_stopped(maps: LiveMaps) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
         raise AssertionError("it went on")
 
-    monkeypatch.setattr("untorn.reader.looks.memory", be_stopped)
+    monkeypatch.setattr(LiveMaps, "memory", be_stopped)
     before = signal.getsignal(signal.SIGTERM)
     try:
         stop = Stop()
