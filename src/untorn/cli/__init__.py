@@ -8,6 +8,8 @@ bench_output, bench_tables, maps_text, memory_table, memory_rows, watch_view, pr
 options.
 """
 
+import os
+import sys
 import warnings
 from importlib import import_module
 from typing import Any
@@ -58,7 +60,16 @@ class LazyGroup(click.Group):
         except BrokenPipeError:
             raise  # click ends quietly
         except (OSError, UntornError) as error:
+            _drop_output()
             raise click.ClickException(describe(error)) from error
+
+
+def _drop_output() -> None:
+    """Drop what cannot be written, or the interpreter tries once more at its end, and complains."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _note(message: Warning | str, *origin: object, **more: object) -> None:

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     Example: untorn memory 4242
              untorn memory 4242 --by vma --json | jq -r '[.rss, .name] | @tsv'
              untorn memory --all --within 5 | head
-    Exit status: 0 done (with --all, what was not read is counted on stderr);
-    1 a named process does not exist, has no memory, may not be read or took
-    too long, or Ctrl-C; 2 wrong usage."""
+    Exit status: 0 done (with --all, stderr counts what was not read); 1 a named
+    process does not exist, has no memory, may not be read or took too long, or
+    Ctrl-C; 2 wrong usage."""
 )
 @click.argument("pids", metavar="[PID]...", type=PID, nargs=-1)
 @proc_option

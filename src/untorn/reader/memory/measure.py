@@ -5,6 +5,7 @@ budget; where it is not, pages are counted slice by slice. Either way the map is
 after: a VMA that is not the same any more is counted again, and what changed is told.
 """
 
+import errno
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -12,10 +13,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from untorn.errors import os_error
 from untorn.reader.access.gentle import Holds
 from untorn.reader.access.pace import Pace
 from untorn.reader.access.pagemap import LivePagemap
 from untorn.reader.access.reach import Reach
+from untorn.reader.access.task import status_of
 from untorn.reader.diff import diff, same_rows
 from untorn.reader.files.mapped_file import MappedFiles
 from untorn.reader.memory.by_pagemap import ByPagemap
@@ -71,7 +74,7 @@ class Look:
                 be looked at; ETIMEDOUT if the look that this is part of has no time left.
         """
         with ExitStack() as stack:
-            pagemap = LivePagemap(self._reach.place, self._holds, self._short)
+            pagemap = self._open()
             stack.callback(pagemap.close)
             frames = KernelPageFrames.open()
             if frames:
@@ -87,6 +90,16 @@ class Look:
                 parts.append(count(taken.columns.take(rows)))
                 taken = self._take(taken)
         return self._put_together(first.columns, taken.columns, parts)
+
+    def _open(self) -> LivePagemap:
+        """Open the pagemap. What has no memory any more is root's, and so not to be opened."""
+        try:
+            return LivePagemap(self._reach.place, self._holds, self._short)
+        except PermissionError:
+            status = status_of(self._reach.place)
+            if status is None or status.leaving:
+                raise os_error(errno.ESRCH) from None
+            raise
 
     def _counter(self, pagemap: LivePagemap, frames: KernelPageFrames | None) -> ByPagemap:
         place, task, proc = self._reach.place, self._reach.task, self._reach.proc
