@@ -34,7 +34,8 @@ class How(StrEnum):
     SAMPLE = "sample"
     """Some of its slices were."""
     NOTHING = "nothing"
-    """It changed each time that it was looked at: nothing is known but its size."""
+    """It changed each time that it was looked at, or there was no time for it: only its size is
+    known."""
 
 
 def least_exact(ways: Iterable[str]) -> How:
@@ -118,8 +119,8 @@ class Memory(MapColumns):
         how: Where the numbers come from: a How each.
         changed: Whether the VMA was not there yet, or not the same, when the look began.
         changes: What changed in the map from the beginning of the look to its end.
-        longest_hold_ns: How long the process was kept from a lock by one call at most, in ns; 0 of
-            a text. It was less if the call waited meanwhile.
+        longest_hold_ns: How long the longest call took in which a lock was held, in ns; 0 of a
+            text. It was held for less if the call waited for it, or let go of it in between.
         fields: What a text of smaps tells, by the kernel's names, in bytes where that has kB;
             masked where a VMA has none. Empty if none was read.
         flags: The two letters of each flag there; None of a VMA without them.
@@ -284,12 +285,6 @@ class Memory(MapColumns):
     def _value(self, name: str) -> Numbers | None:
         figure = self._figures.get(name)
         return None if figure is None else figure.value
-
-    def __eq__(self, other: object) -> bool:
-        """Whether it is the same object: two looks are never the same."""
-        return self is other
-
-    __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
         rss = self.total.rss

@@ -1,7 +1,7 @@
 """What the kernel tells of page frames: how often each is mapped, and what it is.
 
-These files take no lock of a process. They cost more for a page than a walk does (0.2 us here),
-so they are asked only about pages that may be shared.
+These files take no lock of a process. They cost more for a page than a walk does, so they are
+asked only about pages that may be shared.
 
 Source: Documentation/admin-guide/mm/pagemap.rst; fs/proc/page.c.
 """
