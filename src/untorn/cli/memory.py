@@ -72,10 +72,10 @@ def memory(
     """Show what processes have in memory, without stalling them.
 
     Small ones are asked of the kernel, by smaps or smaps_rollup; of large ones the pages are
-    counted in slices, so that no lock is held for long: that takes nearly a second for a GiB. The
-    numbers are those of smaps; unknown values are left out or given as bounds, and an estimate (~)
-    comes with its 95 % confidence interval. The largest come first, with their share of what is
-    resident (%), the sums last.
+    counted in slices, so that no lock is held for long: that takes some tenths of a second for a
+    GiB. The numbers are those of smaps; unknown values are left out or given as bounds, and an
+    estimate (~) comes with its 95 % confidence interval. The largest come first, with their share
+    of what is resident (%), the sums last.
 
     In JSON, the largest come first, too; numbers are bytes, null where they are not known; bounds
     are _min and _max.

@@ -148,7 +148,7 @@ class _Member(Generic[T]):
         self._work = work
         self._lock = threading.Lock()
         self._pid: int | None = None  # at which it looks; protected by _lock, as are the next two
-        self._deadline = 0.0
+        self._deadline = 0.0  # written by the thread alone, which reads it without the lock
         self._left = False
 
     @classmethod

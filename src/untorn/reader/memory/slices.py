@@ -15,7 +15,6 @@ from enum import Enum, auto
 from typing import NamedTuple, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from untorn.maps.page import PAGE_SHIFT, PMD_SHIFT, PMD_SIZE
 from untorn.maps.pagemap import (
@@ -33,8 +32,8 @@ from untorn.maps.pagemap import (
     PmScanArg,
 )
 from untorn.reader.memory.tally import Entries
+from untorn.reader.text.hex_field import Truths
 
-Truths = npt.NDArray[np.bool_]
 PTRS_PER_PTE = PMD_SIZE >> PAGE_SHIFT
 """Entries of a page table."""
 _SINGLES = 32
