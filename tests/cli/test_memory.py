@@ -70,6 +70,14 @@ def objects(*arguments: object) -> list[dict[str, Any]]:
     return [json.loads(line) for line in stdout.splitlines()]
 
 
+@pytest.mark.live
+@pytest.mark.parametrize("by", ["vma", "name"])
+def test_the_command_itself_is_known_vma_by_vma_too(by: str) -> None:
+    status, stdout, _ = run(os.getpid(), "--by", by, "--json")  # which changes meanwhile
+    assert status == 0
+    assert len(stdout.splitlines()) > 1
+
+
 def told_of(pid: int) -> Amounts:
     text = Path(f"/proc/{pid}/smaps_rollup").read_bytes()
     return untorn.Memory.parse(text).total
