@@ -1,0 +1,144 @@
+"""What a file system is made of: directories, links and files, whatever they show.
+
+Who serves them calls their methods by several threads at a time. OSError is what the caller gets.
+"""
+
+import errno
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from untorn.errors import os_error
+
+
+class Caller(NamedTuple):
+    """Who asks. It sleeps until it has its answer, or is killed."""
+
+    uid: int
+    """Its fsuid, in our user namespace."""
+    gid: int
+    """Its fsgid, in our user namespace."""
+    tid: int
+    """Its thread, in our PID namespace; 0 if it is not seen from there."""
+
+
+class Attributes(NamedTuple):
+    """What stat() tells of a node."""
+
+    mode: int
+    """Type and permissions."""
+    uid: int = 0
+    gid: int = 0
+    nlink: int = 1
+    ino: int = 0
+    """Inode number; 0 for one of ours."""
+    time_ns: int = 0
+    """When it began."""
+
+
+class Entry(NamedTuple):
+    """A line of a directory."""
+
+    name: bytes
+    mode: int
+    """Its type, as S_IFDIR; the rest does not matter."""
+    ino: int = 0
+
+
+class Node(ABC):
+    """A node of the tree.
+
+    Attributes:
+        keep: Seconds for which the kernel may take it for what it is, with its attributes, without
+            asking again; 0 to be asked each time that a path goes through it.
+    """
+
+    __slots__ = ()
+    keep: float = 0
+
+    @abstractmethod
+    def attributes(self) -> Attributes:
+        """Return what stat() tells. Raises OSError ESRCH or ENOENT if it is gone."""
+
+    def forget(self) -> None:
+        """Let go of what it holds: the kernel does not know it any more."""
+
+
+class Directory(Node):
+    """A directory."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def lookup(self, name: bytes, caller: Caller) -> Node:
+        """Return the node of that name: the same one for as long as it is the same thing.
+
+        Raises:
+            OSError: ENOENT if there is none.
+        """
+
+    @abstractmethod
+    def entries(self, caller: Caller) -> Sequence[Entry]:
+        """Return what is in it, without "." and ".."."""
+
+
+class Link(Node):
+    """A symbolic link."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def target(self, caller: Caller) -> bytes:
+        """Return where it leads."""
+
+
+class File(Node):
+    """A regular file. It is only read.
+
+    Attributes:
+        slow: Whether open() may have to wait for something.
+    """
+
+    __slots__ = ()
+    slow: bool = False
+
+    @abstractmethod
+    def open(self, flags: int, caller: Caller) -> "OpenFile":
+        """Open it, for a caller that may."""
+
+
+class OpenFile(ABC):
+    """An open file. Several threads may use one at a time: its descriptor may be shared."""
+
+    __slots__ = ()
+
+    @property
+    def slow(self) -> bool:
+        """Whether read() or ioctl() may have to wait for something now."""
+        return False
+
+    @abstractmethod
+    def read(self, size: int, offset: int, caller: Caller) -> bytes:
+        """Return at most size bytes from an offset on; b"" at the end."""
+
+    def ioctl(self, request: int, argument: int, data: bytes, caller: Caller) -> bytes:
+        """Answer an ioctl.
+
+        Args:
+            request: Its number.
+            argument: What the caller gave: an address in its memory, mostly.
+            data: What stood there, of as many bytes as the number tells.
+            caller: Who asks.
+
+        Returns:
+            What is to stand there.
+
+        Raises:
+            OSError: ENOTTY if there is no such ioctl.
+        """
+        raise os_error(errno.ENOTTY)
+
+    def close(self) -> None:
+        """Release it. Is called once."""
+
+
