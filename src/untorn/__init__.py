@@ -3,8 +3,8 @@
 The public names stand in __init__.pyi, once, and are imported when they are asked for: importing
 this package imports nothing but itself.
 
-From the top down: __main__, cli, targets, vm, bench, check, conform, race, engine, syscalls, fs,
-mm, locking, reader, processes, judge, maps, shrink, errors.
+From the top down: __main__, cli, serve, targets, vm, bench, check, conform, race, engine, syscalls,
+fs, mm, locking, reader, processes, judge, maps, shrink, errors.
 """
 
 from collections.abc import Callable
