@@ -1,4 +1,4 @@
 """A tree of files of ours as a file system, by FUSE.
 
-From the top down: mount, session, inodes, libfuse, watchdog, node.
+From the top down: session, requests, pending, leader, inodes, answers, libfuse, node.
 """

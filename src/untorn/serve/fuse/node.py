@@ -49,18 +49,20 @@ class Node(ABC):
     """A node of the tree.
 
     Attributes:
-        keep: Seconds for which the kernel may take it for what it is, with its attributes, without
-            asking again; 0 to be asked each time that a path goes through it.
+        keep: Seconds for which the kernel may take its name to mean it, without asking again; 0 to
+            be asked each time that a path goes through it.
+        keep_attributes: Seconds for which it may go on by what stat() was told.
     """
 
     __slots__ = ()
     keep: float = 0
+    keep_attributes: float = 0
 
     @abstractmethod
     def attributes(self) -> Attributes:
         """Return what stat() tells. Raises OSError ESRCH or ENOENT if it is gone."""
 
-    def forget(self) -> None:
+    def forget(self) -> None:  # noqa: B027 (most hold nothing)
         """Let go of what it holds: the kernel does not know it any more."""
 
 
@@ -138,7 +140,5 @@ class OpenFile(ABC):
         """
         raise os_error(errno.ENOTTY)
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 (most hold nothing)
         """Release it. Is called once."""
-
-

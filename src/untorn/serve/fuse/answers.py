@@ -1,0 +1,115 @@
+"""What is answered to a request: each kind of answer in libfuse's terms."""
+
+import ctypes
+import os
+import stat
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from untorn.serve.fuse import libfuse
+from untorn.serve.fuse.node import Attributes, Caller, Entry
+
+Answer = Callable[[int], bool]
+"""Answers a request; returns whether the answer arrived: its caller may have been killed."""
+_DOTS = Entry(b".", stat.S_IFDIR), Entry(b"..", stat.S_IFDIR)
+_NUMBERS = 1 << 32
+"""Where names that are numbers stand in a directory, each at its own place."""
+
+
+def caller_of(request: int) -> Caller:
+    """Return who made a request."""
+    told = libfuse.fuse_req_ctx(request).contents
+    return Caller(told.uid, told.gid, told.pid)
+
+
+def error(number: int) -> Answer:
+    """Refuse it, with an errno."""
+    return lambda request: not libfuse.fuse_reply_err(request, number)
+
+
+done = error(0)
+
+
+def attributes(told: Attributes, number: int, seconds: float) -> Answer:
+    """Tell attributes of a node, and for how many seconds they hold."""
+    filled = libfuse.c_stat()
+    fill(filled, told, number)
+    return lambda request: not libfuse.fuse_reply_attr(request, filled, seconds)
+
+
+def text(target: bytes) -> Answer:
+    """Tell where a link leads."""
+    return lambda request: not libfuse.fuse_reply_readlink(request, target)
+
+
+def data(told: bytes) -> Answer:
+    """Tell what was read."""
+    return lambda request: not libfuse.fuse_reply_buf(request, told, len(told))
+
+
+def ioctl_data(told: bytes) -> Answer:
+    """Tell what an ioctl found."""
+    return lambda request: not libfuse.fuse_reply_ioctl(request, 0, told, len(told))
+
+
+def statistics() -> Answer:
+    """Tell of the file system what there is to tell: next to nothing."""
+    told = libfuse.c_statvfs(f_bsize=os.sysconf("SC_PAGESIZE"), f_namemax=255)
+    return lambda request: not libfuse.fuse_reply_statfs(request, told)
+
+
+def listing(entries: list[tuple[int, Entry]], size: int) -> Answer:
+    """Tell as many entries of a directory as there is room for.
+
+    Args:
+        entries: Those that are wanted, each with its position.
+        size: Bytes of room.
+    """
+
+    def answer(request: int) -> bool:
+        room = ctypes.create_string_buffer(size)
+        used, about = 0, libfuse.c_stat()
+        for position, entry in entries:
+            about.st_mode, about.st_ino = entry.mode, entry.ino
+            at = ctypes.addressof(room) + used
+            needed = libfuse.fuse_add_direntry(
+                request, at, size - used, entry.name, about, position
+            )
+            if needed > size - used:
+                break
+            used += needed
+        return not libfuse.fuse_reply_buf(request, room.raw[:used], used)
+
+    return answer
+
+
+def positions(entries: Sequence[Entry]) -> list[tuple[int, Entry]]:
+    """Return entries in order, each with a position that it keeps: see proc_pid_readdir()."""
+    words = sorted(each for each in entries if not each.name.isdigit())
+    numbers = sorted((int(each.name), each) for each in entries if each.name.isdigit())
+    placed = list(enumerate((*_DOTS, *words), 1))
+    placed += [(_NUMBERS + number + 1, each) for number, each in numbers]
+    return placed
+
+
+def fill(filled: Any, told: Attributes, number: int) -> None:
+    """Put attributes into a c_stat."""
+    filled.st_mode, filled.st_nlink, filled.st_ino = told.mode, told.nlink, told.ino or number
+    filled.st_uid, filled.st_gid = told.uid, told.gid
+    seconds, ns = divmod(told.time_ns, 10**9)
+    for each in filled.st_atimespec, filled.st_mtimespec, filled.st_ctimespec:
+        each.tv_sec, each.tv_nsec = seconds, ns
+
+
+def may(caller: Caller, told: Attributes, mask: int) -> bool:
+    """Tell whether a caller may do what access() asks, by the mode alone.
+
+    Args:
+        caller: Who asks; of its groups only the first is known.
+        told: Of the node.
+        mask: R_OK, W_OK and X_OK.
+    """
+    if caller.uid == 0:
+        return not mask & os.X_OK or bool(told.mode & 0o111)
+    shift = 6 if caller.uid == told.uid else 3 if caller.gid == told.gid else 0
+    return not mask & ~(stat.S_IMODE(told.mode) >> shift)

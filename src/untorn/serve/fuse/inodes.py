@@ -1,0 +1,76 @@
+"""The nodes that the kernel knows, by number.
+
+A number is given out once and never again, so that no name of the kernel's can come to mean another
+node than the one that it was told of.
+"""
+
+import threading
+from collections.abc import Sequence
+
+from untorn.serve.fuse.node import Node
+
+ROOT = 1
+"""Number of the root. Source: libfuse's include/fuse_lowlevel.h, FUSE_ROOT_ID."""
+
+
+class Inodes:
+    """Numbers of nodes, and how often the kernel was told of each.
+
+    A node that the kernel forgets may be asked for again at the same moment: it lets go of what it
+    holds, and then is given a new number.
+    """
+
+    def __init__(self, root: Node) -> None:
+        self._lock = threading.Lock()
+        self._nodes: dict[int, Node] = {ROOT: root}  # protected by _lock, as are those below
+        self._counts: dict[int, int] = {ROOT: 1}
+        self._numbers: dict[Node, int] = {root: ROOT}
+        self._last = ROOT
+        self._passing: dict[int, dict[bytes, int]] = {}
+        self._places: dict[int, tuple[int, bytes]] = {}  # where each of these is
+
+    def __getitem__(self, number: int) -> Node:
+        with self._lock:
+            return self._nodes[number]
+
+    def __len__(self) -> int:
+        with self._lock:
+            return len(self._nodes)
+
+    def learnt(self, node: Node, parent: int, name: bytes) -> int:
+        """Return the number of a node of which the kernel is told now, as the one of that name."""
+        with self._lock:
+            number = self._numbers.get(node)
+            if number is None:
+                self._last += 1
+                number = self._numbers[node] = self._last
+                self._nodes[number], self._counts[number] = node, 0
+            self._counts[number] += 1
+            if not node.keep and number not in self._places:
+                self._passing.setdefault(parent, {})[name] = number
+                self._places[number] = parent, name
+            return number
+
+    def forgotten(self, number: int, times: int) -> None:
+        """Note that the kernel forgets what it was told so many times."""
+        with self._lock:
+            self._counts[number] -= times
+            if self._counts[number] or number == ROOT:
+                return
+            node = self._nodes.pop(number)
+            del self._counts[number], self._numbers[node]
+            self._drop_place(number)
+        node.forget()
+
+    def _drop_place(self, number: int) -> None:
+        parent, name = self._places.pop(number, (0, b""))
+        names = self._passing.get(parent, {})
+        if names.get(name) == number:
+            del names[name]
+            if not names:
+                del self._passing[parent]
+
+    def passing(self, parent: int) -> Sequence[bytes]:
+        """Return the names in a directory that the kernel has to ask for each time."""
+        with self._lock:
+            return list(self._passing.get(parent, ()))

@@ -1,0 +1,117 @@
+"""Requests that are answered later, and callers that do not live to see it.
+
+The kernel tells once that a caller of a request got a signal, whatever it is, and then has it wait
+for the answer, even if it is killed. A caller that goes on by itself (most signals have a handler,
+and Go sends itself many) must get its answer all the same: no read() of /proc fails with EINTR. So
+after such a message it is looked after until it is answered: one that is being killed is let go.
+Source: fs/fuse/dev.c:request_wait_answer().
+"""
+
+import errno
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from untorn.serve.fuse import libfuse
+from untorn.serve.fuse.answers import Answer
+
+_PERIOD = 0.05
+"""Seconds from one look after those that got a signal to the next."""
+_PENDING = re.compile(rb"^(?:SigPnd|ShdPnd):\t([0-9a-f]+)$", re.MULTILINE)
+_SIGKILL = 1 << 8
+"""Any signal that is deadly to its receiver becomes one, at once. Source: complete_signal()."""
+
+
+class Pending:
+    """A request that is answered once: by who works on it, or by who lets its caller go.
+
+    Lock order: libfuse's lock of a request, then `_lock`, then libfuse's lock of the session.
+    """
+
+    def __init__(self, request: int, tid: int) -> None:
+        self._lock = threading.Lock()
+        self._request: int | None = request  # None once it is answered; protected by _lock
+        self._tid = tid
+
+    def answer(self, answer: Answer) -> bool:
+        """Answer it, unless it is answered; return whether the answer arrived."""
+        with self._lock:
+            request, self._request = self._request, None
+            return request is not None and answer(request)
+
+    def let_go_if_killed(self, proc: str) -> bool:
+        """Answer it if its caller is being killed; return whether it is answered."""
+        with self._lock:  # for as long as it is not answered, its thread is no other one
+            if self._request is not None and _is_killed(self._tid, proc):
+                libfuse.fuse_reply_err(self._request, errno.EINTR)
+                self._request = None
+            return self._request is None
+
+
+class PendingRequests:
+    """Those that are worked on now.
+
+    Args:
+        proc: Where procfs is mounted.
+    """
+
+    def __init__(self, proc: str) -> None:
+        self._proc = proc
+        self._lock = threading.Lock()
+        self._by_number: dict[int, Pending] = {}  # protected by _lock, as are the next three
+        self._last = 0
+        self._signalled: list[Pending] = []
+        self._looks_after = False
+        self._on_interrupt = libfuse.INTERRUPT(self._interrupt)
+
+    @contextmanager
+    def interruptible(self, request: int, tid: int) -> Iterator[Pending]:
+        """Have the caller of a request let go, inside, if it is killed."""
+        pending = Pending(request, tid)
+        with self._lock:
+            self._last += 1
+            number = self._last
+            self._by_number[number] = pending
+        libfuse.fuse_req_interrupt_func(request, self._on_interrupt, number)
+        try:
+            yield pending
+        finally:
+            with self._lock:
+                del self._by_number[number]
+
+    def _interrupt(self, request: int, number: int) -> None:
+        """Note that a caller got a signal. By whichever thread received that message."""
+        with self._lock:
+            pending = self._by_number.get(number)
+            if pending is None:
+                return
+            self._signalled.append(pending)
+            if self._looks_after:
+                return
+            self._looks_after = True
+        threading.Thread(target=self._look_after, name="untorn-signals", daemon=True).start()
+
+    def _look_after(self) -> None:
+        """Let those go that are killed, until all that got a signal are answered."""
+        pause = threading.Event()
+        while True:
+            with self._lock:
+                signalled = list(self._signalled)
+            answered = {each for each in signalled if each.let_go_if_killed(self._proc)}
+            with self._lock:
+                self._signalled = [each for each in self._signalled if each not in answered]
+                self._looks_after = bool(self._signalled)
+                if not self._looks_after:
+                    return
+            pause.wait(_PERIOD)
+
+
+def _is_killed(tid: int, proc: str) -> bool:
+    if not tid:
+        return True  # it is not seen from here: better let it go than keep it
+    with suppress(FileNotFoundError, ProcessLookupError):
+        status = Path(f"{proc}/{tid}/status").read_bytes()
+        return any(int(signals, 16) & _SIGKILL for signals in _PENDING.findall(status))
+    return True

@@ -1,0 +1,195 @@
+"""What the kernel asks of a tree, each request a method, and what its nodes say to it.
+
+Files are read without a cache, so that each read() of a caller is one request; a file has no size,
+as those of /proc have none.
+"""
+
+import ctypes
+import errno
+import threading
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from untorn.errors import os_error
+from untorn.serve.fuse import answers, libfuse
+from untorn.serve.fuse.answers import Answer
+from untorn.serve.fuse.inodes import Inodes
+from untorn.serve.fuse.node import Caller, Directory, Entry, File, Link, OpenFile
+
+_Listing = list[tuple[int, Entry]]
+Gone = Callable[[int, bytes], None]
+"""Is told of a name in a directory, by the number of that, which means nothing any more."""
+
+
+class Slow(NamedTuple):
+    """What may have to wait before there is an answer."""
+
+    work: Callable[[], Answer]
+
+
+class Requests:
+    """Answers requests; its methods have the names of libfuse's operations.
+
+    Each may be called by several threads at a time. They raise OSError for an errno.
+    """
+
+    def __init__(self, root: Directory, gone: Gone) -> None:
+        self._inodes, self._gone = Inodes(root), gone
+        self._lock = threading.Lock()
+        self._opened: dict[int, OpenFile | _Listing] = {}  # by handle; protected by _lock
+        self._last_handle = 0  # protected by _lock
+
+    def lookup(self, caller: Caller, parent: int, name: bytes) -> Answer:
+        """Tell what a name means."""
+        directory = self._inodes[parent]
+        if not isinstance(directory, Directory):
+            raise os_error(errno.ENOTDIR)
+        node = directory.lookup(name, caller)
+        entry = libfuse.fuse_entry_param()
+        entry.attr_timeout, entry.entry_timeout = node.keep_attributes, node.keep
+        told = node.attributes()
+        entry.ino = number = self._inodes.learnt(node, parent, name)
+        answers.fill(entry.attr, told, number)
+
+        def answer(request: int) -> bool:
+            arrived = not libfuse.fuse_reply_entry(request, entry)
+            if not arrived:
+                self._inodes.forgotten(number, 1)
+            return arrived
+
+        return answer
+
+    def forgotten(self, number: int, times: int) -> None:
+        """Note that the kernel forgets a node that it was told of so many times."""
+        self._inodes.forgotten(number, times)
+
+    def getattr(self, caller: Caller, number: int, info: Any) -> Answer:
+        """Tell the attributes of a node."""
+        node = self._inodes[number]
+        if info and isinstance(node, File):
+            # By way of an open file it is only asked to seek from the end, which /proc refuses.
+            raise os_error(errno.EINVAL)
+        return answers.attributes(node.attributes(), number, node.keep_attributes)
+
+    def access(self, caller: Caller, number: int, mask: int) -> Answer:
+        """Tell whether a caller may."""
+        if not answers.may(caller, self._inodes[number].attributes(), mask):
+            raise os_error(errno.EACCES)
+        return answers.done
+
+    def readlink(self, caller: Caller, number: int) -> Answer:
+        """Tell where a link leads."""
+        node = self._inodes[number]
+        if not isinstance(node, Link):
+            raise os_error(errno.EINVAL)
+        return answers.text(node.target(caller))
+
+    def statfs(self, caller: Caller, number: int) -> Answer:
+        """Tell of the file system."""
+        return answers.statistics()
+
+    def open(self, caller: Caller, number: int, info: Any) -> Answer | Slow:
+        """Open a file."""
+        node, flags = self._inodes[number], info.contents.flags
+        if not isinstance(node, File):
+            raise os_error(errno.EISDIR)
+
+        def work() -> Answer:
+            return self._opened_as(node.open(flags, caller))
+
+        return Slow(work) if node.slow else work()
+
+    def opendir(self, caller: Caller, number: int, info: Any) -> Answer:
+        """Open a directory, and tell of what is not in it any more."""
+        node = self._inodes[number]
+        if not isinstance(node, Directory):
+            raise os_error(errno.ENOTDIR)
+        entries = node.entries(caller)
+        if passing := self._inodes.passing(number):
+            there = {each.name for each in entries}
+            for name in passing:
+                if name not in there:
+                    self._gone(number, name)
+        return self._opened_as(answers.positions(entries))
+
+    def _opened_as(self, opened: OpenFile | _Listing) -> Answer:
+        """Keep what is open, and tell its handle; it is closed if nobody learns of it."""
+        with self._lock:
+            self._last_handle += 1
+            handle = self._last_handle
+            self._opened[handle] = opened
+        told = libfuse.fuse_file_info(fh=handle, direct_io=isinstance(opened, OpenFile))
+
+        def answer(request: int) -> bool:
+            arrived = not libfuse.fuse_reply_open(request, told)
+            if not arrived:
+                self._close(handle)
+            return arrived
+
+        return answer
+
+    def _close(self, handle: int) -> None:
+        with self._lock:
+            opened = self._opened.pop(handle)
+        if isinstance(opened, OpenFile):
+            opened.close()
+
+    def _file(self, info: Any) -> OpenFile:
+        with self._lock:
+            opened = self._opened[info.contents.fh]
+        assert isinstance(opened, OpenFile)
+        return opened
+
+    def read(self, caller: Caller, number: int, size: int, offset: int, info: Any) -> Answer | Slow:
+        """Read a file."""
+        file = self._file(info)
+
+        def work() -> Answer:
+            return answers.data(file.read(size, offset, caller))
+
+        return Slow(work) if file.slow else work()
+
+    def ioctl(
+        self,
+        caller: Caller,
+        number: int,
+        command: int,
+        argument: int | None,
+        info: Any,
+        flags: int,
+        given: int | None,
+        size: int,
+        room: int,
+    ) -> Answer | Slow:
+        """Make an ioctl. Of a directory there are none."""
+        if flags & libfuse.FUSE_IOCTL_DIR:
+            raise os_error(errno.ENOTTY)
+        file, taken = self._file(info), ctypes.string_at(given, size) if given else b""
+
+        def work() -> Answer:
+            return answers.ioctl_data(file.ioctl(command, argument or 0, taken, caller)[:room])
+
+        return Slow(work) if file.slow else work()
+
+    def readdir(self, caller: Caller, number: int, size: int, offset: int, info: Any) -> Answer:
+        """Read a directory, as it was when it was opened, or rewound."""
+        if not offset:
+            self._reread(caller, number, info.contents.fh)
+        with self._lock:
+            listing = self._opened[info.contents.fh]
+        assert isinstance(listing, list)
+        return answers.listing([each for each in listing if each[0] > offset], size)
+
+    def _reread(self, caller: Caller, number: int, handle: int) -> None:
+        node = self._inodes[number]
+        assert isinstance(node, Directory)
+        listing = answers.positions(node.entries(caller))
+        with self._lock:
+            self._opened[handle] = listing
+
+    def release(self, caller: Caller, number: int, info: Any) -> Answer:
+        """Close a file."""
+        self._close(info.contents.fh)
+        return answers.done
+
+    releasedir = release

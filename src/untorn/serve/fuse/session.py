@@ -1,0 +1,143 @@
+"""A session with the kernel: requests are received and answered, slow ones by other threads."""
+
+import ctypes
+import errno
+import queue
+import threading
+import traceback
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
+
+from untorn.errors import os_error
+from untorn.serve.fuse import libfuse
+from untorn.serve.fuse.answers import Answer, caller_of, error
+from untorn.serve.fuse.leader import Leadership
+from untorn.serve.fuse.node import Directory
+from untorn.serve.fuse.pending import PendingRequests
+from untorn.serve.fuse.requests import Requests, Slow
+
+T = TypeVar("T")
+_FOR_THE_LAST = 5.0
+"""Seconds that requests have which are still worked on when there are no more."""
+
+
+class Session:
+    """A mounted tree.
+
+    Args:
+        root: Of the tree.
+        fuse: Descriptor of /dev/fuse, mounted already; it is the session's from now on.
+        proc: Where procfs is mounted.
+        on_answer: Is called after each request, by whichever thread.
+
+    Raises:
+        OSError: EIO if libfuse refuses it.
+    """
+
+    def __init__(
+        self,
+        root: Directory,
+        fuse: int,
+        *,
+        proc: str = "/proc",
+        on_answer: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._gone: queue.SimpleQueue[tuple[int, bytes] | None] = queue.SimpleQueue()
+        self._requests = Requests(root, lambda parent, name: self._gone.put((parent, name)))
+        self._pending, self._on_answer = PendingRequests(proc), on_answer
+        self._operations = self._make_operations()
+        self._session = self._make_session(fuse)
+        self._leadership = Leadership(self._receive, self._answer, libfuse.fuse_buf)
+
+    def _make_operations(self) -> libfuse.fuse_lowlevel_ops:
+        handlers: dict[str, Callable[..., None]] = {
+            name: partial(self._handle, getattr(self._requests, name))
+            for name in libfuse.PROTOTYPES
+            if name != "forget"
+        }
+        handlers["forget"] = self._forget
+        made = {name: libfuse.PROTOTYPES[name](handler) for name, handler in handlers.items()}
+        return libfuse.fuse_lowlevel_ops(**made)
+
+    def _make_session(self, fuse: int) -> int:
+        arguments = libfuse.fuse_args(1, (ctypes.c_char_p * 2)(b"untorn", None), 0)
+        size = ctypes.sizeof(self._operations)
+        session: int | None = libfuse.fuse_session_new(arguments, self._operations, size, None)
+        if not session:
+            raise OSError(errno.EIO, "libfuse makes no session")
+        if libfuse.fuse_session_mount(session, b"/dev/fd/%d" % fuse):
+            libfuse.fuse_session_destroy(session)
+            raise OSError(errno.EIO, "libfuse does not take over the mount")
+        return session
+
+    def serve(self) -> None:
+        """Serve until it is unmounted.
+
+        Raises:
+            OSError: EAGAIN if no thread can be started.
+        """
+        undertaker = threading.Thread(target=self._bury, name="untorn-undertaker", daemon=True)
+        undertaker.start()
+        try:
+            self._leadership.serve()
+        finally:
+            self._gone.put(None)
+            undertaker.join()
+            # A thread that is stuck in the kernel still needs the session.
+            if self._leadership.wait_for_all(_FOR_THE_LAST):
+                libfuse.fuse_session_destroy(self._session)
+
+    def _receive(self, room: libfuse.fuse_buf) -> bool:
+        while not libfuse.fuse_session_exited(self._session):
+            size = libfuse.fuse_session_receive_buf(self._session, room)
+            if size > 0:
+                return True
+            if size not in (-errno.EINTR, -errno.EAGAIN):
+                return False
+        return False
+
+    def _answer(self, room: libfuse.fuse_buf) -> None:
+        libfuse.fuse_session_process_buf(self._session, room)
+        self._on_answer()
+
+    def _handle(self, handler: Callable[..., Answer | Slow], request: int, *arguments: Any) -> None:
+        """Answer a request. By the leader, called by libfuse."""
+        caller = caller_of(request)
+        answer = _attempt(lambda: handler(caller, *arguments))
+        if not isinstance(answer, Slow):
+            answer(request)
+            return
+        with self._pending.interruptible(request, caller.tid) as pending:
+            pending.answer(_attempt(partial(self._work, answer)))
+
+    def _work(self, slow: Slow) -> Answer:
+        """Do what may have to wait, while another thread leads."""
+        if not self._leadership.step_aside():
+            raise os_error(errno.EAGAIN)
+        return slow.work()
+
+    def _forget(self, request: int, number: int, times: int) -> None:
+        libfuse.fuse_reply_none(request)
+        self._requests.forgotten(number, times)
+
+    def _bury(self) -> None:
+        """Have the kernel forget names that mean nothing any more. By the undertaker.
+
+        The kernel takes a lock for it that is held by whoever reads the directory, until we answer:
+        so it takes a thread that answers nobody.
+        """
+        while (gone := self._gone.get()) is not None:
+            parent, name = gone
+            libfuse.fuse_lowlevel_notify_inval_entry(self._session, parent, name, len(name))
+
+
+def _attempt(work: Callable[[], T]) -> "T | Answer":
+    """Return what something returns, or the answer that it failed."""
+    try:
+        return work()
+    except OSError as failed:
+        return error(failed.errno or errno.EIO)
+    except Exception:  # a defect of ours; others are served nevertheless
+        traceback.print_exc()
+        return error(errno.EIO)
