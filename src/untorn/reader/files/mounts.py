@@ -26,7 +26,7 @@ _ON_DISKS = {"zfs", "ubifs", "jffs2", "bcachefs"}
 """Of those that need no block device; those that do are local, with these exceptions:"""
 _NOT_LOCAL = {"fuseblk", "gfs2", "ocfs2"}
 
-_LINE = re.compile(rb"(\d+) \d+ (\d+):(\d+) [^ ]+ ([^ ]+) .*? - ([^ ]+) [^ ]* ?(.*)", re.DOTALL)
+_LINE = re.compile(rb"(\d+) (\d+) (\d+):(\d+) [^ ]+ ([^ ]+) .*? - ([^ ]+) ([^ ]*) ?(.*)", re.DOTALL)
 _LAYERS = re.compile(rb"\b(?:lowerdir|upperdir|datadir)\+?=([^,]*)")
 _PAGE_SIZE, _SHIFTS = re.compile(rb"\bpagesize=(\d+)([KMG])"), {b"K": 10, b"M": 20, b"G": 30}
 
@@ -36,10 +36,14 @@ class Mount(NamedTuple):
 
     number: int
     """Its mnt_id, which no other mount of this machine has."""
+    parent: int
+    """The mnt_id of the mount that it is mounted on."""
     device: Device
     point: bytes
     """Where it is mounted, as seen from the root of the process."""
     type: str
+    source: bytes
+    """What is mounted, in the words of the file system."""
     page_size: int
     """Bytes of its huge pages; 0 if it has none (hugetlbfs has)."""
     layers: tuple[bytes, ...]
@@ -57,7 +61,7 @@ class Mounts:
     @classmethod
     def of_lines(cls, lines: list[bytes]) -> Self:
         """Return the mounts of the lines of a mountinfo; what is no such line is left out."""
-        return cls([mount for line in lines if (mount := _mount(line))])
+        return cls([mount for line in lines if (mount := parse_mount(line))])
 
     def device_of(self, number: int) -> Device | None:
         """Return the device of the mount with this mnt_id; None if it is not among these."""
@@ -94,6 +98,29 @@ def read_mounts(place: str) -> Mounts:
     with suppress(OSError):
         return Mounts.of_lines((Path(place) / "mountinfo").read_bytes().split(b"\n"))
     return Mounts([])
+
+
+def parse_mount(line: bytes) -> Mount | None:
+    """Return the mount that a line of mountinfo tells of; None if it is no such line."""
+    match = _LINE.fullmatch(line)
+    if match is None:
+        return None
+    number, parent, major, minor, point, type_, source, options = match.groups()
+    size = _PAGE_SIZE.search(options)
+    return Mount(
+        int(number),
+        int(parent),
+        Device(int(major), int(minor)),
+        _unescaped(point),
+        type_.decode("ascii", "replace"),
+        _unescaped(source),
+        int(size[1]) << _SHIFTS[size[2]] if size and type_ == b"hugetlbfs" else 0,
+        tuple(
+            _unescaped(layer) for layers in _LAYERS.findall(options) for layer in layers.split(b":")
+        )
+        if type_ == b"overlay"
+        else (),
+    )
 
 
 @cache
@@ -145,26 +172,6 @@ def _device_of_own(flags: int) -> Device:
 def _block_device_types() -> frozenset[str]:
     lines = Path("/proc/filesystems").read_text().splitlines()
     return frozenset(line.strip() for line in lines if not line.startswith("nodev"))
-
-
-def _mount(line: bytes) -> Mount | None:
-    match = _LINE.fullmatch(line)
-    if match is None:
-        return None
-    number, major, minor, point, type_, options = match.groups()
-    size = _PAGE_SIZE.search(options)
-    return Mount(
-        int(number),
-        Device(int(major), int(minor)),
-        _unescaped(point),
-        type_.decode("ascii", "replace"),
-        int(size[1]) << _SHIFTS[size[2]] if size and type_ == b"hugetlbfs" else 0,
-        tuple(
-            _unescaped(layer) for layers in _LAYERS.findall(options) for layer in layers.split(b":")
-        )
-        if type_ == b"overlay"
-        else (),
-    )
 
 
 def _unescaped(path: bytes) -> bytes:
