@@ -12,6 +12,7 @@ from untorn.maps.entry import MapsEntry
 from untorn.maps.maps_file import MapsFile, query_refusal
 from untorn.maps.page import KERNEL_HALF, ULONG_MAX
 from untorn.maps.procmap_query import PATH_MAX, VALID_FLAGS, ProcmapQuery, QueriedVma
+from untorn.reader.access.budget import Budget
 from untorn.reader.access.idleness import find_idleness
 from untorn.reader.access.limit import (
     MAX_HOLD,
@@ -55,6 +56,7 @@ class LiveMaps(MapsFile):
             that is late raises TimeoutError, and then the maps are closed. None for as long as
             the kernel takes, which spares each look the 0.1 ms of a thread. read() and seek()
             have no limit.
+        budget: Of which the calls are paid that hold a lock of the process; None for no bound.
 
     Raises:
         OSError: ENOENT if there is no such process, EACCES or EPERM if its map may not be read.
@@ -68,9 +70,11 @@ class LiveMaps(MapsFile):
         gentle: bool | None = None,
         ioctl: bool = True,
         timeout: float | None = TIMEOUT,
+        budget: Budget | None = None,
     ) -> None:
         self._reach, self._ioctl, self._gentle = Reach(pid, proc), ioctl, gentle
-        self._maps = ReachedMaps(self._reach, gentle, ioctl=ioctl)
+        self._maps = ReachedMaps(self._reach, gentle, ioctl=ioctl, budget=budget)
+        self._budget = budget
         self._timeout, self._path = timeout, f"{proc}/{pid}/maps"
         self._closed = False
         within(timeout, self._begin, self._path, self._maps.close)
@@ -198,7 +202,8 @@ class LiveMaps(MapsFile):
         from untorn.reader.memory.measure import Look, Options
 
         check_limits(max_hold, within)
-        options = Options(max_hold, within, gentle=self._gentle is not False)
+        gentle = self._gentle is not False
+        options = Options(max_hold, within, gentle=gentle, budget=self._budget)
 
         def look() -> "Memory":
             try:

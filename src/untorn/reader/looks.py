@@ -5,6 +5,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
+from untorn.reader.access.budget import Budget
 from untorn.reader.access.limit import GRACE, MAX_HOLD, TIMEOUT, memory_timeout
 from untorn.reader.access.limit import within as in_time
 from untorn.reader.live_maps import LiveMaps
@@ -137,6 +138,7 @@ def look_at(
     proc: str = "/proc",
     gentle: bool | None = None,
     timeout: float | None = TIMEOUT,
+    budget: Budget | None = None,
 ) -> T:
     """Return what a look at a process finds; it is made again if that changes its program.
 
@@ -146,11 +148,12 @@ def look_at(
         proc: Where procfs is mounted; pid is its number there.
         gentle: As for LiveMaps.
         timeout: Seconds that it may take; None for as long as the kernel takes.
+        budget: As for LiveMaps.
 
     Raises:
         OSError: As LiveMaps and its methods.
     """
-    open_it = partial(LiveMaps, pid, proc=proc, gentle=gentle, timeout=None)
+    open_it = partial(LiveMaps, pid, proc=proc, gentle=gentle, timeout=None, budget=budget)
 
     def attempt() -> T:
         for _ in range(_ATTEMPTS - 1):

@@ -1,5 +1,5 @@
 """Looking at a real process: by which thread, for how long, how gently.
 
 From the top down: crew, reach, pagemap, gentle, capabilities, kernel_locks, live_maps_file, task,
-idleness, priority, pace, limit.
+idleness, priority, budget, pace, limit.
 """

@@ -15,6 +15,7 @@ from functools import cache, partial
 from operator import call
 from typing import Any, TypeVar, cast
 
+from untorn.reader.access.budget import Budget
 from untorn.reader.access.kernel_locks import takes_mmap_lock
 from untorn.reader.access.limit import check_time
 from untorn.reader.access.live_maps_file import LiveMapsFile
@@ -40,6 +41,7 @@ class GentleMapsFile(LiveMapsFile):
         thread: By which thread to reach the process.
         calls: Which system calls are made gently: os.read, fcntl.ioctl.
         pace: How far they are spaced out.
+        budget: Of which they are paid; None for no bound.
 
     Raises:
         OSError: As LiveMapsFile.
@@ -54,8 +56,9 @@ class GentleMapsFile(LiveMapsFile):
         *,
         calls: frozenset[Call] = frozenset((os.read, ioctl)),
         pace: Pace = PACE,
+        budget: Budget | None = None,
     ) -> None:
-        self._calls, self._pace = calls, pace
+        self._calls, self._pace, self._budget = calls, pace, budget
         self._raise = find_raise()
         if self._raise is None:
             _warn()
@@ -70,11 +73,16 @@ class GentleMapsFile(LiveMapsFile):
         plain = partial(function, *arguments)
         if function not in self._calls:
             return plain()
+        if self._budget:
+            self._budget.wait()
         return self._pace.spend(partial(self._call_raised, plain))
 
     def _call_raised(self, plain: Callable[[], object]) -> Any:
         check_time(self._path)  # the pause before it may have been a long one
-        return _raised(self._raise and self._raise.prepare(), plain)
+        result, ns = _timed(self._raise and self._raise.prepare(), plain)
+        if self._budget:
+            self._budget.count_hold(ns)
+        return result
 
 
 def open_maps_file(
@@ -85,6 +93,7 @@ def open_maps_file(
     *,
     gentle: bool | None = None,
     pace: Pace = PACE,
+    budget: Budget | None = None,
 ) -> LiveMapsFile:
     """Open a maps file of the running kernel.
 
@@ -95,6 +104,7 @@ def open_maps_file(
         thread: By which thread to reach the process.
         gentle: Read it gently. None does so for the calls that take mmap_lock on this kernel.
         pace: How far gentle calls are spaced out.
+        budget: Of which they are paid; None for no bound.
 
     Raises:
         OSError: As LiveMapsFile.
@@ -102,7 +112,7 @@ def open_maps_file(
     whats: dict[Call, str] = {os.read: file, ioctl: "PROCMAP_QUERY"}
     wanted = (call for call, what in whats.items() if gentle or takes_mmap_lock(what))
     if calls := frozenset(wanted if gentle is not False else ()):
-        return GentleMapsFile(pid, file, proc, thread, calls=calls, pace=pace)
+        return GentleMapsFile(pid, file, proc, thread, calls=calls, pace=pace, budget=budget)
     return LiveMapsFile(pid, file, proc, thread)
 
 
@@ -114,15 +124,18 @@ class Holds:
     Args:
         gentle: Make them at a raised priority and an even pace; False makes them at once.
         pace: How far they are spaced out.
+        budget: Of which they are paid; None for no bound.
 
     Attributes:
         longest_ns: How long the longest call took, in ns, of those that did not fail. No lock was
             held for longer, whatever the call did meanwhile: wait for the lock, or for a CPU.
     """
 
-    def __init__(self, *, gentle: bool = True, pace: Pace = PACE) -> None:
+    def __init__(
+        self, *, gentle: bool = True, pace: Pace = PACE, budget: Budget | None = None
+    ) -> None:
         self.longest_ns = 0
-        self._gentle, self._pace = gentle, pace
+        self._gentle, self._pace, self._budget = gentle, pace, budget
         way = find_raise() if gentle else None
         if gentle and way is None:
             _warn()
@@ -134,23 +147,37 @@ class Holds:
         Args:
             function: A C function: see priority.py.
         """
+        if self._budget:
+            self._budget.wait()
         if not self._gentle:
-            return self._timed(function)
-        return self._pace.spend(partial(self._timed, function))
+            return self._note(function)
+        return self._pace.spend(partial(self._note, function))
 
-    def _timed(self, function: Callable[[], T]) -> T:
-        """Time it between two looks at the clock that are made at the raised priority, too."""
-        clock = time.perf_counter_ns
-        steps: tuple[Callable[[], Any], ...] = clock, function, clock
-        timed: partial[list[Any]] = partial(list, map(call, steps))
-        began, result, ended = _raised(self._change, timed)
-        self.longest_ns = max(self.longest_ns, ended - began)
-        return cast(T, result)
+    def _note(self, function: Callable[[], T]) -> T:
+        """Make it and note how long it took."""
+        result, ns = _timed(self._change, function)
+        self.longest_ns = max(self.longest_ns, ns)
+        if self._budget:
+            self._budget.count_hold(ns)
+        return result
 
 
 def gently(function: Callable[[], T]) -> T:
     """Make one such call, by whichever thread."""
     return Holds().make(function)
+
+
+def _timed(change: Steps | None, function: Callable[[], T]) -> tuple[T, int]:
+    """Call a function raised, between two looks at the clock that are made so, too.
+
+    Returns:
+        What it returned, and how many ns it took.
+    """
+    clock = time.perf_counter_ns
+    steps: tuple[Callable[[], Any], ...] = clock, function, clock
+    timed: partial[list[Any]] = partial(list, map(call, steps))
+    began, result, ended = _raised(change, timed)
+    return cast(T, result), ended - began
 
 
 def _raised(change: Steps | None, function: Callable[[], T]) -> T:

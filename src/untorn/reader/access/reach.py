@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from typing import TypeVar
 
 from untorn.errors import os_error
+from untorn.reader.access.budget import Budget
 from untorn.reader.access.gentle import open_maps_file
 from untorn.reader.access.live_maps_file import LiveMapsFile
 from untorn.reader.access.task import Thread, living_threads, no_map, place_of, status_of
@@ -72,10 +73,13 @@ class ReachedMaps:
         reach: How to get at the memory.
         gentle: As for open_maps_file().
         ioctl: Whether PROCMAP_QUERY may be used, if there is one.
+        budget: As for open_maps_file().
     """
 
-    def __init__(self, reach: Reach, gentle: bool | None, *, ioctl: bool) -> None:
-        self.reach, self._gentle, self._ioctl = reach, gentle, ioctl
+    def __init__(
+        self, reach: Reach, gentle: bool | None, *, ioctl: bool, budget: Budget | None
+    ) -> None:
+        self.reach, self._gentle, self._ioctl, self._budget = reach, gentle, ioctl, budget
         self._file: LiveMapsFile | None = None
 
     def open(self) -> None:
@@ -125,7 +129,7 @@ class ReachedMaps:
 
     def _open_by(self, thread: int | None) -> LiveMapsFile:
         pid, proc = self.reach.pid, self.reach.proc
-        return open_maps_file(pid, "maps", proc, thread, gentle=self._gentle)
+        return open_maps_file(pid, "maps", proc, thread, gentle=self._gentle, budget=self._budget)
 
     def _change_thread(self) -> bool:
         """Open the file by another thread of the same memory; return whether there is one."""

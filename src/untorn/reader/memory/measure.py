@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from untorn.errors import os_error
+from untorn.reader.access.budget import Budget
 from untorn.reader.access.gentle import Holds
 from untorn.reader.access.pace import Pace
 from untorn.reader.access.pagemap import LivePagemap
@@ -47,6 +48,8 @@ class Options(NamedTuple):
     """Seconds after which an estimate will do."""
     gentle: bool
     """Whether to look at a raised priority and with rests."""
+    budget: Budget | None
+    """Of which calls are paid that hold a lock; None for no bound."""
 
 
 class Look:
@@ -63,8 +66,9 @@ class Look:
     ) -> None:
         self._reach, self._take, self._options = reach, take, options
         self._deadline = options.within and time.monotonic() + options.within * _SPENT
-        self._holds = Holds(gentle=options.gentle, pace=Pace(_PART_OF_TIME))
-        self._short = Holds(gentle=options.gentle, pace=Pace(_PART_IF_SHORT))
+        gentle, budget = options.gentle, options.budget
+        self._holds = Holds(gentle=gentle, pace=Pace(_PART_OF_TIME), budget=budget)
+        self._short = Holds(gentle=gentle, pace=Pace(_PART_IF_SHORT), budget=budget)
 
     def make(self) -> Memory:
         """Make it.
