@@ -12,6 +12,8 @@ from untorn.serve.fuse.node import Attributes, Caller, Entry
 Answer = Callable[[int], bool]
 """Answers a request; returns whether the answer arrived: its caller may have been killed."""
 _DOTS = Entry(b".", stat.S_IFDIR), Entry(b"..", stat.S_IFDIR)
+_UNKNOWN_INO = 0xFFFF_FFFF
+"""Not 0, which libc takes for an entry that was deleted."""
 _NUMBERS = 1 << 32
 """Where names that are numbers stand in a directory, each at its own place."""
 
@@ -70,7 +72,7 @@ def listing(entries: list[tuple[int, Entry]], size: int) -> Answer:
         room = ctypes.create_string_buffer(size)
         used, about = 0, libfuse.c_stat()
         for position, entry in entries:
-            about.st_mode, about.st_ino = entry.mode, entry.ino
+            about.st_mode, about.st_ino = entry.mode, entry.ino or _UNKNOWN_INO
             at = ctypes.addressof(room) + used
             needed = libfuse.fuse_add_direntry(
                 request, at, size - used, entry.name, about, position
