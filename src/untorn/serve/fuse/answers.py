@@ -49,9 +49,9 @@ def data(told: bytes) -> Answer:
     return lambda request: not libfuse.fuse_reply_buf(request, told, len(told))
 
 
-def ioctl_data(told: bytes) -> Answer:
-    """Tell what an ioctl found."""
-    return lambda request: not libfuse.fuse_reply_ioctl(request, 0, told, len(told))
+def ioctl(value: int, told: bytes) -> Answer:
+    """Tell what an ioctl returns and found."""
+    return lambda request: not libfuse.fuse_reply_ioctl(request, value, told, len(told))
 
 
 def statistics() -> Answer:

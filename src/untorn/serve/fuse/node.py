@@ -36,6 +36,15 @@ class Attributes(NamedTuple):
     """When it began."""
 
 
+class IoctlAnswer(NamedTuple):
+    """What an ioctl answers."""
+
+    data: bytes = b""
+    """What is to stand, from its first byte on, where the argument points."""
+    value: int = 0
+    """What the call returns. A negative errno lets it fail, and what it wrote stands."""
+
+
 class Entry(NamedTuple):
     """A line of a directory."""
 
@@ -123,7 +132,7 @@ class OpenFile(ABC):
     def read(self, size: int, offset: int, caller: Caller) -> bytes:
         """Return at most size bytes from an offset on; b"" at the end."""
 
-    def ioctl(self, request: int, argument: int, data: bytes, caller: Caller) -> bytes:
+    def ioctl(self, request: int, argument: int, data: bytes, caller: Caller) -> IoctlAnswer:
         """Answer an ioctl.
 
         Args:
@@ -131,9 +140,6 @@ class OpenFile(ABC):
             argument: What the caller gave: an address in its memory, mostly.
             data: What stood there, of as many bytes as the number tells.
             caller: Who asks.
-
-        Returns:
-            What is to stand there.
 
         Raises:
             OSError: ENOTTY if there is no such ioctl.

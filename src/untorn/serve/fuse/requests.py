@@ -167,7 +167,8 @@ class Requests:
         file, taken = self._file(info), ctypes.string_at(given, size) if given else b""
 
         def work() -> Answer:
-            return answers.ioctl_data(file.ioctl(command, argument or 0, taken, caller)[:room])
+            told = file.ioctl(command, argument or 0, taken, caller)
+            return answers.ioctl(told.value, told.data[:room])
 
         return Slow(work) if file.slow else work()
 
