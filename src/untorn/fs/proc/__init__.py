@@ -3,6 +3,6 @@
 pagemap and what goes with it tell of pages, one entry each; these are no texts.
 
 From the top down: kpage, pagemap, do_pagemap_scan, pagemap_entries, files, maps, do_procmap_query,
-numa_maps, smaps_rollup, smaps, smaps_text, smaps_gather, task_mmu, show_map, vma_file,
-maps_locking, base.
+procmap_struct, numa_maps, smaps_rollup, smaps, smaps_text, smaps_gather, task_mmu, show_map,
+vma_file, maps_locking, base.
 """

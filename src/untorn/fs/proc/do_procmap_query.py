@@ -8,19 +8,12 @@ import errno
 
 from untorn.errors import os_error
 from untorn.fs.proc.maps_locking import MapsLocking
+from untorn.fs.proc.procmap_struct import get_query, put_answer
 from untorn.fs.proc.show_map import permission_bits, vma_name
 from untorn.fs.user_memory import UserMemory
 from untorn.maps.fields import NO_DEVICE
-from untorn.maps.page import PAGE_SHIFT, PAGE_SIZE
-from untorn.maps.procmap_query import (
-    MIN_SIZE,
-    PATH_MAX,
-    PERMISSION_BITS,
-    SIZE,
-    VALID_FLAGS,
-    ProcmapQuery,
-    QueryFlags,
-)
+from untorn.maps.page import PAGE_SHIFT
+from untorn.maps.procmap_query import PERMISSION_BITS, ProcmapQuery, QueryFlags
 from untorn.mm.calls.exit import mmput
 from untorn.mm.file import VmFile
 from untorn.mm.mm_types import MmStruct, Vma, mmget_not_zero, vma_kernel_pagesize
@@ -44,8 +37,7 @@ def do_procmap_query(
             is killed while it waits for mmap_lock.
         NotModelledError: Only the driver of what is found knows the size of its pages.
     """
-    query = _copy_struct_from_user(memory, arg)
-    _check(query)
+    query = get_query(memory, arg)
     # Pairs with the last mmput(), as in task_mmu.py. A file that stays open pins no VMAs.
     if mm is None or locking is None or not mmget_not_zero(mm):
         raise os_error(errno.ESRCH)
@@ -55,45 +47,18 @@ def do_procmap_query(
         mmput(mm)
     # No lock is held from here on: a build id may have to be read from the file, and the caller's
     # memory may fault, which can ask for the mmap_lock of this very mm.
-    build_id = _build_id(query, file)
-    answer = answer._replace(build_id_size=len(build_id))
-    if name:
-        memory.copy_to_user(query.vma_name_addr, name)
-    if build_id:
-        memory.copy_to_user(query.build_id_addr, build_id)
-    memory.copy_to_user(arg, answer.pack()[: query.size])
-
-
-def _copy_struct_from_user(memory: UserMemory, arg: int) -> ProcmapQuery:
-    size = int.from_bytes(memory.copy_from_user(arg, 8), "little")
-    if size > PAGE_SIZE:
-        raise os_error(errno.E2BIG)
-    if size < MIN_SIZE:
-        raise os_error(errno.EINVAL)
-    data = memory.copy_from_user(arg, size)
-    if any(data[SIZE:]):
-        raise os_error(errno.E2BIG)
-    return ProcmapQuery.unpack(data[:SIZE].ljust(SIZE, b"\0"))
-
-
-def _check(query: ProcmapQuery) -> None:
-    if query.query_flags & ~VALID_FLAGS:
-        raise os_error(errno.EINVAL)
-    if bool(query.vma_name_size) != bool(query.vma_name_addr):
-        raise os_error(errno.EINVAL)
-    if bool(query.build_id_size) != bool(query.build_id_addr):
-        raise os_error(errno.EINVAL)
+    put_answer(memory, arg, answer, name, file.build_id if file else b"")
 
 
 def _describe(
     locking: MapsLocking, query: ProcmapQuery
 ) -> tuple[ProcmapQuery, bytes, VmFile | None]:
-    """Return the filled struct, the name with its NUL if it was asked for, and the file."""
+    """Return the struct without sizes of name and build id, the name, and the file."""
     locking.lock_vma_range()
     try:
         vma = _query_matching_vma(locking, query)
-        name = _name(vma, query)
-        return _answer(vma, query, len(name)), name, vma.vm_file
+        name = vma_name(vma) if query.vma_name_size else b""
+        return _answer(vma, query), name, vma.vm_file
     finally:
         locking.unlock_vma_range()
 
@@ -126,7 +91,7 @@ def _fits(vma: Vma, query_flags: int) -> bool:
     return permission_bits(vma) & wanted == wanted
 
 
-def _answer(vma: Vma, query: ProcmapQuery, name_size: int) -> ProcmapQuery:
+def _answer(vma: Vma, query: ProcmapQuery) -> ProcmapQuery:
     file = vma.vm_file
     device = file.device if file else NO_DEVICE
     return query._replace(
@@ -138,7 +103,6 @@ def _answer(vma: Vma, query: ProcmapQuery, name_size: int) -> ProcmapQuery:
         dev_major=device.major,
         dev_minor=device.minor,
         inode=file.inode if file else 0,
-        vma_name_size=name_size,
     )
 
 
@@ -146,20 +110,3 @@ def _page_size(vma: Vma) -> int:
     if vma.vm_ops is not None and vma.vm_ops.has_pagesize:
         raise driver_refusal(vma, "PROCMAP_QUERY")
     return vma_kernel_pagesize(vma)
-
-
-def _name(vma: Vma, query: ProcmapQuery) -> bytes:
-    name = vma_name(vma) if query.vma_name_size else b""
-    if not name:
-        return b""
-    if len(name) + 1 > min(PATH_MAX, query.vma_name_size):
-        raise os_error(errno.ENAMETOOLONG)
-    return name + b"\0"
-
-
-def _build_id(query: ProcmapQuery, file: VmFile | None) -> bytes:
-    if not query.build_id_size or file is None:
-        return b""
-    if len(file.build_id) > query.build_id_size:
-        raise os_error(errno.ENAMETOOLONG)
-    return file.build_id
