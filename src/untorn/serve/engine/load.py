@@ -1,0 +1,57 @@
+"""A Python file that makes processes of the engine."""
+
+import runpy
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from untorn.errors import OutOfReachError
+from untorn.serve.engine.guest import Guest, Processes
+from untorn.syscalls import Process
+
+
+@dataclass(frozen=True, slots=True)
+class Emulator:
+    """What a file makes.
+
+    Attributes:
+        processes: Them, by PID.
+        run: What goes on changing them, if anything does.
+    """
+
+    processes: Processes
+    run: Callable[[], object] | None = None
+
+
+def load(path: str) -> Emulator:
+    """Run a Python file, which is to define `processes` and may define `run`.
+
+    Raises:
+        OSError: It cannot be read.
+        OutOfReachError: It fails, or defines something else; the message names file and line.
+    """
+    Path(path).open("rb").close()  # so that what it raises is told from what the file does
+    try:
+        names = runpy.run_path(path)
+    except Exception as error:
+        raise OutOfReachError(where(error, path)) from error
+    processes, run = names.get("processes"), names.get("run")
+    if not isinstance(processes, Mapping):
+        raise OutOfReachError(f"{path}: it defines no mapping named processes")
+    for pid, process in processes.items():
+        if not isinstance(pid, int) or pid < 1 or not isinstance(process, Process | Guest):
+            raise OutOfReachError(f"{path}: processes: {pid!r}: {process!r} is no PID and process")
+    if run is not None and not callable(run):
+        raise OutOfReachError(f"{path}: run is not a function")
+    return Emulator(processes, run)
+
+
+def where(error: BaseException, path: str) -> str:
+    """Return in one line what failed in a file, and in which of its lines."""
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == path]
+    if isinstance(error, SyntaxError):
+        lines.append(error.lineno)
+    place = f"{path}:{lines[-1]}" if lines else path
+    return f"{place}: {type(error).__name__}: {error}"

@@ -1,0 +1,57 @@
+"""Who may look into a guest, as Linux has it. Compare kernel/ptrace.c:__ptrace_may_access()."""
+
+import errno
+from enum import IntFlag
+from pathlib import Path
+
+from untorn.errors import os_error
+from untorn.serve.engine.guest import Guest
+from untorn.serve.fuse.node import Caller
+
+
+class Capabilities(IntFlag):
+    """Those that matter. Source: capabilities(7), include/uapi/linux/capability.h."""
+
+    DAC_OVERRIDE = 1 << 1
+    DAC_READ_SEARCH = 1 << 2
+    SYS_PTRACE = 1 << 19
+    SYS_ADMIN = 1 << 21
+    PERFMON = 1 << 38
+
+
+_READS_ANYTHING = Capabilities.DAC_OVERRIDE | Capabilities.DAC_READ_SEARCH
+_LOOKS_AT_VMAS = Capabilities.SYS_PTRACE | Capabilities.SYS_ADMIN | Capabilities.PERFMON
+
+
+def check_looks_at_vmas(guest: Guest, caller: Caller) -> None:
+    """Raise OSError EACCES if a caller may not read the maps of a guest."""
+    if not _owns(guest, caller) and not capabilities_of(caller) & _LOOKS_AT_VMAS:
+        raise os_error(errno.EACCES)
+
+
+def check_looks_at_pages(guest: Guest, caller: Caller) -> None:
+    """Raise OSError EACCES if a caller may not read the pagemap of a guest, whose mode is 0400."""
+    if _owns(guest, caller):
+        return
+    has = capabilities_of(caller)
+    if not has & Capabilities.SYS_PTRACE or not (caller.uid == guest.uid or has & _READS_ANYTHING):
+        raise os_error(errno.EACCES)
+
+
+def capabilities_of(caller: Caller) -> Capabilities:
+    """Return what it has of them in our user namespace; nothing if it is in another one.
+
+    It sleeps meanwhile, so that its number is not another thread's.
+    """
+    place = Path("/proc", str(caller.tid))
+    try:
+        if (place / "ns/user").stat() != Path("/proc/self/ns/user").stat():
+            return Capabilities(0)
+        status = (place / "status").read_text()
+    except OSError:
+        return Capabilities(0)
+    return Capabilities(int(status.partition("CapEff:")[2].split()[0], 16))
+
+
+def _owns(guest: Guest, caller: Caller) -> bool:
+    return (caller.uid, caller.gid) == (guest.uid, guest.gid)

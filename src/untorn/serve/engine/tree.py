@@ -1,0 +1,144 @@
+"""The directories: the root, a process, its threads.
+
+All are made when they are asked for; those that are equal are the same one to who serves them.
+"""
+
+import errno
+import os
+import stat
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from untorn.errors import os_error
+from untorn.fs.proc.files import PROC_FILES
+from untorn.serve.engine.files import KEEP, Cmdline, Comm, Pagemap, VmaFile
+from untorn.serve.engine.guest import Guest, Processes, guest_of
+from untorn.serve.fuse.node import Attributes, Caller, Directory, Entry, Node
+
+_MODE = stat.S_IFDIR | 0o555
+_NOT_OF_THREADS = b"smaps_rollup"
+"""Source: fs/proc/base.c:tid_base_stuff."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineRoot(Directory):
+    """A directory for each process.
+
+    Attributes:
+        processes: Them, by PID.
+        strategy: How VMAs are kept still while maps is read: one of MAPS_LOCKINGS. The other files
+            are read in the same way, or under mmap_lock where they never were.
+    """
+
+    processes: Processes = field(compare=False)
+    strategy: str = "vma_lock"
+    started_ns: int = field(default_factory=time.time_ns)
+
+    def attributes(self) -> Attributes:
+        """Return what stat() tells."""
+        return Attributes(_MODE, os.getuid(), os.getgid(), 2, time_ns=self.started_ns)
+
+    def lookup(self, name: bytes, caller: Caller) -> Node:
+        """Return the directory of a process. Raises OSError ENOENT if there is no such process."""
+        pid = _number(name)
+        guest = self._guest(pid)
+        if guest is None:
+            raise os_error(errno.ENOENT)
+        return ProcessDirectory(pid, guest, self.strategy)
+
+    def entries(self, caller: Caller) -> Sequence[Entry]:
+        """Return the PIDs."""
+        pids = sorted(pid for pid in list(self.processes) if self._guest(pid))
+        return [Entry(b"%d" % pid, stat.S_IFDIR) for pid in pids]
+
+    def _guest(self, pid: int) -> Guest | None:
+        process = self.processes.get(pid)
+        guest = None if process is None else guest_of(process)
+        return None if guest is None or guest.gone else guest
+
+
+@dataclass(frozen=True, slots=True)
+class GuestDirectory(Directory):
+    """A directory of a guest.
+
+    Attributes:
+        number: PID or TID.
+        guest: The process.
+        strategy: See EngineRoot.
+    """
+
+    number: int
+    guest: Guest
+    strategy: str
+
+    def attributes(self) -> Attributes:
+        """Return what stat() tells, also when the process is gone."""
+        guest = self.guest
+        return Attributes(_MODE, guest.uid, guest.gid, 2, time_ns=guest.started_ns)
+
+    def lookup(self, name: bytes, caller: Caller) -> Node:
+        """Return the node of that name. Raises OSError ENOENT, or ESRCH if the process is gone."""
+        self.guest.check()
+        node = self.nodes().get(name)
+        if node is None:
+            raise os_error(errno.ENOENT)
+        return node
+
+    def entries(self, caller: Caller) -> Sequence[Entry]:
+        """Return what is in it; nothing if the process is gone."""
+        if self.guest.gone:
+            return ()
+        return [Entry(name, node.attributes().mode) for name, node in self.nodes().items()]
+
+    def nodes(self) -> Mapping[bytes, Node]:
+        """Return what is in it: the files that processes and threads have."""
+        number, guest, strategy = self.number, self.guest, self.strategy
+        files = {name.encode(): VmaFile(number, guest, name, strategy) for name in PROC_FILES}
+        return {**files, b"pagemap": Pagemap(number, guest)}
+
+
+class ProcessDirectory(GuestDirectory):
+    """The directory of a process."""
+
+    __slots__ = ()
+
+    def nodes(self) -> Mapping[bytes, Node]:
+        """Return what is in it."""
+        number, guest = self.number, self.guest
+        nodes: dict[bytes, Node] = {**GuestDirectory.nodes(self)}
+        nodes[b"task"] = TaskDirectory(number, guest, self.strategy)
+        if guest.comm is not None:
+            nodes[b"comm"] = Comm(number, guest)
+        if guest.cmdline is not None:
+            nodes[b"cmdline"] = Cmdline(number, guest)
+        return nodes
+
+
+class TaskDirectory(GuestDirectory):
+    """The directory of the threads of a process."""
+
+    __slots__ = ()
+    keep = KEEP
+
+    def nodes(self) -> Mapping[bytes, Node]:
+        """Return what is in it."""
+        guest, strategy = self.guest, self.strategy
+        tids = sorted({self.number, *guest.tids})
+        return {b"%d" % tid: ThreadDirectory(tid, guest, strategy) for tid in tids}
+
+
+class ThreadDirectory(GuestDirectory):
+    """The directory of a thread."""
+
+    __slots__ = ()
+
+    def nodes(self) -> Mapping[bytes, Node]:
+        """Return what is in it."""
+        nodes = GuestDirectory.nodes(self)
+        return {name: node for name, node in nodes.items() if name != _NOT_OF_THREADS}
+
+
+def _number(name: bytes) -> int:
+    """Return the number that a name is, as Linux reads it; 0, which nothing has, if it is none."""
+    return int(name) if name.isdigit() and name[:1] != b"0" else 0
