@@ -1,0 +1,75 @@
+"""What a capability is worth in another user namespace. See user_namespaces(7), ioctl_ns(2)."""
+
+import fcntl
+import os
+import struct
+from typing import NamedTuple
+
+from untorn.serve.caller.rights import Rights, UserNamespace
+
+CAP_SYS_PTRACE = 1 << 19
+_INITIAL = 0xEFFFFFFD  # inode; include/linux/proc_ns.h:PROC_USER_INIT_INO
+_NS_GET_PARENT, _NS_GET_OWNER_UID = 0xB702, 0xB704
+
+
+class _Level(NamedTuple):
+    user_namespace: UserNamespace
+    owner: int
+    """User id of who made it."""
+
+
+def may_trace_across(asker: Rights, directory: int) -> bool:
+    """Tell whether one may read of another what ptrace's check guards, by a capability over it.
+
+    This is for two that are not both in our user namespace, where the kernel cannot be asked in
+    the asker's place. It is the kernel's rule, where we can know what it needs, and else refuses:
+
+    - The asker has CAP_SYS_PTRACE in a user namespace that the other is in, or in one above; or it
+      made one of these, as seen from its own.
+    - It must be so in the namespace in which the other's program was begun, too, if that may not
+      be dumped. /proc tells of it only whose files they are: its root's. So we refuse where they
+      are root's, below a namespace of ours that is not the initial one, and a capability that is
+      not over all of a namespace directly below that.
+
+    Source: kernel/ptrace.c:__ptrace_may_access(), security/commoncap.c:cap_capable().
+
+    Args:
+        asker: The rights of who asks.
+        directory: The other's directory of procfs.
+
+    Raises:
+        OSError: ESRCH or ENOENT if the other is gone.
+    """
+    levels = _levels(directory)
+    if len(levels) < 2 or os.stat("stat", dir_fd=directory).st_uid == 0:
+        return False
+    below, ours = levels[-2:]
+    if ours.user_namespace[1] != _INITIAL:
+        return False
+    if asker.user_namespace == below.user_namespace:
+        return bool(asker.effective & CAP_SYS_PTRACE)
+    return asker.user_namespace == ours.user_namespace and asker.uids.effective == below.owner
+
+
+def _levels(directory: int) -> list[_Level]:
+    """Return the user namespace of a process and those above it, as far as we may see."""
+    levels = []
+    user_namespace = os.open("ns/user", os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory)
+    while True:
+        try:
+            found = os.fstat(user_namespace)
+            owner = fcntl.ioctl(user_namespace, _NS_GET_OWNER_UID, bytes(4))
+            levels.append(_Level((found.st_dev, found.st_ino), *struct.unpack("I", owner)))
+            parent = _parent(user_namespace)
+        finally:
+            os.close(user_namespace)
+        if parent is None:
+            return levels
+        user_namespace = parent
+
+
+def _parent(user_namespace: int) -> int | None:
+    try:
+        return fcntl.ioctl(user_namespace, _NS_GET_PARENT)
+    except PermissionError:  # it is not above ours, or there is none
+        return None

@@ -1,0 +1,325 @@
+"""Processes that have all kinds of rights, and others that are looked at by them.
+
+It is run as root. Its arguments are descriptors, each the root of a procfs, or of what is to look
+like one. It answers with a line of JSON: `shown`, the pid of each process that is looked at, by its
+name; `asked`, for each who asks, by its name, its pid and, for each root, what it got to see of
+each process. It keeps all of its processes until its input ends.
+"""
+
+import ctypes
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_KEEPCAPS = 1, 4, 8
+CLONE_NEWUSER = 0x10000000
+CAPABILITY_VERSION_3 = 0x20080522
+DAC_OVERRIDE, NET_RAW, SYS_PTRACE, SYS_ADMIN, PERFMON, CHECKPOINT_RESTORE = 1, 13, 19, 21, 38, 40
+ALICE, BOB = 1001, 1002
+CONTAINER = 100000
+"""User and group id of a container's root."""
+
+FILES = (
+    *("maps", "smaps", "smaps_rollup", "numa_maps", "task/{pid}/maps", "task/{pid}/smaps"),
+    *("environ", "auxv", "pagemap", "io", "stat", "status", "statm", "cmdline", "comm"),
+    *("limits", "cgroup", "wchan", "task/{pid}/stat"),
+)
+LINKS = "exe", "cwd", "root", "ns/user", "ns/mnt", "fd/0"
+HIDDEN = 26, 27, 28, 35, *range(45, 52)
+"""Fields of stat, from 1, that only who may trace gets to see."""
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+def check(result: int) -> None:
+    if result < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
+def set_capabilities(*kept: int) -> None:
+    """Keep these only, effective and permitted."""
+    bits = sum(1 << each for each in kept)
+    low, high = bits & 0xFFFFFFFF, bits >> 32
+    header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0)
+    check(libc.capset(header, (ctypes.c_uint32 * 6)(low, low, 0, high, high, 0)))
+
+
+def capabilities() -> set[int]:
+    """Return the numbers of the effective ones."""
+    with open("/proc/self/status") as status:  # noqa: PTH123
+        bits = int(next(line for line in status if line.startswith("CapEff:")).split()[1], 16)
+    return {number for number in range(64) if bits >> number & 1}
+
+
+def become(uid: int, gid: int, *kept: int, groups: tuple[int, ...] = ()) -> None:
+    """Take these ids, and of all capabilities keep only some."""
+    os.setgroups(groups)
+    check(libc.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0))
+    os.setresgid(gid, gid, gid)
+    os.setresuid(uid, uid, uid)
+    set_capabilities(*kept)
+
+
+def less(*given_up: int) -> None:
+    """Give up some capabilities."""
+    set_capabilities(*capabilities() - set(given_up))
+
+
+def dumpable(yes: bool) -> None:
+    check(libc.prctl(PR_SET_DUMPABLE, int(yes), 0, 0, 0))
+
+
+def unshare_user() -> None:
+    check(libc.unshare(CLONE_NEWUSER))
+
+
+class Family:
+    """The processes that were started."""
+
+    def __init__(self) -> None:
+        self.parent = os.getpid()
+        self.pids: list[int] = []
+
+    def start(self, begin: Callable[[], object]) -> tuple[int, bytes]:
+        """Start a process; return its pid and what it had to say once it was what it should be."""
+        out, into = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            os.close(out)
+            self._live(begin, into)
+        os.close(into)
+        self.pids.append(pid)
+        with os.fdopen(out, "rb") as said:
+            return pid, said.read()
+
+    def _live(self, begin: Callable[[], object], into: int) -> None:
+        try:
+            told = json.dumps(begin()).encode()
+            libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)  # a change of ids undoes it
+            if os.getppid() != self.parent:
+                os._exit(1)
+            os.write(into, told)
+            os.close(into)
+        except BaseException as error:
+            os.write(2, f"{begin}: {error!r}\n".encode())
+            os._exit(1)
+        while True:
+            signal.pause()
+
+    def end(self) -> None:
+        for pid in self.pids:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+
+
+# -- who is looked at
+
+
+def alice() -> None:
+    become(ALICE, ALICE)
+    dumpable(True)
+
+
+def alice_undumpable() -> None:
+    become(ALICE, ALICE)
+
+
+def alice_with_a_capability() -> None:
+    become(ALICE, ALICE, NET_RAW)
+    dumpable(True)
+
+
+def root_with_all() -> None:
+    dumpable(True)
+
+
+def mixed_ids() -> None:
+    os.setgroups([])
+    os.setresgid(ALICE, ALICE, ALICE)
+    os.setresuid(ALICE, BOB, ALICE)
+    dumpable(True)
+
+
+def mixed_ids_undumpable() -> None:
+    os.setgroups([])
+    os.setresgid(ALICE, ALICE, ALICE)
+    os.setresuid(ALICE, BOB, ALICE)
+
+
+def own_namespace_of_alice() -> None:
+    become(ALICE, ALICE)
+    dumpable(True)
+    unshare_user()
+    dumpable(True)
+
+
+def in_container(uid: int, *, may_dump: bool) -> Callable[[], None]:
+    """Return what makes a process of a user namespace that root has made."""
+
+    def begin() -> None:
+        enter_new_container()
+        if uid:
+            become(uid, uid)
+        dumpable(may_dump)
+
+    begin.__name__ = f"in_container_{uid}_{may_dump}"
+    return begin
+
+
+def enter_new_container() -> None:
+    """Be in a user namespace of its own, whose ids this process' helper, still root, maps."""
+    made, tell = os.pipe()
+    pid, helper = os.getpid(), os.fork()
+    if helper == 0:
+        os.close(tell)
+        os.read(made, 1)
+        for kind in "uid", "gid":
+            with open(f"/proc/{pid}/{kind}_map", "w") as ids:  # noqa: PTH123
+                ids.write(f"0 {CONTAINER} 65536")
+        os._exit(0)
+    unshare_user()
+    os.write(tell, b"x")
+    for end in made, tell:
+        os.close(end)
+    assert os.waitpid(helper, 0)[1] == 0
+    become_root_here()
+
+
+def become_root_here() -> None:
+    """Be root of the user namespace that was entered, of which root outside is no user."""
+    os.setgroups([])
+    os.setresgid(0, 0, 0)
+    os.setresuid(0, 0, 0)
+
+
+def zombie() -> None:
+    os._exit(0)
+
+
+SHOWN: dict[str, Callable[[], object]] = {
+    "alice": alice,
+    "alice, undumpable": alice_undumpable,
+    "alice, one capability": alice_with_a_capability,
+    "root": root_with_all,
+    "mixed ids": mixed_ids,
+    "mixed ids, undumpable": mixed_ids_undumpable,
+    "alice's own namespace": own_namespace_of_alice,
+    "container, root": in_container(0, may_dump=True),
+    "container, root, undumpable": in_container(0, may_dump=False),
+    "container, a user": in_container(ALICE, may_dump=True),
+    "zombie": zombie,
+}
+
+
+# -- who asks
+
+
+def entered(shown: dict[str, int], name: str, uid: int, *given_up: int) -> None:
+    """Be in the container of another process, as a user of it."""
+    namespace = os.open(f"/proc/{shown[name]}/ns/user", os.O_RDONLY)
+    check(libc.setns(namespace, CLONE_NEWUSER))
+    os.close(namespace)
+    become_root_here()
+    if uid:
+        become(uid, uid)
+    else:
+        less(*given_up)
+
+
+def in_a_namespace_of_her_own() -> None:
+    become(ALICE, ALICE)
+    unshare_user()
+
+
+def with_other_fs_ids() -> None:
+    os.setgroups([])
+    libc.setfsgid(ALICE)
+    libc.setfsuid(ALICE)
+    set_capabilities()
+
+
+ASKERS: dict[str, Callable[[dict[str, int]], object]] = {
+    "root": lambda _: None,
+    "root less ptrace": lambda _: less(SYS_PTRACE),
+    "root less all three": lambda _: less(SYS_PTRACE, PERFMON, SYS_ADMIN),
+    "root less all": lambda _: set_capabilities(),
+    "alice": lambda _: become(ALICE, ALICE),
+    "alice, group of bob": lambda _: become(ALICE, BOB),
+    "alice in a namespace": lambda _: in_a_namespace_of_her_own(),
+    "alice for files only": lambda _: with_other_fs_ids(),
+    "bob": lambda _: become(BOB, BOB),
+    "bob, group root": lambda _: become(BOB, BOB, groups=(0, 7)),
+    "bob with ptrace": lambda _: become(BOB, BOB, SYS_PTRACE),
+    "bob with perfmon": lambda _: become(BOB, BOB, PERFMON),
+    "bob with admin": lambda _: become(BOB, BOB, SYS_ADMIN),
+    "bob with dac": lambda _: become(BOB, BOB, DAC_OVERRIDE),
+    "bob with checkpoint": lambda _: become(BOB, BOB, CHECKPOINT_RESTORE),
+    "container's root": lambda shown: entered(shown, "container, root", 0),
+    "container's root less ptrace": lambda shown: entered(shown, "container, root", 0, SYS_PTRACE),
+    "container's alice": lambda shown: entered(shown, "container, a user", ALICE),
+}
+
+
+def outcome(look: Callable[[], str]) -> str:
+    try:
+        return look()
+    except OSError as error:
+        return os.strerror(error.errno or 0)
+
+
+def read(root: int, path: str) -> str:
+    """Return what came of opening and reading a file: how it ended, and what it hid."""
+    file = os.open(path, os.O_RDONLY, dir_fd=root)
+    try:
+        text = outcome(lambda: told(path, os.read(file, 1 << 16)))
+    finally:
+        os.close(file)
+    return f"open; {text}"
+
+
+def told(path: str, text: bytes) -> str:
+    """Return what is to be compared of a file that was read."""
+    if path.endswith("stat"):
+        fields = text.rpartition(b") ")[2].split()
+        return " ".join(fields[number - 3].decode() for number in HIDDEN)
+    return "something" if text else "nothing"
+
+
+def look(root: int, pid: int) -> dict[str, str]:
+    """Return what a process gets to see of another, by name."""
+    seen = {}
+    for name in FILES:
+        path = f"{pid}/{name.format(pid=pid)}"
+        seen[name] = outcome(lambda path=path: read(root, path))  # type: ignore[misc]
+    for name in LINKS:
+        path = f"{pid}/{name}"
+        seen[name] = outcome(lambda path=path: os.readlink(path, dir_fd=root))  # type: ignore[misc]
+    return seen
+
+
+def answers(
+    begin: Callable[[dict[str, int]], object], shown: dict[str, int], roots: list[int]
+) -> object:
+    begin(shown)
+    return [{name: look(root, pid) for name, pid in shown.items()} for root in roots]
+
+
+def main() -> None:
+    roots = [int(argument) for argument in sys.argv[1:]]
+    family = Family()
+    try:
+        shown = {name: family.start(begin)[0] for name, begin in SHOWN.items()}
+        asked = {}
+        for name, begin in ASKERS.items():
+            pid, seen = family.start(lambda begin=begin: answers(begin, shown, roots))  # type: ignore[misc]
+            asked[name] = pid, json.loads(seen)
+        print(json.dumps({"shown": shown, "asked": asked}), flush=True)
+        sys.stdin.read()
+    finally:
+        family.end()
+
+
+if __name__ == "__main__":
+    main()
