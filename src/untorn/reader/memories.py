@@ -28,7 +28,13 @@ from untorn.reader.access.limit import (
 )
 from untorn.reader.access.limit import within as in_time
 from untorn.reader.access.pace import Pace
-from untorn.reader.access.task import living_threads, may_have_memory, no_map, place_of
+from untorn.reader.access.task import (
+    living_threads,
+    may_have_memory,
+    no_map,
+    pids_of,
+    place_of,
+)
 from untorn.reader.live_maps import LiveMaps
 from untorn.reader.looks import look_at
 from untorn.reader.memory.memory import Amounts, How, Memory, least_exact
@@ -151,16 +157,11 @@ def look_at_memories(
         budget: Of which all is paid; None for no bound.
     """
     check_limits(max_hold, within, timeout)
-    named = _list(proc) if pids is None else list(dict.fromkeys(pids))
+    named = pids_of(proc) if pids is None else list(dict.fromkeys(pids))
     looks = _Looks(proc, max_hold, timeout, within, budget)
     for each in looks.at(named, by_vma, on_count):
         if pids is not None or not (isinstance(each, Unread) and each.gone):
             yield each
-
-
-def _list(proc: str) -> list[int]:
-    os.lstat(f"{proc}/self")
-    return sorted(int(name) for name in os.listdir(proc) if name.isdecimal())  # noqa: PTH208
 
 
 class _Looks:

@@ -7,7 +7,6 @@ are mounted nowhere, by which it is told apart; names prove nothing, as a file m
 Source: proc_pid_maps(5), fs/d_path.c.
 """
 
-import os
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ from untorn.errors import OutOfReachError
 from untorn.maps.entry import DELETED, MapsEntry, is_deleted
 from untorn.maps.fields import Device
 from untorn.reader.access.limit import PROCESS_TIMEOUT, within
-from untorn.reader.access.task import may_have_memory
+from untorn.reader.access.task import may_have_memory, pids_of
 from untorn.reader.files.found_file import FoundFile
 from untorn.reader.files.mapped_file import MappedFiles
 from untorn.reader.files.mounts import memory_devices
@@ -73,8 +72,7 @@ def stale(proc: str = "/proc", timeout: float | None = PROCESS_TIMEOUT) -> Surve
         OSError: ENOENT if there is no procfs.
     """
     result = Survey()
-    names = within(timeout, partial(_list, proc), proc)
-    for pid in sorted(int(name) for name in names if name.isdecimal()):
+    for pid in within(timeout, partial(pids_of, proc), proc):
         try:
             found = within(timeout, partial(_look, pid, proc), f"{proc}/{pid}")
         except TimeoutError:
@@ -85,11 +83,6 @@ def stale(proc: str = "/proc", timeout: float | None = PROCESS_TIMEOUT) -> Surve
             result.read += 1
             result.found += found
     return result
-
-
-def _list(proc: str) -> list[str]:
-    os.lstat(f"{proc}/self")
-    return os.listdir(proc)  # noqa: PTH208
 
 
 def _look(pid: int, proc: str) -> list[Stale] | str | None:
@@ -105,16 +98,23 @@ def _look(pid: int, proc: str) -> list[Stale] | str | None:
 
 
 def _stale_of(maps: LiveMaps) -> list[Stale]:
-    rows = _candidates(taken := maps.snapshot())
-    if not rows:
-        return []
-    files, command = files_of(maps), maps.command()
-    found = (
-        _describe(maps.pid, command, entries, files)
-        for entries in _by_file(taken, rows)
-        if _is_stale(entries[0], files)
-    )
+    taken = maps.snapshot()
+    files = files_of(maps)  # by the thread that the snapshot found alive
+    deleted = deleted_files(taken, files)
+    command = maps.command() if deleted else b""
+    found = [_describe(maps.pid, command, entries, files) for entries in deleted]
     return sorted(found, key=lambda each: each.name)
+
+
+def deleted_files(taken: Snapshot, files: MappedFiles) -> list[list[MapsEntry]]:
+    """Return the entries of each file that a process maps and that was deleted.
+
+    Args:
+        taken: What it maps.
+        files: Finds these files.
+    """
+    by_file = _by_file(taken, _candidates(taken))
+    return [entries for entries in by_file if _is_stale(entries[0], files)]
 
 
 def _candidates(taken: Snapshot) -> list[int]:

@@ -62,6 +62,17 @@ class Thread(NamedTuple):
     start_time: int
 
 
+def pids_of(proc: str) -> list[int]:
+    """Return the processes that there are, in ascending order.
+
+    Raises:
+        OSError: ENOENT if there is no procfs.
+    """
+    os.lstat(f"{proc}/self")
+    names = os.listdir(proc)  # noqa: PTH208 (as below)
+    return sorted(int(name) for name in names if name.isdecimal())
+
+
 def status_of(place: str) -> Status | None:
     """Return the status of the task at /proc/PID or /proc/PID/task/TID; None if it is gone.
 

@@ -58,7 +58,7 @@ def read_rollup(pid: int, proc: str, holds: Holds, max_hold: float) -> Rollup:
         if "VmRSS" not in told:
             return Rollup(command, None, None)
         sizes = NO_SIZES | told
-        if walk_ns(sizes) >= max_hold * 1e9 and not (max_hold and _is_own(pid, proc)):
+        if walk_ns(sizes) >= max_hold * 1e9 and not (max_hold and is_own(pid, proc)):
             return Rollup(command, sizes, None)
         text = _read(directory, "smaps_rollup", holds)
         return Rollup(command, sizes, _amounts(text, sizes["VmSize"]) if text else None)
@@ -66,7 +66,7 @@ def read_rollup(pid: int, proc: str, holds: Holds, max_hold: float) -> Rollup:
         os.close(directory)
 
 
-def _is_own(pid: int, proc: str) -> bool:
+def is_own(pid: int, proc: str) -> bool:
     """Tell whether it is this process: we keep nobody waiting but ourselves."""
     return pid == os.getpid() and same_pids(proc)
 
