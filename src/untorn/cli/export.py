@@ -1,0 +1,179 @@
+"""untorn export: figures of groups of processes for Prometheus."""
+
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from untorn.cli.options import Above, proc_option
+from untorn.errors import OutOfReachError
+from untorn.reader.access.limit import MAX_HOLD
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
+    from untorn.serve.export.groups import Rule
+
+_LISTEN = "127.0.0.1:17256"
+"""The ports that Prometheus gives to exporters, 9100 to 9999, are all taken."""
+
+
+class _Address(click.ParamType[tuple[str, int]]):
+    """Where to listen: HOST:PORT, [ADDRESS]:PORT, or :PORT for all addresses."""
+
+    name = "address"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, int]:
+        """Return host and port; refuse what is none."""
+        host, colon, port = str(value).rpartition(":")
+        inner = host.removeprefix("[").removesuffix("]")
+        if not (colon and port.isascii() and port.isdecimal() and int(port) < 1 << 16):
+            self.fail(f"{value} is not HOST:PORT", param, ctx)
+        if ":" in inner and inner == host:
+            self.fail(f"{value}: write an address of IPv6 as [{host}]:{port}", param, ctx)
+        return inner, int(port)
+
+
+def _check_rules(
+    ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]
+) -> "list[Rule]":
+    """Return the rules; refuse what is none."""
+    from untorn.serve.export.groups import Rule
+
+    try:
+        return [Rule.parse(text) for text in texts]
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+@click.command(
+    epilog="""\b
+    Example: untorn export --group 'db=cmdline:^postgres' --others cgroup
+             untorn export --group '\\1=cgroup:/([^/]+)\\.service$' --once
+    Exit status: 0 Ctrl-C or SIGTERM, or --once is done; 1 it cannot listen there,
+    or there is no /proc; 2 wrong usage."""
+)
+@click.option(
+    "--listen",
+    "address",
+    type=_Address(),
+    default=_LISTEN,
+    show_default=True,
+    metavar="ADDR",
+    help="HOST:PORT, [ADDRESS]:PORT, or :PORT for all addresses; port 0 for any that is free.",
+)
+@click.option("--once", is_flag=True, help="Print the metrics and exit.")
+@click.option(
+    "--group",
+    "rules",
+    multiple=True,
+    callback=_check_rules,
+    metavar="GROUP=SOURCE:REGEX",
+    help="Processes where REGEX is found in SOURCE (name, cmdline, cgroup) are of GROUP, in which "
+    "\\1 is what its first parentheses found. The first that fits decides. Repeatable.",
+)
+@click.option(
+    "--others",
+    type=click.Choice(["name", "cgroup", "none"]),
+    default="name",
+    show_default=True,
+    help="How processes are grouped that no --group is about; none leaves them out.",
+)
+@click.option(
+    "--max-age",
+    type=Above(86_400),
+    default=1.0,
+    show_default=True,
+    metavar="S",
+    help="Seconds that figures may be old when they are asked for.",
+)
+@click.option(
+    "--patience",
+    type=Above(3600),
+    default=4.0,
+    show_default=True,
+    metavar="S",
+    help="Seconds that a look at all processes may take; then older figures are shown, with their "
+    "age. At most twice as long takes a scrape.",
+)
+@click.option(
+    "--max-hold",
+    type=Above(60_000),
+    default=MAX_HOLD * 1000,
+    show_default=True,
+    metavar="MS",
+    help="Milliseconds for which one call may hold a lock of a process.",
+)
+@click.option(
+    "--share",
+    type=Above(1),
+    default=0.1,
+    show_default=True,
+    help="Of one CPU, that looks may take; counting large processes, as much again.",
+)
+@proc_option
+def export(
+    address: tuple[str, int],
+    once: bool,
+    rules: "list[Rule]",
+    others: str,
+    max_age: float,
+    patience: float,
+    max_hold: float,
+    share: float,
+    proc: str,
+) -> None:
+    """Serve figures of groups of processes to Prometheus, without stalling the processes.
+
+    Resident, proportional, unique and swapped memory; VMAs, and how near a process is to
+    vm.max_map_count; bytes mapped of deleted files; what looking cost. A scrape looks at all
+    processes; those that are too large for one short call are counted slice by slice in the
+    background, and known as they were counted last. What is not known is absent.
+    """
+    _require_prometheus_client()
+    from untorn.serve.export.collector import HostCollector, registry_of
+    from untorn.serve.export.counts import Counts
+    from untorn.serve.export.groups import Groups, Others
+    from untorn.serve.export.passes import Passes
+    from untorn.serve.export.process_looks import ProcessLooks
+
+    looks = ProcessLooks(Groups(rules, Others(others)), proc, max_hold / 1000, share)
+    passes = Passes(looks, Counts(looks), max_age=max_age, patience=patience)
+    budgets = {"pass": looks.looking, "count": looks.counting}
+    registry = registry_of(HostCollector(passes, budgets, proc))
+    if once:
+        _print(registry)
+    else:
+        _serve(address, registry)
+
+
+def _require_prometheus_client() -> None:
+    try:
+        import prometheus_client  # noqa: F401 (only whether it is there)
+    except ImportError as error:
+        raise OutOfReachError(
+            "export needs prometheus-client: pip install 'untorn[export]'"
+        ) from error
+
+
+def _print(registry: "CollectorRegistry") -> None:
+    from prometheus_client import generate_latest
+
+    click.echo(generate_latest(registry), nl=False)
+    sys.stdout.flush()
+
+
+def _serve(address: tuple[str, int], registry: "CollectorRegistry") -> None:
+    from untorn.serve.export.server import Server
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with Server(*address, registry) as server:
+            click.echo(f"listening on {server.url}")
+            sys.stdout.flush()
+            server.serve_forever()
+    except KeyboardInterrupt:
+        return

@@ -1,0 +1,244 @@
+"""One look at one process: of which group it is, what it maps, what it has in memory.
+
+Nothing that is large is counted here: its map is read, and its size by counters, so that many
+processes are looked at in a short time. Counting is another look.
+"""
+
+import errno
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+
+from untorn.errors import OutOfReachError
+from untorn.maps.page import KERNEL_HALF, PAGE_SIZE
+from untorn.reader.access.budget import Budget
+from untorn.reader.access.gentle import Holds
+from untorn.reader.access.limit import memory_timeout
+from untorn.reader.access.pace import Pace
+from untorn.reader.access.task import Status, living_threads, status_of
+from untorn.reader.live_maps import LiveMaps, files_of
+from untorn.reader.looks import look_at
+from untorn.reader.memories import Unread
+from untorn.reader.memory.memory import Amounts
+from untorn.reader.memory.rollup import NO_SIZES, is_own, read_rollup
+from untorn.reader.page_walk import pages_of, sizes_of
+from untorn.reader.stale import deleted_files
+from untorn.serve.export.groups import Groups
+
+T = TypeVar("T")
+LATE = "not read in time"
+"""Why a process was not read with which a look was not over in time."""
+SHARE = 0.1
+"""Of one CPU, that looks may take, and counts as much again."""
+_SAVED = 30.0
+"""Seconds for which is saved up what looks may take: they come all at once, at each scrape."""
+_NO_REST = Pace(1)
+"""Each small process is another one."""
+
+
+class Process(NamedTuple):
+    """A process, and no later one of its number."""
+
+    pid: int
+    start_time: int
+    """Clock ticks since boot."""
+    name: bytes
+    """What the kernel calls the program."""
+    group: str
+
+
+class Maps(NamedTuple):
+    """What a process maps."""
+
+    time: float
+    """When it was looked at, by the monotonic clock."""
+    vmas: int
+    """How many the kernel counts against max_map_count."""
+    deleted: int
+    """Bytes of deleted files."""
+
+
+class Sums(NamedTuple):
+    """What a process has in memory, in bytes; None where it is not known exactly."""
+
+    time: float
+    """When it was looked at, by the monotonic clock."""
+    resident: int | None
+    proportional: int | None
+    unique: int | None
+    swapped: int | None
+    longest_hold_ns: int
+    """How long one call that held a lock of it took at most."""
+    took: float = 0
+    """Seconds from the beginning of the look to its end."""
+
+
+class Seen(NamedTuple):
+    """What one look at a process found."""
+
+    process: Process
+    maps: Maps | None = None
+    sums: Sums | None = None
+    """None if it is too large for one call, and is to be counted."""
+    size: int = 0
+    """Bytes that it has in memory by its counters, about."""
+    unread: str = ""
+    """Why nothing is known of it."""
+
+    @property
+    def is_large(self) -> bool:
+        """Whether what it has in memory is to be counted."""
+        return self.sums is None and not self.unread
+
+
+class ProcessLooks:
+    """Looks at processes.
+
+    Args:
+        groups: Tells of which group a process is.
+        proc: Where procfs is mounted.
+        max_hold: Seconds for which a lock of a process may be held at most by one call.
+        share: Of one CPU, that looks may take in the long run, and counts as much again.
+
+    Attributes:
+        proc: Where procfs is mounted.
+        looking: What looks may take, and took.
+        counting: The same of counts; apart, as a look must not wait for a count.
+    """
+
+    def __init__(self, groups: Groups, proc: str, max_hold: float, share: float = SHARE) -> None:
+        self._groups, self.proc, self._max_hold = groups, proc, max_hold
+        self.looking, self.counting = (Budget(share, saved=_SAVED) for _ in range(2))
+        self._patience = max(1, SHARE / share)
+        self._lock = threading.Lock()
+        self._looks: set[int | Process] = set()  # and counts, just now; protected by _lock
+
+    def look(self, pid: int, known: Process | None) -> Seen | Unread | None:
+        """Look at a process.
+
+        Args:
+            pid: Its number.
+            known: What it was when it was seen last; it keeps its group.
+
+        Returns:
+            What was seen. None if it has no memory, is gone, or is of no group; Unread if not even
+            its group is known.
+
+        Raises:
+            OSError: ETIMEDOUT if the look that it is part of has no time left, or another thread
+                is still stuck with the process.
+        """
+        with self._alone(pid), self.looking.look():
+            try:
+                process = self._process(pid, known)
+            except TimeoutError:
+                raise
+            except OSError as error:
+                is_gone = isinstance(error, FileNotFoundError | ProcessLookupError)
+                return None if is_gone else Unread(pid, error)
+            return process and self._of_one(process, partial(self._read, process))
+
+    def count(self, process: Process) -> Seen | None:
+        """Return what a process has in memory, counted slice by slice; None if it is gone.
+
+        Raises:
+            OSError: ETIMEDOUT if the look that it is part of has no time left.
+        """
+        began = time.monotonic()
+
+        def counted(maps: LiveMaps) -> Sums:
+            memory = maps.memory(max_hold=self._max_hold)
+            took = time.monotonic() - began
+            return _sums(began, memory.total, memory.longest_hold_ns, took)
+
+        def look() -> Seen:
+            sums = look_at(process.pid, counted, proc=self.proc, timeout=None, budget=self.counting)
+            return Seen(process, sums=sums)
+
+        with self._alone(process), self.counting.look():
+            return self._of_one(process, look)
+
+    def time_to_count(self, process: Process) -> float:
+        """Return how many seconds counting may take, the more the less of a CPU it may have.
+
+        Raises:
+            OSError: The process is gone.
+        """
+        return memory_timeout(sizes_of(self._place(process.pid))["VmPTE"]) * self._patience
+
+    def _place(self, pid: int) -> str:
+        return f"{self.proc}/{pid}"
+
+    @contextmanager
+    def _alone(self, what: int | Process) -> Iterator[None]:
+        """Look at it, or count it, unless a thread still does: one that is stuck is the only one.
+
+        Raises:
+            OSError: ETIMEDOUT if one does.
+        """
+        with self._lock:
+            if what in self._looks:
+                raise TimeoutError(errno.ETIMEDOUT, LATE)
+            self._looks.add(what)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._looks.discard(what)
+
+    def _may_have_memory(self, pid: int, status: Status) -> bool:
+        if status.is_kernel_thread:
+            return False
+        return not status.leaving or bool(living_threads(pid, self.proc))
+
+    def _process(self, pid: int, known: Process | None) -> Process | None:
+        """Return which process it is; None if it has no memory, or is of no group."""
+        status = status_of(self._place(pid))
+        if status is None or not self._may_have_memory(pid, status):
+            return None
+        if known and (known.start_time, known.name) == (status.start_time, status.command):
+            return known
+        group = self._groups.group_of(status.command, self._place(pid))
+        return Process(pid, status.start_time, status.command, group) if group else None
+
+    def _read(self, process: Process) -> Seen:
+        """Return what it maps, and what it has in memory if one short call tells."""
+        pid, now = process.pid, time.monotonic()
+        budget = None if is_own(pid, self.proc) else self.looking  # we hold up nobody else
+        maps = look_at(pid, partial(_maps, now), proc=self.proc, timeout=None, budget=budget)
+        holds = Holds(pace=_NO_REST, budget=budget)
+        _, sizes, amounts = read_rollup(pid, self.proc, holds, self._max_hold)
+        sums = _sums(now, amounts, holds.longest_ns if budget else 0) if amounts else None
+        return Seen(process, maps, sums, size=pages_of(sizes or NO_SIZES) * PAGE_SIZE)
+
+    def _of_one(self, process: Process, look: Callable[[], Seen]) -> Seen | None:
+        """Return what a look found if all of it is of this process."""
+        try:
+            seen = look()
+        except TimeoutError:
+            raise
+        except (OSError, OutOfReachError) as error:
+            seen = Seen(process, unread=Unread(process.pid, error).reason)
+        status = status_of(self._place(process.pid))
+        if status is None or status.start_time != process.start_time:
+            return None
+        if seen.unread and not self._may_have_memory(process.pid, status):
+            return None
+        return seen
+
+
+def _maps(now: float, maps: LiveMaps) -> Maps:
+    taken = maps.snapshot()
+    deleted = deleted_files(taken, files_of(maps))
+    size = sum(entry.end - entry.start for entries in deleted for entry in entries)
+    return Maps(now, int(np.count_nonzero(taken.start < KERNEL_HALF)), size)
+
+
+def _sums(now: float, amounts: Amounts, longest_hold_ns: int, took: float = 0) -> Sums:
+    wanted = amounts.rss, amounts.pss, amounts.private, amounts.swap
+    return Sums(now, *wanted, longest_hold_ns, took)
