@@ -23,6 +23,8 @@ DELETED = b" (deleted)"
 """What the kernel adds to the path of a file that has no name any more."""
 GATE_NAME = b"[vsyscall]"
 """What maps shows and PROCMAP_QUERY does not. Source: fs/proc/task_mmu.c:get_gate_vma()."""
+ROLLUP_NAME = b"[rollup]"
+"""What stands in the line of smaps_rollup, from the first VMA to the last."""
 
 
 def maps_line(
@@ -41,6 +43,11 @@ def maps_line(
     if not name:
         return prefix + b"\n"
     return _NAMED_LINE % (prefix, name.replace(b"\n", b"\\012"))
+
+
+def rollup_line(start: int, end: int) -> bytes:
+    """Return the line of smaps_rollup for VMAs from byte address start to end."""
+    return maps_line(start, end, 0, 0, NO_DEVICE, 0, ROLLUP_NAME)
 
 
 def is_deleted(name: bytes) -> bool:

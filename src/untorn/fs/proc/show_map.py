@@ -5,12 +5,10 @@ proc_pid_maps(5).
 """
 
 from untorn.maps.entry import GATE_NAME, maps_line
-from untorn.maps.fields import NAME_COLUMN, NO_DEVICE
+from untorn.maps.fields import NO_DEVICE
 from untorn.maps.page import PAGE_SHIFT, PAGE_SIZE
 from untorn.mm.mm_types import MmStruct, Vma
 
-ROLLUP_LINE = b"%%-%ds [rollup]\n" % (NAME_COLUMN - 1)
-"""The header of smaps_rollup, around a line's numbers."""
 _GATE = 0xFFFF_FFFF_FF60_0000
 
 

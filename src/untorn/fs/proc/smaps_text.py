@@ -7,45 +7,27 @@ proc_pid_smaps(5).
 
 from functools import lru_cache
 
-from untorn.fs.proc.show_map import ROLLUP_LINE, gate_line, show_map
+from untorn.fs.proc.show_map import gate_line, show_map
 from untorn.fs.proc.smaps_gather import PSS_SHIFT, MemSizeStats
+from untorn.maps.entry import rollup_line
+from untorn.maps.smaps_lines import (
+    BY_KIND,
+    OTHERS,
+    RESIDENT,
+    SIZES,
+    THP_ELIGIBLE,
+    flags_line,
+    kb_lines,
+    plain_line,
+)
 from untorn.mm import mman
 from untorn.mm.mm_types import Vma, vma_kernel_pagesize
 
-_VMA = b"""\
-Size:           %8d kB
-KernelPageSize: %8d kB
-MMUPageSize:    %8d kB
-"""
-_FIRST = b"""\
-Rss:            %8d kB
-Pss:            %8d kB
-Pss_Dirty:      %8d kB
-"""
-_BY_KIND = b"""\
-Pss_Anon:       %8d kB
-Pss_File:       %8d kB
-Pss_Shmem:      %8d kB
-"""
-_OTHERS = b"""\
-Shared_Clean:   %8d kB
-Shared_Dirty:   %8d kB
-Private_Clean:  %8d kB
-Private_Dirty:  %8d kB
-Referenced:            0 kB
-Anonymous:      %8d kB
-KSM:                   0 kB
-LazyFree:       %8d kB
-AnonHugePages:         0 kB
-ShmemPmdMapped:        0 kB
-FilePmdMapped:         0 kB
-Shared_Hugetlb:        0 kB
-Private_Hugetlb:       0 kB
-Swap:                  0 kB
-SwapPss:               0 kB
-Locked:         %8d kB
-"""
-_LAST = b"THPeligible:           0\nVmFlags: %s\n"
+_VMA = kb_lines(*SIZES)
+_RESIDENT = kb_lines(*RESIDENT)
+_BY_KIND = kb_lines(*BY_KIND)
+_OTHERS = kb_lines(*OTHERS)
+_THP_ELIGIBLE = plain_line(THP_ELIGIBLE) % 0
 
 _MNEMONICS = (
     (mman.VM_READ, b"rd "),
@@ -89,17 +71,15 @@ def show_smap(vma: Vma, mss: MemSizeStats) -> bytes:
         (
             show_map(vma),
             _VMA % (vma.vm_end - vma.vm_start >> 10, page_size, page_size),
-            _FIRST % _first(mss) + _OTHERS % _others(mss) if mss.resident else _NO_PAGES,
-            _LAST % vm_flags_text(vma.vm_flags),
+            _RESIDENT % _resident(mss) + _OTHERS % _others(mss) if mss.resident else _NO_PAGES,
+            _last(vma.vm_flags),
         )
     )
 
 
 def show_gate_smap(flags: int) -> bytes:
     """Return the record of the gate VMA for its VM_* flags: nothing is ever resident."""
-    return b"".join(
-        (gate_line(flags), _VMA % (4, 4, 4), _NO_PAGES, _LAST % vm_flags_text(flags)),
-    )
+    return b"".join((gate_line(flags), _VMA % (4, 4, 4), _NO_PAGES, _last(flags)))
 
 
 def show_rollup(start: int, end: int, mss: MemSizeStats) -> bytes:
@@ -107,28 +87,33 @@ def show_rollup(start: int, end: int, mss: MemSizeStats) -> bytes:
     pss_by_kind = mss.pss_anon, mss.pss_file, mss.pss_shmem
     return b"".join(
         (
-            ROLLUP_LINE % (b"%08x-%08x ---p 00000000 00:00 0 " % (start, end)),
-            _FIRST % _first(mss),
+            rollup_line(start, end),
+            _RESIDENT % _resident(mss),
             _BY_KIND % tuple(pss >> PSS_SHIFT + 10 for pss in pss_by_kind),
             _OTHERS % _others(mss),
         )
     )
 
 
-def _first(mss: MemSizeStats) -> tuple[int, int, int]:
+def _last(flags: int) -> bytes:
+    return _THP_ELIGIBLE + flags_line(vm_flags_text(flags))
+
+
+def _resident(mss: MemSizeStats) -> tuple[int, int, int]:
     return mss.resident >> 10, mss.pss >> PSS_SHIFT + 10, mss.pss_dirty >> PSS_SHIFT + 10
 
 
 def _others(mss: MemSizeStats) -> tuple[int, ...]:
-    return (
-        mss.shared_clean >> 10,
-        mss.shared_dirty >> 10,
-        mss.private_clean >> 10,
-        mss.private_dirty >> 10,
-        mss.anonymous >> 10,
-        mss.lazyfree >> 10,
-        mss.pss_locked >> PSS_SHIFT + 10,
-    )
+    modelled = {
+        "Shared_Clean": mss.shared_clean >> 10,
+        "Shared_Dirty": mss.shared_dirty >> 10,
+        "Private_Clean": mss.private_clean >> 10,
+        "Private_Dirty": mss.private_dirty >> 10,
+        "Anonymous": mss.anonymous >> 10,
+        "LazyFree": mss.lazyfree >> 10,
+        "Locked": mss.pss_locked >> PSS_SHIFT + 10,
+    }
+    return tuple(modelled.get(name, 0) for name in OTHERS)
 
 
 @lru_cache(maxsize=1024)
@@ -137,4 +122,4 @@ def vm_flags_text(flags: int) -> bytes:
     return b"".join(mnemonic for bit, mnemonic in _MNEMONICS if flags & bit)
 
 
-_NO_PAGES = _FIRST % _first(MemSizeStats()) + _OTHERS % _others(MemSizeStats())
+_NO_PAGES = _RESIDENT % _resident(MemSizeStats()) + _OTHERS % _others(MemSizeStats())
