@@ -23,12 +23,25 @@ _SUMS = {
     "pss": ("Pss",),
     "swap_pss": ("SwapPss",),
     "locked": ("Locked",),
+    "private_clean": ("Private_Clean",),
+    "private_dirty": ("Private_Dirty",),
+    "shared_clean": ("Shared_Clean",),
+    "shared_dirty": ("Shared_Dirty",),
+    "pss_dirty": ("Pss_Dirty",),
+    "huge_anon": ("AnonHugePages",),
+    "huge_shmem": ("ShmemPmdMapped",),
+    "huge_file": ("FilePmdMapped",),
+    "page_size": ("KernelPageSize",),
 }
-_SHARES = "pss", "swap_pss", "locked"
+_SHARES = "pss", "swap_pss", "locked", "pss_dirty"
 """Of which smaps drops what is no whole kB."""
+OF_HUGE = "huge", "huge_anon", "huge_shmem", "huge_file"
+BY_WRITES = "private_clean", "private_dirty", "shared_clean", "shared_dirty", "pss_dirty"
+"""Where pages that were given up and are still there count as written to. LazyFree tells how many
+there are, but not at once of the last ones that each CPU gave up."""
 TOLD = tuple(name for name in _SUMS if name not in ("swap_pss", "locked"))
 """What smaps tells exactly, and pagemap to who sees page frames."""
-PLAIN = "size", "rss", "anonymous", "swap", "huge", "hugetlb"
+PLAIN = "size", "rss", "anonymous", "swap", "huge", "hugetlb", "huge_anon", "page_size"
 """What is exact without the right to see page frames."""
 COUNTED = TOLD if SEES_FRAMES else PLAIN if HAS_SCANS else ("size", "swap", "hugetlb")
 """What is exact here where pages are counted."""
@@ -77,17 +90,28 @@ class Told:
     def by(cls, pid: int) -> Self:
         return cls(Path(f"/proc/{pid}/smaps").read_bytes())
 
-    def differences(self, memory: Memory, exact: Iterable[str]) -> dict[tuple[str, bytes], str]:
-        """Return what is not told alike: neither equal, nor between bounds where it may be."""
+    def differences(
+        self, memory: Memory, exact: Iterable[str], but: Iterable[str] = ()
+    ) -> dict[tuple[str, bytes], str]:
+        """Return what is not told alike: neither equal, nor between bounds where it may be.
+
+        Args:
+            memory: To compare.
+            exact: What has to be equal.
+            but: What is not compared.
+        """
         found = {}
         assert [record.line for record in self.records] == [vma.line() for vma in memory]
-        for name, sums in self.sums.items():
+        for name in self.sums.keys() - set(but):
+            sums = self.sums[name]
             bounds = memory.bounds(name)
             if bounds is None and name not in exact:
                 continue
             assert bounds, f"nothing is known of {name}"
-            room = 1023 if name in _SHARES else 0
             for record, least, most, told in zip(self.records, *bounds, sums, strict=True):
+                if name in BY_WRITES and record.kb("LazyFree"):
+                    continue
+                room = 1023 if name in _SHARES else 0
                 is_between = int(least) - room <= told <= int(most)
                 if not is_between or (name in exact and least != most):
                     text = f"{name} {least} to {most}, in smaps {told}: {record.line!r}"
@@ -99,14 +123,16 @@ def _sum(record: Record, fields: tuple[str, ...]) -> int:
     return sum(record.kb(field) << 10 for field in fields if field in record.fields)
 
 
-def differences(pid: int, look: Callable[[], Memory], exact: Iterable[str]) -> list[str]:
+def differences(
+    pid: int, look: Callable[[], Memory], exact: Iterable[str], but: Iterable[str] = ()
+) -> list[str]:
     """Return what is not told as smaps tells it, each time that the process is looked at.
 
     It stands still, but it has files in common with processes that come and go.
     """
-    always = Told.by(pid).differences(look(), exact)
+    always = Told.by(pid).differences(look(), exact, but)
     for _ in range(_LOOKS):
         if always:
-            found = Told.by(pid).differences(look(), exact)
+            found = Told.by(pid).differences(look(), exact, but)
             always = {key: found[key] for key in always if key in found}
     return list(always.values())

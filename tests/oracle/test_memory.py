@@ -14,10 +14,10 @@ import pytest
 
 import untorn
 from tests.helpers.nobody import BECOME_NOBODY, as_root
-from tests.helpers.populated import EXACT, PLAIN, TOLD, WAYS, Populated, differences
+from tests.helpers.populated import EXACT, OF_HUGE, PLAIN, TOLD, WAYS, Populated, differences
 from tests.helpers.regions import KINDS, PAGE, PMD, SLOT
 from tests.helpers.repository import ROOT
-from tests.helpers.this_machine import by_frames, by_scans, counts_pages
+from tests.helpers.this_machine import SEES_FRAMES, by_frames, by_scans, counts_pages
 from untorn.maps.pagemap import PM_PFRAME_MASK, PageScan, PmScanArg
 from untorn.reader.access.gentle import Holds
 from untorn.reader.access.kernel_locks import parse_release
@@ -29,6 +29,7 @@ from untorn.reader.memory.memory import FIELDS, Memory
 from untorn.reader.memory.sample import estimate
 from untorn.reader.memory.slices import Slices
 from untorn.reader.memory.tally import Quantity, Tally
+from untorn.reader.text.columns import Numbers
 
 pytestmark = pytest.mark.live
 
@@ -68,6 +69,24 @@ def test_terabytes_of_nothing_are_as_smaps_says(how: str) -> None:
         look = partial(untorn.memory, process.pid, max_hold=WAYS[how])
         assert differences(process.pid, look, EXACT[how]) == []
         assert (look().total.size or 0) > 2 << 40
+
+
+@pytest.mark.parametrize("how", WAYS)
+@pytest.mark.parametrize("who", ["parent", "child", "other child"])
+def test_what_is_clean_and_what_is_dirty_is_all(family: dict[str, int], who: str, how: str) -> None:
+    if how == "pagemap" and not SEES_FRAMES:
+        pytest.skip("page frames are shown to root only")
+    memory = untorn.memory(family[who], max_hold=WAYS[how])
+    for whole in "private", "shared":
+        clean, dirty = (_known(memory, f"{whole}_{part}") for part in ("clean", "dirty"))
+        assert np.array_equal(clean + dirty, _known(memory, whole))
+
+
+def _known(memory: Memory, name: str) -> Numbers:
+    bounds = memory.bounds(name)
+    assert bounds
+    assert np.array_equal(*bounds)
+    return bounds[0]
 
 
 @counts_pages
@@ -202,7 +221,7 @@ def test_without_scans_all_but_what_is_huge_is_counted(
     without("scans")
     pid = family[who]
     look = partial(untorn.memory, pid, max_hold=1e-9)
-    assert differences(pid, look, set(TOLD) - {"huge"}) == []
+    assert differences(pid, look, set(TOLD).difference(OF_HUGE)) == []
     assert (look().huge, look().guard) == (None, None)
 
 

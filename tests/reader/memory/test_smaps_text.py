@@ -124,7 +124,7 @@ def test_records_read_together_are_read_as_each_alone(
     with pytest.MonkeyPatch.context() as alone:
         alone.setattr(smaps_fields, "_FEW", 1_000_000)
         assert {name: column.tolist() for name, column in parsed.fields.items()} == {
-            name: column.tolist() for name, column in read_records(expected.fields).items()
+            name: column.tolist() for name, column in read_records(expected.fields)[0].items()
         }
 
 

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from untorn.maps.page import PAGE_SIZE
 from untorn.maps.pagemap import (
     KPF_ANON,
+    KPF_DIRTY,
     KPF_KSM,
+    KPF_SWAPBACKED,
     KPF_ZERO_PAGE,
     PM_FILE,
     PM_GUARD_REGION,
@@ -33,10 +35,12 @@ class Page(NamedTuple):
 
     kind: str
     mappings: int = 1
+    written: bool = False
 
 
-KINDS = ("anonymous", "merged", "file", "zero", "device", "swapped", "guard", "nothing")
-PAGES = st.builds(Page, st.sampled_from(KINDS), st.integers(1, 6))
+KINDS = ("anonymous", "merged", "file", "memory", "zero", "device", "swapped", "guard", "nothing")
+OF_FILES = "file", "memory"
+PAGES = st.builds(Page, st.sampled_from(KINDS), st.integers(1, 6), st.booleans())
 
 
 class MadeUpFrames:
@@ -54,8 +58,17 @@ class MadeUpFrames:
         )
 
     def flags(self, frames: Frames) -> Frames:
-        flags = {"anonymous": KPF_ANON, "merged": KPF_ANON | KPF_KSM, "zero": KPF_ZERO_PAGE}
-        return self._each(frames, lambda page: flags.get(page.kind, 0))
+        return self._each(frames, flags_of)
+
+
+def flags_of(page: Page) -> int:
+    flags = {
+        "anonymous": KPF_ANON | KPF_SWAPBACKED,
+        "merged": KPF_ANON | KPF_SWAPBACKED | KPF_KSM,
+        "memory": KPF_SWAPBACKED,
+        "zero": KPF_ZERO_PAGE,
+    }
+    return flags.get(page.kind, 0) | KPF_DIRTY * page.written
 
 
 def entry(page: Page, frame: int) -> int:
@@ -66,7 +79,7 @@ def entry(page: Page, frame: int) -> int:
         return PM_SWAP | 3 | frame << 5
     if page.kind == "guard":
         return PM_SWAP | PM_GUARD_REGION | 31
-    shown = PM_PRESENT | frame | (PM_FILE if page.kind == "file" else 0)
+    shown = PM_PRESENT | frame | (PM_FILE if page.kind in OF_FILES else 0)
     once = page.mappings == 1 and page.kind not in ("zero", "device")
     return shown | (PM_MMAP_EXCLUSIVE if once else 0)
 
@@ -80,7 +93,12 @@ def expected(page: Page) -> dict[str, Fraction]:
     one = Fraction(1)
     found = {"rss": one, "pss": one / page.mappings}
     found["private" if page.mappings == 1 else "shared"] = one
-    if page.kind != "file":
+    if page.kind in OF_FILES:
+        found[{"file": "pss_file", "memory": "pss_shmem"}[page.kind]] = one / page.mappings
+        if not page.written:
+            found["private_clean" if page.mappings == 1 else "shared_clean"] = one
+            found["pss_clean"] = one / page.mappings
+    else:
         found["anonymous"] = one
     if page.kind == "merged":
         found["ksm"] = one
@@ -88,11 +106,14 @@ def expected(page: Page) -> dict[str, Fraction]:
 
 
 def in_pages(counts: dict[str, int], name: str) -> Fraction:
-    shift = PSS_SHIFT if name == "pss" else 0
+    shift = PSS_SHIFT if name in SHARES else 0
     return Fraction(counts[name], PAGE_SIZE << shift)
 
 
-NAMES = "rss", "private", "shared", "pss", "anonymous", "swap", "guard", "ksm"
+SHARES = "pss", "pss_clean", "pss_file", "pss_shmem"
+OF_FRAMES = *SHARES, "private_clean", "shared_clean", "swap"
+"""What is told by frames alone."""
+NAMES = *OF_FRAMES, "rss", "private", "shared", "anonymous", "guard", "ksm"
 
 
 def low_and_high(row: list[int], name: str) -> tuple[Fraction, Fraction]:
@@ -131,7 +152,7 @@ def assert_counted(row: list[int], pages: list[Page], exact: tuple[str, ...] = (
     for name in NAMES:
         true = sum((expected(page).get(name, Fraction(0)) for page in pages), Fraction(0))
         low, high = low_and_high(row, name)
-        rounding = Fraction(len(pages), PAGE_SIZE << PSS_SHIFT) if name == "pss" else 0
+        rounding = Fraction(len(pages), PAGE_SIZE << PSS_SHIFT) if name in SHARES else 0
         assert low <= true <= high + rounding, name
         assert low == high or name not in exact, name
 
@@ -151,7 +172,7 @@ def test_without_zeros_all_but_shares_and_swap_is_known(pages: list[Page]) -> No
     pages = [page for page in pages if page.kind not in ("zero", "device", "merged")]
     tally = Tally(None, ksm=False, no_special=True)
     (row,) = tally.count(entries_of(pages, frames=False), np.zeros(len(pages), np.intp), 1).tolist()
-    assert_counted(row, pages, tuple(name for name in NAMES if name not in ("pss", "swap")))
+    assert_counted(row, pages, tuple(set(NAMES).difference(OF_FRAMES)))
 
 
 @given(PAGES, st.integers(1, 40), st.booleans(), st.booleans())
@@ -186,16 +207,27 @@ MOVING = 26
 """The type of what stands in the place of a page that is on the move."""
 
 
-@pytest.mark.parametrize(("type_", "name"), [(0, "swap"), (22, "swap"), (MOVING, "rss")])
-def test_what_stands_in_the_place_of_a_page_is_swapped_or_on_the_move(
-    type_: int, name: str
-) -> None:
+@pytest.mark.parametrize("type_", [0, 22])
+def test_what_stands_in_the_place_of_a_page_is_swapped(type_: int) -> None:
     tally = Tally(MadeUpFrames([]), ksm=False, no_special=False)
     entries = np.array([PM_SWAP | type_ | 77 << 5], np.uint64)
     (row,) = tally.count(entries, np.zeros(1, np.intp), 1).tolist()
-    others = {"rss", "swap", "private"} - {name}
-    assert low_and_high(row, name) == (ONE, ONE)
-    assert {low_and_high(row, other) for other in others} == {(NONE, NONE)}
+    assert low_and_high(row, "swap") == (ONE, ONE)
+    assert {low_and_high(row, name) for name in NAMES if name != "swap"} == {(NONE, NONE)}
+
+
+@given(PAGES.filter(lambda page: page.kind in ("anonymous", *OF_FILES)))
+def test_a_page_on_the_move_counts_as_one_that_is_mapped_once_and_shared(page: Page) -> None:
+    tally = Tally(MadeUpFrames([page]), ksm=False, no_special=False)
+    shown = PM_SWAP | MOVING | 1 << 5 | (PM_FILE if page.kind in OF_FILES else 0)
+    (row,) = tally.count(np.array([shown], np.uint64), np.zeros(1, np.intp), 1).tolist()
+    true = expected(page._replace(mappings=1))
+    true["shared"] = true.pop("private")
+    if "private_clean" in true:
+        true["shared_clean"] = true.pop("private_clean")
+    assert {name: low_and_high(row, name) for name in NAMES} == {
+        name: (true.get(name, NONE), true.get(name, NONE)) for name in NAMES
+    }
 
 
 @pytest.mark.parametrize("frames", [True, False])

@@ -126,7 +126,8 @@ class ByPagemap:
     def _part(self, columns: Columns, found: Estimate, backing: Backing) -> Part:
         figures = figures_of_counts(columns, found, self._facts, backing)
         if not self._pagemap.scans:
-            del figures["huge"]
+            for name in "huge", "huge_anon", "huge_shmem", "huge_file":
+                del figures[name]
         if not self._pagemap.tells_guards:
             del figures["guard"]
         how = np.where(found.variance.any(axis=1), How.SAMPLE, How.PAGEMAP)

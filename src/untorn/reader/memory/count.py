@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from untorn.maps.page import PAGE_SHIFT, PAGE_SIZE
-from untorn.maps.pagemap import KPF_ANON, KPF_ANON_EXCLUSIVE, PM_PFRAME_MASK
+from untorn.maps.page import PAGE_SHIFT, PAGE_SIZE, PMD_SIZE
+from untorn.maps.pagemap import KPF_ANON, KPF_ANON_EXCLUSIVE, KPF_SWAPBACKED, PM_PFRAME_MASK
 from untorn.reader.memory.slices import PTRS_PER_PTE, MappedBy, Slices, Window
 from untorn.reader.memory.tally import Counts, Entries, Quantity, Tally
 
@@ -15,6 +15,7 @@ _BATCH = 1 << 15
 _EXCLUSIVE_KNOWN = (5, 19), (7, 3)
 """The first and the last release of which it is known that KPF_ANON_EXCLUSIVE is what it says."""
 _OWN = np.uint64(KPF_ANON | KPF_ANON_EXCLUSIVE)
+_SHMEM, _ANON_OR_SHMEM = np.uint64(KPF_SWAPBACKED), np.uint64(KPF_ANON | KPF_SWAPBACKED)
 
 
 class Counter:
@@ -107,19 +108,23 @@ class Counter:
         if window.by is MappedBy.UNKNOWN:
             counts[row] += self._tally.count_unsure(window.entries, zeros=True)
             return
-        own = self._own(window.entries)
+        flags = self._flags(window.entries)
+        own = (flags & _OWN == _OWN) & self._exclusive
         count = self._tally.count_unsure(spread(window.entries[~own]), zeros=False)
         count += int(own.sum()) * self._tally.huge_exclusive
         count[Quantity.HUGE] = count[Quantity.RSS]
+        count[Quantity.HUGE_ANON] = count[Quantity.ANONYMOUS]
+        if self._tally.frames is None:
+            count[Quantity.HUGE_SHMEM_SLACK] = count[Quantity.RSS] - count[Quantity.ANONYMOUS]
+        else:
+            count[Quantity.HUGE_SHMEM] = PMD_SIZE * int((flags & _ANON_OR_SHMEM == _SHMEM).sum())
         counts[row] += count
 
-    def _own(self, entries: Entries) -> npt.NDArray[np.bool_]:
-        """Tell which huge pages are known, by one flag, to be of this process alone."""
-        own = np.zeros(len(entries), np.bool_)
-        if self._tally.frames is not None and self._exclusive:
-            flags = self._tally.frames.flags(entries & np.uint64(PM_PFRAME_MASK))
-            own = flags & _OWN == _OWN
-        return own
+    def _flags(self, entries: Entries) -> Entries:
+        """Return what the first page of each huge page is, as far as there is a right to know."""
+        if self._tally.frames is None:
+            return np.zeros(len(entries), np.uint64)
+        return self._tally.frames.flags(entries & np.uint64(PM_PFRAME_MASK))
 
 
 def spread(entries: Entries) -> Entries:

@@ -10,12 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from untorn.maps.entry import MapsEntry
 from untorn.maps.fields import Device
 from untorn.maps.page import PAGE_SIZE, PMD_SIZE, ULONG_MAX
 from untorn.reader.files.mapped_file import MappedFiles
 from untorn.reader.page_walk import sizes_of
-from untorn.reader.text.columns import Columns
+from untorn.reader.text.columns import Columns, Numbers
 from untorn.reader.text.hex_field import Truths
 
 _KSM = Path("/sys/kernel/mm/ksm/pages_shared")
@@ -32,8 +31,6 @@ class Facts(NamedTuple):
     """Bytes of which page tables say that they are in swap, at most."""
     locked: int
     """Bytes that the process has locked."""
-    hugetlb: int
-    """Bytes that it has in pages of hugetlbfs."""
     swap: int
     """Bytes of swap that are used on this machine."""
     ksm: bool
@@ -59,7 +56,6 @@ def facts_of(place: str) -> Facts:
         resident=sizes["VmRSS"] + 3 * _uncounted(),
         swapped=sizes["VmSwap"] + _uncounted() if swap else 0,
         locked=sizes["VmLck"],
-        hugetlb=sizes["HugetlbPages"],
         swap=swap,
         ksm=merged > 0,
     )
@@ -108,10 +104,13 @@ class Backing(NamedTuple):
     """Shared memory, of which pages in swap leave no trace in page tables; or perhaps it."""
     device: Truths
     """Perhaps memory of a device or of the kernel, which is in no count."""
+    page_size: Numbers
+    """Bytes of its pages: those of hugetlbfs, and of device memory (DAX), may be huge."""
 
     def take(self, which: Truths) -> "Backing":
         """Return some of the rows."""
-        return Backing(self.hugetlb[which], self.swappable[which], self.device[which])
+        truths = self.hugetlb[which], self.swappable[which], self.device[which]
+        return Backing(*truths, self.page_size[which])
 
 
 def backing_of(columns: Columns, files: MappedFiles, facts: Facts, *, devices: bool) -> Backing:
@@ -125,23 +124,26 @@ def backing_of(columns: Columns, files: MappedFiles, facts: Facts, *, devices: b
     """
     has_file = columns.inode != 0
     special = np.array([name.startswith(_SPECIAL) for name in columns.names], np.bool_)
-    hugetlb, swappable = np.zeros((2, len(columns)), np.bool_)
+    swappable = np.zeros(len(columns), np.bool_)
     device = special[columns.name]
-    if facts.hugetlb:
-        aligned = ((columns.start | columns.end) % np.uint64(PMD_SIZE)) == 0
-        for row in np.flatnonzero(has_file & aligned).tolist():
-            hugetlb[row] = _is_hugetlb(columns.entry(row), files)
+    page_size = _page_sizes(columns, files)
+    dax = np.array([name.startswith(b"/dev/dax") for name in columns.names], np.bool_)
+    hugetlb = (page_size > PAGE_SIZE) & ~dax[columns.name]
     if facts.swap or devices:
         for number in np.unique(columns.device[has_file]).tolist():
             of_it = has_file & (columns.device == number)
             may_swap, driver = _kind(Device.of(number), files)
             swappable |= of_it & may_swap & (facts.swap > 0)
             device |= of_it & driver
-    return Backing(hugetlb, swappable & ~hugetlb, device)
+    return Backing(hugetlb, swappable & ~hugetlb, device, page_size)
 
 
-def _is_hugetlb(entry: MapsEntry, files: MappedFiles) -> bool:
-    return files.page_size_of(entry) > PAGE_SIZE and not entry.name.startswith(b"/dev/dax")
+def _page_sizes(columns: Columns, files: MappedFiles) -> Numbers:
+    sizes = np.full(len(columns), PAGE_SIZE, np.uint64)
+    aligned = (columns.start | columns.end) % np.uint64(PMD_SIZE) == 0
+    for row in np.flatnonzero(aligned & (columns.inode != 0)).tolist():
+        sizes[row] = files.page_size_of(columns.entry(row))
+    return sizes
 
 
 def _kind(device: Device, files: MappedFiles) -> tuple[bool, bool]:

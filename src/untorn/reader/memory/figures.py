@@ -2,23 +2,40 @@
 
 import numpy as np
 
+from untorn.maps.entry import ROLLUP_NAME
 from untorn.reader.memory.facts import Backing, Facts
 from untorn.reader.memory.figure import Figure
 from untorn.reader.memory.sample import Estimate
 from untorn.reader.memory.smaps_fields import Masked
 from untorn.reader.memory.smaps_text import SmapsText
-from untorn.reader.memory.tally import PSS_SHIFT, Quantity, Reals
+from untorn.reader.memory.tally import PSS_SHIFT, SHARES, Counts, Quantity, Reals
 from untorn.reader.text.columns import Columns, Numbers
 
 Figures = dict[str, Figure]
-_PLAIN = "private", "shared", "anonymous", "huge", "ksm", "guard"
-_QUANTITIES = {
-    **{name: Quantity[name.upper()] for name in (*_PLAIN, "rss", "pss", "swap")},
-    "hugetlb": Quantity.RSS,
-    "swap_pss": Quantity.SWAP,
-    "locked": Quantity.PSS,
+_COUNTED: dict[str, tuple[str, ...]] = {
+    **{
+        name: (name.upper(),)
+        for name in (
+            *("rss", "pss", "private", "shared", "anonymous", "huge", "ksm", "guard"),
+            *("private_clean", "shared_clean", "pss_file", "pss_shmem", "huge_anon", "huge_shmem"),
+        )
+    },
+    "private_dirty": ("PRIVATE", "PRIVATE_CLEAN"),
+    "shared_dirty": ("SHARED", "SHARED_CLEAN"),
+    "pss_dirty": ("PSS", "PSS_CLEAN"),
+    "pss_anon": ("PSS", "PSS_FILE", "PSS_SHMEM"),
+    "huge_file": ("HUGE", "HUGE_ANON", "HUGE_SHMEM"),
 }
-"""How uncertain each is: as that."""
+"""What is counted, or is what is left of the first when the others are taken away."""
+_UNCERTAIN_AS = _COUNTED | {
+    "swap": ("SWAP",),
+    "swap_pss": ("SWAP",),
+    "locked": ("PSS",),
+    "hugetlb": ("RSS",),
+    "private_hugetlb": ("RSS",),
+    "shared_hugetlb": ("RSS",),
+}
+"""How uncertain each is: as these together."""
 
 SUMS = {
     "rss": ("Rss",),
@@ -34,6 +51,23 @@ SUMS = {
     "ksm": ("KSM",),
 }
 """What is the sum of which fields of smaps."""
+_PARTS = {
+    "private_clean": ("Private_Clean",),
+    "private_dirty": ("Private_Dirty",),
+    "shared_clean": ("Shared_Clean",),
+    "shared_dirty": ("Shared_Dirty",),
+    "pss_dirty": ("Pss_Dirty",),
+    "pss_anon": ("Pss_Anon",),
+    "pss_file": ("Pss_File",),
+    "pss_shmem": ("Pss_Shmem",),
+    "huge_anon": ("AnonHugePages",),
+    "huge_shmem": ("ShmemPmdMapped",),
+    "huge_file": ("FilePmdMapped",),
+    "private_hugetlb": ("Private_Hugetlb",),
+    "shared_hugetlb": ("Shared_Hugetlb",),
+    "page_size": ("KernelPageSize",),
+}
+"""What is the same as one field."""
 _NEWER = {"ShmemPmdMapped", "FilePmdMapped"}
 """Fields that a kernel has not that has no such pages either (before Linux 5.4)."""
 
@@ -42,11 +76,13 @@ def figures_of_smaps(smaps: SmapsText) -> Figures:
     """Return what smaps tells. A field that no record has is absent."""
     columns = smaps.columns
     size = columns.end - columns.start
-    rollup = columns.names == (b"[rollup]",)
+    rollup = columns.names == (ROLLUP_NAME,)
     figures = {} if rollup else {"size": Figure.exact(size)}
-    for name, fields in SUMS.items():
+    for name, fields in (SUMS | _PARTS).items():
         parts = [smaps.fields[field] for field in fields if field in smaps.fields]
-        if len(parts) + len(_NEWER.difference(smaps.fields).intersection(fields)) == len(fields):
+        if parts and len(parts) + len(_NEWER.difference(smaps.fields).intersection(fields)) == len(
+            fields
+        ):
             figure = _sum(parts, None if rollup else size)
             figures |= {name: figure} if figure else {}
     return figures
@@ -65,26 +101,27 @@ def figures_of_counts(columns: Columns, found: Estimate, facts: Facts, backing: 
     """Return what was counted of VMAs, with bounds where page tables do not tell all."""
     size = columns.end - columns.start
     of_hugetlb = backing.hugetlb[:, np.newaxis]
-    plain = found._replace(counts=np.where(of_hugetlb, 0, found.counts))
-    hugetlb = found._replace(counts=np.where(of_hugetlb, found.counts, 0))
-    rss, pss, swapped = (_figure(plain, name) for name in ("RSS", "PSS", "SWAP"))
+    plain = np.where(of_hugetlb, 0, found.counts)
+    hugetlb = _figure(np.where(of_hugetlb, found.counts, 0), "RSS")
+    counted = {name: _figure(plain, *parts) for name, parts in _COUNTED.items()}
+    rss, pss, swapped = counted["rss"], counted["pss"], _figure(plain, "SWAP")
     high = np.maximum(swapped.low, np.minimum(swapped.high, np.uint64(facts.swapped)))
     slack = np.minimum(size - np.minimum(rss.low, size), np.uint64(facts.swap)) * backing.swappable
     swap = Figure.between(swapped.low, high + slack)
     nothing = np.zeros_like(size)
-    locked = np.minimum(pss.high, np.uint64(facts.locked))
     figures = {
         "size": Figure.exact(size),
-        "rss": rss,
-        "pss": pss,
-        **{name: _figure(plain, name.upper()) for name in _PLAIN},
+        "page_size": Figure.exact(backing.page_size),
+        **counted,
         "swap": swap,
         "swap_pss": Figure.between(nothing, swap.high),
-        "locked": Figure.between(nothing, locked),
-        "hugetlb": _figure(hugetlb, "RSS"),
+        "locked": Figure.between(nothing, np.minimum(pss.high, np.uint64(facts.locked))),
+        "hugetlb": hugetlb,
+        "private_hugetlb": Figure.between(nothing, hugetlb.high),
+        "shared_hugetlb": Figure.between(nothing, hugetlb.high),
     }
     resident = np.minimum(size, np.uint64(facts.resident))
-    most = dict.fromkeys((*_PLAIN, "rss", "pss", "locked"), resident) | {"guard": size}
+    most = dict.fromkeys((*_COUNTED, "locked"), resident) | {"guard": size}
     return {
         name: figure.estimated(_variance(found, name), most.get(name, size))
         for name, figure in figures.items()
@@ -92,21 +129,31 @@ def figures_of_counts(columns: Columns, found: Estimate, facts: Facts, backing: 
 
 
 def _variance(found: Estimate, name: str) -> Reals:
-    """Return the variance of a quantity, in bytes squared."""
-    quantity = _QUANTITIES.get(name)
-    if quantity is None:
-        return np.zeros(len(found.variance))
-    variance: Reals = found.variance[:, quantity] / 4 ** _shift(quantity)
-    return variance
+    """Return the variance of a quantity, in bytes squared; of a difference the most it can be."""
+    deviation: Reals = np.zeros(len(found.variance))
+    for part in _UNCERTAIN_AS.get(name, ()):
+        quantity = Quantity[part]
+        deviation += np.sqrt(found.variance[:, quantity]) / 2 ** _shift(quantity)
+    return deviation**2
 
 
-def _figure(found: Estimate, name: str) -> Figure:
-    """Return a quantity in bytes; a part of a byte is dropped, as the kernel drops one of a kB."""
-    quantity, slack = Quantity[name], Quantity.__members__.get(f"{name}_SLACK")
-    low = found.counts[:, quantity]
-    high = low if slack is None else low + found.counts[:, slack]
-    return Figure.between(low >> _shift(quantity), high >> _shift(quantity))
+def _figure(counts: Counts, name: str, *others: str) -> Figure:
+    """Return a quantity less some others, in bytes.
+
+    A part of a byte is dropped, as the kernel drops one of a kB.
+    """
+    low, high = _bounds(counts, name)
+    for other in others:
+        least, most = _bounds(counts, other)
+        low, high = low - most, high - least
+    shift = _shift(Quantity[name])
+    return Figure.between(np.maximum(low, 0) >> shift, high >> shift)
+
+
+def _bounds(counts: Counts, name: str) -> tuple[Counts, Counts]:
+    low, slack = counts[:, Quantity[name]], Quantity.__members__.get(f"{name}_SLACK")
+    return low, low if slack is None else low + counts[:, slack]
 
 
 def _shift(quantity: Quantity) -> int:
-    return PSS_SHIFT if quantity is Quantity.PSS else 0
+    return PSS_SHIFT if quantity in SHARES else 0

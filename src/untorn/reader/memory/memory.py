@@ -22,6 +22,12 @@ FIELDS = (
     *("swap_pss", "locked", "huge", "hugetlb", "ksm", "guard"),
 )
 """The quantities of a memory: see Memory."""
+PARTS = (
+    *("private_clean", "private_dirty", "shared_clean", "shared_dirty"),
+    *("pss_dirty", "pss_anon", "pss_file", "pss_shmem"),
+    *("huge_anon", "huge_shmem", "huge_file", "private_hugetlb", "shared_hugetlb", "page_size"),
+)
+"""What bounds() tells, too: as smaps divides these."""
 
 
 class How(StrEnum):
@@ -123,13 +129,14 @@ class Memory(MapColumns):
             text. It was held for less if the call waited for it, or let go of it in between.
         fields: What a text of smaps tells, by the kernel's names, in bytes where that has kB;
             masked where a VMA has none. Empty if none was read.
+        widths: Of those fields that are no bytes: characters that a number takes there at least.
         flags: The two letters of each flag there; None of a VMA without them.
         leniencies: How a text from elsewhere differs from Linux's.
     """
 
     __slots__ = (
         *("_figures", "changed", "changes", "fields", "flags"),
-        *("how", "leniencies", "longest_hold_ns"),
+        *("how", "leniencies", "longest_hold_ns", "widths"),
     )
 
     def __init__(
@@ -150,6 +157,7 @@ class Memory(MapColumns):
         self.changed = np.zeros(len(columns), np.bool_) if changed is None else changed
         self.changes, self.longest_hold_ns = tuple(changes), longest_hold_ns
         self.fields: Mapping[str, Masked] = smaps.fields if smaps else {}
+        self.widths: Mapping[str, int] = smaps.widths if smaps else {}
         self.flags = tuple(smaps.flags) if smaps else (None,) * len(columns)
         self.leniencies: tuple[Leniency, ...] = smaps.leniencies if smaps else ()
 
@@ -241,12 +249,12 @@ class Memory(MapColumns):
         """Return the least and the most that each row can be; None if nothing is known.
 
         Args:
-            name: One of FIELDS.
+            name: One of FIELDS or PARTS.
 
         Raises:
             ValueError: It is none of them.
         """
-        if name not in FIELDS:
+        if name not in FIELDS and name not in PARTS:
             raise ValueError(f"no quantity {name}; there are {', '.join(FIELDS)}")
         figure = self._figures.get(name)
         return None if figure is None else figure.interval()
@@ -269,8 +277,8 @@ class Memory(MapColumns):
         """Return the sums of each group."""
         values: list[dict[str, Any]] = [{} for _ in range(number)]
         bounds: list[dict[str, tuple[int, int]]] = [{} for _ in range(number)]
-        for name, figure in self._figures.items():
-            sums = figure.grouped(groups, number)
+        for name in self._figures.keys() & set(FIELDS):
+            sums = self._figures[name].grouped(groups, number)
             lows, highs = (each.tolist() for each in (sums.low, sums.high))
             for group, (least, most) in enumerate(np.transpose(sums.interval()).tolist()):
                 if lows[group] == highs[group]:

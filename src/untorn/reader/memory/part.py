@@ -9,7 +9,7 @@ import numpy.typing as npt
 from untorn.reader.diff import same_rows
 from untorn.reader.memory.figure import Figure
 from untorn.reader.memory.figures import Figures
-from untorn.reader.memory.memory import FIELDS, How
+from untorn.reader.memory.memory import FIELDS, PARTS, How
 from untorn.reader.memory.smaps_text import SmapsText
 from untorn.reader.text.columns import Columns, Numbers, Rows
 
@@ -47,7 +47,7 @@ def figures_of_parts(columns: Columns, parts: Sequence[Part]) -> Figures:
     size = columns.end - columns.start
     rows = [same_rows(part.columns, columns) for part in parts]
     figures: Figures = {"size": Figure.exact(size)}
-    for name in FIELDS[1:]:
+    for name in (*FIELDS[1:], *PARTS):
         if any(name in part.figures for part in parts):
             joined = _Joined(size)
             for part, (theirs, ours) in zip(parts, rows, strict=True):
@@ -82,4 +82,4 @@ def smaps_of(part: Part, columns: Columns) -> SmapsText | None:
         return None
     fields = {name: values[theirs] for name, values in part.smaps.fields.items()}
     flags = [part.smaps.flags[row] for row in theirs.tolist()]
-    return SmapsText(columns, fields, flags, part.smaps.leniencies)
+    return part.smaps._replace(columns=columns, fields=fields, flags=flags)

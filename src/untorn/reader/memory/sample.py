@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from untorn.reader.memory.tally import LOWS, PSS_SHIFT, SLACKS, Counts, Quantity, Reals
+from untorn.reader.memory.tally import LOWS, PSS_SHIFT, SHARES, SLACKS, Counts, Quantity, Reals
 from untorn.reader.text.columns import Numbers, Rows
 from untorn.reader.text.hex_field import Truths
 
@@ -34,7 +34,7 @@ _TRIAL, _AT_ONCE = 4, 32
 """Windows by which it is told how long one takes, and between two looks at the clock."""
 _USED = 0.8
 """Of the time, what is planned for."""
-_UNITS = np.where(np.isin(list(Quantity), (Quantity.PSS, Quantity.PSS_SLACK)), 1 << PSS_SHIFT, 1)
+_UNITS = np.where(np.isin(list(Quantity), SHARES), 1 << PSS_SHIFT, 1)
 """Of a byte, in each quantity."""
 
 

@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from untorn.maps.smaps_lines import number_width
+
 Masked = np.ma.MaskedArray[Any, np.dtype[np.uint64]]
 """Numbers, masked where there are none."""
 _Words = npt.NDArray[np.uint64]
@@ -50,11 +52,17 @@ def fields_of(lines: bytes) -> list[tuple[bytes, bytes, bytes]]:
     return found
 
 
-def read_records(records: Sequence[bytes]) -> dict[str, Masked]:
+def read_records(records: Sequence[bytes]) -> tuple[dict[str, Masked], dict[str, int]]:
     """Return each field as a column with one row a record, in bytes where it has a unit.
 
     A field that has the unit in some records counts as missing where it has none: its line may
-    have lost its end. Raises ValueError as fields_of().
+    have lost its end.
+
+    Returns:
+        The columns; and of fields without the unit how many characters a number takes at least.
+
+    Raises:
+        ValueError: As fields_of().
     """
     table = _Table(records)
     by_size: defaultdict[int, list[int]] = defaultdict(list)
@@ -66,7 +74,7 @@ def read_records(records: Sequence[bytes]) -> dict[str, Masked]:
         for first in range(0, len(rows), _BATCH):
             batch = rows[first : first + _BATCH]
             table.read_one_by_one(table.read_alike(batch, layout) if layout else batch)
-    return table.fields()
+    return table.fields(), table.widths()
 
 
 class _Layout(NamedTuple):
@@ -147,8 +155,27 @@ class _Table:
         return {
             name.decode(): _masked(*column)
             for (name, unit), column in self._columns.items()
-            if unit or (name, b" kB") not in self._columns
+            if unit or self._is_plain(name)
         }
+
+    def widths(self) -> dict[str, int]:
+        """Return how wide numbers without the unit are set, by one record that has each.
+
+        The kernel sets them in eight characters; older ones that of THPeligible in none.
+        """
+        return {
+            name.decode(): _width(self._records[int(missing.argmin())], name)
+            for (name, unit), (_, missing) in self._columns.items()
+            if not unit and self._is_plain(name)
+        }
+
+    def _is_plain(self, name: bytes) -> bool:
+        return (name, b" kB") not in self._columns
+
+
+def _width(record: bytes, name: bytes) -> int:
+    lines = (line for line in record.split(b"\n") if line.startswith(name + b":"))
+    return number_width(next(lines))
 
 
 def _masked(numbers: _Words, missing: _Truths) -> Masked:

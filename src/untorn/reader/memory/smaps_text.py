@@ -25,6 +25,8 @@ class SmapsText(NamedTuple):
     """What VmFlags lists; None in records that have no such line."""
     leniencies: tuple[Leniency, ...]
     """How the text differs from what Linux prints."""
+    widths: dict[str, int]
+    """Of fields that are no bytes, such as THPeligible: characters that a number takes at least."""
 
 
 def parse_smaps(text: bytes) -> SmapsText:
@@ -43,13 +45,17 @@ def parse_smaps(text: bytes) -> SmapsText:
     """
     try:
         records = _take_apart(text)
-        fields = read_records(records.fields)
+        fields, widths = read_records(records.fields)
     except ValueError:
         records = read_text(text)
-        fields = read_records(records.fields)
+        fields, widths = read_records(records.fields)
     flags = {each: None if each is None else _flags(each) for each in set(records.flags)}
     return SmapsText(
-        records.columns, fields, [flags[each] for each in records.flags], records.leniencies
+        records.columns,
+        fields,
+        [flags[each] for each in records.flags],
+        records.leniencies,
+        widths,
     )
 
 

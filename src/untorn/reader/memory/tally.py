@@ -5,10 +5,16 @@ anonymous if it is not one of a file. The zero page is in no count. Where the ke
 tell, for lack of the right to see page frames, there is slack: the figure is at least what is
 counted, and at most that and its slack.
 
-Compare fs/proc/task_mmu.c:smaps_account() and pte_to_pagemap_entry().
+A page of a file is clean if the kernel knows of nothing that was written to it; an anonymous one
+never is. What smaps knows beyond that stands in page tables alone: that a page of shared memory was
+written after it was mapped to be read, or that nothing was written to an anonymous page since it
+was given up by MADV_FREE, or since it came back from swap.
+
+Compare fs/proc/task_mmu.c:smaps_account(), smaps_page_accumulate(), pte_to_pagemap_entry().
 """
 
 from enum import IntEnum
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +22,9 @@ import numpy.typing as npt
 from untorn.maps.page import PAGE_SIZE, PMD_SIZE
 from untorn.maps.pagemap import (
     KPF_ANON,
+    KPF_DIRTY,
     KPF_KSM,
+    KPF_SWAPBACKED,
     KPF_ZERO_PAGE,
     PM_FILE,
     PM_GUARD_REGION,
@@ -27,6 +35,7 @@ from untorn.maps.pagemap import (
     PM_UFFD_WP,
 )
 from untorn.reader.memory.page_frames import PageFrames
+from untorn.reader.text.hex_field import Truths
 
 Entries = npt.NDArray[np.uint64]
 """Of pagemap."""
@@ -40,14 +49,14 @@ PSS_SHIFT = 12
 """Bits below a byte to which shares are summed up, as in the kernel."""
 _ALL_OF_IT = PAGE_SIZE << PSS_SHIFT
 """The share of a page that is mapped once."""
-_SWAP_TYPE, _SWAP_TYPES, _MARKER = np.uint64(0x1F), 23, 31
-"""Of what stands in the place of a page: its type, the first types, which are areas of swap, and
-the one that stands for nothing. Those between are pages on the move, in hardware, or broken.
-Source: include/linux/swap.h."""
+_SWAP_TYPE, _SWAP_TYPE_BITS, _SWAP_TYPES, _MARKER = np.uint64(0x1F), np.uint64(5), 23, 31
+"""Of what stands in the place of a page: its type, below its frame; the first types, which are
+areas of swap, and the one that stands for nothing. Those between are pages on the move, in
+hardware, or broken. Source: include/linux/swap.h, include/linux/swapops.h."""
 
 
 class Quantity(IntEnum):
-    """What is counted: bytes; pss, and its slack, shifted by PSS_SHIFT."""
+    """What is counted: bytes; pss, its parts, and their slack, shifted by PSS_SHIFT."""
 
     RSS = 0
     RSS_SLACK = 1
@@ -65,8 +74,23 @@ class Quantity(IntEnum):
     KSM = 13
     KSM_SLACK = 14
     HUGE = 15
+    HUGE_ANON = 16
+    HUGE_SHMEM = 17
+    HUGE_SHMEM_SLACK = 18
+    PRIVATE_CLEAN = 19
+    PRIVATE_CLEAN_SLACK = 20
+    SHARED_CLEAN = 21
+    SHARED_CLEAN_SLACK = 22
+    PSS_CLEAN = 23
+    PSS_CLEAN_SLACK = 24
+    PSS_FILE = 25
+    PSS_FILE_SLACK = 26
+    PSS_SHMEM = 27
+    PSS_SHMEM_SLACK = 28
 
 
+SHARES = [quantity for quantity in Quantity if quantity.name.startswith("PSS")]
+"""Those that are shifted."""
 SLACKS = [quantity for quantity in Quantity if quantity.name.endswith("_SLACK")]
 """How much more there may be."""
 LOWS = [Quantity[slack.name.removesuffix("_SLACK")] for slack in SLACKS]
@@ -116,13 +140,22 @@ def _class(entry: int) -> _Class:
     return _Class.NONE
 
 
+_OF_FILE_SLACKS = Quantity.PSS_CLEAN_SLACK, Quantity.PSS_FILE_SLACK, Quantity.PSS_SHMEM_SLACK
+
+
 def _weights() -> Counts:
     """Return what a page of each class counts."""
     weights = np.zeros((len(_Class), len(Quantity)), np.int64)
     pages = {
         _Class.EXCLUSIVE: (Quantity.RSS, Quantity.PRIVATE, Quantity.ANONYMOUS, Quantity.PSS),
-        _Class.EXCLUSIVE_FILE: (Quantity.RSS, Quantity.PRIVATE, Quantity.PSS),
-        _Class.SHARED_FILE: (Quantity.RSS, Quantity.SHARED, Quantity.PSS_SLACK),
+        _Class.EXCLUSIVE_FILE: (
+            *(Quantity.RSS, Quantity.PRIVATE, Quantity.PSS),
+            *(Quantity.PRIVATE_CLEAN_SLACK, *_OF_FILE_SLACKS),
+        ),
+        _Class.SHARED_FILE: (
+            *(Quantity.RSS, Quantity.SHARED, Quantity.PSS_SLACK),
+            *(Quantity.SHARED_CLEAN_SLACK, *_OF_FILE_SLACKS),
+        ),
         _Class.ANON_OR_SPECIAL: (
             *(Quantity.RSS_SLACK, Quantity.SHARED_SLACK, Quantity.PSS_SLACK),
             *(Quantity.ANONYMOUS_SLACK, Quantity.KSM_SLACK),
@@ -140,6 +173,7 @@ def _weights() -> Counts:
         ),
         _Class.HUGE_FILE: (
             *(Quantity.RSS, Quantity.PRIVATE_SLACK, Quantity.SHARED_SLACK, Quantity.PSS_SLACK),
+            *(Quantity.PRIVATE_CLEAN_SLACK, Quantity.SHARED_CLEAN_SLACK, *_OF_FILE_SLACKS),
         ),
         _Class.HUGE_ANON_OR_ZERO: (
             *(Quantity.RSS_SLACK, Quantity.ANONYMOUS_SLACK),
@@ -148,11 +182,12 @@ def _weights() -> Counts:
         _Class.HUGE_FILE_OR_ZERO: (
             *(Quantity.RSS_SLACK, Quantity.PRIVATE_SLACK),
             *(Quantity.SHARED_SLACK, Quantity.PSS_SLACK),
+            *(Quantity.PRIVATE_CLEAN_SLACK, Quantity.SHARED_CLEAN_SLACK, *_OF_FILE_SLACKS),
         ),
     }
     for class_, quantities in pages.items():
         weights[class_, list(quantities)] = PAGE_SIZE
-    weights[:, [Quantity.PSS, Quantity.PSS_SLACK]] <<= PSS_SHIFT
+    weights[:, SHARES] <<= PSS_SHIFT
     return weights
 
 
@@ -176,12 +211,16 @@ _UNTOLD_CLASSES = np.select(
 _BY_FRAME = np.isin(
     range(len(_Class)),
     (
-        *(_Class.SHARED_FILE, _Class.ANON_OR_SPECIAL, _Class.SWAPPED, _Class.SWAP_OR_MARKER),
+        *(_Class.EXCLUSIVE_FILE, _Class.SHARED_FILE, _Class.ANON_OR_SPECIAL),
+        *(_Class.SWAPPED, _Class.SWAP_OR_MARKER),
         *(_Class.HUGE_ANON, _Class.HUGE_FILE, _Class.HUGE_ANON_OR_ZERO, _Class.HUGE_FILE_OR_ZERO),
     ),
 )
 """Classes of which the page frame, or what stands in its place, tells more."""
-_OF_FILES = (_Class.SHARED_FILE, _Class.HUGE_FILE, _Class.HUGE_FILE_OR_ZERO)
+_OF_FILES = (
+    *(_Class.EXCLUSIVE_FILE, _Class.SHARED_FILE),
+    *(_Class.HUGE_FILE, _Class.HUGE_FILE_OR_ZERO),
+)
 
 
 class Tally:
@@ -279,15 +318,25 @@ class Tally:
         types = entries & _SWAP_TYPE
         np.add.at(counts[:, Quantity.SWAP], pieces[swapped & (types < _SWAP_TYPES)], PAGE_SIZE)
         moving = swapped & (types >= _SWAP_TYPES) & (types != _MARKER)
-        anonymous = moving & (entries & np.uint64(PM_FILE) == 0)
-        np.add.at(counts[:, Quantity.ANONYMOUS], pieces[anonymous], PAGE_SIZE)
-        for quantity in Quantity.RSS, Quantity.SHARED:
-            np.add.at(counts[:, quantity], pieces[moving], PAGE_SIZE)
-        np.add.at(counts[:, Quantity.PSS], pieces[moving], _ALL_OF_IT)
+        if moving.any():
+            self._ask_moving(frames, entries[moving], pieces[moving], counts)
         here = ~swapped
         if here.any():
             pfns = entries[here] & np.uint64(PM_PFRAME_MASK)
             self._ask_present(frames, pfns, classes[here], pieces[here], counts)
+
+    def _ask_moving(
+        self, frames: PageFrames, entries: Entries, pieces: Places, counts: Counts
+    ) -> None:
+        """Add pages on the move. How often they are mapped is not told: as if once, and shared."""
+        pages = _Pages(
+            pieces,
+            flags=frames.flags((entries & np.uint64(PM_PFRAME_MASK)) >> _SWAP_TYPE_BITS),
+            of_file=entries & np.uint64(PM_FILE) != 0,
+            private=np.zeros(len(entries), np.bool_),
+            shares=np.full(len(entries), _ALL_OF_IT),
+        )
+        pages.add_to(counts)
 
     def _ask_present(
         self,
@@ -298,21 +347,53 @@ class Tally:
         counts: Counts,
     ) -> None:
         """Add pages that are present. If none of their mappings is left, there was one."""
-        of_file = np.isin(classes, _OF_FILES)
-        asked = classes != _Class.SHARED_FILE
-        flags = np.zeros(len(pfns), np.uint64)
-        flags[asked] = frames.flags(pfns[asked])
-        anonymous = ~of_file & (flags & np.uint64(KPF_ANON) != 0)
-        counted = anonymous | (of_file & (flags & np.uint64(KPF_ZERO_PAGE) == 0))
-        mappings = np.maximum(frames.counts(pfns), np.uint64(1)).astype(np.int64)
-        own = mappings == 1
-        merged = flags & np.uint64(KPF_KSM) != 0
+        of_file, flags = np.isin(classes, _OF_FILES), frames.flags(pfns)
+        mappings = np.ones(len(pfns), np.int64)
+        asked = classes != _Class.EXCLUSIVE_FILE
+        mappings[asked] = np.maximum(frames.counts(pfns[asked]), np.uint64(1))
+        anonymous, zero = (flags & np.uint64(bit) != 0 for bit in (KPF_ANON, KPF_ZERO_PAGE))
+        counted = np.where(of_file, ~zero, anonymous)
+        pages = _Pages(
+            pieces[counted],
+            flags[counted],
+            of_file[counted],
+            private=mappings[counted] == 1,
+            shares=_ALL_OF_IT // mappings[counted],
+        )
+        pages.add_to(counts)
+
+
+class _Pages(NamedTuple):
+    """Pages of which all is known, as columns."""
+
+    pieces: Places
+    flags: Entries
+    """KPF_* bits."""
+    of_file: Truths
+    private: Truths
+    """Whether each is mapped but once."""
+    shares: Counts
+    """What each counts in pss."""
+
+    def add_to(self, counts: Counts) -> None:
+        """Add what they count."""
+        clean = self.of_file & (self.flags & np.uint64(KPF_DIRTY) == 0)
+        in_memory = self.of_file & (self.flags & np.uint64(KPF_SWAPBACKED) != 0)
         for quantity, which in (
-            (Quantity.RSS, counted),
-            (Quantity.PRIVATE, counted & own),
-            (Quantity.SHARED, counted & ~own),
-            (Quantity.ANONYMOUS, anonymous),
-            (Quantity.KSM, counted & merged),
+            (Quantity.RSS, np.ones(len(self.pieces), np.bool_)),
+            (Quantity.PRIVATE, self.private),
+            (Quantity.SHARED, ~self.private),
+            (Quantity.ANONYMOUS, ~self.of_file),
+            (Quantity.KSM, self.flags & np.uint64(KPF_KSM) != 0),
+            (Quantity.PRIVATE_CLEAN, clean & self.private),
+            (Quantity.SHARED_CLEAN, clean & ~self.private),
         ):
-            counts[:, quantity] += PAGE_SIZE * np.bincount(pieces[which], minlength=len(counts))
-        np.add.at(counts[:, Quantity.PSS], pieces[counted], _ALL_OF_IT // mappings[counted])
+            pages = np.bincount(self.pieces[which], minlength=len(counts))
+            counts[:, quantity] += PAGE_SIZE * pages
+        for quantity, which in (
+            (Quantity.PSS, np.ones(len(self.pieces), np.bool_)),
+            (Quantity.PSS_CLEAN, clean),
+            (Quantity.PSS_SHMEM, in_memory),
+            (Quantity.PSS_FILE, self.of_file & ~in_memory),
+        ):
+            np.add.at(counts[:, quantity], self.pieces[which], self.shares[which])
