@@ -1,0 +1,78 @@
+"""The fields of smaps that are known of a memory.
+
+Where the kernel's smaps was read, these are all that it told, in its order. Where pages were
+counted, a field is known if it is exact of every VMA: one that some VMAs lack would make sums of
+it wrong, and nobody would see.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from untorn.maps.smaps_lines import BY_KIND, OTHERS, RESIDENT, SIZES, kb_lines, plain_line
+from untorn.reader.memory.memory import Memory
+from untorn.reader.memory.smaps_fields import Masked
+from untorn.reader.text.columns import Numbers
+
+KB = 1024
+
+_NEVER_COUNTED = "Referenced", "LazyFree"
+_COUNTED = [name for name in (*SIZES, *RESIDENT, *BY_KIND, *OTHERS) if name not in _NEVER_COUNTED]
+_QUANTITIES = {
+    "KernelPageSize": "page_size",
+    "MMUPageSize": "page_size",
+    "AnonHugePages": "huge_anon",
+    "ShmemPmdMapped": "huge_shmem",
+    "FilePmdMapped": "huge_file",
+    "SwapPss": "swap_pss",
+}
+"""What those fields are called whose quantity has not the same name."""
+
+
+class KnownField(NamedTuple):
+    """One field of all VMAs."""
+
+    name: str
+    """The kernel's."""
+    line: bytes
+    """A format that takes the number."""
+    unit: int
+    """What that number counts: bytes, or 1 of what is no size."""
+    values: Masked | Numbers
+    """A row a VMA, bytes; masked where the kernel told none."""
+
+    def numbers(self) -> list[int | None]:
+        """Return what is printed of each VMA; None where there is nothing."""
+        numbers: list[int | None] = (self.values // np.uint64(self.unit)).tolist()
+        return numbers
+
+    def sum(self) -> int | None:
+        """Return what is printed of all VMAs together; None if some have nothing."""
+        return None if np.ma.is_masked(self.values) else int(self.values.sum()) // self.unit
+
+
+def known_fields(memory: Memory) -> Iterator[KnownField]:
+    """Yield what is known, in the kernel's order.
+
+    Raises:
+        ValueError: It is an estimate by a sample.
+    """
+    if memory.estimated:
+        raise ValueError("an estimate is nothing that the kernel could have told")
+    return _told(memory) if memory.fields else _counted(memory)
+
+
+def _told(memory: Memory) -> Iterator[KnownField]:
+    for name, values in memory.fields.items():
+        if name in memory.widths:
+            yield KnownField(name, plain_line(name, memory.widths[name]), 1, values)
+        else:
+            yield KnownField(name, kb_lines(name), KB, values)
+
+
+def _counted(memory: Memory) -> Iterator[KnownField]:
+    for name in _COUNTED:
+        bounds = memory.bounds(_QUANTITIES.get(name, name.lower()))
+        if bounds is not None and np.array_equal(*bounds):
+            yield KnownField(name, kb_lines(name), KB, bounds[0])
