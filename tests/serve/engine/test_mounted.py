@@ -36,7 +36,7 @@ from untorn.mm.mman import (
 from untorn.mm.mmap_lock import mmap_write_lock, mmap_write_unlock
 from untorn.reader.access.gentle import Holds
 from untorn.reader.access.pagemap import LivePagemap
-from untorn.serve.engine.guest import Guest
+from untorn.serve.engine.guest import Guest, View
 from untorn.serve.engine.tree import EngineRoot
 from untorn.syscalls import Process
 
@@ -77,7 +77,7 @@ def test_who_asks_gets_the_answers_of_the_kernel(
     strategy: str, directory: Path, tmp_path: Path
 ) -> None:
     client = build_procmap_client(tmp_path)
-    with a_real_process() as pid, mounted(EngineRoot({1: twin_of(pid)}, strategy), directory):
+    with a_real_process() as pid, mounted(EngineRoot({1: twin_of(pid)}, View(strategy)), directory):
         told = answers_of(client, directory / "1")
         assert told == answers_of(client, Path(f"/proc/{pid}"))
 
@@ -121,7 +121,7 @@ def test_tools_show_what_the_engine_shows(strategy: str, directory: Path) -> Non
         (lambda text: b"".join(reversed(text.splitlines(keepends=True))), ["tac"]),
         (lambda text: text[-1000:], ["tail", "-c1000"]),
     ]
-    with mounted(EngineRoot({1: process}, strategy), directory):
+    with mounted(EngineRoot({1: process}, View(strategy)), directory):
         for name, file in PROC_FILES.items():
             reader = strategy if strategy in file.lockings else "mmap_lock"
             with process.open(name, reader) as own:
@@ -202,7 +202,7 @@ def test_who_waits_for_a_lock_of_the_engine_holds_up_nobody(directory: Path) -> 
     processes: dict[int, Process | Guest] = {1: Guest(busy, comm=b"busy"), 2: idle}
     with idle.open() as own:
         text = b"".join(own.fills())
-    with mounted(EngineRoot(processes, "mmap_lock"), directory):
+    with mounted(EngineRoot(processes, View("mmap_lock")), directory):
         mmap_write_lock(busy.mm)
         try:
             reader = subprocess.Popen(["cat", directory / "1/maps"], stdout=subprocess.DEVNULL)
@@ -233,7 +233,7 @@ def test_what_stays_mapped_is_always_shown(strategy: str, directory: Path) -> No
     writer = threading.Thread(target=change)
     with process.open() as own:
         stays = {line for line in b"".join(own.fills()).splitlines() if b"/x" in line}
-    with mounted(EngineRoot({1: process}, strategy), directory):
+    with mounted(EngineRoot({1: process}, View(strategy)), directory):
         writer.start()
         try:
             for _ in range(10):

@@ -12,7 +12,7 @@ from untorn.fs.proc.files import PROC_FILES
 from untorn.maps.page import PAGE_SIZE, PMD_SIZE
 from untorn.maps.procmap_query import PROCMAP_QUERY, ProcmapQuery
 from untorn.mm.mman import MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, PROT_WRITE
-from untorn.serve.engine.guest import Guest, Processes
+from untorn.serve.engine.guest import Guest, Processes, View
 from untorn.serve.engine.tree import EngineRoot
 from untorn.serve.fuse.node import Caller, Directory, File, OpenFile
 from untorn.syscalls import Process
@@ -104,7 +104,7 @@ def test_other_names_mean_nothing(name: bytes) -> None:
 @pytest.mark.parametrize("strategy", ["mmap_lock", "vma_lock", "rcu"])
 def test_each_file_says_what_it_says_in_the_engine(strategy: str) -> None:
     process = some_process()
-    root = EngineRoot({1: process}, strategy)
+    root = EngineRoot({1: process}, View(strategy))
     for name, file in PROC_FILES.items():
         reader = strategy if strategy in file.lockings else "mmap_lock"
         with process.open(name, reader) as own:

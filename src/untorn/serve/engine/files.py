@@ -15,7 +15,7 @@ from untorn.fs.proc.pagemap import ProcPagemap
 from untorn.fs.proc.vma_file import ProcVmaFile
 from untorn.mm.mm_types import mmdrop
 from untorn.serve.caller.memory import CallerMemory
-from untorn.serve.engine.guest import Guest
+from untorn.serve.engine.guest import Guest, View
 from untorn.serve.engine.rights import (
     Capabilities,
     capabilities_of,
@@ -131,10 +131,12 @@ class GuestFile(File, ABC):
     Attributes:
         number: PID or TID.
         guest: Whose it is.
+        view: How it is shown.
     """
 
     number: int
     guest: Guest
+    view: View
     keep = KEEP
     permissions = 0o444
 
@@ -164,17 +166,15 @@ class VmaFile(GuestFile):
 
     Attributes:
         name: One of fs/proc/files.py.
-        strategy: How VMAs are kept still; mmap_lock if this file cannot be read so.
     """
 
     name: str
-    strategy: str
 
     def opened(self, caller: Caller) -> OpenFile:
         """Return it open. Raises OSError as open()."""
-        check_looks_at_vmas(self.guest, caller)
-        file = PROC_FILES[self.name]
-        reader = self.strategy if self.strategy in file.lockings else FALLBACK
+        check_looks_at_vmas(self.guest, caller, self.view.proc)
+        file, strategy = PROC_FILES[self.name], self.view.strategy
+        reader = strategy if strategy in file.lockings else FALLBACK
         return OpenVmaFile(file.open(self.guest.process.proc, reader))
 
 
@@ -186,9 +186,10 @@ class Pagemap(GuestFile):
 
     def opened(self, caller: Caller) -> OpenFile:
         """Return it open. Raises OSError as open()."""
-        check_looks_at_pages(self.guest, caller)
+        check_looks_at_pages(self.guest, caller, self.view.proc)
         opener = copy(self.guest.process.proc)
-        opener.cap_sys_admin = Capabilities.SYS_ADMIN in capabilities_of(caller)
+        has = capabilities_of(caller, self.view.proc)
+        opener.cap_sys_admin = Capabilities.SYS_ADMIN in has
         return OpenPagemap(ProcPagemap(opener))
 
 

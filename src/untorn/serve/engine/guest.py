@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from untorn.errors import os_error
 from untorn.syscalls import Process
@@ -49,3 +50,13 @@ Processes = Mapping[int, Process | Guest]
 def guest_of(process: Process | Guest) -> Guest:
     """Return a process as a guest; a bare one is ours."""
     return process if isinstance(process, Guest) else Guest(process)
+
+
+class View(NamedTuple):
+    """How guests are shown."""
+
+    strategy: str = "vma_lock"
+    """How VMAs are kept still while maps is read: one of MAPS_LOCKINGS. The other files are read in
+    the same way, or under mmap_lock where they never were."""
+    proc: str = "/proc"
+    """Where the procfs is mounted that tells who asks: never below what is shown."""

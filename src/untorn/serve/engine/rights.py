@@ -5,6 +5,7 @@ from enum import IntFlag
 from pathlib import Path
 
 from untorn.errors import os_error
+from untorn.serve.caller.thread_credentials import capget
 from untorn.serve.engine.guest import Guest
 from untorn.serve.fuse.node import Caller
 
@@ -23,34 +24,37 @@ _READS_ANYTHING = Capabilities.DAC_OVERRIDE | Capabilities.DAC_READ_SEARCH
 _LOOKS_AT_VMAS = Capabilities.SYS_PTRACE | Capabilities.SYS_ADMIN | Capabilities.PERFMON
 
 
-def check_looks_at_vmas(guest: Guest, caller: Caller) -> None:
+def check_looks_at_vmas(guest: Guest, caller: Caller, proc: str) -> None:
     """Raise OSError EACCES if a caller may not read the maps of a guest."""
-    if not _owns(guest, caller) and not capabilities_of(caller) & _LOOKS_AT_VMAS:
+    if not _owns(guest, caller) and not capabilities_of(caller, proc) & _LOOKS_AT_VMAS:
         raise os_error(errno.EACCES)
 
 
-def check_looks_at_pages(guest: Guest, caller: Caller) -> None:
+def check_looks_at_pages(guest: Guest, caller: Caller, proc: str) -> None:
     """Raise OSError EACCES if a caller may not read the pagemap of a guest, whose mode is 0400."""
     if _owns(guest, caller):
         return
-    has = capabilities_of(caller)
+    has = capabilities_of(caller, proc)
     if not has & Capabilities.SYS_PTRACE or not (caller.uid == guest.uid or has & _READS_ANYTHING):
         raise os_error(errno.EACCES)
 
 
-def capabilities_of(caller: Caller) -> Capabilities:
+def capabilities_of(caller: Caller, proc: str) -> Capabilities:
     """Return what it has of them in our user namespace; nothing if it is in another one.
 
     It sleeps meanwhile, so that its number is not another thread's.
+
+    Args:
+        caller: Who asks.
+        proc: Where procfs is mounted.
     """
-    place = Path("/proc", str(caller.tid))
+    theirs, ours = (Path(proc, str(who), "ns/user") for who in (caller.tid, "self"))
     try:
-        if (place / "ns/user").stat() != Path("/proc/self/ns/user").stat():
-            return Capabilities(0)
-        status = (place / "status").read_text()
-    except OSError:
-        return Capabilities(0)
-    return Capabilities(int(status.partition("CapEff:")[2].split()[0], 16))
+        if theirs.stat() == ours.stat():
+            return Capabilities(capget(caller.tid).effective)
+    except OSError:  # it is not in our PID namespace, or above our user namespace
+        pass
+    return Capabilities(0)
 
 
 def _owns(guest: Guest, caller: Caller) -> bool:

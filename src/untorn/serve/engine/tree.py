@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from untorn.errors import os_error
 from untorn.fs.proc.files import PROC_FILES
 from untorn.serve.engine.files import KEEP, Cmdline, Comm, Pagemap, VmaFile
-from untorn.serve.engine.guest import Guest, Processes, guest_of
+from untorn.serve.engine.guest import Guest, Processes, View, guest_of
 from untorn.serve.fuse.node import Attributes, Caller, Directory, Entry, Node
 
 _MODE = stat.S_IFDIR | 0o555
@@ -27,12 +27,11 @@ class EngineRoot(Directory):
 
     Attributes:
         processes: Them, by PID.
-        strategy: How VMAs are kept still while maps is read: one of MAPS_LOCKINGS. The other files
-            are read in the same way, or under mmap_lock where they never were.
+        view: How they are shown.
     """
 
     processes: Processes = field(compare=False)
-    strategy: str = "vma_lock"
+    view: View = field(default_factory=View)
     started_ns: int = field(default_factory=time.time_ns)
 
     def attributes(self) -> Attributes:
@@ -45,7 +44,7 @@ class EngineRoot(Directory):
         guest = self._guest(pid)
         if guest is None:
             raise os_error(errno.ENOENT)
-        return ProcessDirectory(pid, guest, self.strategy)
+        return ProcessDirectory(pid, guest, self.view)
 
     def entries(self, caller: Caller) -> Sequence[Entry]:
         """Return the PIDs."""
@@ -65,12 +64,12 @@ class GuestDirectory(Directory):
     Attributes:
         number: PID or TID.
         guest: The process.
-        strategy: See EngineRoot.
+        view: How it is shown.
     """
 
     number: int
     guest: Guest
-    strategy: str
+    view: View
 
     def attributes(self) -> Attributes:
         """Return what stat() tells, also when the process is gone."""
@@ -93,9 +92,9 @@ class GuestDirectory(Directory):
 
     def nodes(self) -> Mapping[bytes, Node]:
         """Return what is in it: the files that processes and threads have."""
-        number, guest, strategy = self.number, self.guest, self.strategy
-        files = {name.encode(): VmaFile(number, guest, name, strategy) for name in PROC_FILES}
-        return {**files, b"pagemap": Pagemap(number, guest)}
+        about = self.number, self.guest, self.view
+        files = {name.encode(): VmaFile(*about, name) for name in PROC_FILES}
+        return {**files, b"pagemap": Pagemap(*about)}
 
 
 class ProcessDirectory(GuestDirectory):
@@ -105,13 +104,12 @@ class ProcessDirectory(GuestDirectory):
 
     def nodes(self) -> Mapping[bytes, Node]:
         """Return what is in it."""
-        number, guest = self.number, self.guest
-        nodes: dict[bytes, Node] = {**GuestDirectory.nodes(self)}
-        nodes[b"task"] = TaskDirectory(number, guest, self.strategy)
-        if guest.comm is not None:
-            nodes[b"comm"] = Comm(number, guest)
-        if guest.cmdline is not None:
-            nodes[b"cmdline"] = Cmdline(number, guest)
+        about = self.number, self.guest, self.view
+        nodes: dict[bytes, Node] = {**GuestDirectory.nodes(self), b"task": TaskDirectory(*about)}
+        if self.guest.comm is not None:
+            nodes[b"comm"] = Comm(*about)
+        if self.guest.cmdline is not None:
+            nodes[b"cmdline"] = Cmdline(*about)
         return nodes
 
 
@@ -123,9 +121,8 @@ class TaskDirectory(GuestDirectory):
 
     def nodes(self) -> Mapping[bytes, Node]:
         """Return what is in it."""
-        guest, strategy = self.guest, self.strategy
-        tids = sorted({self.number, *guest.tids})
-        return {b"%d" % tid: ThreadDirectory(tid, guest, strategy) for tid in tids}
+        tids = sorted({self.number, *self.guest.tids})
+        return {b"%d" % tid: ThreadDirectory(tid, self.guest, self.view) for tid in tids}
 
 
 class ThreadDirectory(GuestDirectory):
