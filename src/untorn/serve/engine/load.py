@@ -1,7 +1,9 @@
 """A Python file that makes processes of the engine."""
 
 import runpy
+import threading
 import traceback
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +19,25 @@ class Emulator:
 
     Attributes:
         processes: Them, by PID.
-        run: What goes on changing them, if anything does.
+        run: Goes on changing them.
+        path: Of the file.
     """
 
     processes: Processes
-    run: Callable[[], object] | None = None
+    run: Callable[[], object]
+    path: str
+
+    def start(self) -> threading.Thread:
+        """Return a thread that runs what changes them. A warning tells if that fails."""
+        thread = threading.Thread(target=self._run, name="untorn-emulator", daemon=True)
+        thread.start()
+        return thread
+
+    def _run(self) -> None:
+        try:
+            self.run()
+        except Exception as error:  # whatever it is: the processes are shown as they are now
+            warnings.warn(where(error, self.path), RuntimeWarning, stacklevel=2)
 
 
 def load(path: str) -> Emulator:
@@ -36,15 +52,15 @@ def load(path: str) -> Emulator:
         names = runpy.run_path(path)
     except Exception as error:
         raise OutOfReachError(where(error, path)) from error
-    processes, run = names.get("processes"), names.get("run")
+    processes, run = names.get("processes"), names.get("run", lambda: None)
     if not isinstance(processes, Mapping):
         raise OutOfReachError(f"{path}: it defines no mapping named processes")
     for pid, process in processes.items():
         if not isinstance(pid, int) or pid < 1 or not isinstance(process, Process | Guest):
             raise OutOfReachError(f"{path}: processes: {pid!r}: {process!r} is no PID and process")
-    if run is not None and not callable(run):
+    if not callable(run):
         raise OutOfReachError(f"{path}: run is not a function")
-    return Emulator(processes, run)
+    return Emulator(processes, run, path)
 
 
 def where(error: BaseException, path: str) -> str:
@@ -54,4 +70,5 @@ def where(error: BaseException, path: str) -> str:
     if isinstance(error, SyntaxError):
         lines.append(error.lineno)
     place = f"{path}:{lines[-1]}" if lines else path
-    return f"{place}: {type(error).__name__}: {error}"
+    message = f"{place}: {type(error).__name__}: {error}"
+    return message.replace("\n", " ")
