@@ -7,6 +7,8 @@ not become another user it is refused. What else is stricter than on /proc, and 
 
 - A caller in another user namespace has no capability in ours, though it may have one over some
   of our files; what it may see of processes there is said in user_namespaces.py.
+- So has one that a security module knows by another label than ours, unless it is unconfined:
+  AppArmor or SELinux might refuse it what they let us do.
 - One that is not seen from our PID namespace has its user id, and nothing else.
 - Our own process is shown to those only who have at least our rights: the kernel would take any
   look at it for one that we have at ourselves.
@@ -21,7 +23,14 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
 from untorn.errors import os_error
-from untorn.serve.caller.rights import Rights, rights_of, user_namespace_of
+from untorn.serve.caller.rights import (
+    Rights,
+    is_unconfined,
+    label_of,
+    rights_of,
+    text_of,
+    user_namespace_of,
+)
 from untorn.serve.caller.thread_credentials import Credentials, capget, changed, own_credentials
 from untorn.serve.caller.user_namespaces import CAP_SYS_PTRACE, may_trace_across
 from untorn.serve.fuse.node import Caller
@@ -48,7 +57,16 @@ class Deputy:
     """
 
     # Nothing is changed after __init__().
-    __slots__ = ("_may_act", "_namespace", "_own", "_pid", "_proc", "_strange_gid", "_strange_uid")
+    __slots__ = (
+        "_label",
+        "_may_act",
+        "_namespace",
+        "_own",
+        "_pid",
+        "_proc",
+        "_strange_gid",
+        "_strange_uid",
+    )
 
     def __init__(self, proc: int) -> None:
         self._proc = proc
@@ -56,13 +74,9 @@ class Deputy:
         own = self._own.capabilities.effective
         self._may_act = bool(own & _CAP_SETUID and own & _CAP_SETGID)
         self._pid = int(os.readlink("self", dir_fd=proc))
-        me = os.open(str(self._pid), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=proc)
-        try:
-            self._namespace = user_namespace_of(me)
-            self._strange_uid = _last_id(me, "uid_map")
-            self._strange_gid = _last_id(me, "gid_map")
-        finally:
-            os.close(me)
+        self._namespace, self._label = user_namespace_of(proc, "self"), label_of(proc, "self")
+        self._strange_uid = _last_id(text_of(proc, "self/uid_map"))
+        self._strange_gid = _last_id(text_of(proc, "self/gid_map"))
 
     def acting_as(
         self, caller: Caller, watched: Watched | None = None
@@ -123,8 +137,13 @@ class Deputy:
             return False
         if ours & ~capget(tid).effective:
             return False
-        found = os.stat(f"{tid}/ns/user", dir_fd=self._proc)
-        return (found.st_dev, found.st_ino) == self._namespace
+        if user_namespace_of(self._proc, str(tid)) != self._namespace:
+            return False
+        return not self._label or self._may_be_judged(label_of(self._proc, str(tid)))
+
+    def _may_be_judged(self, label: bytes) -> bool:
+        """Tell whether a security module lets who has this label do what it lets us do."""
+        return label == self._label or is_unconfined(label)
 
     def _credentials_for(self, caller: Caller, watched: Watched | None) -> Credentials:
         """Return what a thread must have to be judged as the caller.
@@ -145,17 +164,12 @@ class Deputy:
             return stranger
         may_trace = watched is not None and self._may_trace(rights, watched)
         granted = CAP_SYS_PTRACE if may_trace else 0
-        if rights.user_namespace == self._namespace:
-            same = rights.uids.effective == self._own.euid
-            return self._with(
-                stranger._replace(
-                    euid=self._own.euid if same else self._strange_uid,
-                    gid=caller.gid,
-                    groups=rights.groups,
-                ),
-                rights.effective | granted,
-            )
-        return self._with(stranger, granted)
+        if rights.user_namespace != self._namespace or not self._may_be_judged(rights.label):
+            return self._with(stranger, granted)
+        same = rights.uids.effective == self._own.euid
+        euid = self._own.euid if same else self._strange_uid
+        known = stranger._replace(euid=euid, gid=caller.gid, groups=rights.groups)
+        return self._with(known, rights.effective | granted)
 
     def _with(self, credentials: Credentials, effective: int) -> Credentials:
         own = self._own.capabilities
@@ -169,17 +183,9 @@ class Deputy:
         if not caller.tid:
             return None
         try:
-            directory = os.open(
-                str(caller.tid), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._proc
-            )
-        except FileNotFoundError:
-            return None
-        try:
-            rights = rights_of(directory)
+            rights = rights_of(self._proc, str(caller.tid))
         except OSError:
             return None
-        finally:
-            os.close(directory)
         ids = rights.uids.file_system, rights.gids.file_system
         return rights if ids == (caller.uid, caller.gid) else None
 
@@ -187,6 +193,8 @@ class Deputy:
         """Tell whether ptrace's check lets it for a reason that the kernel cannot see in us."""
         if asker.tgid == watched.pid:
             return True  # every process may look at itself
+        if not self._may_be_judged(asker.label):
+            return False
         try:
             theirs = user_namespace_of(watched.directory)
             if asker.user_namespace == theirs == self._namespace:
@@ -196,14 +204,11 @@ class Deputy:
             return False  # it is gone, or we may not trace it ourselves
 
 
-def _last_id(directory: int, name: str) -> int:
+def _last_id(id_map: bytes) -> int:
     """Return the last id that our user namespace has, which is nobody's.
 
     Args:
-        directory: Our directory of procfs.
-        name: uid_map or gid_map. See user_namespaces(7).
+        id_map: Text of uid_map or gid_map. See user_namespaces(7).
     """
-    file = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory)
-    with os.fdopen(file, "rb") as lines:
-        ranges = (map(int, line.split()) for line in lines)
-        return max(first + count - 1 for first, _outside, count in ranges)
+    ranges = (map(int, line.split()) for line in id_map.splitlines())
+    return max(first + count - 1 for first, _outside, count in ranges)

@@ -3,18 +3,17 @@
 Ids are those of our user namespace; one that it does not have is shown as that of nobody (65534).
 """
 
+import errno
 import os
-import re
 from typing import NamedTuple
 
-_STATUS = re.compile(
-    rb"\nTgid:\t(\d+)\n.*"
-    rb"\nUid:\t(\d+)\t(\d+)\t(\d+)\t(\d+)\nGid:\t(\d+)\t(\d+)\t(\d+)\t(\d+)\n.*"
-    rb"\nGroups:\t([\d ]*)\n.*\nCapPrm:\t(\w+)\nCapEff:\t(\w+)\n",
-    re.DOTALL,
-)
+from untorn.maps.page import PAGE_SIZE
+
 UserNamespace = tuple[int, int]
 """Device and inode: the same as long as somebody is in it."""
+
+
+_UNCONFINED = {b"", b"unconfined", b"unconfined_t", b"unconfined_service_t"}
 
 
 class Ids(NamedTuple):
@@ -34,38 +33,71 @@ class Rights(NamedTuple):
     gids: Ids
     groups: tuple[int, ...]
     """Supplementary groups, sorted."""
-    permitted: int
-    """Capabilities, a bit each."""
     effective: int
+    """Capabilities, a bit each."""
     user_namespace: UserNamespace
+    label: bytes
+    """What a security module knows it by, b"" without one."""
 
 
-def rights_of(directory: int) -> Rights:
-    """Return those of the thread with this directory of procfs, as PID or PID/task/TID.
+def rights_of(folder: int, thread: str = ".") -> Rights:
+    """Return what a thread has.
+
+    Args:
+        folder: A descriptor of procfs, or of a folder in it.
+        thread: The thread's folder from there, as PID or PID/task/TID.
 
     Raises:
         OSError: ESRCH or ENOENT if it is gone; EACCES where we may not know its user namespace.
     """
-    status = os.open("status", os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory)
-    try:
-        text = b"".join(iter(lambda: os.read(status, 1 << 16), b""))
-    finally:
-        os.close(status)
-    found = _STATUS.search(text)
-    assert found, f"what is this of /proc/PID/status? {text!r}"
-    tgid, *ids = map(int, found.groups()[:9])
+    status = text_of(folder, f"{thread}/status")
     return Rights(
-        tgid,
-        Ids(*ids[:4]),
-        Ids(*ids[4:]),
-        tuple(sorted(map(int, found[10].split()))),
-        int(found[11], 16),
-        int(found[12], 16),
-        user_namespace_of(directory),
+        int(_field(status, b"Tgid")),
+        Ids(*map(int, _field(status, b"Uid").split())),
+        Ids(*map(int, _field(status, b"Gid").split())),
+        tuple(sorted(map(int, _field(status, b"Groups").split()))),
+        int(_field(status, b"CapEff"), 16),
+        user_namespace_of(folder, thread),
+        label_of(folder, thread),
     )
 
 
-def user_namespace_of(directory: int) -> UserNamespace:
-    """Return which one a thread is in. Raises OSError as rights_of()."""
-    found = os.stat("ns/user", dir_fd=directory)
+def user_namespace_of(folder: int, thread: str = ".") -> UserNamespace:
+    """Return which one a thread is in. Arguments and errors are those of rights_of()."""
+    found = os.stat(f"{thread}/ns/user", dir_fd=folder)
     return found.st_dev, found.st_ino
+
+
+def label_of(folder: int, thread: str = ".") -> bytes:
+    """Return what a security module knows a thread by, b"" without one.
+
+    Arguments and errors are those of rights_of().
+    """
+    try:
+        return text_of(folder, f"{thread}/attr/current").rstrip(b"\n\0")
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOENT):  # the second: no such modules at all
+            raise
+        return b""
+
+
+def text_of(folder: int, path: str) -> bytes:
+    """Return what is in a file of procfs. Raises OSError as open(2) and read(2) do."""
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=folder)
+    try:
+        return b"".join(iter(lambda: os.read(file, PAGE_SIZE), b""))
+    finally:
+        os.close(file)
+
+
+def is_unconfined(label: bytes) -> bool:
+    """Tell whether a security module refuses nothing for this label.
+
+    AppArmor has the name of a profile; SELinux has user, role, type and range, with colons.
+    """
+    parts = label.split(b":")
+    return (parts[2] if len(parts) > 3 else label) in _UNCONFINED
+
+
+def _field(status: bytes, name: bytes) -> bytes:
+    return status.partition(b"\n%b:\t" % name)[2].partition(b"\n")[0]

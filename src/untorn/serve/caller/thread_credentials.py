@@ -3,9 +3,10 @@
 The kernel keeps them by thread. setfsuid() and setfsgid() change them so; the C library's
 setresuid() and setgroups() tell every thread of the process, so these two are called by number.
 
-A thread that looks like another user for a while lends out nothing: who may signal or trace it goes
-by its real and saved ids, which stay ours, and who may set its scheduling by its effective id,
-which is never lent to a caller (see deputy.py).
+A thread that looks like another user for a while is not at that user's mercy: who may signal or
+trace it goes by its real and saved ids, which stay ours, and who may slow it down by its effective
+id, which no caller lends us (see deputy.py). From then on the process may not be dumped, and the
+thread is not told of its parent's death, see prctl(2).
 """
 
 import ctypes
@@ -16,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from untorn.errors import OutOfReachError, os_error
+from untorn.errors import os_error
 
 _SETRESUID, _SETGROUPS = {
     "x86_64": (117, 116),
@@ -91,12 +92,12 @@ def changed(own: Credentials, wanted: Credentials) -> Iterator[None]:
         wanted: What it is to have; the permitted and the inheritable set must be its own.
 
     Raises:
-        OSError: EPERM without CAP_SETUID or CAP_SETGID, EINVAL for an id that this user namespace
-            does not have, ENOMEM. Nothing is changed then.
-        OutOfReachError: Nobody has told us the system calls of this machine.
+        OSError: EPERM without CAP_SETUID or CAP_SETGID; EINVAL for an id that this user namespace
+            does not have; ENOMEM; ENOSYS on a machine whose system calls we do not know. Nothing
+            is changed then.
     """
     if not _SETRESUID:
-        raise OutOfReachError(f"cannot act as another user on {platform.machine()}")
+        raise os_error(errno.ENOSYS)
     try:
         _take(own, wanted)
         yield
@@ -107,7 +108,8 @@ def changed(own: Credentials, wanted: Credentials) -> Iterator[None]:
 def _take(own: Credentials, wanted: Credentials) -> None:
     if wanted.groups != own.groups:
         _set_groups(wanted.groups)
-    _set_fs_id(_libc.setfsgid, wanted.gid)
+    if wanted.gid != own.gid:
+        _set_fs_id(_libc.setfsgid, wanted.gid)
     if wanted.euid != own.euid:
         _check(_setresuid(_SETRESUID, _UNCHANGED, wanted.euid, _UNCHANGED))
         _capset(own.capabilities)  # it was root: the kernel has taken the effective ones away
