@@ -1,0 +1,148 @@
+"""The server's side of its watchdog: it is started, answered, and replaced if it dies."""
+
+import errno
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+
+from untorn.serve.fuse import watchdog
+from untorn.serve.fuse.mounting import detach_all
+
+_NOT_FOR_IT = {signal.SIGHUP, signal.SIGINT, signal.SIGTERM}
+"""What ends all of a service or of a terminal: a watchdog stays until its server has ended."""
+_START = 30.0
+"""Seconds that a watchdog has to start."""
+_PAUSE = 0.2
+"""Seconds from the death of a watchdog to the next one."""
+_END = 10.0
+"""Seconds that a watchdog has to end."""
+
+
+class Lifeline:
+    """Takes a mount of ours away when this process ends, dies or is stuck, by a watchdog.
+
+    Args:
+        source: Of the mount, which is made afterwards.
+        stuck: Seconds for which a request may wait without a sign of life of this process.
+        proc: Where procfs is mounted.
+
+    Raises:
+        OSError: No watchdog can be started.
+    """
+
+    def __init__(self, source: str, *, stuck: float, proc: str = "/proc") -> None:
+        self._source, self._stuck = source, stuck
+        self._last_answer = 0  # whichever thread writes last: any of their times will do
+        self._closing = threading.Event()
+        self._lock = threading.Lock()
+        self._fuse: int | None = None  # protected by _lock
+        self._proc = os.open(proc, os.O_PATH | os.O_CLOEXEC)
+        try:
+            # Replaced by the keeper, with _lock held: it alone reads them without.
+            self._link, self._process = self._start()
+        except OSError:
+            os.close(self._proc)
+            raise
+        self._keeper = threading.Thread(target=self._keep, name="untorn-lifeline", daemon=True)
+        self._keeper.start()
+
+    def watch(self, fuse: int) -> None:
+        """Have a mount watched, by a copy of its descriptor."""
+        with self._lock, suppress(OSError):  # if the watchdog is dead, the next one gets it
+            self._fuse = os.dup(fuse)
+            self._tell([self._fuse])
+
+    def answered(self) -> None:
+        """Note that a request has been answered just now."""
+        self._last_answer = time.monotonic_ns()
+
+    def close(self) -> None:
+        """Unmount, and let go of the watchdog.
+
+        Files that are open are served for as long as this process serves.
+
+        Raises:
+            OSError: EPERM if it is mounted still.
+        """
+        try:
+            if left := detach_all(self._source):
+                raise OSError(errno.EPERM, "cannot be unmounted", left[0])
+        finally:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        self._closing.set()
+        with self._lock, suppress(OSError):  # it may be dead
+            self._link.shutdown(socket.SHUT_RDWR)
+        self._keeper.join()
+        self._bury()
+        os.close(self._proc)
+        if self._fuse is not None:
+            os.close(self._fuse)
+
+    def _keep(self) -> None:
+        """Reply to the watchdog, and replace it when it is dead. By the keeper."""
+        while self._is_asked() or self._replace():
+            with self._lock, suppress(OSError):  # if it is dead, the next round sees it
+                self._tell([])
+
+    def _is_asked(self) -> bool:
+        """Wait for the watchdog to ask; False once it is dead, or let go."""
+        try:
+            return bool(self._link.recv(1))
+        except OSError:
+            return False
+
+    def _replace(self) -> bool:
+        """Bury the watchdog and start another; False if there is to be none any more."""
+        while not self._closing.wait(_PAUSE):
+            with self._lock, suppress(OSError):
+                self._bury()
+                self._link, self._process = self._start()
+                if self._fuse is not None:
+                    self._tell([self._fuse])
+                return True
+        return False
+
+    def _tell(self, mount: list[int]) -> None:
+        """Tell when the last answer was given, and pass the mount along. Precondition: _lock."""
+        socket.send_fds(self._link, [watchdog.REPLY.pack(self._last_answer)], mount)
+
+    def _bury(self) -> None:
+        self._link.close()
+        try:
+            self._process.wait(_END)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _start(self) -> tuple[socket.socket, subprocess.Popen[bytes]]:
+        """Start a watchdog, in a session of its own, and wait until it watches."""
+        link, its = socket.socketpair(type=socket.SOCK_SEQPACKET)
+        me = os.pidfd_open(os.getpid())
+        passed = its.fileno(), me, self._proc
+        arguments = [*map(str, passed), self._source, str(self._stuck)]
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _NOT_FOR_IT)  # is inherited
+        try:
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-m", watchdog.__name__, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                pass_fds=passed,
+                start_new_session=True,
+            )
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            os.close(me)
+            its.close()
+        link.settimeout(_START)
+        if not link.recv(1):
+            process.wait()
+            raise OSError(errno.ECHILD, "the watchdog of the mount does not start")
+        link.settimeout(None)
+        return link, process
