@@ -27,7 +27,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def mount(source: str, point: str, type_: str, flags: int, data: str) -> None:
-    """Mount a file system, as mount(2) does. Raises its OSErrors."""
+    """Mount a file system; arguments and errors are those of the system call."""
     texts = [os.fsencode(text) for text in (source, point, type_, data)]
     arguments = *texts[:3], ctypes.c_ulong(flags), texts[3]
     if _libc.mount(*arguments):

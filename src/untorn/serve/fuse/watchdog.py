@@ -46,6 +46,7 @@ class Watchdog:
 
     def __init__(self, link: socket.socket, server: int, source: str) -> None:
         self._link, self._server, self._source = link, server, source
+        self._link.setblocking(False)
         self._fuse: int | None = None
         self._connection: Connection | None = None
         self._last_answer = 0
@@ -77,11 +78,11 @@ class Watchdog:
 
     def _is_silent(self) -> bool:
         """Say whether a request waits, and there was no sign of life since the last round."""
-        before = self._last_answer
-        replied = self._receive()
         untaken = self._is_untaken()
         if not untaken and not (self._connection and self._connection.waiting()):
             return False
+        before = self._last_answer
+        replied = self._receive()
         self._ask()
         return not replied or (untaken and self._last_answer == before)
 
@@ -91,14 +92,14 @@ class Watchdog:
 
     def _ask(self) -> None:
         with suppress(BlockingIOError, BrokenPipeError):
-            self._link.send(ASK, socket.MSG_DONTWAIT)
+            self._link.send(ASK)
 
     def _receive(self) -> bool:
         """Take the replies that have come; say whether there were any."""
         replied = False
         with suppress(BlockingIOError):
             while True:
-                reply, fds, _, _ = socket.recv_fds(self._link, REPLY.size, 1, socket.MSG_DONTWAIT)
+                reply, fds, _, _ = socket.recv_fds(self._link, REPLY.size, 1)
                 if not reply:
                     break
                 replied = True
