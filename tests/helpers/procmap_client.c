@@ -27,7 +27,7 @@ struct query {
 #define FILE_BACKED 0x20
 #define PAGE 4096
 #define MOST 4096
-/* VMAs that are asked with every flag. */
+/* VMAs that are asked with every flag, and with buffers that cannot be written. */
 #define SOME 4
 
 static int fd;
@@ -318,10 +318,11 @@ int main(int argc, char **argv)
 	walk();
 	everywhere();
 	for (int i = 0; i < vma_count; i++) {
-		if (i < SOME)
-			flags_at(&vmas[i]);
 		names_of(&vmas[i]);
-		wrong_buffers(&vmas[i], pages);
+		if (i < SOME) {
+			flags_at(&vmas[i]);
+			wrong_buffers(&vmas[i], pages);
+		}
 	}
 	if (vma_count) {
 		name_in_struct(&vmas[0]);

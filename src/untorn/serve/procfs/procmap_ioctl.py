@@ -39,10 +39,16 @@ def procmap_ioctl(maps: MapsFile, request: int, memory: UserMemory, arg: int) ->
 
 def _ask(maps: MapsFile, query: ProcmapQuery) -> QueriedVma:
     """Ask for all that is wanted; without the build id if the VMA changes while that is read."""
+    question = ProcmapQuery(
+        query_flags=query.query_flags,
+        query_addr=query.query_addr,
+        vma_name_size=query.vma_name_size,
+        build_id_size=query.build_id_size,
+    )
     try:
-        return maps.procmap_query(query)
+        return maps.procmap_query(question)
     except OutOfReachError:
-        return maps.procmap_query(query._replace(build_id_size=0))
+        return maps.procmap_query(question._replace(build_id_size=0))
 
 
 def _answer(query: ProcmapQuery, found: QueriedVma) -> ProcmapQuery:
