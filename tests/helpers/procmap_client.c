@@ -27,7 +27,7 @@ struct query {
 #define FILE_BACKED 0x20
 #define PAGE 4096
 #define MOST 4096
-/* VMAs that are asked with every flag, and with buffers that cannot be written. */
+/* VMAs that are asked with every flag, every size of a build id, and wrong buffers. */
 #define SOME 4
 
 static int fd;
@@ -126,7 +126,6 @@ static void names_of(const struct query *vma)
 	uint32_t length = vma->vma_name_size;
 	uint32_t sizes[] = { 1, 2, length - 1, length, length + 1, PAGE - 1, PAGE, PAGE + 1,
 			     2 * PAGE, UINT32_MAX };
-	uint32_t ids[] = { 1, 8, 19, 20, 21, 64, UINT32_MAX };
 	struct query q;
 
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
@@ -137,6 +136,13 @@ static void names_of(const struct query *vma)
 		ask("name", &q, QUERY);
 		print_answer(&q, sizeof(name));
 	}
+}
+
+static void build_ids_of(const struct query *vma)
+{
+	uint32_t ids[] = { 1, 8, 19, 20, 21, 64, UINT32_MAX };
+	struct query q;
+
 	for (size_t i = 0; i < sizeof(ids) / sizeof(*ids); i++) {
 		reset(&q, 0, vma->vma_start);
 		want(&q, 0, ids[i]);
@@ -321,6 +327,7 @@ int main(int argc, char **argv)
 		names_of(&vmas[i]);
 		if (i < SOME) {
 			flags_at(&vmas[i]);
+			build_ids_of(&vmas[i]);
 			wrong_buffers(&vmas[i], pages);
 		}
 	}
