@@ -1,5 +1,6 @@
 """Processes that have all kinds of rights, and what each gets to see of others."""
 
+import ctypes
 import json
 import os
 import subprocess
@@ -9,9 +10,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+import pytest
+
 from untorn.serve.fuse.node import Caller
 
 _PROGRAM = Path(__file__).with_name("askers_program.py")
+
+_FSOPEN, _FSCONFIG, _FSMOUNT = 430, 431, 432
+"""System calls, by the same number on every machine. See fsopen(2)."""
+_SET_STRING, _CREATE = 1, 6
 
 Seen = dict[str, str]
 """How it ended for each file and link of a process, by its name."""
@@ -63,10 +70,34 @@ def askers(*roots: int) -> Iterator[Told]:
 
 
 @contextmanager
-def opened(path: str) -> Iterator[int]:
-    """Open a folder for a while, as a place to start from."""
-    folder = os.open(path, os.O_PATH | os.O_DIRECTORY)
+def opened(path: str, folder: int | None = None) -> Iterator[int]:
+    """Open a directory for a while, as a place to start from."""
+    directory = os.open(path, os.O_PATH | os.O_DIRECTORY, dir_fd=folder)
     try:
-        yield folder
+        yield directory
     finally:
-        os.close(folder)
+        os.close(directory)
+
+
+@contextmanager
+def hiding_procfs(hidepid: int) -> Iterator[int]:
+    """Give a procfs that hides processes: it is mounted nowhere, and goes when it is closed."""
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def call(number: int, *arguments: bytes | int | None) -> int:
+        result: int = libc.syscall(number, *arguments)
+        if result < 0:
+            pytest.skip(f"cannot make a procfs with hidepid: {os.strerror(ctypes.get_errno())}")
+        return result
+
+    context = call(_FSOPEN, b"proc", 0)
+    try:
+        call(_FSCONFIG, context, _SET_STRING, b"hidepid", b"%d" % hidepid, 0)
+        call(_FSCONFIG, context, _CREATE, None, None, 0)
+        mount = call(_FSMOUNT, context, 0, 0)
+    finally:
+        os.close(context)
+    try:
+        yield mount
+    finally:
+        os.close(mount)

@@ -245,6 +245,7 @@ ASKERS: dict[str, Callable[[dict[str, int]], object]] = {
     "root less ptrace": lambda _: less(SYS_PTRACE),
     "root less all three": lambda _: less(SYS_PTRACE, PERFMON, SYS_ADMIN),
     "root less all": lambda _: set_capabilities(),
+    "root in a namespace": lambda _: unshare_user(),
     "alice": lambda _: become(ALICE, ALICE),
     "alice, group of bob": lambda _: become(ALICE, BOB),
     "alice in a namespace": lambda _: in_a_namespace_of_her_own(),
@@ -279,6 +280,19 @@ def read(root: int, path: str) -> str:
     return f"open; {text}"
 
 
+def is_there(root: int, pid: int) -> str:
+    os.stat(str(pid), dir_fd=root)
+    return "there"
+
+
+def is_listed(root: int, pid: int) -> str:
+    folder = os.open(".", os.O_RDONLY, dir_fd=root)
+    try:
+        return "listed" if str(pid) in os.listdir(folder) else "not listed"  # noqa: PTH208
+    finally:
+        os.close(folder)
+
+
 def told(path: str, text: bytes) -> str:
     """Return what is to be compared of a file that was read."""
     if path.endswith("stat"):
@@ -289,7 +303,10 @@ def told(path: str, text: bytes) -> str:
 
 def look(root: int, pid: int) -> dict[str, str]:
     """Return what a process gets to see of another, by name."""
-    seen = {}
+    seen = {
+        "listed": outcome(lambda: is_listed(root, pid)),
+        "": outcome(lambda: is_there(root, pid)),
+    }
     for name in FILES:
         path = f"{pid}/{name.format(pid=pid)}"
         seen[name] = outcome(lambda path=path: read(root, path))  # type: ignore[misc]

@@ -1,70 +1,139 @@
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 
 import pytest
 
-from tests.helpers.askers import Seen, Told, askers, opened
-from tests.helpers.askers_program import FILES, outcome, told
+from tests.helpers.askers import Seen, Told, askers, hiding_procfs, opened
+from tests.helpers.askers_program import ALICE, BOB, FILES, is_listed, is_there, outcome, told
 from tests.helpers.nobody import as_root
 from untorn.serve.caller.deputy import Deputy, Watched
 from untorn.serve.fuse.node import Caller
 
 pytestmark = [as_root, pytest.mark.live]
 
+HIDDEN = ("maps", "stat", "status")
+"""What there is to compare where processes are hidden."""
 OTHER_NAMESPACE = {"container's root", "container's root less ptrace", "container's alice"}
 STRICTER = {(asker, "container, a user") for asker in OTHER_NAMESPACE}
 """Where we refuse what the kernel allows: to users of a namespace that is not ours."""
+NOT_LISTED = {
+    *STRICTER,
+    *((alice, "alice's own namespace") for alice in ("alice", "alice, group of bob")),
+    ("container's root", "container, root"),
+}
+"""Who is judged as a stranger in a list of all processes: by a right over a user namespace."""
 REFUSED = {
-    "Permission denied",
-    "open; Permission denied",
-    "open; 1 1 0 0 0 0 0 0 0 0 0",
+    *("not listed", "No such file or directory", "Operation not permitted", "Permission denied"),
+    *("open; Permission denied", "open; 1 1 0 0 0 0 0 0 0 0 0"),
 }
 
 
 @pytest.fixture(scope="module")
-def proc() -> Iterator[int]:
-    with opened("/proc") as folder:
-        yield folder
+def roots() -> Iterator[list[int]]:
+    """The procfs, and those that hide processes."""
+    with ExitStack() as stack:
+        hiding = (stack.enter_context(hiding_procfs(how)) for how in (1, 2, 4))
+        yield [stack.enter_context(opened("/proc")), *hiding]
 
 
 @pytest.fixture(scope="module")
-def told_by_askers(proc: int) -> Iterator[Told]:
-    with askers(proc) as told:
+def told_by_askers(roots: list[int]) -> Iterator[Told]:
+    with askers(*roots) as told:
         yield told
 
 
-def seen_through(deputy: Deputy, proc: int, caller: Caller, pid: int) -> Seen:
-    """What the deputy gets to see for a caller."""
+@pytest.fixture
+def deputy(roots: list[int]) -> Deputy:
+    return Deputy(roots[0])
 
-    def read(name: str) -> str:
-        file = deputy.open_as(caller, watched, name)
+
+def seen_through(deputy: Deputy, root: int, caller: Caller, pid: int, files: Iterable[str]) -> Seen:
+    """What the deputy gets to see for a caller: of some files, and whether the process is there."""
+
+    def read(name: str, path: str) -> str:
+        file = deputy.open_as(caller, watched, path)
         try:
             text = outcome(lambda: told(name, deputy.read_as(caller, watched, file, 1 << 16, 0)))
         finally:
             os.close(file)
         return f"open; {text}"
 
-    directory = os.open(str(pid), os.O_PATH, dir_fd=proc)
-    try:
+    def there() -> str:
+        with deputy.acting_as(caller, watched):
+            return is_there(root, pid)
+
+    def listed() -> str:
+        with deputy.acting_as(caller):
+            return is_listed(root, pid)
+
+    with opened(str(pid), root) as directory:
         watched = Watched(pid, directory)
-        names = (name.format(pid=pid) for name in FILES)
-        return {
-            name: outcome(lambda path=path: read(path))  # type: ignore[misc]
-            for name, path in zip(FILES, names, strict=True)
-        }
-    finally:
-        os.close(directory)
+        seen = {"listed": outcome(listed), "": outcome(there)}
+        for name in files:
+            path = name.format(pid=pid)
+            seen[name] = outcome(lambda name=name, path=path: read(name, path))  # type: ignore[misc]
+        return seen
 
 
-def test_a_caller_sees_what_the_kernel_shows_it(proc: int, told_by_askers: Told) -> None:
-    deputy, wrong = Deputy(proc), []
-    for asker, asked in told_by_askers.asked.items():
-        for name, pid in told_by_askers.shown.items():
-            ours = seen_through(deputy, proc, asked.caller, pid)
-            for file in FILES:
-                kernels = asked.seen[0][name][file]
-                if (asker, name) in STRICTER and ours[file] in REFUSED:
-                    continue
-                if ours[file] != kernels:
-                    wrong.append(f"{asker} of {name}, {file}: {ours[file]}, not {kernels}")
-    assert not wrong, "\n".join(wrong)
+def differences(deputy: Deputy, root: int, told: Told, number: int, files: Iterable[str]) -> str:
+    """Where a deputy does not see what the kernel shows, in one of the roots, a line each."""
+    wrong = []
+    for asker, asked in told.asked.items():
+        for shown, pid in told.shown.items():
+            for name, ours in seen_through(deputy, root, asked.caller, pid, files).items():
+                kernels = asked.seen[number][shown][name]
+                strict = (asker, shown) in (NOT_LISTED if name == "listed" else STRICTER)
+                if ours != kernels and not (strict and ours in REFUSED):
+                    wrong.append(f"{asker} of {shown}, {name}: {ours}, not {kernels}")
+    return "\n".join(wrong)
+
+
+def test_a_caller_sees_what_the_kernel_shows_it(
+    deputy: Deputy, roots: list[int], told_by_askers: Told
+) -> None:
+    wrong = differences(deputy, roots[0], told_by_askers, 0, FILES)
+    assert not wrong, wrong
+
+
+@pytest.mark.parametrize("number", [1, 2, 3], ids=["noaccess", "invisible", "ptraceable"])
+def test_what_is_hidden_from_a_caller_is_hidden_by_us(
+    deputy: Deputy, roots: list[int], told_by_askers: Told, number: int
+) -> None:
+    wrong = differences(deputy, roots[number], told_by_askers, number, HIDDEN)
+    assert not wrong, wrong
+
+
+def test_our_own_process_is_shown_to_who_has_our_rights(
+    deputy: Deputy, roots: list[int], told_by_askers: Told
+) -> None:
+    us = Watched(os.getpid(), roots[0])
+    deputy.check_open(told_by_askers.asked["root"].caller, us, f"{us.pid}/maps")
+    for asker in "bob", "root less ptrace", "root in a namespace":
+        with pytest.raises(PermissionError):
+            deputy.check_open(told_by_askers.asked[asker].caller, us, f"{us.pid}/maps")
+
+
+@pytest.mark.parametrize("shown", ["root", "alice, undumpable"])
+def test_a_caller_that_we_do_not_see_has_no_capabilities(
+    deputy: Deputy, roots: list[int], told_by_askers: Told, shown: str
+) -> None:
+    pid = told_by_askers.shown[shown]
+    root = told_by_askers.asked["root"].pid
+    with opened(str(pid), roots[0]) as directory:
+        for unseen in Caller(0, 0, 0), Caller(ALICE, ALICE, 0), Caller(ALICE, ALICE, root):
+            with pytest.raises(PermissionError):
+                deputy.check_open(unseen, Watched(pid, directory), "maps")
+
+
+def test_every_process_may_look_at_itself(
+    deputy: Deputy, roots: list[int], told_by_askers: Told
+) -> None:
+    pid = told_by_askers.shown["alice, undumpable"]
+    with opened(str(pid), roots[0]) as directory:
+        watched = Watched(pid, directory)
+        deputy.check_open(Caller(ALICE, ALICE, pid), watched, "maps")
+        with pytest.raises(PermissionError):  # it is root's file, of mode 0400
+            deputy.check_open(Caller(ALICE, ALICE, pid), watched, "environ")
+        with pytest.raises(PermissionError):
+            deputy.check_open(Caller(BOB, BOB, pid), watched, "maps")

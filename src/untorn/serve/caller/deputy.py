@@ -19,11 +19,13 @@ of io_uring that it made before it gave capabilities away.
 
 import errno
 import os
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
 from untorn.errors import os_error
 from untorn.serve.caller.rights import (
+    NOBODY,
     Rights,
     is_unconfined,
     label_of,
@@ -35,6 +37,7 @@ from untorn.serve.caller.thread_credentials import Credentials, capget, changed,
 from untorn.serve.caller.user_namespaces import CAP_SYS_PTRACE, may_trace_across
 from untorn.serve.fuse.node import Caller
 
+_LAST = 0xFFFFFFFE  # of all ids
 _CAP_SETGID, _CAP_SETUID = 1 << 6, 1 << 7
 
 
@@ -156,20 +159,28 @@ class Deputy:
             self._strange_uid,
             caller.uid,
             self._strange_gid,  # so that it is not the same user to ptrace's check
-            (),
+            (caller.gid,),
             self._own.capabilities._replace(effective=0),
         )
         rights = self._rights(caller)
         if rights is None:
             return stranger
+        groups = tuple(sorted({*self._groups(rights), caller.gid}))
         may_trace = watched is not None and self._may_trace(rights, watched)
         granted = CAP_SYS_PTRACE if may_trace else 0
         if rights.user_namespace != self._namespace or not self._may_be_judged(rights.label):
-            return self._with(stranger, granted)
+            return self._with(stranger._replace(groups=groups), granted)
         same = rights.uids.effective == self._own.euid
         euid = self._own.euid if same else self._strange_uid
-        known = stranger._replace(euid=euid, gid=caller.gid, groups=rights.groups)
+        groups = tuple(self._groups(rights))
+        known = Credentials(euid, caller.uid, caller.gid, groups, self._own.capabilities)
         return self._with(known, rights.effective | granted)
+
+    def _groups(self, rights: Rights) -> Sequence[int]:
+        """Return the supplementary groups without what may stand for one that we do not know."""
+        if self._strange_gid == _LAST:  # all that there are
+            return rights.groups
+        return [group for group in rights.groups if group != NOBODY]
 
     def _with(self, credentials: Credentials, effective: int) -> Credentials:
         own = self._own.capabilities

@@ -1,6 +1,6 @@
 """What /proc tells of a thread's rights: of one that asks, or of one that is asked about.
 
-Ids are those of our user namespace; one that it does not have is shown as that of nobody (65534).
+Ids are those of our user namespace; one that it does not have is shown as NOBODY.
 """
 
 import errno
@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 from untorn.maps.page import PAGE_SIZE
 
+NOBODY = 65534
+"""User and group id. See user_namespaces(7), "Unmapped user and group IDs"."""
 UserNamespace = tuple[int, int]
 """Device and inode: the same as long as somebody is in it."""
 
