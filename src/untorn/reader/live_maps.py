@@ -186,7 +186,9 @@ class LiveMaps(MapsFile):
 
         return self._look(partial(self._settled, partial(self._query, addr), look))
 
-    def memory(self, *, max_hold: float = MAX_HOLD, within: float | None = None) -> "Memory":
+    def memory(
+        self, *, max_hold: float = MAX_HOLD, within: float | None = None, counted: bool = False
+    ) -> "Memory":
         """Return what the process has in memory, VMA by VMA. Moves the file.
 
         Args:
@@ -194,6 +196,9 @@ class LiveMaps(MapsFile):
                 kernel's smaps is read where its calls take less, else pages are counted slice by
                 slice, which takes longer and holds for some microseconds at a time.
             within: Seconds after which an estimate will do; None for the exact numbers. See Memory.
+            counted: Count pages whatever smaps takes, and show VMAs as they were found first: what
+                changes all the time has its numbers, too. Of a VMA that is replaced meanwhile
+                these may be those of what came in its place.
 
         Raises:
             OSError: As snapshot().
@@ -203,7 +208,7 @@ class LiveMaps(MapsFile):
 
         check_limits(max_hold, within)
         gentle = self._gentle is not False
-        options = Options(max_hold, within, gentle=gentle, budget=self._budget)
+        options = Options(max_hold, within, gentle=gentle, budget=self._budget, counted=counted)
 
         def look() -> "Memory":
             try:

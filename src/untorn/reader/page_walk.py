@@ -59,7 +59,7 @@ def pages_of(sizes: Mapping[str, int]) -> int:
 def _other_ns() -> float:
     try:
         return entry_ns()
-    except OutOfReachError:
+    except (OutOfReachError, PermissionError):  # what gave rights away may not read its pagemap
         return page_ns()
 
 

@@ -133,6 +133,12 @@ class Snapshot(MapColumns):
         return parse_again(texts, self._texts, self._lines)
 
     @property
+    def text(self) -> bytes | None:
+        """The text that was read, if that is the map as it stands; None of a core file, too."""
+        changed = self.coherence.put_in or self.coherence.overlaps or self.leniencies
+        return None if changed or not self._texts else b"".join(self._texts)
+
+    @property
     def size(self) -> int:
         """Bytes mapped."""
         return int((self.end - self.start).sum())

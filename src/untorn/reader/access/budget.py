@@ -31,7 +31,7 @@ class Spent(NamedTuple):
     holds: int = 0
     """Calls that held a lock of a process."""
     longest_hold_ns: int = 0
-    """How long the longest of them took."""
+    """CPU time of the longest of them: what it waited for, as the lock itself, is not in it."""
     waits: int = 0
     waited: float = 0
     """Seconds for which looks waited for the budget."""
@@ -121,11 +121,11 @@ class Budget:
             self._spent = self._spent._replace(waits=waits, waited=waited)
         self._sleep(owed / 1e9)
 
-    def count_hold(self, ns: int) -> None:
-        """Count a call that held a lock of a process for that long at most."""
+    def count_hold(self, cpu_ns: int) -> None:
+        """Count a call that held a lock of a process, by the CPU time that it took."""
         with self._lock:
             self._held.spend(1, self._clock())
-            longest = max(self._spent.longest_hold_ns, ns)
+            longest = max(self._spent.longest_hold_ns, cpu_ns)
             self._spent = self._spent._replace(holds=self._spent.holds + 1, longest_hold_ns=longest)
 
     def _pay(self) -> int:

@@ -79,9 +79,9 @@ class GentleMapsFile(LiveMapsFile):
 
     def _call_raised(self, plain: Callable[[], object]) -> Any:
         check_time(self._path)  # the pause before it may have been a long one
-        result, ns = _timed(self._raise and self._raise.prepare(), plain)
+        result, _, cpu_ns = _timed(self._raise and self._raise.prepare(), plain)
         if self._budget:
-            self._budget.count_hold(ns)
+            self._budget.count_hold(cpu_ns)
         return result
 
 
@@ -155,10 +155,10 @@ class Holds:
 
     def _note(self, function: Callable[[], T]) -> T:
         """Make it and note how long it took."""
-        result, ns = _timed(self._change, function)
+        result, ns, cpu_ns = _timed(self._change, function)
         self.longest_ns = max(self.longest_ns, ns)
         if self._budget:
-            self._budget.count_hold(ns)
+            self._budget.count_hold(cpu_ns)
         return result
 
 
@@ -167,17 +167,17 @@ def gently(function: Callable[[], T]) -> T:
     return Holds().make(function)
 
 
-def _timed(change: Steps | None, function: Callable[[], T]) -> tuple[T, int]:
-    """Call a function raised, between two looks at the clock that are made so, too.
+def _timed(change: Steps | None, function: Callable[[], T]) -> tuple[T, int, int]:
+    """Call a function raised, between looks at the clocks that are made so, too.
 
     Returns:
-        What it returned, and how many ns it took.
+        What it returned, how many ns it took, and how many of them it had a CPU.
     """
-    clock = time.perf_counter_ns
-    steps: tuple[Callable[[], Any], ...] = clock, function, clock
+    clock, cpu_clock = time.perf_counter_ns, time.thread_time_ns
+    steps: tuple[Callable[[], Any], ...] = clock, cpu_clock, function, cpu_clock, clock
     timed: partial[list[Any]] = partial(list, map(call, steps))
-    began, result, ended = _raised(change, timed)
-    return cast(T, result), ended - began
+    began, cpu_began, result, cpu_ended, ended = _raised(change, timed)
+    return cast(T, result), ended - began, cpu_ended - cpu_began
 
 
 def _raised(change: Steps | None, function: Callable[[], T]) -> T:

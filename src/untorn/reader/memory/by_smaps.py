@@ -53,7 +53,7 @@ def read_smaps(pagemap: LivePagemap, place: str, size: int, max_hold: float) -> 
     Raises:
         OSError: It cannot be read.
     """
-    smaps = parse_smaps(_read(f"{place}/smaps", size, pagemap.holds))
+    smaps = parse_smaps(read_by_walks(f"{place}/smaps", size, pagemap.holds))
     figures = figures_of_smaps(smaps)
     if pagemap.tells_guards:
         most = math.inf if size == FILL_SIZE else max_hold * 1e9 / page_ns() / 2
@@ -61,7 +61,12 @@ def read_smaps(pagemap: LivePagemap, place: str, size: int, max_hold: float) -> 
     return Part(smaps.columns, figures, np.full(len(smaps.columns), How.SMAPS), smaps)
 
 
-def _read(path: str, size: int, holds: Holds) -> bytes:
+def read_by_walks(path: str, size: int, holds: Holds) -> bytes:
+    """Return a text for which the kernel walks page tables, read by so many bytes at a time.
+
+    Raises:
+        OSError: It cannot be read; ETIMEDOUT if the look that this is part of has no time left.
+    """
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     texts: list[bytes] = []
     try:

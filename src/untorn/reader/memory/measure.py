@@ -33,7 +33,7 @@ from untorn.reader.text.columns import Columns
 
 _ATTEMPTS = 3
 """Looks at what may change from one system call to the next."""
-_PART_OF_TIME, _PART_IF_SHORT = 0.15, 0.75
+PART_OF_TIME, _PART_IF_SHORT = 0.15, 0.75
 """Of the time, that calls may take which hold a lock; and those which do so for a page."""
 _SPENT = 0.9
 """Of the time that there is, what is spent on counting."""
@@ -50,6 +50,8 @@ class Options(NamedTuple):
     """Whether to look at a raised priority and with rests."""
     budget: Budget | None
     """Of which calls are paid that hold a lock; None for no bound."""
+    counted: bool
+    """Whether pages are counted whatever smaps takes, and VMAs are as they were found first."""
 
 
 class Look:
@@ -67,7 +69,7 @@ class Look:
         self._reach, self._take, self._options = reach, take, options
         self._deadline = options.within and time.monotonic() + options.within * _SPENT
         gentle, budget = options.gentle, options.budget
-        self._holds = Holds(gentle=gentle, pace=Pace(_PART_OF_TIME), budget=budget)
+        self._holds = Holds(gentle=gentle, pace=Pace(PART_OF_TIME), budget=budget)
         self._short = Holds(gentle=gentle, pace=Pace(_PART_IF_SHORT), budget=budget)
 
     def make(self) -> Memory:
@@ -85,6 +87,9 @@ class Look:
                 stack.callback(frames.close)
             count = self._counter(pagemap, frames).count
             first = self._take(None)
+            if self._options.counted:
+                part = count(first.columns)
+                return self._put_together(part.columns, part.columns, [part])
             parts = [self._read_smaps(first.columns, pagemap) or count(first.columns)]
             taken = self._take(first)
             for _ in range(_ATTEMPTS - 1):

@@ -36,8 +36,25 @@ class Rollup(NamedTuple):
     """None, too, if the kernel could hold its lock for too long to tell."""
 
 
+class RollupText(NamedTuple):
+    """What two files of a process say."""
+
+    status: bytes
+    sizes: Mapping[str, int] | None
+    """What status tells, in bytes, by its names; None if there is no memory."""
+    text: bytes
+    """Empty if there is no memory, or the kernel could hold its lock for too long to tell."""
+
+
 def read_rollup(pid: int, proc: str, holds: Holds, max_hold: float) -> Rollup:
-    """Return what a process has.
+    """Return what a process has: arguments and errors as read_rollup_text()."""
+    status, sizes, text = read_rollup_text(pid, proc, holds, max_hold)
+    amounts = _amounts(text, sizes["VmSize"]) if sizes and text else None
+    return Rollup(_command(status), sizes, amounts)
+
+
+def read_rollup_text(pid: int, proc: str, holds: Holds, max_hold: float) -> RollupText:
+    """Return the kernel's smaps_rollup of a process, and its status.
 
     Args:
         pid: The process.
@@ -54,14 +71,13 @@ def read_rollup(pid: int, proc: str, holds: Holds, max_hold: float) -> Rollup:
     directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:  # all is read by one directory, so it is of one process
         status = _read(directory, "status")
-        command, told = _command(status), _sizes(status)
+        told = _sizes(status)
         if "VmRSS" not in told:
-            return Rollup(command, None, None)
+            return RollupText(status, None, b"")
         sizes = NO_SIZES | told
         if walk_ns(sizes) >= max_hold * 1e9 and not (max_hold and is_own(pid, proc)):
-            return Rollup(command, sizes, None)
-        text = _read(directory, "smaps_rollup", holds)
-        return Rollup(command, sizes, _amounts(text, sizes["VmSize"]) if text else None)
+            return RollupText(status, sizes, b"")
+        return RollupText(status, sizes, _read(directory, "smaps_rollup", holds))
     finally:
         os.close(directory)
 
