@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from untorn.serve.text.text import Text
 
 SIZES = (1, 10, 300, 4000, 4095, 4096, 9000, 65536)
-RECORDS = st.lists(st.integers(1, 300).map(lambda size: b"x" * (size - 1) + b"\n"))
+RECORDS = st.lists(st.integers(1, 60).map(lambda size: b"x" * (size - 1) + b"\n"), max_size=30)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def test_reads_return_as_much_as_those_of_the_kernels_file(
         os.close(fd)
 
 
-@given(RECORDS, st.sampled_from(SIZES))
+@given(RECORDS, st.sampled_from(SIZES[1:]))
 def test_reads_to_the_end_return_all_of_it(records: list[bytes], size: int) -> None:
     text, found = Text(records), b""
     file = text.open()

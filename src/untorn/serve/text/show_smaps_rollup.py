@@ -14,8 +14,8 @@ def show_smaps_rollup(memory: Memory) -> Text:
     """Return the sums of a memory as /proc/PID/smaps_rollup has them, without what is not known.
 
     Of VMAs that were read of smaps no sum of shares is known: the kernel drops what is no whole kB
-    of each there, and of the sum here. So it takes a memory that was counted, for which a max_hold
-    of next to nothing will do, or what was parsed of the kernel's smaps_rollup.
+    of each there, and of the sum here. So it takes a memory that was counted, or what was parsed
+    of the kernel's smaps_rollup.
 
     Raises:
         ValueError: It is an estimate by a sample.

@@ -11,8 +11,8 @@ from untorn.fs.seq_file import SeqFile
 
 _LINE = re.compile(rb".*\n")
 """A name may have any control character but a newline."""
-_RANGE = re.compile(rb"^(?=[0-9a-f]+-)", re.MULTILINE)
-"""Where a record of smaps begins: the names of its fields begin with a capital."""
+_NEXT_RANGE = re.compile(rb"\n(?=[0-9a-f]+-)")
+"""What ends a record of smaps, if another one follows: names of fields begin with a capital."""
 
 
 class Text:
@@ -37,7 +37,13 @@ class Text:
     @classmethod
     def of_smaps(cls, text: bytes) -> Self:
         """Return a text of smaps or smaps_rollup."""
-        return cls([record for record in _RANGE.split(text) if record])
+        *records, last = _NEXT_RANGE.split(text)
+        return cls([record + b"\n" for record in records] + [last] * bool(last))
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return sum(map(len, self.records))
 
     def open(self) -> SeqFile[bytes]:
         """Return a new open file, which stands at the beginning: use its pread()."""
