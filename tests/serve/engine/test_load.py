@@ -34,6 +34,12 @@ def test_a_file_makes_processes_and_goes_on_changing_them(tmp_path: Path) -> Non
     assert list(emulator.processes) == [1, 2, 3]
 
 
+def test_the_example_of_the_manual_makes_processes(tmp_path: Path) -> None:
+    manual = Path(__file__).parents[3] / "docs/mount.md"
+    emulator = load(write(tmp_path, manual.read_text().split("```python\n")[1].split("```")[0]))
+    assert list(emulator.processes) == [1, 2]
+
+
 def test_a_file_need_not_change_anything(tmp_path: Path) -> None:
     emulator = load(write(tmp_path, "processes = {}"))
     emulator.start().join()
