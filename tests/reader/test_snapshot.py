@@ -88,6 +88,15 @@ def test_snapshots_are_equal_if_their_vmas_are() -> None:
         hash(taken)
 
 
+def test_the_text_that_was_read_is_that_of_the_map_unless_something_was_done_to_it() -> None:
+    lines = [entry(1, 2).line(), entry(2, 3, b"[heap]").line()]
+    assert Snapshot.parse(b"".join(lines)).text == b"".join(lines)
+    assert Snapshot.parse(b"").text == b""
+    shown_twice = b"".join([*lines, entry(2, 5, b"[heap]").line()])
+    assert Snapshot.parse(shown_twice).text is None
+    assert Snapshot.parse(b"> " + lines[0], strict=False).text is None
+
+
 def test_columns_cannot_be_written() -> None:
     with pytest.raises(ValueError, match="read-only"):
         snapshot(entry(1, 2)).start[0] = 5

@@ -10,13 +10,11 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
 
 from untorn.errors import OutOfReachError
-from untorn.reader.access.budget import Budget
 from untorn.reader.access.crew import crew
 from untorn.reader.access.gentle import Holds
 from untorn.reader.access.limit import (
@@ -142,7 +140,6 @@ def look_at_memories(
     timeout: float | None,
     by_vma: bool = False,
     on_count: OnCount = lambda pid, size: None,
-    budget: Budget | None = None,
 ) -> Iterator[ProcessMemory | Unread]:
     """Yield what memories() collects, as soon as it is known: small processes, then large ones.
 
@@ -154,11 +151,10 @@ def look_at_memories(
         timeout: In seconds.
         by_vma: Whether each is to be known VMA by VMA, of small ones, too.
         on_count: Is called before each that takes a while.
-        budget: Of which all is paid; None for no bound.
     """
     check_limits(max_hold, within, timeout)
     named = pids_of(proc) if pids is None else list(dict.fromkeys(pids))
-    looks = _Looks(proc, max_hold, timeout, within, budget)
+    looks = _Looks(proc, max_hold, timeout, within)
     for each in looks.at(named, by_vma, on_count):
         if pids is not None or not (isinstance(each, Unread) and each.gone):
             yield each
@@ -168,14 +164,8 @@ class _Looks:
     """Looks at many processes that have their time together."""
 
     def __init__(
-        self,
-        proc: str,
-        max_hold: float,
-        timeout: float | None,
-        within: float | None,
-        budget: Budget | None,
+        self, proc: str, max_hold: float, timeout: float | None, within: float | None
     ) -> None:
-        self._budget = budget
         self._proc, self._max_hold, self._timeout, self._within = proc, max_hold, timeout, within
         self._deadline = None if within is None else time.monotonic() + within
         self._end = math.inf if self._deadline is None else self._deadline + GRACE
@@ -186,7 +176,7 @@ class _Looks:
         """Yield what each has: of small ones by smaps_rollup, of the others VMA by VMA."""
         walk_ns(NO_SIZES)  # what it takes is measured once, not by each thread
         threads = min(len(os.sched_getaffinity(0)), _MOST_THREADS)
-        make_look = partial(_Looker, self._proc, 0 if by_vma else self._max_hold, self._budget)
+        make_look = partial(_Looker, self._proc, 0 if by_vma else self._max_hold)
         others: dict[int, Sizes] = {}
         for pid, found in crew(make_look, pids, threads, self._for_small(), self._end):
             if isinstance(found, TimeoutError):
@@ -212,7 +202,7 @@ class _Looks:
         for number, pid in enumerate(smallest_first):
             share = self._share(len(others) - number)
             on_count(pid, others[pid]["VmRSS"])
-            count = partial(_count, pid, self._proc, self._max_hold, share, self._budget)
+            count = partial(_count, pid, self._proc, self._max_hold, share)
             yield self._in_time(pid, count, self._limit(share, others[pid]))
 
     def _share(self, number: int) -> float | None:
@@ -241,19 +231,14 @@ class _Looker:
     Args:
         proc: Where procfs is mounted.
         max_hold: Seconds that a call may take of one that is small.
-        budget: Of which looks are paid.
     """
 
-    def __init__(self, proc: str, max_hold: float, budget: Budget | None) -> None:
-        self._proc, self._max_hold, self._budget = proc, max_hold, budget
-        self._holds = Holds(pace=_NO_REST, budget=budget)
+    def __init__(self, proc: str, max_hold: float) -> None:
+        self._proc, self._max_hold = proc, max_hold
+        self._holds = Holds(pace=_NO_REST)
 
     def __call__(self, pid: int) -> ProcessMemory | Unread | Sizes:
         """Return what a process has, or why that is not known; its sizes if it is to be counted."""
-        with _paid(self._budget):
-            return self._look(pid)
-
-    def _look(self, pid: int) -> ProcessMemory | Unread | Sizes:
         self._holds.longest_ns = 0
         try:
             command, sizes, amounts = read_rollup(pid, self._proc, self._holds, self._max_hold)
@@ -274,21 +259,14 @@ class _Looker:
         raise no_map(pid, self._proc)
 
 
-def _paid(budget: Budget | None) -> AbstractContextManager[None]:
-    return budget.look() if budget else nullcontext()
-
-
-def _count(
-    pid: int, proc: str, max_hold: float, within: float | None, budget: Budget | None
-) -> ProcessMemory | Unread:
+def _count(pid: int, proc: str, max_hold: float, within: float | None) -> ProcessMemory | Unread:
     def look(maps: LiveMaps) -> ProcessMemory:
         memory = maps.memory(max_hold=max_hold, within=within)
         how, hold = least_exact(memory.how), memory.longest_hold_ns
         return ProcessMemory(pid, maps.command(), memory.total, how, hold, memory)
 
     try:
-        with _paid(budget):
-            return look_at(pid, look, proc=proc, timeout=None, budget=budget)
+        return look_at(pid, look, proc=proc, timeout=None)
     except TimeoutError:
         raise
     except (OSError, OutOfReachError) as error:

@@ -10,6 +10,7 @@ import pytest
 from tests.helpers.commanded import Commanded
 from tests.helpers.nobody import as_nobody
 from untorn.reader.access import gentle
+from untorn.reader.access.budget import Budget
 from untorn.reader.access.gentle import GentleMapsFile, open_maps_file
 from untorn.reader.access.kernel_locks import parse_release, takes_mmap_lock
 from untorn.reader.access.live_maps_file import LiveMapsFile
@@ -115,6 +116,17 @@ def test_calls_are_made_at_the_pace(witness: Witness) -> None:
         assert pauses == []
         file.read(PAGE)
     assert pauses == [2.0]
+
+
+def test_gentle_calls_are_paid_of_the_budget(witness: Witness) -> None:
+    waits: list[float] = []
+    budget = Budget(1, 1, 0, clock=lambda: 0, sleep=waits.append)
+    with GentleMapsFile(os.getpid(), "smaps", pace=Pace(1), budget=budget) as file:
+        file.read(PAGE)
+        assert waits == []
+        file.read(PAGE)
+    assert waits == [1.0]
+    assert budget.spent.holds == 2
 
 
 @pytest.mark.parametrize(

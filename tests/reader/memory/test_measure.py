@@ -105,6 +105,21 @@ def test_what_is_mapped_meanwhile_is_counted_and_told(
     assert memory.rss[old] == PAGES << 12
 
 
+def test_vmas_may_be_shown_as_they_were_found_whatever_happens_to_them(
+    process: Commanded, at_read: Hook
+) -> None:
+    at, before = at_of(process), process.maps()
+    half = PAGES // 2 << 12
+    at_read(1, lambda: process.do(f"libc.munmap({at}, {half})"))
+    with untorn.open_maps(process.pid) as maps:
+        memory = maps.memory(max_hold=60, counted=True)
+    assert lines(memory) == before
+    assert set(memory.how) == {How.PAGEMAP}
+    (row,) = (memory.start == at).nonzero()[0].tolist()
+    assert memory.rss is not None
+    assert memory.rss[row] in (half, PAGES << 12)
+
+
 def test_what_is_unmapped_meanwhile_is_not_told_but_as_a_change(
     process: Commanded, at_read: Hook
 ) -> None:
