@@ -137,3 +137,9 @@ def test_every_process_may_look_at_itself(
             deputy.check_open(Caller(ALICE, ALICE, pid), watched, "environ")
         with pytest.raises(PermissionError):
             deputy.check_open(Caller(BOB, BOB, pid), watched, "maps")
+
+
+def test_no_caller_lends_us_its_effective_id(deputy: Deputy, told_by_askers: Told) -> None:
+    for asker in "bob", "bob with ptrace", "alice in a namespace", "container's root":
+        with deputy.acting_as(told_by_askers.asked[asker].caller):
+            assert os.geteuid() == 0xFFFFFFFE
