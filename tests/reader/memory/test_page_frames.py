@@ -1,6 +1,7 @@
 """What files tell of page frames, read in runs: the same as one by one."""
 
 import struct
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.helpers.nobody import as_root
-from untorn.maps.pagemap import ENTRY_SIZE, KPF_ANON
+from untorn.maps.pagemap import ENTRY_SIZE, KPF_ANON, KPF_COMPOUND_TAIL, KPF_DIRTY
 from untorn.reader.memory.page_frames import KernelPageFrames, _shows_frames
 
 FRAMES = 20_000
@@ -26,7 +27,8 @@ def made_up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KernelPageFram
         path = folder / name
         path.write_bytes(struct.pack(f"<{FRAMES}Q", *numbers))
         fds.append(path.open("rb", buffering=0))
-    yield KernelPageFrames(*(fd.fileno() for fd in fds))
+    counts, flags = (fd.fileno() for fd in fds)
+    yield KernelPageFrames(counts, flags, tails_lack=0)
     for fd in fds:
         fd.close()
 
@@ -54,6 +56,26 @@ def test_in_any_order_each_frame_has_its_number(
 def test_runs_that_are_longer_than_one_call_are_read_whole(made_up: KernelPageFrames) -> None:
     frames = np.arange(FRAMES - 1, -1, -1, dtype=np.uint64)
     assert made_up.counts(frames).tolist() == NUMBERS[::-1]
+
+
+ORDERS = st.lists(st.integers(0, 9), min_size=1, max_size=8)
+
+
+@given(orders=ORDERS, dirty=st.lists(st.booleans(), min_size=8, max_size=8), data=st.data())
+def test_what_only_the_first_frame_of_a_page_tells_holds_for_all_of_them(
+    orders: list[int], dirty: list[bool], data: st.DataObject
+) -> None:
+    told, wanted = [], []
+    for order, is_dirty in zip(sorted(orders, reverse=True), dirty, strict=False):
+        others = (1 << order) - 1
+        told += [KPF_DIRTY * is_dirty, *[KPF_COMPOUND_TAIL] * others]
+        wanted += [KPF_DIRTY * is_dirty] * (others + 1)
+    asked = data.draw(st.lists(st.integers(0, len(told) - 1), max_size=40))
+    with tempfile.TemporaryFile(buffering=0) as file:
+        file.write(struct.pack(f"<{len(told)}Q", *told))
+        frames = KernelPageFrames(-1, file.fileno(), tails_lack=KPF_DIRTY)
+        flags = frames.flags(np.array(asked, np.uint64)) & np.uint64(KPF_DIRTY)
+    assert flags.tolist() == [wanted[frame] for frame in asked]
 
 
 @as_root

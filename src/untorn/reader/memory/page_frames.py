@@ -16,12 +16,22 @@ import numpy as np
 import numpy.typing as npt
 
 from untorn.maps.page import PAGE_SIZE
-from untorn.maps.pagemap import ENTRY_SIZE, PM_PFRAME_MASK
+from untorn.maps.pagemap import (
+    ENTRY_SIZE,
+    KPF_COMPOUND_TAIL,
+    KPF_DIRTY,
+    KPF_SWAPBACKED,
+    PM_PFRAME_MASK,
+)
+from untorn.reader.access.kernel_locks import parse_release
 
 Frames = npt.NDArray[np.uint64]
 
 _NEAR = 6
 """Frames; as many between two that are wanted take less time than another call."""
+_FLAGS_OF_TAILS_SINCE = 6, 10
+"""The first release that tells of each frame of a compound page what holds for all of it.
+Source: fs/proc/page.c:stable_page_flags()."""
 _MOST_SHIFT = 13
 """Of the number of frames that one call reads at most."""
 
@@ -37,21 +47,31 @@ class PageFrames(Protocol):
 
 
 class KernelPageFrames:
-    """Open /proc/kpagecount and /proc/kpageflags of the running kernel."""
+    """Open /proc/kpagecount and /proc/kpageflags of the running kernel.
 
-    def __init__(self, counts: int, flags: int) -> None:
-        """Take two descriptors, to be closed by close()."""
+    Args:
+        counts: Descriptor, to be closed by close().
+        flags: The same.
+        tails_lack: Flags that of a compound page only the first frame has.
+    """
+
+    def __init__(self, counts: int, flags: int, tails_lack: int) -> None:
         self._counts, self._flags = counts, flags
+        self._tails_lack = np.uint64(tails_lack)
 
     @classmethod
     def open(cls) -> Self | None:
         """Open them; None without the right to see frames, which root has."""
         if not _shows_frames():
             return None
+        knows_tails = parse_release(os.uname().release) >= _FLAGS_OF_TAILS_SINCE
+        tails_lack = 0 if knows_tails else KPF_DIRTY | KPF_SWAPBACKED
         with suppress(OSError):
             counts = os.open("/proc/kpagecount", os.O_RDONLY | os.O_CLOEXEC)
             try:
-                return cls(counts, os.open("/proc/kpageflags", os.O_RDONLY | os.O_CLOEXEC))
+                return cls(
+                    counts, os.open("/proc/kpageflags", os.O_RDONLY | os.O_CLOEXEC), tails_lack
+                )
             except OSError:
                 os.close(counts)
         return None
@@ -62,7 +82,28 @@ class KernelPageFrames:
 
     def flags(self, frames: Frames) -> Frames:
         """Return the KPF_* bits of each."""
-        return _read(self._flags, frames)
+        flags = _read(self._flags, frames)
+        if self._tails_lack:
+            flags |= self._flags_of_heads(frames, flags) & self._tails_lack
+        return flags
+
+    def _flags_of_heads(self, frames: Frames, flags: Frames) -> Frames:
+        """Return the flags of the first frame of the compound page that each is in.
+
+        That frame's number is a multiple of how many there are, so it comes up when the bits of
+        another one's are cleared from the lowest on; those that come up before are of that page.
+        Frame 0 is in none.
+        """
+        heads = np.zeros_like(flags)
+        places = np.flatnonzero(flags & np.uint64(KPF_COMPOUND_TAIL))
+        frames = frames[places]
+        while len(places):
+            frames = frames & (frames - np.uint64(1))
+            found = _read(self._flags, frames)
+            heads[places] = found
+            tails = found & np.uint64(KPF_COMPOUND_TAIL) != 0
+            places, frames = places[tails], frames[tails]
+        return heads
 
     def close(self) -> None:
         """Release them."""
