@@ -97,7 +97,7 @@ def positions(entries: Sequence[Entry]) -> list[tuple[int, Entry]]:
 def fill(filled: Any, told: Attributes, number: int) -> None:
     """Put attributes into a c_stat."""
     filled.st_mode, filled.st_nlink, filled.st_ino = told.mode, told.nlink, told.ino or number
-    filled.st_uid, filled.st_gid = told.uid, told.gid
+    filled.st_uid, filled.st_gid, filled.st_size = told.uid, told.gid, told.size
     seconds, ns = divmod(told.time_ns, 10**9)
     for each in filled.st_atimespec, filled.st_mtimespec, filled.st_ctimespec:
         each.tv_sec, each.tv_nsec = seconds, ns

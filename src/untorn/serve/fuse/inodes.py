@@ -7,8 +7,10 @@ node than the one that it was told of.
 import threading
 from collections.abc import Sequence
 
-from untorn.serve.fuse.node import Node
+from untorn.serve.fuse.node import Directory, Node
 
+_LONG = 10.0
+"""Seconds; a name that is kept for less may come to mean nothing at any time."""
 ROOT = 1
 """Number of the root. Source: libfuse's include/fuse_lowlevel.h, FUSE_ROOT_ID."""
 
@@ -46,7 +48,7 @@ class Inodes:
                 number = self._numbers[node] = self._last
                 self._nodes[number], self._counts[number] = node, 0
             self._counts[number] += 1
-            if not node.keep and number not in self._places:
+            if isinstance(node, Directory) and node.keep < _LONG and number not in self._places:
                 self._passing.setdefault(parent, {})[name] = number
                 self._places[number] = parent, name
             return number
@@ -71,6 +73,6 @@ class Inodes:
                 del self._passing[parent]
 
     def passing(self, parent: int) -> Sequence[bytes]:
-        """Return the names in a directory that the kernel has to ask for each time."""
+        """Return which names in a directory mean directories that may go at any time."""
         with self._lock:
             return list(self._passing.get(parent, ()))

@@ -34,6 +34,7 @@ fuse_file_info, c_stat, c_statvfs = mfusepy.fuse_file_info, mfusepy.c_stat, mfus
 _WAITING = mfusepy._libfuse
 _AT_ONCE = ctypes.PyDLL(_WAITING._name)
 
+FUSE_CAP_CACHE_SYMLINKS = 1 << 23
 FUSE_IOCTL_DIR = 1 << 4
 Request = c_void_p
 _FileInfo = POINTER(fuse_file_info)
@@ -70,6 +71,7 @@ class fuse_entry_param(Structure):
 
 
 INTERRUPT = CFUNCTYPE(None, Request, c_void_p)
+_INIT = CFUNCTYPE(None, c_void_p, POINTER(mfusepy.fuse_conn_info))
 _NODE = CFUNCTYPE(None, Request, c_uint64)
 _NAME = CFUNCTYPE(None, Request, c_uint64, c_char_p)
 _COUNT = CFUNCTYPE(None, Request, c_uint64, c_uint64)
@@ -80,6 +82,7 @@ _IOCTL = CFUNCTYPE(
     *(None, Request, c_uint64, c_uint, c_void_p, _FileInfo, c_uint, c_void_p, c_size_t, c_size_t)
 )
 PROTOTYPES = {
+    "init": _INIT,
     "lookup": _NAME,
     "forget": _COUNT,
     "getattr": _FILE,

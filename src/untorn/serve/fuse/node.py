@@ -34,6 +34,8 @@ class Attributes(NamedTuple):
     """Inode number; 0 for one of ours."""
     time_ns: int = 0
     """When it began."""
+    size: int = 0
+    """Bytes."""
 
 
 class IoctlAnswer(NamedTuple):
@@ -94,13 +96,13 @@ class Directory(Node):
 
 
 class Link(Node):
-    """A symbolic link."""
+    """A symbolic link. Where it leads is remembered by the kernel for as long as it knows it."""
 
     __slots__ = ()
 
     @abstractmethod
     def target(self, caller: Caller) -> bytes:
-        """Return where it leads."""
+        """Return where it leads; its size tells how long that is."""
 
 
 class File(Node):
@@ -108,10 +110,12 @@ class File(Node):
 
     Attributes:
         slow: Whether open() may have to wait for something.
+        sticky: Whether it may stick in the kernel, though it hardly ever does.
     """
 
     __slots__ = ()
     slow: bool = False
+    sticky: bool = False
 
     @abstractmethod
     def open(self, flags: int, caller: Caller) -> "OpenFile":
@@ -119,9 +123,14 @@ class File(Node):
 
 
 class OpenFile(ABC):
-    """An open file. Several threads may use one at a time: its descriptor may be shared."""
+    """An open file. Several threads may use one at a time: its descriptor may be shared.
+
+    Attributes:
+        sticky: Whether read() may stick in the kernel, though it hardly ever does.
+    """
 
     __slots__ = ()
+    sticky: bool = False
 
     @property
     def slow(self) -> bool:

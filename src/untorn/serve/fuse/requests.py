@@ -21,10 +21,15 @@ Gone = Callable[[int, bytes], None]
 """Is told of a name in a directory, by the number of that, which means nothing any more."""
 
 
-class Slow(NamedTuple):
-    """What may have to wait before there is an answer."""
+class Later(NamedTuple):
+    """What may have to wait before there is an answer; its caller is let go if it is killed."""
 
     work: Callable[[], Answer]
+    slow: bool
+    """Whether others are to be served meanwhile by another thread from the start."""
+
+
+_Reply = Answer | Later
 
 
 class Requests:
@@ -88,7 +93,7 @@ class Requests:
         """Tell of the file system."""
         return answers.statistics()
 
-    def open(self, caller: Caller, number: int, info: Any) -> Answer | Slow:
+    def open(self, caller: Caller, number: int, info: Any) -> _Reply:
         """Open a file."""
         node, flags = self._inodes[number], info.contents.flags
         if not isinstance(node, File):
@@ -97,7 +102,7 @@ class Requests:
         def work() -> Answer:
             return self._opened_as(node.open(flags, caller))
 
-        return Slow(work) if node.slow else work()
+        return Later(work, node.slow) if node.slow or node.sticky else work()
 
     def opendir(self, caller: Caller, number: int, info: Any) -> Answer:
         """Open a directory, and tell of what is not in it any more."""
@@ -140,14 +145,14 @@ class Requests:
         assert isinstance(opened, OpenFile)
         return opened
 
-    def read(self, caller: Caller, number: int, size: int, offset: int, info: Any) -> Answer | Slow:
+    def read(self, caller: Caller, number: int, size: int, offset: int, info: Any) -> _Reply:
         """Read a file."""
         file = self._file(info)
 
         def work() -> Answer:
             return answers.data(file.read(size, offset, caller))
 
-        return Slow(work) if file.slow else work()
+        return _soon(file, work)
 
     def ioctl(
         self,
@@ -160,7 +165,7 @@ class Requests:
         given: int | None,
         size: int,
         room: int,
-    ) -> Answer | Slow:
+    ) -> _Reply:
         """Make an ioctl. Of a directory there are none."""
         if flags & libfuse.FUSE_IOCTL_DIR:
             raise os_error(errno.ENOTTY)
@@ -170,7 +175,7 @@ class Requests:
             told = file.ioctl(command, argument or 0, taken, caller)
             return answers.ioctl(told.value, told.data[:room])
 
-        return Slow(work) if file.slow else work()
+        return _soon(file, work)
 
     def readdir(self, caller: Caller, number: int, size: int, offset: int, info: Any) -> Answer:
         """Read a directory, as it was when it was opened, or rewound."""
@@ -194,3 +199,8 @@ class Requests:
         return answers.done
 
     releasedir = release
+
+
+def _soon(file: OpenFile, work: Callable[[], Answer]) -> _Reply:
+    slow = file.slow
+    return Later(work, slow) if slow or file.sticky else work()

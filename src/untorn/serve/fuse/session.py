@@ -15,9 +15,10 @@ from untorn.serve.fuse.answers import Answer, caller_of, error
 from untorn.serve.fuse.leader import Leadership
 from untorn.serve.fuse.node import Directory
 from untorn.serve.fuse.pending import PendingRequests
-from untorn.serve.fuse.requests import Requests, Slow
+from untorn.serve.fuse.requests import Later, Requests
 
 T = TypeVar("T")
+_Handler = Callable[..., Answer | Later]
 _FOR_THE_LAST = 5.0
 """Seconds that requests have which are still worked on when there are no more."""
 
@@ -54,9 +55,9 @@ class Session:
         handlers: dict[str, Callable[..., None]] = {
             name: partial(self._handle, getattr(self._requests, name))
             for name in libfuse.PROTOTYPES
-            if name != "forget"
+            if name not in ("init", "forget")
         }
-        handlers["forget"] = self._forget
+        handlers |= {"init": self._begin, "forget": self._forget}
         made = {name: libfuse.PROTOTYPES[name](handler) for name, handler in handlers.items()}
         return libfuse.fuse_lowlevel_ops(**made)
 
@@ -101,21 +102,28 @@ class Session:
         libfuse.fuse_session_process_buf(self._session, room)
         self._on_answer()
 
-    def _handle(self, handler: Callable[..., Answer | Slow], request: int, *arguments: Any) -> None:
+    def _handle(
+        self, handler: Callable[..., Answer | Later], request: int, *arguments: Any
+    ) -> None:
         """Answer a request. By the leader, called by libfuse."""
         caller = caller_of(request)
         answer = _attempt(lambda: handler(caller, *arguments))
-        if not isinstance(answer, Slow):
+        if not isinstance(answer, Later):
             answer(request)
             return
         with self._pending.interruptible(request, caller.tid) as pending:
             pending.answer(_attempt(partial(self._work, answer)))
 
-    def _work(self, slow: Slow) -> Answer:
-        """Do what may have to wait, while another thread leads."""
-        if not self._leadership.step_aside():
+    def _work(self, later: Later) -> Answer:
+        """Do what may have to wait; what is slow, while another thread leads."""
+        if later.slow and not self._leadership.step_aside():
             raise os_error(errno.EAGAIN)
-        return slow.work()
+        return later.work()
+
+    def _begin(self, data: int | None, connection: Any) -> None:
+        """Have the kernel remember where links lead."""
+        told = connection.contents
+        told.want |= told.capable & libfuse.FUSE_CAP_CACHE_SYMLINKS
 
     def _forget(self, request: int, number: int, times: int) -> None:
         libfuse.fuse_reply_none(request)

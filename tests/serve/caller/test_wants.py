@@ -5,7 +5,8 @@ import platform
 import shutil
 import stat
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,11 @@ import pytest
 from tests.helpers.askers import opened
 from tests.helpers.fuse_mount import mounted
 from untorn.errors import os_error
-from untorn.serve.caller.links import reads_link
+from untorn.serve.caller.wants import Wants, wants
 from untorn.serve.fuse.node import Attributes, Caller, Directory, Entry, Link, Node
 
 TEXT = "the text of the link"
+FOLLOWED = Wants.TARGET, Wants.UNKNOWN
 COMPILE = "gcc", "-m32", "-static", "-nostdlib", "-fno-pie", "-no-pie", "-fno-stack-protector"
 PROGRAM_OF_32_BITS = """
 static int call(int number, int first, int second, int third)
@@ -37,24 +39,22 @@ void _start(void)
 """
 
 
-class TwoFaced(Link):
-    """A link that leads to a place which is not what it reads as."""
-
-    def __init__(self, proc: int, place: Path) -> None:
-        self._proc, self._place = proc, place
+class Leading(Link):
+    def __init__(self, target: bytes) -> None:
+        self._target = target
 
     def attributes(self) -> Attributes:
-        return Attributes(stat.S_IFLNK | 0o777)
+        return Attributes(stat.S_IFLNK | 0o777, size=len(self._target))
 
     def target(self, caller: Caller) -> bytes:
-        if reads_link(self._proc, caller, b"link"):
-            return TEXT.encode()
-        return os.fsencode(self._place)
+        return self._target
 
 
 class Root(Directory):
-    def __init__(self, link: Link) -> None:
-        self._link = link
+    """It has a link that leads to a place which is not what it reads as."""
+
+    def __init__(self, proc: int, place: Path) -> None:
+        self._proc, self._place = proc, place
 
     def attributes(self) -> Attributes:
         return Attributes(stat.S_IFDIR | 0o755)
@@ -62,7 +62,8 @@ class Root(Directory):
     def lookup(self, name: bytes, caller: Caller) -> Node:
         if name != b"link":
             raise os_error(errno.ENOENT)
-        return self._link
+        wanted = wants(self._proc, caller, name)
+        return Leading(bytes(self._place) if wanted in FOLLOWED else TEXT.encode())
 
     def entries(self, caller: Caller) -> Sequence[Entry]:
         return [Entry(b"link", stat.S_IFLNK)]
@@ -76,7 +77,7 @@ def link(tmp_path: Path) -> Iterator[Path]:
     directory.mkdir()
     (place / "file").touch()
     (place / "inner").symlink_to("file")
-    with opened("/proc") as proc, mounted(Root(TwoFaced(proc, place)), directory):
+    with opened("/proc") as proc, mounted(Root(proc, place), directory):
         yield directory / "link"
 
 
@@ -138,7 +139,31 @@ def test_a_32_bit_program_is_told_what_it_wants(link: Path, tmp_path: Path) -> N
     assert (done.returncode, done.stdout) == (0, TEXT)
 
 
-def test_a_thread_that_is_in_no_call_of_ours_reads_nothing() -> None:
+def test_who_wants_no_link_is_told_from_who_does_not_mind(tmp_path: Path) -> None:
+    asked: list[Wants] = []
+
+    class Asked(Root):
+        def lookup(self, name: bytes, caller: Caller) -> Node:
+            asked.append(wants(self._proc, caller, name))
+            raise os_error(errno.ENOENT)
+
+    def ask(call: Callable[[Path], object]) -> Wants:
+        with suppress(FileNotFoundError):
+            call(tmp_path / "link")
+        return asked[-1]
+
+    with opened("/proc") as proc, mounted(Asked(proc, tmp_path), tmp_path):
+        assert ask(os.stat) is Wants.TARGET
+        assert ask(os.lstat) is Wants.NODE
+        assert ask(lambda path: os.open(path, os.O_RDONLY)) is Wants.TARGET
+        assert ask(lambda path: os.open(path, os.O_RDONLY | os.O_NOFOLLOW)) is Wants.NODE
+        assert ask(lambda path: os.access(path, os.R_OK)) is Wants.TARGET
+        assert ask(os.readlink) is Wants.TEXT
+        assert ask(lambda path: (path / "inner").readlink()) is Wants.TARGET
+        assert ask(os.chdir) is Wants.UNKNOWN
+
+
+def test_a_thread_that_is_in_no_call_of_ours_wants_nothing_known() -> None:
     with opened("/proc") as proc:
-        assert not reads_link(proc, Caller(0, 0, 0), b"link")
-        assert not reads_link(proc, Caller(0, 0, os.getpid()), b"link")
+        assert wants(proc, Caller(0, 0, 0), b"link") is Wants.UNKNOWN
+        assert wants(proc, Caller(0, 0, os.getpid()), b"link") is Wants.UNKNOWN

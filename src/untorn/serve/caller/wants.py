@@ -1,0 +1,119 @@
+"""What a caller wants of a name: what stands there, what a link says, or what it leads to.
+
+For FUSE all begin with one request. The caller sleeps in its system call until it has its answer,
+and /proc/TID/syscall tells in which. A link in the middle of the path is followed whatever the
+call; so where it matters the path is looked at. The kernel has just read it: no page is made
+resident.
+"""
+
+import os
+import platform
+from enum import Enum, auto
+from typing import NamedTuple
+
+from untorn.maps.page import PAGE_SIZE
+from untorn.serve.caller.memory import CallerMemory
+from untorn.serve.fuse.node import Caller
+
+_PATH_MAX = 4096
+_AT_SYMLINK_NOFOLLOW = 0x100
+
+
+class Wants(Enum):
+    """What a caller wants of a name."""
+
+    NODE = auto()
+    """What stands there, be it a link: lstat(2), open(2) with O_NOFOLLOW."""
+    TEXT = auto()
+    """What a link says: readlink(2)."""
+    TARGET = auto()
+    """What it leads to, if it is a link."""
+    UNKNOWN = auto()
+    """The caller is in another call, or not ours to look at."""
+
+
+class _Call(NamedTuple):
+    """A system call that takes a path."""
+
+    path: int
+    """Which of its arguments that is."""
+    reads: bool = False
+    """Whether it reads a link."""
+    flags: int | None = None
+    """Which of its arguments may say that a link is not to be followed, if one may."""
+    nofollow: int = 0
+    """That flag."""
+
+
+def _calls(numbers: str) -> dict[int, _Call]:
+    """Return calls by their numbers, which are given in the order of the kinds; 0 for none."""
+    open_flag, at_flag = os.O_NOFOLLOW, _AT_SYMLINK_NOFOLLOW
+    kinds = (
+        _Call(0, reads=True),  # readlink
+        _Call(1, reads=True),  # readlinkat
+        _Call(0, flags=1, nofollow=open_flag),  # open
+        _Call(1, flags=2, nofollow=open_flag),  # openat
+        _Call(0),  # stat
+        _Call(1, flags=3, nofollow=at_flag),  # newfstatat
+        _Call(1, flags=2, nofollow=at_flag),  # statx
+        _Call(0),  # access
+        _Call(1),  # faccessat
+        _Call(1, flags=3, nofollow=at_flag),  # faccessat2
+    )
+    given = map(int, numbers.split())
+    return {number: kind for number, kind in zip(given, kinds, strict=True) if number}
+
+
+_CALLS, _CALLS_OF_32_BITS = {
+    "x86_64": (
+        _calls("89 267 2 257 4 262 332 21 269 439"),
+        _calls("85 305 5 295 195 300 383 33 307 439"),
+    ),
+    "aarch64": (
+        _calls("0 78 0 56 0 79 291 0 48 439"),
+        _calls("85 332 5 322 195 327 397 33 334 439"),
+    ),
+    "riscv64": (_calls("0 78 0 56 0 79 291 0 48 439"), {}),
+}.get(platform.machine(), ({}, {}))
+
+
+def wants(proc: int, caller: Caller, name: bytes) -> Wants:
+    """Tell what a caller wants of a name.
+
+    Args:
+        proc: A descriptor of the procfs that tells what callers do.
+        caller: Who asks for it.
+        name: In its directory.
+    """
+    try:
+        number, *arguments = _system_call(proc, caller.tid)
+        is_of_32_bits = all(register < 1 << 32 for register in arguments[-2:])  # stack and code
+        call = (_CALLS_OF_32_BITS if is_of_32_bits else _CALLS).get(number)
+        if call is None:
+            return Wants.UNKNOWN
+        if call.flags is not None and arguments[call.flags] & call.nofollow:
+            return Wants.NODE
+        if not call.reads:
+            return Wants.TARGET
+        path = _text(caller.tid, arguments[call.path])
+    except (OSError, ValueError):  # it is gone, or not ours to look at; it is in no call
+        return Wants.UNKNOWN
+    return Wants.TEXT if not path or path.rpartition(b"/")[2] == name else Wants.TARGET
+
+
+def _system_call(proc: int, tid: int) -> list[int]:
+    """Return the number of the call, its six arguments, stack pointer and program counter."""
+    file = os.open(f"{tid}/syscall", os.O_RDONLY | os.O_CLOEXEC, dir_fd=proc)
+    try:
+        return [int(word, 0) for word in os.read(file, 256).split()]
+    finally:
+        os.close(file)
+
+
+def _text(tid: int, addr: int) -> bytes:
+    """Return the path at a byte address in a caller's memory; b"" if it is empty."""
+    memory, text = CallerMemory(tid, 0, b""), b""
+    while b"\0" not in text and len(text) < _PATH_MAX:
+        place = addr + len(text)
+        text += memory.copy_from_user(place, PAGE_SIZE - place % PAGE_SIZE)
+    return text.partition(b"\0")[0]
