@@ -3,9 +3,9 @@
 Exit status: 0 good; 1 what was looked for was found bad or is out of reach, with a one-line reason
 on stderr; 2 wrong usage.
 
-From the top down: bench, check, conform, doctor, export, kernels, maps, memory, query, race, stale,
-watch, bench_output, bench_tables, maps_text, memory_table, memory_rows, watch_view, progress,
-values, options.
+From the top down: bench, check, conform, doctor, export, kernels, maps, memory, mount, query, race,
+stale, watch, bench_output, bench_tables, maps_text, memory_table, memory_rows, watch_view,
+progress, ready, values, options.
 """
 
 import os
@@ -28,6 +28,7 @@ _COMMANDS = (
     "kernels",
     "maps",
     "memory",
+    "mount",
     "query",
     "race",
     "stale",

@@ -1,4 +1,4 @@
 """Serving a whole host: many ask, one reader looks.
 
-From the top down: export, engine, procfs, host, text, caller, fuse.
+From the top down: export, mount, mounted, engine, procfs, host, text, caller, fuse.
 """

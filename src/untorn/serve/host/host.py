@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from untorn.reader.access.budget import Budget, Spent
 from untorn.reader.access.limit import MAX_HOLD, check_limits
+from untorn.reader.live_maps import LiveMaps
 from untorn.serve.host.look import Looker
 from untorn.serve.host.shared import Late, SharedLooks
 from untorn.serve.host.watched import Kind, Watched
@@ -64,7 +65,7 @@ class Host:
             raise ValueError(f"an age of at most {max_age} s: it must not be less than 0")
         self._budget = budget or Budget()
         self._workers = Workers(_MOST_THREADS)
-        look = Looker(proc, max_hold, self._budget)
+        self._looker = look = Looker(proc, max_hold, self._budget)
         self._looks = SharedLooks(
             look, self._workers, max_age=max_age, patience=patience, late=late
         )
@@ -83,6 +84,10 @@ class Host:
     def cached(self, process: Watched, kind: Kind) -> Text | None:
         """Return what text() would return at once; None if it would wait for a look."""
         return self._looks.cached(process, kind)
+
+    def open_maps(self, process: Watched) -> LiveMaps:
+        """Return the maps of a process to be asked: see Looker.open_maps()."""
+        return self._looker.open_maps(process)
 
     def forget(self, process: Watched) -> None:
         """Let go of what is known of a process that is gone."""

@@ -94,6 +94,19 @@ class Looker:
         process.check()  # what was read is its own only if it has its number still
         return text
 
+    def open_maps(self, process: Watched) -> LiveMaps:
+        """Return the maps of a process as they are, not as they were seen; the caller closes them.
+
+        To be asked, which takes a call each. Raises OSError ESRCH if it is gone; EACCES or EPERM.
+        """
+        maps = LiveMaps(process.pid, proc=self._proc, timeout=None, budget=self._budget)
+        try:
+            process.check()  # they are its own only if it has its number still
+        except OSError:
+            maps.close()
+            raise
+        return maps
+
     def _place(self, pid: int) -> str:
         return f"{self._proc}/{pid}"
 

@@ -1,0 +1,189 @@
+"""untorn mount: a /proc for agents that nobody can change."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from untorn.cli.options import Above, proc_option
+from untorn.cli.ready import tell_ready
+from untorn.reader.access.limit import MAX_HOLD
+
+if TYPE_CHECKING:
+    from untorn.serve.engine.guest import View
+    from untorn.serve.mounted import Mounted
+
+_TO_THE_END = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_LONGEST = 86_400
+_LIMITS = {"max_hold", "max_age", "patience", "late", "cpu_share", "holds"}
+
+
+@click.command(
+    epilog="""\b
+    Example: untorn mount /run/untorn/proc &
+             prometheus-process-exporter -procfs /run/untorn/proc
+    Exit status: 0 it was ended by Ctrl-C or SIGTERM, or unmounted; 1 it cannot
+    be mounted, or not be unmounted; 2 wrong usage."""
+)
+@click.argument("directory", metavar="DIR", type=click.Path(file_okay=False))
+@proc_option
+@click.option(
+    "--max-hold",
+    type=Above(60_000),
+    default=MAX_HOLD * 1000,
+    show_default=True,
+    metavar="MS",
+    help="Milliseconds for which one call may hold a lock of a process.",
+)
+@click.option(
+    "--max-age",
+    type=click.FloatRange(0, _LONGEST),
+    default=1.0,
+    show_default=True,
+    metavar="S",
+    help="Seconds; how old what is served may be.",
+)
+@click.option(
+    "--patience",
+    type=Above(_LONGEST),
+    default=5.0,
+    show_default=True,
+    metavar="S",
+    help="Seconds for which a client waits for a look; that goes on, and serves the next one.",
+)
+@click.option(
+    "--late",
+    type=click.Choice(["last", "error"]),
+    default="last",
+    show_default=True,
+    help="What it gets then: what was seen last, or an error, as where nothing was seen yet.",
+)
+@click.option(
+    "--cpu-share",
+    type=Above(1024),
+    default=0.25,
+    show_default=True,
+    metavar="CPUS",
+    help="CPU time for all looks together.",
+)
+@click.option(
+    "--holds",
+    type=Above(1e9),
+    default=5000,
+    show_default=True,
+    metavar="N",
+    help="Calls in a second that hold a lock of a process, all looks together.",
+)
+@click.option(
+    "--engine", metavar="FILE", help="Serve processes of the engine that this Python file makes."
+)
+@click.option(
+    "--strategy",
+    type=click.Choice(["mmap_lock", "vma_lock", "rcu"]),
+    default="vma_lock",
+    show_default=True,
+    help="How the engine reads maps.",
+)
+def mount(
+    directory: str,
+    proc: str,
+    engine: str | None,
+    strategy: str,
+    **limits: Any,
+) -> None:
+    """Serve a /proc in which maps, smaps and smaps_rollup are read without stalling anybody.
+
+    Point agents at DIR in place of /proc, or bind it (mount --rbind) over the /proc of a mount
+    namespace: all else in it is the kernel's own. Whoever could not read a file in /proc cannot
+    read it here either.
+    """
+    from untorn.serve.engine.guest import View
+
+    _check_together(engine)
+    try:
+        with _ended_by_signals():
+            if engine is None:
+                _serve_host(directory, proc, **limits)
+            else:
+                _serve_engine(directory, engine, View(strategy, proc))
+    except _EndedError:
+        pass
+
+
+def _check_together(engine: str | None) -> None:
+    """Refuse an option that would do nothing."""
+    ctx = click.get_current_context()
+    only_with, only_without = {"strategy"}, _LIMITS
+    for name in only_with if engine is None else only_without:
+        if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+            option = "--" + name.replace("_", "-")
+            not_ = "only" if engine is None else "not"
+            raise click.UsageError(f"{option} goes {not_} with --engine")
+
+
+def _serve_host(
+    directory: str,
+    proc: str,
+    max_hold: float,
+    max_age: float,
+    patience: float,
+    late: str,
+    cpu_share: float,
+    holds: float,
+) -> None:
+    from untorn.reader.access.budget import Budget
+    from untorn.serve.host.host import Host
+    from untorn.serve.host.shared import Late
+    from untorn.serve.mount import mounted_proc
+
+    with closing(
+        Host(
+            proc=proc,
+            max_age=max_age,
+            patience=patience,
+            late=Late(late),
+            max_hold=max_hold / 1000,
+            budget=Budget(cpu_share, holds),
+        )
+    ) as host:
+        _serve(mounted_proc(directory, host, proc=proc))
+
+
+def _serve_engine(directory: str, file: str, view: "View") -> None:
+    from untorn.serve.engine.load import load
+    from untorn.serve.mount import mounted_engine
+
+    emulator = load(file)
+    _serve(mounted_engine(directory, emulator.processes, view))
+
+
+def _serve(mounted: "AbstractContextManager[Mounted]") -> None:
+    """Serve a tree until it is unmounted, or a signal ends it."""
+    with mounted as tree:
+        tell_ready()
+        tree.ended.wait()
+        click.echo("note: it was unmounted", err=True)
+
+
+class _EndedError(Exception):
+    """A signal has come that ends the command."""
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Have the signals that end a service end what is done inside, once."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        for each in _TO_THE_END:
+            signal.signal(each, signal.SIG_IGN)
+        raise _EndedError
+
+    before = {each: signal.signal(each, end) for each in _TO_THE_END}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)

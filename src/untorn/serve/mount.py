@@ -1,0 +1,73 @@
+"""The two trees that are mounted: processes of this host, and processes of the engine."""
+
+import gc
+import os
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from untorn.serve.caller.thread_credentials import capget
+from untorn.serve.engine.guest import Processes, View
+from untorn.serve.engine.tree import EngineRoot
+from untorn.serve.fuse.mounting import mount_real
+from untorn.serve.host.host import Host
+from untorn.serve.mounted import STUCK, Mounted
+from untorn.serve.procfs.links import REAL, Way
+from untorn.serve.procfs.real import RealProc
+from untorn.serve.procfs.root import ProcRoot
+
+_CAP_SYS_ADMIN = 1 << 21
+
+
+@contextmanager
+def mounted_proc(
+    directory: str, host: Host, *, proc: str = "/proc", stuck: float = STUCK
+) -> Iterator[Mounted]:
+    """Mount a /proc of which the maps are read by us, for the while of a with statement.
+
+    Its links lead to the kernel's procfs, which is mounted in a hidden directory of it; or, without
+    the right to mount, to its path: then it can be used where it is, and not be bound elsewhere.
+
+    Args:
+        directory: Where.
+        host: Looks at the processes.
+        proc: The procfs of these processes.
+        stuck: See Mounted.
+
+    Raises:
+        OSError: As Mounted and RealProc; EPERM.
+    """
+    _allow_many_files()
+    may_mount = bool(capget(0).effective & _CAP_SYS_ADMIN)
+    way = Way() if may_mount else Way(os.path.realpath(proc))
+    root = ProcRoot(RealProc(proc), host, way)
+    with Mounted(root, directory, proc=proc, stuck=stuck) as mounted:
+        if may_mount:
+            mount_real(proc, os.path.join(directory, REAL))  # noqa: PTH118 (asked of ourselves)
+        gc.freeze()  # what is there stays, and is not to be gone through again and again
+        yield mounted
+
+
+@contextmanager
+def mounted_engine(
+    directory: str, processes: Processes, view: View, *, stuck: float = STUCK
+) -> Iterator[Mounted]:
+    """Mount processes of the engine as a /proc, for the while of a with statement.
+
+    Args:
+        directory: Where.
+        processes: By PID; which there are may change meanwhile.
+        view: How they are shown.
+        stuck: See Mounted.
+
+    Raises:
+        OSError: As Mounted.
+    """
+    with Mounted(EngineRoot(processes, view), directory, proc=view.proc, stuck=stuck) as mounted:
+        yield mounted
+
+
+def _allow_many_files() -> None:
+    """Raise our limit as far as we may: each process that somebody asks for takes a descriptor."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

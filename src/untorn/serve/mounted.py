@@ -1,0 +1,64 @@
+"""A tree that is mounted: from the mount to whatever ends it."""
+
+import threading
+
+from untorn.serve.fuse.lifeline import Lifeline
+from untorn.serve.fuse.mounting import clear_directory, mount_fuse, new_source
+from untorn.serve.fuse.node import Directory
+from untorn.serve.fuse.session import Session
+
+STUCK = 5.0
+"""Seconds for which a request may wait without a sign of life, unless it is told otherwise."""
+_FOR_OPEN_FILES = 1.0
+"""Seconds for which what is open is served after the end."""
+
+
+class Mounted:
+    """A mounted tree.
+
+    It is unmounted at its end, by a watchdog if this process dies or is stuck. To be closed by the
+    thread that made it.
+
+    Args:
+        root: The tree.
+        directory: Where; what a dead server left there is taken away.
+        proc: Where procfs is mounted.
+        stuck: Seconds for which a request may wait without a sign of life of this process.
+
+    Raises:
+        OSError: As clear_directory() and mount_fuse(); ECHILD without a watchdog.
+    """
+
+    def __init__(
+        self, root: Directory, directory: str, *, proc: str = "/proc", stuck: float = STUCK
+    ) -> None:
+        clear_directory(directory)
+        source = new_source()
+        self._lifeline = Lifeline(source, stuck=stuck, proc=proc)
+        self.ended = threading.Event()
+        try:
+            fuse = mount_fuse(directory, source)
+            self._lifeline.watch(fuse)
+            self._session = Session(root, fuse, proc=proc, on_answer=self._lifeline.answered)
+            self._server = threading.Thread(target=self._serve, name="untorn-mount", daemon=True)
+            self._server.start()
+        except BaseException:
+            self._lifeline.close()
+            raise
+
+    def _serve(self) -> None:
+        try:
+            self._session.serve()
+        finally:
+            self.ended.set()
+
+    def close(self) -> None:
+        """Unmount, if it is mounted. Raises OSError EPERM if it is mounted still."""
+        self._lifeline.close()
+        self.ended.wait(_FOR_OPEN_FILES)
+
+    def __enter__(self) -> "Mounted":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()

@@ -1,0 +1,92 @@
+"""maps, smaps, smaps_rollup and numa_maps, as the one reader of the host finds them.
+
+The kernel judges who may open one: it is opened with the rights of whoever asks, and closed again.
+"""
+
+import errno
+import os
+import threading
+
+from untorn.errors import os_error
+from untorn.fs.seq_file import SeqFile
+from untorn.reader.live_maps import LiveMaps
+from untorn.serve.caller.memory import CallerMemory
+from untorn.serve.fuse.node import Attributes, Caller, File, IoctlAnswer, OpenFile
+from untorn.serve.host.host import Host
+from untorn.serve.host.watched import Kind
+from untorn.serve.procfs.passed import A_DAY, A_WHILE, attributes_of, only_read
+from untorn.serve.procfs.procmap_ioctl import procmap_ioctl
+from untorn.serve.procfs.real import RealProcess
+
+
+class MapsNode(File):
+    """One of these files.
+
+    Args:
+        host: Looks at processes.
+        process: Of which.
+        kind: What it shows.
+        path: In the directory of the process, as task/TID/maps.
+    """
+
+    __slots__ = ("_host", "_kind", "_path", "_process")
+    sticky = True  # to open it takes a lock of the process, exec_update_lock
+    keep, keep_attributes = A_DAY, A_WHILE
+
+    def __init__(self, host: Host, process: RealProcess, kind: Kind, path: str) -> None:
+        self._host, self._process, self._kind, self._path = host, process, kind, path
+
+    def attributes(self) -> Attributes:
+        """Return the kernel's."""
+        return attributes_of(self._process.stat(self._path))
+
+    def open(self, flags: int, caller: Caller) -> OpenFile:
+        """Open it, for a caller that may. Raises OSError as the kernel does; EACCES to write."""
+        only_read(flags)
+        os.close(self._process.open(self._path, caller))
+        return _OpenMaps(self._host, self._process, self._kind)
+
+
+class _OpenMaps(OpenFile):
+    """An open one. What it says is looked for when it is read from its beginning."""
+
+    sticky = True
+
+    def __init__(self, host: Host, process: RealProcess, kind: Kind) -> None:
+        self._host, self._process, self._kind = host, process, kind
+        self._lock = threading.Lock()
+        self._text: SeqFile[bytes] | None = None  # protected by _lock
+        self._asked_lock = threading.Lock()
+        self._asked: LiveMaps | None = None  # protected by _asked_lock
+
+    @property
+    def slow(self) -> bool:
+        """Whether it takes a look at the process."""
+        return self._host.cached(self._process, self._kind) is None
+
+    def read(self, size: int, offset: int, caller: Caller) -> bytes:
+        """Return what the kernel's file would return. Raises OSError as Host.text()."""
+        with self._lock:
+            if self._text is None or offset == 0:
+                self._text = self._host.text(self._process, self._kind).open()
+            return self._text.pread(size, offset)
+
+    def ioctl(self, request: int, argument: int, data: bytes, caller: Caller) -> IoctlAnswer:
+        """Answer PROCMAP_QUERY, by maps of the process as they are now.
+
+        Raises:
+            OSError: As procmap_ioctl(); ENOTTY of another file than maps.
+        """
+        if self._kind is not Kind.MAPS:
+            raise os_error(errno.ENOTTY)
+        memory = CallerMemory(caller.tid, argument, data)
+        with self._asked_lock:
+            if self._asked is None:
+                self._asked = self._host.open_maps(self._process)
+            procmap_ioctl(self._asked, request, memory, argument)
+        return IoctlAnswer(memory.carried)
+
+    def close(self) -> None:
+        """Close what was asked."""
+        if self._asked is not None:
+            self._asked.close()

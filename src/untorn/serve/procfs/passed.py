@@ -1,0 +1,118 @@
+"""Files that are passed through: those that somebody opens only if they are no links.
+
+None of them can be written to. Who reads one is judged as by the kernel, or sees what the kernel
+would show it: io and stat are judged, or masked, at each read.
+Source: fs/proc/base.c:do_io_accounting(), fs/proc/array.c:do_task_stat().
+"""
+
+import errno
+import os
+
+from untorn.errors import os_error
+from untorn.serve.fuse.node import Attributes, Caller, File, OpenFile
+from untorn.serve.procfs.real import RealProc, RealProcess
+
+_JUDGED_AT_READ = ("io", "stat")
+_STICKY = ("io", "cmdline")
+"""They take a lock of the process: exec_update_lock, mmap_lock."""
+A_DAY = 86400.0
+"""Seconds for which a name below the directory of a process is known: it never means another."""
+A_WHILE = 10.0
+"""Seconds for which attributes are: whoever opens a file is judged anew anyway."""
+
+
+class SystemFile(File):
+    """A file of the root."""
+
+    __slots__ = ("_name", "_proc")
+    keep_attributes = A_WHILE
+
+    def __init__(self, proc: RealProc, name: str) -> None:
+        self._proc, self._name = proc, name
+
+    def attributes(self) -> Attributes:
+        """Return the kernel's, but that nobody may write to it."""
+        return attributes_of(os.stat(self._name, dir_fd=self._proc.directory))
+
+    def open(self, flags: int, caller: Caller) -> OpenFile:
+        """Open it. Raises OSError EACCES to write."""
+        only_read(flags)
+        flags = os.O_RDONLY | os.O_CLOEXEC
+        return _Open(os.open(self._name, flags, dir_fd=self._proc.directory))
+
+
+class PassedFile(File):
+    """A file of a process.
+
+    Args:
+        process: Of which.
+        name: Its name in the directory.
+    """
+
+    __slots__ = ("_name", "_process")
+    keep_attributes = A_WHILE
+
+    def __init__(self, process: RealProcess, name: str) -> None:
+        self._process, self._name = process, name
+
+    def attributes(self) -> Attributes:
+        """Return the kernel's, but that nobody may write to it."""
+        return attributes_of(self._process.stat(self._name))
+
+    def open(self, flags: int, caller: Caller) -> OpenFile:
+        """Open it, as the caller would. Raises OSError as the kernel does; EACCES to write."""
+        only_read(flags)
+        fd = self._process.open(self._name, caller)
+        sticky = self._name in _STICKY
+        if self._name in _JUDGED_AT_READ:
+            return _OpenJudged(fd, self._process, sticky=sticky)
+        return _Open(fd, sticky=sticky)
+
+
+class _Open(OpenFile):
+    """An open one. Several threads may read it at a time: each pread() is one call."""
+
+    __slots__ = ("_fd", "sticky")
+
+    def __init__(self, fd: int, *, sticky: bool = False) -> None:
+        self._fd, self.sticky = fd, sticky
+
+    def read(self, size: int, offset: int, caller: Caller) -> bytes:
+        """Return what the kernel does. Raises OSError as it does."""
+        return os.pread(self._fd, size, offset)
+
+    def close(self) -> None:
+        """Close it."""
+        os.close(self._fd)
+
+
+class _OpenJudged(_Open):
+    """An open one of which not everybody may read all."""
+
+    __slots__ = ("_process",)
+
+    def __init__(self, fd: int, process: RealProcess, *, sticky: bool) -> None:
+        super().__init__(fd, sticky=sticky)
+        self._process = process
+
+    def read(self, size: int, offset: int, caller: Caller) -> bytes:
+        """Return what the kernel shows to the caller. Raises OSError as it does."""
+        return self._process.read(self._fd, size, offset, caller)
+
+
+def attributes_of(found: os.stat_result) -> Attributes:
+    """Return what stat() told, without the right to write."""
+    return Attributes(
+        found.st_mode & ~0o222,
+        found.st_uid,
+        found.st_gid,
+        found.st_nlink,
+        found.st_ino,
+        found.st_mtime_ns,
+    )
+
+
+def only_read(flags: int) -> None:
+    """Raise OSError EACCES if a file is opened to be written to."""
+    if flags & os.O_ACCMODE != os.O_RDONLY or flags & os.O_TRUNC:
+        raise os_error(errno.EACCES)

@@ -1,0 +1,192 @@
+"""The directory of a process, and those of its threads.
+
+Some names are something else for each caller, by what it wants of them, and are asked for each
+time:
+
+- exe, cwd and root. What they are called may not exist, or be something else for the caller. So who
+  reads such a link is told what the kernel tells it, in a link of its own; who follows it gets to
+  the kernel's.
+- stat, status, io and cmdline. Some open them only if they are no links: for these they are passed
+  through. To all others they are links, which takes one request in place of many.
+"""
+
+import os
+import stat
+import threading
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from untorn.serve.caller.wants import Wants
+from untorn.serve.fuse.node import Attributes, Caller, Directory, Entry, Node
+from untorn.serve.host.host import Host
+from untorn.serve.host.watched import Kind
+from untorn.serve.procfs.links import FOR_EVER, MagicLink, NamedLink, Way
+from untorn.serve.procfs.maps_file import MapsNode
+from untorn.serve.procfs.passed import A_DAY, A_WHILE, PassedFile, attributes_of
+from untorn.serve.procfs.real import RealProcess
+
+_KINDS = {kind.value: kind for kind in Kind}
+_MAGIC = {"exe", "cwd", "root"}
+"""Source: fs/proc/base.c:proc_pid_link_inode_operations."""
+_PASSED = {"stat", "status", "io", "cmdline"}
+KEEP = 0.1
+"""Seconds for which a number is taken for the process that had it. Who opens a file of one that is
+gone in the meantime gets ESRCH, as who was quicker by a moment would; never a file of another."""
+
+
+class Seen(NamedTuple):
+    """A process, and what it takes to show it."""
+
+    process: RealProcess
+    host: Host
+    way: Way
+    keep: float
+    """Seconds for which its number may be taken for it; 0 where not everybody may see it."""
+
+
+class _RealDirectory(Directory):
+    """A directory of the kernel's in which some files are ours.
+
+    Args:
+        seen: The process that it is about.
+        inside: Its path from the directory of the process; "" for that.
+    """
+
+    __slots__ = ("_inside", "_lock", "_nodes", "_seen")
+    keep_attributes = KEEP
+
+    def __init__(self, seen: Seen, inside: str = "") -> None:
+        self._seen, self._inside = seen, inside
+        self._lock = threading.Lock()
+        self._nodes: dict[str, Node] = {}  # protected by _lock
+
+    def attributes(self) -> Attributes:
+        """Return the kernel's."""
+        return attributes_of(self._seen.process.stat(self._inside or "."))
+
+    def lookup(self, name: bytes, caller: Caller) -> Node:
+        """Return the node of a name.
+
+        Raises:
+            OSError: As the kernel: ENOENT if there is none, or the process is gone.
+        """
+        return self._node(os.fsdecode(name))
+
+    def _node(self, name: str) -> Node:
+        """Return the one that a name has for everybody."""
+        with self._lock:
+            node = self._nodes.get(name)
+            if node is None:
+                path = self._path(name)
+                self._seen.process.stat(path)
+                node = self._nodes[name] = self._make(name, path)
+            return node
+
+    def _path(self, name: str) -> str:
+        """Return where a name is, from the directory of the process."""
+        return f"{self._inside}/{name}" if self._inside else name
+
+    def _link(self, path: str, *, keep: float = FOR_EVER) -> NamedLink:
+        """Return a link to the kernel's."""
+        target = self._seen.way.to(f"{self._seen.process.pid}/{path}", 1 + path.count("/"))
+        return NamedLink(target, keep=keep)
+
+    @abstractmethod
+    def _make(self, name: str, path: str) -> Node:
+        """Return the node of a name that the kernel has."""
+
+    def entries(self, caller: Caller) -> Sequence[Entry]:
+        """Return what the kernel has in it. Raises OSError ENOENT if the process is gone."""
+        names = self._seen.process.names(self._inside or ".", caller)
+        return [Entry(os.fsencode(name), self._type_of(name)) for name in names]
+
+    @abstractmethod
+    def _type_of(self, name: str) -> int:
+        """Return the type that a name in it has here."""
+
+
+class ThreadDirectory(_RealDirectory):
+    """The directory of a thread: what tells of its map is ours, the rest is links."""
+
+    __slots__ = ()
+    keep = KEEP
+
+    def lookup(self, name: bytes, caller: Caller) -> Node:
+        """Return the node of a name: see _RealDirectory. Raises OSError as the kernel."""
+        text = os.fsdecode(name)
+        process = self._seen.process
+        if text in _MAGIC and process.wants(caller, name) in (Wants.TEXT, Wants.NODE):
+            return MagicLink(process, self._path(text))
+        return self._node(text)
+
+    def _make(self, name: str, path: str) -> Node:
+        if name in _KINDS:
+            return MapsNode(self._seen.host, self._seen.process, _KINDS[name], path)
+        return self._link(path, keep=0 if name in _MAGIC else FOR_EVER)
+
+    def _type_of(self, name: str) -> int:
+        return stat.S_IFREG if name in _KINDS else stat.S_IFLNK
+
+
+class ProcessDirectory(ThreadDirectory):
+    """The directory of a process, whose threads have directories, and of which files are passed.
+
+    Args:
+        seen: The process; let go of when the kernel forgets this.
+        on_forget: Is called then.
+    """
+
+    __slots__ = ("_on_forget", "_passed", "keep")
+
+    def __init__(self, seen: Seen, on_forget: Callable[["ProcessDirectory"], None]) -> None:
+        super().__init__(seen)
+        self._on_forget, self.keep = on_forget, seen.keep
+        self._passed = {name: PassedFile(seen.process, name) for name in _PASSED}
+
+    @property
+    def process(self) -> RealProcess:
+        """The process that it is about."""
+        return self._seen.process
+
+    def forget(self) -> None:
+        """Let go of the process. Nothing in its directory is asked for any more."""
+        self._on_forget(self)
+        self._seen.host.forget(self.process)
+        self.process.close()
+
+    def lookup(self, name: bytes, caller: Caller) -> Node:
+        """Return the node of a name: see _RealDirectory. Raises OSError as the kernel."""
+        text = os.fsdecode(name)
+        if text in _PASSED and self.process.wants(caller, name) is not Wants.TARGET:
+            return self._passed[text]
+        return super().lookup(name, caller)
+
+    def _make(self, name: str, path: str) -> Node:
+        if name == "task":
+            return TaskDirectory(self._seen, path)
+        return self._link(path, keep=0) if name in _PASSED else super()._make(name, path)
+
+    def _type_of(self, name: str) -> int:
+        if name == "task":
+            return stat.S_IFDIR
+        return stat.S_IFREG if name in _PASSED else super()._type_of(name)
+
+
+class TaskDirectory(_RealDirectory):
+    """The directory of a process in which its threads have theirs."""
+
+    __slots__ = ()
+    keep, keep_attributes = A_DAY, A_WHILE
+
+    def lookup(self, name: bytes, caller: Caller) -> Node:
+        """Return the directory of a thread. Raises OSError ENOENT if it is gone."""
+        text = os.fsdecode(name)
+        self._seen.process.stat(self._path(text))
+        return self._node(text)
+
+    def _make(self, name: str, path: str) -> Node:
+        return ThreadDirectory(self._seen, path)
+
+    def _type_of(self, name: str) -> int:
+        return stat.S_IFDIR

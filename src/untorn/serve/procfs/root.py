@@ -1,0 +1,133 @@
+"""The root of the tree: every process that the kernel shows, and all else that is in /proc.
+
+As in the directory of a process (process.py), some names depend on what a caller wants of them: who
+reads self or thread-self learns its own number; who walks through it gets to the kernel's own
+files, some of which it may write to, and stalls nobody but itself. stat and uptime are passed
+through to those who want no links.
+"""
+
+import errno
+import os
+import re
+import stat
+import threading
+from collections.abc import Sequence
+
+from untorn.errors import os_error
+from untorn.serve.caller.wants import Wants
+from untorn.serve.fuse.node import Attributes, Caller, Directory, Entry, Node
+from untorn.serve.host.host import Host
+from untorn.serve.procfs.links import FOR_EVER, REAL, NamedLink, Way
+from untorn.serve.procfs.passed import SystemFile
+from untorn.serve.procfs.process import KEEP, ProcessDirectory, Seen
+from untorn.serve.procfs.real import RealProc
+
+_DIRECTORY = Attributes(stat.S_IFDIR | 0o555, nlink=2)
+_SELF, _THREAD_SELF = "self", "thread-self"
+_PASSED = {"stat", "uptime"}
+_TGID = re.compile(rb"^Tgid:\t(\d+)$", re.MULTILINE)
+
+
+class ProcRoot(Directory):
+    """A /proc of which the maps are ours.
+
+    Args:
+        proc: The procfs behind it.
+        host: Looks at processes.
+        way: How links get to that procfs.
+    """
+
+    def __init__(self, proc: RealProc, host: Host, way: Way) -> None:
+        self._proc, self._host, self._way = proc, host, way
+        self._lock = threading.Lock()
+        self._processes: dict[int, ProcessDirectory] = {}  # protected by _lock, as is the next one
+        self._passed = {name: SystemFile(proc, name) for name in _PASSED}
+        self._others: dict[str, Node] = {} if way.proc else {REAL: _MountPoint()}
+
+    def attributes(self) -> Attributes:
+        """Return those of a directory."""
+        return _DIRECTORY
+
+    def lookup(self, name: bytes, caller: Caller) -> Node:
+        """Return a process that the caller may see, or something else.
+
+        Raises:
+            OSError: As the kernel: ENOENT, EPERM.
+        """
+        text = os.fsdecode(name)
+        if text.isdecimal() and text.isascii() and text[0] != "0":
+            return self._process(int(text), caller)
+        if text in (_SELF, _THREAD_SELF):
+            if caller.tid and self._proc.wants(caller, name) in (Wants.TEXT, Wants.NODE):
+                return NamedLink(self._number_of(caller, thread=text != _SELF), keep=0)
+        elif text in _PASSED and self._proc.wants(caller, name) is not Wants.TARGET:
+            return self._passed[text]
+        return self._node(text)
+
+    def _number_of(self, caller: Caller, *, thread: bool) -> bytes:
+        """Return what self says to a caller, or thread-self."""
+        found = _TGID.search(self._proc.read(f"{caller.tid}/status"))
+        assert found
+        return b"%s/task/%d" % (found[1], caller.tid) if thread else found[1]
+
+    def _node(self, name: str) -> Node:
+        """Return what a name is for everybody."""
+        with self._lock:
+            node = self._others.get(name)
+            if node is None:
+                node = self._others[name] = self._make(name)
+            return node
+
+    def _process(self, pid: int, caller: Caller) -> Node:
+        found = self._proc.find(pid, caller)
+        with self._lock:
+            node = self._processes.get(pid)
+            if node is None or not node.process.is_at(found):
+                keep = 0 if self._proc.hides else KEEP
+                seen = Seen(self._proc.open(pid), self._host, self._way, keep)
+                node = self._processes[pid] = ProcessDirectory(seen, self._drop)
+            return node
+
+    def _drop(self, node: ProcessDirectory) -> None:
+        """Forget a node that the kernel forgot. If it is asked for again, there is a new one."""
+        with self._lock:
+            if self._processes.get(node.process.pid) is node:
+                del self._processes[node.process.pid]
+
+    def _make(self, name: str) -> Node:
+        found = os.lstat(name, dir_fd=self._proc.directory)
+        if name in (_SELF, _THREAD_SELF) or name in _PASSED:
+            return NamedLink(self._way.to(name), keep=0)
+        if stat.S_ISLNK(found.st_mode):  # such as mounts, to self/mounts
+            return NamedLink(os.fsencode(os.readlink(name, dir_fd=self._proc.directory)))
+        return NamedLink(self._way.to(name))
+
+    def entries(self, caller: Caller) -> Sequence[Entry]:
+        """Return what the kernel shows to the caller."""
+        names = self._proc.names(caller)
+        return [Entry(os.fsencode(name), _type_of(name)) for name in names]
+
+
+class _MountPoint(Directory):
+    """The hidden directory on which the kernel's procfs is mounted."""
+
+    __slots__ = ()
+    keep = keep_attributes = FOR_EVER
+
+    def attributes(self) -> Attributes:
+        """Return those of a directory."""
+        return _DIRECTORY
+
+    def lookup(self, name: bytes, caller: Caller) -> Node:
+        """Raise OSError ENOENT: it is empty."""
+        raise os_error(errno.ENOENT)
+
+    def entries(self, caller: Caller) -> Sequence[Entry]:
+        """Return nothing."""
+        return ()
+
+
+def _type_of(name: str) -> int:
+    if name.isdecimal():
+        return stat.S_IFDIR
+    return stat.S_IFREG if name in _PASSED else stat.S_IFLNK
