@@ -5,9 +5,10 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given, settings
@@ -18,7 +19,7 @@ from tests.helpers.fuse_mount import mounted
 from tests.helpers.procmap_client import answers_of, build_procmap_client
 from tests.helpers.tasks import wait_until
 from tests.helpers.this_machine import asks
-from tests.serve.engine.twin import a_real_process, twin_of
+from tests.serve.engine.twin import FEW_VMAS, MANY_VMAS, a_real_process, twin_of
 from untorn.fs.proc.files import PROC_FILES
 from untorn.fs.proc.maps_locking import MAPS_LOCKINGS
 from untorn.maps.maps_file import MapsFile
@@ -71,15 +72,28 @@ def a_process(vmas: int = 150) -> Process:
     return process
 
 
+class Asked(NamedTuple):
+    """What the kernel's own maps answer a client."""
+
+    client: Path
+    pid: int
+    answers: list[str]
+
+
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
+    client = build_procmap_client(tmp_path_factory.mktemp("client"))
+    with a_real_process(FEW_VMAS) as pid:
+        yield Asked(client, pid, answers_of(client, Path(f"/proc/{pid}")))
+
+
 @asks
 @pytest.mark.parametrize("strategy", MAPS_LOCKINGS)
 def test_who_asks_gets_the_answers_of_the_kernel(
-    strategy: str, directory: Path, tmp_path: Path
+    strategy: str, asked: Asked, directory: Path
 ) -> None:
-    client = build_procmap_client(tmp_path)
-    with a_real_process() as pid, mounted(EngineRoot({1: twin_of(pid)}, View(strategy)), directory):
-        told = answers_of(client, directory / "1")
-        assert told == answers_of(client, Path(f"/proc/{pid}"))
+    with mounted(EngineRoot({1: twin_of(asked.pid)}, View(strategy)), directory):
+        assert answers_of(asked.client, directory / "1") == asked.answers
 
 
 def test_any_reads_return_what_the_files_of_the_engine_return(directory: Path) -> None:
@@ -94,6 +108,23 @@ def test_any_reads_return_what_the_files_of_the_engine_return(directory: Path) -
             told = client.play(directory / "1" / name, operations)
             with process.open(name) as file:
                 assert told == [result_of(file, *operation) for operation in operations]
+
+        check()
+
+
+def test_any_reads_return_what_the_kernel_returns(directory: Path) -> None:
+    with (
+        a_real_process(MANY_VMAS) as pid,
+        FileClient() as client,
+        mounted(EngineRoot({1: twin_of(pid)}), directory),
+    ):
+        paths = Path(f"/proc/{pid}/maps"), directory / "1/maps"
+
+        @settings(max_examples=60)
+        @given(st.lists(OPERATIONS, max_size=12))
+        def check(operations: list[Operation]) -> None:
+            real, told = (client.play(path, operations) for path in paths)
+            assert told == real
 
         check()
 
