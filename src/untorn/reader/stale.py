@@ -98,23 +98,29 @@ def _look(pid: int, proc: str) -> list[Stale] | str | None:
 
 
 def _stale_of(maps: LiveMaps) -> list[Stale]:
-    taken = maps.snapshot()
-    files = files_of(maps)  # by the thread that the snapshot found alive
-    deleted = deleted_files(taken, files)
-    command = maps.command() if deleted else b""
+    deleted = deleted_files(maps.snapshot(), maps)
+    if not deleted:
+        return []
+    files, command = files_of(maps), maps.command()
     found = [_describe(maps.pid, command, entries, files) for entries in deleted]
     return sorted(found, key=lambda each: each.name)
 
 
-def deleted_files(taken: Snapshot, files: MappedFiles) -> list[list[MapsEntry]]:
-    """Return the entries of each file that a process maps and that was deleted.
+def deleted_files(taken: Snapshot, maps: LiveMaps) -> list[list[MapsEntry]]:
+    """Return the entries of each deleted file that a process maps.
 
     Args:
         taken: What it maps.
-        files: Finds these files.
+        maps: Of which that was taken.
+
+    Raises:
+        OSError: ESRCH if the thread by which the memory is reached has ended.
     """
-    by_file = _by_file(taken, _candidates(taken))
-    return [entries for entries in by_file if _is_stale(entries[0], files)]
+    rows = _candidates(taken)
+    if not rows:
+        return []
+    files = files_of(maps)
+    return [entries for entries in _by_file(taken, rows) if _is_stale(entries[0], files)]
 
 
 def _candidates(taken: Snapshot) -> list[int]:

@@ -21,7 +21,7 @@ from untorn.reader.access.gentle import Holds
 from untorn.reader.access.limit import memory_timeout
 from untorn.reader.access.pace import Pace
 from untorn.reader.access.task import Status, living_threads, status_of
-from untorn.reader.live_maps import LiveMaps, files_of
+from untorn.reader.live_maps import LiveMaps
 from untorn.reader.looks import look_at
 from untorn.reader.memories import Unread
 from untorn.reader.memory.memory import Amounts
@@ -234,8 +234,8 @@ class ProcessLooks:
 
 def _maps(now: float, maps: LiveMaps) -> Maps:
     taken = maps.snapshot()
-    deleted = deleted_files(taken, files_of(maps))
-    size = sum(entry.end - entry.start for entries in deleted for entry in entries)
+    deleted = deleted_files(taken, maps)
+    size = sum(entry.size for entries in deleted for entry in entries)
     return Maps(now, int(np.count_nonzero(taken.start < KERNEL_HALF)), size)
 
 
