@@ -50,10 +50,11 @@ def test_what_is_counted_is_what_the_kernel_sums_up_but_some_fields(pid: int) ->
         shown = only_record(bytes(show_smaps_rollup(untorn.memory(pid, max_hold=WAYS["pagemap"]))))
         told = only_record(rollup_of(pid))
         assert shown.line == told.line
-        assert list(shown.fields) == [name for name in told.fields if name not in NEVER_COUNTED]
+        known = [name for name in shown.fields if name in told.fields]  # an older one has not all
+        assert known == [name for name in told.fields if name not in NEVER_COUNTED]
         always &= {
             name
-            for name in shown.fields
+            for name in known
             if abs(shown.kb(name) - told.kb(name)) > (name in SHARES)  # a part of a kB is dropped
         }
         if not always:
