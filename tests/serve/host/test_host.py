@@ -48,6 +48,7 @@ def test_a_change_is_seen_when_the_text_is_too_old(child: Commanded) -> None:
             child.place(3)
             child.do("put(at, 3)")
         assert host.costs.spent.looks == 3
+        assert host.costs.spent.seconds > 0
 
 
 def test_a_process_that_ended_is_told_by_the_next_look(child: Commanded) -> None:

@@ -224,13 +224,11 @@ def shows(text: Text, maps: bytes) -> bool:
     return all(covered)
 
 
-def test_looks_are_paid_of_the_budget(child: Commanded) -> None:
+def test_holds_are_paid_of_the_budget(child: Commanded) -> None:
     budget = Budget()
     Looker("/proc", LONG, budget)(Known.now(child.pid), Kind.SMAPS_ROLLUP)
-    spent = budget.spent
-    assert (spent.looks, spent.holds) == (1, 1)
-    assert spent.seconds > 0
-    assert spent.longest_hold_ns > 0
+    assert budget.spent.holds == 1
+    assert budget.spent.longest_hold_ns > 0
     Looker("/proc", NO_TIME, budget)(Known.now(child.pid), Kind.SMAPS_ROLLUP)
     assert budget.spent.holds > 2
 

@@ -1,13 +1,17 @@
 """One look serves all who ask: how old, how late, how many looks there are."""
 
 import errno
+import random
 import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 import pytest
 
-from tests.helpers.tasks import PATIENCE, Worker, wait_until
+from tests.helpers.tasks import PATIENCE, Worker, background, wait_until
 from untorn.errors import os_error
 from untorn.serve.host import shared
 from untorn.serve.host.shared import Late, SharedLooks
@@ -50,21 +54,29 @@ class Scene:
     now: float = 1000
     begun: list[tuple[int, Kind]] = field(default_factory=list)
     hold: threading.Event = field(default_factory=threading.Event)
+    may_begin: threading.Event = field(default_factory=threading.Event)
     fails: Exception | None = None
     size: int = 1
 
     def __post_init__(self) -> None:
         self.hold.set()
+        self.may_begin.set()
         self.process = Named(1)
         self.workers = Workers(8)
         self.looks = Witnessed(
             self.look,
             self.workers,
+            self.turn,
             max_age=self.max_age,
             patience=self.patience,
             late=self.late,
             clock=lambda: self.now,
         )
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        assert self.may_begin.wait(PATIENCE)
+        yield
 
     def look(self, process: Watched, kind: Kind) -> Text:
         self.begun.append((process.pid, kind))
@@ -109,6 +121,7 @@ def scenes() -> Iterator[Callable[..., Scene]]:
     yield make
     for scene in made:
         scene.hold.set()
+        scene.may_begin.set()
         scene.looks.close()
         scene.workers.close()
         wait_until(scene.ended, "no thread is left")
@@ -165,6 +178,20 @@ def test_a_look_that_began_too_long_ago_is_followed_by_one_for_all_others(scenes
     assert {worker.join() for worker in first} == {b"1"}
     assert {worker.join() for worker in others} == {b"2"}
     assert len(scene.begun) == 2
+
+
+def test_a_look_that_waits_for_its_turn_serves_all_who_ask_meanwhile(scenes: Scenes) -> None:
+    scene = scenes(max_age=1)
+    scene.may_begin.clear()
+    first = scene.asked()
+    scene.waiting(1)
+    scene.now += 2
+    others = scene.asked(5)
+    scene.waiting(6)
+    scene.may_begin.set()
+    assert scene.end([*first, *others]) == {b"1"}
+    scene.now += 1
+    assert scene.ask() == b"1", "it is as old as what it found"
 
 
 def test_other_files_and_other_processes_have_their_own(scenes: Scenes) -> None:
@@ -331,6 +358,37 @@ def test_what_is_looked_at_stays(scenes: Scenes) -> None:
     with pytest.raises(TimeoutError):
         scene.ask()
     assert scene.begun == [(1, Kind.MAPS), (2, Kind.MAPS)], "no second look at what is stuck"
+
+
+def test_whatever_threads_do_nothing_served_is_too_old_and_no_two_look_at_one_file() -> None:
+    max_age, going = 0.002, dict[int, threading.Lock]()
+    processes = [Named(pid) for pid in range(3)]
+    for process in processes:
+        going[process.pid] = threading.Lock()
+
+    def look(process: Watched, kind: Kind) -> Text:
+        assert going[process.pid].acquire(blocking=False), "another look at it goes on"
+        try:
+            began = time.monotonic()
+            time.sleep(0.001 * process.pid)
+            return Text([repr(began).encode()])
+        finally:
+            going[process.pid].release()
+
+    def ask(number: int) -> None:
+        chance = random.Random(number)
+        for _ in range(50):
+            asked = time.monotonic()
+            text = looks.text(chance.choice(processes), Kind.MAPS)
+            assert float(bytes(text)) >= asked - max_age
+
+    workers = Workers(8)
+    looks = SharedLooks(look, workers, max_age=max_age, patience=PATIENCE, late=Late.ERROR)
+    with background(*[partial(ask, number) for number in range(8)]):
+        pass
+    looks.close()
+    workers.close()
+    wait_until(lambda: workers.threads == 0, "no thread is left")
 
 
 def test_closed_nobody_waits_and_nobody_is_served(scenes: Scenes) -> None:

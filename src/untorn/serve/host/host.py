@@ -67,7 +67,12 @@ class Host:
         self._workers = Workers(_MOST_THREADS)
         self._looker = look = Looker(proc, max_hold, self._budget)
         self._looks = SharedLooks(
-            look, self._workers, max_age=max_age, patience=patience, late=late
+            look,
+            self._workers,
+            self._budget.look,
+            max_age=max_age,
+            patience=patience,
+            late=late,
         )
 
     def text(self, process: Watched, kind: Kind) -> Text:

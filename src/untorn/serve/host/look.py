@@ -61,7 +61,7 @@ class Looker:
     Args:
         proc: Where procfs is mounted.
         max_hold: Seconds for which a lock of a process may be held at most by one call.
-        budget: Of which looks are paid.
+        budget: Of which calls are paid that hold a lock.
     """
 
     def __init__(self, proc: str, max_hold: float, budget: Budget) -> None:
@@ -83,14 +83,13 @@ class Looker:
                 may not look at it; ETIMEDOUT if the look is broken off; EBUSY if numa_maps cannot
                 be told without a longer hold; ENOENT if this kernel has no such file.
         """
-        with self._budget.look():
-            try:
-                text = self._ways[kind](process.pid)
-            except (FileNotFoundError, ProcessLookupError):
-                process.check()
-                raise
-            except OutOfReachError as error:
-                raise OSError(errno.EOPNOTSUPP, str(error)) from error
+        try:
+            text = self._ways[kind](process.pid)
+        except (FileNotFoundError, ProcessLookupError):
+            process.check()
+            raise
+        except OutOfReachError as error:
+            raise OSError(errno.EOPNOTSUPP, str(error)) from error
         process.check()  # what was read is its own only if it has its number still
         return text
 

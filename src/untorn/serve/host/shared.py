@@ -7,13 +7,14 @@ begins when it is over, and serves all who asked since: of each file there is on
 and of a process that is stuck no more threads than it has files.
 
 A look that was late for somebody is kept for the next who asks, however old it is by then, if
-nothing newer was found.
+nothing newer was found. Where nobody asks at all, nothing is done, and nothing let go of.
 """
 
 import errno
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
@@ -83,6 +84,7 @@ class SharedLooks:
     Args:
         look: Makes a look.
         workers: By which threads.
+        turn: Is entered for each look; waits until that may begin.
         max_age: Seconds; how old what is served may be.
         patience: Seconds; how long anybody waits.
         late: What they get then.
@@ -93,13 +95,14 @@ class SharedLooks:
         self,
         look: Look,
         workers: Workers,
+        turn: Callable[[], AbstractContextManager[object]] = nullcontext,
         *,
         max_age: float,
         patience: float,
         late: Late,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._look, self._workers, self._clock = look, workers, clock
+        self._look, self._workers, self._turn, self._clock = look, workers, turn, clock
         self._max_age, self._patience, self._if_late = max_age, patience, late
         self._lock = threading.Lock()  # protects all below
         self._files: dict[Key, _File] = {}  # those asked for last come last
@@ -205,13 +208,18 @@ class SharedLooks:
         """Make a look, and those that are to follow it."""
         following: _Look | None = look
         while following:
-            with self._lock:
-                following.began = self._clock()
-            try:
-                found: Text | BaseException = self._look(*key)
-            except BaseException as error:  # of whatever kind: somebody waits for it
-                found = error
+            with self._turn():
+                with self._lock:
+                    following.began = self._clock()
+                found = self._found(key)
             following = self._end(key, file, following, found)
+
+    def _found(self, key: Key) -> Text | BaseException:
+        """Return what a look finds, or why nothing: of whatever kind, somebody waits for it."""
+        try:
+            return self._look(*key)
+        except BaseException as error:
+            return error
 
     def _end(self, key: Key, file: _File, look: _Look, found: Text | BaseException) -> _Look | None:
         """Note what a look found; return the one that is to begin now."""
