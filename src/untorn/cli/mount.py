@@ -1,7 +1,7 @@
 """untorn mount: a /proc for agents that nobody can change."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,6 @@ from untorn.cli.ready import tell_ready
 from untorn.reader.access.limit import MAX_HOLD
 
 if TYPE_CHECKING:
-    from untorn.serve.engine.guest import View
     from untorn.serve.mounted import Mounted
 
 _TO_THE_END = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -100,15 +99,13 @@ def mount(
     namespace: all else in it is the kernel's own. Whoever could not read a file in /proc cannot
     read it here either.
     """
-    from untorn.serve.engine.guest import View
-
     _check_together(engine)
     try:
         with _ended_by_signals():
             if engine is None:
                 _serve_host(directory, proc, **limits)
             else:
-                _serve_engine(directory, engine, View(strategy, proc))
+                _serve_engine(directory, engine, strategy, proc)
     except _EndedError:
         pass
 
@@ -152,17 +149,21 @@ def _serve_host(
         _serve(mounted_proc(directory, host, proc=proc))
 
 
-def _serve_engine(directory: str, file: str, view: "View") -> None:
+def _serve_engine(directory: str, file: str, strategy: str, proc: str) -> None:
     from untorn.serve.engine.load import load
     from untorn.serve.mount import mounted_engine
 
     emulator = load(file)
-    _serve(mounted_engine(directory, emulator.processes, view))
+    mounted = mounted_engine(directory, emulator.processes, strategy, proc=proc)
+    _serve(mounted, emulator.start)
 
 
-def _serve(mounted: "AbstractContextManager[Mounted]") -> None:
-    """Serve a tree until it is unmounted, or a signal ends it."""
+def _serve(
+    mounted: "AbstractContextManager[Mounted]", begin: Callable[[], object] = lambda: None
+) -> None:
+    """Serve a tree until it is unmounted, or a signal ends it; begin something when it is there."""
     with mounted as tree:
+        begin()
         tell_ready()
         tree.ended.wait()
         click.echo("note: it was unmounted", err=True)

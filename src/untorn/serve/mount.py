@@ -50,20 +50,27 @@ def mounted_proc(
 
 @contextmanager
 def mounted_engine(
-    directory: str, processes: Processes, view: View, *, stuck: float = STUCK
+    directory: str,
+    processes: Processes,
+    strategy: str = "vma_lock",
+    *,
+    proc: str = "/proc",
+    stuck: float = STUCK,
 ) -> Iterator[Mounted]:
     """Mount processes of the engine as a /proc, for the while of a with statement.
 
     Args:
         directory: Where.
         processes: By PID; which there are may change meanwhile.
-        view: How they are shown.
+        strategy: How VMAs are kept still while maps is read: see View.
+        proc: The procfs that tells who asks.
         stuck: See Mounted.
 
     Raises:
         OSError: As Mounted.
     """
-    with Mounted(EngineRoot(processes, view), directory, proc=view.proc, stuck=stuck) as mounted:
+    root = EngineRoot(processes, View(strategy, proc))
+    with Mounted(root, directory, proc=proc, stuck=stuck) as mounted:
         yield mounted
 
 
