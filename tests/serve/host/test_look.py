@@ -11,6 +11,7 @@ import pytest
 from tests.helpers.commanded import Commanded
 from tests.helpers.nobody import BECOME_NOBODY, as_root
 from tests.helpers.tasks import wait_until
+from tests.helpers.this_machine import counts_pages
 from tests.helpers.watched import Known
 from untorn.reader.access.budget import Budget
 from untorn.reader.access.gentle import Holds
@@ -93,6 +94,7 @@ def test_then_one_read_walks_one_vma(
     assert min(map(len, records)) >= sizes[0] == sizes[-1] >= 17
 
 
+@counts_pages
 @pytest.mark.parametrize("kind", [Kind.SMAPS, Kind.SMAPS_ROLLUP])
 def test_else_pages_are_counted(child: Commanded, kind: Kind) -> None:
     def told(text: bytes) -> list[bytes]:
@@ -195,7 +197,7 @@ def test_what_may_not_be_looked_at_is_an_error(child: Commanded) -> None:
     assert refused == dict.fromkeys(Kind, errno.EACCES) | numa
 
 
-@pytest.mark.parametrize("max_hold", [LONG, NO_TIME])
+@pytest.mark.parametrize("max_hold", [LONG, pytest.param(NO_TIME, marks=counts_pages)])
 def test_what_maps_all_the_time_is_shown_whole(max_hold: float) -> None:
     with Commanded() as child:
         still = child.maps()
@@ -224,6 +226,7 @@ def shows(text: Text, maps: bytes) -> bool:
     return all(covered)
 
 
+@counts_pages
 def test_holds_are_paid_of_the_budget(child: Commanded) -> None:
     budget = Budget()
     Looker("/proc", LONG, budget)(Known.now(child.pid), Kind.SMAPS_ROLLUP)
