@@ -10,6 +10,7 @@ import click
 
 from untorn.cli.options import Above, proc_option
 from untorn.cli.ready import tell_ready
+from untorn.errors import OutOfReachError
 from untorn.reader.access.limit import MAX_HOLD
 
 if TYPE_CHECKING:
@@ -100,6 +101,7 @@ def mount(
     read it here either.
     """
     _check_together(engine)
+    _require_mfusepy()
     try:
         with _ended_by_signals():
             if engine is None:
@@ -119,6 +121,16 @@ def _check_together(engine: str | None) -> None:
             option = "--" + name.replace("_", "-")
             not_ = "only" if engine is None else "not"
             raise click.UsageError(f"{option} goes {not_} with --engine")
+
+
+def _require_mfusepy() -> None:
+    """Raise OutOfReachError if what it takes to mount is not installed."""
+    try:
+        import untorn.serve.fuse.libfuse  # noqa: F401 (only whether it can be had)
+    except ModuleNotFoundError as error:
+        raise OutOfReachError("mount takes mfusepy: pip install 'untorn[mount]'") from error
+    except ImportError as error:
+        raise OutOfReachError(f"mount takes libfuse3: {error}") from error
 
 
 def _serve_host(

@@ -39,7 +39,7 @@ class Leadership(Generic[Room]):
     def __init__(
         self,
         receive: Callable[[Room], bool],
-        answer: Callable[[Room], None],
+        answer: Callable[[Room], object],
         make_room: Callable[[], Room],
     ) -> None:
         self._receive, self._answer, self._make_room = receive, answer, make_room

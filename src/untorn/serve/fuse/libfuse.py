@@ -28,7 +28,10 @@ from ctypes import (
 )
 
 os.environ.setdefault("FUSE_LIBRARY_NAME", "fuse3")  # else mfusepy prefers libfuse2
-import mfusepy
+try:
+    import mfusepy
+except OSError as error:
+    raise ImportError("there is no libfuse3; on Debian: apt install libfuse3-3") from error
 
 fuse_file_info, c_stat, c_statvfs = mfusepy.fuse_file_info, mfusepy.c_stat, mfusepy.c_statvfs
 _WAITING = mfusepy._libfuse

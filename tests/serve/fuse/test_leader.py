@@ -1,0 +1,112 @@
+import queue
+import threading
+from collections.abc import Callable
+
+from untorn.serve.fuse.leader import Leadership
+
+Job = Callable[[], object]
+
+
+class Served:
+    """Jobs that are received as requests are; None for the end."""
+
+    def __init__(self) -> None:
+        self.jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self.leadership = Leadership[list[Job]](self._receive, lambda room: room.pop()(), list)
+        self._thread = threading.Thread(target=self.leadership.serve)
+        self._thread.start()
+
+    def _receive(self, room: list[Job]) -> bool:
+        job = self.jobs.get()
+        if job:
+            room.append(job)
+        return job is not None
+
+    def done_by(self, job: Job = lambda: None) -> threading.Thread:
+        """Return the thread that did a job."""
+        done: queue.SimpleQueue[threading.Thread] = queue.SimpleQueue()
+
+        def do() -> None:
+            job()
+            done.put(threading.current_thread())
+
+        self.jobs.put(do)
+        return done.get(timeout=60)
+
+    def end(self) -> None:
+        self.jobs.put(None)
+        self._thread.join(60)
+        assert not self._thread.is_alive()
+        assert self.leadership.wait_for_all(60)
+
+
+def test_one_thread_serves_whatever_is_quick() -> None:
+    served = Served()
+    assert len({served.done_by() for _ in range(100)}) == 1
+    served.end()
+
+
+def test_another_thread_leads_while_one_has_stepped_aside() -> None:
+    served, go_on, stepped = Served(), threading.Event(), threading.Event()
+
+    def wait() -> None:
+        assert served.leadership.step_aside()
+        assert served.leadership.step_aside()  # once more does no harm
+        stepped.set()
+        go_on.wait(60)
+
+    slow = threading.Thread(target=served.done_by, args=(wait,))
+    slow.start()
+    assert stepped.wait(60)
+    threads = {served.done_by() for _ in range(10)}
+    assert slow.is_alive()
+    go_on.set()
+    slow.join(60)
+    assert len(threads) == 1
+    served.end()
+
+
+def test_a_leader_that_is_stuck_is_replaced() -> None:
+    served, go_on, stuck = Served(), threading.Event(), threading.Event()
+
+    def stick() -> None:
+        stuck.set()
+        go_on.wait(60)
+
+    slow = threading.Thread(target=served.done_by, args=(stick,))
+    slow.start()
+    assert stuck.wait(60)
+    served.done_by()  # by another thread, or this waits for ever
+    assert slow.is_alive()
+    go_on.set()
+    slow.join(60)
+    served.end()
+
+
+def test_who_comes_back_leads_again_when_the_others_are_busy() -> None:
+    served = Served()
+
+    def step() -> None:
+        assert served.leadership.step_aside()
+
+    threads = {served.done_by(step) for _ in range(50)}
+    assert len(threads) < 50  # they are used again
+    served.end()
+
+
+def test_a_thread_that_is_busy_at_the_end_is_waited_for() -> None:
+    served, go_on, stepped = Served(), threading.Event(), threading.Event()
+
+    def wait() -> None:
+        served.leadership.step_aside()
+        stepped.set()
+        go_on.wait(60)
+
+    slow = threading.Thread(target=served.done_by, args=(wait,))
+    slow.start()
+    assert stepped.wait(60)
+    served.jobs.put(None)
+    assert not served.leadership.wait_for_all(0.01)
+    go_on.set()
+    assert served.leadership.wait_for_all(60)
+    slow.join(60)
