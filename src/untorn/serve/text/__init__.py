@@ -1,4 +1,4 @@
 """What a file of a process says, in the kernel's format.
 
-From the top down: show_maps, show_smaps, show_smaps_rollup, known_fields, text.
+From the top down: show_smaps, show_smaps_rollup, known_fields, show_maps, text.
 """

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from untorn.maps.smaps_lines import BY_KIND, flags_line
 from untorn.reader.memory.memory import Memory
 from untorn.serve.text.known_fields import KnownField, known_fields
+from untorn.serve.text.show_maps import show_maps
 from untorn.serve.text.text import Text
 
 
@@ -17,7 +18,7 @@ def show_smaps(memory: Memory) -> Text:
     Compare fs/proc/task_mmu.c:show_smap().
     """
     known = [field for field in known_fields(memory) if field.name not in BY_KIND]
-    lines = [entry.line() for entry in memory]
+    lines = show_maps(memory).records
     flags = [_flags(each) for each in memory.flags]
     return Text(list(map(b"".join, zip(lines, _records(known), flags, strict=True))))
 
