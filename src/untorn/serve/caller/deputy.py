@@ -84,10 +84,7 @@ class Deputy:
     def acting_as(
         self, caller: Caller, watched: Watched | None = None
     ) -> AbstractContextManager[None]:
-        """Give this thread a caller's rights for the while of a with statement.
-
-        In it, make system calls on files of the process and nothing else: start no thread and no
-        process, import nothing.
+        """Give this thread a caller's rights for the while of a with statement: see acting_with().
 
         Args:
             caller: Who asks.
@@ -97,12 +94,34 @@ class Deputy:
             OSError: EACCES if we may not act as the caller, or the process is our own and it has
                 not our rights; ENOMEM.
         """
-        if self._has_our_rights(caller):
-            return nullcontext()
-        wanted = self._credentials_for(caller, watched)
-        if (watched and watched.pid == self._pid) or (wanted != self._own and not self._may_act):
+        credentials = self.credentials_of(caller, watched)
+        if watched and watched.pid == self._pid and credentials != self._own:
             raise os_error(errno.EACCES)
-        return nullcontext() if wanted == self._own else changed(self._own, wanted)
+        return self.acting_with(credentials)
+
+    def acting_with(self, credentials: Credentials) -> AbstractContextManager[None]:
+        """Give this thread other credentials for the while of a with statement.
+
+        In it, make system calls on files of the process and nothing else: start no thread and no
+        process, import nothing.
+
+        Raises:
+            OSError: EACCES if we may not have them; ENOMEM.
+        """
+        if credentials == self._own:
+            return nullcontext()
+        if not self._may_act:
+            raise os_error(errno.EACCES)
+        return changed(self._own, credentials)
+
+    def credentials_of(self, caller: Caller, watched: Watched | None = None) -> Credentials:
+        """Return what a thread must have to be judged as a caller; our own if it has our rights.
+
+        Args:
+            caller: Who asks.
+            watched: Which process about; None for no certain one.
+        """
+        return self._own if self._has_our_rights(caller) else self._others(caller, watched)
 
     def open_as(self, caller: Caller, watched: Watched, name: str, flags: int = os.O_RDONLY) -> int:
         """Open a file of a process, or not, as the kernel would for a caller.
@@ -148,8 +167,8 @@ class Deputy:
         """Tell whether a security module lets who has this label do what it lets us do."""
         return label == self._label or is_unconfined(label)
 
-    def _credentials_for(self, caller: Caller, watched: Watched | None) -> Credentials:
-        """Return what a thread must have to be judged as the caller.
+    def _others(self, caller: Caller, watched: Watched | None) -> Credentials:
+        """Return what a thread must have to be judged as a caller that has not our rights.
 
         Our effective user id is kept from it: who made a user namespace has all capabilities there,
         and callers did not make those that we, as root, have made. Nor has it the caller's, who

@@ -1,6 +1,8 @@
 """maps, smaps, smaps_rollup and numa_maps, as the one reader of the host finds them.
 
 The kernel judges who may open one: it is opened with the rights of whoever asks, and closed again.
+The kernel's own stays with the memory for which it was opened. Ours shows the memory that there is,
+which may be that of a program with more rights by then; so it is judged again after each look.
 """
 
 import errno
@@ -11,12 +13,14 @@ from untorn.errors import os_error
 from untorn.fs.seq_file import SeqFile
 from untorn.reader.live_maps import LiveMaps
 from untorn.serve.caller.memory import CallerMemory
+from untorn.serve.caller.thread_credentials import Credentials
 from untorn.serve.fuse.node import Attributes, Caller, File, IoctlAnswer, OpenFile
 from untorn.serve.host.host import Host
 from untorn.serve.host.watched import Kind
 from untorn.serve.procfs.passed import A_DAY, A_WHILE, attributes_of, only_read
 from untorn.serve.procfs.procmap_ioctl import procmap_ioctl
 from untorn.serve.procfs.real import RealProcess
+from untorn.serve.text.text import Text
 
 
 class MapsNode(File):
@@ -44,7 +48,53 @@ class MapsNode(File):
         """Open it, for a caller that may. Raises OSError as the kernel does; EACCES to write."""
         only_read(flags)
         os.close(self._process.open(self._path, caller))
-        return _OpenMaps(self._host, self._process, self._kind)
+        return _OpenMaps(self, self._process.credentials_of(caller))
+
+    @property
+    def is_known(self) -> bool:
+        """Whether what it says is known without a look at the process."""
+        return self._host.cached(self._process, self._kind) is not None
+
+    def text(self, reader: Caller, opener: Credentials) -> Text:
+        """Return what it says.
+
+        Args:
+            reader: Who reads.
+            opener: Of who opened it, and may have handed it on.
+
+        Raises:
+            OSError: As Host.text(); EACCES if neither may see the process as it is now.
+        """
+        text = self._host.text(self._process, self._kind)
+        self._judge(reader, opener)
+        return text
+
+    def maps(self, reader: Caller, opener: Credentials) -> LiveMaps:
+        """Return maps to be asked: those of one memory. Arguments and errors are those of text().
+
+        Raises:
+            OSError: ENOTTY of another file than maps.
+        """
+        if self._kind is not Kind.MAPS:
+            raise os_error(errno.ENOTTY)
+        maps = self._host.open_maps(self._process)
+        try:
+            self._judge(reader, opener)
+        except OSError:
+            maps.close()
+            raise
+        return maps
+
+    def _judge(self, reader: Caller, opener: Credentials) -> None:
+        """Raise OSError EACCES if neither may see the process.
+
+        Precondition: what they want to see was there before. If the process has begun a program
+        with more rights, it was seen before that, or they are refused.
+        """
+        try:
+            os.close(self._process.open(self._path, reader))
+        except PermissionError:
+            os.close(self._process.open_with(self._path, opener))
 
 
 class _OpenMaps(OpenFile):
@@ -52,8 +102,8 @@ class _OpenMaps(OpenFile):
 
     sticky = True
 
-    def __init__(self, host: Host, process: RealProcess, kind: Kind) -> None:
-        self._host, self._process, self._kind = host, process, kind
+    def __init__(self, node: MapsNode, opener: Credentials) -> None:
+        self._node, self._opener = node, opener
         self._lock = threading.Lock()
         self._text: SeqFile[bytes] | None = None  # protected by _lock
         self._asked_lock = threading.Lock()
@@ -62,27 +112,25 @@ class _OpenMaps(OpenFile):
     @property
     def slow(self) -> bool:
         """Whether it takes a look at the process."""
-        return self._host.cached(self._process, self._kind) is None
+        return not self._node.is_known
 
     def read(self, size: int, offset: int, caller: Caller) -> bytes:
-        """Return what the kernel's file would return. Raises OSError as Host.text()."""
+        """Return what the kernel's file would return. Raises OSError as MapsNode.text()."""
         with self._lock:
             if self._text is None or offset == 0:
-                self._text = self._host.text(self._process, self._kind).open()
+                self._text = self._node.text(caller, self._opener).open()
             return self._text.pread(size, offset)
 
     def ioctl(self, request: int, argument: int, data: bytes, caller: Caller) -> IoctlAnswer:
         """Answer PROCMAP_QUERY, by maps of the process as they are now.
 
         Raises:
-            OSError: As procmap_ioctl(); ENOTTY of another file than maps.
+            OSError: As procmap_ioctl() and MapsNode.maps().
         """
-        if self._kind is not Kind.MAPS:
-            raise os_error(errno.ENOTTY)
         memory = CallerMemory(caller.tid, argument, data)
         with self._asked_lock:
             if self._asked is None:
-                self._asked = self._host.open_maps(self._process)
+                self._asked = self._node.maps(caller, self._opener)
             procmap_ioctl(self._asked, request, memory, argument)
         return IoctlAnswer(memory.carried)
 

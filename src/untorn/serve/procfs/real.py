@@ -11,9 +11,11 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 
 from untorn.errors import os_error
 from untorn.serve.caller.deputy import Deputy, Watched
+from untorn.serve.caller.thread_credentials import Credentials
 from untorn.serve.caller.wants import Wants, wants
 from untorn.serve.fuse.node import Caller
 
+_DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _HIDES = re.compile(rb"\bhidepid=(?!0|off)")
 """Of the options of a mount: some see not all. Source: fs/proc/root.c:proc_fs_parameters."""
 
@@ -36,7 +38,7 @@ class RealProc:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self.directory = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        self.directory = os.open(path, _DIRECTORY)
         self.deputy = Deputy(self.directory)
         self.hides = self._hides()
 
@@ -46,7 +48,7 @@ class RealProc:
         for mount in self.read("self/mountinfo").splitlines():
             if number in mount:
                 return bool(_HIDES.search(mount.partition(b" - proc ")[2]))
-        return False  # it is mounted where we do not see it
+        return True  # who knows: it is mounted where we do not see it
 
     def read(self, path: str) -> bytes:
         """Return what one of its files says."""
@@ -56,7 +58,7 @@ class RealProc:
 
     def names(self, caller: Caller) -> list[str]:
         """Return what is in it for a caller. Raises OSError as the kernel does."""
-        with self._seen_by(caller):
+        with self.deputy.acting_as(caller) if self.hides else nullcontext():
             return names_in(".", self.directory)
 
     def find(self, pid: int, caller: Caller) -> os.stat_result:
@@ -65,20 +67,22 @@ class RealProc:
         Raises:
             OSError: As the kernel: ENOENT if there is none, or it is hidden.
         """
-        with self._seen_by(caller):
+        if not self.hides:
             return os.stat(str(pid), dir_fd=self.directory)
+        directory = os.open(str(pid), _DIRECTORY, dir_fd=self.directory)
+        try:
+            with self.deputy.acting_as(caller, Watched(pid, directory)):
+                return os.stat(str(pid), dir_fd=self.directory)
+        finally:
+            os.close(directory)
 
     def wants(self, caller: Caller, name: bytes) -> Wants:
         """Return what a caller wants of a name."""
         return wants(self.directory, caller, name)
 
-    def _seen_by(self, caller: Caller) -> AbstractContextManager[None]:
-        return self.deputy.acting_as(caller) if self.hides else nullcontext()
-
     def open(self, pid: int) -> "RealProcess":
         """Return a process. Raises OSError ENOENT if there is none."""
-        flags = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
-        return RealProcess(pid, os.open(str(pid), flags, dir_fd=self.directory), self)
+        return RealProcess(pid, os.open(str(pid), _DIRECTORY, dir_fd=self.directory), self)
 
 
 class RealProcess:
@@ -135,6 +139,15 @@ class RealProcess:
         """
         with self._judged(caller):
             return os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self.directory)
+
+    def open_with(self, path: str, credentials: Credentials) -> int:
+        """Return what open() does, for who has these credentials."""
+        with self._proc.deputy.acting_with(credentials):
+            return os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self.directory)
+
+    def credentials_of(self, caller: Caller) -> Credentials:
+        """Return by what a caller is judged who is not there any more."""
+        return self._proc.deputy.credentials_of(caller)
 
     def read(self, file: int, size: int, offset: int, caller: Caller) -> bytes:
         """Return what the kernel lets a caller read. Raises OSError as the kernel does."""
