@@ -121,7 +121,25 @@ class Deputy:
             caller: Who asks.
             watched: Which process about; None for no certain one.
         """
-        return self._own if self._has_our_rights(caller) else self._others(caller, watched)
+        return self._own if self.has_our_rights(caller) else self._others(caller, watched)
+
+    def has_our_rights(self, caller: Caller) -> bool:
+        """Tell whether a caller may do what we may: by far the most are root, as we are.
+
+        With CAP_SYS_PTRACE nothing on procfs depends on supplementary groups.
+
+        Raises:
+            OSError: ESRCH if it is gone.
+        """
+        own, tid = self._own, caller.tid
+        ours = own.capabilities.effective
+        if not tid or not ours & CAP_SYS_PTRACE or caller[:2] != (own.uid, own.gid):
+            return False
+        if ours & ~capget(tid).effective:
+            return False
+        if user_namespace_of(self._proc, str(tid)) != self._namespace:
+            return False
+        return not self._label or self._may_be_judged(label_of(self._proc, str(tid)))
 
     def open_as(self, caller: Caller, watched: Watched, name: str, flags: int = os.O_RDONLY) -> int:
         """Open a file of a process, or not, as the kernel would for a caller.
@@ -147,21 +165,6 @@ class Deputy:
     def check_open(self, caller: Caller, watched: Watched, name: str) -> None:
         """Open a file of a process as a caller would, and close it. Raises OSError as open_as()."""
         os.close(self.open_as(caller, watched, name))
-
-    def _has_our_rights(self, caller: Caller) -> bool:
-        """Tell whether what we may, it may: by far the most callers are root as we are.
-
-        With CAP_SYS_PTRACE nothing on procfs depends on supplementary groups.
-        """
-        own, tid = self._own, caller.tid
-        ours = own.capabilities.effective
-        if not tid or not ours & CAP_SYS_PTRACE or caller[:2] != (own.uid, own.gid):
-            return False
-        if ours & ~capget(tid).effective:
-            return False
-        if user_namespace_of(self._proc, str(tid)) != self._namespace:
-            return False
-        return not self._label or self._may_be_judged(label_of(self._proc, str(tid)))
 
     def _may_be_judged(self, label: bytes) -> bool:
         """Tell whether a security module lets who has this label do what it lets us do."""

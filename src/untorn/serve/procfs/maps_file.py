@@ -2,7 +2,8 @@
 
 The kernel judges who may open one: it is opened with the rights of whoever asks, and closed again.
 The kernel's own stays with the memory for which it was opened. Ours shows the memory that there is,
-which may be that of a program with more rights by then; so it is judged again after each look.
+which may be that of a program with more rights by then. So each read is judged, too, once there is
+what it returns; and that goes to this reader, or to nobody if the reader is killed.
 """
 
 import errno
@@ -55,46 +56,26 @@ class MapsNode(File):
         """Whether what it says is known without a look at the process."""
         return self._host.cached(self._process, self._kind) is not None
 
-    def text(self, reader: Caller, opener: Credentials) -> Text:
-        """Return what it says.
+    def text(self) -> Text:
+        """Return what it says. Raises OSError as Host.text()."""
+        return self._host.text(self._process, self._kind)
 
-        Args:
-            reader: Who reads.
-            opener: Of who opened it, and may have handed it on.
-
-        Raises:
-            OSError: As Host.text(); EACCES if neither may see the process as it is now.
-        """
-        text = self._host.text(self._process, self._kind)
-        self._judge(reader, opener)
-        return text
-
-    def maps(self, reader: Caller, opener: Credentials) -> LiveMaps:
-        """Return maps to be asked: those of one memory. Arguments and errors are those of text().
+    def maps(self) -> LiveMaps:
+        """Return maps to be asked: those of one memory.
 
         Raises:
-            OSError: ENOTTY of another file than maps.
+            OSError: As Host.open_maps(); ENOTTY of another file than maps.
         """
         if self._kind is not Kind.MAPS:
             raise os_error(errno.ENOTTY)
-        maps = self._host.open_maps(self._process)
-        try:
-            self._judge(reader, opener)
-        except OSError:
-            maps.close()
-            raise
-        return maps
+        return self._host.open_maps(self._process)
 
-    def _judge(self, reader: Caller, opener: Credentials) -> None:
-        """Raise OSError EACCES if neither may see the process.
+    def judge(self, reader: Caller, opener: Credentials) -> None:
+        """Raise OSError EACCES if neither may see the process as it is now.
 
-        Precondition: what they want to see was there before. If the process has begun a program
-        with more rights, it was seen before that, or they are refused.
+        Precondition: there is what is to be returned.
         """
-        try:
-            os.close(self._process.open(self._path, reader))
-        except PermissionError:
-            os.close(self._process.open_with(self._path, opener))
+        self._process.check_open(self._path, reader, opener)
 
 
 class _OpenMaps(OpenFile):
@@ -115,22 +96,25 @@ class _OpenMaps(OpenFile):
         return not self._node.is_known
 
     def read(self, size: int, offset: int, caller: Caller) -> bytes:
-        """Return what the kernel's file would return. Raises OSError as MapsNode.text()."""
+        """Return what the kernel's file would return. Raises OSError as Host.text(); EACCES."""
         with self._lock:
             if self._text is None or offset == 0:
-                self._text = self._node.text(caller, self._opener).open()
-            return self._text.pread(size, offset)
+                self._text = self._node.text().open()
+            text = self._text.pread(size, offset)
+        self._node.judge(caller, self._opener)
+        return text
 
     def ioctl(self, request: int, argument: int, data: bytes, caller: Caller) -> IoctlAnswer:
         """Answer PROCMAP_QUERY, by maps of the process as they are now.
 
         Raises:
-            OSError: As procmap_ioctl() and MapsNode.maps().
+            OSError: As procmap_ioctl() and MapsNode.maps(); EACCES.
         """
         memory = CallerMemory(caller.tid, argument, data)
         with self._asked_lock:
             if self._asked is None:
-                self._asked = self._node.maps(caller, self._opener)
+                self._asked = self._node.maps()
+            self._node.judge(caller, self._opener)
             procmap_ioctl(self._asked, request, memory, argument)
         return IoctlAnswer(memory.carried)
 

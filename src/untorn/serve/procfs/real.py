@@ -140,14 +140,24 @@ class RealProcess:
         with self._judged(caller):
             return os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self.directory)
 
-    def open_with(self, path: str, credentials: Credentials) -> int:
-        """Return what open() does, for who has these credentials."""
-        with self._proc.deputy.acting_with(credentials):
-            return os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self.directory)
-
     def credentials_of(self, caller: Caller) -> Credentials:
         """Return by what a caller is judged who is not there any more."""
         return self._proc.deputy.credentials_of(caller)
+
+    def check_open(self, path: str, reader: Caller, opener: Credentials) -> None:
+        """Open one of its files, and close it, for a reader of what somebody has opened.
+
+        Raises:
+            OSError: As open(), if neither of them may.
+        """
+        deputy = self._proc.deputy
+        if deputy.has_our_rights(reader):
+            return
+        try:
+            os.close(self.open(path, reader))
+        except PermissionError:
+            with deputy.acting_with(opener):
+                os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self.directory))
 
     def read(self, file: int, size: int, offset: int, caller: Caller) -> bytes:
         """Return what the kernel lets a caller read. Raises OSError as the kernel does."""
