@@ -90,7 +90,7 @@ def figures_of_smaps(smaps: SmapsText) -> Figures:
 
 def _sum(parts: list[Masked], most: Numbers | None) -> Figure | None:
     """Return a sum; where a part is missing it is at most the size of the VMA."""
-    total = np.ma.stack(parts).filled(0).sum(axis=0)
+    total = np.sum([part.filled(0) for part in parts], axis=0)
     missing = np.any([np.ma.getmaskarray(part) for part in parts], axis=0)
     if not missing.any():
         return Figure.exact(total)
