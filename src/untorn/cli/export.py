@@ -96,8 +96,8 @@ def _check_rules(
     default=4.0,
     show_default=True,
     metavar="S",
-    help="Seconds that a look at all processes may take; then older figures are shown, with their "
-    "age. At most twice as long takes a scrape.",
+    help="Seconds that a scrape may take, half of them for counts of large processes; what is not "
+    "known by then is shown as it was, with its age.",
 )
 @click.option(
     "--max-hold",

@@ -144,6 +144,13 @@ def test_a_pass_ends_though_a_process_is_stuck(tmp_path: Path) -> None:
     assert process(1) not in [each.process for each in survey.seen]
 
 
+def test_who_asks_during_a_pass_that_takes_too_long_is_told_what_was_known(tmp_path: Path) -> None:
+    passes = passes_of(FakeLooks(tmp_path, 1), patience=0.01)
+    before = passes.survey()
+    with passes._passing:
+        assert passes.survey() == before
+
+
 def test_large_ones_are_counted(tmp_path: Path) -> None:
     looks = FakeLooks(tmp_path, 1, 2)
     looks.find = lambda pid: large(pid) if pid == 2 else seen(pid)

@@ -4,6 +4,7 @@ A pass looks at each process once, by a few threads, and ends in time whatever i
 too large for it is counted in the background, and known as it was counted last.
 """
 
+import math
 import threading
 import time
 from collections import Counter
@@ -48,6 +49,20 @@ class Survey(NamedTuple):
     """How many large processes are to be counted."""
 
 
+class _Pass(NamedTuple):
+    """What the last pass found."""
+
+    began: float
+    """By the monotonic clock."""
+    seen: Mapping[int, Seen]
+    """By number."""
+    skipped: Mapping[str, int]
+    passes: int
+    """So far."""
+    seconds: float
+    """That they took together."""
+
+
 class Passes:
     """Looks at all processes of a host when somebody asks, unless that was done just before.
 
@@ -55,61 +70,66 @@ class Passes:
         looks: Looks at one.
         counts: Counts large ones.
         max_age: Seconds that figures may be old, by when the look began.
-        patience: Seconds that a pass may take.
+        patience: Seconds that whoever asks may have to wait.
     """
 
     def __init__(self, looks: Looks, counts: Counts, *, max_age: float, patience: float) -> None:
         self._looks, self._counts = looks, counts
         self._max_age, self._patience = max_age, patience
-        self._passing = threading.Lock()  # held during a pass; no other is taken before it
-        # Protected by _passing:
-        self._began = float("-inf")
-        self._seen: dict[int, Seen] = {}
-        self._skipped: Mapping[str, int] = {}
-        self._passes, self._seconds = 0, 0.0
+        self._passing = threading.Lock()  # held during a pass; taken before _lock
+        self._lock = threading.Lock()
+        self._last = _Pass(-math.inf, {}, {}, 0, 0)  # protected by _lock; written under both
 
     def survey(self) -> Survey:
         """Return what is known, as new as it can be had in time.
 
-        It takes the rest of a pass that began too long ago, and another pass, at most.
+        Half of the time may be spent on waiting for a pass of another thread, or for counts.
 
         Raises:
             OSError: ENOENT if there is no procfs; EMFILE or ENFILE if we may open no more files.
         """
-        asked = time.monotonic()
-        with self._passing:
-            if self._began < asked - self._max_age:
-                self._pass()
-            seen, skipped = self._seen, Counter(self._skipped)
-            passes, seconds = self._passes, self._seconds
-        self._counts.wait(asked + self._patience)
-        counted = self._counts.known()
+        asked, half = time.monotonic(), self._patience / 2
+        if self._passing.acquire(timeout=half):
+            try:
+                if self._known().began < asked - self._max_age:
+                    self._pass(asked + self._patience)
+            finally:
+                self._passing.release()
+        self._counts.wait(asked + half)
+        last, counted = self._known(), self._counts.known()
+        seen = [_with_sums(each, counted.get(each.process)) for each in last.seen.values()]
+        skipped = Counter(last.skipped)
         skipped.update(each.unread for each in counted.values() if each.unread)
-        joined = [_with_sums(each, counted.get(each.process)) for each in seen.values()]
-        return Survey(joined, skipped, passes, seconds, self._counts.pending())
+        return Survey(seen, skipped, last.passes, last.seconds, self._counts.pending())
 
-    def _pass(self) -> None:
-        """Look at all. Under the lock."""
-        began = time.monotonic()
-        known = {pid: seen.process for pid, seen in self._seen.items()}
-        tally = _Tally(self._seen)
+    def _known(self) -> _Pass:
+        with self._lock:
+            return self._last
+
+    def _pass(self, deadline: float) -> None:
+        """Look at all. Under _passing."""
+        began, last = time.monotonic(), self._known()
+        tally = _Tally(last.seen)
+        known = {pid: seen.process for pid, seen in last.seen.items()}
         looks = crew(
             lambda: lambda pid: self._looks.look(pid, known.get(pid)),
-            self._in_turn(pids_of(self._looks.proc)),
+            _in_turn(pids_of(self._looks.proc), last.seen),
             _THREADS,
-            self._patience * _PART,
-            began + self._patience,
+            (deadline - began) * _PART,
+            deadline,
         )
         for pid, found in looks:
             tally.add(pid, found)
-        self._began, self._seen, self._skipped = began, tally.seen, tally.skipped
-        self._passes, self._seconds = self._passes + 1, self._seconds + time.monotonic() - began
+        seconds = last.seconds + time.monotonic() - began
+        with self._lock:
+            self._last = _Pass(began, tally.seen, tally.skipped, last.passes + 1, seconds)
         large = {each.process: each.size for each in tally.seen.values() if each.is_large}
         self._counts.ask(large, began - self._max_age)
 
-    def _in_turn(self, pids: list[int]) -> list[int]:
-        """Return first what was seen the longest time ago: there may not be time for all."""
-        return sorted(pids, key=lambda pid: _seen_at(self._seen.get(pid)))
+
+def _in_turn(pids: list[int], seen: Mapping[int, Seen]) -> list[int]:
+    """Return first what was seen the longest time ago: there may not be time for all."""
+    return sorted(pids, key=lambda pid: _seen_at(seen.get(pid)))
 
 
 class _Tally:
@@ -145,8 +165,8 @@ class _Tally:
 
 
 def _seen_at(seen: Seen | None) -> float:
-    """Return when a process was looked at; 0 if it was not."""
-    return seen.maps.time if seen and seen.maps else 0
+    """Return when a process was looked at; -inf if it was not."""
+    return seen.maps.time if seen and seen.maps else -math.inf
 
 
 def _with_sums(seen: Seen, counted: Seen | None) -> Seen:
