@@ -71,8 +71,7 @@ class OpenWaiting(OpenPlain):
         super().__init__(file)
         self._waiting = file
 
-    @property
-    def slow(self) -> bool:
+    def is_slow(self, offset: int | None = None) -> bool:
         return True
 
     def read(self, size: int, offset: int, caller: Caller) -> bytes:

@@ -30,7 +30,7 @@ MAPS = ("maps", "smaps", "smaps_rollup", "numa_maps")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     place = tmp_path_factory.mktemp("proc")
     try:
-        with closing(Host()) as host, mounted_proc(str(place), host):
+        with closing(Host(max_hold=60)) as host, mounted_proc(str(place), host):
             yield place
     except OSError as error:
         if error.errno in (1, 2, 13, 19):

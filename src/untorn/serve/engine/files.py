@@ -54,9 +54,8 @@ class OpenVmaFile(OpenFile):
     def __init__(self, file: ProcVmaFile) -> None:
         self._file = file
 
-    @property
-    def slow(self) -> bool:
-        """Whether a call may have to wait: for the engine's locks it may."""
+    def is_slow(self, offset: int | None = None) -> bool:
+        """Tell whether a call may have to wait: for the engine's locks it may."""
         return True
 
     def read(self, size: int, offset: int, caller: Caller) -> bytes:
@@ -84,9 +83,8 @@ class OpenPagemap(OpenFile):
     def __init__(self, file: ProcPagemap) -> None:
         self._file = file
 
-    @property
-    def slow(self) -> bool:
-        """Whether a call may have to wait: for the engine's locks it may."""
+    def is_slow(self, offset: int | None = None) -> bool:
+        """Tell whether a call may have to wait: for the engine's locks it may."""
         return True
 
     def read(self, size: int, offset: int, caller: Caller) -> bytes:

@@ -132,9 +132,8 @@ class OpenFile(ABC):
     __slots__ = ()
     sticky: bool = False
 
-    @property
-    def slow(self) -> bool:
-        """Whether read() or ioctl() may have to wait for something now."""
+    def is_slow(self, offset: int | None = None) -> bool:
+        """Tell whether read() from an offset may have to wait for something now; None: ioctl()."""
         return False
 
     @abstractmethod

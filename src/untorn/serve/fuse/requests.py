@@ -152,7 +152,7 @@ class Requests:
         def work() -> Answer:
             return answers.data(file.read(size, offset, caller))
 
-        return _soon(file, work)
+        return _soon(file, work, offset)
 
     def ioctl(
         self,
@@ -201,6 +201,6 @@ class Requests:
     releasedir = release
 
 
-def _soon(file: OpenFile, work: Callable[[], Answer]) -> _Reply:
-    slow = file.slow
+def _soon(file: OpenFile, work: Callable[[], Answer], offset: int | None = None) -> _Reply:
+    slow = file.is_slow(offset)
     return Later(work, slow) if slow or file.sticky else work()

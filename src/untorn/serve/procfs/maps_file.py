@@ -90,10 +90,9 @@ class _OpenMaps(OpenFile):
         self._asked_lock = threading.Lock()
         self._asked: LiveMaps | None = None  # protected by _asked_lock
 
-    @property
-    def slow(self) -> bool:
-        """Whether it takes a look at the process."""
-        return not self._node.is_known
+    def is_slow(self, offset: int | None = None) -> bool:
+        """Tell whether it takes a look at the process, as at the beginning."""
+        return offset == 0 and not self._node.is_known
 
     def read(self, size: int, offset: int, caller: Caller) -> bytes:
         """Return what the kernel's file would return. Raises OSError as Host.text(); EACCES."""
