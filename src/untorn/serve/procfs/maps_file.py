@@ -18,7 +18,7 @@ from untorn.serve.caller.thread_credentials import Credentials
 from untorn.serve.fuse.node import Attributes, Caller, File, IoctlAnswer, OpenFile
 from untorn.serve.host.host import Host
 from untorn.serve.host.watched import Kind
-from untorn.serve.procfs.passed import A_DAY, A_WHILE, attributes_of, only_read
+from untorn.serve.procfs.passed import A_DAY, attributes_of, only_read
 from untorn.serve.procfs.procmap_ioctl import procmap_ioctl
 from untorn.serve.procfs.real import RealProcess
 from untorn.serve.text.text import Text
@@ -36,7 +36,8 @@ class MapsNode(File):
 
     __slots__ = ("_host", "_kind", "_path", "_process")
     sticky = True  # to open it takes a lock of the process, exec_update_lock
-    keep, keep_attributes = A_DAY, A_WHILE
+    # Its attributes are not kept: else nobody is asked about a seek from the end, to refuse it.
+    keep = A_DAY
 
     def __init__(self, host: Host, process: RealProcess, kind: Kind, path: str) -> None:
         self._host, self._process, self._kind, self._path = host, process, kind, path
