@@ -1,7 +1,7 @@
 """A program that reads files as it is told to; it knows nothing of who serves them."""
 
-import json
 import os
+import pickle
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -10,14 +10,18 @@ from typing import Self
 
 Operation = tuple[str, int, int]
 """read: size, 0; pread: size, offset; seek: offset, whence."""
-Result = str | int
-"""The bytes that were read, in hexadecimal digits, or the new position; or the name of an errno."""
+Result = bytes | int | str
+"""What was read, or the new position; or what error there was."""
 _PROGRAM = """
-import json, sys
+import pickle, sys
 from tests.helpers.file_client import play_on
-for line in sys.stdin:
-    path, operations = json.loads(line)
-    print(json.dumps(play_on(path, operations)), flush=True)
+while True:
+    try:
+        asked = pickle.load(sys.stdin.buffer)
+    except EOFError:
+        break
+    pickle.dump(play_on(*asked), sys.stdout.buffer)
+    sys.stdout.flush()
 """
 
 
@@ -34,9 +38,9 @@ def _result(fd: int, kind: str, first: int, second: int) -> Result:
     try:
         match kind:
             case "read":
-                return os.read(fd, first).hex()
+                return os.read(fd, first)
             case "pread":
-                return os.pread(fd, first, second).hex()
+                return os.pread(fd, first, second)
             case _:
                 return os.lseek(fd, first, second)
     except OSError as error:
@@ -51,15 +55,15 @@ class FileClient:
             [sys.executable, "-c", _PROGRAM],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            text=True,
         )
 
     def play(self, path: Path, operations: Iterable[Operation]) -> list[Result]:
         """Have it open a file and do what is to be done; return what came of it."""
         assert self._process.stdin
         assert self._process.stdout
-        print(json.dumps([str(path), list(operations)]), file=self._process.stdin, flush=True)
-        results: list[Result] = json.loads(self._process.stdout.readline())
+        pickle.dump((str(path), list(operations)), self._process.stdin)
+        self._process.stdin.flush()
+        results: list[Result] = pickle.load(self._process.stdout)
         return results
 
     def __enter__(self) -> Self:

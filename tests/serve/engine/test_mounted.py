@@ -15,11 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.helpers.file_client import FileClient, Operation, Result
+from tests.helpers.file_operations import OPERATIONS
 from tests.helpers.fuse_mount import mounted
 from tests.helpers.procmap_client import answers_of, build_procmap_client
 from tests.helpers.tasks import wait_until
 from tests.helpers.this_machine import asks
-from tests.serve.engine.twin import FEW_VMAS, MANY_VMAS, a_real_process, twin_of
+from tests.helpers.waiting_programs import FEW_VMAS, MANY_VMAS, waiting
+from tests.serve.engine.twin import twin_of
 from untorn.fs.proc.files import PROC_FILES
 from untorn.fs.proc.maps_locking import MAPS_LOCKINGS
 from untorn.maps.maps_file import MapsFile
@@ -45,13 +47,6 @@ pytestmark = pytest.mark.live
 
 RW, ANON = PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS
 START = 0x10_0000
-SIZES = st.sampled_from([0, 1, 7, 100, 4000, 4095, 4096, 4097, 10_000, 1 << 17, 1 << 24])
-PLACES = st.one_of(st.integers(0, 30_000), st.sampled_from([-1, 4095, 4096, 1 << 40]))
-OPERATIONS: st.SearchStrategy[Operation] = st.one_of(
-    st.tuples(st.just("read"), SIZES, st.just(0)),
-    st.tuples(st.just("pread"), SIZES, PLACES),
-    st.tuples(st.just("seek"), st.integers(-9000, 30_000), st.integers(0, 4)),
-)
 
 
 @pytest.fixture
@@ -83,7 +78,7 @@ class Asked(NamedTuple):
 @pytest.fixture(scope="module")
 def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
     client = build_procmap_client(tmp_path_factory.mktemp("client"))
-    with a_real_process(FEW_VMAS) as pid:
+    with waiting(FEW_VMAS) as pid:
         yield Asked(client, pid, answers_of(client, Path(f"/proc/{pid}")))
 
 
@@ -103,7 +98,7 @@ def test_any_reads_return_what_the_files_of_the_engine_return(directory: Path) -
     with FileClient() as client, mounted(EngineRoot({1: process}), directory):
 
         @settings(max_examples=60)
-        @given(names, st.lists(OPERATIONS, max_size=12))
+        @given(names, OPERATIONS)
         def check(name: str, operations: list[Operation]) -> None:
             told = client.play(directory / "1" / name, operations)
             with process.open(name) as file:
@@ -114,14 +109,14 @@ def test_any_reads_return_what_the_files_of_the_engine_return(directory: Path) -
 
 def test_any_reads_return_what_the_kernel_returns(directory: Path) -> None:
     with (
-        a_real_process(MANY_VMAS) as pid,
+        waiting(MANY_VMAS) as pid,
         FileClient() as client,
         mounted(EngineRoot({1: twin_of(pid)}), directory),
     ):
         paths = Path(f"/proc/{pid}/maps"), directory / "1/maps"
 
         @settings(max_examples=60)
-        @given(st.lists(OPERATIONS, max_size=12))
+        @given(OPERATIONS)
         def check(operations: list[Operation]) -> None:
             real, told = (client.play(path, operations) for path in paths)
             assert told == real
@@ -133,9 +128,9 @@ def result_of(file: MapsFile, kind: str, first: int, second: int) -> Result:
     try:
         match kind:
             case "read":
-                return file.read(first).hex()
+                return file.read(first)
             case "pread":
-                return file.pread(first, second).hex()  # type: ignore[attr-defined, no-any-return]
+                return file.pread(first, second)  # type: ignore[attr-defined, no-any-return]
             case _:
                 return file.seek(first, second)
     except OSError as error:
