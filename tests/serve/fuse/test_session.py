@@ -75,9 +75,16 @@ class OpenWaiting(OpenPlain):
         return True
 
     def read(self, size: int, offset: int, caller: Caller) -> bytes:
+        self._wait()
+        return super().read(size, offset, caller)
+
+    def ioctl(self, request: int, argument: int, data: bytes, caller: Caller) -> IoctlAnswer:
+        self._wait()
+        return IoctlAnswer()
+
+    def _wait(self) -> None:
         self._waiting.asked.set()
         self._waiting.may_go_on.wait(60)
-        return super().read(size, offset, caller)
 
 
 class Broken(Plain):
@@ -228,6 +235,22 @@ def test_who_is_killed_is_let_go(root: Folder, place: Path) -> None:
         client.kill()
         assert client.wait(60) == -signal.SIGKILL
     assert not waiting.may_go_on.is_set()
+
+
+def test_who_is_killed_in_an_ioctl_is_there_until_it_is_done(root: Folder, place: Path) -> None:
+    asked = root.nodes[b"waiting"]
+    root.nodes[b"other"] = read = Waiting()
+    assert isinstance(asked, Waiting)
+    program = "import fcntl\nfcntl.ioctl(file, 0xc0046611, bytearray(4))"
+    with reader_of(place / "waiting", program) as client, reader_of(place / "other") as other:
+        assert asked.asked.wait(60)
+        assert read.asked.wait(60)
+        client.kill()
+        other.kill()
+        assert other.wait(60) == -signal.SIGKILL  # which was let go after the first might have been
+        assert client.poll() is None
+        asked.may_go_on.set()
+        assert client.wait(60) == -signal.SIGKILL
 
 
 def test_who_gets_a_signal_and_goes_on_gets_its_answer(root: Folder, place: Path) -> None:

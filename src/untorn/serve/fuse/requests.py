@@ -22,11 +22,14 @@ Gone = Callable[[int, bytes], None]
 
 
 class Later(NamedTuple):
-    """What may have to wait before there is an answer; its caller is let go if it is killed."""
+    """What may have to wait before there is an answer."""
 
     work: Callable[[], Answer]
     slow: bool
     """Whether others are to be served meanwhile by another thread from the start."""
+    lets_go: bool = True
+    """Whether its caller is let go if it is killed: not one whose memory we may still write to, as
+    its number may be another's as soon as it is gone."""
 
 
 _Reply = Answer | Later
@@ -175,7 +178,8 @@ class Requests:
             told = file.ioctl(command, argument or 0, taken, caller)
             return answers.ioctl(told.value, told.data[:room])
 
-        return _soon(file, work)
+        soon = _soon(file, work)
+        return soon._replace(lets_go=False) if isinstance(soon, Later) else soon
 
     def readdir(self, caller: Caller, number: int, size: int, offset: int, info: Any) -> Answer:
         """Read a directory, as it was when it was opened, or rewound."""

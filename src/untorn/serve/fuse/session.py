@@ -111,8 +111,12 @@ class Session:
         if not isinstance(answer, Later):
             answer(request)
             return
+        work = partial(self._work, answer)
+        if not answer.lets_go:
+            _attempt(work)(request)
+            return
         with self._pending.interruptible(request, caller.tid) as pending:
-            pending.answer(_attempt(partial(self._work, answer)))
+            pending.answer(_attempt(work))
 
     def _work(self, later: Later) -> Answer:
         """Do what may have to wait; what is slow, while another thread leads."""
