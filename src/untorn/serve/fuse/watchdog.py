@@ -78,11 +78,11 @@ class Watchdog:
 
     def _is_silent(self) -> bool:
         """Say whether a request waits, and there was no sign of life since the last round."""
+        before = self._last_answer
+        replied = self._receive()
         untaken = self._is_untaken()
         if not untaken and not (self._connection and self._connection.waiting()):
             return False
-        before = self._last_answer
-        replied = self._receive()
         self._ask()
         return not replied or (untaken and self._last_answer == before)
 
