@@ -1,5 +1,7 @@
-"""A tree that a test serves itself."""
+"""A tree that a test serves itself, and whether one can be mounted here."""
 
+import os
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,3 +29,23 @@ def mounted(root: Directory, directory: Path) -> Iterator[Path]:
     finally:
         detach_all(source)
         server.join()
+
+
+def _refusal() -> str:
+    try:
+        from untorn.serve.fuse import session  # noqa: F401 (takes a library)
+    except (ImportError, OSError) as error:
+        return str(error)
+    source = new_source()
+    with tempfile.TemporaryDirectory() as directory:
+        try:
+            os.close(mount_fuse(directory, source))
+        except OSError as error:
+            return str(error)
+        detach_all(source)
+    return ""
+
+
+NO_MOUNT = _refusal()
+"""Why nothing can be mounted; "" if it can."""
+mounts = pytest.mark.skipif(bool(NO_MOUNT), reason=f"cannot mount: {NO_MOUNT}")

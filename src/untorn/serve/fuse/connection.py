@@ -4,6 +4,7 @@ Source: Documentation/filesystems/fuse/fuse.rst, fs/fuse/control.c.
 """
 
 import os
+from contextlib import suppress
 
 from untorn.serve.fuse.mount_calls import open_unmounted
 
@@ -23,18 +24,23 @@ class Connection:
     def __init__(self, minor: int) -> None:
         control = _open_control()
         try:
-            self._waiting = os.open(f"{minor}/waiting", os.O_RDONLY, dir_fd=control)
-            self._abort = os.open(f"{minor}/abort", os.O_WRONLY, dir_fd=control)
+            self._directory = os.open(str(minor), os.O_PATH | os.O_CLOEXEC, dir_fd=control)
         finally:
             os.close(control)
 
     def waiting(self) -> int:
         """Return how many requests have no answer yet; 0 if it is unmounted."""
-        return int(os.pread(self._waiting, 16, 0) or 0)
+        with suppress(FileNotFoundError), open("waiting", opener=self._open) as file:
+            return int(file.read())
+        return 0
 
     def abort(self) -> None:
         """End it: all that wait get ECONNABORTED, those that come ENOTCONN."""
-        os.write(self._abort, b"1")
+        with suppress(FileNotFoundError), open("abort", "w", opener=self._open) as file:
+            file.write("1")
+
+    def _open(self, name: str, flags: int) -> int:
+        return os.open(name, flags | os.O_CLOEXEC, dir_fd=self._directory)
 
 
 def _open_control() -> int:

@@ -56,6 +56,7 @@ class Watchdog:
         poll = select.poll()
         poll.register(self._link, 0)  # no event but the end of it
         poll.register(self._server, select.POLLIN)
+        self._find_connection()  # the server may be stopped before it can pass its mount
         self._ask()
         silent = 0
         while silent < _ROUNDS:
@@ -105,14 +106,14 @@ class Watchdog:
                 replied = True
                 (self._last_answer,) = REPLY.unpack(reply)
                 if fds:
-                    self._take_mount(fds[0])
+                    (self._fuse,) = fds
+                    self._find_connection()
         return replied
 
-    def _take_mount(self, fuse: int) -> None:
-        self._fuse = fuse
+    def _find_connection(self) -> None:
         minor = minor_of(self._source, _PROC)
         if minor is not None:
-            with suppress(OSError):  # then only requests that nobody received are seen
+            with suppress(OSError):  # then only requests that nobody has received are seen
                 self._connection = Connection(minor)
 
 
