@@ -29,19 +29,23 @@ def doctor(as_json: bool) -> None:
     """
     from untorn.bench.environment import Environment
     from untorn.reader.access.capabilities import Capabilities
+    from untorn.serve.fuse.support import mount_refusal
 
-    environment, capabilities = Environment.here(), Capabilities.here()
+    environment, capabilities, refusal = Environment.here(), Capabilities.here(), mount_refusal()
     if as_json:
-        click.echo(json.dumps(_as_json(environment, capabilities), indent=2))
+        click.echo(json.dumps(_as_json(environment, capabilities, refusal), indent=2))
     else:
-        _print_table([*_environment(environment), *_capabilities(capabilities)])
+        mount = "untorn mount", _yes(not refusal), refusal or "a /proc for agents"
+        _print_table([*_environment(environment), *_capabilities(capabilities), mount])
 
 
-def _as_json(environment: "Environment", capabilities: "Capabilities") -> dict[str, object]:
+def _as_json(
+    environment: "Environment", capabilities: "Capabilities", refusal: str
+) -> dict[str, object]:
     locking = [each._asdict() for each in capabilities.locking]
     return {
         "environment": asdict(environment),
-        "capabilities": asdict(capabilities) | {"locking": locking},
+        "capabilities": asdict(capabilities) | {"locking": locking, "mount_refusal": refusal},
     }
 
 

@@ -10,7 +10,6 @@ import click
 
 from untorn.cli.options import Above, proc_option
 from untorn.cli.ready import tell_ready
-from untorn.errors import OutOfReachError
 from untorn.reader.access.limit import MAX_HOLD
 
 if TYPE_CHECKING:
@@ -100,8 +99,10 @@ def mount(
     namespace: all else in it is the kernel's own. Whoever could not read a file in /proc cannot
     read it here either.
     """
+    from untorn.serve.fuse.support import check_libraries
+
     _check_together(engine)
-    _require_mfusepy()
+    check_libraries()
     try:
         with _ended_by_signals():
             if engine is None:
@@ -121,16 +122,6 @@ def _check_together(engine: str | None) -> None:
             option = "--" + name.replace("_", "-")
             not_ = "only" if engine is None else "not"
             raise click.UsageError(f"{option} goes {not_} with --engine")
-
-
-def _require_mfusepy() -> None:
-    """Raise OutOfReachError if what it takes to mount is not installed."""
-    try:
-        import untorn.serve.fuse.libfuse  # noqa: F401 (only whether it can be had)
-    except ModuleNotFoundError as error:
-        raise OutOfReachError("mount takes mfusepy: pip install 'untorn[mount]'") from error
-    except ImportError as error:
-        raise OutOfReachError(f"mount takes libfuse3: {error}") from error
 
 
 def _serve_host(

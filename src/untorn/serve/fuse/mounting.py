@@ -26,8 +26,8 @@ from untorn.serve.fuse.mount_calls import (
 
 _SUBTYPE = "untorn"
 _TYPE = f"fuse.{_SUBTYPE}"
-_DEVICE = "/dev/fuse"
-_HELPER = "fusermount3"
+DEVICE = "/dev/fuse"
+HELPER = "fusermount3"
 
 
 def new_source() -> str:
@@ -55,7 +55,7 @@ def mount_fuse(directory: str, source: str) -> int:
     try:
         return _mount_ourselves(directory, source)
     except PermissionError:
-        helper = shutil.which(_HELPER)
+        helper = shutil.which(HELPER)
         if helper is None or os.geteuid() == 0:
             raise
     with suppress(PermissionError):
@@ -127,7 +127,7 @@ def minor_of(source: str, proc: str = "/proc") -> int | None:
 
 
 def _mount_ourselves(directory: str, source: str) -> int:
-    fuse = os.open(_DEVICE, os.O_RDWR | os.O_CLOEXEC)
+    fuse = os.open(DEVICE, os.O_RDWR | os.O_CLOEXEC)
     try:
         owner = f"user_id={os.geteuid()},group_id={os.getegid()}"
         data = f"fd={fuse},rootmode=40000,{owner},allow_other"
@@ -216,7 +216,7 @@ def _detach(point: str, place: str) -> None:
     try:
         detach(place)
     except PermissionError:
-        if subprocess.run([_HELPER, "-u", "-z", "-q", "--", point], check=False).returncode:
+        if subprocess.run([HELPER, "-u", "-z", "-q", "--", point], check=False).returncode:
             raise
 
 
