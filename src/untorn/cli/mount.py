@@ -98,6 +98,9 @@ def mount(
     Point agents at DIR in place of /proc, or bind it (mount --rbind) over the /proc of a mount
     namespace: all else in it is the kernel's own. Whoever could not read a file in /proc cannot
     read it here either.
+
+    With --engine, DIR shows processes of the engine: FILE is a Python program that defines
+    `processes`, each by its PID, and may define `run`, which goes on changing them.
     """
     from untorn.serve.fuse.support import check_libraries
 

@@ -128,6 +128,14 @@ def test_pages_are_shown_with_their_frames_to_those_who_may() -> None:
     own.close()
 
 
+def test_files_are_only_read() -> None:
+    maps = directory(EngineRoot({1: some_process()}), b"1").lookup(b"maps", ME)
+    assert isinstance(maps, File)
+    for flags in os.O_WRONLY, os.O_RDWR, os.O_RDONLY | os.O_TRUNC:
+        with refused(errno.EACCES):
+            maps.open(flags, ME)
+
+
 def test_a_zombie_has_no_memory_and_who_is_reaped_is_gone() -> None:
     process = some_process()
     processes: Processes = {1: Guest(process, comm=b"a", cmdline=[b"b"])}

@@ -22,7 +22,7 @@ from untorn.serve.engine.rights import (
     check_looks_at_pages,
     check_looks_at_vmas,
 )
-from untorn.serve.fuse.node import Attributes, Caller, File, IoctlAnswer, OpenFile
+from untorn.serve.fuse.node import Attributes, Caller, File, IoctlAnswer, OpenFile, only_read
 
 KEEP = 3600.0
 """Seconds. What is below the directory of a process never comes to mean something else; the
@@ -148,8 +148,9 @@ class GuestFile(File, ABC):
 
         Raises:
             OSError: ESRCH if the process is gone, or has no memory and the file tells of nothing
-                else; EACCES if the caller may not look.
+                else; EACCES if the caller may not look, or wants to write.
         """
+        only_read(flags)
         self.guest.check()
         return self.opened(caller)
 

@@ -4,6 +4,7 @@ Who serves them calls their methods by several threads at a time. OSError is wha
 """
 
 import errno
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -120,6 +121,12 @@ class File(Node):
     @abstractmethod
     def open(self, flags: int, caller: Caller) -> "OpenFile":
         """Open it, for a caller that may."""
+
+
+def only_read(flags: int) -> None:
+    """Raise OSError EACCES if a file is opened to be written to."""
+    if flags & os.O_ACCMODE != os.O_RDONLY or flags & os.O_TRUNC:
+        raise os_error(errno.EACCES)
 
 
 class OpenFile(ABC):

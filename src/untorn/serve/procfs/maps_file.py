@@ -15,10 +15,10 @@ from untorn.fs.seq_file import SeqFile
 from untorn.reader.live_maps import LiveMaps
 from untorn.serve.caller.memory import CallerMemory
 from untorn.serve.caller.thread_credentials import Credentials
-from untorn.serve.fuse.node import Attributes, Caller, File, IoctlAnswer, OpenFile
+from untorn.serve.fuse.node import Attributes, Caller, File, IoctlAnswer, OpenFile, only_read
 from untorn.serve.host.host import Host
 from untorn.serve.host.watched import Kind
-from untorn.serve.procfs.passed import A_DAY, attributes_of, only_read
+from untorn.serve.procfs.passed import A_DAY, attributes_of
 from untorn.serve.procfs.procmap_ioctl import procmap_ioctl
 from untorn.serve.procfs.real import RealProcess
 from untorn.serve.text.text import Text

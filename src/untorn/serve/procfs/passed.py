@@ -5,11 +5,9 @@ would show it: io and stat are judged, or masked, at each read.
 Source: fs/proc/base.c:do_io_accounting(), fs/proc/array.c:do_task_stat().
 """
 
-import errno
 import os
 
-from untorn.errors import os_error
-from untorn.serve.fuse.node import Attributes, Caller, File, OpenFile
+from untorn.serve.fuse.node import Attributes, Caller, File, OpenFile, only_read
 from untorn.serve.procfs.real import RealProc, RealProcess
 
 _JUDGED_AT_READ = ("io", "stat")
@@ -110,9 +108,3 @@ def attributes_of(found: os.stat_result) -> Attributes:
         found.st_ino,
         found.st_mtime_ns,
     )
-
-
-def only_read(flags: int) -> None:
-    """Raise OSError EACCES if a file is opened to be written to."""
-    if flags & os.O_ACCMODE != os.O_RDONLY or flags & os.O_TRUNC:
-        raise os_error(errno.EACCES)
