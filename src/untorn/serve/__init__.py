@@ -1,4 +1,10 @@
-"""Serving a whole host: many ask, one reader looks.
+"""Serving a whole host: many ask, one reader looks. For emulators: mounted_engine() and Guest.
+
+The public names stand in __init__.pyi, and are imported when they are asked for.
 
 From the top down: export, mount, mounted, engine, procfs, host, text, caller, fuse.
 """
+
+from lazy_loader import attach_stub
+
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)
