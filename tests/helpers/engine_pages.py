@@ -10,8 +10,9 @@ from untorn.errors import os_error
 from untorn.maps.pagemap import ENTRY_SIZE, EntryFile, PageScan, PmScanArg
 from untorn.reader.memory.count import Counter
 from untorn.reader.memory.page_frames import Frames
+from untorn.reader.memory.quantity import Counts
 from untorn.reader.memory.slices import Slices
-from untorn.reader.memory.tally import Counts, Tally
+from untorn.reader.memory.tally import Tally
 
 RELEASE = 6, 18
 

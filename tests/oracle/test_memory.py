@@ -26,9 +26,10 @@ from untorn.reader.memory import page_frames
 from untorn.reader.memory.count import Counter
 from untorn.reader.memory.figure import QUANTILE
 from untorn.reader.memory.memory import FIELDS, Memory
+from untorn.reader.memory.quantity import Quantity
 from untorn.reader.memory.sample import estimate
 from untorn.reader.memory.slices import Slices
-from untorn.reader.memory.tally import Quantity, Tally
+from untorn.reader.memory.tally import Tally
 from untorn.reader.text.columns import Numbers
 
 pytestmark = pytest.mark.live

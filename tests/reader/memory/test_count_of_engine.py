@@ -27,7 +27,7 @@ from untorn.engine import (
     PROT_READ,
     VmFile,
 )
-from untorn.reader.memory.tally import LOWS, PSS_SHIFT, SLACKS, Counts, Quantity
+from untorn.reader.memory.quantity import LOWS, PSS_SHIFT, SLACKS, Counts, Quantity
 
 POPULATED = FIXED | MAP_POPULATE
 SHARED, PRIVATE = MAP_SHARED | MAP_FIXED, MAP_PRIVATE | MAP_FIXED

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from untorn.maps.page import PAGE_SIZE
 from untorn.reader.memory.figure import Figure
+from untorn.reader.memory.quantity import Counts, Quantity
 from untorn.reader.memory.sample import Estimate, cut, estimate
-from untorn.reader.memory.tally import Counts, Quantity
 from untorn.reader.text.columns import Numbers
 
 WINDOW = 1 << 23

@@ -25,7 +25,8 @@ from untorn.maps.pagemap import (
     PM_UFFD_WP,
 )
 from untorn.reader.memory.page_frames import Frames
-from untorn.reader.memory.tally import PSS_SHIFT, Quantity, Tally
+from untorn.reader.memory.quantity import PSS_SHIFT, Quantity
+from untorn.reader.memory.tally import Tally
 
 PM_SOFT_DIRTY = 1 << 55
 

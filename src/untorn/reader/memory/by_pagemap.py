@@ -19,9 +19,10 @@ from untorn.reader.memory.figures import figures_of_counts
 from untorn.reader.memory.memory import How
 from untorn.reader.memory.page_frames import PageFrames
 from untorn.reader.memory.part import Part
+from untorn.reader.memory.quantity import Quantity
 from untorn.reader.memory.sample import Count, Estimate, estimate
 from untorn.reader.memory.slices import Slices
-from untorn.reader.memory.tally import Quantity, Tally
+from untorn.reader.memory.tally import Tally
 from untorn.reader.page_walk import entry_ns, none_ns, sizes_of
 from untorn.reader.text.columns import Columns, Numbers
 

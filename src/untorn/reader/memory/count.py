@@ -7,8 +7,9 @@ import numpy.typing as npt
 
 from untorn.maps.page import PAGE_SHIFT, PAGE_SIZE, PMD_SIZE
 from untorn.maps.pagemap import KPF_ANON, KPF_ANON_EXCLUSIVE, KPF_SWAPBACKED, PM_PFRAME_MASK
+from untorn.reader.memory.quantity import Counts, Entries, Quantity
 from untorn.reader.memory.slices import PTRS_PER_PTE, MappedBy, Slices, Window
-from untorn.reader.memory.tally import Counts, Entries, Quantity, Tally
+from untorn.reader.memory.tally import Tally
 
 _BATCH = 1 << 15
 """Entries that are counted together; so many fit the processor's cache."""

@@ -6,7 +6,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from untorn.reader.memory.tally import Reals
+from untorn.reader.memory.quantity import Reals
 from untorn.reader.text.columns import Numbers, Rows
 
 QUANTILE = 2.3

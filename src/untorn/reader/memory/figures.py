@@ -5,10 +5,10 @@ import numpy as np
 from untorn.maps.entry import ROLLUP_NAME
 from untorn.reader.memory.facts import Backing, Facts
 from untorn.reader.memory.figure import Figure
+from untorn.reader.memory.quantity import PSS_SHIFT, SHARES, Counts, Quantity, Reals
 from untorn.reader.memory.sample import Estimate
 from untorn.reader.memory.smaps_fields import Masked
 from untorn.reader.memory.smaps_text import SmapsText
-from untorn.reader.memory.tally import PSS_SHIFT, SHARES, Counts, Quantity, Reals
 from untorn.reader.text.columns import Columns, Numbers
 
 Figures = dict[str, Figure]
@@ -49,9 +49,6 @@ SUMS = {
     "huge": ("AnonHugePages", "ShmemPmdMapped", "FilePmdMapped"),
     "hugetlb": ("Shared_Hugetlb", "Private_Hugetlb"),
     "ksm": ("KSM",),
-}
-"""What is the sum of which fields of smaps."""
-_PARTS = {
     "private_clean": ("Private_Clean",),
     "private_dirty": ("Private_Dirty",),
     "shared_clean": ("Shared_Clean",),
@@ -67,7 +64,7 @@ _PARTS = {
     "shared_hugetlb": ("Shared_Hugetlb",),
     "page_size": ("KernelPageSize",),
 }
-"""What is the same as one field."""
+"""What is the sum of which fields of smaps."""
 _NEWER = {"ShmemPmdMapped", "FilePmdMapped"}
 """Fields that a kernel has not that has no such pages either (before Linux 5.4)."""
 
@@ -78,11 +75,9 @@ def figures_of_smaps(smaps: SmapsText) -> Figures:
     size = columns.end - columns.start
     rollup = columns.names == (ROLLUP_NAME,)
     figures = {} if rollup else {"size": Figure.exact(size)}
-    for name, fields in (SUMS | _PARTS).items():
+    for name, fields in SUMS.items():
         parts = [smaps.fields[field] for field in fields if field in smaps.fields]
-        if parts and len(parts) + len(_NEWER.difference(smaps.fields).intersection(fields)) == len(
-            fields
-        ):
+        if parts and _NEWER.issuperset(set(fields) - smaps.fields.keys()):
             figure = _sum(parts, None if rollup else size)
             figures |= {name: figure} if figure else {}
     return figures

@@ -10,7 +10,7 @@ from untorn.reader.access.gentle import Holds
 from untorn.reader.access.idleness import same_pids
 from untorn.reader.access.limit import check_time
 from untorn.reader.memory.figures import SUMS
-from untorn.reader.memory.memory import Amounts
+from untorn.reader.memory.memory import FIELDS, Amounts
 from untorn.reader.page_walk import walk_ns
 
 _TEXT_SIZE = 8192
@@ -20,7 +20,7 @@ _FIELD = re.compile(rb"\n(\w+):\s+(\d+) kB")
 _SIZE = re.compile(rb"\n(Vm(?:Size|RSS|PTE|Swap)|HugetlbPages):\s+(\d+) kB")
 """Of status; only those that are used, as to take all takes as long again as to read it."""
 _ESCAPED = re.compile(rb"\\(.)")
-_PARTS = [(name, [part.encode() for part in parts]) for name, parts in SUMS.items()]
+_PARTS = [(name, [part.encode() for part in SUMS[name]]) for name in FIELDS if name in SUMS]
 NO_SIZES = dict.fromkeys(("VmRSS", "VmSwap", "VmPTE", "HugetlbPages"), 0)
 """Of a process that has nothing."""
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from untorn.reader.memory.tally import LOWS, PSS_SHIFT, SHARES, SLACKS, Counts, Quantity, Reals
+from untorn.reader.memory.quantity import LOWS, PSS_SHIFT, SHARES, SLACKS, Counts, Quantity, Reals
 from untorn.reader.text.columns import Numbers, Rows
 from untorn.reader.text.hex_field import Truths
 

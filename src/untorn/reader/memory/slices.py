@@ -31,7 +31,7 @@ from untorn.maps.pagemap import (
     PagemapFile,
     PmScanArg,
 )
-from untorn.reader.memory.tally import Entries
+from untorn.reader.memory.quantity import Entries
 from untorn.reader.text.hex_field import Truths
 
 PTRS_PER_PTE = PMD_SIZE >> PAGE_SHIFT

@@ -35,66 +35,17 @@ from untorn.maps.pagemap import (
     PM_UFFD_WP,
 )
 from untorn.reader.memory.page_frames import PageFrames
+from untorn.reader.memory.quantity import PSS_SHIFT, SHARES, Counts, Entries, Quantity
 from untorn.reader.text.hex_field import Truths
 
-Entries = npt.NDArray[np.uint64]
-"""Of pagemap."""
-Counts = npt.NDArray[np.int64]
-"""A row a piece, a column a Quantity."""
-
-Reals = npt.NDArray[np.float64]
 Places = npt.NDArray[np.intp]
 
-PSS_SHIFT = 12
-"""Bits below a byte to which shares are summed up, as in the kernel."""
 _ALL_OF_IT = PAGE_SIZE << PSS_SHIFT
 """The share of a page that is mapped once."""
 _SWAP_TYPE, _SWAP_TYPE_BITS, _SWAP_TYPES, _MARKER = np.uint64(0x1F), np.uint64(5), 23, 31
 """Of what stands in the place of a page: its type, below its frame; the first types, which are
 areas of swap, and the one that stands for nothing. Those between are pages on the move, in
 hardware, or broken. Source: include/linux/swap.h, include/linux/swapops.h."""
-
-
-class Quantity(IntEnum):
-    """What is counted: bytes; pss, its parts, and their slack, shifted by PSS_SHIFT."""
-
-    RSS = 0
-    RSS_SLACK = 1
-    PRIVATE = 2
-    PRIVATE_SLACK = 3
-    SHARED = 4
-    SHARED_SLACK = 5
-    PSS = 6
-    PSS_SLACK = 7
-    ANONYMOUS = 8
-    ANONYMOUS_SLACK = 9
-    SWAP = 10
-    SWAP_SLACK = 11
-    GUARD = 12
-    KSM = 13
-    KSM_SLACK = 14
-    HUGE = 15
-    HUGE_ANON = 16
-    HUGE_SHMEM = 17
-    HUGE_SHMEM_SLACK = 18
-    PRIVATE_CLEAN = 19
-    PRIVATE_CLEAN_SLACK = 20
-    SHARED_CLEAN = 21
-    SHARED_CLEAN_SLACK = 22
-    PSS_CLEAN = 23
-    PSS_CLEAN_SLACK = 24
-    PSS_FILE = 25
-    PSS_FILE_SLACK = 26
-    PSS_SHMEM = 27
-    PSS_SHMEM_SLACK = 28
-
-
-SHARES = [quantity for quantity in Quantity if quantity.name.startswith("PSS")]
-"""Those that are shifted."""
-SLACKS = [quantity for quantity in Quantity if quantity.name.endswith("_SLACK")]
-"""How much more there may be."""
-LOWS = [Quantity[slack.name.removesuffix("_SLACK")] for slack in SLACKS]
-"""What each of them is added to."""
 
 
 class _Class(IntEnum):

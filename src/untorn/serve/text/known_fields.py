@@ -11,23 +11,19 @@ from typing import NamedTuple
 import numpy as np
 
 from untorn.maps.smaps_lines import BY_KIND, OTHERS, RESIDENT, SIZES, kb_lines, plain_line
+from untorn.reader.memory.figures import SUMS
 from untorn.reader.memory.memory import Memory
 from untorn.reader.memory.smaps_fields import Masked
 from untorn.reader.text.columns import Numbers
 
 KB = 1024
 
-_NEVER_COUNTED = "Referenced", "LazyFree"
-_COUNTED = [name for name in (*SIZES, *RESIDENT, *BY_KIND, *OTHERS) if name not in _NEVER_COUNTED]
 _QUANTITIES = {
-    "KernelPageSize": "page_size",
+    "Size": "size",
     "MMUPageSize": "page_size",
-    "AnonHugePages": "huge_anon",
-    "ShmemPmdMapped": "huge_shmem",
-    "FilePmdMapped": "huge_file",
-    "SwapPss": "swap_pss",
+    **{fields[0]: quantity for quantity, fields in SUMS.items() if len(fields) == 1},
 }
-"""What those fields are called whose quantity has not the same name."""
+"""By field. Of the others counting tells nothing."""
 
 
 class KnownField(NamedTuple):
@@ -72,7 +68,7 @@ def _told(memory: Memory) -> Iterator[KnownField]:
 
 
 def _counted(memory: Memory) -> Iterator[KnownField]:
-    for name in _COUNTED:
-        bounds = memory.bounds(_QUANTITIES.get(name, name.lower()))
+    for name in (*SIZES, *RESIDENT, *BY_KIND, *OTHERS):
+        bounds = memory.bounds(_QUANTITIES[name]) if name in _QUANTITIES else None
         if bounds is not None and np.array_equal(*bounds):
             yield KnownField(name, kb_lines(name), KB, bounds[0])
