@@ -1,4 +1,4 @@
 """The tree of processes of the engine: a /proc for the guests of an emulator.
 
-From the top down: load, tree, files, rights, guest.
+From the top down: load, tree, files, opened, rights, guest.
 """

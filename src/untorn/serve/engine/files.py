@@ -1,28 +1,23 @@
-"""Files of a guest: what they are, and what an open one does."""
+"""Files of a guest: who may open them, and what is open then."""
 
-import errno
 import stat
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass
 
-from untorn.errors import NotModelledError
 from untorn.fs.proc.base import proc_mem_open
 from untorn.fs.proc.files import PROC_FILES
 from untorn.fs.proc.pagemap import ProcPagemap
-from untorn.fs.proc.vma_file import ProcVmaFile
 from untorn.mm.mm_types import mmdrop
-from untorn.serve.caller.memory import CallerMemory
 from untorn.serve.engine.guest import Guest, View
+from untorn.serve.engine.opened import OpenGuestFile, OpenText
 from untorn.serve.engine.rights import (
     Capabilities,
     capabilities_of,
     check_looks_at_pages,
     check_looks_at_vmas,
 )
-from untorn.serve.fuse.node import Attributes, Caller, File, IoctlAnswer, OpenFile, only_read
+from untorn.serve.fuse.node import Attributes, Caller, File, OpenFile, only_read
 
 KEEP = 3600.0
 """Seconds. What is below the directory of a process never comes to mean something else; the
@@ -31,95 +26,6 @@ FALLBACK = "mmap_lock"
 """How Linux read the other files when maps alone was read in another way."""
 _COMM_MAX = 15
 """Bytes. Source: include/linux/sched.h, TASK_COMM_LEN."""
-
-
-class Text(OpenFile):
-    """A short text, as it was when the file was opened."""
-
-    __slots__ = ("_text",)
-
-    def __init__(self, text: bytes) -> None:
-        self._text = text
-
-    def read(self, size: int, offset: int, caller: Caller) -> bytes:
-        """Return a part of it."""
-        return self._text[offset : offset + size]
-
-
-class OpenVmaFile(OpenFile):
-    """An open file that tells of VMAs. The engine's own keeps its threads apart."""
-
-    __slots__ = ("_file",)
-
-    def __init__(self, file: ProcVmaFile) -> None:
-        self._file = file
-
-    def is_slow(self, offset: int | None = None) -> bool:
-        """Tell whether a call may have to wait: for the engine's locks it may."""
-        return True
-
-    def read(self, size: int, offset: int, caller: Caller) -> bytes:
-        """Return what the engine returns. Raises OSError as it does; see _modelled()."""
-        with _modelled():
-            return self._file.pread(size, offset)
-
-    def ioctl(self, request: int, argument: int, data: bytes, caller: Caller) -> IoctlAnswer:
-        """Answer an ioctl by the engine's own. Raises OSError as that does; see _modelled()."""
-        memory = CallerMemory(caller.tid, argument, data)
-        with _modelled():
-            self._file.ioctl(request, memory, argument)
-        return IoctlAnswer(memory.carried)
-
-    def close(self) -> None:
-        """Release it."""
-        self._file.close()
-
-
-class OpenPagemap(OpenFile):
-    """An open pagemap."""
-
-    __slots__ = ("_file",)
-
-    def __init__(self, file: ProcPagemap) -> None:
-        self._file = file
-
-    def is_slow(self, offset: int | None = None) -> bool:
-        """Tell whether a call may have to wait: for the engine's locks it may."""
-        return True
-
-    def read(self, size: int, offset: int, caller: Caller) -> bytes:
-        """Return what the engine returns. Raises OSError as it does; see _modelled()."""
-        with _modelled():
-            return self._file.read_at(offset, size)
-
-    def ioctl(self, request: int, argument: int, data: bytes, caller: Caller) -> IoctlAnswer:
-        """Answer an ioctl by the engine's own.
-
-        One that fails may write to the caller's memory all the same: where it had to stop.
-
-        Raises:
-            OSError: See _modelled().
-        """
-        memory = CallerMemory(caller.tid, argument, data)
-        with _modelled():
-            try:
-                value = self._file.ioctl(request, memory, argument)
-            except OSError as error:
-                value = -(error.errno or errno.EIO)
-        return IoctlAnswer(memory.carried, value)
-
-    def close(self) -> None:
-        """Release it."""
-        self._file.close()
-
-
-@contextmanager
-def _modelled() -> Iterator[None]:
-    """Raise OSError EOPNOTSUPP where the engine does not know what Linux would do."""
-    try:
-        yield
-    except NotModelledError as error:
-        raise OSError(errno.EOPNOTSUPP, str(error)) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +80,8 @@ class VmaFile(GuestFile):
         check_looks_at_vmas(self.guest, caller, self.view.proc)
         file, strategy = PROC_FILES[self.name], self.view.strategy
         reader = strategy if strategy in file.lockings else FALLBACK
-        return OpenVmaFile(file.open(self.guest.process.proc, reader))
+        opened = file.open(self.guest.process.proc, reader)
+        return OpenGuestFile(opened, opened.pread)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +96,8 @@ class Pagemap(GuestFile):
         opener = copy(self.guest.process.proc)
         has = capabilities_of(caller, self.view.proc)
         opener.cap_sys_admin = Capabilities.SYS_ADMIN in has
-        return OpenPagemap(ProcPagemap(opener))
+        opened = ProcPagemap(opener)
+        return OpenGuestFile(opened, lambda size, offset: opened.read_at(offset, size))
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +106,7 @@ class Comm(GuestFile):
 
     def opened(self, caller: Caller) -> OpenFile:
         """Return it open."""
-        return Text((self.guest.comm or b"")[:_COMM_MAX] + b"\n")
+        return OpenText((self.guest.comm or b"")[:_COMM_MAX] + b"\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +117,6 @@ class Cmdline(GuestFile):
         """Return it open."""
         mm = proc_mem_open(self.guest.process.proc)
         if mm is None:
-            return Text(b"")
+            return OpenText(b"")
         mmdrop(mm)
-        return Text(b"".join(argument + b"\0" for argument in self.guest.cmdline or ()))
+        return OpenText(b"".join(argument + b"\0" for argument in self.guest.cmdline or ()))

@@ -50,7 +50,7 @@ def capabilities_of(caller: Caller, proc: str) -> Capabilities:
     """
     theirs, ours = (Path(proc, str(who), "ns/user") for who in (caller.tid, "self"))
     try:
-        if theirs.stat() == ours.stat():
+        if theirs.samefile(ours):
             return Capabilities(capget(caller.tid).effective)
     except OSError:  # it is not in our PID namespace, or above our user namespace
         pass

@@ -1,0 +1,86 @@
+"""Open files of a guest."""
+
+import errno
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from untorn.errors import NotModelledError
+from untorn.fs.user_memory import UserMemory
+from untorn.serve.caller.memory import CallerMemory
+from untorn.serve.fuse.node import Caller, IoctlAnswer, OpenFile
+
+
+class EngineFile(Protocol):
+    """An open file of the engine. It keeps those that use it at once apart."""
+
+    def ioctl(self, request: int, memory: UserMemory, arg: int) -> int | None:
+        """Answer an ioctl; return its value, None for 0."""
+
+    def close(self) -> None:
+        """Release it."""
+
+
+class OpenGuestFile(OpenFile):
+    """One that the engine has itself.
+
+    Args:
+        file: Of the engine.
+        read: Reads it: at most so many bytes, from this offset on.
+    """
+
+    __slots__ = ("_file", "_read")
+
+    def __init__(self, file: EngineFile, read: Callable[[int, int], bytes]) -> None:
+        self._file, self._read = file, read
+
+    def is_slow(self, offset: int | None = None) -> bool:
+        """Tell whether a call may have to wait: for the engine's locks it may."""
+        return True
+
+    def read(self, size: int, offset: int, caller: Caller) -> bytes:
+        """Return what the engine returns. Raises OSError as it does; see _modelled()."""
+        with _modelled():
+            return self._read(size, offset)
+
+    def ioctl(self, request: int, argument: int, data: bytes, caller: Caller) -> IoctlAnswer:
+        """Answer an ioctl by the engine's own.
+
+        One that fails may write to the caller's memory all the same, as PAGEMAP_SCAN does.
+
+        Raises:
+            OSError: See _modelled().
+        """
+        memory = CallerMemory(caller.tid, argument, data)
+        with _modelled():
+            try:
+                value = self._file.ioctl(request, memory, argument)
+            except OSError as error:
+                value = -(error.errno or errno.EIO)
+        return IoctlAnswer(memory.carried, value or 0)
+
+    def close(self) -> None:
+        """Release it."""
+        self._file.close()
+
+
+class OpenText(OpenFile):
+    """A short text, as it was when it was opened."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: bytes) -> None:
+        self._text = text
+
+    def read(self, size: int, offset: int, caller: Caller) -> bytes:
+        """Return a part of it."""
+        return self._text[offset : offset + size]
+
+
+@contextmanager
+def _modelled() -> Iterator[None]:
+    """Raise OSError EOPNOTSUPP where the engine does not know what Linux would do."""
+    try:
+        yield
+    except NotModelledError as error:
+        raise OSError(errno.EOPNOTSUPP, str(error)) from error
