@@ -7,7 +7,8 @@ import pytest
 from tests.helpers.askers import Seen, Told, askers, hiding_procfs, opened
 from tests.helpers.askers_program import ALICE, BOB, FILES, is_listed, is_there, outcome, told
 from tests.helpers.nobody import as_root
-from untorn.serve.caller.deputy import Deputy, Watched
+from untorn.serve.caller.callers import Watched
+from untorn.serve.caller.deputy import Deputy
 from untorn.serve.fuse.node import Caller
 
 pytestmark = [as_root, pytest.mark.live]
@@ -48,13 +49,23 @@ def deputy(roots: list[int]) -> Deputy:
     return Deputy(roots[0])
 
 
+def open_as(deputy: Deputy, caller: Caller, watched: Watched, name: str) -> int:
+    with deputy.acting_as(caller, watched):
+        return os.open(name, os.O_RDONLY, dir_fd=watched.directory)
+
+
+def check_open(deputy: Deputy, caller: Caller, watched: Watched, name: str) -> None:
+    os.close(open_as(deputy, caller, watched, name))
+
+
 def seen_through(deputy: Deputy, root: int, caller: Caller, pid: int, files: Iterable[str]) -> Seen:
     """What the deputy gets to see for a caller: of some files, and whether the process is there."""
 
     def read(name: str, path: str) -> str:
-        file = deputy.open_as(caller, watched, path)
+        file = open_as(deputy, caller, watched, path)
         try:
-            text = outcome(lambda: told(name, deputy.read_as(caller, watched, file, 1 << 16, 0)))
+            with deputy.acting_as(caller, watched):
+                text = outcome(lambda: told(name, os.read(file, 1 << 16)))
         finally:
             os.close(file)
         return f"open; {text}"
@@ -108,10 +119,10 @@ def test_our_own_process_is_shown_to_who_has_our_rights(
     deputy: Deputy, roots: list[int], told_by_askers: Told
 ) -> None:
     us = Watched(os.getpid(), roots[0])
-    deputy.check_open(told_by_askers.asked["root"].caller, us, f"{us.pid}/maps")
+    check_open(deputy, told_by_askers.asked["root"].caller, us, f"{us.pid}/maps")
     for asker in "bob", "root less ptrace", "root in a namespace":
         with pytest.raises(PermissionError):
-            deputy.check_open(told_by_askers.asked[asker].caller, us, f"{us.pid}/maps")
+            check_open(deputy, told_by_askers.asked[asker].caller, us, f"{us.pid}/maps")
 
 
 @pytest.mark.parametrize("shown", ["root", "alice, undumpable"])
@@ -123,7 +134,7 @@ def test_a_caller_that_we_do_not_see_has_no_capabilities(
     with opened(str(pid), roots[0]) as directory:
         for unseen in Caller(0, 0, 0), Caller(ALICE, ALICE, 0), Caller(ALICE, ALICE, root):
             with pytest.raises(PermissionError):
-                deputy.check_open(unseen, Watched(pid, directory), "maps")
+                check_open(deputy, unseen, Watched(pid, directory), "maps")
 
 
 def test_every_process_may_look_at_itself(
@@ -132,11 +143,11 @@ def test_every_process_may_look_at_itself(
     pid = told_by_askers.shown["alice, undumpable"]
     with opened(str(pid), roots[0]) as directory:
         watched = Watched(pid, directory)
-        deputy.check_open(Caller(ALICE, ALICE, pid), watched, "maps")
+        check_open(deputy, Caller(ALICE, ALICE, pid), watched, "maps")
         with pytest.raises(PermissionError):  # it is root's file, of mode 0400
-            deputy.check_open(Caller(ALICE, ALICE, pid), watched, "environ")
+            check_open(deputy, Caller(ALICE, ALICE, pid), watched, "environ")
         with pytest.raises(PermissionError):
-            deputy.check_open(Caller(BOB, BOB, pid), watched, "maps")
+            check_open(deputy, Caller(BOB, BOB, pid), watched, "maps")
 
 
 def test_no_caller_lends_us_its_effective_id(deputy: Deputy, told_by_askers: Told) -> None:

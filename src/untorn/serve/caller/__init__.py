@@ -1,4 +1,4 @@
 """Who asks: what it may see, what it wants of a link, its memory.
 
-From the top down: deputy, user_namespaces, rights, thread_credentials, wants, memory.
+From the top down: deputy, callers, user_namespaces, rights, thread_credentials, wants, memory.
 """

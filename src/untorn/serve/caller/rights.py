@@ -38,8 +38,6 @@ class Rights(NamedTuple):
     effective: int
     """Capabilities, a bit each."""
     user_namespace: UserNamespace
-    label: bytes
-    """What a security module knows it by, b"" without one."""
 
 
 def rights_of(folder: int, thread: str = ".") -> Rights:
@@ -60,7 +58,6 @@ def rights_of(folder: int, thread: str = ".") -> Rights:
         tuple(sorted(map(int, _field(status, b"Groups").split()))),
         int(_field(status, b"CapEff"), 16),
         user_namespace_of(folder, thread),
-        label_of(folder, thread),
     )
 
 

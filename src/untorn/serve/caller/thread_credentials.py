@@ -5,7 +5,7 @@ setresuid() and setgroups() tell every thread of the process, so these two are c
 
 A thread that looks like another user for a while is not at that user's mercy: who may signal or
 trace it goes by its real and saved ids, which stay ours, and who may slow it down by its effective
-id, which no caller lends us (see deputy.py). From then on the process may not be dumped, and the
+id, which no caller lends us (see callers.py). From then on the process may not be dumped, and the
 thread is not told of its parent's death, see prctl(2).
 """
 

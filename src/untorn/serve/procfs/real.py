@@ -10,7 +10,8 @@ import threading
 from contextlib import AbstractContextManager, nullcontext, suppress
 
 from untorn.errors import os_error
-from untorn.serve.caller.deputy import Deputy, Watched
+from untorn.serve.caller.callers import Watched
+from untorn.serve.caller.deputy import Deputy
 from untorn.serve.caller.thread_credentials import Credentials
 from untorn.serve.caller.wants import Wants, wants
 from untorn.serve.fuse.node import Caller
