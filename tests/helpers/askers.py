@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -51,13 +51,13 @@ class Told(NamedTuple):
 
 
 @contextmanager
-def askers(*roots: int) -> Iterator[Told]:
+def askers(*roots: int, names: Iterable[str] = ()) -> Iterator[Told]:
     """Let processes of all kinds look at others in each of these roots, descriptors of folders.
 
-    All of them live as long as the with statement. Only root can start them.
+    They look whether the others are there, and at what is named; if nothing is, at everything. All of them live as long as the with statement. Only root can start them.
     """
     program = subprocess.Popen(
-        [sys.executable, "-I", str(_PROGRAM), *map(str, roots)],
+        [sys.executable, "-I", str(_PROGRAM), ",".join(names), *map(str, roots)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         pass_fds=roots,

@@ -1,7 +1,7 @@
 """Processes that have all kinds of rights, and others that are looked at by them.
 
-It is run as root. Its arguments are descriptors, each the root of a procfs, or of what is to look
-like one. It answers with a line of JSON: `shown`, the pid of each process that is looked at, by its
+It is run as root. Its arguments are what of processes is looked at, with commas between, nothing for
+all; and descriptors, each the root of a procfs, or of what is to look like one. It answers with a line of JSON: `shown`, the pid of each process that is looked at, by its
 name; `asked`, for each who asks, by its name, its pid and, for each root, what it got to see of
 each process. It keeps all of its processes until its input ends.
 """
@@ -301,36 +301,40 @@ def told(path: str, text: bytes) -> str:
     return "something" if text else "nothing"
 
 
-def look(root: int, pid: int) -> dict[str, str]:
+def look(root: int, pid: int, names: set[str]) -> dict[str, str]:
     """Return what a process gets to see of another, by name."""
     seen = {
         "listed": outcome(lambda: is_listed(root, pid)),
         "": outcome(lambda: is_there(root, pid)),
     }
-    for name in FILES:
+    for name in filter(names.__contains__, FILES):
         path = f"{pid}/{name.format(pid=pid)}"
         seen[name] = outcome(lambda path=path: read(root, path))  # type: ignore[misc]
-    for name in LINKS:
+    for name in filter(names.__contains__, LINKS):
         path = f"{pid}/{name}"
         seen[name] = outcome(lambda path=path: os.readlink(path, dir_fd=root))  # type: ignore[misc]
     return seen
 
 
 def answers(
-    begin: Callable[[dict[str, int]], object], shown: dict[str, int], roots: list[int]
+    begin: Callable[[dict[str, int]], object],
+    shown: dict[str, int],
+    roots: list[int],
+    names: set[str],
 ) -> object:
     begin(shown)
-    return [{name: look(root, pid) for name, pid in shown.items()} for root in roots]
+    return [{name: look(root, pid, names) for name, pid in shown.items()} for root in roots]
 
 
 def main() -> None:
-    roots = [int(argument) for argument in sys.argv[1:]]
+    names = set(sys.argv[1].split(",")) if sys.argv[1] else {*FILES, *LINKS}
+    roots = [int(argument) for argument in sys.argv[2:]]
     family = Family()
     try:
         shown = {name: family.start(begin)[0] for name, begin in SHOWN.items()}
         asked = {}
         for name, begin in ASKERS.items():
-            pid, seen = family.start(lambda begin=begin: answers(begin, shown, roots))  # type: ignore[misc]
+            pid, seen = family.start(lambda begin=begin: answers(begin, shown, roots, names))  # type: ignore[misc]
             asked[name] = pid, json.loads(seen)
         print(json.dumps({"shown": shown, "asked": asked}), flush=True)
         sys.stdin.read()
