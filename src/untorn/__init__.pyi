@@ -7,6 +7,8 @@ from .maps.maps_file import MapsFile as MapsFile
 from .maps.procmap_query import ProcmapQuery as ProcmapQuery
 from .maps.procmap_query import QueriedVma as QueriedVma
 from .maps.procmap_query import QueryFlags as QueryFlags
+from .reader.access.budget import Budget as Budget
+from .reader.access.budget import Spent as Spent
 from .reader.access.gentle import open_maps_file as open_maps_file
 from .reader.access.live_maps_file import LiveMapsFile as LiveMapsFile
 from .reader.access.pace import Pace as Pace
