@@ -54,7 +54,8 @@ class Told(NamedTuple):
 def askers(*roots: int, names: Iterable[str] = ()) -> Iterator[Told]:
     """Let processes of all kinds look at others in each of these roots, descriptors of folders.
 
-    They look whether the others are there, and at what is named; if nothing is, at everything. All of them live as long as the with statement. Only root can start them.
+    They look whether the others are there, and at what is named; if nothing is, at everything. All
+    of them live as long as the with statement. Only root can start them.
     """
     program = subprocess.Popen(
         [sys.executable, "-I", str(_PROGRAM), ",".join(names), *map(str, roots)],

@@ -1,7 +1,8 @@
 """Processes that have all kinds of rights, and others that are looked at by them.
 
-It is run as root. Its arguments are what of processes is looked at, with commas between, nothing for
-all; and descriptors, each the root of a procfs, or of what is to look like one. It answers with a line of JSON: `shown`, the pid of each process that is looked at, by its
+It is run as root. Its first argument says what of processes is looked at, with commas between, or
+nothing for all; the others are descriptors, each the root of a procfs, or of what is to look like
+one. It answers with a line of JSON: `shown`, the pid of each process that is looked at, by its
 name; `asked`, for each who asks, by its name, its pid and, for each root, what it got to see of
 each process. It keeps all of its processes until its input ends.
 """
