@@ -1,4 +1,7 @@
+import json
 import os
+import subprocess
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 
@@ -7,14 +10,15 @@ import pytest
 from tests.helpers.askers import Seen, Told, askers, hiding_procfs, opened
 from tests.helpers.askers_program import ALICE, BOB, FILES, is_listed, is_there, outcome, told
 from tests.helpers.nobody import as_root
+from tests.helpers.repository import ROOT
 from untorn.serve.caller.callers import Watched
 from untorn.serve.caller.deputy import Deputy
 from untorn.serve.fuse.node import Caller
 
 pytestmark = [as_root, pytest.mark.live]
 
-HIDDEN = ("maps", "stat", "status")
-"""What there is to compare where processes are hidden."""
+HIDDEN = "maps", "io", "stat", "status"
+"""What there is to compare where processes are hidden, or we have few rights."""
 OTHER_NAMESPACE = {"container's root", "container's root less ptrace", "container's alice"}
 STRICTER = {(asker, "container, a user") for asker in OTHER_NAMESPACE}
 """Where we refuse what the kernel allows: to users of a namespace that is not ours."""
@@ -26,7 +30,7 @@ NOT_LISTED = {
 """Who is judged as a stranger in a list of all processes: by a right over a user namespace."""
 REFUSED = {
     *("not listed", "No such file or directory", "Operation not permitted", "Permission denied"),
-    *("open; Permission denied", "open; 1 1 0 0 0 0 0 0 0 0 0"),
+    *("open; Permission denied", "open; 1 1 0 0 0 0 0 0 0 0 0", "open; 0 0 0 0 0 0 0 0 0 0 0"),
 }
 
 
@@ -154,3 +158,56 @@ def test_no_caller_lends_us_its_effective_id(deputy: Deputy, told_by_askers: Tol
     for asker in "bob", "bob with ptrace", "alice in a namespace", "container's root":
         with deputy.acting_as(told_by_askers.asked[asker].caller):
             assert os.geteuid() == 0xFFFFFFFE
+
+
+def test_who_is_confined_is_judged_as_a_stranger(
+    monkeypatch: pytest.MonkeyPatch, roots: list[int], told_by_askers: Told
+) -> None:
+    labels = {"self": b"unconfined"}
+    monkeypatch.setattr(
+        "untorn.serve.caller.callers.label_of",
+        lambda folder, thread: labels.get(thread, b"docker-default (enforce)"),
+    )
+    deputy, root = Deputy(roots[0]), told_by_askers.asked["root"]
+    with opened(str(told_by_askers.shown["alice"]), roots[0]) as alice:
+        watched = Watched(told_by_askers.shown["alice"], alice)
+        with pytest.raises(PermissionError):
+            check_open(deputy, root.caller, watched, "maps")
+        labels[str(root.pid)] = b"unconfined"
+        check_open(deputy, root.caller, watched, "maps")
+    with opened(str(root.pid), roots[0]) as itself:
+        labels[str(root.pid)] = b"docker-default (enforce)"
+        check_open(deputy, root.caller, Watched(root.pid, itself), "maps")
+
+
+LIMITED = """
+import json, os
+from tests.helpers.askers_program import *
+from tests.serve.caller.test_deputy import *
+become(1500, 1500, 6, 7, SYS_PTRACE, SYS_ADMIN)  # and CAP_SETGID, CAP_SETUID
+root = os.open("/proc", os.O_PATH)
+deputy, (callers, pids) = Deputy(root), json.loads(input())
+print(json.dumps([
+    [seen_through(deputy, root, Caller(*caller), pid, HIDDEN) for pid in pids]
+    for caller in callers
+]))
+"""
+
+
+def test_who_has_few_rights_shows_nobody_more(told_by_askers: Told) -> None:
+    callers = [asked.caller for asked in told_by_askers.asked.values()]
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED],
+        input=json.dumps([callers, list(told_by_askers.shown.values())]),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    for (asker, asked), seen in zip(
+        told_by_askers.asked.items(), json.loads(done.stdout), strict=True
+    ):
+        for shown, ours in zip(told_by_askers.shown, seen, strict=True):
+            for name, text in ours.items():
+                kernels = asked.seen[0][shown][name]
+                assert text == kernels or text in REFUSED, f"{asker} of {shown}, {name}"
