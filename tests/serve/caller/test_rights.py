@@ -8,8 +8,12 @@ from untorn.serve.caller.rights import is_unconfined, label_of, rights_of, user_
 
 @pytest.mark.parametrize(
     "label",
-    [b"", b"unconfined", b"unconfined_u:unconfined_r:unconfined_t:s0-s0:c0.c1023"]
-    + [b"system_u:system_r:unconfined_service_t:s0"],
+    [
+        b"",
+        b"unconfined",
+        b"unconfined_u:unconfined_r:unconfined_t:s0-s0:c0.c1023",
+        b"system_u:system_r:unconfined_service_t:s0",
+    ],
 )
 def test_a_label_that_refuses_nothing(label: bytes) -> None:
     assert is_unconfined(label)

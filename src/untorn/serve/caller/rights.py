@@ -15,7 +15,8 @@ UserNamespace = tuple[int, int]
 """Device and inode: the same as long as somebody is in it."""
 
 
-_UNCONFINED = {b"", b"unconfined", b"unconfined_t", b"unconfined_service_t"}
+_UNCONFINED = {b"", b"unconfined"}
+_UNCONFINED_TYPES = {b"unconfined_t", b"unconfined_service_t"}
 
 
 class Ids(NamedTuple):
@@ -95,7 +96,7 @@ def is_unconfined(label: bytes) -> bool:
     AppArmor has the name of a profile; SELinux has user, role, type and range, with colons.
     """
     parts = label.split(b":")
-    return (parts[2] if len(parts) > 3 else label) in _UNCONFINED
+    return label in _UNCONFINED or (len(parts) > 3 and parts[2] in _UNCONFINED_TYPES)
 
 
 def _field(status: bytes, name: bytes) -> bytes:
