@@ -1,4 +1,4 @@
-"""File systems that a program mounts for itself alone: nothing of them is left when it ends."""
+"""What is mounted: a program may do so for itself alone, so that nothing is left when it ends."""
 
 import subprocess
 import sys
@@ -36,3 +36,8 @@ def run_with_mounts(program: str, folder: Path) -> None:
     if done.returncode == _CANNOT or done.stderr.startswith("unshare: "):
         pytest.skip((done.stdout + done.stderr).strip())
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def is_mounted(directory: Path) -> bool:
+    """Say it without asking what is mounted there: that may be dead, or hang."""
+    return f" {directory} " in Path("/proc/self/mountinfo").read_text()

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
+from tests.helpers.mounted import is_mounted
 from tests.helpers.processes import children_of
 from tests.helpers.repository import ROOT
 from untorn.errors import os_error
@@ -118,7 +119,7 @@ class ServedTree:
         return self.server.returncode
 
     def is_mounted(self) -> bool:
-        return f" {self.directory} " in Path("/proc/self/mountinfo").read_text()
+        return is_mounted(self.directory)
 
     def __enter__(self) -> Self:
         return self

@@ -56,7 +56,6 @@ class Watchdog:
         poll = select.poll()
         poll.register(self._link, 0)  # no event but the end of it
         poll.register(self._server, select.POLLIN)
-        self._find_connection()  # the server may be stopped before it can pass its mount
         self._ask()
         silent = 0
         while silent < _ROUNDS:
@@ -81,6 +80,8 @@ class Watchdog:
         """Say whether a request waits, and there was no sign of life since the last round."""
         before = self._last_answer
         replied = self._receive()
+        if self._fuse is None:
+            self._find_connection()  # the server may be stopped before it passes its mount
         untaken = self._is_untaken()
         if not untaken and not (self._connection and self._connection.waiting()):
             return False
