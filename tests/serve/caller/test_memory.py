@@ -4,10 +4,13 @@ import ctypes
 import errno
 import mmap
 import os
+import subprocess
+import sys
 import threading
 
 import pytest
 
+from tests.helpers.nobody import BECOME_NOBODY, as_root
 from untorn.errors import os_error
 from untorn.serve.caller.memory import CallerMemory
 
@@ -82,6 +85,23 @@ def test_nothing_is_copied_where_nothing_is_asked_for(room: Room) -> None:
     memory = room.memory()
     assert memory.copy_from_user(8, 0) == b""
     memory.copy_to_user(8, b"")
+
+
+_BY_NOBODY = f"""
+import os
+from untorn.serve.caller.memory import CallerMemory
+{BECOME_NOBODY}
+try:
+    CallerMemory(os.getppid(), 0, b"").copy_from_user(1 << 16, 1)
+except PermissionError as error:
+    print(error.strerror)
+"""
+
+
+@as_root
+def test_who_may_not_trace_a_thread_does_not_reach_its_memory() -> None:
+    told = subprocess.check_output([sys.executable, "-c", _BY_NOBODY], text=True)
+    assert told == "Operation not permitted\n"
 
 
 def test_a_thread_that_is_not_seen_has_no_memory(room: Room) -> None:

@@ -10,7 +10,8 @@ import pytest
 from tests.helpers.maps_texts import line
 from untorn.fs.proc.files import PROC_FILES
 from untorn.maps.page import PAGE_SIZE, PMD_SIZE
-from untorn.maps.procmap_query import PROCMAP_QUERY, ProcmapQuery
+from untorn.maps.procmap_query import PROCMAP_QUERY, ProcmapQuery, QueryFlags
+from untorn.mm.file import VmFile
 from untorn.mm.mman import MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, PROT_WRITE
 from untorn.serve.engine.guest import Guest, Processes, View
 from untorn.serve.engine.tree import EngineRoot
@@ -126,6 +127,22 @@ def test_pages_are_shown_with_their_frames_to_those_who_may() -> None:
         file.read(7, place, ME)
     file.close()
     own.close()
+
+
+def test_who_is_not_reached_is_answered_without_a_name() -> None:
+    process = Process()
+    process.files[3] = VmFile(b"/file")
+    start = process.mmap(0, PAGE_SIZE, PROT_READ, MAP_PRIVATE, 3)
+    root, unseen = EngineRoot({1: process}), Caller(*ME[:2], tid=0)
+    maps = opened(root, b"1", b"maps")
+    question = ProcmapQuery(query_flags=QueryFlags.COVERING_OR_NEXT_VMA)
+    told = maps.ioctl(PROCMAP_QUERY, 1 << 16, question.pack(), unseen)
+    answer = ProcmapQuery.unpack(told.data)
+    assert (answer.vma_start, answer.vma_end) == (start, start + PAGE_SIZE)
+    named = question._replace(vma_name_size=9, vma_name_addr=1 << 20)
+    told = maps.ioctl(PROCMAP_QUERY, 1 << 16, named.pack(), unseen)
+    assert told == (b"", -errno.ESRCH)
+    maps.close()
 
 
 def test_files_are_only_read() -> None:

@@ -30,13 +30,10 @@ class OpenGuestFile(OpenFile):
     """
 
     __slots__ = ("_file", "_read")
+    sticky = True  # it waits for locks of the engine, which are held for microseconds mostly
 
     def __init__(self, file: EngineFile, read: Callable[[int, int], bytes]) -> None:
         self._file, self._read = file, read
-
-    def is_slow(self, offset: int | None = None) -> bool:
-        """Tell whether a call may have to wait: for the engine's locks it may."""
-        return True
 
     def read(self, size: int, offset: int, caller: Caller) -> bytes:
         """Return what the engine returns. Raises OSError as it does; see _modelled()."""
