@@ -20,4 +20,4 @@ def seen(pid: int, group: str = "group", time: float = 0) -> Seen:
 
 
 def large(pid: int, group: str = "group", time: float = 0, size: int = 1) -> Seen:
-    return Seen(process(pid, group), maps(time), size=size)
+    return Seen(process(pid, group), maps(time), is_large=True, size=size)

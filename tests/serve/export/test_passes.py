@@ -21,6 +21,7 @@ class FakeLooks:
 
     def __init__(self, proc: Path, *pids: int) -> None:
         self._proc = proc
+        self.replaced: set[int] = set()
         self.looked: list[tuple[int, Process | None]] = []
         self.find: Callable[[int], Seen | Unread | None] = lambda pid: seen(
             pid, time=time.monotonic()
@@ -35,6 +36,9 @@ class FakeLooks:
     def look(self, pid: int, known: Process | None) -> Seen | Unread | None:
         self.looked.append((pid, known))
         return self.find(pid)
+
+    def lives(self, process: Process) -> bool:
+        return process.pid not in self.replaced
 
     def count(self, process: Process) -> Seen | None:
         return Seen(process, sums=sums(time.monotonic(), process.pid))
@@ -115,6 +119,31 @@ def test_what_is_not_read_now_is_known_as_it_was(tmp_path: Path) -> None:
     assert survey.skipped == {LATE: 1, "changed meanwhile": 1}
     looks.find = lambda pid: Seen(process(pid, "other"), unread="changed meanwhile")
     assert passes.survey().seen == [looks.find(1), looks.find(2)]
+
+
+def test_what_is_not_read_now_is_not_taken_for_an_earlier_process(tmp_path: Path) -> None:
+    looks = FakeLooks(tmp_path, 1)
+    passes = passes_of(looks)
+    passes.survey()
+
+    def find(pid: int) -> Seen:
+        raise TimeoutError
+
+    looks.find, looks.replaced = find, {1}
+    assert passes.survey().seen == []
+
+
+def test_what_has_become_large_has_what_it_had_until_it_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = FakeLooks(tmp_path, 1)
+    passes = passes_of(looks)
+    (before,) = passes.survey().seen
+    looks.find = large
+    monkeypatch.setattr(looks, "count", lambda process: Seen(process, unread=LATE))
+    survey = passes.survey()
+    assert survey.seen == [large(1)._replace(sums=before.sums)]
+    assert survey.skipped == {LATE: 1}
 
 
 def test_there_are_those_first_that_were_not_seen_for_longest(tmp_path: Path) -> None:

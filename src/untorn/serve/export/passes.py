@@ -8,7 +8,7 @@ import math
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from untorn.reader.access.crew import crew
@@ -32,6 +32,9 @@ class Looks(Protocol):
 
     def look(self, pid: int, known: Process | None) -> Seen | Unread | None:
         """Look at a process."""
+
+    def lives(self, process: Process) -> bool:
+        """Tell whether a process is there still."""
 
 
 class Survey(NamedTuple):
@@ -109,7 +112,7 @@ class Passes:
     def _pass(self, deadline: float) -> None:
         """Look at all. Under _passing."""
         began, last = time.monotonic(), self._known()
-        tally = _Tally(last.seen)
+        tally = _Tally(last.seen, self._looks.lives)
         known = {pid: seen.process for pid, seen in last.seen.items()}
         looks = crew(
             lambda: lambda pid: self._looks.look(pid, known.get(pid)),
@@ -137,31 +140,41 @@ class _Tally:
 
     Args:
         before: What was seen before: that is kept of a process which is not read now.
+        lives: Tells whether a process is there still.
 
     Attributes:
         seen: By number, each process as it was seen last.
         skipped: How many processes were not read now, by the reason.
     """
 
-    def __init__(self, before: Mapping[int, Seen]) -> None:
-        self._before = before
+    def __init__(self, before: Mapping[int, Seen], lives: Callable[[Process], bool]) -> None:
+        self._before, self._lives = before, lives
         self.seen: dict[int, Seen] = {}
         self.skipped: Counter[str] = Counter()
 
     def add(self, pid: int, found: Seen | Unread | TimeoutError | None) -> None:
         """Add what was found of a process."""
-        before = self._before.get(pid)
         if isinstance(found, Seen):
-            is_same = before and before.process == found.process
-            self.seen[pid] = before if found.unread and before and is_same else found
-            if found.unread:
-                self.skipped[found.unread] += 1
+            self._add_seen(pid, found)
         elif isinstance(found, Unread):
             self.skipped[found.reason] += 1
         elif found:
             self.skipped[LATE] += 1
-            if before:
+            before = self._before.get(pid)
+            if before and self._lives(before.process):
                 self.seen[pid] = before
+
+    def _add_seen(self, pid: int, seen: Seen) -> None:
+        """Add it, with what was known before of the same process and is not now."""
+        before = self._before.get(pid)
+        same = before if before and before.process == seen.process else None
+        if seen.unread:
+            self.skipped[seen.unread] += 1
+            self.seen[pid] = same or seen
+        elif seen.is_large and same:
+            self.seen[pid] = seen._replace(sums=same.sums)
+        else:
+            self.seen[pid] = seen
 
 
 def _seen_at(seen: Seen | None) -> float:
@@ -171,4 +184,4 @@ def _seen_at(seen: Seen | None) -> float:
 
 def _with_sums(seen: Seen, counted: Seen | None) -> Seen:
     """Return what was seen of a process, with what was counted of it, if it is large."""
-    return seen._replace(sums=counted.sums) if seen.is_large and counted else seen
+    return seen._replace(sums=counted.sums) if counted and counted.sums else seen

@@ -84,16 +84,12 @@ class Seen(NamedTuple):
     process: Process
     maps: Maps | None = None
     sums: Sums | None = None
-    """None if it is too large for one call, and is to be counted."""
+    is_large: bool = False
+    """Whether one call would take too long to tell what it has in memory: it is to be counted."""
     size: int = 0
     """Bytes that it has in memory by its counters, about."""
     unread: str = ""
     """Why nothing is known of it."""
-
-    @property
-    def is_large(self) -> bool:
-        """Whether what it has in memory is to be counted."""
-        return self.sums is None and not self.unread
 
 
 class ProcessLooks:
@@ -142,6 +138,11 @@ class ProcessLooks:
                 is_gone = isinstance(error, FileNotFoundError | ProcessLookupError)
                 return None if is_gone else Unread(pid, error)
             return process and self._of_one(process, partial(self._read, process))
+
+    def lives(self, process: Process) -> bool:
+        """Tell whether a process is there still."""
+        status = status_of(self._place(process.pid))
+        return status is not None and status.start_time == process.start_time
 
     def count(self, process: Process) -> Seen | None:
         """Return what a process has in memory, counted slice by slice; None if it is gone.
@@ -213,8 +214,11 @@ class ProcessLooks:
         maps = look_at(pid, partial(_maps, now), proc=self.proc, timeout=None, budget=budget)
         holds = Holds(pace=_NO_REST, budget=budget)
         _, sizes, amounts = read_rollup(pid, self.proc, holds, self._max_hold)
-        sums = _sums(now, amounts, holds.longest_ns if budget else 0) if amounts else None
-        return Seen(process, maps, sums, size=pages_of(sizes or NO_SIZES) * PAGE_SIZE)
+        size = pages_of(sizes or NO_SIZES) * PAGE_SIZE
+        if amounts is None:
+            return Seen(process, maps, is_large=True, size=size)
+        sums = _sums(now, amounts, holds.longest_ns if budget else 0)
+        return Seen(process, maps, sums, size=size)
 
     def _of_one(self, process: Process, look: Callable[[], Seen]) -> Seen | None:
         """Return what a look found if all of it is of this process."""
@@ -227,9 +231,7 @@ class ProcessLooks:
         status = status_of(self._place(process.pid))
         if status is None or status.start_time != process.start_time:
             return None
-        if seen.unread and not self._may_have_memory(process.pid, status):
-            return None
-        return seen
+        return seen if not seen.unread or self._may_have_memory(process.pid, status) else None
 
 
 def _maps(now: float, maps: LiveMaps) -> Maps:
