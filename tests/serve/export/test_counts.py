@@ -146,3 +146,21 @@ def test_what_is_stuck_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
         counts.ask({process(1): 1}, since=0)
         counts.wait(later())
         assert counts.known()[process(1)].unread == LATE
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_mistake_of_ours_does_not_end_counting() -> None:
+    def fail(process: Process) -> Seen:
+        raise ZeroDivisionError
+
+    counter = FakeCounter()
+    counter.find = fail
+    with counting(counter) as counts:
+        counter.go_on.release(2)
+        counts.ask({process(1): 1}, since=0)
+        counts.wait(later())
+        assert counts.pending() == 0
+        counter.find = found
+        counts.ask({process(1): 1}, since=0)
+        counts.wait(later())
+        assert list(counts.known()) == [process(1)]

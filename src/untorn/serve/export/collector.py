@@ -16,17 +16,21 @@ from untorn.serve.export.passes import Passes, Survey
 
 _OF_GROUPS = (
     ("processes", "", "Processes that have memory."),
-    ("unknown_processes", "", "Of them, those of which something is not known; then sums lack."),
-    ("resident", "bytes", "Resident, what is shared by each that maps it (RSS)."),
-    ("proportional", "bytes", "Resident, what is shared by its share (PSS)."),
+    (
+        "unknown_processes",
+        "",
+        "Of them, those of which something is not known: then sums are absent.",
+    ),
+    ("resident", "bytes", "Resident; what is shared counts for each process (RSS)."),
+    ("proportional", "bytes", "Resident; what is shared counts by its share (PSS)."),
     ("unique", "bytes", "Resident in pages that are mapped once (USS)."),
     ("swapped", "bytes", "In swap."),
     ("deleted_files", "bytes", "Mapped of files that were deleted or replaced."),
     ("vmas", "", "VMAs: areas of memory, a line of maps each."),
     ("process_vmas_max", "", "VMAs of the process that has the most."),
-    ("map_count", "ratio", "The same, of what one process may have (vm.max_map_count)."),
-    ("longest_hold", "seconds", "Longest call by which a lock of a process was held."),
-    ("figures_age", "seconds", "Since the look that is the longest ago."),
+    ("map_count", "ratio", "The same, divided by how many one may have (vm.max_map_count)."),
+    ("longest_hold", "seconds", "Longest call that held a lock, in the last look at each process."),
+    ("figures_age", "seconds", "Since the earliest look that these figures are of."),
 )
 """Fields of GroupFigures, with units and meanings."""
 _OF_WORK = (

@@ -86,13 +86,21 @@ class Counts:
         return began + (sums.took if sums else 0)
 
     def _run(self) -> None:
-        while process := self._next():
-            seen = self._count(process)
+        try:
+            while process := self._next():
+                self._note(process, self._count(process))
+        except BaseException:  # a mistake of ours: it is told, and the next who asks begins anew
             with self._changed:
-                self._now = None
-                if seen:
-                    self._known[process] = self._or_before(seen)
+                self._now, self._running = None, False
                 self._changed.notify_all()
+            raise
+
+    def _note(self, process: Process, seen: Seen | None) -> None:
+        with self._changed:
+            self._now = None
+            if seen:
+                self._known[process] = self._or_before(seen)
+            self._changed.notify_all()
 
     def _or_before(self, seen: Seen) -> Seen:
         """Return it; if it could not be counted now, with what it had before. Under the lock."""
