@@ -1,0 +1,73 @@
+"""A mounted /proc while processes come and go, and how its command ends."""
+
+import errno
+import os
+import signal
+import subprocess
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.commanded import Commanded
+from tests.helpers.fuse_mount import mounts
+from tests.helpers.mount_command import mount_command
+from tests.helpers.tasks import wait_until
+from untorn.serve.fuse.connection import Connection
+
+pytestmark = [pytest.mark.live, mounts]
+
+COME_AND_GO = "i=0; while [ $i -lt 1000 ]; do i=$((i + 1)); sleep 0.3 & done; wait; read end"
+MAP_POPULATE = 0x8000
+PAGES = 32 << 9
+"""Page tables show 512 of them at a time."""
+READ = "maps", "smaps_rollup", "stat"
+SLOWLY = "--holds", "2"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_a_signal_ends_it(number: int, tmp_path: Path) -> None:
+    with mount_command(tmp_path) as command:
+        command.send_signal(number)
+        assert command.communicate()[1] == ""
+
+
+def test_processes_come_and_go(tmp_path: Path) -> None:
+    outcomes: set[int | None] = set()
+    with mount_command(tmp_path) as command:
+        with subprocess.Popen(["sh", "-c", COME_AND_GO], stdin=subprocess.PIPE) as parent:
+            children = Path(f"/proc/{parent.pid}/task/{parent.pid}/children")
+            wait_until(children.read_text, "processes come")
+            while pids := children.read_text().split():
+                outcomes |= {errno_of_read(tmp_path / pid / name) for pid in pids for name in READ}
+        wait_until(lambda: descriptors_of(command.pid) < 100, "the server lets go of them")
+    assert outcomes <= {None, errno.ENOENT, errno.ESRCH}
+
+
+def test_a_process_ends_inside_a_read(tmp_path: Path) -> None:
+    with mount_command(tmp_path, *SLOWLY), Commanded() as victim:
+        connection = Connection(os.minor(tmp_path.stat().st_dev))
+        victim.do(f"put(place({PAGES}), {PAGES}, flags=ANON | {MAP_POPULATE})")
+        file = tmp_path / str(victim.pid) / "smaps_rollup"
+        with subprocess.Popen(["cat", file], stderr=subprocess.PIPE, text=True) as client:
+            wait_until(lambda: has_open(client.pid, file) and connection.waiting(), "it reads")
+            os.kill(victim.pid, signal.SIGKILL)
+            assert os.strerror(errno.ESRCH) in client.communicate()[1]
+
+
+def errno_of_read(file: Path) -> int | None:
+    try:
+        file.read_bytes()
+    except OSError as error:
+        return error.errno
+    return None
+
+
+def descriptors_of(pid: int) -> int:
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
+def has_open(pid: int, file: Path) -> bool:
+    with suppress(OSError):
+        return file in [fd.readlink() for fd in Path(f"/proc/{pid}/fd").iterdir()]
+    return False
