@@ -5,7 +5,7 @@ on stderr; 2 wrong usage.
 
 From the top down: bench, check, conform, doctor, export, kernels, maps, memory, mount, query, race,
 stale, watch, bench_output, bench_tables, maps_text, memory_table, memory_rows, watch_view,
-progress, ready, values, options.
+progress, service, values, options.
 """
 
 import os

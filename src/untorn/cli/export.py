@@ -1,14 +1,18 @@
 """untorn export: figures of groups of processes for Prometheus."""
 
-import signal
 import sys
 from typing import TYPE_CHECKING
 
 import click
 
-from untorn.cli.options import Above, proc_option
+from untorn.cli.options import (
+    cpu_share_option,
+    max_hold_option,
+    proc_option,
+    seconds_option,
+)
+from untorn.cli.service import ended_by_signals, tell_ready
 from untorn.errors import OutOfReachError
-from untorn.reader.access.limit import MAX_HOLD
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -82,37 +86,16 @@ def _check_rules(
     show_default=True,
     help="How processes are grouped that no --group is about; none leaves them out.",
 )
-@click.option(
-    "--max-age",
-    type=Above(86_400),
-    default=1.0,
-    show_default=True,
-    metavar="S",
-    help="Seconds that figures may be old when they are asked for.",
-)
-@click.option(
+@seconds_option("--max-age", 1, "Seconds that figures may be old when they are asked for.")
+@seconds_option(
     "--patience",
-    type=Above(3600),
-    default=4.0,
-    show_default=True,
-    metavar="S",
-    help="Seconds that a scrape may take, half of them for counts of large processes; what is not "
+    4,
+    "Seconds that a scrape may take, half of them for counts of large processes; what is not "
     "known by then is shown as it was, with its age.",
 )
-@click.option(
-    "--max-hold",
-    type=Above(60_000),
-    default=MAX_HOLD * 1000,
-    show_default=True,
-    metavar="MS",
-    help="Milliseconds for which one call may hold a lock of a process.",
-)
-@click.option(
-    "--share",
-    type=Above(1),
-    default=0.1,
-    show_default=True,
-    help="Of one CPU, that looks may take; counting large processes, as much again.",
+@max_hold_option
+@cpu_share_option(
+    0.1, "Of a CPU's time, what looks may take; counting large processes, as much again."
 )
 @proc_option
 def export(
@@ -123,7 +106,7 @@ def export(
     max_age: float,
     patience: float,
     max_hold: float,
-    share: float,
+    cpu_share: float,
     proc: str,
 ) -> None:
     """Serve figures of groups of processes to Prometheus, without stalling the processes.
@@ -140,7 +123,7 @@ def export(
     from untorn.serve.export.passes import Passes
     from untorn.serve.export.process_looks import ProcessLooks
 
-    looks = ProcessLooks(Groups(rules, Others(others)), proc, max_hold / 1000, share)
+    looks = ProcessLooks(Groups(rules, Others(others)), proc, max_hold / 1000, cpu_share)
     passes = Passes(looks, Counts(looks), max_age=max_age, patience=patience)
     budgets = {"pass": looks.looking, "count": looks.counting}
     registry = registry_of(HostCollector(passes, budgets, proc))
@@ -169,11 +152,8 @@ def _print(registry: "CollectorRegistry") -> None:
 def _serve(address: tuple[str, int], registry: "CollectorRegistry") -> None:
     from untorn.serve.export.server import Server
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        with Server(*address, registry) as server:
-            click.echo(f"listening on {server.url}")
-            sys.stdout.flush()
-            server.serve_forever()
-    except KeyboardInterrupt:
-        return
+    with ended_by_signals(), Server(*address, registry) as server:
+        click.echo(f"listening on {server.url}")
+        sys.stdout.flush()
+        tell_ready()
+        server.serve_forever()

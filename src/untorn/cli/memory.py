@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from untorn.cli.options import PID, Above, proc_option
+from untorn.cli.options import PID, Above, max_hold_option, proc_option
 from untorn.cli.progress import StatusLine
 from untorn.cli.values import binary_size
 from untorn.errors import describe
-from untorn.reader.access.limit import MAX_HOLD
 
 if TYPE_CHECKING:
     from untorn.cli.memory_rows import Row
@@ -37,14 +36,7 @@ if TYPE_CHECKING:
     type=click.Choice(["vma", "name", "process"]),
     help="What each line stands for.  [default: name for one process, else process]",
 )
-@click.option(
-    "--max-hold",
-    type=Above(60_000),
-    default=MAX_HOLD * 1000,
-    show_default=True,
-    metavar="MS",
-    help="Milliseconds for which one call may hold a lock of a process.",
-)
+@max_hold_option
 @click.option(
     "--within",
     type=Above(86_400),

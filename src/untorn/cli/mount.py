@@ -1,22 +1,23 @@
 """untorn mount: a /proc for agents that nobody can change."""
 
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
-from types import FrameType
+from collections.abc import Callable
+from contextlib import AbstractContextManager, closing
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from untorn.cli.options import Above, proc_option
-from untorn.cli.ready import tell_ready
-from untorn.reader.access.limit import MAX_HOLD
+from untorn.cli.options import (
+    Above,
+    cpu_share_option,
+    max_hold_option,
+    proc_option,
+    seconds_option,
+)
+from untorn.cli.service import ended_by_signals, tell_ready
 
 if TYPE_CHECKING:
     from untorn.serve.mounted import Mounted
 
-_TO_THE_END = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-_LONGEST = 86_400
 _LIMITS = {"max_hold", "max_age", "patience", "late", "cpu_share", "holds"}
 
 
@@ -29,29 +30,12 @@ _LIMITS = {"max_hold", "max_age", "patience", "late", "cpu_share", "holds"}
 )
 @click.argument("directory", metavar="DIR", type=click.Path(file_okay=False))
 @proc_option
-@click.option(
-    "--max-hold",
-    type=Above(60_000),
-    default=MAX_HOLD * 1000,
-    show_default=True,
-    metavar="MS",
-    help="Milliseconds for which one call may hold a lock of a process.",
-)
-@click.option(
-    "--max-age",
-    type=click.FloatRange(0, _LONGEST),
-    default=1.0,
-    show_default=True,
-    metavar="S",
-    help="Seconds; how old what is served may be.",
-)
-@click.option(
+@max_hold_option
+@seconds_option("--max-age", 1, "Seconds; how old what is served may be.")
+@seconds_option(
     "--patience",
-    type=Above(_LONGEST),
-    default=5.0,
-    show_default=True,
-    metavar="S",
-    help="Seconds for which a client waits for a look; that goes on, and serves the next one.",
+    5,
+    "Seconds for which a client waits for a look; that goes on, and serves the next one.",
 )
 @click.option(
     "--late",
@@ -60,14 +44,7 @@ _LIMITS = {"max_hold", "max_age", "patience", "late", "cpu_share", "holds"}
     show_default=True,
     help="What it gets then: what was seen last, or an error, as where nothing was seen yet.",
 )
-@click.option(
-    "--cpu-share",
-    type=Above(1024),
-    default=0.25,
-    show_default=True,
-    metavar="CPUS",
-    help="CPU time for all looks together.",
-)
+@cpu_share_option(0.25, "Of a CPU's time, what all looks together may take.")
 @click.option(
     "--holds",
     type=Above(1e9),
@@ -106,14 +83,11 @@ def mount(
 
     _check_together(engine)
     check_libraries()
-    try:
-        with _ended_by_signals():
-            if engine is None:
-                _serve_host(directory, proc, **limits)
-            else:
-                _serve_engine(directory, engine, strategy, proc)
-    except _EndedError:
-        pass
+    with ended_by_signals():
+        if engine is None:
+            _serve_host(directory, proc, **limits)
+        else:
+            _serve_engine(directory, engine, strategy, proc)
 
 
 def _check_together(engine: str | None) -> None:
@@ -173,24 +147,3 @@ def _serve(
         tell_ready()
         tree.ended.wait()
         click.echo("note: it was unmounted", err=True)
-
-
-class _EndedError(Exception):
-    """A signal has come that ends the command."""
-
-
-@contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """Have the signals that end a service end what is done inside, once."""
-
-    def end(number: int, frame: FrameType | None) -> None:
-        for each in _TO_THE_END:
-            signal.signal(each, signal.SIG_IGN)
-        raise _EndedError
-
-    before = {each: signal.signal(each, end) for each in _TO_THE_END}
-    try:
-        yield
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)

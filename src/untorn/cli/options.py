@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from untorn.reader.access.limit import MAX_HOLD
+
 Command = Callable[..., None]
 PID = click.IntRange(1, 1 << 22)
 """Source: proc_sys_kernel(5), pid_max."""
@@ -68,13 +70,35 @@ def pid_argument(command: Command) -> Command:
     return click.argument("pid", type=PID)(proc_option(command))
 
 
-def timeout_option(seconds: float, what: str) -> Callable[[Command], Command]:
-    """Return the option that limits the time of a look."""
+def seconds_option(name: str, default: float, meaning: str) -> Callable[[Command], Command]:
+    """Return an option that is a time."""
     return click.option(
-        "--timeout",
+        name,
         type=Above(86_400),
-        default=seconds,
+        default=float(default),
         show_default=True,
         metavar="S",
-        help=f"Seconds that {what} may take.",
+        help=meaning,
+    )
+
+
+def timeout_option(seconds: float, what: str) -> Callable[[Command], Command]:
+    """Return the option that limits the time of a look."""
+    return seconds_option("--timeout", seconds, f"Seconds that {what} may take.")
+
+
+max_hold_option = click.option(
+    "--max-hold",
+    type=Above(60_000),
+    default=MAX_HOLD * 1000,
+    show_default=True,
+    metavar="MS",
+    help="Milliseconds for which one call may hold a lock of a process.",
+)
+
+
+def cpu_share_option(default: float, meaning: str) -> Callable[[Command], Command]:
+    """Return the option that limits the CPU time of all looks."""
+    return click.option(
+        "--cpu-share", type=Above(1024), default=default, show_default=True, help=meaning
     )

@@ -1,0 +1,47 @@
+"""What commands that serve have in common: they tell when they are ready, and end by a signal."""
+
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+_TO_THE_END = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+class _EndedError(Exception):
+    """A signal has come that ends the command."""
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Have the signals that end a service end what is done inside, the first of them alone."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        for each in _TO_THE_END:
+            signal.signal(each, signal.SIG_IGN)
+        raise _EndedError
+
+    before = {each: signal.signal(each, end) for each in _TO_THE_END}
+    try:
+        yield
+    except _EndedError:
+        pass
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+def tell_ready() -> None:
+    """Tell the service manager that has started this process, if it waits for that.
+
+    Source: sd_notify(3).
+    """
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return
+    if address[0] == "@":  # an abstract one
+        address = "\0" + address[1:]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.sendto(b"READY=1", address)
