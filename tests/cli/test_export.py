@@ -84,8 +84,9 @@ def test_a_port_in_use_is_one_line() -> None:
         assert run("--listen", address) == (1, "", f"Error: {address}: Address already in use\n")
 
 
-def test_where_there_is_no_procfs_is_one_line() -> None:
-    status, _, error = run("--once", "--proc", "/nowhere")
+@pytest.mark.parametrize("way", [["--once"], ["--listen", "127.0.0.1:0"]])
+def test_where_there_is_no_procfs_is_one_line(way: list[str]) -> None:
+    status, _, error = run(*way, "--proc", "/nowhere")
     assert (status, error) == (1, "Error: /nowhere/self: No such file or directory\n")
 
 
@@ -110,3 +111,9 @@ def test_what_is_no_rule_is_wrong_usage() -> None:
     status, _, error = run("--group", "x=comm:y")
     assert status == 2
     assert "no source comm; there are name, cmdline, cgroup" in error
+
+
+def test_once_does_not_listen() -> None:
+    status, _, error = run("--once", "--listen", "127.0.0.1:0")
+    assert status == 2
+    assert "leave out --listen" in error

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from untorn.serve.export.groups import Rule
 
-_LISTEN = "127.0.0.1:17256"
+_HOST, _PORT = "127.0.0.1", 17256
 """The ports that Prometheus gives to exporters, 9100 to 9999, are all taken."""
 
 
@@ -64,10 +64,9 @@ def _check_rules(
     "--listen",
     "address",
     type=_Address(),
-    default=_LISTEN,
-    show_default=True,
     metavar="ADDR",
-    help="HOST:PORT, [ADDRESS]:PORT, or :PORT for all addresses; port 0 for any that is free.",
+    help="HOST:PORT, [ADDRESS]:PORT, or :PORT for all addresses; port 0 for any that is free.  "
+    f"[default: {_HOST}:{_PORT}]",
 )
 @click.option("--once", is_flag=True, help="Print the metrics and exit.")
 @click.option(
@@ -99,7 +98,7 @@ def _check_rules(
 )
 @proc_option
 def export(
-    address: tuple[str, int],
+    address: tuple[str, int] | None,
     once: bool,
     rules: "list[Rule]",
     others: str,
@@ -116,13 +115,17 @@ def export(
     processes; those that are too large for one short call are counted slice by slice in the
     background, and known as they were counted last. What is not known is absent.
     """
+    if once and address:
+        raise click.UsageError("with --once nothing listens: leave out --listen")
     _require_prometheus_client()
+    from untorn.reader.access.task import pids_of
     from untorn.serve.export.collector import HostCollector, registry_of
     from untorn.serve.export.counts import Counts
     from untorn.serve.export.groups import Groups, Others
     from untorn.serve.export.passes import Passes
     from untorn.serve.export.process_looks import ProcessLooks
 
+    pids_of(proc)  # to say at once that there is no procfs
     looks = ProcessLooks(Groups(rules, Others(others)), proc, max_hold / 1000, cpu_share)
     passes = Passes(looks, Counts(looks), max_age=max_age, patience=patience)
     budgets = {"pass": looks.looking, "count": looks.counting}
@@ -130,7 +133,7 @@ def export(
     if once:
         _print(registry)
     else:
-        _serve(address, registry)
+        _serve(*(address or (_HOST, _PORT)), registry)
 
 
 def _require_prometheus_client() -> None:
@@ -149,10 +152,10 @@ def _print(registry: "CollectorRegistry") -> None:
     sys.stdout.flush()
 
 
-def _serve(address: tuple[str, int], registry: "CollectorRegistry") -> None:
+def _serve(host: str, port: int, registry: "CollectorRegistry") -> None:
     from untorn.serve.export.server import Server
 
-    with ended_by_signals(), Server(*address, registry) as server:
+    with ended_by_signals(), Server(host, port, registry) as server:
         click.echo(f"listening on {server.url}")
         sys.stdout.flush()
         tell_ready()

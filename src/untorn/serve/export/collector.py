@@ -19,7 +19,7 @@ _OF_GROUPS = (
     (
         "unknown_processes",
         "",
-        "Of them, those of which something is not known: then sums are absent.",
+        "Of them, those whose maps or memory are not known: sums are absent.",
     ),
     ("resident", "bytes", "Resident; what is shared counts for each process (RSS)."),
     ("proportional", "bytes", "Resident; what is shared counts by its share (PSS)."),

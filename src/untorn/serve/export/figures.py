@@ -15,22 +15,22 @@ class GroupFigures:
 
     processes: int
     unknown_processes: int
-    """Of which something is not known."""
+    """Of which the maps or the memory are not known."""
     resident: int | None
     proportional: int | None
     unique: int | None
     swapped: int | None
     deleted_files: int | None
-    """Mapped of them."""
+    """Bytes mapped of them."""
     vmas: int | None
     process_vmas_max: int | None
     """Of the process that has the most."""
     map_count: float | None
     """The same as a fraction of how many one process may have."""
     longest_hold: float | None
-    """By the last look at each process."""
+    """Of the last look at each process."""
     figures_age: float | None
-    """Of what was looked at the longest time ago."""
+    """Since the earliest look that these are of."""
 
 
 def by_group(seen: Iterable[Seen], most: int | None, now: float) -> dict[str, GroupFigures]:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 
@@ -30,13 +30,12 @@ from untorn.reader.page_walk import pages_of, sizes_of
 from untorn.reader.stale import deleted_files
 from untorn.serve.export.groups import Groups
 
-T = TypeVar("T")
 LATE = "not read in time"
-"""Why a process was not read with which a look was not over in time."""
+"""Why a process was not read: the look was not over when it had to be."""
 SHARE = 0.1
 """Of one CPU, that looks may take, and counts as much again."""
 _SAVED = 30.0
-"""Seconds for which is saved up what looks may take: they come all at once, at each scrape."""
+"""Seconds for which the budget is saved up: looks come all at once, at each scrape."""
 _NO_REST = Pace(1)
 """Each small process is another one."""
 
@@ -103,8 +102,8 @@ class ProcessLooks:
 
     Attributes:
         proc: Where procfs is mounted.
-        looking: What looks may take, and took.
-        counting: The same of counts; apart, as a look must not wait for a count.
+        looking: The budget of looks.
+        counting: The budget of counts, another one: no look waits for a count.
     """
 
     def __init__(self, groups: Groups, proc: str, max_hold: float, share: float = SHARE) -> None:
@@ -165,7 +164,7 @@ class ProcessLooks:
             return self._of_one(process, look)
 
     def time_to_count(self, process: Process) -> float:
-        """Return how many seconds counting may take, the more the less of a CPU it may have.
+        """Return how many seconds counting may take; more where the budget is small.
 
         Raises:
             OSError: The process is gone.
@@ -177,7 +176,7 @@ class ProcessLooks:
 
     @contextmanager
     def _alone(self, what: int | Process) -> Iterator[None]:
-        """Look at it, or count it, unless a thread still does: one that is stuck is the only one.
+        """Look at a process, or count it, unless another thread does: only one is ever stuck.
 
         Raises:
             OSError: ETIMEDOUT if one does.
