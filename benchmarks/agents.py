@@ -1,0 +1,141 @@
+"""A mount of ours, and an agent that nobody can change, for as long as a benchmark looks at them."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from untorn.errors import OutOfReachError
+
+EXPORTER = "prometheus-process-exporter"
+_START, _END = 60.0, 30.0
+"""Seconds that each has."""
+
+
+class Mount(NamedTuple):
+    """A mounted tree, and the process that serves it."""
+
+    directory: str
+    pid: int
+
+    def cpu(self) -> float:
+        """Return the seconds of CPU time of the server and its watchdog."""
+        groups = [_group_and_ticks(stat) for stat in Path("/proc").glob("[0-9]*/stat")]
+        ticks = sum(ticks for group, ticks in groups if group == self.pid)
+        return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _group_and_ticks(stat: Path) -> tuple[int, int]:
+    try:
+        fields = stat.read_text().rpartition(")")[2].split()
+    except OSError:  # it has ended since
+        return 0, 0
+    return int(fields[2]), int(fields[11]) + int(fields[12])
+
+
+@contextmanager
+def mounted(*arguments: str) -> Iterator[Mount]:
+    """Serve a /proc by `untorn mount`, with further arguments, until the block ends.
+
+    Raises:
+        OutOfReachError: It cannot be mounted here.
+    """
+    with tempfile.TemporaryDirectory() as directory, _manager() as manager:
+        address = manager.getsockname()
+        where = os.environ | {"NOTIFY_SOCKET": "@" + address[1:].decode()}
+        command = [sys.executable, "-m", "untorn", "mount", directory, *arguments]
+        with subprocess.Popen(command, env=where, process_group=0) as server:
+            try:
+                _await_ready(manager, server)
+                yield Mount(directory, server.pid)
+            finally:
+                server.send_signal(signal.SIGTERM)
+                server.wait(_END)
+
+
+@contextmanager
+def _manager() -> Iterator[socket.socket]:
+    """Be a service manager: see sd_notify(3)."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind("")  # the kernel finds an address
+        manager.settimeout(0.2)
+        yield manager
+
+
+def _await_ready(manager: socket.socket, server: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + _START
+    while server.poll() is None and time.monotonic() < deadline:
+        try:
+            manager.recv(64)
+        except TimeoutError:
+            continue
+        return
+    raise OutOfReachError("nothing was mounted")
+
+
+@contextmanager
+def exporter(proc: str, command_lines: str) -> Iterator[str]:
+    """Run prometheus-process-exporter on a /proc until the block ends; give its address.
+
+    Args:
+        proc: Where it looks.
+        command_lines: A regular expression: of which processes it tells.
+
+    Raises:
+        OutOfReachError: It is not installed, or does not answer.
+    """
+    url = f"http://127.0.0.1:{_free_port()}/metrics"
+    with tempfile.NamedTemporaryFile("w", suffix=".yml") as config:
+        config.write(
+            f"process_names:\n- name: '{{{{.Comm}}}}'\n  cmdline: ['{command_lines}']\n"
+        )
+        config.flush()
+        listen = f"-web.listen-address={url.split('/')[2]}"
+        command = [EXPORTER, "-procfs", proc, "-config.path", config.name, listen]
+        try:
+            agent = subprocess.Popen(
+                command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
+        except FileNotFoundError:
+            raise OutOfReachError(f"no {EXPORTER}: apt install {EXPORTER}") from None
+        with agent:
+            try:
+                _await_answer(url)
+                yield url
+            finally:
+                agent.kill()
+
+
+def scrape(url: str) -> str:
+    """Return what an exporter tells."""
+    with urlopen(url, timeout=_START) as answer:
+        text: bytes = answer.read()
+    return text.decode()
+
+
+def _await_answer(url: str) -> None:
+    deadline = time.monotonic() + _START
+    while time.monotonic() < deadline:
+        try:
+            scrape(url)
+        except URLError:
+            time.sleep(0.1)
+        else:
+            return
+    raise OutOfReachError(f"{EXPORTER} does not answer")
+
+
+def _free_port() -> int:
+    with socket.socket() as there:
+        there.bind(("127.0.0.1", 0))
+        port: int = there.getsockname()[1]
+    return port
