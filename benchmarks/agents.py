@@ -10,10 +10,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 from urllib.error import URLError
 from urllib.request import urlopen
 
+from untorn.bench.command import children_of
 from untorn.errors import OutOfReachError
 
 EXPORTER = "prometheus-process-exporter"
@@ -26,20 +27,35 @@ class Mount(NamedTuple):
 
     directory: str
     pid: int
+    said: IO[str]
+    """Its stderr."""
+
+    def costs(self) -> str:
+        """Have the server tell what looking cost so far."""
+        os.kill(self.pid, signal.SIGUSR1)
+        return self.said.readline().rstrip()
 
     def cpu(self) -> float:
-        """Return the seconds of CPU time of the server and its watchdog."""
-        groups = [_group_and_ticks(stat) for stat in Path("/proc").glob("[0-9]*/stat")]
-        ticks = sum(ticks for group, ticks in groups if group == self.pid)
-        return ticks / os.sysconf("SC_CLK_TCK")
+        """Return the seconds of CPU time that the server and its watchdog took."""
+        stats = (_fields(f"/proc/{pid}/stat") for pid in (self.pid, *children_of(self.pid)))
+        return sum(int(each[11]) + int(each[12]) for each in stats) / os.sysconf("SC_CLK_TCK")
+
+    def resident(self) -> int:
+        """Return how many bytes the server has in memory."""
+        return int(_fields(f"/proc/{self.pid}/stat")[21]) * os.sysconf("SC_PAGESIZE")
+
+    def descriptors(self) -> int:
+        """Return how many descriptors the server has open."""
+        return len(os.listdir(f"/proc/{self.pid}/fd"))  # noqa: PTH208 (names of numbers)
+
+    def threads(self) -> int:
+        """Return how many threads the server has."""
+        return int(_fields(f"/proc/{self.pid}/stat")[17])
 
 
-def _group_and_ticks(stat: Path) -> tuple[int, int]:
-    try:
-        fields = stat.read_text().rpartition(")")[2].split()
-    except OSError:  # it has ended since
-        return 0, 0
-    return int(fields[2]), int(fields[11]) + int(fields[12])
+def _fields(stat: str) -> list[str]:
+    """Return what follows the name of a process in its stat. Source: proc_pid_stat(5)."""
+    return Path(stat).read_text().rpartition(")")[2].split()
 
 
 @contextmanager
@@ -53,10 +69,11 @@ def mounted(*arguments: str) -> Iterator[Mount]:
         address = manager.getsockname()
         where = os.environ | {"NOTIFY_SOCKET": "@" + address[1:].decode()}
         command = [sys.executable, "-m", "untorn", "mount", directory, *arguments]
-        with subprocess.Popen(command, env=where, process_group=0) as server:
+        with subprocess.Popen(command, env=where, stderr=subprocess.PIPE, text=True) as server:
+            assert server.stderr
             try:
                 _await_ready(manager, server)
-                yield Mount(directory, server.pid)
+                yield Mount(directory, server.pid, server.stderr)
             finally:
                 server.send_signal(signal.SIGTERM)
                 server.wait(_END)
@@ -71,7 +88,7 @@ def _manager() -> Iterator[socket.socket]:
         yield manager
 
 
-def _await_ready(manager: socket.socket, server: "subprocess.Popen[bytes]") -> None:
+def _await_ready(manager: socket.socket, server: "subprocess.Popen[str]") -> None:
     deadline = time.monotonic() + _START
     while server.poll() is None and time.monotonic() < deadline:
         try:
@@ -79,7 +96,7 @@ def _await_ready(manager: socket.socket, server: "subprocess.Popen[bytes]") -> N
         except TimeoutError:
             continue
         return
-    raise OutOfReachError("nothing was mounted")
+    raise OutOfReachError(f"nothing was mounted: {server.communicate()[0]}")
 
 
 @contextmanager

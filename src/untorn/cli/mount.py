@@ -1,7 +1,8 @@
 """untorn mount: a /proc for agents that nobody can change."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, closing
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,6 +17,7 @@ from untorn.cli.options import (
 from untorn.cli.service import ended_by_signals, tell_ready
 
 if TYPE_CHECKING:
+    from untorn.serve.host.host import Costs, Host
     from untorn.serve.mounted import Mounted
 
 _LIMITS = {"max_hold", "max_age", "patience", "late", "cpu_share", "holds"}
@@ -78,6 +80,8 @@ def mount(
 
     With --engine, DIR shows processes of the engine: FILE is a Python program that defines
     `processes`, each by its PID, and may define `run`, which goes on changing them.
+
+    SIGUSR1 has it tell on stderr what looking cost so far.
     """
     from untorn.serve.fuse.support import check_libraries
 
@@ -126,7 +130,7 @@ def _serve_host(
             budget=Budget(cpu_share, holds),
         )
     ) as host:
-        _serve(mounted_proc(directory, host, proc=proc))
+        _serve(mounted_proc(directory, host, proc=proc), meanwhile=_telling_costs(host))
 
 
 def _serve_engine(directory: str, file: str, strategy: str, proc: str) -> None:
@@ -139,11 +143,37 @@ def _serve_engine(directory: str, file: str, strategy: str, proc: str) -> None:
 
 
 def _serve(
-    mounted: "AbstractContextManager[Mounted]", begin: Callable[[], object] = lambda: None
+    mounted: "AbstractContextManager[Mounted]",
+    begin: Callable[[], object] = lambda: None,
+    meanwhile: AbstractContextManager[None] = nullcontext(),
 ) -> None:
     """Serve a tree until it is unmounted, or a signal ends it; begin something when it is there."""
-    with mounted as tree:
+    with mounted as tree, meanwhile:
         begin()
         tell_ready()
         tree.ended.wait()
         click.echo("note: it was unmounted", err=True)
+
+
+@contextmanager
+def _telling_costs(host: "Host") -> Iterator[None]:
+    """Have SIGUSR1 tell inside what looking cost so far.
+
+    Precondition: this thread takes no lock of the host inside, as the handler does.
+    """
+    signal.signal(signal.SIGUSR1, lambda number, frame: click.echo(_told(host.costs), err=True))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+
+
+def _told(costs: "Costs") -> str:
+    """Return what looking cost, in a line."""
+    spent = costs.spent
+    return (
+        f"looks: {spent.looks}, failed: {costs.failed}, late for somebody: {costs.late}; "
+        f"CPU time: {spent.seconds:.3f} s; calls that held a lock: {spent.holds}, "
+        f"the longest: {spent.longest_hold_ns / 1e6:.3f} ms; "
+        f"waits for the budget: {spent.waits}, {spent.waited:.3f} s"
+    )
