@@ -41,6 +41,13 @@ bench-counting: .venv/ready ## how long it takes to know what is in memory, of a
 bench-stall: .venv/ready ## who stalls a process how long, by its resident memory: table and memory-stall.svg
 	$(BIN)/python benchmarks/memory_stall.py
 
+bench-mount: .venv/ready ## how long an agent stalls a process through a mount, and what the mount costs
+	$(BIN)/python benchmarks/mount_stall.py
+	$(BIN)/python benchmarks/mount_cost.py
+
+bench-load: .venv/ready ## a mount while many clients read, and while processes come and go
+	$(BIN)/python benchmarks/mount_load.py
+
 bench-checker: .venv/ready ## schedules per second of the checker
 	$(BIN)/python benchmarks/checker.py
 
@@ -59,4 +66,4 @@ lint: .venv/ready ## ruff, mypy --strict, and which way imports go
 clean: ## remove what the other targets made
 	rm -rf .venv bench.svg bench.json kernels.svg kernels.json kernels.html memory-stall.svg memory-stall-*.json .mypy_cache .ruff_cache .pytest_cache
 
-.PHONY: help bench kernels bench-micro bench-readers bench-counting bench-stall bench-checker soak test lint clean
+.PHONY: help bench kernels bench-micro bench-readers bench-counting bench-stall bench-mount bench-load bench-checker soak test lint clean

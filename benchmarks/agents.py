@@ -1,4 +1,4 @@
-"""A mount of ours, and an agent that nobody can change, for as long as a benchmark looks at them."""
+"""A mount of ours, and an agent that nobody can change, while a benchmark looks at them."""
 
 import os
 import signal
@@ -112,16 +112,12 @@ def exporter(proc: str, command_lines: str) -> Iterator[str]:
     """
     url = f"http://127.0.0.1:{_free_port()}/metrics"
     with tempfile.NamedTemporaryFile("w", suffix=".yml") as config:
-        config.write(
-            f"process_names:\n- name: '{{{{.Comm}}}}'\n  cmdline: ['{command_lines}']\n"
-        )
+        config.write(f"process_names:\n- name: '{{{{.Comm}}}}'\n  cmdline: ['{command_lines}']\n")
         config.flush()
         listen = f"-web.listen-address={url.split('/')[2]}"
         command = [EXPORTER, "-procfs", proc, "-config.path", config.name, listen]
         try:
-            agent = subprocess.Popen(
-                command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-            )
+            agent = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         except FileNotFoundError:
             raise OutOfReachError(f"no {EXPORTER}: apt install {EXPORTER}") from None
         with agent:

@@ -1,6 +1,6 @@
 """What a mount of ours does under load: errors, growth, and what its looks take of this machine.
 
-    make bench-mount-load
+    make bench-load
     python benchmarks/mount_load.py [SECONDS]
 
 Many clients read all that is ours of many processes, as quickly as they can. Then processes come

@@ -14,8 +14,8 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from statistics import median
 from dataclasses import replace
+from statistics import median
 from typing import NamedTuple
 
 from agents import exporter, mounted, scrape

@@ -2,7 +2,7 @@
 
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -130,7 +130,7 @@ def _serve_host(
             budget=Budget(cpu_share, holds),
         )
     ) as host:
-        _serve(mounted_proc(directory, host, proc=proc), meanwhile=_telling_costs(host))
+        _serve(_telling_costs(host, mounted_proc(directory, host, proc=proc)))
 
 
 def _serve_engine(directory: str, file: str, strategy: str, proc: str) -> None:
@@ -143,12 +143,10 @@ def _serve_engine(directory: str, file: str, strategy: str, proc: str) -> None:
 
 
 def _serve(
-    mounted: "AbstractContextManager[Mounted]",
-    begin: Callable[[], object] = lambda: None,
-    meanwhile: AbstractContextManager[None] = nullcontext(),
+    mounted: "AbstractContextManager[Mounted]", begin: Callable[[], object] = lambda: None
 ) -> None:
     """Serve a tree until it is unmounted, or a signal ends it; begin something when it is there."""
-    with mounted as tree, meanwhile:
+    with mounted as tree:
         begin()
         tell_ready()
         tree.ended.wait()
@@ -156,16 +154,17 @@ def _serve(
 
 
 @contextmanager
-def _telling_costs(host: "Host") -> Iterator[None]:
-    """Have SIGUSR1 tell inside what looking cost so far.
+def _telling_costs(host: "Host", mounted: "AbstractContextManager[Mounted]") -> "Iterator[Mounted]":
+    """Have SIGUSR1 tell, while a tree is served, what looking cost so far.
 
     Precondition: this thread takes no lock of the host inside, as the handler does.
     """
-    signal.signal(signal.SIGUSR1, lambda number, frame: click.echo(_told(host.costs), err=True))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    with mounted as tree:
+        signal.signal(signal.SIGUSR1, lambda number, frame: click.echo(_told(host.costs), err=True))
+        try:
+            yield tree
+        finally:
+            signal.signal(signal.SIGUSR1, signal.SIG_IGN)
 
 
 def _told(costs: "Costs") -> str:
