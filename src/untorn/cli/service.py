@@ -10,8 +10,8 @@ from types import FrameType
 _TO_THE_END = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
-class _EndedError(Exception):
-    """A signal has come that ends the command."""
+class _EndedError(BaseException):
+    """A signal has come that ends the command. No server takes it for the failure of a request."""
 
 
 @contextmanager
