@@ -1,0 +1,25 @@
+"""One tree, and processes to be watched in it, for all these tests."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.agents import Watched, require_mounts, served, watched
+
+
+@pytest.fixture(scope="package")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A /proc of ours. What it says is as new as the kernel's, and the kernel's own text."""
+    require_mounts()
+    directory = tmp_path_factory.mktemp("agents") / "proc"
+    directory.mkdir()
+    with served(directory, "--max-age", "0.001", "--max-hold", "1000", "--cpu-share", "1"):
+        yield directory
+
+
+@pytest.fixture(scope="package")
+def still(tree: Path) -> Iterator[Watched]:
+    """Processes that do nothing."""
+    with watched() as processes:
+        yield processes

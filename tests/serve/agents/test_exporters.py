@@ -1,0 +1,104 @@
+"""Exporters for Prometheus that are told where /proc is, and smem, say what they say of /proc."""
+
+import re
+import shutil
+import subprocess
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.agents import NAME, Watched
+
+pytestmark = pytest.mark.live
+
+LISTENING = re.compile(r"address=(\S+:\d+)")
+ENOUGH = 20
+
+
+@contextmanager
+def exporter(program: str, *options: str) -> Iterator[str]:
+    """Run one on a port that is free; give its address."""
+    path = shutil.which(program)
+    if path is None:
+        pytest.skip(f"no {program} here")
+    command = [path, "--web.listen-address=127.0.0.1:0", *options]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as running:
+        try:
+            assert running.stderr
+            found = next(filter(None, map(LISTENING.search, running.stderr)))
+            yield found[1]
+        finally:
+            running.terminate()
+
+
+def scraped(address: str, wanted: str) -> list[str]:
+    """The metrics that a pattern is about, without what they are."""
+    with urllib.request.urlopen(f"http://{address}/metrics") as answer:
+        lines = answer.read().decode().splitlines()
+    return [line for line in lines if line[0] != "#" and re.search(wanted, line)]
+
+
+def test_process_exporter(still: Watched, tree: Path) -> None:
+    options = ["-procnames", NAME]
+    program = "prometheus-process-exporter"
+    with (
+        exporter(program, *options) as proc,
+        exporter(program, "-procfs", str(tree), *options) as ours,
+    ):
+        for _ in range(ENOUGH):  # others share its libraries, and come and go
+            expected, told = (scraped(each, f'groupname="{NAME}"') for each in (proc, ours))
+            if told == expected:
+                break
+    assert told == expected
+    assert any("proportionalResident" in line for line in told)
+
+
+def test_node_exporter(still: Watched, tree: Path) -> None:
+    collectors = [
+        "cpu",
+        "filesystem",
+        "loadavg",
+        "meminfo",
+        "netdev",
+        "processes",
+        "stat",
+        "vmstat",
+    ]
+    options = ["--collector.disable-defaults", *(f"--collector.{each}" for each in collectors)]
+    program = "prometheus-node-exporter"
+    with (
+        exporter(program, *options) as proc,
+        exporter(program, f"--path.procfs={tree}", *options) as ours,
+    ):
+        expected, told = (scraped(each, "^node_") for each in (proc, ours))
+    assert names(told) == names(expected)
+    same = "node_(boot_time_seconds|memory_MemTotal_bytes|processes_max_processes) "
+    assert [line for line in told if re.match(same, line)] == [
+        line for line in expected if re.match(same, line)
+    ]
+
+
+def names(metrics: list[str]) -> set[str]:
+    """Of which metrics there is one. Mounts and states of processes come and go."""
+    return {re.split(r"[{ ]", line)[0] for line in metrics}
+
+
+def test_smem_is_told_where_proc_is(still: Watched, tree: Path) -> None:
+    if not shutil.which("smem"):
+        pytest.skip("no smem here")
+    expected, told = (smem(source, still.child) for source in ("/", str(tree.parent)))
+    assert told[0] == pytest.approx(expected[0], rel=0.2)
+    assert told[1] == expected[1]
+
+
+def smem(source: str, pid: int) -> tuple[float, str]:
+    """What it says of a process: proportional memory, which depends on others, and the rest."""
+    columns = "pid pss user uss rss swap command"
+    command = ["smem", "-H", "-S", source, "-P", NAME, "-c", columns]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    line = next(line for line in done.stdout.splitlines() if line.split()[0] == str(pid))
+    _, pss, rest = line.split(maxsplit=2)
+    return float(pss), rest
