@@ -4,7 +4,8 @@ Source: Documentation/filesystems/fuse/fuse.rst, fs/fuse/control.c.
 """
 
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from untorn.serve.fuse.mount_calls import open_unmounted
 
@@ -30,17 +31,22 @@ class Connection:
 
     def waiting(self) -> int:
         """Return how many requests have no answer yet; 0 if it is unmounted."""
-        with suppress(FileNotFoundError), open("waiting", opener=self._open) as file:
-            return int(file.read())
+        with suppress(FileNotFoundError), self._opened("waiting", os.O_RDONLY) as fd:
+            return int(os.read(fd, 16) or 0)
         return 0
 
     def abort(self) -> None:
         """End it: all that wait get ECONNABORTED, those that come ENOTCONN."""
-        with suppress(FileNotFoundError), open("abort", "w", opener=self._open) as file:
-            file.write("1")
+        with suppress(FileNotFoundError), self._opened("abort", os.O_WRONLY) as fd:
+            os.write(fd, b"1")
 
-    def _open(self, name: str, flags: int) -> int:
-        return os.open(name, flags | os.O_CLOEXEC, dir_fd=self._directory)
+    @contextmanager
+    def _opened(self, name: str, flags: int) -> Iterator[int]:
+        fd = os.open(name, flags | os.O_CLOEXEC, dir_fd=self._directory)
+        try:
+            yield fd
+        finally:
+            os.close(fd)
 
 
 def _open_control() -> int:

@@ -122,14 +122,30 @@ class Lifeline:
             self._process.wait()
 
     def _start(self) -> tuple[socket.socket, subprocess.Popen[bytes]]:
-        """Start a watchdog, in a session of its own, and wait until it watches."""
+        """Start a watchdog, and wait until it watches."""
         link, its = socket.socketpair(type=socket.SOCK_SEQPACKET)
+        with its:
+            process = self._spawn(its.fileno())
+        link.settimeout(_START)
+        try:
+            if not link.recv(1):
+                raise OSError(errno.ECHILD, "the watchdog of the mount does not start")
+        except OSError:
+            process.kill()
+            process.wait()
+            link.close()
+            raise
+        link.settimeout(None)
+        return link, process
+
+    def _spawn(self, link: int) -> subprocess.Popen[bytes]:
+        """Start its program, in a session of its own."""
         me = os.pidfd_open(os.getpid())
-        passed = its.fileno(), me, self._proc
+        passed = link, me, self._proc
         arguments = [*map(str, passed), self._source, str(self._stuck)]
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _NOT_FOR_IT)  # is inherited
         try:
-            process = subprocess.Popen(
+            return subprocess.Popen(
                 [sys.executable, "-P", "-m", watchdog.__name__, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -139,10 +155,3 @@ class Lifeline:
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
             os.close(me)
-            its.close()
-        link.settimeout(_START)
-        if not link.recv(1):
-            process.wait()
-            raise OSError(errno.ECHILD, "the watchdog of the mount does not start")
-        link.settimeout(None)
-        return link, process

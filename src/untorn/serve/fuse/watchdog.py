@@ -48,6 +48,7 @@ class Watchdog:
         self._link, self._server, self._source = link, server, source
         self._link.setblocking(False)
         self._fuse: int | None = None
+        self._requests = select.poll()
         self._connection: Connection | None = None
         self._last_answer = 0
 
@@ -90,16 +91,16 @@ class Watchdog:
 
     def _is_untaken(self) -> bool:
         """Say whether a request waits that nobody has received."""
-        return self._fuse is not None and bool(select.select([self._fuse], [], [], 0)[0])
+        return any(events & select.POLLIN for _, events in self._requests.poll(0))
 
     def _ask(self) -> None:
-        with suppress(BlockingIOError, BrokenPipeError):
+        with suppress(BlockingIOError, ConnectionError):  # the next round sees that it has ended
             self._link.send(ASK)
 
     def _receive(self) -> bool:
         """Take the replies that have come; say whether there were any."""
         replied = False
-        with suppress(BlockingIOError):
+        with suppress(BlockingIOError, ConnectionError):
             while True:
                 reply, fds, _, _ = socket.recv_fds(self._link, REPLY.size, 1)
                 if not reply:
@@ -107,9 +108,13 @@ class Watchdog:
                 replied = True
                 (self._last_answer,) = REPLY.unpack(reply)
                 if fds:
-                    (self._fuse,) = fds
-                    self._find_connection()
+                    self._take_mount(fds[0])
         return replied
+
+    def _take_mount(self, fuse: int) -> None:
+        self._fuse = fuse
+        self._requests.register(fuse, select.POLLIN)
+        self._find_connection()
 
     def _find_connection(self) -> None:
         minor = minor_of(self._source, _PROC)
