@@ -4,7 +4,7 @@ It is run as root. Its first argument says what of processes is looked at, with 
 nothing for all; the others are descriptors, each the root of a procfs, or of what is to look like
 one. It answers with a line of JSON: `shown`, the pid of each process that is looked at, by its
 name; `asked`, for each who asks, by its name, its pid and, for each root, what it got to see of
-each process. It keeps all of its processes until its input ends.
+each process; or only `why not`. It keeps all of its processes until its input ends.
 """
 
 import ctypes
@@ -17,7 +17,9 @@ from collections.abc import Callable
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_KEEPCAPS = 1, 4, 8
 CLONE_NEWUSER = 0x10000000
 CAPABILITY_VERSION_3 = 0x20080522
-DAC_OVERRIDE, NET_RAW, SYS_PTRACE, SYS_ADMIN, PERFMON, CHECKPOINT_RESTORE = 1, 13, 19, 21, 38, 40
+DAC_OVERRIDE, SETGID, SETUID, NET_RAW, SYS_PTRACE, SYS_ADMIN = 1, 6, 7, 13, 19, 21
+PERFMON, CHECKPOINT_RESTORE = 38, 40
+NEEDED = {DAC_OVERRIDE, SETGID, SETUID, NET_RAW, SYS_PTRACE, SYS_ADMIN, PERFMON, CHECKPOINT_RESTORE}
 ALICE, BOB = 1001, 1002
 CONTAINER = 100000
 """User and group id of a container's root."""
@@ -327,11 +329,23 @@ def answers(
     return [{name: look(root, pid, names) for name, pid in shown.items()} for root in roots]
 
 
+def why_not(family: Family) -> str:
+    """Return why these processes cannot be had here, "" if they can."""
+    missing = NEEDED - capabilities()
+    if missing:
+        return f"takes the capabilities {sorted(missing)}"
+    return "" if family.start(own_namespace_of_alice)[1] else "no user namespaces for users"
+
+
 def main() -> None:
     names = set(sys.argv[1].split(",")) if sys.argv[1] else {*FILES, *LINKS}
     roots = [int(argument) for argument in sys.argv[2:]]
     family = Family()
     try:
+        reason = why_not(family)
+        if reason:
+            print(json.dumps({"why not": reason}), flush=True)
+            return
         shown = {name: family.start(begin)[0] for name, begin in SHOWN.items()}
         asked = {}
         for name, begin in ASKERS.items():
