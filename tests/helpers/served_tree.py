@@ -23,15 +23,14 @@ STUCK = 0.5
 
 
 class _OpenFile(OpenFile):
-    def __init__(self, *, answers: bool, slow: bool) -> None:
-        self._answers, self._slow = answers, slow
+    def __init__(self, name: bytes) -> None:
+        self._name, self.sticky = name, name == b"sticks"
 
-    @property
-    def slow(self) -> bool:
-        return self._slow
+    def is_slow(self, offset: int | None = None) -> bool:
+        return self._name == b"slow"
 
     def read(self, size: int, offset: int, caller: Caller) -> bytes:
-        if not self._answers:
+        if self._name != b"quick":
             print("asked", flush=True)
             threading.Event().wait()
         return CONTENT[offset : offset + size]
@@ -45,14 +44,14 @@ class _File(File):
         return Attributes(stat.S_IFREG | 0o444)
 
     def open(self, flags: int, caller: Caller) -> OpenFile:
-        return _OpenFile(answers=self._name == b"quick", slow=self._name == b"never")
+        return _OpenFile(self._name)
 
 
 class _Directory(Directory):
-    """A file that answers, one that never does, and one of which nobody expected that."""
+    """A file that answers, and three that never do; of the last of them nobody knows it before."""
 
     def __init__(self) -> None:
-        self._files = {name: _File(name) for name in (b"quick", b"never", b"hangs")}
+        self._files = {name: _File(name) for name in (b"quick", b"slow", b"sticks", b"hangs")}
 
     def attributes(self) -> Attributes:
         return Attributes(stat.S_IFDIR | 0o555)

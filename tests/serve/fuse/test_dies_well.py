@@ -69,7 +69,7 @@ def test_a_server_that_is_stopped_is_killed_when_something_waits(tree: ServedTre
 
 
 def test_a_request_that_was_taken_waits_for_a_stopped_server_no_longer(tree: ServedTree) -> None:
-    with tree.client_of("never") as client:
+    with tree.client_of("slow") as client:
         tree.server.send_signal(signal.SIGSTOP)
         client.wait()
     assert tree.server.wait() == -signal.SIGKILL
@@ -86,15 +86,16 @@ def test_a_stopped_server_may_go_on_if_nothing_waited(tree: ServedTree) -> None:
     tree.end()
 
 
-def test_a_client_that_waits_for_ever_can_be_killed(tree: ServedTree) -> None:
-    with tree.client_of("never") as client:
+@pytest.mark.parametrize("name", ["slow", "sticks"])
+def test_a_client_that_waits_for_ever_can_be_killed(tree: ServedTree, name: str) -> None:
+    with tree.client_of(name) as client:
         client.kill()
         assert client.wait() == -signal.SIGKILL
     assert (tree.directory / "quick").read_bytes() == CONTENT
     tree.end()
 
 
-@pytest.mark.parametrize("name", ["never", "hangs"])
+@pytest.mark.parametrize("name", ["slow", "hangs"])
 def test_a_client_that_waits_is_let_go_at_the_end(tree: ServedTree, name: str) -> None:
     with tree.client_of(name) as client:
         assert (tree.directory / "quick").read_bytes() == CONTENT
