@@ -149,6 +149,18 @@ def test_what_root_opened_says_to_another_what_proc_says(proc: int, root: int, n
         assert read_by_bob(root, path) == read_by_bob(proc, path)
 
 
+@contextmanager
+def set_user_id(directory: Path) -> Iterator[Path]:
+    """A program that has root's rights, whoever begins it."""
+    program = directory / "cat"
+    shutil.copy("/bin/cat", program)
+    program.chmod(0o4755)
+    try:
+        yield program
+    finally:
+        program.unlink()
+
+
 LOOK = f"""
 import fcntl, os, struct, sys
 os.setgroups([]); os.setgid({ALICE}); os.setuid({ALICE})
@@ -175,10 +187,7 @@ for look in (
 def test_a_file_that_is_open_shows_no_program_with_more_rights(
     tmp_path: Path, root: int, name: str
 ) -> None:
-    program = tmp_path / "cat"
-    shutil.copy("/bin/cat", program)
-    program.chmod(0o4755)
-    with sleeper(program) as seen:
+    with set_user_id(tmp_path) as program, sleeper(program) as seen:
         assert seen.stdin
         look = [sys.executable, "-I", "-c", LOOK, f"{seen.pid}/{name}", str(root)]
         with subprocess.Popen(
