@@ -12,6 +12,7 @@ import pytest
 
 from tests.helpers.fuse_mount import mounts
 from tests.helpers.mounted import run_with_mounts
+from tests.helpers.nobody import as_root
 from tests.helpers.repository import ROOT
 from tests.helpers.served_tree import CONTENT, ServedTree
 from tests.helpers.tasks import wait_until
@@ -106,6 +107,13 @@ def test_a_client_that_waits_is_let_go_at_the_end(tree: ServedTree, name: str) -
 @pytest.mark.parametrize("options", [[], ["-l"]])
 def test_it_ends_when_others_unmount_it(tree: ServedTree, options: list[str]) -> None:
     subprocess.run(["umount", *options, tree.directory], check=True)
+    assert tree.server.wait() == 0
+
+
+@as_root
+def test_it_ends_when_its_directory_is_removed_where_it_is_not_mounted(tree: ServedTree) -> None:
+    remove = 'umount "$0" && rmdir "$0"'
+    subprocess.run(["unshare", "--mount", "sh", "-c", remove, tree.directory], check=True)
     assert tree.server.wait() == 0
 
 

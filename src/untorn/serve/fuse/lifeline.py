@@ -53,9 +53,10 @@ class Lifeline:
 
     def watch(self, fuse: int) -> None:
         """Have a mount watched, by a copy of its descriptor."""
-        with self._lock, suppress(OSError):  # if the watchdog is dead, the next one gets it
+        with self._lock:
             self._fuse = os.dup(fuse)
-            self._tell([self._fuse])
+            with suppress(OSError):  # if the watchdog is dead, the next one gets it
+                self._tell([self._fuse])
 
     def answered(self) -> None:
         """Note that a request has been answered just now."""
@@ -102,6 +103,8 @@ class Lifeline:
         """Bury the watchdog and start another; False if there is to be none any more."""
         while not self._closing.wait(_PAUSE):
             with self._lock, suppress(OSError):
+                if self._closing.is_set():  # _let_go() was here first, and found a dead one
+                    break
                 self._bury()
                 self._link, self._process = self._start()
                 if self._fuse is not None:
