@@ -11,7 +11,7 @@ from tests.helpers.askers import Seen, Told, askers, hiding_procfs, opened
 from tests.helpers.askers_program import ALICE, BOB, FILES, is_listed, is_there, outcome, told
 from tests.helpers.nobody import as_root
 from tests.helpers.repository import ROOT
-from untorn.serve.caller.callers import Watched
+from untorn.serve.caller.callers import Subject
 from untorn.serve.caller.deputy import Deputy
 from untorn.serve.fuse.node import Caller
 
@@ -53,29 +53,29 @@ def deputy(roots: list[int]) -> Deputy:
     return Deputy(roots[0])
 
 
-def open_as(deputy: Deputy, caller: Caller, watched: Watched, name: str) -> int:
-    with deputy.acting_as(caller, watched):
-        return os.open(name, os.O_RDONLY, dir_fd=watched.directory)
+def open_as(deputy: Deputy, caller: Caller, subject: Subject, name: str) -> int:
+    with deputy.acting_as(caller, subject):
+        return os.open(name, os.O_RDONLY, dir_fd=subject.directory)
 
 
-def check_open(deputy: Deputy, caller: Caller, watched: Watched, name: str) -> None:
-    os.close(open_as(deputy, caller, watched, name))
+def check_open(deputy: Deputy, caller: Caller, subject: Subject, name: str) -> None:
+    os.close(open_as(deputy, caller, subject, name))
 
 
 def seen_through(deputy: Deputy, root: int, caller: Caller, pid: int, files: Iterable[str]) -> Seen:
     """What the deputy gets to see for a caller: of some files, and whether the process is there."""
 
     def read(name: str, path: str) -> str:
-        file = open_as(deputy, caller, watched, path)
+        file = open_as(deputy, caller, subject, path)
         try:
-            with deputy.acting_as(caller, watched):
+            with deputy.acting_as(caller, subject):
                 text = outcome(lambda: told(name, os.read(file, 1 << 16)))
         finally:
             os.close(file)
         return f"open; {text}"
 
     def there() -> str:
-        with deputy.acting_as(caller, watched):
+        with deputy.acting_as(caller, subject):
             return is_there(root, pid)
 
     def listed() -> str:
@@ -83,7 +83,7 @@ def seen_through(deputy: Deputy, root: int, caller: Caller, pid: int, files: Ite
             return is_listed(root, pid)
 
     with opened(str(pid), root) as directory:
-        watched = Watched(pid, directory)
+        subject = Subject(pid, directory)
         seen = {"listed": outcome(listed), "": outcome(there)}
         for name in files:
             path = name.format(pid=pid)
@@ -122,7 +122,7 @@ def test_what_is_hidden_from_a_caller_is_hidden_by_us(
 def test_our_own_process_is_shown_to_who_has_our_rights(
     deputy: Deputy, roots: list[int], told_by_askers: Told
 ) -> None:
-    us = Watched(os.getpid(), roots[0])
+    us = Subject(os.getpid(), roots[0])
     check_open(deputy, told_by_askers.asked["root"].caller, us, f"{us.pid}/maps")
     for asker in "bob", "root less ptrace", "root in a namespace":
         with pytest.raises(PermissionError):
@@ -138,7 +138,7 @@ def test_a_caller_that_we_do_not_see_has_no_capabilities(
     with opened(str(pid), roots[0]) as directory:
         for unseen in Caller(0, 0, 0), Caller(ALICE, ALICE, 0), Caller(ALICE, ALICE, root):
             with pytest.raises(PermissionError):
-                check_open(deputy, unseen, Watched(pid, directory), "maps")
+                check_open(deputy, unseen, Subject(pid, directory), "maps")
 
 
 def test_every_process_may_look_at_itself(
@@ -146,12 +146,12 @@ def test_every_process_may_look_at_itself(
 ) -> None:
     pid = told_by_askers.shown["alice, undumpable"]
     with opened(str(pid), roots[0]) as directory:
-        watched = Watched(pid, directory)
-        check_open(deputy, Caller(ALICE, ALICE, pid), watched, "maps")
+        subject = Subject(pid, directory)
+        check_open(deputy, Caller(ALICE, ALICE, pid), subject, "maps")
         with pytest.raises(PermissionError):  # it is root's file, of mode 0400
-            check_open(deputy, Caller(ALICE, ALICE, pid), watched, "environ")
+            check_open(deputy, Caller(ALICE, ALICE, pid), subject, "environ")
         with pytest.raises(PermissionError):
-            check_open(deputy, Caller(BOB, BOB, pid), watched, "maps")
+            check_open(deputy, Caller(BOB, BOB, pid), subject, "maps")
 
 
 def test_no_caller_lends_us_its_effective_id(deputy: Deputy, told_by_askers: Told) -> None:
@@ -170,14 +170,14 @@ def test_who_is_confined_is_judged_as_a_stranger(
     )
     deputy, root = Deputy(roots[0]), told_by_askers.asked["root"]
     with opened(str(told_by_askers.shown["alice"]), roots[0]) as alice:
-        watched = Watched(told_by_askers.shown["alice"], alice)
+        subject = Subject(told_by_askers.shown["alice"], alice)
         with pytest.raises(PermissionError):
-            check_open(deputy, root.caller, watched, "maps")
+            check_open(deputy, root.caller, subject, "maps")
         labels[str(root.pid)] = b"unconfined"
-        check_open(deputy, root.caller, watched, "maps")
+        check_open(deputy, root.caller, subject, "maps")
     with opened(str(root.pid), roots[0]) as itself:
         labels[str(root.pid)] = b"docker-default (enforce)"
-        check_open(deputy, root.caller, Watched(root.pid, itself), "maps")
+        check_open(deputy, root.caller, Subject(root.pid, itself), "maps")
 
 
 LIMITED = """

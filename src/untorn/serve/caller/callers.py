@@ -32,7 +32,7 @@ from untorn.serve.fuse.node import Caller
 _LAST = 0xFFFFFFFE  # of all ids
 
 
-class Watched(NamedTuple):
+class Subject(NamedTuple):
     """A process that a caller asks about."""
 
     pid: int
@@ -63,14 +63,14 @@ class Callers:
         self._strange_uid = _last_id(text_of(proc, "self/uid_map"))
         self._strange_gid = _last_id(text_of(proc, "self/gid_map"))
 
-    def credentials_of(self, caller: Caller, watched: Watched | None = None) -> Credentials:
+    def credentials_of(self, caller: Caller, subject: Subject | None = None) -> Credentials:
         """Return what a thread must have to be judged as a caller; our own if it has our rights.
 
         Args:
             caller: Who asks.
-            watched: Which process about; None for no certain one.
+            subject: Which process about; None for no certain one.
         """
-        return self.own if self.has_our_rights(caller) else self._others(caller, watched)
+        return self.own if self.has_our_rights(caller) else self._others(caller, subject)
 
     def has_our_rights(self, caller: Caller) -> bool:
         """Tell whether a caller may do what we may: by far the most are root, as we are.
@@ -101,7 +101,7 @@ class Callers:
         label = label_of(self._proc, str(tid))
         return label == self._label or is_unconfined(label)
 
-    def _others(self, caller: Caller, watched: Watched | None) -> Credentials:
+    def _others(self, caller: Caller, subject: Subject | None) -> Credentials:
         """Return what a thread must have to be judged as a caller that has not our rights.
 
         Our effective user id is kept from it: who made a user namespace has all capabilities there,
@@ -119,7 +119,7 @@ class Callers:
         if rights is None:
             return stranger
         judged = self._may_be_judged(caller.tid)
-        may_trace = watched is not None and self._may_trace(rights, watched, judged=judged)
+        may_trace = subject is not None and self._may_trace(rights, subject, judged=judged)
         granted = CAP_SYS_PTRACE if may_trace else 0
         if rights.user_namespace != self._namespace or not judged:
             groups = tuple(sorted({*self._groups(rights), caller.gid}))
@@ -154,17 +154,17 @@ class Callers:
         ids = rights.uids.file_system, rights.gids.file_system
         return rights if ids == (caller.uid, caller.gid) else None
 
-    def _may_trace(self, asker: Rights, watched: Watched, *, judged: bool) -> bool:
+    def _may_trace(self, asker: Rights, subject: Subject, *, judged: bool) -> bool:
         """Tell whether ptrace's check lets it for a reason that the kernel cannot see in us."""
-        if asker.tgid == watched.pid:
+        if asker.tgid == subject.pid:
             return True  # every process may look at itself
         if not judged:
             return False
         try:
-            theirs = user_namespace_of(watched.directory)
+            theirs = user_namespace_of(subject.directory)
             if asker.user_namespace == theirs == self._namespace:
                 return False
-            return may_trace_across(asker, watched.directory)
+            return may_trace_across(asker, subject.directory)
         except OSError:
             return False  # it is gone, or we may not trace it ourselves
 

@@ -10,7 +10,7 @@ import os
 from contextlib import AbstractContextManager, nullcontext
 
 from untorn.errors import os_error
-from untorn.serve.caller.callers import Callers, Watched
+from untorn.serve.caller.callers import Callers, Subject
 from untorn.serve.caller.thread_credentials import Credentials, changed
 from untorn.serve.fuse.node import Caller
 
@@ -43,20 +43,20 @@ class Deputy:
         return self._callers.credentials_of(caller)
 
     def acting_as(
-        self, caller: Caller, watched: Watched | None = None
+        self, caller: Caller, subject: Subject | None = None
     ) -> AbstractContextManager[None]:
         """Give this thread a caller's rights for the while of a with statement: see acting_with().
 
         Args:
             caller: Who asks.
-            watched: Which process about; None for no certain one.
+            subject: Which process about; None for no certain one.
 
         Raises:
             OSError: EACCES if we may not act as the caller, or the process is our own and it has
                 not our rights; ENOMEM.
         """
-        credentials = self._callers.credentials_of(caller, watched)
-        if watched and watched.pid == self._pid and credentials != self._own:
+        credentials = self._callers.credentials_of(caller, subject)
+        if subject and subject.pid == self._pid and credentials != self._own:
             raise os_error(errno.EACCES)
         return self.acting_with(credentials)
 

@@ -61,6 +61,7 @@ class Host:
         budget: Budget | None = None,
     ) -> None:
         check_limits(patience, max_hold)
+        self._patience = patience
         if not max_age >= 0:
             raise ValueError(f"an age of at most {max_age} s: it must not be less than 0")
         self._budget = budget or Budget()
@@ -91,8 +92,8 @@ class Host:
         return self._looks.cached(process, kind)
 
     def open_maps(self, process: Watched) -> LiveMaps:
-        """Return the maps of a process to be asked: see Looker.open_maps()."""
-        return self._looker.open_maps(process)
+        """Return the maps of a process to be asked, with patience: see Looker.open_maps()."""
+        return self._looker.open_maps(process, self._patience)
 
     def forget(self, process: Watched) -> None:
         """Let go of what is known of a process that is gone."""

@@ -93,12 +93,13 @@ class Looker:
         process.check()  # what was read is its own only if it has its number still
         return text
 
-    def open_maps(self, process: Watched) -> LiveMaps:
+    def open_maps(self, process: Watched, timeout: float) -> LiveMaps:
         """Return the maps of a process as they are, not as they were seen; the caller closes them.
 
-        To be asked, which takes a call each. Raises OSError ESRCH if it is gone; EACCES or EPERM.
+        To be asked, which takes a call each, of at most so many seconds. Raises OSError ESRCH if it
+        is gone; EACCES or EPERM; ETIMEDOUT.
         """
-        maps = LiveMaps(process.pid, proc=self._proc, timeout=None, budget=self._budget)
+        maps = LiveMaps(process.pid, proc=self._proc, timeout=timeout, budget=self._budget)
         try:
             process.check()  # they are its own only if it has its number still
         except OSError:

@@ -10,7 +10,7 @@ import threading
 from contextlib import AbstractContextManager, nullcontext, suppress
 
 from untorn.errors import os_error
-from untorn.serve.caller.callers import Watched
+from untorn.serve.caller.callers import Subject
 from untorn.serve.caller.deputy import Deputy
 from untorn.serve.caller.thread_credentials import Credentials
 from untorn.serve.caller.wants import Wants, wants
@@ -72,7 +72,7 @@ class RealProc:
             return os.stat(str(pid), dir_fd=self.directory)
         directory = os.open(str(pid), _DIRECTORY, dir_fd=self.directory)
         try:
-            with self.deputy.acting_as(caller, Watched(pid, directory)):
+            with self.deputy.acting_as(caller, Subject(pid, directory)):
                 return os.stat(str(pid), dir_fd=self.directory)
         finally:
             os.close(directory)
@@ -99,7 +99,7 @@ class RealProcess:
 
     def __init__(self, pid: int, directory: int, proc: RealProc) -> None:
         self.pid, self.directory = pid, directory
-        self._proc, self._watched = proc, Watched(pid, directory)
+        self._proc, self._subject = proc, Subject(pid, directory)
         self._ino = os.fstat(directory).st_ino
         self._lock = threading.Lock()
         self._closed = False  # protected by _lock
@@ -175,7 +175,7 @@ class RealProcess:
         return self._proc.wants(caller, name)
 
     def _judged(self, caller: Caller) -> AbstractContextManager[None]:
-        return self._proc.deputy.acting_as(caller, self._watched)
+        return self._proc.deputy.acting_as(caller, self._subject)
 
 
 def names_in(path: str, directory: int) -> list[str]:
