@@ -14,6 +14,7 @@ from typing import Self
 from tests.helpers.mounted import is_mounted
 from tests.helpers.processes import children_of
 from tests.helpers.repository import ROOT
+from tests.helpers.tasks import wait_until
 from untorn.errors import os_error
 from untorn.serve.fuse.node import Attributes, Caller, Directory, Entry, File, OpenFile
 
@@ -110,6 +111,12 @@ class ServedTree:
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as client:
             assert self._next_line() == "asked"
             yield client
+
+    def stop(self) -> None:
+        """Stop the server; none of its threads runs on."""
+        self.server.send_signal(signal.SIGSTOP)
+        threads = Path(f"/proc/{self.server.pid}/task")
+        wait_until(lambda: all(") T " in each.read_text() for each in threads.glob("*/stat")))
 
     def end(self) -> int:
         """Ask the server to end; return its exit status once it and its watchdog have ended."""

@@ -62,7 +62,7 @@ def test_the_watchdog_unmounts_for_a_server_that_was_killed(tree: ServedTree) ->
 
 
 def test_a_server_that_is_stopped_is_killed_when_something_waits(tree: ServedTree) -> None:
-    tree.server.send_signal(signal.SIGSTOP)
+    tree.stop()
     assert errno_of_read(tree) in ABORTED
     assert tree.server.wait() == -signal.SIGKILL
     assert tree.server.stderr
@@ -71,7 +71,7 @@ def test_a_server_that_is_stopped_is_killed_when_something_waits(tree: ServedTre
 
 def test_a_request_that_was_taken_waits_for_a_stopped_server_no_longer(tree: ServedTree) -> None:
     with tree.client_of("slow") as client:
-        tree.server.send_signal(signal.SIGSTOP)
+        tree.stop()
         client.wait()
     assert tree.server.wait() == -signal.SIGKILL
 
@@ -79,7 +79,7 @@ def test_a_request_that_was_taken_waits_for_a_stopped_server_no_longer(tree: Ser
 def test_a_stopped_server_may_go_on_if_nothing_waited(tree: ServedTree) -> None:
     connection = Connection(os.minor(tree.directory.stat().st_dev))
     wait_until(lambda: not connection.waiting(), "all requests are answered")
-    tree.server.send_signal(signal.SIGSTOP)
+    tree.stop()
     with pytest.raises(subprocess.TimeoutExpired):
         tree.server.wait(1)
     tree.server.send_signal(signal.SIGCONT)
@@ -152,7 +152,7 @@ def test_a_watchdog_that_died_is_replaced(tree: ServedTree) -> None:
     for watchdog in dead:
         os.kill(watchdog, signal.SIGKILL)
     wait_until(lambda: tree.watchdogs() - dead, "there is another watchdog")
-    tree.server.send_signal(signal.SIGSTOP)
+    tree.stop()
     assert errno_of_read(tree) in ABORTED
     tree.server.wait()
 

@@ -145,6 +145,6 @@ def test_it_takes_a_directory(tmp_path: Path, name: str, expected: int) -> None:
 def test_a_machine_without_fuse_is_told_by_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mounting, "_DEVICE", str(tmp_path / "fuse"))
+    monkeypatch.setattr(mounting, "DEVICE", str(tmp_path / "fuse"))
     with pytest.raises(FileNotFoundError, match="fuse"):
         mount_fuse(str(tmp_path), new_source())
