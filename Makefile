@@ -51,8 +51,9 @@ bench-load: .venv/ready ## a mount while many clients read, and while processes 
 bench-checker: .venv/ready ## schedules per second of the checker
 	$(BIN)/python benchmarks/checker.py
 
-soak: .venv/ready ## ten minutes of random writers and readers, invariants checked throughout
+soak: .venv/ready ## ten minutes of random writers and readers, invariants checked; a hundred mounts killed
 	$(BIN)/python -m pytest tests/test_soak.py --soak-seconds 600 --timeout 1200 -s
+	$(BIN)/python -m pytest tests/serve/test_mount_kills.py --mount-kills 100 --timeout 3600 -s
 
 test: lint ## lint, types and tests; TESTS="tests/cli/test_doctor.py -x" for some of them
 	$(BIN)/python -m pytest $(TESTS)

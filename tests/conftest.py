@@ -17,7 +17,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--soak-seconds", type=float, default=20.0, help="how long the soak tests run, all together"
     )
     parser.addoption(
-        "--mount-kills", type=int, default=3, help="how often the soak test of mounts kills one"
+        "--mount-kills", type=int, default=2, help="how often the soak test of mounts kills one"
     )
 
 

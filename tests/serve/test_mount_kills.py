@@ -65,11 +65,24 @@ def agents_of(directory: Path) -> Iterator[None]:
         )
         for _ in range(2)
     ]
-    yield
-    for agent in agents:
-        os.killpg(agent.pid, signal.SIGKILL)
-    for agent in agents:
-        agent.wait(PATIENCE)
+    try:
+        yield
+    finally:
+        for agent in agents:
+            os.killpg(agent.pid, signal.SIGKILL)
+        for agent in agents:
+            agent.wait(PATIENCE)
+
+
+@contextmanager
+def mount_of(directory: Path, mark: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """Give a server that has a mark in its environment, as its children have."""
+    command, marked = [*UNTORN, "mount", directory], {**os.environ, "TEST_OF_KILLS": mark}
+    with subprocess.Popen(command, env=marked) as server:
+        try:
+            yield server
+        finally:
+            server.kill()
 
 
 def processes_with(word: str) -> list[str]:
@@ -91,10 +104,7 @@ def test_kills_at_any_moment_leave_nothing(request: pytest.FixtureRequest, tmp_p
     chance, mark = random.Random(seed), f"{seed:x}"
     for number in range(request.config.getoption("--mount-kills")):
         way = chance.choice(WAYS)
-        with agents_of(tmp_path):
-            server = subprocess.Popen(
-                [*UNTORN, "mount", tmp_path], env={**os.environ, "TEST_OF_KILLS": mark}
-            )
+        with agents_of(tmp_path), mount_of(tmp_path, mark) as server:
             if chance.random() < SERVES_ALREADY:
                 wait_until(lambda: is_mounted(tmp_path), "it is mounted")
             time.sleep(chance.random())
