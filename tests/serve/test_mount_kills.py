@@ -77,7 +77,7 @@ def agents_of(directory: Path) -> Iterator[None]:
 @contextmanager
 def mount_of(directory: Path, mark: str) -> Iterator["subprocess.Popen[bytes]"]:
     """Give a server that has a mark in its environment, as its children have."""
-    command, marked = [*UNTORN, "mount", directory], {**os.environ, "TEST_OF_KILLS": mark}
+    command, marked = [*UNTORN, "mount", str(directory)], {**os.environ, "TEST_OF_KILLS": mark}
     with subprocess.Popen(command, env=marked) as server:
         try:
             yield server
