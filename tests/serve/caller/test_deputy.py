@@ -195,7 +195,7 @@ print(json.dumps([
 
 
 def test_who_has_few_rights_shows_nobody_more(told_by_askers: Told) -> None:
-    callers = [asked.caller for asked in told_by_askers.asked.values()]
+    callers = [asked.caller[:3] for asked in told_by_askers.asked.values()]
     done = subprocess.run(
         [sys.executable, "-c", LIMITED],
         input=json.dumps([callers, list(told_by_askers.shown.values())]),

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.fuse_mount import mounted
+from tests.helpers.tasks import wait_until
 from untorn.errors import os_error
 from untorn.serve.fuse.node import (
     Attributes,
@@ -24,6 +25,7 @@ from untorn.serve.fuse.node import (
     OpenFile,
 )
 
+HOLDING, NOT_HOLDING = 0xC0046611, 0xC0046612
 TEXT = b"one line\nand another\n"
 
 
@@ -60,6 +62,7 @@ class Waiting(Plain):
     def __init__(self) -> None:
         super().__init__()
         self.asked, self.may_go_on = threading.Event(), threading.Event()
+        self.is_there: list[bool] = []
 
     def open(self, flags: int, caller: Caller) -> OpenFile:
         self.open_files += 1
@@ -79,7 +82,17 @@ class OpenWaiting(OpenPlain):
         return super().read(size, offset, caller)
 
     def ioctl(self, request: int, argument: int, data: bytes, caller: Caller) -> IoctlAnswer:
+        if request == HOLDING:
+            with caller.held():
+                self._wait()
+            return IoctlAnswer()
         self._wait()
+        try:
+            with caller.held():
+                self._waiting.is_there.append(True)
+        except InterruptedError:
+            self._waiting.is_there.append(False)
+            raise
         return IoctlAnswer()
 
     def _wait(self) -> None:
@@ -237,12 +250,30 @@ def test_who_is_killed_is_let_go(root: Folder, place: Path) -> None:
     assert not waiting.may_go_on.is_set()
 
 
-def test_who_is_killed_in_an_ioctl_is_there_until_it_is_done(root: Folder, place: Path) -> None:
+def asking(request: int) -> str:
+    return f"import fcntl\nfcntl.ioctl(file, {request}, bytearray(4))"
+
+
+def test_who_is_killed_in_an_ioctl_is_let_go_and_cannot_be_held(root: Folder, place: Path) -> None:
+    asked = root.nodes[b"waiting"]
+    assert isinstance(asked, Waiting)
+    with reader_of(place / "waiting", asking(NOT_HOLDING)) as client:
+        assert asked.asked.wait(60)
+        client.kill()
+        assert client.wait(60) == -signal.SIGKILL
+    asked.may_go_on.set()
+    wait_until(lambda: asked.is_there)
+    assert asked.is_there == [False]
+
+
+def test_who_is_held_in_an_ioctl_is_there_until_it_is_done(root: Folder, place: Path) -> None:
     asked = root.nodes[b"waiting"]
     root.nodes[b"other"] = read = Waiting()
     assert isinstance(asked, Waiting)
-    program = "import fcntl\nfcntl.ioctl(file, 0xc0046611, bytearray(4))"
-    with reader_of(place / "waiting", program) as client, reader_of(place / "other") as other:
+    with (
+        reader_of(place / "waiting", asking(HOLDING)) as client,
+        reader_of(place / "other") as other,
+    ):
         assert asked.asked.wait(60)
         assert read.asked.wait(60)
         client.kill()

@@ -3,8 +3,10 @@
 import ctypes
 import errno
 from collections.abc import Iterator
+from contextlib import nullcontext
 
 from untorn.errors import os_error
+from untorn.serve.fuse.node import Held
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -36,10 +38,11 @@ class CallerMemory:
         tid: The thread; its number is not another's while it sleeps.
         argument: Byte address.
         data: What stood there.
+        held: Keeps the thread while its memory is used.
     """
 
-    def __init__(self, tid: int, argument: int, data: bytes) -> None:
-        self._tid, self._argument = tid, argument
+    def __init__(self, tid: int, argument: int, data: bytes, held: Held = nullcontext) -> None:
+        self._tid, self._argument, self._held = tid, argument, held
         self._data = bytearray(data)
         self._written = 0  # bytes of data up to the last one that was written
 
@@ -53,12 +56,12 @@ class CallerMemory:
 
         Raises:
             OSError: EFAULT if they are not all readable; EPERM if we may not trace the caller;
-                ESRCH if it is not in our PID namespace.
+                ESRCH if it is not in our PID namespace; EINTR if it was killed and is gone.
         """
         return b"".join(self._read_part(start, end) for start, end in self._parts(addr, size))
 
     def copy_to_user(self, addr: int, data: bytes) -> None:
-        """Write data at a byte address. Raises OSError EFAULT, EPERM, ESRCH as copy_from_user()."""
+        """Write data at a byte address. Raises OSError as copy_from_user()."""
         for start, end in self._parts(addr, len(data)):
             self._write_part(start, data[start - addr : end - addr])
 
@@ -94,6 +97,7 @@ class CallerMemory:
         size: int,
     ) -> None:
         ours, theirs = _IoVec(ctypes.addressof(buffer), size), _IoVec(addr, size)
-        copied = copy(self._tid, ours, 1, theirs, 1, 0)
+        with self._held():
+            copied = copy(self._tid, ours, 1, theirs, 1, 0)
         if copied != size:
             raise os_error(ctypes.get_errno() if copied < 0 else errno.EFAULT)

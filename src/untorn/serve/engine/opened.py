@@ -48,7 +48,7 @@ class OpenGuestFile(OpenFile):
         Raises:
             OSError: See _modelled().
         """
-        memory = CallerMemory(caller.tid, argument, data)
+        memory = CallerMemory(caller.tid, argument, data, caller.held)
         with _modelled():
             try:
                 value = self._file.ioctl(request, memory, argument)

@@ -6,10 +6,13 @@ Who serves them calls their methods by several threads at a time. OSError is wha
 import errno
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
 from untorn.errors import os_error
+
+Held = Callable[[], AbstractContextManager[object]]
 
 
 class Caller(NamedTuple):
@@ -21,6 +24,9 @@ class Caller(NamedTuple):
     """Its fsgid, in our user namespace."""
     tid: int
     """Its thread, in our PID namespace; 0 if it is not seen from there."""
+    held: Held = nullcontext
+    """In such a context it sleeps on even if it is killed, so that its thread's number and its
+    memory are no other's. Entered by one thread at a time; OSError EINTR if it is gone already."""
 
 
 class Attributes(NamedTuple):

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from untorn.errors import os_error
 from untorn.serve.fuse import libfuse
 from untorn.serve.fuse.answers import Answer
 
@@ -41,13 +42,25 @@ class Pending:
             request, self._request = self._request, None
             return request is not None and answer(request)
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep its caller, inside. Raises OSError EINTR if that was let go."""
+        with self._lock:
+            if self._request is None:
+                raise os_error(errno.EINTR)
+            yield
+
     def let_go_if_killed(self, proc: str) -> bool:
-        """Answer it if its caller is being killed; return whether it is answered."""
-        with self._lock:  # for as long as it is not answered, its thread is no other one
+        """Answer it if its caller is being killed, and not held; return whether it is answered."""
+        if not self._lock.acquire(blocking=False):
+            return False
+        try:  # for as long as it is not answered, its thread is no other one
             if self._request is not None and _is_killed(self._tid, proc):
                 libfuse.fuse_reply_err(self._request, errno.EINTR)
                 self._request = None
             return self._request is None
+        finally:
+            self._lock.release()
 
 
 class PendingRequests:

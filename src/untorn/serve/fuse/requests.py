@@ -24,12 +24,9 @@ Gone = Callable[[int, bytes], None]
 class Later(NamedTuple):
     """What may have to wait before there is an answer."""
 
-    work: Callable[[], Answer]
+    work: Callable[[Caller], Answer]
     slow: bool
     """Whether others are to be served meanwhile by another thread from the start."""
-    lets_go: bool = True
-    """Whether its caller is let go if it is killed: not one whose memory we may still write to, as
-    its number may be another's as soon as it is gone."""
 
 
 _Reply = Answer | Later
@@ -102,10 +99,10 @@ class Requests:
         if not isinstance(node, File):
             raise os_error(errno.EISDIR)
 
-        def work() -> Answer:
+        def work(caller: Caller) -> Answer:
             return self._opened_as(node.open(flags, caller))
 
-        return Later(work, node.slow) if node.slow or node.sticky else work()
+        return Later(work, node.slow) if node.slow or node.sticky else work(caller)
 
     def opendir(self, caller: Caller, number: int, info: Any) -> Answer:
         """Open a directory, and tell of what is not in it any more."""
@@ -152,10 +149,11 @@ class Requests:
         """Read a file."""
         file = self._file(info)
 
-        def work() -> Answer:
+        def work(caller: Caller) -> Answer:
             return answers.data(file.read(size, offset, caller))
 
-        return _soon(file, work, offset)
+        slow = file.is_slow(offset)
+        return Later(work, slow) if slow or file.sticky else work(caller)
 
     def ioctl(
         self,
@@ -174,12 +172,12 @@ class Requests:
             raise os_error(errno.ENOTTY)
         file, taken = self._file(info), ctypes.string_at(given, size) if given else b""
 
-        def work() -> Answer:
+        def work(caller: Caller) -> Answer:
             told = file.ioctl(command, argument or 0, taken, caller)
             return answers.ioctl(told.value, told.data[:room])
 
-        soon = _soon(file, work)
-        return soon._replace(lets_go=False) if isinstance(soon, Later) else soon
+        slow = file.is_slow()
+        return Later(work, slow) if slow or file.sticky else work(caller)
 
     def readdir(self, caller: Caller, number: int, size: int, offset: int, info: Any) -> Answer:
         """Read a directory, as it was when it was opened, or rewound."""
@@ -203,8 +201,3 @@ class Requests:
         return answers.done
 
     releasedir = release
-
-
-def _soon(file: OpenFile, work: Callable[[], Answer], offset: int | None = None) -> _Reply:
-    slow = file.is_slow(offset)
-    return Later(work, slow) if slow or file.sticky else work()

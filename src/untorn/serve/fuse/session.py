@@ -13,7 +13,7 @@ from untorn.errors import os_error
 from untorn.serve.fuse import libfuse
 from untorn.serve.fuse.answers import Answer, caller_of, error
 from untorn.serve.fuse.leader import Leadership
-from untorn.serve.fuse.node import Directory
+from untorn.serve.fuse.node import Caller, Directory
 from untorn.serve.fuse.pending import PendingRequests
 from untorn.serve.fuse.requests import Later, Requests
 
@@ -111,18 +111,15 @@ class Session:
         if not isinstance(answer, Later):
             answer(request)
             return
-        work = partial(self._work, answer)
-        if not answer.lets_go:
-            _attempt(work)(request)
-            return
         with self._pending.interruptible(request, caller.tid) as pending:
-            pending.answer(_attempt(work))
+            held = caller._replace(held=pending.held)
+            pending.answer(_attempt(partial(self._work, answer, held)))
 
-    def _work(self, later: Later) -> Answer:
+    def _work(self, later: Later, caller: Caller) -> Answer:
         """Do what may have to wait; what is slow, while another thread leads."""
         if later.slow and not self._leadership.step_aside():
             raise os_error(errno.EAGAIN)
-        return later.work()
+        return later.work(caller)
 
     def _begin(self, data: int | None, connection: Any) -> None:
         """Have the kernel remember where links lead."""

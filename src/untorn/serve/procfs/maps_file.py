@@ -110,7 +110,7 @@ class _OpenMaps(OpenFile):
         Raises:
             OSError: As procmap_ioctl() and MapsNode.maps(); EACCES.
         """
-        memory = CallerMemory(caller.tid, argument, data)
+        memory = CallerMemory(caller.tid, argument, data, caller.held)
         with self._asked_lock:
             if self._asked is None:
                 self._asked = self._node.maps()
