@@ -25,7 +25,7 @@ STUCK = 0.5
 
 class _OpenFile(OpenFile):
     def __init__(self, name: bytes) -> None:
-        self._name, self.sticky = name, name == b"sticks"
+        self._name = name
 
     def is_slow(self, offset: int | None = None) -> bool:
         return self._name == b"slow"
@@ -49,10 +49,10 @@ class _File(File):
 
 
 class _Directory(Directory):
-    """A file that answers, and three that never do; of the last of them nobody knows it before."""
+    """A file that answers, and two that never do; of the second nobody knows it before."""
 
     def __init__(self) -> None:
-        self._files = {name: _File(name) for name in (b"quick", b"slow", b"sticks", b"hangs")}
+        self._files = {name: _File(name) for name in (b"quick", b"slow", b"hangs")}
 
     def attributes(self) -> Attributes:
         return Attributes(stat.S_IFDIR | 0o555)

@@ -87,7 +87,7 @@ def test_a_stopped_server_may_go_on_if_nothing_waited(tree: ServedTree) -> None:
     tree.end()
 
 
-@pytest.mark.parametrize("name", ["slow", "sticks"])
+@pytest.mark.parametrize("name", ["slow", "hangs"])
 def test_a_client_that_waits_for_ever_can_be_killed(tree: ServedTree, name: str) -> None:
     with tree.client_of(name) as client:
         client.kill()

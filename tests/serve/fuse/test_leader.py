@@ -12,7 +12,10 @@ class Served:
 
     def __init__(self) -> None:
         self.jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
-        self.leadership = Leadership[list[Job]](self._receive, lambda room: room.pop()(), list)
+        self.stuck: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self.leadership = Leadership[list[Job], str](
+            self._receive, lambda room: room.pop()(), list, self.stuck.put
+        )
         self._thread = threading.Thread(target=self.leadership.serve)
         self._thread.start()
 
@@ -70,6 +73,7 @@ def test_a_leader_that_is_stuck_is_replaced() -> None:
     served, go_on, stuck = Served(), threading.Event(), threading.Event()
 
     def stick() -> None:
+        served.leadership.works_on("its work")
         stuck.set()
         go_on.wait(60)
 
@@ -77,6 +81,7 @@ def test_a_leader_that_is_stuck_is_replaced() -> None:
     slow.start()
     assert stuck.wait(60)
     served.done_by()  # by another thread, or this waits for ever
+    assert served.stuck.get(timeout=60) == "its work"
     assert slow.is_alive()
     go_on.set()
     slow.join(60)

@@ -30,7 +30,6 @@ class OpenGuestFile(OpenFile):
     """
 
     __slots__ = ("_file", "_read")
-    sticky = True  # it waits for locks of the engine, which are held for microseconds mostly
 
     def __init__(self, file: EngineFile, read: Callable[[int, int], bytes]) -> None:
         self._file, self._read = file, read

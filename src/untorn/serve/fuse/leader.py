@@ -16,6 +16,7 @@ from typing import Generic, TypeVar
 from untorn.errors import os_error
 
 Room = TypeVar("Room")
+Work = TypeVar("Work")
 _PATIENCE = 0.02
 """Seconds after which a request that is not answered holds up others no longer."""
 _MOST_THREADS = 256
@@ -24,7 +25,7 @@ _MOST_SPARE = 4
 """Threads that are kept though they have nothing to do."""
 
 
-class Leadership(Generic[Room]):
+class Leadership(Generic[Room, Work]):
     """The threads that serve requests.
 
     Lock order: `_lock` is the innermost; nothing of others is called with it held.
@@ -34,6 +35,7 @@ class Leadership(Generic[Room]):
             at a time.
         answer: Answers the request that was received. Neither raises anything.
         make_room: Returns what a thread receives its requests in.
+        on_stuck: Is told what the leader works on that is replaced by the lookout.
     """
 
     def __init__(
@@ -41,14 +43,17 @@ class Leadership(Generic[Room]):
         receive: Callable[[Room], bool],
         answer: Callable[[Room], object],
         make_room: Callable[[], Room],
+        on_stuck: Callable[[Work], object],
     ) -> None:
         self._receive, self._answer, self._make_room = receive, answer, make_room
+        self._on_stuck = on_stuck
         self._lock = threading.Lock()
         self._leader: _Member | None = None  # protected by _lock, as are those down to _ended
         self._spare: list[_Member] = []
         self._threads = 0
         self._request = 0  # number of the one that the leader answers, or answered last
         self._busy = False  # whether it is at it still
+        self._work: Work | None = None  # on which it is at work, if it said so
         self._lookout_sleeps = False
         self._ended = False
         self._alarm = threading.Condition(self._lock)  # something to look out for, or the end
@@ -83,6 +88,11 @@ class Leadership(Generic[Room]):
         me: _Member = self._here.member
         with self._lock:
             return self._leader is not me or self._lead_next()
+
+    def works_on(self, work: Work) -> None:
+        """Note what the leader works on. By the leader."""
+        with self._lock:
+            self._work = work
 
     def _lead_next(self) -> bool:
         """Make a spare thread the leader, or a new one. Preconditions: _lock is held."""
@@ -124,6 +134,7 @@ class Leadership(Generic[Room]):
         with self._lock:
             self._request += 1
             self._busy = True
+            self._work = None
             if self._lookout_sleeps:
                 self._alarm.notify()
 
@@ -151,20 +162,28 @@ class Leadership(Generic[Room]):
             self._all_gone.notify_all()
 
     def _look_out(self) -> None:
-        """Replace a leader that answers the same request for too long."""
+        """Replace a leader that answers the same request for too long. By the lookout."""
         seen = 0
-        while True:
-            with self._alarm:
-                if self._busy and self._request == seen:
-                    self._lead_next()
-                while not (self._busy or self._ended):
-                    self._lookout_sleeps = True
-                    self._alarm.wait()
-                    self._lookout_sleeps = False
-                if self._ended:
-                    return
-                seen = self._request
+        while (request := self._next_request()) is not None:
+            if request == seen and (work := self._replace(request)) is not None:
+                self._on_stuck(work)
+            seen = request
             time.sleep(_PATIENCE)
+
+    def _next_request(self) -> int | None:
+        """Wait until the leader is busy; return the number of its request, None at the end."""
+        with self._alarm:
+            while not (self._busy or self._ended):
+                self._lookout_sleeps = True
+                self._alarm.wait()
+                self._lookout_sleeps = False
+            return None if self._ended else self._request
+
+    def _replace(self, request: int) -> Work | None:
+        """Have another thread lead if the leader is at a request still; return its work."""
+        with self._lock:
+            stuck = self._busy and self._request == request
+            return self._work if stuck and self._lead_next() else None
 
 
 class _Member:

@@ -117,12 +117,10 @@ class File(Node):
 
     Attributes:
         slow: Whether open() may have to wait for something.
-        sticky: Whether it may stick in the kernel, though it hardly ever does.
     """
 
     __slots__ = ()
     slow: bool = False
-    sticky: bool = False
 
     @abstractmethod
     def open(self, flags: int, caller: Caller) -> "OpenFile":
@@ -136,14 +134,9 @@ def only_read(flags: int) -> None:
 
 
 class OpenFile(ABC):
-    """An open file. Several threads may use one at a time: its descriptor may be shared.
-
-    Attributes:
-        sticky: Whether read() may stick in the kernel, though it hardly ever does.
-    """
+    """An open file. Several threads may use one at a time: its descriptor may be shared."""
 
     __slots__ = ()
-    sticky: bool = False
 
     def is_slow(self, offset: int | None = None) -> bool:
         """Tell whether read() from an offset may have to wait for something now; None: ioctl()."""

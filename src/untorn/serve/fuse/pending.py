@@ -28,13 +28,18 @@ _SIGKILL = 1 << 8
 class Pending:
     """A request that is answered once: by who works on it, or by who lets its caller go.
 
-    Lock order: libfuse's lock of a request, then `_lock`, then libfuse's lock of the session.
+    Lock order: `_lock`, then libfuse's lock of the request, then that of the session.
+
+    Attributes:
+        number: By which it is looked after; None if it is not. Written by PendingRequests.watch()
+            alone, and once.
     """
 
     def __init__(self, request: int, tid: int) -> None:
         self._lock = threading.Lock()
         self._request: int | None = request  # None once it is answered; protected by _lock
         self._tid = tid
+        self.number: int | None = None
 
     def answer(self, answer: Answer) -> bool:
         """Answer it, unless it is answered; return whether the answer arrived."""
@@ -50,6 +55,13 @@ class Pending:
                 raise os_error(errno.EINTR)
             yield
 
+    def tell_of_signals(self, on_interrupt: object, number: int) -> bool:
+        """Have it told, with a number, when its caller gets a signal; False if it is answered."""
+        with self._lock:
+            if self._request is not None:
+                libfuse.fuse_req_interrupt_func(self._request, on_interrupt, number)
+            return self._request is not None
+
     def let_go_if_killed(self, proc: str) -> bool:
         """Answer it if its caller is being killed, and not held; return whether it is answered."""
         if not self._lock.acquire(blocking=False):
@@ -64,7 +76,7 @@ class Pending:
 
 
 class PendingRequests:
-    """Those that are worked on now.
+    """Those of which the callers are looked after.
 
     Args:
         proc: Where procfs is mounted.
@@ -79,20 +91,21 @@ class PendingRequests:
         self._looks_after = False
         self._on_interrupt = libfuse.INTERRUPT(self._interrupt)
 
-    @contextmanager
-    def interruptible(self, request: int, tid: int) -> Iterator[Pending]:
-        """Have the caller of a request let go, inside, if it is killed."""
-        pending = Pending(request, tid)
+    def watch(self, pending: Pending) -> None:
+        """Have its caller let go from now on if it is killed. By any thread, once."""
         with self._lock:
             self._last += 1
-            number = self._last
+            number = pending.number = self._last
             self._by_number[number] = pending
-        libfuse.fuse_req_interrupt_func(request, self._on_interrupt, number)
-        try:
-            yield pending
-        finally:
+        # Either it is answered by now, or whoever answers it calls forget() after this.
+        if not pending.tell_of_signals(self._on_interrupt, number):
+            self.forget(pending)
+
+    def forget(self, pending: Pending) -> None:
+        """Look after it no more: it is answered. Pairs with watch(), in either order."""
+        if pending.number is not None:
             with self._lock:
-                del self._by_number[number]
+                self._by_number.pop(pending.number, None)
 
     def _interrupt(self, request: int, number: int) -> None:
         """Note that a caller got a signal. By whichever thread received that message."""

@@ -21,15 +21,13 @@ Gone = Callable[[int, bytes], None]
 """Is told of a name in a directory, by the number of that, which means nothing any more."""
 
 
-class Later(NamedTuple):
-    """What may have to wait before there is an answer."""
+class Slow(NamedTuple):
+    """What may have to wait before there is an answer: others are to be served meanwhile."""
 
-    work: Callable[[Caller], Answer]
-    slow: bool
-    """Whether others are to be served meanwhile by another thread from the start."""
+    work: Callable[[], Answer]
 
 
-_Reply = Answer | Later
+_Reply = Answer | Slow
 
 
 class Requests:
@@ -99,10 +97,10 @@ class Requests:
         if not isinstance(node, File):
             raise os_error(errno.EISDIR)
 
-        def work(caller: Caller) -> Answer:
+        def work() -> Answer:
             return self._opened_as(node.open(flags, caller))
 
-        return Later(work, node.slow) if node.slow or node.sticky else work(caller)
+        return Slow(work) if node.slow else work()
 
     def opendir(self, caller: Caller, number: int, info: Any) -> Answer:
         """Open a directory, and tell of what is not in it any more."""
@@ -149,11 +147,10 @@ class Requests:
         """Read a file."""
         file = self._file(info)
 
-        def work(caller: Caller) -> Answer:
+        def work() -> Answer:
             return answers.data(file.read(size, offset, caller))
 
-        slow = file.is_slow(offset)
-        return Later(work, slow) if slow or file.sticky else work(caller)
+        return Slow(work) if file.is_slow(offset) else work()
 
     def ioctl(
         self,
@@ -172,12 +169,11 @@ class Requests:
             raise os_error(errno.ENOTTY)
         file, taken = self._file(info), ctypes.string_at(given, size) if given else b""
 
-        def work(caller: Caller) -> Answer:
+        def work() -> Answer:
             told = file.ioctl(command, argument or 0, taken, caller)
             return answers.ioctl(told.value, told.data[:room])
 
-        slow = file.is_slow()
-        return Later(work, slow) if slow or file.sticky else work(caller)
+        return Slow(work) if file.is_slow() else work()
 
     def readdir(self, caller: Caller, number: int, size: int, offset: int, info: Any) -> Answer:
         """Read a directory, as it was when it was opened, or rewound."""

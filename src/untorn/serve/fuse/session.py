@@ -13,12 +13,12 @@ from untorn.errors import os_error
 from untorn.serve.fuse import libfuse
 from untorn.serve.fuse.answers import Answer, caller_of, error
 from untorn.serve.fuse.leader import Leadership
-from untorn.serve.fuse.node import Caller, Directory
-from untorn.serve.fuse.pending import PendingRequests
-from untorn.serve.fuse.requests import Later, Requests
+from untorn.serve.fuse.node import Directory
+from untorn.serve.fuse.pending import Pending, PendingRequests
+from untorn.serve.fuse.requests import Requests, Slow
 
 T = TypeVar("T")
-_Handler = Callable[..., Answer | Later]
+_Handler = Callable[..., Answer | Slow]
 _FOR_THE_LAST = 5.0
 """Seconds that requests have which are still worked on when there are no more."""
 
@@ -49,7 +49,9 @@ class Session:
         self._pending, self._on_answer = PendingRequests(proc), on_answer
         self._operations = self._make_operations()
         self._session = self._make_session(fuse)
-        self._leadership = Leadership(self._receive, self._answer, libfuse.fuse_buf)
+        self._leadership = Leadership(
+            self._receive, self._answer, libfuse.fuse_buf, self._pending.watch
+        )
 
     def _make_operations(self) -> libfuse.fuse_lowlevel_ops:
         handlers: dict[str, Callable[..., None]] = {
@@ -102,24 +104,24 @@ class Session:
         libfuse.fuse_session_process_buf(self._session, room)
         self._on_answer()
 
-    def _handle(
-        self, handler: Callable[..., Answer | Later], request: int, *arguments: Any
-    ) -> None:
+    def _handle(self, handler: _Handler, request: int, *arguments: Any) -> None:
         """Answer a request. By the leader, called by libfuse."""
         caller = caller_of(request)
-        answer = _attempt(lambda: handler(caller, *arguments))
-        if not isinstance(answer, Later):
-            answer(request)
-            return
-        with self._pending.interruptible(request, caller.tid) as pending:
-            held = caller._replace(held=pending.held)
-            pending.answer(_attempt(partial(self._work, answer, held)))
+        pending = Pending(request, caller.tid)
+        self._leadership.works_on(pending)
+        held = caller._replace(held=pending.held)
+        answer = _attempt(lambda: handler(held, *arguments))
+        if isinstance(answer, Slow):
+            self._pending.watch(pending)
+            answer = _attempt(partial(self._work, answer))
+        pending.answer(answer)
+        self._pending.forget(pending)
 
-    def _work(self, later: Later, caller: Caller) -> Answer:
-        """Do what may have to wait; what is slow, while another thread leads."""
-        if later.slow and not self._leadership.step_aside():
+    def _work(self, slow: Slow) -> Answer:
+        """Do what may have to wait, while another thread leads."""
+        if not self._leadership.step_aside():
             raise os_error(errno.EAGAIN)
-        return later.work(caller)
+        return slow.work()
 
     def _begin(self, data: int | None, connection: Any) -> None:
         """Have the kernel remember where links lead."""

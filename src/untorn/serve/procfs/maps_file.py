@@ -35,7 +35,6 @@ class MapsNode(File):
     """
 
     __slots__ = ("_host", "_kind", "_path", "_process")
-    sticky = True  # to open it takes a lock of the process, exec_update_lock
     # Its attributes are not kept: else nobody is asked about a seek from the end, to refuse it.
     keep = A_DAY
 
@@ -81,8 +80,6 @@ class MapsNode(File):
 
 class _OpenMaps(OpenFile):
     """An open one. What it says is looked for when it is read from its beginning."""
-
-    sticky = True
 
     def __init__(self, node: MapsNode, opener: Credentials) -> None:
         self._node, self._opener = node, opener

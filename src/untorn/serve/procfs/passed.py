@@ -11,8 +11,6 @@ from untorn.serve.fuse.node import Attributes, Caller, File, OpenFile, only_read
 from untorn.serve.procfs.real import RealProc, RealProcess
 
 _JUDGED_AT_READ = ("io", "stat")
-_STICKY = ("io", "cmdline")
-"""They take a lock of the process: exec_update_lock, mmap_lock."""
 A_DAY = 86400.0
 """Seconds for which a name below the directory of a process is known: it never means another."""
 A_WHILE = 10.0
@@ -61,19 +59,16 @@ class PassedFile(File):
         """Open it, as the caller would. Raises OSError as the kernel does; EACCES to write."""
         only_read(flags)
         fd = self._process.open(self._name, caller)
-        sticky = self._name in _STICKY
-        if self._name in _JUDGED_AT_READ:
-            return _OpenJudged(fd, self._process, sticky=sticky)
-        return _Open(fd, sticky=sticky)
+        return _OpenJudged(fd, self._process) if self._name in _JUDGED_AT_READ else _Open(fd)
 
 
 class _Open(OpenFile):
     """An open one. Several threads may read it at a time: each pread() is one call."""
 
-    __slots__ = ("_fd", "sticky")
+    __slots__ = ("_fd",)
 
-    def __init__(self, fd: int, *, sticky: bool = False) -> None:
-        self._fd, self.sticky = fd, sticky
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
 
     def read(self, size: int, offset: int, caller: Caller) -> bytes:
         """Return what the kernel does. Raises OSError as it does."""
@@ -89,8 +84,8 @@ class _OpenJudged(_Open):
 
     __slots__ = ("_process",)
 
-    def __init__(self, fd: int, process: RealProcess, *, sticky: bool) -> None:
-        super().__init__(fd, sticky=sticky)
+    def __init__(self, fd: int, process: RealProcess) -> None:
+        super().__init__(fd)
         self._process = process
 
     def read(self, size: int, offset: int, caller: Caller) -> bytes:
