@@ -3,7 +3,7 @@
 The public names stand in __init__.pyi, once, and are imported when they are asked for: importing
 this package imports nothing but itself.
 
-From the top down: __main__, cli, serve, targets, vm, bench, check, conform, race, engine, syscalls,
+From the top down: __main__, cli, targets, vm, bench, check, conform, race, serve, engine, syscalls,
 fs, mm, locking, reader, processes, judge, maps, shrink, errors.
 """
 

@@ -6,12 +6,14 @@ import shlex
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from tests.helpers.fuse_mount import mounts
 from tests.helpers.made_up import FakeTarget
 from tests.helpers.processes import is_alive
 from tests.helpers.tasks import wait_until
@@ -31,13 +33,14 @@ CPU = max(os.sched_getaffinity(0))
     [
         ("cat /proc/{pid}/maps", ["cat", "/proc/42/maps"]),
         ("a '{pid} {pid}' {} {x}", ["a", "42 42", "{}", "{x}"]),
+        ("a --procfs {mount} {mount}/{pid}", ["a", "--procfs", "/m", "/m/42"]),
         ("a 'it''s' \"$HOME\"", ["a", "its", "$HOME"]),
     ],
 )
 def test_a_command_is_split_as_a_shell_does_and_told_the_mapper(
     text: str, words: list[str]
 ) -> None:
-    assert fill_in(text, 42) == words
+    assert fill_in(text, 42, "/m") == words
 
 
 @pytest.mark.parametrize(
@@ -122,6 +125,16 @@ def lines(log: Path) -> list[str]:
 def stop(child: Child) -> dict[str, int]:
     child.stop()
     return child.receive(STOP_TIMEOUT)
+
+
+@pytest.mark.live
+@mounts
+def test_it_may_look_at_a_mount_that_is_there_for_the_while_of_the_run() -> None:
+    options = BenchOptions(duration=1, scanners=1, mb=1)
+    sample = LiveBenchTarget().run("exec", options, 0, "grep -q r-xp {mount}/{pid}/maps")
+    assert sample.scans > 0
+    assert "failed" not in sample.counters
+    assert f" {Path(tempfile.gettempdir(), 'untorn-')}" not in Path("/proc/mounts").read_text()
 
 
 @pytest.mark.live

@@ -19,7 +19,7 @@ from untorn.processes.child import send, wait_for_start
 
 EXEC = "exec"
 """The reader that is a command line, which its variant spells."""
-_PID = "{pid}"
+_PID, _MOUNT = "{pid}", "{mount}"
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _AWAITED = {signal.SIGTERM, signal.SIGCHLD}
 _IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
@@ -35,9 +35,21 @@ def check_command(text: str) -> None:
         raise ValueError(f"there is no program {words[0]}")
 
 
-def fill_in(text: str, pid: int) -> list[str]:
-    """Split a command line as a shell does; each {pid} in it becomes the mapper's process id."""
-    return [word.replace(_PID, str(pid)) for word in shlex.split(text)]
+def needs_mount(text: str) -> bool:
+    """Tell whether a command line is to look at a mount of ours."""
+    return _MOUNT in text
+
+
+def fill_in(text: str, pid: int, mount: str) -> list[str]:
+    """Split a command line as a shell does, and fill in what it is to look at.
+
+    Args:
+        text: The command line.
+        pid: The mapper's process id: what each {pid} becomes.
+        mount: The directory of a mount of ours: what each {mount} becomes.
+    """
+    words = shlex.split(text)
+    return [word.replace(_PID, str(pid)).replace(_MOUNT, mount) for word in words]
 
 
 def run_command(command: list[str]) -> None:

@@ -6,12 +6,14 @@ another. All are set up before any begins.
 
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from types import MappingProxyType
 
-from untorn.bench.command import EXEC, fill_in, run_command
+from untorn.bench.command import EXEC, fill_in, needs_mount, run_command
 from untorn.bench.here import NORMAL_NICE, SCANNER_NICE, Cpus, Here, await_updates, choose_cpus
 from untorn.bench.live_locks import count_locks
 from untorn.bench.live_mapper import be_mapper
+from untorn.bench.live_mount import mounted
 from untorn.bench.live_scanner import be_busy, read_maps
 from untorn.bench.lock_count import LockCount
 from untorn.bench.sample import Sample
@@ -93,9 +95,9 @@ def measure_once(
     variant: str = "",
 ) -> Sample:
     """Measure a mapper beside scanners; it may be measured again if it did not hang."""
-    with Children() as children:
+    with _mount_for(reader, variant, cpus) as mount, Children() as children:
         scanners = [
-            _add_scanner(children, cpus.scanners, reader, variant, mapper.pid)
+            _add_scanner(children, cpus.scanners, reader, variant, mapper.pid, mount)
             for _ in range(options.scanners if reader != "none" else 0)
         ]
         busy = _add_busy(children, cpus, options)
@@ -119,9 +121,18 @@ def measure_once(
     )
 
 
-def _add_scanner(children: Children, cpu: int, reader: str, variant: str, pid: int) -> Child:
+def _mount_for(reader: str, variant: str, cpus: Cpus) -> AbstractContextManager[str]:
+    """Serve a mount of ours if it takes one, beside the scanners."""
+    if reader == EXEC and needs_mount(variant):
+        return mounted(cpus.scanners)
+    return nullcontext("")
+
+
+def _add_scanner(
+    children: Children, cpu: int, reader: str, variant: str, pid: int, mount: str
+) -> Child:
     if reader == EXEC:
-        command = fill_in(variant, pid)
+        command = fill_in(variant, pid, mount)
         return children.add(run_command, cpu, SCANNER_NICE, patience=STOP_TIMEOUT, command=command)
     how = f"{reader} {variant}".rstrip()
     return children.add(read_maps, cpu, SCANNER_NICE, pid=pid, reader=how)

@@ -73,7 +73,8 @@ def _option(
     multiple=True,
     metavar="CMD",
     callback=_check_commands,
-    help="A command to be run over and over in the scanners' place, {pid} in it being the mapper.",
+    help="A command to be run over and over in the scanners' place, {pid} in it being the mapper, "
+    "{mount} an untorn mount.",
 )
 @_option("nsamples", click.IntRange(min=1), "N", "Runs of each kind.")
 @_option("duration", Above(600), "S", "Seconds that a run measures.")
