@@ -114,6 +114,16 @@ def test_a_guest_has_room_for_resident_memory(booted: list[FakeSession]) -> None
     assert more == less + 512
 
 
+def test_a_guest_is_booted_again_only_for_a_command_that_is_new(booted: list[FakeSession]) -> None:
+    target = VmBenchTarget("6.12", say_nothing)
+    for number in range(2):
+        target.run("none", OPTIONS, number)
+        target.run("exec", OPTIONS, number, "cat {mount}/{pid}/maps")
+        target.run("exec", OPTIONS, number, "true {pid}")
+    first, second = "cat {mount}/{pid}/maps", "true {pid}"
+    assert [each.machine.commands for each in booted] == [(), (first,), (first, second)]
+
+
 def test_guests_follow_one_another_and_none_is_left(booted: list[FakeSession]) -> None:
     kinds = kinds_of(
         [VmBenchTarget("6.12", say_nothing), VmBenchTarget("7.3", say_nothing)], ["none", "maps"]

@@ -5,6 +5,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from untorn.bench.command import EXEC
 from untorn.bench.environment import Environment
 from untorn.bench.live import LiveBenchTarget
 from untorn.bench.lock_count import LockCount
@@ -31,7 +32,7 @@ class VmBenchTarget:
 
     readers = tuple(name for name in LiveBenchTarget.readers if name not in _NEEDS_PACKAGES)
     variants: Mapping[str, tuple[str, ...]] = LiveBenchTarget.variants
-    runs_commands = False
+    runs_commands = True
     in_guest = True
 
     def __init__(self, kernel: str, tell: Tell) -> None:
@@ -41,6 +42,7 @@ class VmBenchTarget:
         self._kernel: Kernel | None = None
         self._session: Session | None = None
         self._failure: OutOfReachError | OSError | None = None
+        self._commands: tuple[str, ...] = ()
 
     def run(self, reader: str, options: BenchOptions, number: int, variant: str = "") -> Sample:
         """Measure once: see BenchTarget."""
@@ -50,6 +52,7 @@ class VmBenchTarget:
             memory_mb=896 + 2 * options.mb + options.resident_mb,
             seed=options.seed,
             numpy=True,
+            commands=self._commands_with(variant if reader == EXEC else ""),
         )
         slower = SLOWER if options.virtual_time else 1
         patience = SET_UP + slower * options.duration
@@ -73,6 +76,12 @@ class VmBenchTarget:
         session.close()
         if self.environment is not None and not self.environment.guest_of:
             self.environment = replace(self.environment, guest_of=session.hypervisor())
+
+    def _commands_with(self, command: str) -> tuple[str, ...]:
+        """Return all commands so far: one guest has their programs, and is not booted for each."""
+        if command and command not in self._commands:
+            self._commands += (command,)
+        return self._commands
 
     def _image(self) -> Path:
         """Return the kernel's image; looked for once, found or not."""

@@ -11,7 +11,7 @@ import os
 import traceback
 import tty
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from pkgutil import resolve_name
 from typing import Any, BinaryIO
 
@@ -22,6 +22,8 @@ REQUESTS = Path("/requests")
 """If it is there, all that the host asks for; the port is only for answers then."""
 SOURCES = Path("/untorn")
 """Where the package is imported from."""
+LIBFUSE = PurePosixPath(SOURCES, "libfuse3.so.3")
+"""The library by which a mount is served, if the guest has it."""
 _MOUNTS = (
     ("proc", "/proc"),
     ("sysfs", "/sys"),
@@ -42,7 +44,12 @@ Relay = Callable[[Any], None]
 def main() -> None:
     """Set up the guest, answer all requests, and turn it off."""
     _mount_all()
-    os.environ.update(PYTHONPATH=str(SOURCES), PYTHONDONTWRITEBYTECODE="1", HOME="/tmp")
+    os.environ.update(
+        PYTHONPATH=str(SOURCES),
+        PYTHONDONTWRITEBYTECODE="1",
+        HOME="/tmp",
+        FUSE_LIBRARY_PATH=str(LIBFUSE),
+    )
     with PORT.open("r+b", buffering=0) as port:
         tty.setraw(port.fileno())
 

@@ -8,17 +8,19 @@ import hashlib
 import io
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 import untorn
+from untorn.bench.command import needs_mount
 from untorn.vm.cache import cache_folder, new_folder
 from untorn.vm.cpio import File, write_archive
 from untorn.vm.init import REQUESTS, SOURCES
 from untorn.vm.interpreter import executable, interpreter_files, python_files
 from untorn.vm.package import package_files, package_root
+from untorn.vm.programs import mount_files, program_files
 
 _FORMAT = 1
 """To be raised when what the cached archive holds is chosen in another way."""
@@ -29,13 +31,16 @@ _OF_VM = {"__init__", "init", "jobs"}
 """What a guest needs of this one."""
 
 
-def write_initramfs(fd: int, requests: Sequence[bytes] = (), *, numpy: bool = False) -> None:
+def write_initramfs(
+    fd: int, requests: Sequence[bytes] = (), *, numpy: bool = False, commands: Sequence[str] = ()
+) -> None:
     """Write the file system of a guest to an open file.
 
     Args:
         fd: Descriptor, at the start of an empty file.
         requests: What the guest will be asked, a line each; none if it is asked by its port.
         numpy: The guest imports it.
+        commands: Command lines that it runs, some of which may look at a mount of ours.
 
     Raises:
         OutOfReachError: A tool is missing here.
@@ -45,7 +50,9 @@ def write_initramfs(fd: int, requests: Sequence[bytes] = (), *, numpy: bool = Fa
         for cached in (cached_interpreter(), *([cached_numpy()] if numpy else ())):
             _append(file, cached)
         payload = io.BytesIO()
-        write_archive(payload, (*_package(), _init(), *_requests(requests)))
+        write_archive(
+            payload, (*_package(), _init(), *_requests(requests), *_for_commands(commands))
+        )
         file.write(payload.getbuffer())
 
 
@@ -97,6 +104,12 @@ from untorn.vm.init import main
 main()
 """
     return File(PurePosixPath("/init"), script.encode(), executable=True)
+
+
+def _for_commands(commands: Sequence[str]) -> Iterator[File]:
+    yield from program_files(commands)
+    if any(map(needs_mount, commands)):
+        yield from mount_files()
 
 
 def _requests(lines: Sequence[bytes]) -> list[File]:

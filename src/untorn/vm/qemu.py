@@ -63,6 +63,8 @@ class Machine:
     """Where randomness starts, in REPLAY."""
     numpy: bool = False
     """What is asked of it imports numpy: 55 MiB more."""
+    commands: tuple[str, ...] = ()
+    """Command lines that it runs: it gets the programs that they name."""
 
 
 def find_qemu() -> str:
