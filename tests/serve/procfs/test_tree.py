@@ -87,6 +87,9 @@ def test_some_are_no_links_to_who_wants_none(tree: Path, sleeper: int, path: str
         try:
             assert stat.S_ISREG(os.fstat(file).st_mode)
             assert os.read(file, 3) == (PROC / path).read_bytes()[:3]
+            if not path.endswith("cmdline"):  # which is no seq_file
+                with pytest.raises(OSError, match="Invalid argument"):
+                    os.lseek(file, 0, os.SEEK_END)
         finally:
             os.close(file)
     assert stat.S_ISREG((tree / path).lstat().st_mode)

@@ -13,15 +13,12 @@ from untorn.serve.procfs.real import RealProc, RealProcess
 _JUDGED_AT_READ = ("io", "stat")
 A_DAY = 86400.0
 """Seconds for which a name below the directory of a process is known: it never means another."""
-A_WHILE = 10.0
-"""Seconds for which attributes are: whoever opens a file is judged anew anyway."""
 
 
 class SystemFile(File):
     """A file of the root."""
 
     __slots__ = ("_name", "_proc")
-    keep_attributes = A_WHILE
 
     def __init__(self, proc: RealProc, name: str) -> None:
         self._proc, self._name = proc, name
@@ -46,7 +43,6 @@ class PassedFile(File):
     """
 
     __slots__ = ("_name", "_process")
-    keep_attributes = A_WHILE
 
     def __init__(self, process: RealProcess, name: str) -> None:
         self._process, self._name = process, name

@@ -23,7 +23,7 @@ from untorn.serve.host.host import Host
 from untorn.serve.host.watched import Kind
 from untorn.serve.procfs.links import FOR_EVER, MagicLink, NamedLink, Way
 from untorn.serve.procfs.maps_file import MapsNode
-from untorn.serve.procfs.passed import A_DAY, A_WHILE, PassedFile, attributes_of
+from untorn.serve.procfs.passed import A_DAY, PassedFile, attributes_of
 from untorn.serve.procfs.real import RealProcess
 
 _KINDS = {kind.value: kind for kind in Kind}
@@ -177,7 +177,7 @@ class TaskDirectory(_RealDirectory):
     """The directory of a process in which its threads have theirs."""
 
     __slots__ = ()
-    keep, keep_attributes = A_DAY, A_WHILE
+    keep, keep_attributes = A_DAY, 1.0
 
     def lookup(self, name: bytes, caller: Caller) -> Node:
         """Return the directory of a thread. Raises OSError ENOENT if it is gone."""
