@@ -7,6 +7,7 @@ as those of /proc have none.
 import ctypes
 import errno
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -16,9 +17,19 @@ from untorn.serve.fuse.answers import Answer
 from untorn.serve.fuse.inodes import Inodes
 from untorn.serve.fuse.node import Caller, Directory, Entry, File, Link, OpenFile
 
-_Listing = list[tuple[int, Entry]]
+_JUST_NOW = 0.1
+"""Seconds; who begins to read a directory within it after opening it gets what was there then."""
 Gone = Callable[[int, bytes], None]
 """Is told of a name in a directory, by the number of that, which means nothing any more."""
+
+
+class _Listing(NamedTuple):
+    """An open directory."""
+
+    entries: list[tuple[int, Entry]]
+    """Each with its position."""
+    opened: float | None = None
+    """When it was, in seconds; None once it was read."""
 
 
 class Slow(NamedTuple):
@@ -113,7 +124,7 @@ class Requests:
             for name in passing:
                 if name not in there:
                     self._gone(number, name)
-        return self._opened_as(answers.positions(entries))
+        return self._opened_as(_Listing(answers.positions(entries), time.monotonic()))
 
     def _opened_as(self, opened: OpenFile | _Listing) -> Answer:
         """Keep what is open, and tell its handle; it is closed if nobody learns of it."""
@@ -178,18 +189,25 @@ class Requests:
     def readdir(self, caller: Caller, number: int, size: int, offset: int, info: Any) -> Answer:
         """Read a directory, as it was when it was opened, or rewound."""
         if not offset:
-            self._reread(caller, number, info.contents.fh)
+            self._begin_listing(caller, number, info.contents.fh)
         with self._lock:
             listing = self._opened[info.contents.fh]
-        assert isinstance(listing, list)
-        return answers.listing([each for each in listing if each[0] > offset], size)
+        assert isinstance(listing, _Listing)
+        return answers.listing([each for each in listing.entries if each[0] > offset], size)
 
-    def _reread(self, caller: Caller, number: int, handle: int) -> None:
+    def _begin_listing(self, caller: Caller, number: int, handle: int) -> None:
+        """List a directory for who reads it from its beginning, unless it was opened just now."""
+        with self._lock:
+            listing = self._opened[handle]
+            assert isinstance(listing, _Listing)
+            self._opened[handle] = listing._replace(opened=None)
+        if listing.opened is not None and time.monotonic() - listing.opened < _JUST_NOW:
+            return
         node = self._inodes[number]
         assert isinstance(node, Directory)
-        listing = answers.positions(node.entries(caller))
+        found = _Listing(answers.positions(node.entries(caller)))
         with self._lock:
-            self._opened[handle] = listing
+            self._opened[handle] = found
 
     def release(self, caller: Caller, number: int, info: Any) -> Answer:
         """Close a file."""
