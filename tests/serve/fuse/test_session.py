@@ -120,11 +120,13 @@ class Folder(Directory):
 
     def __init__(self, nodes: Mapping[bytes, Node]) -> None:
         self.nodes: dict[bytes, Node] = dict(nodes)
+        self.asked: list[bytes] = []
 
     def attributes(self) -> Attributes:
         return Attributes(stat.S_IFDIR | 0o555, nlink=2)
 
     def lookup(self, name: bytes, caller: Caller) -> Node:
+        self.asked.append(name)
         if name not in self.nodes:
             raise os_error(errno.ENOENT)
         return self.nodes[name]
@@ -201,6 +203,28 @@ def test_a_directory_that_is_read_again_shows_what_is_in_it_then(root: Folder, p
         before = set(os.listdir(directory))  # noqa: PTH208 (rewinds it each time)
         root.nodes[b"new"] = Plain()
         assert set(os.listdir(directory)) == {*before, "new"}  # noqa: PTH208
+    finally:
+        os.close(directory)
+
+
+@pytest.mark.parametrize(("seconds", "times"), [(600, 1), (0, 3)])
+def test_what_is_absent_is_asked_for_once_if_that_is_to_hold(
+    seconds: float, times: int, root: Folder, place: Path
+) -> None:
+    root.keep_absent = seconds
+    for _ in range(3):
+        assert not (place / "absent").exists()
+    assert root.asked.count(b"absent") == times
+
+
+def test_a_directory_that_was_opened_long_ago_shows_what_is_in_it_now(
+    root: Folder, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("untorn.serve.fuse.requests._JUST_NOW", 0)
+    directory = os.open(place, os.O_RDONLY)
+    try:
+        root.nodes[b"new"] = Plain()
+        assert "new" in os.listdir(directory)  # noqa: PTH208
     finally:
         os.close(directory)
 

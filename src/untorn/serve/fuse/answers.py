@@ -32,6 +32,12 @@ def error(number: int) -> Answer:
 done = error(0)
 
 
+def absent(seconds: float) -> Answer:
+    """Tell that there is nothing of a name, and for how many seconds that holds."""
+    entry = libfuse.fuse_entry_param(ino=0, entry_timeout=seconds)
+    return lambda request: not libfuse.fuse_reply_entry(request, entry)
+
+
 def attributes(told: Attributes, number: int, seconds: float) -> Answer:
     """Tell attributes of a node, and for how many seconds they hold."""
     filled = libfuse.c_stat()

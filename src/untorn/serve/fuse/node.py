@@ -85,9 +85,14 @@ class Node(ABC):
 
 
 class Directory(Node):
-    """A directory."""
+    """A directory.
+
+    Attributes:
+        keep_absent: Seconds for which the kernel may go on by that it has nothing of a name.
+    """
 
     __slots__ = ()
+    keep_absent: float = 0
 
     @abstractmethod
     def lookup(self, name: bytes, caller: Caller) -> Node:

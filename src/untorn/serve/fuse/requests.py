@@ -58,7 +58,12 @@ class Requests:
         directory = self._inodes[parent]
         if not isinstance(directory, Directory):
             raise os_error(errno.ENOTDIR)
-        node = directory.lookup(name, caller)
+        try:
+            node = directory.lookup(name, caller)
+        except FileNotFoundError:
+            if not directory.keep_absent:
+                raise
+            return answers.absent(directory.keep_absent)
         entry = libfuse.fuse_entry_param()
         entry.attr_timeout, entry.entry_timeout = node.keep_attributes, node.keep
         told = node.attributes()

@@ -111,6 +111,7 @@ class ThreadDirectory(_RealDirectory):
 
     __slots__ = ()
     keep = KEEP
+    keep_absent = A_DAY  # a kernel has a file for each process, or for none
 
     def lookup(self, name: bytes, caller: Caller) -> Node:
         """Return the node of a name: see _RealDirectory. Raises OSError as the kernel."""
