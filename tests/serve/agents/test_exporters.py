@@ -15,7 +15,7 @@ from tests.helpers.agents import NAME, Watched
 pytestmark = pytest.mark.live
 
 LISTENING = re.compile(r"address=(\S+:\d+)")
-ENOUGH = 20
+ENOUGH = 30
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from tests.helpers.agents import Watched
 
 pytestmark = pytest.mark.live
 
-ENOUGH = 20
+ENOUGH = 30
 CHANGES = {"cpu_percent"}
 """It depends on when it was asked last."""
 OTHERS: dict[str, Callable[[psutil.Process], Any]] = {
