@@ -12,7 +12,7 @@ from untorn.serve.engine.tree import EngineRoot
 from untorn.serve.fuse.mounting import mount_real
 from untorn.serve.host.host import Host
 from untorn.serve.mounted import STUCK, Mounted
-from untorn.serve.procfs.links import REAL, Way
+from untorn.serve.procfs.links import Way
 from untorn.serve.procfs.real import RealProc
 from untorn.serve.procfs.root import ProcRoot
 
@@ -42,8 +42,8 @@ def mounted_proc(
     way = Way() if may_mount else Way(os.path.realpath(proc))
     root = ProcRoot(RealProc(proc), host, way)
     with Mounted(root, directory, proc=proc, stuck=stuck) as mounted:
-        if may_mount:
-            mount_real(proc, os.path.join(directory, REAL))  # noqa: PTH118 (asked of ourselves)
+        for name, source in root.mounted.items():  # which asks us for the directory
+            mount_real(os.path.join(proc, source), os.path.join(directory, name))  # noqa: PTH118
         gc.freeze()  # what is there stays, and is not to be gone through again and again
         yield mounted
 

@@ -41,6 +41,7 @@ ASKED = [
     Asked("pgrep -a -P PID"),
     Asked("pstree -p PID"),
     Asked("pwdx PID CHILD"),
+    Asked("sysctl kernel.pid_max vm.max_map_count"),
     Asked("prlimit -p PID"),
     Asked("lsof -bwnP -p PID,CHILD"),
     Asked("pidstat -r -s -t -p PID", _PIDS, _CLOCK + r"|\d+\.\d+"),

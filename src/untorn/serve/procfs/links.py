@@ -8,6 +8,8 @@ from untorn.serve.procfs.real import RealProcess
 
 REAL = ".real"
 """The hidden directory on which the kernel's procfs is mounted."""
+SYS = "sys"
+"""A directory that is mounted as well: sysctl(8) refuses what it reaches by a link."""
 FOR_EVER = 1e9
 _MODE = 0o120777
 _LONGEST = 4095

@@ -12,12 +12,13 @@ import re
 import stat
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 
 from untorn.errors import os_error
 from untorn.serve.caller.wants import Wants
 from untorn.serve.fuse.node import Attributes, Caller, Directory, Entry, Node
 from untorn.serve.host.host import Host
-from untorn.serve.procfs.links import FOR_EVER, REAL, NamedLink, Way
+from untorn.serve.procfs.links import FOR_EVER, REAL, SYS, NamedLink, Way
 from untorn.serve.procfs.passed import SystemFile
 from untorn.serve.procfs.process import KEEP, ProcessDirectory, Seen
 from untorn.serve.procfs.real import RealProc
@@ -35,6 +36,9 @@ class ProcRoot(Directory):
         proc: The procfs behind it.
         host: Looks at processes.
         way: How links get to that procfs.
+
+    Attributes:
+        mounted: What is to be mounted on its directories, by name: paths in that procfs.
     """
 
     def __init__(self, proc: RealProc, host: Host, way: Way) -> None:
@@ -42,7 +46,8 @@ class ProcRoot(Directory):
         self._lock = threading.Lock()
         self._processes: dict[int, ProcessDirectory] = {}  # protected by _lock, as is the next one
         self._passed = {name: SystemFile(proc, name) for name in _PASSED}
-        self._others: dict[str, Node] = {} if way.proc else {REAL: _MountPoint()}
+        self.mounted = {} if way.proc else _to_be_mounted(proc)
+        self._others: dict[str, Node] = {name: _MountPoint() for name in self.mounted}
 
     def attributes(self) -> Attributes:
         """Return those of a directory."""
@@ -105,11 +110,16 @@ class ProcRoot(Directory):
     def entries(self, caller: Caller) -> Sequence[Entry]:
         """Return what the kernel shows to the caller."""
         names = self._proc.names(caller)
-        return [Entry(os.fsencode(name), _type_of(name)) for name in names]
+        return [Entry(os.fsencode(name), self._type_of(name)) for name in names]
+
+    def _type_of(self, name: str) -> int:
+        if name.isdecimal() or name in self.mounted:
+            return stat.S_IFDIR
+        return stat.S_IFREG if name in _PASSED else stat.S_IFLNK
 
 
 class _MountPoint(Directory):
-    """The hidden directory on which the kernel's procfs is mounted."""
+    """A directory on which one of the kernel's is mounted."""
 
     __slots__ = ()
     keep = keep_attributes = FOR_EVER
@@ -127,7 +137,7 @@ class _MountPoint(Directory):
         return ()
 
 
-def _type_of(name: str) -> int:
-    if name.isdecimal():
-        return stat.S_IFDIR
-    return stat.S_IFREG if name in _PASSED else stat.S_IFLNK
+def _to_be_mounted(proc: RealProc) -> dict[str, str]:
+    """Return it. Where only processes are (subset=pid) there is no sys."""
+    wanted = {REAL: ".", SYS: SYS}
+    return {name: path for name, path in wanted.items() if Path(proc.path, path).is_dir()}
