@@ -13,13 +13,20 @@ class Served:
     def __init__(self) -> None:
         self.jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self.stuck: queue.SimpleQueue[str] = queue.SimpleQueue()
-        self.leadership = Leadership[list[Job], str](
-            self._receive, lambda room: room.pop()(), list, self.stuck.put
-        )
+        self.leadership: Leadership[list[Job], str] = Leadership(self)
         self._thread = threading.Thread(target=self.leadership.serve)
         self._thread.start()
 
-    def _receive(self, room: list[Job]) -> bool:
+    def make_room(self) -> list[Job]:
+        return []
+
+    def answer(self, room: list[Job]) -> None:
+        room.pop()()
+
+    def on_stuck(self, work: str) -> None:
+        self.stuck.put(work)
+
+    def receive(self, room: list[Job]) -> bool:
         job = self.jobs.get()
         if job:
             room.append(job)
@@ -73,7 +80,7 @@ def test_a_leader_that_is_stuck_is_replaced() -> None:
     served, go_on, stuck = Served(), threading.Event(), threading.Event()
 
     def stick() -> None:
-        served.leadership.works_on("its work")
+        assert served.leadership.works_on("its work", 1)
         stuck.set()
         go_on.wait(60)
 
@@ -115,3 +122,44 @@ def test_a_thread_that_is_busy_at_the_end_is_waited_for() -> None:
     go_on.set()
     assert served.leadership.wait_for_all(60)
     slow.join(60)
+
+
+def test_one_user_does_not_keep_others_from_being_served() -> None:
+    served, go_on = Served(), threading.Event()
+    refused: queue.SimpleQueue[bool] = queue.SimpleQueue()
+
+    def wait_for(user: int) -> None:
+        if not served.leadership.works_on("work", user):
+            refused.put(True)
+            return
+        served.leadership.step_aside()
+        go_on.wait(60)
+
+    for _ in range(200):
+        served.jobs.put(lambda: wait_for(1))
+    for _ in range(200 - 96):
+        assert refused.get(timeout=60)
+    may = []
+    served.done_by(lambda: may.append(served.leadership.works_on("work", 2)))
+    assert may == [True]
+    go_on.set()
+    served.end()
+
+
+def test_what_many_wait_for_leaves_threads_for_those_who_do_not_wait() -> None:
+    served, go_on = Served(), threading.Event()
+    refused: queue.SimpleQueue[int] = queue.SimpleQueue()
+
+    def wait_for(user: int) -> None:
+        if not served.leadership.works_on("work", user):
+            refused.put(user)
+            return
+        served.leadership.step_aside()
+        go_on.wait(60)
+
+    for user in range(300):
+        served.jobs.put(lambda user=user: wait_for(user))  # type: ignore[misc]
+    assert [refused.get(timeout=60) for _ in range(300 - 224)] == list(range(224, 300))
+    served.done_by()
+    go_on.set()
+    served.end()

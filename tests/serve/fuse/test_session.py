@@ -179,6 +179,17 @@ def test_an_error_is_the_callers(place: Path) -> None:
         (place / "file" / "below").stat()
 
 
+def test_what_nobody_can_do_in_proc_is_refused_as_there(place: Path) -> None:
+    for make in (Path.touch, Path.mkdir, lambda path: path.symlink_to("x")):
+        with pytest.raises(FileNotFoundError):
+            make(place / "new")
+    with pytest.raises(FileNotFoundError):
+        (place / "file").rename(place / "new")
+    for change in (Path.unlink, lambda path: path.chmod(0o777)):
+        with pytest.raises(PermissionError):
+            change(place / "file")
+
+
 def test_a_defect_is_an_error_for_one_and_nothing_for_the_others(
     place: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

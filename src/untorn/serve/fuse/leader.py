@@ -10,19 +10,39 @@ while there is nothing to do.
 import errno
 import threading
 import time
-from collections.abc import Callable
-from typing import Generic, TypeVar
+from collections import Counter
+from typing import Generic, Protocol, TypeVar
 
 from untorn.errors import os_error
 
 Room = TypeVar("Room")
 Work = TypeVar("Work")
+Told = TypeVar("Told", contravariant=True)
 _PATIENCE = 0.02
 """Seconds after which a request that is not answered holds up others no longer."""
 _MOST_THREADS = 256
 """That may be busy with requests at the same time."""
+_MOST_ASIDE, _MOST_OF_ONE = 224, 96
+"""Of them, those that may wait for something: of all users, and of one. So nobody keeps the others
+from being served, and the leader can always be replaced a few times more."""
 _MOST_SPARE = 4
 """Threads that are kept though they have nothing to do."""
+
+
+class Server(Protocol[Room, Told]):
+    """What the threads do. None of it raises anything."""
+
+    def make_room(self) -> Room:
+        """Return what a thread receives its requests in."""
+
+    def receive(self, room: Room) -> bool:
+        """Wait for a request; False if there will be none any more. By one thread at a time."""
+
+    def answer(self, room: Room) -> object:
+        """Answer the request that was received; may call works_on() and step_aside()."""
+
+    def on_stuck(self, work: Told) -> object:
+        """Take note of the work of a leader that was replaced by the lookout."""
 
 
 class Leadership(Generic[Room, Work]):
@@ -31,26 +51,17 @@ class Leadership(Generic[Room, Work]):
     Lock order: `_lock` is the innermost; nothing of others is called with it held.
 
     Args:
-        receive: Waits for a request; False if there will be none any more. Is called by one thread
-            at a time.
-        answer: Answers the request that was received. Neither raises anything.
-        make_room: Returns what a thread receives its requests in.
-        on_stuck: Is told what the leader works on that is replaced by the lookout.
+        server: What they do.
     """
 
-    def __init__(
-        self,
-        receive: Callable[[Room], bool],
-        answer: Callable[[Room], object],
-        make_room: Callable[[], Room],
-        on_stuck: Callable[[Work], object],
-    ) -> None:
-        self._receive, self._answer, self._make_room = receive, answer, make_room
-        self._on_stuck = on_stuck
+    def __init__(self, server: Server[Room, Work]) -> None:
+        self._server = server
         self._lock = threading.Lock()
         self._leader: _Member | None = None  # protected by _lock, as are those down to _ended
         self._spare: list[_Member] = []
+        self._rooms: list[Room] = []  # of threads that are gone
         self._threads = 0
+        self._aside: Counter[int] = Counter()  # threads that wait for something, by user
         self._request = 0  # number of the one that the leader answers, or answered last
         self._busy = False  # whether it is at it still
         self._work: Work | None = None  # on which it is at work, if it said so
@@ -89,45 +100,61 @@ class Leadership(Generic[Room, Work]):
         with self._lock:
             return self._leader is not me or self._lead_next()
 
-    def works_on(self, work: Work) -> None:
-        """Note what the leader works on. By the leader."""
+    def works_on(self, work: Work, user: int) -> bool:
+        """Note what the leader works on, and for whom; False if it is not to begin. By the leader.
+
+        It is not if too many threads wait for something already, for this user or for all.
+        """
+        me: _Member = self._here.member
         with self._lock:
-            self._work = work
+            me.user, self._work = user, work
+            return self._aside[user] < _MOST_OF_ONE and self._aside.total() < _MOST_ASIDE
 
     def _lead_next(self) -> bool:
         """Make a spare thread the leader, or a new one. Preconditions: _lock is held."""
-        if self._spare:
-            self._leader = self._spare.pop()
-            self._busy = False
-            self._leader.turn.release()
-            return True
-        if self._threads >= _MOST_THREADS:
+        member = self._spare.pop() if self._spare else self._new_member()
+        if member is None:
             return False
-        member = _Member()
-        try:
-            threading.Thread(
-                target=self._run, args=(member,), name="untorn-fuse", daemon=True
-            ).start()
-        except RuntimeError:  # there are too many threads
-            return False
+        if self._leader:
+            self._leader.aside = True
+            self._aside[self._leader.user] += 1
         self._leader, self._busy = member, False
-        self._threads += 1
         member.turn.release()
         return True
 
+    def _new_member(self) -> "_Member | None":
+        """Start a thread; None if it cannot be had. Preconditions: _lock is held."""
+        if self._threads >= _MOST_THREADS:
+            return None
+        member = _Member()
+        thread = threading.Thread(target=self._run, args=(member,), name="untorn-fuse", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # there are too many threads
+            return None
+        self._threads += 1
+        return member
+
     def _run(self, me: "_Member") -> None:
         self._here.member = me
-        room = self._make_room()
         me.turn.acquire()
+        room = self._take_room()
         while self._may_lead(me):
-            if not self._receive(room):
+            if not self._server.receive(room):
                 self._end()
                 break
             self._begin()
-            self._answer(room)
+            self._server.answer(room)
         with self._lock:
             self._threads -= 1
+            self._rooms.append(room)
             self._all_gone.notify_all()
+
+    def _take_room(self) -> Room:
+        with self._lock:
+            if self._rooms:
+                return self._rooms.pop()
+        return self._server.make_room()
 
     def _begin(self) -> None:
         """Note that the leader is busy, and wake the lookout. By the leader."""
@@ -144,6 +171,9 @@ class Leadership(Generic[Room, Work]):
             if self._leader is me:
                 self._busy = False
                 return True
+            if me.aside:
+                me.aside = False
+                self._aside[me.user] -= 1
             if self._ended or len(self._spare) >= _MOST_SPARE:
                 return False
             self._spare.append(me)
@@ -166,7 +196,7 @@ class Leadership(Generic[Room, Work]):
         seen = 0
         while (request := self._next_request()) is not None:
             if request == seen and (work := self._replace(request)) is not None:
-                self._on_stuck(work)
+                self._server.on_stuck(work)
             seen = request
             time.sleep(_PATIENCE)
 
@@ -187,8 +217,10 @@ class Leadership(Generic[Room, Work]):
 
 
 class _Member:
-    """A thread that serves."""
+    """A thread that serves. Its fields are protected by the lock of Leadership, but `turn`."""
 
     def __init__(self) -> None:
         self.turn = threading.Lock()  # released when it is this one's turn to lead, or to go
         self.turn.acquire()
+        self.user = 0  # for whom it works
+        self.aside = False  # whether another one leads while it works

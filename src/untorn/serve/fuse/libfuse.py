@@ -84,6 +84,8 @@ _READ = CFUNCTYPE(None, Request, c_uint64, c_size_t, c_int64, _FileInfo)
 _IOCTL = CFUNCTYPE(
     *(None, Request, c_uint64, c_uint, c_void_p, _FileInfo, c_uint, c_void_p, c_size_t, c_size_t)
 )
+REFUSED = CFUNCTYPE(None, Request)
+"""Of what is refused, whatever else it is called with."""
 PROTOTYPES = {
     "init": _INIT,
     "lookup": _NAME,
@@ -113,7 +115,7 @@ _ORDER = (
 class fuse_lowlevel_ops(Structure):
     """What answers requests; the library refuses those for which there is nothing, with ENOSYS."""
 
-    _fields_ = tuple((name, PROTOTYPES.get(name, c_void_p)) for name in _ORDER)
+    _fields_ = tuple((name, PROTOTYPES.get(name, REFUSED)) for name in _ORDER)
 
 
 def _function(

@@ -19,6 +19,12 @@ from untorn.serve.fuse.requests import Requests, Slow
 
 T = TypeVar("T")
 _Handler = Callable[..., Answer | Slow]
+_REFUSALS = {
+    **dict.fromkeys(("mknod", "mkdir", "symlink", "link", "rename", "create"), errno.ENOENT),
+    **dict.fromkeys(("unlink", "rmdir", "setattr"), errno.EPERM),
+}
+"""What nobody can do in /proc, and what it gets there. Source: fs/proc/base.c:proc_setattr(), and
+fs/namei.c for what has no operation."""
 _FOR_THE_LAST = 5.0
 """Seconds that requests have which are still worked on when there are no more."""
 
@@ -49,9 +55,7 @@ class Session:
         self._pending, self._on_answer = PendingRequests(proc), on_answer
         self._operations = self._make_operations()
         self._session = self._make_session(fuse)
-        self._leadership = Leadership(
-            self._receive, self._answer, libfuse.fuse_buf, self._pending.watch
-        )
+        self._leadership: Leadership[libfuse.fuse_buf, Pending] = Leadership(self)
 
     def _make_operations(self) -> libfuse.fuse_lowlevel_ops:
         handlers: dict[str, Callable[..., None]] = {
@@ -61,6 +65,7 @@ class Session:
         }
         handlers |= {"init": self._begin, "forget": self._forget}
         made = {name: libfuse.PROTOTYPES[name](handler) for name, handler in handlers.items()}
+        made |= {name: libfuse.REFUSED(_refuse(number)) for name, number in _REFUSALS.items()}
         return libfuse.fuse_lowlevel_ops(**made)
 
     def _make_session(self, fuse: int) -> int:
@@ -91,7 +96,14 @@ class Session:
             if self._leadership.wait_for_all(_FOR_THE_LAST):
                 libfuse.fuse_session_destroy(self._session)
 
-    def _receive(self, room: libfuse.fuse_buf) -> bool:
+    # What the threads of the leadership do.
+
+    def make_room(self) -> libfuse.fuse_buf:
+        """Return what requests are received in; libfuse allocates its memory, once."""
+        return libfuse.fuse_buf()
+
+    def receive(self, room: libfuse.fuse_buf) -> bool:
+        """Wait for a request; False if there will be none any more."""
         while not libfuse.fuse_session_exited(self._session):
             size = libfuse.fuse_session_receive_buf(self._session, room)
             if size > 0:
@@ -100,17 +112,25 @@ class Session:
                 return False
         return False
 
-    def _answer(self, room: libfuse.fuse_buf) -> None:
+    def answer(self, room: libfuse.fuse_buf) -> None:
+        """Answer the request that was received."""
         libfuse.fuse_session_process_buf(self._session, room)
         self._on_answer()
+
+    def on_stuck(self, work: Pending) -> None:
+        """Have the caller of a request let go from now on if it is killed."""
+        self._pending.watch(work)
 
     def _handle(self, handler: _Handler, request: int, *arguments: Any) -> None:
         """Answer a request. By the leader, called by libfuse."""
         caller = caller_of(request)
         pending = Pending(request, caller.tid)
-        self._leadership.works_on(pending)
+        may_work = self._leadership.works_on(pending, caller.uid)
         held = caller._replace(held=pending.held)
-        answer = _attempt(lambda: handler(held, *arguments))
+        if may_work or handler == self._requests.release:  # to close is always possible
+            answer = _attempt(lambda: handler(held, *arguments))
+        else:
+            answer = error(errno.EAGAIN)
         if isinstance(answer, Slow):
             self._pending.watch(pending)
             answer = _attempt(partial(self._work, answer))
@@ -141,6 +161,10 @@ class Session:
         while (gone := self._gone.get()) is not None:
             parent, name = gone
             libfuse.fuse_lowlevel_notify_inval_entry(self._session, parent, name, len(name))
+
+
+def _refuse(number: int) -> Callable[[int], object]:
+    return lambda request: libfuse.fuse_reply_err(request, number)
 
 
 def _attempt(work: Callable[[], T]) -> "T | Answer":

@@ -89,8 +89,14 @@ class _OpenMaps(OpenFile):
         self._asked: LiveMaps | None = None  # protected by _asked_lock
 
     def is_slow(self, offset: int | None = None) -> bool:
-        """Tell whether it takes a look at the process, as at the beginning."""
-        return offset == 0 and not self._node.is_known
+        """Tell whether it takes a look at the process, or waits for one.
+
+        It may be wrong by the time of the call, which then holds up others for a moment.
+        """
+        if offset is None:
+            return self._asked_lock.locked()
+        at_first = offset == 0 or self._text is None
+        return self._lock.locked() or (at_first and not self._node.is_known)
 
     def read(self, size: int, offset: int, caller: Caller) -> bytes:
         """Return what the kernel's file would return. Raises OSError as Host.text(); EACCES."""
