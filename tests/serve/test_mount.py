@@ -4,6 +4,7 @@ import errno
 import os
 import signal
 import subprocess
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from tests.helpers.commanded import Commanded
 from tests.helpers.fuse_mount import mounts
 from tests.helpers.mount_command import mount_command
-from tests.helpers.tasks import wait_until
+from tests.helpers.tasks import PATIENCE, wait_until
 from untorn.serve.fuse.connection import Connection
 
 pytestmark = [pytest.mark.live, mounts]
@@ -30,6 +31,23 @@ def test_a_signal_ends_it(number: int, tmp_path: Path) -> None:
     with mount_command(tmp_path) as command:
         command.send_signal(number)
         assert command.communicate()[1] == ""
+
+
+@pytest.mark.parametrize("shows", ["host", "engine"])
+def test_a_procfs_that_numbers_callers_otherwise_is_refused(shows: str, tmp_path: Path) -> None:
+    enter = ["unshare", "--pid", "--fork"]
+    if subprocess.run([*enter, "true"], stderr=subprocess.DEVNULL).returncode:
+        pytest.skip("takes the right to make a PID namespace")
+    emulator = tmp_path / "emulator.py"
+    emulator.write_text("processes = {}")
+    options = ["--engine", str(emulator)] if shows == "engine" else []
+    command = [*enter, sys.executable, "-m", "untorn", "mount", str(tmp_path), *options]
+    try:  # one that is not refused serves until it is ended
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+    finally:
+        subprocess.run(["umount", "-l", str(tmp_path)], stderr=subprocess.DEVNULL)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "PID namespace" in done.stderr
 
 
 def test_processes_come_and_go(tmp_path: Path) -> None:

@@ -87,6 +87,9 @@ def mount(
 
     _check_together(engine)
     check_libraries()
+    from untorn.serve.mounted import check_numbers
+
+    check_numbers(proc)  # before anything is looked at by number
     with ended_by_signals():
         if engine is None:
             _serve_host(directory, proc, **limits)

@@ -36,6 +36,7 @@ def mounted_proc(
 
     Raises:
         OSError: As Mounted and RealProc; EPERM.
+        OutOfReachError: As Mounted.
     """
     _allow_many_files()
     may_mount = bool(capget(0).effective & _CAP_SYS_ADMIN)
@@ -68,6 +69,7 @@ def mounted_engine(
 
     Raises:
         OSError: As Mounted.
+        OutOfReachError: As Mounted.
     """
     root = EngineRoot(processes, View(strategy, proc))
     with Mounted(root, directory, proc=proc, stuck=stuck) as mounted:

@@ -1,7 +1,10 @@
 """A tree that is mounted: from the mount to whatever ends it."""
 
 import threading
+from pathlib import Path
 
+from untorn.errors import OutOfReachError
+from untorn.reader.access.idleness import same_pids
 from untorn.serve.fuse.lifeline import Lifeline
 from untorn.serve.fuse.mounting import clear_directory, mount_fuse, new_source
 from untorn.serve.fuse.node import Directory
@@ -22,16 +25,19 @@ class Mounted:
     Args:
         root: The tree.
         directory: Where; what a dead server left there is taken away.
-        proc: Where procfs is mounted.
+        proc: Where procfs is mounted: that of our PID namespace, as it tells who asks.
         stuck: Seconds for which a request may wait without a sign of life of this process.
 
     Raises:
-        OSError: As clear_directory() and mount_fuse(); ECHILD without a watchdog.
+        OSError: As clear_directory() and mount_fuse(); ECHILD without a watchdog; ENOENT without
+            a procfs.
+        OutOfReachError: It is the procfs of another PID namespace.
     """
 
     def __init__(
         self, root: Directory, directory: str, *, proc: str = "/proc", stuck: float = STUCK
     ) -> None:
+        check_numbers(proc)
         clear_directory(directory)
         source = new_source()
         self._lifeline = Lifeline(source, stuck=stuck, proc=proc)
@@ -62,3 +68,17 @@ class Mounted:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def check_numbers(proc: str) -> None:
+    """Raise OutOfReachError if a procfs does not number processes as we do.
+
+    FUSE tells a caller by its number in our PID namespace. In the procfs of another one that is a
+    stranger's, whose rights the caller would be given.
+    """
+    Path(proc).stat()
+    if not same_pids(proc):
+        raise OutOfReachError(
+            f"{proc}: a procfs of another PID namespace: run in that one"
+            " (--pid host, or hostPID: true in Kubernetes)"
+        )
