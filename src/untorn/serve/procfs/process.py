@@ -134,7 +134,7 @@ class ProcessDirectory(ThreadDirectory):
     """The directory of a process, whose threads have directories, and of which files are passed.
 
     Args:
-        seen: The process; let go of when the kernel forgets this.
+        seen: The process.
         on_forget: Is called then.
     """
 
@@ -151,10 +151,13 @@ class ProcessDirectory(ThreadDirectory):
         return self._seen.process
 
     def forget(self) -> None:
-        """Let go of the process. Nothing in its directory is asked for any more."""
+        """Let go of what is known of the process.
+
+        Not of its directory: a lookup that found this node a moment ago is about to tell the kernel
+        of it anew. Whoever is the last to have it lets go of that, too.
+        """
         self._on_forget(self)
         self._seen.host.forget(self.process)
-        self.process.close()
 
     def lookup(self, name: bytes, caller: Caller) -> Node:
         """Return the node of a name: see _RealDirectory. Raises OSError as the kernel."""

@@ -6,8 +6,8 @@ What a caller may open, read and list there is asked of the kernel, with the cal
 import errno
 import os
 import re
-import threading
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 
 from untorn.errors import os_error
 from untorn.serve.caller.callers import Subject
@@ -15,8 +15,10 @@ from untorn.serve.caller.deputy import Deputy
 from untorn.serve.caller.thread_credentials import Credentials
 from untorn.serve.caller.wants import Wants, wants
 from untorn.serve.fuse.node import Caller
+from untorn.serve.procfs.descriptor import Descriptor
 
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+_READ = os.O_RDONLY | os.O_CLOEXEC
 _HIDES = re.compile(rb"\bhidepid=(?!0|off)")
 """Of the options of a mount: some see not all. Source: fs/proc/root.c:proc_fs_parameters."""
 
@@ -89,48 +91,56 @@ class RealProc:
 class RealProcess:
     """A process, as one directory of procfs: its number may be another's later, this is not.
 
-    Its descriptor is closed when the kernel forgets the node, which nobody asks for any more; only
-    a look at it may go on, for a caller that was killed.
+    Its descriptor is kept for as long as anybody has this object, or until the process was found to
+    be gone. What uses it after that gets ESRCH, as from a process that is gone.
+
+    Args:
+        pid: Its number.
+        directory: Its directory, a descriptor, which is this object's from now on; what is opened
+            by it fails once the process is gone.
+        proc: The procfs that it is in.
 
     Attributes:
         pid: Its number.
-        directory: Its directory, a descriptor; what is opened by it fails once the process is gone.
     """
 
     def __init__(self, pid: int, directory: int, proc: RealProc) -> None:
-        self.pid, self.directory = pid, directory
-        self._proc, self._subject = proc, Subject(pid, directory)
+        self.pid = pid
+        self._proc, self._directory = proc, Descriptor(directory)
         self._ino = os.fstat(directory).st_ino
-        self._lock = threading.Lock()
-        self._closed = False  # protected by _lock
 
     def is_at(self, found: os.stat_result) -> bool:
-        """Tell whether it is what a name was found to mean: we keep its inode and its number."""
-        return found.st_ino == self._ino
+        """Tell whether it is what a name was found to mean.
+
+        Its number and its inode tell, for as long as we keep that: not after it was closed.
+        """
+        return found.st_ino == self._ino and not self._directory.closed
 
     def check(self) -> None:
-        """Raise OSError ESRCH if it is gone, or nobody asks for it any more."""
-        with self._lock:
-            if not self._closed:
-                with suppress(FileNotFoundError, ProcessLookupError):
-                    os.stat("stat", dir_fd=self.directory)
-                    return
-        raise os_error(errno.ESRCH)
+        """Raise OSError ESRCH if it is gone."""
+        try:
+            self.stat("stat")
+        except FileNotFoundError:
+            raise os_error(errno.ESRCH) from None
 
-    def close(self) -> None:
-        """Let go of it."""
-        with self._lock:
-            self._closed = True
-            os.close(self.directory)
+    def close_if_gone(self) -> bool:
+        """Let go of its directory if it is gone, and tell whether it is."""
+        try:
+            self.check()
+        except ProcessLookupError:
+            self._directory.close()
+            return True
+        return False
 
     def stat(self, path: str) -> os.stat_result:
-        """Return what is at a path in its directory. Raises OSError as the kernel does."""
-        return os.lstat(path, dir_fd=self.directory)
+        """Return what is at a path in its directory. Raises OSError as the kernel does; ESRCH."""
+        with self._directory as directory:
+            return os.lstat(path, dir_fd=directory)
 
     def names(self, path: str, caller: Caller) -> list[str]:
-        """Return what is in one of its directories. Raises OSError as the kernel does."""
-        with self._judged(caller) if self._proc.hides else nullcontext():
-            return names_in(path, self.directory)
+        """Return what is in one of its directories. Raises OSError as the kernel does; ESRCH."""
+        with self._judged(caller) if self._proc.hides else self._directory as directory:
+            return names_in(path, directory)
 
     def open(self, path: str, caller: Caller) -> int:
         """Return a descriptor of one of its files, as the kernel gives it to a caller.
@@ -138,8 +148,8 @@ class RealProcess:
         Raises:
             OSError: As the kernel: EACCES, EPERM, ESRCH.
         """
-        with self._judged(caller):
-            return os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self.directory)
+        with self._judged(caller) as directory:
+            return os.open(path, _READ, dir_fd=directory)
 
     def credentials_of(self, caller: Caller) -> Credentials:
         """Return by what a caller is judged who is not there any more."""
@@ -157,25 +167,30 @@ class RealProcess:
         try:
             os.close(self.open(path, reader))
         except PermissionError:
-            with deputy.acting_with(opener):
-                os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self.directory))
+            with self._directory as directory, deputy.acting_with(opener):
+                os.close(os.open(path, _READ, dir_fd=directory))
 
     def read(self, file: int, size: int, offset: int, caller: Caller) -> bytes:
-        """Return what the kernel lets a caller read. Raises OSError as the kernel does."""
+        """Return what the kernel lets a caller read. Raises OSError as the kernel does; ESRCH."""
         with self._judged(caller):
             return os.pread(file, size, offset)
 
     def readlink(self, path: str, caller: Caller) -> bytes:
         """Return what the kernel tells a caller of a link. Raises OSError as the kernel does."""
-        with self._judged(caller):
-            return os.fsencode(os.readlink(path, dir_fd=self.directory))
+        with self._judged(caller) as directory:
+            return os.fsencode(os.readlink(path, dir_fd=directory))
 
     def wants(self, caller: Caller, name: bytes) -> Wants:
         """Return what a caller wants of a name in one of its directories."""
         return self._proc.wants(caller, name)
 
-    def _judged(self, caller: Caller) -> AbstractContextManager[None]:
-        return self._proc.deputy.acting_as(caller, self._subject)
+    @contextmanager
+    def _judged(self, caller: Caller) -> Iterator[int]:
+        """Give the directory, and this thread a caller's rights, until the block ends."""
+        with self._directory as directory:
+            subject = Subject(self.pid, directory)
+            with self._proc.deputy.acting_as(caller, subject):
+                yield directory
 
 
 def names_in(path: str, directory: int) -> list[str]:
