@@ -5,6 +5,7 @@ import platform
 import shutil
 import stat
 import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from tests.helpers.askers import opened
 from tests.helpers.fuse_mount import mounted
+from tests.helpers.nobody import as_root
 from untorn.errors import os_error
 from untorn.serve.caller.wants import Wants, wants
 from untorn.serve.fuse.node import Attributes, Caller, Directory, Entry, Link, Node
@@ -100,6 +102,32 @@ def test_who_goes_through_the_link_gets_there(link: Path) -> None:
         os.readlink(f"{link}/.")  # noqa: PTH115 -- a Path would drop the dot
     with opened(str(link)) as directory:
         assert os.readlink("inner", dir_fd=directory) == "file"
+
+
+def test_a_link_on_the_way_is_followed_whatever_is_wanted_of_the_end(link: Path) -> None:
+    file = os.open(link / "file", os.O_RDONLY | os.O_NOFOLLOW)
+    os.close(file)
+    assert stat.S_ISREG((link / "file").lstat().st_mode)
+    assert stat.S_ISDIR(os.lstat(f"{link}/").st_mode)
+
+
+def test_a_name_that_is_on_the_way_and_at_the_end_is_followed(link: Path) -> None:
+    place = link.stat()
+    (link / "link").mkdir()
+    assert os.path.samestat((link / "link" / "..").lstat(), place)
+    assert stat.S_ISDIR((link / "link").lstat().st_mode)
+    (link / "link" / "link").symlink_to("text")
+    assert (link / "link" / "link").readlink() == Path("text")
+
+
+@as_root
+def test_a_directory_of_the_same_name_in_the_callers_root_is_none_of_ours(tmp_path: Path) -> None:
+    directory = tmp_path / "link" / "mounted"
+    directory.mkdir(parents=True)
+    read = "import os, sys; os.chroot(sys.argv[1]); print(os.readlink('/link/mounted/link'))"
+    with opened("/proc") as proc, mounted(Root(proc, tmp_path), directory):
+        command = [sys.executable, "-I", "-c", read, str(tmp_path)]
+        assert subprocess.check_output(command, text=True).strip() == TEXT
 
 
 def test_a_path_may_end_on_another_page_of_memory(link: Path) -> None:

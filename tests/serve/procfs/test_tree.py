@@ -148,6 +148,31 @@ def test_the_program_of_a_process_is_found_though_it_was_deleted(
             process.kill()
 
 
+CHROOTED = "import os, sys; os.chroot(sys.argv[1]); print('ready', flush=True); sys.stdin.read()"
+
+
+def test_what_a_process_has_below_its_root_is_found_however_it_is_asked_for(
+    tree: Path, tmp_path: Path
+) -> None:
+    if os.geteuid():
+        pytest.skip("takes root, to give a process another root")
+    for place in tmp_path / "file", tmp_path / "root" / "root":
+        place.parent.mkdir(exist_ok=True)
+        place.touch()
+    with subprocess.Popen(
+        [sys.executable, "-c", CHROOTED, tmp_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout
+        process.stdout.readline()
+        for name in "root/", "root/.", "root/file", "root/root", "root/root/root", "cwd/..":
+            ours, theirs = (f"{root}/{process.pid}/{name}" for root in (tree, PROC))
+            expected = os.lstat(theirs)
+            assert os.path.samestat(os.lstat(ours), expected)
+            file = os.open(ours, os.O_RDONLY | os.O_NOFOLLOW)
+            assert os.path.samestat(os.fstat(file), expected)
+            os.close(file)
+
+
 def test_self_is_whoever_asks(tree: Path) -> None:
     assert (tree / "self").readlink() == Path(str(os.getpid()))
     read = "import os, sys; print(os.readlink(sys.argv[1]), os.getpid())"

@@ -3,11 +3,13 @@
 For FUSE all begin with one request. The caller sleeps in its system call until it has its answer,
 and /proc/TID/syscall tells in which. A link in the middle of the path is followed whatever the
 call; so where it matters the path is looked at. The kernel has just read it: no page is made
-resident.
+resident. Not noticed is a symbolic link in the path whose own text leads through the name, if the
+path ends with the same name.
 """
 
 import os
 import platform
+from collections.abc import Sequence
 from enum import Enum, auto
 from typing import NamedTuple
 
@@ -43,6 +45,13 @@ class _Call(NamedTuple):
     """Which of its arguments may say that a link is not to be followed, if one may."""
     nofollow: int = 0
     """That flag."""
+
+    def wants(self, arguments: Sequence[int]) -> Wants:
+        """Return what it wants of the last name of its path."""
+        if self.reads:
+            return Wants.TEXT
+        stays = self.flags is not None and arguments[self.flags] & self.nofollow
+        return Wants.NODE if stays else Wants.TARGET
 
 
 def _calls(numbers: str) -> dict[int, _Call]:
@@ -91,14 +100,24 @@ def wants(proc: int, caller: Caller, name: bytes) -> Wants:
         call = (_CALLS_OF_32_BITS if is_of_32_bits else _CALLS).get(number)
         if call is None:
             return Wants.UNKNOWN
-        if call.flags is not None and arguments[call.flags] & call.nofollow:
-            return Wants.NODE
-        if not call.reads:
-            return Wants.TARGET
+        itself = call.wants(arguments)
+        if itself is Wants.TARGET:
+            return itself
         path = _text(caller.tid, arguments[call.path])
     except (OSError, ValueError):  # it is gone, or not ours to look at; it is in no call
         return Wants.UNKNOWN
-    return Wants.TEXT if not path or path.rpartition(b"/")[2] == name else Wants.TARGET
+    return itself if not path or _only_ends_with(path, name) else Wants.TARGET
+
+
+def _only_ends_with(path: bytes, name: bytes) -> bool:
+    """Tell whether a name is the end of a path, and not on the way there.
+
+    If it is both, as in PID/root/dir/root, nothing tells for which it is asked. Then it is
+    followed, as only so nobody gets to a file that is not meant. What an absolute path begins with
+    is in the caller's root, which is no directory of ours.
+    """
+    *way, last = path.split(b"/")
+    return last == name and name not in (way[2:] if path.startswith(b"/") else way)
 
 
 def _system_call(proc: int, tid: int) -> list[int]:
