@@ -15,6 +15,7 @@ from tests.helpers.askers_program import ALICE, BOB, told
 from tests.helpers.nobody import as_root
 from tests.helpers.tasks import wait_until
 from untorn.serve.host.host import Host
+from untorn.serve.procfs.real import RealProc
 
 pytestmark = [as_root, pytest.mark.live]
 
@@ -33,11 +34,11 @@ NAMES = "maps", "stat", "io", "task/{pid}/maps", "exe"
 @contextmanager
 def mounted(directory: Path, proc: str = "/proc") -> Iterator[int]:
     """Give a descriptor of the root of what is mounted; skip the test where that cannot be."""
-    mount = pytest.importorskip("untorn.serve.mount", reason="takes mfusepy and libfuse3")
+    ours = pytest.importorskip("untorn.serve.mount", reason="takes mfusepy and libfuse3")
     directory.mkdir()
     host = Host(proc=proc)
     try:
-        with mount.mounted_proc(str(directory), host, proc=proc), opened(str(directory)) as root:
+        with ours.mounted_proc(str(directory), host, proc=proc), opened(str(directory)) as root:
             yield root
     except (FileNotFoundError, PermissionError) as error:
         pytest.skip(f"cannot mount: {error}")
@@ -74,23 +75,49 @@ def test_everybody_sees_what_proc_shows(proc: int, root: int) -> None:
     assert not wrong, "\n".join(wrong)
 
 
-def test_what_is_hidden_in_proc_is_hidden_in_ours(tmp_path: Path) -> None:
-    procfs = tmp_path / "procfs"
-    procfs.mkdir()
-    mount = ["mount", "-t", "proc", "-o", "hidepid=invisible", "proc", str(procfs)]
-    done = subprocess.run(mount, capture_output=True, text=True)
+@contextmanager
+def hiding(place: Path, option: str) -> Iterator[str]:
+    """A procfs with an option by which processes are hidden."""
+    place.mkdir()
+    mount("-t", "proc", "-o", option, "proc", str(place))
+    try:
+        yield str(place)
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def mount(*arguments: str) -> None:
+    done = subprocess.run(["mount", *arguments], capture_output=True, text=True)
     if done.returncode:
         pytest.skip(f"cannot mount: {done.stderr}")
-    try:
-        with (
-            opened(str(procfs)) as proc,
-            mounted(tmp_path / "mounted", str(procfs)) as root,
-            askers(proc, root, names=NAMES) as told,
-        ):
-            wrong = list(differences(told))
-    finally:
-        subprocess.run(["umount", "-l", str(procfs)], check=True)
+
+
+@pytest.mark.parametrize("option", ["noaccess", "invisible"])
+def test_what_is_hidden_in_proc_is_hidden_in_ours(tmp_path: Path, option: str) -> None:
+    with (
+        hiding(tmp_path / "procfs", f"hidepid={option}") as procfs,
+        opened(procfs) as proc,
+        mounted(tmp_path / "mounted", procfs) as root,
+        askers(proc, root, names=NAMES) as told,
+    ):
+        wrong = [line for line in differences(told) if not is_of_what_is_locked(line)]
     assert not wrong, "\n".join(wrong)
+
+
+def is_of_what_is_locked(line: str) -> bool:
+    """Whether a directory into which nobody may go is not even looked at: the kernel's is."""
+    return line.endswith(", : Operation not permitted, not there")
+
+
+def test_processes_are_hidden_from_a_second_after_they_are_to_be(tmp_path: Path) -> None:
+    now = 0.0
+    with hiding(tmp_path / "procfs", "hidepid=off") as procfs:
+        proc = RealProc(procfs, lambda: now)
+        assert not proc.hides
+        mount("-o", "remount,hidepid=invisible", procfs)
+        now = 1.0
+        assert proc.hides
+        os.close(proc.directory)
 
 
 READ = f"""
@@ -140,6 +167,32 @@ def sleeper(then: Path = Path("/bin/cat")) -> Iterator["subprocess.Popen[bytes]"
             yield program
         finally:
             program.kill()
+
+
+GO_THERE = f"""
+import os, sys
+os.fchdir(int(sys.argv[2]))
+os.setgroups([]); os.setgid({BOB}); os.setuid({BOB})
+for call in os.stat, os.lstat, os.chdir:
+    try:
+        call(sys.argv[1])
+    except PermissionError:
+        continue
+    sys.exit("it got there")
+"""
+
+
+@pytest.mark.parametrize("name", ["", "/maps", "/task/{}/maps"])
+def test_what_nobody_may_go_to_is_not_looked_at(tmp_path: Path, name: str) -> None:
+    with (
+        hiding(tmp_path / "procfs", "hidepid=noaccess") as procfs,
+        mounted(tmp_path / "mounted", procfs) as root,
+        sleeper() as program,
+    ):
+        path = f"{program.pid}{name.format(program.pid)}"
+        os.stat(path, dir_fd=root)
+        command = [sys.executable, "-I", "-c", GO_THERE, path, str(root)]
+        subprocess.run(command, pass_fds=[root], check=True)
 
 
 @pytest.mark.parametrize("name", ["maps", "smaps_rollup", "environ", "io", "stat", "task/{}/maps"])

@@ -41,8 +41,6 @@ class Seen(NamedTuple):
     process: RealProcess
     host: Host
     way: Way
-    keep: float
-    """Seconds for which its number may be taken for it; 0 where not everybody may see it."""
 
 
 class _RealDirectory(Directory):
@@ -136,13 +134,17 @@ class ProcessDirectory(ThreadDirectory):
     Args:
         seen: The process.
         on_forget: Is called then.
+
+    Attributes:
+        keep: As of any node: 0 where not everybody may see the process. Set each time that it is
+            looked up; whichever comes last will do, as the root's are of the same second.
     """
 
     __slots__ = ("_on_forget", "_passed", "keep")
 
     def __init__(self, seen: Seen, on_forget: Callable[["ProcessDirectory"], None]) -> None:
         super().__init__(seen)
-        self._on_forget, self.keep = on_forget, seen.keep
+        self._on_forget, self.keep = on_forget, KEEP
         self._passed = {name: PassedFile(seen.process, name) for name in _PASSED}
 
     @property

@@ -6,7 +6,9 @@ What a caller may open, read and list there is asked of the kernel, with the cal
 import errno
 import os
 import re
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 
 from untorn.errors import os_error
@@ -21,6 +23,8 @@ _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_CLOEXEC
 _HIDES = re.compile(rb"\bhidepid=(?!0|off)")
 """Of the options of a mount: some see not all. Source: fs/proc/root.c:proc_fs_parameters."""
+_PERIOD = 1.0
+"""Seconds for which it is taken to have the options that it had."""
 
 
 class RealProc:
@@ -28,6 +32,7 @@ class RealProc:
 
     Args:
         path: Where it is mounted.
+        clock: Tells seconds, by which its options are asked for again.
 
     Raises:
         OSError: ENOENT or ENOTDIR if there is none.
@@ -36,16 +41,27 @@ class RealProc:
         path: Where it is mounted.
         directory: Its root, a descriptor.
         deputy: Acts as callers.
-        hides: Whether some processes are hidden from some users.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, clock: Callable[[], float] = time.monotonic) -> None:
         self.path = path
         self.directory = os.open(path, _DIRECTORY)
         self.deputy = Deputy(self.directory)
-        self.hides = self._hides()
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._hides, self._asked = self._ask(), clock()  # protected by _lock
 
-    def _hides(self) -> bool:
+    @property
+    def hides(self) -> bool:
+        """Whether some processes are hidden from some users, as of a second ago at most."""
+        with self._lock:
+            now = self._clock()
+            if now - self._asked >= _PERIOD:
+                self._hides, self._asked = self._ask(), now
+            return self._hides
+
+    def _ask(self) -> bool:
+        """Return whether its options hide processes: whoever may mount may change them."""
         device = os.fstat(self.directory).st_dev
         number = b" %d:%d / " % (os.major(device), os.minor(device))
         for mount in self.read("self/mountinfo").splitlines():
@@ -67,15 +83,18 @@ class RealProc:
     def find(self, pid: int, caller: Caller) -> os.stat_result:
         """Return what the directory of a process is for a caller.
 
+        Where processes are hidden, for a caller that may look for something in it: whoever has got
+        there is not asked again.
+
         Raises:
-            OSError: As the kernel: ENOENT if there is none, or it is hidden.
+            OSError: As the kernel: ENOENT if there is none, ENOENT or EPERM if it is hidden.
         """
         if not self.hides:
             return os.stat(str(pid), dir_fd=self.directory)
         directory = os.open(str(pid), _DIRECTORY, dir_fd=self.directory)
         try:
             with self.deputy.acting_as(caller, Subject(pid, directory)):
-                return os.stat(str(pid), dir_fd=self.directory)
+                return os.stat(f"{pid}/.", dir_fd=self.directory)
         finally:
             os.close(directory)
 

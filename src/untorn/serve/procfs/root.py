@@ -84,13 +84,13 @@ class ProcRoot(Directory):
             return node
 
     def _process(self, pid: int, caller: Caller) -> Node:
-        found = self._proc.find(pid, caller)
+        found, hides = self._proc.find(pid, caller), self._proc.hides
         with self._lock:
             node = self._processes.get(pid)
             if node is None or not node.process.is_at(found):
-                keep = 0 if self._proc.hides else KEEP
-                seen = Seen(self._proc.open(pid), self._host, self._way, keep)
+                seen = Seen(self._proc.open(pid), self._host, self._way)
                 node = self._processes[pid] = ProcessDirectory(seen, self._drop)
+            node.keep = 0 if hides else KEEP
             return node
 
     def _drop(self, node: ProcessDirectory) -> None:
