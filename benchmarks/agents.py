@@ -96,7 +96,7 @@ def _await_ready(manager: socket.socket, server: "subprocess.Popen[str]") -> Non
         except TimeoutError:
             continue
         return
-    raise OutOfReachError(f"nothing was mounted: {server.communicate()[0]}")
+    raise OutOfReachError(f"nothing was mounted: {server.communicate()[1]}")
 
 
 @contextmanager

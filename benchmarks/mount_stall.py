@@ -4,8 +4,8 @@
     python benchmarks/mount_stall.py [MiB]
 
 prometheus-process-exporter is scraped all the time, and reads smaps_rollup each time. Both ways
-take turns at the same process. Each scrape through the mount looks anew: its max-age is 0. That
-both tell the same of the memory is looked at, too.
+take turns at the same process. Each scrape through the mount looks anew: what was seen is old after
+a millisecond. That both tell the same of the memory is looked at, too.
 """
 
 import os
@@ -81,7 +81,7 @@ def measure(options: BenchOptions) -> tuple[dict[str, list[Run]], dict[str, floa
     """Return the runs by who looks at what, and the proportional memory as exported there."""
     with ExitStack() as stack:
         mapper = add_mapper(stack.enter_context(Children()), choose_cpus(), options)
-        mount = stack.enter_context(mounted("--max-age", "0"))
+        mount = stack.enter_context(mounted("--max-age", "0.001"))
         places = {"/proc": "/proc", "mount": mount.directory}
         urls = {name: stack.enter_context(exporter(at, MAPPER)) for name, at in places.items()}
         exported = {name: pss(url) for name, url in urls.items()}
