@@ -26,7 +26,7 @@ PROCESSES, ROUNDS, IDLE = 300, 9, 20.0
 OPENINGS, PAUSE = 1000, 0.001
 LARGE_GIB = 2
 _SMALL = "import json, logging, sys; print(flush=True); sys.stdin.read()"
-_LARGE = "import sys; large = bytearray(int(sys.argv[1])); print(flush=True); sys.stdin.read()"
+_LARGE = "import sys; large = b'x' * int(sys.argv[1]); print(flush=True); sys.stdin.read()"
 _BOUND = 'mount --rbind "$0" /proc && exec ps aux'
 _MS = 1e3
 
