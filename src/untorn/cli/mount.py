@@ -25,7 +25,7 @@ _LIMITS = {"max_hold", "max_age", "patience", "late", "cpu_share", "holds"}
 
 @click.command(
     epilog="""\b
-    Example: untorn mount /run/untorn/proc &
+    Example: untorn mount /run/untorn/proc &        # mkdir -p it first
              prometheus-process-exporter -procfs /run/untorn/proc
     Exit status: 0 it was ended by Ctrl-C or SIGTERM, or unmounted; 1 it cannot
     be mounted, or not be unmounted; 2 wrong usage."""
@@ -33,7 +33,14 @@ _LIMITS = {"max_hold", "max_age", "patience", "late", "cpu_share", "holds"}
 @click.argument("directory", metavar="DIR", type=click.Path(file_okay=False))
 @proc_option
 @max_hold_option
-@seconds_option("--max-age", 1, "Seconds; how old what is served may be.")
+@click.option(
+    "--max-age",
+    type=click.FloatRange(0, 86_400),
+    default=1.0,
+    show_default=True,
+    metavar="S",
+    help="Seconds; how old what is served may be.",
+)
 @seconds_option(
     "--patience",
     5,
@@ -44,12 +51,13 @@ _LIMITS = {"max_hold", "max_age", "patience", "late", "cpu_share", "holds"}
     type=click.Choice(["last", "error"]),
     default="last",
     show_default=True,
-    help="What it gets then: what was seen last, or an error, as where nothing was seen yet.",
+    help="What a client gets whose look is late: the last text, or ETIMEDOUT, as it does anyway "
+    "if there is no text yet.",
 )
 @cpu_share_option(0.25, "Of a CPU's time, what all looks together may take.")
 @click.option(
     "--holds",
-    type=Above(1e9),
+    type=Above(1_000_000),
     default=5000,
     show_default=True,
     metavar="N",
@@ -72,7 +80,7 @@ def mount(
     strategy: str,
     **limits: Any,
 ) -> None:
-    """Serve a /proc in which maps, smaps and smaps_rollup are read without stalling anybody.
+    """Serve a /proc in which maps, smaps, smaps_rollup and numa_maps stall nobody.
 
     Point agents at DIR in place of /proc, or bind it (mount --rbind) over the /proc of a mount
     namespace: all else in it is the kernel's own. Whoever could not read a file in /proc cannot
@@ -104,8 +112,8 @@ def _check_together(engine: str | None) -> None:
     for name in only_with if engine is None else only_without:
         if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
             option = "--" + name.replace("_", "-")
-            not_ = "only" if engine is None else "not"
-            raise click.UsageError(f"{option} goes {not_} with --engine")
+            problem = "needs" if engine is None else "does not go with"
+            raise click.UsageError(f"{option} {problem} --engine")
 
 
 def _serve_host(
@@ -163,11 +171,13 @@ def _telling_costs(host: "Host", mounted: "AbstractContextManager[Mounted]") -> 
     Precondition: this thread takes no lock of the host inside, as the handler does.
     """
     with mounted as tree:
-        signal.signal(signal.SIGUSR1, lambda number, frame: click.echo(_told(host.costs), err=True))
+        before = signal.signal(
+            signal.SIGUSR1, lambda number, frame: click.echo(_told(host.costs), err=True)
+        )
         try:
             yield tree
         finally:
-            signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+            signal.signal(signal.SIGUSR1, before)
 
 
 def _told(costs: "Costs") -> str:

@@ -100,5 +100,10 @@ max_hold_option = click.option(
 def cpu_share_option(default: float, meaning: str) -> Callable[[Command], Command]:
     """Return the option that limits the CPU time of all looks."""
     return click.option(
-        "--cpu-share", type=Above(1024), default=default, show_default=True, help=meaning
+        "--cpu-share",
+        type=Above(1024),
+        default=default,
+        show_default=True,
+        metavar="CPUS",
+        help=meaning,
     )

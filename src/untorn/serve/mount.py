@@ -6,6 +6,7 @@ import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from untorn.fs.proc.maps_locking import MAPS_LOCKINGS
 from untorn.serve.caller.thread_credentials import capget
 from untorn.serve.engine.guest import Processes, View
 from untorn.serve.engine.tree import EngineRoot
@@ -63,14 +64,17 @@ def mounted_engine(
     Args:
         directory: Where.
         processes: By PID; which there are may change meanwhile.
-        strategy: How VMAs are kept still while maps is read: see View.
+        strategy: How VMAs are kept still while maps is read: one of MAPS_LOCKINGS; see View.
         proc: The procfs that tells who asks.
         stuck: See Mounted.
 
     Raises:
         OSError: As Mounted.
         OutOfReachError: As Mounted.
+        ValueError: There is no such strategy.
     """
+    if strategy not in MAPS_LOCKINGS:
+        raise ValueError(f"no strategy {strategy!r}; there are {', '.join(MAPS_LOCKINGS)}")
     root = EngineRoot(processes, View(strategy, proc))
     with Mounted(root, directory, proc=proc, stuck=stuck) as mounted:
         yield mounted

@@ -57,8 +57,9 @@ def test_how_it_ended_is_told(tmp_path: Path) -> None:
     [
         ("", "it defines no mapping named processes"),
         ("processes = [1]", "it defines no mapping named processes"),
-        ("processes = {0: None}", "processes: 0: None is no PID and process"),
-        ("processes = {1: 2}", "processes: 1: 2 is no PID and process"),
+        ("processes = {0: None}", "processes: 0 is no PID"),
+        ("processes = {1: 2}", "processes[1] is 2, no Process or Guest"),
+        ("import sys\nsys.exit(3)", "file:2: SystemExit: 3"),
         ("processes = {}\nrun = 3", "run is not a function"),
         ("a = 1\nb = a.c\n", "file:2: AttributeError: 'int' object has no attribute 'c'"),
         ("a = 1\nb c\n", "file:2: SyntaxError: invalid syntax"),

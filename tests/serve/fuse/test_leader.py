@@ -95,6 +95,28 @@ def test_a_leader_that_is_stuck_is_replaced() -> None:
     served.end()
 
 
+def test_a_leader_that_is_replaced_before_it_says_on_what_it_works_is_not_lost() -> None:
+    served, replaced, done = Served(), threading.Event(), threading.Event()
+
+    def late() -> None:
+        replaced.wait(60)
+        assert served.leadership.works_on("the first's", 1)
+        done.set()
+
+    first = threading.Thread(target=served.done_by, args=(late,))
+    first.start()
+
+    def second() -> None:
+        assert served.leadership.works_on("the second's", 2)
+        replaced.set()
+        assert done.wait(60)  # longer than a leader may take
+
+    served.done_by(second)
+    assert {served.stuck.get(timeout=60) for _ in range(2)} == {"the first's", "the second's"}
+    first.join(60)
+    served.end()
+
+
 def test_who_comes_back_leads_again_when_the_others_are_busy() -> None:
     served = Served()
 

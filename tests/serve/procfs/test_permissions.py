@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -37,13 +37,12 @@ def mounted(directory: Path, proc: str = "/proc") -> Iterator[int]:
     ours = pytest.importorskip("untorn.serve.mount", reason="takes mfusepy and libfuse3")
     directory.mkdir()
     host = Host(proc=proc)
-    try:
-        with ours.mounted_proc(str(directory), host, proc=proc), opened(str(directory)) as root:
-            yield root
-    except (FileNotFoundError, PermissionError) as error:
-        pytest.skip(f"cannot mount: {error}")
-    finally:
-        host.close()
+    with closing(host), ExitStack() as stack:
+        try:
+            stack.enter_context(ours.mounted_proc(str(directory), host, proc=proc))
+        except (FileNotFoundError, PermissionError) as error:
+            pytest.skip(f"cannot mount: {error}")
+        yield stack.enter_context(opened(str(directory)))
 
 
 def differences(told: Told) -> Iterable[str]:

@@ -36,7 +36,7 @@ class Emulator:
     def _run(self) -> None:
         try:
             self.run()
-        except Exception as error:  # whatever it is: the processes are shown as they are now
+        except (Exception, SystemExit) as error:  # the processes are shown as they are now
             warnings.warn(where(error, self.path), RuntimeWarning, stacklevel=2)
 
 
@@ -50,14 +50,16 @@ def load(path: str) -> Emulator:
     Path(path).open("rb").close()  # so that what it raises is told from what the file does
     try:
         names = runpy.run_path(path)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise OutOfReachError(where(error, path)) from error
     processes, run = names.get("processes"), names.get("run", lambda: None)
     if not isinstance(processes, Mapping):
         raise OutOfReachError(f"{path}: it defines no mapping named processes")
     for pid, process in processes.items():
-        if not isinstance(pid, int) or pid < 1 or not isinstance(process, Process | Guest):
-            raise OutOfReachError(f"{path}: processes: {pid!r}: {process!r} is no PID and process")
+        if not isinstance(pid, int) or pid < 1:
+            raise OutOfReachError(f"{path}: processes: {pid!r} is no PID")
+        if not isinstance(process, Process | Guest):
+            raise OutOfReachError(f"{path}: processes[{pid}] is {process!r}, no Process or Guest")
     if not callable(run):
         raise OutOfReachError(f"{path}: run is not a function")
     return Emulator(processes, run, path)
@@ -67,8 +69,8 @@ def where(error: BaseException, path: str) -> str:
     """Return in one line what failed in a file, and in which of its lines."""
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if frame.filename == path]
+    message = str(error)
     if isinstance(error, SyntaxError):
-        lines.append(error.lineno)
-    place = f"{path}:{lines[-1]}" if lines else path
-    message = f"{place}: {type(error).__name__}: {error}"
-    return message.replace("\n", " ")
+        lines, message = [error.lineno], error.msg
+    place = f"{path}:{lines[-1]}" if lines and lines[-1] else path
+    return f"{place}: {type(error).__name__}: {message}".replace("\n", " ")

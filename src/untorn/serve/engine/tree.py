@@ -15,6 +15,7 @@ from untorn.fs.proc.files import PROC_FILES
 from untorn.serve.engine.files import KEEP, Cmdline, Comm, Pagemap, VmaFile
 from untorn.serve.engine.guest import Guest, Processes, View, guest_of
 from untorn.serve.fuse.node import Attributes, Caller, Directory, Entry, Node
+from untorn.syscalls import Process
 
 _MODE = stat.S_IFDIR | 0o555
 _NOT_OF_THREADS = b"smaps_rollup"
@@ -53,8 +54,10 @@ class EngineRoot(Directory):
 
     def _guest(self, pid: int) -> Guest | None:
         process = self.processes.get(pid)
-        guest = None if process is None else guest_of(process)
-        return None if guest is None or guest.gone else guest
+        if not isinstance(process, Process | Guest):  # what is none is not shown
+            return None
+        guest = guest_of(process)
+        return None if guest.gone else guest
 
 
 @dataclass(frozen=True, slots=True)

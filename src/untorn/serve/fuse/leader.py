@@ -101,14 +101,19 @@ class Leadership(Generic[Room, Work]):
             return self._leader is not me or self._lead_next()
 
     def works_on(self, work: Work, user: int) -> bool:
-        """Note what the leader works on, and for whom; False if it is not to begin. By the leader.
+        """Note what a thread works on, and for whom; False if it is not to begin.
 
         It is not if too many threads wait for something already, for this user or for all.
         """
         me: _Member = self._here.member
         with self._lock:
-            me.user, self._work = user, work
-            return self._aside[user] < _MOST_OF_ONE and self._aside.total() < _MOST_ASIDE
+            leads = self._leader is me
+            if leads:
+                me.user, self._work = user, work
+            may_begin = self._aside[user] < _MOST_OF_ONE and self._aside.total() < _MOST_ASIDE
+        if not leads:  # it was replaced before it could tell
+            self._server.on_stuck(work)
+        return may_begin
 
     def _lead_next(self) -> bool:
         """Make a spare thread the leader, or a new one. Preconditions: _lock is held."""

@@ -26,9 +26,10 @@ _SIGKILL = 1 << 8
 
 
 class Pending:
-    """A request that is answered once: by who works on it, or by who lets its caller go.
+    """A request that is answered once: by who works on it, or by what lets its caller go.
 
-    Lock order: `_lock`, then libfuse's lock of the request, then that of the session.
+    Lock order: `_lock`, libfuse's lock of the request, the lock of PendingRequests. libfuse's lock
+    of the session is taken last.
 
     Attributes:
         number: By which it is looked after; None if it is not. Written by PendingRequests.watch()
@@ -92,8 +93,10 @@ class PendingRequests:
         self._on_interrupt = libfuse.INTERRUPT(self._interrupt)
 
     def watch(self, pending: Pending) -> None:
-        """Have its caller let go from now on if it is killed. By any thread, once."""
+        """Have its caller let go from now on if it is killed. By any thread; once is enough."""
         with self._lock:
+            if pending.number is not None:
+                return
             self._last += 1
             number = pending.number = self._last
             self._by_number[number] = pending
