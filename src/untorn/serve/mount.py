@@ -18,6 +18,10 @@ from untorn.serve.procfs.real import RealProc
 from untorn.serve.procfs.root import ProcRoot
 
 _CAP_SYS_ADMIN = 1 << 21
+_SPARE = 64
+"""Descriptors that are left for the end: to unmount takes some."""
+_FOR_PROCESSES = 0.75
+"""Of all descriptors; files that are open have the rest, and directories while they are listed."""
 
 
 @contextmanager
@@ -39,15 +43,18 @@ def mounted_proc(
         OSError: As Mounted and RealProc; EPERM.
         OutOfReachError: As Mounted.
     """
-    _allow_many_files()
+    most = _allow_many_files()
     may_mount = bool(capget(0).effective & _CAP_SYS_ADMIN)
     way = Way() if may_mount else Way(os.path.realpath(proc))
-    root = ProcRoot(RealProc(proc), host, way)
+    root = ProcRoot(RealProc(proc), host, way, most)
     with Mounted(root, directory, proc=proc, stuck=stuck) as mounted:
         for name, source in root.mounted.items():  # which asks us for the directory
             mount_real(os.path.join(proc, source), os.path.join(directory, name))  # noqa: PTH118
         gc.freeze()  # what is there stays, and is not to be gone through again and again
-        yield mounted
+        try:
+            yield mounted
+        finally:
+            _allow_spare_files()
 
 
 @contextmanager
@@ -80,7 +87,18 @@ def mounted_engine(
         yield mounted
 
 
-def _allow_many_files() -> None:
-    """Raise our limit as far as we may: each process that somebody asks for takes a descriptor."""
+def _allow_many_files() -> int:
+    """Raise our limit as far as we may, but for some that we need in the end.
+
+    Returns:
+        How many processes may be known at a time: each that somebody asks for takes a descriptor.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = max(hard - _SPARE, hard // 2)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    return int(allowed * _FOR_PROCESSES)
+
+
+def _allow_spare_files() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,5 +1,6 @@
 """The root of the tree, asked as the kernel asks it, without a mount."""
 
+import errno
 import os
 import subprocess
 from collections.abc import Iterator
@@ -17,13 +18,15 @@ from untorn.serve.procfs.real import RealProc
 from untorn.serve.procfs.root import ProcRoot
 
 pytestmark = pytest.mark.live
+MOST = 3
+"""Processes that the root may know at a time."""
 US = Caller(os.geteuid(), os.getegid(), os.getpid())
 
 
 @pytest.fixture
 def root() -> Iterator[ProcRoot]:
     with closing(Host()) as host:
-        yield ProcRoot(RealProc("/proc"), host, Way("/proc"))
+        yield ProcRoot(RealProc("/proc"), host, Way("/proc"), MOST)
 
 
 def found(root: ProcRoot, pid: int) -> ProcessDirectory:
@@ -35,14 +38,16 @@ def found(root: ProcRoot, pid: int) -> ProcessDirectory:
 @contextmanager
 def sleeping() -> Iterator[int]:
     with subprocess.Popen(["sleep", "600"]) as process:
-        yield process.pid
-        process.kill()
+        try:
+            yield process.pid
+        finally:
+            process.kill()
 
 
-def comm_of(node: ProcessDirectory) -> bytes:
-    file = node.process.open("comm", US)
-    with os.fdopen(file, "rb") as opened:
-        return opened.read()
+def pid_in(node: ProcessDirectory) -> int:
+    """What the file stat of a process says first."""
+    with os.fdopen(node.process.open("stat", US), "rb") as file:
+        return int(file.read().split()[0])
 
 
 def test_a_process_that_is_looked_up_during_its_forget_is_itself(root: ProcRoot) -> None:
@@ -56,7 +61,7 @@ def test_a_process_that_is_looked_up_during_its_forget_is_itself(root: ProcRoot)
             file = os.open(f"/proc/{os.getpid()}", os.O_PATH)
             others.callback(os.close, file)
         assert meanwhile.attributes() == found(root, pid).attributes()
-        assert comm_of(meanwhile) == b"sleep\n"
+        assert pid_in(meanwhile) == pid
 
 
 def descriptors() -> int:
@@ -71,3 +76,31 @@ def test_a_process_that_nobody_asks_for_any_more_takes_no_descriptor(root: ProcR
         assert descriptors() == before + 1
         inodes.forgotten(number, 1)
         assert descriptors() == before
+
+
+def test_processes_that_are_gone_take_no_descriptors_though_nobody_forgets_them(
+    root: ProcRoot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(root, "_crowd", 2)
+    before = descriptors()
+    with sleeping() as pid:
+        gone = found(root, pid)
+    with sleeping() as pid:
+        living = found(root, pid)
+        assert descriptors() == before + 1
+        with pytest.raises(ProcessLookupError):
+            gone.attributes()
+        assert found(root, pid) is living
+
+
+def test_those_that_are_gone_make_room_when_there_is_none(root: ProcRoot) -> None:
+    with ExitStack() as processes:
+        living = [processes.enter_context(sleeping()) for _ in range(MOST - 1)]
+        with sleeping() as pid:
+            remembered = found(root, pid)
+            nodes = [found(root, each) for each in living]
+            with pytest.raises(OSError, match=os.strerror(errno.EMFILE)):
+                found(root, os.getpid())
+            assert found(root, pid) is remembered
+        assert found(root, os.getpid()).process.pid == os.getpid()
+        assert [found(root, each) for each in living] == nodes

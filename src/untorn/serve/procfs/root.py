@@ -26,6 +26,9 @@ from untorn.serve.procfs.real import RealProc
 _DIRECTORY = Attributes(stat.S_IFDIR | 0o555, nlink=2)
 _SELF, _THREAD_SELF = "self", "thread-self"
 _PASSED = {"stat", "uptime"}
+_CROWD = 256
+"""Processes that come, at least, from one look for those that are gone to the next."""
+_TOO_MANY_FILES = errno.EMFILE, errno.ENFILE
 _TGID = re.compile(rb"^Tgid:\t(\d+)$", re.MULTILINE)
 
 
@@ -36,15 +39,17 @@ class ProcRoot(Directory):
         proc: The procfs behind it.
         host: Looks at processes.
         way: How links get to that procfs.
+        most: How many processes may be known at a time; each takes a descriptor.
 
     Attributes:
         mounted: What is to be mounted on its directories, by name: paths in that procfs.
     """
 
-    def __init__(self, proc: RealProc, host: Host, way: Way) -> None:
-        self._proc, self._host, self._way = proc, host, way
-        self._lock = threading.Lock()
-        self._processes: dict[int, ProcessDirectory] = {}  # protected by _lock, as is the next one
+    def __init__(self, proc: RealProc, host: Host, way: Way, most: int) -> None:
+        self._proc, self._host, self._way, self._most = proc, host, way, most
+        self._lock = threading.Lock()  # protects the next two, and _others
+        self._processes: dict[int, ProcessDirectory] = {}
+        self._crowd = _CROWD  # processes; when there are so many, those that are gone go
         self._passed = {name: SystemFile(proc, name) for name in _PASSED}
         self.mounted = {} if way.proc else _to_be_mounted(proc)
         self._others: dict[str, Node] = {name: _MountPoint() for name in self.mounted}
@@ -84,14 +89,56 @@ class ProcRoot(Directory):
             return node
 
     def _process(self, pid: int, caller: Caller) -> Node:
+        """Return a process that a caller may see.
+
+        The kernel may remember for long those that are gone, as nobody asks for their names again:
+        they are let go of when many have come, and when there is no descriptor left.
+
+        Raises:
+            OSError: As the kernel: ENOENT, EPERM; EMFILE or ENFILE.
+        """
+        try:
+            node, is_crowded = self._found(pid, caller)
+        except OSError as error:
+            if error.errno not in _TOO_MANY_FILES:
+                raise
+            self._drop_gone()
+            return self._found(pid, caller)[0]
+        if is_crowded:
+            self._drop_gone()
+        return node
+
+    def _found(self, pid: int, caller: Caller) -> tuple[Node, bool]:
+        """Return a process, and whether it is time to look for those that are gone."""
         found, hides = self._proc.find(pid, caller), self._proc.hides
         with self._lock:
-            node = self._processes.get(pid)
+            node = before = self._processes.get(pid)
             if node is None or not node.process.is_at(found):
-                seen = Seen(self._proc.open(pid), self._host, self._way)
-                node = self._processes[pid] = ProcessDirectory(seen, self._drop)
+                node = self._processes[pid] = self._make_process(pid)
             node.keep = 0 if hides else KEEP
-            return node
+            is_crowded = len(self._processes) >= self._crowd
+            if is_crowded:
+                self._crowd = _crowd_after(len(self._processes))
+        if before is not None and before is not node:
+            before.process.close_if_gone()
+        return node, is_crowded
+
+    def _make_process(self, pid: int) -> ProcessDirectory:
+        """Return one that is not known yet. The lock is held."""
+        if len(self._processes) >= self._most:
+            raise os_error(errno.EMFILE)
+        seen = Seen(self._proc.open(pid), self._host, self._way)
+        return ProcessDirectory(seen, self._drop)
+
+    def _drop_gone(self) -> None:
+        """Let go of all that is known of processes that are gone."""
+        with self._lock:
+            nodes = list(self._processes.values())
+        for node in nodes:
+            if node.process.close_if_gone():
+                node.forget()
+        with self._lock:
+            self._crowd = _crowd_after(len(self._processes))
 
     def _drop(self, node: ProcessDirectory) -> None:
         """Forget a node that the kernel forgot. If it is asked for again, there is a new one."""
@@ -141,3 +188,8 @@ def _to_be_mounted(proc: RealProc) -> dict[str, str]:
     """Return it. Where only processes are (subset=pid) there is no sys."""
     wanted = {REAL: ".", SYS: SYS}
     return {name: path for name, path in wanted.items() if Path(proc.path, path).is_dir()}
+
+
+def _crowd_after(known: int) -> int:
+    """Return for how many processes to look next, so that each takes few looks on the average."""
+    return known + max(_CROWD, known // 2)
