@@ -13,7 +13,7 @@ from untorn.serve.fuse.inodes import ROOT, Inodes
 from untorn.serve.fuse.node import Caller
 from untorn.serve.host.host import Host
 from untorn.serve.procfs.links import Way
-from untorn.serve.procfs.process import ProcessDirectory
+from untorn.serve.procfs.process import ProcessDirectory, TaskDirectory
 from untorn.serve.procfs.real import RealProc
 from untorn.serve.procfs.root import ProcRoot
 
@@ -104,3 +104,14 @@ def test_those_that_are_gone_make_room_when_there_is_none(root: ProcRoot) -> Non
             assert found(root, pid) is remembered
         assert found(root, os.getpid()).process.pid == os.getpid()
         assert [found(root, each) for each in living] == nodes
+
+
+def test_threads_that_the_kernel_forgot_are_forgotten(root: ProcRoot) -> None:
+    task = found(root, os.getpid()).lookup(b"task", US)
+    assert isinstance(task, TaskDirectory)
+    number = b"%d" % os.getpid()
+    thread = task.lookup(number, US)
+    assert task.lookup(number, US) is thread
+    assert len(task._nodes) == 1
+    del thread
+    assert not task._nodes

@@ -242,6 +242,31 @@ def test_a_zombie_has_nothing_as_in_proc(tree: Path) -> None:
         process.wait()
 
 
+MAIN_THREAD_ENDS = (
+    "import ctypes, threading, time\n"
+    "threading.Thread(target=time.sleep, args=(600,)).start()\n"
+    "print('ready', flush=True)\n"
+    "ctypes.CDLL(None).pthread_exit(None)"
+)
+
+
+def test_threads_show_their_memory_though_the_main_one_has_ended(tree: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", MAIN_THREAD_ENDS], stdout=subprocess.PIPE) as made:
+        try:
+            assert made.stdout
+            made.stdout.readline()
+            while state(made.pid) != "Z":
+                pass
+            thread = f"{made.pid}/task/{thread_of(made.pid)}"
+            for name in "maps", "smaps", "numa_maps":
+                assert (PROC / thread / name).read_bytes()
+                assert_equal(tree / thread / name, PROC / thread / name)
+                for empty in f"{made.pid}", f"{made.pid}/task/{made.pid}":
+                    assert (tree / empty / name).read_bytes() == b""
+        finally:
+            made.kill()
+
+
 def test_it_is_bound_elsewhere_with_all_that_is_in_it(tree: Path, sleeper: int) -> None:
     if os.geteuid():
         pytest.skip("takes root, to bind it over /proc")

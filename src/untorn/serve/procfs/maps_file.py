@@ -9,6 +9,7 @@ what it returns; and that goes to this reader, or to nobody if the reader is kil
 import errno
 import os
 import threading
+from collections.abc import Sequence
 
 from untorn.errors import os_error
 from untorn.fs.seq_file import SeqFile
@@ -17,7 +18,7 @@ from untorn.serve.caller.memory import CallerMemory
 from untorn.serve.caller.thread_credentials import Credentials
 from untorn.serve.fuse.node import Attributes, Caller, File, IoctlAnswer, OpenFile, only_read
 from untorn.serve.host.host import Host
-from untorn.serve.host.watched import Kind
+from untorn.serve.host.watched import Kind, Watched
 from untorn.serve.procfs.passed import A_DAY, attributes_of
 from untorn.serve.procfs.procmap_ioctl import procmap_ioctl
 from untorn.serve.procfs.real import RealProcess
@@ -30,16 +31,20 @@ class MapsNode(File):
     Args:
         host: Looks at processes.
         process: Of which.
+        shown: What is looked at, one after the other, until there is memory.
         kind: What it shows.
         path: In the directory of the process, as task/TID/maps.
     """
 
-    __slots__ = ("_host", "_kind", "_path", "_process")
+    __slots__ = ("_host", "_kind", "_path", "_process", "_shown")
     # Its attributes are not kept: else nobody is asked about a seek from the end, to refuse it.
     keep = A_DAY
 
-    def __init__(self, host: Host, process: RealProcess, kind: Kind, path: str) -> None:
-        self._host, self._process, self._kind, self._path = host, process, kind, path
+    def __init__(
+        self, host: Host, process: RealProcess, shown: Sequence[Watched], kind: Kind, path: str
+    ) -> None:
+        self._host, self._process, self._shown = host, process, shown
+        self._kind, self._path = kind, path
 
     def attributes(self) -> Attributes:
         """Return the kernel's."""
@@ -54,11 +59,16 @@ class MapsNode(File):
     @property
     def is_known(self) -> bool:
         """Whether what it says is known without a look at the process."""
-        return self._host.cached(self._process, self._kind) is not None
+        for each in self._shown:
+            text = self._host.cached(each, self._kind)
+            if text is None or text.records:
+                return text is not None
+        return True
 
     def text(self) -> Text:
-        """Return what it says. Raises OSError as Host.text()."""
-        return self._host.text(self._process, self._kind)
+        """Return what it says: of the first that has memory. Raises OSError as Host.text()."""
+        texts = (self._host.text(each, self._kind) for each in self._shown)
+        return next((text for text in texts if text.records), Text([]))
 
     def maps(self) -> LiveMaps:
         """Return maps to be asked: those of one memory.

@@ -14,17 +14,18 @@ import os
 import stat
 import threading
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from typing import NamedTuple
+from weakref import WeakValueDictionary
 
 from untorn.serve.caller.wants import Wants
 from untorn.serve.fuse.node import Attributes, Caller, Directory, Entry, Node
 from untorn.serve.host.host import Host
-from untorn.serve.host.watched import Kind
+from untorn.serve.host.watched import Kind, Watched
 from untorn.serve.procfs.links import FOR_EVER, MagicLink, NamedLink, Way
 from untorn.serve.procfs.maps_file import MapsNode
 from untorn.serve.procfs.passed import A_DAY, PassedFile, attributes_of
-from untorn.serve.procfs.real import RealProcess
+from untorn.serve.procfs.real import RealProcess, RealThread
 
 _KINDS = {kind.value: kind for kind in Kind}
 _MAGIC = {"exe", "cwd", "root"}
@@ -57,7 +58,7 @@ class _RealDirectory(Directory):
     def __init__(self, seen: Seen, inside: str = "") -> None:
         self._seen, self._inside = seen, inside
         self._lock = threading.Lock()
-        self._nodes: dict[str, Node] = {}  # protected by _lock
+        self._nodes: MutableMapping[str, Node] = {}  # protected by _lock
 
     def attributes(self) -> Attributes:
         """Return the kernel's."""
@@ -105,11 +106,25 @@ class _RealDirectory(Directory):
 
 
 class ThreadDirectory(_RealDirectory):
-    """The directory of a thread: what tells of its map is ours, the rest is links."""
+    """The directory of a thread: what tells of its map is ours, the rest is links.
 
-    __slots__ = ()
+    Args:
+        seen: The process that it is about.
+        shown: What is looked at, one after the other, until there is memory.
+        inside: Its path from the directory of the process; "" for that.
+    """
+
+    __slots__ = ("__weakref__", "_shown")
     keep = KEEP
     keep_absent = A_DAY  # a kernel has a file for each process, or for none
+
+    def __init__(self, seen: Seen, shown: Sequence[Watched], inside: str = "") -> None:
+        super().__init__(seen, inside)
+        self._shown = shown
+
+    def forget(self) -> None:
+        """Let go of what is known of it alone."""
+        self._seen.host.forget(self._shown[-1])
 
     def lookup(self, name: bytes, caller: Caller) -> Node:
         """Return the node of a name: see _RealDirectory. Raises OSError as the kernel."""
@@ -121,7 +136,8 @@ class ThreadDirectory(_RealDirectory):
 
     def _make(self, name: str, path: str) -> Node:
         if name in _KINDS:
-            return MapsNode(self._seen.host, self._seen.process, _KINDS[name], path)
+            seen = self._seen
+            return MapsNode(seen.host, seen.process, self._shown, _KINDS[name], path)
         return self._link(path, keep=0 if name in _MAGIC else FOR_EVER)
 
     def _type_of(self, name: str) -> int:
@@ -133,7 +149,7 @@ class ProcessDirectory(ThreadDirectory):
 
     Args:
         seen: The process.
-        on_forget: Is called then.
+        on_forget: Is called when the kernel forgets this.
 
     Attributes:
         keep: As of any node: 0 where not everybody may see the process. Set each time that it is
@@ -143,7 +159,7 @@ class ProcessDirectory(ThreadDirectory):
     __slots__ = ("_on_forget", "_passed", "keep")
 
     def __init__(self, seen: Seen, on_forget: Callable[["ProcessDirectory"], None]) -> None:
-        super().__init__(seen)
+        super().__init__(seen, (seen.process,))
         self._on_forget, self.keep = on_forget, KEEP
         self._passed = {name: PassedFile(seen.process, name) for name in _PASSED}
 
@@ -159,7 +175,7 @@ class ProcessDirectory(ThreadDirectory):
         of it anew. Whoever is the last to have it lets go of that, too.
         """
         self._on_forget(self)
-        self._seen.host.forget(self.process)
+        super().forget()
 
     def lookup(self, name: bytes, caller: Caller) -> Node:
         """Return the node of a name: see _RealDirectory. Raises OSError as the kernel."""
@@ -180,10 +196,17 @@ class ProcessDirectory(ThreadDirectory):
 
 
 class TaskDirectory(_RealDirectory):
-    """The directory of a process in which its threads have theirs."""
+    """The directory of a process in which its threads have theirs.
+
+    It knows those that the kernel knows, too: there may be many threads, one after the other.
+    """
 
     __slots__ = ()
     keep, keep_attributes = A_DAY, 1.0
+
+    def __init__(self, seen: Seen, inside: str) -> None:
+        super().__init__(seen, inside)
+        self._nodes = WeakValueDictionary()
 
     def lookup(self, name: bytes, caller: Caller) -> Node:
         """Return the directory of a thread. Raises OSError ENOENT if it is gone."""
@@ -192,7 +215,9 @@ class TaskDirectory(_RealDirectory):
         return self._node(text)
 
     def _make(self, name: str, path: str) -> Node:
-        return ThreadDirectory(self._seen, path)
+        process = self._seen.process
+        # Where the main thread lives, one look at the process serves those at all of its threads.
+        return ThreadDirectory(self._seen, (process, RealThread(process, int(name), path)), path)
 
     def _type_of(self, name: str) -> int:
         return stat.S_IFDIR

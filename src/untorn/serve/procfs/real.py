@@ -135,10 +135,10 @@ class RealProcess:
         """
         return found.st_ino == self._ino and not self._directory.closed
 
-    def check(self) -> None:
-        """Raise OSError ESRCH if it is gone."""
+    def check(self, path: str = ".") -> None:
+        """Raise OSError ESRCH if it is gone, or what has a directory at a path in its own."""
         try:
-            self.stat("stat")
+            self.stat(f"{path}/stat")
         except FileNotFoundError:
             raise os_error(errno.ESRCH) from None
 
@@ -210,6 +210,28 @@ class RealProcess:
             subject = Subject(self.pid, directory)
             with self._proc.deputy.acting_as(caller, subject):
                 yield directory
+
+
+class RealThread:
+    """A thread of a process, by which its memory is reached where the main one has ended.
+
+    Args:
+        process: The process.
+        pid: Its number.
+        path: Of its directory in that of the process.
+
+    Attributes:
+        pid: Its number.
+    """
+
+    __slots__ = ("_path", "_process", "pid")
+
+    def __init__(self, process: RealProcess, pid: int, path: str) -> None:
+        self._process, self.pid, self._path = process, pid, path
+
+    def check(self) -> None:
+        """Raise OSError ESRCH if it is gone."""
+        self._process.check(self._path)
 
 
 def names_in(path: str, directory: int) -> list[str]:
