@@ -50,6 +50,30 @@ def test_a_procfs_that_numbers_callers_otherwise_is_refused(shows: str, tmp_path
     assert "PID namespace" in done.stderr
 
 
+BIND_OVER_PROC = """
+"$0" -m untorn mount mounted --patience 2 &
+until [ -e mounted/.real/self ]; do kill -0 $! && sleep 0.01 || exit; done
+mount --rbind mounted /proc && cat /proc/$1/maps /proc/$1/limits
+kill $! && wait $!
+"""
+
+
+def test_it_may_be_bound_over_the_proc_that_it_reads(tmp_path: Path) -> None:
+    enter = ["unshare", "--mount"]
+    if subprocess.run([*enter, "true"], stderr=subprocess.DEVNULL).returncode:
+        pytest.skip("takes the right to make a mount namespace")
+    (tmp_path / "mounted").mkdir()
+    with subprocess.Popen(["sleep", "600"]) as process:
+        try:
+            command = [*enter, "sh", "-c", BIND_OVER_PROC, sys.executable, str(process.pid)]
+            shown = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=PATIENCE)
+            there = Path(f"/proc/{process.pid}")
+            expected = (there / "maps").read_bytes() + (there / "limits").read_bytes()
+        finally:
+            process.kill()
+    assert (shown.returncode, shown.stderr, shown.stdout) == (0, b"", expected)
+
+
 def test_processes_come_and_go(tmp_path: Path) -> None:
     outcomes: set[int | None] = set()
     with mount_command(tmp_path) as command:

@@ -1,8 +1,10 @@
 """untorn mount: a /proc for agents that nobody can change."""
 
+import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -131,6 +133,7 @@ def _serve_host(
     from untorn.serve.host.shared import Late
     from untorn.serve.mount import mounted_proc
 
+    directory, proc = str(Path(directory).absolute()), _stay_in(proc)
     with closing(
         Host(
             proc=proc,
@@ -142,6 +145,18 @@ def _serve_host(
         )
     ) as host:
         _serve(_telling_costs(host, mounted_proc(directory, host, proc=proc)))
+
+
+def _stay_in(proc: str) -> str:
+    """Make a procfs the working directory, and return its path from there.
+
+    So it is found even if our mount is bound over it, as over /proc. Raises OSError as chdir(2).
+    """
+    if path := os.environ.get("PYTHONPATH"):  # the watchdog imports by it
+        places = [str(Path(place).absolute()) for place in path.split(os.pathsep)]
+        os.environ["PYTHONPATH"] = os.pathsep.join(places)
+    os.chdir(proc)
+    return "."
 
 
 def _serve_engine(directory: str, file: str, strategy: str, proc: str) -> None:

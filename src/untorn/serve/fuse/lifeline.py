@@ -29,14 +29,14 @@ class Lifeline:
     Args:
         source: Of the mount, which is made afterwards.
         stuck: Seconds for which a request may wait without a sign of life of this process.
-        proc: Where procfs is mounted.
+        proc: Where procfs is mounted; a relative path if our mount may lie over it.
 
     Raises:
         OSError: No watchdog can be started.
     """
 
     def __init__(self, source: str, *, stuck: float, proc: str = "/proc") -> None:
-        self._source, self._stuck = source, stuck
+        self._source, self._stuck, self._path = source, stuck, proc
         self._last_answer = 0  # whichever thread writes last: any of their times will do
         self._closing = threading.Event()
         self._lock = threading.Lock()
@@ -71,7 +71,7 @@ class Lifeline:
             OSError: EPERM if it is mounted still.
         """
         try:
-            if left := detach_all(self._source):
+            if left := detach_all(self._source, self._path):
                 raise OSError(errno.EPERM, "cannot be unmounted", left[0])
         finally:
             self._let_go()
