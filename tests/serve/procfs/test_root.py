@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from untorn.serve.fuse.inodes import ROOT, Inodes
-from untorn.serve.fuse.node import Caller
+from untorn.serve.fuse.node import Caller, OpenFile
 from untorn.serve.host.host import Host
+from untorn.serve.host.opened import OpenTexts
 from untorn.serve.procfs.links import Way
+from untorn.serve.procfs.maps_file import MapsNode
 from untorn.serve.procfs.process import ProcessDirectory, TaskDirectory
 from untorn.serve.procfs.real import RealProc
 from untorn.serve.procfs.root import ProcRoot
@@ -104,6 +106,25 @@ def test_those_that_are_gone_make_room_when_there_is_none(root: ProcRoot) -> Non
             assert found(root, pid) is remembered
         assert found(root, os.getpid()).process.pid == os.getpid()
         assert [found(root, each) for each in living] == nodes
+
+
+def test_open_files_keep_no_more_than_may_be(root: ProcRoot) -> None:
+    texts = root._host.open_texts = OpenTexts(most=1)
+    with sleeping() as one, sleeping() as other:
+        files = [opened(root, pid) for pid in (one, other)]
+        for file in files:
+            assert len(file.read(10, 0, US)) == 10
+        assert len(texts._users) == 1
+        assert len(files[0].read(10, 10, US)) == 10
+        for file in files:
+            file.close()
+        assert not texts._users
+
+
+def opened(root: ProcRoot, pid: int) -> OpenFile:
+    maps = found(root, pid).lookup(b"maps", US)
+    assert isinstance(maps, MapsNode)
+    return maps.open(os.O_RDONLY, US)
 
 
 def test_threads_that_the_kernel_forgot_are_forgotten(root: ProcRoot) -> None:

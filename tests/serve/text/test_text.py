@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from untorn.fs.seq_file import SeqFile
 from untorn.serve.text.text import Text
 
 SIZES = (1, 10, 300, 4000, 4095, 4096, 9000, 65536)
@@ -39,7 +40,7 @@ def test_reads_return_as_much_as_those_of_the_kernels_file(
     whole = path.read_bytes()
     text = cut(whole)
     assert bytes(text) == whole
-    ours = text.open()
+    ours = SeqFile(text)
     chance = random.Random(1)
     fd, at = os.open(path, os.O_RDONLY), 0
     try:
@@ -57,7 +58,7 @@ def test_reads_return_as_much_as_those_of_the_kernels_file(
 @given(RECORDS, st.sampled_from(SIZES[1:]))
 def test_reads_to_the_end_return_all_of_it(records: list[bytes], size: int) -> None:
     text, found = Text(records), b""
-    file = text.open()
+    file = SeqFile(text)
     while part := file.pread(size, len(found)):
         found += part
     assert found == bytes(text) == b"".join(records)
@@ -71,7 +72,7 @@ def test_lines_are_told_apart_by_newlines_alone(records: list[bytes]) -> None:
 
 def test_what_many_read_at_a_time_each_reads_by_itself() -> None:
     text = Text([b"first\n", b"second\n"])
-    one, other = text.open(), text.open()
+    one, other = SeqFile(text), SeqFile(text)
     assert one.pread(6, 0) == b"first\n"
     assert other.pread(100, 0) == b"first\nsecond\n"
     assert one.pread(100, 6) == b"second\n"

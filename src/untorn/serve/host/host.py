@@ -6,6 +6,7 @@ from untorn.reader.access.budget import Budget, Spent
 from untorn.reader.access.limit import MAX_HOLD, check_limits
 from untorn.reader.live_maps import LiveMaps
 from untorn.serve.host.look import Looker
+from untorn.serve.host.opened import OpenTexts
 from untorn.serve.host.shared import Late, SharedLooks
 from untorn.serve.host.watched import Kind, Watched
 from untorn.serve.host.workers import Workers
@@ -46,6 +47,9 @@ class Host:
         max_hold: Seconds for which a lock of a process may be held at most by one call.
         budget: Of all looks together; None for the usual one.
 
+    Attributes:
+        open_texts: What open files show.
+
     Raises:
         ValueError: A time is not more than 0; max_age is less.
     """
@@ -66,6 +70,7 @@ class Host:
             raise ValueError(f"an age of at most {max_age} s: it must not be less than 0")
         self._budget = budget or Budget()
         self._workers = Workers(_MOST_THREADS)
+        self.open_texts = OpenTexts()
         self._looker = look = Looker(proc, max_hold, self._budget)
         self._looks = SharedLooks(
             look,

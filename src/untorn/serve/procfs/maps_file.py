@@ -18,6 +18,7 @@ from untorn.serve.caller.memory import CallerMemory
 from untorn.serve.caller.thread_credentials import Credentials
 from untorn.serve.fuse.node import Attributes, Caller, File, IoctlAnswer, OpenFile, only_read
 from untorn.serve.host.host import Host
+from untorn.serve.host.opened import OpenText
 from untorn.serve.host.watched import Kind, Watched
 from untorn.serve.procfs.passed import A_DAY, attributes_of
 from untorn.serve.procfs.procmap_ioctl import procmap_ioctl
@@ -54,7 +55,8 @@ class MapsNode(File):
         """Open it, for a caller that may. Raises OSError as the kernel does; EACCES to write."""
         only_read(flags)
         os.close(self._process.open(self._path, caller))
-        return _OpenMaps(self, self._process.credentials_of(caller))
+        text = OpenText(self._host.open_texts, self.text)
+        return _OpenMaps(self, text, self._process.credentials_of(caller))
 
     @property
     def is_known(self) -> bool:
@@ -91,10 +93,10 @@ class MapsNode(File):
 class _OpenMaps(OpenFile):
     """An open one. What it says is looked for when it is read from its beginning."""
 
-    def __init__(self, node: MapsNode, opener: Credentials) -> None:
-        self._node, self._opener = node, opener
+    def __init__(self, node: MapsNode, text: OpenText, opener: Credentials) -> None:
+        self._node, self._text, self._opener = node, text, opener
         self._lock = threading.Lock()
-        self._text: SeqFile[bytes] | None = None  # protected by _lock
+        self._file = SeqFile(text)  # protected by _lock
         self._asked_lock = threading.Lock()
         self._asked: LiveMaps | None = None  # protected by _asked_lock
 
@@ -105,15 +107,15 @@ class _OpenMaps(OpenFile):
         """
         if offset is None:
             return self._asked_lock.locked()
-        at_first = offset == 0 or self._text is None
+        at_first = offset == 0 or not self._text.is_kept
         return self._lock.locked() or (at_first and not self._node.is_known)
 
     def read(self, size: int, offset: int, caller: Caller) -> bytes:
         """Return what the kernel's file would return. Raises OSError as Host.text(); EACCES."""
         with self._lock:
-            if self._text is None or offset == 0:
-                self._text = self._node.text().open()
-            text = self._text.pread(size, offset)
+            if offset == 0:
+                self._text.renew()
+            text = self._file.pread(size, offset)
         self._node.judge(caller, self._opener)
         return text
 
@@ -132,6 +134,7 @@ class _OpenMaps(OpenFile):
         return IoctlAnswer(memory.carried)
 
     def close(self) -> None:
-        """Close what was asked."""
+        """Close what was asked, and let go of what was shown."""
+        self._text.close()
         if self._asked is not None:
             self._asked.close()

@@ -4,6 +4,7 @@ Source: fs/seq_file.c:seq_read_iter(); fs/proc/task_mmu.c:show_map(), show_smap(
 """
 
 import re
+from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Self
 
@@ -14,6 +15,9 @@ _LINE = re.compile(rb".*\n")
 _NEXT_RANGE = re.compile(rb"\n(?=[0-9a-f]+-)")
 """What ends a record of smaps, if another one follows: names of fields begin with a capital."""
 
+_RANGE = re.compile(rb"([0-9a-f]+)(?:-([0-9a-f]+))?")
+"""With what a record begins: the addresses of a VMA."""
+
 
 class Text:
     """What a file says, in the records that the kernel prints it in. Never changes.
@@ -22,12 +26,13 @@ class Text:
 
     Attributes:
         records: A VMA each: a line of maps, a block of smaps. None is empty.
+        size: Bytes.
     """
 
-    __slots__ = ("records",)
+    __slots__ = ("records", "size")
 
     def __init__(self, records: Sequence[bytes]) -> None:
-        self.records = records
+        self.records, self.size = records, sum(map(len, records))
 
     @classmethod
     def of_lines(cls, text: bytes) -> Self:
@@ -40,14 +45,18 @@ class Text:
         *records, last = _NEXT_RANGE.split(text)
         return cls([record + b"\n" for record in records] + [last] * bool(last))
 
-    @property
-    def size(self) -> int:
-        """Bytes."""
-        return sum(map(len, self.records))
+    def place_of(self, index: int) -> int | None:
+        """Return the byte address at which a record begins; None at the end."""
+        return _range_of(self.records[index])[0] if index < len(self.records) else None
 
-    def open(self) -> SeqFile[bytes]:
-        """Return a new open file, which stands at the beginning: use its pread()."""
-        return SeqFile(self)
+    def index_from(self, place: int | None) -> int:
+        """Return the index of the first record that ends above a byte address; None for the end.
+
+        So a file of the kernel goes on, too. Source: fs/proc/task_mmu.c:m_start().
+        """
+        if place is None:
+            return len(self.records)
+        return bisect_right(self.records, place, key=lambda record: _range_of(record)[1])
 
     def start(self, m: SeqFile[bytes]) -> bytes | None:
         """Return the record at m.index: see SeqOperations."""
@@ -67,3 +76,11 @@ class Text:
 
     def __bytes__(self) -> bytes:
         return b"".join(self.records)
+
+
+def _range_of(record: bytes) -> tuple[int, int]:
+    """Return where a record begins and ends: at once in numa_maps, which does not tell."""
+    found = _RANGE.match(record)
+    assert found
+    start = int(found[1], 16)
+    return start, int(found[2], 16) if found[2] else start + 1
