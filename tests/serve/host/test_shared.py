@@ -254,6 +254,16 @@ def test_a_late_look_serves_the_next_who_asks(scenes: Scenes) -> None:
     assert scene.looks.cached(scene.process, Kind.MAPS) is None, "and then it is too old"
 
 
+def test_a_late_look_serves_nobody_who_asks_much_later(scenes: Scenes) -> None:
+    scene = scenes(patience=AT_ONCE, max_age=1)
+    with pytest.raises(TimeoutError):
+        late_answer(scene)
+    scene.hold.set()
+    wait_until(lambda: scene.looks.cached(scene.process, Kind.MAPS), "the look is over")
+    scene.now += 121
+    assert scene.looks.cached(scene.process, Kind.MAPS) is None
+
+
 def test_a_look_that_never_ends_takes_one_thread(scenes: Scenes) -> None:
     scene = scenes(patience=AT_ONCE)
     for _ in range(10):

@@ -6,8 +6,10 @@ patience, however long the look takes. If there is one in progress that began to
 begins when it is over, and serves all who asked since: of each file there is one look at a time,
 and of a process that is stuck no more threads than it has files.
 
-A look that was late for somebody is kept for the next who asks, however old it is by then, if
-nothing newer was found. Where nobody asks at all, nothing is done, and nothing let go of.
+A look that was late for somebody serves the next who asks, if nothing newer was found, until two
+minutes after it began. If it served for less, whoever asks once a minute about a process that takes
+longer than its patience would never get anything. Where nobody asks at all, nothing is done, and
+nothing let go of.
 """
 
 import errno
@@ -27,7 +29,8 @@ from untorn.serve.text.text import Text
 Look = Callable[[Watched, Kind], Text]
 Key = tuple[Watched, Kind]
 _KEPT = 120.0
-"""Seconds for which is kept what nobody asks for: longer than from one scrape to the next."""
+"""Seconds for which is kept what nobody asks for, and what was late for somebody: longer than from
+one scrape to the next."""
 _MOST_BYTES = 64 << 20
 """Of all texts that are kept; what was asked for last stays."""
 _SWEEP = 1.0
@@ -183,17 +186,18 @@ class SharedLooks:
 
     def _serves(self, look: _Look) -> bool:
         """Tell whether a look that found something serves who asks now. The lock is held."""
-        return look.owed or self._is_young(look)
+        return self._is_young(look, max(self._max_age, _KEPT) if look.owed else self._max_age)
 
-    def _is_young(self, look: _Look) -> bool:
-        return look.began is None or self._clock() - look.began <= self._max_age
+    def _is_young(self, look: _Look, most: float) -> bool:
+        """Tell whether it began at most so many seconds ago, if it did."""
+        return look.began is None or self._clock() - look.began <= most
 
     def _join(self, file: _File) -> tuple[_Look, bool]:
         """Return a look that serves who asks now, and whether it is to begin. The lock is held."""
         if file.going is None:
             file.going = _Look()
             return file.going, True
-        if self._is_young(file.going):
+        if self._is_young(file.going, self._max_age):
             return file.going, False
         file.later = file.later or _Look()
         return file.later, False
