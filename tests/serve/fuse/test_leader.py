@@ -96,24 +96,29 @@ def test_a_leader_that_is_stuck_is_replaced() -> None:
 
 
 def test_a_leader_that_is_replaced_before_it_says_on_what_it_works_is_not_lost() -> None:
-    served, replaced, done = Served(), threading.Event(), threading.Event()
+    served, replaced, go_on = Served(), threading.Event(), threading.Event()
+    begun = threading.Event()
 
-    def late() -> None:
+    def first() -> None:
+        begun.set()
         replaced.wait(60)
         assert served.leadership.works_on("the first's", 1)
-        done.set()
-
-    first = threading.Thread(target=served.done_by, args=(late,))
-    first.start()
+        go_on.wait(60)
 
     def second() -> None:
+        assert begun.is_set()
         assert served.leadership.works_on("the second's", 2)
         replaced.set()
-        assert done.wait(60)  # longer than a leader may take
+        go_on.wait(60)
 
-    served.done_by(second)
+    threads = [threading.Thread(target=served.done_by, args=(job,)) for job in (first, second)]
+    for thread in threads:
+        thread.start()
+        assert begun.wait(60)
     assert {served.stuck.get(timeout=60) for _ in range(2)} == {"the first's", "the second's"}
-    first.join(60)
+    go_on.set()
+    for thread in threads:
+        thread.join(60)
     served.end()
 
 

@@ -19,6 +19,8 @@ from untorn.serve.fuse.node import Caller
 
 _PATH_MAX = 4096
 _AT_SYMLINK_NOFOLLOW = 0x100
+_32_BITS = len("0xffffffff")
+"""Characters, at most, of stack pointer and program counter of a program of 32 bits."""
 
 
 class Wants(Enum):
@@ -46,11 +48,11 @@ class _Call(NamedTuple):
     nofollow: int = 0
     """That flag."""
 
-    def wants(self, arguments: Sequence[int]) -> Wants:
+    def wants(self, arguments: Sequence[bytes]) -> Wants:
         """Return what it wants of the last name of its path."""
         if self.reads:
             return Wants.TEXT
-        stays = self.flags is not None and arguments[self.flags] & self.nofollow
+        stays = self.flags is not None and int(arguments[self.flags], 16) & self.nofollow
         return Wants.NODE if stays else Wants.TARGET
 
 
@@ -96,14 +98,14 @@ def wants(proc: int, caller: Caller, name: bytes) -> Wants:
     """
     try:
         number, *arguments = _system_call(proc, caller.tid)
-        is_of_32_bits = all(register < 1 << 32 for register in arguments[-2:])  # stack and code
-        call = (_CALLS_OF_32_BITS if is_of_32_bits else _CALLS).get(number)
+        is_of_32_bits = all(len(register) <= _32_BITS for register in arguments[-2:])
+        call = (_CALLS_OF_32_BITS if is_of_32_bits else _CALLS).get(int(number))
         if call is None:
             return Wants.UNKNOWN
         itself = call.wants(arguments)
         if itself is Wants.TARGET:
             return itself
-        path = _text(caller.tid, arguments[call.path])
+        path = _text(caller.tid, int(arguments[call.path], 16))
     except (OSError, ValueError):  # it is gone, or not ours to look at; it is in no call
         return Wants.UNKNOWN
     return itself if not path or _only_ends_with(path, name) else Wants.TARGET
@@ -120,11 +122,11 @@ def _only_ends_with(path: bytes, name: bytes) -> bool:
     return last == name and name not in (way[2:] if path.startswith(b"/") else way)
 
 
-def _system_call(proc: int, tid: int) -> list[int]:
+def _system_call(proc: int, tid: int) -> list[bytes]:
     """Return the number of the call, its six arguments, stack pointer and program counter."""
     file = os.open(f"{tid}/syscall", os.O_RDONLY | os.O_CLOEXEC, dir_fd=proc)
     try:
-        return [int(word, 0) for word in os.read(file, 256).split()]
+        return os.read(file, 256).split()
     finally:
         os.close(file)
 

@@ -18,12 +18,6 @@ _NUMBERS = 1 << 32
 """Where names that are numbers stand in a directory, each at its own place."""
 
 
-def caller_of(request: int) -> Caller:
-    """Return who made a request."""
-    told = libfuse.fuse_req_ctx(request).contents
-    return Caller(told.uid, told.gid, told.pid)
-
-
 def error(number: int) -> Answer:
     """Refuse it, with an errno."""
     return lambda request: not libfuse.fuse_reply_err(request, number)
@@ -104,9 +98,10 @@ def fill(filled: Any, told: Attributes, number: int) -> None:
     """Put attributes into a c_stat."""
     filled.st_mode, filled.st_nlink, filled.st_ino = told.mode, told.nlink, told.ino or number
     filled.st_uid, filled.st_gid, filled.st_size = told.uid, told.gid, told.size
-    seconds, ns = divmod(told.time_ns, 10**9)
-    for each in filled.st_atimespec, filled.st_mtimespec, filled.st_ctimespec:
-        each.tv_sec, each.tv_nsec = seconds, ns
+    if told.time_ns:
+        seconds, ns = divmod(told.time_ns, 10**9)
+        for each in filled.st_atimespec, filled.st_mtimespec, filled.st_ctimespec:
+            each.tv_sec, each.tv_nsec = seconds, ns
 
 
 def may(caller: Caller, told: Attributes, mask: int) -> bool:

@@ -62,6 +62,7 @@ class Leadership(Generic[Room, Work]):
         self._rooms: list[Room] = []  # of threads that are gone
         self._threads = 0
         self._aside: Counter[int] = Counter()  # threads that wait for something, by user
+        self._all_aside = 0
         self._request = 0  # number of the one that the leader answers, or answered last
         self._busy = False  # whether it is at it still
         self._work: Work | None = None  # on which it is at work, if it said so
@@ -110,7 +111,7 @@ class Leadership(Generic[Room, Work]):
             leads = self._leader is me
             if leads:
                 me.user, self._work = user, work
-            may_begin = self._aside[user] < _MOST_OF_ONE and self._aside.total() < _MOST_ASIDE
+            may_begin = self._aside[user] < _MOST_OF_ONE and self._all_aside < _MOST_ASIDE
         if not leads:  # it was replaced before it could tell
             self._server.on_stuck(work)
         return may_begin
@@ -122,10 +123,17 @@ class Leadership(Generic[Room, Work]):
             return False
         if self._leader:
             self._leader.aside = True
-            self._aside[self._leader.user] += 1
+            self._count_aside(self._leader.user, 1)
         self._leader, self._busy = member, False
         member.turn.release()
         return True
+
+    def _count_aside(self, user: int, number: int) -> None:
+        """Count a thread that waits, or no longer does. Preconditions: _lock is held."""
+        self._all_aside += number
+        self._aside[user] += number
+        if not self._aside[user]:
+            del self._aside[user]
 
     def _new_member(self) -> "_Member | None":
         """Start a thread; None if it cannot be had. Preconditions: _lock is held."""
@@ -178,7 +186,7 @@ class Leadership(Generic[Room, Work]):
                 return True
             if me.aside:
                 me.aside = False
-                self._aside[me.user] -= 1
+                self._count_aside(me.user, -1)
             if self._ended or len(self._spare) >= _MOST_SPARE:
                 return False
             self._spare.append(me)

@@ -143,8 +143,6 @@ fuse_session_receive_buf = _function(
 fuse_session_process_buf = _function(
     _WAITING, "fuse_session_process_buf", None, _Session, POINTER(fuse_buf)
 )
-fuse_session_exit = _function(_WAITING, "fuse_session_exit", None, _Session)
-fuse_session_exited = _function(_AT_ONCE, "fuse_session_exited", c_int, _Session)
 fuse_session_destroy = _function(_WAITING, "fuse_session_destroy", None, _Session)
 fuse_lowlevel_notify_inval_entry = _function(
     _WAITING,

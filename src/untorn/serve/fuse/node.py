@@ -118,14 +118,9 @@ class Link(Node):
 
 
 class File(Node):
-    """A regular file. It is only read.
-
-    Attributes:
-        slow: Whether open() may have to wait for something.
-    """
+    """A regular file. It is only read."""
 
     __slots__ = ()
-    slow: bool = False
 
     @abstractmethod
     def open(self, flags: int, caller: Caller) -> "OpenFile":

@@ -107,16 +107,13 @@ class Requests:
         """Tell of the file system."""
         return answers.statistics()
 
-    def open(self, caller: Caller, number: int, info: Any) -> _Reply:
+    def open(self, caller: Caller, number: int, info: Any) -> Answer:
         """Open a file."""
         node, flags = self._inodes[number], info.contents.flags
         if not isinstance(node, File):
             raise os_error(errno.EISDIR)
 
-        def work() -> Answer:
-            return self._opened_as(node.open(flags, caller))
-
-        return Slow(work) if node.slow else work()
+        return self._opened_as(node.open(flags, caller))
 
     def opendir(self, caller: Caller, number: int, info: Any) -> Answer:
         """Open a directory, and tell of what is not in it any more."""

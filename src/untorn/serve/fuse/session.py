@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 
 from untorn.errors import os_error
 from untorn.serve.fuse import libfuse
-from untorn.serve.fuse.answers import Answer, caller_of, error
+from untorn.serve.fuse.answers import Answer, error
 from untorn.serve.fuse.leader import Leadership
-from untorn.serve.fuse.node import Directory
+from untorn.serve.fuse.node import Caller, Directory
 from untorn.serve.fuse.pending import Pending, PendingRequests
 from untorn.serve.fuse.requests import Requests, Slow
 
@@ -104,13 +104,10 @@ class Session:
 
     def receive(self, room: libfuse.fuse_buf) -> bool:
         """Wait for a request; False if there will be none any more."""
-        while not libfuse.fuse_session_exited(self._session):
+        while True:
             size = libfuse.fuse_session_receive_buf(self._session, room)
-            if size > 0:
-                return True
             if size not in (-errno.EINTR, -errno.EAGAIN):
-                return False
-        return False
+                return bool(size > 0)  # 0 once it is unmounted
 
     def answer(self, room: libfuse.fuse_buf) -> None:
         """Answer the request that was received."""
@@ -123,12 +120,12 @@ class Session:
 
     def _handle(self, handler: _Handler, request: int, *arguments: Any) -> None:
         """Answer a request. By the leader, called by libfuse."""
-        caller = caller_of(request)
-        pending = Pending(request, caller.tid)
+        told = libfuse.fuse_req_ctx(request).contents
+        pending = Pending(request, told.pid)
+        caller = Caller(told.uid, told.gid, told.pid, pending.held)
         may_work = self._leadership.works_on(pending, caller.uid)
-        held = caller._replace(held=pending.held)
         if may_work or handler == self._requests.release:  # to close is always possible
-            answer = _attempt(lambda: handler(held, *arguments))
+            answer = _attempt(lambda: handler(caller, *arguments))
         else:
             answer = error(errno.EAGAIN)
         if isinstance(answer, Slow):

@@ -96,6 +96,10 @@ class Host:
         """Return what text() would return at once; None if it would wait for a look."""
         return self._looks.cached(process, kind)
 
+    def is_quick(self, process: Watched, kind: Kind) -> bool:
+        """Tell whether a look is likely to take a few milliseconds at most, as the last one did."""
+        return self._looks.is_quick(process, kind)
+
     def open_maps(self, process: Watched) -> LiveMaps:
         """Return the maps of a process to be asked, with patience: see Looker.open_maps()."""
         return self._looker.open_maps(process, self._patience)

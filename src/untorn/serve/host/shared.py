@@ -33,6 +33,8 @@ _KEPT = 120.0
 one scrape to the next."""
 _MOST_BYTES = 64 << 20
 """Of all texts that are kept; what was asked for last stays."""
+_QUICK = 0.005
+"""Seconds."""
 _SWEEP = 1.0
 """Seconds from one look for what is to go to the next, if anybody asks at all."""
 
@@ -77,6 +79,7 @@ class _File:
     last: _Look | None = None  # over, with a text
     going: _Look | None = None
     later: _Look | None = None  # begins when that is over
+    quick: bool = False  # whether the last look was
 
 
 class SharedLooks:
@@ -136,6 +139,12 @@ class SharedLooks:
         with self._lock:
             file = self._files.get((process, kind))
             return file.last.text if file and file.last and self._serves(file.last) else None
+
+    def is_quick(self, process: Watched, kind: Kind) -> bool:
+        """Tell whether the last look took no longer than a hand-over from thread to thread may."""
+        with self._lock:
+            file = self._files.get((process, kind))
+            return file is not None and file.quick
 
     def text(self, process: Watched, kind: Kind) -> Text:
         """Return a text, after a look if it takes one.
@@ -238,6 +247,7 @@ class SharedLooks:
                 self._failed += 1
                 if not isinstance(found, TimeoutError):  # what is gone or forbidden is not served
                     file.last = None
+            file.quick = look.began is not None and self._clock() - look.began < _QUICK
             file.going, file.later = file.later, None
             if not (file.last or file.going) and self._files.get(key) is file:
                 del self._files[key]

@@ -60,11 +60,13 @@ class MapsNode(File):
 
     @property
     def is_known(self) -> bool:
-        """Whether what it says is known without a look at the process."""
+        """Whether what it says is known without a look at the process, or soon."""
         for each in self._shown:
             text = self._host.cached(each, self._kind)
-            if text is None or text.records:
-                return text is not None
+            if text is None:
+                return self._host.is_quick(each, self._kind)
+            if text.records:
+                return True
         return True
 
     def text(self) -> Text:
