@@ -36,7 +36,8 @@ def mounted_proc(
     Args:
         directory: Where.
         host: Looks at the processes.
-        proc: The procfs of these processes.
+        proc: The procfs of these processes, of our PID namespace; a relative path, as of host, if
+            what is mounted may come to lie over it.
         stuck: See Mounted.
 
     Raises:
