@@ -18,6 +18,7 @@ from untorn.serve.procfs.real import RealProc
 from untorn.serve.procfs.root import ProcRoot
 
 _CAP_SYS_ADMIN = 1 << 21
+_M_ARENA_MAX = -8
 _SPARE = 64
 """Descriptors that are left for the end: to unmount takes some."""
 _FOR_PROCESSES = 0.75
