@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import pytest
 
+from tests.helpers.fuse_mount import require_mounts
 from tests.helpers.repository import UNTORN
 from tests.helpers.tasks import wait_until
 
@@ -101,15 +102,11 @@ def _notified(notified: socket.socket) -> bool:
         return False
 
 
-def require_mounts() -> None:
-    """Skip the test where root may not mount, or there is no FUSE."""
-    pytest.importorskip("untorn.serve.mount", reason="takes mfusepy and libfuse3")
+def require_namespaces() -> None:
+    """Skip the test where nothing can be mounted over /proc."""
+    require_mounts()
     if os.geteuid():
         pytest.skip("takes root to mount something over /proc")
-    try:
-        os.close(os.open("/dev/fuse", os.O_RDWR))
-    except OSError as error:
-        pytest.skip(f"cannot mount: {error}")
     done = subprocess.run(["unshare", "--mount", "true"], capture_output=True, text=True)
     if done.returncode:
         pytest.skip(done.stderr.strip())

@@ -1,10 +1,14 @@
 """A tree that a test serves itself, and whether one can be mounted here."""
 
+import ctypes
 import os
+import shutil
 import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from ctypes.util import find_library
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -12,17 +16,18 @@ import pytest
 from untorn.serve.fuse.mounting import detach_all, mount_fuse, new_source
 from untorn.serve.fuse.node import Directory
 
+_MNT_DETACH = 2
+
 
 @contextmanager
 def mounted(root: Directory, directory: Path) -> Iterator[Path]:
     """Give a directory at which a tree is mounted; skip the test where none can be."""
-    session = pytest.importorskip("untorn.serve.fuse.session", reason="takes mfusepy and libfuse3")
+    require_mounts()
+    from untorn.serve.fuse.session import Session
+
     source = new_source()
-    try:
-        fuse = mount_fuse(str(directory), source)
-    except OSError as error:
-        pytest.skip(f"cannot mount: {error}")
-    server = threading.Thread(target=session.Session(root, fuse).serve)
+    fuse = mount_fuse(str(directory), source)
+    server = threading.Thread(target=Session(root, fuse).serve)
     server.start()
     try:
         yield directory
@@ -31,18 +36,35 @@ def mounted(root: Directory, directory: Path) -> Iterator[Path]:
         server.join()
 
 
+def require_mounts() -> None:
+    """Skip the test where nothing can be mounted."""
+    if NO_MOUNT:
+        pytest.skip(f"cannot mount: {NO_MOUNT}")
+
+
 def _refusal() -> str:
+    """Return why nothing can be mounted, by none of our code: that is to be tested."""
+    if not (find_spec("mfusepy") and find_library("fuse3")):
+        return "takes mfusepy and libfuse3"
     try:
-        from untorn.serve.fuse import session  # noqa: F401 (takes a library)
-    except (ImportError, OSError) as error:
+        fuse = os.open("/dev/fuse", os.O_RDWR)
+    except OSError as error:
         return str(error)
-    source = new_source()
+    try:
+        return _refusal_of(fuse)
+    finally:
+        os.close(fuse)
+
+
+def _refusal_of(fuse: int) -> str:
+    if os.geteuid():
+        return "" if shutil.which("fusermount3") else "there is no fusermount3"
+    libc = ctypes.CDLL(None, use_errno=True)
+    options = f"fd={fuse},rootmode=40000,user_id=0,group_id=0".encode()
     with tempfile.TemporaryDirectory() as directory:
-        try:
-            os.close(mount_fuse(directory, source))
-        except OSError as error:
-            return str(error)
-        detach_all(source)
+        if libc.mount(b"test", os.fsencode(directory), b"fuse", 0, options):
+            return os.strerror(ctypes.get_errno())
+        libc.umount2(os.fsencode(directory), _MNT_DETACH)
     return ""
 
 

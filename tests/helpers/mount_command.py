@@ -1,6 +1,5 @@
 """The command `untorn mount`, running."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -8,12 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-
+from tests.helpers.fuse_mount import require_mounts
 from tests.helpers.tasks import PATIENCE, wait_until
-
-_CANNOT = 1
-"""Exit status."""
 
 
 @contextmanager
@@ -22,14 +17,12 @@ def mount_command(directory: Path, *options: str) -> Iterator[subprocess.Popen[s
 
     It is ended in the end, and has to unmount and to say that all is well.
     """
-    if not os.access("/dev/fuse", os.R_OK | os.W_OK):
-        pytest.skip("/dev/fuse may not be opened")
+    require_mounts()
     command = [sys.executable, "-m", "untorn", "mount", str(directory), *options]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         try:
             wait_until(lambda: directory.is_mount() or process.poll() is not None)
-            if process.poll() == _CANNOT:
-                pytest.skip(process.stderr.read().strip() if process.stderr else "")
+            assert process.poll() is None, process.stderr and process.stderr.read()
             yield process
             process.send_signal(signal.SIGTERM)
             assert process.wait(PATIENCE) == 0

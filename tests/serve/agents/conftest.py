@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.agents import Watched, require_mounts, served, watched
+from tests.helpers.agents import Watched, require_namespaces, served, watched
 
 
 @pytest.fixture(scope="package")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A /proc of ours. What it says is as new as the kernel's, and the kernel's own text."""
-    require_mounts()
+    require_namespaces()
     directory = tmp_path_factory.mktemp("agents") / "proc"
     directory.mkdir()
     with served(directory, "--max-age", "0.001", "--max-hold", "1000", "--cpu-share", "1"):

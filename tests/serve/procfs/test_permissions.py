@@ -5,13 +5,14 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.helpers.askers import Told, askers, opened
 from tests.helpers.askers_program import ALICE, BOB, told
+from tests.helpers.fuse_mount import require_mounts
 from tests.helpers.nobody import as_root
 from tests.helpers.tasks import wait_until
 from untorn.serve.host.host import Host
@@ -34,15 +35,16 @@ NAMES = "maps", "stat", "io", "task/{pid}/maps", "exe"
 @contextmanager
 def mounted(directory: Path, proc: str = "/proc") -> Iterator[int]:
     """Give a descriptor of the root of what is mounted; skip the test where that cannot be."""
-    ours = pytest.importorskip("untorn.serve.mount", reason="takes mfusepy and libfuse3")
+    require_mounts()
+    from untorn.serve.mount import mounted_proc
+
     directory.mkdir()
-    host = Host(proc=proc)
-    with closing(host), ExitStack() as stack:
-        try:
-            stack.enter_context(ours.mounted_proc(str(directory), host, proc=proc))
-        except (FileNotFoundError, PermissionError) as error:
-            pytest.skip(f"cannot mount: {error}")
-        yield stack.enter_context(opened(str(directory)))
+    with (
+        closing(Host(proc=proc)) as host,
+        mounted_proc(str(directory), host, proc=proc),
+        opened(str(directory)) as root,
+    ):
+        yield root
 
 
 def differences(told: Told) -> Iterable[str]:
