@@ -17,6 +17,7 @@ from untorn.cli.options import (
     seconds_option,
 )
 from untorn.cli.service import ended_by_signals, tell_ready
+from untorn.reader.access.budget import HOLDS, SHARE
 
 if TYPE_CHECKING:
     from untorn.serve.host.host import Costs, Host
@@ -56,11 +57,11 @@ _LIMITS = {"max_hold", "max_age", "patience", "late", "cpu_share", "holds"}
     help="What a client gets whose look is late: the last text, or ETIMEDOUT, as it does anyway "
     "if there is no text yet.",
 )
-@cpu_share_option(0.25, "Of a CPU's time, what all looks together may take.")
+@cpu_share_option(SHARE, "Of a CPU's time, what all looks together may take.")
 @click.option(
     "--holds",
     type=Above(1_000_000),
-    default=5000,
+    default=HOLDS,
     show_default=True,
     metavar="N",
     help="Calls in a second that hold a lock of a process, all looks together.",

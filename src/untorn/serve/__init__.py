@@ -1,4 +1,4 @@
-"""Serving a whole host: many ask, one reader looks. For emulators: mounted_engine(), Guest, View.
+"""Serving a whole host: many ask, one reader looks. For emulators: mounted_engine() and Guest.
 
 The public names stand in __init__.pyi, and are imported when they are asked for.
 

@@ -1,6 +1,7 @@
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 
 from untorn.serve.fuse.leader import Leadership
 
@@ -151,42 +152,39 @@ def test_a_thread_that_is_busy_at_the_end_is_waited_for() -> None:
     slow.join(60)
 
 
+class Flood:
+    """Jobs that wait, each for a user, and those that were refused."""
+
+    def __init__(self, users: Iterable[int]) -> None:
+        self.served, self.go_on = Served(), threading.Event()
+        self.refused: queue.SimpleQueue[int] = queue.SimpleQueue()
+        for user in users:
+            self.served.jobs.put(partial(self._wait_for, user))
+
+    def _wait_for(self, user: int) -> None:
+        if self.served.leadership.works_on("work", user):
+            self.served.leadership.step_aside()
+            self.go_on.wait(60)
+        else:
+            self.refused.put(user)
+
+    def end(self) -> None:
+        self.go_on.set()
+        self.served.end()
+
+
 def test_one_user_does_not_keep_others_from_being_served() -> None:
-    served, go_on = Served(), threading.Event()
-    refused: queue.SimpleQueue[bool] = queue.SimpleQueue()
-
-    def wait_for(user: int) -> None:
-        if not served.leadership.works_on("work", user):
-            refused.put(True)
-            return
-        served.leadership.step_aside()
-        go_on.wait(60)
-
-    for _ in range(200):
-        served.jobs.put(lambda: wait_for(1))
+    flood = Flood([1] * 200)
     for _ in range(200 - 96):
-        assert refused.get(timeout=60)
-    may = []
-    served.done_by(lambda: may.append(served.leadership.works_on("work", 2)))
+        assert flood.refused.get(timeout=60) == 1
+    may: list[bool] = []
+    flood.served.done_by(lambda: may.append(flood.served.leadership.works_on("work", 2)))
     assert may == [True]
-    go_on.set()
-    served.end()
+    flood.end()
 
 
 def test_what_many_wait_for_leaves_threads_for_those_who_do_not_wait() -> None:
-    served, go_on = Served(), threading.Event()
-    refused: queue.SimpleQueue[int] = queue.SimpleQueue()
-
-    def wait_for(user: int) -> None:
-        if not served.leadership.works_on("work", user):
-            refused.put(user)
-            return
-        served.leadership.step_aside()
-        go_on.wait(60)
-
-    for user in range(300):
-        served.jobs.put(lambda user=user: wait_for(user))  # type: ignore[misc]
-    assert [refused.get(timeout=60) for _ in range(300 - 224)] == list(range(224, 300))
-    served.done_by()
-    go_on.set()
-    served.end()
+    flood = Flood(range(300))
+    assert [flood.refused.get(timeout=60) for _ in range(300 - 224)] == list(range(224, 300))
+    flood.served.done_by()
+    flood.end()

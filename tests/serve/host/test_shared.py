@@ -243,23 +243,25 @@ def test_or_what_was_found_last(scenes: Scenes) -> None:
     assert (scene.looks.late, len(scene.begun)) == (2, 2)
 
 
-def test_a_late_look_serves_the_next_who_asks(scenes: Scenes) -> None:
+def after_a_late_look(scenes: Scenes) -> Scene:
+    """Return a scene in which a look was late for somebody, and is over."""
     scene = scenes(patience=AT_ONCE, max_age=1)
     with pytest.raises(TimeoutError):
         late_answer(scene)
     scene.hold.set()
     wait_until(lambda: scene.looks.cached(scene.process, Kind.MAPS), "the look is over")
+    return scene
+
+
+def test_a_late_look_serves_the_next_who_asks(scenes: Scenes) -> None:
+    scene = after_a_late_look(scenes)
     scene.now += 50
     assert scene.ask() == b"1"
     assert scene.looks.cached(scene.process, Kind.MAPS) is None, "and then it is too old"
 
 
 def test_a_late_look_serves_nobody_who_asks_much_later(scenes: Scenes) -> None:
-    scene = scenes(patience=AT_ONCE, max_age=1)
-    with pytest.raises(TimeoutError):
-        late_answer(scene)
-    scene.hold.set()
-    wait_until(lambda: scene.looks.cached(scene.process, Kind.MAPS), "the look is over")
+    scene = after_a_late_look(scenes)
     scene.now += 121
     assert scene.looks.cached(scene.process, Kind.MAPS) is None
 

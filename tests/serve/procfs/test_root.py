@@ -136,3 +136,13 @@ def test_threads_that_the_kernel_forgot_are_forgotten(root: ProcRoot) -> None:
     assert len(task._nodes) == 1
     del thread
     assert not task._nodes
+
+
+def test_what_is_asked_after_the_file_was_closed_opens_nothing(root: ProcRoot) -> None:
+    with sleeping() as pid:
+        maps = found(root, pid).lookup(b"maps", US)
+        assert isinstance(maps, MapsNode)
+        file = maps.open(os.O_RDONLY, US)
+        file.close()
+        with pytest.raises(OSError, match=os.strerror(errno.EBADF)):
+            file.ioctl(0, 0, b"", US)

@@ -26,7 +26,7 @@ _SIGKILL = 1 << 8
 
 
 class Pending:
-    """A request that is answered once: by who works on it, or by what lets its caller go.
+    """A request that is answered once: with what is found, or to let its caller go.
 
     Lock order: `_lock`, libfuse's lock of the request, the lock of PendingRequests. libfuse's lock
     of the session is taken last.
@@ -120,7 +120,11 @@ class PendingRequests:
             if self._looks_after:
                 return
             self._looks_after = True
-        threading.Thread(target=self._look_after, name="untorn-signals", daemon=True).start()
+        try:
+            threading.Thread(target=self._look_after, name="untorn-signals", daemon=True).start()
+        except RuntimeError:  # there are too many threads: the next signal is another chance
+            with self._lock:
+                self._looks_after = False
 
     def _look_after(self) -> None:
         """Let those go that are killed, until all that got a signal are answered."""

@@ -79,7 +79,7 @@ class Requests:
         return answer
 
     def forgotten(self, number: int, times: int) -> None:
-        """Note that the kernel forgets a node that it was told of so many times."""
+        """Note that the kernel forgets `times` of the times that it was told of a node."""
         self._inodes.forgotten(number, times)
 
     def getattr(self, caller: Caller, number: int, info: Any) -> Answer:
@@ -198,7 +198,7 @@ class Requests:
         return answers.listing([each for each in listing.entries if each[0] > offset], size)
 
     def _begin_listing(self, caller: Caller, number: int, handle: int) -> None:
-        """List a directory for who reads it from its beginning, unless it was opened just now."""
+        """List a directory that is read from its beginning, unless it was opened just now."""
         with self._lock:
             listing = self._opened[handle]
             assert isinstance(listing, _Listing)

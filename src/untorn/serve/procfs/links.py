@@ -24,7 +24,7 @@ class Way(NamedTuple):
     or bound."""
 
     def to(self, path: str, depth: int = 0) -> bytes:
-        """Return the target of a link that is so many directories deep."""
+        """Return the target of a link that is `depth` directories below the root of the tree."""
         if self.proc:
             return os.fsencode(f"{self.proc}/{path}")
         return os.fsencode("../" * depth + f"{REAL}/{path}")

@@ -100,7 +100,8 @@ class _OpenMaps(OpenFile):
         self._lock = threading.Lock()
         self._file = SeqFile(text)  # protected by _lock
         self._asked_lock = threading.Lock()
-        self._asked: LiveMaps | None = None  # protected by _asked_lock
+        self._asked: LiveMaps | None = None  # protected by _asked_lock, as is the next one
+        self._closed = False
 
     def is_slow(self, offset: int | None = None) -> bool:
         """Tell whether it takes a look at the process, or waits for one.
@@ -129,6 +130,8 @@ class _OpenMaps(OpenFile):
         """
         memory = CallerMemory(caller.tid, argument, data, caller.held)
         with self._asked_lock:
+            if self._closed:  # the caller was killed, and let go of
+                raise os_error(errno.EBADF)
             if self._asked is None:
                 self._asked = self._node.maps()
             self._node.judge(caller, self._opener)
@@ -136,7 +139,12 @@ class _OpenMaps(OpenFile):
         return IoctlAnswer(memory.carried)
 
     def close(self) -> None:
-        """Close what was asked, and let go of what was shown."""
+        """Close what was asked, and let go of what was shown.
+
+        A call for a caller that was killed may go on: what it asks is closed after it.
+        """
         self._text.close()
-        if self._asked is not None:
-            self._asked.close()
+        with self._asked_lock:
+            self._closed = True
+            if self._asked is not None:
+                self._asked.close()

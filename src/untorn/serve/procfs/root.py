@@ -49,7 +49,7 @@ class ProcRoot(Directory):
         self._proc, self._host, self._way, self._most = proc, host, way, most
         self._lock = threading.Lock()  # protects the next two, and _others
         self._processes: dict[int, ProcessDirectory] = {}
-        self._crowd = _CROWD  # processes; when there are so many, those that are gone go
+        self._crowd = _CROWD  # how many there are when those that are gone go
         self._passed = {name: SystemFile(proc, name) for name in _PASSED}
         self.mounted = {} if way.proc else _to_be_mounted(proc)
         self._others: dict[str, Node] = {name: _MountPoint() for name in self.mounted}
