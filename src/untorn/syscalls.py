@@ -59,8 +59,20 @@ class Process:
 
     __slots__ = ("files", "mm", "proc")
 
-    def __init__(self, mm: MmStruct | None = None) -> None:
-        self.mm = mm or MmStruct()
+    def __init__(
+        self, mm: MmStruct | None = None, *, release: tuple[int, int] | None = None
+    ) -> None:
+        """Make a process.
+
+        Args:
+            mm: Its address space; None for an empty one.
+            release: Of an empty one, the Linux that it is one of, as (7, 3): 6.1 to 7.3. None: the
+                running one, or the nearest to it that is modelled.
+
+        Raises:
+            ValueError: No such release is modelled.
+        """
+        self.mm = mm or MmStruct(release=release)
         self.files: dict[int, VmFile] = {}
         self.proc = ProcTask(self.mm)
 
@@ -75,6 +87,7 @@ class Process:
         limits: Limits | None = None,
         task_size: int | None = None,
         hugetlb: Mapping[tuple[int, int], int] | None = None,
+        release: tuple[int, int] | None = None,
     ) -> Self:
         """Return a process whose maps are this text; see mm_from_maps().
 
@@ -91,6 +104,7 @@ class Process:
                 limits=limits,
                 task_size=task_size,
                 hugetlb=hugetlb,
+                release=release,
             )
         )
 
@@ -220,13 +234,13 @@ class Process:
         """
         handle_mm_fault(self.mm, addr & self.mm.word_max, VM_WRITE if write else VM_READ)
 
-    def open(self, file: str = "maps", reader: str = "vma_lock") -> ProcVmaFile:
+    def open(self, file: str = "maps", reader: str | None = None) -> ProcVmaFile:
         """Open a file of /proc/PID that tells of VMAs.
 
         Args:
             file: maps, smaps, smaps_rollup or another of fs/proc/files.py.
             reader: What keeps VMAs still while they are read: mmap_lock, vma_lock,
-                or, of maps, rcu.
+                or, of maps, rcu; None: as the release does it.
 
         Raises:
             OSError: ENOENT once the process was reaped; EACCES without the right to look; of
@@ -235,7 +249,8 @@ class Process:
         """
         if file not in PROC_FILES:
             raise ValueError(f"no file {file}; files: {', '.join(PROC_FILES)}")
-        return PROC_FILES[file].open(self.proc, reader)
+        kind = PROC_FILES[file]
+        return kind.open(self.proc, reader or kind.locking_of(self.mm.release))
 
     def open_pagemap(self) -> ProcPagemap:
         """Open /proc/PID/pagemap, which has an entry for each page.

@@ -18,9 +18,9 @@ from untorn.reader.access.kernel_locks import (
     SymbolEvidence,
     decide,
     find_symbol,
-    parse_release,
     probe_locking,
 )
+from untorn.releases.release import Release
 
 LIST = Path("/proc/kallsyms")
 PRESENT, ABSENT = SymbolEvidence(True, LIST), SymbolEvidence(False, LIST)
@@ -45,13 +45,13 @@ PRESENT, ABSENT = SymbolEvidence(True, LIST), SymbolEvidence(False, LIST)
 def test_the_symbol_overrules_the_release_for_maps(
     file: str, release: tuple[int, int], symbol: SymbolEvidence | None, lock: str
 ) -> None:
-    assert decide(file, release, symbol).lock == lock
+    assert decide(file, Release(*release), symbol).lock == lock
 
 
 def test_the_evidence_is_named() -> None:
-    assert decide("maps", (6, 18), PRESENT).evidence == "lock_next_vma in /proc/kallsyms"
-    assert decide("maps", (6, 18), ABSENT).evidence == "no lock_next_vma in /proc/kallsyms"
-    assert decide("maps", (6, 18), None).evidence == "release 6.18; per-VMA since 6.17"
+    assert decide("maps", Release(6, 18), PRESENT).evidence == "lock_next_vma in /proc/kallsyms"
+    assert decide("maps", Release(6, 18), ABSENT).evidence == "no lock_next_vma in /proc/kallsyms"
+    assert decide("maps", Release(6, 18), None).evidence == "release 6.18; per-VMA since 6.17"
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_the_evidence_is_named() -> None:
     [("6.18.44-fc", (6, 18)), ("7.2-rc1", (7, 2)), ("6.1.0-18-amd64", (6, 1)), ("odd", (0, 0))],
 )
 def test_a_release_is_its_first_two_numbers(text: str, release: tuple[int, int]) -> None:
-    assert parse_release(text) == release
+    assert Release.parse(text) == release
 
 
 @pytest.mark.parametrize(

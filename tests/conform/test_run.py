@@ -21,6 +21,7 @@ from untorn.mm import mm_types
 from untorn.mm.calls import mlock, munmap
 from untorn.mm.limits import Limits
 from untorn.mm.vmas import merge
+from untorn.releases.release import Release, running_release
 from untorn.syscalls import Process
 
 pytestmark = pytest.mark.live
@@ -132,10 +133,10 @@ def test_a_fault_of_the_engine_is_shown_by_a_short_script_that_shows_it_again(
     assert replay(both, script) is None
 
 
-def made_up(release: tuple[int, int]) -> KnownDifference:
+def made_up(release: Release) -> KnownDifference:
     return KnownDifference(
         since=release,
-        until=(release[0], release[1] + 1),
+        until=Release(release.major, release.minor + 1),
         reason="brk is another thing there",
         concerns=lambda mm, operation: operation.name == "brk",
     )
@@ -145,8 +146,8 @@ def made_up(release: tuple[int, int]) -> KnownDifference:
 def test_what_differs_in_this_release_alone_is_left_out_and_told(
     shift: int, left_out: bool, both: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    major, minor = running_kernel.running_release()
-    monkeypatch.setattr(running_kernel, "DIFFERENCES", (made_up((major, minor + shift)),))
+    major, minor = running_release()
+    monkeypatch.setattr(running_kernel, "DIFFERENCES", (made_up(Release(major, minor + shift)),))
     outcome = conform(both, 500, "1")
     assert outcome.failure is None
     assert ("brk" not in {name for name, _ in outcome.counts}) == left_out
@@ -157,7 +158,7 @@ def test_what_differs_in_this_release_alone_is_left_out_and_told(
 def test_guards_in_a_file_are_left_out_by_a_run_on_6_17(
     both: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("untorn.conform.run.running_release", lambda: (6, 17))
+    monkeypatch.setattr("untorn.conform.run.running_release", lambda: Release(6, 17))
     outcome = conform(both, 2500, "2")
     assert outcome.failure is None
     assert any("guard pages" in reason for reason in outcome.left_out)
@@ -165,7 +166,7 @@ def test_guards_in_a_file_are_left_out_by_a_run_on_6_17(
 
 def test_remaps_near_the_limit_are_left_out_on_7_1() -> None:
     mm = mm_types.MmStruct(limits=Limits(max_map_count=8))
-    (difference,) = running_kernel.known_differences((7, 1))
+    (difference,) = running_kernel.known_differences(Release(7, 1))
     remap = parse_script("mremap(0, 0, 0, 0, 0)")[0]
     assert not difference.concerns(mm, remap)
     mm.map_count = 1

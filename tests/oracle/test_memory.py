@@ -20,7 +20,6 @@ from tests.helpers.repository import ROOT
 from tests.helpers.this_machine import SEES_FRAMES, by_frames, by_scans, counts_pages
 from untorn.maps.pagemap import PM_PFRAME_MASK, PageScan, PmScanArg
 from untorn.reader.access.gentle import Holds
-from untorn.reader.access.kernel_locks import parse_release
 from untorn.reader.access.pagemap import LivePagemap
 from untorn.reader.memory import page_frames
 from untorn.reader.memory.count import Counter
@@ -31,6 +30,7 @@ from untorn.reader.memory.sample import estimate
 from untorn.reader.memory.slices import Slices
 from untorn.reader.memory.tally import Tally
 from untorn.reader.text.columns import Numbers
+from untorn.releases.release import running_release
 
 pytestmark = pytest.mark.live
 
@@ -272,4 +272,4 @@ def counter_of(pid: int) -> Iterator[Counter]:
             stack.callback(frames.close)
         slices = Slices(pagemap, window=PMD, drop_zeros=frames is None)
         tally = Tally(frames, ksm=False, no_special=frames is None)
-        yield Counter(slices, tally, parse_release(os.uname().release))
+        yield Counter(slices, tally, running_release())

@@ -19,6 +19,7 @@ from untorn.race.racing import Effort, Race
 from untorn.race.scenario import Site
 from untorn.race.tally import Tally
 from untorn.race.target import RaceOptions
+from untorn.releases.release import Release
 
 PASSES = 60
 BASE = 0x7F00_0000_0000
@@ -116,10 +117,12 @@ CAPTURE = [WHOLE, SPLIT, WHOLE]
 
 
 @pytest.mark.parametrize(
-    ("release", "known"), [((6, 18), KNOWN_FAULTS[0]), ((6, 16), None)], ids=["6.18", "6.16"]
+    ("release", "known"),
+    [(Release(6, 18), KNOWN_FAULTS[0]), (Release(6, 16), None)],
+    ids=["6.18", "6.16"],
 )
 def test_a_gap_in_a_recorded_reading_is_found_every_time_and_known_by_release(
-    release: tuple[int, int], known: KnownFault | None
+    release: Release, known: KnownFault | None
 ) -> None:
     gap = "NBC..BN"
     texts = [*CAPTURE, WHOLE, gap, SPLIT, gap]

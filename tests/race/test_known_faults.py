@@ -8,6 +8,7 @@ from untorn.judge.contract import Verdict, judge
 from untorn.judge.reading import Fill, Reading
 from untorn.judge.views import Solid
 from untorn.race.known_faults import KNOWN_FAULTS, KnownFault, find_known_fault
+from untorn.releases.release import Release
 
 RANGE = (0x1000, 0x6000)
 
@@ -31,12 +32,12 @@ def test_a_range_missing_behind_a_line_of_its_fill_is_the_false_gap_since_6_17(
     lines: tuple[tuple[int, int], ...],
 ) -> None:
     (violation,) = verdict_on(lines).violations
-    fault = find_known_fault(violation, "maps", (6, 17))
+    fault = find_known_fault(violation, "maps", Release(6, 17))
     assert fault is not None
     assert fault.name == "false gap"
-    assert find_known_fault(violation, "maps", (7, 3)) is fault
-    assert find_known_fault(violation, "maps", (6, 16)) is None
-    assert find_known_fault(violation, "smaps", (7, 3)) is None
+    assert find_known_fault(violation, "maps", Release(7, 3)) is fault
+    assert find_known_fault(violation, "maps", Release(6, 16)) is None
+    assert find_known_fault(violation, "smaps", Release(7, 3)) is None
 
 
 @pytest.mark.parametrize(
@@ -52,7 +53,7 @@ def test_whatever_else_is_wrong_is_not_known(
 ) -> None:
     violations = verdict_on(*fills).violations
     assert violations
-    assert not any(find_known_fault(each, "maps", (6, 18)) for each in violations)
+    assert not any(find_known_fault(each, "maps", Release(6, 18)) for each in violations)
 
 
 @pytest.mark.parametrize("fault", KNOWN_FAULTS)

@@ -18,6 +18,7 @@ from untorn.race.racing import Effort
 from untorn.race.scenario import Scenario
 from untorn.race.tally import RaceResult
 from untorn.race.target import RaceOptions
+from untorn.releases.release import Release
 
 ENOUGH = Effort(seconds=60, passes=8, rounds=4)
 READERS = [
@@ -81,11 +82,11 @@ class LyingTarget(EngineRaceTarget):
 
     name = "liar"
 
-    def __init__(self, release: tuple[int, int] | None = None) -> None:
+    def __init__(self, release: Release | None = None) -> None:
         self._release = release
 
     @property
-    def release(self) -> tuple[int, int] | None:
+    def release(self) -> Release | None:
         return self._release
 
     @contextmanager
@@ -118,7 +119,7 @@ def test_a_line_left_out_fails_the_test_and_is_reported(test: str) -> None:
 
 def test_a_known_fault_of_a_kernel_is_named_and_still_counted() -> None:
     outcome, result = run_and_parse(
-        LyingTarget((6, 18)), readers=["mmap_lock"], tests=["split-inside"]
+        LyingTarget(Release(6, 18)), readers=["mmap_lock"], tests=["split-inside"]
     )
     (failed,) = result.subtests
     assert not failed.ok

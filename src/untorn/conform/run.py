@@ -10,9 +10,10 @@ from time import monotonic
 from untorn.conform.generate.script import ScriptGenerator
 from untorn.conform.operation import Operation, crowd_takes_too_long
 from untorn.conform.pair import Mismatch, Pair
-from untorn.conform.running_kernel import known_differences, running_release
+from untorn.conform.running_kernel import known_differences
 from untorn.conform.script_text import result_name, simpler
 from untorn.processes.endings import ending_taken
+from untorn.releases.release import running_release
 from untorn.shrink import shrink
 
 _REPORT_EVERY = 100

@@ -4,7 +4,6 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 from untorn.conform.operation import Operation
@@ -12,9 +11,9 @@ from untorn.conform.traced.bounds import sysctl
 from untorn.errors import OutOfReachError
 from untorn.mm.mm_types import MmStruct
 from untorn.mm.mman import MADV_GUARD_INSTALL
-from untorn.reader.access.kernel_locks import Release, parse_release
+from untorn.releases.release import Release, running_release
 
-MODELLED = 6, 17
+MODELLED = Release(6, 17)
 """The first release that seals, places, moves and merges as the engine does."""
 _OVERCOMMIT_NEVER = 2
 FEATURES = {
@@ -33,10 +32,9 @@ def check_machine() -> None:
     system = os.uname()
     if sys.platform != "linux" or system.machine != "x86_64":
         raise OutOfReachError(f"the engine models x86-64 Linux, this is {system.machine}")
-    if parse_release(system.release) < MODELLED:
-        since = ".".join(map(str, MODELLED))
+    if running_release() < MODELLED:
         raise OutOfReachError(
-            f"the engine models Linux {since} and later, this is {system.release}"
+            f"the engine models Linux {MODELLED} and later, this is {system.release}"
         )
     if sysctl("overcommit_memory") == _OVERCOMMIT_NEVER:
         raise OutOfReachError("the engine does not model vm.overcommit_memory=2")
@@ -82,17 +80,17 @@ def _remaps_near_the_limit(mm: MmStruct, operation: Operation) -> bool:
     return operation.name == "mremap" and mm.map_count > mm.limits.max_map_count - 8
 
 
-_EVER = 1 << 10, 0
+_EVER = Release(1 << 10, 0)
 DIFFERENCES = (
     KnownDifference(
-        since=(6, 17),
-        until=(6, 18),
+        since=Release(6, 17),
+        until=Release(6, 18),
         reason="guard pages give the VMA of a file an anon_vma, as VM_MAYBE_GUARD, for which fork "
         "copies its page table, came later (mm/madvise.c:madvise_guard_install())",
         concerns=_guards_a_file,
     ),
     KnownDifference(
-        since=(7, 1),
+        since=Release(7, 1),
         until=_EVER,
         reason="mremap asks for less room below max_map_count, since more than two VMAs never "
         "come on top (mm/mremap.c:__check_map_count_against_split())",
@@ -105,9 +103,3 @@ DIFFERENCES = (
 def known_differences(release: Release) -> list[KnownDifference]:
     """Return what holds for a release."""
     return [each for each in DIFFERENCES if each.since <= release < each.until]
-
-
-@cache
-def running_release() -> Release:
-    """Return the release of the running kernel."""
-    return parse_release(os.uname().release)

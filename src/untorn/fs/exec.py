@@ -88,6 +88,7 @@ def _empty_like(mm: MmStruct) -> MmStruct:
         gate_vma=mm.gate_vma,
         gate_vma_flags=mm.gate_vma_flags,
         slab=mm.vm_area_cachep,
+        release=mm.release,
     )
 
 

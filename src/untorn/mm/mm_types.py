@@ -33,6 +33,7 @@ from untorn.mm.mman import (
 )
 from untorn.mm.page_table import PageTable
 from untorn.mm.tree.vma_tree import VmaTree
+from untorn.releases.release import modelled
 
 MMAP_LOCK = lockdep.LockClass("mmap_lock")
 VM_REFCNT_EXCLUDE_READERS_FLAG = 1 << 30
@@ -207,6 +208,7 @@ class MmStruct:
         "page_table",
         "page_table_lock",
         "read_implies_exec",
+        "release",
         "stack_vm",
         "start_brk",
         "start_stack",
@@ -229,6 +231,7 @@ class MmStruct:
         gate_vma: bool = True,
         gate_vma_flags: int = VM_EXEC,
         slab: VmaSlab = vm_area_cachep,
+        release: tuple[int, int] | None = None,
     ) -> None:
         """Make an empty address space with one user.
 
@@ -244,6 +247,11 @@ class MmStruct:
             gate_vma_flags: VM_* flags of that line: VM_EXEC (vsyscall=xonly), or VM_READ | VM_EXEC
                 (vsyscall=emulate, and native before Linux 5.3).
             slab: Where its VMA objects come from; others that share it recycle them.
+            release: The Linux that it is one of, as (6, 18); None: see modelled() in
+                releases/release.py.
+
+        Raises:
+            ValueError: No such release is modelled.
         """
         self.name = name
         # Protects the VMAs, and all from map_count to limits below. Lock order: see mm/__init__.py.
@@ -296,6 +304,7 @@ class MmStruct:
         self.gate_vma = gate_vma
         self.gate_vma_flags = gate_vma_flags
         self.vm_area_cachep = slab
+        self.release = modelled(release)
 
     @property
     def word_max(self) -> int:

@@ -6,7 +6,8 @@ Such a fault is a fault, and counted; it is told apart so that a new one is not 
 from typing import NamedTuple
 
 from untorn.judge.contract import Rule, Violation
-from untorn.reader.access.kernel_locks import Release
+from untorn.releases.changes import MAPS_PER_VMA
+from untorn.releases.release import Change, Release
 
 
 class KnownFault(NamedTuple):
@@ -18,14 +19,14 @@ class KnownFault(NamedTuple):
     rule: Rule
     after_a_line: bool
     """It is met only after a line of the same fill."""
-    since: Release
+    since: Change
     reason: str
     docs: str
 
     def explains(self, violation: Violation, file: str, release: Release) -> bool:
         """Tell whether a violation in a file of a kernel of that release can be this fault."""
         return (
-            release >= self.since
+            release.has(self.since)
             and file == self.file
             and violation.rule is self.rule
             and violation.index >= self.after_a_line
@@ -38,7 +39,7 @@ KNOWN_FAULTS = (
         file="maps",
         rule=Rule.GAP,
         after_a_line=True,
-        since=(6, 17),
+        since=MAPS_PER_VMA,
         reason="an iterator that a writer overtook goes on after what was never shown",
         docs="docs/false-gap.md",
     ),

@@ -21,8 +21,8 @@ from untorn.processes.placement import pin
 from untorn.race.live_modifier import Word, encode, map_words, modify_as_told
 from untorn.race.run import RunHere
 from untorn.race.scenario import Record, Scenario, Site
-from untorn.reader.access.kernel_locks import parse_release
 from untorn.reader.access.live_maps_file import LiveMapsFile
+from untorn.releases.release import Release, running_release
 
 
 class LiveRaceTarget(RunHere):
@@ -65,9 +65,9 @@ class LiveRaceTarget(RunHere):
             yield scene
 
     @property
-    def release(self) -> tuple[int, int]:
+    def release(self) -> Release:
         """The running kernel's: see RunHere."""
-        return parse_release(os.uname().release)
+        return running_release()
 
 
 class LiveScene:

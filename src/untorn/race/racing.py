@@ -16,6 +16,7 @@ from untorn.race.known_faults import find_known_fault
 from untorn.race.scenario import Scene, Site
 from untorn.race.tally import Tally
 from untorn.race.witness import Clock, Witness
+from untorn.releases.release import Release
 
 Note = Callable[[str, list[str]], None]
 """Is told a heading and lines that show the map."""
@@ -75,7 +76,7 @@ class Race:
     effort: Effort
     tally: Tally
     note: Note
-    release: tuple[int, int] | None = None
+    release: Release | None = None
 
     def against_writer(self, site: Site, one_pass: Callable[[], None]) -> None:
         """Repeat a pass while the writer makes rounds, until that is enough.

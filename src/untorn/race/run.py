@@ -13,6 +13,7 @@ from untorn.race.racing import Effort, Race, UnfitError
 from untorn.race.scenario import Scenario, Scene
 from untorn.race.tally import RaceResult, Tally
 from untorn.race.target import RaceOptions, WriteLine
+from untorn.releases.release import Release
 
 
 class RunHere(ABC):
@@ -26,8 +27,8 @@ class RunHere(ABC):
     readers: Mapping[str, tuple[str, ...]]
 
     @property
-    def release(self) -> tuple[int, int] | None:
-        """First two numbers of the release of the kernel here; None if it is no kernel."""
+    def release(self) -> Release | None:
+        """Of the kernel here; None if it is no kernel."""
         return None
 
     @abstractmethod
@@ -147,7 +148,7 @@ class _Runner:
 
     def _explain(self, tally: Tally) -> None:
         for fault, times in tally.known.items():
-            since = ".".join(map(str, fault.since))
+            since = fault.since.since
             self.ktap.note(f"known of Linux since {since}, {times} times: {fault.name}")
             self.ktap.note(f"{fault.reason}; see {fault.docs}")
 

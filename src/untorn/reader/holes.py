@@ -13,20 +13,19 @@ So what is mapped from before the snapshot begins until it is there is in it; wh
 some time in between may be left out.
 """
 
-import os
 from functools import lru_cache
 
 import numpy as np
 
 from untorn.maps.entry import GATE_NAME, MapsEntry
 from untorn.maps.page import ULONG_MAX
-from untorn.reader.access.kernel_locks import PER_VMA_SINCE, decide, find_symbol, parse_release
+from untorn.reader.access.kernel_locks import decide, find_symbol
 from untorn.reader.access.live_maps_file import LiveMapsFile
 from untorn.reader.fills import Fills
 from untorn.reader.lookup import next_entry
 from untorn.reader.text.columns import Columns, Rows
-
-_QUERY_SINCE = 6, 11
+from untorn.releases.changes import MAPS_PER_VMA, PROCMAP_QUERY_IOCTL
+from untorn.releases.release import running_release
 
 
 @lru_cache
@@ -35,8 +34,8 @@ def gaps_may_be_false() -> bool:
 
     Some kernels between the ioctl and 6.17 carry the change; their list of symbols tells.
     """
-    release = parse_release(os.uname().release)
-    unsure = _QUERY_SINCE <= release < PER_VMA_SINCE["maps"]
+    release = running_release()
+    unsure = release.has(PROCMAP_QUERY_IOCTL) and not release.has(MAPS_PER_VMA)
     return decide("maps", release, find_symbol() if unsure else None).lock == "per-VMA"
 
 

@@ -12,10 +12,11 @@ from tests.helpers.nobody import as_nobody
 from untorn.reader.access import gentle
 from untorn.reader.access.budget import Budget
 from untorn.reader.access.gentle import GentleMapsFile, open_maps_file
-from untorn.reader.access.kernel_locks import parse_release, takes_mmap_lock
+from untorn.reader.access.kernel_locks import takes_mmap_lock
 from untorn.reader.access.live_maps_file import LiveMapsFile
 from untorn.reader.access.pace import Pace
 from untorn.reader.access.priority import FIFO, NotRaisedWarning, Raise, Steps, find_raise
+from untorn.releases.release import running_release
 
 pytestmark = pytest.mark.live
 PAGE = 4096
@@ -170,7 +171,7 @@ def test_a_read_that_is_not_gentle_is_not_raised(release: list[str], witness: Wi
 
 
 def test_the_release_of_this_kernel_decides() -> None:
-    assert takes_mmap_lock("maps") is (parse_release(os.uname().release) < (6, 17))
+    assert takes_mmap_lock("maps") is (running_release() < (6, 17))
 
 
 def test_without_the_right_it_is_said_once_and_read_all_the_same(

@@ -21,7 +21,10 @@ from untorn.fs.proc.show_map import show_map
 from untorn.maps.maps_file import FILL_SIZE
 from untorn.mm.limits import Limits
 from untorn.mm.mm_types import MmStruct, Vma, VmaSlab
+from untorn.releases.release import Release
 
+CHECKED = Release(6, 18)
+"""The release that is checked, wherever that is done: a schedule is good everywhere."""
 SPARE = 6
 """VMA objects in the slab at the start."""
 
@@ -64,7 +67,9 @@ class Stage:
 
     def new_process(self, name: str = "mm") -> Pages:
         """Return a process whose VMA objects come from the slab; name is that of its mm."""
-        return Pages(MmStruct(limits=Limits(), gate_vma=False, slab=self.slab, name=name))
+        return Pages(
+            MmStruct(name, limits=Limits(), gate_vma=False, slab=self.slab, release=CHECKED)
+        )
 
     def other(self) -> Pages:
         """Return another process, which nobody reads."""

@@ -73,6 +73,7 @@ def mm_from_maps(
     slab: VmaSlab = vm_area_cachep,
     task_size: int | None = None,
     hugetlb: Mapping[tuple[int, int], int] | None = None,
+    release: tuple[int, int] | None = None,
 ) -> MmStruct:
     """Return an address space whose maps are this text, to the byte.
 
@@ -94,11 +95,13 @@ def mm_from_maps(
         hugetlb: Of devices, major and minor number as maps shows them, the bytes of the pages
             that all files there have: 2 << 20 or 1 << 30 on a hugetlbfs, 4096 elsewhere; see
             files.py for what the text tells itself.
+        release: The Linux that it is one of; see MmStruct.
 
     Raises:
         ValueError: A line is torn, cut off, out of order, not one that the engine could have
             written, or of something that is not modelled; the message has its number and the
-            reason. Or the text leaves open what task_size or hugetlb would tell.
+            reason. Or the text leaves open what task_size or hugetlb would tell, or
+            no such release is modelled.
     """
     texts = re.findall(rb"[^\n]*\n|[^\n]+", text)
     gate_flags = _GATE_FLAGS.get(texts[-1], 0) if texts else 0
@@ -118,6 +121,7 @@ def mm_from_maps(
         gate_vma=bool(gate_flags),
         gate_vma_flags=gate_flags,
         slab=slab,
+        release=release,
     )
     mm.data_size = data_size
     mm.read_implies_exec = does_read_imply_exec(lines, task_size)

@@ -47,6 +47,7 @@ def dup_mm(mm: MmStruct, name: str) -> MmStruct:
         gate_vma=mm.gate_vma,
         gate_vma_flags=mm.gate_vma_flags,
         slab=mm.vm_area_cachep,
+        release=mm.release,
     )
     try:
         _dup_mmap(mm, child)

@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from untorn.reader.access.live_maps_file import LiveMapsFile
+from untorn.releases.changes import MAPS_PER_VMA, QUERY_PER_VMA, SMAPS_PER_VMA
+from untorn.releases.release import Release, running_release
 
-Release = tuple[int, int]
-"""The first two numbers of that of a kernel."""
-
-PER_VMA_SINCE = {"maps": (6, 17), "PROCMAP_QUERY": (6, 18), "smaps": (7, 2)}
-"""By file (and the ioctl on maps), the first release that locks one VMA at a time."""
+PER_VMA_SINCE = {
+    "maps": MAPS_PER_VMA,
+    "PROCMAP_QUERY": QUERY_PER_VMA,
+    "smaps": SMAPS_PER_VMA,
+}
+"""By file (and the ioctl on maps), the change by which one VMA is locked at a time."""
 SYMBOL = "lock_next_vma"
 """Function of the per-VMA walk. Source: mm/mmap_lock.c."""
 SYMBOL_FILES = (
@@ -45,7 +48,7 @@ class Locking(NamedTuple):
 
 def probe_locking() -> list[Locking]:
     """Decide for each file of PER_VMA_SINCE how this kernel locks."""
-    release, symbol = parse_release(os.uname().release), find_symbol()
+    release, symbol = running_release(), find_symbol()
     with LiveMapsFile(os.getpid()) as maps:
         absent = {"PROCMAP_QUERY": maps.find_query_refusal()}
     if not Path("/proc/self/smaps").exists():
@@ -64,7 +67,7 @@ def takes_mmap_lock(file: str) -> bool:
     May be wrong either way for a kernel that was built without per-VMA locks or carries a change
     earlier: who reads by this answer reads more gently than needed, or as everybody else does.
     """
-    return decide(file, parse_release(os.uname().release), None).lock == "mmap_lock"
+    return decide(file, running_release(), None).lock == "mmap_lock"
 
 
 def decide(file: str, release: Release, symbol: SymbolEvidence | None) -> Locking:
@@ -74,14 +77,8 @@ def decide(file: str, release: Release, symbol: SymbolEvidence | None) -> Lockin
     if symbol and file == "maps":
         return Locking(file, "per-VMA", f"{SYMBOL} in {symbol.file}")
     since = PER_VMA_SINCE[file]
-    lock = "per-VMA" if release >= since else "mmap_lock"
-    return Locking(file, lock, f"release {_dotted(release)}; per-VMA since {_dotted(since)}")
-
-
-def parse_release(text: str) -> Release:
-    """Return the first two numbers of a kernel release; zeros if it does not begin with them."""
-    numbers = re.match(r"(\d+)\.(\d+)", text)
-    return (int(numbers[1]), int(numbers[2])) if numbers else (0, 0)
+    lock = "per-VMA" if release.has(since) else "mmap_lock"
+    return Locking(file, lock, f"release {release}; per-VMA since {since.since}")
 
 
 def find_symbol(files: tuple[Path, ...] = SYMBOL_FILES) -> SymbolEvidence | None:
@@ -98,7 +95,3 @@ def find_symbol(files: tuple[Path, ...] = SYMBOL_FILES) -> SymbolEvidence | None
 
 def _lists(symbols: bytes, name: str) -> bool:
     return re.search(rb"(?m)^(?:\S+ \S )?" + name.encode() + rb"$", symbols) is not None
-
-
-def _dotted(release: Release) -> str:
-    return ".".join(map(str, release))

@@ -1,7 +1,6 @@
 """The memory of VMAs by their pages: all of them, or a sample if there is no time for that."""
 
 import errno
-import os
 import time
 from collections.abc import Callable
 
@@ -9,7 +8,6 @@ import numpy as np
 
 from untorn.errors import os_error
 from untorn.maps.page import KERNEL_HALF, PAGE_SIZE, PMD_SIZE
-from untorn.reader.access.kernel_locks import parse_release
 from untorn.reader.access.limit import check_time, until
 from untorn.reader.access.pagemap import LivePagemap
 from untorn.reader.files.mapped_file import MappedFiles
@@ -25,6 +23,7 @@ from untorn.reader.memory.slices import Slices
 from untorn.reader.memory.tally import Tally
 from untorn.reader.page_walk import entry_ns, none_ns, sizes_of
 from untorn.reader.text.columns import Columns, Numbers
+from untorn.releases.release import running_release
 
 _WINDOW = 4 * PMD_SIZE
 _HURRIED_WINDOW = 32 * PMD_SIZE
@@ -121,7 +120,7 @@ class ByPagemap:
         slices = Slices(
             self._pagemap, window=self._window, drop_zeros=no_special, **self._most_scanned()
         )
-        release, told = parse_release(os.uname().release), self._progress or _ignore
+        release, told = running_release(), self._progress or _ignore
         return slices, Counter(slices, tally, release, told)
 
     def _part(self, columns: Columns, found: Estimate, backing: Backing) -> Part:

@@ -23,7 +23,7 @@ from untorn.maps.pagemap import (
     KPF_SWAPBACKED,
     PM_PFRAME_MASK,
 )
-from untorn.reader.access.kernel_locks import parse_release
+from untorn.releases.release import running_release
 
 Frames = npt.NDArray[np.uint64]
 
@@ -64,7 +64,7 @@ class KernelPageFrames:
         """Open them; None without the right to see frames, which root has."""
         if not _shows_frames():
             return None
-        knows_tails = parse_release(os.uname().release) >= _FLAGS_OF_TAILS_SINCE
+        knows_tails = running_release() >= _FLAGS_OF_TAILS_SINCE
         tails_lack = 0 if knows_tails else KPF_DIRTY | KPF_SWAPBACKED
         with suppress(OSError):
             counts = os.open("/proc/kpagecount", os.O_RDONLY | os.O_CLOEXEC)
