@@ -162,7 +162,7 @@ def other_architecture(patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def old_kernel(patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    patch.setattr(Uname, "release", "6.1.0-37-amd64")
+    patch.setattr(Uname, "release", "5.10.0-37-amd64")
 
 
 def never_overcommits(patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -185,7 +185,7 @@ def no_ksm(patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     ("way", "reason"),
     [
         (other_architecture, "this is aarch64"),
-        (old_kernel, r"models Linux 6\.17 and later, this is 6\.1\.0"),
+        (old_kernel, r"models Linux 6\.1 and later, this is 5\.10\.0"),
         (never_overcommits, r"vm\.overcommit_memory=2"),
         (legacy_layout, r"vm\.legacy_va_layout=1"),
         (five_levels, "this kernel uses 5"),

@@ -64,7 +64,7 @@ def test_a_guest_can_import_what_it_runs() -> None:
 
 
 def test_a_guest_gets_of_the_package_what_it_needs_and_no_more() -> None:
-    got = {str(file.path.relative_to("/untorn/untorn")) for file in initramfs._package()}
+    got = {str(file.path.relative_to("/untorn/untorn")) for file in initramfs._package(())}
     assert {"__init__.py", "vm/init.py", "vm/jobs.py", "race/live_modifier.py"} < got
     assert not {"vm/qemu.py", "vm/race.py", "cli/race.py", "check/run.py"} & got
 

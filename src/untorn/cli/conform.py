@@ -1,14 +1,15 @@
-"""untorn conform: the engine against the running kernel, operation by operation."""
+"""untorn conform: the engine against the kernels that are there, operation by operation."""
 
 from typing import TYPE_CHECKING, TextIO
 
 import click
 
 from untorn.cli.progress import StatusLine
+from untorn.errors import OutOfReachError, describe
 
 if TYPE_CHECKING:
-    from untorn.conform.operation import Operation
-    from untorn.conform.run import ConformRun
+    from untorn.conform.outcome import ConformRun
+    from untorn.conform.target import ConformOptions, ConformTarget
 
 
 @click.command(
@@ -18,6 +19,15 @@ if TYPE_CHECKING:
     2 wrong usage."""
 )
 @click.option(
+    "--target",
+    "names",
+    multiple=True,
+    default=("live",),
+    show_default=True,
+    metavar="T",
+    help="live (this kernel), or vm:KERNEL (another, in QEMU); may be given again.",
+)
+@click.option(
     "--ops",
     type=click.IntRange(min=1),
     default=20_000,
@@ -25,54 +35,130 @@ if TYPE_CHECKING:
     metavar="N",
     help="Operations to make.",
 )
-@click.option("--seed", default="0", show_default=True, metavar="S", help="Decides which.")
+@click.option(
+    "--seed",
+    "seeds",
+    multiple=True,
+    default=("0",),
+    show_default=True,
+    metavar="S",
+    help="Decides which; may be given again.",
+)
 @click.option(
     "--script",
     type=click.File(),
     metavar="FILE|-",
     help="Make the operations of a file in place of random ones: what a mismatch printed.",
 )
-def conform(ops: int, seed: str, script: TextIO | None) -> None:
-    """Hold the engine to the running kernel: same results, same maps.
+def conform(
+    names: tuple[str, ...], ops: int, seeds: tuple[str, ...], script: TextIO | None
+) -> None:
+    """Hold the engine to a kernel: same results, same maps.
 
     Random scripts of mmap, munmap, mprotect, mremap, madvise, mlock, brk, mseal, fork, accesses
     to memory and resource limits are made by a stopped child, by ptrace, and by the engine.
     After every operation the results, the whole text of maps, byte for byte, and the counts of
     pages are compared. A mismatch ends the run with the shortest script that shows it.
+
+    With vm:KERNEL all of it is done in a guest that runs that kernel.
     """
-    from untorn.processes.endings import ending_taken, endings_held
+    from untorn.conform.target import ConformOptions
+    from untorn.processes.endings import endings_held
+    from untorn.targets import conform_target
 
+    try:
+        targets = [conform_target(name) for name in names]
+    except LookupError as error:
+        raise click.UsageError(str(error)) from error
+    if script is None:
+        options = ConformOptions(ops, seeds)
+    else:
+        options = ConformOptions(script=_read(script), script_name=script.name)
     with endings_held():
-        from untorn.conform.report import failure_report, summary
-
-        origin = f"seed {seed}" if script is None else script.name
-        run = _run(ops, seed, None if script is None else _read(script))
-        run.interrupted = ending_taken() or run.interrupted
-    if run.failure is not None:
-        click.echo("\n".join(failure_report(run.failure, origin)) + "\n")
-    click.echo("\n".join(summary(run, origin)))
-    if run.interrupted:
-        click.echo(f"interrupted after {run.operations} operations", err=True)
-    if run.interrupted or run.failure is not None:
+        runs = _run_all(targets, options)
+    if len(targets) > 1:
+        _print_table(targets, runs)
+    if any(run is None or not run.is_good for run in runs) or len(runs) < len(targets):
         click.get_current_context().exit(1)
 
 
-def _run(ops: int, seed: str, script: "list[Operation] | None") -> "ConformRun":
-    from untorn.conform import run
-    from untorn.conform.pair import Pair
-    from untorn.conform.running_kernel import check_machine
+def _run_all(
+    targets: "list[ConformTarget]", options: "ConformOptions"
+) -> "list[ConformRun | None]":
+    """Run and print one after the other; none stands for a run that was out of reach."""
+    from untorn.processes.endings import ending_taken
 
-    check_machine()
-    with Pair() as pair, StatusLine() as status:
-        if script is not None:
-            return run.conform_script(pair, script)
-        return run.conform(pair, ops, seed, lambda done: status.show("operations", done, ops))
+    runs: list[ConformRun | None] = []
+    for target in targets:
+        try:
+            run = _run(target, options)
+        except (OSError, OutOfReachError) as error:
+            if len(targets) == 1:
+                raise
+            click.echo(f"{target.name}: {describe(error)}\n", err=True)
+            runs.append(None)
+            continue
+        run.interrupted = ending_taken() or run.interrupted
+        _print(target, run, options.origin, alone=len(targets) == 1)
+        runs.append(run)
+        if run.interrupted:
+            break
+    return runs
 
 
-def _read(script: TextIO) -> "list[Operation]":
+def _run(target: "ConformTarget", options: "ConformOptions") -> "ConformRun":
+    with StatusLine() as status:
+        status.show(f"{target.name}: starting")
+
+        def show(run: "ConformRun") -> None:
+            status.show(f"{target.name}: operations", run.operations, options.total)
+
+        return target.conform(options, show)
+
+
+def _print(target: "ConformTarget", run: "ConformRun", origin: str, *, alone: bool) -> None:
+    from untorn.conform.report import failure_report, summary
+
+    if not alone:
+        click.echo(f"{target.name}: Linux {target.release}")
+    for failure in run.failures:
+        click.echo("\n".join(failure_report(failure)) + "\n")
+    click.echo("\n".join(summary(run, origin)))
+    if not alone:
+        click.echo()
+    if run.interrupted:
+        click.echo(f"interrupted after {run.operations} operations", err=True)
+
+
+def _print_table(targets: "list[ConformTarget]", runs: "list[ConformRun | None]") -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("target", "release", box=SIMPLE_HEAD)
+    for column in ("operations", "seconds", "succeeded", "left out", "mismatches"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for target, run in zip(targets, runs, strict=False):
+        table.add_row(target.name, target.release, *(("-",) * 5 if run is None else _cells(run)))
+    Console(markup=False).print(table)
+
+
+def _cells(run: "ConformRun") -> tuple[str, ...]:
+    return (
+        f"{run.operations:,}",
+        f"{run.seconds:.0f}",
+        f"{run.succeeded:.1%}",
+        f"{run.left_out.total():,}",
+        str(len(run.failures)),
+    )
+
+
+def _read(script: TextIO) -> str:
     from untorn.conform.script_text import parse_script
 
+    text = script.read()
     try:
-        return parse_script(script.read())
+        parse_script(text)
     except ValueError as error:
         raise click.BadParameter(f"{script.name}: {error}") from error
+    return text

@@ -19,11 +19,16 @@ class EngineSide:
     """An engine process and its ancestors; a result is an errno negated if it is negative.
 
     Any exception but OSError, from any method, is a fault of the engine.
+
+    Attributes:
+        sealed: Whether the program is sealed.
     """
 
-    def __init__(self, process: Process) -> None:
-        """Start with one process, whose program is sealed as the child's is."""
-        process.mseal(minimal_elf.BASE, PAGE_SIZE)
+    def __init__(self, process: Process, *, sealed: bool = True) -> None:
+        """Start with one process, whose program is sealed if the child's is."""
+        self.sealed = sealed
+        if sealed:
+            process.mseal(minimal_elf.BASE, PAGE_SIZE)
         self._family = [process]
         self._files = [process.open()]
 

@@ -112,7 +112,7 @@ class Pair:
                 f"a process starts here as none of the engine's: {error}"
             ) from error
         process.files = dict(self.files)
-        self.engine = EngineSide(process)
+        self.engine = EngineSide(process, sealed=self.kernel.child.sealed)
         self.last = Answer(0, text, self.kernel.counts())
         self._inodes: set[int] = set()
         self._number = 0

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Iterator
 from difflib import unified_diff
 
+from untorn.conform.outcome import ConformRun, Failure
 from untorn.conform.pair import Answer, Mismatch
-from untorn.conform.run import ConformRun, Failure
 from untorn.conform.script_text import format_result, format_script
 
 _CONTEXT = 20
@@ -31,9 +31,10 @@ def summary(run: ConformRun, origin: str) -> Iterator[str]:
     )
 
 
-def failure_report(failure: Failure, origin: str) -> Iterator[str]:
+def failure_report(failure: Failure) -> Iterator[str]:
     """Yield lines that --script reads: the script, and how engine and kernel part at its end."""
-    yield f"# mismatch in script {failure.script} of {origin}; the shortest found that shows it:"
+    where = f"script {failure.script} of {failure.origin}"
+    yield f"# mismatch in {where}; the shortest found that shows it:"
     yield from format_script(failure.operations)
     yield from mismatch_report(failure.mismatch)
 

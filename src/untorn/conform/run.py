@@ -1,17 +1,18 @@
 """The run: one script after another, until enough operations agreed or one did not."""
 
-from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from itertools import islice
 from random import Random
 from time import monotonic
 
+from untorn.conform import unsealed
 from untorn.conform.generate.script import ScriptGenerator
 from untorn.conform.operation import Operation, crowd_takes_too_long
+from untorn.conform.outcome import ConformRun, Failure
 from untorn.conform.pair import Mismatch, Pair
 from untorn.conform.running_kernel import known_differences
 from untorn.conform.script_text import result_name, simpler
+from untorn.conform.unsealed import takes_the_program_away
 from untorn.processes.endings import ending_taken
 from untorn.releases.release import running_release
 from untorn.shrink import shrink
@@ -20,55 +21,15 @@ _REPORT_EVERY = 100
 """Operations."""
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """A mismatch, and the shortest script that was found to show it.
-
-    Attributes:
-        script: Number of the script of the seed that it was found with.
-        operations: The shortest script; the mismatch is at its last operation.
-    """
-
-    script: int
-    operations: list[Operation]
-    mismatch: Mismatch
+Report = Callable[[ConformRun], None]
+"""Is told now and then what a run came to so far."""
 
 
-@dataclass(slots=True)
-class ConformRun:
-    """What a run came to, complete or not.
-
-    Attributes:
-        counts: Operations that agreed, by their name and "ok" or the name of an errno.
-        scripts: Begun.
-        seconds: That all took, without shrinking.
-        failure: What ended it early, if anything did.
-        interrupted: By Ctrl-C or SIGTERM.
-        left_out: How many operations were not made, by the reason.
-    """
-
-    counts: Counter[tuple[str, str]] = field(default_factory=Counter)
-    scripts: int = 0
-    seconds: float = 0.0
-    failure: Failure | None = None
-    interrupted: bool = False
-    left_out: Counter[str] = field(default_factory=Counter)
-
-    @property
-    def operations(self) -> int:
-        """How many operations agreed."""
-        return self.counts.total()
-
-    @property
-    def succeeded(self) -> float:
-        """Which share of them succeeded."""
-        good = sum(count for (_, result), count in self.counts.items() if result == "ok")
-        return good / self.operations if self.operations else 0.0
+def ignore(run: ConformRun) -> None:
+    """Take no notice of it."""
 
 
-def conform(
-    pair: Pair, operations: int, seed: str, report: Callable[[int], None] = lambda done: None
-) -> ConformRun:
+def conform(pair: Pair, operations: int, seed: str, report: Report = ignore) -> ConformRun:
     """Make operations on both processes of a pair, and compare after each.
 
     Inside endings_held(), Ctrl-C or SIGTERM ends it after the operation that is under way, and
@@ -78,7 +39,7 @@ def conform(
         pair: Both; see Pair.
         operations: How many at most; a mismatch ends it before.
         seed: Decides which.
-        report: Called now and then with the number of operations made so far.
+        report: See Report.
     """
     run = ConformRun()
     begin = monotonic()
@@ -90,19 +51,19 @@ def conform(
         found = _script(pair, islice(drawn, left), run, report)
     run.seconds = monotonic() - begin
     if found is not None:
-        run.failure = _shortest(pair, run, *found)
+        run.failures.append(_shortest(pair, run, f"seed {seed}", *found, report))
     return run
 
 
-def conform_script(pair: Pair, operations: Iterable[Operation]) -> ConformRun:
+def conform_script(pair: Pair, operations: Iterable[Operation], name: str) -> ConformRun:
     """Make these operations from a fresh start; as conform(), but nothing is shrunk."""
     run = ConformRun()
     begin = monotonic()
     pair.renew()
-    found = _script(pair, operations, run, lambda done: None)
+    found = _script(pair, operations, run, ignore)
     run.seconds = monotonic() - begin
     if found is not None:
-        run.failure = Failure(0, *found)
+        run.failures.append(Failure(name, 0, *found))
     return run
 
 
@@ -116,7 +77,7 @@ def replay(pair: Pair, operations: Iterable[Operation]) -> Mismatch | None:
 
 
 def _script(
-    pair: Pair, operations: Iterable[Operation], run: ConformRun, report: Callable[[int], None]
+    pair: Pair, operations: Iterable[Operation], run: ConformRun, report: Report
 ) -> tuple[list[Operation], Mismatch] | None:
     """Make operations; return them up to a mismatch, with that, if they met one."""
     run.scripts += 1
@@ -132,7 +93,7 @@ def _script(
             return made, mismatch
         run.counts[operation.name, result_name(pair.last.result)] += 1
         if run.operations % _REPORT_EVERY == 0:
-            report(run.operations)
+            report(run)
     mismatch = pair.check(made[-1]) if made else None
     return None if mismatch is None else (made, mismatch)
 
@@ -143,6 +104,9 @@ def _left_out(pair: Pair, operation: Operation, run: ConformRun) -> bool:
     if operation.name == "crowd" and crowd_takes_too_long(mm):
         run.left_out["vm.max_map_count is too large to be met in a run"] += 1
         return True
+    if not pair.engine.sealed and takes_the_program_away(operation):
+        run.left_out[unsealed.REASON] += 1
+        return True
     for difference in known_differences(running_release()):
         if difference.concerns(mm, operation):
             run.left_out[difference.reason] += 1
@@ -150,13 +114,21 @@ def _left_out(pair: Pair, operation: Operation, run: ConformRun) -> bool:
     return False
 
 
-def _shortest(pair: Pair, run: ConformRun, made: list[Operation], mismatch: Mismatch) -> Failure:
+def _shortest(
+    pair: Pair,
+    run: ConformRun,
+    origin: str,
+    made: list[Operation],
+    mismatch: Mismatch,
+    report: Report,
+) -> Failure:
     """Shrink a script; the whole of it stands if a replay does not show the mismatch again."""
 
     def fails(shorter: list[Operation]) -> bool:
+        report(run)
         run.interrupted = run.interrupted or ending_taken()
         return not run.interrupted and replay(pair, shorter) is not None
 
     operations = shrink(made, fails, simpler)
     again = replay(pair, operations) or mismatch
-    return Failure(run.scripts - 1, operations[: again.number + 1], again)
+    return Failure(origin, run.scripts - 1, operations[: again.number + 1], again)

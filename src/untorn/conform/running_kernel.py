@@ -11,10 +11,8 @@ from untorn.conform.traced.bounds import sysctl
 from untorn.errors import OutOfReachError
 from untorn.mm.mm_types import MmStruct
 from untorn.mm.mman import MADV_GUARD_INSTALL
-from untorn.releases.release import Release, running_release
+from untorn.releases.release import FIRST, Release, running_release
 
-MODELLED = Release(6, 17)
-"""The first release that seals, places, moves and merges as the engine does."""
 _OVERCOMMIT_NEVER = 2
 FEATURES = {
     "transparent huge pages": Path("/sys/kernel/mm/transparent_hugepage"),
@@ -32,9 +30,9 @@ def check_machine() -> None:
     system = os.uname()
     if sys.platform != "linux" or system.machine != "x86_64":
         raise OutOfReachError(f"the engine models x86-64 Linux, this is {system.machine}")
-    if running_release() < MODELLED:
+    if running_release() < FIRST:
         raise OutOfReachError(
-            f"the engine models Linux {MODELLED} and later, this is {system.release}"
+            f"the engine models Linux {FIRST} and later, this is {system.release}"
         )
     if sysctl("overcommit_memory") == _OVERCOMMIT_NEVER:
         raise OutOfReachError("the engine does not model vm.overcommit_memory=2")

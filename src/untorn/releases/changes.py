@@ -5,6 +5,11 @@ A constant each, in the order of the releases; `all_changes()` is the table in d
 
 from untorn.releases.release import Change, Release
 
+MFD_EXEC = Change(
+    Release(6, 3),
+    "memfd_create(2) has the flags MFD_EXEC and MFD_NOEXEC_SEAL; EINVAL before",
+    "mm/memfd.c",
+)
 MSEAL = Change(
     Release(6, 10),
     "mseal(2) is there; ENOSYS before",

@@ -65,7 +65,13 @@ class Guest:
             stack.callback(self._console.close)
             initramfs = os.memfd_create("initramfs")
             stack.callback(os.close, initramfs)
-            write_initramfs(initramfs, requests, numpy=machine.numpy, commands=machine.commands)
+            write_initramfs(
+                initramfs,
+                requests,
+                numpy=machine.numpy,
+                parts=machine.parts,
+                commands=machine.commands,
+            )
             self._process = _start(machine, initramfs, self._console.fd, kvm=kvm)
             stack.callback(self._kill)
             assert self._process.stdout is not None

@@ -26,13 +26,19 @@ _FORMAT = 1
 """To be raised when what the cached archive holds is chosen in another way."""
 
 _ONLY_HERE = {"check", "cli", "conform", "engine", "shrink", "targets"}
-"""Parts of the package that no guest needs: a change of them leaves what a seed leads to."""
+"""Parts of the package that a guest has only if it needs them: otherwise a change of them leaves
+what a seed leads to."""
 _OF_VM = {"__init__", "init", "jobs"}
 """What a guest needs of this one."""
 
 
 def write_initramfs(
-    fd: int, requests: Sequence[bytes] = (), *, numpy: bool = False, commands: Sequence[str] = ()
+    fd: int,
+    requests: Sequence[bytes] = (),
+    *,
+    numpy: bool = False,
+    parts: Sequence[str] = (),
+    commands: Sequence[str] = (),
 ) -> None:
     """Write the file system of a guest to an open file.
 
@@ -40,6 +46,7 @@ def write_initramfs(
         fd: Descriptor, at the start of an empty file.
         requests: What the guest will be asked, a line each; none if it is asked by its port.
         numpy: The guest imports it.
+        parts: Of this package, that it imports and others do not.
         commands: Command lines that it runs, some of which may look at a mount of ours.
 
     Raises:
@@ -51,7 +58,7 @@ def write_initramfs(
             _append(file, cached)
         payload = io.BytesIO()
         write_archive(
-            payload, (*_package(), _init(), *_requests(requests), *_for_commands(commands))
+            payload, (*_package(parts), _init(), *_requests(requests), *_for_commands(commands))
         )
         file.write(payload.getbuffer())
 
@@ -83,17 +90,21 @@ def _cached(name: str, source: Path, files: Callable[[], Iterable[File]]) -> Pat
     return archive
 
 
-def _package() -> Iterable[File]:
+def _package(parts: Sequence[str]) -> Iterable[File]:
     root = Path(untorn.__file__).parent
     target = SOURCES / root.name
     return (
-        file for file in python_files(root, target) if _is_needed(file.path.relative_to(target))
+        file
+        for file in python_files(root, target)
+        if _is_needed(file.path.relative_to(target), parts)
     )
 
 
-def _is_needed(module: PurePosixPath) -> bool:
+def _is_needed(module: PurePosixPath, parts: Sequence[str]) -> bool:
     part = module.parts[0].partition(".")[0]
-    return part not in _ONLY_HERE and (part != "vm" or module.name.partition(".")[0] in _OF_VM)
+    if part in _ONLY_HERE:
+        return part in parts
+    return part != "vm" or module.name.partition(".")[0] in _OF_VM
 
 
 def _init() -> File:

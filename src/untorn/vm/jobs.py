@@ -55,3 +55,22 @@ def race(relay: Relay, name: str, options: dict[str, Any]) -> dict[str, Any]:
     )
     counts = {"passed": result.passed, "failed": result.failed, "skipped": result.skipped}
     return counts | {"reasons": dict(result.reasons)}
+
+
+def conform(relay: Relay, options: dict[str, Any]) -> dict[str, Any]:
+    """Hold the engine to the guest's kernel.
+
+    Args:
+        relay: Gets now and then what the run came to so far, as JSON has it.
+        options: ConformOptions, as JSON has them.
+
+    Returns:
+        The run, as JSON has it.
+    """
+    from untorn.conform.live import LiveConformTarget
+    from untorn.conform.target import ConformOptions
+
+    run = LiveConformTarget().conform(
+        ConformOptions.from_json(options), lambda so_far: relay(so_far.as_json())
+    )
+    return run.as_json()

@@ -63,6 +63,8 @@ class Machine:
     """Where randomness starts, in REPLAY."""
     numpy: bool = False
     """What is asked of it imports numpy: 55 MiB more."""
+    parts: tuple[str, ...] = ()
+    """Parts of this package that it imports, and no other guest: see initramfs.py."""
     commands: tuple[str, ...] = ()
     """Command lines that it runs: it gets the programs that they name."""
 
@@ -130,4 +132,4 @@ def command(machine: Machine, initramfs: int, console: int, *, kvm: bool) -> lis
 
 def _emulation(machine: Machine) -> tuple[str, ...]:
     seed = ("-seed", str(machine.seed)) if machine.mode is Mode.REPLAY else ()
-    return (*_EMULATION[machine.mode].split(), "-cpu", "max", *seed)
+    return (*_EMULATION[machine.mode].split(), "-cpu", "max,la57=off", *seed)

@@ -1,5 +1,6 @@
 """A child with an address space that nothing changes but the calls it is told to make."""
 
+import errno
 import os
 import resource
 from collections.abc import Iterable, Mapping
@@ -27,11 +28,16 @@ class MinimalChild:
     """A process of one page of program, without randomization, stopped between calls.
 
     It may fork: the copy makes the calls from then on, until it ends and its parent goes on.
-    Its program is sealed, so that no call can take it away.
+    Its program is sealed, so that no call can take it away, if the kernel has mseal(2).
+
+    Attributes:
+        sealed: Whether it is.
 
     Use it as a context manager, or call close(): all its processes are ended by their pids,
     whatever happens; they also end with this process.
     """
+
+    sealed: bool
 
     def __init__(self, files: tuple[int, ...] = ()) -> None:
         """Start it.
@@ -96,7 +102,7 @@ class MinimalChild:
         """Start over alone, with a new address space, the first limits and capabilities.
 
         Raises:
-            OutOfReachError: Its program cannot be sealed.
+            OutOfReachError: Its program cannot be sealed though the kernel has mseal(2).
         """
         self.orphan()
         for name, limits in self._limits.items():
@@ -104,8 +110,10 @@ class MinimalChild:
         empty, argv = minimal_elf.EMPTY_STRING, minimal_elf.ARGV
         arguments = _PROGRAM_FD, empty, argv, 0, _AT_EMPTY_PATH
         self.exec(_EXECVEAT, *arguments)
-        if error := self.call(_MSEAL, minimal_elf.BASE, PAGE_SIZE, 0):
-            raise OutOfReachError(f"mseal does not work here: {os.strerror(-error)}")
+        error = -self.call(_MSEAL, minimal_elf.BASE, PAGE_SIZE, 0)
+        if error not in (0, errno.ENOSYS):
+            raise OutOfReachError(f"mseal does not work here: {os.strerror(error)}")
+        self.sealed = not error
 
     def set_limit(self, name: str, soft: int) -> None:
         """Set a soft limit from outside: AS, DATA, MEMLOCK or STACK, in bytes; -1 for none.

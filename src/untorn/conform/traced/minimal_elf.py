@@ -9,6 +9,8 @@ import struct
 from pathlib import Path
 
 from untorn.maps.page import PAGE_SIZE
+from untorn.releases.changes import MFD_EXEC
+from untorn.releases.release import running_release
 
 BASE = 0x40_0000
 """Byte address of the page."""
@@ -74,8 +76,8 @@ def in_memory() -> int:
     Raises:
         OSError: as memfd_create(2).
     """
-    mfd_exec = 0x10  # Python has no name for it before 3.14
-    fd = os.memfd_create("minimal", os.MFD_CLOEXEC | mfd_exec)
+    executable = 0x10 if running_release().has(MFD_EXEC) else 0  # no name before Python 3.14
+    fd = os.memfd_create("minimal", os.MFD_CLOEXEC | executable)
     os.write(fd, image(_permitted()))
     return fd
 

@@ -1,0 +1,68 @@
+"""ConformTarget: a kernel that the engine is held to."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol, Self
+
+from untorn.conform.outcome import ConformRun
+from untorn.conform.run import Report
+
+
+@dataclass(frozen=True, slots=True)
+class ConformOptions:
+    """What is to be made, at whatever target.
+
+    Attributes:
+        operations: How many with each seed.
+        seeds: Each decides which operations.
+        script: Text of a script to make in place of random operations; empty if there is none.
+        script_name: What it is called.
+    """
+
+    operations: int = 0
+    seeds: tuple[str, ...] = ()
+    script: str = ""
+    script_name: str = ""
+
+    @property
+    def total(self) -> int:
+        """How many operations are made at most; 0 if that is not known."""
+        return self.operations * len(self.seeds)
+
+    @property
+    def origin(self) -> str:
+        """Where the operations are from, in words."""
+        plural = "s" * (len(self.seeds) > 1)
+        return self.script_name or f"seed{plural} {', '.join(self.seeds)}"
+
+    def as_json(self) -> dict[str, Any]:
+        """Return them as JSON can carry them."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> Self:
+        """Return the options that as_json() made these fields of."""
+        return cls(**fields | {"seeds": tuple(fields["seeds"])})
+
+
+class ConformTarget(Protocol):
+    """A kernel as the oracle: the running one, or another one."""
+
+    @property
+    def name(self) -> str:
+        """What the command line calls it."""
+
+    @property
+    def release(self) -> str:
+        """As uname -r tells it; empty as long as it is not known."""
+
+    def conform(self, options: ConformOptions, report: Report) -> ConformRun:
+        """Hold the engine to it; Ctrl-C or SIGTERM leaves the rest out.
+
+        Args:
+            options: What to make.
+            report: Is told now and then what it came to so far.
+
+        Raises:
+            OutOfReachError: The kernel cannot be the oracle, or cannot be had.
+            OSError: A file cannot be read or written.
+        """
