@@ -169,10 +169,6 @@ def never_overcommits(patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     patch.setattr(running_kernel, "sysctl", lambda name: 2 * (name == "overcommit_memory"))
 
 
-def legacy_layout(patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    patch.setattr(running_kernel, "sysctl", lambda name: int(name == "legacy_va_layout"))
-
-
 def five_levels(patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     patch.setattr(running_kernel, "features_of_cpu", lambda: {"fpu", "la57"})
 
@@ -187,7 +183,6 @@ def no_ksm(patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         (other_architecture, "this is aarch64"),
         (old_kernel, r"models Linux 6\.1 and later, this is 5\.10\.0"),
         (never_overcommits, r"vm\.overcommit_memory=2"),
-        (legacy_layout, r"vm\.legacy_va_layout=1"),
         (five_levels, "this kernel uses 5"),
         (no_ksm, "a kernel with KSM, this one has none"),
     ],
@@ -237,7 +232,7 @@ def test_a_copy_goes_on_from_where_its_parent_was(child: MinimalChild) -> None:
     before = child.maps()
     child.fork()
     assert child.maps() == before
-    child.call(9, 0, 4096, 1, 0x22, -1, 0)
+    child.call("mmap", 0, 4096, 1, 0x22, -1, 0)
     assert child.maps() != before
     child.exit()
     assert child.maps() == before

@@ -15,6 +15,7 @@ from untorn.conform.report import failure_report, summary
 from untorn.conform.run import conform, conform_script, replay
 from untorn.conform.running_kernel import KnownDifference
 from untorn.conform.script_text import parse_script
+from untorn.conform.traced.abi import I386, X86_64, Abi
 from untorn.errors import InvariantError, OutOfReachError, os_error
 from untorn.fs.from_maps.address_space import mm_from_maps
 from untorn.mm import mm_types
@@ -44,6 +45,17 @@ def test_a_few_thousand_operations_agree_and_most_succeed(both: Pair) -> None:
     assert outcome.operations == 4000
     assert outcome.succeeded > 0.6
     assert {name for name, _ in outcome.counts} > {"mmap", "mremap", "fork", "exit", "touch_write"}
+
+
+@pytest.mark.parametrize(("abi", "topdown"), [(I386, True), (I386, False), (X86_64, False)])
+def test_processes_of_other_kinds_agree(abi: Abi, topdown: bool) -> None:
+    with or_skip(lambda: Pair(abi, topdown=topdown)) as both:
+        outcome = conform(both, 2000, "1")
+        assert not outcome.failures
+        assert outcome.operations == 2000
+        assert outcome.succeeded > 0.6
+        assert both.engine.mm.topdown == topdown
+        assert both.engine.mm.task_size == abi.task_size
 
 
 def operations_of(both: Pair, seed: str, monkeypatch: pytest.MonkeyPatch) -> list[Operation]:

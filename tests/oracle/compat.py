@@ -1,7 +1,6 @@
 """A 32-bit process of the running kernel, stopped, that makes the calls that it is told to.
 
-Its program is one page that waits for input. Source: elf(5); arch/x86/entry/syscalls/
-syscall_32.tbl for the numbers, syscall(2) for the registers of i386.
+Its program is one page that waits for input.
 """
 
 import os
@@ -16,63 +15,19 @@ import pytest
 
 from tests.helpers.tasks import wait_until
 from tests.oracle.kernel_process import why_not
+from untorn.conform.traced.abi import I386
+from untorn.conform.traced.minimal_elf import SYSCALL, image
 from untorn.conform.traced.ptrace import Tracee
-from untorn.maps.page import PAGE_SIZE, UINT_MAX
 
-BASE = 0x0804_8000
-"""Byte address of the page."""
-_HEADERS = 52 + 2 * 32
-_CODE = bytes.fromhex(
-    "b803000000"  # mov eax, 3: read
-    "31db"  # xor ebx, ebx: from stdin
-    "89e1"  # mov ecx, esp
-    "ba01000000"  # mov edx, 1
-    "cd80"  # int 0x80
-    "b801000000"  # mov eax, 1: exit
-    "31db"  # xor ebx, ebx
-    "cd80"  # int 0x80
-)
-SYSCALL = BASE + _HEADERS + _CODE.index(b"\xcd\x80")
-"""Byte address of an instruction that makes a system call."""
 _WAITS_FOR_INPUT = b"3 0x0 "
-_RAX, _ORIG_RAX, _RIP = 10, 15, 16
-_ARGUMENTS = 5, 11, 12, 13, 14, 4
-"""Where rbx, rcx, rdx, rsi, rdi and rbp stand in struct user_regs_struct."""
-_NUMBERS = {"brk": 45, "munmap": 91, "mprotect": 125, "mremap": 163, "madvise": 219, "mmap": 192}
-
-
-def image(*, old: bool) -> bytes:
-    """Return the bytes of the executable file; old ones do not say what stack they want."""
-    size = _HEADERS + len(_CODE)
-    identity = b"\x7fELF" + bytes((1, 1, 1)).ljust(12, b"\0")  # 32 bits, little-endian
-    i386, executable, load, gnu_stack, note = 3, 2, 1, 0x6474_E551, 4
-    header = struct.pack(
-        "<16sHHIIIIIHHHHHH",
-        *(identity, executable, i386, 1, BASE + _HEADERS, 52, 0, 0, 52, 32, 2, 0, 0, 0),
-    )
-    page = struct.pack("<8I", load, 0, BASE, BASE, size, size, 5, PAGE_SIZE)
-    return (
-        header + page + struct.pack("<8I", note if old else gnu_stack, 0, 0, 0, 0, 0, 6, 16) + _CODE
-    )
-
-
-class Tracee32(Tracee):
-    """A traced child whose arguments go to the registers of i386."""
-
-    __slots__ = ()
-
-    def _prepare(self, syscall_at: int, number: int, arguments: tuple[int, ...]) -> None:
-        super()._prepare(syscall_at, number, ())
-        for register, value in zip(_ARGUMENTS, arguments, strict=False):
-            self._registers[register] = value & UINT_MAX
-        self._ask(13, self._where)  # PTRACE_SETREGS
+_GNU_STACK, _NOTE = struct.pack("<I", 0x6474_E551), struct.pack("<I", 4)
 
 
 class Compat:
     """The stopped process."""
 
     def __init__(self, pid: int) -> None:
-        self._tracee = Tracee32.seize(pid)
+        self._tracee = Tracee.seize(pid, I386)
         self.pid = pid
         self._directory = Path(f"/proc/{pid}")
 
@@ -94,16 +49,19 @@ class Compat:
         if name == "mmap":
             addr, length, prot, flags = arguments
             arguments = addr, length, prot, flags, -1, 0
-        value = self._tracee.call(SYSCALL, _NUMBERS[name], *arguments) & UINT_MAX
-        return value - (1 << 32) if value > UINT_MAX - 4095 else value
+        return self._tracee.call(SYSCALL, name, *arguments)
 
 
 @contextmanager
 def compat_process(path: Path, *command: str, old: bool = False) -> Iterator[Compat]:
-    """Run the program, from this path, by a command such as setarch; skip if that cannot be."""
+    """Run the program, from this path, by a command such as setarch; skip if that cannot be.
+
+    Old programs do not say what stack they want.
+    """
     if reason := why_not():
         pytest.skip(reason)
-    path.write_bytes(image(old=old))
+    program = image(I386)
+    path.write_bytes(program.replace(_GNU_STACK, _NOTE) if old else program)
     path.chmod(0o700)
     try:
         # With so little above it, the stack begins in its last page, as from_maps() takes it to.

@@ -19,7 +19,6 @@ from untorn.fs.binfmt_elf import Program
 from untorn.mm.mm_types import MmStruct
 from untorn.syscalls import Process
 
-_MMAP, _EXECVEAT = 9, 322
 _AT_EMPTY_PATH = 0x1000
 FILENAME = b"/dev/fd/%d" % FIRST_FD
 """What the child's execveat(2) calls the program."""
@@ -33,7 +32,7 @@ class Executing(MinimalChild):
         vectors = [self._put(argv), self._put(envp)]
         arguments = FIRST_FD, minimal_elf.EMPTY_STRING, *vectors, _AT_EMPTY_PATH
         try:
-            self.exec(_EXECVEAT, *arguments)
+            self.exec("execveat", *arguments)
         except OSError as error:
             return error.errno or 0
         return 0
@@ -45,7 +44,7 @@ class Executing(MinimalChild):
         """Write strings and pointers to them into new memory of the child; return where."""
         text = b"".join(string + b"\0" for string in strings)
         table = 8 * (len(strings) + 1)
-        where = self.call(_MMAP, 0, table + len(text), RW, ANONYMOUS, -1, 0)
+        where = self.call("mmap", 0, table + len(text), RW, ANONYMOUS, -1, 0)
         pointers, at = [], where + table
         for string in strings:
             pointers.append(at)

@@ -30,8 +30,6 @@ from untorn.syscalls import Process
 pytestmark = pytest.mark.live
 
 P = PAGE_SIZE
-MMAP, PERSONALITY = 9, 135
-ADDR_NO_RANDOMIZE, ADDR_COMPAT_LAYOUT = 0x4_0000, 0x20_0000
 READ, CODE = PROT_READ, PROT_READ | PROT_EXEC
 
 
@@ -192,9 +190,7 @@ def legacy() -> Iterator[tuple[Process, MinimalChild]]:
         pytest.skip(reason)
     program = minimal_elf.in_memory()
     try:
-        with MinimalChild((program,)) as child:
-            child.call(PERSONALITY, ADDR_NO_RANDOMIZE | ADDR_COMPAT_LAYOUT)
-            child.renew()
+        with MinimalChild((program,), topdown=False) as child:
             engine = engine_process(child, topdown=False)
             size = os.fstat(program).st_size
             segment = Segment(0, minimal_elf.BASE, size, size, CODE)
@@ -214,5 +210,5 @@ def test_a_legacy_layout_places_from_the_bottom_up(legacy: tuple[Process, Minima
     for length in (P, 5 * P, P, PMD_SIZE, 3 * PMD_SIZE, P, PMD_SIZE - P, 8 * PMD_SIZE):
         for hint in (0, 1 << 44, 0x2AAA_0000_0000):
             ours = engine.mmap(hint, length, PROT_NONE, ANONYMOUS)
-            assert ours == child.call(MMAP, hint, length, PROT_NONE, ANONYMOUS, -1, 0)
+            assert ours == child.call("mmap", hint, length, PROT_NONE, ANONYMOUS, -1, 0)
     assert text_of(engine) == child.maps()

@@ -28,7 +28,6 @@ from untorn.syscalls import Process
 pytestmark = pytest.mark.live
 
 P = PAGE_SIZE
-MMAP, MUNMAP, BRK = 9, 11, 12
 WAITS_FOR_INPUT = b"0 0x0 "
 """How /proc/PID/syscall begins while it reads from descriptor 0."""
 ODD = PROT_WRITE | PROT_EXEC
@@ -62,13 +61,13 @@ class Stopped:
     def maps(self) -> bytes:
         return (self._directory / "maps").read_bytes()
 
-    def call(self, number: int, *arguments: int) -> int:
-        return self._tracee.call(self._syscall, number, *arguments)
+    def call(self, name: str, *arguments: int) -> int:
+        return self._tracee.call(self._syscall, name, *arguments)
 
     def heap(self) -> tuple[int, int]:
         """Return start_brk and brk."""
         fields = (self._directory / "stat").read_text().rpartition(")")[2].split()
-        return int(fields[47 - 3]), self.call(BRK, 0)
+        return int(fields[47 - 3]), self.call("brk", 0)
 
     def _find_syscall(self) -> int:
         """Return the byte address of a syscall instruction of the vdso."""
@@ -126,11 +125,11 @@ def test_new_mappings_go_to_the_same_places(pair: tuple[Process, Stopped]) -> No
         if mapped and random.random() < 0.3:
             where = mapped.pop(random.randrange(len(mapped)))
             engine.munmap(*where)
-            assert kernel.call(MUNMAP, *where) == 0
+            assert kernel.call("munmap", *where) == 0
             continue
         length = random.choice((P, P, 2 * P, 7 * P, 100 * P, PMD_SIZE, 3 * PMD_SIZE, 1 << 30))
         hint = random.choice((0, 0, 0, *(start + P for start, _ in mapped[-2:])))
-        addr = kernel.call(MMAP, hint, length, ODD, ANONYMOUS, -1, 0)
+        addr = kernel.call("mmap", hint, length, ODD, ANONYMOUS, -1, 0)
         assert engine.mmap(hint, length, ODD, ANONYMOUS) == addr
         mapped.append((addr, length))
     assert text_of(engine) == kernel.maps()
@@ -154,10 +153,10 @@ def test_among_sockets_and_rings_new_mappings_go_to_the_same_places(tmp_path: Pa
             with pytest.raises(NotModelledError):
                 engine.mprotect(start, P, PROT_WRITE)
             for hint, size in ((0, P), (start, length), (start + length, 3 * P)):
-                addr = kernel.call(MMAP, hint, size, ODD, ANONYMOUS, -1, 0)
+                addr = kernel.call("mmap", hint, size, ODD, ANONYMOUS, -1, 0)
                 assert engine.mmap(hint, size, ODD, ANONYMOUS) == addr
             engine.munmap(start, length)
-            assert kernel.call(MUNMAP, start, length) == 0
+            assert kernel.call("munmap", start, length) == 0
             assert text_of(engine) == kernel.maps()
         assert text_of(engine.fork()) == kernel.maps()
 
@@ -166,7 +165,7 @@ def test_the_heap_and_the_holes_are_the_same(pair: tuple[Process, Stopped]) -> N
     engine, kernel = pair
     brk = engine.mm.brk
     for end in (brk, brk + 1, brk + 5 * P, brk + (1 << 20), brk + 3 * P, brk + (1 << 45), brk):
-        assert engine.brk(end) == kernel.call(BRK, end)
+        assert engine.brk(end) == kernel.call("brk", end)
         assert text_of(engine) == kernel.maps()
     for line in kernel.maps().splitlines():
         start, end = (int(text, 16) for text in line.split()[0].split(b"-"))
@@ -174,6 +173,6 @@ def test_the_heap_and_the_holes_are_the_same(pair: tuple[Process, Stopped]) -> N
             if not 1 << 16 <= addr < 1 << 47:
                 continue
             request = addr, P, ODD, ANONYMOUS | MAP_FIXED_NOREPLACE
-            kernel_says = kernel.call(MMAP, *request, -1, 0)
+            kernel_says = kernel.call("mmap", *request, -1, 0)
             assert answer(engine.mmap, *request) == max(-kernel_says, 0)
     assert text_of(engine) == kernel.maps()

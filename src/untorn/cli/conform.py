@@ -45,13 +45,20 @@ if TYPE_CHECKING:
     help="Decides which; may be given again.",
 )
 @click.option(
+    "--abi",
+    type=click.Choice(["x86_64", "i386"]),
+    default="x86_64",
+    show_default=True,
+    help="What the child's program is compiled for: i386 is a process of 32 bits.",
+)
+@click.option(
     "--script",
     type=click.File(),
     metavar="FILE|-",
     help="Make the operations of a file in place of random ones: what a mismatch printed.",
 )
 def conform(
-    names: tuple[str, ...], ops: int, seeds: tuple[str, ...], script: TextIO | None
+    names: tuple[str, ...], ops: int, seeds: tuple[str, ...], abi: str, script: TextIO | None
 ) -> None:
     """Hold the engine to a kernel: same results, same maps.
 
@@ -71,9 +78,9 @@ def conform(
     except LookupError as error:
         raise click.UsageError(str(error)) from error
     if script is None:
-        options = ConformOptions(ops, seeds)
+        options = ConformOptions(ops, seeds, abi=abi)
     else:
-        options = ConformOptions(script=_read(script), script_name=script.name)
+        options = ConformOptions(abi=abi, script=_read(script), script_name=script.name)
     with endings_held():
         runs = _run_all(targets, options)
     if len(targets) > 1:

@@ -14,7 +14,6 @@ COUNTS = {
     "exec_vm": ("VmExe", "VmLib"),
 }
 """What is counted of an address space, and of what /proc/PID/status calls it the sum."""
-_READ, _PWRITE64, _CAPSET, _PRCTL = 0, 18, 126, 157
 
 
 class KernelSide:
@@ -31,7 +30,7 @@ class KernelSide:
         """
         name, arguments = operation.name, operation.arguments
         if name in SYSCALLS:
-            return self.child.call(SYSCALLS[name], *arguments)
+            return self.child.call(name, *arguments)
         result: int = getattr(self, f"_{name}")(*arguments)
         return result
 
@@ -44,14 +43,14 @@ class KernelSide:
         return self.child.pages(COUNTS)
 
     def _touch_write(self, addr: int) -> int:
-        return min(self.child.call(_READ, ZEROS_FD, addr, 1), 0)
+        return min(self.child.call("read", ZEROS_FD, addr, 1), 0)
 
     def _touch_read(self, addr: int) -> int:
-        return min(self.child.call(_PWRITE64, SINK_FD, addr, 1, 0), 0)
+        return min(self.child.call("pwrite64", SINK_FD, addr, 1, 0, 0), 0)
 
     def _set_anon_name(self, addr: int, length: int, number: int) -> int:
         name = 0 if number < 0 else minimal_elf.string_at(number)
-        return self.child.call(_PRCTL, PR_SET_VMA, PR_SET_VMA_ANON_NAME, addr, length, name)
+        return self.child.call("prctl", PR_SET_VMA, PR_SET_VMA_ANON_NAME, addr, length, name)
 
     def _setrlimit(self, number: int, soft: int) -> int:
         self.child.set_limit(LIMITS[number], soft)
@@ -59,7 +58,7 @@ class KernelSide:
 
     def _capset(self) -> int:
         return self.child.call(
-            _CAPSET, minimal_elf.CAPABILITY_HEADER, minimal_elf.IDLE_CAPABILITIES
+            "capset", minimal_elf.CAPABILITY_HEADER, minimal_elf.IDLE_CAPABILITIES
         )
 
     def _fork(self) -> int:

@@ -9,6 +9,7 @@ from untorn.conform.run import Report, conform, conform_script
 from untorn.conform.running_kernel import check_machine
 from untorn.conform.script_text import parse_script
 from untorn.conform.target import ConformOptions
+from untorn.conform.traced.abi import ABIS
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ class LiveConformTarget:
     def conform(self, options: ConformOptions, report: Report) -> ConformRun:
         """Make one seed after the other, or the script: see ConformTarget."""
         check_machine()
-        with Pair() as pair:
+        with Pair(ABIS[options.abi]) as pair:
             if options.script_name:
                 operations = parse_script(options.script)
                 return conform_script(pair, operations, options.script_name)

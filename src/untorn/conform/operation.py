@@ -15,20 +15,6 @@ from untorn.mm.mman import (
 )
 
 SYSCALLS = {
-    "mmap": 9,
-    "mprotect": 10,
-    "munmap": 11,
-    "brk": 12,
-    "mremap": 25,
-    "madvise": 28,
-    "munlock": 150,
-    "mlockall": 151,
-    "munlockall": 152,
-    "mlock2": 325,
-    "mseal": 462,
-}
-"""Numbers of x86-64. Source: arch/x86/entry/syscalls/syscall_64.tbl."""
-ARGUMENTS = {
     "mmap": 6,
     "mprotect": 3,
     "munmap": 2,
@@ -40,6 +26,9 @@ ARGUMENTS = {
     "munlockall": 0,
     "mlock2": 3,
     "mseal": 3,
+}
+"""System calls, and how many arguments each has."""
+ARGUMENTS = SYSCALLS | {
     "touch_read": 1,
     "touch_write": 1,
     "set_anon_name": 3,
@@ -53,9 +42,9 @@ ARGUMENTS = {
 """All operations, and how many arguments each has."""
 LIMITS = ("AS", "DATA", "MEMLOCK", "STACK")
 """Resource limits, by the number that setrlimit has for them here."""
-CROWD = 0x3000_0000_0000
-"""Byte address where the VMAs of a crowd begin."""
-CROWD_END = CROWD + (1 << 36)
+CROWD = 0x9000_0000
+"""Byte address where the VMAs of a crowd begin, in processes of any kind."""
+CROWD_END = CROWD + (1 << 29)
 _LARGEST_CROWD = 1 << 17
 _CROWD_FLAGS = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE
 

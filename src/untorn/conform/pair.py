@@ -10,16 +10,16 @@ from untorn.conform.files import engine_files, open_files
 from untorn.conform.kernel_side import KernelSide
 from untorn.conform.operation import LIMITS, Operation, calls_of
 from untorn.conform.traced import minimal_elf
-from untorn.conform.traced.bounds import limits_of
+from untorn.conform.traced.abi import I386, X86_64, Abi
+from untorn.conform.traced.bounds import limits_of, sysctl
 from untorn.conform.traced.minimal_child import MinimalChild
 from untorn.errors import OutOfReachError
 from untorn.fs.from_maps.address_space import mm_from_maps
+from untorn.maps.page import page_aligned
 from untorn.mm.limits import pick_mmap_base
 from untorn.mm.mm_types import MmStruct, VmaSlab
 from untorn.mm.mman import VM_DONTCOPY
 from untorn.syscalls import Process
-
-_BRK = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +82,13 @@ class Pair:
     engine: EngineSide
     last: Answer
 
-    def __init__(self) -> None:
+    def __init__(self, abi: Abi = X86_64, *, topdown: bool = True) -> None:
         """Start both.
+
+        Args:
+            abi: What their program is compiled for.
+            topdown: False if their mappings are to be placed from the bottom up, as they are
+                anyway where vm.legacy_va_layout is set.
 
         Raises:
             OutOfReachError: No such child can be had on this machine.
@@ -91,8 +96,11 @@ class Pair:
         with ExitStack() as stack:
             descriptors = open_files(stack)
             self.files = engine_files(descriptors)
-            child = stack.enter_context(MinimalChild(tuple(descriptors)))
+            child = MinimalChild(tuple(descriptors), abi=abi, topdown=topdown)
+            stack.enter_context(child)
             self.kernel = KernelSide(child)
+            self._abi = abi
+            self._topdown = topdown and not sysctl("legacy_va_layout")
             self._limits = limits_of(child)
             self.hard_limits = tuple(child.hard_limit(name) for name in LIMITS)
             self._closing = stack.pop_all()
@@ -124,6 +132,8 @@ class Pair:
         if operation.name == "fork":
             program = self.engine.mm.find_vma(minimal_elf.BASE)
             return program is not None and not program.vm_flags & VM_DONTCOPY
+        if operation.name == "mmap" and self._abi is I386:
+            return page_aligned(operation.arguments[5])  # mmap2(2) takes pages
         return True
 
     def step(self, operation: Operation) -> Mismatch | None:
@@ -164,12 +174,16 @@ class Pair:
         self.close()
 
     def _mm(self, text: bytes) -> MmStruct:
-        brk = self.kernel.child.call(_BRK, 0)
+        brk = self.kernel.child.call("brk", 0)
         start_stack, data_size = self.kernel.child.layout()
         return mm_from_maps(
             text,
             name="conform",
-            mmap_base=pick_mmap_base(self._limits),
+            mmap_base=pick_mmap_base(
+                self._limits, topdown=self._topdown, task_size=self._abi.task_size
+            ),
+            topdown=self._topdown,
+            task_size=self._abi.task_size,
             heap=(brk, brk),
             start_stack=start_stack,
             data_size=data_size,

@@ -36,8 +36,6 @@ def check_machine() -> None:
         )
     if sysctl("overcommit_memory") == _OVERCOMMIT_NEVER:
         raise OutOfReachError("the engine does not model vm.overcommit_memory=2")
-    if sysctl("legacy_va_layout"):
-        raise OutOfReachError("the engine starts as a process without vm.legacy_va_layout=1")
     if "la57" in features_of_cpu():
         raise OutOfReachError("the engine models page tables of 4 levels, this kernel uses 5")
     for feature, evidence in FEATURES.items():

@@ -16,12 +16,14 @@ class ConformOptions:
         seeds: Each decides which operations.
         script: Text of a script to make in place of random operations; empty if there is none.
         script_name: What it is called.
+        abi: What programs are compiled for: a name of traced.abi.ABIS.
     """
 
     operations: int = 0
     seeds: tuple[str, ...] = ()
     script: str = ""
     script_name: str = ""
+    abi: str = "x86_64"
 
     @property
     def total(self) -> int:

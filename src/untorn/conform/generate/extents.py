@@ -8,20 +8,20 @@ from random import Random
 
 from untorn.conform.operation import CROWD, CROWD_END
 from untorn.conform.traced import minimal_elf
-from untorn.maps.page import PAGE_SIZE, PMD_SIZE, page_align
+from untorn.maps.page import PAGE_SIZE, PMD_SIZE, UINT_MAX, page_align
 from untorn.mm.mm_types import MmStruct, Vma
 from untorn.mm.mman import VM_GROWSDOWN
 
-ARENA = 0x2000_0000_0000
-"""Byte address of the pages in which most happens; nothing is mapped there at first."""
+ARENA, ARENA_32 = 0x2000_0000_0000, 0x2000_0000
+"""Byte address of the pages in which most happens, by the bits of the process.
+
+Nothing is mapped there at first.
+"""
 ARENA_PAGES = 24
-HUGE_ARENA = ARENA + 0x4000_0000
-"""Byte address of room for mappings of whole huge pages."""
-HUGE_PAGES = 4
-STACKS = ARENA + 0x1000_0000
-"""Byte address of room for what grows down, with guard gaps in between."""
-VAST = ARENA + 0x100_0000_0000
-"""Byte address of room for mappings as long as the memory of a machine."""
+STACKS, HUGE_PAGES, VAST = 0x1000_0000, 0x4000_0000, 0x100_0000_0000
+"""Bytes from there to room for what grows down, with guard gaps in between; for mappings of whole
+huge pages; and for mappings as long as the memory of a machine.
+"""
 _SPANS = (1, 1, 1, 1, 1, 1, 2, 2, 2, 3, 3, 4, 5, 8)
 _SPECIAL_SHARE, _RUN_SHARE, _CROWD_SHARE = 0.04, 0.3, 0.1
 
@@ -33,13 +33,17 @@ class Extents:
     """Chooses extents of one address space.
 
     Attributes:
+        arena: Byte address of ARENA_PAGES pages in which most happens.
+        task_size: The first byte address that the process cannot have.
         vast: Pages that are nearly as many as the machine has, for mappings that are that long;
             0 if there are to be none. Nothing may bring such a mapping into memory.
         vmas: What is mapped now, but for the program and mostly the crowd; set by look().
     """
 
-    def __init__(self, random: Random, vast: int = 0) -> None:
+    def __init__(self, random: Random, task_size: int, vast: int = 0) -> None:
         self._random = random
+        self.arena = ARENA if task_size > UINT_MAX else ARENA_32
+        self.task_size = task_size
         self.vast = vast
         self._heap_end = 0
         self.vmas: list[Vma] = []
@@ -72,7 +76,7 @@ class Extents:
         """Return a range of the arena; most are in its middle third, to meet others."""
         pages = ARENA_PAGES if self._random.random() < 0.5 else ARENA_PAGES // 3
         first = (ARENA_PAGES - pages) // 2 + self._random.randrange(pages)
-        return ARENA + first * PAGE_SIZE, self.span()
+        return self.arena + first * PAGE_SIZE, self.span()
 
     def mapped(self) -> Extent:
         """Return a VMA, a part of it, or a run of VMAs without a hole, whole or not."""
@@ -125,7 +129,7 @@ class Extents:
 
     def hole(self) -> Extent:
         """Return a part of a hole of the arena: all, its head, its tail, or its middle."""
-        low, high = self._random.choice(self._holes() or [(ARENA, ARENA + PAGE_SIZE)])
+        low, high = self._random.choice(self._holes() or [(self.arena, self.arena + PAGE_SIZE)])
         length = min(self.span(), high - low)
         way = self._random.randrange(4)
         if way == 0 and high - low <= 8 * PAGE_SIZE:
@@ -137,25 +141,25 @@ class Extents:
         return low + self._random.randint(0, (high - low - length) // PAGE_SIZE) * PAGE_SIZE, length
 
     def _holes(self) -> list[tuple[int, int]]:
-        holes, at = [], ARENA
+        holes, at = [], self.arena
+        end = at + ARENA_PAGES * PAGE_SIZE
         for vma in self.vmas:
-            if vma.vm_end > ARENA and vma.vm_start < ARENA + ARENA_PAGES * PAGE_SIZE:
+            if vma.vm_end > self.arena and vma.vm_start < end:
                 if vma.vm_start > at:
                     holes.append((at, vma.vm_start))
                 at = vma.vm_end
-        end = ARENA + ARENA_PAGES * PAGE_SIZE
         return [*holes, (at, end)] if at < end else holes
 
     def huge(self) -> Extent:
         """Return one or two huge pages, aligned or a page off."""
-        start = HUGE_ARENA + self._random.randrange(HUGE_PAGES) * PMD_SIZE
+        start = self.arena + HUGE_PAGES + self._random.randrange(4) * PMD_SIZE
         start += self._random.choice((0, 0, 0, PAGE_SIZE, -PAGE_SIZE))
         length = self._random.choice((1, 1, 1, 2)) * PMD_SIZE
         return start, length + self._random.choice((0, 0, 0, PAGE_SIZE, -PAGE_SIZE))
 
     def vast_range(self) -> Extent:
         """Return an extent for a vast mapping."""
-        return VAST, self.vast_length()
+        return self.arena + VAST, self.vast_length()
 
     def vast_length(self) -> int:
         """Return about as many bytes as the machine has, or half of them."""
@@ -170,7 +174,7 @@ class Extents:
     def of_stack(self) -> Extent:
         """Return an extent for what grows down, near the guard gap of another or far from it."""
         first = self._random.choice((300, 300, 556, 557, 700, 812, 813, 814, 1100))
-        return STACKS + first * PAGE_SIZE, self.span()
+        return self.arena + STACKS + first * PAGE_SIZE, self.span()
 
     def below_stack(self) -> int:
         """Return the byte address of a page below something that grows down, if there is any."""

@@ -3,8 +3,8 @@
 from random import Random
 
 from untorn.conform.files import FDS
-from untorn.conform.generate.extents import ARENA, STACKS, Extent, Extents
-from untorn.maps.page import PAGE_SIZE, PMD_SIZE, TASK_SIZE, ULONG_MAX
+from untorn.conform.generate.extents import STACKS, Extent, Extents
+from untorn.maps.page import PAGE_SIZE, PMD_SIZE, ULONG_MAX
 from untorn.mm.mman import (
     MAP_32BIT,
     MAP_ABOVE4G,
@@ -122,7 +122,7 @@ class MmapArguments:
             return -1, 0
         if self._random.random() < 0.01:
             return self._random.choice(_WRONG_FILES)
-        page = (addr - ARENA) // PAGE_SIZE % 24 if addr >= ARENA else 0
+        page = (addr - self._extents.arena) // PAGE_SIZE % 24
         shift = self._random.choice(_FILE_SHIFTS)
         name: str = self._random.choices(list(_FILES), list(_FILES.values()))[0]
         return FDS[name], (page + shift) * PAGE_SIZE
@@ -151,8 +151,8 @@ class MmapArguments:
 
     def _hint_odd(self) -> tuple[Extent, int]:
         """Return a hint in a guard gap, too low, too high, or next to something."""
-        near = self._extents.vma()
-        hints = [1, PAGE_SIZE, 1 << 47, (1 << 47) - PAGE_SIZE, self._extents.below_stack()]
+        near, limit = self._extents.vma(), self._extents.task_size
+        hints = [1, PAGE_SIZE, limit + PAGE_SIZE, limit, self._extents.below_stack()]
         if near is not None:
             guard = 256 * PAGE_SIZE if near.vm_flags & VM_GROWSDOWN else PAGE_SIZE
             hints += [near.vm_end, near.vm_start - guard, near.vm_start - guard - PAGE_SIZE]
@@ -184,16 +184,17 @@ class MmapArguments:
 
     def _wrong(self) -> tuple[Extent, int]:
         start, length = self._extents.anywhere()
+        limit = self._extents.task_size
         wrong = [
             ((start + 1, length), MAP_FIXED),
             ((start, 0), MAP_FIXED),
             ((start, ULONG_MAX), 0),
-            ((1 << 47, length), MAP_FIXED),
-            (((1 << 47) - 2 * PAGE_SIZE, length), MAP_FIXED),
+            ((limit + PAGE_SIZE, length), MAP_FIXED),
+            ((limit - PAGE_SIZE, length), MAP_FIXED),
             ((0, length), MAP_FIXED),
             # Nothing large that might be there afterwards: another call would fill it with pages.
-            ((start, 1 << 47), 0),
-            ((0, TASK_SIZE), 0),
-            ((STACKS, 1 << 47), MAP_FIXED_NOREPLACE),
+            ((start, limit + PAGE_SIZE), 0),
+            ((0, limit), 0),
+            ((start + STACKS, limit + PAGE_SIZE), MAP_FIXED_NOREPLACE),
         ]
         return self._random.choice(wrong)

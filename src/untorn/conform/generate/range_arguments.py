@@ -4,7 +4,7 @@ from random import Random
 
 from untorn.conform.generate.extents import Extent, Extents
 from untorn.conform.traced import minimal_elf
-from untorn.maps.page import PAGE_SIZE, PMD_SIZE, TASK_SIZE, ULONG_MAX
+from untorn.maps.page import PAGE_SIZE, PMD_SIZE, ULONG_MAX
 from untorn.mm.mman import (
     MADV_COLLAPSE,
     MADV_NORMAL,
@@ -145,6 +145,7 @@ class RangeArguments:
     def _nudged(self, wanted: Extent) -> Extent:
         """Return the range; seldom one that is not of whole pages, or is none at all."""
         start, length = wanted
+        limit = self._extents.task_size
         if self._random.random() >= _BAD_SHARE:
             return wanted
         return self._random.choice(
@@ -154,8 +155,8 @@ class RangeArguments:
                 (start, length + 1),
                 (start, 0),
                 (start, ULONG_MAX - PAGE_SIZE),
-                (start, TASK_SIZE),
-                (TASK_SIZE - PAGE_SIZE, 2 * PAGE_SIZE),
+                (start, limit),
+                (limit - PAGE_SIZE, 2 * PAGE_SIZE),
                 (ULONG_MAX + 1 - PAGE_SIZE, PAGE_SIZE),
             )
         )

@@ -11,7 +11,7 @@ from untorn.conform.generate.mmap_arguments import MmapArguments
 from untorn.conform.generate.range_arguments import RangeArguments
 from untorn.conform.operation import Operation
 from untorn.conform.pair import Pair
-from untorn.maps.page import PAGE_SIZE
+from untorn.maps.page import PAGE_SIZE, UINT_MAX
 from untorn.mm.mm_types import MmStruct, vma_pages
 
 LENGTHS = 40, 200
@@ -55,7 +55,9 @@ class ScriptGenerator:
         self._random = random
         self._pair = pair
         vast = self._mm.limits.totalram_pages if random.random() < _VAST_SHARE else 0
-        self._extents = Extents(random, vast)
+        if self._mm.task_size <= UINT_MAX:
+            vast = 0
+        self._extents = Extents(random, self._mm.task_size, vast)
         self._makers = (
             MmapArguments(random, self._extents),
             RangeArguments(random, self._extents),

@@ -10,7 +10,6 @@ from untorn.mm.limits import RLIM_INFINITY, Limits
 from untorn.mm.mman import MAP_ANONYMOUS, MAP_PRIVATE, PROT_NONE
 
 PR_SET_VMA, PR_SET_VMA_ANON_NAME = 0x5356_4D41, 0
-_MMAP, _MUNMAP, _PRCTL = 9, 11, 157
 _CAP_IPC_LOCK, _CAP_SYS_RAWIO = 14, 17
 _SYSCTL = Path("/proc/sys/vm")
 
@@ -60,10 +59,10 @@ def _of_a_page(child: MinimalChild) -> tuple[int, bool]:
         mmap_min_addr, a byte address: a hint below it is raised to it. Whether the page could be
         named.
     """
-    page = child.call(_MMAP, PAGE_SIZE, PAGE_SIZE, PROT_NONE, MAP_ANONYMOUS | MAP_PRIVATE, -1, 0)
+    page = child.call("mmap", PAGE_SIZE, PAGE_SIZE, PROT_NONE, MAP_ANONYMOUS | MAP_PRIVATE, -1, 0)
     name = minimal_elf.string_at(0)
-    named = child.call(_PRCTL, PR_SET_VMA, PR_SET_VMA_ANON_NAME, page, PAGE_SIZE, name) == 0
-    child.call(_MUNMAP, page, PAGE_SIZE)
+    named = child.call("prctl", PR_SET_VMA, PR_SET_VMA_ANON_NAME, page, PAGE_SIZE, name) == 0
+    child.call("munmap", page, PAGE_SIZE)
     return page, named
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Self
 
 from untorn.conform.traced import minimal_elf
+from untorn.conform.traced.abi import X86_64, Abi
 from untorn.conform.traced.member import Member
 from untorn.conform.traced.ptrace import Tracee, end_child
 from untorn.errors import OutOfReachError, describe
@@ -18,8 +19,7 @@ STACK_LIMIT = 8 << 20
 _PROGRAM_FD = 400
 FIRST_FD = 500
 """Descriptors of the child's files are counted from here."""
-_PERSONALITY, _EXECVEAT, _MSEAL = 135, 322, 462
-_ADDR_NO_RANDOMIZE = 0x4_0000
+_ADDR_NO_RANDOMIZE, _ADDR_COMPAT_LAYOUT = 0x4_0000, 0x20_0000
 _AT_EMPTY_PATH = 0x1000
 _LIMITS = ("AS", "DATA", "MEMLOCK", "STACK")
 
@@ -39,25 +39,30 @@ class MinimalChild:
 
     sealed: bool
 
-    def __init__(self, files: tuple[int, ...] = ()) -> None:
+    def __init__(
+        self, files: tuple[int, ...] = (), *, abi: Abi = X86_64, topdown: bool = True
+    ) -> None:
         """Start it.
 
         Args:
             files: Descriptors that it gets, as FIRST_FD and so on.
+            abi: What its program is compiled for.
+            topdown: False if its mappings are to be placed from the bottom up.
 
         Raises:
             OutOfReachError: Tracing, or a process without randomization, is forbidden here.
         """
         self._family: list[Member] = []
-        pid, self._input = _spawn(files)
+        pid, self._input = _spawn(files, abi)
         try:
-            self._family.append(Member(_seize(pid)))
+            self._family.append(Member(_seize(pid, abi)))
         except BaseException:
             end_child(pid)
             self.close()
             raise
         try:
-            if self.call(_PERSONALITY, _ADDR_NO_RANDOMIZE) < 0:
+            layout = 0 if topdown else _ADDR_COMPAT_LAYOUT
+            if self.call("personality", _ADDR_NO_RANDOMIZE | layout) < 0:
                 raise OutOfReachError("no process without address randomization can be had here")
             self._limits = {name: resource.prlimit(pid, _number(name)) for name in _LIMITS}
             self._limits["STACK"] = _at_most(STACK_LIMIT, self.hard_limit("STACK"))
@@ -76,13 +81,13 @@ class MinimalChild:
         """How many ancestors of the process that makes the calls are there still."""
         return len(self._family) - 1
 
-    def call(self, number: int, *arguments: int) -> int:
+    def call(self, name: str, *arguments: int) -> int:
         """Make a system call; see Tracee.call()."""
-        return self._family[-1].tracee.call(minimal_elf.SYSCALL, number, *arguments)
+        return self._family[-1].tracee.call(minimal_elf.SYSCALL, name, *arguments)
 
-    def exec(self, number: int, *arguments: int) -> None:
-        """Have it make an execve(2) or execveat(2); raises as Tracee.exec()."""
-        self._family[-1].tracee.exec(minimal_elf.SYSCALL, number, *arguments)
+    def exec(self, name: str, *arguments: int) -> None:
+        """Have it make an execveat(2); raises as Tracee.exec()."""
+        self._family[-1].tracee.exec(minimal_elf.SYSCALL, name, *arguments)
         self._family[-1].reopen()
 
     def fork(self) -> None:
@@ -109,8 +114,8 @@ class MinimalChild:
             resource.prlimit(self.pid, _number(name), limits)
         empty, argv = minimal_elf.EMPTY_STRING, minimal_elf.ARGV
         arguments = _PROGRAM_FD, empty, argv, 0, _AT_EMPTY_PATH
-        self.exec(_EXECVEAT, *arguments)
-        error = -self.call(_MSEAL, minimal_elf.BASE, PAGE_SIZE, 0)
+        self.exec("execveat", *arguments)
+        error = -self.call("mseal", minimal_elf.BASE, PAGE_SIZE, 0)
         if error not in (0, errno.ENOSYS):
             raise OutOfReachError(f"mseal does not work here: {os.strerror(error)}")
         self.sealed = not error
@@ -183,9 +188,9 @@ class MinimalChild:
         self.close()
 
 
-def _seize(pid: int) -> Tracee:
+def _seize(pid: int, abi: Abi) -> Tracee:
     try:
-        return Tracee.seize(pid)
+        return Tracee.seize(pid, abi)
     except OSError as error:
         raise OutOfReachError(f"no child can be traced here: {describe(error)}") from error
 
@@ -195,12 +200,12 @@ def _at_most(wanted: int, hard: int) -> tuple[int, int]:
     return (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)), hard
 
 
-def _spawn(files: tuple[int, ...]) -> tuple[int, int]:
+def _spawn(files: tuple[int, ...], abi: Abi) -> tuple[int, int]:
     """Start the program; return its pid and the end of the pipe that it reads from.
 
     In a process group of its own, so that Ctrl-C is for us alone.
     """
-    program = minimal_elf.in_memory()
+    program = minimal_elf.in_memory(abi)
     reading, writing = os.pipe()
     actions = [(os.POSIX_SPAWN_DUP2, reading, 0), (os.POSIX_SPAWN_DUP2, program, _PROGRAM_FD)]
     actions += [(os.POSIX_SPAWN_DUP2, fd, FIRST_FD + n) for n, fd in enumerate(files)]

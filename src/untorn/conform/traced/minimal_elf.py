@@ -1,37 +1,55 @@
 """A program of one page: it waits for the end of its input, and is there to be told what to do.
 
 Its address space is as small as the kernel makes one: this page, a stack, what the kernel adds.
-Source: elf(5), psABI for x86-64, execveat(2), capset(2).
+Source: elf(5), execveat(2), capset(2).
 """
 
 import os
 import struct
 from pathlib import Path
 
+from untorn.conform.traced.abi import I386, X86_64, Abi
 from untorn.maps.page import PAGE_SIZE
 from untorn.releases.changes import MFD_EXEC
 from untorn.releases.release import running_release
 
 BASE = 0x40_0000
 """Byte address of the page."""
-_HEADERS = 64 + 56
-"""Bytes of the ELF header and of one program header."""
-_CODE = bytes.fromhex(
-    "31c0"  # xor eax, eax: read
-    "31ff"  # xor edi, edi: from stdin
-    "4889e6"  # mov rsi, rsp
-    "ba01000000"  # mov edx, 1
-    "0f05"  # syscall
-    "b83c000000"  # mov eax, 60: exit
-    "31ff"  # xor edi, edi
-    "0f05"  # syscall
-)
-SYSCALL = BASE + _HEADERS + _CODE.index(b"\x0f\x05")
-"""Byte address of a syscall instruction."""
-_DATA = BASE + _HEADERS + len(_CODE) + -len(_CODE) % 8
+_HEADERS = 64 + 2 * 56
+"""Bytes of the ELF header and of two program headers; those of 32 bits are smaller."""
+_CODES = {
+    X86_64.name: bytes.fromhex(
+        "b800000000"  # mov eax, 0: read
+        "31ff"  # xor edi, edi: from stdin
+        "4889e6"  # mov rsi, rsp
+        "ba01000000"  # mov edx, 1
+        "0f05"  # syscall
+        "b83c000000"  # mov eax, 60: exit
+        "31ff"  # xor edi, edi
+        "0f05"  # syscall
+    ),
+    I386.name: bytes.fromhex(
+        "b803000000"  # mov eax, 3: read
+        "31db"  # xor ebx, ebx: from stdin
+        "89e190"  # mov ecx, esp; nop
+        "ba01000000"  # mov edx, 1
+        "cd80"  # int 0x80
+        "b801000000"  # mov eax, 1: exit
+        "31db"  # xor ebx, ebx
+        "cd80"  # int 0x80
+    ),
+}
+"""Of equal length, and each instruction that makes a system call at the same place."""
+SYSCALL = BASE + _HEADERS + 15
+"""Byte address of one."""
+_CODE_SIZE = 32
+_DATA = BASE + _HEADERS + _CODE_SIZE
 _NAME = b"minimal\0"
 ARGV = _DATA
-"""Byte address of an argument vector: the name of the program."""
+"""Byte address of an argument vector: the name of the program.
+
+Of two words of 64 bits or, which are the same bytes, of three of 32.
+"""
 EMPTY_STRING = _DATA + 16 + len(_NAME) - 1
 """Byte address of a NUL."""
 CAPABILITY_HEADER = _DATA + 16 + len(_NAME)
@@ -44,25 +62,41 @@ What is permitted stays, as an exec that gained some would bring randomization b
 STRINGS = b"a name", b"x", b"odd [name]", b"n" * 80
 _STRINGS_AT = IDLE_CAPABILITIES + 24
 _CAPABILITY_VERSION_3 = 0x2008_0522
-_X86_64, _EXECUTABLE, _LOAD, _READ_EXECUTE = 62, 2, 1, 5
+_EXECUTABLE, _LOAD, _GNU_STACK = 2, 1, 0x6474_E551
+_READ_WRITE, _READ_EXECUTE = 6, 5
 
 
-def image(permitted: int) -> bytes:
+def image(abi: Abi = X86_64, permitted: int = 0) -> bytes:
     """Return the bytes of the executable file; permitted is a bit mask of capabilities."""
     low, high = permitted & 0xFFFF_FFFF, permitted >> 32
     sets = struct.pack("<4xI4x4xI4x", low, high)
     data = struct.pack("<QQ8sII", _DATA + 16, 0, _NAME, _CAPABILITY_VERSION_3, 0) + sets
     data += b"\0".join((*STRINGS, b""))
-    body = _CODE.ljust(_DATA - BASE - _HEADERS, b"\0") + data
-    size = _HEADERS + len(body)
+    body = _CODES[abi.name].ljust(_CODE_SIZE, b"\0") + data
+    headers = _headers_64 if abi is X86_64 else _headers_32
+    return headers(_HEADERS + len(body)).ljust(_HEADERS, b"\0") + body
+
+
+def _headers_64(size: int) -> bytes:
     identity = b"\x7fELF" + bytes((2, 1, 1)).ljust(12, b"\0")  # 64 bits, little-endian
     header = struct.pack(
         "<16sHHIQQQIHHHHHH",
-        *(identity, _EXECUTABLE, _X86_64, 1, BASE + _HEADERS, 64, 0, 0),
-        *(64, 56, 1, 0, 0, 0),
+        *(identity, _EXECUTABLE, 62, 1, BASE + _HEADERS, 64, 0, 0),
+        *(64, 56, 2, 0, 0, 0),
     )
     load = struct.pack("<IIQQQQQQ", _LOAD, _READ_EXECUTE, 0, BASE, BASE, size, size, PAGE_SIZE)
-    return header + load + body
+    return header + load + struct.pack("<IIQQQQQQ", _GNU_STACK, _READ_WRITE, 0, 0, 0, 0, 0, 16)
+
+
+def _headers_32(size: int) -> bytes:
+    identity = b"\x7fELF" + bytes((1, 1, 1)).ljust(12, b"\0")  # 32 bits, little-endian
+    header = struct.pack(
+        "<16sHHIIIIIHHHHHH",
+        *(identity, _EXECUTABLE, 3, 1, BASE + _HEADERS, 52, 0, 0),
+        *(52, 32, 2, 0, 0, 0),
+    )
+    load = struct.pack("<8I", _LOAD, 0, BASE, BASE, size, size, _READ_EXECUTE, PAGE_SIZE)
+    return header + load + struct.pack("<8I", _GNU_STACK, 0, 0, 0, 0, 0, _READ_WRITE, 16)
 
 
 def string_at(number: int) -> int:
@@ -70,7 +104,7 @@ def string_at(number: int) -> int:
     return _STRINGS_AT + sum(len(text) + 1 for text in STRINGS[:number])
 
 
-def in_memory() -> int:
+def in_memory(abi: Abi = X86_64) -> int:
     """Return a new descriptor of the program, in a file that lives in memory.
 
     Raises:
@@ -78,7 +112,7 @@ def in_memory() -> int:
     """
     executable = 0x10 if running_release().has(MFD_EXEC) else 0  # no name before Python 3.14
     fd = os.memfd_create("minimal", os.MFD_CLOEXEC | executable)
-    os.write(fd, image(_permitted()))
+    os.write(fd, image(abi, _permitted()))
     return fd
 
 

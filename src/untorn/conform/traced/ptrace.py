@@ -1,7 +1,7 @@
 """ptrace(2) of a child of our own: stop it, and have it make one system call.
 
 Each call costs four requests: set the registers, step over a syscall instruction, wait, get the
-registers. Source: ptrace(2), waitpid(2); arch/x86/include/asm/user_64.h for the registers.
+registers. Source: ptrace(2), waitpid(2).
 """
 
 import ctypes
@@ -9,6 +9,7 @@ import os
 import signal
 from typing import Self
 
+from untorn.conform.traced.abi import ORIG_RAX, RAX, RIP, X86_64, Abi
 from untorn.errors import os_error
 
 PTRACE_CONT = 7
@@ -27,11 +28,10 @@ PTRACE_EVENT_EXEC = 4
 PTRACE_EVENT_STOP = 128
 
 _WALL = 0x4000_0000
-_CLONE, _CLONE_PARENT = 56, 0x8000
+_CLONE_PARENT = 0x8000
 _TRAP = signal.SIGTRAP << 8 | 0x7F
 """Wait status of a child that a trap stopped."""
 _REGISTERS = 27
-_R10, _R9, _R8, _RAX, _RDX, _RSI, _RDI, _ORIG_RAX, _RIP = 7, 8, 9, 10, 12, 13, 14, 15, 16
 _NO_SYSCALL = (1 << 64) - 1
 """In orig_rax: there is none to restart."""
 
@@ -49,20 +49,25 @@ class Tracee:
     """A traced child, stopped whenever no method runs. It is killed when its tracer ends.
 
     Only the thread that made it may use it: the kernel ties tracing to a thread.
+
+    Attributes:
+        pid: Its ID; 0 once it ended.
+        abi: What its program is compiled for.
     """
 
-    __slots__ = ("_registers", "_where", "pid")
+    __slots__ = ("_registers", "_where", "abi", "pid")
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, pid: int, abi: Abi = X86_64) -> None:
         """Take over a child that is traced already, and about to stop."""
         self.pid = pid
+        self.abi = abi
         self._registers = (ctypes.c_int64 * _REGISTERS)()
         self._where = ctypes.addressof(self._registers)
         self._expect(PTRACE_EVENT_STOP << 16 | _TRAP)
         self._ask(PTRACE_GETREGS, self._where)
 
     @classmethod
-    def seize(cls, pid: int) -> Self:
+    def seize(cls, pid: int, abi: Abi = X86_64) -> Self:
         """Trace and stop a child.
 
         Raises:
@@ -71,19 +76,19 @@ class Tracee:
         """
         _request(PTRACE_SEIZE, pid, 0, PTRACE_O_EXITKILL)
         _request(PTRACE_INTERRUPT, pid)
-        tracee = cls(pid)
+        tracee = cls(pid, abi)
         # Not before: the exec that the child begins with need not be over when it is seized.
         options = PTRACE_O_EXITKILL | PTRACE_O_TRACEEXEC | PTRACE_O_TRACEFORK
         tracee._ask(PTRACE_SETOPTIONS, options)
         return tracee
 
-    def call(self, syscall_at: int, number: int, *arguments: int) -> int:
+    def call(self, syscall_at: int, name: str, *arguments: int) -> int:
         """Have the child make a system call.
 
         Args:
-            syscall_at: Byte address of a syscall instruction in the child.
-            number: Of the call on x86-64.
-            arguments: At most six, each in a whole register; the low 64 bits count.
+            syscall_at: Byte address of an instruction in the child that makes a system call.
+            name: One of Abi.numbers.
+            arguments: At most six, each in a whole register, whose bits count.
 
         Returns:
             What the kernel returns, signed: an errno negated if it is from -4095 to -1.
@@ -91,28 +96,27 @@ class Tracee:
         Raises:
             ChildProcessError: The child ended, or a signal came in between.
         """
-        self._prepare(syscall_at, number, arguments)
+        self._prepare(syscall_at, name, arguments)
         self._ask(PTRACE_SINGLESTEP)
         self._expect(_TRAP)
-        self._ask(PTRACE_GETREGS, self._where)
-        return self._registers[_RAX]
+        return self._result()
 
-    def exec(self, syscall_at: int, number: int, *arguments: int) -> None:
+    def exec(self, syscall_at: int, name: str, *arguments: int) -> None:
         """Have the child make an execve(2) or execveat(2); stop before its first instruction.
 
         Raises:
             OSError: with the errno of the call.
             ChildProcessError: as call().
         """
-        self._prepare(syscall_at, number, arguments)
+        self._prepare(syscall_at, name, arguments)
         self._ask(PTRACE_SINGLESTEP)
         executed = self._expect(PTRACE_EVENT_EXEC << 16 | _TRAP, _TRAP) != _TRAP
         if executed:
             self._ask(PTRACE_SINGLESTEP)
             self._expect(_TRAP)
-        self._ask(PTRACE_GETREGS, self._where)
+        result = self._result()
         if not executed:
-            raise os_error(-self._registers[_RAX])
+            raise os_error(-result)
 
     def fork(self, syscall_at: int) -> "Tracee":
         """Have the child copy itself; return the copy, a child of ours too, traced and stopped.
@@ -121,15 +125,14 @@ class Tracee:
             OSError: with the errno of clone(2).
             ChildProcessError: as call().
         """
-        self._prepare(syscall_at, _CLONE, (_CLONE_PARENT | signal.SIGCHLD, 0, 0, 0, 0))
+        self._prepare(syscall_at, "clone", (_CLONE_PARENT | signal.SIGCHLD, 0, 0, 0, 0))
         self._ask(PTRACE_SINGLESTEP)
         if self._expect(PTRACE_EVENT_FORK << 16 | _TRAP, _TRAP) == _TRAP:
-            self._ask(PTRACE_GETREGS, self._where)
-            raise os_error(-self._registers[_RAX])
+            raise os_error(-self._result())
         pid = ctypes.c_ulong()
         self._ask(PTRACE_GETEVENTMSG, ctypes.addressof(pid))
         try:
-            copy = Tracee(pid.value)
+            copy = Tracee(pid.value, self.abi)
             self._ask(PTRACE_SINGLESTEP)
             self._expect(_TRAP)
         except BaseException:
@@ -143,12 +146,18 @@ class Tracee:
         if pid:
             end_child(pid)
 
-    def _prepare(self, syscall_at: int, number: int, arguments: tuple[int, ...]) -> None:
-        registers = self._registers
-        registers[_RIP], registers[_RAX], registers[_ORIG_RAX] = syscall_at, number, _NO_SYSCALL
-        for register, value in zip((_RDI, _RSI, _RDX, _R10, _R8, _R9), arguments, strict=False):
+    def _prepare(self, syscall_at: int, name: str, arguments: tuple[int, ...]) -> None:
+        registers, abi = self._registers, self.abi
+        registers[RIP], registers[RAX] = syscall_at, abi.numbers[name]
+        registers[ORIG_RAX] = _NO_SYSCALL
+        values = abi.registers(name, arguments)
+        for register, value in zip(abi.arguments, values, strict=False):
             registers[register] = value
         self._ask(PTRACE_SETREGS, self._where)
+
+    def _result(self) -> int:
+        self._ask(PTRACE_GETREGS, self._where)
+        return self.abi.result(self._registers[RAX])
 
     def _ask(self, request: int, data: int = 0) -> None:
         try:

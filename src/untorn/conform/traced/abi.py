@@ -1,0 +1,105 @@
+"""How programs of 64 and of 32 bits ask the kernel: numbers of calls, registers, results.
+
+Source: arch/x86/entry/syscalls/syscall_64.tbl and syscall_32.tbl; syscall(2) for the registers;
+arch/x86/include/asm/user_64.h for where those of either kind stand.
+"""
+
+from dataclasses import dataclass
+
+from untorn.maps.page import IA32_PAGE_OFFSET, PAGE_SHIFT, TASK_SIZE
+
+RAX, ORIG_RAX, RIP = 10, 15, 16
+"""Where these stand in struct user_regs_struct; a 32-bit program has their lower halves."""
+_R10, _RBP, _RBX, _R9, _R8, _RCX, _RDX, _RSI, _RDI = 7, 4, 5, 8, 9, 11, 12, 13, 14
+_MAX_ERRNO = 4095
+
+
+@dataclass(frozen=True, slots=True)
+class Abi:
+    """What a program is compiled for.
+
+    Attributes:
+        name: As setarch(8) has it.
+        bits: Of a register.
+        task_size: The first byte address that a program cannot have, with page tables of four
+            levels.
+        arguments: Where the registers of the arguments stand in struct user_regs_struct.
+        numbers: Of system calls, by their names.
+    """
+
+    name: str
+    bits: int
+    task_size: int
+    arguments: tuple[int, ...]
+    numbers: dict[str, int]
+
+    def registers(self, name: str, arguments: tuple[int, ...]) -> tuple[int, ...]:
+        """Return what the registers hold for a call of this name, in the order of arguments.
+
+        The offset of mmap is given in bytes; i386 has mmap2(2), which takes pages.
+        """
+        if self.bits == 32 and name == "mmap":
+            *before, offset = arguments
+            arguments = *before, offset >> PAGE_SHIFT
+        mask = (1 << self.bits) - 1
+        return tuple(argument & mask for argument in arguments)
+
+    def result(self, register: int) -> int:
+        """Return what a call returned: an errno negated if it is from -4095 to -1."""
+        value = register & (1 << self.bits) - 1
+        return value - (1 << self.bits) if value >= (1 << self.bits) - _MAX_ERRNO else value
+
+
+X86_64 = Abi(
+    name="x86_64",
+    bits=64,
+    task_size=TASK_SIZE,
+    arguments=(_RDI, _RSI, _RDX, _R10, _R8, _R9),
+    numbers={
+        "read": 0,
+        "mmap": 9,
+        "mprotect": 10,
+        "munmap": 11,
+        "brk": 12,
+        "pwrite64": 18,
+        "mremap": 25,
+        "madvise": 28,
+        "clone": 56,
+        "capset": 126,
+        "personality": 135,
+        "munlock": 150,
+        "mlockall": 151,
+        "munlockall": 152,
+        "prctl": 157,
+        "execveat": 322,
+        "mlock2": 325,
+        "mseal": 462,
+    },
+)
+I386 = Abi(
+    name="i386",
+    bits=32,
+    task_size=IA32_PAGE_OFFSET,
+    arguments=(_RBX, _RCX, _RDX, _RSI, _RDI, _RBP),
+    numbers={
+        "read": 3,
+        "brk": 45,
+        "munmap": 91,
+        "clone": 120,
+        "mprotect": 125,
+        "personality": 136,
+        "munlock": 151,
+        "mlockall": 152,
+        "munlockall": 153,
+        "mremap": 163,
+        "prctl": 172,
+        "pwrite64": 181,
+        "capset": 185,
+        "mmap": 192,
+        "madvise": 219,
+        "execveat": 358,
+        "mlock2": 376,
+        "mseal": 462,
+    },
+)
+ABIS = {abi.name: abi for abi in (X86_64, I386)}
