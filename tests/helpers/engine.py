@@ -29,8 +29,14 @@ FIXED = ANON | MAP_FIXED
 class Pages(pages.Pages):
     """The checker's, alone with its slab, and looked at after every change."""
 
-    def __init__(self, slab: VmaSlab | None = None, limits: Limits | None = None) -> None:
-        super().__init__(MmStruct(limits=limits, gate_vma=False, slab=slab or VmaSlab()))
+    def __init__(
+        self,
+        slab: VmaSlab | None = None,
+        limits: Limits | None = None,
+        release: tuple[int, int] | None = None,
+    ) -> None:
+        slab = slab or VmaSlab()
+        super().__init__(MmStruct(limits=limits, gate_vma=False, slab=slab, release=release))
 
     def map(self, first: int, end: int, prot: int = RW, flags: int = FIXED, **file: int) -> None:
         self.mmap(addr(first), (end - first) * PAGE_SIZE, prot, flags, **file)

@@ -5,6 +5,7 @@ Lock order, outermost first. A task may skip a level; it never goes back up.
     SeqFile.lock              one read() at a time per open file
         MmStruct.mmap_lock    many readers, or one writer
             Vma lock          many readers, or the mmap_lock writer
+                MmStruct.page_table_lock    for a few lines
                 PageTable.lock    one table of one address space at a time; in a fork the
                                   parent's, then the child's
                     AddressSpace.lock, Page.lock    how often pages are mapped

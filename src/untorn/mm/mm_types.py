@@ -99,7 +99,7 @@ class Vma:
     vm_end: int
     # Pages into vm_file; for private anonymous memory, where it began.
     vm_pgoff: int
-    # VM_* bits. VM_MAYBE_GUARD alone may be set under mmap_lock (read) and mm.page_table_lock.
+    # VM_* bits. VM_MAYBE_GUARD alone may be set while others read; see vma_set_atomic_flag().
     vm_flags: int
     # The mapped file, or None.
     vm_file: VmFile | None
@@ -270,8 +270,8 @@ class MmStruct:
         self.mm_count = sync.AtomicInt(1)
         # Which pages are resident; has a lock of its own.
         self.page_table = PageTable()
-        # Taken under mmap_lock (read): protects the first setting of Vma.anon_vma, and
-        # VM_MAYBE_GUARD.
+        # Taken under mmap_lock (read): protects the first setting of Vma.anon_vma. Taken under that
+        # or a VMA's read lock: VM_MAYBE_GUARD.
         self.page_table_lock = sync.Mutex()
 
         # VMAs in mm_mt.

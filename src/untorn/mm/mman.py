@@ -132,3 +132,5 @@ VM_SPECIAL = VM_IO | VM_DONTEXPAND | VM_PFNMAP | VM_MIXEDMAP
 """A VMA with one of these is never merged."""
 VM_STICKY = VM_MAYBE_GUARD
 """Does not keep VMAs from merging; the merged one has it if one of them had."""
+VM_ATOMIC_SET_ALLOWED = VM_MAYBE_GUARD
+"""May be set while others read the VMA; see vmas/vm_area.py."""

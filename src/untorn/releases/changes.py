@@ -25,10 +25,22 @@ MAPS_PER_VMA = Change(
     "maps is read under one VMA's lock at a time; under mmap_lock before",
     "fs/proc/task_mmu.c:get_next_vma()",
 )
+ADVICE_PER_VMA = Change(
+    Release(6, 17),
+    "MADV_DONTNEED, MADV_DONTNEED_LOCKED and MADV_FREE within one VMA take that VMA's lock;"
+    " mmap_lock before",
+    "mm/madvise.c:get_lock_mode()",
+)
 QUERY_PER_VMA = Change(
     Release(6, 18),
     "PROCMAP_QUERY takes one VMA's lock; mmap_lock before",
     "fs/proc/task_mmu.c:query_matching_vma()",
+)
+GUARDS_PER_VMA = Change(
+    Release(6, 19),
+    "MADV_GUARD_INSTALL and MADV_GUARD_REMOVE within one VMA take that VMA's lock, but for a first"
+    " anon_vma; mmap_lock before",
+    "mm/madvise.c:is_vma_lock_sufficient()",
 )
 SMAPS_PER_VMA = Change(
     Release(7, 2),

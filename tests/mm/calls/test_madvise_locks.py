@@ -13,6 +13,7 @@ from untorn.mm.mman import (
     MADV_DONTFORK,
     MADV_DONTNEED,
     MADV_GUARD_INSTALL,
+    MADV_GUARD_REMOVE,
     MADV_POPULATE_READ,
     MADV_REMOVE,
     MAP_ANONYMOUS,
@@ -59,6 +60,34 @@ def test_to_discard_from_two_vmas_waits_for_writers(process: Pages) -> None:
     mmap_write_unlock(process.mm)
     worker.join()
     assert rss(process) == 8
+
+
+def waits_for_a_writer(process: Process, advice: int) -> bool:
+    """Say whether advice about page 0 has to wait for mmap_lock."""
+    mmap_write_lock(process.mm)
+    worker = Worker(lambda: process.madvise(addr(0), P, advice))
+    wait_until(lambda: worker.done or process.mm.mmap_lock.is_contended())
+    waits = process.mm.mmap_lock.is_contended()
+    mmap_write_unlock(process.mm)
+    worker.join()
+    return waits
+
+
+@pytest.mark.parametrize("advice", [MADV_GUARD_INSTALL, MADV_GUARD_REMOVE])
+@pytest.mark.parametrize(("release", "waits"), [((6, 18), True), ((6, 19), False)])
+def test_guards_need_no_mmap_lock_since_linux_6_19(
+    advice: int, release: tuple[int, int], waits: bool
+) -> None:
+    process = Pages(release=release)
+    process.map(0, 4, RW, FIXED | MAP_POPULATE)
+    assert waits_for_a_writer(process, advice) == waits
+
+
+def test_a_first_anon_vma_of_a_guard_needs_mmap_lock() -> None:
+    process = Pages(release=(7, 3))
+    process.map(0, 4)
+    assert waits_for_a_writer(process, MADV_GUARD_INSTALL)
+    assert not waits_for_a_writer(process, MADV_GUARD_INSTALL)
 
 
 @pytest.mark.parametrize("advice", [MADV_GUARD_INSTALL, MADV_POPULATE_READ, MADV_REMOVE])

@@ -12,11 +12,13 @@ from untorn.maps.page import ULONG_MAX, page_align, page_aligned
 from untorn.mm.calls.madvise_check import check_advice
 from untorn.mm.calls.madvise_flags import ADVICE_FLAGS, change_flags
 from untorn.mm.calls.madvise_page import ADVICE_PAGES
-from untorn.mm.mm_types import MmStruct, Vma
+from untorn.mm.mm_types import MmStruct, Vma, vma_is_anonymous
 from untorn.mm.mman import (
     MADV_DONTNEED,
     MADV_DONTNEED_LOCKED,
     MADV_FREE,
+    MADV_GUARD_INSTALL,
+    MADV_GUARD_REMOVE,
     MADV_POPULATE_READ,
     MADV_POPULATE_WRITE,
 )
@@ -30,10 +32,17 @@ from untorn.mm.pages.gup import madvise_populate
 from untorn.mm.vma_lock import vma_end_read
 from untorn.mm.vma_lookup import lock_vma_under_rcu
 from untorn.mm.vmas.driver import has_driver, refuse_drivers
+from untorn.releases.changes import ADVICE_PER_VMA, GUARDS_PER_VMA
 
 _POPULATE = (MADV_POPULATE_READ, MADV_POPULATE_WRITE)
-_UNDER_VMA_LOCK = (MADV_DONTNEED, MADV_DONTNEED_LOCKED, MADV_FREE)
-"""Advice for which the lock of one VMA is enough."""
+_UNDER_VMA_LOCK = {
+    MADV_DONTNEED: ADVICE_PER_VMA,
+    MADV_DONTNEED_LOCKED: ADVICE_PER_VMA,
+    MADV_FREE: ADVICE_PER_VMA,
+    MADV_GUARD_INSTALL: GUARDS_PER_VMA,
+    MADV_GUARD_REMOVE: GUARDS_PER_VMA,
+}
+"""Advice for which the lock of one VMA is enough, and since which change it is."""
 
 
 def do_madvise(mm: MmStruct, start: int, length: int, advice: int) -> None:
@@ -69,7 +78,7 @@ def do_madvise(mm: MmStruct, start: int, length: int, advice: int) -> None:
         madvise_populate(mm, start, end, write=advice == MADV_POPULATE_WRITE)
     elif advice in ADVICE_FLAGS:
         _advise_flags(mm, start, end, advice)
-    elif advice not in _UNDER_VMA_LOCK or not _advise_one_vma(mm, start, end, advice):
+    elif not (_may_lock_vma(mm, advice) and _advise_one_vma(mm, start, end, advice)):
         _advise_pages(mm, start, end, advice)
 
 
@@ -123,6 +132,12 @@ def _advise_pages(mm: MmStruct, start: int, end: int, advice: int) -> None:
         mmap_read_unlock(mm)
 
 
+def _may_lock_vma(mm: MmStruct, advice: int) -> bool:
+    """Compare mm/madvise.c:get_lock_mode()."""
+    since = _UNDER_VMA_LOCK.get(advice)
+    return since is not None and mm.release.has(since)
+
+
 def _advise_one_vma(mm: MmStruct, start: int, end: int, advice: int) -> bool:
     """Do it under a VMA's lock, if all of the range lies in one that can be locked.
 
@@ -135,12 +150,22 @@ def _advise_one_vma(mm: MmStruct, start: int, end: int, advice: int) -> bool:
     try:
         # The lock keeps this VMA still and no other. Nothing is done by halves: under mmap_lock all
         # of the range is begun anew.
-        if end > vma.vm_end or has_driver(vma):
+        if not _is_vma_lock_sufficient(vma, end, advice):
             return False
         _advise_vma_pages(vma, start, end, advice)
         return True
     finally:
         vma_end_read(vma)
+
+
+def _is_vma_lock_sufficient(vma: Vma, end: int, advice: int) -> bool:
+    """Preconditions: vma read-locked. Compare mm/madvise.c:is_vma_lock_sufficient()."""
+    if end > vma.vm_end or has_driver(vma):
+        return False
+    # A first anon_vma may be a neighbour's, and only mmap_lock keeps neighbours still. If another
+    # task sets it just now, mmap_lock is taken in vain.
+    prepares = advice == MADV_GUARD_INSTALL and vma_is_anonymous(vma)
+    return not prepares or vma.anon_vma is not None
 
 
 def _advise_vma_pages(vma: Vma, start: int, end: int, advice: int) -> None:

@@ -1,6 +1,6 @@
 """Advice about pages, of a part of one VMA: no VMA changes.
 
-Every function needs the VMA kept still, by mmap_lock or, where that is noted, its own lock.
+Every function needs the VMA kept still, by mmap_lock or, where madvise.py says so, its own lock.
 Compare mm/madvise.c:madvise_dontneed_single_vma(), madvise_remove(), madvise_guard_install();
 mm/khugepaged.c:madvise_collapse().
 """
@@ -23,9 +23,11 @@ from untorn.mm.mman import (
     MADV_REMOVE,
     MADV_WILLNEED,
     VM_MAYBE_GUARD,
+    VM_WRITE,
 )
+from untorn.mm.pages.memory import anon_vma_of
 from untorn.mm.pages.pte_range import free_lazily, install_guards, page_out, remove_guards
-from untorn.mm.vmas.rmap import vma_anon_prepare
+from untorn.mm.vmas.vm_area import vma_set_atomic_flag
 
 
 def _nothing(vma: Vma, start: int, end: int) -> None:
@@ -54,15 +56,13 @@ def _remove(vma: Vma, start: int, end: int) -> None:
 
 
 def _install_guards(vma: Vma, start: int, end: int) -> None:
-    """Let every access fail; the flag has a fork copy that."""
-    mm = vma.vm_mm
-    # The one flag that is set under mmap_lock for read, by several tasks at once perhaps. The lock
-    # keeps one store of vm_flags from undoing another; all other changes of it need mmap_lock for
-    # write.
-    with mm.page_table_lock:
-        vma.vm_flags |= VM_MAYBE_GUARD
-        if vma_is_anonymous(vma):
-            vma_anon_prepare(mm, vma)
+    """Let every access fail; the flag has a fork copy that.
+
+    Preconditions: the VMA's own lock, if it has an anon_vma or needs none.
+    """
+    vma_set_atomic_flag(vma, VM_MAYBE_GUARD)
+    if vma_is_anonymous(vma):
+        anon_vma_of(vma.vm_mm, vma, VM_WRITE)
     install_guards(vma, start, end)
 
 

@@ -1,10 +1,11 @@
 """A VMA from its allocation to its end: made, attached and stored, detached, freed.
 
-All but vm_area_alloc(), vm_area_dup() and vm_area_free() need mmap_lock held for write. Compare
-mm/vma_init.c, mm/vma.h and mm/vma.c.
+All but vm_area_alloc(), vm_area_dup(), vm_area_free() and vma_set_atomic_flag() need mmap_lock held
+for write. Compare mm/vma_init.c, mm/vma.h and mm/vma.c.
 """
 
 from untorn.mm.mm_types import MmStruct, Vma
+from untorn.mm.mman import VM_ATOMIC_SET_ALLOWED
 from untorn.mm.tree.store import store_range
 from untorn.mm.vma_lock import (
     vma_assert_attached,
@@ -64,3 +65,20 @@ def vma_remove_merged(mm: MmStruct, vma: Vma) -> None:
     # Readers may still have it in hand from an old version of the tree. They find it detached, or
     # back in use: then its vm_mm or its range tells them.
     vm_area_free(vma)
+
+
+def vma_set_atomic_flag(vma: Vma, flag: int) -> None:
+    """Set one of VM_ATOMIC_SET_ALLOWED while others read vma, or set one, too.
+
+    Preconditions: vma read-locked, or mmap_lock held for read.
+
+    Compare include/linux/mm.h:vma_set_atomic_flag().
+    """
+    # All other changes of vm_flags need mmap_lock for write and the VMA's write lock, which both
+    # wait for us. So only tasks that are here as well can store it meanwhile, and the lock puts
+    # these in a row: none undoes what another has set. Who only reads vm_flags meets the old or
+    # the new number, which differ in this flag alone; whoever acts on the flag is a writer, and
+    # comes after us.
+    assert flag & ~VM_ATOMIC_SET_ALLOWED == 0
+    with vma.vm_mm.page_table_lock:
+        vma.vm_flags |= flag
