@@ -45,7 +45,7 @@ def qemu(monkeypatch: pytest.MonkeyPatch) -> Iterator[Qemu]:
         script = scripts.pop(0) if len(scripts) > 1 else scripts[0]
         return [sys.executable, "-c", f"kvm = {kvm}\n{SCRIPT}{script}"]
 
-    def write(fd: int, requests: Sequence[bytes], *, numpy: bool, commands: Sequence[str]) -> None:
+    def write(fd: int, requests: Sequence[bytes], **options: object) -> None:
         os.write(fd, b"a file system")
 
     monkeypatch.setattr(guest_module, "command", command)
