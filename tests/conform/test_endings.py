@@ -17,6 +17,7 @@ from tests.helpers.this_machine import or_skip
 from untorn.cli import main
 from untorn.conform import pair, running_kernel
 from untorn.conform.operation import Operation
+from untorn.conform.pair import Expectation
 from untorn.conform.traced import ptrace
 from untorn.conform.traced.bounds import limits_of
 from untorn.conform.traced.minimal_child import MinimalChild
@@ -142,9 +143,9 @@ def test_without_a_place_for_files_it_is_one_line(
 def test_a_child_that_is_killed_from_outside_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     step = pair.Pair.step
 
-    def after_its_end(self: pair.Pair, operation: Operation) -> object:
+    def after_its_end(self: pair.Pair, operation: Operation, expected: Expectation) -> object:
         os.kill(self.kernel.child.pid, signal.SIGKILL)
-        return step(self, operation)
+        return step(self, operation, expected)
 
     monkeypatch.setattr(pair.Pair, "step", after_its_end)
     done = conform()

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import pytest
 
 from tests.helpers.this_machine import or_skip
+from untorn.conform.case_text import parse_script
 from untorn.conform.engine_side import EngineSide
 from untorn.conform.files import FDS
 from untorn.conform.generate.extents import ARENA
 from untorn.conform.pair import Pair
-from untorn.conform.script_text import parse_script
 from untorn.conform.traced.bounds import memory_pages
 from untorn.fs.from_maps.address_space import mm_from_maps
 from untorn.maps.page import PAGE_SIZE, TASK_SIZE

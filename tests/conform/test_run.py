@@ -9,12 +9,12 @@ import pytest
 from tests.helpers.engine import text_of
 from tests.helpers.this_machine import or_skip
 from untorn.conform import pair, running_kernel
+from untorn.conform.case_text import parse_cases, parse_script
 from untorn.conform.operation import Operation
-from untorn.conform.pair import Mismatch, Pair
+from untorn.conform.pair import Expectation, Mismatch, Pair
 from untorn.conform.report import failure_report, summary
-from untorn.conform.run import conform, conform_script, replay
+from untorn.conform.run import conform, conform_case, replay
 from untorn.conform.running_kernel import KnownDifference
-from untorn.conform.script_text import parse_script
 from untorn.conform.traced.abi import I386, X86_64, Abi
 from untorn.errors import InvariantError, OutOfReachError, os_error
 from untorn.fs.from_maps.address_space import mm_from_maps
@@ -62,9 +62,9 @@ def operations_of(both: Pair, seed: str, monkeypatch: pytest.MonkeyPatch) -> lis
     made: list[Operation] = []
     step = Pair.step
 
-    def noted(self: Pair, what: Operation) -> Mismatch | None:
+    def noted(self: Pair, what: Operation, expected: Expectation) -> Mismatch | None:
         made.append(what)
-        return step(self, what)
+        return step(self, what, expected)
 
     with monkeypatch.context() as patch:
         patch.setattr(Pair, "step", noted)
@@ -139,7 +139,8 @@ def test_a_fault_of_the_engine_is_shown_by_a_short_script_that_shows_it_again(
         assert shown in report
         script = parse_script(report)
         assert script == failure.operations
-        assert conform_script(both, script, "a script").failures
+        (case,) = parse_cases(report)
+        assert conform_case(both, case, "a script").failures
         assert all(replay(both, script[:n] + script[n + 1 :]) is None for n in range(len(script)))
     assert replay(both, script) is None
 

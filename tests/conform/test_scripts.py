@@ -3,13 +3,12 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from untorn.conform.case_text import parse_script
 from untorn.conform.files import FDS
 from untorn.conform.operation import ARGUMENTS, CROWD, CROWD_END, LIMITS, Operation, crowd
 from untorn.conform.script_text import (
     format_operation,
     format_script,
-    parse_operation,
-    parse_script,
     simpler,
 )
 from untorn.conform.traced import minimal_elf
@@ -27,7 +26,7 @@ READ_A_PAGE = Operation("mmap", (0x1000, 4096, PROT_READ, MAP_PRIVATE | MAP_FIXE
 
 @given(operations)
 def test_what_is_spelled_is_read_again(operation: Operation) -> None:
-    assert parse_operation(format_operation(operation)) == operation
+    assert parse_script(format_operation(operation)) == [operation]
 
 
 @given(st.lists(operations, max_size=5))

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 from untorn.cli.progress import StatusLine
+from untorn.conform.suites import suite_names, suite_text
 from untorn.errors import OutOfReachError, describe
 
 if TYPE_CHECKING:
@@ -55,10 +56,22 @@ if TYPE_CHECKING:
     "--script",
     type=click.File(),
     metavar="FILE|-",
-    help="Make the operations of a file in place of random ones: what a mismatch printed.",
+    help="In place of random operations: a file of cases, or what a mismatch printed.",
+)
+@click.option(
+    "--suite",
+    "suites",
+    multiple=True,
+    type=click.Choice([*suite_names(), "all"]),
+    help="In place of random operations: cases that come with untorn.",
 )
 def conform(
-    names: tuple[str, ...], ops: int, seeds: tuple[str, ...], abi: str, script: TextIO | None
+    names: tuple[str, ...],
+    ops: int,
+    seeds: tuple[str, ...],
+    abi: str,
+    script: TextIO | None,
+    suites: tuple[str, ...],
 ) -> None:
     """Hold the engine to a kernel: same results, same maps.
 
@@ -77,10 +90,13 @@ def conform(
         targets = [conform_target(name) for name in names]
     except LookupError as error:
         raise click.UsageError(str(error)) from error
-    if script is None:
-        options = ConformOptions(ops, seeds, abi=abi)
+    files = {name: suite_text(name) for name in (suite_names() if "all" in suites else suites)}
+    if script is not None:
+        files[script.name] = _read(script)
+    if files:
+        options = ConformOptions(abi=abi, files=files)
     else:
-        options = ConformOptions(abi=abi, script=_read(script), script_name=script.name)
+        options = ConformOptions(ops, seeds, abi=abi)
     with endings_held():
         runs = _run_all(targets, options)
     if len(targets) > 1:
@@ -161,11 +177,11 @@ def _cells(run: "ConformRun") -> tuple[str, ...]:
 
 
 def _read(script: TextIO) -> str:
-    from untorn.conform.script_text import parse_script
+    from untorn.conform.case_text import parse_cases
 
     text = script.read()
     try:
-        parse_script(text)
+        parse_cases(text)
     except ValueError as error:
         raise click.BadParameter(f"{script.name}: {error}") from error
     return text

@@ -1,13 +1,15 @@
 """Target `live`: the running kernel is the oracle."""
 
 import os
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
+from untorn.conform.case_text import parse_cases
 from untorn.conform.outcome import ConformRun
 from untorn.conform.pair import Pair
-from untorn.conform.run import Report, conform, conform_script
+from untorn.conform.run import Report, conform, conform_case
 from untorn.conform.running_kernel import check_machine
-from untorn.conform.script_text import parse_script
 from untorn.conform.target import ConformOptions
 from untorn.conform.traced.abi import ABIS
 
@@ -27,20 +29,33 @@ class LiveConformTarget:
         """Make one seed after the other, or the script: see ConformTarget."""
         check_machine()
         with Pair(ABIS[options.abi]) as pair:
-            if options.script_name:
-                operations = parse_script(options.script)
-                return conform_script(pair, operations, options.script_name)
-            return _all_seeds(pair, options, report)
+            made = _all_cases(pair, options) if options.files else _all_seeds(pair, options)
+            return _sum(made, report)
 
 
-def _all_seeds(pair: Pair, options: ConformOptions, report: Report) -> ConformRun:
+Making = Callable[[Report], ConformRun]
+
+
+def _all_seeds(pair: Pair, options: ConformOptions) -> Iterator[Making]:
+    for seed in options.seeds:
+        yield partial(conform, pair, options.operations, seed)
+
+
+def _all_cases(pair: Pair, options: ConformOptions) -> Iterator[Making]:
+    for name, text in options.files.items():
+        for case in parse_cases(text):
+            yield partial(conform_case, pair, case, name)
+
+
+def _sum(making: Iterable[Making], report: Report) -> ConformRun:
+    """Make one after the other, unless it is interrupted."""
     made = ConformRun()
 
     def so_far(run: ConformRun) -> None:
         report(made + run)
 
-    for seed in options.seeds:
-        made += conform(pair, options.operations, seed, so_far)
+    for make in making:
+        made += make(so_far)
         if made.interrupted:
             break
     return made

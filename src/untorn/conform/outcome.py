@@ -36,6 +36,7 @@ class Failure:
                 "operation": format_operation(mismatch.operation),
                 "engine": _answer_as_json(mismatch.engine),
                 "kernel": _answer_as_json(mismatch.kernel),
+                "expected": mismatch.expected,
             },
         }
 
@@ -48,6 +49,7 @@ class Failure:
             parse_operation(parted["operation"]),
             _answer_from_json(parted["engine"]),
             _answer_from_json(parted["kernel"]),
+            parted["expected"],
         )
         operations = list(map(parse_operation, fields["operations"]))
         return cls(fields["origin"], fields["script"], operations, mismatch)

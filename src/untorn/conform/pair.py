@@ -1,5 +1,6 @@
 """An engine process and a real one that start alike, and are held to stay alike."""
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from traceback import extract_tb
@@ -45,12 +46,23 @@ class Mismatch:
 
     Attributes:
         number: Of the operation in its script, from 0.
+        expected: What the kernel's answer ought to have been, where that was said and is not so.
     """
 
     number: int
     operation: Operation
     engine: Answer
     kernel: Answer
+    expected: str = ""
+
+
+Expectation = Callable[[Answer], str]
+"""Is told an answer, and says what was expected and did not come; "" if nothing."""
+
+
+def anything(answer: Answer) -> str:
+    """Expect nothing of an answer."""
+    return ""
 
 
 class Side(Protocol):
@@ -136,8 +148,12 @@ class Pair:
             return page_aligned(operation.arguments[5])  # mmap2(2) takes pages
         return True
 
-    def step(self, operation: Operation) -> Mismatch | None:
+    def step(self, operation: Operation, expected: Expectation = anything) -> Mismatch | None:
         """Do one operation on both, unless it cannot be; compare results, maps and counts.
+
+        Args:
+            operation: What both do.
+            expected: What else must come out.
 
         Raises:
             ChildProcessError: The child ended.
@@ -149,10 +165,11 @@ class Pair:
         except Exception as error:  # whichever: it is a fault of the engine
             engine = Answer(fault=_describe_fault(error))
         self._number += 1
-        if engine == kernel:
+        unmet = expected(kernel)
+        if engine == kernel and not unmet:
             self.last = kernel
             return None
-        return Mismatch(self._number - 1, operation, engine, kernel)
+        return Mismatch(self._number - 1, operation, engine, kernel, unmet)
 
     def check(self, operation: Operation) -> Mismatch | None:
         """Check the engine against itself, after an operation that agreed."""

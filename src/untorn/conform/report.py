@@ -44,6 +44,8 @@ def mismatch_report(mismatch: Mismatch) -> Iterator[str]:
     engine, kernel = mismatch.engine, mismatch.kernel
     yield f"# engine: {engine.fault or format_result(engine.result)}"
     yield f"# kernel: {format_result(kernel.result)}"
+    if mismatch.expected:
+        yield f"# expected: {mismatch.expected}"
     for name, pages in (kernel.counts or {}).items():
         if engine.counts and engine.counts[name] != pages:
             yield f"# {name}: engine {engine.counts[name]} pages, kernel {pages}"

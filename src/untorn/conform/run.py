@@ -6,10 +6,11 @@ from random import Random
 from time import monotonic
 
 from untorn.conform import unsealed
+from untorn.conform.case import Case
 from untorn.conform.generate.script import ScriptGenerator
 from untorn.conform.operation import Operation, crowd_takes_too_long
 from untorn.conform.outcome import ConformRun, Failure
-from untorn.conform.pair import Mismatch, Pair
+from untorn.conform.pair import Expectation, Mismatch, Pair, anything
 from untorn.conform.running_kernel import known_differences
 from untorn.conform.script_text import result_name, simpler
 from untorn.conform.unsealed import takes_the_program_away
@@ -47,23 +48,33 @@ def conform(pair: Pair, operations: int, seed: str, report: Report = ignore) -> 
     while found is None and run.operations < operations and not run.interrupted:
         pair.renew()
         drawn = ScriptGenerator(Random(f"{seed}/{run.scripts}"), pair)
-        left = operations - run.operations
-        found = _script(pair, islice(drawn, left), run, report)
+        few = islice(drawn, operations - run.operations)
+        found = _script(pair, ((each, anything) for each in few), run, report)
     run.seconds = monotonic() - begin
     if found is not None:
         run.failures.append(_shortest(pair, run, f"seed {seed}", *found, report))
     return run
 
 
-def conform_script(pair: Pair, operations: Iterable[Operation], name: str) -> ConformRun:
-    """Make these operations from a fresh start; as conform(), but nothing is shrunk."""
+def conform_case(pair: Pair, case: Case, origin: str, report: Report = ignore) -> ConformRun:
+    """Make the calls of a case from a fresh start; as conform(), but nothing is shrunk.
+
+    Args:
+        pair: Both; see Pair.
+        case: Left out if it is about other releases.
+        origin: What the file is called that has it.
+        report: See Report.
+    """
     run = ConformRun()
+    if not case.holds_for(running_release()):
+        run.left_out["of cases that are about other releases"] += len(case.steps)
+        return run
     begin = monotonic()
     pair.renew()
-    found = _script(pair, operations, run, ignore)
+    found = _script(pair, case.play(), run, report)
     run.seconds = monotonic() - begin
     if found is not None:
-        run.failures.append(Failure(name, 0, *found))
+        run.failures.append(Failure(f"{origin}: {case.title}" if case.title else origin, 0, *found))
     return run
 
 
@@ -77,19 +88,19 @@ def replay(pair: Pair, operations: Iterable[Operation]) -> Mismatch | None:
 
 
 def _script(
-    pair: Pair, operations: Iterable[Operation], run: ConformRun, report: Report
+    pair: Pair, operations: Iterable[tuple[Operation, Expectation]], run: ConformRun, report: Report
 ) -> tuple[list[Operation], Mismatch] | None:
     """Make operations; return them up to a mismatch, with that, if they met one."""
     run.scripts += 1
     made: list[Operation] = []
-    for operation in operations:
+    for operation, expected in operations:
         if ending_taken():
             run.interrupted = True
             return None
         if _left_out(pair, operation, run):
             continue
         made.append(operation)
-        if mismatch := pair.step(operation):
+        if mismatch := pair.step(operation, expected):
             return made, mismatch
         run.counts[operation.name, result_name(pair.last.result)] += 1
         if run.operations % _REPORT_EVERY == 0:

@@ -1,24 +1,26 @@
 """Scripts as text: flags, advice, limits and files by their names, addresses in hexadecimal.
 
-What format_script() writes, parse_script() reads.
+What format_script() writes, parse_cases() of case_text.py reads.
 """
 
+import ast
 import errno
-import re
 from collections.abc import Iterator
 from itertools import combinations
 
+from untorn.conform.expression import Names, parse_expression, value_of
 from untorn.conform.files import FDS, MAPPED
 from untorn.conform.operation import ARGUMENTS, LIMITS, Operation
 from untorn.conform.traced import minimal_elf
+from untorn.maps.page import PAGE_SIZE
 from untorn.mm import mman
 
 _DECIMAL = 4096
 """Numbers below this are easier to read in decimal."""
-Names = dict[int, str]
+Numbers = dict[int, str]
 
 
-def _names(prefix: str, *left_out: str) -> Names:
+def _names(prefix: str, *left_out: str) -> Numbers:
     """Return the names of mman.py that begin with prefix, by their number."""
     return {
         value: name
@@ -47,10 +49,13 @@ _ONE_OF = {
     },
 }
 """Arguments that are one of some numbers."""
-_ALL_NAMES = {name: value for names in _BITS.values() for value, name in names.items()} | {
-    name: value for names in _ONE_OF.values() for value, name in names.items()
-}
-_CALL = re.compile(r"(\w+)\((.*)\)")
+CONSTANTS: Names = (
+    {name: value for names in _BITS.values() for value, name in names.items()}
+    | {name: value for names in _ONE_OF.values() for value, name in names.items()}
+    | {name: -number for number, name in errno.errorcode.items()}
+    | {"PAGE": PAGE_SIZE, "PROT_NONE": mman.PROT_NONE}
+)
+"""All names that every script has; that of an errno is the result that says it."""
 
 
 def format_operation(operation: Operation) -> str:
@@ -63,34 +68,22 @@ def format_operation(operation: Operation) -> str:
 
 
 def parse_operation(text: str) -> Operation:
-    """Return the operation of such a line; numbers may be written in other ways.
+    """Return the operation of a line that format_operation() wrote; raises as operation_of()."""
+    return operation_of(parse_expression(text), CONSTANTS)
+
+
+def operation_of(call: ast.expr, names: Names) -> Operation:
+    """Return the operation that a call is, with what its arguments come to.
 
     Raises:
         ValueError: There is no such operation, or one of its arguments means nothing.
     """
-    call = _CALL.fullmatch(text.strip())
-    if call is None or call[1] not in ARGUMENTS:
-        raise ValueError(f"{text!r} is no operation")
-    words = call[2].split(",") if call[2].strip() else []
-    if len(words) != ARGUMENTS[call[1]]:
-        raise ValueError(f"{call[1]} has {ARGUMENTS[call[1]]} arguments, {text!r} has not")
-    return Operation(call[1], tuple(sum(map(_value, word.split("|"))) for word in words))
-
-
-def parse_script(text: str) -> list[Operation]:
-    """Return the operations of a script, one a line; lines that begin with # are left out.
-
-    Raises:
-        ValueError: as parse_operation(), with the number of the line.
-    """
-    operations = []
-    for number, line in enumerate(text.splitlines(), 1):
-        if line.strip() and not line.startswith("#"):
-            try:
-                operations.append(parse_operation(line))
-            except ValueError as error:
-                raise ValueError(f"line {number}: {error}") from None
-    return operations
+    if not isinstance(call, ast.Call) or ast.unparse(call.func) not in ARGUMENTS:
+        raise ValueError(f"{ast.unparse(call)!r} is no operation")
+    name, count = ast.unparse(call.func), len(call.args)
+    if call.keywords or count != ARGUMENTS[name]:
+        raise ValueError(f"{name} has {ARGUMENTS[name]} arguments, {ast.unparse(call)!r} has not")
+    return Operation(name, tuple(value_of(argument, names) for argument in call.args))
 
 
 def format_script(operations: list[Operation]) -> Iterator[str]:
@@ -136,12 +129,7 @@ def _number(value: int) -> str:
     return str(value) if abs(value) < _DECIMAL else hex(value)
 
 
-def _sum_of(value: int, names: Names) -> str:
+def _sum_of(value: int, names: Numbers) -> str:
     words = [name for bit, name in names.items() if value & bit]
     unknown = value & ~sum(names)
     return " | ".join([*words, hex(unknown)] if unknown else words) or "0"
-
-
-def _value(word: str) -> int:
-    word = word.strip()
-    return _ALL_NAMES[word] if word in _ALL_NAMES else int(word, 0)

@@ -1,6 +1,6 @@
 """ConformTarget: a kernel that the engine is held to."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol, Self
 
 from untorn.conform.outcome import ConformRun
@@ -14,16 +14,15 @@ class ConformOptions:
     Attributes:
         operations: How many with each seed.
         seeds: Each decides which operations.
-        script: Text of a script to make in place of random operations; empty if there is none.
-        script_name: What it is called.
         abi: What programs are compiled for: a name of traced.abi.ABIS.
+        files: Text of files of cases, or of scripts, to make in place of random operations, by
+            their names.
     """
 
     operations: int = 0
     seeds: tuple[str, ...] = ()
-    script: str = ""
-    script_name: str = ""
     abi: str = "x86_64"
+    files: dict[str, str] = field(default_factory=dict)
 
     @property
     def total(self) -> int:
@@ -34,7 +33,7 @@ class ConformOptions:
     def origin(self) -> str:
         """Where the operations are from, in words."""
         plural = "s" * (len(self.seeds) > 1)
-        return self.script_name or f"seed{plural} {', '.join(self.seeds)}"
+        return ", ".join(self.files) or f"seed{plural} {', '.join(self.seeds)}"
 
     def as_json(self) -> dict[str, Any]:
         """Return them as JSON can carry them."""
