@@ -17,7 +17,7 @@ from untorn.conform.generate.extents import ARENA
 from untorn.conform.pair import Pair
 from untorn.conform.traced.bounds import memory_pages
 from untorn.fs.from_maps.address_space import mm_from_maps
-from untorn.maps.page import PAGE_SIZE, TASK_SIZE
+from untorn.maps.page import PAGE_SIZE, TASK_SIZE, ULONG_MAX
 from untorn.mm.file import VmFile
 from untorn.mm.limits import Limits
 from untorn.syscalls import Process
@@ -156,6 +156,32 @@ FINDINGS = {
         -errno.ENOMEM,
         [],
     ),
+    "a directory does not know MAP_SYNC, whatever its file system's files know": Finding(
+        "mmap(0, 0x1000, PROT_READ, MAP_SHARED | MAP_PRIVATE | MAP_SYNC, DIRECTORY, 0)",
+        -errno.EOPNOTSUPP,
+        [],
+    ),
+    "the offsets of a directory do not end where those of files do": Finding(
+        "mmap(0, 0x1000, PROT_READ, MAP_PRIVATE, DIRECTORY, 0x8000000000000000)",
+        -errno.ENODEV,
+        [],
+    ),
+    "what is sealed against writing cannot be mapped to be written by others": Finding(
+        f"mmap({ARENA:#x}, 0x1000, {RW}, MAP_SHARED | MAP_FIXED, SEALED, 0)",
+        -errno.EPERM,
+        [],
+    ),
+    "a shared mapping of what is sealed stays one that cannot be written": Finding(
+        f"""mmap({ARENA:#x}, 0x1000, PROT_READ, MAP_SHARED | MAP_FIXED, SEALED, 0)
+            mprotect({ARENA:#x}, 0x1000, {RW})""",
+        -errno.EACCES,
+        ["200000000000-200000001000 r--s 00000000"],
+    ),
+    "a private mapping of what is sealed can be written": Finding(
+        f"mmap({ARENA:#x}, 0x1000, {RW}, MAP_PRIVATE | MAP_FIXED, SEALED, 0)",
+        0,
+        ["200000000000-200000001000 rw-p 00000000"],
+    ),
 }
 
 
@@ -170,7 +196,9 @@ def engine() -> EngineSide:
     process.files = {fd: VmFile(name.encode()) for name, fd in FDS.items()}
     process.files[FDS["ONE"]].refuses_sync = True
     process.files[FDS["ZERO"]].is_zero = True
-    process.files[FDS["DIRECTORY"]].can_mmap = False
+    process.files[FDS["SEALED"]].write_sealed = True
+    directory = process.files[FDS["DIRECTORY"]]
+    directory.can_mmap, directory.mmap_size_max = False, ULONG_MAX
     return EngineSide(process)
 
 

@@ -145,6 +145,13 @@ MMAP_FILE = [
     row(EOPNOTSUPP, "synchronous", file="rw", flags=MAP_SHARED_VALIDATE | MAP_SYNC),
     row(
         EOPNOTSUPP,
+        "directory, validated and synchronous",
+        file="directory",
+        flags=MAP_SHARED_VALIDATE | MAP_SYNC,
+    ),
+    row(ENODEV, "directory, from past the last page of a file", file="directory", offset=1 << 63),
+    row(
+        EOPNOTSUPP,
         "not to replace, validated",
         page=0,
         file="rw",

@@ -1,8 +1,6 @@
 """Real files for tests, and what the engine is told of them."""
 
-import fcntl
 import os
-import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,16 +8,9 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from untorn.conform.traced.open_file import (
-    DISKS,
-    FS_APPEND_FL,
-    file_system_at,
-    inode_attributes,
-    vm_file_of,
-)
+from untorn.conform.traced import open_file
+from untorn.conform.traced.open_file import DISKS, file_system_at, vm_file_of
 from untorn.mm.file import VmFile
-
-FS_IOC_SETFLAGS = 0x4008_6602
 
 
 def vm_file(path: Path, flags: int) -> VmFile:
@@ -43,14 +34,9 @@ def directory_on_a_disk(*places: Path) -> Iterator[Path]:
 
 
 def set_append_only(path: Path, on: bool) -> None:
-    """Do chattr +a or -a.
-
-    Raises:
-        OSError: EPERM without CAP_LINUX_IMMUTABLE, ENOTTY or EOPNOTSUPP on another file system.
-    """
+    """Do chattr +a or -a; raises as open_file.set_append_only()."""
     fd = os.open(path, os.O_RDONLY)
     try:
-        new = inode_attributes(fd) & ~FS_APPEND_FL | (FS_APPEND_FL if on else 0)
-        fcntl.ioctl(fd, FS_IOC_SETFLAGS, struct.pack("I", new))
+        open_file.set_append_only(fd, on)
     finally:
         os.close(fd)

@@ -1,12 +1,13 @@
 """The files that scripts map, by names."""
 
+import fcntl
 import os
 import tempfile
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from untorn.conform.traced.minimal_child import FIRST_FD
-from untorn.conform.traced.open_file import file_system_at, vm_file_of
+from untorn.conform.traced.open_file import file_system_at, set_append_only, vm_file_of
 from untorn.errors import OutOfReachError
 from untorn.maps.fields import Device
 from untorn.maps.page import PAGE_SIZE
@@ -28,6 +29,9 @@ MAPPED = {
     "MEMORY": "a memfd",
     "ZERO": "/dev/zero",
     "DIRECTORY": "a directory",
+    "NO_MMAP": "a file of /proc: it cannot be mapped, and not be executed",
+    "SEALED": "a memfd that is sealed against writing",
+    "APPEND_ONLY": "a file that was deleted, append-only where it can be",
 }
 FDS = {name: SINK_FD + 1 + number for number, name in enumerate(MAPPED)}
 """Descriptors that both processes have."""
@@ -42,27 +46,30 @@ def open_files(stack: ExitStack) -> list[int]:
     made = tempfile.TemporaryDirectory(prefix="untorn-conform-", dir=_place())
     directory = Path(stack.enter_context(made))
     one, other, gone = directory / "one", directory / "the\nother file", directory / "gone"
-    for path in one, other, gone:
+    append_only = directory / "append-only"
+    for path in one, other, gone, append_only:
         path.write_bytes(bytes(FILE_PAGES * PAGE_SIZE))
-    memory = os.memfd_create("in memory")
-    stack.callback(os.close, memory)
-    os.truncate(memory, FILE_PAGES * PAGE_SIZE)
-    sink = os.memfd_create("sink")
-    stack.callback(os.close, sink)
     opened = {
         "zeros": _open(stack, Path("/dev/zero"), os.O_RDONLY),
-        "sink": sink,
+        "sink": _in_memory(stack, "sink", 0),
         "ONE": _open(stack, one),
         "ONE_AGAIN": _open(stack, one),
         "ONE_READ_ONLY": _open(stack, one, os.O_RDONLY),
         "ONE_WRITE_ONLY": _open(stack, one, os.O_WRONLY),
         "OTHER": _open(stack, other),
         "GONE": _open(stack, gone),
-        "MEMORY": memory,
+        "MEMORY": _in_memory(stack, "in memory", FILE_PAGES),
         "ZERO": _open(stack, Path("/dev/zero")),
         "DIRECTORY": _open(stack, directory, os.O_RDONLY),
+        "NO_MMAP": _open(stack, Path("/proc/self/maps"), os.O_RDONLY),
+        "SEALED": _in_memory(stack, "sealed", FILE_PAGES),
+        "APPEND_ONLY": _open(stack, append_only),
     }
-    gone.unlink()
+    fcntl.fcntl(opened["SEALED"], fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE)
+    for path in gone, append_only:
+        path.unlink()
+    with suppress(OSError):  # without the right, or the attribute, it is one more plain file
+        set_append_only(opened["APPEND_ONLY"])
     return [opened[name] for name in ("zeros", "sink", *MAPPED)]
 
 
@@ -85,6 +92,13 @@ def _place() -> Path:
         if os.access(place, os.W_OK) and file_system_at(place) != "overlay":
             return place
     raise OutOfReachError(f"on overlayfs, or not to be written to: {', '.join(map(str, places))}")
+
+
+def _in_memory(stack: ExitStack, name: str, pages: int) -> int:
+    fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    stack.callback(os.close, fd)
+    os.truncate(fd, pages * PAGE_SIZE)
+    return fd
 
 
 def _open(stack: ExitStack, path: Path, flags: int = os.O_RDWR) -> int:

@@ -43,18 +43,20 @@ class VmFile:
         path: Bytes as d_path() gives them, " (deleted)" included if it is.
         device, inode: Of the inode, as stat(2) gives them.
         size: Bytes; a page that begins beyond it cannot be accessed.
+        mmap_size_max: Bytes; no mapping goes beyond it. Compare mm/mmap.c:file_mmap_size_max().
         readable, writable: Open for reading, for writing.
         append_only: The inode has the append-only attribute.
         noexec: It lies on a mount with noexec.
         can_mmap: It has an mmap operation; a directory has not.
         swapfile: It is swapped to.
+        write_sealed: It is a memfd with F_SEAL_WRITE or F_SEAL_FUTURE_WRITE.
         is_zero: It is /dev/zero: mapped privately it is anonymous memory with the file's name,
             mapped shared it is a new file, as shared anonymous memory has.
         is_anon_shmem: It has no name: the file of shared anonymous memory.
         huge_aligned: Its file system places mappings that can hold a huge page so that they do
             (ext4 and xfs).
-        refuses_sync: Its file system knows MAP_SYNC, but refuses it late, as there is no DAX
-            (ext4, xfs).
+        refuses_sync: It knows MAP_SYNC, but refuses it late, as there is no DAX (regular files of
+            ext4 and xfs).
         stacked: It lies on overlayfs, whose mmap operation puts the file below in its place, too
             late for a new mapping to join its neighbours. Compare fs/backing-file.c.
         kernel_page_size: Bytes; 4096 unless it lies on hugetlbfs.
@@ -67,12 +69,14 @@ class VmFile:
     device: Device = _DISK
     inode: int = 1
     size: int = MAX_LFS_FILESIZE
+    mmap_size_max: int = MAX_LFS_FILESIZE
     readable: bool = True
     writable: bool = True
     append_only: bool = False
     noexec: bool = False
     can_mmap: bool = True
     swapfile: bool = False
+    write_sealed: bool = False
     is_zero: bool = False
     is_anon_shmem: bool = False
     huge_aligned: bool = False

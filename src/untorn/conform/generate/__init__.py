@@ -1,4 +1,4 @@
 """Random scripts: which operation comes next, on which range, with which arguments.
 
-From the top down: script, mmap_arguments, range_arguments, extents.
+From the top down: script, mmap_arguments, refusals, range_arguments, extents.
 """

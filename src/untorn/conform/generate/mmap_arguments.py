@@ -4,6 +4,7 @@ from random import Random
 
 from untorn.conform.files import FDS
 from untorn.conform.generate.extents import STACKS, Extent, Extents
+from untorn.conform.generate.refusals import reasons
 from untorn.maps.page import PAGE_SIZE, PMD_SIZE, ULONG_MAX
 from untorn.mm.mman import (
     MAP_32BIT,
@@ -73,7 +74,7 @@ _WHERE = {
     "fixed_low": 0.5,
     "wrong": 2,
 }
-_VAST_WEIGHT, _ODD_SHARE = 8, 0.01
+_VAST_WEIGHT, _ODD_SHARE, _REFUSED_SHARE = 8, 0.01, 0.02
 _FILE_SHIFTS = (0, 0, 0, 0, 0, 0, 1, 7)
 _FILES = {
     "ONE": 40,
@@ -85,6 +86,9 @@ _FILES = {
     "MEMORY": 10,
     "ZERO": 10,
     "DIRECTORY": 1,
+    "NO_MMAP": 0.5,
+    "SEALED": 3,
+    "APPEND_ONLY": 1,
 }
 """How often each is mapped."""
 _WRONG_FILES = (3000, 0), (FDS["ONE"], 100), (FDS["ONE"], (1 << 63) - PAGE_SIZE), (-1, 0)
@@ -96,6 +100,7 @@ class MmapArguments:
     def __init__(self, random: Random, extents: Extents) -> None:
         self._random = random
         self._extents = extents
+        self._reasons = reasons(extents.arena, extents.task_size)
 
     def mmap(self) -> tuple[int, ...]:
         """Return addr, length, prot, flags, fd and offset."""
@@ -114,7 +119,14 @@ class MmapArguments:
         prot = self._random.choice(_PROTECTIONS)
         if self._random.random() < _ODD_SHARE:
             prot |= self._random.choice((PROT_GROWSDOWN, PROT_SEM, 0x10))
-        return addr, length, prot, flags | more, fd, offset
+        drawn = addr, length, prot, flags | more, fd, offset
+        return self._refused(drawn) if self._random.random() < _REFUSED_SHARE else drawn
+
+    def _refused(self, arguments: tuple[int, ...]) -> tuple[int, ...]:
+        """Give a call two reasons to be refused, or one if they do not fit together."""
+        one, other = self._random.sample(self._reasons, 2)
+        arguments = one.given(arguments)
+        return other.given(arguments) if one.fits(other) else arguments
 
     def _file(self, addr: int, flags: int) -> tuple[int, int]:
         """Return a descriptor and an offset that continues what is mapped next to addr."""

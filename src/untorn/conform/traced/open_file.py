@@ -9,10 +9,12 @@ from pathlib import Path
 
 from untorn.errors import os_error
 from untorn.maps.fields import Device
+from untorn.maps.page import ULONG_MAX
 from untorn.mm.file import MAX_LFS_FILESIZE, VmFile
 from untorn.mm.filemap import AddressSpace
 
-_FS_IOC_GETFLAGS, FS_APPEND_FL = 0x8008_6601, 0x20
+_FS_IOC_GETFLAGS, _FS_IOC_SETFLAGS, FS_APPEND_FL = 0x8008_6601, 0x4008_6602, 0x20
+_F_SEAL_FUTURE_WRITE = 0x10
 _MAGIC = {0xEF53: "ext4", 0x5846_5342: "xfs", 0x0102_1994: "tmpfs", 0x794C_7630: "overlay"}
 DISKS = "ext4", "xfs"
 _STATFS_MAX = 256
@@ -34,6 +36,7 @@ def vm_file_of(fd: int) -> VmFile:
     path = str(Path(f"/proc/self/fd/{fd}").readlink())
     kind = file_system(fd)
     on_disk, in_memory = kind in DISKS, kind == "tmpfs"
+    signed = any(is_one(status.st_mode) for is_one in (stat.S_ISREG, stat.S_ISBLK, stat.S_ISSOCK))
     is_zero = stat.S_ISCHR(status.st_mode) and status.st_rdev == _ZERO
     is_file = stat.S_ISREG(status.st_mode) and not path.startswith("/proc/")
     return VmFile(
@@ -41,12 +44,14 @@ def vm_file_of(fd: int) -> VmFile:
         Device.of(status.st_dev),
         status.st_ino,
         MAX_LFS_FILESIZE if is_zero else status.st_size,
+        mmap_size_max=MAX_LFS_FILESIZE if signed else ULONG_MAX,
         readable=access != os.O_WRONLY,
         writable=access != os.O_RDONLY,
         append_only=bool(inode_attributes(fd) & FS_APPEND_FL),
         noexec=bool(os.fstatvfs(fd).f_flag & _ST_NOEXEC) or path.startswith("/proc/"),
         huge_aligned=on_disk,
-        refuses_sync=on_disk,
+        refuses_sync=on_disk and stat.S_ISREG(status.st_mode),
+        write_sealed=is_write_sealed(fd),
         stacked=kind == "overlay",
         can_mmap=is_file or is_zero,
         is_zero=is_zero,
@@ -74,9 +79,28 @@ def file_system_at(path: Path) -> str:
         os.close(fd)
 
 
+def is_write_sealed(fd: int) -> bool:
+    """Say whether an open file is sealed against writing. Source: fcntl(2), File Sealing."""
+    try:
+        seals = fcntl.fcntl(fd, fcntl.F_GET_SEALS)
+    except OSError:
+        return False
+    return bool(seals & (fcntl.F_SEAL_WRITE | _F_SEAL_FUTURE_WRITE))
+
+
 def inode_attributes(fd: int) -> int:
     """Return the inode's attributes; 0 where the file system keeps none."""
     try:
         return int(struct.unpack("I", fcntl.ioctl(fd, _FS_IOC_GETFLAGS, bytes(4)))[0])
     except OSError:
         return 0
+
+
+def set_append_only(fd: int, on: bool = True) -> None:
+    """Do chattr +a or -a to an open file.
+
+    Raises:
+        OSError: EPERM without CAP_LINUX_IMMUTABLE, ENOTTY or EOPNOTSUPP on another file system.
+    """
+    new = inode_attributes(fd) & ~FS_APPEND_FL | (FS_APPEND_FL if on else 0)
+    fcntl.ioctl(fd, _FS_IOC_SETFLAGS, struct.pack("I", new))

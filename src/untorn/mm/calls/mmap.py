@@ -17,7 +17,7 @@ from untorn.mm.calls.munmap import (
     free_munmap_vmas,
     gather_munmap_vmas,
 )
-from untorn.mm.file import MAX_LFS_FILESIZE, VmFile, shmem_zero_file
+from untorn.mm.file import VmFile, shmem_zero_file
 from untorn.mm.mm_types import MmStruct
 from untorn.mm.mman import (
     MAP_FIXED,
@@ -114,7 +114,7 @@ def mmap_locked(
         raise os_error(errno.EEXIST)
     vm_flags = map_vm_flags(mm, prot, flags)
     _check_mlock(mm, flags, vm_flags, pages)
-    if file is not None and (pgoff + pages) << PAGE_SHIFT > MAX_LFS_FILESIZE:
+    if file is not None and (pgoff + pages) << PAGE_SHIFT > file.mmap_size_max:
         raise os_error(errno.EOVERFLOW)
     vm_flags = kind_vm_flags(prot, flags, vm_flags, file)
     if prot & PROT_WRITE and prot & PROT_EXEC and mm.limits.deny_write_exec:

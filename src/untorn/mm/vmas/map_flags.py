@@ -122,7 +122,16 @@ def _readable(vm_flags: int, file: VmFile) -> int:
         raise os_error(errno.ENODEV)
     if vm_flags & VM_GROWSDOWN:
         raise os_error(errno.EINVAL)
-    return vm_flags
+    return _unsealed(vm_flags) if file.write_sealed else vm_flags
+
+
+def _unsealed(vm_flags: int) -> int:
+    """Return what a file that is sealed against writing leaves. Compare mm/memfd.c."""
+    if not vm_flags & VM_SHARED:
+        return vm_flags
+    if vm_flags & VM_WRITE:
+        raise os_error(errno.EPERM)
+    return vm_flags & ~VM_MAYWRITE
 
 
 assert (VM_READ, VM_WRITE, VM_EXEC) == (PROT_READ, PROT_WRITE, PROT_EXEC)
