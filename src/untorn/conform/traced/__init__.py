@@ -1,4 +1,5 @@
 """A traced child whose address space changes by nothing but the calls it is told to make.
 
-From the top down: bounds, minimal_child, member, ptrace, minimal_elf, abi, open_file.
+From the top down: bounds, minimal_child, start, member, ptrace, minimal_elf, abi,
+open_file.
 """

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from untorn.maps.page import IA32_PAGE_OFFSET, PAGE_SHIFT, TASK_SIZE
 
-RAX, ORIG_RAX, RIP = 10, 15, 16
+RAX, ORIG_RAX, RIP, CS = 10, 15, 16, 17
 """Where these stand in struct user_regs_struct; a 32-bit program has their lower halves."""
 _R10, _RBP, _RBX, _R9, _R8, _RCX, _RDX, _RSI, _RDI = 7, 4, 5, 8, 9, 11, 12, 13, 14
 _MAX_ERRNO = 4095
@@ -57,6 +57,7 @@ X86_64 = Abi(
     arguments=(_RDI, _RSI, _RDX, _R10, _R8, _R9),
     numbers={
         "read": 0,
+        "close": 3,
         "mmap": 9,
         "mprotect": 10,
         "munmap": 11,
@@ -65,6 +66,7 @@ X86_64 = Abi(
         "mremap": 25,
         "madvise": 28,
         "clone": 56,
+        "execve": 59,
         "capset": 126,
         "personality": 135,
         "munlock": 150,
@@ -83,6 +85,8 @@ I386 = Abi(
     arguments=(_RBX, _RCX, _RDX, _RSI, _RDI, _RBP),
     numbers={
         "read": 3,
+        "close": 6,
+        "execve": 11,
         "brk": 45,
         "munmap": 91,
         "clone": 120,

@@ -10,13 +10,12 @@ from typing import Self
 from untorn.conform.traced import minimal_elf
 from untorn.conform.traced.abi import X86_64, Abi
 from untorn.conform.traced.member import Member
-from untorn.conform.traced.ptrace import Tracee, end_child
-from untorn.errors import OutOfReachError, describe
+from untorn.conform.traced.start import PROGRAM_FD, start_minimal
+from untorn.errors import OutOfReachError
 from untorn.maps.page import PAGE_SIZE
 
 STACK_LIMIT = 8 << 20
 """Bytes; RLIMIT_STACK at exec. Small enough for mmap_base to be where it is by default."""
-_PROGRAM_FD = 400
 FIRST_FD = 500
 """Descriptors of the child's files are counted from here."""
 _ADDR_NO_RANDOMIZE, _ADDR_COMPAT_LAYOUT = 0x4_0000, 0x20_0000
@@ -53,18 +52,14 @@ class MinimalChild:
             OutOfReachError: Tracing, or a process without randomization, is forbidden here.
         """
         self._family: list[Member] = []
-        pid, self._input = _spawn(files, abi)
+        descriptors = {FIRST_FD + number: fd for number, fd in enumerate(files)}
+        tracee, self._lifeline = start_minimal(descriptors, abi, own_group=True)
         try:
-            self._family.append(Member(_seize(pid, abi)))
-        except BaseException:
-            end_child(pid)
-            self.close()
-            raise
-        try:
+            self._family.append(Member(tracee))
             layout = 0 if topdown else _ADDR_COMPAT_LAYOUT
             if self.call("personality", _ADDR_NO_RANDOMIZE | layout) < 0:
                 raise OutOfReachError("no process without address randomization can be had here")
-            self._limits = {name: resource.prlimit(pid, _number(name)) for name in _LIMITS}
+            self._limits = {name: resource.prlimit(self.pid, _number(name)) for name in _LIMITS}
             self._limits["STACK"] = _at_most(STACK_LIMIT, self.hard_limit("STACK"))
             self.renew()
         except BaseException:
@@ -113,7 +108,7 @@ class MinimalChild:
         for name, limits in self._limits.items():
             resource.prlimit(self.pid, _number(name), limits)
         empty, argv = minimal_elf.EMPTY_STRING, minimal_elf.ARGV
-        arguments = _PROGRAM_FD, empty, argv, 0, _AT_EMPTY_PATH
+        arguments = PROGRAM_FD, empty, argv, 0, _AT_EMPTY_PATH
         self.exec("execveat", *arguments)
         error = -self.call("mseal", minimal_elf.BASE, PAGE_SIZE, 0)
         if error not in (0, errno.ENOSYS):
@@ -177,9 +172,9 @@ class MinimalChild:
         """End all; once is enough, twice does no harm."""
         while self._family:
             self._family.pop().end()
-        if self._input >= 0:
-            os.close(self._input)
-            self._input = -1
+        if self._lifeline >= 0:
+            os.close(self._lifeline)
+            self._lifeline = -1
 
     def __enter__(self) -> Self:
         return self
@@ -188,37 +183,9 @@ class MinimalChild:
         self.close()
 
 
-def _seize(pid: int, abi: Abi) -> Tracee:
-    try:
-        return Tracee.seize(pid, abi)
-    except OSError as error:
-        raise OutOfReachError(f"no child can be traced here: {describe(error)}") from error
-
-
 def _at_most(wanted: int, hard: int) -> tuple[int, int]:
     """Return a soft and a hard limit, bytes; -1 for none."""
     return (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)), hard
-
-
-def _spawn(files: tuple[int, ...], abi: Abi) -> tuple[int, int]:
-    """Start the program; return its pid and the end of the pipe that it reads from.
-
-    In a process group of its own, so that Ctrl-C is for us alone.
-    """
-    program = minimal_elf.in_memory(abi)
-    reading, writing = os.pipe()
-    actions = [(os.POSIX_SPAWN_DUP2, reading, 0), (os.POSIX_SPAWN_DUP2, program, _PROGRAM_FD)]
-    actions += [(os.POSIX_SPAWN_DUP2, fd, FIRST_FD + n) for n, fd in enumerate(files)]
-    try:
-        path = f"/proc/self/fd/{_PROGRAM_FD}"
-        pid = os.posix_spawn(path, ["minimal"], {}, file_actions=actions, setpgroup=0)
-    except OSError as error:
-        os.close(writing)
-        raise OutOfReachError(f"a minimal program cannot be run here: {describe(error)}") from error
-    finally:
-        os.close(reading)
-        os.close(program)
-    return pid, writing
 
 
 def _number(name: str) -> int:

@@ -1,4 +1,4 @@
-"""A program of one page: it waits for the end of its input, and is there to be told what to do.
+"""A program of one page: it waits for its parent's end, and is there to be told what to do.
 
 Its address space is as small as the kernel makes one: this page, a stack, what the kernel adds.
 Source: elf(5), execveat(2), capset(2).
@@ -15,12 +15,14 @@ from untorn.releases.release import running_release
 
 BASE = 0x40_0000
 """Byte address of the page."""
+LIFELINE_FD = 401
+"""Descriptor of a pipe whose other end nobody writes to; it closes when its parent ends."""
 _HEADERS = 64 + 2 * 56
 """Bytes of the ELF header and of two program headers; those of 32 bits are smaller."""
 _CODES = {
     X86_64.name: bytes.fromhex(
         "b800000000"  # mov eax, 0: read
-        "31ff"  # xor edi, edi: from stdin
+        "bf91010000"  # mov edi, 401: from LIFELINE_FD
         "4889e6"  # mov rsi, rsp
         "ba01000000"  # mov edx, 1
         "0f05"  # syscall
@@ -30,7 +32,7 @@ _CODES = {
     ),
     I386.name: bytes.fromhex(
         "b803000000"  # mov eax, 3: read
-        "31db"  # xor ebx, ebx: from stdin
+        "bb91010000"  # mov ebx, 401: from LIFELINE_FD
         "89e190"  # mov ecx, esp; nop
         "ba01000000"  # mov edx, 1
         "cd80"  # int 0x80
@@ -40,7 +42,7 @@ _CODES = {
     ),
 }
 """Of equal length, and each instruction that makes a system call at the same place."""
-SYSCALL = BASE + _HEADERS + 15
+SYSCALL = BASE + _HEADERS + 18
 """Byte address of one."""
 _CODE_SIZE = 32
 _DATA = BASE + _HEADERS + _CODE_SIZE

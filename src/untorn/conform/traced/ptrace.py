@@ -1,37 +1,51 @@
-"""ptrace(2) of a child of our own: stop it, and have it make one system call.
+"""ptrace(2): its requests, and a child of our own that is stopped and made to do system calls.
 
-Each call costs four requests: set the registers, step over a syscall instruction, wait, get the
-registers. Source: ptrace(2), waitpid(2).
+Each such call costs four requests: set the registers, step over a syscall instruction, wait, get
+the registers. Source: ptrace(2), waitpid(2).
 """
 
 import ctypes
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Self
 
-from untorn.conform.traced.abi import ORIG_RAX, RAX, RIP, X86_64, Abi
+from untorn.conform.traced.abi import CS, ORIG_RAX, RAX, RIP, X86_64, Abi
 from untorn.errors import os_error
 
 PTRACE_CONT = 7
 PTRACE_SINGLESTEP = 9
 PTRACE_GETREGS = 12
 PTRACE_SETREGS = 13
+PTRACE_SYSCALL = 24
 PTRACE_SETOPTIONS = 0x4200
 PTRACE_GETEVENTMSG = 0x4201
 PTRACE_SEIZE = 0x4206
 PTRACE_INTERRUPT = 0x4207
+PTRACE_LISTEN = 0x4208
+PTRACE_O_TRACESYSGOOD = 0x1
 PTRACE_O_TRACEFORK = 0x2
+PTRACE_O_TRACEVFORK = 0x4
+PTRACE_O_TRACECLONE = 0x8
 PTRACE_O_TRACEEXEC = 0x10
+PTRACE_O_TRACESECCOMP = 0x80
 PTRACE_O_EXITKILL = 0x10_0000
 PTRACE_EVENT_FORK = 1
+PTRACE_EVENT_VFORK = 2
+PTRACE_EVENT_CLONE = 3
 PTRACE_EVENT_EXEC = 4
+PTRACE_EVENT_SECCOMP = 7
 PTRACE_EVENT_STOP = 128
 
-_WALL = 0x4000_0000
+WALL, WNOTHREAD = 0x4000_0000, 0x2000_0000
+"""For waitpid(2): all kinds of children; those of the calling thread only."""
 _CLONE_PARENT = 0x8000
 _TRAP = signal.SIGTRAP << 8 | 0x7F
 """Wait status of a child that a trap stopped."""
 _REGISTERS = 27
+_USER32_CS = 0x23
+"""Source: arch/x86/include/asm/segment.h, __USER32_CS."""
 _NO_SYSCALL = (1 << 64) - 1
 """In orig_rax: there is none to restart."""
 
@@ -40,9 +54,61 @@ _ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void
 _ptrace.restype = ctypes.c_long
 
 
-def _request(request: int, pid: int, addr: int = 0, data: int = 0) -> None:
-    if _ptrace(request, pid, addr, data) == -1:
+def ptrace(request: int, pid: int, data: int = 0) -> None:
+    """Make a request that has no address.
+
+    Raises:
+        OSError: ESRCH if there is no such thread, or it is not stopped; EPERM; EIO.
+    """
+    if _ptrace(request, pid, 0, data) == -1:
         raise os_error(ctypes.get_errno())
+
+
+def event_message(pid: int) -> int:
+    """Return what a thread that stopped at an event says of it. Raises OSError as ptrace()."""
+    message = ctypes.c_ulong()
+    ptrace(PTRACE_GETEVENTMSG, pid, ctypes.addressof(message))
+    return message.value
+
+
+class Registers:
+    """Those of a stopped thread, signed: a buffer for any number of reads and writes."""
+
+    __slots__ = ("_values", "_where")
+
+    def __init__(self) -> None:
+        self._values = (ctypes.c_int64 * _REGISTERS)()
+        self._where = ctypes.addressof(self._values)
+
+    def read(self, pid: int) -> None:
+        """Read those of a thread. Raises OSError as ptrace()."""
+        ptrace(PTRACE_GETREGS, pid, self._where)
+
+    def write(self, pid: int) -> None:
+        """Set those of a thread. Raises OSError as ptrace()."""
+        ptrace(PTRACE_SETREGS, pid, self._where)
+
+    def call(self, abi: Abi) -> tuple[int, tuple[int, ...]]:
+        """Return the number of the system call that is being made, and its arguments."""
+        values = self._values
+        return values[ORIG_RAX], tuple(values[register] for register in abi.arguments)
+
+    def result(self, abi: Abi) -> int:
+        """Return what a system call returned: an errno negated if it is from -4095 to -1."""
+        return abi.result(self._values[RAX])
+
+    @property
+    def are_32_bit(self) -> bool:
+        """Whether the program is one of 32 bits."""
+        return bool(self._values[CS] == _USER32_CS)
+
+    def prepare(self, abi: Abi, at: int, name: str, arguments: tuple[int, ...]) -> None:
+        """Stand before an instruction, at this byte address, that makes this system call."""
+        values = self._values
+        values[RIP], values[RAX], values[ORIG_RAX] = at, abi.numbers[name], _NO_SYSCALL
+        held = abi.registers(name, arguments)
+        for register, value in zip(abi.arguments, held, strict=False):
+            values[register] = value
 
 
 class Tracee:
@@ -55,16 +121,15 @@ class Tracee:
         abi: What its program is compiled for.
     """
 
-    __slots__ = ("_registers", "_where", "abi", "pid")
+    __slots__ = ("_registers", "abi", "pid")
 
     def __init__(self, pid: int, abi: Abi = X86_64) -> None:
         """Take over a child that is traced already, and about to stop."""
         self.pid = pid
         self.abi = abi
-        self._registers = (ctypes.c_int64 * _REGISTERS)()
-        self._where = ctypes.addressof(self._registers)
+        self._registers = Registers()
         self._expect(PTRACE_EVENT_STOP << 16 | _TRAP)
-        self._ask(PTRACE_GETREGS, self._where)
+        self._result()
 
     @classmethod
     def seize(cls, pid: int, abi: Abi = X86_64) -> Self:
@@ -74,8 +139,8 @@ class Tracee:
             OSError: EPERM if that is forbidden, ESRCH if there is no such process.
             ChildProcessError: It ended.
         """
-        _request(PTRACE_SEIZE, pid, 0, PTRACE_O_EXITKILL)
-        _request(PTRACE_INTERRUPT, pid)
+        ptrace(PTRACE_SEIZE, pid, PTRACE_O_EXITKILL)
+        ptrace(PTRACE_INTERRUPT, pid)
         tracee = cls(pid, abi)
         # Not before: the exec that the child begins with need not be over when it is seized.
         options = PTRACE_O_EXITKILL | PTRACE_O_TRACEEXEC | PTRACE_O_TRACEFORK
@@ -129,14 +194,13 @@ class Tracee:
         self._ask(PTRACE_SINGLESTEP)
         if self._expect(PTRACE_EVENT_FORK << 16 | _TRAP, _TRAP) == _TRAP:
             raise os_error(-self._result())
-        pid = ctypes.c_ulong()
-        self._ask(PTRACE_GETEVENTMSG, ctypes.addressof(pid))
+        pid = event_message(self.pid)
         try:
-            copy = Tracee(pid.value, self.abi)
+            copy = Tracee(pid, self.abi)
             self._ask(PTRACE_SINGLESTEP)
             self._expect(_TRAP)
         except BaseException:
-            end_child(pid.value)
+            end_child(pid)
             raise
         return copy
 
@@ -147,27 +211,31 @@ class Tracee:
             end_child(pid)
 
     def _prepare(self, syscall_at: int, name: str, arguments: tuple[int, ...]) -> None:
-        registers, abi = self._registers, self.abi
-        registers[RIP], registers[RAX] = syscall_at, abi.numbers[name]
-        registers[ORIG_RAX] = _NO_SYSCALL
-        values = abi.registers(name, arguments)
-        for register, value in zip(abi.arguments, values, strict=False):
-            registers[register] = value
-        self._ask(PTRACE_SETREGS, self._where)
+        self._registers.prepare(self.abi, syscall_at, name, arguments)
+        with self._alive():
+            self._registers.write(self.pid)
 
     def _result(self) -> int:
-        self._ask(PTRACE_GETREGS, self._where)
-        return self.abi.result(self._registers[RAX])
+        """Read the registers; return the result of a call that was made."""
+        with self._alive():
+            self._registers.read(self.pid)
+        return self._registers.result(self.abi)
 
     def _ask(self, request: int, data: int = 0) -> None:
+        with self._alive():
+            ptrace(request, self.pid, data)
+
+    @contextmanager
+    def _alive(self) -> Iterator[None]:
+        """Raise ChildProcessError for requests inside that find no child any longer."""
         try:
-            _request(request, self.pid, 0, data)
+            yield
         except ProcessLookupError:
             raise ChildProcessError(f"the traced child {self.pid} ended") from None
 
     def _expect(self, *wanted: int) -> int:
         """Wait for the next stop and return its status, which must be a wanted one."""
-        _, status = os.waitpid(self.pid, _WALL)
+        _, status = os.waitpid(self.pid, WALL)
         if not os.WIFSTOPPED(status):
             pid, self.pid = self.pid, 0  # it may be another process's from now on
             raise ChildProcessError(f"the traced child {pid} ended, wait status {status:#x}")
@@ -180,5 +248,5 @@ class Tracee:
 def end_child(pid: int) -> None:
     """Kill a child, traced or not, by its pid, and wait for its end."""
     os.kill(pid, signal.SIGKILL)
-    while os.WIFSTOPPED(os.waitpid(pid, _WALL)[1]):
+    while os.WIFSTOPPED(os.waitpid(pid, WALL)[1]):
         pass
