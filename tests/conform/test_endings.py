@@ -123,7 +123,7 @@ def test_without_the_right_to_trace_it_is_one_line(monkeypatch: pytest.MonkeyPat
     def refuse(*arguments: int) -> None:
         raise os_error(errno.EPERM)
 
-    monkeypatch.setattr(ptrace, "_request", refuse)
+    monkeypatch.setattr(ptrace, "ptrace", refuse)
     done = conform()
     assert (done.exit_code, done.stdout) == (1, "")
     assert done.stderr == "Error: no child can be traced here: Operation not permitted\n"

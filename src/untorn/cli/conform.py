@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
+from untorn.cli.conform_program import conform_program
 from untorn.cli.progress import StatusLine
 from untorn.conform.suites import suite_names, suite_text
 from untorn.errors import OutOfReachError, describe
@@ -14,10 +15,12 @@ if TYPE_CHECKING:
 
 
 @click.command(
+    context_settings={"allow_interspersed_args": False},
     epilog="""\b
-    Example: untorn conform --ops 100000 --seed 7
+    Examples: untorn conform --ops 100000 --seed 7
+              untorn conform --exec python3 -c 'import json'
     Exit status: 0 no mismatch; 1 a mismatch, interrupted, or out of reach;
-    2 wrong usage."""
+    2 wrong usage.""",
 )
 @click.option(
     "--target",
@@ -65,6 +68,13 @@ if TYPE_CHECKING:
     type=click.Choice([*suite_names(), "all"]),
     help="In place of random operations: cases that come with untorn.",
 )
+@click.option(
+    "--exec",
+    "is_program",
+    is_flag=True,
+    help="In place of random operations: run CMD, and make its memory calls in the engine, too.",
+)
+@click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[CMD...]")
 def conform(
     names: tuple[str, ...],
     ops: int,
@@ -72,6 +82,8 @@ def conform(
     abi: str,
     script: TextIO | None,
     suites: tuple[str, ...],
+    is_program: bool,
+    command: tuple[str, ...],
 ) -> None:
     """Hold the engine to a kernel: same results, same maps.
 
@@ -81,7 +93,15 @@ def conform(
     pages are compared. A mismatch ends the run with the shortest script that shows it.
 
     With vm:KERNEL all of it is done in a guest that runs that kernel.
+
+    With --exec all threads and children of CMD are traced. Calls that the engine does not model
+    are taken from the kernel's maps, and counted.
     """
+    if is_program != bool(command):
+        raise click.UsageError("--exec and CMD go together")
+    if is_program:
+        conform_program(command)
+        return
     from untorn.conform.target import ConformOptions
     from untorn.processes.endings import endings_held
     from untorn.targets import conform_target

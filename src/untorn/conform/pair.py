@@ -163,7 +163,7 @@ class Pair:
         try:
             engine = self._engine_answer(calls, kernel)
         except Exception as error:  # whichever: it is a fault of the engine
-            engine = Answer(fault=_describe_fault(error))
+            engine = Answer(fault=describe_fault(error))
         self._number += 1
         unmet = expected(kernel)
         if engine == kernel and not unmet:
@@ -176,7 +176,7 @@ class Pair:
         try:
             self.engine.check()
         except Exception as error:
-            engine = Answer(fault=_describe_fault(error))
+            engine = Answer(fault=describe_fault(error))
             return Mismatch(self._number - 1, operation, engine, self.last)
         return None
 
@@ -211,22 +211,29 @@ class Pair:
     def _engine_answer(self, calls: list[Operation], kernel: Answer) -> Answer:
         result = _do(self.engine, calls)
         if calls and result == kernel.result and result >= 0 and calls[-1].name == "mmap":
-            self._learn_inode(result, kernel.maps)
+            learn_inode(self.engine.mm, result, kernel.maps, self._inodes)
         return Answer(result, self.engine.maps(), self.engine.counts())
 
-    def _learn_inode(self, addr: int, text: bytes) -> None:
-        """Give the engine's new shared memory, if that is at addr, the kernel's inode number.
 
-        Only one that no other memory has: which lines share an inode is not for it to pick.
-        """
-        vma = self.engine.mm.mm_mt.find(addr)
-        at = (b"\n" + text).find(b"\n%08x-" % addr)
-        if at < 0 or vma is None or vma.vm_file is None or not vma.vm_file.is_anon_shmem:
-            return
-        inode = int(text[at : text.index(b"\n", at)].split()[4])
-        if inode not in self._inodes:
-            self._inodes.add(inode)
-            vma.vm_file.inode = inode
+def learn_inode(mm: MmStruct, addr: int, text: bytes, known: set[int]) -> None:
+    """Give new shared memory of the engine's, if that is at addr, the kernel's inode number.
+
+    Only one that no other memory has: which lines share an inode is not for the engine to pick.
+
+    Args:
+        mm: The engine's.
+        addr: Byte address.
+        text: The kernel's maps.
+        known: Numbers that are given already; one more afterwards.
+    """
+    vma = mm.mm_mt.find(addr)
+    at = (b"\n" + text).find(b"\n%08x-" % addr)
+    if at < 0 or vma is None or vma.vm_file is None or not vma.vm_file.is_anon_shmem:
+        return
+    inode = int(text[at : text.index(b"\n", at)].split()[4])
+    if inode not in known:
+        known.add(inode)
+        vma.vm_file.inode = inode
 
 
 def _do(side: Side, calls: list[Operation]) -> int:
@@ -243,7 +250,7 @@ def _answer(side: Side, calls: list[Operation]) -> Answer:
     return Answer(_do(side, calls), side.maps(), side.counts())
 
 
-def _describe_fault(error: Exception) -> str:
+def describe_fault(error: Exception) -> str:
     """Say what went wrong and where."""
     frame = extract_tb(error.__traceback__)[-1]
     where = "/".join(frame.filename.split("/")[-2:])

@@ -14,14 +14,7 @@ _CONTEXT = 20
 
 def summary(run: ConformRun, origin: str) -> Iterator[str]:
     """Yield lines: what was done, how often, with which results."""
-    by_name: dict[str, Counter[str]] = {}
-    for (name, result), count in run.counts.items():
-        by_name.setdefault(name, Counter())[result] += count
-    width = max(map(len, by_name), default=0)
-    for name in sorted(by_name):
-        counts = by_name[name]
-        results = "  ".join(f"{result} {count:,}" for result, count in counts.most_common())
-        yield f"{name:{width}}  {counts.total():7,}: {results}"
+    yield from counts_lines(run.counts)
     for reason, count in run.left_out.items():
         yield f"left out {count:,} operations: {reason}"
     each = run.seconds / run.operations * 1e6 if run.operations else 0.0
@@ -29,6 +22,18 @@ def summary(run: ConformRun, origin: str) -> Iterator[str]:
         f"{origin}: {run.operations:,} operations in {run.scripts:,} scripts, "
         f"{run.succeeded:.1%} succeeded, {run.seconds:.1f} s, {each:.0f} us each"
     )
+
+
+def counts_lines(counts: Counter[tuple[str, str]]) -> Iterator[str]:
+    """Yield a line for each call, with how often it had which results."""
+    by_name: dict[str, Counter[str]] = {}
+    for (name, result), count in counts.items():
+        by_name.setdefault(name, Counter())[result] += count
+    width = max(map(len, by_name), default=0)
+    for name in sorted(by_name):
+        each = by_name[name]
+        results = "  ".join(f"{result} {count:,}" for result, count in each.most_common())
+        yield f"{name:{width}}  {each.total():7,}: {results}"
 
 
 def failure_report(failure: Failure) -> Iterator[str]:

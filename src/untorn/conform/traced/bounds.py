@@ -10,7 +10,7 @@ from untorn.mm.limits import RLIM_INFINITY, Limits
 from untorn.mm.mman import MAP_ANONYMOUS, MAP_PRIVATE, PROT_NONE
 
 PR_SET_VMA, PR_SET_VMA_ANON_NAME = 0x5356_4D41, 0
-_CAP_IPC_LOCK, _CAP_SYS_RAWIO = 14, 17
+CAP_IPC_LOCK, CAP_SYS_RAWIO = 14, 17
 _SYSCTL = Path("/proc/sys/vm")
 
 
@@ -29,8 +29,8 @@ def limits_of(child: MinimalChild) -> Limits:
         rlimit_data_max=_bytes(child.hard_limit("DATA")),
         rlimit_memlock=soft["MEMLOCK"],
         rlimit_stack=soft["STACK"],
-        cap_ipc_lock=bool(capabilities >> _CAP_IPC_LOCK & 1),
-        cap_sys_rawio=bool(capabilities >> _CAP_SYS_RAWIO & 1),
+        cap_ipc_lock=bool(capabilities >> CAP_IPC_LOCK & 1),
+        cap_sys_rawio=bool(capabilities >> CAP_SYS_RAWIO & 1),
         max_map_count=sysctl("max_map_count"),
         mmap_min_addr=mmap_min_addr,
         dac_mmap_min_addr=sysctl("mmap_min_addr"),

@@ -1,15 +1,66 @@
-"""One of the processes that a child under test has become by forking."""
+"""A traced process, and what /proc says of one."""
 
 import os
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple, Self
 
 from untorn.conform.traced.ptrace import Tracee
 
 _CHUNK = 1 << 16
 
 
+class Layout(NamedTuple):
+    """Byte addresses of an address space that its maps do not tell."""
+
+    start_stack: int
+    """The stack pointer at exec."""
+    start_data: int
+    end_data: int
+    start_brk: int
+
+    @classmethod
+    def of(cls, pid: int) -> Self:
+        """Return those of a process.
+
+        Raises:
+            OSError: ENOENT or ESRCH if there is none of this ID.
+
+        Source: proc_pid_stat(5).
+        """
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return cls(*(int(fields[number - 3]) for number in (28, 45, 46, 47)))
+
+
+def pages_of(status: bytes, names: Mapping[str, Iterable[str]]) -> dict[str, int]:
+    """Return sums of fields that count memory in the text of a status; nothing without memory.
+
+    Args:
+        status: The text, whose fields are in kB.
+        names: Under which name each sum is returned, in pages, and of which fields it is.
+
+    Source: proc_pid_status(5).
+    """
+    lines = dict(line.split(b":", 1) for line in status.splitlines())
+    if b"VmSize" not in lines:
+        return {}
+    return {
+        name: sum(int(lines[field.encode()].split()[0]) for field in fields) // 4
+        for name, fields in names.items()
+    }
+
+
+def read_whole(fd: int) -> bytes:
+    """Return the text of an open file of /proc, from its beginning."""
+    text = os.pread(fd, _CHUNK, 0)
+    while more := os.pread(fd, _CHUNK, len(text)):
+        text += more
+    return text
+
+
 class Member:
-    """A traced process, and what /proc says of it."""
+    """One of the processes that a child under test has become by forking."""
 
     def __init__(self, tracee: Tracee) -> None:
         self.tracee = tracee
@@ -25,10 +76,7 @@ class Member:
 
     def maps(self) -> bytes:
         """Return the text of its maps."""
-        text = os.pread(self._maps, _CHUNK, 0)
-        while more := os.pread(self._maps, _CHUNK, len(text)):
-            text += more
-        return text
+        return read_whole(self._maps)
 
     def status(self) -> bytes:
         """Return the text of its status."""

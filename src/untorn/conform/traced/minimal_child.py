@@ -9,7 +9,7 @@ from typing import Self
 
 from untorn.conform.traced import minimal_elf
 from untorn.conform.traced.abi import X86_64, Abi
-from untorn.conform.traced.member import Member
+from untorn.conform.traced.member import Layout, Member, pages_of
 from untorn.conform.traced.start import PROGRAM_FD, start_minimal
 from untorn.errors import OutOfReachError
 from untorn.maps.page import PAGE_SIZE
@@ -146,22 +146,18 @@ class MinimalChild:
 
         Source: proc_pid_status(5).
         """
-        lines = dict(line.split(b":", 1) for line in self._family[-1].status().splitlines())
-        if b"VmSize" not in lines:
+        pages = pages_of(self._family[-1].status(), names)
+        if not pages:
             raise ChildProcessError(f"the traced child {self.pid} ended")
-        return {
-            name: sum(int(lines[field.encode()].split()[0]) for field in fields) // 4
-            for name, fields in names.items()
-        }
+        return pages
 
     def layout(self) -> tuple[int, int]:
         """Return the stack pointer at exec, a byte address, and the size of its data, in bytes.
 
         Source: proc_pid_stat(5).
         """
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        start_stack, start_data, end_data = (int(fields[n - 3]) for n in (28, 45, 46))
-        return start_stack, end_data - start_data
+        layout = Layout.of(self.pid)
+        return layout.start_stack, layout.end_data - layout.start_data
 
     def capabilities(self) -> int:
         """Return its effective set as a bit mask."""

@@ -138,21 +138,22 @@ def mm_from_maps(
 def _fill(mm: MmStruct, lines: list[NumberedLine], files: FilesOfMaps) -> None:
     """Add a VMA for each line. Preconditions: mmap_lock held for write; mm is empty."""
     for line in lines:
-        vma = _add(mm, line, files)
+        vma = add_vma(mm, line, files.of(line.entry) if line.entry.has_file else None)
         if show_map(vma) != line.text:
             raise refusal(line.number, line.text, "is not as Linux writes it")
         if line.entry.name == STACK:
             vma_anon_prepare(mm, vma)
 
 
-def _add(mm: MmStruct, line: NumberedLine, files: FilesOfMaps) -> Vma:
+def add_vma(mm: MmStruct, line: NumberedLine, file: VmFile | None) -> Vma:
+    """Add a VMA for a line, which maps this file. Preconditions: mmap_lock held for write."""
     entry = line.entry
     vma = vm_area_alloc(mm)
     vma.vm_start, vma.vm_end = entry.start, entry.end
-    vma.vm_file = files.of(entry) if entry.has_file else None
-    vma.vm_ops = vma.vm_file.vm_ops if vma.vm_file is not None else None
+    vma.vm_file = file
+    vma.vm_ops = file.vm_ops if file is not None else None
     mm.has_drivers = mm.has_drivers or has_driver(vma)
-    vma.vm_flags = _flags(entry, vma.vm_file)
+    vma.vm_flags = _flags(entry, file)
     vma.vm_pgoff = (entry.offset if entry.has_file else entry.start) >> PAGE_SHIFT
     anon_name = _ANON_NAME.fullmatch(entry.name)
     if anon_name is not None:

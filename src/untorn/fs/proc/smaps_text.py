@@ -29,7 +29,7 @@ _BY_KIND = kb_lines(*BY_KIND)
 _OTHERS = kb_lines(*OTHERS)
 _THP_ELIGIBLE = plain_line(THP_ELIGIBLE) % 0
 
-_MNEMONICS = (
+MNEMONICS = (
     (mman.VM_READ, b"rd "),
     (mman.VM_WRITE, b"wr "),
     (mman.VM_EXEC, b"ex "),
@@ -119,7 +119,7 @@ def _others(mss: MemSizeStats) -> tuple[int, ...]:
 @lru_cache(maxsize=1024)
 def vm_flags_text(flags: int) -> bytes:
     """Return the two-letter codes of VM_* bits, each followed by a space."""
-    return b"".join(mnemonic for bit, mnemonic in _MNEMONICS if flags & bit)
+    return b"".join(mnemonic for bit, mnemonic in MNEMONICS if flags & bit)
 
 
 _NO_PAGES = _RESIDENT % _resident(MemSizeStats()) + _OTHERS % _others(MemSizeStats())

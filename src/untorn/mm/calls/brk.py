@@ -77,7 +77,7 @@ def _move_brk(mm: MmStruct, addr: int) -> None:
         do_munmap_locked(mm, new_end, old_end - new_end)
     elif new_end > old_end:
         _check_room(mm, old_end, new_end)
-        do_brk_flags(mm, old_end, new_end)
+        do_brk_flags(mm, old_end, new_end, lowest=mm.start_brk)
 
 
 def _check_room(mm: MmStruct, old_end: int, new_end: int) -> None:
@@ -88,7 +88,7 @@ def _check_room(mm: MmStruct, old_end: int, new_end: int) -> None:
         raise os_error(errno.ENOMEM)
 
 
-def do_brk_flags(mm: MmStruct, start: int, end: int, flags: int = 0) -> None:
+def do_brk_flags(mm: MmStruct, start: int, end: int, flags: int = 0, *, lowest: int = 0) -> None:
     """Map [start, end) as data of the program; only the VMA below may take it over.
 
     Args:
@@ -96,6 +96,8 @@ def do_brk_flags(mm: MmStruct, start: int, end: int, flags: int = 0) -> None:
         start: Byte address of the first page; nothing is mapped there.
         end: Byte address after the last page.
         flags: VM_* bits in addition to those of data.
+        lowest: Byte address: a VMA that ends there, or below, does not take it over. So the heap
+            stays apart from the program's own zeros, even if it begins where they end.
 
     Raises:
         OSError: ENOMEM over a limit.
@@ -116,6 +118,9 @@ def do_brk_flags(mm: MmStruct, start: int, end: int, flags: int = 0) -> None:
         raise os_error(errno.ENOMEM)
     # Only downwards: the heap grows at its end, and what lies above it is not of the heap.
     new = Attributes(flags, None, start >> PAGE_SHIFT)
-    if vma_merge_new_range(mm, mm.find_vma_prev(start), None, start, end, new) is None:
+    prev = mm.find_vma_prev(start)
+    if prev is not None and prev.vm_end <= lowest:
+        prev = None
+    if vma_merge_new_range(mm, prev, None, start, end, new) is None:
         store_new_vma(mm, start, end, new)
     vma_account(mm, flags, pages)

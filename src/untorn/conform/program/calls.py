@@ -1,0 +1,107 @@
+"""The system calls of x86-64 that are stopped at, and what becomes of each.
+
+Source: arch/x86/entry/syscalls/syscall_64.tbl; include/uapi/linux/prctl.h, userfaultfd.h.
+"""
+
+from untorn.conform.operation import Operation
+
+MODELLED = {
+    9: "mmap",
+    10: "mprotect",
+    11: "munmap",
+    12: "brk",
+    25: "mremap",
+    28: "madvise",
+    30: "shmat",
+    67: "shmdt",
+    149: "mlock",
+    150: "munlock",
+    151: "mlockall",
+    152: "munlockall",
+    325: "mlock2",
+    462: "mseal",
+}
+"""Made in the engine, too."""
+NOT_MODELLED = {
+    206: "io_setup",
+    207: "io_destroy",
+    216: "remap_file_pages",
+    237: "mbind",
+    329: "pkey_mprotect",
+    440: "process_madvise",
+    450: "set_mempolicy_home_node",
+    453: "map_shadow_stack",
+}
+"""What they did is taken from the kernel's maps."""
+FORKS = {56: "clone", 57: "fork", 58: "vfork", 435: "clone3"}
+BOUNDS = {
+    105: "setuid",
+    113: "setreuid",
+    117: "setresuid",
+    126: "capset",
+    135: "personality",
+    160: "setrlimit",
+    272: "unshare",
+    302: "prlimit64",
+    308: "setns",
+}
+"""They change no mapping, but what bounds later calls."""
+PRCTL, IOCTL = 157, 16
+PR_SET_MM, PR_SET_MDWE, PR_SET_MEMORY_MERGE, PR_SET_VMA = 35, 65, 67, 0x5356_4D41
+PRCTL_OPTIONS = {
+    PR_SET_MM: "prctl(PR_SET_MM)",
+    PR_SET_MDWE: "prctl(PR_SET_MDWE)",
+    PR_SET_MEMORY_MERGE: "prctl(PR_SET_MEMORY_MERGE)",
+    PR_SET_VMA: "set_anon_name",
+}
+"""By their first argument."""
+IOCTLS = {0xC020AA00: "ioctl(UFFDIO_REGISTER)", 0x8010AA01: "ioctl(UFFDIO_UNREGISTER)"}
+"""By their second argument."""
+ARGUMENTS = {
+    "mmap": 6,
+    "mprotect": 3,
+    "munmap": 2,
+    "brk": 1,
+    "mremap": 5,
+    "madvise": 3,
+    "shmat": 3,
+    "shmdt": 1,
+    "mlock": 2,
+    "munlock": 2,
+    "mlockall": 1,
+    "munlockall": 0,
+    "mlock2": 3,
+    "mseal": 3,
+    "set_anon_name": 5,
+}
+"""How many arguments each call has that the engine makes."""
+_INTS = {"mmap": (4,), "madvise": (2,), "mlock2": (2,), "mlockall": (0,), "shmat": (0, 2)}
+"""Which of them are of type int, in the low half of a register."""
+_NAMES = MODELLED | NOT_MODELLED | FORKS | BOUNDS
+NUMBERS = frozenset(_NAMES)
+"""Of calls that are stopped at whatever their arguments are."""
+_INT, _LONG = 1 << 32, 1 << 64
+
+
+def name_of(number: int, arguments: tuple[int, ...]) -> str:
+    """Return the name of a call that was stopped at."""
+    if number == PRCTL:
+        return PRCTL_OPTIONS[arguments[0] % _INT]
+    if number == IOCTL:
+        return IOCTLS[arguments[1] % _INT]
+    return _NAMES[number]
+
+
+def operation_of(number: int, registers: tuple[int, ...]) -> Operation:
+    """Return a call that was stopped at, with its arguments as the kernel takes them."""
+    name = name_of(number, registers)
+    ints = _INTS.get(name, ())
+    arguments = registers[: ARGUMENTS.get(name, len(registers))]
+    return Operation(
+        name,
+        tuple(_int(value) if n in ints else value % _LONG for n, value in enumerate(arguments)),
+    )
+
+
+def _int(value: int) -> int:
+    return (value + _INT // 2) % _INT - _INT // 2

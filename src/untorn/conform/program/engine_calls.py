@@ -1,0 +1,102 @@
+"""A call of the program as the engine makes it."""
+
+import errno
+from collections.abc import Callable
+from pathlib import Path
+
+from untorn.conform.operation import Operation
+from untorn.conform.program.open_files import OpenFiles
+from untorn.conform.program.processes import Thread
+from untorn.errors import os_error
+from untorn.mm.calls.anon_name import ANON_VMA_NAME_MAX_LEN
+from untorn.mm.calls.shm import ShmSegment
+from untorn.mm.mman import MAP_ANONYMOUS
+from untorn.syscalls import Process
+
+_SEGMENTS = Path("/proc/sysvipc/shm")
+EngineCall = Callable[[Process], int | None]
+
+
+class EngineCalls:
+    """Makes of an operation what can be made in the engine, with what it is about found out.
+
+    That is asked of the kernel before it makes the call: another thread may close a descriptor
+    afterwards.
+    """
+
+    def __init__(self, files: OpenFiles) -> None:
+        self._files = files
+        self._segments: dict[int, ShmSegment] = {}
+
+    def prepare(self, thread: Thread, operation: Operation) -> EngineCall:
+        """Return what makes a thread's call in its engine process, and raises as that does.
+
+        Raises:
+            NotModelledError: It is about what the engine does not model.
+        """
+        special: Callable[..., EngineCall] | None = getattr(self, f"_{operation.name}", None)
+        if special is not None:
+            return special(thread, *operation.arguments)
+        name, arguments = _ALIASES.get(operation.name, operation.name), operation.arguments
+        return lambda process: getattr(process, name)(*arguments)
+
+    def _mmap(
+        self, thread: Thread, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
+    ) -> EngineCall:
+        file = None if flags & MAP_ANONYMOUS else self._files.of(thread, fd)
+
+        def make(process: Process) -> int:
+            process.files = {fd: file} if file is not None else {}
+            return process.mmap(addr, length, prot, flags, fd, offset)
+
+        return make
+
+    def _shmat(self, thread: Thread, shmid: int, addr: int, flags: int) -> EngineCall:
+        segment = self._segment(shmid)
+
+        def make(process: Process) -> int:
+            if segment is None:
+                raise os_error(errno.EINVAL)
+            return process.shmat(segment, addr, flags)
+
+        return make
+
+    def _set_anon_name(
+        self, thread: Thread, option: int, what: int, addr: int, length: int, name: int
+    ) -> EngineCall:
+        text = _string(thread, name)
+
+        def make(process: Process) -> None:
+            if what:
+                raise os_error(errno.EINVAL)
+            if isinstance(text, OSError):
+                raise text
+            process.set_anon_name(addr, length, text)
+
+        return make
+
+    def _segment(self, shmid: int) -> ShmSegment | None:
+        """Return a segment as /proc/sysvipc/shm has it; None if there is none."""
+        rows = [line.split() for line in _SEGMENTS.read_text().splitlines()[1:]]
+        for key, number, _, size, *_ in rows:
+            if int(number) == shmid:
+                known = ShmSegment(int(size), int(key) & 0xFFFF_FFFF, shmid)
+                return self._segments.setdefault(shmid, known)
+        return None
+
+
+_ALIASES = {"mlock": "mlock2"}
+
+
+def _string(thread: Thread, addr: int) -> bytes | OSError | None:
+    """Return the name at a byte address, or what the kernel says where it cannot be read."""
+    if not addr:
+        return None
+    try:
+        text = thread.read(addr, ANON_VMA_NAME_MAX_LEN)
+    except OSError:
+        return os_error(errno.EFAULT)
+    name, end, _ = text.partition(b"\0")
+    if not end:
+        return os_error(errno.EINVAL if len(text) == ANON_VMA_NAME_MAX_LEN else errno.EFAULT)
+    return name

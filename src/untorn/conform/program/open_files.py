@@ -1,0 +1,97 @@
+"""Which open file a descriptor of a traced thread is: the same one as that of an earlier mmap?
+
+VMAs merge only if they map one open file. So of each file that is mapped a descriptor is kept,
+made by pidfd_getfd(2), for kcmp(2) to compare with. It is closed with the last VMA that maps the
+file: until then the VMA itself holds the open file, so that keeping it makes no difference.
+"""
+
+import ctypes
+import errno
+import os
+import stat
+from pathlib import Path
+
+from untorn.conform.program.processes import Thread
+from untorn.conform.traced.open_file import vm_file_of
+from untorn.errors import NotModelledError, os_error
+from untorn.mm.file import VmFile
+
+_PIDFD_GETFD, _KCMP, _KCMP_FILE = 438, 312, 0
+_OTHER_FILE_SYSTEMS = "/proc/", "/sys/"
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class OpenFiles:
+    """The open files that VMAs of the program map, or are about to."""
+
+    def __init__(self) -> None:
+        self._kept: dict[VmFile, int] = {}
+
+    def of(self, thread: Thread, fd: int) -> VmFile | None:
+        """Return the open file of a thread's descriptor; None if it has none of that number.
+
+        Raises:
+            NotModelledError: It is of a device, a ring or the like.
+        """
+        try:
+            ours = _system_call(_PIDFD_GETFD, thread.pidfd, fd, 0)
+        except OSError as error:
+            if error.errno != errno.EBADF:
+                raise
+            return None
+        try:
+            return self._known(ours) or self._new(ours)
+        finally:
+            if ours not in self._kept.values():
+                os.close(ours)
+
+    def refresh(self, file: VmFile) -> None:
+        """Ask for the size of a file again."""
+        if file in self._kept:
+            file.size = os.fstat(self._kept[file]).st_size if not file.is_zero else file.size
+
+    def keep_only(self, used: set[VmFile]) -> None:
+        """Close the descriptors of all files but these."""
+        for file in self._kept.keys() - used:
+            os.close(self._kept.pop(file))
+
+    def close(self) -> None:
+        """Close all."""
+        self.keep_only(set())
+
+    def _known(self, ours: int) -> VmFile | None:
+        status = os.fstat(ours)
+        for file, fd in self._kept.items():
+            if file.inode == status.st_ino and _is_same(fd, ours):
+                return file
+        return None
+
+    def _new(self, ours: int) -> VmFile:
+        _refuse_special(ours)
+        file = vm_file_of(ours)
+        self._kept[file] = ours
+        return file
+
+
+def _is_same(one: int, other: int) -> bool:
+    pid = os.getpid()
+    return _system_call(_KCMP, pid, pid, _KCMP_FILE, one, other) == 0
+
+
+def _refuse_special(fd: int) -> None:
+    """Refuse what has an mmap operation of its own. Source: fstat(2)."""
+    status = os.fstat(fd)
+    kind = stat.S_IFMT(status.st_mode)
+    path = str(Path(f"/proc/self/fd/{fd}").readlink())
+    if kind == stat.S_IFDIR or (kind == stat.S_IFCHR and status.st_rdev == os.makedev(1, 5)):
+        return
+    if kind != stat.S_IFREG or path.startswith(_OTHER_FILE_SYSTEMS):
+        what = path.rstrip("0123456789[]").removesuffix(":") if ":[" in path else path
+        raise NotModelledError(f"mmap of {what}")
+
+
+def _system_call(number: int, *arguments: int) -> int:
+    result = int(_libc.syscall(ctypes.c_long(number), *map(ctypes.c_ulong, arguments)))
+    if result < 0:
+        raise os_error(ctypes.get_errno())
+    return result

@@ -1,0 +1,131 @@
+"""Processes and threads of a traced program, as far as the kernel tells of them from outside."""
+
+import errno
+import os
+import resource
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from untorn.conform.operation import LIMITS
+from untorn.conform.traced.bounds import CAP_IPC_LOCK, CAP_SYS_RAWIO
+from untorn.mm.limits import RLIM_INFINITY, Limits
+
+READ_IMPLIES_EXEC, ADDR_NO_RANDOMIZE = 0x40_0000, 0x4_0000
+_PIDFD_THREAD = os.O_EXCL
+_CHUNK = 1 << 16
+
+
+class TracedProcess:
+    """A thread group.
+
+    Attributes:
+        pid: Its ID.
+        pidfd: By which it can be ended, whoever reaps it meanwhile.
+        threads: How many it has.
+        limits: What bounds its calls; None: to be asked for again, as something changed it.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.pidfd = os.pidfd_open(pid)
+        self.threads = 0
+        self.limits: Limits | None = None
+
+    @property
+    def personality(self) -> int:
+        """Bits of sys/personality.h, ADDR_NO_RANDOMIZE perhaps."""
+        return int(Path(f"/proc/{self.pid}/personality").read_text(), 16)
+
+    def limits_now(self, machine: Limits) -> Limits:
+        """Return its limits and capabilities, beside what bounds all of this machine.
+
+        Raises:
+            OSError: ESRCH or ENOENT if it ended.
+        """
+        if self.limits is None:
+            self.limits = self._ask(machine)
+        return self.limits
+
+    def close(self) -> None:
+        """Forget it."""
+        os.close(self.pidfd)
+
+    def _ask(self, machine: Limits) -> Limits:
+        limits = {
+            name: resource.prlimit(self.pid, getattr(resource, f"RLIMIT_{name}")) for name in LIMITS
+        }
+        soft = {name: _bytes(pair[0]) for name, pair in limits.items()}
+        capabilities = self._capabilities()
+        return replace(
+            machine,
+            rlimit_as=soft["AS"],
+            rlimit_data=soft["DATA"],
+            rlimit_data_max=_bytes(limits["DATA"][1]),
+            rlimit_memlock=soft["MEMLOCK"],
+            rlimit_stack=soft["STACK"],
+            cap_ipc_lock=bool(capabilities >> CAP_IPC_LOCK & 1),
+            cap_sys_rawio=bool(capabilities >> CAP_SYS_RAWIO & 1),
+        )
+
+    def _capabilities(self) -> int:
+        """Return those that count outside of its user namespace: none if it has one of its own."""
+        places = Path(f"/proc/{self.pid}/ns/user"), Path("/proc/self/ns/user")
+        if places[0].readlink() != places[1].readlink():
+            return 0
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        return int(status.partition("CapEff:")[2].split()[0], 16)
+
+
+@dataclass(eq=False)
+class Thread:
+    """A traced thread.
+
+    Attributes:
+        tid: Its ID.
+        process: Its thread group.
+    """
+
+    tid: int
+    process: TracedProcess
+
+    @cached_property
+    def pidfd(self) -> int:
+        """A descriptor of the thread itself; of its process before Linux 6.9."""
+        try:
+            return os.pidfd_open(self.tid, _PIDFD_THREAD)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            return os.pidfd_open(self.process.pid)
+
+    @cached_property
+    def _status(self) -> int:
+        return os.open(f"/proc/{self.tid}/status", os.O_RDONLY | os.O_CLOEXEC)
+
+    @cached_property
+    def _mem(self) -> int:
+        return os.open(f"/proc/{self.tid}/mem", os.O_RDONLY | os.O_CLOEXEC)
+
+    def status(self) -> bytes:
+        """Return the text of its status."""
+        return os.pread(self._status, _CHUNK, 0)
+
+    def read(self, addr: int, size: int) -> bytes:
+        """Return what lies at a byte address, as far as it can be read.
+
+        Raises:
+            OSError: EIO if nothing can.
+        """
+        return os.pread(self._mem, size, addr)
+
+    def close(self) -> None:
+        """Close what was opened of it; it may be opened again."""
+        for name in ("pidfd", "_status", "_mem"):
+            with suppress(KeyError):
+                os.close(self.__dict__.pop(name))
+
+
+def _bytes(limit: int) -> int:
+    return RLIM_INFINITY if limit == resource.RLIM_INFINITY else limit

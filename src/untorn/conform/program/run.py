@@ -1,0 +1,101 @@
+"""A run: a program is started, traced to its end in a thread of its own, and its calls compared."""
+
+import os
+import shutil
+import signal
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from threading import Thread
+from time import monotonic
+
+from untorn.conform.program.engine_calls import EngineCalls
+from untorn.conform.program.open_files import OpenFiles
+from untorn.conform.program.outcome import ProgramRun
+from untorn.conform.program.start import start_program
+from untorn.conform.program.tracer import OPTIONS, Tracer
+from untorn.conform.program.twin import World
+from untorn.conform.traced.bounds import limits_of
+from untorn.conform.traced.minimal_child import MinimalChild
+from untorn.errors import OutOfReachError, describe
+from untorn.processes.endings import wait_readable
+
+_REPORT_EVERY = 0.2
+"""Seconds."""
+
+
+def run_program(
+    command: Sequence[str], report: Callable[[ProgramRun], None] = lambda run: None
+) -> ProgramRun:
+    """Run a program to its end, and that of all that comes from it; compare its memory calls.
+
+    Inside endings_held(), Ctrl-C or SIGTERM ends all of them.
+
+    Args:
+        command: Its name, looked for as by a shell, and its arguments.
+        report: Called now and then with what the run has come to so far.
+
+    Raises:
+        OutOfReachError: It cannot be started, or not be traced.
+    """
+    path = shutil.which(command[0])
+    if path is None:
+        raise OutOfReachError(f"{command[0]}: no such program")
+    with MinimalChild() as child:
+        machine = limits_of(child)
+    run = ProgramRun()
+    tracing = _Tracing(World(machine, EngineCalls(OpenFiles()), run), path, command)
+    begin = monotonic()
+    tracing.start()
+    while not tracing.wait(_REPORT_EVERY):
+        report(run)
+    run.seconds = monotonic() - begin
+    tracing.raise_failure()
+    return run
+
+
+class _Tracing(Thread):
+    """The thread that traces: ptrace(2) ties a program to a thread."""
+
+    def __init__(self, world: World, path: str, command: Sequence[str]) -> None:
+        super().__init__(name="tracer")
+        self._world, self._path, self._command = world, path, command
+        self._tracer = Tracer(world)
+        self._failure: BaseException | None = None
+        self._done, self._doing = os.pipe2(os.O_CLOEXEC)
+
+    def run(self) -> None:
+        """Start the program and trace it."""
+        try:
+            self._tracer.trace(start_program(self._path, self._command, OPTIONS))
+        except BaseException as error:  # raised again by the thread that waits
+            self._failure = error
+        finally:
+            os.close(self._doing)
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for its end; say whether it came. An ending that was asked for ends the program."""
+        try:
+            done = wait_readable(self._done, seconds)
+        except KeyboardInterrupt:
+            self._world.run.interrupted = True
+            done = False
+        if self._world.run.interrupted:
+            self._kill()
+        if done:
+            self.join()
+        return done
+
+    def raise_failure(self) -> None:
+        """Raise what ended the tracing early, if anything did."""
+        os.close(self._done)
+        if isinstance(self._failure, OSError):
+            reason = describe(self._failure)
+            raise OutOfReachError(f"{self._path}: {reason}") from self._failure
+        if self._failure is not None:
+            raise self._failure
+
+    def _kill(self) -> None:
+        """End what is traced now; what comes from it meanwhile is met the next time."""
+        for process in list(self._tracer.processes.values()):
+            with suppress(OSError):  # it ended
+                signal.pidfd_send_signal(process.pidfd, signal.SIGKILL)

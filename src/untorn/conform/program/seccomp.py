@@ -1,0 +1,55 @@
+"""A seccomp filter that stops a program at the calls that matter, and lets all others pass.
+
+Source: seccomp(2), bpf(4); include/uapi/linux/seccomp.h, audit.h.
+"""
+
+import struct
+
+from untorn.conform.program.calls import IOCTL, IOCTLS, NUMBERS, PRCTL, PRCTL_OPTIONS
+
+PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 38, 22, 2
+_TRACE, _ALLOW = 0x7FF0_0000, 0x7FFF_0000
+_AUDIT_ARCH_X86_64 = 0xC000_003E
+_NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16
+"""Byte offsets in struct seccomp_data."""
+_LOAD, _JUMP_IF_EQUAL, _RETURN = 0x20, 0x15, 0x06
+_PROGRAM_HEADER = 16
+"""Bytes of struct sock_fprog."""
+_Instruction = tuple[int, int, int, int]
+
+
+def sock_fprog(addr: int) -> bytes:
+    """Return a struct sock_fprog and its instructions, to lie at a byte address."""
+    instructions = _filter()
+    code = b"".join(struct.pack("<HBBI", *each) for each in instructions)
+    return struct.pack("<H6xQ", len(instructions), addr + _PROGRAM_HEADER) + code
+
+
+def _filter() -> list[_Instruction]:
+    """Return the filter; calls of other architectures, 32-bit ones among them, pass."""
+    unconditional = [_case(number, [_answer(_TRACE)]) for number in sorted(NUMBERS)]
+    return [
+        (_LOAD, 0, 0, _ARCHITECTURE),
+        *((_JUMP_IF_EQUAL, 1, 0, _AUDIT_ARCH_X86_64), _answer(_ALLOW)),
+        (_LOAD, 0, 0, _NUMBER),
+        *(instruction for case in unconditional for instruction in case),
+        *_case(PRCTL, _by_argument(0, PRCTL_OPTIONS)),
+        *_case(IOCTL, _by_argument(1, IOCTLS)),
+        _answer(_ALLOW),
+    ]
+
+
+def _by_argument(position: int, values: dict[int, str]) -> list[_Instruction]:
+    """Return what stops at some values of the low half of an argument only."""
+    cases = [_case(value, [_answer(_TRACE)]) for value in values]
+    load = (_LOAD, 0, 0, _ARGUMENTS + 8 * position)
+    return [load, *(instruction for case in cases for instruction in case), _answer(_ALLOW)]
+
+
+def _case(value: int, then: list[_Instruction]) -> list[_Instruction]:
+    """Return what goes past `then` unless the loaded word is this value."""
+    return [(_JUMP_IF_EQUAL, 0, len(then), value), *then]
+
+
+def _answer(answer: int) -> _Instruction:
+    return (_RETURN, 0, 0, answer)

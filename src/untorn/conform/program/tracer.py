@@ -1,0 +1,254 @@
+"""Traces a program and all that comes from it: threads, children, the programs that they begin.
+
+Every thread runs freely but at the calls that the filter stops at. A thread that stops there waits
+until no other one that shares its memory makes such a call, makes it, and stops again after it.
+
+Whoever makes a Tracer must be its only user, and have no other children: waitpid(2) is told to
+wait for those of the calling thread. Source: ptrace(2), seccomp(2).
+"""
+
+import os
+import signal
+from contextlib import suppress
+from time import perf_counter
+
+from untorn.conform.operation import Operation
+from untorn.conform.program.calls import BOUNDS, operation_of
+from untorn.conform.program.kernel_memory import KernelMemory
+from untorn.conform.program.memory import Memory
+from untorn.conform.program.processes import Thread, TracedProcess
+from untorn.conform.program.twin import Twin, World
+from untorn.conform.traced.abi import X86_64
+from untorn.conform.traced.ptrace import (
+    PTRACE_CONT,
+    PTRACE_EVENT_CLONE,
+    PTRACE_EVENT_EXEC,
+    PTRACE_EVENT_FORK,
+    PTRACE_EVENT_SECCOMP,
+    PTRACE_EVENT_STOP,
+    PTRACE_EVENT_VFORK,
+    PTRACE_LISTEN,
+    PTRACE_O_EXITKILL,
+    PTRACE_O_TRACECLONE,
+    PTRACE_O_TRACEEXEC,
+    PTRACE_O_TRACEFORK,
+    PTRACE_O_TRACESECCOMP,
+    PTRACE_O_TRACESYSGOOD,
+    PTRACE_O_TRACEVFORK,
+    PTRACE_SYSCALL,
+    WALL,
+    WNOTHREAD,
+    Registers,
+    event_message,
+    ptrace,
+)
+
+OPTIONS = (
+    PTRACE_O_EXITKILL
+    | PTRACE_O_TRACECLONE
+    | PTRACE_O_TRACEEXEC
+    | PTRACE_O_TRACEFORK
+    | PTRACE_O_TRACESECCOMP
+    | PTRACE_O_TRACESYSGOOD
+    | PTRACE_O_TRACEVFORK
+)
+_FORKED = PTRACE_EVENT_FORK, PTRACE_EVENT_VFORK, PTRACE_EVENT_CLONE
+_SYSCALL_STOP = signal.SIGTRAP | 0x80
+_GROUP_STOPS = signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU
+_CLONE_VM, _CLONE_THREAD = 0x100, 0x1_0000
+_WORD = 8
+
+
+class Tracer:
+    """Traces until all have ended.
+
+    Attributes:
+        processes: Those that there are, by ID. Another thread may send them signals by their
+            pidfds, and nothing else.
+    """
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._registers = Registers()
+        self._threads: dict[int, Thread] = {}
+        self._memories: dict[Thread, Memory] = {}
+        self._calls: dict[Thread, Operation] = {}  # that are being made
+        self._early: set[int] = set()  # stopped before their parents said what they are
+        self.processes: dict[int, TracedProcess] = {}
+
+    def trace(self, pid: int) -> None:
+        """Trace a program that has just begun, is stopped, and is traced with OPTIONS."""
+        run = self._world.run
+        thread = self._add_thread(pid, self._add_process(pid))
+        self._begin_program(thread)
+        ptrace(PTRACE_CONT, pid)
+        while self._threads:
+            tid, status = os.waitpid(-1, WALL | WNOTHREAD)
+            begun = perf_counter()
+            # A thread may be killed while it is stopped: its end is yet to be reported then.
+            with suppress(ProcessLookupError, FileNotFoundError):
+                self._on_change(tid, status)
+            if tid == pid and not os.WIFSTOPPED(status):
+                run.ending = os.waitstatus_to_exitcode(status)
+            run.tracing += perf_counter() - begun
+
+    def _on_change(self, tid: int, status: int) -> None:
+        thread = self._threads.get(tid)
+        if not os.WIFSTOPPED(status):
+            if thread is not None:
+                self._remove_thread(thread)
+        elif thread is None:
+            self._early.add(tid)
+        else:
+            self._on_stop(thread, status >> 16, os.WSTOPSIG(status))
+
+    def _on_stop(self, thread: Thread, event: int, number: int) -> None:
+        if event == PTRACE_EVENT_SECCOMP:
+            self._on_call(thread)
+        elif number == _SYSCALL_STOP:
+            self._on_return(thread)
+        elif event in _FORKED:
+            self._on_fork(thread)
+        elif event == PTRACE_EVENT_EXEC:
+            self._on_exec(thread)
+        elif event == PTRACE_EVENT_STOP:
+            # A group stop lasts until SIGCONT; any other one is the beginning or end of something.
+            ptrace(PTRACE_LISTEN if number in _GROUP_STOPS else PTRACE_CONT, thread.tid)
+        else:
+            ptrace(PTRACE_CONT, thread.tid, number)
+
+    def _on_call(self, thread: Thread) -> None:
+        """Let a thread make its call, or wait for its turn."""
+        self._registers.read(thread.tid)
+        memory, operation = self._memories[thread], operation_of(*self._registers.call(X86_64))
+        memory.waiting.append((thread, operation))
+        if memory.owner is None:
+            self._let_in(memory)
+
+    def _let_in(self, memory: Memory) -> None:
+        """Let the next thread that waits make its call. Preconditions: none is being made."""
+        while memory.waiting and memory.owner is None:
+            thread, operation = memory.waiting.popleft()
+            memory.owner = thread
+            self._calls[thread] = operation
+            try:
+                if memory.twin is not None and operation.name not in BOUNDS.values():
+                    memory.twin.begin(thread, operation)
+                ptrace(PTRACE_SYSCALL, thread.tid)
+            except (ProcessLookupError, FileNotFoundError):
+                self._let_go(memory)  # it was killed
+
+    def _let_go(self, memory: Memory) -> None:
+        memory.owner = None
+        self._let_in(memory)
+
+    def _on_return(self, thread: Thread) -> None:
+        """Compare, after a call was made; let the next one in."""
+        memory, operation = self._memories[thread], self._calls.pop(thread)
+        try:
+            self._registers.read(thread.tid)
+            if operation.name in BOUNDS.values():
+                self._forget_limits()
+            elif memory.twin is not None:
+                memory.twin.finish(thread, self._registers.result(X86_64))
+            ptrace(PTRACE_CONT, thread.tid)
+        finally:
+            self._let_go(memory)
+
+    def _on_fork(self, thread: Thread) -> None:
+        """Know a new thread or process, whose parent's call has succeeded."""
+        memory, operation = self._memories[thread], self._calls.pop(thread)
+        tid, flags = event_message(thread.tid), clone_flags(thread, operation)
+        try:
+            process = thread.process if flags & _CLONE_THREAD else self._add_process(tid)
+            child = self._add_thread(tid, process)
+            self._memories[child] = self._memory_of(child, thread, flags)
+            if tid in self._early:
+                self._early.remove(tid)
+                ptrace(PTRACE_CONT, tid)
+            ptrace(PTRACE_CONT, thread.tid)
+        finally:
+            self._let_go(memory)
+
+    def _memory_of(self, child: Thread, parent: Thread, flags: int) -> Memory:
+        memory = self._memories[parent]
+        if flags & _CLONE_VM:
+            memory.users += 1
+            return memory
+        kernel = KernelMemory(child)
+        twin = memory.twin
+        return Memory(kernel, twin.fork(parent, child, kernel) if twin is not None else None)
+
+    def _on_exec(self, leader: Thread) -> None:
+        """Know that a thread began a program: it is the only one of its process, and has its ID."""
+        former = self._threads[event_message(leader.tid)]
+        if former is not leader:
+            tid = leader.tid
+            del self._threads[former.tid]
+            self._remove_thread(leader)
+            former.close()
+            former.tid = tid
+            self._threads[tid] = former
+        self._leave(former)
+        former.close()
+        self._begin_program(former)
+        ptrace(PTRACE_CONT, former.tid)
+
+    def _begin_program(self, thread: Thread) -> None:
+        run = self._world.run
+        run.programs += 1
+        thread.process.limits = None
+        kernel, twin = KernelMemory(thread), None
+        self._registers.read(thread.tid)
+        if self._registers.are_32_bit:
+            run.not_modelled["a program of 32 bits"] += 1
+        else:
+            try:
+                twin = Twin.after_exec(self._world, kernel, thread)
+            except ValueError as error:
+                run.not_modelled[f"a program: {error}"] += 1
+        self._memories[thread] = Memory(kernel, twin)
+
+    def _forget_limits(self) -> None:
+        """Ask for the limits of all again: a process may set those of another one."""
+        for process in self.processes.values():
+            process.limits = None
+
+    def _add_process(self, pid: int) -> TracedProcess:
+        process = self.processes[pid] = TracedProcess(pid)
+        self._world.run.processes += 1
+        return process
+
+    def _add_thread(self, tid: int, process: TracedProcess) -> Thread:
+        thread = self._threads[tid] = Thread(tid, process)
+        process.threads += 1
+        self._world.run.threads += 1
+        return thread
+
+    def _remove_thread(self, thread: Thread) -> None:
+        del self._threads[thread.tid]
+        self._leave(thread)
+        thread.close()
+        process = thread.process
+        process.threads -= 1
+        if not process.threads:
+            del self.processes[process.pid]
+            process.close()
+
+    def _leave(self, thread: Thread) -> None:
+        """Let a thread use its memory no longer."""
+        memory = self._memories.pop(thread, None)
+        self._calls.pop(thread, None)
+        if memory is not None:
+            memory.leave(thread)
+            if memory.users and memory.owner is None:
+                self._let_in(memory)
+
+
+def clone_flags(thread: Thread, operation: Operation) -> int:
+    """Return the CLONE_* bits of a call that makes a thread or process."""
+    if operation.name == "clone":
+        return operation.arguments[0]
+    if operation.name == "clone3":
+        return int.from_bytes(thread.read(operation.arguments[0], _WORD), "little")
+    return _CLONE_VM if operation.name == "vfork" else 0
