@@ -10,6 +10,59 @@ MFD_EXEC = Change(
     "memfd_create(2) has the flags MFD_EXEC and MFD_NOEXEC_SEAL; EINVAL before",
     "mm/memfd.c",
 )
+SHMEM_NAMED = Change(
+    Release(6, 2),
+    "PR_SET_VMA_ANON_NAME names shared anonymous memory, too; EBADF before",
+    "mm/madvise.c:madvise_vma_anon_name()",
+)
+CLOSE_MERGES = Change(
+    Release(6, 4),
+    "a VMA with a close operation may grow by a merge that does not make it go; it never merged "
+    "before",
+    "mm/vma.c:can_merge_remove_vma()",
+)
+FAULTS_PER_VMA = Change(
+    Release(6, 4),
+    "a page fault tries the lock of its VMA first; it took mmap_lock before",
+    "arch/x86/mm/fault.c:do_user_addr_fault()",
+)
+ABOVE4G = Change(
+    Release(6, 6),
+    "MAP_ABOVE4G is known; it was ignored before, and EOPNOTSUPP for MAP_SHARED_VALIDATE",
+    "arch/x86/kernel/sys_x86_64.c:arch_get_unmapped_area_topdown()",
+)
+HEAP_OVERLAPS = Change(
+    Release(6, 6),
+    "maps calls [heap] what overlaps the heap; also what only touches it before",
+    "fs/proc/task_mmu.c:get_vma_name()",
+)
+STACK_NOT_HUGE = Change(
+    Release(6, 7),
+    "MAP_STACK keeps huge pages away (VM_NOHUGEPAGE); it did nothing before",
+    "include/linux/mman.h:calc_vm_flag_bits()",
+)
+ANON_HUGE_ALIGNED = Change(
+    Release(6, 7),
+    "private anonymous memory of whole huge pages is placed on their border; anywhere before",
+    "mm/mmap.c:__get_unmapped_area()",
+)
+UNTOUCHED_UNACCOUNTED = Change(
+    Release(6, 7),
+    "mprotect takes VM_ACCOUNT from memory that nobody wrote to and nobody may write to any "
+    "longer; it stayed before",
+    "mm/mprotect.c:mprotect_fixup()",
+)
+ALIGNED_AT_TOP = Change(
+    Release(6, 8),
+    "where a huge page is to be aligned and the room is aligned already, the top end of it is "
+    "taken; the bottom before",
+    "mm/huge_memory.c:__thp_get_unmapped_area()",
+)
+POPULATE_ENDS_AT_GAP = Change(
+    Release(6, 9),
+    "MADV_POPULATE_READ and MADV_POPULATE_WRITE end at a gap; they went on after it before",
+    "mm/madvise.c:madvise_populate()",
+)
 MSEAL = Change(
     Release(6, 10),
     "mseal(2) is there; ENOSYS before",
@@ -19,6 +72,55 @@ PROCMAP_QUERY_IOCTL = Change(
     Release(6, 11),
     "the ioctl PROCMAP_QUERY on maps is there; ENOTTY before",
     "fs/proc/task_mmu.c:procfs_procmap_ioctl()",
+)
+DROPPABLE = Change(
+    Release(6, 11),
+    "MAP_DROPPABLE is there; EINVAL before",
+    "mm/mmap.c:do_mmap()",
+)
+MMAP_REPLACES = Change(
+    Release(6, 12),
+    "mmap puts the new mapping in the place of old ones by one store, and puts the old ones back "
+    "if it fails; it unmapped them first before, and readers could meet the gap",
+    "mm/vma.c:__mmap_region()",
+)
+VVAR_VCLOCK = Change(
+    Release(6, 13),
+    "clocks of hypervisors have a mapping of their own, [vvar_vclock]; part of [vvar] before",
+    "arch/x86/entry/vdso/vma.c:map_vdso()",
+)
+GUARD_REGIONS = Change(
+    Release(6, 13),
+    "MADV_GUARD_INSTALL and MADV_GUARD_REMOVE are there; EINVAL before",
+    "mm/madvise.c:madvise_behavior_valid()",
+)
+ANON_VMA_TAKEN_OVER = Change(
+    Release(6, 16),
+    "a range that owns pages may merge into a neighbour that owns none; only the other way round "
+    "before",
+    "mm/vma.c:is_mergeable_anon_vma()",
+)
+DEV_ZERO_HUGE_ALIGNED = Change(
+    Release(6, 16),
+    "a private mapping of /dev/zero that can hold a huge page is placed so that it does; anywhere "
+    "before",
+    "drivers/char/mem.c:get_unmapped_area_zero()",
+)
+MREMAP_OF_SEVERAL = Change(
+    Release(6, 17),
+    "mremap moves several VMAs at once if it keeps their size; EFAULT before",
+    "mm/mremap.c:remap_move()",
+)
+MREMAP_CHECKS_FIRST = Change(
+    Release(6, 17),
+    "mremap checks all arguments before the lock is taken, and the mapping before it unmaps what "
+    "is in the way; before, the new place after the mapping, and the size last",
+    "mm/mremap.c:check_mremap_params()",
+)
+SEAL_COVERS_DEV_ZERO = Change(
+    Release(6, 17),
+    "private /dev/zero, sealed and read-only, cannot be discarded by madvise; as a file's before",
+    "mm/madvise.c:can_madvise_modify()",
 )
 MAPS_PER_VMA = Change(
     Release(6, 17),
@@ -46,6 +148,20 @@ SMAPS_PER_VMA = Change(
     Release(7, 2),
     "smaps and numa_maps are read under one VMA's lock at a time; under mmap_lock before",
     "fs/proc/task_mmu.c:m_start()",
+)
+DONTUNMAP_CUTS = Change(
+    Release(7, 3),
+    "MREMAP_DONTUNMAP cuts what it moves out of a locked VMA, and only that is unlocked; all of "
+    "the VMA was before, and its pages stayed in locked_vm",
+    "mm/mremap.c:prep_move_vma()",
+    carried_back=(Release(6, 1), Release(6, 12), Release(7, 2)),
+)
+DONTUNMAP_LEAVES_NEW = Change(
+    Release(7, 3),
+    "what MREMAP_DONTUNMAP leaves behind is as if mapped anew, and never merges with its own copy; "
+    "it kept its page offset before",
+    "mm/mremap.c:dontunmap_complete()",
+    carried_back=(Release(6, 1), Release(6, 12), Release(7, 2)),
 )
 
 

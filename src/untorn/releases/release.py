@@ -20,7 +20,7 @@ class Release(NamedTuple):
 
     def has(self, change: "Change") -> bool:
         """Say whether this release has a change."""
-        return self >= change.since
+        return self >= change.since or self in change.carried_back
 
     def __str__(self) -> str:
         return f"{self.major}.{self.minor}"
@@ -34,11 +34,13 @@ class Change:
         since: The first release that does it.
         what: What it does, as a sentence without its full stop, and what was before.
         source: Where Linux does it, as file:function().
+        carried_back: Older releases whose stable updates brought it. The last update counts.
     """
 
     since: Release
     what: str
     source: str
+    carried_back: tuple[Release, ...] = ()
 
 
 FIRST, LAST = Release(6, 1), Release(7, 3)

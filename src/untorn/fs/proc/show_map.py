@@ -8,6 +8,7 @@ from untorn.maps.entry import GATE_NAME, maps_line
 from untorn.maps.fields import NO_DEVICE
 from untorn.maps.page import PAGE_SHIFT, PAGE_SIZE
 from untorn.mm.mm_types import MmStruct, Vma
+from untorn.releases.changes import HEAP_OVERLAPS
 
 _GATE = 0xFFFF_FFFF_FF60_0000
 
@@ -43,8 +44,15 @@ def vma_name(vma: Vma) -> bytes:
     if vma.vm_ops is not None:
         return vma.vm_ops.name
     mm: MmStruct = vma.vm_mm
-    if vma.vm_start < mm.brk and vma.vm_end > mm.start_brk:
+    if _is_initial_heap(vma, mm):
         return b"[heap]"
     if vma.vm_start <= mm.start_stack <= vma.vm_end:
         return b"[stack]"
     return b"[anon:%s]" % vma.anon_name if vma.anon_name else b""
+
+
+def _is_initial_heap(vma: Vma, mm: MmStruct) -> bool:
+    """Compare include/linux/mm.h:vma_is_initial_heap()."""
+    if mm.release.has(HEAP_OVERLAPS):
+        return vma.vm_start < mm.brk and vma.vm_end > mm.start_brk
+    return vma.vm_start <= mm.brk and vma.vm_end >= mm.start_brk

@@ -5,9 +5,11 @@ import errno
 from untorn.errors import os_error
 from untorn.maps.page import ULONG_MAX, page_align, page_aligned
 from untorn.mm.calls.madvise import walk_vmas
+from untorn.mm.file import VmFile
 from untorn.mm.mm_types import MmStruct, Vma
 from untorn.mm.mmap_lock import mmap_write_lock_killable, mmap_write_unlock
 from untorn.mm.vmas.modify import vma_modify_name
+from untorn.releases.changes import SHMEM_NAMED
 
 ANON_VMA_NAME_MAX_LEN = 80
 """Bytes, with the final NUL. Source: include/uapi/linux/prctl.h."""
@@ -50,8 +52,12 @@ def _is_valid(name: bytes) -> bool:
     return printable and len(name) < ANON_VMA_NAME_MAX_LEN
 
 
+def _is_nameable(file: VmFile, mm: MmStruct) -> bool:
+    return file.is_anon_shmem and mm.release.has(SHMEM_NAMED)
+
+
 def _name_vma(mm: MmStruct, vma: Vma, start: int, end: int, name: bytes | None) -> None:
-    if vma.vm_file is not None and not vma.vm_file.is_anon_shmem:
+    if vma.vm_file is not None and not _is_nameable(vma.vm_file, mm):
         raise os_error(errno.EBADF)
     if vma.anon_name == name:
         return

@@ -28,11 +28,16 @@ from untorn.mm.mmap_lock import (
     mmap_write_lock_killable,
     mmap_write_unlock,
 )
-from untorn.mm.pages.gup import madvise_populate
+from untorn.mm.pages.gup import faultin_page_range
 from untorn.mm.vma_lock import vma_end_read
 from untorn.mm.vma_lookup import lock_vma_under_rcu
 from untorn.mm.vmas.driver import has_driver, refuse_drivers
-from untorn.releases.changes import ADVICE_PER_VMA, GUARDS_PER_VMA
+from untorn.releases.changes import (
+    ADVICE_PER_VMA,
+    GUARD_REGIONS,
+    GUARDS_PER_VMA,
+    POPULATE_ENDS_AT_GAP,
+)
 
 _POPULATE = (MADV_POPULATE_READ, MADV_POPULATE_WRITE)
 _UNDER_VMA_LOCK = {
@@ -66,7 +71,7 @@ def do_madvise(mm: MmStruct, start: int, length: int, advice: int) -> None:
     Source: madvise(2); mm/madvise.c:do_madvise().
     """
     end = start + page_align(length)
-    if advice not in ADVICE_FLAGS and advice not in ADVICE_PAGES and advice not in _POPULATE:
+    if not _is_known(mm, advice):
         raise os_error(errno.EINVAL)
     if not page_aligned(start) or (length and end == start) or end > ULONG_MAX:
         raise os_error(errno.EINVAL)
@@ -75,20 +80,33 @@ def do_madvise(mm: MmStruct, start: int, length: int, advice: int) -> None:
     # Each kind takes the weakest lock that does: mmap_lock for write to split and merge, for read
     # to change pages, and only a VMA's lock where one VMA is all there is to it.
     if advice in _POPULATE:
-        madvise_populate(mm, start, end, write=advice == MADV_POPULATE_WRITE)
+        _populate(mm, start, end, advice)
     elif advice in ADVICE_FLAGS:
         _advise_flags(mm, start, end, advice)
     elif not (_may_lock_vma(mm, advice) and _advise_one_vma(mm, start, end, advice)):
         _advise_pages(mm, start, end, advice)
 
 
-def walk_vmas(mm: MmStruct, start: int, end: int, visit: Callable[[Vma, int, int], object]) -> None:
+def _is_known(mm: MmStruct, advice: int) -> bool:
+    if advice in (MADV_GUARD_INSTALL, MADV_GUARD_REMOVE):
+        return mm.release.has(GUARD_REGIONS)
+    return advice in ADVICE_FLAGS or advice in ADVICE_PAGES or advice in _POPULATE
+
+
+def walk_vmas(
+    mm: MmStruct,
+    start: int,
+    end: int,
+    visit: Callable[[Vma, int, int], object],
+    *,
+    past_gaps: bool = True,
+) -> None:
     """Visit each VMA in [start, end) with the part of it that lies there, in bytes.
 
     Preconditions: mmap_lock held, for write if visit() changes VMAs.
 
     Raises:
-        OSError: what visit() raises, at once; ENOMEM at the end if there was a gap.
+        OSError: what visit() raises, at once; ENOMEM for a gap, at the end if past_gaps.
     """
     # A gap does not end the walk, but the error comes: the advice is taken as far as possible.
     gap = False
@@ -98,7 +116,7 @@ def walk_vmas(mm: MmStruct, start: int, end: int, visit: Callable[[Vma, int, int
             raise os_error(errno.ENOMEM)
         gap = gap or vma.vm_start > start
         start = max(start, vma.vm_start)
-        if start >= end:
+        if start >= end or (gap and not past_gaps):
             break
         piece_end = min(vma.vm_end, end)
         # visit() may split the VMA or merge it away; the next one is looked up by address.
@@ -119,6 +137,21 @@ def _advise_flags(mm: MmStruct, start: int, end: int, advice: int) -> None:
         walk_vmas(mm, start, end, visit)
     finally:
         mmap_write_unlock(mm)
+
+
+def _populate(mm: MmStruct, start: int, end: int, advice: int) -> None:
+    write = advice == MADV_POPULATE_WRITE
+    past_gaps = not mm.release.has(POPULATE_ENDS_AT_GAP)
+
+    def visit(vma: Vma, start: int, end: int) -> None:
+        faultin_page_range(vma, start, end, write=write)
+
+    mmap_read_lock_killable(mm)
+    try:
+        refuse_drivers(mm, start, end, "madvise", past_gaps=past_gaps)
+        walk_vmas(mm, start, end, visit, past_gaps=past_gaps)
+    finally:
+        mmap_read_unlock(mm)
 
 
 def _advise_pages(mm: MmStruct, start: int, end: int, advice: int) -> None:

@@ -37,6 +37,7 @@ from untorn.mm.mman import (
     VM_SPECIAL,
     VM_WRITE,
 )
+from untorn.releases.changes import SEAL_COVERS_DEV_ZERO
 
 _DISCARDS = (
     MADV_DONTNEED,
@@ -88,6 +89,8 @@ def _is_protected(vma: Vma) -> bool:
 
     It protects only anonymous memory, not the pages of a file, not even private ones.
     """
+    if vma.vm_file is not None and not vma.vm_mm.release.has(SEAL_COVERS_DEV_ZERO):
+        return False
     return bool(vma.vm_flags & VM_SEALED) and vma_is_anonymous(vma) and not vma.vm_flags & VM_WRITE
 
 

@@ -18,7 +18,7 @@ from untorn.mm.mman import (
 )
 from untorn.mm.mmap_lock import mmap_write_lock_killable, mmap_write_unlock
 from untorn.mm.pages.gup import mm_populate
-from untorn.mm.vmas.accounting import can_do_mlock
+from untorn.mm.vmas.accounting import can_do_mlock, pages_mapped
 from untorn.mm.vmas.driver import refuse_drivers
 from untorn.mm.vmas.modify import vma_modify_flags
 
@@ -128,17 +128,7 @@ def _within_limit(mm: MmStruct, start: int, length: int) -> bool:
     limit = mm.limits.rlimit_memlock >> PAGE_SHIFT
     # First without looking at VMAs, which is enough nearly always.
     wanted = mm.locked_vm + (length >> PAGE_SHIFT)
-    return wanted <= limit or wanted - _locked_pages(mm, start, start + length) <= limit
-
-
-def _locked_pages(mm: MmStruct, start: int, end: int) -> int:
-    pages = 0
-    vma = mm.find_vma(start)
-    while vma is not None and vma.vm_start < end:
-        if vma.vm_flags & VM_LOCKED:
-            pages += min(vma.vm_end, end) - max(vma.vm_start, start) >> PAGE_SHIFT
-        vma = mm.find_vma(vma.vm_end)
-    return pages
+    return wanted <= limit or wanted - pages_mapped(mm, start, start + length, VM_LOCKED) <= limit
 
 
 def _apply_vma_lock_flags(mm: MmStruct, start: int, length: int, vm_flags: int) -> None:

@@ -14,11 +14,12 @@ from untorn.mm.calls.munmap import (
     abort_munmap_vmas,
     account_munmap_vmas,
     clear_munmap_vmas,
+    do_munmap_locked,
     free_munmap_vmas,
     gather_munmap_vmas,
 )
 from untorn.mm.file import VmFile, shmem_zero_file
-from untorn.mm.mm_types import MmStruct
+from untorn.mm.mm_types import MmStruct, Vma
 from untorn.mm.mman import (
     MAP_FIXED,
     MAP_FIXED_NOREPLACE,
@@ -45,12 +46,14 @@ from untorn.mm.vmas.accounting import (
     may_commit,
     may_expand_vm,
     mlock_future_ok,
+    pages_mapped,
     vma_account,
 )
 from untorn.mm.vmas.map_flags import kind_vm_flags, map_vm_flags
 from untorn.mm.vmas.merge import Attributes, vma_merge_new_range
 from untorn.mm.vmas.unmapped_area import get_unmapped_area
 from untorn.mm.vmas.vm_area import vm_area_alloc, vma_store_new
+from untorn.releases.changes import MMAP_REPLACES
 
 
 def do_mmap(
@@ -116,7 +119,7 @@ def mmap_locked(
     _check_mlock(mm, flags, vm_flags, pages)
     if file is not None and (pgoff + pages) << PAGE_SHIFT > file.mmap_size_max:
         raise os_error(errno.EOVERFLOW)
-    vm_flags = kind_vm_flags(prot, flags, vm_flags, file)
+    vm_flags = kind_vm_flags(mm, prot, flags, vm_flags, file)
     if prot & PROT_WRITE and prot & PROT_EXEC and mm.limits.deny_write_exec:
         raise os_error(errno.EACCES)
     # Pages of private anonymous memory are numbered by where they are mapped first: so neighbours
@@ -138,6 +141,8 @@ def mmap_region(
             has changed then. ENOMEM or EOPNOTSUPP by call_mmap(), when what was there is gone.
     """
     end = addr + length
+    if not mm.release.has(MMAP_REPLACES):
+        _unmap_first(mm, addr, length, vm_flags)
     # What is there is detached but stays in the tree, so that readers that meet it have to wait for
     # us rather than find a gap.
     going = gather_munmap_vmas(mm, addr, end)
@@ -166,6 +171,21 @@ def mmap_region(
     return addr
 
 
+def _unmap_first(mm: MmStruct, addr: int, length: int, vm_flags: int) -> None:
+    """Unmap what is to be replaced, if the limits allow what replaces it.
+
+    Raises:
+        OSError: ENOMEM over a limit, or if it cannot be unmapped.
+    """
+    mapped = pages_mapped(mm, addr, addr + length)
+    if not may_expand_vm(mm, vm_flags, (length >> PAGE_SHIFT) - mapped):
+        raise os_error(errno.ENOMEM)
+    try:
+        do_munmap_locked(mm, addr, length)
+    except OSError:
+        raise os_error(errno.ENOMEM) from None
+
+
 def call_mmap(mm: MmStruct, vm_flags: int, file: VmFile | None, length: int) -> VmFile | None:
     """Return the file that is mapped in the end: shared memory has a new one.
 
@@ -190,7 +210,19 @@ def _joins(mm: MmStruct, addr: int, end: int, new: Attributes) -> bool:
         return False
     # Neither is on its way out: what is detached lies between addr and end.
     prev, following = mm.find_vma_prev(addr), mm.find_vma(end)
+    if not mm.release.has(MMAP_REPLACES) and _needs_following(prev, following, end, new):
+        prev = None
     return vma_merge_new_range(mm, prev, following, addr, end, new) is not None
+
+
+def _needs_following(prev: Vma | None, following: Vma | None, end: int, new: Attributes) -> bool:
+    """Say whether prev is passed over for the VMA after the new range: it must have its anon_vma.
+
+    Compare mm/mmap.c:__mmap_region() of Linux 6.1.
+    """
+    if prev is None or following is None or not new.precedes(following, prev.vm_end, end):
+        return False
+    return following.anon_vma not in (None, prev.anon_vma)
 
 
 def _give_up(mm: MmStruct, going: MunmapVmas) -> None:

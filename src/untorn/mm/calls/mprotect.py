@@ -33,6 +33,7 @@ from untorn.mm.vmas.accounting import may_commit, may_expand_vm, vma_account
 from untorn.mm.vmas.driver import refuse_drivers
 from untorn.mm.vmas.map_flags import prot_vm_flags
 from untorn.mm.vmas.modify import vma_modify_flags
+from untorn.releases.changes import UNTOUCHED_UNACCOUNTED
 
 _GROWS = PROT_GROWSDOWN | PROT_GROWSUP
 _VALID = PROT_READ | PROT_WRITE | PROT_EXEC | PROT_SEM
@@ -152,6 +153,11 @@ def _account_flag(mm: MmStruct, vma: Vma, flags: int, pages: int) -> int:
             if not may_commit(mm, pages):
                 raise os_error(errno.ENOMEM)
             return flags | VM_ACCOUNT
-    elif old & VM_ACCOUNT and vma_is_anonymous(vma) and vma.anon_vma is None:
-        return flags & ~VM_ACCOUNT  # nothing was ever written there
+    elif old & VM_ACCOUNT and _is_untouched(vma) and mm.release.has(UNTOUCHED_UNACCOUNTED):
+        return flags & ~VM_ACCOUNT
     return flags
+
+
+def _is_untouched(vma: Vma) -> bool:
+    """Say whether nothing was ever written to vma."""
+    return vma_is_anonymous(vma) and vma.anon_vma is None

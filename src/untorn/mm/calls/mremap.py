@@ -14,6 +14,7 @@ from untorn.mm.calls.mremap_check import (
     check_map_count,
     check_mremap_params,
     check_prep_vma,
+    check_resize,
 )
 from untorn.mm.calls.munmap import do_munmap_locked
 from untorn.mm.mm_types import MmStruct, Vma, vma_kernel_pagesize, vma_pages
@@ -35,9 +36,15 @@ from untorn.mm.vma_lock import vma_start_write
 from untorn.mm.vmas.accounting import may_commit, may_expand_vm, vma_account
 from untorn.mm.vmas.driver import refuse_drivers
 from untorn.mm.vmas.merge import Attributes, vma_merge_new_range
-from untorn.mm.vmas.modify import check_may_split, copy_vma
+from untorn.mm.vmas.modify import check_may_split, copy_vma, split_vma
 from untorn.mm.vmas.rmap import unlink_anon_vmas
 from untorn.mm.vmas.unmapped_area import get_unmapped_area
+from untorn.releases.changes import (
+    DONTUNMAP_CUTS,
+    DONTUNMAP_LEAVES_NEW,
+    MREMAP_CHECKS_FIRST,
+    MREMAP_OF_SEVERAL,
+)
 
 
 def do_mremap(
@@ -61,7 +68,9 @@ def do_mremap(
     Source: mremap(2); mm/mremap.c:do_mremap().
     """
     remap = VmaRemap(mm, addr, page_align(old_len), page_align(new_len), flags, new_addr)
-    check_mremap_params(remap)
+    # Lengths were once compared before they were rounded up to pages.
+    rounded = mm.release.has(MREMAP_CHECKS_FIRST)
+    check_mremap_params(remap, resizes=remap.delta != 0 if rounded else old_len != new_len)
     mmap_write_lock_killable(mm)
     # All in one section, whatever the call comes to. Readers may be shown the source as it was
     # until it is write-locked, and with MREMAP_FIXED the destination unmapped for a moment.
@@ -89,11 +98,12 @@ def _mremap_locked(remap: VmaRemap) -> int:
     """Do what do_mremap() says. Preconditions: mmap_lock held for write; parameters valid."""
     _refuse_drivers(remap)
     # Only a move that keeps the length may be of several VMAs; all else is about one.
-    if remap.flags & MREMAP_FIXED and remap.delta == 0:
+    moves = remap.flags & MREMAP_FIXED and remap.delta == 0
+    if moves and remap.mm.release.has(MREMAP_OF_SEVERAL):
         return _move_all(remap)
     vma = check_prep_vma(remap, _lookup(remap.mm, remap.addr))
     if remap.names_place:
-        return _mremap_to(remap, vma)
+        return _mremap_to(remap)
     if remap.delta > 0:
         return _expand(remap, vma)
     # A shrink, or nothing at all, which succeeds.
@@ -138,7 +148,8 @@ def _move_all(remap: VmaRemap) -> int:
         piece, piece_end = max(vma.vm_start, start), min(vma.vm_end, end)
         length = piece_end - piece
         one = VmaRemap(mm, piece, length, length, remap.flags, piece + shift)
-        _mremap_to(one, check_prep_vma(one, vma))
+        check_prep_vma(one, vma)
+        _mremap_to(one)
         first = False
         # By address: the one that was moved is gone, or shrunk, or merged at its new place.
         vma = mm.find_vma(piece_end) if piece_end < end else None
@@ -153,7 +164,7 @@ def _moves_with_others(vma: Vma) -> bool:
     return vma.vm_file is None or not vma.vm_file.is_zero
 
 
-def _mremap_to(remap: VmaRemap, vma: Vma) -> int:
+def _mremap_to(remap: VmaRemap) -> int:
     """Move to the place that is named. Compare mm/mremap.c:mremap_to()."""
     mm = remap.mm
     # What is at the new place goes, whether or not the move succeeds after that.
@@ -169,6 +180,8 @@ def _mremap_to(remap: VmaRemap, vma: Vma) -> int:
     # Either munmap may have split the VMA that was checked.
     found = _lookup(mm, remap.addr)
     assert found is not None, "what was unmapped begins above it"
+    if not mm.release.has(MREMAP_CHECKS_FIRST):
+        check_resize(remap, found)
     pages = remap.old_len >> PAGE_SHIFT
     if remap.flags & MREMAP_DONTUNMAP and not may_expand_vm(mm, found.vm_flags, pages):
         raise os_error(errno.ENOMEM)
@@ -221,10 +234,12 @@ def _move_vma(remap: VmaRemap, vma: Vma) -> int:
     # Memory is promised for what is added: for all of the copy if the source stays.
     keeps_source = bool(remap.flags & MREMAP_DONTUNMAP)
     _check_commit(remap, vma, (remap.new_len if keeps_source else remap.delta) >> PAGE_SHIFT)
+    if keeps_source:
+        _cut_out_locked(remap, vma)
     # No fault may come into the source while its pages move; the copy is locked by copy_vma().
     vma_start_write(vma)
     flags, bounds = vma.vm_flags, (vma.vm_start, vma.vm_end)
-    source, copy = copy_vma(mm, vma, remap.addr, place, remap.new_len)
+    source, copy = copy_vma(mm, vma, remap.addr, place, remap.new_len, keeps_source=keeps_source)
     # Until the munmap below the tree has both. Both are write-locked, so a walk that comes upon
     # either of them waits for mmap_lock.
     move_page_tables(mm, remap.addr, place, remap.old_len)
@@ -238,7 +253,28 @@ def _move_vma(remap: VmaRemap, vma: Vma) -> int:
     _unlock_source(mm, source)
     if source is not copy and bounds == (remap.addr, remap.addr + remap.old_len):
         unlink_anon_vmas(source)
+        _start_anew(mm, source)
     return place
+
+
+def _cut_out_locked(remap: VmaRemap, vma: Vma) -> None:
+    """Cut the range, from which pages are about to move, out of vma if that is locked."""
+    mm, end = remap.mm, remap.addr + remap.old_len
+    if not vma.vm_flags & VM_LOCKED or not mm.release.has(DONTUNMAP_CUTS):
+        return
+    if vma.vm_start < remap.addr:
+        split_vma(mm, vma, remap.addr, new_below=True)
+    if end < vma.vm_end:
+        split_vma(mm, vma, end, new_below=False)
+
+
+def _start_anew(mm: MmStruct, source: Vma) -> None:
+    """Number the pages of memory that has none left by where it is mapped, as those of new memory.
+
+    Preconditions: source write-locked.
+    """
+    if source.vm_file is None and source.vm_ops is None and mm.release.has(DONTUNMAP_LEAVES_NEW):
+        source.vm_pgoff = source.vm_start >> PAGE_SHIFT
 
 
 def _new_place(remap: VmaRemap, vma: Vma) -> int:
@@ -253,9 +289,13 @@ def _new_place(remap: VmaRemap, vma: Vma) -> int:
 def _unlock_source(mm: MmStruct, source: Vma) -> None:
     """Take the lock flags from the VMA whose pages moved away.
 
-    Linux goes on counting its pages as locked, until the next exec.
+    Where it was not cut out before, Linux goes on counting its pages as locked, until the next
+    exec.
     """
     if source.vm_flags & VM_LOCKED:
-        mm.locked_vm_excess += vma_pages(source)
+        if mm.release.has(DONTUNMAP_CUTS):
+            mm.locked_vm -= vma_pages(source)
+        else:
+            mm.locked_vm_excess += vma_pages(source)
     vma_start_write(source)
     source.vm_flags &= ~VM_LOCKED_MASK

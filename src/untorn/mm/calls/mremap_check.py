@@ -20,6 +20,7 @@ from untorn.mm.mman import (
     VM_SEALED,
 )
 from untorn.mm.vmas.accounting import may_expand_vm, mlock_future_ok
+from untorn.releases.changes import MREMAP_CHECKS_FIRST
 
 _KNOWN = MREMAP_FIXED | MREMAP_MAYMOVE | MREMAP_DONTUNMAP
 
@@ -46,24 +47,40 @@ class VmaRemap:
         return self.new_len - self.old_len
 
 
-def check_mremap_params(remap: VmaRemap) -> None:
+def check_mremap_params(remap: VmaRemap, *, resizes: bool) -> None:
     """Refuse parameters that no mapping could make good, and a move where there is no room.
+
+    Args:
+        remap: What is asked for.
+        resizes: Whether the lengths differ.
 
     Raises:
         OSError: EINVAL; ENOMEM near max_map_count, if a place is named: what is there may have to
             be cut in three before the move fails.
     """
-    new_len = remap.new_len
-    valid = (
-        not remap.flags & ~_KNOWN
-        and page_aligned(remap.addr)
-        and 0 < new_len <= remap.mm.task_size
-        and (not remap.names_place or _place_is_valid(remap))
-    )
-    if not valid:
+    needs_maymove = remap.names_place and not remap.flags & MREMAP_MAYMOVE
+    resized = remap.flags & MREMAP_DONTUNMAP and resizes
+    if remap.flags & ~_KNOWN or needs_maymove or resized:
         raise os_error(errno.EINVAL)
-    if remap.names_place:
-        check_map_count(remap.mm, remap.mm.map_count + 2)
+    if not page_aligned(remap.addr) or not remap.new_len:
+        raise os_error(errno.EINVAL)
+    if remap.mm.release.has(MREMAP_CHECKS_FIRST):
+        if remap.new_len > remap.mm.task_size:
+            raise os_error(errno.EINVAL)
+        check_place(remap)
+
+
+def check_place(remap: VmaRemap) -> None:
+    """Refuse a place, if one is named, that the mapping cannot go to.
+
+    Raises:
+        OSError: as check_mremap_params().
+    """
+    if not remap.names_place:
+        return
+    if not _place_is_valid(remap):
+        raise os_error(errno.EINVAL)
+    check_map_count(remap.mm, remap.mm.map_count + 2)
 
 
 def check_map_count(mm: MmStruct, count: int) -> None:
@@ -84,8 +101,6 @@ def _place_is_valid(remap: VmaRemap) -> bool:
     return (
         remap.new_addr <= remap.mm.task_size - remap.new_len
         and page_aligned(remap.new_addr)
-        and bool(remap.flags & MREMAP_MAYMOVE)
-        and not (remap.flags & MREMAP_DONTUNMAP and remap.old_len != remap.new_len)
         and not overlaps
     )
 
@@ -93,7 +108,8 @@ def _place_is_valid(remap: VmaRemap) -> bool:
 def check_prep_vma(remap: VmaRemap, vma: Vma | None) -> Vma:
     """Return vma, found at remap.addr, if it can be moved or grown as asked.
 
-    On hugetlbfs, the lengths asked for become those of whole pages.
+    On hugetlbfs, the lengths asked for become those of whole pages. Where the release checks late,
+    check_resize() is left to mremap_to() if a place is named.
 
     Preconditions: mmap_lock held for write.
 
@@ -107,8 +123,19 @@ def check_prep_vma(remap: VmaRemap, vma: Vma | None) -> Vma:
         raise os_error(errno.EPERM)
     if vma.vm_flags & VM_HUGETLB:
         _align_hugetlb(remap, vma)
-    if remap.delta <= 0 and not remap.names_place:
-        return vma
+    if remap.names_place and not remap.mm.release.has(MREMAP_CHECKS_FIRST):
+        check_place(remap)
+    elif remap.names_place or remap.delta > 0:
+        check_resize(remap, vma)
+    return vma
+
+
+def check_resize(remap: VmaRemap, vma: Vma) -> None:
+    """Refuse to move or grow a range of vma that it does not have, or that may not grow.
+
+    Raises:
+        OSError: as check_prep_vma().
+    """
     if remap.old_len == 0 and not vma.vm_flags & VM_MAYSHARE:
         raise os_error(errno.EINVAL)
     if remap.flags & MREMAP_DONTUNMAP and vma.vm_flags & (VM_DONTEXPAND | VM_PFNMAP):
@@ -117,7 +144,6 @@ def check_prep_vma(remap: VmaRemap, vma: Vma | None) -> Vma:
         raise os_error(errno.EFAULT)
     if remap.delta > 0:
         _check_growth(remap, vma)
-    return vma
 
 
 def _align_hugetlb(remap: VmaRemap, vma: Vma) -> None:

@@ -12,6 +12,7 @@ from untorn.mm.mman import VM_SEALED
 from untorn.mm.mmap_lock import mmap_write_lock_killable, mmap_write_unlock
 from untorn.mm.vmas.driver import refuse_cut
 from untorn.mm.vmas.modify import vma_modify_flags
+from untorn.releases.changes import MSEAL
 
 
 def do_mseal(mm: MmStruct, start: int, length: int, flags: int) -> None:
@@ -24,13 +25,16 @@ def do_mseal(mm: MmStruct, start: int, length: int, flags: int) -> None:
         flags: Must be 0.
 
     Raises:
-        OSError: EINVAL for flags, an unaligned start or a range that wraps; ENOMEM if part of
-            the range is not mapped (nothing is sealed then) or a split meets max_map_count;
-            EINTR if the task is killed while it waits for the lock.
+        OSError: ENOSYS where the release has no such call; EINVAL for flags, an unaligned start
+            or a range that wraps; ENOMEM if part of the range is not mapped (nothing is sealed
+            then) or a split meets max_map_count; EINTR if the task is killed while it waits for
+            the lock.
         NotModelledError: The range ends inside a driver's mapping; see driver.py.
 
     Source: mseal(2); mm/mseal.c:do_mseal().
     """
+    if not mm.release.has(MSEAL):
+        raise os_error(errno.ENOSYS)
     if flags or not page_aligned(start):
         raise os_error(errno.EINVAL)
     end = start + page_align(length)

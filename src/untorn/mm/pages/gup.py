@@ -17,7 +17,6 @@ from untorn.mm.mman import (
 from untorn.mm.mmap_lock import mmap_read_lock_killable, mmap_read_unlock
 from untorn.mm.pages.memory import anon_vma_of
 from untorn.mm.pages.pte_fault import fault_around, fault_in
-from untorn.mm.vmas.driver import refuse_drivers
 
 
 def mm_populate(mm: MmStruct, start: int, end: int, *, past_errors: bool = False) -> bool:
@@ -65,34 +64,23 @@ def populate_vma_page_range(mm: MmStruct, vma: Vma, start: int, end: int) -> boo
     return _fault_in_file(vma, start, end, write=write)
 
 
-def madvise_populate(mm: MmStruct, start: int, end: int, *, write: bool) -> None:
-    """Fault all pages of [start, end) in, as if each was read or written.
+def faultin_page_range(vma: Vma, start: int, end: int, *, write: bool) -> None:
+    """Fault all pages of [start, end) of vma in, as if each was read or written.
+
+    Preconditions: mmap_lock held.
 
     Raises:
-        OSError: ENOMEM for a gap, EINVAL for a VMA that forbids the access or is not memory,
-            EFAULT for a guard or a page beyond the end of a file; what comes before is done then.
-            EINTR if the task is killed while it waits for mmap_lock.
-        NotModelledError: The range comes to a driver's mapping; see driver.py.
+        OSError: EINVAL if vma forbids the access or is not memory; EFAULT for a guard or a page
+            beyond the end of a file, when what comes before is done.
 
-    Compare mm/madvise.c:madvise_populate(), mm/gup.c:faultin_page_range().
+    Compare mm/gup.c:faultin_page_range().
     """
     needed = VM_WRITE if write else VM_READ
-    mmap_read_lock_killable(mm)
-    try:
-        refuse_drivers(mm, start, end, "madvise", past_gaps=False)
-        while start < end:
-            vma = mm.find_vma(start)
-            if vma is None or vma.vm_start > start:
-                raise os_error(errno.ENOMEM)
-            if not vma.vm_flags & needed or vma.vm_flags & (VM_IO | VM_PFNMAP):
-                raise os_error(errno.EINVAL)
-            anon_vma_of(mm, vma, needed)
-            piece_end = min(vma.vm_end, end)
-            if not _fault_in_file(vma, start, piece_end, write=write, by_kernel=True):
-                raise os_error(errno.EFAULT)
-            start = piece_end
-    finally:
-        mmap_read_unlock(mm)
+    if not vma.vm_flags & needed or vma.vm_flags & (VM_IO | VM_PFNMAP):
+        raise os_error(errno.EINVAL)
+    anon_vma_of(vma.vm_mm, vma, needed)
+    if not _fault_in_file(vma, start, end, write=write, by_kernel=True):
+        raise os_error(errno.EFAULT)
 
 
 def _fault_in_file(vma: Vma, start: int, end: int, *, write: bool, by_kernel: bool = False) -> bool:

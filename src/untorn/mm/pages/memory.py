@@ -29,6 +29,7 @@ from untorn.mm.vma_lock import vma_end_read
 from untorn.mm.vma_lookup import lock_vma_under_rcu
 from untorn.mm.vmas.driver import refuse_driver
 from untorn.mm.vmas.rmap import vma_anon_prepare
+from untorn.releases.changes import FAULTS_PER_VMA
 
 
 def handle_mm_fault(mm: MmStruct, addr: int, needed: int) -> None:
@@ -45,7 +46,7 @@ def handle_mm_fault(mm: MmStruct, addr: int, needed: int) -> None:
         NotModelledError: The page is one of a driver's mapping; see driver.py.
     """
     # First without mmap_lock, so that a writer elsewhere in the address space delays no fault.
-    vma = lock_vma_under_rcu(mm, addr)
+    vma = lock_vma_under_rcu(mm, addr) if mm.release.has(FAULTS_PER_VMA) else None
     if vma is not None:
         try:
             # An access that the VMA forbids is refused here: it is locked, and holds addr.

@@ -62,3 +62,14 @@ def vma_account(mm: MmStruct, flags: int, pages: int) -> None:
         setattr(mm, kind, getattr(mm, kind) + pages)
     if flags & VM_LOCKED:
         mm.locked_vm += pages
+
+
+def pages_mapped(mm: MmStruct, start: int, end: int, flags: int = 0) -> int:
+    """Return how many pages of [start, end), byte addresses, lie in VMAs with these VM_* flags."""
+    pages = 0
+    vma = mm.find_vma(start)
+    while vma is not None and vma.vm_start < end:
+        if vma.vm_flags & flags == flags:
+            pages += min(vma.vm_end, end) - max(vma.vm_start, start) >> PAGE_SHIFT
+        vma = mm.find_vma(vma.vm_end)
+    return pages

@@ -10,6 +10,7 @@ from untorn.mm.file import VmFile
 from untorn.mm.mm_types import MmStruct
 from untorn.mm.mman import (
     LEGACY_MAP_MASK,
+    MAP_ABOVE4G,
     MAP_DROPPABLE,
     MAP_GROWSDOWN,
     MAP_LOCKED,
@@ -40,6 +41,7 @@ from untorn.mm.mman import (
     VM_WIPEONFORK,
     VM_WRITE,
 )
+from untorn.releases.changes import ABOVE4G, DROPPABLE, STACK_NOT_HUGE
 
 _OF_FLAGS = (
     (MAP_GROWSDOWN, VM_GROWSDOWN),
@@ -58,38 +60,49 @@ def prot_vm_flags(prot: int) -> int:
 def map_vm_flags(mm: MmStruct, prot: int, flags: int) -> int:
     """Return the VM_* flags that a mapping of any kind gets."""
     vm_flags = prot_vm_flags(prot) | mm.def_flags | VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC
+    if not mm.release.has(STACK_NOT_HUGE):
+        flags &= ~MAP_STACK
     for map_bit, vm_bit in _OF_FLAGS:
         if flags & map_bit:
             vm_flags |= vm_bit
     return vm_flags
 
 
-def kind_vm_flags(prot: int, flags: int, vm_flags: int, file: VmFile | None) -> int:
+def kind_vm_flags(mm: MmStruct, prot: int, flags: int, vm_flags: int, file: VmFile | None) -> int:
     """Return vm_flags with those of the kind of mapping: private, shared or droppable, of a file.
 
     Raises:
         OSError: EINVAL, EACCES, EPERM, ENODEV, EOPNOTSUPP or ETXTBSY, as mmap(2) says.
     """
-    return _anonymous(flags, vm_flags) if file is None else _of_file(prot, flags, vm_flags, file)
+    if file is None:
+        return _anonymous(mm, flags, vm_flags)
+    _check_known(mm, flags, file)
+    return _of_file(prot, flags, vm_flags, file)
 
 
-def _anonymous(flags: int, vm_flags: int) -> int:
+def _anonymous(mm: MmStruct, flags: int, vm_flags: int) -> int:
     map_type = flags & MAP_TYPE
     if map_type == MAP_PRIVATE:
         return vm_flags
     if map_type == MAP_SHARED and not vm_flags & VM_GROWSDOWN:
         return vm_flags | VM_SHARED | VM_MAYSHARE
-    if map_type == MAP_DROPPABLE and not flags & (MAP_LOCKED | MAP_GROWSDOWN):
+    droppable = map_type == MAP_DROPPABLE and mm.release.has(DROPPABLE)
+    if droppable and not flags & (MAP_LOCKED | MAP_GROWSDOWN):
         return vm_flags | VM_DROPPABLE | VM_NORESERVE | VM_WIPEONFORK | VM_DONTDUMP
     raise os_error(errno.EINVAL)
 
 
-def _of_file(prot: int, flags: int, vm_flags: int, file: VmFile) -> int:
-    map_type = flags & MAP_TYPE
+def _check_known(mm: MmStruct, flags: int, file: VmFile) -> None:
     # MAP_SHARED ignores flags that it does not know; MAP_SHARED_VALIDATE was made to refuse them.
     accepted = LEGACY_MAP_MASK | (MAP_SYNC if file.refuses_sync else 0)
-    if map_type == MAP_SHARED_VALIDATE and flags & ~accepted:
+    if not mm.release.has(ABOVE4G):
+        accepted &= ~MAP_ABOVE4G
+    if flags & MAP_TYPE == MAP_SHARED_VALIDATE and flags & ~accepted:
         raise os_error(errno.EOPNOTSUPP)
+
+
+def _of_file(prot: int, flags: int, vm_flags: int, file: VmFile) -> int:
+    map_type = flags & MAP_TYPE
     if map_type in (MAP_SHARED, MAP_SHARED_VALIDATE):
         vm_flags = _shared(prot, vm_flags, file)
     elif map_type != MAP_PRIVATE:

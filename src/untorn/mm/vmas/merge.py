@@ -17,6 +17,7 @@ from untorn.mm.mman import VM_SPECIAL, VM_STICKY
 from untorn.mm.vma_lock import vma_start_write
 from untorn.mm.vmas.rmap import anon_vma_clone, is_fork_child
 from untorn.mm.vmas.vm_area import vma_remove_merged, vma_store
+from untorn.releases.changes import ANON_VMA_TAKEN_OVER, CLOSE_MERGES
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +72,14 @@ class Attributes:
             and self.file is vma.vm_file
             and self.anon_name == vma.anon_name
             and not self.flags & VM_SPECIAL
+            and self._may_grow(vma)
             and self._anon_vma_mergeable(vma)
         )
+
+    def _may_grow(self, vma: Vma) -> bool:
+        """Say whether vma may take the range over; what the range extends always may."""
+        own = self.extends and vma is self.origin
+        return own or _may_go(vma) or vma.vm_mm.release.has(CLOSE_MERGES)
 
     def _anon_vma_mergeable(self, vma: Vma) -> bool:
         """Compare mm/vma.c:is_mergeable_anon_vma()."""
@@ -83,7 +90,8 @@ class Attributes:
         if own is None:
             return not is_fork_child(vma)
         if vma.anon_vma is None:
-            return self.extends or not is_fork_child(self.origin)
+            taken_over = vma.vm_mm.release.has(ANON_VMA_TAKEN_OVER)
+            return taken_over and (self.extends or not is_fork_child(self.origin))
         # Both own pages: under one anon_vma, or they stay two.
         return own is vma.anon_vma
 

@@ -13,6 +13,7 @@ from untorn.mm.vma_lock import vma_start_write
 from untorn.mm.vmas.merge import Attributes, vma_merge_existing_range, vma_merge_new_range
 from untorn.mm.vmas.rmap import anon_vma_clone
 from untorn.mm.vmas.vm_area import vm_area_dup, vma_store_new
+from untorn.releases.changes import DONTUNMAP_LEAVES_NEW, MMAP_REPLACES
 
 
 def split_vma(mm: MmStruct, vma: Vma, addr: int, *, new_below: bool) -> Vma:
@@ -108,7 +109,9 @@ def vma_modify(mm: MmStruct, vma: Vma, start: int, end: int, new: Attributes) ->
     return vma
 
 
-def copy_vma(mm: MmStruct, vma: Vma, start: int, place: int, length: int) -> tuple[Vma, Vma]:
+def copy_vma(
+    mm: MmStruct, vma: Vma, start: int, place: int, length: int, *, keeps_source: bool
+) -> tuple[Vma, Vma]:
     """Map at place what vma maps from start on; the copy may merge with its new neighbours.
 
     Args:
@@ -117,6 +120,7 @@ def copy_vma(mm: MmStruct, vma: Vma, start: int, place: int, length: int) -> tup
         start: Byte address in vma where the copied part begins.
         place: Byte address; nothing is mapped in [place, place + length).
         length: Bytes.
+        keeps_source: The source stays as it is, and is not to become one with the copy.
 
     Returns:
         The VMA that holds start now (vma, unless it merged into the copy), and the copy.
@@ -130,6 +134,8 @@ def copy_vma(mm: MmStruct, vma: Vma, start: int, place: int, length: int) -> tup
     # caller unmaps it in the same section, so no reader can lock either before both is done.
     end = place + length
     prev, following = mm.find_vma_prev(place), mm.find_vma(end)
+    if keeps_source:
+        prev, following = _without(vma, prev, following)
     merged = vma_merge_new_range(mm, prev, following, place, end, new)
     if merged is not None:
         # The copy may have joined the source itself, if it was put right beside it.
@@ -140,3 +146,13 @@ def copy_vma(mm: MmStruct, vma: Vma, start: int, place: int, length: int) -> tup
     vma_start_write(copy)
     vma_store_new(mm, copy)
     return vma, copy
+
+
+def _without(source: Vma, prev: Vma | None, following: Vma | None) -> tuple[Vma | None, Vma | None]:
+    """Return those neighbours of a copy that it may merge with, if its source is to stay."""
+    release = source.vm_mm.release
+    if not release.has(DONTUNMAP_LEAVES_NEW) or source not in (prev, following):
+        return prev, following
+    if not release.has(MMAP_REPLACES):
+        return None, None
+    return (None if prev is source else prev), (None if following is source else following)

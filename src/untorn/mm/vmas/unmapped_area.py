@@ -12,6 +12,12 @@ from untorn.mm.file import VmFile
 from untorn.mm.mm_types import MmStruct, Vma
 from untorn.mm.mman import MAP_32BIT, MAP_ABOVE4G, MAP_FIXED, MAP_SHARED, VM_GROWSDOWN
 from untorn.mm.tree.gap import highest_gap, lowest_gap
+from untorn.releases.changes import (
+    ABOVE4G,
+    ALIGNED_AT_TOP,
+    ANON_HUGE_ALIGNED,
+    DEV_ZERO_HUGE_ALIGNED,
+)
 
 LOW_32BIT = 0x4000_0000, 0x8000_0000
 """Byte range of MAP_32BIT."""
@@ -60,11 +66,21 @@ def _place(
     if mm.task_size <= UINT_MAX:
         return _found(_search(mm, hint, length, flags & ~(MAP_32BIT | MAP_ABOVE4G)))
     found = None
-    if file is not None and (file.huge_aligned or (file.is_zero and not flags & MAP_SHARED)):
+    if file is not None and _aligns_file(mm, file, flags):
         found = _search_aligned(mm, hint, length, pgoff << PAGE_SHIFT, flags)
-    elif file is None and not hint and not flags & MAP_SHARED and length % PMD_SIZE == 0:
+    elif file is None and not hint and _aligns_anonymous(mm, length, flags):
         found = _search_aligned(mm, hint, length, 0, flags)
     return _found(_search(mm, hint, length, flags) if found is None else found)
+
+
+def _aligns_file(mm: MmStruct, file: VmFile, flags: int) -> bool:
+    private_zero = file.is_zero and not flags & MAP_SHARED
+    return file.huge_aligned or (private_zero and mm.release.has(DEV_ZERO_HUGE_ALIGNED))
+
+
+def _aligns_anonymous(mm: MmStruct, length: int, flags: int) -> bool:
+    whole = length % PMD_SIZE == 0 and not flags & MAP_SHARED
+    return whole and mm.release.has(ANON_HUGE_ALIGNED)
 
 
 def _found(place: int | None) -> int:
@@ -88,7 +104,8 @@ def _search_aligned(mm: MmStruct, hint: int, length: int, offset: int, flags: in
     # Page offset of the file and address must agree modulo the size of a huge page. An aligned
     # place is moved by a whole one in a top-down layout, so that it ends where the room ends, at
     # the mapping above.
-    return found + ((offset - found) % PMD_SIZE or (PMD_SIZE if mm.topdown else 0))
+    at_top = mm.topdown and mm.release.has(ALIGNED_AT_TOP)
+    return found + ((offset - found) % PMD_SIZE or (PMD_SIZE if at_top else 0))
 
 
 def _search(mm: MmStruct, hint: int, length: int, flags: int) -> int | None:
@@ -118,7 +135,8 @@ def _hint_fits(mm: MmStruct, hint: int, length: int, limit: int) -> bool:
 
 
 def _top_down(mm: MmStruct, length: int, flags: int) -> int | None:
-    low = max(1 << 32 if flags & MAP_ABOVE4G else PAGE_SIZE, mm.limits.mmap_min_addr)
+    above_4g = flags & MAP_ABOVE4G and mm.release.has(ABOVE4G)
+    low = max(1 << 32 if above_4g else PAGE_SIZE, mm.limits.mmap_min_addr)
     high = mm.mmap_base
     # A gap may be large enough only without the guard gap of the stack above it. The tree does not
     # know of guard gaps, so such a gap is found again with a lower end, or the next one below.
