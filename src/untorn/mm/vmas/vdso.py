@@ -22,6 +22,7 @@ from untorn.mm.vma_lock import vma_start_write
 from untorn.mm.vmas.accounting import vma_account
 from untorn.mm.vmas.unmapped_area import get_unmapped_area
 from untorn.mm.vmas.vm_area import vm_area_alloc, vma_store_new
+from untorn.releases.changes import VVAR_VCLOCK
 
 VVAR_FLAGS = VM_READ | VM_MAYREAD | VM_IO | VM_PFNMAP | VM_DONTDUMP
 VDSO_FLAGS = VM_READ | VM_EXEC | VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC
@@ -29,6 +30,7 @@ SPECIAL_FLAGS = {b"[vvar]": VVAR_FLAGS, b"[vvar_vclock]": VVAR_FLAGS, b"[vdso]":
 """VM_* flags by name, VM_DONTEXPAND apart."""
 _PARTS = ((b"[vvar]", 4), (b"[vvar_vclock]", 2), (b"[vdso]", 2))
 """Name and pages, from the lowest address up, as Linux 6.18 has them."""
+_PARTS_BEFORE_VCLOCK = ((b"[vvar]", 4), (b"[vdso]", 2))
 
 
 def map_vdso(mm: MmStruct) -> None:
@@ -40,9 +42,10 @@ def map_vdso(mm: MmStruct) -> None:
         OSError: ENOMEM if there is none.
     """
     # Code and data are found relative to one another, so the place must have room for both.
-    size = sum(pages for _, pages in _PARTS) * PAGE_SIZE
+    parts = _PARTS if mm.release.has(VVAR_VCLOCK) else _PARTS_BEFORE_VCLOCK
+    size = sum(pages for _, pages in parts) * PAGE_SIZE
     start = get_unmapped_area(mm, None, 0, size, 0, 0)
-    for name, pages in _PARTS:
+    for name, pages in parts:
         end = start + pages * PAGE_SIZE
         install_special_mapping(mm, start, end, SPECIAL_FLAGS[name], name)
         start = end
