@@ -32,6 +32,7 @@ from untorn.maps.page import (
     PMD_SIZE,
     PUD_SIZE,
     TASK_SIZE,
+    TASK_SIZE_5LEVEL,
 )
 from untorn.maps.pagemap import (
     KPF_ANON,
@@ -235,6 +236,7 @@ __all__ = [
     "SHM_REMAP",
     "SHM_RND",
     "TASK_SIZE",
+    "TASK_SIZE_5LEVEL",
     "AddressSpace",
     "Device",
     "FlatMemory",

@@ -208,7 +208,8 @@ def test_a_guest_runs_by_kvm_where_that_works(qemu: Qemu, monkeypatch: pytest.Mo
 def test_a_replay_is_never_run_by_kvm() -> None:
     from untorn.vm.qemu import kvm_refusal
 
-    assert kvm_refusal(Mode.REPLAY) == "in virtual time, CPUs are emulated"
+    replayed = Machine(MACHINE.kernel, Mode.REPLAY)
+    assert kvm_refusal(replayed) == "in virtual time, CPUs are emulated"
 
 
 def answers(request: bytes) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from untorn.conform.engine_side import EngineSide
 from untorn.conform.files import engine_files, open_files
 from untorn.conform.kernel_side import KernelSide
 from untorn.conform.operation import LIMITS, Operation, calls_of
+from untorn.conform.running_kernel import task_size_of
 from untorn.conform.traced import minimal_elf
 from untorn.conform.traced.abi import I386, X86_64, Abi
 from untorn.conform.traced.bounds import limits_of, sysctl
@@ -111,7 +112,7 @@ class Pair:
             child = MinimalChild(tuple(descriptors), abi=abi, topdown=topdown)
             stack.enter_context(child)
             self.kernel = KernelSide(child)
-            self._abi = abi
+            self._abi, self._task_size = abi, task_size_of(abi)
             self._topdown = topdown and not sysctl("legacy_va_layout")
             self._limits = limits_of(child)
             self.hard_limits = tuple(child.hard_limit(name) for name in LIMITS)
@@ -197,10 +198,10 @@ class Pair:
             text,
             name="conform",
             mmap_base=pick_mmap_base(
-                self._limits, topdown=self._topdown, task_size=self._abi.task_size
+                self._limits, topdown=self._topdown, task_size=self._task_size
             ),
             topdown=self._topdown,
-            task_size=self._abi.task_size,
+            task_size=self._task_size,
             heap=(brk, brk),
             start_stack=start_stack,
             data_size=data_size,

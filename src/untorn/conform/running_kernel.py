@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from untorn.conform.operation import Operation
+from untorn.conform.traced.abi import X86_64, Abi
 from untorn.conform.traced.bounds import sysctl
 from untorn.errors import OutOfReachError
+from untorn.maps.page import TASK_SIZE_5LEVEL
 from untorn.mm.mm_types import MmStruct
 from untorn.mm.mman import MADV_GUARD_INSTALL
 from untorn.releases.release import FIRST, Release, running_release
@@ -36,16 +38,19 @@ def check_machine() -> None:
         )
     if sysctl("overcommit_memory") == _OVERCOMMIT_NEVER:
         raise OutOfReachError("the engine does not model vm.overcommit_memory=2")
-    if "la57" in features_of_cpu():
-        raise OutOfReachError("the engine models page tables of 4 levels, this kernel uses 5")
     for feature, evidence in FEATURES.items():
         if not evidence.exists():
             raise OutOfReachError(f"the engine models a kernel with {feature}, this one has none")
 
 
-def features_of_cpu() -> set[str]:
-    """Return what the kernel uses of the CPU. Source: proc_cpuinfo(5), its flags."""
-    return set(Path("/proc/cpuinfo").read_text().split())
+def has_five_levels() -> bool:
+    """Say whether this kernel's page tables have five levels. Source: proc_cpuinfo(5), flags."""
+    return "la57" in Path("/proc/cpuinfo").read_text().split()
+
+
+def task_size_of(abi: Abi) -> int:
+    """Return the first byte address that a program cannot have here."""
+    return TASK_SIZE_5LEVEL if abi is X86_64 and has_five_levels() else abi.task_size
 
 
 @dataclass(frozen=True, slots=True)

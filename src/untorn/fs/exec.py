@@ -85,6 +85,7 @@ def _empty_like(mm: MmStruct) -> MmStruct:
         limits=mm.limits,
         mmap_base=pick_mmap_base(mm.limits, topdown=mm.topdown),
         topdown=mm.topdown,
+        task_size=max(mm.task_size, TASK_SIZE),
         gate_vma=mm.gate_vma,
         gate_vma_flags=mm.gate_vma_flags,
         slab=mm.vm_area_cachep,

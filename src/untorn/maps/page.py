@@ -1,4 +1,4 @@
-"""Pages and the limits of address spaces on x86-64 with four-level page tables."""
+"""Pages and the limits of address spaces on x86-64."""
 
 PAGE_SHIFT = 12
 PAGE_SIZE = 1 << PAGE_SHIFT
@@ -8,7 +8,12 @@ PMD_SIZE = 1 << PMD_SHIFT
 PUD_SIZE = 1 << 30
 """Bytes that one gigantic page maps."""
 TASK_SIZE = (1 << 47) - PAGE_SIZE
-"""The first byte address that a 64-bit process cannot have."""
+"""The first byte address that a 64-bit process cannot have with page tables of four levels.
+
+With five it is the border of what a process gets without asking for more (DEFAULT_MAP_WINDOW).
+"""
+TASK_SIZE_5LEVEL = (1 << 56) - PAGE_SIZE
+"""The first byte address that a 64-bit process cannot have with page tables of five levels."""
 IA32_PAGE_OFFSET = 0xFFFF_E000
 """The first byte address that a 32-bit process of a 64-bit kernel cannot have.
 

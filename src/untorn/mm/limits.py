@@ -57,7 +57,7 @@ class Limits:
 
 def legacy_base(task_size: int = TASK_SIZE) -> int:
     """Return the byte address from which on the bottom-up search goes."""
-    return page_align(task_size // 3)
+    return page_align(min(task_size, TASK_SIZE) // 3)
 
 
 def largest_shift(task_size: int) -> int:
@@ -83,7 +83,8 @@ def pick_mmap_base(limits: Limits, *, topdown: bool = True, task_size: int = TAS
     """
     if not topdown:
         return legacy_base(task_size)
+    window = min(task_size, TASK_SIZE)
     gap = limits.rlimit_stack
     if gap + limits.stack_guard_gap <= ULONG_MAX:
         gap += limits.stack_guard_gap
-    return page_align(task_size - min(max(gap, SMALLEST_GAP), task_size // 6 * 5))
+    return page_align(window - min(max(gap, SMALLEST_GAP), window // 6 * 5))

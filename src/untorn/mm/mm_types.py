@@ -240,9 +240,10 @@ class MmStruct:
             limits: What bounds it; the defaults of Limits if None.
             mmap_base: Byte address below which mappings are placed, top down.
             mmap_legacy_base: Byte address from which on they are placed if there is no room below
-                mmap_base; None: a third of task_size.
+                mmap_base; None: a third of what is below map_window.
             topdown: False if they are placed above it, bottom up.
-            task_size: TASK_SIZE; for a 32-bit process IA32_PAGE_OFFSET or IA32_PAGE_OFFSET_3GB.
+            task_size: TASK_SIZE; with page tables of five levels TASK_SIZE_5LEVEL; for a 32-bit
+                process IA32_PAGE_OFFSET or IA32_PAGE_OFFSET_3GB.
             gate_vma: Whether maps ends with the [vsyscall] line, which no 32-bit process has.
             gate_vma_flags: VM_* flags of that line: VM_EXEC (vsyscall=xonly), or VM_READ | VM_EXEC
                 (vsyscall=emulate, and native before Linux 5.3).
@@ -305,6 +306,14 @@ class MmStruct:
         self.gate_vma_flags = gate_vma_flags
         self.vm_area_cachep = slab
         self.release = modelled(release)
+
+    @property
+    def map_window(self) -> int:
+        """The byte address below which all is placed for which no hint is above it.
+
+        Compare arch/x86/include/asm/page_64_types.h:DEFAULT_MAP_WINDOW.
+        """
+        return min(self.task_size, TASK_SIZE)
 
     @property
     def word_max(self) -> int:

@@ -13,6 +13,7 @@ from untorn.vm.qemu import Machine, Mode, find_qemu
 from untorn.vm.session import Session
 
 _PARTS = "conform", "shrink"
+_FIVE_LEVELS = ",la57"
 PATIENCE = 1800.0
 """Seconds between two reports; there is none while the address space is filled with a crowd."""
 
@@ -21,12 +22,14 @@ class VmConformTarget:
     """A kernel in QEMU, booted for each run; see ConformTarget.
 
     Args:
-        kernel: As find_kernel() takes it.
+        kernel: As find_kernel() takes it; with ",la57" at its end, on a machine with page tables of
+            five levels.
     """
 
     def __init__(self, kernel: str) -> None:
         self.name, self.release = f"vm:{kernel}", ""
-        self._kernel = kernel
+        self._kernel = kernel.removesuffix(_FIVE_LEVELS)
+        self._five_levels = kernel.endswith(_FIVE_LEVELS)
         self._run = ConformRun()
 
     def conform(self, options: ConformOptions, report: Report) -> ConformRun:
@@ -49,7 +52,7 @@ class VmConformTarget:
         find_qemu()
         kernel = find_kernel(self._kernel, lambda what: None)
         self.release = kernel.release
-        machine = Machine(kernel.image, Mode.SAFE, parts=_PARTS)
+        machine = Machine(kernel.image, Mode.SAFE, parts=_PARTS, five_levels=self._five_levels)
 
         def take(so_far: dict[str, Any]) -> None:
             self._run = ConformRun.from_json(so_far)
@@ -57,6 +60,10 @@ class VmConformTarget:
 
         with closing(Session(machine)) as session:
             made: dict[str, Any] = session.call(
-                jobs.conform, PATIENCE, take, options=options.as_json()
+                jobs.conform,
+                PATIENCE,
+                take,
+                options=options.as_json(),
+                five_levels=self._five_levels,
             )
             return made

@@ -67,6 +67,8 @@ class Machine:
     """Parts of this package that it imports, and no other guest: see initramfs.py."""
     commands: tuple[str, ...] = ()
     """Command lines that it runs: it gets the programs that they name."""
+    five_levels: bool = False
+    """Its page tables have five levels, if its kernel can use them; the CPUs are emulated then."""
 
 
 def find_qemu() -> str:
@@ -95,10 +97,12 @@ def qemu_version() -> str:
     return asked.stdout.partition(" (")[0].partition("\n")[0]
 
 
-def kvm_refusal(mode: Mode) -> str:
+def kvm_refusal(machine: Machine) -> str:
     """Say why a guest is not to be tried with KVM; empty if it is."""
-    if mode is Mode.REPLAY:
+    if machine.mode is Mode.REPLAY:
         return "in virtual time, CPUs are emulated"
+    if machine.five_levels:
+        return "CPUs with five levels of page tables are emulated"
     if not _KVM.exists():
         return f"no {_KVM}"
     return "" if os.access(_KVM, os.R_OK | os.W_OK) else f"no permission to open {_KVM}"
@@ -131,5 +135,7 @@ def command(machine: Machine, initramfs: int, console: int, *, kvm: bool) -> lis
 
 
 def _emulation(machine: Machine) -> tuple[str, ...]:
+    # What most machines have, unless it is asked for: with five, addresses may be of 56 bits.
+    cpu = "max" if machine.five_levels else "max,la57=off"
     seed = ("-seed", str(machine.seed)) if machine.mode is Mode.REPLAY else ()
-    return (*_EMULATION[machine.mode].split(), "-cpu", "max,la57=off", *seed)
+    return (*_EMULATION[machine.mode].split(), "-cpu", cpu, *seed)

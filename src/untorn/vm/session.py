@@ -84,13 +84,13 @@ def boot(machine: Machine, requests: Sequence[bytes] = ()) -> tuple[Guest, str]:
     Raises:
         As Guest.
     """
-    refusal = kvm_refusal(machine.mode) or _kvm.refusal
+    refusal = kvm_refusal(machine) or _kvm.refusal
     if not refusal:
         try:
             return Guest(machine, kvm=True, patience=KVM_PATIENCE, requests=requests), ""
         except GuestDiedError as error:
             refusal = f"KVM does not work: {error}"
     guest = Guest(machine, kvm=False, patience=PATIENCE, requests=requests)
-    if not kvm_refusal(machine.mode):  # it came up, but not by KVM: no fault of the kernel's
+    if not kvm_refusal(machine):  # it came up, but not by KVM: no fault of the kernel's
         _kvm.refusal = refusal
     return guest, refusal

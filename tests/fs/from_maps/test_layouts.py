@@ -4,8 +4,14 @@ import pytest
 
 from tests.helpers.engine import text_of
 from tests.helpers.maps_texts import GATE_LINE, line
-from untorn.maps.page import IA32_PAGE_OFFSET, IA32_PAGE_OFFSET_3GB, PAGE_SIZE, TASK_SIZE
-from untorn.mm.mman import MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, PROT_NONE
+from untorn.maps.page import (
+    IA32_PAGE_OFFSET,
+    IA32_PAGE_OFFSET_3GB,
+    PAGE_SIZE,
+    TASK_SIZE,
+    TASK_SIZE_5LEVEL,
+)
+from untorn.mm.mman import MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, MREMAP_MAYMOVE, PROT_NONE
 from untorn.syscalls import Process
 
 P = PAGE_SIZE
@@ -73,6 +79,32 @@ def test_what_only_a_64_bit_process_has_tells_that_it_is_one(text: bytes) -> Non
     assert Process.from_maps(text).mm.task_size == TASK_SIZE
 
 
+@pytest.mark.parametrize("start", [TASK_SIZE - P, TASK_SIZE, TASK_SIZE_5LEVEL - 2 * P])
+def test_what_lies_above_the_map_window_tells_that_there_are_five_levels(start: int) -> None:
+    process = Process.from_maps(PROGRAM + line(start, 2 * P, b"") + GATE_LINE)
+    assert process.mm.task_size == TASK_SIZE_5LEVEL
+    assert text_of(process).splitlines()[1].startswith(b"%x-" % start)
+    process.exit()
+    assert process.mm.map_count == 0
+
+
+@pytest.mark.parametrize("topdown", [True, False])
+def test_only_a_hint_above_the_map_window_opens_what_lies_there(topdown: bool) -> None:
+    process = Process.from_maps(PROGRAM + GATE_LINE, task_size=TASK_SIZE_5LEVEL, topdown=topdown)
+    for hint in 0, TASK_SIZE - P, TASK_SIZE:
+        got = process.mmap(hint, 2 * P, PROT_NONE, ANONYMOUS)
+        assert got != hint
+        assert got < TASK_SIZE
+    free = TASK_SIZE + P
+    assert process.mmap(free, P, PROT_NONE, ANONYMOUS) == free
+    # It is taken now, so the search is over all that there is, from the end that it begins at.
+    got = process.mmap(free, P, PROT_NONE, ANONYMOUS)
+    assert (got > free) == topdown
+    above = process.mmap(TASK_SIZE_5LEVEL - P, P, PROT_NONE, ANONYMOUS | MAP_FIXED)
+    assert above == TASK_SIZE_5LEVEL - P
+    assert process.mremap(above, P, 2 * P, MREMAP_MAYMOVE) < TASK_SIZE
+
+
 REFUSED = {
     "32-bit kernel": (KERNEL_32, "^line 1 of the maps .*32-bit kernel writes it.*not modelled"),
     "32-bit kernel, 1 GB": (
@@ -83,8 +115,11 @@ REFUSED = {
         line(0x7F00_0000_0000, P, b"[stack:77]"),
         r"^line 1 of the maps has a name that is not modelled.*stack:77",
     ),
-    "five levels": (FIVE_LEVELS, "^line 1 .*lies above what a process may map.*five levels.*not"),
-    "across the border": (line(TASK_SIZE - P, 2 * P, b""), "^line 1 .*five levels"),
+    "padded": (FIVE_LEVELS, "^line 1 of the maps is not as Linux writes it"),
+    "across the border": (
+        line(TASK_SIZE_5LEVEL - P, 2 * P, b""),
+        "^line 1 .*lies above what a process may map: no user space",
+    ),
     "kernel address": (FIVE_LEVELS[57:], "^line 1 .*addresses of the kernel"),
     "between": (line(1 << 60, P, b""), "^line 1 .*no user space of x86-64 reaches so far"),
     "long vsyscall": (

@@ -8,7 +8,7 @@ from random import Random
 
 from untorn.conform.operation import CROWD, CROWD_END
 from untorn.conform.traced import minimal_elf
-from untorn.maps.page import PAGE_SIZE, PMD_SIZE, UINT_MAX, page_align
+from untorn.maps.page import PAGE_SIZE, PMD_SIZE, TASK_SIZE, UINT_MAX, page_align
 from untorn.mm.mm_types import MmStruct, Vma
 from untorn.mm.mman import VM_GROWSDOWN
 
@@ -29,6 +29,15 @@ Extent = tuple[int, int]
 """Byte address and length in bytes, as system calls take a range."""
 
 
+def _arenas(task_size: int) -> tuple[int, ...]:
+    """Return where the arena may begin: with five levels also across and above what four have."""
+    if task_size <= UINT_MAX:
+        return (ARENA_32,)
+    if task_size == TASK_SIZE:
+        return (ARENA,)
+    return ARENA, TASK_SIZE - ARENA_PAGES // 2 * PAGE_SIZE, ARENA << 8
+
+
 class Extents:
     """Chooses extents of one address space.
 
@@ -42,7 +51,7 @@ class Extents:
 
     def __init__(self, random: Random, task_size: int, vast: int = 0) -> None:
         self._random = random
-        self.arena = ARENA if task_size > UINT_MAX else ARENA_32
+        self.arena = random.choice(_arenas(task_size))
         self.task_size = task_size
         self.vast = vast
         self._heap_end = 0

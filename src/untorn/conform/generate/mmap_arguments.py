@@ -5,7 +5,7 @@ from random import Random
 from untorn.conform.files import FDS
 from untorn.conform.generate.extents import STACKS, Extent, Extents
 from untorn.conform.generate.refusals import reasons
-from untorn.maps.page import PAGE_SIZE, PMD_SIZE, ULONG_MAX
+from untorn.maps.page import PAGE_SIZE, PMD_SIZE, TASK_SIZE, ULONG_MAX
 from untorn.mm.mman import (
     MAP_32BIT,
     MAP_ABOVE4G,
@@ -165,6 +165,7 @@ class MmapArguments:
         """Return a hint in a guard gap, too low, too high, or next to something."""
         near, limit = self._extents.vma(), self._extents.task_size
         hints = [1, PAGE_SIZE, limit + PAGE_SIZE, limit, self._extents.below_stack()]
+        hints += [TASK_SIZE + PAGE_SIZE, TASK_SIZE, TASK_SIZE - PAGE_SIZE]
         if near is not None:
             guard = 256 * PAGE_SIZE if near.vm_flags & VM_GROWSDOWN else PAGE_SIZE
             hints += [near.vm_end, near.vm_start - guard, near.vm_start - guard - PAGE_SIZE]

@@ -89,9 +89,10 @@ def mm_from_maps(
         data_size: Bytes of the program's own data; see MmStruct.
         limits: What bounds it; RLIMIT_STACK is what it was at exec.
         slab: Where its VMA objects come from.
-        task_size: The first byte address that the process cannot have: TASK_SIZE, or of a 32-bit
-            process IA32_PAGE_OFFSET or IA32_PAGE_OFFSET_3GB of maps/page.py; None: as the [stack],
-            or what lies above 4 GiB, tells.
+        task_size: The first byte address that the process cannot have: TASK_SIZE, with page tables
+            of five levels TASK_SIZE_5LEVEL, or of a 32-bit process IA32_PAGE_OFFSET or
+            IA32_PAGE_OFFSET_3GB of maps/page.py; None: as the [stack], or what lies above 4 GiB,
+            tells.
         hugetlb: Of devices, major and minor number as maps shows them, the bytes of the pages
             that all files there have: 2 << 20 or 1 << 30 on a hugetlbfs, 4096 elsewhere; see
             files.py for what the text tells itself.

@@ -1,17 +1,25 @@
 """What the text of maps tells about the layout of an address space. See address_space.py.
 
 It tells whether the process is of 32 bits only by what is where: the [stack], or what lies above
-4 GiB, as [vsyscall] does. Where nothing tells, the caller has to.
+4 GiB, as [vsyscall] does. Where nothing tells, the caller has to. That page tables are of five
+levels only mappings above TASK_SIZE tell; without one, and not told, it is taken to have four.
 """
 
 from untorn.fs.from_maps.lines import NumberedLine, refusal
-from untorn.maps.page import IA32_PAGE_OFFSET, IA32_PAGE_OFFSET_3GB, TASK_SIZE, UINT_MAX
+from untorn.maps.page import (
+    IA32_PAGE_OFFSET,
+    IA32_PAGE_OFFSET_3GB,
+    TASK_SIZE,
+    TASK_SIZE_5LEVEL,
+    UINT_MAX,
+)
 from untorn.mm.limits import Limits, largest_shift, legacy_base, pick_mmap_base
 
 HEAP, STACK = b"[heap]", b"[stack]"
 _WORD = 8
 _TASK_SIZES = {
     "TASK_SIZE": TASK_SIZE,
+    "TASK_SIZE_5LEVEL": TASK_SIZE_5LEVEL,
     "IA32_PAGE_OFFSET": IA32_PAGE_OFFSET,
     "IA32_PAGE_OFFSET_3GB": IA32_PAGE_OFFSET_3GB,
 }
@@ -46,6 +54,8 @@ def choose_task_size(lines: list[NumberedLine], *, gate: bool, told: int | None)
 
 
 def _task_size_of(lines: list[NumberedLine], *, gate: bool) -> int:
+    if lines and lines[-1].entry.end > TASK_SIZE:
+        return TASK_SIZE_5LEVEL
     if gate or not lines or lines[-1].entry.end > UINT_MAX:
         return TASK_SIZE
     for size in (IA32_PAGE_OFFSET_3GB, IA32_PAGE_OFFSET):

@@ -4,10 +4,7 @@ from typing import NamedTuple
 
 from untorn.maps.entry import GATE_NAME, MapsEntry
 from untorn.maps.fields import NARROW_NAME_COLUMN
-from untorn.maps.page import KERNEL_HALF, PAGE_SIZE, TASK_SIZE, page_aligned
-
-_LARGEST_TASK = (1 << 56) - PAGE_SIZE
-"""TASK_SIZE with five-level page tables. Source: arch/x86/include/asm/page_64_types.h."""
+from untorn.maps.page import KERNEL_HALF, TASK_SIZE_5LEVEL, page_aligned
 
 
 class NumberedLine(NamedTuple):
@@ -44,7 +41,7 @@ def number_lines(texts: list[bytes]) -> list[NumberedLine]:
 
 
 def _check_place(entry: MapsEntry, previous_end: int) -> None:
-    if entry.end > TASK_SIZE:
+    if entry.end > TASK_SIZE_5LEVEL:
         raise ValueError(f"lies above what a process may map{_what_lies_there(entry)}")
     if not all(map(page_aligned, (entry.start, entry.end, entry.offset))):
         raise ValueError("is not of whole pages")
@@ -58,12 +55,7 @@ def _what_lies_there(entry: MapsEntry) -> str:
         return ": of [vsyscall] only the last line is known, of one page that is --xp or r-xp"
     if entry.end > KERNEL_HALF:
         return ": on x86-64 these are addresses of the kernel"
-    if entry.end > _LARGEST_TASK:
-        return ": no user space of x86-64 reaches so far"
-    return (
-        " with the four-level page tables of x86-64;"
-        " address spaces of five levels, or of other machines, are not modelled"
-    )
+    return ": no user space of x86-64 reaches so far"
 
 
 def _check_form(entry: MapsEntry, text: bytes) -> None:

@@ -62,7 +62,7 @@ def do_pagemap_scan(mm: MmStruct, memory: UserMemory, arg: int) -> int:
 
     Context: takes mmap_lock for read, until all is scanned or 512 regions were found.
     """
-    scan = PagemapScan(_get_args(PmScanArg.unpack(memory.copy_from_user(arg, ARG_SIZE))))
+    scan = PagemapScan(_get_args(mm, PmScanArg.unpack(memory.copy_from_user(arg, ARG_SIZE))))
     told, start, stopped = 0, scan.arg.start, True
     try:
         while stopped and start < scan.arg.end and not scan.is_enough(told):
@@ -82,18 +82,19 @@ def do_pagemap_scan(mm: MmStruct, memory: UserMemory, arg: int) -> int:
         memory.copy_to_user(arg + WALK_END_OFFSET, walk_end.to_bytes(8, "little"))
 
 
-def _get_args(arg: PmScanArg) -> PmScanArg:
+def _get_args(mm: MmStruct, arg: PmScanArg) -> PmScanArg:
     """Check what is asked; return it with the end at a page, and the most pages as a number."""
+    user_end = max(mm.task_size, TASK_SIZE)  # the caller's, whose program is taken to have 64 bits
     masks = arg.category_mask | arg.category_anyof_mask | arg.category_inverted | arg.return_mask
     if arg.size != ARG_SIZE or arg.flags & ~VALID_SCAN_FLAGS or masks & ~VALID_CATEGORIES:
         raise os_error(errno.EINVAL)
     if not page_aligned(arg.start):
         raise os_error(errno.EINVAL)
-    if not arg.start <= arg.end <= TASK_SIZE:
+    if not arg.start <= arg.end <= user_end:
         raise os_error(errno.EFAULT)
     if arg.vec_len and not arg.vec:
         raise os_error(errno.EINVAL)
-    if arg.vec and arg.vec + arg.vec_len * REGION_SIZE > TASK_SIZE:
+    if arg.vec and arg.vec + arg.vec_len * REGION_SIZE > user_end:
         raise os_error(errno.EFAULT)
     return arg._replace(end=page_align(arg.end), max_pages=arg.max_pages or ULONG_MAX)
 

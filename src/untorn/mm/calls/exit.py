@@ -1,6 +1,5 @@
 """The end of an address space. Compare kernel/fork.c:mmput() and mm/mmap.c:exit_mmap()."""
 
-from untorn.maps.page import TASK_SIZE
 from untorn.mm.mm_types import MmStruct, count_pages, mmdrop
 from untorn.mm.mmap_lock import mmap_write_lock, mmap_write_unlock
 from untorn.mm.tree.store import store_range
@@ -31,8 +30,8 @@ def exit_mmap(mm: MmStruct) -> None:
     for vma in vmas:
         vma_start_write(vma)
         vma_mark_detached(vma)
-    store_range(mm.mm_mt, 0, TASK_SIZE, None)
-    mm.page_table.clear(0, TASK_SIZE)
+    store_range(mm.mm_mt, 0, mm.task_size, None)
+    mm.page_table.clear(0, mm.task_size)
     mm.page_table.forget_files()
     # The counters by name, all of them: the sums over no VMAs are 0.
     for field in count_pages([]):

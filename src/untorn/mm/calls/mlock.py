@@ -3,7 +3,7 @@
 import errno
 
 from untorn.errors import os_error
-from untorn.maps.page import PAGE_SHIFT, PAGE_SIZE, TASK_SIZE, ULONG_MAX, page_align
+from untorn.maps.page import PAGE_SHIFT, PAGE_SIZE, ULONG_MAX, page_align
 from untorn.mm.mm_types import MmStruct, Vma
 from untorn.mm.mman import (
     MCL_CURRENT,
@@ -100,7 +100,7 @@ def do_mlockall(mm: MmStruct, flags: int) -> None:
         mmap_write_unlock(mm)
     # All are tried, and none that fails makes the call fail.
     if flags & MCL_CURRENT:
-        mm_populate(mm, 0, TASK_SIZE, past_errors=True)
+        mm_populate(mm, 0, mm.task_size, past_errors=True)
 
 
 def do_munlockall(mm: MmStruct) -> None:

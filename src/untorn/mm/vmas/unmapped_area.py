@@ -111,19 +111,21 @@ def _search_aligned(mm: MmStruct, hint: int, length: int, offset: int, flags: in
 def _search(mm: MmStruct, hint: int, length: int, flags: int) -> int | None:
     """Return the hint if it fits, else the highest gap below mmap_base, else the lowest.
 
-    In a legacy layout only the lowest above mmap_base.
+    In a legacy layout only the lowest above mmap_base. With page tables of five levels a hint above
+    map_window asks for the space there.
     """
     if flags & MAP_32BIT:
         return _bottom_up(mm, hint, length, *LOW_32BIT)
+    limit = mm.task_size if hint > mm.map_window else mm.map_window
     if not mm.topdown:
-        return _bottom_up(mm, hint, length, mm.mmap_base, mm.task_size)
-    if hint and _hint_fits(mm, hint, length, mm.task_size):
+        return _bottom_up(mm, hint, length, mm.mmap_base, limit)
+    if hint and _hint_fits(mm, hint, length, limit):
         return hint
     # No room below mmap_base: what lies above it, between the mappings and the stack, is the last
     # resort.
-    found = _top_down(mm, length, flags)
+    found = _top_down(mm, length, flags, mm.mmap_base + limit - mm.map_window)
     if found is None:
-        found = _bottom_up(mm, 0, length, mm.mmap_legacy_base, mm.task_size)
+        found = _bottom_up(mm, 0, length, mm.mmap_legacy_base, limit)
     return found
 
 
@@ -134,10 +136,9 @@ def _hint_fits(mm: MmStruct, hint: int, length: int, limit: int) -> bool:
     return following is None or hint + length <= vm_start_gap(mm, following)
 
 
-def _top_down(mm: MmStruct, length: int, flags: int) -> int | None:
+def _top_down(mm: MmStruct, length: int, flags: int, high: int) -> int | None:
     above_4g = flags & MAP_ABOVE4G and mm.release.has(ABOVE4G)
     low = max(1 << 32 if above_4g else PAGE_SIZE, mm.limits.mmap_min_addr)
-    high = mm.mmap_base
     # A gap may be large enough only without the guard gap of the stack above it. The tree does not
     # know of guard gaps, so such a gap is found again with a lower end, or the next one below.
     while True:
