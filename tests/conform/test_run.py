@@ -20,7 +20,6 @@ from untorn.errors import InvariantError, OutOfReachError, os_error
 from untorn.fs.from_maps.address_space import mm_from_maps
 from untorn.mm import mm_types
 from untorn.mm.calls import mlock, munmap
-from untorn.mm.limits import Limits
 from untorn.mm.vmas import merge
 from untorn.releases.release import Release, running_release
 from untorn.syscalls import Process
@@ -174,16 +173,6 @@ def test_guards_in_a_file_are_left_out_by_a_run_on_6_17(
     outcome = conform(both, 2500, "2")
     assert not outcome.failures
     assert any("guard pages" in reason for reason in outcome.left_out)
-
-
-def test_remaps_near_the_limit_are_left_out_on_7_1() -> None:
-    mm = mm_types.MmStruct(limits=Limits(max_map_count=8))
-    (difference,) = running_kernel.known_differences(Release(7, 1))
-    remap = parse_script("mremap(0, 0, 0, 0, 0)")[0]
-    assert not difference.concerns(mm, remap)
-    mm.map_count = 1
-    assert difference.concerns(mm, remap)
-    assert not difference.concerns(mm, parse_script("brk(0)")[0])
 
 
 def test_a_process_that_starts_in_another_way_is_out_of_reach(

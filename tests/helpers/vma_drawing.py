@@ -46,7 +46,8 @@ class Drawing:
 
     def _add(self, first: int, end: int) -> Vma:
         vma = vm_area_alloc(self.mm)
-        vma.vm_start, vma.vm_end, vma.vm_pgoff = addr(first), addr(end), first
+        vma.vm_start, vma.vm_end = addr(first), addr(end)
+        vma.vm_pgoff = vma.vm_anon_pgoff = first
         vma.vm_flags, vma.vm_file = self.flags, None
         vma_start_write(vma)
         vma_store_new(self.mm, vma)
@@ -63,7 +64,7 @@ class Drawing:
     def merge_new(self, first: int, end: int, flags: int | None = None) -> Vma | None:
         flags = self.flags if flags is None else flags
         prev, following = self.mm.find_vma_prev(addr(first)), self.mm.find_vma(addr(end))
-        new = Attributes(flags, None, first)
+        new = Attributes(flags, None, first, first)
         vma = vma_merge_new_range(self.mm, prev, following, addr(first), addr(end), new)
         if vma is not None:
             vma_account(self.mm, flags, end - first)

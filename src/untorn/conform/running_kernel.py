@@ -77,11 +77,6 @@ def _guards_a_file(mm: MmStruct, operation: Operation) -> bool:
     return any(vma.vm_file is not None for vma in vmas)
 
 
-def _remaps_near_the_limit(mm: MmStruct, operation: Operation) -> bool:
-    return operation.name == "mremap" and mm.map_count > mm.limits.max_map_count - 8
-
-
-_EVER = Release(1 << 10, 0)
 DIFFERENCES = (
     KnownDifference(
         since=Release(6, 17),
@@ -89,13 +84,6 @@ DIFFERENCES = (
         reason="guard pages give the VMA of a file an anon_vma, as VM_MAYBE_GUARD, for which fork "
         "copies its page table, came later (mm/madvise.c:madvise_guard_install())",
         concerns=_guards_a_file,
-    ),
-    KnownDifference(
-        since=Release(7, 1),
-        until=_EVER,
-        reason="mremap asks for less room below max_map_count, since more than two VMAs never "
-        "come on top (mm/mremap.c:__check_map_count_against_split())",
-        concerns=_remaps_near_the_limit,
     ),
 )
 """All that is known, from the sources: only the release that tests run on was tried."""

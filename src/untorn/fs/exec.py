@@ -117,7 +117,8 @@ def setup_arg_pages(mm: MmStruct, arguments: int) -> None:
     pages = STACK_TOP - start >> PAGE_SHIFT
     if not may_expand_vm(mm, flags, pages):
         raise os_error(errno.ENOMEM)
-    store_new_vma(mm, start, STACK_TOP, Attributes(flags, None, start >> PAGE_SHIFT))
+    pgoff = start >> PAGE_SHIFT
+    store_new_vma(mm, start, STACK_TOP, Attributes(flags, None, pgoff, pgoff))
     vma_account(mm, flags, pages)
 
 

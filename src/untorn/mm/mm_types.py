@@ -72,6 +72,7 @@ class Vma:
         "anon_name",
         "anon_vma",
         "anon_vma_chain",
+        "vm_anon_pgoff",
         "vm_end",
         "vm_file",
         "vm_flags",
@@ -99,6 +100,9 @@ class Vma:
     vm_end: int
     # Pages into vm_file; for private anonymous memory, where it began.
     vm_pgoff: int
+    # By what number the first page would be known as the VMA's own: where it was mapped first, for
+    # private memory of a file, too. Compare __vm_anon_pgoff.
+    vm_anon_pgoff: int
     # VM_* bits. VM_MAYBE_GUARD alone may be set while others read; see vma_set_atomic_flag().
     vm_flags: int
     # The mapped file, or None.
@@ -121,6 +125,7 @@ class Vma:
         self.vm_start = other.vm_start
         self.vm_end = other.vm_end
         self.vm_pgoff = other.vm_pgoff
+        self.vm_anon_pgoff = other.vm_anon_pgoff
         self.vm_flags = other.vm_flags
         self.vm_file = other.vm_file
         self.vm_ops = other.vm_ops
@@ -372,6 +377,12 @@ class MmStruct:
 def vma_pages(vma: Vma) -> int:
     """Return the size of vma in pages."""
     return vma.vm_end - vma.vm_start >> PAGE_SHIFT
+
+
+def vma_add_pgoff(vma: Vma, pages: int) -> None:
+    """Let vma begin pages later in what it maps. Compare mm/vma.h."""
+    vma.vm_pgoff += pages
+    vma.vm_anon_pgoff += pages
 
 
 def vma_is_anonymous(vma: Vma) -> bool:

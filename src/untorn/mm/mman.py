@@ -134,3 +134,8 @@ VM_STICKY = VM_MAYBE_GUARD
 """Does not keep VMAs from merging; the merged one has it if one of them had."""
 VM_ATOMIC_SET_ALLOWED = VM_MAYBE_GUARD
 """May be set while others read the VMA; see vmas/vm_area.py."""
+
+
+def is_cow_mapping(flags: int) -> bool:
+    """Say whether a VMA with these VM_* flags may have pages of its own. Compare linux/mm.h."""
+    return flags & (VM_SHARED | VM_MAYWRITE) == VM_MAYWRITE

@@ -144,6 +144,12 @@ GUARDS_PER_VMA = Change(
     " anon_vma; mmap_lock before",
     "mm/madvise.c:is_vma_lock_sufficient()",
 )
+MREMAP_MAP_COUNT = Change(
+    Release(7, 1),
+    "mremap of any kind needs room for four VMAs below max_map_count, two of them for the move;"
+    " before, only one that names a place did, for six, and any move for four",
+    "mm/mremap.c:__check_map_count_against_split()",
+)
 SMAPS_PER_VMA = Change(
     Release(7, 2),
     "smaps and numa_maps are read under one VMA's lock at a time; under mmap_lock before",
@@ -162,6 +168,18 @@ DONTUNMAP_LEAVES_NEW = Change(
     "it kept its page offset before",
     "mm/mremap.c:dontunmap_complete()",
     carried_back=(Release(6, 1), Release(6, 12), Release(7, 2)),
+)
+ANON_PGOFF = Change(
+    Release(7, 3),
+    "private mappings of a file merge only if their own pages are numbered on, too, which a move of"
+    " written memory undoes; by the offset in the file alone before",
+    "mm/vma.c:needs_adjacent_anon_pgoff()",
+)
+ZERO_SHARED_READ_ONLY = Change(
+    Release(7, 3),
+    "MAP_SHARED of a /dev/zero that is open only for reading is shared memory, with a file of its"
+    " own; memory of the process alone before",
+    "drivers/char/mem.c:mmap_zero_prepare()",
 )
 
 

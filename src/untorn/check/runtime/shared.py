@@ -50,6 +50,7 @@ GUARDED: dict[type, tuple[str, ...]] = {
         "vm_start",
         "vm_end",
         "vm_pgoff",
+        "vm_anon_pgoff",
         "vm_flags",
         "vm_file",
         "vm_ops",

@@ -155,7 +155,8 @@ def add_vma(mm: MmStruct, line: NumberedLine, file: VmFile | None) -> Vma:
     vma.vm_ops = file.vm_ops if file is not None else None
     mm.has_drivers = mm.has_drivers or has_driver(vma)
     vma.vm_flags = _flags(entry, file)
-    vma.vm_pgoff = (entry.offset if entry.has_file else entry.start) >> PAGE_SHIFT
+    vma.vm_anon_pgoff = entry.start >> PAGE_SHIFT
+    vma.vm_pgoff = entry.offset >> PAGE_SHIFT if entry.has_file else vma.vm_anon_pgoff
     anon_name = _ANON_NAME.fullmatch(entry.name)
     if anon_name is not None:
         vma.anon_name = anon_name[1]

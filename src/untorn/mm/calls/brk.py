@@ -117,7 +117,7 @@ def do_brk_flags(mm: MmStruct, start: int, end: int, flags: int = 0, *, lowest: 
     if not allowed:
         raise os_error(errno.ENOMEM)
     # Only downwards: the heap grows at its end, and what lies above it is not of the heap.
-    new = Attributes(flags, None, start >> PAGE_SHIFT)
+    new = Attributes(flags, None, start >> PAGE_SHIFT, start >> PAGE_SHIFT)
     prev = mm.find_vma_prev(start)
     if prev is not None and prev.vm_end <= lowest:
         prev = None

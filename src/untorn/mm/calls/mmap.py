@@ -33,6 +33,7 @@ from untorn.mm.mman import (
     VM_DROPPABLE,
     VM_LOCKED,
     VM_LOCKED_MASK,
+    VM_MAYSHARE,
     VM_NORESERVE,
     VM_SHARED,
     VM_SYNC,
@@ -53,7 +54,7 @@ from untorn.mm.vmas.map_flags import kind_vm_flags, map_vm_flags
 from untorn.mm.vmas.merge import Attributes, vma_merge_new_range
 from untorn.mm.vmas.unmapped_area import get_unmapped_area
 from untorn.mm.vmas.vm_area import vm_area_alloc, vma_store_new
-from untorn.releases.changes import MMAP_REPLACES
+from untorn.releases.changes import MMAP_REPLACES, ZERO_SHARED_READ_ONLY
 
 
 def do_mmap(
@@ -155,7 +156,7 @@ def mmap_region(
             raise
         # The publication: one store puts the new VMA, or the neighbour that grows, over all that
         # was there. Before it the old mapping covers the range, after it the new one does.
-        new = Attributes(vm_flags, file, pgoff)
+        new = Attributes(vm_flags, file, pgoff, addr >> PAGE_SHIFT)
         if not _joins(mm, addr, end, new):
             store_new_vma(mm, addr, end, new)
     except BaseException:  # a limit, or a signal handler's in the wait for a neighbour's readers
@@ -197,11 +198,17 @@ def call_mmap(mm: MmStruct, vm_flags: int, file: VmFile | None, length: int) -> 
     """
     if file is not None and file.refuses_sync and vm_flags & VM_SYNC:
         raise os_error(errno.EOPNOTSUPP)
-    if not vm_flags & VM_SHARED or not (file is None or file.is_zero):
+    if not (file is None or file.is_zero) or not _shares_pages(mm, vm_flags):
         return file
     if not vm_flags & VM_NORESERVE and not may_commit(mm, length >> PAGE_SHIFT):
         raise os_error(errno.ENOMEM)
     return shmem_zero_file(length)
+
+
+def _shares_pages(mm: MmStruct, vm_flags: int) -> bool:
+    """Say whether a mapping of /dev/zero, or of no file, is shared memory."""
+    shared = VM_MAYSHARE if mm.release.has(ZERO_SHARED_READ_ONLY) else VM_SHARED
+    return bool(vm_flags & shared)
 
 
 def _joins(mm: MmStruct, addr: int, end: int, new: Attributes) -> bool:
@@ -250,7 +257,8 @@ def store_new_vma(mm: MmStruct, addr: int, end: int, new: Attributes) -> None:
     """Make [addr, end) a VMA of its own. Preconditions: mmap_lock held for write."""
     vma = vm_area_alloc(mm)
     vma.vm_start, vma.vm_end = addr, end
-    vma.vm_pgoff, vma.vm_flags, vma.vm_file = new.pgoff, new.flags, new.file
+    vma.vm_pgoff, vma.vm_anon_pgoff = new.pgoff, new.anon_pgoff
+    vma.vm_flags, vma.vm_file = new.flags, new.file
     vma.vm_ops = new.file.vm_ops if new.file is not None else None
     # All fields are written before vma_store_new() lets readers find them. It has no readers, so
     # locking it waits for nothing.

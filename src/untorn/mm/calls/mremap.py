@@ -12,21 +12,22 @@ from untorn.maps.page import PAGE_SHIFT, PAGE_SIZE, page_align
 from untorn.mm.calls.mremap_check import (
     VmaRemap,
     check_map_count,
+    check_map_count_early,
     check_mremap_params,
     check_prep_vma,
     check_resize,
+    splits_source,
 )
+from untorn.mm.calls.mremap_dontunmap import dontunmap_complete
 from untorn.mm.calls.munmap import do_munmap_locked
-from untorn.mm.mm_types import MmStruct, Vma, vma_kernel_pagesize, vma_pages
+from untorn.mm.mm_types import MmStruct, Vma, vma_kernel_pagesize
 from untorn.mm.mman import (
     MAP_FIXED,
     MAP_SHARED,
-    MREMAP_DONTUNMAP,
     MREMAP_FIXED,
     MREMAP_MAYMOVE,
     VM_ACCOUNT,
     VM_LOCKED,
-    VM_LOCKED_MASK,
     VM_MAYSHARE,
 )
 from untorn.mm.mmap_lock import mmap_write_lock_killable, mmap_write_unlock
@@ -37,14 +38,8 @@ from untorn.mm.vmas.accounting import may_commit, may_expand_vm, vma_account
 from untorn.mm.vmas.driver import refuse_drivers
 from untorn.mm.vmas.merge import Attributes, vma_merge_new_range
 from untorn.mm.vmas.modify import check_may_split, copy_vma, split_vma
-from untorn.mm.vmas.rmap import unlink_anon_vmas
 from untorn.mm.vmas.unmapped_area import get_unmapped_area
-from untorn.releases.changes import (
-    DONTUNMAP_CUTS,
-    DONTUNMAP_LEAVES_NEW,
-    MREMAP_CHECKS_FIRST,
-    MREMAP_OF_SEVERAL,
-)
+from untorn.releases.changes import MREMAP_CHECKS_FIRST, MREMAP_OF_SEVERAL
 
 
 def do_mremap(
@@ -96,6 +91,7 @@ def _grows_locked(remap: VmaRemap) -> bool:
 
 def _mremap_locked(remap: VmaRemap) -> int:
     """Do what do_mremap() says. Preconditions: mmap_lock held for write; parameters valid."""
+    check_map_count_early(remap)
     _refuse_drivers(remap)
     # Only a move that keeps the length may be of several VMAs; all else is about one.
     moves = remap.flags & MREMAP_FIXED and remap.delta == 0
@@ -183,7 +179,7 @@ def _mremap_to(remap: VmaRemap) -> int:
     if not mm.release.has(MREMAP_CHECKS_FIRST):
         check_resize(remap, found)
     pages = remap.old_len >> PAGE_SHIFT
-    if remap.flags & MREMAP_DONTUNMAP and not may_expand_vm(mm, found.vm_flags, pages):
+    if remap.keeps_source and not may_expand_vm(mm, found.vm_flags, pages):
         raise os_error(errno.ENOMEM)
     return _move_vma(remap, found)
 
@@ -225,56 +221,41 @@ def _move_vma(remap: VmaRemap, vma: Vma) -> int:
     # All that can fail comes before the copy: what follows the copy can always be done.
     mm = remap.mm
     place = _new_place(remap, vma)
-    check_map_count(mm, mm.map_count)
-    # A part that moves is cut out of the source at the end. Whether that is allowed is asked now,
-    # while the call can still be refused. The errno is the same for both edges, so their order does
-    # not matter.
-    for edge in {remap.addr, remap.addr + remap.old_len} - {vma.vm_start, vma.vm_end}:
-        check_may_split(vma, edge)
+    _prep_move_vma(remap, vma)
     # Memory is promised for what is added: for all of the copy if the source stays.
-    keeps_source = bool(remap.flags & MREMAP_DONTUNMAP)
-    _check_commit(remap, vma, (remap.new_len if keeps_source else remap.delta) >> PAGE_SHIFT)
-    if keeps_source:
-        _cut_out_locked(remap, vma)
+    _check_commit(remap, vma, (remap.new_len if remap.keeps_source else remap.delta) >> PAGE_SHIFT)
     # No fault may come into the source while its pages move; the copy is locked by copy_vma().
     vma_start_write(vma)
-    flags, bounds = vma.vm_flags, (vma.vm_start, vma.vm_end)
-    source, copy = copy_vma(mm, vma, remap.addr, place, remap.new_len, keeps_source=keeps_source)
+    flags = vma.vm_flags
+    source, copy = copy_vma(
+        mm, vma, remap.addr, place, remap.new_len, keeps_source=remap.keeps_source
+    )
     # Until the munmap below the tree has both. Both are write-locked, so a walk that comes upon
     # either of them waits for mmap_lock.
     move_page_tables(mm, remap.addr, place, remap.old_len)
     vma_account(mm, flags, remap.new_len >> PAGE_SHIFT)
-    if not keeps_source:
-        if remap.old_len:
-            do_munmap_locked(mm, remap.addr, remap.old_len)
-        return place
-    # The source stays as an empty mapping. Where the whole VMA moved, no page of it is left that an
-    # anon_vma could be needed for.
-    _unlock_source(mm, source)
-    if source is not copy and bounds == (remap.addr, remap.addr + remap.old_len):
-        unlink_anon_vmas(source)
-        _start_anew(mm, source)
+    if remap.keeps_source:
+        dontunmap_complete(remap, source, copy)
+    elif remap.old_len:
+        do_munmap_locked(mm, remap.addr, remap.old_len)
     return place
 
 
-def _cut_out_locked(remap: VmaRemap, vma: Vma) -> None:
-    """Cut the range, from which pages are about to move, out of vma if that is locked."""
-    mm, end = remap.mm, remap.addr + remap.old_len
-    if not vma.vm_flags & VM_LOCKED or not mm.release.has(DONTUNMAP_CUTS):
+def _prep_move_vma(remap: VmaRemap, vma: Vma) -> None:
+    """Check that the copy can be made and the source cut; compare mm/mremap.c:prep_move_vma()."""
+    check_map_count(remap, vma)
+    # A part that moves is cut out of the source at the end. Whether that is allowed is asked now,
+    # while the call can still be refused. The errno is the same for both edges, so their order does
+    # not matter.
+    start, end = remap.addr, remap.addr + remap.old_len
+    for edge in {start, end} - {vma.vm_start, vma.vm_end}:
+        check_may_split(vma, edge)
+    if not splits_source(remap, vma):
         return
-    if vma.vm_start < remap.addr:
-        split_vma(mm, vma, remap.addr, new_below=True)
+    if vma.vm_start < start:
+        split_vma(remap.mm, vma, start, new_below=True)
     if end < vma.vm_end:
-        split_vma(mm, vma, end, new_below=False)
-
-
-def _start_anew(mm: MmStruct, source: Vma) -> None:
-    """Number the pages of memory that has none left by where it is mapped, as those of new memory.
-
-    Preconditions: source write-locked.
-    """
-    if source.vm_file is None and source.vm_ops is None and mm.release.has(DONTUNMAP_LEAVES_NEW):
-        source.vm_pgoff = source.vm_start >> PAGE_SHIFT
+        split_vma(remap.mm, vma, end, new_below=False)
 
 
 def _new_place(remap: VmaRemap, vma: Vma) -> int:
@@ -284,18 +265,3 @@ def _new_place(remap: VmaRemap, vma: Vma) -> int:
     pgoff = vma.vm_pgoff + (remap.addr - vma.vm_start >> PAGE_SHIFT)
     hint = remap.new_addr if remap.names_place else 0
     return get_unmapped_area(remap.mm, vma.vm_file, hint, remap.new_len, pgoff, flags)
-
-
-def _unlock_source(mm: MmStruct, source: Vma) -> None:
-    """Take the lock flags from the VMA whose pages moved away.
-
-    Where it was not cut out before, Linux goes on counting its pages as locked, until the next
-    exec.
-    """
-    if source.vm_flags & VM_LOCKED:
-        if mm.release.has(DONTUNMAP_CUTS):
-            mm.locked_vm -= vma_pages(source)
-        else:
-            mm.locked_vm_excess += vma_pages(source)
-    vma_start_write(source)
-    source.vm_flags &= ~VM_LOCKED_MASK

@@ -1,6 +1,6 @@
 """What mremap refuses before it changes anything, in Linux's order.
 
-Compare mm/mremap.c:check_mremap_params(), check_prep_vma().
+Compare mm/mremap.c:check_mremap_params(), __check_map_count_against_split(), check_prep_vma().
 """
 
 import errno
@@ -15,12 +15,13 @@ from untorn.mm.mman import (
     MREMAP_MAYMOVE,
     VM_DONTEXPAND,
     VM_HUGETLB,
+    VM_LOCKED,
     VM_MAYSHARE,
     VM_PFNMAP,
     VM_SEALED,
 )
 from untorn.mm.vmas.accounting import may_expand_vm, mlock_future_ok
-from untorn.releases.changes import MREMAP_CHECKS_FIRST
+from untorn.releases.changes import DONTUNMAP_CUTS, MREMAP_CHECKS_FIRST, MREMAP_MAP_COUNT
 
 _KNOWN = MREMAP_FIXED | MREMAP_MAYMOVE | MREMAP_DONTUNMAP
 
@@ -42,6 +43,11 @@ class VmaRemap:
         return bool(self.flags & (MREMAP_FIXED | MREMAP_DONTUNMAP))
 
     @property
+    def keeps_source(self) -> bool:
+        """Whether the old place stays mapped, with nothing in it."""
+        return bool(self.flags & MREMAP_DONTUNMAP)
+
+    @property
     def delta(self) -> int:
         """Bytes that are added; negative for a shrink."""
         return self.new_len - self.old_len
@@ -55,8 +61,7 @@ def check_mremap_params(remap: VmaRemap, *, resizes: bool) -> None:
         resizes: Whether the lengths differ.
 
     Raises:
-        OSError: EINVAL; ENOMEM near max_map_count, if a place is named: what is there may have to
-            be cut in three before the move fails.
+        OSError: EINVAL.
     """
     needs_maymove = remap.names_place and not remap.flags & MREMAP_MAYMOVE
     resized = remap.flags & MREMAP_DONTUNMAP and resizes
@@ -80,18 +85,50 @@ def check_place(remap: VmaRemap) -> None:
         return
     if not _place_is_valid(remap):
         raise os_error(errno.EINVAL)
-    check_map_count(remap.mm, remap.mm.map_count + 2)
+    if not remap.mm.release.has(MREMAP_MAP_COUNT):
+        _check_map_count(remap.mm, unmaps=True)
 
 
-def check_map_count(mm: MmStruct, count: int) -> None:
-    """Refuse to move unless there is room for the copy and for what the source is cut into.
+def check_map_count_early(remap: VmaRemap) -> None:
+    """Refuse to unmap what is in the way of a move that would fail after that.
+
+    Preconditions: mmap_lock held for write.
+
+    Raises:
+        OSError: ENOMEM near max_map_count.
+    """
+    if remap.mm.release.has(MREMAP_MAP_COUNT):
+        _check_map_count(remap.mm, unmaps=True, splits=_may_split_source(remap))
+
+
+def check_map_count(remap: VmaRemap, vma: Vma) -> None:
+    """Refuse to move of vma unless there is room for the copy and for what vma is cut into.
 
     Raises:
         OSError: ENOMEM.
     """
-    # The copy is one, and the source may be cut in three before a part of it goes.
-    if count >= mm.limits.max_map_count - 3:
+    _check_map_count(remap.mm, splits=splits_source(remap, vma))
+
+
+def _check_map_count(mm: MmStruct, *, unmaps: bool = False, splits: bool = False) -> None:
+    # The copy is one. A part that moves leaves one VMA more than there were, as it goes itself
+    # unless it is split off to stay; all its parts were counted once. What is unmapped before, at
+    # the new place or as it does not fit there, may have to be cut in three.
+    needed = 2 + splits if mm.release.has(MREMAP_MAP_COUNT) else 4
+    if mm.map_count + 2 * unmaps + needed > mm.limits.max_map_count:
         raise os_error(errno.ENOMEM)
+
+
+def splits_source(remap: VmaRemap, vma: Vma) -> bool:
+    """Say whether what moves of vma becomes a VMA of its own first, as it alone is to be unlocked.
+
+    Compare mm/mremap.c:needs_pre_split().
+    """
+    return _may_split_source(remap) and bool(vma.vm_flags & VM_LOCKED)
+
+
+def _may_split_source(remap: VmaRemap) -> bool:
+    return remap.keeps_source and remap.mm.release.has(DONTUNMAP_CUTS)
 
 
 def _place_is_valid(remap: VmaRemap) -> bool:

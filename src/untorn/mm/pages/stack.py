@@ -7,7 +7,7 @@ import errno
 
 from untorn.errors import os_error
 from untorn.maps.page import PAGE_SHIFT, PAGE_SIZE
-from untorn.mm.mm_types import MmStruct, Vma
+from untorn.mm.mm_types import MmStruct, Vma, vma_add_pgoff
 from untorn.mm.mman import VM_ACCESS_FLAGS, VM_GROWSDOWN
 from untorn.mm.vma_lock import vma_start_write
 from untorn.mm.vmas.accounting import may_commit, may_expand_vm, mlock_future_ok, vma_account
@@ -48,7 +48,7 @@ def _expand_downwards(mm: MmStruct, vma: Vma, start: int) -> None:
     # Bounds first, then one store over old and new range: a reader that finds vma for an address
     # below its old start can lock it only after the section, when the bounds say the same.
     vma.vm_start = start
-    vma.vm_pgoff -= pages
+    vma_add_pgoff(vma, -pages)
     vma_store(mm, vma)
 
 

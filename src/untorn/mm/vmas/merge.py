@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 from untorn.maps.page import PAGE_SHIFT
 from untorn.mm.file import VmFile
-from untorn.mm.mm_types import MmStruct, Vma, vma_pages
-from untorn.mm.mman import VM_SPECIAL, VM_STICKY
+from untorn.mm.mm_types import MmStruct, Vma, vma_add_pgoff, vma_pages
+from untorn.mm.mman import VM_SPECIAL, VM_STICKY, is_cow_mapping
 from untorn.mm.vma_lock import vma_start_write
 from untorn.mm.vmas.rmap import anon_vma_clone, is_fork_child
 from untorn.mm.vmas.vm_area import vma_remove_merged, vma_store
-from untorn.releases.changes import ANON_VMA_TAKEN_OVER, CLOSE_MERGES
+from untorn.releases.changes import ANON_PGOFF, ANON_VMA_TAKEN_OVER, CLOSE_MERGES
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,7 @@ class Attributes:
         flags: VM_* bits.
         file: The mapped file or None; the same open file, not only the same inode.
         pgoff: Pages, of the first page of the range.
+        anon_pgoff: The same as a number of the VMA's own pages; see Vma.vm_anon_pgoff.
         anon_name: Its name, if it is named anonymous memory.
         origin: The VMA that the range is part of, was copied from, or extends; None for a new
             mapping.
@@ -37,6 +38,7 @@ class Attributes:
     flags: int
     file: VmFile | None
     pgoff: int
+    anon_pgoff: int
     anon_name: bytes | None = None
     origin: Vma | None = None
     extends: bool = False
@@ -44,8 +46,9 @@ class Attributes:
     @classmethod
     def of(cls, vma: Vma, start: int) -> "Attributes":
         """Return those of vma from byte address start on."""
-        pgoff = vma.vm_pgoff + (start - vma.vm_start >> PAGE_SHIFT)
-        return cls(vma.vm_flags, vma.vm_file, pgoff, vma.anon_name, vma)
+        pages = start - vma.vm_start >> PAGE_SHIFT
+        pgoff, anon_pgoff = vma.vm_pgoff + pages, vma.vm_anon_pgoff + pages
+        return cls(vma.vm_flags, vma.vm_file, pgoff, anon_pgoff, vma.anon_name, vma)
 
     def continues(self, prev: Vma | None, start: int) -> bool:
         """Say whether the range, beginning at start, may be merged into prev."""
@@ -53,7 +56,7 @@ class Attributes:
             prev is not None
             and prev.vm_end == start
             and self._mergeable(prev)
-            and prev.vm_pgoff + vma_pages(prev) == self.pgoff
+            and self._follows_at(vma_pages(prev), prev)
         )
 
     def precedes(self, following: Vma | None, start: int, end: int) -> bool:
@@ -62,8 +65,22 @@ class Attributes:
             following is not None
             and following.vm_start == end
             and self._mergeable(following)
-            and self.pgoff + (end - start >> PAGE_SHIFT) == following.vm_pgoff
+            and self._follows_at(start - end >> PAGE_SHIFT, following)
         )
+
+    def _follows_at(self, pages: int, vma: Vma) -> bool:
+        """Say whether the range begins where vma's pages would, this many after its first one.
+
+        Compare mm/vma.c:can_vma_merge_before(), can_vma_merge_after().
+        """
+        if vma.vm_pgoff + pages != self.pgoff:
+            return False
+        # Private memory of a file has two numbers, which a move may have set at odds. The other
+        # kinds own no pages, or own them by the number above.
+        has_two = self.file is not None and is_cow_mapping(self.flags)
+        if has_two and vma.vm_mm.release.has(ANON_PGOFF):
+            return vma.vm_anon_pgoff + pages == self.anon_pgoff
+        return True
 
     def _mergeable(self, vma: Vma) -> bool:
         """Compare mm/vma.c:is_mergeable_vma()."""
@@ -233,6 +250,6 @@ def _set_range(vma: Vma, start: int, end: int) -> None:
     """Set vma's bounds and, if its start moved, its pgoff. Preconditions: write-locked."""
     # Each page keeps its place in the file. For private anonymous memory, too: there the number
     # says where the page was mapped first, and tells whether VMAs may be merged.
-    vma.vm_pgoff += (start - vma.vm_start) >> PAGE_SHIFT
+    vma_add_pgoff(vma, start - vma.vm_start >> PAGE_SHIFT)
     vma.vm_start = start
     vma.vm_end = end

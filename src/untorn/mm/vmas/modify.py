@@ -8,7 +8,13 @@ from dataclasses import replace
 
 from untorn.errors import os_error
 from untorn.maps.page import PAGE_SHIFT
-from untorn.mm.mm_types import MmStruct, Vma, vma_is_anonymous, vma_kernel_pagesize
+from untorn.mm.mm_types import (
+    MmStruct,
+    Vma,
+    vma_add_pgoff,
+    vma_is_anonymous,
+    vma_kernel_pagesize,
+)
 from untorn.mm.vma_lock import vma_start_write
 from untorn.mm.vmas.merge import Attributes, vma_merge_existing_range, vma_merge_new_range
 from untorn.mm.vmas.rmap import anon_vma_clone
@@ -50,10 +56,10 @@ def split_vma_unlimited(mm: MmStruct, vma: Vma, addr: int, *, new_below: bool) -
     pages_below = addr - vma.vm_start >> PAGE_SHIFT
     if new_below:
         new.vm_end = vma.vm_start = addr
-        vma.vm_pgoff += pages_below
+        vma_add_pgoff(vma, pages_below)
     else:
         new.vm_start = vma.vm_end = addr
-        new.vm_pgoff += pages_below
+        vma_add_pgoff(new, pages_below)
     # Until this store the tree has vma for all of the old range. A reader that finds it there
     # cannot lock it, so nobody takes the other half for unmapped.
     vma_store_new(mm, new)
@@ -120,16 +126,14 @@ def copy_vma(
         start: Byte address in vma where the copied part begins.
         place: Byte address; nothing is mapped in [place, place + length).
         length: Bytes.
-        keeps_source: The source stays as it is, and is not to become one with the copy.
+        keeps_source: The source stays, as an empty mapping.
 
     Returns:
         The VMA that holds start now (vma, unless it merged into the copy), and the copy.
 
     Preconditions: mmap_lock held for write.
     """
-    new = Attributes.of(vma, start)
-    if vma_is_anonymous(vma) and vma.anon_vma is None:
-        new = replace(new, pgoff=place >> PAGE_SHIFT)  # no page is tied to the old offset
+    new = _attributes_of_copy(vma, start, place)
     # To the tree the copy is a new mapping, and the source stays where it is. For a plain move the
     # caller unmaps it in the same section, so no reader can lock either before both is done.
     end = place + length
@@ -141,7 +145,8 @@ def copy_vma(
         # The copy may have joined the source itself, if it was put right beside it.
         return (merged if merged.vm_start <= start < merged.vm_end else vma), merged
     copy = vm_area_dup(vma)
-    copy.vm_start, copy.vm_end, copy.vm_pgoff = place, end, new.pgoff
+    copy.vm_start, copy.vm_end = place, end
+    copy.vm_pgoff, copy.vm_anon_pgoff = new.pgoff, new.anon_pgoff
     anon_vma_clone(copy, vma)
     vma_start_write(copy)
     vma_store_new(mm, copy)
@@ -156,3 +161,12 @@ def _without(source: Vma, prev: Vma | None, following: Vma | None) -> tuple[Vma 
     if not release.has(MMAP_REPLACES):
         return None, None
     return (None if prev is source else prev), (None if following is source else following)
+
+
+def _attributes_of_copy(vma: Vma, start: int, place: int) -> Attributes:
+    new = Attributes.of(vma, start)
+    if vma.anon_vma is not None:
+        return new
+    # No page is tied to the old offset: what is not mapped yet may begin anew.
+    new = replace(new, anon_pgoff=place >> PAGE_SHIFT)
+    return replace(new, pgoff=new.anon_pgoff) if vma_is_anonymous(vma) else new

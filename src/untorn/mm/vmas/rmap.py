@@ -10,6 +10,7 @@ mm/vma.c:find_mergeable_anon_vma(), reusable_anon_vma(), anon_vma_compatible().
 
 from untorn.mm.mm_types import AnonVma, MmStruct, Vma, vma_pages
 from untorn.mm.mman import VM_ACCESS_FLAGS, VM_STICKY
+from untorn.releases.changes import ANON_PGOFF
 
 
 def vma_anon_prepare(mm: MmStruct, vma: Vma) -> None:
@@ -40,7 +41,13 @@ def _compatible(lower: Vma, upper: Vma) -> bool:
         and lower.vm_file is upper.vm_file
         and not (lower.vm_flags ^ upper.vm_flags) & ~(VM_ACCESS_FLAGS | VM_STICKY)
         and upper.vm_pgoff == lower.vm_pgoff + vma_pages(lower)
+        and _own_pages_follow(lower, upper)
     )
+
+
+def _own_pages_follow(lower: Vma, upper: Vma) -> bool:
+    follow = upper.vm_anon_pgoff == lower.vm_anon_pgoff + vma_pages(lower)
+    return follow or not lower.vm_mm.release.has(ANON_PGOFF)
 
 
 def anon_vma_prepare(vma: Vma, neighbour: AnonVma | None) -> None:

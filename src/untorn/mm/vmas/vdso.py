@@ -4,7 +4,7 @@ Compare arch/x86/entry/vdso/vma.c:map_vdso(), lib/vdso/datastore.c:vdso_install_
 mm/vma.c:_install_special_mapping().
 """
 
-from untorn.maps.page import PAGE_SIZE
+from untorn.maps.page import PAGE_SHIFT, PAGE_SIZE
 from untorn.mm.file import VmOperations
 from untorn.mm.mm_types import MmStruct, vma_pages
 from untorn.mm.mman import (
@@ -57,7 +57,8 @@ def install_special_mapping(mm: MmStruct, start: int, end: int, flags: int, name
     Preconditions: mmap_lock held for write.
     """
     vma = vm_area_alloc(mm)
-    vma.vm_start, vma.vm_end, vma.vm_pgoff = start, end, 0
+    vma.vm_start, vma.vm_end = start, end
+    vma.vm_pgoff, vma.vm_anon_pgoff = 0, start >> PAGE_SHIFT
     vma.vm_flags = flags | mm.def_flags | VM_DONTEXPAND
     vma.vm_file, vma.vm_ops = None, special_mapping(name)
     # Never merged: VM_DONTEXPAND is one of VM_SPECIAL.

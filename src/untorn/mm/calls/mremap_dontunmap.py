@@ -1,0 +1,44 @@
+"""What MREMAP_DONTUNMAP leaves at the old place: an empty mapping, unlocked.
+
+Compare mm/mremap.c:dontunmap_complete().
+"""
+
+from untorn.maps.page import PAGE_SHIFT
+from untorn.mm.calls.mremap_check import VmaRemap
+from untorn.mm.mm_types import MmStruct, Vma, vma_is_anonymous, vma_pages
+from untorn.mm.mman import VM_LOCKED, VM_LOCKED_MASK
+from untorn.mm.vma_lock import vma_start_write
+from untorn.mm.vmas.rmap import unlink_anon_vmas
+from untorn.releases.changes import DONTUNMAP_CUTS, DONTUNMAP_LEAVES_NEW
+
+
+def dontunmap_complete(remap: VmaRemap, source: Vma, copy: Vma) -> None:
+    """Unlock the source; if all of it moved, let go of its anon_vma.
+
+    Preconditions: mmap_lock held for write, source write-locked, its pages moved to copy.
+    """
+    _unlock(remap.mm, source)
+    # No page of it is left that an anon_vma could be needed for.
+    bounds = remap.addr, remap.addr + remap.old_len
+    if source is not copy and bounds == (source.vm_start, source.vm_end):
+        unlink_anon_vmas(source)
+        if remap.mm.release.has(DONTUNMAP_LEAVES_NEW):
+            _begin_anew(source)
+
+
+def _unlock(mm: MmStruct, source: Vma) -> None:
+    if source.vm_flags & VM_LOCKED:
+        # Without the change Linux goes on counting its pages as locked, until the next exec.
+        if mm.release.has(DONTUNMAP_CUTS):
+            mm.locked_vm -= vma_pages(source)
+        else:
+            mm.locked_vm_excess += vma_pages(source)
+    vma_start_write(source)
+    source.vm_flags &= ~VM_LOCKED_MASK
+
+
+def _begin_anew(source: Vma) -> None:
+    """Number the pages that source may own in future by its address, as those of a new mapping."""
+    source.vm_anon_pgoff = source.vm_start >> PAGE_SHIFT
+    if vma_is_anonymous(source) and source.vm_file is None:
+        source.vm_pgoff = source.vm_anon_pgoff
