@@ -74,6 +74,12 @@ if TYPE_CHECKING:
     is_flag=True,
     help="In place of random operations: run CMD, and make its memory calls in the engine, too.",
 )
+@click.option(
+    "--no-seccomp",
+    "is_unfiltered",
+    is_flag=True,
+    help="With --exec: stop at every call of CMD. Slower; debuggers work, and setuid programs.",
+)
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[CMD...]")
 def conform(
     names: tuple[str, ...],
@@ -83,6 +89,7 @@ def conform(
     script: TextIO | None,
     suites: tuple[str, ...],
     is_program: bool,
+    is_unfiltered: bool,
     command: tuple[str, ...],
 ) -> None:
     """Hold the engine to a kernel: same results, same maps.
@@ -100,7 +107,7 @@ def conform(
     if is_program != bool(command):
         raise click.UsageError("--exec and CMD go together")
     if is_program:
-        conform_program(command)
+        conform_program(command, filtered=not is_unfiltered)
         return
     from untorn.conform.target import ConformOptions
     from untorn.processes.endings import endings_held

@@ -46,7 +46,8 @@ BOUNDS = {
     308: "setns",
 }
 """They change no mapping, but what bounds later calls."""
-PRCTL, IOCTL = 157, 16
+PRCTL, IOCTL, PTRACE = 157, 16, 101
+PTRACE_TRACEME = 0
 PR_SET_MM, PR_SET_MDWE, PR_SET_MEMORY_MERGE, PR_SET_VMA = 35, 65, 67, 0x5356_4D41
 PRCTL_OPTIONS = {
     PR_SET_MM: "prctl(PR_SET_MM)",
@@ -83,18 +84,20 @@ NUMBERS = frozenset(_NAMES)
 _INT, _LONG = 1 << 32, 1 << 64
 
 
-def name_of(number: int, arguments: tuple[int, ...]) -> str:
-    """Return the name of a call that was stopped at."""
+def name_of(number: int, arguments: tuple[int, ...]) -> str | None:
+    """Return the name of a call of x86-64; None if it does not matter."""
     if number == PRCTL:
-        return PRCTL_OPTIONS[arguments[0] % _INT]
+        return PRCTL_OPTIONS.get(arguments[0] % _INT)
     if number == IOCTL:
-        return IOCTLS[arguments[1] % _INT]
-    return _NAMES[number]
+        return IOCTLS.get(arguments[1] % _INT)
+    return _NAMES.get(number)
 
 
-def operation_of(number: int, registers: tuple[int, ...]) -> Operation:
-    """Return a call that was stopped at, with its arguments as the kernel takes them."""
+def operation_of(number: int, registers: tuple[int, ...]) -> Operation | None:
+    """Return a call with its arguments as the kernel takes them; None if it does not matter."""
     name = name_of(number, registers)
+    if name is None:
+        return None
     ints = _INTS.get(name, ())
     arguments = registers[: ARGUMENTS.get(name, len(registers))]
     return Operation(

@@ -31,7 +31,7 @@ class Memory:
         if self.owner is thread:
             self.owner = None
             if self.twin is not None:
-                self.twin.abandon()
+                self.twin.abandon(thread)
         self.waiting = deque(each for each in self.waiting if each[0] is not thread)
         self.users -= 1
         if not self.users:

@@ -8,6 +8,7 @@ file: until then the VMA itself holds the open file, so that keeping it makes no
 import ctypes
 import errno
 import os
+import re
 import stat
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from untorn.mm.file import VmFile
 
 _PIDFD_GETFD, _KCMP, _KCMP_FILE = 438, 312, 0
 _OTHER_FILE_SYSTEMS = "/proc/", "/sys/"
+_NUMBER = re.compile(r":(\[\d+\]|\d+)$")
+"""In what /proc/PID/fd calls a socket, or the memory of a virtual CPU."""
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -26,9 +29,12 @@ class OpenFiles:
 
     def __init__(self) -> None:
         self._kept: dict[VmFile, int] = {}
+        self._asked: dict[Thread, VmFile] = {}
 
     def of(self, thread: Thread, fd: int) -> VmFile | None:
         """Return the open file of a thread's descriptor; None if it has none of that number.
+
+        It is kept at least until settle().
 
         Raises:
             NotModelledError: It is of a device, a ring or the like.
@@ -40,24 +46,20 @@ class OpenFiles:
                 raise
             return None
         try:
-            return self._known(ours) or self._new(ours)
+            file = self._asked[thread] = self._known(ours) or self._new(ours)
+            return file
         finally:
             if ours not in self._kept.values():
                 os.close(ours)
 
-    def refresh(self, file: VmFile) -> None:
-        """Ask for the size of a file again."""
-        if file in self._kept:
-            file.size = os.fstat(self._kept[file]).st_size if not file.is_zero else file.size
+    def settle(self, thread: Thread) -> bool:
+        """Know that a thread has made its call; say whether it asked for a file."""
+        return self._asked.pop(thread, None) is not None
 
     def keep_only(self, used: set[VmFile]) -> None:
-        """Close the descriptors of all files but these."""
-        for file in self._kept.keys() - used:
+        """Close the descriptors of all files but these, and those of calls that are being made."""
+        for file in self._kept.keys() - used - set(self._asked.values()):
             os.close(self._kept.pop(file))
-
-    def close(self) -> None:
-        """Close all."""
-        self.keep_only(set())
 
     def _known(self, ours: int) -> VmFile | None:
         status = os.fstat(ours)
@@ -86,8 +88,7 @@ def _refuse_special(fd: int) -> None:
     if kind == stat.S_IFDIR or (kind == stat.S_IFCHR and status.st_rdev == os.makedev(1, 5)):
         return
     if kind != stat.S_IFREG or path.startswith(_OTHER_FILE_SYSTEMS):
-        what = path.rstrip("0123456789[]").removesuffix(":") if ":[" in path else path
-        raise NotModelledError(f"mmap of {what}")
+        raise NotModelledError(f"mmap of {_NUMBER.sub('', path)}")
 
 
 def _system_call(number: int, *arguments: int) -> int:

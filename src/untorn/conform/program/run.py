@@ -8,12 +8,10 @@ from contextlib import suppress
 from threading import Thread
 from time import monotonic
 
-from untorn.conform.program.engine_calls import EngineCalls
-from untorn.conform.program.open_files import OpenFiles
 from untorn.conform.program.outcome import ProgramRun
 from untorn.conform.program.start import start_program
 from untorn.conform.program.tracer import OPTIONS, Tracer
-from untorn.conform.program.twin import World
+from untorn.conform.program.world import World
 from untorn.conform.traced.bounds import limits_of
 from untorn.conform.traced.minimal_child import MinimalChild
 from untorn.errors import OutOfReachError, describe
@@ -24,7 +22,10 @@ _REPORT_EVERY = 0.2
 
 
 def run_program(
-    command: Sequence[str], report: Callable[[ProgramRun], None] = lambda run: None
+    command: Sequence[str],
+    report: Callable[[ProgramRun], None] = lambda run: None,
+    *,
+    filtered: bool = True,
 ) -> ProgramRun:
     """Run a program to its end, and that of all that comes from it; compare its memory calls.
 
@@ -33,6 +34,8 @@ def run_program(
     Args:
         command: Its name, looked for as by a shell, and its arguments.
         report: Called now and then with what the run has come to so far.
+        filtered: Stop the program only at calls that matter, by a seccomp filter. It cannot debug
+            others then and, unless it has CAP_SYS_ADMIN, setuid programs lose what they have more.
 
     Raises:
         OutOfReachError: It cannot be started, or not be traced.
@@ -43,7 +46,7 @@ def run_program(
     with MinimalChild() as child:
         machine = limits_of(child)
     run = ProgramRun()
-    tracing = _Tracing(World(machine, EngineCalls(OpenFiles()), run), path, command)
+    tracing = _Tracing(World(machine, run), path, command, filtered=filtered)
     begin = monotonic()
     tracing.start()
     while not tracing.wait(_REPORT_EVERY):
@@ -56,17 +59,19 @@ def run_program(
 class _Tracing(Thread):
     """The thread that traces: ptrace(2) ties a program to a thread."""
 
-    def __init__(self, world: World, path: str, command: Sequence[str]) -> None:
+    def __init__(self, world: World, path: str, command: Sequence[str], *, filtered: bool) -> None:
         super().__init__(name="tracer")
         self._world, self._path, self._command = world, path, command
-        self._tracer = Tracer(world)
+        self._filtered = filtered
+        self._tracer = Tracer(world, filtered=filtered)
         self._failure: BaseException | None = None
         self._done, self._doing = os.pipe2(os.O_CLOEXEC)
 
     def run(self) -> None:
         """Start the program and trace it."""
         try:
-            self._tracer.trace(start_program(self._path, self._command, OPTIONS))
+            pid = start_program(self._path, self._command, OPTIONS, filtered=self._filtered)
+            self._tracer.trace(pid)
         except BaseException as error:  # raised again by the thread that waits
             self._failure = error
         finally:

@@ -6,10 +6,10 @@ Source: seccomp(2), bpf(4); include/uapi/linux/seccomp.h, audit.h.
 import struct
 
 from untorn.conform.program.calls import IOCTL, IOCTLS, NUMBERS, PRCTL, PRCTL_OPTIONS
+from untorn.conform.traced.ptrace import AUDIT_ARCH_X86_64
 
 PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 38, 22, 2
 _TRACE, _ALLOW = 0x7FF0_0000, 0x7FFF_0000
-_AUDIT_ARCH_X86_64 = 0xC000_003E
 _NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16
 """Byte offsets in struct seccomp_data."""
 _LOAD, _JUMP_IF_EQUAL, _RETURN = 0x20, 0x15, 0x06
@@ -30,7 +30,7 @@ def _filter() -> list[_Instruction]:
     unconditional = [_case(number, [_answer(_TRACE)]) for number in sorted(NUMBERS)]
     return [
         (_LOAD, 0, 0, _ARCHITECTURE),
-        *((_JUMP_IF_EQUAL, 1, 0, _AUDIT_ARCH_X86_64), _answer(_ALLOW)),
+        *((_JUMP_IF_EQUAL, 1, 0, AUDIT_ARCH_X86_64), _answer(_ALLOW)),
         (_LOAD, 0, 0, _NUMBER),
         *(instruction for case in unconditional for instruction in case),
         *_case(PRCTL, _by_argument(0, PRCTL_OPTIONS)),

@@ -21,13 +21,14 @@ from untorn.maps.page import page_align
 from untorn.mm.mman import MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, PROT_WRITE
 
 
-def start_program(path: str, argv: Sequence[str], options: int) -> int:
+def start_program(path: str, argv: Sequence[str], options: int, *, filtered: bool) -> int:
     """Start a program without address randomization; return its ID.
 
     Args:
         path: Of the program.
         argv: Its arguments, the name that it is called by first.
         options: PTRACE_O_* bits to trace it with from its exec on.
+        filtered: Whether it gets the filter.
 
     Raises:
         OSError: The program cannot be executed.
@@ -38,7 +39,8 @@ def start_program(path: str, argv: Sequence[str], options: int) -> int:
         if _call(tracee, "personality", ADDR_NO_RANDOMIZE) < 0:
             raise OutOfReachError("no process without address randomization can be had here")
         arguments = _exec_arguments(tracee, os.fsencode(path), [os.fsencode(each) for each in argv])
-        _set_filter(tracee)  # from here on it cannot map memory: nobody listens to the filter yet
+        if filtered:
+            _set_filter(tracee)  # it cannot map memory any more: nobody listens to the filter yet
         for fd in minimal_elf.LIFELINE_FD, PROGRAM_FD:
             _call(tracee, "close", fd)
         tracee.exec(minimal_elf.SYSCALL, "execve", *arguments)

@@ -13,14 +13,16 @@ from contextlib import suppress
 from time import perf_counter
 
 from untorn.conform.operation import Operation
-from untorn.conform.program.calls import BOUNDS, operation_of
+from untorn.conform.program.calls import BOUNDS, PTRACE, PTRACE_TRACEME, operation_of
 from untorn.conform.program.kernel_memory import KernelMemory
 from untorn.conform.program.memory import Memory
 from untorn.conform.program.processes import Thread, TracedProcess
-from untorn.conform.program.twin import Twin, World
-from untorn.conform.traced.abi import X86_64
+from untorn.conform.program.twin import Twin
+from untorn.conform.program.world import World
 from untorn.conform.traced.ptrace import (
+    AUDIT_ARCH_X86_64,
     PTRACE_CONT,
+    PTRACE_DETACH,
     PTRACE_EVENT_CLONE,
     PTRACE_EVENT_EXEC,
     PTRACE_EVENT_FORK,
@@ -36,9 +38,10 @@ from untorn.conform.traced.ptrace import (
     PTRACE_O_TRACESYSGOOD,
     PTRACE_O_TRACEVFORK,
     PTRACE_SYSCALL,
+    SYSCALL_EXIT,
     WALL,
     WNOTHREAD,
-    Registers,
+    SyscallInfo,
     event_message,
     ptrace,
 )
@@ -67,9 +70,16 @@ class Tracer:
             pidfds, and nothing else.
     """
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, *, filtered: bool) -> None:
+        """Make one.
+
+        Args:
+            world: What all address spaces have in common.
+            filtered: Whether the program has the filter; else it is stopped at every call.
+        """
         self._world = world
-        self._registers = Registers()
+        self._info = SyscallInfo()
+        self._go_on = PTRACE_CONT if filtered else PTRACE_SYSCALL
         self._threads: dict[int, Thread] = {}
         self._memories: dict[Thread, Memory] = {}
         self._calls: dict[Thread, Operation] = {}  # that are being made
@@ -81,7 +91,7 @@ class Tracer:
         run = self._world.run
         thread = self._add_thread(pid, self._add_process(pid))
         self._begin_program(thread)
-        ptrace(PTRACE_CONT, pid)
+        ptrace(self._go_on, pid)
         while self._threads:
             tid, status = os.waitpid(-1, WALL | WNOTHREAD)
             begun = perf_counter()
@@ -103,27 +113,43 @@ class Tracer:
             self._on_stop(thread, status >> 16, os.WSTOPSIG(status))
 
     def _on_stop(self, thread: Thread, event: int, number: int) -> None:
-        if event == PTRACE_EVENT_SECCOMP:
-            self._on_call(thread)
-        elif number == _SYSCALL_STOP:
-            self._on_return(thread)
+        if event == PTRACE_EVENT_SECCOMP or number == _SYSCALL_STOP:
+            self._info.read(thread.tid)
+            if thread in self._calls:
+                self._on_return(thread)
+            elif self._info.op != SYSCALL_EXIT and self._info.arch == AUDIT_ARCH_X86_64:
+                self._on_call(thread)
+            else:
+                ptrace(self._go_on, thread.tid)
         elif event in _FORKED:
             self._on_fork(thread)
         elif event == PTRACE_EVENT_EXEC:
             self._on_exec(thread)
         elif event == PTRACE_EVENT_STOP:
             # A group stop lasts until SIGCONT; any other one is the beginning or end of something.
-            ptrace(PTRACE_LISTEN if number in _GROUP_STOPS else PTRACE_CONT, thread.tid)
+            ptrace(PTRACE_LISTEN if number in _GROUP_STOPS else self._go_on, thread.tid)
         else:
-            ptrace(PTRACE_CONT, thread.tid, number)
+            ptrace(self._go_on, thread.tid, number)
 
     def _on_call(self, thread: Thread) -> None:
         """Let a thread make its call, or wait for its turn."""
-        self._registers.read(thread.tid)
-        memory, operation = self._memories[thread], operation_of(*self._registers.call(X86_64))
-        memory.waiting.append((thread, operation))
-        if memory.owner is None:
-            self._let_in(memory)
+        number, arguments = self._info.number, self._info.arguments
+        operation = operation_of(number, arguments)
+        if operation is not None:
+            memory = self._memories[thread]
+            memory.waiting.append((thread, operation))
+            if memory.owner is None:
+                self._let_in(memory)
+        elif number == PTRACE and arguments[0] == PTRACE_TRACEME:
+            self._hand_over(thread)
+        else:
+            ptrace(self._go_on, thread.tid)
+
+    def _hand_over(self, thread: Thread) -> None:
+        """Leave a thread to the tracer that it asks for: it can have one only."""
+        self._world.run.not_modelled["a process that another one debugs"] += 1
+        ptrace(PTRACE_DETACH, thread.tid)
+        self._remove_thread(thread)
 
     def _let_in(self, memory: Memory) -> None:
         """Let the next thread that waits make its call. Preconditions: none is being made."""
@@ -146,12 +172,11 @@ class Tracer:
         """Compare, after a call was made; let the next one in."""
         memory, operation = self._memories[thread], self._calls.pop(thread)
         try:
-            self._registers.read(thread.tid)
             if operation.name in BOUNDS.values():
                 self._forget_limits()
             elif memory.twin is not None:
-                memory.twin.finish(thread, self._registers.result(X86_64))
-            ptrace(PTRACE_CONT, thread.tid)
+                memory.twin.finish(thread, self._info.result)
+            ptrace(self._go_on, thread.tid)
         finally:
             self._let_go(memory)
 
@@ -165,8 +190,8 @@ class Tracer:
             self._memories[child] = self._memory_of(child, thread, flags)
             if tid in self._early:
                 self._early.remove(tid)
-                ptrace(PTRACE_CONT, tid)
-            ptrace(PTRACE_CONT, thread.tid)
+                ptrace(self._go_on, tid)
+            ptrace(self._go_on, thread.tid)
         finally:
             self._let_go(memory)
 
@@ -192,15 +217,15 @@ class Tracer:
         self._leave(former)
         former.close()
         self._begin_program(former)
-        ptrace(PTRACE_CONT, former.tid)
+        ptrace(self._go_on, former.tid)
 
     def _begin_program(self, thread: Thread) -> None:
         run = self._world.run
         run.programs += 1
         thread.process.limits = None
         kernel, twin = KernelMemory(thread), None
-        self._registers.read(thread.tid)
-        if self._registers.are_32_bit:
+        self._info.read(thread.tid)
+        if self._info.arch != AUDIT_ARCH_X86_64:
             run.not_modelled["a program of 32 bits"] += 1
         else:
             try:

@@ -4,16 +4,17 @@ from untorn.conform.kernel_side import COUNTS
 from untorn.conform.operation import Operation
 from untorn.conform.pair import Answer, Mismatch, describe_fault, learn_inode
 from untorn.conform.program.calls import ARGUMENTS, FORKS
-from untorn.conform.program.engine_calls import EngineCall, EngineCalls
+from untorn.conform.program.engine_calls import EngineCall
 from untorn.conform.program.faults import fault_in, follow_names, follow_stacks
 from untorn.conform.program.kernel_memory import KernelMemory
-from untorn.conform.program.outcome import ProgramMismatch, ProgramRun
+from untorn.conform.program.outcome import ProgramMismatch
 from untorn.conform.program.processes import (
     ADDR_NO_RANDOMIZE,
     READ_IMPLIES_EXEC,
     Thread,
 )
 from untorn.conform.program.takes import take_locked, take_maps
+from untorn.conform.program.world import World
 from untorn.conform.script_text import result_name
 from untorn.conform.traced.member import Layout
 from untorn.errors import NotModelledError
@@ -22,28 +23,10 @@ from untorn.mm.limits import Limits, pick_mmap_base
 from untorn.mm.mm_types import MmStruct, VmaSlab
 from untorn.syscalls import Process
 
-_CHUNK = 1 << 20
 _RESTARTED = range(-516, -511)
 """Results of a call that a signal interrupted, and that is made again. Source: linux/errno.h."""
 UNSEEN = "a change that no call made"
 RACED = "a thread wrote to a VMA for the first time while another one's call was made"
-
-
-class World:
-    """What all address spaces of the program have in common.
-
-    Attributes:
-        machine: What bounds any process of this machine.
-        calls: Prepares calls of the engine.
-        run: What the run comes to.
-        inodes: Numbers of shared memory that the engine was told.
-    """
-
-    def __init__(self, machine: Limits, calls: EngineCalls, run: ProgramRun) -> None:
-        self.machine = machine
-        self.calls = calls
-        self.run = run
-        self.inodes: set[int] = set()
 
 
 class Twin:
@@ -56,7 +39,7 @@ class Twin:
     def __init__(self, world: World, kernel: KernelMemory, engine: Process) -> None:
         self._world, self._kernel = world, kernel
         self.engine = engine
-        self._maps = engine.open()
+        self._engine_maps = world.maps_of(engine)
         self._text = kernel.maps()
         self._operation: Operation | None = None
         self._call: EngineCall | None = None
@@ -93,6 +76,12 @@ class Twin:
             thread: That made it, stopped.
             result: What the kernel returned, an errno negated.
         """
+        mapped = self._engine_maps.files
+        self._compare(thread, result)
+        if self._world.files.settle(thread) or mapped != self._engine_maps.files:
+            self._world.close_files()
+
+    def _compare(self, thread: Thread, result: int) -> None:
         operation, self._operation = self._operation, None
         if operation is None or operation.name in FORKS.values() or result in _RESTARTED:
             return
@@ -108,8 +97,9 @@ class Twin:
             return
         self._judge(thread, before, Mismatch(0, operation, engine, kernel))
 
-    def abandon(self) -> None:
-        """Know that the thread that was to make a call is gone: it was made, or not."""
+    def abandon(self, thread: Thread) -> None:
+        """Know that a thread that was to make a call is gone: it was made, or not."""
+        self._world.files.settle(thread)
         if self._operation is not None:
             self._unseen = "a call of a thread that died in it"
         self._operation = None
@@ -126,7 +116,7 @@ class Twin:
         except NotModelledError as error:
             run.not_modelled[f"fork: {error}"] += 1
             return Twin.after_exec(self._world, kernel, child)
-        engine = Answer(0, twin.engine_maps(), _counts(twin.engine))
+        engine = Answer(0, twin._engine_maps.text(), _counts(twin.engine))
         copied = Answer(0, kernel.maps(), kernel.counts(child))
         if engine == copied:
             run.counts["fork", "ok"] += 1
@@ -136,14 +126,9 @@ class Twin:
             twin._start_over(child)
         return twin
 
-    def engine_maps(self) -> bytes:
-        """Return the text of the engine's maps."""
-        self._maps.seek(0)
-        return b"".join(iter(lambda: self._maps.read(_CHUNK), b""))
-
     def end(self) -> None:
         """End the engine process."""
-        self._maps.close()
+        self._world.forget(self._engine_maps)
         self.engine.exit()
         self.engine.reap()
 
@@ -171,7 +156,7 @@ class Twin:
             result = _result(call, self.engine)
             if name == "mmap" and result == kernel.result > 0:
                 learn_inode(self.engine.mm, result, kernel.maps, self._world.inodes)
-            return Answer(result, self.engine_maps(), _counts(self.engine))
+            return Answer(result, self._engine_maps.text(), _counts(self.engine))
         except NotModelledError:
             raise
         except Exception as error:  # whichever: it is a fault of the engine
@@ -181,7 +166,7 @@ class Twin:
         """Follow what may change without a call; say whether the maps are those of text now."""
         follow_stacks(self.engine, text)
         follow_names(self.engine.mm, text)
-        return self.engine_maps() == text
+        return self._engine_maps.text() == text
 
     def _grew_meanwhile(self, kernel: Answer, engine: Answer) -> bool:
         """Say whether all that differs is the stack of another thread, which grew."""
@@ -198,7 +183,7 @@ class Twin:
         try:
             take_maps(mm, self._text, self._kernel.facts(thread))
             take_locked(mm, self._kernel.counts(thread)["locked_vm"])
-            taken = self.engine_maps() == self._text
+            taken = self._engine_maps.text() == self._text
         except ValueError:
             taken = False
         if not taken:
@@ -210,7 +195,7 @@ class Twin:
         heap = old.start_brk, old.brk
         mm = _mm_of(self._world.machine, self._kernel, thread, heap, old.mmap_base)
         self.engine = Process(mm)
-        self._maps = self.engine.open()
+        self._engine_maps = self._world.maps_of(self.engine, self._engine_maps)
 
 
 def _result(call: EngineCall, process: Process) -> int:

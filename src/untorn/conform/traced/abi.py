@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from untorn.maps.page import IA32_PAGE_OFFSET, PAGE_SHIFT, TASK_SIZE
 
-RAX, ORIG_RAX, RIP, CS = 10, 15, 16, 17
+RAX, ORIG_RAX, RIP = 10, 15, 16
 """Where these stand in struct user_regs_struct; a 32-bit program has their lower halves."""
 _R10, _RBP, _RBX, _R9, _R8, _RCX, _RDX, _RSI, _RDI = 7, 4, 5, 8, 9, 11, 12, 13, 14
 _MAX_ERRNO = 4095

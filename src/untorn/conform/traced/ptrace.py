@@ -7,23 +7,28 @@ the registers. Source: ptrace(2), waitpid(2).
 import ctypes
 import os
 import signal
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Self
 
-from untorn.conform.traced.abi import CS, ORIG_RAX, RAX, RIP, X86_64, Abi
+from untorn.conform.traced.abi import ORIG_RAX, RAX, RIP, X86_64, Abi
 from untorn.errors import os_error
 
 PTRACE_CONT = 7
 PTRACE_SINGLESTEP = 9
 PTRACE_GETREGS = 12
 PTRACE_SETREGS = 13
+PTRACE_DETACH = 17
 PTRACE_SYSCALL = 24
 PTRACE_SETOPTIONS = 0x4200
 PTRACE_GETEVENTMSG = 0x4201
 PTRACE_SEIZE = 0x4206
 PTRACE_INTERRUPT = 0x4207
 PTRACE_LISTEN = 0x4208
+PTRACE_GET_SYSCALL_INFO = 0x420E
+SYSCALL_ENTRY, SYSCALL_EXIT, SYSCALL_SECCOMP = 1, 2, 3
+AUDIT_ARCH_X86_64 = 0xC000_003E
 PTRACE_O_TRACESYSGOOD = 0x1
 PTRACE_O_TRACEFORK = 0x2
 PTRACE_O_TRACEVFORK = 0x4
@@ -44,8 +49,8 @@ _CLONE_PARENT = 0x8000
 _TRAP = signal.SIGTRAP << 8 | 0x7F
 """Wait status of a child that a trap stopped."""
 _REGISTERS = 27
-_USER32_CS = 0x23
-"""Source: arch/x86/include/asm/segment.h, __USER32_CS."""
+_SYSCALL_INFO = struct.Struct("=B3xI16x7q8x")
+"""op, arch, instruction and stack pointer; number and arguments, or the result; the rest."""
 _NO_SYSCALL = (1 << 64) - 1
 """In orig_rax: there is none to restart."""
 
@@ -54,13 +59,13 @@ _ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void
 _ptrace.restype = ctypes.c_long
 
 
-def ptrace(request: int, pid: int, data: int = 0) -> None:
-    """Make a request that has no address.
+def ptrace(request: int, pid: int, data: int = 0, addr: int = 0) -> None:
+    """Make a request.
 
     Raises:
         OSError: ESRCH if there is no such thread, or it is not stopped; EPERM; EIO.
     """
-    if _ptrace(request, pid, 0, data) == -1:
+    if _ptrace(request, pid, addr, data) == -1:
         raise os_error(ctypes.get_errno())
 
 
@@ -88,19 +93,9 @@ class Registers:
         """Set those of a thread. Raises OSError as ptrace()."""
         ptrace(PTRACE_SETREGS, pid, self._where)
 
-    def call(self, abi: Abi) -> tuple[int, tuple[int, ...]]:
-        """Return the number of the system call that is being made, and its arguments."""
-        values = self._values
-        return values[ORIG_RAX], tuple(values[register] for register in abi.arguments)
-
     def result(self, abi: Abi) -> int:
         """Return what a system call returned: an errno negated if it is from -4095 to -1."""
         return abi.result(self._values[RAX])
-
-    @property
-    def are_32_bit(self) -> bool:
-        """Whether the program is one of 32 bits."""
-        return bool(self._values[CS] == _USER32_CS)
 
     def prepare(self, abi: Abi, at: int, name: str, arguments: tuple[int, ...]) -> None:
         """Stand before an instruction, at this byte address, that makes this system call."""
@@ -109,6 +104,35 @@ class Registers:
         held = abi.registers(name, arguments)
         for register, value in zip(abi.arguments, held, strict=False):
             values[register] = value
+
+
+class SyscallInfo:
+    """What a stopped thread says of the system call that it stands before or after.
+
+    Attributes:
+        op: SYSCALL_ENTRY, SYSCALL_EXIT, SYSCALL_SECCOMP or, at another stop, 0.
+        arch: AUDIT_ARCH_X86_64, or that of the kind of program that it is.
+        number: Of the call; before it.
+        arguments: All six; before the call.
+        result: After the call: an errno negated if it is from -4095 to -1.
+
+    Source: ptrace(2), PTRACE_GET_SYSCALL_INFO; since Linux 5.3.
+    """
+
+    __slots__ = ("_buffer", "_where", "arch", "arguments", "number", "op", "result")
+
+    arguments: tuple[int, ...]
+
+    def __init__(self) -> None:
+        self._buffer = ctypes.create_string_buffer(_SYSCALL_INFO.size)
+        self._where = ctypes.addressof(self._buffer)
+
+    def read(self, pid: int) -> None:
+        """Ask a thread. Raises OSError as ptrace()."""
+        ptrace(PTRACE_GET_SYSCALL_INFO, pid, self._where, _SYSCALL_INFO.size)
+        unpacked = _SYSCALL_INFO.unpack(self._buffer)
+        self.op, self.arch, self.number, *arguments = unpacked
+        self.arguments, self.result = tuple(arguments), self.number
 
 
 class Tracee:
