@@ -4,11 +4,12 @@ import re
 
 import pytest
 
-from tests.conform.test_suites import engine
+from tests.conform.engine_alone import engine_alone
 from untorn.conform.case import Case
 from untorn.conform.case_text import parse_cases, parse_script
 from untorn.conform.operation import Operation
 from untorn.conform.pair import Answer
+from untorn.mm.limits import Limits
 from untorn.releases.changes import MSEAL
 from untorn.releases.release import LAST, Release
 
@@ -22,7 +23,7 @@ at = 0x200000000000
 def unmet(text: str) -> str:
     """Return what the first case of a file finds unmet on the engine."""
     (case,) = parse_cases(PRELUDE + "case made up\n" + text)
-    side = engine(LAST)
+    side = engine_alone(LAST, Limits())
     found = (
         expected(Answer(side.do(operation), side.maps(), side.counts()))
         for operation, expected in case.play()

@@ -9,20 +9,17 @@ from dataclasses import dataclass
 
 import pytest
 
+from tests.conform.engine_alone import engine_alone
 from tests.helpers.this_machine import or_skip
 from untorn.conform.case_text import parse_script
-from untorn.conform.engine_side import EngineSide
 from untorn.conform.files import FDS
 from untorn.conform.generate.extents import ARENA
 from untorn.conform.pair import Pair
 from untorn.conform.traced.bounds import memory_pages
-from untorn.fs.from_maps.address_space import mm_from_maps
-from untorn.maps.page import PAGE_SIZE, TASK_SIZE, ULONG_MAX
-from untorn.mm.file import VmFile
+from untorn.maps.page import PAGE_SIZE
 from untorn.mm.limits import Limits
-from untorn.syscalls import Process
+from untorn.releases.release import modelled
 
-PROGRAM = b"00400000-00401000 r-xp 00000000 00:01 1                                  /program\n"
 SYNC = "MAP_FIXED | MAP_SYNC"
 HALF = (memory_pages() // 2 + 1) * PAGE_SIZE
 """Bytes: two of these are more memory than there is."""
@@ -191,17 +188,6 @@ def pair() -> Iterator[Pair]:
         yield pair
 
 
-def engine() -> EngineSide:
-    process = Process(mm_from_maps(PROGRAM, limits=LIMITS, task_size=TASK_SIZE))
-    process.files = {fd: VmFile(name.encode()) for name, fd in FDS.items()}
-    process.files[FDS["ONE"]].refuses_sync = True
-    process.files[FDS["ZERO"]].is_zero = True
-    process.files[FDS["SEALED"]].write_sealed = True
-    directory = process.files[FDS["DIRECTORY"]]
-    directory.can_mmap, directory.mmap_size_max = False, ULONG_MAX
-    return EngineSide(process)
-
-
 def lines_of(maps: bytes) -> list[str]:
     lines = [line.split()[:3] for line in maps.decode().splitlines()]
     return [" ".join(line) for line in lines if line[0].startswith(f"{ARENA:x}"[:6])]
@@ -209,7 +195,7 @@ def lines_of(maps: bytes) -> list[str]:
 
 @pytest.mark.parametrize("name", FINDINGS)
 def test_the_engine_does_as_linux_does(name: str) -> None:
-    finding, side = FINDINGS[name], engine()
+    finding, side = FINDINGS[name], engine_alone(modelled(None), LIMITS)
     results = [side.do(operation) for operation in parse_script(finding.script)]
     assert min(results[-1], 0) == finding.result
     assert lines_of(side.maps()) == finding.lines
