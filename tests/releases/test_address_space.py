@@ -291,23 +291,15 @@ def test_mremap_looks_at_the_mapping_before_it_unmaps() -> None:
     assert drawings(changes.MREMAP_CHECKS_FIRST, fail) == ("A.........", "A....BBB..")
 
 
-def test_what_dontunmap_leaves_is_not_locked() -> None:
-    excess = []
-    for pages in around(changes.DONTUNMAP_CUTS):
+def test_what_dontunmap_copies_is_counted_once_or_twice() -> None:
+    counts = []
+    for pages in around(changes.DONTUNMAP_COUNTS_TWICE):
         pages.map(0, 3)
         pages.mlock2(addr(0), 3 * PAGE_SIZE)
         move(pages, 1, 2, 6, DONTUNMAP)
         pages.check()
-        excess.append((pages.mm.locked_vm, pages.diagram(7)))
-    assert excess == [(4, "AAA...B"), (3, "ABC...D")]
-
-
-@pytest.mark.parametrize("release", [(6, 1), (6, 12), (7, 3)])
-def test_what_dontunmap_leaves_is_new(release: tuple[int, int]) -> None:
-    pages = Pages(release=release)
-    pages.map(0, 1)
-    move(pages, 0, 1, 1, DONTUNMAP)
-    assert pages.diagram(3) == "AB."
+        counts.append(pages.mm.locked_vm)
+    assert counts == [3, 4]
 
 
 def test_lengths_of_dontunmap_are_compared_in_bytes() -> None:

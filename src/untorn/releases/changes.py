@@ -94,6 +94,12 @@ GUARD_REGIONS = Change(
     "MADV_GUARD_INSTALL and MADV_GUARD_REMOVE are there; EINVAL before",
     "mm/madvise.c:madvise_behavior_valid()",
 )
+DONTUNMAP_COUNTS_TWICE = Change(
+    Release(6, 15),
+    "MREMAP_DONTUNMAP adds the pages of the copy of a locked VMA to locked_vm, as if those of the "
+    "source were taken from it; it added nothing before",
+    "mm/mremap.c:vrm_stat_account()",
+)
 ANON_VMA_TAKEN_OVER = Change(
     Release(6, 16),
     "a range that owns pages may merge into a neighbour that owns none; only the other way round "
@@ -160,14 +166,14 @@ DONTUNMAP_CUTS = Change(
     "MREMAP_DONTUNMAP cuts what it moves out of a locked VMA, and only that is unlocked; all of "
     "the VMA was before, and its pages stayed in locked_vm",
     "mm/mremap.c:prep_move_vma()",
-    carried_back=(Release(6, 1), Release(6, 12), Release(7, 2)),
+    carried_back=(Release(6, 12), Release(7, 2)),
 )
 DONTUNMAP_LEAVES_NEW = Change(
     Release(7, 3),
     "what MREMAP_DONTUNMAP leaves behind is as if mapped anew, and never merges with its own copy; "
     "it kept its page offset before",
     "mm/mremap.c:dontunmap_complete()",
-    carried_back=(Release(6, 1), Release(6, 12), Release(7, 2)),
+    carried_back=(Release(6, 12), Release(7, 2)),
 )
 ANON_PGOFF = Change(
     Release(7, 3),

@@ -5,11 +5,11 @@ Compare mm/mremap.c:dontunmap_complete().
 
 from untorn.maps.page import PAGE_SHIFT
 from untorn.mm.calls.mremap_check import VmaRemap
-from untorn.mm.mm_types import MmStruct, Vma, vma_is_anonymous, vma_pages
+from untorn.mm.mm_types import Vma, vma_is_anonymous, vma_pages
 from untorn.mm.mman import VM_LOCKED, VM_LOCKED_MASK
 from untorn.mm.vma_lock import vma_start_write
 from untorn.mm.vmas.rmap import unlink_anon_vmas
-from untorn.releases.changes import DONTUNMAP_CUTS, DONTUNMAP_LEAVES_NEW
+from untorn.releases.changes import DONTUNMAP_COUNTS_TWICE, DONTUNMAP_CUTS, DONTUNMAP_LEAVES_NEW
 
 
 def dontunmap_complete(remap: VmaRemap, source: Vma, copy: Vma) -> None:
@@ -17,7 +17,7 @@ def dontunmap_complete(remap: VmaRemap, source: Vma, copy: Vma) -> None:
 
     Preconditions: mmap_lock held for write, source write-locked, its pages moved to copy.
     """
-    _unlock(remap.mm, source)
+    _unlock(remap, source)
     # No page of it is left that an anon_vma could be needed for.
     bounds = remap.addr, remap.addr + remap.old_len
     if source is not copy and bounds == (source.vm_start, source.vm_end):
@@ -26,15 +26,22 @@ def dontunmap_complete(remap: VmaRemap, source: Vma, copy: Vma) -> None:
             _begin_anew(source)
 
 
-def _unlock(mm: MmStruct, source: Vma) -> None:
+def _unlock(remap: VmaRemap, source: Vma) -> None:
     if source.vm_flags & VM_LOCKED:
-        # Without the change Linux goes on counting its pages as locked, until the next exec.
-        if mm.release.has(DONTUNMAP_CUTS):
-            mm.locked_vm -= vma_pages(source)
-        else:
-            mm.locked_vm_excess += vma_pages(source)
+        # All that is not taken from the count here Linux goes on counting until the next exec.
+        counted_out = _counted_out(remap, source)
+        remap.mm.locked_vm -= counted_out
+        remap.mm.locked_vm_excess += vma_pages(source) - counted_out
     vma_start_write(source)
     source.vm_flags &= ~VM_LOCKED_MASK
+
+
+def _counted_out(remap: VmaRemap, source: Vma) -> int:
+    """Return how many pages Linux takes from locked_vm for the source, that it has unlocked."""
+    if remap.mm.release.has(DONTUNMAP_CUTS):
+        return vma_pages(source)
+    # What moved was locked before, and is locked where it moved to.
+    return 0 if remap.mm.release.has(DONTUNMAP_COUNTS_TWICE) else remap.old_len >> PAGE_SHIFT
 
 
 def _begin_anew(source: Vma) -> None:

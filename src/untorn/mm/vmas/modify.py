@@ -19,7 +19,7 @@ from untorn.mm.vma_lock import vma_start_write
 from untorn.mm.vmas.merge import Attributes, vma_merge_existing_range, vma_merge_new_range
 from untorn.mm.vmas.rmap import anon_vma_clone
 from untorn.mm.vmas.vm_area import vm_area_dup, vma_store_new
-from untorn.releases.changes import DONTUNMAP_LEAVES_NEW, MMAP_REPLACES
+from untorn.releases.changes import DONTUNMAP_LEAVES_NEW
 
 
 def split_vma(mm: MmStruct, vma: Vma, addr: int, *, new_below: bool) -> Vma:
@@ -155,11 +155,8 @@ def copy_vma(
 
 def _without(source: Vma, prev: Vma | None, following: Vma | None) -> tuple[Vma | None, Vma | None]:
     """Return those neighbours of a copy that it may merge with, if its source is to stay."""
-    release = source.vm_mm.release
-    if not release.has(DONTUNMAP_LEAVES_NEW) or source not in (prev, following):
+    if not source.vm_mm.release.has(DONTUNMAP_LEAVES_NEW):
         return prev, following
-    if not release.has(MMAP_REPLACES):
-        return None, None
     return (None if prev is source else prev), (None if following is source else following)
 
 
