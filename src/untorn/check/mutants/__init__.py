@@ -1,12 +1,13 @@
 """Mutants: the protocol with one step changed, to see that each step is needed and is checked.
 
-From the top down: cures, files, leftovers, lookup, other_lockings, page_faults, pagemaps, vma_lock,
-waits, writers, mutant.
+From the top down: cures, files, guards, leftovers, lookup, other_lockings, page_faults, pagemaps,
+vma_lock, waits, writers, mutant.
 """
 
 from untorn.check.mutants import (
     cures,
     files,
+    guards,
     leftovers,
     lookup,
     other_lockings,
@@ -25,6 +26,7 @@ MUTANTS: dict[str, Mutant] = {
         files,
         vma_lock,
         page_faults,
+        guards,
         pagemaps,
         other_lockings,
         writers,

@@ -11,6 +11,7 @@ from untorn.check.runtime.location import READ, WRITE, SharedLocation
 from untorn.check.runtime.shared import EXCLUSIVE, GUARDED, POINTS
 from untorn.check.runtime.trace import Guard
 from untorn.mm.mm_types import Vma
+from untorn.mm.mman import VM_ATOMIC_SET_ALLOWED
 
 
 class DataRaceError(Exception):
@@ -55,6 +56,15 @@ class Watched:
     def set_up(self, owner: object, name: str) -> None:
         """Watch the field of an object that the scenario set up."""
         self.cells[owner] = self.new_cell(f"{name}.{self.name}")
+
+    def all_cells(self) -> Iterator[tuple[object, SharedLocation | Guard]]:
+        """Give each object that is watched, with its cells."""
+        yield from self.cells.items()
+
+    def forget(self) -> None:
+        """Watch no object any more."""
+        self.cells.clear()  # they keep their objects alive
+        self.stored = None
 
 
 class Point(Watched):
@@ -162,6 +172,59 @@ class Guarded(Watched):
             run.fail(DataRaceError(message, other))
 
 
+class GuardedBits(Guarded):
+    """A guarded slot of bits, of which some may be set by several tasks at once, while others load.
+
+    What sets only such bits races with what else does so, and not with loads. It does not race
+    with a store to the other bits either unless its own load does, which comes just before.
+
+    Attributes:
+        atomic: Those bits.
+        setters: Of each object in which one was set, who did so.
+    """
+
+    __slots__ = ("atomic", "setters")
+
+    def __init__(self, cls: type, name: str, atomic: int) -> None:
+        super().__init__(cls, name)
+        self.atomic = atomic
+        self.setters: dict[Any, Guard] = {}
+
+    def descriptor(self) -> property:
+        """Return the property."""
+        whole, cells, setters, atomic = super().descriptor(), self.cells, self.setters, self.atomic
+        get, put, racing = self.slot.__get__, self.slot.__set__, self._racing
+        assert whole.fset is not None
+        store = whole.fset
+
+        def fset(owner: object, value: int) -> None:
+            run = running.run
+            sets = value & atomic and owner in cells and not (get(owner) ^ value) & ~atomic
+            if run is None or not sets:
+                store(owner, value)
+                return
+            if run.tracks:
+                if owner not in setters:
+                    name = f"{self.cls.__name__}.{self.name}, set atomically"
+                    running.adopt(setters, owner, Guard(name))
+                other = run.trace.store(run.current, setters[owner])
+                if other is not None:
+                    racing(setters[owner], "store", other)
+            put(owner, value)
+
+        return property(whole.fget, fset, self.slot.__delete__)
+
+    def all_cells(self) -> Iterator[tuple[object, SharedLocation | Guard]]:
+        """Give each object that is watched, with its cells."""
+        yield from super().all_cells()
+        yield from self.setters.items()
+
+    def forget(self) -> None:
+        """Watch no object any more."""
+        super().forget()
+        self.setters.clear()
+
+
 Field = tuple[type, str]
 
 WATCHED: dict[Field, Watched] = {
@@ -172,6 +235,7 @@ WATCHED: dict[Field, Watched] = {
         for cls, names in EXCLUSIVE.items()
         for name in names
     },
+    (Vma, "vm_flags"): GuardedBits(Vma, "vm_flags", VM_ATOMIC_SET_ALLOWED),
 }
 
 
@@ -201,8 +265,7 @@ def installed(*, speculated: bool = False) -> Iterator[None]:
     finally:
         for (cls, name), watched in WATCHED.items():
             setattr(cls, name, watched.slot)
-            watched.cells.clear()  # they keep their objects alive
-            watched.stored = None
+            watched.forget()
         WATCHED.update(guarded)
 
 

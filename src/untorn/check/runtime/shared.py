@@ -45,7 +45,8 @@ POINTS: dict[type, tuple[str, ...]] = {
     Task: ("killed",),
 }
 GUARDED: dict[type, tuple[str, ...]] = {
-    # By mmap_lock and the VMA lock: a store needs both, for a load either will do.
+    # By mmap_lock and the VMA lock: a store needs both, for a load either will do. To set
+    # VM_MAYBE_GUARD in vm_flags either will do, too: see GuardedBits.
     Vma: (
         "vm_start",
         "vm_end",

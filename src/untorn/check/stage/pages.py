@@ -2,6 +2,7 @@
 
 import errno
 from collections.abc import Callable
+from functools import partial
 from typing import Self
 
 from untorn.judge.history import Range
@@ -11,6 +12,7 @@ from untorn.maps.page import PAGE_SIZE
 from untorn.mm.mm_types import MmStruct, Vma
 from untorn.mm.mman import (
     MADV_DONTNEED,
+    MADV_GUARD_INSTALL,
     MAP_ANONYMOUS,
     MAP_FIXED,
     MAP_PRIVATE,
@@ -110,6 +112,12 @@ class Pages(Process):
         """Give up what pages hold; say whether all of them are mapped."""
         length = (end - first) * PAGE_SIZE
         return _went_well(lambda: self.madvise(addr(first), length, MADV_DONTNEED), errno.ENOMEM)
+
+    def guard(self, first: int, end: int) -> bool:
+        """Let every access to pages fail; say whether all of them are mapped."""
+        length = (end - first) * PAGE_SIZE
+        advise = partial(self.madvise, addr(first), length, MADV_GUARD_INSTALL)
+        return _went_well(advise, errno.ENOMEM)
 
     def vma(self, page: int) -> Vma:
         """Return the VMA at a page, or the next one; for the set-up."""

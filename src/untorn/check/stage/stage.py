@@ -24,7 +24,8 @@ from untorn.mm.mm_types import MmStruct, Vma, VmaSlab
 from untorn.releases.release import Release
 
 CHECKED = Release(6, 18)
-"""The release that is checked, wherever that is done: a schedule is good everywhere."""
+"""The release that is checked unless a scenario says so, wherever that is done: a schedule is good
+everywhere."""
 SPARE = 6
 """VMA objects in the slab at the start."""
 
@@ -70,6 +71,10 @@ class Stage:
         return Pages(
             MmStruct(name, limits=Limits(), gate_vma=False, slab=self.slab, release=CHECKED)
         )
+
+    def of_release(self, release: Release) -> None:
+        """Let the process, in which nothing is mapped yet, be one of this Linux, not of CHECKED."""
+        self.process.mm.release = release
 
     def other(self) -> Pages:
         """Return another process, which nobody reads."""

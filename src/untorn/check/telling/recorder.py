@@ -103,7 +103,7 @@ class Recorder:
     def _learn(self) -> None:
         """Learn whose fields there are now; tasks make more as they go on."""
         for (cls, name), watched in WATCHED.items():
-            for owner, cell in watched.cells.items():
+            for owner, cell in watched.all_cells():
                 self._fields[cell] = cls, name, owner
 
 
