@@ -150,6 +150,16 @@ GUARDS_PER_VMA = Change(
     " anon_vma; mmap_lock before",
     "mm/madvise.c:is_vma_lock_sufficient()",
 )
+VVAR_HAS_PAGES = Change(
+    Release(7, 1),
+    "[vvar] is a mixed map of pages, which madvise may discard; a bare one of frames before",
+    "lib/vdso/datastore.c:vdso_install_vvar_mapping()",
+)
+DOFORK_OF_SPECIAL = Change(
+    Release(7, 1),
+    "MADV_DOFORK is EINVAL for any special mapping; only for one of a device (VM_IO) before",
+    "mm/madvise.c:madvise_vma_behavior()",
+)
 MREMAP_MAP_COUNT = Change(
     Release(7, 1),
     "mremap of any kind needs room for four VMAs below max_map_count, two of them for the move;"

@@ -9,6 +9,8 @@ from untorn.maps.page import PAGE_SIZE
 from untorn.mm.file import VmFile
 from untorn.mm.limits import Limits
 from untorn.mm.mman import (
+    MADV_DOFORK,
+    MADV_DONTNEED_LOCKED,
     MAP_FIXED,
     MAP_LOCKED,
     MAP_PRIVATE,
@@ -17,6 +19,8 @@ from untorn.mm.mman import (
     MREMAP_MAYMOVE,
     PROT_READ,
 )
+from untorn.mm.mmap_lock import mmap_write_lock, mmap_write_unlock
+from untorn.mm.vmas.vdso import map_vdso
 
 P = PAGE_SIZE
 DONTUNMAP = MREMAP_MAYMOVE | MREMAP_DONTUNMAP
@@ -96,6 +100,22 @@ def test_whether_a_written_page_of_a_file_merges_where_it_was_moved_to(
     process.move(1, 2, 8)
     process.mmap(addr(9), P, RW, MAP_PRIVATE | MAP_FIXED, 3, 2 * P)
     assert process.diagram(10) == drawing
+
+
+@pytest.mark.parametrize(
+    ("release", "dofork", "discard"), [((6, 19), 0, errno.EINVAL), ((7, 1), errno.EINVAL, 0)]
+)
+def test_advice_about_what_the_kernel_maps(
+    release: tuple[int, int], dofork: int, discard: int
+) -> None:
+    process = Pages(release=release)
+    mmap_write_lock(process.mm)
+    map_vdso(process.mm)
+    mmap_write_unlock(process.mm)
+    starts = {vma.vm_ops.name: start for start, _, vma in process.mm.mm_mt if vma.vm_ops}
+    vvar, vdso = starts[b"[vvar]"], starts[b"[vdso]"]
+    assert fails(lambda: process.madvise(vdso, P, MADV_DOFORK)) == dofork
+    assert fails(lambda: process.madvise(vvar, P, MADV_DONTNEED_LOCKED)) == discard
 
 
 @pytest.mark.parametrize("release", [(7, 2), (7, 3)])

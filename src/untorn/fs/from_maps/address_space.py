@@ -51,7 +51,7 @@ from untorn.mm.vma_lock import vma_start_write
 from untorn.mm.vmas.accounting import vma_account
 from untorn.mm.vmas.driver import has_driver
 from untorn.mm.vmas.rmap import vma_anon_prepare
-from untorn.mm.vmas.vdso import SPECIAL_FLAGS, special_mapping
+from untorn.mm.vmas.vdso import SPECIAL_FLAGS, special_flags, special_mapping
 from untorn.mm.vmas.vm_area import vm_area_alloc, vma_store_new
 
 _ANON_NAME = re.compile(rb"\[anon(?:_shmem)?:(.*)\]", re.DOTALL)
@@ -190,5 +190,5 @@ def _make_special(vma: Vma, line: NumberedLine) -> None:
         raise refusal(line.number, line.text, reason)
     vma.vm_ops = special_mapping(name)
     vma.vm_pgoff = 0
-    own = SPECIAL_FLAGS[name] & ~VM_ACCESS_FLAGS
+    own = special_flags(name, vma.vm_mm.release) & ~VM_ACCESS_FLAGS
     vma.vm_flags = vma.vm_flags & ~_MAY | own | VM_DONTEXPAND

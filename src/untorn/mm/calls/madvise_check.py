@@ -37,7 +37,7 @@ from untorn.mm.mman import (
     VM_SPECIAL,
     VM_WRITE,
 )
-from untorn.releases.changes import SEAL_COVERS_DEV_ZERO
+from untorn.releases.changes import DOFORK_OF_SPECIAL, SEAL_COVERS_DEV_ZERO
 
 _DISCARDS = (
     MADV_DONTNEED,
@@ -98,6 +98,8 @@ def _unsuited(vma: Vma, advice: int) -> int:
     """Return VM_* bits that vma must not have; hugetlbfs is dumped although it is special."""
     if advice == MADV_DODUMP and vma.vm_flags & VM_HUGETLB:
         return VM_DROPPABLE
+    if advice == MADV_DOFORK and vma.vm_mm.release.has(DOFORK_OF_SPECIAL):
+        return VM_SPECIAL
     return _UNSUITED.get(advice, 0)
 
 

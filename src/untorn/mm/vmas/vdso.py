@@ -15,6 +15,7 @@ from untorn.mm.mman import (
     VM_MAYEXEC,
     VM_MAYREAD,
     VM_MAYWRITE,
+    VM_MIXEDMAP,
     VM_PFNMAP,
     VM_READ,
 )
@@ -22,15 +23,24 @@ from untorn.mm.vma_lock import vma_start_write
 from untorn.mm.vmas.accounting import vma_account
 from untorn.mm.vmas.unmapped_area import get_unmapped_area
 from untorn.mm.vmas.vm_area import vm_area_alloc, vma_store_new
-from untorn.releases.changes import VVAR_VCLOCK
+from untorn.releases.changes import VVAR_HAS_PAGES, VVAR_VCLOCK
+from untorn.releases.release import Release
 
 VVAR_FLAGS = VM_READ | VM_MAYREAD | VM_IO | VM_PFNMAP | VM_DONTDUMP
 VDSO_FLAGS = VM_READ | VM_EXEC | VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC
 SPECIAL_FLAGS = {b"[vvar]": VVAR_FLAGS, b"[vvar_vclock]": VVAR_FLAGS, b"[vdso]": VDSO_FLAGS}
-"""VM_* flags by name, VM_DONTEXPAND apart."""
+"""VM_* flags by name before VVAR_HAS_PAGES, VM_DONTEXPAND apart."""
 _PARTS = ((b"[vvar]", 4), (b"[vvar_vclock]", 2), (b"[vdso]", 2))
 """Name and pages, from the lowest address up, as Linux 6.18 has them."""
 _PARTS_BEFORE_VCLOCK = ((b"[vvar]", 4), (b"[vdso]", 2))
+
+
+def special_flags(name: bytes, release: Release) -> int:
+    """Return the VM_* flags of what the kernel maps under a name, VM_DONTEXPAND apart."""
+    flags = SPECIAL_FLAGS[name]
+    if name == b"[vvar]" and release.has(VVAR_HAS_PAGES):
+        return flags & ~VM_PFNMAP | VM_MIXEDMAP
+    return flags
 
 
 def map_vdso(mm: MmStruct) -> None:
@@ -47,7 +57,7 @@ def map_vdso(mm: MmStruct) -> None:
     start = get_unmapped_area(mm, None, 0, size, 0, 0)
     for name, pages in parts:
         end = start + pages * PAGE_SIZE
-        install_special_mapping(mm, start, end, SPECIAL_FLAGS[name], name)
+        install_special_mapping(mm, start, end, special_flags(name, mm.release), name)
         start = end
 
 
