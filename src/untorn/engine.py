@@ -5,8 +5,8 @@
     with process.open("maps", "vma_lock") as maps:
         print(maps.read(4096), maps.query(start).entry)
 
-System calls raise OSError with Linux's errno. MmStruct, AddressSpace and VmOperations are there to
-be made and passed about; what is inside of them is the engine's own.
+System calls raise OSError with Linux's errno. MmStruct, AddressSpace, HugeInode, HugePool and
+VmOperations are there to be made and passed about; what is inside of them is the engine's own.
 """
 
 from untorn.errors import (
@@ -66,6 +66,7 @@ from untorn.maps.procmap_query import PROCMAP_QUERY, ProcmapQuery, QueriedVma, Q
 from untorn.mm.calls.shm import SHM_EXEC, SHM_RDONLY, SHM_REMAP, SHM_RND, ShmSegment
 from untorn.mm.file import VmFile, VmOperations
 from untorn.mm.filemap import AddressSpace
+from untorn.mm.hugetlb import HugeInode, HugePool, empty_pools
 from untorn.mm.limits import OVERCOMMIT_ALWAYS, OVERCOMMIT_GUESS, RLIM_INFINITY, Limits
 from untorn.mm.mm_types import MmStruct
 from untorn.mm.mman import (
@@ -106,6 +107,7 @@ from untorn.mm.mman import (
     MAP_HUGE_1GB,
     MAP_HUGE_2MB,
     MAP_HUGE_MASK,
+    MAP_HUGE_SHIFT,
     MAP_HUGETLB,
     MAP_LOCKED,
     MAP_NONBLOCK,
@@ -182,6 +184,7 @@ __all__ = [
     "MAP_HUGE_1GB",
     "MAP_HUGE_2MB",
     "MAP_HUGE_MASK",
+    "MAP_HUGE_SHIFT",
     "MAP_LOCKED",
     "MAP_NONBLOCK",
     "MAP_NORESERVE",
@@ -240,6 +243,8 @@ __all__ = [
     "AddressSpace",
     "Device",
     "FlatMemory",
+    "HugeInode",
+    "HugePool",
     "InvariantError",
     "KpageFile",
     "Limits",
@@ -267,4 +272,5 @@ __all__ = [
     "UserMemory",
     "VmFile",
     "VmOperations",
+    "empty_pools",
 ]

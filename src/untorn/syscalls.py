@@ -26,6 +26,7 @@ from untorn.mm.calls.anon_name import set_anon_name
 from untorn.mm.calls.brk import do_brk
 from untorn.mm.calls.exit import mmput
 from untorn.mm.calls.fork import dup_mm
+from untorn.mm.calls.hugetlb import hugetlb_file
 from untorn.mm.calls.madvise import do_madvise
 from untorn.mm.calls.mlock import do_mlock, do_mlockall, do_munlock, do_munlockall
 from untorn.mm.calls.mmap import do_mmap
@@ -35,16 +36,10 @@ from untorn.mm.calls.mseal import do_mseal
 from untorn.mm.calls.munmap import do_munmap
 from untorn.mm.calls.shm import ShmSegment, do_shmat, do_shmdt
 from untorn.mm.file import VmFile
+from untorn.mm.hugetlb import HugePool
 from untorn.mm.limits import Limits
 from untorn.mm.mm_types import MmStruct
-from untorn.mm.mman import (
-    HUGE_SIZES,
-    MAP_ANONYMOUS,
-    MAP_HUGE_MASK,
-    MAP_HUGETLB,
-    VM_READ,
-    VM_WRITE,
-)
+from untorn.mm.mman import MAP_ANONYMOUS, VM_READ, VM_WRITE
 from untorn.mm.pages.memory import handle_mm_fault
 
 
@@ -88,6 +83,7 @@ class Process:
         task_size: int | None = None,
         hugetlb: Mapping[tuple[int, int], int] | None = None,
         release: tuple[int, int] | None = None,
+        huge_pools: Mapping[int, HugePool] | None = None,
     ) -> Self:
         """Return a process whose maps are this text; see mm_from_maps().
 
@@ -105,6 +101,7 @@ class Process:
                 task_size=task_size,
                 hugetlb=hugetlb,
                 release=release,
+                huge_pools=huge_pools,
             )
         )
 
@@ -118,8 +115,7 @@ class Process:
 
         Raises:
             OSError: as mmap(2): EINVAL if offset is not a multiple of the page size, EBADF if
-                fd is not open, for MAP_HUGETLB ENOMEM (the pool of huge pages is empty) or
-                EINVAL (of a file, of length 0 or an unknown size), else as
+                fd is not open, else as mm/calls/hugetlb.py:hugetlb_file() and
                 mm/calls/mmap.py:do_mmap().
         """
         addr, length = addr & self.mm.word_max, length & self.mm.word_max
@@ -131,9 +127,7 @@ class Process:
             file = self.files.get(fd)
             if file is None:
                 raise os_error(errno.EBADF)
-        if flags & MAP_HUGETLB:
-            possible = file is None and length and flags & MAP_HUGE_MASK in HUGE_SIZES
-            raise os_error(errno.ENOMEM if possible else errno.EINVAL)
+        file, length = hugetlb_file(self.mm, file, length, flags)
         return do_mmap(self.mm, addr, length, prot, flags, file, offset >> PAGE_SHIFT)
 
     def munmap(self, addr: int, length: int) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+from untorn.conform.huge_pages import counts_of
 from untorn.conform.kernel_side import COUNTS
 from untorn.conform.operation import LIMITS, SYSCALLS, Operation
 from untorn.conform.traced import minimal_elf
@@ -59,8 +60,9 @@ class EngineSide:
         return b"".join(iter(lambda: file.read(_CHUNK), b""))
 
     def counts(self) -> dict[str, int]:
-        """Return what is counted, in pages."""
-        return {name: getattr(self.mm, name) for name in COUNTS}
+        """Return what is counted, in pages; of huge pages all that there are."""
+        of_process = {name: getattr(self.mm, name) for name in COUNTS}
+        return of_process | counts_of(self.mm.huge_pools)
 
     def check(self) -> None:
         """Check the engine against itself. Raises InvariantError as check_invariants()."""

@@ -1,6 +1,7 @@
 """The running kernel's side: operations are made by a traced child."""
 
 from untorn.conform.files import SINK_FD, ZEROS_FD
+from untorn.conform.huge_pages import KernelPools
 from untorn.conform.operation import LIMITS, SYSCALLS, Operation
 from untorn.conform.traced import minimal_elf
 from untorn.conform.traced.bounds import PR_SET_VMA, PR_SET_VMA_ANON_NAME
@@ -19,8 +20,9 @@ COUNTS = {
 class KernelSide:
     """The child; a result is what the kernel returns, an errno negated."""
 
-    def __init__(self, child: MinimalChild) -> None:
+    def __init__(self, child: MinimalChild, pools: KernelPools) -> None:
         self.child = child
+        self.pools = pools
 
     def do(self, operation: Operation) -> int:
         """Do an operation other than crowd.
@@ -39,8 +41,8 @@ class KernelSide:
         return self.child.maps()
 
     def counts(self) -> dict[str, int]:
-        """Return what is counted, in pages, by COUNTS."""
-        return self.child.pages(COUNTS)
+        """Return what is counted, in pages, by COUNTS, and the huge pages of the machine."""
+        return self.child.pages(COUNTS) | self.pools.counts()
 
     def _touch_write(self, addr: int) -> int:
         return min(self.child.call("read", ZEROS_FD, addr, 1), 0)

@@ -1,13 +1,14 @@
 """An engine process and a real one that start alike, and are held to stay alike."""
 
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from traceback import extract_tb
 from typing import Protocol, Self
 
 from untorn.conform.engine_side import EngineSide
 from untorn.conform.files import engine_files, open_files
+from untorn.conform.huge_pages import KernelPools
 from untorn.conform.kernel_side import KernelSide
 from untorn.conform.operation import LIMITS, Operation, calls_of
 from untorn.conform.running_kernel import task_size_of
@@ -18,6 +19,7 @@ from untorn.conform.traced.minimal_child import MinimalChild
 from untorn.errors import OutOfReachError
 from untorn.fs.from_maps.address_space import mm_from_maps
 from untorn.maps.page import page_aligned
+from untorn.mm.file import VmFile
 from untorn.mm.limits import pick_mmap_base
 from untorn.mm.mm_types import MmStruct, VmaSlab
 from untorn.mm.mman import VM_DONTCOPY
@@ -95,13 +97,16 @@ class Pair:
     engine: EngineSide
     last: Answer
 
-    def __init__(self, abi: Abi = X86_64, *, topdown: bool = True) -> None:
+    def __init__(
+        self, abi: Abi = X86_64, *, topdown: bool = True, pools: KernelPools | None = None
+    ) -> None:
         """Start both.
 
         Args:
             abi: What their program is compiled for.
             topdown: False if their mappings are to be placed from the bottom up, as they are
                 anyway where vm.legacy_va_layout is set.
+            pools: Those of the machine, which it closes; None: as they are now.
 
         Raises:
             OutOfReachError: No such child can be had on this machine.
@@ -111,7 +116,8 @@ class Pair:
             self.files = engine_files(descriptors)
             child = MinimalChild(tuple(descriptors), abi=abi, topdown=topdown)
             stack.enter_context(child)
-            self.kernel = KernelSide(child)
+            pools = stack.enter_context(closing(pools or KernelPools()))
+            self.kernel = KernelSide(child, pools)
             self._abi, self._task_size = abi, task_size_of(abi)
             self._topdown = topdown and not sysctl("legacy_va_layout")
             self._limits = limits_of(child)
@@ -206,6 +212,7 @@ class Pair:
             start_stack=start_stack,
             data_size=data_size,
             limits=self._limits,
+            huge_pools=self.kernel.pools.for_engine(),
             slab=VmaSlab(),  # a new process must not meet what a fault left behind
         )
 
@@ -229,12 +236,17 @@ def learn_inode(mm: MmStruct, addr: int, text: bytes, known: set[int]) -> None:
     """
     vma = mm.mm_mt.find(addr)
     at = (b"\n" + text).find(b"\n%08x-" % addr)
-    if at < 0 or vma is None or vma.vm_file is None or not vma.vm_file.is_anon_shmem:
+    if at < 0 or vma is None or vma.vm_file is None or not _has_no_name(vma.vm_file):
         return
     inode = int(text[at : text.index(b"\n", at)].split()[4])
     if inode not in known:
         known.add(inode)
         vma.vm_file.inode = inode
+
+
+def _has_no_name(file: VmFile) -> bool:
+    """Say whether a file comes into being with its mapping, and is nowhere else."""
+    return file.is_anon_shmem or file.huge is not None
 
 
 def _do(side: Side, calls: list[Operation]) -> int:

@@ -8,6 +8,7 @@ from time import monotonic
 from untorn.conform import unsealed
 from untorn.conform.case import Case
 from untorn.conform.generate.script import ScriptGenerator
+from untorn.conform.huge_pages import LOSES_RESERVATION, loses_reservation
 from untorn.conform.operation import Operation, crowd_takes_too_long
 from untorn.conform.outcome import ConformRun, Failure
 from untorn.conform.pair import Expectation, Mismatch, Pair, anything
@@ -117,6 +118,9 @@ def _left_out(pair: Pair, operation: Operation, run: ConformRun) -> bool:
         return True
     if not pair.engine.sealed and takes_the_program_away(operation):
         run.left_out[unsealed.REASON] += 1
+        return True
+    if loses_reservation(mm, operation):
+        run.left_out[LOSES_RESERVATION] += 1
         return True
     for difference in known_differences(running_release()):
         if difference.concerns(mm, operation):

@@ -77,7 +77,21 @@ def _guards_a_file(mm: MmStruct, operation: Operation) -> bool:
     return any(vma.vm_file is not None for vma in vmas)
 
 
+def _orphans_huge_pages(mm: MmStruct, operation: Operation) -> bool:
+    if operation.name != "orphan":
+        return False
+    return any(page.inode is None and page.mapcount > 1 for page in mm.page_table.huge.values())
+
+
 DIFFERENCES = (
+    KnownDifference(
+        since=Release(6, 9),
+        until=Release(7, 2),
+        reason="a process that ends gives back the reservation of a huge page that a child still "
+        "maps, and the child does so again; stable updates mend it "
+        "(mm/hugetlb.c:__unmap_hugepage_range())",
+        concerns=_orphans_huge_pages,
+    ),
     KnownDifference(
         since=Release(6, 17),
         until=Release(6, 18),

@@ -90,6 +90,7 @@ def _empty_like(mm: MmStruct) -> MmStruct:
         gate_vma_flags=mm.gate_vma_flags,
         slab=mm.vm_area_cachep,
         release=mm.release,
+        huge_pools=mm.huge_pools,
     )
 
 

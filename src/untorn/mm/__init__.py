@@ -8,7 +8,7 @@ Lock order, outermost first. A task may skip a level; it never goes back up.
                 MmStruct.page_table_lock    for a few lines
                 PageTable.lock    one table of one address space at a time; in a fork the
                                   parent's, then the child's
-                    AddressSpace.lock, Page.lock    how often pages are mapped
+                    AddressSpace.lock, Page.lock, HugePool.lock    how often pages are mapped
                 VmaSlab, MemMap, AtomicInt, the locks' own mutexes   innermost, for a few lines
 
 Asking for mmap_lock while holding a VMA read lock can deadlock: the writer that owns mmap_lock
@@ -18,5 +18,5 @@ task sleeps inside one, so mmap_lock is never asked for there.
 What each lock protects stands beside the fields, in mm_types.py, page_table.py and filemap.py.
 
 From the top down: calls, pages, vmas, vma_lookup, vma_lock, mmap_lock, mm_types, tree, page_table,
-mem_map, file, filemap, limits, mman.
+mem_map, file, hugetlb, filemap, limits, mman.
 """

@@ -4,7 +4,9 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from untorn.maps.fields import Device
+from untorn.maps.page import PAGE_SIZE
 from untorn.mm.filemap import AddressSpace
+from untorn.mm.hugetlb import HugeInode, HugePool
 
 MAX_LFS_FILESIZE = (1 << 63) - 1
 """Bytes. Source: include/linux/fs.h."""
@@ -59,7 +61,7 @@ class VmFile:
             ext4 and xfs).
         stacked: It lies on overlayfs, whose mmap operation puts the file below in its place, too
             late for a new mapping to join its neighbours. Compare fs/backing-file.c.
-        kernel_page_size: Bytes; 4096 unless it lies on hugetlbfs.
+        huge: Its inode if it lies on hugetlbfs, or None.
         vm_ops: Of the VMAs that map it, or None if they do nothing their own way.
         build_id: The ELF build id, at most 20 bytes; empty if it has none.
         mapping: The page cache of the inode: one for all opens of it.
@@ -82,10 +84,15 @@ class VmFile:
     huge_aligned: bool = False
     refuses_sync: bool = False
     stacked: bool = False
-    kernel_page_size: int = 4096
+    huge: HugeInode | None = None
     vm_ops: VmOperations | None = None
     build_id: bytes = b""
     mapping: AddressSpace = field(default_factory=AddressSpace)
+
+    @property
+    def kernel_page_size(self) -> int:
+        """Bytes of the pages that map it; more than 4096 if it lies on hugetlbfs."""
+        return PAGE_SIZE if self.huge is None else self.huge.pool.page_size
 
 
 def shmem_zero_file(size: int) -> VmFile:
@@ -98,3 +105,10 @@ def shmem_zero_file(size: int) -> VmFile:
         is_anon_shmem=True,
         mapping=AddressSpace(shmem=True),
     )
+
+
+def hugetlb_file_setup(pool: HugePool, size: int) -> VmFile:
+    """Return a new file of size bytes for MAP_HUGETLB. Compare fs/hugetlbfs/inode.c."""
+    inode = HugeInode(pool)
+    path = b"/anon_hugepage (deleted)"
+    return VmFile(path, pool.device, inode.number, size, huge=inode)

@@ -6,6 +6,7 @@ Beside each field is what protects it. Compare include/linux/mm_types.h.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TypeAlias
 
 from untorn.errors import InvariantError
@@ -22,6 +23,7 @@ from untorn.maps.page import (
     page_aligned,
 )
 from untorn.mm.file import VmFile, VmOperations
+from untorn.mm.hugetlb import HugePool, empty_pools
 from untorn.mm.limits import Limits, legacy_base
 from untorn.mm.mman import (
     VM_EXEC,
@@ -72,6 +74,7 @@ class Vma:
         "anon_name",
         "anon_vma",
         "anon_vma_chain",
+        "resv_map",
         "vm_anon_pgoff",
         "vm_end",
         "vm_file",
@@ -114,6 +117,10 @@ class Vma:
     # Both are first set under mmap_lock (read) and mm.page_table_lock; see vmas/rmap.py.
     anon_vma: AnonVma | None
     anon_vma_chain: tuple[AnonVma, ...]
+    # Of a private mapping of hugetlbfs that reserved its pages: the numbers, in the file, of those
+    # that it has used up; common to the parts of what one mmap made. Else None. Compare
+    # include/linux/hugetlb.h:HPAGE_RESV_OWNER. What is in it is protected by the pool's lock.
+    resv_map: set[int] | None
 
     def __init__(self) -> None:
         # Once for the life of the object, however often it is recycled: a reader with a stale
@@ -132,6 +139,7 @@ class Vma:
         self.anon_name = other.anon_name
         self.anon_vma = other.anon_vma
         self.anon_vma_chain = other.anon_vma_chain
+        self.resv_map = other.resv_map
 
     def __repr__(self) -> str:
         return f"<Vma {self.vm_start:x}-{self.vm_end:x} {self.vm_flags:#x}>"
@@ -167,6 +175,7 @@ class VmaSlab:
         vma.vm_mm = mm
         vma.anon_name = vma.anon_vma = vma.vm_ops = None
         vma.anon_vma_chain = ()
+        vma.resv_map = None
         return vma
 
     def free(self, vma: Vma) -> None:
@@ -198,6 +207,7 @@ class MmStruct:
         "gate_vma",
         "gate_vma_flags",
         "has_drivers",
+        "huge_pools",
         "limits",
         "locked_vm",
         "locked_vm_excess",
@@ -237,6 +247,7 @@ class MmStruct:
         gate_vma_flags: int = VM_EXEC,
         slab: VmaSlab = vm_area_cachep,
         release: tuple[int, int] | None = None,
+        huge_pools: Mapping[int, HugePool] | None = None,
     ) -> None:
         """Make an empty address space with one user.
 
@@ -253,6 +264,8 @@ class MmStruct:
             gate_vma_flags: VM_* flags of that line: VM_EXEC (vsyscall=xonly), or VM_READ | VM_EXEC
                 (vsyscall=emulate, and native before Linux 5.3).
             slab: Where its VMA objects come from; others that share it recycle them.
+            huge_pools: The machine's huge pages, by their size in bytes; None: those of
+                empty_pools().
             release: The Linux that it is one of, as (6, 18); None: see modelled() in
                 releases/release.py.
 
@@ -310,6 +323,7 @@ class MmStruct:
         self.gate_vma = gate_vma
         self.gate_vma_flags = gate_vma_flags
         self.vm_area_cachep = slab
+        self.huge_pools = empty_pools() if huge_pools is None else huge_pools
         self.release = modelled(release)
 
     @property

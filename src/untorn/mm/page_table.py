@@ -18,6 +18,7 @@ from untorn.errors import InvariantError
 from untorn.locking import sync
 from untorn.maps.page import PAGE_SHIFT, PAGE_SIZE, PMD_SIZE
 from untorn.mm.filemap import AddressSpace, Page, PageKind
+from untorn.mm.hugetlb import HugeInode, HugePage
 
 PTRS_PER_PTE = PMD_SIZE // PAGE_SIZE
 
@@ -113,14 +114,17 @@ class PageTable:
 
     Attributes:
         lock: Protects the tables and everything in them. Page locks are taken inside.
+        huge: The pages of hugetlbfs, by the byte address where each begins; in no table.
     """
 
-    __slots__ = ("_files", "_tables", "lock")
+    __slots__ = ("_files", "_huge_inodes", "_tables", "huge", "lock")
 
     def __init__(self) -> None:
         self.lock = sync.Mutex()
         self._tables: dict[int, PteTable] = {}  # by address // PMD_SIZE; protected by lock
         self._files: dict[AddressSpace, None] = {}  # that know of this table; protected by lock
+        self._huge_inodes: dict[HugeInode, None] = {}  # the same
+        self.huge: dict[int, HugePage] = {}
 
     def parts(self, start: int, end: int) -> list[Part]:
         """Return the parts of [start, end), byte addresses, that have a table now.
@@ -188,6 +192,21 @@ class PageTable:
             for mapping in self._files:
                 mapping.remove_table(self)
             self._files.clear()
+            for inode in self._huge_inodes:
+                with inode.pool.lock:
+                    del inode.tables[self]
+            self._huge_inodes.clear()
+
+    def maps_huge_inode(self, inode: HugeInode) -> None:
+        """Note that pages of inode are about to be mapped here. Preconditions: both locks held."""
+        if inode not in self._huge_inodes:
+            self._huge_inodes[inode] = inode.tables[self] = None
+
+    def unmap_huge_pages(self, inode: HugeInode, gone: set[HugePage]) -> None:
+        """Unmap these pages of an inode wherever they are mapped."""
+        with self.lock, inode.pool.lock:
+            for addr in [addr for addr, page in self.huge.items() if page in gone]:
+                self.huge.pop(addr).mapcount -= 1
 
     def unmap_pages(self, gone: set[Page]) -> None:
         """Unmap these pages wherever they are mapped.
@@ -210,8 +229,12 @@ class PageTable:
             for number, table in self._tables.items():
                 _check_table(number, table)
             mapped = sum(PTRS_PER_PTE - t.ptes.count(NONE) for t in self._tables.values())
+            huge = list(self.huge)
         if ranges is None:
             return
+        for addr in huge:
+            if not any(start <= addr < end for start, end in ranges):
+                raise InvariantError(f"a huge page is mapped at {addr:x}, outside of all VMAs")
         # Entries are counted, not found: if the tables hold more than lies inside of VMAs, some
         # entry lies outside.
         inside = sum(

@@ -10,6 +10,11 @@ MFD_EXEC = Change(
     "memfd_create(2) has the flags MFD_EXEC and MFD_NOEXEC_SEAL; EINVAL before",
     "mm/memfd.c",
 )
+HUGE_RESERVATION_RESTORED = Change(
+    Release(6, 9),
+    "a huge page that a private mapping lets go of is reserved for it again; it was not before",
+    "mm/hugetlb.c:__unmap_hugepage_range()",
+)
 SHMEM_NAMED = Change(
     Release(6, 2),
     "PR_SET_VMA_ANON_NAME names shared anonymous memory, too; EBADF before",
@@ -93,6 +98,12 @@ GUARD_REGIONS = Change(
     Release(6, 13),
     "MADV_GUARD_INSTALL and MADV_GUARD_REMOVE are there; EINVAL before",
     "mm/madvise.c:madvise_behavior_valid()",
+)
+HUGE_PLACED_AS_OTHERS = Change(
+    Release(6, 13),
+    "a hint for huge pages is rounded up, and MAP_32BIT and MAP_ABOVE4G count; it was rounded down "
+    "before, and they did not",
+    "fs/hugetlbfs/inode.c:hugetlb_get_unmapped_area()",
 )
 DONTUNMAP_COUNTS_TWICE = Change(
     Release(6, 15),

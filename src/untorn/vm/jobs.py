@@ -59,7 +59,7 @@ def race(relay: Relay, name: str, options: dict[str, Any]) -> dict[str, Any]:
 
 
 def conform(relay: Relay, options: dict[str, Any], *, five_levels: bool) -> dict[str, Any]:
-    """Hold the engine to the guest's kernel.
+    """Hold the engine to the guest's kernel, which gets a pool of huge pages for that.
 
     Args:
         relay: Gets now and then what the run came to so far, as JSON has it.
@@ -72,12 +72,14 @@ def conform(relay: Relay, options: dict[str, Any], *, five_levels: bool) -> dict
     Raises:
         OutOfReachError: They have four.
     """
+    from untorn.conform.huge_pages import give_pages
     from untorn.conform.live import LiveConformTarget
     from untorn.conform.running_kernel import has_five_levels
     from untorn.conform.target import ConformOptions
 
     if five_levels and not has_five_levels():
         raise OutOfReachError("this kernel's page tables have four levels, not five")
+    give_pages(8, overcommit=4)
     run = LiveConformTarget().conform(
         ConformOptions.from_json(options), lambda so_far: relay(so_far.as_json())
     )

@@ -9,8 +9,8 @@ from random import Random
 from untorn.conform.operation import CROWD, CROWD_END
 from untorn.conform.traced import minimal_elf
 from untorn.maps.page import PAGE_SIZE, PMD_SIZE, TASK_SIZE, UINT_MAX, page_align
-from untorn.mm.mm_types import MmStruct, Vma
-from untorn.mm.mman import VM_GROWSDOWN
+from untorn.mm.mm_types import MmStruct, Vma, vma_kernel_pagesize
+from untorn.mm.mman import VM_GROWSDOWN, VM_HUGETLB
 
 ARENA, ARENA_32 = 0x2000_0000_0000, 0x2000_0000
 """Byte address of the pages in which most happens, by the bits of the process.
@@ -24,6 +24,8 @@ huge pages; and for mappings as long as the memory of a machine.
 """
 _SPANS = (1, 1, 1, 1, 1, 1, 2, 2, 2, 3, 3, 4, 5, 8)
 _SPECIAL_SHARE, _RUN_SHARE, _CROWD_SHARE = 0.04, 0.3, 0.1
+_WHOLE_SHARE = 0.9
+"""How often huge pages are not cut."""
 
 Extent = tuple[int, int]
 """Byte address and length in bytes, as system calls take a range."""
@@ -46,11 +48,15 @@ class Extents:
         task_size: The first byte address that the process cannot have.
         vast: Pages that are nearly as many as the machine has, for mappings that are that long;
             0 if there are to be none. Nothing may bring such a mapping into memory.
+        huge_pages: Whether some mappings are to be of huge pages.
         vmas: What is mapped now, but for the program and mostly the crowd; set by look().
     """
 
-    def __init__(self, random: Random, task_size: int, vast: int = 0) -> None:
+    def __init__(
+        self, random: Random, task_size: int, vast: int = 0, *, huge_pages: bool = False
+    ) -> None:
         self._random = random
+        self.huge_pages = huge_pages
         self.arena = random.choice(_arenas(task_size))
         self.task_size = task_size
         self.vast = vast
@@ -98,7 +104,10 @@ class Extents:
 
     def part(self, vma: Vma) -> Extent:
         """Return a part of vma: all, the head, the tail, the middle, or a page."""
-        pages = (vma.vm_end - vma.vm_start) // PAGE_SIZE
+        unit = PAGE_SIZE
+        if vma.vm_flags & VM_HUGETLB and self._random.random() < _WHOLE_SHARE:
+            unit = vma_kernel_pagesize(vma)
+        pages = (vma.vm_end - vma.vm_start) // unit
         size = min(self._random.choice((*_SPANS, pages // 2, pages - 1)), pages) or 1
         way = self._random.randrange(5)
         if way == 0:
@@ -109,7 +118,7 @@ class Extents:
             first = pages - size
         else:
             first = self._random.randint(0, pages - size)
-        return vma.vm_start + first * PAGE_SIZE, size * PAGE_SIZE
+        return vma.vm_start + first * unit, size * unit
 
     def _run(self, vma: Vma) -> Extent:
         """Return a range that begins in vma and ends in one of those right after it."""

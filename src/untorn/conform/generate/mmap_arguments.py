@@ -14,6 +14,10 @@ from untorn.mm.mman import (
     MAP_FIXED,
     MAP_FIXED_NOREPLACE,
     MAP_GROWSDOWN,
+    MAP_HUGE_1GB,
+    MAP_HUGE_2MB,
+    MAP_HUGE_SHIFT,
+    MAP_HUGETLB,
     MAP_LOCKED,
     MAP_NONBLOCK,
     MAP_NORESERVE,
@@ -74,6 +78,16 @@ _WHERE = {
     "fixed_low": 0.5,
     "wrong": 2,
 }
+_HUGETLB_SHARE = 0.06
+_HUGE_SIZES = (*(0,) * 8, *(MAP_HUGE_2MB,) * 4, MAP_HUGE_1GB, 20 << MAP_HUGE_SHIFT)
+_HUGETLB_EXTRAS = {
+    MAP_NORESERVE: 0.25,
+    MAP_POPULATE: 0.1,
+    MAP_LOCKED: 0.05,
+    MAP_32BIT: 0.03,
+    MAP_GROWSDOWN: 0.01,
+    MAP_SYNC: 0.01,
+}
 _VAST_WEIGHT, _ODD_SHARE, _REFUSED_SHARE = 8, 0.01, 0.02
 _FILE_SHIFTS = (0, 0, 0, 0, 0, 0, 1, 7)
 _FILES = {
@@ -104,6 +118,8 @@ class MmapArguments:
 
     def mmap(self) -> tuple[int, ...]:
         """Return addr, length, prot, flags, fd and offset."""
+        if self._extents.huge_pages and self._random.random() < _HUGETLB_SHARE:
+            return self._hugetlb()
         flags: int = self._random.choices(list(_KINDS), list(_KINDS.values()))[0]
         for extra, share in _EXTRAS.items():
             if self._random.random() < share:
@@ -127,6 +143,25 @@ class MmapArguments:
         one, other = self._random.sample(self._reasons, 2)
         arguments = one.given(arguments)
         return other.given(arguments) if one.fits(other) else arguments
+
+    def _hugetlb(self) -> tuple[int, ...]:
+        """Return a call for huge pages: few, as the pool has few."""
+        flags = self._random.choice((MAP_PRIVATE, MAP_PRIVATE, MAP_PRIVATE, MAP_SHARED))
+        flags |= MAP_ANONYMOUS | MAP_HUGETLB | self._random.choice(_HUGE_SIZES)
+        for extra, share in _HUGETLB_EXTRAS.items():
+            if self._random.random() < share:
+                flags |= extra
+        (addr, length), more = self._random.choice(
+            (
+                (self._extents.huge(), MAP_FIXED),
+                (self._extents.huge(), MAP_FIXED),
+                (self._extents.huge(), self._random.choice((0, MAP_FIXED_NOREPLACE))),
+                self._unplaced_huge(),
+                self._unplaced(),
+            )
+        )
+        offset = self._random.choice((0,) * 20 + (PMD_SIZE, PAGE_SIZE))
+        return addr, length, self._random.choice(_PROTECTIONS), flags | more, -1, offset
 
     def _file(self, addr: int, flags: int) -> tuple[int, int]:
         """Return a descriptor and an offset that continues what is mapped next to addr."""

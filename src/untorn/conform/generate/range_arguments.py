@@ -20,6 +20,7 @@ from untorn.mm.mman import (
     PROT_NONE,
     PROT_READ,
     PROT_WRITE,
+    VM_HUGETLB,
     VM_PFNMAP,
 )
 
@@ -93,6 +94,8 @@ class RangeArguments:
         if self._extents.vast and self._random.random() < _VAST_SHARE:
             new_len = self._extents.vast_length()
         new_addr = self._choose(hole=16, anywhere=4, near_heap=1)[0]
+        if vma is not None and vma.vm_flags & VM_HUGETLB:
+            new_addr, _ = self._extents.huge()
         return *self._nudged((start, old_len)), new_len, flags, new_addr
 
     def madvise(self) -> tuple[int, ...]:

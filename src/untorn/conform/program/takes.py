@@ -62,7 +62,7 @@ def take_maps(mm: MmStruct, text: bytes, facts: dict[int, Facts]) -> None:
         ValueError: A line is of what is not modelled at all.
     """
     lines = number_lines([line for line in text.splitlines(keepends=True) if not _is_gate(line)])
-    files = FilesOfMaps(lines, {})
+    files = FilesOfMaps(lines, {}, mm.huge_pools)
     wanted = {line.text: line for line in lines}
     mmap_write_lock(mm)
     try:

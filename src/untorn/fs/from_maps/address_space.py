@@ -29,6 +29,7 @@ from untorn.fs.proc.show_map import gate_line, show_map
 from untorn.maps.entry import MapsEntry
 from untorn.maps.page import PAGE_SHIFT, PAGE_SIZE
 from untorn.mm.file import VmFile
+from untorn.mm.hugetlb import HugePool, empty_pools
 from untorn.mm.limits import Limits
 from untorn.mm.mm_types import MmStruct, Vma, VmaSlab, vm_area_cachep, vma_pages
 from untorn.mm.mman import (
@@ -50,6 +51,7 @@ from untorn.mm.mmap_lock import mmap_write_lock, mmap_write_unlock
 from untorn.mm.vma_lock import vma_start_write
 from untorn.mm.vmas.accounting import vma_account
 from untorn.mm.vmas.driver import has_driver
+from untorn.mm.vmas.hugetlb_reserve import hugetlb_vm_open
 from untorn.mm.vmas.rmap import vma_anon_prepare
 from untorn.mm.vmas.vdso import SPECIAL_FLAGS, special_flags, special_mapping
 from untorn.mm.vmas.vm_area import vm_area_alloc, vma_store_new
@@ -74,6 +76,7 @@ def mm_from_maps(
     task_size: int | None = None,
     hugetlb: Mapping[tuple[int, int], int] | None = None,
     release: tuple[int, int] | None = None,
+    huge_pools: Mapping[int, HugePool] | None = None,
 ) -> MmStruct:
     """Return an address space whose maps are this text, to the byte.
 
@@ -97,6 +100,8 @@ def mm_from_maps(
             that all files there have: 2 << 20 or 1 << 30 on a hugetlbfs, 4096 elsewhere; see
             files.py for what the text tells itself.
         release: The Linux that it is one of; see MmStruct.
+        huge_pools: The machine's huge pages; see MmStruct. What is mapped of them already has none
+            of its pages in use and none reserved.
 
     Raises:
         ValueError: A line is torn, cut off, out of order, not one that the engine could have
@@ -108,7 +113,8 @@ def mm_from_maps(
     gate_flags = _GATE_FLAGS.get(texts[-1], 0) if texts else 0
     lines = number_lines(texts[:-1] if gate_flags else texts)
     task_size = choose_task_size(lines, gate=bool(gate_flags), told=task_size)
-    files = FilesOfMaps(lines, hugetlb or {})
+    pools = empty_pools() if huge_pools is None else huge_pools
+    files = FilesOfMaps(lines, hugetlb or {}, pools)
     limits = limits or Limits()
     if mmap_base is None:
         mmap_base = find_mmap_base(lines, limits, task_size, topdown=topdown)
@@ -123,6 +129,7 @@ def mm_from_maps(
         gate_vma_flags=gate_flags,
         slab=slab,
         release=release,
+        huge_pools=pools,
     )
     mm.data_size = data_size
     mm.read_implies_exec = does_read_imply_exec(lines, task_size)
@@ -155,6 +162,7 @@ def add_vma(mm: MmStruct, line: NumberedLine, file: VmFile | None) -> Vma:
     vma.vm_ops = file.vm_ops if file is not None else None
     mm.has_drivers = mm.has_drivers or has_driver(vma)
     vma.vm_flags = _flags(entry, file)
+    hugetlb_vm_open(vma)
     vma.vm_anon_pgoff = entry.start >> PAGE_SHIFT
     vma.vm_pgoff = entry.offset >> PAGE_SHIFT if entry.has_file else vma.vm_anon_pgoff
     anon_name = _ANON_NAME.fullmatch(entry.name)

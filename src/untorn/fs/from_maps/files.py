@@ -24,6 +24,7 @@ from untorn.maps.page import PAGE_SIZE, PMD_SIZE, PUD_SIZE
 from untorn.mm.calls.shm import SHM_OPS
 from untorn.mm.file import VmFile, VmOperations
 from untorn.mm.filemap import AddressSpace
+from untorn.mm.hugetlb import HugeInode, HugePool
 from untorn.mm.vmas.driver import DAX_OPS, DRIVER_OPS
 
 _SYSV = re.compile(rb"/SYSV[0-9a-f]{8} \(deleted\)")
@@ -56,17 +57,23 @@ class FilesOfMaps:
     name has only one open file.
     """
 
-    __slots__ = ("_last", "_page_sizes", "_shmem")
+    __slots__ = ("_huge_pools", "_last", "_page_sizes", "_shmem")
 
-    def __init__(self, lines: list[NumberedLine], hugetlb: Mapping[tuple[int, int], int]) -> None:
+    def __init__(
+        self,
+        lines: list[NumberedLine],
+        hugetlb: Mapping[tuple[int, int], int],
+        huge_pools: Mapping[int, HugePool],
+    ) -> None:
         """Look at all lines; arguments and errors are those of mm_from_maps()."""
+        self._huge_pools = huge_pools
         self._last: tuple[MapsEntry, VmFile] | None = None
         self._shmem: dict[int, VmFile] = {}
         self._page_sizes = _find_page_sizes(lines, hugetlb)
 
     def of(self, entry: MapsEntry) -> VmFile:
         """Return the open file of an entry that has one."""
-        file = self._known(entry) or _open(entry, self._page_sizes[entry.device])
+        file = self._known(entry) or self._open(entry)
         self._last = entry, file
         if _is_shmem(entry):
             self._shmem[entry.inode] = file
@@ -83,6 +90,13 @@ class FilesOfMaps:
             == (entry.start, entry.name, entry.device, entry.inode, entry.shared)
         ) and last.offset <= entry.offset
         return file if continues else None
+
+    def _open(self, entry: MapsEntry) -> VmFile:
+        page_size = self._page_sizes[entry.device]
+        file = _open(entry, page_size)
+        if page_size != PAGE_SIZE:
+            file.huge = HugeInode(self._huge_pools[page_size])
+        return file
 
 
 def _is_shmem(entry: MapsEntry) -> bool:
@@ -103,7 +117,6 @@ def _open(entry: MapsEntry, page_size: int) -> VmFile:
         entry.inode,
         is_zero=path == _ZERO_NAME,
         is_anon_shmem=_is_shmem(entry),
-        kernel_page_size=page_size,
         vm_ops=_operations(entry, page_size),
         mapping=AddressSpace(shmem=in_memory),
     )

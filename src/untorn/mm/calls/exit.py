@@ -2,6 +2,7 @@
 
 from untorn.mm.mm_types import MmStruct, count_pages, mmdrop
 from untorn.mm.mmap_lock import mmap_write_lock, mmap_write_unlock
+from untorn.mm.pages.hugetlb_fault import close_huge_vmas
 from untorn.mm.tree.store import store_range
 from untorn.mm.vma_lock import vma_mark_detached, vma_start_write
 from untorn.mm.vmas.vm_area import vm_area_free
@@ -31,6 +32,7 @@ def exit_mmap(mm: MmStruct) -> None:
         vma_start_write(vma)
         vma_mark_detached(vma)
     store_range(mm.mm_mt, 0, mm.task_size, None)
+    close_huge_vmas(vmas)
     mm.page_table.clear(0, mm.task_size)
     mm.page_table.forget_files()
     # The counters by name, all of them: the sums over no VMAs are 0.

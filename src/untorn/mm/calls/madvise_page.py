@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 from untorn.errors import os_error
 from untorn.maps.page import PAGE_SHIFT, PMD_SIZE
-from untorn.mm.mm_types import Vma, vma_is_anonymous
+from untorn.mm.hugetlb import HugeInode
+from untorn.mm.mm_types import Vma, vma_is_anonymous, vma_kernel_pagesize
 from untorn.mm.mman import (
     MADV_COLD,
     MADV_COLLAPSE,
@@ -22,11 +23,14 @@ from untorn.mm.mman import (
     MADV_PAGEOUT,
     MADV_REMOVE,
     MADV_WILLNEED,
+    VM_HUGETLB,
     VM_MAYBE_GUARD,
     VM_WRITE,
 )
+from untorn.mm.pages.hugetlb_fault import free_huge_pages, unmap_huge_pages
 from untorn.mm.pages.memory import anon_vma_of
 from untorn.mm.pages.pte_range import free_lazily, install_guards, page_out, remove_guards
+from untorn.mm.vmas.hugetlb_reserve import huge_index
 from untorn.mm.vmas.vm_area import vma_set_atomic_flag
 
 
@@ -35,7 +39,11 @@ def _nothing(vma: Vma, start: int, end: int) -> None:
 
 
 def _discard(vma: Vma, start: int, end: int) -> None:
-    """Let pages go, guards stay. The VMA's own lock is enough."""
+    """Let pages go, guards stay; huge pages only whole. The VMA's own lock is enough."""
+    if vma.vm_flags & VM_HUGETLB:
+        end -= end % vma_kernel_pagesize(vma)
+        free_huge_pages(vma, unmap_huge_pages(vma, start, end))
+        return
     vma.vm_mm.page_table.clear(start, end, guards=False)
 
 
@@ -51,8 +59,17 @@ def _remove(vma: Vma, start: int, end: int) -> None:
         raise os_error(errno.ETXTBSY)
     # Which pages of the file those are is read while vma is kept still. They go from every process,
     # under the lock of each one's page table.
+    if file.huge is not None:
+        _remove_huge(vma, file.huge, start, end)
+        return
     first = vma.vm_pgoff + (start - vma.vm_start >> PAGE_SHIFT)
     file.mapping.punch_hole(first, first + (end - start >> PAGE_SHIFT))
+
+
+def _remove_huge(vma: Vma, inode: HugeInode, start: int, end: int) -> None:
+    """Punch the hole into a file of huge pages: those that lie in the range whole go."""
+    page_size = inode.pool.page_size
+    inode.punch_hole(huge_index(vma, start + -start % page_size), huge_index(vma, end))
 
 
 def _install_guards(vma: Vma, start: int, end: int) -> None:
@@ -62,7 +79,7 @@ def _install_guards(vma: Vma, start: int, end: int) -> None:
     """
     vma_set_atomic_flag(vma, VM_MAYBE_GUARD)
     if vma_is_anonymous(vma):
-        anon_vma_of(vma.vm_mm, vma, VM_WRITE)
+        anon_vma_of(vma.vm_mm, vma, start, end, VM_WRITE)
     install_guards(vma, start, end)
 
 

@@ -13,6 +13,7 @@ from untorn.mm.calls.munmap import (
     MunmapVmas,
     abort_munmap_vmas,
     account_munmap_vmas,
+    clean_up_munmap_vmas,
     clear_munmap_vmas,
     do_munmap_locked,
     free_munmap_vmas,
@@ -30,7 +31,9 @@ from untorn.mm.mman import (
     PROT_READ,
     PROT_WRITE,
     VM_ACCOUNT,
+    VM_DONTEXPAND,
     VM_DROPPABLE,
+    VM_HUGETLB,
     VM_LOCKED,
     VM_LOCKED_MASK,
     VM_MAYSHARE,
@@ -50,6 +53,7 @@ from untorn.mm.vmas.accounting import (
     pages_mapped,
     vma_account,
 )
+from untorn.mm.vmas.hugetlb_reserve import hugetlb_vm_open, hugetlbfs_file_mmap
 from untorn.mm.vmas.map_flags import kind_vm_flags, map_vm_flags
 from untorn.mm.vmas.merge import Attributes, vma_merge_new_range
 from untorn.mm.vmas.unmapped_area import get_unmapped_area
@@ -142,6 +146,8 @@ def mmap_region(
             has changed then. ENOMEM or EOPNOTSUPP by call_mmap(), when what was there is gone.
     """
     end = addr + length
+    if file is not None and file.huge is not None:
+        vm_flags |= VM_HUGETLB | VM_DONTEXPAND
     if not mm.release.has(MMAP_REPLACES):
         _unmap_first(mm, addr, length, vm_flags)
     # What is there is detached but stays in the tree, so that readers that meet it have to wait for
@@ -150,7 +156,8 @@ def mmap_region(
     try:
         vm_flags = _charge(mm, vm_flags, length >> PAGE_SHIFT, going)
         try:
-            file = call_mmap(mm, vm_flags, file, length)
+            clean_up_munmap_vmas(going)
+            file, resv_map = call_mmap(mm, vm_flags, file, pgoff, length)
         except OSError:
             _give_up(mm, going)
             raise
@@ -158,15 +165,15 @@ def mmap_region(
         # was there. Before it the old mapping covers the range, after it the new one does.
         new = Attributes(vm_flags, file, pgoff, addr >> PAGE_SHIFT)
         if not _joins(mm, addr, end, new):
-            store_new_vma(mm, addr, end, new)
+            store_new_vma(mm, addr, end, new, resv_map)
     except BaseException:  # a limit, or a signal handler's in the wait for a neighbour's readers
         abort_munmap_vmas(going)
         raise
     # Counted out only now: as long as the call could fail, the old VMAs counted. Their pages go
     # last, under the write lock of what took their place, where no fault can come in.
     account_munmap_vmas(mm, going)
-    if vm_flags & VM_LOCKED and vm_flags & VM_DROPPABLE:
-        vm_flags = _unlock_droppable(mm, addr)
+    if vm_flags & VM_LOCKED and vm_flags & (VM_DROPPABLE | VM_HUGETLB):
+        vm_flags = _unlock(mm, addr)
     vma_account(mm, vm_flags, length >> PAGE_SHIFT)
     free_munmap_vmas(mm, going)
     return addr
@@ -187,22 +194,26 @@ def _unmap_first(mm: MmStruct, addr: int, length: int, vm_flags: int) -> None:
         raise os_error(errno.ENOMEM) from None
 
 
-def call_mmap(mm: MmStruct, vm_flags: int, file: VmFile | None, length: int) -> VmFile | None:
-    """Return the file that is mapped in the end: shared memory has a new one.
+def call_mmap(
+    mm: MmStruct, vm_flags: int, file: VmFile | None, pgoff: int, length: int
+) -> tuple[VmFile | None, set[int] | None]:
+    """Return the file that is mapped in the end: shared memory has a new one; and a resv_map.
 
     Raises:
         OSError: ENOMEM if that is more than may be promised; EOPNOTSUPP for VM_SYNC where the
-            file's system refuses it.
+            file's system refuses it; of huge pages as hugetlbfs_file_mmap().
 
     Preconditions: mmap_lock held for write.
     """
+    if file is not None and file.huge is not None:
+        return file, hugetlbfs_file_mmap(file, file.huge, pgoff, length, vm_flags)
     if file is not None and file.refuses_sync and vm_flags & VM_SYNC:
         raise os_error(errno.EOPNOTSUPP)
     if not (file is None or file.is_zero) or not _shares_pages(mm, vm_flags):
-        return file
+        return file, None
     if not vm_flags & VM_NORESERVE and not may_commit(mm, length >> PAGE_SHIFT):
         raise os_error(errno.ENOMEM)
-    return shmem_zero_file(length)
+    return shmem_zero_file(length), None
 
 
 def _shares_pages(mm: MmStruct, vm_flags: int) -> bool:
@@ -242,10 +253,10 @@ def _give_up(mm: MmStruct, going: MunmapVmas) -> None:
     going.vmas.clear()
 
 
-def _unlock_droppable(mm: MmStruct, addr: int) -> int:
-    """Take the lock flags, which MCL_FUTURE gave it, from the new VMA at addr; return its flags.
+def _unlock(mm: MmStruct, addr: int) -> int:
+    """Take the lock flags from the new VMA at addr, which is droppable or of huge pages.
 
-    They kept it from merging nevertheless. Compare mm/vma.c:__mmap_complete().
+    Return its flags. They kept it from merging nevertheless. Compare mm/vma.c:__mmap_complete().
     """
     vma = mm.find_vma(addr)
     assert vma is not None, "it was stored a moment ago, and is write-locked"
@@ -253,13 +264,17 @@ def _unlock_droppable(mm: MmStruct, addr: int) -> int:
     return vma.vm_flags
 
 
-def store_new_vma(mm: MmStruct, addr: int, end: int, new: Attributes) -> None:
+def store_new_vma(
+    mm: MmStruct, addr: int, end: int, new: Attributes, resv_map: set[int] | None = None
+) -> None:
     """Make [addr, end) a VMA of its own. Preconditions: mmap_lock held for write."""
     vma = vm_area_alloc(mm)
     vma.vm_start, vma.vm_end = addr, end
     vma.vm_pgoff, vma.vm_anon_pgoff = new.pgoff, new.anon_pgoff
     vma.vm_flags, vma.vm_file = new.flags, new.file
     vma.vm_ops = new.file.vm_ops if new.file is not None else None
+    vma.resv_map = resv_map
+    hugetlb_vm_open(vma)
     # All fields are written before vma_store_new() lets readers find them. It has no readers, so
     # locking it waits for nothing.
     vma_start_write(vma)
@@ -271,8 +286,8 @@ def _charge(mm: MmStruct, vm_flags: int, pages: int, going: MunmapVmas) -> int:
     # What is replaced makes room for what replaces it.
     if not may_expand_vm(mm, vm_flags, pages - going.pages):
         raise os_error(errno.ENOMEM)
-    # Memory is promised for what is private and can be written.
-    if vm_flags & (VM_NORESERVE | VM_SHARED | VM_WRITE) != VM_WRITE:
+    # Memory is promised for what is private and can be written; huge pages their pool promises.
+    if vm_flags & (VM_NORESERVE | VM_SHARED | VM_HUGETLB | VM_WRITE) != VM_WRITE:
         return vm_flags
     if not may_commit(mm, pages - going.accounted):
         raise os_error(errno.ENOMEM)

@@ -27,11 +27,13 @@ from untorn.mm.mman import (
     MREMAP_FIXED,
     MREMAP_MAYMOVE,
     VM_ACCOUNT,
+    VM_HUGETLB,
     VM_LOCKED,
     VM_MAYSHARE,
 )
 from untorn.mm.mmap_lock import mmap_write_lock_killable, mmap_write_unlock
 from untorn.mm.pages.gup import mm_populate
+from untorn.mm.pages.hugetlb_fault import move_huge_pages
 from untorn.mm.pages.pte_range import move_page_tables
 from untorn.mm.vma_lock import vma_start_write
 from untorn.mm.vmas.accounting import may_commit, may_expand_vm, vma_account
@@ -232,7 +234,13 @@ def _move_vma(remap: VmaRemap, vma: Vma) -> int:
     )
     # Until the munmap below the tree has both. Both are write-locked, so a walk that comes upon
     # either of them waits for mmap_lock.
-    move_page_tables(mm, remap.addr, place, remap.old_len)
+    if flags & VM_HUGETLB:
+        move_huge_pages(vma, remap.addr, place, remap.old_len)
+        # What was reserved is the copy's now. As in Linux, what stays of the source keeps none of
+        # it even if only a part of it moved: the pool has those reserved for good.
+        source.resv_map = None
+    else:
+        move_page_tables(mm, remap.addr, place, remap.old_len)
     vma_account(mm, flags, remap.new_len >> PAGE_SHIFT)
     if remap.keeps_source:
         dontunmap_complete(remap, source, copy)

@@ -16,10 +16,12 @@ from untorn.mm.mmap_lock import (
     mmap_write_lock_killable,
     mmap_write_unlock,
 )
+from untorn.mm.pages.hugetlb_fault import close_huge_vmas
 from untorn.mm.tree.store import store_range
 from untorn.mm.vma_lock import vma_mark_attached, vma_mark_detached, vma_start_write
 from untorn.mm.vmas.accounting import vma_account
 from untorn.mm.vmas.driver import refuse_cut
+from untorn.mm.vmas.hugetlb_reserve import hugetlb_vm_open
 from untorn.mm.vmas.modify import split_vma_unlimited
 from untorn.mm.vmas.vm_area import vm_area_free
 
@@ -31,6 +33,7 @@ class MunmapVmas:
     start: int
     end: int
     vmas: list[Vma] = field(default_factory=list)
+    huge_closed: bool = False
 
     @property
     def pages(self) -> int:
@@ -153,6 +156,8 @@ def abort_munmap_vmas(going: MunmapVmas) -> None:
     # They are still write-locked and still in the tree: counting them back in is all it takes. A
     # reader that was told DETACHED meanwhile did no harm by looking again.
     for vma in going.vmas:
+        if going.huge_closed:
+            hugetlb_vm_open(vma)
         vma_mark_attached(vma)
     going.vmas.clear()
 
@@ -172,6 +177,17 @@ def account_munmap_vmas(mm: MmStruct, going: MunmapVmas) -> None:
         vma_account(mm, vma.vm_flags, -vma_pages(vma))
 
 
+def clean_up_munmap_vmas(going: MunmapVmas) -> None:
+    """Give huge pages back to their pool, what was reserved of them, too.
+
+    What takes the place of the VMAs may need them. Preconditions: as gather's.
+    Compare mm/vma.c:vms_clean_up_area().
+    """
+    if not going.huge_closed:
+        close_huge_vmas(going.vmas)
+        going.huge_closed = True
+
+
 def free_munmap_vmas(mm: MmStruct, going: MunmapVmas) -> None:
     """Let the pages go and give the objects back.
 
@@ -180,6 +196,7 @@ def free_munmap_vmas(mm: MmStruct, going: MunmapVmas) -> None:
     """
     # Pages first. An object that was given back may be in use again at once, in another mm, too.
     if going.vmas:
+        clean_up_munmap_vmas(going)
         mm.page_table.clear(going.start, going.end)
     for vma in going.vmas:
         vm_area_free(vma)

@@ -7,6 +7,7 @@ from untorn.maps.page import PAGE_SHIFT, page_align
 from untorn.mm.mm_types import MmStruct, Vma
 from untorn.mm.mman import (
     VM_ACCESS_FLAGS,
+    VM_HUGETLB,
     VM_IO,
     VM_LOCKONFAULT,
     VM_PFNMAP,
@@ -15,6 +16,7 @@ from untorn.mm.mman import (
     VM_WRITE,
 )
 from untorn.mm.mmap_lock import mmap_read_lock_killable, mmap_read_unlock
+from untorn.mm.pages.hugetlb_fault import hugetlb_fault
 from untorn.mm.pages.memory import anon_vma_of
 from untorn.mm.pages.pte_fault import fault_around, fault_in
 
@@ -59,7 +61,7 @@ def populate_vma_page_range(mm: MmStruct, vma: Vma, start: int, end: int) -> boo
     if not vma.vm_flags & VM_ACCESS_FLAGS:
         return False
     # Before any page: fault_in() makes pages the VMA's own only where it has an anon_vma.
-    anon_vma_of(mm, vma, vma.vm_flags & VM_WRITE)
+    anon_vma_of(mm, vma, start, end, vma.vm_flags & VM_WRITE)
     write = vma.vm_flags & (VM_WRITE | VM_SHARED) == VM_WRITE
     return _fault_in_file(vma, start, end, write=write)
 
@@ -78,13 +80,15 @@ def faultin_page_range(vma: Vma, start: int, end: int, *, write: bool) -> None:
     needed = VM_WRITE if write else VM_READ
     if not vma.vm_flags & needed or vma.vm_flags & (VM_IO | VM_PFNMAP):
         raise os_error(errno.EINVAL)
-    anon_vma_of(vma.vm_mm, vma, needed)
+    anon_vma_of(vma.vm_mm, vma, start, end, needed)
     if not _fault_in_file(vma, start, end, write=write, by_kernel=True):
         raise os_error(errno.EFAULT)
 
 
 def _fault_in_file(vma: Vma, start: int, end: int, *, write: bool, by_kernel: bool = False) -> bool:
     """Fault [start, end) of vma in up to the end of its file, if it has one; see fault_in()."""
+    if vma.vm_flags & VM_HUGETLB:
+        return hugetlb_fault(vma, start, end, write=write)
     # Pages beyond the end of the file cannot be accessed, but are part of the VMA.
     file_end = _end_of_file(vma)
     if not fault_in(vma, start, min(end, file_end), write=write, by_kernel=by_kernel):

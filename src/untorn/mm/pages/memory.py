@@ -12,6 +12,7 @@ from untorn.mm.mm_types import MmStruct, Vma
 from untorn.mm.mman import (
     VM_ACCESS_FLAGS,
     VM_EXEC,
+    VM_HUGETLB,
     VM_SHARED,
     VM_WRITE,
 )
@@ -23,6 +24,7 @@ from untorn.mm.mmap_lock import (
     mmap_write_lock_killable,
     mmap_write_unlock,
 )
+from untorn.mm.pages.hugetlb_fault import hugetlb_fault, makes_anon_pages
 from untorn.mm.pages.pte_fault import fault_around, fault_in
 from untorn.mm.pages.stack import expand_stack
 from untorn.mm.vma_lock import vma_end_read
@@ -96,15 +98,19 @@ def _fault(mm: MmStruct, vma: Vma, addr: int, needed: int, *, under_vma_lock: bo
         raise os_error(errno.EFAULT)
     if vma.vm_ops is not None:
         refuse_driver(vma, "page fault")
-    if _wants_anon_vma(vma, needed):
+    page, write = addr & -PAGE_SIZE, bool(needed & VM_WRITE)
+    if _wants_anon_vma(vma, page, page + PAGE_SIZE, needed):
         # The neighbours must stay while one is asked for its anon_vma. Under a VMA lock mmap_lock
         # may be tried but not waited for: its holder may be waiting for us.
         if under_vma_lock and not mmap_read_trylock(mm):
             return False
-        anon_vma_of(mm, vma, needed)
+        anon_vma_of(mm, vma, page, page + PAGE_SIZE, needed)
         if under_vma_lock:
             mmap_read_unlock(mm)
-    page, write = addr & -PAGE_SIZE, bool(needed & VM_WRITE)
+    if vma.vm_flags & VM_HUGETLB:
+        if not hugetlb_fault(vma, page, page + PAGE_SIZE, write=write):
+            raise os_error(errno.EFAULT)
+        return True
     if beyond_file(vma, addr):
         if not write:
             fault_around(vma, page)
@@ -129,18 +135,23 @@ def beyond_file(vma: Vma, addr: int) -> bool:
     return page << PAGE_SHIFT >= vma.vm_file.size
 
 
-def _wants_anon_vma(vma: Vma, needed: int) -> bool:
-    """Say whether the access makes a page that is the VMA's own: a first write to private memory.
+def _wants_anon_vma(vma: Vma, start: int, end: int, needed: int) -> bool:
+    """Say whether access to [start, end) makes pages that are the VMA's own and its first.
 
-    A read maps the zero page, or the file's.
+    A write to private memory does. A read maps the zero page, or the file's; huge pages have no
+    zero page.
     """
-    return bool(needed & VM_WRITE) and not vma.vm_flags & VM_SHARED and vma.anon_vma is None
+    if vma.vm_flags & VM_SHARED or vma.anon_vma is not None:
+        return False
+    if needed & VM_WRITE:
+        return True
+    return bool(vma.vm_flags & VM_HUGETLB) and makes_anon_pages(vma, start, end)
 
 
-def anon_vma_of(mm: MmStruct, vma: Vma, needed: int) -> None:
-    """Give vma an anon_vma if the access wants one. Preconditions: mmap_lock held."""
+def anon_vma_of(mm: MmStruct, vma: Vma, start: int, end: int, needed: int) -> None:
+    """Give vma an anon_vma if access to [start, end) wants one. Preconditions: mmap_lock held."""
     # Looked at without the lock first, as nearly every fault finds one there; anon_vma_prepare()
     # looks again under it.
-    if _wants_anon_vma(vma, needed):
+    if _wants_anon_vma(vma, start, end, needed):
         with mm.page_table_lock:
             vma_anon_prepare(mm, vma)

@@ -9,7 +9,7 @@ from untorn.maps.page import PAGE_SHIFT, PAGE_SIZE
 from untorn.mm.file import VmFile
 from untorn.mm.filemap import PageKind
 from untorn.mm.mm_types import Vma
-from untorn.mm.mman import VM_HUGETLB, VM_SHARED
+from untorn.mm.mman import VM_SHARED
 from untorn.mm.page_table import (
     ANON,
     DIRTY,
@@ -33,7 +33,7 @@ _WRITTEN = bytes(pte if pte & (PAGE | GUARD) else ANON | DIRTY for pte in range(
 def fault_in(vma: Vma, start: int, end: int, *, write: bool, by_kernel: bool = False) -> bool:
     """Map the pages of [start, end), byte addresses in vma, as an access to each would.
 
-    It ends at the first guard; False then, as in all of hugetlbfs: its pool is empty.
+    It ends at the first guard; False then.
 
     Args:
         vma: Allows the access, has an anon_vma if it makes pages its own, and its file, if any,
@@ -44,8 +44,6 @@ def fault_in(vma: Vma, start: int, end: int, *, write: bool, by_kernel: bool = F
         by_kernel: The kernel touches the pages itself, as MADV_POPULATE_WRITE asks it to.
     """
     page_table = vma.vm_mm.page_table
-    if vma.vm_flags & VM_HUGETLB:
-        return False
     # One table at a time. Other tasks may fault in the same pages meanwhile: each entry is looked
     # at and set in one section of the lock.
     while start < end:

@@ -7,8 +7,9 @@ madvise_cold_or_pageout_pte_range(), madvise_guard_install(); mm/memory.c:copy_p
 from untorn.maps.page import PAGE_SHIFT
 from untorn.mm.filemap import Page, PageKind
 from untorn.mm.mm_types import MmStruct, Vma
-from untorn.mm.mman import VM_DROPPABLE, VM_MAYBE_GUARD, VM_SHARED
+from untorn.mm.mman import VM_DROPPABLE, VM_HUGETLB, VM_MAYBE_GUARD, VM_SHARED
 from untorn.mm.page_table import ANON, DIRTY, GUARD, NONE, PAGE, Part
+from untorn.mm.pages.hugetlb_fault import copy_huge_pages
 
 _FREED = bytes(pte & ~DIRTY if pte & ANON else pte for pte in range(256))
 """What MADV_FREE makes of each entry."""
@@ -123,6 +124,9 @@ def copy_page_range(child: MmStruct, vma: Vma) -> None:
     Preconditions: mmap_lock of both held for write; vma write-locked.
     """
     if vma.anon_vma is None and not vma.vm_flags & VM_MAYBE_GUARD:
+        return
+    if vma.vm_flags & VM_HUGETLB:
+        copy_huge_pages(child, vma)
         return
     # A shared mapping's copy starts clean: what was written is known of the page.
     page_table = vma.vm_mm.page_table

@@ -17,6 +17,7 @@ from untorn.releases.changes import (
     ALIGNED_AT_TOP,
     ANON_HUGE_ALIGNED,
     DEV_ZERO_HUGE_ALIGNED,
+    HUGE_PLACED_AS_OTHERS,
 )
 
 LOW_32BIT = 0x4000_0000, 0x8000_0000
@@ -32,11 +33,15 @@ def get_unmapped_area(
 
     Raises:
         OSError: ENOMEM if no gap fits or the range ends above task_size; EINVAL if a fixed
-            address is not aligned; EPERM if it is below dac_mmap_min_addr.
+            address is not aligned, or on hugetlbfs the length; EPERM if it is below
+            dac_mmap_min_addr.
     """
     # The order of the checks is Linux's: it decides the errno if several fail.
     if length > mm.task_size:
         raise os_error(errno.ENOMEM)
+    page_size = PAGE_SIZE if file is None else file.kernel_page_size
+    if length % page_size or (flags & MAP_FIXED and addr % page_size):
+        raise os_error(errno.EINVAL)
     if not flags & MAP_FIXED:
         addr = _place(mm, file, addr, length, pgoff, flags)
     if addr > mm.task_size - length:
@@ -64,7 +69,11 @@ def _place(
     """
     # No memory of a 32-bit process lies above 4 GiB, so both flags ask for nothing.
     if mm.task_size <= UINT_MAX:
-        return _found(_search(mm, hint, length, flags & ~(MAP_32BIT | MAP_ABOVE4G)))
+        flags &= ~(MAP_32BIT | MAP_ABOVE4G)
+    if file is not None and file.huge is not None:
+        return _found(_search_huge(mm, file.kernel_page_size, hint, length, flags))
+    if mm.task_size <= UINT_MAX:
+        return _found(_search(mm, hint, length, flags))
     found = None
     if file is not None and _aligns_file(mm, file, flags):
         found = _search_aligned(mm, hint, length, pgoff << PAGE_SHIFT, flags)
@@ -89,6 +98,16 @@ def _found(place: int | None) -> int:
     return place
 
 
+def _search_huge(mm: MmStruct, page_size: int, hint: int, length: int, flags: int) -> int | None:
+    """Find room for huge pages. Compare fs/hugetlbfs/inode.c:hugetlb_get_unmapped_area()."""
+    if mm.release.has(HUGE_PLACED_AS_OTHERS):
+        hint += -hint % page_size
+    else:
+        hint -= hint % page_size
+        flags &= ~(MAP_32BIT | MAP_ABOVE4G)
+    return _search(mm, hint, length, flags, page_size)
+
+
 def _search_aligned(mm: MmStruct, hint: int, length: int, offset: int, flags: int) -> int | None:
     """Find room for one huge page more than asked for, and align byte offset within it.
 
@@ -108,24 +127,26 @@ def _search_aligned(mm: MmStruct, hint: int, length: int, offset: int, flags: in
     return found + ((offset - found) % PMD_SIZE or (PMD_SIZE if at_top else 0))
 
 
-def _search(mm: MmStruct, hint: int, length: int, flags: int) -> int | None:
+def _search(mm: MmStruct, hint: int, length: int, flags: int, align: int = PAGE_SIZE) -> int | None:
     """Return the hint if it fits, else the highest gap below mmap_base, else the lowest.
 
-    In a legacy layout only the lowest above mmap_base. With page tables of five levels a hint above
+    In a legacy layout only the lowest above mmap_base. Any but the hint is a multiple of align.
+
+    With page tables of five levels a hint above
     map_window asks for the space there.
     """
     if flags & MAP_32BIT:
-        return _bottom_up(mm, hint, length, *LOW_32BIT)
+        return _bottom_up(mm, hint, length, *LOW_32BIT, align)
     limit = mm.task_size if hint > mm.map_window else mm.map_window
     if not mm.topdown:
-        return _bottom_up(mm, hint, length, mm.mmap_base, limit)
+        return _bottom_up(mm, hint, length, mm.mmap_base, limit, align)
     if hint and _hint_fits(mm, hint, length, limit):
         return hint
     # No room below mmap_base: what lies above it, between the mappings and the stack, is the last
     # resort.
-    found = _top_down(mm, length, flags, mm.mmap_base + limit - mm.map_window)
+    found = _top_down(mm, length, flags, mm.mmap_base + limit - mm.map_window, align)
     if found is None:
-        found = _bottom_up(mm, 0, length, mm.mmap_legacy_base, limit)
+        found = _bottom_up(mm, 0, length, mm.mmap_legacy_base, limit, align)
     return found
 
 
@@ -136,42 +157,42 @@ def _hint_fits(mm: MmStruct, hint: int, length: int, limit: int) -> bool:
     return following is None or hint + length <= vm_start_gap(mm, following)
 
 
-def _top_down(mm: MmStruct, length: int, flags: int, high: int) -> int | None:
+def _top_down(mm: MmStruct, length: int, flags: int, high: int, align: int) -> int | None:
     above_4g = flags & MAP_ABOVE4G and mm.release.has(ABOVE4G)
     low = max(1 << 32 if above_4g else PAGE_SIZE, mm.limits.mmap_min_addr)
     # A gap may be large enough only without the guard gap of the stack above it. The tree does not
     # know of guard gaps, so such a gap is found again with a lower end, or the next one below.
     while True:
-        end = highest_gap(mm.mm_mt, length, low, high)
+        # Large enough wherever it lies.
+        end = highest_gap(mm.mm_mt, length + align - PAGE_SIZE, low, high)
         if end is None:
             return None
         limit = _guard_below(mm, end)
         if limit >= end:
-            return end - length
+            return end - length & -align
         high = limit
 
 
-def _bottom_up(mm: MmStruct, hint: int, length: int, low: int, high: int) -> int | None:
+def _bottom_up(mm: MmStruct, hint: int, length: int, low: int, high: int, align: int) -> int | None:
     if hint and _hint_fits(mm, hint, length, high):
         return hint
     # As above; here the end of the range is what may lie in a guard gap, and the search goes on
     # above that stack.
+    room = length + align - PAGE_SIZE
     while True:
-        start = lowest_gap(mm.mm_mt, length, low, high)
+        start = lowest_gap(mm.mm_mt, room, low, high)
         if start is None:
             return None
-        limit = _guard_below(mm, start + length)
-        if limit >= start + length:
+        start += -start % align
+        # Of the next VMA only the guard gap counts: the room, if it is moved up, may reach into it.
+        following = mm.find_vma(start)
+        guarded = following is not None and following.vm_flags & VM_GROWSDOWN
+        if following is None or not guarded or vm_start_gap(mm, following) >= start + room:
             return start
-        low = _end_of_next(mm, start)
+        low = following.vm_end
 
 
 def _guard_below(mm: MmStruct, end: int) -> int:
     """Return the highest end that keeps clear of the guard gap of the VMA above."""
     following = mm.find_vma(end - 1)
     return end if following is None else min(vm_start_gap(mm, following), end)
-
-
-def _end_of_next(mm: MmStruct, addr: int) -> int:
-    following = mm.find_vma(addr)
-    return mm.task_size if following is None else following.vm_end

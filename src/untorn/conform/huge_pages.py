@@ -1,0 +1,156 @@
+"""The huge pages of the machine: what its pools hold, and pools of the engine's that are alike."""
+
+import fcntl
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from untorn.conform.operation import Operation
+from untorn.maps.fields import Device
+from untorn.mm.hugetlb import HugePool
+from untorn.mm.mm_types import MmStruct
+from untorn.mm.mman import MAP_HUGE_SHIFT, VM_HUGETLB
+
+_POOLS = Path("/sys/kernel/mm/hugepages")
+LOSES_RESERVATION = (
+    "what mremap leaves of a private mapping of huge pages never gives back what it reserved "
+    "(mm/mremap.c:copy_vma_and_data())"
+)
+
+
+class KernelPools:
+    """The pools of the running kernel.
+
+    Attributes:
+        in_use: Whether others may change them, too: a page is in use or reserved, or another run
+            has the lock. What comes of mapping huge pages nobody can say then.
+
+    Runs share a lock on the folder of the pools as long as these are empty; one that may use pages
+    of them, or change how many there are, has it alone. close() gives it up.
+    """
+
+    def __init__(self) -> None:
+        """Take the lock, if it can be had, and look at them, while no process of ours uses any."""
+        self._lock = os.open(_POOLS, os.O_RDONLY | os.O_CLOEXEC) if _POOLS.exists() else -1
+        self._locked = self.lock(alone=False)
+        self.look()
+
+    def look(self) -> None:
+        """Look at them again, after they changed."""
+        folders = {_size_of(path.name): path for path in sorted(_POOLS.glob("hugepages-*kB"))}
+        self._pools = {size: (path, _device_of(size)) for size, path in folders.items()}
+        self.in_use = False
+        pools = self.for_engine()
+        self._counts = {
+            label: folders[size] / name
+            for size, pool in pools.items()
+            for label, name in _labels(pool).items()
+        }
+        mine = self.lock(alone=True) if self._counts else self._locked
+        if not mine or any(pool.free != pool.nr or pool.resv for pool in pools.values()):
+            self.in_use = True
+            self._counts.clear()
+
+    def lock(self, *, alone: bool) -> bool:
+        """Take the lock; say whether it could be had. Without a folder there is nothing to lock."""
+        if self._lock < 0:
+            return True
+        try:
+            fcntl.flock(self._lock, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Give up the lock."""
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    def for_engine(self) -> dict[int, HugePool]:
+        """Return pools as these are, by the bytes of a page; empty ones if these are in use."""
+        if self.in_use:
+            return {
+                size: HugePool(size, device=device) for size, (_, device) in self._pools.items()
+            }
+        return {size: _pool(size, *known) for size, known in self._pools.items()}
+
+    def counts(self) -> dict[str, int]:
+        """Return the counts of all that may have a page."""
+        return {label: _read(path) for label, path in self._counts.items()}
+
+
+def counts_of(pools: Mapping[int, HugePool]) -> dict[str, int]:
+    """Return the same counts of pools of the engine's."""
+    counts: dict[str, int] = {}
+    for pool in pools.values():
+        of_pool = pool.counts()
+        counts |= {label: of_pool[name] for label, name in _labels(pool).items()}
+    return counts
+
+
+def _labels(pool: HugePool) -> dict[str, str]:
+    """Return what is compared of a pool: a label each, and the name of the file of sysfs."""
+    if not pool.nr and not pool.overcommit:
+        return {}
+    return {f"{pool.page_size >> 10}kB {name}": name for name in pool.counts()}
+
+
+def give_pages(pages: int, overcommit: int) -> None:
+    """Set how many pages of 2 MB the pool of this machine has, and how many more it may have.
+
+    A kernel without such a pool is left as it is.
+
+    Raises:
+        OSError: No right to.
+    """
+    pool = _POOLS / "hugepages-2048kB"
+    if pool.exists():
+        (pool / "nr_hugepages").write_text(f"{pages}")
+        (pool / "nr_overcommit_hugepages").write_text(f"{overcommit}")
+
+
+def loses_reservation(mm: MmStruct, operation: Operation) -> bool:
+    """Say whether an operation may move a part of a private mapping that reserved huge pages."""
+    if operation.name != "mremap":
+        return False
+    start, length = operation.arguments[:2]
+    vmas = (vma for _, _, vma in mm.mm_mt if vma.vm_start < start + length and vma.vm_end > start)
+    return any(
+        vma.vm_flags & VM_HUGETLB
+        and vma.resv_map is not None
+        and (start > vma.vm_start or start + length < vma.vm_end)
+        for vma in vmas
+    )
+
+
+def _size_of(name: str) -> int:
+    return int(name.removeprefix("hugepages-").removesuffix("kB")) << 10
+
+
+def _pool(size: int, path: Path, device: Device) -> HugePool:
+    pool = HugePool(
+        size,
+        _read(path / "nr_hugepages"),
+        overcommit=_read(path / "nr_overcommit_hugepages"),
+        resv=_read(path / "resv_hugepages"),
+        device=device,
+    )
+    pool.free = _read(path / "free_hugepages")
+    pool.surplus = _read(path / "surplus_hugepages")
+    return pool
+
+
+def _read(path: Path) -> int:
+    return int(path.read_text())
+
+
+def _device_of(size: int) -> Device:
+    """Return the device of the kernel's own mount for pages of size bytes."""
+    shift = size.bit_length() - 1
+    fd = os.memfd_create("huge", os.MFD_HUGETLB | shift << MAP_HUGE_SHIFT)
+    try:
+        number = os.fstat(fd).st_dev
+    finally:
+        os.close(fd)
+    return Device(os.major(number), os.minor(number))

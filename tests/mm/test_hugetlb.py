@@ -1,0 +1,202 @@
+"""Pools of huge pages: what is reserved, taken, given back, and by whom."""
+
+import errno
+import os
+from collections.abc import Callable
+
+import pytest
+
+from untorn.engine import (
+    MADV_DONTNEED,
+    MADV_REMOVE,
+    MAP_32BIT,
+    MAP_ANONYMOUS,
+    MAP_FIXED,
+    MAP_HUGE_1GB,
+    MAP_HUGETLB,
+    MAP_LOCKED,
+    MAP_NORESERVE,
+    MAP_POPULATE,
+    MAP_PRIVATE,
+    MAP_SHARED,
+    MREMAP_FIXED,
+    MREMAP_MAYMOVE,
+    PMD_SIZE,
+    PROT_READ,
+    PROT_WRITE,
+    PUD_SIZE,
+    HugePool,
+    MmStruct,
+    NotModelledError,
+    Process,
+)
+from untorn.mm.mmap_lock import mmap_write_lock, mmap_write_unlock
+
+RW = PROT_READ | PROT_WRITE
+HUGE = MAP_ANONYMOUS | MAP_HUGETLB
+PRIVATE, SHARED = HUGE | MAP_PRIVATE, HUGE | MAP_SHARED
+BASE = 0x3000_0000_0000
+
+
+class Machine:
+    """A process, and the pool that it takes its pages from."""
+
+    def __init__(
+        self, nr: int = 4, *, overcommit: int = 0, release: tuple[int, int] = (7, 3)
+    ) -> None:
+        self.pool = HugePool(nr=nr, overcommit=overcommit)
+        pools = {PMD_SIZE: self.pool, PUD_SIZE: HugePool(PUD_SIZE)}
+        self.process = Process(MmStruct(release=release, huge_pools=pools))
+
+    def map(self, pages: int, flags: int = PRIVATE, addr: int = BASE) -> int:
+        return self.process.mmap(addr, pages * PMD_SIZE, RW, flags | MAP_FIXED)
+
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """Pages free, reserved and surplus."""
+        return self.pool.free, self.pool.resv, self.pool.surplus
+
+
+def refused(error: int, call: Callable[..., object], *arguments: int) -> None:
+    with pytest.raises(OSError, match=os.strerror(error)):
+        call(*arguments)
+
+
+@pytest.mark.parametrize("kind", [PRIVATE, SHARED])
+def test_pages_are_reserved_at_mmap_and_taken_by_the_first_access(kind: int) -> None:
+    machine = Machine()
+    machine.map(3, kind)
+    assert machine.counts == (4, 3, 0)
+    machine.process.touch(BASE + PMD_SIZE, write=False)
+    assert machine.counts == (3, 2, 0)
+    refused(errno.ENOMEM, machine.map, 3, kind, BASE + PUD_SIZE)
+    machine.process.munmap(BASE, PUD_SIZE)
+    assert machine.counts == (4, 0, 0)
+
+
+def test_what_is_replaced_gives_its_pages_back_before_they_are_asked_for() -> None:
+    machine = Machine()
+    machine.map(4)
+    machine.map(4)
+    assert machine.counts == (4, 4, 0)
+
+
+def test_an_access_without_a_reservation_fails_where_all_pages_are_promised() -> None:
+    machine = Machine()
+    machine.map(1, PRIVATE | MAP_NORESERVE, BASE + PUD_SIZE)
+    machine.map(4)
+    refused(errno.EFAULT, lambda: machine.process.touch(BASE + PUD_SIZE, write=True))
+    machine.process.touch(BASE, write=True)
+    assert machine.counts == (3, 3, 0)
+
+
+def test_surplus_pages_come_as_needed_and_leave_when_they_are_freed() -> None:
+    machine = Machine(1, overcommit=2)
+    machine.map(3)
+    assert machine.counts == (3, 3, 2)
+    refused(errno.ENOMEM, machine.map, 1, PRIVATE, BASE + PUD_SIZE)
+    machine.process.touch(BASE, write=True)
+    machine.process.munmap(BASE, PUD_SIZE)
+    assert machine.counts == (1, 0, 0)
+
+
+def test_a_childs_copies_are_not_reserved() -> None:
+    machine = Machine(2)
+    machine.map(1)
+    machine.process.touch(BASE, write=True)
+    child = machine.process.fork()
+    child.touch(BASE, write=False)
+    assert machine.counts == (1, 0, 0)
+    child.touch(BASE, write=True)
+    assert machine.counts == (0, 0, 0)
+    child.exit()
+    assert machine.counts == (1, 0, 0)
+
+
+def test_that_a_page_is_taken_from_a_child_is_refused_by_name() -> None:
+    machine = Machine(1)
+    machine.map(1)
+    machine.process.touch(BASE, write=True)
+    child = machine.process.fork()
+    with pytest.raises(NotModelledError, match="child processes"):
+        machine.process.touch(BASE, write=True)
+    refused(errno.EFAULT, lambda: child.touch(BASE, write=True))
+
+
+@pytest.mark.parametrize(("release", "reserved"), [((6, 1), 1), ((6, 12), 2)])
+def test_a_page_that_goes_is_reserved_again_since_6_9(
+    release: tuple[int, int], reserved: int
+) -> None:
+    machine = Machine(release=release)
+    machine.map(2)
+    machine.process.touch(BASE, write=True)
+    machine.process.madvise(BASE, PMD_SIZE, MADV_DONTNEED)
+    assert machine.counts == (4, reserved, 0)
+
+
+def test_a_hole_in_shared_memory_takes_pages_from_all_and_their_reservations() -> None:
+    machine = Machine()
+    machine.map(2, SHARED)
+    machine.process.touch(BASE, write=True)
+    child = machine.process.fork()
+    child.touch(BASE, write=True)
+    assert machine.counts == (3, 1, 0)
+    child.madvise(BASE, PMD_SIZE, MADV_REMOVE)
+    assert not machine.process.mm.page_table.huge
+    assert machine.counts == (4, 1, 0)
+    child.exit()
+    machine.process.exit()
+    assert machine.counts == (4, 0, 0)
+
+
+def test_a_move_takes_pages_and_reservation_along_but_a_part_leaves_the_rest_without() -> None:
+    machine = Machine()
+    machine.map(3)
+    machine.process.touch(BASE, write=True)
+    flags, to = MREMAP_MAYMOVE | MREMAP_FIXED, BASE + PUD_SIZE
+    machine.process.mremap(BASE, 3 * PMD_SIZE, 3 * PMD_SIZE, flags, to)
+    machine.process.touch(to, write=True)
+    assert machine.counts == (3, 2, 0)
+    machine.process.mremap(to, PMD_SIZE, PMD_SIZE, flags, BASE)
+    machine.process.exit()
+    assert machine.counts == (4, 2, 0)  # for good, as in Linux
+
+
+def test_populated_and_locked_pages_are_there_at_once_and_not_counted_as_locked() -> None:
+    machine = Machine()
+    machine.map(2, PRIVATE | MAP_POPULATE)
+    machine.map(1, PRIVATE | MAP_LOCKED, BASE + PUD_SIZE)
+    assert machine.counts == (1, 0, 0)
+    assert machine.process.mm.locked_vm == 0
+
+
+def test_lengths_become_whole_pages_and_places_are_on_their_borders() -> None:
+    process = Machine().process
+    addr = process.mmap(0, 1, RW, PRIVATE)
+    assert addr % PMD_SIZE == 0
+    with process.open() as maps:
+        assert maps.query(addr).entry.end == addr + PMD_SIZE
+    refused(errno.EINVAL, process.mmap, BASE + 4096, PMD_SIZE, RW, PRIVATE | MAP_FIXED)
+    refused(errno.EINVAL, process.mmap, 0, PMD_SIZE, RW, PRIVATE, -1, 4096)
+    refused(errno.ENOMEM, process.mmap, 0, 1, RW, PRIVATE | MAP_HUGE_1GB)
+    refused(errno.EINVAL, process.mmap, 0, 1, RW, PRIVATE | 20 << 26)
+
+
+@pytest.mark.parametrize(("release", "up"), [((6, 12), False), ((6, 16), True)])
+def test_since_6_13_a_hint_is_rounded_up_and_map_32bit_counts(
+    release: tuple[int, int], up: bool
+) -> None:
+    process = Machine(release=release).process
+    assert process.mmap(BASE + 4096, PMD_SIZE, RW, PRIVATE) == BASE + up * PMD_SIZE
+    assert (process.mmap(0, PMD_SIZE, RW, PRIVATE | MAP_32BIT) < 1 << 31) == up
+
+
+def test_pages_lie_inside_of_vmas() -> None:
+    machine = Machine()
+    machine.map(2, PRIVATE | MAP_POPULATE)
+    machine.process.munmap(BASE, PMD_SIZE)
+    mm = machine.process.mm
+    mmap_write_lock(mm)
+    mm.check_invariants()
+    mmap_write_unlock(mm)
+    assert list(mm.page_table.huge) == [BASE + PMD_SIZE]
