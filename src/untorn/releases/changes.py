@@ -161,15 +161,20 @@ GUARDS_PER_VMA = Change(
     " anon_vma; mmap_lock before",
     "mm/madvise.c:is_vma_lock_sufficient()",
 )
+FORK_WAITS_KILLABLE = Change(
+    Release(6, 19),
+    "a kill ends fork's wait for the readers of a VMA; it was looked for after the wait before",
+    "mm/mmap.c:dup_mmap()",
+)
+DOFORK_OF_SPECIAL = Change(
+    Release(7, 0),
+    "MADV_DOFORK is EINVAL for any special mapping; only for one of a device (VM_IO) before",
+    "mm/madvise.c:madvise_vma_behavior()",
+)
 VVAR_HAS_PAGES = Change(
     Release(7, 1),
     "[vvar] is a mixed map of pages, which madvise may discard; a bare one of frames before",
     "lib/vdso/datastore.c:vdso_install_vvar_mapping()",
-)
-DOFORK_OF_SPECIAL = Change(
-    Release(7, 1),
-    "MADV_DOFORK is EINVAL for any special mapping; only for one of a device (VM_IO) before",
-    "mm/madvise.c:madvise_vma_behavior()",
 )
 MREMAP_MAP_COUNT = Change(
     Release(7, 1),

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.engine import Pages
+from tests.helpers.engine import Pages, addr
+from tests.helpers.tasks import Worker, wait_until
 from tests.helpers.this_machine import asks
 from untorn.fs.proc.maps_locking import MAPS_LOCKINGS
 from untorn.fs.proc.vma_file import ProcVmaFile
@@ -27,6 +28,7 @@ from untorn.maps.procmap_query import (
 )
 from untorn.mm.file import VmFile
 from untorn.mm.mman import MAP_FIXED, MAP_PRIVATE, MAP_SHARED, PROT_EXEC, PROT_READ
+from untorn.mm.mmap_lock import mmap_write_lock, mmap_write_unlock
 from untorn.reader.access.live_maps_file import LiveMapsFile
 
 P = mmap.PAGESIZE
@@ -315,3 +317,24 @@ def test_addresses_count_modulo_2_to_the_64(world: World) -> None:
     with pytest.raises(FileNotFoundError):
         world.file.query(-1)
     assert world.file.query(world.base - 2**64).entry.start == world.base
+
+
+def test_there_is_no_query_before_linux_6_11() -> None:
+    with Pages(release=(6, 10)).open() as file, pytest.raises(OSError, match="ioctl") as raised:
+        file.query(0)
+    assert raised.value.errno == errno.ENOTTY
+
+
+@pytest.mark.parametrize(
+    ("release", "waits"), [((6, 16), True), ((6, 17), True), ((6, 18), False), ((7, 3), False)]
+)
+def test_which_lock_a_query_takes(release: tuple[int, int], waits: bool) -> None:
+    process = Pages(release=release)
+    process.map(0, 1)
+    with process.open() as file:
+        mmap_write_lock(process.mm)
+        worker = Worker(lambda: file.query(addr(0)))
+        wait_until(lambda: worker.done or process.mm.mmap_lock.is_contended())
+        assert process.mm.mmap_lock.is_contended() == waits
+        mmap_write_unlock(process.mm)
+        assert worker.join().entry.start == addr(0)

@@ -130,6 +130,27 @@ def test_fork_waits_for_the_reader_of_a_vma(parent: Pages) -> None:
     assert ranges(fork.join()) == [(0, 3), (5, 6)]
 
 
+@pytest.mark.parametrize(("release", "waits"), [((6, 18), True), ((6, 19), False)])
+def test_whether_a_kill_ends_the_wait_for_the_reader_of_a_vma(
+    release: tuple[int, int], waits: bool
+) -> None:
+    parent = Pages(release=release)
+    parent.map(0, 1)
+    vma = lock_vma_under_rcu(parent.mm, addr(0))
+    assert vma is not None
+    fork = Worker(parent.fork)
+    wait_until(lambda: vma.vm_refcnt.load() > 1 << 29, "the writer's flag")
+    fork.task.kill()
+    if waits:
+        vma_end_read(vma)
+    with pytest.raises(InterruptedError):
+        fork.join()
+    if not waits:
+        vma_end_read(vma)
+    assert ranges(parent) == [(0, 1)]
+    assert ranges(parent.fork()) == [(0, 1)]
+
+
 def test_the_child_outlives_its_parent(parent: Pages) -> None:
     parent.touch(addr(0), write=True)
     child = parent.fork()

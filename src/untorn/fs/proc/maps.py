@@ -5,6 +5,8 @@ import errno
 from untorn.errors import os_error
 from untorn.fs.proc.do_procmap_query import do_procmap_query
 from untorn.fs.proc.maps_locking import MapsLocking
+from untorn.fs.proc.maps_locking.mmap_lock import MmapLocking
+from untorn.fs.proc.maps_locking.vma_lock import VmaLocking
 from untorn.fs.proc.vma_file import ProcVmaFile
 from untorn.fs.user_memory import FlatMemory, UserMemory
 from untorn.maps.procmap_query import (
@@ -13,6 +15,8 @@ from untorn.maps.procmap_query import (
     ProcmapQuery,
     QueriedVma,
 )
+from untorn.releases.changes import MAPS_PER_VMA, PROCMAP_QUERY_IOCTL, QUERY_PER_VMA
+from untorn.releases.release import Release
 
 
 class ProcMapsFile(ProcVmaFile):
@@ -24,9 +28,10 @@ class ProcMapsFile(ProcVmaFile):
         """Answer an ioctl with the caller's memory; for errors see do_procmap_query().
 
         Raises:
-            OSError: ENOTTY for any request but PROCMAP_QUERY.
+            OSError: ENOTTY for any request but PROCMAP_QUERY, and before Linux 6.11 for that.
         """
-        if request != PROCMAP_QUERY:
+        has_query = self._mm is None or self._mm.release.has(PROCMAP_QUERY_IOCTL)
+        if request != PROCMAP_QUERY or not has_query:
             raise os_error(errno.ENOTTY)
         do_procmap_query(self._mm, self._new_locking(), memory, arg)
 
@@ -46,7 +51,14 @@ class ProcMapsFile(ProcVmaFile):
         return QueriedVma.from_struct(answer, name, bytes(memory.data[SIZE + name_size :]))
 
     def _new_locking(self) -> MapsLocking | None:
-        """Return a locking of the file's kind that no read and no other query uses."""
+        """Return a locking that no read nor other query uses; of the file's kind, but in 6.17."""
         if self._mm is None or self._locking is None:
             return None
-        return type(self._locking)(self._mm)
+        kind = type(self._locking)
+        if kind is VmaLocking and _only_reads_per_vma(self._mm.release):
+            return MmapLocking(self._mm)
+        return kind(self._mm)
+
+
+def _only_reads_per_vma(release: Release) -> bool:
+    return release.has(MAPS_PER_VMA) and not release.has(QUERY_PER_VMA)

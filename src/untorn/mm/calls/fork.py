@@ -6,6 +6,7 @@ Compare kernel/fork.c:dup_mm() and mm/mmap.c:dup_mmap().
 import errno
 
 from untorn.errors import os_error
+from untorn.locking import sync
 from untorn.mm.calls.exit import mmput
 from untorn.mm.mm_types import MmStruct, Vma, vma_pages
 from untorn.mm.mman import VM_ACCOUNT, VM_DONTCOPY, VM_LOCKED_MASK, VM_NOHUGEPAGE, VM_WIPEONFORK
@@ -21,6 +22,7 @@ from untorn.mm.vmas.driver import refuse_drivers
 from untorn.mm.vmas.hugetlb_reserve import hugetlb_vm_open
 from untorn.mm.vmas.rmap import anon_vma_fork
 from untorn.mm.vmas.vm_area import vma_store_new
+from untorn.releases.changes import FORK_WAITS_KILLABLE
 
 
 def dup_mm(mm: MmStruct, name: str) -> MmStruct:
@@ -31,7 +33,7 @@ def dup_mm(mm: MmStruct, name: str) -> MmStruct:
 
     Raises:
         OSError: ENOMEM if one VMA alone is more than may be promised; EINTR if the task is killed
-            while it waits for the lock.
+            while it waits for the lock, or for readers of a VMA.
         NotModelledError: A driver's mapping is there, and may be one that is not copied; see
             driver.py.
 
@@ -73,7 +75,7 @@ def _dup_mmap(mm: MmStruct, child: MmStruct) -> None:
         for _, _, vma in mm.mm_mt:
             # Waits for readers of this one VMA. Faults that need only its lock have to wait, too,
             # until the section ends: pages must not change hands while they are counted.
-            vma_start_write(vma)
+            _lock_for_copy(vma)
             if not vma.vm_flags & VM_DONTCOPY:
                 _dup_vma(child, vma)
             if not vma.vm_flags & (VM_DONTCOPY | VM_WIPEONFORK):
@@ -82,6 +84,21 @@ def _dup_mmap(mm: MmStruct, child: MmStruct) -> None:
         # The child's VMAs become readable, then the parent's: both are complete by now.
         mmap_write_unlock(child)
         mmap_write_unlock(mm)
+
+
+def _lock_for_copy(vma: Vma) -> None:
+    """Write-lock vma, unless the task is killed.
+
+    Raises:
+        OSError: EINTR.
+    """
+    # Once the wait for readers was to the end, and the kill was looked for after it.
+    if vma.vm_mm.release.has(FORK_WAITS_KILLABLE):
+        vma_start_write(vma, killable=True)
+        return
+    vma_start_write(vma)
+    if sync.current().killed and not vma.vm_flags & VM_DONTCOPY:
+        raise os_error(errno.EINTR)
 
 
 def _dup_vma(child: MmStruct, vma: Vma) -> None:

@@ -1,0 +1,23 @@
+"""The table of all changes in docs/releases.md: `python -m untorn.releases.table` prints it."""
+
+from untorn.releases.changes import all_changes
+from untorn.releases.release import Change, Release
+
+
+def table() -> str:
+    """Return it as Markdown, the oldest change first."""
+    head = ["| since | what it does, and what was before | name | source |", "|---|---|---|---|"]
+    return "\n".join([*head, *(_row(name, change) for name, change in all_changes())])
+
+
+def _row(name: str, change: Change) -> str:
+    since = ", ".join([str(change.since), *map(_by_update, change.carried_back)])
+    return f"| {since} | {change.what} | `{name}` | `{change.source}` |"
+
+
+def _by_update(release: Release) -> str:
+    return f"{release} (update)"
+
+
+if __name__ == "__main__":
+    print(table())
