@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class Target(NamedTuple):
     """A target: what makes each of its sides, `module:name`; empty if it has not got that one.
 
-    Those of a target in a guest take the name of a kernel.
+    Those that are called KERNEL or RELEASE here take what stands in its place.
     """
 
     bench: str
@@ -24,10 +24,10 @@ class Target(NamedTuple):
     conform: str
 
 
+_ENGINE = Target("untorn.bench.engine:EngineBenchTarget", "untorn.race.engine:EngineRaceTarget", "")
 TARGETS = {
-    "engine": Target(
-        "untorn.bench.engine:EngineBenchTarget", "untorn.race.engine:EngineRaceTarget", ""
-    ),
+    "engine": _ENGINE,
+    "engine:RELEASE": _ENGINE,
     "live": Target(
         "untorn.bench.live:LiveBenchTarget",
         "untorn.race.live:LiveRaceTarget",
@@ -45,37 +45,40 @@ def bench_target(name: str, tell: Callable[[str], None]) -> "BenchTarget":
     """Return the side of a target that `bench` knows.
 
     Args:
-        name: As in TARGETS, with a kernel for KERNEL.
+        name: As in TARGETS, with a kernel for KERNEL, a release of Linux for RELEASE.
         tell: Is told what takes a while before a guest can run.
 
     Raises:
         LookupError: There is no such target; the message names those there are.
+        ValueError: The engine does not model that release.
     """
-    make, kernel = _find(name, "bench")
-    made: BenchTarget = make(*((kernel, tell) if kernel else ()))
+    make, *arguments = _find(name, "bench")
+    if name.startswith("vm:"):
+        arguments.append(tell)
+    made: BenchTarget = make(*arguments)
     return made
 
 
 def race_target(name: str) -> "RaceTarget":
     """Return the side of a target that `race` knows; otherwise as bench_target()."""
-    make, kernel = _find(name, "race")
-    made: RaceTarget = make(*((kernel,) if kernel else ()))
+    make, *arguments = _find(name, "race")
+    made: RaceTarget = make(*arguments)
     return made
 
 
 def conform_target(name: str) -> "ConformTarget":
     """Return the side of a target that `conform` knows; otherwise as bench_target()."""
-    make, kernel = _find(name, "conform")
-    made: ConformTarget = make(*((kernel,) if kernel else ()))
+    make, *arguments = _find(name, "conform")
+    made: ConformTarget = make(*arguments)
     return made
 
 
-def _find(name: str, side: str) -> tuple[Callable[..., Any], str]:
-    """Return what makes that side of a target, and the kernel in its name, or nothing."""
+def _find(name: str, side: str) -> list[Any]:
+    """Return what makes that side of a target, and what its name has after the colon, if it has."""
     sides = {each: getattr(target, side) for each, target in TARGETS.items()}
     offered = {each: path for each, path in sides.items() if path}
-    kind, _, kernel = name.partition(":")
-    path = offered.get(f"{kind}:KERNEL" if kernel else name)
-    if path is None:
-        raise LookupError(f"no target {name}; targets: {', '.join(offered)}")
-    return resolve_name(path), kernel
+    kind, _, argument = name.partition(":")
+    for each, path in offered.items():
+        if each == name or (argument and each.startswith(f"{kind}:")):
+            return [resolve_name(path), *([argument] if argument else [])]
+    raise LookupError(f"no target {name}; targets: {', '.join(offered)}")

@@ -14,6 +14,7 @@ from untorn.bench.sample import Sample
 from untorn.bench.target import BenchOptions
 from untorn.errors import OutOfReachError
 from untorn.processes.children import Children, await_ready
+from untorn.releases.release import LAST, Release, modelled
 from untorn.syscalls import Process
 
 _LOW = (f"switch interval {LOW_SWITCH_INTERVAL * 1e3:g} ms",)
@@ -25,12 +26,20 @@ class EngineBenchTarget(Here):
     `query` walks by ioctl under vma_lock, `smaps` reads smaps under mmap_lock.
     """
 
-    name = "engine"
     readers = ("none", *PASSES)
     variants: Mapping[str, tuple[str, ...]] = MappingProxyType(
         dict.fromkeys(("none", "mmap_lock", "vma_lock"), _LOW)
     )
     runs_commands = False
+
+    def __init__(self, release: str = "") -> None:
+        """Make the target; its address spaces are of that release, or of the last one.
+
+        Raises:
+            ValueError: The engine does not model it.
+        """
+        self.name = f"engine:{release}" if release else "engine"
+        self._release = modelled(Release.parse(release)) if release else LAST
 
     def run(self, reader: str, options: BenchOptions, number: int, variant: str = "") -> Sample:
         """Measure once: see BenchTarget."""
@@ -45,6 +54,7 @@ class EngineBenchTarget(Here):
                 cpus.mapper,
                 NORMAL_NICE,
                 cpus=cpus,
+                release=self._release,
                 reader=reader,
                 low_switch_interval=variant in _LOW,
                 mb=options.mb,
@@ -73,7 +83,7 @@ class EngineBenchTarget(Here):
 
     def count_locks(self, reader: str, variant: str = "") -> LockCount:
         """Count by the lock's own statistics: see BenchTarget."""
-        process = Process()
+        process = Process(release=self._release)
         map_pages(process, lambda: process.mm.map_count)
         name, locking, one_pass = PASSES[reader]
         with process.open(name, locking) as file:

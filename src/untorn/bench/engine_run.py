@@ -152,6 +152,7 @@ def _met(file: ProcVmaFile) -> dict[str, int]:
 
 def map_and_scan(
     cpus: tuple[int, int],
+    release: tuple[int, int],
     reader: str,
     low_switch_interval: bool,
     mb: int,
@@ -166,7 +167,7 @@ def map_and_scan(
     run_on, threads = Cpus(*cpus), Threads()
     if low_switch_interval:
         sys.setswitchinterval(LOW_SWITCH_INTERVAL)
-    process, size = Process(), mb << 20
+    process, size = Process(release=release), mb << 20
     if resident_mb:
         make_resident(process, resident_mb << 20)
     base = map_region(process, size)

@@ -57,8 +57,8 @@ def _option(
     "targets",
     multiple=True,
     metavar="T",
-    help="engine, live (this kernel), or vm:KERNEL (another, in QEMU; see untorn kernels); may be "
-    "given again.  [default: engine; with --exec, live]",
+    help="engine, engine:6.12 (as that Linux does it), live (this kernel), or vm:KERNEL (another, "
+    "in QEMU; see untorn kernels); may be given again.  [default: engine; with --exec, live]",
 )
 @click.option(
     "--reader",
@@ -190,7 +190,7 @@ def _kinds(
     try:
         found = [bench_target(name, status.show) for name in dict.fromkeys(targets)]
         return kinds_of(found, readers, commands)
-    except LookupError as error:
+    except (LookupError, ValueError) as error:
         raise click.UsageError(str(error)) from error
 
 

@@ -28,7 +28,8 @@ _LONGEST = 24 * 3600.0
     default="engine",
     show_default=True,
     metavar="T",
-    help="engine, live (this kernel), or vm:KERNEL (another, in QEMU).",
+    help="engine, engine:6.12 (as that Linux does it), live (this kernel), or vm:KERNEL (another, "
+    "in QEMU).",
 )
 @click.option(
     "--reader",
@@ -107,7 +108,7 @@ def race(
     try:
         raced = race_target(target)
         options = options.fill_in(raced)
-    except LookupError as error:
+    except (LookupError, ValueError) as error:
         raise click.UsageError(str(error)) from error
     with StatusLine() as status:
         if seeds == 1:

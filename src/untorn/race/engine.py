@@ -12,6 +12,7 @@ from untorn.maps.maps_file import MapsFile
 from untorn.race.record import RecordedMm
 from untorn.race.run import RunHere
 from untorn.race.scenario import Scenario, Site
+from untorn.releases.release import LAST, Release, modelled
 from untorn.syscalls import Process
 
 SWITCH_INTERVAL = 1e-5
@@ -21,10 +22,18 @@ SWITCH_INTERVAL = 1e-5
 class EngineRaceTarget(RunHere):
     """The engine, under each of its reader strategies."""
 
-    name = "engine"
     readers: Mapping[str, tuple[str, ...]] = MappingProxyType(
         {name: tuple(PROC_FILES[name].lockings) for name in VMA_LINES}
     )
+
+    def __init__(self, release: str = "") -> None:
+        """Make the target; its address spaces are of that release, or of the last one.
+
+        Raises:
+            ValueError: The engine does not model it.
+        """
+        self.name = f"engine:{release}" if release else "engine"
+        self._modelled = modelled(Release.parse(release)) if release else LAST
 
     def disturbance(self) -> str:
         """Return what disturbs the reader: see RaceTarget."""
@@ -35,7 +44,7 @@ class EngineRaceTarget(RunHere):
         """Make a process with the scenario set up: see RunHere."""
         before = sys.getswitchinterval()
         sys.setswitchinterval(SWITCH_INTERVAL)
-        scene = EngineScene(scenario)
+        scene = EngineScene(scenario, self._modelled)
         try:
             yield scene
         finally:
@@ -46,9 +55,9 @@ class EngineRaceTarget(RunHere):
 class EngineScene:
     """One engine process and threads that write: see Scene."""
 
-    def __init__(self, scenario: Scenario) -> None:
+    def __init__(self, scenario: Scenario, release: Release = LAST) -> None:
         self._scenario = scenario
-        mm = RecordedMm()
+        mm = RecordedMm(release=release)
         self._process = Process(mm)
         self.region = scenario.set_up(self._process)
         self.record = mm.mm_mt.record.viewer()

@@ -146,8 +146,10 @@ class RecordedMm(MmStruct):
 
     mm_mt: RecordedTree
 
-    def __init__(self, slab: VmaSlab = vm_area_cachep) -> None:
-        super().__init__("race", slab=slab)
+    def __init__(
+        self, slab: VmaSlab = vm_area_cachep, release: tuple[int, int] | None = None
+    ) -> None:
+        super().__init__("race", slab=slab, release=release)
         self.mm_mt = RecordedTree(MapRecord())
 
     @property
