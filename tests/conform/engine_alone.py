@@ -2,6 +2,7 @@
 
 from untorn.conform.engine_side import EngineSide
 from untorn.conform.files import FDS, FILE_PAGES
+from untorn.conform.substitutes import Substitutes
 from untorn.fs.from_maps.address_space import mm_from_maps
 from untorn.maps.page import PAGE_SIZE, TASK_SIZE, ULONG_MAX
 from untorn.mm.file import MAX_LFS_FILESIZE, VmFile
@@ -20,7 +21,7 @@ def engine_alone(release: Release, limits: Limits) -> EngineSide:
     one = process.files[FDS["ONE"]]
     for name in "ONE_AGAIN", "ONE_READ_ONLY", "ONE_WRITE_ONLY":
         process.files[FDS[name]].mapping = one.mapping
-    return EngineSide(process)
+    return EngineSide(process, Substitutes())
 
 
 def _file(name: str) -> VmFile:

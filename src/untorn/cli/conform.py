@@ -80,6 +80,12 @@ if TYPE_CHECKING:
     is_flag=True,
     help="With --exec: stop at every call of CMD. Slower; debuggers work, and setuid programs.",
 )
+@click.option(
+    "--record",
+    type=click.File("w", lazy=False),
+    metavar="FILE|-",
+    help="With --exec: keep the calls, for --script to make them without CMD.",
+)
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[CMD...]")
 def conform(
     names: tuple[str, ...],
@@ -90,6 +96,7 @@ def conform(
     suites: tuple[str, ...],
     is_program: bool,
     is_unfiltered: bool,
+    record: TextIO | None,
     command: tuple[str, ...],
 ) -> None:
     """Hold the engine to a kernel: same results, same maps.
@@ -107,7 +114,7 @@ def conform(
     if is_program != bool(command):
         raise click.UsageError("--exec and CMD go together")
     if is_program:
-        conform_program(command, filtered=not is_unfiltered)
+        conform_program(command, record, filtered=not is_unfiltered)
         return
     from untorn.conform.target import ConformOptions
     from untorn.processes.endings import endings_held

@@ -1,27 +1,32 @@
 """untorn conform --exec: a real program's memory calls, made in the engine, too."""
 
-from typing import TYPE_CHECKING
+import shlex
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
 from untorn.cli.progress import StatusLine
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from untorn.conform.program.outcome import ProgramRun
 
+_MOST_SHOWN = 5
+"""Mismatches of which a script is looked for: one often brings others of its kind."""
 
-def conform_program(command: "Sequence[str]", *, filtered: bool) -> None:
+
+def conform_program(command: Sequence[str], record: TextIO | None, *, filtered: bool) -> None:
     """Run a program, print what was compared; exit 1 if there was a mismatch or an interrupt."""
-    from untorn.conform.program.report import program_mismatch_report, program_summary
+    from untorn.conform.program.record import format_records
+    from untorn.conform.program.report import program_summary
     from untorn.processes.endings import ending_taken, endings_held
 
     with endings_held():
-        run = _run(command, filtered=filtered)
+        run = _run(command, filtered=filtered, records=record is not None)
+        _print_mismatches(run, command[0])
         run.interrupted = ending_taken() or run.interrupted
-    for found in run.mismatches:
-        click.echo("\n".join(program_mismatch_report(found)) + "\n")
+    if record is not None:
+        record.writelines(f"{line}\n" for line in format_records(run.records, shlex.join(command)))
     click.echo("\n".join(program_summary(run, command[0])))
     if run.interrupted:
         click.echo(f"interrupted after {run.operations} calls", err=True)
@@ -29,7 +34,7 @@ def conform_program(command: "Sequence[str]", *, filtered: bool) -> None:
         click.get_current_context().exit(1)
 
 
-def _run(command: "Sequence[str]", *, filtered: bool) -> "ProgramRun":
+def _run(command: Sequence[str], *, filtered: bool, records: bool) -> "ProgramRun":
     from untorn.conform.program.run import run_program
     from untorn.conform.running_kernel import check_machine
 
@@ -39,4 +44,15 @@ def _run(command: "Sequence[str]", *, filtered: bool) -> "ProgramRun":
         def show(run: "ProgramRun") -> None:
             status.show(f"{command[0]}: {run.operations:,} calls compared")
 
-        return run_program(command, show, filtered=filtered)
+        return run_program(command, show, filtered=filtered, records=records)
+
+
+def _print_mismatches(run: "ProgramRun", name: str) -> None:
+    from untorn.conform.program.report import program_mismatch_report
+    from untorn.conform.program.shorter import shortest_script
+
+    with StatusLine() as status:
+        for found in run.mismatches[:_MOST_SHOWN]:
+            status.show(f"{name}: looking for a script that shows a mismatch")
+            shortest = None if run.interrupted else shortest_script(found, name)
+            status.write("\n".join(program_mismatch_report(found, shortest)) + "\n")

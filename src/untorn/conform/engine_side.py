@@ -6,6 +6,7 @@ from typing import Any
 from untorn.conform.huge_pages import counts_of
 from untorn.conform.kernel_side import COUNTS
 from untorn.conform.operation import LIMITS, SYSCALLS, Operation
+from untorn.conform.substitutes import Substitutes
 from untorn.conform.traced import minimal_elf
 from untorn.maps.page import PAGE_SIZE
 from untorn.mm.limits import RLIM_INFINITY
@@ -25,9 +26,13 @@ class EngineSide:
         sealed: Whether the program is sealed.
     """
 
-    def __init__(self, process: Process, *, sealed: bool = True) -> None:
-        """Start with one process, whose program is sealed if the child's is."""
+    def __init__(self, process: Process, substitutes: Substitutes, *, sealed: bool = True) -> None:
+        """Start with one process, whose program is sealed if the child's is.
+
+        Files of scripts are among the substitutes.
+        """
         self.sealed = sealed
+        self._substitutes = substitutes
         if sealed:
             process.mseal(minimal_elf.BASE, PAGE_SIZE)
         self._family = [process]
@@ -87,6 +92,14 @@ class EngineSide:
             f"rlimit_{LIMITS[number].lower()}": RLIM_INFINITY if soft == -1 else soft
         }
         self.mm.limits = replace(self.mm.limits, **changed)
+
+    def _open_file(self, fd: int, number: int, size: int, flags: int, where: int) -> int:
+        file = self._substitutes.vm_file(number, size, flags, where)
+        self._family[-1].files[fd] = file
+        return fd
+
+    def _start_brk(self, addr: int) -> None:
+        self.mm.start_brk = self.mm.brk = addr
 
     def _capset(self) -> None:
         self.mm.limits = replace(self.mm.limits, cap_ipc_lock=False, cap_sys_rawio=False)

@@ -43,7 +43,7 @@ def open_files(stack: ExitStack) -> list[int]:
     Raises:
         OutOfReachError: There is no place for files.
     """
-    made = tempfile.TemporaryDirectory(prefix="untorn-conform-", dir=_place())
+    made = tempfile.TemporaryDirectory(prefix="untorn-conform-", dir=place_for_files())
     directory = Path(stack.enter_context(made))
     one, other, gone = directory / "one", directory / "the\nother file", directory / "gone"
     append_only = directory / "append-only"
@@ -82,7 +82,7 @@ def engine_files(descriptors: list[int]) -> dict[int, VmFile]:
     return files
 
 
-def _place() -> Path:
+def place_for_files() -> Path:
     """Return a directory for files that is not on overlayfs.
 
     There, much is decided by the file system below, and nothing tells which that is.

@@ -1,10 +1,15 @@
 """The running kernel's side: operations are made by a traced child."""
 
+import os
+import struct
+
 from untorn.conform.files import SINK_FD, ZEROS_FD
 from untorn.conform.huge_pages import KernelPools
 from untorn.conform.operation import LIMITS, SYSCALLS, Operation
+from untorn.conform.substitutes import Substitutes
 from untorn.conform.traced import minimal_elf
 from untorn.conform.traced.bounds import PR_SET_VMA, PR_SET_VMA_ANON_NAME
+from untorn.conform.traced.member import Layout
 from untorn.conform.traced.minimal_child import MinimalChild
 
 COUNTS = {
@@ -15,14 +20,20 @@ COUNTS = {
     "exec_vm": ("VmExe", "VmLib"),
 }
 """What is counted of an address space, and of what /proc/PID/status calls it the sum."""
+_AT_FDCWD = -100
+_PR_SET_MM, _PR_SET_MM_MAP, _NO_FILE = 35, 14, (1 << 32) - 1
+_PRCTL_MM_MAP = struct.Struct("=12Q2I")
+"""Source: include/uapi/linux/prctl.h, struct prctl_mm_map."""
 
 
 class KernelSide:
     """The child; a result is what the kernel returns, an errno negated."""
 
-    def __init__(self, child: MinimalChild, pools: KernelPools) -> None:
+    def __init__(self, child: MinimalChild, pools: KernelPools, substitutes: Substitutes) -> None:
+        """Take over a child; files of scripts are among the substitutes."""
         self.child = child
         self.pools = pools
+        self._substitutes = substitutes
 
     def do(self, operation: Operation) -> int:
         """Do an operation other than crowd.
@@ -62,6 +73,24 @@ class KernelSide:
         return self.child.call(
             "capset", minimal_elf.CAPABILITY_HEADER, minimal_elf.IDLE_CAPABILITIES
         )
+
+    def _open_file(self, fd: int, number: int, size: int, flags: int, where: int) -> int:
+        path = self._substitutes.path(number, size, where).encode() + b"\0"
+        opened = self.child.call("openat", _AT_FDCWD, self.child.poke(path), flags, 0)
+        if opened < 0:
+            return opened
+        result = self.child.call("dup3", opened, fd, os.O_CLOEXEC)
+        self.child.call("close", opened)
+        return result
+
+    def _start_brk(self, addr: int) -> int:
+        """Compare kernel/sys.c:prctl_set_mm_map(): all but the heap stays as it is."""
+        layout = Layout.of(self.child.pid)
+        heap = addr, addr
+        fields = (*layout[:2], *layout[3:5], *heap, layout.start_stack, *layout[6:], 0, 0, _NO_FILE)
+        packed = _PRCTL_MM_MAP.pack(*fields)
+        at = self.child.poke(packed)
+        return self.child.call("prctl", _PR_SET_MM, _PR_SET_MM_MAP, at, len(packed), 0)
 
     def _fork(self) -> int:
         try:

@@ -34,6 +34,8 @@ ARGUMENTS = SYSCALLS | {
     "set_anon_name": 3,
     "setrlimit": 2,
     "capset": 0,
+    "open_file": 5,
+    "start_brk": 1,
     "fork": 0,
     "exit": 0,
     "orphan": 0,
@@ -42,6 +44,8 @@ ARGUMENTS = SYSCALLS | {
 """All operations, and how many arguments each has."""
 LIMITS = ("AS", "DATA", "MEMLOCK", "STACK")
 """Resource limits, by the number that setrlimit has for them here."""
+ON_DISK, IN_MEMORY = 0, 1
+"""Where a file of open_file lies: in a directory for temporary files, or in a memfd."""
 CROWD = 0x9000_0000
 """Byte address where the VMAs of a crowd begin, in processes of any kind."""
 CROWD_END = CROWD + (1 << 29)
@@ -60,6 +64,10 @@ class Operation:
                 minimal_elf.STRINGS or -1 for no name.
             setrlimit: number in LIMITS, soft limit in bytes or -1; it is done from outside.
             capset: makes all capabilities ineffective.
+            open_file: opens a file that is there for the script only: the descriptor that it
+                gets, the file's number, its size in bytes at least, O_RDONLY or others, and
+                where it lies: ON_DISK or IN_MEMORY.
+            start_brk: lets the heap begin, and end, at a byte address.
             fork: a copy goes on.
             exit: the copy ends, its parent goes on.
             orphan: the parents of the copy end.

@@ -12,6 +12,7 @@ from untorn.conform.huge_pages import KernelPools
 from untorn.conform.kernel_side import KernelSide
 from untorn.conform.operation import LIMITS, Operation, calls_of
 from untorn.conform.running_kernel import task_size_of
+from untorn.conform.substitutes import Substitutes
 from untorn.conform.traced import minimal_elf
 from untorn.conform.traced.abi import I386, X86_64, Abi
 from untorn.conform.traced.bounds import limits_of, sysctl
@@ -22,7 +23,7 @@ from untorn.maps.page import page_aligned
 from untorn.mm.file import VmFile
 from untorn.mm.limits import pick_mmap_base
 from untorn.mm.mm_types import MmStruct, VmaSlab
-from untorn.mm.mman import VM_DONTCOPY
+from untorn.mm.mman import MAP_HUGETLB, MAP_SHARED, VM_DONTCOPY
 from untorn.syscalls import Process
 
 
@@ -117,7 +118,8 @@ class Pair:
             child = MinimalChild(tuple(descriptors), abi=abi, topdown=topdown)
             stack.enter_context(child)
             pools = stack.enter_context(closing(pools or KernelPools()))
-            self.kernel = KernelSide(child, pools)
+            self._substitutes = stack.enter_context(closing(Substitutes()))
+            self.kernel = KernelSide(child, pools, self._substitutes)
             self._abi, self._task_size = abi, task_size_of(abi)
             self._topdown = topdown and not sysctl("legacy_va_layout")
             self._limits = limits_of(child)
@@ -139,7 +141,7 @@ class Pair:
                 f"a process starts here as none of the engine's: {error}"
             ) from error
         process.files = dict(self.files)
-        self.engine = EngineSide(process, sealed=self.kernel.child.sealed)
+        self.engine = EngineSide(process, self._substitutes, sealed=self.kernel.child.sealed)
         self.last = Answer(0, text, self.kernel.counts())
         self._inodes: set[int] = set()
         self._number = 0
@@ -177,6 +179,23 @@ class Pair:
             self.last = kernel
             return None
         return Mismatch(self._number - 1, operation, engine, kernel, unmet)
+
+    def pass_by(self, operation: Operation) -> Answer | None:
+        """Do one operation on both, and compare nothing; return the answer of an engine's fault.
+
+        Raises:
+            ChildProcessError: The child ended.
+        """
+        calls = calls_of(self.engine.mm, operation) if self.can(operation) else []
+        kernel = _do(self.kernel, calls)
+        self._number += 1
+        try:
+            result = _do(self.engine, calls)
+            if result == kernel and _may_have_no_name(operation):
+                learn_inode(self.engine.mm, result, self.kernel.maps(), self._inodes)
+        except Exception as error:  # whichever: it is a fault of the engine
+            return Answer(fault=describe_fault(error))
+        return None
 
     def check(self, operation: Operation) -> Mismatch | None:
         """Check the engine against itself, after an operation that agreed."""
@@ -247,6 +266,10 @@ def learn_inode(mm: MmStruct, addr: int, text: bytes, known: set[int]) -> None:
 def _has_no_name(file: VmFile) -> bool:
     """Say whether a file comes into being with its mapping, and is nowhere else."""
     return file.is_anon_shmem or file.huge is not None
+
+
+def _may_have_no_name(operation: Operation) -> bool:
+    return operation.name == "mmap" and bool(operation.arguments[3] & (MAP_SHARED | MAP_HUGETLB))
 
 
 def _do(side: Side, calls: list[Operation]) -> int:

@@ -5,12 +5,13 @@ What format_script() writes, parse_cases() of case_text.py reads.
 
 import ast
 import errno
+import os
 from collections.abc import Iterator
 from itertools import combinations
 
 from untorn.conform.expression import Names, parse_expression, value_of
 from untorn.conform.files import FDS, MAPPED
-from untorn.conform.operation import ARGUMENTS, LIMITS, Operation
+from untorn.conform.operation import ARGUMENTS, IN_MEMORY, LIMITS, ON_DISK, Operation
 from untorn.conform.traced import minimal_elf
 from untorn.maps.page import PAGE_SIZE
 from untorn.mm import mman
@@ -43,6 +44,8 @@ _BITS = {
 _ONE_OF = {
     ("mmap", 4): {number: name for name, number in FDS.items()},
     ("madvise", 2): _names("MADV_"),
+    ("open_file", 3): {os.O_RDONLY: "O_RDONLY", os.O_WRONLY: "O_WRONLY", os.O_RDWR: "O_RDWR"},
+    ("open_file", 4): {ON_DISK: "ON_DISK", IN_MEMORY: "IN_MEMORY"},
     ("setrlimit", 0): {number: f"RLIMIT_{name}" for number, name in enumerate(LIMITS)},
     ("set_anon_name", 2): {
         number: repr(text.decode()) for number, text in enumerate(minimal_elf.STRINGS)

@@ -2,6 +2,7 @@
 
 import errno
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from untorn.conform.operation import Operation
@@ -10,11 +11,26 @@ from untorn.conform.program.processes import Thread
 from untorn.errors import os_error
 from untorn.mm.calls.anon_name import ANON_VMA_NAME_MAX_LEN
 from untorn.mm.calls.shm import ShmSegment
+from untorn.mm.file import VmFile
 from untorn.mm.mman import MAP_ANONYMOUS
 from untorn.syscalls import Process
 
 _SEGMENTS = Path("/proc/sysvipc/shm")
-EngineCall = Callable[[Process], int | None]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineCall:
+    """A call that is ready to be made.
+
+    Attributes:
+        make: Makes it in an engine process; raises as that does.
+        file: That it maps, if it is an mmap of an open file.
+        name: That it gives, if it is one that names memory.
+    """
+
+    make: Callable[[Process], int | None]
+    file: VmFile | None = None
+    name: bytes | None = None
 
 
 class EngineCalls:
@@ -29,7 +45,7 @@ class EngineCalls:
         self._segments: dict[int, ShmSegment] = {}
 
     def prepare(self, thread: Thread, operation: Operation) -> EngineCall:
-        """Return what makes a thread's call in its engine process, and raises as that does.
+        """Return what makes a thread's call in its engine process.
 
         Raises:
             NotModelledError: It is about what the engine does not model.
@@ -38,7 +54,7 @@ class EngineCalls:
         if special is not None:
             return special(thread, *operation.arguments)
         name, arguments = _ALIASES.get(operation.name, operation.name), operation.arguments
-        return lambda process: getattr(process, name)(*arguments)
+        return EngineCall(lambda process: getattr(process, name)(*arguments))
 
     def _mmap(
         self, thread: Thread, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
@@ -49,7 +65,7 @@ class EngineCalls:
             process.files = {fd: file} if file is not None else {}
             return process.mmap(addr, length, prot, flags, fd, offset)
 
-        return make
+        return EngineCall(make, file=file)
 
     def _shmat(self, thread: Thread, shmid: int, addr: int, flags: int) -> EngineCall:
         segment = self._segment(shmid)
@@ -59,7 +75,7 @@ class EngineCalls:
                 raise os_error(errno.EINVAL)
             return process.shmat(segment, addr, flags)
 
-        return make
+        return EngineCall(make)
 
     def _set_anon_name(
         self, thread: Thread, option: int, what: int, addr: int, length: int, name: int
@@ -73,7 +89,7 @@ class EngineCalls:
                 raise text
             process.set_anon_name(addr, length, text)
 
-        return make
+        return EngineCall(make, name=None if isinstance(text, OSError) else text)
 
     def _segment(self, shmid: int) -> ShmSegment | None:
         """Return a segment as /proc/sysvipc/shm has it; None if there is none."""

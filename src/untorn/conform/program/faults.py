@@ -82,8 +82,9 @@ def fault_in(process: Process, pages: OwnPages) -> list[int]:
     return written
 
 
-def follow_stacks(process: Process, text: bytes) -> None:
-    """Let stacks grow to where they begin in the kernel's maps."""
+def follow_stacks(process: Process, text: bytes) -> list[int]:
+    """Let stacks grow to where they begin in the kernel's maps; return what was written to."""
+    written = []
     starts = {
         int(end, 16): int(start, 16) for start, end in re.findall(rb"^(\w+)-(\w+)", text, re.M)
     }
@@ -93,6 +94,8 @@ def follow_stacks(process: Process, text: bytes) -> None:
         if start < old:
             with suppress(OSError):  # something else is there: the maps differ then
                 process.touch(start, write=True)
+                written.append(start)
+    return written
 
 
 def follow_names(mm: MmStruct, text: bytes) -> None:

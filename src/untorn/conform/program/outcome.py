@@ -3,7 +3,9 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
+from untorn.conform.operation import Operation
 from untorn.conform.pair import Mismatch
+from untorn.conform.program.history import History
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,11 +15,13 @@ class ProgramMismatch:
     Attributes:
         pid: Of the thread that made it.
         before: The text of maps before the call.
+        script: What shows it to a process that begins anew, if anything can.
     """
 
     pid: int
     before: bytes
     mismatch: Mismatch
+    script: list[Operation]
 
 
 @dataclass(slots=True)
@@ -34,6 +38,7 @@ class ProgramRun:
         tracing: Seconds of them in which the tracer was at work.
         ending: The exit status of the program itself, or minus the number of a signal.
         interrupted: By Ctrl-C or SIGTERM.
+        records: How each address space came to be as it was at its end, if that was asked for.
     """
 
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -46,6 +51,7 @@ class ProgramRun:
     tracing: float = 0.0
     ending: int = 0
     interrupted: bool = False
+    records: list[History] = field(default_factory=list)
 
     @property
     def operations(self) -> int:

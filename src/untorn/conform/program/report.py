@@ -3,8 +3,9 @@
 import signal
 from collections.abc import Iterator
 
+from untorn.conform.outcome import Failure
 from untorn.conform.program.outcome import ProgramMismatch, ProgramRun
-from untorn.conform.report import counts_lines, mismatch_report
+from untorn.conform.report import counts_lines, failure_report, mismatch_report
 from untorn.conform.script_text import format_operation
 
 
@@ -26,10 +27,18 @@ def program_summary(run: ProgramRun, name: str) -> Iterator[str]:
     )
 
 
-def program_mismatch_report(found: ProgramMismatch) -> Iterator[str]:
-    """Yield lines: the call, and how engine and kernel part after it."""
-    yield f"# mismatch in a call of thread {found.pid}:"
-    yield format_operation(found.mismatch.operation)
+def program_mismatch_report(found: ProgramMismatch, shortest: Failure | None) -> Iterator[str]:
+    """Yield lines: a script that shows a mismatch or, without one, the call and the maps before it.
+
+    Args:
+        found: The mismatch.
+        shortest: The script, if one was found.
+    """
+    if shortest is not None:
+        yield from failure_report(shortest)
+        return
+    yield f"# mismatch in a call of thread {found.pid}, which no script was found to show:"
+    yield f"# {format_operation(found.mismatch.operation)}"
     yield from mismatch_report(found.mismatch)
     yield "# maps before the call:"
     for line in found.before.decode(errors="backslashreplace").splitlines():

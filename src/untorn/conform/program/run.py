@@ -26,6 +26,7 @@ def run_program(
     report: Callable[[ProgramRun], None] = lambda run: None,
     *,
     filtered: bool = True,
+    records: bool = False,
 ) -> ProgramRun:
     """Run a program to its end, and that of all that comes from it; compare its memory calls.
 
@@ -36,6 +37,7 @@ def run_program(
         report: Called now and then with what the run has come to so far.
         filtered: Stop the program only at calls that matter, by a seccomp filter. It cannot debug
             others then and, unless it has CAP_SYS_ADMIN, setuid programs lose what they have more.
+        records: Keep the history of each address space.
 
     Raises:
         OutOfReachError: It cannot be started, or not be traced.
@@ -46,7 +48,7 @@ def run_program(
     with MinimalChild() as child:
         machine = limits_of(child)
     run = ProgramRun()
-    tracing = _Tracing(World(machine, run), path, command, filtered=filtered)
+    tracing = _Tracing(World(machine, run, records=records), path, command, filtered=filtered)
     begin = monotonic()
     tracing.start()
     while not tracing.wait(_REPORT_EVERY):

@@ -14,10 +14,8 @@ from time import perf_counter
 
 from untorn.conform.operation import Operation
 from untorn.conform.program.calls import BOUNDS, PTRACE, PTRACE_TRACEME, operation_of
-from untorn.conform.program.kernel_memory import KernelMemory
 from untorn.conform.program.memory import Memory
 from untorn.conform.program.processes import Thread, TracedProcess
-from untorn.conform.program.twin import Twin
 from untorn.conform.program.world import World
 from untorn.conform.traced.ptrace import (
     AUDIT_ARCH_X86_64,
@@ -158,8 +156,8 @@ class Tracer:
             memory.owner = thread
             self._calls[thread] = operation
             try:
-                if memory.twin is not None and operation.name not in BOUNDS.values():
-                    memory.twin.begin(thread, operation)
+                if operation.name not in BOUNDS.values():
+                    memory.begin(thread, operation)
                 ptrace(PTRACE_SYSCALL, thread.tid)
             except (ProcessLookupError, FileNotFoundError):
                 self._let_go(memory)  # it was killed
@@ -174,8 +172,8 @@ class Tracer:
         try:
             if operation.name in BOUNDS.values():
                 self._forget_limits()
-            elif memory.twin is not None:
-                memory.twin.finish(thread, self._info.result)
+            else:
+                memory.finish(thread, self._info.result)
             ptrace(self._go_on, thread.tid)
         finally:
             self._let_go(memory)
@@ -200,9 +198,7 @@ class Tracer:
         if flags & _CLONE_VM:
             memory.users += 1
             return memory
-        kernel = KernelMemory(child)
-        twin = memory.twin
-        return Memory(kernel, twin.fork(parent, child, kernel) if twin is not None else None)
+        return memory.fork(parent, child)
 
     def _on_exec(self, leader: Thread) -> None:
         """Know that a thread began a program: it is the only one of its process, and has its ID."""
@@ -220,19 +216,12 @@ class Tracer:
         ptrace(self._go_on, former.tid)
 
     def _begin_program(self, thread: Thread) -> None:
-        run = self._world.run
-        run.programs += 1
+        self._world.run.programs += 1
         thread.process.limits = None
-        kernel, twin = KernelMemory(thread), None
         self._info.read(thread.tid)
-        if self._info.arch != AUDIT_ARCH_X86_64:
-            run.not_modelled["a program of 32 bits"] += 1
-        else:
-            try:
-                twin = Twin.after_exec(self._world, kernel, thread)
-            except ValueError as error:
-                run.not_modelled[f"a program: {error}"] += 1
-        self._memories[thread] = Memory(kernel, twin)
+        is_32_bit = self._info.arch != AUDIT_ARCH_X86_64
+        memory = Memory.after_exec(self._world, thread, is_32_bit=is_32_bit)
+        self._memories[thread] = memory
 
     def _forget_limits(self) -> None:
         """Ask for the limits of all again: a process may set those of another one."""

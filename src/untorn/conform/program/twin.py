@@ -5,28 +5,23 @@ from untorn.conform.operation import Operation
 from untorn.conform.pair import Answer, Mismatch, describe_fault, learn_inode
 from untorn.conform.program.calls import ARGUMENTS, FORKS
 from untorn.conform.program.engine_calls import EngineCall
+from untorn.conform.program.engine_mm import mm_after_exec, mm_like
 from untorn.conform.program.faults import fault_in, follow_names, follow_stacks
+from untorn.conform.program.history import History
 from untorn.conform.program.kernel_memory import KernelMemory
 from untorn.conform.program.outcome import ProgramMismatch
-from untorn.conform.program.processes import (
-    ADDR_NO_RANDOMIZE,
-    READ_IMPLIES_EXEC,
-    Thread,
-)
+from untorn.conform.program.processes import Thread
 from untorn.conform.program.takes import take_locked, take_maps
 from untorn.conform.program.world import World
 from untorn.conform.script_text import result_name
-from untorn.conform.traced.member import Layout
 from untorn.errors import NotModelledError
-from untorn.fs.from_maps.address_space import mm_from_maps
-from untorn.mm.limits import Limits, pick_mmap_base
-from untorn.mm.mm_types import MmStruct, VmaSlab
 from untorn.syscalls import Process
 
 _RESTARTED = range(-516, -511)
 """Results of a call that a signal interrupted, and that is made again. Source: linux/errno.h."""
 UNSEEN = "a change that no call made"
-RACED = "a thread wrote to a VMA for the first time while another one's call was made"
+DIED = "a call of a thread that died in it"
+RACED = "a call during which another thread wrote to a VMA for the first time"
 
 
 class Twin:
@@ -36,9 +31,11 @@ class Twin:
         engine: The engine process.
     """
 
-    def __init__(self, world: World, kernel: KernelMemory, engine: Process) -> None:
+    def __init__(
+        self, world: World, kernel: KernelMemory, engine: Process, history: History
+    ) -> None:
         self._world, self._kernel = world, kernel
-        self.engine = engine
+        self.engine, self._history = engine, history
         self._engine_maps = world.maps_of(engine)
         self._text = kernel.maps()
         self._operation: Operation | None = None
@@ -52,15 +49,15 @@ class Twin:
         Raises:
             ValueError: Its maps are of what is not modelled.
         """
-        process = thread.process
-        start_brk = Layout.of(thread.tid).start_brk
-        is_fixed = process.personality & ADDR_NO_RANDOMIZE
-        base = pick_mmap_base(process.limits_now(world.machine)) if is_fixed else None
-        mm = _mm_of(world.machine, kernel, thread, (start_brk, start_brk), base)
-        return cls(world, kernel, Process(mm))
+        mm = mm_after_exec(kernel, thread, world.machine)
+        return cls(world, kernel, Process(mm), History.of_program(mm, world.machine))
 
     def begin(self, thread: Thread, operation: Operation) -> None:
-        """Get ready for a call that a stopped thread is about to make, while no other one is."""
+        """Get ready for a call that a stopped thread is about to make, while no other one is.
+
+        Raises:
+            ValueError: The kernel's maps are of what is not modelled.
+        """
         self._catch_up(thread)
         self._operation, self._call = operation, None
         if operation.name in ARGUMENTS:
@@ -75,83 +72,104 @@ class Twin:
         Args:
             thread: That made it, stopped.
             result: What the kernel returned, an errno negated.
+
+        Raises:
+            ValueError: As begin().
         """
+        operation, self._operation = self._operation, None
         mapped = self._engine_maps.files
-        self._compare(thread, result)
+        made = operation is not None and operation.name not in FORKS.values()
+        if operation is not None and made and result not in _RESTARTED:
+            self._compare(thread, operation, result)
         if self._world.files.settle(thread) or mapped != self._engine_maps.files:
             self._world.close_files()
-
-    def _compare(self, thread: Thread, result: int) -> None:
-        operation, self._operation = self._operation, None
-        if operation is None or operation.name in FORKS.values() or result in _RESTARTED:
-            return
-        before, self._text = self._text, self._kernel.maps()
-        if self._call is None:
-            self._take(thread, operation.name)
-            return
-        kernel = Answer(result, self._text, self._kernel.counts(thread))
-        try:
-            engine = self._answer(operation.name, self._call, kernel)
-        except NotModelledError as error:
-            self._take(thread, f"{operation.name}: {error}")
-            return
-        self._judge(thread, before, Mismatch(0, operation, engine, kernel))
 
     def abandon(self, thread: Thread) -> None:
         """Know that a thread that was to make a call is gone: it was made, or not."""
         self._world.files.settle(thread)
-        if self._operation is not None:
-            self._unseen = "a call of a thread that died in it"
+        self._unseen = DIED if self._operation is not None else UNSEEN
         self._operation = None
 
     def fork(self, parent: Thread, child: Thread, kernel: KernelMemory) -> "Twin":
         """Return the twin of a copy of the address space, which a new process has.
 
         Raises:
-            ValueError: The kernel's maps are of what is not modelled.
+            ValueError: As begin().
         """
         run = self._world.run
         try:
-            twin = Twin(self._world, kernel, self.engine.fork())
+            copy = Twin(self._world, kernel, self.engine.fork(), self._history.copy())
         except NotModelledError as error:
             run.not_modelled[f"fork: {error}"] += 1
             return Twin.after_exec(self._world, kernel, child)
-        engine = Answer(0, twin._engine_maps.text(), _counts(twin.engine))
-        copied = Answer(0, kernel.maps(), kernel.counts(child))
-        if engine == copied:
-            run.counts["fork", "ok"] += 1
-        else:
-            mismatch = Mismatch(0, Operation("fork"), engine, copied)
-            run.mismatches.append(ProgramMismatch(parent.tid, self._text, mismatch))
-            twin._start_over(child)
-        return twin
+        copy._judge(
+            parent,
+            self._text,
+            Mismatch(
+                0,
+                Operation("fork"),
+                Answer(0, copy._engine_maps.text(), _counts(copy.engine)),
+                Answer(0, kernel.maps(), kernel.counts(child)),
+            ),
+        )
+        return copy
 
     def end(self) -> None:
         """End the engine process."""
-        self._world.forget(self._engine_maps)
+        self._world.forget(self._engine_maps, self._history)
         self.engine.exit()
         self.engine.reap()
 
     def _catch_up(self, thread: Thread) -> None:
         """Do in the engine what faults did since the last call."""
-        self.engine.mm.limits = thread.process.limits_now(self._world.machine)
+        limits = thread.process.limits_now(self._world.machine)
+        if self.engine.mm.limits != limits:
+            self.engine.mm.limits = limits
+            self._history.bounded_by(limits)
         before, self._text = self._text, self._kernel.maps()
         if self._text != before and not self._follow(self._text):
-            self._take(thread, self._unseen)
+            self._take(thread, before, self._unseen)
         self._unseen = UNSEEN
-        fault_in(self.engine, self._kernel.pages)
+        self._fault_in()
 
-    def _judge(self, thread: Thread, before: bytes, both: Mismatch) -> None:
+    def _fault_in(self) -> bool:
+        """Write to VMAs that the program wrote to first; say whether there were any."""
+        written = fault_in(self.engine, self._kernel.pages)
+        self._history.touch(written)
+        return bool(written)
+
+    def _compare(self, thread: Thread, operation: Operation, result: int) -> None:
+        before, self._text = self._text, self._kernel.maps()
+        if self._call is None:
+            self._take(thread, before, operation.name)
+            return
+        kernel = Answer(result, self._text, self._kernel.counts(thread))
+        try:
+            engine = self._answer(operation.name, self._call, kernel)
+        except NotModelledError as error:
+            self._take(thread, before, f"{operation.name}: {error}")
+            return
+        told = self._history.call(operation, result, self._call.file, self._call.name)
+        agreed = self._judge(thread, before, Mismatch(0, operation, engine, kernel))
+        if agreed and not told:
+            self._history.follow(before, self.engine.mm)
+
+    def _judge(self, thread: Thread, before: bytes, both: Mismatch) -> bool:
+        """Count a call that agreed, and say whether it did; keep a mismatch, and start over."""
         engine, kernel = both.engine, both.kernel
         if engine == kernel or self._grew_meanwhile(kernel, engine):
             self._world.run.counts[both.operation.name, result_name(kernel.result)] += 1
-        elif not engine.fault and fault_in(self.engine, self._kernel.pages):
-            self._take(thread, RACED)
-        else:
-            self._world.run.mismatches.append(ProgramMismatch(thread.tid, before, both))
-            self._start_over(thread)
+            return True
+        if not engine.fault and self._fault_in():
+            self._take(thread, before, RACED)
+            return False
+        script = list(self._history.operations)
+        self._world.run.mismatches.append(ProgramMismatch(thread.tid, before, both, script))
+        self._start_over(thread, before)
+        return False
 
     def _answer(self, name: str, call: EngineCall, kernel: Answer) -> Answer:
+        """Make a call in the engine. Raises NotModelledError as that does."""
         try:
             result = _result(call, self.engine)
             if name == "mmap" and result == kernel.result > 0:
@@ -164,7 +182,7 @@ class Twin:
 
     def _follow(self, text: bytes) -> bool:
         """Follow what may change without a call; say whether the maps are those of text now."""
-        follow_stacks(self.engine, text)
+        self._history.touch(follow_stacks(self.engine, text))
         follow_names(self.engine.mm, text)
         return self._engine_maps.text() == text
 
@@ -177,7 +195,8 @@ class Twin:
             and _counts(self.engine) == kernel.counts
         )
 
-    def _take(self, thread: Thread, what: str) -> None:
+    def _take(self, thread: Thread, before: bytes, what: str) -> None:
+        """Take the kernel's maps; count what they were taken for."""
         self._world.run.not_modelled[what] += 1
         mm = self.engine.mm
         try:
@@ -186,49 +205,25 @@ class Twin:
             taken = self._engine_maps.text() == self._text
         except ValueError:
             taken = False
-        if not taken:
-            self._start_over(thread)
+        if taken:
+            self._history.follow(before, mm)
+        else:
+            self._start_over(thread, before)
 
-    def _start_over(self, thread: Thread) -> None:
+    def _start_over(self, thread: Thread, before: bytes) -> None:
         """Begin again with the kernel's maps. A fault may have left the old engine locked."""
-        old = self.engine.mm
-        heap = old.start_brk, old.brk
-        mm = _mm_of(self._world.machine, self._kernel, thread, heap, old.mmap_base)
+        mm = mm_like(self.engine.mm, self._kernel, thread, self._world.machine)
         self.engine = Process(mm)
         self._engine_maps = self._world.maps_of(self.engine, self._engine_maps)
+        self._history.follow(before, mm)
 
 
 def _result(call: EngineCall, process: Process) -> int:
     try:
-        return call(process) or 0
+        return call.make(process) or 0
     except OSError as error:
         return -(error.errno or 0)
 
 
 def _counts(process: Process) -> dict[str, int]:
     return {name: getattr(process.mm, name) for name in COUNTS}
-
-
-def _mm_of(
-    machine: Limits,
-    kernel: KernelMemory,
-    thread: Thread,
-    heap: tuple[int, int],
-    mmap_base: int | None,
-) -> MmStruct:
-    """Return an address space of the engine with the maps of a thread's."""
-    layout, text = Layout.of(thread.tid), kernel.maps()
-    mm = mm_from_maps(
-        text,
-        name=f"process {thread.process.pid}",
-        mmap_base=mmap_base,
-        heap=heap,
-        start_stack=layout.start_stack,
-        data_size=layout.end_data - layout.start_data,
-        limits=thread.process.limits_now(machine),
-        slab=VmaSlab(),
-    )
-    mm.read_implies_exec = bool(thread.process.personality & READ_IMPLIES_EXEC)
-    take_maps(mm, text, kernel.facts(thread))
-    take_locked(mm, kernel.counts(thread)["locked_vm"])
-    return mm

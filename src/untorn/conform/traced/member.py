@@ -14,11 +14,17 @@ _CHUNK = 1 << 16
 class Layout(NamedTuple):
     """Byte addresses of an address space that its maps do not tell."""
 
+    start_code: int
+    end_code: int
     start_stack: int
     """The stack pointer at exec."""
     start_data: int
     end_data: int
     start_brk: int
+    arg_start: int
+    arg_end: int
+    env_start: int
+    env_end: int
 
     @classmethod
     def of(cls, pid: int) -> Self:
@@ -30,7 +36,7 @@ class Layout(NamedTuple):
         Source: proc_pid_stat(5).
         """
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return cls(*(int(fields[number - 3]) for number in (28, 45, 46, 47)))
+        return cls(*(int(fields[number - 3]) for number in (26, 27, 28, *range(45, 52))))
 
 
 def pages_of(status: bytes, names: Mapping[str, Iterable[str]]) -> dict[str, int]:

@@ -1,0 +1,192 @@
+"""How an address space came to be as it is, as a script that needs no program.
+
+It begins with the maps that the program began with: files are replaced by others of the same
+size, what the kernel maps itself by shared memory, which never merges. What calls of other kinds
+did is told by its outcome: what went is unmapped, what came is mapped.
+"""
+
+import os
+from collections.abc import Iterable
+
+from untorn.conform.files import FDS
+from untorn.conform.operation import IN_MEMORY, LIMITS, ON_DISK, SYSCALLS, Operation
+from untorn.fs.proc.show_map import show_map
+from untorn.maps.entry import MapsEntry
+from untorn.maps.page import PAGE_SHIFT
+from untorn.mm.file import VmFile
+from untorn.mm.filemap import PageKind
+from untorn.mm.limits import RLIM_INFINITY, Limits
+from untorn.mm.mm_types import MmStruct, Vma
+from untorn.mm.mman import (
+    MAP_ANONYMOUS,
+    MAP_FIXED,
+    MAP_NORESERVE,
+    MAP_PRIVATE,
+    MAP_SHARED,
+    PROT_READ,
+    PROT_WRITE,
+    VM_ACCESS_FLAGS,
+    VM_GROWSDOWN,
+    VM_MAYSHARE,
+    VM_NORESERVE,
+)
+
+_FIRST_FD = 600
+"""Descriptors of the script's files are counted from here: those of conform.files lie below."""
+_ROOM_FOR_VDSO = 1 << 16
+"""Bytes below mmap_base in which the kernel maps what is its own for the minimal program."""
+_LARGEST_FILE = 1 << 34
+"""Bytes; nothing is written to it."""
+_NAMES = 2
+"""How many of minimal_elf.STRINGS, the first ones, are names that memory may have."""
+
+
+class History:
+    """What was done so far; it grows.
+
+    Attributes:
+        operations: That a fresh child is to make.
+        errors: What some of them returned, an errno negated, by their positions.
+    """
+
+    def __init__(self) -> None:
+        self.operations: list[Operation] = []
+        self.errors: dict[int, int] = {}
+        self._fds: dict[VmFile, int] = {}
+        self._numbers: dict[tuple[object, ...], int] = {}
+        self._names: list[bytes] = []
+        self._limits: Limits | None = None
+
+    @classmethod
+    def of_program(cls, mm: MmStruct, machine: Limits) -> "History":
+        """Return the history of a program that has just begun.
+
+        Args:
+            mm: The engine's.
+            machine: The limits that a fresh child has.
+        """
+        history = cls()
+        history._limits = machine
+        history.operations += [
+            Operation("munmap", (mm.mmap_base - _ROOM_FOR_VDSO, _ROOM_FOR_VDSO)),
+            Operation("start_brk", (mm.start_brk,)),
+        ]
+        history.follow(b"", mm)
+        return history
+
+    @property
+    def is_copy(self) -> bool:
+        """Whether nothing came after the fork that made it."""
+        return self.operations[-1] == Operation("fork")
+
+    def copy(self) -> "History":
+        """Return that of a child that a fork made."""
+        child = History()
+        child.operations = [*self.operations, Operation("fork")]
+        child.errors = dict(self.errors)
+        child._fds, child._numbers = dict(self._fds), dict(self._numbers)
+        child._names, child._limits = list(self._names), self._limits
+        return child
+
+    def call(
+        self, operation: Operation, result: int, file: VmFile | None, name: bytes | None
+    ) -> bool:
+        """Add a call of the program; say whether a script can have it.
+
+        Args:
+            operation: The call.
+            result: What the kernel returned, an errno negated.
+            file: That it maps, if it is an mmap of one.
+            name: That it gives, if it is one of names.
+        """
+        made = self._translated(operation, file, name)
+        if made is not None:
+            if result < 0:
+                self.errors[len(self.operations)] = result
+            self.operations.append(made)
+        return made is not None
+
+    def touch(self, addrs: Iterable[int]) -> None:
+        """Add writes to byte addresses."""
+        self.operations += [Operation("touch_write", (addr,)) for addr in addrs]
+
+    def bounded_by(self, limits: Limits) -> None:
+        """Add what made limits others than they were."""
+        for number, name in enumerate(LIMITS):
+            field = f"rlimit_{name.lower()}"
+            value = getattr(limits, field)
+            if value != getattr(self._limits, field):
+                soft = -1 if value == RLIM_INFINITY else value
+                self.operations.append(Operation("setrlimit", (number, soft)))
+        self._limits = limits
+
+    def follow(self, before: bytes, mm: MmStruct) -> None:
+        """Add what makes maps those of the engine that had this text before."""
+        old = set(before.splitlines(keepends=True))
+        lines = {show_map(vma): vma for _, _, vma in mm.mm_mt}
+        for line in sorted(old - lines.keys()):
+            entry = MapsEntry.parse(line)
+            if entry.name != b"[vsyscall]":
+                self.operations.append(Operation("munmap", (entry.start, entry.end - entry.start)))
+        for line, vma in lines.items():
+            if line not in old:
+                self._map(vma)
+
+    def _translated(
+        self, operation: Operation, file: VmFile | None, name: bytes | None
+    ) -> Operation | None:
+        arguments = operation.arguments
+        if operation.name == "mlock":
+            return Operation("mlock2", (*arguments, 0))
+        if operation.name == "set_anon_name":
+            return Operation(operation.name, (*arguments[2:4], self._number_of_name(name)))
+        if operation.name == "mmap" and file is not None:
+            return Operation("mmap", (*arguments[:4], self._fd(file), arguments[5]))
+        return operation if operation.name in SYSCALLS else None
+
+    def _number_of_name(self, name: bytes | None) -> int:
+        if name is None:
+            return -1
+        if name not in self._names:
+            self._names.append(name)
+        return self._names.index(name) % _NAMES
+
+    def _map(self, vma: Vma) -> None:
+        """Add what maps vma, and makes it own pages if it does."""
+        start, size, flags = vma.vm_start, vma.vm_end - vma.vm_start, vma.vm_flags
+        if flags & VM_GROWSDOWN:
+            self.touch([start])
+            return
+        owns = vma.anon_vma is not None
+        prot = flags & VM_ACCESS_FLAGS
+        asked = prot | PROT_READ | PROT_WRITE if owns else prot
+        kind, fd, offset = self._kind_of(vma)
+        self.operations.append(Operation("mmap", (start, size, asked, kind, fd, offset)))
+        if owns:
+            self.touch([start])
+        if asked != prot:
+            self.operations.append(Operation("mprotect", (start, size, prot)))
+
+    def _kind_of(self, vma: Vma) -> tuple[int, int, int]:
+        """Return MAP_* bits, descriptor and byte offset."""
+        flags, file = vma.vm_flags, vma.vm_file
+        kind = MAP_FIXED | (MAP_NORESERVE if flags & VM_NORESERVE else 0)
+        kind |= MAP_SHARED if flags & VM_MAYSHARE else MAP_PRIVATE
+        if file is not None and not file.is_anon_shmem:
+            return kind, self._fd(file), vma.vm_pgoff << PAGE_SHIFT
+        if file is None and vma.vm_ops is not None:
+            kind = MAP_FIXED | MAP_SHARED
+        return kind | MAP_ANONYMOUS, -1, 0
+
+    def _fd(self, file: VmFile) -> int:
+        """Return the descriptor of a file's substitute, which is opened if it is not yet."""
+        if file.is_zero or not file.can_mmap:
+            return FDS["ZERO" if file.is_zero else "DIRECTORY"]
+        if file not in self._fds:
+            fd = self._fds[file] = _FIRST_FD + len(self._fds)
+            number = self._numbers.setdefault((file.device, file.inode), len(self._numbers))
+            access = os.O_RDWR if file.writable else os.O_RDONLY
+            where = IN_MEMORY if file.mapping.kind is PageKind.SHMEM else ON_DISK
+            arguments = fd, number, min(file.size, _LARGEST_FILE), access, where
+            self.operations.append(Operation("open_file", arguments))
+        return self._fds[file]

@@ -1,0 +1,51 @@
+"""A mismatch that a program met, as a short script that needs no program."""
+
+from time import monotonic
+
+from untorn.conform.operation import Operation
+from untorn.conform.outcome import Failure
+from untorn.conform.pair import Answer, Mismatch, Pair
+from untorn.conform.program.outcome import ProgramMismatch
+from untorn.conform.script_text import simpler
+from untorn.processes.endings import ending_taken
+from untorn.shrink import shrink
+
+_LONGEST = 60.0
+"""Seconds that the search takes at most."""
+
+
+def shortest_script(found: ProgramMismatch, origin: str) -> Failure | None:
+    """Return the shortest script that was found to show a mismatch; None if none does.
+
+    Inside endings_held(), Ctrl-C or SIGTERM ends the search, with what was found so far.
+
+    Raises:
+        OutOfReachError: No child can be had to try scripts on.
+    """
+    end = monotonic() + _LONGEST
+    with Pair() as pair:
+
+        def fails(shorter: list[Operation]) -> bool:
+            is_over = monotonic() > end or ending_taken()
+            return not is_over and _replay(pair, shorter) is not None
+
+        if _replay(pair, found.script) is None:
+            return None
+        operations = shrink(found.script, fails, simpler)
+        mismatch = _replay(pair, operations)
+        return None if mismatch is None else Failure(origin, 0, operations, mismatch)
+
+
+def _replay(pair: Pair, operations: list[Operation]) -> Mismatch | None:
+    """Make operations from a fresh start, and compare what came of them all at the end.
+
+    A script may be long, and nearly all of it is there to be left out.
+    """
+    if not operations:
+        return None
+    pair.renew()
+    for number, operation in enumerate(operations[:-1]):
+        fault = pair.pass_by(operation)
+        if fault is not None:
+            return Mismatch(number, operation, fault, Answer())
+    return pair.step(operations[-1])

@@ -1,0 +1,58 @@
+"""Files that are there for a script only: made when they are opened first, by their numbers."""
+
+import os
+from contextlib import ExitStack
+from tempfile import TemporaryFile
+
+from untorn.conform.files import place_for_files
+from untorn.conform.operation import IN_MEMORY
+from untorn.conform.traced.open_file import vm_file_of
+from untorn.mm.file import VmFile
+
+
+class Substitutes:
+    """The files; close() closes and removes them."""
+
+    def __init__(self) -> None:
+        self._files: dict[tuple[int, int], int] = {}
+        self._made = ExitStack()
+
+    def close(self) -> None:
+        """Close and remove all."""
+        self._made.close()
+        self._files.clear()
+
+    def path(self, number: int, size: int, where: int) -> str:
+        """Return by which path a file of this number can be opened, by other processes, too.
+
+        Args:
+            number: Of the file.
+            size: Bytes that it has at least.
+            where: ON_DISK or IN_MEMORY.
+
+        Raises:
+            OutOfReachError: There is no place for files.
+        """
+        key = where, number
+        if key not in self._files:
+            self._files[key] = self._make(number, where)
+        fd = self._files[key]
+        if os.fstat(fd).st_size < size:
+            os.truncate(fd, size)
+        return f"/proc/{os.getpid()}/fd/{fd}"
+
+    def vm_file(self, number: int, size: int, flags: int, where: int) -> VmFile:
+        """Return what such a file, opened with O_RDONLY or others, is to the engine."""
+        fd = os.open(self.path(number, size, where), flags | os.O_CLOEXEC)
+        try:
+            return vm_file_of(fd)
+        finally:
+            os.close(fd)
+
+    def _make(self, number: int, where: int) -> int:
+        if where == IN_MEMORY:
+            fd = os.memfd_create(f"file {number}", os.MFD_CLOEXEC)
+            self._made.callback(os.close, fd)
+            return fd
+        place = place_for_files()
+        return self._made.enter_context(TemporaryFile(prefix="untorn-", dir=place)).fileno()
