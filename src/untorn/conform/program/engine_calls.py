@@ -8,13 +8,14 @@ from pathlib import Path
 from untorn.conform.operation import Operation
 from untorn.conform.program.open_files import OpenFiles
 from untorn.conform.program.processes import Thread
-from untorn.errors import os_error
+from untorn.errors import NotModelledError, os_error
 from untorn.mm.calls.anon_name import ANON_VMA_NAME_MAX_LEN
 from untorn.mm.calls.shm import ShmSegment
 from untorn.mm.file import VmFile
-from untorn.mm.mman import MAP_ANONYMOUS
+from untorn.mm.mman import MAP_ANONYMOUS, MAP_HUGETLB
 from untorn.syscalls import Process
 
+_POOLS = Path("/sys/kernel/mm/hugepages")
 _SEGMENTS = Path("/proc/sysvipc/shm")
 
 
@@ -59,6 +60,8 @@ class EngineCalls:
     def _mmap(
         self, thread: Thread, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
     ) -> EngineCall:
+        if flags & MAP_HUGETLB and _has_huge_pages():
+            raise NotModelledError("mmap of huge pages")
         file = None if flags & MAP_ANONYMOUS else self._files.of(thread, fd)
 
         def make(process: Process) -> int:
@@ -99,6 +102,12 @@ class EngineCalls:
                 known = ShmSegment(int(size), int(key) & 0xFFFF_FFFF, shmid)
                 return self._segments.setdefault(shmid, known)
         return None
+
+
+def _has_huge_pages() -> bool:
+    """Say whether the machine has any: what others leave of them nobody can tell the engine."""
+    numbers = [*_POOLS.glob("*/nr_hugepages"), *_POOLS.glob("*/nr_overcommit_hugepages")]
+    return any(int(number.read_text()) for number in numbers)
 
 
 _ALIASES = {"mlock": "mlock2"}
