@@ -250,6 +250,15 @@ def test_mmap_over_a_limit_splits_nothing_first() -> None:
     assert drawings(changes.MMAP_REPLACES, fail) == ("AAAA......", "AAAB......")
 
 
+def test_limits_are_asked_once_of_what_replaces_read_only_memory() -> None:
+    def replace(pages: Pages) -> None:
+        pages.map(0, 2, PROT_READ)
+        pages.mm.limits = Limits(rlimit_data=PAGE_SIZE)
+        pages.map(0, 3)
+
+    assert outcomes(changes.MMAP_REPLACES, replace) == ("ok", "ok")
+
+
 def test_mmap_prefers_the_neighbour_above_that_has_pages() -> None:
     def fill(pages: Pages) -> None:
         pages.map(0, 1)

@@ -3,6 +3,8 @@
 Compare fs/proc/task_mmu.c:show_smap(), __show_smap(), show_smaps_rollup(); proc_pid_smaps(5).
 """
 
+from functools import lru_cache
+
 SIZES = "Size", "KernelPageSize", "MMUPageSize"
 """Of a VMA; smaps_rollup has none of them."""
 RESIDENT = "Rss", "Pss", "Pss_Dirty"
@@ -19,6 +21,7 @@ NUMBER_WIDTH = 8
 _LABEL_WIDTH = 16
 
 
+@lru_cache
 def kb_lines(*names: str) -> bytes:
     """Return the lines of fields in kB, as a format that takes a number each."""
     return b"".join(_labelled(name, NUMBER_WIDTH) + b" kB\n" for name in names)

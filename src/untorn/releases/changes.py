@@ -57,6 +57,16 @@ UNTOUCHED_UNACCOUNTED = Change(
     "longer; it stayed before",
     "mm/mprotect.c:mprotect_fixup()",
 )
+SMAPS_KSM = Change(
+    Release(6, 7),
+    "smaps and smaps_rollup have the line KSM; no such line before",
+    "fs/proc/task_mmu.c:__show_smap()",
+)
+THP_ELIGIBLE_WIDE = Change(
+    Release(6, 8),
+    "the number of THPeligible in smaps is padded to eight characters; it took one before",
+    "fs/proc/task_mmu.c:show_smap()",
+)
 ALIGNED_AT_TOP = Change(
     Release(6, 8),
     "where a huge page is to be aligned and the room is aligned already, the top end of it is "
@@ -82,6 +92,11 @@ DROPPABLE = Change(
     Release(6, 11),
     "MAP_DROPPABLE is there; EINVAL before",
     "mm/mmap.c:do_mmap()",
+)
+LOCKONFAULT_SHOWN = Change(
+    Release(6, 12),
+    "VmFlags in smaps has lf for memory that is locked on fault; ?? before, in 6.1 at least",
+    "fs/proc/task_mmu.c:show_smap_vma_flags()",
 )
 MMAP_REPLACES = Change(
     Release(6, 12),

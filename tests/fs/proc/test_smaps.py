@@ -16,8 +16,18 @@ from untorn.fs.proc.maps_locking.vma_lock import VmaLocking
 from untorn.fs.proc.smaps_gather import MemSizeStats, smap_gather_stats
 from untorn.fs.proc.smaps_text import vm_flags_text
 from untorn.locking import lockdep
+from untorn.maps.page import PAGE_SIZE
 from untorn.mm.mm_types import MmStruct, Vma
-from untorn.mm.mman import MAP_POPULATE, PROT_READ, VM_READ, VM_SEALED
+from untorn.mm.mman import (
+    MAP_POPULATE,
+    MLOCK_ONFAULT,
+    PROT_NONE,
+    PROT_READ,
+    VM_READ,
+    VM_SEALED,
+)
+from untorn.releases.changes import LOCKONFAULT_SHOWN, SMAPS_KSM, THP_ELIGIBLE_WIDE
+from untorn.releases.release import FIRST, LAST, Change
 from untorn.syscalls import Process
 
 READERS = sorted(PAGE_WALK_LOCKINGS)
@@ -59,7 +69,27 @@ def test_the_gate_vma_is_the_last_record_as_the_kernel_prints_it() -> None:
 
 
 def test_flags_are_printed_in_the_order_of_their_bits() -> None:
-    assert vm_flags_text(VM_SEALED | VM_READ) == b"rd sl "
+    assert vm_flags_text(VM_SEALED | VM_READ, LAST) == b"rd sl "
+
+
+@pytest.mark.parametrize(
+    ("change", "before", "since"),
+    [
+        (SMAPS_KSM, "", "KSM:                   0 kB"),
+        (THP_ELIGIBLE_WIDE, "THPeligible:    0", "THPeligible:           0"),
+        (LOCKONFAULT_SHOWN, "VmFlags: mr mw me lo ?? ", "VmFlags: mr mw me lo lf "),
+    ],
+)
+def test_lines_by_release(change: Change, before: str, since: str) -> None:
+    shown = []
+    for release in (FIRST, change.since):
+        process = Pages(release=release)
+        process.map(0, 1, PROT_NONE)
+        process.mlock2(addr(0), PAGE_SIZE, MLOCK_ONFAULT)
+        lines = text_of(process, "smaps").decode().splitlines()
+        label = since.partition(":")[0]
+        shown.append("".join(line for line in lines if line.startswith(label)))
+    assert shown == [before, since]
 
 
 @every_reader
@@ -222,7 +252,7 @@ def test_rollup_adds_of_a_vma_that_grew_only_the_rest(process: Pages) -> None:
                 self.vma_iter_set(addr)
 
     behind = addr(5)
-    (total,) = records(smaps_rollup.rollup(Grows(process.mm)))
+    (total,) = records(smaps_rollup.rollup(Grows(process.mm), process.mm.release))
     assert total.kb("Rss") == 4 * 31, "pages 4 and 6 are counted once, 5 too"
 
 

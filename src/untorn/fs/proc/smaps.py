@@ -15,9 +15,10 @@ class ProcSmaps(ProcMaps[PageWalkLocking]):
 
     def show(self, record: Record) -> bytes:
         """Walk the record's pages and return its text; raises as walk_pages()."""
-        if isinstance(record, GateVma):
-            return show_gate_smap(record.vm_flags)
         assert self._locking is not None
+        assert self._mm is not None
+        if isinstance(record, GateVma):
+            return show_gate_smap(record.vm_flags, self._mm.release)
         mss = MemSizeStats()
         start = record.vm_start
         walk_pages(self._locking, record, "smaps", partial(smap_gather_stats, mss, record, start))

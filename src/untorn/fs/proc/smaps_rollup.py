@@ -15,6 +15,7 @@ from untorn.fs.proc.task_mmu import walk_pages
 from untorn.fs.seq_file import SeqFile
 from untorn.mm.calls.exit import mmput
 from untorn.mm.mm_types import MmStruct, mmget_not_zero
+from untorn.releases.release import Release
 
 
 class ProcSmapsRollup:
@@ -44,7 +45,7 @@ class ProcSmapsRollup:
         if self._task.reaped or not mmget_not_zero(self._mm):
             raise os_error(errno.ESRCH)
         try:
-            return rollup(self._locking)
+            return rollup(self._locking, self._mm.release)
         finally:
             mmput(self._mm)
 
@@ -60,7 +61,7 @@ class ProcSmapsRollup:
         return record
 
 
-def rollup(locking: PageWalkLocking) -> bytes:
+def rollup(locking: PageWalkLocking, release: Release) -> bytes:
     """Return the text of smaps_rollup for the VMAs that locking goes over.
 
     Of a VMA that grew over what was added already only the rest is added. Between two VMAs
@@ -84,4 +85,4 @@ def rollup(locking: PageWalkLocking) -> bytes:
             locking.give_way(last_end)
     finally:
         locking.unlock_vma_range()
-    return show_rollup(first_start, last_end, mss)
+    return show_rollup(first_start, last_end, mss, release)

@@ -12,6 +12,7 @@ from untorn.fs.proc.smaps_gather import PSS_SHIFT, MemSizeStats
 from untorn.maps.entry import rollup_line
 from untorn.maps.smaps_lines import (
     BY_KIND,
+    NUMBER_WIDTH,
     OTHERS,
     RESIDENT,
     SIZES,
@@ -22,12 +23,12 @@ from untorn.maps.smaps_lines import (
 )
 from untorn.mm import mman
 from untorn.mm.mm_types import Vma, vma_kernel_pagesize
+from untorn.releases.changes import LOCKONFAULT_SHOWN, SMAPS_KSM, THP_ELIGIBLE_WIDE
+from untorn.releases.release import Release
 
 _VMA = kb_lines(*SIZES)
 _RESIDENT = kb_lines(*RESIDENT)
 _BY_KIND = kb_lines(*BY_KIND)
-_OTHERS = kb_lines(*OTHERS)
-_THP_ELIGIBLE = plain_line(THP_ELIGIBLE) % 0
 
 MNEMONICS = (
     (mman.VM_READ, b"rd "),
@@ -62,27 +63,29 @@ MNEMONICS = (
     (mman.VM_SEALED, b"sl "),
 )
 """In the order of their bits, as they are printed."""
+_NO_MNEMONIC = b"?? "
 
 
 def show_smap(vma: Vma, mss: MemSizeStats) -> bytes:
     """Return the record of vma. Preconditions: vma kept still."""
     page_size = vma_kernel_pagesize(vma) >> 10
+    release = vma.vm_mm.release
     return b"".join(
         (
             show_map(vma),
             _VMA % (vma.vm_end - vma.vm_start >> 10, page_size, page_size),
-            _RESIDENT % _resident(mss) + _OTHERS % _others(mss) if mss.resident else _NO_PAGES,
-            _last(vma.vm_flags),
+            _pages(mss, release) if mss.resident else _no_pages(release),
+            _last(vma.vm_flags, release),
         )
     )
 
 
-def show_gate_smap(flags: int) -> bytes:
+def show_gate_smap(flags: int, release: Release) -> bytes:
     """Return the record of the gate VMA for its VM_* flags: nothing is ever resident."""
-    return b"".join((gate_line(flags), _VMA % (4, 4, 4), _NO_PAGES, _last(flags)))
+    return b"".join((gate_line(flags), _VMA % (4, 4, 4), _no_pages(release), _last(flags, release)))
 
 
-def show_rollup(start: int, end: int, mss: MemSizeStats) -> bytes:
+def show_rollup(start: int, end: int, mss: MemSizeStats, release: Release) -> bytes:
     """Return the text of smaps_rollup for VMAs from byte address start to end."""
     pss_by_kind = mss.pss_anon, mss.pss_file, mss.pss_shmem
     return b"".join(
@@ -90,20 +93,34 @@ def show_rollup(start: int, end: int, mss: MemSizeStats) -> bytes:
             rollup_line(start, end),
             _RESIDENT % _resident(mss),
             _BY_KIND % tuple(pss >> PSS_SHIFT + 10 for pss in pss_by_kind),
-            _OTHERS % _others(mss),
+            _others(mss, release),
         )
     )
 
 
-def _last(flags: int) -> bytes:
-    return _THP_ELIGIBLE + flags_line(vm_flags_text(flags))
+def _pages(mss: MemSizeStats, release: Release) -> bytes:
+    return _RESIDENT % _resident(mss) + _others(mss, release)
+
+
+@lru_cache
+def _no_pages(release: Release) -> bytes:
+    return _pages(MemSizeStats(), release)
+
+
+def _last(flags: int, release: Release) -> bytes:
+    return _thp_eligible(release) + flags_line(vm_flags_text(flags, release))
+
+
+@lru_cache
+def _thp_eligible(release: Release) -> bytes:
+    return plain_line(THP_ELIGIBLE, NUMBER_WIDTH if release.has(THP_ELIGIBLE_WIDE) else 1) % 0
 
 
 def _resident(mss: MemSizeStats) -> tuple[int, int, int]:
     return mss.resident >> 10, mss.pss >> PSS_SHIFT + 10, mss.pss_dirty >> PSS_SHIFT + 10
 
 
-def _others(mss: MemSizeStats) -> tuple[int, ...]:
+def _others(mss: MemSizeStats, release: Release) -> bytes:
     modelled = {
         "Shared_Clean": mss.shared_clean >> 10,
         "Shared_Dirty": mss.shared_dirty >> 10,
@@ -113,13 +130,19 @@ def _others(mss: MemSizeStats) -> tuple[int, ...]:
         "LazyFree": mss.lazyfree >> 10,
         "Locked": mss.pss_locked >> PSS_SHIFT + 10,
     }
-    return tuple(modelled.get(name, 0) for name in OTHERS)
+    names = _names(release)
+    return kb_lines(*names) % tuple(modelled.get(name, 0) for name in names)
+
+
+@lru_cache
+def _names(release: Release) -> tuple[str, ...]:
+    return OTHERS if release.has(SMAPS_KSM) else tuple(name for name in OTHERS if name != "KSM")
 
 
 @lru_cache(maxsize=1024)
-def vm_flags_text(flags: int) -> bytes:
+def vm_flags_text(flags: int, release: Release) -> bytes:
     """Return the two-letter codes of VM_* bits, each followed by a space."""
-    return b"".join(mnemonic for bit, mnemonic in MNEMONICS if flags & bit)
-
-
-_NO_PAGES = _RESIDENT % _resident(MemSizeStats()) + _OTHERS % _others(MemSizeStats())
+    codes = dict(MNEMONICS)
+    if not release.has(LOCKONFAULT_SHOWN):
+        codes[mman.VM_LOCKONFAULT] = _NO_MNEMONIC
+    return b"".join(code for bit, code in codes.items() if flags & bit)

@@ -283,8 +283,9 @@ def store_new_vma(
 
 def _charge(mm: MmStruct, vm_flags: int, pages: int, going: MunmapVmas) -> int:
     """Check the limits for a new mapping; return its flags, with VM_ACCOUNT if it is charged."""
-    # What is replaced makes room for what replaces it.
-    if not may_expand_vm(mm, vm_flags, pages - going.pages):
+    # What is replaced makes room for what replaces it. _unmap_first() has asked already.
+    replaces = mm.release.has(MMAP_REPLACES)
+    if replaces and not may_expand_vm(mm, vm_flags, pages - going.pages):
         raise os_error(errno.ENOMEM)
     # Memory is promised for what is private and can be written; huge pages their pool promises.
     if vm_flags & (VM_NORESERVE | VM_SHARED | VM_HUGETLB | VM_WRITE) != VM_WRITE:
