@@ -55,14 +55,15 @@ class Process:
     __slots__ = ("files", "mm", "proc")
 
     def __init__(
-        self, mm: MmStruct | None = None, *, release: tuple[int, int] | None = None
+        self, mm: MmStruct | None = None, *, release: tuple[int, ...] | None = None
     ) -> None:
         """Make a process.
 
         Args:
             mm: Its address space; None for an empty one.
-            release: Of an empty one, the Linux that it is one of, as (7, 3): 6.1 to 7.3. None: the
-                running one, or the nearest to it that is modelled.
+            release: Of an empty one, the Linux that it is one of, as (7, 3), or (6, 18, 44) with
+                the changes of stable updates: 6.1 to 7.3. None: the running one, or the nearest to
+                it that is modelled.
 
         Raises:
             ValueError: No such release is modelled.
@@ -82,7 +83,7 @@ class Process:
         limits: Limits | None = None,
         task_size: int | None = None,
         hugetlb: Mapping[tuple[int, int], int] | None = None,
-        release: tuple[int, int] | None = None,
+        release: tuple[int, ...] | None = None,
         huge_pools: Mapping[int, HugePool] | None = None,
     ) -> Self:
         """Return a process whose maps are this text; see mm_from_maps().

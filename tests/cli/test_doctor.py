@@ -55,14 +55,6 @@ def test_the_evidence_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "release"),
-    [("6.18.44-fc", (6, 18)), ("7.2-rc1", (7, 2)), ("6.1.0-18-amd64", (6, 1)), ("odd", (0, 0))],
-)
-def test_a_release_is_its_first_two_numbers(text: str, release: tuple[int, int]) -> None:
-    assert Release.parse(text) == release
-
-
-@pytest.mark.parametrize(
     ("symbols", "present"),
     [
         (b"ffff0 T do_mmap\nffff1 T lock_next_vma\n", True),

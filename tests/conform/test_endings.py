@@ -155,7 +155,7 @@ def test_a_child_that_is_killed_from_outside_is_one_line(monkeypatch: pytest.Mon
 
 
 class Uname:
-    machine, release = "x86_64", "6.18.1"
+    machine, release, version = "x86_64", "6.18.1", "#1 SMP"
 
 
 def other_architecture(patch: pytest.MonkeyPatch, tmp_path: Path) -> None:

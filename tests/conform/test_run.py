@@ -157,22 +157,13 @@ def made_up(release: Release) -> KnownDifference:
 def test_what_differs_in_this_release_alone_is_left_out_and_told(
     shift: int, left_out: bool, both: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    major, minor = running_release()
+    major, minor, _ = running_release()
     monkeypatch.setattr(running_kernel, "DIFFERENCES", (made_up(Release(major, minor + shift)),))
     outcome = conform(both, 500, "1")
     assert not outcome.failures
     assert ("brk" not in {name for name, _ in outcome.counts}) == left_out
     assert (outcome.left_out["brk is another thing there"] > 0) == left_out
     assert any("left out" in line for line in summary(outcome, "seed 1")) == left_out
-
-
-def test_guards_in_a_file_are_left_out_by_a_run_on_6_17(
-    both: Pair, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("untorn.conform.run.running_release", lambda: Release(6, 17))
-    outcome = conform(both, 2500, "2")
-    assert not outcome.failures
-    assert any("guard pages" in reason for reason in outcome.left_out)
 
 
 def test_a_process_that_starts_in_another_way_is_out_of_reach(

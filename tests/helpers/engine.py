@@ -33,7 +33,7 @@ class Pages(pages.Pages):
         self,
         slab: VmaSlab | None = None,
         limits: Limits | None = None,
-        release: tuple[int, int] | None = None,
+        release: tuple[int, ...] | None = None,
     ) -> None:
         slab = slab or VmaSlab()
         super().__init__(MmStruct(limits=limits, gate_vma=False, slab=slab, release=release))

@@ -12,7 +12,6 @@ from untorn.conform.traced.bounds import sysctl
 from untorn.errors import OutOfReachError
 from untorn.maps.page import TASK_SIZE_5LEVEL
 from untorn.mm.mm_types import MmStruct
-from untorn.mm.mman import MADV_GUARD_INSTALL
 from untorn.releases.release import FIRST, Release, running_release
 
 _OVERCOMMIT_NEVER = 2
@@ -69,14 +68,6 @@ class KnownDifference:
     concerns: Callable[[MmStruct, Operation], bool]
 
 
-def _guards_a_file(mm: MmStruct, operation: Operation) -> bool:
-    if operation.name != "madvise" or operation.arguments[2] != MADV_GUARD_INSTALL:
-        return False
-    start, end = operation.arguments[0], sum(operation.arguments[:2])
-    vmas = (vma for _, _, vma in mm.mm_mt if vma.vm_start < end and vma.vm_end > start)
-    return any(vma.vm_file is not None for vma in vmas)
-
-
 def _orphans_huge_pages(mm: MmStruct, operation: Operation) -> bool:
     if operation.name != "orphan":
         return False
@@ -91,13 +82,6 @@ DIFFERENCES = (
         "maps, and the child does so again; stable updates mend it "
         "(mm/hugetlb.c:__unmap_hugepage_range())",
         concerns=_orphans_huge_pages,
-    ),
-    KnownDifference(
-        since=Release(6, 17),
-        until=Release(6, 18),
-        reason="guard pages give the VMA of a file an anon_vma, as VM_MAYBE_GUARD, for which fork "
-        "copies its page table, came later (mm/madvise.c:madvise_guard_install())",
-        concerns=_guards_a_file,
     ),
 )
 """All that is known, from the sources: only the release that tests run on was tried."""

@@ -246,7 +246,7 @@ class MmStruct:
         gate_vma: bool = True,
         gate_vma_flags: int = VM_EXEC,
         slab: VmaSlab = vm_area_cachep,
-        release: tuple[int, int] | None = None,
+        release: tuple[int, ...] | None = None,
         huge_pools: Mapping[int, HugePool] | None = None,
     ) -> None:
         """Make an empty address space with one user.

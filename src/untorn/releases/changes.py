@@ -126,6 +126,11 @@ DONTUNMAP_COUNTS_TWICE = Change(
     "source were taken from it; it added nothing before",
     "mm/mremap.c:vrm_stat_account()",
 )
+GUARDS_OF_FILES = Change(
+    Release(6, 15),
+    "guards may stand in mappings of files and in what can never be written; EINVAL before",
+    "mm/madvise.c:is_valid_guard_vma()",
+)
 ANON_VMA_TAKEN_OVER = Change(
     Release(6, 16),
     "a range that owns pages may merge into a neighbour that owns none; only the other way round "
@@ -170,6 +175,13 @@ QUERY_PER_VMA = Change(
     "PROCMAP_QUERY takes one VMA's lock; mmap_lock before",
     "fs/proc/task_mmu.c:query_matching_vma()",
 )
+GUARD_FLAG = Change(
+    Release(6, 19),
+    "a VMA with guards has VM_MAYBE_GUARD, for which fork copies its page table; an anon_vma was"
+    " made for that before, also for a file's",
+    "mm/madvise.c:madvise_guard_install()",
+    carried_back=(Release(6, 18, 44),),
+)
 GUARDS_PER_VMA = Change(
     Release(6, 19),
     "MADV_GUARD_INSTALL and MADV_GUARD_REMOVE within one VMA take that VMA's lock, but for a first"
@@ -197,6 +209,12 @@ MREMAP_MAP_COUNT = Change(
     " before, only one that names a place did, for six, and any move for four",
     "mm/mremap.c:__check_map_count_against_split()",
 )
+DROPPABLE_UNLOCKED = Change(
+    Release(7, 1),
+    "MCL_FUTURE does not lock new MAP_DROPPABLE memory; it did before, and nothing unlocked it",
+    "mm/vma.c:__mmap_complete()",
+    carried_back=(Release(6, 12, 117), Release(6, 18, 44)),
+)
 SMAPS_PER_VMA = Change(
     Release(7, 2),
     "smaps and numa_maps are read under one VMA's lock at a time; under mmap_lock before",
@@ -207,14 +225,14 @@ DONTUNMAP_CUTS = Change(
     "MREMAP_DONTUNMAP cuts what it moves out of a locked VMA, and only that is unlocked; all of "
     "the VMA was before, and its pages stayed in locked_vm",
     "mm/mremap.c:prep_move_vma()",
-    carried_back=(Release(6, 12), Release(7, 2)),
+    carried_back=(Release(6, 12, 117), Release(7, 2, 13)),
 )
 DONTUNMAP_LEAVES_NEW = Change(
     Release(7, 3),
     "what MREMAP_DONTUNMAP leaves behind is as if mapped anew, and never merges with its own copy; "
     "it kept its page offset before",
     "mm/mremap.c:dontunmap_complete()",
-    carried_back=(Release(6, 12), Release(7, 2)),
+    carried_back=(Release(6, 12, 117), Release(7, 2, 13)),
 )
 ANON_PGOFF = Change(
     Release(7, 3),

@@ -7,23 +7,30 @@ from typing import NamedTuple, Self
 
 
 class Release(NamedTuple):
-    """The first two numbers of a release of Linux; compares as they do."""
+    """A release of Linux, 6.18 or 6.18.44; compares as its numbers do.
+
+    Attributes:
+        update: Of the stable series; 0 for the release that the series begins with.
+    """
 
     major: int
     minor: int
+    update: int = 0
 
     @classmethod
     def parse(cls, text: str) -> Self:
         """Return what a text as of uname -r begins with; zeros if it does not begin so."""
-        numbers = re.match(r"(\d+)\.(\d+)", text)
-        return cls(int(numbers[1]), int(numbers[2])) if numbers else cls(0, 0)
+        numbers = re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", text)
+        return cls(*map(int, numbers.groups("0"))) if numbers else cls(0, 0)
 
     def has(self, change: "Change") -> bool:
-        """Say whether this release has a change."""
-        return self >= change.since or self in change.carried_back
+        """Say whether this release has a change: from the beginning, or by a stable update."""
+        return self >= change.since or any(
+            update <= self and update[:2] == self[:2] for update in change.carried_back
+        )
 
     def __str__(self) -> str:
-        return f"{self.major}.{self.minor}"
+        return ".".join(map(str, self if self.update else self[:2]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +41,7 @@ class Change:
         since: The first release that does it.
         what: What it does, as a sentence without its full stop, and what was before.
         source: Where Linux does it, as file:function().
-        carried_back: Older releases whose stable updates brought it. The last update counts.
+        carried_back: The updates of older series that brought it, or later ones known to have it.
     """
 
     since: Release
@@ -44,23 +51,36 @@ class Change:
 
 
 FIRST, LAST = Release(6, 1), Release(7, 3)
-"""The releases that the engine models, with all between them."""
+"""The first and the last series that the engine models, with all between them."""
 
 
 def running_release() -> Release:
-    """Return the release of the running kernel."""
-    return Release.parse(os.uname().release)
+    """Return the release of the running kernel.
+
+    Debian leaves updates out of the release of long series, and tells them in the version.
+    """
+    system = os.uname()
+    release = Release.parse(system.release)
+    told = re.search(r"Debian (\d+\.\d+\.\d+)", system.version)
+    packaged = Release.parse(told[1]) if told else release
+    return max(release, packaged) if packaged[:2] == release[:2] else release
 
 
-def modelled(release: tuple[int, int] | None) -> Release:
+def modelled(release: tuple[int, ...] | None) -> Release:
     """Return a release that the engine models; for None the running one, or the nearest to it.
 
     Raises:
-        ValueError: The engine does not model it.
+        ValueError: The engine does not model it, or it is not two or three numbers.
     """
+    asked = running_release() if release is None else _of(release)
+    if asked >= FIRST and asked[:2] <= LAST[:2]:
+        return asked
     if release is None:
-        return min(max(running_release(), FIRST), LAST)
-    asked = Release(*release)
-    if not FIRST <= asked <= LAST:
-        raise ValueError(f"the engine models Linux {FIRST} to {LAST}, not {asked}")
-    return asked
+        return min(max(asked, FIRST), LAST)
+    raise ValueError(f"the engine models Linux {FIRST} to {LAST}, not {asked}")
+
+
+def _of(numbers: tuple[int, ...]) -> Release:
+    if len(numbers) not in (2, 3):
+        raise ValueError(f"a release is (6, 18) or (6, 18, 44), not {numbers}")
+    return Release(*numbers)

@@ -54,7 +54,7 @@ def test_whether_a_shrink_needs_room(release: tuple[int, int], result: int) -> N
 
 
 @pytest.mark.parametrize(
-    ("release", "drawing", "locked"), [((7, 1), "AAAA.B", 5), ((7, 2), "ABCC.D", 4)]
+    ("release", "drawing", "locked"), [((7, 2), "AAAA.B", 5), ((7, 2, 13), "ABCC.D", 4)]
 )
 def test_what_dontunmap_unlocks(release: tuple[int, int], drawing: str, locked: int) -> None:
     process = Pages(release=release)
@@ -65,7 +65,7 @@ def test_what_dontunmap_unlocks(release: tuple[int, int], drawing: str, locked: 
     process.check()
 
 
-@pytest.mark.parametrize(("release", "drawing"), [((7, 1), "AAAA"), ((7, 2), "AABB")])
+@pytest.mark.parametrize(("release", "drawing"), [((7, 2), "AAAA"), ((7, 2, 13), "AABB")])
 def test_whether_dontunmap_merges_unwritten_memory_with_its_copy(
     release: tuple[int, int], drawing: str
 ) -> None:
@@ -76,7 +76,7 @@ def test_whether_dontunmap_merges_unwritten_memory_with_its_copy(
     process.check()
 
 
-@pytest.mark.parametrize(("release", "drawing"), [((7, 1), "AB....CC"), ((7, 2), "AA....BB")])
+@pytest.mark.parametrize(("release", "drawing"), [((7, 2), "AB....CC"), ((7, 2, 13), "AA....BB")])
 def test_whether_what_dontunmap_left_can_merge(release: tuple[int, int], drawing: str) -> None:
     process = Pages(release=release)
     process.map(4, 6)

@@ -75,7 +75,7 @@ def mm_from_maps(
     slab: VmaSlab = vm_area_cachep,
     task_size: int | None = None,
     hugetlb: Mapping[tuple[int, int], int] | None = None,
-    release: tuple[int, int] | None = None,
+    release: tuple[int, ...] | None = None,
     huge_pools: Mapping[int, HugePool] | None = None,
 ) -> MmStruct:
     """Return an address space whose maps are this text, to the byte.

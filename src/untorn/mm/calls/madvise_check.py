@@ -37,7 +37,7 @@ from untorn.mm.mman import (
     VM_SPECIAL,
     VM_WRITE,
 )
-from untorn.releases.changes import DOFORK_OF_SPECIAL, SEAL_COVERS_DEV_ZERO
+from untorn.releases.changes import DOFORK_OF_SPECIAL, GUARDS_OF_FILES, SEAL_COVERS_DEV_ZERO
 
 _DISCARDS = (
     MADV_DONTNEED,
@@ -48,6 +48,7 @@ _DISCARDS = (
     MADV_WIPEONFORK,
     MADV_GUARD_INSTALL,
 )
+_GUARDS = MADV_GUARD_INSTALL, MADV_GUARD_REMOVE
 _UNSUITED = {
     MADV_DONTNEED: VM_LOCKED | VM_PFNMAP,
     MADV_DONTNEED_LOCKED: VM_PFNMAP,
@@ -112,7 +113,13 @@ def _suits(vma: Vma, start: int, advice: int) -> bool:
         return vma.vm_file is None
     if advice == MADV_REMOVE:
         return vma.vm_file is not None
+    if advice in _GUARDS:
+        return vma.vm_mm.release.has(GUARDS_OF_FILES) or _is_writable_memory(vma)
     return advice != MADV_COLLAPSE or _may_be_huge(vma)
+
+
+def _is_writable_memory(vma: Vma) -> bool:
+    return vma_is_anonymous(vma) and bool(vma.vm_flags & VM_MAYWRITE)
 
 
 def _may_be_huge(vma: Vma) -> bool:

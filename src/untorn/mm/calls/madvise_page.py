@@ -25,13 +25,13 @@ from untorn.mm.mman import (
     MADV_WILLNEED,
     VM_HUGETLB,
     VM_MAYBE_GUARD,
-    VM_WRITE,
 )
 from untorn.mm.pages.hugetlb_fault import free_huge_pages, unmap_huge_pages
-from untorn.mm.pages.memory import anon_vma_of
+from untorn.mm.pages.memory import prepare_anon_vma
 from untorn.mm.pages.pte_range import free_lazily, install_guards, page_out, remove_guards
 from untorn.mm.vmas.hugetlb_reserve import huge_index
 from untorn.mm.vmas.vm_area import vma_set_atomic_flag
+from untorn.releases.changes import GUARD_FLAG
 
 
 def _nothing(vma: Vma, start: int, end: int) -> None:
@@ -73,13 +73,15 @@ def _remove_huge(vma: Vma, inode: HugeInode, start: int, end: int) -> None:
 
 
 def _install_guards(vma: Vma, start: int, end: int) -> None:
-    """Let every access fail; the flag has a fork copy that.
+    """Let every access fail; the flag, or without it an anon_vma, has a fork copy that.
 
     Preconditions: the VMA's own lock, if it has an anon_vma or needs none.
     """
-    vma_set_atomic_flag(vma, VM_MAYBE_GUARD)
-    if vma_is_anonymous(vma):
-        anon_vma_of(vma.vm_mm, vma, start, end, VM_WRITE)
+    flagged = vma.vm_mm.release.has(GUARD_FLAG)
+    if flagged:
+        vma_set_atomic_flag(vma, VM_MAYBE_GUARD)
+    if not flagged or vma_is_anonymous(vma):
+        prepare_anon_vma(vma.vm_mm, vma)
     install_guards(vma, start, end)
 
 

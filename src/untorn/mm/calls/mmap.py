@@ -58,7 +58,7 @@ from untorn.mm.vmas.map_flags import kind_vm_flags, map_vm_flags
 from untorn.mm.vmas.merge import Attributes, vma_merge_new_range
 from untorn.mm.vmas.unmapped_area import get_unmapped_area
 from untorn.mm.vmas.vm_area import vm_area_alloc, vma_store_new
-from untorn.releases.changes import MMAP_REPLACES, ZERO_SHARED_READ_ONLY
+from untorn.releases.changes import DROPPABLE_UNLOCKED, MMAP_REPLACES, ZERO_SHARED_READ_ONLY
 
 
 def do_mmap(
@@ -172,7 +172,7 @@ def mmap_region(
     # Counted out only now: as long as the call could fail, the old VMAs counted. Their pages go
     # last, under the write lock of what took their place, where no fault can come in.
     account_munmap_vmas(mm, going)
-    if vm_flags & VM_LOCKED and vm_flags & (VM_DROPPABLE | VM_HUGETLB):
+    if vm_flags & VM_LOCKED and _cannot_be_locked(mm, vm_flags):
         vm_flags = _unlock(mm, addr)
     vma_account(mm, vm_flags, length >> PAGE_SHIFT)
     free_munmap_vmas(mm, going)
@@ -251,6 +251,12 @@ def _give_up(mm: MmStruct, going: MunmapVmas) -> None:
     clear_munmap_vmas(mm, going)
     free_munmap_vmas(mm, going)
     going.vmas.clear()
+
+
+def _cannot_be_locked(mm: MmStruct, vm_flags: int) -> bool:
+    if vm_flags & VM_DROPPABLE:
+        return mm.release.has(DROPPABLE_UNLOCKED)
+    return bool(vm_flags & VM_HUGETLB)
 
 
 def _unlock(mm: MmStruct, addr: int) -> int:

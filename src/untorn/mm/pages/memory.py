@@ -150,8 +150,14 @@ def _wants_anon_vma(vma: Vma, start: int, end: int, needed: int) -> bool:
 
 def anon_vma_of(mm: MmStruct, vma: Vma, start: int, end: int, needed: int) -> None:
     """Give vma an anon_vma if access to [start, end) wants one. Preconditions: mmap_lock held."""
+    if _wants_anon_vma(vma, start, end, needed):
+        prepare_anon_vma(mm, vma)
+
+
+def prepare_anon_vma(mm: MmStruct, vma: Vma) -> None:
+    """Give vma an anon_vma if it has none. Preconditions: mmap_lock held, unless it has one."""
     # Looked at without the lock first, as nearly every fault finds one there; anon_vma_prepare()
     # looks again under it.
-    if _wants_anon_vma(vma, start, end, needed):
+    if vma.anon_vma is None:
         with mm.page_table_lock:
             vma_anon_prepare(mm, vma)

@@ -25,7 +25,7 @@ class Counter:
     Args:
         slices: Reads the pages.
         tally: Counts entries.
-        release: First two numbers of the kernel's.
+        release: The kernel's.
         on_window: Is told of each window how many bytes its pages have.
     """
 
@@ -33,12 +33,12 @@ class Counter:
         self,
         slices: Slices,
         tally: Tally,
-        release: tuple[int, int],
+        release: tuple[int, ...],
         on_window: Callable[[int], None] = lambda size: None,
     ) -> None:
         self._slices, self._tally, self._on_window = slices, tally, on_window
         first, last = _EXCLUSIVE_KNOWN
-        self._exclusive = first <= release <= last
+        self._exclusive = first <= release[:2] <= last
 
     def count(self, starts: Sequence[int], ends: Sequence[int]) -> Counts:
         """Return a row of quantities for each range; they are disjoint and ascending.
