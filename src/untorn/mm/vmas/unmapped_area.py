@@ -39,9 +39,8 @@ def get_unmapped_area(
     # The order of the checks is Linux's: it decides the errno if several fail.
     if length > mm.task_size:
         raise os_error(errno.ENOMEM)
-    page_size = PAGE_SIZE if file is None else file.kernel_page_size
-    if length % page_size or (flags & MAP_FIXED and addr % page_size):
-        raise os_error(errno.EINVAL)
+    if file is not None and file.kernel_page_size > PAGE_SIZE:
+        _check_huge(file, addr, length, flags)
     if not flags & MAP_FIXED:
         addr = _place(mm, file, addr, length, pgoff, flags)
     if addr > mm.task_size - length:
@@ -51,6 +50,13 @@ def get_unmapped_area(
     if addr < mm.limits.dac_mmap_min_addr and not mm.limits.cap_sys_rawio:
         raise os_error(errno.EPERM)
     return addr
+
+
+def _check_huge(file: VmFile, addr: int, length: int, flags: int) -> None:
+    """Compare fs/hugetlbfs/inode.c:hugetlb_get_unmapped_area()."""
+    page_size = file.kernel_page_size
+    if length % page_size or (flags & MAP_FIXED and addr % page_size):
+        raise os_error(errno.EINVAL)
 
 
 def vm_start_gap(mm: MmStruct, vma: Vma) -> int:
