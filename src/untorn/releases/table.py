@@ -1,7 +1,7 @@
 """The table of all changes in docs/releases.md: `python -m untorn.releases.table` prints it."""
 
 from untorn.releases.changes import all_changes
-from untorn.releases.release import Change, Release
+from untorn.releases.release import Change
 
 
 def table() -> str:
@@ -11,12 +11,8 @@ def table() -> str:
 
 
 def _row(name: str, change: Change) -> str:
-    since = ", ".join([str(change.since), *map(_by_update, change.carried_back)])
+    since = ", ".join([str(change.since), *map(str, change.carried_back)])
     return f"| {since} | {change.what} | `{name}` | `{change.source}` |"
-
-
-def _by_update(release: Release) -> str:
-    return f"{release} (update)"
 
 
 if __name__ == "__main__":
