@@ -147,7 +147,7 @@ class RecordedMm(MmStruct):
     mm_mt: RecordedTree
 
     def __init__(
-        self, slab: VmaSlab = vm_area_cachep, release: tuple[int, int] | None = None
+        self, slab: VmaSlab = vm_area_cachep, release: tuple[int, ...] | None = None
     ) -> None:
         super().__init__("race", slab=slab, release=release)
         self.mm_mt = RecordedTree(MapRecord())
