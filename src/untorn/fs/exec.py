@@ -22,6 +22,7 @@ from untorn.mm.pages.memory import handle_mm_fault
 from untorn.mm.vmas.accounting import may_expand_vm, vma_account
 from untorn.mm.vmas.merge import Attributes
 from untorn.mm.vmas.vdso import map_vdso
+from untorn.releases.changes import RSEQ_AUXILIARY
 
 STACK_TOP = TASK_SIZE
 _STACK_EXPAND = 128 << 10
@@ -29,8 +30,9 @@ _STACK_EXPAND = 128 << 10
 _MAX_ARG_STRLEN = 32 * PAGE_SIZE
 _LEAST_ARGUMENTS, _MOST_ARGUMENTS = 32 * PAGE_SIZE, 6 << 20
 _WORD = 8
-_AUXILIARY_VECTOR = 23 * 2 * _WORD
-"""Bytes. Source: getauxval(3); the entries that Linux 6.18 has on x86-64, with AT_NULL."""
+_AUXILIARY_ENTRIES = 21
+"""Source: getauxval(3); what Linux 6.1 has on x86-64, with AT_NULL."""
+_RSEQ_ENTRIES = 2
 _PLATFORM_AND_RANDOM = len(b"x86_64\0") + 16
 
 
@@ -70,7 +72,7 @@ def exec_mm(
         load_elf_binary(new, program, interpreter)
         with _write_locked(new):
             map_vdso(new)
-            new.start_stack = _stack_pointer(arguments, len(argv), len(envp))
+            new.start_stack = _stack_pointer(new, arguments, len(argv), len(envp))
         for page in range(new.start_stack & -PAGE_SIZE, STACK_TOP, PAGE_SIZE):
             handle_mm_fault(new, page, VM_WRITE)
     except BaseException:
@@ -136,7 +138,8 @@ def _check_strings(limits: Limits, strings: Sequence[bytes], pointers: int) -> N
         raise os_error(errno.E2BIG)
 
 
-def _stack_pointer(arguments: int, argc: int, envc: int) -> int:
+def _stack_pointer(mm: MmStruct, arguments: int, argc: int, envc: int) -> int:
     """Return where the program finds its argument count, a byte address."""
-    vectors = (argc + 1 + envc + 1 + 1) * _WORD
-    return (arguments & -16) - _PLATFORM_AND_RANDOM - _AUXILIARY_VECTOR - vectors & -16
+    entries = _AUXILIARY_ENTRIES + _RSEQ_ENTRIES * mm.release.has(RSEQ_AUXILIARY)
+    vectors = (argc + 1 + envc + 1 + 1 + 2 * entries) * _WORD
+    return (arguments & -16) - _PLATFORM_AND_RANDOM - vectors & -16

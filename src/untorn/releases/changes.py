@@ -20,6 +20,12 @@ SHMEM_NAMED = Change(
     "PR_SET_VMA_ANON_NAME names shared anonymous memory, too; EBADF before",
     "mm/madvise.c:madvise_vma_anon_name()",
 )
+RSEQ_AUXILIARY = Change(
+    Release(6, 3),
+    "the auxiliary vector of a program has two entries about rseq(2), so its stack starts lower; "
+    "without them before",
+    "fs/binfmt_elf.c:create_elf_tables()",
+)
 CLOSE_MERGES = Change(
     Release(6, 4),
     "a VMA with a close operation may grow by a merge that does not make it go; it never merged "
