@@ -21,7 +21,7 @@ def engine_alone(release: Release, limits: Limits) -> EngineSide:
     one = process.files[FDS["ONE"]]
     for name in "ONE_AGAIN", "ONE_READ_ONLY", "ONE_WRITE_ONLY":
         process.files[FDS[name]].mapping = one.mapping
-    return EngineSide(process, Substitutes())
+    return EngineSide(process, Substitutes().facts)
 
 
 def _file(name: str) -> VmFile:

@@ -5,10 +5,10 @@ import re
 import pytest
 
 from tests.conform.engine_alone import engine_alone
+from untorn.conform.answer import Answer
 from untorn.conform.case import Case
 from untorn.conform.case_text import parse_cases, parse_script
 from untorn.conform.operation import Operation
-from untorn.conform.pair import Answer
 from untorn.mm.limits import Limits
 from untorn.releases.changes import MSEAL
 from untorn.releases.release import LAST, Release

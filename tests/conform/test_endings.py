@@ -15,9 +15,8 @@ from tests.helpers.processes import children_of, is_alive
 from tests.helpers.tasks import wait_until
 from tests.helpers.this_machine import or_skip
 from untorn.cli import main
-from untorn.conform import pair, running_kernel
-from untorn.conform.operation import Operation
-from untorn.conform.pair import Expectation
+from untorn.conform import live_oracle, pair, running_kernel
+from untorn.conform.live_oracle import LiveOracle
 from untorn.conform.traced import ptrace
 from untorn.conform.traced.bounds import limits_of
 from untorn.conform.traced.minimal_child import MinimalChild
@@ -49,7 +48,7 @@ def conform(*arguments: str) -> Result:
 
 @pytest.mark.usefixtures("child")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("where", [Tracee.seize, limits_of, pair.Pair.renew, pair.Pair.step])
+@pytest.mark.parametrize("where", [Tracee.seize, limits_of, pair.Pair.renew, pair.Pair.go_ahead])
 def test_a_signal_while_it_sets_up_or_runs_ends_it_cleanly(
     where: Callable[..., object], number: signal.Signals, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -59,14 +58,14 @@ def test_a_signal_while_it_sets_up_or_runs_ends_it_cleanly(
         os.kill(os.getpid(), number)
         return function(*arguments)
 
-    owner = {"seize": Tracee, "limits_of": pair}.get(function.__name__, pair.Pair)
+    owner = {"seize": Tracee, "limits_of": live_oracle}.get(function.__name__, pair.Pair)
     replaced: object = (
         classmethod(after_a_signal) if function.__name__ == "seize" else after_a_signal
     )
     monkeypatch.setattr(owner, function.__name__, replaced)
     done = conform("--ops", "1000000")
     assert done.exit_code == 1
-    made = int(function.__name__ == "step")
+    made = int(function.__name__ == "go_ahead")
     assert done.stderr == f"interrupted after {made} operations\n"
     assert f"{made} operations in" in done.stdout
 
@@ -141,13 +140,14 @@ def test_without_a_place_for_files_it_is_one_line(
 
 @pytest.mark.usefixtures("child")
 def test_a_child_that_is_killed_from_outside_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    step = pair.Pair.step
+    catch_up = pair.Pair.catch_up
 
-    def after_its_end(self: pair.Pair, operation: Operation, expected: Expectation) -> object:
+    def after_its_end(self: pair.Pair) -> object:
+        assert isinstance(self.kernel, LiveOracle)
         os.kill(self.kernel.child.pid, signal.SIGKILL)
-        return step(self, operation, expected)
+        return catch_up(self)
 
-    monkeypatch.setattr(pair.Pair, "step", after_its_end)
+    monkeypatch.setattr(pair.Pair, "catch_up", after_its_end)
     done = conform()
     assert (done.exit_code, done.stdout) == (1, "")
     assert done.stderr.startswith("Error: the traced child ")

@@ -11,7 +11,7 @@ from tests.helpers.this_machine import or_skip
 from untorn.conform import pair, running_kernel
 from untorn.conform.case_text import parse_cases, parse_script
 from untorn.conform.operation import Operation
-from untorn.conform.pair import Expectation, Mismatch, Pair
+from untorn.conform.pair import Expectation, Pair
 from untorn.conform.report import failure_report, summary
 from untorn.conform.run import conform, conform_case, replay
 from untorn.conform.running_kernel import KnownDifference
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.live
 
 @pytest.fixture
 def both() -> Iterator[Pair]:
-    with or_skip(Pair) as pair:
+    with or_skip(Pair.live) as pair:
         yield pair
 
 
@@ -48,7 +48,7 @@ def test_a_few_thousand_operations_agree_and_most_succeed(both: Pair) -> None:
 
 @pytest.mark.parametrize(("abi", "topdown"), [(I386, True), (I386, False), (X86_64, False)])
 def test_processes_of_other_kinds_agree(abi: Abi, topdown: bool) -> None:
-    with or_skip(lambda: Pair(abi, topdown=topdown)) as both:
+    with or_skip(lambda: Pair.live(abi, topdown=topdown)) as both:
         outcome = conform(both, 2000, "1")
         assert not outcome.failures
         assert outcome.operations == 2000
@@ -59,14 +59,14 @@ def test_processes_of_other_kinds_agree(abi: Abi, topdown: bool) -> None:
 
 def operations_of(both: Pair, seed: str, monkeypatch: pytest.MonkeyPatch) -> list[Operation]:
     made: list[Operation] = []
-    step = Pair.step
+    go_ahead = Pair.go_ahead
 
-    def noted(self: Pair, what: Operation, expected: Expectation) -> Mismatch | None:
+    def noted(self: Pair, what: Operation, expected: Expectation) -> bool:
         made.append(what)
-        return step(self, what, expected)
+        return go_ahead(self, what, expected)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Pair, "step", noted)
+        patch.setattr(Pair, "go_ahead", noted)
         conform(both, 500, seed)
     return made
 

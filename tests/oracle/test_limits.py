@@ -47,7 +47,7 @@ Steps = Callable[[int], tuple[Any, ...]]
 def started() -> Iterator[Pair]:
     if reason := why_not():
         pytest.skip(reason)
-    with or_skip(Pair) as pair:
+    with or_skip(Pair.live) as pair:
         yield pair
 
 

@@ -1,6 +1,6 @@
-"""The engine against the running kernel: the same operations, the same results, the same maps.
+"""The engine against a kernel: the same operations, the same results, the same maps.
 
-From the top down: program, suites, report, live, target, run, case_text, case, shown, outcome,
-generate, script_text, expression, pair, engine_side, kernel_side, huge_pages, substitutes, files,
-running_kernel, unsealed, operation, traced.
+From the top down: program, suites, report, live, run, target, case_text, case, shown, outcome,
+generate, script_text, expression, pair, engine_side, served, live_oracle, kernel_side, huge_pages,
+running_kernel, substitutes, files, oracle, answer, unsealed, operation, traced.
 """

@@ -4,9 +4,10 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from untorn.conform.answer import Answer
 from untorn.conform.expression import Names, value_of
 from untorn.conform.operation import Operation
-from untorn.conform.pair import Answer, Expectation
+from untorn.conform.pair import Expectation
 from untorn.conform.script_text import format_result, operation_of
 from untorn.conform.shown import Run, runs_from
 from untorn.releases.release import Release

@@ -1,13 +1,16 @@
 """The engine's side: the same operations on an engine process."""
 
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from untorn.conform.answer import InodeNumbers
 from untorn.conform.huge_pages import counts_of
 from untorn.conform.kernel_side import COUNTS
 from untorn.conform.operation import LIMITS, SYSCALLS, Operation
-from untorn.conform.substitutes import Substitutes
 from untorn.conform.traced import minimal_elf
+from untorn.conform.traced.open_file import vm_file
 from untorn.maps.page import PAGE_SIZE
 from untorn.mm.limits import RLIM_INFINITY
 from untorn.mm.mm_types import MmStruct
@@ -15,6 +18,8 @@ from untorn.mm.mmap_lock import mmap_write_lock, mmap_write_unlock
 from untorn.syscalls import Process
 
 _CHUNK = 1 << 16
+FactsOf = Callable[[int, int, int], dict[str, Any]]
+"""See Oracle.substitute()."""
 
 
 class EngineSide:
@@ -26,15 +31,20 @@ class EngineSide:
         sealed: Whether the program is sealed.
     """
 
-    def __init__(self, process: Process, substitutes: Substitutes, *, sealed: bool = True) -> None:
+    def __init__(self, process: Process, facts_of: FactsOf, *, sealed: bool = True) -> None:
         """Start with one process, whose program is sealed if the child's is.
 
-        Files of scripts are among the substitutes.
+        Args:
+            process: It.
+            facts_of: Tells of the files that scripts open.
+            sealed: Whether to seal it.
         """
         self.sealed = sealed
-        self._substitutes = substitutes
+        self._facts_of = facts_of
+        self._sizes: Counter[tuple[int, int]] = Counter()
         if sealed:
             process.mseal(minimal_elf.BASE, PAGE_SIZE)
+        self._inodes = InodeNumbers()
         self._family = [process]
         self._files = [process.open()]
 
@@ -59,10 +69,10 @@ class EngineSide:
         return result or 0
 
     def maps(self) -> bytes:
-        """Return the text of maps."""
+        """Return the text of maps: see Side."""
         file = self._files[-1]
         file.seek(0)
-        return b"".join(iter(lambda: file.read(_CHUNK), b""))
+        return self._inodes.put_into(b"".join(iter(lambda: file.read(_CHUNK), b"")))
 
     def counts(self) -> dict[str, int]:
         """Return what is counted, in pages; of huge pages all that there are."""
@@ -94,7 +104,9 @@ class EngineSide:
         self.mm.limits = replace(self.mm.limits, **changed)
 
     def _open_file(self, fd: int, number: int, size: int, flags: int, where: int) -> int:
-        file = self._substitutes.vm_file(number, size, flags, where)
+        facts = self._facts_of(number, flags, where)
+        self._sizes[number, where] = max(self._sizes[number, where], size, facts["size"])
+        file = vm_file(facts | {"size": self._sizes[number, where]})
         self._family[-1].files[fd] = file
         return fd
 

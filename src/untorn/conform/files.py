@@ -3,11 +3,13 @@
 import fcntl
 import os
 import tempfile
+from collections.abc import Iterable
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import Any
 
 from untorn.conform.traced.minimal_child import FIRST_FD
-from untorn.conform.traced.open_file import file_system_at, set_append_only, vm_file_of
+from untorn.conform.traced.open_file import file_system_at, set_append_only, vm_file
 from untorn.errors import OutOfReachError
 from untorn.maps.fields import Device
 from untorn.maps.page import PAGE_SIZE
@@ -73,9 +75,9 @@ def open_files(stack: ExitStack) -> list[int]:
     return [opened[name] for name in ("zeros", "sink", *MAPPED)]
 
 
-def engine_files(descriptors: list[int]) -> dict[int, VmFile]:
-    """Return what the engine has open, for the descriptors of open_files()."""
-    files = dict(zip(FDS.values(), map(vm_file_of, descriptors[2:]), strict=True))
+def engine_files(facts: Iterable[dict[str, Any]]) -> dict[int, VmFile]:
+    """Return what the engine has open, for the facts of the files of open_files()."""
+    files = dict(zip(FDS.values(), map(vm_file, facts), strict=True))
     caches: dict[tuple[Device, int], AddressSpace] = {}
     for file in files.values():
         file.mapping = caches.setdefault((file.device, file.inode), file.mapping)

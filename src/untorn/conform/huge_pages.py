@@ -2,8 +2,9 @@
 
 import fcntl
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from untorn.conform.operation import Operation
 from untorn.maps.fields import Device
@@ -11,6 +12,14 @@ from untorn.mm.hugetlb import HugePool
 from untorn.mm.mm_types import MmStruct
 from untorn.mm.mman import MAP_HUGE_SHIFT, VM_HUGETLB
 
+FILES = (
+    "nr_hugepages",
+    "nr_overcommit_hugepages",
+    "resv_hugepages",
+    "free_hugepages",
+    "surplus_hugepages",
+)
+"""Of a pool, in /sys/kernel/mm/hugepages."""
 _POOLS = Path("/sys/kernel/mm/hugepages")
 LOSES_RESERVATION = (
     "what mremap leaves of a private mapping of huge pages never gives back what it reserved "
@@ -40,7 +49,7 @@ class KernelPools:
         folders = {_size_of(path.name): path for path in sorted(_POOLS.glob("hugepages-*kB"))}
         self._pools = {size: (path, _device_of(size)) for size, path in folders.items()}
         self.in_use = False
-        pools = self.for_engine()
+        pools = engine_pools(self.facts())
         self._counts = {
             label: folders[size] / name
             for size, pool in pools.items()
@@ -67,17 +76,29 @@ class KernelPools:
             os.close(self._lock)
             self._lock = -1
 
-    def for_engine(self) -> dict[int, HugePool]:
-        """Return pools as these are, by the bytes of a page; empty ones if these are in use."""
-        if self.in_use:
-            return {
-                size: HugePool(size, device=device) for size, (_, device) in self._pools.items()
+    def facts(self) -> list[dict[str, Any]]:
+        """Return what the engine must know of each, as JSON can carry it; see engine_pools()."""
+        return [
+            {
+                "page_size": size,
+                "device": device,
+                **({} if self.in_use else {name: _read(path / name) for name in FILES}),
             }
-        return {size: _pool(size, *known) for size, known in self._pools.items()}
+            for size, (path, device) in self._pools.items()
+        ]
 
     def counts(self) -> dict[str, int]:
         """Return the counts of all that may have a page."""
         return {label: _read(path) for label, path in self._counts.items()}
+
+
+def engine_pools(facts: Iterable[Mapping[str, Any]]) -> dict[int, HugePool]:
+    """Return pools of the engine's for facts of the kernel's, by the bytes of a page.
+
+    Args:
+        facts: Of each, page_size, device, and the numbers in FILES; without these it is empty.
+    """
+    return {each["page_size"]: _pool(each) for each in facts}
 
 
 def counts_of(pools: Mapping[int, HugePool]) -> dict[str, int]:
@@ -128,16 +149,11 @@ def _size_of(name: str) -> int:
     return int(name.removeprefix("hugepages-").removesuffix("kB")) << 10
 
 
-def _pool(size: int, path: Path, device: Device) -> HugePool:
-    pool = HugePool(
-        size,
-        _read(path / "nr_hugepages"),
-        overcommit=_read(path / "nr_overcommit_hugepages"),
-        resv=_read(path / "resv_hugepages"),
-        device=device,
-    )
-    pool.free = _read(path / "free_hugepages")
-    pool.surplus = _read(path / "surplus_hugepages")
+def _pool(facts: Mapping[str, Any]) -> HugePool:
+    nr, overcommit, resv, free, surplus = (facts.get(name, 0) for name in FILES)
+    device = Device(*facts["device"])
+    pool = HugePool(facts["page_size"], nr, overcommit=overcommit, resv=resv, device=device)
+    pool.free, pool.surplus = free, surplus
     return pool
 
 

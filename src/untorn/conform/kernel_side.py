@@ -3,6 +3,7 @@
 import os
 import struct
 
+from untorn.conform.answer import InodeNumbers
 from untorn.conform.files import SINK_FD, ZEROS_FD
 from untorn.conform.huge_pages import KernelPools
 from untorn.conform.operation import LIMITS, SYSCALLS, Operation
@@ -34,6 +35,7 @@ class KernelSide:
         self.child = child
         self.pools = pools
         self._substitutes = substitutes
+        self._inodes = InodeNumbers()
 
     def do(self, operation: Operation) -> int:
         """Do an operation other than crowd.
@@ -48,8 +50,8 @@ class KernelSide:
         return result
 
     def maps(self) -> bytes:
-        """Return the text of maps."""
-        return self.child.maps()
+        """Return the text of maps: see Side."""
+        return self._inodes.put_into(self.child.maps())
 
     def counts(self) -> dict[str, int]:
         """Return what is counted, in pages, by COUNTS, and the huge pages of the machine."""

@@ -1,12 +1,11 @@
-"""What a run came to, and how it travels: a guest's is sent to the host as JSON."""
+"""What a run came to."""
 
 from collections import Counter
-from dataclasses import asdict, dataclass, field
-from typing import Any, Self
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from untorn.conform.operation import Operation
-from untorn.conform.pair import Answer, Mismatch
-from untorn.conform.script_text import format_operation, parse_operation
+from untorn.conform.pair import Mismatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,36 +22,6 @@ class Failure:
     script: int
     operations: list[Operation]
     mismatch: Mismatch
-
-    def as_json(self) -> dict[str, Any]:
-        """Return it as JSON can carry it."""
-        mismatch = self.mismatch
-        return {
-            "origin": self.origin,
-            "script": self.script,
-            "operations": list(map(format_operation, self.operations)),
-            "mismatch": {
-                "number": mismatch.number,
-                "operation": format_operation(mismatch.operation),
-                "engine": _answer_as_json(mismatch.engine),
-                "kernel": _answer_as_json(mismatch.kernel),
-                "expected": mismatch.expected,
-            },
-        }
-
-    @classmethod
-    def from_json(cls, fields: dict[str, Any]) -> Self:
-        """Return the failure that as_json() made these fields of."""
-        parted = fields["mismatch"]
-        mismatch = Mismatch(
-            parted["number"],
-            parse_operation(parted["operation"]),
-            _answer_from_json(parted["engine"]),
-            _answer_from_json(parted["kernel"]),
-            parted["expected"],
-        )
-        operations = list(map(parse_operation, fields["operations"]))
-        return cls(fields["origin"], fields["script"], operations, mismatch)
 
 
 @dataclass(slots=True)
@@ -101,34 +70,10 @@ class ConformRun:
             self.left_out + other.left_out,
         )
 
-    def as_json(self) -> dict[str, Any]:
-        """Return it as JSON can carry it."""
-        return {
-            "counts": [(name, result, count) for (name, result), count in self.counts.items()],
-            "scripts": self.scripts,
-            "seconds": self.seconds,
-            "failures": [failure.as_json() for failure in self.failures],
-            "interrupted": self.interrupted,
-            "left_out": dict(self.left_out),
-        }
 
-    @classmethod
-    def from_json(cls, fields: dict[str, Any]) -> Self:
-        """Return the run that as_json() made these fields of."""
-        counts = {(name, result): count for name, result, count in fields["counts"]}
-        return cls(
-            counts=Counter(counts),
-            scripts=fields["scripts"],
-            seconds=fields["seconds"],
-            failures=list(map(Failure.from_json, fields["failures"])),
-            interrupted=fields["interrupted"],
-            left_out=Counter(fields["left_out"]),
-        )
+Report = Callable[[ConformRun], None]
+"""Is told now and then what a run came to so far."""
 
 
-def _answer_as_json(answer: Answer) -> dict[str, Any]:
-    return asdict(answer) | {"maps": answer.maps.decode("latin-1")}
-
-
-def _answer_from_json(fields: dict[str, Any]) -> Answer:
-    return Answer(**fields | {"maps": fields["maps"].encode("latin-1")})
+def ignore(run: ConformRun) -> None:
+    """Take no notice of it."""

@@ -1,47 +1,34 @@
-"""An engine process and a real one that start alike, and are held to stay alike."""
+"""An engine process and a real one that start alike, and are held to stay alike.
+
+The engine goes ahead, and the kernel catches up: it may be far away, where a word for each
+operation would take longer than the operation.
+"""
 
 from collections.abc import Callable
-from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from traceback import extract_tb
-from typing import Protocol, Self
+from typing import Self
 
+from untorn.conform.answer import Answer, answer_of, do_all
 from untorn.conform.engine_side import EngineSide
-from untorn.conform.files import engine_files, open_files
-from untorn.conform.huge_pages import KernelPools
-from untorn.conform.kernel_side import KernelSide
-from untorn.conform.operation import LIMITS, Operation, calls_of
-from untorn.conform.running_kernel import task_size_of
-from untorn.conform.substitutes import Substitutes
+from untorn.conform.files import engine_files
+from untorn.conform.huge_pages import KernelPools, engine_pools
+from untorn.conform.live_oracle import LiveOracle
+from untorn.conform.operation import Operation, calls_of
+from untorn.conform.oracle import Oracle, Start
 from untorn.conform.traced import minimal_elf
-from untorn.conform.traced.abi import I386, X86_64, Abi
-from untorn.conform.traced.bounds import limits_of, sysctl
-from untorn.conform.traced.minimal_child import MinimalChild
+from untorn.conform.traced.abi import ABIS, I386, X86_64, Abi
 from untorn.errors import OutOfReachError
 from untorn.fs.from_maps.address_space import mm_from_maps
 from untorn.maps.page import page_aligned
-from untorn.mm.file import VmFile
-from untorn.mm.limits import pick_mmap_base
+from untorn.mm.limits import Limits, pick_mmap_base
 from untorn.mm.mm_types import MmStruct, VmaSlab
-from untorn.mm.mman import MAP_HUGETLB, MAP_SHARED, VM_DONTCOPY
+from untorn.mm.mman import VM_DONTCOPY
+from untorn.releases.release import Release
 from untorn.syscalls import Process
 
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What one side made of an operation.
-
-    Attributes:
-        result: What it returned, an errno negated.
-        maps: The text of maps afterwards.
-        counts: Pages of each kind afterwards; see kernel_side.COUNTS.
-        fault: Of the engine: the exception that ended it, and where. The rest is empty then.
-    """
-
-    result: int = 0
-    maps: bytes = b""
-    counts: dict[str, int] | None = None
-    fault: str = ""
+_FAR = 32 << 20
+"""Bytes of maps that are kept, after which the kernel must catch up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,17 +56,36 @@ def anything(answer: Answer) -> str:
     return ""
 
 
-class Side(Protocol):
-    """What both sides offer."""
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What the engine did, and the kernel perhaps not yet.
 
-    def do(self, operation: Operation) -> int:
-        """Do an operation; return its result, an errno negated."""
+    Attributes:
+        number: Of the operation in its script, from 0.
+        calls: What it consists of.
+        answer: The engine's.
+        expected: What must come out.
+        unmet: What of it did not, of the engine.
+        compared: Whether the kernel's answer must be the same.
+    """
 
-    def maps(self) -> bytes:
-        """Return the text of maps."""
+    number: int
+    operation: Operation
+    calls: list[Operation]
+    answer: Answer
+    expected: Expectation = anything
+    unmet: str = ""
+    compared: bool = True
 
-    def counts(self) -> dict[str, int]:
-        """Return pages by kind."""
+    @property
+    def digest(self) -> str:
+        """What the kernel is told to expect: see Oracle.make()."""
+        return self.answer.digest() if self.compared else ""
+
+    def parted(self, kernel: Answer) -> Mismatch:
+        """Return the mismatch with the kernel's answer."""
+        unmet = self.expected(kernel)
+        return Mismatch(self.number, self.operation, self.answer, kernel, unmet)
 
 
 class Pair:
@@ -87,44 +93,33 @@ class Pair:
 
     Attributes:
         engine: The engine's; replaced by renew().
-        kernel: The kernel's.
+        kernel: The kernel's; close() closes it.
         files: What the engine has open, by the descriptors that both have.
         hard_limits: By number in LIMITS, in bytes, -1 for none.
+        release: That the engine is told to be: see Facts.
         last: The answer that both gave last.
 
-    A context manager: leaving it ends the child and removes the files.
+    A context manager: leaving it closes it.
     """
 
     engine: EngineSide
     last: Answer
 
-    def __init__(
-        self, abi: Abi = X86_64, *, topdown: bool = True, pools: KernelPools | None = None
-    ) -> None:
-        """Start both.
+    def __init__(self, kernel: Oracle) -> None:
+        self.kernel = kernel
+        facts = kernel.facts
+        self._abi = ABIS[facts.abi]
+        self._limits = Limits(**facts.limits)
+        self.files = engine_files(facts.files)
+        self.hard_limits = tuple(facts.hard_limits)
+        self.release = Release(*facts.release)
 
-        Args:
-            abi: What their program is compiled for.
-            topdown: False if their mappings are to be placed from the bottom up, as they are
-                anyway where vm.legacy_va_layout is set.
-            pools: Those of the machine, which it closes; None: as they are now.
-
-        Raises:
-            OutOfReachError: No such child can be had on this machine.
-        """
-        with ExitStack() as stack:
-            descriptors = open_files(stack)
-            self.files = engine_files(descriptors)
-            child = MinimalChild(tuple(descriptors), abi=abi, topdown=topdown)
-            stack.enter_context(child)
-            pools = stack.enter_context(closing(pools or KernelPools()))
-            self._substitutes = stack.enter_context(closing(Substitutes()))
-            self.kernel = KernelSide(child, pools, self._substitutes)
-            self._abi, self._task_size = abi, task_size_of(abi)
-            self._topdown = topdown and not sysctl("legacy_va_layout")
-            self._limits = limits_of(child)
-            self.hard_limits = tuple(child.hard_limit(name) for name in LIMITS)
-            self._closing = stack.pop_all()
+    @classmethod
+    def live(
+        cls, abi: Abi = X86_64, *, topdown: bool = True, pools: KernelPools | None = None
+    ) -> Self:
+        """Return a pair of the running kernel; arguments and exceptions as LiveOracle."""
+        return cls(LiveOracle(abi, topdown=topdown, pools=pools))
 
     def renew(self) -> None:
         """Give both a new address space, and the limits and capabilities of the start.
@@ -132,18 +127,17 @@ class Pair:
         Raises:
             OutOfReachError: The engine does not know what this kernel maps for a new process.
         """
-        self.kernel.child.renew()
-        text = self.kernel.maps()
+        start = self.kernel.renew()
         try:
-            process = Process(self._mm(text))
+            process = Process(self._mm(start))
         except ValueError as error:
             raise OutOfReachError(
                 f"a process starts here as none of the engine's: {error}"
             ) from error
         process.files = dict(self.files)
-        self.engine = EngineSide(process, self._substitutes, sealed=self.kernel.child.sealed)
-        self.last = Answer(0, text, self.kernel.counts())
-        self._inodes: set[int] = set()
+        self.engine = EngineSide(process, self.kernel.substitute, sealed=start.sealed)
+        self.last = start.answer
+        self._ahead: list[Done] = []
         self._number = 0
 
     def can(self, operation: Operation) -> bool:
@@ -157,45 +151,70 @@ class Pair:
             return page_aligned(operation.arguments[5])  # mmap2(2) takes pages
         return True
 
-    def step(self, operation: Operation, expected: Expectation = anything) -> Mismatch | None:
-        """Do one operation on both, unless it cannot be; compare results, maps and counts.
+    @property
+    def is_far_ahead(self) -> bool:
+        """Whether the engine has done so much that the kernel should catch up."""
+        return sum(len(done.answer.maps) for done in self._ahead) > _FAR
+
+    def go_ahead(
+        self, operation: Operation, expected: Expectation = anything, *, check: bool = False
+    ) -> bool:
+        """Let the engine do an operation, unless it cannot be done; say whether it can go on.
 
         Args:
-            operation: What both do.
-            expected: What else must come out.
+            operation: What to do.
+            expected: What must come out, of the engine and of the kernel.
+            check: Check the engine against itself afterwards.
+        """
+        calls = calls_of(self.engine.mm, operation) if self.can(operation) else []
+        try:
+            answer = answer_of(self.engine, calls)
+            if check:
+                self.engine.check()
+        except Exception as error:  # whichever: it is a fault of the engine
+            answer = Answer(fault=describe_fault(error))
+        unmet = "" if answer.fault else expected(answer)
+        self._ahead.append(Done(self._number, operation, calls, answer, expected, unmet))
+        self._number += 1
+        return not answer.fault and not unmet
+
+    def pass_by(self, operation: Operation) -> bool:
+        """Let the engine do an operation of which nothing is compared; say whether it can go on."""
+        calls = calls_of(self.engine.mm, operation) if self.can(operation) else []
+        try:
+            answer = Answer(do_all(self.engine, calls))
+        except Exception as error:  # whichever: it is a fault of the engine
+            answer = Answer(fault=describe_fault(error))
+        compared = bool(answer.fault)
+        self._ahead.append(Done(self._number, operation, calls, answer, compared=compared))
+        self._number += 1
+        return not answer.fault
+
+    def catch_up(self) -> tuple[list[Done], Mismatch | None]:
+        """Let the kernel do what the engine did since; compare results, maps and counts.
+
+        Returns:
+            What agreed, and the first that did not, or did not come out as expected.
 
         Raises:
             ChildProcessError: The child ended.
         """
-        calls = calls_of(self.engine.mm, operation) if self.can(operation) else []
-        kernel = _answer(self.kernel, calls)
-        try:
-            engine = self._engine_answer(calls, kernel)
-        except Exception as error:  # whichever: it is a fault of the engine
-            engine = Answer(fault=describe_fault(error))
-        self._number += 1
-        unmet = expected(kernel)
-        if engine == kernel and not unmet:
-            self.last = kernel
-            return None
-        return Mismatch(self._number - 1, operation, engine, kernel, unmet)
+        ahead, self._ahead = self._ahead, []
+        if not ahead:
+            return [], None
+        calls, digests = [done.calls for done in ahead], [done.digest for done in ahead]
+        agreed, kernel = self.kernel.make(calls, digests)
+        if agreed < len(ahead):
+            return ahead[:agreed], ahead[agreed].parted(kernel)
+        self.last = ahead[-1].answer
+        if ahead[-1].unmet:
+            return ahead[:-1], ahead[-1].parted(self.last)
+        return ahead, None
 
-    def pass_by(self, operation: Operation) -> Answer | None:
-        """Do one operation on both, and compare nothing; return the answer of an engine's fault.
-
-        Raises:
-            ChildProcessError: The child ended.
-        """
-        calls = calls_of(self.engine.mm, operation) if self.can(operation) else []
-        kernel = _do(self.kernel, calls)
-        self._number += 1
-        try:
-            result = _do(self.engine, calls)
-            if result == kernel and _may_have_no_name(operation):
-                learn_inode(self.engine.mm, result, self.kernel.maps(), self._inodes)
-        except Exception as error:  # whichever: it is a fault of the engine
-            return Answer(fault=describe_fault(error))
-        return None
+    def step(self, operation: Operation, expected: Expectation = anything) -> Mismatch | None:
+        """Do one operation on both, and compare: see go_ahead() and catch_up()."""
+        self.go_ahead(operation, expected)
+        return self.catch_up()[1]
 
     def check(self, operation: Operation) -> Mismatch | None:
         """Check the engine against itself, after an operation that agreed."""
@@ -208,7 +227,7 @@ class Pair:
 
     def close(self) -> None:
         """End the child and remove the files."""
-        self._closing.close()
+        self.kernel.close()
 
     def __enter__(self) -> Self:
         return self
@@ -216,74 +235,22 @@ class Pair:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def _mm(self, text: bytes) -> MmStruct:
-        brk = self.kernel.child.call("brk", 0)
-        start_stack, data_size = self.kernel.child.layout()
+    def _mm(self, start: Start) -> MmStruct:
+        topdown, task_size = self.kernel.facts.topdown, self.kernel.facts.task_size
         return mm_from_maps(
-            text,
+            start.answer.maps,
             name="conform",
-            mmap_base=pick_mmap_base(
-                self._limits, topdown=self._topdown, task_size=self._task_size
-            ),
-            topdown=self._topdown,
-            task_size=self._task_size,
-            heap=(brk, brk),
-            start_stack=start_stack,
-            data_size=data_size,
+            mmap_base=pick_mmap_base(self._limits, topdown=topdown, task_size=task_size),
+            topdown=topdown,
+            task_size=task_size,
+            heap=(start.brk, start.brk),
+            start_stack=start.start_stack,
+            data_size=start.data_size,
             limits=self._limits,
-            huge_pools=self.kernel.pools.for_engine(),
+            huge_pools=engine_pools(start.pools),
+            release=self.release,
             slab=VmaSlab(),  # a new process must not meet what a fault left behind
         )
-
-    def _engine_answer(self, calls: list[Operation], kernel: Answer) -> Answer:
-        result = _do(self.engine, calls)
-        if calls and result == kernel.result and result >= 0 and calls[-1].name == "mmap":
-            learn_inode(self.engine.mm, result, kernel.maps, self._inodes)
-        return Answer(result, self.engine.maps(), self.engine.counts())
-
-
-def learn_inode(mm: MmStruct, addr: int, text: bytes, known: set[int]) -> None:
-    """Give new shared memory of the engine's, if that is at addr, the kernel's inode number.
-
-    Only one that no other memory has: which lines share an inode is not for the engine to pick.
-
-    Args:
-        mm: The engine's.
-        addr: Byte address.
-        text: The kernel's maps.
-        known: Numbers that are given already; one more afterwards.
-    """
-    vma = mm.mm_mt.find(addr)
-    at = (b"\n" + text).find(b"\n%08x-" % addr)
-    if at < 0 or vma is None or vma.vm_file is None or not _has_no_name(vma.vm_file):
-        return
-    inode = int(text[at : text.index(b"\n", at)].split()[4])
-    if inode not in known:
-        known.add(inode)
-        vma.vm_file.inode = inode
-
-
-def _has_no_name(file: VmFile) -> bool:
-    """Say whether a file comes into being with its mapping, and is nowhere else."""
-    return file.is_anon_shmem or file.huge is not None
-
-
-def _may_have_no_name(operation: Operation) -> bool:
-    return operation.name == "mmap" and bool(operation.arguments[3] & (MAP_SHARED | MAP_HUGETLB))
-
-
-def _do(side: Side, calls: list[Operation]) -> int:
-    """Do all, up to one that fails; return the last result."""
-    result = 0
-    for call in calls:
-        result = side.do(call)
-        if result < 0:
-            break
-    return result
-
-
-def _answer(side: Side, calls: list[Operation]) -> Answer:
-    return Answer(_do(side, calls), side.maps(), side.counts())
 
 
 def describe_fault(error: Exception) -> str:

@@ -4,8 +4,9 @@ from collections import Counter
 from collections.abc import Iterator
 from difflib import unified_diff
 
+from untorn.conform.answer import Answer
 from untorn.conform.outcome import ConformRun, Failure
-from untorn.conform.pair import Answer, Mismatch
+from untorn.conform.pair import Mismatch
 from untorn.conform.script_text import format_result, format_script
 
 _CONTEXT = 20

@@ -1,41 +1,35 @@
 """The run: one script after another, until enough operations agreed or one did not."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import islice
 from random import Random
 from time import monotonic
 
 from untorn.conform import unsealed
 from untorn.conform.case import Case
+from untorn.conform.case_text import parse_cases
 from untorn.conform.generate.script import ScriptGenerator
 from untorn.conform.huge_pages import LOSES_RESERVATION, loses_reservation
 from untorn.conform.operation import Operation, crowd_takes_too_long
-from untorn.conform.outcome import ConformRun, Failure
+from untorn.conform.outcome import ConformRun, Failure, Report, ignore
 from untorn.conform.pair import Expectation, Mismatch, Pair, anything
 from untorn.conform.running_kernel import known_differences
 from untorn.conform.script_text import result_name, simpler
+from untorn.conform.target import ConformOptions
 from untorn.conform.unsealed import takes_the_program_away
 from untorn.processes.endings import ending_taken
-from untorn.releases.release import running_release
+from untorn.processes.long_run import until_ending
 from untorn.shrink import shrink
 
-_REPORT_EVERY = 100
-"""Operations."""
-
-
-Report = Callable[[ConformRun], None]
-"""Is told now and then what a run came to so far."""
-
-
-def ignore(run: ConformRun) -> None:
-    """Take no notice of it."""
+Making = Callable[[Report], ConformRun]
+"""A part of a run, which tells how far it is."""
 
 
 def conform(pair: Pair, operations: int, seed: str, report: Report = ignore) -> ConformRun:
     """Make operations on both processes of a pair, and compare after each.
 
-    Inside endings_held(), Ctrl-C or SIGTERM ends it after the operation that is under way, and
-    the search for a shorter script after a replay.
+    Inside endings_held(), Ctrl-C or SIGTERM ends it, and the search for a shorter script.
 
     Args:
         pair: Both; see Pair.
@@ -47,10 +41,12 @@ def conform(pair: Pair, operations: int, seed: str, report: Report = ignore) -> 
     begin = monotonic()
     found = None
     while found is None and run.operations < operations and not run.interrupted:
-        pair.renew()
-        drawn = ScriptGenerator(Random(f"{seed}/{run.scripts}"), pair)
-        few = islice(drawn, operations - run.operations)
-        found = _script(pair, ((each, anything) for each in few), run, report)
+        with until_ending(run):
+            pair.renew()
+            drawn = ScriptGenerator(Random(f"{seed}/{run.scripts}"), pair)
+            few = islice(drawn, operations - run.operations)
+            found = _script(pair, ((each, anything) for each in few), run)
+        report(run)
     run.seconds = monotonic() - begin
     if found is not None:
         run.failures.append(_shortest(pair, run, f"seed {seed}", *found, report))
@@ -67,51 +63,85 @@ def conform_case(pair: Pair, case: Case, origin: str, report: Report = ignore) -
         report: See Report.
     """
     run = ConformRun()
-    if not case.holds_for(running_release()):
+    if not case.holds_for(pair.release):
         run.left_out["of cases that are about other releases"] += len(case.steps)
         return run
     begin = monotonic()
-    pair.renew()
-    found = _script(pair, case.play(), run, report)
+    found = None
+    with until_ending(run):
+        pair.renew()
+        found = _script(pair, case.play(), run)
+    report(run)
     run.seconds = monotonic() - begin
     if found is not None:
         run.failures.append(Failure(f"{origin}: {case.title}" if case.title else origin, 0, *found))
     return run
 
 
+def conform_all(pair: Pair, options: ConformOptions, report: Report) -> ConformRun:
+    """Make one seed after the other, or one case of the files after the other."""
+    made = ConformRun()
+
+    def so_far(run: ConformRun) -> None:
+        report(made + run)
+
+    for make in _all_cases(pair, options) if options.files else _all_seeds(pair, options):
+        made += make(so_far)
+        if made.interrupted:
+            break
+    return made
+
+
+def _all_seeds(pair: Pair, options: ConformOptions) -> Iterator[Making]:
+    for seed in options.seeds:
+        yield partial(conform, pair, options.operations, seed)
+
+
+def _all_cases(pair: Pair, options: ConformOptions) -> Iterator[Making]:
+    for name, text in options.files.items():
+        for case in parse_cases(text):
+            yield partial(conform_case, pair, case, name)
+
+
 def replay(pair: Pair, operations: Iterable[Operation]) -> Mismatch | None:
     """Make these operations from a fresh start; return the first mismatch."""
     pair.renew()
     for operation in operations:
-        if mismatch := pair.step(operation) or pair.check(operation):
-            return mismatch
-    return None
+        if not pair.go_ahead(operation, check=True):
+            break
+    return pair.catch_up()[1]
 
 
 def _script(
-    pair: Pair, operations: Iterable[tuple[Operation, Expectation]], run: ConformRun, report: Report
+    pair: Pair, operations: Iterable[tuple[Operation, Expectation]], run: ConformRun
 ) -> tuple[list[Operation], Mismatch] | None:
     """Make operations; return them up to a mismatch, with that, if they met one."""
     run.scripts += 1
     made: list[Operation] = []
+    mismatch = None
     for operation, expected in operations:
         if ending_taken():
             run.interrupted = True
-            return None
+            break
         if _left_out(pair, operation, run):
             continue
         made.append(operation)
-        if mismatch := pair.step(operation, expected):
-            return made, mismatch
-        run.counts[operation.name, result_name(pair.last.result)] += 1
-        if run.operations % _REPORT_EVERY == 0:
-            report(run)
-    mismatch = pair.check(made[-1]) if made else None
-    return None if mismatch is None else (made, mismatch)
+        if not pair.go_ahead(operation, expected):
+            break
+        if pair.is_far_ahead and (mismatch := _catch_up(pair, run)):
+            break
+    mismatch = mismatch or _catch_up(pair, run) or (pair.check(made[-1]) if made else None)
+    return None if mismatch is None else (made[: mismatch.number + 1], mismatch)
+
+
+def _catch_up(pair: Pair, run: ConformRun) -> Mismatch | None:
+    agreed, mismatch = pair.catch_up()
+    run.counts.update((done.operation.name, result_name(done.answer.result)) for done in agreed)
+    return mismatch
 
 
 def _left_out(pair: Pair, operation: Operation, run: ConformRun) -> bool:
-    """Say whether an operation is not to be made on this machine, and count it then."""
+    """Say whether an operation is not to be made on this kernel, and count it then."""
     mm = pair.engine.mm
     if operation.name == "crowd" and crowd_takes_too_long(mm):
         run.left_out["vm.max_map_count is too large to be met in a run"] += 1
@@ -122,7 +152,7 @@ def _left_out(pair: Pair, operation: Operation, run: ConformRun) -> bool:
     if loses_reservation(mm, operation):
         run.left_out[LOSES_RESERVATION] += 1
         return True
-    for difference in known_differences(running_release()):
+    for difference in known_differences(pair.release):
         if difference.concerns(mm, operation):
             run.left_out[difference.reason] += 1
             return True
@@ -138,12 +168,20 @@ def _shortest(
     report: Report,
 ) -> Failure:
     """Shrink a script; the whole of it stands if a replay does not show the mismatch again."""
+    shortest = made
 
     def fails(shorter: list[Operation]) -> bool:
+        nonlocal shortest, mismatch
         report(run)
         run.interrupted = run.interrupted or ending_taken()
-        return not run.interrupted and replay(pair, shorter) is not None
+        found = None
+        if not run.interrupted:
+            with until_ending(run):
+                found = replay(pair, shorter)
+        if found is None:
+            return False
+        shortest, mismatch = shorter[: found.number + 1], found
+        return True
 
-    operations = shrink(made, fails, simpler)
-    again = replay(pair, operations) or mismatch
-    return Failure(origin, run.scripts - 1, operations[: again.number + 1], again)
+    shrink(made, fails, simpler)
+    return Failure(origin, run.scripts - 1, shortest, mismatch)

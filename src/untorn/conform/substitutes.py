@@ -3,11 +3,11 @@
 import os
 from contextlib import ExitStack
 from tempfile import TemporaryFile
+from typing import Any
 
 from untorn.conform.files import place_for_files
 from untorn.conform.operation import IN_MEMORY
-from untorn.conform.traced.open_file import vm_file_of
-from untorn.mm.file import VmFile
+from untorn.conform.traced.open_file import file_facts
 
 
 class Substitutes:
@@ -41,11 +41,11 @@ class Substitutes:
             os.truncate(fd, size)
         return f"/proc/{os.getpid()}/fd/{fd}"
 
-    def vm_file(self, number: int, size: int, flags: int, where: int) -> VmFile:
-        """Return what such a file, opened with O_RDONLY or others, is to the engine."""
-        fd = os.open(self.path(number, size, where), flags | os.O_CLOEXEC)
+    def facts(self, number: int, flags: int, where: int) -> dict[str, Any]:
+        """Return what the engine must know of such a file, opened with O_RDONLY or others."""
+        fd = os.open(self.path(number, 0, where), flags | os.O_CLOEXEC)
         try:
-            return vm_file_of(fd)
+            return file_facts(fd)
         finally:
             os.close(fd)
 

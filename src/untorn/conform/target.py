@@ -1,10 +1,9 @@
 """ConformTarget: a kernel that the engine is held to."""
 
-from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol, Self
+from dataclasses import dataclass, field
+from typing import Protocol
 
-from untorn.conform.outcome import ConformRun
-from untorn.conform.run import Report
+from untorn.conform.outcome import ConformRun, Report
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +33,6 @@ class ConformOptions:
         """Where the operations are from, in words."""
         plural = "s" * (len(self.seeds) > 1)
         return ", ".join(self.files) or f"seed{plural} {', '.join(self.seeds)}"
-
-    def as_json(self) -> dict[str, Any]:
-        """Return them as JSON can carry them."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, fields: dict[str, Any]) -> Self:
-        """Return the options that as_json() made these fields of."""
-        return cls(**fields | {"seeds": tuple(fields["seeds"])})
 
 
 class ConformTarget(Protocol):

@@ -1,21 +1,27 @@
-"""The engine held to another kernel: the run of target `live`, made in a guest."""
+"""The engine held to another kernel: the calls are made in a guest, and the engine is here."""
 
+from collections.abc import Sequence
 from contextlib import closing
 from typing import Any
 
-from untorn.conform.outcome import ConformRun
-from untorn.conform.run import Report
+from untorn.conform import served
+from untorn.conform.answer import Answer
+from untorn.conform.oracle import Calls, Facts, Start
+from untorn.conform.outcome import ConformRun, Report
+from untorn.conform.pair import Pair
+from untorn.conform.run import conform_all
 from untorn.conform.target import ConformOptions
-from untorn.processes.endings import endings_held
-from untorn.vm import jobs
+from untorn.errors import OutOfReachError
+from untorn.maps.page import TASK_SIZE_5LEVEL
+from untorn.processes.long_run import until_ending
+from untorn.vm.guest import Guest, GuestJob
 from untorn.vm.kernels import find_kernel
 from untorn.vm.qemu import Machine, Mode, find_qemu
-from untorn.vm.session import Session
+from untorn.vm.session import SET_UP, boot
 
-_PARTS = "conform", "shrink"
 _FIVE_LEVELS = ",la57"
-PATIENCE = 1800.0
-"""Seconds between two reports; there is none while the address space is filled with a crowd."""
+SYSCTLS = {"vm/max_map_count": 1000}
+"""Few enough to be reached often: a crowd takes a moment."""
 
 
 class VmConformTarget:
@@ -30,40 +36,69 @@ class VmConformTarget:
         self.name, self.release = f"vm:{kernel}", ""
         self._kernel = kernel.removesuffix(_FIVE_LEVELS)
         self._five_levels = kernel.endswith(_FIVE_LEVELS)
-        self._run = ConformRun()
 
     def conform(self, options: ConformOptions, report: Report) -> ConformRun:
-        """Boot a guest and let it make the run: see ConformTarget.
+        """Boot a guest that is the oracle: see ConformTarget.
 
         Raises:
             GuestDiedError: The guest died, which says nothing about the calls of its kernel.
             OutOfReachError: The kernel cannot be booted, or cannot be the oracle.
             OSError: A file cannot be read, or the cache not written.
         """
-        self._run = ConformRun()
-        try:
-            with endings_held():
-                self._run = ConformRun.from_json(self._conform(options, report))
-        except KeyboardInterrupt:
-            self._run.interrupted = True
-        return self._run
-
-    def _conform(self, options: ConformOptions, report: Report) -> dict[str, Any]:
-        find_qemu()
-        kernel = find_kernel(self._kernel, lambda what: None)
-        self.release = kernel.release
-        machine = Machine(kernel.image, Mode.SAFE, parts=_PARTS, five_levels=self._five_levels)
-
-        def take(so_far: dict[str, Any]) -> None:
-            self._run = ConformRun.from_json(so_far)
-            report(self._run)
-
-        with closing(Session(machine)) as session:
-            made: dict[str, Any] = session.call(
-                jobs.conform,
-                PATIENCE,
-                take,
-                options=options.as_json(),
-                five_levels=self._five_levels,
+        run = ConformRun()
+        with until_ending(run):
+            find_qemu()
+            kernel = find_kernel(self._kernel, lambda what: None)
+            self.release = kernel.release
+            machine = Machine(
+                kernel.image, Mode.SAFE, cpus=1, parts=("conform",), five_levels=self._five_levels
             )
-            return made
+            guest, _ = boot(machine)
+            with closing(guest):
+                oracle = GuestOracle(guest, options.abi)
+                if self._five_levels and oracle.facts.task_size < TASK_SIZE_5LEVEL:
+                    raise OutOfReachError("this kernel's page tables have four levels, not five")
+                run += conform_all(Pair(oracle), options, report)
+        return run
+
+
+class GuestOracle:
+    """The kernel of a guest; see Oracle. Closing the guest ends all that it started.
+
+    Args:
+        guest: Is asked for nothing else meanwhile.
+        abi: A name of ABIS.
+        sysctls: What is set before, by the path below /proc/sys.
+
+    Raises:
+        OutOfReachError: The kernel cannot be the oracle.
+    """
+
+    def __init__(self, guest: Guest, abi: str, sysctls: dict[str, int] = SYSCTLS) -> None:
+        self._guest = guest
+        self.facts = Facts(**self._ask(served.start, abi=abi, sysctls=sysctls))
+
+    def renew(self) -> Start:
+        """See Oracle."""
+        begun = self._ask(served.renew)
+        return Start(**begun | {"answer": Answer.from_json(begun["answer"])})
+
+    def make(self, operations: Sequence[Calls], expected: Sequence[str]) -> tuple[int, Answer]:
+        """See Oracle."""
+        calls = [[(call.name, *call.arguments) for call in each] for each in operations]
+        made = self._ask(served.make, operations=calls, expected=expected)
+        answer = made["answer"]
+        return made["agreed"], Answer() if answer is None else Answer.from_json(answer)
+
+    def substitute(self, number: int, flags: int, where: int) -> dict[str, Any]:
+        """See Oracle."""
+        facts: dict[str, Any] = self._ask(
+            served.substitute, number=number, flags=flags, where=where
+        )
+        return facts
+
+    def close(self) -> None:
+        """See Oracle."""
+
+    def _ask(self, job: GuestJob, **arguments: Any) -> Any:
+        return self._guest.call(job, SET_UP, **arguments)

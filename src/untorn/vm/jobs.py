@@ -7,7 +7,6 @@ memory, on which a run that is to be had again depends.
 from dataclasses import asdict
 from typing import Any
 
-from untorn.errors import OutOfReachError
 from untorn.vm.init import Relay
 
 
@@ -56,31 +55,3 @@ def race(relay: Relay, name: str, options: dict[str, Any]) -> dict[str, Any]:
     )
     counts = {"passed": result.passed, "failed": result.failed, "skipped": result.skipped}
     return counts | {"reasons": dict(result.reasons)}
-
-
-def conform(relay: Relay, options: dict[str, Any], *, five_levels: bool) -> dict[str, Any]:
-    """Hold the engine to the guest's kernel, which gets a pool of huge pages for that.
-
-    Args:
-        relay: Gets now and then what the run came to so far, as JSON has it.
-        options: ConformOptions, as JSON has them.
-        five_levels: Its page tables have to have five levels.
-
-    Returns:
-        The run, as JSON has it.
-
-    Raises:
-        OutOfReachError: They have four.
-    """
-    from untorn.conform.huge_pages import give_pages
-    from untorn.conform.live import LiveConformTarget
-    from untorn.conform.running_kernel import has_five_levels
-    from untorn.conform.target import ConformOptions
-
-    if five_levels and not has_five_levels():
-        raise OutOfReachError("this kernel's page tables have four levels, not five")
-    give_pages(8, overcommit=4)
-    run = LiveConformTarget().conform(
-        ConformOptions.from_json(options), lambda so_far: relay(so_far.as_json())
-    )
-    return run.as_json()

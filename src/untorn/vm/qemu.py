@@ -59,6 +59,7 @@ class Machine:
     mode: Mode = Mode.FAST
     memory_mb: int = 1024
     """Mebibytes; the file system takes some 60 of them, and below 256 a kernel cannot unpack it."""
+    cpus: int = 2
     seed: int = 0
     """Where randomness starts, in REPLAY."""
     numpy: bool = False
@@ -125,7 +126,15 @@ def command(machine: Machine, initramfs: int, console: int, *, kvm: bool) -> lis
         # Ends with us, even if we are killed; leaves no core file of a guest's size.
         *("setpriv", "--pdeathsig", "KILL", "prlimit", "--core=0:0"),
         *(find_qemu(), "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
-        *("-machine", "pc", "-smp", "2", "-m", f"{machine.memory_mb}M", *acceleration),
+        *(
+            "-machine",
+            "pc",
+            "-smp",
+            f"{machine.cpus}",
+            "-m",
+            f"{machine.memory_mb}M",
+            *acceleration,
+        ),
         *("-kernel", str(machine.kernel), "-initrd", f"/proc/self/fd/{initramfs}"),
         *("-append", " ".join(_TOLD)),
         *("-chardev", f"file,id=console,path=/proc/self/fd/{console},append=on"),

@@ -57,7 +57,7 @@ class ScriptGenerator:
         vast = self._mm.limits.totalram_pages if random.random() < _VAST_SHARE else 0
         if self._mm.task_size <= UINT_MAX:
             vast = 0
-        huge_pages = not pair.kernel.pools.in_use
+        huge_pages = not pair.kernel.facts.pools_in_use
         self._extents = Extents(random, self._mm.task_size, vast, huge_pages=huge_pages)
         self._makers = (
             MmapArguments(random, self._extents),

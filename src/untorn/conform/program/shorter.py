@@ -4,7 +4,7 @@ from time import monotonic
 
 from untorn.conform.operation import Operation
 from untorn.conform.outcome import Failure
-from untorn.conform.pair import Answer, Mismatch, Pair
+from untorn.conform.pair import Mismatch, Pair
 from untorn.conform.program.outcome import ProgramMismatch
 from untorn.conform.script_text import simpler
 from untorn.processes.endings import ending_taken
@@ -23,7 +23,7 @@ def shortest_script(found: ProgramMismatch, origin: str) -> Failure | None:
         OutOfReachError: No child can be had to try scripts on.
     """
     end = monotonic() + _LONGEST
-    with Pair() as pair:
+    with Pair.live() as pair:
 
         def fails(shorter: list[Operation]) -> bool:
             is_over = monotonic() > end or ending_taken()
@@ -44,8 +44,6 @@ def _replay(pair: Pair, operations: list[Operation]) -> Mismatch | None:
     if not operations:
         return None
     pair.renew()
-    for number, operation in enumerate(operations[:-1]):
-        fault = pair.pass_by(operation)
-        if fault is not None:
-            return Mismatch(number, operation, fault, Answer())
-    return pair.step(operations[-1])
+    if all(map(pair.pass_by, operations[:-1])):
+        pair.go_ahead(operations[-1])
+    return pair.catch_up()[1]

@@ -1,8 +1,9 @@
 """An address space of the kernel, and an engine process that is held to stay like it."""
 
+from untorn.conform.answer import Answer
 from untorn.conform.kernel_side import COUNTS
 from untorn.conform.operation import Operation
-from untorn.conform.pair import Answer, Mismatch, describe_fault, learn_inode
+from untorn.conform.pair import Mismatch, describe_fault
 from untorn.conform.program.calls import ARGUMENTS, FORKS
 from untorn.conform.program.engine_calls import EngineCall
 from untorn.conform.program.engine_mm import mm_after_exec, mm_like
@@ -15,6 +16,8 @@ from untorn.conform.program.takes import take_locked, take_maps
 from untorn.conform.program.world import World
 from untorn.conform.script_text import result_name
 from untorn.errors import NotModelledError
+from untorn.mm.file import VmFile
+from untorn.mm.mm_types import MmStruct
 from untorn.syscalls import Process
 
 _RESTARTED = range(-516, -511)
@@ -173,7 +176,7 @@ class Twin:
         try:
             result = _result(call, self.engine)
             if name == "mmap" and result == kernel.result > 0:
-                learn_inode(self.engine.mm, result, kernel.maps, self._world.inodes)
+                _learn_inode(self.engine.mm, result, kernel.maps, self._world.inodes)
             return Answer(result, self._engine_maps.text(), _counts(self.engine))
         except NotModelledError:
             raise
@@ -227,3 +230,29 @@ def _result(call: EngineCall, process: Process) -> int:
 
 def _counts(process: Process) -> dict[str, int]:
     return {name: getattr(process.mm, name) for name in COUNTS}
+
+
+def _learn_inode(mm: MmStruct, addr: int, text: bytes, known: set[int]) -> None:
+    """Give new shared memory of the engine's, if that is at addr, the kernel's inode number.
+
+    Only one that no other memory has: which lines share an inode is not for the engine to pick.
+
+    Args:
+        mm: The engine's.
+        addr: Byte address.
+        text: The kernel's maps.
+        known: Numbers that are given already; one more afterwards.
+    """
+    vma = mm.mm_mt.find(addr)
+    at = (b"\n" + text).find(b"\n%08x-" % addr)
+    if at < 0 or vma is None or vma.vm_file is None or not _has_no_name(vma.vm_file):
+        return
+    inode = int(text[at : text.index(b"\n", at)].split()[4])
+    if inode not in known:
+        known.add(inode)
+        vma.vm_file.inode = inode
+
+
+def _has_no_name(file: VmFile) -> bool:
+    """Say whether a file comes into being with its mapping, and is nowhere else."""
+    return file.is_anon_shmem or file.huge is not None

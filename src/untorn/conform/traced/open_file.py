@@ -6,6 +6,7 @@ import os
 import stat
 import struct
 from pathlib import Path
+from typing import Any
 
 from untorn.errors import os_error
 from untorn.maps.fields import Device
@@ -27,7 +28,26 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def vm_file_of(fd: int) -> VmFile:
-    """Return what an open file is to the engine.
+    """Return what an open file is to the engine."""
+    return vm_file(file_facts(fd))
+
+
+def vm_file(facts: dict[str, Any]) -> VmFile:
+    """Return a file of the engine for what file_facts() says of a real one."""
+    return VmFile(
+        **facts
+        | {
+            "path": os.fsencode(facts["path"]),
+            "device": Device(*facts["device"]),
+            "mapping": AddressSpace(shmem=facts["mapping"]),
+        }
+    )
+
+
+def file_facts(fd: int) -> dict[str, Any]:
+    """Return what the engine must know of an open file, as JSON can carry it.
+
+    Of mapping, whether it is shmem; the rest as the fields of VmFile.
 
     Source: fstat(2), fstatvfs(3), ioctl_fs(2).
     """
@@ -35,28 +55,28 @@ def vm_file_of(fd: int) -> VmFile:
     access = fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE
     path = str(Path(f"/proc/self/fd/{fd}").readlink())
     kind = file_system(fd)
-    on_disk, in_memory = kind in DISKS, kind == "tmpfs"
+    on_disk = kind in DISKS
     signed = any(is_one(status.st_mode) for is_one in (stat.S_ISREG, stat.S_ISBLK, stat.S_ISSOCK))
     is_zero = stat.S_ISCHR(status.st_mode) and status.st_rdev == _ZERO
     is_file = stat.S_ISREG(status.st_mode) and not path.startswith("/proc/")
-    return VmFile(
-        os.fsencode(path),
-        Device.of(status.st_dev),
-        status.st_ino,
-        MAX_LFS_FILESIZE if is_zero else status.st_size,
-        mmap_size_max=MAX_LFS_FILESIZE if signed else ULONG_MAX,
-        readable=access != os.O_WRONLY,
-        writable=access != os.O_RDONLY,
-        append_only=bool(inode_attributes(fd) & FS_APPEND_FL),
-        noexec=bool(os.fstatvfs(fd).f_flag & _ST_NOEXEC) or path.startswith("/proc/"),
-        huge_aligned=on_disk,
-        refuses_sync=on_disk and stat.S_ISREG(status.st_mode),
-        write_sealed=is_write_sealed(fd),
-        stacked=kind == "overlay",
-        can_mmap=is_file or is_zero,
-        is_zero=is_zero,
-        mapping=AddressSpace(shmem=in_memory),
-    )
+    return {
+        "path": path,
+        "device": Device.of(status.st_dev),
+        "inode": status.st_ino,
+        "size": MAX_LFS_FILESIZE if is_zero else status.st_size,
+        "mmap_size_max": MAX_LFS_FILESIZE if signed else ULONG_MAX,
+        "readable": access != os.O_WRONLY,
+        "writable": access != os.O_RDONLY,
+        "append_only": bool(inode_attributes(fd) & FS_APPEND_FL),
+        "noexec": bool(os.fstatvfs(fd).f_flag & _ST_NOEXEC) or path.startswith("/proc/"),
+        "huge_aligned": on_disk,
+        "refuses_sync": on_disk and stat.S_ISREG(status.st_mode),
+        "write_sealed": is_write_sealed(fd),
+        "stacked": kind == "overlay",
+        "can_mmap": is_file or is_zero,
+        "is_zero": is_zero,
+        "mapping": kind == "tmpfs",
+    }
 
 
 def file_system(fd: int) -> str:

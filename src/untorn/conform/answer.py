@@ -1,0 +1,94 @@
+"""What one side makes of an operation, and what of it is compared."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any, Protocol, Self
+
+from untorn.conform.operation import Operation
+
+_NAMELESS = re.compile(
+    rb"( [0-9a-f]+:[0-9a-f]+ )(\d+)( +)(?=/(?:dev/zero|anon_hugepage) \(deleted\)$)", re.MULTILINE
+)
+"""Device and inode of memory whose file comes into being with its mapping, and the blanks after."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one side made of an operation.
+
+    Attributes:
+        result: What it returned, an errno negated.
+        maps: The text of maps afterwards; see InodeNumbers.
+        counts: Pages of each kind afterwards; see kernel_side.COUNTS.
+        fault: Of the engine: the exception that ended it, and where. The rest is empty then.
+    """
+
+    result: int = 0
+    maps: bytes = b""
+    counts: dict[str, int] | None = None
+    fault: str = ""
+
+    def digest(self) -> str:
+        """Return what equal answers, and no others, have in common."""
+        counts = sorted((self.counts or {}).items())
+        return blake2b(
+            repr((self.result, self.maps, counts, self.fault)).encode(), digest_size=12
+        ).hexdigest()
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as JSON can carry it."""
+        maps = self.maps.decode("latin-1")
+        return {"result": self.result, "maps": maps, "counts": self.counts, "fault": self.fault}
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> Self:
+        """Return the answer that as_json() made these fields of."""
+        return cls(**fields | {"maps": fields["maps"].encode("latin-1")})
+
+
+class InodeNumbers:
+    """Numbers for the inodes of memory without a file of its own, from 1 as they first appear.
+
+    Which lines of maps share an inode is compared so, and not which number a kernel drew.
+    """
+
+    def __init__(self) -> None:
+        self._numbers: dict[bytes, int] = {}
+
+    def put_into(self, maps: bytes) -> bytes:
+        """Return the text with these numbers; nothing in it moves."""
+        return _NAMELESS.sub(self._numbered, maps)
+
+    def _numbered(self, found: re.Match[bytes]) -> bytes:
+        number = self._numbers.setdefault(found[1] + found[2], len(self._numbers) + 1)
+        return found[1] + str(number).encode().ljust(len(found[2] + found[3]))
+
+
+class Side(Protocol):
+    """What both sides offer."""
+
+    def do(self, operation: Operation) -> int:
+        """Do an operation; return its result, an errno negated."""
+
+    def maps(self) -> bytes:
+        """Return the text of maps, with InodeNumbers in it."""
+
+    def counts(self) -> dict[str, int]:
+        """Return pages by kind."""
+
+
+def do_all(side: Side, calls: Sequence[Operation]) -> int:
+    """Let a side do all, up to one that fails; return the last result."""
+    result = 0
+    for call in calls:
+        result = side.do(call)
+        if result < 0:
+            break
+    return result
+
+
+def answer_of(side: Side, calls: Sequence[Operation]) -> Answer:
+    """Do the same, and return what came of it."""
+    return Answer(do_all(side, calls), side.maps(), side.counts())

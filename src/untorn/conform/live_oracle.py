@@ -1,0 +1,97 @@
+"""The running kernel as the oracle: a traced child makes the calls."""
+
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
+from dataclasses import asdict
+from typing import Any
+
+from untorn.conform.answer import Answer, answer_of, do_all
+from untorn.conform.files import open_files
+from untorn.conform.huge_pages import KernelPools
+from untorn.conform.kernel_side import KernelSide
+from untorn.conform.operation import LIMITS
+from untorn.conform.oracle import Calls, Facts, Start
+from untorn.conform.running_kernel import task_size_of
+from untorn.conform.substitutes import Substitutes
+from untorn.conform.traced.abi import X86_64, Abi
+from untorn.conform.traced.bounds import limits_of, sysctl
+from untorn.conform.traced.minimal_child import MinimalChild
+from untorn.conform.traced.open_file import file_facts
+from untorn.releases.release import modelled
+
+
+class LiveOracle:
+    """See Oracle.
+
+    Attributes:
+        child: Makes the calls.
+        side: Has it make them.
+        facts: See Oracle.
+    """
+
+    def __init__(
+        self, abi: Abi = X86_64, *, topdown: bool = True, pools: KernelPools | None = None
+    ) -> None:
+        """Start the child.
+
+        Args:
+            abi: What its program is compiled for.
+            topdown: False if its mappings are to be placed from the bottom up, as they are
+                anyway where vm.legacy_va_layout is set.
+            pools: Those of the machine, which it closes; None: as they are now.
+
+        Raises:
+            OutOfReachError: No such child can be had on this machine.
+        """
+        with ExitStack() as stack:
+            descriptors = open_files(stack)
+            self.child = MinimalChild(tuple(descriptors), abi=abi, topdown=topdown)
+            stack.enter_context(self.child)
+            pools = stack.enter_context(closing(pools or KernelPools()))
+            self._substitutes = stack.enter_context(closing(Substitutes()))
+            self.side = KernelSide(self.child, pools, self._substitutes)
+            self.facts = Facts(
+                release=modelled(None),
+                abi=abi.name,
+                task_size=task_size_of(abi),
+                topdown=topdown and not sysctl("legacy_va_layout"),
+                limits=asdict(limits_of(self.child)),
+                hard_limits=tuple(self.child.hard_limit(name) for name in LIMITS),
+                pools_in_use=pools.in_use,
+                files=list(map(file_facts, descriptors[2:])),
+            )
+            self._closing = stack.pop_all()
+
+    def renew(self) -> Start:
+        """See Oracle."""
+        self.child.renew()
+        self.side = KernelSide(self.child, self.side.pools, self._substitutes)
+        start_stack, data_size = self.child.layout()
+        answer = answer_of(self.side, ())
+        return Start(
+            answer,
+            self.child.call("brk", 0),
+            start_stack,
+            data_size,
+            self.child.sealed,
+            self.side.pools.facts(),
+        )
+
+    def make(self, operations: Sequence[Calls], expected: Sequence[str]) -> tuple[int, Answer]:
+        """See Oracle."""
+        for number, (calls, digest) in enumerate(zip(operations, expected, strict=True)):
+            if not digest:
+                do_all(self.side, calls)
+                continue
+            answer = answer_of(self.side, calls)
+            if answer.digest() != digest:
+                return number, answer
+        return len(operations), Answer()
+
+    def substitute(self, number: int, flags: int, where: int) -> dict[str, Any]:
+        """See Oracle."""
+        return self._substitutes.facts(number, flags, where)
+
+    def close(self) -> None:
+        """End the child and remove its files."""
+        self._closing.close()

@@ -1,0 +1,98 @@
+"""Oracle: a kernel that is asked, wherever it runs; what it says can be carried by JSON."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from untorn.conform.answer import Answer
+from untorn.conform.operation import Operation
+
+Calls = Sequence[Operation]
+"""What one operation consists of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is the same for all processes that the oracle starts.
+
+    Attributes:
+        release: The numbers of the release that the engine is told to be: the kernel's, or the
+            nearest to it that is modelled.
+        abi: What their program is compiled for: a name of traced.abi.ABIS.
+        task_size: The first byte address that they cannot have.
+        topdown: Whether their mappings are placed from the top down.
+        limits: The fields of mm.limits.Limits.
+        hard_limits: By number in LIMITS, in bytes, -1 for none.
+        pools_in_use: Others than the process may change the pools of huge pages.
+        files: What they have open, in the order of files.MAPPED: see open_file.file_facts().
+    """
+
+    release: tuple[int, ...]
+    abi: str
+    task_size: int
+    topdown: bool
+    limits: dict[str, Any]
+    hard_limits: tuple[int, ...]
+    pools_in_use: bool
+    files: list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A process as it is after exec.
+
+    Attributes:
+        answer: Its maps and counts.
+        brk, start_stack: Byte addresses.
+        data_size: Bytes.
+        sealed: Whether its program is.
+        pools: Of huge pages: see huge_pages.engine_pools().
+    """
+
+    answer: Answer
+    brk: int
+    start_stack: int
+    data_size: int
+    sealed: bool
+    pools: list[dict[str, Any]]
+
+
+class Oracle(Protocol):
+    """A kernel, and a process that makes calls."""
+
+    @property
+    def facts(self) -> Facts:
+        """What is the same for all processes."""
+
+    def renew(self) -> Start:
+        """Start over with a new address space, and the first limits and capabilities.
+
+        Raises:
+            OutOfReachError: No such process can be had.
+        """
+
+    def make(self, operations: Sequence[Calls], expected: Sequence[str]) -> tuple[int, Answer]:
+        """Make operations, one or more, until the answer to one is not what is expected.
+
+        Args:
+            operations: The calls of each.
+            expected: The digest of the answer to each; empty if it is not compared.
+
+        Returns:
+            How many answers were as expected, and the one that was not; an empty one if all were.
+
+        Raises:
+            ChildProcessError: The process ended.
+        """
+
+    def substitute(self, number: int, flags: int, where: int) -> dict[str, Any]:
+        """Return the facts of a file that a script opens, as it is now; see Substitutes.
+
+        Args:
+            number: Of the file.
+            flags: O_RDONLY or others.
+            where: ON_DISK or IN_MEMORY.
+        """
+
+    def close(self) -> None:
+        """End the process; once is enough, twice does no harm."""

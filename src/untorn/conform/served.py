@@ -1,0 +1,68 @@
+"""An oracle for who is elsewhere: what a guest is asked for, one request after the other.
+
+Each function is a GuestJob: what it takes and returns is what JSON can carry. The other side is
+vm/conform.py.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from untorn.conform.huge_pages import give_pages
+from untorn.conform.live_oracle import LiveOracle
+from untorn.conform.operation import Operation
+from untorn.conform.running_kernel import check_machine
+from untorn.conform.traced.abi import ABIS
+
+Relay = Callable[[Any], None]
+_serving: list[LiveOracle] = []
+"""The oracle, once there is one."""
+_SYSCTL = Path("/proc/sys")
+
+
+def start(relay: Relay, abi: str, sysctls: Mapping[str, int]) -> dict[str, Any]:
+    """Start an oracle in place of the one before, if there is one; return its facts.
+
+    The machine, which has nothing else to do, gets a pool of huge pages.
+
+    Args:
+        relay: Is told nothing.
+        abi: A name of ABIS.
+        sysctls: What is to be written before, by the path below /proc/sys.
+    """
+    for path, value in sysctls.items():
+        (_SYSCTL / path).write_text(str(value))
+    check_machine()
+    while _serving:
+        _serving.pop().close()
+    give_pages(8, overcommit=4)
+    _serving.append(LiveOracle(ABIS[abi]))
+    return asdict(_serving[0].facts)
+
+
+def renew(relay: Relay) -> dict[str, Any]:
+    """Start over: see Oracle; return the fields of Start."""
+    begun = _serving[0].renew()
+    return asdict(begun) | {"answer": begun.answer.as_json()}
+
+
+def make(relay: Relay, operations: list[list[list[Any]]], expected: list[str]) -> dict[str, Any]:
+    """Make operations: see Oracle.
+
+    Args:
+        relay: Is told nothing.
+        operations: The calls of each; the name of a call, and its arguments.
+        expected: The digest of the answer to each, or nothing.
+
+    Returns:
+        agreed: How many answers were as expected; answer: the one that was not, or none.
+    """
+    calls = [[Operation(name, tuple(rest)) for name, *rest in each] for each in operations]
+    agreed, answer = _serving[0].make(calls, expected)
+    return {"agreed": agreed, "answer": answer.as_json() if agreed < len(expected) else None}
+
+
+def substitute(relay: Relay, number: int, flags: int, where: int) -> dict[str, Any]:
+    """Return the facts of a file that a script opens: see Oracle."""
+    return _serving[0].substitute(number, flags, where)
