@@ -221,6 +221,11 @@ DROPPABLE_UNLOCKED = Change(
     "mm/vma.c:__mmap_complete()",
     carried_back=(Release(6, 12, 117), Release(6, 18, 44)),
 )
+COLLAPSE_OF_NONE = Change(
+    Release(7, 2),
+    "MADV_COLLAPSE of a range between two borders of huge pages does nothing; EINVAL before",
+    "mm/khugepaged.c:madvise_collapse()",
+)
 SMAPS_PER_VMA = Change(
     Release(7, 2),
     "smaps and numa_maps are read under one VMA's lock at a time; under mmap_lock before",

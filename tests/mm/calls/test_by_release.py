@@ -5,10 +5,11 @@ import errno
 import pytest
 
 from tests.helpers.engine import FIXED, RW, Pages, addr, text_of
-from untorn.maps.page import PAGE_SIZE
+from untorn.maps.page import PAGE_SIZE, PMD_SIZE
 from untorn.mm.file import VmFile
 from untorn.mm.limits import Limits
 from untorn.mm.mman import (
+    MADV_COLLAPSE,
     MADV_DOFORK,
     MADV_DONTNEED_LOCKED,
     MAP_FIXED,
@@ -116,6 +117,14 @@ def test_advice_about_what_the_kernel_maps(
     vvar, vdso = starts[b"[vvar]"], starts[b"[vdso]"]
     assert fails(lambda: process.madvise(vdso, P, MADV_DOFORK)) == dofork
     assert fails(lambda: process.madvise(vvar, P, MADV_DONTNEED_LOCKED)) == discard
+
+
+@pytest.mark.parametrize(("release", "result"), [((7, 1), errno.EINVAL), ((7, 2), 0)])
+def test_a_collapse_of_less_than_a_huge_page(release: tuple[int, int], result: int) -> None:
+    process = Pages(release=release)
+    process.mmap(PMD_SIZE, 2 * PMD_SIZE, RW, FIXED)
+    process.touch(PMD_SIZE, write=True)
+    assert fails(lambda: process.madvise(PMD_SIZE + P, P, MADV_COLLAPSE)) == result
 
 
 @pytest.mark.parametrize("release", [(7, 2), (7, 3)])

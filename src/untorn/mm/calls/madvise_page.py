@@ -31,7 +31,7 @@ from untorn.mm.pages.memory import prepare_anon_vma
 from untorn.mm.pages.pte_range import free_lazily, install_guards, page_out, remove_guards
 from untorn.mm.vmas.hugetlb_reserve import huge_index
 from untorn.mm.vmas.vm_area import vma_set_atomic_flag
-from untorn.releases.changes import GUARD_FLAG
+from untorn.releases.changes import COLLAPSE_OF_NONE, GUARD_FLAG
 
 
 def _nothing(vma: Vma, start: int, end: int) -> None:
@@ -89,11 +89,11 @@ def _collapse(vma: Vma, start: int, end: int) -> None:
     """Find no huge page that the pages in the range could be collapsed into.
 
     Raises:
-        OSError: ENOMEM if there are pages to collapse, EINVAL if not, or if the range
-            lies between two borders of huge pages.
+        OSError: ENOMEM if there are pages to collapse, EINVAL if not. Before COLLAPSE_OF_NONE
+            also EINVAL if the range lies between two borders of huge pages.
     """
     first, last = start + -start % PMD_SIZE, end & -PMD_SIZE
-    if first == last:
+    if first == last or (first > last and vma.vm_mm.release.has(COLLAPSE_OF_NONE)):
         return
     mapped = any(not part.is_empty for part in vma.vm_mm.page_table.parts(first, last))
     if first < last and (mapped or not vma_is_anonymous(vma)):
