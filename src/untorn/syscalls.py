@@ -28,6 +28,7 @@ from untorn.mm.calls.exit import mmput
 from untorn.mm.calls.fork import dup_mm
 from untorn.mm.calls.hugetlb import hugetlb_file
 from untorn.mm.calls.madvise import do_madvise
+from untorn.mm.calls.mbind import check_numa, do_mbind, do_set_mempolicy_home_node
 from untorn.mm.calls.mlock import do_mlock, do_mlockall, do_munlock, do_munlockall
 from untorn.mm.calls.mmap import do_mmap
 from untorn.mm.calls.mprotect import do_mprotect
@@ -38,6 +39,7 @@ from untorn.mm.calls.shm import ShmSegment, do_shmat, do_shmdt
 from untorn.mm.file import VmFile
 from untorn.mm.hugetlb import HugePool
 from untorn.mm.limits import Limits
+from untorn.mm.mempolicy import new_mempolicy, split_mode
 from untorn.mm.mm_types import MmStruct
 from untorn.mm.mman import MAP_ANONYMOUS, VM_READ, VM_WRITE
 from untorn.mm.pages.memory import handle_mm_fault
@@ -168,6 +170,33 @@ class Process:
         """Unlock a range; see mm/calls/mlock.py:do_mlock() for arguments and errors."""
         do_munlock(self.mm, addr & self.mm.word_max, length & self.mm.word_max)
 
+    def mbind(self, addr: int, length: int, mode: int, nodemask: int = 0, flags: int = 0) -> None:
+        """Give a range a memory policy; see mm/calls/mbind.py:do_mbind() for arguments and errors.
+
+        The nodes are given as bits, not as a pointer to them and their number.
+        """
+        addr, length = addr & self.mm.word_max, length & self.mm.word_max
+        do_mbind(self.mm, addr, length, mode, nodemask, flags)
+
+    def set_mempolicy(self, mode: int, nodemask: int = 0) -> None:
+        """Give the process a memory policy, where its memory has none of its own.
+
+        Raises:
+            OSError: ENOSYS and, for mode and nodes, EINVAL as mbind().
+        """
+        check_numa(self.mm)
+        mode, flags = split_mode(self.mm.release, mode)
+        allowed = self.mm.limits.mems_allowed
+        self.proc.mempolicy = new_mempolicy(mode, flags, nodemask, allowed)
+
+    def set_mempolicy_home_node(
+        self, addr: int, length: int, home_node: int, flags: int = 0
+    ) -> None:
+        """Say which node is tried first; see do_set_mempolicy_home_node() for errors."""
+        addr, length = addr & self.mm.word_max, length & self.mm.word_max
+        home_node, flags = home_node & self.mm.word_max, flags & self.mm.word_max
+        do_set_mempolicy_home_node(self.mm, addr, length, home_node, flags)
+
     def shmat(self, segment: ShmSegment, addr: int = 0, flags: int = 0) -> int:
         """Attach a System V segment; see mm/calls/shm.py:do_shmat() for arguments and errors."""
         return do_shmat(self.mm, segment, addr & self.mm.word_max, flags)
@@ -201,6 +230,7 @@ class Process:
         child.mm = dup_mm(self.mm, f"{self.mm.name}+")
         child.files = dict(self.files)
         child.proc = ProcTask(child.mm)
+        child.proc.mempolicy = self.proc.mempolicy
         return child
 
     def execve(

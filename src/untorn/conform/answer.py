@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Protocol, Self
 
-from untorn.conform.operation import Operation
+from untorn.conform.operation import POLICY_CALLS, Operation
 
 _NAMELESS = re.compile(
     rb"( [0-9a-f]+:[0-9a-f]+ )(\d+)( +)(?=/(?:dev/zero|anon_hugepage) \(deleted\)$)", re.MULTILINE
 )
 """Device and inode of memory whose file comes into being with its mapping, and the blanks after."""
+
+
+_TEXTS = "maps", "policies"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,30 +25,33 @@ class Answer:
         result: What it returned, an errno negated.
         maps: The text of maps afterwards; see InodeNumbers.
         counts: Pages of each kind afterwards; see kernel_side.COUNTS.
+        policies: Of a call about memory policies, where each VMA is and its policy afterwards.
         fault: Of the engine: the exception that ended it, and where. The rest is empty then.
     """
 
     result: int = 0
     maps: bytes = b""
     counts: dict[str, int] | None = None
+    policies: bytes = b""
     fault: str = ""
 
     def digest(self) -> str:
         """Return what equal answers, and no others, have in common."""
         counts = sorted((self.counts or {}).items())
         return blake2b(
-            repr((self.result, self.maps, counts, self.fault)).encode(), digest_size=12
+            repr((self.result, self.maps, counts, self.policies, self.fault)).encode(),
+            digest_size=12,
         ).hexdigest()
 
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON can carry it."""
-        maps = self.maps.decode("latin-1")
-        return {"result": self.result, "maps": maps, "counts": self.counts, "fault": self.fault}
+        texts = {name: getattr(self, name).decode("latin-1") for name in _TEXTS}
+        return {"result": self.result, "counts": self.counts, "fault": self.fault} | texts
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> Self:
         """Return the answer that as_json() made these fields of."""
-        return cls(**fields | {"maps": fields["maps"].encode("latin-1")})
+        return cls(**fields | {name: fields[name].encode("latin-1") for name in _TEXTS})
 
 
 class InodeNumbers:
@@ -78,6 +84,9 @@ class Side(Protocol):
     def counts(self) -> dict[str, int]:
         """Return pages by kind."""
 
+    def policies(self) -> bytes:
+        """Return where each VMA is and its memory policy, a line for each."""
+
 
 def do_all(side: Side, calls: Sequence[Operation]) -> int:
     """Let a side do all, up to one that fails; return the last result."""
@@ -91,4 +100,7 @@ def do_all(side: Side, calls: Sequence[Operation]) -> int:
 
 def answer_of(side: Side, calls: Sequence[Operation]) -> Answer:
     """Do the same, and return what came of it."""
-    return Answer(do_all(side, calls), side.maps(), side.counts())
+    result = do_all(side, calls)
+    about_policies = bool(calls) and calls[-1].name in POLICY_CALLS
+    policies = side.policies() if about_policies else b""
+    return Answer(result, side.maps(), side.counts(), policies)

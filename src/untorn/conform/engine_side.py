@@ -7,7 +7,7 @@ from typing import Any
 
 from untorn.conform.answer import InodeNumbers
 from untorn.conform.huge_pages import counts_of
-from untorn.conform.kernel_side import COUNTS
+from untorn.conform.kernel_side import COUNTS, policies_of
 from untorn.conform.operation import LIMITS, SYSCALLS, Operation
 from untorn.conform.traced import minimal_elf
 from untorn.conform.traced.open_file import vm_file
@@ -79,6 +79,13 @@ class EngineSide:
         of_process = {name: getattr(self.mm, name) for name in COUNTS}
         return of_process | counts_of(self.mm.huge_pools)
 
+    def policies(self) -> bytes:
+        """Return where each VMA is and its memory policy: see KernelSide.policies()."""
+        if not self.mm.limits.mems_allowed:
+            return b""
+        with self._family[-1].open("numa_maps") as file:
+            return policies_of(b"".join(iter(lambda: file.read(_CHUNK), b"")))
+
     def check(self) -> None:
         """Check the engine against itself. Raises InvariantError as check_invariants()."""
         mmap_write_lock(self.mm)
@@ -114,7 +121,9 @@ class EngineSide:
         self.mm.start_brk = self.mm.brk = addr
 
     def _capset(self) -> None:
-        self.mm.limits = replace(self.mm.limits, cap_ipc_lock=False, cap_sys_rawio=False)
+        self.mm.limits = replace(
+            self.mm.limits, cap_ipc_lock=False, cap_sys_nice=False, cap_sys_rawio=False
+        )
 
     def _fork(self) -> None:
         copy = self._family[-1].fork()

@@ -1,12 +1,13 @@
 """The running kernel's side: operations are made by a traced child."""
 
 import os
+import re
 import struct
 
 from untorn.conform.answer import InodeNumbers
 from untorn.conform.files import SINK_FD, ZEROS_FD
 from untorn.conform.huge_pages import KernelPools
-from untorn.conform.operation import LIMITS, SYSCALLS, Operation
+from untorn.conform.operation import LIMITS, Operation
 from untorn.conform.substitutes import Substitutes
 from untorn.conform.traced import minimal_elf
 from untorn.conform.traced.bounds import PR_SET_VMA, PR_SET_VMA_ANON_NAME
@@ -21,10 +22,16 @@ COUNTS = {
     "exec_vm": ("VmExe", "VmLib"),
 }
 """What is counted of an address space, and of what /proc/PID/status calls it the sum."""
+_POLICY = re.compile(rb"^[0-9a-f]+ (?:weighted )?\w+(?: \(many\))?(?:=[\w|]+)?(?::[\d,-]+)?", re.M)
 _AT_FDCWD = -100
 _PR_SET_MM, _PR_SET_MM_MAP, _NO_FILE = 35, 14, (1 << 32) - 1
 _PRCTL_MM_MAP = struct.Struct("=12Q2I")
 """Source: include/uapi/linux/prctl.h, struct prctl_mm_map."""
+
+
+def policies_of(numa_maps: bytes) -> bytes:
+    """Return the beginning of each line of numa_maps: where the VMA is, and its policy."""
+    return b"".join(line + b"\n" for line in _POLICY.findall(numa_maps))
 
 
 class KernelSide:
@@ -44,9 +51,8 @@ class KernelSide:
             ChildProcessError: The child ended.
         """
         name, arguments = operation.name, operation.arguments
-        if name in SYSCALLS:
-            return self.child.call(name, *arguments)
-        result: int = getattr(self, f"_{name}")(*arguments)
+        own = getattr(self, f"_{name}", None)
+        result: int = self.child.call(name, *arguments) if own is None else own(*arguments)
         return result
 
     def maps(self) -> bytes:
@@ -56,6 +62,18 @@ class KernelSide:
     def counts(self) -> dict[str, int]:
         """Return what is counted, in pages, by COUNTS, and the huge pages of the machine."""
         return self.child.pages(COUNTS) | self.pools.counts()
+
+    def policies(self) -> bytes:
+        """Return where each VMA is and its memory policy, as numa_maps tells it."""
+        return policies_of(self.child.numa_maps())
+
+    def _mbind(self, addr: int, length: int, mode: int, nodemask: int, flags: int) -> int:
+        nodes = minimal_elf.nodemask_at(nodemask)
+        return self.child.call("mbind", addr, length, mode, nodes, minimal_elf.MAXNODE, flags)
+
+    def _set_mempolicy(self, mode: int, nodemask: int) -> int:
+        nodes = minimal_elf.nodemask_at(nodemask)
+        return self.child.call("set_mempolicy", mode, nodes, minimal_elf.MAXNODE)
 
     def _touch_write(self, addr: int) -> int:
         return min(self.child.call("read", ZEROS_FD, addr, 1), 0)

@@ -26,8 +26,12 @@ SYSCALLS = {
     "munlockall": 0,
     "mlock2": 3,
     "mseal": 3,
+    "mbind": 5,
+    "set_mempolicy": 2,
+    "set_mempolicy_home_node": 4,
 }
 """System calls, and how many arguments each has."""
+POLICY_CALLS = "mbind", "set_mempolicy", "set_mempolicy_home_node"
 ARGUMENTS = SYSCALLS | {
     "touch_read": 1,
     "touch_write": 1,
@@ -72,7 +76,8 @@ class Operation:
             exit: the copy ends, its parent goes on.
             orphan: the parents of the copy end.
             crowd: fills the address space with VMAs; how many are left to max_map_count.
-        arguments: As the call's, in its order; file descriptors are those of files.FDS.
+        arguments: As the call's, in its order; file descriptors are those of files.FDS. A set of
+            NUMA nodes is given as bits, and is one of minimal_elf.NODEMASKS.
     """
 
     name: str

@@ -14,16 +14,17 @@ from untorn.conform.engine_side import EngineSide
 from untorn.conform.files import engine_files
 from untorn.conform.huge_pages import KernelPools, engine_pools
 from untorn.conform.live_oracle import LiveOracle
-from untorn.conform.operation import Operation, calls_of
+from untorn.conform.operation import CROWD, Operation, calls_of
 from untorn.conform.oracle import Oracle, Start
 from untorn.conform.traced import minimal_elf
 from untorn.conform.traced.abi import ABIS, I386, X86_64, Abi
 from untorn.errors import OutOfReachError
 from untorn.fs.from_maps.address_space import mm_from_maps
-from untorn.maps.page import page_aligned
+from untorn.maps.page import PAGE_SIZE, page_aligned
 from untorn.mm.limits import Limits, pick_mmap_base
+from untorn.mm.mempolicy import MPOL_DEFAULT, MPOL_LOCAL
 from untorn.mm.mm_types import MmStruct, VmaSlab
-from untorn.mm.mman import VM_DONTCOPY
+from untorn.mm.mman import MAP_FIXED, MAP_SHARED, PROT_NONE, VM_DONTCOPY
 from untorn.releases.release import Release
 from untorn.syscalls import Process
 
@@ -88,6 +89,10 @@ class Done:
         return Mismatch(self.number, self.operation, self.answer, kernel, unmet)
 
 
+_NODEMASK_OF = {"mbind": 3, "set_mempolicy": 1}
+"""Where a set of nodes stands among the arguments."""
+
+
 class Pair:
     """Both sides, with the same files open.
 
@@ -136,6 +141,7 @@ class Pair:
             ) from error
         process.files = dict(self.files)
         self.engine = EngineSide(process, self.kernel.substitute, sealed=start.sealed)
+        self._forget_policies()
         self.last = start.answer
         self._ahead: list[Done] = []
         self._number = 0
@@ -149,6 +155,8 @@ class Pair:
             return program is not None and not program.vm_flags & VM_DONTCOPY
         if operation.name == "mmap" and self._abi is I386:
             return page_aligned(operation.arguments[5])  # mmap2(2) takes pages
+        if operation.name in _NODEMASK_OF:
+            return operation.arguments[_NODEMASK_OF[operation.name]] in minimal_elf.NODEMASKS
         return True
 
     @property
@@ -234,6 +242,20 @@ class Pair:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+    def _forget_policies(self) -> None:
+        """Give files in memory the default policy again: scripts leave others behind."""
+        for fd, file in self.files.items():
+            for first, last in file.mapping.forget_policies():
+                where, offset = (CROWD, (last - first) * PAGE_SIZE), first * PAGE_SIZE
+                # One that the VMA has already changes nothing, so it gets another one first.
+                calls = [
+                    Operation("mmap", (*where, PROT_NONE, MAP_SHARED | MAP_FIXED, fd, offset)),
+                    Operation("mbind", (*where, MPOL_LOCAL, 0, 0)),
+                    Operation("mbind", (*where, MPOL_DEFAULT, 0, 0)),
+                    Operation("munmap", where),
+                ]
+                self.kernel.make([calls], [""])
 
     def _mm(self, start: Start) -> MmStruct:
         topdown, task_size = self.kernel.facts.topdown, self.kernel.facts.task_size

@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Iterator
 from difflib import unified_diff
 
-from untorn.conform.answer import Answer
 from untorn.conform.outcome import ConformRun, Failure
 from untorn.conform.pair import Mismatch
 from untorn.conform.script_text import format_result, format_script
@@ -55,14 +54,15 @@ def mismatch_report(mismatch: Mismatch) -> Iterator[str]:
     for name, pages in (kernel.counts or {}).items():
         if engine.counts and engine.counts[name] != pages:
             yield f"# {name}: engine {engine.counts[name]} pages, kernel {pages}"
-    if not engine.fault and engine.maps != kernel.maps:
-        yield from _diff(engine, kernel)
+    if not engine.fault:
+        yield from _diff("maps", engine.maps, kernel.maps)
+        yield from _diff("policies", engine.policies, kernel.policies)
 
 
-def _diff(engine: Answer, kernel: Answer) -> Iterator[str]:
+def _diff(what: str, engine: bytes, kernel: bytes) -> Iterator[str]:
     before, after = (
-        answer.maps.decode(errors="backslashreplace").splitlines() for answer in (engine, kernel)
+        text.decode(errors="backslashreplace").splitlines() for text in (engine, kernel)
     )
-    names = "engine maps", "kernel maps"
+    names = f"engine {what}", f"kernel {what}"
     for line in unified_diff(before, after, *names, n=_CONTEXT, lineterm=""):
         yield f"# {line}"

@@ -14,7 +14,7 @@ from untorn.conform.files import FDS, MAPPED
 from untorn.conform.operation import ARGUMENTS, IN_MEMORY, LIMITS, ON_DISK, Operation
 from untorn.conform.traced import minimal_elf
 from untorn.maps.page import PAGE_SIZE
-from untorn.mm import mman
+from untorn.mm import mempolicy, mman
 
 _DECIMAL = 4096
 """Numbers below this are easier to read in decimal."""
@@ -22,10 +22,10 @@ Numbers = dict[int, str]
 
 
 def _names(prefix: str, *left_out: str) -> Numbers:
-    """Return the names of mman.py that begin with prefix, by their number."""
+    """Return the names of mman.py and mempolicy.py that begin with prefix, by their number."""
     return {
         value: name
-        for name, value in vars(mman).items()
+        for name, value in (vars(mman) | vars(mempolicy)).items()
         if name.startswith(prefix) and isinstance(value, int) and name not in left_out
     }
 
@@ -39,6 +39,9 @@ _BITS = {
     ("mremap", 3): _names("MREMAP_"),
     ("mlock2", 2): {mman.MLOCK_ONFAULT: "MLOCK_ONFAULT"},
     ("mlockall", 0): _names("MCL_"),
+    ("mbind", 2): _names("MPOL_F_"),
+    ("mbind", 4): _names("MPOL_MF_"),
+    ("set_mempolicy", 0): _names("MPOL_F_"),
 }
 """Arguments that are a sum of bits, by call and position."""
 _ONE_OF = {
@@ -56,6 +59,7 @@ CONSTANTS: Names = (
     {name: value for names in _BITS.values() for value, name in names.items()}
     | {name: value for names in _ONE_OF.values() for value, name in names.items()}
     | {name: -number for number, name in errno.errorcode.items()}
+    | {name: number for number, name in _names("MPOL_", *_names("MPOL_MF_").values()).items()}
     | {"PAGE": PAGE_SIZE, "PROT_NONE": mman.PROT_NONE}
 )
 """All names that every script has; that of an errno is the result that says it."""

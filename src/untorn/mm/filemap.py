@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Protocol
 
 from untorn.locking import sync
+from untorn.mm.mempolicy import Mempolicy
 
 
 class PageKind(Enum):
@@ -68,17 +69,19 @@ class AddressSpace:
 
     Attributes:
         kind: FILE or SHMEM.
-        lock: Protects the pages' mapcount and dirty, and which pages and page tables there are.
-            Innermost.
+        lock: Protects the pages' mapcount and dirty, which pages and page tables there are, and the
+            memory policies. Innermost.
     """
 
-    __slots__ = ("_pages", "_tables", "kind", "lock")
+    __slots__ = ("_pages", "_policies", "_tables", "kind", "lock")
 
     def __init__(self, *, shmem: bool = False) -> None:
         self.kind = PageKind.SHMEM if shmem else PageKind.FILE
         self.lock = sync.Mutex()
         self._pages: dict[int, Page] = {}  # by page number in the file; protected by lock
         self._tables: dict[MapsPages, None] = {}  # that may map pages; protected by lock
+        # From page to page, in order; protected by lock. Of files in memory.
+        self._policies: list[tuple[int, int, Mempolicy]] = []
 
     def page(self, index: int) -> Page:
         """Return page number index; bring it in if it is not there."""
@@ -151,6 +154,33 @@ class AddressSpace:
             page = self._pages.get(index)
             if page is not None and page.mapcount == 0 and not page.dirty:
                 del self._pages[index]
+
+    def set_policy(self, first: int, last: int, policy: Mempolicy | None) -> None:
+        """Give pages [first, last) a memory policy. Compare mm/mempolicy.c:shared_policy_replace().
+
+        Context: it is kept as long as the inode, whoever maps it.
+        """
+        with self.lock:
+            kept = [
+                part
+                for begin, end, other in self._policies
+                for part in ((begin, min(end, first), other), (max(begin, last), end, other))
+                if part[0] < part[1]
+            ]
+            new = [] if policy is None else [(first, last, policy)]
+            self._policies = sorted(kept + new, key=lambda part: part[0])
+
+    def forget_policies(self) -> list[tuple[int, int]]:
+        """Give all pages the default policy; return which had another one, from page to page."""
+        with self.lock:
+            had, self._policies = self._policies, []
+            return [(first, last) for first, last, _ in had]
+
+    def policy(self, index: int) -> Mempolicy | None:
+        """Return the memory policy of page number index."""
+        with self.lock:
+            found = (policy for first, last, policy in self._policies if first <= index < last)
+            return next(found, None)
 
     def _bring_in(self, index: int) -> Page:
         page = self._pages.get(index)

@@ -25,7 +25,8 @@ class Limits:
     Attributes:
         rlimit_as, rlimit_data, rlimit_memlock, rlimit_stack: Bytes. Source: setrlimit(2).
         rlimit_data_max: Bytes; the hard limit, which counts where rlimit_data is 0.
-        cap_ipc_lock, cap_sys_rawio: Capabilities of the process. Source: capabilities(7).
+        cap_ipc_lock, cap_sys_nice, cap_sys_rawio: Capabilities of the process.
+            Source: capabilities(7).
         deny_write_exec: PR_MDWE_REFUSE_EXEC_GAIN is set. Source: prctl(2).
         max_map_count: VMAs. Source: /proc/sys/vm/max_map_count.
         mmap_min_addr: Byte address below which nothing is placed and no hint is taken.
@@ -35,6 +36,8 @@ class Limits:
         stack_guard_gap: Bytes below a VMA that grows down. Source: mm/mmap.c.
         overcommit_memory: OVERCOMMIT_GUESS or OVERCOMMIT_ALWAYS.
         anon_vma_name: Anonymous memory can be named. Source: CONFIG_ANON_VMA_NAME.
+        mems_allowed: Bits of the NUMA nodes whose memory the process may have; 0: the kernel is
+            built without CONFIG_NUMA. Source: cpuset(7), numa(7).
         totalram_pages: Memory and swap, in pages; one mapping of more is refused when guessing.
     """
 
@@ -44,6 +47,7 @@ class Limits:
     rlimit_memlock: int = 8 << 20
     rlimit_stack: int = 8 << 20
     cap_ipc_lock: bool = False
+    cap_sys_nice: bool = False
     cap_sys_rawio: bool = False
     deny_write_exec: bool = False
     max_map_count: int = 65530
@@ -52,6 +56,7 @@ class Limits:
     stack_guard_gap: int = 256 * PAGE_SIZE
     overcommit_memory: int = OVERCOMMIT_GUESS
     anon_vma_name: bool = True
+    mems_allowed: int = 1
     totalram_pages: int = 1 << 24
 
 

@@ -25,6 +25,7 @@ from untorn.maps.page import (
 from untorn.mm.file import VmFile, VmOperations
 from untorn.mm.hugetlb import HugePool, empty_pools
 from untorn.mm.limits import Limits, legacy_base
+from untorn.mm.mempolicy import Mempolicy
 from untorn.mm.mman import (
     VM_EXEC,
     VM_GROWSDOWN,
@@ -83,6 +84,7 @@ class Vma:
         "vm_mm",
         "vm_ops",
         "vm_pgoff",
+        "vm_policy",
         "vm_refcnt",
         "vm_start",
     )
@@ -112,6 +114,8 @@ class Vma:
     vm_file: VmFile | None
     # Those of a special mapping, or as the file has them, or None. Never changes once attached.
     vm_ops: VmOperations | None
+    # What mbind() set, or None.
+    vm_policy: Mempolicy | None
     # What prctl(PR_SET_VMA_ANON_NAME) called it, or None.
     anon_name: bytes | None
     # Both are first set under mmap_lock (read) and mm.page_table_lock; see vmas/rmap.py.
@@ -136,6 +140,7 @@ class Vma:
         self.vm_flags = other.vm_flags
         self.vm_file = other.vm_file
         self.vm_ops = other.vm_ops
+        self.vm_policy = other.vm_policy
         self.anon_name = other.anon_name
         self.anon_vma = other.anon_vma
         self.anon_vma_chain = other.anon_vma_chain
@@ -173,7 +178,7 @@ class VmaSlab:
         # UINT_MAX before 2**31 of them are over.
         vma.vm_lock_seq = UINT_MAX
         vma.vm_mm = mm
-        vma.anon_name = vma.anon_vma = vma.vm_ops = None
+        vma.anon_name = vma.anon_vma = vma.vm_ops = vma.vm_policy = None
         vma.anon_vma_chain = ()
         vma.resv_map = None
         return vma

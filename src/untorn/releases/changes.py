@@ -84,6 +84,16 @@ POPULATE_ENDS_AT_GAP = Change(
     "MADV_POPULATE_READ and MADV_POPULATE_WRITE end at a gap; they went on after it before",
     "mm/madvise.c:madvise_populate()",
 )
+WEIGHTED_INTERLEAVE = Change(
+    Release(6, 9),
+    "MPOL_WEIGHTED_INTERLEAVE is there; EINVAL before",
+    "mm/mempolicy.c:sanitize_mpol_flags()",
+)
+BALANCED_MANY = Change(
+    Release(6, 10),
+    "MPOL_F_NUMA_BALANCING goes with MPOL_PREFERRED_MANY, too; only with MPOL_BIND before",
+    "mm/mempolicy.c:sanitize_mpol_flags()",
+)
 MSEAL = Change(
     Release(6, 10),
     "mseal(2) is there; ENOSYS before",

@@ -5,6 +5,18 @@ from random import Random
 from untorn.conform.generate.extents import Extent, Extents
 from untorn.conform.traced import minimal_elf
 from untorn.maps.page import PAGE_SIZE, PMD_SIZE, ULONG_MAX
+from untorn.mm.mempolicy import (
+    MPOL_BIND,
+    MPOL_DEFAULT,
+    MPOL_F_NUMA_BALANCING,
+    MPOL_F_RELATIVE_NODES,
+    MPOL_F_STATIC_NODES,
+    MPOL_LOCAL,
+    MPOL_MF_MOVE,
+    MPOL_MF_MOVE_ALL,
+    MPOL_MF_STRICT,
+    MPOL_PREFERRED,
+)
 from untorn.mm.mman import (
     MADV_COLLAPSE,
     MADV_NORMAL,
@@ -45,6 +57,7 @@ _MREMAP_FLAGS = (
     8,
 )
 _DELTAS = (-4, -2, -1, -1, 0, 0, 0, 0, 1, 1, 2, 3, 16)
+_MODE_FLAGS = MPOL_F_STATIC_NODES, MPOL_F_RELATIVE_NODES, MPOL_F_NUMA_BALANCING
 _BAD_SHARE, _HEAL_SHARE, _VAST_SHARE, _STACK_SHARE = 0.04, 0.2, 0.1, 0.12
 """Of operations."""
 
@@ -121,6 +134,30 @@ class RangeArguments:
         """Return the arguments of a call."""
         name = self._random.choice((-1, 0, 0, 0, 1, 1, *range(len(minimal_elf.STRINGS))))
         return *self._nudged(self._choose(mapped=12, across=1, anywhere=1)), name
+
+    def mbind(self) -> tuple[int, ...]:
+        """Return the arguments of a call."""
+        flags = self._random.choice((0, 0, 0, 0, MPOL_MF_MOVE, MPOL_MF_STRICT, MPOL_MF_MOVE_ALL, 8))
+        mode, nodemask = self.set_mempolicy()
+        if mode & 0xFF in (MPOL_PREFERRED, MPOL_LOCAL) and not nodemask & 1:
+            flags &= ~MPOL_MF_STRICT
+        return *self._nudged(self._choose(mapped=12, across=1, anywhere=1)), mode, nodemask, flags
+
+    def set_mempolicy(self) -> tuple[int, int]:
+        """Return the arguments of a call: few policies, so that VMAs often have the same."""
+        mode = self._random.choice((*(MPOL_DEFAULT,) * 6, *(MPOL_BIND,) * 6, *range(8)))
+        nodemask = self._random.choice(minimal_elf.NODEMASKS)
+        if self._random.random() < 0.8:
+            nodemask = 0 if mode in (MPOL_DEFAULT, MPOL_LOCAL) else 1
+        if self._random.random() < 0.2:
+            mode |= self._random.choice((*_MODE_FLAGS, sum(_MODE_FLAGS)))
+        return mode, nodemask
+
+    def set_mempolicy_home_node(self) -> tuple[int, ...]:
+        """Return the arguments of a call."""
+        node = self._random.choice((0, 0, 0, 0, 0, 0, 1, 1 << 63))
+        flags = int(self._random.random() < 0.1)
+        return *self._nudged(self._choose(mapped=12, across=1, anywhere=1)), node, flags
 
     def mseal(self) -> tuple[int, ...]:
         """Return the arguments of a call."""

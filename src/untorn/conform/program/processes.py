@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from untorn.conform.operation import LIMITS
-from untorn.conform.traced.bounds import CAP_IPC_LOCK, CAP_SYS_RAWIO
+from untorn.conform.traced.bounds import CAP_IPC_LOCK, CAP_SYS_NICE, CAP_SYS_RAWIO
 from untorn.mm.limits import RLIM_INFINITY, Limits
 
 READ_IMPLIES_EXEC, ADDR_NO_RANDOMIZE = 0x40_0000, 0x4_0000
@@ -66,6 +66,7 @@ class TracedProcess:
             rlimit_memlock=soft["MEMLOCK"],
             rlimit_stack=soft["STACK"],
             cap_ipc_lock=bool(capabilities >> CAP_IPC_LOCK & 1),
+            cap_sys_nice=bool(capabilities >> CAP_SYS_NICE & 1),
             cap_sys_rawio=bool(capabilities >> CAP_SYS_RAWIO & 1),
         )
 

@@ -1,5 +1,6 @@
 """What bounds the address space of a real process: its limits, its rights, and this machine's."""
 
+import re
 import resource
 from pathlib import Path
 
@@ -10,8 +11,10 @@ from untorn.mm.limits import RLIM_INFINITY, Limits
 from untorn.mm.mman import MAP_ANONYMOUS, MAP_PRIVATE, PROT_NONE
 
 PR_SET_VMA, PR_SET_VMA_ANON_NAME = 0x5356_4D41, 0
-CAP_IPC_LOCK, CAP_SYS_RAWIO = 14, 17
+CAP_IPC_LOCK, CAP_SYS_RAWIO, CAP_SYS_NICE = 14, 17, 23
 _SYSCTL = Path("/proc/sys/vm")
+_STATUS, _NUMA_MAPS = Path("/proc/self/status"), Path("/proc/self/numa_maps")
+_HAS_MEMORY = Path("/sys/devices/system/node/has_memory")
 
 
 def limits_of(child: MinimalChild) -> Limits:
@@ -30,12 +33,14 @@ def limits_of(child: MinimalChild) -> Limits:
         rlimit_memlock=soft["MEMLOCK"],
         rlimit_stack=soft["STACK"],
         cap_ipc_lock=bool(capabilities >> CAP_IPC_LOCK & 1),
+        cap_sys_nice=bool(capabilities >> CAP_SYS_NICE & 1),
         cap_sys_rawio=bool(capabilities >> CAP_SYS_RAWIO & 1),
         max_map_count=sysctl("max_map_count"),
         mmap_min_addr=mmap_min_addr,
         dac_mmap_min_addr=sysctl("mmap_min_addr"),
         overcommit_memory=sysctl("overcommit_memory"),
         anon_vma_name=anon_vma_name,
+        mems_allowed=mems_allowed(),
         totalram_pages=memory_pages(),
     )
 
@@ -50,6 +55,27 @@ def memory_pages() -> int:
     lines = Path("/proc/meminfo").read_text().splitlines()
     kib = dict(line.split(":") for line in lines)
     return sum(int(kib[name].split()[0]) for name in ("MemTotal", "SwapTotal")) // 4
+
+
+def mems_allowed() -> int:
+    """Return the bits of the NUMA nodes whose memory processes of ours may have.
+
+    Source: proc_pid_status(5), Documentation/ABI/stable/sysfs-devices-node. 0: no CONFIG_NUMA.
+    """
+    if not _NUMA_MAPS.exists():
+        return 0
+    line = re.search(r"Mems_allowed:\s*([0-9a-f,]+)", _STATUS.read_text())
+    assert line is not None, "a kernel with CONFIG_NUMA says it"
+    return int(line[1].replace(",", ""), 16) & _bits(_HAS_MEMORY.read_text())
+
+
+def _bits(nodes: str) -> int:
+    """Return the bits of a list as 0-1,3."""
+    bits = 0
+    for span in nodes.strip().split(","):
+        first, _, last = span.partition("-")
+        bits |= (1 << int(last or first) + 1) - (1 << int(first))
+    return bits
 
 
 def _of_a_page(child: MinimalChild) -> tuple[int, bool]:

@@ -18,6 +18,7 @@ STACK_LIMIT = 8 << 20
 """Bytes; RLIMIT_STACK at exec. Small enough for mmap_base to be where it is by default."""
 FIRST_FD = 500
 """Descriptors of the child's files are counted from here."""
+_MPOL_DEFAULT = 0
 _ADDR_NO_RANDOMIZE, _ADDR_COMPAT_LAYOUT = 0x4_0000, 0x20_0000
 _AT_EMPTY_PATH = 0x1000
 _LIMITS = ("AS", "DATA", "MEMLOCK", "STACK")
@@ -107,6 +108,7 @@ class MinimalChild:
         self.orphan()
         for name, limits in self._limits.items():
             resource.prlimit(self.pid, _number(name), limits)
+        self.call("set_mempolicy", _MPOL_DEFAULT, 0, 0)  # an exec would keep it
         empty, argv = minimal_elf.EMPTY_STRING, minimal_elf.ARGV
         arguments = PROGRAM_FD, empty, argv, 0, _AT_EMPTY_PATH
         self.exec("execveat", *arguments)
@@ -145,6 +147,13 @@ class MinimalChild:
     def maps(self) -> bytes:
         """Return the text of its maps."""
         return self._family[-1].maps()
+
+    def numa_maps(self) -> bytes:
+        """Return the text of its numa_maps; nothing if there is none in this kernel."""
+        try:
+            return Path(f"/proc/{self.pid}/numa_maps").read_bytes()
+        except FileNotFoundError:
+            return b""
 
     def pages(self, names: Mapping[str, Iterable[str]]) -> dict[str, int]:
         """Return sums of fields of /proc/PID/status that count memory, VmSize perhaps, in pages.

@@ -61,8 +61,13 @@ IDLE_CAPABILITIES = CAPABILITY_HEADER + 8
 
 What is permitted stays, as an exec that gained some would bring randomization back.
 """
+NODEMASKS = 0, 1, 2, 3, 1 << 40
+"""Sets of NUMA nodes, as bits, that the program has for mbind(2)."""
+MAXNODE = 65
+"""What that takes for the 64 nodes of each."""
+_NODEMASKS_AT = IDLE_CAPABILITIES + 24
 STRINGS = b"a name", b"x", b"odd [name]", b"n" * 80
-_STRINGS_AT = IDLE_CAPABILITIES + 24
+_STRINGS_AT = _NODEMASKS_AT + 8 * len(NODEMASKS)
 _CAPABILITY_VERSION_3 = 0x2008_0522
 _EXECUTABLE, _LOAD, _GNU_STACK = 2, 1, 0x6474_E551
 _READ_WRITE, _READ_EXECUTE = 6, 5
@@ -73,6 +78,7 @@ def image(abi: Abi = X86_64, permitted: int = 0) -> bytes:
     low, high = permitted & 0xFFFF_FFFF, permitted >> 32
     sets = struct.pack("<4xI4x4xI4x", low, high)
     data = struct.pack("<QQ8sII", _DATA + 16, 0, _NAME, _CAPABILITY_VERSION_3, 0) + sets
+    data += struct.pack(f"<{len(NODEMASKS)}Q", *NODEMASKS)
     data += b"\0".join((*STRINGS, b""))
     body = _CODES[abi.name].ljust(_CODE_SIZE, b"\0") + data
     headers = _headers_64 if abi is X86_64 else _headers_32
@@ -99,6 +105,11 @@ def _headers_32(size: int) -> bytes:
     )
     load = struct.pack("<8I", _LOAD, 0, BASE, BASE, size, size, _READ_EXECUTE, PAGE_SIZE)
     return header + load + struct.pack("<8I", _GNU_STACK, 0, 0, 0, 0, 0, _READ_WRITE, 16)
+
+
+def nodemask_at(mask: int) -> int:
+    """Return the byte address of one of NODEMASKS."""
+    return _NODEMASKS_AT + 8 * NODEMASKS.index(mask)
 
 
 def string_at(number: int) -> int:

@@ -7,6 +7,7 @@ import errno
 
 from untorn.errors import os_error
 from untorn.mm.calls.exit import mmput
+from untorn.mm.mempolicy import Mempolicy
 from untorn.mm.mm_types import MmStruct, mmget_not_zero, mmgrab
 
 
@@ -15,15 +16,17 @@ class ProcTask:
 
     Attributes:
         mm: None for a kernel thread. Replaced by an exec; files opened before stay with the old.
+        mempolicy: The memory policy of the task, or None for the default.
         reaped: Its parent has waited for it: nothing of it is left. Set once.
         cap_sys_admin: Whether the opener may see the frames of pages.
         ptrace_allowed: Whether the opener passes the ptrace access check (PTRACE_MODE_READ).
     """
 
-    __slots__ = ("cap_sys_admin", "mm", "ptrace_allowed", "reaped")
+    __slots__ = ("cap_sys_admin", "mempolicy", "mm", "ptrace_allowed", "reaped")
 
     def __init__(self, mm: MmStruct | None) -> None:
         self.mm = mm
+        self.mempolicy: Mempolicy | None = None
         self.reaped = False
         self.cap_sys_admin = True
         self.ptrace_allowed = True

@@ -1,6 +1,6 @@
 """/proc/PID/numa_maps of an engine process: the pages of each VMA, by the node that they lie on.
 
-All memory lies on node 0, and no policy but the default is modelled. Left out are swapcache= and
+All memory lies on node 0, whatever the policy. Left out are swapcache= and
 writeback=, as nothing is ever swapped or under way to a disk, and active=: which pages count as
 active is for reclaim to say, and there is none. Linux leaves active= out where all are active.
 Compare fs/proc/task_mmu.c:show_numa_map(), gather_stats(); numa(7).
@@ -12,7 +12,9 @@ from functools import partial
 from untorn.fs.proc.maps_locking import PageWalkLocking
 from untorn.fs.proc.task_mmu import GateVma, ProcMaps, Record, walk_pages
 from untorn.locking import lockdep
+from untorn.mm.calls.mbind import shared_policy
 from untorn.mm.filemap import PageKind
+from untorn.mm.mempolicy import Mempolicy
 from untorn.mm.mm_types import Vma, vma_kernel_pagesize
 from untorn.mm.mman import VM_HUGETLB
 from untorn.mm.page_table import ANON, DIRTY, Part
@@ -40,7 +42,7 @@ class ProcNumaMaps(ProcMaps[PageWalkLocking]):
         assert self._locking is not None
         md = NumaMaps()
         walk_pages(self._locking, record, "numa_maps", partial(gather_stats, md, record))
-        return show_numa_map(record, md)
+        return show_numa_map(record, md, self._task.mempolicy)
 
 
 def gather_stats(md: NumaMaps, vma: Vma) -> None:
@@ -70,12 +72,22 @@ def _add(md: NumaMaps, part: Part) -> None:
     md.mapcount_max = max(md.mapcount_max, bool(own), *counts)
 
 
-def show_numa_map(vma: Vma, md: NumaMaps) -> bytes:
-    """Return the line of vma. Preconditions: vma kept still."""
-    line = b"%08x default" % vma.vm_start + _what(vma)
+def show_numa_map(vma: Vma, md: NumaMaps, task_policy: Mempolicy | None) -> bytes:
+    """Return the line of vma, or of a task with this policy where vma has none.
+
+    Preconditions: vma kept still.
+    """
+    policy = _vma_policy(vma) or task_policy
+    line = b"%08x " % vma.vm_start + (b"default" if policy is None else bytes(policy)) + _what(vma)
     if vma.vm_flags & VM_HUGETLB:
         line += b" huge"
     return line + (_counts(vma, md) if md.pages else b"") + b"\n"
+
+
+def _vma_policy(vma: Vma) -> Mempolicy | None:
+    """Return the policy of the first page. Compare mm/mempolicy.c:__get_vma_policy()."""
+    inode = shared_policy(vma)
+    return vma.vm_policy if inode is None else inode.policy(vma.vm_pgoff)
 
 
 def _what(vma: Vma) -> bytes:

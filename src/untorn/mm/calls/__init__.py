@@ -1,5 +1,6 @@
 """The system calls that change an address space, a file for each.
 
 From the top down: shm, brk, hugetlb, mmap, mremap, mremap_dontunmap, mremap_check, munmap, fork,
-exit, anon_name, madvise, madvise_check, madvise_flags, madvise_page, mlock, mprotect, mseal.
+exit, anon_name, madvise, madvise_check, madvise_flags, madvise_page, mbind, mlock, mprotect,
+mseal.
 """

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from untorn.maps.page import PAGE_SHIFT
 from untorn.mm.file import VmFile
+from untorn.mm.mempolicy import Mempolicy
 from untorn.mm.mm_types import MmStruct, Vma, vma_add_pgoff, vma_pages
 from untorn.mm.mman import VM_SPECIAL, VM_STICKY, is_cow_mapping
 from untorn.mm.vma_lock import vma_start_write
@@ -30,6 +31,7 @@ class Attributes:
         pgoff: Pages, of the first page of the range.
         anon_pgoff: The same as a number of the VMA's own pages; see Vma.vm_anon_pgoff.
         anon_name: Its name, if it is named anonymous memory.
+        policy: What mbind() set, or None.
         origin: The VMA that the range is part of, was copied from, or extends; None for a new
             mapping.
         extends: It does, and Linux does not ask then whether origin is a fork child.
@@ -40,6 +42,7 @@ class Attributes:
     pgoff: int
     anon_pgoff: int
     anon_name: bytes | None = None
+    policy: Mempolicy | None = None
     origin: Vma | None = None
     extends: bool = False
 
@@ -48,7 +51,7 @@ class Attributes:
         """Return those of vma from byte address start on."""
         pages = start - vma.vm_start >> PAGE_SHIFT
         pgoff, anon_pgoff = vma.vm_pgoff + pages, vma.vm_anon_pgoff + pages
-        return cls(vma.vm_flags, vma.vm_file, pgoff, anon_pgoff, vma.anon_name, vma)
+        return cls(vma.vm_flags, vma.vm_file, pgoff, anon_pgoff, vma.anon_name, vma.vm_policy, vma)
 
     def continues(self, prev: Vma | None, start: int) -> bool:
         """Say whether the range, beginning at start, may be merged into prev."""
@@ -88,6 +91,7 @@ class Attributes:
             not (self.flags ^ vma.vm_flags) & ~VM_STICKY
             and self.file is vma.vm_file
             and self.anon_name == vma.anon_name
+            and self.policy == vma.vm_policy
             and not self.flags & VM_SPECIAL
             and self._may_grow(vma)
             and self._anon_vma_mergeable(vma)

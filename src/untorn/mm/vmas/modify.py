@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from untorn.errors import os_error
 from untorn.maps.page import PAGE_SHIFT
+from untorn.mm.mempolicy import Mempolicy
 from untorn.mm.mm_types import (
     MmStruct,
     Vma,
@@ -91,11 +92,18 @@ def vma_modify_name(mm: MmStruct, vma: Vma, start: int, end: int, name: bytes | 
     return vma_modify(mm, vma, start, end, replace(Attributes.of(vma, start), anon_name=name))
 
 
+def vma_modify_policy(
+    mm: MmStruct, vma: Vma, start: int, end: int, policy: Mempolicy | None
+) -> Vma:
+    """Give [start, end) of vma this memory policy; see vma_modify()."""
+    return vma_modify(mm, vma, start, end, replace(Attributes.of(vma, start), policy=policy))
+
+
 def vma_modify(mm: MmStruct, vma: Vma, start: int, end: int, new: Attributes) -> Vma:
     """Make [start, end) of vma a VMA of its own, or part of a neighbour, with new attributes.
 
     Returns:
-        The VMA that covers the range now, write-locked, with flags and name set.
+        The VMA that covers the range now, write-locked, with flags, name and policy set.
 
     Raises:
         OSError: ENOMEM if a split is needed at max_map_count; a first split may have been done.
@@ -113,7 +121,7 @@ def vma_modify(mm: MmStruct, vma: Vma, start: int, end: int, new: Attributes) ->
         split_vma(mm, vma, end, new_below=False)
     # Without a cut it was not locked yet.
     vma_start_write(vma)
-    vma.vm_flags, vma.anon_name = new.flags, new.anon_name
+    vma.vm_flags, vma.anon_name, vma.vm_policy = new.flags, new.anon_name, new.policy
     return vma
 
 

@@ -39,6 +39,7 @@ def _compatible(lower: Vma, upper: Vma) -> bool:
     return (
         lower.vm_end == upper.vm_start
         and lower.vm_file is upper.vm_file
+        and lower.vm_policy == upper.vm_policy
         and not (lower.vm_flags ^ upper.vm_flags) & ~(VM_ACCESS_FLAGS | VM_STICKY)
         and upper.vm_pgoff == lower.vm_pgoff + vma_pages(lower)
         and _own_pages_follow(lower, upper)
