@@ -6,7 +6,6 @@ from itertools import islice
 from random import Random
 from time import monotonic
 
-from untorn.conform import unsealed
 from untorn.conform.case import Case
 from untorn.conform.case_text import parse_cases
 from untorn.conform.generate.script import ScriptGenerator
@@ -146,8 +145,8 @@ def _left_out(pair: Pair, operation: Operation, run: ConformRun) -> bool:
     if operation.name == "crowd" and crowd_takes_too_long(mm):
         run.left_out["vm.max_map_count is too large to be met in a run"] += 1
         return True
-    if not pair.engine.sealed and takes_the_program_away(operation):
-        run.left_out[unsealed.REASON] += 1
+    if reason := takes_the_program_away(operation, sealed=pair.engine.sealed):
+        run.left_out[reason] += 1
         return True
     if loses_reservation(mm, operation):
         run.left_out[LOSES_RESERVATION] += 1

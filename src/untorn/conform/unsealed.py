@@ -1,18 +1,27 @@
-"""A program that no seal protects: which calls would take it away.
+"""The page of the child's program: which calls would take it away though it may be sealed.
 
-Before Linux 6.10 there is no mseal(2).
+Before Linux 6.10 there is no mseal(2). Later, a seal of a file's page does not keep guards away.
 """
 
 from untorn.conform.operation import Operation
 from untorn.conform.traced import minimal_elf
 from untorn.maps.page import PAGE_SIZE
-from untorn.mm.mman import MAP_FIXED, MREMAP_FIXED
+from untorn.mm.mman import MADV_GUARD_INSTALL, MAP_FIXED, MREMAP_FIXED
 
-REASON = "without mseal nothing protects the program of the child"
+UNSEALED = "without mseal nothing protects the program of the child"
+GUARDED = "a guard on the program of the child, which no seal keeps away"
 
 
-def takes_the_program_away(operation: Operation) -> bool:
-    """Say whether a call could unmap, replace, move or forbid the page that is executed."""
+def takes_the_program_away(operation: Operation, *, sealed: bool) -> str:
+    """Return the reason if a call could take away the page that is executed, else ""."""
+    name, arguments = operation.name, operation.arguments
+    if name == "madvise" and arguments[2] == MADV_GUARD_INSTALL and _covers(*arguments[:2]):
+        return GUARDED
+    return UNSEALED if not sealed and _takes_away(operation) else ""
+
+
+def _takes_away(operation: Operation) -> bool:
+    """Say whether a call could unmap, replace, move or forbid it."""
     match operation.name, operation.arguments:
         case "mmap", (addr, length, _, flags, *_):
             return bool(flags & MAP_FIXED) and _covers(addr, length)
