@@ -54,6 +54,8 @@ PAGE_IS_SOFT_DIRTY = 1 << 7
 PAGE_IS_GUARD = 1 << 8
 """Since Linux 6.15."""
 VALID_CATEGORIES = (1 << 9) - 1
+PAGE_IS_ACCESSED = 1 << 9
+"""Since Linux 7.3; of a VMA of which userfaultfd tracks accesses."""
 
 _ARG = struct.Struct("=12Q")
 _REGION = struct.Struct("=3Q")

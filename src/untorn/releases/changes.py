@@ -267,6 +267,12 @@ ZERO_SHARED_READ_ONLY = Change(
     " own; memory of the process alone before",
     "drivers/char/mem.c:mmap_zero_prepare()",
 )
+SCAN_ACCESSED = Change(
+    Release(7, 3),
+    "PAGEMAP_SCAN knows PAGE_IS_ACCESSED, and has PAGE_IS_WRITTEN only of what userfaultfd"
+    " protects; EINVAL before, and of all pages that are present or swapped",
+    "fs/proc/task_mmu.c:pagemap_page_category()",
+)
 
 
 def all_changes() -> list[tuple[str, Change]]:

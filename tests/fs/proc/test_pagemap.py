@@ -33,7 +33,7 @@ from untorn.engine import (
 from untorn.locking import lockdep
 from untorn.maps.entry import maps_line
 from untorn.maps.page import PAGE_SIZE, PMD_SIZE
-from untorn.maps.pagemap import ARG_SIZE, ENTRY_SIZE, EntryFile
+from untorn.maps.pagemap import ARG_SIZE, ENTRY_SIZE, PAGE_IS_ACCESSED, PAGE_IS_WRITTEN, EntryFile
 from untorn.mm.mman import (
     MADV_DONTNEED,
     MADV_GUARD_INSTALL,
@@ -246,6 +246,19 @@ def test_a_scan_lets_go_of_the_lock_after_512_regions_and_goes_on(process: Pages
     regions, _ = process.open_pagemap().scan(asked)
     wanted = [PageRegion(addr(p), addr(p + 1), 0) for p in range(10, 10 + pages, 2)]
     assert regions == wanted
+
+
+def test_what_counts_as_written_and_whether_accesses_are_tracked_by_release() -> None:
+    for release, categories in ((7, 2), PAGE_IS_WRITTEN), ((7, 3), 0):
+        process = Pages(release=release)
+        process.map(0, 1)
+        process.access(0, write=True)
+        everything = PmScanArg(addr(0), addr(1), return_mask=PAGE_IS_WRITTEN)
+        assert process.open_pagemap().scan(everything)[0][0].categories == categories
+    asked = PmScanArg(addr(0), addr(1), category_mask=PAGE_IS_ACCESSED)
+    assert Pages(release=(7, 3)).open_pagemap().scan(asked)[0] == []
+    with pytest.raises(OSError, match="Invalid"):
+        Pages(release=(7, 2)).open_pagemap().scan(asked)
 
 
 def test_what_a_driver_maps_is_refused() -> None:

@@ -1,7 +1,8 @@
 """PAGEMAP_SCAN of an engine process: the ranges of pages that have certain properties.
 
 There is no userfaultfd: no VMA has asynchronous write protection, and all that is there counts as
-written. Compare fs/proc/task_mmu.c:do_pagemap_scan(), pagemap_scan_output().
+written, or, since Linux 7.3, nothing does. Compare fs/proc/task_mmu.c:do_pagemap_scan(),
+pagemap_scan_output().
 """
 
 import errno
@@ -14,6 +15,7 @@ from untorn.fs.user_memory import UserMemory
 from untorn.maps.page import PAGE_SHIFT, PMD_SIZE, TASK_SIZE, ULONG_MAX, page_align, page_aligned
 from untorn.maps.pagemap import (
     ARG_SIZE,
+    PAGE_IS_ACCESSED,
     PAGE_IS_FILE,
     PAGE_IS_GUARD,
     PAGE_IS_PFNZERO,
@@ -39,6 +41,7 @@ from untorn.mm.mm_types import MmStruct, Vma
 from untorn.mm.mman import VM_PFNMAP
 from untorn.mm.mmap_lock import mmap_read_lock_killable, mmap_read_unlock
 from untorn.mm.vmas.driver import refuse_drivers
+from untorn.releases.changes import SCAN_ACCESSED
 
 _HOLD_REGIONS = PMD_SIZE >> PAGE_SHIFT
 """Regions after which mmap_lock is let go of."""
@@ -86,7 +89,8 @@ def _get_args(mm: MmStruct, arg: PmScanArg) -> PmScanArg:
     """Check what is asked; return it with the end at a page, and the most pages as a number."""
     user_end = max(mm.task_size, TASK_SIZE)  # the caller's, whose program is taken to have 64 bits
     masks = arg.category_mask | arg.category_anyof_mask | arg.category_inverted | arg.return_mask
-    if arg.size != ARG_SIZE or arg.flags & ~VALID_SCAN_FLAGS or masks & ~VALID_CATEGORIES:
+    known = VALID_CATEGORIES | (PAGE_IS_ACCESSED if mm.release.has(SCAN_ACCESSED) else 0)
+    if arg.size != ARG_SIZE or arg.flags & ~VALID_SCAN_FLAGS or masks & ~known:
         raise os_error(errno.EINVAL)
     if not page_aligned(arg.start):
         raise os_error(errno.EINVAL)
@@ -146,6 +150,7 @@ class PagemapScan:
         if self.arg.flags & PM_SCAN_WP_MATCHING or vma.vm_flags & VM_PFNMAP:
             return True
         page_table = vma.vm_mm.page_table
+        untold = PAGE_IS_WRITTEN if vma.vm_mm.release.has(SCAN_ACCESSED) else 0
         for part in page_table.parts(start, end):
             with page_table.lock:
                 entries = pagemap_entries(part, frames=False)
@@ -154,7 +159,7 @@ class PagemapScan:
             start = part.addr
             for categories, pages in groupby(map(_categories, entries)):
                 first, start = start, start + (sum(1 for _ in pages) << PAGE_SHIFT)
-                if not self._output(first, start, categories):
+                if not self._output(first, start, categories & ~untold):
                     return False
         return self._output(start, end, 0)
 
