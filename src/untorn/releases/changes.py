@@ -68,6 +68,11 @@ SMAPS_KSM = Change(
     "smaps and smaps_rollup have the line KSM; no such line before",
     "fs/proc/task_mmu.c:__show_smap()",
 )
+PAGEMAP_SCAN_IOCTL = Change(
+    Release(6, 7),
+    "the ioctl PAGEMAP_SCAN on pagemap is there; ENOTTY before",
+    "fs/proc/task_mmu.c:do_pagemap_cmd()",
+)
 THP_ELIGIBLE_WIDE = Change(
     Release(6, 8),
     "the number of THPeligible in smaps is padded to eight characters; it took one before",

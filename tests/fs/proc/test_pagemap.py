@@ -2,7 +2,7 @@
 
 import errno
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, nullcontext
 
 import pytest
 
@@ -235,6 +235,13 @@ def test_an_ioctl_needs_memory_that_can_be_written(process: Pages) -> None:
     assert PmScanArg.unpack(memory.data).walk_end == addr(4), "that is told nevertheless"
     with pytest.raises(OSError, match="Invalid argument"):
         pagemap.ioctl(PROCMAP_QUERY, memory, memory.base)
+
+
+@pytest.mark.parametrize(("release", "error"), [((6, 6), "Inappropriate ioctl"), ((6, 7), None)])
+def test_a_scan_is_there_since_linux_6_7(release: tuple[int, int], error: str | None) -> None:
+    pagemap = Pages(release=release).open_pagemap()
+    with pytest.raises(OSError, match=error) if error else nullcontext():
+        pagemap.scan(PmScanArg(addr(0), addr(4)))
 
 
 def test_a_scan_lets_go_of_the_lock_after_512_regions_and_goes_on(process: Pages) -> None:

@@ -30,6 +30,7 @@ from untorn.mm.mm_types import MmStruct, mmdrop, mmget_not_zero
 from untorn.mm.mman import VM_PFNMAP
 from untorn.mm.mmap_lock import mmap_read_lock_killable, mmap_read_unlock
 from untorn.mm.vmas.driver import refuse_drivers
+from untorn.releases.changes import PAGEMAP_SCAN_IOCTL
 
 
 class ProcPagemap:
@@ -90,11 +91,13 @@ class ProcPagemap:
         """Answer an ioctl with the caller's memory; for its value and errors see do_pagemap_scan().
 
         Raises:
-            OSError: EINVAL for any request but PAGEMAP_SCAN.
+            OSError: ENOTTY before Linux 6.7; EINVAL for any request but PAGEMAP_SCAN.
         """
+        assert self._mm is not None, "the file is closed"
+        if not self._mm.release.has(PAGEMAP_SCAN_IOCTL):
+            raise os_error(errno.ENOTTY)
         if request != PAGEMAP_SCAN:
             raise os_error(errno.EINVAL)
-        assert self._mm is not None, "the file is closed"
         return do_pagemap_scan(self._mm, memory, arg)
 
     def scan(self, question: PmScanArg) -> PageScan:
