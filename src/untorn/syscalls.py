@@ -29,11 +29,13 @@ from untorn.mm.calls.fork import dup_mm
 from untorn.mm.calls.hugetlb import hugetlb_file
 from untorn.mm.calls.madvise import do_madvise
 from untorn.mm.calls.mbind import check_numa, do_mbind, do_set_mempolicy_home_node
+from untorn.mm.calls.mincore import do_mincore
 from untorn.mm.calls.mlock import do_mlock, do_mlockall, do_munlock, do_munlockall
 from untorn.mm.calls.mmap import do_mmap
 from untorn.mm.calls.mprotect import do_mprotect
 from untorn.mm.calls.mremap import do_mremap
 from untorn.mm.calls.mseal import do_mseal
+from untorn.mm.calls.msync import do_msync
 from untorn.mm.calls.munmap import do_munmap
 from untorn.mm.calls.shm import ShmSegment, do_shmat, do_shmdt
 from untorn.mm.file import VmFile
@@ -43,6 +45,7 @@ from untorn.mm.mempolicy import new_mempolicy, split_mode
 from untorn.mm.mm_types import MmStruct
 from untorn.mm.mman import MAP_ANONYMOUS, VM_READ, VM_WRITE
 from untorn.mm.pages.memory import handle_mm_fault
+from untorn.mm.truncate import do_ftruncate
 
 
 class Process:
@@ -162,6 +165,10 @@ class Process:
         """Give advice about a range; see do_madvise() for arguments and errors."""
         do_madvise(self.mm, addr & self.mm.word_max, length & self.mm.word_max, advice)
 
+    def mlock(self, addr: int, length: int) -> None:
+        """Lock a range in memory, as mlock2() without flags."""
+        self.mlock2(addr, length)
+
     def mlock2(self, addr: int, length: int, flags: int = 0) -> None:
         """Lock a range in memory; see mm/calls/mlock.py:do_mlock() for arguments and errors."""
         do_mlock(self.mm, addr & self.mm.word_max, length & self.mm.word_max, flags)
@@ -196,6 +203,15 @@ class Process:
         addr, length = addr & self.mm.word_max, length & self.mm.word_max
         home_node, flags = home_node & self.mm.word_max, flags & self.mm.word_max
         do_set_mempolicy_home_node(self.mm, addr, length, home_node, flags)
+
+    def msync(self, addr: int, length: int, flags: int) -> None:
+        """Write back a range; see mm/calls/msync.py:do_msync() for arguments and errors."""
+        do_msync(self.mm, addr & self.mm.word_max, length & self.mm.word_max, flags)
+
+    def mincore(self, addr: int, length: int, vec: int) -> list[bool]:
+        """Return which pages are in memory; see mm/calls/mincore.py:do_mincore()."""
+        mask = self.mm.word_max
+        return do_mincore(self.mm, addr & mask, length & mask, vec & mask)
 
     def shmat(self, segment: ShmSegment, addr: int = 0, flags: int = 0) -> int:
         """Attach a System V segment; see mm/calls/shm.py:do_shmat() for arguments and errors."""
@@ -292,6 +308,17 @@ class Process:
         if file is None:
             raise os_error(errno.EBADF)
         file.mapping.write_back()
+
+    def ftruncate(self, fd: int, length: int) -> None:
+        """Give an open file another size; see mm/truncate.py:do_ftruncate() for errors.
+
+        Raises:
+            OSError: EBADF if fd is not open.
+        """
+        file = self.files.get(fd)
+        if file is None:
+            raise os_error(errno.EBADF)
+        do_ftruncate(self.mm, file, self.files.values(), length & ULONG_MAX)
 
     def exit(self) -> None:
         """End the process: its address space goes once nobody uses it; it stays a zombie."""

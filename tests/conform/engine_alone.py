@@ -2,9 +2,11 @@
 
 from untorn.conform.engine_side import EngineSide
 from untorn.conform.files import FDS, FILE_PAGES
+from untorn.conform.segments import SEGMENTS
 from untorn.conform.substitutes import Substitutes
 from untorn.fs.from_maps.address_space import mm_from_maps
 from untorn.maps.page import PAGE_SIZE, TASK_SIZE, ULONG_MAX
+from untorn.mm.calls.shm import ShmSegment
 from untorn.mm.file import MAX_LFS_FILESIZE, VmFile
 from untorn.mm.filemap import AddressSpace
 from untorn.mm.limits import Limits
@@ -12,16 +14,22 @@ from untorn.releases.release import Release
 from untorn.syscalls import Process
 
 _PROGRAM = b"00400000-00401000 r-xp 00000000 00:01 1                                  /program\n"
+_BRK = 0x40_1000
+"""Byte address where the heap begins, and ends."""
 
 
 def engine_alone(release: Release, limits: Limits) -> EngineSide:
     """Return the engine's side, with files as on a disk that has no DAX."""
-    process = Process(mm_from_maps(_PROGRAM, limits=limits, task_size=TASK_SIZE, release=release))
+    mm = mm_from_maps(
+        _PROGRAM, limits=limits, task_size=TASK_SIZE, release=release, heap=(_BRK, _BRK)
+    )
+    process = Process(mm)
     process.files = {FDS[name]: _file(name) for name in FDS}
     one = process.files[FDS["ONE"]]
     for name in "ONE_AGAIN", "ONE_READ_ONLY", "ONE_WRITE_ONLY":
         process.files[FDS[name]].mapping = one.mapping
-    return EngineSide(process, Substitutes().facts)
+    segments = [ShmSegment(size) for size in SEGMENTS.values()]
+    return EngineSide(process, Substitutes().facts, segments)
 
 
 def _file(name: str) -> VmFile:

@@ -1,17 +1,20 @@
 """The engine's side: the same operations on an engine process."""
 
+import errno
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from untorn.conform.answer import InodeNumbers
 from untorn.conform.huge_pages import counts_of
 from untorn.conform.kernel_side import COUNTS, policies_of
-from untorn.conform.operation import LIMITS, SYSCALLS, Operation
+from untorn.conform.operation import LIMITS, SYSCALLS, Operation, bits_of
 from untorn.conform.traced import minimal_elf
 from untorn.conform.traced.open_file import vm_file
+from untorn.errors import os_error
 from untorn.maps.page import PAGE_SIZE
+from untorn.mm.calls.shm import ShmSegment
 from untorn.mm.limits import RLIM_INFINITY
 from untorn.mm.mm_types import MmStruct
 from untorn.mm.mmap_lock import mmap_write_lock, mmap_write_unlock
@@ -29,17 +32,28 @@ class EngineSide:
 
     Attributes:
         sealed: Whether the program is sealed.
+        truncated: Descriptors of the files that were.
     """
 
-    def __init__(self, process: Process, facts_of: FactsOf, *, sealed: bool = True) -> None:
+    def __init__(
+        self,
+        process: Process,
+        facts_of: FactsOf,
+        segments: Sequence[ShmSegment],
+        *,
+        sealed: bool = True,
+    ) -> None:
         """Start with one process, whose program is sealed if the child's is.
 
         Args:
             process: It.
             facts_of: Tells of the files that scripts open.
+            segments: What can be attached, by its number.
             sealed: Whether to seal it.
         """
         self.sealed = sealed
+        self.truncated: set[int] = set()
+        self._segments = segments
         self._facts_of = facts_of
         self._sizes: Counter[tuple[int, int]] = Counter()
         if sealed:
@@ -93,6 +107,19 @@ class EngineSide:
             self.mm.check_invariants()
         finally:
             mmap_write_unlock(self.mm)
+
+    def _ftruncate(self, fd: int, length: int) -> None:
+        for process in self._family:
+            process.ftruncate(fd, length)
+        self.truncated.add(fd)
+
+    def _mincore(self, addr: int, length: int, vec: int) -> int:
+        return bits_of(self._family[-1].mincore(addr, length, vec))
+
+    def _shmat(self, number: int, addr: int, flags: int) -> int:
+        if number not in range(len(self._segments)):
+            raise os_error(errno.EINVAL)
+        return self._family[-1].shmat(self._segments[number], addr, flags)
 
     def _touch_read(self, addr: int) -> None:
         self._family[-1].touch(addr, write=False)

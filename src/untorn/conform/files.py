@@ -3,13 +3,13 @@
 import fcntl
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 from untorn.conform.traced.minimal_child import FIRST_FD
-from untorn.conform.traced.open_file import file_system_at, set_append_only, vm_file
+from untorn.conform.traced.open_file import file_system, file_system_at, set_append_only, vm_file
 from untorn.errors import OutOfReachError
 from untorn.maps.fields import Device
 from untorn.maps.page import PAGE_SIZE
@@ -82,6 +82,29 @@ def engine_files(facts: Iterable[dict[str, Any]]) -> dict[int, VmFile]:
     for file in files.values():
         file.mapping = caches.setdefault((file.device, file.inode), file.mapping)
     return files
+
+
+def restore_file(fd: int) -> None:
+    """Give a file that a script truncated its first size and its zeros; fd is ours."""
+    os.ftruncate(fd, 0)
+    os.ftruncate(fd, FILE_PAGES * PAGE_SIZE)
+    if file_system(fd) != "tmpfs":
+        os.pwrite(fd, bytes(FILE_PAGES * PAGE_SIZE), 0)  # to be in the page cache, as all of it was
+
+
+def restore_files(files: Mapping[int, VmFile], truncated: Iterable[int]) -> None:
+    """Do the same to the engine's files.
+
+    Args:
+        files: What engine_files() returned.
+        truncated: Descriptors, also such as are not among them.
+    """
+    caches = dict.fromkeys(files[fd].mapping for fd in truncated if fd in files)
+    for file in files.values():
+        if file.mapping in caches:
+            file.size = FILE_PAGES * PAGE_SIZE
+    for mapping in caches:
+        mapping.punch_hole(0, FILE_PAGES)
 
 
 def place_for_files() -> Path:

@@ -3,16 +3,18 @@
 import os
 import re
 import struct
+from collections.abc import Sequence
 
 from untorn.conform.answer import InodeNumbers
 from untorn.conform.files import SINK_FD, ZEROS_FD
 from untorn.conform.huge_pages import KernelPools
-from untorn.conform.operation import LIMITS, Operation
+from untorn.conform.operation import LIMITS, Operation, bits_of
 from untorn.conform.substitutes import Substitutes
 from untorn.conform.traced import minimal_elf
 from untorn.conform.traced.bounds import PR_SET_VMA, PR_SET_VMA_ANON_NAME
 from untorn.conform.traced.member import Layout
 from untorn.conform.traced.minimal_child import MinimalChild
+from untorn.maps.page import PAGE_SHIFT, ULONG_MAX, page_align
 
 COUNTS = {
     "total_vm": ("VmSize",),
@@ -35,13 +37,25 @@ def policies_of(numa_maps: bytes) -> bytes:
 
 
 class KernelSide:
-    """The child; a result is what the kernel returns, an errno negated."""
+    """The child; a result is what the kernel returns, an errno negated.
 
-    def __init__(self, child: MinimalChild, pools: KernelPools, substitutes: Substitutes) -> None:
+    Attributes:
+        truncated: Descriptors of the files that were.
+    """
+
+    def __init__(
+        self,
+        child: MinimalChild,
+        pools: KernelPools,
+        substitutes: Substitutes,
+        shmids: Sequence[int],
+    ) -> None:
         """Take over a child; files of scripts are among the substitutes."""
         self.child = child
         self.pools = pools
         self._substitutes = substitutes
+        self.truncated: set[int] = set()
+        self._shmids = shmids
         self._inodes = InodeNumbers()
 
     def do(self, operation: Operation) -> int:
@@ -74,6 +88,21 @@ class KernelSide:
     def _set_mempolicy(self, mode: int, nodemask: int) -> int:
         nodes = minimal_elf.nodemask_at(nodemask)
         return self.child.call("set_mempolicy", mode, nodes, minimal_elf.MAXNODE)
+
+    def _ftruncate(self, fd: int, length: int) -> int:
+        result = self.child.call("ftruncate", fd, length)
+        if result == 0:
+            self.truncated.add(fd)
+        return result
+
+    def _mincore(self, addr: int, length: int, vec: int) -> int:
+        result = self.child.call("mincore", addr, length, vec)
+        pages = page_align(length & ULONG_MAX) >> PAGE_SHIFT
+        return bits_of(self.child.memory(vec, pages)) if result == 0 and pages else result
+
+    def _shmat(self, number: int, addr: int, flags: int) -> int:
+        known = number in range(len(self._shmids))
+        return self.child.call("shmat", self._shmids[number] if known else -1, addr, flags)
 
     def _touch_write(self, addr: int) -> int:
         return min(self.child.call("read", ZEROS_FD, addr, 1), 0)

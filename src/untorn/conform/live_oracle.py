@@ -6,16 +6,17 @@ from dataclasses import asdict
 from typing import Any
 
 from untorn.conform.answer import Answer, answer_of, do_all
-from untorn.conform.files import open_files
+from untorn.conform.files import FDS, open_files, restore_file
 from untorn.conform.huge_pages import KernelPools
 from untorn.conform.kernel_side import KernelSide
 from untorn.conform.operation import LIMITS
 from untorn.conform.oracle import Calls, Facts, Start
 from untorn.conform.running_kernel import task_size_of
+from untorn.conform.segments import make_segments
 from untorn.conform.substitutes import Substitutes
 from untorn.conform.traced.abi import X86_64, Abi
 from untorn.conform.traced.bounds import limits_of, sysctl
-from untorn.conform.traced.minimal_child import MinimalChild
+from untorn.conform.traced.minimal_child import FIRST_FD, MinimalChild
 from untorn.conform.traced.open_file import file_facts
 from untorn.releases.release import modelled
 
@@ -49,7 +50,9 @@ class LiveOracle:
             stack.enter_context(self.child)
             pools = stack.enter_context(closing(pools or KernelPools()))
             self._substitutes = stack.enter_context(closing(Substitutes()))
-            self.side = KernelSide(self.child, pools, self._substitutes)
+            self._descriptors = descriptors
+            self._shmids = make_segments(stack)
+            self.side = KernelSide(self.child, pools, self._substitutes, self._shmids)
             self.facts = Facts(
                 release=modelled(None),
                 abi=abi.name,
@@ -58,6 +61,7 @@ class LiveOracle:
                 limits=asdict(limits_of(self.child)),
                 hard_limits=tuple(self.child.hard_limit(name) for name in LIMITS),
                 pools_in_use=pools.in_use,
+                segments=self._shmids,
                 files=list(map(file_facts, descriptors[2:])),
             )
             self._closing = stack.pop_all()
@@ -65,7 +69,9 @@ class LiveOracle:
     def renew(self) -> Start:
         """See Oracle."""
         self.child.renew()
-        self.side = KernelSide(self.child, self.side.pools, self._substitutes)
+        for fd in self.side.truncated & set(FDS.values()):
+            restore_file(self._descriptors[fd - FIRST_FD])
+        self.side = KernelSide(self.child, self.side.pools, self._substitutes, self._shmids)
         start_stack, data_size = self.child.layout()
         answer = answer_of(self.side, ())
         return Start(

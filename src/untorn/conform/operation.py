@@ -1,6 +1,6 @@
 """Operations: what is done to both processes, one value each."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from untorn.maps.page import PAGE_SIZE
@@ -21,6 +21,7 @@ SYSCALLS = {
     "brk": 1,
     "mremap": 5,
     "madvise": 3,
+    "mlock": 2,
     "munlock": 2,
     "mlockall": 1,
     "munlockall": 0,
@@ -29,10 +30,15 @@ SYSCALLS = {
     "mbind": 5,
     "set_mempolicy": 2,
     "set_mempolicy_home_node": 4,
+    "msync": 3,
+    "shmdt": 1,
 }
 """System calls, and how many arguments each has."""
 POLICY_CALLS = "mbind", "set_mempolicy", "set_mempolicy_home_node"
 ARGUMENTS = SYSCALLS | {
+    "ftruncate": 2,
+    "mincore": 3,
+    "shmat": 3,
     "touch_read": 1,
     "touch_write": 1,
     "set_anon_name": 3,
@@ -63,6 +69,9 @@ class Operation:
 
     Attributes:
         name: Of SYSCALLS; or one of these:
+            ftruncate: As the call's; the file has its first size again in the next script.
+            mincore: As the call's; it returns a bit for each page, the lowest for the first.
+            shmat: number in segments.SEGMENT_NUMBERS, byte address, SHM_* bits.
             touch_read, touch_write: byte address.
             set_anon_name: prctl(PR_SET_VMA_ANON_NAME): byte address, length in bytes, number in
                 minimal_elf.STRINGS or -1 for no name.
@@ -82,6 +91,11 @@ class Operation:
 
     name: str
     arguments: tuple[int, ...] = ()
+
+
+def bits_of(found: Iterable[int]) -> int:
+    """Return a number with a bit for each of them that is odd, the lowest for the first."""
+    return sum((each & 1) << number for number, each in enumerate(found))
 
 
 def calls_of(mm: MmStruct, operation: Operation) -> list[Operation]:

@@ -24,6 +24,7 @@ class Facts:
         limits: The fields of mm.limits.Limits.
         hard_limits: By number in LIMITS, in bytes, -1 for none.
         pools_in_use: Others than the process may change the pools of huge pages.
+        segments: The shmids, in the order of segments.SEGMENTS.
         files: What they have open, in the order of files.MAPPED: see open_file.file_facts().
     """
 
@@ -34,6 +35,7 @@ class Facts:
     limits: dict[str, Any]
     hard_limits: tuple[int, ...]
     pools_in_use: bool
+    segments: list[int]
     files: list[dict[str, Any]]
 
 

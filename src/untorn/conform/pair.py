@@ -11,16 +11,18 @@ from typing import Self
 
 from untorn.conform.answer import Answer, answer_of, do_all
 from untorn.conform.engine_side import EngineSide
-from untorn.conform.files import engine_files
+from untorn.conform.files import engine_files, restore_files
 from untorn.conform.huge_pages import KernelPools, engine_pools
 from untorn.conform.live_oracle import LiveOracle
 from untorn.conform.operation import CROWD, Operation, calls_of
 from untorn.conform.oracle import Oracle, Start
+from untorn.conform.segments import SEGMENTS
 from untorn.conform.traced import minimal_elf
 from untorn.conform.traced.abi import ABIS, I386, X86_64, Abi
 from untorn.errors import OutOfReachError
 from untorn.fs.from_maps.address_space import mm_from_maps
 from untorn.maps.page import PAGE_SIZE, page_aligned
+from untorn.mm.calls.shm import ShmSegment
 from untorn.mm.limits import Limits, pick_mmap_base
 from untorn.mm.mempolicy import MPOL_DEFAULT, MPOL_LOCAL
 from untorn.mm.mm_types import MmStruct, VmaSlab
@@ -116,6 +118,11 @@ class Pair:
         self._abi = ABIS[facts.abi]
         self._limits = Limits(**facts.limits)
         self.files = engine_files(facts.files)
+        self._segments = [
+            ShmSegment(size, shmid=shmid)
+            for size, shmid in zip(SEGMENTS.values(), facts.segments, strict=True)
+        ]
+        self._truncated: set[int] = set()
         self.hard_limits = tuple(facts.hard_limits)
         self.release = Release(*facts.release)
 
@@ -133,6 +140,7 @@ class Pair:
             OutOfReachError: The engine does not know what this kernel maps for a new process.
         """
         start = self.kernel.renew()
+        restore_files(self.files, self._truncated)
         try:
             process = Process(self._mm(start))
         except ValueError as error:
@@ -140,7 +148,10 @@ class Pair:
                 f"a process starts here as none of the engine's: {error}"
             ) from error
         process.files = dict(self.files)
-        self.engine = EngineSide(process, self.kernel.substitute, sealed=start.sealed)
+        self.engine = EngineSide(
+            process, self.kernel.substitute, self._segments, sealed=start.sealed
+        )
+        self._truncated = self.engine.truncated
         self._forget_policies()
         self.last = start.answer
         self._ahead: list[Done] = []

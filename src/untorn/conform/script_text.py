@@ -12,9 +12,11 @@ from itertools import combinations
 from untorn.conform.expression import Names, parse_expression, value_of
 from untorn.conform.files import FDS, MAPPED
 from untorn.conform.operation import ARGUMENTS, IN_MEMORY, LIMITS, ON_DISK, Operation
+from untorn.conform.segments import SEGMENT_NUMBERS
 from untorn.conform.traced import minimal_elf
 from untorn.maps.page import PAGE_SIZE
 from untorn.mm import mempolicy, mman
+from untorn.mm.calls import shm
 
 _DECIMAL = 4096
 """Numbers below this are easier to read in decimal."""
@@ -32,6 +34,7 @@ def _names(prefix: str, *left_out: str) -> Numbers:
 
 _PROT = _names("PROT_", "PROT_NONE")
 _MAP = _names("MAP_", "MAP_TYPE", "MAP_SHARED_VALIDATE", *_names("MAP_HUGE_").values())
+_SHM_FLAGS = "SHM_RDONLY", "SHM_RND", "SHM_REMAP", "SHM_EXEC"
 _BITS = {
     ("mmap", 2): _PROT,
     ("mmap", 3): _MAP,
@@ -42,6 +45,8 @@ _BITS = {
     ("mbind", 2): _names("MPOL_F_"),
     ("mbind", 4): _names("MPOL_MF_"),
     ("set_mempolicy", 0): _names("MPOL_F_"),
+    ("msync", 2): _names("MS_"),
+    ("shmat", 2): {number: name for name, number in vars(shm).items() if name in _SHM_FLAGS},
 }
 """Arguments that are a sum of bits, by call and position."""
 _ONE_OF = {
@@ -49,6 +54,8 @@ _ONE_OF = {
     ("madvise", 2): _names("MADV_"),
     ("open_file", 3): {os.O_RDONLY: "O_RDONLY", os.O_WRONLY: "O_WRONLY", os.O_RDWR: "O_RDWR"},
     ("open_file", 4): {ON_DISK: "ON_DISK", IN_MEMORY: "IN_MEMORY"},
+    ("ftruncate", 0): {number: name for name, number in FDS.items()},
+    ("shmat", 0): {number: name for name, number in SEGMENT_NUMBERS.items()},
     ("setrlimit", 0): {number: f"RLIMIT_{name}" for number, name in enumerate(LIMITS)},
     ("set_anon_name", 2): {
         number: repr(text.decode()) for number, text in enumerate(minimal_elf.STRINGS)
@@ -58,7 +65,7 @@ _ONE_OF = {
 CONSTANTS: Names = (
     {name: value for names in _BITS.values() for value, name in names.items()}
     | {name: value for names in _ONE_OF.values() for value, name in names.items()}
-    | {name: -number for number, name in errno.errorcode.items()}
+    | {name: -number for name, number in vars(errno).items() if name.startswith("E")}
     | {name: number for number, name in _names("MPOL_", *_names("MPOL_MF_").values()).items()}
     | {"PAGE": PAGE_SIZE, "PROT_NONE": mman.PROT_NONE}
 )

@@ -88,6 +88,11 @@ class AddressSpace:
         with self.lock:
             return self._bring_in(index)
 
+    def is_cached(self, index: int) -> bool:
+        """Say whether page number index is there without being brought in."""
+        with self.lock:
+            return self.kind is PageKind.FILE or index in self._pages
+
     def map_cached(self, first: int, last: int) -> list[tuple[int, Page]]:
         """Count one more entry for each page of [first, last) that is in the cache; return them."""
         with self.lock:

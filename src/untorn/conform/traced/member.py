@@ -88,6 +88,11 @@ class Member:
         """Return the text of its status."""
         return os.pread(self._status, _CHUNK, 0)
 
+    def memory(self, addr: int, size: int) -> bytes:
+        """Return what size bytes at a byte address hold. Raises OSError EIO if nothing is there."""
+        with Path(f"/proc/{self.tracee.pid}/mem").open("rb", buffering=0) as file:
+            return os.pread(file.fileno(), size, addr)
+
     def end(self) -> None:
         """Kill it, wait for its end, and close the files."""
         with suppress(ProcessLookupError):

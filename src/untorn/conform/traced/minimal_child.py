@@ -155,6 +155,10 @@ class MinimalChild:
         except FileNotFoundError:
             return b""
 
+    def memory(self, addr: int, size: int) -> bytes:
+        """Return what size bytes at a byte address hold. Raises OSError EIO if nothing is there."""
+        return self._family[-1].memory(addr, size)
+
     def pages(self, names: Mapping[str, Iterable[str]]) -> dict[str, int]:
         """Return sums of fields of /proc/PID/status that count memory, VmSize perhaps, in pages.
 

@@ -1,0 +1,61 @@
+"""A file is cut or made longer. Compare mm/truncate.c, fs/open.c:do_sys_ftruncate()."""
+
+import errno
+from collections.abc import Iterable
+
+from untorn.errors import os_error
+from untorn.maps.page import PAGE_SHIFT, page_align
+from untorn.mm.file import MAX_LFS_FILESIZE, VmFile
+from untorn.mm.mm_types import MmStruct, Vma
+from untorn.mm.mmap_lock import mmap_write_lock, mmap_write_unlock
+from untorn.mm.vma_lock import vma_start_write
+
+
+def do_ftruncate(mm: MmStruct, file: VmFile, others: Iterable[VmFile], length: int) -> None:
+    """Give a file another size; what lies beyond goes, and so do private copies of it.
+
+    Args:
+        mm: The address space whose mappings lose pages; its mmap_lock is taken for write. (Linux
+            finds the mappings of all processes by the file.)
+        file: What the caller opened.
+        others: All that may be opens of the same file.
+        length: Bytes.
+
+    Raises:
+        OSError: EINVAL for a negative length, or a file that is not a regular one or not open for
+            writing; EPERM if it is append-only.
+
+    Source: ftruncate(2).
+    """
+    if length > MAX_LFS_FILESIZE or not file.can_mmap or file.is_zero or not file.writable:
+        raise os_error(errno.EINVAL)
+    if file.append_only:
+        raise os_error(errno.EPERM)
+    first = page_align(length) >> PAGE_SHIFT
+    mmap_write_lock(mm)
+    try:
+        vmas = [vma for _, _, vma in mm.mm_mt if _maps(vma, file)]
+        # The size first: no fault that comes later finds a page beyond it.
+        for each in (file, *others, *(vma.vm_file for vma in vmas)):
+            if each is not None and each.mapping is file.mapping:
+                each.size = length
+        for vma in vmas:
+            _unmap_from(vma, first)
+    finally:
+        mmap_write_unlock(mm)
+    file.mapping.punch_hole(first, MAX_LFS_FILESIZE)
+
+
+def _maps(vma: Vma, file: VmFile) -> bool:
+    return vma.vm_file is not None and vma.vm_file.mapping is file.mapping
+
+
+def _unmap_from(vma: Vma, first: int) -> None:
+    """Unmap all pages of a VMA from page number first of its file on, private copies too.
+
+    Preconditions: mmap_lock held for write.
+    """
+    start = vma.vm_start + (max(first - vma.vm_pgoff, 0) << PAGE_SHIFT)
+    if start < vma.vm_end:
+        vma_start_write(vma)  # no fault comes in between
+        vma.vm_mm.page_table.clear(start, vma.vm_end, guards=False)
