@@ -23,7 +23,7 @@ from untorn.maps.pagemap import (
     PmScanArg,
 )
 from untorn.mm.mm_types import MmStruct, Vma
-from untorn.mm.mman import VM_GROWSDOWN, VM_HUGETLB, VM_MAYSHARE, VM_WRITE
+from untorn.mm.mman import VM_GROWSDOWN
 from untorn.syscalls import Process
 
 _OTHERS = PAGE_IS_FILE | PAGE_IS_PFNZERO
@@ -64,21 +64,21 @@ class OwnPages:
         os.close(self._fd)
 
 
-def may_own_first_page(vma: Vma) -> bool:
-    """Say whether the next write to vma would give it an anon_vma."""
-    flags = vma.vm_flags
-    own = flags & VM_WRITE and not flags & (VM_MAYSHARE | VM_HUGETLB)
-    return bool(own) and vma.anon_vma is None
+def fault_in(process: Process, unwritten: list[Vma], pages: OwnPages) -> list[int]:
+    """Write a page of each VMA that the program wrote one of first; return byte addresses.
 
-
-def fault_in(process: Process, pages: OwnPages) -> list[int]:
-    """Write a page of each VMA that the program wrote one of first; return byte addresses."""
+    Args:
+        process: The engine's.
+        unwritten: VMAs that have no anon_vma, and would have one after a write.
+        pages: Finds what the program wrote.
+    """
     written = []
-    for start, end in _candidates(process.mm):
-        addr = pages.first(start, end)
-        if addr is not None:
-            process.touch(addr, write=True)
-            written.append(addr)
+    for vma in unwritten:
+        if vma.anon_vma is None:
+            addr = pages.first(vma.vm_start, vma.vm_end)
+            if addr is not None:
+                process.touch(addr, write=True)
+                written.append(addr)
     return written
 
 
@@ -105,7 +105,3 @@ def follow_names(mm: MmStruct, text: bytes) -> None:
         entry, file = names.get(vma.vm_start), vma.vm_file
         if file is not None and entry is not None and entry.inode == file.inode:
             file.path = file.path if vma.anon_name else entry.name
-
-
-def _candidates(mm: MmStruct) -> list[tuple[int, int]]:
-    return [(start, end) for start, end, vma in mm.mm_mt if may_own_first_page(vma)]

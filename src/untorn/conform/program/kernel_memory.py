@@ -1,17 +1,24 @@
 """One address space of the kernel, as /proc tells of it."""
 
+import errno
 import os
 from pathlib import Path
+from typing import TypeVar
 
 from untorn.conform.kernel_side import COUNTS
 from untorn.conform.program.faults import OwnPages
 from untorn.conform.program.processes import Thread
 from untorn.conform.program.takes import Facts, facts_of
 from untorn.conform.traced.member import pages_of, read_whole
+from untorn.errors import os_error
+
+_T = TypeVar("_T")
 
 
 class KernelMemory:
     """The files of /proc that are of an address space, whichever thread they were opened by.
+
+    What is read raises OSError ESRCH once the address space, or the thread, is gone.
 
     Attributes:
         pages: Finds pages that it owns.
@@ -24,17 +31,24 @@ class KernelMemory:
 
     def maps(self) -> bytes:
         """Return the text of its maps."""
-        return read_whole(self._maps)
+        return _there(read_whole(self._maps))
 
     def counts(self, thread: Thread) -> dict[str, int]:
         """Return what is counted of it, in pages; it is that of this thread."""
-        return pages_of(thread.status(), COUNTS)
+        return _there(pages_of(thread.status(), COUNTS))
 
     def facts(self, thread: Thread) -> dict[int, Facts]:
         """Return what smaps says of each VMA, by its start; it is that of this thread."""
-        return facts_of(Path(f"/proc/{thread.tid}/smaps").read_bytes())
+        return facts_of(_there(Path(f"/proc/{thread.tid}/smaps").read_bytes()))
 
     def close(self) -> None:
         """Close the files."""
         os.close(self._maps)
         self.pages.close()
+
+
+def _there(told: _T) -> _T:
+    """Return what /proc tells, if it tells anything: of what is gone it tells nothing."""
+    if not told:
+        raise os_error(errno.ESRCH)
+    return told

@@ -41,6 +41,7 @@ class Twin:
         self.engine, self._history = engine, history
         self._engine_maps = world.maps_of(engine)
         self._text = kernel.maps()
+        self._engine_maps.text()
         self._operation: Operation | None = None
         self._call: EngineCall | None = None
         self._unseen = UNSEEN
@@ -137,7 +138,7 @@ class Twin:
 
     def _fault_in(self) -> bool:
         """Write to VMAs that the program wrote to first; say whether there were any."""
-        written = fault_in(self.engine, self._kernel.pages)
+        written = fault_in(self.engine, self._engine_maps.unwritten, self._kernel.pages)
         self._history.touch(written)
         return bool(written)
 
@@ -187,6 +188,7 @@ class Twin:
         """Follow what may change without a call; say whether the maps are those of text now."""
         self._history.touch(follow_stacks(self.engine, text))
         follow_names(self.engine.mm, text)
+        self._engine_maps.renamed()
         return self._engine_maps.text() == text
 
     def _grew_meanwhile(self, kernel: Answer, engine: Answer) -> bool:
@@ -218,6 +220,7 @@ class Twin:
         mm = mm_like(self.engine.mm, self._kernel, thread, self._world.machine)
         self.engine = Process(mm)
         self._engine_maps = self._world.maps_of(self.engine, self._engine_maps)
+        self._engine_maps.text()
         self._history.follow(before, mm)
 
 

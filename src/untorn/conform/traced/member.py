@@ -1,6 +1,7 @@
 """A traced process, and what /proc says of one."""
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import NamedTuple, Self
 from untorn.conform.traced.ptrace import Tracee
 
 _CHUNK = 1 << 16
+_SIZE = re.compile(rb"^(\w+):\s*(\d+) kB$", re.MULTILINE)
 
 
 class Layout(NamedTuple):
@@ -48,11 +50,11 @@ def pages_of(status: bytes, names: Mapping[str, Iterable[str]]) -> dict[str, int
 
     Source: proc_pid_status(5).
     """
-    lines = dict(line.split(b":", 1) for line in status.splitlines())
-    if b"VmSize" not in lines:
+    lines = dict(_SIZE.findall(status))
+    if not lines:
         return {}
     return {
-        name: sum(int(lines[field.encode()].split()[0]) for field in fields) // 4
+        name: sum(int(lines[field.encode()]) for field in fields) // 4
         for name, fields in names.items()
     }
 

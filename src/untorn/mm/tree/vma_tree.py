@@ -80,6 +80,12 @@ class Node(Generic[T]):
         else:
             yield from zip(self.starts, self.ends, self.items, strict=True)
 
+    def values(self) -> tuple[T, ...]:
+        """Return what is mapped below this node, in address order; quicker than slots()."""
+        if not self.height:
+            return self.items
+        return tuple([value for child in self.items for value in child.values()])
+
 
 EMPTY: Node[Any] = Node(0, keys(()), keys(()), (), (), 0)
 

@@ -1,0 +1,95 @@
+"""Programs to be traced, as Python text: what each does to its memory is said by its name."""
+
+import sys
+
+LIBC = "import ctypes; libc = ctypes.CDLL(None, use_errno=True)\n"
+_C_POINTERS = "libc.shmat.restype = libc.mmap.restype = ctypes.c_void_p\n"
+MAPS_IN_THREADS = """
+import mmap, threading
+def work():
+    for _ in range(20):
+        with mmap.mmap(-1, 1 << 16) as memory:
+            memory[5] = 1
+            memory.resize(1 << 18)
+threads = [threading.Thread(target=work) for _ in range(4)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+"""
+FORKS_TWICE = """
+import mmap, os
+before = mmap.mmap(-1, 1 << 14)
+before[0] = 1
+if (child := os.fork()) == 0:
+    before[1] = 2
+    mmap.mmap(-1, 1 << 14)[0] = 3
+    if (grandchild := os.fork()) == 0:
+        mmap.mmap(-1, 1 << 14)[0] = 4
+        os._exit(0)
+    os._exit(os.waitstatus_to_exitcode(os.waitpid(grandchild, 0)[1]))
+before.close()
+raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+SPAWNS = """
+import os, sys
+pid = os.posix_spawn("/bin/true", ["true"], {})
+raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+EXECS_IN_A_THREAD = """
+import os, threading, time
+threading.Thread(target=lambda: os.execv("/bin/true", ["true"])).start()
+time.sleep(100)
+"""
+IS_STOPPED_AND_TOLD = """
+import os, signal
+told = []
+signal.signal(signal.SIGUSR1, lambda *_: told.append(1))
+if (child := os.fork()) == 0:
+    os.kill(os.getpid(), signal.SIGSTOP)
+    os.kill(os.getppid(), signal.SIGUSR1)
+    os._exit(0)
+assert os.WIFSTOPPED(os.waitpid(child, os.WUNTRACED)[1])
+os.kill(child, signal.SIGCONT)
+os.waitpid(child, 0)
+raise SystemExit(len(told))
+"""
+DIES_WITH_THREADS_IN_CALLS = """
+import mmap, os, threading, time
+def work():
+    while True:
+        mmap.mmap(-1, 1 << 16).close()
+[threading.Thread(target=work, daemon=True).start() for _ in range(4)]
+time.sleep(0.2)
+os._exit(3)
+"""
+ATTACHES_A_SEGMENT = (
+    LIBC
+    + _C_POINTERS
+    + """
+segment = libc.shmget(0, 1 << 14, 0o1600)
+addr = libc.shmat(segment, None, 0)
+assert libc.shmctl(segment, 0, None) == 0
+assert libc.shmdt(ctypes.c_void_p(addr)) == 0
+"""
+)
+REMAPS_FILE_PAGES = (
+    LIBC
+    + _C_POINTERS
+    + """
+addr = libc.mmap(None, 1 << 14, 3, 0x21, -1, 0)
+libc.remap_file_pages(ctypes.c_void_p(addr), 1 << 12, 0, 2, 0)
+libc.munmap(ctypes.c_void_p(addr), 1 << 14)
+"""
+)
+LOWERS_A_LIMIT = """
+import mmap, resource
+resource.setrlimit(resource.RLIMIT_AS, (1 << 30, resource.RLIM_INFINITY))
+try:
+    mmap.mmap(-1, 1 << 31)
+except (OSError, MemoryError):
+    raise SystemExit(4)
+"""
+
+
+def python(text: str) -> list[str]:
+    """Return the command that runs a text, with as little else as can be."""
+    return [sys.executable, "-I", "-S", "-c", text]

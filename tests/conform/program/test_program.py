@@ -1,0 +1,116 @@
+"""Real programs, traced: what is compared of them, how they end, what is found."""
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.conform.program import programs
+from tests.conform.program.programs import python
+from tests.helpers.this_machine import or_skip
+from untorn.conform.program.outcome import ProgramRun
+from untorn.conform.program.run import run_program
+from untorn.conform.traced import minimal_elf
+from untorn.conform.traced.abi import I386
+from untorn.conform.traced.minimal_child import MinimalChild
+from untorn.errors import OutOfReachError
+
+pytestmark = pytest.mark.live
+
+
+@pytest.fixture(autouse=True)
+def _traced() -> None:
+    or_skip(MinimalChild).close()
+
+
+def agreed(text: str) -> ProgramRun:
+    """Run a Python program of which everything must be compared, and agree."""
+    run = run_program(python(text))
+    assert run.mismatches == []
+    assert run.operations > 20
+    return run
+
+
+def test_threads_that_share_memory_are_let_in_one_after_the_other() -> None:
+    run = agreed(programs.MAPS_IN_THREADS)
+    assert (run.threads, run.processes, run.ending) == (5, 1, 0)
+    assert run.counts["mremap", "ok"] >= 80
+
+
+def test_children_are_compared_from_their_fork_on() -> None:
+    run = agreed(programs.FORKS_TWICE)
+    assert (run.processes, run.counts["fork", "ok"], run.ending) == (3, 2, 0)
+
+
+def test_a_child_that_shares_memory_until_it_executes_another_program() -> None:
+    run = agreed(programs.SPAWNS)
+    assert (run.programs, run.processes, run.counts["fork", "ok"], run.ending) == (2, 2, 0, 0)
+
+
+def test_a_thread_that_is_not_the_first_executes_another_program() -> None:
+    run = agreed(programs.EXECS_IN_A_THREAD)
+    assert (run.programs, run.processes, run.ending) == (2, 1, 0)
+
+
+def test_signals_and_stops_reach_the_program() -> None:
+    assert agreed(programs.IS_STOPPED_AND_TOLD).ending == 1
+
+
+def test_threads_may_die_in_their_calls() -> None:
+    assert agreed(programs.DIES_WITH_THREADS_IN_CALLS).ending == 3
+
+
+def test_segments_are_attached() -> None:
+    run = agreed(programs.ATTACHES_A_SEGMENT)
+    assert (run.counts["shmat", "ok"], run.counts["shmdt", "ok"]) == (1, 1)
+
+
+def test_a_limit_that_the_program_sets_counts() -> None:
+    run = agreed(programs.LOWERS_A_LIMIT)
+    assert (run.counts["mmap", "ENOMEM"] > 0, run.ending) == (True, 4)
+
+
+def test_what_is_not_modelled_is_taken_and_counted() -> None:
+    run = agreed(programs.REMAPS_FILE_PAGES)
+    assert run.not_modelled == {"remap_file_pages": 1}
+
+
+def test_the_end_by_a_signal_is_told() -> None:
+    text = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+    assert agreed(text).ending == -signal.SIGKILL
+
+
+def test_without_the_filter_every_call_is_stopped_at() -> None:
+    run = run_program(python(programs.FORKS_TWICE), filtered=False)
+    assert (run.mismatches, run.counts["fork", "ok"], run.ending) == ([], 2, 0)
+
+
+def test_a_program_of_32_bits_is_not_compared(tmp_path: Path) -> None:
+    program = tmp_path / "minimal"
+    program.write_bytes(minimal_elf.image(I386))
+    program.chmod(0o700)
+    try:
+        run = run_program([str(program)])
+    except OutOfReachError as error:
+        pytest.skip(f"no program of 32 bits can be run here: {error}")
+    assert run.not_modelled == {"a program of 32 bits": 1}
+    assert (run.operations, run.mismatches) == (0, [])
+
+
+def test_a_program_that_cannot_be_started(tmp_path: Path) -> None:
+    text = tmp_path / "text"
+    text.write_text("not a program")
+    text.chmod(0o700)
+    with pytest.raises(OutOfReachError, match="Exec format error"):
+        run_program([str(text)])
+    with pytest.raises(OutOfReachError, match="no such program"):
+        run_program([str(tmp_path / "nothing")])
+
+
+def test_nothing_is_left_open() -> None:
+    def opened() -> list[str]:
+        return [path.name for path in Path("/proc/self/fd").iterdir()]
+
+    before = opened()
+    agreed(programs.FORKS_TWICE)
+    assert opened() == before
