@@ -5,7 +5,7 @@ on stderr; 2 wrong usage.
 
 From the top down: bench, check, conform, doctor, export, kernels, maps, memory, mount, query, race,
 stale, watch, conform_program, bench_output, bench_tables, maps_text, memory_table, memory_rows,
-watch_view, progress, service, values, options.
+watch_view, side_by_side, progress, service, values, options.
 """
 
 import os

@@ -6,12 +6,16 @@ import click
 
 from untorn.cli.conform_program import conform_program
 from untorn.cli.progress import StatusLine
+from untorn.conform.outcome import ConformRun
 from untorn.conform.suites import suite_names, suite_text
 from untorn.errors import OutOfReachError, describe
 
 if TYPE_CHECKING:
-    from untorn.conform.outcome import ConformRun
+    from untorn.cli.side_by_side import Outcome
     from untorn.conform.target import ConformOptions, ConformTarget
+
+_WIDTH = 120
+"""Columns; names are never cut."""
 
 
 @click.command(
@@ -132,62 +136,67 @@ def conform(
     else:
         options = ConformOptions(ops, seeds, abi=abi)
     with endings_held():
-        runs = _run_all(targets, options)
+        outcomes = _run_all(targets, options)
     if len(targets) > 1:
-        _print_table(targets, runs)
-    if any(run is None or not run.is_good for run in runs) or len(runs) < len(targets):
+        _print_table(names, outcomes)
+    good = [outcome for outcome in outcomes if isinstance(outcome, ConformRun) and outcome.is_good]
+    if len(good) < len(targets):
         click.get_current_context().exit(1)
 
 
-def _run_all(
-    targets: "list[ConformTarget]", options: "ConformOptions"
-) -> "list[ConformRun | None]":
-    """Run and print one after the other; none stands for a run that was out of reach."""
-    from untorn.processes.endings import ending_taken
+def _run_all(targets: "list[ConformTarget]", options: "ConformOptions") -> "list[Outcome]":
+    """Run at all and print what came of it; fewer are returned than there are if interrupted."""
+    from untorn.cli.side_by_side import run_each
 
-    runs: list[ConformRun | None] = []
-    for target in targets:
-        try:
-            run = _run(target, options)
-        except (OSError, OutOfReachError) as error:
-            if len(targets) == 1:
-                raise
-            click.echo(f"{target.name}: {describe(error)}\n", err=True)
-            runs.append(None)
-            continue
-        run.interrupted = ending_taken() or run.interrupted
-        _print(target, run, options.origin, alone=len(targets) == 1)
-        runs.append(run)
-        if run.interrupted:
-            break
-    return runs
+    if len(targets) == 1:
+        run = _run(targets[0], options)
+        _print(run, options.origin)
+        return [run]
+    outcomes: list[Outcome] = []
+    total = options.total * len(targets)
+    with StatusLine() as status:
+        names = [target.name for target in targets]
+        for outcome in run_each(
+            names, options, lambda done: status.show("operations", done, total)
+        ):
+            status.clear()
+            _print_one_of(names[len(outcomes)], outcome, options.origin)
+            outcomes.append(outcome)
+    return outcomes
 
 
 def _run(target: "ConformTarget", options: "ConformOptions") -> "ConformRun":
+    from untorn.processes.endings import ending_taken
+
     with StatusLine() as status:
         status.show(f"{target.name}: starting")
+        run = target.conform(
+            options, lambda run: status.show("operations", run.operations, options.total)
+        )
+    run.interrupted = ending_taken() or run.interrupted
+    return run
 
-        def show(run: "ConformRun") -> None:
-            status.show(f"{target.name}: operations", run.operations, options.total)
 
-        return target.conform(options, show)
+def _print_one_of(name: str, outcome: "Outcome", origin: str) -> None:
+    if isinstance(outcome, OutOfReachError):
+        click.echo(f"{name}: {describe(outcome)}", err=True)
+        return
+    click.echo(f"{name}: Linux {outcome.release}")
+    _print(outcome, origin)
+    click.echo()
 
 
-def _print(target: "ConformTarget", run: "ConformRun", origin: str, *, alone: bool) -> None:
+def _print(run: "ConformRun", origin: str) -> None:
     from untorn.conform.report import failure_report, summary
 
-    if not alone:
-        click.echo(f"{target.name}: Linux {target.release}")
     for failure in run.failures:
         click.echo("\n".join(failure_report(failure)) + "\n")
     click.echo("\n".join(summary(run, origin)))
-    if not alone:
-        click.echo()
     if run.interrupted:
         click.echo(f"interrupted after {run.operations} operations", err=True)
 
 
-def _print_table(targets: "list[ConformTarget]", runs: "list[ConformRun | None]") -> None:
+def _print_table(names: tuple[str, ...], outcomes: "list[Outcome]") -> None:
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
@@ -195,13 +204,15 @@ def _print_table(targets: "list[ConformTarget]", runs: "list[ConformRun | None]"
     table = Table("target", "release", box=SIMPLE_HEAD)
     for column in ("operations", "seconds", "succeeded", "left out", "mismatches"):
         table.add_column(column, justify="right", no_wrap=True)
-    for target, run in zip(targets, runs, strict=False):
-        table.add_row(target.name, target.release, *(("-",) * 5 if run is None else _cells(run)))
-    Console(markup=False).print(table)
+    for name, outcome in zip(names, outcomes, strict=False):
+        cells = _cells(outcome) if isinstance(outcome, ConformRun) else ("-",) * 6
+        table.add_row(name, *cells)
+    Console(width=_WIDTH, markup=False).print(table)
 
 
 def _cells(run: "ConformRun") -> tuple[str, ...]:
     return (
+        run.release,
         f"{run.operations:,}",
         f"{run.seconds:.0f}",
         f"{run.succeeded:.1%}",

@@ -17,13 +17,8 @@ class LiveConformTarget:
 
     name: str = "live"
 
-    @property
-    def release(self) -> str:
-        """See ConformTarget."""
-        return os.uname().release
-
     def conform(self, options: ConformOptions, report: Report) -> ConformRun:
         """See ConformTarget."""
         check_machine()
         with Pair.live(ABIS[options.abi]) as pair:
-            return conform_all(pair, options, report)
+            return conform_all(pair, options, os.uname().release, report)

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any, Self
 
 from untorn.conform.operation import Operation
 from untorn.conform.pair import Mismatch
@@ -23,6 +24,24 @@ class Failure:
     operations: list[Operation]
     mismatch: Mismatch
 
+    def as_json(self) -> dict[str, Any]:
+        """Return it as JSON can carry it."""
+        return {
+            "origin": self.origin,
+            "script": self.script,
+            "operations": [(each.name, each.arguments) for each in self.operations],
+            "mismatch": self.mismatch.as_json(),
+        }
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> Self:
+        """Return the failure that as_json() made these fields of."""
+        made = {
+            "operations": [Operation(name, tuple(rest)) for name, rest in fields["operations"]],
+            "mismatch": Mismatch.from_json(fields["mismatch"]),
+        }
+        return cls(**fields | made)
+
 
 @dataclass(slots=True)
 class ConformRun:
@@ -35,6 +54,7 @@ class ConformRun:
         failures: Mismatches; each ended what its seed, or its script, had left.
         interrupted: By Ctrl-C or SIGTERM.
         left_out: How many operations were not made, by the reason.
+        release: Of the kernel, as uname -r tells it; empty if that is not known.
     """
 
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -43,6 +63,7 @@ class ConformRun:
     failures: list[Failure] = field(default_factory=list)
     interrupted: bool = False
     left_out: Counter[str] = field(default_factory=Counter)
+    release: str = ""
 
     @property
     def operations(self) -> int:
@@ -68,7 +89,31 @@ class ConformRun:
             self.failures + other.failures,
             self.interrupted or other.interrupted,
             self.left_out + other.left_out,
+            self.release or other.release,
         )
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as JSON can carry it."""
+        return {
+            "counts": [(name, result, count) for (name, result), count in self.counts.items()],
+            "scripts": self.scripts,
+            "seconds": self.seconds,
+            "failures": [failure.as_json() for failure in self.failures],
+            "interrupted": self.interrupted,
+            "left_out": self.left_out,
+            "release": self.release,
+        }
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> Self:
+        """Return the run that as_json() made these fields of."""
+        counts = {(name, result): count for name, result, count in fields["counts"]}
+        made = {
+            "counts": Counter(counts),
+            "failures": list(map(Failure.from_json, fields["failures"])),
+            "left_out": Counter(fields["left_out"]),
+        }
+        return cls(**fields | made)
 
 
 Report = Callable[[ConformRun], None]

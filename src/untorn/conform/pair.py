@@ -7,7 +7,7 @@ operation would take longer than the operation.
 from collections.abc import Callable
 from dataclasses import dataclass
 from traceback import extract_tb
-from typing import Self
+from typing import Any, Self
 
 from untorn.conform.answer import Answer, answer_of, do_all
 from untorn.conform.engine_side import EngineSide
@@ -48,6 +48,23 @@ class Mismatch:
     engine: Answer
     kernel: Answer
     expected: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as JSON can carry it."""
+        return {
+            "number": self.number,
+            "operation": (self.operation.name, self.operation.arguments),
+            "engine": self.engine.as_json(),
+            "kernel": self.kernel.as_json(),
+            "expected": self.expected,
+        }
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> Self:
+        """Return the mismatch that as_json() made these fields of."""
+        name, arguments = fields["operation"]
+        made = {side: Answer.from_json(fields[side]) for side in ("engine", "kernel")}
+        return cls(**fields | made | {"operation": Operation(name, tuple(arguments))})
 
 
 Expectation = Callable[[Answer], str]

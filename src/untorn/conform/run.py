@@ -77,9 +77,9 @@ def conform_case(pair: Pair, case: Case, origin: str, report: Report = ignore) -
     return run
 
 
-def conform_all(pair: Pair, options: ConformOptions, report: Report) -> ConformRun:
+def conform_all(pair: Pair, options: ConformOptions, release: str, report: Report) -> ConformRun:
     """Make one seed after the other, or one case of the files after the other."""
-    made = ConformRun()
+    made = ConformRun(release=release)
 
     def so_far(run: ConformRun) -> None:
         report(made + run)

@@ -42,10 +42,6 @@ class ConformTarget(Protocol):
     def name(self) -> str:
         """What the command line calls it."""
 
-    @property
-    def release(self) -> str:
-        """As uname -r tells it; empty as long as it is not known."""
-
     def conform(self, options: ConformOptions, report: Report) -> ConformRun:
         """Hold the engine to it; Ctrl-C or SIGTERM leaves the rest out.
 

@@ -33,7 +33,7 @@ class VmConformTarget:
     """
 
     def __init__(self, kernel: str) -> None:
-        self.name, self.release = f"vm:{kernel}", ""
+        self.name = f"vm:{kernel}"
         self._kernel = kernel.removesuffix(_FIVE_LEVELS)
         self._five_levels = kernel.endswith(_FIVE_LEVELS)
 
@@ -49,7 +49,6 @@ class VmConformTarget:
         with until_ending(run):
             find_qemu()
             kernel = find_kernel(self._kernel, lambda what: None)
-            self.release = kernel.release
             machine = Machine(
                 kernel.image, Mode.SAFE, cpus=1, parts=("conform",), five_levels=self._five_levels
             )
@@ -58,7 +57,7 @@ class VmConformTarget:
                 oracle = GuestOracle(guest, options.abi)
                 if self._five_levels and oracle.facts.task_size < TASK_SIZE_5LEVEL:
                     raise OutOfReachError("this kernel's page tables have four levels, not five")
-                run += conform_all(Pair(oracle), options, report)
+                run += conform_all(Pair(oracle), options, kernel.release, report)
         return run
 
 
