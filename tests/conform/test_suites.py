@@ -1,6 +1,8 @@
 """The cases of other people's suites, on the engine and on the running kernel."""
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -22,6 +24,7 @@ CASES = [
     for case in parse_cases(suite_text(name))
 ]
 RELEASES = [modelled(None)]
+DOCS = Path(__file__).parents[2] / "docs" / "suites.md"
 
 
 @pytest.fixture(scope="module")
@@ -48,3 +51,13 @@ def test_the_engine_does_so_as_each_release_of_which_it_is_true(case: Case) -> N
             unmet = expected(Answer(result, side.maps(), side.counts()))
             assert not unmet, f"as {release}: {unmet}"
         side.check()
+
+
+def test_the_docs_count_what_the_files_have() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| \d+ \| (\d+) \| (\d+) \|", DOCS.read_text(), re.MULTILINE)
+    suites = {name: parse_cases(suite_text(name)) for name in suite_names()}
+    counted = {
+        name: (len({case.source.partition(":")[0] for case in cases} - {""}), len(cases))
+        for name, cases in suites.items()
+    }
+    assert {name: (int(taken), int(cases)) for name, taken, cases in rows} == counted
