@@ -7,11 +7,12 @@ import pytest
 
 from untorn import engine
 from untorn.maps import page, pagemap
-from untorn.mm import mman
+from untorn.mm import mempolicy, mman
 from untorn.mm.calls import shm
 
 FAMILIES: list[tuple[ModuleType, str]] = [
     (mman, "PROT_|MAP_|MREMAP_|MADV_|MCL_|MLOCK_"),
+    (mempolicy, "MPOL_"),
     (shm, "SHM_"),
     (pagemap, "PM_SCAN_|PAGE_IS_|PAGEMAP_SCAN"),
     (page, "PAGE_SIZE|PMD_SIZE|PUD_SIZE|TASK_SIZE|IA32_"),

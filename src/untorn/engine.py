@@ -68,6 +68,21 @@ from untorn.mm.file import VmFile, VmOperations
 from untorn.mm.filemap import AddressSpace
 from untorn.mm.hugetlb import HugeInode, HugePool, empty_pools
 from untorn.mm.limits import OVERCOMMIT_ALWAYS, OVERCOMMIT_GUESS, RLIM_INFINITY, Limits
+from untorn.mm.mempolicy import (
+    MPOL_BIND,
+    MPOL_DEFAULT,
+    MPOL_F_NUMA_BALANCING,
+    MPOL_F_RELATIVE_NODES,
+    MPOL_F_STATIC_NODES,
+    MPOL_INTERLEAVE,
+    MPOL_LOCAL,
+    MPOL_MF_MOVE,
+    MPOL_MF_MOVE_ALL,
+    MPOL_MF_STRICT,
+    MPOL_PREFERRED,
+    MPOL_PREFERRED_MANY,
+    MPOL_WEIGHTED_INTERLEAVE,
+)
 from untorn.mm.mm_types import MmStruct
 from untorn.mm.mman import (
     MADV_COLD,
@@ -199,6 +214,19 @@ __all__ = [
     "MCL_FUTURE",
     "MCL_ONFAULT",
     "MLOCK_ONFAULT",
+    "MPOL_BIND",
+    "MPOL_DEFAULT",
+    "MPOL_F_NUMA_BALANCING",
+    "MPOL_F_RELATIVE_NODES",
+    "MPOL_F_STATIC_NODES",
+    "MPOL_INTERLEAVE",
+    "MPOL_LOCAL",
+    "MPOL_MF_MOVE",
+    "MPOL_MF_MOVE_ALL",
+    "MPOL_MF_STRICT",
+    "MPOL_PREFERRED",
+    "MPOL_PREFERRED_MANY",
+    "MPOL_WEIGHTED_INTERLEAVE",
     "MREMAP_DONTUNMAP",
     "MREMAP_FIXED",
     "MREMAP_MAYMOVE",
