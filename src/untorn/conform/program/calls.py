@@ -18,7 +18,9 @@ MODELLED = {
     150: "munlock",
     151: "mlockall",
     152: "munlockall",
+    237: "mbind",
     325: "mlock2",
+    450: "set_mempolicy_home_node",
     462: "mseal",
 }
 """Made in the engine, too."""
@@ -26,10 +28,8 @@ NOT_MODELLED = {
     206: "io_setup",
     207: "io_destroy",
     216: "remap_file_pages",
-    237: "mbind",
     329: "pkey_mprotect",
     440: "process_madvise",
-    450: "set_mempolicy_home_node",
     453: "map_shadow_stack",
 }
 """What they did is taken from the kernel's maps."""
@@ -71,12 +71,21 @@ ARGUMENTS = {
     "munlock": 2,
     "mlockall": 1,
     "munlockall": 0,
+    "mbind": 6,
     "mlock2": 3,
+    "set_mempolicy_home_node": 4,
     "mseal": 3,
     "set_anon_name": 5,
 }
 """How many arguments each call has that the engine makes."""
-_INTS = {"mmap": (4,), "madvise": (2,), "mlock2": (2,), "mlockall": (0,), "shmat": (0, 2)}
+_INTS = {
+    "mmap": (4,),
+    "madvise": (2,),
+    "mlock2": (2,),
+    "mlockall": (0,),
+    "shmat": (0, 2),
+    "mbind": (2, 5),
+}
 """Which of them are of type int, in the low half of a register."""
 _NAMES = MODELLED | NOT_MODELLED | FORKS | BOUNDS
 NUMBERS = frozenset(_NAMES)

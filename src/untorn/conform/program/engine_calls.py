@@ -9,6 +9,7 @@ from untorn.conform.operation import Operation
 from untorn.conform.program.open_files import OpenFiles
 from untorn.conform.program.processes import Thread
 from untorn.errors import NotModelledError, os_error
+from untorn.maps.page import PAGE_SIZE
 from untorn.mm.calls.anon_name import ANON_VMA_NAME_MAX_LEN
 from untorn.mm.calls.shm import ShmSegment
 from untorn.mm.file import VmFile
@@ -27,11 +28,13 @@ class EngineCall:
         make: Makes it in an engine process; raises as that does.
         file: That it maps, if it is an mmap of an open file.
         name: That it gives, if it is one that names memory.
+        nodes: Of NUMA, as bits, if it is one that takes a set of them.
     """
 
     make: Callable[[Process], int | None]
     file: VmFile | None = None
     name: bytes | None = None
+    nodes: int = 0
 
 
 class EngineCalls:
@@ -54,7 +57,7 @@ class EngineCalls:
         special: Callable[..., EngineCall] | None = getattr(self, f"_{operation.name}", None)
         if special is not None:
             return special(thread, *operation.arguments)
-        name, arguments = _ALIASES.get(operation.name, operation.name), operation.arguments
+        name, arguments = operation.name, operation.arguments
         return EngineCall(lambda process: getattr(process, name)(*arguments))
 
     def _mmap(
@@ -79,6 +82,18 @@ class EngineCalls:
             return process.shmat(segment, addr, flags)
 
         return EngineCall(make)
+
+    def _mbind(
+        self, thread: Thread, addr: int, length: int, mode: int, at: int, maxnode: int, flags: int
+    ) -> EngineCall:
+        nodes = _nodes(thread, at, maxnode)
+
+        def make(process: Process) -> None:
+            if isinstance(nodes, OSError):
+                raise nodes
+            process.mbind(addr, length, mode, nodes, flags)
+
+        return EngineCall(make, nodes=0 if isinstance(nodes, OSError) else nodes)
 
     def _set_anon_name(
         self, thread: Thread, option: int, what: int, addr: int, length: int, name: int
@@ -110,9 +125,6 @@ def _has_huge_pages() -> bool:
     return any(int(number.read_text()) for number in numbers)
 
 
-_ALIASES = {"mlock": "mlock2"}
-
-
 def _string(thread: Thread, addr: int) -> bytes | OSError | None:
     """Return the name at a byte address, or what the kernel says where it cannot be read."""
     if not addr:
@@ -125,3 +137,23 @@ def _string(thread: Thread, addr: int) -> bytes | OSError | None:
     if not end:
         return os_error(errno.EINVAL if len(text) == ANON_VMA_NAME_MAX_LEN else errno.EFAULT)
     return name
+
+
+def _nodes(thread: Thread, addr: int, maxnode: int) -> int | OSError:
+    """Return the set of nodes at a byte address, as bits, or what the kernel says of it.
+
+    Compare mm/mempolicy.c:get_nodes().
+    """
+    bits = maxnode - 1
+    if not addr or not bits:
+        return 0
+    if not 0 < bits <= PAGE_SIZE * 8:
+        return os_error(errno.EINVAL)
+    size = -(-bits // 64) * 8
+    try:
+        words = thread.read(addr, size)
+    except OSError:
+        return os_error(errno.EFAULT)
+    if len(words) < size:
+        return os_error(errno.EFAULT)
+    return int.from_bytes(words, "little") & (1 << bits) - 1

@@ -10,6 +10,8 @@ from collections.abc import Iterable
 
 from untorn.conform.files import FDS
 from untorn.conform.operation import IN_MEMORY, LIMITS, ON_DISK, SYSCALLS, Operation
+from untorn.conform.program.engine_calls import EngineCall
+from untorn.conform.traced import minimal_elf
 from untorn.fs.proc.show_map import show_map
 from untorn.maps.entry import MapsEntry
 from untorn.maps.page import PAGE_SHIFT
@@ -88,18 +90,15 @@ class History:
         child._names, child._limits = list(self._names), self._limits
         return child
 
-    def call(
-        self, operation: Operation, result: int, file: VmFile | None, name: bytes | None
-    ) -> bool:
+    def call(self, operation: Operation, result: int, call: EngineCall) -> bool:
         """Add a call of the program; say whether a script can have it.
 
         Args:
             operation: The call.
             result: What the kernel returned, an errno negated.
-            file: That it maps, if it is an mmap of one.
-            name: That it gives, if it is one of names.
+            call: What is known of it beside.
         """
-        made = self._translated(operation, file, name)
+        made = self._translated(operation, call)
         if made is not None:
             if result < 0:
                 self.errors[len(self.operations)] = result
@@ -132,17 +131,16 @@ class History:
             if line not in old:
                 self._map(vma)
 
-    def _translated(
-        self, operation: Operation, file: VmFile | None, name: bytes | None
-    ) -> Operation | None:
-        arguments = operation.arguments
-        if operation.name == "mlock":
-            return Operation("mlock2", (*arguments, 0))
-        if operation.name == "set_anon_name":
-            return Operation(operation.name, (*arguments[2:4], self._number_of_name(name)))
-        if operation.name == "mmap" and file is not None:
-            return Operation("mmap", (*arguments[:4], self._fd(file), arguments[5]))
-        return operation if operation.name in SYSCALLS else None
+    def _translated(self, operation: Operation, call: EngineCall) -> Operation | None:
+        name, arguments = operation.name, operation.arguments
+        if name == "set_anon_name":
+            return Operation(name, (*arguments[2:4], self._number_of_name(call.name)))
+        if name == "mmap" and call.file is not None:
+            return Operation(name, (*arguments[:4], self._fd(call.file), arguments[5]))
+        if name == "mbind":
+            made = Operation(name, (*arguments[:3], call.nodes, arguments[5]))
+            return made if call.nodes in minimal_elf.NODEMASKS else None
+        return operation if name in SYSCALLS and name != "shmdt" else None
 
     def _number_of_name(self, name: bytes | None) -> int:
         if name is None:

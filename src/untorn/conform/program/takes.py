@@ -136,6 +136,8 @@ def _add(mm: MmStruct, line: NumberedLine, files: FilesOfMaps, remains: list[_Re
         if each.continues_in(vma):
             old = each.copy
             vma.vm_file, vma.vm_ops, vma.anon_vma = old.vm_file, old.vm_ops, old.anon_vma
+            shift = vma.vm_start - each.start >> PAGE_SHIFT
+            vma.vm_anon_pgoff, vma.vm_policy = old.vm_anon_pgoff + shift, old.vm_policy
             anon_vma_clone(vma, old)
             break
     return vma

@@ -153,7 +153,7 @@ class Twin:
         except NotModelledError as error:
             self._take(thread, before, f"{operation.name}: {error}")
             return
-        told = self._history.call(operation, result, self._call.file, self._call.name)
+        told = self._history.call(operation, result, self._call)
         agreed = self._judge(thread, before, Mismatch(0, operation, engine, kernel))
         if agreed and not told:
             self._history.follow(before, self.engine.mm)
