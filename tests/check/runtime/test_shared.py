@@ -9,6 +9,7 @@ CONSTANT = {
     *("name", "topdown", "vm_area_cachep", "lock_class", "tree", "read_implies_exec"),
     *("has_drivers",),
     *("ptrace_allowed", "cap_sys_admin", "kind", "_mm", "_locking", "_task", "_ops", "mm"),
+    *("huge_pools", "release"),
 }
 OBJECTS = {
     *("mm_count", "mm_mt", "mm_users", "mmap_lock", "page_table", "vm_refcnt", "page_table_lock"),

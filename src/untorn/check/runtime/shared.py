@@ -40,8 +40,8 @@ POINTS: dict[type, tuple[str, ...]] = {
     Waiter: ("granted",),
     # Read without the lock that its changes are made under.
     Page: ("mapcount", "dirty"),
-    # Set by whoever reaps, or kills, at any moment.
-    ProcTask: ("reaped",),
+    # Set by whoever reaps, or kills, and by the task itself, at any moment.
+    ProcTask: ("reaped", "mempolicy"),
     Task: ("killed",),
 }
 GUARDED: dict[type, tuple[str, ...]] = {
@@ -56,6 +56,8 @@ GUARDED: dict[type, tuple[str, ...]] = {
         "vm_file",
         "vm_ops",
         "anon_name",
+        "vm_policy",
+        "resv_map",
         "anon_vma_chain",
     ),
     # By mmap_lock.
@@ -77,7 +79,7 @@ GUARDED: dict[type, tuple[str, ...]] = {
 }
 EXCLUSIVE: dict[type, tuple[str, ...]] = {
     # By the lock of the page table.
-    PageTable: ("_tables", "_files"),
+    PageTable: ("_tables", "_files", "_huge_inodes", "huge"),
     PteTable: ("ptes", "pages"),
 }
 """Guarded containers, changed in place: whoever loads one may store into it."""
