@@ -5,7 +5,7 @@ BIN := .venv/bin
 .DEFAULT_GOAL := help
 
 help: ## show the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .venv/ready: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -28,6 +28,13 @@ kernels: .venv/ready ## before and after on stock kernels in QEMU: table, kernel
 	$(BIN)/untorn bench $(KERNELS:%=--target vm:%) \
 	    --reader none --reader maps --reader smaps --reader query --reader gentle \
 	    --virtual-time --nsamples 1 --duration 5 --mb 128 --gap 1500 --busyduration 5 --locks --plot kernels.svg --json kernels.json --html kernels.html
+
+# Those that users have: long series, those before and after a change, and the newest.
+CONFORM_KERNELS ?= 6.1 6.12 6.16 6.18 7.1 7.2 7.3
+
+conform-kernels: .venv/ready ## the engine against stock kernels in QEMU: 20,000 operations of three seeds each
+	$(BIN)/untorn kernels fetch $(CONFORM_KERNELS)
+	$(BIN)/untorn conform $(CONFORM_KERNELS:%=--target vm:%) --seed 1 --seed 2 --seed 3
 
 bench-micro: .venv/ready ## speed of the engine's parts at 1,000 to 1,000,000 VMAs
 	$(BIN)/python benchmarks/micro.py
@@ -67,4 +74,4 @@ lint: .venv/ready ## ruff, mypy --strict, and which way imports go
 clean: ## remove what the other targets made
 	rm -rf .venv bench.svg bench.json kernels.svg kernels.json kernels.html memory-stall.svg memory-stall-*.json .mypy_cache .ruff_cache .pytest_cache
 
-.PHONY: help bench kernels bench-micro bench-readers bench-counting bench-stall bench-mount bench-load bench-checker soak test lint clean
+.PHONY: help bench kernels conform-kernels bench-micro bench-readers bench-counting bench-stall bench-mount bench-load bench-checker soak test lint clean

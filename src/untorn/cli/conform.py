@@ -125,7 +125,7 @@ def conform(
     from untorn.targets import conform_target
 
     try:
-        targets = [conform_target(name) for name in names]
+        targets = [conform_target(name) for name in dict.fromkeys(names)]
     except LookupError as error:
         raise click.UsageError(str(error)) from error
     files = {name: suite_text(name) for name in (suite_names() if "all" in suites else suites)}
@@ -138,7 +138,7 @@ def conform(
     with endings_held():
         outcomes = _run_all(targets, options)
     if len(targets) > 1:
-        _print_table(names, outcomes)
+        _print_table([target.name for target in targets], outcomes)
     good = [outcome for outcome in outcomes if isinstance(outcome, ConformRun) and outcome.is_good]
     if len(good) < len(targets):
         click.get_current_context().exit(1)
@@ -196,7 +196,7 @@ def _print(run: "ConformRun", origin: str) -> None:
         click.echo(f"interrupted after {run.operations} operations", err=True)
 
 
-def _print_table(names: tuple[str, ...], outcomes: "list[Outcome]") -> None:
+def _print_table(names: list[str], outcomes: "list[Outcome]") -> None:
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table

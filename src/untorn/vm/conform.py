@@ -54,7 +54,7 @@ class VmConformTarget:
             )
             guest, _ = boot(machine)
             with closing(guest):
-                oracle = GuestOracle(guest, options.abi)
+                oracle = GuestOracle(guest, options.abi, SYSCTLS)
                 if self._five_levels and oracle.facts.task_size < TASK_SIZE_5LEVEL:
                     raise OutOfReachError("this kernel's page tables have four levels, not five")
                 run += conform_all(Pair(oracle), options, kernel.release, report)
@@ -73,7 +73,7 @@ class GuestOracle:
         OutOfReachError: The kernel cannot be the oracle.
     """
 
-    def __init__(self, guest: Guest, abi: str, sysctls: dict[str, int] = SYSCTLS) -> None:
+    def __init__(self, guest: Guest, abi: str, sysctls: dict[str, int]) -> None:
         self._guest = guest
         self.facts = Facts(**self._ask(served.start, abi=abi, sysctls=sysctls))
 

@@ -1,0 +1,213 @@
+"""The engine held to a kernel in a guest: what travels, how it ends, several targets at once."""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from tests.helpers.processes import children_of
+from tests.helpers.this_machine import or_skip
+from untorn.cli import main
+from untorn.conform import served
+from untorn.conform.answer import Answer
+from untorn.conform.operation import IN_MEMORY, Operation
+from untorn.conform.outcome import ConformRun, Failure, ignore
+from untorn.conform.pair import Mismatch, Pair
+from untorn.conform.run import conform
+from untorn.conform.target import ConformOptions
+from untorn.errors import OutOfReachError
+from untorn.mm.calls import munmap
+from untorn.vm import conform as vm_conform
+from untorn.vm.conform import GuestOracle, VmConformTarget
+from untorn.vm.guest import GuestDiedError, GuestJob
+from untorn.vm.kernels import Kernel, find_kernel
+from untorn.vm.qemu import Machine, Mode, find_qemu
+
+RUN = ConformRun(
+    counts=Counter({("brk", "ok"): 2, ("mmap", "ENOMEM"): 1}),
+    scripts=1,
+    seconds=0.5,
+    failures=[
+        Failure(
+            "seed 3",
+            0,
+            [Operation("brk", (1 << 63,)), Operation("munlockall")],
+            Mismatch(
+                1,
+                Operation("munlockall"),
+                Answer(fault="AssertionError: planted"),
+                Answer(-12, b"a name \xff\n", {"total_vm": 7}),
+                "line 1: success",
+            ),
+        )
+    ],
+    interrupted=True,
+    left_out=Counter({"a reason": 4}),
+    release="6.12.117",
+)
+
+
+class HereGuest:
+    """A guest that is this machine: what it is asked for travels as JSON, and is done here."""
+
+    def __init__(self) -> None:
+        self.dies_after = 1 << 30
+        self.closed = False
+
+    def call(self, job: GuestJob, timeout: float, **arguments: Any) -> Any:
+        self.dies_after -= 1
+        if self.dies_after < 0:
+            raise GuestDiedError("the guest died: Kernel panic")
+        done = job(lambda value: None, **json.loads(json.dumps(arguments)))
+        return json.loads(json.dumps(done))
+
+    def close(self) -> None:
+        self.closed = True
+        while served._serving:
+            served._serving.pop().close()
+
+
+@pytest.fixture
+def guest(monkeypatch: pytest.MonkeyPatch) -> Iterator[HereGuest]:
+    """What is booted; nothing of this machine is changed for it."""
+    guest = HereGuest()
+    booted: list[Machine] = []
+
+    def boot(machine: Machine) -> tuple[HereGuest, str]:
+        booted.append(machine)
+        return guest, ""
+
+    monkeypatch.setattr(served, "give_pages", lambda pages, overcommit: None)
+    monkeypatch.setattr(vm_conform, "SYSCTLS", {})
+    monkeypatch.setattr(vm_conform, "boot", boot)
+    monkeypatch.setattr(vm_conform, "find_qemu", lambda: "qemu")
+    kernel = Kernel(Path("/k"), "6.12.117", "a package")
+    monkeypatch.setattr(vm_conform, "find_kernel", lambda name, tell: kernel)
+    before = children_of(os.getpid())
+    yield guest
+    guest.close()
+    assert children_of(os.getpid()) == before
+    assert all(machine.mode is Mode.SAFE for machine in booted)
+
+
+@pytest.fixture
+def can_trace() -> None:
+    or_skip(Pair.live).close()
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(main, ["conform", *arguments])
+
+
+def test_what_a_run_came_to_travels() -> None:
+    assert ConformRun.from_json(json.loads(json.dumps(RUN.as_json()))) == RUN
+
+
+def test_runs_add_up() -> None:
+    both = ConformRun() + RUN + ConformRun(Counter({("brk", "ok"): 1}), 1, 1.5)
+    assert both.counts == {("brk", "ok"): 3, ("mmap", "ENOMEM"): 1}
+    assert (both.scripts, both.seconds, both.release) == (2, 2.0, "6.12.117")
+    assert (both.failures, both.interrupted) == (RUN.failures, True)
+    assert both.left_out == {"a reason": 4}
+
+
+@pytest.mark.live
+@pytest.mark.usefixtures("can_trace")
+def test_a_kernel_that_is_elsewhere_says_the_same_as_here(guest: HereGuest) -> None:
+    options = ConformOptions(operations=400, seeds=("1", "2"))
+    elsewhere = VmConformTarget("6.12").conform(options, ignore)
+    with Pair.live() as pair:
+        here = conform(pair, 400, "1") + conform(pair, 400, "2")
+    assert elsewhere.counts == here.counts
+    assert (elsewhere.operations, elsewhere.failures) == (800, [])
+    assert elsewhere.release == "6.12.117"
+    assert guest.closed
+
+
+@pytest.mark.live
+@pytest.mark.usefixtures("can_trace")
+def test_a_mismatch_is_shrunk_there_and_printed_as_ever(
+    guest: HereGuest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(munmap, "_checked_end", lambda start, length: start + length)
+    done = run("--target", "vm:6.12", "--ops", "20000")
+    assert done.exit_code == 1
+    script = done.stdout.partition("# engine: ")[0].splitlines()
+    assert script[0].startswith("# mismatch in script ")
+    assert script[-1].startswith("munmap(")
+    assert len(script) < 8
+    assert "# kernel: EINVAL" in done.stdout
+
+
+@pytest.mark.live
+@pytest.mark.usefixtures("can_trace")
+def test_files_of_a_script_are_those_of_the_guest(guest: HereGuest) -> None:
+    with Pair(GuestOracle(guest, "x86_64", {})) as pair:  # type: ignore[arg-type]
+        pair.renew()
+        opened = Operation("open_file", (700, 1, 8192, os.O_RDWR, IN_MEMORY))
+        assert pair.step(opened) is None
+        assert pair.step(Operation("mmap", (0, 8192, 3, 1, 700, 0))) is None
+        assert b"/memfd:file 1 (deleted)" in pair.last.maps
+
+
+@pytest.mark.live
+@pytest.mark.usefixtures("can_trace")
+def test_a_guest_that_dies_is_told_as_what_it_is(guest: HereGuest) -> None:
+    guest.dies_after = 5
+    done = run("--target", "vm:6.12")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr == "Error: the guest died: Kernel panic\n"
+    assert guest.closed
+
+
+def test_page_tables_of_five_levels_are_asked_for_and_must_be_there(
+    guest: HereGuest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    or_skip(Pair.live).close()
+    monkeypatch.setattr("untorn.conform.live_oracle.task_size_of", lambda abi: abi.task_size)
+    done = run("--target", "vm:6.12,la57", "--ops", "1")
+    assert done.exit_code == 1
+    assert done.stderr == "Error: this kernel's page tables have four levels, not five\n"
+
+
+@pytest.mark.parametrize("name", ["engine", "vm:", "nowhere"])
+def test_a_target_that_there_is_not_is_wrong_usage(name: str) -> None:
+    done = run("--target", "live", "--target", name)
+    assert done.exit_code == 2
+    assert f"no target {name}; targets: live, vm:KERNEL" in done.stderr
+
+
+def test_without_qemu_it_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none() -> str:
+        raise OutOfReachError("no QEMU")
+
+    monkeypatch.setattr(vm_conform, "find_qemu", none)
+    monkeypatch.setattr(vm_conform, "find_kernel", None)  # would fail if it were called
+    done = run("--target", "vm:6.12")
+    assert (done.exit_code, done.stdout, done.stderr) == (1, "", "Error: no QEMU\n")
+
+
+@pytest.mark.live
+@pytest.mark.usefixtures("can_trace")
+def test_several_targets_are_a_table_and_one_out_of_reach_does_not_end_the_others() -> None:
+    done = run("--target", "vm:/nonexistent", "--target", "live", "--ops", "200", "--seed", "1")
+    assert done.exit_code == 1
+    assert "/nonexistent" in done.stderr or "qemu" in done.stderr
+    table = [line.split() for line in done.stdout.splitlines()]
+    assert ["vm:/nonexistent", *"------"] in table
+    assert f"live: Linux {os.uname().release}" in done.stdout
+    live = next(line for line in table if line[:1] == ["live"])
+    assert (live[1], live[2], live[-1]) == (os.uname().release, "200", "0")
+
+
+@pytest.mark.vm
+def test_a_real_guest_agrees_with_the_engine() -> None:
+    kernel = or_skip(lambda: (find_qemu(), find_kernel("6.18", lambda what: None))[1])
+    made = VmConformTarget(kernel.release).conform(ConformOptions(150, ("1",)), ignore)
+    assert (made.operations, made.failures, made.release) == (150, [], kernel.release)
+    assert children_of(os.getpid()) == set()
