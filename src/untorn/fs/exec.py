@@ -14,7 +14,7 @@ from untorn.maps.page import PAGE_SHIFT, PAGE_SIZE, TASK_SIZE, page_align
 from untorn.mm.calls.brk import VM_DATA_DEFAULT
 from untorn.mm.calls.exit import mmput
 from untorn.mm.calls.mmap import store_new_vma
-from untorn.mm.limits import Limits, pick_mmap_base
+from untorn.mm.limits import Limits, pick_mmap_base, stack_top_max
 from untorn.mm.mm_types import MmStruct
 from untorn.mm.mman import VM_ACCOUNT, VM_GROWSDOWN, VM_WRITE
 from untorn.mm.mmap_lock import mmap_write_lock, mmap_write_unlock
@@ -120,7 +120,7 @@ def setup_arg_pages(mm: MmStruct, arguments: int) -> None:
     pages = STACK_TOP - start >> PAGE_SHIFT
     if not may_expand_vm(mm, flags, pages):
         raise os_error(errno.ENOMEM)
-    pgoff = start >> PAGE_SHIFT
+    pgoff = start + stack_top_max(mm.task_size) - STACK_TOP >> PAGE_SHIFT
     store_new_vma(mm, start, STACK_TOP, Attributes(flags, None, pgoff, pgoff))
     vma_account(mm, flags, pages)
 

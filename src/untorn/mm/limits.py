@@ -65,6 +65,15 @@ def legacy_base(task_size: int = TASK_SIZE) -> int:
     return page_align(min(task_size, TASK_SIZE) // 3)
 
 
+def stack_top_max(task_size: int) -> int:
+    """Return the byte address below which an exec makes each stack, whose pages it numbers there.
+
+    Only then it moves it to its place, lower in a process of 32 bits or with randomization, and
+    with page tables of five levels. Compare mm/vma_exec.c:create_init_stack_vma().
+    """
+    return max(task_size, TASK_SIZE)
+
+
 def largest_shift(task_size: int) -> int:
     """Return by how many bytes randomization moves mmap_base at most.
 

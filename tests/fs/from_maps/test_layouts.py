@@ -11,7 +11,16 @@ from untorn.maps.page import (
     TASK_SIZE,
     TASK_SIZE_5LEVEL,
 )
-from untorn.mm.mman import MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, MREMAP_MAYMOVE, PROT_NONE
+from untorn.mm.mman import (
+    MAP_ANONYMOUS,
+    MAP_FIXED,
+    MAP_GROWSDOWN,
+    MAP_PRIVATE,
+    MREMAP_MAYMOVE,
+    PROT_NONE,
+    PROT_READ,
+    PROT_WRITE,
+)
 from untorn.syscalls import Process
 
 P = PAGE_SIZE
@@ -103,6 +112,25 @@ def test_only_a_hint_above_the_map_window_opens_what_lies_there(topdown: bool) -
     above = process.mmap(TASK_SIZE_5LEVEL - P, P, PROT_NONE, ANONYMOUS | MAP_FIXED)
     assert above == TASK_SIZE_5LEVEL - P
     assert process.mremap(above, P, 2 * P, MREMAP_MAYMOVE) < TASK_SIZE
+
+
+@pytest.mark.parametrize(
+    ("top", "task_size", "pieces"),
+    [
+        (TASK_SIZE, TASK_SIZE, 1),
+        (TASK_SIZE - 7 * P, TASK_SIZE, 2),
+        (TASK_SIZE, TASK_SIZE_5LEVEL, 2),
+        (IA32_PAGE_OFFSET, IA32_PAGE_OFFSET, 2),
+    ],
+)
+def test_only_a_stack_that_no_exec_moved_joins_what_is_mapped_over_its_top(
+    top: int, task_size: int, pieces: int
+) -> None:
+    stack = line(top - 33 * P, 33 * P, b"[stack]")
+    process = Process.from_maps(PROGRAM + stack, task_size=task_size)
+    flags = ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN
+    process.mmap(top - P, P, PROT_READ | PROT_WRITE, flags)
+    assert process.mm.map_count == 1 + pieces
 
 
 REFUSED = {

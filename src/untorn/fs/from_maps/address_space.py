@@ -30,8 +30,8 @@ from untorn.maps.entry import MapsEntry
 from untorn.maps.page import PAGE_SHIFT, PAGE_SIZE
 from untorn.mm.file import VmFile
 from untorn.mm.hugetlb import HugePool, empty_pools
-from untorn.mm.limits import Limits
-from untorn.mm.mm_types import MmStruct, Vma, VmaSlab, vm_area_cachep, vma_pages
+from untorn.mm.limits import Limits, stack_top_max
+from untorn.mm.mm_types import MmStruct, Vma, VmaSlab, vm_area_cachep, vma_add_pgoff, vma_pages
 from untorn.mm.mman import (
     VM_ACCESS_FLAGS,
     VM_ACCOUNT,
@@ -170,6 +170,7 @@ def add_vma(mm: MmStruct, line: NumberedLine, file: VmFile | None) -> Vma:
         vma.anon_name = anon_name[1]
     elif entry.name == STACK:
         vma.vm_flags |= VM_GROWSDOWN
+        vma_add_pgoff(vma, stack_top_max(mm.task_size) - entry.end >> PAGE_SHIFT)
     elif entry.name and not entry.has_file and entry.name != HEAP:
         _make_special(vma, line)
     vma_start_write(vma)
