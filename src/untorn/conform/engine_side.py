@@ -60,7 +60,8 @@ class EngineSide:
             process.mseal(minimal_elf.BASE, PAGE_SIZE)
         self._inodes = InodeNumbers()
         self._family = [process]
-        self._files = [process.open()]
+        # One lock for all VMAs takes the least time, and every reader shows the same of them.
+        self._files = [process.open(reader="mmap_lock")]
 
     @property
     def mm(self) -> MmStruct:
@@ -155,7 +156,7 @@ class EngineSide:
     def _fork(self) -> None:
         copy = self._family[-1].fork()
         self._family.append(copy)
-        self._files.append(copy.open())
+        self._files.append(copy.open(reader="mmap_lock"))
 
     def _exit(self) -> None:
         self._end(-1)

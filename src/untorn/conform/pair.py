@@ -172,6 +172,7 @@ class Pair:
         self._forget_policies()
         self.last = start.answer
         self._ahead: list[Done] = []
+        self._bytes_ahead = 0
         self._number = 0
 
     def can(self, operation: Operation) -> bool:
@@ -190,7 +191,7 @@ class Pair:
     @property
     def is_far_ahead(self) -> bool:
         """Whether the engine has done so much that the kernel should catch up."""
-        return sum(len(done.answer.maps) for done in self._ahead) > _FAR
+        return self._bytes_ahead > _FAR
 
     def go_ahead(
         self, operation: Operation, expected: Expectation = anything, *, check: bool = False
@@ -210,8 +211,7 @@ class Pair:
         except Exception as error:  # whichever: it is a fault of the engine
             answer = Answer(fault=describe_fault(error))
         unmet = "" if answer.fault else expected(answer)
-        self._ahead.append(Done(self._number, operation, calls, answer, expected, unmet))
-        self._number += 1
+        self._note(Done(self._number, operation, calls, answer, expected, unmet))
         return not answer.fault and not unmet
 
     def pass_by(self, operation: Operation) -> bool:
@@ -222,8 +222,7 @@ class Pair:
         except Exception as error:  # whichever: it is a fault of the engine
             answer = Answer(fault=describe_fault(error))
         compared = bool(answer.fault)
-        self._ahead.append(Done(self._number, operation, calls, answer, compared=compared))
-        self._number += 1
+        self._note(Done(self._number, operation, calls, answer, compared=compared))
         return not answer.fault
 
     def catch_up(self) -> tuple[list[Done], Mismatch | None]:
@@ -235,7 +234,7 @@ class Pair:
         Raises:
             ChildProcessError: The child ended.
         """
-        ahead, self._ahead = self._ahead, []
+        ahead, self._ahead, self._bytes_ahead = self._ahead, [], 0
         if not ahead:
             return [], None
         calls, digests = [done.calls for done in ahead], [done.digest for done in ahead]
@@ -270,6 +269,11 @@ class Pair:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+    def _note(self, done: Done) -> None:
+        self._ahead.append(done)
+        self._bytes_ahead += len(done.answer.maps)
+        self._number += 1
 
     def _forget_policies(self) -> None:
         """Give files in memory the default policy again: scripts leave others behind."""

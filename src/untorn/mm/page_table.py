@@ -34,7 +34,8 @@ DIRTY = 8
 GUARD = 16
 """No page, and every access fails: MADV_GUARD_INSTALL."""
 
-_VALID = (NONE, ZERO, ANON, ANON | DIRTY, PAGE, PAGE | DIRTY, GUARD)
+_VALID = bytes((NONE, ZERO, ANON, ANON | DIRTY, PAGE, PAGE | DIRTY, GUARD))
+_WITH_PAGE = bytes(pte for pte in range(256) if pte & PAGE)
 _GUARDS_ONLY = bytes(pte & GUARD for pte in range(256))
 
 
@@ -254,9 +255,10 @@ def _part(table: PteTable, number: int, start: int, end: int) -> Part:
 
 def _check_table(number: int, table: PteTable) -> None:
     where = f"the table at {number * PMD_SIZE:x}"
-    if len(table.ptes) != PTRS_PER_PTE or set(table.ptes) - set(_VALID):
+    if len(table.ptes) != PTRS_PER_PTE or table.ptes.translate(None, _VALID):
         raise InvariantError(f"{where} has entries that are none: {sorted(set(table.ptes))}")
-    if {i for i, pte in enumerate(table.ptes) if pte & PAGE} != set(table.pages):
+    found = PTRS_PER_PTE - len(table.ptes.translate(None, _WITH_PAGE))
+    if found != len(table.pages) or not all(table.ptes[index] & PAGE for index in table.pages):
         raise InvariantError(f"{where} has entries and Pages that do not match")
     for index, page in table.pages.items():
         if page.mapcount < 1:
