@@ -2,6 +2,9 @@
 
 import json
 import os
+import signal
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +13,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from tests.helpers.processes import children_of
+from tests.helpers.processes import children_of, is_alive
+from tests.helpers.tasks import wait_until
 from tests.helpers.this_machine import or_skip
 from untorn.cli import main
 from untorn.conform import served
@@ -203,6 +207,31 @@ def test_several_targets_are_a_table_and_one_out_of_reach_does_not_end_the_other
     assert f"live: Linux {os.uname().release}" in done.stdout
     live = next(line for line in table if line[:1] == ["live"])
     assert (live[1], live[2], live[-1]) == (os.uname().release, "200", "0")
+
+
+@pytest.mark.live
+@pytest.mark.usefixtures("can_trace")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_runs_under_way_and_starts_no_more(number: signal.Signals) -> None:
+    cpu = min(os.sched_getaffinity(0))
+    command = ["taskset", "-c", str(cpu), sys.executable, "-m", "untorn", "conform"]
+    command += ["--ops", "1000000", "--target", "live", "--target", "vm:6.12"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+
+        def grandchildren() -> list[int]:
+            return [each for child in children_of(process.pid) for each in children_of(child)]
+
+        wait_until(lambda: bool(grandchildren()), "the run at live has a child")
+        children = [*children_of(process.pid), *grandchildren()]
+        os.killpg(process.pid, number)  # to its whole group, as a terminal does
+        stdout, stderr = process.communicate()
+    assert process.returncode == 1
+    assert stderr.startswith("interrupted after ")
+    assert "live: Linux" in stdout
+    assert "vm:6.12" not in stdout
+    assert not any(map(is_alive, children))
 
 
 @pytest.mark.vm

@@ -33,7 +33,7 @@ def run_each(names: Sequence[str], options: ConformOptions, show: Show) -> Itera
         runs = _Runs(children, names, options)
         for name in names:
             try:
-                while name not in runs.outcomes:
+                while name not in runs.outcomes and runs.are_under_way:
                     runs.go_on()
                     show(sum(runs.made.values()))
             except KeyboardInterrupt:
@@ -58,6 +58,11 @@ class _Runs:
         self._busy: dict[str, tuple[Child, int]] = {}
         self.made = dict.fromkeys(names, 0)
         self.outcomes: dict[str, Outcome] = {}
+
+    @property
+    def are_under_way(self) -> bool:
+        """Whether any has not ended."""
+        return bool(self._waiting or self._busy)
 
     def go_on(self) -> None:
         """Start what there are CPUs for, and hear from each."""

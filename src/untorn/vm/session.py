@@ -10,7 +10,7 @@ from untorn.vm.qemu import Machine, kvm_refusal, qemu_version
 
 KVM_PATIENCE = 10.0
 """Seconds in which a guest must be up by KVM; there are machines where it never is."""
-PATIENCE = 120.0
+PATIENCE = 300.0
 """Seconds in which an emulated guest must be up; on an idle machine it takes 6."""
 SET_UP = 300.0
 """Seconds of ours in which what a guest is asked for must have begun."""
