@@ -13,8 +13,9 @@ from untorn.reader.memory.page_frames import Frames
 from untorn.reader.memory.quantity import Counts
 from untorn.reader.memory.slices import Slices
 from untorn.reader.memory.tally import Tally
+from untorn.releases.release import Release
 
-RELEASE = 6, 18
+RELEASE = Release(6, 18)
 
 
 class EnginePages:

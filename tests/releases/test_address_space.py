@@ -311,6 +311,15 @@ def test_what_dontunmap_copies_is_counted_once_or_twice() -> None:
     assert counts == [3, 4]
 
 
+@pytest.mark.parametrize(("release", "drawing"), [((6, 1, 192), "ABC"), ((6, 12, 117), "ABB")])
+def test_where_a_copy_beside_its_source_may_merge(release: tuple[int, ...], drawing: str) -> None:
+    pages = Pages(release=release)
+    pages.map(0, 1)
+    pages.map(2, 3)
+    move(pages, 0, 1, 1, DONTUNMAP)
+    assert pages.diagram(3) == drawing
+
+
 def test_lengths_of_dontunmap_are_compared_in_bytes() -> None:
     def keep(pages: Pages) -> None:
         pages.map(0, 1)

@@ -104,6 +104,12 @@ MSEAL = Change(
     "mseal(2) is there; ENOSYS before",
     "mm/mseal.c",
 )
+FLAGS_OF_TAILS = Change(
+    Release(6, 10),
+    "kpageflags tells of each frame of a compound page what holds for all of it; dirty and "
+    "swap-backed only of the first before",
+    "fs/proc/page.c:stable_page_flags()",
+)
 PROCMAP_QUERY_IOCTL = Change(
     Release(6, 11),
     "the ioctl PROCMAP_QUERY on maps is there; ENOTTY before",
@@ -129,6 +135,12 @@ VVAR_VCLOCK = Change(
     Release(6, 13),
     "clocks of hypervisors have a mapping of their own, [vvar_vclock]; part of [vvar] before",
     "arch/x86/entry/vdso/vma.c:map_vdso()",
+)
+COPY_PASSES_SOURCE = Change(
+    Release(6, 12),
+    "what MREMAP_DONTUNMAP copies right beside its source may still merge on the other side, where "
+    "it is kept from merging with the source; nowhere before",
+    "mm/vma.c:copy_vma()",
 )
 GUARD_REGIONS = Change(
     Release(6, 13),
@@ -251,14 +263,14 @@ DONTUNMAP_CUTS = Change(
     "MREMAP_DONTUNMAP cuts what it moves out of a locked VMA, and only that is unlocked; all of "
     "the VMA was before, and its pages stayed in locked_vm",
     "mm/mremap.c:prep_move_vma()",
-    carried_back=(Release(6, 12, 117), Release(7, 2, 13)),
+    carried_back=(Release(6, 1, 192), Release(6, 12, 117), Release(7, 2, 13)),
 )
 DONTUNMAP_LEAVES_NEW = Change(
     Release(7, 3),
     "what MREMAP_DONTUNMAP leaves behind is as if mapped anew, and never merges with its own copy; "
     "it kept its page offset before",
     "mm/mremap.c:dontunmap_complete()",
-    carried_back=(Release(6, 12, 117), Release(7, 2, 13)),
+    carried_back=(Release(6, 1, 192), Release(6, 12, 117), Release(7, 2, 13)),
 )
 ANON_PGOFF = Change(
     Release(7, 3),

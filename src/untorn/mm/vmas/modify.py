@@ -21,7 +21,7 @@ from untorn.mm.vmas.hugetlb_reserve import hugetlb_vm_open
 from untorn.mm.vmas.merge import Attributes, vma_merge_existing_range, vma_merge_new_range
 from untorn.mm.vmas.rmap import anon_vma_clone
 from untorn.mm.vmas.vm_area import vm_area_dup, vma_store_new
-from untorn.releases.changes import DONTUNMAP_LEAVES_NEW
+from untorn.releases.changes import COPY_PASSES_SOURCE, DONTUNMAP_LEAVES_NEW
 
 
 def split_vma(mm: MmStruct, vma: Vma, addr: int, *, new_below: bool) -> Vma:
@@ -166,8 +166,16 @@ def copy_vma(
 
 def _without(source: Vma, prev: Vma | None, following: Vma | None) -> tuple[Vma | None, Vma | None]:
     """Return those neighbours of a copy that it may merge with, if its source is to stay."""
-    if not source.vm_mm.release.has(DONTUNMAP_LEAVES_NEW):
+    if not source.vm_mm.release.has(DONTUNMAP_LEAVES_NEW) or source not in (prev, following):
         return prev, following
+    return _other_side(source, prev, following)
+
+
+def _other_side(
+    source: Vma, prev: Vma | None, following: Vma | None
+) -> tuple[Vma | None, Vma | None]:
+    if not source.vm_mm.release.has(COPY_PASSES_SOURCE):
+        return None, None
     return (None if prev is source else prev), (None if following is source else following)
 
 

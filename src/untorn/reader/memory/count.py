@@ -10,11 +10,12 @@ from untorn.maps.pagemap import KPF_ANON, KPF_ANON_EXCLUSIVE, KPF_SWAPBACKED, PM
 from untorn.reader.memory.quantity import Counts, Entries, Quantity
 from untorn.reader.memory.slices import PTRS_PER_PTE, MappedBy, Slices, Window
 from untorn.reader.memory.tally import Tally
+from untorn.releases.release import LAST, Release
 
 _BATCH = 1 << 15
 """Entries that are counted together; so many fit the processor's cache."""
-_EXCLUSIVE_KNOWN = (5, 19), (7, 3)
-"""The first and the last release of which it is known that KPF_ANON_EXCLUSIVE is what it says."""
+_EXCLUSIVE_SINCE = Release(5, 19)
+"""From which release on KPF_ANON_EXCLUSIVE is what it says, up to the last that is known."""
 _OWN = np.uint64(KPF_ANON | KPF_ANON_EXCLUSIVE)
 _SHMEM, _ANON_OR_SHMEM = np.uint64(KPF_SWAPBACKED), np.uint64(KPF_ANON | KPF_SWAPBACKED)
 
@@ -33,12 +34,11 @@ class Counter:
         self,
         slices: Slices,
         tally: Tally,
-        release: tuple[int, ...],
+        release: Release,
         on_window: Callable[[int], None] = lambda size: None,
     ) -> None:
         self._slices, self._tally, self._on_window = slices, tally, on_window
-        first, last = _EXCLUSIVE_KNOWN
-        self._exclusive = first <= release[:2] <= last
+        self._exclusive = release >= _EXCLUSIVE_SINCE and release[:2] <= LAST[:2]
 
     def count(self, starts: Sequence[int], ends: Sequence[int]) -> Counts:
         """Return a row of quantities for each range; they are disjoint and ascending.

@@ -23,15 +23,13 @@ from untorn.maps.pagemap import (
     KPF_SWAPBACKED,
     PM_PFRAME_MASK,
 )
+from untorn.releases.changes import FLAGS_OF_TAILS
 from untorn.releases.release import running_release
 
 Frames = npt.NDArray[np.uint64]
 
 _NEAR = 6
 """Frames; as many between two that are wanted take less time than another call."""
-_FLAGS_OF_TAILS_SINCE = 6, 10
-"""The first release that tells of each frame of a compound page what holds for all of it.
-Source: fs/proc/page.c:stable_page_flags()."""
 _MOST_SHIFT = 13
 """Of the number of frames that one call reads at most."""
 
@@ -64,7 +62,7 @@ class KernelPageFrames:
         """Open them; None without the right to see frames, which root has."""
         if not _shows_frames():
             return None
-        knows_tails = running_release() >= _FLAGS_OF_TAILS_SINCE
+        knows_tails = running_release().has(FLAGS_OF_TAILS)
         tails_lack = 0 if knows_tails else KPF_DIRTY | KPF_SWAPBACKED
         with suppress(OSError):
             counts = os.open("/proc/kpagecount", os.O_RDONLY | os.O_CLOEXEC)
