@@ -88,6 +88,34 @@ try:
 except (OSError, MemoryError):
     raise SystemExit(4)
 """
+REFUSES_WRITE_AND_EXEC = (
+    LIBC
+    + """
+import mmap, os
+assert libc.prctl(65, 1, 0, 0, 0) == 0
+if os.fork() == 0:
+    try:
+        mmap.mmap(-1, 1 << 14, prot=mmap.PROT_WRITE | mmap.PROT_EXEC)
+    except PermissionError:
+        os._exit(5)
+raise SystemExit(os.waitstatus_to_exitcode(os.wait()[1]))
+"""
+)
+FIRST_THREAD_ENDS = (
+    LIBC
+    + """
+import mmap, threading, time
+def work():
+    time.sleep(0.2)
+    mmap.mmap(-1, 1 << 14)[0] = 1
+    import os, resource
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    mmap.mmap(-1, 1 << 14)[0] = 1
+    os._exit(6)
+threading.Thread(target=work).start()
+libc.pthread_exit(None)
+"""
+)
 
 
 def python(text: str) -> list[str]:

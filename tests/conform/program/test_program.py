@@ -70,6 +70,15 @@ def test_a_limit_that_the_program_sets_counts() -> None:
     assert (run.counts["mmap", "ENOMEM"] > 0, run.ending) == (True, 4)
 
 
+def test_a_refusal_of_memory_that_is_written_and_executed_counts() -> None:
+    run = agreed(programs.REFUSES_WRITE_AND_EXEC)
+    assert (run.counts["mmap", "EACCES"], run.ending) == (1, 5)
+
+
+def test_the_first_thread_may_end_before_others() -> None:
+    assert agreed(programs.FIRST_THREAD_ENDS).ending == 6
+
+
 def test_what_is_not_modelled_is_taken_and_counted() -> None:
     run = agreed(programs.REMAPS_FILE_PAGES)
     assert run.not_modelled == {"remap_file_pages": 1}

@@ -46,12 +46,13 @@ BOUNDS = {
     308: "setns",
 }
 """They change no mapping, but what bounds later calls."""
+MDWE = "prctl(PR_SET_MDWE)"
 PRCTL, IOCTL, PTRACE = 157, 16, 101
 PTRACE_TRACEME = 0
 PR_SET_MM, PR_SET_MDWE, PR_SET_MEMORY_MERGE, PR_SET_VMA = 35, 65, 67, 0x5356_4D41
 PRCTL_OPTIONS = {
     PR_SET_MM: "prctl(PR_SET_MM)",
-    PR_SET_MDWE: "prctl(PR_SET_MDWE)",
+    PR_SET_MDWE: MDWE,
     PR_SET_MEMORY_MERGE: "prctl(PR_SET_MEMORY_MERGE)",
     PR_SET_VMA: "set_anon_name",
 }
@@ -87,6 +88,8 @@ _INTS = {
     "mbind": (2, 5),
 }
 """Which of them are of type int, in the low half of a register."""
+CHANGE_BOUNDS = frozenset((*BOUNDS.values(), MDWE))
+"""Names of all calls that change what bounds later ones, and nothing else."""
 _NAMES = MODELLED | NOT_MODELLED | FORKS | BOUNDS
 NUMBERS = frozenset(_NAMES)
 """Of calls that are stopped at whatever their arguments are."""

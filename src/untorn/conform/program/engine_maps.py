@@ -3,12 +3,17 @@
 Its maps, which files these are of, and the VMAs that the program has not written to so far.
 """
 
+from operator import attrgetter
+
 from untorn.fs.proc.show_map import gate_line, show_map
 from untorn.mm.file import VmFile
 from untorn.mm.mm_types import MmStruct, Vma
 from untorn.mm.mman import VM_HUGETLB, VM_MAYSHARE, VM_WRITE
 
-_Known = dict[Vma, tuple[tuple[object, ...], bytes]]
+_attributes = attrgetter(
+    *("vm_start", "vm_end", "vm_flags", "vm_pgoff", "anon_name", "vm_file", "vm_ops")
+)
+"""All that a line of maps is made of, but for what its file is called and where the heap ends."""
 
 
 class EngineMaps:
@@ -23,7 +28,8 @@ class EngineMaps:
 
     def __init__(self, mm: MmStruct) -> None:
         self._mm = mm
-        self._lines: _Known = {}
+        self._brk = mm.brk
+        self._lines: dict[tuple[object, ...], bytes] = {}
         self.files: set[VmFile] = set()
         self.unwritten: list[Vma] = []
 
@@ -33,23 +39,16 @@ class EngineMaps:
 
     def text(self) -> bytes:
         """Return what a read of maps would."""
-        mm, old, vmas = self._mm, self._lines, self._mm.mm_mt.root.values()
-        self._lines = {vma: _line(mm.brk, vma, old.get(vma)) for vma in vmas}
+        mm, vmas = self._mm, self._mm.mm_mt.root.values()
+        if self._brk != mm.brk:
+            self.renamed()
+        old, keys = self._lines, list(map(_attributes, vmas))
+        lines = [old.get(key) or show_map(vma) for key, vma in zip(keys, vmas, strict=True)]
+        self._brk, self._lines = mm.brk, dict(zip(keys, lines, strict=True))
         self.files = {vma.vm_file for vma in vmas if vma.vm_file is not None}
         self.unwritten = [vma for vma in vmas if vma.anon_vma is None and _may_be_written(vma)]
         gate = gate_line(mm.gate_vma_flags) if mm.gate_vma else b""
-        return b"".join([line for _, line in self._lines.values()]) + gate
-
-
-def _line(
-    brk: int, vma: Vma, before: tuple[tuple[object, ...], bytes] | None
-) -> tuple[tuple[object, ...], bytes]:
-    """Return all that the line of vma is made of, but for what its file is called, and the line."""
-    key = (
-        *(vma.vm_start, vma.vm_end, vma.vm_flags, vma.vm_pgoff),
-        *(vma.anon_name, vma.vm_file, vma.vm_ops, brk),
-    )
-    return before if before is not None and before[0] == key else (key, show_map(vma))
+        return b"".join(lines) + gate
 
 
 def _may_be_written(vma: Vma) -> bool:

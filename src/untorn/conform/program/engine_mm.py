@@ -1,7 +1,7 @@
 """An address space of the engine that is like that of a traced thread."""
 
 from untorn.conform.program.kernel_memory import KernelMemory
-from untorn.conform.program.processes import ADDR_NO_RANDOMIZE, READ_IMPLIES_EXEC, Thread
+from untorn.conform.program.processes import ADDR_NO_RANDOMIZE, Thread
 from untorn.conform.program.takes import take_locked, take_maps
 from untorn.conform.traced.member import Layout
 from untorn.fs.from_maps.address_space import mm_from_maps
@@ -44,7 +44,7 @@ def _mm_of(
         limits=thread.process.limits_now(machine),
         slab=VmaSlab(),  # it must not meet what a fault left behind
     )
-    mm.read_implies_exec = bool(thread.process.personality & READ_IMPLIES_EXEC)
+    mm.read_implies_exec = thread.process.read_implies_exec
     take_maps(mm, text, kernel.facts(thread))
     take_locked(mm, kernel.counts(thread)["locked_vm"])
     return mm

@@ -13,6 +13,8 @@ from untorn.conform.traced.bounds import CAP_IPC_LOCK, CAP_SYS_NICE, CAP_SYS_RAW
 from untorn.mm.limits import RLIM_INFINITY, Limits
 
 READ_IMPLIES_EXEC, ADDR_NO_RANDOMIZE = 0x40_0000, 0x4_0000
+_REFUSE_EXEC_GAIN, _NO_INHERIT = 1, 2
+"""PR_MDWE_* bits. Source: include/uapi/linux/prctl.h."""
 _PIDFD_THREAD = os.O_EXCL
 _CHUNK = 1 << 16
 
@@ -25,13 +27,18 @@ class TracedProcess:
         pidfd: By which it can be ended, whoever reaps it meanwhile.
         threads: How many it has.
         limits: What bounds its calls; None: to be asked for again, as something changed it.
+        mdwe: PR_MDWE_* bits that it set, which /proc does not tell.
+        read_implies_exec: Whether its personality says so; asked for with the limits.
     """
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, pid: int, parent: "TracedProcess | None" = None) -> None:
+        """Know a process; what it does not inherit from its parent is asked of the kernel."""
         self.pid = pid
         self.pidfd = os.pidfd_open(pid)
         self.threads = 0
         self.limits: Limits | None = None
+        self.mdwe: int = 0 if parent is None or parent.mdwe & _NO_INHERIT else parent.mdwe
+        self.read_implies_exec = False
 
     @property
     def personality(self) -> int:
@@ -58,6 +65,7 @@ class TracedProcess:
         }
         soft = {name: _bytes(pair[0]) for name, pair in limits.items()}
         capabilities = self._capabilities()
+        self.read_implies_exec = bool(self.personality & READ_IMPLIES_EXEC)
         return replace(
             machine,
             rlimit_as=soft["AS"],
@@ -68,6 +76,7 @@ class TracedProcess:
             cap_ipc_lock=bool(capabilities >> CAP_IPC_LOCK & 1),
             cap_sys_nice=bool(capabilities >> CAP_SYS_NICE & 1),
             cap_sys_rawio=bool(capabilities >> CAP_SYS_RAWIO & 1),
+            deny_write_exec=bool(self.mdwe & _REFUSE_EXEC_GAIN),
         )
 
     def _capabilities(self) -> int:

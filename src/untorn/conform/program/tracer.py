@@ -13,7 +13,7 @@ from contextlib import suppress
 from time import perf_counter
 
 from untorn.conform.operation import Operation
-from untorn.conform.program.calls import BOUNDS, PTRACE, PTRACE_TRACEME, operation_of
+from untorn.conform.program.calls import CHANGE_BOUNDS, MDWE, PTRACE, PTRACE_TRACEME, operation_of
 from untorn.conform.program.memory import Memory
 from untorn.conform.program.processes import Thread, TracedProcess
 from untorn.conform.program.world import World
@@ -56,6 +56,8 @@ OPTIONS = (
 _FORKED = PTRACE_EVENT_FORK, PTRACE_EVENT_VFORK, PTRACE_EVENT_CLONE
 _SYSCALL_STOP = signal.SIGTRAP | 0x80
 _GROUP_STOPS = signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU
+_gone = suppress(ProcessLookupError, FileNotFoundError)
+"""Around what looks at a stopped thread: it may be killed meanwhile, and its end is yet to come."""
 _CLONE_VM, _CLONE_THREAD = 0x100, 0x1_0000
 _WORD = 8
 
@@ -93,8 +95,7 @@ class Tracer:
         while self._threads:
             tid, status = os.waitpid(-1, WALL | WNOTHREAD)
             begun = perf_counter()
-            # A thread may be killed while it is stopped: its end is yet to be reported then.
-            with suppress(ProcessLookupError, FileNotFoundError):
+            with _gone:
                 self._on_change(tid, status)
             if tid == pid and not os.WIFSTOPPED(status):
                 run.ending = os.waitstatus_to_exitcode(status)
@@ -155,43 +156,46 @@ class Tracer:
             thread, operation = memory.waiting.popleft()
             memory.owner = thread
             self._calls[thread] = operation
-            try:
-                if operation.name not in BOUNDS.values():
+            if operation.name not in CHANGE_BOUNDS:
+                with _gone:
                     memory.begin(thread, operation)
+            try:
                 ptrace(PTRACE_SYSCALL, thread.tid)
-            except (ProcessLookupError, FileNotFoundError):
-                self._let_go(memory)  # it was killed
+            except ProcessLookupError:
+                memory.owner = None  # it was killed
 
-    def _let_go(self, memory: Memory) -> None:
+    def _let_go(self, thread: Thread, memory: Memory) -> None:
+        """Let a thread go on after its call, and the next one make its own."""
+        with _gone:
+            ptrace(self._go_on, thread.tid)
         memory.owner = None
         self._let_in(memory)
 
     def _on_return(self, thread: Thread) -> None:
         """Compare, after a call was made; let the next one in."""
         memory, operation = self._memories[thread], self._calls.pop(thread)
-        try:
-            if operation.name in BOUNDS.values():
-                self._forget_limits()
-            else:
+        if operation.name in CHANGE_BOUNDS:
+            self._change_bounds(thread.process, operation, self._info.result)
+        else:
+            with _gone:
                 memory.finish(thread, self._info.result)
-            ptrace(self._go_on, thread.tid)
-        finally:
-            self._let_go(memory)
+        self._let_go(thread, memory)
 
     def _on_fork(self, thread: Thread) -> None:
         """Know a new thread or process, whose parent's call has succeeded."""
         memory, operation = self._memories[thread], self._calls.pop(thread)
-        tid, flags = event_message(thread.tid), clone_flags(thread, operation)
-        try:
-            process = thread.process if flags & _CLONE_THREAD else self._add_process(tid)
-            child = self._add_thread(tid, process)
-            self._memories[child] = self._memory_of(child, thread, flags)
-            if tid in self._early:
-                self._early.remove(tid)
-                ptrace(self._go_on, tid)
-            ptrace(self._go_on, thread.tid)
-        finally:
-            self._let_go(memory)
+        with _gone:
+            self._add_child(thread, event_message(thread.tid), clone_flags(thread, operation))
+        self._let_go(thread, memory)
+
+    def _add_child(self, parent: Thread, tid: int, flags: int) -> None:
+        is_thread = flags & _CLONE_THREAD
+        process = parent.process if is_thread else self._add_process(tid, parent.process)
+        child = self._add_thread(tid, process)
+        self._memories[child] = self._memory_of(child, parent, flags)
+        if tid in self._early:
+            self._early.remove(tid)
+            ptrace(self._go_on, tid)
 
     def _memory_of(self, child: Thread, parent: Thread, flags: int) -> Memory:
         memory = self._memories[parent]
@@ -217,19 +221,21 @@ class Tracer:
 
     def _begin_program(self, thread: Thread) -> None:
         self._world.run.programs += 1
-        thread.process.limits = None
+        thread.process.limits, thread.process.mdwe = None, 0
         self._info.read(thread.tid)
         is_32_bit = self._info.arch != AUDIT_ARCH_X86_64
         memory = Memory.after_exec(self._world, thread, is_32_bit=is_32_bit)
         self._memories[thread] = memory
 
-    def _forget_limits(self) -> None:
+    def _change_bounds(self, caller: TracedProcess, operation: Operation, result: int) -> None:
         """Ask for the limits of all again: a process may set those of another one."""
+        if operation.name == MDWE and result == 0:
+            caller.mdwe = operation.arguments[1]
         for process in self.processes.values():
             process.limits = None
 
-    def _add_process(self, pid: int) -> TracedProcess:
-        process = self.processes[pid] = TracedProcess(pid)
+    def _add_process(self, pid: int, parent: TracedProcess | None = None) -> TracedProcess:
+        process = self.processes[pid] = TracedProcess(pid, parent)
         self._world.run.processes += 1
         return process
 

@@ -11,7 +11,7 @@ from untorn.conform.program.faults import fault_in, follow_names, follow_stacks
 from untorn.conform.program.history import History
 from untorn.conform.program.kernel_memory import KernelMemory
 from untorn.conform.program.outcome import ProgramMismatch
-from untorn.conform.program.processes import Thread
+from untorn.conform.program.processes import Thread, TracedProcess
 from untorn.conform.program.takes import take_locked, take_maps
 from untorn.conform.program.world import World
 from untorn.conform.script_text import result_name
@@ -126,15 +126,20 @@ class Twin:
 
     def _catch_up(self, thread: Thread) -> None:
         """Do in the engine what faults did since the last call."""
-        limits = thread.process.limits_now(self._world.machine)
-        if self.engine.mm.limits != limits:
-            self.engine.mm.limits = limits
-            self._history.bounded_by(limits)
+        self._bound(thread.process)
         before, self._text = self._text, self._kernel.maps()
         if self._text != before and not self._follow(self._text):
             self._take(thread, before, self._unseen)
         self._unseen = UNSEEN
         self._fault_in()
+
+    def _bound(self, process: TracedProcess) -> None:
+        """Let calls be bounded by the limits of the process that makes them."""
+        limits, mm = process.limits_now(self._world.machine), self.engine.mm
+        if mm.limits != limits:
+            mm.limits = limits
+            self._history.bounded_by(limits)
+        mm.read_implies_exec = process.read_implies_exec
 
     def _fault_in(self) -> bool:
         """Write to VMAs that the program wrote to first; say whether there were any."""
