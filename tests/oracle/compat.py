@@ -16,10 +16,10 @@ import pytest
 from tests.helpers.tasks import wait_until
 from tests.oracle.kernel_process import why_not
 from untorn.conform.traced.abi import I386
-from untorn.conform.traced.minimal_elf import SYSCALL, image
+from untorn.conform.traced.minimal_elf import LIFELINE_FD, SYSCALL, image
 from untorn.conform.traced.ptrace import Tracee
 
-_WAITS_FOR_INPUT = b"3 0x0 "
+_WAITS_FOR_INPUT = b"3 %#x " % LIFELINE_FD
 _GNU_STACK, _NOTE = struct.pack("<I", 0x6474_E551), struct.pack("<I", 4)
 
 
@@ -63,23 +63,33 @@ def compat_process(path: Path, *command: str, old: bool = False) -> Iterator[Com
     program = image(I386)
     path.write_bytes(program.replace(_GNU_STACK, _NOTE) if old else program)
     path.chmod(0o700)
+    reading, writing = os.pipe()
+    os.dup2(reading, LIFELINE_FD)
     try:
         # With so little above it, the stack begins in its last page, as from_maps() takes it to.
         environment = {"PATH": os.defpath}
-        child = subprocess.Popen([*command, str(path)], stdin=subprocess.PIPE, env=environment)
+        child = subprocess.Popen([*command, str(path)], pass_fds=(LIFELINE_FD,), env=environment)
     except OSError as error:
+        os.close(writing)
         pytest.skip(f"no 32-bit program runs here: {error}")
+    finally:
+        os.close(reading)
+        os.close(LIFELINE_FD)
     try:
         syscall = Path(f"/proc/{child.pid}/syscall")
         try:
             wait_until(
-                lambda: child.poll() is not None or syscall.read_bytes()[:6] == _WAITS_FOR_INPUT
+                lambda: (
+                    child.poll() is not None or syscall.read_bytes().startswith(_WAITS_FOR_INPUT)
+                )
             )
             if child.poll() is not None:
+                assert child.returncode, "it ran, and found no input to wait for"
                 pytest.skip(f"no 32-bit program runs here: it ended with {child.returncode}")
             yield Compat(child.pid)
         except PermissionError as error:
             pytest.skip(f"processes cannot be traced here: {error}")
     finally:
+        os.close(writing)
         child.kill()
-        child.communicate()
+        child.wait()
