@@ -18,6 +18,7 @@ from untorn.mm.mman import (
     MAP_SHARED,
     MREMAP_DONTUNMAP,
     MREMAP_MAYMOVE,
+    PROT_EXEC,
     PROT_READ,
 )
 from untorn.mm.mmap_lock import mmap_write_lock, mmap_write_unlock
@@ -125,6 +126,20 @@ def test_a_collapse_of_less_than_a_huge_page(release: tuple[int, int], result: i
     process.mmap(PMD_SIZE, 2 * PMD_SIZE, RW, FIXED)
     process.touch(PMD_SIZE, write=True)
     assert fails(lambda: process.madvise(PMD_SIZE + P, P, MADV_COLLAPSE)) == result
+
+
+@pytest.mark.parametrize(("release", "shared"), [((7, 2), True), ((7, 3), False)])
+def test_whether_a_neighbour_shares_the_anon_vma_of_a_moved_page_of_a_file(
+    release: tuple[int, int], shared: bool
+) -> None:
+    process = Pages(release=release)
+    process.files[3] = VmFile(b"/file")
+    process.mmap(addr(0), P, RW, MAP_PRIVATE | MAP_FIXED, 3, 0)
+    process.access(0, write=True)
+    process.move(0, 1, 8)
+    process.mmap(addr(9), P, RW | PROT_EXEC, MAP_PRIVATE | MAP_FIXED, 3, P)
+    process.access(9, write=True)
+    assert (process.vma(8).anon_vma is process.vma(9).anon_vma) == shared
 
 
 @pytest.mark.parametrize("release", [(7, 2), (7, 3)])
