@@ -3,7 +3,9 @@
 Its maps, which files these are of, and the VMAs that the program has not written to so far.
 """
 
-from operator import attrgetter
+from collections.abc import Iterable, Sequence
+from itertools import compress, count
+from operator import attrgetter, ne
 
 from untorn.fs.proc.show_map import gate_line, show_map
 from untorn.mm.file import VmFile
@@ -15,43 +17,56 @@ _attributes = attrgetter(
 )
 """All that a line of maps is made of, but for what its file is called and where the heap ends."""
 
+_OWNING = VM_WRITE | VM_MAYSHARE | VM_HUGETLB
+"""VM_WRITE alone of these: a write makes a page the VMA's own."""
+
 
 class EngineMaps:
-    """Writes the maps of an address space of the engine; a VMA that is as it was keeps its line.
+    """Writes the maps of an address space of the engine; what is as it was keeps its line.
 
     Nobody else may use that at the same time.
 
     Attributes:
         files: That were mapped when the text was written last.
-        unwritten: VMAs that a first write would have given an anon_vma then.
+        writable: VMAs that might have owned pages then.
     """
 
     def __init__(self, mm: MmStruct) -> None:
         self._mm = mm
         self._brk = mm.brk
-        self._lines: dict[tuple[object, ...], bytes] = {}
+        self._keys: list[tuple[object, ...]] = []
+        self._lines: list[bytes] = []
         self.files: set[VmFile] = set()
-        self.unwritten: list[Vma] = []
+        self.writable: list[Vma] = []
 
     def renamed(self) -> None:
         """Know that some file is called another way."""
-        self._lines.clear()
+        self._keys, self._lines = [], []
 
     def text(self) -> bytes:
         """Return what a read of maps would."""
         mm, vmas = self._mm, self._mm.mm_mt.root.values()
         if self._brk != mm.brk:
+            self._brk = mm.brk
             self.renamed()
-        old, keys = self._lines, list(map(_attributes, vmas))
-        lines = [old.get(key) or show_map(vma) for key, vma in zip(keys, vmas, strict=True)]
-        self._brk, self._lines = mm.brk, dict(zip(keys, lines, strict=True))
-        self.files = {vma.vm_file for vma in vmas if vma.vm_file is not None}
-        self.unwritten = [vma for vma in vmas if vma.anon_vma is None and _may_be_written(vma)]
+        keys = list(map(_attributes, vmas))
+        if keys != self._keys:
+            self._write(vmas, keys)
         gate = gate_line(mm.gate_vma_flags) if mm.gate_vma else b""
-        return b"".join(lines) + gate
+        return b"".join(self._lines) + gate
+
+    def _write(self, vmas: Sequence[Vma], keys: list[tuple[object, ...]]) -> None:
+        """Write the lines between those that are the same before and after."""
+        old, lines = self._keys, self._lines
+        most = min(len(keys), len(old))
+        first = _same(keys, old, most)
+        last = _same(reversed(keys[first:]), reversed(old[first:]), most - first)
+        new = [show_map(vma) for vma in vmas[first : len(vmas) - last]]
+        self._keys, self._lines = keys, [*lines[:first], *new, *lines[len(lines) - last :]]
+        self.files = {vma.vm_file for vma in vmas if vma.vm_file is not None}
+        self.writable = [vma for vma in vmas if vma.vm_flags & _OWNING == VM_WRITE]
 
 
-def _may_be_written(vma: Vma) -> bool:
-    """Say whether a page of vma may become its own."""
-    flags = vma.vm_flags
-    return bool(flags & VM_WRITE) and not flags & (VM_MAYSHARE | VM_HUGETLB)
+def _same(some: Iterable[object], others: Iterable[object], most: int) -> int:
+    """Return how many of both are the same, from the first on, of at most so many."""
+    return next(compress(count(), map(ne, some, others)), most)

@@ -64,16 +64,16 @@ class OwnPages:
         os.close(self._fd)
 
 
-def fault_in(process: Process, unwritten: list[Vma], pages: OwnPages) -> list[int]:
+def fault_in(process: Process, writable: list[Vma], pages: OwnPages) -> list[int]:
     """Write a page of each VMA that the program wrote one of first; return byte addresses.
 
     Args:
         process: The engine's.
-        unwritten: VMAs that have no anon_vma, and would have one after a write.
+        writable: VMAs that may own pages.
         pages: Finds what the program wrote.
     """
     written = []
-    for vma in unwritten:
+    for vma in writable:
         if vma.anon_vma is None:
             addr = pages.first(vma.vm_start, vma.vm_end)
             if addr is not None:

@@ -143,7 +143,7 @@ class Twin:
 
     def _fault_in(self) -> bool:
         """Write to VMAs that the program wrote to first; say whether there were any."""
-        written = fault_in(self.engine, self._engine_maps.unwritten, self._kernel.pages)
+        written = fault_in(self.engine, self._engine_maps.writable, self._kernel.pages)
         self._history.touch(written)
         return bool(written)
 
