@@ -241,6 +241,14 @@ def test_mmap_that_fails_leaves_a_gap() -> None:
     assert drawings(changes.MMAP_REPLACES, fail) == ("A..B......", "ABBC......")
 
 
+@pytest.mark.parametrize("release", [(6, 11), (6, 12)])
+def test_mmap_replaces_nothing_sealed(release: tuple[int, int]) -> None:
+    pages = Pages(release=release)
+    pages.map(0, 1)
+    pages.mseal(addr(0), PAGE_SIZE)
+    assert outcome(lambda: pages.map(0, 1)) == "EPERM"
+
+
 def test_mmap_over_a_limit_splits_nothing_first() -> None:
     def fail(pages: Pages) -> None:
         pages.map(0, 4)

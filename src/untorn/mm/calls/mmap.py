@@ -1,7 +1,8 @@
 """Map: check what is asked for, make room, and publish the mapping with one store.
 
 A mapping over existing ones first detaches those, then lets the new VMA, or the neighbour that
-grows, take their slots in one store of the tree: no reader ever sees their gap.
+grows, take their slots in one store of the tree: no reader ever sees their gap. Before Linux 6.12
+they were unmapped first.
 Compare mm/mmap.c:do_mmap() and mm/vma.c:__mmap_region().
 """
 
@@ -183,15 +184,16 @@ def _unmap_first(mm: MmStruct, addr: int, length: int, vm_flags: int) -> None:
     """Unmap what is to be replaced, if the limits allow what replaces it.
 
     Raises:
-        OSError: ENOMEM over a limit, or if it cannot be unmapped.
+        OSError: ENOMEM over a limit, or if it cannot be unmapped; EPERM if it is sealed.
     """
     mapped = pages_mapped(mm, addr, addr + length)
     if not may_expand_vm(mm, vm_flags, (length >> PAGE_SHIFT) - mapped):
         raise os_error(errno.ENOMEM)
     try:
         do_munmap_locked(mm, addr, length)
-    except OSError:
-        raise os_error(errno.ENOMEM) from None
+    except OSError as error:
+        sealed = error.errno == errno.EPERM
+        raise os_error(errno.EPERM if sealed else errno.ENOMEM) from None
 
 
 def call_mmap(
