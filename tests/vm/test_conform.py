@@ -235,8 +235,9 @@ def test_a_signal_ends_the_runs_under_way_and_starts_no_more(number: signal.Sign
 
 
 @pytest.mark.vm
-def test_a_real_guest_agrees_with_the_engine() -> None:
+@pytest.mark.parametrize("machine", ["", ",la57"])
+def test_a_real_guest_agrees_with_the_engine(machine: str) -> None:
     kernel = or_skip(lambda: (find_qemu(), find_kernel("6.18", lambda what: None))[1])
-    made = VmConformTarget(kernel.release).conform(ConformOptions(150, ("1",)), ignore)
+    made = VmConformTarget(kernel.release + machine).conform(ConformOptions(150, ("1",)), ignore)
     assert (made.operations, made.failures, made.release) == (150, [], kernel.release)
     assert children_of(os.getpid()) == set()
