@@ -159,6 +159,12 @@ DONTUNMAP_COUNTS_TWICE = Change(
     "source were taken from it; it added nothing before",
     "mm/mremap.c:vrm_stat_account()",
 )
+DONTUNMAP_UNCHARGES = Change(
+    Release(6, 15),
+    "MREMAP_DONTUNMAP takes VM_ACCOUNT from all of the source, which merges with no neighbour that "
+    "has it then; the source kept it before",
+    "mm/mremap.c:dontunmap_complete()",
+)
 GUARDS_OF_FILES = Change(
     Release(6, 15),
     "guards may stand in mappings of files and in what can never be written; EINVAL before",
@@ -202,6 +208,12 @@ ADVICE_PER_VMA = Change(
     "MADV_DONTNEED, MADV_DONTNEED_LOCKED and MADV_FREE within one VMA take that VMA's lock;"
     " mmap_lock before",
     "mm/madvise.c:get_lock_mode()",
+)
+DONTUNMAP_STAYS_CHARGED = Change(
+    Release(6, 18),
+    "the source of MREMAP_DONTUNMAP keeps VM_ACCOUNT, as before 6.15; it lost it before",
+    "mm/mremap.c:dontunmap_complete()",
+    carried_back=(Release(6, 17, 13),),
 )
 QUERY_PER_VMA = Change(
     Release(6, 18),

@@ -78,6 +78,18 @@ def test_whether_dontunmap_merges_unwritten_memory_with_its_copy(
     process.check()
 
 
+@pytest.mark.parametrize(
+    ("release", "drawing"),
+    [((6, 14), "AAA.B"), ((6, 15), "AAB.C"), ((6, 17, 13), "AAA.B"), ((6, 18), "AAA.B")],
+)
+def test_whether_what_dontunmap_left_stays_charged(release: tuple[int, ...], drawing: str) -> None:
+    process = Pages(release=release)
+    process.map(0, 2)
+    process.mremap(addr(0), P, P, DONTUNMAP, addr(4))
+    process.map(2, 3)
+    assert process.diagram(5) == drawing
+
+
 @pytest.mark.parametrize(("release", "drawing"), [((7, 2), "AB....CC"), ((7, 2, 13), "AA....BB")])
 def test_whether_what_dontunmap_left_can_merge(release: tuple[int, int], drawing: str) -> None:
     process = Pages(release=release)

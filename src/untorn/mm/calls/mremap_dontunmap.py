@@ -6,10 +6,17 @@ Compare mm/mremap.c:dontunmap_complete().
 from untorn.maps.page import PAGE_SHIFT
 from untorn.mm.calls.mremap_check import VmaRemap
 from untorn.mm.mm_types import Vma, vma_is_anonymous, vma_pages
-from untorn.mm.mman import VM_LOCKED, VM_LOCKED_MASK
+from untorn.mm.mman import VM_ACCOUNT, VM_LOCKED, VM_LOCKED_MASK
 from untorn.mm.vma_lock import vma_start_write
 from untorn.mm.vmas.rmap import unlink_anon_vmas
-from untorn.releases.changes import DONTUNMAP_COUNTS_TWICE, DONTUNMAP_CUTS, DONTUNMAP_LEAVES_NEW
+from untorn.releases.changes import (
+    DONTUNMAP_COUNTS_TWICE,
+    DONTUNMAP_CUTS,
+    DONTUNMAP_LEAVES_NEW,
+    DONTUNMAP_STAYS_CHARGED,
+    DONTUNMAP_UNCHARGES,
+)
+from untorn.releases.release import Release
 
 
 def dontunmap_complete(remap: VmaRemap, source: Vma, copy: Vma) -> None:
@@ -33,7 +40,13 @@ def _unlock(remap: VmaRemap, source: Vma) -> None:
         remap.mm.locked_vm -= counted_out
         remap.mm.locked_vm_excess += vma_pages(source) - counted_out
     vma_start_write(source)
-    source.vm_flags &= ~VM_LOCKED_MASK
+    source.vm_flags &= ~(VM_LOCKED_MASK | _lost_account(remap.mm.release))
+
+
+def _lost_account(release: Release) -> int:
+    """Return VM_ACCOUNT where all of the source loses it, though memory stays promised for it."""
+    lost = release.has(DONTUNMAP_UNCHARGES) and not release.has(DONTUNMAP_STAYS_CHARGED)
+    return VM_ACCOUNT if lost else 0
 
 
 def _counted_out(remap: VmaRemap, source: Vma) -> int:
