@@ -14,7 +14,7 @@ SEGMENTS = {"SEGMENT": 3 * PAGE_SIZE, "ODD_SEGMENT": PAGE_SIZE + 100}
 """How long each is, bytes."""
 SEGMENT_NUMBERS = {name: number for number, name in enumerate(SEGMENTS)}
 """What stands for them in operations."""
-_IPC_PRIVATE, _IPC_RMID, _OWNER = 0, 0, 0o600
+_IPC_PRIVATE, _IPC_RMID, _OWNER = 0, 0, 0o700
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.shmat.restype = ctypes.c_void_p

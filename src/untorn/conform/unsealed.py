@@ -4,8 +4,10 @@ Before Linux 6.10 there is no mseal(2). Later, a seal of a file's page does not 
 """
 
 from untorn.conform.operation import Operation
+from untorn.conform.segments import SEGMENTS
 from untorn.conform.traced import minimal_elf
 from untorn.maps.page import PAGE_SIZE
+from untorn.mm.calls.shm import SHM_REMAP
 from untorn.mm.mman import MADV_GUARD_INSTALL, MAP_FIXED, MREMAP_FIXED
 
 UNSEALED = "without mseal nothing protects the program of the child"
@@ -27,6 +29,8 @@ def _takes_away(operation: Operation) -> bool:
             return bool(flags & MAP_FIXED) and _covers(addr, length)
         case "munmap" | "mprotect", (addr, length, *_):
             return _covers(addr, length)
+        case "shmat", (_, addr, flags):
+            return bool(flags & SHM_REMAP) and _covers(addr, max(SEGMENTS.values()))
         case "mremap", (old, old_length, new_length, flags, new):
             onto = bool(flags & MREMAP_FIXED) and _covers(new, new_length)
             return onto or _covers(old, max(old_length, 1))

@@ -52,6 +52,7 @@ class VmFile:
         can_mmap: It has an mmap operation; a directory has not.
         swapfile: It is swapped to.
         write_sealed: It is a memfd with F_SEAL_WRITE or F_SEAL_FUTURE_WRITE.
+        is_segment: It is a segment of System V shared memory.
         is_zero: It is /dev/zero: mapped privately it is anonymous memory with the file's name,
             mapped shared it is a new file, as shared anonymous memory has.
         is_anon_shmem: It has no name: the file of shared anonymous memory.
@@ -79,6 +80,7 @@ class VmFile:
     can_mmap: bool = True
     swapfile: bool = False
     write_sealed: bool = False
+    is_segment: bool = False
     is_zero: bool = False
     is_anon_shmem: bool = False
     huge_aligned: bool = False

@@ -9,6 +9,7 @@ from random import Random
 from untorn.conform.operation import CROWD, CROWD_END
 from untorn.conform.traced import minimal_elf
 from untorn.maps.page import PAGE_SIZE, PMD_SIZE, TASK_SIZE, UINT_MAX, page_align
+from untorn.mm.calls.shm import SHM_OPS
 from untorn.mm.mm_types import MmStruct, Vma, vma_kernel_pagesize
 from untorn.mm.mman import VM_GROWSDOWN, VM_HUGETLB
 
@@ -70,12 +71,26 @@ class Extents:
         self.vmas = [
             vma for start, _, vma in mm.mm_mt if start != minimal_elf.BASE and start not in crowd
         ]
-        self._plain = [vma for vma in self.vmas if vma.vm_ops is None]
+        self._plain = [vma for vma in self.vmas if vma.vm_ops in (None, SHM_OPS)]
         self._heap_end = page_align(mm.brk)
 
     def find(self, addr: int) -> Vma | None:
         """Return the VMA that holds addr, but for one of the program or the crowd."""
         return next((vma for vma in self.vmas if vma.vm_start <= addr < vma.vm_end), None)
+
+    def machine_decides_residence(self, start: int, length: int) -> bool:
+        """Say whether what is in memory of a range is not for the script alone to say.
+
+        It is not of files, whose cache others use, of whole huge pages, and of what exec put on the
+        stack.
+        """
+        touched = (v for v in self.vmas if v.vm_start < start + length and v.vm_end > start)
+        return any(
+            (v.vm_file is not None and not v.vm_file.is_anon_shmem)
+            or v.vm_flags & VM_GROWSDOWN
+            or v.vm_end - v.vm_start >= PMD_SIZE
+            for v in touched
+        )
 
     def span(self) -> int:
         """Return a length in bytes: few pages."""

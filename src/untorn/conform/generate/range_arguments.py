@@ -5,6 +5,7 @@ from random import Random
 from untorn.conform.generate.extents import Extent, Extents
 from untorn.conform.traced import minimal_elf
 from untorn.maps.page import PAGE_SIZE, PMD_SIZE, ULONG_MAX
+from untorn.mm.calls.shm import SHM_EXEC, SHM_OPS, SHM_RDONLY, SHM_REMAP, SHM_RND
 from untorn.mm.mempolicy import (
     MPOL_BIND,
     MPOL_DEFAULT,
@@ -26,6 +27,9 @@ from untorn.mm.mman import (
     MREMAP_DONTUNMAP,
     MREMAP_FIXED,
     MREMAP_MAYMOVE,
+    MS_ASYNC,
+    MS_INVALIDATE,
+    MS_SYNC,
     PROT_EXEC,
     PROT_GROWSDOWN,
     PROT_GROWSUP,
@@ -129,6 +133,34 @@ class RangeArguments:
     def munlock(self) -> tuple[int, ...]:
         """Return the arguments of a call."""
         return self._nudged(self._choose(mapped=12, across=1, anywhere=1))
+
+    mlock = munlock
+
+    def msync(self) -> tuple[int, ...]:
+        """Return the arguments of a call."""
+        flags = self._random.choice((MS_SYNC, MS_SYNC, MS_ASYNC, MS_SYNC | MS_INVALIDATE, 0, 5, 8))
+        return *self._nudged(self._choose(mapped=6, across=3, anywhere=1)), flags
+
+    def mincore(self) -> tuple[int, ...]:
+        """Return the arguments of a call."""
+        start, length = self._nudged(self._choose(mapped=9, across=2, anywhere=1))
+        if self._extents.machine_decides_residence(start, length):
+            length = 0
+        return start, length, self._choose(mapped=6, anywhere=1)[0]
+
+    def shmat(self) -> tuple[int, ...]:
+        """Return the arguments of a call."""
+        flags = self._random.choice((0, 0, 0, SHM_RDONLY, SHM_RND, SHM_REMAP, SHM_REMAP, SHM_EXEC))
+        addr = self._random.choice((0, self._choose(hole=4, mapped=2, anywhere=2)[0]))
+        return self._random.choice((0, 0, 1, 2)), addr + self._random.choice((0, 0, 0, 5)), flags
+
+    def shmdt(self) -> tuple[int, ...]:
+        """Return the arguments of a call."""
+        segments = [vma for vma in self._extents.vmas if vma.vm_ops is SHM_OPS]
+        if not segments or self._random.random() < 0.1:
+            return (self._choose(mapped=3, anywhere=1)[0],)
+        vma = self._random.choice(segments)
+        return (vma.vm_start - self._random.choice((0, vma.vm_pgoff)) * PAGE_SIZE,)
 
     def set_anon_name(self) -> tuple[int, ...]:
         """Return the arguments of a call."""

@@ -27,12 +27,17 @@ _WEIGHTS = {
     "mprotect": 15,
     "mremap": 12,
     "madvise": 10,
-    "mlock2": 4,
+    "mlock": 1,
+    "mlock2": 3,
     "munlock": 3,
     "mlockall": 0.7,
     "munlockall": 0.7,
     "brk": 4,
     "mseal": 0,
+    "msync": 0.7,
+    "mincore": 2,
+    "shmat": 0.8,
+    "shmdt": 0.8,
     "touch_write": 12,
     "touch_read": 4,
     "setrlimit": 2,
@@ -72,7 +77,7 @@ class ScriptGenerator:
         if random.random() < _SEAL_SHARE:
             self._weights["mseal"] = 1
         if vast:
-            self._weights |= dict.fromkeys(("mlock2", "mlockall"), 0)
+            self._weights |= dict.fromkeys(("mlock", "mlock2", "mlockall"), 0)
 
     def __iter__(self) -> Iterator[Operation]:
         if self._random.random() < _CAPSET_SHARE:

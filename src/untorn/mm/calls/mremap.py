@@ -159,7 +159,8 @@ def _moves_with_others(vma: Vma) -> bool:
 
     Compare mm/mremap.c:vma_multi_allowed().
     """
-    return vma.vm_file is None or not vma.vm_file.is_zero
+    file = vma.vm_file
+    return file is None or not (file.is_zero or file.is_segment)
 
 
 def _mremap_to(remap: VmaRemap) -> int:

@@ -55,7 +55,13 @@ class ShmSegment:
         """Return a new open file."""
         path = b"/SYSV%08x (deleted)" % self.key
         return VmFile(
-            path, SHMEM_DEVICE, self.shmid, self.size, vm_ops=SHM_OPS, mapping=self.mapping
+            path,
+            SHMEM_DEVICE,
+            self.shmid,
+            self.size,
+            is_segment=True,
+            vm_ops=SHM_OPS,
+            mapping=self.mapping,
         )
 
 
@@ -74,6 +80,8 @@ def do_shmat(mm: MmStruct, segment: ShmSegment, addr: int, flags: int) -> int:
 
     Source: shmat(2).
     """
+    # An address that is rounded to 0 is a fixed one all the same.
+    map_flags = MAP_SHARED | (MAP_FIXED if addr else 0)
     if addr % PAGE_SIZE and flags & SHM_RND:
         addr &= -PAGE_SIZE
     if addr % PAGE_SIZE or (not addr and flags & SHM_REMAP):
@@ -87,7 +95,6 @@ def do_shmat(mm: MmStruct, segment: ShmSegment, addr: int, flags: int) -> int:
     try:
         if addr and not flags & SHM_REMAP and _is_taken(mm, addr, segment.size):
             raise os_error(errno.EINVAL)
-        map_flags = MAP_SHARED | (MAP_FIXED if addr else 0)
         addr = mmap_locked(mm, addr, segment.size, prot, map_flags, file, 0)
         locked = mm.def_flags & VM_LOCKED
     finally:
