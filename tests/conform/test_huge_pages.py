@@ -1,17 +1,21 @@
 """The engine's pools of huge pages against the machine's, which has some for as long as a test."""
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.helpers.engine import text_of
 from tests.helpers.this_machine import or_skip
 from untorn.conform.huge_pages import KernelPools, give_pages
 from untorn.conform.pair import Pair
 from untorn.conform.run import conform, replay
 from untorn.conform.script_text import parse_operation
+from untorn.maps.page import PMD_SIZE
 from untorn.mm.hugetlb import HugePool
+from untorn.syscalls import Process
 
 pytestmark = pytest.mark.live
 
@@ -65,3 +69,33 @@ def test_a_second_run_leaves_a_pool_that_has_pages_alone(pools: KernelPools) -> 
     assert other.in_use
     assert not any("nr_hugepages" in pool for pool in other.facts())
     other.close()
+
+
+def test_smaps_and_numa_maps_count_them_as_the_kernel_does(pools: KernelPools) -> None:
+    private, shared = 0x2000_0000_0000, 0x2000_4000_0000
+    flags = "MAP_FIXED | MAP_ANONYMOUS | MAP_HUGETLB"
+    script = [
+        f"mmap({private}, 0x800000, PROT_READ | PROT_WRITE, {flags} | MAP_PRIVATE, -1, 0)",
+        f"mmap({shared}, 0x600000, PROT_READ | PROT_WRITE, {flags} | MAP_SHARED, -1, 0)",
+        *(f"touch_read({addr})" for addr in (private, private + PMD_SIZE, shared)),
+        *(f"touch_write({addr})" for addr in (private + PMD_SIZE, shared + PMD_SIZE)),
+        "fork()",
+        f"touch_write({private})",
+        f"touch_read({shared})",
+    ]
+    with or_skip(lambda: Pair(pools=pools)) as pair:
+        assert replay(pair, map(parse_operation, script)) is None
+        folder = Path(f"/proc/{pair.kernel.child.pid}")
+        for name in "smaps", "numa_maps":
+            if not (folder / name).exists():
+                continue
+            expected = huge_records((folder / name).read_bytes())
+            got = huge_records(text_of(Process(pair.engine.mm), name))
+            assert got == expected
+            assert len(got) == 2
+
+
+def huge_records(text: bytes) -> list[bytes]:
+    """Return the records of smaps or numa_maps that are of huge pages, without protection keys."""
+    records = re.split(rb"\n(?=[0-9a-f]{8,}[- ])", re.sub(rb"ProtectionKey:.*\n", b"", text))
+    return [record for record in records if b"anon_hugepage" in record]

@@ -26,14 +26,16 @@ class HugePage:
     Attributes:
         mapcount: Entries, of all processes, that map it. May be read without the lock.
         inode: The inode whose page cache it is in; None if it is a private mapping's own.
+        dirty: It is a private mapping's own, and was written. May be read without the lock.
         restore_reserve: Whether a reservation comes back when it is freed.
     """
 
-    __slots__ = ("inode", "mapcount", "restore_reserve")
+    __slots__ = ("dirty", "inode", "mapcount", "restore_reserve")
 
     def __init__(self, inode: "HugeInode | None") -> None:
         self.inode = inode
         self.mapcount = 0
+        self.dirty = False
         self.restore_reserve = False
 
 

@@ -14,10 +14,12 @@ from untorn.fs.proc.task_mmu import GateVma, ProcMaps, Record, walk_pages
 from untorn.locking import lockdep
 from untorn.mm.calls.mbind import shared_policy
 from untorn.mm.filemap import PageKind
+from untorn.mm.hugetlb import HugePage
 from untorn.mm.mempolicy import Mempolicy
 from untorn.mm.mm_types import Vma, vma_kernel_pagesize
 from untorn.mm.mman import VM_HUGETLB
 from untorn.mm.page_table import ANON, DIRTY, Part
+from untorn.mm.pages.hugetlb_fault import huge_pages_in
 
 
 @dataclass(slots=True)
@@ -55,6 +57,9 @@ def gather_stats(md: NumaMaps, vma: Vma) -> None:
     if lockdep.on:
         lockdep.might_sleep("a page walk")
     page_table = vma.vm_mm.page_table
+    if vma.vm_flags & VM_HUGETLB:
+        _add_huge(md, huge_pages_in(vma, vma.vm_start, vma.vm_end))
+        return
     for part in page_table.parts(vma.vm_start, vma.vm_end):
         with page_table.lock:
             _add(md, part)
@@ -70,6 +75,17 @@ def _add(md: NumaMaps, part: Part) -> None:
     md.dirty += dirty + sum(page.dirty or table.ptes[i] & DIRTY != 0 for i, page in shared)
     counts = (page.mapcount for _, page in shared)
     md.mapcount_max = max(md.mapcount_max, bool(own), *counts)
+
+
+def _add_huge(md: NumaMaps, pages: list[HugePage]) -> None:
+    """Add huge pages, each as one. Those of a file are dirty from the start.
+
+    Compare gather_hugetlb_stats().
+    """
+    md.pages += len(pages)
+    md.anon += sum(page.inode is None for page in pages)
+    md.dirty += sum(page.inode is not None or page.dirty for page in pages)
+    md.mapcount_max = max(md.mapcount_max, *(page.mapcount for page in pages), 0)
 
 
 def show_numa_map(vma: Vma, md: NumaMaps, task_policy: Mempolicy | None) -> bytes:

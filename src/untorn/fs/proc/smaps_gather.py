@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from untorn.locking import lockdep
 from untorn.maps.page import PAGE_SIZE
 from untorn.mm.filemap import PageKind
-from untorn.mm.mm_types import Vma
-from untorn.mm.mman import VM_LOCKED
+from untorn.mm.mm_types import Vma, vma_kernel_pagesize
+from untorn.mm.mman import VM_HUGETLB, VM_LOCKED
 from untorn.mm.page_table import ANON, DIRTY, Part
+from untorn.mm.pages.hugetlb_fault import huge_pages_in
 
 PSS_SHIFT = 12
 """Binary places after the point of a proportional share; thirds of a page add up to a page."""
@@ -37,6 +38,8 @@ class MemSizeStats:
     pss_file: int = 0
     pss_shmem: int = 0
     pss_locked: int = 0
+    shared_hugetlb: int = 0
+    private_hugetlb: int = 0
 
 
 def smap_gather_stats(mss: MemSizeStats, vma: Vma, start: int) -> None:
@@ -49,6 +52,9 @@ def smap_gather_stats(mss: MemSizeStats, vma: Vma, start: int) -> None:
     if lockdep.on:
         lockdep.might_sleep("a page walk")
     page_table = vma.vm_mm.page_table
+    if vma.vm_flags & VM_HUGETLB:
+        _add_huge(mss, vma, start)
+        return
     pss_before = mss.pss
     for part in page_table.parts(start, vma.vm_end):
         with page_table.lock:
@@ -57,6 +63,15 @@ def smap_gather_stats(mss: MemSizeStats, vma: Vma, start: int) -> None:
                 _add_shared(mss, part)
     if vma.vm_flags & VM_LOCKED:
         mss.pss_locked += mss.pss - pss_before
+
+
+def _add_huge(mss: MemSizeStats, vma: Vma, start: int) -> None:
+    """Add huge pages, which count nowhere else. Compare smaps_hugetlb_range()."""
+    size = vma_kernel_pagesize(vma)
+    counts = [page.mapcount for page in huge_pages_in(vma, start, vma.vm_end)]
+    shared = sum(mapcount > 1 for mapcount in counts)
+    mss.shared_hugetlb += shared * size
+    mss.private_hugetlb += (len(counts) - shared) * size
 
 
 def _add_own(mss: MemSizeStats, part: Part) -> None:

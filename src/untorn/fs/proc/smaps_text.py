@@ -74,7 +74,7 @@ def show_smap(vma: Vma, mss: MemSizeStats) -> bytes:
         (
             show_map(vma),
             _VMA % (vma.vm_end - vma.vm_start >> 10, page_size, page_size),
-            _pages(mss, release) if mss.resident else _no_pages(release),
+            _no_pages(release) if mss == _NONE else _pages(mss, release),
             _last(vma.vm_flags, release),
         )
     )
@@ -104,7 +104,7 @@ def _pages(mss: MemSizeStats, release: Release) -> bytes:
 
 @lru_cache
 def _no_pages(release: Release) -> bytes:
-    return _pages(MemSizeStats(), release)
+    return _pages(_NONE, release)
 
 
 def _last(flags: int, release: Release) -> bytes:
@@ -128,6 +128,8 @@ def _others(mss: MemSizeStats, release: Release) -> bytes:
         "Private_Dirty": mss.private_dirty >> 10,
         "Anonymous": mss.anonymous >> 10,
         "LazyFree": mss.lazyfree >> 10,
+        "Shared_Hugetlb": mss.shared_hugetlb >> 10,
+        "Private_Hugetlb": mss.private_hugetlb >> 10,
         "Locked": mss.pss_locked >> PSS_SHIFT + 10,
     }
     names = _names(release)
@@ -146,3 +148,6 @@ def vm_flags_text(flags: int, release: Release) -> bytes:
     if not release.has(LOCKONFAULT_SHOWN):
         codes[mman.VM_LOCKONFAULT] = _NO_MNEMONIC
     return b"".join(code for bit, code in codes.items() if flags & bit)
+
+
+_NONE = MemSizeStats()

@@ -88,6 +88,7 @@ def _new_page(vma: Vma, inode: HugeInode, addr: int) -> HugePage | None:
 def _write_private(vma: Vma, inode: HugeInode, addr: int, page: HugePage) -> bool:
     """Make the page at addr the process's own. Preconditions: both locks held."""
     if page.inode is None and page.mapcount == 1:
+        page.dirty = True
         return True
     # What was reserved for this page is used up already if it is one that a fork made common.
     if page.inode is None and vma.resv_map is not None:
@@ -101,7 +102,7 @@ def _write_private(vma: Vma, inode: HugeInode, addr: int, page: HugePage) -> boo
         new = _new_page(vma, inode, addr)
     if new is None:
         return False
-    new.mapcount = 1
+    new.mapcount, new.dirty = 1, True
     vma.vm_mm.page_table.huge[addr] = new
     page.mapcount -= 1
     if page.inode is None and not page.mapcount:
@@ -177,6 +178,17 @@ def copy_huge_pages(child: MmStruct, vma: Vma) -> None:
         for addr in _mapped(vma.vm_mm, vma.vm_start, vma.vm_end, inode.pool.page_size):
             page = child.page_table.huge[addr] = page_table.huge[addr]
             page.mapcount += 1
+
+
+def huge_pages_in(vma: Vma, start: int, end: int) -> list[HugePage]:
+    """Return the pages that are mapped in [start, end) of vma, in order.
+
+    Preconditions: vma kept still.
+    """
+    page_table = vma.vm_mm.page_table
+    with page_table.lock:
+        mapped = _mapped(vma.vm_mm, start, end, vma_page_size(vma))
+        return [page_table.huge[addr] for addr in mapped]
 
 
 def _mapped(mm: MmStruct, start: int, end: int, page_size: int) -> list[int]:
