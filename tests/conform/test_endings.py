@@ -166,10 +166,6 @@ def old_kernel(patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     patch.setattr(Uname, "release", "5.10.0-37-amd64")
 
 
-def never_overcommits(patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    patch.setattr(running_kernel, "sysctl", lambda name: 2 * (name == "overcommit_memory"))
-
-
 def no_ksm(patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     patch.setitem(running_kernel.FEATURES, "KSM", tmp_path / "none")
 
@@ -179,7 +175,6 @@ def no_ksm(patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     [
         (other_architecture, "this is aarch64"),
         (old_kernel, r"models Linux 6\.1 and later, this is 5\.10\.0"),
-        (never_overcommits, r"vm\.overcommit_memory=2"),
         (no_ksm, "a kernel with KSM, this one has none"),
     ],
 )

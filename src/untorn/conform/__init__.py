@@ -2,5 +2,6 @@
 
 From the top down: program, suites, report, live, run, target, case_text, case, shown, outcome,
 generate, script_text, expression, pair, engine_side, served, live_oracle, kernel_side, huge_pages,
-running_kernel, substitutes, files, oracle, answer, unsealed, segments, operation, traced.
+overcommit, running_kernel, substitutes, files, oracle, answer, unsealed, segments, operation,
+traced.
 """

@@ -150,7 +150,11 @@ class EngineSide:
 
     def _capset(self) -> None:
         self.mm.limits = replace(
-            self.mm.limits, cap_ipc_lock=False, cap_sys_nice=False, cap_sys_rawio=False
+            self.mm.limits,
+            cap_ipc_lock=False,
+            cap_sys_nice=False,
+            cap_sys_rawio=False,
+            cap_sys_admin=False,
         )
 
     def _fork(self) -> None:

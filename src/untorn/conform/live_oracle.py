@@ -15,7 +15,7 @@ from untorn.conform.running_kernel import task_size_of
 from untorn.conform.segments import make_segments
 from untorn.conform.substitutes import Substitutes
 from untorn.conform.traced.abi import X86_64, Abi
-from untorn.conform.traced.bounds import limits_of, sysctl
+from untorn.conform.traced.bounds import limits_of, meminfo_pages, sysctl
 from untorn.conform.traced.minimal_child import FIRST_FD, MinimalChild
 from untorn.conform.traced.open_file import file_facts
 from untorn.releases.release import modelled
@@ -80,6 +80,7 @@ class LiveOracle:
             start_stack,
             data_size,
             self.child.sealed,
+            meminfo_pages("Committed_AS"),
             self.side.pools.facts(),
         )
 

@@ -48,6 +48,7 @@ class Start:
         brk, start_stack: Byte addresses.
         data_size: Bytes.
         sealed: Whether its program is.
+        committed: Pages that all processes of the machine are promised.
         pools: Of huge pages: see huge_pages.engine_pools().
     """
 
@@ -56,6 +57,7 @@ class Start:
     start_stack: int
     data_size: int
     sealed: bool
+    committed: int
     pools: list[dict[str, Any]]
 
 

@@ -291,7 +291,7 @@ class Pair:
 
     def _mm(self, start: Start) -> MmStruct:
         topdown, task_size = self.kernel.facts.topdown, self.kernel.facts.task_size
-        return mm_from_maps(
+        mm = mm_from_maps(
             start.answer.maps,
             name="conform",
             mmap_base=pick_mmap_base(self._limits, topdown=topdown, task_size=task_size),
@@ -305,6 +305,9 @@ class Pair:
             release=self.release,
             slab=VmaSlab(),  # a new process must not meet what a fault left behind
         )
+        # What the process itself was promised is among it.
+        mm.vm_committed.pages.add(start.committed - mm.vm_committed.pages.load())
+        return mm
 
 
 def describe_fault(error: Exception) -> str:

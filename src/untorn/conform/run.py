@@ -12,6 +12,7 @@ from untorn.conform.generate.script import ScriptGenerator
 from untorn.conform.huge_pages import LOSES_RESERVATION, loses_reservation
 from untorn.conform.operation import Operation, crowd_takes_too_long
 from untorn.conform.outcome import ConformRun, Failure, Report, ignore
+from untorn.conform.overcommit import REASON, is_uncertain
 from untorn.conform.pair import Expectation, Mismatch, Pair, anything
 from untorn.conform.running_kernel import known_differences
 from untorn.conform.script_text import result_name, simpler
@@ -147,6 +148,9 @@ def _left_out(pair: Pair, operation: Operation, run: ConformRun) -> bool:
         return True
     if reason := takes_the_program_away(operation, sealed=pair.engine.sealed):
         run.left_out[reason] += 1
+        return True
+    if is_uncertain(mm, operation):
+        run.left_out[REASON] += 1
         return True
     if loses_reservation(mm, operation):
         run.left_out[LOSES_RESERVATION] += 1

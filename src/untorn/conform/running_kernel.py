@@ -8,13 +8,11 @@ from pathlib import Path
 
 from untorn.conform.operation import Operation
 from untorn.conform.traced.abi import X86_64, Abi
-from untorn.conform.traced.bounds import sysctl
 from untorn.errors import OutOfReachError
 from untorn.maps.page import TASK_SIZE_5LEVEL
 from untorn.mm.mm_types import MmStruct
 from untorn.releases.release import FIRST, Release, running_release
 
-_OVERCOMMIT_NEVER = 2
 FEATURES = {
     "transparent huge pages": Path("/sys/kernel/mm/transparent_hugepage"),
     "KSM": Path("/sys/kernel/mm/ksm"),
@@ -35,8 +33,6 @@ def check_machine() -> None:
         raise OutOfReachError(
             f"the engine models Linux {FIRST} and later, this is {system.release}"
         )
-    if sysctl("overcommit_memory") == _OVERCOMMIT_NEVER:
-        raise OutOfReachError("the engine does not model vm.overcommit_memory=2")
     for feature, evidence in FEATURES.items():
         if not evidence.exists():
             raise OutOfReachError(f"the engine models a kernel with {feature}, this one has none")

@@ -93,6 +93,7 @@ def _empty_like(mm: MmStruct) -> MmStruct:
         slab=mm.vm_area_cachep,
         release=mm.release,
         huge_pools=mm.huge_pools,
+        vm_committed=mm.vm_committed,
     )
 
 

@@ -18,5 +18,5 @@ task sleeps inside one, so mmap_lock is never asked for there.
 What each lock protects stands beside the fields, in mm_types.py, page_table.py and filemap.py.
 
 From the top down: calls, truncate, pages, vmas, vma_lookup, vma_lock, mmap_lock, mm_types, tree,
-page_table, mem_map, file, hugetlb, filemap, mempolicy, limits, mman.
+page_table, mem_map, file, hugetlb, filemap, mempolicy, committed, limits, mman.
 """

@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Protocol
 
 from untorn.locking import sync
+from untorn.mm.committed import CommittedFile
 from untorn.mm.mempolicy import Mempolicy
 
 
@@ -71,13 +72,15 @@ class AddressSpace:
         kind: FILE or SHMEM.
         lock: Protects the pages' mapcount and dirty, which pages and page tables there are, and the
             memory policies. Innermost.
+        committed: What is promised for its size, or None. Set before another task knows of it.
     """
 
-    __slots__ = ("_pages", "_policies", "_tables", "kind", "lock")
+    __slots__ = ("_pages", "_policies", "_tables", "committed", "kind", "lock")
 
     def __init__(self, *, shmem: bool = False) -> None:
         self.kind = PageKind.SHMEM if shmem else PageKind.FILE
         self.lock = sync.Mutex()
+        self.committed: CommittedFile | None = None
         self._pages: dict[int, Page] = {}  # by page number in the file; protected by lock
         self._tables: dict[MapsPages, None] = {}  # that may map pages; protected by lock
         # From page to page, in order; protected by lock. Of files in memory.

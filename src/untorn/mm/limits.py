@@ -14,6 +14,8 @@ OVERCOMMIT_GUESS = 0
 """vm.overcommit_memory: refuse what is more than all memory, the default."""
 OVERCOMMIT_ALWAYS = 1
 """vm.overcommit_memory: refuse nothing."""
+OVERCOMMIT_NEVER = 2
+"""vm.overcommit_memory: refuse what with all that is promised already is beyond CommitLimit."""
 SMALLEST_GAP = 128 << 20
 """Bytes between mmap_base and the top of the stack, at least."""
 
@@ -25,7 +27,7 @@ class Limits:
     Attributes:
         rlimit_as, rlimit_data, rlimit_memlock, rlimit_stack: Bytes. Source: setrlimit(2).
         rlimit_data_max: Bytes; the hard limit, which counts where rlimit_data is 0.
-        cap_ipc_lock, cap_sys_nice, cap_sys_rawio: Capabilities of the process.
+        cap_ipc_lock, cap_sys_nice, cap_sys_rawio, cap_sys_admin: Capabilities of the process.
             Source: capabilities(7).
         deny_write_exec: PR_MDWE_REFUSE_EXEC_GAIN is set. Source: prctl(2).
         max_map_count: VMAs. Source: /proc/sys/vm/max_map_count.
@@ -34,7 +36,12 @@ class Limits:
         dac_mmap_min_addr: Byte address below which a fixed mapping needs cap_sys_rawio.
             Source: /proc/sys/vm/mmap_min_addr.
         stack_guard_gap: Bytes below a VMA that grows down. Source: mm/mmap.c.
-        overcommit_memory: OVERCOMMIT_GUESS or OVERCOMMIT_ALWAYS.
+        overcommit_memory: OVERCOMMIT_GUESS, OVERCOMMIT_ALWAYS or OVERCOMMIT_NEVER.
+        commit_limit: Pages; all that OVERCOMMIT_NEVER promises. Source: CommitLimit of
+            /proc/meminfo.
+        admin_reserve, user_reserve: Pages of it that only cap_sys_admin may have, and, at most,
+            that are kept from a process that is large. Source: vm.admin_reserve_kbytes,
+            vm.user_reserve_kbytes.
         anon_vma_name: Anonymous memory can be named. Source: CONFIG_ANON_VMA_NAME.
         mems_allowed: Bits of the NUMA nodes whose memory the process may have; 0: the kernel is
             built without CONFIG_NUMA. Source: cpuset(7), numa(7).
@@ -49,12 +56,16 @@ class Limits:
     cap_ipc_lock: bool = False
     cap_sys_nice: bool = False
     cap_sys_rawio: bool = False
+    cap_sys_admin: bool = False
     deny_write_exec: bool = False
     max_map_count: int = 65530
     mmap_min_addr: int = PAGE_SIZE
     dac_mmap_min_addr: int = PAGE_SIZE
     stack_guard_gap: int = 256 * PAGE_SIZE
     overcommit_memory: int = OVERCOMMIT_GUESS
+    commit_limit: int = 1 << 23
+    admin_reserve: int = 1 << 11
+    user_reserve: int = 1 << 15
     anon_vma_name: bool = True
     mems_allowed: int = 1
     totalram_pages: int = 1 << 24

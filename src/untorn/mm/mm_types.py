@@ -22,6 +22,7 @@ from untorn.maps.page import (
     ULONG_MAX,
     page_aligned,
 )
+from untorn.mm.committed import VmCommitted
 from untorn.mm.file import VmFile, VmOperations
 from untorn.mm.hugetlb import HugePool, empty_pools
 from untorn.mm.limits import Limits, legacy_base
@@ -236,6 +237,7 @@ class MmStruct:
         "topdown",
         "total_vm",
         "vm_area_cachep",
+        "vm_committed",
         "vma_writer_wait",
     )
 
@@ -253,6 +255,7 @@ class MmStruct:
         slab: VmaSlab = vm_area_cachep,
         release: tuple[int, ...] | None = None,
         huge_pools: Mapping[int, HugePool] | None = None,
+        vm_committed: VmCommitted | None = None,
     ) -> None:
         """Make an empty address space with one user.
 
@@ -271,6 +274,8 @@ class MmStruct:
             slab: Where its VMA objects come from; others that share it recycle them.
             huge_pools: The machine's huge pages, by their size in bytes; None: those of
                 empty_pools().
+            vm_committed: What is promised to all processes of the machine, if vm.overcommit_memory
+                is 2; None: to this one, and those that come of it.
             release: The Linux that it is one of, as (6, 18); None: see modelled() in
                 releases/release.py.
 
@@ -329,6 +334,7 @@ class MmStruct:
         self.gate_vma_flags = gate_vma_flags
         self.vm_area_cachep = slab
         self.huge_pools = empty_pools() if huge_pools is None else huge_pools
+        self.vm_committed = vm_committed or VmCommitted()
         self.release = modelled(release)
 
     @property

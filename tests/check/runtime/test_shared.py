@@ -13,6 +13,7 @@ CONSTANT = {
 }
 OBJECTS = {
     *("mm_count", "mm_mt", "mm_users", "mmap_lock", "page_table", "vm_refcnt", "page_table_lock"),
+    "vm_committed",
     *("_mutex", "lock", "_guard", "_permit", "_vmi", "_counts", "_copy"),
 }
 """Their own fields are watched, their methods are steps, or one task has them."""

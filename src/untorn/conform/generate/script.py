@@ -12,7 +12,9 @@ from untorn.conform.generate.range_arguments import RangeArguments
 from untorn.conform.operation import Operation
 from untorn.conform.pair import Pair
 from untorn.maps.page import PAGE_SIZE, UINT_MAX
+from untorn.mm.limits import OVERCOMMIT_NEVER
 from untorn.mm.mm_types import MmStruct, vma_pages
+from untorn.mm.vmas.accounting import commit_allowed
 
 LENGTHS = 40, 200
 CROWDED_LENGTHS = 10, 30
@@ -20,6 +22,7 @@ CROWDED_LENGTHS = 10, 30
 GENERATIONS = 3
 """Ancestors that are alive, at most."""
 _CAPSET_SHARE, _SEAL_SHARE, _VAST_SHARE, _CROWD_SHARE = 0.3, 0.15, 0.05, 0.002
+_NEVER_SHARE = 0.5
 """Of scripts."""
 _WEIGHTS = {
     "mmap": 26,
@@ -62,9 +65,7 @@ class ScriptGenerator:
     def __init__(self, random: Random, pair: Pair) -> None:
         self._random = random
         self._pair = pair
-        vast = self._mm.limits.totalram_pages if random.random() < _VAST_SHARE else 0
-        if self._mm.task_size <= UINT_MAX:
-            vast = 0
+        vast = self._vast_pages()
         huge_pages = not pair.kernel.facts.pools_in_use
         self._extents = Extents(random, self._mm.task_size, vast, huge_pages=huge_pages)
         self._makers = (
@@ -78,6 +79,18 @@ class ScriptGenerator:
             self._weights["mseal"] = 1
         if vast:
             self._weights |= dict.fromkeys(("mlock", "mlock2", "mlockall"), 0)
+
+    def _vast_pages(self) -> int:
+        """Return how many pages a vast mapping has in this script; 0 if there is to be none."""
+        mm = self._mm
+        never = mm.limits.overcommit_memory == OVERCOMMIT_NEVER
+        wanted = self._random.random() < (_NEVER_SHARE if never else _VAST_SHARE)
+        if not wanted or mm.task_size <= UINT_MAX:
+            return 0
+        if not never:
+            return mm.limits.totalram_pages
+        # Two do not fit, and one with one of half that length leaves something to others.
+        return (commit_allowed(mm) - mm.vm_committed.pages.load()) * 3 // 5
 
     def __iter__(self) -> Iterator[Operation]:
         if self._random.random() < _CAPSET_SHARE:

@@ -11,7 +11,7 @@ from untorn.mm.limits import RLIM_INFINITY, Limits
 from untorn.mm.mman import MAP_ANONYMOUS, MAP_PRIVATE, PROT_NONE
 
 PR_SET_VMA, PR_SET_VMA_ANON_NAME = 0x5356_4D41, 0
-CAP_IPC_LOCK, CAP_SYS_RAWIO, CAP_SYS_NICE = 14, 17, 23
+CAP_IPC_LOCK, CAP_SYS_RAWIO, CAP_SYS_ADMIN, CAP_SYS_NICE = 14, 17, 21, 23
 _SYSCTL = Path("/proc/sys/vm")
 _STATUS, _NUMA_MAPS = Path("/proc/self/status"), Path("/proc/self/numa_maps")
 _HAS_MEMORY = Path("/sys/devices/system/node/has_memory")
@@ -35,10 +35,14 @@ def limits_of(child: MinimalChild) -> Limits:
         cap_ipc_lock=bool(capabilities >> CAP_IPC_LOCK & 1),
         cap_sys_nice=bool(capabilities >> CAP_SYS_NICE & 1),
         cap_sys_rawio=bool(capabilities >> CAP_SYS_RAWIO & 1),
+        cap_sys_admin=bool(capabilities >> CAP_SYS_ADMIN & 1),
         max_map_count=sysctl("max_map_count"),
         mmap_min_addr=mmap_min_addr,
         dac_mmap_min_addr=sysctl("mmap_min_addr"),
         overcommit_memory=sysctl("overcommit_memory"),
+        commit_limit=meminfo_pages("CommitLimit"),
+        admin_reserve=sysctl("admin_reserve_kbytes") // 4,
+        user_reserve=sysctl("user_reserve_kbytes") // 4,
         anon_vma_name=anon_vma_name,
         mems_allowed=mems_allowed(),
         totalram_pages=memory_pages(),
@@ -52,9 +56,14 @@ def sysctl(name: str) -> int:
 
 def memory_pages() -> int:
     """Return memory and swap in pages, as the kernel counts them when it guesses."""
+    return meminfo_pages("MemTotal", "SwapTotal")
+
+
+def meminfo_pages(*names: str) -> int:
+    """Return the sum of these numbers of /proc/meminfo, in pages."""
     lines = Path("/proc/meminfo").read_text().splitlines()
     kib = dict(line.split(":") for line in lines)
-    return sum(int(kib[name].split()[0]) for name in ("MemTotal", "SwapTotal")) // 4
+    return sum(int(kib[name].split()[0]) for name in names) // 4
 
 
 def mems_allowed() -> int:

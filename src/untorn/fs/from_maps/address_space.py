@@ -28,6 +28,7 @@ from untorn.fs.from_maps.lines import NumberedLine, number_lines, refusal
 from untorn.fs.proc.show_map import gate_line, show_map
 from untorn.maps.entry import MapsEntry
 from untorn.maps.page import PAGE_SHIFT, PAGE_SIZE
+from untorn.mm.committed import VmCommitted
 from untorn.mm.file import VmFile
 from untorn.mm.hugetlb import HugePool, empty_pools
 from untorn.mm.limits import Limits, stack_top_max
@@ -51,10 +52,9 @@ from untorn.mm.mmap_lock import mmap_write_lock, mmap_write_unlock
 from untorn.mm.vma_lock import vma_start_write
 from untorn.mm.vmas.accounting import vma_account
 from untorn.mm.vmas.driver import has_driver
-from untorn.mm.vmas.hugetlb_reserve import hugetlb_vm_open
 from untorn.mm.vmas.rmap import vma_anon_prepare
 from untorn.mm.vmas.vdso import SPECIAL_FLAGS, special_flags, special_mapping
-from untorn.mm.vmas.vm_area import vm_area_alloc, vma_store_new
+from untorn.mm.vmas.vm_area import vm_area_alloc, vma_open, vma_store_new
 
 _ANON_NAME = re.compile(rb"\[anon(?:_shmem)?:(.*)\]", re.DOTALL)
 _MAY = VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC
@@ -77,6 +77,7 @@ def mm_from_maps(
     hugetlb: Mapping[tuple[int, int], int] | None = None,
     release: tuple[int, ...] | None = None,
     huge_pools: Mapping[int, HugePool] | None = None,
+    vm_committed: VmCommitted | None = None,
 ) -> MmStruct:
     """Return an address space whose maps are this text, to the byte.
 
@@ -102,6 +103,7 @@ def mm_from_maps(
         release: The Linux that it is one of; see MmStruct.
         huge_pools: The machine's huge pages; see MmStruct. What is mapped of them already has none
             of its pages in use and none reserved.
+        vm_committed: What is promised to all processes of the machine; see MmStruct.
 
     Raises:
         ValueError: A line is torn, cut off, out of order, not one that the engine could have
@@ -130,6 +132,7 @@ def mm_from_maps(
         slab=slab,
         release=release,
         huge_pools=pools,
+        vm_committed=vm_committed,
     )
     mm.data_size = data_size
     mm.read_implies_exec = does_read_imply_exec(lines, task_size)
@@ -162,7 +165,7 @@ def add_vma(mm: MmStruct, line: NumberedLine, file: VmFile | None) -> Vma:
     vma.vm_ops = file.vm_ops if file is not None else None
     mm.has_drivers = mm.has_drivers or has_driver(vma)
     vma.vm_flags = _flags(entry, file)
-    hugetlb_vm_open(vma)
+    vma_open(vma)
     vma.vm_anon_pgoff = entry.start >> PAGE_SHIFT
     vma.vm_pgoff = entry.offset >> PAGE_SHIFT if entry.has_file else vma.vm_anon_pgoff
     anon_name = _ANON_NAME.fullmatch(entry.name)

@@ -1,10 +1,12 @@
 """The end of an address space. Compare kernel/fork.c:mmput() and mm/mmap.c:exit_mmap()."""
 
-from untorn.mm.mm_types import MmStruct, count_pages, mmdrop
+from untorn.mm.mm_types import MmStruct, count_pages, mmdrop, vma_pages
+from untorn.mm.mman import VM_ACCOUNT
 from untorn.mm.mmap_lock import mmap_write_lock, mmap_write_unlock
 from untorn.mm.pages.hugetlb_fault import close_huge_vmas
 from untorn.mm.tree.store import store_range
 from untorn.mm.vma_lock import vma_mark_detached, vma_start_write
+from untorn.mm.vmas.accounting import commit
 from untorn.mm.vmas.vm_area import vm_area_free
 
 
@@ -35,6 +37,7 @@ def exit_mmap(mm: MmStruct) -> None:
     close_huge_vmas(vmas)
     mm.page_table.clear(0, mm.task_size)
     mm.page_table.forget_files()
+    commit(mm, -sum(vma_pages(vma) for vma in vmas if vma.vm_flags & VM_ACCOUNT))
     # The counters by name, all of them: the sums over no VMAs are 0.
     for field in count_pages([]):
         setattr(mm, field, 0)

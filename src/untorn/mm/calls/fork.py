@@ -19,9 +19,8 @@ from untorn.mm.pages.pte_range import copy_page_range
 from untorn.mm.vma_lock import vma_start_write
 from untorn.mm.vmas.accounting import may_commit, vma_account
 from untorn.mm.vmas.driver import refuse_drivers
-from untorn.mm.vmas.hugetlb_reserve import hugetlb_vm_open
 from untorn.mm.vmas.rmap import anon_vma_fork
-from untorn.mm.vmas.vm_area import vma_store_new
+from untorn.mm.vmas.vm_area import vma_open, vma_store_new
 from untorn.releases.changes import FORK_WAITS_KILLABLE
 
 
@@ -51,6 +50,7 @@ def dup_mm(mm: MmStruct, name: str) -> MmStruct:
         gate_vma_flags=mm.gate_vma_flags,
         slab=mm.vm_area_cachep,
         huge_pools=mm.huge_pools,
+        vm_committed=mm.vm_committed,
         release=mm.release,
     )
     try:
@@ -102,13 +102,13 @@ def _lock_for_copy(vma: Vma) -> None:
 
 
 def _dup_vma(child: MmStruct, vma: Vma) -> None:
-    if vma.vm_flags & VM_ACCOUNT and not may_commit(child, vma_pages(vma)):
+    if vma.vm_flags & VM_ACCOUNT and not may_commit(vma.vm_mm, vma_pages(vma)):
         raise os_error(errno.ENOMEM)
     # Not vm_area_dup(), which makes a copy in the same mm.
     new = child.vm_area_cachep.alloc(child)
     new.copy_from(vma)
     new.resv_map = None  # what is reserved is the parent's, too
-    hugetlb_vm_open(new)
+    vma_open(new)
     if vma.vm_flags & VM_WIPEONFORK:
         new.anon_vma, new.anon_vma_chain = None, ()
     else:

@@ -20,7 +20,9 @@ from untorn.mm.calls.munmap import (
     free_munmap_vmas,
     gather_munmap_vmas,
 )
+from untorn.mm.committed import CommittedFile
 from untorn.mm.file import VmFile, shmem_zero_file
+from untorn.mm.limits import OVERCOMMIT_NEVER
 from untorn.mm.mm_types import MmStruct, Vma
 from untorn.mm.mman import (
     MAP_FIXED,
@@ -54,11 +56,11 @@ from untorn.mm.vmas.accounting import (
     pages_mapped,
     vma_account,
 )
-from untorn.mm.vmas.hugetlb_reserve import hugetlb_vm_open, hugetlbfs_file_mmap
+from untorn.mm.vmas.hugetlb_reserve import hugetlbfs_file_mmap
 from untorn.mm.vmas.map_flags import kind_vm_flags, map_vm_flags
 from untorn.mm.vmas.merge import Attributes, vma_merge_new_range
 from untorn.mm.vmas.unmapped_area import get_unmapped_area
-from untorn.mm.vmas.vm_area import vm_area_alloc, vma_store_new
+from untorn.mm.vmas.vm_area import vm_area_alloc, vma_open, vma_store_new
 from untorn.releases.changes import DROPPABLE_UNLOCKED, MMAP_REPLACES, ZERO_SHARED_READ_ONLY
 
 
@@ -215,7 +217,10 @@ def call_mmap(
         return file, None
     if not vm_flags & VM_NORESERVE and not may_commit(mm, length >> PAGE_SHIFT):
         raise os_error(errno.ENOMEM)
-    return shmem_zero_file(length), None
+    zero = shmem_zero_file(length)
+    if mm.limits.overcommit_memory == OVERCOMMIT_NEVER:
+        zero.mapping.committed = CommittedFile(mm.vm_committed, length >> PAGE_SHIFT)
+    return zero, None
 
 
 def _shares_pages(mm: MmStruct, vm_flags: int) -> bool:
@@ -282,7 +287,7 @@ def store_new_vma(
     vma.vm_flags, vma.vm_file = new.flags, new.file
     vma.vm_ops = new.file.vm_ops if new.file is not None else None
     vma.resv_map = resv_map
-    hugetlb_vm_open(vma)
+    vma_open(vma)
     # All fields are written before vma_store_new() lets readers find them. It has no readers, so
     # locking it waits for nothing.
     vma_start_write(vma)
@@ -298,7 +303,8 @@ def _charge(mm: MmStruct, vm_flags: int, pages: int, going: MunmapVmas) -> int:
     # Memory is promised for what is private and can be written; huge pages their pool promises.
     if vm_flags & (VM_NORESERVE | VM_SHARED | VM_HUGETLB | VM_WRITE) != VM_WRITE:
         return vm_flags
-    if not may_commit(mm, pages - going.accounted):
+    charge = pages - going.accounted
+    if charge and not may_commit(mm, charge):
         raise os_error(errno.ENOMEM)
     return vm_flags | VM_ACCOUNT
 

@@ -8,9 +8,15 @@ import errno
 from untorn.errors import os_error
 from untorn.maps.page import PAGE_SHIFT, PAGE_SIZE
 from untorn.mm.mm_types import MmStruct, Vma, vma_add_pgoff
-from untorn.mm.mman import VM_ACCESS_FLAGS, VM_GROWSDOWN
+from untorn.mm.mman import VM_ACCESS_FLAGS, VM_ACCOUNT, VM_GROWSDOWN
 from untorn.mm.vma_lock import vma_start_write
-from untorn.mm.vmas.accounting import may_commit, may_expand_vm, mlock_future_ok, vma_account
+from untorn.mm.vmas.accounting import (
+    commit,
+    may_commit,
+    may_expand_vm,
+    mlock_future_ok,
+    vma_account,
+)
 from untorn.mm.vmas.rmap import vma_anon_prepare
 from untorn.mm.vmas.vm_area import vma_store
 
@@ -45,6 +51,9 @@ def _expand_downwards(mm: MmStruct, vma: Vma, start: int) -> None:
     if pages > vma.vm_pgoff or not _may_grow(mm, vma, start, pages):
         raise os_error(errno.ENOMEM)
     vma_account(mm, vma.vm_flags, pages)
+    # As in Linux, promised even where the mapping is not, which gives nothing back when it goes.
+    if not vma.vm_flags & VM_ACCOUNT:
+        commit(mm, pages)
     # Bounds first, then one store over old and new range: a reader that finds vma for an address
     # below its old start can lock it only after the section, when the bounds say the same.
     vma.vm_start = start

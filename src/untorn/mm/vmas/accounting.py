@@ -5,9 +5,9 @@ held for write.
 """
 
 from untorn.maps.page import PAGE_SHIFT
-from untorn.mm.limits import OVERCOMMIT_ALWAYS, RLIM_INFINITY
+from untorn.mm.limits import OVERCOMMIT_ALWAYS, OVERCOMMIT_NEVER, RLIM_INFINITY
 from untorn.mm.mm_types import MmStruct, is_data_mapping, vm_stat_kind
-from untorn.mm.mman import VM_LOCKED
+from untorn.mm.mman import VM_ACCOUNT, VM_LOCKED
 
 
 def may_expand_vm(mm: MmStruct, vm_flags: int, pages: int) -> bool:
@@ -28,10 +28,19 @@ def may_expand_vm(mm: MmStruct, vm_flags: int, pages: int) -> bool:
 
 def may_commit(mm: MmStruct, pages: int) -> bool:
     """Say whether this many pages may be promised. Compare mm/util.c:__vm_enough_memory()."""
-    # The guess is about one mapping, not about all of them together: what is promised already does
-    # not count. OVERCOMMIT_NEVER, which would count it, is not modelled.
     limits = mm.limits
+    if limits.overcommit_memory == OVERCOMMIT_NEVER:
+        return mm.vm_committed.pages.load() + pages < commit_allowed(mm)
+    # The guess is about one mapping, not about all of them together: what is promised already does
+    # not count.
     return limits.overcommit_memory == OVERCOMMIT_ALWAYS or pages <= limits.totalram_pages
+
+
+def commit_allowed(mm: MmStruct) -> int:
+    """Return how many pages may be promised in all, with OVERCOMMIT_NEVER, if mm asks."""
+    limits = mm.limits
+    reserve = 0 if limits.cap_sys_admin else limits.admin_reserve
+    return limits.commit_limit - reserve - min(mm.total_vm // 32, limits.user_reserve)
 
 
 def can_do_mlock(mm: MmStruct) -> bool:
@@ -62,6 +71,14 @@ def vma_account(mm: MmStruct, flags: int, pages: int) -> None:
         setattr(mm, kind, getattr(mm, kind) + pages)
     if flags & VM_LOCKED:
         mm.locked_vm += pages
+    if flags & VM_ACCOUNT:
+        commit(mm, pages)
+
+
+def commit(mm: MmStruct, pages: int) -> None:
+    """Count pages that are promised, or no longer if negative, where that is of consequence."""
+    if mm.limits.overcommit_memory == OVERCOMMIT_NEVER:
+        mm.vm_committed.pages.add(pages)
 
 
 def pages_mapped(mm: MmStruct, start: int, end: int, flags: int = 0) -> int:

@@ -7,6 +7,7 @@ import errno
 
 from untorn.errors import os_error
 from untorn.mm.file import VmFile
+from untorn.mm.limits import OVERCOMMIT_NEVER
 from untorn.mm.mm_types import MmStruct
 from untorn.mm.mman import (
     LEGACY_MAP_MASK,
@@ -62,6 +63,8 @@ def map_vm_flags(mm: MmStruct, prot: int, flags: int) -> int:
     vm_flags = prot_vm_flags(prot) | mm.def_flags | VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC
     if not mm.release.has(STACK_NOT_HUGE):
         flags &= ~MAP_STACK
+    if mm.limits.overcommit_memory == OVERCOMMIT_NEVER:
+        flags &= ~MAP_NORESERVE
     for map_bit, vm_bit in _OF_FLAGS:
         if flags & map_bit:
             vm_flags |= vm_bit
@@ -77,6 +80,9 @@ def kind_vm_flags(mm: MmStruct, prot: int, flags: int, vm_flags: int, file: VmFi
     if file is None:
         return _anonymous(mm, flags, vm_flags)
     _check_known(mm, flags, file)
+    # Huge pages their pool promises, not OVERCOMMIT_NEVER.
+    if file.huge is not None and flags & MAP_NORESERVE:
+        vm_flags |= VM_NORESERVE
     return _of_file(prot, flags, vm_flags, file)
 
 

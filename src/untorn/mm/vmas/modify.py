@@ -17,10 +17,9 @@ from untorn.mm.mm_types import (
     vma_kernel_pagesize,
 )
 from untorn.mm.vma_lock import vma_start_write
-from untorn.mm.vmas.hugetlb_reserve import hugetlb_vm_open
 from untorn.mm.vmas.merge import Attributes, vma_merge_existing_range, vma_merge_new_range
 from untorn.mm.vmas.rmap import anon_vma_clone
-from untorn.mm.vmas.vm_area import vm_area_dup, vma_store_new
+from untorn.mm.vmas.vm_area import vm_area_dup, vma_open, vma_store_new
 from untorn.releases.changes import COPY_PASSES_SOURCE, DONTUNMAP_LEAVES_NEW
 
 
@@ -50,7 +49,7 @@ def split_vma_unlimited(mm: MmStruct, vma: Vma, addr: int, *, new_below: bool) -
     assert vma.vm_start < addr < vma.vm_end
     check_may_split(vma, addr)
     new = vm_area_dup(vma)
-    hugetlb_vm_open(new)
+    vma_open(new)
     anon_vma_clone(new, vma)
     # The wait comes before the first change. The new one has no readers yet; it is locked so that
     # none can get it before the section ends.
@@ -155,7 +154,7 @@ def copy_vma(
         # The copy may have joined the source itself, if it was put right beside it.
         return (merged if merged.vm_start <= start < merged.vm_end else vma), merged
     copy = vm_area_dup(vma)
-    hugetlb_vm_open(copy)
+    vma_open(copy)
     copy.vm_start, copy.vm_end = place, end
     copy.vm_pgoff, copy.vm_anon_pgoff = new.pgoff, new.anon_pgoff
     anon_vma_clone(copy, vma)

@@ -4,6 +4,7 @@ All but vm_area_alloc(), vm_area_dup(), vm_area_free() and vma_set_atomic_flag()
 for write. Compare mm/vma_init.c, mm/vma.h and mm/vma.c.
 """
 
+from untorn.mm.committed import CommittedFile
 from untorn.mm.mm_types import MmStruct, Vma
 from untorn.mm.mman import VM_ATOMIC_SET_ALLOWED
 from untorn.mm.tree.store import store_range
@@ -13,6 +14,7 @@ from untorn.mm.vma_lock import (
     vma_mark_attached,
     vma_mark_detached,
 )
+from untorn.mm.vmas.hugetlb_reserve import hugetlb_vm_open
 from untorn.mm.vmas.rmap import unlink_anon_vmas
 
 
@@ -29,11 +31,24 @@ def vm_area_dup(vma: Vma) -> Vma:
     return new
 
 
+def vma_open(vma: Vma) -> None:
+    """Let a new VMA be one more user of what it maps. Preconditions: mmap_lock held for write."""
+    if (committed := _committed(vma)) is not None:
+        committed.get()
+    hugetlb_vm_open(vma)
+
+
 def vm_area_free(vma: Vma) -> None:
     """Give a detached vma back. Compare mm/vma_init.c:vm_area_free()."""
+    if (committed := _committed(vma)) is not None:
+        committed.put()
     unlink_anon_vmas(vma)
     # To the slab that it came from: a child shares its parent's.
     vma.vm_mm.vm_area_cachep.free(vma)
+
+
+def _committed(vma: Vma) -> CommittedFile | None:
+    return None if vma.vm_file is None else vma.vm_file.mapping.committed
 
 
 def vma_store_new(mm: MmStruct, vma: Vma) -> None:
