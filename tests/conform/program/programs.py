@@ -61,6 +61,21 @@ def work():
 time.sleep(0.2)
 os._exit(3)
 """
+MAPS_BESIDE_ITS_PARENTS_PAGE = (
+    LIBC
+    + _C_POINTERS
+    + """
+import os
+def map_page(addr):
+    libc.mmap(ctypes.c_void_p(addr), 1 << 12, 3, 0x32, -1, 0)
+map_page(0x10000000)
+ctypes.memset(0x10000000, 1, 1)
+if os.fork() == 0:
+    map_page(0x10001000)
+    os._exit(0)
+os.wait()
+"""
+)
 ATTACHES_A_SEGMENT = (
     LIBC
     + _C_POINTERS

@@ -18,6 +18,7 @@ from untorn.cli import main
 from untorn.conform.traced.minimal_child import MinimalChild
 from untorn.mm.calls import brk, shm
 from untorn.mm.mm_types import MmStruct
+from untorn.mm.vmas import merge
 
 pytestmark = pytest.mark.live
 
@@ -55,6 +56,16 @@ def test_a_mismatch_is_shrunk_to_a_script_that_needs_no_program(tmp_path: Path) 
     again = conform("--script", str(kept))
     assert again.exit_code == 1
     assert "# mismatch in" in again.stdout
+
+
+def test_what_page_faults_and_a_fork_did_is_part_of_the_script(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(merge, "is_fork_child", lambda vma: False)
+    done = conform("--exec", *python(programs.MAPS_BESIDE_ITS_PARENTS_PAGE))
+    lines = done.stdout.splitlines()
+    script = [line.split("(")[0] for line in lines if line.endswith(")") and line[0] != "#"]
+    assert script == ["mmap", "touch_write", "fork", "mmap"]
 
 
 def test_a_mismatch_that_no_script_shows_is_printed_with_the_maps(
