@@ -1,19 +1,21 @@
 """A call of the program as the engine makes it."""
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from untorn.conform.operation import Operation
 from untorn.conform.program.open_files import OpenFiles
 from untorn.conform.program.processes import Thread
+from untorn.conform.program.takes import PKEY_BITS, UFFD_BITS
 from untorn.errors import NotModelledError, os_error
-from untorn.maps.page import PAGE_SIZE
+from untorn.maps.page import PAGE_SIZE, PMD_SIZE
 from untorn.mm.calls.anon_name import ANON_VMA_NAME_MAX_LEN
 from untorn.mm.calls.shm import ShmSegment
 from untorn.mm.file import VmFile
-from untorn.mm.mman import MAP_ANONYMOUS, MAP_HUGETLB
+from untorn.mm.mm_types import Vma
+from untorn.mm.mman import MADV_COLLAPSE, MAP_ANONYMOUS, MAP_HUGETLB, VM_SEALED
 from untorn.syscalls import Process
 
 _POOLS = Path("/sys/kernel/mm/hugepages")
@@ -73,6 +75,27 @@ class EngineCalls:
 
         return EngineCall(make, file=file)
 
+    def _mremap(
+        self, thread: Thread, addr: int, old_len: int, new_len: int, flags: int, new_addr: int
+    ) -> EngineCall:
+        def make(process: Process) -> int:
+            if any(vma.vm_flags & UFFD_BITS for vma in _vmas(process, addr, old_len)):
+                raise NotModelledError("memory that userfaultfd watches")
+            return process.mremap(addr, old_len, new_len, flags, new_addr)
+
+        return EngineCall(make)
+
+    def _madvise(self, thread: Thread, addr: int, length: int, advice: int) -> EngineCall:
+        def make(process: Process) -> None:
+            vmas = _vmas(process, addr, length)
+            if any(vma.vm_flags & PKEY_BITS and vma.vm_flags & VM_SEALED for vma in vmas):
+                raise NotModelledError("sealed memory with a protection key")
+            if advice == MADV_COLLAPSE and addr + -addr % PMD_SIZE + PMD_SIZE <= addr + length:
+                raise NotModelledError("MADV_COLLAPSE of a whole huge page")
+            process.madvise(addr, length, advice)
+
+        return EngineCall(make)
+
     def _shmat(self, thread: Thread, shmid: int, addr: int, flags: int) -> EngineCall:
         segment = self._segment(shmid)
 
@@ -117,6 +140,14 @@ class EngineCalls:
                 known = ShmSegment(int(size), int(key) & 0xFFFF_FFFF, shmid)
                 return self._segments.setdefault(shmid, known)
         return None
+
+
+def _vmas(process: Process, addr: int, length: int) -> Iterator[Vma]:
+    """Yield the VMAs of a range of byte addresses."""
+    vma = process.mm.find_vma(addr)
+    while vma is not None and vma.vm_start < addr + length:
+        yield vma
+        vma = process.mm.find_vma(vma.vm_end)
 
 
 def _has_huge_pages() -> bool:

@@ -24,11 +24,15 @@ from untorn.mm.vmas.accounting import vma_account
 from untorn.mm.vmas.rmap import anon_vma_clone, vma_anon_prepare
 from untorn.mm.vmas.vm_area import vm_area_free
 
-_UNKNOWN = {b"um": 1 << 9, b"uw": 1 << 12, b"ss": 1 << 37, b"ui": 1 << 41}
+_USERFAULTFD = {b"um": 1 << 9, b"uw": 1 << 12, b"ui": 1 << 41}
+_UNKNOWN = _USERFAULTFD | {b"ss": 1 << 37}
 """VM_* bits that the engine gives no meaning, but that keep VMAs apart: userfaultfd, shadow stacks.
 """
+UFFD_BITS = sum(_USERFAULTFD.values())
 _BITS = {name.strip(): bit for bit, name in MNEMONICS} | _UNKNOWN
 _PKEY_SHIFT = 32
+PKEY_BITS = 15 << _PKEY_SHIFT
+"""Of the protection key of a VMA."""
 _RECORD = re.compile(rb"^([0-9a-f]+)-[0-9a-f]+ .*\n((?:[A-Z].*\n)+)", re.MULTILINE)
 
 

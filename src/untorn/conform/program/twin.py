@@ -4,7 +4,7 @@ from untorn.conform.answer import Answer
 from untorn.conform.kernel_side import COUNTS
 from untorn.conform.operation import Operation
 from untorn.conform.pair import Mismatch, describe_fault
-from untorn.conform.program.calls import ARGUMENTS, FORKS
+from untorn.conform.program.calls import ARGUMENTS, FORKS, MERGE_ANY
 from untorn.conform.program.engine_calls import EngineCall
 from untorn.conform.program.engine_mm import mm_after_exec, mm_like
 from untorn.conform.program.faults import fault_in, follow_names, follow_stacks
@@ -45,6 +45,7 @@ class Twin:
         self._operation: Operation | None = None
         self._call: EngineCall | None = None
         self._unseen = UNSEEN
+        self._never_again = ""
 
     @classmethod
     def after_exec(cls, world: World, kernel: KernelMemory, thread: Thread) -> "Twin":
@@ -106,6 +107,7 @@ class Twin:
         except NotModelledError as error:
             run.not_modelled[f"fork: {error}"] += 1
             return Twin.after_exec(self._world, kernel, child)
+        copy._never_again = self._never_again
         copy._judge(
             parent,
             self._text,
@@ -149,8 +151,10 @@ class Twin:
 
     def _compare(self, thread: Thread, operation: Operation, result: int) -> None:
         before, self._text = self._text, self._kernel.maps()
-        if self._call is None:
-            self._take(thread, before, operation.name)
+        if self._call is None or self._never_again:
+            self._take(thread, before, f"{operation.name}{self._never_again}")
+            if operation.name == MERGE_ANY and result == 0:
+                self._never_again = f" after {MERGE_ANY}"  # new memory has flags that are not ours
             return
         kernel = Answer(result, self._text, self._kernel.counts(thread))
         try:
