@@ -18,6 +18,7 @@ from untorn.conform.running_kernel import KnownDifference
 from untorn.conform.traced.abi import I386, X86_64, Abi
 from untorn.errors import InvariantError, OutOfReachError, os_error
 from untorn.fs.from_maps.address_space import mm_from_maps
+from untorn.fs.proc import smaps_text
 from untorn.mm import mm_types
 from untorn.mm.calls import mlock, munmap
 from untorn.mm.vmas import merge
@@ -104,6 +105,15 @@ def a_count_that_drifts(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(mm_types, "is_data_mapping", lambda flags: False)
 
 
+def a_flag_that_is_shown_wrong(patch: pytest.MonkeyPatch) -> None:
+    text_of = smaps_text.vm_flags_text
+    patch.setattr(
+        smaps_text,
+        "vm_flags_text",
+        lambda flags, release: text_of(flags, release).replace(b"lo ", b"xx "),
+    )
+
+
 def a_broken_invariant(patch: pytest.MonkeyPatch) -> None:
     def fail(mm: mm_types.MmStruct) -> None:
         if mm.locked_vm:
@@ -119,6 +129,7 @@ def a_broken_invariant(patch: pytest.MonkeyPatch) -> None:
         (wrong_errno, "# engine: ENOMEM"),
         (an_assertion, "# engine: AssertionError: planted (conform/test_run.py"),
         (a_count_that_drifts, "# data_vm: engine "),
+        (a_flag_that_is_shown_wrong, "# +++ kernel smaps"),
         (a_broken_invariant, "# engine: InvariantError: planted (conform/test_run.py"),
     ],
     ids=lambda value: getattr(value, "__name__", None),

@@ -14,7 +14,11 @@ _NAMELESS = re.compile(
 """Device and inode of memory whose file comes into being with its mapping, and the blanks after."""
 
 
-_TEXTS = "maps", "policies"
+_TEXTS = "maps", "policies", "smaps"
+_FIELD = re.compile(rb"(\w+):(?: +(.*))?")
+_COMPARED = b"Size", b"KernelPageSize", b"MMUPageSize", b"VmFlags"
+_OF_THE_MACHINE = b"ProtectionKey"
+_SOFT_DIRTY = b"sd "
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,7 @@ class Answer:
         maps: The text of maps afterwards; see InodeNumbers.
         counts: Pages of each kind afterwards; see kernel_side.COUNTS.
         policies: Of a call about memory policies, where each VMA is and its policy afterwards.
+        smaps: Of the operation of that name, what smaps tells; see smaps_of().
         fault: Of the engine: the exception that ended it, and where. The rest is empty then.
     """
 
@@ -33,15 +38,15 @@ class Answer:
     maps: bytes = b""
     counts: dict[str, int] | None = None
     policies: bytes = b""
+    smaps: bytes = b""
     fault: str = ""
 
     def digest(self) -> str:
         """Return what equal answers, and no others, have in common."""
         counts = sorted((self.counts or {}).items())
-        return blake2b(
-            repr((self.result, self.maps, counts, self.policies, self.fault)).encode(),
-            digest_size=12,
-        ).hexdigest()
+        texts = [getattr(self, name) for name in _TEXTS]
+        told = repr((self.result, counts, texts, self.fault)).encode()
+        return blake2b(told, digest_size=12).hexdigest()
 
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON can carry it."""
@@ -87,6 +92,9 @@ class Side(Protocol):
     def policies(self) -> bytes:
         """Return where each VMA is and its memory policy, a line for each."""
 
+    def smaps(self) -> bytes:
+        """Return the text of smaps."""
+
 
 def do_all(side: Side, calls: Sequence[Operation]) -> int:
     """Let a side do all, up to one that fails; return the last result."""
@@ -101,6 +109,29 @@ def do_all(side: Side, calls: Sequence[Operation]) -> int:
 def answer_of(side: Side, calls: Sequence[Operation]) -> Answer:
     """Do the same, and return what came of it."""
     result = do_all(side, calls)
-    about_policies = bool(calls) and calls[-1].name in POLICY_CALLS
-    policies = side.policies() if about_policies else b""
-    return Answer(result, side.maps(), side.counts(), policies)
+    last = calls[-1].name if calls else ""
+    policies = side.policies() if last in POLICY_CALLS else b""
+    smaps = smaps_of(side.smaps()) if last == "smaps" else b""
+    return Answer(result, side.maps(), side.counts(), policies, smaps)
+
+
+def smaps_of(text: bytes) -> bytes:
+    """Return what is compared of smaps: the fields in their order, and what VMAs alone decide.
+
+    What pages decide is only compared by tests of its own, which know what is in the page cache.
+    Whether VMAs have a protection key is a matter of the CPU, and whether writes to them are
+    noted (sd) one of how the kernel is built.
+    """
+    lines = text.splitlines()
+    begins = (line for line in map(_compared, lines) if line)
+    return b"".join(line + b"\n" for line in begins)
+
+
+def _compared(line: bytes) -> bytes:
+    field = _FIELD.fullmatch(line)
+    if field is None:
+        start, _, more = line.partition(b" ")
+        return start + b" " + more[:4]
+    if field[1] == _OF_THE_MACHINE:
+        return b""
+    return line.replace(_SOFT_DIRTY, b"") if field[1] in _COMPARED else field[1]

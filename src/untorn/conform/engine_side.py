@@ -101,6 +101,11 @@ class EngineSide:
         with self._family[-1].open("numa_maps") as file:
             return policies_of(b"".join(iter(lambda: file.read(_CHUNK), b"")))
 
+    def smaps(self) -> bytes:
+        """Return the text of smaps: see Side."""
+        with self._family[-1].open("smaps") as file:
+            return b"".join(iter(lambda: file.read(_CHUNK), b""))
+
     def check(self) -> None:
         """Check the engine against itself. Raises InvariantError as check_invariants()."""
         mmap_write_lock(self.mm)
@@ -121,6 +126,9 @@ class EngineSide:
         if number not in range(len(self._segments)):
             raise os_error(errno.EINVAL)
         return self._family[-1].shmat(self._segments[number], addr, flags)
+
+    def _smaps(self) -> None:
+        """Do nothing: see Operation."""
 
     def _touch_read(self, addr: int) -> None:
         self._family[-1].touch(addr, write=False)

@@ -104,6 +104,13 @@ class KernelSide:
         known = number in range(len(self._shmids))
         return self.child.call("shmat", self._shmids[number] if known else -1, addr, flags)
 
+    def smaps(self) -> bytes:
+        """Return the text of smaps: see Side."""
+        return self.child.smaps()
+
+    def _smaps(self) -> int:
+        return 0
+
     def _touch_write(self, addr: int) -> int:
         return min(self.child.call("read", ZEROS_FD, addr, 1), 0)
 

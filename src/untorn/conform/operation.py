@@ -46,6 +46,7 @@ ARGUMENTS = SYSCALLS | {
     "capset": 0,
     "open_file": 5,
     "start_brk": 1,
+    "smaps": 0,
     "fork": 0,
     "exit": 0,
     "orphan": 0,
@@ -81,6 +82,7 @@ class Operation:
                 gets, the file's number, its size in bytes at least, O_RDONLY or others, and
                 where it lies: ON_DISK or IN_MEMORY.
             start_brk: lets the heap begin, and end, at a byte address.
+            smaps: does nothing; smaps is compared afterwards, too.
             fork: a copy goes on.
             exit: the copy ends, its parent goes on.
             orphan: the parents of the copy end.

@@ -57,6 +57,7 @@ def mismatch_report(mismatch: Mismatch) -> Iterator[str]:
     if not engine.fault:
         yield from _diff("maps", engine.maps, kernel.maps)
         yield from _diff("policies", engine.policies, kernel.policies)
+        yield from _diff("smaps", engine.smaps, kernel.smaps)
 
 
 def _diff(what: str, engine: bytes, kernel: bytes) -> Iterator[str]:

@@ -101,6 +101,8 @@ class ScriptGenerator:
             yield Operation("crowd", (self._random.randint(0, 6),))
         for _ in range(self._random.randint(*lengths)):
             yield self._next()
+        if lengths is not CROWDED_LENGTHS:
+            yield Operation("smaps")
 
     @property
     def _mm(self) -> MmStruct:

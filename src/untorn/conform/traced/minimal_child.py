@@ -148,6 +148,10 @@ class MinimalChild:
         """Return the text of its maps."""
         return self._family[-1].maps()
 
+    def smaps(self) -> bytes:
+        """Return the text of its smaps."""
+        return Path(f"/proc/{self.pid}/smaps").read_bytes()
+
     def numa_maps(self) -> bytes:
         """Return the text of its numa_maps; nothing if there is none in this kernel."""
         try:
