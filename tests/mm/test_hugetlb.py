@@ -200,3 +200,12 @@ def test_pages_lie_inside_of_vmas() -> None:
     mm.check_invariants()
     mmap_write_unlock(mm)
     assert list(mm.page_table.huge) == [BASE + PMD_SIZE]
+
+
+def test_mincore_tells_what_is_mapped_of_small_pages() -> None:
+    machine = Machine()
+    machine.map(2)
+    machine.process.touch(BASE, write=True)
+    vec = machine.process.mmap(0, 4096, RW, MAP_PRIVATE | MAP_ANONYMOUS)
+    found = machine.process.mincore(BASE + PMD_SIZE - 8192, 4 * 4096, vec)
+    assert found == [True, True, False, False]

@@ -1,5 +1,6 @@
 """The engine held to a kernel in a guest: what travels, how it ends, several targets at once."""
 
+import errno
 import json
 import os
 import signal
@@ -7,6 +8,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +25,19 @@ from untorn.conform.operation import IN_MEMORY, Operation
 from untorn.conform.outcome import ConformRun, Failure, ignore
 from untorn.conform.pair import Mismatch, Pair
 from untorn.conform.run import conform
+from untorn.conform.script_text import parse_operation
 from untorn.conform.target import ConformOptions
 from untorn.errors import OutOfReachError
+from untorn.maps.page import PAGE_SIZE
 from untorn.mm.calls import munmap
+from untorn.mm.limits import OVERCOMMIT_NEVER
+from untorn.mm.vmas.accounting import commit_allowed
 from untorn.vm import conform as vm_conform
 from untorn.vm.conform import GuestOracle, VmConformTarget
 from untorn.vm.guest import GuestDiedError, GuestJob
 from untorn.vm.kernels import Kernel, find_kernel
 from untorn.vm.qemu import Machine, Mode, find_qemu
+from untorn.vm.session import boot
 
 RUN = ConformRun(
     counts=Counter({("brk", "ok"): 2, ("mmap", "ENOMEM"): 1}),
@@ -241,3 +248,26 @@ def test_a_real_guest_agrees_with_the_engine(machine: str) -> None:
     made = VmConformTarget(kernel.release + machine).conform(ConformOptions(150, ("1",)), ignore)
     assert (made.operations, made.failures, made.release) == (150, [], kernel.release)
     assert children_of(os.getpid()) == set()
+
+
+@pytest.mark.vm
+def test_a_real_guest_that_never_overcommits_agrees_with_the_engine() -> None:
+    kernel = or_skip(lambda: (find_qemu(), find_kernel("6.18", lambda what: None))[1])
+    guest, _ = boot(Machine(kernel.image, Mode.SAFE, cpus=1, parts=("conform",)))
+    with closing(guest):
+        pair = Pair(GuestOracle(guest, "x86_64", {"vm/overcommit_memory": OVERCOMMIT_NEVER}))
+        pair.renew()
+        mm = pair.engine.mm
+        room = commit_allowed(mm) - mm.vm_committed.pages.load()
+        large = f"{room * 3 // 5 * PAGE_SIZE}, PROT_READ | PROT_WRITE, MAP_ANONYMOUS"
+        results = {}
+        for call in (
+            f"mmap(0x200000000000, {large} | MAP_PRIVATE | MAP_FIXED, -1, 0)",
+            f"mmap(0x300000000000, {large} | MAP_SHARED | MAP_FIXED, -1, 0)",
+            f"munmap(0x200000000000, {room * PAGE_SIZE})",
+            f"mmap(0x300000000000, {large} | MAP_SHARED | MAP_FIXED | MAP_NORESERVE, -1, 0)",
+        ):
+            assert pair.step(parse_operation(call)) is None
+            results[call] = pair.last.result
+        assert list(results.values()) == [0x2000_0000_0000, -errno.ENOMEM, 0, 0x3000_0000_0000]
+        assert conform(pair, 150, "1").failures == []

@@ -5,8 +5,8 @@ import errno
 from untorn.errors import os_error
 from untorn.maps.page import PAGE_SHIFT, PAGE_SIZE, TASK_SIZE, page_align
 from untorn.mm.file import VmFile
-from untorn.mm.mm_types import MmStruct, Vma, vma_is_anonymous
-from untorn.mm.mman import VM_WRITE
+from untorn.mm.mm_types import MmStruct, Vma, vma_is_anonymous, vma_kernel_pagesize
+from untorn.mm.mman import VM_HUGETLB, VM_WRITE
 from untorn.mm.mmap_lock import mmap_read_lock, mmap_read_unlock
 from untorn.mm.page_table import GUARD, NONE
 from untorn.mm.pages.memory import handle_mm_fault
@@ -66,6 +66,8 @@ def _mincore_vma(mm: MmStruct, start: int, pages: int) -> list[bool]:
 
 def _mincore_range(vma: Vma, start: int, end: int) -> list[bool]:
     """Preconditions: mmap_lock held; [start, end) lies in vma."""
+    if vma.vm_flags & VM_HUGETLB:
+        return _mincore_hugetlb(vma, start, end)
     page_table = vma.vm_mm.page_table
     found = [False] * (end - start >> PAGE_SHIFT)
     for part in page_table.parts(start, end):
@@ -77,6 +79,13 @@ def _mincore_range(vma: Vma, start: int, end: int) -> list[bool]:
         return found
     first = vma.vm_pgoff + (start - vma.vm_start >> PAGE_SHIFT)
     return [here or _is_cached(vma.vm_file, first + at) for at, here in enumerate(found)]
+
+
+def _mincore_hugetlb(vma: Vma, start: int, end: int) -> list[bool]:
+    """Say of huge pages whether they are mapped here. Preconditions: as _mincore_range()."""
+    page_size, page_table = vma_kernel_pagesize(vma), vma.vm_mm.page_table
+    with page_table.lock:
+        return [addr & -page_size in page_table.huge for addr in range(start, end, PAGE_SIZE)]
 
 
 def _is_cached(file: VmFile, index: int) -> bool:
