@@ -27,7 +27,7 @@ from untorn.conform.pair import Mismatch, Pair
 from untorn.conform.run import conform
 from untorn.conform.script_text import parse_operation
 from untorn.conform.target import ConformOptions
-from untorn.errors import OutOfReachError
+from untorn.errors import OutOfReachError, UntornError
 from untorn.maps.page import PAGE_SIZE
 from untorn.mm.calls import munmap
 from untorn.mm.limits import OVERCOMMIT_NEVER
@@ -174,6 +174,17 @@ def test_a_guest_that_dies_is_told_as_what_it_is(guest: HereGuest) -> None:
     assert (done.exit_code, done.stdout) == (1, "")
     assert done.stderr == "Error: the guest died: Kernel panic\n"
     assert guest.closed
+
+
+def test_what_a_guest_cannot_do_is_told(guest: HereGuest, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(job: GuestJob, timeout: float, **arguments: Any) -> Any:
+        raise UntornError("in the guest: KeyError: 'mincore'")
+
+    monkeypatch.setattr(guest, "call", fail)
+    done = run("--target", "vm:6.12")
+    assert (done.exit_code, done.stderr) == (1, "Error: in the guest: KeyError: 'mincore'\n")
+    with pytest.raises(OutOfReachError, match="mincore"):
+        VmConformTarget("6.12").conform(ConformOptions(1, ("0",)), ignore)
 
 
 def test_page_tables_of_five_levels_are_asked_for_and_must_be_there(

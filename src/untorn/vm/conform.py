@@ -11,7 +11,7 @@ from untorn.conform.outcome import ConformRun, Report
 from untorn.conform.pair import Pair
 from untorn.conform.run import conform_all
 from untorn.conform.target import ConformOptions
-from untorn.errors import OutOfReachError
+from untorn.errors import OutOfReachError, UntornError
 from untorn.maps.page import TASK_SIZE_5LEVEL
 from untorn.processes.long_run import until_ending
 from untorn.vm.guest import Guest, GuestJob
@@ -100,4 +100,9 @@ class GuestOracle:
         """See Oracle."""
 
     def _ask(self, job: GuestJob, **arguments: Any) -> Any:
-        return self._guest.call(job, SET_UP, **arguments)
+        try:
+            return self._guest.call(job, SET_UP, **arguments)
+        except OutOfReachError:
+            raise
+        except UntornError as error:
+            raise OutOfReachError(str(error)) from error
