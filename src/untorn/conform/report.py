@@ -51,13 +51,19 @@ def mismatch_report(mismatch: Mismatch) -> Iterator[str]:
     yield f"# kernel: {format_result(kernel.result)}"
     if mismatch.expected:
         yield f"# expected: {mismatch.expected}"
-    for name, pages in (kernel.counts or {}).items():
-        if engine.counts and engine.counts[name] != pages:
-            yield f"# {name}: engine {engine.counts[name]} pages, kernel {pages}"
     if not engine.fault:
+        yield from _counts(engine.counts or {}, kernel.counts or {})
         yield from _diff("maps", engine.maps, kernel.maps)
         yield from _diff("policies", engine.policies, kernel.policies)
         yield from _diff("smaps", engine.smaps, kernel.smaps)
+
+
+def _counts(engine: dict[str, int], kernel: dict[str, int]) -> Iterator[str]:
+    """Yield a line for each count that differs, or that only one has."""
+    for name in kernel | engine:
+        here, there = engine.get(name), kernel.get(name)
+        if here != there:
+            yield f"# {name}: engine {here} pages, kernel {there}"
 
 
 def _diff(what: str, engine: bytes, kernel: bytes) -> Iterator[str]:

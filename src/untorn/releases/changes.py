@@ -159,6 +159,12 @@ DONTUNMAP_COUNTS_TWICE = Change(
     "source were taken from it; it added nothing before",
     "mm/mremap.c:vrm_stat_account()",
 )
+MREMAP_ALIGNED_FIRST = Change(
+    Release(6, 15),
+    "mremap asks whether a new place is aligned before it looks for the mapping; after that before, "
+    "when EFAULT or EPERM came first",
+    "mm/mremap.c:check_mremap_params()",
+)
 DONTUNMAP_UNCHARGES = Change(
     Release(6, 15),
     "MREMAP_DONTUNMAP takes VM_ACCOUNT from all of the source, which merges with no neighbour that "

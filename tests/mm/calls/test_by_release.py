@@ -17,6 +17,7 @@ from untorn.mm.mman import (
     MAP_PRIVATE,
     MAP_SHARED,
     MREMAP_DONTUNMAP,
+    MREMAP_FIXED,
     MREMAP_MAYMOVE,
     PROT_EXEC,
     PROT_READ,
@@ -76,6 +77,18 @@ def test_whether_dontunmap_merges_unwritten_memory_with_its_copy(
     process.mremap(addr(0), 2 * P, 2 * P, DONTUNMAP, addr(2))
     assert process.diagram(4) == drawing
     process.check()
+
+
+@pytest.mark.parametrize(
+    ("release", "result"),
+    [((6, 14), errno.EFAULT), ((6, 15), errno.EINVAL), ((7, 3), errno.EINVAL)],
+)
+def test_whether_a_place_that_is_not_aligned_or_a_hole_is_found_first(
+    release: tuple[int, ...], result: int
+) -> None:
+    process = Pages(release=release)
+    move = MREMAP_MAYMOVE | MREMAP_FIXED
+    assert fails(lambda: process.mremap(addr(0), P, P, move, addr(4) + 1)) == result
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,12 @@ from untorn.mm.mman import (
     VM_SEALED,
 )
 from untorn.mm.vmas.accounting import may_expand_vm, mlock_future_ok
-from untorn.releases.changes import DONTUNMAP_CUTS, MREMAP_CHECKS_FIRST, MREMAP_MAP_COUNT
+from untorn.releases.changes import (
+    DONTUNMAP_CUTS,
+    MREMAP_ALIGNED_FIRST,
+    MREMAP_CHECKS_FIRST,
+    MREMAP_MAP_COUNT,
+)
 
 _KNOWN = MREMAP_FIXED | MREMAP_MAYMOVE | MREMAP_DONTUNMAP
 
@@ -67,12 +72,18 @@ def check_mremap_params(remap: VmaRemap, *, resizes: bool) -> None:
     resized = remap.flags & MREMAP_DONTUNMAP and resizes
     if remap.flags & ~_KNOWN or needs_maymove or resized:
         raise os_error(errno.EINVAL)
-    if not page_aligned(remap.addr) or not remap.new_len:
+    if not page_aligned(remap.addr) or not remap.new_len or _is_known_misaligned(remap):
         raise os_error(errno.EINVAL)
     if remap.mm.release.has(MREMAP_CHECKS_FIRST):
         if remap.new_len > remap.mm.task_size:
             raise os_error(errno.EINVAL)
         check_place(remap)
+
+
+def _is_known_misaligned(remap: VmaRemap) -> bool:
+    """Say whether the place that is named, if one is, is not aligned, and that is asked first."""
+    misaligned = remap.names_place and not page_aligned(remap.new_addr)
+    return misaligned and remap.mm.release.has(MREMAP_ALIGNED_FIRST)
 
 
 def check_place(remap: VmaRemap) -> None:
