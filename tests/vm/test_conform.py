@@ -94,7 +94,7 @@ def guest(monkeypatch: pytest.MonkeyPatch) -> Iterator[HereGuest]:
         return guest, ""
 
     monkeypatch.setattr(served, "give_pages", lambda pages, overcommit: None)
-    monkeypatch.setattr(vm_conform, "SYSCTLS", {})
+    monkeypatch.setattr(vm_conform, "SETTINGS", {})
     monkeypatch.setattr(vm_conform, "boot", boot)
     monkeypatch.setattr(vm_conform, "find_qemu", lambda: "qemu")
     kernel = Kernel(Path("/k"), "6.12.117", "a package")

@@ -18,10 +18,9 @@ from untorn.conform.traced.abi import ABIS
 Relay = Callable[[Any], None]
 _serving: list[LiveOracle] = []
 """The oracle, once there is one."""
-_SYSCTL = Path("/proc/sys")
 
 
-def start(relay: Relay, abi: str, sysctls: Mapping[str, int]) -> dict[str, Any]:
+def start(relay: Relay, abi: str, settings: Mapping[str, str]) -> dict[str, Any]:
     """Start an oracle in place of the one before, if there is one; return its facts.
 
     The machine, which has nothing else to do, gets a pool of huge pages.
@@ -29,10 +28,10 @@ def start(relay: Relay, abi: str, sysctls: Mapping[str, int]) -> dict[str, Any]:
     Args:
         relay: Is told nothing.
         abi: A name of ABIS.
-        sysctls: What is to be written before, by the path below /proc/sys.
+        settings: What is to be written before, by the path of the file.
     """
-    for path, value in sysctls.items():
-        (_SYSCTL / path).write_text(str(value))
+    for path, value in settings.items():
+        Path(path).write_text(value)
     check_machine()
     while _serving:
         _serving.pop().close()

@@ -20,8 +20,12 @@ from untorn.vm.qemu import Machine, Mode, find_qemu
 from untorn.vm.session import SET_UP, boot
 
 _FIVE_LEVELS = ",la57"
-SYSCTLS = {"vm/max_map_count": 1000}
-"""Few enough to be reached often: a crowd takes a moment."""
+SETTINGS = {
+    "/proc/sys/vm/max_map_count": "1000",
+    "/sys/kernel/mm/transparent_hugepage/enabled": "never",
+}
+"""So few VMAs that a crowd takes a moment; and no huge pages of the machine's own choice, for which
+a read gives memory an anon_vma."""
 
 
 class VmConformTarget:
@@ -54,7 +58,7 @@ class VmConformTarget:
             )
             guest, _ = boot(machine)
             with closing(guest):
-                oracle = GuestOracle(guest, options.abi, SYSCTLS)
+                oracle = GuestOracle(guest, options.abi, SETTINGS)
                 if self._five_levels and oracle.facts.task_size < TASK_SIZE_5LEVEL:
                     raise OutOfReachError("this kernel's page tables have four levels, not five")
                 run += conform_all(Pair(oracle), options, kernel.release, report)
@@ -67,15 +71,15 @@ class GuestOracle:
     Args:
         guest: Is asked for nothing else meanwhile.
         abi: A name of ABIS.
-        sysctls: What is set before, by the path below /proc/sys.
+        settings: What is written before, by the path of the file.
 
     Raises:
         OutOfReachError: The kernel cannot be the oracle.
     """
 
-    def __init__(self, guest: Guest, abi: str, sysctls: dict[str, int]) -> None:
+    def __init__(self, guest: Guest, abi: str, settings: dict[str, str]) -> None:
         self._guest = guest
-        self.facts = Facts(**self._ask(served.start, abi=abi, sysctls=sysctls))
+        self.facts = Facts(**self._ask(served.start, abi=abi, settings=settings))
 
     def renew(self) -> Start:
         """See Oracle."""
