@@ -161,8 +161,8 @@ DONTUNMAP_COUNTS_TWICE = Change(
 )
 MREMAP_ALIGNED_FIRST = Change(
     Release(6, 15),
-    "mremap asks whether a new place is aligned before it looks for the mapping; after that before, "
-    "when EFAULT or EPERM came first",
+    "mremap asks whether a new place is aligned before it looks for the mapping; after that before,"
+    " when EFAULT or EPERM came first",
     "mm/mremap.c:check_mremap_params()",
 )
 DONTUNMAP_UNCHARGES = Change(
