@@ -10,6 +10,7 @@ from untorn.mm.calls.shm import ShmSegment
 from untorn.mm.file import MAX_LFS_FILESIZE, VmFile
 from untorn.mm.filemap import AddressSpace
 from untorn.mm.limits import Limits
+from untorn.releases.changes import MSEAL
 from untorn.releases.release import Release
 from untorn.syscalls import Process
 
@@ -29,7 +30,8 @@ def engine_alone(release: Release, limits: Limits) -> EngineSide:
     for name in "ONE_AGAIN", "ONE_READ_ONLY", "ONE_WRITE_ONLY":
         process.files[FDS[name]].mapping = one.mapping
     segments = [ShmSegment(size) for size in SEGMENTS.values()]
-    return EngineSide(process, Substitutes().facts, segments)
+    sealed = release.has(MSEAL)
+    return EngineSide(process, Substitutes().facts, segments, sealed=sealed)
 
 
 def _file(name: str) -> VmFile:

@@ -16,14 +16,14 @@ from untorn.conform.report import failure_report
 from untorn.conform.run import conform_case
 from untorn.conform.suites import suite_names, suite_text
 from untorn.mm.limits import Limits
-from untorn.releases.release import modelled
+from untorn.releases.release import LAST, Release
 
 CASES = [
     pytest.param(case, id=f"{name}: {case.title}")
     for name in suite_names()
     for case in parse_cases(suite_text(name))
 ]
-RELEASES = [modelled(None)]
+RELEASES = [Release(6, 1), Release(6, 12), Release(6, 16), Release(6, 18), LAST]
 DOCS = Path(__file__).parents[2] / "docs" / "suites.md"
 
 
