@@ -266,7 +266,8 @@ def test_a_real_guest_that_never_overcommits_agrees_with_the_engine() -> None:
     kernel = or_skip(lambda: (find_qemu(), find_kernel("6.18", lambda what: None))[1])
     guest, _ = boot(Machine(kernel.image, Mode.SAFE, cpus=1, parts=("conform",)))
     with closing(guest):
-        pair = Pair(GuestOracle(guest, "x86_64", {"vm/overcommit_memory": OVERCOMMIT_NEVER}))
+        never = {"/proc/sys/vm/overcommit_memory": str(OVERCOMMIT_NEVER)}
+        pair = Pair(GuestOracle(guest, "x86_64", never))
         pair.renew()
         mm = pair.engine.mm
         room = commit_allowed(mm) - mm.vm_committed.pages.load()
