@@ -28,9 +28,11 @@ from untorn.mm.mman import (
     MREMAP_MAYMOVE,
     PROT_READ,
     VM_ACCOUNT,
+    VM_IO,
     VM_NOHUGEPAGE,
 )
 from untorn.mm.mmap_lock import mmap_write_lock, mmap_write_unlock
+from untorn.mm.vmas.vdso import special_flags
 from untorn.releases import changes
 from untorn.releases.release import FIRST, Change, Release
 
@@ -334,3 +336,8 @@ def test_lengths_of_dontunmap_are_compared_in_bytes() -> None:
         pages.mremap(addr(0), PAGE_SIZE, PAGE_SIZE - 1, DONTUNMAP, addr(5))
 
     assert outcomes(changes.MREMAP_CHECKS_FIRST, keep) == ("EINVAL", "ok")
+
+
+def test_where_vvar_is_memory_of_a_device() -> None:
+    flags = [special_flags(b"[vvar]", pages.mm.release) for pages in around(changes.VVAR_NOT_IO)]
+    assert [each & VM_IO for each in flags] == [VM_IO, 0]

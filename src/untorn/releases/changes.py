@@ -302,6 +302,11 @@ ZERO_SHARED_READ_ONLY = Change(
     " own; memory of the process alone before",
     "drivers/char/mem.c:mmap_zero_prepare()",
 )
+VVAR_NOT_IO = Change(
+    Release(7, 3),
+    "[vvar] is not memory of a device (VM_IO, io in smaps) any longer",
+    "lib/vdso/datastore.c:vdso_install_vvar_mapping()",
+)
 SCAN_ACCESSED = Change(
     Release(7, 3),
     "PAGEMAP_SCAN knows PAGE_IS_ACCESSED, and has PAGE_IS_WRITTEN only of what userfaultfd"

@@ -23,7 +23,7 @@ from untorn.mm.vma_lock import vma_start_write
 from untorn.mm.vmas.accounting import vma_account
 from untorn.mm.vmas.unmapped_area import get_unmapped_area
 from untorn.mm.vmas.vm_area import vm_area_alloc, vma_store_new
-from untorn.releases.changes import VVAR_HAS_PAGES, VVAR_VCLOCK
+from untorn.releases.changes import VVAR_HAS_PAGES, VVAR_NOT_IO, VVAR_VCLOCK
 from untorn.releases.release import Release
 
 VVAR_FLAGS = VM_READ | VM_MAYREAD | VM_IO | VM_PFNMAP | VM_DONTDUMP
@@ -39,7 +39,9 @@ def special_flags(name: bytes, release: Release) -> int:
     """Return the VM_* flags of what the kernel maps under a name, VM_DONTEXPAND apart."""
     flags = SPECIAL_FLAGS[name]
     if name == b"[vvar]" and release.has(VVAR_HAS_PAGES):
-        return flags & ~VM_PFNMAP | VM_MIXEDMAP
+        flags = flags & ~VM_PFNMAP | VM_MIXEDMAP
+    if name == b"[vvar]" and release.has(VVAR_NOT_IO):
+        flags &= ~VM_IO
     return flags
 
 
