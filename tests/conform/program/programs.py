@@ -95,6 +95,31 @@ libc.remap_file_pages(ctypes.c_void_p(addr), 1 << 12, 0, 2, 0)
 libc.munmap(ctypes.c_void_p(addr), 1 << 14)
 """
 )
+FORKS_WITH_SECRET_MEMORY = (
+    LIBC
+    + _C_POINTERS
+    + """
+import os
+fd = libc.syscall(447, 0)
+if fd < 0:
+    raise SystemExit(77)
+os.ftruncate(fd, 1 << 12)
+assert libc.mmap(None, 1 << 12, 3, 1, fd, 0) != ctypes.c_void_p(-1).value
+if os.fork() == 0:
+    libc.mmap(None, 1 << 12, 3, 0x22, -1, 0)
+    os._exit(0)
+os.wait()
+"""
+)
+LETS_KSM_MERGE_ALL = (
+    LIBC
+    + _C_POINTERS
+    + """
+if libc.prctl(67, 1, 0, 0, 0) != 0:
+    raise SystemExit(77)
+libc.mmap(None, 1 << 12, 3, 0x22, -1, 0)
+"""
+)
 LOWERS_A_LIMIT = """
 import mmap, resource
 resource.setrlimit(resource.RLIMIT_AS, (1 << 30, resource.RLIM_INFINITY))

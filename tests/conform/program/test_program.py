@@ -84,6 +84,22 @@ def test_what_is_not_modelled_is_taken_and_counted() -> None:
     assert run.not_modelled == {"remap_file_pages": 1}
 
 
+def test_a_mapping_of_a_driver_is_taken_and_lives_through_a_fork() -> None:
+    run = agreed(programs.FORKS_WITH_SECRET_MEMORY)
+    if run.ending == 77:
+        pytest.skip("no secret memory on this machine")
+    assert run.not_modelled == {"mmap of /secretmem (deleted)": 1}
+    assert run.counts["fork", "ok"] == 1
+
+
+def test_after_a_call_that_changes_all_later_ones_these_are_taken() -> None:
+    run = agreed(programs.LETS_KSM_MERGE_ALL)
+    if run.ending == 77:
+        pytest.skip("the kernel cannot merge all pages of a process")
+    assert run.not_modelled["prctl(PR_SET_MEMORY_MERGE)"] == 1
+    assert run.not_modelled["mmap after prctl(PR_SET_MEMORY_MERGE)"] >= 1
+
+
 def test_the_end_by_a_signal_is_told() -> None:
     text = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
     assert agreed(text).ending == -signal.SIGKILL

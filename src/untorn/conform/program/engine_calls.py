@@ -1,7 +1,7 @@
 """A call of the program as the engine makes it."""
 
 import errno
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,10 +15,18 @@ from untorn.mm.calls.anon_name import ANON_VMA_NAME_MAX_LEN
 from untorn.mm.calls.shm import ShmSegment
 from untorn.mm.file import VmFile
 from untorn.mm.mm_types import Vma
-from untorn.mm.mman import MADV_COLLAPSE, MAP_ANONYMOUS, MAP_HUGETLB, VM_SEALED
+from untorn.mm.mman import (
+    MADV_COLLAPSE,
+    MAP_ANONYMOUS,
+    MAP_HUGETLB,
+    PROT_EXEC,
+    VM_ACCESS_FLAGS,
+    VM_SEALED,
+)
 from untorn.syscalls import Process
 
 _POOLS = Path("/sys/kernel/mm/hugepages")
+_CPUINFO = Path("/proc/cpuinfo")
 _SEGMENTS = Path("/proc/sysvipc/shm")
 
 
@@ -49,6 +57,7 @@ class EngineCalls:
     def __init__(self, files: OpenFiles) -> None:
         self._files = files
         self._segments: dict[int, ShmSegment] = {}
+        self._has_keys = "ospke" in _CPUINFO.read_text().split()
 
     def prepare(self, thread: Thread, operation: Operation) -> EngineCall:
         """Return what makes a thread's call in its engine process.
@@ -67,6 +76,7 @@ class EngineCalls:
     ) -> EngineCall:
         if flags & MAP_HUGETLB and _has_huge_pages():
             raise NotModelledError("mmap of huge pages")
+        self._refuse_keys(prot, ())
         file = None if flags & MAP_ANONYMOUS else self._files.of(thread, fd)
 
         def make(process: Process) -> int:
@@ -74,6 +84,19 @@ class EngineCalls:
             return process.mmap(addr, length, prot, flags, fd, offset)
 
         return EngineCall(make, file=file)
+
+    def _mprotect(self, thread: Thread, addr: int, length: int, prot: int) -> EngineCall:
+        def make(process: Process) -> None:
+            self._refuse_keys(prot, _vmas(process, addr, length))
+            process.mprotect(addr, length, prot)
+
+        return EngineCall(make)
+
+    def _refuse_keys(self, prot: int, vmas: Iterable[Vma]) -> None:
+        """Refuse what depends on protection keys: one makes memory execute-only, others stay."""
+        only_executed = self._has_keys and prot & VM_ACCESS_FLAGS == PROT_EXEC
+        if only_executed or any(vma.vm_flags & PKEY_BITS for vma in vmas):
+            raise NotModelledError("memory with a protection key")
 
     def _mremap(
         self, thread: Thread, addr: int, old_len: int, new_len: int, flags: int, new_addr: int

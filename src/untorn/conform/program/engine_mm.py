@@ -2,7 +2,7 @@
 
 from untorn.conform.program.kernel_memory import KernelMemory
 from untorn.conform.program.processes import ADDR_NO_RANDOMIZE, Thread
-from untorn.conform.program.takes import take_locked, take_maps
+from untorn.conform.program.takes import huge_devices, take_locked, take_maps
 from untorn.conform.traced.member import Layout
 from untorn.fs.from_maps.address_space import mm_from_maps
 from untorn.mm.limits import Limits, pick_mmap_base
@@ -33,7 +33,7 @@ def _mm_of(
     heap: tuple[int, int],
     mmap_base: int | None,
 ) -> MmStruct:
-    layout, text = Layout.of(thread.tid), kernel.maps()
+    layout, text, facts = Layout.of(thread.tid), kernel.maps(), kernel.facts(thread)
     mm = mm_from_maps(
         text,
         name=f"process {thread.process.pid}",
@@ -42,9 +42,10 @@ def _mm_of(
         start_stack=layout.start_stack,
         data_size=layout.end_data - layout.start_data,
         limits=thread.process.limits_now(machine),
+        hugetlb=huge_devices(text, facts),
         slab=VmaSlab(),  # it must not meet what a fault left behind
     )
     mm.read_implies_exec = thread.process.read_implies_exec
-    take_maps(mm, text, kernel.facts(thread))
+    take_maps(mm, text, facts)
     take_locked(mm, kernel.counts(thread)["locked_vm"])
     return mm

@@ -15,10 +15,10 @@ from pathlib import Path
 from untorn.conform.program.processes import Thread
 from untorn.conform.traced.open_file import vm_file_of
 from untorn.errors import NotModelledError, os_error
+from untorn.fs.from_maps.files import is_of_driver
 from untorn.mm.file import VmFile
 
 _PIDFD_GETFD, _KCMP, _KCMP_FILE = 438, 312, 0
-_OTHER_FILE_SYSTEMS = "/proc/", "/sys/"
 _NUMBER = re.compile(r":(\[\d+\]|\d+)$")
 """In what /proc/PID/fd calls a socket, or the memory of a virtual CPU."""
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -87,7 +87,7 @@ def _refuse_special(fd: int) -> None:
     path = str(Path(f"/proc/self/fd/{fd}").readlink())
     if kind == stat.S_IFDIR or (kind == stat.S_IFCHR and status.st_rdev == os.makedev(1, 5)):
         return
-    if kind != stat.S_IFREG or path.startswith(_OTHER_FILE_SYSTEMS):
+    if kind != stat.S_IFREG or is_of_driver(os.fsencode(path)):
         raise NotModelledError(f"mmap of {_NUMBER.sub('', path)}")
 
 

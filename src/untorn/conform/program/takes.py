@@ -16,7 +16,7 @@ from untorn.fs.proc.smaps_text import MNEMONICS
 from untorn.maps.page import PAGE_SHIFT
 from untorn.mm.file import VmFile
 from untorn.mm.mm_types import MmStruct, Vma, vma_pages
-from untorn.mm.mman import VM_LOCKED, VM_MAYSHARE
+from untorn.mm.mman import VM_HUGETLB, VM_LOCKED, VM_MAYSHARE
 from untorn.mm.mmap_lock import mmap_write_lock, mmap_write_unlock
 from untorn.mm.tree.store import store_range
 from untorn.mm.vma_lock import vma_mark_detached, vma_start_write
@@ -43,15 +43,31 @@ class Facts:
     Attributes:
         flags: VM_* bits.
         owns_pages: Whether some of its pages are anonymous.
+        page_size: Bytes of its pages.
     """
 
     flags: int
     owns_pages: bool
+    page_size: int
 
 
 def facts_of(smaps: bytes) -> dict[int, Facts]:
     """Return what a text of smaps says, by the start of each VMA, a byte address."""
     return {int(start, 16): _facts(fields) for start, fields in _RECORD.findall(smaps)}
+
+
+def huge_devices(text: bytes, facts: dict[int, Facts]) -> dict[tuple[int, int], int]:
+    """Return the bytes of the pages of devices that files with huge pages lie on."""
+    huge = [
+        line.entry
+        for line in _lines_of(text)
+        if line.entry.start in facts and facts[line.entry.start].flags & VM_HUGETLB
+    ]
+    return {(e.device.major, e.device.minor): facts[e.start].page_size for e in huge}
+
+
+def _lines_of(text: bytes) -> list[NumberedLine]:
+    return number_lines([line for line in text.splitlines(keepends=True) if not _is_gate(line)])
 
 
 def take_maps(mm: MmStruct, text: bytes, facts: dict[int, Facts]) -> None:
@@ -65,14 +81,15 @@ def take_maps(mm: MmStruct, text: bytes, facts: dict[int, Facts]) -> None:
     Raises:
         ValueError: A line is of what is not modelled at all.
     """
-    lines = number_lines([line for line in text.splitlines(keepends=True) if not _is_gate(line)])
-    files = FilesOfMaps(lines, {}, mm.huge_pools)
+    lines = _lines_of(text)
+    files = FilesOfMaps(lines, huge_devices(text, facts), mm.huge_pools)
     wanted = {line.text: line for line in lines}
     mmap_write_lock(mm)
     try:
         old = [vma for _, _, vma in mm.mm_mt]
         kept = {text: vma for vma in old if (text := show_map(vma)) in wanted}
-        going = [vma for vma in old if vma not in kept.values()]
+        staying = set(kept.values())
+        going = [vma for vma in old if vma not in staying]
         remains = [_Remains.of(vma) for vma in going]
         for vma in going:
             _remove(mm, vma)
@@ -164,4 +181,5 @@ def _facts(text: bytes) -> Facts:
     fields = dict(line.split(b":", 1) for line in text.splitlines())
     flags = sum(_BITS.get(name, 0) for name in fields[b"VmFlags"].split())
     flags |= int(fields.get(b"ProtectionKey", b"0")) << _PKEY_SHIFT
-    return Facts(flags, fields[b"Anonymous"].split()[0] != b"0")
+    page_size = int(fields[b"KernelPageSize"].split()[0]) << 10
+    return Facts(flags, fields[b"Anonymous"].split()[0] != b"0", page_size)

@@ -96,17 +96,8 @@ class Twin:
         self._operation = None
 
     def fork(self, parent: Thread, child: Thread, kernel: KernelMemory) -> "Twin":
-        """Return the twin of a copy of the address space, which a new process has.
-
-        Raises:
-            ValueError: As begin().
-        """
-        run = self._world.run
-        try:
-            copy = Twin(self._world, kernel, self.engine.fork(), self._history.copy())
-        except NotModelledError as error:
-            run.not_modelled[f"fork: {error}"] += 1
-            return Twin.after_exec(self._world, kernel, child)
+        """Return the twin of a copy of the address space, which a new process has."""
+        copy = Twin(self._world, kernel, _copy_of(self.engine), self._history.copy())
         copy._never_again = self._never_again
         copy._judge(
             parent,
@@ -231,6 +222,22 @@ class Twin:
         self._engine_maps = self._world.maps_of(self.engine, self._engine_maps)
         self._engine_maps.text()
         self._history.follow(before, mm)
+
+
+def _copy_of(process: Process) -> Process:
+    """Return the copy that a fork makes, drivers' mappings included.
+
+    The engine refuses these, as it does not know which are copied. Here their flags came from
+    smaps, and say so.
+    """
+    mm = process.mm
+    has_drivers, mm.has_drivers = mm.has_drivers, False
+    try:
+        copy = process.fork()
+    finally:
+        mm.has_drivers = has_drivers
+    copy.mm.has_drivers = has_drivers
+    return copy
 
 
 def _result(call: EngineCall, process: Process) -> int:

@@ -135,10 +135,14 @@ def _is_of_driver(entry: MapsEntry) -> bool:
 
     What has no path is a socket or an anonymous inode, such as that of a ring.
     """
-    name = entry.name
-    if not entry.has_file or name.startswith(_ANON_SHMEM) or _FILES_IN_DEV.fullmatch(name):
+    return entry.has_file and not entry.name.startswith(_ANON_SHMEM) and is_of_driver(entry.name)
+
+
+def is_of_driver(path: bytes) -> bool:
+    """Say whether a path, as maps or a descriptor has it, is that of no plain file."""
+    if _FILES_IN_DEV.fullmatch(path):
         return False
-    return name.startswith(_OF_DRIVERS) or not name.startswith(b"/")
+    return path.startswith(_OF_DRIVERS) or not path.startswith(b"/")
 
 
 def _may_be_huge_dax(entry: MapsEntry) -> bool:
