@@ -120,6 +120,8 @@ class EngineCalls:
         return EngineCall(make)
 
     def _shmat(self, thread: Thread, shmid: int, addr: int, flags: int) -> EngineCall:
+        if _has_huge_pages():
+            raise NotModelledError("shmat where there are huge pages")  # it may be of these
         segment = self._segment(shmid)
 
         def make(process: Process) -> int:

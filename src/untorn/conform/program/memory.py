@@ -52,10 +52,10 @@ class Memory:
 
     @contextmanager
     def _losing(self) -> Iterator[None]:
-        """Compare nothing any more once the maps are of what is not modelled at all."""
+        """Compare nothing any more once the maps are of what the engine cannot be made to have."""
         try:
             yield
-        except ValueError as error:
+        except (ValueError, AssertionError) as error:
             self._run.not_modelled[f"an address space: {error}"] += 1
             self.twin = None
 

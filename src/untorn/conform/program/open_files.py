@@ -16,6 +16,7 @@ from untorn.conform.program.processes import Thread
 from untorn.conform.traced.open_file import vm_file_of
 from untorn.errors import NotModelledError, os_error
 from untorn.fs.from_maps.files import is_of_driver
+from untorn.maps.page import PMD_SIZE, PUD_SIZE
 from untorn.mm.file import VmFile
 
 _PIDFD_GETFD, _KCMP, _KCMP_FILE = 438, 312, 0
@@ -87,6 +88,8 @@ def _refuse_special(fd: int) -> None:
     path = str(Path(f"/proc/self/fd/{fd}").readlink())
     if kind == stat.S_IFDIR or (kind == stat.S_IFCHR and status.st_rdev == os.makedev(1, 5)):
         return
+    if kind == stat.S_IFREG and os.fstatvfs(fd).f_bsize in (PMD_SIZE, PUD_SIZE):
+        raise NotModelledError("mmap of huge pages")  # no other file system has such blocks
     if kind != stat.S_IFREG or is_of_driver(os.fsencode(path)):
         raise NotModelledError(f"mmap of {_NUMBER.sub('', path)}")
 

@@ -130,6 +130,7 @@ class _Remains:
             and vma.vm_start < self.end
             and vma.vm_pgoff == old.vm_pgoff + shift
             and _inode(old.vm_file) == _inode(vma.vm_file)
+            and not (old.vm_flags ^ vma.vm_flags) & VM_HUGETLB
         )
 
 
