@@ -15,6 +15,7 @@ from tests.helpers.processes import children_of, is_alive
 from tests.helpers.tasks import wait_until
 from tests.helpers.this_machine import or_skip
 from untorn.cli import main
+from untorn.conform.program import engine_calls
 from untorn.conform.traced.minimal_child import MinimalChild
 from untorn.mm.calls import brk, shm
 from untorn.mm.mm_types import MmStruct
@@ -71,6 +72,7 @@ def test_what_page_faults_and_a_fork_did_is_part_of_the_script(
 def test_a_mismatch_that_no_script_shows_is_printed_with_the_maps(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(engine_calls, "_has_huge_pages", lambda: False)
     monkeypatch.setattr(shm, "_detach", lambda mm, addr: None)
     done = conform("--exec", *python(programs.ATTACHES_A_SEGMENT))
     assert done.exit_code == 1

@@ -8,6 +8,7 @@ import pytest
 from tests.conform.program import programs
 from tests.conform.program.programs import python
 from tests.helpers.this_machine import or_skip
+from untorn.conform.program import engine_calls
 from untorn.conform.program.outcome import ProgramRun
 from untorn.conform.program.run import run_program
 from untorn.conform.traced import minimal_elf
@@ -60,7 +61,8 @@ def test_threads_may_die_in_their_calls() -> None:
     assert agreed(programs.DIES_WITH_THREADS_IN_CALLS).ending == 3
 
 
-def test_segments_are_attached() -> None:
+def test_segments_are_attached(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_calls, "_has_huge_pages", lambda: False)
     run = agreed(programs.ATTACHES_A_SEGMENT)
     assert (run.counts["shmat", "ok"], run.counts["shmdt", "ok"]) == (1, 1)
 
