@@ -27,7 +27,7 @@ from untorn.conform.pair import Mismatch, Pair
 from untorn.conform.run import conform
 from untorn.conform.script_text import parse_operation
 from untorn.conform.target import ConformOptions
-from untorn.errors import OutOfReachError, UntornError
+from untorn.errors import OutOfReachError, UntornError, os_error
 from untorn.maps.page import PAGE_SIZE
 from untorn.mm.calls import munmap
 from untorn.mm.limits import OVERCOMMIT_NEVER
@@ -145,14 +145,21 @@ def test_a_kernel_that_is_elsewhere_says_the_same_as_here(guest: HereGuest) -> N
 def test_a_mismatch_is_shrunk_there_and_printed_as_ever(
     guest: HereGuest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(munmap, "_checked_end", lambda start, length: start + length)
+    check = munmap._checked_end
+
+    def refuse(start: int, length: int) -> int:
+        if not length:
+            raise os_error(errno.ENOMEM)
+        return check(start, length)
+
+    monkeypatch.setattr(munmap, "_checked_end", refuse)
     done = run("--target", "vm:6.12", "--ops", "20000")
     assert done.exit_code == 1
     script = done.stdout.partition("# engine: ")[0].splitlines()
     assert script[0].startswith("# mismatch in script ")
     assert script[-1].startswith("munmap(")
     assert len(script) < 8
-    assert "# kernel: EINVAL" in done.stdout
+    assert "# engine: ENOMEM\n# kernel: EINVAL\n" in done.stdout
 
 
 @pytest.mark.live
