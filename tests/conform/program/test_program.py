@@ -9,12 +9,14 @@ from tests.conform.program import programs
 from tests.conform.program.programs import python
 from tests.helpers.this_machine import or_skip
 from untorn.conform.program import engine_calls
+from untorn.conform.program import run as program_run
 from untorn.conform.program.outcome import ProgramRun
 from untorn.conform.program.run import run_program
 from untorn.conform.traced import minimal_elf
 from untorn.conform.traced.abi import I386
 from untorn.conform.traced.minimal_child import MinimalChild
 from untorn.errors import OutOfReachError
+from untorn.releases.release import Release
 
 pytestmark = pytest.mark.live
 
@@ -132,6 +134,12 @@ def test_a_program_that_cannot_be_started(tmp_path: Path) -> None:
         run_program([str(text)])
     with pytest.raises(OutOfReachError, match="no such program"):
         run_program([str(tmp_path / "nothing")])
+
+
+def test_a_kernel_that_does_not_tell_what_was_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(program_run, "running_release", lambda: Release(6, 6))
+    with pytest.raises(OutOfReachError, match=r"since Linux 6\.7"):
+        run_program(["true"])
 
 
 def test_nothing_is_left_open() -> None:

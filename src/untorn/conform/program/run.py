@@ -16,6 +16,8 @@ from untorn.conform.traced.bounds import limits_of
 from untorn.conform.traced.minimal_child import MinimalChild
 from untorn.errors import OutOfReachError, describe
 from untorn.processes.endings import wait_readable
+from untorn.releases.changes import PAGEMAP_SCAN_IOCTL
+from untorn.releases.release import running_release
 
 _REPORT_EVERY = 0.2
 """Seconds."""
@@ -42,6 +44,8 @@ def run_program(
     Raises:
         OutOfReachError: It cannot be started, or not be traced.
     """
+    if not running_release().has(PAGEMAP_SCAN_IOCTL):
+        raise OutOfReachError("what a program wrote to is told by PAGEMAP_SCAN, since Linux 6.7")
     path = shutil.which(command[0])
     if path is None:
         raise OutOfReachError(f"{command[0]}: no such program")
