@@ -36,6 +36,9 @@ conform-kernels: .venv/ready ## the engine against stock kernels in QEMU: 20,000
 	$(BIN)/untorn kernels fetch $(CONFORM_KERNELS)
 	$(BIN)/untorn conform $(CONFORM_KERNELS:%=--target vm:%) --seed 1 --seed 2 --seed 3
 
+conform-programs: .venv/ready ## the engine against what real programs do: those of Debian that this machine has
+	$(BIN)/python benchmarks/real_programs.py
+
 bench-micro: .venv/ready ## speed of the engine's parts at 1,000 to 1,000,000 VMAs
 	$(BIN)/python benchmarks/micro.py
 
@@ -74,4 +77,4 @@ lint: .venv/ready ## ruff, mypy --strict, and which way imports go
 clean: ## remove what the other targets made
 	rm -rf .venv bench.svg bench.json kernels.svg kernels.json kernels.html memory-stall.svg memory-stall-*.json .mypy_cache .ruff_cache .pytest_cache
 
-.PHONY: help bench kernels conform-kernels bench-micro bench-readers bench-counting bench-stall bench-mount bench-load bench-checker soak test lint clean
+.PHONY: help bench kernels conform-kernels conform-programs bench-micro bench-readers bench-counting bench-stall bench-mount bench-load bench-checker soak test lint clean
