@@ -21,6 +21,7 @@ from untorn.engine import (
     MAP_SHARED,
     MREMAP_FIXED,
     MREMAP_MAYMOVE,
+    PAGE_SIZE,
     PMD_SIZE,
     PROT_READ,
     PROT_WRITE,
@@ -88,6 +89,14 @@ def test_an_access_without_a_reservation_fails_where_all_pages_are_promised() ->
     refused(errno.EFAULT, lambda: machine.process.touch(BASE + PUD_SIZE, write=True))
     machine.process.touch(BASE, write=True)
     assert machine.counts == (3, 3, 0)
+
+
+def test_an_old_length_that_wraps_is_none() -> None:
+    machine = Machine()
+    machine.map(1)
+    flags = MREMAP_MAYMOVE | MREMAP_FIXED
+    refused(errno.EINVAL, machine.process.mremap, BASE, -PAGE_SIZE % 2**64, 1, flags, 2 * BASE)
+    assert machine.counts == (4, 1, 0)
 
 
 def test_surplus_pages_come_as_needed_and_leave_when_they_are_freed() -> None:

@@ -197,7 +197,8 @@ def check_resize(remap: VmaRemap, vma: Vma) -> None:
 def _align_hugetlb(remap: VmaRemap, vma: Vma) -> None:
     """Compare mm/mremap.c:align_hugetlb(): the new place counts even where none is named."""
     size = vma_kernel_pagesize(vma)
-    remap.old_len += -remap.old_len % size
+    # The old length may wrap, and be 0 then.
+    remap.old_len = remap.old_len + -remap.old_len % size & ULONG_MAX
     remap.new_len += -remap.new_len % size
     if remap.addr % size or remap.new_addr % size or remap.delta > 0:
         raise os_error(errno.EINVAL)
