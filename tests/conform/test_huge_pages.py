@@ -3,25 +3,29 @@
 import os
 import re
 from collections.abc import Iterator
+from contextlib import ExitStack
+from mmap import MAP_ANONYMOUS, MAP_SHARED, mmap
 from pathlib import Path
 
 import pytest
 
 from tests.helpers.engine import text_of
 from tests.helpers.this_machine import or_skip
-from untorn.conform.huge_pages import KernelPools, give_pages
+from untorn.conform.huge_pages import DISTURBED, IN_USE, KernelPools, give_pages
 from untorn.conform.live_oracle import LiveOracle
-from untorn.conform.pair import Pair
+from untorn.conform.pair import Done, Mismatch, Pair
 from untorn.conform.run import conform, replay
 from untorn.conform.script_text import parse_operation
 from untorn.maps.page import PMD_SIZE
 from untorn.mm.hugetlb import HugePool
+from untorn.mm.mman import MAP_HUGETLB
 from untorn.syscalls import Process
 
 pytestmark = pytest.mark.live
 
 NR = Path("/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages")
 PAGES, MORE = 8, 4
+HUGE = MAP_ANONYMOUS | MAP_SHARED | MAP_HUGETLB
 
 
 @pytest.fixture
@@ -72,6 +76,48 @@ def test_a_second_run_leaves_a_pool_that_has_pages_alone(pools: KernelPools) -> 
     other.close()
 
 
+def test_what_is_in_use_by_others_is_left_out(pools: KernelPools) -> None:
+    with or_skip(lambda: Pair.live(pools=pools)) as pair, mmap(-1, PMD_SIZE, HUGE):
+        outcome = conform(pair, 500, "huge pages")
+        assert not outcome.failures
+        assert outcome.left_out[IN_USE]
+
+
+@pytest.mark.parametrize("for_good", [False, True])
+def test_what_others_take_meanwhile_is_no_mismatch(
+    pools: KernelPools, monkeypatch: pytest.MonkeyPatch, *, for_good: bool
+) -> None:
+    with ExitStack() as taken, or_skip(lambda: Pair.live(pools=pools)) as pair:
+        catch_up = pair.catch_up
+        calls = 0
+
+        def disturbed() -> tuple[list[Done], Mismatch | None]:
+            nonlocal calls
+            calls += 1
+            if calls == 1:
+                taken.enter_context(mmap(-1, PMD_SIZE, HUGE))
+            agreed = catch_up()
+            if not for_good:
+                taken.close()
+            return agreed
+
+        monkeypatch.setattr(pair, "catch_up", disturbed)
+        outcome = conform(pair, 500, "huge pages")
+    assert not outcome.failures
+    assert outcome.left_out[DISTURBED] == 1
+    assert bool(outcome.left_out[IN_USE]) == for_good
+
+
+def test_a_mismatch_stands_though_others_could_take_pages(
+    pools: KernelPools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(HugePool, "unreserve", lambda pool, pages: None)
+    with or_skip(lambda: Pair.live(pools=pools)) as pair:
+        outcome = conform(pair, 1500, "huge pages")
+    assert outcome.failures
+    assert not outcome.left_out[DISTURBED]
+
+
 def test_smaps_and_numa_maps_count_them_as_the_kernel_does(pools: KernelPools) -> None:
     private, shared = 0x2000_0000_0000, 0x2000_4000_0000
     flags = "MAP_FIXED | MAP_ANONYMOUS | MAP_HUGETLB"
@@ -100,7 +146,7 @@ def test_smaps_and_numa_maps_count_them_as_the_kernel_does(pools: KernelPools) -
 def huge_records(text: bytes) -> list[bytes]:
     """Return the records that are of huge pages, without inode, protection key and soft-dirty."""
     for never_alike, instead in (
-        (rb" \d+( +/anon_hugepage)", rb"\1"),
+        (rb" \d+ +/anon_hugepage", b" /anon_hugepage"),
         (rb"ProtectionKey:.*\n", b""),
         (rb"(?m)(?<=VmFlags)(.*) sd ", rb"\1 "),
     ):

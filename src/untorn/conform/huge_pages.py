@@ -10,7 +10,7 @@ from untorn.conform.operation import Operation
 from untorn.maps.fields import Device
 from untorn.mm.hugetlb import HugePool
 from untorn.mm.mm_types import MmStruct
-from untorn.mm.mman import MAP_HUGE_SHIFT, VM_HUGETLB
+from untorn.mm.mman import MAP_HUGE_SHIFT, MAP_HUGETLB, VM_HUGETLB
 
 FILES = (
     "nr_hugepages",
@@ -20,6 +20,8 @@ FILES = (
     "surplus_hugepages",
 )
 """Of a pool, in /sys/kernel/mm/hugepages."""
+IN_USE = "others use the huge pages of this machine"
+DISTURBED = "others may have used or changed the huge pages of this machine meanwhile"
 _CHUNK = 64
 _POOLS = Path("/sys/kernel/mm/hugepages")
 LOSES_RESERVATION = (
@@ -32,31 +34,35 @@ class KernelPools:
     """The pools of the running kernel.
 
     Attributes:
-        in_use: Whether others may change them, too: a page is in use or reserved, or another run
-            has the lock. What comes of mapping huge pages nobody can say then.
+        in_use: Whether others use them, too, as of the last look(): a page is in use or reserved,
+            or another run has the lock. What comes of mapping huge pages nobody can say then.
 
     Runs share a lock on the folder of the pools as long as these are empty; one that may use pages
-    of them, or change how many there are, has it alone. close() gives it up.
+    of them, or change how many there are, has it alone. close() gives it up. Other programs do not
+    know of it: they may come at any time.
     """
 
     def __init__(self) -> None:
         """Take the lock, if it can be had, and look at them, while no process of ours uses any."""
         self._lock = os.open(_POOLS, os.O_RDONLY | os.O_CLOEXEC) if _POOLS.exists() else -1
-        self._locked = self.lock(alone=False)
+        folders = {_size_of(path.name): path for path in sorted(_POOLS.glob("hugepages-*kB"))}
+        self._pools = {size: (path, _device_of(size)) for size, path in folders.items()}
         self.look()
 
     def look(self) -> None:
-        """Look at them again, after they changed."""
-        folders = {_size_of(path.name): path for path in sorted(_POOLS.glob("hugepages-*kB"))}
-        self._pools = {size: (path, _device_of(size)) for size, path in folders.items()}
+        """Look at them again, while no process of ours uses any."""
+        self._numbers = {
+            size: {name: _read(path / name) for name in FILES}
+            for size, (path, _) in self._pools.items()
+        }
         self.in_use = False
         pools = engine_pools(self.facts())
         self._counts = {
-            label: folders[size] / name
+            label: self._pools[size][0] / name
             for size, pool in pools.items()
             for label, name in _labels(pool).items()
         }
-        mine = self.lock(alone=True) if self._counts else self._locked
+        mine = self.lock(alone=bool(self._counts))
         if not mine or any(pool.free != pool.nr or pool.resv for pool in pools.values()):
             self.in_use = True
             self._counts.clear()
@@ -80,12 +86,8 @@ class KernelPools:
     def facts(self) -> list[dict[str, Any]]:
         """Return what the engine must know of each, as JSON can carry it; see engine_pools()."""
         return [
-            {
-                "page_size": size,
-                "device": device,
-                **({} if self.in_use else {name: _read(path / name) for name in FILES}),
-            }
-            for size, (path, device) in self._pools.items()
+            {"page_size": size, "device": device, **({} if self.in_use else self._numbers[size])}
+            for size, (_, device) in self._pools.items()
         ]
 
     def counts(self) -> dict[str, int]:
@@ -130,6 +132,11 @@ def give_pages(pages: int, overcommit: int) -> None:
     if pool.exists():
         (pool / "nr_hugepages").write_text(f"{pages}")
         (pool / "nr_overcommit_hugepages").write_text(f"{overcommit}")
+
+
+def maps_huge_pages(operation: Operation) -> bool:
+    """Say whether an operation asks for a mapping of huge pages of a pool."""
+    return operation.name == "mmap" and bool(operation.arguments[3] & MAP_HUGETLB)
 
 
 def loses_reservation(mm: MmStruct, operation: Operation) -> bool:

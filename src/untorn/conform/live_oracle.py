@@ -60,7 +60,6 @@ class LiveOracle:
                 topdown=topdown and not sysctl("legacy_va_layout"),
                 limits=asdict(limits_of(self.child)),
                 hard_limits=tuple(self.child.hard_limit(name) for name in LIMITS),
-                pools_in_use=pools.in_use,
                 segments=self._shmids,
                 files=list(map(file_facts, descriptors[2:])),
             )
@@ -69,6 +68,7 @@ class LiveOracle:
     def renew(self) -> Start:
         """See Oracle."""
         self.child.renew()
+        self.side.pools.look()
         for fd in self.side.truncated & set(FDS.values()):
             restore_file(self._descriptors[fd - FIRST_FD])
         self.side = KernelSide(self.child, self.side.pools, self._substitutes, self._shmids)
@@ -82,6 +82,7 @@ class LiveOracle:
             self.child.sealed,
             meminfo_pages("Committed_AS"),
             self.side.pools.facts(),
+            self.side.pools.in_use,
         )
 
     def make(self, operations: Sequence[Calls], expected: Sequence[str]) -> tuple[int, Answer]:

@@ -23,7 +23,6 @@ class Facts:
         topdown: Whether their mappings are placed from the top down.
         limits: The fields of mm.limits.Limits.
         hard_limits: By number in LIMITS, in bytes, -1 for none.
-        pools_in_use: Others than the process may change the pools of huge pages.
         segments: The shmids, in the order of segments.SEGMENTS.
         files: What they have open, in the order of files.MAPPED: see open_file.file_facts().
     """
@@ -34,7 +33,6 @@ class Facts:
     topdown: bool
     limits: dict[str, Any]
     hard_limits: tuple[int, ...]
-    pools_in_use: bool
     segments: list[int]
     files: list[dict[str, Any]]
 
@@ -50,6 +48,7 @@ class Start:
         sealed: Whether its program is.
         committed: Pages that all processes of the machine are promised.
         pools: Of huge pages: see huge_pages.engine_pools().
+        pools_in_use: Whether others use them, too: see huge_pages.KernelPools.
     """
 
     answer: Answer
@@ -59,6 +58,7 @@ class Start:
     sealed: bool
     committed: int
     pools: list[dict[str, Any]]
+    pools_in_use: bool
 
 
 class Oracle(Protocol):

@@ -122,12 +122,14 @@ class Pair:
         hard_limits: By number in LIMITS, in bytes, -1 for none.
         release: That the engine is told to be: see Facts.
         last: The answer that both gave last.
+        pools_in_use: Whether others use the huge pages, too: see Start.
 
     A context manager: leaving it closes it.
     """
 
     engine: EngineSide
     last: Answer
+    pools_in_use: bool
 
     def __init__(self, kernel: Oracle) -> None:
         self.kernel = kernel
@@ -171,6 +173,7 @@ class Pair:
         self._truncated = self.engine.truncated
         self._forget_policies()
         self.last = start.answer
+        self.pools_in_use = start.pools_in_use
         self._ahead: list[Done] = []
         self._bytes_ahead = 0
         self._number = 0

@@ -9,7 +9,14 @@ from time import monotonic
 from untorn.conform.case import Case
 from untorn.conform.case_text import parse_cases
 from untorn.conform.generate.script import ScriptGenerator
-from untorn.conform.huge_pages import LOSES_RESERVATION, loses_reservation
+from untorn.conform.huge_pages import (
+    DISTURBED,
+    IN_USE,
+    LOSES_RESERVATION,
+    counts_of,
+    loses_reservation,
+    maps_huge_pages,
+)
 from untorn.conform.operation import Operation, crowd_takes_too_long
 from untorn.conform.outcome import ConformRun, Failure, Report, ignore
 from untorn.conform.overcommit import REASON, is_uncertain
@@ -24,6 +31,7 @@ from untorn.shrink import shrink
 
 Making = Callable[[Report], ConformRun]
 """A part of a run, which tells how far it is."""
+_TIMES_AGAIN = 3
 
 
 def conform(pair: Pair, operations: int, seed: str, report: Report = ignore) -> ConformRun:
@@ -46,6 +54,9 @@ def conform(pair: Pair, operations: int, seed: str, report: Report = ignore) -> 
             drawn = ScriptGenerator(Random(f"{seed}/{run.scripts}"), pair)
             few = islice(drawn, operations - run.operations)
             found = _script(pair, ((each, anything) for each in few), run)
+            if found and not _stands(pair, *found, partial(replay, pair, found[0])):
+                run.left_out[DISTURBED] += 1
+                found = None
         report(run)
     run.seconds = monotonic() - begin
     if found is not None:
@@ -71,6 +82,9 @@ def conform_case(pair: Pair, case: Case, origin: str, report: Report = ignore) -
     with until_ending(run):
         pair.renew()
         found = _script(pair, case.play(), run)
+        if found and not _stands(pair, *found, partial(_play, pair, case)):
+            run.left_out[DISTURBED] += 1
+            found = None
     report(run)
     run.seconds = monotonic() - begin
     if found is not None:
@@ -112,6 +126,42 @@ def replay(pair: Pair, operations: Iterable[Operation]) -> Mismatch | None:
     return pair.catch_up()[1]
 
 
+def _stands(
+    pair: Pair,
+    made: Iterable[Operation],
+    mismatch: Mismatch,
+    again: Callable[[], Mismatch | None],
+) -> bool:
+    """Say whether a mismatch is one of engine and kernel, not what others do to the huge pages.
+
+    Other programs may take pages of a pool, and give them back, at any moment. A script with which
+    pools matter is made again, therefore: each time it must part in the same way.
+
+    Args:
+        pair: Both, after the mismatch.
+        made: Operations up to the mismatch.
+        mismatch: It.
+        again: Makes the script again, and returns where that parts.
+    """
+    counted = bool(counts_of(pair.engine.mm.huge_pools))
+    if mismatch.engine.fault or not (counted or any(map(maps_huge_pages, made))):
+        return True
+    for _ in range(_TIMES_AGAIN):
+        found = again()
+        if ending_taken():
+            return True
+        if found != mismatch or pair.pools_in_use:
+            return False
+    return True
+
+
+def _play(pair: Pair, case: Case) -> Mismatch | None:
+    """Play a case from a fresh start; return where it parts."""
+    pair.renew()
+    found = _script(pair, case.play(), ConformRun())
+    return None if found is None else found[1]
+
+
 def _script(
     pair: Pair, operations: Iterable[tuple[Operation, Expectation]], run: ConformRun
 ) -> tuple[list[Operation], Mismatch] | None:
@@ -149,6 +199,9 @@ def _left_out(pair: Pair, operation: Operation, run: ConformRun) -> bool:
     if reason := takes_the_program_away(operation, sealed=pair.engine.sealed):
         run.left_out[reason] += 1
         return True
+    if pair.pools_in_use and maps_huge_pages(operation):
+        run.left_out[IN_USE] += 1
+        return True
     if is_uncertain(mm, operation):
         run.left_out[REASON] += 1
         return True
@@ -181,6 +234,8 @@ def _shortest(
         if not run.interrupted:
             with until_ending(run):
                 found = replay(pair, shorter)
+                if found and not _stands(pair, shorter, found, partial(replay, pair, shorter)):
+                    found = None
         if found is None:
             return False
         shortest, mismatch = shorter[: found.number + 1], found

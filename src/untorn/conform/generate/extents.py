@@ -49,15 +49,11 @@ class Extents:
         task_size: The first byte address that the process cannot have.
         vast: Pages that are nearly as many as the machine has, for mappings that are that long;
             0 if there are to be none. Nothing may bring such a mapping into memory.
-        huge_pages: Whether some mappings are to be of huge pages.
         vmas: What is mapped now, but for the program and mostly the crowd; set by look().
     """
 
-    def __init__(
-        self, random: Random, task_size: int, vast: int = 0, *, huge_pages: bool = False
-    ) -> None:
+    def __init__(self, random: Random, task_size: int, vast: int = 0) -> None:
         self._random = random
-        self.huge_pages = huge_pages
         self.arena = random.choice(_arenas(task_size))
         self.task_size = task_size
         self.vast = vast

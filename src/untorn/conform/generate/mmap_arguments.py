@@ -118,7 +118,7 @@ class MmapArguments:
 
     def mmap(self) -> tuple[int, ...]:
         """Return addr, length, prot, flags, fd and offset."""
-        if self._extents.huge_pages and self._random.random() < _HUGETLB_SHARE:
+        if self._random.random() < _HUGETLB_SHARE:
             return self._hugetlb()
         flags: int = self._random.choices(list(_KINDS), list(_KINDS.values()))[0]
         for extra, share in _EXTRAS.items():

@@ -66,8 +66,7 @@ class ScriptGenerator:
         self._random = random
         self._pair = pair
         vast = self._vast_pages()
-        huge_pages = not pair.kernel.facts.pools_in_use
-        self._extents = Extents(random, self._mm.task_size, vast, huge_pages=huge_pages)
+        self._extents = Extents(random, self._mm.task_size, vast)
         self._makers = (
             MmapArguments(random, self._extents),
             RangeArguments(random, self._extents),
