@@ -30,8 +30,9 @@ LEFT_OUT = {
     "fills memory, or takes pages out of use": (
         "oom*", "*hwpoison*", "*soft-offline*", "memory-failure", "mtest01*", "mtest05*",
         "swapping*", "min_free_kbytes", "overcommit_memory", "max_map_count", "stack_clash",
-        "madvise06", "madvise07", "madvise09", "madvise11", "mmapstress*", "data_space", "stack_space",
-        "shm_test", "mallocstress", "fork09", "fork13", "fork14", "mmap-corruption*", "vma05*",
+        "madvise06", "madvise07", "madvise09", "madvise11", "mmapstress*", "data_space",
+        "stack_space", "shm_test", "mallocstress", "fork09", "fork13", "fork14", "mmap-corruption*",
+        "vma05*",
     ),
     "waits for input, or helps another test": (
         "*_child", "*_helper", "*child*", "clone*_exec*", "on-fault-limit", "mem_fork*",
@@ -61,7 +62,7 @@ def main() -> int:
 
 def measure(traced: Traced, row: Row, test: Path) -> None:
     """Run one test in a directory of its own."""
-    command = ["sh", "-c", 'exec >/dev/null 2>&1 </dev/null; exec "$0"', str(test.resolve())]
+    command = ["sh", "-c", 'exec >/dev/null 2>&1 </dev/null; exec setsid "$0"', str(test.resolve())]
     with tempfile.TemporaryDirectory() as directory, settings_kept():
         run = partial(traced.run, row, command, directory, filtered=True)
         attempt(traced, test.name, SECONDS, run)

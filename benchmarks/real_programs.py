@@ -130,7 +130,8 @@ PROGRAMS = {
     ),
     "nginx": Program(
         ("nginx", "curl"),
-        "printf '%s' \"$NGINX\" >nginx.conf; nginx -p $PWD -c nginx.conf & server=$!; "
+        "chmod 711 .; printf '%s' \"$NGINX_CONF\" >nginx.conf; "
+        "nginx -p $PWD -c nginx.conf & server=$!; "
         "until curl -sf --unix-socket nginx.sock http://x/ ; do sleep 0.1; done; "
         "kill -HUP $server; sleep 1; kill $server; wait $server",
     ),
@@ -150,7 +151,7 @@ PROGRAMS = {
         f"timeout 20 {_QEMU} ${{KERNEL:+-kernel $KERNEL -append 'console=ttyS0 panic=-1'}}",
     ),
 }
-_INPUTS = {"PROGRAM": _PROGRAM, "GC": _GC, "WORKERS": _WORKERS, "PAGE": _PAGE, "NGINX": _NGINX}
+_INPUTS = {"PROGRAM": _PROGRAM, "GC": _GC, "WORKERS": _WORKERS, "PAGE": _PAGE, "NGINX_CONF": _NGINX}
 
 
 def main() -> int:

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from untorn.conform.traced import open_file
-from untorn.conform.traced.open_file import DISKS, file_system_at, vm_file_of
+from untorn.conform.traced.open_file import DISKS, file_system_at
 from untorn.mm.file import VmFile
 
 
@@ -17,7 +17,7 @@ def vm_file(path: Path, flags: int) -> VmFile:
     """Return what open() of a path with these O_* flags is to the engine."""
     fd = os.open(path, flags)
     try:
-        return vm_file_of(fd)
+        return open_file.vm_file(open_file.file_facts(fd))
     finally:
         os.close(fd)
 

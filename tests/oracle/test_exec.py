@@ -19,7 +19,7 @@ from tests.oracle.kernel_process import why_not
 from tests.oracle.worlds import ANONYMOUS, RW
 from untorn.conform.traced import minimal_elf
 from untorn.conform.traced.minimal_child import MinimalChild
-from untorn.conform.traced.open_file import vm_file_of
+from untorn.conform.traced.open_file import file_facts, vm_file
 from untorn.errors import OutOfReachError
 from untorn.fs.binfmt_elf import Program, Segment
 from untorn.maps.page import PAGE_SIZE, PMD_SIZE
@@ -194,7 +194,7 @@ def legacy() -> Iterator[tuple[Process, MinimalChild]]:
             engine = engine_process(child, topdown=False)
             size = os.fstat(program).st_size
             segment = Segment(0, minimal_elf.BASE, size, size, CODE)
-            file = vm_file_of(program)
+            file = vm_file(file_facts(program))
             file.inode = int(child.maps().split()[4])  # the child's own copy
             engine.execve(Program(file, (segment,)), [b"minimal"], filename=b"/dev/fd/400")
             yield engine, child

@@ -16,7 +16,7 @@ from tests.oracle.worlds import ANONYMOUS, RW
 from untorn.conform.traced import minimal_elf
 from untorn.conform.traced.bounds import limits_of
 from untorn.conform.traced.minimal_child import MinimalChild
-from untorn.conform.traced.open_file import vm_file_of
+from untorn.conform.traced.open_file import file_facts, vm_file
 from untorn.fs.binfmt_elf import Program, Segment
 from untorn.maps.page import PAGE_SIZE
 from untorn.mm.mm_types import MmStruct
@@ -43,7 +43,7 @@ ROLLUP_FIELDS = (*COMPARED, "Pss_Anon", "Pss_File", "Pss_Shmem")
 def minimal_process(child: MinimalChild) -> Process:
     """Return the engine's process of the child's program, as it is after its first instruction."""
     program = minimal_elf.in_memory()
-    file, size = vm_file_of(program), os.fstat(program).st_size
+    file, size = vm_file(file_facts(program)), os.fstat(program).st_size
     os.close(program)
     file.inode = int(child.maps().split()[4])  # the child's own copy
     file.mapping.set_dirty(0, 1)

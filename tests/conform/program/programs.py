@@ -29,6 +29,27 @@ if (child := os.fork()) == 0:
 before.close()
 raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
+BECOMES_NOBODY = """
+import os
+os.setgroups([])
+os.setresgid(65534, 65534, 65534)
+os.setresuid(65534, 65534, 65534)
+os.execv("/bin/true", ["true"])
+"""
+MAPS_A_FILE = "import mmap, sys; file = open(sys.argv[1], 'r+b'); mmap.mmap(file.fileno(), 4096)"
+TRACED_ON_BTRFS = f"""
+import subprocess, sys
+from untorn.conform.program.run import run_program
+with open("image", "wb") as image:
+    image.truncate(128 << 20)
+subprocess.run(["mkfs.btrfs", "-q", "image"], check=True)
+os.mkdir("m")
+mount("-o", "loop", "image", "m")
+with open("m/file", "wb") as file:
+    file.write(bytes(4096))
+run = run_program([sys.executable, "-c", {MAPS_A_FILE!r}, "m/file"])
+assert (run.mismatches, run.ending) == ([], 0), run.mismatches
+"""
 SPAWNS = """
 import os, sys
 pid = os.posix_spawn("/bin/true", ["true"], {})

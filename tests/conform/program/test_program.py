@@ -1,5 +1,7 @@
 """Real programs, traced: what is compared of them, how they end, what is found."""
 
+import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -7,6 +9,7 @@ import pytest
 
 from tests.conform.program import programs
 from tests.conform.program.programs import python
+from tests.helpers.mounted import run_with_mounts
 from tests.helpers.this_machine import or_skip
 from untorn.conform.program import engine_calls
 from untorn.conform.program import run as program_run
@@ -124,6 +127,18 @@ def test_a_program_of_32_bits_is_not_compared(tmp_path: Path) -> None:
         pytest.skip(f"no program of 32 bits can be run here: {error}")
     assert run.not_modelled == {"a program of 32 bits": 1}
     assert (run.operations, run.mismatches) == (0, [])
+
+
+def test_a_process_that_becomes_another_user_has_the_rights_and_limits_of_that_one() -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can become another user")
+    assert agreed(programs.BECOMES_NOBODY).ending == 0
+
+
+def test_a_file_in_a_subvolume_has_the_device_that_maps_shows(tmp_path: Path) -> None:
+    if shutil.which("mkfs.btrfs") is None:
+        pytest.skip("no mkfs.btrfs here")
+    run_with_mounts(programs.TRACED_ON_BTRFS, tmp_path)
 
 
 def test_a_program_that_cannot_be_started(tmp_path: Path) -> None:

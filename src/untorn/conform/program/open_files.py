@@ -13,11 +13,14 @@ import stat
 from pathlib import Path
 
 from untorn.conform.program.processes import Thread
-from untorn.conform.traced.open_file import vm_file_of
+from untorn.conform.traced.open_file import file_facts, vm_file
 from untorn.errors import NotModelledError, os_error
 from untorn.fs.from_maps.files import is_of_driver
+from untorn.maps.fields import Device
 from untorn.maps.page import PMD_SIZE, PUD_SIZE
 from untorn.mm.file import VmFile
+from untorn.reader.files.found_file import FoundFile
+from untorn.reader.files.mounts import read_mounts
 
 _PIDFD_GETFD, _KCMP, _KCMP_FILE = 438, 312, 0
 _NUMBER = re.compile(r":(\[\d+\]|\d+)$")
@@ -47,7 +50,7 @@ class OpenFiles:
                 raise
             return None
         try:
-            file = self._asked[thread] = self._known(ours) or self._new(ours)
+            file = self._asked[thread] = self._known(ours) or self._new(thread, ours)
             return file
         finally:
             if ours not in self._kept.values():
@@ -69,9 +72,9 @@ class OpenFiles:
                 return file
         return None
 
-    def _new(self, ours: int) -> VmFile:
+    def _new(self, thread: Thread, ours: int) -> VmFile:
         _refuse_special(ours)
-        file = vm_file_of(ours)
+        file = vm_file(file_facts(ours) | {"device": _device_shown(thread, ours)})
         self._kept[file] = ours
         return file
 
@@ -79,6 +82,13 @@ class OpenFiles:
 def _is_same(one: int, other: int) -> bool:
     pid = os.getpid()
     return _system_call(_KCMP, pid, pid, _KCMP_FILE, one, other) == 0
+
+
+def _device_shown(thread: Thread, fd: int) -> Device:
+    """Return the device that maps shows: on btrfs a subvolume has an st_dev of its own."""
+    mounts = read_mounts(f"/proc/{thread.tid}")
+    device, _ = FoundFile(fd, b"").shown_as(mounts.device_of)
+    return device or Device.of(os.fstat(fd).st_dev)  # of memory, which is mounted nowhere
 
 
 def _refuse_special(fd: int) -> None:

@@ -2,14 +2,13 @@
 
 import errno
 import os
-import resource
+import re
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from untorn.conform.operation import LIMITS
-from untorn.conform.traced.bounds import CAP_IPC_LOCK, CAP_SYS_NICE, CAP_SYS_RAWIO
+from untorn.conform.traced.bounds import CAP_IPC_LOCK, CAP_SYS_ADMIN, CAP_SYS_NICE, CAP_SYS_RAWIO
 from untorn.mm.limits import RLIM_INFINITY, Limits
 
 READ_IMPLIES_EXEC, ADDR_NO_RANDOMIZE = 0x40_0000, 0x4_0000
@@ -60,24 +59,32 @@ class TracedProcess:
         os.close(self.pidfd)
 
     def _ask(self, machine: Limits) -> Limits:
-        limits = {
-            name: resource.prlimit(self.pid, getattr(resource, f"RLIMIT_{name}")) for name in LIMITS
-        }
-        soft = {name: _bytes(pair[0]) for name, pair in limits.items()}
+        soft, hard = self._rlimits()
         capabilities = self._capabilities()
         self.read_implies_exec = bool(self.personality & READ_IMPLIES_EXEC)
         return replace(
             machine,
-            rlimit_as=soft["AS"],
-            rlimit_data=soft["DATA"],
-            rlimit_data_max=_bytes(limits["DATA"][1]),
-            rlimit_memlock=soft["MEMLOCK"],
-            rlimit_stack=soft["STACK"],
+            rlimit_as=soft["address space"],
+            rlimit_data=soft["data size"],
+            rlimit_data_max=hard["data size"],
+            rlimit_memlock=soft["locked memory"],
+            rlimit_stack=soft["stack size"],
             cap_ipc_lock=bool(capabilities >> CAP_IPC_LOCK & 1),
             cap_sys_nice=bool(capabilities >> CAP_SYS_NICE & 1),
             cap_sys_rawio=bool(capabilities >> CAP_SYS_RAWIO & 1),
+            cap_sys_admin=bool(capabilities >> CAP_SYS_ADMIN & 1),
             deny_write_exec=bool(self.mdwe & _REFUSE_EXEC_GAIN),
         )
+
+    def _rlimits(self) -> tuple[dict[str, int], dict[str, int]]:
+        """Return its soft and its hard limits in bytes, by the names that /proc has for them.
+
+        prlimit(2) tells those of another user's process only to who has CAP_SYS_RESOURCE.
+        """
+        text = Path(f"/proc/{self.pid}/limits").read_text()
+        found = re.findall(r"^Max (.*?) +(\w+) +(\w+) +bytes", text, re.MULTILINE)
+        soft = {name: _bytes(limit) for name, limit, _ in found}
+        return soft, {name: _bytes(limit) for name, _, limit in found}
 
     def _capabilities(self) -> int:
         """Return those that count outside of its user namespace: none if it has one of its own."""
@@ -137,5 +144,5 @@ class Thread:
                 os.close(self.__dict__.pop(name))
 
 
-def _bytes(limit: int) -> int:
-    return RLIM_INFINITY if limit == resource.RLIM_INFINITY else limit
+def _bytes(limit: str) -> int:
+    return RLIM_INFINITY if limit == "unlimited" else int(limit)

@@ -27,11 +27,6 @@ _ZERO = os.makedev(1, 5)
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def vm_file_of(fd: int) -> VmFile:
-    """Return what an open file is to the engine."""
-    return vm_file(file_facts(fd))
-
-
 def vm_file(facts: dict[str, Any]) -> VmFile:
     """Return a file of the engine for what file_facts() says of a real one."""
     return VmFile(
