@@ -81,11 +81,17 @@ _QEMU = "qemu-system-x86_64 -accel tcg -m 256 -display none -serial file:serial 
 PROGRAMS = {
     "ls": Program(("ls",), "ls -lR /etc"),
     "bash": Program(
-        ("bash", "sed"), "bash -c 'for i in {1..30}; do x+=$(echo $i | sed s/1/2/); done'"
+        ("bash", "sed"), "bash -c 'for i in {1..90}; do x+=$(echo $i | sed s/1/2/); done'"
     ),
     "sort": Program(("sort", "seq"), "seq 400000 | sort -R -S 8M --parallel=2"),
     "xz": Program(("xz", "seq"), "seq 1500000 | xz -T2 --block-size=1MiB | xz -d"),
     "perl": Program(("perl",), "perl -MPOSIX -e 'my %h; $h{$_} = [1..3] for 1..90000; print 0+%h'"),
+    "malloc": Program(
+        ("perl",),
+        "export MALLOC_MMAP_THRESHOLD_=16384 MALLOC_TRIM_THRESHOLD_=0 MALLOC_TOP_PAD_=0; "
+        'perl -e \'srand 7; for (1..45000) { $k{int rand 300} = "x" x rand 90000; '
+        "delete $k{int rand 300} if rand() < .5 }'",
+    ),
     "sqlite3": Program(
         ("sqlite3",),
         "sqlite3 db 'pragma mmap_size=1000000000; create table t as with recursive n(i) as "
@@ -95,13 +101,14 @@ PROGRAMS = {
     "git": Program(
         ("git",),
         "git init -q a && cd a && git config user.name me && git config user.email me@here && "
-        "for i in 1 2 3 4 5 6; do seq ${i}000 >f$i; git add . && git commit -qm $i; done; "
+        "for i in $(seq 20); do seq ${i}000 >f$i; git add . && git commit -qm $i; done; "
         "git log -p --stat && git gc && git clone -q . ../b && git -C ../b fsck",
     ),
     "gcc": Program(("gcc",), "printf '%s' \"$PROGRAM\" >p.c; gcc -O2 -flto p.c -o p && ./p"),
     "make": Program(
         ("make", "gcc"),
-        "printf '%s' \"$PROGRAM\" >p1.c; cp p1.c p2.c; cp p1.c p3.c; make -j2 p1 p2 p3",
+        "printf '%s' \"$PROGRAM\" >p1.c; for i in 2 3 4 5 6 7 8 9; do cp p1.c p$i.c; done; "
+        "make -j2 p1 p2 p3 p4 p5 p6 p7 p8 p9",
     ),
     "numpy": Program(
         (sys.executable,),
