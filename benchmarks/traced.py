@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import chdir
 from dataclasses import dataclass
+from threading import Event
 from types import FrameType
 
 from rich.console import Console
@@ -106,14 +107,20 @@ def within(seconds: float, run: Callable[[], ProgramRun]) -> bool:
     Raises:
         KeyboardInterrupt: It was ended by Ctrl-C or SIGTERM.
     """
-    before = signal.signal(signal.SIGALRM, _end)
+    over = Event()
+
+    def end(number: int, frame: FrameType | None) -> None:
+        over.set()
+        os.kill(os.getpid(), signal.SIGTERM)  # run_program() ends what it runs
+
+    before = signal.signal(signal.SIGALRM, end)
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         done = run()
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-    if done.interrupted and done.seconds < seconds:
+    if done.interrupted and not over.is_set():
         raise KeyboardInterrupt
     return not done.interrupted
 
@@ -125,10 +132,6 @@ def attempt(traced: Traced, name: str, seconds: float, run: Callable[[], Program
             traced.out.print(f"{name}: ended after {seconds:g} s")
     except OutOfReachError as error:
         traced.out.print(f"{name}: {error}")
-
-
-def _end(number: int, frame: FrameType | None) -> None:
-    os.kill(os.getpid(), signal.SIGTERM)  # run_program() ends what it runs
 
 
 def _add_row(table: Table, row: Row) -> None:
