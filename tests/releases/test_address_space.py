@@ -13,6 +13,7 @@ from untorn.mm.file import VmFile
 from untorn.mm.limits import Limits
 from untorn.mm.mm_types import Vma
 from untorn.mm.mman import (
+    MADV_DONTFORK,
     MADV_DONTNEED,
     MADV_GUARD_INSTALL,
     MADV_POPULATE_WRITE,
@@ -26,6 +27,7 @@ from untorn.mm.mman import (
     MREMAP_DONTUNMAP,
     MREMAP_FIXED,
     MREMAP_MAYMOVE,
+    PROT_NONE,
     PROT_READ,
     VM_ACCOUNT,
     VM_IO,
@@ -136,6 +138,23 @@ def test_huge_memory_is_aligned() -> None:
         pages.mmap(0, PAGE_SIZE, RW, ANON)
         offsets.append(pages.mmap(0, PMD_SIZE, RW, ANON) % PMD_SIZE)
     assert offsets == [PMD_SIZE - PAGE_SIZE, 0]
+
+
+@pytest.mark.parametrize(
+    ("change", "hint", "length"),
+    [
+        (changes.ANON_WHOLE_ALIGNED, 0, PMD_SIZE + PAGE_SIZE),
+        (changes.ANON_HINT_UNALIGNED, addr(1), PMD_SIZE),
+    ],
+    ids=["length", "hint"],
+)
+def test_which_huge_memory_is_aligned(change: Change, hint: int, length: int) -> None:
+    aligned = []
+    for pages in around(change):
+        pages.map(0, 3)
+        pages.mmap(0, PAGE_SIZE, RW, ANON)
+        aligned.append(pages.mmap(hint, length, RW, ANON) % PMD_SIZE == 0)
+    assert aligned == [True, False]
 
 
 def test_huge_memory_is_aligned_at_the_top_of_its_room() -> None:
@@ -277,6 +296,43 @@ def test_mmap_prefers_the_neighbour_above_that_has_pages() -> None:
         pages.map(1, 2)
 
     assert drawings(changes.MMAP_REPLACES, fill) == ("ABB.......", "AAA.......")
+
+
+@pytest.mark.parametrize(
+    "change_three",
+    [
+        lambda pages: pages.unmap(1, 4),
+        lambda pages: pages.map(1, 4),
+        lambda pages: pages.protect(1, 4, PROT_NONE),
+        lambda pages: pages.madvise(addr(1), 3 * PAGE_SIZE, MADV_DONTFORK),
+    ],
+    ids=["munmap", "mmap", "mprotect", "madvise"],
+)
+def test_seals_are_asked_of_the_whole_range(change_three: Callable[[Pages], object]) -> None:
+    def fail(pages: Pages) -> None:
+        pages.map(0, 4, PROT_READ)
+        pages.mseal(addr(2), PAGE_SIZE)
+        assert outcome(lambda: change_three(pages)) == "EPERM"
+
+    assert drawings(changes.SEALS_ONE_BY_ONE, fail) == ("AABC......", "ABCD......")
+
+
+def test_mremap_asks_for_seals_after_the_new_place_or_before_it() -> None:
+    def misplace(pages: Pages) -> None:
+        pages.map(0, 1)
+        pages.mseal(addr(0), PAGE_SIZE)
+        pages.mremap(addr(0), PAGE_SIZE, PAGE_SIZE, MOVE, addr(5) + 1)
+
+    assert outcomes(changes.SEALS_ONE_BY_ONE, misplace) == ("EINVAL", "EPERM")
+
+
+def test_mremap_asks_for_seals_of_all_that_it_names() -> None:
+    def grow(pages: Pages) -> None:
+        pages.map(0, 2)
+        pages.mseal(addr(1), PAGE_SIZE)
+        pages.mremap(addr(0), 2 * PAGE_SIZE, 3 * PAGE_SIZE, MREMAP_MAYMOVE)
+
+    assert outcomes(changes.SEALS_ONE_BY_ONE, grow) == ("EPERM", "EFAULT")
 
 
 def test_sealed_dev_zero_is_protected() -> None:

@@ -52,7 +52,7 @@ PAGE_IS_PFNZERO = 1 << 5
 PAGE_IS_HUGE = 1 << 6
 PAGE_IS_SOFT_DIRTY = 1 << 7
 PAGE_IS_GUARD = 1 << 8
-"""Since Linux 6.15."""
+"""Since Linux 6.16."""
 VALID_CATEGORIES = (1 << 9) - 1
 PAGE_IS_ACCESSED = 1 << 9
 """Since Linux 7.3; of a VMA of which userfaultfd tracks accesses."""

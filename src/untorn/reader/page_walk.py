@@ -189,7 +189,7 @@ def _scan(pagemap: LivePagemap, start: int, end: int, category: int) -> PageScan
     except TimeoutError:
         raise
     except OSError as error:
-        since = "6.15" if category == PAGE_IS_GUARD else "6.7"
+        since = "6.16" if category == PAGE_IS_GUARD else "6.7"
         raise OutOfReachError(
             f"this kernel does not tell (since {since}): {describe(error)}"
         ) from error

@@ -5,6 +5,11 @@ A constant each, in the order of the releases; `all_changes()` is the table in d
 
 from untorn.releases.release import Change, Release
 
+LOCKONFAULT_SHOWN = Change(
+    Release(6, 2),
+    "VmFlags in smaps has lf for memory that is locked on fault; ?? before",
+    "fs/proc/task_mmu.c:show_smap_vma_flags()",
+)
 MFD_EXEC = Change(
     Release(6, 3),
     "memfd_create(2) has the flags MFD_EXEC and MFD_NOEXEC_SEAL; EINVAL before",
@@ -54,7 +59,7 @@ STACK_NOT_HUGE = Change(
 )
 ANON_HUGE_ALIGNED = Change(
     Release(6, 7),
-    "private anonymous memory of whole huge pages is placed on their border; anywhere before",
+    "private anonymous memory that can hold a huge page is placed so that it does; anywhere before",
     "mm/mmap.c:__get_unmapped_area()",
 )
 UNTOUCHED_UNACCOUNTED = Change(
@@ -120,16 +125,23 @@ DROPPABLE = Change(
     "MAP_DROPPABLE is there; EINVAL before",
     "mm/mmap.c:do_mmap()",
 )
-LOCKONFAULT_SHOWN = Change(
-    Release(6, 12),
-    "VmFlags in smaps has lf for memory that is locked on fault; ?? before, in 6.1 at least",
-    "fs/proc/task_mmu.c:show_smap_vma_flags()",
-)
 MMAP_REPLACES = Change(
     Release(6, 12),
     "mmap puts the new mapping in the place of old ones by one store, and puts the old ones back "
     "if it fails; it unmapped them first before, and readers could meet the gap",
     "mm/vma.c:__mmap_region()",
+)
+SEALS_ONE_BY_ONE = Change(
+    Release(6, 12),
+    "a call meets a seal when it comes to the VMA: it has done what comes before, or split for it; "
+    "before, all of the range was asked first, and nothing was done",
+    "mm/vma.h:can_modify_vma()",
+)
+ANON_WHOLE_ALIGNED = Change(
+    Release(6, 12),
+    "of private anonymous memory only whole huge pages are placed on their border; all that can "
+    "hold one before",
+    "mm/mmap.c:__get_unmapped_area()",
 )
 VVAR_VCLOCK = Change(
     Release(6, 13),
@@ -153,6 +165,18 @@ HUGE_PLACED_AS_OTHERS = Change(
     "before, and they did not",
     "fs/hugetlbfs/inode.c:hugetlb_get_unmapped_area()",
 )
+ANON_HINT_UNALIGNED = Change(
+    Release(6, 13),
+    "anonymous memory with a hint goes anywhere if it cannot go there; before, it was placed for "
+    "huge pages, also where the hint had no room for one more",
+    "mm/mmap.c:__get_unmapped_area()",
+    carried_back=(Release(6, 12, 117),),
+)
+GUARDS_IN_PAGEMAP = Change(
+    Release(6, 15),
+    "pagemap has PM_GUARD_REGION for guards; they look like memory in swap before",
+    "fs/proc/task_mmu.c:pte_to_pagemap_entry()",
+)
 DONTUNMAP_COUNTS_TWICE = Change(
     Release(6, 15),
     "MREMAP_DONTUNMAP adds the pages of the copy of a locked VMA to locked_vm, as if those of the "
@@ -175,6 +199,11 @@ GUARDS_OF_FILES = Change(
     Release(6, 15),
     "guards may stand in mappings of files and in what can never be written; EINVAL before",
     "mm/madvise.c:is_valid_guard_vma()",
+)
+SCAN_GUARDS = Change(
+    Release(6, 16),
+    "PAGEMAP_SCAN knows PAGE_IS_GUARD; EINVAL before",
+    "fs/proc/task_mmu.c:pagemap_page_category()",
 )
 ANON_VMA_TAKEN_OVER = Change(
     Release(6, 16),

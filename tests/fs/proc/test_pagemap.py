@@ -15,6 +15,7 @@ from untorn.engine import (
     KPF_MMAP,
     KPF_SWAPBACKED,
     KPF_ZERO_PAGE,
+    PAGE_IS_GUARD,
     PAGE_IS_PRESENT,
     PAGEMAP_SCAN,
     PM_GUARD_REGION,
@@ -241,7 +242,7 @@ def test_an_ioctl_needs_memory_that_can_be_written(process: Pages) -> None:
 def test_a_scan_is_there_since_linux_6_7(release: tuple[int, int], error: str | None) -> None:
     pagemap = Pages(release=release).open_pagemap()
     with pytest.raises(OSError, match=error) if error else nullcontext():
-        pagemap.scan(PmScanArg(addr(0), addr(4)))
+        pagemap.scan(PmScanArg(addr(0), addr(4), return_mask=PAGE_IS_PRESENT))
 
 
 def test_a_scan_lets_go_of_the_lock_after_512_regions_and_goes_on(process: Pages) -> None:
@@ -266,6 +267,18 @@ def test_what_counts_as_written_and_whether_accesses_are_tracked_by_release() ->
     assert Pages(release=(7, 3)).open_pagemap().scan(asked)[0] == []
     with pytest.raises(OSError, match="Invalid"):
         Pages(release=(7, 2)).open_pagemap().scan(asked)
+
+
+def test_guards_are_told_by_release() -> None:
+    asked = PmScanArg(addr(0), addr(1), category_mask=PAGE_IS_GUARD)
+    for release, told in ((6, 14), False), ((6, 15), True):
+        process = Pages(release=release)
+        process.map(0, 1)
+        process.madvise(addr(0), PAGE_SIZE, MADV_GUARD_INSTALL)
+        assert bool(entries(process, 0, 1)[0] & PM_GUARD_REGION) == told
+        with pytest.raises(OSError, match="Invalid"):
+            process.open_pagemap().scan(asked)
+    assert Pages(release=(6, 16)).open_pagemap().scan(asked)[0] == []
 
 
 def test_what_a_driver_maps_is_refused() -> None:

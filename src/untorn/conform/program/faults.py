@@ -42,7 +42,7 @@ class OwnPages:
         except OSError as error:
             if error.errno != errno.EINVAL:
                 raise
-            self._others = _OTHERS  # before Linux 6.15
+            self._others = _OTHERS  # before Linux 6.16
 
     def first(self, start: int, end: int) -> int | None:
         """Return the byte address of the first one in a range of byte addresses, if there is one.

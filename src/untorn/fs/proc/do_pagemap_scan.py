@@ -41,7 +41,8 @@ from untorn.mm.mm_types import MmStruct, Vma
 from untorn.mm.mman import VM_PFNMAP
 from untorn.mm.mmap_lock import mmap_read_lock_killable, mmap_read_unlock
 from untorn.mm.vmas.driver import refuse_drivers
-from untorn.releases.changes import SCAN_ACCESSED
+from untorn.releases.changes import SCAN_ACCESSED, SCAN_GUARDS
+from untorn.releases.release import Release
 
 _HOLD_REGIONS = PMD_SIZE >> PAGE_SHIFT
 """Regions after which mmap_lock is let go of."""
@@ -89,8 +90,7 @@ def _get_args(mm: MmStruct, arg: PmScanArg) -> PmScanArg:
     """Check what is asked; return it with the end at a page, and the most pages as a number."""
     user_end = max(mm.task_size, TASK_SIZE)  # the caller's, whose program is taken to have 64 bits
     masks = arg.category_mask | arg.category_anyof_mask | arg.category_inverted | arg.return_mask
-    known = VALID_CATEGORIES | (PAGE_IS_ACCESSED if mm.release.has(SCAN_ACCESSED) else 0)
-    if arg.size != ARG_SIZE or arg.flags & ~VALID_SCAN_FLAGS or masks & ~known:
+    if arg.size != ARG_SIZE or arg.flags & ~VALID_SCAN_FLAGS or masks & ~_known(mm.release):
         raise os_error(errno.EINVAL)
     if not page_aligned(arg.start):
         raise os_error(errno.EINVAL)
@@ -101,6 +101,13 @@ def _get_args(mm: MmStruct, arg: PmScanArg) -> PmScanArg:
     if arg.vec and arg.vec + arg.vec_len * REGION_SIZE > user_end:
         raise os_error(errno.EFAULT)
     return arg._replace(end=page_align(arg.end), max_pages=arg.max_pages or ULONG_MAX)
+
+
+def _known(release: Release) -> int:
+    """Return the PAGE_IS_* bits that may be asked for."""
+    since = {PAGE_IS_GUARD: SCAN_GUARDS, PAGE_IS_ACCESSED: SCAN_ACCESSED}
+    later = sum(bit for bit, change in since.items() if release.has(change))
+    return VALID_CATEGORIES & ~PAGE_IS_GUARD | later
 
 
 @dataclass(slots=True)

@@ -19,6 +19,7 @@ from untorn.maps.pagemap import (
     ARG_SIZE,
     ENTRY_SIZE,
     PAGEMAP_SCAN,
+    PM_GUARD_REGION,
     PM_PFRAME_MASK,
     REGION_SIZE,
     PageRegion,
@@ -30,7 +31,7 @@ from untorn.mm.mm_types import MmStruct, mmdrop, mmget_not_zero
 from untorn.mm.mman import VM_PFNMAP
 from untorn.mm.mmap_lock import mmap_read_lock_killable, mmap_read_unlock
 from untorn.mm.vmas.driver import refuse_drivers
-from untorn.releases.changes import PAGEMAP_SCAN_IOCTL
+from untorn.releases.changes import GUARDS_IN_PAGEMAP, PAGEMAP_SCAN_IOCTL
 
 
 class ProcPagemap:
@@ -141,4 +142,6 @@ def pagemap_slice(mm: MmStruct, start: int, end: int, *, frames: bool) -> bytes:
                 entries[first : first + len(found)] = found
         vma = mm.find_vma(vma.vm_end)
     mask = -1 if frames else ~PM_PFRAME_MASK
+    if not mm.release.has(GUARDS_IN_PAGEMAP):
+        mask &= ~PM_GUARD_REGION
     return struct.pack(f"<{len(entries)}Q", *(entry & mask for entry in entries))

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from untorn.errors import os_error
 from untorn.maps.page import ULONG_MAX, page_align, page_aligned
-from untorn.mm.calls.madvise_check import check_advice
+from untorn.mm.calls.madvise_check import check_advice, check_seals
 from untorn.mm.calls.madvise_flags import ADVICE_FLAGS, change_flags
 from untorn.mm.calls.madvise_page import ADVICE_PAGES
 from untorn.mm.mm_types import MmStruct, Vma, vma_is_anonymous
@@ -134,6 +134,7 @@ def _advise_flags(mm: MmStruct, start: int, end: int, advice: int) -> None:
     mmap_write_lock_killable(mm)
     try:
         refuse_drivers(mm, start, end, "madvise", past_gaps=True)
+        check_seals(mm, start, end, advice)
         walk_vmas(mm, start, end, visit)
     finally:
         mmap_write_unlock(mm)
@@ -160,6 +161,7 @@ def _advise_pages(mm: MmStruct, start: int, end: int, advice: int) -> None:
     mmap_read_lock_killable(mm)
     try:
         refuse_drivers(mm, start, end, "madvise", past_gaps=True)
+        check_seals(mm, start, end, advice)
         walk_vmas(mm, start, end, lambda vma, a, b: _advise_vma_pages(vma, a, b, advice))
     finally:
         mmap_read_unlock(mm)

@@ -9,7 +9,7 @@ import errno
 from untorn.errors import os_error
 from untorn.maps.page import PAGE_SHIFT, PMD_SIZE
 from untorn.mm.filemap import PageKind
-from untorn.mm.mm_types import Vma, vma_is_anonymous, vma_kernel_pagesize
+from untorn.mm.mm_types import MmStruct, Vma, vma_is_anonymous, vma_kernel_pagesize
 from untorn.mm.mman import (
     MADV_COLD,
     MADV_COLLAPSE,
@@ -32,11 +32,11 @@ from untorn.mm.mman import (
     VM_MAYWRITE,
     VM_NOHUGEPAGE,
     VM_PFNMAP,
-    VM_SEALED,
     VM_SHARED,
     VM_SPECIAL,
     VM_WRITE,
 )
+from untorn.mm.vmas.seal import is_sealed, refuse_sealed
 from untorn.releases.changes import DOFORK_OF_SPECIAL, GUARDS_OF_FILES, SEAL_COVERS_DEV_ZERO
 
 _DISCARDS = (
@@ -85,6 +85,18 @@ def check_advice(vma: Vma, start: int, advice: int) -> None:
         raise os_error(errno.EACCES)
 
 
+def check_seals(mm: MmStruct, start: int, end: int, advice: int) -> None:
+    """Refuse to discard sealed memory, where the release asks that of the whole range first.
+
+    Preconditions: mmap_lock held.
+
+    Raises:
+        OSError: EPERM.
+    """
+    if advice in _DISCARDS:
+        refuse_sealed(mm, start, end, _is_protected)
+
+
 def _is_protected(vma: Vma) -> bool:
     """Say whether sealing protects the pages from being discarded, as they cannot be written.
 
@@ -92,7 +104,7 @@ def _is_protected(vma: Vma) -> bool:
     """
     if vma.vm_file is not None and not vma.vm_mm.release.has(SEAL_COVERS_DEV_ZERO):
         return False
-    return bool(vma.vm_flags & VM_SEALED) and vma_is_anonymous(vma) and not vma.vm_flags & VM_WRITE
+    return is_sealed(vma) and vma_is_anonymous(vma) and not vma.vm_flags & VM_WRITE
 
 
 def _unsuited(vma: Vma, advice: int) -> int:

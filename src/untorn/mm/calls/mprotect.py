@@ -23,7 +23,6 @@ from untorn.mm.mman import (
     VM_LOCKED,
     VM_MAYEXEC,
     VM_NORESERVE,
-    VM_SEALED,
     VM_SHARED,
     VM_WRITE,
 )
@@ -33,6 +32,7 @@ from untorn.mm.vmas.accounting import may_commit, may_expand_vm, vma_account
 from untorn.mm.vmas.driver import refuse_drivers
 from untorn.mm.vmas.map_flags import prot_vm_flags
 from untorn.mm.vmas.modify import vma_modify_flags
+from untorn.mm.vmas.seal import is_sealed, refuse_sealed
 from untorn.releases.changes import UNTOUCHED_UNACCOUNTED
 
 _GROWS = PROT_GROWSDOWN | PROT_GROWSUP
@@ -80,6 +80,7 @@ def _mprotect_locked(mm: MmStruct, start: int, end: int, prot: int, grows: int) 
         raise os_error(errno.ENOMEM)
     start = _first_page(vma, start, end, grows)
     refuse_drivers(mm, start, end, "mprotect", past_gaps=False)
+    refuse_sealed(mm, start, end)
     while start < end:
         # Looked up by address each time: the one before may have merged into it.
         vma = mm.find_vma(start)
@@ -128,7 +129,7 @@ def _mprotect_fixup(mm: MmStruct, vma: Vma, start: int, end: int, flags: int) ->
     """Give [start, end) of vma the flags. Preconditions: mmap_lock held for write."""
     old = vma.vm_flags
     pages = end - start >> PAGE_SHIFT
-    if old & VM_SEALED:
+    if is_sealed(vma):
         raise os_error(errno.EPERM)
     if flags == old:
         return

@@ -18,14 +18,15 @@ from untorn.mm.mman import (
     VM_LOCKED,
     VM_MAYSHARE,
     VM_PFNMAP,
-    VM_SEALED,
 )
 from untorn.mm.vmas.accounting import may_expand_vm, mlock_future_ok
+from untorn.mm.vmas.seal import is_sealed, refuse_sealed
 from untorn.releases.changes import (
     DONTUNMAP_CUTS,
     MREMAP_ALIGNED_FIRST,
     MREMAP_CHECKS_FIRST,
     MREMAP_MAP_COUNT,
+    SEALS_ONE_BY_ONE,
 )
 
 _KNOWN = MREMAP_FIXED | MREMAP_MAYMOVE | MREMAP_DONTUNMAP
@@ -167,13 +168,15 @@ def check_prep_vma(remap: VmaRemap, vma: Vma | None) -> Vma:
     # In Linux's order, which decides the errno.
     if vma is None:
         raise os_error(errno.EFAULT)
-    if vma.vm_flags & VM_SEALED:
+    if is_sealed(vma) and remap.mm.release.has(SEALS_ONE_BY_ONE):
         raise os_error(errno.EPERM)
     if vma.vm_flags & VM_HUGETLB:
         _align_hugetlb(remap, vma)
-    if remap.names_place and not remap.mm.release.has(MREMAP_CHECKS_FIRST):
+    places_late = remap.names_place and not remap.mm.release.has(MREMAP_CHECKS_FIRST)
+    if places_late:
         check_place(remap)
-    elif remap.names_place or remap.delta > 0:
+    refuse_sealed(remap.mm, remap.addr, remap.addr + remap.old_len & ULONG_MAX)
+    if not places_late and (remap.names_place or remap.delta > 0):
         check_resize(remap, vma)
     return vma
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from untorn.errors import os_error
 from untorn.maps.page import page_align, page_aligned
 from untorn.mm.mm_types import MmStruct, Vma, vma_pages
-from untorn.mm.mman import VM_ACCOUNT, VM_SEALED
+from untorn.mm.mman import VM_ACCOUNT
 from untorn.mm.mmap_lock import (
     mmap_read_unlock,
     mmap_write_downgrade,
@@ -23,6 +23,7 @@ from untorn.mm.vmas.accounting import vma_account
 from untorn.mm.vmas.driver import refuse_cut
 from untorn.mm.vmas.hugetlb_reserve import hugetlb_vm_open
 from untorn.mm.vmas.modify import split_vma_unlimited
+from untorn.mm.vmas.seal import is_sealed, refuse_sealed
 from untorn.mm.vmas.vm_area import vm_area_free
 
 
@@ -119,6 +120,7 @@ def gather_munmap_vmas(mm: MmStruct, start: int, end: int) -> MunmapVmas:
     """
     # Before the first change, as it cannot be taken back.
     refuse_cut(mm, start, end, "munmap of a part")
+    refuse_sealed(mm, start, end)
     going = MunmapVmas(start, end)
     vma = mm.find_vma(start)
     try:
@@ -143,7 +145,7 @@ def _split_at_edges(mm: MmStruct, vma: Vma, start: int, end: int) -> None:
     # Only a cut in three makes one VMA more than there were: of a cut in two, one part goes.
     if start > vma.vm_start and end < vma.vm_end and mm.map_count >= mm.limits.max_map_count:
         raise os_error(errno.ENOMEM)
-    if vma.vm_flags & VM_SEALED:
+    if is_sealed(vma):
         raise os_error(errno.EPERM)
     if start > vma.vm_start:
         split_vma_unlimited(mm, vma, start, new_below=True)

@@ -1,5 +1,5 @@
 """Which VMAs there are, and how that is changed: place, store, merge, split.
 
 From the top down: vdso, modify, merge, vm_area, rmap, unmapped_area, map_flags, hugetlb_reserve,
-driver, accounting.
+driver, seal, accounting.
 """

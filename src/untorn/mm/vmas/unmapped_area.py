@@ -15,7 +15,9 @@ from untorn.mm.tree.gap import highest_gap, lowest_gap
 from untorn.releases.changes import (
     ABOVE4G,
     ALIGNED_AT_TOP,
+    ANON_HINT_UNALIGNED,
     ANON_HUGE_ALIGNED,
+    ANON_WHOLE_ALIGNED,
     DEV_ZERO_HUGE_ALIGNED,
     HUGE_PLACED_AS_OTHERS,
 )
@@ -83,7 +85,7 @@ def _place(
     found = None
     if file is not None and _aligns_file(mm, file, flags):
         found = _search_aligned(mm, hint, length, pgoff << PAGE_SHIFT, flags)
-    elif file is None and not hint and _aligns_anonymous(mm, length, flags):
+    elif file is None and _aligns_anonymous(mm, hint, length, flags):
         found = _search_aligned(mm, hint, length, 0, flags)
     return _found(_search(mm, hint, length, flags) if found is None else found)
 
@@ -93,9 +95,11 @@ def _aligns_file(mm: MmStruct, file: VmFile, flags: int) -> bool:
     return file.huge_aligned or (private_zero and mm.release.has(DEV_ZERO_HUGE_ALIGNED))
 
 
-def _aligns_anonymous(mm: MmStruct, length: int, flags: int) -> bool:
-    whole = length % PMD_SIZE == 0 and not flags & MAP_SHARED
-    return whole and mm.release.has(ANON_HUGE_ALIGNED)
+def _aligns_anonymous(mm: MmStruct, hint: int, length: int, flags: int) -> bool:
+    if flags & MAP_SHARED or not mm.release.has(ANON_HUGE_ALIGNED):
+        return False
+    against = ((length % PMD_SIZE, ANON_WHOLE_ALIGNED), (hint, ANON_HINT_UNALIGNED))
+    return not any(given and mm.release.has(change) for given, change in against)
 
 
 def _found(place: int | None) -> int:

@@ -62,7 +62,7 @@ class LivePagemap:
 
     @cached_property
     def tells_guards(self) -> bool:
-        """Whether it knows guard pages: since Linux 6.15."""
+        """Whether it knows guard pages: since Linux 6.16."""
         try:
             self.scan(PmScanArg(0, 0, PAGE_IS_GUARD, return_mask=0, vec_len=0))
         except OSError as error:
