@@ -47,6 +47,7 @@ class KernelPools:
         self._lock = os.open(_POOLS, os.O_RDONLY | os.O_CLOEXEC) if _POOLS.exists() else -1
         folders = {_size_of(path.name): path for path in sorted(_POOLS.glob("hugepages-*kB"))}
         self._pools = {size: (path, _device_of(size)) for size, path in folders.items()}
+        self._counts: dict[str, int] = {}
         self.look()
 
     def look(self) -> None:
@@ -57,15 +58,16 @@ class KernelPools:
         }
         self.in_use = False
         pools = engine_pools(self.facts())
+        self._close_counts()
         self._counts = {
-            label: self._pools[size][0] / name
+            label: _open(self._pools[size][0] / name)
             for size, pool in pools.items()
             for label, name in _labels(pool).items()
         }
         mine = self.lock(alone=bool(self._counts))
         if not mine or any(pool.free != pool.nr or pool.resv for pool in pools.values()):
             self.in_use = True
-            self._counts.clear()
+            self._close_counts()
 
     def lock(self, *, alone: bool) -> bool:
         """Take the lock; say whether it could be had. Without a folder there is nothing to lock."""
@@ -79,6 +81,7 @@ class KernelPools:
 
     def close(self) -> None:
         """Give up the lock."""
+        self._close_counts()
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
@@ -92,7 +95,11 @@ class KernelPools:
 
     def counts(self) -> dict[str, int]:
         """Return the counts of all that may have a page."""
-        return {label: _read(path) for label, path in self._counts.items()}
+        return {label: _number(fd) for label, fd in self._counts.items()}
+
+    def _close_counts(self) -> None:
+        while self._counts:
+            os.close(self._counts.popitem()[1])
 
 
 def engine_pools(facts: Iterable[Mapping[str, Any]]) -> dict[int, HugePool]:
@@ -166,11 +173,19 @@ def _pool(facts: Mapping[str, Any]) -> HugePool:
 
 
 def _read(path: Path) -> int:
-    fd = os.open(path, os.O_RDONLY)  # after each operation: a file object takes far longer
+    fd = _open(path)
     try:
-        return int(os.read(fd, _CHUNK))
+        return _number(fd)
     finally:
         os.close(fd)
+
+
+def _open(path: Path) -> int:
+    return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+
+def _number(fd: int) -> int:
+    return int(os.pread(fd, _CHUNK, 0))
 
 
 def _device_of(size: int) -> Device:

@@ -1,7 +1,6 @@
 """A traced process, and what /proc says of one."""
 
 import os
-import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -10,7 +9,6 @@ from typing import NamedTuple, Self
 from untorn.conform.traced.ptrace import Tracee
 
 _CHUNK = 1 << 16
-_SIZE = re.compile(rb"^(\w+):\s*(\d+) kB$", re.MULTILINE)
 
 
 class Layout(NamedTuple):
@@ -50,13 +48,17 @@ def pages_of(status: bytes, names: Mapping[str, Iterable[str]]) -> dict[str, int
 
     Source: proc_pid_status(5).
     """
-    lines = dict(_SIZE.findall(status))
-    if not lines:
+    if b"\nVmSize:" not in status:
         return {}
     return {
-        name: sum(int(lines[field.encode()]) for field in fields) // 4
+        name: sum(_kilobytes(status, field) for field in fields) // 4
         for name, fields in names.items()
     }
+
+
+def _kilobytes(status: bytes, field: str) -> int:
+    after = status.partition(f"\n{field}:".encode())[2]
+    return int(after[: after.index(b" kB")])
 
 
 def read_whole(fd: int) -> bytes:

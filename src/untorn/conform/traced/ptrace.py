@@ -8,8 +8,6 @@ import ctypes
 import os
 import signal
 import struct
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Self
 
 from untorn.conform.traced.abi import ORIG_RAX, RAX, RIP, X86_64, Abi
@@ -77,21 +75,17 @@ def event_message(pid: int) -> int:
 
 
 class Registers:
-    """Those of a stopped thread, signed: a buffer for any number of reads and writes."""
+    """Those of a stopped thread, signed: a buffer for any number of reads and writes.
 
-    __slots__ = ("_values", "_where")
+    Attributes:
+        where: What PTRACE_GETREGS and PTRACE_SETREGS are given as data.
+    """
+
+    __slots__ = ("_values", "where")
 
     def __init__(self) -> None:
         self._values = (ctypes.c_int64 * _REGISTERS)()
-        self._where = ctypes.addressof(self._values)
-
-    def read(self, pid: int) -> None:
-        """Read those of a thread. Raises OSError as ptrace()."""
-        ptrace(PTRACE_GETREGS, pid, self._where)
-
-    def write(self, pid: int) -> None:
-        """Set those of a thread. Raises OSError as ptrace()."""
-        ptrace(PTRACE_SETREGS, pid, self._where)
+        self.where = ctypes.addressof(self._values)
 
     def result(self, abi: Abi) -> int:
         """Return what a system call returned: an errno negated if it is from -4095 to -1."""
@@ -236,24 +230,17 @@ class Tracee:
 
     def _prepare(self, syscall_at: int, name: str, arguments: tuple[int, ...]) -> None:
         self._registers.prepare(self.abi, syscall_at, name, arguments)
-        with self._alive():
-            self._registers.write(self.pid)
+        self._ask(PTRACE_SETREGS, self._registers.where)
 
     def _result(self) -> int:
         """Read the registers; return the result of a call that was made."""
-        with self._alive():
-            self._registers.read(self.pid)
+        self._ask(PTRACE_GETREGS, self._registers.where)
         return self._registers.result(self.abi)
 
     def _ask(self, request: int, data: int = 0) -> None:
-        with self._alive():
-            ptrace(request, self.pid, data)
-
-    @contextmanager
-    def _alive(self) -> Iterator[None]:
-        """Raise ChildProcessError for requests inside that find no child any longer."""
+        """Make a request; raise ChildProcessError if there is no child any longer."""
         try:
-            yield
+            ptrace(request, self.pid, data)
         except ProcessLookupError:
             raise ChildProcessError(f"the traced child {self.pid} ended") from None
 
