@@ -32,7 +32,7 @@ COUNTS = {
     "query-one/munmap+other-mmap": 321,
     "ABC/mprotect-1": 303,
     "mmap_lock/split-above": 19,
-    "rcu/split-above": 93,
+    "rcu/split-above": 129,
 }
 
 

@@ -58,7 +58,7 @@ MUTANTS = [
     Mutant(
         "anon-vma-unlocked",
         "two first writes may each give a VMA its anon_vma",
-        memory.anon_vma_of,
+        memory.prepare_anon_vma,
         (("        with mm.page_table_lock:\n", "        if True:\n"),),
         ("fault/two",),
     ),
