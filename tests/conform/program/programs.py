@@ -141,6 +141,14 @@ if libc.prctl(67, 1, 0, 0, 0) != 0:
 libc.mmap(None, 1 << 12, 3, 0x22, -1, 0)
 """
 )
+FORKS_BY_THE_CALL_OF_32_BITS = """
+import ctypes, mmap, os
+code = mmap.mmap(-1, 1 << 12, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+code.write(bytes.fromhex("b802000000 cd80 c3"))  # mov $2, %eax; int $0x80; ret
+if ctypes.CFUNCTYPE(ctypes.c_int)(ctypes.addressof(ctypes.c_char.from_buffer(code)))() == 0:
+    os._exit(3)
+os._exit(os.waitstatus_to_exitcode(os.wait()[1]))
+"""
 LOWERS_A_LIMIT = """
 import mmap, resource
 resource.setrlimit(resource.RLIMIT_AS, (1 << 30, resource.RLIM_INFINITY))

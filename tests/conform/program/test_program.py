@@ -141,6 +141,13 @@ def test_a_file_in_a_subvolume_has_the_device_that_maps_shows(tmp_path: Path) ->
     run_with_mounts(programs.TRACED_ON_BTRFS, tmp_path)
 
 
+def test_a_fork_by_the_call_of_32_bits_is_one() -> None:
+    run = run_program(python(programs.FORKS_BY_THE_CALL_OF_32_BITS))
+    if run.ending == -signal.SIGSEGV:
+        pytest.skip("this kernel has no calls of 32 bits")
+    assert (run.mismatches, run.counts["fork", "ok"], run.ending) == ([], 1, 3)
+
+
 def test_a_program_that_cannot_be_started(tmp_path: Path) -> None:
     text = tmp_path / "text"
     text.write_text("not a program")

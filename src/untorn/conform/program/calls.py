@@ -1,6 +1,6 @@
-"""The system calls of x86-64 that are stopped at, and what becomes of each.
+"""The system calls that are stopped at, and what becomes of each.
 
-Source: arch/x86/entry/syscalls/syscall_64.tbl; include/uapi/linux/prctl.h, userfaultfd.h.
+Source: arch/x86/entry/syscalls/syscall_{64,32}.tbl; include/uapi/linux/prctl.h, userfaultfd.h.
 """
 
 from untorn.conform.operation import Operation
@@ -34,6 +34,8 @@ NOT_MODELLED = {
 }
 """What they did is taken from the kernel's maps."""
 FORKS = {56: "clone", 57: "fork", 58: "vfork", 435: "clone3"}
+FORKS_OF_32_BITS = {2: "fork", 120: "clone", 190: "vfork", 435: "clone3"}
+"""Of the calls of 32 bits only these are stopped at, to know what each new thread is."""
 BOUNDS = {
     105: "setuid",
     113: "setreuid",
@@ -117,6 +119,12 @@ def operation_of(number: int, registers: tuple[int, ...]) -> Operation | None:
         name,
         tuple(_int(value) if n in ints else value % _LONG for n, value in enumerate(arguments)),
     )
+
+
+def fork_of_32_bits(number: int, registers: tuple[int, ...]) -> Operation | None:
+    """Return a call of 32 bits that makes a thread or process; None if it is another one."""
+    name = FORKS_OF_32_BITS.get(number)
+    return None if name is None else Operation(name, registers)
 
 
 def _int(value: int) -> int:

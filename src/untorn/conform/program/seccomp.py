@@ -4,8 +4,16 @@ Source: seccomp(2), bpf(4); include/uapi/linux/seccomp.h, audit.h.
 """
 
 import struct
+from collections.abc import Iterable
 
-from untorn.conform.program.calls import IOCTL, IOCTLS, NUMBERS, PRCTL, PRCTL_OPTIONS
+from untorn.conform.program.calls import (
+    FORKS_OF_32_BITS,
+    IOCTL,
+    IOCTLS,
+    NUMBERS,
+    PRCTL,
+    PRCTL_OPTIONS,
+)
 from untorn.conform.traced.ptrace import AUDIT_ARCH_X86_64
 
 PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 38, 22, 2
@@ -26,13 +34,13 @@ def sock_fprog(addr: int) -> bytes:
 
 
 def _filter() -> list[_Instruction]:
-    """Return the filter; calls of other architectures, 32-bit ones among them, pass."""
-    unconditional = [_case(number, [_answer(_TRACE)]) for number in sorted(NUMBERS)]
+    """Return the filter."""
+    of_32_bits = [(_LOAD, 0, 0, _NUMBER), *_stops(FORKS_OF_32_BITS), _answer(_ALLOW)]
     return [
         (_LOAD, 0, 0, _ARCHITECTURE),
-        *((_JUMP_IF_EQUAL, 1, 0, AUDIT_ARCH_X86_64), _answer(_ALLOW)),
+        *((_JUMP_IF_EQUAL, len(of_32_bits), 0, AUDIT_ARCH_X86_64), *of_32_bits),
         (_LOAD, 0, 0, _NUMBER),
-        *(instruction for case in unconditional for instruction in case),
+        *_stops(sorted(NUMBERS)),
         *_case(PRCTL, _by_argument(0, PRCTL_OPTIONS)),
         *_case(IOCTL, _by_argument(1, IOCTLS)),
         _answer(_ALLOW),
@@ -41,9 +49,13 @@ def _filter() -> list[_Instruction]:
 
 def _by_argument(position: int, values: dict[int, str]) -> list[_Instruction]:
     """Return what stops at some values of the low half of an argument only."""
+    return [(_LOAD, 0, 0, _ARGUMENTS + 8 * position), *_stops(values), _answer(_ALLOW)]
+
+
+def _stops(values: Iterable[int]) -> list[_Instruction]:
+    """Return what stops if the loaded word is one of these."""
     cases = [_case(value, [_answer(_TRACE)]) for value in values]
-    load = (_LOAD, 0, 0, _ARGUMENTS + 8 * position)
-    return [load, *(instruction for case in cases for instruction in case), _answer(_ALLOW)]
+    return [instruction for case in cases for instruction in case]
 
 
 def _case(value: int, then: list[_Instruction]) -> list[_Instruction]:

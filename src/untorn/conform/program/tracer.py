@@ -13,7 +13,14 @@ from contextlib import suppress
 from time import perf_counter
 
 from untorn.conform.operation import Operation
-from untorn.conform.program.calls import CHANGE_BOUNDS, MDWE, PTRACE, PTRACE_TRACEME, operation_of
+from untorn.conform.program.calls import (
+    CHANGE_BOUNDS,
+    MDWE,
+    PTRACE,
+    PTRACE_TRACEME,
+    fork_of_32_bits,
+    operation_of,
+)
 from untorn.conform.program.memory import Memory
 from untorn.conform.program.processes import Thread, TracedProcess
 from untorn.conform.program.world import World
@@ -116,7 +123,7 @@ class Tracer:
             self._info.read(thread.tid)
             if thread in self._calls:
                 self._on_return(thread)
-            elif self._info.op != SYSCALL_EXIT and self._info.arch == AUDIT_ARCH_X86_64:
+            elif self._info.op != SYSCALL_EXIT:
                 self._on_call(thread)
             else:
                 ptrace(self._go_on, thread.tid)
@@ -133,13 +140,14 @@ class Tracer:
     def _on_call(self, thread: Thread) -> None:
         """Let a thread make its call, or wait for its turn."""
         number, arguments = self._info.number, self._info.arguments
-        operation = operation_of(number, arguments)
+        is_64_bit = self._info.arch == AUDIT_ARCH_X86_64
+        operation = (operation_of if is_64_bit else fork_of_32_bits)(number, arguments)
         if operation is not None:
             memory = self._memories[thread]
             memory.waiting.append((thread, operation))
             if memory.owner is None:
                 self._let_in(memory)
-        elif number == PTRACE and arguments[0] == PTRACE_TRACEME:
+        elif is_64_bit and number == PTRACE and arguments[0] == PTRACE_TRACEME:
             self._hand_over(thread)
         else:
             ptrace(self._go_on, thread.tid)
