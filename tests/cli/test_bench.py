@@ -71,7 +71,7 @@ def test_wrong_usage_is_status_2_before_anything_is_run(
 def test_an_unknown_target_is_status_2_and_told_which_there_are() -> None:
     done = bench("--target", "nowhere")
     assert done.exit_code == 2
-    assert "no target nowhere; targets: engine, live" in done.stderr
+    assert "no target nowhere; targets: engine, engine:RELEASE, live, vm:KERNEL" in done.stderr
 
 
 def test_an_unknown_reader_is_told_which_there_are(target: FakeTarget) -> None:

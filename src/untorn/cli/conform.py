@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, TextIO
 
 import click
+from click.core import ParameterSource
 
 from untorn.cli.conform_program import conform_program
 from untorn.cli.progress import StatusLine
@@ -16,13 +17,17 @@ if TYPE_CHECKING:
 
 _WIDTH = 120
 """Columns; names are never cut."""
+_OF_PROGRAMS = frozenset({"is_program", "is_unfiltered", "record", "command"})
+_OF_FILES = frozenset({"names", "abi", "script", "suites"})
+_OF_RANDOM_OPERATIONS = frozenset({"names", "abi", "ops", "seeds"})
+"""Parameters that each kind of run has."""
 
 
 @click.command(
     context_settings={"allow_interspersed_args": False},
     epilog="""\b
-    Examples: untorn conform --ops 100000 --seed 7
-              untorn conform --exec python3 -c 'import json'
+    Example: untorn conform --ops 100000 --seed 7
+             untorn conform --exec python3 -c 'import json'
     Exit status: 0 no mismatch; 1 a mismatch, interrupted, or out of reach;
     2 wrong usage.""",
 )
@@ -82,7 +87,7 @@ _WIDTH = 120
     "--no-seccomp",
     "is_unfiltered",
     is_flag=True,
-    help="With --exec: stop at every call of CMD. Slower; debuggers work, and setuid programs.",
+    help="With --exec: stop at every call of CMD. Slower, but debuggers work.",
 )
 @click.option(
     "--record",
@@ -117,6 +122,7 @@ def conform(
     """
     if is_program != bool(command):
         raise click.UsageError("--exec and CMD go together")
+    _refuse_others(_of_run(is_program=is_program, has_files=bool(script or suites)))
     if is_program:
         conform_program(command, record, filtered=not is_unfiltered)
         return
@@ -142,6 +148,22 @@ def conform(
     good = [outcome for outcome in outcomes if isinstance(outcome, ConformRun) and outcome.is_good]
     if len(good) < len(targets):
         click.get_current_context().exit(1)
+
+
+def _of_run(*, is_program: bool, has_files: bool) -> frozenset[str]:
+    if is_program:
+        return _OF_PROGRAMS
+    return _OF_FILES if has_files else _OF_RANDOM_OPERATIONS
+
+
+def _refuse_others(known: frozenset[str]) -> None:
+    """Refuse options that would do nothing in a run that has only these parameters."""
+    context = click.get_current_context()
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        is_given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        if is_given and name not in known:
+            raise click.UsageError(f"{parameter.opts[0]} does nothing in this kind of run")
 
 
 def _run_all(targets: "list[ConformTarget]", options: "ConformOptions") -> "list[Outcome]":

@@ -110,6 +110,24 @@ def test_a_command_belongs_to_exec(arguments: list[str]) -> None:
     assert conform(*arguments).exit_code == 2
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--no-seccomp"],
+        ["--record", "-"],
+        ["--record", "-", "--suite", "vma"],
+        ["--seed", "1", "--suite", "vma"],
+        ["--target", "live", "--exec", "ls"],
+        ["--abi", "i386", "--exec", "ls"],
+        ["--suite", "vma", "--exec", "ls"],
+    ],
+)
+def test_an_option_that_would_do_nothing_is_refused(arguments: list[str]) -> None:
+    done = conform(*arguments)
+    assert done.exit_code == 2
+    assert f"{arguments[0]} does nothing in this kind of run" in done.stderr
+
+
 @as_root
 def test_an_ordinary_user_may_trace_his_programs() -> None:
     code = f"""

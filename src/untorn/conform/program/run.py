@@ -38,7 +38,7 @@ def run_program(
         command: Its name, looked for as by a shell, and its arguments.
         report: Called now and then with what the run has come to so far.
         filtered: Stop the program only at calls that matter, by a seccomp filter. It cannot debug
-            others then and, unless it has CAP_SYS_ADMIN, setuid programs lose what they have more.
+            others then.
         records: Keep the history of each address space.
 
     Raises:

@@ -59,8 +59,8 @@ def _set_filter(tracee: Tracee) -> None:
     _poke(tracee, addr, sock_fprog(addr))
     arguments = PR_SET_SECCOMP, SECCOMP_MODE_FILTER, addr
     error = _call(tracee, "prctl", *arguments)
-    # Only who gives up setuid programs may have a filter, unless he has the capability for it:
-    # then they stay as they are.
+    # Without CAP_SYS_ADMIN a filter needs no_new_privs. That takes no more than tracing does:
+    # setuid programs have no more rights than their caller either way.
     if error and not _call(tracee, "prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0):
         error = _call(tracee, "prctl", *arguments)
     if error:
