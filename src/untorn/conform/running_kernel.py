@@ -80,7 +80,7 @@ DIFFERENCES = (
         concerns=_orphans_huge_pages,
     ),
 )
-"""All that is known, from the sources: only the release that tests run on was tried."""
+"""All that is known."""
 
 
 def known_differences(release: Release) -> list[KnownDifference]:

@@ -1,4 +1,4 @@
-"""An oracle for who is elsewhere: what a guest is asked for, one request after the other.
+"""An oracle for an engine elsewhere: what a guest is asked for, one request after the other.
 
 Each function is a GuestJob: what it takes and returns is what JSON can carry. The other side is
 vm/conform.py.

@@ -10,20 +10,15 @@ LOCKONFAULT_SHOWN = Change(
     "VmFlags in smaps has lf for memory that is locked on fault; ?? before",
     "fs/proc/task_mmu.c:show_smap_vma_flags()",
 )
-MFD_EXEC = Change(
-    Release(6, 3),
-    "memfd_create(2) has the flags MFD_EXEC and MFD_NOEXEC_SEAL; EINVAL before",
-    "mm/memfd.c",
-)
-HUGE_RESERVATION_RESTORED = Change(
-    Release(6, 9),
-    "a huge page that a private mapping lets go of is reserved for it again; it was not before",
-    "mm/hugetlb.c:__unmap_hugepage_range()",
-)
 SHMEM_NAMED = Change(
     Release(6, 2),
     "PR_SET_VMA_ANON_NAME names shared anonymous memory, too; EBADF before",
     "mm/madvise.c:madvise_vma_anon_name()",
+)
+MFD_EXEC = Change(
+    Release(6, 3),
+    "memfd_create(2) has the flags MFD_EXEC and MFD_NOEXEC_SEAL; EINVAL before",
+    "mm/memfd.c",
 )
 RSEQ_AUXILIARY = Change(
     Release(6, 3),
@@ -89,6 +84,11 @@ ALIGNED_AT_TOP = Change(
     "taken; the bottom before",
     "mm/huge_memory.c:__thp_get_unmapped_area()",
 )
+HUGE_RESERVATION_RESTORED = Change(
+    Release(6, 9),
+    "a huge page that a private mapping lets go of is reserved for it again; it was not before",
+    "mm/hugetlb.c:__unmap_hugepage_range()",
+)
 POPULATE_ENDS_AT_GAP = Change(
     Release(6, 9),
     "MADV_POPULATE_READ and MADV_POPULATE_WRITE end at a gap; they went on after it before",
@@ -143,16 +143,16 @@ ANON_WHOLE_ALIGNED = Change(
     "hold one before",
     "mm/mmap.c:__get_unmapped_area()",
 )
-VVAR_VCLOCK = Change(
-    Release(6, 13),
-    "clocks of hypervisors have a mapping of their own, [vvar_vclock]; part of [vvar] before",
-    "arch/x86/entry/vdso/vma.c:map_vdso()",
-)
 COPY_PASSES_SOURCE = Change(
     Release(6, 12),
     "what MREMAP_DONTUNMAP copies right beside its source may still merge on the other side, where "
     "it is kept from merging with the source; nowhere before",
     "mm/vma.c:copy_vma()",
+)
+VVAR_VCLOCK = Change(
+    Release(6, 13),
+    "clocks of hypervisors have a mapping of their own, [vvar_vclock]; part of [vvar] before",
+    "arch/x86/entry/vdso/vma.c:map_vdso()",
 )
 GUARD_REGIONS = Change(
     Release(6, 13),

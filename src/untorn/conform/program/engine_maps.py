@@ -68,5 +68,5 @@ class EngineMaps:
 
 
 def _same(some: Iterable[object], others: Iterable[object], most: int) -> int:
-    """Return how many of both are the same, from the first on, of at most so many."""
+    """Return how many of both are the same, from the first on, of at most that many."""
     return next(compress(count(), map(ne, some, others)), most)

@@ -102,7 +102,7 @@ def take_maps(mm: MmStruct, text: bytes, facts: dict[int, Facts]) -> None:
 
 
 def take_locked(mm: MmStruct, locked_vm: int) -> None:
-    """Let so many pages be locked as the kernel counts, some of which no VMA locks perhaps."""
+    """Let as many pages be locked as the kernel counts, some of which no VMA locks perhaps."""
     pages = sum(vma_pages(vma) for _, _, vma in mm.mm_mt if vma.vm_flags & VM_LOCKED)
     mm.locked_vm, mm.locked_vm_excess = locked_vm, locked_vm - pages
 

@@ -91,9 +91,9 @@ def vma_set_atomic_flag(vma: Vma, flag: int) -> None:
     """
     # All other changes of vm_flags need mmap_lock for write and the VMA's write lock, which both
     # wait for us. So only tasks that are here as well can store it meanwhile, and the lock puts
-    # these in a row: none undoes what another has set. Who only reads vm_flags meets the old or
-    # the new number, which differ in this flag alone; whoever acts on the flag is a writer, and
-    # comes after us.
+    # these in a row: none undoes what another has set. A task that only reads vm_flags meets the
+    # old or the new number, which differ in this flag alone; a task that acts on the flag is a
+    # writer, and comes after us.
     assert flag & ~VM_ATOMIC_SET_ALLOWED == 0
     with vma.vm_mm.page_table_lock:
         vma.vm_flags |= flag
