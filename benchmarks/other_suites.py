@@ -32,7 +32,6 @@ LEFT_OUT = {
         "swapping*", "min_free_kbytes", "overcommit_memory", "max_map_count", "stack_clash",
         "madvise06", "madvise07", "madvise09", "madvise11", "mmapstress*", "data_space",
         "stack_space", "shm_test", "mallocstress", "fork09", "fork13", "fork14", "mmap-corruption*",
-        "vma05*",
     ),
     "waits for input, or helps another test": (
         "*_child", "*_helper", "*child*", "clone*_exec*", "on-fault-limit", "mem_fork*",

@@ -107,6 +107,24 @@ assert libc.shmctl(segment, 0, None) == 0
 assert libc.shmdt(ctypes.c_void_p(addr)) == 0
 """
 )
+ATTACHES_AS_NOBODY = (
+    LIBC
+    + _C_POINTERS
+    + """
+import os
+SHM_RDONLY, IPC_RMID = 0o10000, 0
+segment = libc.shmget(0, 1 << 14, MODE)
+if (child := os.fork()) == 0:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+    libc.shmat(segment, None, 0)
+    libc.shmat(segment, None, SHM_RDONLY)
+    os._exit(0)
+os.waitpid(child, 0)
+libc.shmctl(segment, IPC_RMID, None)
+"""
+)
 REMAPS_FILE_PAGES = (
     LIBC
     + _C_POINTERS

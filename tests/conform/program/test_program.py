@@ -72,6 +72,19 @@ def test_segments_are_attached(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (run.counts["shmat", "ok"], run.counts["shmdt", "ok"]) == (1, 1)
 
 
+@pytest.mark.parametrize("mode", ["0o1660", "0o1604"])
+def test_a_segment_of_another_user_is_not_attached(
+    monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can become another user")
+    monkeypatch.setattr(engine_calls, "_has_huge_pages", lambda: False)
+    run = agreed(programs.ATTACHES_AS_NOBODY.replace("MODE", mode))
+    may_read = mode.endswith("4")
+    assert run.counts["shmat", "EACCES"] == (1 if may_read else 2)
+    assert run.counts["shmat", "ok"] == may_read
+
+
 def test_a_limit_that_the_program_sets_counts() -> None:
     run = agreed(programs.LOWERS_A_LIMIT)
     assert (run.counts["mmap", "ENOMEM"] > 0, run.ending) == (True, 4)

@@ -8,11 +8,11 @@ from pathlib import Path
 from untorn.conform.operation import Operation
 from untorn.conform.program.open_files import OpenFiles
 from untorn.conform.program.processes import Thread
+from untorn.conform.program.sysvipc import Segments
 from untorn.conform.program.takes import PKEY_BITS, UFFD_BITS
 from untorn.errors import NotModelledError, os_error
 from untorn.maps.page import PAGE_SIZE, PMD_SIZE
 from untorn.mm.calls.anon_name import ANON_VMA_NAME_MAX_LEN
-from untorn.mm.calls.shm import ShmSegment
 from untorn.mm.file import VmFile
 from untorn.mm.mm_types import Vma
 from untorn.mm.mman import (
@@ -27,7 +27,6 @@ from untorn.syscalls import Process
 
 _POOLS = Path("/sys/kernel/mm/hugepages")
 _CPUINFO = Path("/proc/cpuinfo")
-_SEGMENTS = Path("/proc/sysvipc/shm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +55,7 @@ class EngineCalls:
 
     def __init__(self, files: OpenFiles) -> None:
         self._files = files
-        self._segments: dict[int, ShmSegment] = {}
+        self._segments = Segments()
         self._has_keys = "ospke" in _CPUINFO.read_text().split()
 
     def prepare(self, thread: Thread, operation: Operation) -> EngineCall:
@@ -122,7 +121,7 @@ class EngineCalls:
     def _shmat(self, thread: Thread, shmid: int, addr: int, flags: int) -> EngineCall:
         if _has_huge_pages():
             raise NotModelledError("shmat where there are huge pages")  # it may be of these
-        segment = self._segment(shmid)
+        segment = self._segments.of(thread, shmid)
 
         def make(process: Process) -> int:
             if segment is None:
@@ -156,15 +155,6 @@ class EngineCalls:
             process.set_anon_name(addr, length, text)
 
         return EngineCall(make, name=None if isinstance(text, OSError) else text)
-
-    def _segment(self, shmid: int) -> ShmSegment | None:
-        """Return a segment as /proc/sysvipc/shm has it; None if there is none."""
-        rows = [line.split() for line in _SEGMENTS.read_text().splitlines()[1:]]
-        for key, number, _, size, *_ in rows:
-            if int(number) == shmid:
-                known = ShmSegment(int(size), int(key) & 0xFFFF_FFFF, shmid)
-                return self._segments.setdefault(shmid, known)
-        return None
 
 
 def _vmas(process: Process, addr: int, length: int) -> Iterator[Vma]:

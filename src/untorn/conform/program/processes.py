@@ -54,13 +54,21 @@ class TracedProcess:
             self.limits = self._ask(machine)
         return self.limits
 
+    def capabilities(self) -> int:
+        """Return those that count outside of its user namespace: none if it has one of its own."""
+        places = Path(f"/proc/{self.pid}/ns/user"), Path("/proc/self/ns/user")
+        if places[0].readlink() != places[1].readlink():
+            return 0
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        return int(status.partition("CapEff:")[2].split()[0], 16)
+
     def close(self) -> None:
         """Forget it."""
         os.close(self.pidfd)
 
     def _ask(self, machine: Limits) -> Limits:
         soft, hard = self._rlimits()
-        capabilities = self._capabilities()
+        capabilities = self.capabilities()
         self.read_implies_exec = bool(self.personality & READ_IMPLIES_EXEC)
         return replace(
             machine,
@@ -85,14 +93,6 @@ class TracedProcess:
         found = re.findall(r"^Max (.*?) +(\w+) +(\w+) +bytes", text, re.MULTILINE)
         soft = {name: _bytes(limit) for name, limit, _ in found}
         return soft, {name: _bytes(limit) for name, _, limit in found}
-
-    def _capabilities(self) -> int:
-        """Return those that count outside of its user namespace: none if it has one of its own."""
-        places = Path(f"/proc/{self.pid}/ns/user"), Path("/proc/self/ns/user")
-        if places[0].readlink() != places[1].readlink():
-            return 0
-        status = Path(f"/proc/{self.pid}/status").read_text()
-        return int(status.partition("CapEff:")[2].split()[0], 16)
 
 
 @dataclass(eq=False)

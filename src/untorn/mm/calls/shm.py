@@ -44,12 +44,14 @@ class ShmSegment:
         key: IPC_PRIVATE, 0, or what else names it to other processes.
         shmid: The number of its inode.
         mapping: Its pages.
+        granted: What who attaches it may do: bits of read, write and execute, as in a mode.
     """
 
     size: int
     key: int = 0
     shmid: int = field(default_factory=lambda: next(_shmids))
     mapping: AddressSpace = field(default_factory=lambda: AddressSpace(shmem=True))
+    granted: int = 0o7
 
     def open(self) -> VmFile:
         """Return a new open file."""
@@ -75,8 +77,9 @@ def do_shmat(mm: MmStruct, segment: ShmSegment, addr: int, flags: int) -> int:
         flags: SHM_* bits.
 
     Raises:
-        OSError: EINVAL if addr is not aligned and SHM_RND not set, if something is there and
-            SHM_REMAP not set, or if that is set without an address; else as mmap(2).
+        OSError: EACCES if not all is granted that flags ask for; EINVAL if addr is not aligned and
+            SHM_RND not set, if something is there and SHM_REMAP not set, or if that is set without
+            an address; else as mmap(2).
 
     Source: shmat(2).
     """
@@ -88,6 +91,8 @@ def do_shmat(mm: MmStruct, segment: ShmSegment, addr: int, flags: int) -> int:
         raise os_error(errno.EINVAL)
     prot = PROT_READ if flags & SHM_RDONLY else PROT_READ | PROT_WRITE
     prot |= PROT_EXEC if flags & SHM_EXEC else 0
+    if _wanted(flags) & ~segment.granted:
+        raise os_error(errno.EACCES)
     # Each attachment is an open file of its own: two of them never merge, and shmdt can tell them
     # apart.
     file = replace(segment.open(), writable=not flags & SHM_RDONLY)
@@ -119,6 +124,10 @@ def do_shmdt(mm: MmStruct, addr: int) -> None:
         _detach(mm, addr)
     finally:
         mmap_write_unlock(mm)
+
+
+def _wanted(flags: int) -> int:
+    return (0o4 if flags & SHM_RDONLY else 0o6) | (0o1 if flags & SHM_EXEC else 0)
 
 
 def _is_taken(mm: MmStruct, addr: int, size: int) -> bool:
