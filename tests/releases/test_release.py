@@ -7,7 +7,15 @@ import pytest
 
 from untorn.fs.proc.files import PROC_FILES
 from untorn.releases.changes import MSEAL, all_changes
-from untorn.releases.release import FIRST, LAST, Change, Release, modelled, running_release
+from untorn.releases.release import (
+    FIRST,
+    LAST,
+    Change,
+    Release,
+    modelled,
+    modelled_by_name,
+    running_release,
+)
 from untorn.syscalls import Process
 
 
@@ -24,6 +32,12 @@ def test_a_process_that_is_told_nothing_is_of_the_running_one_or_the_nearest() -
 def test_a_release_that_is_not_modelled_is_refused(release: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match=r"the engine models Linux 6.1 to 7.3, not"):
         modelled(release)
+
+
+@pytest.mark.parametrize("name", ["nonsense", "6", "6.18.44.3", "6.18-rc1"])
+def test_a_name_that_is_no_release_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=f"a release is 6.18 or 6.18.44, not {name}"):
+        modelled_by_name(name)
 
 
 def test_a_change_is_had_from_its_release_on() -> None:

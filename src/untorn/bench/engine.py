@@ -14,7 +14,7 @@ from untorn.bench.sample import Sample
 from untorn.bench.target import BenchOptions
 from untorn.errors import OutOfReachError
 from untorn.processes.children import Children, await_ready
-from untorn.releases.release import LAST, Release, modelled
+from untorn.releases.release import modelled_by_name
 from untorn.syscalls import Process
 
 _LOW = (f"switch interval {LOW_SWITCH_INTERVAL * 1e3:g} ms",)
@@ -39,7 +39,7 @@ class EngineBenchTarget(Here):
             ValueError: The engine does not model it.
         """
         self.name = f"engine:{release}" if release else "engine"
-        self._release = modelled(Release.parse(release)) if release else LAST
+        self._release = modelled_by_name(release)
 
     def run(self, reader: str, options: BenchOptions, number: int, variant: str = "") -> Sample:
         """Measure once: see BenchTarget."""

@@ -12,7 +12,7 @@ from untorn.maps.maps_file import MapsFile
 from untorn.race.record import RecordedMm
 from untorn.race.run import RunHere
 from untorn.race.scenario import Scenario, Site
-from untorn.releases.release import LAST, Release, modelled
+from untorn.releases.release import LAST, Release, modelled_by_name
 from untorn.syscalls import Process
 
 SWITCH_INTERVAL = 1e-5
@@ -33,7 +33,7 @@ class EngineRaceTarget(RunHere):
             ValueError: The engine does not model it.
         """
         self.name = f"engine:{release}" if release else "engine"
-        self._modelled = modelled(Release.parse(release)) if release else LAST
+        self._modelled = modelled_by_name(release)
 
     def disturbance(self) -> str:
         """Return what disturbs the reader: see RaceTarget."""

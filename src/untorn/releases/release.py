@@ -80,6 +80,19 @@ def modelled(release: tuple[int, ...] | None) -> Release:
     raise ValueError(f"the engine models Linux {FIRST} to {LAST}, not {asked}")
 
 
+def modelled_by_name(name: str) -> Release:
+    """Return the release of a name as "6.18" or "6.18.44"; the last one if it is empty.
+
+    Raises:
+        ValueError: The engine does not model it, or it is no such name.
+    """
+    if not name:
+        return LAST
+    if not re.fullmatch(r"\d+(\.\d+){1,2}", name):
+        raise ValueError(f"a release is 6.18 or 6.18.44, not {name}")
+    return modelled(Release.parse(name))
+
+
 def _of(numbers: tuple[int, ...]) -> Release:
     if len(numbers) not in (2, 3):
         raise ValueError(f"a release is (6, 18) or (6, 18, 44), not {numbers}")
