@@ -37,6 +37,7 @@ from untorn.mm.mman import (
     PROT_READ,
     PROT_WRITE,
     VM_HUGETLB,
+    VM_MIXEDMAP,
     VM_PFNMAP,
 )
 
@@ -202,7 +203,7 @@ class RangeArguments:
         if self._random.random() < _STACK_SHARE:
             addr = self._extents.below_stack() + self._random.randrange(PAGE_SIZE)
         vma = self._extents.find(addr)
-        if vma is not None and vma.vm_flags & VM_PFNMAP:
+        if vma is not None and vma.vm_flags & (VM_PFNMAP | VM_MIXEDMAP):
             return (1,)  # which pages of [vvar] exist, the machine decides
         return (max(addr, 1),)  # write(2) refuses a buffer at 0, mapped or not
 
