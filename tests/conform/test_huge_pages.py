@@ -36,17 +36,18 @@ def pools() -> Iterator[KernelPools]:
     """Give the machine pages, if no other run may be disturbed by that."""
     if not os.access(NR, os.W_OK):
         pytest.skip("no right to give this machine huge pages, or a kernel without them")
-    pools = KernelPools()
+    pools, given = KernelPools(), False
     try:
         if pools.in_use or pools.counts() or not pools.lock(alone=True):
             pytest.skip("others use the huge pages of this machine, or a run is under way")
+        given = True
         give_pages(PAGES, MORE)
         pools.look()
         if int(NR.read_text()) != PAGES:
             pytest.skip("this machine has no huge pages to give")
         yield pools
     finally:
-        if not pools.in_use:
+        if given:
             give_pages(0, 0)
         pools.close()
 
