@@ -80,10 +80,9 @@ class LyingFile(MapsFile):
 class LyingTarget(EngineRaceTarget):
     """The engine, in whose readings one line is always missing."""
 
-    name = "liar"
-
     def __init__(self, release: Release | None = None) -> None:
-        self._release = release
+        super().__init__()
+        self.name, self._release = "liar", release
 
     @property
     def release(self) -> Release | None:
@@ -130,6 +129,7 @@ def test_a_known_fault_of_a_kernel_is_named_and_still_counted() -> None:
 
 class BrokenTarget(EngineRaceTarget):
     def __init__(self, error: BaseException) -> None:
+        super().__init__()
         self.error = error
 
     @contextmanager

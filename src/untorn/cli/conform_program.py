@@ -2,11 +2,13 @@
 
 import shlex
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, TextIO
 
 import click
 
 from untorn.cli.progress import StatusLine
+from untorn.errors import OutOfReachError
 
 if TYPE_CHECKING:
     from untorn.conform.program.outcome import ProgramRun
@@ -54,5 +56,7 @@ def _print_mismatches(run: "ProgramRun", name: str) -> None:
     with StatusLine() as status:
         for found in run.mismatches[:_MOST_SHOWN]:
             status.show(f"{name}: looking for a script that shows a mismatch")
-            shortest = None if run.interrupted else shortest_script(found, name)
+            shortest = None
+            with suppress(OutOfReachError):  # the mismatch is told, if not as a script
+                shortest = None if run.interrupted else shortest_script(found, name)
             status.write("\n".join(program_mismatch_report(found, shortest)) + "\n")

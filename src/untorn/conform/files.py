@@ -9,14 +9,20 @@ from pathlib import Path
 from typing import Any
 
 from untorn.conform.traced.minimal_child import FIRST_FD
-from untorn.conform.traced.open_file import file_system, file_system_at, set_append_only, vm_file
+from untorn.conform.traced.open_file import (
+    DISKS,
+    file_system,
+    file_system_at,
+    set_append_only,
+    vm_file,
+)
 from untorn.errors import OutOfReachError
 from untorn.maps.fields import Device
 from untorn.maps.page import PAGE_SIZE
 from untorn.mm.file import VmFile
 from untorn.mm.filemap import AddressSpace
 
-_MEMORY = Path("/dev/shm")
+_MEMORY, _LASTING = Path("/dev/shm"), Path("/var/tmp")
 FILE_PAGES = 16
 """Pages of each."""
 ZEROS_FD, SINK_FD = FIRST_FD, FIRST_FD + 1
@@ -117,6 +123,21 @@ def place_for_files() -> Path:
         if os.access(place, os.W_OK) and file_system_at(place) != "overlay":
             return place
     raise OutOfReachError(f"on overlayfs, or not to be written to: {', '.join(map(str, places))}")
+
+
+def place_on_disk() -> Path:
+    """Return a directory on a file system that aligns mappings with huge pages.
+
+    Raises:
+        OutOfReachError: There is none.
+    """
+    places = Path(tempfile.gettempdir()), _LASTING, Path.cwd()
+    for place in places:
+        if os.access(place, os.W_OK) and file_system_at(place) in DISKS:
+            return place
+    raise OutOfReachError(
+        f"not on {' or '.join(DISKS)}, or not to be written to: {', '.join(map(str, places))}"
+    )
 
 
 def _in_memory(stack: ExitStack, name: str, pages: int) -> int:

@@ -80,7 +80,7 @@ class Operation:
             capset: makes all capabilities ineffective.
             open_file: opens a file that is there for the script only: the descriptor that it
                 gets, the file's number, its size in bytes at least, O_RDONLY or others, and
-                where it lies: ON_DISK or IN_MEMORY.
+                where it lies: ON_DISK, where mappings are aligned with huge pages, or IN_MEMORY.
             start_brk: lets the heap begin, and end, at a byte address.
             smaps: does nothing; smaps is compared afterwards, too.
             fork: a copy goes on.

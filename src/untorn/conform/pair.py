@@ -205,12 +205,17 @@ class Pair:
             operation: What to do.
             expected: What must come out, of the engine and of the kernel.
             check: Check the engine against itself afterwards.
+
+        Raises:
+            OutOfReachError: A file that the script opens cannot be had here.
         """
         calls = calls_of(self.engine.mm, operation) if self.can(operation) else []
         try:
             answer = answer_of(self.engine, calls)
             if check:
                 self.engine.check()
+        except OutOfReachError:  # a file of the script cannot be had
+            raise
         except Exception as error:  # whichever: it is a fault of the engine
             answer = Answer(fault=describe_fault(error))
         unmet = "" if answer.fault else expected(answer)
@@ -222,6 +227,8 @@ class Pair:
         calls = calls_of(self.engine.mm, operation) if self.can(operation) else []
         try:
             answer = Answer(do_all(self.engine, calls))
+        except OutOfReachError:
+            raise
         except Exception as error:  # whichever: it is a fault of the engine
             answer = Answer(fault=describe_fault(error))
         compared = bool(answer.fault)

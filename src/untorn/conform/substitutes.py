@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from tempfile import TemporaryFile
 from typing import Any
 
-from untorn.conform.files import place_for_files
+from untorn.conform.files import place_on_disk
 from untorn.conform.operation import IN_MEMORY
 from untorn.conform.traced.open_file import file_facts
 
@@ -31,7 +31,7 @@ class Substitutes:
             where: ON_DISK or IN_MEMORY.
 
         Raises:
-            OutOfReachError: There is no place for files.
+            OutOfReachError: There is no place for one on disk.
         """
         key = where, number
         if key not in self._files:
@@ -54,5 +54,5 @@ class Substitutes:
             fd = os.memfd_create(f"file {number}", os.MFD_CLOEXEC)
             self._made.callback(os.close, fd)
             return fd
-        place = place_for_files()
+        place = place_on_disk()
         return self._made.enter_context(TemporaryFile(prefix="untorn-", dir=place)).fileno()

@@ -15,6 +15,7 @@ from tests.helpers.processes import children_of, is_alive
 from tests.helpers.tasks import wait_until
 from tests.helpers.this_machine import or_skip
 from untorn.cli import main
+from untorn.conform.files import place_on_disk
 from untorn.conform.program import engine_calls
 from untorn.conform.traced.minimal_child import MinimalChild
 from untorn.mm.calls import brk, shm
@@ -27,6 +28,12 @@ pytestmark = pytest.mark.live
 @pytest.fixture(autouse=True)
 def _traced() -> None:
     or_skip(MinimalChild).close()
+
+
+@pytest.fixture
+def disk() -> None:
+    """Skip what opens files of scripts where no file system is as theirs was."""
+    or_skip(place_on_disk)
 
 
 def conform(*arguments: str) -> Result:
@@ -44,7 +51,7 @@ def wrong_brk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(brk, "do_brk_flags", wrong)
 
 
-@pytest.mark.usefixtures("wrong_brk")
+@pytest.mark.usefixtures("wrong_brk", "disk")
 def test_a_mismatch_is_shrunk_to_a_script_that_needs_no_program(tmp_path: Path) -> None:
     done = conform("--exec", "ls", "-d", "/")
     assert done.exit_code == 1
@@ -59,6 +66,7 @@ def test_a_mismatch_is_shrunk_to_a_script_that_needs_no_program(tmp_path: Path) 
     assert "# mismatch in" in again.stdout
 
 
+@pytest.mark.usefixtures("disk")
 def test_what_page_faults_and_a_fork_did_is_part_of_the_script(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -81,6 +89,7 @@ def test_a_mismatch_that_no_script_shows_is_printed_with_the_maps(
     assert "# maps before the call:" in done.stdout
 
 
+@pytest.mark.usefixtures("disk")
 def test_what_was_recorded_is_made_again_without_the_program(tmp_path: Path) -> None:
     record = tmp_path / "record"
     done = conform("--exec", "--record", str(record), *python(programs.FORKS_TWICE))

@@ -16,7 +16,6 @@ from untorn.fs.proc.show_map import show_map
 from untorn.maps.entry import MapsEntry
 from untorn.maps.page import PAGE_SHIFT
 from untorn.mm.file import VmFile
-from untorn.mm.filemap import PageKind
 from untorn.mm.limits import RLIM_INFINITY, Limits
 from untorn.mm.mm_types import MmStruct, Vma
 from untorn.mm.mman import (
@@ -184,7 +183,7 @@ class History:
             fd = self._fds[file] = _FIRST_FD + len(self._fds)
             number = self._numbers.setdefault((file.device, file.inode), len(self._numbers))
             access = os.O_RDWR if file.writable else os.O_RDONLY
-            where = IN_MEMORY if file.mapping.kind is PageKind.SHMEM else ON_DISK
+            where = ON_DISK if file.huge_aligned else IN_MEMORY
             arguments = fd, number, min(file.size, _LARGEST_FILE), access, where
             self.operations.append(Operation("open_file", arguments))
         return self._fds[file]

@@ -42,7 +42,7 @@ class TracedProcess:
     @property
     def personality(self) -> int:
         """Bits of sys/personality.h, ADDR_NO_RANDOMIZE perhaps."""
-        return int(Path(f"/proc/{self.pid}/personality").read_text(), 16)
+        return int((self._newest_thread() / "personality").read_text(), 16)
 
     def limits_now(self, machine: Limits) -> Limits:
         """Return its limits and capabilities, beside what bounds all of this machine.
@@ -56,15 +56,20 @@ class TracedProcess:
 
     def capabilities(self) -> int:
         """Return those that count outside of its user namespace: none if it has one of its own."""
-        places = Path(f"/proc/{self.pid}/ns/user"), Path("/proc/self/ns/user")
-        if places[0].readlink() != places[1].readlink():
+        place = self._newest_thread()
+        if (place / "ns/user").readlink() != Path("/proc/self/ns/user").readlink():
             return 0
-        status = Path(f"/proc/{self.pid}/status").read_text()
+        status = (place / "status").read_text()
         return int(status.partition("CapEff:")[2].split()[0], 16)
 
     def close(self) -> None:
         """Forget it."""
         os.close(self.pidfd)
+
+    def _newest_thread(self) -> Path:
+        """Return what /proc has of one that lives: the first may have ended, and tells little."""
+        tasks = Path(f"/proc/{self.pid}/task")
+        return max(tasks.iterdir(), key=lambda task: int(task.name))
 
     def _ask(self, machine: Limits) -> Limits:
         soft, hard = self._rlimits()
