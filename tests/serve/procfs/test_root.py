@@ -72,7 +72,7 @@ def descriptors() -> int:
     count = 0
     for fd in Path("/proc/self/fd").iterdir():
         with suppress(FileNotFoundError):  # the one that this list is read by
-            count += re.fullmatch(r"/proc/\d+", os.readlink(fd)) is not None
+            count += re.fullmatch(r"/proc/\d+", str(fd.readlink())) is not None
     return count
 
 
