@@ -33,10 +33,12 @@ def do_mincore(mm: MmStruct, start: int, length: int, vec: int) -> list[bool]:
     """
     if start % PAGE_SIZE:
         raise os_error(errno.EINVAL)
-    if start + length > TASK_SIZE:
+    # What a machine can give any process, one of 32 bits too. Compare access_ok().
+    task_size_max = max(TASK_SIZE, mm.task_size)
+    if start + length > task_size_max:
         raise os_error(errno.ENOMEM)
     pages = page_align(length) >> PAGE_SHIFT
-    if vec + pages > TASK_SIZE:
+    if vec + pages > task_size_max:
         raise os_error(errno.EFAULT)
     found: list[bool] = []
     while len(found) < pages:
