@@ -164,7 +164,7 @@ def test_a_guest_does_not_know_what_its_kernel_is_called(
 def test_a_kernel_must_be_named(guests: list[Machine]) -> None:
     done = CliRunner().invoke(main, ["race", "--target", "vm:"])
     assert (done.exit_code, guests) == (2, [])
-    assert "no target vm:; targets: engine, live, vm:KERNEL" in done.stderr
+    assert "no target vm:; targets: engine, engine:RELEASE, live, vm:KERNEL" in done.stderr
 
 
 def test_an_interrupted_run_says_so_and_boots_no_more(
