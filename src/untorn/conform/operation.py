@@ -56,7 +56,7 @@ ARGUMENTS = SYSCALLS | {
 LIMITS = ("AS", "DATA", "MEMLOCK", "STACK")
 """Resource limits, by the number that setrlimit has for them here."""
 ON_DISK, IN_MEMORY = 0, 1
-"""Where a file of open_file lies: in a directory for temporary files, or in a memfd."""
+"""Where a file of open_file lies: on ext4 or xfs, or in a memfd."""
 CROWD = 0x9000_0000
 """Byte address where the VMAs of a crowd begin, in processes of any kind."""
 CROWD_END = CROWD + (1 << 29)

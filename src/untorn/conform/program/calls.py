@@ -3,6 +3,7 @@
 Source: arch/x86/entry/syscalls/syscall_{64,32}.tbl; include/uapi/linux/prctl.h, userfaultfd.h.
 """
 
+from untorn.conform.operation import ARGUMENTS as OF_OPERATIONS
 from untorn.conform.operation import Operation
 
 MODELLED = {
@@ -62,24 +63,9 @@ PRCTL_OPTIONS = {
 """By their first argument."""
 IOCTLS = {0xC020AA00: "ioctl(UFFDIO_REGISTER)", 0x8010AA01: "ioctl(UFFDIO_UNREGISTER)"}
 """By their second argument."""
-ARGUMENTS = {
-    "mmap": 6,
-    "mprotect": 3,
-    "munmap": 2,
-    "brk": 1,
-    "mremap": 5,
-    "madvise": 3,
-    "shmat": 3,
-    "shmdt": 1,
-    "mlock": 2,
-    "munlock": 2,
-    "mlockall": 1,
-    "munlockall": 0,
-    "mbind": 6,
-    "mlock2": 3,
-    "set_mempolicy_home_node": 4,
-    "mseal": 3,
-    "set_anon_name": 5,
+ARGUMENTS = {name: OF_OPERATIONS[name] for name in MODELLED.values()} | {
+    "mbind": 6,  # with maxnode, which an operation has not
+    "set_anon_name": 5,  # as prctl(2) has them
 }
 """How many arguments each call has that the engine makes."""
 _INTS = {

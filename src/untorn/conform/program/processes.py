@@ -92,7 +92,7 @@ class TracedProcess:
     def _rlimits(self) -> tuple[dict[str, int], dict[str, int]]:
         """Return its soft and its hard limits in bytes, by the names that /proc has for them.
 
-        prlimit(2) tells those of another user's process only to who has CAP_SYS_RESOURCE.
+        prlimit(2) tells those of another user's process only with CAP_SYS_RESOURCE.
         """
         text = Path(f"/proc/{self.pid}/limits").read_text()
         found = re.findall(r"^Max (.*?) +(\w+) +(\w+) +bytes", text, re.MULTILINE)
