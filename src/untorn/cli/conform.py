@@ -115,7 +115,7 @@ def conform(
     After every operation the results, the whole text of maps, byte for byte, and the counts of
     pages are compared. A mismatch ends the run with the shortest script that shows it.
 
-    With vm:KERNEL all of it is done in a guest that runs that kernel.
+    With vm:KERNEL the child runs in a guest that runs that kernel; the engine is here.
 
     With --exec all threads and children of CMD are traced. Calls that the engine does not model
     are taken from the kernel's maps, and counted.
