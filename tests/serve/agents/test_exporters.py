@@ -98,11 +98,11 @@ def test_smem_is_told_where_proc_is(still: Watched, tree: Path) -> None:
     assert told[1] == expected[1]
 
 
-def smem(source: str, pid: int) -> tuple[float, str]:
-    """What it says of a process: proportional memory, which depends on others, and the rest."""
-    columns = "pid pss user uss rss swap command"
+def smem(source: str, pid: int) -> tuple[list[float], str]:
+    """What it says of a process: memory that is less if others map the same pages; the rest."""
+    columns = "pid pss uss user rss swap command"
     command = ["smem", "-H", "-S", source, "-P", NAME, "-c", columns]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     line = next(line for line in done.stdout.splitlines() if line.split()[0] == str(pid))
-    _, pss, rest = line.split(maxsplit=2)
-    return float(pss), rest
+    _, pss, uss, rest = line.split(maxsplit=3)
+    return [float(pss), float(uss)], rest
