@@ -3,8 +3,8 @@
 The public names stand in __init__.pyi, once, and are imported when they are asked for: importing
 this package imports nothing but itself.
 
-From the top down: __main__, cli, targets, vm, bench, check, conform, race, serve, engine, syscalls,
-fs, mm, locking, reader, processes, judge, maps, releases, shrink, errors.
+From the top down: __main__, cli, targets, vm, bench, sim, check, conform, race, serve, engine,
+syscalls, fs, mm, locking, reader, processes, judge, maps, releases, shrink, errors.
 """
 
 from collections.abc import Callable
