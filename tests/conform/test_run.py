@@ -59,6 +59,18 @@ def test_processes_of_other_kinds_agree(abi: Abi, topdown: bool) -> None:
         assert both.engine.mm.task_size == abi.task_size
 
 
+def test_a_process_of_32_bits_takes_of_each_argument_what_a_register_holds() -> None:
+    with or_skip(lambda: Pair.live(I386)) as both:
+        both.renew()
+        for made in (
+            Operation("mmap", (0x1000_0000, 0x2000, 3, 0x32, -1, 0)),
+            Operation("touch_write", (0x1000_0000,)),
+            Operation("mincore", (0x2000_1000_0000, 0x2000_0000_1000, 0x2000_1000_1000)),
+        ):
+            assert both.step(made) is None
+        assert both.last.result == 1
+
+
 def operations_of(both: Pair, seed: str, monkeypatch: pytest.MonkeyPatch) -> list[Operation]:
     made: list[Operation] = []
     go_ahead = Pair.go_ahead

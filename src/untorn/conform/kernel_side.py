@@ -14,7 +14,7 @@ from untorn.conform.traced import minimal_elf
 from untorn.conform.traced.bounds import PR_SET_VMA, PR_SET_VMA_ANON_NAME
 from untorn.conform.traced.member import Layout
 from untorn.conform.traced.minimal_child import MinimalChild
-from untorn.maps.page import PAGE_SHIFT, ULONG_MAX, page_align
+from untorn.maps.page import PAGE_SHIFT, page_align
 
 COUNTS = {
     "total_vm": ("VmSize",),
@@ -96,9 +96,12 @@ class KernelSide:
         return result
 
     def _mincore(self, addr: int, length: int, vec: int) -> int:
+        word_max = self.child.abi.word_max
         result = self.child.call("mincore", addr, length, vec)
-        pages = page_align(length & ULONG_MAX) >> PAGE_SHIFT
-        return bits_of(self.child.memory(vec, pages)) if result == 0 and pages else result
+        pages = page_align(length & word_max) >> PAGE_SHIFT
+        if result or not pages:
+            return result
+        return bits_of(self.child.memory(vec & word_max, pages))
 
     def _shmat(self, number: int, addr: int, flags: int) -> int:
         known = number in range(len(self._shmids))

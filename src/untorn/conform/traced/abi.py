@@ -33,6 +33,11 @@ class Abi:
     arguments: tuple[int, ...]
     numbers: dict[str, int]
 
+    @property
+    def word_max(self) -> int:
+        """All bits of a register."""
+        return (1 << self.bits) - 1
+
     def registers(self, name: str, arguments: tuple[int, ...]) -> tuple[int, ...]:
         """Return what the registers hold for a call of this name, in the order of arguments.
 
@@ -41,12 +46,11 @@ class Abi:
         if self.bits == 32 and name == "mmap":
             *before, offset = arguments
             arguments = *before, offset >> PAGE_SHIFT
-        mask = (1 << self.bits) - 1
-        return tuple(argument & mask for argument in arguments)
+        return tuple(argument & self.word_max for argument in arguments)
 
     def result(self, register: int) -> int:
         """Return what a call returned: an errno negated if it is from -4095 to -1."""
-        value = register & (1 << self.bits) - 1
+        value = register & self.word_max
         return value - (1 << self.bits) if value >= (1 << self.bits) - _MAX_ERRNO else value
 
 

@@ -31,6 +31,7 @@ class MinimalChild:
     Its program is sealed, so that no call can take it away, if the kernel has mseal(2).
 
     Attributes:
+        abi: What its program is compiled for.
         sealed: Whether it is.
 
     Use it as a context manager, or call close(): all its processes are ended by their pids,
@@ -52,6 +53,7 @@ class MinimalChild:
         Raises:
             OutOfReachError: Tracing, or a process without randomization, is forbidden here.
         """
+        self.abi = abi
         self._family: list[Member] = []
         descriptors = {FIRST_FD + number: fd for number, fd in enumerate(files)}
         tracee, self._lifeline = start_minimal(descriptors, abi, own_group=True)
