@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -58,6 +59,7 @@ RUN = ConformRun(
         )
     ],
     interrupted=True,
+    broken_off="the guest died: a reason",
     left_out=Counter({"a reason": 4}),
     release="6.12.117",
 )
@@ -124,6 +126,7 @@ def test_runs_add_up() -> None:
     assert both.counts == {("brk", "ok"): 3, ("mmap", "ENOMEM"): 1}
     assert (both.scripts, both.seconds, both.release) == (2, 2.0, "6.12.117")
     assert (both.failures, both.interrupted) == (RUN.failures, True)
+    assert both.broken_off == "the guest died: a reason"
     assert both.left_out == {"a reason": 4}
 
 
@@ -176,7 +179,7 @@ def test_files_of_a_script_are_those_of_the_guest(guest: HereGuest) -> None:
 @pytest.mark.live
 @pytest.mark.usefixtures("can_trace")
 def test_a_guest_that_dies_is_told_as_what_it_is(guest: HereGuest) -> None:
-    guest.dies_after = 5
+    guest.dies_after = 1  # it is up, and nothing is compared
     done = run("--target", "vm:6.12")
     assert (done.exit_code, done.stdout) == (1, "")
     assert done.stderr == "Error: the guest died: Kernel panic\n"
@@ -257,6 +260,18 @@ def test_a_signal_ends_the_runs_under_way_and_starts_no_more(number: signal.Sign
     assert "live: Linux" in stdout
     assert "vm:6.12" not in stdout
     assert not any(map(is_alive, children))
+
+
+@pytest.mark.live
+@pytest.mark.usefixtures("can_trace")
+def test_what_was_compared_before_a_guest_died_is_told(guest: HereGuest) -> None:
+    guest.dies_after = 100
+    done = run("--target", "vm:6.12", "--ops", "100000")
+    assert done.exit_code == 1
+    compared = re.search(r"^seed 0: ([\d,]+) operations in", done.stdout, re.M)
+    assert compared is not None
+    number = int(compared[1].replace(",", ""))
+    assert done.stderr == f"broken off after {number} operations: the guest died: Kernel panic\n"
 
 
 @pytest.mark.vm

@@ -214,6 +214,8 @@ def _print(run: "ConformRun", origin: str) -> None:
     for failure in run.failures:
         click.echo("\n".join(failure_report(failure)) + "\n")
     click.echo("\n".join(summary(run, origin)))
+    if run.broken_off:
+        click.echo(f"broken off after {run.operations} operations: {run.broken_off}", err=True)
     if run.interrupted:
         click.echo(f"interrupted after {run.operations} operations", err=True)
 

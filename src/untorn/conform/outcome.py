@@ -53,6 +53,7 @@ class ConformRun:
         seconds: That all took, without shrinking.
         failures: Mismatches; each ended what its seed, or its script, had left.
         interrupted: By Ctrl-C or SIGTERM.
+        broken_off: Why the kernel could be asked no further; empty if it could.
         left_out: How many operations were not made, by the reason.
         release: Of the kernel, as uname -r tells it; empty if that is not known.
     """
@@ -62,6 +63,7 @@ class ConformRun:
     seconds: float = 0.0
     failures: list[Failure] = field(default_factory=list)
     interrupted: bool = False
+    broken_off: str = ""
     left_out: Counter[str] = field(default_factory=Counter)
     release: str = ""
 
@@ -79,7 +81,7 @@ class ConformRun:
     @property
     def is_good(self) -> bool:
         """Whether all was made, and agreed."""
-        return not self.failures and not self.interrupted
+        return not (self.failures or self.interrupted or self.broken_off)
 
     def __add__(self, other: "ConformRun") -> "ConformRun":
         return ConformRun(
@@ -88,6 +90,7 @@ class ConformRun:
             self.seconds + other.seconds,
             self.failures + other.failures,
             self.interrupted or other.interrupted,
+            self.broken_off or other.broken_off,
             self.left_out + other.left_out,
             self.release or other.release,
         )
@@ -100,6 +103,7 @@ class ConformRun:
             "seconds": self.seconds,
             "failures": [failure.as_json() for failure in self.failures],
             "interrupted": self.interrupted,
+            "broken_off": self.broken_off,
             "left_out": self.left_out,
             "release": self.release,
         }

@@ -57,8 +57,8 @@ def conform(pair: Pair, operations: int, seed: str, report: Report = ignore) -> 
             if found and not _stands(pair, *found, partial(replay, pair, found[0])):
                 run.left_out[DISTURBED] += 1
                 found = None
+        run.seconds = monotonic() - begin
         report(run)
-    run.seconds = monotonic() - begin
     if found is not None:
         run.failures.append(_shortest(pair, run, f"seed {seed}", *found, report))
     return run
@@ -85,8 +85,8 @@ def conform_case(pair: Pair, case: Case, origin: str, report: Report = ignore) -
         if found and not _stands(pair, *found, partial(_play, pair, case)):
             run.left_out[DISTURBED] += 1
             found = None
-    report(run)
     run.seconds = monotonic() - begin
+    report(run)
     if found is not None:
         run.failures.append(Failure(f"{origin}: {case.title}" if case.title else origin, 0, *found))
     return run

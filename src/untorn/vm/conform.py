@@ -14,7 +14,7 @@ from untorn.conform.target import ConformOptions
 from untorn.errors import OutOfReachError, UntornError
 from untorn.maps.page import TASK_SIZE_5LEVEL
 from untorn.processes.long_run import until_ending
-from untorn.vm.guest import Guest, GuestJob
+from untorn.vm.guest import Guest, GuestDiedError, GuestJob
 from untorn.vm.kernels import find_kernel
 from untorn.vm.qemu import Machine, Mode, find_qemu
 from untorn.vm.session import SET_UP, boot
@@ -45,7 +45,8 @@ class VmConformTarget:
         """Boot a guest that is the oracle: see ConformTarget.
 
         Raises:
-            GuestDiedError: The guest died, which says nothing about the calls of its kernel.
+            GuestDiedError: The guest died, which says nothing about the calls of its kernel, before
+                anything was compared; if it died later, that broke the run off.
             OutOfReachError: The kernel cannot be booted, or cannot be the oracle.
             OSError: A file cannot be read, or the cache not written.
         """
@@ -61,8 +62,26 @@ class VmConformTarget:
                 oracle = GuestOracle(guest, options.abi, SETTINGS)
                 if self._five_levels and oracle.facts.task_size < TASK_SIZE_5LEVEL:
                     raise OutOfReachError("this kernel's page tables have four levels, not five")
-                run += conform_all(Pair(oracle), options, kernel.release, report)
+                run += _until_it_dies(Pair(oracle), options, kernel.release, report)
         return run
+
+
+def _until_it_dies(pair: Pair, options: ConformOptions, release: str, report: Report) -> ConformRun:
+    """Make all, or what a guest lives to make."""
+    so_far = ConformRun()
+
+    def keep(run: ConformRun) -> None:
+        nonlocal so_far
+        so_far = run
+        report(run)
+
+    try:
+        return conform_all(pair, options, release, keep)
+    except GuestDiedError as error:
+        if not so_far.operations:
+            raise
+        so_far.broken_off = str(error)
+        return so_far
 
 
 class GuestOracle:
