@@ -91,7 +91,7 @@ _OF_RANDOM_OPERATIONS = frozenset({"names", "abi", "ops", "seeds"})
 )
 @click.option(
     "--record",
-    type=click.File("w", lazy=False),
+    type=click.Path(dir_okay=False, allow_dash=True),
     metavar="FILE|-",
     help="With --exec: keep the calls, for --script to make them without CMD.",
 )
@@ -105,7 +105,7 @@ def conform(
     suites: tuple[str, ...],
     is_program: bool,
     is_unfiltered: bool,
-    record: TextIO | None,
+    record: str | None,
     command: tuple[str, ...],
 ) -> None:
     """Hold the engine to a kernel: same results, same maps.
@@ -123,6 +123,8 @@ def conform(
     if is_program != bool(command):
         raise click.UsageError("--exec and CMD go together")
     _refuse_others(_of_run(is_program=is_program, has_files=bool(script or suites)))
+    if suites and abi != "x86_64":
+        raise click.UsageError("the cases of --suite have addresses of 64 bits")
     if is_program:
         conform_program(command, record, filtered=not is_unfiltered)
         return

@@ -2,8 +2,8 @@
 
 import shlex
 from collections.abc import Sequence
-from contextlib import suppress
-from typing import TYPE_CHECKING, TextIO
+from contextlib import nullcontext, suppress
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,18 +17,26 @@ _MOST_SHOWN = 5
 """Mismatches of which a script is looked for: one often brings others of its kind."""
 
 
-def conform_program(command: Sequence[str], record: TextIO | None, *, filtered: bool) -> None:
-    """Run a program, print what was compared; exit 1 if there was a mismatch or an interrupt."""
+def conform_program(command: Sequence[str], record: str | None, *, filtered: bool) -> None:
+    """Run a program, print what was compared; exit 1 if there was a mismatch or an interrupt.
+
+    Args:
+        command: Its name, and its arguments.
+        record: The file that its calls are kept in; - for stdout.
+        filtered: See run_program().
+    """
     from untorn.conform.program.record import format_records
     from untorn.conform.program.report import program_summary
-    from untorn.processes.endings import ending_taken, endings_held
+    from untorn.conform.program.run import find_program
+    from untorn.conform.running_kernel import check_machine
 
-    with endings_held():
-        run = _run(command, filtered=filtered, records=record is not None)
-        _print_mismatches(run, command[0])
-        run.interrupted = ending_taken() or run.interrupted
-    if record is not None:
-        record.writelines(f"{line}\n" for line in format_records(run.records, shlex.join(command)))
+    check_machine()
+    find_program(command[0])  # before the file is emptied
+    with nullcontext() if record is None else click.open_file(record, "w") as file:
+        run = _run(command, filtered=filtered, records=file is not None)
+        if file is not None:
+            kept = format_records(run.records, shlex.join(command))
+            file.writelines(f"{line}\n" for line in kept)
     click.echo("\n".join(program_summary(run, command[0])))
     if run.interrupted:
         click.echo(f"interrupted after {run.operations} calls", err=True)
@@ -38,15 +46,18 @@ def conform_program(command: Sequence[str], record: TextIO | None, *, filtered: 
 
 def _run(command: Sequence[str], *, filtered: bool, records: bool) -> "ProgramRun":
     from untorn.conform.program.run import run_program
-    from untorn.conform.running_kernel import check_machine
+    from untorn.processes.endings import ending_taken, endings_held
 
-    check_machine()
-    with StatusLine() as status:
+    with endings_held():
+        with StatusLine() as status:
 
-        def show(run: "ProgramRun") -> None:
-            status.show(f"{command[0]}: {run.operations:,} calls compared")
+            def show(run: "ProgramRun") -> None:
+                status.show(f"{command[0]}: {run.operations:,} calls compared")
 
-        return run_program(command, show, filtered=filtered, records=records)
+            run = run_program(command, show, filtered=filtered, records=records)
+        _print_mismatches(run, command[0])
+        run.interrupted = ending_taken() or run.interrupted
+    return run
 
 
 def _print_mismatches(run: "ProgramRun", name: str) -> None:

@@ -114,6 +114,30 @@ def test_a_program_that_is_not_there_is_one_line() -> None:
     assert done.stderr == "Error: no-such-program: no such program\n"
 
 
+def test_a_program_that_may_not_be_executed_is_told_as_that(tmp_path: Path) -> None:
+    program = tmp_path / "program"
+    program.write_text("#!/bin/true\n")
+    done = conform("--exec", str(program))
+    assert (done.exit_code, done.stderr) == (1, f"Error: {program}: Permission denied\n")
+
+
+@pytest.mark.parametrize("arguments", [["--seed", "1", "ls"], ["no-such-program"]])
+def test_a_record_of_what_does_not_begin_leaves_the_file_as_it_was(
+    tmp_path: Path, arguments: list[str]
+) -> None:
+    record = tmp_path / "record"
+    record.write_text("kept")
+    assert conform("--exec", "--record", str(record), *arguments).exit_code > 0
+    assert record.read_text() == "kept"
+
+
+def test_a_record_that_cannot_be_written_is_told_before_the_program_begins(tmp_path: Path) -> None:
+    record, made = tmp_path / "nowhere" / "record", tmp_path / "made"
+    done = conform("--exec", "--record", str(record), "touch", str(made))
+    assert (done.exit_code, done.stderr) == (1, f"Error: {record}: No such file or directory\n")
+    assert not made.exists()
+
+
 @pytest.mark.parametrize("arguments", [["--exec"], ["ls"]])
 def test_a_command_belongs_to_exec(arguments: list[str]) -> None:
     assert conform(*arguments).exit_code == 2
@@ -135,6 +159,12 @@ def test_an_option_that_would_do_nothing_is_refused(arguments: list[str]) -> Non
     done = conform(*arguments)
     assert done.exit_code == 2
     assert f"{arguments[0]} does nothing in this kind of run" in done.stderr
+
+
+def test_cases_with_addresses_of_64_bits_are_no_cases_of_32_bits() -> None:
+    done = conform("--suite", "vma", "--abi", "i386")
+    assert done.exit_code == 2
+    assert "the cases of --suite have addresses of 64 bits" in done.stderr
 
 
 @as_root

@@ -46,9 +46,7 @@ def run_program(
     """
     if not running_release().has(PAGEMAP_SCAN_IOCTL):
         raise OutOfReachError("what a program wrote to is told by PAGEMAP_SCAN, since Linux 6.7")
-    path = shutil.which(command[0])
-    if path is None:
-        raise OutOfReachError(f"{command[0]}: no such program")
+    path = find_program(command[0])
     with MinimalChild() as child:
         machine = limits_of(child)
     run = ProgramRun()
@@ -60,6 +58,21 @@ def run_program(
     run.seconds = monotonic() - begin
     tracing.raise_failure()
     return run
+
+
+def find_program(name: str) -> str:
+    """Return the path of a program: one that may be executed or else, for exec to say why, another.
+
+    Args:
+        name: Looked for as by a shell.
+
+    Raises:
+        OutOfReachError: There is no file of this name.
+    """
+    path = shutil.which(name) or shutil.which(name, os.F_OK)
+    if path is None:
+        raise OutOfReachError(f"{name}: no such program")
+    return path
 
 
 class _Tracing(Thread):
