@@ -159,14 +159,66 @@ if libc.prctl(67, 1, 0, 0, 0) != 0:
 libc.mmap(None, 1 << 12, 3, 0x22, -1, 0)
 """
 )
-FORKS_BY_THE_CALL_OF_32_BITS = """
+_INT_80 = """
 import ctypes, mmap, os
 code = mmap.mmap(-1, 1 << 12, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
-code.write(bytes.fromhex("b802000000 cd80 c3"))  # mov $2, %eax; int $0x80; ret
-if ctypes.CFUNCTYPE(ctypes.c_int)(ctypes.addressof(ctypes.c_char.from_buffer(code)))() == 0:
+code.write(bytes.fromhex("53 89f8 89f3 89d1 cd80 5b c3"))  # eax, ebx, ecx = edi, esi, edx
+int_80 = ctypes.CFUNCTYPE(ctypes.c_int, *[ctypes.c_uint] * 3)(
+    ctypes.addressof(ctypes.c_char.from_buffer(code))
+)
+"""
+FORKS_BY_THE_CALL_OF_32_BITS = (
+    _INT_80
+    + """
+if int_80(2, 0, 0) == 0:
     os._exit(3)
 os._exit(os.waitstatus_to_exitcode(os.wait()[1]))
 """
+)
+MAPS_BY_THE_CALLS_OF_32_BITS = (
+    LIBC
+    + _C_POINTERS
+    + _INT_80
+    + """
+MAP_PAGES, ADDR = 0x32, 0x10000000
+assert libc.mmap(ctypes.c_void_p(ADDR), 1 << 13, 3, MAP_PAGES, -1, 0) == ADDR
+assert int_80(150, ADDR, 1 << 12) == 0  # mlock
+assert int_80(172, 0x53564d41, 0) < 0  # prctl(PR_SET_VMA)
+assert int_80(91, ADDR, 1 << 13) == 0  # munmap
+assert int_80(117, 22, 0) < 0  # ipc(SHMDT)
+assert int_80(20, 0, 0) == os.getpid()
+"""
+)
+WAITS_FOR_A_THREAD_THAT_MAPS = (
+    LIBC
+    + _C_POINTERS
+    + """
+import os, struct, threading
+MADV_POPULATE_WRITE, PAGE, PAGES = 23, 1 << 12, 4
+UFFDIO_API, UFFDIO_REGISTER, UFFDIO_COPY = 0xC018AA3F, 0xC020AA00, 0xC028AA03
+def ask(request, form, *fields):
+    assert libc.ioctl(uffd, request, ctypes.create_string_buffer(struct.pack(form, *fields))) == 0
+def map_pages(length):
+    return libc.mmap(None, length, 3, 0x22, -1, 0)
+def fill():
+    for _ in range(PAGES):
+        at = struct.unpack_from("Q", os.read(uffd, 32), 16)[0] & -PAGE
+        page = map_pages(PAGE)
+        ask(UFFDIO_COPY, "QQQQq", at, page, PAGE, 0, 0)
+        libc.munmap(ctypes.c_void_p(page), PAGE)
+uffd = libc.syscall(323, 0)
+if uffd < 0:
+    raise SystemExit(77)
+ask(UFFDIO_API, "QQQ", 0xAA, 0, 0)
+addr = map_pages(PAGES * PAGE)
+ask(UFFDIO_REGISTER, "QQQQ", addr, PAGES * PAGE, 1, 0)
+filling = threading.Thread(target=fill)
+filling.start()
+assert libc.madvise(ctypes.c_void_p(addr), PAGES * PAGE, MADV_POPULATE_WRITE) == 0
+filling.join()
+libc.munmap(ctypes.c_void_p(addr), PAGES * PAGE)
+"""
+)
 LOWERS_A_LIMIT = """
 import mmap, resource
 resource.setrlimit(resource.RLIMIT_AS, (1 << 30, resource.RLIM_INFINITY))

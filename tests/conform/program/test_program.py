@@ -161,6 +161,28 @@ def test_a_fork_by_the_call_of_32_bits_is_one() -> None:
     assert (run.mismatches, run.counts["fork", "ok"], run.ending) == ([], 1, 3)
 
 
+def test_calls_of_32_bits_are_taken_and_counted() -> None:
+    run = run_program(python(programs.MAPS_BY_THE_CALLS_OF_32_BITS))
+    if run.ending == -signal.SIGSEGV:
+        pytest.skip("this kernel has no calls of 32 bits")
+    assert run.not_modelled == {
+        "mlock by int $0x80": 1,
+        "set_anon_name by int $0x80": 1,
+        "munmap by int $0x80": 1,
+        "shmdt by int $0x80": 1,
+    }
+    assert (run.mismatches, run.ending) == ([], 0)
+
+
+def test_a_call_that_waits_for_another_thread_s_call_lets_that_in() -> None:
+    run = run_program(python(programs.WAITS_FOR_A_THREAD_THAT_MAPS))
+    if run.ending == 77:
+        pytest.skip("no userfaultfd for this user")
+    assert (run.mismatches, run.ending) == ([], 0)
+    assert run.not_modelled["madvise that waited for another thread"] == 1
+    assert run.not_modelled["mmap beside a call that waited for another thread"] >= 4
+
+
 def test_a_program_that_cannot_be_started(tmp_path: Path) -> None:
     text = tmp_path / "text"
     text.write_text("not a program")

@@ -1,10 +1,14 @@
 """The system calls that are stopped at, and what becomes of each.
 
-Source: arch/x86/entry/syscalls/syscall_{64,32}.tbl; include/uapi/linux/prctl.h, userfaultfd.h.
+Source: arch/x86/entry/syscalls/syscall_{64,32}.tbl; include/uapi/linux/prctl.h, userfaultfd.h,
+ipc.h.
 """
+
+from dataclasses import dataclass
 
 from untorn.conform.operation import ARGUMENTS as OF_OPERATIONS
 from untorn.conform.operation import Operation
+from untorn.conform.traced.abi import I386
 
 MODELLED = {
     9: "mmap",
@@ -35,8 +39,6 @@ NOT_MODELLED = {
 }
 """What they did is taken from the kernel's maps."""
 FORKS = {56: "clone", 57: "fork", 58: "vfork", 435: "clone3"}
-FORKS_OF_32_BITS = {2: "fork", 120: "clone", 190: "vfork", 435: "clone3"}
-"""Of the calls of 32 bits only these are stopped at, to know what each new thread is."""
 BOUNDS = {
     105: "setuid",
     113: "setreuid",
@@ -50,7 +52,6 @@ BOUNDS = {
 }
 """They change no mapping, but what bounds later calls."""
 MDWE = "prctl(PR_SET_MDWE)"
-PRCTL, IOCTL, PTRACE = 157, 16, 101
 PTRACE_TRACEME = 0
 PR_SET_MM, PR_SET_MDWE, PR_SET_MEMORY_MERGE, PR_SET_VMA = 35, 65, 67, 0x5356_4D41
 MERGE_ANY = "prctl(PR_SET_MEMORY_MERGE)"
@@ -60,9 +61,7 @@ PRCTL_OPTIONS = {
     PR_SET_MEMORY_MERGE: MERGE_ANY,
     PR_SET_VMA: "set_anon_name",
 }
-"""By their first argument."""
 IOCTLS = {0xC020AA00: "ioctl(UFFDIO_REGISTER)", 0x8010AA01: "ioctl(UFFDIO_UNREGISTER)"}
-"""By their second argument."""
 ARGUMENTS = {name: OF_OPERATIONS[name] for name in MODELLED.values()} | {
     "mbind": 6,  # with maxnode, which an operation has not
     "set_anon_name": 5,  # as prctl(2) has them
@@ -79,38 +78,89 @@ _INTS = {
 """Which of them are of type int, in the low half of a register."""
 CHANGE_BOUNDS = frozenset((*BOUNDS.values(), MDWE))
 """Names of all calls that change what bounds later ones, and nothing else."""
-_NAMES = MODELLED | NOT_MODELLED | FORKS | BOUNDS
-NUMBERS = frozenset(_NAMES)
-"""Of calls that are stopped at whatever their arguments are."""
 _INT, _LONG = 1 << 32, 1 << 64
 
 
-def name_of(number: int, arguments: tuple[int, ...]) -> str | None:
-    """Return the name of a call of x86-64; None if it does not matter."""
-    if number == PRCTL:
-        return PRCTL_OPTIONS.get(arguments[0] % _INT)
-    if number == IOCTL:
-        return IOCTLS.get(arguments[1] % _INT)
-    return _NAMES.get(number)
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """Calls of one kind, by their numbers.
+
+    Attributes:
+        names: Of those that are stopped at whatever their arguments are.
+        by_argument: Of others: which argument decides, from 0, and by its low half the names.
+        ptrace: The number of ptrace.
+    """
+
+    names: dict[int, str]
+    by_argument: dict[int, tuple[int, dict[int, str]]]
+    ptrace: int
+
+    def name_of(self, number: int, registers: tuple[int, ...]) -> str | None:
+        """Return the name of a call; None if it does not matter."""
+        if number in self.by_argument:
+            position, names = self.by_argument[number]
+            return names.get(registers[position] % _INT)
+        return self.names.get(number)
 
 
-def operation_of(number: int, registers: tuple[int, ...]) -> Operation | None:
-    """Return a call with its arguments as the kernel takes them; None if it does not matter."""
-    name = name_of(number, registers)
+OF_64_BITS = Calls(
+    names=MODELLED | NOT_MODELLED | FORKS | BOUNDS,
+    by_argument={157: (0, PRCTL_OPTIONS), 16: (1, IOCTLS)},
+    ptrace=101,
+)
+OF_32_BITS = Calls(
+    names={I386.numbers[name]: name for name in MODELLED.values()}
+    | {
+        2: "fork",
+        120: "clone",
+        190: "vfork",
+        435: "clone3",
+        90: "mmap",
+        245: "io_setup",
+        246: "io_destroy",
+        257: "remap_file_pages",
+        380: "pkey_mprotect",
+        440: "process_madvise",
+        453: "map_shadow_stack",
+        23: "setuid",
+        70: "setreuid",
+        164: "setresuid",
+        185: "capset",
+        213: "setuid",
+        203: "setreuid",
+        208: "setresuid",
+        136: "personality",
+        75: "setrlimit",
+        310: "unshare",
+        340: "prlimit64",
+        346: "setns",
+    },
+    by_argument={
+        172: (0, PRCTL_OPTIONS),
+        54: (1, IOCTLS),
+        117: (0, {21: "shmat", 22: "shmdt"}),  # ipc(2)
+    },
+    ptrace=26,
+)
+"""What a program of 64 bits makes by `int $0x80`, too."""
+
+
+def operation_of(calls: Calls, number: int, registers: tuple[int, ...]) -> Operation | None:
+    """Return a call with its arguments as the kernel takes them; None if it does not matter.
+
+    Of 32 bits it has a name that the engine does not make.
+    """
+    name = calls.name_of(number, registers)
     if name is None:
         return None
+    if calls is OF_32_BITS:
+        return Operation(f"{name} by int $0x80" if name in ARGUMENTS else name, registers)
     ints = _INTS.get(name, ())
     arguments = registers[: ARGUMENTS.get(name, len(registers))]
     return Operation(
         name,
         tuple(_int(value) if n in ints else value % _LONG for n, value in enumerate(arguments)),
     )
-
-
-def fork_of_32_bits(number: int, registers: tuple[int, ...]) -> Operation | None:
-    """Return a call of 32 bits that makes a thread or process; None if it is another one."""
-    name = FORKS_OF_32_BITS.get(number)
-    return None if name is None else Operation(name, registers)
 
 
 def _int(value: int) -> int:

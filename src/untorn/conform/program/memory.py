@@ -1,8 +1,14 @@
-"""Who uses an address space: its calls are let in one after the other."""
+"""Who uses an address space: its calls are let in one after the other.
+
+A call may have to wait in the kernel until another thread has done something: one that touches
+memory of userfaultfd waits for a thread to fill that. If that one makes a memory call first, both
+would wait for ever. So a call that sleeps long gives up its turn.
+"""
 
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from time import monotonic
 
 from untorn.conform.operation import Operation
 from untorn.conform.program.kernel_memory import KernelMemory
@@ -11,6 +17,9 @@ from untorn.conform.program.processes import Thread
 from untorn.conform.program.twin import Twin
 from untorn.conform.program.world import World
 
+_PATIENCE = 0.5
+"""Seconds that a call may take while others wait for their turns."""
+
 
 class Memory:
     """An address space and the threads that share it.
@@ -18,7 +27,8 @@ class Memory:
     Attributes:
         twin: Both sides; None if it is of a kind that is not modelled.
         users: Threads that share it.
-        owner: The thread whose call is being made, or None.
+        owner: The thread whose turn it is, whose call is being made; or None.
+        late: Threads that gave up their turns, and whose calls are being made all the same.
         waiting: Threads that are stopped before a call, and the calls, in the order in which they
             came.
     """
@@ -28,27 +38,60 @@ class Memory:
         self.twin = twin
         self.users = 1
         self.owner: Thread | None = None
+        self.late: set[Thread] = set()
+        self._begun = 0.0
         self.waiting: deque[tuple[Thread, Operation]] = deque()
 
     def begin(self, thread: Thread, operation: Operation) -> None:
-        """Get ready for a thread's call; see Twin."""
+        """Get ready for the call of the owner; see Twin."""
         if self.twin is not None:
             with self._losing():
                 self.twin.begin(thread, operation)
+                if self.late:
+                    self.twin.share()
+        self._begun = monotonic()
 
-    def finish(self, thread: Thread, result: int) -> None:
+    def finish(self, thread: Thread, operation: Operation, result: int) -> None:
         """Compare what came of a thread's call; see Twin."""
         if self.twin is not None:
             with self._losing():
-                self.twin.finish(thread, result)
+                if thread in self.late:
+                    self.twin.take_late(thread, operation)
+                else:
+                    self.twin.finish(thread, result)
 
     def fork(self, parent: Thread, child: Thread) -> "Memory":
         """Return the memory of a new process, which is a copy."""
         copy = Memory(self._run, KernelMemory(child), None)
         if self.twin is not None:
+            if self.late:
+                self.twin.share()
             with copy._losing():
                 copy.twin = self.twin.fork(parent, child, copy._kernel)
         return copy
+
+    def end_long_turn(self) -> bool:
+        """Let the owner give up its turn if its call sleeps and others wait; say whether it does.
+
+        Raises:
+            ProcessLookupError: The owner is gone.
+        """
+        owner = self.owner
+        if owner is None or not self.waiting or monotonic() < self._begun + _PATIENCE:
+            return False
+        if not owner.is_asleep():
+            return False
+        if self.twin is not None:
+            self.twin.give_way(owner)
+        self.late.add(owner)
+        self.owner = None
+        return True
+
+    def end_turn(self, thread: Thread) -> None:
+        """Know that a thread's call is over."""
+        self.late.discard(thread)
+        if self.owner is thread:
+            self.owner = None
 
     @contextmanager
     def _losing(self) -> Iterator[None]:
@@ -61,10 +104,9 @@ class Memory:
 
     def leave(self, thread: Thread) -> None:
         """Let a thread use it no longer; nobody may use it after the last one."""
-        if self.owner is thread:
-            self.owner = None
-            if self.twin is not None:
-                self.twin.abandon(thread)
+        if self.owner is thread and self.twin is not None:
+            self.twin.abandon(thread)
+        self.end_turn(thread)
         self.waiting = deque(each for each in self.waiting if each[0] is not thread)
         self.users -= 1
         if not self.users:

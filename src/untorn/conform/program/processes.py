@@ -15,6 +15,7 @@ READ_IMPLIES_EXEC, ADDR_NO_RANDOMIZE = 0x40_0000, 0x4_0000
 _REFUSE_EXEC_GAIN, _NO_INHERIT = 1, 2
 """PR_MDWE_* bits. Source: include/uapi/linux/prctl.h."""
 _PIDFD_THREAD = os.O_EXCL
+_ASLEEP = re.compile(rb"^State:\t[SD]", re.MULTILINE)
 _CHUNK = 1 << 16
 
 
@@ -131,8 +132,12 @@ class Thread:
         return os.open(f"/proc/{self.tid}/mem", os.O_RDONLY | os.O_CLOEXEC)
 
     def status(self) -> bytes:
-        """Return the text of its status."""
+        """Return the text of its status. Raises OSError ESRCH if it is gone."""
         return os.pread(self._status, _CHUNK, 0)
+
+    def is_asleep(self) -> bool:
+        """Say whether it waits in the kernel; else it runs, is about to, or is stopped."""
+        return _ASLEEP.search(self.status()) is not None
 
     def read(self, addr: int, size: int) -> bytes:
         """Return what lies at a byte address, as far as it can be read.

@@ -6,14 +6,7 @@ Source: seccomp(2), bpf(4); include/uapi/linux/seccomp.h, audit.h.
 import struct
 from collections.abc import Iterable
 
-from untorn.conform.program.calls import (
-    FORKS_OF_32_BITS,
-    IOCTL,
-    IOCTLS,
-    NUMBERS,
-    PRCTL,
-    PRCTL_OPTIONS,
-)
+from untorn.conform.program.calls import OF_32_BITS, OF_64_BITS, Calls
 from untorn.conform.traced.ptrace import AUDIT_ARCH_X86_64
 
 PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 38, 22, 2
@@ -35,19 +28,30 @@ def sock_fprog(addr: int) -> bytes:
 
 def _filter() -> list[_Instruction]:
     """Return the filter."""
-    of_32_bits = [(_LOAD, 0, 0, _NUMBER), *_stops(FORKS_OF_32_BITS), _answer(_ALLOW)]
+    of_64_bits = _stops_at(OF_64_BITS)
     return [
         (_LOAD, 0, 0, _ARCHITECTURE),
-        *((_JUMP_IF_EQUAL, len(of_32_bits), 0, AUDIT_ARCH_X86_64), *of_32_bits),
+        *_case(AUDIT_ARCH_X86_64, of_64_bits),
+        *_stops_at(OF_32_BITS),
+    ]
+
+
+def _stops_at(calls: Calls) -> list[_Instruction]:
+    """Return what stops at calls of one kind, and lets all others pass."""
+    by_argument = [
+        instruction
+        for number, (position, names) in calls.by_argument.items()
+        for instruction in _case(number, _by_argument(position, names))
+    ]
+    return [
         (_LOAD, 0, 0, _NUMBER),
-        *_stops(sorted(NUMBERS)),
-        *_case(PRCTL, _by_argument(0, PRCTL_OPTIONS)),
-        *_case(IOCTL, _by_argument(1, IOCTLS)),
+        *_stops(sorted(calls.names)),
+        *by_argument,
         _answer(_ALLOW),
     ]
 
 
-def _by_argument(position: int, values: dict[int, str]) -> list[_Instruction]:
+def _by_argument(position: int, values: Iterable[int]) -> list[_Instruction]:
     """Return what stops at some values of the low half of an argument only."""
     return [(_LOAD, 0, 0, _ARGUMENTS + 8 * position), *_stops(values), _answer(_ALLOW)]
 

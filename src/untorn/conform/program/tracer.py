@@ -1,7 +1,8 @@
 """Traces a program and all that comes from it: threads, children, the programs that they begin.
 
 Every thread runs freely but at the calls that the filter stops at. A thread that stops there waits
-until no other one that shares its memory makes such a call, makes it, and stops again after it.
+until no other one that shares its memory makes such a call, or the other's call sleeps; makes it,
+and stops again after it.
 
 Whoever makes a Tracer must be its only user, and have no other children: waitpid(2) is told to
 wait for those of the calling thread. Source: ptrace(2), seccomp(2).
@@ -10,15 +11,15 @@ wait for those of the calling thread. Source: ptrace(2), seccomp(2).
 import os
 import signal
 from contextlib import suppress
-from time import perf_counter
+from time import perf_counter, sleep
 
 from untorn.conform.operation import Operation
 from untorn.conform.program.calls import (
     CHANGE_BOUNDS,
     MDWE,
-    PTRACE,
+    OF_32_BITS,
+    OF_64_BITS,
     PTRACE_TRACEME,
-    fork_of_32_bits,
     operation_of,
 )
 from untorn.conform.program.memory import Memory
@@ -67,6 +68,8 @@ _gone = suppress(ProcessLookupError, FileNotFoundError)
 """Around what looks at a stopped thread: it may be killed meanwhile, and its end is yet to come."""
 _CLONE_VM, _CLONE_THREAD = 0x100, 0x1_0000
 _WORD = 8
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 5e-5, 0.01
+"""Seconds between two looks at what is going on, while threads wait for others' calls."""
 
 
 class Tracer:
@@ -90,6 +93,7 @@ class Tracer:
         self._threads: dict[int, Thread] = {}
         self._memories: dict[Thread, Memory] = {}
         self._calls: dict[Thread, Operation] = {}  # that are being made
+        self._crowded: set[Memory] = set()  # that threads wait for, or waited
         self._early: set[int] = set()  # stopped before their parents said what they are
         self.processes: dict[int, TracedProcess] = {}
 
@@ -100,13 +104,33 @@ class Tracer:
         self._begin_program(thread)
         ptrace(self._go_on, pid)
         while self._threads:
-            tid, status = os.waitpid(-1, WALL | WNOTHREAD)
+            tid, status = self._next_change()
             begun = perf_counter()
             with _gone:
                 self._on_change(tid, status)
             if tid == pid and not os.WIFSTOPPED(status):
                 run.ending = os.waitstatus_to_exitcode(status)
             run.tracing += perf_counter() - begun
+
+    def _next_change(self) -> tuple[int, int]:
+        """Wait until a thread stops or ends; return its ID and its wait status."""
+        pause = _SHORTEST_PAUSE
+        while self._crowded:
+            self._relieve()
+            tid, status = os.waitpid(-1, WALL | WNOTHREAD | os.WNOHANG)
+            if tid:
+                return tid, status
+            sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+        return os.waitpid(-1, WALL | WNOTHREAD)
+
+    def _relieve(self) -> None:
+        """Let in those that wait for a call that may itself wait for them."""
+        self._crowded = {memory for memory in self._crowded if memory.waiting}
+        for memory in self._crowded:
+            with _gone:
+                if memory.end_long_turn():
+                    self._let_in(memory)
 
     def _on_change(self, tid: int, status: int) -> None:
         thread = self._threads.get(tid)
@@ -140,14 +164,16 @@ class Tracer:
     def _on_call(self, thread: Thread) -> None:
         """Let a thread make its call, or wait for its turn."""
         number, arguments = self._info.number, self._info.arguments
-        is_64_bit = self._info.arch == AUDIT_ARCH_X86_64
-        operation = (operation_of if is_64_bit else fork_of_32_bits)(number, arguments)
+        calls = OF_64_BITS if self._info.arch == AUDIT_ARCH_X86_64 else OF_32_BITS
+        operation = operation_of(calls, number, arguments)
         if operation is not None:
             memory = self._memories[thread]
             memory.waiting.append((thread, operation))
             if memory.owner is None:
                 self._let_in(memory)
-        elif is_64_bit and number == PTRACE and arguments[0] == PTRACE_TRACEME:
+            else:
+                self._crowded.add(memory)
+        elif number == calls.ptrace and arguments[0] == PTRACE_TRACEME:
             self._hand_over(thread)
         else:
             ptrace(self._go_on, thread.tid)
@@ -164,9 +190,8 @@ class Tracer:
             thread, operation = memory.waiting.popleft()
             memory.owner = thread
             self._calls[thread] = operation
-            if operation.name not in CHANGE_BOUNDS:
-                with _gone:
-                    memory.begin(thread, operation)
+            with _gone:
+                memory.begin(thread, operation)
             try:
                 ptrace(PTRACE_SYSCALL, thread.tid)
             except ProcessLookupError:
@@ -176,7 +201,7 @@ class Tracer:
         """Let a thread go on after its call, and the next one make its own."""
         with _gone:
             ptrace(self._go_on, thread.tid)
-        memory.owner = None
+        memory.end_turn(thread)
         self._let_in(memory)
 
     def _on_return(self, thread: Thread) -> None:
@@ -186,14 +211,16 @@ class Tracer:
             self._change_bounds(thread.process, operation, self._info.result)
         else:
             with _gone:
-                memory.finish(thread, self._info.result)
+                memory.finish(thread, operation, self._info.result)
         self._let_go(thread, memory)
 
     def _on_fork(self, thread: Thread) -> None:
         """Know a new thread or process, whose parent's call has succeeded."""
         memory, operation = self._memories[thread], self._calls.pop(thread)
         with _gone:
-            self._add_child(thread, event_message(thread.tid), clone_flags(thread, operation))
+            child = event_message(thread.tid)
+            self._add_child(thread, child, clone_flags(thread, operation))
+            memory.finish(thread, operation, child)
         self._let_go(thread, memory)
 
     def _add_child(self, parent: Thread, tid: int, flags: int) -> None:

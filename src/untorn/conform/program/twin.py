@@ -4,7 +4,7 @@ from untorn.conform.answer import Answer
 from untorn.conform.kernel_side import COUNTS
 from untorn.conform.operation import Operation
 from untorn.conform.pair import Mismatch, describe_fault
-from untorn.conform.program.calls import ARGUMENTS, FORKS, MERGE_ANY
+from untorn.conform.program.calls import ARGUMENTS, CHANGE_BOUNDS, FORKS, MERGE_ANY
 from untorn.conform.program.engine_calls import EngineCall
 from untorn.conform.program.engine_mm import mm_after_exec, mm_like
 from untorn.conform.program.faults import fault_in, follow_names, follow_stacks
@@ -24,6 +24,8 @@ _RESTARTED = range(-516, -511)
 """Results of a call that a signal interrupted, and that is made again. Source: linux/errno.h."""
 UNSEEN = "a change that no call made"
 DIED = "a call of a thread that died in it"
+WAITED = " that waited for another thread"
+BESIDE = " beside a call that waited for another thread"
 RACED = "a call during which another thread wrote to a VMA for the first time"
 
 
@@ -45,6 +47,7 @@ class Twin:
         self._operation: Operation | None = None
         self._call: EngineCall | None = None
         self._unseen = UNSEEN
+        self._is_shared = False
         self._never_again = ""
 
     @classmethod
@@ -63,8 +66,11 @@ class Twin:
         Raises:
             ValueError: The kernel's maps are of what is not modelled.
         """
+        self._operation, self._call, self._is_shared = None, None, False
+        if operation.name in CHANGE_BOUNDS:
+            return
         self._catch_up(thread)
-        self._operation, self._call = operation, None
+        self._operation = operation
         if operation.name in ARGUMENTS:
             try:
                 self._call = self._world.calls.prepare(thread, operation)
@@ -95,10 +101,39 @@ class Twin:
         self._unseen = DIED if self._operation is not None else UNSEEN
         self._operation = None
 
+    def share(self) -> None:
+        """Know that another call may be made during the one that is being made.
+
+        What each of them does nobody can tell: the kernel's maps are taken.
+        """
+        self._is_shared = True
+
+    def give_way(self, thread: Thread) -> None:
+        """Know that other calls are let in before that of a thread is over."""
+        self._operation = None
+        if self._world.files.settle(thread):
+            self._world.close_files()
+
+    def take_late(self, thread: Thread, operation: Operation) -> None:
+        """Know that the call of a thread that gave way is over.
+
+        Raises:
+            ValueError: As begin().
+        """
+        what = f"{operation.name}{WAITED}"
+        if self._operation is not None:  # share() was told of it: what both did is taken then
+            self._world.run.not_modelled[what] += 1
+            return
+        before, self._text = self._text, self._kernel.maps()
+        self._take(thread, before, what)
+
     def fork(self, parent: Thread, child: Thread, kernel: KernelMemory) -> "Twin":
         """Return the twin of a copy of the address space, which a new process has."""
         copy = Twin(self._world, kernel, _copy_of(self.engine), self._history.copy())
         copy._never_again = self._never_again
+        if self._is_shared:
+            copy._take(child, self._text, f"fork{BESIDE}")
+            return copy
         copy._judge(
             parent,
             self._text,
@@ -142,8 +177,9 @@ class Twin:
 
     def _compare(self, thread: Thread, operation: Operation, result: int) -> None:
         before, self._text = self._text, self._kernel.maps()
-        if self._call is None or self._never_again:
-            self._take(thread, before, f"{operation.name}{self._never_again}")
+        reason = BESIDE if self._is_shared else self._never_again
+        if self._call is None or reason:
+            self._take(thread, before, f"{operation.name}{reason}")
             if operation.name == MERGE_ANY and result == 0:
                 self._never_again = f" after {MERGE_ANY}"  # new memory has flags that are not ours
             return
