@@ -26,8 +26,10 @@ class Costs:
     syscall: float
     """A system call that does nothing, entry and return: of each read, lseek, ioctl, mmap, munmap.
     No lock is held."""
-    user: float
-    """What a scanner does in its own program between two calls."""
+    user_read: float
+    """What a scanner does in its own program from one read() to the next."""
+    user_query: float
+    """What it does there from one ioctl to the next: more, as it packs and unpacks structures."""
     fill: float
     """A read() that has text, besides its records: set-up, and the copy to user space. No lock of
     the address space is held."""
