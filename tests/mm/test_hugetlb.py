@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.helpers.tasks import Worker, ctrl_c_ends_waits
 from untorn.engine import (
     MADV_DONTNEED,
     MADV_REMOVE,
@@ -26,11 +27,14 @@ from untorn.engine import (
     PROT_READ,
     PROT_WRITE,
     PUD_SIZE,
+    HugeInode,
     HugePool,
     MmStruct,
     NotModelledError,
     Process,
+    VmFile,
 )
+from untorn.mm.hugetlb import HugePage
 from untorn.mm.mmap_lock import mmap_write_lock, mmap_write_unlock
 
 RW = PROT_READ | PROT_WRITE
@@ -155,6 +159,57 @@ def test_a_hole_in_shared_memory_takes_pages_from_all_and_their_reservations() -
     assert machine.counts == (4, 1, 0)
     child.exit()
     machine.process.exit()
+    assert machine.counts == (4, 0, 0)
+
+
+class Forks:
+    """Knows of an inode first, and forks when that has lost pages which others still map."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+        self.child: Process | None = None
+
+    def unmap_huge_pages(self, inode: HugeInode, gone: set[HugePage]) -> None:
+        self.child = Worker(self._process.fork).join()  # as another task, with no locks held
+
+
+def test_a_fork_while_a_hole_is_punched_does_not_copy_what_goes() -> None:
+    machine = Machine()
+    inode = HugeInode(machine.pool, users=1)
+    other = Process(MmStruct(huge_pools=machine.process.mm.huge_pools))
+    forks = Forks(other)
+    inode.tables[forks] = None
+    second = BASE + PMD_SIZE
+    for process, kind in ((machine.process, MAP_SHARED), (other, MAP_PRIVATE)):
+        process.files[3] = VmFile(b"/huge/file", size=2 * PMD_SIZE, huge=inode)
+        process.mmap(BASE, 2 * PMD_SIZE, RW, kind | MAP_FIXED, 3, 0)
+        process.touch(BASE, write=kind == MAP_SHARED)
+    other.touch(second, write=True)  # so that a fork copies
+    assert set(other.mm.page_table.huge) == {BASE, second}
+    machine.process.madvise(BASE, PMD_SIZE, MADV_REMOVE)
+    assert forks.child is not None
+    for process in (other, forks.child):
+        assert set(process.mm.page_table.huge) == {second}
+        process.exit()
+    machine.process.exit()
+    inode.release()
+    assert machine.counts == (4, 0, 0)
+
+
+def test_ctrl_c_in_the_wait_for_a_neighbour_leaves_pages_and_reservation_as_they_were() -> None:
+    machine = Machine()
+    small = MAP_ANONYMOUS | MAP_PRIVATE | MAP_FIXED
+    machine.process.mmap(BASE - PAGE_SIZE, PAGE_SIZE, RW, small)
+    machine.map(2)
+    machine.process.touch(BASE, write=True)
+    prev = machine.process.mm.find_vma(BASE - PAGE_SIZE)
+    assert prev is not None
+    prev.vm_refcnt.add(1)  # somebody reads it
+    with ctrl_c_ends_waits(), pytest.raises(KeyboardInterrupt):
+        machine.process.mmap(BASE, 2 * PMD_SIZE, RW, small)
+    assert machine.counts == (3, 1, 0)
+    prev.vm_refcnt.add(-1)
+    machine.process.mmap(BASE, 2 * PMD_SIZE, RW, small)
     assert machine.counts == (4, 0, 0)
 
 

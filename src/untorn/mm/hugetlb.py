@@ -44,7 +44,7 @@ class HugePool:
 
     Attributes:
         lock: Protects what is counted here, the pages that are in use, the resv_map of inodes and
-            of VMAs, and HugeInode. Innermost but for nothing.
+            of VMAs, and HugeInode. Innermost.
         page_size: Bytes.
         device: Of the kernel's own mount, on which the files of MAP_HUGETLB lie.
         nr: Pages of the pool, in use or free.
@@ -197,8 +197,8 @@ class HugeInode:
             gone = {self.pages.pop(index) for index in found}
             self.resv_map.difference_update(found)
             tables = list(self.tables)
-        # No fault maps one of them any more, as none finds it. The page tables' locks come before
-        # the pool's.
+        # From here on no fault finds one of them, and no fork copies one: see copy_huge_pages().
+        # The page tables' locks come before the pool's, so that is let go of.
         for table in tables:
             table.unmap_huge_pages(self, gone)
         with self.pool.lock:

@@ -7,6 +7,7 @@ Compare mm/mmap.c:do_mmap() and mm/vma.c:__mmap_region().
 """
 
 import errno
+from dataclasses import replace
 
 from untorn.errors import os_error
 from untorn.maps.page import PAGE_SHIFT, PAGE_SIZE, ULONG_MAX, page_align
@@ -146,7 +147,7 @@ def mmap_region(
 
     Raises:
         OSError: ENOMEM over a limit, EPERM if a sealed VMA is in the way; nothing but splits
-            has changed then. ENOMEM or EOPNOTSUPP by call_mmap(), when what was there is gone.
+            has changed then. As _call_mmap(), when what was there is gone.
     """
     end = addr + length
     if file is not None and file.huge is not None:
@@ -158,20 +159,15 @@ def mmap_region(
     going = gather_munmap_vmas(mm, addr, end)
     try:
         vm_flags = _charge(mm, vm_flags, length >> PAGE_SHIFT, going)
-        try:
-            clean_up_munmap_vmas(going)
-            file, resv_map = call_mmap(mm, vm_flags, file, pgoff, length)
-        except OSError:
-            _give_up(mm, going)
-            raise
-        # The publication: one store puts the new VMA, or the neighbour that grows, over all that
-        # was there. Before it the old mapping covers the range, after it the new one does.
         new = Attributes(vm_flags, file, pgoff, addr >> PAGE_SHIFT)
-        if not _joins(mm, addr, end, new):
-            store_new_vma(mm, addr, end, new, resv_map)
+        # The publication: one store puts the neighbour that grows, or the new VMA, over all that
+        # was there. Before it the old mapping covers the range, after it the new one does.
+        joined = _joins(mm, addr, end, new)
     except BaseException:  # a limit, or a signal handler's in the wait for a neighbour's readers
         abort_munmap_vmas(going)
         raise
+    if not joined:
+        _map_new(mm, going, new)
     # Counted out only now: as long as the call could fail, the old VMAs counted. Their pages go
     # last, under the write lock of what took their place, where no fault can come in.
     account_munmap_vmas(mm, going)
@@ -198,9 +194,29 @@ def _unmap_first(mm: MmStruct, addr: int, length: int, vm_flags: int) -> None:
         raise os_error(errno.EPERM if sealed else errno.ENOMEM) from None
 
 
-def call_mmap(
-    mm: MmStruct, vm_flags: int, file: VmFile | None, pgoff: int, length: int
-) -> tuple[VmFile | None, set[int] | None]:
+def _map_new(mm: MmStruct, going: MunmapVmas, new: Attributes) -> None:
+    """Put a new VMA in the place of those that go, which no neighbour takes over.
+
+    Preconditions: mmap_lock held for write.
+
+    Raises:
+        OSError: As _call_mmap(); the old VMAs are unmapped then.
+    """
+    # First, as the new mapping may need the huge pages that the old ones give back.
+    clean_up_munmap_vmas(going)
+    try:
+        file, resv_map = _call_mmap(mm, new, going.end - going.start)
+    except BaseException:
+        # The old ones cannot be put back to use, as their pages may be gone. Compare
+        # mm/vma.c:vms_abort_munmap_vmas().
+        clear_munmap_vmas(mm, going)
+        free_munmap_vmas(mm, going)
+        raise
+    # What was promised or reserved is never to be taken back: nothing waits or fails from here on.
+    store_new_vma(mm, going.start, going.end, replace(new, file=file), resv_map)
+
+
+def _call_mmap(mm: MmStruct, new: Attributes, length: int) -> tuple[VmFile | None, set[int] | None]:
     """Return the file that is mapped in the end: shared memory has a new one; and a resv_map.
 
     Raises:
@@ -209,8 +225,9 @@ def call_mmap(
 
     Preconditions: mmap_lock held for write.
     """
+    file, vm_flags = new.file, new.flags
     if file is not None and file.huge is not None:
-        return file, hugetlbfs_file_mmap(file, file.huge, pgoff, length, vm_flags)
+        return file, hugetlbfs_file_mmap(file, file.huge, new.pgoff, length, vm_flags)
     if file is not None and file.refuses_sync and vm_flags & VM_SYNC:
         raise os_error(errno.EOPNOTSUPP)
     if not (file is None or file.is_zero) or not _shares_pages(mm, vm_flags):
@@ -248,16 +265,6 @@ def _needs_following(prev: Vma | None, following: Vma | None, end: int, new: Att
     if prev is None or following is None or not new.precedes(following, prev.vm_end, end):
         return False
     return following.anon_vma not in (None, prev.anon_vma)
-
-
-def _give_up(mm: MmStruct, going: MunmapVmas) -> None:
-    """Unmap what was to be replaced: it cannot be put back to use, as its pages are gone.
-
-    Compare mm/vma.c:vms_abort_munmap_vmas().
-    """
-    clear_munmap_vmas(mm, going)
-    free_munmap_vmas(mm, going)
-    going.vmas.clear()
 
 
 def _cannot_be_locked(mm: MmStruct, vm_flags: int) -> bool:

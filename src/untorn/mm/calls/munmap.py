@@ -21,7 +21,6 @@ from untorn.mm.tree.store import store_range
 from untorn.mm.vma_lock import vma_mark_attached, vma_mark_detached, vma_start_write
 from untorn.mm.vmas.accounting import vma_account
 from untorn.mm.vmas.driver import refuse_cut
-from untorn.mm.vmas.hugetlb_reserve import hugetlb_vm_open
 from untorn.mm.vmas.modify import split_vma_unlimited
 from untorn.mm.vmas.seal import is_sealed, refuse_sealed
 from untorn.mm.vmas.vm_area import vm_area_free
@@ -154,12 +153,13 @@ def _split_at_edges(mm: MmStruct, vma: Vma, start: int, end: int) -> None:
 
 
 def abort_munmap_vmas(going: MunmapVmas) -> None:
-    """Put the VMAs back to use; they never left the tree. Preconditions: as gather's."""
+    """Put the VMAs back to use; they never left the tree.
+
+    Preconditions: as gather's; not after clean_up_munmap_vmas().
+    """
     # They are still write-locked and still in the tree: counting them back in is all it takes. A
     # reader that was told DETACHED meanwhile did no harm by looking again.
     for vma in going.vmas:
-        if going.huge_closed:
-            hugetlb_vm_open(vma)
         vma_mark_attached(vma)
     going.vmas.clear()
 

@@ -176,8 +176,12 @@ def copy_huge_pages(child: MmStruct, vma: Vma) -> None:
     with page_table.lock, child.page_table.lock, inode.pool.lock:
         child.page_table.maps_huge_inode(inode)
         for addr in _mapped(vma.vm_mm, vma.vm_start, vma.vm_end, inode.pool.page_size):
-            page = child.page_table.huge[addr] = page_table.huge[addr]
-            page.mapcount += 1
+            page = page_table.huge[addr]
+            # The cache has no longer what HugeInode.punch_hole() is about to unmap everywhere: but
+            # it may not know of the child.
+            if page.inode is None or inode.pages.get(huge_index(vma, addr)) is page:
+                page.mapcount += 1
+                child.page_table.huge[addr] = page
 
 
 def huge_pages_in(vma: Vma, start: int, end: int) -> list[HugePage]:

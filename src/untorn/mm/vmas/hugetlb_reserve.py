@@ -35,14 +35,18 @@ def hugetlbfs_file_mmap(
         raise os_error(errno.EINVAL)
     first, last = offset // page_size, end // page_size
     private = not vm_flags & VM_MAYSHARE
-    if not vm_flags & VM_NORESERVE:
-        with inode.pool.lock:
-            enough = inode.pool.reserve(last - first) if private else inode.reserve(first, last)
-        if not enough:
+    reserves = not vm_flags & VM_NORESERVE
+    with inode.pool.lock:
+        if reserves and not _reserve(inode, first, last, private=private):
             raise os_error(errno.ENOMEM)
-    if vm_flags & VM_WRITE:
-        file.size = max(file.size, end)
-    return set() if private and not vm_flags & VM_NORESERVE else None
+        if vm_flags & VM_WRITE:
+            file.size = max(file.size, end)
+    return set() if private and reserves else None
+
+
+def _reserve(inode: HugeInode, first: int, last: int, *, private: bool) -> bool:
+    """Preconditions: the pool's lock held."""
+    return inode.pool.reserve(last - first) if private else inode.reserve(first, last)
 
 
 def hugetlb_inode(vma: Vma) -> HugeInode:
