@@ -7,11 +7,12 @@ import pytest
 
 from untorn import engine
 from untorn.maps import page, pagemap
-from untorn.mm import mempolicy, mman
+from untorn.mm import limits, mempolicy, mman
 from untorn.mm.calls import shm
 
 FAMILIES: list[tuple[ModuleType, str]] = [
-    (mman, "PROT_|MAP_|MREMAP_|MADV_|MCL_|MLOCK_"),
+    (mman, "PROT_|MAP_|MREMAP_|MADV_|MCL_|MLOCK_|MS_"),
+    (limits, "OVERCOMMIT_|RLIM_"),
     (mempolicy, "MPOL_"),
     (shm, "SHM_"),
     (pagemap, "PM_SCAN_|PAGE_IS_|PAGEMAP_SCAN"),

@@ -5,8 +5,9 @@
     with process.open("maps", "vma_lock") as maps:
         print(maps.read(4096), maps.query(start).entry)
 
-System calls raise OSError with Linux's errno. MmStruct, AddressSpace, HugeInode, HugePool and
-VmOperations are there to be made and passed about; what is inside of them is the engine's own.
+System calls raise OSError with Linux's errno. MmStruct, AddressSpace, HugeInode, HugePool,
+VmCommitted and VmOperations are there to be made and passed about; what is inside of them is the
+engine's own.
 """
 
 from untorn.errors import (
@@ -65,10 +66,17 @@ from untorn.maps.pagemap import (
 )
 from untorn.maps.procmap_query import PROCMAP_QUERY, ProcmapQuery, QueriedVma, QueryFlags
 from untorn.mm.calls.shm import SHM_EXEC, SHM_RDONLY, SHM_REMAP, SHM_RND, ShmSegment
+from untorn.mm.committed import VmCommitted
 from untorn.mm.file import VmFile, VmOperations
 from untorn.mm.filemap import AddressSpace
 from untorn.mm.hugetlb import HugeInode, HugePool, empty_pools
-from untorn.mm.limits import OVERCOMMIT_ALWAYS, OVERCOMMIT_GUESS, RLIM_INFINITY, Limits
+from untorn.mm.limits import (
+    OVERCOMMIT_ALWAYS,
+    OVERCOMMIT_GUESS,
+    OVERCOMMIT_NEVER,
+    RLIM_INFINITY,
+    Limits,
+)
 from untorn.mm.mempolicy import (
     MPOL_BIND,
     MPOL_DEFAULT,
@@ -142,6 +150,9 @@ from untorn.mm.mman import (
     MREMAP_DONTUNMAP,
     MREMAP_FIXED,
     MREMAP_MAYMOVE,
+    MS_ASYNC,
+    MS_INVALIDATE,
+    MS_SYNC,
     PROT_EXEC,
     PROT_GROWSDOWN,
     PROT_GROWSUP,
@@ -231,8 +242,12 @@ __all__ = [
     "MREMAP_DONTUNMAP",
     "MREMAP_FIXED",
     "MREMAP_MAYMOVE",
+    "MS_ASYNC",
+    "MS_INVALIDATE",
+    "MS_SYNC",
     "OVERCOMMIT_ALWAYS",
     "OVERCOMMIT_GUESS",
+    "OVERCOMMIT_NEVER",
     "PAGEMAP_SCAN",
     "PAGE_IS_ACCESSED",
     "PAGE_IS_FILE",
@@ -300,6 +315,7 @@ __all__ = [
     "ShmSegment",
     "UntornError",
     "UserMemory",
+    "VmCommitted",
     "VmFile",
     "VmOperations",
     "empty_pools",

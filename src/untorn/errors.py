@@ -27,9 +27,10 @@ class OutOfReachError(UntornError):
 
 
 class NotModelledError(OutOfReachError):
-    """A driver that is not modelled would decide; the message names call, range and file.
+    """Something that is not modelled would decide, such as a driver; the message says what.
 
-    The process is as it was before the call.
+    The VMAs are as they were before the call, unless it is a page that is not modelled: calls that
+    populate have changed them by then.
     """
 
 

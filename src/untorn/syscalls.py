@@ -66,9 +66,9 @@ class Process:
 
         Args:
             mm: Its address space; None for an empty one.
-            release: Of an empty one, the Linux that it is one of, as (7, 3), or (6, 18, 44) with
-                the changes of stable updates: 6.1 to 7.3. None: the running one, or the nearest to
-                it that is modelled.
+            release: Which Linux an empty one behaves like, from 6.1 to 7.3: (7, 3), or (6, 18, 44)
+                with what stable updates changed. None: the running one, or the nearest to it that
+                is modelled.
 
         Raises:
             ValueError: No such release is modelled.

@@ -196,6 +196,13 @@ def test_a_fork_while_a_hole_is_punched_does_not_copy_what_goes() -> None:
     assert machine.counts == (4, 0, 0)
 
 
+def test_ftruncate_of_huge_pages_is_refused_by_name() -> None:
+    machine = Machine()
+    machine.process.files[3] = VmFile(b"/huge/file", huge=HugeInode(machine.pool, users=1))
+    with pytest.raises(NotModelledError, match="ftruncate of a file on hugetlbfs"):
+        machine.process.ftruncate(3, 0)
+
+
 def test_ctrl_c_in_the_wait_for_a_neighbour_leaves_pages_and_reservation_as_they_were() -> None:
     machine = Machine()
     small = MAP_ANONYMOUS | MAP_PRIVATE | MAP_FIXED

@@ -15,7 +15,8 @@ Asking for mmap_lock while holding a VMA read lock can deadlock: the writer that
 may be waiting for that very reader to leave. RCU read sections may be entered at any level. No
 task sleeps inside one, so mmap_lock is never asked for there.
 
-What each lock protects stands beside the fields, in mm_types.py, page_table.py and filemap.py.
+What each lock protects stands beside the fields, in mm_types.py, page_table.py, filemap.py and
+hugetlb.py.
 
 From the top down: calls, truncate, pages, vmas, vma_lookup, vma_lock, mmap_lock, mm_types, tree,
 page_table, mem_map, file, hugetlb, filemap, mempolicy, committed, limits, mman.

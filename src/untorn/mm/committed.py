@@ -1,18 +1,18 @@
 """What memory was promised to all processes of a machine, for vm.overcommit_memory=2.
 
-Compare mm/util.c:__vm_enough_memory() and its counter vm_committed_as. Linux keeps that by CPU and
-looks at what was added up last, which may be off by so many pages for each CPU as mm/mm_init.c:
-mm_compute_batch() says; it decides by the exact number here.
+Compare mm/util.c:__vm_enough_memory() and its counter vm_committed_as. Each CPU has a part of that
+counter, and Linux looks at the sum of what the CPUs have told so far: for each CPU it may be off by
+mm/mm_init.c:mm_compute_batch() pages. Here the number is exact.
 """
 
 from untorn.locking import sync
 
 
 class VmCommitted:
-    """How many pages are promised.
+    """How many pages are promised, to all processes that share this.
 
-    It is added to after it was looked at, where Linux takes back what was too much: of two calls
-    at once that fit one by one, both may succeed here.
+    A call looks at the number first and adds to it later; Linux adds first, and takes back what was
+    too much. So of two calls at once, in two processes, both may succeed here though only one fits.
 
     Attributes:
         pages: Private ones that can be written, and those of shared memory without a name.

@@ -274,9 +274,9 @@ class MmStruct:
             slab: Where its VMA objects come from; others that share it recycle them.
             huge_pools: The machine's huge pages, by their size in bytes; None: those of
                 empty_pools().
-            vm_committed: What is promised to all processes of the machine, if vm.overcommit_memory
-                is 2; None: to this one, and those that come of it.
-            release: The Linux that it is one of, as (6, 18); None: see modelled() in
+            vm_committed: What is promised to all processes of the machine, where the limits say
+                OVERCOMMIT_NEVER; None: to this one and its descendants only.
+            release: Which Linux it behaves like, as (6, 18); None: see modelled() in
                 releases/release.py.
 
         Raises:
@@ -325,9 +325,9 @@ class MmStruct:
         # vmas/driver.py.
         self.has_drivers = False
         self.mmap_base = mmap_base
-        if mmap_legacy_base is None:
-            mmap_legacy_base = legacy_base(task_size)
-        self.mmap_legacy_base = mmap_legacy_base
+        self.mmap_legacy_base = (
+            legacy_base(task_size) if mmap_legacy_base is None else mmap_legacy_base
+        )
         self.topdown = topdown
         self.task_size = task_size
         self.gate_vma = gate_vma

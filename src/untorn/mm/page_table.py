@@ -114,7 +114,8 @@ class PageTable:
     """The page table of one address space; see the module.
 
     Attributes:
-        lock: Protects the tables and everything in them. Page locks are taken inside.
+        lock: Protects the tables and everything in them, and huge. The locks of pages and pools
+            are taken inside.
         huge: The pages of hugetlbfs, by the byte address where each begins; in no table.
     """
 
@@ -124,7 +125,7 @@ class PageTable:
         self.lock = sync.Mutex()
         self._tables: dict[int, PteTable] = {}  # by address // PMD_SIZE; protected by lock
         self._files: dict[AddressSpace, None] = {}  # that know of this table; protected by lock
-        self._huge_inodes: dict[HugeInode, None] = {}  # the same
+        self._huge_inodes: dict[HugeInode, None] = {}  # that do; protected by lock
         self.huge: dict[int, HugePage] = {}
 
     def parts(self, start: int, end: int) -> list[Part]:

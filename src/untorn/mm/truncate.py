@@ -3,7 +3,7 @@
 import errno
 from collections.abc import Iterable
 
-from untorn.errors import os_error
+from untorn.errors import NotModelledError, os_error
 from untorn.maps.page import PAGE_SHIFT, page_align
 from untorn.mm.file import MAX_LFS_FILESIZE, VmFile
 from untorn.mm.mm_types import MmStruct, Vma
@@ -24,6 +24,7 @@ def do_ftruncate(mm: MmStruct, file: VmFile, others: Iterable[VmFile], length: i
     Raises:
         OSError: EINVAL for a negative length, or a file that is not a regular one or not open for
             writing; EPERM if it is append-only.
+        NotModelledError: The file lies on hugetlbfs.
 
     Source: ftruncate(2).
     """
@@ -31,6 +32,8 @@ def do_ftruncate(mm: MmStruct, file: VmFile, others: Iterable[VmFile], length: i
         raise os_error(errno.EINVAL)
     if file.append_only:
         raise os_error(errno.EPERM)
+    if file.huge is not None:
+        raise NotModelledError("ftruncate of a file on hugetlbfs")
     first = page_align(length) >> PAGE_SHIFT
     mmap_write_lock(mm)
     try:

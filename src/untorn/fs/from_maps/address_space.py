@@ -100,7 +100,7 @@ def mm_from_maps(
         hugetlb: Of devices, major and minor number as maps shows them, the bytes of the pages
             that all files there have: 2 << 20 or 1 << 30 on a hugetlbfs, 4096 elsewhere; see
             files.py for what the text tells itself.
-        release: The Linux that it is one of; see MmStruct.
+        release: Which Linux it behaves like; see MmStruct.
         huge_pools: The machine's huge pages; see MmStruct. What is mapped of them already has none
             of its pages in use and none reserved.
         vm_committed: What is promised to all processes of the machine; see MmStruct.

@@ -51,7 +51,10 @@ class ProcMapsFile(ProcVmaFile):
         return QueriedVma.from_struct(answer, name, bytes(memory.data[SIZE + name_size :]))
 
     def _new_locking(self) -> MapsLocking | None:
-        """Return a locking that no read nor other query uses; of the file's kind, but in 6.17."""
+        """Return a locking that no read and no other query uses.
+
+        It is of the file's kind; but Linux 6.17 reads one VMA at a time and asks under mmap_lock.
+        """
         if self._mm is None or self._locking is None:
             return None
         kind = type(self._locking)

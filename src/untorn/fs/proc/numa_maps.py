@@ -1,8 +1,8 @@
 """/proc/PID/numa_maps of an engine process: the pages of each VMA, by the node that they lie on.
 
-All memory lies on node 0, whatever the policy. Left out are swapcache= and
-writeback=, as nothing is ever swapped or under way to a disk, and active=: which pages count as
-active is for reclaim to say, and there is none. Linux leaves active= out where all are active.
+All memory lies on node 0, whatever the policy. Left out are swapcache= and writeback=, as nothing
+is ever swapped or under way to a disk, and active=: which pages count as active is for reclaim to
+say, and there is none. Linux leaves active= out where all are active.
 Compare fs/proc/task_mmu.c:show_numa_map(), gather_stats(); numa(7).
 """
 

@@ -16,7 +16,8 @@ from untorn.mm.vmas.driver import refuse_driver
 def do_mincore(mm: MmStruct, start: int, length: int, vec: int) -> list[bool]:
     """Return of each page of [start, start + length) whether it is in memory.
 
-    Of a file all that is cached is, mapped here or not, as the process could write to it.
+    A page of a file is if it is cached, mapped here or not: the process is taken to be one that may
+    write to the file. Others are told that all of it is.
 
     Args:
         mm: The address space; its mmap_lock is taken for read, for at most one VMA at a time.
@@ -51,7 +52,7 @@ def do_mincore(mm: MmStruct, start: int, length: int, vec: int) -> list[bool]:
 
 
 def _mincore_vma(mm: MmStruct, start: int, pages: int) -> list[bool]:
-    """Return it for at most that many pages from byte address start on, within one VMA."""
+    """Return it of at most this many pages from byte address start on, within one VMA."""
     mmap_read_lock(mm)
     try:
         vma = mm.find_vma(start)
@@ -60,7 +61,8 @@ def _mincore_vma(mm: MmStruct, start: int, pages: int) -> list[bool]:
         refuse_driver(vma, "mincore")
         end = min(vma.vm_end, start + (pages << PAGE_SHIFT))
         if not vma_is_anonymous(vma) and vma.vm_file is None:
-            return [True] * (end - start >> PAGE_SHIFT)  # the kernel's own pages are not told
+            # The kernel's own: all is in memory, it says of what the process may not write to.
+            return [True] * (end - start >> PAGE_SHIFT)
         return _mincore_range(vma, start, end)
     finally:
         mmap_read_unlock(mm)

@@ -28,7 +28,13 @@ from untorn.mm.vmas.vm_area import vm_area_free
 
 @dataclass(slots=True)
 class MunmapVmas:
-    """VMAs on their way out: detached, still in the tree. Compare struct vma_munmap_struct."""
+    """VMAs on their way out: detached, still in the tree. Compare struct vma_munmap_struct.
+
+    Attributes:
+        start, end: Byte addresses of the range that is unmapped or replaced.
+        vmas: What lies in it, each wholly.
+        huge_closed: clean_up_munmap_vmas() was called.
+    """
 
     start: int
     end: int

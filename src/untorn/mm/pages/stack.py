@@ -51,7 +51,8 @@ def _expand_downwards(mm: MmStruct, vma: Vma, start: int) -> None:
     if pages > vma.vm_pgoff or not _may_grow(mm, vma, start, pages):
         raise os_error(errno.ENOMEM)
     vma_account(mm, vma.vm_flags, pages)
-    # As in Linux, promised even where the mapping is not, which gives nothing back when it goes.
+    # As in Linux, the new pages are promised also where those of the mapping are not. Then they are
+    # not given back when it goes.
     if not vma.vm_flags & VM_ACCOUNT:
         commit(mm, pages)
     # Bounds first, then one store over old and new range: a reader that finds vma for an address

@@ -76,7 +76,10 @@ def vma_account(mm: MmStruct, flags: int, pages: int) -> None:
 
 
 def commit(mm: MmStruct, pages: int) -> None:
-    """Count pages that are promised, or no longer if negative, where that is of consequence."""
+    """Count pages that are promised, or no longer if negative.
+
+    Only OVERCOMMIT_NEVER asks how many there are, so others do not count them.
+    """
     if mm.limits.overcommit_memory == OVERCOMMIT_NEVER:
         mm.vm_committed.pages.add(pages)
 

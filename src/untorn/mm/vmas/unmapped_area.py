@@ -141,9 +141,7 @@ def _search(mm: MmStruct, hint: int, length: int, flags: int, align: int = PAGE_
     """Return the hint if it fits, else the highest gap below mmap_base, else the lowest.
 
     In a legacy layout only the lowest above mmap_base. Any but the hint is a multiple of align.
-
-    With page tables of five levels a hint above
-    map_window asks for the space there.
+    With page tables of five levels a hint above map_window asks for the space there.
     """
     if flags & MAP_32BIT:
         return _bottom_up(mm, hint, length, *LOW_32BIT, align)
