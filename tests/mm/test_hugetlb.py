@@ -3,6 +3,7 @@
 import errno
 import os
 from collections.abc import Callable
+from contextlib import closing
 
 import pytest
 
@@ -22,6 +23,7 @@ from untorn.engine import (
     MAP_SHARED,
     MREMAP_FIXED,
     MREMAP_MAYMOVE,
+    PAGE_IS_PRESENT,
     PAGE_SIZE,
     PMD_SIZE,
     PROT_READ,
@@ -31,6 +33,7 @@ from untorn.engine import (
     HugePool,
     MmStruct,
     NotModelledError,
+    PmScanArg,
     Process,
     VmFile,
 )
@@ -271,6 +274,21 @@ def test_pages_lie_inside_of_vmas() -> None:
     mm.check_invariants()
     mmap_write_unlock(mm)
     assert list(mm.page_table.huge) == [BASE + PMD_SIZE]
+
+
+def test_pagemap_refuses_huge_pages_by_name_and_only_where_some_are() -> None:
+    machine = Machine()
+    machine.map(2)
+    machine.process.touch(BASE + PMD_SIZE, write=True)
+    asked = PmScanArg(BASE, BASE + PMD_SIZE, PAGE_IS_PRESENT, vec_len=1)
+    inside = BASE + PMD_SIZE + 5 * PAGE_SIZE
+    with closing(machine.process.open_pagemap()) as pagemap:
+        assert pagemap.scan(asked).regions == []
+        assert pagemap.read_at(BASE // PAGE_SIZE * 8, 8) == bytes(8)
+        with pytest.raises(NotModelledError, match=r"PAGEMAP_SCAN: .* has huge pages"):
+            pagemap.scan(asked._replace(end=BASE + 2 * PMD_SIZE))
+        with pytest.raises(NotModelledError, match=f"pagemap: {inside:x}-.* has huge pages"):
+            pagemap.read_at(inside // PAGE_SIZE * 8, 8)
 
 
 def test_mincore_tells_what_is_mapped_of_small_pages() -> None:

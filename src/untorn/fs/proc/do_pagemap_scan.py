@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 
 from untorn.errors import os_error
-from untorn.fs.proc.pagemap_entries import pagemap_entries
+from untorn.fs.proc.pagemap_entries import pagemap_entries, refuse_huge_pages
 from untorn.fs.user_memory import UserMemory
 from untorn.maps.page import PAGE_SHIFT, PMD_SIZE, TASK_SIZE, ULONG_MAX, page_align, page_aligned
 from untorn.maps.pagemap import (
@@ -62,7 +62,8 @@ def do_pagemap_scan(mm: MmStruct, memory: UserMemory, arg: int) -> int:
         OSError: EFAULT if the struct, the buffer or the range is not of user space; EINVAL for
             what is asked; EPERM as PM_SCAN_CHECK_WPASYNC asks for it; EINTR if the task is killed
             while it waits for mmap_lock.
-        NotModelledError: A driver's mapping is there: what it has resident is not known.
+        NotModelledError: A driver's mapping is there: what it has resident is not known. Or a huge
+            page of hugetlbfs.
 
     Context: takes mmap_lock for read, until all is scanned or 512 regions were found.
     """
@@ -156,6 +157,7 @@ class PagemapScan:
     def _walk_vma(self, vma: Vma, start: int, end: int) -> bool:
         if self.arg.flags & PM_SCAN_WP_MATCHING or vma.vm_flags & VM_PFNMAP:
             return True
+        refuse_huge_pages(vma, start, end, "PAGEMAP_SCAN")
         page_table = vma.vm_mm.page_table
         untold = PAGE_IS_WRITTEN if vma.vm_mm.release.has(SCAN_ACCESSED) else 0
         for part in page_table.parts(start, end):

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from untorn.errors import os_error
 from untorn.fs.proc.base import ProcTask, proc_mem_open
 from untorn.fs.proc.do_pagemap_scan import do_pagemap_scan
-from untorn.fs.proc.pagemap_entries import pagemap_entries
+from untorn.fs.proc.pagemap_entries import pagemap_entries, refuse_huge_pages
 from untorn.fs.user_memory import FlatMemory, UserMemory
 from untorn.maps.page import PAGE_SHIFT, PMD_SIZE
 from untorn.maps.pagemap import (
@@ -61,7 +61,7 @@ class ProcPagemap:
         Raises:
             OSError: EINVAL if offset or size is negative or no multiple of 8; EINTR if the task is
                 killed while it waits for mmap_lock, whatever was read before.
-            NotModelledError: A driver's mapping is there: what it has resident is not known.
+            NotModelledError: As pagemap_slice(): what a driver has resident is not known.
 
         Context: takes mmap_lock for read, for one page table at a time.
         """
@@ -124,7 +124,7 @@ def pagemap_slice(mm: MmStruct, start: int, end: int, *, frames: bool) -> bytes:
     Preconditions: mmap_lock held.
 
     Raises:
-        NotModelledError: A driver's mapping is there.
+        NotModelledError: A driver's mapping, or a huge page of hugetlbfs, is there.
     """
     refuse_drivers(mm, start, end, "pagemap", past_gaps=True)
     page_table = mm.page_table
@@ -134,12 +134,14 @@ def pagemap_slice(mm: MmStruct, start: int, end: int, *, frames: bool) -> bytes:
     while vma is not None and vma.vm_start < end:
         # What is looked at stays mapped, as mmap_lock is held. Faults and advice go on, so each
         # table is of one moment, that of this section of its lock.
-        for part in page_table.parts(max(start, vma.vm_start), min(end, vma.vm_end)):
+        first, last = max(start, vma.vm_start), min(end, vma.vm_end)
+        refuse_huge_pages(vma, first, last, "pagemap")
+        for part in page_table.parts(first, last):
             with page_table.lock:
                 found = pagemap_entries(part, frames=frames)
-            first = part.addr - start >> PAGE_SHIFT
+            at = part.addr - start >> PAGE_SHIFT
             if not vma.vm_flags & VM_PFNMAP:
-                entries[first : first + len(found)] = found
+                entries[at : at + len(found)] = found
         vma = mm.find_vma(vma.vm_end)
     mask = -1 if frames else ~PM_PFRAME_MASK
     if not mm.release.has(GUARDS_IN_PAGEMAP):

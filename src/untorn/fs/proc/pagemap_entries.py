@@ -3,6 +3,7 @@
 Compare fs/proc/task_mmu.c:pte_to_pagemap_entry().
 """
 
+from untorn.errors import NotModelledError
 from untorn.maps.pagemap import (
     PM_FILE,
     PM_GUARD_REGION,
@@ -12,7 +13,10 @@ from untorn.maps.pagemap import (
 )
 from untorn.mm.filemap import Page, PageKind
 from untorn.mm.mem_map import ZERO_PFN, mem_map
+from untorn.mm.mm_types import Vma, vma_kernel_pagesize
+from untorn.mm.mman import VM_HUGETLB
 from untorn.mm.page_table import ANON, DIRTY, GUARD, NONE, PAGE, ZERO, Part
+from untorn.mm.pages.hugetlb_fault import huge_pages_in
 
 _GUARD_MARKER = 31 | 4 << 5
 """What stands in the place of the frame: the swap type of markers, and which marker it is."""
@@ -46,6 +50,20 @@ def pagemap_entries(part: Part, *, frames: bool) -> list[int]:
     for index, page in table.shared_in(first, last):
         entries[index - first] = _page_entry(page) | (mem_map.pfn(page) if frames else 0)
     return entries
+
+
+def refuse_huge_pages(vma: Vma, start: int, end: int, call: str) -> None:
+    """Refuse a call that is to tell of huge pages in [start, end) of vma, byte addresses.
+
+    Preconditions: vma kept still.
+
+    Raises:
+        NotModelledError: There are some, and of these no entries are made.
+    """
+    if not vma.vm_flags & VM_HUGETLB:
+        return
+    if huge_pages_in(vma, start & -vma_kernel_pagesize(vma), end):
+        raise NotModelledError(f"{call}: {start:x}-{end:x} has huge pages, which it cannot tell of")
 
 
 def _page_entry(page: Page) -> int:
