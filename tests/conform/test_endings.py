@@ -204,6 +204,12 @@ def test_a_script_that_means_nothing_is_status_2_and_told_where(line: str) -> No
     assert "line 2: " in done.stderr
 
 
+def test_a_script_that_is_no_text_is_status_2() -> None:
+    done = CliRunner().invoke(main, ["conform", "--script", "-"], input=b"\xff\n")
+    assert done.exit_code == 2
+    assert "can't decode byte 0xff" in done.stderr
+
+
 def test_a_family_ends_with_its_owner(child: MinimalChild) -> None:
     first = child.pid
     child.fork()

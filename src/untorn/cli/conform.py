@@ -250,8 +250,8 @@ def _cells(run: "ConformRun") -> tuple[str, ...]:
 def _read(script: TextIO) -> str:
     from untorn.conform.case_text import parse_cases
 
-    text = script.read()
     try:
+        text = script.read()
         parse_cases(text)
     except ValueError as error:
         raise click.BadParameter(f"{script.name}: {error}") from error
