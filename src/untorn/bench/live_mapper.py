@@ -34,17 +34,19 @@ SWITCH_INTERVAL = 1e-4
 """Seconds after which the thread that makes updates asks for the GIL: less than a stall lasts."""
 
 
-def prepare_calls(library: type[ctypes.CDLL] = ctypes.PyDLL) -> Calls:
+def prepare_calls(library: type[ctypes.CDLL] = ctypes.PyDLL, *, populate: bool = True) -> Calls:
     """Return the calls of libc.
 
     Args:
         library: PyDLL keeps the GIL, if there is one: giving it up costs more than the calls.
             CDLL gives it up, for a thread that must not keep others waiting.
+        populate: A page that is mapped is made resident.
     """
     libc = library(None, use_errno=True)
     libc.mmap.restype = libc.labs.restype = ctypes.c_void_p
     page, size = ctypes.c_void_p(), ctypes.c_size_t(mmap.PAGESIZE)
-    flags = MAP_FIXED | mmap.MAP_ANONYMOUS | mmap.MAP_PRIVATE | mmap.MAP_POPULATE
+    flags = MAP_FIXED | mmap.MAP_ANONYMOUS | mmap.MAP_PRIVATE
+    flags |= mmap.MAP_POPULATE if populate else 0
     anonymous = tuple(map(ctypes.c_int, (mmap.PROT_WRITE, flags, -1)))
     arguments = (page, size, *anonymous, ctypes.c_long(0))
     return Calls(

@@ -106,6 +106,19 @@ def _option(
 )
 @_option("seed", click.IntRange(min=0), "N", "Where the choice of pages starts.")
 @click.option("--locks", is_flag=True, help="Count also how often a pass takes mmap_lock.")
+@click.option(
+    "--calibrate",
+    is_flag=True,
+    help="Measure what the code of this kernel (sim, live) or a guest's costs, for target sim.",
+)
+@click.option(
+    "--costs",
+    "costs_file",
+    type=OUTPUT_FILE,
+    callback=check_file,
+    metavar="FILE",
+    help="The table of these costs.  [default: to write, one in the cache; to read, the package's]",
+)
 @click.option("--rawdata", is_flag=True, help="Print median, mean, max of the runs, no table.")
 @click.option(
     "--json",
@@ -136,6 +149,8 @@ def bench(
     readers: tuple[str, ...],
     commands: tuple[str, ...],
     locks: bool,
+    calibrate: bool,
+    costs_file: Path | None,
     rawdata: bool,
     json_file: Path | None,
     plot_file: Path | None,
@@ -158,6 +173,9 @@ def bench(
     With --locks also how often a reader takes the mmap_lock of a process in one pass: exact, on a
     busy machine too. It needs the right to trace (root), the engine does not.
     """
+    if calibrate:
+        _calibrate(targets, costs_file, virtual_time=options["virtual_time"])
+        return
     if rawdata and json_file == Path("-"):
         raise click.UsageError("--rawdata and --json - both want stdout")
     if options["huge"] and (not options["resident_mb"] or options["resident_mb"] % 2):
@@ -176,6 +194,14 @@ def bench(
             if json_file != Path("-"):
                 output.print(raw=rawdata)
     _finish(result, bool(readers or commands))
+
+
+def _calibrate(targets: tuple[str, ...], file: Path | None, *, virtual_time: bool) -> None:
+    from untorn.cli.calibrate import calibrate
+
+    if len(targets) > 1:
+        raise click.UsageError("--calibrate measures one target")
+    calibrate(targets[0] if targets else "sim", file, virtual_time=virtual_time)
 
 
 def _kinds(

@@ -5,6 +5,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from untorn.bench.calibrate.table import Calibration, assumed_vma_lock
 from untorn.bench.command import EXEC
 from untorn.bench.environment import Environment
 from untorn.bench.live import LiveBenchTarget
@@ -20,6 +21,10 @@ from untorn.vm.session import SET_UP, SLOWER, Session
 
 _NEEDS_PACKAGES = ("psutil",)
 """Readers that a guest has not got."""
+CALIBRATION_MB = 1024
+"""Mebibytes of a guest that is calibrated."""
+CALIBRATION_TIMEOUT = 1800.0
+"""Seconds of ours that it may take."""
 
 
 class VmBenchTarget:
@@ -67,6 +72,16 @@ class VmBenchTarget:
             machine, jobs.count_locks, SET_UP, {"reader": reader, "variant": variant}
         )
         return LockCount(**count | {"target": self.name})
+
+    def calibrate(self, *, virtual_time: bool) -> Calibration:
+        """Measure what code costs there, which may take some minutes; raises as run()."""
+        mode = Mode.REPLAY if virtual_time else Mode.FAST
+        machine = Machine(self._image(), mode, memory_mb=CALIBRATION_MB)
+        patience = SET_UP + CALIBRATION_TIMEOUT
+        arguments = {"vma_lock": assumed_vma_lock()}
+        described = self._call(machine, jobs.calibrate, patience, arguments)
+        assert self._session is not None
+        return Calibration.of(described, self._session.hypervisor())
 
     def close(self) -> None:
         """End the guest; the next run boots another."""

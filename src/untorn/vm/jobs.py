@@ -27,6 +27,13 @@ def bench(
     return LiveBenchTarget().run(reader, BenchOptions(**options), number, variant).as_json()
 
 
+def calibrate(relay: Relay, vma_lock: float) -> dict[str, Any]:
+    """Measure what code costs on the guest's kernel: see describe_here()."""
+    from untorn.bench.calibrate.measured import describe_here
+
+    return describe_here(vma_lock, rounds=3)
+
+
 def count_locks(relay: Relay, reader: str, variant: str) -> dict[str, Any]:
     """Count what a pass takes on the guest's kernel; return the count as JSON has it."""
     from untorn.bench.live import LiveBenchTarget
