@@ -29,7 +29,8 @@ from rich.table import Table
 from untorn.bench.environment import Environment
 from untorn.bench.here import choose_cpus
 from untorn.bench.live import add_mapper, measure_once
-from untorn.bench.plot import COLOURS, frame
+from untorn.bench.plots.labels import label_end, settle_labels
+from untorn.bench.plots.style import COLOURS, frame
 from untorn.bench.sample import Sample
 from untorn.bench.target import WORKLOADS, BenchOptions, BenchTarget
 from untorn.errors import OutOfReachError
@@ -43,8 +44,6 @@ LIVE_MB = ((8192, False), (4096, False), (2048, False), (1024, False), (8192, Tr
 GUEST = replace(LIVE, nsamples=3, duration=2, gap=1500, busyduration=5, virtual_time=True)
 GUEST_MB = ((512, False),)
 NAMES = {"memory": "untorn memory"}
-NAME = 1.6
-"""Names at the ends of lines are that far apart on the logarithmic axis, or one hides another."""
 Figures = dict[str, Any]
 """Options and samples of one workload and one amount of memory, as JSON has them."""
 
@@ -128,6 +127,7 @@ def draw(files: list[Path]) -> None:
             draw_panel(axes, [each for each in target["configurations"] if is_of(each, workload)])
             axes.set_title(f"Linux {target['environment']['kernel']}\n{calls}", fontsize=10)
         row[0].set_ylabel("longest call, ms (median of the runs)")
+    settle_labels(figure, rows.ravel())
     figure.savefig("memory-stall.svg")
 
 
@@ -147,16 +147,15 @@ def draw_panel(axes: Axes, configurations: list[Figures]) -> None:
         for reader in READERS
     }
     largest = sizes.index(max(sizes))
-    height = 0.0
-    for reader in sorted(READERS, key=lambda reader: maxima[reader][largest]):
+    for reader in READERS:
         axes.plot(sizes, maxima[reader], "o-", color=COLOURS[reader], markersize=4)
-        height = max(maxima[reader][largest], NAME * height)
-        name = {"color": COLOURS[reader], "fontsize": 9, "va": "center"}
-        axes.text(sizes[largest] * 1.07, height, NAMES.get(reader, reader), name)
+        end, name = (sizes[largest], maxima[reader][largest]), NAMES.get(reader, reader)
+        if math.isfinite(end[1]):
+            label_end(axes, end, name, COLOURS[reader], "right")
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
     axes.set_xticks(sizes, [f"{size:g}" for size in sizes])
-    axes.set_xlim(min(sizes) / 1.3, max(sizes) * 2.2)
+    axes.set_xlim(min(sizes) / 1.3, max(sizes) * 1.3)
     axes.yaxis.set_major_formatter("{x:g}")
     axes.set_xlabel("GiB resident in one VMA of 4 KiB pages")
     frame(axes)

@@ -8,7 +8,6 @@ from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 
-import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -108,19 +107,3 @@ def test_the_command_writes_a_page_with_the_plot(
     assert "untorn bench --target &#x27;a b&#x27;" in text
     assert "<svg" in text
     assert "<?xml" not in text
-
-
-def test_many_targets_are_drawn_as_one_figure_a_reader(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pytest.importorskip("matplotlib")
-    from untorn.bench.plot import overview
-
-    targets = [f"vm:6.{number}" for number in range(5)]
-    samples = [sample(name, "none", 0, 1.0) for name in targets]
-    samples += [sample(name, "maps", 0, float(n + 1)) for n, name in enumerate(targets)]
-    counts = [LockCount(name, "maps", "", 26, 27 - n) for n, name in enumerate(targets)]
-    ratios, locks = overview(samples, BenchOptions(), counts).axes
-    assert np.asarray(ratios.lines[0].get_ydata()).tolist() == [1, 2, 3, 4, 5]
-    assert np.asarray(locks.lines[0].get_ydata()).tolist() == [27, 26, 25, 24, 23]
-    assert [each.get_text() for each in locks.get_xticklabels()] == targets

@@ -22,6 +22,14 @@ def test_readers_named_are_run_in_the_targets_order() -> None:
     assert [kind.reader for kind in kinds] == ["none", "b"]
 
 
+def test_a_variant_that_is_named_is_run_alone() -> None:
+    target = FakeTarget(variants={"none": ("v",), "slow": ("v1", "v2")})
+    kinds = [(kind.reader, kind.variant) for kind in kinds_of([target], ["none", "slow, v2"])]
+    assert kinds == [("none", ""), ("none", "v"), ("slow", "v2")]
+    with pytest.raises(LookupError, match="no reader slow, v3 at target fake"):
+        kinds_of([target], ["none", "slow, v3"])
+
+
 def test_an_unknown_reader_is_refused_with_those_there_are() -> None:
     with pytest.raises(LookupError, match="no reader odd at target fake; readers: none, slow"):
         kinds_of([FakeTarget()], ["none", "odd"])

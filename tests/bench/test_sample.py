@@ -33,9 +33,15 @@ def test_a_run_without_updates_has_null_figures_in_json() -> None:
     json.dumps(hung, allow_nan=False)
 
 
+def test_a_sample_is_made_again_from_its_json() -> None:
+    run = sample("t", "r", 0, 0.5, 0.5, 7.0, counters={"retries": 3})
+    assert Sample.from_json(json.loads(json.dumps(run.as_json()))) == run
+    assert run.histogram_ns == {499712: 2, 6946816: 1}
+
+
 def test_json_of_a_sample_has_the_promised_keys() -> None:
     promised = {"target", "reader", "sample", "updates", "median_ms", "mean_ms", "p99_ms"}
-    promised |= {"max_ms", "scans", "bytes_read", "hung"}
+    promised |= {"max_ms", "scans", "bytes_read", "hung", "histogram_ns"}
     assert promised <= sample("t", "r", 0, 1.0, counters={"retries": 3}).as_json().keys()
 
 

@@ -54,6 +54,7 @@ def bench(*arguments: str) -> Result:
         ["--plot", "bench.gif"],
         ["--plot", "bench"],
         ["--plot", "/nonexistent/bench.svg"],
+        ["--plot-kind", "odd"],
         ["--json", "/nonexistent/bench.json"],
         ["--json", "/"],
         ["--json", "-", "--rawdata"],
@@ -122,6 +123,20 @@ def test_files_are_written_beside_the_table(target: FakeTarget, tmp_path: Path) 
     assert "fake" in done.stdout
     assert len(json.loads(figures.read_text())["samples"]) == 2
     assert "<svg" in picture.read_text()
+
+
+def test_a_picture_may_be_of_another_kind_and_of_variants(
+    target: FakeTarget, tmp_path: Path
+) -> None:
+    pytest.importorskip("matplotlib")
+    target.variants = {"slow": ("a", "b")}
+    picture = tmp_path / "bench.svg"
+    kind = ("--plot-kind", "runs", "--plot", str(picture))
+    bench("--nsamples", "1", "--reader", "slow", "--reader", "slow, b", *kind)
+    text = picture.read_text()
+    assert "<!-- fake: mean of each run -->" in text
+    assert "<!-- slow, b -->" in text
+    assert "<!-- not drawn: 1 variant -->" in text
 
 
 def test_without_matplotlib_the_extra_is_named(

@@ -1,6 +1,6 @@
-"""How long calls of a process take while others read its map: targets, samples, report, plot.
+"""How long calls of a process take while others read its map: targets, samples, report, plots.
 
-From the top down: calibrate, page, report, plot, run, engine, engine_run, live, live_locks,
+From the top down: calibrate, page, report, plots, run, engine, engine_run, live, live_locks,
 live_mount, live_scanner, live_mapper, command, here, target, environment, lock_count, sample,
-touches, resident, mapper, scan.
+histogram, touches, resident, mapper, scan.
 """

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from untorn.bench.command import EXEC
 from untorn.bench.environment import Environment
 from untorn.bench.lock_count import LockCount
-from untorn.bench.sample import Sample
+from untorn.bench.sample import Sample, label
 from untorn.bench.target import BenchOptions, BenchTarget
 from untorn.errors import OutOfReachError, describe
 from untorn.processes.long_run import Progress, Report, ignore, until_ending
@@ -20,6 +20,11 @@ class Kind:
     target: BenchTarget
     reader: str
     variant: str = ""
+
+    @property
+    def names(self) -> set[str]:
+        """By which it is asked for: its reader's, and its own if it is a variant."""
+        return {self.reader, label(self.reader, self.variant)}
 
     def __str__(self) -> str:
         name = f"{self.target.name}/{self.reader}"
@@ -44,7 +49,8 @@ def kinds_of(
 ) -> list[Kind]:
     """Return every kind of run of these targets with these readers and commands.
 
-    Without any, all readers that a target has; with commands alone, these and `none`.
+    A reader comes with its variants; "READER, VARIANT" is one of them alone. Without any, all
+    readers that a target has; with commands alone, these and `none`.
 
     Raises:
         LookupError: No target has one of the readers, or a target has none of them, or no target
@@ -53,23 +59,30 @@ def kinds_of(
     if commands and not any(target.runs_commands for target in targets):
         raise LookupError(f"target {targets[0].name} runs no commands; try --target live")
     wanted = set(readers or (("none",) if commands else ()))
-    known = {reader for target in targets for reader in target.readers}
+    offered = {target.name: list(_offered(target)) for target in targets}
+    known = {name for kinds in offered.values() for kind in kinds for name in kind.names}
     kinds = []
     for target in targets:
-        for reader in _choose_readers(target, wanted, known):
-            variants = ("", *target.variants.get(reader, ()))
-            kinds += [Kind(target, reader, variant) for variant in variants]
+        kinds += _choose(target, offered[target.name], wanted, known)
         if target.runs_commands:
             kinds += [Kind(target, EXEC, command) for command in commands]
     return kinds
 
 
-def _choose_readers(target: BenchTarget, wanted: set[str], known: set[str]) -> list[str]:
-    chosen = [reader for reader in target.readers if reader in wanted or not wanted]
+def _offered(target: BenchTarget) -> Iterator[Kind]:
+    for reader in target.readers:
+        for variant in ("", *target.variants.get(reader, ())):
+            yield Kind(target, reader, variant)
+
+
+def _choose(
+    target: BenchTarget, offered: Sequence[Kind], wanted: set[str], known: set[str]
+) -> list[Kind]:
+    chosen = [kind for kind in offered if not wanted or wanted & kind.names]
     missing = wanted - known if chosen else wanted
     if missing:
-        offered = ", ".join(target.readers)
-        raise LookupError(f"no reader {min(missing)} at target {target.name}; readers: {offered}")
+        readers = ", ".join(target.readers)
+        raise LookupError(f"no reader {min(missing)} at target {target.name}; readers: {readers}")
     return chosen
 
 

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from statistics import fmean, median, quantiles
 from typing import Any, Self
 
+from untorn.bench import histogram
+from untorn.bench.histogram import Histogram
+
 NS_PER_MS = 1e6
 
 
@@ -38,6 +41,8 @@ class Sample:
     """What the measuring itself adds to each call, where it was measured."""
     counters: Mapping[str, int] = field(default_factory=dict)
     """What else was counted in the run, as retries and fallbacks, by name."""
+    histogram_ns: Histogram = field(default_factory=dict)
+    """How the latencies are distributed."""
 
     @classmethod
     def from_latencies(
@@ -71,6 +76,7 @@ class Sample:
             variant,
             own_cost_ns,
             dict(counters or {}),
+            histogram.count(latencies_ns),
         )
 
     @classmethod
@@ -78,7 +84,8 @@ class Sample:
         """Return the sample that as_json() made these fields of."""
         figures = ("median_ms", "mean_ms", "p99_ms", "max_ms")
         missing = {name: math.nan for name in figures if fields[name] is None}
-        return cls(**{**fields, **missing})
+        bins = {int(lowest): calls for lowest, calls in fields["histogram_ns"].items()}
+        return cls(**{**fields, **missing, "histogram_ns": bins})
 
     def as_json(self) -> dict[str, Any]:
         """Return the fields by name; a figure that was not measured is None."""

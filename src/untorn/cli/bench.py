@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from untorn.bench.command import check_command
+from untorn.bench.command import EXEC, check_command
+from untorn.bench.plots.kind import PlotKind
+from untorn.bench.sample import label
 from untorn.bench.target import WORKLOADS, BenchOptions
 from untorn.cli.bench_output import FORMATS, Output, check_plotting
 from untorn.cli.options import OUTPUT_FILE, Above, check_file
@@ -65,7 +67,8 @@ def _option(
     "readers",
     multiple=True,
     metavar="R",
-    help="A reader of the target; may be given again.  [default: all it has; with --exec, none]",
+    help="A reader of the target, or 'READER, VARIANT'; may be given again.  "
+    "[default: all it has; with --exec, none]",
 )
 @click.option(
     "--exec",
@@ -134,7 +137,13 @@ def _option(
     type=OUTPUT_FILE,
     callback=_check_plot,
     metavar="FILE",
-    help="Draw the runs there, as .svg or .png.",
+    help="Draw a picture there, as .svg or .png.",
+)
+@click.option(
+    "--plot-kind",
+    type=click.Choice(list(PlotKind)),
+    help="What it shows: the share of calls that take longer, by how long; means and maxima of the "
+    "runs, each sorted; readers from target to target.  [default: shares; of many targets, these]",
 )
 @click.option(
     "--html",
@@ -154,6 +163,7 @@ def bench(
     rawdata: bool,
     json_file: Path | None,
     plot_file: Path | None,
+    plot_kind: PlotKind | None,
     page_file: Path | None,
     **options: Any,
 ) -> None:
@@ -169,6 +179,9 @@ def bench(
     Beside the latencies stand the ratio of the mean to that of `none`, whole passes of the
     scanners, runs whose mapper hung, and what the target counts: how often the mapper was
     blocked by a lock or preempted, how often a reader retried or fell back to mmap_lock.
+
+    A picture has six readers at most: `none`, those that were named, then the best known. A variant
+    is in it if it was named.
 
     With --locks also how often a reader takes the mmap_lock of a process in one pass: exact, on a
     busy machine too. It needs the right to trace (root), the engine does not.
@@ -187,7 +200,8 @@ def bench(
         kinds = _kinds(chosen, readers, commands, status)
         result = measure(kinds, BenchOptions(**options), status.show, locks=locks)
     if result.samples:
-        output = Output(result, BenchOptions(**options))
+        named = (*readers, *(label(EXEC, command) for command in commands))
+        output = Output(result, BenchOptions(**options), plot_kind, named)
         try:
             output.write(json_file, plot_file, page_file)
         finally:  # what was measured is told, whatever becomes of the files

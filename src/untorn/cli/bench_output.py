@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from untorn.bench.plots.kind import PlotKind
 from untorn.bench.target import BenchOptions
 from untorn.errors import OutOfReachError
 
@@ -35,6 +37,9 @@ class Output:
 
     result: "BenchResult"
     options: BenchOptions
+    plot_kind: PlotKind | None
+    named: Sequence[str]
+    """Readers and variants that come first in a picture."""
 
     def write(self, json_file: Path | None, plot_file: Path | None, page_file: Path | None) -> None:
         """Write the files that are wanted; raises OSError if one cannot be written."""
@@ -72,9 +77,9 @@ class Output:
 
     def _draw(self, environment: "Environment", path: Path) -> None:
         check_plotting()
-        from untorn.bench.plot import draw
+        from untorn.bench.plots.draw import draw
 
-        draw(self.result.samples, self.options, environment, path, self.result.lock_counts)
+        draw(self.result, self.options, environment, path, kind=self.plot_kind, named=self.named)
 
     def _svg(self, environment: "Environment") -> str:
         """Return the plot as an element of HTML; nothing where nothing can be plotted."""

@@ -1,0 +1,43 @@
+"""The picture of a benchmark, in a file."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from untorn.bench.environment import Environment
+from untorn.bench.plots.across import across
+from untorn.bench.plots.kind import PlotKind
+from untorn.bench.plots.runs import runs
+from untorn.bench.plots.shares import shares
+from untorn.bench.run import BenchResult
+from untorn.bench.target import BenchOptions
+
+FEW = 4
+"""Up to this many targets have a panel each."""
+_PICTURES = {PlotKind.SHARES: shares, PlotKind.RUNS: runs, PlotKind.TARGETS: across}
+
+
+def draw(
+    result: BenchResult,
+    options: BenchOptions,
+    environment: Environment,
+    path: Path,
+    *,
+    kind: PlotKind | None = None,
+    named: Sequence[str] = (),
+) -> None:
+    """Write the picture to a file, as SVG or PNG by its ending. A run that hung is not in it.
+
+    Args:
+        result: What was measured; one sample at least.
+        options: How.
+        environment: Where.
+        path: The file.
+        kind: What it shows; if None, SHARES of up to FEW targets, TARGETS of more.
+        named: Readers and variants, by their labels, that are drawn before any other.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    many = len({each.target for each in result.samples}) > FEW
+    kind = kind or (PlotKind.TARGETS if many else PlotKind.SHARES)
+    _PICTURES[kind](result, options, environment, named).savefig(path, dpi=150)

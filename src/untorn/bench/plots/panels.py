@@ -1,0 +1,69 @@
+"""A figure of panels on one scale; in a panel, lines with a label each, and a title."""
+
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from untorn.bench.environment import Environment
+from untorn.bench.plots.labels import label_end
+from untorn.bench.plots.lines import Line
+from untorn.bench.plots.style import LARGE, SMALL, USUAL, WIDTH, frame
+
+COLUMNS = 2
+"""Panels in a row: more would be too small on a page as wide as a README."""
+_HEIGHT = 3.3
+"""Of a row, in inches."""
+READ_RATIOS = "x: mean latency compared with none"
+
+
+def where(environment: Environment) -> str:
+    """Say in a line where figures are from."""
+    return f"Linux {environment.kernel}, {environment.python}, {len(environment.cpus)} CPUs"
+
+
+def grid(panels: int, title: Sequence[str], across: str, up: str) -> tuple[Figure, list[Axes]]:
+    """Return a figure, and that many panels of one scale, at least one.
+
+    Args:
+        panels: How many.
+        title: Lines above all; the first says what it is about.
+        across: What lies on the horizontal axes.
+        up: What lies on the vertical ones.
+    """
+    columns, rows = min(panels, COLUMNS), -(-panels // COLUMNS)
+    size = WIDTH * (1 + columns) / (1 + COLUMNS), 0.9 + _HEIGHT * rows
+    figure = Figure(figsize=size, layout="constrained")
+    figure.suptitle("\n".join(title), fontsize=USUAL)
+    figure.supxlabel(across, fontsize=USUAL)
+    figure.supylabel(up, fontsize=USUAL)
+    cells = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel().tolist()
+    for cell in cells[panels:]:
+        cell.remove()
+    for cell in cells[:panels]:
+        frame(cell)
+        cell.tick_params(labelbottom=True)
+    return figure, cells[:panels]
+
+
+def entitle(axes: Axes, title: str, remark: str = "") -> None:
+    """Write a title above a panel, and in small letters what it does not show."""
+    axes.set_title(title, fontsize=LARGE, loc="left", weight="bold", pad=16 if remark else 5)
+    axes.text(0, 1.015, remark, fontsize=SMALL, color="#606060", transform=axes.transAxes)
+
+
+def draw_line(
+    axes: Axes, line: Line, text: str, xs: Sequence[float], ys: Sequence[float], *, dots: bool
+) -> None:
+    """Draw the line of a reader, with dots at all its points or at its end only, and a label."""
+    axes.plot(
+        xs,
+        ys,
+        line.kind.stroke,
+        color=line.colour,
+        linewidth=1.7,
+        marker="o",
+        markersize=4,
+        markevery=None if dots else [-1],
+    )
+    label_end(axes, (xs[-1], ys[-1]), text, line.colour, "right")

@@ -1,0 +1,56 @@
+"""Of each reader, the share of calls that take longer, by how long: a panel a target."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from untorn.bench.environment import Environment
+from untorn.bench.histogram import Tail, merge, tail
+from untorn.bench.plots.labels import settle_labels
+from untorn.bench.plots.lines import lines_of
+from untorn.bench.plots.panels import READ_RATIOS, draw_line, entitle, grid, where
+from untorn.bench.run import BenchResult
+from untorn.bench.sample import NS_PER_MS, Sample
+from untorn.bench.target import BenchOptions
+
+
+def shares(
+    result: BenchResult, options: BenchOptions, environment: Environment, named: Sequence[str]
+) -> Figure:
+    """Return the picture; readers are chosen, and those named first, as choose() says."""
+    targets = list(dict.fromkeys(each.target for each in result.samples))
+    figure, panels = grid(
+        len(targets),
+        (f"latency of {options.timed}", f"{where(environment)}; {READ_RATIOS}"),
+        "share of the calls that take longer",
+        "ms",
+    )
+    for axes, target in zip(panels, targets, strict=True):
+        _draw(axes, target, [each for each in result.samples if each.target == target], named)
+    panels[0].set(xscale="log", yscale="log")
+    panels[0].invert_xaxis()  # for all, as they share it
+    panels[0].xaxis.set_major_formatter(lambda share, _: f"{percent(share)}%")
+    panels[0].yaxis.set_major_formatter("{x:g}")
+    settle_labels(figure, panels)
+    return figure
+
+
+def percent(share: float) -> str:
+    """Return a share in percent, never with an exponent."""
+    return np.format_float_positional(100 * share, precision=6, trim="-")
+
+
+def _draw(axes: Axes, target: str, samples: Sequence[Sample], named: Sequence[str]) -> None:
+    lines, remark = lines_of(samples, named)
+    entitle(axes, target, remark)
+    for line in lines:
+        curve = tail_of(line.samples)
+        draw_line(axes, line, line.text, curve.shares, curve.ms, dots=False)
+
+
+def tail_of(samples: Sequence[Sample]) -> Tail:
+    """Return which share of the calls of some runs took how long or longer."""
+    longest_ns = round(max(each.max_ms for each in samples) * NS_PER_MS)
+    return tail(merge(each.histogram_ns for each in samples), longest_ns)

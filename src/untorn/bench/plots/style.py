@@ -1,0 +1,34 @@
+"""What all pictures share: colours, sizes, a light grid."""
+
+from typing import Literal
+
+from matplotlib.axes import Axes
+
+COLOURS = {
+    "none": "#8c8c8c",
+    "mmap_lock": "#d55e00",
+    "vma_lock": "#0072b2",
+    "rcu": "#882255",
+    "maps": "#56b4e9",
+    "smaps": "#e69f00",
+    "query": "#cc79a7",
+    "gentle": "#009e73",
+    "psutil": "#000000",
+    "memory": "#332288",
+    "smaps_rollup": "#d55e00",
+    "clear_refs": "#999933",
+}
+"""By reader, those that are drawn first when there are too many first. Told apart by the
+colour-blind, as far as they meet in a panel."""
+SMALL, USUAL, LARGE = 8.5, 9.5, 11
+"""Sizes of text, in points, on figures that are WIDTH inches wide or a little more."""
+WIDTH = 9.5
+
+
+def frame(axes: Axes, side: Literal["left", "right"] = "left") -> None:
+    """Give axes a light grid across, and a scale on one side."""
+    axes.grid(axis="y", which="major", color="#e4e4e4", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "left" if side == "right" else "right"]].set_visible(False)
+    axes.yaxis.set_ticks_position(side)
+    axes.tick_params(labelsize=SMALL)
