@@ -15,7 +15,7 @@ help: ## show the targets
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@touch $@
 
-READERS = none mmap_lock vma_lock rcu maps smaps query gentle psutil
+READERS = none mmap_lock vma_lock rcu smaps gentle maps query psutil
 
 bench: .venv/ready ## mmap/munmap latency under maps readers, engine and this kernel: table and bench.svg
 	$(BIN)/untorn bench --target engine --target live $(READERS:%=--reader %) --plot bench.svg --json bench.json
@@ -26,7 +26,7 @@ KERNELS ?= 6.12 6.16 6.17 6.18 7.1 7.2 7.3
 kernels: .venv/ready ## before and after on stock kernels in QEMU: table, kernels.svg and kernels.html
 	$(BIN)/untorn kernels fetch $(KERNELS)
 	$(BIN)/untorn bench $(KERNELS:%=--target vm:%) \
-	    --reader none --reader maps --reader smaps --reader query --reader gentle \
+	    --reader none --reader maps --reader smaps --reader query --reader gentle --reader 'gentle, smaps' \
 	    --virtual-time --nsamples 1 --duration 5 --mb 128 --gap 1500 --busyduration 5 --locks --plot kernels.svg --json kernels.json --html kernels.html
 
 # Those that users have: long series, those before and after a change, and the newest.
