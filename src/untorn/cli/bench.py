@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from untorn.bench.command import EXEC, check_command
-from untorn.bench.plots.kind import PlotKind
+from untorn.bench.plots.kind import PLOT_KINDS
 from untorn.bench.sample import label
 from untorn.bench.target import WORKLOADS, BenchOptions
 from untorn.cli.bench_output import FORMATS, Output, check_plotting
@@ -141,9 +141,9 @@ def _option(
 )
 @click.option(
     "--plot-kind",
-    type=click.Choice(list(PlotKind)),
-    help="What it shows: the share of calls that take longer, by how long; means and maxima of the "
-    "runs, each sorted; readers from target to target.  [default: shares; of many targets, these]",
+    type=click.Choice(list(PLOT_KINDS)),
+    help=f"What it shows: {'; '.join(PLOT_KINDS.values())}.  [default: shares; of more than four "
+    "targets, targets]",
 )
 @click.option(
     "--html",
@@ -163,7 +163,7 @@ def bench(
     rawdata: bool,
     json_file: Path | None,
     plot_file: Path | None,
-    plot_kind: PlotKind | None,
+    plot_kind: str | None,
     page_file: Path | None,
     **options: Any,
 ) -> None:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from untorn.bench.plots.kind import PlotKind
 from untorn.bench.target import BenchOptions
 from untorn.errors import OutOfReachError
 
@@ -37,7 +36,7 @@ class Output:
 
     result: "BenchResult"
     options: BenchOptions
-    plot_kind: PlotKind | None
+    plot_kind: str | None
     named: Sequence[str]
     """Readers and variants that come first in a picture."""
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from untorn.bench.environment import Environment
 from untorn.bench.plots.across import across
-from untorn.bench.plots.kind import PlotKind
+from untorn.bench.plots.kind import RUNS, SHARES, TARGETS
 from untorn.bench.plots.runs import runs
 from untorn.bench.plots.shares import shares
 from untorn.bench.run import BenchResult
@@ -13,7 +13,7 @@ from untorn.bench.target import BenchOptions
 
 FEW = 4
 """Up to this many targets have a panel each."""
-_PICTURES = {PlotKind.SHARES: shares, PlotKind.RUNS: runs, PlotKind.TARGETS: across}
+_PICTURES = {SHARES: shares, RUNS: runs, TARGETS: across}
 
 
 def draw(
@@ -22,7 +22,7 @@ def draw(
     environment: Environment,
     path: Path,
     *,
-    kind: PlotKind | None = None,
+    kind: str | None = None,
     named: Sequence[str] = (),
 ) -> None:
     """Write the picture to a file, as SVG or PNG by its ending. A run that hung is not in it.
@@ -32,12 +32,12 @@ def draw(
         options: How.
         environment: Where.
         path: The file.
-        kind: What it shows; if None, SHARES of up to FEW targets, TARGETS of more.
+        kind: What it shows, of PLOT_KINDS; if None, SHARES of up to FEW targets, TARGETS of more.
         named: Readers and variants, by their labels, that are drawn before any other.
 
     Raises:
         OSError: The file cannot be written.
     """
     many = len({each.target for each in result.samples}) > FEW
-    kind = kind or (PlotKind.TARGETS if many else PlotKind.SHARES)
+    kind = kind or (TARGETS if many else SHARES)
     _PICTURES[kind](result, options, environment, named).savefig(path, dpi=150)
