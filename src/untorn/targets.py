@@ -24,10 +24,13 @@ class Target(NamedTuple):
     conform: str
 
 
+_SIM = Target("untorn.bench.sim:SimBenchTarget", "", "")
 _ENGINE = Target("untorn.bench.engine:EngineBenchTarget", "untorn.race.engine:EngineRaceTarget", "")
 TARGETS = {
     "engine": _ENGINE,
     "engine:RELEASE": _ENGINE,
+    "sim": _SIM,
+    "sim:RELEASE": _SIM,
     "live": Target(
         "untorn.bench.live:LiveBenchTarget",
         "untorn.race.live:LiveRaceTarget",

@@ -11,8 +11,10 @@ from untorn.bench.engine_run import LOW_SWITCH_INTERVAL, PASSES, map_and_scan
 from untorn.bench.here import NORMAL_NICE, Here, await_updates, choose_cpus
 from untorn.bench.lock_count import LockCount, map_pages
 from untorn.bench.sample import Sample
+from untorn.bench.scan import Pass
 from untorn.bench.target import BenchOptions
 from untorn.errors import OutOfReachError
+from untorn.maps.maps_file import MapsFile
 from untorn.processes.children import Children, await_ready
 from untorn.releases.release import modelled_by_name
 from untorn.syscalls import Process
@@ -84,10 +86,15 @@ class EngineBenchTarget(Here):
     def count_locks(self, reader: str, variant: str = "") -> LockCount:
         """Count by the lock's own statistics: see BenchTarget."""
         process = Process(release=self._release)
-        map_pages(process, lambda: process.mm.map_count)
         name, locking, one_pass = PASSES[reader]
-        with process.open(name, locking) as file:
-            before = process.mm.mmap_lock.statistics().reads
-            calls = sum(1 for _ in one_pass(file))
-            acquisitions = process.mm.mmap_lock.statistics().reads - before
-        return LockCount(self.name, reader, variant, calls, acquisitions)
+        counts = count_pass(process, process.open(name, locking), one_pass)
+        return LockCount(self.name, reader, variant, *counts)
+
+
+def count_pass(process: Process, file: MapsFile, one_pass: Pass[MapsFile]) -> tuple[int, int]:
+    """Return calls and acquisitions of mmap_lock of one pass over a process, which gets VMAS."""
+    map_pages(process, lambda: process.mm.map_count)
+    with file:
+        before = process.mm.mmap_lock.statistics().reads
+        calls = sum(1 for _ in one_pass(file))
+        return calls, process.mm.mmap_lock.statistics().reads - before

@@ -37,6 +37,8 @@ class Environment:
     """ISO 8601, UTC."""
     guest_of: str = ""
     """What runs this machine if it is a guest of ours, and why it is emulated if it is."""
+    simulated: bool = False
+    """It is a simulated machine, whose code costs what it does on that kernel."""
 
     @classmethod
     def here(cls) -> Self:

@@ -20,6 +20,8 @@ class BenchOptions:
     """Runs of each kind."""
     duration: float = 1.5
     """Seconds that one run measures."""
+    virtual_duration: float = 0.3
+    """The same of a simulated machine, in its own time."""
     busyduration: float = 2.0
     """Milliseconds that a busy task spins before it sleeps for one."""
     scanners: int = 2
@@ -38,6 +40,16 @@ class BenchOptions:
     """These are in huge pages; if not, in pages of 4 KiB."""
     virtual_time: bool = False
     """Guests are emulated by counting instructions, and live in a time that follows from these."""
+    cpus: int = 2
+    """CPUs of a simulated machine, of which the mapper has one to itself."""
+    preemption: str = "lazy"
+    """Where a thread is preempted there: a key of sim.machine.PREEMPTION."""
+    nice: int = 15
+    """Nice value of the scanners of a simulated machine."""
+    mapper_fifo: int = 0
+    """Priority of the mapper there as SCHED_FIFO; 0 for a fair one."""
+    costs: str | None = None
+    """File that says what code costs there; None for the table of the package."""
     seed: int = 1
     """Where the choice of pages starts; each run goes on from the seed and its own number."""
 

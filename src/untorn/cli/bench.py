@@ -11,6 +11,7 @@ from untorn.bench.plots.kind import PLOT_KINDS
 from untorn.bench.sample import label
 from untorn.bench.target import WORKLOADS, BenchOptions
 from untorn.cli.bench_output import FORMATS, Output, check_plotting
+from untorn.cli.bench_sim import sim_options
 from untorn.cli.options import OUTPUT_FILE, Above, check_file
 from untorn.cli.progress import StatusLine
 
@@ -49,6 +50,7 @@ def _option(
 @click.command(
     epilog="""\b
     Example: untorn bench --target engine --target live --plot bench.svg
+    Example: untorn bench --target sim:6.16 --reader none --reader maps --cpus 8 --scanners 16
     Example: untorn bench --exec 'pmap -x {pid}'
     Example: untorn bench --target live --resident 1024 --reader smaps_rollup --reader memory
     Exit status: 0 all was measured; 1 interrupted, or what was asked for by
@@ -59,8 +61,9 @@ def _option(
     "targets",
     multiple=True,
     metavar="T",
-    help="engine, engine:6.12 (as that Linux does it), live (this kernel), or vm:KERNEL (another, "
-    "in QEMU; see untorn kernels); may be given again.  [default: engine; with --exec, live]",
+    help="engine or engine:6.12 (as that Linux does it), sim or sim:6.12 (the same on a simulated "
+    "machine), live (this kernel), or vm:KERNEL (another, in QEMU; see untorn kernels); may be "
+    "given again.  [default: engine; with --exec, live]",
 )
 @click.option(
     "--reader",
@@ -80,9 +83,15 @@ def _option(
     "{mount} an untorn mount.",
 )
 @_option("nsamples", click.IntRange(min=1), "N", "Runs of each kind.")
-@_option("duration", Above(600), "S", "Seconds that a run measures.")
+@click.option(
+    "--duration",
+    type=Above(600),
+    metavar="S",
+    help=f"Seconds that a run measures.  [default: {BenchOptions().duration}; of a simulated "
+    f"machine {BenchOptions().virtual_duration} of its own]",
+)
 @_option("busyduration", Above(1000), "MS", "Milliseconds a busy task spins between its sleeps.")
-@_option("scanners", click.IntRange(1, 64), "N", "Readers at work, and as many busy tasks.")
+@_option("scanners", click.IntRange(1, 1024), "N", "Readers at work, and as many busy tasks.")
 @_option("mb", click.IntRange(1, 1 << 27), "MB", "Size of the region whose pages come and go.")
 @_option("gap", Above(1e6), "US", "Microseconds from a call to the next; more for slow guests.")
 @click.option(
@@ -107,6 +116,7 @@ def _option(
     is_flag=True,
     help="Emulate guests in a time of their own, which no load of this machine changes.",
 )
+@sim_options
 @_option("seed", click.IntRange(min=0), "N", "Where the choice of pages starts.")
 @click.option("--locks", is_flag=True, help="Count also how often a pass takes mmap_lock.")
 @click.option(
@@ -165,7 +175,8 @@ def bench(
     plot_file: Path | None,
     plot_kind: str | None,
     page_file: Path | None,
-    **options: Any,
+    duration: float | None,
+    **given: Any,
 ) -> None:
     """Measure how long mmap and munmap take while others read the map.
 
@@ -175,6 +186,9 @@ def bench(
     With --workload fault, read(2) into a page that was never touched is timed, and another thread
     of the mapper maps and unmaps pages. With --resident, the mapper also has one large VMA, which
     smaps, smaps_rollup and clear_refs walk under one hold of a lock.
+
+    Target sim runs the engine's code on a simulated machine in virtual time: the same command gives
+    the same figures, to the last digit, on any machine, idle or busy.
 
     Beside the latencies stand the ratio of the mean to that of `none`, whole passes of the
     scanners, runs whose mapper hung, and what the target counts: how often the mapper was
@@ -191,17 +205,20 @@ def bench(
         return
     if rawdata and json_file == Path("-"):
         raise click.UsageError("--rawdata and --json - both want stdout")
-    if options["huge"] and (not options["resident_mb"] or options["resident_mb"] % 2):
+    if duration is not None:
+        given |= {"duration": duration, "virtual_duration": duration}
+    options = BenchOptions(**given)
+    if options.huge and (not options.resident_mb or options.resident_mb % 2):
         raise click.UsageError("--huge needs a --resident of whole huge pages, 2 MB each")
     from untorn.bench.run import measure
 
     chosen = targets or (("live",) if commands else ("engine",))
     with StatusLine() as status:
         kinds = _kinds(chosen, readers, commands, status)
-        result = measure(kinds, BenchOptions(**options), status.show, locks=locks)
+        result = measure(kinds, options, status.show, locks=locks)
     if result.samples:
         named = (*readers, *(label(EXEC, command) for command in commands))
-        output = Output(result, BenchOptions(**options), plot_kind, named)
+        output = Output(result, options, plot_kind, named)
         try:
             output.write(json_file, plot_file, page_file)
         finally:  # what was measured is told, whatever becomes of the files

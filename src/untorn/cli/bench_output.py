@@ -42,11 +42,10 @@ class Output:
 
     def write(self, json_file: Path | None, plot_file: Path | None, page_file: Path | None) -> None:
         """Write the files that are wanted; raises OSError if one cannot be written."""
-        from untorn.bench.environment import Environment
         from untorn.bench.page import page
         from untorn.bench.report import as_json
 
-        environment = Environment.here()
+        environment = self._environment()
         if json_file:
             _write(json_file, as_json(self.result, environment, self.options) + "\n")
         if plot_file:
@@ -73,6 +72,14 @@ class Output:
             click.echo(
                 f"{name}: Linux {guest.kernel}, preempt={guest.preemption}, {guest.guest_of}"
             )
+
+    def _environment(self) -> "Environment":
+        """Describe this machine; or the simulated one, if nothing else was measured."""
+        from untorn.bench.environment import Environment
+
+        where = [self.result.guests.get(each.target) for each in self.result.samples]
+        simulated = [each for each in where if each is not None and each.simulated]
+        return simulated[0] if len(simulated) == len(where) else Environment.here()
 
     def _draw(self, environment: "Environment", path: Path) -> None:
         check_plotting()

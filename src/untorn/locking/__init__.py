@@ -2,5 +2,5 @@
 
 Everything above takes its primitives from sync, never from threading or time.
 
-From the top down: rwsem, rcu, lockdep, rcuwait, sync.
+From the top down: rwsem, rcu, lockdep, rcuwait, sync, replaced.
 """

@@ -1,0 +1,170 @@
+"""One run of target `sim`: a mapper, scanners and busy tasks on a simulated machine.
+
+They do what those of target `engine` do, with the engine's own code, in virtual time. The mapper
+has CPU 0 to itself; scanners and busy tasks share the others.
+"""
+
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from operator import attrgetter
+
+from untorn.bench.engine_run import map_region, prepare_calls
+from untorn.bench.mapper import Calls, Choice, choose_updates, make_call, settle
+from untorn.bench.resident import make_resident
+from untorn.bench.scan import PAUSE, Pass, read_text, scan_until_stopped, walk_by_ioctl
+from untorn.bench.target import BenchOptions
+from untorn.fs.proc.files import PROC_FILES
+from untorn.fs.proc.vma_file import ProcVmaFile
+from untorn.maps.maps_file import MapsFile
+from untorn.maps.page import PAGE_SIZE
+from untorn.reader.access.pace import Pace
+from untorn.releases.release import Release
+from untorn.sim.costs import Costs
+from untorn.sim.simulation import Simulation, simulating
+from untorn.syscalls import Process
+
+GENTLE = "gentle"
+LOWEST_FIFO = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """How a scanner reads.
+
+    Attributes:
+        file: What it opens.
+        locking: How that is read; empty as the release does it.
+        one_pass: How it goes over it.
+        user_ns: What that takes in its own program from one call to the next.
+    """
+
+    file: str
+    locking: str
+    one_pass: Pass[MapsFile] = read_text
+    user_ns: Callable[[Costs], float] = attrgetter("user_read")
+
+    def open(self, process: Process) -> ProcVmaFile:
+        """Open the file of a process."""
+        locking = self.locking or PROC_FILES[self.file].locking_of(process.mm.release)
+        return process.open(self.file, locking)
+
+
+READERS = {
+    "maps": Reader("maps", ""),
+    **{locking: Reader("maps", locking) for locking in PROC_FILES["maps"].lockings},
+    "query": Reader("maps", "", walk_by_ioctl, attrgetter("user_query")),
+    "smaps": Reader("smaps", ""),
+    GENTLE: Reader("maps", "mmap_lock"),
+}
+"""By name; `gentle` reads where that takes mmap_lock, which is what it is for."""
+
+
+@dataclass(slots=True)
+class SimRun:
+    """A run: what its jobs share.
+
+    Attributes:
+        requested: The end is asked for.
+        latencies_ns: Of the mapper's calls.
+        counts: What else was counted.
+    """
+
+    simulation: Simulation
+    options: BenchOptions
+    requested: bool = False
+    latencies_ns: "array[int]" = field(default_factory=lambda: array("q"))
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def map_pages(self, calls: Calls, updates: Iterator[Choice]) -> None:
+        """Make timed calls, a gap from the end of one to the start of the next; then ask to end."""
+        simulation, gap_ns = self.simulation, self.options.gap * 1e3
+        end = simulation.now + round(self.options.virtual_duration * 1e9)
+        while simulation.now < end:
+            begin = simulation.now
+            make_call(calls.page, next(updates))
+            self.latencies_ns.append(simulation.now - begin)
+            simulation.burn(gap_ns)
+        self.requested = True
+
+    def scan(self, file: ProcVmaFile, one_pass: Pass[MapsFile], user_ns: float) -> None:
+        """Go over the map until the end is asked for."""
+        one_pass = partial(self._with_user_time, one_pass, user_ns)
+        scans, bytes_read = scan_until_stopped(file, one_pass, self)
+        self.counts.update(scans=scans, bytes_read=bytes_read, **file.statistics())
+
+    def be_busy(self) -> None:
+        """Spin and pause until the end is asked for."""
+        while not self.requested:
+            self.simulation.burn(self.options.busyduration * 1e6)
+            self.simulation.sleep_for(round(PAUSE * 1e9))
+
+    def gentle_pass(self) -> Pass[MapsFile]:
+        """Return how one thread reads gently: raised while it holds a lock, at an even pace."""
+        simulation = self.simulation
+        pace = Pace(
+            clock=lambda: simulation.now,
+            cpu_clock=simulation.cpu_time,
+            sleep=lambda seconds: simulation.sleep_for(round(seconds * 1e9)),
+        )
+
+        def one_pass(file: MapsFile) -> Iterator[int]:
+            fills = file.fills()
+            while data := pace.spend(partial(self._raised, lambda: next(fills, b""))):
+                yield len(data)
+
+        return one_pass
+
+    def _raised(self, function: Callable[[], bytes]) -> bytes:
+        self.simulation.set_fifo(LOWEST_FIFO)
+        data = function()
+        self.simulation.set_fifo(0)
+        return data
+
+    def _with_user_time(
+        self, one_pass: Pass[MapsFile], user_ns: float, file: MapsFile
+    ) -> Iterator[int]:
+        for size in one_pass(file):
+            self.simulation.burn(user_ns)
+            yield size
+
+
+def simulate(
+    release: Release, reader: str, options: BenchOptions, seed: str, costs: Costs
+) -> SimRun:
+    """Set up, which takes no time, and run; return what was measured and counted."""
+    with simulating(options.cpus, costs, options.preemption) as simulation:
+        run = SimRun(simulation, options)
+        process, size = Process(release=release), options.mb << 20
+        if options.resident_mb:
+            make_resident(process, options.resident_mb << 20)
+        base = map_region(process, size)
+        calls = prepare_calls(process)
+        updates = choose_updates(calls, range(base, base + size), seed)
+        settle(calls.page, updates, size // PAGE_SIZE)
+        simulation.add(
+            "mapper",
+            partial(run.map_pages, calls, updates),
+            cpus=(0,),
+            fifo=options.mapper_fifo,
+        )
+        _add_scanners(run, process, reader)
+        simulation.run()
+        run.counts["blocked"] = process.mm.mmap_lock.statistics().writes_waited
+    return run
+
+
+def _add_scanners(run: SimRun, process: Process, reader: str) -> None:
+    """Add the scanners and as many busy tasks."""
+    options, add = run.options, run.simulation.add
+    cpus = range(1, options.cpus) or range(1)
+    for number in range(options.scanners):
+        if reader in READERS:
+            how = READERS[reader]
+            one_pass = run.gentle_pass() if reader == GENTLE else how.one_pass
+            user_ns = how.user_ns(run.simulation.costs)
+            job = partial(run.scan, how.open(process), one_pass, user_ns)
+            add(f"scanner {number}", job, cpus=cpus, nice=options.nice)
+        add(f"busy task {number}", run.be_busy, cpus=cpus)

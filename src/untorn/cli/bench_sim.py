@@ -1,0 +1,62 @@
+"""The options of untorn bench that are about simulated machines."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import click
+
+from untorn.bench.target import BenchOptions
+
+F = TypeVar("F", bound=Callable[..., object])
+DEFAULT = BenchOptions()
+CPUS = 1024
+"""Most CPUs of a machine, and most of its scanners."""
+
+
+def sim_options(command: F) -> F:
+    """Add the options to a command."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+_OPTIONS = (
+    click.option(
+        "--cpus",
+        type=click.IntRange(2, CPUS),
+        default=DEFAULT.cpus,
+        show_default=True,
+        metavar="N",
+        help="CPUs of a simulated machine; the mapper has one to itself.",
+    ),
+    click.option(
+        "--preemption",
+        type=click.Choice(("lazy", "full")),
+        default=DEFAULT.preemption,
+        show_default=True,
+        help="Of its kernel: full, a thread is preempted anywhere; lazy, in a system call only if "
+        "a tick finds that another one has waited since before.",
+    ),
+    click.option(
+        "--nice",
+        type=click.IntRange(-20, 19),
+        default=DEFAULT.nice,
+        show_default=True,
+        metavar="N",
+        help="Nice value of its scanners.",
+    ),
+    click.option(
+        "--mapper-fifo",
+        type=click.IntRange(0, 99),
+        default=DEFAULT.mapper_fifo,
+        metavar="N",
+        help="Real-time priority of its mapper.  [default: none]",
+    ),
+    click.option(
+        "--costs",
+        type=click.Path(exists=True, dir_okay=False),
+        default=DEFAULT.costs,
+        metavar="FILE",
+        help="What code costs there.  [default: a table that was measured on Linux 6.18]",
+    ),
+)

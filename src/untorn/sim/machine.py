@@ -1,0 +1,375 @@
+"""A machine: CPUs, the threads that they run, and a clock that goes from event to event.
+
+A thread is at a step, or burns time on a CPU, or waits for one, or sleeps. Who drives the machine
+asks for the next thread that has come to a step, does what it does there, which takes no time, and
+says how it goes on: burn() or sleep(). It may wake others meanwhile. All times are whole ns.
+
+Where a thread may be preempted is up to the model: see PREEMPTION. A woken thread goes to the CPU
+where it ran last, or to an idle one; a CPU that becomes idle takes over a thread that waits
+elsewhere, and looks for one at the ticks of the others.
+
+Not modelled: interrupts and ticks cost nothing; caches are always warm; CPUs are alike, and no two
+of them share a core; threads that wait are not moved from a busy CPU to a less busy one; real-time
+threads are not throttled.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+
+from untorn.sim.fair import TICK_NS, WEIGHTS, Entity, FairQueue, slice_ns
+
+NO_EVENT = 1 << 62
+PREEMPTION = {
+    "full": "at any moment, in the kernel as in a program",
+    "lazy": "in a program at any moment; in the kernel by real-time threads, and where a tick "
+    "finds that a fair one has waited since before it",
+}
+"""By preemption model, where a thread is preempted. Source: kernel/sched/core.c."""
+
+
+@dataclass(slots=True, eq=False)
+class Thread:
+    """A thread of the machine.
+
+    Attributes:
+        name: For people.
+        cpus: Where it may run, by number.
+        entity: It, as a fair thread.
+        fifo: Its priority as SCHED_FIFO, from 1 on; 0 if it is a fair one.
+        cpu: Where it runs, waits or ran last.
+        left: What it has yet to burn, in ns.
+        in_kernel: It is in a system call.
+        asleep: It does not want to run.
+        woken: How often it was woken.
+        had: For how long it had a CPU, as far as that was counted, in ns.
+    """
+
+    name: str
+    cpus: tuple[int, ...]
+    entity: Entity
+    fifo: int = 0
+    cpu: int = -1
+    left: int = 0
+    in_kernel: bool = False
+    asleep: bool = True
+    woken: int = 0
+    had: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Cpu:
+    """A CPU and who waits for it.
+
+    Attributes:
+        number: Its own.
+        fair: Its fair threads, the running one included.
+        fifo: The real-time threads that wait for it, in the order in which they will run.
+        current: Who runs.
+        since: Up to when its time is counted.
+        ends: When current comes to its next step; NO_EVENT while it is at one.
+        turn: How often that has changed: an event of an earlier turn is void.
+        ticking: A tick is to come.
+        asked: current is to make way as soon as it leaves the kernel.
+    """
+
+    number: int
+    fair: FairQueue
+    fifo: list[Thread] = field(default_factory=list)
+    current: Thread | None = None
+    since: int = 0
+    ends: int = NO_EVENT
+    turn: int = 0
+    ticking: bool = False
+    asked: bool = False
+
+    @property
+    def waiting(self) -> int:
+        """How many threads wait for it."""
+        running = self.current is not None and not self.current.fifo
+        return len(self.fifo) + self.fair.awake - running
+
+
+class Machine:
+    """The machine.
+
+    Attributes:
+        now: What time it is.
+        cpus: Its CPUs.
+        ran: Told whenever a CPU begins to run a thread, or (None) none.
+    """
+
+    def __init__(
+        self, cpus: int, *, context_switch: int, wake_latency: int, preemption: str = "full"
+    ) -> None:
+        """Make one of so many idle CPUs; for the costs see costs.py.
+
+        Raises:
+            ValueError: There is no such preemption model.
+        """
+        if preemption not in PREEMPTION:
+            raise ValueError(f"no preemption model {preemption}; models: {', '.join(PREEMPTION)}")
+        self.now = 0
+        self.cpus = [Cpu(number, FairQueue(slice_ns(cpus))) for number in range(cpus)]
+        self.ran: Callable[[int, Thread | None], None] = lambda cpu, thread: None
+        self._context_switch, self._wake_latency = context_switch, wake_latency
+        self._lazy = preemption == "lazy"
+        self._events: list[tuple[int, int, Callable[[], Thread | None]]] = []
+        self._made = 0
+        self._threads: dict[Entity, Thread] = {}
+
+    def thread(self, name: str, *, cpus: Sequence[int], nice: int = 0, fifo: int = 0) -> Thread:
+        """Make a thread that begins to run as soon as a CPU is free.
+
+        Raises:
+            ValueError: There is no such CPU or priority.
+        """
+        if not cpus or not set(cpus) <= set(range(len(self.cpus))):
+            raise ValueError(f"{name} may run on CPUs {list(cpus)} of {len(self.cpus)}")
+        if not (-20 <= nice < 20 and 0 <= fifo < 100):
+            raise ValueError(f"{name} has nice value {nice}, FIFO priority {fifo}")
+        made = Thread(name, tuple(sorted(cpus)), Entity(WEIGHTS[nice + 20]), fifo)
+        self._threads[made.entity] = made
+        made.cpu = min(made.cpus, key=lambda each: self._load(self.cpus[each]))
+        self._start(made, initial=True)
+        return made
+
+    def advance(self) -> Thread | None:
+        """Let time pass until a thread is at a step, and return it; None if nothing will happen."""
+        while self._events:
+            self.now, _, happens = heappop(self._events)
+            thread = happens()
+            if thread is not None:
+                return thread
+        return None
+
+    def burn(self, thread: Thread, ns: int) -> bool:
+        """Let a thread that is at a step burn some time; say whether it is at the next one already.
+
+        If not, advance() returns it then.
+        """
+        then = self.now + ns
+        if not self._events or then < self._events[0][0]:
+            self.now = then  # nothing else happens until then
+            return True
+        cpu = self.cpus[thread.cpu]
+        cpu.ends = then
+        self._at_end(cpu)
+        return False
+
+    def sleep(self, thread: Thread) -> None:
+        """Let a thread that is at a step sleep until somebody wakes it."""
+        cpu = self.cpus[thread.cpu]
+        self._count(cpu)
+        thread.asleep = True
+        if not thread.fifo:
+            cpu.fair.leave(thread.entity, sleeps=True)
+        cpu.current = None
+        self._schedule(cpu)
+        if cpu.current is None:
+            self.ran(cpu.number, None)
+
+    def alarm(self, thread: Thread, after: int) -> None:
+        """Wake a thread that is about to sleep some time later, unless it was woken before."""
+        sleeps = thread.woken
+        self._at(self.now + after, lambda: self._ring(thread, sleeps))
+
+    def wake(self, thread: Thread, by: Thread | None = None) -> None:
+        """Let a thread run again, if it sleeps.
+
+        Args:
+            thread: The thread.
+            by: The thread that wakes it; None for a timer of its CPU.
+        """
+        if not thread.asleep:
+            return
+        thread.woken += 1
+        if not thread.entity.delayed:
+            thread.cpu = self._choose_cpu(thread)
+        cpu = self.cpus[thread.cpu]
+        at_once = cpu.current is not None and (by is None or by.cpu == cpu.number)
+        self._start(thread, after=0 if at_once else self._wake_latency)
+
+    def enter_kernel(self, thread: Thread) -> None:
+        """Let a thread that is at a step begin a system call."""
+        thread.in_kernel = True
+
+    def leave_kernel(self, thread: Thread) -> None:
+        """Let a thread that is at a step return from a system call; whoever waited runs now."""
+        thread.in_kernel = False
+        cpu = self.cpus[thread.cpu]
+        if cpu.asked:
+            self._look(cpu, after=0)
+
+    def cpu_time(self, thread: Thread) -> int:
+        """Return for how long a thread has had a CPU, in ns."""
+        self._count(self.cpus[thread.cpu])
+        return thread.had
+
+    def set_fifo(self, thread: Thread, fifo: int) -> None:
+        """Make a thread that is at a step a real-time one of that priority, or (0) a fair one."""
+        cpu = self.cpus[thread.cpu]
+        self._count(cpu)
+        if not thread.fifo and fifo:
+            cpu.fair.leave(thread.entity)
+        elif thread.fifo and not fifo:
+            cpu.fair.enter(thread.entity)
+            cpu.fair.run(thread.entity)
+        thread.fifo = fifo
+        self._look(cpu, after=0)
+
+    def _ring(self, thread: Thread, sleeps: int) -> None:
+        if thread.woken == sleeps:
+            self.wake(thread)
+
+    def _start(self, thread: Thread, *, after: int = 0, initial: bool = False) -> None:
+        """Let a thread wait for its CPU, which takes notice some time after."""
+        cpu = self.cpus[thread.cpu]
+        thread.asleep = False
+        self._count(cpu)
+        if thread.entity.delayed:
+            cpu.fair.resume(thread.entity)
+        elif thread.fifo:
+            self._queue_fifo(cpu, thread)
+        else:
+            cpu.fair.enter(thread.entity, initial=initial)
+        self._look(cpu, after)
+
+    def _choose_cpu(self, thread: Thread) -> int:
+        """Return where a woken thread is to run: where it did, unless only another CPU is idle."""
+        if self._is_free(self.cpus[thread.cpu], thread):
+            return thread.cpu
+        free = (each for each in thread.cpus if self._is_free(self.cpus[each], thread))
+        return next(free, thread.cpu)
+
+    @staticmethod
+    def _is_free(cpu: Cpu, thread: Thread) -> bool:
+        """Say whether nobody is there, or for a real-time thread nobody whom it must wait for."""
+        if thread.fifo and not cpu.fifo:
+            return cpu.current is None or cpu.current.fifo < thread.fifo
+        return cpu.current is None and not cpu.waiting
+
+    @staticmethod
+    def _load(cpu: Cpu) -> int:
+        return cpu.waiting + (cpu.current is not None)
+
+    @staticmethod
+    def _queue_fifo(cpu: Cpu, thread: Thread, *, first: bool = False) -> None:
+        """Put a thread after those of its priority, or (first) before them."""
+        place = thread.fifo + first
+        index = sum(each.fifo >= place for each in cpu.fifo)
+        cpu.fifo.insert(index, thread)
+
+    def _look(self, cpu: Cpu, after: int) -> None:
+        """Let a CPU look, some time later, whether another thread should run."""
+        self._at(self.now + after, lambda: self._schedule(cpu))
+
+    def _tick(self, cpu: Cpu) -> None:
+        """Look whether another thread should run, or whether an idle CPU takes over who waits."""
+        cpu.ticking = False
+        self._schedule(cpu, force=cpu.asked)
+        if cpu.waiting:
+            for other in self.cpus:
+                if other.current is None:
+                    self._schedule(other)
+
+    def _schedule(self, cpu: Cpu, *, force: bool = False) -> None:
+        """Let the thread run that should, or (unless force) ask for that where it must wait."""
+        self._count(cpu)
+        best = self._pick(cpu) or self._take_over(cpu)
+        before = cpu.current
+        if best is not before and self._must_wait(best, before) and not force:
+            cpu.asked = True
+        elif best is not before:
+            if before is not None:
+                self._preempt(cpu, before)
+            self._run(cpu, best)
+        elif best is not None and not best.fifo:
+            cpu.fair.run(best.entity)  # a slice more, if it has used up the one before
+        if not cpu.ticking and cpu.current is not None and cpu.waiting:
+            cpu.ticking = True
+            self._at((self.now // TICK_NS + 1) * TICK_NS, lambda: self._tick(cpu))
+
+    def _must_wait(self, best: Thread | None, before: Thread | None) -> bool:
+        """Say whether the one that runs is not preempted by the other where it is."""
+        in_kernel = before is not None and before.in_kernel
+        return self._lazy and in_kernel and best is not None and not best.fifo
+
+    def _pick(self, cpu: Cpu) -> Thread | None:
+        """Return who should run of those who are at a CPU."""
+        running = cpu.current.fifo if cpu.current is not None else 0
+        if cpu.fifo and cpu.fifo[0].fifo > running:
+            return cpu.fifo[0]
+        if running:
+            return cpu.current
+        entity = cpu.fair.pick()
+        return self._threads[entity] if entity else None
+
+    def _take_over(self, cpu: Cpu) -> Thread | None:
+        """Bring a thread to an idle CPU that waits for the busiest of the others."""
+        for other in sorted(self.cpus, key=lambda each: -each.waiting):
+            for thread in self._waiting(other):
+                if cpu.number in thread.cpus:
+                    self._count(other)
+                    if thread.fifo:
+                        other.fifo.remove(thread)
+                        self._queue_fifo(cpu, thread)
+                    else:
+                        other.fair.leave(thread.entity)
+                        cpu.fair.enter(thread.entity)
+                    thread.cpu = cpu.number
+                    return thread
+        return None
+
+    def _waiting(self, cpu: Cpu) -> Iterable[Thread]:
+        """Give the threads that wait for a CPU."""
+        yield from cpu.fifo
+        for entity in cpu.fair.entities:
+            thread = self._threads[entity]
+            if thread is not cpu.current and not entity.delayed:
+                yield thread
+
+    def _preempt(self, cpu: Cpu, thread: Thread) -> None:
+        """Let the current thread wait, with what it has yet to burn."""
+        thread.left = cpu.ends - self.now
+        cpu.current = None
+        if thread.fifo:
+            self._queue_fifo(cpu, thread, first=True)
+
+    def _run(self, cpu: Cpu, thread: Thread | None) -> None:
+        """Let a thread run that waited, or none."""
+        cpu.current = thread
+        cpu.ends, cpu.asked = NO_EVENT, False
+        cpu.turn += 1
+        if thread is not None and thread.fifo:
+            cpu.fifo.remove(thread)
+        cpu.fair.run(thread.entity if thread is not None and not thread.fifo else None)
+        if thread is not None:
+            cpu.ends = self.now + self._context_switch + thread.left
+            thread.left = 0
+            self._at_end(cpu)
+        self.ran(cpu.number, thread)
+
+    def _count(self, cpu: Cpu) -> None:
+        """Count what the current thread ran since this was done last."""
+        ns = self.now - cpu.since
+        if cpu.current is not None:
+            cpu.current.had += ns
+        cpu.fair.ran(ns)
+        cpu.since = self.now
+
+    def _at_end(self, cpu: Cpu) -> None:
+        turn = cpu.turn = cpu.turn + 1
+        self._at(cpu.ends, lambda: self._step(cpu, turn))
+
+    def _step(self, cpu: Cpu, turn: int) -> Thread | None:
+        """Return the thread that has burnt its time, unless it was preempted before."""
+        if turn != cpu.turn:
+            return None
+        cpu.ends = NO_EVENT
+        return cpu.current
+
+    def _at(self, time: int, happens: Callable[[], Thread | None]) -> None:
+        # Numbered, so that what happens at the same moment happens in the order of its causes.
+        self._made += 1
+        heappush(self._events, (time, self._made, happens))
