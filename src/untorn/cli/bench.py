@@ -201,13 +201,13 @@ def bench(
     busy machine too. It needs the right to trace (root), the engine does not.
     """
     if calibrate:
-        _calibrate(targets, costs_file, virtual_time=options["virtual_time"])
+        _calibrate(targets, costs_file, virtual_time=given["virtual_time"])
         return
     if rawdata and json_file == Path("-"):
         raise click.UsageError("--rawdata and --json - both want stdout")
     if duration is not None:
         given |= {"duration": duration, "virtual_duration": duration}
-    options = BenchOptions(**given)
+    options = BenchOptions(**given, costs=str(costs_file) if costs_file else None)
     if options.huge and (not options.resident_mb or options.resident_mb % 2):
         raise click.UsageError("--huge needs a --resident of whole huge pages, 2 MB each")
     from untorn.bench.run import measure

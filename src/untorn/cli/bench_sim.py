@@ -52,11 +52,4 @@ _OPTIONS = (
         metavar="N",
         help="Real-time priority of its mapper.  [default: none]",
     ),
-    click.option(
-        "--costs",
-        type=click.Path(exists=True, dir_okay=False),
-        default=DEFAULT.costs,
-        metavar="FILE",
-        help="What code costs there.  [default: a table that was measured on Linux 6.18]",
-    ),
 )
