@@ -112,7 +112,7 @@ def test_what_means_nothing_is_refused_with_its_line(text: str, told: str) -> No
 def test_a_case_is_of_the_releases_that_it_says() -> None:
     (case,) = parse_cases("case new\nsince MSEAL\nuntil 7.1\nfrom a.c: b\nbrk(0)")
     assert (case.title, case.source) == ("new", "a.c: b")
-    assert (case.since, case.until) == (MSEAL.since, Release(7, 1))
+    assert (case.since, case.until) == (MSEAL, Release(7, 1))
     assert [case.holds_for(Release(*r)) for r in ((6, 9), (6, 10), (7, 0), (7, 1))] == [
         False,
         True,

@@ -10,7 +10,7 @@ from untorn.conform.operation import Operation
 from untorn.conform.pair import Expectation
 from untorn.conform.script_text import format_result, operation_of
 from untorn.conform.shown import Run, runs_from
-from untorn.releases.release import Release
+from untorn.releases.release import Change, Release
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,21 +89,22 @@ class Case:
     Attributes:
         title: What it shows, in words; "" for a script that expects nothing.
         source: Which case of somebody else's suite checks the same, or "".
-        since, until: The releases of which it is true: from the first, up to and without the
-            second; None for all.
+        since, until: The releases of which it is true: from the first, or all that have the
+            change, up to and without the second; None for all.
         names: What they stand for in its calls.
     """
 
     title: str = ""
     source: str = ""
-    since: Release | None = None
-    until: Release | None = None
+    since: Release | Change | None = None
+    until: Release | Change | None = None
     names: dict[str, int | ast.expr] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
 
     def holds_for(self, release: Release) -> bool:
         """Say whether it is true of a release."""
-        return (self.since or release) <= release and (self.until is None or release < self.until)
+        begun = self.since is None or _reaches(release, self.since)
+        return begun and (self.until is None or not _reaches(release, self.until))
 
     def play(self) -> Iterator[tuple[Operation, Expectation]]:
         """Yield its operations, each with what must be told how it came out before the next."""
@@ -120,3 +121,7 @@ class Case:
             yield operation_of(step.call, names), expected
             if not answers:
                 return  # it was left out: what follows is about another address space
+
+
+def _reaches(release: Release, limit: Release | Change) -> bool:
+    return release.has(limit) if isinstance(limit, Change) else release >= limit

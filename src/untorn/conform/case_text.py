@@ -30,7 +30,7 @@ from untorn.conform.operation import Operation
 from untorn.conform.script_text import CONSTANTS, operation_of
 from untorn.conform.shown import parse_runs
 from untorn.releases.changes import all_changes
-from untorn.releases.release import Release
+from untorn.releases.release import Change, Release
 
 _DIRECTIVE = re.compile(r"(case|from|since|until)\s+(.*)")
 _RELEASE = re.compile(r"\d+\.\d+")
@@ -148,10 +148,10 @@ class _Reader:
         return name
 
 
-def _release(text: str) -> Release:
+def _release(text: str) -> Release | Change:
     """Return a release by its number, or by the name that a change has in releases/changes.py."""
     if change := dict(all_changes()).get(text):
-        return change.since
+        return change
     if not _RELEASE.fullmatch(text):
         raise ValueError(f"{text!r} is no release, and no change of one")
     return Release.parse(text)

@@ -268,6 +268,13 @@ GUARDS_PER_VMA = Change(
     " anon_vma; mmap_lock before",
     "mm/madvise.c:is_vma_lock_sufficient()",
 )
+COPY_BRINGS_ANON_VMA = Change(
+    Release(6, 19),
+    "an unwritten VMA that written memory is moved to takes over its anon_vma, and in a fork child "
+    "they do not merge; it had none afterwards, from 6.16 on, and they merged",
+    "mm/vma.c:dup_anon_vma()",
+    carried_back=(Release(6, 18, 15),),
+)
 FORK_WAITS_KILLABLE = Change(
     Release(6, 19),
     "a kill ends fork's wait for the readers of a VMA; it was looked for after the wait before",

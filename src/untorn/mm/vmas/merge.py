@@ -18,7 +18,12 @@ from untorn.mm.mman import VM_SPECIAL, VM_STICKY, is_cow_mapping
 from untorn.mm.vma_lock import vma_start_write
 from untorn.mm.vmas.rmap import anon_vma_clone, is_fork_child
 from untorn.mm.vmas.vm_area import vma_remove_merged, vma_store
-from untorn.releases.changes import ANON_PGOFF, ANON_VMA_TAKEN_OVER, CLOSE_MERGES
+from untorn.releases.changes import (
+    ANON_PGOFF,
+    ANON_VMA_TAKEN_OVER,
+    CLOSE_MERGES,
+    COPY_BRINGS_ANON_VMA,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +40,7 @@ class Attributes:
         origin: The VMA that the range is part of, was copied from, or extends; None for a new
             mapping.
         extends: It does, and Linux does not ask then whether origin is a fork child.
+        copied: It was copied from origin, which a move then takes away.
     """
 
     flags: int
@@ -45,6 +51,7 @@ class Attributes:
     policy: Mempolicy | None = None
     origin: Vma | None = None
     extends: bool = False
+    copied: bool = False
 
     @classmethod
     def of(cls, vma: Vma, start: int) -> "Attributes":
@@ -112,9 +119,18 @@ class Attributes:
             return not is_fork_child(vma)
         if vma.anon_vma is None:
             taken_over = vma.vm_mm.release.has(ANON_VMA_TAKEN_OVER)
-            return taken_over and (self.extends or not is_fork_child(self.origin))
+            asks = self._brings_anon_vma(vma.vm_mm) and not self.extends
+            return taken_over and not (asks and is_fork_child(self.origin))
         # Both own pages: under one anon_vma, or they stay two.
         return own is vma.anon_vma
+
+    def _brings_anon_vma(self, mm: MmStruct) -> bool:
+        """Say whether Linux minds, in a merge, the anon_vma of where the range comes from."""
+        return not self.copied or mm.release.has(COPY_BRINGS_ANON_VMA)
+
+    def anon_vma_source(self, mm: MmStruct) -> Vma | None:
+        """Return the VMA whose anon_vma a merge gives to what takes the range over."""
+        return self.origin if self._brings_anon_vma(mm) else None
 
 
 def vma_merge_new_range(
@@ -205,7 +221,7 @@ def _grow(
     # From here on no reader gets one of them before the section ends.
     for vma in (target, *swallowed):
         vma_start_write(vma)
-    for source in (*swallowed, new.origin):
+    for source in (*swallowed, new.anon_vma_source(mm)):
         _dup_anon_vma(target, source)
     for flags in (new.flags, *(vma.vm_flags for vma in swallowed)):
         target.vm_flags |= flags & VM_STICKY

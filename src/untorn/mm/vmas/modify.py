@@ -179,7 +179,7 @@ def _other_side(
 
 
 def _attributes_of_copy(vma: Vma, start: int, place: int) -> Attributes:
-    new = Attributes.of(vma, start)
+    new = replace(Attributes.of(vma, start), copied=True)
     if vma.anon_vma is not None:
         return new
     # No page is tied to the old offset: what is not mapped yet may begin anew.
