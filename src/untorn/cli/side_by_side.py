@@ -115,7 +115,8 @@ def run_target(name: str, options: dict[str, Any]) -> None:
         name: Of the target.
         options: The fields of ConformOptions.
     """
-    with endings_held():
+    # The parent ends what it needs no more, which may be a child that has sent all and is leaving.
+    with suppress(KeyboardInterrupt), endings_held():
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         run = conform_target(name).conform(
             ConformOptions(**options), lambda so_far: send(made=so_far.operations)
