@@ -1,6 +1,7 @@
 # Everything runs in .venv, which the first target that needs it makes.
 PYTHON ?= python3
 BIN := .venv/bin
+NOGIL := .venv-nogil/bin
 
 .DEFAULT_GOAL := help
 
@@ -15,7 +16,13 @@ help: ## show the targets
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@touch $@
 
-READERS = none mmap_lock vma_lock rcu smaps gentle maps query psutil
+.venv-nogil/ready: pyproject.toml | .venv/ready
+	@python=$$($(BIN)/python tools/nogil.py) && $$python -m venv --clear .venv-nogil
+	$(NOGIL)/python tools/install.py
+	@touch $@
+
+ENGINE_READERS = none mmap_lock vma_lock rcu
+READERS = $(ENGINE_READERS) smaps gentle maps query psutil
 
 bench: .venv/ready ## mmap/munmap latency under maps readers, engine and this kernel: table and bench.svg
 	$(BIN)/untorn bench --target engine --target live $(READERS:%=--reader %) --plot bench.svg --json bench.json
@@ -58,6 +65,10 @@ bench-mount: .venv/ready ## how long an agent stalls a process through a mount, 
 bench-load: .venv/ready ## a mount while many clients read, and while processes come and go
 	$(BIN)/python benchmarks/mount_load.py
 
+bench-nogil: .venv-nogil/ready ## the engine with and without the GIL: two tables
+	PYTHON_GIL=1 $(NOGIL)/untorn bench $(ENGINE_READERS:%=--reader %)
+	PYTHON_GIL=0 $(NOGIL)/untorn bench $(ENGINE_READERS:%=--reader %)
+
 bench-checker: .venv/ready ## schedules per second of the checker
 	$(BIN)/python benchmarks/checker.py
 
@@ -68,6 +79,9 @@ soak: .venv/ready ## ten minutes of random writers and readers, invariants check
 test: lint ## lint, types and tests; TESTS="tests/cli/test_doctor.py -x" for some of them
 	$(BIN)/python -m pytest $(TESTS)
 
+test-nogil: .venv-nogil/ready ## the tests on CPython without the GIL, which is found, or made; TESTS as above
+	PYTHON_GIL=0 $(NOGIL)/python -m pytest $(TESTS)
+
 lint: .venv/ready ## ruff, mypy --strict, and which way imports go
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -75,6 +89,6 @@ lint: .venv/ready ## ruff, mypy --strict, and which way imports go
 	$(BIN)/python tools/imports.py
 
 clean: ## remove what the other targets made
-	rm -rf .venv bench.svg bench.json kernels.svg kernels.json kernels.html memory-stall.svg memory-stall-*.json .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-nogil bench.svg bench.json kernels.svg kernels.json kernels.html memory-stall.svg memory-stall-*.json .mypy_cache .ruff_cache .pytest_cache
 
-.PHONY: help bench kernels conform-kernels conform-programs bench-micro bench-readers bench-counting bench-stall bench-mount bench-load bench-checker soak test lint clean
+.PHONY: help bench kernels conform-kernels conform-programs bench-micro bench-readers bench-counting bench-stall bench-mount bench-load bench-nogil bench-checker soak test test-nogil lint clean

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from untorn.bench.environment import has_gil
 from untorn.locking import lockdep, sync
 
 settings.register_profile("untorn", deadline=None)  # no test depends on how fast a machine is
@@ -32,3 +33,11 @@ def _lockdep() -> Iterator[None]:
     with lockdep.enabled():
         yield
         lockdep.assert_nothing_held()
+
+
+@pytest.fixture(autouse=True)
+def _gil_stays_off() -> Iterator[None]:
+    """Find the test during which an extension switches the GIL on; a warning says which it was."""
+    before = has_gil()
+    yield
+    assert has_gil() == before

@@ -75,6 +75,18 @@ def test_the_sources_are_the_suites_at_the_hosts_mirror_signed_by_debian(fake: A
     assert all(f"signed-by={fake.folder}/keyring" in line for line in sources)
 
 
+def test_sources_come_with_the_sums_of_their_files(fake: Apt) -> None:
+    sums = r"Checksums-Sha256:\n 00aa 7 hello.tar.xz\n 00bb 8 hello.dsc\nDirectory: pool/hello"
+    fake.does(LISTS.replace("Size: 8", sums))
+    found = list(apt.stanzas(re.compile("hello"), apt.SOURCES, ["sid"]))
+    sums_of_files = "\n 00aa 7 hello.tar.xz\n 00bb 8 hello.dsc"
+    fields = {"Checksums-Sha256": sums_of_files, "Directory": "pool/hello"}
+    assert [stanza for _, _, stanza in found] == [{"Package": "hello", **fields}]
+    sources = [line for line in fake.log.read_text().splitlines() if line.startswith("deb")]
+    signed = f"signed-by={fake.folder}/keyring"
+    assert sources == [f"deb-src [target=Sources {signed}] http://mirror.example/debian/ sid main"]
+
+
 def test_apt_is_given_its_own_folders_and_they_are_gone_afterwards(fake: Apt) -> None:
     fake.does(LISTS)
     asked()

@@ -11,9 +11,10 @@ import pytest
 
 from tests.helpers.archives import write_below
 from tests.helpers.repository import ROOT
+from untorn.errors import OutOfReachError
 from untorn.vm import initramfs, interpreter
 from untorn.vm.cpio import File
-from untorn.vm.interpreter import executable, python_files, shared_objects
+from untorn.vm.interpreter import executable, library_of, python_files, shared_objects
 
 
 def test_the_interpreter_is_the_real_one_and_not_that_of_an_environment() -> None:
@@ -40,6 +41,23 @@ def test_a_module_has_its_compiled_form_which_counts_whatever_the_source_says(
         f"import sys; sys.path.insert(0, {str(target)!r}); import module; print(module.VALUE)",
     ]
     assert subprocess.run(command, capture_output=True, check=True).stdout == b"1\n"
+
+
+def test_the_library_is_where_the_interpreter_looks_unless_it_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    folders = library_of(executable())
+    assert tmp_path not in folders
+    assert {"os.py", "encodings"} <= {path.name for folder in folders for path in folder.iterdir()}
+
+
+def test_an_interpreter_that_must_be_told_cannot_go_to_a_guest(tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\nexit 1\n")
+    python.chmod(0o755)
+    with pytest.raises(OutOfReachError, match="does not find its library unless it is told where"):
+        library_of(python)
 
 
 def test_shared_objects_are_files_and_the_c_library_is_among_them() -> None:

@@ -51,11 +51,17 @@ class Environment:
             machine=system.machine,
             cpus=tuple(sorted(os.sched_getaffinity(0))),
             python=f"{platform.python_implementation()} {platform.python_version()}",
-            gil=getattr(sys, "_is_gil_enabled", lambda: True)(),
+            gil=has_gil(),
             switch_interval_ms=sys.getswitchinterval() * 1000,
             load=os.getloadavg(),
             date=datetime.now(UTC).isoformat(timespec="seconds"),
         )
+
+
+def has_gil() -> bool:
+    """Say whether only one thread at a time runs Python code; an import may change it."""
+    enabled: bool = getattr(sys, "_is_gil_enabled", lambda: True)()  # from 3.13
+    return enabled
 
 
 def _preemption(build: str) -> str | None:

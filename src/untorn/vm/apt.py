@@ -7,7 +7,7 @@ Debian's signature on what there is, and the checksum of what is fetched.
 import os
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
@@ -43,19 +43,24 @@ Dir::Etc::SourceParts "/dev/null";
 Acquire::http::Timeout "20";
 """
 """Not even the host's hooks are run."""
-_FIELD = re.compile(r"(?m)^([\w-]+): (.*)$")
+PACKAGES = "deb [arch=amd64 target=Packages"
+SOURCES = "deb-src [target=Sources"
+"""What to ask for: built packages of x86-64, or their sources."""
+_FIELD = re.compile(r"(?m)^([\w-]+):[ ]?(.*(?:\n .*)*)$")
 
 Stanza = dict[str, str]
-"""Fields of a package."""
+"""Fields of a package. What goes on over several lines keeps its line ends."""
 
 
-def stanzas(name: re.Pattern[str]) -> Iterator[tuple[str, str, Stanza]]:
-    """Ask all suites; yield suite, what addresses begin with, and each package of such a name.
+def stanzas(
+    name: re.Pattern[str], kind: str = PACKAGES, suites: Sequence[str] = SUITES
+) -> Iterator[tuple[str, str, Stanza]]:
+    """Ask suites; yield suite, what addresses begin with, and each package of such a name.
 
     Raises:
         OutOfReachError: apt or Debian's keys are not here, or no suite can be reached.
     """
-    with _apt() as config:
+    with _apt(kind, suites) as config:
         complaint = _run("apt-get", *config, "update")[1]
         listing = "$(FILENAME) $(RELEASE) $(REPO_URI)"
         lists = _run("apt-get", *config, "indextargets", "--format", listing)[0].splitlines()
@@ -74,7 +79,7 @@ def download(uri: str, sha256: str, target: Path) -> None:
     Raises:
         OutOfReachError: apt is not here, or the file cannot be fetched or written.
     """
-    with _apt() as config:
+    with _apt(PACKAGES, SUITES) as config:
         asked = "download-file", uri, str(target), f"SHA256:{sha256}"
         complaint = _run(_HELPER, *config, *asked, fills=target)[1]
     if not target.exists():
@@ -82,7 +87,7 @@ def download(uri: str, sha256: str, target: Path) -> None:
 
 
 @contextmanager
-def _apt() -> Iterator[tuple[str, ...]]:
+def _apt(kind: str, suites: Sequence[str]) -> Iterator[tuple[str, ...]]:
     """Give the options that make apt use a folder of its own, gone afterwards."""
     if not _KEYRING.exists():
         raise OutOfReachError(f"no {_KEYRING}; install debian-archive-keyring")
@@ -90,9 +95,8 @@ def _apt() -> Iterator[tuple[str, ...]]:
         folder = Path(name)
         folder.chmod(0o755)  # apt downloads as a user of its own
         (folder / "lists/partial").mkdir(parents=True)
-        mirror = _mirror()
-        source = f"deb [arch=amd64 target=Packages signed-by={_KEYRING}] {mirror}"
-        sources = "".join(f"{source} {suite} main\n" for suite in SUITES)
+        source = f"{kind} signed-by={_KEYRING}] {_mirror()}"
+        sources = "".join(f"{source} {suite} main\n" for suite in suites)
         (folder / "sources.list").write_text(sources)
         (folder / "apt.conf").write_text(_CONFIGURATION.format(folder=folder))
         yield "-q", f"--config-file={folder}/apt.conf"
@@ -120,7 +124,7 @@ def _run(*command: str, fills: Path | None = None) -> tuple[str, str]:
         try:
             process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=complaints)
         except FileNotFoundError as error:
-            raise OutOfReachError(f"no {command[0]} here to fetch a kernel with") from error
+            raise OutOfReachError(f"no {command[0]} here to fetch from Debian with") from error
         try:
             output = _read(process, fills)
         finally:

@@ -5,7 +5,6 @@ import os
 import re
 import subprocess
 import sys
-import sysconfig
 import warnings
 from collections.abc import Iterable, Iterator
 from importlib.util import MAGIC_NUMBER
@@ -47,6 +46,8 @@ _NO_EXTENSIONS = re.compile(
 _UNCHECKED_HASH = 1
 _LD_CACHE = Path("/etc/ld.so.cache")
 """Where the loader finds what lies outside its usual directories."""
+_BUILD = "pybuilddir.txt"
+"""What tells an interpreter that was not installed where its library is. Source: getpath.py."""
 
 
 def executable() -> Path:
@@ -60,23 +61,32 @@ def interpreter_files() -> Iterator[File]:
     Each stands where it stands here, so that the interpreter finds it.
 
     Raises:
-        OutOfReachError: There is no ldd.
+        OutOfReachError: There is no ldd, or the interpreter needs to be told where its library is.
     """
     python = executable()
     yield File(PurePosixPath(python), python.read_bytes(), executable=True)
     extensions = []
-    for directory in sorted({_library("stdlib"), _library("platstdlib")}):
-        yield from python_files(directory, directory)
-        modules = sorted(directory.glob("lib-dynload/*.so"))
+    for folder in library_of(python):
+        yield from python_files(folder, folder)
+        modules = sorted(folder.glob("*.so"))
         extensions += [path for path in modules if not _NO_EXTENSIONS.match(path.name)]
-    for path in (*extensions, *shared_objects([python, *extensions]), _LD_CACHE):
+    found = *extensions, *shared_objects([python, *extensions]), _LD_CACHE, python.parent / _BUILD
+    for path in found:
         if path.exists():
             yield File(PurePosixPath(path), path.read_bytes(), executable=True)
 
 
-def _library(which: str) -> Path:
-    """Return a folder of the library where the executable itself looks for it, links resolved."""
-    return Path(sysconfig.get_path(which)).resolve()
+def library_of(python: Path) -> list[Path]:
+    """Return the folders where an interpreter looks for its library when nobody tells it where.
+
+    Raises:
+        OutOfReachError: It does not start then.
+    """
+    program = "import sys; print(*sys.path, sep='\\n')"
+    done = subprocess.run([python, "-ISB", "-c", program], capture_output=True, text=True)
+    if done.returncode:
+        raise OutOfReachError(f"{python} does not find its library unless it is told where")
+    return [folder for folder in map(Path, done.stdout.splitlines()) if folder.is_dir()]
 
 
 def python_files(root: Path, target: Path) -> Iterator[File]:

@@ -1,0 +1,44 @@
+"""On CPython without the GIL: that it is off, and that what users import leaves it off."""
+
+import os
+import subprocess
+import sys
+import sysconfig
+
+import pytest
+
+from untorn.bench.environment import has_gil
+
+without_gil = pytest.mark.skipif(
+    not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="takes a CPython made without the GIL"
+)
+
+IMPORT = "import sys, {module}; print(sys._is_gil_enabled())"
+
+
+@without_gil
+@pytest.mark.skipif("PYTHON_GIL" not in os.environ, reason="takes PYTHON_GIL=0 or 1")
+def test_the_gil_is_as_it_was_told_to_be() -> None:
+    assert has_gil() == (os.environ["PYTHON_GIL"] != "0")
+
+
+@without_gil
+@pytest.mark.parametrize(
+    "module",
+    [
+        "untorn.cli",
+        "untorn.engine",
+        "untorn.serve.fuse.session",
+        "untorn.check.run",
+        "matplotlib.pyplot",
+        "numpy",
+        "prometheus_client",
+        "psutil",
+    ],
+)
+def test_an_import_leaves_the_gil_off(module: str) -> None:
+    # With PYTHON_GIL=0 an extension cannot switch it on, and none says that it would.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHON_GIL"}
+    command = [sys.executable, "-c", IMPORT.format(module=module)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert (done.stdout, done.stderr) == ("False\n", "")
