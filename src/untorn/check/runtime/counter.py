@@ -95,7 +95,7 @@ class AtomicInt:
         # counted says how many readers are in. What the value is above that does not go by readers,
         # so they alone cannot bring it to 0. MARGIN keeps those that are about to come in from
         # reaching the limit, in whatever order they do.
-        plain = value > sum(self.counted.values()) and value + MARGIN < self._limit
+        plain = sum(self.counted.values()) < value < self._limit - MARGIN
         return COUNT if plain else WRITE
 
     def _count(self, delta: int) -> None:

@@ -82,6 +82,9 @@ class Execution:
         limited: It was given up because it grew too long.
         slept: It was given up because what it would do was done in another schedule.
         made: How many locations each task has made in this run.
+        alive: Mask of the tasks that have not ended.
+        may_wait: Of these, those whose announced step can be one that waits: without any, alive
+            says who is enabled().
     """
 
     def __init__(self, names: Sequence[str], strategy: Strategy, max_steps: int) -> None:
@@ -102,8 +105,8 @@ class Execution:
         self.failure: BaseException | None = None
         self.limited = self.slept = False
         self._jobs: Sequence[Job] = ()
-        self._alive = 0  # mask of the tasks that have not ended
-        self._may_wait = 0  # of these, those whose announced step can be one that waits
+        self.alive = 0
+        self.may_wait = 0
         self._unwinding = False
         # Who decides at a point. It is the strategy's pick() while a schedule is played, _to_hub()
         # while tasks are brought to their first points, and _pass() once the schedule is given up.
@@ -123,8 +126,8 @@ class Execution:
         self._jobs = jobs
         self.steps = 0
         self.made = [0] * count
-        self._alive = (1 << count) - 1
-        self._may_wait = 0
+        self.alive = (1 << count) - 1
+        self.may_wait = 0
         self.results = [None] * count
         self.failure = None
         self.limited = self.slept = False
@@ -170,9 +173,9 @@ class Execution:
         self.kinds[task] = kind
         # Most steps never wait. Only those that may are looked at by enabled(), at every step.
         if kind >= ACQUIRE:
-            self._may_wait |= 1 << task
-        elif self._may_wait:
-            self._may_wait &= ~(1 << task)
+            self.may_wait |= 1 << task
+        elif self.may_wait:
+            self.may_wait &= ~(1 << task)
         chosen = self._pick()
         # The step is made after the return, by the caller: nobody else runs before it is.
         if chosen != task:
@@ -181,9 +184,9 @@ class Execution:
 
     def enabled(self) -> int:
         """Return a mask of the tasks whose announced step can be made."""
-        mask = self._alive
-        if self._may_wait:
-            for task in members(self._may_wait):
+        mask = self.alive
+        if self.may_wait:
+            for task in members(self.may_wait):
                 if self.locations[task].blocked:
                     mask &= ~(1 << task)
         return mask
@@ -237,8 +240,8 @@ class Execution:
             # A task that has ended stands at a step that is never made. If something failed, no
             # other task goes on: its state may be what is broken.
             self.locations[number], self.kinds[number] = NOBODY, NEVER
-            self._alive &= ~(1 << number)
-            self._may_wait &= ~(1 << number)
+            self.alive &= ~(1 << number)
+            self.may_wait &= ~(1 << number)
             stop = self._unwinding or self.failure is not None
             self.current = self.hub if stop else self._pick()
             self._greenlets[self.current].switch()

@@ -6,12 +6,9 @@ says of a schedule depends on those before. Here the order is the one that mm/__
 
 from __future__ import annotations
 
-from typing import cast
-
-from untorn.check.runtime.primitives import Task
+from untorn.check.runtime.primitives import current
 from untorn.errors import LockOrderError
 from untorn.fs.seq_file import SEQ_LOCK
-from untorn.locking import sync
 from untorn.locking.lockdep import LockClass
 from untorn.mm.mm_types import MMAP_LOCK
 from untorn.mm.vma_lock import VMA_LOCK
@@ -21,17 +18,13 @@ ORDER = (SEQ_LOCK, MMAP_LOCK, VMA_LOCK)
 _RANK = {lock_class: rank for rank, lock_class in enumerate(ORDER)}
 
 
-def _current() -> Task:
-    return cast(Task, sync.current())
-
-
 def acquire(
     lock_class: LockClass, lock: object, *, trylock: bool = False, nested: bool = False
 ) -> None:
     """Note that the current task takes lock; see lockdep.acquire()."""
     # Looked at before the task can wait: the order is wrong in this schedule even if the lock
     # happens to be free. A trylock cannot deadlock.
-    task = _current()
+    task = current()
     if task.held and not trylock:
         _check(lock_class, task.held, nested)
     # Before it is held: what a task asks for belongs to the story of a deadlock. If it gives up,
@@ -55,7 +48,7 @@ def _check(lock_class: LockClass, held: list[tuple[LockClass, object]], nested: 
 def release(lock_class: LockClass, lock: object) -> None:
     """Note that the current task lets go of lock; see lockdep.release()."""
     # From the end: a lock that is held twice, as RCU can be, is left in the reverse order.
-    held = _current().held
+    held = current().held
     for i in range(len(held) - 1, -1, -1):
         if held[i][1] is lock and held[i][0] is lock_class:
             del held[i]
@@ -65,18 +58,18 @@ def release(lock_class: LockClass, lock: object) -> None:
 
 def is_held(lock_class: LockClass, lock: object) -> bool:
     """Say whether the current task holds lock."""
-    return any(other is lock and known is lock_class for known, other in _current().held)
+    return (lock_class, lock) in current().held  # no lock is equal to another one
 
 
 def held_of(lock_class: LockClass) -> int:
     """Return how many locks of a class the current task holds or waits for."""
-    return sum(known is lock_class for known, _ in _current().held)
+    return sum(known is lock_class for known, _ in current().held)
 
 
 def might_sleep(what: str) -> None:
     """Refuse to sleep under RCU."""
     # Whether it would have slept does not matter: in another schedule it does.
-    for lock_class, _ in _current().held:
+    for lock_class, _ in current().held:
         if lock_class.spins:
             raise LockOrderError(f"may sleep for {what} under {lock_class.name}")
 

@@ -58,8 +58,7 @@ class Mutex:
         """Say whether it is held."""
         return self.location.blocked
 
-    def __enter__(self) -> bool:
-        return self.acquire()
+    __enter__ = acquire
 
     def __exit__(self, *exc: object) -> None:
         self.release()
@@ -137,11 +136,14 @@ class Task(sync.Task):
 _outside = Task("set-up")
 
 
-def current() -> sync.Task:
+def current() -> Task:
     """Return the task that is running."""
     # Tasks are greenlets of one thread, so what a thread knows of itself does not tell them apart.
     run = running.run
-    return _outside if run is None else run.tasks[run.current]
+    if run is None:
+        return _outside
+    task: Task = run.tasks[run.current]
+    return task
 
 
 def monotonic_ns() -> int:

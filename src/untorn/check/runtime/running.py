@@ -12,7 +12,6 @@ from typing import Any, Protocol
 
 from untorn.check.runtime.location import SharedLocation
 from untorn.check.runtime.trace import Trace
-from untorn.locking import sync
 
 
 class Run(Protocol):
@@ -33,8 +32,8 @@ class Run(Protocol):
     trace: Trace
 
     @property
-    def tasks(self) -> Sequence[sync.Task]:
-        """The tasks."""
+    def tasks(self) -> Sequence[Any]:
+        """The tasks, of the checker's own kind."""
 
     @property
     def point(self) -> Callable[[SharedLocation, int], None]:

@@ -43,7 +43,8 @@ class Trace:
         tasks, locations, clocks: Of each step; its clock is what its task knows after it.
         races: Of a step, earlier ones that it conflicts with and that did not happen before it
             otherwise.
-        now: The clock of each task.
+        now: The clock of each task. A strategy that makes a step again that was kept puts that of
+            the step there; record() does so for a new one.
     """
 
     __slots__ = (
@@ -92,14 +93,12 @@ class Trace:
         self._enabling = {step for step in self._enabling if step < keep}
         self.now = [[0] * tasks for _ in range(tasks)]
 
-    def again(self, step: int) -> None:
-        """Note that a step that was kept is being made."""
-        self.now[self.tasks[step]] = self.clocks[step]
-
     def record(self, task: int, location: SharedLocation, kind: int) -> int:
         """Note the step that task is about to make; return the kind that it turns out to be."""
         known = self.now[task]
-        clock = known.copy()
+        self.now[task] = clock = known.copy()
+        tick = clock[task]
+        clock[task] = tick + 1
         index = len(self.tasks)
         recent = location.recent
         settled = kind
@@ -108,25 +107,22 @@ class Trace:
         elif kind == WRITE and location.blocked:
             # A write to a place where somebody may wait is a wake-up that was not there yet.
             self._enabling.add(index)
-        for other_kind, other, tick, step in recent:
+        still = []  # of those, what this step does not stand for from now on
+        for each in recent:
+            other_kind, other, made, step = each
             # Two READs commute, and two COUNTs do; any other pair here conflicts. If this task knew
             # of the other step already, a chain leads here, and the two cannot change places.
-            if tick >= known[other] and (other_kind == WRITE or settled != other_kind):
+            if made >= known[other] and (other_kind == WRITE or settled != other_kind):
                 _join(clock, self.clocks[step])
                 # A TAKE that the other step made possible cannot be made before it: no race.
                 if kind != TAKE or step not in self._enabling:
                     self.races.setdefault(index, []).append(step)
-        tick = known[task]
-        clock[task] = tick + 1
-        entry = settled, task, tick, index
-        if settled == WRITE or not recent:
-            # Whatever conflicts with an older step conflicts with this one, which comes after it.
-            location.recent = (entry,)
-        else:
             # Of each task and kind the last step is enough: it happened after the others.
-            others = [each for each in recent if each[0] != settled or each[1] != task]
-            location.recent = (*others, entry)
-        self.now[task] = clock
+            if other != task or other_kind != settled:
+                still.append(each)
+        entry = settled, task, tick, index
+        # Whatever conflicts with a step before a WRITE conflicts with the WRITE, which comes after.
+        location.recent = (entry,) if settled == WRITE else (*still, entry)
         self.tasks.append(task)
         self.locations.append(location)
         self.clocks.append(clock)
@@ -161,10 +157,11 @@ class Trace:
         # The last store is enough: those before it happened before it, or raced when it was made.
         known = self.now[task]
         writer = guard.writer
-        if writer != task and writer >= 0 and guard.written >= known[writer]:
+        if writer < 0:
+            if not guard.reads:
+                self._guards.append(guard)
+        elif writer != task and guard.written >= known[writer]:
             return writer
-        if writer < 0 and not guard.reads:
-            self._guards.append(guard)
         guard.reads[task] = known[task]
         return None
 
@@ -172,15 +169,16 @@ class Trace:
         """Note a store to a protected field; return the task whose access it races with."""
         known = self.now[task]
         writer = guard.writer
-        if writer != task and writer >= 0 and guard.written >= known[writer]:
+        if writer < 0:
+            if not guard.reads:
+                self._guards.append(guard)
+        elif writer != task and guard.written >= known[writer]:
             return writer
         # Loads need no order among themselves, so the last one of each task is looked at. A store
         # does not clear them: whatever is ordered after the store is ordered after them as well.
         for other, tick in guard.reads.items():
             if other != task and tick >= known[other]:
                 return other
-        if writer < 0 and not guard.reads:
-            self._guards.append(guard)
         guard.writer, guard.written = task, known[task]
         return None
 

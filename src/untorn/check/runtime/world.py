@@ -9,7 +9,7 @@ from __future__ import annotations
 import _thread
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from operator import call
+from dataclasses import is_dataclass
 from typing import Any
 
 from untorn.check.runtime.counter import AtomicInt
@@ -26,13 +26,14 @@ class World:
     """The state reachable from some named objects, and how to get back to it."""
 
     __slots__ = (
-        "_containers",
         "_counters",
+        "_dicts",
+        "_fields",
         "_locations",
         "_mutexes",
         "_owners",
-        "_put",
         "_seen",
+        "_sequences",
         "_values",
     )
 
@@ -45,10 +46,11 @@ class World:
         Raises:
             RawPrimitiveError: a primitive among it does not come from sync.
         """
-        self._put: list[Callable[[Any, Any], None]] = []
         self._owners: list[object] = []
+        self._fields: list[str] = []
         self._values: list[object] = []
-        self._containers: list[tuple[Any, Any]] = []
+        self._dicts: list[tuple[dict[Any, Any], dict[Any, Any]]] = []
+        self._sequences: list[tuple[Any, Any]] = []
         self._counters: list[AtomicInt] = []
         self._locations: list[SharedLocation] = []
         self._mutexes: list[Mutex] = []
@@ -68,14 +70,13 @@ class World:
     def restore(self) -> None:
         """Put everything back."""
         # Below the watchers, and also into slots that stand empty now, as that of a dropped mm.
-        _exhaust(map(call, self._put, self._owners, self._values))  # no bytecode for each
-        for container, content in self._containers:
-            # In place: others refer to the container itself.
-            if isinstance(container, dict):
-                container.clear()
-                container.update(content)
-            else:
-                container[:] = content
+        _exhaust(map(setattr, self._owners, self._fields, self._values))  # no bytecode for each
+        # In place: others refer to the container itself.
+        for known, content in self._dicts:
+            known.clear()
+            known.update(content)
+        for sequence, items in self._sequences:
+            sequence[:] = items
         # What the primitives keep besides their values.
         for counter in self._counters:
             counter.counted.clear()
@@ -94,12 +95,12 @@ class World:
             self._mutexes.append(found)
         if isinstance(found, AtomicInt):
             self._counters.append(found)
-            self._note_slot(vars(AtomicInt)["value"], found, found.value)
+            self._note_field(found, "value", found.value)
         elif isinstance(found, dict):
-            self._containers.append((found, dict(found)))
+            self._dicts.append((found, dict(found)))
             yield from ((f"{name}[{key!r}]", value) for key, value in found.items())
         elif isinstance(found, list | bytearray):
-            self._containers.append((found, found[:]))
+            self._sequences.append((found, found[:]))
         if isinstance(found, list | tuple):
             yield from ((f"{name}[{i}]", value) for i, value in enumerate(found))
         elif type(found).__module__.startswith("untorn."):
@@ -121,13 +122,19 @@ class World:
                     value = slot.__get__(owner)
                 except AttributeError:
                     continue
-                self._note_slot(slot, owner, value)
+                if not is_constant(cls):
+                    self._note_field(owner, watched.alias if watched else field, value)
                 yield f"{name}.{field.lstrip('_')}", value
 
-    def _note_slot(self, slot: Any, owner: object, value: object) -> None:
-        self._put.append(slot.__set__)
+    def _note_field(self, owner: object, field: str, value: object) -> None:
         self._owners.append(owner)
+        self._fields.append(field)
         self._values.append(value)
+
+
+def is_constant(cls: type) -> bool:
+    """Say whether the fields of a class are never stored into after its constructor."""
+    return is_dataclass(cls) and bool(cls.__dataclass_params__.frozen)  # type: ignore[attr-defined]
 
 
 _exhaust: Callable[[Iterable[object]], None] = deque[object](maxlen=0).extend

@@ -25,7 +25,8 @@ from untorn.mm.vma_lock import vma_start_write
 def task_at(number: int) -> Task:
     """Return a task of the run."""
     assert running.run is not None
-    return running.run.tasks[number]
+    task: Task = running.run.tasks[number]
+    return task
 
 
 def _until_read(

@@ -81,7 +81,7 @@ class Dfs(DepthFirst):
         if running and task != run.current:
             self._spent += 1
         if index < self.keep:
-            run.trace.again(index)
+            run.trace.now[task] = run.trace.clocks[index]
         else:
             run.trace.record(task, run.locations[task], run.kinds[task])
         return task

@@ -34,7 +34,7 @@ class Sampling:
         # Nothing is recorded: to keep what happened before what costs almost as much as to play. So
         # data races are not seen, and windows of states are taken as the steps stand.
         run = self._run
-        enabled = run.enabled()
+        enabled = run.enabled() if run.may_wait else run.alive
         if not enabled or run.steps >= run.max_steps:
             run.limited = bool(enabled)
             return run.hub

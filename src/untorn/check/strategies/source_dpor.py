@@ -12,8 +12,8 @@ commute by declaration (location.py). Checked against plain depth-first search o
 
 from dataclasses import dataclass
 
-from untorn.check.runtime.execution import Execution
-from untorn.check.runtime.location import SharedLocation, conflict
+from untorn.check.runtime.execution import Execution, members
+from untorn.check.runtime.location import conflict
 from untorn.check.strategies.branch import ALL, Branch, Request, Root
 from untorn.check.strategies.depth_first import DepthFirst
 
@@ -25,15 +25,12 @@ class Frame:
     Attributes:
         enabled, backtrack, done, sleep: Masks of tasks: that could run here; that are to be
             tried; that were, the one at hand included; that need not be, as it was done elsewhere.
-        locations, kinds: The step that each task wanted to make.
     """
 
     enabled: int
     backtrack: int
     done: int
     sleep: int
-    locations: tuple[SharedLocation, ...]
-    kinds: tuple[int, ...]
 
 
 class SourceDpor(DepthFirst):
@@ -70,18 +67,20 @@ class SourceDpor(DepthFirst):
         # 1. Steps that the schedule before made as well: trace and frames still have them. Who
         #    slept there does not matter: the place where this schedule departs says it anew.
         if index < self.keep:
-            run.trace.again(index)
-            return self.plan[index]
+            task = self.plan[index]
+            trace = run.trace
+            trace.now[task] = trace.clocks[index]
+            return task
         # 3. New ground, without a frame yet.
         if index >= len(self._frames):
             return self._extend(run, index)
         # 2. The place of departure. Tasks that were tried here sleep from now on: what begins with
         #    their step was explored, and is new only after a step that conflicts with it.
         frame = self._frames[index]
-        return self._step(frame, self.plan[index], frame.sleep | frame.done)
+        return self._step(self.plan[index], frame.sleep | frame.done)
 
     def _extend(self, run: Execution, index: int) -> int:
-        enabled = run.enabled()
+        enabled = run.enabled() if run.may_wait else run.alive
         awake = enabled & ~self._sleep
         # If all that can run sleep, every continuation is an order of one that was explored.
         if not awake or index >= run.max_steps:
@@ -98,26 +97,20 @@ class SourceDpor(DepthFirst):
         # does: in the root's schedule, which begins so, nothing was tried yet.
         sleep = self._branch.asleep if index == len(self._branch.plan) - 1 else self._sleep
         bit = 1 << task
-        frame = Frame(enabled, bit, bit, sleep, tuple(run.locations), tuple(run.kinds))
-        self._frames.append(frame)
-        return self._step(frame, task, sleep)
+        self._frames.append(Frame(enabled, bit, bit, sleep))
+        return self._step(task, sleep)
 
-    def _step(self, frame: Frame, task: int, sleep: int) -> int:
-        """Make a step; of those that sleep there, let sleep on whose own step commutes with it."""
+    def _step(self, task: int, sleep: int) -> int:
+        """Make a step; of those that sleep, let sleep on whose own step commutes with it."""
         # The kind that the step turned out to be is what others are compared with: a reader that
         # was counted in wakes no other reader that would be.
         run = self._run
         place = run.locations[task]
         settled = run.trace.record(task, place, run.kinds[task])
         sleep &= ~(1 << task)
-        if sleep:
-            for other, location in enumerate(frame.locations):
-                if (
-                    location is place
-                    and sleep >> other & 1
-                    and conflict(settled, frame.kinds[other])
-                ):
-                    sleep &= ~(1 << other)
+        for other in members(sleep) if sleep else ():
+            if run.locations[other] is place and conflict(settled, run.kinds[other]):
+                sleep &= ~(1 << other)
         self._sleep = sleep
         return task
 
