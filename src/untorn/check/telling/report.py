@@ -47,10 +47,13 @@ def summary(outcomes: Sequence[WorkOutcome]) -> str:
     schedules = sum(each.schedules for each in outcomes)
     seconds = sum(each.seconds for each in outcomes)
     broken = sum(bool(each.failure) for each in outcomes)
-    limited = sum(not each.passed and not each.failure for each in outcomes)
+    limited = sum(bool(each.limited) and not each.failure for each in outcomes)
+    passed = sum(each.passed for each in outcomes)
+    unfinished = len(outcomes) - passed - broken - limited
     parts = [f"{len(outcomes)} scenarios, {schedules} schedules, {seconds:.1f} s of CPU"]
     parts += [f"{broken} broken"] if broken else []
     parts += [f"{limited} inconclusive"] if limited else []
+    parts += [f"{unfinished} unfinished"] if unfinished else []
     return ", ".join(parts if len(parts) > 1 else [*parts, "nothing broke"])
 
 
