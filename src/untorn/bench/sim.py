@@ -27,7 +27,7 @@ class SimBenchTarget:
     readers = ("none", *READERS)
     variants: Mapping[str, tuple[str, ...]] = MappingProxyType({})
     runs_commands = False
-    in_guest = True
+    in_guest = False
 
     def __init__(self, release: str = "") -> None:
         """Make the target; its address spaces are of that release, or of the last one.

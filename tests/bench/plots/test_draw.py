@@ -1,5 +1,6 @@
 """The pictures: what is in them, and not how it looks."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,12 @@ def test_a_target_has_a_panel_and_a_reader_a_line_with_its_name() -> None:
     assert labels(engine) == ["mmap_lock  25x", "none", "not drawn: 1 variant"]
     assert labels(live) == ["maps  1.0x", "none"]
     assert (engine.get_xscale(), live.get_yscale()) == ("log", "log")
+
+
+def test_a_guest_is_said_beneath_its_target() -> None:
+    guests = {"live": replace(ENVIRONMENT, kernel="6.12.1", python="")}
+    _, live = shares(replace(RESULT, guests=guests), BenchOptions(), ENVIRONMENT, ()).axes
+    assert "Linux 6.12.1, 2 CPUs" in labels(live)
 
 
 def test_a_line_falls_from_all_calls_to_the_longest_of_all_runs() -> None:

@@ -17,9 +17,12 @@ _HEIGHT = 3.3
 READ_RATIOS = "x: mean latency compared with none"
 
 
-def where(environment: Environment) -> str:
-    """Say in a line where figures are from."""
-    return f"Linux {environment.kernel}, {environment.python}, {len(environment.cpus)} CPUs"
+def where(environment: Environment | None) -> str:
+    """Say in a line where figures are from; nothing of a target that is in no guest."""
+    if environment is None:
+        return ""
+    parts = f"Linux {environment.kernel}", environment.python, f"{len(environment.cpus)} CPUs"
+    return ", ".join(filter(None, parts))  # a simulated machine has no Python
 
 
 def grid(panels: int, title: Sequence[str], across: str, up: str) -> tuple[Figure, list[Axes]]:
@@ -46,8 +49,9 @@ def grid(panels: int, title: Sequence[str], across: str, up: str) -> tuple[Figur
     return figure, cells[:panels]
 
 
-def entitle(axes: Axes, title: str, remark: str = "") -> None:
-    """Write a title above a panel, and in small letters what it does not show."""
+def entitle(axes: Axes, title: str, *remarks: str) -> None:
+    """Write a title above a panel, and remarks in small letters, except empty ones."""
+    remark = "; ".join(filter(None, remarks))
     axes.set_title(title, fontsize=LARGE, loc="left", weight="bold", pad=16 if remark else 5)
     axes.text(0, 1.015, remark, fontsize=SMALL, color="#606060", transform=axes.transAxes)
 

@@ -25,8 +25,9 @@ def runs(
     figure, panels = grid(2 * len(targets), title, "runs, sorted", "ms")
     for target, means, maxima in zip(targets, panels[::2], panels[1::2], strict=True):
         lines, remark = lines_of([each for each in result.samples if each.target == target], named)
-        entitle(means, f"{target}: mean of each run", remark)
-        entitle(maxima, f"{target}: maximum of each run", remark)
+        guest = where(result.guests.get(target))
+        entitle(means, f"{target}: mean of each run", guest, remark)
+        entitle(maxima, f"{target}: maximum of each run", guest, remark)
         for line in lines:
             numbers = range(1, len(line.samples) + 1)
             sorted_means = sorted(each.mean_ms for each in line.samples)

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from untorn.bench.environment import Environment
@@ -28,7 +27,11 @@ def shares(
         "ms",
     )
     for axes, target in zip(panels, targets, strict=True):
-        _draw(axes, target, [each for each in result.samples if each.target == target], named)
+        lines, remark = lines_of([each for each in result.samples if each.target == target], named)
+        entitle(axes, target, where(result.guests.get(target)), remark)
+        for line in lines:
+            curve = tail_of(line.samples)
+            draw_line(axes, line, line.text, curve.shares, curve.ms, dots=False)
     panels[0].set(xscale="log", yscale="log")
     panels[0].invert_xaxis()  # for all, as they share it
     panels[0].xaxis.set_major_formatter(lambda share, _: f"{percent(share)}%")
@@ -40,14 +43,6 @@ def shares(
 def percent(share: float) -> str:
     """Return a share in percent, never with an exponent."""
     return np.format_float_positional(100 * share, precision=6, trim="-")
-
-
-def _draw(axes: Axes, target: str, samples: Sequence[Sample], named: Sequence[str]) -> None:
-    lines, remark = lines_of(samples, named)
-    entitle(axes, target, remark)
-    for line in lines:
-        curve = tail_of(line.samples)
-        draw_line(axes, line, line.text, curve.shares, curve.ms, dots=False)
 
 
 def tail_of(samples: Sequence[Sample]) -> Tail:
