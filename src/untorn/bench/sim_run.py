@@ -80,13 +80,13 @@ class SimRun:
 
     def map_pages(self, calls: Calls, updates: Iterator[Choice]) -> None:
         """Make timed calls, a gap from the end of one to the start of the next; then ask to end."""
-        simulation, gap_ns = self.simulation, self.options.gap * 1e3
+        simulation, gap_ns = self.simulation, round(self.options.gap * 1e3)
         end = simulation.now + round(self.options.virtual_duration * 1e9)
         while simulation.now < end:
             begin = simulation.now
             make_call(calls.page, next(updates))
             self.latencies_ns.append(simulation.now - begin)
-            simulation.burn(gap_ns)
+            simulation.spin_until(simulation.now + gap_ns)
         self.requested = True
 
     def scan(self, file: ProcVmaFile, one_pass: Pass[MapsFile], user_ns: float) -> None:
@@ -98,7 +98,8 @@ class SimRun:
     def be_busy(self) -> None:
         """Spin and pause until the end is asked for."""
         while not self.requested:
-            self.simulation.burn(self.options.busyduration * 1e6)
+            end = self.simulation.now + round(self.options.busyduration * 1e6)
+            self.simulation.spin_until(end)
             self.simulation.sleep_for(round(PAUSE * 1e9))
 
     def gentle_pass(self) -> Pass[MapsFile]:
@@ -135,7 +136,9 @@ def simulate(
     release: Release, reader: str, options: BenchOptions, seed: str, costs: Costs
 ) -> SimRun:
     """Set up, which takes no time, and run; return what was measured and counted."""
-    with simulating(options.cpus, costs, options.preemption) as simulation:
+    with simulating(
+        options.cpus, costs, options.preemption, in_turns=options.virtual_time
+    ) as simulation:
         run = SimRun(simulation, options)
         process, size = Process(release=release), options.mb << 20
         if options.resident_mb:

@@ -31,11 +31,12 @@ _OPTIONS = (
     ),
     click.option(
         "--preemption",
-        type=click.Choice(("lazy", "full")),
+        type=click.Choice(("lazy", "full", "none")),
         default=DEFAULT.preemption,
         show_default=True,
         help="Of its kernel: full, a thread is preempted anywhere; lazy, in a system call only if "
-        "a tick finds that another one has waited since before.",
+        "a tick finds that another one has waited since before; none, there only where the kernel "
+        "offers it, as in a walk of page tables.",
     ),
     click.option(
         "--nice",

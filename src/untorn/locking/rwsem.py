@@ -84,9 +84,7 @@ class RwSemaphore:
             lockdep.acquire(self.lock_class, self)
         with self._mutex:
             self._reads += 1
-            # A reader could share the lock with other readers even if a writer waits. It must not:
-            # readers that keep coming would starve that writer.
-            if self._count >= 0 and not self._queue:
+            if self._may_read():
                 self._count += 1
                 return
             waiter = self._enqueue(is_writer=False)
@@ -184,6 +182,17 @@ class RwSemaphore:
         for waiter in woken:
             waiter.task.wake_up()
 
+    def _may_read(self) -> bool:
+        """Say whether a reader that comes now is let in. Preconditions: _mutex held."""
+        # A reader could share the lock with other readers even if a writer waits. It must not:
+        # readers that keep coming would starve that writer.
+        return self._count >= 0 and not self._queue
+
+    def _is_in(self, waiter: Waiter) -> bool:
+        """Say whether a waiter has the lock."""
+        # Pairs with the store of granted in _hand_over(), which comes before the wake-up.
+        return waiter.granted
+
     def _enqueue(self, is_writer: bool) -> Waiter:
         """Add the current task to the queue. Preconditions: _mutex held."""
         waiter = Waiter(sync.current(), is_writer)
@@ -213,8 +222,7 @@ class RwSemaphore:
     def _wait(self, waiter: Waiter, killable: bool) -> None:
         try:
             start = sync.monotonic_ns()
-            # Pairs with the store of granted in _hand_over(), which comes before the wake-up.
-            if not waiter.task.wait_until(lambda: waiter.granted, killable=killable):
+            if not waiter.task.wait_until(lambda: self._is_in(waiter), killable=killable):
                 raise os_error(errno.EINTR)
             self._count_wait(waiter, sync.monotonic_ns() - start)
         # EINTR, or an exception from a signal handler, which may come between any two bytecodes:

@@ -39,6 +39,9 @@ class Clockwork(Protocol):
     def enter_kernel(self) -> None:
         """Let it begin a system call."""
 
+    def cond_resched(self) -> None:
+        """Let it make way there, if it is to."""
+
     def leave_kernel(self) -> None:
         """Let it return from it."""
 
@@ -69,11 +72,13 @@ class Charge(NamedTuple):
         function: The function.
         ns: Says how much, of the costs, what it returned, and its arguments.
         is_syscall: It is a system call.
+        resched: It ends with an offer to make way, cond_resched().
     """
 
     function: Any
     ns: Callable[..., float]
     is_syscall: bool = False
+    resched: bool = False
 
 
 CHARGES = (
@@ -84,7 +89,7 @@ CHARGES = (
     Charge(ProcMapsFile.procmap_query, lambda costs, *_: costs.syscall, True),
     Charge(ProcMaps.show, lambda costs, *_: costs.maps_line),
     Charge(ProcSmaps.show, lambda costs, *_: costs.smaps_vma),
-    Charge(smap_gather_stats, _walked),
+    Charge(smap_gather_stats, _walked, resched=True),
     Charge(do_procmap_query._answer, lambda costs, *_: costs.query),
     Charge(RwSemaphore.down_read, lambda costs, *_: costs.mmap_lock),
     Charge(RwSemaphore.down_write, lambda costs, *_: costs.mmap_lock),
@@ -101,8 +106,8 @@ CHARGES = (
 def charged(costs: Costs, clockwork: Clockwork) -> Iterator[None]:
     """Let all of CHARGES take their time, whoever calls them."""
     with ExitStack() as stack:
-        for function, ns, is_syscall in CHARGES:
-            ours = _charging(function, partial(ns, costs), clockwork)
+        for function, ns, is_syscall, resched in CHARGES:
+            ours = _charging(function, partial(ns, costs), clockwork, resched=resched)
             if is_syscall:
                 ours = _in_kernel(ours, clockwork)
             for owner, name in _places(function):
@@ -111,7 +116,7 @@ def charged(costs: Costs, clockwork: Clockwork) -> Iterator[None]:
 
 
 def _charging(
-    function: FunctionType, ns: Callable[..., float], clockwork: Clockwork
+    function: FunctionType, ns: Callable[..., float], clockwork: Clockwork, *, resched: bool
 ) -> Callable[..., Any]:
     burn = clockwork.burn
 
@@ -119,6 +124,8 @@ def _charging(
     def charging(*arguments: Any, **keywords: Any) -> Any:
         result = function(*arguments, **keywords)
         burn(ns(result, *arguments))
+        if resched:
+            clockwork.cond_resched()
         return result
 
     return charging

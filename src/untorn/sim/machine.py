@@ -24,6 +24,7 @@ PREEMPTION = {
     "full": "at any moment, in the kernel as in a program",
     "lazy": "in a program at any moment; in the kernel by real-time threads, and where a tick "
     "finds that a fair one has waited since before it",
+    "none": "in a program at any moment; in the kernel only where that offers it: cond_resched()",
 }
 """By preemption model, where a thread is preempted. Source: kernel/sched/core.c."""
 
@@ -39,6 +40,7 @@ class Thread:
         fifo: Its priority as SCHED_FIFO, from 1 on; 0 if it is a fair one.
         cpu: Where it runs, waits or ran last.
         left: What it has yet to burn, in ns.
+        until: The moment until which it spins, whether it has a CPU or not; 0 if it burns.
         in_kernel: It is in a system call.
         asleep: It does not want to run.
         woken: How often it was woken.
@@ -51,6 +53,7 @@ class Thread:
     fifo: int = 0
     cpu: int = -1
     left: int = 0
+    until: int = 0
     in_kernel: bool = False
     asleep: bool = True
     woken: int = 0
@@ -113,7 +116,7 @@ class Machine:
         self.cpus = [Cpu(number, FairQueue(slice_ns(cpus))) for number in range(cpus)]
         self.ran: Callable[[int, Thread | None], None] = lambda cpu, thread: None
         self._context_switch, self._wake_latency = context_switch, wake_latency
-        self._lazy = preemption == "lazy"
+        self._preemption = preemption
         self._events: list[tuple[int, int, Callable[[], Thread | None]]] = []
         self._made = 0
         self._threads: dict[Entity, Thread] = {}
@@ -155,6 +158,16 @@ class Machine:
         cpu = self.cpus[thread.cpu]
         cpu.ends = then
         self._at_end(cpu)
+        return False
+
+    def spin_until(self, thread: Thread, then: int) -> bool:
+        """Let a thread that is at a step look at the clock until some moment; answers as burn().
+
+        Unlike burn(), it has done so when it lacked a CPU meanwhile.
+        """
+        if self.burn(thread, max(then - self.now, 0)):
+            return True
+        thread.until = then
         return False
 
     def sleep(self, thread: Thread) -> None:
@@ -200,6 +213,12 @@ class Machine:
         cpu = self.cpus[thread.cpu]
         if cpu.asked:
             self._look(cpu, after=0)
+
+    def cond_resched(self, thread: Thread) -> None:
+        """Let a thread that is at a step in the kernel make way, where others are not forced to."""
+        cpu = self.cpus[thread.cpu]
+        if cpu.asked and self._preemption == "none":
+            self._at(self.now, lambda: self._schedule(cpu, force=True))
 
     def cpu_time(self, thread: Thread) -> int:
         """Return for how long a thread has had a CPU, in ns."""
@@ -267,7 +286,7 @@ class Machine:
     def _tick(self, cpu: Cpu) -> None:
         """Look whether another thread should run, or whether an idle CPU takes over who waits."""
         cpu.ticking = False
-        self._schedule(cpu, force=cpu.asked)
+        self._schedule(cpu, force=cpu.asked and self._preemption == "lazy")
         if cpu.waiting:
             for other in self.cpus:
                 if other.current is None:
@@ -293,7 +312,9 @@ class Machine:
     def _must_wait(self, best: Thread | None, before: Thread | None) -> bool:
         """Say whether the one that runs is not preempted by the other where it is."""
         in_kernel = before is not None and before.in_kernel
-        return self._lazy and in_kernel and best is not None and not best.fifo
+        if not in_kernel or best is None or self._preemption == "full":
+            return False
+        return self._preemption == "none" or not best.fifo
 
     def _pick(self, cpu: Cpu) -> Thread | None:
         """Return who should run of those who are at a CPU."""
@@ -345,7 +366,8 @@ class Machine:
             cpu.fifo.remove(thread)
         cpu.fair.run(thread.entity if thread is not None and not thread.fifo else None)
         if thread is not None:
-            cpu.ends = self.now + self._context_switch + thread.left
+            begin = self.now + self._context_switch
+            cpu.ends = max(begin, thread.until) if thread.until else begin + thread.left
             thread.left = 0
             self._at_end(cpu)
         self.ran(cpu.number, thread)
@@ -367,6 +389,8 @@ class Machine:
         if turn != cpu.turn:
             return None
         cpu.ends = NO_EVENT
+        if cpu.current is not None:
+            cpu.current.until = 0
         return cpu.current
 
     def _at(self, time: int, happens: Callable[[], Thread | None]) -> None:

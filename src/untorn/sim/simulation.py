@@ -11,10 +11,13 @@ from greenlet import greenlet
 
 from untorn.locking import sync
 from untorn.locking.replaced import replaced
+from untorn.mm import mm_types
 from untorn.sim.charges import charged
 from untorn.sim.costs import Costs
 from untorn.sim.machine import Machine, Thread
 from untorn.sim.primitives import Task, stand_ins
+from untorn.sim.rwsem import StolenRwSemaphore
+from untorn.sim.turns import TurnsMachine
 
 TIMER_SLACK_NS = 50_000
 """By how much later than asked a fair thread's sleep ends. Source: PR_SET_TIMERSLACK(2const)."""
@@ -33,9 +36,10 @@ class Simulation:
         current: Whose job runs; None while things are set up, which takes no time.
     """
 
-    def __init__(self, cpus: int, costs: Costs, preemption: str) -> None:
+    def __init__(self, cpus: int, costs: Costs, preemption: str, *, in_turns: bool = False) -> None:
         self.costs = costs
-        self.machine = Machine(
+        make = TurnsMachine if in_turns else Machine
+        self.machine: Machine = make(
             cpus,
             context_switch=round(costs.context_switch),
             wake_latency=round(costs.wake_latency),
@@ -96,10 +100,20 @@ class Simulation:
         if self.current is not None:
             self.machine.enter_kernel(self.current.thread)
 
+    def cond_resched(self) -> None:
+        """Let the running job make way in the kernel."""
+        if self.current is not None:
+            self.machine.cond_resched(self.current.thread)
+
     def leave_kernel(self) -> None:
         """Let it return from that."""
         if self.current is not None:
             self.machine.leave_kernel(self.current.thread)
+
+    def spin_until(self, then: int) -> None:
+        """Let the running job look at the clock until some moment."""
+        if not self.machine.spin_until(self._running.thread, then):
+            self._go_on()
 
     def sleep(self) -> None:
         """Let the running job sleep until somebody wakes it."""
@@ -148,14 +162,26 @@ class Simulation:
 
 
 @contextmanager
-def simulating(cpus: int, costs: Costs, preemption: str) -> Iterator[Simulation]:
+def simulating(
+    cpus: int, costs: Costs, preemption: str, *, in_turns: bool = False
+) -> Iterator[Simulation]:
     """Let locking/, mm/ and fs/ take the time that they cost, on a machine of so many CPUs.
 
     What is made inside does not work outside, and the other way round. One at a time in a process.
 
+    Args:
+        cpus: How many.
+        costs: What is charged.
+        preemption: A key of machine.PREEMPTION.
+        in_turns: The CPUs take turns, as those of an emulated guest in virtual time.
+
     Raises:
         ValueError: There is no such preemption model.
     """
-    simulation = Simulation(cpus, costs, preemption)
-    with replaced(sync, stand_ins(simulation)), charged(costs, simulation):
+    simulation = Simulation(cpus, costs, preemption, in_turns=in_turns)
+    with (
+        replaced(sync, stand_ins(simulation)),
+        replaced(mm_types, {"RwSemaphore": StolenRwSemaphore}),
+        charged(costs, simulation),
+    ):
         yield simulation

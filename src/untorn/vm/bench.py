@@ -5,6 +5,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from untorn.bench.calibrate.measured import ROUNDS
 from untorn.bench.calibrate.table import Calibration, assumed_vma_lock
 from untorn.bench.command import EXEC
 from untorn.bench.environment import Environment
@@ -74,11 +75,14 @@ class VmBenchTarget:
         return LockCount(**count | {"target": self.name})
 
     def calibrate(self, *, virtual_time: bool) -> Calibration:
-        """Measure what code costs there, which may take some minutes; raises as run()."""
+        """Measure what code costs there, which may take some minutes; raises as run().
+
+        In virtual time once is enough: all rounds agree.
+        """
         mode = Mode.REPLAY if virtual_time else Mode.FAST
         machine = Machine(self._image(), mode, memory_mb=CALIBRATION_MB)
         patience = SET_UP + CALIBRATION_TIMEOUT
-        arguments = {"vma_lock": assumed_vma_lock()}
+        arguments = {"vma_lock": assumed_vma_lock(), "rounds": 1 if virtual_time else ROUNDS}
         described = self._call(machine, jobs.calibrate, patience, arguments)
         assert self._session is not None
         return Calibration.of(described, self._session.hypervisor())

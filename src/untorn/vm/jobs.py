@@ -27,11 +27,11 @@ def bench(
     return LiveBenchTarget().run(reader, BenchOptions(**options), number, variant).as_json()
 
 
-def calibrate(relay: Relay, vma_lock: float) -> dict[str, Any]:
+def calibrate(relay: Relay, vma_lock: float, rounds: int) -> dict[str, Any]:
     """Measure what code costs on the guest's kernel: see describe_here()."""
     from untorn.bench.calibrate.measured import describe_here
 
-    return describe_here(vma_lock, rounds=3)
+    return describe_here(vma_lock, rounds)
 
 
 def count_locks(relay: Relay, reader: str, variant: str) -> dict[str, Any]:
