@@ -43,7 +43,7 @@ def _file(name: str) -> VmFile:
         writable=name not in ("ONE_READ_ONLY", "DIRECTORY", "NO_MMAP"),
         refuses_sync=name in ("ONE", "OTHER", "GONE"),
         can_mmap=name not in ("DIRECTORY", "NO_MMAP"),
-        mmap_size_max=ULONG_MAX if name == "DIRECTORY" else MAX_LFS_FILESIZE,
+        mmap_size_max=ULONG_MAX if name in ("DIRECTORY", "ZERO") else MAX_LFS_FILESIZE,
         write_sealed=name == "SEALED",
         is_zero=name == "ZERO",
         mapping=AddressSpace(shmem=name in ("MEMORY", "SEALED")),

@@ -91,6 +91,13 @@ FINDINGS = {
         0,
         ["200000008000-200000009000 rw-p 00005000"],
     ),
+    "private /dev/zero goes on at any offset": Finding(
+        f"""mmap(0x200000000000, 0x3000, {RW}, MAP_PRIVATE | MAP_FIXED, ZERO, 0x7ffffffffffff000)
+            touch_write(0x200000001000)
+            madvise(0x200000000000, 0x3000, MADV_POPULATE_READ)""",
+        0,
+        ["200000000000-200000003000 rw-p 7ffffffffffff000"],
+    ),
     "shared /dev/zero is a file as long as the mapping, at the offset asked for": Finding(
         f"""mmap(0x200000000000, 0x2000, {RW}, MAP_SHARED | MAP_FIXED, ZERO, 0x1000)
             touch_write(0x200000000000)

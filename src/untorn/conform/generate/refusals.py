@@ -30,7 +30,7 @@ UNKNOWN_FLAG, UNKNOWN_TYPE, NO_SUCH_FD = 1 << 24, 0x4, 3000
 _LAST_OFFSET = (1 << 63) - PAGE_SIZE
 """Bytes; where the last page of the largest file would be."""
 _ADDR, _LENGTH, _PROT, _FLAGS, _FD, _OFFSET = range(6)
-_ALL = ULONG_MAX
+_ALL = -1
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ import errno
 
 from untorn.errors import os_error
 from untorn.maps.page import PAGE_SHIFT, page_align
-from untorn.mm.mm_types import MmStruct, Vma
+from untorn.mm.mm_types import MmStruct, Vma, vma_is_anonymous
 from untorn.mm.mman import (
     VM_ACCESS_FLAGS,
     VM_HUGETLB,
@@ -102,6 +102,6 @@ def _fault_in_file(vma: Vma, start: int, end: int, *, write: bool, by_kernel: bo
 
 def _end_of_file(vma: Vma) -> int:
     """Return the byte address up to which vma's file reaches, beyond vma perhaps."""
-    if vma.vm_file is None:
+    if vma.vm_file is None or vma_is_anonymous(vma):
         return vma.vm_end
     return vma.vm_start + page_align(vma.vm_file.size) - (vma.vm_pgoff << PAGE_SHIFT)

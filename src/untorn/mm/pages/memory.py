@@ -8,7 +8,7 @@ import errno
 
 from untorn.errors import os_error
 from untorn.maps.page import PAGE_SHIFT, PAGE_SIZE
-from untorn.mm.mm_types import MmStruct, Vma
+from untorn.mm.mm_types import MmStruct, Vma, vma_is_anonymous
 from untorn.mm.mman import (
     VM_ACCESS_FLAGS,
     VM_EXEC,
@@ -129,7 +129,8 @@ def access_error(vma: Vma, needed: int) -> bool:
 
 def beyond_file(vma: Vma, addr: int) -> bool:
     """Say whether the page at byte address addr lies beyond the end of vma's file: SIGBUS."""
-    if vma.vm_file is None:
+    # Private memory of /dev/zero has a file, and is anonymous: there are pages at any offset.
+    if vma.vm_file is None or vma_is_anonymous(vma):
         return False
     page = vma.vm_pgoff + (addr - vma.vm_start >> PAGE_SHIFT)
     return page << PAGE_SHIFT >= vma.vm_file.size
