@@ -25,7 +25,7 @@ ENGINE_READERS = none mmap_lock vma_lock rcu
 READERS = $(ENGINE_READERS) smaps gentle maps query psutil
 
 bench: .venv/ready ## mmap/munmap latency under maps readers, simulated, on this kernel, in the engine: table and bench.svg
-	$(BIN)/untorn bench --target sim --target live --target engine $(READERS:%=--reader %) --plot bench.svg --json bench.json
+	$(BIN)/untorn bench --target sim:6.18 --target live --target engine $(READERS:%=--reader %) --plot bench.svg --json bench.json
 
 # The nearest to be had on each side of each change (6.17: maps, 6.18: PROCMAP_QUERY, 7.2: smaps).
 KERNELS ?= 6.12 6.16 6.17 6.18 7.1 7.2 7.3
