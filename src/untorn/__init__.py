@@ -4,7 +4,8 @@ The public names stand in __init__.pyi, once, and are imported when they are ask
 this package imports nothing but itself.
 
 From the top down: __main__, cli, targets, vm, bench, sim, check, conform, race, serve, engine,
-syscalls, fs, mm, locking, reader, processes, judge, maps, releases, shrink, errors.
+syscalls, fs, mm, locking, reader, spread, processes, judge, maps, releases, shrink, sources,
+errors.
 """
 
 from collections.abc import Callable

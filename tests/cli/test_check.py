@@ -16,12 +16,15 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tests.helpers.tasks import PATIENCE, wait_until
-from untorn.check import run as running
+from untorn.check.checkpoint import Checkpoint
 from untorn.check.mutants import MUTANTS
+from untorn.check.run import run
 from untorn.check.scenarios import SCENARIOS
 from untorn.check.telling import record, report
 from untorn.check.work import Work, WorkOutcome, do
 from untorn.cli import main
+from untorn.spread import pools
+from untorn.spread.workers import Workers
 
 STARTED = 1.5
 """Seconds of CPU after which a worker has certainly begun to explore."""
@@ -39,16 +42,16 @@ class Here:
         future.set_result(function(*arguments))
         return future
 
-    def stop(self) -> None:
-        pass
+    def result(self, future: Future[T], name: str) -> T:
+        return future.result()
 
-    def shutdown(self, **_: object) -> None:
+    def close(self) -> None:
         pass
 
 
 @pytest.fixture(autouse=True)
 def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(running, "Workers", Here)
+    monkeypatch.setattr(pools, "Workers", Here)
 
 
 def check(*arguments: str) -> Result:
@@ -260,7 +263,7 @@ def test_a_process_that_is_killed_is_one_line() -> None:
         os.kill(max(seconds, key=seconds.__getitem__), signal.SIGKILL)
         _, stderr = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
-    assert stderr == "Error: a process that explores was killed: out of memory?\n"
+    assert stderr == "Error: a worker was killed: out of memory?\n"
 
 
 def test_a_run_that_is_killed_leaves_no_process() -> None:
@@ -280,10 +283,9 @@ def workers(session: int) -> dict[int, float]:
     return seconds
 
 
-def test_processes_explore_what_this_one_would(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.undo()
+def test_processes_explore_what_this_one_would() -> None:
     works = [Work("script/a10"), Work("maps/join-right")]
-    found = {outcome.work: outcome.schedules for outcome in running.run(works)}
+    found = {outcome.work: outcome.schedules for outcome in run(Checkpoint(works), Workers())}
     assert found == {work: do(work).schedules for work in works}
 
 

@@ -14,9 +14,11 @@ PATIENCE = 60.0
 T = TypeVar("T")
 
 
-def wait_until(holds: Callable[[], object], what: str = "a condition") -> None:
+def wait_until(
+    holds: Callable[[], object], what: str = "a condition", patience: float = PATIENCE
+) -> None:
     """Return when holds() is true; a test that hangs fails after a long time instead."""
-    deadline, pause = time.monotonic() + PATIENCE, 0.0005
+    deadline, pause = time.monotonic() + patience, 0.0005
     while not holds():
         assert time.monotonic() < deadline, f"waited in vain: {what}"
         time.sleep(pause)

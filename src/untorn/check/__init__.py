@@ -10,6 +10,6 @@ behind. It says nothing of other scenarios, nothing of memory orders weaker than
 has (an attribute's store is seen in order), and nothing of the kernel. Sampling strategies and a
 bound on preemptions say less: what was found, was found.
 
-From the top down: telling, run, workers, work, explore, oracle, mutants, scenarios, stage,
-strategies, runtime.
+From the top down: telling, run, checkpoint, parts, work, explore, oracle, mutants, scenarios,
+stage, strategies, runtime, code.
 """

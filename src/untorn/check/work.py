@@ -11,8 +11,8 @@ from untorn.check.oracle.failure import describe
 from untorn.check.runtime.execution import Strategy
 from untorn.check.runtime.watching import watching
 from untorn.check.scenarios import SCENARIOS
-from untorn.check.strategies.branch import Branch, Request, Root
-from untorn.check.strategies.depth_first import Dfs
+from untorn.check.strategies.branch import ALL, Branch, Request, Root
+from untorn.check.strategies.depth_first import EVERYTHING, Dfs, Rest
 from untorn.check.strategies.sampling import Pct, Pos, RandomWalk
 from untorn.check.strategies.script import Script
 from untorn.check.strategies.source_dpor import SourceDpor
@@ -84,19 +84,26 @@ class WorkOutcome:
         return self.complete and not self.limited and not self.failure
 
 
+Start = Branch | Rest | None
+"""Where a part of a work begins: a branch under source-DPOR, a rest of a plain search; None is all
+of it in one part."""
+
+
 @dataclass(frozen=True, slots=True)
 class WorkPart:
     """What came of a part of an exploration.
 
     Attributes:
         outcome: Of the part.
+        starts: What is left of it, in order, to be explored in parts of their own.
+        root: What these are branches of.
         requests: What it asks others to explore.
-        root: If it was the first schedule alone: where branches leave it.
     """
 
     outcome: WorkOutcome
-    requests: tuple[Request, ...] = ()
+    starts: tuple[Start, ...] = ()
     root: Root | None = None
+    requests: tuple[Request, ...] = ()
 
 
 def do(work: Work, stop: Stop = never) -> WorkOutcome:
@@ -106,18 +113,49 @@ def do(work: Work, stop: Stop = never) -> WorkOutcome:
     return _explore(work, strategy if script is None else Script(script), stop)
 
 
-def do_first(work: Work, stop: Stop = never) -> WorkPart:
-    """Make the first schedule of an exploration under source-DPOR."""
-    strategy = SourceDpor(only_first=True)
-    outcome = _explore(work, strategy, stop)
-    return WorkPart(outcome, root=strategy.root() if outcome.complete else None)
+PART_STEPS = 500_000
+"""Steps after which a part gives back what is left of it: a few seconds.
+
+By steps and not by a clock, so that counts depend on nothing else.
+"""
+CUT = 4
+"""Parts that the rest of a plain search is cut into."""
 
 
-def do_branch(work: Work, branch: Branch, stop: Stop = never) -> WorkPart:
-    """Explore a part of it."""
-    strategy = SourceDpor(branch)
-    outcome = _explore(work, strategy, stop)
-    return WorkPart(outcome, tuple(strategy.requests))
+def start_of(work: Work) -> Start:
+    """Return where the first part of a work begins."""
+    # A mutant under source-DPOR is explored in one part, as the question is after how many
+    # schedules it shows.
+    if SCENARIOS[work.scenario].script is None:
+        if work.strategy == "dfs":
+            return EVERYTHING
+        if work.strategy == "dpor" and work.mutant is None:
+            return ALL
+    return None
+
+
+def do_part(work: Work, start: Start, stop: Stop = never) -> WorkPart:
+    """Explore a part of it, or as much of that as one part is to have."""
+    match start:
+        case Branch():
+            return _do_branch(work, start, stop)
+        case Rest():
+            dfs = Dfs(work.preemptions, start, PART_STEPS)
+            outcome = _explore(work, dfs, stop)
+            return WorkPart(outcome, tuple(dfs.rest().cut(CUT) if outcome.complete else ()))
+        case None:
+            return WorkPart(do(work, stop))
+
+
+def _do_branch(work: Work, branch: Branch, stop: Stop) -> WorkPart:
+    dpor = SourceDpor(branch, 0 if branch == ALL else PART_STEPS)  # of all, one schedule
+    outcome = _explore(work, dpor, stop)
+    requests = tuple(dict.fromkeys(dpor.requests))
+    if not outcome.complete:
+        return WorkPart(outcome, requests=requests)
+    root = dpor.root()
+    branches = tuple(root.branches())
+    return WorkPart(outcome, branches, root if branches else None, requests)
 
 
 def _explore(work: Work, strategy: Strategy, stop: Stop) -> WorkOutcome:

@@ -4,8 +4,8 @@ Exit status: 0 good; 1 what was looked for was found bad or is out of reach, wit
 on stderr; 2 wrong usage.
 
 From the top down: bench, check, conform, doctor, export, kernels, maps, memory, mount, query, race,
-stale, watch, calibrate, conform_program, bench_sim, bench_output, bench_tables, maps_text,
-memory_table, memory_rows, watch_view, side_by_side, progress, service, values, options.
+stale, watch, calibrate, conform_cluster, conform_program, bench_sim, bench_output, bench_tables,
+maps_text, memory_table, memory_rows, watch_view, side_by_side, progress, service, values, options.
 """
 
 import os

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from untorn.cli.options import OUTPUT_FILE, check_file
+from untorn.cli.options import OUTPUT_FILE, check_file, cluster_option
 from untorn.cli.progress import StatusLine
 from untorn.errors import OutOfReachError
 
 if TYPE_CHECKING:
     from untorn.check.telling.switches import Switches
     from untorn.check.work import Work, WorkOutcome
+
+    _Runs = Callable[[Sequence[Work]], tuple[list[WorkOutcome], bool]]
 
 _MATRIX = ("dpor", "pos", "random")
 """Strategies that are compared by how fast they kill mutants."""
@@ -47,6 +50,15 @@ _MATRIX = ("dpor", "pos", "random")
     help="Replay the first failure in a file that --json wrote.",
 )
 @click.option("--mutant", metavar="NAME|all", help="Check a mutant of the protocol, or each.")
+@cluster_option
+@click.option(
+    "--resume",
+    "checkpoint_file",
+    type=OUTPUT_FILE,
+    callback=check_file,
+    metavar="FILE",
+    help="Keep there how far it is, and go on from there if it was stopped.",
+)
 @click.option(
     "--json",
     "json_file",
@@ -61,6 +73,8 @@ def check(
     preemptions: int | None,
     schedule_file: Path | None,
     mutant: str | None,
+    address: str | None,
+    checkpoint_file: Path | None,
     json_file: Path | None,
 ) -> None:
     """Run the engine's own code under every schedule of small scenarios, and judge each.
@@ -75,13 +89,15 @@ def check(
     if preemptions is not None and strategy != "dfs":
         raise click.UsageError("--preemptions bounds --strategy dfs")
     if schedule_file:
-        if models or strategy or mutant or json_file:
+        if models or strategy or mutant or address or checkpoint_file or json_file:
             raise click.UsageError("--schedule replays what its file says; it takes nothing else")
         _replay(schedule_file)
-    elif mutant == "all":
-        _matrix(models, (strategy,) if strategy else _MATRIX, preemptions, json_file)
+        return
+    run = partial(_run, address=address, checkpoint_file=checkpoint_file)
+    if mutant == "all":
+        _matrix(models, (strategy,) if strategy else _MATRIX, preemptions, run, json_file)
     else:
-        _explore(_plan(models, strategy or "dpor", preemptions, mutant), json_file)
+        _explore(_plan(models, strategy or "dpor", preemptions, mutant), run, json_file)
 
 
 def _require_greenlet() -> None:
@@ -105,15 +121,23 @@ def _plan(
         raise click.UsageError(str(error.args[0])) from error
 
 
-def _run(works: Sequence[Work]) -> tuple[list[WorkOutcome], bool]:
+def _run(
+    works: Sequence[Work], *, address: str | None, checkpoint_file: Path | None
+) -> tuple[list[WorkOutcome], bool]:
     """Explore; return the outcomes in the order of the works, and whether it was interrupted."""
+    from untorn.check.checkpoint import Checkpoint, CheckpointError
     from untorn.check.run import Interrupted, run
+    from untorn.spread.pools import open_pool
 
+    try:
+        checkpoint = Checkpoint(works, checkpoint_file)
+    except CheckpointError as error:
+        raise click.UsageError(str(error)) from error
     found: dict[Work, WorkOutcome] = {}
     interrupted = False
     try:
         with StatusLine() as status:
-            for outcome in run(works):
+            for outcome in run(checkpoint, open_pool(address)):
                 found[outcome.work] = outcome
                 status.show("exploring", len(found), len(works))
     except Interrupted as interruption:
@@ -122,10 +146,10 @@ def _run(works: Sequence[Work]) -> tuple[list[WorkOutcome], bool]:
     return [found[work] for work in works if work in found], interrupted
 
 
-def _explore(works: list[Work], json_file: Path | None) -> None:
+def _explore(works: list[Work], run: _Runs, json_file: Path | None) -> None:
     from untorn.check.telling.report import by_scenario, story, summary
 
-    outcomes, interrupted = _run(works)
+    outcomes, interrupted = run(works)
     tell = _say if json_file != Path("-") else _say_nothing
     tell([*(by_scenario(outcomes) if len(outcomes) < 40 else []), summary(outcomes)])
     shrunk: dict[int, Switches] = {}
@@ -151,6 +175,7 @@ def _matrix(
     models: tuple[str, ...],
     strategies: tuple[str, ...],
     preemptions: int | None,
+    run: _Runs,
     json_file: Path | None,
 ) -> None:
     from untorn.check.mutants import MUTANTS
@@ -162,7 +187,7 @@ def _matrix(
         for name in MUTANTS
         for work in _plan(models, strategy, preemptions, name)
     ]
-    outcomes, interrupted = _run(works)
+    outcomes, interrupted = run(works)
     if json_file != Path("-"):
         _say(matrix(decided(works, outcomes), strategies))
     _write(json_file, outcomes, {})

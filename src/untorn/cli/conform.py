@@ -6,20 +6,21 @@ import click
 from click.core import ParameterSource
 
 from untorn.cli.conform_program import conform_program
+from untorn.cli.options import cluster_option
 from untorn.cli.progress import StatusLine
 from untorn.conform.outcome import ConformRun
 from untorn.conform.suites import suite_names, suite_text
 from untorn.errors import OutOfReachError, describe
 
 if TYPE_CHECKING:
-    from untorn.cli.side_by_side import Outcome
+    from untorn.conform.outcome import Outcome
     from untorn.conform.target import ConformOptions, ConformTarget
 
 _WIDTH = 120
 """Columns; names are never cut."""
 _OF_PROGRAMS = frozenset({"is_program", "is_unfiltered", "record", "command"})
-_OF_FILES = frozenset({"names", "abi", "script", "suites"})
-_OF_RANDOM_OPERATIONS = frozenset({"names", "abi", "ops", "seeds"})
+_OF_FILES = frozenset({"names", "abi", "script", "suites", "address"})
+_OF_RANDOM_OPERATIONS = frozenset({"names", "abi", "ops", "seeds", "address"})
 """Parameters that each kind of run has."""
 
 
@@ -77,6 +78,7 @@ _OF_RANDOM_OPERATIONS = frozenset({"names", "abi", "ops", "seeds"})
     type=click.Choice([*suite_names(), "all"]),
     help="In place of random operations: cases that come with untorn.",
 )
+@cluster_option
 @click.option(
     "--exec",
     "is_program",
@@ -103,6 +105,7 @@ def conform(
     abi: str,
     script: TextIO | None,
     suites: tuple[str, ...],
+    address: str | None,
     is_program: bool,
     is_unfiltered: bool,
     record: str | None,
@@ -114,6 +117,9 @@ def conform(
     to memory and resource limits are made by a stopped child, by ptrace, and by the engine.
     After every operation the results, the whole text of maps, byte for byte, and the counts of
     pages are compared. A mismatch ends the run with the shortest script that shows it.
+
+    With a cluster each seed, or file of cases, is made by some worker, which is then what live and
+    the kernels that are there mean.
 
     With vm:KERNEL the child runs in a guest that runs that kernel; the engine is here.
 
@@ -144,7 +150,10 @@ def conform(
     else:
         options = ConformOptions(ops, seeds, abi=abi)
     with endings_held():
-        outcomes = _run_all(targets, options)
+        if address is None:
+            outcomes = _run_all(targets, options)
+        else:
+            outcomes = _run_on_cluster(targets, options, address)
     if len(targets) > 1:
         _print_table([target.name for target in targets], outcomes)
     good = [outcome for outcome in outcomes if isinstance(outcome, ConformRun) and outcome.is_good]
@@ -186,6 +195,25 @@ def _run_all(targets: "list[ConformTarget]", options: "ConformOptions") -> "list
             status.clear()
             _print_one_of(names[len(outcomes)], outcome, options.origin)
             outcomes.append(outcome)
+    return outcomes
+
+
+def _run_on_cluster(
+    targets: "list[ConformTarget]", options: "ConformOptions", address: str
+) -> "list[Outcome]":
+    from untorn.cli.conform_cluster import run_on_cluster
+    from untorn.spread.pools import open_pool
+
+    names = [target.name for target in targets]
+    with StatusLine() as status:
+        outcomes = run_on_cluster(
+            names,
+            options,
+            open_pool(address),
+            lambda done, total: status.show("parts", done, total),
+        )
+    for name, outcome in zip(names, outcomes, strict=True):
+        _print_one_of(name, outcome, options.origin)
     return outcomes
 
 

@@ -64,6 +64,13 @@ proc_option = click.option(
     help="Another procfs, as of a container; PIDs are the numbers there.",
 )
 
+cluster_option = click.option(
+    "--cluster",
+    "address",
+    metavar="ADDRESS",
+    help="Let the workers of this Dask scheduler do it, as tcp://host:8786.",
+)
+
 
 def pid_argument(command: Command) -> Command:
     """Add the argument PID and the option that tells where it counts."""

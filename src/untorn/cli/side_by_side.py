@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
-from untorn.conform.outcome import ConformRun
+from untorn.conform.outcome import ConformRun, Outcome
 from untorn.conform.target import ConformOptions
 from untorn.errors import OutOfReachError, describe
 from untorn.processes.child import send
@@ -19,7 +19,6 @@ _TURN = 0.2
 """Seconds that are waited for one run before it is the turn of the next."""
 _END_TIMEOUT = 60.0
 """Seconds that a run has to end when it is asked to."""
-Outcome = ConformRun | OutOfReachError
 Show = Callable[[int], None]
 """Is told now and then how many operations all runs together have made."""
 

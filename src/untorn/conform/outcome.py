@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from untorn.conform.operation import Operation
 from untorn.conform.pair import Mismatch
+from untorn.errors import OutOfReachError
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +121,8 @@ class ConformRun:
         return cls(**fields | made)
 
 
+Outcome = ConformRun | OutOfReachError
+"""Of a target; an error if that is out of reach."""
 Report = Callable[[ConformRun], None]
 """Is told now and then what a run came to so far."""
 

@@ -1,6 +1,6 @@
 """ConformTarget: a kernel that the engine is held to."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from untorn.conform.outcome import ConformRun, Report
@@ -33,6 +33,13 @@ class ConformOptions:
         """Where the operations are from, in words."""
         plural = "s" * (len(self.seeds) > 1)
         return ", ".join(self.files) or f"seed{plural} {', '.join(self.seeds)}"
+
+    @property
+    def parts(self) -> "list[ConformOptions]":
+        """What can be made apart: what each comes to, summed up in this order, all comes to."""
+        if self.files:
+            return [replace(self, files={name: text}) for name, text in self.files.items()]
+        return [replace(self, seeds=(seed,)) for seed in self.seeds]
 
 
 class ConformTarget(Protocol):

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from types import FrameType
 
+from untorn.processes.told import told_to_stop
+
 SIGNALS = signal.SIGINT, signal.SIGTERM
 
 
@@ -77,9 +79,12 @@ def raise_ending() -> None:
 
 
 def ending_taken() -> bool:
-    """Say whether an ending was asked for inside endings_held(); it counts as acted upon then."""
+    """Say whether an ending was asked for inside endings_held(); it counts as acted upon then.
+
+    A worker that is told to stop is told so again and again.
+    """
     if _note is None or not _note.came:
-        return False
+        return told_to_stop()
     _note.came = False
     return True
 

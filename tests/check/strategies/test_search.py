@@ -1,12 +1,14 @@
 """The checker itself: its strategies agree, its schedules repeat, its counts are known."""
 
+from collections.abc import Iterator
 from random import Random
 
 import pytest
 
-from tests.helpers.small_programs import Operations, SmallProgram, random_program
+from tests.helpers.small_programs import Operations, Outcome, SmallProgram, random_program
 from untorn.check.runtime.execution import Strategy
-from untorn.check.strategies.depth_first import Dfs
+from untorn.check.strategies.branch import ALL, Branch, Request
+from untorn.check.strategies.depth_first import EVERYTHING, Dfs, Rest
 from untorn.check.strategies.replay import Replay
 from untorn.check.strategies.sampling import Pct, Pos, RandomWalk
 from untorn.check.strategies.source_dpor import SourceDpor
@@ -36,7 +38,7 @@ def test_branches_of_a_search_find_together_what_it_finds() -> None:
         operations = random_program(Random(seed))
         whole = SmallProgram(operations).explore(SourceDpor())
         assert whole is not None
-        first = SourceDpor(only_first=True)
+        first = SourceDpor(budget=0)
         together = SmallProgram(operations).explore(first)
         assert together is not None
         outcomes, root = together[0], first.root()
@@ -50,6 +52,65 @@ def test_branches_of_a_search_find_together_what_it_finds() -> None:
                 root.ask(part.requests)
         assert outcomes == whole[0], f"program {seed}: {operations}"
     assert several > PROGRAMS // 2
+
+
+def test_a_branch_that_is_cut_finds_together_with_its_own_branches_what_it_finds() -> None:
+    cut = 0
+    for seed in range(PROGRAMS // 2):
+        operations = random_program(Random(seed))
+        whole = SmallProgram(operations).explore(SourceDpor())
+        assert whole is not None
+        outcomes, requests, parts = in_branches(operations, ALL, Random(seed))
+        assert outcomes == whole[0], f"program {seed}: {operations}"
+        assert not requests, "nobody is further up"
+        cut += parts > 1
+    assert cut > PROGRAMS // 8
+
+
+def in_branches(
+    operations: Operations, branch: Branch, random: Random
+) -> tuple[set[Outcome], list[Request], int]:
+    """Explore a branch that may be cut at any of its schedules, and so on; count the parts."""
+    part = SourceDpor(branch, budget=random.choice((0, 0, 30, 100)))
+    found = SmallProgram(operations).explore(part)
+    assert found is not None
+    outcomes, root, parts = found[0], part.root(), 1
+    while branches := root.branches():
+        for each in branches:
+            more, requests, made = in_branches(operations, each, random)
+            outcomes |= more
+            root.ask(requests)
+            parts += made
+    return outcomes, [*part.requests, *root.requests], parts
+
+
+def test_a_plain_search_that_is_cut_makes_the_same_schedules_in_the_same_order() -> None:
+    for seed in range(60):
+        operations = random_program(Random(seed))
+        for bound in 1, 2:
+            plain = schedules_of(operations, Dfs(bound))
+            assert list(in_rests(operations, bound, EVERYTHING, Random(seed))) == plain
+
+
+def in_rests(
+    operations: Operations, bound: int, rest: Rest, random: Random
+) -> Iterator[tuple[int, ...]]:
+    search = Dfs(bound, rest, budget=random.choice((0, 30, 100)))
+    yield from schedules_of(operations, search)
+    for each in search.rest().cut(3):
+        yield from in_rests(operations, bound, each, random)
+
+
+def schedules_of(operations: Operations, strategy: Dfs) -> list[tuple[int, ...]]:
+    program = SmallProgram(operations)
+    program.begin(strategy)
+    found = []
+    more = True
+    while more:
+        program.play()
+        found.append(tuple(program.run.schedule))
+        more = strategy.end()
+    return found
 
 
 def test_no_strategy_finds_an_outcome_that_plain_search_does_not() -> None:

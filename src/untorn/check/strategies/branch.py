@@ -1,5 +1,6 @@
 """Parts of an exploration, as they can be sent to other processes and back."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -30,31 +31,37 @@ class Request(NamedTuple):
 
 @dataclass(slots=True)
 class Root:
-    """The first schedule of an exploration, and what is to be tried instead at each of its steps.
+    """A schedule of an exploration, and what is to be tried instead at each of its steps.
 
     The branches that leave it are independent but for what they ask of it; so they can be
-    explored side by side.
+    explored side by side. A root may stand in a branch of another one: its first steps are then
+    the other's to decide on.
 
     Attributes:
         path: The tasks that made its steps.
         backtrack: Of each step, a mask of the tasks to be tried there.
-        done: Of each step, a mask of those whose branch was handed out.
+        done: Of each step, a mask of those that were, or whose branch was handed out.
+        sleep: Of each step, a mask of those that need not be, as it was done elsewhere.
+        start: How many of its steps are another root's.
+        requests: What is asked of that one.
     """
 
     path: tuple[int, ...]
     backtrack: list[int]
-    done: list[int] = field(init=False)
+    done: list[int]
+    sleep: list[int]
+    start: int = 0
+    requests: list[Request] = field(default_factory=list)
 
-    def __post_init__(self) -> None:
-        """The path itself was explored."""
-        self.done = [1 << task for task in self.path]
-
-    def ask(self, requests: list[Request]) -> None:
+    def ask(self, requests: Iterable[Request]) -> None:
         """Take in what branches ask for."""
         # As in SourceDpor, but only now: what other branches asked for meanwhile may do. Requests
         # come in the order of the branches, so what is tried does not depend on who was faster.
-        for step, initials, wanted in requests:
-            if not initials & self.backtrack[step]:
+        for request in requests:
+            step, initials, wanted = request
+            if step < self.start:
+                self.requests.append(request)
+            elif not initials & (self.backtrack[step] | self.sleep[step]):
                 self.backtrack[step] |= wanted
 
     def branches(self) -> list[Branch]:
@@ -64,7 +71,8 @@ class Root:
             for task in range(wanted.bit_length()):
                 # Those that were handed out before sleep in it, as they would one after the other:
                 # what begins with them is explored there, be it at the same time.
-                if wanted & ~self.done[index] & 1 << task:
-                    found.append(Branch((*self.path[:index], task), self.done[index]))
+                asleep = self.done[index] | self.sleep[index]
+                if wanted & ~asleep & 1 << task:
+                    found.append(Branch((*self.path[:index], task), asleep))
                     self.done[index] |= 1 << task
         return found

@@ -5,6 +5,10 @@ preemption takes the CPU from a task that could go on; most bugs need few.
 Musuvathi, Qadeer: Iterative Context Bounding, PLDI 2007.
 """
 
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
 from untorn.check.runtime.execution import Execution
 
 
@@ -18,9 +22,16 @@ class DepthFirst:
 
     tracks = True
 
-    def __init__(self, plan: tuple[int, ...] = ()) -> None:
+    def __init__(self, plan: tuple[int, ...] = (), budget: float = math.inf) -> None:
+        """Make a strategy.
+
+        Args:
+            plan: How the first schedule begins.
+            budget: Steps: the schedule that uses them up is the last one, even if some are left.
+        """
         self.plan = list(plan)
         self.keep = 0
+        self._budget = budget
         self._begun = False
         self._run: Execution
 
@@ -35,9 +46,46 @@ class DepthFirst:
         run.schedule = run.trace.tasks
         return self.keep
 
-    def depart(self, index: int, task: int) -> None:
-        """Let the next schedule be this one up to a step, which task makes."""
-        self.plan = [*self._run.trace.tasks[:index], task]
+    def depart(self, path: Sequence[int], index: int, task: int) -> None:
+        """Let the next schedule be one that was made up to a step, which task makes."""
+        self.plan = [*path[:index], task]
+
+    def _afford(self) -> bool:
+        """Pay for the schedule that was made; say whether there may be another one."""
+        self._budget -= self._run.steps
+        return self._budget > 0
+
+
+class Rest(NamedTuple):
+    """What is left of a plain search: the schedules that leave one that was made."""
+
+    path: tuple[int, ...] = ()
+    """The tasks that made its steps."""
+    left: tuple[int, ...] = ()
+    """Of each step, a mask of the tasks still to be tried there."""
+
+    def cut(self, most: int) -> "list[Rest]":
+        """Cut it into as many parts; together, in this order, they make the same schedules."""
+        # In the order in which they are tried: from the end, as those there are soon done.
+        places = range(len(self.path) - 1, -1, -1)
+        tries = [(i, 1 << t) for i in places for t in _bits(self.left[i])]
+        size = max(1, math.ceil(len(tries) / most))
+        return [self._only(tries[i : i + size]) for i in range(0, len(tries), size)]
+
+    def _only(self, tries: Sequence[tuple[int, int]]) -> "Rest":
+        end = tries[0][0] + 1
+        left = [0] * end
+        for place, bit in tries:
+            left[place] |= bit
+        return Rest(self.path[:end], tuple(left))
+
+
+EVERYTHING = Rest()
+"""Of a search that has not begun."""
+
+
+def _bits(mask: int) -> list[int]:
+    return [bit for bit in range(mask.bit_length()) if mask >> bit & 1]
 
 
 class Dfs(DepthFirst):
@@ -47,11 +95,24 @@ class Dfs(DepthFirst):
         preemptions: The bound, None for every schedule.
     """
 
-    def __init__(self, preemptions: int | None = None) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        preemptions: int | None = None,
+        rest: Rest = EVERYTHING,
+        budget: float = math.inf,
+    ) -> None:
+        """Make a strategy.
+
+        Args:
+            preemptions: See there.
+            rest: Explore this part; all by default.
+            budget: See DepthFirst; what is left is then rest().
+        """
+        super().__init__((), budget)
         self.preemptions = preemptions
-        self._left: list[int] = []  # of each step, a mask of the tasks still to be tried there
+        self._left = list(rest.left)
         self._spent = 0
+        self._next(rest.path)
 
     def begin(self, run: Execution) -> int:
         """Start a schedule."""
@@ -88,6 +149,13 @@ class Dfs(DepthFirst):
 
     def end(self) -> bool:
         """Turn to the next schedule: another task at the last place where one is left."""
+        return self._afford() and self._next(self._run.trace.tasks)
+
+    def rest(self) -> Rest:
+        """Return what is left."""
+        return Rest(tuple(self._run.trace.tasks[: len(self._left)]), tuple(self._left))
+
+    def _next(self, path: Sequence[int]) -> bool:
         # Of what is not tried yet, the latest: what comes before it stays as it is.
         left = self._left
         while left and not left[-1]:
@@ -96,5 +164,5 @@ class Dfs(DepthFirst):
             return False
         bit = left[-1] & -left[-1]
         left[-1] &= ~bit
-        self.depart(len(left) - 1, bit.bit_length() - 1)
+        self.depart(path, len(left) - 1, bit.bit_length() - 1)
         return True

@@ -10,6 +10,7 @@ from it: steps that wait (a race with a step that cannot be made first is none),
 commute by declaration (location.py). Checked against plain depth-first search on random programs.
 """
 
+import math
 from dataclasses import dataclass
 
 from untorn.check.runtime.execution import Execution, members
@@ -40,17 +41,16 @@ class SourceDpor(DepthFirst):
         requests: What is to be tried before the branch begins.
     """
 
-    def __init__(self, branch: Branch = ALL, *, only_first: bool = False) -> None:
+    def __init__(self, branch: Branch = ALL, budget: float = math.inf) -> None:
         """Make a strategy.
 
         Args:
             branch: Explore this part; all by default.
-            only_first: Make the first schedule alone; then ask for its root().
+            budget: See DepthFirst; what is left are then the branches of root().
         """
-        super().__init__(branch.plan)
+        super().__init__(branch.plan, budget)
         self.requests: list[Request] = []
         self._branch = branch
-        self._only_first = only_first
         self._frames: list[Frame] = []
         self._sleep = 0
 
@@ -124,11 +124,18 @@ class SourceDpor(DepthFirst):
                 for earlier in found:
                     self._reverse(earlier, step)
         self._reverse_waiting()
-        return not self._only_first and self._next()
+        return self._afford() and self._next()
 
     def root(self) -> Root:
-        """Return the schedule that was made, as the root of branches."""
-        return Root(tuple(self._run.trace.tasks), [frame.backtrack for frame in self._frames])
+        """Return the last schedule that was made, as the root of branches."""
+        frames = self._frames
+        return Root(
+            tuple(self._run.trace.tasks),
+            [frame.backtrack for frame in frames],
+            [frame.done for frame in frames],
+            [frame.sleep for frame in frames],
+            len(self._branch.plan),
+        )
 
     def _next(self) -> bool:
         # From the end, so that what is put down at a place is tried while what led there is kept. A
@@ -141,7 +148,7 @@ class SourceDpor(DepthFirst):
             if left:
                 task = (left & -left).bit_length() - 1
                 frame.done |= 1 << task
-                self.depart(len(frames) - 1, task)
+                self.depart(self._run.trace.tasks, len(frames) - 1, task)
                 return True
             frames.pop()
         return False

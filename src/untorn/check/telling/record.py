@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import platform
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import untorn
+from untorn.check.code import code_hash
 from untorn.check.mutants import MUTANTS
 from untorn.check.scenarios import SCENARIOS
 from untorn.check.stage.stage import Stage
@@ -17,22 +15,9 @@ from untorn.check.telling.switches import Switches
 from untorn.check.work import SEARCH_STRATEGIES, WorkOutcome
 from untorn.errors import UntornError
 
-_CODE = ("check", "judge", "fs", "mm", "locking", "maps", "syscalls.py", "errors.py")
-"""What decides how a schedule goes."""
-
 
 class ScheduleFileError(UntornError):
     """A file is no record of a failing schedule, or of other code; the message says which."""
-
-
-def code_hash() -> str:
-    """Return a digest of the sources that decide how a schedule goes, and of Python's version."""
-    root = Path(untorn.__file__).parent
-    digest = hashlib.sha256(platform.python_version().encode())
-    for name in _CODE:
-        for path in sorted((root / name).rglob("*.py")) or [root / name]:
-            digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()
 
 
 def as_json(outcomes: Sequence[WorkOutcome], shrunk: dict[int, Switches]) -> str:

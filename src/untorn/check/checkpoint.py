@@ -1,0 +1,151 @@
+"""Checkpoint: a file that says how far explorations are, so that they can go on after any stop.
+
+A JSON object: `code` is the digest of what decides how schedules go, `explorations` has for each
+work its parts, as they stand in parts.py; a part without an outcome is still to be made.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import astuple, fields
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from untorn.check.code import code_hash
+from untorn.check.parts import Part
+from untorn.check.strategies.branch import Branch, Request, Root
+from untorn.check.strategies.depth_first import Rest
+from untorn.check.work import Start, Work, WorkOutcome, start_of
+from untorn.errors import UntornError
+
+_EVERY = 1.0
+"""Seconds between two writes, at least."""
+_SHARE = 0.05
+"""Of the time that writing may take."""
+
+
+class CheckpointError(UntornError):
+    """A file is no checkpoint, or of other code or other explorations; the message says which."""
+
+
+class Checkpoint:
+    """How far explorations are.
+
+    Attributes:
+        parts: The first part of each work, with all that it was cut into.
+    """
+
+    def __init__(self, works: Sequence[Work], path: Path | None = None) -> None:
+        """Begin, or go on from a file if it is there.
+
+        Args:
+            works: What is explored.
+            path: Of the file; None for none.
+
+        Raises:
+            CheckpointError: See there.
+            OSError: The file cannot be read, or not be written.
+        """
+        self.parts = {work: Part(start_of(work)) for work in works}
+        self._path = path
+        self._next = 0.0
+        if path is not None:
+            with suppress(FileNotFoundError):
+                self.parts = _read(path, works)
+            self.save()
+
+    def save_now_and_then(self) -> None:
+        """Write the file if that was not done lately."""
+        if monotonic() >= self._next:
+            self.save()
+
+    def save(self) -> None:
+        """Write the file. Raises OSError; the file is then as it was before."""
+        if self._path is None:
+            return
+        begun = monotonic()
+        explorations = [
+            {"work": astuple(work), "part": _of_part(part)} for work, part in self.parts.items()
+        ]
+        content = {"code": code_hash(), "explorations": explorations}
+        _replace(self._path, json.dumps(content, separators=(",", ":")))
+        done = monotonic()
+        self._next = done + max(_EVERY, (done - begun) / _SHARE)
+
+
+def _replace(path: Path, text: str) -> None:
+    """Replace a file, or make it: whoever stops this, be it the machine, it is the old or new."""
+    new = path.with_name(f".{path.name}.new")
+    with new.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+_FIGURES = tuple(each.name for each in fields(WorkOutcome) if each.name != "work")
+
+
+def _of_part(part: Part) -> dict[str, Any]:
+    outcome, root = part.outcome, part.root
+    return {
+        "start": part.start,
+        "outcome": outcome and [getattr(outcome, name) for name in _FIGURES],
+        "requests": part.requests,
+        "root": root and astuple(root),
+        "parts": [_of_part(each) for each in part.parts],
+    }
+
+
+def _read(path: Path, works: Sequence[Work]) -> dict[Work, Part]:
+    try:
+        content: Any = json.loads(path.read_bytes())
+        code, explorations = content["code"], content["explorations"]
+        found = {}
+        for each in explorations:
+            work = Work(*each["work"])
+            found[work] = _part(work, each["part"])
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise CheckpointError(f"{path}: no checkpoint of the checker") from error
+    if code != code_hash():
+        raise CheckpointError(f"{path}: of other code, or another Python: explore anew")
+    if list(found) != list(works):
+        raise CheckpointError(f"{path}: of other scenarios, or another strategy")
+    return found
+
+
+def _part(work: Work, content: dict[str, Any], up: Part | None = None) -> Part:
+    figures = content["outcome"]
+    part = Part(
+        _start(content["start"]),
+        up,
+        None if figures is None else _outcome(work, figures),
+        requests=tuple(Request(*each) for each in content["requests"]),
+    )
+    if content["root"] is not None:
+        path, backtrack, done, sleep, start, requests = content["root"]
+        asked = [Request(*each) for each in requests]
+        part.root = Root(tuple(path), backtrack, done, sleep, start, asked)
+    part.parts = [_part(work, each, part) for each in content["parts"]]
+    return part
+
+
+def _outcome(work: Work, figures: list[Any]) -> WorkOutcome:
+    outcome = dict(zip(_FIGURES, figures, strict=True))
+    return WorkOutcome(work, **outcome | {"schedule": tuple(outcome["schedule"])})
+
+
+def _start(content: list[Any] | None) -> Start:
+    if content is None:
+        return None
+    steps, more = content
+    return Branch(tuple(steps), more) if isinstance(more, int) else Rest(tuple(steps), tuple(more))
