@@ -1,6 +1,7 @@
 """Jobs in virtual time: what they share, how they wait, what they are charged."""
 
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -89,7 +90,7 @@ def test_a_mutex_is_handed_to_who_has_waited_longest(simulation: Simulation) -> 
             order.append(name)
 
     for name, after in (("third", 300), ("first", 100), ("second", 200)):
-        simulation.add(name, lambda name=name, after=after: hold(name, after), cpus=(0, 1))
+        simulation.add(name, partial(hold, name, after), cpus=(0, 1))
     simulation.run()
 
     assert order.index("first") < order.index("second")
