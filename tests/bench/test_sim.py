@@ -78,16 +78,21 @@ def test_costs_that_are_none_are_out_of_reach_with_the_reason(tmp_path: Path) ->
         run("none", BenchOptions(costs=str(file)))
 
 
+# One scanner, which one busy task keeps preempting: with two of each CPU 1 is never idle, and a
+# scanner of nice 15 that holds a lock waits for tens of ms, so that rare stalls decide the means.
+HEADLINE = BenchOptions(virtual_duration=0.2, mb=64, scanners=1, preemption="full")
+
+
 @cache
 def mean_ms(reader: str) -> float:
-    return run(reader, BenchOptions(virtual_duration=0.3, mb=64)).mean_ms
+    return run(reader, HEADLINE).mean_ms
 
 
 def test_mmap_lock_costs_ten_times_what_vma_lock_does() -> None:
     assert mean_ms("mmap_lock") >= 10 * mean_ms("vma_lock")
 
 
-def test_vma_lock_costs_half_of_a_call_at_most() -> None:
+def test_vma_lock_adds_half_of_a_call_at_most() -> None:
     assert mean_ms("vma_lock") <= 1.5 * mean_ms("none")
 
 

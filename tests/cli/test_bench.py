@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from click.testing import CliRunner, Result
 from tests.helpers.made_up import FakeTarget
 from tests.helpers.processes import children_of, is_alive
 from tests.helpers.tasks import wait_until
+from untorn.bench.target import BenchOptions
 from untorn.cli import bench_output, main
 from untorn.errors import OutOfReachError
 
@@ -72,7 +74,8 @@ def test_wrong_usage_is_status_2_before_anything_is_run(
 def test_an_unknown_target_is_status_2_and_told_which_there_are() -> None:
     done = bench("--target", "nowhere")
     assert done.exit_code == 2
-    assert "no target nowhere; targets: engine, engine:RELEASE, live, vm:KERNEL" in done.stderr
+    known = "engine, engine:RELEASE, sim, sim:RELEASE, live, vm:KERNEL"
+    assert f"no target nowhere; targets: {known}" in done.stderr
 
 
 def test_an_unknown_reader_is_told_which_there_are(target: FakeTarget) -> None:
@@ -99,19 +102,8 @@ def test_rawdata_is_printed_in_place_of_the_table(target: FakeTarget) -> None:
 def test_json_to_stdout_is_all_there_is_on_stdout(target: FakeTarget) -> None:
     resident = ("--resident", "6", "--huge", "--workload", "fault")
     content = json.loads(bench("--nsamples", "2", "--json", "-", "--mb", "3", *resident).stdout)
-    assert content["options"] == {
-        "nsamples": 2,
-        "duration": 1.5,
-        "busyduration": 2.0,
-        "scanners": 2,
-        "mb": 3,
-        "gap": 10.0,
-        "workload": "fault",
-        "resident_mb": 6,
-        "huge": True,
-        "virtual_time": False,
-        "seed": 1,
-    }
+    asked = BenchOptions(nsamples=2, mb=3, workload="fault", resident_mb=6, huge=True)
+    assert content["options"] == asdict(asked)
     assert [each["reader"] for each in content["samples"]] == ["none", "slow"] * 2
     assert content["environment"]["kernel"] == os.uname().release
 

@@ -20,7 +20,7 @@ class BenchOptions:
     """Runs of each kind."""
     duration: float = 1.5
     """Seconds that one run measures."""
-    virtual_duration: float = 0.3
+    virtual_duration: float = 0.1
     """The same of a simulated machine, in its own time."""
     busyduration: float = 2.0
     """Milliseconds that a busy task spins before it sleeps for one."""
