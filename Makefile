@@ -36,6 +36,12 @@ kernels: .venv/ready ## before and after on stock kernels in QEMU: table, kernel
 	    --reader none --reader maps --reader smaps --reader query --reader gentle --reader 'gentle, smaps' \
 	    --virtual-time --nsamples 1 --duration 5 --mb 128 --gap 1500 --busyduration 5 --locks --plot kernels.svg --json kernels.json --html kernels.html
 
+# From files of `untorn bench --json`: of `make kernels`, and of `--target live`.
+SIM_KERNELS ?= kernels.json
+
+sim-kernels: .venv/ready ## the simulation held against what make kernels measured: table and docs/simulation-kernels.svg
+	$(BIN)/python benchmarks/sim_against_kernels.py $(SIM_KERNELS)
+
 # Those that users have: long series, those before and after a change, and the newest.
 CONFORM_KERNELS ?= 6.1 6.12 6.16 6.18 7.1 7.2 7.3
 
@@ -91,4 +97,4 @@ lint: .venv/ready ## ruff, mypy --strict, and which way imports go
 clean: ## remove what the other targets made
 	rm -rf .venv .venv-nogil bench.svg bench.json kernels.svg kernels.json kernels.html memory-stall.svg memory-stall-*.json .mypy_cache .ruff_cache .pytest_cache
 
-.PHONY: help bench kernels conform-kernels conform-programs bench-micro bench-readers bench-counting bench-stall bench-mount bench-load bench-nogil bench-checker soak test test-nogil lint clean
+.PHONY: help bench kernels sim-kernels conform-kernels conform-programs bench-micro bench-readers bench-counting bench-stall bench-mount bench-load bench-nogil bench-checker soak test test-nogil lint clean

@@ -33,7 +33,7 @@ def calibrate(target: str, path: Path | None, *, virtual_time: bool) -> None:
         status.show(f"calibrating {target}")
         calibration = _measure(target, status, virtual_time=virtual_time)
     _print(calibration)
-    file = path or _in_cache(target, virtual_time=virtual_time)
+    file = path or costs_file(target, virtual_time=virtual_time)
     calibration.table.save(file)
     click.echo(f"kept for untorn bench --target sim --costs {file}")
 
@@ -51,8 +51,8 @@ def _measure(target: str, status: StatusLine, *, virtual_time: bool) -> "Calibra
         guest.close()
 
 
-def _in_cache(target: str, *, virtual_time: bool) -> Path:
-    """Return the file of a target in the cache, whose folder is there."""
+def costs_file(target: str, *, virtual_time: bool) -> Path:
+    """Return the file in the cache where the costs of a target are kept; its folder is made."""
     from untorn.vm.cache import cache_folder
 
     name = re.sub(r"[^\w.]+", "-", "live" if target in _HERE else target)

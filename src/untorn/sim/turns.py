@@ -2,7 +2,7 @@
 
 One CPU at a time makes headway, or none. From tick to tick the turn goes to a CPU by chance, or to
 nobody; the clock goes on for all, and a CPU that has not its turn takes no notice of anything. One
-that becomes idle leaves the rest of its turn to another. Seen with QEMU 7.2: docs/simulation.md.
+that becomes idle leaves the rest of its turn to another. See docs/simulation-kernels.md.
 """
 
 from collections.abc import Iterator
