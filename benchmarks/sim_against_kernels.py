@@ -21,7 +21,8 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
-from untorn.bench.plots.style import COLOURS, USUAL, frame
+from untorn.bench.plots.labels import label_end, settle_labels
+from untorn.bench.plots.style import COLOURS, frame
 from untorn.bench.sample import Sample, Summary, ratio_to_none, summarise
 from untorn.bench.sim import SimBenchTarget
 from untorn.bench.target import BenchOptions
@@ -37,8 +38,6 @@ LIVE_SECONDS = 0.2
 """How long they are for `live`, in virtual time: it makes some 9,000 updates meanwhile."""
 FACTOR = 2
 """A prediction is good if it is off by no more."""
-APART = 1.7
-"""Only points that are that far from 1 are labelled: below, all lie on one another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +107,7 @@ def table(points: list[Point]) -> Table:
 
 def draw(points: list[Point]) -> Figure:
     """Return a picture of the predictions against what was measured, and of what is good."""
-    figure = Figure(figsize=(6.5, 6), layout="constrained")
+    figure = Figure(figsize=(8, 6.5), layout="constrained")
     axes = figure.subplots()
     largest = 1.5 * max(max(each.measured, each.predicted) for each in points)
     ends = 0.5, largest
@@ -122,22 +121,16 @@ def draw(points: list[Point]) -> Figure:
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter("{x:g}")
     frame(axes)
+    settle_labels(figure, [axes])
     return figure
 
 
 def _draw_point(axes: Axes, point: Point) -> None:
     marker = "*" if point.target == "live" else "o"
     colour = COLOURS.get(point.reader, "#000000")
-    axes.plot(point.measured, point.predicted, marker, color=colour, markersize=7)
-    if max(point.measured, point.predicted) > APART:
-        axes.annotate(
-            f"{point.reader}, {point.target.removeprefix('vm:')}",
-            (point.measured, point.predicted),
-            xytext=(7, -4),
-            textcoords="offset points",
-            fontsize=USUAL,
-            color=colour,
-        )
+    place = point.measured, point.predicted
+    axes.plot(*place, marker, color=colour, markersize=7)
+    label_end(axes, place, f"{point.target.removeprefix('vm:')}, {point.reader}", colour, "right")
 
 
 def main() -> None:
