@@ -75,6 +75,12 @@ bench-nogil: .venv-nogil/ready ## the engine with and without the GIL: two table
 	PYTHON_GIL=1 $(NOGIL)/untorn bench $(ENGINE_READERS:%=--reader %)
 	PYTHON_GIL=0 $(NOGIL)/untorn bench $(ENGINE_READERS:%=--reader %)
 
+sim-sweep: .venv/ready ## where each way of reading maps breaks down, simulated: tables, sim-sweep.json and .svg
+	$(BIN)/python benchmarks/sim_sweep.py
+
+sim-timeline: .venv/ready ## who held what while the mapper waited, simulated: sim-timeline.svg
+	$(BIN)/python benchmarks/sim_timeline.py
+
 bench-checker: .venv/ready ## schedules per second of the checker
 	$(BIN)/python benchmarks/checker.py
 
@@ -95,6 +101,6 @@ lint: .venv/ready ## ruff, mypy --strict, and which way imports go
 	$(BIN)/python tools/imports.py
 
 clean: ## remove what the other targets made
-	rm -rf .venv .venv-nogil bench.svg bench.json kernels.svg kernels.json kernels.html memory-stall.svg memory-stall-*.json .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-nogil bench.svg bench.json kernels.svg kernels.json kernels.html memory-stall.svg memory-stall-*.json sim-sweep.json sim-sweep.svg sim-timeline.svg .mypy_cache .ruff_cache .pytest_cache
 
-.PHONY: help bench kernels sim-kernels conform-kernels conform-programs bench-micro bench-readers bench-counting bench-stall bench-mount bench-load bench-nogil bench-checker soak test test-nogil lint clean
+.PHONY: help bench kernels sim-kernels conform-kernels conform-programs bench-micro bench-readers bench-counting bench-stall bench-mount bench-load bench-nogil sim-sweep sim-timeline bench-checker soak test test-nogil lint clean

@@ -7,6 +7,7 @@ has CPU 0 to itself; scanners and busy tasks share the others.
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from operator import attrgetter
@@ -133,12 +134,16 @@ class SimRun:
 
 
 def simulate(
-    release: Release, reader: str, options: BenchOptions, seed: str, costs: Costs
+    release: Release,
+    reader: str,
+    options: BenchOptions,
+    seed: str,
+    costs: Costs,
+    watching: Callable[[Simulation], AbstractContextManager[object]] = nullcontext,
 ) -> SimRun:
-    """Set up, which takes no time, and run; return what was measured and counted."""
-    with simulating(
-        options.cpus, costs, options.preemption, in_turns=options.virtual_time
-    ) as simulation:
+    """Set up, which takes no time, and run, watched; return what was measured and counted."""
+    simulated = simulating(options.cpus, costs, options.preemption, in_turns=options.virtual_time)
+    with simulated as simulation, watching(simulation):
         run = SimRun(simulation, options)
         process, size = Process(release=release), options.mb << 20
         if options.resident_mb:
