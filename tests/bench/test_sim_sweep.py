@@ -1,7 +1,10 @@
 """Sweeps of target `sim`: cells, and the same figures wherever they are measured."""
 
+from pathlib import Path
+
 import pytest
 
+from tests.helpers.cluster import local_cluster
 from untorn.bench.sim_sweep import READERS, Cell, Figures, Point, cells, sweep, vary
 from untorn.spread.pools import open_pool
 
@@ -44,7 +47,7 @@ def test_figures_as_json_say_of_which_cell_they_are() -> None:
     }
 
 
-def test_a_cluster_measures_the_same(here: list[Figures]) -> None:
-    distributed = pytest.importorskip("distributed", reason="needs the extra cluster")
-    with distributed.LocalCluster(n_workers=2, dashboard_address=None) as cluster:
-        assert measure_all(cluster.scheduler_address) == here
+def test_a_cluster_measures_the_same(tmp_path: Path, here: list[Figures]) -> None:
+    pytest.importorskip("distributed", reason="needs the extra cluster")
+    with local_cluster(tmp_path) as cluster:
+        assert measure_all(cluster.address) == here
