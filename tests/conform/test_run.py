@@ -16,6 +16,7 @@ from untorn.conform.pair import Expectation, Pair
 from untorn.conform.report import failure_report, summary
 from untorn.conform.run import conform, conform_case, replay
 from untorn.conform.running_kernel import KnownDifference
+from untorn.conform.traced import minimal_elf
 from untorn.conform.traced.abi import I386, X86_64, Abi
 from untorn.errors import InvariantError, OutOfReachError, os_error
 from untorn.fs.from_maps.address_space import mm_from_maps
@@ -69,6 +70,17 @@ def test_a_process_of_32_bits_takes_of_each_argument_what_a_register_holds() -> 
         ):
             assert both.step(made) is None
         assert both.last.result == 1
+
+
+def test_what_a_program_starts_with_is_in_memory(both: Pair) -> None:
+    start = both.kernel.renew()
+    assert any(page != minimal_elf.BASE for page in start.resident)
+    vector = "mmap(0x10000, PAGE, PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0)"
+    asked = [f"mincore({page}, 0x1000, 0x10000) -> 1" for page in start.resident]
+    (case,) = parse_cases("\n".join(["case what is in memory", vector, *asked]))
+    outcome = conform_case(both, case, "a test")
+    assert not outcome.failures
+    assert outcome.operations == 1 + len(start.resident)
 
 
 def operations_of(both: Pair, seed: str, monkeypatch: pytest.MonkeyPatch) -> list[Operation]:

@@ -80,6 +80,7 @@ class LiveOracle:
             start_stack,
             data_size,
             self.child.sealed,
+            self.child.resident(),
             meminfo_pages("Committed_AS"),
             self.side.pools.facts(),
             self.side.pools.in_use,

@@ -46,6 +46,7 @@ class Start:
         brk, start_stack: Byte addresses.
         data_size: Bytes.
         sealed: Whether its program is.
+        resident: The byte addresses of the pages of its program and stack that are in memory.
         committed: Pages that all processes of the machine are promised.
         pools: Of huge pages: see huge_pages.engine_pools().
         pools_in_use: Whether others use them, too: see huge_pages.KernelPools.
@@ -56,6 +57,7 @@ class Start:
     start_stack: int
     data_size: int
     sealed: bool
+    resident: list[int]
     committed: int
     pools: list[dict[str, Any]]
     pools_in_use: bool

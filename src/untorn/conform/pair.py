@@ -167,6 +167,8 @@ class Pair:
                 f"a process starts here as none of the engine's: {error}"
             ) from error
         process.files = dict(self.files)
+        for page in start.resident:
+            process.touch(page, write=page != minimal_elf.BASE)
         self.engine = EngineSide(
             process, self.kernel.substitute, self._segments, sealed=start.sealed
         )

@@ -3,6 +3,7 @@
 import errno
 import os
 import resource
+from array import array
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Self
@@ -12,7 +13,9 @@ from untorn.conform.traced.abi import X86_64, Abi
 from untorn.conform.traced.member import Layout, Member, pages_of
 from untorn.conform.traced.start import PROGRAM_FD, start_minimal
 from untorn.errors import OutOfReachError
+from untorn.maps.entry import MapsEntry
 from untorn.maps.page import PAGE_SIZE
+from untorn.maps.pagemap import ENTRY_SIZE, PM_PRESENT
 
 STACK_LIMIT = 8 << 20
 """Bytes; RLIMIT_STACK at exec. Small enough for mmap_base to be where it is by default."""
@@ -180,6 +183,23 @@ class MinimalChild:
         if not pages:
             raise ChildProcessError(f"the traced child {self.pid} ended")
         return pages
+
+    def resident(self) -> list[int]:
+        """Return the byte addresses of the pages of its program and stack that are in memory.
+
+        Source: proc_pid_pagemap(5).
+        """
+        found = []
+        with Path(f"/proc/{self.pid}/pagemap").open("rb", buffering=0) as pagemap:
+            for entry in map(MapsEntry.parse, self.maps().splitlines(keepends=True)):
+                if entry.start == minimal_elf.BASE or entry.name == b"[stack]":
+                    pages = range(entry.start, entry.end, PAGE_SIZE)
+                    size, at = ENTRY_SIZE * len(pages), entry.start // PAGE_SIZE * ENTRY_SIZE
+                    told = array("Q", os.pread(pagemap.fileno(), size, at))
+                    found += [
+                        page for page, bits in zip(pages, told, strict=True) if bits & PM_PRESENT
+                    ]
+        return found
 
     def layout(self) -> tuple[int, int]:
         """Return the stack pointer at exec, a byte address, and the size of its data, in bytes.
