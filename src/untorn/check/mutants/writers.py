@@ -132,8 +132,8 @@ MUTANTS = [
     Mutant(
         "rwsem-readers-ignore-a-writer",
         "a reader of mmap_lock comes in to a writer",
-        RwSemaphore.down_read,
-        (("if self._count >= 0 and not self._queue:", "if not self._queue:"),),
+        RwSemaphore._may_read,
+        (("return self._count >= 0 and not self._queue", "return not self._queue"),),
         ("maps/split-above",),
     ),
     Mutant(
