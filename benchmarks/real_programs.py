@@ -15,6 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
+import click
 from traced import Row, Traced, attempt
 
 from untorn.conform.program.outcome import ProgramRun
@@ -161,12 +162,14 @@ PROGRAMS = {
 _INPUTS = {"PROGRAM": _PROGRAM, "GC": _GC, "WORKERS": _WORKERS, "PAGE": _PAGE, "NGINX_CONF": _NGINX}
 
 
-def main() -> int:
-    """Run them; exit 1 if there was a mismatch."""
+@click.command()
+@click.argument("names", nargs=-1, type=click.Choice(list(PROGRAMS)))
+def main(names: tuple[str, ...]) -> None:
+    """Run some of them, or all; exit 1 if there was a mismatch."""
     os.environ.update(_INPUTS)
     os.environ.setdefault("KERNEL", _kernel())
     traced, rows = Traced(summaries=True), []
-    for name in sys.argv[1:] or PROGRAMS:
+    for name in names or PROGRAMS:
         program = PROGRAMS[name]
         missing = [need for need in program.needs if shutil.which(need) is None]
         if missing:
@@ -174,7 +177,7 @@ def main() -> int:
             continue
         rows.append(Row(name))
         measure(traced, rows[-1], program)
-    return int(traced.print_table("program", rows) > 0)
+    sys.exit(traced.print_table("program", rows) > 0)
 
 
 def measure(traced: Traced, row: Row, program: Program) -> None:
@@ -200,4 +203,4 @@ def _kernel() -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
