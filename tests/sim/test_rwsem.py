@@ -1,9 +1,11 @@
 """mmap_lock as the simulation has it: who gets in before whom."""
 
+import errno
 from collections.abc import Iterator
 
 import pytest
 
+from untorn.locking import sync
 from untorn.mm.mm_types import MMAP_LOCK
 from untorn.sim.costs import CostTable
 from untorn.sim.fair import TICK_NS
@@ -66,4 +68,32 @@ def test_a_writer_lets_all_readers_in_that_wait(simulation: Simulation) -> None:
     simulation.run()
 
     assert ended == [False, False]
+    assert not lock.is_contended()
+
+
+def test_the_only_one_that_waits_may_be_killed(simulation: Simulation) -> None:
+    lock = StolenRwSemaphore(MMAP_LOCK)
+    waiting: list[sync.Task] = []
+    ended: list[int | None] = []
+
+    def write() -> None:
+        lock.down_write()
+        simulation.burn(HOLD)
+        waiting[0].kill()
+        simulation.burn(HOLD)
+        lock.up_write()
+
+    def read() -> None:
+        simulation.burn(HOLD // 2)  # the writer is in
+        waiting.append(sync.current())
+        try:
+            lock.down_read(killable=True)
+        except OSError as error:
+            ended.append(error.errno)
+
+    simulation.add("writer", write, cpus=(0,))
+    simulation.add("reader", read, cpus=(1,))
+    simulation.run()
+
+    assert ended == [errno.EINTR]
     assert not lock.is_contended()

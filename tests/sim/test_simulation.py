@@ -79,6 +79,19 @@ def test_a_writer_waits_for_as_long_as_a_reader_is_preempted_that_holds_mmap_loc
     assert process.mm.mmap_lock.statistics().write_wait_ns > busy_ns
 
 
+def test_a_thousand_jobs_come_to_their_ends(simulation: Simulation) -> None:
+    ended: list[int] = []
+
+    def job(number: int) -> None:
+        simulation.sleep_for(1_000_000)
+        ended.append(number)
+
+    for number in range(1_000):
+        simulation.add(f"job {number}", partial(job, number), cpus=(0,))
+    simulation.run()
+    assert len(ended) == 1_000
+
+
 def test_a_mutex_is_handed_to_who_has_waited_longest(simulation: Simulation) -> None:
     mutex = sync.Mutex()
     order: list[str] = []

@@ -52,6 +52,8 @@ class StolenRwSemaphore(RwSemaphore):
 
     def _hand_over(self) -> tuple[Waiter, ...]:
         """Let in all readers, if one is in front; of a writer in front return that it be woken."""
+        if not self._queue:  # the one that waited has given up
+            return ()
         if self._first.is_writer:
             return (self._first,) if self._count == 0 else ()
         if self._count < 0:
