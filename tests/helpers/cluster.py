@@ -1,6 +1,7 @@
 """A cluster of Dask on this machine, for tests: a scheduler and workers, each a process."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -34,14 +35,17 @@ class LocalCluster:
         wait_until(lambda: self.log.read_text().count(registered) == 2, "the workers", LONG)
 
     def _worker(self) -> subprocess.Popen[bytes]:
-        options = ("--no-nanny", "--nthreads", "1", "--local-directory", str(self._directory))
-        return self._start("dask_worker", self.address, *options)
+        return self._start("dask_worker", self.address, "--no-nanny", "--nthreads", "1")
 
     def _start(self, module: str, *arguments: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", f"distributed.cli.{module}", "--no-dashboard", *arguments]
         with self.log.open("a") as log:
             process = subprocess.Popen(
-                [*command, "--host", "127.0.0.1"], stdout=log, stderr=log, start_new_session=True
+                [*command, "--host", "127.0.0.1"],
+                env={**os.environ, "DASK_TEMPORARY_DIRECTORY": str(self._directory)},
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
         self._stack.callback(process.wait)
         self._stack.callback(process.kill)
