@@ -105,7 +105,7 @@ class Machine:
     def __init__(
         self, cpus: int, *, context_switch: int, wake_latency: int, preemption: str = "full"
     ) -> None:
-        """Make one of so many idle CPUs; for the costs see costs.py.
+        """Make one whose CPUs are all idle; for the costs see costs.py.
 
         Raises:
             ValueError: There is no such preemption model.

@@ -182,7 +182,7 @@ def _begun(job: Callable[[], object]) -> greenlet:
 def simulating(
     cpus: int, costs: Costs, preemption: str, *, in_turns: bool = False
 ) -> Iterator[Simulation]:
-    """Let locking/, mm/ and fs/ take the time that they cost, on a machine of so many CPUs.
+    """Let locking/, mm/ and fs/ take the time that they cost, on a machine with these CPUs.
 
     What is made inside does not work outside, and the other way round. One at a time in a process.
 
