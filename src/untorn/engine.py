@@ -1,13 +1,13 @@
-"""The engine's public names: processes with address spaces of their own, and their files in /proc.
+"""The engine's public names: processes with their own address spaces, and their files in /proc.
 
     process = Process()
     start = process.mmap(0, 2 * PAGE_SIZE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS)
     with process.open("maps", "vma_lock") as maps:
         print(maps.read(4096), maps.query(start).entry)
 
-System calls raise OSError with Linux's errno. MmStruct, AddressSpace, HugeInode, HugePool,
-VmCommitted and VmOperations are there to be made and passed about; what is inside of them is the
-engine's own.
+System calls raise OSError with Linux's errno. Create MmStruct, AddressSpace, HugeInode, HugePool,
+VmCommitted and VmOperations objects and pass them to calls, but do not rely on their attributes:
+those are private to the engine.
 """
 
 from untorn.errors import (

@@ -204,7 +204,7 @@ def test_an_untouched_mapping_gives_its_promise_back() -> None:
 
 def test_populating_ends_at_a_gap() -> None:
     written = []
-    for pages in around(changes.POPULATE_ENDS_AT_GAP):
+    for pages in around(changes.POPULATE_ENDS_AT_HOLE):
         pages.map(0, 1)
         pages.map(2, 3)
         with pytest.raises(OSError, match="Cannot allocate memory"):

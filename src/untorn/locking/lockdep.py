@@ -1,11 +1,12 @@
 """The lock-order checker: off by default, on in tests.
 
-It learns, from what the running code does, which class of lock was taken while which other was
-held, and refuses the first request that closes a circle, before anyone can deadlock in it.
-It also refuses to sleep under RCU. Compare kernel/locking/lockdep.c.
+It watches the running code and records which lock classes are taken while which others are held.
+It refuses the first request that closes a cycle, before any task can deadlock. It also refuses
+to sleep under RCU. Compare kernel/locking/lockdep.c.
 
-Passing means: no two orders seen so far contradict each other. Orders that no test took are not
-judged. A trylock cannot deadlock, so it adds no order; what is taken under it does.
+A run that passes proves that no two lock orders seen so far contradict each other. It says nothing
+about orders that no test has taken. A trylock cannot deadlock, so it adds no order; a lock taken
+while holding it does.
 """
 
 import traceback
@@ -17,15 +18,15 @@ from untorn.errors import LockOrderError
 from untorn.locking import sync
 
 on = False
-"""Whether the lock code reports here. It tests this itself, to cost one load when off."""
+"""Whether the lock code calls acquire() and release(). When off, it costs one load of this flag."""
 
 
 class LockClass(NamedTuple):
-    """All locks of one kind; order holds between classes, not between single locks."""
+    """All locks of one kind. The order is between classes, not between individual locks."""
 
     name: str
     spins: bool = False
-    """A task that holds it must not sleep (an RCU read section)."""
+    """A task that holds it must not sleep (an RCU read-side critical section)."""
 
 
 class Held(NamedTuple):
@@ -35,17 +36,17 @@ class Held(NamedTuple):
     lock: object
 
 
-# _seen[a][b]: where b was first taken under a: the edges of the graph of orders. The inner
+# _seen[a][b] is the stack where b was first taken under a: an edge of the order graph. The inner
 # dictionaries are replaced, never changed in place.
 _seen: dict[LockClass, dict[LockClass, str]] = {}
-_mutex = sync.Mutex()  # protects _seen; innermost, nothing is taken under it
+_mutex = sync.Mutex()  # protects _seen; innermost: no lock is taken under it
 
 
 @contextmanager
 def enabled() -> Iterator[None]:
-    """Check the order of all locks taken inside, from a clean slate."""
+    """Check the order of all locks that the body takes. Start with no known orders."""
     global on, _seen
-    # Only for code that starts with no lock held: what was taken before is not in held_locks.
+    # The body must start with no lock held: held_locks misses locks that were taken before.
     before, on, _seen = (on, _seen), True, {}
     try:
         yield
@@ -56,33 +57,33 @@ def enabled() -> Iterator[None]:
 def acquire(
     lock_class: LockClass, lock: object, *, trylock: bool = False, nested: bool = False
 ) -> None:
-    """Note that the current task takes lock; call it before it can block.
+    """Record that the current task takes lock. Call this before the task can block.
 
     Args:
-        lock_class: Of the lock.
-        lock: The single lock.
-        trylock: It will not wait.
-        nested: It may be taken under another lock of its class: some rule orders the two.
+        lock_class: The class of the lock.
+        lock: The lock itself.
+        trylock: The task will not wait for the lock.
+        nested: The lock may be taken under another one of its class; the caller orders the two.
 
     Raises:
-        LockOrderError: another order was seen before, or the task would sleep under RCU.
+        LockOrderError: the reverse order was seen before, or the task would sleep under RCU.
     """
     task = sync.current()
-    # A trylock that fails goes on without the lock, so it cannot be part of a deadlock. Once it
-    # holds the lock it can: held_locks below gets every lock, however it was taken.
+    # A task whose trylock fails goes on without the lock, so the trylock cannot be part of a
+    # deadlock. A lock that is held can be, so held_locks records each lock, however it was taken.
     if not trylock:
         if not lock_class.spins:
             might_sleep(lock_class.name)
         for held in _held(task):
-            # Two locks of one class would be a circle of one class. The caller says that some rule
-            # orders the two (a parent's mmap_lock comes before its new child's).
+            # Taking two locks of one class is a cycle of length one, unless the caller knows that
+            # a rule orders the two (a parent's mmap_lock comes before its new child's).
             if not (nested and held.lock_class is lock_class):
                 _order(held.lock_class, lock_class, task)
     task.held_locks = (*task.held_locks, Held(lock_class, lock))
 
 
 def release(lock_class: LockClass, lock: object) -> None:
-    """Note that the current task lets go of lock.
+    """Record that the current task releases lock.
 
     Raises:
         LockOrderError: the task does not hold it.
@@ -90,7 +91,7 @@ def release(lock_class: LockClass, lock: object) -> None:
     task = sync.current()
     held = list(_held(task))
     # Locks need not be released in reverse order: lock_vma_under_rcu() leaves RCU, which it entered
-    # first, and keeps the VMA. The last of equal entries goes, as sections of RCU nest.
+    # first, and keeps the VMA locked. RCU nests, so of equal entries the last one is removed.
     for entry in reversed(held):
         if entry.lock_class is lock_class and entry.lock is lock:
             held.remove(entry)
@@ -105,14 +106,14 @@ def is_held(lock_class: LockClass, lock: object) -> bool:
 
 
 def might_sleep(what: str) -> None:
-    """Refuse to go on if the current task must not sleep.
+    """Check that the current task is allowed to sleep.
 
     Raises:
-        LockOrderError: it is inside an RCU read section.
+        LockOrderError: it is in an RCU read-side critical section.
     """
     task = sync.current()
-    # Asked of every lock that may wait, whether or not it would wait this time: so one run on an
-    # idle machine is enough to find it.
+    # Every lock that may wait asks this, whether or not it has to wait this time. So one run on an
+    # idle machine finds the bug.
     for held in _held(task):
         if held.lock_class.spins:
             raise LockOrderError(f"{task.name} may sleep for {what} under {held.lock_class.name}")
@@ -122,7 +123,7 @@ def assert_nothing_held() -> None:
     """Check that the current task holds no lock.
 
     Raises:
-        LockOrderError: it holds some; the message names them.
+        LockOrderError: it holds at least one lock; the message names all of them.
     """
     task = sync.current()
     if task.held_locks:
@@ -131,29 +132,29 @@ def assert_nothing_held() -> None:
 
 
 def _held(task: sync.Task) -> tuple[Held, ...]:
-    # sync, which stands below, cannot name the type of the entries.
+    # held_locks has no narrower type because sync, one layer below, cannot import Held.
     return tuple(entry for entry in task.held_locks if isinstance(entry, Held))
 
 
 def _order(outer: LockClass, inner: LockClass, task: sync.Task) -> None:
     with _mutex:
-        # An edge that is there was checked when it was added.
+        # A known edge was checked when it was added.
         if inner in _seen.get(outer, {}):
             return
-        # outer -> inner closes a circle if inner leads to outer already. The lock is not taken yet,
-        # so the report comes instead of the deadlock, and also if no task waits just now.
+        # outer -> inner closes a cycle if a path already leads from inner to outer. The lock is not
+        # taken yet, so the report replaces the deadlock, and does not depend on any task waiting.
         chain = _path(inner, outer)
         if chain:
             raise LockOrderError(_report(outer, inner, chain, task))
-        # The stack of the task that first took this order: a later report needs it.
+        # A later report shows the stack of the task that first took this order.
         here = f"{task.name}\n" + "".join(traceback.format_stack(limit=8)[:-2])
         _seen[outer] = {**_seen.get(outer, {}), inner: here}
 
 
 def _path(start: LockClass, goal: LockClass) -> list[LockClass]:
-    """Return a chain of seen orders from start to goal, or nothing."""
-    # Breadth first, so that the chain reported is a shortest one. A class that is taken under
-    # itself is the chain of one element.
+    """Return a shortest chain of seen orders from start to goal, or an empty list."""
+    # The search is breadth-first, so the chain is a shortest one. If start is goal, the class is
+    # taken under itself, and the chain has one element.
     chains = [[start]]
     visited = [start]
     for chain in chains:

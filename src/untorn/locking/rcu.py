@@ -1,10 +1,11 @@
-"""RCU read sections.
+"""RCU read-side critical sections.
 
 The kernel needs RCU to keep tree nodes and VMA memory from being freed under a lockless walker.
-Here a reference does that: nodes are immutable values that live as long as something refers to
-them, and VMA objects are recycled only as VMA objects (type-safe memory), which is all that RCU
-promises for them in Linux too. What remains of a read section is its rule: a task must not sleep
-inside. lockdep watches it. So, as on a kernel without preemption, a section costs nothing.
+Here references do that. Nodes are immutable values that live as long as something refers to them.
+VMA objects are recycled only as VMA objects (type-safe memory), and Linux's RCU promises no more
+for them either. One rule remains, and lockdep checks it: a task must not sleep in a read-side
+critical section. When lockdep is off, entering one costs nothing, as on a kernel without
+preemption.
 """
 
 from untorn.locking import lockdep
@@ -13,19 +14,19 @@ RCU = lockdep.LockClass("RCU", spins=True)
 
 
 def rcu_read_lock() -> None:
-    """Enter a read section; sections nest."""
+    """Enter a read-side critical section. These nest."""
     if lockdep.on:
-        # It never waits, so it adds no order and may be entered under any lock.
+        # rcu_read_lock() never waits, so it adds no order and is allowed under any lock.
         lockdep.acquire(RCU, None, trylock=True)
 
 
 def rcu_read_unlock() -> None:
-    """Leave the innermost read section."""
+    """Leave the innermost read-side critical section."""
     if lockdep.on:
         lockdep.release(RCU, None)
 
 
 def rcu_read_lock_held() -> bool:
-    """Say whether the current task is in a read section; true where lockdep is off."""
-    # Assertions ask this, and must not fail where sections are not counted.
+    """Say whether the current task is in an RCU critical section; true if lockdep is off."""
+    # Assertions call this. They must not fail when lockdep is off and nothing is recorded.
     return not lockdep.on or lockdep.is_held(RCU, None)

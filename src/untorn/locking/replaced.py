@@ -1,6 +1,6 @@
-"""Let names of modules and classes mean something else for a while.
+"""Replace attributes of modules and classes for a while.
 
-All who use a module's names as `module.name` follow.
+Code that writes `module.name` sees the replacement; code that imported the name does not.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,7 +10,7 @@ from types import ModuleType
 
 @contextmanager
 def replaced(owner: ModuleType | type, ours: Mapping[str, object]) -> Iterator[None]:
-    """Put objects in the place of what a module or class has under their names."""
+    """Replace the attributes of a module or class that ours names, and restore them at the end."""
     theirs = {name: vars(owner)[name] for name in ours}
     try:
         for name, each in ours.items():

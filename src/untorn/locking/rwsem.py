@@ -1,9 +1,9 @@
 """A fair reader-writer semaphore: first come, first served.
 
-A writer that waits stops every reader that comes after it, as Linux's does: without that, two
-readers whose sections overlap starve a writer for ever. Compare kernel/locking/rwsem.c.
+A waiting writer stops every reader that comes after it, as in Linux: otherwise two readers whose
+holds overlap could starve the writer for ever. Compare kernel/locking/rwsem.c.
 
-A task that lets go hands the lock over: it counts the next waiters in as owners before it wakes
+A task that releases the lock hands it over: it makes the next waiters owners before it wakes
 them, so no newcomer can slip in between.
 """
 
@@ -22,8 +22,8 @@ class Waiter:
     def __init__(self, task: sync.Task, is_writer: bool) -> None:
         self.task = task
         self.is_writer = is_writer
-        # Stored once, under the semaphore's _mutex, by the task that hands over; loaded by the
-        # waiter without it. A waiter that sees True owns the lock already.
+        # Stored once, under the semaphore's _mutex, by the task that hands the lock over. The
+        # waiter loads it without the mutex. A waiter that sees True already owns the lock.
         self.granted = False
 
 
@@ -43,7 +43,7 @@ class RwSemStatistics:
 class RwSemaphore:
     """Many readers or one writer.
 
-    Context: every down_ may sleep; the killable ones raise EINTR once the task is killed.
+    Context: every down_ method may sleep; the killable ones raise EINTR once the task is killed.
     """
 
     __slots__ = (
@@ -59,18 +59,18 @@ class RwSemaphore:
 
     def __init__(self, lock_class: lockdep.LockClass) -> None:
         self.lock_class = lock_class
-        # Held for a few lines and never while anyone sleeps. Everything down to _waited is
-        # protected by it.
+        # Protects every attribute from here down to _waited. Held for a few lines only, and never
+        # by a task that sleeps.
         self._mutex = sync.Mutex()
         self._count = 0  # -1 a writer; 0 free; n readers
-        # The waiting tasks, oldest first. While there are any, only _hand_over() grants the lock:
-        # that is what keeps the order.
+        # The waiting tasks, oldest first. While there are any, only _hand_over() grants the lock,
+        # which keeps the order fair.
         self._queue: tuple[Waiter, ...] = ()
         self._reads = 0
         self._writes = 0
         self._waited = RwSemStatistics()
-        # The writer. Stored under _mutex, loaded by anyone: by the owner to check that it holds the
-        # lock, by others for reports, which may be stale.
+        # The writer. Stored under _mutex and loaded without it: by the owner to check that it holds
+        # the lock, and by others for reports, which may be stale.
         self.owner: sync.Task | None = None
 
     def down_read(self, *, killable: bool = False) -> None:
@@ -80,7 +80,7 @@ class RwSemaphore:
             OSError: EINTR if killable and the task was killed first.
         """
         if lockdep.on:
-            # Before the wait: an order that could deadlock is reported, not waited out.
+            # Called before the wait, so an order that could deadlock is reported and does not hang.
             lockdep.acquire(self.lock_class, self)
         with self._mutex:
             self._reads += 1
@@ -91,9 +91,9 @@ class RwSemaphore:
         self._wait(waiter, killable)
 
     def down_read_trylock(self) -> bool:
-        """Take the lock for reading if that needs no wait; say whether it was taken."""
+        """Take the lock for reading if that needs no wait. Say whether it was taken."""
         with self._mutex:
-            # Wrong answers: may refuse although a writer only waits and does not hold the lock.
+            # May refuse even though the writer only waits and does not hold the lock.
             if self._count < 0 or self._queue:
                 return False
             self._count += 1
@@ -103,21 +103,21 @@ class RwSemaphore:
         return True
 
     def up_read(self) -> None:
-        """Let go of a read lock."""
+        """Release a read lock."""
         if lockdep.on:
             lockdep.release(self.lock_class, self)
         with self._mutex:
-            # If other readers are left, a writer in front goes on waiting; it is all that can be in
-            # front, as readers would have been let in.
+            # While other readers are left, a writer at the head of the queue keeps waiting. Only a
+            # writer can be at the head now: a reader there would have been let in.
             self._count -= 1
             woken = self._hand_over() if self._queue else ()
-        # Outside of the mutex, which the woken need next. They own the lock since the hand-over, so
-        # it does not matter how late this comes.
+        # Wake them outside the mutex, which they need next. They have owned the lock since the
+        # hand-over, so it does not matter how late the wake-up comes.
         for waiter in woken:
             waiter.task.wake_up()
 
     def down_write(self, *, killable: bool = False, nested: bool = False) -> None:
-        """Take the lock for writing; nested if another of its class is held, as lockdep says.
+        """Take the lock for writing. Set nested if the task holds another lock of its class.
 
         Raises:
             OSError: EINTR if killable and the task was killed first.
@@ -126,8 +126,7 @@ class RwSemaphore:
             lockdep.acquire(self.lock_class, self, nested=nested)
         with self._mutex:
             self._writes += 1
-            # With the queue empty and no task inside, the lock may be had without being handed
-            # over.
+            # The lock is free and nobody waits, so it can be taken without a hand-over.
             if self._count == 0 and not self._queue:
                 self._count = -1
                 self.owner = sync.current()
@@ -136,34 +135,34 @@ class RwSemaphore:
         self._wait(waiter, killable)
 
     def up_write(self) -> None:
-        """Let go of the write lock."""
+        """Release the write lock."""
         if lockdep.on:
             lockdep.release(self.lock_class, self)
         self._leave_write(readers=0)
 
     def downgrade_write(self) -> None:
-        """Turn the write lock into a read lock; readers that wait in front may come in."""
-        # Lockdep need not know: it is still held, and orders are the same for both modes.
+        """Turn the write lock into a read lock and let in the readers at the head of the queue."""
+        # lockdep need not know: the lock is still held, and its order is the same in both modes.
         self._leave_write(readers=1)
 
     def is_write_locked(self) -> bool:
-        """Say whether some task holds the lock for writing, the current one if lockdep is on."""
-        # The owner is looked at without _mutex: if it is this task it cannot change meanwhile, and
-        # if it is another it cannot become this one.
+        """Say whether a task holds the lock for writing; with lockdep on, the current task."""
+        # The owner is loaded without _mutex. If it is this task, it cannot change meanwhile; if it
+        # is another, it cannot become this one.
         if lockdep.on:
             return self.owner is sync.current()
         return self.owner is not None
 
     def is_locked(self) -> bool:
-        """Say whether some task holds the lock, the current one if lockdep is on."""
+        """Say whether a task holds the lock; with lockdep on, the current task."""
         if lockdep.on:
             return lockdep.is_held(self.lock_class, self)
         with self._mutex:
             return self._count != 0
 
     def is_contended(self) -> bool:
-        """Say whether some task waits for the lock."""
-        # Stale once it is returned: a hint for a holder that could pause.
+        """Say whether a task waits for the lock."""
+        # The answer may be stale as soon as it is returned: it hints that a holder could pause.
         with self._mutex:
             return bool(self._queue)
 
@@ -173,8 +172,9 @@ class RwSemaphore:
             return replace(self._waited, reads=self._reads, writes=self._writes)
 
     def _leave_write(self, readers: int) -> None:
-        # Release and downgrade are one step under the mutex: with readers=1 the lock is never free
-        # in between, so no other writer changes what the downgrader has just written.
+        # A downgrade gives up the write lock and takes the read lock under one hold of the mutex:
+        # with readers=1 the lock is never free in between, so no other writer can change what the
+        # downgrader has just written.
         with self._mutex:
             self.owner = None
             self._count = readers
@@ -183,9 +183,9 @@ class RwSemaphore:
             waiter.task.wake_up()
 
     def _may_read(self) -> bool:
-        """Say whether a reader that comes now is let in. Preconditions: _mutex held."""
-        # A reader could share the lock with other readers even if a writer waits. It must not:
-        # readers that keep coming would starve that writer.
+        """Say whether a new reader may take the lock now. Preconditions: _mutex held."""
+        # A reader could share the lock with other readers while a writer waits. It must not: a
+        # steady stream of readers would starve that writer.
         return self._count >= 0 and not self._queue
 
     def _is_in(self, waiter: Waiter) -> bool:
@@ -200,20 +200,20 @@ class RwSemaphore:
         return waiter
 
     def _hand_over(self) -> tuple[Waiter, ...]:
-        """Let in the writer in front, or all readers in front; return whom to wake.
+        """Let in the writer or all readers at the head of the queue. Return the waiters to wake.
 
         Preconditions: _mutex held.
         """
         woken: list[Waiter] = []
         for waiter in self._queue:
-            # Stop at the first one that does not fit, even if others after it would: a reader must
+            # Stop at the first waiter that cannot come in, even if a later one could: a reader must
             # not overtake a writer in the queue.
             if self._count < 0 or (waiter.is_writer and self._count > 0):
                 break
             self._count += -1 if waiter.is_writer else 1
             if waiter.is_writer:
                 self.owner = waiter.task
-            # The last store: the waiter may see it at once, without the mutex, and go on.
+            # This store is the last one: the waiter may see it at once, without the mutex.
             waiter.granted = True
             woken.append(waiter)
         self._queue = self._queue[len(woken) :]
@@ -225,8 +225,8 @@ class RwSemaphore:
             if not waiter.task.wait_until(lambda: self._is_in(waiter), killable=killable):
                 raise os_error(errno.EINTR)
             self._count_wait(waiter, sync.monotonic_ns() - start)
-        # EINTR, or an exception from a signal handler, which may come between any two bytecodes:
-        # also after the lock was handed over, before anyone knows that we have it.
+        # EINTR, or an exception from a signal handler. The latter may come between any two
+        # bytecodes, so also after the lock was handed over and before this task knows about it.
         except BaseException:
             self._give_up(waiter)
             raise
@@ -234,14 +234,14 @@ class RwSemaphore:
     def _give_up(self, waiter: Waiter) -> None:
         """Leave the queue, or the lock if it was handed over in the meantime."""
         with self._mutex:
-            # Only under the mutex is it certain which of the two it is: the lock may have been
-            # handed over after the wait had already ended for the other reason.
+            # Only the mutex makes it certain which of the two is right: the lock may have been
+            # handed over after the wait had already ended with an exception.
             self._queue = tuple(w for w in self._queue if w is not waiter)
             if waiter.granted:
                 self._count -= -1 if waiter.is_writer else 1
                 self.owner = None
-            # Also if it was not granted: a writer that leaves the head of the queue may have been
-            # all that kept the readers after it out.
+            # Hand over even if the lock was not granted: a writer that leaves the head of the queue
+            # may have been the only thing that kept the readers after it out.
             woken = self._hand_over()
         if lockdep.on:
             lockdep.release(self.lock_class, self)

@@ -1,4 +1,4 @@
-"""Releases of Linux, and what differs between them: said here once, for engine, reader and docs.
+"""Releases of Linux and their differences, told here once for the engine, the reader and the docs.
 
 From the top down: table, changes, release.
 """

@@ -1,4 +1,4 @@
-"""Which release of Linux something is, and whether that has a change."""
+"""A release of Linux, and whether it has a given change."""
 
 import os
 import re
@@ -7,10 +7,10 @@ from typing import NamedTuple, Self
 
 
 class Release(NamedTuple):
-    """A release of Linux, 6.18 or 6.18.44; compares as its numbers do.
+    """A release of Linux such as 6.18 or 6.18.44. Releases compare by their numbers.
 
     Attributes:
-        update: Of the stable series; 0 for the release that the series begins with.
+        update: The number of the stable update; 0 for the first release of a series.
     """
 
     major: int
@@ -19,12 +19,12 @@ class Release(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Return what a text as of uname -r begins with; zeros if it does not begin so."""
+        """Return the release that a text such as that of uname -r begins with; 0.0 if none."""
         numbers = re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", text)
         return cls(*map(int, numbers.groups("0"))) if numbers else cls(0, 0)
 
     def has(self, change: "Change") -> bool:
-        """Say whether this release has a change: from the beginning, or by a stable update."""
+        """Say whether this release has a change, from its series' start or by a stable update."""
         return self >= change.since or any(
             update <= self and update[:2] == self[:2] for update in change.carried_back
         )
@@ -35,13 +35,13 @@ class Release(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What releases do from one on, and those before it do not.
+    """A change in behaviour: some release has it first, and all later ones have it too.
 
     Attributes:
-        since: The first release that does it.
-        what: What it does, as a sentence without its full stop, and what was before.
-        source: Where Linux does it, as file:function().
-        carried_back: The updates of older series that brought it, or later ones known to have it.
+        since: The first release that has it.
+        what: The new behaviour and the old, as a sentence without its full stop.
+        source: Where Linux implements it, as file:function().
+        carried_back: The updates of older series that got it, or later updates known to have it.
     """
 
     since: Release
@@ -51,13 +51,14 @@ class Change:
 
 
 FIRST, LAST = Release(6, 1), Release(7, 3)
-"""The first and the last series that the engine models, with all between them."""
+"""The first and the last series that the engine models. It models all series between them."""
 
 
 def running_release() -> Release:
     """Return the release of the running kernel.
 
-    Debian leaves updates out of the release of long series, and tells them in the version.
+    Debian leaves the update out of the release string of long-term series and gives it in the
+    version string.
     """
     system = os.uname()
     release = Release.parse(system.release)
@@ -67,10 +68,12 @@ def running_release() -> Release:
 
 
 def modelled(release: tuple[int, ...] | None) -> Release:
-    """Return a release that the engine models; for None the running one, or the nearest to it.
+    """Check that the engine models release and return it; for None, take the running kernel's.
+
+    If the running kernel is older or newer than what the engine models, return FIRST or LAST.
 
     Raises:
-        ValueError: The engine does not model it, or it is not two or three numbers.
+        ValueError: The engine does not model it, or it does not have two or three numbers.
     """
     asked = running_release() if release is None else _of(release)
     if asked >= FIRST and asked[:2] <= LAST[:2]:
@@ -81,10 +84,10 @@ def modelled(release: tuple[int, ...] | None) -> Release:
 
 
 def modelled_by_name(name: str) -> Release:
-    """Return the release of a name as "6.18" or "6.18.44"; the last one if it is empty.
+    """Return the release with a name such as "6.18" or "6.18.44"; the last one if it is empty.
 
     Raises:
-        ValueError: The engine does not model it, or it is no such name.
+        ValueError: The engine does not model it, or the name has another form.
     """
     if not name:
         return LAST

@@ -1,12 +1,12 @@
-"""The table of all changes in docs/releases.md: `python -m untorn.releases.table` prints it."""
+"""Make the table of changes in docs/releases.md: `python -m untorn.releases.table` prints it."""
 
 from untorn.releases.changes import all_changes
 from untorn.releases.release import Change
 
 
 def table() -> str:
-    """Return it as Markdown, the oldest change first."""
-    head = ["| since | what it does, and what was before | name | source |", "|---|---|---|---|"]
+    """Return the table as Markdown, the oldest change first."""
+    head = ["| since | behaviour, and what it was before | name | source |", "|---|---|---|---|"]
     return "\n".join([*head, *(_row(name, change) for name, change in all_changes())])
 
 

@@ -36,7 +36,7 @@ from untorn.releases.changes import (
     ADVICE_PER_VMA,
     GUARD_REGIONS,
     GUARDS_PER_VMA,
-    POPULATE_ENDS_AT_GAP,
+    POPULATE_ENDS_AT_HOLE,
 )
 
 _POPULATE = (MADV_POPULATE_READ, MADV_POPULATE_WRITE)
@@ -142,7 +142,7 @@ def _advise_flags(mm: MmStruct, start: int, end: int, advice: int) -> None:
 
 def _populate(mm: MmStruct, start: int, end: int, advice: int) -> None:
     write = advice == MADV_POPULATE_WRITE
-    past_gaps = not mm.release.has(POPULATE_ENDS_AT_GAP)
+    past_gaps = not mm.release.has(POPULATE_ENDS_AT_HOLE)
 
     def visit(vma: Vma, start: int, end: int) -> None:
         faultin_page_range(vma, start, end, write=write)
