@@ -28,6 +28,7 @@ from untorn.bench.sim import SimBenchTarget
 from untorn.bench.target import BenchOptions
 from untorn.cli.calibrate import calibrate, costs_file
 from untorn.releases.release import Release
+from untorn.sim.costs import CostTable
 from untorn.sim.machine import PREEMPTION
 
 PICTURE = Path("docs/simulation-kernels.svg")
@@ -85,7 +86,7 @@ def predict(
     costs = costs_file(target, virtual_time=options.virtual_time)
     if not costs.exists():
         calibrate(target, costs, virtual_time=options.virtual_time)
-    simulated, how = SimBenchTarget(str(release)), replace(options, costs=str(costs))
+    simulated, how = SimBenchTarget(str(release)), replace(options, costs=CostTable.load(costs))
     return summarise(
         simulated.run(row.reader, how, number) for row in rows for number in range(RUNS)
     )

@@ -6,15 +6,12 @@ import subprocess
 import sys
 from dataclasses import replace
 from functools import cache
-from pathlib import Path
 
 import pytest
 
 from untorn.bench.sample import Sample
 from untorn.bench.sim import SimBenchTarget
 from untorn.bench.target import BenchOptions
-from untorn.errors import OutOfReachError
-from untorn.sim.costs import CostTable
 
 SMALL = BenchOptions(virtual_duration=0.01, mb=1)
 
@@ -69,18 +66,9 @@ def test_locks_of_a_pass_are_those_of_the_engine() -> None:
     assert SimBenchTarget("7.3").count_locks("query").acquisitions == 0
 
 
-def test_costs_that_are_none_are_out_of_reach_with_the_reason(tmp_path: Path) -> None:
-    file = tmp_path / "costs.json"
-    CostTable.load().save(file)
-    file.write_text(file.read_text().replace("maps_line", "maps_lime"))
-
-    with pytest.raises(OutOfReachError, match="maps_lime"):
-        run("none", BenchOptions(costs=str(file)))
-
-
 # One scanner, which one busy task keeps preempting: with two of each CPU 1 is never idle, and a
 # scanner of nice 15 that holds a lock waits for tens of ms, so that rare stalls decide the means.
-HEADLINE = BenchOptions(virtual_duration=0.2, mb=64, scanners=1, preemption="full")
+HEADLINE = BenchOptions(virtual_duration=0.2, mb=64, scanners=1)
 
 
 @cache

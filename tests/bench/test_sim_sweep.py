@@ -1,10 +1,7 @@
-"""Sweeps of target `sim`: cells, and the same figures wherever they are measured."""
-
-from pathlib import Path
+"""Sweeps of target `sim`: their cells and figures."""
 
 import pytest
 
-from tests.helpers.cluster import local_cluster
 from untorn.bench.sim_sweep import READERS, Cell, Figures, Point, cells, sweep, vary
 from untorn.spread.pools import open_pool
 
@@ -45,9 +42,3 @@ def test_figures_as_json_say_of_which_cell_they_are() -> None:
         "p999_ns": 7,
         "max_ns": 8,
     }
-
-
-def test_a_cluster_measures_the_same(tmp_path: Path, here: list[Figures]) -> None:
-    pytest.importorskip("distributed", reason="needs the extra cluster")
-    with local_cluster(tmp_path) as cluster:
-        assert measure_all(cluster.address) == here

@@ -17,6 +17,7 @@ from tests.helpers.tasks import wait_until
 from untorn.bench.target import BenchOptions
 from untorn.cli import bench_output, main
 from untorn.errors import OutOfReachError
+from untorn.sim.costs import CostTable
 
 
 @pytest.fixture
@@ -60,6 +61,7 @@ def bench(*arguments: str) -> Result:
         ["--json", "/nonexistent/bench.json"],
         ["--json", "/"],
         ["--json", "-", "--rawdata"],
+        ["--cluster", "tcp://127.0.0.1:1"],
     ],
 )
 def test_wrong_usage_is_status_2_before_anything_is_run(
@@ -80,6 +82,20 @@ def test_an_unknown_target_is_status_2_and_told_which_there_are() -> None:
 
 def test_an_unknown_reader_is_told_which_there_are(target: FakeTarget) -> None:
     assert "no reader odd at target fake; readers: none, slow" in bench("--reader", "odd").stderr
+
+
+def test_costs_that_are_none_are_out_of_reach_with_the_reason(
+    target: FakeTarget, tmp_path: Path
+) -> None:
+    file = tmp_path / "costs.json"
+    CostTable.load().save(file)
+    file.write_text(file.read_text().replace("maps_line", "maps_lime"))
+
+    done = bench("--costs", str(file))
+
+    assert done.exit_code == 1
+    assert "maps_lime" in done.stderr
+    assert target.runs == []
 
 
 def test_a_table_is_printed_and_no_progress_when_piped(target: FakeTarget) -> None:
@@ -188,6 +204,27 @@ def test_an_interrupted_run_prints_what_was_measured(target: FakeTarget) -> None
     assert done.exit_code == 1
     assert ["fake", "none", "2"] in [line.split()[:3] for line in done.stdout.splitlines()]
     assert done.stderr == "interrupted after 3 samples\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_simulated_runs_ends_them_with_their_workers(number: signal.Signals) -> None:
+    options = ["--nsamples", "100", "--duration", "600", "--mb", "1", "--reader", "none"]
+    command = [sys.executable, "-m", "untorn", "bench", "--target", "sim", *options]
+    seen: set[int] = set()
+
+    def workers_have_started() -> bool:
+        seen.update(children_of(process.pid))
+        return len(seen) > 1  # besides the one that keeps account of what they share
+
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        wait_until(workers_have_started, "workers")
+        os.killpg(process.pid, number)
+        stdout, stderr = process.communicate()
+    assert (process.returncode, stdout) == (1, "")
+    assert stderr == "interrupted after 0 samples\n"
+    assert not any(map(is_alive, seen))
 
 
 @pytest.mark.live

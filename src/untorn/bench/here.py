@@ -23,6 +23,7 @@ class Here:
     """A target that is not in a guest."""
 
     in_guest = False
+    simulated = False
     environment: Environment | None = None
 
     def close(self) -> None:

@@ -67,14 +67,15 @@ def choose_updates(calls: Calls, region: range, seed: str) -> Iterator[Choice]:
         )
 
 
-def settle(page: PageAddress, updates: Iterator[Choice], pages: int) -> None:
-    """Make some updates that nobody times, a quarter as many as there are pages.
+def settle(page: PageAddress, updates: Iterator[Choice], pages: int) -> int:
+    """Make some updates that nobody times, a quarter as many as there are pages; return that.
 
     A region that is still one VMA is not what a mapper works on: every update would meet the
     readers there, and figures would depend on how long a run is.
     """
     for choice in itertools.islice(updates, pages // 4):
         make_call(page, choice)
+    return pages // 4
 
 
 def make_call(page: PageAddress, choice: Choice) -> None:

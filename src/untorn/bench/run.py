@@ -1,4 +1,7 @@
-"""The run: every target with every reader, as often as asked, readers taking turns."""
+"""The run: every target with every reader, as often as asked, readers taking turns.
+
+Where machines are simulated, nothing is lost by running several at once: a pool makes these runs.
+"""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,6 +14,9 @@ from untorn.bench.sample import Sample, label
 from untorn.bench.target import BenchOptions, BenchTarget
 from untorn.errors import OutOfReachError, describe
 from untorn.processes.long_run import Progress, Report, ignore, until_ending
+from untorn.spread.each import each
+from untorn.spread.pool import Pool
+from untorn.spread.pools import open_pool
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,22 +98,31 @@ def measure(
     report: Report = ignore,
     *,
     locks: bool = False,
+    address: str | None = None,
 ) -> BenchResult:
-    """Take options.nsamples samples of each kind; report() is told the kind before each.
+    """Take options.nsamples samples of each kind; report() is told of each.
 
     If asked for, the locks that a pass takes are counted once for each kind that has readers.
 
-    All kinds are sampled once before any is sampled again, so that a drift of the machine hits
+    Simulated machines come first, all CPUs working on them, or the cluster of that address. All
+    other kinds are sampled once before any is sampled again, so that a drift of the machine hits
     all alike; but guests come after the rest, one after the other. A kind that is out of reach is
     left out from then on. Ctrl-C or SIGTERM ends the measurement, and what was measured until then
     is returned.
+
+    Raises:
+        OutOfReachError: See open_pool().
     """
+    simulated = [kind for kind in kinds if kind.target.simulated]
+    others = [kind for kind in kinds if not kind.target.simulated]
     counted = [kind for kind in kinds if locks and kind.reader != "none"]
     measurement = _Measurement(
         options, Progress(len(kinds) * options.nsamples + len(counted), report)
     )
     with until_ending(measurement.result):
-        for kinds_in_turn in _turns(kinds):
+        if simulated:
+            measurement.spread(simulated, counted, open_pool(address))
+        for kinds_in_turn in _turns(others):
             measurement.take_turns(kinds_in_turn, counted)
     return measurement.result
 
@@ -126,6 +141,31 @@ class _Measurement:
     def __init__(self, options: BenchOptions, progress: Progress) -> None:
         self.options, self.progress = options, progress
         self.result = BenchResult()
+
+    def spread(self, kinds: list[Kind], counted: list[Kind], pool: Pool) -> None:
+        """Let a pool sample kinds, and count the locks of some."""
+        runs = [(kind, self.options, n) for n in range(self.options.nsamples) for kind in kinds]
+        made: dict[int, _Outcome] = {}
+        try:
+            for number, outcome in each(pool, _make, runs, _name):
+                made[number] = outcome
+                self.progress.begin(_name(runs[number]))
+        except OutOfReachError as error:
+            self.result.out_of_reach.update({str(kind): describe(error) for kind in kinds})
+        finally:
+            for number in sorted(made):  # whichever came first
+                self._note(runs[number][0], *made[number])
+        for kind in kinds:
+            if kind in counted and str(kind) not in self.result.out_of_reach:
+                self._count_locks(kind)
+
+    def _note(self, kind: Kind, sample: Sample | str, environment: Environment | None) -> None:
+        if isinstance(sample, str):
+            self.result.out_of_reach[str(kind)] = sample
+            return
+        self.result.samples.append(sample)
+        if environment is not None:
+            self.result.guests[kind.target.name] = environment
 
     def take_turns(self, left: list[Kind], counted: list[Kind]) -> None:
         """Sample kinds in turn, and count the locks of some; close their targets then."""
@@ -161,3 +201,25 @@ class _Measurement:
             yield
         except (OutOfReachError, OSError) as error:
             self.result.out_of_reach[sought] = describe(error)
+
+
+_Run = tuple[Kind, BenchOptions, int]
+"""One run, and which of options.nsamples it is."""
+_Outcome = tuple[Sample | str, Environment | None]
+"""A sample, or why there is none; the machine."""
+
+
+def _make(run: _Run) -> _Outcome:
+    """Make a run, in a worker."""
+    kind, options, number = run
+    try:
+        sample = kind.target.run(kind.reader, options, number, kind.variant)
+    except (OutOfReachError, OSError) as error:
+        return describe(error), None
+    except KeyboardInterrupt:  # the worker was told to stop: nobody waits for it any longer
+        return "interrupted", None
+    return sample, kind.target.environment
+
+
+def _name(run: _Run) -> str:
+    return str(run[0])

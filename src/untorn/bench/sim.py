@@ -1,8 +1,6 @@
 """Target `sim`: the engine on a simulated machine, in virtual time; the same figures everywhere."""
 
 from collections.abc import Mapping
-from functools import cache
-from pathlib import Path
 from types import MappingProxyType
 
 from untorn.bench.engine import count_pass
@@ -28,6 +26,7 @@ class SimBenchTarget:
     variants: Mapping[str, tuple[str, ...]] = MappingProxyType({})
     runs_commands = False
     in_guest = False
+    simulated = True
 
     def __init__(self, release: str = "") -> None:
         """Make the target; its address spaces are of that release, or of the last one.
@@ -45,7 +44,7 @@ class SimBenchTarget:
             raise OutOfReachError("the engine has no huge pages; live and vm:KERNEL have")
         if options.workload != "mmap":
             raise OutOfReachError(f"workload {options.workload} is for live and vm:KERNEL")
-        table = _load(options.costs)
+        table = options.costs or CostTable.load()
         self.environment = _environment(table, options)
         seed = f"{options.seed}-{number}"
         run = simulate(self._release, reader, options, seed, table.costs)
@@ -67,14 +66,6 @@ class SimBenchTarget:
 
     def close(self) -> None:
         """Do nothing: a run leaves nothing."""
-
-
-@cache
-def _load(file: str | None) -> CostTable:
-    try:
-        return CostTable.load(Path(file) if file else None)
-    except ValueError as error:
-        raise OutOfReachError(str(error)) from error
 
 
 def _environment(table: CostTable, options: BenchOptions) -> Environment:

@@ -12,15 +12,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from operator import attrgetter
 
-from untorn.bench.engine_run import map_region, prepare_calls
-from untorn.bench.mapper import Calls, Choice, choose_updates, make_call, settle
-from untorn.bench.resident import make_resident
+from untorn.bench.mapper import Calls, Choice, make_call
 from untorn.bench.scan import PAUSE, Pass, read_text, scan_until_stopped, walk_by_ioctl
+from untorn.bench.sim_setup import set_up
 from untorn.bench.target import BenchOptions
 from untorn.fs.proc.files import PROC_FILES
 from untorn.fs.proc.vma_file import ProcVmaFile
 from untorn.maps.maps_file import MapsFile
-from untorn.maps.page import PAGE_SIZE
+from untorn.processes.endings import raise_ending
 from untorn.reader.access.pace import Pace
 from untorn.releases.release import Release
 from untorn.sim.costs import Costs
@@ -80,10 +79,14 @@ class SimRun:
     counts: Counter[str] = field(default_factory=Counter)
 
     def map_pages(self, calls: Calls, updates: Iterator[Choice]) -> None:
-        """Make timed calls, a gap from the end of one to the start of the next; then ask to end."""
+        """Make timed calls, a gap from the end of one to the start of the next; then ask to end.
+
+        Raises KeyboardInterrupt as raise_ending().
+        """
         simulation, gap_ns = self.simulation, round(self.options.gap * 1e3)
         end = simulation.now + round(self.options.virtual_duration * 1e9)
         while simulation.now < end:
+            raise_ending()
             begin = simulation.now
             make_call(calls.page, next(updates))
             self.latencies_ns.append(simulation.now - begin)
@@ -145,13 +148,7 @@ def simulate(
     simulated = simulating(options.cpus, costs, options.preemption, in_turns=options.virtual_time)
     with simulated as simulation, watching(simulation):
         run = SimRun(simulation, options)
-        process, size = Process(release=release), options.mb << 20
-        if options.resident_mb:
-            make_resident(process, options.resident_mb << 20)
-        base = map_region(process, size)
-        calls = prepare_calls(process)
-        updates = choose_updates(calls, range(base, base + size), seed)
-        settle(calls.page, updates, size // PAGE_SIZE)
+        process, calls, updates = set_up(release, options.mb, options.resident_mb, seed)
         simulation.add(
             "mapper",
             partial(run.map_pages, calls, updates),

@@ -7,6 +7,7 @@ from typing import Protocol
 from untorn.bench.environment import Environment
 from untorn.bench.lock_count import LockCount
 from untorn.bench.sample import Sample
+from untorn.sim.costs import CostTable
 
 WORKLOADS = {"mmap": "mmap and munmap", "fault": "first touches of pages"}
 """By workload, the calls of the mapper that are timed."""
@@ -42,14 +43,14 @@ class BenchOptions:
     """Guests are emulated by counting instructions, and live in a time that follows from these."""
     cpus: int = 2
     """CPUs of a simulated machine, of which the mapper has one to itself."""
-    preemption: str = "lazy"
+    preemption: str = "full"
     """Where a thread is preempted there: a key of sim.machine.PREEMPTION."""
     nice: int = 15
     """Nice value of the scanners of a simulated machine."""
     mapper_fifo: int = 0
     """Priority of the mapper there as SCHED_FIFO; 0 for a fair one."""
-    costs: str | None = None
-    """File that says what code costs there; None for the table of the package."""
+    costs: CostTable | None = None
+    """What code costs there; None for the table of the package."""
     seed: int = 1
     """Where the choice of pages starts; each run goes on from the seed and its own number."""
 
@@ -83,6 +84,10 @@ class BenchTarget(Protocol):
     @property
     def in_guest(self) -> bool:
         """Whether it is a machine of its own: its runs follow each other, then it is closed."""
+
+    @property
+    def simulated(self) -> bool:
+        """Whether its machine is simulated: its runs come out the same in any process."""
 
     @property
     def environment(self) -> Environment | None:

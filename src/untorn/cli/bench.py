@@ -12,8 +12,10 @@ from untorn.bench.sample import label
 from untorn.bench.target import WORKLOADS, BenchOptions
 from untorn.cli.bench_output import FORMATS, Output, check_plotting
 from untorn.cli.bench_sim import sim_options
-from untorn.cli.options import OUTPUT_FILE, Above, check_file
+from untorn.cli.options import OUTPUT_FILE, Above, check_file, cluster_option
 from untorn.cli.progress import StatusLine
+from untorn.errors import OutOfReachError
+from untorn.sim.costs import CostTable
 
 if TYPE_CHECKING:
     from untorn.bench.run import BenchResult, Kind
@@ -51,6 +53,7 @@ def _option(
     epilog="""\b
     Example: untorn bench --target engine --target live --plot bench.svg
     Example: untorn bench --target sim:6.16 --reader none --reader maps --cpus 8 --scanners 16
+    Example: untorn bench --target sim --cluster tcp://host:8786
     Example: untorn bench --exec 'pmap -x {pid}'
     Example: untorn bench --target live --resident 1024 --reader smaps_rollup --reader memory
     Exit status: 0 all was measured; 1 interrupted, or what was asked for by
@@ -117,6 +120,7 @@ def _option(
     help="Emulate guests in a time of their own, which no load of this machine changes.",
 )
 @sim_options
+@cluster_option
 @_option("seed", click.IntRange(min=0), "N", "Where the choice of pages starts.")
 @click.option("--locks", is_flag=True, help="Count also how often a pass takes mmap_lock.")
 @click.option(
@@ -176,6 +180,7 @@ def bench(
     plot_kind: str | None,
     page_file: Path | None,
     duration: float | None,
+    address: str | None,
     **given: Any,
 ) -> None:
     """Measure how long mmap and munmap take while others read the map.
@@ -188,7 +193,8 @@ def bench(
     smaps, smaps_rollup and clear_refs walk under one hold of a lock.
 
     Target sim runs the engine's code on a simulated machine in virtual time: the same command gives
-    the same figures, to the last digit, on any machine, idle or busy.
+    the same figures, to the last digit, on any machine, idle or busy. All CPUs share its runs, or
+    with --cluster the workers of a cluster.
 
     Beside the latencies stand the ratio of the mean to that of `none`, whole passes of the
     scanners, runs whose mapper hung, and what the target counts: how often the mapper was
@@ -207,7 +213,7 @@ def bench(
         raise click.UsageError("--rawdata and --json - both want stdout")
     if duration is not None:
         given |= {"duration": duration, "virtual_duration": duration}
-    options = BenchOptions(**given, costs=str(costs_file) if costs_file else None)
+    options = BenchOptions(**given, costs=_load(costs_file))
     if options.huge and (not options.resident_mb or options.resident_mb % 2):
         raise click.UsageError("--huge needs a --resident of whole huge pages, 2 MB each")
     from untorn.bench.run import measure
@@ -215,7 +221,9 @@ def bench(
     chosen = targets or (("live",) if commands else ("engine",))
     with StatusLine() as status:
         kinds = _kinds(chosen, readers, commands, status)
-        result = measure(kinds, options, status.show, locks=locks)
+        if address and not any(kind.target.simulated for kind in kinds):
+            raise click.UsageError("--cluster is for target sim")
+        result = measure(kinds, options, status.show, locks=locks, address=address)
     if result.samples:
         named = (*readers, *(label(EXEC, command) for command in commands))
         output = Output(result, options, plot_kind, named)
@@ -233,6 +241,13 @@ def _calibrate(targets: tuple[str, ...], file: Path | None, *, virtual_time: boo
     if len(targets) > 1:
         raise click.UsageError("--calibrate measures one target")
     calibrate(targets[0] if targets else "sim", file, virtual_time=virtual_time)
+
+
+def _load(costs_file: Path | None) -> CostTable | None:
+    try:
+        return CostTable.load(costs_file) if costs_file else None
+    except ValueError as error:
+        raise OutOfReachError(str(error)) from error
 
 
 def _kinds(

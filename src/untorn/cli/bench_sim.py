@@ -31,7 +31,7 @@ _OPTIONS = (
     ),
     click.option(
         "--preemption",
-        type=click.Choice(("lazy", "full", "none")),
+        type=click.Choice(("full", "lazy", "none")),
         default=DEFAULT.preemption,
         show_default=True,
         help="Of its kernel: full, a thread is preempted anywhere; lazy, in a system call only if "

@@ -100,7 +100,7 @@ class _Watch:
 
     def _is_of_interest(self, lock: RwSemaphore) -> bool:
         """Say whether it is mmap_lock, and the clock has started."""
-        return lock.lock_class is MMAP_LOCK and self._simulation.current is not None
+        return lock.lock_class == MMAP_LOCK and self._simulation.current is not None
 
     def _after(self, method: Callable[..., Any], note: Callable[[Any], None]) -> Callable[..., Any]:
         """Return a method that notes what it returned, if that is of interest."""

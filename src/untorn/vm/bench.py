@@ -40,6 +40,7 @@ class VmBenchTarget:
     variants: Mapping[str, tuple[str, ...]] = LiveBenchTarget.variants
     runs_commands = True
     in_guest = True
+    simulated = False
 
     def __init__(self, kernel: str, tell: Tell) -> None:
         self.name = f"vm:{kernel}"
