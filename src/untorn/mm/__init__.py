@@ -1,4 +1,4 @@
-"""One process's memory map: its VMAs, the tree that holds them, the locks on both.
+"""The address space of a process: its VMAs, the tree that holds them, and the locks of both.
 
 Lock order, outermost first. A task may skip a level; it never goes back up.
 
@@ -11,12 +11,12 @@ Lock order, outermost first. A task may skip a level; it never goes back up.
                     AddressSpace.lock, Page.lock, HugePool.lock    how often pages are mapped
                 VmaSlab, MemMap, AtomicInt, the locks' own mutexes   innermost, for a few lines
 
-Asking for mmap_lock while holding a VMA read lock can deadlock: the writer that owns mmap_lock
-may be waiting for that very reader to leave. RCU read sections may be entered at any level. No
-task sleeps inside one, so mmap_lock is never asked for there.
+A task that waits for mmap_lock while it holds a VMA read lock can deadlock: the writer that owns
+mmap_lock may be waiting for that very reader to leave. An RCU read-side critical section may begin
+at any level. No task sleeps in one, so no task waits for mmap_lock there.
 
-What each lock protects stands beside the fields, in mm_types.py, page_table.py, filemap.py and
-hugetlb.py.
+The comments beside the fields in mm_types.py, page_table.py, filemap.py and hugetlb.py say which
+lock protects them.
 
 From the top down: calls, truncate, pages, vmas, vma_lookup, vma_lock, mmap_lock, mm_types, tree,
 page_table, mem_map, file, hugetlb, filemap, mempolicy, committed, limits, mman.

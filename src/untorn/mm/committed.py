@@ -1,21 +1,22 @@
-"""What memory was promised to all processes of a machine, for vm.overcommit_memory=2.
+"""The memory that is committed to all processes of a machine, for vm.overcommit_memory=2.
 
-Compare mm/util.c:__vm_enough_memory() and its counter vm_committed_as. Each CPU has a part of that
-counter, and Linux looks at the sum of what the CPUs have told so far: for each CPU it may be off by
-mm/mm_init.c:mm_compute_batch() pages. Here the number is exact.
+Compare mm/util.c:__vm_enough_memory() and its counter vm_committed_as. Linux keeps a part of that
+counter on each CPU and adds up what the CPUs have reported so far, so its sum may be off by
+mm/mm_init.c:mm_compute_batch() pages per CPU. Here the number is exact.
 """
 
 from untorn.locking import sync
 
 
 class VmCommitted:
-    """How many pages are promised, to all processes that share this.
+    """How many pages are committed to all processes that share this object.
 
-    A call looks at the number first and adds to it later; Linux adds first, and takes back what was
-    too much. So of two calls at once, in two processes, both may succeed here though only one fits.
+    A call first tests the number and adds to it later. Linux adds first and subtracts again if that
+    was too much. So two concurrent calls of two processes may both succeed here even if only one of
+    them fits.
 
     Attributes:
-        pages: Private ones that can be written, and those of shared memory without a name.
+        pages: The pages of writable private mappings and of unnamed shared memory.
     """
 
     __slots__ = ("pages",)
@@ -25,7 +26,7 @@ class VmCommitted:
 
 
 class CommittedFile:
-    """Shared memory without a name, whose size is promised until no VMA maps it any more."""
+    """An unnamed shared memory file, whose size is committed until no VMA maps it any more."""
 
     __slots__ = ("_committed", "_pages", "_users")
 

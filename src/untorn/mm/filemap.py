@@ -1,7 +1,7 @@
-"""Page cache: the pages of a file, common to all that map it, and what is counted of each.
+"""The page cache: the pages of a file, which all its mappings share, and their counters.
 
-A file that lies on a disk is wholly in the page cache here; of a file that lives in memory only
-those pages exist that were used. Compare mm/filemap.c and mm/shmem.c.
+Here a file on a disk is always cached as a whole. Of a file in memory, only the pages that were
+used exist. Compare mm/filemap.c and mm/shmem.c.
 """
 
 from enum import Enum
@@ -15,7 +15,7 @@ from untorn.mm.mempolicy import Mempolicy
 class PageKind(Enum):
     """Where the contents of a page come from."""
 
-    ANON = "anonymous memory that a fork made common, or whose frame was asked for"
+    ANON = "anonymous memory that a fork shares, or whose frame number was asked for"
     FILE = "a file on a disk"
     SHMEM = "a file in memory: tmpfs, memfd, shared anonymous memory"
 
@@ -24,12 +24,12 @@ class Page:
     """A page that several page table entries may map. Compare struct page, struct folio.
 
     Attributes:
-        kind: Set at the start.
-        lock: Protects mapcount and dirty; shared by the pages of one file, or by those of
-            anonymous memory that were made together.
-        mapcount: Entries, of all processes, that map it. May be read without the lock.
-        dirty: It was written, and not written back. May be read without the lock.
-        pfn: Number of its frame; 0 until that was asked for. Protected by MemMap's lock.
+        kind: Set once, in __init__().
+        lock: Protects mapcount and dirty. The pages of one file share one lock, and so do
+            anonymous pages that were created together.
+        mapcount: How many entries of all processes map it. May be read without the lock.
+        dirty: It was written and not written back. May be read without the lock.
+        pfn: The number of its frame; 0 until that is asked for. Protected by MemMap's lock.
     """
 
     __slots__ = ("__weakref__", "dirty", "kind", "lock", "mapcount", "pfn")
@@ -47,10 +47,10 @@ class Page:
             self.mapcount += 1
 
     def unmap(self, *, dirty: bool) -> int:
-        """Count one entry less; return how many there were. What it had written stays known."""
+        """Count one entry less, keep its dirty bit, and return how many entries there were."""
         with self.lock:
             self.mapcount -= 1
-            # The entry is gone after this, and with it what it knew of writes.
+            # The entry goes away after this, and its dirty bit would be lost with it.
             self.dirty = self.dirty or (dirty and self.kind is not PageKind.ANON)
             return self.mapcount + 1
 
@@ -59,10 +59,10 @@ class Page:
 
 
 class MapsPages(Protocol):
-    """What may map pages of a file, and lets go of those that the file loses: a page table."""
+    """A page table that may map pages of a file, and unmaps those that the file loses."""
 
     def unmap_pages(self, gone: set[Page]) -> None:
-        """Unmap these pages wherever they are mapped."""
+        """Unmap these pages wherever the page table maps them."""
 
 
 class AddressSpace:
@@ -70,9 +70,9 @@ class AddressSpace:
 
     Attributes:
         kind: FILE or SHMEM.
-        lock: Protects the pages' mapcount and dirty, which pages and page tables there are, and the
+        lock: Protects mapcount and dirty of the pages, the sets of pages and page tables, and the
             memory policies. Innermost.
-        committed: What is promised for its size, or None. Set before another task knows of it.
+        committed: The commitment for its size, or None. Set before another task can see the file.
     """
 
     __slots__ = ("_pages", "_policies", "_tables", "committed", "kind", "lock")
@@ -82,30 +82,30 @@ class AddressSpace:
         self.lock = sync.Mutex()
         self.committed: CommittedFile | None = None
         self._pages: dict[int, Page] = {}  # by page number in the file; protected by lock
-        self._tables: dict[MapsPages, None] = {}  # that may map pages; protected by lock
-        # From page to page, in order; protected by lock. Of files in memory.
+        self._tables: dict[MapsPages, None] = {}  # tables that may map pages; protected by lock
+        # Page ranges in order, with their policies; only for a file in memory. Protected by lock.
         self._policies: list[tuple[int, int, Mempolicy]] = []
 
     def page(self, index: int) -> Page:
-        """Return page number index; bring it in if it is not there."""
+        """Return page number index; read it in if it is not cached."""
         with self.lock:
             return self._bring_in(index)
 
     def is_cached(self, index: int) -> bool:
-        """Say whether page number index is there without being brought in."""
+        """Say whether page number index is cached already."""
         with self.lock:
             return self.kind is PageKind.FILE or index in self._pages
 
     def map_cached(self, first: int, last: int) -> list[tuple[int, Page]]:
-        """Count one more entry for each page of [first, last) that is in the cache; return them."""
+        """Count one more entry for each cached page of [first, last), and return these pages."""
         with self.lock:
-            # A file on a disk is cached as a whole; its Pages are made as they are asked for.
+            # A file on a disk is cached as a whole; its Page objects are created on first use.
             if self.kind is PageKind.FILE:
                 found = [(index, self._bring_in(index)) for index in range(first, last)]
             else:
                 found = [(i, page) for i in range(first, last) if (page := self._pages.get(i))]
-            # Counted in this section, before any of them can be let go of. These pages share the
-            # lock that is held here.
+            # Counted under the same hold of the lock, before any of them can be dropped. The pages
+            # of a file share this lock.
             for _, page in found:
                 page.mapcount += 1
             return found
@@ -117,36 +117,37 @@ class AddressSpace:
                 self._bring_in(index).dirty = True
 
     def write_back(self) -> None:
-        """Bring what was written to the disk, if there is one. Compare mm/page-writeback.c."""
+        """Clear dirty on all pages if the file is on a disk. Compare mm/page-writeback.c."""
         if self.kind is PageKind.FILE:
             with self.lock:
                 for page in self._pages.values():
                     page.dirty = False
 
     def add_table(self, table: MapsPages) -> None:
-        """Know of a page table that is about to map pages of the file."""
+        """Register a page table that is about to map pages of the file."""
         with self.lock:
             self._tables[table] = None
 
     def remove_table(self, table: MapsPages) -> None:
-        """Know no longer of a page table, which maps none."""
+        """Remove a page table that maps no page of the file any more."""
         with self.lock:
             del self._tables[table]
 
     def punch_hole(self, first: int, last: int) -> None:
-        """Let pages [first, last) go, mapped or not. Compare mm/truncate.c.
+        """Drop pages [first, last), mapped or not. Compare mm/truncate.c.
 
-        A fault that looked a page up before it went had made its page table known here first, and
-        it maps the page in the same section of that table's lock. So each such table is met
-        below. So is the copy that a fork makes of it, which is known before it is made.
+        No page stays mapped. A fault registers its page table here before it looks up a page, and
+        it looks up and maps the page under one hold of that table's lock. So the loop below visits
+        each table that could map a dropped page. It also visits the copies that a fork makes: they
+        are registered before they get a page.
         """
         with self.lock:
             found = [index for index in self._pages if first <= index < last]
-            # From here on a lookup brings in a new page, and does not find these.
+            # From here on a lookup no longer finds these pages and reads in new ones.
             gone = {self._pages.pop(index) for index in found}
             tables = list(self._tables)
-        # This lock is innermost, so it is dropped for each table's own. Meanwhile a fork may copy a
-        # table, page and all: go on until no table is left that was not met.
+        # This lock is innermost, so it is dropped before each table's lock is taken. Meanwhile a
+        # fork may copy a table with its pages, so repeat until every table was visited.
         met: set[MapsPages] = set()
         while tables:
             for table in tables:
@@ -156,9 +157,9 @@ class AddressSpace:
                 tables = [table for table in self._tables if table not in met]
 
     def forget_clean(self, index: int) -> None:
-        """Let a page of memory go that was never written: it is all zeros anyway."""
+        """Drop a page that was never written: it is all zeros anyway."""
         with self.lock:
-            # Map counts change under this lock, so an unmapped page stays so while it is dropped.
+            # mapcount changes under this lock, so an unmapped page stays unmapped here.
             page = self._pages.get(index)
             if page is not None and page.mapcount == 0 and not page.dirty:
                 del self._pages[index]
@@ -166,7 +167,7 @@ class AddressSpace:
     def set_policy(self, first: int, last: int, policy: Mempolicy | None) -> None:
         """Give pages [first, last) a memory policy. Compare mm/mempolicy.c:shared_policy_replace().
 
-        Context: it is kept as long as the inode, whoever maps it.
+        Context: the policy lasts as long as the inode, whoever maps it.
         """
         with self.lock:
             kept = [
@@ -179,7 +180,7 @@ class AddressSpace:
             self._policies = sorted(kept + new, key=lambda part: part[0])
 
     def forget_policies(self) -> list[tuple[int, int]]:
-        """Give all pages the default policy; return which had another one, from page to page."""
+        """Give all pages the default policy. Return the page ranges that had another one."""
         with self.lock:
             had, self._policies = self._policies, []
             return [(first, last) for first, last, _ in had]

@@ -1,12 +1,13 @@
-"""Pools of huge pages, and inodes of hugetlbfs, whose pages are taken from them.
+"""Pools of huge pages, and the inodes of hugetlbfs that take their pages from them.
 
-Of the free pages of a pool some are reserved: promised to a mapping that has not touched them yet.
-To reserve is what mmap can fail by, so that no access has to. A mapping with MAP_NORESERVE takes
-its chance: an access for which no page is left is a SIGBUS.
+Some free pages of a pool are reserved for a mapping that has not touched them yet. mmap fails if it
+cannot reserve the pages of the mapping, so a later access never has to. A mapping with
+MAP_NORESERVE reserves nothing: an access for which no page is left gets SIGBUS.
 
-The reservations of a shared mapping belong to the inode, whose resv_map notes which of its pages
-are reserved or in use; those of a private one to the VMA, whose resv_map notes which were used up.
-Compare mm/hugetlb.c and fs/hugetlbfs/inode.c. A machine with one node is modelled.
+The reservations of a shared mapping belong to the inode: its resv_map lists the pages that are
+reserved or in use. Those of a private mapping belong to the VMA: its resv_map lists the pages whose
+reservation is used up. Compare mm/hugetlb.c and fs/hugetlbfs/inode.c. The model is a machine with
+one NUMA node.
 """
 
 from itertools import count
@@ -17,17 +18,17 @@ from untorn.maps.fields import Device
 from untorn.maps.page import PMD_SIZE, PUD_SIZE
 
 _DEVICE, _GIGANTIC_DEVICE = Device(0, 15), Device(0, 16)
-_inodes = count(1)  # next() of a count is one atomic step on every build
+_inodes = count(1)  # next() of a count is atomic on every build
 
 
 class HugePage:
     """A huge page in use. Protected by the lock of its pool.
 
     Attributes:
-        mapcount: Entries, of all processes, that map it. May be read without the lock.
-        inode: The inode whose page cache it is in; None if it is a private mapping's own.
-        dirty: It is a private mapping's own, and was written. May be read without the lock.
-        restore_reserve: Whether a reservation comes back when it is freed.
+        mapcount: How many entries of all processes map it. May be read without the lock.
+        inode: The inode whose page cache it is in; None if it belongs to a private mapping.
+        dirty: It belongs to a private mapping and was written. May be read without the lock.
+        restore_reserve: Whether it becomes a reserved page again when it is freed.
     """
 
     __slots__ = ("dirty", "inode", "mapcount", "restore_reserve")
@@ -43,15 +44,15 @@ class HugePool:
     """The huge pages of one size that a machine has. Compare struct hstate.
 
     Attributes:
-        lock: Protects what is counted here, the pages that are in use, the resv_map of inodes and
-            of VMAs, and HugeInode. Innermost.
+        lock: Protects the counters here, the pages in use, the resv_map of inodes and of VMAs, and
+            HugeInode. Innermost.
         page_size: Bytes.
-        device: Of the kernel's own mount, on which the files of MAP_HUGETLB lie.
+        device: The device of the kernel's internal mount, which holds the files of MAP_HUGETLB.
         nr: Pages of the pool, in use or free.
-        free: Those that are free, reserved or not.
-        resv: Pages that are reserved, and not in use yet.
-        surplus: Pages beyond those that the pool was given: they leave it when they are freed.
-        overcommit: The most that surplus may be. Source: vm.nr_overcommit_hugepages.
+        free: Free pages, reserved or not.
+        resv: Pages that are reserved and not in use yet.
+        surplus: Pages beyond the configured size of the pool. They leave it when they are freed.
+        overcommit: The largest allowed surplus. Source: vm.nr_overcommit_hugepages.
     """
 
     __slots__ = ("device", "free", "lock", "nr", "overcommit", "page_size", "resv", "surplus")
@@ -74,7 +75,7 @@ class HugePool:
         self.overcommit = overcommit
 
     def counts(self) -> dict[str, int]:
-        """Return what /sys/kernel/mm/hugepages tells, by the names of the files there."""
+        """Return the counters of /sys/kernel/mm/hugepages, by the names of the files there."""
         with self.lock:
             return {
                 "nr_hugepages": self.nr,
@@ -84,7 +85,7 @@ class HugePool:
             }
 
     def reserve(self, pages: int) -> bool:
-        """Promise pages, with surplus ones if there are too few; say whether that can be done.
+        """Reserve pages, adding surplus pages if too few are free. Say whether that worked.
 
         Preconditions: lock held. Compare hugetlb_acct_memory(), gather_surplus_pages().
         """
@@ -98,7 +99,7 @@ class HugePool:
         return True
 
     def unreserve(self, pages: int) -> None:
-        """Take back a promise. Preconditions: lock held. Compare return_unused_surplus_pages()."""
+        """Drop a reservation. Preconditions: lock held. Compare return_unused_surplus_pages()."""
         self.resv -= pages
         leaving = min(pages, self.surplus, self.free)
         self.nr -= leaving
@@ -106,7 +107,7 @@ class HugePool:
         self.surplus -= leaving
 
     def alloc(self, inode: "HugeInode | None", *, reserved: bool) -> HugePage | None:
-        """Take a page into use, one that is reserved or one that is not; None if there is none.
+        """Take a reserved or an unreserved page into use and return it; None if there is none.
 
         Preconditions: lock held. Compare alloc_hugetlb_folio().
         """
@@ -130,27 +131,27 @@ class HugePool:
             self.free += 1
 
     def _may_add(self, pages: int) -> bool:
-        """Say whether the pool may have more surplus pages: gigantic ones are never among them."""
+        """Say whether the pool may have that many more surplus pages. Gigantic pages never may."""
         return self.page_size < PUD_SIZE and self.surplus + pages <= self.overcommit
 
 
 class MapsHugePages(Protocol):
-    """What may map pages of an inode, and lets go of those that it loses: a page table."""
+    """A page table that may map pages of an inode, and unmaps those that the inode loses."""
 
     def unmap_huge_pages(self, inode: "HugeInode", gone: set[HugePage]) -> None:
-        """Unmap these pages wherever they are mapped."""
+        """Unmap these pages wherever the page table maps them."""
 
 
 class HugeInode:
-    """An inode of hugetlbfs, for all opens of it; pool.lock protects all that changes.
+    """An inode of hugetlbfs, shared by all opens of it. pool.lock protects what can change.
 
     Attributes:
-        pool: Where its pages come from.
-        number: As stat(2) gives it.
-        pages: The page cache, by the number of the huge page in the file.
-        resv_map: Numbers of the pages that are reserved or in use for shared mappings.
-        users: VMAs that map it, and descriptors; without any, its pages are freed.
-        tables: Page tables that may map its pages.
+        pool: The pool that its pages come from.
+        number: The inode number, as stat(2) gives it.
+        pages: The page cache, indexed by huge page number in the file.
+        resv_map: The numbers of the pages that are reserved or in use for shared mappings.
+        users: How many VMAs and descriptors use it. At 0 its pages are freed.
+        tables: The page tables that may map its pages.
     """
 
     __slots__ = ("number", "pages", "pool", "resv_map", "tables", "users")
@@ -176,11 +177,11 @@ class HugeInode:
                 self._evict()
 
     def reserve(self, first: int, last: int) -> bool:
-        """Reserve what is missing of pages [first, last) for a shared mapping.
+        """Reserve those pages of [first, last) that are not yet, for a shared mapping.
 
         Preconditions: pool.lock held.
         """
-        # Counted before they are listed: a range may be far longer than any pool.
+        # Only counted here and not yet listed: a range may be far longer than any pool.
         noted = sum(first <= index < last for index in self.resv_map)
         if not self.pool.reserve(last - first - noted):
             return False
@@ -188,9 +189,9 @@ class HugeInode:
         return True
 
     def punch_hole(self, first: int, last: int) -> None:
-        """Let pages [first, last) go, mapped or not, with what was reserved for those in use.
+        """Drop pages [first, last), mapped or not, and the reservations of those in use.
 
-        Copies that private mappings made stay. Compare hugetlbfs_punch_hole().
+        Copies made by private mappings stay. Compare hugetlbfs_punch_hole().
         """
         with self.pool.lock:
             found = [index for index in self.pages if first <= index < last]
@@ -198,7 +199,7 @@ class HugeInode:
             self.resv_map.difference_update(found)
             tables = list(self.tables)
         # From here on no fault finds one of them, and no fork copies one: see copy_huge_pages().
-        # The page tables' locks come before the pool's, so that is let go of.
+        # The lock of a page table comes before that of the pool, so the pool's was dropped first.
         for table in tables:
             table.unmap_huge_pages(self, gone)
         with self.pool.lock:
@@ -214,5 +215,5 @@ class HugeInode:
 
 
 def empty_pools() -> dict[int, HugePool]:
-    """Return the pools of x86-64, by the bytes of a page, as they are at boot: without pages."""
+    """Return the pools of x86-64 by page size in bytes, empty as they are at boot."""
     return {PMD_SIZE: HugePool(), PUD_SIZE: HugePool(PUD_SIZE, device=_GIGANTIC_DEVICE)}

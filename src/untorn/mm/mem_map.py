@@ -1,7 +1,7 @@
-"""The frames of the machine: the number of a page, and the page of a number.
+"""The page frames of the machine: from page to frame number, and back.
 
-Linux has a struct page for each frame. Here a Page takes a frame when its number is asked for the
-first time, which until then nobody can have seen. Compare mm/sparse.c, pfn_to_page().
+Linux has a struct page for each frame. Here a Page gets a frame when its number is first asked for;
+before that, nobody can have seen the number. Compare mm/sparse.c, pfn_to_page().
 """
 
 from weakref import WeakValueDictionary
@@ -14,19 +14,19 @@ ZERO_PFN = 1
 
 
 class MemMap:
-    """All frames that were ever taken."""
+    """All frames that were ever in use."""
 
     __slots__ = ("_lock", "_next", "_pages")
 
     def __init__(self) -> None:
         self._lock = sync.Mutex()
-        # The next two are protected by _lock. A page that is gone is mapped by nobody, as one is
-        # that nobody maps any more: so no answer depends on when its entry is taken out.
+        # _lock protects the next two. An entry whose Page was collected and an entry whose Page is
+        # no longer mapped give the same answers, so it does not matter when an entry is removed.
         self._next = ZERO_PFN + 1
         self._pages: WeakValueDictionary[int, Page] = WeakValueDictionary()
 
     def pfn(self, page: Page) -> int:
-        """Return the number of the page's frame; it never changes, and no other page gets it."""
+        """Return the page's frame number. It never changes, and no other page ever gets it."""
         with self._lock:
             if page.pfn == 0:
                 page.pfn = self._next
@@ -35,12 +35,12 @@ class MemMap:
             return page.pfn
 
     def max_pfn(self) -> int:
-        """Return the first number that no frame has."""
+        """Return the lowest frame number that is not in use and never was."""
         with self._lock:
             return self._next
 
     def page(self, pfn: int) -> Page | None:
-        """Return the page in a frame; None if it is gone, or none of an address space."""
+        """Return the page in a frame; None if it is gone, or not a page of an address space."""
         with self._lock:
             return self._pages.get(pfn)
 

@@ -1,8 +1,8 @@
-"""Memory policies: from which NUMA nodes the pages of a VMA, a file in memory or a task come.
+"""Memory policies: the NUMA nodes that the pages of a VMA, a file in memory or a task come from.
 
-All memory of the engine lies on node 0, so a policy decides nothing but what it is compared for:
-VMAs of different policies do not merge. Compare mm/mempolicy.c:mpol_new(), mpol_set_nodemask(),
-__mpol_equal(), mpol_to_str(); numa(7).
+All memory of the engine is on node 0. So a policy has only one effect: VMAs with different policies
+do not merge. Compare mm/mempolicy.c:mpol_new(), mpol_set_nodemask(), __mpol_equal(),
+mpol_to_str(); numa(7).
 """
 
 import errno
@@ -36,13 +36,13 @@ _NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class Mempolicy:
-    """A policy other than the default, which is None; equal ones do not keep VMAs apart.
+    """A policy other than the default, which is None. VMAs with equal policies may merge.
 
     Attributes:
-        mode: MPOL_*, but for MPOL_DEFAULT.
+        mode: An MPOL_* mode other than MPOL_DEFAULT.
         flags: MPOL_F_* bits.
-        nodes: Bits of the nodes that it comes to.
-        user_nodes: Bits of those that were asked for, if flags say that they are remembered.
+        nodes: Bits of the nodes that are in effect.
+        user_nodes: Bits of the nodes that were asked for, if the flags keep them.
         home_node: The node that is tried first, or -1.
     """
 
@@ -53,7 +53,7 @@ class Mempolicy:
     home_node: int = -1
 
     def __bytes__(self) -> bytes:
-        """Return what numa_maps calls it. Compare mm/mempolicy.c:mpol_to_str()."""
+        """Return the policy as numa_maps shows it. Compare mm/mempolicy.c:mpol_to_str()."""
         nodes = b",".join(_ranges(self.nodes))
         return _NAMES[self.mode] + self._flag_names() + (b":" + nodes if nodes else b"")
 
@@ -68,10 +68,10 @@ class Mempolicy:
 
 
 def split_mode(release: Release, mode: int) -> tuple[int, int]:
-    """Return the mode and the MPOL_F_* flags of an argument that is both.
+    """Split the argument of a call into the mode and the MPOL_F_* flags.
 
     Raises:
-        OSError: EINVAL if the release has no such mode, or not with such flags.
+        OSError: EINVAL if the release has no such mode, or does not allow these flags with it.
 
     Compare mm/mempolicy.c:sanitize_mpol_flags().
     """
@@ -85,16 +85,17 @@ def split_mode(release: Release, mode: int) -> tuple[int, int]:
 
 
 def new_mempolicy(mode: int, flags: int, nodemask: int, allowed: int) -> Mempolicy | None:
-    """Return the policy that is asked for.
+    """Return the policy that a call asks for.
 
     Args:
-        mode: MPOL_*.
+        mode: An MPOL_* mode.
         flags: MPOL_F_* bits.
         nodemask: Bits of nodes.
-        allowed: Bits of the nodes whose memory the process may have.
+        allowed: Bits of the nodes whose memory the process may use.
 
     Raises:
-        OSError: EINVAL if nodes are given that the mode has no use for, or none that it can use.
+        OSError: EINVAL if the mode takes no nodes and some are given, or if none of the nodes given
+            can be used.
     """
     user_flags = flags & _USER_NODEMASK_FLAGS
     if mode == MPOL_PREFERRED and not nodemask and not user_flags:
@@ -113,7 +114,7 @@ def new_mempolicy(mode: int, flags: int, nodemask: int, allowed: int) -> Mempoli
 
 
 def _relative_nodes(nodemask: int, allowed: int) -> int:
-    """Return node n of those that are allowed for each node n, counted round and round."""
+    """Map each node n of nodemask to the n-th allowed node, starting again after the last one."""
     numbers = [node for node in range(allowed.bit_length()) if allowed >> node & 1]
     nodes = 0
     for node in range(nodemask.bit_length()):
@@ -123,7 +124,7 @@ def _relative_nodes(nodemask: int, allowed: int) -> int:
 
 
 def _ranges(nodes: int) -> Iterator[bytes]:
-    """Yield "2" for a node that stands alone, "4-7" for several, in order."""
+    """Yield "2" for a single node and "4-7" for a run of nodes, in order."""
     while nodes:
         first = (nodes & -nodes).bit_length() - 1
         count = (~(nodes >> first) & (nodes >> first) + 1).bit_length() - 1

@@ -1,7 +1,7 @@
-"""The types of an address space: VMAs, what anonymous pages they own, and the whole.
+"""The types of an address space: VMAs, their anon_vmas, and mm_struct.
 
-They name one another, so they stand together; what is done with them stands in the modules above.
-Beside each field is what protects it. Compare include/linux/mm_types.h.
+They refer to one another, so they are in one module. The modules above operate on them. A comment
+beside each field says what protects it. Compare include/linux/mm_types.h.
 """
 
 from __future__ import annotations
@@ -43,16 +43,16 @@ MMAP_LOCK = lockdep.LockClass("mmap_lock")
 VM_REFCNT_EXCLUDE_READERS_FLAG = 1 << 30
 VM_REFCNT_LIMIT = VM_REFCNT_EXCLUDE_READERS_FLAG - 1
 SLAB_POISON = 0x6B6B_6B6B_6B6B_6B6B
-"""What the bounds of a freed VMA hold: the words that the slab's free list overlays."""
+"""The bounds of a freed VMA. In Linux, the slab's free list overwrites these words."""
 
 
 class AnonVma:
-    """The identity that pages of related VMAs share.
+    """The identity that the anonymous pages of related VMAs share.
 
     Attributes:
         parent: The anon_vma that it was forked from; itself for the first of a family.
-        num_children: anon_vmas that name it as their parent, itself included if it is the first.
-        num_active_vmas: VMAs whose anon_vma it is.
+        num_children: How many anon_vmas have it as parent; the first of a family counts itself.
+        num_active_vmas: How many VMAs have it as their anon_vma.
     """
 
     __slots__ = ("num_active_vmas", "num_children", "parent")
@@ -67,9 +67,10 @@ class AnonVma:
 class Vma:
     """A contiguous range of one address space with one set of attributes.
 
-    The attributes are stable for a task that holds the VMA's read lock, or mmap_lock in any mode.
-    They are written only under mmap_lock (write) with the VMA write-locked, unless it says
-    otherwise beside them. Anyone may look at the lock state, even of a freed or recycled object.
+    The attributes are stable while the task holds the VMA's read lock, or mmap_lock in any mode:
+    then the VMA is called stable. They are written only under mmap_lock (write) with the VMA
+    write-locked, unless a comment beside them says otherwise. Any task may read the lock state,
+    even of a freed or recycled object.
     """
 
     __slots__ = (
@@ -92,48 +93,48 @@ class Vma:
 
     # The lock state. vm_mm is set at allocation and never cleared.
     vm_mm: MmStruct
-    # Write-locked if and only if it equals vm_mm.mm_lock_seq. Written under mmap_lock (write) with
-    # readers excluded. A new VMA holds UINT_MAX.
+    # The VMA is write-locked if and only if this equals vm_mm.mm_lock_seq. Written under mmap_lock
+    # (write) with readers excluded. A new VMA has UINT_MAX.
     vm_lock_seq: int
-    # 0: detached, no reader may come. 1: attached, unlocked or write-locked. 1+n: attached, n
-    # readers (or readers about to notice the write lock and leave). With
-    # VM_REFCNT_EXCLUDE_READERS_FLAG (FLAG) set a writer waits and the count can only fall: FLAG+1
-    # is its cue if attached, FLAG if it is detaching it.
+    # 0: detached, and no reader may enter. 1: attached, unlocked or write-locked. 1+n: attached,
+    # with n readers, some of which may be about to notice the write lock and leave. While
+    # VM_REFCNT_EXCLUDE_READERS_FLAG (FLAG) is set, a writer waits and the count can only fall. The
+    # writer goes on at FLAG+1 if it write-locks the VMA, and at FLAG if it detaches it.
     vm_refcnt: sync.AtomicInt
 
-    # The attributes. Bounds are bytes, the end exclusive.
+    # The attributes. The bounds are bytes; vm_end is exclusive.
     vm_start: int
     vm_end: int
-    # Pages into vm_file; for private anonymous memory, where it began.
+    # Pages into vm_file; for private anonymous memory, the page number where it was first mapped.
     vm_pgoff: int
-    # By what number the first page would be known as the VMA's own: where it was mapped first, for
-    # private memory of a file, too. Compare __vm_anon_pgoff.
+    # The page number that anonymous pages of the VMA start at: where it was first mapped. Private
+    # mappings of files have it, too. Compare __vm_anon_pgoff.
     vm_anon_pgoff: int
-    # VM_* bits. VM_MAYBE_GUARD alone may be set while others read; see vma_set_atomic_flag().
+    # VM_* bits. Only VM_MAYBE_GUARD may be set while others read; see vma_set_atomic_flag().
     vm_flags: int
     # The mapped file, or None.
     vm_file: VmFile | None
-    # Those of a special mapping, or as the file has them, or None. Never changes once attached.
+    # The operations of a special mapping or of the file, or None. Never changes once attached.
     vm_ops: VmOperations | None
-    # What mbind() set, or None.
+    # The policy that mbind() set, or None.
     vm_policy: Mempolicy | None
-    # What prctl(PR_SET_VMA_ANON_NAME) called it, or None.
+    # The name that prctl(PR_SET_VMA_ANON_NAME) set, or None.
     anon_name: bytes | None
     # Both are first set under mmap_lock (read) and mm.page_table_lock; see vmas/rmap.py.
     anon_vma: AnonVma | None
     anon_vma_chain: tuple[AnonVma, ...]
-    # Of a private mapping of hugetlbfs that reserved its pages: the numbers, in the file, of those
-    # that it has used up; common to the parts of what one mmap made. Else None. Compare
-    # include/linux/hugetlb.h:HPAGE_RESV_OWNER. What is in it is protected by the pool's lock.
+    # For a private mapping of hugetlbfs that reserved its pages: the page numbers in the file whose
+    # reservation it has used up. All VMAs that come from one mmap share the set. Otherwise None.
+    # The pool's lock protects the contents. Compare include/linux/hugetlb.h:HPAGE_RESV_OWNER.
     resv_map: set[int] | None
 
     def __init__(self) -> None:
-        # Once for the life of the object, however often it is recycled: a reader with a stale
-        # reference may be about to count itself in.
+        # Set once for the life of the object, however often it is recycled: a reader with a stale
+        # reference may be about to increment it.
         self.vm_refcnt = sync.AtomicInt(0)
 
     def copy_from(self, other: Vma) -> None:
-        """Take over other's attributes, not its lock state."""
+        """Copy other's attributes, but not its lock state."""
         self.vm_start = other.vm_start
         self.vm_end = other.vm_end
         self.vm_pgoff = other.vm_pgoff
@@ -155,10 +156,11 @@ _FreeList: TypeAlias = "tuple[Vma, _FreeList] | None"
 
 
 class VmaSlab:
-    """VMA objects, recycled at once and only as VMA objects (SLAB_TYPESAFE_BY_RCU).
+    """The allocator of VMA objects. It recycles them at once, as VMA objects only.
 
-    A task with a stale reference may find its object freed, or back in use for another range or
-    in another mm. Shared by all address spaces unless they are given their own.
+    This is SLAB_TYPESAFE_BY_RCU: a task with a stale reference may find its object freed, or back
+    in use for another range or another mm. Address spaces share one slab unless they are given
+    their own.
     """
 
     __slots__ = ("_free", "_mutex")
@@ -168,15 +170,15 @@ class VmaSlab:
         self._free: _FreeList = None  # protected by _mutex
 
     def alloc(self, mm: MmStruct) -> Vma:
-        """Return a detached VMA of mm, the object freed last if there is one."""
+        """Return a detached VMA of mm: the object that was freed last, or a new one."""
         with self._mutex:
             head = self._free
             if head is not None:
                 self._free = head[1]
         vma = head[0] if head is not None else Vma()
-        # Plain stores, though readers with stale references may look: vm_refcnt is 0 until
-        # vma_mark_attached(), and a reader that gets past it sees these. No section has the number
-        # UINT_MAX before 2**31 of them are over.
+        # Plain stores are enough, although readers with stale references may look: vm_refcnt is 0
+        # until vma_mark_attached(), and a reader that gets past it sees these stores. mm_lock_seq
+        # reaches UINT_MAX only after 2**31 sections.
         vma.vm_lock_seq = UINT_MAX
         vma.vm_mm = mm
         vma.anon_name = vma.anon_vma = vma.vm_ops = vma.vm_policy = None
@@ -187,8 +189,8 @@ class VmaSlab:
     def free(self, vma: Vma) -> None:
         """Take vma back. Preconditions: detached, so that it cannot be locked."""
         assert vma.vm_refcnt.load() == 0, f"{vma} freed while attached"
-        # So that a reader that believes a field of a freed VMA is caught by tests. vm_mm and
-        # vm_lock_seq stay, as readers look at them before they have counted themselves in.
+        # The poison lets tests catch a reader that trusts a field of a freed VMA. vm_mm and
+        # vm_lock_seq stay: readers may load them before they have incremented vm_refcnt.
         vma.vm_start = vma.vm_end = SLAB_POISON
         vma.vm_file = None
         with self._mutex:
@@ -199,7 +201,7 @@ vm_area_cachep = VmaSlab()
 
 
 class MmStruct:
-    """An address space. What protects a field stands beside it, in __init__().
+    """An address space. Comments in __init__() say what protects each field.
 
     Compare include/linux/mm_types.h:struct mm_struct.
     """
@@ -257,72 +259,73 @@ class MmStruct:
         huge_pools: Mapping[int, HugePool] | None = None,
         vm_committed: VmCommitted | None = None,
     ) -> None:
-        """Make an empty address space with one user.
+        """Create an empty address space with one user.
 
         Args:
-            name: For reports.
-            limits: What bounds it; the defaults of Limits if None.
+            name: The name that reports show.
+            limits: Its limits; None for the defaults of Limits.
             mmap_base: Byte address below which mappings are placed, top down.
-            mmap_legacy_base: Byte address from which on they are placed if there is no room below
-                mmap_base; None: a third of what is below map_window.
-            topdown: False if they are placed above it, bottom up.
-            task_size: TASK_SIZE; with page tables of five levels TASK_SIZE_5LEVEL; for a 32-bit
+            mmap_legacy_base: Byte address above which mappings are placed if there is no room below
+                mmap_base; None for a third of map_window.
+            topdown: False if mappings are placed above mmap_base, bottom up.
+            task_size: TASK_SIZE; with five-level page tables TASK_SIZE_5LEVEL; for a 32-bit
                 process IA32_PAGE_OFFSET or IA32_PAGE_OFFSET_3GB.
-            gate_vma: Whether maps ends with the [vsyscall] line, which no 32-bit process has.
+            gate_vma: Whether maps ends with the [vsyscall] line. A 32-bit process has none.
             gate_vma_flags: VM_* flags of that line: VM_EXEC (vsyscall=xonly), or VM_READ | VM_EXEC
                 (vsyscall=emulate, and native before Linux 5.3).
-            slab: Where its VMA objects come from; others that share it recycle them.
-            huge_pools: The machine's huge pages, by their size in bytes; None: those of
+            slab: The allocator of its VMA objects. Address spaces that share a slab recycle each
+                other's objects.
+            huge_pools: The machine's pools of huge pages by page size in bytes; None for
                 empty_pools().
-            vm_committed: What is promised to all processes of the machine, where the limits say
-                OVERCOMMIT_NEVER; None: to this one and its descendants only.
-            release: Which Linux it behaves like, as (6, 18); None: see modelled() in
-                releases/release.py.
+            vm_committed: The memory committed to all processes of the machine, if the limits have
+                OVERCOMMIT_NEVER; None if only this process and its descendants count.
+            release: The release of Linux that it behaves like, such as (6, 18); None: see
+                modelled() in releases/release.py.
 
         Raises:
-            ValueError: No such release is modelled.
+            ValueError: The engine does not model that release.
         """
         self.name = name
-        # Protects the VMAs, and all from map_count to limits below. Lock order: see mm/__init__.py.
+        # Protects the VMAs and the fields from map_count to limits. Lock order: see mm/__init__.py.
         self.mmap_lock = RwSemaphore(MMAP_LOCK)
-        # Loaded by anyone, stored by the holder of mmap_lock (write). 32 bits, wraps; odd while
-        # mmap_lock is write-held.
+        # Loaded by anyone, stored by the holder of mmap_lock (write). It has 32 bits and wraps; it
+        # is odd while mmap_lock is held for write.
         self.mm_lock_seq = 0
-        # Where the one task that may wait for VMA readers sleeps: the holder of mmap_lock (write).
-        # Gone once mm_count is 0.
+        # The one task that may wait for VMA readers, the holder of mmap_lock (write), sleeps here.
+        # Deleted when mm_count falls to 0.
         self.vma_writer_wait = RcuWait()
         # Walked by anyone, stored to under mmap_lock (write).
         self.mm_mt: VmaTree[Vma] = VmaTree()
-        # Tasks that use the address space; 0: it is being, or was, torn down.
+        # How many tasks use the address space. At 0 it is being torn down, or is gone.
         self.mm_users = sync.AtomicInt(1)
-        # References to this structure; mm_users > 0 counts as one.
+        # How many references to this structure there are; all of mm_users together count as one.
         self.mm_count = sync.AtomicInt(1)
-        # Which pages are resident; has a lock of its own.
+        # The resident pages. It has its own lock.
         self.page_table = PageTable()
-        # Taken under mmap_lock (read): protects the first setting of Vma.anon_vma. Taken under that
-        # or a VMA's read lock: VM_MAYBE_GUARD.
+        # Under mmap_lock (read), it protects the first setting of Vma.anon_vma. Under mmap_lock
+        # (read) or a VMA read lock, it protects the setting of VM_MAYBE_GUARD.
         self.page_table_lock = sync.Mutex()
 
-        # VMAs in mm_mt.
+        # How many VMAs mm_mt holds.
         self.map_count = 0
         # Pages.
         self.total_vm = self.data_vm = self.exec_vm = self.stack_vm = self.locked_vm = 0
-        # Pages of locked_vm that no VMA locks: MREMAP_DONTUNMAP unlocks the source, but leaves its
-        # pages in the count.
+        # How many pages of locked_vm are in no locked VMA: MREMAP_DONTUNMAP unlocks the source, but
+        # leaves its pages in the count.
         self.locked_vm_excess = 0
-        # Bytes of the program's own data, which RLIMIT_DATA counts with the heap.
+        # Bytes of the program's data segment. RLIMIT_DATA counts it together with the heap.
         self.data_size = 0
-        # VM_* bits that new mappings get.
+        # VM_* bits that every new mapping gets.
         self.def_flags = 0
         # Byte addresses, like mmap_base.
         self.start_brk = self.brk = self.start_stack = 0
         # personality(2) has READ_IMPLIES_EXEC, as old 32-bit programs need.
         self.read_implies_exec = False
-        # Replaced as a whole.
+        # Immutable; replaced as a whole.
         self.limits = limits or Limits()
 
-        # The rest never changes once other tasks know the mm. has_drivers: some VMA may be one of
-        # vmas/driver.py.
+        # The rest never changes once other tasks can see the mm. has_drivers is True if some VMA
+        # may have a driver; see vmas/driver.py.
         self.has_drivers = False
         self.mmap_base = mmap_base
         self.mmap_legacy_base = (
@@ -339,7 +342,7 @@ class MmStruct:
 
     @property
     def map_window(self) -> int:
-        """The byte address below which all is placed for which no hint is above it.
+        """The byte address below which every mapping is placed unless its hint is above it.
 
         Compare arch/x86/include/asm/page_64_types.h:DEFAULT_MAP_WINDOW.
         """
@@ -362,13 +365,13 @@ class MmStruct:
         return self.mm_mt.find_before(addr)
 
     def check_invariants(self) -> None:
-        """Check the tree, each VMA, the page table and all counts against each other.
+        """Check that the tree, the VMAs, the page table and all counters agree.
 
-        Preconditions: mmap_lock held in any mode, so that no writer is half done. Only if it is
-            held for write are pages looked for outside of VMAs: an munmap frees them later.
+        Preconditions: mmap_lock held in any mode, so that no writer is half done. That no page is
+            mapped outside of VMAs is checked only if it is held for write: munmap frees pages late.
 
         Raises:
-            InvariantError: something contradicts something; the message names both.
+            InvariantError: two of them disagree; the message names both.
         """
         self.mm_mt.check_invariants()
         vmas = []
@@ -382,16 +385,16 @@ class MmStruct:
         for field, pages in totals.items():
             if getattr(self, field) != pages:
                 raise InvariantError(f"{field} is {getattr(self, field)}, VMAs add up to {pages}")
-        # munmap frees pages after it has cleared the tree, under mmap_lock (read): so under that
-        # lock pages may lie outside of VMAs for a moment.
+        # munmap frees pages under mmap_lock (read), after it has cleared the tree. So for a reader
+        # of mmap_lock some pages may be outside of VMAs for a moment.
         ranges = [(vma.vm_start, vma.vm_end) for vma in vmas]
         self.page_table.check_invariants(ranges if self.mmap_lock.is_write_locked() else None)
 
     def _check_vma(self, start: int, end: int, vma: Vma) -> None:
         if (vma.vm_start, vma.vm_end) != (start, end):
-            raise InvariantError(f"{vma} stands in the tree as {start:x}-{end:x}")
+            raise InvariantError(f"{vma} is stored in the tree at {start:x}-{end:x}")
         if not (page_aligned(start) and page_aligned(end) and end <= self.task_size):
-            raise InvariantError(f"{vma} is not whole pages below {self.task_size:x}")
+            raise InvariantError(f"{vma} is not page-aligned, or not below {self.task_size:x}")
         if vma.vm_mm is not self or vma.vm_refcnt.load() == 0:
             raise InvariantError(f"{vma} is in the tree but not attached to {self}")
 
@@ -405,7 +408,7 @@ def vma_pages(vma: Vma) -> int:
 
 
 def vma_add_pgoff(vma: Vma, pages: int) -> None:
-    """Let vma begin pages later in what it maps. Compare mm/vma.h."""
+    """Let vma begin this many pages later in the file or anonymous memory. Compare mm/vma.h."""
     vma.vm_pgoff += pages
     vma.vm_anon_pgoff += pages
 
@@ -416,14 +419,14 @@ def vma_is_anonymous(vma: Vma) -> bool:
 
 
 def vma_kernel_pagesize(vma: Vma) -> int:
-    """Return the bytes of the pages that vma is mapped by. Compare mm/hugetlb.c."""
+    """Return the size in bytes of the pages that map vma. Compare mm/hugetlb.c."""
     if vma.vm_flags & VM_HUGETLB and vma.vm_file is not None:
         return vma.vm_file.kernel_page_size
     return PAGE_SIZE
 
 
 def vm_stat_kind(flags: int) -> str | None:
-    """Name the counter, apart from total_vm, that counts mappings with these VM_* flags."""
+    """Return the name of the counter, besides total_vm, for mappings with these VM_* flags."""
     if flags & (VM_EXEC | VM_WRITE | VM_GROWSDOWN) == VM_EXEC:
         return "exec_vm"
     if flags & VM_GROWSDOWN:
@@ -434,12 +437,12 @@ def vm_stat_kind(flags: int) -> str | None:
 
 
 def is_data_mapping(flags: int) -> bool:
-    """Say whether RLIMIT_DATA counts it: private, writable, not a stack."""
+    """Say whether RLIMIT_DATA counts a mapping with these flags: private, writable, no stack."""
     return flags & (VM_WRITE | VM_SHARED | VM_GROWSDOWN) == VM_WRITE
 
 
 def count_pages(vmas: list[Vma]) -> dict[str, int]:
-    """Add the VMAs up into the counters of MmStruct, in pages."""
+    """Compute the counters of MmStruct from the VMAs, in pages."""
     totals = dict.fromkeys(("total_vm", "data_vm", "exec_vm", "stack_vm", "locked_vm"), 0)
     for vma in vmas:
         pages = vma_pages(vma)
@@ -458,13 +461,13 @@ def mmget_not_zero(mm: MmStruct) -> bool:
 
 
 def mmgrab(mm: MmStruct) -> None:
-    """Keep the structure (not its mappings) alive until mmdrop()."""
+    """Keep the structure, but not its mappings, alive until mmdrop()."""
     mm.mm_count.add(1)
 
 
 def mmdrop(mm: MmStruct) -> None:
-    """Let go of the structure; the last one frees it: to wake its writer then is an error."""
-    # In the kernel the memory is gone by now. Here the one thing is taken away that a reader with a
-    # foreign VMA could touch too late, so that tests see it.
+    """Drop a reference to the structure. The last one frees it; nobody may wake its writer then."""
+    # In the kernel the memory is free now. Here only vma_writer_wait is deleted, which a reader
+    # with a foreign VMA could touch too late, so that tests notice.
     if mm.mm_count.add(-1) == 0:
         del mm.vma_writer_wait

@@ -95,8 +95,8 @@ LEGACY_MAP_MASK = (
     | MAP_HUGE_2MB
     | MAP_HUGE_1GB
 )
-"""What MAP_SHARED_VALIDATE accepts on a file without features of its own: no MAP_SYNC, and,
-as it is younger than this list, no MAP_FIXED_NOREPLACE."""
+"""The flags that MAP_SHARED_VALIDATE accepts on a file without special features: not MAP_SYNC, and
+not MAP_FIXED_NOREPLACE, which is younger than this list."""
 
 VM_READ = 0x1
 VM_WRITE = 0x2
@@ -134,11 +134,11 @@ VM_ACCESS_FLAGS = VM_READ | VM_WRITE | VM_EXEC
 VM_SPECIAL = VM_IO | VM_DONTEXPAND | VM_PFNMAP | VM_MIXEDMAP
 """A VMA with one of these is never merged."""
 VM_STICKY = VM_MAYBE_GUARD
-"""Does not keep VMAs from merging; the merged one has it if one of them had."""
+"""Flags in which VMAs may differ and still merge. The merged VMA has the flags of both."""
 VM_ATOMIC_SET_ALLOWED = VM_MAYBE_GUARD
-"""May be set while others read the VMA; see vmas/vm_area.py."""
+"""Flags that may be set while others read the VMA; see vmas/vm_area.py."""
 
 
 def is_cow_mapping(flags: int) -> bool:
-    """Say whether a VMA with these VM_* flags may have pages of its own. Compare linux/mm.h."""
+    """Say whether a VMA with these VM_* flags may own anonymous pages. Compare linux/mm.h."""
     return flags & (VM_SHARED | VM_MAYWRITE) == VM_MAYWRITE

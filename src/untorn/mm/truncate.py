@@ -1,4 +1,4 @@
-"""A file is cut or made longer. Compare mm/truncate.c, fs/open.c:do_sys_ftruncate()."""
+"""Truncate or extend a file. Compare mm/truncate.c, fs/open.c:do_sys_ftruncate()."""
 
 import errno
 from collections.abc import Iterable
@@ -12,19 +12,19 @@ from untorn.mm.vma_lock import vma_start_write
 
 
 def do_ftruncate(mm: MmStruct, file: VmFile, others: Iterable[VmFile], length: int) -> None:
-    """Give a file another size; what lies beyond goes, and so do private copies of it.
+    """Set the size of a file. Drop all pages beyond it, including private copies.
 
     Args:
         mm: The address space whose mappings lose pages; its mmap_lock is taken for write. (Linux
-            finds the mappings of all processes by the file.)
-        file: What the caller opened.
-        others: All that may be opens of the same file.
+            finds the mappings of all processes through the file.)
+        file: The file as the caller opened it.
+        others: All files that may be other opens of the same inode.
         length: Bytes.
 
     Raises:
-        OSError: EINVAL for a negative length, or a file that is not a regular one or not open for
+        OSError: EINVAL for a negative length, or if the file is not a regular file or not open for
             writing; EPERM if it is append-only.
-        NotModelledError: The file lies on hugetlbfs.
+        NotModelledError: The file is on hugetlbfs.
 
     Source: ftruncate(2).
     """
@@ -38,7 +38,7 @@ def do_ftruncate(mm: MmStruct, file: VmFile, others: Iterable[VmFile], length: i
     mmap_write_lock(mm)
     try:
         vmas = [vma for _, _, vma in mm.mm_mt if _maps(vma, file)]
-        # The size first: no fault that comes later finds a page beyond it.
+        # Set the size first, so that no later fault finds a page beyond it.
         for each in (file, *others, *(vma.vm_file for vma in vmas)):
             if each is not None and each.mapping is file.mapping:
                 each.size = length
@@ -54,11 +54,11 @@ def _maps(vma: Vma, file: VmFile) -> bool:
 
 
 def _unmap_from(vma: Vma, first: int) -> None:
-    """Unmap all pages of a VMA from page number first of its file on, private copies too.
+    """Unmap the pages of a VMA from page number first of its file on, including private copies.
 
     Preconditions: mmap_lock held for write.
     """
     start = vma.vm_start + (max(first - vma.vm_pgoff, 0) << PAGE_SHIFT)
     if start < vma.vm_end:
-        vma_start_write(vma)  # no fault comes in between
+        vma_start_write(vma)  # no fault can happen from here on
         vma.vm_mm.page_table.clear(start, vma.vm_end, guards=False)

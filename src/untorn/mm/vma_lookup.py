@@ -1,4 +1,4 @@
-"""Find a VMA without mmap_lock and lock it: one address, or the next of a walk.
+"""Find a VMA without mmap_lock and lock it: the VMA at an address, or the next one of a walk.
 
 Compare mm/mmap_lock.c:lock_vma_under_rcu() and lock_next_vma().
 """
@@ -27,19 +27,20 @@ from untorn.mm.vma_lock import (
 )
 
 LOOKUPS = range(3)
-"""Lookups that may find their VMA detached before mmap_lock is taken: writers cannot keep a reader
-looking for ever. Linux has no such bound."""
+"""After this many lookups whose VMA was detached, the reader takes mmap_lock. So writers cannot
+keep it retrying for ever. Linux has no such bound."""
 
 
 @dataclass(slots=True)
 class WalkCounts:
-    """How often a walk met a writer. Owned by the task that walks.
+    """How often writers got in the way of a walk. Owned by the walking task.
 
     Attributes:
-        detached: A VMA was removed between lookup and lock; looked up again.
-        rechecks: A gap came with a change of the address space; looked up again.
-        fallbacks: mmap_lock was taken for one step.
-        reseats: A VMA had changed its end between lookup and lock; the iterator was moved there.
+        detached: A VMA was detached between lookup and lock, so the walk looked it up again.
+        rechecks: The mm had changed when the walk came to a gap, so it looked it up again.
+        fallbacks: The walk took mmap_lock for one VMA.
+        reseats: The end of a VMA had changed between lookup and lock, so the walk moved its
+            iterator to the new end.
     """
 
     detached: int = 0
@@ -49,29 +50,28 @@ class WalkCounts:
 
 
 def lock_vma_under_rcu(mm: MmStruct, addr: int) -> Vma | None:
-    """Return the VMA that holds addr, locked for reading, or None: take mmap_lock instead.
+    """Return the VMA that holds addr, locked for reading, or None: then take mmap_lock instead.
 
-    Wrong answers: None for an address that is mapped is allowed; a VMA that does not hold addr
-    never.
+    None is allowed even if addr is mapped. A VMA that does not hold addr is never returned.
     """
     for _ in LOOKUPS:
         rcu_read_lock()
         slot = mm.mm_mt.find_slot(addr)
-        # The tree is asked, not vm_start: no field of the VMA may be believed yet. Nothing there
-        # may mean that a stack could grow down to addr, which only mmap_lock allows.
+        # Use the range in the tree and not vm_start: no field of the VMA can be trusted yet. If
+        # nothing is there, a stack may be able to grow down to addr, which needs mmap_lock.
         if slot is None or slot[0] > addr:
             rcu_read_unlock()
             return None
         vma = slot[2]
-        # Steps 1 to 4; RCU is dropped unless it says LOCKED.
+        # This does steps 1 to 4, and leaves RCU unless it returns LOCKED.
         found = vma_start_read(mm, vma)
         if found is DETACHED:
-            continue  # detached in a write section: the next look meets that, or its outcome
+            continue  # detached by a writer: the next lookup finds its section, or the result
         if found is not LOCKED:
             return None
-        # The lock keeps the VMA now, so RCU is not needed, and the caller may sleep. Between lookup
-        # and lock the VMA may have shrunk or moved, or been recycled for another range of this mm.
-        # The range is stable now: what is returned for it is never wrong.
+        # The lock keeps the VMA alive now, so RCU is not needed, and the caller may sleep. The VMA
+        # may have shrunk or moved, or been recycled for another range of this mm, between lookup
+        # and lock. But now its range is stable, so this test is never wrong.
         rcu_read_unlock()
         if vma.vm_start <= addr < vma.vm_end:
             return vma
@@ -85,66 +85,66 @@ def lock_next_vma(
 ) -> Vma | None:
     """Return the next VMA of a walk, locked for reading, or None at the end.
 
-    A VMA that starts below from_addr but ends above it is returned: it grew, merged or was split
-    since the walk passed (the permitted duplicate). A gap before it was there at some moment
-    since the call. Afterwards vmi stands at the end of what is returned.
+    The VMA may start below from_addr and end above it: it grew, merged or was split after the walk
+    had passed it (the permitted duplicate). If there is a gap between from_addr and the VMA, the
+    gap was unmapped at some moment during the call. Afterwards vmi is at the end of the VMA.
 
     Args:
-        mm: The address space; its mmap_lock is not held, nor any VMA lock of the task.
-        vmi: Stands at from_addr.
-        from_addr: End of the VMA reported last, in bytes.
-        counts: Is added to.
+        mm: The address space; the task holds neither its mmap_lock nor any VMA lock.
+        vmi: The iterator, at from_addr.
+        from_addr: The end of the VMA reported last, in bytes.
+        counts: The counters to increase.
 
     Raises:
-        OSError: EINTR if the task is killed while it waits for mmap_lock; EAGAIN if too many
-            readers hold the VMA, and only mmap_lock can keep it still.
+        OSError: EINTR if the task is killed while it waits for mmap_lock; EAGAIN if so many
+            readers hold the VMA that only mmap_lock can keep it stable.
 
-    Context: RCU read lock held before and after, also when it raises; dropped in the fallback,
-        which may sleep until writers are done. A DETACHED answer repeats the lookup, in bounds:
-        each means that a writer detached the very VMA that the lookup had just returned.
+    Context: RCU read lock held before and after, also after an exception. The fallback drops it and
+        may sleep until writers are done. After DETACHED the lookup is repeated, a bounded number of
+        times: each DETACHED means that a writer detached the very VMA that the lookup returned.
     """
     assert rcu_read_lock_held()
     for _ in LOOKUPS:
-        # Before the lookup: if the sequence has not moved when _gap_is_real() looks at it, the
-        # version of the tree that the lookup saw was current all the time in between.
+        # Load the sequence before the lookup: if _gap_is_real() finds it unchanged, the version of
+        # the tree that the lookup saw was current all the time in between.
         seq = mmap_lock_speculate_try_begin(mm)
         vma = vmi.next()
-        # Nothing lies above in the version loaded just now. That is a state of this call: the end
-        # needs no second look.
+        # The version of the tree that was just loaded has nothing above. It was current during this
+        # call, so the end of the walk needs no second lookup.
         if vma is None:
             return None
         found = vma_start_read(mm, vma)
         if found is not DETACHED:
             break
         counts.detached += 1
-        # vma_start_read() dropped RCU. The iterator stands at the end of the VMA that went; what
-        # took its place may begin below that.
+        # vma_start_read() left RCU. The iterator is at the end of the detached VMA, but whatever
+        # replaced that VMA may begin below.
         rcu_read_lock()
         vmi.set(from_addr)
     else:
         rcu_read_unlock()
         # Writers were faster each time. Under mmap_lock there are none.
         return _fallback(mm, vmi, from_addr, counts)
-    # BUSY: most likely a writer has it; mmap_lock is where to wait for one. RCU is dropped already.
+    # BUSY: most likely a writer has locked the VMA. Wait for it at mmap_lock. RCU is left already.
     if found is not LOCKED:
         return _fallback(mm, vmi, from_addr, counts)
-    # Locked, and so stable: now the range may be looked at. Two answers would be wrong. A VMA that
-    # ends where the walk has been already was moved or recycled, and says nothing about what comes
-    # next. A gap below the VMA may be put together from two states, that of the lookup and that of
-    # the lock, with something mapped there in either. A VMA that only starts too low is right: the
-    # permitted duplicate.
+    # The VMA is locked and stable, so its range can be trusted now. Two results must be refused. A
+    # VMA that ends at or below from_addr was moved or recycled, and says nothing about what comes
+    # next. And a gap below the VMA may be a mix of two states, one from the lookup and one from the
+    # lock, while something was mapped there in both. A VMA that merely starts too low is right: it
+    # is the permitted duplicate.
     if from_addr >= vma.vm_end or (
         from_addr < vma.vm_start and not _gap_is_real(mm, vmi, from_addr, vma, seq, counts)
     ):
-        # Let go of the VMA before mmap_lock is asked for: its writer, which may be waiting for us,
-        # holds that. See the lock order in mm/__init__.py.
+        # Unlock the VMA before waiting for mmap_lock: a writer that holds mmap_lock may be waiting
+        # for us. See the lock order in mm/__init__.py.
         rcu_read_unlock()
         vma_end_read(vma)
         return _fallback(mm, vmi, from_addr, counts)
     if vmi.index != vma.vm_end:
-        # It changed its end between lookup and lock. The sequence sampled by the next call is past
-        # that change, so nothing there would notice what now lies between the two ends. Linux
-        # leaves its iterator where it stood: since 6.17 it can report a gap that was never there.
+        # The end of the VMA changed between lookup and lock. The next call will load a sequence
+        # that is newer than that change, so it would not notice what now is between the two ends.
+        # Linux leaves its iterator at the old end. So since 6.17 it can report a false gap.
         counts.reseats += 1
         vmi.set(vma.vm_end)
     return vma
@@ -158,16 +158,16 @@ def _gap_is_real(
     seq: int | None,
     counts: WalkCounts,
 ) -> bool:
-    """Say whether nothing was mapped from from_addr to vma at some moment since seq was taken.
+    """Say whether the range from from_addr to vma was unmapped at some moment since seq was loaded.
 
     Preconditions: vma locked for reading, so that its own start cannot move.
     """
     if seq is not None and not mmap_lock_speculate_retry(mm, seq):
         return True  # nothing changed since the lookup
     counts.rechecks += 1
-    # A second lookup, in the version that is current now. The locked VMA cannot leave the tree or
-    # change its start, so if it comes next again, that version has the gap. If something else does,
-    # or the VMA is not where it was, mmap_lock decides: False is always allowed.
+    # Look up again, in the version that is current now. The locked VMA cannot leave the tree or
+    # change its start, so if it comes next again, that version has the gap. If another VMA comes
+    # next, the caller falls back to mmap_lock: False is always allowed.
     vmi.set(from_addr)
     return vmi.next() is vma
 
@@ -175,21 +175,21 @@ def _gap_is_real(
 def _fallback(
     mm: MmStruct, vmi: VmaIterator[Vma], from_addr: int, counts: WalkCounts
 ) -> Vma | None:
-    """Take one step under mmap_lock. RCU is not held on entry, and held on return."""
+    """Look up and lock the next VMA under mmap_lock. RCU is not held on entry, but on return."""
     counts.fallbacks += 1
     try:
         mmap_read_lock_killable(mm)
         try:
-            # No writer is at work: what is next here is next, and a gap before it is one.
+            # No writer is active, so this is the next VMA, and a gap before it is real.
             vma = mm.find_vma(from_addr)
-            # The VMA lock is taken under mmap_lock and outlives it, so that writers wait for this
-            # one step and not for what the caller does with the VMA.
+            # Take the VMA lock under mmap_lock and keep it longer. So writers wait for this lookup
+            # only, and not for what the caller does with the VMA.
             if vma is not None and not vma_start_read_locked(vma):
                 raise os_error(errno.EAGAIN)
         finally:
             mmap_read_unlock(mm)
     finally:
-        rcu_read_lock()  # as the caller expects, also if it raises
-    # Not where the lookup left it: the end is that of a VMA that is locked, as above.
+        rcu_read_lock()  # as the caller expects, also after an exception
+    # As above, the iterator must be at the end of the locked VMA, not where the lookup left it.
     vmi.set(from_addr if vma is None else vma.vm_end)
     return vma

@@ -58,7 +58,7 @@ def test_what_a_driver_decides_is_refused_with_call_range_and_file(name: bytes) 
     with pytest.raises(NotModelledError) as caught:
         process.mprotect(0x7F00_0000_0000, P, mman.PROT_READ)
     assert str(caught.value).startswith(
-        f"mprotect: 7f0000000000-7f0000002000 maps {name.decode()}, and what its driver would say"
+        f"mprotect: 7f0000000000-7f0000002000 maps {name.decode()}, whose driver is not modelled"
     )
     assert text_of(process) == text
 

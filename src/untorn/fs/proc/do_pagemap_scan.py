@@ -144,7 +144,7 @@ class PagemapScan:
             NotModelledError: As do_pagemap_scan().
         """
         self.regions, self.room, end = [], room, self.arg.end
-        refuse_drivers(mm, start, end, "PAGEMAP_SCAN", past_gaps=True)
+        refuse_drivers(mm, start, end, "PAGEMAP_SCAN", past_holes=True)
         vma = mm.find_vma(start)
         while vma is not None and vma.vm_start < end:
             if self.arg.flags & PM_SCAN_CHECK_WPASYNC:

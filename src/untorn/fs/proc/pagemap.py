@@ -126,7 +126,7 @@ def pagemap_slice(mm: MmStruct, start: int, end: int, *, frames: bool) -> bytes:
     Raises:
         NotModelledError: A driver's mapping, or a huge page of hugetlbfs, is there.
     """
-    refuse_drivers(mm, start, end, "pagemap", past_gaps=True)
+    refuse_drivers(mm, start, end, "pagemap", past_holes=True)
     page_table = mm.page_table
     entries = [0] * (end - start >> PAGE_SHIFT)
     # Only what lies in VMAs is shown: munmap frees pages after it has taken theirs out of the tree.

@@ -66,7 +66,7 @@ def _dup_mmap(mm: MmStruct, child: MmStruct) -> None:
     mmap_write_lock_killable(mm)
     mmap_write_lock_nested(child)
     try:
-        refuse_drivers(mm, 0, mm.task_size, "fork", past_gaps=True)
+        refuse_drivers(mm, 0, mm.task_size, "fork", past_holes=True)
         child.start_brk, child.brk, child.start_stack = mm.start_brk, mm.brk, mm.start_stack
         child.data_size = mm.data_size
         child.read_implies_exec = mm.read_implies_exec

@@ -99,14 +99,14 @@ def walk_vmas(
     end: int,
     visit: Callable[[Vma, int, int], object],
     *,
-    past_gaps: bool = True,
+    past_holes: bool = True,
 ) -> None:
     """Visit each VMA in [start, end) with the part of it that lies there, in bytes.
 
     Preconditions: mmap_lock held, for write if visit() changes VMAs.
 
     Raises:
-        OSError: what visit() raises, at once; ENOMEM for a gap, at the end if past_gaps.
+        OSError: what visit() raises, at once; ENOMEM for a gap, at the end if past_holes.
     """
     # A gap does not end the walk, but the error comes: the advice is taken as far as possible.
     gap = False
@@ -116,7 +116,7 @@ def walk_vmas(
             raise os_error(errno.ENOMEM)
         gap = gap or vma.vm_start > start
         start = max(start, vma.vm_start)
-        if start >= end or (gap and not past_gaps):
+        if start >= end or (gap and not past_holes):
             break
         piece_end = min(vma.vm_end, end)
         # visit() may split the VMA or merge it away; the next one is looked up by address.
@@ -133,7 +133,7 @@ def _advise_flags(mm: MmStruct, start: int, end: int, advice: int) -> None:
 
     mmap_write_lock_killable(mm)
     try:
-        refuse_drivers(mm, start, end, "madvise", past_gaps=True)
+        refuse_drivers(mm, start, end, "madvise", past_holes=True)
         check_seals(mm, start, end, advice)
         walk_vmas(mm, start, end, visit)
     finally:
@@ -142,15 +142,15 @@ def _advise_flags(mm: MmStruct, start: int, end: int, advice: int) -> None:
 
 def _populate(mm: MmStruct, start: int, end: int, advice: int) -> None:
     write = advice == MADV_POPULATE_WRITE
-    past_gaps = not mm.release.has(POPULATE_ENDS_AT_HOLE)
+    past_holes = not mm.release.has(POPULATE_ENDS_AT_HOLE)
 
     def visit(vma: Vma, start: int, end: int) -> None:
         faultin_page_range(vma, start, end, write=write)
 
     mmap_read_lock_killable(mm)
     try:
-        refuse_drivers(mm, start, end, "madvise", past_gaps=past_gaps)
-        walk_vmas(mm, start, end, visit, past_gaps=past_gaps)
+        refuse_drivers(mm, start, end, "madvise", past_holes=past_holes)
+        walk_vmas(mm, start, end, visit, past_holes=past_holes)
     finally:
         mmap_read_unlock(mm)
 
@@ -160,7 +160,7 @@ def _advise_pages(mm: MmStruct, start: int, end: int, advice: int) -> None:
     # not to touch it.
     mmap_read_lock_killable(mm)
     try:
-        refuse_drivers(mm, start, end, "madvise", past_gaps=True)
+        refuse_drivers(mm, start, end, "madvise", past_holes=True)
         check_seals(mm, start, end, advice)
         walk_vmas(mm, start, end, lambda vma, a, b: _advise_vma_pages(vma, a, b, advice))
     finally:

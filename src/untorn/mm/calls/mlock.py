@@ -94,7 +94,7 @@ def do_mlockall(mm: MmStruct, flags: int) -> None:
         if flags & MCL_CURRENT and not fits:
             raise os_error(errno.ENOMEM)
         if flags & MCL_CURRENT:
-            refuse_drivers(mm, 0, mm.task_size, "mlockall", past_gaps=True)
+            refuse_drivers(mm, 0, mm.task_size, "mlockall", past_holes=True)
         _apply_mlockall_flags(mm, flags)
     finally:
         mmap_write_unlock(mm)
@@ -140,7 +140,7 @@ def _apply_vma_lock_flags(mm: MmStruct, start: int, length: int, vm_flags: int) 
     if end > ULONG_MAX:
         raise os_error(errno.EINVAL)
     if vm_flags:
-        refuse_drivers(mm, start, end, "mlock", past_gaps=False)
+        refuse_drivers(mm, start, end, "mlock", past_holes=False)
     while start < end:
         vma = mm.find_vma(start)
         # What comes before a gap stays locked.

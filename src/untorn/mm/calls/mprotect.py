@@ -79,7 +79,7 @@ def _mprotect_locked(mm: MmStruct, start: int, end: int, prot: int, grows: int) 
     if vma is None:
         raise os_error(errno.ENOMEM)
     start = _first_page(vma, start, end, grows)
-    refuse_drivers(mm, start, end, "mprotect", past_gaps=False)
+    refuse_drivers(mm, start, end, "mprotect", past_holes=False)
     refuse_sealed(mm, start, end)
     while start < end:
         # Looked up by address each time: the one before may have merged into it.

@@ -121,13 +121,13 @@ def _refuse_drivers(remap: VmaRemap) -> None:
     mm, end = remap.mm, remap.addr + max(remap.old_len, PAGE_SIZE)
     if not mm.has_drivers or (remap.delta <= 0 and not remap.names_place):
         return
-    refuse_drivers(mm, remap.addr, end, "mremap", past_gaps=True)
+    refuse_drivers(mm, remap.addr, end, "mremap", past_holes=True)
     # The munmap at the new place covers whole pages of what is moved, which on hugetlbfs are large.
     if remap.flags & MREMAP_FIXED:
         last = _lookup(mm, end - 1)
         page_size = PAGE_SIZE if last is None else vma_kernel_pagesize(last)
         new_end = remap.new_addr + remap.new_len + -remap.new_len % page_size
-        refuse_drivers(mm, remap.new_addr, new_end, "mremap", past_gaps=True)
+        refuse_drivers(mm, remap.new_addr, new_end, "mremap", past_holes=True)
 
 
 def _move_all(remap: VmaRemap) -> int:

@@ -1,4 +1,4 @@
-"""The VMA tree: byte ranges to VMAs, one writer, readers without a lock.
+"""The VMA tree. It maps byte ranges to VMAs, for one writer and for readers without a lock.
 
 From the top down: gap, store, vma_tree.
 """

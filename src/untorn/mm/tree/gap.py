@@ -1,7 +1,7 @@
-"""Find a gap in a VMA tree.
+"""Find a gap in a VMA tree: an unmapped range, which the maple tree calls a gap.
 
-A node records for each item the largest gap inside it or right before it, so whole subtrees
-without a gap that is large enough are passed over: O(log n).
+A node records for each item the largest gap inside it or right before it. So the search skips whole
+subtrees that have no gap large enough, and takes O(log n).
 Compare lib/maple_tree.c:mas_empty_area() and mas_empty_area_rev().
 """
 
@@ -15,7 +15,7 @@ def highest_gap(tree: VmaTree[T], length: int, low: int, high: int) -> int | Non
     root = tree.root
     if not root.items:
         return high if high - low >= length else None
-    # Above all ranges, then between them, then below all: no node records the first and the last.
+    # Try above all ranges, then between them, then below all. No node records the two outer gaps.
     if high - max(low, root.ends[-1]) >= length:
         return high
     found = _highest(root, length, low, high)
@@ -38,19 +38,19 @@ def lowest_gap(tree: VmaTree[T], length: int, low: int, high: int) -> int | None
 
 
 def _highest(node: Node[T], length: int, low: int, high: int) -> int | None:
-    """Look through the gaps between node's first and last range, from above."""
+    """Search the gaps between node's first and last range, from the top down."""
     gaps, starts, ends = node.gaps, node.starts, node.ends
-    # The gap before item i may reach below high although the item starts above it; hence that item
-    # is looked at too.
+    # The gap before item i may reach below high even if the item starts above high, so the search
+    # begins with that item.
     top = min(bisect_left(starts, high), len(gaps) - 1)
     for i in range(top, -1, -1):
         if ends[i] <= low:
             break
-        # What makes it O(log n): such an item has no gap to offer, inside or before it.
+        # Neither inside nor before such an item is a gap large enough. This makes it O(log n).
         if gaps[i] < length:
             continue
-        # Inside first, as that lies higher than the gap before it. It may fail though the gap is
-        # large enough: the recorded gap may lie outside of [low, high) or be the one before.
+        # First search inside the item, which is above the gap before it. That may fail even if the
+        # recorded gap is large enough: it may be outside [low, high), or be the gap before.
         if node.height and starts[i] < high:
             found = _highest(node.items[i], length, low, high)
             if found is not None:
@@ -61,14 +61,14 @@ def _highest(node: Node[T], length: int, low: int, high: int) -> int | None:
 
 
 def _lowest(node: Node[T], length: int, low: int, high: int) -> int | None:
-    """Look through the gaps between node's first and last range, from below."""
+    """Search the gaps between node's first and last range, from the bottom up."""
     gaps, starts, ends = node.gaps, node.starts, node.ends
     for i in range(bisect_right(ends, low), len(gaps)):
         if i and ends[i - 1] >= high:
             break
         if gaps[i] < length:
             continue
-        # Before first, then inside: from below.
+        # The gap before the item is lower than those inside, so it comes first.
         if i and min(starts[i], high) - max(ends[i - 1], low) >= length:
             return max(ends[i - 1], low)
         if node.height:

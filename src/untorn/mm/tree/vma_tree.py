@@ -1,17 +1,17 @@
-"""The VMA tree: byte ranges to VMAs, walked without a lock while one writer changes it.
+"""The VMA tree. Readers walk it without a lock while one writer changes it.
 
-A B+tree of immutable nodes. A writer copies the path that it changes and publishes the whole new
-version with one store to VmaTree.root, so a reader that loaded a root walks one consistent
-version for as long as it likes. Like the maple tree (lib/maple_tree.c) it keeps ranges of its
-own: a VMA's fields may say something else for as long as its writer is at work.
+It is a B+tree of immutable nodes. A writer copies the path that it changes and publishes the whole
+new version with one store to VmaTree.root. So a reader that has loaded a root walks one consistent
+version for as long as it likes. Like the maple tree (lib/maple_tree.c), the tree stores the ranges
+itself: the fields of a VMA may differ from them while its writer is active.
 
-Why no reader ever meets a half-made version: every node is complete before root is stored, and no
-node is changed after that. A reader that loads root, and later loads it again, may get two
-versions; within each of them all ranges fit together.
+No reader ever sees a half-made version, because every node is complete before root is stored, and
+no node changes after that. A reader that loads root twice may get two versions, but the ranges of
+each version are consistent.
 """
 
 # An item is a T in a leaf and a node above the leaves; only height tells which. A typed variable
-# for it would cost every lookup a store.
+# would cost every lookup an extra store.
 # mypy: disable-error-code="no-any-return"
 
 from array import array
@@ -22,34 +22,35 @@ from typing import Any, Generic, TypeAlias, TypeVar
 from untorn.errors import InvariantError
 
 FANOUT = 64
-"""Items of a full node; every node but the root has at least half as many."""
+"""The number of items in a full node. Every node but the root has at least half as many."""
 MIN_ITEMS = FANOUT // 2
 
 T = TypeVar("T")
-"""What a tree maps ranges to: a VMA."""
+"""The values of a tree: VMAs."""
 
 Slot: TypeAlias = tuple[int, int, T]
-"""One range of the tree: start, end (bytes, end exclusive), and what it maps to."""
+"""One range of the tree: start and end in bytes (end exclusive), and the value."""
 
 Keys: TypeAlias = "array[int]"
-"""Byte addresses of a node, 64 bits each: dense, as a search in a large tree waits for memory.
+"""The byte addresses of a node, 64 bits each and dense, so that a search touches little memory.
 
 Never changed once a node holds it.
 """
 
 
 def keys(values: Iterable[int]) -> Keys:
-    """Return the addresses as a node holds them."""
+    """Return the addresses in the form that a node holds."""
     return array("Q", values)
 
 
 class Node(Generic[T]):
-    """One immutable node; a leaf has height 0 and the mapped objects as items.
+    """One immutable node.
 
     Attributes:
-        starts, ends: The bytes that each item spans, from its first range to its last.
-        items: Mapped objects, or nodes of the height below; height alone tells which, so that a
-            walk tests nothing else.
+        height: 0 for a leaf.
+        starts, ends: The byte addresses that each item spans, from its first range to its last.
+        items: The values in a leaf; otherwise nodes of the next lower height. Only height tells
+            which, so that a walk tests nothing else.
         gaps: The largest gap inside each item or right before it (in this node), in bytes.
         gap: The largest of gaps: the largest gap between the node's first and last range.
     """
@@ -81,7 +82,7 @@ class Node(Generic[T]):
             yield from zip(self.starts, self.ends, self.items, strict=True)
 
     def values(self) -> tuple[T, ...]:
-        """Return what is mapped below this node, in address order; quicker than slots()."""
+        """Return the values below this node in address order. This is faster than slots()."""
         if not self.height:
             return self.items
         return tuple([value for child in self.items for value in child.values()])
@@ -100,18 +101,18 @@ class VmaTree(Generic[T]):
     __slots__ = ("root",)
 
     def __init__(self) -> None:
-        # The store of root publishes a version (store.py); pairs with the loads of it here and in
-        # VmaIterator. Each method loads it once, so that it answers from one version.
+        # The store of root in store.py publishes a version. It pairs with the loads here and in
+        # VmaIterator. Each method loads root once, so that it answers from one version.
         self.root: Node[T] = EMPTY
 
     def find(self, addr: int) -> T | None:
-        """Return what the first range that ends above addr maps to: the one there, or the next.
+        """Return the value of the range at addr, or else of the next one above.
 
-        None if there is no such range. O(log n). Compare lib/maple_tree.c:mt_find().
+        Return None if there is no such range. O(log n). Compare lib/maple_tree.c:mt_find().
         """
-        # Ends increase, so the first one above addr is that of the range wanted. In an inner node
-        # it names the child that has this range: its end is that of its last range. Only the root
-        # can be passed by altogether; below it there is always such an item.
+        # Ends increase, so the first end above addr belongs to the range wanted. In an inner node
+        # it belongs to the child with this range, since a child ends where its last range does.
+        # Only in the root can there be no such item; below it there always is one.
         node = self.root
         i = bisect_right(node.ends, addr)
         if i == len(node.ends):
@@ -122,15 +123,14 @@ class VmaTree(Generic[T]):
         return node.items[i]
 
     def find_slot(self, addr: int) -> Slot[T] | None:
-        """Return the range that find() looks for, with what it maps to. O(log n)."""
+        """Return the range that find() looks for, with its value. O(log n)."""
         leaf, i = _descend(self.root, addr)
-        # All three from one leaf, and so from one version: a range and what it maps to, not the
-        # range of now and the VMA of then.
+        # All three come from one leaf and so from one version: the value belongs to the range.
         return None if i == len(leaf.ends) else (leaf.starts[i], leaf.ends[i], leaf.items[i])
 
     def find_before(self, addr: int) -> T | None:
-        """Return what the last range that starts below addr maps to, or None. O(log n)."""
-        # The mirror image: the last start below addr, and the child that has it.
+        """Return the value of the last range that starts below addr, or None. O(log n)."""
+        # The mirror image of find(): look for the last start below addr, and the child with it.
         node = self.root
         i = bisect_left(node.starts, addr)
         if i == 0:
@@ -147,10 +147,10 @@ class VmaTree(Generic[T]):
         return sum(1 for _ in self)
 
     def check_invariants(self) -> None:
-        """Check order, spans, fill, height and gaps of every node.
+        """Check the order, spans, size, height and gaps of every node.
 
         Raises:
-            InvariantError: the tree contradicts itself.
+            InvariantError: the tree is inconsistent.
         """
         if self.root.height and len(self.root.items) < 2:
             raise InvariantError("the root has a single child")
@@ -159,14 +159,14 @@ class VmaTree(Generic[T]):
 
 
 class VmaIterator(Generic[T]):
-    """Walks the tree as the kernel's vma_iterator does: it goes on where it stood.
+    """An iterator that walks the tree as the kernel's vma_iterator does.
 
-    It remembers the end of the range that it returned last, and looks for the next range from
-    there, in the newest version of the tree. That range may have shrunk or been moved since, so
-    the iterator can be stale: what now lies below the remembered end is not visited. A
-    walk that needs it must seat the iterator anew. Compare include/linux/mm_types.h:VMA_ITERATOR.
+    It remembers the end of the range that it returned last, and searches the newest version of the
+    tree for the next range from there. The last range may have shrunk or moved meanwhile, so the
+    iterator can be stale: it does not visit ranges that are now below the remembered end. A walk
+    that needs them must call set(). Compare include/linux/mm_types.h:VMA_ITERATOR.
 
-    Owned by one task.
+    One task owns it.
     """
 
     __slots__ = ("_leaf", "_offset", "_root", "index", "tree")
@@ -176,20 +176,20 @@ class VmaIterator(Generic[T]):
         self.set(addr)
 
     def set(self, addr: int) -> None:
-        """Stand at addr: the next range is the first that ends above it (vma_iter_set)."""
+        """Move to addr: the next range is the first that ends above it (vma_iter_set)."""
         self.index = addr
-        # No leaf belongs to EMPTY, so next() has to look in the tree.
+        # With EMPTY as root and leaf, next() has to search the tree.
         self._root: Node[T] = EMPTY
         self._leaf: Node[T] = EMPTY
         self._offset = 0
 
     def next(self) -> T | None:
-        """Step to the next range and return what it maps to, or None at the end (vma_next)."""
+        """Move to the next range and return its value, or None at the end (vma_next)."""
         root = self.tree.root
         offset = self._offset + 1
-        # A version never changes: if it is still the same root, the neighbour in the leaf is what
-        # comes next. In a new version the position in the old leaf means nothing, and the end of
-        # the range returned last is looked up; what has been put below it is passed over.
+        # A version never changes. So if the root is still the same, the next item of the leaf comes
+        # next. In a new version the position in the old leaf means nothing, so search from the end
+        # of the range returned last. Ranges below that end are not visited.
         if root is self._root and offset < len(self._leaf.ends):
             leaf = self._leaf
         else:
@@ -198,8 +198,8 @@ class VmaIterator(Generic[T]):
                 return None
             self._root, self._leaf = root, leaf
         self._offset = offset
-        # The end that the tree has for the range. The VMA may say another one once it is locked:
-        # lock_next_vma() then seats the iterator anew.
+        # This is the end of the range in the tree. Once the VMA is locked, its own end may turn out
+        # to be another one. Then lock_next_vma() moves the iterator there.
         self.index = leaf.ends[offset]
         return leaf.items[offset]
 
@@ -216,10 +216,10 @@ def _descend(node: Node[T], addr: int) -> tuple[Node[T], int]:
 
 
 def _check_node(node: Node[Any]) -> int:
-    """Check node and all below it; return its largest inner gap, in bytes."""
+    """Check node and all nodes below it. Return its largest inner gap in bytes."""
     if not len(node.starts) == len(node.ends) == len(node.gaps) == len(node.items) <= FANOUT:
         raise InvariantError(f"node of {len(node.items)} items with uneven or too many columns")
-    # From the first start on: the gap before it is recorded in the parent.
+    # Begin at the first start: the gap before it is recorded in the parent.
     end_before = node.starts[0]
     for start, end, gap, item in zip(node.starts, node.ends, node.gaps, node.items, strict=True):
         if not end_before <= start < end:
@@ -236,7 +236,7 @@ def _check_node(node: Node[Any]) -> int:
 def _check_child(node: Node[Any], child: Node[Any], start: int, end: int) -> int:
     if child.height != node.height - 1:
         raise InvariantError(f"height {child.height} under {node.height}")
-    # Only the root may have fewer, and the root is no child.
+    # Only the root may have fewer items, and the root is no child.
     if len(child.items) < MIN_ITEMS:
         raise InvariantError(f"node of {len(child.items)} items, fewer than {MIN_ITEMS}")
     if (child.starts[0], child.ends[-1]) != (start, end):

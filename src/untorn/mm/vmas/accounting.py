@@ -1,4 +1,4 @@
-"""Whether an address space may have more pages, and how many it has.
+"""Count the pages of an address space, and check the limits before it grows.
 
 The limits are RLIMIT_AS, RLIMIT_DATA, RLIMIT_MEMLOCK and overcommit. Every function needs mmap_lock
 held for write.
@@ -11,7 +11,12 @@ from untorn.mm.mman import VM_ACCOUNT, VM_LOCKED
 
 
 def may_expand_vm(mm: MmStruct, vm_flags: int, pages: int) -> bool:
-    """Say whether RLIMIT_AS and RLIMIT_DATA allow pages more pages; a negative number is fewer.
+    """Say whether RLIMIT_AS and RLIMIT_DATA let the address space grow by a number of pages.
+
+    Args:
+        mm: The address space.
+        vm_flags: VM_* bits of the mapping.
+        pages: How many pages it grows by; negative if it shrinks.
 
     Compare mm/mmap.c:may_expand_vm().
     """
@@ -27,17 +32,16 @@ def may_expand_vm(mm: MmStruct, vm_flags: int, pages: int) -> bool:
 
 
 def may_commit(mm: MmStruct, pages: int) -> bool:
-    """Say whether this many pages may be promised. Compare mm/util.c:__vm_enough_memory()."""
+    """Say whether this many more pages may be committed. Compare mm/util.c:__vm_enough_memory()."""
     limits = mm.limits
     if limits.overcommit_memory == OVERCOMMIT_NEVER:
         return mm.vm_committed.pages.load() + pages < commit_allowed(mm)
-    # The guess is about one mapping, not about all of them together: what is promised already does
-    # not count.
+    # OVERCOMMIT_GUESS checks the new mapping alone, whatever is committed already.
     return limits.overcommit_memory == OVERCOMMIT_ALWAYS or pages <= limits.totalram_pages
 
 
 def commit_allowed(mm: MmStruct) -> int:
-    """Return how many pages may be promised in all, with OVERCOMMIT_NEVER, if mm asks."""
+    """Return how many pages OVERCOMMIT_NEVER may commit in all when mm asks for some."""
     limits = mm.limits
     reserve = 0 if limits.cap_sys_admin else limits.admin_reserve
     return limits.commit_limit - reserve - min(mm.total_vm // 32, limits.user_reserve)
@@ -49,22 +53,22 @@ def can_do_mlock(mm: MmStruct) -> bool:
 
 
 def mlock_future_ok(mm: MmStruct, vm_flags: int, pages: int) -> bool:
-    """Say whether this many more pages may be mapped if vm_flags lock them.
+    """Say whether RLIMIT_MEMLOCK allows this many more pages, if vm_flags lock them.
 
     Compare mm/mmap.c:mlock_future_ok().
     """
     if not vm_flags & VM_LOCKED or mm.limits.cap_ipc_lock:
         return True
-    # The limit is rounded down to pages, as by Linux.
+    # As in Linux, the limit is rounded down to whole pages.
     return mm.locked_vm + pages <= mm.limits.rlimit_memlock >> PAGE_SHIFT
 
 
 def vma_account(mm: MmStruct, flags: int, pages: int) -> None:
-    """Count pages of a mapping with these VM_* flags in, or out if negative.
+    """Add pages of a mapping with these VM_* flags to the counters, or subtract if negative.
 
     Compare mm/mmap.c:vm_stat_account().
     """
-    # Plain additions: mmap_lock (write) makes this task the only one that stores these fields.
+    # Plain additions are enough: with mmap_lock held for write, only this task stores these fields.
     mm.total_vm += pages
     kind = vm_stat_kind(flags)
     if kind:
@@ -76,16 +80,16 @@ def vma_account(mm: MmStruct, flags: int, pages: int) -> None:
 
 
 def commit(mm: MmStruct, pages: int) -> None:
-    """Count pages that are promised, or no longer if negative.
+    """Add pages to the committed memory, or subtract them if negative.
 
-    Only OVERCOMMIT_NEVER asks how many there are, so others do not count them.
+    Only OVERCOMMIT_NEVER needs that number, so the other modes do not count.
     """
     if mm.limits.overcommit_memory == OVERCOMMIT_NEVER:
         mm.vm_committed.pages.add(pages)
 
 
 def pages_mapped(mm: MmStruct, start: int, end: int, flags: int = 0) -> int:
-    """Return how many pages of [start, end), byte addresses, lie in VMAs with these VM_* flags."""
+    """Return how many pages of [start, end), byte addresses, are in VMAs with these VM_* flags."""
     pages = 0
     vma = mm.find_vma(start)
     while vma is not None and vma.vm_start < end:

@@ -1,4 +1,4 @@
-"""What a VMA of hugetlbfs reserves of its pool, from its mmap to its end.
+"""The pages that a VMA of hugetlbfs reserves from its pool, from mmap until it is gone.
 
 Compare mm/hugetlb.c:hugetlb_reserve_pages(), hugetlb_vm_op_open(), hugetlb_vm_op_close();
 fs/hugetlbfs/inode.c:hugetlbfs_file_mmap().
@@ -17,17 +17,18 @@ from untorn.mm.mman import VM_HUGETLB, VM_MAYSHARE, VM_NORESERVE, VM_WRITE
 def hugetlbfs_file_mmap(
     file: VmFile, inode: HugeInode, pgoff: int, length: int, vm_flags: int
 ) -> set[int] | None:
-    """Reserve what is to be mapped; return the resv_map of the VMA, if it is to have one.
+    """Reserve the pages of a new mapping. Return the resv_map of its VMA, or None.
 
     Args:
-        file: On hugetlbfs; it grows to the end of what can be written.
-        inode: Its inode.
+        file: A file on hugetlbfs; a writable mapping extends it to the mapping's end.
+        inode: The inode of file.
         pgoff: Small pages into the file.
-        length: Bytes, whole huge pages.
+        length: Bytes, a multiple of the huge page size.
         vm_flags: VM_* bits of the mapping.
 
     Raises:
-        OSError: EINVAL if the offset is not of whole huge pages; ENOMEM if the pool is short.
+        OSError: EINVAL if the offset is not a multiple of the huge page size; ENOMEM if the pool
+            has too few pages.
     """
     page_size, offset = file.kernel_page_size, pgoff << PAGE_SHIFT
     end = offset + length
@@ -50,27 +51,27 @@ def _reserve(inode: HugeInode, first: int, last: int, *, private: bool) -> bool:
 
 
 def hugetlb_inode(vma: Vma) -> HugeInode:
-    """Return the inode of a VMA of hugetlbfs. Preconditions: vma kept still."""
+    """Return the inode of a VMA of hugetlbfs. Preconditions: vma stable."""
     inode = None if vma.vm_file is None else vma.vm_file.huge
     assert inode is not None, f"{vma} is not of hugetlbfs"
     return inode
 
 
 def huge_index(vma: Vma, addr: int) -> int:
-    """Return which huge page of its file vma maps at byte address addr.
+    """Return the number of the huge page in the file that vma maps at byte address addr.
 
-    Preconditions: vma kept still. Compare mm/hugetlb.c:vma_hugecache_offset().
+    Preconditions: vma stable. Compare mm/hugetlb.c:vma_hugecache_offset().
     """
     return ((vma.vm_pgoff << PAGE_SHIFT) + addr - vma.vm_start) // vma_page_size(vma)
 
 
 def vma_page_size(vma: Vma) -> int:
-    """Return the bytes of a page of a VMA of hugetlbfs. Preconditions: vma kept still."""
+    """Return the page size in bytes of a VMA of hugetlbfs. Preconditions: vma stable."""
     return hugetlb_inode(vma).pool.page_size
 
 
 def hugetlb_vm_open(vma: Vma) -> None:
-    """Let a new VMA be one more user of its inode, if it is of hugetlbfs.
+    """Count a new VMA as a user of its inode, if it is a VMA of hugetlbfs.
 
     Preconditions: mmap_lock held for write.
     """
@@ -79,9 +80,10 @@ def hugetlb_vm_open(vma: Vma) -> None:
 
 
 def hugetlb_vm_close(vma: Vma) -> None:
-    """Give back what a VMA of hugetlbfs had reserved and not used, when its pages are unmapped.
+    """Give back the unused reservations of a VMA of hugetlbfs, and drop its use of the inode.
 
-    Preconditions: no other task finds vma, or mmap_lock held for write.
+    Preconditions: its pages are unmapped; no other task can find vma, or mmap_lock is held for
+        write.
     """
     inode = hugetlb_inode(vma)
     if vma.resv_map is not None:

@@ -1,4 +1,4 @@
-"""Which VM_* flags a mapping gets from its PROT_* and MAP_* bits and its file.
+"""Compute the VM_* flags of a mapping from its PROT_* and MAP_* bits and its file.
 
 Compare mm/mmap.c:do_mmap() and include/linux/mman.h:calc_vm_flag_bits().
 """
@@ -54,12 +54,12 @@ _OF_FLAGS = (
 
 
 def prot_vm_flags(prot: int) -> int:
-    """Return VM_READ, VM_WRITE and VM_EXEC for PROT_* bits; they have the same numbers."""
+    """Return VM_READ, VM_WRITE and VM_EXEC for PROT_* bits, which have the same values."""
     return prot & (PROT_READ | PROT_WRITE | PROT_EXEC)
 
 
 def map_vm_flags(mm: MmStruct, prot: int, flags: int) -> int:
-    """Return the VM_* flags that a mapping of any kind gets."""
+    """Return the VM_* flags that do not depend on the kind of mapping."""
     vm_flags = prot_vm_flags(prot) | mm.def_flags | VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC
     if not mm.release.has(STACK_NOT_HUGE):
         flags &= ~MAP_STACK
@@ -72,7 +72,7 @@ def map_vm_flags(mm: MmStruct, prot: int, flags: int) -> int:
 
 
 def kind_vm_flags(mm: MmStruct, prot: int, flags: int, vm_flags: int, file: VmFile | None) -> int:
-    """Return vm_flags with those of the kind of mapping: private, shared or droppable, of a file.
+    """Return vm_flags with the flags for the kind of mapping: private, shared, droppable, or file.
 
     Raises:
         OSError: EINVAL, EACCES, EPERM, ENODEV, EOPNOTSUPP or ETXTBSY, as mmap(2) says.
@@ -80,7 +80,7 @@ def kind_vm_flags(mm: MmStruct, prot: int, flags: int, vm_flags: int, file: VmFi
     if file is None:
         return _anonymous(mm, flags, vm_flags)
     _check_known(mm, flags, file)
-    # Huge pages their pool promises, not OVERCOMMIT_NEVER.
+    # The pool reserves huge pages, so MAP_NORESERVE applies to them even with OVERCOMMIT_NEVER.
     if file.huge is not None and flags & MAP_NORESERVE:
         vm_flags |= VM_NORESERVE
     return _of_file(prot, flags, vm_flags, file)
@@ -99,7 +99,7 @@ def _anonymous(mm: MmStruct, flags: int, vm_flags: int) -> int:
 
 
 def _check_known(mm: MmStruct, flags: int, file: VmFile) -> None:
-    # MAP_SHARED ignores flags that it does not know; MAP_SHARED_VALIDATE was made to refuse them.
+    # MAP_SHARED ignores unknown flags; MAP_SHARED_VALIDATE refuses them.
     accepted = LEGACY_MAP_MASK | (MAP_SYNC if file.refuses_sync else 0)
     if not mm.release.has(ABOVE4G):
         accepted &= ~MAP_ABOVE4G
@@ -123,7 +123,7 @@ def _shared(prot: int, vm_flags: int, file: VmFile) -> int:
         raise os_error(errno.ETXTBSY)
     if file.append_only and file.writable:
         raise os_error(errno.EACCES)
-    # A shared mapping that can never be written is a private one to all of mm but for VM_MAYSHARE,
+    # A shared mapping that can never be written is treated as a private one, but has VM_MAYSHARE,
     # which maps shows as "s".
     if not file.writable:
         return vm_flags & ~VM_MAYWRITE | VM_MAYSHARE
@@ -136,7 +136,7 @@ def _readable(vm_flags: int, file: VmFile) -> int:
     if file.noexec:
         if vm_flags & VM_EXEC:
             raise os_error(errno.EPERM)
-        vm_flags &= ~VM_MAYEXEC  # mprotect cannot get round the mount option either
+        vm_flags &= ~VM_MAYEXEC  # mprotect must not get around the mount option either
     if not file.can_mmap:
         raise os_error(errno.ENODEV)
     if vm_flags & VM_GROWSDOWN:
@@ -145,7 +145,7 @@ def _readable(vm_flags: int, file: VmFile) -> int:
 
 
 def _unsealed(vm_flags: int) -> int:
-    """Return what a file that is sealed against writing leaves. Compare mm/memfd.c."""
+    """Return the VM_* flags that a write-sealed file allows. Compare mm/memfd.c."""
     if not vm_flags & VM_SHARED:
         return vm_flags
     if vm_flags & VM_WRITE:

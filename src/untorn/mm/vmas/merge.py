@@ -1,9 +1,9 @@
-"""Merge: which neighbours may become one VMA, and in what order that is done.
+"""Merge VMAs: decide which neighbours may become one VMA, and make them one.
 
-Order (what a reader can see): write-lock all that take part, change the bounds of the target, one
-tree store of the target, then detach and free what it took over. The one store is why a merge
-never shows a gap. Compare mm/vma.c:vma_merge_new_range(), vma_merge_existing_range(),
-commit_merge().
+A merge write-locks all VMAs that take part and changes the bounds of the target. Then it stores the
+target in the tree with one store, and detaches and frees the VMAs that the target replaced. Because
+there is only one store, a merge never exposes a hole. Compare mm/vma.c:vma_merge_new_range(),
+vma_merge_existing_range(), commit_merge().
 
 Every function needs mmap_lock held for write.
 """
@@ -28,19 +28,19 @@ from untorn.releases.changes import (
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
-    """What a range has in common with a VMA that it could merge with.
+    """The attributes of a range, which decide the VMAs that it may merge with.
 
     Attributes:
         flags: VM_* bits.
-        file: The mapped file or None; the same open file, not only the same inode.
-        pgoff: Pages, of the first page of the range.
-        anon_pgoff: The same as a number of the VMA's own pages; see Vma.vm_anon_pgoff.
-        anon_name: Its name, if it is named anonymous memory.
-        policy: What mbind() set, or None.
+        file: The mapped file or None. It must be the same open file, not only the same inode.
+        pgoff: The page offset of the first page of the range.
+        anon_pgoff: The anonymous page offset of that page; see Vma.vm_anon_pgoff.
+        anon_name: The name of the range, if it is named anonymous memory.
+        policy: The policy that mbind() set, or None.
         origin: The VMA that the range is part of, was copied from, or extends; None for a new
             mapping.
-        extends: It does, and Linux does not ask then whether origin is a fork child.
-        copied: It was copied from origin, which a move then takes away.
+        extends: The range extends origin. Then Linux does not check whether origin is a fork child.
+        copied: The range was copied from origin, which a plain move then unmaps.
     """
 
     flags: int
@@ -55,13 +55,13 @@ class Attributes:
 
     @classmethod
     def of(cls, vma: Vma, start: int) -> "Attributes":
-        """Return those of vma from byte address start on."""
+        """Return the attributes of the part of vma that begins at byte address start."""
         pages = start - vma.vm_start >> PAGE_SHIFT
         pgoff, anon_pgoff = vma.vm_pgoff + pages, vma.vm_anon_pgoff + pages
         return cls(vma.vm_flags, vma.vm_file, pgoff, anon_pgoff, vma.anon_name, vma.vm_policy, vma)
 
     def continues(self, prev: Vma | None, start: int) -> bool:
-        """Say whether the range, beginning at start, may be merged into prev."""
+        """Say whether the range, which begins at start, may be merged into prev."""
         return (
             prev is not None
             and prev.vm_end == start
@@ -79,14 +79,14 @@ class Attributes:
         )
 
     def _follows_at(self, pages: int, vma: Vma) -> bool:
-        """Say whether the range begins where vma's pages would, this many after its first one.
+        """Say whether the range's page offset is vma's first page offset plus pages.
 
         Compare mm/vma.c:can_vma_merge_before(), can_vma_merge_after().
         """
         if vma.vm_pgoff + pages != self.pgoff:
             return False
-        # Private memory of a file has two numbers, which a move may have set at odds. The other
-        # kinds own no pages, or own them by the number above.
+        # A private mapping of a file has two page offsets, and a move may have made them differ.
+        # Other mappings own no anonymous pages, or use vm_pgoff for them.
         has_two = self.file is not None and is_cow_mapping(self.flags)
         if has_two and vma.vm_mm.release.has(ANON_PGOFF):
             return vma.vm_anon_pgoff + pages == self.anon_pgoff
@@ -105,31 +105,31 @@ class Attributes:
         )
 
     def _may_grow(self, vma: Vma) -> bool:
-        """Say whether vma may take the range over; what the range extends always may."""
+        """Say whether vma may take over the range. The VMA that the range extends always may."""
         own = self.extends and vma is self.origin
         return own or _may_go(vma) or vma.vm_mm.release.has(CLOSE_MERGES)
 
     def _anon_vma_mergeable(self, vma: Vma) -> bool:
         """Compare mm/vma.c:is_mergeable_anon_vma()."""
         own = self.origin.anon_vma if self.origin is not None else None
-        # One VMA has one anon_vma. If only one side owns pages, the merged VMA takes that side's.
-        # Linux does not do this for a fork child: the other side would join the chains of all its
-        # ancestors, and lengthen every later walk along them.
+        # A VMA has one anon_vma. If only one side has one, the merged VMA takes it. Linux does not
+        # do this if that side is a fork child: the merged VMA would join the chains of all its
+        # ancestors and make every later walk along them longer.
         if own is None:
             return not is_fork_child(vma)
         if vma.anon_vma is None:
             taken_over = vma.vm_mm.release.has(ANON_VMA_TAKEN_OVER)
             asks = self._brings_anon_vma(vma.vm_mm) and not self.extends
             return taken_over and not (asks and is_fork_child(self.origin))
-        # Both own pages: under one anon_vma, or they stay two.
+        # Both sides have one. They may merge only if it is the same.
         return own is vma.anon_vma
 
     def _brings_anon_vma(self, mm: MmStruct) -> bool:
-        """Say whether Linux minds, in a merge, the anon_vma of where the range comes from."""
+        """Say whether Linux takes the anon_vma of the range's origin into account in a merge."""
         return not self.copied or mm.release.has(COPY_BRINGS_ANON_VMA)
 
     def anon_vma_source(self, mm: MmStruct) -> Vma | None:
-        """Return the VMA whose anon_vma a merge gives to what takes the range over."""
+        """Return the VMA whose anon_vma a merge gives to the VMA that takes over the range."""
         return self.origin if self._brings_anon_vma(mm) else None
 
 
@@ -138,16 +138,17 @@ def vma_merge_new_range(
 ) -> Vma | None:
     """Let a neighbour take over [start, end), which no attached VMA covers.
 
-    prev grows and swallows following if both fit; else the one that fits grows.
+    If both neighbours fit, prev grows and swallows following. Otherwise the one that fits grows.
 
     Returns:
         The VMA that grew, write-locked, or None if neither fits.
     """
-    # Nothing here looks at what the tree has in the range. It may be empty, or be VMAs that mmap
-    # has detached already: the one store in _grow() takes their slots.
+    # The tree may have nothing in the range, or VMAs that mmap has detached already. The one store
+    # in _grow() overwrites either.
     left = prev if new.continues(prev, start) else None
     right = following if new.precedes(following, start, end) else None
-    # Each may fit the range and not the other one: the range owns no pages, but both of them may.
+    # Each may fit the range but not the other one: the range has no anon_vma, but both may have
+    # different ones.
     if left is not None and right is not None and _may_be_one(left, right):
         _grow(mm, left, left.vm_start, right.vm_end, [right], new)
     elif left is not None:
@@ -160,22 +161,22 @@ def vma_merge_new_range(
 def vma_merge_existing_range(
     mm: MmStruct, vma: Vma, start: int, end: int, new: Attributes
 ) -> Vma | None:
-    """Merge [start, end) of vma, about to get new attributes, with what it touches at its edges.
+    """Merge [start, end) of vma, which is about to get new attributes, with adjacent VMAs.
 
     Returns:
-        The VMA that now covers the range, write-locked and with the attributes already its own,
-        or None if nothing fits.
+        The VMA that now covers the range, write-locked and with the new attributes, or None if no
+        neighbour fits.
     """
-    # A range inside of vma touches only vma itself, which keeps its old attributes.
+    # A range strictly inside vma has no neighbour but vma itself, which keeps its old attributes.
     prev = mm.find_vma_prev(vma.vm_start) if start == vma.vm_start else None
     following = mm.find_vma(vma.vm_end) if end == vma.vm_end else None
     left = prev if new.continues(prev, start) else None
     right = following if new.precedes(following, start, end) else None
     whole = start == vma.vm_start and end == vma.vm_end
-    # If all of vma joins a neighbour, its object goes. A part only shrinks it.
+    # If the whole vma joins a neighbour, it is removed. If only a part does, it shrinks.
     if whole and not _may_go(vma):
         return None
-    # Both can fit only if the range is the whole of vma, as it has to touch both edges.
+    # Both can fit only if the range is the whole vma.
     if left is not None and right is not None and _may_be_one(left, right):
         _grow(mm, left, left.vm_start, right.vm_end, [vma, right], new)
     elif left is not None and whole:
@@ -190,7 +191,7 @@ def vma_merge_existing_range(
 
 
 def _may_be_one(left: Vma, right: Vma) -> bool:
-    """Say whether both, each fit to merge with what lies between, may become one VMA."""
+    """Say whether left and right, which both fit the range between them, may become one VMA."""
     return _may_go(right) and _anon_vmas_agree(left, right)
 
 
@@ -199,49 +200,50 @@ def _anon_vmas_agree(left: Vma, right: Vma) -> bool:
 
 
 def _may_go(vma: Vma) -> bool:
-    """Say whether a merge may make vma go. Compare mm/vma.c:can_merge_remove_vma()."""
+    """Say whether a merge may remove vma. Compare mm/vma.c:can_merge_remove_vma()."""
     return vma.vm_ops is None or not vma.vm_ops.has_close
 
 
 def _grow(
     mm: MmStruct, target: Vma, start: int, end: int, swallowed: list[Vma], new: Attributes
 ) -> None:
-    """Extend target to [start, end); what it swallows goes.
+    """Extend target to [start, end) and remove the VMAs that it swallows.
 
     Args:
         mm: The address space.
-        target: Takes over the anon_vma of what it swallows, or of where the range comes from, if
-            it has none.
+        target: The VMA to extend. If it has no anon_vma, it takes that of a swallowed VMA or of the
+            range's origin.
         start: Byte address.
         end: Byte address, exclusive.
-        swallowed: VMAs in the range, each wholly.
-        new: Of the range.
+        swallowed: The VMAs that [start, end) covers completely.
+        new: The attributes of the range.
     """
-    # All locks before the first change: each wait ends with readers that saw the old state whole.
-    # From here on no reader gets one of them before the section ends.
+    # Take all locks before the first change, so that the readers we wait for saw the old state
+    # only. From here on no reader can lock one of these VMAs before the section ends.
     for vma in (target, *swallowed):
         vma_start_write(vma)
     for source in (*swallowed, new.anon_vma_source(mm)):
         _dup_anon_vma(target, source)
     for flags in (new.flags, *(vma.vm_flags for vma in swallowed)):
         target.vm_flags |= flags & VM_STICKY
-    # Between this and the store the tree has the old ranges, and the target says a new one. No
-    # reader can tell: it must lock the target before it may look at its bounds.
+    # Until the store, the tree has the old ranges while the target has the new one. No reader can
+    # notice, because it must lock the target before it looks at the bounds.
     _set_range(target, start, end)
-    # One store over everything that goes. Before it the old VMAs cover the range, after it the
-    # target does, and there is no version in which nothing does.
+    # One store overwrites all swallowed VMAs. Before it they cover the range, after it the target
+    # does, and in no version is the range empty.
     vma_store(mm, target)
-    # Detached only now. A reader that found one of them in the old version is told DETACHED, looks
-    # again, and finds the target. The other way round it could look again in vain.
+    # Detach them only now. A reader that found one of them in the old version gets DETACHED, looks
+    # it up again, and finds the target. If they were detached before the store, its second lookup
+    # could find the same VMA again.
     for vma in swallowed:
         vma_remove_merged(mm, vma)
 
 
 def _shift_border(mm: MmStruct, target: Vma, donor: Vma, border: int, new: Attributes) -> None:
-    """Let target take from donor, its neighbour, all on its own side of border.
+    """Move the border between target and its neighbour donor, so that target grows to border.
 
-    Between the two changes of bounds and the store the tree still shows donor's old range: a
-    reader cannot lock either VMA then, and looks again after the section.
+    Between the changes of the bounds and the store, the tree still has donor's old range. Then a
+    reader can lock neither VMA, and looks them up again after the section.
     """
     vma_start_write(target)
     vma_start_write(donor)
@@ -253,14 +255,14 @@ def _shift_border(mm: MmStruct, target: Vma, donor: Vma, border: int, new: Attri
     else:
         _set_range(donor, donor.vm_start, border)
         _set_range(target, border, target.vm_end)
-    # One store is enough for two VMAs: what it does not overwrite of the donor's slot is exactly
-    # the donor's new range.
+    # One store is enough for both VMAs: what it leaves of the donor's slot is exactly the donor's
+    # new range.
     vma_store(mm, target)
 
 
 def _dup_anon_vma(target: Vma, source: Vma | None) -> None:
     """Compare mm/vma.c:dup_anon_vma()."""
-    # The pages that the target takes over belong to that anon_vma, so it must, too.
+    # The pages that the target takes over belong to that anon_vma, so the target must have it, too.
     if source is not None and source.anon_vma is not None and target.anon_vma is None:
         target.anon_vma = source.anon_vma
         anon_vma_clone(target, source)
@@ -268,8 +270,8 @@ def _dup_anon_vma(target: Vma, source: Vma | None) -> None:
 
 def _set_range(vma: Vma, start: int, end: int) -> None:
     """Set vma's bounds and, if its start moved, its pgoff. Preconditions: write-locked."""
-    # Each page keeps its place in the file. For private anonymous memory, too: there the number
-    # says where the page was mapped first, and tells whether VMAs may be merged.
+    # Each page keeps its offset in the file. It does so in private anonymous memory, too: there the
+    # offset is where the page was first mapped, and decides whether VMAs may merge.
     vma_add_pgoff(vma, start - vma.vm_start >> PAGE_SHIFT)
     vma.vm_start = start
     vma.vm_end = end

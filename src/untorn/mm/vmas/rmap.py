@@ -1,9 +1,9 @@
-"""Which anonymous pages a VMA may own: anon_vma, set at the first write fault.
+"""anon_vma: the owner of a VMA's anonymous pages, set at the first write fault.
 
-A VMA gets one when a private page of it is first written: a neighbour's, if both could be one VMA
-but for their permissions. It decides later merges: two VMAs that own pages of different anon_vmas
-cannot be one. A fork child's VMA is on the chains of all its ancestors' too, and is kept from
-merging for that reason.
+A VMA gets an anon_vma when one of its private pages is first written. It shares that of a
+neighbour if the two differ at most in their permissions. The anon_vma decides later merges: VMAs
+with different anon_vmas cannot become one. The VMA of a fork child is also on the chains of all its
+ancestors, and for that reason Linux does not let it merge.
 Compare mm/rmap.c:__anon_vma_prepare(), anon_vma_clone(), anon_vma_fork(), unlink_anon_vmas();
 mm/vma.c:find_mergeable_anon_vma(), reusable_anon_vma(), anon_vma_compatible().
 """
@@ -22,8 +22,8 @@ def vma_anon_prepare(mm: MmStruct, vma: Vma) -> None:
 
 
 def _find_mergeable_anon_vma(mm: MmStruct, vma: Vma) -> AnonVma | None:
-    """Return a neighbour's anon_vma that vma may share; the VMA above is asked first."""
-    # Neighbours are looked at without their VMA locks. What is compared of them changes only under
+    """Return a neighbour's anon_vma that vma may share. Try the VMA above first."""
+    # No VMA lock of the neighbours is needed. The fields that are compared change only under
     # mmap_lock (write), which no other task holds now. Their anon_vma is first set under
     # mm.page_table_lock, too.
     above = mm.find_vma(vma.vm_end)
@@ -52,22 +52,22 @@ def _own_pages_follow(lower: Vma, upper: Vma) -> bool:
 
 
 def anon_vma_prepare(vma: Vma, neighbour: AnonVma | None) -> None:
-    """Give vma an anon_vma unless it has one: the neighbour's if that may be shared.
+    """Give vma an anon_vma unless it has one. It is the neighbour's, or a new one if that is None.
 
     Preconditions: mmap_lock held, and mm.page_table_lock.
     """
-    # Asked again under the lock: two faults may want one for the same VMA at the same time, and the
-    # second must find that of the first.
+    # Test again under the lock: two faults may need an anon_vma for the same VMA at the same time,
+    # and the second one must use that of the first.
     if vma.anon_vma is None:
         anon_vma = neighbour or AnonVma()
         anon_vma.num_active_vmas.add(1)
         vma.anon_vma_chain = (anon_vma,)
-        # The last store: faults test this field without the lock, to see whether they need it.
+        # This store must be the last one: faults test this field without the lock.
         vma.anon_vma = anon_vma
 
 
 def anon_vma_clone(new: Vma, vma: Vma) -> None:
-    """Put new, a copy of vma in the same mm, on the same chains.
+    """Put new, a copy of vma in the same mm, on the same chains as vma.
 
     Preconditions: mmap_lock held for write; new.anon_vma is vma's.
     """
@@ -77,32 +77,32 @@ def anon_vma_clone(new: Vma, vma: Vma) -> None:
 
 
 def anon_vma_fork(new: Vma, vma: Vma) -> None:
-    """Put new, a copy of vma in a child's mm, on vma's chains and, if it owns pages, on its own.
+    """Put new, a copy of vma in a child's mm, on vma's chains, and give it its own anon_vma.
 
-    An ancestor's anon_vma that no VMA uses any longer is taken rather than a new one made, so
-    that chains do not grow with every generation.
+    If vma has no anon_vma, new gets none. If an ancestor's anon_vma is no longer in use by any VMA,
+    new takes that one, so that the chains do not grow with every generation.
 
     Preconditions: mmap_lock of both held for write.
     """
     new.anon_vma, new.anon_vma_chain = None, ()
     if vma.anon_vma is None:
         return
-    # On the parent's chains, because the child maps the parent's pages until one of them writes.
+    # The child maps the parent's pages until one of them writes, so new is on the parent's chains.
     new.anon_vma_chain = vma.anon_vma_chain
     for ancestor in vma.anon_vma_chain:
         if ancestor.num_children.load() < 2 and ancestor.num_active_vmas.load() == 0:
             new.anon_vma = ancestor
             ancestor.num_active_vmas.add(1)
             return
-    # Pages that the child writes from now on are its own, and the parent need not look for them.
+    # Pages that the child writes from now on belong to the child alone, so they get a new anon_vma.
     new.anon_vma = AnonVma(vma.anon_vma)
     new.anon_vma.num_active_vmas.add(1)
     new.anon_vma_chain = (*vma.anon_vma_chain, new.anon_vma)
 
 
 def unlink_anon_vmas(vma: Vma) -> None:
-    """Take vma, on its way out, off its chains. Preconditions: detached."""
-    # At 0 the anon_vma may be taken by a fork of one of its descendants; see anon_vma_fork().
+    """Take vma off its chains before it is freed. Preconditions: detached."""
+    # At 0, a fork of one of its descendants may take the anon_vma; see anon_vma_fork().
     if vma.anon_vma is not None:
         vma.anon_vma.num_active_vmas.add(-1)
     vma.anon_vma, vma.anon_vma_chain = None, ()

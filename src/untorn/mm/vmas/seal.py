@@ -1,4 +1,4 @@
-"""Seals that were asked of a whole range before anything else: Linux 6.10 and 6.11."""
+"""Seals of mseal(2), and the check of a whole range that Linux 6.10 and 6.11 do first."""
 
 import errno
 from collections.abc import Callable
@@ -10,21 +10,21 @@ from untorn.releases.changes import SEALS_ONE_BY_ONE
 
 
 def is_sealed(vma: Vma) -> bool:
-    """Say whether vma was sealed by mseal(2)."""
+    """Say whether mseal(2) has sealed vma."""
     return bool(vma.vm_flags & VM_SEALED)
 
 
 def refuse_sealed(
     mm: MmStruct, start: int, end: int, protects: Callable[[Vma], bool] = is_sealed
 ) -> None:
-    """Refuse a range with a VMA that is protected, where the release asks that first.
+    """Refuse a range that contains a protected VMA, if the release checks that first.
 
-    Others meet the seal when they come to the VMA.
+    In other releases a call finds the seal when it reaches the VMA.
 
     Preconditions: mmap_lock held.
 
     Raises:
-        OSError: EPERM. Compare mm/mseal.c:can_modify_mm() of Linux 6.10.
+        OSError: EPERM if there is one. Compare mm/mseal.c:can_modify_mm() of Linux 6.10.
     """
     if mm.release.has(SEALS_ONE_BY_ONE):
         return

@@ -1,4 +1,4 @@
-"""Where a mapping goes that says nothing, or only hints, about its address.
+"""Choose the address of a new mapping that has no fixed address.
 
 Compare mm/mmap.c:__get_unmapped_area(), mm/vma.c:unmapped_area_topdown(), and
 arch/x86/kernel/sys_x86_64.c:arch_get_unmapped_area_topdown().
@@ -23,7 +23,7 @@ from untorn.releases.changes import (
 )
 
 LOW_32BIT = 0x4000_0000, 0x8000_0000
-"""Byte range of MAP_32BIT."""
+"""The byte range of MAP_32BIT."""
 
 
 def get_unmapped_area(
@@ -34,11 +34,11 @@ def get_unmapped_area(
     Preconditions: mmap_lock held for write; length page-aligned.
 
     Raises:
-        OSError: ENOMEM if no gap fits or the range ends above task_size; EINVAL if a fixed
-            address is not aligned, or on hugetlbfs the length; EPERM if it is below
+        OSError: ENOMEM if no gap is large enough or the range ends above task_size; EINVAL if a
+            fixed address, or on hugetlbfs the length, is not aligned; EPERM if the address is below
             dac_mmap_min_addr.
     """
-    # The order of the checks is Linux's: it decides the errno if several fail.
+    # The checks are in Linux's order, which decides the errno if several of them fail.
     if length > mm.task_size:
         raise os_error(errno.ENOMEM)
     if file is not None and file.kernel_page_size > PAGE_SIZE:
@@ -62,7 +62,7 @@ def _check_huge(file: VmFile, addr: int, length: int, flags: int) -> None:
 
 
 def vm_start_gap(mm: MmStruct, vma: Vma) -> int:
-    """Return where vma starts with the guard gap that a stack keeps below it."""
+    """Return the start of vma, or of the guard gap below it if it is a stack."""
     if vma.vm_flags & VM_GROWSDOWN:
         return max(vma.vm_start - mm.limits.stack_guard_gap, 0)
     return vma.vm_start
@@ -71,11 +71,11 @@ def vm_start_gap(mm: MmStruct, vma: Vma) -> int:
 def _place(
     mm: MmStruct, file: VmFile | None, hint: int, length: int, pgoff: int, flags: int
 ) -> int:
-    """Return where it goes; huge pages on their boundary if it is to hold whole ones.
+    """Return the byte address of the mapping, aligned for huge pages if it may hold some.
 
-    In a 32-bit process nothing is aligned, and no part of the address space is special.
+    In a 32-bit process only hugetlbfs is aligned, and no part of the address space is special.
     """
-    # No memory of a 32-bit process lies above 4 GiB, so both flags ask for nothing.
+    # A 32-bit process has no memory above 4 GiB, so both flags mean nothing.
     if mm.task_size <= UINT_MAX:
         flags &= ~(MAP_32BIT | MAP_ABOVE4G)
     if file is not None and file.huge is not None:
@@ -109,7 +109,7 @@ def _found(place: int | None) -> int:
 
 
 def _search_huge(mm: MmStruct, page_size: int, hint: int, length: int, flags: int) -> int | None:
-    """Find room for huge pages. Compare fs/hugetlbfs/inode.c:hugetlb_get_unmapped_area()."""
+    """Find a place for huge pages. Compare fs/hugetlbfs/inode.c:hugetlb_get_unmapped_area()."""
     if mm.release.has(HUGE_PLACED_AS_OTHERS):
         hint += -hint % page_size
     else:
@@ -119,29 +119,30 @@ def _search_huge(mm: MmStruct, page_size: int, hint: int, length: int, flags: in
 
 
 def _search_aligned(mm: MmStruct, hint: int, length: int, offset: int, flags: int) -> int | None:
-    """Find room for one huge page more than asked for, and align byte offset within it.
+    """Find a range that is longer by one huge page, and align byte offset of the file within it.
 
-    Only a hint with as much room is taken. Compare
+    A hint counts only if that longer range fits there. Compare
     mm/huge_memory.c:__thp_get_unmapped_area().
     """
-    # Of the file's huge pages at least one must lie in the range whole.
+    # The range must contain at least one whole huge page of the file.
     if offset + length - (offset + -offset % PMD_SIZE) < PMD_SIZE:
         return None
     found = _search(mm, hint, length + PMD_SIZE, flags)
     if found is None or found == hint:
         return found
-    # Page offset of the file and address must agree modulo the size of a huge page. An aligned
-    # place is moved by a whole one in a top-down layout, so that it ends where the room ends, at
-    # the mapping above.
+    # The file offset and the address must be equal modulo the size of a huge page. In a top-down
+    # layout an aligned address moves up by a whole huge page, so that the mapping ends where the
+    # longer range ends, at the mapping above.
     at_top = mm.topdown and mm.release.has(ALIGNED_AT_TOP)
     return found + ((offset - found) % PMD_SIZE or (PMD_SIZE if at_top else 0))
 
 
 def _search(mm: MmStruct, hint: int, length: int, flags: int, align: int = PAGE_SIZE) -> int | None:
-    """Return the hint if it fits, else the highest gap below mmap_base, else the lowest.
+    """Return the hint if it fits, else a place in the highest gap below mmap_base, or the lowest.
 
-    In a legacy layout only the lowest above mmap_base. Any but the hint is a multiple of align.
-    With page tables of five levels a hint above map_window asks for the space there.
+    In a legacy layout, return the hint or a place in the lowest gap above mmap_base. Any place but
+    the hint is a multiple of align. With five-level page tables, a hint above map_window opens the
+    address space up to task_size.
     """
     if flags & MAP_32BIT:
         return _bottom_up(mm, hint, length, *LOW_32BIT, align)
@@ -150,8 +151,7 @@ def _search(mm: MmStruct, hint: int, length: int, flags: int, align: int = PAGE_
         return _bottom_up(mm, hint, length, mm.mmap_base, limit, align)
     if hint and _hint_fits(mm, hint, length, limit):
         return hint
-    # No room below mmap_base: what lies above it, between the mappings and the stack, is the last
-    # resort.
+    # If there is no room below mmap_base, the last resort is the space between it and the stack.
     found = _top_down(mm, length, flags, mm.mmap_base + limit - mm.map_window, align)
     if found is None:
         found = _bottom_up(mm, 0, length, mm.mmap_legacy_base, limit, align)
@@ -168,10 +168,10 @@ def _hint_fits(mm: MmStruct, hint: int, length: int, limit: int) -> bool:
 def _top_down(mm: MmStruct, length: int, flags: int, high: int, align: int) -> int | None:
     above_4g = flags & MAP_ABOVE4G and mm.release.has(ABOVE4G)
     low = max(1 << 32 if above_4g else PAGE_SIZE, mm.limits.mmap_min_addr)
-    # A gap may be large enough only without the guard gap of the stack above it. The tree does not
-    # know of guard gaps, so such a gap is found again with a lower end, or the next one below.
+    # The guard gap of a stack above may make a gap too small. The tree does not know guard gaps, so
+    # the search starts again below the guard gap.
     while True:
-        # Large enough wherever it lies.
+        # Large enough to align the mapping, wherever the gap is.
         end = highest_gap(mm.mm_mt, length + align - PAGE_SIZE, low, high)
         if end is None:
             return None
@@ -184,15 +184,16 @@ def _top_down(mm: MmStruct, length: int, flags: int, high: int, align: int) -> i
 def _bottom_up(mm: MmStruct, hint: int, length: int, low: int, high: int, align: int) -> int | None:
     if hint and _hint_fits(mm, hint, length, high):
         return hint
-    # As above; here the end of the range is what may lie in a guard gap, and the search goes on
-    # above that stack.
+    # As above, but here the end of the range may be in a guard gap, and the search goes on above
+    # that stack.
     room = length + align - PAGE_SIZE
     while True:
         start = lowest_gap(mm.mm_mt, room, low, high)
         if start is None:
             return None
         start += -start % align
-        # Of the next VMA only the guard gap counts: the room, if it is moved up, may reach into it.
+        # The range, after it was moved up for alignment, may reach into the guard gap of the next
+        # VMA. It cannot reach into a VMA without one.
         following = mm.find_vma(start)
         guarded = following is not None and following.vm_flags & VM_GROWSDOWN
         if following is None or not guarded or vm_start_gap(mm, following) >= start + room:
@@ -201,6 +202,6 @@ def _bottom_up(mm: MmStruct, hint: int, length: int, low: int, high: int, align:
 
 
 def _guard_below(mm: MmStruct, end: int) -> int:
-    """Return the highest end that keeps clear of the guard gap of the VMA above."""
+    """Return the highest end that is not in the guard gap of the VMA above."""
     following = mm.find_vma(end - 1)
     return end if following is None else min(vm_start_gap(mm, following), end)

@@ -1,4 +1,4 @@
-"""What the kernel maps into every process: [vdso] and its data.
+"""Map what the kernel maps into every process: [vdso] and its data.
 
 Compare arch/x86/entry/vdso/vma.c:map_vdso(), lib/vdso/datastore.c:vdso_install_vvar_mapping(),
 mm/vma.c:_install_special_mapping().
@@ -29,14 +29,14 @@ from untorn.releases.release import Release
 VVAR_FLAGS = VM_READ | VM_MAYREAD | VM_IO | VM_PFNMAP | VM_DONTDUMP
 VDSO_FLAGS = VM_READ | VM_EXEC | VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC
 SPECIAL_FLAGS = {b"[vvar]": VVAR_FLAGS, b"[vvar_vclock]": VVAR_FLAGS, b"[vdso]": VDSO_FLAGS}
-"""VM_* flags by name before VVAR_HAS_PAGES, VM_DONTEXPAND apart."""
+"""VM_* flags by name before VVAR_HAS_PAGES, without VM_DONTEXPAND."""
 _PARTS = ((b"[vvar]", 4), (b"[vvar_vclock]", 2), (b"[vdso]", 2))
-"""Name and pages, from the lowest address up, as Linux 6.18 has them."""
+"""The names and sizes in pages, from the lowest address up, as in Linux 6.18."""
 _PARTS_BEFORE_VCLOCK = ((b"[vvar]", 4), (b"[vdso]", 2))
 
 
 def special_flags(name: bytes, release: Release) -> int:
-    """Return the VM_* flags of what the kernel maps under a name, VM_DONTEXPAND apart."""
+    """Return the VM_* flags of the special mapping with a name, without VM_DONTEXPAND."""
     flags = SPECIAL_FLAGS[name]
     if name == b"[vvar]" and release.has(VVAR_HAS_PAGES):
         flags = flags & ~VM_PFNMAP | VM_MIXEDMAP
@@ -46,14 +46,14 @@ def special_flags(name: bytes, release: Release) -> int:
 
 
 def map_vdso(mm: MmStruct) -> None:
-    """Map all of it in one piece, where there is room.
+    """Map [vdso] and its data side by side, where there is room.
 
     Preconditions: mmap_lock held for write.
 
     Raises:
-        OSError: ENOMEM if there is none.
+        OSError: ENOMEM if there is no room.
     """
-    # Code and data are found relative to one another, so the place must have room for both.
+    # The code addresses its data relative to itself, so there must be room for both together.
     parts = _PARTS if mm.release.has(VVAR_VCLOCK) else _PARTS_BEFORE_VCLOCK
     size = sum(pages for _, pages in parts) * PAGE_SIZE
     start = get_unmapped_area(mm, None, 0, size, 0, 0)
@@ -64,7 +64,7 @@ def map_vdso(mm: MmStruct) -> None:
 
 
 def install_special_mapping(mm: MmStruct, start: int, end: int, flags: int, name: bytes) -> None:
-    """Map [start, end), byte addresses where nothing is, as the kernel's own.
+    """Map the hole [start, end), byte addresses, as a special mapping of the kernel.
 
     Preconditions: mmap_lock held for write.
     """
@@ -73,7 +73,7 @@ def install_special_mapping(mm: MmStruct, start: int, end: int, flags: int, name
     vma.vm_pgoff, vma.vm_anon_pgoff = 0, start >> PAGE_SHIFT
     vma.vm_flags = flags | mm.def_flags | VM_DONTEXPAND
     vma.vm_file, vma.vm_ops = None, special_mapping(name)
-    # Never merged: VM_DONTEXPAND is one of VM_SPECIAL.
+    # It never merges, because VM_DONTEXPAND is one of VM_SPECIAL.
     vma_start_write(vma)
     vma_store_new(mm, vma)
     vma_account(mm, vma.vm_flags, vma_pages(vma))
