@@ -300,9 +300,8 @@ VVAR_HAS_PAGES = Change(
 )
 MREMAP_MAP_COUNT = Change(
     Release(7, 1),
-    "every mremap needs room for four VMAs below max_map_count, and a move needs two of them; "
-    "before, only an mremap to a given address needed room at the start, for six, and every move "
-    "needed four",
+    "every mremap needs room for four VMAs below max_map_count, and a move for two; before, only "
+    "an mremap to a given address needed room at the start, for six, and a move for four",
     "mm/mremap.c:__check_map_count_against_split()",
 )
 DROPPABLE_UNLOCKED = Change(

@@ -1,4 +1,4 @@
-"""Names for anonymous memory. Compare kernel/sys.c:prctl_set_vma(), mm/madvise.c."""
+"""Name anonymous memory. Compare kernel/sys.c:prctl_set_vma(), mm/madvise.c."""
 
 import errno
 
@@ -12,24 +12,24 @@ from untorn.mm.vmas.modify import vma_modify_name
 from untorn.releases.changes import SHMEM_NAMED
 
 ANON_VMA_NAME_MAX_LEN = 80
-"""Bytes, with the final NUL. Source: include/uapi/linux/prctl.h."""
+"""Bytes, including the final NUL. Source: include/uapi/linux/prctl.h."""
 _FORBIDDEN = b"\\`$[]"
 
 
 def set_anon_name(mm: MmStruct, start: int, length: int, name: bytes | None) -> None:
-    """Name the anonymous memory in [start, start + length); None takes its name away.
+    """Name the anonymous memory in [start, start + length). None removes the name.
 
     Args:
         mm: The address space; its mmap_lock is taken for write.
         start: Byte address, a multiple of the page size.
         length: Bytes, rounded up to whole pages; 0 does nothing.
-        name: At most 79 printable ASCII characters, none of backslash, ` $ [ ].
+        name: At most 79 printable ASCII characters, but no backslash, ` $ [ or ].
 
     Raises:
-        OSError: EINVAL if the kernel knows no names (Limits.anon_vma_name), for a bad name, an
-            unaligned start or a range that wraps; EBADF for a mapped file; EAGAIN if a split
-            meets max_map_count; ENOMEM if part of the range is not mapped, after the rest was
-            named; EINTR if the task is killed while it waits.
+        OSError: EINVAL if the kernel does not support names (Limits.anon_vma_name), for a bad name,
+            an unaligned start or a range that wraps; EBADF for a mapped file; EAGAIN if a split
+            would exceed max_map_count; ENOMEM if the range has a hole, after the rest was named;
+            EINTR if the task is killed while it waits.
 
     Source: prctl(2), PR_SET_VMA_ANON_NAME.
     """
@@ -61,8 +61,7 @@ def _name_vma(mm: MmStruct, vma: Vma, start: int, end: int, name: bytes | None) 
         raise os_error(errno.EBADF)
     if vma.anon_name == name:
         return
-    # A name keeps VMAs from merging unless it is the same; so naming splits and merges, as flags
-    # do.
+    # VMAs with different names do not merge, so naming splits and merges VMAs as flags do.
     try:
         vma_modify_name(mm, vma, start, end, name)
     except OSError:

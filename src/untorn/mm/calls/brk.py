@@ -1,4 +1,4 @@
-"""The heap, which grows and shrinks at its end.
+"""Grow and shrink the heap at its end.
 
 Compare mm/mmap.c:brk() and mm/vma.c:do_brk_flags().
 """
@@ -31,28 +31,28 @@ VM_DATA_DEFAULT = VM_READ | VM_WRITE | VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC
 
 
 def do_brk(mm: MmStruct, addr: int) -> int:
-    """Move the end of the heap to byte address addr; return where it is then.
+    """Move the end of the heap to byte address addr. Return the new end.
 
-    That is the old end if the heap cannot end there; brk has no errno. Shrinking unmaps all that
-    lies in between, also what is not of the heap.
+    If the heap cannot end there, return the old end; brk has no errno. Shrinking unmaps everything
+    between the two ends, even if it does not belong to the heap.
 
     Raises:
         OSError: EINTR if the task is killed while it waits for the lock.
-        NotModelledError: What is to be unmapped ends inside a driver's mapping; see driver.py.
+        NotModelledError: The unmapped range ends inside a driver's mapping; see driver.py.
 
     Source: brk(2); mm/mmap.c:brk().
     """
     mmap_write_lock_killable(mm)
     try:
         old = mm.brk
-        # brk has no errno: a failure is told by returning the old end. Nothing was mapped or
-        # unmapped then.
+        # brk has no errno: it reports a failure by returning the old end. Then nothing was mapped
+        # or unmapped.
         try:
             _move_brk(mm, addr)
         except OSError:
             return old
         mm.brk = addr
-        # mlockall(MCL_FUTURE) counts for the heap, too.
+        # mlockall(MCL_FUTURE) applies to the heap, too.
         populate = mm.def_flags & VM_LOCKED and page_align(addr) > page_align(old)
     finally:
         mmap_write_unlock(mm)
@@ -62,14 +62,14 @@ def do_brk(mm: MmStruct, addr: int) -> int:
 
 
 def _move_brk(mm: MmStruct, addr: int) -> None:
-    # RLIMIT_DATA bounds the heap here, with the program's data, and in may_expand_vm() all private
-    # writable memory together.
+    # Here RLIMIT_DATA bounds the heap plus the program's data. In may_expand_vm() it bounds all
+    # private writable memory together.
     limit = mm.limits.rlimit_data
     data = addr - mm.start_brk + mm.data_size
     if addr < mm.start_brk or (limit != RLIM_INFINITY and data > limit):
         raise os_error(errno.ENOMEM)
     old_end, new_end = page_align(mm.brk), page_align(addr)
-    # Within one page nothing is mapped or unmapped; only mm.brk moves.
+    # A move within one page maps and unmaps nothing; only mm.brk changes.
     if new_end < old_end:
         vma = mm.find_vma(new_end)
         if vma is None or vma.vm_start >= old_end:
@@ -81,7 +81,7 @@ def _move_brk(mm: MmStruct, addr: int) -> None:
 
 
 def _check_room(mm: MmStruct, old_end: int, new_end: int) -> None:
-    # One page stays free above the heap, and the guard gap of a stack there, too.
+    # One page stays free above the heap. If a stack is next, its guard gap stays free, too.
     following = mm.find_vma(old_end)
     collides = following is not None and new_end + PAGE_SIZE > vm_start_gap(mm, following)
     if new_end > mm.task_size or collides:
@@ -89,25 +89,25 @@ def _check_room(mm: MmStruct, old_end: int, new_end: int) -> None:
 
 
 def do_brk_flags(mm: MmStruct, start: int, end: int, flags: int = 0, *, lowest: int = 0) -> None:
-    """Map [start, end) as data of the program; only the VMA below may take it over.
+    """Map [start, end) as data of the program. Only the VMA below may merge with it.
 
     Args:
         mm: The address space.
         start: Byte address of the first page; nothing is mapped there.
         end: Byte address after the last page.
         flags: VM_* bits in addition to those of data.
-        lowest: Byte address: a VMA that ends there, or below, does not take it over. So the heap
-            stays apart from the program's own zeros, even if it begins where they end.
+        lowest: Byte address: a VMA that ends there or below does not merge with the range. So the
+            heap stays separate from the program's .bss, even if it begins where that ends.
 
     Raises:
-        OSError: ENOMEM over a limit.
+        OSError: ENOMEM if a limit would be exceeded.
 
     Preconditions: mmap_lock held for write. Compare mm/vma.c:do_brk_flags().
     """
     flags |= VM_DATA_DEFAULT | VM_ACCOUNT | mm.def_flags | mm.read_implies_exec * VM_EXEC
     pages = end - start >> PAGE_SHIFT
-    # The count is asked even if the VMA below takes the range over. As with mmap, there may be one
-    # VMA more than the limit says.
+    # map_count is checked even if the VMA below takes over the range. As with mmap, there may be
+    # one VMA more than max_map_count.
     allowed = (
         mlock_future_ok(mm, flags, pages)
         and may_expand_vm(mm, flags, pages)
@@ -116,7 +116,7 @@ def do_brk_flags(mm: MmStruct, start: int, end: int, flags: int = 0, *, lowest: 
     )
     if not allowed:
         raise os_error(errno.ENOMEM)
-    # Only downwards: the heap grows at its end, and what lies above it is not of the heap.
+    # Merge only with the VMA below: what is above the range does not belong to the heap.
     new = Attributes(flags, None, start >> PAGE_SHIFT, start >> PAGE_SHIFT)
     prev = mm.find_vma_prev(start)
     if prev is not None and prev.vm_end <= lowest:

@@ -1,4 +1,4 @@
-"""The end of an address space. Compare kernel/fork.c:mmput() and mm/mmap.c:exit_mmap()."""
+"""Tear down an address space. Compare kernel/fork.c:mmput() and mm/mmap.c:exit_mmap()."""
 
 from untorn.mm.mm_types import MmStruct, count_pages, mmdrop, vma_pages
 from untorn.mm.mman import VM_ACCOUNT
@@ -11,25 +11,25 @@ from untorn.mm.vmas.vm_area import vm_area_free
 
 
 def mmput(mm: MmStruct) -> None:
-    """Stop being a user of mm; the last one tears it down.
+    """Stop being a user of mm. The last user tears it down.
 
     Context: may take mmap_lock for write and wait for readers of VMAs.
     """
-    # mmget_not_zero() fails from 0 on, so no reader of maps begins after this. A task that holds
-    # mm_count keeps the structure, but finds it empty.
+    # At 0 mmget_not_zero() fails, so no reader of maps can begin after this. A task that holds a
+    # reference in mm_count keeps the structure, but finds it empty.
     if mm.mm_users.add(-1) == 0:
         exit_mmap(mm)
         mmdrop(mm)
 
 
 def exit_mmap(mm: MmStruct) -> None:
-    """Unmap everything. Preconditions: mm_users is 0, so no new reader of maps comes in.
+    """Unmap everything. Preconditions: mm_users is 0, so no new reader of maps can begin.
 
-    A reader of another mm may still hold a VMA for a moment, one that was recycled into this mm.
+    A reader of another mm may still hold a VMA for a moment, if it was recycled into this mm.
     """
     mmap_write_lock(mm)
     vmas = [vma for _, _, vma in mm.mm_mt]
-    # As in munmap: lock and detach each, then one store for all.
+    # As in munmap: lock and detach each VMA, then clear all with one store.
     for vma in vmas:
         vma_start_write(vma)
         vma_mark_detached(vma)
@@ -38,11 +38,11 @@ def exit_mmap(mm: MmStruct) -> None:
     mm.page_table.clear(0, mm.task_size)
     mm.page_table.forget_files()
     commit(mm, -sum(vma_pages(vma) for vma in vmas if vma.vm_flags & VM_ACCOUNT))
-    # The counters by name, all of them: the sums over no VMAs are 0.
+    # count_pages() of no VMAs names all counters.
     for field in count_pages([]):
         setattr(mm, field, 0)
     mm.map_count = mm.locked_vm_excess = 0
     mmap_write_unlock(mm)
-    # Out of the tree and without readers: no lock is needed to give them back.
+    # The VMAs are out of the tree and have no readers, so no lock is needed to free them.
     for vma in vmas:
         vm_area_free(vma)

@@ -1,4 +1,4 @@
-"""A child's address space: a copy of the parent's, VMA by VMA.
+"""Copy the parent's address space for a child, VMA by VMA.
 
 Compare kernel/fork.c:dup_mm() and mm/mmap.c:dup_mmap().
 """
@@ -27,17 +27,17 @@ from untorn.releases.changes import FORK_WAITS_KILLABLE
 def dup_mm(mm: MmStruct, name: str) -> MmStruct:
     """Return a copy of mm for a child process, with one user.
 
-    What is locked in memory is not locked in the child; what is not to be copied is left out,
-    what is to be wiped is empty.
+    The child does not inherit memory locks. VMAs with VM_DONTCOPY are left out, and those with
+    VM_WIPEONFORK are copied without their pages.
 
     Raises:
-        OSError: ENOMEM if one VMA alone is more than may be promised; EINTR if the task is killed
-            while it waits for the lock, or for readers of a VMA.
-        NotModelledError: A driver's mapping is there, and may be one that is not copied; see
+        OSError: ENOMEM if the pages of a single VMA may not be committed; EINTR if the task is
+            killed while it waits for the lock, or for readers of a VMA.
+        NotModelledError: There is a driver's mapping, which may be one that is not copied; see
             driver.py.
 
-    Context: takes mmap_lock of mm for write, and waits for the readers of each VMA in turn. The
-        child's is taken inside: no other task knows the child yet.
+    Context: takes mmap_lock of mm for write, and waits for the readers of each VMA in turn. Under
+        it, takes the child's mmap_lock: no other task knows the child yet.
     """
     child = MmStruct(
         name,
@@ -56,7 +56,7 @@ def dup_mm(mm: MmStruct, name: str) -> MmStruct:
     try:
         _dup_mmap(mm, child)
     except BaseException:
-        # What was copied so far is unmapped like any address space that ends.
+        # Tear down the partial copy like any other address space.
         mmput(child)
         raise
     return child
@@ -71,28 +71,28 @@ def _dup_mmap(mm: MmStruct, child: MmStruct) -> None:
         child.data_size = mm.data_size
         child.read_implies_exec = mm.read_implies_exec
         child.def_flags = mm.def_flags & VM_NOHUGEPAGE
-        # The loop walks one version of the tree; mmap_lock keeps that the newest.
+        # The loop walks one version of the tree. It stays the newest while mmap_lock is held.
         for _, _, vma in mm.mm_mt:
-            # Waits for readers of this one VMA. Faults that need only its lock have to wait, too,
-            # until the section ends: pages must not change hands while they are counted.
+            # This waits for readers of this one VMA. Faults that need only its lock also wait until
+            # the section ends: pages must not be mapped or copied while they are counted.
             _lock_for_copy(vma)
             if not vma.vm_flags & VM_DONTCOPY:
                 _dup_vma(child, vma)
             if not vma.vm_flags & (VM_DONTCOPY | VM_WIPEONFORK):
                 copy_page_range(child, vma)
     finally:
-        # The child's VMAs become readable, then the parent's: both are complete by now.
+        # The child's VMAs become readable first, then the parent's. Both are complete by now.
         mmap_write_unlock(child)
         mmap_write_unlock(mm)
 
 
 def _lock_for_copy(vma: Vma) -> None:
-    """Write-lock vma, unless the task is killed.
+    """Write-lock vma unless the task is killed.
 
     Raises:
-        OSError: EINTR.
+        OSError: EINTR if it is killed.
     """
-    # Once the wait for readers was to the end, and the kill was looked for after it.
+    # Earlier releases always wait for all readers, and check for a kill only after that.
     if vma.vm_mm.release.has(FORK_WAITS_KILLABLE):
         vma_start_write(vma, killable=True)
         return
@@ -104,17 +104,17 @@ def _lock_for_copy(vma: Vma) -> None:
 def _dup_vma(child: MmStruct, vma: Vma) -> None:
     if vma.vm_flags & VM_ACCOUNT and not may_commit(vma.vm_mm, vma_pages(vma)):
         raise os_error(errno.ENOMEM)
-    # Not vm_area_dup(), which makes a copy in the same mm.
+    # vm_area_dup() would make a copy in the same mm.
     new = child.vm_area_cachep.alloc(child)
     new.copy_from(vma)
-    new.resv_map = None  # what is reserved is the parent's, too
+    new.resv_map = None  # the reservations stay with the parent
     vma_open(new)
     if vma.vm_flags & VM_WIPEONFORK:
         new.anon_vma, new.anon_vma_chain = None, ()
     else:
         anon_vma_fork(new, vma)
-    # A lock in memory is the parent's own affair; see fork(2). The child's VMA is written freely:
-    # it is in no tree yet.
+    # The child does not inherit memory locks; see fork(2). Its VMA can be written without a lock,
+    # because it is in no tree yet.
     new.vm_flags &= ~VM_LOCKED_MASK
     vma_start_write(new)
     vma_store_new(child, new)

@@ -1,4 +1,4 @@
-"""Which file mmap maps where huge pages are asked for. Compare mm/mmap.c:ksys_mmap_pgoff()."""
+"""Choose the file that mmap maps for huge pages. Compare mm/mmap.c:ksys_mmap_pgoff()."""
 
 import errno
 
@@ -13,19 +13,19 @@ from untorn.mm.mman import MAP_ANONYMOUS, MAP_HUGE_MASK, MAP_HUGE_SHIFT, MAP_HUG
 def hugetlb_file(
     mm: MmStruct, file: VmFile | None, length: int, flags: int
 ) -> tuple[VmFile | None, int]:
-    """Return the file to map, a new one for anonymous huge pages, and the bytes of it.
+    """Return the file to map and the length in bytes. Anonymous huge pages get a new file.
 
-    On hugetlbfs, the bytes become those of whole pages.
+    On hugetlbfs, the length is rounded up to whole huge pages.
 
     Args:
-        mm: The address space that it is for.
+        mm: The address space that the mapping is for.
         file: The open file, or None for MAP_ANONYMOUS.
         length: Bytes.
         flags: MAP_* bits.
 
     Raises:
-        OSError: EINVAL for MAP_HUGETLB with a file that has no huge pages, or of a size that
-            there are none of.
+        OSError: EINVAL for MAP_HUGETLB with a file that is not on hugetlbfs, or with a page size
+            that has no pool.
     """
     if flags & MAP_HUGETLB and flags & MAP_ANONYMOUS:
         pool = _pool_of(mm, flags)
@@ -39,7 +39,7 @@ def hugetlb_file(
 
 
 def _pool_of(mm: MmStruct, flags: int) -> HugePool:
-    """Return the pool that flags name: by the binary logarithm of the size, or the default."""
+    """Return the pool for the page size in flags (as a binary logarithm), or the default pool."""
     log = (flags & MAP_HUGE_MASK) >> MAP_HUGE_SHIFT
     pool = mm.huge_pools.get(1 << log if log else PMD_SIZE)
     if pool is None:
@@ -48,5 +48,5 @@ def _pool_of(mm: MmStruct, flags: int) -> HugePool:
 
 
 def _whole_pages(length: int, page_size: int) -> int:
-    """Round up; as in Linux, the largest lengths become 0."""
+    """Round up to whole pages. As in Linux, the largest lengths become 0."""
     return length + -length % page_size & ULONG_MAX

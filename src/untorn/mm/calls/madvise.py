@@ -1,7 +1,7 @@
-"""Advice about a range: some of it changes VMA flags, and so splits and merges.
+"""Take advice about a range. Some advice changes VMA flags, and so splits and merges VMAs.
 
-What is only about pages needs mmap_lock for reading, or no more than the lock of the one VMA that
-the range lies in. Compare mm/madvise.c:do_madvise(), get_lock_mode(), madvise_walk_vmas().
+Advice that only concerns pages needs mmap_lock for reading, or just the lock of the one VMA that
+contains the range. Compare mm/madvise.c:do_madvise(), get_lock_mode(), madvise_walk_vmas().
 """
 
 import errno
@@ -47,7 +47,7 @@ _UNDER_VMA_LOCK = {
     MADV_GUARD_INSTALL: GUARDS_PER_VMA,
     MADV_GUARD_REMOVE: GUARDS_PER_VMA,
 }
-"""Advice for which the lock of one VMA is enough, and since which change it is."""
+"""The advice for which the lock of one VMA is enough, and the change since which it is."""
 
 
 def do_madvise(mm: MmStruct, start: int, length: int, advice: int) -> None:
@@ -60,13 +60,12 @@ def do_madvise(mm: MmStruct, start: int, length: int, advice: int) -> None:
         advice: A MADV_* number.
 
     Raises:
-        OSError: EINVAL for an unknown advice, an unaligned start, a range that wraps, or a VMA
-            that the advice cannot be about; EPERM if it would discard sealed memory; EACCES for
-            MADV_REMOVE of what is not shared and writable; EAGAIN if a split meets
-            max_map_count; ENOMEM if part of the range is not mapped, after the rest was done;
-            EFAULT if a page cannot be populated; EINTR if the task is killed while it waits for
-            the lock.
-        NotModelledError: The range comes to a driver's mapping; see driver.py.
+        OSError: EINVAL for unknown advice, an unaligned start, a range that wraps, or a VMA that
+            does not allow the advice; EPERM if it would discard sealed memory; EACCES for
+            MADV_REMOVE of memory that is not shared and writable; EAGAIN if a split would exceed
+            max_map_count; ENOMEM if the range has a hole, after the rest was done; EFAULT if a
+            page cannot be populated; EINTR if the task is killed while it waits for the lock.
+        NotModelledError: The range reaches a driver's mapping; see driver.py.
 
     Source: madvise(2); mm/madvise.c:do_madvise().
     """
@@ -77,8 +76,8 @@ def do_madvise(mm: MmStruct, start: int, length: int, advice: int) -> None:
         raise os_error(errno.EINVAL)
     if end == start:
         return
-    # Each kind takes the weakest lock that does: mmap_lock for write to split and merge, for read
-    # to change pages, and only a VMA's lock where one VMA is all there is to it.
+    # Each kind of advice takes the weakest lock that is enough: mmap_lock for write to split and
+    # merge VMAs, mmap_lock for read to change pages, and only a VMA lock if one VMA is concerned.
     if advice in _POPULATE:
         _populate(mm, start, end, advice)
     elif advice in ADVICE_FLAGS:
@@ -101,28 +100,29 @@ def walk_vmas(
     *,
     past_holes: bool = True,
 ) -> None:
-    """Visit each VMA in [start, end) with the part of it that lies there, in bytes.
+    """Call visit() for each VMA in [start, end), with the bounds of its part there in bytes.
 
     Preconditions: mmap_lock held, for write if visit() changes VMAs.
 
     Raises:
-        OSError: what visit() raises, at once; ENOMEM for a gap, at the end if past_holes.
+        OSError: what visit() raises, at once; ENOMEM for a hole, at the end if past_holes.
     """
-    # A gap does not end the walk, but the error comes: the advice is taken as far as possible.
-    gap = False
+    # With past_holes a hole does not end the walk: the advice is taken as far as possible before
+    # the error is raised.
+    hole = False
     while start < end:
         vma = mm.find_vma(start)
         if vma is None:
             raise os_error(errno.ENOMEM)
-        gap = gap or vma.vm_start > start
+        hole = hole or vma.vm_start > start
         start = max(start, vma.vm_start)
-        if start >= end or (gap and not past_holes):
+        if start >= end or (hole and not past_holes):
             break
         piece_end = min(vma.vm_end, end)
-        # visit() may split the VMA or merge it away; the next one is looked up by address.
+        # visit() may split the VMA or merge it away, so look up the next one by address.
         visit(vma, start, piece_end)
         start = piece_end
-    if gap:
+    if hole:
         raise os_error(errno.ENOMEM)
 
 
@@ -156,8 +156,7 @@ def _populate(mm: MmStruct, start: int, end: int, advice: int) -> None:
 
 
 def _advise_pages(mm: MmStruct, start: int, end: int, advice: int) -> None:
-    # Faults go on meanwhile: a page that is discarded may be back at once. It is up to the program
-    # not to touch it.
+    # Faults go on meanwhile, so a discarded page may be back at once if the program touches it.
     mmap_read_lock_killable(mm)
     try:
         refuse_drivers(mm, start, end, "madvise", past_holes=True)
@@ -174,17 +173,18 @@ def _may_lock_vma(mm: MmStruct, advice: int) -> bool:
 
 
 def _advise_one_vma(mm: MmStruct, start: int, end: int, advice: int) -> bool:
-    """Do it under a VMA's lock, if all of the range lies in one that can be locked.
+    """Take the advice under a VMA lock, if one VMA contains the whole range and can be locked.
 
-    It is not done if that has a driver.
+    Return False without doing anything if that is not so, or if the VMA has a driver.
     """
-    # Never waits for a writer elsewhere in the address space. False sends the caller to mmap_lock.
+    # This never waits for a writer elsewhere in the address space. After False the caller takes
+    # mmap_lock.
     vma = lock_vma_under_rcu(mm, start)
     if vma is None:
         return False
     try:
-        # The lock keeps this VMA still and no other. Nothing is done by halves: under mmap_lock all
-        # of the range is begun anew.
+        # Only this VMA is stable, so do all of the range or nothing. Under mmap_lock the caller
+        # starts the range from the beginning.
         if not _is_vma_lock_sufficient(vma, end, advice):
             return False
         _advise_vma_pages(vma, start, end, advice)
@@ -197,14 +197,14 @@ def _is_vma_lock_sufficient(vma: Vma, end: int, advice: int) -> bool:
     """Preconditions: vma read-locked. Compare mm/madvise.c:is_vma_lock_sufficient()."""
     if end > vma.vm_end or has_driver(vma):
         return False
-    # A first anon_vma may be a neighbour's, and only mmap_lock keeps neighbours still. If another
-    # task sets it just now, mmap_lock is taken in vain.
+    # A first anon_vma may be a neighbour's, and neighbours are stable only under mmap_lock. If
+    # another task sets it right now, taking mmap_lock is needless but harmless.
     prepares = advice == MADV_GUARD_INSTALL and vma_is_anonymous(vma)
     return not prepares or vma.anon_vma is not None
 
 
 def _advise_vma_pages(vma: Vma, start: int, end: int, advice: int) -> None:
-    """Preconditions: vma kept still, by its lock or mmap_lock."""
-    # Checked under the lock under which the pages change, so what is found still holds.
+    """Preconditions: vma stable: read-locked, or mmap_lock held."""
+    # Check under the same hold of the lock as the pages change, so that the result still holds.
     check_advice(vma, start, advice)
     ADVICE_PAGES[advice](vma, start, end)

@@ -1,4 +1,4 @@
-"""Which VMAs an advice cannot be about, in Linux's order of checks.
+"""Check whether a VMA allows an advice, in Linux's order of checks.
 
 Compare mm/madvise.c:can_modify_vma_madv(), madvise_dontneed_free_valid_vma(), can_madv_lru_vma(),
 is_valid_guard_vma(); mm/huge_memory.c:__thp_vma_allowable_orders().
@@ -64,18 +64,18 @@ _UNSUITED = {
     MADV_KEEPONFORK: VM_DROPPABLE,
     MADV_DODUMP: VM_SPECIAL | VM_DROPPABLE,
 }
-"""VM_* bits of VMAs that an advice cannot be about."""
+"""The VM_* bits that a VMA must not have for an advice."""
 
 
 def check_advice(vma: Vma, start: int, advice: int) -> None:
-    """Refuse advice about a VMA, from byte address start on, that it cannot be about.
+    """Refuse advice that vma does not allow, for a range that begins at byte address start.
 
-    Preconditions: vma kept still, by its lock or mmap_lock.
+    Preconditions: vma stable: read-locked, or mmap_lock held.
 
     Raises:
         OSError: EPERM, EINVAL or EACCES; see do_madvise().
     """
-    # Sealed comes first: EPERM even where the advice makes no sense for the VMA.
+    # Seals come first: EPERM even where the advice makes no sense for the VMA.
     if advice in _DISCARDS and _is_protected(vma):
         raise os_error(errno.EPERM)
     if vma.vm_flags & _unsuited(vma, advice) or not _suits(vma, start, advice):
@@ -86,7 +86,7 @@ def check_advice(vma: Vma, start: int, advice: int) -> None:
 
 
 def check_seals(mm: MmStruct, start: int, end: int, advice: int) -> None:
-    """Refuse to discard sealed memory, where the release asks that of the whole range first.
+    """Refuse to discard sealed memory, if the release checks the whole range first.
 
     Preconditions: mmap_lock held.
 
@@ -98,9 +98,10 @@ def check_seals(mm: MmStruct, start: int, end: int, advice: int) -> None:
 
 
 def _is_protected(vma: Vma) -> bool:
-    """Say whether sealing protects the pages from being discarded, as they cannot be written.
+    """Say whether vma is sealed so that its pages must not be discarded.
 
-    It protects only anonymous memory, not the pages of a file, not even private ones.
+    That is so for sealed anonymous memory that cannot be written. Seals do not protect mappings of
+    files from advice, not even private ones.
     """
     if vma.vm_file is not None and not vma.vm_mm.release.has(SEAL_COVERS_DEV_ZERO):
         return False
@@ -108,7 +109,7 @@ def _is_protected(vma: Vma) -> bool:
 
 
 def _unsuited(vma: Vma, advice: int) -> int:
-    """Return VM_* bits that vma must not have; hugetlbfs is dumped although it is special."""
+    """Return the VM_* bits that vma must not have. MADV_DODUMP allows hugetlbfs, though special."""
     if advice == MADV_DODUMP and vma.vm_flags & VM_HUGETLB:
         return VM_DROPPABLE
     if advice == MADV_DOFORK and vma.vm_mm.release.has(DOFORK_OF_SPECIAL):
@@ -135,7 +136,7 @@ def _is_writable_memory(vma: Vma) -> bool:
 
 
 def _may_be_huge(vma: Vma) -> bool:
-    """Say whether vma holds a whole huge page, of memory and not of a file on a disk.
+    """Say whether vma contains a whole huge page and does not map a file on a disk.
 
     Anonymous memory must have been written to.
     """
@@ -144,10 +145,10 @@ def _may_be_huge(vma: Vma) -> bool:
         return False
     if file is not None and file.mapping.kind is PageKind.FILE:
         return False
-    # A huge page of a file must begin at a multiple of its size in the file and in memory alike.
+    # A huge page of a file must be aligned in the file and in memory alike.
     shift = (vma.vm_start >> PAGE_SHIFT) - vma.vm_pgoff
     if file is not None and (shift << PAGE_SHIFT) % PMD_SIZE:
         return False
     last = vma.vm_end - PMD_SIZE & -PMD_SIZE
-    # Below the first border Linux finds the last huge page at the top of all addresses.
+    # If vma ends below the first huge-page boundary, Linux's subtraction wraps, and it accepts vma.
     return last >= vma.vm_start or last < 0

@@ -1,6 +1,7 @@
-"""Advice that changes VMA flags. Compare mm/madvise.c:madvise_vma_behavior(), madvise_update_vma().
+"""Take advice that changes VMA flags.
 
-MADV_MERGEABLE leaves alone what KSM would not look at: mm/ksm.c:ksm_madvise().
+MADV_MERGEABLE skips VMAs that KSM does not scan: mm/ksm.c:ksm_madvise(). Compare
+mm/madvise.c:madvise_vma_behavior(), madvise_update_vma().
 """
 
 import errno
@@ -51,9 +52,9 @@ ADVICE_FLAGS = {
     MADV_HUGEPAGE: (VM_NOHUGEPAGE, VM_HUGEPAGE),
     MADV_NOHUGEPAGE: (VM_HUGEPAGE, VM_NOHUGEPAGE),
 }
-"""VM_* bits that an advice clears and sets."""
+"""The VM_* bits that an advice clears and sets."""
 _NEVER_SAME = VM_SHARED | VM_MAYSHARE | VM_SPECIAL | VM_DROPPABLE
-"""VM_* bits of VMAs in which KSM does not look for pages alike."""
+"""VM_* bits of VMAs that KSM does not scan for identical pages."""
 
 
 def change_flags(vma: Vma, start: int, end: int, advice: int) -> None:
@@ -62,12 +63,12 @@ def change_flags(vma: Vma, start: int, end: int, advice: int) -> None:
     Preconditions: mmap_lock held for write.
 
     Raises:
-        OSError: EAGAIN if a split meets max_map_count; EINVAL if vma may not be cut.
+        OSError: EAGAIN if a split would exceed max_map_count; EINVAL if vma may not be split.
     """
     if advice == MADV_MERGEABLE and vma.vm_flags & _NEVER_SAME:
         return
     cleared, added = ADVICE_FLAGS[advice]
-    # Nothing to change, nothing to lock: readers of this VMA are not waited for.
+    # If nothing changes, do not lock the VMA and do not wait for its readers.
     flags = vma.vm_flags & ~cleared | added
     if flags == vma.vm_flags:
         return

@@ -1,6 +1,6 @@
-"""Advice about pages, of a part of one VMA: no VMA changes.
+"""Take advice that changes the pages of a part of one VMA, but no VMA.
 
-Every function needs the VMA kept still, by mmap_lock or, where madvise.py says so, its own lock.
+Every function needs a stable VMA: mmap_lock held or, where madvise.py allows it, read-locked.
 Compare mm/madvise.c:madvise_dontneed_single_vma(), madvise_remove(), madvise_guard_install();
 mm/khugepaged.c:madvise_collapse().
 """
@@ -39,7 +39,7 @@ def _nothing(vma: Vma, start: int, end: int) -> None:
 
 
 def _discard(vma: Vma, start: int, end: int) -> None:
-    """Let pages go, guards stay; huge pages only whole. The VMA's own lock is enough."""
+    """Discard pages, but keep guards. Only whole huge pages go. The VMA's own lock is enough."""
     if vma.vm_flags & VM_HUGETLB:
         end -= end % vma_kernel_pagesize(vma)
         free_huge_pages(vma, unmap_huge_pages(vma, start, end))
@@ -51,14 +51,14 @@ def _remove(vma: Vma, start: int, end: int) -> None:
     """Punch a hole into the file, for all processes that map it.
 
     Raises:
-        OSError: ETXTBSY if it is swapped to.
+        OSError: ETXTBSY if it is in use as swap space.
     """
     file = vma.vm_file
-    assert file is not None, "check_advice() asked"
+    assert file is not None, "check_advice() has checked it"
     if file.swapfile:
         raise os_error(errno.ETXTBSY)
-    # Which pages of the file those are is read while vma is kept still. They go from every process,
-    # under the lock of each one's page table.
+    # The page numbers in the file are computed while vma is stable. The pages are unmapped from
+    # every process, under the lock of each page table.
     if file.huge is not None:
         _remove_huge(vma, file.huge, start, end)
         return
@@ -67,15 +67,16 @@ def _remove(vma: Vma, start: int, end: int) -> None:
 
 
 def _remove_huge(vma: Vma, inode: HugeInode, start: int, end: int) -> None:
-    """Punch the hole into a file of huge pages: those that lie in the range whole go."""
+    """Punch the hole into a file of huge pages. Only whole huge pages of the range go."""
     page_size = inode.pool.page_size
     inode.punch_hole(huge_index(vma, start + -start % page_size), huge_index(vma, end))
 
 
 def _install_guards(vma: Vma, start: int, end: int) -> None:
-    """Let every access fail; the flag, or without it an anon_vma, has a fork copy that.
+    """Make every access fail. VM_MAYBE_GUARD, or before it an anon_vma, makes fork copy guards.
 
-    Preconditions: the VMA's own lock, if it has an anon_vma or needs none.
+    Preconditions: mmap_lock held; the VMA's read lock is enough if it has an anon_vma or needs
+        none.
     """
     flagged = vma.vm_mm.release.has(GUARD_FLAG)
     if flagged:
@@ -86,11 +87,11 @@ def _install_guards(vma: Vma, start: int, end: int) -> None:
 
 
 def _collapse(vma: Vma, start: int, end: int) -> None:
-    """Find no huge page that the pages in the range could be collapsed into.
+    """Fail to collapse the pages of the range: there is never a free huge page.
 
     Raises:
         OSError: ENOMEM if there are pages to collapse, EINVAL if not. Before COLLAPSE_OF_NONE
-            also EINVAL if the range lies between two borders of huge pages.
+            also EINVAL if the range contains no whole huge page.
     """
     first, last = start + -start % PMD_SIZE, end & -PMD_SIZE
     if first == last or (first > last and vma.vm_mm.release.has(COLLAPSE_OF_NONE)):
@@ -113,4 +114,4 @@ ADVICE_PAGES: dict[int, Callable[[Vma, int, int], None]] = {
     MADV_GUARD_REMOVE: remove_guards,
     MADV_COLLAPSE: _collapse,
 }
-"""What to do with byte addresses [start, end) of a VMA that suits the advice."""
+"""The function for each advice. It takes a VMA that allows the advice, and two byte addresses."""

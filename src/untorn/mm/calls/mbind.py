@@ -1,4 +1,4 @@
-"""Give the VMAs of a range a memory policy, which splits and merges them as flags do.
+"""Give the VMAs of a range a memory policy. This splits and merges them, as flags do.
 
 Compare mm/mempolicy.c:do_mbind(), queue_pages_range(), mbind_range(),
 sys_set_mempolicy_home_node().
@@ -31,24 +31,24 @@ _MOVES = MPOL_MF_MOVE | MPOL_MF_MOVE_ALL
 
 
 def do_mbind(mm: MmStruct, start: int, length: int, mode: int, nodemask: int, flags: int) -> None:
-    """Give [start, start + length) a policy; of a file in memory, the part that is mapped there.
+    """Give [start, start + length) a policy. A file in memory keeps it for the part mapped there.
 
     Args:
         mm: The address space; its mmap_lock is taken for write.
         start: Byte address, a multiple of the page size.
         length: Bytes, rounded up to whole pages; 0 does nothing.
-        mode: MPOL_*, with MPOL_F_* bits.
+        mode: An MPOL_* mode with MPOL_F_* bits.
         nodemask: Bits of nodes.
         flags: MPOL_MF_* bits.
 
     Raises:
-        OSError: ENOSYS where the kernel is built without CONFIG_NUMA; EINVAL for the mode, its
-            nodes, flags, an unaligned start or a range that wraps; EPERM for MPOL_MF_MOVE_ALL
-            without CAP_SYS_NICE; EFAULT if part of the range is not mapped (of MPOL_DEFAULT, all
-            of it); EIO if MPOL_MF_STRICT finds a page elsewhere; ENOMEM or EINVAL if a split is
-            not possible, after the VMAs before were done.
-        NotModelledError: Whether pages lie elsewhere is not known as there are several nodes, or
-            whether those that do can be moved; or the range ends inside a driver's mapping.
+        OSError: ENOSYS if the kernel is built without CONFIG_NUMA; EINVAL for the mode, its nodes,
+            flags, an unaligned start or a range that wraps; EPERM for MPOL_MF_MOVE_ALL without
+            CAP_SYS_NICE; EFAULT if the range has a hole (with MPOL_DEFAULT, only if it is nothing
+            but a hole); EIO if MPOL_MF_STRICT finds a page on another node; ENOMEM or EINVAL if a
+            split is not possible, after the VMAs before were done.
+        NotModelledError: The result depends on the nodes of the pages, because there are several
+            nodes, or on whether pages can be moved; or the range ends inside a driver's mapping.
 
     Source: mbind(2); mm/mempolicy.c:do_mbind().
     """
@@ -78,12 +78,12 @@ def do_mbind(mm: MmStruct, start: int, length: int, mode: int, nodemask: int, fl
 def do_set_mempolicy_home_node(
     mm: MmStruct, start: int, length: int, home_node: int, flags: int
 ) -> None:
-    """Say which node is tried first for [start, start + length), where a policy names several.
+    """Set the node that is tried first in [start, start + length) if a policy names several.
 
     Raises:
-        OSError: ENOSYS as do_mbind(); EINVAL for flags other than 0, a node that is not there, an
-            unaligned start or a range that wraps; ENOENT if no VMA has a policy; EOPNOTSUPP for
-            one other than MPOL_BIND and MPOL_PREFERRED_MANY, after the VMAs before were done.
+        OSError: ENOSYS as do_mbind(); EINVAL for flags other than 0, a missing node, an unaligned
+            start or a range that wraps; ENOENT if no VMA has a policy; EOPNOTSUPP for a policy
+            other than MPOL_BIND and MPOL_PREFERRED_MANY, after the VMAs before were done.
         NotModelledError: The range ends inside a driver's mapping.
 
     Source: set_mempolicy_home_node(2).
@@ -107,15 +107,15 @@ def do_set_mempolicy_home_node(
 
 
 def check_numa(mm: MmStruct) -> None:
-    """Refuse calls that a kernel without CONFIG_NUMA does not have. Raises OSError ENOSYS."""
+    """Refuse calls that a kernel without CONFIG_NUMA does not have: raise OSError ENOSYS."""
     if not mm.limits.mems_allowed:
         raise os_error(errno.ENOSYS)
 
 
 def shared_policy(vma: Vma) -> AddressSpace | None:
-    """Return the inode that keeps the policies of what vma maps; None if vma has its own.
+    """Return the page cache that keeps the policies for vma; None if vma has its own policy.
 
-    Preconditions: vma kept still. Compare mm/shmem.c:shmem_set_policy().
+    Preconditions: vma stable. Compare mm/shmem.c:shmem_set_policy().
     """
     if vma.vm_file is None or vma_is_anonymous(vma):
         return None
@@ -132,7 +132,7 @@ def _checked_end(start: int, length: int) -> int:
 def _check_range(
     mm: MmStruct, start: int, end: int, nodemask: int, flags: int, *, holes: bool
 ) -> None:
-    """Refuse holes and, with MPOL_MF_STRICT, pages that lie elsewhere: whichever comes first.
+    """Refuse holes and, with MPOL_MF_STRICT, pages on other nodes, whichever comes first.
 
     Preconditions: mmap_lock held for write.
     """
@@ -142,8 +142,8 @@ def _check_range(
     while at < end and vma is not None:
         following = mm.find_vma(vma.vm_end)
         begins = max(vma.vm_start, start)
-        gap_after = vma.vm_end < end and (following is None or following.vm_start > vma.vm_end)
-        if not holes and (begins > at or gap_after):
+        hole_after = vma.vm_end < end and (following is None or following.vm_start > vma.vm_end)
+        if not holes and (begins > at or hole_after):
             raise os_error(errno.EFAULT)
         at = vma.vm_end
         if flags & MPOL_MF_STRICT and _has_pages(mm, begins, min(at, end)):
@@ -152,7 +152,7 @@ def _check_range(
 
 
 def _has_pages(mm: MmStruct, start: int, end: int) -> bool:
-    """Say whether any page of [start, end) is resident; the zero page does not count."""
+    """Say whether any page of [start, end) is resident. The zero page does not count."""
     for table, first, last, _ in mm.page_table.parts(start, end):
         with mm.page_table.lock:
             if any(pte & (ANON | PAGE) for pte in table.ptes[first:last]):
@@ -161,30 +161,30 @@ def _has_pages(mm: MmStruct, start: int, end: int) -> bool:
 
 
 def _check_placed(mm: MmStruct, nodemask: int, flags: int) -> None:
-    """Refuse a page that lies on none of the nodes."""
+    """Refuse a page that is on none of the nodes."""
     allowed = mm.limits.mems_allowed
     if not allowed & ~nodemask:
         return
     if allowed & (allowed - 1) or flags & _MOVES:
-        raise NotModelledError("mbind: on which nodes pages lie, and whether they can be moved")
+        raise NotModelledError("mbind: the nodes that pages are on, and moving them, are unknown")
     raise os_error(errno.EIO)
 
 
 def _mbind_range(mm: MmStruct, vma: Vma, start: int, end: int, policy: Mempolicy | None) -> Vma:
-    """Give the part of vma in [start, end) the policy; return the VMA that covers it then."""
+    """Give the part of vma in [start, end) the policy. Return the VMA that then covers it."""
     if vma.vm_policy == policy:
         return vma
     start, end = max(start, vma.vm_start), min(end, vma.vm_end)
     vma = vma_modify_policy(mm, vma, start, end, policy)
-    # Kept by the inode, too, for all who map it; also of a private mapping. It is all that vma maps
-    # now, which may be more than was asked for.
+    # The inode also keeps the policy, for all mappings of it, even if vma is private. It keeps it
+    # for all that vma maps now, which may be more than the call asked for.
     if (inode := shared_policy(vma)) is not None:
         inode.set_policy(vma.vm_pgoff, vma.vm_pgoff + vma_pages(vma), policy)
     return vma
 
 
 def _set_home_node(mm: MmStruct, start: int, end: int, home_node: int) -> bool:
-    """Do what do_set_mempolicy_home_node() says; say whether any VMA had a policy."""
+    """Set the home node in each policy of [start, end). Say whether any VMA had a policy."""
     found = False
     vma = mm.find_vma(start)
     while vma is not None and vma.vm_start < end:

@@ -1,4 +1,4 @@
-"""Which pages of a range are in memory. Compare mm/mincore.c."""
+"""Say which pages of a range are in memory. Compare mm/mincore.c."""
 
 import errno
 
@@ -14,27 +14,28 @@ from untorn.mm.vmas.driver import refuse_driver
 
 
 def do_mincore(mm: MmStruct, start: int, length: int, vec: int) -> list[bool]:
-    """Return of each page of [start, start + length) whether it is in memory.
+    """Return for each page of [start, start + length) whether it is in memory.
 
-    A page of a file is if it is cached, mapped here or not: the process is taken to be one that may
-    write to the file. Others are told that all of it is.
+    A page of a file is in memory if it is cached, whether or not it is mapped here. This assumes
+    that the process may write to the file; otherwise Linux reports all pages as in memory.
 
     Args:
         mm: The address space; its mmap_lock is taken for read, for at most one VMA at a time.
         start: Byte address.
         length: Bytes, rounded up to whole pages.
-        vec: Byte address where Linux writes a byte for each page: those pages are accessed.
+        vec: Byte address where Linux writes a byte for each page, so the pages there are faulted
+            in.
 
     Raises:
         OSError: EINVAL if start is not aligned; ENOMEM if the range leaves the address space or
-            has holes; EFAULT if vec cannot be written to. What comes before is done.
-        NotModelledError: The range comes to a driver's mapping; see driver.py.
+            has holes; EFAULT if vec cannot be written to. Earlier pages of vec are faulted in then.
+        NotModelledError: The range reaches a driver's mapping; see driver.py.
 
     Source: mincore(2); mm/mincore.c.
     """
     if start % PAGE_SIZE:
         raise os_error(errno.EINVAL)
-    # What a machine can give any process, one of 32 bits too. Compare access_ok().
+    # The machine's limit, which also applies to a 32-bit process. Compare access_ok().
     task_size_max = max(TASK_SIZE, mm.task_size)
     if start + length > task_size_max:
         raise os_error(errno.ENOMEM)
@@ -44,7 +45,7 @@ def do_mincore(mm: MmStruct, start: int, length: int, vec: int) -> list[bool]:
     found: list[bool] = []
     while len(found) < pages:
         done = len(found)
-        at_most = min(pages - done, PAGE_SIZE)  # as many answers as a page holds
+        at_most = min(pages - done, PAGE_SIZE)  # Linux's buffer for the answers is one page
         found += _mincore_vma(mm, start + (done << PAGE_SHIFT), at_most)
         for page in range(vec + done & -PAGE_SIZE, vec + len(found), PAGE_SIZE):
             handle_mm_fault(mm, page, VM_WRITE)
@@ -52,7 +53,7 @@ def do_mincore(mm: MmStruct, start: int, length: int, vec: int) -> list[bool]:
 
 
 def _mincore_vma(mm: MmStruct, start: int, pages: int) -> list[bool]:
-    """Return it of at most this many pages from byte address start on, within one VMA."""
+    """Return the answers for at most this many pages from byte address start on, in one VMA."""
     mmap_read_lock(mm)
     try:
         vma = mm.find_vma(start)
@@ -61,7 +62,7 @@ def _mincore_vma(mm: MmStruct, start: int, pages: int) -> list[bool]:
         refuse_driver(vma, "mincore")
         end = min(vma.vm_end, start + (pages << PAGE_SHIFT))
         if not vma_is_anonymous(vma) and vma.vm_file is None:
-            # The kernel's own: all is in memory, it says of what the process may not write to.
+            # For a special mapping of the kernel, Linux reports all pages as in memory.
             return [True] * (end - start >> PAGE_SHIFT)
         return _mincore_range(vma, start, end)
     finally:
@@ -69,7 +70,7 @@ def _mincore_vma(mm: MmStruct, start: int, pages: int) -> list[bool]:
 
 
 def _mincore_range(vma: Vma, start: int, end: int) -> list[bool]:
-    """Preconditions: mmap_lock held; [start, end) lies in vma."""
+    """Preconditions: mmap_lock held; [start, end) is in vma."""
     if vma.vm_flags & VM_HUGETLB:
         return _mincore_hugetlb(vma, start, end)
     page_table = vma.vm_mm.page_table
@@ -86,13 +87,13 @@ def _mincore_range(vma: Vma, start: int, end: int) -> list[bool]:
 
 
 def _mincore_hugetlb(vma: Vma, start: int, end: int) -> list[bool]:
-    """Say of huge pages whether they are mapped here. Preconditions: as _mincore_range()."""
+    """Return whether the huge pages are mapped here. Preconditions: as _mincore_range()."""
     page_size, page_table = vma_kernel_pagesize(vma), vma.vm_mm.page_table
     with page_table.lock:
         return [addr & -page_size in page_table.huge for addr in range(start, end, PAGE_SIZE)]
 
 
 def _is_cached(file: VmFile, index: int) -> bool:
-    """Say whether page number index of a file is in the page cache; /dev/zero has none."""
+    """Say whether page number index of a file is in the page cache. /dev/zero has none."""
     within = index << PAGE_SHIFT < file.size
     return within and not file.is_zero and file.mapping.is_cached(index)

@@ -1,4 +1,4 @@
-"""Lock a range, or everything, in memory. Compare mm/mlock.c."""
+"""Lock a range or everything in memory. Compare mm/mlock.c."""
 
 import errno
 
@@ -29,22 +29,22 @@ def do_mlock(mm: MmStruct, start: int, length: int, flags: int = 0) -> None:
     Args:
         mm: The address space; its mmap_lock is taken for write.
         start: Byte address, rounded down to a page.
-        length: Bytes, rounded up to whole pages with what start was rounded by.
+        length: Bytes; the end of the range is rounded up to a page.
         flags: 0 or MLOCK_ONFAULT.
 
     Raises:
-        OSError: EINVAL for an unknown flag or a range that wraps; EPERM without any right to
-            lock; ENOMEM over RLIMIT_MEMLOCK, for a gap (what comes before stays locked), a
-            split at max_map_count, or pages that cannot be brought in; EINTR if the task is
-            killed while it waits for the lock.
-        NotModelledError: The range comes to a driver's mapping; see driver.py.
+        OSError: EINVAL for an unknown flag or a range that wraps; EPERM if the process may not lock
+            memory at all; ENOMEM if RLIMIT_MEMLOCK would be exceeded, for a hole (the pages before
+            it stay locked), if a split would exceed max_map_count, or if a page cannot be faulted
+            in; EINTR if the task is killed while it waits for the lock.
+        NotModelledError: The range reaches a driver's mapping; see driver.py.
 
     Source: mlock(2); mm/mlock.c:do_mlock().
     """
     if flags & ~MLOCK_ONFAULT:
         raise os_error(errno.EINVAL)
-    # Before the range is looked at, as in Linux: a process without the right gets EPERM even for
-    # nothing.
+    # As in Linux, this comes before any check of the range: a process that may not lock memory gets
+    # EPERM even for an empty range.
     if not can_do_mlock(mm):
         raise os_error(errno.EPERM)
     vm_flags = VM_LOCKED | (VM_LOCKONFAULT if flags else 0)
@@ -56,8 +56,8 @@ def do_mlock(mm: MmStruct, start: int, length: int, flags: int = 0) -> None:
         _apply_vma_lock_flags(mm, start, length, vm_flags)
     finally:
         mmap_write_unlock(mm)
-    # The flags are set, the pages follow. Until then a fault brings in what is accessed, and it
-    # stays.
+    # The flags are set; now fault in the pages. A page that a task accesses meanwhile is faulted in
+    # and stays.
     if not mm_populate(mm, start, start + length):
         raise os_error(errno.ENOMEM)
 
@@ -73,13 +73,13 @@ def do_munlock(mm: MmStruct, start: int, length: int) -> None:
 
 
 def do_mlockall(mm: MmStruct, flags: int) -> None:
-    """Lock all that is mapped (MCL_CURRENT), and all that will be (MCL_FUTURE).
+    """Lock all current mappings (MCL_CURRENT), and all future ones (MCL_FUTURE).
 
     Raises:
-        OSError: EINVAL for flags that are unknown, none, or MCL_ONFAULT alone; EPERM without any
-            right to lock; ENOMEM over RLIMIT_MEMLOCK; EINTR if the task is killed while it
-            waits for the lock.
-        NotModelledError: MCL_CURRENT is set, and a driver's mapping is there; see driver.py.
+        OSError: EINVAL for unknown flags, no flags, or MCL_ONFAULT alone; EPERM if the process may
+            not lock memory at all; ENOMEM if RLIMIT_MEMLOCK would be exceeded; EINTR if the task is
+            killed while it waits for the lock.
+        NotModelledError: MCL_CURRENT is set, and there is a driver's mapping; see driver.py.
 
     Source: mlockall(2); mm/mlock.c.
     """
@@ -98,13 +98,13 @@ def do_mlockall(mm: MmStruct, flags: int) -> None:
         _apply_mlockall_flags(mm, flags)
     finally:
         mmap_write_unlock(mm)
-    # All are tried, and none that fails makes the call fail.
+    # Try all pages. The call succeeds even if some cannot be faulted in.
     if flags & MCL_CURRENT:
         mm_populate(mm, 0, mm.task_size, past_errors=True)
 
 
 def do_munlockall(mm: MmStruct) -> None:
-    """Unlock everything, present and to come.
+    """Unlock all current mappings, and do not lock future ones.
 
     Raises:
         OSError: EINTR if the task is killed while it waits for the lock.
@@ -122,11 +122,11 @@ def _whole_pages(start: int, length: int) -> tuple[int, int]:
 
 
 def _within_limit(mm: MmStruct, start: int, length: int) -> bool:
-    """Say whether RLIMIT_MEMLOCK allows it; what is locked already is not counted twice."""
+    """Say whether RLIMIT_MEMLOCK allows the call. Do not count locked pages twice."""
     if mm.limits.cap_ipc_lock:
         return True
     limit = mm.limits.rlimit_memlock >> PAGE_SHIFT
-    # First without looking at VMAs, which is enough nearly always.
+    # Nearly always this is enough, without a walk over the VMAs.
     wanted = mm.locked_vm + (length >> PAGE_SHIFT)
     return wanted <= limit or wanted - pages_mapped(mm, start, start + length, VM_LOCKED) <= limit
 
@@ -134,7 +134,7 @@ def _within_limit(mm: MmStruct, start: int, length: int) -> bool:
 def _apply_vma_lock_flags(mm: MmStruct, start: int, length: int, vm_flags: int) -> None:
     """Compare mm/mlock.c:apply_vma_lock_flags().
 
-    Nothing of a driver is locked, so there is no need to ask one about unlocking.
+    A driver's mapping is never locked, so unlocking needs no check for one.
     """
     end = start + length
     if end > ULONG_MAX:
@@ -143,10 +143,10 @@ def _apply_vma_lock_flags(mm: MmStruct, start: int, length: int, vm_flags: int) 
         refuse_drivers(mm, start, end, "mlock", past_holes=False)
     while start < end:
         vma = mm.find_vma(start)
-        # What comes before a gap stays locked.
+        # Pages before a hole stay locked.
         if vma is None or vma.vm_start > start:
             raise os_error(errno.ENOMEM)
-        # Its end is taken first: the VMA may merge with what comes before.
+        # Load its end first: the VMA may merge with the one before.
         piece_end = min(vma.vm_end, end)
         _mlock_fixup(mm, vma, start, piece_end, vm_flags)
         start = piece_end
@@ -155,7 +155,7 @@ def _apply_vma_lock_flags(mm: MmStruct, start: int, length: int, vm_flags: int) 
 def _apply_mlockall_flags(mm: MmStruct, flags: int) -> None:
     """Compare mm/mlock.c:apply_mlockall_flags(); a split is never needed."""
     on_fault = VM_LOCKONFAULT if flags & MCL_ONFAULT else 0
-    # A call without MCL_FUTURE takes back an earlier one.
+    # A call without MCL_FUTURE cancels an earlier MCL_FUTURE.
     mm.def_flags &= ~VM_LOCKED_MASK
     if flags & MCL_FUTURE:
         mm.def_flags |= VM_LOCKED | on_fault
@@ -164,7 +164,7 @@ def _apply_mlockall_flags(mm: MmStruct, flags: int) -> None:
     vm_flags = VM_LOCKED | on_fault if flags & MCL_CURRENT else 0
     vma = mm.find_vma(0)
     while vma is not None:
-        # As above: the VMA may merge, and its end become another.
+        # As above: the VMA may merge, and its end may change.
         end = vma.vm_end
         _mlock_fixup(mm, vma, vma.vm_start, end, vm_flags)
         vma = mm.find_vma(end)
@@ -174,9 +174,9 @@ def _mlock_fixup(mm: MmStruct, vma: Vma, start: int, end: int, vm_flags: int) ->
     """Give [start, end) of vma its lock flags. Compare mm/mlock.c:mlock_fixup()."""
     old = vma.vm_flags
     new = old & ~VM_LOCKED_MASK | vm_flags
-    # Special mappings are resident anyway, and droppable memory is not to be kept.
+    # Special mappings are always resident, and droppable memory must not be locked.
     if new == old or old & (VM_SPECIAL | VM_DROPPABLE):
         return
     vma_modify_flags(mm, vma, start, end, new)
-    # After it, as it may fail: at max_map_count, if the VMA has to be split.
+    # Count only now: vma_modify_flags() fails if a split would exceed max_map_count.
     mm.locked_vm += (bool(new & VM_LOCKED) - bool(old & VM_LOCKED)) * (end - start >> PAGE_SHIFT)

@@ -1,8 +1,8 @@
-"""Map: check what is asked for, make room, and publish the mapping with one store.
+"""Map memory: check the arguments, make room, and publish the mapping with one store.
 
-A mapping over existing ones first detaches those, then lets the new VMA, or the neighbour that
-grows, take their slots in one store of the tree: no reader ever sees their gap. Before Linux 6.12
-they were unmapped first.
+mmap over existing mappings first detaches their VMAs. Then one store puts the new VMA, or the
+neighbour that grows, in their place in the tree, so that no reader ever sees a hole there. Before
+Linux 6.12 they were unmapped first.
 Compare mm/mmap.c:do_mmap() and mm/vma.c:__mmap_region().
 """
 
@@ -72,7 +72,7 @@ def do_mmap(
 
     Args:
         mm: The address space; its mmap_lock is taken for write.
-        addr: A hint, unless MAP_FIXED or MAP_FIXED_NOREPLACE is set.
+        addr: Byte address; a hint unless MAP_FIXED or MAP_FIXED_NOREPLACE is set.
         length: Bytes, rounded up to whole pages.
         prot: PROT_* bits; unknown ones are ignored.
         flags: MAP_* bits.
@@ -82,7 +82,7 @@ def do_mmap(
     Raises:
         OSError: with the errno of mmap(2), in Linux's order of checks; EINTR if the task is
             killed while it waits for the lock.
-        NotModelledError: What is to be replaced ends inside a driver's mapping; see driver.py.
+        NotModelledError: The replaced range ends inside a driver's mapping; see driver.py.
 
     Source: mmap(2); mm/mmap.c:do_mmap().
     """
@@ -94,8 +94,8 @@ def do_mmap(
         locked = (flags & MAP_LOCKED) | (mm.def_flags & VM_LOCKED)
     finally:
         mmap_write_unlock(mm)
-    # Faults take mmap_lock for read, so they come after the section. Another task may have unmapped
-    # the range by then: mmap has succeeded nevertheless.
+    # Faults take mmap_lock for read, so they come after the section. mmap succeeds even if another
+    # task has unmapped the range by then.
     if locked or flags & (MAP_POPULATE | MAP_NONBLOCK) == MAP_POPULATE:
         mm_populate(mm, addr, addr + page_align(length))
     return addr
@@ -104,8 +104,8 @@ def do_mmap(
 def mmap_locked(
     mm: MmStruct, addr: int, length: int, prot: int, flags: int, file: VmFile | None, pgoff: int
 ) -> int:
-    """Do what do_mmap() says. Preconditions: mmap_lock held for write; length not 0."""
-    # The order of what follows is Linux's: it decides the errno where several would be right.
+    """Do the work of do_mmap(). Preconditions: mmap_lock held for write; length not 0."""
+    # The checks are in Linux's order, which decides the errno if several of them fail.
     if mm.read_implies_exec and prot & PROT_READ and not (file is not None and file.noexec):
         prot |= PROT_EXEC
     if flags & MAP_FIXED_NOREPLACE:
@@ -118,7 +118,7 @@ def mmap_locked(
     pages = length >> PAGE_SHIFT
     if pgoff + pages > ULONG_MAX:
         raise os_error(errno.EOVERFLOW)
-    # More than, not at least: as in Linux, there may be one VMA more than the limit says.
+    # As in Linux the test is "more than", so there may be one VMA more than the limit.
     if mm.map_count > mm.limits.max_map_count:
         raise os_error(errno.ENOMEM)
     addr = get_unmapped_area(mm, file, addr, length, pgoff, flags)
@@ -131,8 +131,8 @@ def mmap_locked(
     vm_flags = kind_vm_flags(mm, prot, flags, vm_flags, file)
     if prot & PROT_WRITE and prot & PROT_EXEC and mm.limits.deny_write_exec:
         raise os_error(errno.EACCES)
-    # Pages of private anonymous memory are numbered by where they are mapped first: so neighbours
-    # that are mapped one by one fit together, and can merge.
+    # The page offset of private anonymous memory is its address. So mappings that are made side by
+    # side have contiguous offsets and can merge.
     if file is None:
         pgoff = 0 if vm_flags & VM_SHARED else addr >> PAGE_SHIFT
     return mmap_region(mm, addr, length, vm_flags, file, pgoff)
@@ -141,35 +141,35 @@ def mmap_locked(
 def mmap_region(
     mm: MmStruct, addr: int, length: int, vm_flags: int, file: VmFile | None, pgoff: int
 ) -> int:
-    """Map [addr, addr + length) in the place of whatever is there.
+    """Map [addr, addr + length), replacing whatever is there.
 
     Preconditions: mmap_lock held for write; all checks of the arguments done.
 
     Raises:
-        OSError: ENOMEM over a limit, EPERM if a sealed VMA is in the way; nothing but splits
-            has changed then. As _call_mmap(), when what was there is gone.
+        OSError: ENOMEM if a limit would be exceeded, EPERM if a sealed VMA is in the way; nothing
+            but splits has changed then. As _call_mmap(), after the old mappings are gone.
     """
     end = addr + length
     if file is not None and file.huge is not None:
         vm_flags |= VM_HUGETLB | VM_DONTEXPAND
     if not mm.release.has(MMAP_REPLACES):
         _unmap_first(mm, addr, length, vm_flags)
-    # What is there is detached but stays in the tree, so that readers that meet it have to wait for
-    # us rather than find a gap.
+    # The old VMAs are detached but stay in the tree, so that readers that find one have to wait for
+    # us and do not see a hole.
     going = gather_munmap_vmas(mm, addr, end)
     try:
         vm_flags = _charge(mm, vm_flags, length >> PAGE_SHIFT, going)
         new = Attributes(vm_flags, file, pgoff, addr >> PAGE_SHIFT)
-        # The publication: one store puts the neighbour that grows, or the new VMA, over all that
-        # was there. Before it the old mapping covers the range, after it the new one does.
+        # One store publishes the neighbour that grows, here, or the new VMA, below, over all that
+        # was there. Before it the old mappings cover the range, after it the new one does.
         joined = _joins(mm, addr, end, new)
-    except BaseException:  # a limit, or a signal handler's in the wait for a neighbour's readers
+    except BaseException:  # a limit, or a signal handler while waiting for a neighbour's readers
         abort_munmap_vmas(going)
         raise
     if not joined:
         _map_new(mm, going, new)
-    # Counted out only now: as long as the call could fail, the old VMAs counted. Their pages go
-    # last, under the write lock of what took their place, where no fault can come in.
+    # Subtract the old VMAs from the counters only now that the call can no longer fail. Free their
+    # pages last, while the new VMA is write-locked and no fault can happen there.
     account_munmap_vmas(mm, going)
     if vm_flags & VM_LOCKED and _cannot_be_locked(mm, vm_flags):
         vm_flags = _unlock(mm, addr)
@@ -179,10 +179,11 @@ def mmap_region(
 
 
 def _unmap_first(mm: MmStruct, addr: int, length: int, vm_flags: int) -> None:
-    """Unmap what is to be replaced, if the limits allow what replaces it.
+    """Unmap the old mappings of the range, if the limits allow the new one.
 
     Raises:
-        OSError: ENOMEM over a limit, or if it cannot be unmapped; EPERM if it is sealed.
+        OSError: ENOMEM if a limit would be exceeded or the range cannot be unmapped; EPERM if it
+            is sealed.
     """
     mapped = pages_mapped(mm, addr, addr + length)
     if not may_expand_vm(mm, vm_flags, (length >> PAGE_SHIFT) - mapped):
@@ -195,33 +196,33 @@ def _unmap_first(mm: MmStruct, addr: int, length: int, vm_flags: int) -> None:
 
 
 def _map_new(mm: MmStruct, going: MunmapVmas, new: Attributes) -> None:
-    """Put a new VMA in the place of those that go, which no neighbour takes over.
+    """Replace the old VMAs by a new one, if no neighbour takes over their range.
 
     Preconditions: mmap_lock held for write.
 
     Raises:
         OSError: As _call_mmap(); the old VMAs are unmapped then.
     """
-    # First, as the new mapping may need the huge pages that the old ones give back.
+    # Clean up first: the new mapping may need the huge pages that the old ones give back.
     clean_up_munmap_vmas(going)
     try:
         file, resv_map = _call_mmap(mm, new, going.end - going.start)
     except BaseException:
-        # The old ones cannot be put back to use, as their pages may be gone. Compare
+        # The old VMAs cannot be restored, because their pages may be gone. Compare
         # mm/vma.c:vms_abort_munmap_vmas().
         clear_munmap_vmas(mm, going)
         free_munmap_vmas(mm, going)
         raise
-    # What was promised or reserved is never to be taken back: nothing waits or fails from here on.
+    # Nothing waits or fails from here on, so the commitment or reservation need never be undone.
     store_new_vma(mm, going.start, going.end, replace(new, file=file), resv_map)
 
 
 def _call_mmap(mm: MmStruct, new: Attributes, length: int) -> tuple[VmFile | None, set[int] | None]:
-    """Return the file that is mapped in the end: shared memory has a new one; and a resv_map.
+    """Return the file that is finally mapped (a new one for shared memory) and its resv_map.
 
     Raises:
-        OSError: ENOMEM if that is more than may be promised; EOPNOTSUPP for VM_SYNC where the
-            file's system refuses it; of huge pages as hugetlbfs_file_mmap().
+        OSError: ENOMEM if the pages may not be committed; EOPNOTSUPP for VM_SYNC if the file
+            system refuses it; for huge pages as hugetlbfs_file_mmap().
 
     Preconditions: mmap_lock held for write.
     """
@@ -241,16 +242,16 @@ def _call_mmap(mm: MmStruct, new: Attributes, length: int) -> tuple[VmFile | Non
 
 
 def _shares_pages(mm: MmStruct, vm_flags: int) -> bool:
-    """Say whether a mapping of /dev/zero, or of no file, is shared memory."""
+    """Say whether a mapping of /dev/zero or of no file is shared memory."""
     shared = VM_MAYSHARE if mm.release.has(ZERO_SHARED_READ_ONLY) else VM_SHARED
     return bool(vm_flags & shared)
 
 
 def _joins(mm: MmStruct, addr: int, end: int, new: Attributes) -> bool:
-    """Extend a neighbour by what is to be mapped, if one can be; say whether one was."""
+    """Extend a neighbour by the new range if possible. Say whether a neighbour took it."""
     if new.file is not None and new.file.stacked:
         return False
-    # Neither is on its way out: what is detached lies between addr and end.
+    # Both neighbours stay: the detached VMAs are between addr and end.
     prev, following = mm.find_vma_prev(addr), mm.find_vma(end)
     if not mm.release.has(MMAP_REPLACES) and _needs_following(prev, following, end, new):
         prev = None
@@ -258,9 +259,10 @@ def _joins(mm: MmStruct, addr: int, end: int, new: Attributes) -> bool:
 
 
 def _needs_following(prev: Vma | None, following: Vma | None, end: int, new: Attributes) -> bool:
-    """Say whether prev is passed over for the VMA after the new range: it must have its anon_vma.
+    """Say whether prev must not merge because the VMA after the range has another anon_vma.
 
-    Compare mm/mmap.c:__mmap_region() of Linux 6.1.
+    If the VMA after the range can merge, prev can only if it has the same anon_vma. Compare
+    mm/mmap.c:__mmap_region() of Linux 6.1.
     """
     if prev is None or following is None or not new.precedes(following, prev.vm_end, end):
         return False
@@ -274,12 +276,13 @@ def _cannot_be_locked(mm: MmStruct, vm_flags: int) -> bool:
 
 
 def _unlock(mm: MmStruct, addr: int) -> int:
-    """Take the lock flags from the new VMA at addr, which is droppable or of huge pages.
+    """Clear the lock flags of the new VMA at addr, which is droppable or on hugetlbfs.
 
-    Return its flags. They kept it from merging nevertheless. Compare mm/vma.c:__mmap_complete().
+    Return its flags. The merge was decided with the lock flags set. Compare
+    mm/vma.c:__mmap_complete().
     """
     vma = mm.find_vma(addr)
-    assert vma is not None, "it was stored a moment ago, and is write-locked"
+    assert vma is not None, "it was just stored and is write-locked"
     vma.vm_flags &= ~VM_LOCKED_MASK
     return vma.vm_flags
 
@@ -287,7 +290,7 @@ def _unlock(mm: MmStruct, addr: int) -> int:
 def store_new_vma(
     mm: MmStruct, addr: int, end: int, new: Attributes, resv_map: set[int] | None = None
 ) -> None:
-    """Make [addr, end) a VMA of its own. Preconditions: mmap_lock held for write."""
+    """Create a VMA for [addr, end) and store it. Preconditions: mmap_lock held for write."""
     vma = vm_area_alloc(mm)
     vma.vm_start, vma.vm_end = addr, end
     vma.vm_pgoff, vma.vm_anon_pgoff = new.pgoff, new.anon_pgoff
@@ -295,19 +298,19 @@ def store_new_vma(
     vma.vm_ops = new.file.vm_ops if new.file is not None else None
     vma.resv_map = resv_map
     vma_open(vma)
-    # All fields are written before vma_store_new() lets readers find them. It has no readers, so
-    # locking it waits for nothing.
+    # All fields are written before vma_store_new() lets readers find the VMA. It has no readers, so
+    # locking it never waits.
     vma_start_write(vma)
     vma_store_new(mm, vma)
 
 
 def _charge(mm: MmStruct, vm_flags: int, pages: int, going: MunmapVmas) -> int:
-    """Check the limits for a new mapping; return its flags, with VM_ACCOUNT if it is charged."""
-    # What is replaced makes room for what replaces it. _unmap_first() has asked already.
+    """Check the limits for a new mapping. Return its flags, with VM_ACCOUNT if it is charged."""
+    # Pages that are replaced make room for the new ones. _unmap_first() has checked already.
     replaces = mm.release.has(MMAP_REPLACES)
     if replaces and not may_expand_vm(mm, vm_flags, pages - going.pages):
         raise os_error(errno.ENOMEM)
-    # Memory is promised for what is private and can be written; huge pages their pool promises.
+    # Private writable mappings are charged. Huge pages are not: their pool reserves them.
     if vm_flags & (VM_NORESERVE | VM_SHARED | VM_HUGETLB | VM_WRITE) != VM_WRITE:
         return vm_flags
     charge = pages - going.accounted

@@ -49,10 +49,9 @@ def do_mprotect(mm: MmStruct, start: int, length: int, prot: int) -> None:
         prot: PROT_READ, PROT_WRITE, PROT_EXEC, PROT_SEM, PROT_GROWSDOWN or PROT_GROWSUP bits.
 
     Raises:
-        OSError: EINVAL, ENOMEM, EACCES or EPERM as mprotect(2) says: what comes before the page
-            that it is about keeps its new protection. EINTR if the task is killed while it
-            waits for the lock.
-        NotModelledError: The range comes to a driver's mapping; see driver.py.
+        OSError: EINVAL, ENOMEM, EACCES or EPERM as mprotect(2) says. The pages before the failing
+            one keep their new protection. EINTR if the task is killed while it waits for the lock.
+        NotModelledError: The range reaches a driver's mapping; see driver.py.
 
     Source: mprotect(2); mm/mprotect.c:do_mprotect_pkey().
     """
@@ -74,7 +73,7 @@ def do_mprotect(mm: MmStruct, start: int, length: int, prot: int) -> None:
 
 
 def _mprotect_locked(mm: MmStruct, start: int, end: int, prot: int, grows: int) -> None:
-    # VMA by VMA. What comes before a failure keeps its new protection, as in Linux.
+    # Go VMA by VMA. As in Linux, the VMAs before a failure keep their new protection.
     vma = mm.find_vma(start)
     if vma is None:
         raise os_error(errno.ENOMEM)
@@ -82,7 +81,7 @@ def _mprotect_locked(mm: MmStruct, start: int, end: int, prot: int, grows: int) 
     refuse_drivers(mm, start, end, "mprotect", past_holes=False)
     refuse_sealed(mm, start, end)
     while start < end:
-        # Looked up by address each time: the one before may have merged into it.
+        # Look up by address each time: the previous VMA may have merged into this one.
         vma = mm.find_vma(start)
         if vma is None or vma.vm_start > start:
             raise os_error(errno.ENOMEM)
@@ -92,7 +91,7 @@ def _mprotect_locked(mm: MmStruct, start: int, end: int, prot: int, grows: int) 
 
 
 def _first_page(vma: Vma, start: int, end: int, grows: int) -> int:
-    # For PROT_GROWSDOWN the range begins where the stack does, however far that has grown.
+    # With PROT_GROWSDOWN the range begins where the stack does now.
     if grows & PROT_GROWSDOWN:
         if vma.vm_start >= end:
             raise os_error(errno.ENOMEM)
@@ -109,10 +108,10 @@ def _first_page(vma: Vma, start: int, end: int, grows: int) -> int:
 def _new_flags(mm: MmStruct, vma: Vma, prot: int) -> int:
     if mm.read_implies_exec and prot & PROT_READ and vma.vm_flags & VM_MAYEXEC:
         prot |= PROT_EXEC
-    # What may be asked for was decided when it was mapped: a file opened for reading, say, can
-    # never be made writable.
+    # The VM_MAY* flags were set at mmap. For example, a shared mapping of a file opened only for
+    # reading can never be made writable.
     flags = vma.vm_flags & ~VM_ACCESS_FLAGS | prot_vm_flags(prot)
-    may = vma.vm_flags >> 4  # VM_MAYREAD, VM_MAYWRITE and VM_MAYEXEC stand four bits higher
+    may = vma.vm_flags >> 4  # VM_MAYREAD, VM_MAYWRITE and VM_MAYEXEC are four bits higher
     if flags & ~may & VM_ACCESS_FLAGS:
         raise os_error(errno.EACCES)
     if mm.limits.deny_write_exec and _gains_exec(vma.vm_flags, flags):
@@ -133,10 +132,10 @@ def _mprotect_fixup(mm: MmStruct, vma: Vma, start: int, end: int, flags: int) ->
         raise os_error(errno.EPERM)
     if flags == old:
         return
-    # Limits come first: what follows cannot be taken back without another split or merge.
+    # Check the limits first: a split or merge could not simply be undone.
     flags = _account_flag(mm, vma, flags, pages)
     vma = vma_modify_flags(mm, vma, start, end, flags)
-    # By its flags a page counts as data, code or stack: out with the old, in with the new.
+    # The flags decide whether pages count as data, code or stack, so count them again.
     vma_account(mm, old, -pages)
     vma_account(mm, flags, pages)
     if flags & VM_WRITE and old & (VM_WRITE | VM_SHARED | VM_LOCKED) == VM_LOCKED:
@@ -144,8 +143,8 @@ def _mprotect_fixup(mm: MmStruct, vma: Vma, start: int, end: int, flags: int) ->
 
 
 def _account_flag(mm: MmStruct, vma: Vma, flags: int, pages: int) -> int:
-    """Return the flags with VM_ACCOUNT as it has to be; ENOMEM if a limit is in the way."""
-    # Memory becomes data, and has to be promised, by becoming writable for the first time.
+    """Return the flags with VM_ACCOUNT as it has to be. Raise ENOMEM if a limit is in the way."""
+    # Memory that becomes writable for the first time becomes data, and is charged.
     old = vma.vm_flags
     if flags & VM_WRITE:
         if not may_expand_vm(mm, flags, pages) and may_expand_vm(mm, old, pages):

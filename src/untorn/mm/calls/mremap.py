@@ -1,7 +1,7 @@
 """Resize and move mappings.
 
-A move copies the VMA to its new place (where it may merge), and unmaps the old one: inside the
-section both are there. Compare mm/mremap.c:do_mremap() and mm/vma.c:copy_vma().
+A move copies the VMA to its new place, where it may merge, and unmaps the old one. During the
+section both exist. Compare mm/mremap.c:do_mremap() and mm/vma.c:copy_vma().
 """
 
 import errno
@@ -47,7 +47,7 @@ from untorn.releases.changes import MREMAP_CHECKS_FIRST, MREMAP_OF_SEVERAL
 def do_mremap(
     mm: MmStruct, addr: int, old_len: int, new_len: int, flags: int, new_addr: int
 ) -> int:
-    """Resize or move [addr, addr + old_len); return the byte address where it is now.
+    """Resize or move [addr, addr + old_len). Return its new byte address.
 
     Args:
         mm: The address space; its mmap_lock is taken for write.
@@ -55,22 +55,23 @@ def do_mremap(
         old_len: Bytes, rounded up; 0 duplicates a shared mapping.
         new_len: Bytes, rounded up.
         flags: MREMAP_* bits.
-        new_addr: Where to with MREMAP_FIXED, a hint with MREMAP_DONTUNMAP, ignored otherwise.
+        new_addr: The new byte address with MREMAP_FIXED, a hint with MREMAP_DONTUNMAP alone;
+            otherwise ignored.
 
     Raises:
         OSError: with the errno of mremap(2), in Linux's order of checks. With MREMAP_FIXED the
-            destination may be unmapped, and VMAs before the failing one moved, already.
+            destination may be unmapped by then, and VMAs before the failing one may have moved.
         NotModelledError: A driver's mapping would grow, move or be replaced; see driver.py.
 
     Source: mremap(2); mm/mremap.c:do_mremap().
     """
     remap = VmaRemap(mm, addr, page_align(old_len), page_align(new_len), flags, new_addr)
-    # Lengths were once compared before they were rounded up to pages.
+    # Earlier releases compare the lengths before they round them up to pages.
     rounded = mm.release.has(MREMAP_CHECKS_FIRST)
     check_mremap_params(remap, resizes=remap.delta != 0 if rounded else old_len != new_len)
     mmap_write_lock_killable(mm)
-    # All in one section, whatever the call comes to. Readers may be shown the source as it was
-    # until it is write-locked, and with MREMAP_FIXED the destination unmapped for a moment.
+    # Everything happens in one section. Readers may see the old source until it is write-locked,
+    # and with MREMAP_FIXED a transient hole at the destination.
     try:
         grown_locked = _grows_locked(remap)
         place = _mremap_locked(remap)
@@ -92,10 +93,10 @@ def _grows_locked(remap: VmaRemap) -> bool:
 
 
 def _mremap_locked(remap: VmaRemap) -> int:
-    """Do what do_mremap() says. Preconditions: mmap_lock held for write; parameters valid."""
+    """Do the work of do_mremap(). Preconditions: mmap_lock held for write; parameters valid."""
     check_map_count_early(remap)
     _refuse_drivers(remap)
-    # Only a move that keeps the length may be of several VMAs; all else is about one.
+    # Only a move that keeps the length may concern several VMAs.
     moves = remap.flags & MREMAP_FIXED and remap.delta == 0
     if moves and remap.mm.release.has(MREMAP_OF_SEVERAL):
         return _move_all(remap)
@@ -104,16 +105,16 @@ def _mremap_locked(remap: VmaRemap) -> int:
         return _mremap_to(remap)
     if remap.delta > 0:
         return _expand(remap, vma)
-    # A shrink, or nothing at all, which succeeds.
+    # The range shrinks, or nothing changes, which is a success.
     if remap.delta < 0:
         do_munmap_locked(remap.mm, remap.addr + remap.new_len, -remap.delta)
     return remap.addr
 
 
 def _refuse_drivers(remap: VmaRemap) -> None:
-    """Refuse to grow or move a driver's mapping, and to put another in its place.
+    """Refuse to grow, move or replace a driver's mapping.
 
-    Without either nothing happens but one munmap at most, which looks for itself.
+    If the call neither grows nor moves a mapping, it does at most one munmap, which checks itself.
 
     Raises:
         NotModelledError: see driver.py.
@@ -122,7 +123,7 @@ def _refuse_drivers(remap: VmaRemap) -> None:
     if not mm.has_drivers or (remap.delta <= 0 and not remap.names_place):
         return
     refuse_drivers(mm, remap.addr, end, "mremap", past_holes=True)
-    # The munmap at the new place covers whole pages of what is moved, which on hugetlbfs are large.
+    # The munmap at the new place covers whole pages of the moved mapping, huge ones on hugetlbfs.
     if remap.flags & MREMAP_FIXED:
         last = _lookup(mm, end - 1)
         page_size = PAGE_SIZE if last is None else vma_kernel_pagesize(last)
@@ -131,16 +132,16 @@ def _refuse_drivers(remap: VmaRemap) -> None:
 
 
 def _move_all(remap: VmaRemap) -> int:
-    """Move every VMA of the range, gaps between them kept. Compare remap_move()."""
+    """Move every VMA of the range, and keep the holes between them. Compare remap_move()."""
     mm, start, end = remap.mm, remap.addr, remap.addr + remap.old_len
-    # VMA by VMA, each as a move of its own: what was moved before a failure stays moved.
+    # Each VMA is a separate move: the VMAs moved before a failure stay moved.
     shift = remap.new_addr - start
     vma = _lookup(mm, start)
     first = True
     while first or (vma is not None and vma.vm_start < end):
         if vma is None:
             raise os_error(errno.EFAULT)
-        # Such a VMA may still move alone.
+        # Such a VMA may move only if it is the only one.
         if not _moves_with_others(vma) and not (first and vma.vm_end >= end):
             raise os_error(errno.EFAULT)
         piece, piece_end = max(vma.vm_start, start), min(vma.vm_end, end)
@@ -149,13 +150,13 @@ def _move_all(remap: VmaRemap) -> int:
         check_prep_vma(one, vma)
         _mremap_to(one)
         first = False
-        # By address: the one that was moved is gone, or shrunk, or merged at its new place.
+        # Look up by address: the moved VMA is gone, or has shrunk, or has merged at its new place.
         vma = mm.find_vma(piece_end) if piece_end < end else None
     return remap.new_addr
 
 
 def _moves_with_others(vma: Vma) -> bool:
-    """Say whether vma may be one of several: not if its driver has a say in where it goes.
+    """Say whether vma may be one of several that move: not if its file may decide the address.
 
     Compare mm/mremap.c:vma_multi_allowed().
     """
@@ -164,21 +165,20 @@ def _moves_with_others(vma: Vma) -> bool:
 
 
 def _mremap_to(remap: VmaRemap) -> int:
-    """Move to the place that is named. Compare mm/mremap.c:mremap_to()."""
+    """Move to the given address. Compare mm/mremap.c:mremap_to()."""
     mm = remap.mm
-    # What is at the new place goes, whether or not the move succeeds after that.
+    # The mappings at the new place go, even if the move fails after that.
     if remap.flags & MREMAP_FIXED:
         do_munmap_locked(mm, remap.new_addr, remap.new_len)
         if _lookup(mm, remap.addr) is None:
-            raise os_error(errno.EFAULT)  # an old length that wraps hid that the ranges overlap
-    # What does not fit into the new length is unmapped at the old place, so that the rest moves as
-    # it is.
+            raise os_error(errno.EFAULT)  # the old length wrapped and hid an overlap of the ranges
+    # If the range shrinks, unmap its tail at the old place first. The rest then moves unchanged.
     if remap.delta < 0:
         do_munmap_locked(mm, remap.addr + remap.new_len, -remap.delta)
         remap.old_len = remap.new_len
-    # Either munmap may have split the VMA that was checked.
+    # Each munmap may have split the VMA that was checked.
     found = _lookup(mm, remap.addr)
-    assert found is not None, "what was unmapped begins above it"
+    assert found is not None, "the unmapped tail begins above it"
     if not mm.release.has(MREMAP_CHECKS_FIRST):
         check_resize(remap, found)
     pages = remap.old_len >> PAGE_SHIFT
@@ -188,21 +188,21 @@ def _mremap_to(remap: VmaRemap) -> int:
 
 
 def _expand(remap: VmaRemap, vma: Vma) -> int:
-    """Grow in place if what follows is free, else move. Compare mm/mremap.c:expand_vma()."""
+    """Grow in place if the range above is free, else move. Compare mm/mremap.c:expand_vma()."""
     if vma.vm_end - remap.addr == remap.old_len and _is_free(remap, vma):
         pages = remap.delta >> PAGE_SHIFT
         _check_commit(remap, vma, pages)
         new = replace(Attributes.of(vma, vma.vm_end), extends=True)
         following = remap.mm.find_vma(vma.vm_end)
-        # The growth is a new mapping that merges into vma, and into the VMA after it if it closes
-        # the gap: one store, like any merge.
+        # Growing adds a new range that merges into vma, and also with the VMA after it if it closes
+        # the hole. Like any merge, this is one store.
         flags, end = vma.vm_flags, vma.vm_end + remap.delta
         merged = vma_merge_new_range(remap.mm, vma, following, vma.vm_end, end, new)
         if merged is None:
             raise os_error(errno.ENOMEM)
         vma_account(remap.mm, flags, pages)
         return remap.addr
-    # No room in place, or only a part of the VMA is to grow: that part has to move away from it.
+    # There is no room in place, or only a part of the VMA grows, so the range must move.
     if not remap.flags & MREMAP_MAYMOVE:
         raise os_error(errno.ENOMEM)
     return _move_vma(remap, vma)
@@ -221,24 +221,24 @@ def _check_commit(remap: VmaRemap, vma: Vma, pages: int) -> None:
 
 def _move_vma(remap: VmaRemap, vma: Vma) -> int:
     """Copy the range to its new place and unmap the old one. Compare mm/mremap.c:move_vma()."""
-    # All that can fail comes before the copy: what follows the copy can always be done.
+    # Everything that can fail comes before the copy; nothing after it can fail.
     mm = remap.mm
     place = _new_place(remap, vma)
     _prep_move_vma(remap, vma)
-    # Memory is promised for what is added: for all of the copy if the source stays.
+    # Only added memory is charged, which is the whole copy if the source stays.
     _check_commit(remap, vma, (remap.new_len if remap.keeps_source else remap.delta) >> PAGE_SHIFT)
-    # No fault may come into the source while its pages move; the copy is locked by copy_vma().
+    # No fault may happen in the source while its pages move. copy_vma() locks the copy.
     vma_start_write(vma)
     flags = vma.vm_flags
     source, copy = copy_vma(
         mm, vma, remap.addr, place, remap.new_len, keeps_source=remap.keeps_source
     )
-    # Until the munmap below the tree has both. Both are write-locked, so a walk that comes upon
-    # either of them waits for mmap_lock.
+    # Until the munmap below, the tree has both. Both are write-locked, so a walk that finds one of
+    # them waits for mmap_lock.
     if flags & VM_HUGETLB:
         move_huge_pages(vma, remap.addr, place, remap.old_len)
-        # What was reserved is the copy's now. As in Linux, what stays of the source keeps none of
-        # it even if only a part of it moved: the pool has those reserved for good.
+        # The copy has the reservations now. As in Linux, the rest of the source keeps none even if
+        # only a part of it moved: its pages stay reserved in the pool for ever.
         source.resv_map = None
     else:
         move_page_tables(mm, remap.addr, place, remap.old_len)
@@ -251,11 +251,14 @@ def _move_vma(remap: VmaRemap, vma: Vma) -> int:
 
 
 def _prep_move_vma(remap: VmaRemap, vma: Vma) -> None:
-    """Check that the copy can be made and the source cut; compare mm/mremap.c:prep_move_vma()."""
+    """Check that vma can be copied and split, and split it if it must be before the move.
+
+    Compare mm/mremap.c:prep_move_vma().
+    """
     check_map_count(remap, vma)
-    # A part that moves is cut out of the source at the end. Whether that is allowed is asked now,
-    # while the call can still be refused. The errno is the same for both edges, so their order does
-    # not matter.
+    # If only a part moves, the final munmap splits the source. Check now whether it may be split,
+    # while the call can still fail. The errno is the same for both edges, so their order does not
+    # matter.
     start, end = remap.addr, remap.addr + remap.old_len
     for edge in {start, end} - {vma.vm_start, vma.vm_end}:
         check_may_split(vma, edge)
@@ -268,7 +271,7 @@ def _prep_move_vma(remap: VmaRemap, vma: Vma) -> None:
 
 
 def _new_place(remap: VmaRemap, vma: Vma) -> int:
-    # As mmap would choose it: file, offset and kind of mapping have a say.
+    # Choose the address as mmap would: it depends on the file, the offset and the kind of mapping.
     flags = MAP_FIXED if remap.flags & MREMAP_FIXED else 0
     flags |= MAP_SHARED if vma.vm_flags & VM_MAYSHARE else 0
     pgoff = vma.vm_pgoff + (remap.addr - vma.vm_start >> PAGE_SHIFT)

@@ -1,4 +1,4 @@
-"""What mremap refuses before it changes anything, in Linux's order.
+"""The checks that mremap does before it changes anything, in Linux's order.
 
 Compare mm/mremap.c:check_mremap_params(), __check_map_count_against_split(), check_prep_vma().
 """
@@ -34,7 +34,7 @@ _KNOWN = MREMAP_FIXED | MREMAP_MAYMOVE | MREMAP_DONTUNMAP
 
 @dataclass(slots=True)
 class VmaRemap:
-    """What is asked for; byte addresses and lengths. Compare struct vma_remap_struct."""
+    """The arguments of a call, in byte addresses and bytes. Compare struct vma_remap_struct."""
 
     mm: MmStruct
     addr: int
@@ -45,29 +45,29 @@ class VmaRemap:
 
     @property
     def names_place(self) -> bool:
-        """Whether new_addr is given: the place itself, or a hint for MREMAP_DONTUNMAP."""
+        """Whether new_addr counts: as the new address, or as a hint for MREMAP_DONTUNMAP."""
         return bool(self.flags & (MREMAP_FIXED | MREMAP_DONTUNMAP))
 
     @property
     def keeps_source(self) -> bool:
-        """Whether the old place stays mapped, with nothing in it."""
+        """Whether the old range stays mapped, without its pages."""
         return bool(self.flags & MREMAP_DONTUNMAP)
 
     @property
     def delta(self) -> int:
-        """Bytes that are added; negative for a shrink."""
+        """How many bytes the range grows by; negative if it shrinks."""
         return self.new_len - self.old_len
 
 
 def check_mremap_params(remap: VmaRemap, *, resizes: bool) -> None:
-    """Refuse parameters that no mapping could make good, and a move where there is no room.
+    """Refuse parameters that are wrong whatever is mapped.
 
     Args:
-        remap: What is asked for.
+        remap: The arguments of the call.
         resizes: Whether the lengths differ.
 
     Raises:
-        OSError: EINVAL.
+        OSError: EINVAL; for some releases ENOMEM near max_map_count.
     """
     needs_maymove = remap.names_place and not remap.flags & MREMAP_MAYMOVE
     resized = remap.flags & MREMAP_DONTUNMAP and resizes
@@ -82,13 +82,13 @@ def check_mremap_params(remap: VmaRemap, *, resizes: bool) -> None:
 
 
 def _is_known_misaligned(remap: VmaRemap) -> bool:
-    """Say whether the place that is named, if one is, is not aligned, and that is asked first."""
+    """Say whether new_addr counts, is not aligned, and the release checks that first."""
     misaligned = remap.names_place and not page_aligned(remap.new_addr)
     return misaligned and remap.mm.release.has(MREMAP_ALIGNED_FIRST)
 
 
 def check_place(remap: VmaRemap) -> None:
-    """Refuse a place, if one is named, that the mapping cannot go to.
+    """Refuse a new_addr that counts but that the mapping cannot move to.
 
     Raises:
         OSError: as check_mremap_params().
@@ -102,7 +102,7 @@ def check_place(remap: VmaRemap) -> None:
 
 
 def check_map_count_early(remap: VmaRemap) -> None:
-    """Refuse to unmap what is in the way of a move that would fail after that.
+    """Refuse a call that could fail at max_map_count after it has unmapped the destination.
 
     Preconditions: mmap_lock held for write.
 
@@ -114,7 +114,7 @@ def check_map_count_early(remap: VmaRemap) -> None:
 
 
 def check_map_count(remap: VmaRemap, vma: Vma) -> None:
-    """Refuse to move of vma unless there is room for the copy and for what vma is cut into.
+    """Refuse a move unless max_map_count allows the copy and the splits of vma.
 
     Raises:
         OSError: ENOMEM.
@@ -123,16 +123,16 @@ def check_map_count(remap: VmaRemap, vma: Vma) -> None:
 
 
 def _check_map_count(mm: MmStruct, *, unmaps: bool = False, splits: bool = False) -> None:
-    # The copy is one. A part that moves leaves one VMA more than there were, as it goes itself
-    # unless it is split off to stay; all its parts were counted once. What is unmapped before, at
-    # the new place or as it does not fit there, may have to be cut in three.
+    # The copy adds one VMA. If only a middle part moves, the source leaves two VMAs instead of one,
+    # or three if the part stays as a VMA of its own. A munmap before the move, of the destination
+    # or of the tail, may cut a VMA in three. Earlier releases count four VMAs for every move.
     needed = 2 + splits if mm.release.has(MREMAP_MAP_COUNT) else 4
     if mm.map_count + 2 * unmaps + needed > mm.limits.max_map_count:
         raise os_error(errno.ENOMEM)
 
 
 def splits_source(remap: VmaRemap, vma: Vma) -> bool:
-    """Say whether what moves of vma becomes a VMA of its own first, as it alone is to be unlocked.
+    """Say whether the moving part of vma is split off first, so that only it is unlocked.
 
     Compare mm/mremap.c:needs_pre_split().
     """
@@ -144,7 +144,7 @@ def _may_split_source(remap: VmaRemap) -> bool:
 
 
 def _place_is_valid(remap: VmaRemap) -> bool:
-    # Wraps as an unsigned long does: a length that is too large may hide an overlap, as in Linux.
+    # As in Linux, the sum wraps like an unsigned long, so a huge length may hide an overlap.
     old_end, new_end = remap.addr + remap.old_len & ULONG_MAX, remap.new_addr + remap.new_len
     overlaps = old_end > remap.new_addr and new_end > remap.addr
     return (
@@ -155,17 +155,17 @@ def _place_is_valid(remap: VmaRemap) -> bool:
 
 
 def check_prep_vma(remap: VmaRemap, vma: Vma | None) -> Vma:
-    """Return vma, found at remap.addr, if it can be moved or grown as asked.
+    """Return vma, which was found at remap.addr, if it can be moved or grown as asked.
 
-    On hugetlbfs, the lengths asked for become those of whole pages. Where the release checks late,
-    check_resize() is left to mremap_to() if a place is named.
+    On hugetlbfs, round the lengths up to whole huge pages. If new_addr counts and the release
+    checks late, the caller of this function does check_resize() later, in _mremap_to().
 
     Preconditions: mmap_lock held for write.
 
     Raises:
         OSError: EFAULT, EPERM, EINVAL, EAGAIN or ENOMEM, as mremap(2) says.
     """
-    # In Linux's order, which decides the errno.
+    # The checks are in Linux's order, which decides the errno.
     if vma is None:
         raise os_error(errno.EFAULT)
     if is_sealed(vma) and remap.mm.release.has(SEALS_ONE_BY_ONE):
@@ -182,7 +182,7 @@ def check_prep_vma(remap: VmaRemap, vma: Vma | None) -> Vma:
 
 
 def check_resize(remap: VmaRemap, vma: Vma) -> None:
-    """Refuse to move or grow a range of vma that it does not have, or that may not grow.
+    """Refuse to move or grow a range that is not all in vma, or that may not grow.
 
     Raises:
         OSError: as check_prep_vma().
@@ -198,9 +198,9 @@ def check_resize(remap: VmaRemap, vma: Vma) -> None:
 
 
 def _align_hugetlb(remap: VmaRemap, vma: Vma) -> None:
-    """Compare mm/mremap.c:align_hugetlb(): the new place counts even where none is named."""
+    """Compare mm/mremap.c:align_hugetlb(), which checks new_addr even if it is to be ignored."""
     size = vma_kernel_pagesize(vma)
-    # The old length may wrap, and be 0 then.
+    # The old length may wrap to 0.
     remap.old_len = remap.old_len + -remap.old_len % size & ULONG_MAX
     remap.new_len += -remap.new_len % size
     if remap.addr % size or remap.new_addr % size or remap.delta > 0:

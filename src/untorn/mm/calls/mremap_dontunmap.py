@@ -1,4 +1,4 @@
-"""What MREMAP_DONTUNMAP leaves at the old place: an empty mapping, unlocked.
+"""Finish MREMAP_DONTUNMAP: leave an unlocked mapping without pages at the old address.
 
 Compare mm/mremap.c:dontunmap_complete().
 """
@@ -20,12 +20,12 @@ from untorn.releases.release import Release
 
 
 def dontunmap_complete(remap: VmaRemap, source: Vma, copy: Vma) -> None:
-    """Unlock the source; if all of it moved, let go of its anon_vma.
+    """Unlock the source. If all of it moved, drop its anon_vma.
 
     Preconditions: mmap_lock held for write, source write-locked, its pages moved to copy.
     """
     _unlock(remap, source)
-    # No page of it is left that an anon_vma could be needed for.
+    # If the whole source moved, it has no page left that needs an anon_vma.
     bounds = remap.addr, remap.addr + remap.old_len
     if source is not copy and bounds == (source.vm_start, source.vm_end):
         unlink_anon_vmas(source)
@@ -35,7 +35,7 @@ def dontunmap_complete(remap: VmaRemap, source: Vma, copy: Vma) -> None:
 
 def _unlock(remap: VmaRemap, source: Vma) -> None:
     if source.vm_flags & VM_LOCKED:
-        # All that is not taken from the count here Linux goes on counting until the next exec.
+        # Pages that are not subtracted here stay in Linux's locked_vm until the next exec.
         counted_out = _counted_out(remap, source)
         remap.mm.locked_vm -= counted_out
         remap.mm.locked_vm_excess += vma_pages(source) - counted_out
@@ -44,21 +44,21 @@ def _unlock(remap: VmaRemap, source: Vma) -> None:
 
 
 def _lost_account(release: Release) -> int:
-    """Return VM_ACCOUNT where all of the source loses it, though memory stays promised for it."""
+    """Return VM_ACCOUNT if the source loses the flag, although its pages stay committed."""
     lost = release.has(DONTUNMAP_UNCHARGES) and not release.has(DONTUNMAP_STAYS_CHARGED)
     return VM_ACCOUNT if lost else 0
 
 
 def _counted_out(remap: VmaRemap, source: Vma) -> int:
-    """Return how many pages Linux takes from locked_vm for the source, that it has unlocked."""
+    """Return how many pages Linux subtracts from locked_vm for the unlocked source."""
     if remap.mm.release.has(DONTUNMAP_CUTS):
         return vma_pages(source)
-    # What moved was locked before, and is locked where it moved to.
+    # The moved pages were locked before, and are still locked at their new address.
     return 0 if remap.mm.release.has(DONTUNMAP_COUNTS_TWICE) else remap.old_len >> PAGE_SHIFT
 
 
 def _begin_anew(source: Vma) -> None:
-    """Number the pages that source may own in future by its address, as those of a new mapping."""
+    """Set the anonymous page offset of source from its address, as for a new mapping."""
     source.vm_anon_pgoff = source.vm_start >> PAGE_SHIFT
     if vma_is_anonymous(source) and source.vm_file is None:
         source.vm_pgoff = source.vm_anon_pgoff

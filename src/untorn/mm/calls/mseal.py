@@ -1,4 +1,4 @@
-"""Seal a range: its VMAs can no longer be unmapped, replaced or given other attributes.
+"""Seal a range, so that its VMAs can no longer be unmapped, replaced or given other attributes.
 
 Compare mm/mseal.c:do_mseal().
 """
@@ -16,7 +16,7 @@ from untorn.releases.changes import MSEAL
 
 
 def do_mseal(mm: MmStruct, start: int, length: int, flags: int) -> None:
-    """Seal [start, start + length), which must be mapped without a gap.
+    """Seal [start, start + length), which must have no holes.
 
     Args:
         mm: The address space; its mmap_lock is taken for write.
@@ -25,10 +25,9 @@ def do_mseal(mm: MmStruct, start: int, length: int, flags: int) -> None:
         flags: Must be 0.
 
     Raises:
-        OSError: ENOSYS where the release has no such call; EINVAL for flags, an unaligned start
-            or a range that wraps; ENOMEM if part of the range is not mapped (nothing is sealed
-            then) or a split meets max_map_count; EINTR if the task is killed while it waits for
-            the lock.
+        OSError: ENOSYS if the release has no such call; EINVAL for flags, an unaligned start or a
+            range that wraps; ENOMEM if the range has a hole (nothing is sealed then) or a split
+            would exceed max_map_count; EINTR if the task is killed while it waits for the lock.
         NotModelledError: The range ends inside a driver's mapping; see driver.py.
 
     Source: mseal(2); mm/mseal.c:do_mseal().
@@ -43,16 +42,16 @@ def do_mseal(mm: MmStruct, start: int, length: int, flags: int) -> None:
     if end == start:
         return
     mmap_write_lock_killable(mm)
-    # Two walks: a range with a gap is refused before anything is sealed.
+    # Walk twice, so that a range with a hole is refused before anything is sealed.
     try:
-        _check_no_gap(mm, start, end)
+        _check_no_hole(mm, start, end)
         refuse_cut(mm, start, end, "mseal")
         _seal(mm, start, end)
     finally:
         mmap_write_unlock(mm)
 
 
-def _check_no_gap(mm: MmStruct, start: int, end: int) -> None:
+def _check_no_hole(mm: MmStruct, start: int, end: int) -> None:
     while start < end:
         vma = mm.find_vma(start)
         if vma is None or vma.vm_start > start:
@@ -63,9 +62,9 @@ def _check_no_gap(mm: MmStruct, start: int, end: int) -> None:
 def _seal(mm: MmStruct, start: int, end: int) -> None:
     while start < end:
         vma = mm.find_vma(start)
-        assert vma is not None, "the range was mapped without a gap"
+        assert vma is not None, "the range has no holes"
         piece_end = min(vma.vm_end, end)
-        # For good: no call takes the flag away again, so it is not put back if a later split fails.
+        # No call ever clears the flag, so it stays even if a later split fails.
         if not vma.vm_flags & VM_SEALED:
             vma_modify_flags(mm, vma, start, piece_end, vma.vm_flags | VM_SEALED)
         start = piece_end

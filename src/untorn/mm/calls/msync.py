@@ -1,4 +1,4 @@
-"""Write back what a range of shared files has in memory. Compare mm/msync.c."""
+"""Write back the shared file mappings of a range. Compare mm/msync.c."""
 
 import errno
 from typing import NamedTuple
@@ -15,7 +15,7 @@ _SYNC_EITHER_WAY = MS_ASYNC | MS_SYNC
 
 
 class _Part(NamedTuple):
-    """What was found from an address on: up to where, after a hole or not, and what to write."""
+    """The first VMA from an address on: its end, whether a hole is before it, and its file."""
 
     end: int
     after_hole: bool
@@ -23,19 +23,19 @@ class _Part(NamedTuple):
 
 
 def do_msync(mm: MmStruct, start: int, length: int, flags: int) -> None:
-    """Write back [start, start + length), as far as files are mapped shared there.
+    """Write back the files that are mapped shared in [start, start + length).
 
     Args:
         mm: The address space; its mmap_lock is taken for read, and not held while writing.
         start: Byte address.
         length: Bytes, rounded up to whole pages.
-        flags: MS_ASYNC, which does nothing, or MS_SYNC, perhaps with MS_INVALIDATE.
+        flags: MS_ASYNC, which does nothing, or MS_SYNC, each optionally with MS_INVALIDATE.
 
     Raises:
-        OSError: EINVAL for other flags, both ways, or a start within a page; ENOMEM for a range
-            that wraps or has holes, of which the rest is written all the same unless flags are
-            MS_ASYNC; EBUSY with MS_INVALIDATE where memory is locked.
-        NotModelledError: MS_SYNC comes to a driver's mapping; see driver.py.
+        OSError: EINVAL for other flags, for MS_ASYNC and MS_SYNC together, or if start is not
+            aligned; ENOMEM for a range that wraps or has holes (the rest is written nevertheless,
+            unless flags are MS_ASYNC); EBUSY with MS_INVALIDATE if memory is locked.
+        NotModelledError: MS_SYNC reaches a driver's mapping; see driver.py.
 
     Source: msync(2); mm/msync.c.
     """
@@ -57,7 +57,7 @@ def do_msync(mm: MmStruct, start: int, length: int, flags: int) -> None:
 
 
 def _next_part(mm: MmStruct, start: int, end: int, flags: int) -> _Part:
-    """Look at the first VMA of [start, end); raises as do_msync()."""
+    """Return the first VMA of [start, end) as a part. Raise as do_msync()."""
     mmap_read_lock(mm)
     try:
         vma = mm.find_vma(start)

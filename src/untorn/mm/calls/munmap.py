@@ -1,4 +1,4 @@
-"""Unmap: split at the edges, detach what lies between, clear it with one store, free it.
+"""Unmap a range: split VMAs at its edges, detach those inside, clear it with one store, free them.
 
 Compare mm/vma.c:vms_gather_munmap_vmas(), vms_complete_munmap_vmas(), do_vmi_munmap().
 """
@@ -28,11 +28,11 @@ from untorn.mm.vmas.vm_area import vm_area_free
 
 @dataclass(slots=True)
 class MunmapVmas:
-    """VMAs on their way out: detached, still in the tree. Compare struct vma_munmap_struct.
+    """The VMAs to unmap: detached, but still in the tree. Compare struct vma_munmap_struct.
 
     Attributes:
         start, end: Byte addresses of the range that is unmapped or replaced.
-        vmas: What lies in it, each wholly.
+        vmas: The VMAs of the range, each completely inside it.
         huge_closed: clean_up_munmap_vmas() was called.
     """
 
@@ -43,17 +43,17 @@ class MunmapVmas:
 
     @property
     def pages(self) -> int:
-        """Pages mapped in the range."""
+        """How many pages the VMAs have."""
         return sum(vma_pages(vma) for vma in self.vmas)
 
     @property
     def accounted(self) -> int:
-        """Pages of them that memory was promised for."""
+        """How many pages the VMAs with VM_ACCOUNT have."""
         return sum(vma_pages(vma) for vma in self.vmas if vma.vm_flags & VM_ACCOUNT)
 
 
 def do_munmap(mm: MmStruct, start: int, length: int) -> None:
-    """Unmap all whole or partial VMAs in [start, start + length).
+    """Unmap all VMAs and parts of VMAs in [start, start + length).
 
     Args:
         mm: The address space; its mmap_lock is taken for write, and downgraded to read while
@@ -63,32 +63,32 @@ def do_munmap(mm: MmStruct, start: int, length: int) -> None:
 
     Raises:
         OSError: EINVAL if start is not aligned, length is 0 or the range is not user space;
-            ENOMEM if a VMA cut in two would be one more than allowed; EPERM if a VMA is sealed;
-            EINTR if the task is killed while it waits for the lock.
+            ENOMEM if a split would exceed max_map_count; EPERM if a VMA is sealed; EINTR if the
+            task is killed while it waits for the lock.
         NotModelledError: The range ends inside a driver's mapping; see driver.py.
 
     Source: munmap(2); mm/vma.c:do_vmi_munmap().
     """
     end = _end_in_user_space(mm, start, length)
     mmap_write_lock_killable(mm)
-    # From the first detached VMA to the store that clears the range, a reader that meets one of
-    # them in the tree is told BUSY or DETACHED, and ends up waiting for mmap_lock.
+    # Until the store that clears the range, a reader that finds a detached VMA in the tree gets
+    # BUSY or DETACHED, and ends up waiting for mmap_lock.
     try:
         going = gather_munmap_vmas(mm, start, end)
         clear_munmap_vmas(mm, going)
     except BaseException:
         mmap_write_unlock(mm)
         raise
-    # The VMAs are in no tree and have no readers, so what is left concerns only this task. Pages
-    # can be many: readers and faults need not wait until they are freed.
+    # The VMAs are in no tree and have no readers, so only this task can reach them now. Freeing
+    # many pages takes time, and readers and faults need not wait for it.
     mmap_write_downgrade(mm)
-    # Still under mmap_lock for read: no new mapping comes in its place whose pages would go, too.
+    # Keep mmap_lock for read, so that no new mapping can appear in the range and lose its pages.
     free_munmap_vmas(mm, going)
     mmap_read_unlock(mm)
 
 
 def do_munmap_locked(mm: MmStruct, start: int, length: int) -> None:
-    """Unmap as do_munmap() does, inside a write section of the caller's.
+    """Unmap as do_munmap() does, in a section of the caller.
 
     Preconditions: mmap_lock held for write.
     """
@@ -98,7 +98,7 @@ def do_munmap_locked(mm: MmStruct, start: int, length: int) -> None:
 
 
 def _end_in_user_space(mm: MmStruct, start: int, length: int) -> int:
-    """Return the end of a range that munmap takes; EINVAL for others."""
+    """Return the end of a range that munmap accepts. Raise EINVAL for others."""
     end = _checked_end(start, length)
     if end > mm.task_size:
         raise os_error(errno.EINVAL)
@@ -113,32 +113,32 @@ def _checked_end(start: int, length: int) -> int:
 
 
 def gather_munmap_vmas(mm: MmStruct, start: int, end: int) -> MunmapVmas:
-    """Split at start and end; write-lock and detach every VMA between, leaving the tree as is.
+    """Split at start and end. Write-lock and detach every VMA between, but leave them in the tree.
 
-    A reader that meets one of them finds it write-locked, or detached and then write-locked.
+    A reader that finds one of them sees it write-locked or detached.
 
     Preconditions: mmap_lock held for write.
 
     Raises:
-        OSError: ENOMEM or EPERM as munmap(2); all VMAs are attached then, splits stay.
-        NotModelledError: As do_munmap(); nothing has changed then.
+        OSError: ENOMEM or EPERM as munmap(2). Then all VMAs are attached again, but splits stay.
+        NotModelledError: As do_munmap(). Then nothing has changed.
     """
-    # Before the first change, as it cannot be taken back.
+    # Check before the first change, which cannot be undone.
     refuse_cut(mm, start, end, "munmap of a part")
     refuse_sealed(mm, start, end)
     going = MunmapVmas(start, end)
     vma = mm.find_vma(start)
     try:
         while vma is not None and vma.vm_start < end:
-            # After it vma is the part inside of the range. The VMA is locked and detached before
-            # the next one is looked at: only one is waited for at a time.
+            # Then vma is the part inside the range. Lock and detach it before looking at the next
+            # VMA, so that the writer waits for the readers of one VMA at a time.
             _split_at_edges(mm, vma, start, end)
             vma_start_write(vma)
             vma_mark_detached(vma)
-            # After the detaching: an interrupted wait leaves vma attached, and abort must not
-            # attach it twice.
+            # Append it only after detaching: if the wait is interrupted, vma is still attached, and
+            # abort must not attach it twice.
             going.vmas.append(vma)
-            # Detached VMAs stay in the tree for now, so the walk finds its way by address.
+            # Detached VMAs stay in the tree for now, so look up the next VMA by address.
             vma = mm.find_vma(vma.vm_end)
     except BaseException:
         abort_munmap_vmas(going)
@@ -147,7 +147,7 @@ def gather_munmap_vmas(mm: MmStruct, start: int, end: int) -> MunmapVmas:
 
 
 def _split_at_edges(mm: MmStruct, vma: Vma, start: int, end: int) -> None:
-    # Only a cut in three makes one VMA more than there were: of a cut in two, one part goes.
+    # Only a cut in three leaves more VMAs than before: after a cut in two, one part goes away.
     if start > vma.vm_start and end < vma.vm_end and mm.map_count >= mm.limits.max_map_count:
         raise os_error(errno.ENOMEM)
     if is_sealed(vma):
@@ -159,36 +159,36 @@ def _split_at_edges(mm: MmStruct, vma: Vma, start: int, end: int) -> None:
 
 
 def abort_munmap_vmas(going: MunmapVmas) -> None:
-    """Put the VMAs back to use; they never left the tree.
+    """Attach the VMAs again. They never left the tree.
 
-    Preconditions: as gather's; not after clean_up_munmap_vmas().
+    Preconditions: as for gather_munmap_vmas(); clean_up_munmap_vmas() was not called.
     """
-    # They are still write-locked and still in the tree: counting them back in is all it takes. A
-    # reader that was told DETACHED meanwhile did no harm by looking again.
+    # They are still write-locked and in the tree, so it is enough to attach them. A reader that got
+    # DETACHED meanwhile just looked them up again.
     for vma in going.vmas:
         vma_mark_attached(vma)
     going.vmas.clear()
 
 
 def clear_munmap_vmas(mm: MmStruct, going: MunmapVmas) -> None:
-    """Take the whole range out of the tree with one store. Preconditions: as gather's."""
-    # One store for any number of VMAs: they go together, or have not gone yet.
+    """Clear the range in the tree. Preconditions: as for gather_munmap_vmas()."""
+    # One store removes any number of VMAs, so readers see all of them or none.
     if going.vmas:
         store_range(mm.mm_mt, going.start, going.end, None)
         account_munmap_vmas(mm, going)
 
 
 def account_munmap_vmas(mm: MmStruct, going: MunmapVmas) -> None:
-    """Count the VMAs out of mm. Preconditions: as gather's."""
+    """Subtract the VMAs from mm's counters. Preconditions: as for gather_munmap_vmas()."""
     mm.map_count -= len(going.vmas)
     for vma in going.vmas:
         vma_account(mm, vma.vm_flags, -vma_pages(vma))
 
 
 def clean_up_munmap_vmas(going: MunmapVmas) -> None:
-    """Give huge pages back to their pool, what was reserved of them, too.
+    """Give huge pages and their reservations back to the pool.
 
-    What takes the place of the VMAs may need them. Preconditions: as gather's.
+    The VMA that replaces these VMAs may need them. Preconditions: as for gather_munmap_vmas().
     Compare mm/vma.c:vms_clean_up_area().
     """
     if not going.huge_closed:
@@ -197,12 +197,12 @@ def clean_up_munmap_vmas(going: MunmapVmas) -> None:
 
 
 def free_munmap_vmas(mm: MmStruct, going: MunmapVmas) -> None:
-    """Let the pages go and give the objects back.
+    """Unmap the pages and free the VMAs.
 
-    Preconditions: mmap_lock held in any mode; no longer in the tree. What may have taken the
-        range over is write-locked, so that nothing was faulted in yet.
+    Preconditions: mmap_lock held in any mode; the VMAs are no longer in the tree. If another VMA
+        has taken over the range, it is write-locked, so that no page was faulted in yet.
     """
-    # Pages first. An object that was given back may be in use again at once, in another mm, too.
+    # Pages first: a freed VMA may be in use again at once, even in another mm.
     if going.vmas:
         clean_up_munmap_vmas(going)
         mm.page_table.clear(going.start, going.end)

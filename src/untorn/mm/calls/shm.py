@@ -1,4 +1,4 @@
-"""System V shared memory: segments, attached and detached.
+"""Attach and detach segments of System V shared memory.
 
 Compare ipc/shm.c:do_shmat(), ksys_shmdt().
 """
@@ -31,20 +31,20 @@ SHM_RND = 0o20000
 SHM_REMAP = 0o40000
 SHM_EXEC = 0o100000
 SHM_OPS = VmOperations(b"", has_close=True)
-"""Of every VMA that maps a segment: it counts attachments."""
-_shmids = count()  # next() of a count is one atomic step on every build
+"""The operations of every VMA that maps a segment. Their close operation counts attachments."""
+_shmids = count()  # next() of a count is atomic on every build
 
 
 @dataclass(frozen=True, slots=True)
 class ShmSegment:
-    """A segment. Each time that it is attached its file is opened anew.
+    """A segment. Each attachment opens its file again.
 
     Attributes:
         size: Bytes.
-        key: IPC_PRIVATE, 0, or what else names it to other processes.
+        key: The key that names it to other processes; 0 is IPC_PRIVATE.
         shmid: The number of its inode.
         mapping: Its pages.
-        granted: What who attaches it may do: bits of read, write and execute, as in a mode.
+        granted: The access that an attaching process has: rwx bits, as in a mode.
     """
 
     size: int
@@ -54,7 +54,7 @@ class ShmSegment:
     granted: int = 0o7
 
     def open(self) -> VmFile:
-        """Return a new open file."""
+        """Open the segment's file."""
         path = b"/SYSV%08x (deleted)" % self.key
         return VmFile(
             path,
@@ -68,22 +68,22 @@ class ShmSegment:
 
 
 def do_shmat(mm: MmStruct, segment: ShmSegment, addr: int, flags: int) -> int:
-    """Attach a segment; return the byte address.
+    """Attach a segment. Return its byte address.
 
     Args:
         mm: The address space; its mmap_lock is taken for write.
-        segment: What is attached, all of it.
+        segment: The segment, which is attached as a whole.
         addr: Byte address, or 0 for any.
         flags: SHM_* bits.
 
     Raises:
-        OSError: EACCES if not all is granted that flags ask for; EINVAL if addr is not aligned and
-            SHM_RND not set, if something is there and SHM_REMAP not set, or if that is set without
-            an address; else as mmap(2).
+        OSError: EACCES if flags ask for access that is not granted; EINVAL if addr is not aligned
+            and SHM_RND is not set, if something is mapped there and SHM_REMAP is not set, or if
+            SHM_REMAP is set without an address; otherwise as mmap(2).
 
     Source: shmat(2).
     """
-    # An address that is rounded to 0 is a fixed one all the same.
+    # An address that is rounded down to 0 still counts as a fixed one.
     map_flags = MAP_SHARED | (MAP_FIXED if addr else 0)
     if addr % PAGE_SIZE and flags & SHM_RND:
         addr &= -PAGE_SIZE
@@ -93,7 +93,7 @@ def do_shmat(mm: MmStruct, segment: ShmSegment, addr: int, flags: int) -> int:
     prot |= PROT_EXEC if flags & SHM_EXEC else 0
     if _wanted(flags) & ~segment.granted:
         raise os_error(errno.EACCES)
-    # Each attachment is an open file of its own: two of them never merge, and shmdt can tell them
+    # Each attachment has its own open file, so two of them never merge, and shmdt can tell them
     # apart.
     file = replace(segment.open(), writable=not flags & SHM_RDONLY)
     mmap_write_lock_killable(mm)
@@ -110,10 +110,10 @@ def do_shmat(mm: MmStruct, segment: ShmSegment, addr: int, flags: int) -> int:
 
 
 def do_shmdt(mm: MmStruct, addr: int) -> None:
-    """Detach what was attached at byte address addr, what is left of it.
+    """Detach whatever is left of the segment that was attached at byte address addr.
 
     Raises:
-        OSError: EINVAL if nothing was, or addr is not aligned.
+        OSError: EINVAL if no segment was attached there, or addr is not aligned.
 
     Source: shmdt(2).
     """
@@ -136,18 +136,20 @@ def _is_taken(mm: MmStruct, addr: int, size: int) -> bool:
 
 
 def _detach(mm: MmStruct, addr: int) -> None:
-    """Unmap the first VMA that lies as far from addr as in a segment, and all others of that.
+    """Unmap all VMAs whose distance from addr is their offset in the segment.
+
+    The first such VMA decides the segment; only VMAs of the same attachment follow.
 
     Preconditions: mmap_lock held for write.
     """
     file: VmFile | None = None
     vma = mm.find_vma(addr)
     while vma is not None and (file is None or vma.vm_end - addr <= page_align(file.size)):
-        # Before vma is unmapped, after which its fields may be another VMA's.
+        # Load these before vma is unmapped: after that, the object may be recycled.
         start, end = vma.vm_start, vma.vm_end
         if _is_attached_at(vma, addr) and (file is None or vma.vm_file is file):
             file = vma.vm_file
-            with suppress(OSError):  # sealed: it stays
+            with suppress(OSError):  # a sealed VMA stays
                 do_munmap_locked(mm, start, end - start)
         vma = mm.find_vma(end)
     if file is None:

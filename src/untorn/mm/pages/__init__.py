@@ -1,4 +1,4 @@
-"""Page faults, and what calls do to the pages of a range.
+"""Handle page faults, and change the pages of a range for system calls.
 
 From the top down: gup, memory, stack, pte_fault, pte_range, hugetlb_fault.
 """

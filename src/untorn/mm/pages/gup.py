@@ -1,4 +1,4 @@
-"""Fault whole ranges in ahead of any access. Compare mm/gup.c."""
+"""Fault in whole ranges before they are accessed. Compare mm/gup.c."""
 
 import errno
 
@@ -22,20 +22,20 @@ from untorn.mm.pages.pte_fault import fault_around, fault_in
 
 
 def mm_populate(mm: MmStruct, start: int, end: int, *, past_errors: bool = False) -> bool:
-    """Fault all pages of [start, end) in; say whether that could be done.
+    """Fault in all pages of [start, end). Say whether that succeeded.
 
-    A writable private mapping is written, so that its pages are its own. What is to be locked on
-    fault is left out, and what is not memory. It ends where it cannot go on, at the next VMA if
-    past_errors.
+    A writable private mapping is faulted in for writing, so that it gets its own pages. VMAs with
+    VM_LOCKONFAULT, VM_IO or VM_PFNMAP are left out. After a failure the call ends, or goes on with
+    the next VMA if past_errors.
 
     Raises:
         OSError: EINTR if the task is killed while it waits for mmap_lock.
 
     Compare mm/gup.c:__mm_populate().
     """
-    # The lock is dropped after each VMA, so that a writer waits for one of them at most, and taken
-    # after the call's own section has ended: what was mapped there may have changed. Hence the
-    # lookup by address each time; what is not mapped any more is passed over.
+    # The lock is dropped after each VMA, so that a writer waits for one of them at most. It is
+    # first taken after the system call's own section has ended. So the mappings may change at any
+    # time: look up each VMA by address, and skip holes.
     complete = True
     while start < end and (complete or past_errors):
         mmap_read_lock_killable(mm)
@@ -52,7 +52,7 @@ def mm_populate(mm: MmStruct, start: int, end: int, *, past_errors: bool = False
 
 
 def populate_vma_page_range(mm: MmStruct, vma: Vma, start: int, end: int) -> bool:
-    """Fault the pages of [start, end) of vma in; say whether that could be done.
+    """Fault in the pages of [start, end) of vma. Say whether that succeeded.
 
     Preconditions: mmap_lock held. Compare mm/gup.c:populate_vma_page_range().
     """
@@ -60,20 +60,20 @@ def populate_vma_page_range(mm: MmStruct, vma: Vma, start: int, end: int) -> boo
         return True
     if not vma.vm_flags & VM_ACCESS_FLAGS:
         return False
-    # Before any page: fault_in() makes pages the VMA's own only where it has an anon_vma.
+    # This must come first: fault_in() needs the anon_vma for anonymous pages.
     anon_vma_of(mm, vma, start, end, vma.vm_flags & VM_WRITE)
     write = vma.vm_flags & (VM_WRITE | VM_SHARED) == VM_WRITE
     return _fault_in_file(vma, start, end, write=write)
 
 
 def faultin_page_range(vma: Vma, start: int, end: int, *, write: bool) -> None:
-    """Fault all pages of [start, end) of vma in, as if each was read or written.
+    """Fault in all pages of [start, end) of vma, as if each was read or written.
 
     Preconditions: mmap_lock held.
 
     Raises:
-        OSError: EINVAL if vma forbids the access or is not memory; EFAULT for a guard or a page
-            beyond the end of a file, when what comes before is done.
+        OSError: EINVAL if vma forbids the access or is VM_IO or VM_PFNMAP; EFAULT for a guard or a
+            page beyond the end of a file, after the pages before it were faulted in.
 
     Compare mm/gup.c:faultin_page_range().
     """
@@ -86,10 +86,10 @@ def faultin_page_range(vma: Vma, start: int, end: int, *, write: bool) -> None:
 
 
 def _fault_in_file(vma: Vma, start: int, end: int, *, write: bool, by_kernel: bool = False) -> bool:
-    """Fault [start, end) of vma in up to the end of its file, if it has one; see fault_in()."""
+    """Fault in [start, end) of vma, up to the end of its file if it has one; see fault_in()."""
     if vma.vm_flags & VM_HUGETLB:
         return hugetlb_fault(vma, start, end, write=write)
-    # Pages beyond the end of the file cannot be accessed, but are part of the VMA.
+    # The VMA may have pages beyond the end of the file, which cannot be accessed.
     file_end = _end_of_file(vma)
     if not fault_in(vma, start, min(end, file_end), write=write, by_kernel=by_kernel):
         return False
@@ -101,7 +101,7 @@ def _fault_in_file(vma: Vma, start: int, end: int, *, write: bool, by_kernel: bo
 
 
 def _end_of_file(vma: Vma) -> int:
-    """Return the byte address up to which vma's file reaches, beyond vma perhaps."""
+    """Return the byte address where vma's file ends. It may be beyond the end of vma."""
     if vma.vm_file is None or vma_is_anonymous(vma):
         return vma.vm_end
     return vma.vm_start + page_align(vma.vm_file.size) - (vma.vm_pgoff << PAGE_SHIFT)

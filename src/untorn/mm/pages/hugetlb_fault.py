@@ -1,7 +1,7 @@
-"""What accesses, fork, mremap and munmap make of the pages of a VMA of hugetlbfs.
+"""The effect of accesses, fork, mremap and munmap on the pages of a VMA of hugetlbfs.
 
-Lock order: the page table's lock, then that of the pool. A fault holds both from the look at the
-entry until it is set, so that two of them never take two pages for one. Compare
+Lock order: the page table's lock, then that of the pool. A fault holds both from its test of the
+entry until the entry is set, so that two faults never take two pages for one entry. Compare
 mm/hugetlb.c:hugetlb_fault(), hugetlb_no_page(), hugetlb_wp(), __unmap_hugepage_range(),
 copy_hugetlb_page_range(), move_hugetlb_page_tables().
 """
@@ -22,15 +22,15 @@ from untorn.releases.changes import HUGE_RESERVATION_RESTORED
 
 
 def hugetlb_fault(vma: Vma, start: int, end: int, *, write: bool) -> bool:
-    """Map the huge pages that hold [start, end), byte addresses in vma, as an access to each would.
+    """Map the huge pages of [start, end), byte addresses in vma, as if each was accessed.
 
-    It ends at the first that cannot be had; False then.
+    Stop at the first page for which the pool or the file has none, and return False then.
 
-    Preconditions: vma kept still; it allows the access, and has an anon_vma if that makes a page
-        its own.
+    Preconditions: vma stable; it allows the access, and has an anon_vma if the access makes an
+        anonymous page.
 
     Raises:
-        NotModelledError: The pool is short, and Linux would take a page from a child.
+        NotModelledError: The pool has no free page, and Linux would take one from a child.
     """
     inode, page_size = hugetlb_inode(vma), vma_page_size(vma)
     page_table = vma.vm_mm.page_table
@@ -42,11 +42,11 @@ def hugetlb_fault(vma: Vma, start: int, end: int, *, write: bool) -> bool:
 
 
 def makes_anon_pages(vma: Vma, start: int, end: int) -> bool:
-    """Say whether reading [start, end) of a private vma makes pages of its own.
+    """Say whether reading [start, end) of a private vma makes anonymous pages.
 
-    Where the file has no page in the cache a private mapping gets one that no other sees.
+    If the page cache has no page there, a private mapping gets a page of its own.
 
-    Preconditions: vma kept still.
+    Preconditions: vma stable.
     """
     inode = hugetlb_inode(vma)
     with inode.pool.lock:
@@ -69,13 +69,13 @@ def _fault(vma: Vma, inode: HugeInode, addr: int, *, write: bool) -> bool:
 
 
 def _new_page(vma: Vma, inode: HugeInode, addr: int) -> HugePage | None:
-    """Take a page from the pool, by the reservation for it if there is one."""
+    """Take a page from the pool, and use the reservation for it if there is one."""
     index, shared = huge_index(vma, addr), bool(vma.vm_flags & VM_MAYSHARE)
     assert vma.vm_file is not None
     if index >= vma.vm_file.size // inode.pool.page_size:
         return None
     resv_map = inode.resv_map if shared else vma.resv_map
-    # Opposite meanings: what an inode notes is reserved, what a VMA notes is used up.
+    # The two have opposite meanings: an inode's resv_map lists reserved pages, a VMA's used ones.
     reserved = resv_map is not None and (index in resv_map) is shared
     page = inode.pool.alloc(inode if shared else None, reserved=reserved)
     if page is not None and resv_map is not None:
@@ -86,17 +86,17 @@ def _new_page(vma: Vma, inode: HugeInode, addr: int) -> HugePage | None:
 
 
 def _write_private(vma: Vma, inode: HugeInode, addr: int, page: HugePage) -> bool:
-    """Make the page at addr the process's own. Preconditions: both locks held."""
+    """Give the process its own copy of the page at addr. Preconditions: both locks held."""
     if page.inode is None and page.mapcount == 1:
         page.dirty = True
         return True
-    # What was reserved for this page is used up already if it is one that a fork made common.
+    # If a fork shares this page, its reservation is used up already.
     if page.inode is None and vma.resv_map is not None:
         new = inode.pool.alloc(None, reserved=False)
         if new is None:
             raise NotModelledError(
-                f"page fault at {addr:x}: the pool of huge pages is short, and that Linux takes the"
-                " page from the child processes then, which map it, too, is not modelled"
+                f"page fault at {addr:x}: the pool has no free huge page. Linux would take the page"
+                " from the child processes that share it, which is not modelled"
             )
     else:
         new = _new_page(vma, inode, addr)
@@ -111,12 +111,12 @@ def _write_private(vma: Vma, inode: HugeInode, addr: int, page: HugePage) -> boo
 
 
 def unmap_huge_pages(vma: Vma, start: int, end: int) -> list[HugePage]:
-    """Unmap [start, end) of vma, byte addresses; return the pages that nothing maps any more.
+    """Unmap [start, end) of vma, byte addresses. Return the pages that nothing maps any more.
 
-    The caller frees them by free_huge_pages(), all of one call at once: what a surplus page of
-    another VMA does to the pool must not be seen here.
+    The caller frees them with free_huge_pages() after it has unmapped all VMAs of the call: surplus
+    pages freed for one VMA must not change the result for the next.
 
-    Preconditions: no fault can come in there, or the VMA is kept still.
+    Preconditions: no fault can happen there, or the VMA is stable.
     """
     inode, page_size = hugetlb_inode(vma), vma_page_size(vma)
     page_table = vma.vm_mm.page_table
@@ -128,7 +128,7 @@ def unmap_huge_pages(vma: Vma, start: int, end: int) -> list[HugePage]:
             page.mapcount -= 1
             if page.inode is None and not page.mapcount:
                 if restores is not None and not inode.pool.surplus:
-                    # So that it is not another one's before it is used here again.
+                    # Reserve the page again, so that no other mapping can take it meanwhile.
                     restores.discard(huge_index(vma, addr))
                     page.restore_reserve = True
                 gone.append(page)
@@ -136,7 +136,7 @@ def unmap_huge_pages(vma: Vma, start: int, end: int) -> list[HugePage]:
 
 
 def free_huge_pages(vma: Vma, pages: Sequence[HugePage]) -> None:
-    """Give pages that unmap_huge_pages() returned back to the pool of vma."""
+    """Return the pages that unmap_huge_pages() unmapped to the pool of vma."""
     pool = hugetlb_inode(vma).pool
     with pool.lock:
         for page in pages:
@@ -144,9 +144,9 @@ def free_huge_pages(vma: Vma, pages: Sequence[HugePage]) -> None:
 
 
 def close_huge_vmas(vmas: Sequence[Vma]) -> None:
-    """Unmap those of vmas that are of hugetlbfs, and give back what they had reserved.
+    """Unmap the VMAs of hugetlbfs among vmas, and give back their reservations.
 
-    Preconditions: no fault can come in there.
+    Preconditions: no fault can happen there.
     """
     huge = [vma for vma in vmas if vma.vm_flags & VM_HUGETLB]
     unmapped = [(vma, unmap_huge_pages(vma, vma.vm_start, vma.vm_end)) for vma in huge]
@@ -159,7 +159,7 @@ def close_huge_vmas(vmas: Sequence[Vma]) -> None:
 def move_huge_pages(vma: Vma, old: int, new: int, length: int) -> None:
     """Move the pages of [old, old + length) of vma to new, byte addresses.
 
-    Preconditions: mmap_lock held for write, both VMAs write-locked; nothing mapped at new.
+    Preconditions: mmap_lock held for write, both VMAs write-locked; no page mapped at new.
     """
     page_table = vma.vm_mm.page_table
     with page_table.lock:
@@ -168,7 +168,7 @@ def move_huge_pages(vma: Vma, old: int, new: int, length: int) -> None:
 
 
 def copy_huge_pages(child: MmStruct, vma: Vma) -> None:
-    """Let child map the pages of vma, its parent's, at the same addresses.
+    """Map the pages of the parent's vma in child, too, at the same addresses.
 
     Preconditions: mmap_lock of both held for write; vma write-locked.
     """
@@ -177,8 +177,8 @@ def copy_huge_pages(child: MmStruct, vma: Vma) -> None:
         child.page_table.maps_huge_inode(inode)
         for addr in _mapped(vma.vm_mm, vma.vm_start, vma.vm_end, inode.pool.page_size):
             page = page_table.huge[addr]
-            # The cache has no longer what HugeInode.punch_hole() is about to unmap everywhere: but
-            # it may not know of the child.
+            # Skip a page that is no longer in the page cache: HugeInode.punch_hole() is about to
+            # unmap it everywhere, but may not know the child's page table.
             if page.inode is None or inode.pages.get(huge_index(vma, addr)) is page:
                 page.mapcount += 1
                 child.page_table.huge[addr] = page
@@ -187,7 +187,7 @@ def copy_huge_pages(child: MmStruct, vma: Vma) -> None:
 def huge_pages_in(vma: Vma, start: int, end: int) -> list[HugePage]:
     """Return the pages that are mapped in [start, end) of vma, in order.
 
-    Preconditions: vma kept still.
+    Preconditions: vma stable.
     """
     page_table = vma.vm_mm.page_table
     with page_table.lock:
@@ -196,8 +196,8 @@ def huge_pages_in(vma: Vma, start: int, end: int) -> list[HugePage]:
 
 
 def _mapped(mm: MmStruct, start: int, end: int, page_size: int) -> list[int]:
-    """Return where huge pages are mapped in [start, end), in order. Preconditions: lock held."""
-    # Whichever is fewer: the pages of the range, or those that are mapped.
+    """Return the addresses of huge pages in [start, end), in order. Preconditions: lock held."""
+    # Walk whichever are fewer: the pages of the range, or those that are mapped.
     huge = mm.page_table.huge
     if (end - start) // page_size < len(huge):
         return [addr for addr in range(start, end, page_size) if addr in huge]

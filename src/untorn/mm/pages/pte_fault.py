@@ -1,6 +1,6 @@
-"""What an access makes of the page table: which page it maps, and how.
+"""Change the page table for an access: choose the page and map it.
 
-Every function needs the VMA kept still: its read lock, or mmap_lock. Compare mm/memory.c:
+Every function needs a stable VMA: read-locked, or mmap_lock held. Compare mm/memory.c:
 handle_pte_fault(), do_anonymous_page(), do_read_fault(), do_cow_fault(), do_shared_fault(),
 do_wp_page().
 """
@@ -23,34 +23,34 @@ from untorn.mm.page_table import (
 )
 
 FAULT_AROUND_PAGES = 16
-"""Pages of the page cache that one read fault maps at most. Source: fault_around_bytes."""
+"""The most pages of the page cache that one read fault maps. Source: fault_around_bytes."""
 
 _READ = bytes([ZERO, *range(1, 256)])
 _WRITTEN = bytes(pte if pte & (PAGE | GUARD) else ANON | DIRTY for pte in range(256))
-"""What a read or write of anonymous memory makes of each entry."""
+"""The entry after a read or write of anonymous memory, for each entry before."""
 
 
 def fault_in(vma: Vma, start: int, end: int, *, write: bool, by_kernel: bool = False) -> bool:
-    """Map the pages of [start, end), byte addresses in vma, as an access to each would.
+    """Map the pages of [start, end), byte addresses in vma, as if each was accessed.
 
-    It ends at the first guard; False then.
+    Stop at the first guard, and return False then.
 
     Args:
-        vma: Allows the access, has an anon_vma if it makes pages its own, and its file, if any,
-            reaches to end.
+        vma: The VMA. It allows the access, has an anon_vma if the access makes anonymous pages,
+            and its file, if any, reaches to end.
         start: Byte address.
         end: Byte address after the last page.
         write: Whether the access writes.
-        by_kernel: The kernel touches the pages itself, as MADV_POPULATE_WRITE asks it to.
+        by_kernel: The kernel touches the pages itself, as with MADV_POPULATE_WRITE.
     """
     page_table = vma.vm_mm.page_table
-    # One table at a time. Other tasks may fault in the same pages meanwhile: each entry is looked
-    # at and set in one section of the lock.
+    # Handle one table at a time. Other tasks may fault in the same pages meanwhile, so each entry
+    # is tested and set under one hold of the lock.
     while start < end:
         with page_table.lock:
             part = page_table.part(start, end)
             guard = part.table.ptes.find(GUARD, part.first, part.last)
-            # What comes before the guard is mapped nevertheless, as by a loop of accesses.
+            # The pages before the guard are mapped nevertheless, as by a loop of accesses.
             if guard >= 0:
                 part = part._replace(last=guard)
             _fault_in_part(vma, part, write, by_kernel)
@@ -61,9 +61,9 @@ def fault_in(vma: Vma, start: int, end: int, *, write: bool, by_kernel: bool = F
 
 
 def fault_around(vma: Vma, addr: int) -> None:
-    """Map what is in the page cache around a page after the end of vma's file.
+    """Map the cached pages around a page beyond the end of vma's file, at byte address addr.
 
-    A read there fails, but only after this was done. addr is the byte address of the page.
+    A read of that page fails, but Linux does this first.
     """
     page_table = vma.vm_mm.page_table
     with page_table.lock:
@@ -78,28 +78,28 @@ def _fault_in_part(vma: Vma, part: Part, write: bool, by_kernel: bool) -> None:
     if write and not vma.vm_flags & VM_SHARED:
         _write_private(vma, part)
     elif vma.vm_file is not None and not vma.vm_file.is_zero:
-        # The file must know of this table before a page is looked up; see punch_hole().
+        # Register the table with the file before looking up a page; see punch_hole().
         vma.vm_mm.page_table.maps_file(vma.vm_file.mapping)
         _access_file(vma, vma.vm_file, part, write, by_kernel)
     else:
-        # Anonymous memory that is read maps the zero page, and keeps what it has.
+        # A read of anonymous memory maps the zero page where there is no page yet.
         ptes = part.table.ptes
         ptes[part.first : part.last] = ptes[part.first : part.last].translate(_READ)
 
 
 def _write_private(vma: Vma, part: Part) -> None:
-    """Make the pages the process's own; what others map as well is copied."""
-    # The copy is made from the file's page, which in a file in memory comes into being by being
-    # read. The copy itself has no Page: only this process maps it.
+    """Make the pages private to the process. Copy those that others map as well."""
+    # The copy is made from the file's page. In a file in memory, reading the page creates it. The
+    # copy itself has no Page, because only this process maps it.
     table, first, last, _ = part
     if vma.vm_file is not None and vma.vm_file.mapping.kind is PageKind.SHMEM:
         for index in range(first, last):
             if table.ptes[index] == NONE:
                 vma.vm_file.mapping.page(_file_page(vma, part, index))
-    # Copy on write: the entry lets go of the common page. Anonymous memory that only this entry
-    # maps stays in its frame, if that was asked for; else it needs no Page any more, and nobody can
-    # tell. To map it as well, or to ask for its frame, takes the lock that is held here. Compare
-    # mm/memory.c:wp_can_reuse_anon_folio().
+    # Copy on write: the entry drops the shared page. Anonymous memory that only this entry maps
+    # stays in its frame if the frame number was asked for. Otherwise it no longer needs a Page, and
+    # nobody can tell: any task that maps it or asks for its frame needs the lock that is held here.
+    # Compare mm/memory.c:wp_can_reuse_anon_folio().
     for index, page in table.shared_in(first, last) if table.pages else ():
         if page.kind is PageKind.ANON and page.mapcount == 1 and page.pfn:
             table.ptes[index] |= DIRTY
@@ -114,11 +114,11 @@ def _access_file(vma: Vma, file: VmFile, part: Part, write: bool, by_kernel: boo
     for index in range(part.first, part.last):
         present = part.table.ptes[index]
         if present == NONE:
-            # A read maps what is cached around the page, and perhaps the page with it.
+            # A read maps the cached pages around this page, and this page if it is cached.
             if not write:
                 _fault_around(vma, file, part, index)
             if part.table.ptes[index] == NONE:
-                # Lookup and entry lie in one section of this table's lock, for punch_hole().
+                # Look up and map under one hold of this table's lock: punch_hole() relies on that.
                 page = file.mapping.page(_file_page(vma, part, index))
                 page.map()
                 part.table.set_page(index, page)
@@ -127,10 +127,10 @@ def _access_file(vma: Vma, file: VmFile, part: Part, write: bool, by_kernel: boo
 
 
 def _dirty(table: PteTable, index: int, *, page_itself: bool) -> None:
-    """Note a write to a shared page: for all processes that map it if page_itself.
+    """Record a write to a shared page: in the Page for all processes if page_itself.
 
-    A file on a disk notices every first write. A page in memory that is mapped already is
-    writable without a fault, so that only the entry tells.
+    A file on a disk gets a fault for every first write. A page of a file in memory that is mapped
+    already is writable without a fault, so only the entry becomes dirty.
     """
     page = table.pages[index]
     if page.kind is PageKind.FILE or page_itself:
@@ -141,10 +141,11 @@ def _dirty(table: PteTable, index: int, *, page_itself: bool) -> None:
 
 
 def _fault_around(vma: Vma, file: VmFile, part: Part, index: int) -> None:
-    """Map what is in the page cache around a page that is read.
+    """Map the cached pages around a page that is read.
 
-    The window is a block of the page table, cut to the VMA, the table and the file; a start that
-    was cut moves the end. Compare mm/memory.c:do_fault_around(), mm/filemap.c:filemap_map_pages().
+    The pages are an aligned block of the page table, clipped to the VMA, the table and the file. If
+    its start is clipped, its end moves up. Compare mm/memory.c:do_fault_around(),
+    mm/filemap.c:filemap_map_pages().
     """
     table, base = part.table, part.addr - (part.first << PAGE_SHIFT)
     lowest = vma.vm_start - base >> PAGE_SHIFT
@@ -154,12 +155,12 @@ def _fault_around(vma: Vma, file: VmFile, part: Part, index: int) -> None:
     end = (file.size + PAGE_SIZE - 1 >> PAGE_SHIFT) - shift
     last = min(last, end)
     if file.mapping.kind is PageKind.FILE and first == end - 1 and table.is_empty:
-        return  # 6.18 puts no new page table in place if it meets the file's last page first
+        return  # Linux 6.18 installs no new page table if the file's last page comes first
     wanted = [i for i in range(first, last) if table.ptes[i] == NONE]
     if not wanted:
         return
     for page_number, page in file.mapping.map_cached(wanted[0] + shift, wanted[-1] + 1 + shift):
-        # Pages came counted for each entry of the span; entries that are in use give theirs back.
+        # map_cached() has counted an entry for each page; entries already in use do not need it.
         if table.ptes[page_number - shift] == NONE:
             table.set_page(page_number - shift, page)
         else:
@@ -167,6 +168,6 @@ def _fault_around(vma: Vma, file: VmFile, part: Part, index: int) -> None:
 
 
 def _file_page(vma: Vma, part: Part, index: int) -> int:
-    """Return which page of the file entry index maps; negative below the VMA's first."""
+    """Return the page number in the file that entry index maps; it may be negative below vma."""
     base = part.addr - (part.first << PAGE_SHIFT)
     return vma.vm_pgoff + (base - vma.vm_start >> PAGE_SHIFT) + index

@@ -1,4 +1,4 @@
-"""What calls other than faults do to a range of the page table.
+"""Change a range of the page table for system calls: move, discard, guard, copy.
 
 Compare mm/mremap.c:move_page_tables(), mm/madvise.c:madvise_free_pte_range(),
 madvise_cold_or_pageout_pte_range(), madvise_guard_install(); mm/memory.c:copy_page_range().
@@ -12,20 +12,20 @@ from untorn.mm.page_table import ANON, DIRTY, GUARD, NONE, PAGE, Part
 from untorn.mm.pages.hugetlb_fault import copy_huge_pages
 
 _FREED = bytes(pte & ~DIRTY if pte & ANON else pte for pte in range(256))
-"""What MADV_FREE makes of each entry."""
+"""The entry after MADV_FREE, for each entry before."""
 _UNGUARDED = bytes(NONE if pte == GUARD else pte for pte in range(256))
-"""What MADV_GUARD_REMOVE makes of each entry."""
+"""The entry after MADV_GUARD_REMOVE, for each entry before."""
 
 
 def move_page_tables(mm: MmStruct, old: int, new: int, length: int) -> None:
     """Move the pages of [old, old + length) to new, byte addresses.
 
-    Preconditions: mmap_lock held for write, both VMAs write-locked; nothing mapped at new.
+    Preconditions: mmap_lock held for write, both VMAs write-locked; no page mapped at new.
     """
     page_table = mm.page_table
     for part in page_table.parts(old, old + length):
-        # Taken out and put in within one section: AddressSpace.punch_hole() looks for a page under
-        # this lock, and must meet it in one of the two places. Mapcounts do not change.
+        # Move the entries under one hold of the lock: AddressSpace.punch_hole() searches for a page
+        # under it, and must find the page in one of the two places. Mapcounts do not change.
         with page_table.lock:
             ptes = part.table.ptes[part.first : part.last]
             pages = dict(part.table.shared_in(part.first, part.last))
@@ -46,7 +46,7 @@ def _put(part: Part, pte: int, page: Page | None) -> None:
 
 
 def free_lazily(vma: Vma, start: int, end: int) -> None:
-    """Give up what anonymous pages of [start, end) hold, until they are written again.
+    """Give up the contents of anonymous pages of [start, end) until they are written again.
 
     Preconditions: mmap_lock held; vma is anonymous.
     """
@@ -54,15 +54,15 @@ def free_lazily(vma: Vma, start: int, end: int) -> None:
     for table, first, last, _ in page_table.parts(start, end):
         with page_table.lock:
             table.ptes[first:last] = table.ptes[first:last].translate(_FREED)
-            # Common pages stay common; only this process's entry forgets that it wrote.
+            # Shared pages stay shared; only this process's entry loses its dirty bit.
             for index, _ in table.shared_in(first, last):
                 table.ptes[index] = PAGE
 
 
 def page_out(vma: Vma, start: int, end: int) -> None:
-    """Take pages of [start, end) away that can be brought in again and are mapped only here.
+    """Unmap pages of [start, end) that can be brought in again and are mapped only here.
 
-    There is no swap: anonymous pages stay unless they were given up, or may be dropped.
+    There is no swap: anonymous pages stay unless MADV_FREE gave them up or they are droppable.
 
     Preconditions: mmap_lock held.
     """
@@ -77,26 +77,26 @@ def _page_out_part(vma: Vma, part: Part) -> None:
     table = part.table
     for index in range(part.first, part.last):
         page, pte = table.pages.get(index), table.ptes[index]
-        # Anonymous memory of this process alone: gone only if it was given up or may be dropped.
+        # Anonymous memory goes only if MADV_FREE gave it up or the VMA is droppable.
         may_go = not pte & DIRTY or bool(vma.vm_flags & VM_DROPPABLE)
         if page is None:
             if pte & ANON and may_go:
                 table.ptes[index] = NONE
         elif page.mapcount == 1 and (page.kind is not PageKind.ANON or may_go):
             table.clear(index, index + 1)
-            # Of a file in memory, a page that was never written is not worth keeping.
+            # A file in memory need not keep a page that was never written.
             if page.kind is PageKind.SHMEM and vma.vm_file is not None:
                 offset = part.addr - vma.vm_start >> PAGE_SHIFT
                 vma.vm_file.mapping.forget_clean(vma.vm_pgoff + offset + index - part.first)
 
 
 def install_guards(vma: Vma, start: int, end: int) -> None:
-    """Let every access to [start, end) fail; what is there goes.
+    """Discard the pages of [start, end) and make every access there fail.
 
     Preconditions: mmap_lock held.
     """
     page_table = vma.vm_mm.page_table
-    # Tables are made where there are none: a guard is an entry, too.
+    # part() creates missing tables: a guard is an entry, too.
     while start < end:
         with page_table.lock:
             table, first, last, addr = page_table.part(start, end)
@@ -106,7 +106,7 @@ def install_guards(vma: Vma, start: int, end: int) -> None:
 
 
 def remove_guards(vma: Vma, start: int, end: int) -> None:
-    """Take the guards of [start, end) away. Preconditions: mmap_lock held."""
+    """Remove the guards of [start, end). Preconditions: mmap_lock held."""
     page_table = vma.vm_mm.page_table
     for part in page_table.parts(start, end):
         with page_table.lock:
@@ -116,10 +116,10 @@ def remove_guards(vma: Vma, start: int, end: int) -> None:
 
 
 def copy_page_range(child: MmStruct, vma: Vma) -> None:
-    """Let child map the pages of vma, its parent's, at the same addresses.
+    """Map the pages of the parent's vma in child, too, at the same addresses.
 
-    Anonymous ones are common to both from now on, until one of them writes. A VMA that owns none
-    and has no guards is left out: faults can bring the file's pages in again.
+    From then on both share anonymous pages, until one of them writes. A VMA without an anon_vma and
+    guards is left out: faults can bring in the file's pages again.
 
     Preconditions: mmap_lock of both held for write; vma write-locked.
     """
@@ -128,19 +128,19 @@ def copy_page_range(child: MmStruct, vma: Vma) -> None:
     if vma.vm_flags & VM_HUGETLB:
         copy_huge_pages(child, vma)
         return
-    # A shared mapping's copy starts clean: what was written is known of the page.
+    # The copy of a shared mapping starts clean: the Page itself records what was written.
     page_table = vma.vm_mm.page_table
     keeps = 0xFF & ~DIRTY if vma.vm_flags & VM_SHARED else 0xFF
     for part in page_table.parts(vma.vm_start, vma.vm_end):
-        # Without the lock: vma is write-locked, so no fault can fill it in the meantime.
+        # No lock is needed: vma is write-locked, so no fault can map a page in it now.
         if part.is_empty:
             continue
         with page_table.lock:
-            # A byte was enough while one process mapped a page; now a count is needed.
+            # While only one process mapped a page, a byte was enough. Now it needs a mapcount.
             part.table.give_pages(part.first, part.last)
             end = part.addr + (part.last - part.first << PAGE_SHIFT)
-            # The parent's lock, then the child's; see the lock order in mm/__init__.py. The child's
-            # table is known to the file before it has a page of it: see punch_hole().
+            # The parent's lock comes before the child's; see the lock order in mm/__init__.py.
+            # Register the child's table with the file before it gets a page: see punch_hole().
             with child.page_table.lock:
                 if vma.vm_file is not None:
                     child.page_table.maps_file(vma.vm_file.mapping)
