@@ -51,17 +51,12 @@ def rate(name: str, strategy: "Callable[[int], Strategy]") -> tuple[float, float
     best = 0.0
     for seed in range(ROUNDS):
         rounds: list[Exploration] = []
-        while sum(map(played, rounds)) < SCHEDULES:
+        while sum(each.played for each in rounds) < SCHEDULES:
             rounds.append(explored(name, strategy(seed)))
-        schedules = sum(map(played, rounds))
+        schedules = sum(each.played for each in rounds)
         best = max(best, schedules / sum(each.seconds for each in rounds))
         steps = sum(each.steps for each in rounds) / schedules
     return best, steps
-
-
-def played(found: "Exploration") -> int:
-    """Return how many schedules were run."""
-    return found.schedules + found.blocked + found.limited
 
 
 def explored(name: str, strategy: "Strategy") -> "Exploration":

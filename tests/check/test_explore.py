@@ -4,6 +4,7 @@ import threading
 
 import pytest
 
+from tests.helpers.small_programs import Every
 from untorn.check.explore import Exploration, Theatre, explore
 from untorn.check.runtime.execution import Strategy
 from untorn.check.runtime.watching import watching
@@ -120,3 +121,15 @@ def test_a_reader_must_be_right_in_every_order_that_is_taken_for_one() -> None:
         for strategy in SourceDpor(), Dfs(1), Pos(500):
             found = explore(reaped_too_early, strategy)
             assert str(found.failure).startswith("rule 2: a range is left out")
+
+
+@pytest.mark.parametrize("name", ["maps/join-right", "mmap_lock/split-above", "rcu/join-right"])
+def test_what_is_alike_is_counted_as_if_it_were_played(name: str) -> None:
+    scenario = SCENARIOS[name]
+    with watching(speculated=scenario.speculated):
+        found = explore(scenario.build, Dfs(2))
+        every = explore(scenario.build, Every(2))
+    assert (found.schedules, found.steps) == (every.schedules, every.steps)
+    assert found.passed
+    assert every.passed
+    assert found.played * 5 < every.played == every.schedules

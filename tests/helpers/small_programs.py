@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import inf
 from random import Random
 
 from untorn.check.runtime import running
 from untorn.check.runtime.counter import AtomicInt
 from untorn.check.runtime.execution import DeadlockError, Execution, Strategy
 from untorn.check.runtime.primitives import Mutex
+from untorn.check.strategies.depth_first import EVERYTHING, Dfs, Rest
 
 Outcome = tuple[object, ...]
 KINDS = ("load", "store", "add", "in", "out", "reset", "lock", "wake", "wait")
@@ -24,6 +26,14 @@ def random_program(random: Random) -> Operations:
         [(random.choice(KINDS), random.randrange(2)) for _ in range(random.randint(1, longest))]
         for _ in range(tasks)
     ]
+
+
+class Every(Dfs):
+    """The plain search with each of its schedules played."""
+
+    def __init__(self, preemptions: int, rest: Rest = EVERYTHING, budget: float = inf) -> None:
+        super().__init__(preemptions, rest, budget)
+        self._alike = None
 
 
 @dataclass
@@ -46,7 +56,9 @@ class SmallProgram:
                 outcomes.add(outcome)
             if schedules > most:
                 return None
-            if not strategy.end():
+            more = strategy.end()
+            schedules += len(self.run.alike)
+            if not more:
                 return outcomes, schedules
 
     def begin(self, strategy: Strategy) -> None:

@@ -31,7 +31,8 @@ class Exploration:
     """What came of a scenario under a strategy.
 
     Attributes:
-        schedules: Run to their end.
+        played: Schedules that were run.
+        schedules: Run to their end, or known to differ from one that was in nothing that matters.
         blocked: Given up because what they would do was done already.
         limited: Given up because they grew too long: nothing is said about those.
         steps: Made in all schedules.
@@ -41,6 +42,7 @@ class Exploration:
         schedule: The schedule that broke it; without one, the first that grew too long.
     """
 
+    played: int = 0
     schedules: int = 0
     blocked: int = 0
     limited: int = 0
@@ -73,8 +75,9 @@ class Theatre:
         self._oracle = Oracle(stage, shown)
         self.strategy = strategy
         self.run = Execution(stage.names, strategy, MAX_STEPS)
-        for task in self.run.tasks:
-            task.sleeps = self._sleeps
+        for number, task in enumerate(self.run.tasks):
+            if any(reader.task != number for reader in stage.readers):
+                task.sleeps = self._sleeps
             fields.WATCHED[ThreadTask, "killed"].set_up(task, task.name)
 
     def play(self) -> None:
@@ -142,6 +145,7 @@ def explore(
         more = True
         while more and found.failure is None and not (stop and stop(found)):
             theatre.play()
+            found.played += 1
             found.steps += run.steps
             found.schedules += not run.slept and not run.limited
             found.blocked += run.slept
@@ -151,7 +155,9 @@ def explore(
             # After a failure the strategy is left where it stands: that schedule is what is wanted.
             if run.failure is None:
                 more = strategy.end()
-            if found.schedules % COLLECT_EVERY == COLLECT_EVERY - 1:
+                found.schedules += len(run.alike)
+                found.steps += sum(run.alike)
+            if found.played % COLLECT_EVERY == 0:
                 gc.collect()
     found.complete = not more
     found.seconds = time.process_time() - begun

@@ -28,7 +28,7 @@ def make(work: Work, start: Start) -> WorkPart:
 
 
 def _stop(found: Exploration) -> bool:
-    return not found.schedules % _LOOK_EVERY and told_to_stop()
+    return not found.played % _LOOK_EVERY and told_to_stop()
 
 
 class Interrupted(KeyboardInterrupt):

@@ -5,7 +5,13 @@ from random import Random
 
 import pytest
 
-from tests.helpers.small_programs import Operations, Outcome, SmallProgram, random_program
+from tests.helpers.small_programs import (
+    Every,
+    Operations,
+    Outcome,
+    SmallProgram,
+    random_program,
+)
 from untorn.check.runtime.execution import Strategy
 from untorn.check.strategies.branch import ALL, Branch, Request
 from untorn.check.strategies.depth_first import EVERYTHING, Dfs, Rest
@@ -84,21 +90,43 @@ def in_branches(
     return outcomes, [*part.requests, *root.requests], parts
 
 
+def test_a_bounded_search_leaves_out_what_is_alike_and_counts_it() -> None:
+    every = played = 0
+    for seed in range(PROGRAMS):
+        operations = random_program(Random(seed))
+        for bound in 1, 2, 3:
+            plain = SmallProgram(operations).explore(Every(bound))
+            assert SmallProgram(operations).explore(Dfs(bound)) == plain, f"{seed}: {operations}"
+            if len(operations) == 2:
+                every += len(schedules_of(operations, Every(bound)))
+                played += len(schedules_of(operations, Dfs(bound)))
+    assert played * 10 < every * 9, "it is there to make fewer"
+
+
 def test_a_plain_search_that_is_cut_makes_the_same_schedules_in_the_same_order() -> None:
     for seed in range(60):
         operations = random_program(Random(seed))
         for bound in 1, 2:
-            plain = schedules_of(operations, Dfs(bound))
+            plain = schedules_of(operations, Every(bound))
             assert list(in_rests(operations, bound, EVERYTHING, Random(seed))) == plain
+            assert in_counted_rests(operations, bound, EVERYTHING, Random(seed)) == len(plain)
 
 
 def in_rests(
     operations: Operations, bound: int, rest: Rest, random: Random
 ) -> Iterator[tuple[int, ...]]:
-    search = Dfs(bound, rest, budget=random.choice((0, 30, 100)))
+    search = Every(bound, rest, budget=random.choice((0, 30, 100)))
     yield from schedules_of(operations, search)
     for each in search.rest().cut(3):
         yield from in_rests(operations, bound, each, random)
+
+
+def in_counted_rests(operations: Operations, bound: int, rest: Rest, random: Random) -> int:
+    search = Dfs(bound, rest, budget=random.choice((0, 30, 100)))
+    count = explored(operations, search)
+    return count + sum(
+        in_counted_rests(operations, bound, each, random) for each in search.rest().cut(3)
+    )
 
 
 def schedules_of(operations: Operations, strategy: Dfs) -> list[tuple[int, ...]]:

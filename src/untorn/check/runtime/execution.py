@@ -81,6 +81,8 @@ class Execution:
         asleep: Who waited at the end, and the step that each would have made.
         limited: It was given up because it grew too long.
         slept: It was given up because what it would do was done in another schedule.
+        alike: Steps of each schedule that the strategy leaves out after it, as it is known to go
+            as one that was played.
         made: How many locations each task has made in this run.
         alive: Mask of the tasks that have not ended.
         may_wait: Of these, those whose announced step can be one that waits: without any, alive
@@ -104,6 +106,7 @@ class Execution:
         self.results: list[object] = [None] * self.hub
         self.failure: BaseException | None = None
         self.limited = self.slept = False
+        self.alike: list[int] = []
         self._jobs: Sequence[Job] = ()
         self.alive = 0
         self.may_wait = 0
@@ -131,6 +134,7 @@ class Execution:
         self.results = [None] * count
         self.failure = None
         self.limited = self.slept = False
+        self.alike = []
         for task in self.tasks:
             task.killed = False
             task.held.clear()

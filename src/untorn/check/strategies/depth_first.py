@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from untorn.check.runtime.execution import Execution
+from untorn.check.strategies.alike import Alike
 
 
 class DepthFirst:
@@ -112,6 +113,7 @@ class Dfs(DepthFirst):
         self.preemptions = preemptions
         self._left = list(rest.left)
         self._spent = 0
+        self._alike = Alike(preemptions) if preemptions else None
         self._next(rest.path)
 
     def begin(self, run: Execution) -> int:
@@ -149,6 +151,9 @@ class Dfs(DepthFirst):
 
     def end(self) -> bool:
         """Turn to the next schedule: another task at the last place where one is left."""
+        if self._alike is not None:
+            run = self._run
+            run.alike = self._alike.played(run, len(self.plan) - 1, self._spent, self._left)
         return self._afford() and self._next(self._run.trace.tasks)
 
     def rest(self) -> Rest:
@@ -158,11 +163,15 @@ class Dfs(DepthFirst):
     def _next(self, path: Sequence[int]) -> bool:
         # Of what is not tried yet, the latest: what comes before it stays as it is.
         left = self._left
-        while left and not left[-1]:
-            left.pop()
-        if not left:
-            return False
-        bit = left[-1] & -left[-1]
-        left[-1] &= ~bit
-        self.depart(path, len(left) - 1, bit.bit_length() - 1)
-        return True
+        while left:
+            if not left[-1]:
+                left.pop()
+                continue
+            bit = left[-1] & -left[-1]
+            left[-1] &= ~bit
+            alike = self._alike.known(path, len(left) - 1) if self._alike and self._begun else ()
+            if not alike:
+                self.depart(path, len(left) - 1, bit.bit_length() - 1)
+                return True
+            self._run.alike += alike
+        return False
