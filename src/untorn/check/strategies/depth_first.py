@@ -113,19 +113,29 @@ class Dfs(DepthFirst):
         self.preemptions = preemptions
         self._left = list(rest.left)
         self._spent = 0
+        self._spent_before: list[int] = []  # of each step
         self._alike = Alike(preemptions) if preemptions else None
         self._next(rest.path)
 
     def begin(self, run: Execution) -> int:
         """Start a schedule."""
-        self._spent = 0
-        return super().begin(run)
+        kept = super().begin(run)
+        del self._spent_before[kept + 1 :]
+        self._spent = self._spent_before[kept] if kept else 0
+        return kept
 
     def pick(self) -> int:
         """Follow the plan; then go on with the running task while that is possible."""
         run = self._run
         index = run.steps
         run.steps = index + 1
+        # As in source-DPOR: these were made before, and nothing of them is asked again.
+        if index < self.keep:
+            task = self.plan[index]
+            run.trace.now[task] = run.trace.clocks[index]
+            return task
+        if index == len(self._spent_before):
+            self._spent_before.append(self._spent)
         enabled = run.enabled()
         running = enabled & 1 << run.current  # 0 if it waits or has ended: no preemption then
         if index < len(self.plan):
@@ -143,10 +153,7 @@ class Dfs(DepthFirst):
             task = chosen.bit_length() - 1
         if running and task != run.current:
             self._spent += 1
-        if index < self.keep:
-            run.trace.now[task] = run.trace.clocks[index]
-        else:
-            run.trace.record(task, run.locations[task], run.kinds[task])
+        run.trace.record(task, run.locations[task], run.kinds[task])
         return task
 
     def end(self) -> bool:
