@@ -1,7 +1,7 @@
-"""The two lines at a fill boundary, where a writer tears one VMA: which may stand there together?
+"""The two lines at a fill boundary while a writer tears one VMA: which may stand there together.
 
-The test of the kernel (tools/testing/selftests/proc/proc-maps-race.c), with what it allows: the
-lines before a round, those after modify(), or the piece before and the whole after it.
+This is the kernel's test (tools/testing/selftests/proc/proc-maps-race.c), with what it allows: the
+lines before a round, the lines after modify(), or the first piece followed by the whole VMA.
 """
 
 from itertools import pairwise
@@ -16,7 +16,7 @@ from untorn.race.scenario import Site
 from untorn.race.tearing import VMA_COUNT, Tearing
 
 LINES = 3
-"""Shown on either side of a boundary."""
+"""Lines shown on either side of a boundary."""
 
 
 class Edges(NamedTuple):
@@ -27,7 +27,7 @@ class Edges(NamedTuple):
 
     @classmethod
     def of(cls, reading: Reading, number: int) -> "Edges":
-        """Return those on either side of the end of fill `number`.
+        """Return the lines on either side of the end of fill `number`.
 
         Raises:
             UnfitError: One of the two fills has no line.
@@ -39,7 +39,7 @@ class Edges(NamedTuple):
 
 
 def find_boundary(reading: Reading, scenario: Tearing, region: Range) -> tuple[int, Site]:
-    """Return the number of a fill that ends with one VMA of the region, and that VMA's site.
+    """Return the number of a fill that ends with a VMA of the region, and the site of that VMA.
 
     The next fill begins with the next VMA of the region.
 
@@ -60,9 +60,9 @@ class Pattern(NamedTuple):
     """The edges as they are while nobody writes.
 
     Attributes:
-        original: Before a round.
-        modified: After modify().
-        asked: An address that both have mapped, by other VMAs.
+        original: The edges before a round.
+        modified: The edges after modify().
+        asked: An address that is mapped in both, by different VMAs.
     """
 
     original: Edges
@@ -71,11 +71,11 @@ class Pattern(NamedTuple):
 
     @classmethod
     def capture(cls, scenario: Tearing, original: Edges, modified: Edges) -> "Pattern":
-        """Put it together.
+        """Return the pattern of a scenario.
 
         Raises:
-            UnfitError: The change cannot be seen in both lines, or in the last where nothing is
-                left after the first page.
+            UnfitError: The change does not show in both lines; or, if the scenario leaves nothing
+                mapped after the first page, not in the last line alone.
         """
         changes = original.last != modified.last, original.first != modified.first
         if changes != (True, scenario.leaves_rest):
@@ -86,16 +86,16 @@ class Pattern(NamedTuple):
         return cls(original, modified, original.last.start + offset)
 
     def objection(self, edges: Edges) -> str | None:
-        """Say what is wrong with edges read while the writer was at work, if anything is."""
+        """Return what is wrong with edges read while the writer worked, None if nothing is."""
         if edges.last == self.modified.last:
             if edges.first not in (self.modified.first, self.original.last):
-                return "after the first piece of a VMA stands neither the next nor the whole"
+                return "neither the next piece nor the whole VMA follows its first piece"
         elif edges != self.original:
-            return "the lines at the boundary are of no state"
+            return "the lines at the boundary belong to no state"
         return None
 
     def objection_to_answer(self, answer: MapsEntry) -> str | None:
-        """Say what is wrong with what a query for `asked` found, if anything is."""
+        """Return what is wrong with the answer to a query for `asked`, None if nothing is."""
         if answer in (*self.original, *self.modified) and answer.start <= self.asked < answer.end:
             return None
         return f"a query for {self.asked:08x} found {answer}"

@@ -1,4 +1,4 @@
-"""The cases of the race tests: a writer, a way to read, and what is held against what."""
+"""The cases of the race tests: a writer, a way to read, and how the reading is judged."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,13 +18,13 @@ from untorn.race.witness import Clock, Witness, witness_of
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A pass over the whole map, in one of the ways that there are.
+    """Passes over the whole map, read in one way.
 
     Attributes:
-        name: Among the cases of its test.
+        name: Its name among the cases of its test.
         scenario: What the writer does.
         way: How the map is read: one of WAYS.
-        views: Whether a round leads through two states, always the same.
+        views: Whether each round goes through the same two states.
     """
 
     name: str
@@ -65,15 +65,15 @@ class Case:
 
 
 def _fills_of(near: Range, reading: Reading) -> int:
-    """Return how many fills, from the first on, show what is near."""
+    """Return how many fills, from the first on, it takes to show a range."""
     return max(n for n, fill in enumerate(reading.fills, 1) if lines_within(near, Reading([fill])))
 
 
 def _again_and_again(race: Race, witness: Witness, count: int) -> Callable[[], None]:
-    """Return a pass over the first `count` fills that takes little more than reading them.
+    """Return a pass over the first `count` fills that takes little longer than reading them.
 
-    When each was made does not matter to the witness, and few texts are different: each is judged
-    when it is met first.
+    The witness does not care when a reading was made, and few texts differ: each is judged only the
+    first time that it is read.
     """
     known: dict[tuple[bytes, ...], Judged] = {}
 
@@ -89,10 +89,10 @@ def _again_and_again(race: Race, witness: Witness, count: int) -> Callable[[], N
 
 @dataclass(frozen=True, slots=True)
 class BoundaryCase:
-    """What a writer tears lies at the end of a fill; only the two fills there are looked at.
+    """Passes over the two fills at a boundary, where the writer tears a VMA at the end of a fill.
 
     Attributes:
-        name: Among the cases of its test.
+        name: Its name among the cases of its test.
         scenario: What the writer does.
     """
 
@@ -100,7 +100,7 @@ class BoundaryCase:
     scenario: Tearing
 
     def race(self, race: Race) -> None:
-        """Race reader and writer; a file that has the ioctl is asked in each pass, too.
+        """Race reader and writer; in each pass, also query a file that has the ioctl.
 
         Raises:
             UnfitError: The map does not change as the scenario says.
@@ -134,7 +134,7 @@ class BoundaryCase:
 
 
 def _ask(race: Race, pattern: Pattern, witness: Witness) -> None:
-    """Ask for the VMA at an address that is always mapped, and judge the answer."""
+    """Query the address that is always mapped, and judge the answer."""
     first = witness.clock.begin()
     answer = race.file.query(pattern.asked).entry
     reading = Reading([Fill((answer,), first, witness.clock.end())])
@@ -152,9 +152,9 @@ TEARING = Split(), Resize(), Remap()
 
 
 def catalogue(seed: int = 0) -> Mapping[str, tuple[AnyCase, ...]]:
-    """Return the cases of each test, by name, in the order in which they are run.
+    """Return the cases of each test by its name, in the order in which they run.
 
-    The seed decides what random writers do.
+    The seed determines what random writers do.
     """
     tests: dict[str, tuple[AnyCase, ...]] = {}
     for tearing in TEARING:

@@ -1,4 +1,4 @@
-"""Target `engine`: reader and writers are threads of this process; the map's states are known."""
+"""Target `engine`: reader and writers are threads of this process; every state is recorded."""
 
 import sys
 import threading
@@ -16,7 +16,7 @@ from untorn.releases.release import LAST, Release, modelled_by_name
 from untorn.syscalls import Process
 
 SWITCH_INTERVAL = 1e-5
-"""Seconds after which a thread that wants the GIL asks for it: as often as it can be had."""
+"""Seconds after which a thread that wants the GIL asks for it: as short as we can have it."""
 
 
 class EngineRaceTarget(RunHere):
@@ -27,10 +27,10 @@ class EngineRaceTarget(RunHere):
     )
 
     def __init__(self, release: str = "") -> None:
-        """Make the target; its address spaces are of that release, or of the last one.
+        """Make the target; its address spaces follow that release, or the last one.
 
         Raises:
-            ValueError: The engine does not model it.
+            ValueError: The engine does not model that release.
         """
         self.name = f"engine:{release}" if release else "engine"
         self._modelled = modelled_by_name(release)
@@ -41,7 +41,7 @@ class EngineRaceTarget(RunHere):
 
     @contextmanager
     def open(self, scenario: Scenario, *, disturb: bool = False) -> Iterator["EngineScene"]:
-        """Make a process with the scenario set up: see RunHere."""
+        """Make a process and set up the scenario in it: see RunHere."""
         before = sys.getswitchinterval()
         sys.setswitchinterval(SWITCH_INTERVAL)
         scene = EngineScene(scenario, self._modelled)
@@ -53,7 +53,7 @@ class EngineRaceTarget(RunHere):
 
 
 class EngineScene:
-    """One engine process and threads that write: see Scene."""
+    """One engine process, and threads that write to it: see Scene."""
 
     def __init__(self, scenario: Scenario, release: Release = LAST) -> None:
         self._scenario = scenario
@@ -61,9 +61,9 @@ class EngineScene:
         self._process = Process(mm)
         self.region = scenario.set_up(self._process)
         self.record = mm.mm_mt.record.viewer()
-        self._rounds: list[int] = []  # of each writer so far; each writes his own
-        self._asked_to_stop = False  # written by the task that opened the run
-        self._failures: list[BaseException] = []  # read when the writers have ended
+        self._rounds: list[int] = []  # of each writer so far; each thread writes its own
+        self._asked_to_stop = False  # written by the task that opened the scene
+        self._failures: list[BaseException] = []  # read after the writers have ended
         self._writers: list[threading.Thread] = []
 
     @property
@@ -84,7 +84,7 @@ class EngineScene:
         self._scenario.restore(self._process, site)
 
     def start(self, site: Site) -> None:
-        """Let rounds be made, by a thread for each writer of the scenario."""
+        """Start the rounds, with one thread for each writer of the scenario."""
         self._asked_to_stop = False
         for writer in self._scenario.writers():
             self._rounds.append(0)
@@ -93,13 +93,13 @@ class EngineScene:
             self._writers[-1].start()
 
     def stop(self) -> None:
-        """Return when the last rounds are whole."""
+        """Return when the last rounds are complete."""
         self.end()
         if self._failures:
             raise self._failures[0]
 
     def end(self) -> None:
-        """End the writers if they still work, whatever happened to them."""
+        """End the writers if they still run, whatever happened to them."""
         self._asked_to_stop = True
         while self._writers:
             self._writers.pop().join()

@@ -1,6 +1,6 @@
-"""Faults of Linux that are known: a rule that a kernel breaks, since when, and why.
+"""Known faults of Linux: the rule that a kernel breaks, since when, and why.
 
-Such a fault is a fault, and counted; it is told apart so that a new one is not taken for it.
+A known fault still counts as a fault. It is named so that a new one is not mistaken for it.
 """
 
 from typing import NamedTuple
@@ -15,16 +15,16 @@ class KnownFault(NamedTuple):
 
     name: str
     file: str
-    """Whose readers meet it."""
+    """The file whose readers meet the fault."""
     rule: Rule
     after_a_line: bool
-    """It is met only after a line of the same fill."""
+    """Whether it occurs only after a line of the same fill."""
     since: Change
     reason: str
     docs: str
 
     def explains(self, violation: Violation, file: str, release: Release) -> bool:
-        """Tell whether a violation in a file of a kernel of that release can be this fault."""
+        """Return whether a violation in a file of a kernel of that release can be this fault."""
         return (
             release.has(self.since)
             and file == self.file
@@ -40,14 +40,14 @@ KNOWN_FAULTS = (
         rule=Rule.GAP,
         after_a_line=True,
         since=MAPS_PER_VMA,
-        reason="an iterator that a writer overtook goes on after what was never shown",
+        reason="an iterator that a writer overtook continues after a range that was never shown",
         docs="docs/false-gap.md",
     ),
 )
 
 
 def find_known_fault(violation: Violation, file: str, release: Release) -> KnownFault | None:
-    """Return the fault of a kernel's release that a violation can be, None if it is a new one."""
+    """Return the fault of that release that a violation can be, None if it is a new one."""
     for fault in KNOWN_FAULTS:
         if fault.explains(violation, file, release):
             return fault

@@ -1,6 +1,6 @@
 """Target `live`: the running kernel; the process under test is a child that we start.
 
-Reader and writer are on different CPUs where there are two: a writer must be able to make a whole
+Reader and writer run on different CPUs if there are two: a writer must be able to complete a whole
 section while the reader is between two instructions.
 """
 
@@ -26,10 +26,10 @@ from untorn.releases.release import Release, running_release
 
 
 class LiveRaceTarget(RunHere):
-    """The running kernel, whose files are read as it fills them in.
+    """The running kernel; its files are read as it fills them.
 
     Args:
-        name: What it is called.
+        name: The target's name.
     """
 
     readers: Mapping[str, tuple[str, ...]] = MappingProxyType(dict.fromkeys(VMA_LINES, ("kernel",)))
@@ -43,7 +43,7 @@ class LiveRaceTarget(RunHere):
 
     @contextmanager
     def open(self, scenario: Scenario, *, disturb: bool = False) -> Iterator["LiveScene"]:
-        """Start a child with the scenario set up: see RunHere."""
+        """Start a child and set up the scenario in it: see RunHere."""
         with ExitStack() as stack:
             cpus = os.sched_getaffinity(0)
             stack.callback(os.sched_setaffinity, 0, cpus)
@@ -66,12 +66,12 @@ class LiveRaceTarget(RunHere):
 
     @property
     def release(self) -> Release:
-        """The running kernel's: see RunHere."""
+        """The running kernel's release: see RunHere."""
         return running_release()
 
 
 class LiveScene:
-    """A child and what is to be done in it: see Scene."""
+    """A child, and commands to it: see Scene."""
 
     record: Record | None = None
 
@@ -101,20 +101,20 @@ class LiveScene:
         self._await_answer()
 
     def start(self, site: Site) -> None:
-        """Let rounds be made: see Scene."""
+        """Start the rounds: see Scene."""
         self._words[Word.STOP] = 0
         if self._disturb:
             self._disturbance.enter_context(disturbed())
         self._tell("loop", site)
 
     def stop(self) -> None:
-        """Return when the last round is whole: see Scene."""
+        """Return when the last round is complete: see Scene."""
         self.end_disturbance()
         self._words[Word.STOP] = 1
         self._await_answer()
 
     def end_disturbance(self) -> None:
-        """Leave the reader alone again."""
+        """Stop disturbing the reader."""
         self._disturbance.close()
 
     def _tell(self, deed: str, site: Site) -> None:

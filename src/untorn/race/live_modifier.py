@@ -1,7 +1,7 @@
-"""The writer of target `live`: a process of its own, in which a scenario is made to happen.
+"""The writer of target `live`: a process of its own that runs a scenario.
 
-Commands come as lines of JSON on stdin, an answer goes back for each. While a loop runs, parent
-and child see each other by the words of a shared page only.
+Commands are lines of JSON on stdin, and each gets an answer. While a loop runs, parent and child
+communicate only by the words of a shared page.
 """
 
 import base64
@@ -26,7 +26,7 @@ class Word(IntEnum):
     ROUNDS = 0
     """Rounds made so far; written by the child."""
     STOP = 1
-    """Not 0 if the round that is made is to be the last; written by the parent."""
+    """Not 0 if the current round is to be the last; written by the parent."""
 
 
 def map_words(fd: int) -> "memoryview[int]":
@@ -40,17 +40,17 @@ def encode(scenario: Scenario) -> str:
 
 
 def modify_as_told(scenario: str, parent: int, shared_fd: int) -> None:
-    """Set a scenario up, say where, and do what the parent says until its pipe is closed.
+    """Set up a scenario, report where, and obey the parent until it closes its pipe.
 
     Args:
-        scenario: As encode() gives it.
+        scenario: The text that encode() made.
         parent: Process ID of the parent.
-        shared_fd: Its file descriptor of the shared page.
+        shared_fd: The parent's file descriptor of the shared page.
     """
     fd = os.open(f"/proc/{parent}/fd/{shared_fd}", os.O_RDWR | os.O_CLOEXEC)
     modifier = Modifier(pickle.loads(base64.b64decode(scenario)), map_words(fd))
     os.close(fd)
-    gc.disable()  # what is in the map is for the scenario alone to change
+    gc.disable()  # only the scenario may change the map
     send(ready=True, region=modifier.region)
     for line in sys.stdin:
         command = json.loads(line)
@@ -61,7 +61,7 @@ class Modifier:
     """A scenario in this process.
 
     Attributes:
-        region: What its set_up() mapped.
+        region: The range that its set_up() mapped.
     """
 
     def __init__(self, scenario: Scenario, words: "memoryview[int]") -> None:
@@ -75,7 +75,7 @@ class Modifier:
         }
 
     def obey(self, deed: str, site: Site) -> None:
-        """Do what is wanted and answer; an OSError is an answer, too."""
+        """Obey a command and answer; an OSError is an answer, too."""
         try:
             self._deeds[deed](site)
         except OSError as error:

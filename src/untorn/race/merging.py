@@ -1,8 +1,9 @@
-"""The ten ways in which a writer merges or splits, as readers of the map may meet them.
+"""The ten ways in which a writer merges or splits VMAs, as readers of the map may meet them.
 
-Pages are letters, one a protection, neighbours of one letter are one VMA, . is a hole. A round
-makes the change and takes it back, which is another of the ten, mostly. Numbers, and what a
-reader may see of each, are those of the list that came with the kernel's change to VMA locks.
+A letter is a page with one protection, neighbours with the same letter are one VMA, and . is a
+hole. A round makes the change and takes it back; the way back is usually another of the ten. The
+numbers, and what a reader may see of each, come from the list that accompanied the kernel's change
+to VMA locks.
 """
 
 from dataclasses import dataclass
@@ -21,17 +22,17 @@ _PROTECTIONS = {
     "c": PROT_READ | PROT_EXEC,
     "-": PROT_NONE,
 }
-"""Of the pages - all are before they are mapped."""
+"""Protections by letter; - is that of all pages before they are mapped."""
 
 
 @dataclass(frozen=True, slots=True)
 class Merging:
-    """One of them.
+    """One way to merge or split.
 
     Attributes:
-        name: Number and what it does.
-        before, after: The pages, and what becomes of them.
-        anew: Whether pages are mapped over where they could be protected.
+        name: The number of the way and what it does.
+        before, after: The pages before and after modify().
+        anew: Whether to map pages over the old ones instead of changing their protection.
     """
 
     name: str
@@ -54,15 +55,15 @@ class Merging:
         self._change(process, site.addr, self.before, self.after)
 
     def restore(self, process: ProcessUnderTest, site: Site) -> None:
-        """Take it back."""
+        """Take the change back."""
         self._change(process, site.addr, self.after, self.before)
 
     def writers(self) -> "tuple[Merging]":
-        """Return itself alone."""
+        """Return this scenario alone."""
         return (self,)
 
     def solid(self, region: Range, site: Site) -> tuple[Range, ...]:
-        """Return all but the holes, some of which are filled for a while."""
+        """Return all but the holes, some of which are mapped for a while."""
         at, ranges = region[0], []
         for is_hole, run in groupby("-" + self.before + "-", lambda letter: letter == "."):
             size = len(list(run)) * PAGE_SIZE
@@ -102,8 +103,8 @@ ALWAYS_MAPPED = (
     Merging("mprotect, the middle page", "baaab", "bacab"),
     Merging("mmap over the middle page", "baaab", "bacab", anew=True),
 )
-"""What tears a VMA apart that is mapped at every instant, and mends it.
+"""Changes that tear apart a VMA that is mapped at every instant, and mend it.
 
-Linux since 6.17 gets two things wrong there: a VMA that shrinks after it was found, as in the
-first, and one that grows after it was shown, as in all. See docs/false-gap.md.
+Linux since 6.17 gets two things wrong there: a VMA that shrinks after it was found, as in the first
+change, and one that grows after it was shown, as in all of them. See docs/false-gap.md.
 """

@@ -1,7 +1,7 @@
-"""One pass over a map, in each way that there is: whole fills, one record a fill, queries.
+"""One pass over a map, in each way to read it: whole fills, one record per fill, or queries.
 
-Windows belong to fills (see judge/reading.py), so each way reads so that it is known which call
-made which fill. Versions are asked for right before and after each call.
+Windows belong to fills (see judge/reading.py), so each way to read must know which call made which
+fill. The clock is read right before and after each call.
 """
 
 from bisect import bisect_left
@@ -14,13 +14,13 @@ from untorn.maps.maps_file import FILL_SIZE, MapsFile
 from untorn.race.witness import Clock
 
 RECORD_SIZE = 32
-"""Bytes of a read() that makes a fill of one record: less than any line has."""
+"""Bytes of a read() that makes a fill of one record: shorter than any line."""
 Call = tuple[bytes, int, int]
-"""What a read() returned, with the versions at its begin and end."""
+"""What a read() returned, and the versions at its start and end."""
 
 
 def read_calls(file: MapsFile, clock: Clock, size: int) -> Iterator[Call]:
-    """Read the file from the start to the end; the last call returns nothing."""
+    """Read the file from start to end; the last call returns nothing."""
     file.seek(0)
     text = b"-"
     while text:
@@ -30,10 +30,10 @@ def read_calls(file: MapsFile, clock: Clock, size: int) -> Iterator[Call]:
 
 
 def read_fills(file: MapsFile, kind: str, clock: Clock, count: int | None = None) -> Reading:
-    """Read a file of that kind, a fill at a time: all of it, or at most `count` fills.
+    """Read a file of that kind fill by fill: all of it, or at most `count` fills.
 
     Raises:
-        ValueError: A fill does not end with a line, or has something else in it.
+        ValueError: A fill does not end with a line, or holds something else.
     """
     calls = islice(read_calls(file, clock, FILL_SIZE), count)
     fills = [Fill(parse_lines(_whole(text), kind), first, last) for text, first, last in calls]
@@ -41,13 +41,13 @@ def read_fills(file: MapsFile, kind: str, clock: Clock, count: int | None = None
 
 
 def read_texts(file: MapsFile, count: int) -> tuple[bytes, ...]:
-    """Read `count` fills and do nothing else: the reader that is raced must not be late."""
+    """Read `count` fills and do nothing else, as the reader in a race must lose no time."""
     file.seek(0)
     return tuple([file.read(FILL_SIZE) for _ in range(count)])
 
 
 def reading_of(texts: Iterable[bytes], kind: str, clock: Clock) -> Reading:
-    """Return the reading that some first fills are; raises as read_fills()."""
+    """Return the reading that the first fills make; raises as read_fills()."""
     lines = [parse_lines(_whole(text), kind) for text in texts]
     return Reading([Fill(each, clock.begin(), clock.end()) for each in lines])
 
@@ -59,9 +59,9 @@ def _whole(text: bytes) -> bytes:
 
 
 def read_records(file: MapsFile, kind: str, clock: Clock) -> Reading:
-    """Read a file of that kind, one record a fill; as read_fills().
+    """Read a file of that kind with one record per fill; raises as read_fills().
 
-    A call makes a fill when the record before is used up: when it returns that one's last byte.
+    A call makes a fill if the call before it returned the last byte of a record.
     """
     calls = list(read_calls(file, clock, RECORD_SIZE))
     text = b"".join(each for each, _, _ in calls)
@@ -74,7 +74,7 @@ def read_records(file: MapsFile, kind: str, clock: Clock) -> Reading:
 
 
 def _records(text: bytes) -> Iterator[tuple[int, int]]:
-    """Yield where in a text records begin and end."""
+    """Yield where each record of a text begins and ends."""
     start = at = 0
     for line in text.splitlines(keepends=True):
         if at > start and b"-" in line.partition(b" ")[0]:
@@ -86,7 +86,7 @@ def _records(text: bytes) -> Iterator[tuple[int, int]]:
 
 
 def walk(file: MapsFile, kind: str, clock: Clock) -> Reading:
-    """Ask for the first VMA at or after 0, for the first at or after its end, and so on.
+    """Query the first VMA at or after 0, then the first at or after its end, and so on.
 
     Raises:
         OSError: ENOTTY if the file has no such ioctl.

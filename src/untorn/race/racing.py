@@ -1,4 +1,4 @@
-"""Race: reader against writer, whatever they do: repeated, judged, counted."""
+"""Race a reader against a writer: repeat the passes, judge them, count."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,22 +19,22 @@ from untorn.race.witness import Clock, Witness
 from untorn.releases.release import Release
 
 Note = Callable[[str, list[str]], None]
-"""Is told a heading and lines that show the map."""
+"""Called with a heading, and lines that show the map."""
 QUIET = Clock(int, int)
-"""Of readings while nobody writes."""
+"""The clock of readings while nobody writes."""
 
 
 class UnfitError(Exception):
-    """A map is not as a test needs it; the message says in which way."""
+    """The map is not as a test needs it; the message says how it differs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """When a case has raced enough: when time is up, or before, when enough has been done.
+    """When a case has raced enough: when the time is up, or earlier when enough was done.
 
     Attributes:
-        seconds: Since it began to race.
-        passes, rounds: Of the reader and of the writer, both of which are to be enough.
+        seconds: Seconds since the race began.
+        passes, rounds: Enough of the reader's passes and the writer's rounds; both must be reached.
     """
 
     seconds: float
@@ -43,7 +43,7 @@ class Effort:
 
 
 class Judged(NamedTuple):
-    """A reading and what the judge says of it."""
+    """A reading and the judge's verdict on it."""
 
     reading: Reading
     evidence: Evidence
@@ -51,23 +51,23 @@ class Judged(NamedTuple):
 
     @classmethod
     def of(cls, reading: Reading, witness: Witness, within: Range | None = None) -> "Judged":
-        """Judge a reading within what the witness knows, or less."""
+        """Judge a reading within what the witness knows, or within a smaller range."""
         evidence = witness.evidence(reading)
         return cls(reading, evidence, judge(evidence, reading, within or witness.within))
 
 
 @dataclass(frozen=True, slots=True)
 class Race:
-    """What a case races with.
+    """What a case needs to race.
 
     Attributes:
-        scene: Of the case's scenario.
-        file: Open file of the scene.
-        kind: Which that is of fs/proc/files.py.
+        scene: The scene of the case's scenario.
+        file: An open file of the scene.
+        kind: Which file it is: see fs/proc/files.py.
         effort: When to stop.
-        tally: Is added to while it races.
-        note: For the lines that a round changes: before, after, restored.
-        release: Of the kernel whose file it is, if it is one's.
+        tally: Counts that grow while it races.
+        note: Called with the lines that a round changes: before, after, restored.
+        release: Release of the kernel whose file it is; None if it is no kernel's.
     """
 
     scene: Scene
@@ -79,7 +79,7 @@ class Race:
     release: Release | None = None
 
     def against_writer(self, site: Site, one_pass: Callable[[], None]) -> None:
-        """Repeat a pass while the writer makes rounds, until that is enough.
+        """Repeat a pass while the writer makes rounds, until the effort is enough.
 
         Raises:
             OSError: The writer failed.
@@ -103,11 +103,11 @@ class Race:
             tally.rounds += scene.rounds
 
     def judge(self, reading: Reading, witness: Witness, within: Range | None = None) -> None:
-        """Hold a reading to the contract, within what the witness knows or less, and count it."""
+        """Judge a reading within what the witness knows, or a smaller range, and count it."""
         self.count(Judged.of(reading, witness, within))
 
     def count(self, judged: "Judged") -> None:
-        """Add a reading to the tally, once more if it was met before."""
+        """Add a reading to the tally, each time that it is met."""
         self.tally.count(judged.reading, judged.verdict)
         for violation in judged.verdict.violations:
             fault = self.release and find_known_fault(violation, self.kind, self.release)
@@ -138,13 +138,13 @@ class Race:
         )
         if before == between or before != after:
             raise UnfitError(
-                "a round leaves the map changed" if before != after else "it is no change"
+                "a round leaves the map changed" if before != after else "a round changes nothing"
             )
         return original, modified
 
 
 def lines_within(region: Range, reading: Reading) -> tuple[MapsEntry, ...]:
-    """Return the lines of a reading that have something of a region."""
+    """Return the lines of a reading that overlap a region."""
     return tuple(
         line
         for fill in reading.fills

@@ -1,4 +1,4 @@
-"""RandomWriter: calls drawn by chance, in a region most of which is mapped at every instant."""
+"""RandomWriter: random calls in a region most of which is mapped at every instant."""
 
 import errno
 from dataclasses import dataclass, field
@@ -20,20 +20,20 @@ from untorn.race.scenario import Site
 from untorn.race.tearing import ANONYMOUS, reserve
 
 SOLID_PAGES = 176
-"""So many that the VMAs there need more than one leaf of the engine's tree."""
+"""Enough pages that their VMAs need more than one leaf of the engine's tree."""
 LOOSE_PAGES = 24
-"""So few that nothing else in a real process fits into a hole there: malloc maps more at once."""
+"""Too few pages for a real process to map anything else in a hole there: malloc maps more."""
 _PROTECTIONS = PROT_NONE, PROT_READ, PROT_READ | PROT_WRITE, PROT_READ | PROT_EXEC
 _CALLS_BEFORE = 200
 _REFUSED = errno.ENOMEM, errno.EFAULT, errno.EINVAL
-"""A hole in the range, or nothing to move, or a move onto itself."""
+"""Errors of calls on a range with a hole, of a move of nothing, or of a move onto itself."""
 
 
 @dataclass(slots=True)
 class RandomWriter:
-    """Maps over and protects pages of the solid part; of the loose part, unmaps and moves too.
+    """Maps over and protects solid pages; also unmaps and moves loose ones.
 
-    A round is two calls, the second of which takes nothing back.
+    A round is two calls; the second does not take the first back.
     """
 
     seed: str
@@ -44,7 +44,7 @@ class RandomWriter:
         self._chance = Random(self.seed)
 
     def set_up(self, process: ProcessUnderTest) -> Range:
-        """Map it all, and make calls until there are many VMAs."""
+        """Map the whole region, and make calls until it has many VMAs."""
         region = reserve(process, (SOLID_PAGES + LOOSE_PAGES) * PAGE_SIZE)
         for _ in range(_CALLS_BEFORE):
             self.modify(process, self.site(region))
@@ -55,7 +55,7 @@ class RandomWriter:
         return Site(region[0] + PAGE_SIZE)
 
     def modify(self, process: ProcessUnderTest, site: Site) -> None:
-        """Make a call."""
+        """Make one call."""
         if self._chance.randrange(3):
             first = self._chance.randrange(SOLID_PAGES)
             size = self._pages(SOLID_PAGES - first)
@@ -70,7 +70,7 @@ class RandomWriter:
     restore = modify
 
     def writers(self) -> "tuple[RandomWriter, RandomWriter]":
-        """Return itself and another, who does something else."""
+        """Return this scenario and a second one that makes other calls."""
         return self, RandomWriter(f"{self.seed}, second")
 
     def solid(self, region: Range, site: Site) -> tuple[Range, ...]:
@@ -100,5 +100,5 @@ class RandomWriter:
             process.mprotect(addr, size, prot)
 
     def _pages(self, most: int) -> int:
-        """Return the size of some pages, mostly few, in bytes."""
+        """Return the size in bytes of a random number of pages, usually few."""
         return min(self._chance.choice((1, 1, 2, 3, 8)), most) * PAGE_SIZE

@@ -1,7 +1,7 @@
 """Record the states of an engine's map from outside, as its writers publish them.
 
-What counts as a state: the tree at each store of its root, inside a write section too, and the
-VMAs as they are when the section ends, as a change of attributes alone needs no store.
+Two things count as a state: the tree at each store of its root, inside a write section too; and the
+VMAs when the section ends, because a change of attributes alone needs no store.
 """
 
 import threading
@@ -19,32 +19,32 @@ from untorn.mm.tree.vma_tree import Node, VmaTree
 
 _SEQ: Any = vars(MmStruct)["mm_lock_seq"]
 _ROOT: Any = vars(VmaTree)["root"]
-"""The slots that hold what the properties below stand in front of."""
+"""The slots behind the properties below."""
 
 
 class MapRecord:
-    """The last states of one map: those that one of its viewers may still ask for.
+    """The last states of one map: those that a viewer may still ask for.
 
-    Publishing a state and telling its number exclude each other: whoever asks for the number
-    before and after a look at the map has seen no other states than those from the first to the
-    second. publish() is called under mmap_lock (write), the rest by anybody.
+    A lock makes publishing a state and reading its number exclude each other: a reader that asks
+    for the number before and after a look at the map has seen only states from the first number to
+    the second. publish() is called under mmap_lock (write), the rest by any task.
     """
 
     def __init__(self) -> None:
         self._mutex = threading.Lock()  # protects all below, and the viewers' fields
         self._states: deque[State] = deque([()])
-        self._first = 0  # number of the oldest
+        self._first = 0  # number of the oldest state
         self._viewers: list[Viewer] = []
 
     def publish(self, state: State, store: Callable[[], None]) -> None:
-        """Note the state that the map has once store() has been called, and call it."""
+        """Note the state that store() will give to the map, and call store()."""
         with self._mutex:
             if state != self._states[-1]:
                 self._states.append(state)
             store()
 
     def viewer(self) -> "Viewer":
-        """Return a new viewer, to be used by one task."""
+        """Return a new viewer; one task uses it."""
         with self._mutex:
             self._viewers.append(Viewer(self, self._last()))
             return self._viewers[-1]
@@ -55,7 +55,7 @@ class MapRecord:
             return self._last()
 
     def since(self, viewer: "Viewer", first: int) -> History:
-        """Return the states from number first on; a viewer will not ask for those before again."""
+        """Return the states from number first on; the viewer will not ask for older ones again."""
         with self._mutex:
             viewer.first = first
             oldest = min(each.first for each in self._viewers)
@@ -76,7 +76,7 @@ class Viewer:
 
     def __init__(self, record: MapRecord, first: int) -> None:
         self._record = record
-        self.first = first  # the oldest state that it may ask for
+        self.first = first  # the oldest state that this viewer may ask for
 
     def version(self) -> int:
         """Return the number of the current state."""
@@ -88,7 +88,7 @@ class Viewer:
 
 
 _What = tuple[Permissions, int, Device, int, bytes]
-"""What maps says of a VMA besides where it lies."""
+"""What a line of maps says of a VMA besides its range."""
 
 
 class RecordedTree(VmaTree[Vma]):
@@ -98,8 +98,8 @@ class RecordedTree(VmaTree[Vma]):
 
     def __init__(self, record: MapRecord) -> None:
         self.record = record
-        # The lines of each leaf of the state published last, and what maps says of VMAs besides
-        # where they lie, by all that decides it. Both are protected by mmap_lock (write).
+        # The lines of each leaf of the last published state; and what maps says of VMAs besides
+        # their ranges, by everything that determines it. Both are protected by mmap_lock (write).
         self._leaves: dict[Node[Vma], State] = {}
         self._whats: dict[tuple[object, ...], _What] = {}
         super().__init__()
@@ -117,7 +117,7 @@ class RecordedTree(VmaTree[Vma]):
         self.record.publish(self._state(), lambda: _ROOT.__set__(self, node))
 
     def end_section(self, store: Callable[[], None], seq: int) -> None:
-        """Publish the VMAs that were write-locked with sequence seq as they are by now."""
+        """Publish the VMAs that were write-locked with sequence seq, as they are now."""
         for leaf in self._leaves:
             if any(vma.vm_lock_seq == seq for vma in leaf.items):
                 self._leaves[leaf] = self._lines(leaf)
@@ -140,7 +140,7 @@ class RecordedTree(VmaTree[Vma]):
 
 
 class RecordedMm(MmStruct):
-    """An address space whose map is recorded; without heap and stack, whose names would move."""
+    """An address space whose map is recorded; no heap and no stack, whose names would move."""
 
     __slots__ = ()
 
@@ -160,14 +160,14 @@ class RecordedMm(MmStruct):
 
     @mm_lock_seq.setter
     def mm_lock_seq(self, seq: int) -> None:
-        if seq & 1 or not seq:  # a section begins, or the mm is being made
+        if seq & 1 or not seq:  # a section begins, or the mm is just being made
             _SEQ.__set__(self, seq)
         else:
             self.mm_mt.end_section(lambda: _SEQ.__set__(self, seq), seq - 1)
 
 
 def _leaves(node: Node[Vma]) -> Iterator[Node[Vma]]:
-    """Yield the leaves below a node, or itself, in address order."""
+    """Yield the leaves below a node, or the node itself, in address order."""
     if node.height:
         for child in node.items:
             yield from _leaves(child)

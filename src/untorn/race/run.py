@@ -1,4 +1,4 @@
-"""The run: every test under every reader, results as KTAP while they come."""
+"""The run: every test with every reader; results are printed as KTAP as they come."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ class RunHere(ABC):
 
     @property
     def release(self) -> Release | None:
-        """Of the kernel here; None if it is no kernel."""
+        """Release of the kernel here; None if there is no kernel."""
         return None
 
     @abstractmethod
@@ -37,7 +37,7 @@ class RunHere(ABC):
 
     @abstractmethod
     def open(self, scenario: Scenario, *, disturb: bool = False) -> AbstractContextManager[Scene]:
-        """Make a process with the scenario set up; leaving ends writer and process.
+        """Make a process and set up the scenario in it; leaving ends writer and process.
 
         Raises:
             OutOfReachError: This machine, kernel or user cannot do it.
@@ -52,7 +52,7 @@ class RunHere(ABC):
 
 
 class _Runner:
-    """One run; what it comes to is kept in result."""
+    """One run; its results are collected in `result`."""
 
     def __init__(self, target: RunHere, options: RaceOptions, ktap: Ktap, report: Report) -> None:
         self.target, self.options, self.ktap = target, options, ktap
@@ -62,7 +62,7 @@ class _Runner:
         self.progress = Progress(cases, report)
 
     def run(self) -> None:
-        """Run it all, a reader after the other."""
+        """Run everything, reader by reader."""
         options, ktap = self.options, self.ktap
         disturbance = self.target.disturbance() if options.disturb else ""
         with ktap.plan(len(options.readers)):
@@ -101,7 +101,7 @@ class _Runner:
         return total
 
     def _case(self, name: str, case: AnyCase, reader: str, effort: Effort) -> Tally:
-        """Run a case, unless an ending has come, and write its result."""
+        """Run a case unless an ending was asked for, and write its result."""
         tally, result = Tally(), self.result
         skip = ""
         try:
@@ -117,7 +117,7 @@ class _Runner:
         return tally
 
     def _race(self, case: AnyCase, reader: str, effort: Effort, tally: Tally) -> str:
-        """Let a case race; return why it did not, or nothing."""
+        """Let a case race; return why it could not, or an empty string."""
         target, options = self.target, self.options
         try:
             with (

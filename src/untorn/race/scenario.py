@@ -1,7 +1,7 @@
 """Scenario: what a writer does to a region, over and over, while others read the map.
 
-Written once, against a process under test: the engine's Process, or a real child process. Set up in
-one, it is a scene.
+It is written once, against a process under test: the engine's Process, or a real child process.
+Once it is set up in one, it is a scene.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ class Site:
 
     Attributes:
         addr: Byte address of the VMA, or of the pages, that it changes.
-        prot: The protection that the VMA there has between two rounds, where it matters.
+        prot: The protection of that VMA between two rounds, where it matters.
     """
 
     addr: int
@@ -27,9 +27,9 @@ class Site:
 
 
 class Scenario(Protocol):
-    """A round is modify() and restore(), after which the region is as set_up() left it, mostly.
+    """A round is modify() and restore(), after which the region is usually as set_up() left it.
 
-    Picklable: it is run by threads of this process, or by a child.
+    Picklable: threads of this process or a child run it.
     """
 
     @property
@@ -37,7 +37,7 @@ class Scenario(Protocol):
         """What reports call it."""
 
     def set_up(self, process: ProcessUnderTest) -> Range:
-        """Map the region and return it; nobody but the scenario ever changes anything in it."""
+        """Map the region and return it; only the scenario ever changes anything in it."""
 
     def site(self, region: Range) -> Site:
         """Return where it takes place if no other site is chosen."""
@@ -49,31 +49,31 @@ class Scenario(Protocol):
         """Take the change back."""
 
     def writers(self) -> "Sequence[Scenario]":
-        """Return the scenarios that make rounds at the same time: itself, then others, if any."""
+        """Return the scenarios that run at the same time: this one, then others, if any."""
 
     def solid(self, region: Range, site: Site) -> tuple[Range, ...]:
         """Return what is mapped at every instant of a round, in address order."""
 
 
 class Record(Protocol):
-    """The states of a map that its writers published, while they can be observed."""
+    """The states of a map that its writers published, if they can be observed."""
 
     def version(self) -> int:
-        """Return the number of the state that is current now."""
+        """Return the number of the current state."""
 
     def since(self, first: int) -> History:
         """Return the states from number `first` to the current one; forget those before."""
 
 
 class Scene(Protocol):
-    """One process under test and the one writer in it, which waits until it is told to work.
+    """One process under test, and its writer, which waits until it is told to work.
 
     Only the task that opened the scene uses it.
     """
 
     @property
     def region(self) -> Range:
-        """What the scenario's set_up() mapped, in the process by now."""
+        """The range that the scenario's set_up() mapped in the process."""
 
     @property
     def record(self) -> Record | None:
@@ -81,19 +81,19 @@ class Scene(Protocol):
 
     @property
     def rounds(self) -> int:
-        """Rounds made by start() so far; may lag behind."""
+        """Rounds made since start(); may lag behind."""
 
     def open_file(self, file: str, reader: str) -> MapsFile:
-        """Open a file of the process, to be read by one of the target's readers of it."""
+        """Open a file of the process for one of the readers that the target offers."""
 
     def modify(self, site: Site) -> None:
-        """Modify once; return when that is done. Raises OSError as the scenario's."""
+        """Modify once; return when that is done. Raises OSError as the scenario does."""
 
     def restore(self, site: Site) -> None:
-        """Restore once; return when that is done. Raises OSError as the scenario's."""
+        """Restore once; return when that is done. Raises OSError as the scenario does."""
 
     def start(self, site: Site) -> None:
-        """Let rounds be made, one after the other; with disturbance, if it was asked for."""
+        """Start the rounds, one after the other, and the disturbance if it was asked for."""
 
     def stop(self) -> None:
-        """Return when the last round is whole. Raises what a round failed with, if one did."""
+        """Return when the last round is complete. Raises the error of a round that failed."""

@@ -1,4 +1,4 @@
-"""What a test came to so far, and what a run of many."""
+"""Results: those of one test so far, and those of a whole run."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -8,23 +8,23 @@ from untorn.judge.reading import Reading
 from untorn.race.known_faults import KnownFault
 
 REPORTS = 3
-"""Kept of each test; what else is broken is only counted."""
+"""Reports kept per test; further breaks are only counted."""
 
 
 @dataclass(slots=True)
 class Tally:
-    """What was read of a map, and what was wrong with it.
+    """What was read of a map, and what was wrong.
 
     Attributes:
-        passes: Over the map, or to the boundary that is looked at, made by its owner.
-        reads: Fills and queries in them.
-        lines: That were judged.
+        passes: Passes over the map, or to the boundary; counted by the owner.
+        reads: Fills and queries in these passes.
+        lines: Lines that were judged.
         duplicates: Lines that overlap an earlier one; permitted.
         gaps: Ranges left out that were mapped; not permitted.
-        rounds: Made by the writer meanwhile.
-        broken: What was broken, by rule or otherwise, and how often.
-        known: Which of it are known faults of the kernel, and how often.
-        reports: Of the first few.
+        rounds: Rounds that the writer made meanwhile.
+        broken: How often each rule, or something else, was broken.
+        known: How often each known fault of the kernel was met; part of broken.
+        reports: Reports of the first few breaks.
     """
 
     passes: int = 0
@@ -39,18 +39,18 @@ class Tally:
 
     @property
     def good(self) -> bool:
-        """Whether nothing is broken."""
+        """Whether nothing was broken."""
         return not self.broken
 
     def count(self, reading: Reading, verdict: Verdict) -> None:
-        """Add a judged reading; what it breaks is added by fail()."""
+        """Add a judged reading; fail() adds what it breaks."""
         self.reads += len(reading.fills)
         self.lines += verdict.lines
         self.duplicates += verdict.overlaps
         self.gaps += verdict.gaps
 
     def fail(self, what: str, report: list[str], known: KnownFault | None = None) -> None:
-        """Add something broken, with the known fault that it is, if it is one."""
+        """Add a break, with the known fault that explains it, if one does."""
         self.broken[what] += 1
         if known is not None:
             self.known[known] += 1
@@ -58,7 +58,7 @@ class Tally:
             self.reports.append(report)
 
     def add(self, other: "Tally") -> None:
-        """Add what another test came to; its reports stay with it."""
+        """Add the results of another test, without its reports."""
         for name in ("passes", "reads", "lines", "duplicates", "gaps", "rounds"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.broken += other.broken
@@ -73,13 +73,13 @@ class Tally:
 
 @dataclass(slots=True)
 class RaceResult:
-    """What a run came to, complete or not.
+    """The results of a run, complete or not.
 
     Attributes:
-        tally: Of all tests together; without reports.
-        passed, failed, skipped: Cases.
+        tally: The sum of all tests, without reports.
+        passed, failed, skipped: Numbers of cases.
         reasons: Why cases were skipped.
-        interrupted: By Ctrl-C or SIGTERM.
+        interrupted: Whether Ctrl-C or SIGTERM ended it.
     """
 
     tally: Tally = field(default_factory=Tally)
@@ -90,7 +90,7 @@ class RaceResult:
     interrupted: bool = False
 
     def count(self, tally: Tally, skip: str) -> None:
-        """Add what a case came to, and why it was skipped, if it was."""
+        """Add the results of a case, and why it was skipped, if it was."""
         self.tally.add(tally)
         if not tally.good:
             self.failed += 1
@@ -101,7 +101,7 @@ class RaceResult:
             self.passed += 1
 
     def add(self, other: "RaceResult") -> None:
-        """Add what another run came to."""
+        """Add the results of another run."""
         self.tally.add(other.tally)
         self.passed += other.passed
         self.failed += other.failed

@@ -10,20 +10,20 @@ from untorn.race.racing import Effort
 from untorn.race.tally import RaceResult
 
 WriteLine = Callable[[str], None]
-"""Takes a line of KTAP, without its newline."""
+"""Called with a line of KTAP, without its newline."""
 
 
 @dataclass(frozen=True, slots=True)
 class RaceOptions:
-    """What is to be run, at whatever target.
+    """What to run, at any target.
 
     Attributes:
-        kind, readers: Which file, and how it is read.
-        tests: Names in the catalogue.
-        effort: For each test; its cases share it.
-        seed: Decides what random writers do.
-        disturb: Whether readers are disturbed.
-        verbose: Whether the lines that a round changes are shown.
+        kind, readers: Which file to read, and how.
+        tests: Names of tests in the catalogue.
+        effort: How long each test races; its cases share it.
+        seed: Determines what random writers do.
+        disturb: Whether to disturb the readers.
+        verbose: Whether to show the lines that a round changes.
     """
 
     kind: str
@@ -35,11 +35,11 @@ class RaceOptions:
     verbose: bool = False
 
     def fill_in(self, target: "RaceTarget") -> Self:
-        """Return these for a target with what is not named filled in: all its readers, all tests.
+        """Return these options for a target, with its readers and all tests where none are named.
 
         Raises:
-            LookupError: There is no such file, reader or test; the message names those there are.
-                Or the target has no use for a disturbance.
+            LookupError: There is no such file, reader or test, and the message names those that
+                exist; or a disturbance would be of no use at the target.
             OutOfReachError: Readers cannot be disturbed on this machine.
         """
         files = target.readers
@@ -53,17 +53,17 @@ class RaceOptions:
         return replace(self, readers=readers, tests=tests)
 
     def as_json(self) -> dict[str, Any]:
-        """Return them as JSON can carry them."""
+        """Return the options as JSON values."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> Self:
-        """Return the options that as_json() made these fields of."""
+        """Return the options that as_json() turned into these fields."""
         return cls(**fields | {"effort": Effort(**fields["effort"])})
 
 
 def _chosen(what: str, of: str, wanted: Sequence[str], offered: Sequence[str]) -> Sequence[str]:
-    """Return what is wanted in the order that it is offered, or all."""
+    """Return what is wanted, in the order in which it is offered; all if nothing is named."""
     unknown = [each for each in wanted if each not in offered]
     if unknown:
         raise LookupError(f"no {what} {unknown[0]}{of}; {what}s: {', '.join(offered)}")
@@ -79,10 +79,10 @@ class RaceTarget(Protocol):
 
     @property
     def readers(self) -> Mapping[str, tuple[str, ...]]:
-        """By file of fs/proc/files.py, the ways to read it; the usual one first."""
+        """By file of fs/proc/files.py, the ways to read it, the usual one first."""
 
     def disturbance(self) -> str:
-        """Return what disturbs the reader here if it is asked for, in half a line.
+        """Return what disturbs the reader here, as half a line of text.
 
         Raises:
             OutOfReachError: There is no way to do it on this machine.
@@ -90,12 +90,12 @@ class RaceTarget(Protocol):
         """
 
     def race(self, options: RaceOptions, write: WriteLine, report: Report) -> RaceResult:
-        """Run tests; Ctrl-C or SIGTERM leaves the rest out.
+        """Run tests; Ctrl-C or SIGTERM skips the rest.
 
         Args:
             options: What to run, filled in for this target.
-            write: Takes the results as they come.
-            report: Is told of each case.
+            write: Called with each line of the results.
+            report: Called for each case.
 
         Raises:
             OutOfReachError: Nothing can be run on this machine.

@@ -1,8 +1,8 @@
 """The three writers of the kernel's own race test: they tear a VMA apart and mend it.
 
-The region is one VMA of three pages after the other, their protections in turn RW and R so that
-none merges with the next; a round changes one of them. Whether its line stands at the end of a
-fill or inside one is for the test to choose, by the site.
+The region is a row of VMAs of three pages each, with alternating protections RW and R, so that
+neighbours do not merge; a round changes one of them. By choosing the site, a test chooses whether
+the line of that VMA stands at the end of a fill or inside one.
 Compare tools/testing/selftests/proc/proc-maps-race.c.
 """
 
@@ -28,18 +28,18 @@ from untorn.processes.process_under_test import ProcessUnderTest
 from untorn.race.scenario import Site
 
 PAGES = 3
-"""Of each VMA."""
+"""Pages of each VMA."""
 SIZE = PAGES * PAGE_SIZE
 VMA_COUNT = PAGE_SIZE // 32 + 1
-"""So many that, at 32 bytes or more for a line, the lines do not fit into one fill."""
+"""Enough that their lines, of at least 32 bytes each, do not fit into one fill."""
 ANONYMOUS = MAP_PRIVATE | MAP_ANONYMOUS
 _PROTECTIONS = PROT_READ | PROT_WRITE, PROT_READ
 
 
 def reserve(process: ProcessUnderTest, size: int) -> Range:
-    """Map size bytes without any right, with a page before and after that stays so.
+    """Map size bytes with PROT_NONE, and a page before and after that keeps it.
 
-    What else the process maps can neither come into the region nor merge with what does.
+    Other mappings of the process can neither lie in the region nor merge with it.
     """
     flags = ANONYMOUS | MAP_NORESERVE
     start = process.mmap(0, size + 2 * PAGE_SIZE, PROT_NONE, flags)
@@ -47,7 +47,7 @@ def reserve(process: ProcessUnderTest, size: int) -> Range:
 
 
 class Tearing(ABC):
-    """What the three have in common.
+    """What the three writers have in common.
 
     Attributes:
         name: What reports call it.
@@ -74,7 +74,7 @@ class Tearing(ABC):
         return self.vma(region, 2)
 
     def writers(self) -> "tuple[Tearing]":
-        """Return itself alone."""
+        """Return this scenario alone."""
         return (self,)
 
     def solid(self, region: Range, site: Site) -> tuple[Range, ...]:
@@ -121,21 +121,21 @@ class Resize(Tearing):
         process.mremap(site.addr, PAGE_SIZE, SIZE)
 
     def solid(self, region: Range, site: Site) -> tuple[Range, ...]:
-        """Return all but the pages that come and go."""
+        """Return all but the pages that are unmapped and mapped again."""
         return (region[0], site.addr + PAGE_SIZE), (site.addr + SIZE, region[1])
 
 
 @dataclass(frozen=True, slots=True)
 class Remap(Tearing):
-    """Move the last page of the next VMA over the middle one (DONTUNMAP), and protect that back.
+    """Move the last page of the next VMA over the middle one (DONTUNMAP), and protect it back.
 
-    On the way the page moved over is unmapped for an instant.
+    The page moved over is unmapped for an instant.
     """
 
     name: ClassVar[str] = "remap"
 
     def modify(self, process: ProcessUnderTest, site: Site) -> None:
-        """Move a page with the neighbour's protection in."""
+        """Move in a page with the neighbour's protection."""
         process.mremap(
             site.addr + SIZE + 2 * PAGE_SIZE,
             PAGE_SIZE,
@@ -145,7 +145,7 @@ class Remap(Tearing):
         )
 
     def restore(self, process: ProcessUnderTest, site: Site) -> None:
-        """Protect it as its neighbours."""
+        """Give the page the protection of its neighbours again."""
         process.mprotect(site.addr + PAGE_SIZE, PAGE_SIZE, site.prot)
 
     def solid(self, region: Range, site: Site) -> tuple[Range, ...]:

@@ -1,4 +1,4 @@
-"""Witness: what is known of a map while a race is on, for the judge."""
+"""Witness: what is known of a map during a race, for the judge."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from untorn.race.scenario import Scenario, Scene, Site
 
 
 class Clock(NamedTuple):
-    """Asked before and after each look at a map; what lies between is its window."""
+    """Read before and after each look at a map; the states between the two are its window."""
 
     begin: Callable[[], int]
     end: Callable[[], int]
@@ -24,9 +24,9 @@ class Witness:
     """What the judge needs besides the reading.
 
     Attributes:
-        clock: The versions that readings are made with.
-        evidence: By reading, what is known of its windows; asked once for each, in order.
-        within: What can be judged.
+        clock: The clock that readings are made with.
+        evidence: Returns what is known of the windows of a reading; call it once for each in order.
+        within: The range that can be judged.
     """
 
     clock: Clock
@@ -37,10 +37,10 @@ class Witness:
 def witness_of(
     scene: Scene, scenario: Scenario, site: Site, views: Sequence[State] | None
 ) -> Witness:
-    """Return the best there is for a scene.
+    """Return the best witness for a scene.
 
-    That is the recorded states, or else the views of the region that a round leads through, or
-    else, if these are None, no more than what is mapped throughout.
+    It knows the recorded states if there are any; else the views of the region that a round goes
+    through; else, if views is None, only what is mapped throughout.
     """
     record = scene.record
     if record is not None:
