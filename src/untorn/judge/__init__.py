@@ -1,17 +1,17 @@
-"""The coherency contract, judged: what a reader was shown against what writers published.
+"""The judge of the coherency contract: compares what a reader saw with what writers published.
 
-Pure and without threads: whoever runs readers and writers (race tests, the interleaving checker)
-notes what they did, and asks afterwards.
+It is pure and has no threads: the caller that runs readers and writers (race tests, the
+interleaving checker) records what they did, and asks afterwards.
 
 1. Every line shown is a VMA exactly as it stood in some state of its window.
 2. A page left out was unmapped in some state of the window in which it was passed over.
-3. Line ends strictly increase, and a line starts below the end of one before it only where the
-   range changed after that was shown.
+3. Line ends strictly increase. A line starts below the end of an earlier line only if the range
+    changed after that one was shown.
 4. A pass ends, whatever writers do.
 5. Under vma_lock a writer is never blocked by a reader of another VMA.
 
-Here 1 to 3 are judged, of any reading; 4 and 5 are not in the lines: a pass that can be judged as
-a whole has ended, and who blocked whom is for the owner of the locks to say.
+The judge checks 1 to 3, for any reading. 4 and 5 do not show in the lines: a pass that can be
+judged as a whole has ended, and the owner of the locks knows who blocked whom.
 
 From the top down: report, views, contract, lines, history, reading.
 """

@@ -21,16 +21,16 @@ class Rule(Enum):
 
 
 class Evidence(Protocol):
-    """What is known of the states of a map: all of them (History), or less (see views.py)."""
+    """What is known of the states of a map: all states (History), or less (see views.py)."""
 
     def first_shown(self, line: MapsEntry, first: int, last: int) -> int | None:
-        """Return the first version of first to last whose state may have the line, if any."""
+        """Return the first version in first to last whose state may have the line, if any."""
 
     def mapped_throughout(self, start: int, end: int, first: int, last: int) -> Sequence[Range]:
         """Return what of a range is known to be mapped in every state from first to last."""
 
     def describe(self, around: Range, first: int, last: int) -> list[str]:
-        """Say in lines what stood in a range, in versions first to last."""
+        """Return lines that say what stood in a range in versions first to last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +38,13 @@ class Violation:
     """One rule broken at one place.
 
     Attributes:
-        rule: Which.
-        line: At which line; None after the last.
-        around: The range in question, in bytes: the line's, or what is missing.
-        before: The earlier line that it is in conflict with, if it is.
-        fill: Number of the fill that showed the line, or began to find nothing.
-        index: Which line of that fill it is, from 0; after the last, how many it has.
-        first, last: The window.
+        rule: The rule.
+        line: The line at which it is broken; None after the last.
+        around: The range in question, in bytes: the range of the line, or the missing one.
+        before: The earlier line that it conflicts with, if any.
+        fill: Number of the fill that showed the line, or that began to find nothing.
+        index: Index of the line in that fill, from 0; after the last line, how many lines it has.
+        first, last: Versions of the window.
     """
 
     rule: Rule
@@ -59,7 +59,7 @@ class Violation:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a reading comes to.
+    """The verdict on a reading.
 
     Attributes:
         violations: In the order of the lines; empty if the contract holds.
@@ -78,9 +78,9 @@ class Verdict:
 
 
 def judge(evidence: Evidence, reading: Reading, within: Range = (0, TASK_SIZE)) -> Verdict:
-    """Judge a reading; lines and gaps outside `within` are only held to strictly growing ends.
+    """Judge a reading; outside `within`, check only that line ends strictly grow.
 
-    O(log n) a line, of how often it came and went, and, for each gap, the states of its window.
+    A line costs O(log n) of how often it came and went. A gap also costs the states of its window.
     """
     return _Case(evidence, within).judge(reading)
 
@@ -89,10 +89,11 @@ class _Case:
     """One reading being judged, line by line.
 
     Attributes:
-        fill, number: The fill at hand, and its number; at the end, the last ones.
-        before: The last line, if any ended above all before it: what follows goes on there.
-        shown: The lines so far, each with the first version that had it in its window: a line
-            over it must stand in a later one. Ends grow, so those that another overlaps are last.
+        fill, number: The current fill, and its number; at the end, the last ones.
+        before: The last line that ended above all lines before it: the next line is expected there.
+        shown: The lines so far, each with the first version of its window that had it: a line that
+            overlaps it must stand in a later version. Ends grow, so the lines that another one
+            overlaps are the last ones.
     """
 
     __slots__ = (
@@ -146,7 +147,7 @@ class _Case:
         self.before = line
 
     def _check_gap(self, index: int, line: MapsEntry | None, end: int) -> None:
-        """Check what was passed over on the way to `end`."""
+        """Check the range that was passed over on the way to `end`."""
         start = max(self.before.end if self.before else 0, self.within[0])
         end = min(end, self.within[1])
         if start < end:

@@ -8,17 +8,17 @@ from untorn.maps.entry import MapsEntry
 Range = tuple[int, int]
 """Byte addresses, end exclusive."""
 State = tuple[MapsEntry, ...]
-"""The VMAs of a map at one moment, in address order, none over another."""
+"""The VMAs of a map at one moment, in address order, without overlaps."""
 
 
 class History:
-    """States with their versions, indexed as they come: by line, and by what is mapped.
+    """States with their versions, indexed as they are added: by line, and by what is mapped.
 
     Attributes:
-        first: Version of the first state; each further one has the next.
+        first: Version of the first state; each further state has the next version.
 
-    A state that shares most of its lines with the one before costs little more than comparing
-    the two; what is mapped is worked out when it is asked for.
+    A state that shares most lines with the one before costs little more than comparing the two.
+    What is mapped is computed when somebody asks.
     """
 
     __slots__ = ("_borders", "_states", "_toggles", "first")
@@ -27,7 +27,7 @@ class History:
         self.first = first
         self._states: list[State] = []
         self._borders: dict[int, tuple[int, ...]] = {}  # by version, see borders()
-        # Of each line, versions: there from the first on, gone from the second, there again...
+        # By line, versions: it appears in the first, is gone in the second, appears in the third...
         self._toggles: dict[MapsEntry, list[int]] = {}
         for state in states:
             self.append(state)
@@ -50,9 +50,9 @@ class History:
         return self._states[version - self.first]
 
     def first_shown(self, line: MapsEntry, first: int, last: int) -> int | None:
-        """Return the first version of first to last whose state has the line, None if none has.
+        """Return the first version in first to last whose state has the line, None if none has.
 
-        O(log n) of the times that the line came or went.
+        It takes O(log n), n being how often the line came or went.
         """
         toggles = self._toggles.get(line)
         if toggles is None or first > last:
@@ -63,7 +63,7 @@ class History:
         return toggles[i] if i < len(toggles) and toggles[i] <= last else None
 
     def mapped_throughout(self, start: int, end: int, first: int, last: int) -> Sequence[Range]:
-        """Return what of a range is mapped in every state from version first to last."""
+        """Return the parts of a range that are mapped in every state from version first to last."""
         throughout: Sequence[Range] = [(start, end)]
         before: State | None = None
         for version in range(first, last + 1):
@@ -81,7 +81,7 @@ class History:
         return found
 
     def describe(self, around: Range, first: int, last: int) -> list[str]:
-        """Say what stood in a range: each state with its lines, those without a change left out."""
+        """Return what stood in a range: the lines of each state; unchanged states are left out."""
         text: list[str] = []
         before: list[MapsEntry] | None = None
         for version in range(first, last + 1):
@@ -94,7 +94,7 @@ class History:
 
 
 def _changed(before: State, after: State) -> tuple[State, State]:
-    """Return what of two states is left without what they begin and end with in common."""
+    """Return what differs between two states: both without their common head and tail."""
     shorter = min(len(before), len(after))
     low = 0
     while low < shorter and before[low] == after[low]:
@@ -106,10 +106,10 @@ def _changed(before: State, after: State) -> tuple[State, State]:
 
 
 def borders(ranges: Iterable[tuple[int, int, *tuple[object, ...]]]) -> tuple[int, ...]:
-    """Return start, end, start, end... of what some ranges cover, neighbours joined.
+    """Return start, end, start, end... of what some ranges cover, with neighbours joined.
 
     Args:
-        ranges: Start and end of each, and whatever follows; in address order, none overlap.
+        ranges: Tuples of start, end and whatever follows; in address order, without overlaps.
     """
     found: list[int] = []
     for start, end, *_ in ranges:
@@ -121,7 +121,7 @@ def borders(ranges: Iterable[tuple[int, int, *tuple[object, ...]]]) -> tuple[int
 
 
 def intersect(ranges: Sequence[Range], mapped: tuple[int, ...]) -> list[Range]:
-    """Return what of the ranges is mapped, given its borders()."""
+    """Return the mapped parts of the ranges, given the borders() of what is mapped."""
     common = []
     for start, end in ranges:
         i = bisect_right(mapped, start) & ~1  # the first mapping that ends above start

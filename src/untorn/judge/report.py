@@ -1,4 +1,4 @@
-"""Say what is broken: the rule, the lines, the states."""
+"""Report what is broken: the rule, the lines, the states."""
 
 from untorn.judge.contract import Evidence, Violation
 from untorn.judge.reading import Reading
@@ -6,11 +6,11 @@ from untorn.judge.reading import Reading
 _AROUND = 3
 """Lines shown before and after the one in question."""
 _STATES = 40
-"""Lines of states shown at most, the first and the last of them."""
+"""Lines of states shown at most: the first and the last ones."""
 
 
 def report(violation: Violation, reading: Reading, evidence: Evidence) -> list[str]:
-    """Return a violation as text: lines of the reading, marked, and what stood there when."""
+    """Return a violation as text: lines of the reading, marked, and the states in its window."""
     start, end = violation.around
     where = f"{start:08x}-{end:08x}"
     window = f"states {violation.first} to {violation.last}"
@@ -28,7 +28,7 @@ def report(violation: Violation, reading: Reading, evidence: Evidence) -> list[s
 
 
 def _lines(violation: Violation, reading: Reading) -> list[str]:
-    """Return the lines around the one in question, > before it, with the fills they came in."""
+    """Return the lines around the one in question, marked with >, and which fills they are from."""
     rows = [
         f"{' >'[(number, index) == (violation.fill, violation.index)]} {line}  (read {number})"
         for number, fill in enumerate(reading.fills)

@@ -1,4 +1,4 @@
-"""Evidence where the states of a map cannot be observed: what follows from what the writer does."""
+"""Evidence when states cannot be observed: what follows from what the writer does."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,16 +12,16 @@ ROUNDS = 3
 
 @dataclass(frozen=True, slots=True)
 class Solid:
-    """Only that some ranges are mapped at every instant is known; any line is believed.
+    """Knows only that some ranges are mapped at every instant, and believes any line.
 
     Attributes:
-        ranges: In address order.
+        ranges: The ranges, in address order.
     """
 
     ranges: tuple[Range, ...]
 
     def first_shown(self, line: MapsEntry, first: int, last: int) -> int:
-        """Return first: nothing is known against it."""
+        """Return first: nothing speaks against the line."""
         return first
 
     def mapped_throughout(self, start: int, end: int, first: int, last: int) -> Sequence[Range]:
@@ -29,16 +29,16 @@ class Solid:
         return intersect([(start, end)], borders(self.ranges))
 
     def describe(self, around: Range, first: int, last: int) -> list[str]:
-        """Name the ranges."""
+        """Return lines that name the ranges."""
         ranges = intersect([around], borders(self.ranges))
         return [f"  mapped at every instant: {start:08x}-{end:08x}" for start, end in ranges]
 
 
 def alternating(states: Sequence[State], solid: Iterable[Range]) -> History:
-    """Return the history of a map that goes through some states over and over, nobody knows when.
+    """Return the history of a map that goes through some states over and over, at unknown times.
 
-    A window in it is all of it: first to last. Between two states what is not solid may be
-    unmapped for an instant, even where both have it mapped.
+    The window of every reading is the whole history. Between two states a range that is not solid
+    may be unmapped for an instant, even if it is mapped in both.
     """
     mapped = borders(solid)
     cycle = [each for state in states for each in (state, _cut(state, mapped))]
@@ -46,7 +46,7 @@ def alternating(states: Sequence[State], solid: Iterable[Range]) -> History:
 
 
 def _cut(state: State, mapped: tuple[int, ...]) -> State:
-    """Return what is left of a state's lines if nothing else is mapped."""
+    """Return the parts of a state's lines that remain if only `mapped` is mapped."""
     return tuple(
         line._replace(start=start, end=end)
         for line in state
