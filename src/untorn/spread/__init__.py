@@ -1,7 +1,7 @@
-"""Calls of pure functions, spread over processes: those of this machine's CPUs, or of a cluster.
+"""Spread calls of pure functions over processes: one per CPU here, or the workers of a cluster.
 
-A call may be made again when its process died, or not at all when nobody wants what comes of it;
-so it changes nothing but what it returns.
+A call may be repeated if its process died, or never made if nobody wants the result; so it must
+change nothing but what it returns.
 
 From the top down: each, pools, cluster, workers, pool, arrivals.
 """

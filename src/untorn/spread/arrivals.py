@@ -1,4 +1,4 @@
-"""Futures in the order in which they are done; waiting for one can be ended by a signal."""
+"""Yield futures in the order in which they are done; a signal can end the wait for one."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ _LONG = 3600.0
 
 
 class Arrivals(Generic[T]):
-    """Futures that are waited for; to be closed by with."""
+    """Futures that somebody waits for. Close it with `with`."""
 
     def __init__(self) -> None:
         self._done: SimpleQueue[Future[T]] = SimpleQueue()
         self._reading, self._writing = socket.socketpair()
 
     def expect(self, future: Future[T]) -> Future[T]:
-        """Return a future whose arrival will be told."""
+        """Wait for a future, too; return it."""
         future.add_done_callback(self._arrived)
         return future
 
     def _arrived(self, future: Future[T]) -> None:
-        """Tell of a future; called by whichever thread of the executor has it."""
+        """Report a future that is done; called by a thread of the executor."""
         self._done.put(future)
         with suppress(OSError):  # nobody waits any longer
             self._writing.send(b".")

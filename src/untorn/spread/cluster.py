@@ -1,7 +1,7 @@
 """Cluster: the workers of a Dask scheduler make the calls.
 
-A worker that dies costs the calls that it was at: the scheduler has them made again elsewhere. What
-workers run must be what runs here, to the byte: a call says so before it is made.
+A worker that dies loses the calls that it was making; the scheduler repeats them elsewhere. The
+workers must run exactly our code, to the byte: each call checks that before it is made.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ T = TypeVar("T")
 _TIMEOUT = 30.0
 """Seconds that a scheduler has to answer, and to have a worker."""
 _one_at_a_time = threading.Lock()
-"""A call may change what its process runs, as an exploration does."""
+"""A call may change global state of its process, as an exploration does."""
 
 
 class Cluster:
@@ -34,20 +34,20 @@ class Cluster:
     returns_when_stopped = False
 
     def __init__(self, address: str) -> None:
-        """Connect.
+        """Connect to a scheduler.
 
         Args:
-            address: Of the scheduler, as tcp://host:8786.
+            address: Address of the scheduler, for example tcp://host:8786.
 
         Raises:
-            OutOfReachError: It does not answer, or has no worker.
+            OutOfReachError: The scheduler does not answer, or has no worker.
         """
-        # What it has to say of a connection that is lost, result() says.
+        # result() reports a lost connection; we silence what the library says of it.
         logging.getLogger("distributed").setLevel(logging.CRITICAL)
         self._address = address
         try:
-            resolve_address(address)  # a Client that meets a wrong one is noisy when it goes
-            with warnings.catch_warnings(action="ignore"):  # of versions: see _call()
+            resolve_address(address)  # a Client with a wrong address is noisy when it is collected
+            with warnings.catch_warnings(action="ignore"):  # about versions: see _call()
                 self._client = distributed.Client(address, timeout=_TIMEOUT, set_as_default=False)
         except ValueError as error:
             raise OutOfReachError(f"{address} is no address of a scheduler: {error}") from error
@@ -71,23 +71,23 @@ class Cluster:
             return future.result()
         except KilledWorker as error:
             raise OutOfReachError(
-                f"{name}: {error.allowed_failures + 1} workers died of it"
+                f"{name}: {error.allowed_failures + 1} workers died while they made it"
             ) from error
         except CancelledError as error:
             raise OutOfReachError(f"the scheduler at {self._address} is gone") from error
 
     def stop(self) -> None:
-        """Take back all that is not done."""
+        """Cancel everything that is not done."""
         self._executor.shutdown(wait=False)
 
     def close(self) -> None:
-        """See Pool; what is being made ends at its next look whether it is to stop."""
+        """See Pool. A call that is being made ends when it next checks whether to stop."""
         self.stop()
         self._client.close()
 
 
 def _call(expected: str, function: Callable[..., T], arguments: tuple[Any, ...]) -> T:
-    """Make a call, in a worker."""
+    """Make a call in a worker."""
     worker = distributed.get_worker()
     if digest() != expected:
         raise OutOfReachError(f"the worker {worker.address} has another untorn, or another Python")

@@ -1,4 +1,4 @@
-"""A function of each of many arguments, over a pool."""
+"""Apply a function to each of many arguments, over a pool."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
@@ -13,19 +13,19 @@ T = TypeVar("T")
 def each(
     pool: Pool, function: Callable[[A], T], arguments: Sequence[A], name: Callable[[A], str] = str
 ) -> Iterator[tuple[int, T]]:
-    """Yield the number of an argument and what the function returned of it, as they come.
+    """Yield the number of each argument and the function's result, as they come.
 
-    When it ends, be it early, the pool is closed.
+    The pool is closed when the iteration ends, even if it ends early.
 
     Args:
-        pool: Who makes the calls.
-        function: A function of a module, so that it can be sent.
-        arguments: What can be pickled.
-        name: Returns what an argument is called when somebody must be told.
+        pool: The pool that makes the calls.
+        function: A module-level function, so that it can be pickled.
+        arguments: Values that can be pickled.
+        name: Returns the name of an argument, for messages.
 
     Raises:
         KeyboardInterrupt: Inside endings_held(), Ctrl-C or SIGTERM came.
-        OutOfReachError: Who made a call died; or what a call raised.
+        OutOfReachError: The process that made a call died; or the call raised it.
     """
     try:
         with Arrivals[T]() as arrivals:

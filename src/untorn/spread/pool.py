@@ -1,4 +1,4 @@
-"""Pool: who makes the calls."""
+"""Pool: the interface of whatever makes the calls."""
 
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -12,24 +12,24 @@ class Pool(Protocol):
 
     @property
     def returns_when_stopped(self) -> bool:
-        """Whether what is being done when stop() is called comes back, as far as it came."""
+        """Whether calls under way at stop() return, as far as they came."""
 
     def submit(self, function: Callable[..., T], /, *arguments: Any) -> Future[T]:
-        """Hand a call out; ask result() what came of it. Future.cancel() takes it back."""
+        """Submit a call; result() returns its result. Future.cancel() takes it back."""
 
     def result(self, future: Future[T], name: str) -> T:
-        """Return what a call that is done returned, or raise what it raised.
+        """Return what a finished call returned, or raise what it raised.
 
         Args:
-            future: Of it.
-            name: What it is called when somebody must be told.
+            future: The future of the call.
+            name: The name of the call, for messages.
 
         Raises:
-            OutOfReachError: Who made it died.
+            OutOfReachError: The process that made the call died.
         """
 
     def stop(self) -> None:
-        """Tell who makes calls that they are to come to an end."""
+        """Ask the processes that make calls to finish."""
 
     def close(self) -> None:
-        """Drop what was not begun; afterwards nobody makes any of it."""
+        """Drop calls that have not begun; after this nothing is made any more."""

@@ -1,4 +1,4 @@
-"""Which pool a command line names."""
+"""Open the pool that a command line names."""
 
 from untorn.errors import OutOfReachError
 from untorn.spread.pool import Pool
@@ -9,10 +9,10 @@ def open_pool(address: str | None) -> Pool:
     """Return the cluster at an address, or processes on all CPUs of this machine.
 
     Args:
-        address: Of a scheduler of Dask; None for this machine.
+        address: Address of a Dask scheduler; None for this machine.
 
     Raises:
-        OutOfReachError: It does not answer, has no worker, or Dask is not installed.
+        OutOfReachError: The scheduler does not answer or has no worker, or Dask is not installed.
     """
     if address is None:
         return Workers()

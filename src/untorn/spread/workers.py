@@ -1,4 +1,4 @@
-"""Workers: processes of this machine, one for each CPU, deaf to Ctrl-C, outliving nobody."""
+"""Workers: processes of this machine, one per CPU, that ignore Ctrl-C and end with their parent."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class Workers(ProcessPoolExecutor):
-    """Processes that never see Ctrl-C: they inherit that it is blocked. See Pool."""
+    """Processes that never see Ctrl-C, because they inherit a mask that blocks it. See Pool."""
 
     returns_when_stopped = True
 
@@ -28,7 +28,7 @@ class Workers(ProcessPoolExecutor):
         super().__init__(cpus, context, _begin, (self._told, os.getpid()))
 
     def submit(self, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Hand a call out; may start a process."""
+        """Submit a call; may start a process."""
         before = pthread_sigmask(SIG_BLOCK, {SIGINT})
         try:
             return super().submit(*args, **kwargs)
@@ -36,18 +36,18 @@ class Workers(ProcessPoolExecutor):
             pthread_sigmask(SIG_SETMASK, before)
 
     def result(self, future: Future[T], name: str) -> T:
-        """See Pool; one that died took all calls with it, so none is named."""
+        """See Pool. A process that dies takes all calls with it, so the message names none."""
         try:
             return future.result()
         except BrokenExecutor as error:
             raise OutOfReachError("a worker was killed: out of memory?") from error
 
     def stop(self) -> None:
-        """Tell them to return what they have; what is being done is then unfinished, not lost."""
+        """Ask the workers to return; calls under way come back early with what they have."""
         self._told.set()
 
     def close(self) -> None:
-        """End them."""
+        """End the workers."""
         self.stop()
         self.shutdown(wait=True, cancel_futures=True)
 
