@@ -1,4 +1,4 @@
-"""Processes of our own: started, talked with, placed, disturbed, and ended.
+"""Processes of our own: start them, talk to them, place them, disturb them, end them.
 
 From the top down: disturbance, interrupts, lock_trace, process_under_test, children, placement,
 child, messages, long_run, endings, told.

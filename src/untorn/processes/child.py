@@ -1,4 +1,4 @@
-"""A child's side of a run: it says that it is ready, waits for the word, and outlives nobody.
+"""A child's side of a run: it reports that it is ready, waits for the start, ends with its parent.
 
 A child runs one function. Messages to the parent are lines of JSON on stdout; the parent's side is
 children.py.
@@ -19,7 +19,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 class Stop:
-    """Becomes true when the parent asks for the end (SIGTERM)."""
+    """Becomes true when the parent asks the child to end (SIGTERM)."""
 
     def __init__(self) -> None:
         self.requested = False
@@ -31,25 +31,25 @@ class Stop:
 
 
 def main() -> None:
-    """Call the function that the command line names, `module:name`; report an error as a message.
+    """Call the function `module:name` of the command line; send an error as a message.
 
-    Its arguments follow by name, as JSON.
+    Its keyword arguments follow, as JSON.
     """
     _die_with_parent()
     try:
         resolve_name(sys.argv[1])(**json.loads(sys.argv[2]))
     except BrokenPipeError:
-        os._exit(1)  # the parent is gone: nobody is left to be told
+        os._exit(1)  # the parent is gone: there is nobody to tell
     except (OSError, OutOfReachError) as error:
         send(error=describe(error))
         sys.exit(1)
 
 
 def end_with_parent(parent: int) -> None:
-    """Let the kernel kill this process when the thread that made it ends, or end it at once.
+    """Let the kernel kill this process when the thread that made it ends; exit if it has ended.
 
     Args:
-        parent: PID of the process that made it; that may be gone by now.
+        parent: PID of the process that made this one; it may be gone by now.
 
     Source: prctl(2), PR_SET_PDEATHSIG.
     """
@@ -68,7 +68,7 @@ def send(**message: Any) -> None:
 
 
 def wait_for_start() -> None:
-    """Say that all is set up and wait for the parent's word; end here if the parent is gone."""
+    """Report that all is set up, and wait for the start; exit if the parent is gone."""
     send(ready=True)
     # The kernel kills this process with its parent, but not if the parent died before prctl().
     if not sys.stdin.readline():

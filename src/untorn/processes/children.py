@@ -1,4 +1,4 @@
-"""The parent's side of a run with processes of our own: starts, talks with and ends every one.
+"""The parent's side of a run with processes of our own: start them, talk to them, end them all.
 
 The children's side is child.py.
 """
@@ -16,23 +16,23 @@ from untorn.processes.messages import Messages
 from untorn.processes.placement import place
 
 START_TIMEOUT = 120.0
-"""Seconds in which a child must be ready: an emulated CPU takes 15 to import numpy."""
+"""Seconds until a child must be ready: an emulated CPU takes 15 to import numpy."""
 STOP_TIMEOUT = 10.0
-"""Seconds in which a child must answer to being stopped, and in which a killed one must end."""
+"""Seconds until a child must answer a stop, and until a killed one must have ended."""
 _MAIN = "from untorn.processes.child import main; main()"
 ChildWork = Callable[..., None]
-"""What a child does: a function of a module, whose arguments JSON can carry."""
+"""What a child does: a function of a module; JSON can carry its arguments."""
 
 
 class Child:
     """A process of a run, started on a CPU with a nice value.
 
     Args:
-        work: What it does; the arguments follow by name.
-        patience: Seconds that it has at the end to put away what it started itself.
+        work: The function that it runs; its keyword arguments follow.
+        patience: Seconds that the child has at the end to clean up what it started itself.
 
     Raises:
-        OutOfReachError: It may not be placed so.
+        OutOfReachError: This user may not place it so.
     """
 
     def __init__(
@@ -40,8 +40,9 @@ class Child:
     ) -> None:
         self._patience = patience
         name = f"{work.__module__}:{work.__qualname__}"
-        # A group of its own: the terminal's Ctrl-C is for the parent, who ends the children.
-        # Not a session of its own: that could be scheduled as one unit, whatever its nice value.
+        # A process group of its own: Ctrl-C on the terminal is for the parent, which ends the
+        # children. Not a session of its own: the scheduler could treat that as a unit, whatever its
+        # nice value.
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-c", _MAIN, name, json.dumps(arguments)],
             stdin=subprocess.PIPE,
@@ -63,11 +64,11 @@ class Child:
         return self._process.pid
 
     def start(self) -> None:
-        """Give the word to begin; receive() must have returned its readiness."""
+        """Tell it to begin; receive() must have returned its readiness."""
         self._write(b"go\n")
 
     def send(self, **message: Any) -> None:
-        """Send it a message; raises OutOfReachError if it has ended."""
+        """Send it a message; raise OutOfReachError if it has ended."""
         self._write(json.dumps(message).encode() + b"\n")
 
     def stop(self) -> None:
@@ -78,8 +79,8 @@ class Child:
         """Return its next message.
 
         Raises:
-            TimeoutError: None came within the timeout.
-            OutOfReachError: It reported an error, or ended without a message.
+            TimeoutError: No message came within the timeout.
+            OutOfReachError: The child reported an error, or ended without a message.
         """
         return self._messages.receive(timeout)
 
@@ -88,9 +89,9 @@ class Child:
         return self._messages.receive_bytes(size, timeout)
 
     def kill(self) -> None:
-        """End it, at once or when its patience has run out, and forget it."""
+        """End it at once, or when its patience has run out, and forget it."""
         assert self._process.stdin is not None
-        self._process.stdin.close()  # it may still wait for the word
+        self._process.stdin.close()  # it may still wait for the start
         if self._patience:
             self._process.terminate()
             with suppress(subprocess.TimeoutExpired):
@@ -110,7 +111,7 @@ class Child:
 
 
 class Children:
-    """The children of one run; leaving the context ends all of them, however it is left."""
+    """The children of one run; leaving the context ends all of them in any case."""
 
     def __init__(self) -> None:
         self._children: list[Child] = []
@@ -120,9 +121,9 @@ class Children:
     ) -> Child:
         """Start a child: see Child.
 
-        Ctrl-C or SIGTERM that comes meanwhile waits, so that it cannot get between a child and
-        its place in the list. The child starts with both blocked: Ctrl-C is never for it, and a
-        request to stop that comes before it can take one is kept.
+        Ctrl-C or SIGTERM that comes meanwhile waits, so that no child is started without being in
+        the list. The child starts with both blocked: Ctrl-C is never for it, and a request to stop
+        that comes before its handler is there is kept.
         """
         with endings_held(), _signals_blocked():
             child = Child(work, cpu, nice, patience=patience, **arguments)
@@ -133,7 +134,7 @@ class Children:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        # Last started, first ended: readers go before the process that they read.
+        # The last one started ends first: readers end before the process that they read.
         with endings_held():
             for child in reversed(self._children):
                 child.kill()
@@ -149,6 +150,6 @@ def _signals_blocked() -> Iterator[None]:
 
 
 def await_ready(children: Iterable[Child]) -> None:
-    """Return when all have said that they are set up; raises as Child.receive()."""
+    """Return when all have reported that they are set up; raises as Child.receive()."""
     for child in children:
         child.receive(START_TIMEOUT)

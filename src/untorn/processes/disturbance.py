@@ -1,8 +1,8 @@
-"""Interrupt a reader finely, so that it is late between any two of its instructions.
+"""Interrupt a reader often, so that it is late between any two of its instructions.
 
-Windows of a race that are a few instructions wide are met by luck once in a million reads. An
-interrupt that falls into one keeps it open for microseconds, in which a writer on another CPU
-does a whole section. Either of two timers will do; both stop when the disturbance ends.
+A race window that is a few instructions wide is hit about once in a million reads. An interrupt
+inside it keeps it open for microseconds, in which a writer on another CPU completes a whole
+section. Either of two timers will do; both stop when the disturbance ends.
 """
 
 import errno
@@ -20,19 +20,19 @@ from untorn.processes.interrupts import open_cpu_clock, start_thread_timer
 PERIODS_NS = tuple(15_000 << n for n in range(6, -1, -1))
 """Nanoseconds from one interrupt to the next, the longest first."""
 SPEED = 0.25
-"""What must be left of the thread's speed: where interrupts are dear, 15 us leave it nothing."""
+"""The share of its speed that the thread must keep: on some machines 15 us leave it nothing."""
 _TRIAL_NS = 2_000_000
 _SIGNAL = signal.SIGRTMAX
-"""One that nobody has another use for."""
+"""A signal that nothing else uses."""
 
 
 class Way:
     """A way to interrupt the calling thread.
 
     Attributes:
-        name: What it is.
-        start: Starts it with a period in nanoseconds and returns what stops it. Raises OSError
-            if this user, kernel or thread cannot.
+        name: What it is called.
+        start: Starts it with a period in nanoseconds, and returns a function that stops it. Raises
+            OSError if this user, kernel or thread cannot use it.
     """
 
     def __init__(self, name: str, start: Callable[[int], Callable[[], None]]) -> None:
@@ -42,7 +42,7 @@ class Way:
     def period_ns(self) -> int:
         """Return the shortest of PERIODS_NS that leaves the thread its SPEED; raises as start.
 
-        The longer ones are tried first: one that is far too short might never let go.
+        Longer ones are tried first: with a period that is far too short we might never get on.
         """
         undisturbed, best = _speed(), PERIODS_NS[0]
         for period_ns in PERIODS_NS:
@@ -58,7 +58,7 @@ class Way:
 
 
 def disturbance() -> str:
-    """Return which way is used here, in half a line.
+    """Return which way is used here, as half a line of text.
 
     Raises:
         OutOfReachError: The calling thread cannot be interrupted here.
@@ -97,7 +97,7 @@ def _interrupt_by_clock(period_ns: int) -> Callable[[], None]:
 
 
 def _interrupt_by_signals(period_ns: int) -> Callable[[], None]:
-    """Have a signal come again and again; the handler that it had before comes back in the end."""
+    """Send the thread a signal again and again; its old handler is back at the end."""
     if threading.current_thread() is not threading.main_thread():
         raise OSError(errno.EPERM, "signals are handled by the main thread only")
     handler = signal.signal(_SIGNAL, lambda number, frame: None)
@@ -108,7 +108,7 @@ def _interrupt_by_signals(period_ns: int) -> Callable[[], None]:
         raise
 
     def stop() -> None:
-        # In this order: without a handler the signal ends the process.
+        # In this order, because a signal without a handler ends the process.
         end()
         signal.signal(_SIGNAL, handler)
 
@@ -116,7 +116,7 @@ def _interrupt_by_signals(period_ns: int) -> Callable[[], None]:
 
 
 def _speed() -> int:
-    """Return how often a thread goes round in some milliseconds of its time."""
+    """Return how many loops a thread makes in some milliseconds of its CPU time."""
     rounds, end = 0, time.thread_time_ns() + _TRIAL_NS
     while time.thread_time_ns() < end:
         rounds += 1
@@ -127,4 +127,4 @@ INTERRUPTS = (
     Way("perf cpu-clock", _interrupt_by_clock),
     Way("signals of a timer", _interrupt_by_signals),
 )
-"""The better one first."""
+"""The better way first."""

@@ -1,8 +1,8 @@
-"""Ctrl-C and SIGTERM: noted when they come, acted upon only where that can do no harm.
+"""Ctrl-C and SIGTERM: noted when they come, acted upon only where that does no harm.
 
-By handlers that only note, and not by the signal mask: a thread that a library started (numpy
-does) takes a signal that the main thread blocks, and the handler then runs in the main thread,
-wherever that is.
+We use handlers that only note the signal, not the signal mask: a thread that a library started
+(numpy does so) takes a signal that the main thread blocks, and the handler then runs in the main
+thread, wherever that is.
 """
 
 import os
@@ -20,7 +20,7 @@ SIGNALS = signal.SIGINT, signal.SIGTERM
 
 
 class _Note:
-    """Whether one came, since when; of the main thread, as handlers are."""
+    """Whether a signal came, and when; belongs to the main thread, which runs the handlers."""
 
     __slots__ = ("_writing", "came", "fd")
 
@@ -38,7 +38,7 @@ class _Note:
                 if before is not signal.SIG_IGN:
                     stack.callback(signal.signal, number, before)
                     signal.signal(number, self._take)
-            # Wakes a wait up also if another thread took the signal.
+            # Ends a wait even if another thread took the signal.
             wakeup = signal.set_wakeup_fd(self._writing, warn_on_full_buffer=False)
             stack.callback(signal.set_wakeup_fd, wakeup)
             return stack.pop_all()
@@ -52,10 +52,10 @@ _note: _Note | None = None
 
 @contextmanager
 def endings_held() -> Iterator[None]:
-    """Do all that is inside; raise KeyboardInterrupt afterwards if an ending was asked for.
+    """Run all that is inside; afterwards raise KeyboardInterrupt if an ending was asked for.
 
     Inside, wait_readable() raises it at once, and ending_taken() takes it without an exception.
-    Nested in another one, and in other threads than the main one, it does nothing.
+    When nested, and in threads other than the main one, it does nothing.
     """
     global _note
     if _note is not None or threading.current_thread() is not threading.main_thread():
@@ -79,9 +79,9 @@ def raise_ending() -> None:
 
 
 def ending_taken() -> bool:
-    """Say whether an ending was asked for inside endings_held(); it counts as acted upon then.
+    """Return whether an ending was asked for inside endings_held(), and count it as acted upon.
 
-    A worker that is told to stop is told so again and again.
+    In a worker that was told to stop, it returns True each time.
     """
     if _note is None or not _note.came:
         return told_to_stop()
@@ -90,10 +90,10 @@ def ending_taken() -> bool:
 
 
 def wait_readable(fd: int, timeout: float) -> bool:
-    """Wait for a descriptor to be readable, at most `timeout` seconds; say whether it is.
+    """Wait until a descriptor is readable, at most `timeout` seconds; return whether it is.
 
     Raises:
-        KeyboardInterrupt: An ending is asked for.
+        KeyboardInterrupt: An ending was asked for.
     """
     note = _note
     if note is None:
@@ -104,5 +104,5 @@ def wait_readable(fd: int, timeout: float) -> bool:
         if note.fd in readable:
             os.read(note.fd, select.PIPE_BUF)
         raise_ending()
-        if fd in readable or note.fd not in readable:  # else another signal woke it up
+        if fd in readable or note.fd not in readable:  # otherwise another signal ended the wait
             return fd in readable

@@ -1,4 +1,4 @@
-"""Interrupts of the calling thread, again and again: by perf's software clock, or by a signal."""
+"""Interrupt the calling thread again and again, by perf's software clock or by a signal."""
 
 import ctypes
 import errno
@@ -25,18 +25,18 @@ _SIGEVENT_SIZE = 64
 
 
 def open_cpu_clock(period_ns: int) -> int:
-    """Let a timer interrupt the calling thread while it runs; return what close() ends it with.
+    """Let a timer interrupt the calling thread while it runs; return a descriptor that ends it.
 
-    Nothing is sampled: with user and kernel excluded the interrupt finds nothing to note. So it
-    is not throttled, however low the sysctls of perf are, and an ordinary user may have it.
+    It samples nothing: with user and kernel excluded, the interrupt has nothing to record. So it is
+    not throttled, however low perf's sysctls are, and an ordinary user may open it.
 
     Args:
-        period_ns: Nanoseconds of the thread's time from one interrupt to the next; the kernel
-            makes at least 10,000 of it.
+        period_ns: Nanoseconds of the thread's CPU time between interrupts; the kernel uses at least
+            10,000.
 
     Raises:
-        OSError: EACCES or EPERM if perf_event_paranoid or a filter forbids it, ENOSYS
-            if this kernel has none or its number for this machine is not known here.
+        OSError: EACCES or EPERM if perf_event_paranoid or a filter forbids it; ENOSYS if this
+            kernel does not have the call, or we do not know its number on this machine.
 
     Source: perf_event_open(2); kernel/events/core.c:perf_swevent_hrtimer().
     """
@@ -56,17 +56,17 @@ def open_cpu_clock(period_ns: int) -> int:
 
 
 def start_thread_timer(number: int, period_ns: int) -> Callable[[], None]:
-    """Have a signal come to the calling thread again and again; return what ends it.
+    """Send the calling thread a signal again and again; return a function that ends it.
 
-    Once that has returned, a signal that was on its way has arrived. (Those of setitimer() go to
-    the process: another thread may take one and deliver it at any later time.)
+    When that function has returned, every signal on its way has arrived. (Signals of setitimer() go
+    to the process: another thread may take one and deliver it at any later time.)
 
     Args:
-        number: Of the signal; it must have a handler.
-        period_ns: Nanoseconds from one to the next.
+        number: The signal's number; it must have a handler.
+        period_ns: Nanoseconds between signals.
 
     Raises:
-        OSError: EAGAIN if there are too many timers or pending signals, ENOSYS if this C library
+        OSError: EAGAIN if there are too many timers or pending signals; ENOSYS if this C library
             has no such timers.
 
     Source: timer_create(2), SIGEV_THREAD_ID.

@@ -1,6 +1,6 @@
-"""Whose mmap_lock a thread takes, by the kernel's tracepoint: exact on any busy machine.
+"""Count whose mmap_lock a thread takes, by the kernel's tracepoint: exact on any busy machine.
 
-The trace is an instance of its own, of one thread, and is removed afterwards.
+It uses a trace instance of its own for one thread, and removes it afterwards.
 Source: include/trace/events/mmap_lock.h, Documentation/trace/ftrace.rst.
 """
 
@@ -20,25 +20,25 @@ from untorn.processes.process_under_test import ThisProcess
 _TRACEFS = Path("/sys/kernel/tracing")
 _EVENT = "events/mmap_lock/mmap_lock_acquire_returned"
 _BUFFER_KIB = 4096
-"""Of each CPU; an event takes less than 100 bytes."""
+"""Per CPU; an event takes less than 100 bytes."""
 _TAKEN = re.compile(r"mmap_lock_acquire_returned: mm=(\S+) .*write=(true|false) success=true")
 _WRITTEN = re.compile(r"entries-in-buffer/entries-written: (\d+)/(\d+)")
 _CLONE_NEWNS, _MS_REC_PRIVATE = 0x20000, 0x44000
 
 
 class LockTrace:
-    """What counted() found out, once it is left."""
+    """The result of counted(), complete when its context is left."""
 
     def __init__(self) -> None:
         self.of_others = 0
-        """Times that the mmap_lock of another process was taken, to read or to write."""
+        """How often the mmap_lock of another process was taken, for read or for write."""
 
 
 @contextmanager
 def counted() -> Iterator[LockTrace]:
-    """Count what this thread takes inside.
+    """Count the locks that this thread takes inside.
 
-    May give this process mounts of its own; it is to be one that does nothing else.
+    May move this process into its own mount namespace; it should do nothing else.
 
     Raises:
         OutOfReachError: This kernel has no such tracepoint, this user may not trace, or events were
@@ -58,7 +58,7 @@ def counted() -> Iterator[LockTrace]:
 
 @contextmanager
 def _instance() -> Iterator[Path]:
-    """Give a trace of this thread alone; nobody else's is touched."""
+    """Yield a trace instance for this thread alone; other traces are left alone."""
     instance = _TRACEFS / "instances" / f"untorn-{os.getpid()}"
     try:
         if not (_TRACEFS / "instances").exists():
@@ -88,13 +88,13 @@ def _mount_for_this_process() -> None:
 
 
 def _take_own_lock() -> None:
-    """Take this process's own mmap_lock to write: the first that is taken so is its own."""
+    """Take this process's own mmap_lock for write: the first one in the trace that is so taken."""
     process = ThisProcess()
     process.munmap(process.mmap(0, PAGE_SIZE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS), PAGE_SIZE)
 
 
 def _count(text: str) -> int:
-    """Return how often a lock was taken that is not the first that was taken to write."""
+    """Return how often a lock was taken other than the one that was first taken for write."""
     written = _WRITTEN.search(text)
     if written is None or written[1] != written[2]:
         raise OutOfReachError("the trace lost events")

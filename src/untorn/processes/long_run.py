@@ -1,7 +1,7 @@
-"""Long run: steps that are told before they are made, until all are made or an ending is asked for.
+"""Long run: each step is reported before it is made, until all are made or an ending comes.
 
-What a run came to so far is kept in a result, which also says whether it was interrupted: that is
-returned in place of an exception, so that nothing that was measured is lost.
+The results so far are kept in an object that also says whether the run was interrupted. It is
+returned instead of an exception, so that nothing that was measured is lost.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,20 +11,20 @@ from typing import Protocol
 from untorn.processes.endings import endings_held, raise_ending
 
 Report = Callable[[str, int, int], None]
-"""Is told what is begun, how many steps were begun before, and how many there are in all.
+"""Called with the step that begins, how many steps began before it, and how many there are.
 
-The total is 0 where that is not known."""
+The last number is 0 if that is not known."""
 
 
 def ignore(what: str, done: int, total: int) -> None:
-    """Take no notice of a step."""
+    """Ignore the report of a step."""
 
 
 class Interruptible(Protocol):
-    """What a run came to, complete or not.
+    """The results of a run, complete or not.
 
     Attributes:
-        interrupted: By Ctrl-C or SIGTERM.
+        interrupted: Whether Ctrl-C or SIGTERM ended it.
     """
 
     interrupted: bool
@@ -32,7 +32,7 @@ class Interruptible(Protocol):
 
 @contextmanager
 def until_ending(result: Interruptible) -> Iterator[None]:
-    """Do what is inside under endings_held(); if an ending leaves the rest out, note that."""
+    """Run what is inside under endings_held(); if an ending cuts it short, note that."""
     try:
         with endings_held():
             yield
@@ -44,7 +44,7 @@ class Progress:
     """The steps of a run.
 
     Attributes:
-        total: How many there are; of a run that leaves some out, at most.
+        total: How many steps there are; if a run may skip some, at most.
     """
 
     def __init__(self, total: int, report: Report) -> None:
@@ -52,7 +52,7 @@ class Progress:
         self._begun = 0
 
     def begin(self, what: str) -> None:
-        """Tell of the next step; raises KeyboardInterrupt if an ending was asked for before it."""
+        """Report the next step; raise KeyboardInterrupt if an ending was asked for before it."""
         raise_ending()
         self._report(what, self._begun, self.total)
         self._begun += 1

@@ -1,4 +1,4 @@
-"""Messages from another process: lines of JSON, and bytes that a line announces."""
+"""Messages from another process: lines of JSON, and bytes that such a line announces."""
 
 import json
 import os
@@ -12,15 +12,15 @@ _CHUNK = 1 << 16
 
 
 class EndedError(OutOfReachError):
-    """The sender ended before its time."""
+    """The sender ended too early."""
 
 
 class Messages:
-    """What comes in by a pipe.
+    """Receives messages from a pipe.
 
     Args:
-        pipe: Descriptor to read from; stays the caller's.
-        sender: Who sends, for what errors say.
+        pipe: Descriptor to read from; the caller keeps it.
+        sender: Name of the sender, for error messages.
     """
 
     def __init__(self, pipe: int, sender: str) -> None:
@@ -31,9 +31,9 @@ class Messages:
         """Return the next message.
 
         Raises:
-            TimeoutError: None came within the timeout.
-            OutOfReachError: It is an error of the sender; EndedError if there is none and will be
-                none.
+            TimeoutError: No message came within the timeout.
+            OutOfReachError: The message is an error of the sender; EndedError if the sender is
+                gone.
         """
         deadline = time.monotonic() + timeout
         while b"\n" not in self._received:
@@ -55,8 +55,8 @@ class Messages:
         return data
 
     def ended(self) -> EndedError:
-        """Return the error that the sender is gone."""
-        return EndedError(f"{self._sender} ended before its time")
+        """Return an error that says that the sender is gone."""
+        return EndedError(f"{self._sender} ended too early")
 
     def _receive_more(self, deadline: float) -> None:
         if not wait_readable(self._pipe, max(0, deadline - time.monotonic())):

@@ -1,7 +1,7 @@
-"""Put a task on a CPU, and give it a priority.
+"""Put a task on a CPU, and set its priority.
 
-A task is named by its native thread id (or the id of a one-threaded process), so that threads can
-be placed as well as processes; 0 names the caller.
+A task is named by its native thread ID (or the PID of a process with one thread), so that threads
+can be placed like processes; 0 names the caller.
 """
 
 import os
@@ -13,7 +13,7 @@ def place(tid: int, cpu: int, nice: int) -> None:
     """Pin a task to a CPU and give it a nice value.
 
     Raises:
-        OutOfReachError: This user may not.
+        OutOfReachError: This user may not do that.
         ProcessLookupError: There is no such task.
     """
     pin(tid, {cpu})
@@ -21,10 +21,10 @@ def place(tid: int, cpu: int, nice: int) -> None:
 
 
 def pin(tid: int, cpus: set[int]) -> None:
-    """Allow a task these CPUs only.
+    """Restrict a task to these CPUs.
 
     Raises:
-        OutOfReachError: This user may not.
+        OutOfReachError: This user may not do that.
         OSError: ESRCH if there is no such task, EINVAL if no such CPU.
     """
     try:
@@ -35,10 +35,10 @@ def pin(tid: int, cpus: set[int]) -> None:
 
 
 def set_nice(tid: int, nice: int) -> None:
-    """Give a task a nice value: 0 is normal, 19 the most yielding.
+    """Give a task a nice value: 0 is normal, 19 is the lowest priority.
 
     Raises:
-        OutOfReachError: This user may not.
+        OutOfReachError: This user may not do that.
         ProcessLookupError: There is no such task.
     """
     try:
@@ -46,6 +46,6 @@ def set_nice(tid: int, nice: int) -> None:
     except PermissionError as error:
         now = os.getpriority(os.PRIO_PROCESS, tid)
         raise OutOfReachError(
-            f"no permission to run a task at nice {nice}, as it is at nice {now}; start at nice "
-            f"{nice} or lower, or with CAP_SYS_NICE or a higher RLIMIT_NICE (ulimit -e)"
+            f"no permission to run a task at nice {nice}, because it is at nice {now}; start at "
+            f"nice {nice} or lower, or with CAP_SYS_NICE or a higher RLIMIT_NICE (ulimit -e)"
         ) from error

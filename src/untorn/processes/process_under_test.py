@@ -1,6 +1,6 @@
 """Process under test: the calls that change its map.
 
-This very process is one; the engine's Process is another.
+This very process is one, the engine's Process is another.
 """
 
 import ctypes
@@ -22,12 +22,12 @@ class ProcessUnderTest(Protocol):
         """Unmap a range."""
 
     def mprotect(self, addr: int, length: int, prot: int) -> None:
-        """Set a range's protection."""
+        """Set the protection of a range."""
 
     def mremap(
         self, addr: int, old_len: int, new_len: int, flags: int = 0, new_addr: int = 0
     ) -> int:
-        """Resize or move a range; return where it is."""
+        """Resize or move a range; return its new address."""
 
     def madvise(self, addr: int, length: int, advice: int) -> None:
         """Give advice about a range."""
@@ -36,11 +36,11 @@ class ProcessUnderTest(Protocol):
 class ThisProcess:
     """The calls that change this process's map, one system call each.
 
-    What a caller maps, unmaps and protects is its own memory: it must stay off what it did not
-    map itself. Arguments and errors are those of syscalls.Process and of Linux: see mmap(2),
-    munmap(2), mprotect(2), mremap(2), madvise(2).
+    A caller maps, unmaps and protects its own memory: it must not touch what it did not map itself.
+    Arguments and errors are those of syscalls.Process and of Linux: see mmap(2), munmap(2),
+    mprotect(2), mremap(2), madvise(2).
 
-    Each call keeps the GIL, if there is one: giving it up costs more than the call.
+    Each call keeps the GIL if there is one, as releasing it costs more than the call.
     """
 
     __slots__ = ("_madvise", "_mmap", "_mprotect", "_mremap", "_munmap")
@@ -65,13 +65,13 @@ class ThisProcess:
         _checked(self._munmap(addr, length))
 
     def mprotect(self, addr: int, length: int, prot: int) -> None:
-        """Set a range's protection."""
+        """Set the protection of a range."""
         _checked(self._mprotect(addr, length, prot))
 
     def mremap(
         self, addr: int, old_len: int, new_len: int, flags: int = 0, new_addr: int = 0
     ) -> int:
-        """Resize or move a range and return where it is."""
+        """Resize or move a range; return its new address."""
         return _checked(self._mremap(addr, old_len, new_len, flags, new_addr))
 
     def madvise(self, addr: int, length: int, advice: int) -> None:
@@ -84,7 +84,7 @@ _FAILED = -1, ULONG_MAX
 
 
 def _bind(function: Any, result: Any, *arguments: Any) -> Any:
-    """Return a function of libc with the types of its result and its arguments."""
+    """Return a function of libc with the types of its result and arguments."""
     function.restype, function.argtypes = result, arguments
     return function
 

@@ -1,4 +1,4 @@
-"""Whether what a worker does is still wanted: a long call looks now and then."""
+"""Whether the result of a worker's call is still wanted; a long call checks now and then."""
 
 from collections.abc import Callable
 
@@ -8,15 +8,15 @@ def _never() -> bool:
 
 
 _told: Callable[[], bool] = _never
-"""Set before a call is made; a process makes one at a time."""
+"""Set before a call is made; a process makes one call at a time."""
 
 
 def told_to_stop() -> bool:
-    """Say whether this call is to return what it has; False in a process that is no worker."""
+    """Return whether this call should return what it has; False in a process that is no worker."""
     return _told()
 
 
 def tell_by(told: Callable[[], bool]) -> None:
-    """Let told() say that to what this process does from now on."""
+    """From now on, let told() answer for this process."""
     global _told
     _told = told
