@@ -1,7 +1,7 @@
-"""apt on folders and a list of sources of its own: the host's apt is neither used nor changed.
+"""Run apt with its own directories and sources: the host's apt is neither used nor changed.
 
-Only how to reach the network, and which mirror, is taken from the host's configuration. apt checks
-Debian's signature on what there is, and the checksum of what is fetched.
+Only the network settings and the mirror come from the host's configuration. apt checks Debian's
+signature of the lists, and the checksum of what it fetches.
 """
 
 import os
@@ -27,7 +27,7 @@ SUITES = (
 )
 _KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 PATIENCE = 120.0
-"""Seconds that apt may take without a word."""
+"""Seconds that apt may stay silent."""
 _HELPER = "/usr/lib/apt/apt-helper"
 _CONFIGURATION = """\
 #clear APT::Update;
@@ -42,20 +42,20 @@ Dir::Etc::SourceList "{folder}/sources.list";
 Dir::Etc::SourceParts "/dev/null";
 Acquire::http::Timeout "20";
 """
-"""Not even the host's hooks are run."""
+"""The host's hooks are not run either."""
 PACKAGES = "deb [arch=amd64 target=Packages"
 SOURCES = "deb-src [target=Sources"
-"""What to ask for: built packages of x86-64, or their sources."""
+"""What to ask for: binary packages for x86-64, or source packages."""
 _FIELD = re.compile(r"(?m)^([\w-]+):[ ]?(.*(?:\n .*)*)$")
 
 Stanza = dict[str, str]
-"""Fields of a package. What goes on over several lines keeps its line ends."""
+"""Fields of a package. A field of several lines keeps its line ends."""
 
 
 def stanzas(
     name: re.Pattern[str], kind: str = PACKAGES, suites: Sequence[str] = SUITES
 ) -> Iterator[tuple[str, str, Stanza]]:
-    """Ask suites; yield suite, what addresses begin with, and each package of such a name.
+    """Ask suites; yield suite, base address, and fields of each package whose name matches.
 
     Raises:
         OutOfReachError: apt or Debian's keys are not here, or no suite can be reached.
@@ -74,7 +74,7 @@ def stanzas(
 
 
 def download(uri: str, sha256: str, target: Path) -> None:
-    """Fetch a file and check its sum.
+    """Fetch a file and check its checksum.
 
     Raises:
         OutOfReachError: apt is not here, or the file cannot be fetched or written.
@@ -88,7 +88,7 @@ def download(uri: str, sha256: str, target: Path) -> None:
 
 @contextmanager
 def _apt(kind: str, suites: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    """Give the options that make apt use a folder of its own, gone afterwards."""
+    """Yield options that make apt use a directory of its own, which is then removed."""
     if not _KEYRING.exists():
         raise OutOfReachError(f"no {_KEYRING}; install debian-archive-keyring")
     with endings_held(), TemporaryDirectory(prefix="untorn-apt-") as name:
@@ -103,7 +103,7 @@ def _apt(kind: str, suites: Sequence[str]) -> Iterator[tuple[str, ...]]:
 
 
 def _mirror() -> str:
-    """Return the mirror of Debian that the host uses, if it does."""
+    """Return the Debian mirror that the host uses, or the usual one."""
     listing = "$(REPO_URI) $(ORIGIN) $(LABEL)"
     for line in _run("apt-get", "indextargets", "--format", listing)[0].splitlines():
         uri, _, whose = line.partition(" ")
@@ -113,12 +113,12 @@ def _mirror() -> str:
 
 
 def _run(*command: str, fills: Path | None = None) -> tuple[str, str]:
-    """Return what a command prints, and its first complaint: an error, else a warning.
+    """Return what a command prints, and its first error, or else its first warning.
 
     Raises:
-        OutOfReachError: It is not here, or says nothing for long while the file that it fills, if
-            there is one, does not grow: apt waits for ever on a full disk.
-        KeyboardInterrupt: An ending is asked for.
+        OutOfReachError: The command does not exist; or it is silent for long, and the file that it
+            fills, if any, does not grow: apt waits for ever on a full disk.
+        KeyboardInterrupt: An ending was asked for.
     """
     with TemporaryFile() as complaints:
         try:
@@ -147,7 +147,7 @@ def _read(process: subprocess.Popen[bytes], fills: Path | None) -> str:
         if not chunk:
             return output.decode(errors="replace")
         output += chunk
-    raise OutOfReachError(f"apt says nothing for {PATIENCE:g} s; is a disk full?")
+    raise OutOfReachError(f"apt has been silent for {PATIENCE:g} s; is a disk full?")
 
 
 def _size_of(file: Path | None) -> int:

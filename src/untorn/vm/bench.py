@@ -1,4 +1,4 @@
-"""Benchmarks in a guest that runs another kernel: what target `live` does, done there."""
+"""Benchmarks in a guest that runs another kernel: the same as target `live`, run there."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -21,19 +21,19 @@ from untorn.vm.qemu import Machine, Mode, find_qemu
 from untorn.vm.session import SET_UP, SLOWER, Session
 
 _NEEDS_PACKAGES = ("psutil",)
-"""Readers that a guest has not got."""
+"""Readers that need a package that guests do not have."""
 CALIBRATION_MB = 1024
-"""Mebibytes of a guest that is calibrated."""
+"""Memory of a guest that is calibrated, in MiB."""
 CALIBRATION_TIMEOUT = 1800.0
-"""Seconds of ours that it may take."""
+"""Seconds of host time that it may take."""
 
 
 class VmBenchTarget:
-    """A kernel in QEMU, booted by the first run, and ended by close().
+    """A kernel in QEMU; the first run boots it, close() ends it.
 
     Args:
         kernel: As find_kernel() takes it.
-        tell: Is told what takes a while before a guest can be booted.
+        tell: Called before anything that takes a while.
     """
 
     readers = tuple(name for name in LiveBenchTarget.readers if name not in _NEEDS_PACKAGES)
@@ -68,7 +68,7 @@ class VmBenchTarget:
         return Sample.from_json(sample | {"target": self.name})
 
     def count_locks(self, reader: str, variant: str = "") -> LockCount:
-        """Count in a guest of its own, where tracing is safe: see BenchTarget."""
+        """Count in a separate guest, where tracing is safe: see BenchTarget."""
         machine = Machine(self._image(), Mode.SAFE, numpy=True)
         count = self._call(
             machine, jobs.count_locks, SET_UP, {"reader": reader, "variant": variant}
@@ -78,7 +78,7 @@ class VmBenchTarget:
     def calibrate(self, *, virtual_time: bool) -> Calibration:
         """Measure what code costs there, which may take some minutes; raises as run().
 
-        In virtual time once is enough: all rounds agree.
+        One round is enough in virtual time, as all rounds agree.
         """
         mode = Mode.REPLAY if virtual_time else Mode.FAST
         machine = Machine(self._image(), mode, memory_mb=CALIBRATION_MB)
@@ -98,13 +98,13 @@ class VmBenchTarget:
             self.environment = replace(self.environment, guest_of=session.hypervisor())
 
     def _commands_with(self, command: str) -> tuple[str, ...]:
-        """Return all commands so far: one guest has their programs, and is not booted for each."""
+        """Return all commands so far, so that one guest has the programs of all of them."""
         if command and command not in self._commands:
             self._commands += (command,)
         return self._commands
 
     def _image(self) -> Path:
-        """Return the kernel's image; looked for once, found or not."""
+        """Return the kernel's image; look for it only once, found or not."""
         if self._failure is not None:
             raise self._failure
         if self._kernel is None:
@@ -119,13 +119,13 @@ class VmBenchTarget:
     def _call(
         self, machine: Machine, job: GuestJob, patience: float, arguments: dict[str, Any]
     ) -> Any:
-        """Let a guest on that machine do something; one that died is not booted again."""
+        """Call a job in a guest on that machine; a guest that died is not booted again."""
         try:
             return self._up(machine).call(job, patience, **arguments)
         except GuestDiedError as error:
             self._failure = error
             raise
-        except UntornError as error:  # the fault of one call, which the others can do without
+        except UntornError as error:  # the fault of one call; the others can do without it
             raise OutOfReachError(str(error)) from error
 
     def _up(self, machine: Machine) -> Session:

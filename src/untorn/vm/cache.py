@@ -1,4 +1,4 @@
-"""The user's cache folder: what can be had again, and what it holds is whole or not there."""
+"""The user's cache folder: everything in it can be fetched again, and is complete or absent."""
 
 import os
 import shutil
@@ -11,7 +11,7 @@ from untorn.errors import OutOfReachError
 
 
 def cache_folder() -> Path:
-    """Return where this package keeps what it can get again; it need not exist.
+    """Return the folder where this package keeps what it can fetch again; it need not exist.
 
     Source: XDG Base Directory Specification.
 
@@ -31,7 +31,7 @@ def cache_folder() -> Path:
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """Give an empty folder to fill, which becomes `path` if all goes well, and is gone if not.
+    """Yield an empty folder to fill; it becomes `path` if all goes well, and is removed if not.
 
     Raises:
         OSError: The folder cannot be made.
@@ -42,7 +42,7 @@ def new_folder(path: Path) -> Iterator[Path]:
         try:
             yield unfinished
         except OSError as error:
-            # A write to a full disk does not say where, or names what is gone in a moment.
+            # An error on a full disk names no file, or one that is about to be removed.
             if not error.filename or str(error.filename).startswith(str(unfinished)):
                 error.filename = str(path)
             raise
@@ -53,7 +53,7 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Put a file in place, whole; one that was there stays as it was if that fails.
+    """Write a file atomically: if that fails, the old one stays as it was.
 
     Raises:
         OSError: It cannot be written.

@@ -1,4 +1,4 @@
-"""The engine held to another kernel: the calls are made in a guest, and the engine is here."""
+"""Compare the engine with another kernel: the guest makes the calls, the engine is here."""
 
 from collections.abc import Sequence
 from contextlib import closing
@@ -24,16 +24,16 @@ SETTINGS = {
     "/proc/sys/vm/max_map_count": "1000",
     "/sys/kernel/mm/transparent_hugepage/enabled": "never",
 }
-"""So few VMAs that a crowd takes a moment; and no huge pages of the machine's own choice, for which
-a read gives memory an anon_vma."""
+"""Few VMAs, so that a map that is full of them is made quickly; and no transparent huge pages,
+for which a read gives memory an anon_vma."""
 
 
 class VmConformTarget:
     """A kernel in QEMU, booted for each run; see ConformTarget.
 
     Args:
-        kernel: As find_kernel() takes it; with ",la57" at its end, on a machine with page tables of
-            five levels.
+        kernel: As find_kernel() takes it; with ",la57" at its end, on a machine whose page tables
+            have five levels.
     """
 
     def __init__(self, kernel: str) -> None:
@@ -45,8 +45,8 @@ class VmConformTarget:
         """Boot a guest that is the oracle: see ConformTarget.
 
         Raises:
-            GuestDiedError: The guest died, which says nothing about the calls of its kernel, before
-                anything was compared; if it died later, that broke the run off.
+            GuestDiedError: The guest died before anything was compared, which says nothing about
+                its kernel's calls; if it dies later, the run is broken off.
             OutOfReachError: The kernel cannot be booted, or cannot be the oracle.
             OSError: A file cannot be read, or the cache not written.
         """
@@ -67,7 +67,7 @@ class VmConformTarget:
 
 
 def _until_it_dies(pair: Pair, options: ConformOptions, release: str, report: Report) -> ConformRun:
-    """Make all, or what a guest lives to make."""
+    """Make all calls, or those until the guest dies."""
     so_far = ConformRun()
 
     def keep(run: ConformRun) -> None:
@@ -88,9 +88,9 @@ class GuestOracle:
     """The kernel of a guest; see Oracle. Closing the guest ends all that it started.
 
     Args:
-        guest: Is asked for nothing else meanwhile.
+        guest: Does nothing else meanwhile.
         abi: A name of ABIS.
-        settings: What is written before, by the path of the file.
+        settings: What to write before, by the path of the file.
 
     Raises:
         OutOfReachError: The kernel cannot be the oracle.

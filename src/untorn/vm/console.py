@@ -1,10 +1,10 @@
-"""What a guest's kernel said on the first serial port, kept in memory, and why it died."""
+"""Keeps in memory what a guest's kernel prints on the first serial port, and finds why it died."""
 
 import os
 import re
 
 _TEXT = 1 << 20
-"""Bytes that are looked at, from the end."""
+"""How many bytes of the end to look at."""
 _TAIL = 20
 """Lines."""
 _CAUSES = (
@@ -15,7 +15,7 @@ _CAUSES = (
     r"BUG: .*",
     r"(?m)^qemu\S*: (?!warning).*",
 )
-"""What says why, the most telling first."""
+"""Lines that say why, the most telling first."""
 _INT3 = re.compile(r"Oops: int3|int3: 0000")
 
 
@@ -26,24 +26,24 @@ class Console:
         self.fd = os.memfd_create("console")
 
     def text(self) -> str:
-        """Return what was said, at most a mebibyte of it."""
+        """Return what was printed, at most its last mebibyte."""
         size = os.fstat(self.fd).st_size
         return os.pread(self.fd, _TEXT, max(0, size - _TEXT)).decode(errors="replace")
 
     def tail(self) -> str:
-        """Return the last lines that were said: a traceback of PID 1, if it wrote one."""
+        """Return the last lines that were printed: a traceback of PID 1, if there is one."""
         return "\n".join(self.text().splitlines()[-_TAIL:])
 
     def cause(self) -> str:
-        """Return the line that says why the guest died; "no word" if none does."""
+        """Return the line that says why the guest died; "no word of the kernel" if none does."""
         text = self.text()
         found = (re.search(cause, text) for cause in _CAUSES)
         return next((match[0].strip() for match in found if match), "no word of the kernel")
 
     def is_int3(self) -> bool:
-        """Say whether it died of a breakpoint that was none: QEMU's fault, see Mode.FAST."""
+        """Return whether it died of a false breakpoint: that is QEMU's fault, see Mode.FAST."""
         return _INT3.search(self.text()) is not None
 
     def close(self) -> None:
-        """Forget it."""
+        """Drop it."""
         os.close(self.fd)

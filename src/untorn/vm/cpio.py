@@ -1,6 +1,6 @@
-"""Archives in cpio's newc format: what a kernel unpacks as its first file system.
+"""Archives in cpio's newc format: a kernel unpacks them as its first file system.
 
-Archives may follow one another; the kernel unpacks them all, a later file in place of an earlier.
+Archives may follow one another; the kernel unpacks all, and a later file replaces an earlier one.
 Source: Documentation/driver-api/early-userspace/buffer-format.rst.
 """
 
@@ -26,7 +26,7 @@ class File:
 
 
 def write_archive(archive: BinaryIO, files: Iterable[File]) -> None:
-    """Write an archive of the files, each after the directories that lead to it.
+    """Write an archive of the files, each preceded by its parent directories.
 
     Raises:
         OSError: The archive cannot be written.

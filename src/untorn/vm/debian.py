@@ -1,4 +1,4 @@
-"""Debian's kernels: which there are in which suite, and how to fetch one. apt.py does the work."""
+"""Debian's kernels: which suite has which, and how to fetch one. apt.py does the work."""
 
 import json
 import re
@@ -12,9 +12,9 @@ from untorn.vm import apt
 from untorn.vm.cache import cache_folder, replace_file
 
 _FRESH = 24 * 3600
-"""Seconds for which a list of packages is good."""
+"""Seconds for which a list of packages counts as fresh."""
 _NAME = re.compile(r"linux-(image|binary)-(\d[\w.+~]*(?:-\d+)?-(?:cloud-)?amd64)")
-"""Packages with a kernel; not those with debug symbols, or for real-time scheduling."""
+"""Packages with a kernel; not those with debug symbols or real-time scheduling."""
 _VERSION = re.compile(r"\d+(\.\d+)*(~rc\d+)?")
 
 
@@ -28,18 +28,18 @@ class Package:
     uri: str
     sha256: str
     size: int
-    """Bytes to fetch."""
+    """Bytes to download."""
 
     @property
     def release(self) -> str:
-        """Return the kernel's release as its package's name has it."""
+        """Return the kernel's release, which is part of the package's name."""
         match = _NAME.fullmatch(self.name)
         assert match is not None
         return match[2]
 
     @property
     def upstream(self) -> str:
-        """Return the version of Linux, without that of the package."""
+        """Return the version of Linux, without the package's revision."""
         return self.version.partition("-")[0]
 
     @property
@@ -48,13 +48,13 @@ class Package:
         return ".".join(self.upstream.partition("~")[0].split(".")[:2])
 
     def age(self) -> tuple[list[int], bool, bool, str]:
-        """Return what is larger for a newer kernel, and of the same for the smaller package."""
+        """Return a sort key: larger for a newer kernel; among equals, for the smaller package."""
         numbers, _, candidate = self.upstream.partition("~")
         dotted = [int(number) for number in numbers.split(".")]
         return dotted, not candidate, "-cloud-" in self.name, self.version
 
     def is_called(self, name: str) -> bool:
-        """Say whether that is its name, its release, or a version that begins so."""
+        """Return whether that is its name, its release, or the beginning of its version."""
         match = _NAME.fullmatch(name)
         if name == self.release or (match and match[2] == self.release):
             return True
@@ -63,9 +63,9 @@ class Package:
 
 
 def packages(*, refresh: bool = False) -> list[Package]:
-    """Return what the suites have, the newest last; asked again once a day, or to refresh.
+    """Return what the suites have, the newest last; ask once a day, or to refresh.
 
-    If they cannot be reached, an older answer has to do.
+    If they cannot be reached, return an older answer.
 
     Raises:
         OutOfReachError: apt is not here, or no suite can be reached and none ever was.
@@ -86,7 +86,7 @@ def packages(*, refresh: bool = False) -> list[Package]:
 
 
 def _read(file: Path) -> list[Package]:
-    """Return what a list has; nothing if it is not there, or damaged."""
+    """Return the packages of a saved list; none if the file is missing or damaged."""
     try:
         return [Package(**each) for each in json.loads(file.read_text())]
     except (OSError, ValueError, TypeError):
@@ -109,7 +109,7 @@ def _ask() -> list[Package]:
 
 
 def _with_image(found: Collection[Package]) -> list[Package]:
-    """Leave out packages that only name the one that has the image of the same release."""
+    """Leave out packages that only depend on the one that has the image of the same release."""
     binaries = {each.release for each in found if each.name.startswith("linux-binary-")}
     return [
         each
@@ -122,7 +122,7 @@ def newest(name: str, available: Iterable[Package]) -> Package:
     """Return the newest package of that name, release or version.
 
     Raises:
-        OutOfReachError: There is none; the message says what there is.
+        OutOfReachError: There is none; the message lists what there is.
     """
     known = list(available)
     called = [each for each in known if each.is_called(name)]
@@ -133,7 +133,7 @@ def newest(name: str, available: Iterable[Package]) -> Package:
 
 
 def download(package: Package, target: Path) -> None:
-    """Fetch a package to a file, its checksum checked.
+    """Fetch a package to a file, and check its checksum.
 
     Raises:
         OutOfReachError: It cannot be fetched.

@@ -1,4 +1,4 @@
-"""A booted guest: asked for something by a line of JSON, and ended with QEMU's process.
+"""A booted guest: takes requests as lines of JSON, and ends with QEMU's process.
 
 The guest's side is init.py.
 """
@@ -19,35 +19,35 @@ from untorn.vm.initramfs import write_initramfs
 from untorn.vm.qemu import BINARY, Machine, command
 
 END_TIMEOUT = 10.0
-"""Seconds in which a killed QEMU must end."""
+"""Seconds until a killed QEMU must have ended."""
 GuestJob = Callable[..., Any]
-"""A function that guests have as well; it takes a Relay, and arguments by name."""
+"""A function that the guest has too; it takes a Relay, and keyword arguments."""
 
 
 class GuestDiedError(OutOfReachError):
-    """A guest ended, or did not come up, for no reason that lies with what it was asked."""
+    """A guest died, or did not boot, for a reason other than what it was asked to do."""
 
     def __init__(self, message: str, *, int3: bool = False) -> None:
         super().__init__(message)
         self.int3 = int3
-        """Of the fault that QEMU is known to have: another try may go well."""
+        """Whether it was a known fault of QEMU: another try may succeed."""
 
 
 def drop(message: Any) -> None:
-    """Take no notice of what a function sends meanwhile."""
+    """Ignore what a function sends before it returns."""
 
 
 class Guest:
-    """A guest that is up and waits to be asked.
+    """A guest that is up and waits for requests.
 
     Args:
         machine: What to boot.
-        kvm: Run the CPUs by KVM, not emulated.
-        patience: Seconds in which it must be up.
-        requests: All that it will be asked, see request(); without any, it is asked by call().
+        kvm: Run the CPUs by KVM instead of emulation.
+        patience: Seconds until it must be up.
+        requests: All requests that it will get, see request(); if empty, call() sends them.
 
     Raises:
-        GuestDiedError: It did not come up.
+        GuestDiedError: It did not boot.
         OutOfReachError: A tool is missing here.
         OSError: The file system of the guest cannot be made.
     """
@@ -83,18 +83,18 @@ class Guest:
     def call(
         self, function: GuestJob, timeout: float, relay: Relay = drop, **arguments: Any
     ) -> Any:
-        """Let the guest call a function; return what it returned.
+        """Let the guest call a function; return its result.
 
         Args:
             function: What to call; see GuestJob.
-            timeout: Seconds between two messages, after which the guest is taken to hang.
-            relay: Gets what the function sends before it returns.
-            arguments: By name, as JSON can carry them.
+            timeout: Seconds of silence after which the guest counts as hung.
+            relay: Called with what the function sends before it returns.
+            arguments: Keyword arguments, which JSON must be able to carry.
 
         Raises:
-            GuestDiedError: It ended, or hangs.
+            GuestDiedError: The guest ended, or hangs.
             OutOfReachError: The function raised OSError or OutOfReachError.
-            UntornError: The function raised something else; the console tells more.
+            UntornError: The function raised something else; the end of the console is added.
         """
         assert self._process.stdin is not None
         with suppress(BrokenPipeError):  # answer() says why
@@ -121,7 +121,7 @@ class Guest:
             died = f"the guest died: {self._console.cause()}"
             raise GuestDiedError(died, int3=self._console.is_int3()) from error
         except TimeoutError as error:
-            hangs = f"the guest hangs, no word for {timeout:g} s: {self._console.cause()}"
+            hangs = f"the guest hangs, silent for {timeout:g} s: {self._console.cause()}"
             raise GuestDiedError(hangs) from error
 
     def _kill(self) -> None:
@@ -134,7 +134,7 @@ class Guest:
 
 
 def request(function: GuestJob, **arguments: Any) -> bytes:
-    """Return the line that asks for a call: see Guest.call()."""
+    """Return the line that requests a call: see Guest.call()."""
     name = f"{function.__module__}:{function.__qualname__}"
     return json.dumps({"call": name, "arguments": arguments}).encode() + b"\n"
 

@@ -1,7 +1,7 @@
-"""Kernel images: whether a file is one, and of which release; and those in Debian packages.
+"""Kernel images: whether a file is one, and its release; and the images in Debian packages.
 
-An x86 image tells that in its header. Up to 6.18 a linux-image package has the image under /boot,
-up to 7.1 a linux-binary package, and since 7.2 it lies in that beside the modules.
+The header of an x86 image has its release. The image is under /boot in a linux-image package up to
+6.18, and in a linux-binary package up to 7.1; since 7.2 the latter has it beside the modules.
 Source: Documentation/arch/x86/boot.rst.
 """
 
@@ -16,14 +16,14 @@ from untorn.errors import OutOfReachError
 DEB_MAGIC = b"!<arch>\n"
 _MAGIC_AT, _MAGIC = 0x202, b"HdrS"
 _VERSION_AT = 0x20E
-"""Offset of a 16-bit number: where the text of the release lies, counted from _SETUP."""
+"""Offset of a 16-bit number, which is the offset from _SETUP of the release's text."""
 _SETUP = 0x200
 _TEXT = 512
-"""Bytes that the text has at most."""
+"""Bytes that the text may have."""
 
 
 def release_of(image: Path) -> str:
-    """Return the release of a kernel image, as uname -r tells it.
+    """Return the release of a kernel image, as uname -r prints it.
 
     Raises:
         OutOfReachError: It is no kernel image that a PC can boot.
@@ -32,13 +32,13 @@ def release_of(image: Path) -> str:
     with image.open("rb") as file:
         head = file.read(_SETUP + 0x100)
         if head[_MAGIC_AT : _MAGIC_AT + len(_MAGIC)] != _MAGIC:
-            raise OutOfReachError(f"{image}: no x86 kernel image (a bzImage or vmlinuz)")
+            raise OutOfReachError(f"{image}: not an x86 kernel image (a bzImage or vmlinuz)")
         (offset,) = struct.unpack_from("<H", head, _VERSION_AT)
         file.seek(_SETUP + offset)
         text = file.read(_TEXT)
     words = text.partition(b"\0")[0].decode(errors="replace").split()
     if not offset or not words:
-        raise OutOfReachError(f"{image}: a kernel image that does not tell its release")
+        raise OutOfReachError(f"{image}: the kernel image does not say its release")
     return words[0]
 
 
@@ -46,7 +46,7 @@ def extract_kernel(package: Path, target: Path) -> None:
     """Write the kernel image that a .deb holds to a file.
 
     Raises:
-        OutOfReachError: It holds none, or dpkg-deb is missing or cannot read it.
+        OutOfReachError: The package has none, or dpkg-deb is missing or cannot read it.
         OSError: The file cannot be written.
     """
     command = ["dpkg-deb", "--fsys-tarfile", str(package)]
@@ -66,7 +66,7 @@ def extract_kernel(package: Path, target: Path) -> None:
             process.kill()
     if not found:
         raise OutOfReachError(
-            f"{package}: no kernel image in it; it may be one that only names another"
+            f"{package}: no kernel image in it; it may only depend on the one that has it"
         )
 
 
@@ -82,7 +82,7 @@ def _copy_kernel(archive: IO[bytes], target: Path) -> bool:
 
 
 def is_kernel(path: PurePosixPath) -> bool:
-    """Say whether that is where a distribution keeps its kernel image."""
+    """Return whether a distribution keeps its kernel image under such a path."""
     if path.parent == PurePosixPath("/boot"):
         return path.name.startswith("vmlinuz-")
     return path.match("/usr/lib/modules/*/vmlinuz") or path.match("/lib/modules/*/vmlinuz")

@@ -1,8 +1,8 @@
-"""PID 1 of a guest: does what the host asks for, by lines of JSON on the second serial port.
+"""PID 1 of a guest: obeys the host's requests, lines of JSON on the second serial port.
 
 The first serial port has the kernel's messages and stderr. The host's side is guest.py. A request
-names a function, as `untorn.vm.jobs:bench`, and its arguments; it is called with these and with
-a function that sends a message to the host at once. What it returns is the answer.
+names a function, as `untorn.vm.jobs:bench`, and its arguments. The function also gets one that
+sends a message to the host at once. What it returns is the answer.
 """
 
 import ctypes
@@ -19,11 +19,11 @@ from untorn.errors import OutOfReachError, describe, os_error
 
 PORT = Path("/dev/ttyS1")
 REQUESTS = Path("/requests")
-"""If it is there, all that the host asks for; the port is only for answers then."""
+"""A file with all requests of the host; if it exists, the port carries only answers."""
 SOURCES = Path("/untorn")
-"""Where the package is imported from."""
+"""The directory from which the package is imported."""
 LIBFUSE = PurePosixPath(SOURCES, "libfuse3.so.3")
-"""The library by which a mount is served, if the guest has it."""
+"""The library that serves a mount, if the guest has it."""
 _MOUNTS = (
     ("proc", "/proc"),
     ("sysfs", "/sys"),
@@ -64,7 +64,7 @@ def main() -> None:
 
 
 def answer(request: bytes, send: Send) -> None:
-    """Do what was asked for and send the result, or the error, whatever it is."""
+    """Do what was requested, and send the result or any error."""
     try:
         asked = json.loads(request)
         function = resolve_name(asked["call"])
@@ -89,7 +89,7 @@ def _write_all(port: BinaryIO, data: bytes) -> None:
 
 
 def _mount_all() -> None:
-    """Mount all that this kernel has; most requests need no file system for debugging."""
+    """Mount all file systems that this kernel has; most requests do not need debugfs."""
     libc = ctypes.CDLL(None, use_errno=True)
     for kind, place in _MOUNTS:
         Path(place).mkdir(parents=True, exist_ok=True)

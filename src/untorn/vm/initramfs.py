@@ -1,7 +1,7 @@
-"""The first and only file system of a guest: this Python and this package, in memory.
+"""The only file system of a guest: this Python and this package, in memory.
 
-Archives, one after the other: the interpreter and, where it is imported, numpy, both kept in the
-cache for the next guest, and what differs from guest to guest. PID 1 is init.py.
+It consists of several archives: the interpreter and, if the guest imports it, numpy, both cached
+for the next guest, and then what differs between guests. PID 1 is init.py.
 """
 
 import hashlib
@@ -23,13 +23,13 @@ from untorn.vm.package import package_files, package_root
 from untorn.vm.programs import mount_files, program_files
 
 _FORMAT = 1
-"""To be raised when what the cached archive holds is chosen in another way."""
+"""Increase it when the contents of the cached archives change."""
 
 _ONLY_HERE = {"check", "cli", "conform", "engine", "shrink", "targets"}
-"""Parts of the package that a guest has only if it needs them: otherwise a change of them leaves
-what a seed leads to."""
+"""Parts of the package that a guest has only if it needs them. In any other guest, a change of them
+would change which run a seed gives."""
 _OF_VM = {"__init__", "init", "jobs"}
-"""What a guest needs of this one."""
+"""The modules of this package that a guest needs."""
 
 
 def write_initramfs(
@@ -40,14 +40,14 @@ def write_initramfs(
     parts: Sequence[str] = (),
     commands: Sequence[str] = (),
 ) -> None:
-    """Write the file system of a guest to an open file.
+    """Write a guest's file system to an open file.
 
     Args:
-        fd: Descriptor, at the start of an empty file.
-        requests: What the guest will be asked, a line each; none if it is asked by its port.
-        numpy: The guest imports it.
-        parts: Of this package, that it imports and others do not.
-        commands: Command lines that it runs, some of which may look at a mount of ours.
+        fd: Descriptor of an empty file, at its start.
+        requests: What the guest will be asked, one line each; none if it is asked by its port.
+        numpy: Whether the guest imports it.
+        parts: The parts of this package that it imports and other guests do not.
+        commands: Command lines that it runs; some of them may look at a mount of ours.
 
     Raises:
         OutOfReachError: A tool is missing here.
@@ -80,7 +80,7 @@ def cached_numpy() -> Path:
 
 
 def _cached(name: str, source: Path, files: Callable[[], Iterable[File]]) -> Path:
-    """Return the archive of files, which follow from this Python and from the age of the source."""
+    """Return the archive of these files; the key is this Python and the age of the source."""
     key = f"{_FORMAT} {source} {source.stat().st_mtime_ns} {sys.version}"
     folder = cache_folder() / "archives" / hashlib.sha256(key.encode()).hexdigest()[:16]
     archive = folder / f"{name}.cpio"

@@ -39,29 +39,29 @@ _NO_PACKAGES = {
     "xml",
     "xmlrpc",
 }
-"""Parts of the library that nothing here imports: a guest unpacks all it is given into memory."""
+"""Parts of the library that nothing here imports: a guest unpacks everything into memory."""
 _NO_EXTENSIONS = re.compile(
     r"_(curses|dbm|elementtree|gdbm|hashlib|sqlite3|ssl|test|tkinter|xx|zoneinfo)|nis|ossaudiodev|pyexpat|readline|xx"
 )
 _UNCHECKED_HASH = 1
 _LD_CACHE = Path("/etc/ld.so.cache")
-"""Where the loader finds what lies outside its usual directories."""
+"""Where the loader finds libraries outside its usual directories."""
 _BUILD = "pybuilddir.txt"
-"""What tells an interpreter that was not installed where its library is. Source: getpath.py."""
+"""Tells an interpreter that was not installed where its library is. Source: getpath.py."""
 
 
 def executable() -> Path:
-    """Return the interpreter itself, which a virtual environment only points to."""
+    """Return the interpreter itself; a virtual environment only links to it."""
     return Path(os.path.realpath(getattr(sys, "_base_executable", sys.executable)))
 
 
 def interpreter_files() -> Iterator[File]:
-    """Yield the interpreter, its library without tests and tools, and all they load.
+    """Yield the interpreter, its library without tests and tools, and all that they load.
 
-    Each stands where it stands here, so that the interpreter finds it.
+    Each file has the same path as here, so that the interpreter finds it.
 
     Raises:
-        OutOfReachError: There is no ldd, or the interpreter needs to be told where its library is.
+        OutOfReachError: There is no ldd, or the interpreter cannot find its library by itself.
     """
     python = executable()
     yield File(PurePosixPath(python), python.read_bytes(), executable=True)
@@ -77,10 +77,10 @@ def interpreter_files() -> Iterator[File]:
 
 
 def library_of(python: Path) -> list[Path]:
-    """Return the folders where an interpreter looks for its library when nobody tells it where.
+    """Return the folders where an interpreter looks for its library by default.
 
     Raises:
-        OutOfReachError: It does not start then.
+        OutOfReachError: It does not start by default.
     """
     program = "import sys; print(*sys.path, sep='\\n')"
     done = subprocess.run([python, "-ISB", "-c", program], capture_output=True, text=True)
@@ -90,9 +90,9 @@ def library_of(python: Path) -> list[Path]:
 
 
 def python_files(root: Path, target: Path) -> Iterator[File]:
-    """Yield every source file under root, as it is under target, with its compiled form.
+    """Yield every source file under root, moved to target, and its compiled form.
 
-    A compiled form counts whatever the times of files are in the guest.
+    A compiled form is used whatever the files' times are in the guest.
     """
     for directory, names, files in os.walk(root):
         names[:] = sorted(set(names) - _NO_PACKAGES)
@@ -109,7 +109,7 @@ def _with_compiled(source: Path, target: Path) -> Iterator[File]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             code = compile(text, str(target), "exec", dont_inherit=True, optimize=0)
-    except SyntaxError:  # a template, or an example of one
+    except SyntaxError:  # a template, or an example of an error
         return
     compiled = target.parent / "__pycache__" / f"{target.stem}.{sys.implementation.cache_tag}.pyc"
     header = MAGIC_NUMBER + _UNCHECKED_HASH.to_bytes(4, "little") + bytes(8)
@@ -117,7 +117,7 @@ def _with_compiled(source: Path, target: Path) -> Iterator[File]:
 
 
 def shared_objects(objects: Iterable[Path]) -> list[Path]:
-    """Return what the dynamic loader loads with these objects, itself included.
+    """Return what the dynamic loader loads with these objects, including itself.
 
     Raises:
         OutOfReachError: There is no ldd.
@@ -127,6 +127,6 @@ def shared_objects(objects: Iterable[Path]) -> list[Path]:
             ["ldd", *map(str, objects)], capture_output=True, text=True, check=False
         )
     except FileNotFoundError as error:
-        raise OutOfReachError("no ldd here: it tells which libraries a guest needs") from error
+        raise OutOfReachError("no ldd here to find the libraries that a guest needs") from error
     found = re.findall(r"(?m)^\s+(?:\S+ => )?(/\S+) \(0x", done.stdout)
     return [Path(path) for path in dict.fromkeys(map(os.path.normpath, found))]

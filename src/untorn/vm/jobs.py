@@ -1,7 +1,7 @@
-"""What a guest does when it is asked to.
+"""The jobs that a guest can be asked to do.
 
-Each job imports what it needs itself: a guest is slow, and what it has imported stays in its
-memory, on which a run that is to be had again depends.
+Each job imports what it needs itself: a guest is slow, and whatever it has imported stays in its
+memory, on which a replayed run depends.
 """
 
 from dataclasses import asdict
@@ -20,7 +20,7 @@ def describe(relay: Relay) -> dict[str, Any]:
 def bench(
     relay: Relay, reader: str, variant: str, number: int, options: dict[str, Any]
 ) -> dict[str, Any]:
-    """Measure once on the guest's kernel; return the sample as JSON has it."""
+    """Measure once on the guest's kernel; return the sample as JSON values."""
     from untorn.bench.live import LiveBenchTarget
     from untorn.bench.target import BenchOptions
 
@@ -35,7 +35,7 @@ def calibrate(relay: Relay, vma_lock: float, rounds: int) -> dict[str, Any]:
 
 
 def count_locks(relay: Relay, reader: str, variant: str) -> dict[str, Any]:
-    """Count what a pass takes on the guest's kernel; return the count as JSON has it."""
+    """Count what a pass takes on the guest's kernel; return the count as JSON values."""
     from untorn.bench.live import LiveBenchTarget
 
     return asdict(LiveBenchTarget().count_locks(reader, variant))
@@ -45,12 +45,12 @@ def race(relay: Relay, name: str, options: dict[str, Any]) -> dict[str, Any]:
     """Run race tests on the guest's kernel.
 
     Args:
-        relay: Gets a pair: "line" and a line of KTAP, or "step" and what a Report is told.
-        name: Of the target, as results have it.
-        options: RaceOptions, as JSON has them.
+        relay: Called with a pair: "line" and a line of KTAP, or "step" and a Report's arguments.
+        name: Name of the target in the results.
+        options: RaceOptions as JSON values.
 
     Returns:
-        How many cases passed, failed, were skipped, and why.
+        How many cases passed, failed and were skipped, and why.
     """
     from untorn.race.live import LiveRaceTarget
     from untorn.race.target import RaceOptions

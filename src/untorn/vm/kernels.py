@@ -1,4 +1,4 @@
-"""Kernels by name: a file, a folder, a Debian package or release, the running one, the cached."""
+"""Kernels by name: a file, a folder, a Debian package or release, the running one, a cached one."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ from untorn.vm.debian import Package
 from untorn.vm.images import DEB_MAGIC, extract_kernel, release_of
 
 HOST = "host"
-"""Name of the kernel that is running."""
+"""Name of the running kernel."""
 HOST_IMAGES = ("/boot/vmlinuz-{release}", "/lib/modules/{release}/vmlinuz")
 _IN_A_TREE = ("vmlinuz", "bzImage", "arch/x86/boot/bzImage", "arch/x86_64/boot/bzImage")
 _IN_AN_UNPACKED_PACKAGE = ("boot/vmlinuz-*", "usr/lib/modules/*/vmlinuz")
@@ -31,19 +31,19 @@ class Kernel:
 
     image: Path
     release: str
-    """As uname -r tells it."""
+    """As uname -r prints it."""
     origin: str
-    """Where it is from: a package and its suite, or a path."""
+    """Where it comes from: a package and its suite, or a path."""
 
 
 def find_kernel(name: str, tell: Tell) -> Kernel:
-    """Return the kernel of that name; fetch it if Debian has it and the cache has not.
+    """Return the kernel of that name; fetch it if only Debian has it.
 
     Args:
         name: A path (of an image, a .deb, a kernel tree or an unpacked package), `host`, the name
-            of a Debian package, a release as of uname -r, or a version, of which the newest
-            that is cached counts, else the newest there is.
-        tell: Is told what takes a while.
+            of a Debian package, a release as uname -r prints it, or a version: that means the
+            newest cached kernel of it, or else the newest that Debian has.
+        tell: Called before anything that takes a while.
 
     Raises:
         OutOfReachError: There is no such kernel, or it cannot be fetched.
@@ -60,8 +60,8 @@ def find_kernel(name: str, tell: Tell) -> Kernel:
 def fetch(name: str, tell: Tell) -> Kernel:
     """Return the newest kernel of a version, release or package that Debian has; see find_kernel().
 
-    It is fetched unless the cache has that very package. What Debian has no longer, or if it cannot
-    be reached, the cache may still have.
+    It is fetched unless the cache has that very package. If Debian no longer has it, or cannot be
+    reached, the cache may still have one.
     """
     tell("asking Debian's suites for their kernels")
     try:
@@ -77,7 +77,7 @@ def fetch(name: str, tell: Tell) -> Kernel:
 
 
 def _download(package: Package, name: str, tell: Tell) -> Package:
-    """Put a package's kernel into the cache, or that of the one that took its place in Debian."""
+    """Put a package's kernel into the cache, or that of the package that replaced it in Debian."""
     tell(f"fetching {package.name} {package.version} from {package.suite}")
     with endings_held(), TemporaryDirectory(prefix="untorn-") as folder:
         file = Path(folder, "kernel.deb")
@@ -98,14 +98,14 @@ def _newest_cached(name: str) -> Kernel | None:
 
 
 def cached_packages() -> list[Package]:
-    """Return Debian's packages of which the cache has the kernel, undamaged; the newest last."""
+    """Return the Debian packages whose kernels are in the cache, undamaged; the newest last."""
     folders = cache_folder().glob("kernels/*")
     kept = [about["package"] for about in map(_undamaged, folders) if about]
     return sorted((Package(**package) for package in kept if package), key=Package.age)
 
 
 def _undamaged(folder: Path) -> dict[str, Any] | None:
-    """Return what the cache says of a kernel that it has; None if not all of it is there."""
+    """Return the record of a cached kernel; None if it is incomplete."""
     try:
         about = json.loads((folder / "about.json").read_text())
         return about if about["sha256"] == _sum(folder / "vmlinuz") else None
@@ -165,7 +165,7 @@ def _of_package(package: Package) -> Kernel:
 
 
 def _keep(file: Path, folder: Path, package: Package | None) -> None:
-    """Put the kernel that a .deb holds into the cache."""
+    """Put the kernel in a .deb into the cache."""
     with new_folder(folder) as unfinished:
         image = unfinished / "vmlinuz"
         extract_kernel(file, image)

@@ -13,7 +13,7 @@ _FOR_TESTS = re.compile(r"_tests\.|_simd\.")
 
 
 def package_root(name: str) -> Path:
-    """Return the folder of a package that is installed here."""
+    """Return the folder of an installed package."""
     spec = find_spec(name)
     assert spec is not None
     assert spec.origin is not None
@@ -21,9 +21,9 @@ def package_root(name: str) -> Path:
 
 
 def package_files(name: str) -> Iterator[File]:
-    """Yield a package, its compiled parts and what they load, so that it is found beside ours.
+    """Yield a package, its compiled parts and what they load, to be found beside ours.
 
-    What came with the package lies there as it does here, relative to it; the rest where it does.
+    What came with the package keeps its place relative to it; the rest keeps its path.
 
     Raises:
         OutOfReachError: There is no ldd.

@@ -1,6 +1,6 @@
-"""Programs of this machine for a guest, and what it takes to mount a /proc of ours there.
+"""Programs of this machine for a guest, and what it needs to mount a /proc of ours.
 
-A guest gets a program and the libraries that it loads, and nothing else that it may want to read.
+A guest gets a program and the libraries that it loads, but no other file that it may want.
 """
 
 import os
@@ -19,17 +19,17 @@ _WORD = re.compile(r"[^\s\"';&|()]+")
 
 
 def programs_in(commands: Iterable[str]) -> list[Path]:
-    """Return the programs that are named in command lines, also in those that a shell gets."""
+    """Return the programs that command lines name, including those that a shell would run."""
     found = (shutil.which(word) for text in commands for word in _WORD.findall(text))
     return sorted({Path(path) for path in found if path})
 
 
 def program_files(commands: Iterable[str]) -> Iterator[File]:
-    """Yield the programs that are named in command lines, and what they load.
+    """Yield the programs that command lines name, and what they load.
 
     Raises:
         OutOfReachError: There is no ldd.
-        OSError: One may not be read.
+        OSError: A program may not be read.
     """
     programs = programs_in(commands)
     if programs:
@@ -38,7 +38,7 @@ def program_files(commands: Iterable[str]) -> Iterator[File]:
 
 
 def mount_files() -> Iterator[File]:
-    """Yield what serves a mount beside our modules: libfuse3, packages of Python, and a stub.
+    """Yield what a mount needs besides our modules: libfuse3, Python packages, and a stub.
 
     Raises:
         OutOfReachError: They are not installed here.
@@ -47,7 +47,7 @@ def mount_files() -> Iterator[File]:
     from untorn.serve.fuse.support import check_libraries
 
     check_libraries()
-    stub = Path(str(serve.__file__)).with_suffix(".pyi")  # names its public names
+    stub = Path(str(serve.__file__)).with_suffix(".pyi")  # it lists the public names
     yield File(PurePosixPath(SOURCES, "untorn", "serve", stub.name), stub.read_bytes())
     yield File(LIBFUSE, _loaded("libfuse3").read_bytes(), executable=True)
     for name in ("mfusepy", "lazy_loader"):

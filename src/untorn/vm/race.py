@@ -1,4 +1,4 @@
-"""Race tests in a guest, emulated so that a run follows from its seed and can be had again."""
+"""Race tests in a guest, emulated so that a run follows from its seed and can be repeated."""
 
 import platform
 from collections import Counter
@@ -17,7 +17,7 @@ from untorn.vm.qemu import Machine, Mode, qemu_version
 from untorn.vm.session import SET_UP, SLOWER, boot
 
 _IN_GUEST = "vm:KERNEL"
-"""What every guest calls the target: its memory, and so what happens in it, knows no other name."""
+"""What every guest calls the target: what happens in it must not depend on the real name."""
 
 
 class VmRaceTarget:
@@ -33,10 +33,9 @@ class VmRaceTarget:
         self.name, self._kernel = f"vm:{kernel}", kernel
 
     def disturbance(self) -> str:
-        """Refuse it: see RaceTarget."""
+        """Refuse a disturbance: see RaceTarget."""
         raise LookupError(
-            "--disturb leaves a reader no time where time is counted in instructions; "
-            "try other seeds"
+            "--disturb leaves a reader no time if time is counted in instructions; try other seeds"
         )
 
     def race(self, options: RaceOptions, write: WriteLine, report: Report) -> RaceResult:

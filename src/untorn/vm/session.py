@@ -1,4 +1,4 @@
-"""Guests as they are needed: booted for the first call, and again if QEMU let one die."""
+"""Guests on demand: booted for the first call, and again if QEMU let one die."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,18 +9,18 @@ from untorn.vm.init import Relay
 from untorn.vm.qemu import Machine, kvm_refusal, qemu_version
 
 KVM_PATIENCE = 10.0
-"""Seconds in which a guest must be up by KVM; there are machines where it never is."""
+"""Seconds until a guest with KVM must be up; there are machines where it never is."""
 PATIENCE = 300.0
-"""Seconds in which an emulated guest must be up; on an idle machine it takes 6."""
+"""Seconds until an emulated guest must be up; on an idle machine it takes 6."""
 SET_UP = 300.0
-"""Seconds of ours in which what a guest is asked for must have begun."""
+"""Seconds of host time until a request to a guest must have begun."""
 SLOWER = 30
-"""A second of a guest in virtual time may take up to this many of ours."""
+"""A second of a guest's virtual time may take up to this many of ours."""
 
 
 @dataclass(slots=True)
 class _Verdict:
-    """Whether KVM is of use on this machine; a guest that did not come up has decided it."""
+    """Whether KVM works on this machine; the first guest that did not boot decides it."""
 
     refusal: str = ""
 
@@ -30,12 +30,12 @@ _kvm = _Verdict()
 
 @dataclass(slots=True)
 class Session:
-    """One guest at a time of one machine; close() ends it.
+    """One guest at a time, of one machine; close() ends it.
 
     Attributes:
-        machine: What is booted.
-        emulated: Why the guest is not run by KVM; empty if it is. Known when it is up.
-        deaths: What the guests that died of QEMU's own fault died of.
+        machine: The machine to boot.
+        emulated: Why the guest does not run by KVM; empty if it does. Known once it is up.
+        deaths: What killed the guests that died of QEMU's own fault.
     """
 
     machine: Machine
@@ -46,7 +46,7 @@ class Session:
     def call(
         self, function: GuestJob, timeout: float, relay: Relay = drop, **arguments: Any
     ) -> Any:
-        """Let the guest call a function; once more in another one if QEMU let it die.
+        """Let the guest call a function; repeat it in a new guest if QEMU let the first one die.
 
         Raises:
             As Guest and Guest.call().
@@ -61,7 +61,7 @@ class Session:
         return self._up().call(function, timeout, relay, **arguments)
 
     def hypervisor(self) -> str:
-        """Say what ran the guest, why emulated if it was, and what it died of and came again."""
+        """Return what ran the guest, why it was emulated if so, and what earlier guests died of."""
         how = f"emulated ({self.emulated})" if self.emulated else "by KVM"
         again = (f"booted again: {death}" for death in self.deaths)
         return ", ".join((qemu_version(), how, *again))
@@ -79,7 +79,7 @@ class Session:
 
 
 def boot(machine: Machine, requests: Sequence[bytes] = ()) -> tuple[Guest, str]:
-    """Boot a machine by KVM, or emulated where that does not work; say why, if it is emulated.
+    """Boot a machine by KVM, or emulated where that does not work; return why it is emulated.
 
     Raises:
         As Guest.
@@ -91,6 +91,6 @@ def boot(machine: Machine, requests: Sequence[bytes] = ()) -> tuple[Guest, str]:
         except GuestDiedError as error:
             refusal = f"KVM does not work: {error}"
     guest = Guest(machine, kvm=False, patience=PATIENCE, requests=requests)
-    if not kvm_refusal(machine):  # it came up, but not by KVM: no fault of the kernel's
+    if not kvm_refusal(machine):  # it booted, but not by KVM: that is no fault of the kernel
         _kvm.refusal = refusal
     return guest, refusal
