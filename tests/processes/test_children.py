@@ -53,9 +53,7 @@ def test_a_childs_error_is_out_of_reach_with_its_reason() -> None:
 def test_a_child_that_ends_without_a_word_is_noticed() -> None:
     with Children() as children:
         child = children.add(gc.freeze, CPU, 15)
-        with pytest.raises(
-            OutOfReachError, match=f"child process {child.pid} ended before its time"
-        ):
+        with pytest.raises(OutOfReachError, match=f"child process {child.pid} ended too early"):
             child.receive(START_TIMEOUT)
 
 

@@ -51,7 +51,7 @@ def test_no_right_to_a_priority_is_out_of_reach(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(os, "setpriority", refuse)
     monkeypatch.setattr(os, "getpriority", lambda which, who: 19)
-    with pytest.raises(OutOfReachError, match=r"nice 0, as it is at nice 19"):
+    with pytest.raises(OutOfReachError, match=r"nice 0, because it is at nice 19"):
         set_nice(1234, 0)
 
 

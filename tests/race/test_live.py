@@ -119,9 +119,9 @@ def test_a_child_that_was_ended_by_somebody_else_is_noticed(scene: LiveScene) ->
     (child,) = children_of(os.getpid())
     scene.start(Resize().site(scene.region))
     os.kill(child, signal.SIGKILL)
-    with pytest.raises(OutOfReachError, match=f"child process {child} ended before its time"):
+    with pytest.raises(OutOfReachError, match=f"child process {child} ended too early"):
         scene.stop()
-    with pytest.raises(OutOfReachError, match=f"child process {child} ended before its time"):
+    with pytest.raises(OutOfReachError, match=f"child process {child} ended too early"):
         scene.modify(Resize().site(scene.region))
 
 

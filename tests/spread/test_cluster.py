@@ -137,7 +137,7 @@ def test_who_kills_workers_is_named(cluster: LocalCluster) -> None:
     future.set_exception(killed)
     with (
         closing(Cluster(cluster.address)) as pool,
-        pytest.raises(OutOfReachError, match="A/grow: 4 workers died of it"),
+        pytest.raises(OutOfReachError, match="A/grow: 4 workers died while they made it"),
     ):
         pool.result(future, "A/grow")
 

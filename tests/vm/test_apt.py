@@ -138,7 +138,7 @@ def test_an_apt_that_hangs_is_given_up_and_ended(
 ) -> None:
     monkeypatch.setattr(apt, "PATIENCE", 0.2)
     fake.does("import time; time.sleep(600)")
-    with pytest.raises(OutOfReachError, match=r"apt says nothing for 0\.2 s"):
+    with pytest.raises(OutOfReachError, match=r"apt has been silent for 0\.2 s"):
         asked()
     assert children_of(os.getpid()) == set()
     assert list((fake.folder / "tmp").iterdir()) == []

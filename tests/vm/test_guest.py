@@ -119,7 +119,7 @@ def test_a_complaint_of_qemu_is_told(qemu: Qemu) -> None:
 
 def test_a_guest_that_says_nothing_is_given_up(qemu: Qemu) -> None:
     qemu(HELLO + "time.sleep(600)")
-    with boot() as guest, pytest.raises(GuestDiedError, match=r"hangs, no word for 0\.05 s"):
+    with boot() as guest, pytest.raises(GuestDiedError, match=r"hangs, silent for 0\.05 s"):
         guest.call(nothing, 0.05)
 
 

@@ -1,7 +1,7 @@
-"""The command line: one module per command, errors turned into one line.
+"""The command line: one module per command. Errors become one line.
 
-Exit status: 0 good; 1 what was looked for was found bad or is out of reach, with a one-line reason
-on stderr; 2 wrong usage.
+Exit status: 0 good; 1 what the command looked for is bad or out of reach, with a one-line reason on
+stderr; 2 wrong usage.
 
 From the top down: bench, check, conform, doctor, export, kernels, maps, memory, mount, query, race,
 stale, watch, calibrate, conform_cluster, conform_program, bench_sim, bench_output, bench_tables,
@@ -37,7 +37,7 @@ _COMMANDS = (
 
 
 class LazyGroup(click.Group):
-    """A group that imports a command when it is asked for it, and makes of an error one line."""
+    """A group that imports a command only when it is used, and turns errors into one line."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of the commands, in the order of the help."""
@@ -51,9 +51,9 @@ class LazyGroup(click.Group):
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; errors that users can meet end it with a line and exit status 1.
+        """Run the command; an error that a user can meet prints one line and exits with status 1.
 
-        A warning is a line on stderr, too.
+        A warning becomes a line on stderr, too.
         """
         try:
             with warnings.catch_warnings():
@@ -67,7 +67,7 @@ class LazyGroup(click.Group):
 
 
 def _drop_output() -> None:
-    """Drop what cannot be written, or the interpreter tries once more at its end, and complains."""
+    """Drop output that cannot be written: the interpreter would retry at exit, and complain."""
     try:
         sys.stdout.flush()
     except OSError:

@@ -1,4 +1,4 @@
-"""untorn bench: how long calls of a process take while others read its map."""
+"""untorn bench: how long the calls of a process take while others read its map."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -56,8 +56,8 @@ def _option(
     Example: untorn bench --target sim --cluster tcp://host:8786
     Example: untorn bench --exec 'pmap -x {pid}'
     Example: untorn bench --target live --resident 1024 --reader smaps_rollup --reader memory
-    Exit status: 0 all was measured; 1 interrupted, or what was asked for by
-    name (or everything) is out of reach; 2 wrong usage."""
+    Exit status: 0 everything was measured; 1 interrupted, or what was named
+    (or everything) is out of reach; 2 wrong usage."""
 )
 @click.option(
     "--target",
@@ -65,15 +65,15 @@ def _option(
     multiple=True,
     metavar="T",
     help="engine or engine:6.12 (as that Linux does it), sim or sim:6.12 (the same on a simulated "
-    "machine), live (this kernel), or vm:KERNEL (another, in QEMU; see untorn kernels); may be "
-    "given again.  [default: engine; with --exec, live]",
+    "machine), live (this kernel), or vm:KERNEL (another, in QEMU; see untorn kernels); "
+    "repeatable.  [default: engine; with --exec, live]",
 )
 @click.option(
     "--reader",
     "readers",
     multiple=True,
     metavar="R",
-    help="A reader of the target, or 'READER, VARIANT'; may be given again.  "
+    help="A reader of the target, or 'READER, VARIANT'; repeatable.  "
     "[default: all it has; with --exec, none]",
 )
 @click.option(
@@ -82,27 +82,27 @@ def _option(
     multiple=True,
     metavar="CMD",
     callback=_check_commands,
-    help="A command to be run over and over in the scanners' place, {pid} in it being the mapper, "
-    "{mount} an untorn mount.",
+    help="A command to run over and over instead of the scanners: {pid} in it stands for the "
+    "mapper, {mount} for an untorn mount.",
 )
 @_option("nsamples", click.IntRange(min=1), "N", "Runs of each kind.")
 @click.option(
     "--duration",
     type=Above(600),
     metavar="S",
-    help=f"Seconds that a run measures.  [default: {BenchOptions().duration}; of a simulated "
-    f"machine {BenchOptions().virtual_duration} of its own]",
+    help=f"Seconds that a run measures.  [default: {BenchOptions().duration}; on a simulated "
+    f"machine {BenchOptions().virtual_duration} of virtual time]",
 )
-@_option("busyduration", Above(1000), "MS", "Milliseconds a busy task spins between its sleeps.")
-@_option("scanners", click.IntRange(1, 1024), "N", "Readers at work, and as many busy tasks.")
-@_option("mb", click.IntRange(1, 1 << 27), "MB", "Size of the region whose pages come and go.")
-@_option("gap", Above(1e6), "US", "Microseconds from a call to the next; more for slow guests.")
+@_option("busyduration", Above(1000), "MS", "Milliseconds that a busy task spins between sleeps.")
+@_option("scanners", click.IntRange(1, 1024), "N", "Number of scanners, and of busy tasks.")
+@_option("mb", click.IntRange(1, 1 << 27), "MB", "Size of the region where pages come and go.")
+@_option("gap", Above(1e6), "US", "Microseconds between calls; use more for slow guests.")
 @click.option(
     "--workload",
     type=click.Choice(list(WORKLOADS)),
     default=BenchOptions().workload,
     show_default=True,
-    help="What is timed: mmap and munmap, or the first touch of a page while these are called.",
+    help="What to time: mmap and munmap, or the first touch of a page while these are called.",
 )
 @click.option(
     "--resident",
@@ -113,20 +113,20 @@ def _option(
     metavar="MB",
     help="Resident memory of the mapper, in one additional VMA.",
 )
-@click.option("--huge", is_flag=True, help="Use huge pages for it.  [default: pages of 4 KiB]")
+@click.option("--huge", is_flag=True, help="Use huge pages there.  [default: pages of 4 KiB]")
 @click.option(
     "--virtual-time",
     is_flag=True,
-    help="Emulate guests in a time of their own, which no load of this machine changes.",
+    help="Emulate guests in virtual time, which load on this machine does not change.",
 )
 @sim_options
 @cluster_option
-@_option("seed", click.IntRange(min=0), "N", "Where the choice of pages starts.")
-@click.option("--locks", is_flag=True, help="Count also how often a pass takes mmap_lock.")
+@_option("seed", click.IntRange(min=0), "N", "Seed of the choice of pages.")
+@click.option("--locks", is_flag=True, help="Also count how often a pass takes mmap_lock.")
 @click.option(
     "--calibrate",
     is_flag=True,
-    help="Measure what the code of this kernel (sim, live) or a guest's costs, for target sim.",
+    help="Measure the costs of this kernel's code (sim, live) or a guest's, for target sim.",
 )
 @click.option(
     "--costs",
@@ -134,16 +134,16 @@ def _option(
     type=OUTPUT_FILE,
     callback=check_file,
     metavar="FILE",
-    help="The table of these costs.  [default: to write, one in the cache; to read, the package's]",
+    help="The table of these costs.  [default: one in the cache to write, the package's to read]",
 )
-@click.option("--rawdata", is_flag=True, help="Print median, mean, max of the runs, no table.")
+@click.option("--rawdata", is_flag=True, help="Print median, mean and max of each run, no table.")
 @click.option(
     "--json",
     "json_file",
     type=OUTPUT_FILE,
     callback=check_file,
     metavar="FILE|-",
-    help="Write all figures there, - for stdout in place of the table.",
+    help="Write all figures to this file; - for stdout instead of the table.",
 )
 @click.option(
     "--plot",
@@ -151,7 +151,7 @@ def _option(
     type=OUTPUT_FILE,
     callback=_check_plot,
     metavar="FILE",
-    help="Draw a picture there, as .svg or .png.",
+    help="Draw a picture into this .svg or .png file.",
 )
 @click.option(
     "--plot-kind",
@@ -165,7 +165,7 @@ def _option(
     type=OUTPUT_FILE,
     callback=check_file,
     metavar="FILE",
-    help="Write a page with all figures, and the plot, there.",
+    help="Write an HTML page with all figures and the plot.",
 )
 def bench(
     targets: tuple[str, ...],
@@ -185,32 +185,32 @@ def bench(
 ) -> None:
     """Measure how long mmap and munmap take while others read the map.
 
-    A mapper maps and unmaps random pages; scanners of low priority read its map over and over,
-    on another CPU, where busy tasks preempt them. The reader `none` is the same without scanners.
+    A mapper maps and unmaps random pages. Scanners of low priority read its map over and over on
+    another CPU, where busy tasks preempt them. The reader `none` is the same run without scanners.
 
-    With --workload fault, read(2) into a page that was never touched is timed, and another thread
-    of the mapper maps and unmaps pages. With --resident, the mapper also has one large VMA, which
-    smaps, smaps_rollup and clear_refs walk under one hold of a lock.
+    With --workload fault, the bench times read(2) into a page that was never touched, while another
+    thread of the mapper maps and unmaps pages. With --resident, the mapper also has one large VMA,
+    which smaps, smaps_rollup and clear_refs walk under one hold of a lock.
 
     Target sim runs the engine's code on a simulated machine in virtual time: the same command gives
     the same figures, to the last digit, on any machine, idle or busy. All CPUs share its runs, or
     with --cluster the workers of a cluster.
 
-    Beside the latencies stand the ratio of the mean to that of `none`, whole passes of the
-    scanners, runs whose mapper hung, and what the target counts: how often the mapper was
-    blocked by a lock or preempted, how often a reader retried or fell back to mmap_lock.
+    Beside the latencies stand the ratio of the mean to that of `none`, the scanners' whole passes,
+    the runs whose mapper hung, and what the target counts: how often the mapper was blocked by a
+    lock or preempted, and how often a reader retried or fell back to mmap_lock.
 
-    A picture has six readers at most: `none`, those that were named, then the best known. A variant
-    is in it if it was named.
+    A picture shows at most six readers: `none`, those that were named, then the best known. It
+    shows a variant only if that was named.
 
-    With --locks also how often a reader takes the mmap_lock of a process in one pass: exact, on a
-    busy machine too. It needs the right to trace (root), the engine does not.
+    --locks also counts how often a reader takes the mmap_lock of a process in one pass; the count
+    is exact, even on a busy machine. It needs the right to trace (root), except on the engine.
     """
     if calibrate:
         _calibrate(targets, costs_file, virtual_time=given["virtual_time"])
         return
     if rawdata and json_file == Path("-"):
-        raise click.UsageError("--rawdata and --json - both want stdout")
+        raise click.UsageError("--rawdata and --json - both write to stdout")
     if duration is not None:
         given |= {"duration": duration, "virtual_duration": duration}
     options = BenchOptions(**given, costs=_load(costs_file))
@@ -229,7 +229,7 @@ def bench(
         output = Output(result, options, plot_kind, named)
         try:
             output.write(json_file, plot_file, page_file)
-        finally:  # what was measured is told, whatever becomes of the files
+        finally:  # print what was measured even if a file cannot be written
             if json_file != Path("-"):
                 output.print(raw=rawdata)
     _finish(result, bool(readers or commands))

@@ -1,4 +1,4 @@
-"""Where the figures of untorn bench go: to stdout and to files."""
+"""Write the figures of untorn bench to stdout and to files."""
 
 import shlex
 import sys
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from untorn.bench.run import BenchResult
 
 FORMATS = (".svg", ".png")
-"""Endings that a plot's file may have."""
+"""Suffixes that a plot's file may have."""
 _WIDTH = 300
-"""Columns; a table is as wide as its figures, never cut."""
+"""Columns. A table is as wide as its figures; it is never cut."""
 
 
 def check_plotting() -> None:
@@ -32,16 +32,16 @@ def check_plotting() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """What a benchmark came to, to be put out."""
+    """The results of a benchmark, and how to write them."""
 
     result: "BenchResult"
     options: BenchOptions
     plot_kind: str | None
     named: Sequence[str]
-    """Readers and variants that come first in a picture."""
+    """Readers and variants to show first in a picture."""
 
     def write(self, json_file: Path | None, plot_file: Path | None, page_file: Path | None) -> None:
-        """Write the files that are wanted; raises OSError if one cannot be written."""
+        """Write the files that were asked for; raise OSError if one cannot be written."""
         from untorn.bench.page import page
         from untorn.bench.report import as_json
 
@@ -74,7 +74,7 @@ class Output:
             )
 
     def _environment(self) -> "Environment":
-        """Describe this machine; or the simulated one, if nothing else was measured."""
+        """Describe this machine, or the simulated one if nothing else was measured."""
         from untorn.bench.environment import Environment
 
         where = [self.result.guests.get(each.target) for each in self.result.samples]
@@ -88,7 +88,7 @@ class Output:
         draw(self.result, self.options, environment, path, kind=self.plot_kind, named=self.named)
 
     def _svg(self, environment: "Environment") -> str:
-        """Return the plot as an element of HTML; nothing where nothing can be plotted."""
+        """Return the plot as an HTML element; an empty string if nothing can be plotted."""
         with TemporaryDirectory(prefix="untorn-") as folder:
             path = Path(folder, "plot.svg")
             try:

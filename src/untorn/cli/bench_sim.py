@@ -1,4 +1,4 @@
-"""The options of untorn bench that are about simulated machines."""
+"""The options of untorn bench for simulated machines."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -10,7 +10,7 @@ from untorn.bench.target import BenchOptions
 F = TypeVar("F", bound=Callable[..., object])
 DEFAULT = BenchOptions()
 CPUS = 1024
-"""Most CPUs of a machine, and most of its scanners."""
+"""The most CPUs of a machine, and the most scanners."""
 
 
 def sim_options(command: F) -> F:
@@ -34,9 +34,9 @@ _OPTIONS = (
         type=click.Choice(("full", "lazy", "none")),
         default=DEFAULT.preemption,
         show_default=True,
-        help="Of its kernel: full, a thread is preempted anywhere; lazy, in a system call only if "
-        "a tick finds that another one has waited since before; none, there only where the kernel "
-        "offers it, as in a walk of page tables.",
+        help="Preemption in its kernel: full, a thread is preempted anywhere; lazy, in a system "
+        "call only if a tick finds that another thread has waited since before; none, only where "
+        "the kernel offers it, as in a walk of page tables.",
     ),
     click.option(
         "--nice",

@@ -28,9 +28,9 @@ _LOCKS = f"mmap_locks a pass over {VMAS:,} VMAs"
 def tables(
     samples: Sequence[Sample], options: BenchOptions, lock_counts: Sequence[LockCount] = ()
 ) -> list[Table]:
-    """Return the latencies, a row per target, reader and variant, and below what was counted.
+    """Return the table of latencies, a row per target, reader and variant, and that of counts.
 
-    Locks that were counted stand beside the latencies.
+    If locks were counted, they stand beside the latencies.
     """
     summaries = summarise(samples)
     columns = (*_COLUMNS, _LOCKS) if lock_counts else _COLUMNS
@@ -61,7 +61,7 @@ def _table(title: str, columns: Iterable[str], caption: str | None) -> Table:
 
 
 def _is_last(row: Summary, rows: list[Summary]) -> bool:
-    """Say whether row is the last of its target."""
+    """Return whether row is the last of its target."""
     return row is next(each for each in reversed(rows) if each.target == row.target)
 
 

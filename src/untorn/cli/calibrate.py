@@ -1,4 +1,4 @@
-"""untorn bench --calibrate: what the code of a kernel costs, kept as a table for `sim`."""
+"""untorn bench --calibrate: measure what a kernel's code costs, as a table for `sim`."""
 
 import re
 from dataclasses import asdict
@@ -21,10 +21,10 @@ def calibrate(target: str, path: Path | None, *, virtual_time: bool) -> None:
     Args:
         target: `sim` or `live` for the running kernel, or vm:KERNEL.
         path: The file to write; by default one in the cache that is named after the target.
-        virtual_time: As a guest's option.
+        virtual_time: Whether to emulate a guest in virtual time.
 
     Raises:
-        OutOfReachError: It cannot be measured here.
+        OutOfReachError: The target cannot be measured here.
         OSError: The file cannot be written.
     """
     if target not in _HERE and not target.startswith("vm:"):
@@ -35,7 +35,7 @@ def calibrate(target: str, path: Path | None, *, virtual_time: bool) -> None:
     _print(calibration)
     file = path or costs_file(target, virtual_time=virtual_time)
     calibration.table.save(file)
-    click.echo(f"kept for untorn bench --target sim --costs {file}")
+    click.echo(f"to use it: untorn bench --target sim --costs {file}")
 
 
 def _measure(target: str, status: StatusLine, *, virtual_time: bool) -> "Calibration":
@@ -52,7 +52,7 @@ def _measure(target: str, status: StatusLine, *, virtual_time: bool) -> "Calibra
 
 
 def costs_file(target: str, *, virtual_time: bool) -> Path:
-    """Return the file in the cache where the costs of a target are kept; its folder is made."""
+    """Return the file in the cache that holds the costs of a target; make its directory."""
     from untorn.vm.cache import cache_folder
 
     name = re.sub(r"[^\w.]+", "-", "live" if target in _HERE else target)
@@ -69,7 +69,7 @@ def _print(calibration: "Calibration") -> None:
     table = calibration.table
     shown = Table(title=f"Linux {table.kernel}, {table.cpu}", box=SIMPLE_HEAD)
     shown.add_column("what code costs")
-    for column in ("ns", "of rounds, lowest", "highest"):
+    for column in ("ns", "lowest round", "highest"):
         shown.add_column(column, justify="right")
     for name, cost in asdict(table.costs).items():
         rounds = calibration.rounds.get(name)

@@ -1,4 +1,4 @@
-"""untorn check: the engine under every schedule that can matter."""
+"""untorn check: run the engine under every schedule that can matter."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _MATRIX = ("dpor", "pos", "random")
     Example: untorn check --mutant linux-6.17
              untorn check maps/split-above --strategy pos
     Exit status: 0 nothing broke; 1 something broke, a bound was met, a mutant
-    that should not survived, or interrupted; 2 wrong usage."""
+    survived that should not, or interrupted; 2 wrong usage."""
 )
 @click.argument("models", metavar="[MODEL]...", nargs=-1)
 @click.option(
     "--strategy",
     type=click.Choice(("dpor", "dfs", "pos", "pct", "random")),
-    help="How schedules are chosen; dpor and dfs are complete.  [default: dpor]",
+    help="How to choose schedules; dpor and dfs are complete.  [default: dpor]",
 )
 @click.option(
     "--preemptions",
@@ -57,7 +57,7 @@ _MATRIX = ("dpor", "pos", "random")
     type=OUTPUT_FILE,
     callback=check_file,
     metavar="FILE",
-    help="Keep there how far it is, and go on from there if it was stopped.",
+    help="Save progress in this file, and resume from it after a stop.",
 )
 @click.option(
     "--json",
@@ -65,7 +65,7 @@ _MATRIX = ("dpor", "pos", "random")
     type=OUTPUT_FILE,
     callback=check_file,
     metavar="FILE|-",
-    help="Write what came of it there, - for stdout in place of the tables.",
+    help="Write the results to this file; - for stdout instead of the tables.",
 )
 def check(
     models: tuple[str, ...],
@@ -77,13 +77,13 @@ def check(
     checkpoint_file: Path | None,
     json_file: Path | None,
 ) -> None:
-    """Run the engine's own code under every schedule of small scenarios, and judge each.
+    """Run the engine under every schedule of small scenarios.
 
-    MODEL is a scenario or a group of them: script, maps, query, smaps, mmap_lock, rcu, fault,
-    pages, wait, meet, recycled, A, AB, A.B, ABC, query-one, deep; the default is all that are not
-    deep. A failure is told step by step. With a mutant, one step of the locking protocol is
-    changed, and the question is after how many schedules that shows: linux-6.17 and maple-iterator
-    are the false gaps of Linux.
+    The engine's own code runs, and the judge checks each run. MODEL is a scenario or a group of
+    them: script, maps, query, smaps, mmap_lock, rcu, fault, pages, wait, meet, recycled, A, AB,
+    A.B, ABC, query-one, deep; the default is all that are not deep. A failure is shown step by
+    step. A mutant changes one step of the locking protocol; the command then shows how many
+    schedules it takes to notice. linux-6.17 and maple-iterator are the false gaps of Linux.
     """
     _require_greenlet()
     if preemptions is not None and strategy != "dfs":
@@ -124,7 +124,7 @@ def _plan(
 def _run(
     works: Sequence[Work], *, address: str | None, checkpoint_file: Path | None
 ) -> tuple[list[WorkOutcome], bool]:
-    """Explore; return the outcomes in the order of the works, and whether it was interrupted."""
+    """Explore; return the outcomes in the order of works, and whether it was interrupted."""
     from untorn.check.checkpoint import Checkpoint, CheckpointError
     from untorn.check.run import Interrupted, run
     from untorn.spread.pools import open_pool
@@ -158,7 +158,7 @@ def _explore(works: list[Work], run: _Runs, json_file: Path | None) -> None:
             if each.failure or each.limited:
                 told, shrunk[number] = story(each)
                 tell(["", *told])
-    finally:  # a schedule that was not shrunk is kept as it was
+    finally:  # a schedule that was not shrunk is written as it was found
         _write(json_file, outcomes, shrunk)
     _finish(interrupted, len(outcomes), all(each.passed for each in outcomes))
 
@@ -168,7 +168,7 @@ def _say(lines: list[str]) -> None:
 
 
 def _say_nothing(lines: list[str]) -> None:
-    """Stdout is for JSON."""
+    """Print nothing: stdout is for JSON."""
 
 
 def _matrix(

@@ -1,4 +1,4 @@
-"""untorn conform: the engine against the kernels that are there, operation by operation."""
+"""untorn conform: compare the engine with the kernels that are there, operation by operation."""
 
 from typing import TYPE_CHECKING, TextIO
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from untorn.conform.target import ConformOptions, ConformTarget
 
 _WIDTH = 120
-"""Columns; names are never cut."""
+"""Columns; wide enough that no name is cut."""
 _OF_PROGRAMS = frozenset({"is_program", "is_unfiltered", "record", "command"})
 _OF_FILES = frozenset({"names", "abi", "script", "suites", "address"})
 _OF_RANDOM_OPERATIONS = frozenset({"names", "abi", "ops", "seeds", "address"})
-"""Parameters that each kind of run has."""
+"""The parameters that each kind of run has."""
 
 
 @click.command(
@@ -39,7 +39,7 @@ _OF_RANDOM_OPERATIONS = frozenset({"names", "abi", "ops", "seeds", "address"})
     default=("live",),
     show_default=True,
     metavar="T",
-    help="live (this kernel), or vm:KERNEL (another, in QEMU); may be given again.",
+    help="live (this kernel), or vm:KERNEL (another, in QEMU); repeatable.",
 )
 @click.option(
     "--ops",
@@ -47,7 +47,7 @@ _OF_RANDOM_OPERATIONS = frozenset({"names", "abi", "ops", "seeds", "address"})
     default=20_000,
     show_default=True,
     metavar="N",
-    help="Operations to make.",
+    help="Number of operations.",
 )
 @click.option(
     "--seed",
@@ -56,34 +56,34 @@ _OF_RANDOM_OPERATIONS = frozenset({"names", "abi", "ops", "seeds", "address"})
     default=("0",),
     show_default=True,
     metavar="S",
-    help="Decides which; may be given again.",
+    help="Seed of the random operations; repeatable.",
 )
 @click.option(
     "--abi",
     type=click.Choice(["x86_64", "i386"]),
     default="x86_64",
     show_default=True,
-    help="What the child's program is compiled for: i386 is a process of 32 bits.",
+    help="The ABI of the child's program: i386 is a 32-bit process.",
 )
 @click.option(
     "--script",
     type=click.File(),
     metavar="FILE|-",
-    help="In place of random operations: a file of cases, or what a mismatch printed.",
+    help="Instead of random operations: a file of cases, or what a mismatch printed.",
 )
 @click.option(
     "--suite",
     "suites",
     multiple=True,
     type=click.Choice([*suite_names(), "all"]),
-    help="In place of random operations: cases that come with untorn.",
+    help="Instead of random operations: cases that come with untorn.",
 )
 @cluster_option
 @click.option(
     "--exec",
     "is_program",
     is_flag=True,
-    help="In place of random operations: run CMD, and make its memory calls in the engine, too.",
+    help="Instead of random operations: run CMD, and make its memory calls in the engine, too.",
 )
 @click.option(
     "--no-seccomp",
@@ -95,7 +95,7 @@ _OF_RANDOM_OPERATIONS = frozenset({"names", "abi", "ops", "seeds", "address"})
     "--record",
     type=click.Path(dir_okay=False, allow_dash=True),
     metavar="FILE|-",
-    help="With --exec: keep the calls, for --script to make them without CMD.",
+    help="With --exec: write the calls to this file; --script can make them without CMD.",
 )
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[CMD...]")
 def conform(
@@ -111,20 +111,20 @@ def conform(
     record: str | None,
     command: tuple[str, ...],
 ) -> None:
-    """Hold the engine to a kernel: same results, same maps.
+    """Compare the engine with a kernel: same results, same maps.
 
-    Random scripts of mmap, munmap, mprotect, mremap, madvise, mlock, brk, mseal, fork, accesses
-    to memory and resource limits are made by a stopped child, by ptrace, and by the engine.
-    After every operation the results, the whole text of maps, byte for byte, and the counts of
-    pages are compared. A mismatch ends the run with the shortest script that shows it.
+    A stopped child, driven by ptrace, and the engine make the same random scripts of mmap, munmap,
+    mprotect, mremap, madvise, mlock, brk, mseal, fork, memory accesses and resource limits. After
+    each operation the command compares the results, the whole text of maps byte for byte, and the
+    counts of pages. A mismatch ends the run with the shortest script that shows it.
 
-    With a cluster each seed, or file of cases, is made by some worker, which is then what live and
-    the kernels that are there mean.
+    With a cluster, a worker makes each seed or file of cases; live, and the kernels that are there,
+    then mean those of the worker.
 
     With vm:KERNEL the child runs in a guest that runs that kernel; the engine is here.
 
-    With --exec all threads and children of CMD are traced. Calls that the engine does not model
-    are taken from the kernel's maps, and counted.
+    With --exec all threads and children of CMD are traced. The effects of calls that the engine
+    does not model are taken from the kernel's maps, and counted.
     """
     if is_program != bool(command):
         raise click.UsageError("--exec and CMD go together")
@@ -168,7 +168,7 @@ def _of_run(*, is_program: bool, has_files: bool) -> frozenset[str]:
 
 
 def _refuse_others(known: frozenset[str]) -> None:
-    """Refuse options that would do nothing in a run that has only these parameters."""
+    """Refuse options that do nothing in a run that has only these parameters."""
     context = click.get_current_context()
     for parameter in context.command.params:
         name = parameter.name or ""
@@ -178,7 +178,7 @@ def _refuse_others(known: frozenset[str]) -> None:
 
 
 def _run_all(targets: "list[ConformTarget]", options: "ConformOptions") -> "list[Outcome]":
-    """Run at all and print what came of it; fewer are returned than there are if interrupted."""
+    """Run at each target and print its outcome; if interrupted, return only those that ended."""
     from untorn.cli.side_by_side import run_each
 
     if len(targets) == 1:

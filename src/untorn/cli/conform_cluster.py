@@ -1,4 +1,4 @@
-"""Runs of conform at several targets, where the workers of a cluster make each seed of each."""
+"""Run conform at several targets on a cluster: its workers make each seed of each target."""
 
 from collections.abc import Callable, Sequence
 from functools import reduce
@@ -13,20 +13,20 @@ from untorn.spread.pool import Pool
 from untorn.targets import conform_target
 
 Piece = tuple[str, ConformOptions]
-"""The name of a target, and a part of what is made there."""
+"""The name of a target, and a part of its run."""
 Show = Callable[[int, int], None]
-"""Is told now and then how many pieces are made, and of how many."""
+"""Called now and then with how many pieces are made, and how many there are."""
 
 
 def run_on_cluster(
     names: Sequence[str], options: ConformOptions, pool: Pool, show: Show
 ) -> list[Outcome]:
-    """Return what the run at each target came to, in their order; the pool is closed then.
+    """Return the outcome of each target, in their order, and close the pool.
 
-    Inside endings_held(), Ctrl-C or SIGTERM leaves out what is not made yet.
+    Inside endings_held(), Ctrl-C or SIGTERM leaves out pieces that are not made yet.
 
     Raises:
-        OutOfReachError: See each(); what stands in the way at a target is its outcome.
+        OutOfReachError: See each(). What keeps one target from running is its outcome instead.
     """
     pieces: list[Piece] = list(product(names, options.parts))
     made: dict[int, Outcome] = {}
@@ -44,7 +44,7 @@ def run_on_cluster(
 
 
 def make(piece: Piece) -> Outcome:
-    """Make a piece, in a worker."""
+    """Make a piece in a worker."""
     name, options = piece
     try:
         return conform_target(name).conform(options, ignore)
@@ -58,7 +58,7 @@ def _name(piece: Piece) -> str:
 
 
 def _sum(outcomes: Sequence[Outcome | None]) -> Outcome:
-    """Return the sum of what there is in order; what is not there was not made."""
+    """Return the sum of the outcomes in order; None stands for a piece that was not made."""
     for outcome in outcomes:
         if isinstance(outcome, OutOfReachError):
             return outcome

@@ -1,4 +1,4 @@
-"""untorn conform --exec: a real program's memory calls, made in the engine, too."""
+"""untorn conform --exec: make a real program's memory calls in the engine, too."""
 
 import shlex
 from collections.abc import Sequence
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from untorn.conform.program.outcome import ProgramRun
 
 _MOST_SHOWN = 5
-"""Mismatches of which a script is looked for: one often brings others of its kind."""
+"""How many mismatches to reduce to a script: one often brings others of its kind."""
 
 
 def conform_program(command: Sequence[str], record: str | None, *, filtered: bool) -> None:
-    """Run a program, print what was compared; exit 1 if there was a mismatch or an interrupt.
+    """Run a program and print the comparison; exit 1 after a mismatch or an interrupt.
 
     Args:
-        command: Its name, and its arguments.
-        record: The file that its calls are kept in; - for stdout.
+        command: Its name and arguments.
+        record: The file to write its calls to; - for stdout.
         filtered: See run_program().
     """
     from untorn.conform.program.record import format_records
@@ -68,6 +68,6 @@ def _print_mismatches(run: "ProgramRun", name: str) -> None:
         for found in run.mismatches[:_MOST_SHOWN]:
             status.show(f"{name}: looking for a script that shows a mismatch")
             shortest = None
-            with suppress(OutOfReachError):  # the mismatch is told, if not as a script
+            with suppress(OutOfReachError):  # the mismatch is printed anyway
                 shortest = None if run.interrupted else shortest_script(found, name)
             status.write("\n".join(program_mismatch_report(found, shortest)) + "\n")

@@ -1,4 +1,4 @@
-"""untorn doctor: what this kernel and machine offer."""
+"""untorn doctor: show what this kernel and machine offer."""
 
 import json
 from collections.abc import Iterator
@@ -12,20 +12,20 @@ if TYPE_CHECKING:
     from untorn.reader.access.capabilities import Capabilities
 
 Row = tuple[str, str, str]
-"""What, how it is here, and a remark."""
+"""The subject, its state here, and a remark."""
 
 
 @click.command(
     epilog="""\b
     Example: untorn doctor --json
-    Exit status: 0 all was probed; 1 /proc cannot be read; 2 wrong usage."""
+    Exit status: 0 everything was probed; 1 /proc cannot be read; 2 wrong usage."""
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def doctor(as_json: bool) -> None:
-    """Tell what this kernel and machine offer.
+    """Show what this kernel and machine offer.
 
-    Which maps files take mmap_lock, whether there is the PROCMAP_QUERY ioctl, which priorities a
-    task may be given, and what else the commands need. Nothing is changed by it.
+    It says which maps files take mmap_lock, whether the kernel has the PROCMAP_QUERY ioctl, which
+    priorities a task may have, and what else the commands need. It changes nothing.
     """
     from untorn.bench.environment import Environment
     from untorn.reader.access.capabilities import Capabilities

@@ -1,4 +1,4 @@
-"""untorn export: figures of groups of processes for Prometheus."""
+"""untorn export: memory figures of groups of processes for Prometheus."""
 
 import sys
 from typing import TYPE_CHECKING
@@ -31,20 +31,20 @@ class _Address(click.ParamType[tuple[str, int]]):
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[str, int]:
-        """Return host and port; refuse what is none."""
+        """Return host and port; refuse anything else."""
         host, colon, port = str(value).rpartition(":")
         inner = host.removeprefix("[").removesuffix("]")
         if not (colon and port.isascii() and port.isdecimal() and int(port) < 1 << 16):
             self.fail(f"{value} is not HOST:PORT", param, ctx)
         if ":" in inner and inner == host:
-            self.fail(f"{value}: write an address of IPv6 as [{host}]:{port}", param, ctx)
+            self.fail(f"{value}: write an IPv6 address as [{host}]:{port}", param, ctx)
         return inner, int(port)
 
 
 def _check_rules(
     ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]
 ) -> "list[Rule]":
-    """Return the rules; refuse what is none."""
+    """Return the rules; refuse a text that is no rule."""
     from untorn.serve.export.groups import Rule
 
     try:
@@ -75,26 +75,26 @@ def _check_rules(
     multiple=True,
     callback=_check_rules,
     metavar="GROUP=SOURCE:REGEX",
-    help="Processes where REGEX is found in SOURCE (name, cmdline, cgroup) are of GROUP, in which "
-    "\\1 is what its first parentheses found. The first that fits decides. Repeatable.",
+    help="Put processes where REGEX is found in SOURCE (name, cmdline, cgroup) into GROUP, where "
+    "\\1 is what the first parentheses matched. The first rule that matches decides. Repeatable.",
 )
 @click.option(
     "--others",
     type=click.Choice(["name", "cgroup", "none"]),
     default="name",
     show_default=True,
-    help="How processes are grouped that no --group is about; none leaves them out.",
+    help="How to group the processes that no --group matches; none leaves them out.",
 )
-@seconds_option("--max-age", 1, "Seconds that figures may be old when they are asked for.")
+@seconds_option("--max-age", 1, "How old figures may be, in seconds, when they are asked for.")
 @seconds_option(
     "--patience",
     4,
-    "Seconds that a scrape may take, half of them for counts of large processes; what is not "
-    "known by then is shown as it was, with its age.",
+    "Seconds that a scrape may take, half of them for counts of large processes. What is not known "
+    "by then is shown as it was last, with its age.",
 )
 @max_hold_option
 @cpu_share_option(
-    0.1, "Of a CPU's time, what looks may take; counting large processes, as much again."
+    0.1, "The share of a CPU that looks may take; counting large processes may take as much again."
 )
 @proc_option
 def export(
@@ -108,12 +108,12 @@ def export(
     cpu_share: float,
     proc: str,
 ) -> None:
-    """Serve figures of groups of processes to Prometheus, without stalling the processes.
+    """Serve memory figures of groups of processes to Prometheus.
 
     Resident, proportional, unique and swapped memory; VMAs, and how near a process is to
-    vm.max_map_count; bytes mapped of deleted files; what looking cost. A scrape looks at all
-    processes; those that are too large for one short call are counted slice by slice in the
-    background, and known as they were counted last. What is not known is absent.
+    vm.max_map_count; mapped bytes of deleted files; what the looks cost. A scrape looks at all
+    processes. Those that are too large for one short call are counted slice by slice in the
+    background, and shown as they were last counted. What is not known is absent.
     """
     if once and address:
         raise click.UsageError("with --once nothing listens: leave out --listen")
@@ -125,7 +125,7 @@ def export(
     from untorn.serve.export.passes import Passes
     from untorn.serve.export.process_looks import ProcessLooks
 
-    pids_of(proc)  # to say at once that there is no procfs
+    pids_of(proc)  # fail at once if there is no procfs
     looks = ProcessLooks(Groups(rules, Others(others)), proc, max_hold / 1000, cpu_share)
     passes = Passes(looks, Counts(looks), max_age=max_age, patience=patience)
     budgets = {"pass": looks.looking, "count": looks.counting}

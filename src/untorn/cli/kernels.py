@@ -1,4 +1,4 @@
-"""untorn kernels: what `vm:` can boot here, and how to get more."""
+"""untorn kernels: list what `vm:` can boot here, and fetch more."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from untorn.vm.debian import Package
 
 _WIDTH = 120
-"""Columns; names are never cut."""
+"""Columns; wide enough that no name is cut."""
 Row = tuple[str, str, str]
-"""A name that `vm:` takes, the release, and where it is."""
+"""A name that `vm:` takes, its release, and where it is."""
 
 
 @click.group(
@@ -27,9 +27,10 @@ Row = tuple[str, str, str]
 def kernels(ctx: click.Context) -> None:
     """List the kernels that `vm:` can boot here, or fetch one.
 
-    Of each series the newest that is in the cache, and the newest that Debian has. A name is also
-    that of any Debian package of a kernel, a release as `uname -r` tells it, or a path: of an
-    image, a .deb, a kernel tree. What is fetched is kept in the cache; nothing is installed.
+    Of each series the list has the newest release in the cache, and the newest that Debian has. A
+    name may also be that of any Debian kernel package, a release as `uname -r` prints it, or the
+    path of an image, a .deb or a kernel tree. What is fetched is kept in the cache; nothing is
+    installed.
     """
     if ctx.invoked_subcommand is not None:
         return
@@ -51,7 +52,7 @@ def kernels(ctx: click.Context) -> None:
 def fetch(names: tuple[str, ...]) -> None:
     """Fetch the newest kernel of a version, or a Debian package by its name.
 
-    Through apt, from Debian's suites, into the cache; the host's apt is left alone.
+    apt downloads it from Debian's suites into the cache; the host's own apt state is left alone.
     """
     from untorn.vm.kernels import fetch as fetch_kernel
 
@@ -95,7 +96,7 @@ def _packages() -> Iterator[Row]:
 
 
 def _newest_by_series(packages: "list[Package]") -> "dict[str, Package]":
-    return {package.series: package for package in packages}  # the newest is the last
+    return {package.series: package for package in packages}  # the newest comes last
 
 
 def _print(rows: list[Row]) -> None:

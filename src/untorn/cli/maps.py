@@ -1,4 +1,4 @@
-"""untorn maps: a coherent snapshot of a live process, or of a text or core file from elsewhere."""
+"""untorn maps: print a coherent snapshot of a live process, or a text or core file."""
 
 import json
 import sys
@@ -21,28 +21,29 @@ if TYPE_CHECKING:
              untorn maps --text pasted.txt
              untorn maps --text kernel_of_mine.txt --strict
     Exit status: 0 all was printed; 1 there is no such process, it has no
-    memory, may not be read, or was not in time; the file is no map, or with
-    --strict not as Linux prints it; 2 wrong usage."""
+    memory, may not be read, or was not read in time; the file is no map, or
+    with --strict not as Linux prints it; 2 wrong usage."""
 )
 @click.argument("pid", type=PID, required=False)
 @proc_option
 @click.option("--text", "path", metavar="FILE|-", help="Read a text of maps, or a core file.")
 @click.option("--strict", is_flag=True, help="Refuse a text that Linux would not print.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 @timeout_option(TIMEOUT, "the look")
 def maps(
     pid: int | None, proc: str, path: str | None, strict: bool, as_json: bool, timeout: float
 ) -> None:
-    """Print the map of a process, each VMA once, none left out.
+    """Print the map of a process: each VMA once, none left out.
 
-    As /proc/PID/maps does, but read so that no line is older than another one which took its
-    place, and nothing is missing that was mapped all the time. Lines that gave way, and VMAs that
-    the kernel had left out, are counted on stderr. In JSON, addresses and offsets are in bytes.
+    The format is that of /proc/PID/maps, but no line is older than another one that took its place,
+    and nothing is missing that was mapped all the time. stderr says how many lines gave way to
+    newer ones, and how many VMAs the kernel had left out. In JSON, addresses and offsets are in
+    bytes.
 
-    With --text, print as Linux does what another kernel printed, what a mail or an editor left of
-    a map, or what a core file has. It is read where it can mean but one thing; each kind of
-    difference from Linux is told on stderr, with the first place that has it. With --strict the
-    first difference is an error: so a kernel's own /proc/PID/maps is checked.
+    With --text, print in Linux's format what another kernel printed, what a mail or an editor left
+    of a map, or what a core file has. A line is accepted if it can mean only one thing; stderr
+    reports each kind of difference from Linux, with the first place that has it. With --strict the
+    first difference is an error: use it to check the /proc/PID/maps of a kernel of your own.
     """
     if (pid is None) == (path is None):
         raise click.UsageError("give either a PID or --text FILE")
@@ -69,7 +70,7 @@ def _snapshot(
 
 
 def _report(taken: "Snapshot") -> None:
-    """Tell what was done to the kernel's text, or was lenient about another's, if anything was."""
+    """Report what was changed in the kernel's text, or tolerated in another's, if anything."""
     done = taken.coherence
     if done.put_in or done.overlaps:
         line = f"{done.overlaps} lines gave way to newer ones, {done.put_in} VMAs put in"

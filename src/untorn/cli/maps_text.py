@@ -1,4 +1,4 @@
-"""The map in a file: a text of maps, or a core file."""
+"""Read a map from a file: a text of maps, or a core file."""
 
 import errno
 import os
@@ -24,11 +24,11 @@ def snapshot_of(path: str, *, strict: bool) -> "Snapshot":
     """Return the map in a file.
 
     Args:
-        path: Of the file; - for stdin.
-        strict: Whether anything that Linux would not print is refused.
+        path: Path of the file; - for stdin.
+        strict: Whether to refuse anything that Linux would not print.
 
     Raises:
-        OutOfReachError: It is no map, or an empty one; the message says where and why.
+        OutOfReachError: The file is no map, or an empty one; the message says where and why.
         OSError: It cannot be read.
     """
     where = "stdin" if path == "-" else path
@@ -47,7 +47,7 @@ def snapshot_of(path: str, *, strict: bool) -> "Snapshot":
 
 @contextmanager
 def _named(where: str) -> Iterator[None]:
-    """Say of a system call that fails which file it was about."""
+    """Add the file's name to the error of a system call that fails inside."""
     try:
         yield
     except OSError as error:
@@ -75,7 +75,7 @@ def _read(file: BinaryIO) -> "Snapshot":
 
 
 def _text(first: bytes, file: BinaryIO) -> bytes:
-    """Return the rest of the file, too. Raises ValueError if it has no text, or too much."""
+    """Return the whole text. Raises ValueError if the file is no text, or too large."""
     chunks, size = [first], len(first)
     while chunks[-1]:
         if b"\0" in chunks[-1] and not first.startswith(UTF_16):

@@ -1,4 +1,4 @@
-"""untorn memory: what processes have in memory, counted without stalling them."""
+"""untorn memory: count what processes have in memory, without stalling them."""
 
 import json
 import sys
@@ -34,23 +34,23 @@ if TYPE_CHECKING:
 @click.option(
     "--by",
     type=click.Choice(["vma", "name", "process"]),
-    help="What each line stands for.  [default: name for one process, else process]",
+    help="What each line shows.  [default: name for one process, else process]",
 )
 @max_hold_option
 @click.option(
     "--within",
     type=Above(86_400),
     metavar="S",
-    help="Seconds that all may take: what cannot be counted by then is estimated.",
+    help="Seconds for all processes together: what cannot be counted by then is estimated.",
 )
 @click.option(
     "--timeout",
     type=Above(86_400),
     metavar="S",
-    help="Seconds that a look at one process may take.  [default: 1 more than --within; or without "
+    help="Seconds that a look at one process may take.  [default: 1 more than --within; without "
     "that, 2 for a small one, else 60 and 0.01 for each page table]",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 def memory(
     pids: tuple[int, ...],
     proc: str,
@@ -63,14 +63,14 @@ def memory(
 ) -> None:
     """Show what processes have in memory, without stalling them.
 
-    Small ones are asked of the kernel, by smaps or smaps_rollup; of large ones the pages are
-    counted in slices, so that no lock is held for long: that takes some tenths of a second for a
-    GiB. The numbers are those of smaps; unknown values are left out or given as bounds, and an
-    estimate (~) comes with its 95 % confidence interval. The largest come first, with their share
-    of what is resident (%), the sums last.
+    The kernel counts small processes, in smaps or smaps_rollup. The pages of large ones are counted
+    in slices, so that no lock is held for long: that takes some tenths of a second per GiB. The
+    numbers are those of smaps. An unknown value is left out or given as bounds, and an estimate (~)
+    comes with its 95 % confidence interval. The largest come first, with their share of what is
+    resident (%), the sums last.
 
-    In JSON, the largest come first, too; numbers are bytes, null where they are not known; bounds
-    are _min and _max.
+    In JSON, the largest come first, too. Numbers are bytes, null where they are not known; _min and
+    _max are bounds.
     """
     if bool(pids) == every:
         raise click.UsageError("give either PIDs or --all")
@@ -89,22 +89,22 @@ def memory(
 
 @dataclass(slots=True)
 class _Survey:
-    """What was found of the processes that were looked at."""
+    """What was found about the processes that were looked at."""
 
     proc: str
     max_hold: float
-    """Seconds, as are the next two."""
+    """Seconds, like the next two."""
     within: float | None
     timeout: float | None
     found: "list[ProcessMemory]" = field(default_factory=list)
     unread: Counter[str] = field(default_factory=Counter)
-    """Why some of all processes were not read, and how many."""
+    """With --all: why processes were not read, and how many."""
     failed: bool = False
-    """Whether a process that was named was not read."""
+    """Whether a process that was named could not be read."""
     interrupted: bool = False
 
     def look(self, pids: Sequence[int] | None, by_vma: bool, status: StatusLine) -> None:
-        """Look at these, or at all; what stands in the way of one that was named is told."""
+        """Look at these processes, or at all; print why one that was named cannot be read."""
         from untorn.reader.memories import Unread, look_at_memories
 
         looks = look_at_memories(
@@ -131,7 +131,7 @@ class _Survey:
         click.echo(f"Error: {describe(unread.error)}", err=True)
 
     def rows(self, by: str) -> "list[Row]":
-        """Return what was found, a row a VMA, name or process."""
+        """Return what was found, one row per VMA, name or process."""
         from untorn.cli.memory_rows import rows_of
 
         return rows_of(self.found, by)
@@ -157,7 +157,7 @@ def _as_table(survey: _Survey, by: str) -> Iterator[str]:
 
 
 def _report(survey: _Survey) -> None:
-    """Tell what was not read or did not stand still, and end with what that means."""
+    """Report what was not read or changed meanwhile, and exit accordingly."""
     read = len(survey.found)
     for reason, count in survey.unread.items():
         click.echo(f"{reason}: {count} of {read + survey.unread.total()} processes", err=True)
@@ -172,7 +172,7 @@ def _report(survey: _Survey) -> None:
 
 
 def _report_holds(survey: _Survey) -> None:
-    """Tell if a call took longer than a lock may be held, and how long at most."""
+    """Report whether a call took longer than a lock may be held, and how long at most."""
     over = [each for each in survey.found if each.longest_hold_ns > survey.max_hold * 1e9]
     if over:
         worst = max(over, key=lambda each: each.longest_hold_ns)

@@ -1,4 +1,4 @@
-"""The rows of untorn memory: one a VMA, a name or a process."""
+"""The rows of untorn memory: one per VMA, name or process."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
@@ -12,25 +12,25 @@ from untorn.reader.memory.memory import FIELDS, Amounts, How, Memory, least_exac
 
 
 class Row(NamedTuple):
-    """What one thing has."""
+    """What one VMA, name or process has in memory."""
 
     amounts: Amounts
     how: How
-    """Of several VMAs, the least exact way."""
+    """For several VMAs, the least exact way."""
     changed: bool | None
-    """Whether something of it changed during the look; None if that is not known."""
+    """Whether any of it changed during the look; None if that is not known."""
     pid: int | None = None
-    """Of one process; None of a name, which several may have."""
+    """The process; None for a name, which several processes may have."""
     command: bytes = b""
     entry: MapsEntry | None = None
-    """Of one VMA."""
+    """If the row is a VMA."""
     name: bytes | None = None
-    """Of all VMAs that are called so."""
+    """If the row is all VMAs of this name."""
     longest_hold_ns: int | None = None
-    """Of a process."""
+    """If the row is a process."""
 
     def as_json(self) -> dict[str, object]:
-        """Return what an object has: bytes, and null for what is not known."""
+        """Return the fields of a JSON object: numbers of bytes, None for what is not known."""
         fields: dict[str, object] = {}
         if self.pid is not None:
             fields |= {"pid": self.pid, "command": text(self.command)}
@@ -54,11 +54,11 @@ class Row(NamedTuple):
 
 
 def rows_of(processes: Sequence[ProcessMemory], by: str) -> list[Row]:
-    """Return what processes have, the most resident first.
+    """Return what processes have in memory, the most resident first.
 
     Args:
-        processes: Known VMA by VMA, unless each is a row.
-        by: What a row is of: "vma", "name" or "process".
+        processes: Each known VMA by VMA, unless a row is a process.
+        by: What a row shows: "vma", "name" or "process".
     """
     rows = _BY[by](processes)
     return sorted(rows, key=lambda row: row.amounts.most("rss"), reverse=True)

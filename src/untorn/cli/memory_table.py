@@ -1,4 +1,4 @@
-"""The table of untorn memory: a line a row, and their sums."""
+"""The table of untorn memory: a line per row, and their sums."""
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -11,13 +11,13 @@ from untorn.cli.values import binary_range, binary_size, printable
 from untorn.reader.memory.memory import FIELDS, Amounts
 
 _ALWAYS = "size", "rss", "pss", "private"
-"""Columns that are there even where all of them is 0."""
+"""Columns that are shown even where every value is 0."""
 _FIRST: dict[str, Callable[[Row], str]] = {
     "pid": lambda row: str(row.pid),
     "VMAs": lambda row: f"{row.amounts.vmas or 0:,}",
     "range": lambda row: f"{row.entry.start:x}-{row.entry.end:x}" if row.entry else "",
 }
-"""What may stand before the numbers."""
+"""The columns that may stand before the numbers."""
 
 
 def table(rows: Sequence[Row], first: Sequence[str], last: str, total: Amounts) -> Iterator[str]:
@@ -26,7 +26,7 @@ def table(rows: Sequence[Row], first: Sequence[str], last: str, total: Amounts) 
     Args:
         rows: At least one, in their order.
         first: Which columns stand before the numbers: of pid, VMAs and range.
-        last: What the names after the numbers are of.
+        last: What the names after the numbers name.
         total: The sums.
     """
     fields = [field for field in FIELDS if _is_shown(rows, field)]
@@ -63,7 +63,7 @@ def _numbers(amounts: Amounts, fields: Sequence[str], total: Amounts) -> Iterato
 
 
 def _size(amounts: Amounts, field: str) -> str:
-    """Return a number, or the bounds of one that is not known, or is an estimate."""
+    """Return a number, or the bounds of one that is unknown or estimated."""
     limits = amounts.interval(field)
     if limits is None:
         return "-"

@@ -1,4 +1,4 @@
-"""untorn mount: a /proc for agents that nobody can change."""
+"""untorn mount: serve a /proc to agents that cannot be changed."""
 
 import os
 import signal
@@ -30,8 +30,8 @@ _LIMITS = {"max_hold", "max_age", "patience", "late", "cpu_share", "holds"}
     epilog="""\b
     Example: untorn mount /run/untorn/proc &        # mkdir -p it first
              prometheus-process-exporter -procfs /run/untorn/proc
-    Exit status: 0 it was ended by Ctrl-C or SIGTERM, or unmounted; 1 it cannot
-    be mounted, or not be unmounted; 2 wrong usage."""
+    Exit status: 0 ended by Ctrl-C or SIGTERM, or unmounted; 1 it cannot be
+    mounted or unmounted; 2 wrong usage."""
 )
 @click.argument("directory", metavar="DIR", type=click.Path(file_okay=False))
 @proc_option
@@ -42,29 +42,29 @@ _LIMITS = {"max_hold", "max_age", "patience", "late", "cpu_share", "holds"}
     default=1.0,
     show_default=True,
     metavar="S",
-    help="Seconds; how old what is served may be.",
+    help="How old the served texts may be, in seconds.",
 )
 @seconds_option(
     "--patience",
     5,
-    "Seconds for which a client waits for a look; that goes on, and serves the next one.",
+    "Seconds that a client waits for a look. The look goes on, and serves the next client.",
 )
 @click.option(
     "--late",
     type=click.Choice(["last", "error"]),
     default="last",
     show_default=True,
-    help="What a client gets whose look is late: the last text, or ETIMEDOUT, as it does anyway "
-    "if there is no text yet.",
+    help="What a client gets if its look is late: the last text, or ETIMEDOUT. Without a last text "
+    "it is always ETIMEDOUT.",
 )
-@cpu_share_option(SHARE, "Of a CPU's time, what all looks together may take.")
+@cpu_share_option(SHARE, "The share of a CPU that all looks together may take.")
 @click.option(
     "--holds",
     type=Above(1_000_000),
     default=HOLDS,
     show_default=True,
     metavar="N",
-    help="Calls in a second that hold a lock of a process, all looks together.",
+    help="Calls per second that hold a lock of a process, for all looks together.",
 )
 @click.option(
     "--engine", metavar="FILE", help="Serve processes of the engine that this Python file makes."
@@ -83,16 +83,17 @@ def mount(
     strategy: str,
     **limits: Any,
 ) -> None:
-    """Serve a /proc in which maps, smaps, smaps_rollup and numa_maps stall nobody.
+    """Serve a /proc whose maps files stall no process.
 
-    Point agents at DIR in place of /proc, or bind it (mount --rbind) over the /proc of a mount
-    namespace: all else in it is the kernel's own. Whoever could not read a file in /proc cannot
-    read it here either.
+    The files maps, smaps, smaps_rollup and numa_maps are read within limits, which bound how long a
+    lock of a process is held. Point agents at DIR instead of /proc, or bind it (mount --rbind) over
+    the /proc of a mount namespace: everything else in it is the kernel's own. A client that may not
+    read a file in /proc may not read it here either.
 
     With --engine, DIR shows processes of the engine: FILE is a Python program that defines
     `processes`, each by its PID, and may define `run`, which goes on changing them.
 
-    SIGUSR1 has it tell on stderr what looking cost so far.
+    On SIGUSR1 it prints on stderr what looking has cost so far.
     """
     from untorn.serve.fuse.support import check_libraries
 
@@ -100,7 +101,7 @@ def mount(
     check_libraries()
     from untorn.serve.mounted import check_numbers
 
-    check_numbers(proc)  # before anything is looked at by number
+    check_numbers(proc)  # before any process is looked up by number
     with ended_by_signals():
         if engine is None:
             _serve_host(directory, proc, **limits)
@@ -109,7 +110,7 @@ def mount(
 
 
 def _check_together(engine: str | None) -> None:
-    """Refuse an option that would do nothing."""
+    """Refuse an option that does nothing."""
     ctx = click.get_current_context()
     only_with, only_without = {"strategy"}, _LIMITS
     for name in only_with if engine is None else only_without:
@@ -149,11 +150,11 @@ def _serve_host(
 
 
 def _stay_in(proc: str) -> str:
-    """Make a procfs the working directory, and return its path from there.
+    """Make a procfs the working directory, and return the path to it from there.
 
-    So it is found even if our mount is bound over it, as over /proc. Raises OSError as chdir(2).
+    It is then found even if our mount is bound over /proc. Raises OSError like chdir(2).
     """
-    if path := os.environ.get("PYTHONPATH"):  # the watchdog imports by it
+    if path := os.environ.get("PYTHONPATH"):  # the watchdog imports with it
         places = [str(Path(place).absolute()) for place in path.split(os.pathsep)]
         os.environ["PYTHONPATH"] = os.pathsep.join(places)
     os.chdir(proc)
@@ -172,19 +173,19 @@ def _serve_engine(directory: str, file: str, strategy: str, proc: str) -> None:
 def _serve(
     mounted: "AbstractContextManager[Mounted]", begin: Callable[[], object] = lambda: None
 ) -> None:
-    """Serve a tree until it is unmounted, or a signal ends it; begin something when it is there."""
+    """Serve a tree until it is unmounted or a signal ends it; call `begin` once it is mounted."""
     with mounted as tree:
         begin()
         tell_ready()
         tree.ended.wait()
-        click.echo("note: it was unmounted", err=True)
+        click.echo("note: somebody unmounted it", err=True)
 
 
 @contextmanager
 def _telling_costs(host: "Host", mounted: "AbstractContextManager[Mounted]") -> "Iterator[Mounted]":
-    """Have SIGUSR1 tell, while a tree is served, what looking cost so far.
+    """While a tree is served, print on SIGUSR1 what looking has cost so far.
 
-    Precondition: this thread takes no lock of the host inside, as the handler does.
+    Precondition: inside, this thread takes no lock of the host, because the handler takes them.
     """
     with mounted as tree:
         before = signal.signal(
@@ -197,7 +198,7 @@ def _telling_costs(host: "Host", mounted: "AbstractContextManager[Mounted]") -> 
 
 
 def _told(costs: "Costs") -> str:
-    """Return what looking cost, in a line."""
+    """Return one line that says what looking cost."""
     spent = costs.spent
     return (
         f"looks: {spent.looks}, failed: {costs.failed}, late for somebody: {costs.late}; "

@@ -1,4 +1,4 @@
-"""The options that several commands have, and the kinds of value that they take."""
+"""The options that several commands share, and the types of their values."""
 
 import math
 from collections.abc import Callable
@@ -16,8 +16,8 @@ OUTPUT_FILE = click.Path(path_type=Path, dir_okay=False, writable=True, allow_da
 
 
 def check_file(ctx: click.Context, param: click.Parameter, path: Path | None) -> Path | None:
-    """Refuse before the run what could not be written after it."""
-    if path and path.is_dir():  # as the empty name is
+    """Refuse, before the run, a file that could not be written after it."""
+    if path and path.is_dir():  # the empty name is one, too
         raise click.BadParameter(f"{path} is a directory")
     if path and not path.absolute().parent.is_dir():
         raise click.BadParameter(f"there is no directory {path.parent}")
@@ -33,7 +33,7 @@ class Above(click.FloatRange):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
-        """Return the number; refuse also what is not one ("nan")."""
+        """Return the number; refuse "nan", too."""
         number = float(super().convert(value, param, ctx))
         if math.isnan(number):
             self.fail(f"{value} is not a number", param, ctx)
@@ -41,18 +41,18 @@ class Above(click.FloatRange):
 
 
 class Address(click.ParamType[int]):
-    """A byte address: hexadecimal with or without 0x in front, as maps prints them."""
+    """A byte address in hexadecimal, as maps prints it, with or without 0x."""
 
     name = "address"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Return the number; refuse what is none, or has more than 64 bits."""
+        """Return the number; refuse anything else, and more than 64 bits."""
         try:
             addr = int(value, 16)
         except ValueError:
             addr = -1
         if not 0 <= addr < 1 << 64:
-            self.fail(f"{value} is not a hexadecimal address of 64 bits", param, ctx)
+            self.fail(f"{value} is not a 64-bit hexadecimal address", param, ctx)
         return addr
 
 
@@ -61,24 +61,24 @@ proc_option = click.option(
     default="/proc",
     show_default=True,
     metavar="DIR",
-    help="Another procfs, as of a container; PIDs are the numbers there.",
+    help="Another procfs, such as a container's; PIDs are the numbers there.",
 )
 
 cluster_option = click.option(
     "--cluster",
     "address",
     metavar="ADDRESS",
-    help="Let the workers of this Dask scheduler do it, as tcp://host:8786.",
+    help="Run on the workers of this Dask scheduler, for example tcp://host:8786.",
 )
 
 
 def pid_argument(command: Command) -> Command:
-    """Add the argument PID and the option that tells where it counts."""
+    """Add the argument PID, and the option that says in which procfs it counts."""
     return click.argument("pid", type=PID)(proc_option(command))
 
 
 def seconds_option(name: str, default: float, meaning: str) -> Callable[[Command], Command]:
-    """Return an option that is a time."""
+    """Return an option that is a time in seconds."""
     return click.option(
         name,
         type=Above(86_400),
@@ -100,7 +100,7 @@ max_hold_option = click.option(
     default=MAX_HOLD * 1000,
     show_default=True,
     metavar="MS",
-    help="Milliseconds for which one call may hold a lock of a process.",
+    help="Milliseconds that one call may hold a lock of a process.",
 )
 
 

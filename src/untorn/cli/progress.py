@@ -1,4 +1,4 @@
-"""Progress: what is being done, in the last line of a terminal, below what is written to stdout."""
+"""Show progress in the last line of a terminal, below what is written to stdout."""
 
 import os
 import sys
@@ -12,9 +12,9 @@ from untorn.cli.values import printable
 
 
 class StatusLine:
-    """The line, gone when the context is left; where stderr is no terminal, nothing.
+    """The status line: cleared at the end of the context, absent where stderr is no terminal.
 
-    Nothing refreshes it but the run itself: a thread that did would compete with those measured.
+    Only the run itself refreshes it: a thread that did so would compete with those measured.
     """
 
     def __init__(self) -> None:
@@ -28,15 +28,15 @@ class StatusLine:
         self.clear()
 
     def show(self, what: str, done: int = 0, total: int = 0) -> None:
-        """Show this from now on: see long_run.Report. It tells also how long the rest may take."""
+        """Show this text from now on, and how long the rest may take: see long_run.Report."""
         self.clear()
         if self._shown:
-            width = get_terminal_size().columns - 1  # only one row can be cleared
+            width = get_terminal_size().columns - 1  # we can clear one row only
             line = f"{printable(os.fsencode(what))}{self._count(done, total)}"
             click.echo(line[:width], err=True, nl=False)
 
     def clear(self) -> None:
-        """Show nothing."""
+        """Clear the line."""
         if self._shown:
             click.echo("\r\x1b[K", err=True, nl=False)
 

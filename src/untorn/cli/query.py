@@ -1,4 +1,4 @@
-"""untorn query: one VMA of a live process, and where an address lies in its file."""
+"""untorn query: show one VMA of a live process, and where an address lies in its file."""
 
 import errno
 import json
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 @click.argument("addr", type=Address())
 @click.option("--next", "step", is_flag=True, help="Take the next VMA above if none is there.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@click.option("--build-id", is_flag=True, help="Tell the build id of the ELF file, in JSON.")
-@click.option("--details", is_flag=True, help="Tell flags, key, guards, whose stack, in JSON.")
+@click.option("--build-id", is_flag=True, help="Add the build id of the ELF file, in JSON.")
+@click.option("--details", is_flag=True, help="Add flags, key, guards, whose stack, in JSON.")
 @timeout_option(TIMEOUT, "all looks together")
 def query(
     pid: int,
@@ -41,13 +41,13 @@ def query(
     details: bool,
     timeout: float,
 ) -> None:
-    """Print the VMA at an address, hexadecimal, of a process.
+    """Print the VMA at a hexadecimal address of a process.
 
-    By the PROCMAP_QUERY ioctl where the kernel has it (since 6.11), else by the text. The JSON
-    object tells also the size of its pages in bytes; where the address lies in the file: the
-    offset in bytes, the virtual address if it is an ELF file, a path that opens it from here; and
-    with --details what smaps, PAGEMAP_SCAN and the threads' stack pointers tell. What is not known
-    is null, and "absent" says why.
+    It asks the PROCMAP_QUERY ioctl where the kernel has it (since 6.11), and otherwise reads the
+    text. The JSON object also has the size of its pages in bytes, and where the address lies in the
+    file: the offset in bytes, the virtual address if it is an ELF file, and a path that opens it
+    from here. With --details it has what smaps, PAGEMAP_SCAN and the threads' stack pointers say.
+    What is not known is null, and "absent" says why.
     """
     if (build_id or details) and not as_json:
         raise click.UsageError("--build-id and --details go with --json")

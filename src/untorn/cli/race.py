@@ -1,4 +1,4 @@
-"""untorn race: readers of a map against writers of it, held to the coherency contract."""
+"""untorn race: race readers of a map against writers, and judge by the coherency contract."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -20,8 +20,8 @@ _LONGEST = 24 * 3600.0
 @click.command(
     epilog="""\b
     Example: untorn race --reader vma_lock --test no-false-gap --duration 60
-    Exit status: 0 every test passed; 1 a rule is broken, interrupted, or all
-    is out of reach; 2 wrong usage."""
+    Exit status: 0 every test passed; 1 a rule is broken, interrupted, or
+    everything is out of reach; 2 wrong usage."""
 )
 @click.option(
     "--target",
@@ -36,7 +36,7 @@ _LONGEST = 24 * 3600.0
     "readers",
     multiple=True,
     metavar="R",
-    help="A reader of the target; may be given again.  [default: all it has]",
+    help="A reader of the target; repeatable.  [default: all it has]",
 )
 @click.option(
     "--maps-file",
@@ -51,7 +51,7 @@ _LONGEST = 24 * 3600.0
     "tests",
     multiple=True,
     metavar="NAME",
-    help="A test; may be given again.  [default: all]",
+    help="A test; repeatable.  [default: all]",
 )
 @click.option(
     "--duration",
@@ -61,14 +61,14 @@ _LONGEST = 24 * 3600.0
     metavar="S",
     help="Seconds that each test races.",
 )
-@click.option("--disturb", is_flag=True, help="Interrupt the reader as finely as can be.")
+@click.option("--disturb", is_flag=True, help="Interrupt the reader as often as possible.")
 @click.option(
     "--seed",
     type=click.IntRange(min=0),
     default=0,
     show_default=True,
     metavar="N",
-    help="Decides what random writers do, and with vm:KERNEL everything.",
+    help="Seed of what random writers do, and with vm:KERNEL of the whole run.",
 )
 @click.option(
     "--seeds",
@@ -76,7 +76,7 @@ _LONGEST = 24 * 3600.0
     default=1,
     show_default=True,
     metavar="N",
-    help="Seeds to run, the one named and those after it.",
+    help="Number of seeds to run: --seed and those after it.",
 )
 @click.option("--verbose", is_flag=True, help="Show the lines that a round changes.")
 def race(
@@ -90,12 +90,12 @@ def race(
     seeds: int,
     verbose: bool,
 ) -> None:
-    """Race readers of a map against writers of it, and judge what they are shown.
+    """Race readers of a map against writers, and judge the reads.
 
     Results are KTAP on stdout. The tests split, resize and remap are those of the kernel's own
-    selftest, at the end of a read; with -inside, in the middle of one. merge makes each of the
-    ten merges and splits; no-false-gap tears what is always mapped; query-walk asks for one VMA
-    after the other by ioctl; random does anything.
+    selftest, and change what lies at the end of a read; with -inside, in the middle of one. merge
+    makes each of the ten merges and splits; no-false-gap makes writers change ranges that are
+    always mapped; query-walk asks for one VMA after the other by ioctl; random makes random calls.
 
     With vm:KERNEL the tests of live run in a guest that is emulated by counting instructions: the
     same command with the same seed gives the same run, to the last line.
@@ -121,7 +121,7 @@ def race(
 def _race_seeds(
     target: "RaceTarget", options: "RaceOptions", seeds: int, status: StatusLine
 ) -> "RaceResult":
-    """Run the tests with a seed and those after it, each as a subtest; sum up."""
+    """Run the tests once per seed, each as a subtest, and return the sum."""
     from untorn.race.ktap import Ktap
     from untorn.race.tally import RaceResult
 

@@ -1,4 +1,4 @@
-"""What commands that serve have in common: they tell when they are ready, and end by a signal."""
+"""What commands that serve share: they report when they are ready, and end on a signal."""
 
 import os
 import signal
@@ -11,12 +11,12 @@ _TO_THE_END = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class _EndedError(BaseException):
-    """A signal has come that ends the command. No server takes it for the failure of a request."""
+    """A signal ends the command. It is no Exception: no server takes it for a failed request."""
 
 
 @contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """Have the signals that end a service end what is done inside, the first of them alone."""
+    """Make the first of the signals that end a service end what runs inside; ignore later ones."""
 
     def end(number: int, frame: FrameType | None) -> None:
         for each in _TO_THE_END:
@@ -24,7 +24,7 @@ def ended_by_signals() -> Iterator[None]:
         raise _EndedError
 
     before = {each: signal.signal(each, end) for each in _TO_THE_END}
-    before[signal.SIGUSR1] = signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # it asks, at most
+    before[signal.SIGUSR1] = signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # it only asks
     try:
         yield
     except _EndedError:
@@ -35,14 +35,14 @@ def ended_by_signals() -> Iterator[None]:
 
 
 def tell_ready() -> None:
-    """Tell the service manager that has started this process, if it waits for that.
+    """Tell the service manager that started this process that it is ready, if it waits for that.
 
     Source: sd_notify(3).
     """
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:
         return
-    if address[0] == "@":  # an abstract one
+    if address[0] == "@":  # an abstract socket
         address = "\0" + address[1:]
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.sendto(b"READY=1", address)

@@ -1,4 +1,4 @@
-"""Runs at several targets, as many at a time as there are CPUs, each in a process of its own."""
+"""Run at several targets, one process each, as many at a time as there are CPUs."""
 
 import os
 import signal
@@ -16,17 +16,17 @@ from untorn.processes.endings import endings_held, raise_ending
 from untorn.targets import conform_target
 
 _TURN = 0.2
-"""Seconds that are waited for one run before it is the turn of the next."""
+"""Seconds to wait for one run before we listen to the next."""
 _END_TIMEOUT = 60.0
 """Seconds that a run has to end when it is asked to."""
 Show = Callable[[int], None]
-"""Is told now and then how many operations all runs together have made."""
+"""Called now and then with how many operations all runs together have made."""
 
 
 def run_each(names: Sequence[str], options: ConformOptions, show: Show) -> Iterator[Outcome]:
-    """Yield what the run at each target came to, in their order, as soon as it is known.
+    """Yield the outcome of each target, in their order, as soon as it is known.
 
-    Inside endings_held(), Ctrl-C or SIGTERM ends those under way, and leaves the rest out.
+    Inside endings_held(), Ctrl-C or SIGTERM ends the runs under way and leaves out the rest.
     """
     with Children() as children:
         runs = _Runs(children, names, options)
@@ -43,11 +43,11 @@ def run_each(names: Sequence[str], options: ConformOptions, show: Show) -> Itera
 
 
 class _Runs:
-    """All of them.
+    """All runs.
 
     Attributes:
-        made: How many operations, by the target.
-        outcomes: What those that ended came to.
+        made: How many operations were made, by target.
+        outcomes: The outcomes of the runs that ended, by target.
     """
 
     def __init__(self, children: Children, names: Sequence[str], options: ConformOptions) -> None:
@@ -60,11 +60,11 @@ class _Runs:
 
     @property
     def are_under_way(self) -> bool:
-        """Whether any has not ended."""
+        """Whether any run has not ended."""
         return bool(self._waiting or self._busy)
 
     def go_on(self) -> None:
-        """Start what there are CPUs for, and hear from each."""
+        """Start as many runs as there are CPUs, and hear from each."""
         raise_ending()
         while self._waiting and self._idle:
             self._start(self._waiting.pop(0), self._idle.pop(0))
@@ -73,7 +73,7 @@ class _Runs:
                 self._hear(name, _TURN)
 
     def stop(self) -> None:
-        """Let those under way end, and start no more."""
+        """Let the runs under way end, and start no more."""
         self._waiting.clear()
         for child, _ in self._busy.values():
             child.stop()
@@ -108,13 +108,13 @@ class _Runs:
 
 
 def run_target(name: str, options: dict[str, Any]) -> None:
-    """Run at a target, as a child; send how far it is, and in the end what it came to.
+    """Run at a target, as a child; send progress, and at the end the outcome.
 
     Args:
-        name: Of the target.
+        name: Name of the target.
         options: The fields of ConformOptions.
     """
-    # The parent ends what it needs no more, which may be a child that has sent all and is leaving.
+    # The parent ends a child it no longer needs, which may have sent everything and be exiting.
     with suppress(KeyboardInterrupt), endings_held():
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         run = conform_target(name).conform(

@@ -1,4 +1,4 @@
-"""untorn stale: who maps files that were deleted or replaced."""
+"""untorn stale: show which processes map files that were deleted or replaced."""
 
 import json
 import sys
@@ -18,19 +18,20 @@ if TYPE_CHECKING:
 @click.command(
     epilog="""\b
     Example: untorn stale | awk '$3 == "replaced" && $4 == "code"'
-    Exit status: 0 all was looked at that may be; 1 there is no /proc;
+    Exit status: 0 every process that may be read was read; 1 there is no /proc;
     2 wrong usage."""
 )
 @proc_option
 @timeout_option(PROCESS_TIMEOUT, "a look at one process")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 def stale(proc: str, as_json: bool, timeout: float) -> None:
-    """Show who maps files that were deleted or replaced, as libraries are by an upgrade.
+    """Show which processes map deleted or replaced files.
 
-    One line a process and file: PID, command, "replaced" if another file has the name now,
-    "deleted" if none has, "gone" where that cannot be told; "code" if some of it may be run; how
-    much is mapped; the name. Memory that never was in a directory is no such file. How many
-    processes may not be read is said on stderr, and in the last JSON object.
+    An upgrade does that to libraries. The command prints one line per process and file: PID;
+    command; "replaced" if another file has the name now, "deleted" if none has, "gone" if that is
+    not known; "code" if some of it may be run; how much is mapped; the name. Memory that never was
+    in a directory is no such file. How many processes may not be read is said on stderr, and in the
+    last JSON object.
     """
     from untorn.reader.stale import stale as survey
 

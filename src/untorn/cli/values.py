@@ -1,4 +1,4 @@
-"""How a value is written: a VMA, a name, a size."""
+"""How the commands write a value: a VMA, a name, a size."""
 
 from untorn.maps.entry import MapsEntry
 
@@ -6,7 +6,7 @@ _UNITS = "KiB", "MiB", "GiB", "TiB"
 
 
 def entry_as_json(entry: MapsEntry | None) -> dict[str, object] | None:
-    """Return what a line says; bytes that are not UTF-8 become lone surrogates."""
+    """Return the fields of a line; bytes that are not UTF-8 become lone surrogates."""
     if entry is None:
         return None
     return {
@@ -22,18 +22,18 @@ def entry_as_json(entry: MapsEntry | None) -> dict[str, object] | None:
 
 
 def text(name: bytes) -> str:
-    """Return a name as a string, from which os.fsencode() makes the same bytes again."""
+    """Return a name as a string that os.fsencode() turns back into the same bytes."""
     return name.decode("utf-8", "surrogateescape")
 
 
 def printable(name: bytes) -> str:
-    """Return a name for a person: nothing in it moves a cursor or changes a colour."""
+    """Return a name for a terminal: nothing in it moves the cursor or changes a colour."""
     readable = name.decode("utf-8", "backslashreplace")
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in readable)
 
 
 def binary_size(size: int) -> str:
-    """Return a number of bytes in the largest unit that keeps it above 1."""
+    """Return a number of bytes in the largest unit that suits it, KiB or more."""
     scale, unit = _unit_of(size)
     return f"{size / scale:.4g} {unit}"
 

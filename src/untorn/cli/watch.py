@@ -1,4 +1,4 @@
-"""untorn watch: what changed in the map of a process since the last look, as it happens."""
+"""untorn watch: show what changes in the map of a process, look by look."""
 
 import json
 import sys
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 @click.command(
     epilog="""\b
     Example: untorn watch 4242 --interval 0.5 | jq -c 'select(.kind == "mapped")'
-    Exit status: 0 the process ended, or Ctrl-C; 1 there is no such process,
-    it has no memory, may not be read, or was not in time; 2 wrong usage."""
+    Exit status: 0 the process ended, or Ctrl-C; 1 there is no such process, it
+    has no memory, may not be read, or was not read in time; 2 wrong usage."""
 )
 @pid_argument
 @click.option(
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 def watch(pid: int, proc: str, interval: float, timeout: float) -> None:
     """Show what changes in the map of a process, until it ends.
 
-    Ranges that were mapped, unmapped, grown, shrunk, protected (other permissions), renamed or
-    replaced (another file). A VMA that is split or merged is no change. On a terminal, totals and
-    the latest changes; else one JSON object a line: the first tells how much is mapped, the last
-    one that the process ended.
+    Ranges are mapped, unmapped, grown, shrunk, protected (other permissions), renamed or replaced
+    (another file). A VMA that is split or merged is no change. A terminal shows totals and the
+    latest changes. Elsewhere each line is a JSON object: the first says how much is mapped, the
+    last that the process ended.
     """
     from untorn.reader.watch import watch as looks
 

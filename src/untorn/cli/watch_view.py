@@ -13,10 +13,10 @@ from untorn.reader.snapshot import Snapshot
 from untorn.reader.watch import Look
 
 _KEPT = 200
-"""Changes, more than a terminal has lines."""
+"""How many changes we keep: more than a terminal has lines."""
 _NAMES = 5
 _FRAME = 8
-"""Lines that are neither names nor changes."""
+"""How many lines are neither names nor changes."""
 _STYLES = {
     ChangeKind.MAPPED: "green",
     ChangeKind.GROWN: "green",
@@ -26,7 +26,7 @@ _STYLES = {
 
 
 class WatchView:
-    """What is shown of one process."""
+    """The view of one process."""
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
@@ -35,14 +35,14 @@ class WatchView:
         self._snapshot = Snapshot.parse(b"")
 
     def take(self, look: Look) -> None:
-        """Take up a look."""
+        """Add a look to the view."""
         now = time.strftime("%H:%M:%S")
         self._snapshot = look.snapshot
         self._counts.update(change.kind for change in look.changes)
         self._latest.extend((now, change) for change in look.changes[-_KEPT:])
 
     def render(self, width: int, height: int) -> RenderableType:
-        """Return what fills a terminal of that many columns and lines."""
+        """Return a view that fills a terminal of that many columns and lines."""
         room = max(height - _FRAME - _NAMES, 3)
         return Group(self._title(), self._names(width), self._changes(room, width))
 
