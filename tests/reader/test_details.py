@@ -152,7 +152,7 @@ def test_where_the_kernel_does_not_tell_of_guards_it_is_said(
     at = int(untorn.snapshot(child.pid).start[0])
     told = details_of(child, at)
     assert told.guards is None
-    assert told.absent["guards"] == "this kernel does not tell (since 6.16): Invalid argument"
+    assert told.absent["guards"] == "this kernel does not report it (since 6.16): Invalid argument"
 
 
 def test_the_gate_is_found_from_the_kernels_half_on(child: Commanded) -> None:

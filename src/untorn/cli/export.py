@@ -110,8 +110,8 @@ def export(
 ) -> None:
     """Serve memory figures of groups of processes to Prometheus.
 
-    Resident, proportional, unique and swapped memory; VMAs, and how near a process is to
-    vm.max_map_count; mapped bytes of deleted files; what the looks cost. A scrape looks at all
+    The figures: resident, proportional, unique and swapped memory; VMAs, and how near a process is
+    to vm.max_map_count; mapped bytes of deleted files; what the looks cost. A scrape looks at all
     processes. Those that are too large for one short call are counted slice by slice in the
     background, and shown as they were last counted. What is not known is absent.
     """

@@ -1,8 +1,8 @@
-"""What the kernel tells of a VMA beyond its line: flags, protection key, guards, whose stack.
+"""What the kernel says of a VMA beyond its line: flags, protection key, guards, whose stack.
 
-Flags and key stand in smaps alone, which walks the page tables of one VMA after the other and
-holds a lock of the process meanwhile. So it is read only if all that the process has could be
-walked within the longest hold that is allowed: see page_walk.py.
+Only smaps has flags and key. It walks the page tables of one VMA after the other, and holds a lock
+of the process meanwhile. So it is read only if all page tables of the process can be walked within
+the longest hold that is allowed: see page_walk.py.
 
 Source: proc_pid_smaps(5), proc_pid_syscall(5).
 """
@@ -26,28 +26,28 @@ from untorn.reader.page_walk import guard_ranges, sizes_of, walk_ns
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """What is None is absent; `absent` says why, by the field's name."""
+    """A field that is None is absent; `absent` says why, by the field's name."""
 
     flags: tuple[str, ...] | None = None
-    """The two letters of each flag, as smaps has them: "dd" is VM_DONTDUMP."""
+    """The two letters of each flag, as in smaps: "dd" is VM_DONTDUMP."""
     protection_key: int | None = None
     guards: tuple[tuple[int, int], ...] | None = None
     """Ranges of guard pages (MADV_GUARD_INSTALL), byte addresses, end exclusive."""
     stack_of: tuple[int, ...] | None = None
-    """The threads whose stack pointer is in the VMA, as far as they sleep."""
+    """The threads whose stack pointer is in the VMA; only sleeping threads are seen."""
     absent: Mapping[str, str] = field(default_factory=dict)
 
 
 def details_of(entry: MapsEntry, reach: Reach, max_hold: float) -> Details:
-    """Return what is told of a VMA. What would take too long is absent.
+    """Return the details of a VMA. What would take too long is absent.
 
     Args:
         entry: The VMA.
-        reach: How to get at the process.
-        max_hold: Seconds for which a lock of the process may be held at most.
+        reach: How to reach the process.
+        max_hold: Seconds that a lock of the process may be held.
 
     Raises:
-        OSError: ESRCH if the thread by which it is reached has ended.
+        OSError: ESRCH if the thread through which we reach it has ended.
     """
     absent: dict[str, str] = {}
     flags = key = None
@@ -66,7 +66,7 @@ def details_of(entry: MapsEntry, reach: Reach, max_hold: float) -> Details:
 
 @contextmanager
 def _absent(absent: dict[str, str], reach: Reach, *names: str) -> Iterator[None]:
-    """Note why these fields are absent, if what is done inside fails because of that alone."""
+    """Record why these fields are absent, if reading them inside fails for that reason alone."""
     try:
         yield
     except (OSError, OutOfReachError) as error:
@@ -79,10 +79,10 @@ def _absent(absent: dict[str, str], reach: Reach, *names: str) -> Iterator[None]
 def _flags_and_key(
     smaps: LiveMapsFile, entry: MapsEntry, place: str, max_hold: float
 ) -> tuple[tuple[str, ...] | None, int | None]:
-    """Return the flags of a VMA, and its protection key where there are such.
+    """Return the flags of a VMA, and its protection key if the kernel and processor have keys.
 
     Raises:
-        OutOfReachError: It is not there any more, or reading could hold a lock for too long.
+        OutOfReachError: The VMA is gone, or the read could hold a lock for too long.
         OSError: smaps cannot be read.
     """
     hold = walk_ns(sizes_of(place))
@@ -100,14 +100,14 @@ def _flags_and_key(
             key = re.search(rb"\nProtectionKey: *(\d+)\n", record[: flags.start() + 1])
             return tuple(flags[1].decode().split()), int(key[1]) if key else None
         text = text if found else b"\n"
-    raise OutOfReachError("the VMA changed, or smaps tells no flags of it")
+    raise OutOfReachError("the VMA changed, or smaps shows no flags of it")
 
 
 def _threads_on(entry: MapsEntry, pid: int, proc: str) -> Iterator[int]:
     """Yield the threads whose stack pointer lies in a VMA.
 
     Raises:
-        OutOfReachError: They may not be looked at.
+        OutOfReachError: We may not look at them.
         OSError: ETIMEDOUT if there is no time left.
     """
     for tid, _ in living_threads(pid, proc):
@@ -118,6 +118,6 @@ def _threads_on(entry: MapsEntry, pid: int, proc: str) -> Iterator[int]:
             continue
         except PermissionError:
             raise OutOfReachError("it takes the right to trace the process") from None
-        # "running" tells nothing; else the last two are stack pointer and program counter.
+        # "running" says nothing; else the last two words are stack pointer and program counter.
         if len(words) > 2 and entry.start <= int(words[-2], 16) < entry.end:
             yield tid

@@ -1,8 +1,8 @@
-"""What changed from one map to another, page by page and not line by line.
+"""What changed from one map to another: page by page, not line by line.
 
-A VMA that is split or merged is the same memory in other lines, which is no change here. Only the
-lines that are in one map and not in the other are compared: their borders cut both maps into
-pieces, and each piece was mapped before, or is now, or both. Equal neighbours are put together.
+A VMA that is split or merged is the same memory in other lines, which is no change here. Only lines
+that one map has and the other has not are compared: their borders cut both maps into pieces, and
+each piece was mapped before, is mapped now, or both. Equal neighbours are joined.
 """
 
 from collections.abc import Iterator
@@ -22,14 +22,14 @@ class ChangeKind(StrEnum):
     MAPPED = "mapped"
     UNMAPPED = "unmapped"
     GROWN = "grown"
-    """Mapped, by a VMA that was there and now covers this too."""
+    """Mapped, by a VMA that existed before and now covers this range, too."""
     SHRUNK = "shrunk"
-    """Unmapped, from a VMA of which something is still there."""
+    """Unmapped, from a VMA that still exists in part."""
     PROTECTED = "protected"
-    """Other permissions; perhaps another name too."""
+    """Other permissions, perhaps also another name."""
     RENAMED = "renamed"
     REPLACED = "replaced"
-    """Another file or another part of it, or a file instead of anonymous memory, or the reverse."""
+    """Another file, another part of the file, or a change between file and anonymous memory."""
 
 
 class Change(NamedTuple):
@@ -41,13 +41,13 @@ class Change(NamedTuple):
     end: int
     """Byte address after the last one."""
     before: MapsEntry | None
-    """The VMA that covered the beginning of the range; None if none did."""
+    """The VMA that covered the start of the range; None if none did."""
     after: MapsEntry | None
-    """The same of now."""
+    """The VMA that covers it now; None if none does."""
 
 
 def diff(old: Columns, new: Columns) -> list[Change]:
-    """Return what changed, in the order of addresses. Both must be disjoint and ascending."""
+    """Return the changes, in the order of addresses. Both must be disjoint and ascending."""
     before, after = _changed(old, new)
     if not len(before) + len(after):
         return []
@@ -64,7 +64,7 @@ def diff(old: Columns, new: Columns) -> list[Change]:
 
 
 def same_rows(old: Columns, new: Columns) -> tuple[Rows, Rows]:
-    """Return the rows of each that are in the other, too, in the order of addresses."""
+    """Return the rows of each that the other has too, in the order of addresses."""
     if old is new:
         every = np.arange(len(old))
         return every, every
@@ -78,27 +78,27 @@ def same_rows(old: Columns, new: Columns) -> tuple[Rows, Rows]:
 
 
 def _changed(old: Columns, new: Columns) -> tuple[Columns, Columns]:
-    """Return the rows of each that the other has not."""
+    """Return the rows of each that the other does not have."""
     ours, theirs = same_rows(old, new)
     return old.take(other_rows(len(old), ours)), new.take(other_rows(len(new), theirs))
 
 
 def other_rows(count: int, rows: Rows) -> Rows:
-    """Return the rows below a number that are not among these."""
+    """Return the row numbers below count that are not among these."""
     mask = np.ones(count, np.bool_)
     mask[rows] = False
     return np.flatnonzero(mask)
 
 
 class _Pieces:
-    """Ranges between borders, each with the row that covers it before and after, or -1."""
+    """Ranges between borders, each with the rows that cover it before and after; -1 for none."""
 
     def __init__(self, starts: Numbers, before: Columns, after: Columns) -> None:
         self.starts, self.before, self.after = starts, before, after
         self.old, self.new = _covering(before, starts), _covering(after, starts)
 
     def kinds(self) -> Iterator[tuple[ChangeKind, int]]:
-        """Yield what happened, and to which piece."""
+        """Yield pieces and what happened to them."""
         both = (self.old >= 0) & (self.new >= 0)
         moved, renamed, protected = self._compare(both)
         kept = both & ~moved
@@ -119,9 +119,9 @@ class _Pieces:
             yield kinds[which[piece]], piece
 
     def _compare(self, both: Truths) -> tuple[Truths, Truths, Truths]:
-        """Tell of each piece whether its file, its name, its permissions are others.
+        """Return for each piece whether its file, its name and its permissions changed.
 
-        Not of what is mapped only before or only after.
+        All are False for a piece that is mapped only before or only after.
         """
         pieces = np.flatnonzero(both)
         names = {name: index for index, name in enumerate(self.after.names)}
@@ -129,7 +129,7 @@ class _Pieces:
         old = self.before.replace(name=renumbered).take(self.old[pieces])
         new = self.after.take(self.new[pieces])
         moved, renamed, protected = np.zeros((3, len(both)), np.bool_)
-        # How far into the file address 0 would be, modulo 2**64; anonymous memory has no place.
+        # Where address 0 would be in the file, modulo 2**64; anonymous memory has no such place.
         has_place = (new.device | new.inode | new.offset) != 0
         elsewhere = (old.offset - old.start != new.offset - new.start) & has_place
         moved[pieces] = elsewhere | (old.device != new.device) | (old.inode != new.inode)
@@ -138,7 +138,7 @@ class _Pieces:
         return moved, renamed, protected
 
     def change(self, kind: ChangeKind, piece: int, end: int) -> Change:
-        """Return the record of one piece."""
+        """Return the change of one piece."""
         old, new = int(self.old[piece]), int(self.new[piece])
         return Change(
             kind,
@@ -158,7 +158,7 @@ def _covering(columns: Columns, starts: Numbers) -> Rows:
 
 
 def _continues(last: Change, change: Change) -> bool:
-    """Tell whether the same happened right below, to the same kind of memory."""
+    """Return whether the same happened right below, to the same kind of memory."""
     ours, theirs = (
         (each.kind, _memory(each.before, each.start), _memory(each.after, each.start))
         for each in (last._replace(start=last.end), change)
@@ -167,7 +167,7 @@ def _continues(last: Change, change: Change) -> bool:
 
 
 def _memory(entry: MapsEntry | None, addr: int) -> tuple[object, ...] | None:
-    """Return what an entry says of the page at addr, were it as long as that."""
+    """Return what an entry says of the page at addr, as if the entry reached that far."""
     if entry is None:
         return None
     place = entry.offset - entry.start + addr if entry.has_file else 0

@@ -1,15 +1,15 @@
-"""Holes between lines: which of them need a second look, and what to do if one is not there.
+"""Holes between lines: which need a second look, and what to do if something is mapped there.
 
-Since Linux 6.17 maps may leave out what is mapped: within one fill, each lookup goes on from where
-an iterator stands, which a writer may have overtaken (docs/false-gap.md). The first lookup of a
-fill does not. So a hole is to be believed if
+Since Linux 6.17 maps may leave out mapped ranges: within one fill, each lookup continues from an
+iterator that a writer may have overtaken (docs/false-gap.md). The first lookup of a fill does not.
+So a hole is certain if
 
 - the kernel holds mmap_lock for a fill (before 6.17), or
 - no thread of the process ran while the fill was read (see idleness.py), or
-- a lookup of its own, which starts at the hole and not at where another one was, finds nothing in
-  it: one PROCMAP_QUERY a hole.
+- a separate lookup, which starts at the hole and not at an iterator, finds nothing in it: one
+    PROCMAP_QUERY per hole.
 
-So what is mapped from before the snapshot begins until it is there is in it; what was unmapped at
+So a snapshot has every range that is mapped from its start to its end; a range that was unmapped at
 some time in between may be left out.
 """
 
@@ -30,9 +30,9 @@ from untorn.releases.release import running_release
 
 @lru_cache
 def gaps_may_be_false() -> bool:
-    """Tell whether this kernel locks one VMA at a time to show maps, and not a whole fill.
+    """Return whether this kernel locks single VMAs to show maps, and not a whole fill.
 
-    Some kernels between the ioctl and 6.17 carry the change; their list of symbols tells.
+    Some kernels between the ioctl and 6.17 have the change; their list of symbols shows it.
     """
     release = running_release()
     unsure = release.has(PROCMAP_QUERY_IOCTL) and not release.has(MAPS_PER_VMA)
@@ -40,9 +40,9 @@ def gaps_may_be_false() -> bool:
 
 
 def doubtful_holes(lines: Columns, fills: Fills) -> Rows:
-    """Return the rows after which there is a hole, in fills during which the process ran.
+    """Return the rows before the holes in fills during which the process may have run.
 
-    Behind the last VMA too: the rest of the map may have been left out.
+    The range after the last VMA counts, too: the rest of the map may have been left out.
     """
     ran = np.repeat(~np.array(fills.quiet, np.bool_), [text.count(b"\n") for text in fills.texts])
     hole = np.append(lines.start[1:] > lines.end[:-1], True)
@@ -51,7 +51,7 @@ def doubtful_holes(lines: Columns, fills: Fills) -> Rows:
 
 
 def false_gaps(file: LiveMapsFile, lines: Columns, holes: Rows) -> list[int]:
-    """Look once into each hole; return the rows after which something is mapped after all.
+    """Look once into each hole; return the rows after which something is mapped.
 
     Raises:
         OSError: As MapsFile.query().
@@ -63,13 +63,13 @@ def false_gaps(file: LiveMapsFile, lines: Columns, holes: Rows) -> list[int]:
 
 
 def fill_in(file: LiveMapsFile, lines: Columns, gaps: list[int]) -> tuple[Columns, int]:
-    """Put in what is mapped after these rows, by the ioctl, up to the next line that still holds.
+    """Insert what is mapped after these rows, by the ioctl, up to the next line that still holds.
 
-    A line that begins below the end of what was put in is older, and dropped. Each look begins
-    above the one before, so that this ends, whatever writers do.
+    A line that begins below the end of an inserted VMA is older, and is dropped. Each lookup begins
+    above the one before, so this ends, whatever writers do.
 
     Returns:
-        The lines, which may overlap as those of the file may, and how many were put in.
+        The lines, which may overlap as the file's may, and how many were inserted.
 
     Raises:
         OSError: As MapsFile.query().

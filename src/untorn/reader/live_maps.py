@@ -1,4 +1,4 @@
-"""The open maps of a process: text, queries, snapshots and places in files."""
+"""The open maps of a process: text, queries, snapshots, and places in files."""
 
 import errno
 import os
@@ -36,27 +36,27 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _ATTEMPTS = 3
-"""Looks at what may change from one system call to the next."""
+"""How often to look at what may change between two system calls."""
 
 
 class LiveMaps(MapsFile):
     """The open maps of a real process.
 
-    They are those of one memory: if the process ends or changes its program, they end, and never
-    show that of another one which got the same number. If its main thread has ended, it is read by
-    one that lives. To be used by one thread at a time.
+    They belong to one memory: if the process ends or changes its program, they end, and never show
+    the memory of a later process with its PID. If its main thread has ended, they are read through
+    a living one. Only one thread at a time may use them.
 
     Args:
         pid: The process, or a thread of it.
         proc: Where procfs is mounted; pid is its number there.
-        gentle: Whether to read at a raised priority and an even pace; None does so where this
-            kernel takes mmap_lock to show a map. See reader/access/gentle.py.
-        ioctl: False to do without PROCMAP_QUERY, as where the kernel has none (before 6.11).
-        timeout: Seconds that each look may take (query, snapshot, locate, is_file, details): one
-            that is late raises TimeoutError, and then the maps are closed. None for as long as
-            the kernel takes, which spares each look the 0.1 ms of a thread. read() and seek()
+        gentle: Whether to read at a raised priority and an even pace; None does so if this kernel
+            takes mmap_lock to show a map. See reader/access/gentle.py.
+        ioctl: False to do without PROCMAP_QUERY, as on kernels before 6.11.
+        timeout: Seconds that each look may take (query, snapshot, locate, is_file, details). A look
+            that is late raises TimeoutError, and the maps are then closed. None for as long as the
+            kernel takes, which saves the 0.1 ms that a thread costs each look. read() and seek()
             have no limit.
-        budget: Of which the calls are paid that hold a lock of the process; None for no bound.
+        budget: The budget to charge for calls that hold a lock of the process; None for no bound.
 
     Raises:
         OSError: ENOENT if there is no such process, EACCES or EPERM if its map may not be read.
@@ -100,10 +100,10 @@ class LiveMaps(MapsFile):
     def procmap_query(self, question: ProcmapQuery) -> QueriedVma:
         """Answer a PROCMAP_QUERY: see MapsFile.
 
-        By the ioctl, or where there is none by the text, which takes as long as a snapshot, moves
-        the file, and cannot tell a newline in a name from the four characters it is shown as.
-        [vsyscall] is found from addresses of the kernel's half on. A name has no limit. A build id
-        is read from the file, and only if that is a regular one: see location.py.
+        It uses the ioctl, or if there is none the text: that takes as long as a snapshot, moves the
+        file, and cannot tell a newline in a name from the four characters that stand for it.
+        [vsyscall] is found from addresses in the kernel's half. A name may have any length. A build
+        id is read from the file, and only from a regular one: see location.py.
 
         Raises:
             OSError: ENOENT if none matches; EINVAL for an unknown flag; ESRCH if the process has no
@@ -119,10 +119,10 @@ class LiveMaps(MapsFile):
         return found if named else found._replace(entry=found.entry._replace(name=b""))
 
     def snapshot(self, previous: "Snapshot | None" = None) -> "Snapshot":
-        """Read the whole map: see take.py for what is checked. Moves the file.
+        """Read the whole map: take.py says what is checked. Moves the file.
 
         Args:
-            previous: An older snapshot of this process: what did not change is taken from it.
+            previous: An older snapshot of this process, to reuse what did not change.
 
         Raises:
             OSError: ESRCH, with the reason, if the process has no memory, or loses it meanwhile;
@@ -135,7 +135,7 @@ class LiveMaps(MapsFile):
 
         Args:
             addr: Byte address.
-            build_id: Tell the build id of the file, too.
+            build_id: Whether to return the build id of the file, too.
 
         Raises:
             OSError: ENOENT if nothing is mapped there; else as query().
@@ -149,13 +149,13 @@ class LiveMaps(MapsFile):
         return self._look(partial(self._settled, partial(self._query, addr), look))
 
     def is_file(self, addr: int, path: str | bytes | os.PathLike[str]) -> bool:
-        """Tell whether the file at a path is the one that is mapped at a byte address.
+        """Return whether the file at a path is the one that is mapped at a byte address.
 
-        Right on btrfs and overlayfs, too, and whatever names the file has: see same_file.py.
+        This is right on btrfs and overlayfs, too, and for any name of the file: see same_file.py.
 
         Raises:
             OSError: ENOENT if nothing is mapped there, or no file is at that path; else as query().
-            OutOfReachError: It cannot be told here.
+            OutOfReachError: This cannot be found out here.
         """
         from untorn.reader.files.found_file import FoundFile
         from untorn.reader.files.same_file import is_same
@@ -167,12 +167,12 @@ class LiveMaps(MapsFile):
         return self._look(partial(self._settled, partial(self._query, addr), look))
 
     def details(self, addr: int, *, max_hold: float = MAX_HOLD) -> "Details":
-        """Return what is told of the VMA at a byte address beyond its line: see Details.
+        """Return the details of the VMA at a byte address beyond its line: see Details.
 
         Args:
             addr: Byte address.
-            max_hold: Seconds for which a lock of the process may be held at most: what cannot be
-                told within it is absent.
+            max_hold: Seconds that a lock of the process may be held: what cannot be read within it
+                is absent.
 
         Raises:
             OSError: ENOENT if nothing is mapped there; else as query().
@@ -192,17 +192,17 @@ class LiveMaps(MapsFile):
         """Return what the process has in memory, VMA by VMA. Moves the file.
 
         Args:
-            max_hold: Seconds for which a lock of the process may be held at most by one call: the
-                kernel's smaps is read where its calls take less, else pages are counted slice by
-                slice, which takes longer and holds for some microseconds at a time.
+            max_hold: Seconds that one call may hold a lock of the process: smaps is read if its
+                calls take less; otherwise pages are counted slice by slice, which takes longer but
+                holds the lock for some microseconds at a time.
             within: Seconds after which an estimate will do; None for the exact numbers. See Memory.
-            counted: Count pages whatever smaps takes, and show VMAs as they were found first: what
-                changes all the time has its numbers, too. Of a VMA that is replaced meanwhile
-                these may be those of what came in its place.
+            counted: Count pages even if smaps is quick, and show VMAs as they were first found:
+                then a VMA that changes all the time has numbers, too. If a VMA is replaced
+                meanwhile, they may be the numbers of the new one.
 
         Raises:
             OSError: As snapshot().
-            ValueError: A time is not more than 0.
+            ValueError: A time is not above 0.
         """
         from untorn.reader.memory.measure import Look, Options
 
@@ -214,18 +214,18 @@ class LiveMaps(MapsFile):
             try:
                 return Look(self._reach, self._take, options).make()
             except FileNotFoundError:
-                self._maps.check_thread()  # it may be why
+                self._maps.check_thread()  # that may be the reason
                 raise
 
         return self._look(look)
 
     @property
     def pid(self) -> int:
-        """The process."""
+        """The PID."""
         return self._reach.pid
 
     def command(self) -> bytes:
-        """Return what the kernel calls the program. Raises OSError ESRCH if it is gone."""
+        """Return the kernel's name of the program. Raises OSError ESRCH if it is gone."""
         status = status_of(place_of(self._reach.pid, self._reach.proc))
         if status is None:
             raise os_error(errno.ESRCH)
@@ -246,7 +246,7 @@ class LiveMaps(MapsFile):
         return self._ask(ProcmapQuery(query_addr=addr & ULONG_MAX, vma_name_size=PATH_MAX))
 
     def _ask(self, question: ProcmapQuery) -> QueriedVma:
-        """Ask the kernel, or where it does not answer the text."""
+        """Ask the kernel, or the text if the kernel cannot answer."""
         if not self._ioctl or question.query_addr >= KERNEL_HALF:
             return self._ask_text(question)
         try:
@@ -260,7 +260,7 @@ class LiveMaps(MapsFile):
         return self._ask_text(question)
 
     def _ask_long(self, question: ProcmapQuery) -> QueriedVma:
-        """Do it where the name is longer than the ioctl can tell: the text has it."""
+        """Answer a question whose name is too long for the ioctl: the text has it."""
         vma = self._file.procmap_query(question._replace(vma_name_size=0))
         line = entry_above(self._file, vma.entry.start)
         if line and line == vma.entry._replace(name=line.name):
@@ -285,14 +285,14 @@ class LiveMaps(MapsFile):
         return vma._replace(build_id=told, build_id_absent=absent)
 
     def _beside(self, vma: QueriedVma) -> list[MapsEntry]:
-        """Return what is mapped of the same file."""
+        """Return what else is mapped of the same file."""
         snapshot = self._take(None)
         entry = vma.entry
         rows = (snapshot.inode == entry.inode) & (snapshot.device == entry.device.st_dev)
         return [snapshot[row] for row in rows.nonzero()[0].tolist()]
 
     def _settled(self, ask: Callable[[], QueriedVma], look: Callable[[QueriedVma], T]) -> T:
-        """Return what a look at a VMA finds while that VMA does not change."""
+        """Return the result of a look at a VMA during which the VMA did not change."""
         before = ask()
         for _ in range(_ATTEMPTS):
             found = look(before)
@@ -300,14 +300,14 @@ class LiveMaps(MapsFile):
             if after == before:
                 return found
             before = after
-        raise OutOfReachError("what is mapped there changed each time that it was looked at")
+        raise OutOfReachError("what is mapped there changed each time we looked")
 
     def _check_open(self) -> None:
         if self._closed:
             raise os_error(errno.EBADF)
 
     def close(self) -> None:
-        """Release the file; once is enough, twice does no harm."""
+        """Close the file; a second call does nothing."""
         if not self._closed:
             self._maps.close()
         self._closed = True
@@ -317,10 +317,10 @@ class LiveMaps(MapsFile):
 
 
 def files_of(maps: LiveMaps) -> "MappedFiles":
-    """Return what finds the files that are mapped.
+    """Return an object that finds the mapped files.
 
     Raises:
-        OSError: ESRCH if the thread by which the memory is reached has ended.
+        OSError: ESRCH if the thread through which we reach the memory has ended.
     """
     from untorn.reader.files.mapped_file import MappedFiles
 

@@ -1,4 +1,4 @@
-"""One look at a process: its maps are opened, looked at and closed again."""
+"""One look at a process: open its maps, look, close them."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -47,7 +47,7 @@ def snapshot(
         pid: The process, or a thread of it.
         proc: Where procfs is mounted; pid is its number there.
         gentle: As for LiveMaps.
-        previous: An older snapshot of this process: what did not change is taken from it.
+        previous: An older snapshot of this process, to reuse what did not change.
         timeout: Seconds that it may take; None for as long as the kernel takes.
 
     Raises:
@@ -75,16 +75,16 @@ def memory(
 
     Args:
         pid: The process, or a thread of it.
-        max_hold: As for LiveMaps.memory(), as is within.
+        max_hold: As for LiveMaps.memory(), like within.
         within: Seconds after which an estimate will do.
         proc: Where procfs is mounted; pid is its number there.
-        gentle: False to look without rests and at the priority that the thread has.
-        timeout: Seconds that it may take. None for 1 second more than within; or without that, for
-            60 seconds and 10 ms for each page table, several times what it takes.
+        gentle: False to look without pauses, at the thread's own priority.
+        timeout: Seconds that it may take. None for within plus 1 second; or if that is None, for 60
+            seconds and 10 ms for each page table, several times what it takes.
 
     Raises:
         OSError: As snapshot().
-        ValueError: A time is not more than 0.
+        ValueError: A time is not above 0.
     """
     if timeout is None:
         timeout = _memory_timeout(f"{proc}/{pid}") if within is None else within + GRACE
@@ -101,7 +101,7 @@ def _memory_timeout(place: str) -> float:
     from untorn.reader.page_walk import sizes_of
 
     tables = 0
-    with suppress(OSError):  # the look itself tells what it is
+    with suppress(OSError):  # the look itself reports the error
         tables = in_time(TIMEOUT, lambda: sizes_of(place)["VmPTE"], place)
     return memory_timeout(tables)
 
@@ -119,7 +119,7 @@ def locate(
     Args:
         pid: The process, or a thread of it.
         addr: Byte address.
-        build_id: Tell the build id of the file, too.
+        build_id: Whether to return the build id of the file, too.
         proc: Where procfs is mounted; pid is its number there.
         timeout: Seconds that it may take; None for as long as the kernel takes.
 
@@ -140,11 +140,11 @@ def look_at(
     timeout: float | None = TIMEOUT,
     budget: Budget | None = None,
 ) -> T:
-    """Return what a look at a process finds; it is made again if that changes its program.
+    """Return the result of a look at a process; repeat it if the process changes its program.
 
     Args:
         pid: The process, or a thread of it.
-        look: Is given the open maps.
+        look: Called with the open maps.
         proc: Where procfs is mounted; pid is its number there.
         gentle: As for LiveMaps.
         timeout: Seconds that it may take; None for as long as the kernel takes.

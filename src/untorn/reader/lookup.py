@@ -28,7 +28,7 @@ def next_entry(file: LiveMapsFile, addr: int) -> MapsEntry | None:
 
 
 def entry_above(file: LiveMapsFile, addr: int) -> MapsEntry | None:
-    """Return the same by the text, read line by line: what is mapped all the time is found."""
+    """Return the same from the text, read line by line, so that what stays mapped is found."""
     entries = (entry for entry in _lines(file) if entry.name != GATE_NAME)
     return next((entry for entry in entries if entry.end > addr), None)
 

@@ -1,4 +1,4 @@
-"""The map of a process as columns: what a snapshot and a memory have in common."""
+"""The map of a process as columns: what a snapshot and a memory share."""
 
 from collections.abc import Iterator, Sequence
 from typing import overload
@@ -12,20 +12,20 @@ from untorn.reader.text.columns import Columns, Numbers
 
 
 class MapColumns(Sequence[MapsEntry]):
-    """Disjoint ranges in the order of their addresses, one row a VMA. Never changes.
+    """Disjoint ranges in the order of their addresses, one row per VMA. Immutable.
 
-    As a sequence it has one MapsEntry a VMA, made when it is asked for. The columns are numpy
-    arrays that cannot be written.
+    As a sequence it has one MapsEntry per VMA, made on demand. The columns are read-only numpy
+    arrays.
 
     Attributes:
-        columns: All of them together.
+        columns: All columns together.
         start, end: Byte addresses, end exclusive.
         permissions: Bits of Permissions.
         offset: Bytes into the file; 0 without one.
-        device: As os.stat() has st_dev; 0 without a file.
+        device: As st_dev of os.stat(); 0 without a file.
         inode: 0 without a file.
         name: Index into names.
-        names: Names, each once; see MapsEntry.name.
+        names: Each name once; see MapsEntry.name.
     """
 
     __slots__ = ("columns",)
@@ -80,12 +80,12 @@ class MapColumns(Sequence[MapsEntry]):
         return self[row] if covers else None
 
     def between(self, low: int, high: int) -> list[MapsEntry]:
-        """Return the VMAs that have a byte in the range from low to high, high exclusive."""
+        """Return the VMAs that overlap the range from low to high, high exclusive."""
         last = np.searchsorted(self.start, np.uint64(min(max(high, 0), ULONG_MAX)))
         return self[slice(self.first_above(low), int(last))]
 
     def first_above(self, addr: int) -> int:
-        """Return the first row that ends above a byte address."""
+        """Return the first row whose end is above a byte address."""
         place = np.uint64(min(max(addr, 0), ULONG_MAX))
         return int(np.searchsorted(self.end, place, side="right"))
 

@@ -1,8 +1,8 @@
-"""The memory of all processes of a machine.
+"""The memory of many processes, or of all on a machine.
 
-A small process is read by smaps_rollup, in one call that holds a lock of it for less than the
-budget: each is another process, so there is no rest from one to the next. The others are counted
-slice by slice, one after the other at the pace of one thread, whatever their number.
+A small process is read through smaps_rollup, in one call that holds a lock of it for less than the
+budget. Each call is to another process, so no pause is needed between them. The others are counted
+slice by slice, one after the other, at the pace of one thread, however many there are.
 """
 
 import errno
@@ -40,28 +40,28 @@ from untorn.reader.memory.rollup import NO_SIZES, read_rollup
 from untorn.reader.page_walk import pages_of, sizes_of, walk_ns
 
 _MOST_THREADS = 4
-"""That read small processes at the same time, if there are as many CPUs; kernel time, mostly."""
+"""Threads that read small processes, if there are as many CPUs; mostly kernel time."""
 _LEAST = 0.01
-"""Seconds for a process when there is no more time for all."""
+"""Seconds for a process when the time for all is used up."""
 _NO_REST = Pace(1)
 Sizes = Mapping[str, int]
 OnCount = Callable[[int, int], None]
-"""Is told which process is counted now, and how many bytes it has in memory, about."""
+"""Called before a process is counted, with its PID and about how many bytes are resident."""
 
 
 class ProcessMemory(NamedTuple):
-    """What a process has."""
+    """The memory of a process."""
 
     pid: int
     command: bytes
-    """What the kernel calls the program."""
+    """The kernel's name of the program."""
     amounts: Amounts
     how: How
     """SAMPLE if any of it is an estimate."""
     longest_hold_ns: int
-    """How long it was kept from a lock by one call at most."""
+    """The longest time that one call kept it from a lock."""
     memory: Memory | None = None
-    """VMA by VMA; None of a small process, of which smaps_rollup was read."""
+    """VMA by VMA; None for a small process, which was read through smaps_rollup."""
 
 
 class Unread(NamedTuple):
@@ -69,7 +69,7 @@ class Unread(NamedTuple):
 
     pid: int
     error: OSError | OutOfReachError
-    """What stood in the way."""
+    """Why it was not read."""
     gone: bool = False
     """Whether there is no such process, or it has no memory: a zombie, a kernel thread."""
 
@@ -89,12 +89,12 @@ class Unread(NamedTuple):
 
 @dataclass(slots=True)
 class Memories:
-    """What processes have."""
+    """The memory of several processes."""
 
     found: list[ProcessMemory] = field(default_factory=list)
-    """By pid."""
+    """Sorted by PID."""
     unread: list[Unread] = field(default_factory=list)
-    """By pid."""
+    """Sorted by PID."""
 
 
 def memories(
@@ -108,16 +108,16 @@ def memories(
     """Look at the memory of some processes, or of all.
 
     Args:
-        pids: Which; None for all that have memory.
+        pids: Which processes; None for all that have memory.
         proc: Where procfs is mounted.
-        max_hold: Seconds for which a lock of a process may be held at most by one call.
-        within: Seconds that all may take together: large ones are estimated if there is no time
-            for more, and 1 second later what is not read is left out. None for exact numbers.
-        timeout: Seconds that each may take; None as for memory(), but 2 for one that is small.
+        max_hold: Seconds that one call may hold a lock of a process.
+        within: Seconds for all together: large processes are estimated if there is no time for
+            more, and 1 second later the unread ones are left out. None for exact numbers.
+        timeout: Seconds for each process; None as for memory(), but 2 for a small one.
 
     Raises:
         OSError: ENOENT if there is no procfs; EMFILE or ENFILE if we may open no more files.
-        ValueError: A time is not more than 0.
+        ValueError: A time is not above 0.
     """
     result = Memories()
     looks = look_at_memories(pids, proc=proc, max_hold=max_hold, within=within, timeout=timeout)
@@ -144,13 +144,13 @@ def look_at_memories(
     """Yield what memories() collects, as soon as it is known: small processes, then large ones.
 
     Args:
-        pids: As for memories(), as are the next four.
+        pids: As for memories(), like the next four.
         proc: Where procfs is mounted.
         max_hold: In seconds.
         within: In seconds.
         timeout: In seconds.
-        by_vma: Whether each is to be known VMA by VMA, of small ones, too.
-        on_count: Is called before each that takes a while.
+        by_vma: Whether to return each VMA by VMA, small ones too.
+        on_count: Called before each process that takes a while.
     """
     check_limits(max_hold, within, timeout)
     named = pids_of(proc) if pids is None else list(dict.fromkeys(pids))
@@ -161,7 +161,7 @@ def look_at_memories(
 
 
 class _Looks:
-    """Looks at many processes that have their time together."""
+    """Looks at many processes, within one time for all."""
 
     def __init__(
         self, proc: str, max_hold: float, timeout: float | None, within: float | None
@@ -173,8 +173,8 @@ class _Looks:
     def at(
         self, pids: list[int], by_vma: bool, on_count: OnCount
     ) -> Iterator[ProcessMemory | Unread]:
-        """Yield what each has: of small ones by smaps_rollup, of the others VMA by VMA."""
-        walk_ns(NO_SIZES)  # what it takes is measured once, not by each thread
+        """Yield each process's memory: small ones from smaps_rollup, the others VMA by VMA."""
+        walk_ns(NO_SIZES)  # measure this once, not in each thread
         threads = min(len(os.sched_getaffinity(0)), _MOST_THREADS)
         make_look = partial(_Looker, self._proc, 0 if by_vma else self._max_hold)
         others: dict[int, Sizes] = {}
@@ -189,7 +189,7 @@ class _Looks:
         yield from self._count(others, on_count)
 
     def _for_small(self) -> float:
-        """Return how many seconds one may take: those that are stuck leave time for the others."""
+        """Return the seconds for a small one; those that are stuck must leave time for others."""
         if self._timeout is not None or self._within is None:
             return self._timeout or PROCESS_TIMEOUT
         return min(PROCESS_TIMEOUT, (self._within + GRACE) / 2)
@@ -197,7 +197,7 @@ class _Looks:
     def _count(
         self, others: Mapping[int, Sizes], on_count: OnCount
     ) -> Iterator[ProcessMemory | Unread]:
-        """Count these, the smallest first: what one does not take of its share is for the rest."""
+        """Count these, the smallest first: time that one does not use goes to the others."""
         smallest_first = sorted(others, key=lambda pid: pages_of(others[pid]))
         for number, pid in enumerate(smallest_first):
             share = self._share(len(others) - number)
@@ -206,13 +206,13 @@ class _Looks:
             yield self._in_time(pid, count, self._limit(share, others[pid]))
 
     def _share(self, number: int) -> float | None:
-        """Return how many seconds each of so many may take; None for what it takes."""
+        """Return the seconds that each of `number` processes may take; None for no limit."""
         if self._deadline is None:
             return None
         return max((self._deadline - time.monotonic()) / number, _LEAST)
 
     def _limit(self, share: float | None, sizes: Sizes) -> float:
-        """Return how many seconds one may take."""
+        """Return how many seconds one process may take."""
         usual = memory_timeout(sizes["VmPTE"]) if share is None else share + GRACE
         return min(self._timeout or usual, self._end - time.monotonic())
 
@@ -226,11 +226,11 @@ class _Looks:
 
 
 class _Looker:
-    """Looks at processes that are small, by one thread.
+    """Looks at small processes, in one thread.
 
     Args:
         proc: Where procfs is mounted.
-        max_hold: Seconds that a call may take of one that is small.
+        max_hold: Seconds that a call on a small process may take.
     """
 
     def __init__(self, proc: str, max_hold: float) -> None:
@@ -238,7 +238,7 @@ class _Looker:
         self._holds = Holds(pace=_NO_REST)
 
     def __call__(self, pid: int) -> ProcessMemory | Unread | Sizes:
-        """Return what a process has, or why that is not known; its sizes if it is to be counted."""
+        """Return a process's memory, or why it is unknown; its sizes if it must be counted."""
         self._holds.longest_ns = 0
         try:
             command, sizes, amounts = read_rollup(pid, self._proc, self._holds, self._max_hold)
@@ -252,7 +252,7 @@ class _Looker:
             return _unread(pid, error, self._proc)
 
     def _sizes_by_thread(self, pid: int) -> Sizes:
-        """Return what is told by another thread than the main one. Raises ESRCH if by none."""
+        """Return the sizes as a thread other than the main one shows them, or raise ESRCH."""
         if may_have_memory(pid, self._proc):
             for thread in living_threads(pid, self._proc):
                 return sizes_of(place_of(pid, self._proc, thread.tid))
@@ -274,7 +274,7 @@ def _count(pid: int, proc: str, max_hold: float, within: float | None) -> Proces
 
 
 def _unread(pid: int, error: OSError | OutOfReachError, proc: str) -> Unread:
-    """Return what an error means. Raises it if it is ours, and the next look had it as well."""
+    """Return what an error means. Raises it if it is ours, and would hit the next look, too."""
     if isinstance(error, FileNotFoundError | ProcessLookupError):
         return Unread(pid, error, not may_have_memory(pid, proc))
     if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):

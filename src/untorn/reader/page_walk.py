@@ -1,8 +1,7 @@
-"""How long the kernel walks page tables, and guard pages, which only a walk finds.
+"""How long the kernel walks page tables; and guard pages, which only a walk finds.
 
-A walk holds a lock of the process, so how long one can take is estimated before: by what the
-process has, which counters tell without a lock, times what this machine needs, which is measured
-on pages of our own.
+A walk holds a lock of the process, so we estimate its time first: counters that are read without a
+lock say how much there is, times what this machine needs for it, measured on pages of our own.
 
 Source: proc_pid_status(5), proc_pid_smaps(5); PAGEMAP_SCAN in
 Documentation/admin-guide/mm/pagemap.rst.
@@ -31,15 +30,15 @@ _TABLE = 512
 """Entries of a page table."""
 _SAMPLE, _WALKS, _LESS = 2048 * PAGE_SIZE, 10, 0.98
 _UNKNOWN_NS = 1000.0
-"""For a page, where it cannot be measured: more than any machine needs."""
+"""For a page, if it cannot be measured: more than any machine needs."""
 
 
 def walk_ns(sizes: Mapping[str, int]) -> float:
-    """Return about how long it takes to walk the page tables of a whole process, in ns, at most.
+    """Return how long a walk of all page tables of a process takes at most, in ns, roughly.
 
-    Its pages, by counters that are read without a lock, times what a page takes on this machine,
-    and the other entries of its tables: those of the zero page, which are in no counter, take
-    longest, so all are taken for such.
+    That is its pages, from counters that are read without a lock, times what a page takes on this
+    machine, plus the other entries of its tables. Entries of the zero page are in no counter and
+    take longest, so all others count as such.
 
     Args:
         sizes: See sizes_of().
@@ -50,7 +49,7 @@ def walk_ns(sizes: Mapping[str, int]) -> float:
 
 
 def pages_of(sizes: Mapping[str, int]) -> int:
-    """Return how many pages a process has, by its counters."""
+    """Return how many pages a process has, from its counters."""
     small = (sizes["VmRSS"] + sizes["VmSwap"]) // PAGE_SIZE
     return small + (sizes["HugetlbPages"] >> PMD_SHIFT)
 
@@ -59,17 +58,17 @@ def pages_of(sizes: Mapping[str, int]) -> int:
 def _other_ns() -> float:
     try:
         return entry_ns()
-    except (OutOfReachError, PermissionError):  # what gave rights away may not read its pagemap
+    except (OutOfReachError, PermissionError):  # we may have dropped the right to read our own
         return page_ns()
 
 
 def sizes_of(place: str) -> dict[str, int]:
-    """Return in bytes what counters tell of a process, by their names in its status.
+    """Return a process's counters in bytes, by their names in status.
 
-    Among them VmRSS, VmSwap, VmLck, HugetlbPages and VmPTE, 0 where there is none.
+    They include VmRSS, VmSwap, VmLck, HugetlbPages and VmPTE, 0 if missing.
 
     Raises:
-        OSError: It is gone.
+        OSError: The process is gone.
     """
     status = (Path(place) / "status").read_bytes()
     lines = re.findall(rb"^(\w+):\s*(\d+) kB$", status, re.M)
@@ -79,27 +78,27 @@ def sizes_of(place: str) -> dict[str, int]:
 
 @cache
 def page_ns() -> float:
-    """Return how long the kernel takes for a page of a walk at most, in ns; measured here.
+    """Return how long the kernel needs for one page of a walk at most, in ns; measured here.
 
-    It walks all that we have, and pages that are made for it: the time of the fastest walk by the
-    number of pages. What a walk takes beside its pages makes that rather more than it is.
+    It walks all our pages, and some that are made for it: the time of the fastest walk, divided by
+    the number of pages. As a walk costs more than its pages, this is an overestimate.
     """
     return _with_sample(lambda sample: _settled(_walk_own))
 
 
 @cache
 def entry_ns() -> float:
-    """Return how long PAGEMAP_SCAN takes for an entry of a page table, in ns; measured here.
+    """Return how long PAGEMAP_SCAN takes per entry of a page table, in ns; measured here.
 
     Raises:
-        OutOfReachError: The kernel has none (since Linux 6.7).
+        OutOfReachError: The kernel does not have it (since Linux 6.7).
     """
     return _with_sample(lambda sample: _settled(partial(_scan_own, sample)))
 
 
 @cache
 def none_ns() -> float:
-    """Return how long it takes for an entry that is not in use, in ns; raises as entry_ns()."""
+    """Return how long it takes per unused entry, in ns; raises as entry_ns()."""
 
     def scan_empty(sample: int) -> float:
         ctypes.CDLL(None).madvise(
@@ -111,7 +110,7 @@ def none_ns() -> float:
 
 
 def _settled(measure: Callable[[], float]) -> float:
-    """Return the least of what is measured, once several times brought no less."""
+    """Return the least measurement, once several more brought no smaller one."""
     least, since = measure(), 0
     while since < _WALKS:
         now = measure()
@@ -121,16 +120,16 @@ def _settled(measure: Callable[[], float]) -> float:
 
 
 def _with_sample(measure: Callable[[int], float]) -> float:
-    """Return what is measured while there are pages of our own at an address, and free them."""
+    """Return a measurement made while there are pages of our own at an address; free them."""
     with mmap.mmap(-1, _SAMPLE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as sample:
-        with suppress(OSError):  # of a kernel without huge pages
+        with suppress(OSError):  # a kernel without huge pages
             sample.madvise(mmap.MADV_NOHUGEPAGE)
         sample.write(bytes(_SAMPLE))
         return measure(ctypes.addressof(ctypes.c_char.from_buffer(sample)))
 
 
 def _scan_own(sample: int) -> float:
-    """Return how long an entry of the sample took, in ns. Raises OutOfReachError."""
+    """Return the time per entry of the sample, in ns. Raises OutOfReachError."""
     holds = Holds(gentle=False)
     with closing(LivePagemap("/proc/self", holds, holds)) as pagemap:
         _scan(pagemap, sample, sample + _SAMPLE, PAGE_IS_PRESENT)
@@ -138,7 +137,7 @@ def _scan_own(sample: int) -> float:
 
 
 def _walk_own() -> float:
-    """Return how long a page of our own took, in ns."""
+    """Return the time per page of our own, in ns."""
     with LiveMapsFile(os.getpid(), "smaps_rollup") as rollup:
         began = time.perf_counter_ns()
         text = rollup.read(FILL_SIZE)
@@ -152,11 +151,11 @@ def guard_ranges(entry: MapsEntry, place: str, max_hold: float) -> Iterator[tupl
 
     Args:
         entry: The VMA.
-        place: Directory of /proc by which the process is reached.
-        max_hold: Seconds for which a lock of the process may be held at most.
+        place: Directory in /proc through which to reach the process.
+        max_hold: Seconds that a lock of the process may be held.
 
     Raises:
-        OutOfReachError: The kernel does not tell.
+        OutOfReachError: The kernel does not report them.
         OSError: pagemap may not be read; ETIMEDOUT if there is no time left.
     """
     holds = Holds()
@@ -176,7 +175,7 @@ def guard_ranges(entry: MapsEntry, place: str, max_hold: float) -> Iterator[tupl
 
 
 def slice_size(place: str, max_hold: float) -> int:
-    """Return how many bytes of addresses one call may walk: all, if there is little in them."""
+    """Return how many bytes of addresses one call may walk: all, if little is mapped."""
     most = max_hold * 1e9 / entry_ns()
     entries = sizes_of(place)["VmPTE"] // ENTRY_SIZE
     return KERNEL_HALF if entries <= most else max(int(most), _TABLE) * PAGE_SIZE
@@ -191,5 +190,5 @@ def _scan(pagemap: LivePagemap, start: int, end: int, category: int) -> PageScan
     except OSError as error:
         since = "6.16" if category == PAGE_IS_GUARD else "6.7"
         raise OutOfReachError(
-            f"this kernel does not tell (since {since}): {describe(error)}"
+            f"this kernel does not report it (since {since}): {describe(error)}"
         ) from error

@@ -24,26 +24,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Coherence:
-    """How the text was made one map, and what that took."""
+    """How the text became one coherent map, and what that took."""
 
     fills: int = 0
     """System calls that returned text; the kernel keeps the map still for one of them at most."""
     quiet_fills: int = 0
-    """Of them, those during which, as is known, no thread of the process ran."""
+    """Fills during which no thread of the process ran, as far as we know."""
     checked_holes: int = 0
-    """Holes between lines that were looked into, as the process may have run meanwhile."""
+    """Holes between lines that were checked, because the process may have run meanwhile."""
     false_gaps: int = 0
-    """Of them, those with something mapped in them."""
+    """Those of them in which something was mapped."""
     put_in: int = 0
-    """VMAs that were put in there."""
+    """VMAs that were inserted there."""
     overlaps: int = 0
-    """Lines that gave way, or part of themselves, to a newer form shown further down."""
+    """Lines that gave way, whole or in part, to a newer form shown further down."""
     by_lines: bool = False
-    """Read a second time, line by line, for lack of the ioctl."""
+    """Whether the file was read a second time, line by line, for lack of the ioctl."""
     read_ns: int = 0
-    """Time that reading took."""
+    """Time of reading."""
     check_ns: int = 0
-    """Time that the checks took beyond reading and parsing."""
+    """Time of the checks, beyond reading and parsing."""
 
 
 class Total(NamedTuple):
@@ -55,10 +55,10 @@ class Total(NamedTuple):
 
 
 class Snapshot(MapColumns):
-    """The map of a process: disjoint ranges in the order of their addresses. Never changes.
+    """The map of a process: disjoint ranges in the order of their addresses. Immutable.
 
     Attributes:
-        coherence: What was done to the text.
+        coherence: What was done to make the text coherent.
         leniencies: How a text from elsewhere differs from Linux's; empty if it was read strictly.
     """
 
@@ -72,7 +72,7 @@ class Snapshot(MapColumns):
         lines: Columns,
         leniencies: "tuple[Leniency, ...]" = (),
     ) -> None:
-        """Take the columns, and the text in parts and its lines, to compare with a later text."""
+        """Take the columns; also the text in parts and its lines, to compare with a later text."""
         super().__init__(columns)
         self.coherence = coherence
         self.leniencies = leniencies
@@ -80,18 +80,18 @@ class Snapshot(MapColumns):
 
     @classmethod
     def parse(cls, text: bytes, *, strict: bool = True) -> Self:
-        """Return the snapshot that a text of maps is, as if read at one go.
+        """Return the snapshot in a text of maps, as if it had been read at once.
 
         Args:
-            text: The whole of it.
+            text: The whole text.
             strict: False to read also what other kernels print, and what mails, terminals and
-                editors leave of a text, where it can mean but one thing: see from_text.py. What
-                differs from Linux is told in leniencies.
+                editors leave of a text, if it can mean only one thing: see from_text.py. leniencies
+                says what differs from Linux.
 
         Raises:
-            ValueError: A line is cut off, not one of maps, or below the one before; the message
-                has its number and the column, both from 1, what stands there, and what Linux
-                prints there.
+            ValueError: A line is truncated, not one of maps, or below the one before; the message
+                has its number and the column, both from 1, what stands there, and what Linux prints
+                there.
         """
         from untorn.reader.text.from_text import check_text, read_text
 
@@ -104,12 +104,12 @@ class Snapshot(MapColumns):
 
     @classmethod
     def from_core(cls, path: str | os.PathLike[str]) -> Self:
-        """Return the snapshot that a core file in ELF has: see core_file.py.
+        """Return the snapshot in an ELF core file: see core_file.py.
 
-        What the file does not tell, such as device and inode, is 0 or empty; leniencies say what.
+        What the file does not have, such as device and inode, is 0 or empty; leniencies says what.
 
         Raises:
-            ValueError: It is no core file in ELF, or a broken one.
+            ValueError: It is no ELF core file, or a broken one.
             OSError: It cannot be read.
         """
         with Path(path).open("rb") as file:
@@ -117,7 +117,7 @@ class Snapshot(MapColumns):
 
     @classmethod
     def read_core(cls, file: BinaryIO) -> Self:
-        """Return the same of an open file that can seek."""
+        """Return the same from an open seekable file."""
         from untorn.reader.text.core_file import read_core
 
         return cls._of_entries(*read_core(file))
@@ -129,12 +129,12 @@ class Snapshot(MapColumns):
         return cls(columns, Coherence(overlaps=overlaps), [], nothing, leniencies)
 
     def parse_next(self, texts: Sequence[bytes]) -> Columns:
-        """Return the lines of a later text in parts of whole lines; what did not change is kept."""
+        """Return the lines of a later text in parts of whole lines; reuse what did not change."""
         return parse_again(texts, self._texts, self._lines)
 
     @property
     def text(self) -> bytes | None:
-        """The text that was read, if that is the map as it stands; None of a core file, too."""
+        """The text that was read, if it is the map as it stands; None for a core file, too."""
         changed = self.coherence.put_in or self.coherence.overlaps or self.leniencies
         return None if changed or not self._texts else b"".join(self._texts)
 
@@ -145,13 +145,13 @@ class Snapshot(MapColumns):
 
     @property
     def deleted(self) -> npt.NDArray[np.bool_]:
-        """Whether the name of each row says that the file was deleted: see MapsEntry.deleted."""
+        """Whether the name of each row says that its file was deleted: see MapsEntry.deleted."""
         return np.array(list(map(is_deleted, self.names)), np.bool_)[self.name]
 
     def query(self, question: ProcmapQuery) -> MapsEntry | None:
         """Return the VMA that PROCMAP_QUERY would describe, None for ENOENT.
 
-        In the kernel's half, where the ioctl finds nothing, [vsyscall] is found.
+        In the kernel's half, [vsyscall] is found, which the ioctl does not find.
         Compare fs/proc/task_mmu.c:query_matching_vma().
         """
         addr, flags = question.query_addr, question.query_flags

@@ -1,8 +1,8 @@
-"""Who maps files that were deleted or replaced, on a whole machine.
+"""Which processes map files that were deleted or replaced, on a whole machine.
 
-What is called deleted but never was in a directory is no such file: memory of memfd_create(2),
-System V and shared anonymous memory, buffers of graphics drivers. It lies on file systems that
-are mounted nowhere, by which it is told apart; names prove nothing, as a file may have any.
+Some memory is called deleted but was never in a directory, so it is no such file: that of
+memfd_create(2), System V and shared anonymous memory, buffers of graphics drivers. We recognise it
+by its file systems, which are mounted nowhere; names prove nothing, as a file may have any.
 
 Source: proc_pid_maps(5), fs/d_path.c.
 """
@@ -28,7 +28,7 @@ from untorn.reader.looks import look_at
 from untorn.reader.snapshot import Snapshot
 
 _KEPT_BY_NFS = re.compile(rb"/\.nfs[0-9a-f]{24}$")
-"""The name that an NFS client gives a file which is deleted while somebody has it open."""
+"""The name that an NFS client gives a deleted file while somebody has it open."""
 
 
 class Stale(NamedTuple):
@@ -37,11 +37,11 @@ class Stale(NamedTuple):
     pid: int
     command: bytes
     name: bytes
-    """As it was called."""
+    """Its former name."""
     replaced: bool | None
     """Whether another file has its name now; None if that is not known."""
     code: bool
-    """Whether some of it may be run: a program or a library."""
+    """Whether some of it may be executed: a program or a library."""
     vmas: int
     size: int
     """Bytes mapped."""
@@ -58,7 +58,7 @@ class Survey:
     read: int = 0
     """How many processes were read."""
     unread: Counter[str] = field(default_factory=Counter)
-    """Why others were not, and how many."""
+    """Why others were not read, and how many."""
 
 
 def stale(proc: str = "/proc", timeout: float | None = PROCESS_TIMEOUT) -> Survey:
@@ -86,7 +86,7 @@ def stale(proc: str = "/proc", timeout: float | None = PROCESS_TIMEOUT) -> Surve
 
 
 def _look(pid: int, proc: str) -> list[Stale] | str | None:
-    """Return what a process maps, why it is not known, or None if it has no memory."""
+    """Return the deleted files that a process maps, why they are unknown, or None: no memory."""
     try:
         return look_at(pid, _stale_of, proc=proc, timeout=None)
     except (OSError, OutOfReachError) as error:
@@ -110,11 +110,11 @@ def deleted_files(taken: Snapshot, maps: LiveMaps) -> list[list[MapsEntry]]:
     """Return the entries of each deleted file that a process maps.
 
     Args:
-        taken: What it maps.
-        maps: Of which that was taken.
+        taken: The map of the process.
+        maps: The open maps of the same process.
 
     Raises:
-        OSError: ESRCH if the thread by which the memory is reached has ended.
+        OSError: ESRCH if the thread through which we reach the memory has ended.
     """
     rows = _candidates(taken)
     if not rows:
@@ -130,7 +130,7 @@ def _candidates(taken: Snapshot) -> list[int]:
 
 
 def _by_file(taken: Snapshot, rows: list[int]) -> Iterator[list[MapsEntry]]:
-    """Yield the entries of these rows, together those of one file."""
+    """Yield the entries in these rows, grouped by file."""
     files: dict[object, list[MapsEntry]] = {}
     for entry in map(taken.columns.entry, rows):
         files.setdefault((entry.device, entry.inode, entry.name), []).append(entry)
@@ -138,14 +138,14 @@ def _by_file(taken: Snapshot, rows: list[int]) -> Iterator[list[MapsEntry]]:
 
 
 def _is_stale(entry: MapsEntry, files: MappedFiles) -> bool:
-    """Tell whether what is called deleted is a file, and was in a directory, and is not any more.
+    """Return whether a "deleted" entry is a file that was in a directory and no longer is.
 
-    A block device is taken for mounted: it may have been unmounted since, or be so elsewhere.
+    A block device counts as mounted: it may be unmounted by now, or mounted elsewhere.
     """
     type_ = files.type_of(entry.device)
     if entry.device in memory_devices() or type_ == "devtmpfs":
         return False
-    if entry.name.endswith(b"/#%d%s" % (entry.inode, DELETED)):  # of O_TMPFILE
+    if entry.name.endswith(b"/#%d%s" % (entry.inode, DELETED)):  # from O_TMPFILE
         return False
     if type_ is None:
         return entry.device[0] != 0
@@ -158,7 +158,7 @@ def _is_stale(entry: MapsEntry, files: MappedFiles) -> bool:
 
 
 def _has_its_name(entry: MapsEntry, files: MappedFiles) -> bool:
-    """Tell whether the file really is called what maps shows, "(deleted)" and all."""
+    """Return whether the file's real name is what maps shows, including "(deleted)"."""
     try:
         with closing(files.by_name(entry)):
             return True
@@ -183,7 +183,7 @@ def _describe(pid: int, command: bytes, entries: list[MapsEntry], files: MappedF
 
 
 def _is_replaced(name: bytes, files: MappedFiles) -> bool | None:
-    """Tell whether there is a file of this name where the process would find it."""
+    """Return whether the process would find a file of this name."""
     root, mounts = files.root_of_names
     if not mounts.way_is_local(name):
         return None

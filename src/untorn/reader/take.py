@@ -21,15 +21,15 @@ def take_snapshot(
     """Read the whole file and return a snapshot without false gaps, duplicates and overlaps.
 
     Args:
-        file: Where maps are read.
-        idleness: Tells whether the process sleeps; None if nothing can: then it may run at any
-            time.
-        previous: An older snapshot, from which is taken what did not change.
+        file: The maps file to read.
+        idleness: Detects whether the process sleeps; None if nothing can: then it counts as
+            running.
+        previous: An older snapshot, to reuse what did not change.
         ioctl: Whether PROCMAP_QUERY may be used, if there is one.
 
     Raises:
-        OSError: ESRCH if the process has no memory any more, or never had; and then it may have
-            lost it while it was read.
+        OSError: ESRCH if the process has no memory. It may never have had any, or have lost it
+            while it was read.
     """
     began = time.perf_counter_ns()
     fills = read_fills(file, FILL_SIZE, idleness)
@@ -49,9 +49,9 @@ def take_snapshot(
 
 
 def _check_alive(file: LiveMapsFile) -> None:
-    """Raise OSError ESRCH if there is no memory: then the text before it may be cut off.
+    """Raise OSError ESRCH if there is no memory: then the text so far may be truncated.
 
-    What has none never has any again, so that a first byte now tells that the end was the end.
+    Lost memory never comes back, so one byte now proves that the end was the real end.
     """
     file.seek(0)
     if not file.read(1):
@@ -70,7 +70,7 @@ def _read_again(file: LiveMapsFile, done: Coherence) -> tuple[Fills, Coherence]:
 def _check_holes(
     file: LiveMapsFile, lines: Columns, holes: Rows, done: Coherence
 ) -> tuple[Columns, Coherence]:
-    """Look into the holes, and put in what was left out."""
+    """Look into the holes, and insert what was left out."""
     began = time.perf_counter_ns()
     gaps = false_gaps(file, lines, holes)
     put_in = 0

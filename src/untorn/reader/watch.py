@@ -1,4 +1,4 @@
-"""Look at the map of a process again and again, and tell what changed."""
+"""Look at the map of a process again and again, and report what changed."""
 
 import os
 import select
@@ -22,7 +22,7 @@ class Look(NamedTuple):
 
     snapshot: Snapshot
     changes: list[Change]
-    """Since the look before, in the order of addresses; none the first time."""
+    """Changes since the look before, in the order of addresses; none the first time."""
 
 
 def watch(
@@ -33,12 +33,12 @@ def watch(
     gentle: bool | None = None,
     timeout: float | None = TIMEOUT,
 ) -> Generator[Look, None, None]:
-    """Yield a look at once, and another one each time the interval is over.
+    """Yield a look at once, and another one after each interval.
 
-    It ends when the process ends: at once, if it is told so by the kernel, else at the next look.
-    If the process changes its program, everything has changed. Of a map that did not change, the
-    text is read and compared, no more; of another one, what lies between the first and the last
-    change is parsed.
+    It ends when the process ends: at once if the kernel can notify us, otherwise at the next look.
+    If the process changes its program, everything has changed. If the map did not change, its text
+    is only read and compared; otherwise only the lines between the first and the last change are
+    parsed.
 
     Args:
         pid: The process, or a thread of it.
@@ -62,10 +62,10 @@ def watch(
 
 
 class _Watched:
-    """One process, and no later one of its number."""
+    """One process; never a later one with its PID."""
 
     same_pids = False
-    """Whether it has the same number here as where it is watched."""
+    """Whether it has the same number here as in the procfs through which it is watched."""
 
     def __init__(self, pid: int, proc: str, gentle: bool | None) -> None:
         self._pid, self._proc = pid, proc
@@ -83,7 +83,7 @@ class _Watched:
         for _ in range(_ATTEMPTS):  # it may change its program meanwhile
             try:
                 with self._open() as maps:
-                    # Who is there after the file was opened was so before: it is of this one.
+                    # If the process exists now, the file that was just opened is its own.
                     is_it = start_time(self._pid, self._proc) == self._born
                     return maps.snapshot(last) if is_it else None
             except (FileNotFoundError, ProcessLookupError):
@@ -93,9 +93,9 @@ class _Watched:
 
 @contextmanager
 def _waiter(pid: int, ours: bool) -> Iterator[Callable[[float], bool]]:
-    """Give what waits for some seconds, or until the process has ended; then it returns True.
+    """Yield a function that waits some seconds, or until the process ends; then it returns True.
 
-    A process of another PID namespace, or a thread, cannot be waited for: only time passes.
+    We cannot wait for a process of another PID namespace, or for a thread: then time just passes.
     """
     with ExitStack() as stack:
         ended = select.poll()

@@ -148,5 +148,5 @@ def test_no_more_is_spent_than_was_saved_and_the_share(
 
 @pytest.mark.parametrize(("share", "holds"), [(0, 1), (1, 0), (-1, 1), (float("nan"), 1)])
 def test_a_budget_of_nothing_is_refused(share: float, holds: float) -> None:
-    with pytest.raises(ValueError, match="both are above 0"):
+    with pytest.raises(ValueError, match="both must be above 0"):
         Budget(share, holds)

@@ -122,5 +122,5 @@ def test_each_thread_has_an_account_of_its_own() -> None:
 
 @pytest.mark.parametrize("fraction", [0, -0.1, 1.1, float("nan")])
 def test_a_fraction_that_is_none_is_refused(fraction: float) -> None:
-    with pytest.raises(ValueError, match="a fraction is above 0"):
+    with pytest.raises(ValueError, match="it must be above 0"):
         Pace(fraction)

@@ -1,9 +1,9 @@
-"""A budget: what all looks at a host may take together, whichever threads make them.
+"""A budget: what all looks at a host may use together, from any thread.
 
-A pace (pace.py) keeps one thread from holding up one process; a budget keeps many looks from
-taking a host's time. It has two accounts, of CPU time and of calls that hold a lock. What was not
-spent is saved up for some seconds, so that looks that come rarely do not wait. Nobody knows before
-what a look takes: it is paid for afterwards, and whoever comes next waits until that is made up.
+A pace (pace.py) keeps one thread from holding up one process; a budget keeps many looks from using
+up a host's time. It has two accounts: CPU time, and calls that hold a lock. What is not spent is
+saved up for some seconds, so that rare looks do not wait. The cost of a look is not known in
+advance: it is paid afterwards, and the next look waits until the debt is paid off.
 """
 
 import threading
@@ -15,15 +15,15 @@ from typing import NamedTuple
 from untorn.reader.access.pace import SHORTEST_PAUSE_NS
 
 SHARE = 0.25
-"""Of a CPU, for all looks."""
+"""The share of a CPU that all looks together may use."""
 HOLDS = 5000.0
-"""Calls in a second that hold a lock of a process: rather more than one look makes."""
+"""Calls per second that hold a lock of a process: rather more than one look makes."""
 SAVED = 4.0
-"""Seconds for which what is not spent is saved up."""
+"""How many seconds of unspent budget are saved up."""
 
 
 class Spent(NamedTuple):
-    """What looks took since the budget was made."""
+    """What looks used since the budget was made."""
 
     looks: int = 0
     seconds: float = 0
@@ -31,42 +31,42 @@ class Spent(NamedTuple):
     holds: int = 0
     """Calls that held a lock of a process."""
     longest_hold_ns: int = 0
-    """CPU time of the longest of them: what it waited for, as the lock itself, is not in it."""
+    """CPU time of the longest of them; time spent waiting, for the lock too, does not count."""
     waits: int = 0
     waited: float = 0
-    """Seconds for which looks waited for the budget."""
+    """Seconds that looks waited for the budget."""
 
 
 class _Thread(threading.local):
-    """Up to which CPU time of its own a thread has paid; None while it makes no look."""
+    """Up to which of its own CPU time a thread has paid; None while it makes no look."""
 
     paid_ns: int | None = None
 
 
 class _Account:
-    """What is spent of one kind. All of it is protected by the lock of its budget."""
+    """What was spent of one kind. The lock of the budget protects all of it."""
 
     def __init__(self, per_second: float, saved_ns: int, now: int) -> None:
         self._ns_each, self._saved_ns = 1e9 / per_second, saved_ns
-        self.due_ns = now - saved_ns  # when nothing is owed any more
+        self.due_ns = now - saved_ns  # when the debt is paid off
 
     def spend(self, amount: float, now: int) -> None:
         self.due_ns = max(self.due_ns, now - self._saved_ns) + int(amount * self._ns_each)
 
 
 class Budget:
-    """What all looks may take together. May be used by any thread.
+    """What all looks may use together. Any thread may use it.
 
-    The threads that wait go on together, when what was owed is made up: what each of them spends
-    then is owed by all again. So over time no more is spent than may be.
+    The waiting threads all go on when the debt is paid off; what each of them then spends adds to
+    the common debt. So in the long run no more is spent than allowed.
 
     Args:
-        share: Of a CPU's time, above 0.
-        holds: In a second, above 0.
+        share: Share of a CPU's time, above 0.
+        holds: Calls per second, above 0.
         saved: Seconds.
-        clock: Says what time it is, in ns.
-        cpu_clock: Says how much CPU time the thread has used, in ns.
-        sleep: Sleeps for some seconds.
+        clock: Returns the time in ns.
+        cpu_clock: Returns the CPU time that the thread has used, in ns.
+        sleep: Sleeps for a number of seconds.
 
     Raises:
         ValueError: The share or the holds are not above 0.
@@ -83,10 +83,10 @@ class Budget:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         if not (share > 0 and holds > 0):
-            raise ValueError(f"a budget of {share} CPUs and {holds} holds: both are above 0")
+            raise ValueError(f"a budget of {share} CPUs and {holds} holds: both must be above 0")
         self._clock, self._cpu_clock, self._sleep = clock, cpu_clock, sleep
         self._thread = _Thread()
-        self._lock = threading.Lock()  # nothing is taken, and nobody sleeps, while it is held
+        self._lock = threading.Lock()  # nothing blocks, and nobody sleeps, while it is held
         now, saved_ns = clock(), int(saved * 1e9)
         self._cpu = _Account(share, saved_ns, now)  # seconds; protected by _lock
         self._held = _Account(holds, saved_ns, now)  # protected by _lock
@@ -94,13 +94,13 @@ class Budget:
 
     @property
     def spent(self) -> Spent:
-        """What looks took so far."""
+        """What looks have used so far."""
         with self._lock:
             return self._spent
 
     @contextmanager
     def look(self) -> Iterator[None]:
-        """Have the CPU time that the thread uses inside paid for; it waits before it begins."""
+        """Charge the CPU time that the thread uses inside; wait for the budget before that."""
         self._thread.paid_ns = self._cpu_clock()
         try:
             self.wait()
@@ -112,7 +112,7 @@ class Budget:
                 self._spent = self._spent._replace(looks=self._spent.looks + 1)
 
     def wait(self) -> None:
-        """Pay for what the thread did so far, and wait until nothing is owed."""
+        """Charge what the thread has done so far, and wait until the debt is paid off."""
         owed = self._pay()
         if owed < SHORTEST_PAUSE_NS:
             return
@@ -129,7 +129,7 @@ class Budget:
             self._spent = self._spent._replace(holds=self._spent.holds + 1, longest_hold_ns=longest)
 
     def _pay(self) -> int:
-        """Pay for the thread's CPU time since it last did; return how many ns are owed then."""
+        """Charge the thread's CPU time since the last charge; return the debt in ns."""
         used, before = self._cpu_clock(), self._thread.paid_ns
         seconds = 0 if before is None else (used - before) / 1e9
         if before is not None:

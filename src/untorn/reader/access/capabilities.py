@@ -16,20 +16,20 @@ _CAP_SYS_NICE = 23
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What doctor reports beside the environment."""
+    """What doctor reports besides the environment."""
 
     locking: tuple[Locking, ...]
     lowest_nice: int
-    """Least nice value (highest priority) that a thread could be given."""
+    """The lowest nice value (highest priority) that a thread can have here."""
     sched_fifo: bool
-    """A thread could be given a real-time priority."""
+    """Whether a thread can have a real-time priority here."""
     read_gently: tuple[str, ...]
-    """What is read gently unless that is forbidden: see gentle.py."""
+    """The files that are read gently by default: see gentle.py."""
     raised_to: str | None
-    """The priority that a gentle read has, None if it has no other than the thread's own."""
+    """The priority of a gentle read; None if it keeps the thread's own."""
     cap_sys_nice: bool
     rlimit_nice: int
-    """Limit 20 - nice; 0 allows no raise."""
+    """The limit, 20 - nice; 0 allows no raise."""
     rlimit_rtprio: int
     qemu: str | None
     """Path of the emulator for this machine's architecture."""
@@ -37,7 +37,7 @@ class Capabilities:
 
     @classmethod
     def here(cls) -> Self:
-        """Probe; a priority is tried on the calling thread and given back at once."""
+        """Probe; to test a priority, the calling thread takes it and gives it back at once."""
         return cls(
             locking=tuple(probe_locking()),
             lowest_nice=lowest_nice(),

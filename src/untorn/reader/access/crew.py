@@ -1,9 +1,8 @@
-"""Many looks at many processes, by a few threads, of which none is waited for when it is stuck.
+"""Look at many processes with a few threads, and do not wait for a thread that is stuck.
 
-A call into the kernel that waits for a lock of a process cannot be broken off (see limit.py). To
-give each look a thread of its own costs as much again as a short look. So a few threads take one
-process after the other; one that is stuck with a process for too long is left behind, and another
-takes its place.
+A system call that waits for a lock of a process cannot be aborted (see limit.py). A thread for each
+look would double the cost of a short look. So a few threads take one process after the other; a
+thread that is stuck with a process for too long is left behind, and another one takes its place.
 """
 
 import errno
@@ -19,7 +18,7 @@ from untorn.reader.access.limit import is_over, leave_behind, may_begin, until
 
 T = TypeVar("T")
 _PATIENCE = 0.1
-"""Seconds from one look for stuck threads to the next."""
+"""Seconds between two checks for stuck threads."""
 
 
 def crew(
@@ -29,20 +28,21 @@ def crew(
     seconds: float,
     deadline: float = math.inf,
 ) -> Iterator[tuple[int, T | TimeoutError]]:
-    """Yield of each process what a look at it returns, in the order in which they are over.
+    """Yield each process and the result of a look at it, in the order in which the looks end.
 
-    Where no thread can be started, the caller's thread looks.
+    If no thread can be started, the caller's thread looks.
 
     Args:
-        make_look: Returns, in each thread, what looks at a process there. Calls of check_time()
-            within it raise TimeoutError when it is late.
+        make_look: Called in each thread; returns a function that looks at a process there. Inside
+            it, check_time() raises TimeoutError when the look is late.
         pids: The processes.
-        threads: How many look at the same time.
-        seconds: How long each look may take; then it is left behind, and a TimeoutError yielded.
-        deadline: Of all together, by the monotonic clock: then the rest are TimeoutErrors.
+        threads: How many of them look at the same time.
+        seconds: How long each look may take; a look that takes longer is left behind and yields a
+            TimeoutError.
+        deadline: When all must be done, by the monotonic clock; the rest are then TimeoutErrors.
 
     Raises:
-        BaseException: What make_look raises, and what a look raises but TimeoutError.
+        BaseException: What make_look raises, and what a look raises except TimeoutError.
     """
     work = _Work(make_look, pids, seconds, deadline)
     members = [member for _ in range(threads) if (member := _Member.started(work))]
@@ -67,10 +67,11 @@ class _Failure(NamedTuple):
 
 
 class _Work(Generic[T]):
-    """What is to be done, and what was.
+    """The work to do, and the results.
 
-    Each process is taken by one thread, and has one result: by that thread, or by the one that
-    leaves it behind. So if there are no threads left and no result, nobody has taken the next.
+    One thread takes each process, and each process has one result: from that thread, or from
+    whoever leaves it behind. So if no thread and no result is left, nobody has taken the next
+    process.
     """
 
     def __init__(
@@ -92,11 +93,11 @@ class _Work(Generic[T]):
             return next(self._pids, None)
 
     def next_deadline(self) -> float:
-        """Return until when a look may take that begins now."""
+        """Return the deadline of a look that begins now."""
         return min(time.monotonic() + self._seconds, self._deadline)
 
     def next_result(self, seconds: float) -> tuple[int, T | TimeoutError] | None:
-        """Return the next result; None if there is none in time. Raises what a thread raised."""
+        """Return the next result; None if none comes in time. Raises what a thread raised."""
         try:
             result = self.results.get(timeout=seconds)
         except queue.Empty:
@@ -106,7 +107,7 @@ class _Work(Generic[T]):
         return result
 
     def look_here(self) -> tuple[int, T | TimeoutError]:
-        """Look at the next process by this thread, unless that might leave too many stuck."""
+        """Look at the next process in this thread, unless that could leave too many stuck."""
         pid = self.next_pid()
         assert pid is not None
         if not may_begin():
@@ -118,7 +119,7 @@ class _Work(Generic[T]):
         return self.make_look()
 
     def look_at(self, look: Callable[[int], T], pid: int, deadline: float) -> T | TimeoutError:
-        """Return what a look returns, or that it had no time."""
+        """Return the result of a look, or a TimeoutError if it had no time."""
         if time.monotonic() >= self._deadline:
             return self.late()
         try:
@@ -128,32 +129,32 @@ class _Work(Generic[T]):
             return error
 
     def late(self) -> TimeoutError:
-        """Return the error of what was not looked at in time."""
+        """Return the error of a process that was not looked at in time."""
         return TimeoutError(errno.ETIMEDOUT, "not read in time")
 
     def end(self) -> None:
-        """Give out no more processes."""
+        """Hand out no more processes."""
         with self._lock:
             self._pids = iter(())
 
 
 class _Member(Generic[T]):
-    """A thread that looks at one process after the other until there is none.
+    """A thread that looks at one process after the other until there are none.
 
-    Whoever sets `_pid` to None, or `_left`, does so under the lock: so of each process either the
-    thread itself puts the result, or the one that left it behind, and never both.
+    `_pid` is set to None, and `_left` is set, only under the lock: so for each process either the
+    thread itself or the one that left it behind puts the result, never both.
     """
 
     def __init__(self, work: _Work[T]) -> None:
         self._work = work
         self._lock = threading.Lock()
-        self._pid: int | None = None  # at which it looks; protected by _lock, as are the next two
-        self._deadline = 0.0  # written by the thread alone, which reads it without the lock
+        self._pid: int | None = None  # where it looks; protected by _lock, as are the next two
+        self._deadline = 0.0  # written by this thread only, which reads it without the lock
         self._left = False
 
     @classmethod
     def started(cls, work: _Work[T]) -> "_Member[T] | None":
-        """Return a new one; None if it cannot be had, or too many are stuck."""
+        """Return a new one; None if no thread can be started, or too many are stuck."""
         member = cls(work)
         if not may_begin():
             return None
@@ -176,13 +177,13 @@ class _Member(Generic[T]):
                 self._work.results.put(_Failure(error))
 
     def _begin(self) -> int | None:
-        """Take the next process and note it, in one step for leave(); None if there is none."""
+        """Take the next process and record it, atomically for leave(); None if there is none."""
         with self._lock:
             self._pid, self._deadline = self._work.next_pid(), self._work.next_deadline()
             return self._pid
 
     def _end(self) -> bool:
-        """Note that the look is over; return whether somebody still waits for it."""
+        """Record that the look has ended; return whether somebody still waits for it."""
         with self._lock:
             self._pid = None
             if self._left:
@@ -190,7 +191,7 @@ class _Member(Generic[T]):
             return not self._left
 
     def leave(self, now: float = math.inf) -> int | None:
-        """Have nobody wait for a look that is late now; return at which process it looks."""
+        """Stop waiting for a look that is late; return the process that it looks at."""
         with self._lock:
             if self._pid is None or now < self._deadline:
                 return None
@@ -199,7 +200,7 @@ class _Member(Generic[T]):
             return self._pid
 
     def unless_stuck(self) -> "_Member[T] | None":
-        """Return it; if its look is late, another one in its place, if one can be had."""
+        """Return this member; if its look is late, another one in its place, if possible."""
         pid = self.leave(time.monotonic())
         if pid is None:
             return self

@@ -1,9 +1,9 @@
-"""Gentle reading: a reader that holds mmap_lock is not preempted, and does not come too often.
+"""Gentle reading: a reader that holds mmap_lock is not preempted, and takes it not too often.
 
-Where a file takes mmap_lock, it is held for one system call: a page of text, about 30 us. What
-hurts the process that is read is a reader of low priority that is preempted meanwhile: writers, and
-the page faults queued behind them, wait until the reader's turn comes again, for milliseconds. So
-the reader's thread is raised for the length of that one call, and calls are spaced out by a pace.
+A file that takes mmap_lock holds it for one system call: a page of text, about 30 us. What hurts
+the process being read is a reader of low priority that is preempted during that call: writers, and
+the page faults queued after them, then wait for milliseconds, until the reader runs again. So the
+reader's thread is raised for that one call, and a pace keeps calls apart.
 """
 
 import os
@@ -25,23 +25,23 @@ from untorn.reader.access.priority import NotRaisedWarning, Steps, call_raised, 
 T = TypeVar("T")
 Call = Callable[..., object]
 PACE = Pace()
-"""The usual one, of all files: a tenth of each thread's time."""
+"""The default pace, common to all files: a tenth of each thread's time."""
 
 
 class GentleMapsFile(LiveMapsFile):
-    """A maps file of the running kernel that is read at a raised priority and an even pace.
+    """A maps file of the running kernel, read at a raised priority and an even pace.
 
-    May be used by any thread; the priority is that of the thread which calls, before and after.
-    Without the right to raise it, the pace is kept, and a NotRaisedWarning warning given once.
+    Any thread may use it; the raised priority is that of the thread that calls, during the call. A
+    thread that may not be raised keeps the pace only, and NotRaisedWarning is given once.
 
     Args:
-        pid: As for LiveMapsFile, as are file, proc and thread.
+        pid: As for LiveMapsFile, like file, proc and thread.
         file: Also "smaps".
         proc: Where procfs is mounted.
-        thread: By which thread to reach the process.
-        calls: Which system calls are made gently: os.read, fcntl.ioctl.
-        pace: How far they are spaced out.
-        budget: Of which they are paid; None for no bound.
+        thread: The thread through which to reach the process.
+        calls: Which system calls to make gently: os.read, fcntl.ioctl.
+        pace: How far apart to make them.
+        budget: The budget to charge for them; None for no bound.
 
     Raises:
         OSError: As LiveMapsFile.
@@ -66,7 +66,7 @@ class GentleMapsFile(LiveMapsFile):
 
     @property
     def raised(self) -> bool:
-        """Whether the opening thread had the right to raise itself, or stood as high already."""
+        """Whether the opening thread could raise itself, or had as high a priority already."""
         return self._raise is not None
 
     def _call(self, function: Call, *arguments: object) -> Any:
@@ -78,7 +78,7 @@ class GentleMapsFile(LiveMapsFile):
         return self._pace.spend(partial(self._call_raised, plain))
 
     def _call_raised(self, plain: Callable[[], object]) -> Any:
-        check_time(self._path)  # the pause before it may have been a long one
+        check_time(self._path)  # the pause before the call may have been long
         result, _, cpu_ns = _timed(self._raise and self._raise.prepare(), plain)
         if self._budget:
             self._budget.count_hold(cpu_ns)
@@ -98,13 +98,13 @@ def open_maps_file(
     """Open a maps file of the running kernel.
 
     Args:
-        pid: As for LiveMapsFile, as are file, proc and thread.
+        pid: As for LiveMapsFile, like file, proc and thread.
         file: Also "smaps".
         proc: Where procfs is mounted.
-        thread: By which thread to reach the process.
-        gentle: Read it gently. None does so for the calls that take mmap_lock on this kernel.
-        pace: How far gentle calls are spaced out.
-        budget: Of which they are paid; None for no bound.
+        thread: The thread through which to reach the process.
+        gentle: Whether to read it gently; None does so for calls that take mmap_lock here.
+        pace: How far apart to make gentle calls.
+        budget: The budget to charge for them; None for no bound.
 
     Raises:
         OSError: As LiveMapsFile.
@@ -117,18 +117,18 @@ def open_maps_file(
 
 
 class Holds:
-    """The system calls of one look that take mmap_lock on every kernel, and the longest of them.
+    """Makes the system calls of one look that take mmap_lock on every kernel; records the longest.
 
-    To be used by the thread that made it, while that has the priority that it has now.
+    Only the thread that made it may use it, with the priority that it had then.
 
     Args:
-        gentle: Make them at a raised priority and an even pace; False makes them at once.
-        pace: How far they are spaced out.
-        budget: Of which they are paid; None for no bound.
+        gentle: Whether to use a raised priority and an even pace; False makes them at once.
+        pace: How far apart to make them.
+        budget: The budget to charge for them; None for no bound.
 
     Attributes:
-        longest_ns: How long the longest call took, in ns, of those that did not fail. No lock was
-            held for longer, whatever the call did meanwhile: wait for the lock, or for a CPU.
+        longest_ns: How long the longest successful call took, in ns. No lock was held for longer;
+            the call may also have waited for the lock or for a CPU.
     """
 
     def __init__(
@@ -154,7 +154,7 @@ class Holds:
         return self._pace.spend(partial(self._note, function))
 
     def _note(self, function: Callable[[], T]) -> T:
-        """Make it and note how long it took."""
+        """Make the call and record how long it took."""
         result, ns, cpu_ns = _timed(self._change, function)
         self.longest_ns = max(self.longest_ns, ns)
         if self._budget:
@@ -163,15 +163,15 @@ class Holds:
 
 
 def gently(function: Callable[[], T]) -> T:
-    """Make one such call, by whichever thread."""
+    """Make one such call, from any thread."""
     return Holds().make(function)
 
 
 def _timed(change: Steps | None, function: Callable[[], T]) -> tuple[T, int, int]:
-    """Call a function raised, between looks at the clocks that are made so, too.
+    """Call a function at a raised priority, and read the clocks at that priority, too.
 
     Returns:
-        What it returned, how many ns it took, and how many of them it had a CPU.
+        Its result, how many ns it took, and how many of them it had a CPU.
     """
     clock, cpu_clock = time.perf_counter_ns, time.thread_time_ns
     steps: tuple[Callable[[], Any], ...] = clock, cpu_clock, function, cpu_clock, clock
@@ -185,14 +185,14 @@ def _raised(change: Steps | None, function: Callable[[], T]) -> T:
         return function()
     try:
         return call_raised(change, function)
-    except NotRaisedWarning:  # the right was given up since
+    except NotRaisedWarning:  # the right was dropped meanwhile
         _warn()
         return function()
 
 
 @cache
 def _warn() -> None:
-    """Say once that there is no right to raise a thread."""
+    """Warn once that the thread may not be raised."""
     warnings.warn(
         "read without a raised priority, which needs CAP_SYS_NICE, RLIMIT_RTPRIO or RLIMIT_NICE: "
         "a reader that is preempted while it holds mmap_lock stalls the process that it reads",

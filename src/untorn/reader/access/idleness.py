@@ -1,19 +1,19 @@
-"""How we know that no thread of a process ran for a while.
+"""Detect that no thread of a process ran for a while.
 
-An address space is changed by threads of its process, and a thread that has run and is off its
-CPU again is in the CPU time of the process, to the nanosecond. One that is still on its CPU may
-not be, as its time is added at the next tick only. So no thread ran from one moment to another if
+Only threads of a process change its address space, and once a thread is off its CPU again, its run
+time is part of the process's CPU time, to the nanosecond. While it is still on its CPU that may
+lag, up to the next tick. So no thread ran between two moments if
 
 1. the CPU time is the same at both, and
-2. between the second moment and that look at the CPU time, each thread was seen off its CPU.
+2. each thread was seen off its CPU between the second moment and that reading of the CPU time.
 
-2 is what /proc/PID/task/TID/syscall tells: it shows `running`, or waits until the thread is off
-its CPU for a while and tells where it sleeps. A thread that is missing in the list of threads
-ended, which counts its time, or was made by another one that ran after the second moment.
+/proc/PID/task/TID/syscall shows 2: it prints `running`, or else waits until the thread is off its
+CPU and prints where it sleeps. A thread that is missing from the list of threads has ended, which
+adds its time, or was created after the second moment by another thread that ran.
 
-Not seen: tasks that share the memory and are not threads of the process (clone(CLONE_VM) without
-CLONE_THREAD; a vfork() child until its exec), and a userfaultfd of this memory in the hands of
-another process.
+Not detected: tasks that share the memory but are not threads of the process (clone(CLONE_VM)
+without CLONE_THREAD; a vfork() child until its exec), and another process that holds a userfaultfd
+of this memory.
 
 Source: kernel/sched/cputime.c:thread_group_cputime(); lib/syscall.c:task_current_syscall();
 kernel/sched/core.c:wait_task_inactive(); clock_getcpuclockid(3), proc_pid_syscall(5).
@@ -28,17 +28,17 @@ from pathlib import Path
 from untorn.errors import os_error
 
 _CPUCLOCK_SCHED = 2
-"""Of the three clocks of a process, the exact one. Source: linux/posix-timers_types.h."""
+"""The exact one of a process's three clocks. Source: linux/posix-timers_types.h."""
 _FINE_NS = 20_000
 """A clock that follows the timer tick moves in steps of a hundred times as much."""
 _RUNNING = b"running\n"
 
 
 class Idleness:
-    """Whether a process slept from one call to the next.
+    """Detects whether a process slept between two calls.
 
     Args:
-        pid: A process, not a thread, as numbered by the procfs mounted there and by us.
+        pid: A process, not a thread; its number must be the same in the procfs and for us.
         proc: Where procfs is mounted.
 
     Raises:
@@ -52,14 +52,14 @@ class Idleness:
         self._before = self._cpu_time()
 
     def start(self) -> None:
-        """Ask about the time from now on. Raises OSError ESRCH if the process is gone."""
+        """Begin a period of time. Raises OSError ESRCH if the process is gone."""
         self._threads, self._before = self._list_threads(), self._cpu_time()
 
     def slept(self) -> bool:
-        """Tell whether no thread ran since start(), or since the last call of this.
+        """Return whether no thread ran since start(), or since the last call of this method.
 
-        False if that cannot be told: a thread is ready to run, or may not be looked at (that takes
-        the right to trace it). Raises OSError ESRCH if the process is gone.
+        False if that is unknown: a thread is ready to run, or we may not look at it (that takes the
+        right to trace it). Raises OSError ESRCH if the process is gone.
         """
         threads, before = self._threads, self._before
         still = self._cpu_time() == before
@@ -77,7 +77,7 @@ class Idleness:
     def _cpu_time(self) -> int:
         try:
             return time.clock_gettime_ns(self._clock)
-        except OSError:  # EINVAL, for a process that is gone
+        except OSError:  # EINVAL: the process is gone
             raise os_error(errno.ESRCH) from None
 
     def _all_off_cpu(self) -> bool:
@@ -95,10 +95,10 @@ class Idleness:
 
 
 def find_idleness(pid: int, proc: str) -> Idleness | None:
-    """Return what tells whether a process sleeps.
+    """Return a detector for a process, None if there can be none.
 
-    None if nothing here can: pid is a thread, or a process that has another number here, or it
-    has ended, or the kernel counts CPU time by the tick.
+    There is none if pid is a thread, has another number here, or has ended, or if the kernel counts
+    CPU time by the tick.
     """
     try:
         return Idleness(pid, proc) if same_pids(proc) and _is_fine() else None
@@ -107,7 +107,7 @@ def find_idleness(pid: int, proc: str) -> Idleness | None:
 
 
 def same_pids(proc: str) -> bool:
-    """Tell whether the procfs mounted there numbers processes as we do."""
+    """Return whether the procfs mounted there numbers processes as we do."""
     try:
         return _same_pids(proc, os.stat(proc).st_dev, os.getpid())  # noqa: PTH116 (as above)
     except OSError:
@@ -116,9 +116,9 @@ def same_pids(proc: str) -> bool:
 
 @lru_cache
 def _same_pids(proc: str, mount: int, own_pid: int) -> bool:
-    """Tell it by how many numbers it lists for this process: from its namespace down to ours.
+    """Decide by how many numbers it lists for this process: from its namespace down to ours.
 
-    mount and own_pid only tell apart what is remembered. Source: proc_pid_status(5), NSpid.
+    mount and own_pid are only keys of the cache. Source: proc_pid_status(5), NSpid.
     """
     status = (Path(proc) / "self/status").read_bytes()
     return len(status.partition(b"\nNSpid:")[2].partition(b"\n")[0].split()) == 1
@@ -126,7 +126,7 @@ def _same_pids(proc: str, mount: int, own_pid: int) -> bool:
 
 @lru_cache
 def _is_fine() -> bool:
-    """Tell whether CPU time is counted continuously, not by the tick."""
+    """Return whether CPU time is counted continuously, not by the tick."""
     steps = []
     for _ in range(5):
         start = now = time.thread_time_ns()

@@ -1,7 +1,7 @@
-"""Which lock the running kernel takes to show a map, and how that is known.
+"""Which lock the running kernel takes to show a map, and how we know.
 
-The release decides. Where the kernel shows its symbols, the function that came with the per-VMA
-walk overrules it for maps (a kernel may carry the change earlier, or be built without the locks).
+The release decides. If the kernel shows its symbols, the function that came with the per-VMA walk
+overrules it for maps: a kernel may have a backport, or be built without the locks.
 """
 
 import os
@@ -18,15 +18,15 @@ PER_VMA_SINCE = {
     "PROCMAP_QUERY": QUERY_PER_VMA,
     "smaps": SMAPS_PER_VMA,
 }
-"""By file (and the ioctl on maps), the change by which one VMA is locked at a time."""
+"""By file (and the ioctl on maps), the change since which one VMA is locked at a time."""
 SYMBOL = "lock_next_vma"
-"""Function of the per-VMA walk. Source: mm/mmap_lock.c."""
+"""A function of the per-VMA walk. Source: mm/mmap_lock.c."""
 SYMBOL_FILES = (
     Path("/proc/kallsyms"),
     Path("/sys/kernel/tracing/available_filter_functions"),
     Path("/sys/kernel/debug/tracing/available_filter_functions"),
 )
-_ANCHOR = "do_mmap"  # in every kernel: a list without it is cut or hidden
+_ANCHOR = "do_mmap"  # every kernel has it: a list without it is cut or hidden
 
 
 class SymbolEvidence(NamedTuple):
@@ -42,12 +42,12 @@ class Locking(NamedTuple):
     file: str
     """maps, smaps, or PROCMAP_QUERY."""
     lock: str
-    """mmap_lock, per-VMA, or absent if there is no such file or ioctl here."""
+    """mmap_lock, per-VMA, or absent if this file or ioctl does not exist here."""
     evidence: str
 
 
 def probe_locking() -> list[Locking]:
-    """Decide for each file of PER_VMA_SINCE how this kernel locks."""
+    """Determine how this kernel locks for each file of PER_VMA_SINCE."""
     release, symbol = running_release(), find_symbol()
     with LiveMapsFile(os.getpid()) as maps:
         absent = {"PROCMAP_QUERY": maps.find_query_refusal()}
@@ -62,16 +62,16 @@ def probe_locking() -> list[Locking]:
 
 
 def takes_mmap_lock(file: str) -> bool:
-    """Tell by the release alone, at once, whether a file of PER_VMA_SINCE takes mmap_lock here.
+    """Return, from the release alone, whether a file of PER_VMA_SINCE takes mmap_lock here.
 
-    May be wrong either way for a kernel that was built without per-VMA locks or carries a change
-    earlier: who reads by this answer reads more gently than needed, or as everybody else does.
+    It is fast, and may be wrong for a kernel built without per-VMA locks or with a backport: a
+    reader then reads more gently than needed, or not gently at all.
     """
     return decide(file, running_release(), None).lock == "mmap_lock"
 
 
 def decide(file: str, release: Release, symbol: SymbolEvidence | None) -> Locking:
-    """Tell which lock a kernel of that release, with or without the symbol, takes for a file."""
+    """Return which lock a kernel of that release takes for a file, with or without the symbol."""
     if symbol and not symbol.present:
         return Locking(file, "mmap_lock", f"no {SYMBOL} in {symbol.file}")
     if symbol and file == "maps":

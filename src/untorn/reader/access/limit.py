@@ -1,11 +1,10 @@
-"""Limits on the time that a look at a process takes.
+"""Time limits of looks at a process.
 
-A call into the kernel that waits for a lock of the process cannot be broken off: it waits for as
-long as somebody else has the lock, and no signal but SIGKILL ends it. So a look with a limit is
-made by a thread of its own, which the caller starts: it has the caller's namespaces, priority and
-processors. If it is not back in time it is left behind: it makes no further call (check_time()),
-and ends when the call that it is in returns. It does not keep this process from ending, unless
-that call cannot be interrupted at all.
+A system call that waits for a lock of the process cannot be aborted: it waits until the holder
+releases the lock, and no signal but SIGKILL ends it. So a look with a limit runs in a thread of its
+own. The caller starts it, so it has the caller's namespaces, priority and CPUs. A look that is late
+is left behind: it makes no further call (check_time()), and ends when its current call returns. It
+does not keep this process from exiting, unless that call is uninterruptible.
 """
 
 import _thread
@@ -20,18 +19,18 @@ from untorn.maps.page import PAGE_SIZE
 
 T = TypeVar("T")
 TIMEOUT = 10.0
-"""Seconds that a look may take unless it is told otherwise."""
+"""Seconds that a look may take by default."""
 _MEMORY_TIMEOUT, _PER_TABLE = 60.0, 0.01
-"""The same of a look at memory, and what it may take more for each page table: several times what
-counting its pages takes, with the rests in between."""
+"""The default for a look at memory, and seconds more for each page table: several times what
+counting its pages takes, with the pauses in between."""
 GRACE = 1.0
-"""Seconds for which a look is waited for that has to have come to an end by itself."""
+"""Extra seconds for a look that should have ended by itself."""
 PROCESS_TIMEOUT = 2.0
-"""Seconds for one of all processes: one that is stuck is not to stop a look at all."""
+"""Seconds for each process in a look at all: one that is stuck must not stop the rest."""
 MAX_HOLD = 0.001
-"""Seconds for which a lock of the process may be held at most, unless it is told otherwise."""
+"""Seconds that a lock of the process may be held, by default."""
 _MOST_LEFT = 64
-"""Looks left behind at a time; who goes on looking at what does not answer gets no more."""
+"""The most looks that may be left behind: more looks at what does not answer are refused."""
 
 
 class _Limit(threading.local):
@@ -51,17 +50,17 @@ def within(
     path: str,
     if_late: Callable[[], None] = lambda: None,
 ) -> T:
-    """Return what a look returns. A look within a look has the time of the outer one.
+    """Return the result of a look. A look inside a look has the outer one's deadline.
 
     Args:
-        seconds: How long it may take; None for as long as the kernel takes.
-        look: Makes no call after its time: see check_time().
-        path: What is looked at, for the error.
-        if_late: Is called when a look that was late or interrupted is over, by whichever thread.
+        seconds: Seconds that it may take; None for as long as the kernel takes.
+        look: Makes no call once it is late: see check_time().
+        path: What it looks at, for the error.
+        if_late: Called when a late or interrupted look has ended, in any thread.
 
     Raises:
-        TimeoutError: It is not over in time, with errno ETIMEDOUT.
-        ValueError: The seconds are not more than 0.
+        TimeoutError: It did not end in time; errno is ETIMEDOUT.
+        ValueError: seconds is not above 0.
         BaseException: What the look raises.
     """
     check_limits(seconds)
@@ -71,26 +70,26 @@ def within(
 
 
 def memory_timeout(page_tables: int) -> float:
-    """Return how many seconds a look at memory may take unless it is told otherwise.
+    """Return how many seconds a look at memory may take by default.
 
     Args:
-        page_tables: Bytes of them that the process has.
+        page_tables: Bytes of the process's page tables.
     """
     return _MEMORY_TIMEOUT + page_tables / PAGE_SIZE * _PER_TABLE
 
 
 def check_limits(*limits: float | None) -> None:
-    """Raise ValueError if one of these is not more than 0 seconds; None is no limit."""
+    """Raise ValueError unless each of these is above 0 seconds; None is no limit."""
     for seconds in limits:
         if seconds is not None and not seconds > 0:
             raise ValueError(f"a limit of {seconds} s: it must be more than 0")
 
 
 def within_half(look: Callable[[], T], path: str) -> T:
-    """Return what part of a look returns that may take half of the time that is left.
+    """Return the result of a part of a look; the part may take half of the remaining time.
 
     Raises:
-        TimeoutError: It is not over in time.
+        TimeoutError: It did not end in time.
         BaseException: What the part raises.
     """
     if _limit.deadline is None:
@@ -101,7 +100,7 @@ def within_half(look: Callable[[], T], path: str) -> T:
 
 @contextmanager
 def half_the_time() -> Iterator[None]:
-    """Have what is done inside stop after half of the time that is left."""
+    """Let what runs inside stop after half of the remaining time."""
     if _limit.deadline is None:
         yield
         return
@@ -111,9 +110,9 @@ def half_the_time() -> Iterator[None]:
 
 @contextmanager
 def until(deadline: float) -> Iterator[None]:
-    """Have what is done inside stop at that time of the monotonic clock, or before.
+    """Let what runs inside stop at that time of the monotonic clock, or earlier.
 
-    It raises TimeoutError then, as check_time(), by which those outside can tell whose time it was.
+    check_time() then raises TimeoutError; the code outside can find out whose time was up.
     """
     before = _limit.deadline
     _limit.deadline = deadline if before is None else min(before, deadline)
@@ -124,31 +123,31 @@ def until(deadline: float) -> Iterator[None]:
 
 
 def check_time(path: str) -> None:
-    """Raise TimeoutError if the look that this thread makes has no time left."""
+    """Raise TimeoutError if this thread's look has no time left."""
     if _limit.deadline is not None and time.monotonic() >= _limit.deadline:
         raise TimeoutError(errno.ETIMEDOUT, "not read in time", path)
 
 
 def leave_behind(look: object) -> None:
-    """Note that nobody waits for a look any more, though it is not over."""
+    """Record that nobody waits for a look any more, though it has not ended."""
     with _lock:
         _left_behind.add(look)
 
 
 def is_over(look: object) -> None:
-    """Note that a look is over, whether it was left behind or not."""
+    """Record that a look has ended, whether it was left behind or not."""
     with _lock:
         _left_behind.discard(look)
 
 
 def may_begin() -> bool:
-    """Tell whether a look may begin that may have to be left behind, too."""
+    """Return whether another look may begin that might have to be left behind."""
     with _lock:
         return len(_left_behind) < _MOST_LEFT
 
 
 def is_interruption(error: BaseException) -> bool:
-    """Tell whether it ended a look before that was over: it is late, or Ctrl-C was pressed."""
+    """Return whether an error cut a look short: it was late, or Ctrl-C was pressed."""
     return isinstance(error, TimeoutError) or not isinstance(error, Exception)
 
 
@@ -180,22 +179,22 @@ def _by_this_thread(
 
 
 class _NoThreadError(Exception):
-    """No thread can be had: there are too many, or the interpreter is ending."""
+    """No thread can be started: there are too many, or the interpreter is exiting."""
 
 
 class _Look(Generic[T]):
-    """One look by a thread of its own, and what came of it."""
+    """One look in a thread of its own, and its result."""
 
     def __init__(self, look: Callable[[], T], deadline: float, if_late: Callable[[], None]) -> None:
         self._look, self._deadline, self._if_late = look, deadline, if_late
         self._result: list[T] = []
         self._error: BaseException | None = None
         self._over = self._left = False  # protected by _lock
-        self._end = _thread.allocate_lock()  # held until it is over
+        self._end = _thread.allocate_lock()  # held until it has ended
         self._end.acquire()
 
     def _make(self) -> None:
-        """Look, and clean up if nobody waits for the result any more. By the other thread."""
+        """Look, and clean up if nobody waits for the result any more. Runs in the other thread."""
         _limit.deadline = self._deadline
         try:
             self._result.append(self._look())
@@ -205,11 +204,11 @@ class _Look(Generic[T]):
             self._over = True
             _left_behind.discard(self)
         self._end.release()
-        if self._left:  # which cannot change any more
+        if self._left:  # this cannot change any more
             self._if_late()
 
     def result(self, seconds: float) -> T:
-        """Return the result, or raise the error. TimeoutError if it is not over in time."""
+        """Return the result, or raise the error. TimeoutError if it does not end in time."""
         self._start()
         try:
             if not self._end.acquire(timeout=seconds) and self._leave():
@@ -233,7 +232,7 @@ class _Look(Generic[T]):
             raise _NoThreadError from error
 
     def _leave(self) -> bool:
-        """Leave it to the other thread to clean up; return False if the look is over."""
+        """Leave the clean-up to the other thread; return False if the look has ended."""
         with _lock:
             self._left = not self._over
             if self._left:

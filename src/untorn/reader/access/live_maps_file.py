@@ -15,24 +15,24 @@ from untorn.reader.access.task import place_of
 
 _ADDR = Struct("=Q")
 _QUERY_ADDR_AT, _VMA_START_AT = 16, 24
-"""Places in struct procmap_query, in bytes."""
+"""Offsets in struct procmap_query, in bytes."""
 
 
 class LiveMapsFile(MapsFile):
     """An open /proc/PID/maps or /proc/PID/smaps of the running kernel, unbuffered.
 
-    Each read() is one read(2): the kernel keeps the map still for the length of one call at
-    most, so what a call returned together is what a buffer would tear apart.
+    Each read() is one read(2), without a buffer: the kernel keeps the map still for one call at
+    most, so a buffer would join text of different moments.
 
     Args:
-        pid: The process, or a task of it.
+        pid: The process, or a thread of it.
         file: Name of the file under its directory.
         proc: Where procfs is mounted.
-        thread: By which thread to reach the process, where the main one has ended.
+        thread: The thread through which to reach the process, if the main one has ended.
 
     Raises:
         OSError: ENOENT if there is no such process, EACCES or EPERM if its map may not be read;
-            ETIMEDOUT, from any method, if the look that it is part of has no time left.
+            ETIMEDOUT, from any method, if the look has no time left.
 
     Source: proc_pid_maps(5), PROCMAP_QUERY(2const).
     """
@@ -55,11 +55,11 @@ class LiveMapsFile(MapsFile):
     def procmap_query(self, question: ProcmapQuery) -> QueriedVma:
         """Ask the kernel: see MapsFile. ENOTTY on smaps and before Linux 6.11.
 
-        A build id is not asked of it: to tell one, the kernel reads from whatever is mapped,
-        sockets and devices too. Source: lib/buildid.c.
+        We never ask it for a build id: to find one, the kernel reads from whatever is mapped,
+        including sockets and devices. Source: lib/buildid.c.
 
         Raises:
-            OutOfReachError: A build id is asked for.
+            OutOfReachError: The question asks for a build id.
         """
         if question.build_id_size:
             raise OutOfReachError(
@@ -71,12 +71,12 @@ class LiveMapsFile(MapsFile):
         return QueriedVma.from_struct(ProcmapQuery.unpack(packed), name.tobytes(), b"")
 
     def next_starts(self, addrs: Iterable[int]) -> Iterator[int]:
-        """Tell for each address, by one ioctl, where the VMA there or the next above it starts.
+        """Yield where the VMA at each address, or the next one above, starts; one ioctl each.
 
-        Much faster than query(), which tells all about a VMA.
+        This is much faster than query(), which returns everything about a VMA.
 
         Yields:
-            A byte address; 1 << 64 if there is no more.
+            A byte address; 1 << 64 if there is none.
 
         Raises:
             OSError: As query().
@@ -92,12 +92,12 @@ class LiveMapsFile(MapsFile):
                 yield _ADDR.unpack_from(question, _VMA_START_AT)[0]
 
     def _timed(self, function: Callable[..., object], *arguments: object) -> Any:
-        """Make a call unless it is too late for one."""
+        """Make a call, unless it is too late for one."""
         check_time(self._path)
         return self._call(function, *arguments)
 
     def _call(self, function: Callable[..., object], *arguments: object) -> Any:
-        """Make the one system call in which the kernel may hold a lock of the process."""
+        """Make the one system call during which the kernel may hold a lock of the process."""
         return function(*arguments)
 
     def close(self) -> None:

@@ -7,22 +7,22 @@ from typing import TypeVar
 
 T = TypeVar("T")
 FRACTION = 0.1
-"""Of the time, that may be spent inside the calls."""
+"""The fraction of the time that calls may take."""
 SHORTEST_PAUSE_NS = 100_000
-"""Less than this is not slept for but owed: the kernel sleeps 50 us longer than it is asked to."""
+"""A shorter pause is not slept but added to the next: the kernel sleeps 50 us too long."""
 
 
 class Pace(threading.local):
-    """Spaces calls out; each thread that uses it keeps its own account.
+    """Keeps calls apart; each thread that uses it has its own account.
 
-    What a call costs is the CPU time of its thread, in ns: the time that it waited for a lock, or
-    for the GIL on its way back, is no time for which it held others up.
+    A call costs the CPU time of its thread, in ns: while it waits for a lock, or for the GIL on its
+    way back, it holds nobody up.
 
     Args:
-        fraction: Most of the time that is spent inside the calls, above 0 and at most 1.
-        clock: Says what time it is, in ns.
-        cpu_clock: Says how much CPU time the thread has used, in ns.
-        sleep: Sleeps for some seconds.
+        fraction: The largest fraction of the time that calls may take; above 0 and at most 1.
+        clock: Returns the time in ns.
+        cpu_clock: Returns the CPU time that the thread has used, in ns.
+        sleep: Sleeps for a number of seconds.
     """
 
     def __init__(
@@ -34,10 +34,10 @@ class Pace(threading.local):
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         if not 0 < fraction <= 1:
-            raise ValueError(f"a pace of {fraction}: a fraction is above 0 and at most 1")
+            raise ValueError(f"a pace of {fraction}: it must be above 0 and at most 1")
         self._fraction = fraction
         self._clock, self._cpu_clock, self._sleep = clock, cpu_clock, sleep
-        self._due_ns = 0  # before then, nothing more may be spent
+        self._due_ns = 0  # until then, no call may be made
 
     def spend(self, function: Callable[[], T]) -> T:
         """Call a function, after a pause if one is due."""
@@ -50,7 +50,7 @@ class Pace(threading.local):
             self._due_ns = max(self._due_ns, begin) + int(spent / self._fraction)
 
     def _pause(self) -> int:
-        """Sleep until the next call is due, if that is worth it; return what time it is then."""
+        """Sleep until the next call is due, if that is worth it; return the time after that."""
         now = self._clock()
         owed = self._due_ns - now
         if owed < SHORTEST_PAUSE_NS:

@@ -1,7 +1,7 @@
 """The running kernel's /proc/PID/pagemap.
 
-A read() holds mmap_lock for what one page table maps, 2 MiB of addresses, and lets go of it before
-the next table. A scan holds it from where it starts to where it stops.
+A read() holds mmap_lock for the addresses of one page table, 2 MiB, and drops it before the next
+table. A scan holds it from where it starts to where it stops.
 
 Source: fs/proc/task_mmu.c:pagemap_read(), do_pagemap_scan().
 """
@@ -32,16 +32,16 @@ T = TypeVar("T")
 
 
 class LivePagemap:
-    """An open /proc/PID/pagemap. It is that of one memory, as an open maps file is.
+    """An open /proc/PID/pagemap. It shows one memory, as an open maps file does.
 
     Args:
-        place: Directory of /proc by which the process is reached.
-        holds: By which calls are made that hold the lock for a table or more.
-        short: By which those are made that hold it for one page.
+        place: Directory in /proc through which to reach the process.
+        holds: Makes the calls that hold the lock for a table or more.
+        short: Makes the calls that hold it for one page.
 
     Raises:
-        OSError: ENOENT if there is no such process, EACCES or EPERM if it may not be looked at;
-            ETIMEDOUT, from any method, if the look that it is part of has no time left.
+        OSError: ENOENT if there is no such process, EACCES or EPERM if we may not look at it;
+            ETIMEDOUT, from any method, if the look has no time left.
     """
 
     def __init__(self, place: str, holds: Holds, short: Holds) -> None:
@@ -51,7 +51,7 @@ class LivePagemap:
 
     @cached_property
     def scans(self) -> bool:
-        """Whether the kernel has PAGEMAP_SCAN: since Linux 6.7. Found out by trying."""
+        """Whether the kernel has PAGEMAP_SCAN (since Linux 6.7); found by trying."""
         try:
             self.scan(PmScanArg(0, 0, return_mask=0, vec_len=0))
         except OSError as error:
@@ -62,7 +62,7 @@ class LivePagemap:
 
     @cached_property
     def tells_guards(self) -> bool:
-        """Whether it knows guard pages: since Linux 6.16."""
+        """Whether it reports guard pages (since Linux 6.16)."""
         try:
             self.scan(PmScanArg(0, 0, PAGE_IS_GUARD, return_mask=0, vec_len=0))
         except OSError as error:
@@ -72,10 +72,10 @@ class LivePagemap:
         return True
 
     def read_at(self, offset: int, size: int) -> bytes:
-        """Return the entries from a byte offset on, all of them.
+        """Return all entries from a byte offset on.
 
         Raises:
-            OSError: ESRCH if the process has no memory any more.
+            OSError: ESRCH if the process has lost its memory.
         """
         text = self._make(self.holds, partial(os.pread, self._fd, size, offset))
         if len(text) != size:
@@ -83,10 +83,10 @@ class LivePagemap:
         return text
 
     def read_each(self, offsets: Iterable[int]) -> bytes:
-        """Return single entries, by their byte offsets.
+        """Return single entries by their byte offsets.
 
-        Each is read by a call of its own, and holds the lock for less time than passes until the
-        next, so there is no rest between them.
+        A separate call reads each of them. It holds the lock for less time than passes until the
+        next call, so there is no pause between them.
 
         Raises:
             OSError: As read_at().
@@ -98,7 +98,7 @@ class LivePagemap:
         return b"".join(texts)
 
     def scan(self, question: PmScanArg) -> PageScan:
-        """Answer a PAGEMAP_SCAN; the buffer is made as large as vec_len says.
+        """Answer a PAGEMAP_SCAN; vec_len says how large to make the buffer.
 
         Raises:
             OSError: ENOTTY before Linux 6.7; EINVAL for a category that the kernel does not know.

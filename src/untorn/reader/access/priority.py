@@ -1,8 +1,8 @@
-"""A thread's priority, raised for one call and given back right after it.
+"""Raise a thread's priority for one call, and restore it right after that.
 
-To raise, to call and to give back are three C functions that a fourth calls, one after the other.
-Python runs signal handlers between bytecodes: none comes between the raise and the giving back,
-neither to raise an exception there nor to run at a priority that was meant for one system call.
+A C function calls three C functions in a row: raise, the call, restore. Python runs signal handlers
+between bytecodes, so no handler can run between raise and restore: neither to raise an exception
+there, nor at a priority that was meant for one system call.
 Priorities belong to the calling thread alone. Source: sched(7).
 """
 
@@ -23,16 +23,16 @@ _LOWEST_NICE = -20
 
 
 class NotRaisedWarning(RuntimeWarning):
-    """A thread may not raise its priority."""
+    """The thread may not raise its priority."""
 
 
 class Steps(NamedTuple):
-    """The calling thread's way up and back; each step is one C function."""
+    """How to raise and restore the calling thread; each step is one C function."""
 
     raise_: Step
     give_back: Step
     give_back_marked: Step
-    """What is never refused, where giving back all may be: see _to_fifo()."""
+    """A step that is never refused, even if a full restore may be: see _to_fifo()."""
 
 
 class Raise(NamedTuple):
@@ -40,7 +40,7 @@ class Raise(NamedTuple):
 
     name: str
     prepare: Callable[[], Steps | None]
-    """Describes it for the calling thread; None if that stands as high already."""
+    """Returns the steps for the calling thread; None if it has as high a priority already."""
 
 
 def find_raise() -> Raise | None:
@@ -52,7 +52,7 @@ def find_raise() -> Raise | None:
 
 
 def lowest_nice() -> int:
-    """Return the least nice value that the calling thread may have, or the one it has."""
+    """Return the lowest nice value that the calling thread may have, at most its present one."""
     now = os.getpriority(os.PRIO_PROCESS, 0)
     limit, _ = resource.getrlimit(resource.RLIMIT_NICE)
     candidates = (_LOWEST_NICE, max(_LOWEST_NICE, 20 - limit))
@@ -65,7 +65,7 @@ def to_nice(nice: int) -> Raise:
 
 
 def may(way: Raise) -> bool:
-    """Tell whether the calling thread may be raised so, or stands as high already, by trying."""
+    """Return whether the calling thread may be raised so, or is as high already, by trying."""
     try:
         change = way.prepare()
         if change:
@@ -76,17 +76,17 @@ def may(way: Raise) -> bool:
 
 
 def call_raised(change: Steps, function: Callable[[], T]) -> T:
-    """Call a C function with the calling thread raised.
+    """Call a C function at a raised priority of the calling thread.
 
     Raises:
         NotRaisedWarning: The thread may not be raised; the function was not called.
         OSError: What the function raises.
     """
-    results: list[object] = []  # what came before an exception stays in it
+    results: list[object] = []  # keeps what came before an exception
     try:
         results.extend(map(call, (change.raise_, function, change.give_back)))
     except BaseException as error:
-        # Python looks for signals after a call, never before one: this one is made.
+        # Python checks for signals after a call, never before one: give_back() is always called.
         try:
             change.give_back()
         except PermissionError:
@@ -100,10 +100,10 @@ def call_raised(change: Steps, function: Callable[[], T]) -> T:
 
 
 def _to_fifo() -> Steps | None:
-    """Prepare SCHED_FIFO, marked so that a child forked meanwhile does not get it.
+    """Prepare SCHED_FIFO with a flag so that a child that is forked meanwhile does not get it.
 
-    Without CAP_SYS_NICE the mark cannot be taken away again. It then stays on the thread, where
-    all it does is that children of a thread with a negative nice value start at 0.
+    Without CAP_SYS_NICE the flag cannot be removed again. It then stays on the thread, where its
+    only effect is that children of a thread with a negative nice value start at 0.
     """
     policy = os.sched_getscheduler(0)
     if policy & ~_RESET in _REAL_TIME:

@@ -1,9 +1,8 @@
-"""By which thread a memory is reached: the main one, or where that has ended, one that lives.
+"""The thread through which a memory is reached: the main one, or if that has ended, a living one.
 
-All threads of a process have one memory, until one of them changes the program: that ends all
-others, gives up the memory, and the one that did it becomes the main thread. So it is still the
-same memory if somebody still uses it, or if a thread other than the main one was there before and
-still is.
+All threads of a process share one memory, until one of them changes the program. That ends all
+other threads and drops the memory, and the thread becomes the main one. So the memory is still the
+same if it is still in use, or if a thread other than the main one existed before and still does.
 
 Source: fs/exec.c:de_thread().
 """
@@ -21,56 +20,56 @@ from untorn.reader.access.task import Thread, living_threads, no_map, place_of, 
 
 T = TypeVar("T")
 _MOST_THREADS = 100
-"""Threads, one after the other, by which a look is made while they end."""
+"""How many threads a look tries, one after the other, while they end."""
 
 
 class Reach:
-    """How to get at the memory of a process.
+    """How to reach the memory of a process.
 
     Attributes:
         pid: The process, or a thread of it.
         proc: Where procfs is mounted.
-        thread: The thread by which it is reached; None for the main one.
-        bound: Whether something was seen of the memory: then it must not be another one.
+        thread: The thread through which it is reached; None for the main one.
+        bound: Whether any of the memory was seen: it must then stay the same memory.
     """
 
     def __init__(self, pid: int, proc: str) -> None:
         self.pid, self.proc = pid, proc
         self.thread: int | None = None
         self.bound = False
-        self._known: list[Thread] = []  # threads that had this memory once
+        self._known: list[Thread] = []  # threads that have had this memory
 
     @property
     def place(self) -> str:
-        """The directory of /proc whose maps, root and pagemap are those of the memory."""
+        """The directory in /proc whose maps, root and pagemap are those of the memory."""
         return place_of(self.pid, self.proc, self.thread)
 
     @property
     def task(self) -> int:
-        """The number under proc that has its map_files."""
+        """The number, in proc, of the task that has its map_files."""
         return self.thread or self.pid
 
     def others(self) -> list[Thread]:
-        """Return by which threads it can be reached instead; none if the main one has memory."""
+        """Return the threads through which else to reach it; none if the main one has memory."""
         main = status_of(place_of(self.pid, self.proc))
         return living_threads(self.pid, self.proc) if main and main.leaving else []
 
     def proves(self, thread: Thread) -> bool:
-        """Tell whether a thread that lives now is known to have had this memory before."""
+        """Return whether a living thread is known to have had this memory before."""
         now = status_of(place_of(self.pid, self.proc, thread.tid))
         alive = now and not now.leaving and now.start_time == thread.start_time
         return bool(alive) and (not self.bound or thread in self._known)
 
     def change(self, thread: Thread, threads: list[Thread]) -> None:
-        """Reach it by a thread that has this memory, as all of these have that live now."""
+        """Reach it through a thread that has this memory, as all of these living ones do."""
         self.thread, self._known = thread.tid, threads
 
 
 class ReachedMaps:
-    """The open maps file of one memory, opened again by another thread where one ends.
+    """The open maps file of one memory; reopened through another thread if one ends.
 
     Args:
-        reach: How to get at the memory.
+        reach: How to reach the memory of the process.
         gentle: As for open_maps_file().
         ioctl: Whether PROCMAP_QUERY may be used, if there is one.
         budget: As for open_maps_file().
@@ -83,21 +82,21 @@ class ReachedMaps:
         self._file: LiveMapsFile | None = None
 
     def open(self) -> None:
-        """Open it by the main thread. Raises OSError as LiveMapsFile."""
+        """Open it through the main thread. Raises OSError as LiveMapsFile."""
         self._file = self._open_by(None)
 
     @property
     def file(self) -> LiveMapsFile:
-        """It, open. Raises OSError EBADF if it never was."""
+        """The open file. Raises OSError EBADF if it was never opened."""
         if self._file is None:
             raise os_error(errno.EBADF)
         return self._file
 
     def by_any_thread(self, look: Callable[[], T]) -> T:
-        """Make a look, again by another thread if that by which the memory is reached ends.
+        """Make a look; repeat it through another thread if the one used so far ends.
 
         Raises:
-            OSError: ESRCH, with the reason, if there is no memory any more; else as the look.
+            OSError: ESRCH, with the reason, if the memory is gone; else as the look.
         """
         for _ in range(_MOST_THREADS):
             try:
@@ -111,9 +110,9 @@ class ReachedMaps:
         raise no_map(self.reach.pid, self.reach.proc)
 
     def check_thread(self) -> None:
-        """Raise OSError ESRCH if the thread by which the memory is reached has ended.
+        """Raise OSError ESRCH if the thread through which we reach the memory has ended.
 
-        The ioctl goes on all the same, other files in its directory do not.
+        The ioctl works even then; other files in the thread's directory do not.
         """
         status = status_of(self.reach.place)
         if status is None or status.leaving:
@@ -132,7 +131,7 @@ class ReachedMaps:
         return open_maps_file(pid, "maps", proc, thread, gentle=self._gentle, budget=self._budget)
 
     def _change_thread(self) -> bool:
-        """Open the file by another thread of the same memory; return whether there is one."""
+        """Open the file through another thread of the same memory; return whether there is one."""
         for _ in range(_MOST_THREADS):
             others = self.reach.others()
             if any(self._use_thread(thread, others) for thread in others):
@@ -148,7 +147,7 @@ class ReachedMaps:
             return False
         with ExitStack() as unused:
             unused.callback(file.close)
-            # Asked after it was opened: so that is of the memory which is in use still.
+            # Checked after opening: so the file is of the memory that is still in use.
             if not (self.reach.proves(thread) or self._is_in_use()):
                 return False
             unused.pop_all()
@@ -158,7 +157,7 @@ class ReachedMaps:
         return True
 
     def _is_in_use(self) -> bool:
-        """Tell whether the memory of the file is: the ioctl knows, whatever thread has ended."""
+        """Return whether the file's memory is still in use: the ioctl knows."""
         try:
             return self._ioctl and not self.file.find_query_refusal()
         except ProcessLookupError:

@@ -1,7 +1,8 @@
-"""Which process it is, by which thread its memory is reached, and why it has no map to show.
+"""Identify a process, its threads that have memory, and the reason if it has no map to show.
 
-A process whose main thread has ended lives on in its other threads (every Go, Rust or C++ program
-that calls pthread_exit in main does). /proc/PID then shows no memory; /proc/PID/task/TID does.
+A process whose main thread has ended lives on in its other threads (for example after
+pthread_exit() in main of a Go, Rust or C++ program). /proc/PID then shows no memory;
+/proc/PID/task/TID does.
 """
 
 import errno
@@ -17,20 +18,20 @@ _DEAD = b"Z", b"X"
 
 
 class Status(NamedTuple):
-    """What /proc/PID/stat tells of a task. Source: proc_pid_stat(5)."""
+    """What /proc/PID/stat says of a task. Source: proc_pid_stat(5)."""
 
     command: bytes
-    """What the kernel calls the program; not its command line, which is read from its memory."""
+    """The kernel's name of the program. It is not the command line, which is in its memory."""
     state: bytes
     """One letter."""
     flags: int
     """PF_* bits."""
     start_time: int
-    """Clock ticks since boot. A task that gets the number of another one has another start time."""
+    """Clock ticks since boot; tells a task from a later one that has its number."""
 
     @classmethod
     def parse(cls, text: bytes) -> Self | None:
-        """Return what the text of that file tells; None of an empty one."""
+        """Parse the text of that file; None if it is empty."""
         before, _, after = text.rpartition(b")")
         if not after:
             return None
@@ -46,24 +47,24 @@ class Status(NamedTuple):
 
     @property
     def dead(self) -> bool:
-        """Whether it is a zombie, or on its way from there."""
+        """Whether it is a zombie, or has just ceased to be one."""
         return self.state in _DEAD
 
     @property
     def leaving(self) -> bool:
-        """Whether it has no memory any more, or gives it up now."""
+        """Whether it has lost its memory, or is giving it up."""
         return self.dead or bool(self.flags & _PF_EXITING)
 
 
 class Thread(NamedTuple):
-    """One thread of a process, never mistaken for a later one with its number."""
+    """One thread of a process; a later one with its number is not equal to it."""
 
     tid: int
     start_time: int
 
 
 def pids_of(proc: str) -> list[int]:
-    """Return the processes that there are, in ascending order.
+    """Return the PIDs of all processes, in ascending order.
 
     Raises:
         OSError: ENOENT if there is no procfs.
@@ -77,7 +78,7 @@ def status_of(place: str) -> Status | None:
     """Return the status of the task at /proc/PID or /proc/PID/task/TID; None if it is gone.
 
     Raises:
-        OSError: ETIMEDOUT if the look that it is part of has no time left.
+        OSError: ETIMEDOUT if the look has no time left.
     """
     check_time(place)
     try:
@@ -104,7 +105,7 @@ def living_threads(pid: int, proc: str) -> list[Thread]:
 
 
 def may_have_memory(pid: int, proc: str) -> bool:
-    """Tell whether some thread of a process may have memory."""
+    """Return whether some thread of a process may have memory."""
     status = status_of(f"{proc}/{pid}")
     if status is None or status.is_kernel_thread:
         return False
@@ -112,18 +113,18 @@ def may_have_memory(pid: int, proc: str) -> bool:
 
 
 def place_of(pid: int, proc: str, thread: int | None = None) -> str:
-    """Return the directory whose maps, root and other files are those of a process.
+    """Return the directory with the maps, root and other files of a process.
 
     Args:
         pid: The process.
         proc: Where procfs is mounted.
-        thread: By which thread to reach it; None for the main one.
+        thread: The thread through which to reach it; None for the main one.
     """
     return f"{proc}/{pid}" if thread is None else f"{proc}/{pid}/task/{thread}"
 
 
 def no_map(pid: int, proc: str) -> ProcessLookupError:
-    """Return the error, ESRCH, that tells why a file of this process showed no map to its end."""
+    """Return the error, ESRCH, that says why a file of this process showed no complete map."""
     status = status_of(f"{proc}/{pid}")
     if status is None:
         reason = "the process ended while it was read"

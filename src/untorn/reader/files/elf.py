@@ -1,6 +1,6 @@
-"""What an ELF file says of itself: its build id, and at which addresses it wants to be.
+"""What an ELF file says of itself: its build id, and its virtual addresses.
 
-The files are other people's, so that nothing in them is relied on: see read_elf().
+The files come from others, so nothing in them is trusted: see read_elf().
 
 Source: elf(5).
 """
@@ -19,28 +19,28 @@ if TYPE_CHECKING:
 _MAGIC = b"\x7fELF"
 _PF_X = 1
 _MOST_SEGMENTS, _LONGEST_NOTES = 1024, 1 << 16
-"""More segments, and bytes of all notes, than any linker makes; read in no time."""
+"""More segments, and bytes of notes, than any linker makes; still quick to read."""
 
 
 _DAMAGED = OSError, ArithmeticError, LookupError, ValueError, TypeError, AttributeError
-"""What pyelftools raises beside its own errors, when it meets what no linker writes."""
+"""What pyelftools raises besides its own errors, on files that no linker writes."""
 
 
 class LoadSegment(NamedTuple):
-    """A part of the file that is loaded (PT_LOAD); places and sizes in bytes."""
+    """A part of the file that is loaded (PT_LOAD); offsets and sizes in bytes."""
 
     offset: int
     file_size: int
     address: int
-    """Virtual address in the file's own terms."""
+    """Virtual address, as the file has it."""
     flags: int
 
     def holds(self, offset: int) -> bool:
-        """Tell whether it has a byte of the file."""
+        """Return whether it contains a byte of the file."""
         return self.offset <= offset < self.offset + self.file_size
 
     def is_mapped_with(self, offset: int) -> bool:
-        """Tell whether whole pages that are mapped for it hold a byte of the file."""
+        """Return whether the whole pages that are mapped for it contain a byte of the file."""
         last = page_align(self.offset + self.file_size)
         return self.file_size > 0 and self.offset & -PAGE_SIZE <= offset < last
 
@@ -54,22 +54,22 @@ class Elf(NamedTuple):
 
     segments: tuple[LoadSegment, ...]
     build_id: bytes
-    """Empty if it has none, or was not looked for."""
+    """Empty if it has none, or if it was not looked for."""
 
     def address_of(self, entry: MapsEntry, addr: int, others: Callable[[], list[MapsEntry]]) -> int:
-        """Return the virtual address in the file of a byte address in memory.
+        """Return the virtual address in the file for a byte address in memory.
 
-        A page of the file can be mapped for two segments, as the end of one and the beginning of
-        the next, and for one that has not all of it. Then what is mapped of the file beside it
-        tells for which it is.
+        One page of the file can be mapped for two segments, as the end of one and the start of the
+        next, and for a segment that contains only a part of it. The file's other mappings nearby
+        then decide which segment is meant.
 
         Args:
             entry: The VMA that covers addr.
             addr: The byte address.
-            others: Returns what else the process maps of this file; called only if it matters.
+            others: Returns the process's other mappings of this file; called only if it matters.
 
         Raises:
-            OutOfReachError: No segment has this part of the file, or more than one does.
+            OutOfReachError: No segment has this part of the file, or several have.
         """
         offset = entry.offset_of(addr)
         mapped = {s.address_of(offset) for s in self.segments if s.is_mapped_with(offset)}
@@ -85,7 +85,7 @@ class Elf(NamedTuple):
         raise OutOfReachError(f"{how_many} this part of the ELF file")
 
     def _fits(self, bias: int, others: list[MapsEntry]) -> bool:
-        """Tell whether code of the file is mapped where it belongs with this distance."""
+        """Return whether code of the file is mapped where this distance would put it."""
         return any(
             segment.is_mapped_with(other.offset)
             and segment.address_of(other.offset) + bias == other.start
@@ -101,12 +101,12 @@ def read_elf(file: BinaryIO, *, build_id: bool) -> Elf:
 
     Args:
         file: Opened for reading.
-        build_id: Look for the build id, too.
+        build_id: Whether to look for the build id, too.
 
     Raises:
-        OutOfReachError: It is none, or one that cannot be read.
+        OutOfReachError: It is no ELF file, or cannot be read.
     """
-    from elftools.common.exceptions import ELFError  # here, as it takes 70 ms
+    from elftools.common.exceptions import ELFError  # here, because it takes 70 ms
     from elftools.construct import ConstructError
     from elftools.elf.elffile import ELFFile
 

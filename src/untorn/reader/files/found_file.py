@@ -1,9 +1,9 @@
-"""A file that has been found, and not been opened.
+"""A file that was found but not opened.
 
-The descriptor only names it (O_PATH), which waits for nobody. What the file is, is asked of that
-descriptor; and a regular file is opened for reading by it, so that it is the very same one. That
-leaves the access time alone where we may (O_NOATIME), and is not done where it would break
-somebody's lease. Who watches the file (inotify, fanotify) sees that it is opened and read.
+The descriptor only names the file (O_PATH), and opening it so waits for nobody. Through it we ask
+what the file is, and if it is a regular file, open it for reading: so that is the very same file.
+That leaves the access time unchanged if we may (O_NOATIME), and is not done if it would break a
+lease. A watcher of the file (inotify, fanotify) sees that it is opened and read.
 
 Source: open(2), openat2(2), fcntl(2), proc_pid_fdinfo(5), proc_locks(5).
 """
@@ -24,7 +24,7 @@ from untorn.maps.fields import Device
 from untorn.maps.procmap_query import PATH_MAX
 
 FIND = os.O_PATH | os.O_CLOEXEC
-"""How a file is opened that is only to be named."""
+"""Flags to open a file only to name it."""
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _SYS_OPENAT2 = 437
 _RESOLVE_NO_XDEV, _RESOLVE_NO_MAGICLINKS, _RESOLVE_NO_SYMLINKS, _RESOLVE_IN_ROOT = 1, 2, 4, 16
@@ -33,7 +33,7 @@ _LINKS_REFUSED, _LINKS_WITHIN = (
     _RESOLVE_NO_XDEV | _RESOLVE_NO_MAGICLINKS | _RESOLVE_IN_ROOT,
 )
 _NO_OPENAT2 = errno.ENOSYS, errno.EPERM
-"""Of a kernel before 5.6, and of filters of system calls that do not know it."""
+"""From a kernel before 5.6, or a seccomp filter that does not know the call."""
 _MOUNT, _INODE = re.compile(rb"^mnt_id:\t(\d+)$", re.M), re.compile(rb"^ino:\t(\d+)$", re.M)
 _KINDS = {
     stat.S_IFREG: "a regular file",
@@ -46,11 +46,11 @@ _KINDS = {
 
 
 class FoundFile:
-    """A file by a descriptor that only names it.
+    """A file, by a descriptor that only names it.
 
     Attributes:
         fd: The descriptor; see close().
-        path: Opens it from here.
+        path: A path that opens it from here.
     """
 
     def __init__(self, fd: int, path: bytes) -> None:
@@ -58,17 +58,17 @@ class FoundFile:
 
     @classmethod
     def at(cls, path: bytes) -> Self:
-        """Find a file by a path; links are followed. Raises OSError as open(2)."""
+        """Find a file by its path; links are followed. Raises OSError as open(2)."""
         return cls(os.open(path, FIND), path)
 
     @classmethod
     def under(cls, root: str, name: bytes) -> Self:
-        """Find a file by an absolute name under a root; a link that has the name is found itself.
+        """Find a file by an absolute name under a root. A link with that name is itself the file.
 
         Links to directories are followed as long as they stay on one file system.
 
         Raises:
-            OSError: There is none, or it may not be looked for.
+            OSError: There is none, or we may not look for it.
         """
         fd = os.open(root, FIND)
         for part in _parts_of(name):
@@ -81,12 +81,12 @@ class FoundFile:
 
     @property
     def status(self) -> os.stat_result:
-        """What fstat(2) says."""
+        """The result of fstat(2)."""
         return os.fstat(self.fd)
 
     @property
     def is_regular(self) -> bool:
-        """Whether it may be read from."""
+        """Whether it may be read."""
         return stat.S_ISREG(self.status.st_mode)
 
     @property
@@ -98,7 +98,7 @@ class FoundFile:
         """Return device and inode as maps shows them for a mapping of this file.
 
         Args:
-            device_of: Tells the device of a mount by its mnt_id.
+            device_of: Returns the device of a mount by its mnt_id.
         """
         info = Path(f"/proc/self/fdinfo/{self.fd}").read_bytes()
         mount, inode = _MOUNT.search(info), _INODE.search(info)
@@ -107,16 +107,16 @@ class FoundFile:
 
     @contextmanager
     def read(self) -> Iterator[BinaryIO]:
-        """Give the file, opened for reading.
+        """Yield the file, opened for reading.
 
         Raises:
             OutOfReachError: It is no regular file, or may not be read.
         """
         status = self.status
         if not stat.S_ISREG(status.st_mode):
-            raise OutOfReachError(f"it is {self.kind}, and only a regular file is read from")
+            raise OutOfReachError(f"it is {self.kind}, and we read only regular files")
         if _may_be_leased(status.st_ino):
-            raise OutOfReachError("somebody has a lease on it, which a reader would break")
+            raise OutOfReachError("somebody has a lease on it, which reading would break")
         try:
             fd = self._open()
         except OSError as error:
@@ -128,16 +128,16 @@ class FoundFile:
         path = f"/proc/self/fd/{self.fd}"
         try:
             return os.open(path, _READ | os.O_NOATIME)
-        except PermissionError:  # somebody else's: its access time may change
+        except PermissionError:  # somebody else's file: its access time may change
             return os.open(path, _READ)
 
     def close(self) -> None:
-        """Let go of it."""
+        """Close the descriptor."""
         os.close(self.fd)
 
 
 def _parts_of(name: bytes) -> Iterator[bytes]:
-    """Cut a name at slashes into parts that one system call takes."""
+    """Cut a name at slashes into parts that are short enough for a system call."""
     name = name.lstrip(b"/")
     while len(name) >= PATH_MAX:
         part, _, _ = name[:PATH_MAX].rpartition(b"/")
@@ -168,9 +168,9 @@ def _openat2_resolving(root_fd: int, path: bytes, resolve: int) -> int:
 
 
 def _may_be_leased(inode: int) -> bool:
-    """Tell whether somebody holds a lease on a file with this inode, on whatever file system.
+    """Return whether somebody holds a lease on a file with this inode, on any file system.
 
-    A lease to write ends when somebody opens the file to read, and its holder gets a signal.
+    Opening the file for reading breaks a write lease, and its holder gets a signal.
     """
     locks = Path("/proc/locks").read_bytes()
     return re.search(rb" LEASE .*:%d " % inode, locks) is not None

@@ -12,12 +12,12 @@ from untorn.reader.files.elf import Elf, read_elf
 from untorn.reader.files.mapped_file import MappedFiles
 
 _NO_BUILD_ID = "the ELF file has none"
-_TOO_LONG = "it is longer than PATH_MAX, and opens only part by part"
+_TOO_LONG = "it is longer than PATH_MAX, and can only be opened part by part"
 
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """Where an address lies. What is None is absent; `absent` says why, by the field's name."""
+    """Where an address lies. A field that is None is absent; `absent` says why, by its name."""
 
     addr: int
     """The byte address."""
@@ -28,14 +28,14 @@ class Location:
     kind: str | None = None
     """What the file is, such as "a regular file"."""
     path: bytes | None = None
-    """A path by which we can open the very file, also if it was deleted or replaced.
+    """A path by which we can open exactly this file, even if it was deleted or replaced.
 
-    Of a file that is not a regular one it should not be opened: see kind.
+    Do not open it unless it is a regular file: see kind.
     """
     elf_address: int | None = None
-    """The virtual address in the ELF file, as its symbols and debug information have it."""
+    """The virtual address in the ELF file, as in its symbols and debug information."""
     build_id: bytes | None = None
-    """Of the ELF file, if it was asked for."""
+    """Build id of the ELF file, if it was asked for."""
     absent: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -50,11 +50,11 @@ def locate(
     """Return where a byte address lies in the file of the VMA that covers it.
 
     Args:
-        files: Those of the process.
+        files: The mapped files of the process.
         vma: The VMA.
         addr: The byte address.
-        others: Returns what the process maps of the same file; called only if it matters.
-        build_id: Look for the build id, too.
+        others: Returns the process's mappings of the same file; called only if it matters.
+        build_id: Whether to look for the build id, too.
     """
     entry, location = vma.entry, Location(addr, vma)
     if not entry.has_file:
@@ -77,10 +77,10 @@ def locate(
 def _look_into(
     files: MappedFiles, entry: MapsEntry, build_id: bool
 ) -> tuple[str, bytes, Elf | str]:
-    """Return what the file is, a path that opens it, what the ELF file says or why there is none.
+    """Return the file's kind, a path that opens it, and its ELF data or why there are none.
 
     Raises:
-        OutOfReachError: It cannot be found, or does not answer.
+        OutOfReachError: The file cannot be found, or does not answer.
     """
 
     def look() -> tuple[str, bytes, Elf | str]:
@@ -98,10 +98,10 @@ def _look_into(
 
 
 def build_id_of(files: MappedFiles, entry: MapsEntry) -> tuple[bytes, str]:
-    """Return the build id of an entry's file, or b"" and the reason why there is none.
+    """Return the build id of an entry's file; or b"", and the reason why there is none.
 
-    It is never asked of the kernel: to tell it, that reads from whatever is mapped, sockets and
-    devices too. Source: lib/buildid.c.
+    The kernel is never asked for it: to find it, it reads from whatever is mapped, including
+    sockets and devices. Source: lib/buildid.c.
     """
     try:
         _, _, elf = _look_into(files, entry, build_id=True)
@@ -127,7 +127,7 @@ def _in_elf(
 
 
 def _without(location: Location, reason: str, build_id: bool) -> Location:
-    """Say of all that is not known why it is not."""
+    """Give a reason for every field that is not known."""
     names = ["offset", "kind", "path", "elf_address", *["build_id"] * build_id]
     absent = {name: reason for name in names if getattr(location, name) is None}
     return replace(location, absent=absent)

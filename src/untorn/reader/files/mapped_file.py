@@ -1,8 +1,8 @@
-"""The file that a VMA maps: found, looked at and opened so that nothing changes and nothing waits.
+"""The file that a VMA maps: found and opened so that nothing changes and nothing waits.
 
-To open a FIFO can wait for ever, to read from a socket or a device takes what the process was to
-get, and a network file system may never answer. So a file is looked for only on a file system
-that is known to answer by itself (mounts.py), without being opened (found_file.py).
+Opening a FIFO can wait for ever; reading from a socket or a device takes data from the process; a
+network file system may never answer. So a file is looked for only on a file system that is known to
+answer without others (mounts.py), and it is not opened for that (found_file.py).
 
 Source: proc_pid_map_files(5).
 """
@@ -26,8 +26,8 @@ class MappedFiles:
     """The files that a process maps.
 
     Args:
-        place: Directory of /proc by which the process is reached; by a living thread of it.
-        task: Number, under proc, of the task that this is.
+        place: Directory in /proc through which to reach the process, of a living thread.
+        task: The number of that task in proc.
         proc: Where procfs is mounted.
     """
 
@@ -47,10 +47,10 @@ class MappedFiles:
 
     @cached_property
     def root_of_names(self) -> tuple[str, Mounts]:
-        """Where names of files begin, and the mounts there.
+        """Where names of files start, and the mounts there.
 
-        The kernel shows a name from our root if the file lies under it, else from the root of the
-        mounts that the process sees.
+        The kernel shows a name relative to our root if the file lies under it, otherwise relative
+        to the root of the mounts that the process sees.
         """
         with suppress(OSError):
             ours, theirs = (
@@ -61,15 +61,15 @@ class MappedFiles:
         return f"{self.place}/root", self.mounts
 
     def type_of(self, device: Device) -> str | None:
-        """Return the type of a file system by its device; None if nobody here has it mounted."""
+        """Return the type of a device's file system; None if nobody here has it mounted."""
         if device in memory_devices():
             return "tmpfs"
         return self.mounts.type_of(device) or self.our_mounts.type_of(device)
 
     def page_size_of(self, entry: MapsEntry) -> int:
-        """Return the bytes of the pages of a VMA, where the ioctl does not tell them.
+        """Return the size of a VMA's pages in bytes, without the ioctl.
 
-        Huge ones are had by files on hugetlbfs, and by device memory (DAX). Nothing is walked.
+        Files on hugetlbfs and device memory (DAX) have huge pages. Nothing is walked.
         """
         device = entry.device
         known = memory_devices().get(device) or self.mounts.page_size_of(device)
@@ -80,18 +80,18 @@ class MappedFiles:
         return known or self.our_mounts.page_size_of(device) or PAGE_SIZE
 
     def device_of(self, mount: int) -> Device | None:
-        """Return the device of a mount of the process or of us, by its mnt_id."""
+        """Return the device of a mount by its mnt_id, ours or the process's."""
         return self.mounts.device_of(mount) or self.our_mounts.device_of(mount)
 
     @contextmanager
     def find(self, entry: MapsEntry) -> Iterator["FoundFile"]:
-        """Give the file of an entry.
+        """Yield the file of an entry.
 
-        It is that which the VMA mapped when it was looked for: who must know that the VMA has not
-        changed since the entry was read has to look again afterwards.
+        It is the file that the VMA mapped when we looked: a caller that must know that the VMA has
+        not changed since the entry was read has to check again afterwards.
 
         Raises:
-            OutOfReachError: There is none, or none that may be looked for; with the reason.
+            OutOfReachError: There is no file, or none that we may look for; with the reason.
         """
         self._check_device(entry)
         found = self.by_map_files(entry) or self.by_name(entry)
@@ -115,10 +115,10 @@ class MappedFiles:
             )
 
     def by_map_files(self, entry: MapsEntry) -> FoundFile | None:
-        """Return the file by the mapping itself, whatever its name is or was. To be closed.
+        """Return the file through the mapping, whatever its name. The caller closes it.
 
-        Takes mmap_lock for the length of a lookup. None without CAP_CHECKPOINT_RESTORE, where
-        that VMA is no more, and where its file system may wait.
+        This takes mmap_lock for one lookup. None without CAP_CHECKPOINT_RESTORE, if the VMA is
+        gone, or if its file system may wait.
         """
         path = f"{self._map_files}/{entry.start:x}-{entry.end:x}"
         try:
@@ -128,16 +128,16 @@ class MappedFiles:
             return None
 
     def by_name(self, entry: MapsEntry) -> FoundFile:
-        """Return the file by its name, if it is still that one. To be closed.
+        """Return the file by its name, if that still names it. The caller closes it.
 
         Raises:
-            OutOfReachError: It is not, or may not be looked for; with the reason.
+            OutOfReachError: The name is another file's, or we may not look for it; with the reason.
         """
         root, mounts = self.root_of_names
         if not entry.name.startswith(b"/"):
             reason = "its name is no path"
         elif not mounts.way_is_local(entry.name):
-            reason = "the way to its name leads over a file system that may wait"
+            reason = "the path to it crosses a file system that may wait"
         else:
             try:
                 found = FoundFile.under(root, entry.name)
@@ -148,4 +148,4 @@ class MappedFiles:
                     return found
                 found.close()
                 reason = "another file has its name now"
-        raise OutOfReachError(f"{reason}; by the mapping it takes CAP_CHECKPOINT_RESTORE")
+        raise OutOfReachError(f"{reason}; the mapping finds it with CAP_CHECKPOINT_RESTORE")

@@ -1,8 +1,8 @@
-"""Which file systems are mounted, and which of them answer by themselves.
+"""Which file systems are mounted, and which of them answer without others.
 
-A look at a file of a network file system, or of one that a process serves (FUSE), can wait for
-somebody who never answers. So we only look where the kernel answers without asking anybody: on
-the file systems that the table below knows to be local.
+A look at a file on a network file system, or on one that a process serves (FUSE), can wait for
+somebody who never answers. So we look only where the kernel answers by itself: on file systems that
+the table below knows to be local.
 
 Source: proc_pid_mountinfo(5), proc_filesystems(5).
 """
@@ -23,7 +23,7 @@ from untorn.maps.fields import Device
 _IN_MEMORY = {"tmpfs", "ramfs", "devtmpfs", "rootfs", "hugetlbfs"}
 _OVER_OTHERS = {"overlay"}
 _ON_DISKS = {"zfs", "ubifs", "jffs2", "bcachefs"}
-"""Of those that need no block device; those that do are local, with these exceptions:"""
+"""Local ones that need no block device; those that need one are local, with these exceptions:"""
 _NOT_LOCAL = {"fuseblk", "gfs2", "ocfs2"}
 
 _LINE = re.compile(rb"(\d+) (\d+) (\d+):(\d+) [^ ]+ ([^ ]+) .*? - ([^ ]+) ([^ ]*) ?(.*)", re.DOTALL)
@@ -35,19 +35,19 @@ class Mount(NamedTuple):
     """One line of mountinfo."""
 
     number: int
-    """Its mnt_id, which no other mount of this machine has."""
+    """Its mnt_id, unique on this machine."""
     parent: int
     """The mnt_id of the mount that it is mounted on."""
     device: Device
     point: bytes
-    """Where it is mounted, as seen from the root of the process."""
+    """Where it is mounted, relative to the root of the process."""
     type: str
     source: bytes
-    """What is mounted, in the words of the file system."""
+    """What is mounted, in the file system's own words."""
     page_size: int
-    """Bytes of its huge pages; 0 if it has none (hugetlbfs has)."""
+    """Size of its huge pages in bytes; 0 if it has none (hugetlbfs has)."""
     layers: tuple[bytes, ...]
-    """Where the layers of an overlay lie, as seen by whoever mounted it."""
+    """Where the layers of an overlay are, as seen by the process that mounted it."""
 
 
 class Mounts:
@@ -60,7 +60,7 @@ class Mounts:
 
     @classmethod
     def of_lines(cls, lines: list[bytes]) -> Self:
-        """Return the mounts of the lines of a mountinfo; what is no such line is left out."""
+        """Return the mounts in the lines of a mountinfo; other lines are skipped."""
         return cls([mount for line in lines if (mount := parse_mount(line))])
 
     def device_of(self, number: int) -> Device | None:
@@ -73,27 +73,27 @@ class Mounts:
         return mount and mount.type
 
     def layers_of(self, device: Device) -> tuple[bytes, ...]:
-        """Return where the layers of an overlay lie; none of another file system."""
+        """Return where the layers of an overlay are; none for other file systems."""
         mount = self._mounts.get(device)
         return mount.layers if mount else ()
 
     def page_size_of(self, device: Device) -> int:
-        """Return the bytes of the huge pages of files on a device; 0 if they have none."""
+        """Return the size in bytes of huge pages of files on a device; 0 if they have none."""
         mount = self._mounts.get(device)
         return mount.page_size if mount else 0
 
     def way_is_local(self, path: bytes) -> bool:
-        """Tell whether a walk to an absolute path is known to meet local file systems only."""
+        """Return whether the walk of an absolute path is known to meet only local file systems."""
         return b"" in self._points and all(
             is_local(self._points[part]) for part in _parents(path) if part in self._points
         )
 
 
 def read_mounts(place: str) -> Mounts:
-    """Return the mounts that the process at a directory of /proc sees; none if it may not be read.
+    """Return the mounts that the process at a directory of /proc sees; none if we may not read it.
 
     Args:
-        place: Such as /proc/self.
+        place: For example /proc/self.
     """
     with suppress(OSError):
         return Mounts.of_lines((Path(place) / "mountinfo").read_bytes().split(b"\n"))
@@ -101,7 +101,7 @@ def read_mounts(place: str) -> Mounts:
 
 
 def parse_mount(line: bytes) -> Mount | None:
-    """Return the mount that a line of mountinfo tells of; None if it is no such line."""
+    """Return the mount in a line of mountinfo; None if it is no such line."""
     match = _LINE.fullmatch(line)
     if match is None:
         return None
@@ -125,7 +125,7 @@ def parse_mount(line: bytes) -> Mount | None:
 
 @cache
 def is_local(type_: str) -> bool:
-    """Tell whether a file system of this type answers without asking another machine or process."""
+    """Return whether a file system of this type answers without another machine or process."""
     if type_ in _NOT_LOCAL:
         return False
     return type_ in _IN_MEMORY | _OVER_OTHERS | _ON_DISKS or type_ in _block_device_types()
@@ -133,23 +133,24 @@ def is_local(type_: str) -> bool:
 
 @cache
 def memory_devices() -> Mapping[Device, int]:
-    """Return the devices of memory that is a file to the kernel, but lies in no directory.
+    """Return the devices of memory that is a file to the kernel, but has no directory.
 
-    That of memfd_create(2), shmat(2), shared anonymous memory, and huge pages of all these: each
-    kind is one file system that is mounted nowhere, which a file of our own there tells.
+    It comes from memfd_create(2), shmat(2) and shared anonymous memory, each with normal or huge
+    pages. Each kind is a file system that is mounted nowhere; a file of our own in it shows its
+    device.
 
     Returns:
-        By device, the bytes of its pages.
+        Page size in bytes, by device.
     """
     found = {_device_of_shmem(): mmap.PAGESIZE}
-    for shift in range(16, 35):  # 64 KiB to 16 GiB, the sizes that there are
+    for shift in range(16, 35):  # 64 KiB to 16 GiB, the sizes that exist
         with suppress(OSError):
             found[_device_of_own(os.MFD_HUGETLB | shift << 26)] = 1 << shift
     return found
 
 
 def _device_of_shmem() -> Device:
-    """Return it also where a filter of system calls refuses memfd_create(2)."""
+    """Return its device, even if a seccomp filter refuses memfd_create(2)."""
     with suppress(OSError):
         return _device_of_own(0)
     with mmap.mmap(-1, mmap.PAGESIZE) as shared:
@@ -175,13 +176,13 @@ def _block_device_types() -> frozenset[str]:
 
 
 def _unescaped(path: bytes) -> bytes:
-    """Return a path with its blanks, tabs, newlines and backslashes, which are shown as octal."""
+    """Return a path with its blanks, tabs, newlines and backslashes unescaped."""
     head, *rest = path.split(b"\\")
     return head + b"".join(bytes([int(part[:3], 8)]) + part[3:] for part in rest)
 
 
 def _parents(path: bytes) -> Iterator[bytes]:
-    """Yield what stands before each slash of a path, the root as an empty one, and the path."""
+    """Yield what precedes each slash of a path (the root is empty), and then the path."""
     at = path.find(b"/")
     while at >= 0:
         yield path[:at]

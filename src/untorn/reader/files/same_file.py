@@ -1,9 +1,9 @@
 """Whether a file is the one that a VMA maps.
 
-stat() does not tell: the device that maps shows is that of the file system, but on btrfs each
-subvolume has an st_dev of its own, on overlayfs each layer may. So we compare what the kernel
-shows for both in the same place: what stat() says through both mappings (map_files), if we may;
-else the lines of maps, or what /proc/self/fdinfo and mountinfo say of the file.
+stat() does not say: maps shows the device of the file system, but on btrfs each subvolume has its
+own st_dev, and on overlayfs each layer may. So we compare two things that the kernel reports in the
+same way: stat() through both mappings (map_files), if we may; otherwise the lines of maps, or what
+/proc/self/fdinfo and mountinfo say of the file.
 
 Source: fs/proc/task_mmu.c:show_map_vma(), proc_map_files_lookup(); fs/proc/fd.c:seq_show().
 """
@@ -26,14 +26,14 @@ from untorn.reader.lookup import next_entry
 
 _ONE_DEVICE_FOR_MANY = "btrfs"
 _PROT_NONE = 0
-"""Of all subvolumes maps shows one device, and each has its own inode 257."""
+"""maps shows one device for all subvolumes, and each of them has its own inode 257."""
 
 
 def is_same(files: MappedFiles, entry: MapsEntry, candidate: FoundFile) -> bool:
-    """Tell whether an entry maps this file.
+    """Return whether an entry maps this file.
 
     Raises:
-        OutOfReachError: Nothing that may be looked at tells.
+        OutOfReachError: Nothing that we may look at decides it.
     """
     mapped = files.by_map_files(entry)
     if mapped is None:
@@ -43,7 +43,7 @@ def is_same(files: MappedFiles, entry: MapsEntry, candidate: FoundFile) -> bool:
             return True
         if files.type_of(entry.device) == _ONE_DEVICE_FOR_MANY or not candidate.is_regular:
             return False
-        # On overlayfs the mapping may be of the file in a layer (before Linux 6.8).
+        # On overlayfs the mapping may belong to the file in a layer (before Linux 6.8).
         with _mapped(candidate) as (own, own_entry):
             own_mapped = own.by_map_files(own_entry)
             if own_mapped is None:
@@ -60,7 +60,7 @@ def _is_shown_alike(files: MappedFiles, entry: MapsEntry, candidate: FoundFile) 
     name = os.fsencode(Path(f"/proc/self/fd/{candidate.fd}").readlink())
     if alike and name != entry.name and files.type_of(entry.device) == _ONE_DEVICE_FOR_MANY:
         raise OutOfReachError(
-            "btrfs shows files of two subvolumes alike; by the mapping it could be told, "
+            "btrfs shows files of two subvolumes alike; the mapping would tell them apart, "
             "which takes CAP_CHECKPOINT_RESTORE"
         )
     return alike
@@ -72,7 +72,7 @@ def _place(entry: MapsEntry) -> tuple[Device, int]:
 
 @contextmanager
 def _mapped(candidate: FoundFile) -> Iterator[tuple[MappedFiles, MapsEntry]]:
-    """Map a page of a file ourselves, without access; give our own files and the entry of it."""
+    """Map a page of a file ourselves with PROT_NONE; yield our own files and the entry of it."""
     process = ThisProcess()
     with candidate.read() as file:
         addr = process.mmap(0, PAGE_SIZE, _PROT_NONE, mmap.MAP_PRIVATE, file.fileno(), 0)

@@ -1,4 +1,4 @@
-"""The memory of VMAs by their pages: all of them, or a sample if there is no time for that."""
+"""The memory of VMAs by their pages: all pages, or a sample if there is no time for all."""
 
 import errno
 import time
@@ -27,29 +27,29 @@ from untorn.releases.release import running_release
 
 _WINDOW = 4 * PMD_SIZE
 _HURRIED_WINDOW = 32 * PMD_SIZE
-"""Bytes of addresses that are read by one call, gently and not."""
+"""Bytes of addresses that one call reads, gently and otherwise."""
 _FOR_ALL, _PROOF = 0.7, 0.15
-"""Of the time that there is, what is spent at most on counting all; and of that, what shows whether
-it will do."""
+"""The largest part of the available time for counting all pages; and the part of that time after
+which it must be plain that it suffices."""
 _LEAST_HOLD = 1e-4
-"""Seconds that a scan may take, whatever the budget: else a reservation of terabytes has no end."""
+"""Seconds that a scan may take, whatever the budget: else a reservation of terabytes never ends."""
 _HUGE_COST = 16
-"""Entries of page tables that take as long as one of a huge page, at most."""
+"""A huge page takes at most as long as this many entries of page tables."""
 Way = Callable[[Count, Slices, Numbers, Numbers], Estimate]
-"""Counts ranges, all of them or a sample."""
+"""Counts ranges: all pages, or a sample."""
 
 
 class ByPagemap:
     """Counts the pages of a process slice by slice.
 
     Args:
-        pagemap: Of the process.
-        frames: What tells of page frames; None without the right to see them.
-        files: Finds the files that it maps.
-        facts: Of the process.
+        pagemap: The pagemap of the process.
+        frames: Looks up page frames; None if we may not see them.
+        files: Finds the files that the process maps.
+        facts: Facts of the process.
         max_hold: Seconds for which one call may hold a lock.
-        gentle: Whether the pagemap is read with rests.
-        deadline: When to end, by the monotonic clock; None for all pages, whenever that is.
+        gentle: Whether to pause between reads of the pagemap.
+        deadline: When to end, by the monotonic clock; None to count all pages.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class ByPagemap:
         self._window = _WINDOW if gentle else _HURRIED_WINDOW
 
     def count(self, columns: Columns) -> Part:
-        """Count the pages of VMAs: all, or those of a sample if there is no time for that."""
+        """Count the pages of VMAs: all, or a sample if there is no time for all."""
         if self._deadline is None:
             return self._count_by(columns, _all)
         seconds = (self._deadline - time.monotonic()) * _FOR_ALL
@@ -80,7 +80,7 @@ class ByPagemap:
             with until(time.monotonic() + seconds):
                 return self._count_by(columns, _all)
         except TimeoutError:
-            check_time(self._place)  # is it the whole look that has no time left?
+            check_time(self._place)  # raises if the whole look has no time left
         self._progress = None
         return self._count_by(columns, self._sample)
 
@@ -101,7 +101,7 @@ class ByPagemap:
         counts, variance = np.zeros(shape, np.int64), np.zeros(shape)
         looked_at = np.ones(len(columns), np.bool_)
         in_user_half = columns.end <= KERNEL_HALF
-        of_device = backing.device & devices  # by their frames, pages are told apart anyway
+        of_device = backing.device & devices  # with frames we can tell them apart anyway
         for device in False, True:
             rows = np.flatnonzero(in_user_half & (of_device == device))
             if len(rows):
@@ -114,7 +114,7 @@ class ByPagemap:
         )
 
     def _tools(self, device: bool) -> tuple[Slices, Counter]:
-        """Return what reads and counts pages; for devices, whose pages may be in no count."""
+        """Return the tools that read and count pages; pages of devices may not count at all."""
         no_special = self._frames is None and self._pagemap.scans and not device
         tally = Tally(self._frames, ksm=self._facts.ksm, no_special=no_special)
         slices = Slices(
@@ -134,11 +134,11 @@ class ByPagemap:
         return Part(columns, figures, how)
 
     def _most_scanned(self) -> dict[str, int]:
-        """Return over how many bytes one scan may go.
+        """Return how many bytes one scan may cover, empty ones and huge pages.
 
-        Of what is empty it skips what has no page table. So what takes time are tables with nothing
-        in them: those that the process has beyond what its resident pages need, of huge ones one
-        each, too. Of huge pages it takes an entry each, for which it looks at the page, too.
+        A scan skips empty ranges that have no page table. What takes time is empty tables: those
+        that the process has beyond what its resident pages need, and one for each huge page. A huge
+        page takes one entry, and a look at the page.
         """
         if not self._pagemap.scans:
             return {"most_empty": 0, "most_huge": 0}
@@ -155,11 +155,11 @@ class ByPagemap:
 
 
 class _Progress:
-    """Raises TimeoutError as soon as it is plain that there is no time to count all.
+    """Raises TimeoutError as soon as it is plain that there is no time to count all pages.
 
     Args:
-        seconds: That there are.
-        size: Bytes of the pages that there are, about.
+        seconds: Seconds that are available.
+        size: Bytes of all pages, about.
     """
 
     def __init__(self, seconds: float, size: int) -> None:
@@ -167,7 +167,7 @@ class _Progress:
         self._done = 0
 
     def __call__(self, size: int) -> None:
-        """Note that so many bytes more are counted."""
+        """Record that so many more bytes are counted."""
         self._done += size
         part = (time.monotonic() - self._began) / self._seconds if self._seconds > 0 else 1
         if part > _PROOF and self._done < self._size * part:
@@ -175,7 +175,7 @@ class _Progress:
 
 
 def _ignore(size: int) -> None:
-    """Note nothing."""
+    """Record nothing."""
 
 
 def _all(count: Count, slices: Slices, start: Numbers, end: Numbers) -> Estimate:

@@ -1,4 +1,4 @@
-"""The memory of a process by the kernel's own smaps, where that holds no lock for too long."""
+"""The memory of a process from the kernel's smaps, if that holds no lock for too long."""
 
 import math
 import os
@@ -22,17 +22,17 @@ from untorn.reader.page_walk import page_ns, sizes_of, walk_ns
 from untorn.reader.text.columns import Columns
 
 _RECORD = 512
-"""Bytes; fewer than smaps has of a VMA, so that a read() of so many walks one VMA."""
+"""Bytes; fewer than smaps prints for a VMA, so that a read() of this size walks one VMA."""
 
 
 def size_of_reads(columns: Columns, place: str, max_hold: float) -> int | None:
-    """Return how many bytes of smaps to read at a time; None if it is not to be read.
+    """Return how many bytes of smaps to read at a time; None if smaps must not be read.
 
-    One call walks all VMAs that fit into so much text; of few bytes, one VMA.
+    One call walks all VMAs that fit into the text; with few bytes, one VMA.
 
     Args:
         columns: The VMAs.
-        place: Directory of /proc by which the process is reached.
+        place: Directory in /proc through which to reach the process.
         max_hold: Seconds for which one call may hold a lock.
     """
     if walk_ns(sizes_of(place)) <= max_hold * 1e9:
@@ -42,16 +42,16 @@ def size_of_reads(columns: Columns, place: str, max_hold: float) -> int | None:
 
 
 def read_smaps(pagemap: LivePagemap, place: str, size: int, max_hold: float) -> Part:
-    """Return what smaps tells, and of guard pages pagemap.
+    """Read smaps, and guard pages from pagemap.
 
     Args:
-        pagemap: Of the process.
-        place: Directory of /proc by which it is reached.
-        size: As size_of_reads() returned it.
+        pagemap: The pagemap of the process.
+        place: Directory in /proc through which to reach it.
+        size: What size_of_reads() returned.
         max_hold: Seconds for which one call may hold a lock.
 
     Raises:
-        OSError: It cannot be read.
+        OSError: smaps cannot be read.
     """
     smaps = parse_smaps(read_by_walks(f"{place}/smaps", size, pagemap.holds))
     figures = figures_of_smaps(smaps)
@@ -62,10 +62,10 @@ def read_smaps(pagemap: LivePagemap, place: str, size: int, max_hold: float) -> 
 
 
 def read_by_walks(path: str, size: int, holds: Holds) -> bytes:
-    """Return a text for which the kernel walks page tables, read by so many bytes at a time.
+    """Read a text for which the kernel walks page tables, by at most `size` bytes at a time.
 
     Raises:
-        OSError: It cannot be read; ETIMEDOUT if the look that this is part of has no time left.
+        OSError: It cannot be read; ETIMEDOUT if the look has no time left.
     """
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     texts: list[bytes] = []
@@ -79,19 +79,19 @@ def read_by_walks(path: str, size: int, holds: Holds) -> bytes:
 
 
 def _guards(columns: Columns, pagemap: LivePagemap, most: float) -> Figure:
-    """Return how much of each VMA is guard pages, which smaps does not tell.
+    """Return how much of each VMA is guard pages, which smaps does not show.
 
     Args:
         columns: The VMAs.
-        pagemap: Of the process.
-        most: How many pages one scan may look at; it goes over what lies between VMAs at once.
+        pagemap: The pagemap of the process.
+        most: How many pages one scan may look at; it skips the space between VMAs at once.
     """
     question = PmScanArg(0, 0, PAGE_IS_GUARD, return_mask=PAGE_IS_GUARD)
     guards = np.zeros(len(columns), np.uint64)
     for at, end in _spans(columns, most):
         while at < end:
             found = pagemap.scan(question._replace(start=at, end=end))
-            for region in found.regions:  # one may go over several VMAs
+            for region in found.regions:  # one region may cover several VMAs
                 start, stop = np.uint64(region.start), np.uint64(region.end)
                 first = int(np.searchsorted(columns.end, start, "right"))
                 rows = slice(first, int(np.searchsorted(columns.start, stop)))
@@ -102,7 +102,7 @@ def _guards(columns: Columns, pagemap: LivePagemap, most: float) -> Figure:
 
 
 def _spans(columns: Columns, most: float) -> Iterator[tuple[int, int]]:
-    """Yield ranges that have all VMAs of the user's half, and of their pages about as many each."""
+    """Yield ranges that cover all VMAs of the user's half, with about `most` pages each."""
     rows = np.flatnonzero(columns.end <= KERNEL_HALF)
     pages = np.cumsum((columns.end - columns.start)[rows] // np.uint64(PAGE_SIZE))
     groups = pages // np.uint64(min(most, KERNEL_HALF))

@@ -1,4 +1,4 @@
-"""The memory of some VMAs, counted from pagemap."""
+"""Count the memory of some VMAs from pagemap."""
 
 from collections.abc import Callable, Sequence
 
@@ -13,9 +13,9 @@ from untorn.reader.memory.tally import Tally
 from untorn.releases.release import LAST, Release
 
 _BATCH = 1 << 15
-"""Entries that are counted together; so many fit the processor's cache."""
+"""Entries that are counted together; this many fit into the CPU's cache."""
 _EXCLUSIVE_SINCE = Release(5, 19)
-"""From which release on KPF_ANON_EXCLUSIVE is what it says, up to the last that is known."""
+"""Since this release, and up to the last known one, KPF_ANON_EXCLUSIVE means what it says."""
 _OWN = np.uint64(KPF_ANON | KPF_ANON_EXCLUSIVE)
 _SHMEM, _ANON_OR_SHMEM = np.uint64(KPF_SWAPBACKED), np.uint64(KPF_ANON | KPF_SWAPBACKED)
 
@@ -27,7 +27,7 @@ class Counter:
         slices: Reads the pages.
         tally: Counts entries.
         release: The kernel's.
-        on_window: Is told of each window how many bytes its pages have.
+        on_window: Called for each window with the size of its pages in bytes.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Counter:
         self._exclusive = release >= _EXCLUSIVE_SINCE and release[:2] <= LAST[:2]
 
     def count(self, starts: Sequence[int], ends: Sequence[int]) -> Counts:
-        """Return a row of quantities for each range; they are disjoint and ascending.
+        """Return a row of quantities for each range; the ranges must be disjoint and ascending.
 
         Args:
             starts: Byte addresses.
@@ -66,7 +66,7 @@ class Counter:
         return counts
 
     def _count_alike(self, window: Window, counts: Counts) -> bool:
-        """Add what a window counts if its pages are alike, and of one range; tell whether so."""
+        """Add a window whose pages are alike and in one range; return whether it is such a one."""
         row = int(np.searchsorted(self._ends, np.uint64(window.start), "right"))
         if not self._is_inside(window, row):
             return False
@@ -80,7 +80,7 @@ class Counter:
         return bool(self._starts[row] <= window.start and end <= self._ends[row])
 
     def _count_batch(self, batch: list[Window], counts: Counts) -> None:
-        """Add what these windows count."""
+        """Add the counts of these windows."""
         if not batch:
             return
         rows = [self._rows(window) for window in batch]
@@ -92,7 +92,7 @@ class Counter:
         counts[first : first + number] += self._tally.count(entries, pieces, number)
 
     def _rows(self, window: Window) -> npt.NDArray[np.intp]:
-        """Return the range of each page, or -1."""
+        """Return the range number of each page, or -1."""
         row = int(np.searchsorted(self._ends, np.uint64(window.start), "right"))
         if self._is_inside(window, row):
             return np.full(len(window.entries), row, np.intp)
@@ -104,7 +104,7 @@ class Counter:
         return np.where(inside, rows, -1)
 
     def _count_huge(self, window: Window, counts: Counts) -> None:
-        """Add what huge pages count, all of which are in one range."""
+        """Add the counts of huge pages that all lie in one range."""
         row = int(np.searchsorted(self._ends, np.uint64(window.start), "right"))
         if window.by is MappedBy.UNKNOWN:
             counts[row] += self._tally.count_unsure(window.entries, zeros=True)
@@ -122,14 +122,14 @@ class Counter:
         counts[row] += count
 
     def _flags(self, entries: Entries) -> Entries:
-        """Return what the first page of each huge page is, as far as there is a right to know."""
+        """Return the flags of the first page of each huge page, if we may know them."""
         if self._tally.frames is None:
             return np.zeros(len(entries), np.uint64)
         return self._tally.frames.flags(entries & np.uint64(PM_PFRAME_MASK))
 
 
 def spread(entries: Entries) -> Entries:
-    """Return the entry of each page of huge pages, by that of the first of each."""
+    """Return the entry of each page of huge pages, derived from that of the first page."""
     every = entries[:, np.newaxis] + np.arange(PTRS_PER_PTE, dtype=np.uint64)
     of_frames = entries & np.uint64(PM_PFRAME_MASK) != 0
     return np.where(of_frames[:, np.newaxis], every, entries[:, np.newaxis]).reshape(-1)

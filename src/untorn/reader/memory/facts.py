@@ -1,6 +1,6 @@
 """What is known of a process and of the machine without a look at its pages.
 
-Counters that are read without a lock of the process: they tell that there is none of something.
+It comes from counters that are read without a lock; they tell if there is none of something.
 """
 
 import ctypes
@@ -19,32 +19,32 @@ from untorn.reader.text.hex_field import Truths
 
 _KSM = Path("/sys/kernel/mm/ksm/pages_shared")
 _SPECIAL = b"[vvar", b"[vsyscall]"
-"""Beginnings of names of what has no pages that are counted."""
+"""Prefixes of names of VMAs whose pages are not counted."""
 
 
 class Facts(NamedTuple):
-    """What there may be."""
+    """Upper bounds of what there may be."""
 
     resident: int
-    """Bytes that are resident at most."""
+    """The most bytes that are resident."""
     swapped: int
-    """Bytes of which page tables say that they are in swap, at most."""
+    """The most bytes that are in swap according to page tables."""
     locked: int
     """Bytes that the process has locked."""
     swap: int
-    """Bytes of swap that are used on this machine."""
+    """Bytes of swap in use on this machine."""
     ksm: bool
-    """Whether pages are merged on this machine."""
+    """Whether this machine merges pages."""
 
 
 def facts_of(place: str) -> Facts:
     """Return the facts of a process.
 
     Args:
-        place: Directory of /proc by which it is reached.
+        place: Directory in /proc through which to reach the process.
 
     Raises:
-        OSError: It is gone.
+        OSError: The process is gone.
     """
     sizes = sizes_of(place)
     try:
@@ -62,18 +62,18 @@ def facts_of(place: str) -> Facts:
 
 
 def _uncounted() -> int:
-    """Return how many bytes a counter of pages may lack, of which there are three of resident ones.
+    """Return how many bytes one counter of pages may lack; resident pages have three counters.
 
-    Every CPU may keep a batch to itself. Source: lib/percpu_counter.c.
+    Every CPU may keep a batch of its own. Source: lib/percpu_counter.c.
     """
     cpus = os.cpu_count() or 1
     return cpus * max(32, 2 * cpus) * PAGE_SIZE
 
 
 def swap_used() -> int:
-    """Return how many bytes of swap this machine uses: as if all of it, where that is not told.
+    """Return how many bytes of swap this machine uses; if that is unknown, all of it.
 
-    Not by meminfo, which some mounts of procfs do not have, and which containers are told lies in.
+    Not from meminfo: some mounts of procfs lack it, and what containers see of it may be false.
     Source: sysinfo(2).
     """
     told = _SysInfo()
@@ -96,16 +96,16 @@ class _SysInfo(ctypes.Structure):
 
 
 class Backing(NamedTuple):
-    """What is behind VMAs, a row each, as far as that changes how their pages count."""
+    """What backs the VMAs, one row each, as far as it changes how their pages count."""
 
     hugetlb: Truths
-    """In hugetlbfs."""
+    """Whether it is hugetlbfs."""
     swappable: Truths
-    """Shared memory, of which pages in swap leave no trace in page tables; or perhaps it."""
+    """Whether it is, or may be, shared memory: its swapped pages leave no trace in page tables."""
     device: Truths
-    """Perhaps memory of a device or of the kernel, which is in no count."""
+    """Whether it may be memory of a device or of the kernel, which does not count."""
     page_size: Numbers
-    """Bytes of its pages: those of hugetlbfs, and of device memory (DAX), may be huge."""
+    """Size of its pages in bytes: those of hugetlbfs and of device memory (DAX) may be huge."""
 
     def take(self, which: Truths) -> "Backing":
         """Return some of the rows."""
@@ -114,13 +114,13 @@ class Backing(NamedTuple):
 
 
 def backing_of(columns: Columns, files: MappedFiles, facts: Facts, *, devices: bool) -> Backing:
-    """Return what is behind VMAs; what need not be known is False.
+    """Return what backs the VMAs; what need not be known is False.
 
     Args:
         columns: The VMAs.
-        files: Finds their files.
-        facts: Of their process.
-        devices: Whether it has to be known which may be memory of devices.
+        files: Finds the files that they map.
+        facts: Facts of the process.
+        devices: Whether we must know which VMAs may be memory of devices.
     """
     has_file = columns.inode != 0
     special = np.array([name.startswith(_SPECIAL) for name in columns.names], np.bool_)
@@ -147,7 +147,7 @@ def _page_sizes(columns: Columns, files: MappedFiles) -> Numbers:
 
 
 def _kind(device: Device, files: MappedFiles) -> tuple[bool, bool]:
-    """Tell whether files of a file system may be in swap, and whether they may be of drivers."""
+    """Return whether files of a file system may be in swap, and whether they may be of drivers."""
     type_ = files.type_of(device)
     if type_ is None:
         return device.major == 0, device.major == 0

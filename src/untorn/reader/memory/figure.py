@@ -1,4 +1,4 @@
-"""One quantity of each VMA: exact, between bounds, or estimated by a sample."""
+"""One quantity of each VMA: exact, within bounds, or estimated from a sample."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -10,18 +10,18 @@ from untorn.reader.memory.quantity import Reals
 from untorn.reader.text.columns import Numbers, Rows
 
 QUANTILE = 2.3
-"""Standard deviations to each side of an estimate that make an interval of 95 %. It takes 1.96
-where they are known, and some more where they are estimates themselves."""
+"""Standard deviations on each side of an estimate that give a 95 % interval: 1.96 if they are
+known, and some more if they are estimates themselves."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Figure:
-    """A row a VMA, in bytes: each is at least `low` and at most `high`.
+    """One row per VMA, in bytes: each is at least `low` and at most `high`.
 
     Attributes:
-        low, high: Equal where the quantity is known.
-        variance: Of both, where they are estimates by a sample; 0 for a row that is none; None if
-            no row is.
+        low, high: Equal if the quantity is known.
+        variance: Of both, if they are estimated from a sample; 0 for a row that is not; None if no
+            row is.
         most: What they cannot exceed, however uncertain; None if nothing is an estimate.
     """
 
@@ -32,21 +32,21 @@ class Figure:
 
     @classmethod
     def exact(cls, values: npt.ArrayLike) -> Self:
-        """Return what is known."""
+        """Return a figure of known values."""
         return cls.between(values, values)
 
     @classmethod
     def between(cls, low: npt.ArrayLike, high: npt.ArrayLike) -> Self:
-        """Return what has bounds, which are one where they are equal."""
+        """Return a figure with bounds; a row whose bounds are equal is exact."""
         least, most = np.asarray(low, np.uint64), np.asarray(high, np.uint64)
         for bound in least, most:
             bound.setflags(write=False)
         return cls(least, least if np.array_equal(least, most) else most)
 
     def estimated(self, variance: Reals, most: Numbers) -> "Figure":
-        """Return the same as an estimate; as it is, if the variance of all is 0.
+        """Return this figure as an estimate, or unchanged if every variance is 0.
 
-        A sample may give more than there can be: that much is taken off.
+        A sample may give more than there can be: the excess is cut off.
         """
         if not variance.any():
             return self
@@ -56,11 +56,11 @@ class Figure:
 
     @property
     def value(self) -> Numbers | None:
-        """The column, of estimates where it is one of such; None if it has but bounds."""
+        """The column, of exact or estimated values; None if there are only bounds."""
         return self.low if self.low is self.high else None
 
     def interval(self) -> tuple[Numbers, Numbers]:
-        """Return between what bounds each row is: certainly, or of an estimate with 95 %."""
+        """Return the bounds of each row: certain ones, or those of an estimate with 95 %."""
         if self.variance is None or self.most is None:
             return self.low, self.high
         margin = np.ceil(QUANTILE * np.sqrt(self.variance)).astype(np.uint64)

@@ -1,4 +1,4 @@
-"""Figures by what was counted, and by what smaps tells."""
+"""Figures from counts of pages, and from smaps."""
 
 import numpy as np
 
@@ -26,7 +26,7 @@ _COUNTED: dict[str, tuple[str, ...]] = {
     "pss_anon": ("PSS", "PSS_FILE", "PSS_SHMEM"),
     "huge_file": ("HUGE", "HUGE_ANON", "HUGE_SHMEM"),
 }
-"""What is counted, or is what is left of the first when the others are taken away."""
+"""By figure: the quantity that is counted, and others to subtract from it."""
 _UNCERTAIN_AS = _COUNTED | {
     "swap": ("SWAP",),
     "swap_pss": ("SWAP",),
@@ -35,7 +35,7 @@ _UNCERTAIN_AS = _COUNTED | {
     "private_hugetlb": ("RSS",),
     "shared_hugetlb": ("RSS",),
 }
-"""How uncertain each is: as these together."""
+"""The quantities whose variances give the uncertainty of each figure."""
 
 SUMS = {
     "rss": ("Rss",),
@@ -64,13 +64,13 @@ SUMS = {
     "shared_hugetlb": ("Shared_Hugetlb",),
     "page_size": ("KernelPageSize",),
 }
-"""What is the sum of which fields of smaps."""
+"""By figure, the fields of smaps whose sum it is."""
 _NEWER = {"ShmemPmdMapped", "FilePmdMapped"}
-"""Fields that a kernel has not that has no such pages either (before Linux 5.4)."""
+"""Fields that a kernel lacks if it has no such pages (before Linux 5.4)."""
 
 
 def figures_of_smaps(smaps: SmapsText) -> Figures:
-    """Return what smaps tells. A field that no record has is absent."""
+    """Return the figures in smaps. A field that no record has is absent."""
     columns = smaps.columns
     size = columns.end - columns.start
     rollup = columns.names == (ROLLUP_NAME,)
@@ -84,7 +84,7 @@ def figures_of_smaps(smaps: SmapsText) -> Figures:
 
 
 def _sum(parts: list[Masked], most: Numbers | None) -> Figure | None:
-    """Return a sum; where a part is missing it is at most the size of the VMA."""
+    """Return a sum; if a part is missing, its upper bound is the size of the VMA."""
     total = np.sum([part.filled(0) for part in parts], axis=0)
     missing = np.any([np.ma.getmaskarray(part) for part in parts], axis=0)
     if not missing.any():
@@ -93,7 +93,7 @@ def _sum(parts: list[Masked], most: Numbers | None) -> Figure | None:
 
 
 def figures_of_counts(columns: Columns, found: Estimate, facts: Facts, backing: Backing) -> Figures:
-    """Return what was counted of VMAs, with bounds where page tables do not tell all."""
+    """Return the figures counted for VMAs, with bounds where page tables do not tell all."""
     size = columns.end - columns.start
     of_hugetlb = backing.hugetlb[:, np.newaxis]
     plain = np.where(of_hugetlb, 0, found.counts)
@@ -124,7 +124,7 @@ def figures_of_counts(columns: Columns, found: Estimate, facts: Facts, backing: 
 
 
 def _variance(found: Estimate, name: str) -> Reals:
-    """Return the variance of a quantity, in bytes squared; of a difference the most it can be."""
+    """Return the variance of a quantity in bytes squared; for a difference, its upper bound."""
     deviation: Reals = np.zeros(len(found.variance))
     for part in _UNCERTAIN_AS.get(name, ()):
         quantity = Quantity[part]
@@ -133,9 +133,9 @@ def _variance(found: Estimate, name: str) -> Reals:
 
 
 def _figure(counts: Counts, name: str, *others: str) -> Figure:
-    """Return a quantity less some others, in bytes.
+    """Return a quantity minus some others, in bytes.
 
-    A part of a byte is dropped, as the kernel drops one of a kB.
+    A fraction of a byte is dropped, as the kernel drops a fraction of a kB.
     """
     low, high = _bounds(counts, name)
     for other in others:

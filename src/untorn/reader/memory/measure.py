@@ -1,8 +1,8 @@
-"""One look at the memory of a process: which way, what changed meanwhile, what came of it.
+"""One look at the memory of a process: choose the way, recount what changed, join the results.
 
-The kernel's own smaps is read where the longest hold of a lock that this can take is within the
-budget; where it is not, pages are counted slice by slice. Either way the map is read before and
-after: a VMA that is not the same any more is counted again, and what changed is told.
+smaps is read if the longest hold of a lock that it can take is within the budget; otherwise pages
+are counted slice by slice. In both cases the map is read before and after: a VMA that changed is
+counted again, and the changes are reported.
 """
 
 import errno
@@ -32,34 +32,34 @@ from untorn.reader.snapshot import Snapshot
 from untorn.reader.text.columns import Columns
 
 _ATTEMPTS = 3
-"""Looks at what may change from one system call to the next."""
+"""How often to look at what may change between two system calls."""
 PART_OF_TIME, _PART_IF_SHORT = 0.15, 0.75
-"""Of the time, that calls may take which hold a lock; and those which do so for a page."""
+"""The part of the time that calls which hold a lock may take; and that of one-page calls."""
 _SPENT = 0.9
-"""Of the time that there is, what is spent on counting."""
+"""The part of the available time for counting."""
 
 
 class Options(NamedTuple):
     """How to look."""
 
     max_hold: float
-    """Seconds for which a lock of the process may be held at most."""
+    """Seconds that a lock of the process may be held."""
     within: float | None
     """Seconds after which an estimate will do."""
     gentle: bool
-    """Whether to look at a raised priority and with rests."""
+    """Whether to look at a raised priority and with pauses."""
     budget: Budget | None
-    """Of which calls are paid that hold a lock; None for no bound."""
+    """The budget to charge for calls that hold a lock; None for no bound."""
     counted: bool
-    """Whether pages are counted whatever smaps takes, and VMAs are as they were found first."""
+    """Whether to count pages even if smaps is quick, and keep VMAs as they were first found."""
 
 
 class Look:
     """One look at the memory of a process.
 
     Args:
-        reach: How to get at it.
-        take: Takes a snapshot of its map, by an older one.
+        reach: How to reach the process.
+        take: Takes a snapshot of its map, given an older one.
         options: How to look.
     """
 
@@ -73,11 +73,11 @@ class Look:
         self._short = Holds(gentle=gentle, pace=Pace(_PART_IF_SHORT), budget=budget)
 
     def make(self) -> Memory:
-        """Make it.
+        """Make the look.
 
         Raises:
-            OSError: ESRCH if the process has no memory, or loses it; EACCES or EPERM if it may not
-                be looked at; ETIMEDOUT if the look that this is part of has no time left.
+            OSError: ESRCH if the process has no memory, or loses it; EACCES or EPERM if we may not
+                look at it; ETIMEDOUT if the look has no time left.
         """
         with ExitStack() as stack:
             pagemap = self._open()
@@ -101,7 +101,7 @@ class Look:
         return self._put_together(first.columns, taken.columns, parts)
 
     def _open(self) -> LivePagemap:
-        """Open the pagemap. What has no memory any more is root's, and so not to be opened."""
+        """Open the pagemap. That of a process without memory is root's, and cannot be opened."""
         try:
             return LivePagemap(self._reach.place, self._holds, self._short)
         except PermissionError:
@@ -123,13 +123,13 @@ class Look:
         )
 
     def _read_smaps(self, columns: Columns, pagemap: LivePagemap) -> Part | None:
-        """Return what smaps tells, if it may be read."""
+        """Return what smaps says, if it may be read."""
         place, max_hold = self._reach.place, self._options.max_hold
         size = size_of_reads(columns, place, max_hold)
         return None if size is None else read_smaps(pagemap, place, size, max_hold)
 
     def _put_together(self, before: Columns, columns: Columns, parts: list[Part]) -> Memory:
-        """Return what the parts tell of the VMAs that there are in the end."""
+        """Return the memory of the VMAs that exist at the end, from the parts."""
         changed = np.ones(len(columns), np.bool_)
         changed[same_rows(before, columns)[1]] = False
         return Memory(

@@ -27,7 +27,7 @@ PARTS = (
     *("pss_dirty", "pss_anon", "pss_file", "pss_shmem"),
     *("huge_anon", "huge_shmem", "huge_file", "private_hugetlb", "shared_hugetlb", "page_size"),
 )
-"""What bounds() tells, too: as smaps divides these."""
+"""Names that bounds() takes, too: smaps divides the quantities so."""
 
 
 class How(StrEnum):
@@ -38,24 +38,23 @@ class How(StrEnum):
     PAGEMAP = "pagemap"
     """All its pages were counted, slice by slice."""
     SAMPLE = "sample"
-    """Some of its slices were."""
+    """Some of its slices were counted."""
     NOTHING = "nothing"
-    """It changed each time that it was looked at, or there was no time for it: only its size is
-    known."""
+    """It changed each time we looked, or there was no time for it: only its size is known."""
 
 
 def least_exact(ways: Iterable[str]) -> How:
-    """Return the least exact of some ways; NOTHING of none."""
+    """Return the least exact of some ways; NOTHING if there are none."""
     there = set(ways)
     return next((how for how in reversed(How) if how in there), How.NOTHING)
 
 
 @dataclass(frozen=True, slots=True)
 class Amounts:
-    """Sums over some VMAs, in bytes. What is None is not known, or has bounds."""
+    """Sums over some VMAs, in bytes. None means unknown, or known only within bounds."""
 
     vmas: int | None
-    """How many; None if only sums were told."""
+    """How many VMAs; None if only sums are known."""
     size: int | None = None
     rss: int | None = None
     pss: int | None = None
@@ -70,7 +69,7 @@ class Amounts:
     ksm: int | None = None
     guard: int | None = None
     bounds: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-    """By field, the least and the most that what is not exact can be; of an estimate, with 95 %."""
+    """By field, the least and the most that an inexact value can be; for an estimate, with 95 %."""
 
     def interval(self, name: str) -> tuple[int, int] | None:
         """Return the least and the most that a field can be; None if nothing is known."""
@@ -78,13 +77,13 @@ class Amounts:
         return self.bounds.get(name, None if value is None else (value, value))
 
     def most(self, name: str) -> int:
-        """Return what a field is, or at most, if that is not known; 0 if nothing is known."""
+        """Return a field's value, or its upper bound if that is unknown; 0 if there is none."""
         value: int | None = getattr(self, name)
         return (self.interval(name) or (0, 0))[1] if value is None else value
 
 
 def sum_of(all_of_them: Iterable[Amounts]) -> Amounts:
-    """Return the sums, each of what all have; the bounds of a sum are the sums of the bounds."""
+    """Return sums of the fields that all have; the bounds of a sum are the sums of the bounds."""
     summands = list(all_of_them)
     sums: dict[str, int | None] = {}
     bounds: dict[str, tuple[int, int]] = {}
@@ -98,39 +97,40 @@ def sum_of(all_of_them: Iterable[Amounts]) -> Amounts:
 
 
 def _sum_of_known(values: Sequence[int | None]) -> int | None:
-    """Return a sum; None if one of its summands is not known."""
+    """Return a sum; None if one of its summands is unknown."""
     known = [value for value in values if value is not None]
     return sum(known) if len(known) == len(values) else None
 
 
 class Memory(MapColumns):
-    """What a process has in memory, in bytes, a row a VMA. Never changes.
+    """What a process has in memory: numbers of bytes, one row per VMA. Immutable.
 
-    Each quantity is a column, of numpy's uint64; None where it is not known of each VMA: then
-    bounds() may tell something. Those of an estimate are estimates, and bounds() says how good.
+    Each quantity is a numpy column of uint64. It is None unless it is known of every VMA; then
+    bounds() may say something. In an estimate the columns are estimates, and bounds() says how
+    good.
 
     Attributes:
-        size: Addresses.
-        rss: Resident, as all that follows down to ksm, which are parts of it.
-        pss: Each page by the share that one of its mappings has.
-        private: Of pages that are mapped once: what would be freed ("uss").
-        shared: Of pages that are mapped more often.
-        anonymous: Of no file.
-        locked: Its share of locked pages.
+        size: Size of the range.
+        rss: Resident; the next ones, down to ksm, are parts of it.
+        pss: Proportional: each page counts as its share of one mapping.
+        private: In pages that are mapped once: what would be freed ("uss").
+        shared: In pages that are mapped more than once.
+        anonymous: In pages of no file.
+        locked: Its share of the locked pages.
         huge: Mapped by entries of 2 MiB.
-        ksm: Merged with equal pages of others.
-        swap, swap_pss: In swap; the same, each by its share.
-        hugetlb: In pages of hugetlbfs, which are not in rss.
-        guard: Guard pages; nothing is behind them.
-        how: Where the numbers come from: a How each.
-        changed: Whether the VMA was not there yet, or not the same, when the look began.
-        changes: What changed in the map from the beginning of the look to its end.
-        longest_hold_ns: How long the longest call took in which a lock was held, in ns; 0 of a
-            text. It was held for less if the call waited for it, or let go of it in between.
-        fields: What a text of smaps tells, by the kernel's names, in bytes where that has kB;
-            masked where a VMA has none. Empty if none was read.
-        widths: Of those fields that are no bytes: characters that a number takes there at least.
-        flags: The two letters of each flag there; None of a VMA without them.
+        ksm: In pages merged with equal pages of others.
+        swap, swap_pss: In swap; and the same with each page's share only.
+        hugetlb: In pages of hugetlbfs, which do not count in rss.
+        guard: Guard pages, which nothing backs.
+        how: Where the numbers come from: one How per VMA.
+        changed: Whether the VMA did not exist, or was different, when the look began.
+        changes: What changed in the map between the start and the end of the look.
+        longest_hold_ns: How long the longest call took that held a lock, in ns; 0 for a text. The
+            lock was held for less if the call waited for it, or dropped it in between.
+        fields: The fields of a text of smaps, by the kernel's names, in bytes if the text has kB;
+            masked where a VMA has none. Empty if no text was read.
+        widths: Of fields that are not bytes: the least number of characters of a number.
+        flags: The two letters of each flag of a VMA; None for a VMA without that line.
         leniencies: How a text from elsewhere differs from Linux's.
     """
 
@@ -150,7 +150,7 @@ class Memory(MapColumns):
         longest_hold_ns: int = 0,
         smaps: SmapsText | None = None,
     ) -> None:
-        """Take what a look found; smaps only if all rows are of it."""
+        """Take the result of a look; smaps only if it has all rows."""
         super().__init__(columns)
         self._figures = dict(figures)
         self.how = np.array(how, np.str_)
@@ -163,13 +163,13 @@ class Memory(MapColumns):
 
     @classmethod
     def parse(cls, text: bytes) -> Self:
-        """Return what a text of smaps or smaps_rollup tells; of the latter, one row.
+        """Return the memory in a text of smaps or smaps_rollup; the latter makes one row.
 
-        Of any kernel, whatever fields it has: see parse_smaps(). A sum of which a part is missing
-        is not known.
+        The text may be any kernel's, with any fields: see parse_smaps(). A sum with a missing part
+        is unknown.
 
         Raises:
-            ValueError: It is none; the message says where and why.
+            ValueError: It is no such text; the message says where and why.
         """
         smaps = parse_smaps(text)
         figures = figures_of_smaps(smaps)
@@ -177,12 +177,12 @@ class Memory(MapColumns):
 
     @property
     def estimated(self) -> bool:
-        """Whether some numbers are estimates by a sample."""
+        """Whether some numbers are estimated from a sample."""
         return any(each.variance is not None for each in self._figures.values())
 
     @property
     def size(self) -> Numbers | None:
-        """Addresses."""
+        """Sizes of the ranges."""
         return self._value("size")
 
     @property
@@ -192,22 +192,22 @@ class Memory(MapColumns):
 
     @property
     def pss(self) -> Numbers | None:
-        """Each page by the share that one of its mappings has."""
+        """Each page counts as its share of one mapping."""
         return self._value("pss")
 
     @property
     def private(self) -> Numbers | None:
-        """Of pages that are mapped once."""
+        """In pages that are mapped once."""
         return self._value("private")
 
     @property
     def shared(self) -> Numbers | None:
-        """Of pages that are mapped more often."""
+        """In pages that are mapped more than once."""
         return self._value("shared")
 
     @property
     def anonymous(self) -> Numbers | None:
-        """Of no file."""
+        """In pages of no file."""
         return self._value("anonymous")
 
     @property
@@ -217,12 +217,12 @@ class Memory(MapColumns):
 
     @property
     def swap_pss(self) -> Numbers | None:
-        """In swap, each page by its share."""
+        """In swap, each page's share only."""
         return self._value("swap_pss")
 
     @property
     def locked(self) -> Numbers | None:
-        """Its share of locked pages."""
+        """Its share of the locked pages."""
         return self._value("locked")
 
     @property
@@ -237,7 +237,7 @@ class Memory(MapColumns):
 
     @property
     def ksm(self) -> Numbers | None:
-        """Merged with equal pages."""
+        """In pages merged with equal pages."""
         return self._value("ksm")
 
     @property
@@ -252,7 +252,7 @@ class Memory(MapColumns):
             name: One of FIELDS or PARTS.
 
         Raises:
-            ValueError: It is none of them.
+            ValueError: The name is none of them.
         """
         if name not in FIELDS and name not in PARTS:
             raise ValueError(f"no quantity {name}; there are {', '.join(FIELDS)}")
@@ -266,7 +266,7 @@ class Memory(MapColumns):
         return total
 
     def by_name(self) -> dict[bytes, Amounts]:
-        """Return the sums by the name of VMAs, the most resident first."""
+        """Return the sums by name of VMAs, the most resident first."""
         sums = dict(
             zip(self.names, self._grouped(self.name.astype(np.intp), len(self.names)), strict=True)
         )

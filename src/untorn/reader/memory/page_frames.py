@@ -1,7 +1,7 @@
-"""What the kernel tells of page frames: how often each is mapped, and what it is.
+"""What the kernel says of page frames: how often each is mapped, and its flags.
 
-These files take no lock of a process. They cost more for a page than a walk does, so they are
-asked only about pages that may be shared.
+These files take no lock of a process. They cost more per page than a walk does, so we ask only
+about pages that may be shared.
 
 Source: Documentation/admin-guide/mm/pagemap.rst; fs/proc/page.c.
 """
@@ -29,13 +29,13 @@ from untorn.releases.release import running_release
 Frames = npt.NDArray[np.uint64]
 
 _NEAR = 6
-"""Frames; as many between two that are wanted take less time than another call."""
+"""Frames; it is quicker to read this many unwanted ones than to make another call."""
 _MOST_SHIFT = 13
-"""Of the number of frames that one call reads at most."""
+"""Frames that one call reads at most, as a power of 2."""
 
 
 class PageFrames(Protocol):
-    """What tells of page frames, by their numbers."""
+    """Looks up page frames by their numbers."""
 
     def counts(self, frames: Frames) -> Frames:
         """Return how often each is mapped."""
@@ -48,9 +48,9 @@ class KernelPageFrames:
     """Open /proc/kpagecount and /proc/kpageflags of the running kernel.
 
     Args:
-        counts: Descriptor, to be closed by close().
+        counts: Descriptor; close() closes it.
         flags: The same.
-        tails_lack: Flags that of a compound page only the first frame has.
+        tails_lack: Flags of a compound page that only its first frame has.
     """
 
     def __init__(self, counts: int, flags: int, tails_lack: int) -> None:
@@ -59,7 +59,7 @@ class KernelPageFrames:
 
     @classmethod
     def open(cls) -> Self | None:
-        """Open them; None without the right to see frames, which root has."""
+        """Open them; None if we may not see frames, which takes root."""
         if not _shows_frames():
             return None
         knows_tails = running_release().has(FLAGS_OF_TAILS)
@@ -86,11 +86,11 @@ class KernelPageFrames:
         return flags
 
     def _flags_of_heads(self, frames: Frames, flags: Frames) -> Frames:
-        """Return the flags of the first frame of the compound page that each is in.
+        """Return the flags of the first frame of the compound page that each frame belongs to.
 
-        That frame's number is a multiple of how many there are, so it comes up when the bits of
-        another one's are cleared from the lowest on; those that come up before are of that page.
-        Frame 0 is in none.
+        The first frame's number is a multiple of the number of frames in the page. So it appears
+        when the bits of another frame's number are cleared from the lowest on; numbers that appear
+        before it belong to the same page. Frame 0 belongs to none.
         """
         heads = np.zeros_like(flags)
         places = np.flatnonzero(flags & np.uint64(KPF_COMPOUND_TAIL))
@@ -104,13 +104,13 @@ class KernelPageFrames:
         return heads
 
     def close(self) -> None:
-        """Release them."""
+        """Close them."""
         os.close(self._counts)
         os.close(self._flags)
 
 
 def _shows_frames() -> bool:
-    """Tell whether pagemap shows us page frames, by that of a page of our own."""
+    """Return whether pagemap shows us page frames, tried on a page of our own."""
     page = ctypes.create_string_buffer(1)
     try:
         fd = os.open("/proc/self/pagemap", os.O_RDONLY | os.O_CLOEXEC)
@@ -124,7 +124,7 @@ def _shows_frames() -> bool:
 
 
 def _read(fd: int, frames: Frames) -> Frames:
-    """Return the number that a file has of each frame; 0 of a frame that there is not.
+    """Return the number that a file has for each frame; 0 for a frame that does not exist.
 
     Frames that are near each other are read together, in runs.
     """
@@ -144,8 +144,8 @@ def _read(fd: int, frames: Frames) -> Frames:
 
 
 def _run_begins(wanted: Frames) -> npt.NDArray[np.intp]:
-    """Return where runs begin among frames that ascend."""
+    """Return where runs begin among ascending frames."""
     apart = np.diff(wanted) > _NEAR
-    apart |= np.diff(wanted >> np.uint64(_MOST_SHIFT)) != 0  # no run is longer than that
+    apart |= np.diff(wanted >> np.uint64(_MOST_SHIFT)) != 0  # no run is longer than one call reads
     begins: npt.NDArray[np.intp] = np.flatnonzero(np.concatenate(([True], apart)))
     return begins

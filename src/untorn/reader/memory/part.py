@@ -1,4 +1,4 @@
-"""What was measured of some VMAs at one time, and several such parts put together."""
+"""What was measured of some VMAs at one time, and several such parts joined."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -20,13 +20,13 @@ class Part(NamedTuple):
     columns: Columns
     figures: Figures
     how: npt.NDArray[np.str_]
-    """A How each."""
+    """One How per row."""
     smaps: SmapsText | None = None
-    """What was read, if it is of smaps."""
+    """The text, if it was read from smaps."""
 
 
 def missing(columns: Columns, parts: Sequence[Part]) -> Rows:
-    """Return the rows that no part has as they are now."""
+    """Return the rows that no part has in their present form."""
     known = np.zeros(len(columns), np.bool_)
     for part in parts:
         known[same_rows(part.columns, columns)[1]] = True
@@ -34,7 +34,7 @@ def missing(columns: Columns, parts: Sequence[Part]) -> Rows:
 
 
 def how_of(columns: Columns, parts: Sequence[Part]) -> list[How]:
-    """Return by which way each row was measured."""
+    """Return how each row was measured."""
     how = np.full(len(columns), How.NOTHING, "<U8")
     for part in parts:
         theirs, ours = same_rows(part.columns, columns)
@@ -43,7 +43,7 @@ def how_of(columns: Columns, parts: Sequence[Part]) -> list[How]:
 
 
 def figures_of_parts(columns: Columns, parts: Sequence[Part]) -> Figures:
-    """Return the figures of all rows; of what no part has, a row is at most as large as its VMA."""
+    """Return the figures of all rows; a row that no part has is at most as large as its VMA."""
     size = columns.end - columns.start
     rows = [same_rows(part.columns, columns) for part in parts]
     figures: Figures = {"size": Figure.exact(size)}
@@ -58,25 +58,25 @@ def figures_of_parts(columns: Columns, parts: Sequence[Part]) -> Figures:
 
 
 class _Joined:
-    """One figure of all rows, put together."""
+    """One figure for all rows, joined from parts."""
 
     def __init__(self, size: Numbers) -> None:
         self._low, self._high, self._most = np.zeros_like(size), size.copy(), size.copy()
         self._variance = np.zeros(len(size))
 
     def put(self, rows: Rows, figure: Figure, theirs: Rows) -> None:
-        """Put in these rows what those of a figure are."""
+        """Copy rows of a figure into these rows."""
         self._low[rows], self._high[rows] = figure.low[theirs], figure.high[theirs]
         if figure.variance is not None and figure.most is not None:
             self._variance[rows], self._most[rows] = figure.variance[theirs], figure.most[theirs]
 
     def figure(self) -> Figure:
-        """Return it."""
+        """Return the figure."""
         return Figure.between(self._low, self._high).estimated(self._variance, self._most)
 
 
 def smaps_of(part: Part, columns: Columns) -> SmapsText | None:
-    """Return what smaps told of these VMAs, if it did of all."""
+    """Return what smaps says of these VMAs, if it has all of them."""
     theirs, ours = same_rows(part.columns, columns)
     if part.smaps is None or len(ours) < len(columns):
         return None

@@ -1,4 +1,4 @@
-"""What is counted of pages."""
+"""The quantities that are counted of pages."""
 
 from enum import IntEnum
 
@@ -6,17 +6,17 @@ import numpy as np
 import numpy.typing as npt
 
 Entries = npt.NDArray[np.uint64]
-"""Of pagemap."""
+"""Entries of pagemap."""
 Counts = npt.NDArray[np.int64]
-"""A row a piece, a column a Quantity."""
+"""One row per piece, one column per Quantity."""
 
 Reals = npt.NDArray[np.float64]
 PSS_SHIFT = 12
-"""Bits below a byte to which shares are summed up, as in the kernel."""
+"""Fraction bits of a byte to which shares are summed up, as in the kernel."""
 
 
 class Quantity(IntEnum):
-    """What is counted: bytes; pss, its parts, and their slack, shifted by PSS_SHIFT."""
+    """What is counted, in bytes; pss, its parts, and their slack are shifted by PSS_SHIFT."""
 
     RSS = 0
     RSS_SLACK = 1
@@ -50,8 +50,8 @@ class Quantity(IntEnum):
 
 
 SHARES = [quantity for quantity in Quantity if quantity.name.startswith("PSS")]
-"""Those that are shifted."""
+"""The quantities that are shifted."""
 SLACKS = [quantity for quantity in Quantity if quantity.name.endswith("_SLACK")]
 """How much more there may be."""
 LOWS = [Quantity[slack.name.removesuffix("_SLACK")] for slack in SLACKS]
-"""What each of them is added to."""
+"""The quantities to which each slack may be added."""

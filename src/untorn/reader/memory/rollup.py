@@ -1,4 +1,4 @@
-"""What one process has in memory by its smaps_rollup, the quickest way for a small one."""
+"""What one process has in memory, from its smaps_rollup: the quickest way for a small one."""
 
 import os
 import re
@@ -14,40 +14,40 @@ from untorn.reader.memory.memory import FIELDS, Amounts
 from untorn.reader.page_walk import walk_ns
 
 _TEXT_SIZE = 8192
-"""Bytes; more than each of these files has."""
+"""Bytes; each of these files is shorter."""
 _FIELD = re.compile(rb"\n(\w+):\s+(\d+) kB")
-"""Of what the kernel prints for many processes: see smaps_text.py for all else."""
+"""The lines that the kernel prints, for speed on many processes; smaps_text.py reads the rest."""
 _SIZE = re.compile(rb"\n(Vm(?:Size|RSS|PTE|Swap)|HugetlbPages):\s+(\d+) kB")
-"""Of status; only those that are used, as to take all takes as long again as to read it."""
+"""Only the lines of status that we use: to parse all would double the time."""
 _ESCAPED = re.compile(rb"\\(.)")
 _PARTS = [(name, [part.encode() for part in SUMS[name]]) for name in FIELDS if name in SUMS]
 NO_SIZES = dict.fromkeys(("VmRSS", "VmSwap", "VmPTE", "HugetlbPages"), 0)
-"""Of a process that has nothing."""
+"""The sizes of a process that has nothing."""
 
 
 class Rollup(NamedTuple):
     """A look at a process."""
 
     command: bytes
-    """What the kernel calls the program."""
+    """The kernel's name of the program."""
     sizes: Mapping[str, int] | None
-    """What its counters tell, in bytes, by their names in status; None if it has no memory."""
+    """Counters in bytes, by their names in status; None if it has no memory."""
     amounts: Amounts | None
-    """None, too, if the kernel could hold its lock for too long to tell."""
+    """None, too, if the kernel could hold its lock for too long."""
 
 
 class RollupText(NamedTuple):
-    """What two files of a process say."""
+    """The text of two files of a process."""
 
     status: bytes
     sizes: Mapping[str, int] | None
-    """What status tells, in bytes, by its names; None if there is no memory."""
+    """Counters of status in bytes, by name; None if there is no memory."""
     text: bytes
-    """Empty if there is no memory, or the kernel could hold its lock for too long to tell."""
+    """Empty if there is no memory, or if the kernel could hold its lock for too long."""
 
 
 def read_rollup(pid: int, proc: str, holds: Holds, max_hold: float) -> Rollup:
-    """Return what a process has: arguments and errors as read_rollup_text()."""
+    """Return the memory of a process; arguments and errors as for read_rollup_text()."""
     status, sizes, text = read_rollup_text(pid, proc, holds, max_hold)
     amounts = _amounts(text, sizes["VmSize"]) if sizes and text else None
     return Rollup(_command(status), sizes, amounts)
@@ -59,17 +59,17 @@ def read_rollup_text(pid: int, proc: str, holds: Holds, max_hold: float) -> Roll
     Args:
         pid: The process.
         proc: Where procfs is mounted.
-        holds: By which the call is made that holds the lock.
-        max_hold: Seconds for which it may hold it; 0 to have only the sizes.
+        holds: Makes the call that holds the lock.
+        max_hold: Seconds that it may hold it; 0 to read only the sizes.
 
     Raises:
-        OSError: ENOENT or ESRCH if it is gone; EACCES or EPERM if it may not be looked at;
-            ETIMEDOUT if the look that this is part of has no time left.
+        OSError: ENOENT or ESRCH if it is gone; EACCES or EPERM if we may not look at it; ETIMEDOUT
+            if the look has no time left.
     """
     path = f"{proc}/{pid}"
     check_time(path)
     directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:  # all is read by one directory, so it is of one process
+    try:  # all is read through one directory, so it belongs to one process
         status = _read(directory, "status")
         told = _sizes(status)
         if "VmRSS" not in told:
@@ -83,12 +83,12 @@ def read_rollup_text(pid: int, proc: str, holds: Holds, max_hold: float) -> Roll
 
 
 def is_own(pid: int, proc: str) -> bool:
-    """Tell whether it is this process: we keep nobody waiting but ourselves."""
+    """Return whether it is this process: then we block only ourselves."""
     return pid == os.getpid() and same_pids(proc)
 
 
 def _command(status: bytes) -> bytes:
-    """Return the name; the kernel escapes newlines and backslashes in it."""
+    """Return the name without the kernel's escapes of newlines and backslashes."""
     name = status[: status.index(b"\n")].removeprefix(b"Name:\t")
     return _ESCAPED.sub(lambda found: b"\n" if found[1] == b"n" else found[1], name)
 
@@ -108,7 +108,7 @@ def _read(directory: int, name: str, holds: Holds | None = None) -> bytes:
 
 
 def _amounts(text: bytes, size: int) -> Amounts:
-    """Return the sums that a text tells; one of a field that this kernel lacks is left out."""
+    """Return the sums in a text; a field that this kernel lacks is left out."""
     told = dict(_FIELD.findall(text))
     sums: dict[str, Any] = {}
     for name, parts in _PARTS:

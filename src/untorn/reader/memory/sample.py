@@ -1,10 +1,10 @@
-"""The memory of VMAs estimated by a stratified sample, where there is no time to count all of it.
+"""Estimate the memory of VMAs by a stratified sample, if there is no time to count all of it.
 
-What is drawn are windows of addresses. Small VMAs are counted whole. A large one is cut into
-strata, each of as many windows that follow each other, and of each two are drawn: so what differs
-from one region to the next makes no error, and the two tell how much windows of a region differ,
-from which follows how far off the estimate may be. Windows that look alike prove little of those
-that were not drawn, so it may be off by as much again as the windows that a drawn one stands for.
+We draw windows of addresses. Small VMAs are counted whole. A large one is cut into strata of equal
+numbers of consecutive windows, and two windows are drawn from each stratum. Differences between
+regions then cause no error, and the two windows show how much the windows of a region differ, which
+gives the uncertainty of the estimate. Windows that look alike prove little about those that were
+not drawn, so the error may be as large again as the share of one drawn window.
 
 Source: W. G. Cochran, Sampling Techniques, chapter 5 (stratified random sampling).
 """
@@ -23,38 +23,38 @@ from untorn.reader.text.hex_field import Truths
 Count = Callable[[Sequence[int], Sequence[int]], Counts]
 """Counts the pages of ranges: see Counter.count()."""
 Populated = Callable[[int, int, int], Iterable[tuple[int, int]]]
-"""Finds pieces of a range: see Slices.populated(). Raises TimeoutError if it takes too long."""
+"""Finds populated pieces of a range: see Slices.populated(). May raise TimeoutError."""
 _STRIDES = 256
-"""Pieces, about, into which all that is left is cut to see where something is."""
+"""About how many pieces to cut the rest into, to see where something is mapped."""
 _DRAWS = 2
-"""Windows that are drawn of a stratum."""
+"""Windows drawn per stratum."""
 _PIECES = 256
-"""Small ranges that are counted between two looks at the clock."""
+"""Small ranges to count between two looks at the clock."""
 _TRIAL, _AT_ONCE = 4, 32
-"""Windows by which it is told how long one takes, and between two looks at the clock."""
+"""Windows that show how long one takes; and windows between two looks at the clock."""
 _USED = 0.8
-"""Of the time, what is planned for."""
+"""The part of the time that is planned for."""
 _UNITS = np.where(np.isin(list(Quantity), SHARES), 1 << PSS_SHIFT, 1)
-"""Of a byte, in each quantity."""
+"""Units per byte of each quantity."""
 
 
 class Estimate(NamedTuple):
-    """What ranges have, a row each."""
+    """What ranges have, one row each."""
 
     counts: Counts
     variance: Reals
-    """Of counts, or of those with their slack if that is larger; 0 of what was counted whole."""
+    """Of the counts, or of counts plus slack if that is larger; 0 if a range was counted whole."""
     looked_at: Truths
     """Whether there was time for any of it; if not, nothing is known."""
 
 
 class Windows(NamedTuple):
-    """Pieces of ranges, in the order of addresses."""
+    """Pieces of ranges, in address order."""
 
     start: Numbers
     end: Numbers
     row: Rows
-    """The range that each is of."""
+    """The range to which each belongs."""
 
     def take(self, which: Truths) -> "Windows":
         """Return some of them."""
@@ -87,7 +87,7 @@ def estimate(
     seed: int | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Estimate:
-    """Return what ranges have, by a sample of their windows that is as large as there is time.
+    """Estimate what ranges have from a sample of windows, as large as time permits.
 
     Args:
         count: Counts the pages of ranges.
@@ -95,9 +95,9 @@ def estimate(
         end: Byte addresses, exclusive.
         window: Bytes of a window; a power of 2.
         deadline: When to end, by the clock.
-        populated: Finds where there is something: only there windows are drawn.
-        seed: Of the choice of windows; None for another one each time.
-        clock: Says what time it is, in seconds.
+        populated: Finds where something is mapped: windows are drawn only there.
+        seed: Seed of the choice of windows; None for a new choice each time.
+        clock: Returns the time in seconds.
     """
     counts = np.zeros((len(start), len(Quantity)), np.int64)
     variance, looked_at = np.zeros(counts.shape), np.ones(len(start), np.bool_)
@@ -123,7 +123,7 @@ def estimate(
 
 
 def _are_large(rows: Rows, number: int) -> Truths:
-    """Tell of which rows there are more windows than are drawn of a stratum."""
+    """Return which rows have more windows than are drawn from a stratum."""
     large: Truths = np.bincount(rows, minlength=number) > _DRAWS
     return large
 
@@ -135,7 +135,7 @@ def _count_whole(
     counts: Counts,
     has_time: Callable[[], bool] = lambda: True,
 ) -> int:
-    """Add what pieces have, while there is time; return how many of them were counted."""
+    """Add the counts of pieces while there is time; return how many were counted."""
     done = 0
     while done < len(which) and has_time():
         some = which[done : done + _PIECES]
@@ -146,9 +146,9 @@ def _count_whole(
 
 
 def _narrow(pieces: Windows, populated: Populated, window: int) -> Windows:
-    """Return the parts of pieces in which there is something, found by ever shorter strides.
+    """Return the parts of pieces in which something is mapped, found in ever shorter strides.
 
-    Of what is reserved and not used nothing is left; where all is used, strides are not shortened.
+    Unused reservations drop out; in ranges that are full, strides are not shortened.
     """
     late = False
     stride, size = 0, _bytes_of(pieces)
@@ -177,9 +177,9 @@ class _Drawing:
     """A sample of windows.
 
     Args:
-        windows: Of which it is drawn; more than _DRAWS of each row.
+        windows: The windows to draw from; more than _DRAWS in each row.
         count: Counts the pages of ranges.
-        chance: Chooses.
+        chance: The random generator.
     """
 
     def __init__(self, windows: Windows, count: Count, chance: np.random.Generator) -> None:
@@ -189,7 +189,7 @@ class _Drawing:
         self._counts = np.zeros((len(windows.row), len(Quantity)), np.int64)
 
     def draw(self, deadline: float, clock: Callable[[], float]) -> None:
-        """Draw windows until there are enough, or there is no more time."""
+        """Draw windows until there are enough, or time is up."""
         total = len(self._stratum)
         began = clock()
         self._look_at(self._chance.choice(total, min(total, _TRIAL), replace=False))
@@ -204,7 +204,7 @@ class _Drawing:
             first += at_once
 
     def _stratify(self, size: int) -> None:
-        """Put each row's windows into strata of about as many."""
+        """Put each row's windows into strata of about equal size."""
         number = place = 0
         for windows in np.unique(self._windows.row, return_counts=True)[1].tolist():
             strata = -(-windows // size)
@@ -213,7 +213,7 @@ class _Drawing:
             place, number = place + windows, number + strata
 
     def _order(self) -> Rows:
-        """Return which windows to draw: at random one of each stratum, then another one."""
+        """Return the order of drawing: a random window of each stratum, then a second one."""
         shuffled = self._chance.permutation(np.flatnonzero(~self._drawn))
         by_stratum = shuffled[np.argsort(self._stratum[shuffled], kind="stable")]
         first = np.searchsorted(self._stratum[by_stratum], self._stratum[by_stratum])
@@ -222,21 +222,21 @@ class _Drawing:
         return np.concatenate([self._chance.permutation(each) for each in turns])
 
     def _look_at(self, windows: Rows) -> None:
-        """Count the pages of windows."""
+        """Count the pages of some windows."""
         windows = np.sort(windows)
         starts, ends = self._windows.start[windows], self._windows.end[windows]
         self._counts[windows] = self._count(starts.tolist(), ends.tolist())
         self._drawn[windows] = True
 
     def total(self, row: int) -> tuple[npt.NDArray[np.int64], Reals]:
-        """Return what a row has, and the variance of that."""
+        """Return the total of a row, and its variance."""
         mine = self._windows.row == row
         drawn = self._drawn[mine]
         counts = self._counts[mine][drawn].astype(np.float64)
         _, stratum = np.unique(self._stratum[mine], return_inverse=True)
         sizes, draws = np.bincount(stratum), np.bincount(stratum[drawn])
         if len(draws) < len(sizes) or (draws < np.minimum(sizes, _DRAWS)).any():
-            stratum, sizes = np.zeros_like(stratum), np.array([len(stratum)])  # time ran out
+            stratum, sizes = np.zeros_like(stratum), np.array([len(stratum)])  # time was up
         total, variance = _estimate(counts, stratum[drawn], sizes)
         left = int((self._windows.end - self._windows.start)[mine][~drawn].sum())
         return total, variance + (left / max(len(counts), 1) * _UNITS) ** 2
@@ -245,7 +245,7 @@ class _Drawing:
 def _estimate(
     counts: Reals, stratum: Rows, sizes: npt.NDArray[np.intp]
 ) -> tuple[npt.NDArray[np.int64], Reals]:
-    """Return the total of a population, and its variance, by windows drawn of each stratum."""
+    """Return the total of a population and its variance, from the windows drawn per stratum."""
     draws = np.bincount(stratum, minlength=len(sizes))
     with_slack = counts.copy()
     with_slack[:, LOWS] += counts[:, SLACKS]

@@ -1,12 +1,11 @@
-"""The pages of an address space, slice by slice: what is not there, or huge, is not looked through.
+"""Read the pages of an address space slice by slice; empty and huge slices are not read through.
 
-A slice is what one page table maps, 2 MiB: of so much pagemap tells under one hold of mmap_lock. A
-window is a few slices that are read by one call, which lets go of the lock between them.
+A slice is what one page table maps, 2 MiB: pagemap shows that much under one hold of mmap_lock. A
+window is a few slices that one call reads; it drops the lock between them.
 
-Huge pages need care. Where one entry maps a whole slice, pagemap tells of each of its pages whether
-the first is mapped once (up to Linux 6.10, and since 6.15: fs/proc/task_mmu.c:pagemap_pmd_range()).
-So such a slice is recognised, which takes PAGEMAP_SCAN, and its pages are told apart by their
-frames.
+Huge pages need care. If one entry maps a whole slice, pagemap says of each of its pages whether the
+first one is mapped once (up to Linux 6.10, and since 6.15: fs/proc/task_mmu.c:pagemap_pmd_range()).
+So we must recognise such a slice, which takes PAGEMAP_SCAN, and look at the frames of its pages.
 """
 
 from bisect import bisect_left, bisect_right
@@ -37,11 +36,11 @@ from untorn.reader.text.hex_field import Truths
 PTRS_PER_PTE = PMD_SIZE >> PAGE_SHIFT
 """Entries of a page table."""
 _SINGLES = 32
-"""Huge pages whose entries are read in one go: a hold takes less time than the way to the next."""
+"""Huge pages whose entries are read in one go: that holds the lock for less time than a call."""
 _MANY = 512
-"""Huge pages of a window."""
+"""Huge pages per window."""
 _MOST_OF_NOTHING = 1 << 28
-"""Bytes of addresses that one call reads where nothing was before."""
+"""The most bytes of addresses that one call reads where the range before was empty."""
 _FIRST = PmScanArg(0, 0, return_mask=PAGE_IS_HUGE, vec_len=1, max_pages=1)
 _POPULATED = _FIRST._replace(category_anyof_mask=PAGE_IS_PRESENT | PAGE_IS_SWAPPED)
 _NOT_HUGE = _FIRST._replace(
@@ -56,10 +55,10 @@ class PagesFile(PagemapFile, Protocol):
 
     @property
     def scans(self) -> bool:
-        """Whether there is PAGEMAP_SCAN."""
+        """Whether it has PAGEMAP_SCAN."""
 
     def read_each(self, offsets: Iterable[int]) -> bytes:
-        """Return single entries, by their byte offsets."""
+        """Return single entries by their byte offsets."""
 
 
 class MappedBy(Enum):
@@ -69,21 +68,21 @@ class MappedBy(Enum):
     HUGE = auto()
     """One entry for each 2 MiB."""
     UNKNOWN = auto()
-    """One or the other; only where there is no PAGEMAP_SCAN."""
+    """Either; only without PAGEMAP_SCAN."""
 
 
 class Window(NamedTuple):
-    """Some pages that follow each other."""
+    """Some consecutive pages."""
 
     start: int
     """Byte address."""
     entries: Entries
-    """One a page; where they are huge, one for each 2 MiB."""
+    """One per page; for huge pages, one for each 2 MiB."""
     by: MappedBy
 
     @property
     def size(self) -> int:
-        """Bytes of its pages."""
+        """Size of its pages in bytes."""
         return len(self.entries) << (PMD_SHIFT if self.by is MappedBy.HUGE else PAGE_SHIFT)
 
 
@@ -91,14 +90,14 @@ class Slices:
     """Reads the pages of ranges of addresses.
 
     Args:
-        file: By which they are read.
+        file: The open pagemap.
         window: Bytes of a window; a power of 2.
-        most_empty: Bytes in which there is nothing over which one scan may go.
-        most_huge: The same of huge pages.
-        drop_zeros: Tell nothing of the zero page, for a caller that cannot tell it by its frame.
+        most_empty: The most empty bytes that one scan may cover.
+        most_huge: The same for huge pages.
+        drop_zeros: Whether to leave out the zero page, for a caller that cannot see its frame.
 
     Attributes:
-        scans: Whether there is PAGEMAP_SCAN.
+        scans: Whether the file has PAGEMAP_SCAN.
     """
 
     def __init__(
@@ -115,9 +114,9 @@ class Slices:
         self._most_empty, self._most_huge = most_empty, most_huge
 
     def windows(self, starts: Sequence[int], ends: Sequence[int]) -> Iterator[Window]:
-        """Yield the pages of ranges, disjoint and ascending.
+        """Yield the pages of ranges, which must be disjoint and ascending.
 
-        A window may have pages between ranges. What has nothing in it may be left out.
+        A window may include pages between ranges. Empty parts may be left out.
 
         Raises:
             OSError: As the file.
@@ -146,13 +145,13 @@ class Slices:
         return np.frombuffer(text, np.uint64)
 
     def _next_size(self, size: int, entries: Entries) -> int:
-        """Return how many bytes to read next: ever more of nothing, where no scan can skip it."""
+        """Return how many bytes to read next: more and more while empty, if no scan can skip it."""
         if self.scans or in_use(entries).any():
             return self._window
         return min(2 * size, max(_MOST_OF_NOTHING, self._window))
 
     def populated(self, start: int, end: int, stride: int) -> Iterator[tuple[int, int]]:
-        """Yield pieces of a range in which there may be something, of at most stride bytes each."""
+        """Yield pieces of a range in which something may be mapped, at most stride bytes each."""
         if not self.scans:
             yield start, end
             return
@@ -162,7 +161,7 @@ class Slices:
             start = stop
 
     def _by_tables(self, start: int, entries: Entries) -> Window:
-        """Return a window of pages, without those of zeros if they are to be dropped."""
+        """Return a window of pages, without zero pages if they are to be dropped."""
         if self._drop_zeros and self.scans and may_be_zero(entries).any():
             entries = entries.copy()
             for first, last in self._zeros(start, start + (len(entries) << PAGE_SHIFT)):
@@ -177,7 +176,7 @@ class Slices:
             start = found.walk_end
 
     def _find_huge(self, entries: Entries, at: int, ends: Sequence[int]) -> "_Run":
-        """Return the first run of huge pages that begins among these, or at their end, empty."""
+        """Return the first run of huge pages that begins here, or an empty one at the end."""
         end = at + (len(entries) << PAGE_SHIFT)
         for start in range((at + PMD_SIZE - 1) & -PMD_SIZE, end - PMD_SIZE + 1, PMD_SIZE):
             first = start - at >> PAGE_SHIFT
@@ -188,9 +187,9 @@ class Slices:
         return _Run(end, end)
 
     def _run(self, start: int, end: int) -> "_Run":
-        """Return the run of huge pages that begins here, if one does.
+        """Return the run of huge pages that begins here, if there is one.
 
-        Where that cannot be told, the slice is taken for one, and then for UNKNOWN.
+        If that is unknown, the slice counts as one, mapped by UNKNOWN.
         """
         if not self.scans:
             return _Run(start, start + PMD_SIZE if start + PMD_SIZE <= end else start)
@@ -200,7 +199,7 @@ class Slices:
         return _Run(start, other)
 
     def _next_populated(self, start: int, end: int) -> int:
-        """Return a byte address up to which there is nothing."""
+        """Return a byte address below which nothing is mapped."""
         while start < end:
             stop = min(end, start + self._most_empty)
             found, _ = self._first(start, stop, _POPULATED)
@@ -210,14 +209,14 @@ class Slices:
         return end
 
     def _first(self, start: int, end: int, wanted: PmScanArg) -> tuple[int, int]:
-        """Return where the first page is that is wanted, and its categories; or the end, and 0."""
+        """Return the address and categories of the first wanted page; or the end, and 0."""
         found = self._file.scan(wanted._replace(start=start, end=end))
         for region in found.regions:
             return region.start, region.categories
         return end, 0
 
     def _huge(self, run: "_Run") -> Iterator[Window]:
-        """Yield the windows of a run; of zeros there are none."""
+        """Yield the windows of a run; none for zero pages."""
         if not self.scans:
             yield Window(run.start, self._read(run.start, run.end), MappedBy.UNKNOWN)
             return
@@ -231,38 +230,38 @@ class Slices:
 
 
 class _Run(NamedTuple):
-    """Huge pages that follow each other."""
+    """Consecutive huge pages."""
 
     start: int
     """Byte address."""
     end: int
     zeros: bool = False
-    """Whether it is the huge zero page, one alone."""
+    """Whether it is the huge zero page, alone."""
 
 
 def _offset(addr: int) -> int:
-    """Return where the entry of a page is, in bytes, by its byte address."""
+    """Return the offset in bytes of the entry of the page at a byte address."""
     return (addr >> PAGE_SHIFT) * ENTRY_SIZE
 
 
 def in_use(entries: Entries) -> Truths:
-    """Tell of each page whether something is there; without one it may be soft-dirty, too."""
+    """Return for each page whether something is there; an empty entry may be soft-dirty, too."""
     used: Truths = entries & np.uint64(PM_PRESENT | PM_SWAP) != 0
     return used
 
 
 def may_be_zero(entries: Entries) -> Truths:
-    """Tell of each page whether it may be the zero page: present, and neither file nor own."""
+    """Return for each page whether it may be the zero page: present, no file's, not exclusive."""
     known = np.uint64(PM_PRESENT | PM_FILE | PM_MMAP_EXCLUSIVE)
     may_be: Truths = entries & known == np.uint64(PM_PRESENT)
     return may_be
 
 
 def may_be_huge(first: int, last: int) -> bool:
-    """Tell whether one entry may map a slice, by the entries of its first and its last page."""
+    """Return whether one entry may map a slice, from the entries of its first and last page."""
     if not first & PM_PRESENT:
         return False
     frame = first & PM_PFRAME_MASK
-    if not frame:  # there is no right to see it
+    if not frame:  # we may not see it
         return first == last
     return last - first == PTRS_PER_PTE - 1 and frame % PTRS_PER_PTE == 0

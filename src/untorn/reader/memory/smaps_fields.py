@@ -1,8 +1,8 @@
-"""The fields of many records of smaps as columns, one a field.
+"""Read the fields of many records of smaps into columns, one per field.
 
 Records of one process nearly always have the same fields in the same places, so they are read
-together: what is no number must be the same as in the first of them, and each number is read with
-the eight characters that end where it does. A record that differs is read by itself.
+together: everything but the numbers must equal the first record, and each number is read from the
+eight characters that end where it ends. A record that differs is read by itself.
 
 Compare fs/proc/task_mmu.c:show_smap(), __show_smap(); fs/seq_file.c:seq_put_decimal_ull_width().
 """
@@ -18,48 +18,48 @@ import numpy.typing as npt
 from untorn.maps.smaps_lines import number_width
 
 Masked = np.ma.MaskedArray[Any, np.dtype[np.uint64]]
-"""Numbers, masked where there are none."""
+"""Numbers; masked where there are none."""
 _Words = npt.NDArray[np.uint64]
 _Truths = npt.NDArray[np.bool_]
 
 FIELD = re.compile(rb"^([A-Za-z]\w*): *(\d{1,15})( kB)?$", re.MULTILINE)
-"""A line with a number: name, number, unit. 64 bits hold the bytes of 15 digits of kB."""
+"""A line with a number: name, number, unit. 15 digits of kB still fit into 64 bits as bytes."""
 SCALE = {b"": 1, b" kB": 1024}
-"""What a number counts, by its unit: bytes, but for a field without one."""
+"""Factor by unit: everything is in bytes, except fields without a unit."""
 _FEW = 8
 """Records; fewer are read faster one by one."""
 _BATCH = 512
-"""Records read together; what is made of them fits the processor's cache."""
+"""Records read together; their data fit into the CPU's cache."""
 _WORD = 8
-"""Characters that the kernel sets a number in; one of more digits takes more."""
+"""The width in which the kernel prints a number; one with more digits takes more."""
 
 Key = tuple[bytes, bytes]
-"""What a column is of: a field's name and its unit, if that is only nothing."""
+"""The key of a column: a field's name and its unit; one name may occur with and without unit."""
 
 
 def fields_of(lines: bytes) -> list[tuple[bytes, bytes, bytes]]:
     """Return name, number and unit of each field of a record: see SCALE.
 
     Args:
-        lines: Its fields, but VmFlags; the last one without a newline.
+        lines: Its fields without VmFlags; the last line without its newline.
 
     Raises:
-        ValueError: A line is no field with a number, or a field is there twice.
+        ValueError: A line is no field with a number, or a field occurs twice.
     """
     found: list[tuple[bytes, bytes, bytes]] = FIELD.findall(lines)
     if len({name for name, _, _ in found}) <= lines.count(b"\n"):
-        raise ValueError("a line that is no field with a number, or a field that is there twice")
+        raise ValueError("a line that is no field with a number, or a field that occurs twice")
     return found
 
 
 def read_records(records: Sequence[bytes]) -> tuple[dict[str, Masked], dict[str, int]]:
-    """Return each field as a column with one row a record, in bytes where it has a unit.
+    """Return each field as a column with one row per record, in bytes if the field has a unit.
 
-    A field that has the unit in some records counts as missing where it has none: its line may
-    have lost its end.
+    A field with a unit in some records counts as missing in records where it has none: the end of
+    the line may be lost.
 
     Returns:
-        The columns; and of fields without the unit how many characters a number takes at least.
+        The columns; and for fields without a unit, the least width of a number in characters.
 
     Raises:
         ValueError: As fields_of().
@@ -78,20 +78,20 @@ def read_records(records: Sequence[bytes]) -> tuple[dict[str, Masked], dict[str,
 
 
 class _Layout(NamedTuple):
-    """Where the numbers stand in records of one form."""
+    """Where the numbers stand in records of one layout."""
 
     sample: npt.NDArray[np.uint8]
-    """A record of it."""
+    """A record with this layout."""
     outside: npt.NDArray[np.uint8]
-    """0xff where the record has the same characters as the sample, 0 where a number may stand."""
+    """0xff where a record must equal the sample, 0 where a number may stand."""
     ends: dict[Key, int]
     """Where each number ends."""
     inside: _Words
-    """For each number, 0xff in those of the eight bytes before its end that may be part of it."""
+    """For each number, 0xff for those of the eight bytes before its end that may be part of it."""
 
     @classmethod
     def of(cls, lines: bytes) -> "_Layout | None":
-        """Return the layout of a record, None if a number has no room in eight characters."""
+        """Return the layout of a record; None if a number does not fit into eight characters."""
         keys = [(name, unit) for name, _, unit in fields_of(lines)]
         fields = list(FIELD.finditer(lines))
         if any(each.end(2) < _WORD or len(each[2]) > _WORD for each in fields):
@@ -106,11 +106,11 @@ class _Layout(NamedTuple):
         return cls(np.frombuffer(lines, np.uint8), outside, ends, inside.view("<u8"))
 
     def read(self, text: bytes) -> tuple[_Words, _Truths]:
-        """Read records of the sample's size, one after the other.
+        """Read consecutive records of the sample's size.
 
         Returns:
-            One row a field, one column a record; and which records have the form. The numbers of
-            those that have not have no meaning.
+            One row per field, one column per record; and which records have the layout. The numbers
+            of other records are meaningless.
         """
         size = len(self.sample)
         records = np.frombuffer(text, np.uint8).reshape(-1, size)
@@ -123,7 +123,7 @@ class _Layout(NamedTuple):
 
 
 class _Table:
-    """The columns that are being filled."""
+    """The columns while they are filled."""
 
     def __init__(self, records: Sequence[bytes]) -> None:
         self._records = records
@@ -142,7 +142,7 @@ class _Table:
                 self._put((name, unit), row, int(number) * SCALE[unit])
 
     def read_alike(self, rows: list[int], layout: _Layout) -> list[int]:
-        """Read the records of a layout; return the rows that have another."""
+        """Read the records with a layout; return the rows that have another one."""
         numbers, fits = layout.read(b"".join([self._records[row] for row in rows]))
         places = np.array(rows)
         for key, column in zip(layout.ends, numbers, strict=True):
@@ -151,7 +151,7 @@ class _Table:
         return left
 
     def fields(self) -> dict[str, Masked]:
-        """Return the columns, those without the unit only of fields that never have it."""
+        """Return the columns; those without a unit only for fields that never have one."""
         return {
             name.decode(): _masked(*column)
             for (name, unit), column in self._columns.items()
@@ -159,9 +159,9 @@ class _Table:
         }
 
     def widths(self) -> dict[str, int]:
-        """Return how wide numbers without the unit are set, by one record that has each.
+        """Return the widths of numbers without a unit, each from a record that has the field.
 
-        The kernel sets them in eight characters; older ones that of THPeligible in none.
+        The kernel pads them to eight characters; older kernels do not pad THPeligible.
         """
         return {
             name.decode(): _width(self._records[int(missing.argmin())], name)
@@ -195,19 +195,19 @@ _PAIRS = (
 
 
 def decimals(words: _Words) -> tuple[_Words, _Truths]:
-    """Read words of blanks and then digits; the first character is the least significant byte.
+    """Convert words of blanks and then digits; the first character is the least significant byte.
 
-    A digit is 0x30 and its value, a blank 0x20. Two digits are made one number in each pair of
-    bytes, then two of these in four bytes, then two of these.
+    A digit is 0x30 plus its value, a blank is 0x20. Two digits become one number in each pair of
+    bytes, then two of these in four bytes, and then two of those.
 
     Returns:
-        The numbers, and which words are such; other numbers have no meaning.
+        The numbers, and which words are valid; the numbers of others are meaningless.
     """
     values = words & _ONES * np.uint64(0x0F)
     written = words >> np.uint64(4) & _ONES  # 1 for a digit, 0 for a blank
     wrong = words ^ (_BLANKS | written << np.uint64(4) | values)
     wrong |= values + _ONES * np.uint64(6) & _ONES << np.uint64(4)  # above 9
-    wrong |= values & ~(written * np.uint64(0x0F))  # no blank, but 0x21 to 0x2f
+    wrong |= values & ~(written * np.uint64(0x0F))  # neither a blank nor a digit: 0x21 to 0x2f
     wrong |= written << np.uint64(8) & ~written  # a blank after a digit
     valid: _Truths = (wrong == 0) & (written >> np.uint64(56) == 1)
     for ten, shift, mask in _PAIRS:

@@ -1,9 +1,10 @@
-"""Texts of smaps from elsewhere: of other kernels, cut off, or as mails and editors leave them.
+"""Texts of smaps from elsewhere: of other kernels, truncated, or changed by mails and editors.
 
-The line of a range is read as that of a map from elsewhere. Of a field, any blanks are read as
-those that Linux prints; one without a number counts as missing. The line Name, in which Android's
-kernels told the name of anonymous memory before Linux had such names, is that of the range. A last
-line without a newline is left out unless its unit shows that it is whole. All of this is told.
+The line of a range is read like one of a map from elsewhere. In fields, any blanks count as
+Linux's; a field without a number counts as missing. In the line Name, Android's kernels gave the
+name of anonymous memory before Linux had such names; it becomes the name of the range. A last line
+without a newline is left out unless its unit shows that it is complete. All differences are
+reported.
 """
 
 import re
@@ -21,23 +22,23 @@ from untorn.reader.text.leniency import Leniency
 from untorn.reader.text.text_lines import Line, lines_of, name_column
 
 FLAGS = re.compile(rb"(?: \w\w)* ?")
-"""What follows "VmFlags:"."""
+"""The rest of a line "VmFlags:"."""
 _FIELD_OR_FLAGS = re.compile(rb"VmFlags:" + FLAGS.pattern + rb"|" + FIELD.pattern)
 _LABEL = re.compile(rb"([A-Za-z]\w*):")
 _BLANKS = re.compile(BLANK + rb"+")
 _SHOWN = 40
-"""Bytes of a field that are shown."""
+"""Bytes of a field to quote."""
 
 
 class Records(NamedTuple):
     """A text of smaps taken apart."""
 
     columns: Columns
-    """Its lines of ranges."""
+    """The lines of its ranges."""
     fields: list[bytes]
-    """For each range its lines of numbers, the last one without a newline."""
+    """For each range its lines of numbers; the last one without its newline."""
     flags: Sequence[bytes | None]
-    """For each range what follows "VmFlags:"; None where no such line does."""
+    """For each range the rest of its line "VmFlags:"; None if it has no such line."""
     leniencies: tuple[Leniency, ...]
 
 
@@ -50,18 +51,18 @@ def read_text(text: bytes) -> Records:
 
 
 class _Reader:
-    """The lines that are read so far."""
+    """The lines read so far."""
 
     def __init__(self, column: int) -> None:
         self._ranges = LineReader(column)
-        self._first: Line | None = None  # that of the first range
+        self._first: Line | None = None  # the line of the first range
         self._entries: list[MapsEntry] = []
         self._fields: list[list[bytes]] = []
         self._flags: list[bytes | None] = []
         self._names: set[bytes] = set()  # of fields since the last range
 
     def take(self, line: Line) -> None:
-        """Read one more line. Raises ValueError."""
+        """Read one more line. Raises ValueError if it cannot be read."""
         cleaned = _BLANKS.sub(b" ", line.body).lstrip(b"> ").rstrip(b" \r")
         label = _LABEL.match(cleaned)
         if not cleaned:
@@ -105,7 +106,7 @@ class _Reader:
             self._fields[-1].append(cleaned)
 
     def records(self) -> Records:
-        """Return what was read. Raises ValueError if nothing is said of any range."""
+        """Return what was read. Raises ValueError if no range has a field."""
         self._ranges.check_ends()
         if self._first and not any(self._fields):
             column = len(self._first.body) + 1

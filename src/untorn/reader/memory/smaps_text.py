@@ -1,4 +1,4 @@
-"""The text of smaps and smaps_rollup, read into columns.
+"""Read the text of smaps and smaps_rollup into columns.
 
 Compare fs/proc/task_mmu.c:show_smap(), show_smaps_rollup(); proc_pid_smaps(5).
 """
@@ -13,35 +13,35 @@ from untorn.reader.text.parse import parse
 
 
 class SmapsText(NamedTuple):
-    """One row a record; arrays that cannot be written."""
+    """One row per record; read-only arrays."""
 
     columns: Columns
-    """The lines of the ranges, as they stand. That of smaps_rollup ends where it begins, at 0, if
-    nothing is mapped."""
+    """The lines of the ranges, as they are. If nothing is mapped, that of smaps_rollup ends at 0,
+    where it begins."""
     fields: dict[str, Masked]
-    """By the kernel's name, such as Rss or Private_Hugetlb, in the order of the text: bytes where
-    the text has kB, else the number there; masked in records that have no number of that name."""
+    """By the kernel's name, such as Rss or Private_Hugetlb, in the order of the text: bytes if the
+    text has kB, otherwise the number itself; masked in records without a number of that name."""
     flags: list[tuple[str, ...] | None]
-    """What VmFlags lists; None in records that have no such line."""
+    """The flags in VmFlags; None in records without that line."""
     leniencies: tuple[Leniency, ...]
     """How the text differs from what Linux prints."""
     widths: dict[str, int]
-    """Of fields that are no bytes, such as THPeligible: characters that a number takes at least."""
+    """For fields that are not bytes, such as THPeligible: the least width of a number."""
 
 
 def parse_smaps(text: bytes) -> SmapsText:
     """Return the records of a text of smaps or smaps_rollup.
 
-    Fields may be missing, unknown, empty and in any order, and each record may have others. What
-    other kernels print, texts that are cut off at their end, and what mails, terminals and editors
-    leave of a text are read, too, where they can mean but one thing: leniencies tell what differs.
+    Fields may be missing, unknown, empty and in any order, and records may have different fields.
+    Output of other kernels, truncated texts, and what mails, terminals and editors leave of a text
+    are read too, if they can mean only one thing: leniencies says what differs.
 
     Args:
-        text: The whole of it; nothing has no records.
+        text: The whole text; an empty one has no records.
 
     Raises:
-        ValueError: It is none; the message has the number of a line and the column, both from 1,
-            what stands there, and what Linux prints there.
+        ValueError: It is no such text; the message has the line and column, both from 1, what
+            stands there, and what Linux prints there.
     """
     try:
         records = _take_apart(text)
@@ -64,10 +64,10 @@ def _flags(text: bytes) -> tuple[str, ...]:
 
 
 def _take_apart(text: bytes) -> Records:
-    """Take a text apart whose records all end with VmFlags, as Linux prints smaps.
+    """Take apart a text whose records all end with VmFlags, as Linux prints smaps.
 
     Raises:
-        ValueError: It is another; what is said of it is of no use.
+        ValueError: It is another text; the message is of no use.
     """
     *pieces, last = (b"\n" + text).split(b"\nVmFlags:")
     flags, ranges, fields = [], [], []
@@ -78,8 +78,8 @@ def _take_apart(text: bytes) -> Records:
         fields.append(lines)
     flags.append(last.removesuffix(b"\n"))
     if not last.endswith(b"\n") or not all(map(FLAGS.fullmatch, set(flags))):
-        raise ValueError("the last line is not that of flags, or these are none")
+        raise ValueError("the last line is not VmFlags, or its flags are invalid")
     columns = parse([b"".join([line + b"\n" for line in ranges])])
     if first_descent(columns) is not None:
         raise ValueError("a range that does not end above the one before")
-    return Records(columns, fields, flags[1:], ())  # nothing comes before the first range
+    return Records(columns, fields, flags[1:], ())  # nothing precedes the first range

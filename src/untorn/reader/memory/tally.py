@@ -1,14 +1,14 @@
-"""How many pages of which kind: entries of pagemap, counted.
+"""Count entries of pagemap: how many pages of which kind.
 
-A present page counts once in rss, and in pss by the share that one of its mappings has; it is
-anonymous if it is not one of a file. The zero page is in no count. Where the kernel does not
-tell, for lack of the right to see page frames, there is slack: the figure is at least what is
-counted, and at most that and its slack.
+A present page counts once in rss, and in pss as the share of one of its mappings; it is anonymous
+if it is not a file's. The zero page does not count. What the kernel does not tell, for lack of the
+right to see page frames, is slack: the figure is at least the count, and at most the count plus its
+slack.
 
-A page of a file is clean if the kernel knows of nothing that was written to it; an anonymous one
-never is. What smaps knows beyond that stands in page tables alone: that a page of shared memory was
-written after it was mapped to be read, or that nothing was written to an anonymous page since it
-was given up by MADV_FREE, or since it came back from swap.
+A page of a file is clean if the kernel knows of no write to it; an anonymous page never is. What
+smaps knows beyond that is only in page tables: that a page of shared memory was written after it
+was mapped for reading, or that an anonymous page was not written since MADV_FREE, or since it came
+back from swap.
 
 Compare fs/proc/task_mmu.c:smaps_account(), smaps_page_accumulate(), pte_to_pagemap_entry().
 """
@@ -43,13 +43,13 @@ Places = npt.NDArray[np.intp]
 _ALL_OF_IT = PAGE_SIZE << PSS_SHIFT
 """The share of a page that is mapped once."""
 _SWAP_TYPE, _SWAP_TYPE_BITS, _SWAP_TYPES, _MARKER = np.uint64(0x1F), np.uint64(5), 23, 31
-"""Of what stands in the place of a page: its type, below its frame; the first types, which are
-areas of swap, and the one that stands for nothing. Those between are pages on the move, in
-hardware, or broken. Source: include/linux/swap.h, include/linux/swapops.h."""
+"""The entry of an absent page: its type, below its frame; the number of the first types, which are
+swap areas; and the type of a marker. The types between are pages under migration, in device
+memory, or poisoned. Source: include/linux/swap.h, include/linux/swapops.h."""
 
 
 class _Class(IntEnum):
-    """What a page is by its entry alone."""
+    """What a page is, from its entry alone."""
 
     NONE = 0
     EXCLUSIVE = 1
@@ -61,20 +61,20 @@ class _Class(IntEnum):
     """Anonymous and mapped more than once; or the zero page or a device's, which do not count."""
     SWAPPED = 5
     SWAP_OR_MARKER = 6
-    """Swapped; or a marker of userfaultfd, and no page."""
+    """Swapped; or a marker of userfaultfd, which is no page."""
     GUARD = 7
     SHARED_ANON = 8
-    """ANON_OR_SPECIAL where nothing is special."""
+    """ANON_OR_SPECIAL if nothing is special."""
     HUGE_ANON = 9
-    """Of a huge page, whose entry does not tell which of its pages are shared: see slices.py."""
+    """In a huge page, whose entry does not say which of its pages are shared: see slices.py."""
     HUGE_FILE = 10
     HUGE_ANON_OR_ZERO = 11
     HUGE_FILE_OR_ZERO = 12
-    """The huge zero page looks like one of a file."""
+    """The huge zero page looks like a file's page."""
 
 
 def _kinds(entries: Entries) -> Places:
-    """Return of each entry what stands above the frame."""
+    """Return the bits above the frame of each entry."""
     return (entries >> np.uint64(_KIND_SHIFT)).astype(np.intp)
 
 
@@ -144,7 +144,7 @@ def _weights() -> Counts:
 
 _KIND_SHIFT = PM_PFRAME_MASK.bit_length()
 _CLASSES = np.array([_class(kind << _KIND_SHIFT) for kind in range(1 << 64 - _KIND_SHIFT)], np.intp)
-"""By what stands above the frame."""
+"""Class by the bits above the frame."""
 _WEIGHTS = _weights()
 _UNSURE_CLASSES = np.select(
     [
@@ -167,7 +167,7 @@ _BY_FRAME = np.isin(
         *(_Class.HUGE_ANON, _Class.HUGE_FILE, _Class.HUGE_ANON_OR_ZERO, _Class.HUGE_FILE_OR_ZERO),
     ),
 )
-"""Classes of which the page frame, or what stands in its place, tells more."""
+"""Classes for which the page frame, or what replaces it, says more."""
 _OF_FILES = (
     *(_Class.EXCLUSIVE_FILE, _Class.SHARED_FILE),
     *(_Class.HUGE_FILE, _Class.HUGE_FILE_OR_ZERO),
@@ -178,14 +178,14 @@ class Tally:
     """Counts entries.
 
     Args:
-        frames: What tells of page frames; None without the right to see them.
-        ksm: Whether pages of this process may have been merged with equal ones: then those that are
-            mapped once are asked about, too.
-        no_special: Neither the zero page nor pages of devices are among the entries.
+        frames: Looks up page frames; None if we may not see them.
+        ksm: Whether pages of this process may be merged with equal ones: then we also ask about
+            those that are mapped once.
+        no_special: Whether no entry is of the zero page or of a device.
     """
 
     huge_exclusive = (PMD_SIZE // PAGE_SIZE) * _WEIGHTS[_Class.EXCLUSIVE]
-    """What an anonymous huge page counts that is of this process alone."""
+    """What a huge anonymous page counts that only this process has."""
 
     def __init__(self, frames: PageFrames | None, *, ksm: bool, no_special: bool) -> None:
         self.frames = frames
@@ -195,26 +195,26 @@ class Tally:
         self._weights = _WEIGHTS.copy()
         if not ksm:
             self._weights[:, Quantity.KSM_SLACK] = 0
-        if frames is None:  # it may be a mark, too: of poison, or of a guard before Linux 6.15
+        if frames is None:  # it may also be a marker: of poison, or of a guard before Linux 6.15
             self._weights[_Class.SWAPPED] = _WEIGHTS[_Class.SWAP_OR_MARKER]
         self._classes = _CLASSES.copy()
         if no_special:
             self._classes[_CLASSES == _Class.ANON_OR_SPECIAL] = _Class.SHARED_ANON
 
     def count(self, entries: Entries, pieces: Places, number: int) -> Counts:
-        """Return what the entries of each piece count together.
+        """Return the counts of each piece's entries.
 
         Args:
             entries: As read.
-            pieces: The piece of each entry, from 0; -1 for an entry that is not to be counted.
+            pieces: The piece of each entry, from 0; -1 for an entry that must not count.
             number: How many pieces there are.
         """
         return self._count(entries, self._classes[_kinds(entries)], pieces, number)
 
     def count_alike(self, entries: Entries) -> npt.NDArray[np.int64] | None:
-        """Return what entries of one kind count together, the quick way for most of memory.
+        """Return the counts of entries of one kind: the quick way for most of memory.
 
-        None if they are not, or their frames are to be asked for.
+        None if they differ in kind, or if their frames must be looked up.
         """
         if int(np.bitwise_or.reduce(entries ^ entries[0])) >> _KIND_SHIFT:
             return None
@@ -225,11 +225,11 @@ class Tally:
         return counted
 
     def count_unsure(self, entries: Entries, *, zeros: bool) -> npt.NDArray[np.int64]:
-        """Return what entries count that do not tell how often their pages are mapped.
+        """Return the counts of entries that do not say how often their pages are mapped.
 
         Args:
             entries: As read.
-            zeros: Whether there may be zero pages among them.
+            zeros: Whether zero pages may be among them.
         """
         by_kind = _UNTOLD_CLASSES if zeros else _UNSURE_CLASSES
         classes, pieces = by_kind[_kinds(entries)], np.zeros(len(entries), np.intp)
@@ -249,9 +249,9 @@ class Tally:
         return more + self._sum(classes, pieces, number)
 
     def _sum(self, classes: Places, pieces: Places, number: int) -> Counts:
-        """Add up what pages count by their class."""
+        """Sum the counts of pages by class."""
         columns = len(_Class)
-        places = (pieces + 1) * columns + classes  # those of piece -1 come first
+        places = (pieces + 1) * columns + classes  # piece -1 comes first
         histogram = np.bincount(places, minlength=(number + 1) * columns)
         counts: Counts = histogram.reshape(-1, columns)[1:] @ self._weights
         return counts
@@ -264,7 +264,7 @@ class Tally:
         pieces: Places,
         counts: Counts,
     ) -> None:
-        """Add what these pages count by their frames."""
+        """Add the counts of these pages by their frames."""
         swapped = (classes == _Class.SWAPPED) | (classes == _Class.SWAP_OR_MARKER)
         types = entries & _SWAP_TYPE
         np.add.at(counts[:, Quantity.SWAP], pieces[swapped & (types < _SWAP_TYPES)], PAGE_SIZE)
@@ -279,7 +279,7 @@ class Tally:
     def _ask_moving(
         self, frames: PageFrames, entries: Entries, pieces: Places, counts: Counts
     ) -> None:
-        """Add pages on the move. How often they are mapped is not told: as if once, and shared."""
+        """Add pages under migration. How often they are mapped is unknown: they may be shared."""
         pages = _Pages(
             pieces,
             flags=frames.flags((entries & np.uint64(PM_PFRAME_MASK)) >> _SWAP_TYPE_BITS),
@@ -297,7 +297,7 @@ class Tally:
         pieces: Places,
         counts: Counts,
     ) -> None:
-        """Add pages that are present. If none of their mappings is left, there was one."""
+        """Add pages that are present. If a page's mappings are gone by now, it had one."""
         of_file, flags = np.isin(classes, _OF_FILES), frames.flags(pfns)
         mappings = np.ones(len(pfns), np.int64)
         asked = classes != _Class.EXCLUSIVE_FILE
@@ -315,19 +315,19 @@ class Tally:
 
 
 class _Pages(NamedTuple):
-    """Pages of which all is known, as columns."""
+    """Pages about which everything is known, as columns."""
 
     pieces: Places
     flags: Entries
     """KPF_* bits."""
     of_file: Truths
     private: Truths
-    """Whether each is mapped but once."""
+    """Whether each is mapped only once."""
     shares: Counts
     """What each counts in pss."""
 
     def add_to(self, counts: Counts) -> None:
-        """Add what they count."""
+        """Add the counts of these pages."""
         clean = self.of_file & (self.flags & np.uint64(KPF_DIRTY) == 0)
         in_memory = self.of_file & (self.flags & np.uint64(KPF_SWAPBACKED) != 0)
         for quantity, which in (

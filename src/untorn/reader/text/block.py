@@ -1,9 +1,9 @@
-"""Many lines at a time, read into columns.
+"""Read many lines at a time into columns.
 
 Lines whose addresses have the same number of digits have their fields in the same places, so they
 are read together, whole columns at a time. What follows the offset is looked up: see
-line_endings.py. A line that does not fit is left to MapsEntry.parse(), whose answer, or refusal,
-is the definition of this one's.
+line_endings.py. A line that does not fit is left to MapsEntry.parse(), whose result, or refusal,
+defines what this module must return.
 """
 
 from functools import cache
@@ -36,7 +36,7 @@ _LETTERS = np.array([int.from_bytes(each, "little") for each in LETTERS], np.uin
 
 
 def read_lines(text: bytes, first: int) -> list[MapsEntry]:
-    """Return one entry a line, read one by one. Raises ValueError as Block."""
+    """Return one entry per line, read one by one. Raises ValueError as Block."""
     lines = text.split(b"\n")
     last = lines.pop()
     entries = [read_line(number, line + b"\n") for number, line in enumerate(lines, first)]
@@ -46,7 +46,7 @@ def read_lines(text: bytes, first: int) -> list[MapsEntry]:
 
 
 def read_line(number: int, line: bytes) -> MapsEntry:
-    """Return what a line says. Raises ValueError as Block."""
+    """Parse a line. Raises ValueError as Block."""
     try:
         return MapsEntry.parse(line)
     except ValueError:
@@ -56,15 +56,15 @@ def read_line(number: int, line: bytes) -> MapsEntry:
 
 
 def _offset_at(width: int) -> int:
-    """Return where the offset is."""
+    """Return where the offset begins."""
     return 2 * width + len("- rwxp ")
 
 
 @cache
 def _head(width: int) -> np.dtype[np.void]:
-    """Return how a line begins whose addresses have width digits.
+    """Return the layout of the start of a line whose addresses have width digits.
 
-    A plain line is no longer than this, but for its newline, and no line is shorter.
+    A plain line is exactly this long plus its newline, and no line is shorter.
     """
     after = _offset_at(width)
     fields = {
@@ -89,7 +89,7 @@ def _head(width: int) -> np.dtype[np.void]:
 
 
 class Table(NamedTuple):
-    """Columns of one length, to be filled block by block."""
+    """Columns of equal length, filled block by block."""
 
     start: Numbers
     end: Numbers
@@ -100,7 +100,7 @@ class Table(NamedTuple):
 
     @classmethod
     def empty(cls, count: int) -> Self:
-        """Return room for so many rows; what nobody writes takes no memory."""
+        """Return room for count rows; pages that are never written take no memory."""
         start, end, offset = np.empty((3, count), np.uint64)
         return cls(start, end, offset, np.empty(count, np.uint8), np.empty(count, np.int32))
 
@@ -120,12 +120,12 @@ class Block:
 
     Args:
         text: Whole lines.
-        first: The number of the first of them, for errors.
-        endings: What lines end with, for all blocks; the column ending has its rows.
-        room: Where the columns go. If they do not fit, some line is too short to be one.
+        first: The number of its first line, for errors.
+        endings: The line endings, shared by all blocks; the column ending has their rows.
+        room: Where to put the columns. If they do not fit, some line is too short to be valid.
 
     Raises:
-        ValueError: A line is cut off or not one of maps; the message has its number and the
+        ValueError: A line is truncated or not one of maps; the message has its number and the
             reason.
     """
 
@@ -135,14 +135,14 @@ class Block:
         self.newline = np.flatnonzero(self.bytes == ord("\n"))
         self.at = np.concatenate(([0], self.newline + 1))[:-1]
         self.length = self.newline - self.at
-        self.left = np.ones(len(self), np.bool_)  # which rows still are to be read
+        self.left = np.ones(len(self), np.bool_)  # which rows still must be read
         if len(self) > len(room.start):
-            read_lines(text, first)  # which finds it
+            read_lines(text, first)  # which finds that line
         self.start, self.end, self.offset, self.permissions, self.ending = room.rows(0, len(self))
         self.offset[:], self.ending[:] = 0, 0
         for width in _WIDTHS:
             if np.count_nonzero(self.left) >= _FEW and len(rows := self._rows_of(width)):
-                # To index by a slice copies nothing.
+                # Indexing by a slice copies nothing.
                 self._read_group(width, rows if len(rows) < len(self) else slice(None))
         self._read_rest()
 
@@ -150,7 +150,7 @@ class Block:
         return len(self.newline)
 
     def _rows_of(self, width: int) -> Positions:
-        """Return the rows that are left, are long enough, and have a hyphen after width bytes."""
+        """Return the remaining rows that are long enough and have a hyphen after width bytes."""
         rows = np.flatnonzero(self.left & (self.length >= _head(width).itemsize))
         like: Positions = rows[self.bytes[self.at[rows] + width] == ord("-")]
         return like
@@ -173,10 +173,10 @@ class Block:
                 others = self._read_offsets(others, _offset_at(width), digits)
 
     def _read_offsets(self, rows: Positions, after: int, digits: int) -> Positions:
-        """Read what follows the permissions where the offset has so many digits.
+        """Read what follows the permissions, where the offset has that many digits.
 
         Returns:
-            The rows where it has not.
+            The rows where it does not.
         """
         blank = self.at[rows] + (after + digits)
         here = self.bytes[blank] == ord(" ")
@@ -191,7 +191,7 @@ class Block:
         return rest
 
     def _read_rest(self) -> None:
-        """Read one by one what is left."""
+        """Read the remaining lines one by one."""
         for row in np.flatnonzero(self.left).tolist():
             entry = read_line(self.first + row, self.text[self.at[row] : self.newline[row] + 1])
             self.start[row], self.end[row], self.offset[row] = entry.start, entry.end, entry.offset
@@ -202,7 +202,7 @@ class Block:
 
 
 def _are_plain(heads: Fields) -> Truths:
-    """Tell which are of anonymous memory without a name."""
+    """Return which lines are anonymous memory without a name."""
     plain: Truths = heads["plain"] == _PLAIN_WORDS[0]
     plain &= heads["plain_too"] == _PLAIN_WORDS[1]
     plain &= heads["last_blank"] == ord(" ")
@@ -210,9 +210,9 @@ def _are_plain(heads: Fields) -> Truths:
 
 
 def _permissions(letters: npt.NDArray[np.uint32]) -> tuple[npt.NDArray[np.uint8], Truths]:
-    """Return permissions as bits, and whether they are such.
+    """Return permissions as bits, and whether the letters are valid.
 
-    Bit 6 tells r, w and x from a hyphen, bit 0 tells s from p.
+    Bit 6 distinguishes r, w and x from a hyphen, bit 0 distinguishes s from p.
     """
     words = letters.astype(np.uint32)
     bits = words >> 6 & 1 | words >> 13 & 2 | words >> 20 & 4 | words >> 21 & 8

@@ -1,4 +1,4 @@
-"""The lines of a maps file as columns: one array a field, one row a line."""
+"""The lines of a maps file as columns: one array per field, one row per line."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
@@ -16,16 +16,16 @@ Rows = npt.NDArray[np.intp]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Columns:
-    """Arrays of one length, never changed.
+    """Arrays of equal length. Immutable.
 
     Attributes:
         start, end: Byte addresses, end exclusive.
         permissions: Bits of Permissions.
         offset: Bytes into the file; 0 without one.
-        device: As os.stat() has st_dev; 0 without a file.
+        device: As st_dev of os.stat(); 0 without a file.
         inode: 0 without a file.
         name: Index into names.
-        names: Each name once, newlines no longer escaped.
+        names: Each name once, with newlines unescaped.
     """
 
     start: Numbers
@@ -39,7 +39,7 @@ class Columns:
 
     @classmethod
     def of(cls, names: Iterable[bytes], **columns: npt.ArrayLike) -> Self:
-        """Take the columns as they are, or make arrays of what they are."""
+        """Take the columns, converted to arrays where needed."""
         arrays = {field: np.asarray(columns[field], kind) for field, kind in _TYPES.items()}
         for array in arrays.values():
             array.setflags(write=False)
@@ -47,7 +47,7 @@ class Columns:
 
     @classmethod
     def of_entries(cls, entries: Sequence[MapsEntry]) -> Self:
-        """Make columns of one entry a row."""
+        """Make columns of one entry per row."""
         names: dict[bytes, int] = {}
         return cls.of(
             start=[entry.start for entry in entries],
@@ -62,7 +62,7 @@ class Columns:
 
     @classmethod
     def join(cls, parts: Sequence["Columns"]) -> Self:
-        """Put columns one below the other; names that no row has are left out."""
+        """Concatenate columns; names that no row has are left out."""
         names: dict[bytes, int] = {}
         indexes = [part._used_names_among(names)[part.name] for part in parts]
         arrays = {
@@ -75,16 +75,16 @@ class Columns:
         return self.of(self.names, **{field: getattr(self, field)[rows] for field in _TYPES})
 
     def replace(self, **columns: npt.ArrayLike) -> Self:
-        """Return the same with other columns."""
+        """Return these columns with some replaced."""
         return self.of(self.names, **{field: getattr(self, field) for field in _TYPES} | columns)
 
     def names_among(self, names: dict[bytes, int]) -> npt.NDArray[np.int32]:
-        """Return for each of our names its index among those, which those that lack join."""
+        """Return the index of each of our names in that dictionary; add those that it lacks."""
         indexes = [names.setdefault(name, len(names)) for name in self.names]
         return np.array(indexes, np.int32)
 
     def _used_names_among(self, names: dict[bytes, int]) -> npt.NDArray[np.int32]:
-        """Return the same of the names that some row has; what it says of others has no meaning."""
+        """Return the same for the names that some row has; the index of others is meaningless."""
         indexes = np.zeros(len(self.names), np.int32)
         for index in np.flatnonzero(np.bincount(self.name)).tolist():
             indexes[index] = names.setdefault(self.names[index], len(names))
@@ -133,21 +133,21 @@ _EXACT = [field.name for field in fields(Columns)][:6]
 
 
 def first_descent(columns: Columns) -> int | None:
-    """Return the first row that does not end above the one before it, None if all do."""
+    """Return the first row whose end is not above the end before it, None if there is none."""
     backwards = columns.end[1:] <= columns.end[:-1]
     return int(backwards.argmax()) + 1 if backwards.any() else None
 
 
 def resolve_overlaps(columns: Columns) -> tuple[Columns, int]:
-    """Return the rows with what was shown twice in its newer form, and how many rows gave way.
+    """Return the rows, each in its newest form without overlaps, and how many rows gave way.
 
-    Since Linux 6.17 a map may change between two lines. A VMA that was shown and then grew, or
-    was merged with what follows, is shown again in its new form; so a line may begin below the
-    end of the line before it, never end below it. The later line is the newer one.
-    A row that a later one covers is dropped, one that reaches into it is cut where that begins.
+    Since Linux 6.17 a map may change between two lines. A VMA that was shown and then grew, or was
+    merged with what follows, is shown again in its new form. So a line may begin below the end of
+    the line before it, but never end below it; the later line is the newer one. A row that a later
+    one covers is dropped; a row that a later one overlaps is cut where that one begins.
 
     Raises:
-        ValueError: A row ends where the one before it does, or below; the message has its number.
+        ValueError: A row ends at or below the end of the one before it; the message has its number.
     """
     start, end = columns.start, columns.end
     backwards = first_descent(columns)

@@ -1,10 +1,10 @@
-"""The map that a core file has: its program headers, and the note NT_FILE.
+"""The map in a core file: its program headers, and the note NT_FILE.
 
-Compare fs/binfmt_elf.c:elf_core_dump(), fill_files_note(); core(5). Linux writes a PT_LOAD for
-each VMA and, since 3.7, a note with the ranges of files. Debuggers leave out the PT_LOAD of what
-they do not save; if that is no file, nothing tells of it. A core file has no devices, no inodes,
-no names of what is not a file, and does not tell shared from private: all that stays empty, and
-the leniencies say so.
+Compare fs/binfmt_elf.c:elf_core_dump(), fill_files_note(); core(5). Linux writes a PT_LOAD for each
+VMA and, since 3.7, a note with the ranges of files. Debuggers leave out the PT_LOAD of what they do
+not save; if that is not a file, nothing in the core mentions it. A core file has no devices, no
+inodes and no names except those of files, and does not tell shared from private: these stay empty,
+and the leniencies say so.
 """
 
 import errno
@@ -35,13 +35,13 @@ class _Range(NamedTuple):
 
 
 def read_core(file: BinaryIO) -> tuple[list[MapsEntry], tuple[Leniency, ...]]:
-    """Return the ranges of a core file, and what it does not tell of them.
+    """Return the ranges in a core file, and what it does not say of them.
 
     Args:
-        file: Open, and one that can seek.
+        file: An open, seekable file.
 
     Raises:
-        ValueError: It is no core file in ELF, or a broken one.
+        ValueError: It is no ELF core file, or a broken one.
     """
     from elftools.common.exceptions import ELFError
     from elftools.construct import ConstructError
@@ -53,7 +53,7 @@ def read_core(file: BinaryIO) -> tuple[list[MapsEntry], tuple[Leniency, ...]]:
             raise ValueError("an ELF file, but not a core file")
         loads, files = _disjoint(_loads(elf)), _disjoint(_files(elf))
     except (ELFError, ConstructError, OverflowError, OSError) as error:
-        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # of a seek to nowhere
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # a seek beyond any file
             raise
         raise ValueError(f"a broken core file: {error}") from None
     entries = list(_combine(loads, files))
@@ -85,7 +85,7 @@ def _files(elf: "ELFFile") -> Iterator[_Range]:
 
 
 def _disjoint(ranges: Iterator[_Range]) -> list[_Range]:
-    """Return them in order, but none that is empty. Raises ValueError if two overlap."""
+    """Return the ranges in order, without empty ones. Raises ValueError if two overlap."""
     ordered = sorted(each for each in ranges if each.start != each.end)
     for each in ordered:
         if not each.start < each.end < 1 << 64 > each.offset:
@@ -97,7 +97,7 @@ def _disjoint(ranges: Iterator[_Range]) -> list[_Range]:
 
 
 def _combine(loads: Sequence[_Range], files: Sequence[_Range]) -> Iterator[MapsEntry]:
-    """Yield the ranges of both, cut where one of either begins or ends."""
+    """Yield the ranges of both, cut where a range of either begins or ends."""
     edges = sorted({edge for each in (*loads, *files) for edge in each[:2]})
     for start, end in pairwise(edges):
         load, file = _at(loads, start), _at(files, start)
@@ -110,7 +110,7 @@ def _combine(loads: Sequence[_Range], files: Sequence[_Range]) -> Iterator[MapsE
 
 
 def _at(ranges: Sequence[_Range], addr: int) -> _Range | None:
-    """Return the one that covers an address."""
+    """Return the range that covers an address."""
     row = bisect(ranges, addr, key=lambda each: each.start) - 1
     return ranges[row] if row >= 0 and addr < ranges[row].end else None
 
@@ -118,7 +118,7 @@ def _at(ranges: Sequence[_Range], addr: int) -> _Range | None:
 def _unknown(
     loads: Sequence[_Range], files: Sequence[_Range], entries: Sequence[MapsEntry]
 ) -> Iterator[Leniency]:
-    """Yield what the file does not tell, and how many ranges that concerns."""
+    """Yield what the file does not say, and for how many ranges."""
     unsaved = sum(_at(loads, entry.start) is None for entry in entries)
     told = (
         (len(entries), "no device and no inode", "both: 00:00 0 stands for them"),

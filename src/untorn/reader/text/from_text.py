@@ -1,9 +1,9 @@
-"""Maps from elsewhere: what other kernels print, and what mails, terminals and editors leave.
+"""Maps from elsewhere: output of other kernels, and what mails, terminals and editors leave.
 
-A line that Linux would not print is taken if it can mean but one thing, and the difference is
-told. What may be the rest of a line that was cut off is refused: a line that ends early where
-others do not, or that has the inode of a file but no name where others have one. So is a name that
-goes on with the columns of another line.
+A line that Linux would not print is accepted if it can mean only one thing, and the difference is
+reported. What may be the rest of a truncated line is refused: a line that ends early where others
+do not, or that has the inode of a file but no name where others have one. So is a name that
+continues with the columns of another line.
 """
 
 import re
@@ -16,15 +16,15 @@ from untorn.reader.text.leniency import Leniencies, Leniency
 from untorn.reader.text.text_lines import RETURN, Line, ends_with_returns, lines_of, name_column
 
 _NOTHING = b" \t\r>"
-"""What a line that counts as empty may have."""
+"""Bytes that a line may have and still count as empty."""
 
 _BLANK_RULES = {FormatRule.BLANK_AFTER_INODE, FormatRule.NO_BLANKS_AT_END}
 _JOINED = re.compile(rb" [r-][w-][x-][ps] [0-9a-f]{8,16} [0-9a-f]+:[0-9a-f]+ \d+( |\Z)")
-"""What no name has, but a line that was joined with the one before it."""
+"""No name has this, but a line that was joined with the next one does."""
 
 
 def read_text(text: bytes) -> tuple[list[MapsEntry], tuple[Leniency, ...]]:
-    """Return the ranges of a text, but no empty ones, and what differs from Linux.
+    """Return the ranges of a text, without empty ones, and what differs from Linux.
 
     Raises:
         ValueError: As Snapshot.parse().
@@ -37,7 +37,7 @@ def read_text(text: bytes) -> tuple[list[MapsEntry], tuple[Leniency, ...]]:
 
 
 def check_text(text: bytes, columns: Columns) -> None:
-    """Refuse a text of lines of maps that are not in order, or all end with carriage returns.
+    """Refuse lines of maps that are not in order, or that all end with carriage returns.
 
     Raises:
         ValueError: As Snapshot.parse().
@@ -58,13 +58,13 @@ def _descent(number: int, line: bytes, column: int, end: int, before: int) -> Va
 
 
 class LineReader:
-    """The lines that are read so far.
+    """The lines read so far.
 
     Args:
-        column: Where names are expected, from 0: see name_column().
+        column: Column at which names are expected, from 0: see name_column().
 
     Attributes:
-        entries: Their ranges, but no empty ones.
+        entries: Their ranges, without empty ones.
         leniencies: What differs from Linux.
     """
 
@@ -107,7 +107,7 @@ class LineReader:
         self.entries.append(entry)
 
     def _note_end(self, line: Line, entry: MapsEntry, scanned: Scanned) -> None:
-        """Note a line that may have been cut off, and what the others have."""
+        """Record a line that may be truncated, and what the other lines have."""
         rules = {each.rule for each in scanned.differences}
         self._has_inodes |= scanned.has_inode
         self._has_files |= bool(entry.inode and entry.name)
@@ -119,7 +119,7 @@ class LineReader:
             self._nameless.append((line, end))
 
     def check_ends(self) -> None:
-        """Refuse the first line that seems to be cut off. Raises ValueError."""
+        """Refuse the first line that seems truncated. Raises ValueError."""
         shapes = {end.rule for _, end in self._early}
         if self._has_inodes or len(shapes) > 1 or _only_the_last(self._early):
             _refuse_first(self._early)

@@ -1,4 +1,4 @@
-"""Hexadecimal numbers in the same place of many lines, all of them read at once."""
+"""Read hexadecimal numbers in the same place of many lines, all at once."""
 
 from binascii import a2b_hex
 
@@ -11,17 +11,17 @@ Truths = npt.NDArray[np.bool_]
 Fields = npt.NDArray[np.void]
 
 FIELD_MAX = 16
-"""Digits in the largest number."""
+"""Digits of the largest number."""
 _WORD = 8
 """Bytes of a number."""
 
 
 def hex_numbers(fields: Fields) -> tuple[Numbers, Truths]:
-    """Read a column of fields, which are numbers of as many digits as a field has bytes.
+    """Read a column of fields: numbers with as many digits as a field has bytes.
 
     Returns:
-        The numbers, and which of them are lower-case hexadecimal to the last digit. Those that
-        are not have no meaning.
+        The numbers, and which of them are lower-case hexadecimal in every digit. The others are
+        meaningless.
     """
     width = fields.dtype.itemsize
     digits = fields.view(np.uint8).reshape(-1, width)
@@ -32,7 +32,7 @@ def hex_numbers(fields: Fields) -> tuple[Numbers, Truths]:
         digits = np.where(good, digits, np.uint8(ord("0")))
     if width % 2:
         digits = np.pad(digits, ((0, 0), (1, 0)), constant_values=ord("0"))
-    # Each word ends with the bytes of its number, and begins with some of the one before it.
+    # Each word ends with the bytes of its number, and begins with some of the number before.
     size = (width + 1) // 2
     packed = bytes(_WORD - size) + a2b_hex(digits.data)
     words = np.ndarray((len(fields),), ">u8", packed, 0, (size,))
@@ -40,6 +40,6 @@ def hex_numbers(fields: Fields) -> tuple[Numbers, Truths]:
 
 
 def gather(text: bytes, at: Positions, size: int) -> Fields:
-    """Return size bytes of text at each position, as one column."""
+    """Return size bytes of text from each position, as one column."""
     every = np.ndarray((len(text) - size + 1,), f"V{size}", text, 0, (1,))
     return every[at]

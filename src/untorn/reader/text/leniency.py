@@ -1,4 +1,4 @@
-"""What was lenient about a map that comes from elsewhere."""
+"""What was tolerated in a map that comes from elsewhere."""
 
 from dataclasses import dataclass, replace
 
@@ -7,18 +7,18 @@ from untorn.maps.difference import Difference, FormatRule
 
 @dataclass(frozen=True, slots=True)
 class Leniency:
-    """One kind of difference from what Linux prints: the first place, and how many there are."""
+    """One kind of difference from what Linux prints: its first place, and how often it occurs."""
 
     line: int
-    """From 1; 0 where the map was not a text."""
+    """From 1; 0 if the map was not a text."""
     column: int
-    """From 1, in bytes; 0 where the map was not a text."""
+    """From 1, in bytes; 0 if the map was not a text."""
     found: str
     """What stands there."""
     linux: str
     """What Linux prints there."""
     lines: int = 1
-    """How many lines, or ranges, have a difference of this kind."""
+    """How many lines or ranges have a difference of this kind."""
 
     def __str__(self) -> str:
         place = f"line {self.line}, column {self.column}: " if self.line else ""
@@ -34,7 +34,7 @@ class Leniencies:
         self._by_rule: dict[FormatRule, Leniency] = {}
 
     def add(self, line: int, differences: list[Difference]) -> None:
-        """Count a line, once for each rule that it breaks."""
+        """Count a line once for each rule that it breaks."""
         for each in {each.rule: each for each in reversed(differences)}.values():
             known = self._by_rule.get(each.rule)
             self._by_rule[each.rule] = (
@@ -44,5 +44,5 @@ class Leniencies:
             )
 
     def told(self) -> tuple[Leniency, ...]:
-        """Return them in the order of the places where they were met first."""
+        """Return the leniencies in the order in which they were first met."""
         return tuple(sorted(self._by_rule.values(), key=lambda each: (each.line, each.column)))

@@ -1,4 +1,4 @@
-"""What lines of maps end with: device, inode and name, the same in many lines."""
+"""The endings of lines of maps: device, inode and name, which many lines share."""
 
 import os
 import re
@@ -17,10 +17,10 @@ _FEW = 64
 
 
 class LineEndings(dict[bytes, int]):
-    """The text from the device to the newline, and its row in device, inode and name.
+    """Maps the text from the device to the newline to its row in device, inode and name.
 
-    What is looked up the first time is taken apart; it gets -1 if it is no ending. Row 0 is that
-    of plain lines.
+    An ending is parsed when it is first looked up, and gets -1 if it is invalid. Row 0 is that of
+    plain lines.
     """
 
     def __init__(self) -> None:
@@ -38,9 +38,9 @@ class LineEndings(dict[bytes, int]):
         return self[ending]
 
     def rows(self, text: bytes, at: Positions, newline: Positions) -> Positions:
-        """Return the row of what stands from each position to each newline; -1 if it is no ending.
+        """Return the row of the text from each position to each newline; -1 if that is no ending.
 
-        A few that are likely to be there many times are compared with all at once.
+        A few endings that probably occur often are compared with all lines at once.
         """
         rows = np.empty(len(at), np.intp)
         left = np.arange(len(at))
@@ -56,14 +56,14 @@ class LineEndings(dict[bytes, int]):
         return rows
 
     def add(self, device: tuple[int, int], inode: int, name: bytes) -> int:
-        """Take a row up; return its number."""
+        """Add a row; return its number."""
         self.device.append(os.makedev(*device))
         self.inode.append(inode)
         self.name.append(self.names.setdefault(name, len(self.names)))
         return len(self.name) - 1
 
     def columns(self, rows: npt.NDArray[np.int32]) -> dict[str, npt.NDArray[np.generic]]:
-        """Return the columns of lines that end with these rows."""
+        """Return the columns of lines whose endings have these rows."""
         return {
             "device": np.array(self.device, np.uint64)[rows],
             "inode": np.array(self.inode, np.uint64)[rows],
@@ -72,7 +72,7 @@ class LineEndings(dict[bytes, int]):
 
 
 def _stands_at(ending: bytes, text: bytes, at: Positions, newline: Positions) -> Truths:
-    """Tell where an ending fills the space from a position to a newline."""
+    """Return where an ending fills the space from a position to a newline."""
     same: Truths = newline - at == len(ending)
     if not ending:
         return same

@@ -1,4 +1,4 @@
-"""The text of a maps file, read into columns: in large blocks, or line by line if it is short."""
+"""Read the text of a maps file into columns: in large blocks, or line by line if it is short."""
 
 from collections.abc import Iterator, Sequence
 
@@ -7,22 +7,22 @@ from untorn.reader.text.columns import Columns
 from untorn.reader.text.line_endings import LineEndings
 
 SHORT = 7 << 10
-"""Bytes; the lines of so short a text, some seventy, are read faster one by one."""
+"""Bytes; the lines of a text this short, some seventy, are read faster one by one."""
 BLOCK = 1 << 19
-"""Bytes read together; columns of that many lines fit the processor's cache."""
+"""Bytes read together; columns of that many lines fit into the CPU's cache."""
 SHORTEST = len(b"00400000-00401000 r--p 00000000 00:00 0 \n")
-"""Bytes of a line."""
+"""Bytes of the shortest line."""
 
 
 def parse(texts: Sequence[bytes], first: int = 1) -> Columns:
-    """Return one row a line.
+    """Return one row per line.
 
     Args:
         texts: The text in parts.
         first: The number of its first line, for errors.
 
     Raises:
-        ValueError: A line is cut off or not one of maps; the message has its number and the
+        ValueError: A line is truncated or not one of maps; the message has its number and the
             reason.
     """
     size = sum(map(len, texts))
@@ -45,7 +45,7 @@ def parse(texts: Sequence[bytes], first: int = 1) -> Columns:
 
 
 def _blocks(texts: Sequence[bytes]) -> Iterator[bytes]:
-    """Put small parts together and cut large ones, at ends of lines."""
+    """Join small parts and cut large ones, at ends of lines."""
     part: list[bytes] = []
     size = 0
     for text in texts:

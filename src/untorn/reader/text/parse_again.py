@@ -1,8 +1,8 @@
-"""A text that is read again: only what changed is parsed.
+"""Read a text again: parse only what changed.
 
-Both texts are in parts, as they were read. Where lines change and none comes or goes, most parts
-are the same at the same place. Where one does, all parts after it differ, but end alike. Parts are
-never joined while they are the same: that would take longer than all the rest, most of it for page
+Both texts are in the parts in which they were read. If lines change but none is added or removed,
+most parts are the same at the same place. If one is, all later parts differ, but have the same end.
+Parts that are the same are never joined: that would take longer than all the rest, mostly for page
 faults in fresh memory of that size.
 """
 
@@ -16,16 +16,16 @@ from untorn.reader.text.columns import Columns
 from untorn.reader.text.parse import parse
 
 _MOST = 32
-"""Runs of parts that changed; with more it is faster to parse all."""
+"""Runs of changed parts; if there are more, it is faster to parse everything."""
 
 
 def parse_again(texts: Sequence[bytes], old_texts: Sequence[bytes], old: Columns) -> Columns:
-    """Return parse(texts) by one that is like it.
+    """Return parse(texts), reusing a similar text.
 
     Args:
         texts: The new text, in parts.
-        old_texts: Another one, already read.
-        old: What it was read as.
+        old_texts: Another text, already parsed.
+        old: The result of parsing it.
 
     Raises:
         ValueError: As parse().
@@ -36,8 +36,8 @@ def parse_again(texts: Sequence[bytes], old_texts: Sequence[bytes], old: Columns
     if len(runs) > _MOST:
         return parse(texts)
     pieces: list[Columns] = []
-    part = above = 0  # what of the old text was counted: parts, and lines in them
-    row = shift = 0  # rows of old that are done, and how much lower the same line is now
+    part = above = 0  # what of the old text is done: parts, and lines in them
+    row = shift = 0  # rows of old that are done, and by how much the lines after them have moved
     for run in runs:
         above += sum(text.count(b"\n") for text in old_texts[part : run.start])
         part = run.start
@@ -51,7 +51,7 @@ def parse_again(texts: Sequence[bytes], old_texts: Sequence[bytes], old: Columns
 
 
 def _changed_runs(texts: Sequence[bytes], old_texts: Sequence[bytes]) -> list[slice]:
-    """Return which parts differ, from the beginning of a line to the end of one."""
+    """Return the runs of parts that differ, from the start of a line to the end of one."""
     if not all(part.endswith(b"\n") for part in (*texts, *old_texts)):
         return [slice(0, None)]
     runs: list[slice] = []
@@ -63,7 +63,7 @@ def _changed_runs(texts: Sequence[bytes], old_texts: Sequence[bytes]) -> list[sl
 
 
 def _change(texts: Sequence[bytes], old_texts: Sequence[bytes]) -> tuple[int, bytes, bytes]:
-    """Return how many lines both begin with, and what follows in each up to what both end with."""
+    """Return how many lines both texts begin with, and the rest of each up to their common end."""
     below = _same_end(texts, old_texts)
     text, old_text = (_without_end(each, below) for each in (texts, old_texts))
     head, tail = _same_lines(text, old_text)
@@ -72,10 +72,10 @@ def _change(texts: Sequence[bytes], old_texts: Sequence[bytes]) -> tuple[int, by
 
 
 def _same_end(texts: Sequence[bytes], old_texts: Sequence[bytes]) -> int:
-    """Return how many bytes of whole lines both end with; there may be more in one part more."""
+    """Return how many bytes of whole lines both end with, or fewer, by up to one part."""
     new, old = list(texts), list(old_texts)
     ours = theirs = b""
-    our_end = their_end = 0  # before these places, they are not compared yet
+    our_end = their_end = 0  # places before which nothing is compared yet
     same = lines = 0
     while True:
         if not our_end and new:
@@ -95,7 +95,7 @@ def _same_end(texts: Sequence[bytes], old_texts: Sequence[bytes]) -> int:
 
 
 def _without_end(texts: Sequence[bytes], size: int) -> bytes:
-    """Return a text without its last bytes, that many."""
+    """Return a text without its last size bytes."""
     left = sum(map(len, texts)) - size
     parts: list[bytes] = []
     for text in texts:
@@ -118,6 +118,6 @@ def _same_lines(text: bytes, old_text: bytes) -> tuple[int, int]:
 
 
 def _same_bytes(new: npt.NDArray[np.uint8], old: npt.NDArray[np.uint8]) -> int:
-    """Return how many bytes two arrays of one length have in common before the first other."""
+    """Return how many bytes at the start of two arrays of equal length are the same."""
     other = new != old
     return int(other.argmax()) if other.any() else len(new)

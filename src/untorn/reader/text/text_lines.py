@@ -1,4 +1,4 @@
-"""The lines of a text from elsewhere, whatever it is encoded in and its lines end with."""
+"""The lines of a text from elsewhere, in any encoding and with any line ends."""
 
 import codecs
 import re
@@ -14,7 +14,7 @@ RETURN = "a carriage return before the newline"
 _NAMELESS_WITH_RETURN = re.compile(
     rb"^[ \t]*[0-9A-Fa-fxX]+-[0-9A-Fa-fxX]+(?:[ \t]+[\w:-]+)+[ \t]*\r$", re.MULTILINE
 )
-"""A line of columns without a name: no name can have the carriage return at its end."""
+"""A line of columns without a name, whose carriage return cannot belong to a name."""
 _NAME = re.compile(
     rb"^([0-9a-f]{8}-[0-9a-f]{8} \S{4} [0-9a-f]{8} [0-9a-f:]+ \d+ +)[^ \r\n]", re.MULTILINE
 )
@@ -22,15 +22,15 @@ _WIDE = re.compile(rb"^[0-9a-f]{9,}-", re.MULTILINE)
 
 
 class Line(NamedTuple):
-    """A line without what ends it."""
+    """A line without its end."""
 
     number: int
     """From 1."""
     body: bytes
     differences: list[Difference]
-    """Of its encoding and its end."""
+    """Differences of its encoding and its end."""
     ended: bool
-    """False for the rest of the text after the last newline."""
+    """False for what follows the last newline."""
 
 
 def lines_of(text: bytes) -> Iterator[Line]:
@@ -52,10 +52,10 @@ def lines_of(text: bytes) -> Iterator[Line]:
 
 
 def ends_with_returns(text: bytes) -> bool:
-    """Tell whether the lines of a text end with carriage return and newline, as on other systems.
+    """Return whether the lines of a text end with carriage return and newline, as elsewhere.
 
-    One name may end with a carriage return. They are line ends if all lines have one, or one that
-    has no name.
+    One name may end with a carriage return. They are line ends if all lines have one, or if one
+    line has one but no name.
     """
     if b"\r\n" not in text:
         return False
@@ -64,13 +64,13 @@ def ends_with_returns(text: bytes) -> bool:
 
 
 def name_column(text: bytes) -> int:
-    """Return the column, from 1, in which the kernel of that word size puts names."""
+    """Return the column, from 1, at which the kernel of that word size prints names."""
     narrow = any(len(name[1]) == NARROW_NAME_COLUMN for name in _NAME.finditer(text))
     return NARROW_NAME_COLUMN if narrow and not _WIDE.search(text) else NAME_COLUMN
 
 
 def _decode(text: bytes) -> tuple[bytes, list[Difference]]:
-    """Return the text in UTF-8 without a mark at its beginning, and what was done."""
+    """Return the text in UTF-8 without a byte order mark, and what was changed."""
     if text.startswith(codecs.BOM_UTF8):
         mark = Difference(1, "the byte order mark of UTF-8", FormatRule.NO_MARK)
         return text.removeprefix(codecs.BOM_UTF8), [mark]
