@@ -1,6 +1,6 @@
-"""Serving a whole host: many ask, one reader looks. For emulators: mounted_engine() and Guest.
+"""Serve a whole host: many ask, one reader looks. For emulators: mounted_engine() and Guest.
 
-The public names stand in __init__.pyi, and are imported when they are asked for.
+The public names are in __init__.pyi; each is imported when it is first used.
 
 From the top down: export, mount, mounted, engine, procfs, host, text, caller, fuse.
 """

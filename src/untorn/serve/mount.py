@@ -1,4 +1,4 @@
-"""The two trees that are mounted: processes of this host, and processes of the engine."""
+"""Mount the two trees: processes of this host, and processes of the engine."""
 
 import gc
 import os
@@ -20,25 +20,26 @@ from untorn.serve.procfs.root import ProcRoot
 _CAP_SYS_ADMIN = 1 << 21
 _M_ARENA_MAX = -8
 _SPARE = 64
-"""Descriptors that are left for the end: to unmount takes some."""
+"""Descriptors to keep for the end, because unmounting takes some."""
 _FOR_PROCESSES = 0.75
-"""Of all descriptors; files that are open have the rest, and directories while they are listed."""
+"""The part of all descriptors for processes; open files and directories get the rest."""
 
 
 @contextmanager
 def mounted_proc(
     directory: str, host: Host, *, proc: str = "/proc", stuck: float = STUCK
 ) -> Iterator[Mounted]:
-    """Mount a /proc of which the maps are read by us, for the while of a with statement.
+    """Mount a /proc whose maps files we read, inside a with statement.
 
-    Its links lead to the kernel's procfs, which is mounted in a hidden directory of it; or, without
-    the right to mount, to its path: then it can be used where it is, and not be bound elsewhere.
+    Its links lead to the kernel's procfs, which is mounted in a hidden directory of it. If we may
+    not mount that, they lead to its path: then the tree works in place, but not when bound
+    elsewhere.
 
     Args:
-        directory: Where.
+        directory: Where to mount it.
         host: Looks at the processes.
-        proc: The procfs of these processes, of our PID namespace; a relative path, as of host, if
-            what is mounted may come to lie over it.
+        proc: The procfs of these processes, in our PID namespace; a relative path, as host's, if
+            the tree may come to cover it.
         stuck: See Mounted.
 
     Raises:
@@ -50,9 +51,9 @@ def mounted_proc(
     way = Way() if may_mount else Way(os.path.realpath(proc))
     root = ProcRoot(RealProc(proc), host, way, most)
     with Mounted(root, directory, proc=proc, stuck=stuck) as mounted:
-        for name, source in root.mounted.items():  # which asks us for the directory
+        for name, source in root.mounted.items():  # this asks us for the directory
             mount_real(os.path.join(proc, source), os.path.join(directory, name))  # noqa: PTH118
-        gc.freeze()  # what is there stays, and is not to be gone through again and again
+        gc.freeze()  # what exists now stays: do not scan it again and again
         try:
             yield mounted
         finally:
@@ -68,13 +69,13 @@ def mounted_engine(
     proc: str = "/proc",
     stuck: float = STUCK,
 ) -> Iterator[Mounted]:
-    """Mount processes of the engine as a /proc, for the while of a with statement.
+    """Mount processes of the engine as a /proc, inside a with statement.
 
     Args:
-        directory: Where.
-        processes: By PID; which there are may change meanwhile.
+        directory: Where to mount them.
+        processes: By PID; it may change meanwhile.
         strategy: How VMAs are kept still while maps is read: one of MAPS_LOCKINGS; see View.
-        proc: The procfs that tells who asks.
+        proc: The procfs that shows callers.
         stuck: See Mounted.
 
     Raises:
@@ -90,10 +91,10 @@ def mounted_engine(
 
 
 def _allow_many_files() -> int:
-    """Raise our limit as far as we may, but for some that we need in the end.
+    """Raise our limit of descriptors as far as we may, less some that we need at the end.
 
     Returns:
-        How many processes may be known at a time: each that somebody asks for takes a descriptor.
+        How many processes we may know at a time: each one that is asked for takes a descriptor.
     """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     allowed = max(hard - _SPARE, hard // 2)

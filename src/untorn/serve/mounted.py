@@ -1,4 +1,4 @@
-"""A tree that is mounted: from the mount to whatever ends it."""
+"""A mounted tree, from the mount to its end."""
 
 import threading
 from pathlib import Path
@@ -11,26 +11,26 @@ from untorn.serve.fuse.node import Directory
 from untorn.serve.fuse.session import Session
 
 STUCK = 5.0
-"""Seconds for which a request may wait without a sign of life, unless it is told otherwise."""
+"""Seconds that a request may wait without a sign of life, by default."""
 _FOR_OPEN_FILES = 1.0
-"""Seconds for which what is open is served after the end."""
+"""Seconds for which open files are served after the end."""
 
 
 class Mounted:
     """A mounted tree.
 
-    It is unmounted at its end, by a watchdog if this process dies or is stuck. To be closed by the
-    thread that made it.
+    It is unmounted at its end, or by a watchdog if this process dies or is stuck. The thread that
+    made it closes it.
 
     Args:
         root: The tree.
-        directory: Where; what a dead server left there is taken away.
-        proc: Where procfs is mounted: that of our PID namespace, as it tells who asks.
-        stuck: Seconds for which a request may wait without a sign of life of this process.
+        directory: Where to mount it; what a dead server left there is unmounted.
+        proc: Where procfs is mounted: that of our PID namespace, as it shows callers.
+        stuck: Seconds that a request may wait without a sign of life from this process.
 
     Raises:
-        OSError: As clear_directory() and mount_fuse(); ECHILD without a watchdog; ENOENT without
-            a procfs.
+        OSError: As clear_directory() and mount_fuse(); ECHILD without a watchdog; ENOENT without a
+            procfs.
         OutOfReachError: It is the procfs of another PID namespace.
     """
 
@@ -59,7 +59,7 @@ class Mounted:
             self.ended.set()
 
     def close(self) -> None:
-        """Unmount, if it is mounted. Raises OSError EPERM if it is mounted still."""
+        """Unmount, if it is mounted. Raises OSError EPERM if it cannot be unmounted."""
         self._lifeline.close()
         self.ended.wait(_FOR_OPEN_FILES)
 
@@ -73,8 +73,8 @@ class Mounted:
 def check_numbers(proc: str) -> None:
     """Raise OutOfReachError if a procfs does not number processes as we do.
 
-    FUSE tells a caller by its number in our PID namespace. In the procfs of another one that is a
-    stranger's, whose rights the caller would be given.
+    FUSE identifies a caller by its number in our PID namespace. In another namespace's procfs that
+    is the number of a stranger, whose rights the caller would get.
     """
     Path(proc).stat()
     if not same_pids(proc):

@@ -1,16 +1,16 @@
-"""By what credentials callers are judged.
+"""The credentials by which callers are judged.
 
-A caller's own rights go as far as ours do: it has no capability that we have not. What else is
-stricter than on /proc, and never laxer:
+A caller's rights never exceed ours: it has no capability that we lack. In some other points we are
+stricter than /proc, and never laxer:
 
-- A caller in another user namespace has no capability in ours, though it may have one over some
-  of our files; what it may see of processes there is said in user_namespaces.py.
-- So has one that a security module knows by another label than ours, unless it is unconfined:
-  AppArmor or SELinux might refuse it what they let us do.
-- One that is not seen from our PID namespace has its user id, and nothing else.
+- A caller in another user namespace has no capability in ours, though it may have one over some of
+    our files; user_namespaces.py says what it may see of processes there.
+- Nor has a caller with a security label other than ours, unless it is unconfined: AppArmor or
+    SELinux might refuse it what they allow us.
+- A caller that is not visible in our PID namespace has its user ID, and nothing else.
 
-Two things a caller might do are not noticed: to confine itself by Landlock, and to ask by a thread
-of io_uring that it made before it gave capabilities away.
+Two things that a caller might do go unnoticed: confine itself by Landlock, or ask from an io_uring
+thread that it created before it dropped capabilities.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ from untorn.serve.caller.thread_credentials import Credentials, capget, own_cred
 from untorn.serve.caller.user_namespaces import CAP_SYS_PTRACE, may_trace_across
 from untorn.serve.fuse.node import Caller
 
-_LAST = 0xFFFFFFFE  # of all ids
+_LAST = 0xFFFFFFFE  # of all IDs
 
 
 class Subject(NamedTuple):
@@ -37,17 +37,17 @@ class Subject(NamedTuple):
 
     pid: int
     directory: int
-    """Its directory of procfs, or that of one of its threads: an open descriptor."""
+    """Its directory in procfs, or that of one of its threads: an open descriptor."""
 
 
 class Callers:
-    """Finds out who callers are. May be used by any thread.
+    """Finds the credentials of callers. Any thread may use it.
 
-    A caller sleeps until it has its answer, and nobody else can change a thread's rights: what is
-    read of them here is what the kernel would have judged by.
+    A caller sleeps until it has its answer, and no other thread can change its rights: what we read
+    of them here is what the kernel would have used.
 
     Args:
-        proc: A descriptor of the procfs that tells who callers are. It stays the owner's.
+        proc: A descriptor of the procfs that shows callers. The owner keeps it.
 
     Attributes:
         own: Our own credentials.
@@ -64,21 +64,21 @@ class Callers:
         self._strange_gid = _last_id(text_of(proc, "self/gid_map"))
 
     def credentials_of(self, caller: Caller, subject: Subject | None = None) -> Credentials:
-        """Return what a thread must have to be judged as a caller; our own if it has our rights.
+        """Return the credentials of a thread that is judged as a caller; ours if it has our rights.
 
         Args:
-            caller: Who asks.
-            subject: Which process about; None for no certain one.
+            caller: The caller.
+            subject: The process that it asks about; None for no particular one.
         """
         return self.own if self.has_our_rights(caller) else self._others(caller, subject)
 
     def has_our_rights(self, caller: Caller) -> bool:
-        """Tell whether a caller may do what we may: by far the most are root, as we are.
+        """Return whether a caller may do what we may: most callers are root, as we are.
 
-        With CAP_SYS_PTRACE nothing on procfs depends on supplementary groups.
+        With CAP_SYS_PTRACE nothing in procfs depends on supplementary groups.
 
         Raises:
-            OSError: ESRCH if it is gone.
+            OSError: ESRCH if the caller is gone.
         """
         own, tid = self.own, caller.tid
         ours = own.capabilities.effective
@@ -91,27 +91,28 @@ class Callers:
         return self._may_be_judged(tid)
 
     def _may_be_judged(self, tid: int) -> bool:
-        """Tell whether a security module lets a caller do what it lets us do.
+        """Return whether a security module allows a caller what it allows us.
 
         Raises:
-            OSError: ESRCH or ENOENT if it is gone.
+            OSError: ESRCH or ENOENT if the caller is gone.
         """
-        if not self._label:  # no module here has labels
+        if not self._label:  # no module here uses labels
             return True
         label = label_of(self._proc, str(tid))
         return label == self._label or is_unconfined(label)
 
     def _others(self, caller: Caller, subject: Subject | None) -> Credentials:
-        """Return what a thread must have to be judged as a caller that has not our rights.
+        """Return the credentials to be judged as a caller that lacks our rights.
 
-        Our effective user id is kept from it: who made a user namespace has all capabilities there,
-        and callers did not make those that we, as root, have made. Nor has it the caller's, who
-        could slow our thread down then; see sched_setaffinity(2). It is the last one that there is.
+        They must not have our effective user ID: the creator of a user namespace has all
+        capabilities in it, and callers did not create those that we, as root, have created. Nor the
+        caller's: it could then slow our thread down, see sched_setaffinity(2). So we take the last
+        ID that exists.
         """
         stranger = Credentials(
             self._strange_uid,
             caller.uid,
-            self._strange_gid,  # so that it is not the same user to ptrace's check
+            self._strange_gid,  # ptrace's check must not see the same user
             (caller.gid,),
             self.own.capabilities._replace(effective=0),
         )
@@ -131,8 +132,8 @@ class Callers:
         return self._with(known, rights.effective | granted)
 
     def _groups(self, rights: Rights) -> Sequence[int]:
-        """Return the supplementary groups without what may stand for one that we do not know."""
-        if self._strange_gid == _LAST:  # all that there are
+        """Return the supplementary groups without any that could stand for an unknown one."""
+        if self._strange_gid == _LAST:  # all groups that exist
             return rights.groups
         return [group for group in rights.groups if group != NOBODY]
 
@@ -141,9 +142,9 @@ class Callers:
         return credentials._replace(capabilities=own._replace(effective=effective & own.permitted))
 
     def _rights(self, caller: Caller) -> Rights | None:
-        """Return the rights of the caller's thread; None if these are not those it asks with.
+        """Return the rights of the caller's thread; None if it asks with other rights than these.
 
-        A thread of io_uring asks with those of another.
+        An io_uring thread asks with the rights of another one.
         """
         if not caller.tid:
             return None
@@ -155,7 +156,7 @@ class Callers:
         return rights if ids == (caller.uid, caller.gid) else None
 
     def _may_trace(self, asker: Rights, subject: Subject, *, judged: bool) -> bool:
-        """Tell whether ptrace's check lets it for a reason that the kernel cannot see in us."""
+        """Return whether ptrace's check allows it for a reason that the kernel cannot see in us."""
         if asker.tgid == subject.pid:
             return True  # every process may look at itself
         if not judged:
@@ -170,10 +171,10 @@ class Callers:
 
 
 def _last_id(id_map: bytes) -> int:
-    """Return the last id that our user namespace has, which is nobody's.
+    """Return the last ID of our user namespace, which nobody has.
 
     Args:
-        id_map: Text of uid_map or gid_map. See user_namespaces(7).
+        id_map: The text of uid_map or gid_map. See user_namespaces(7).
     """
     ranges = (map(int, line.split()) for line in id_map.splitlines())
     return max(first + count - 1 for first, _outside, count in ranges)

@@ -1,8 +1,8 @@
-"""The kernel judges who asks: a thread of ours opens and reads files with the caller's rights.
+"""Let the kernel judge callers: a thread of ours opens and reads files with the caller's rights.
 
-So what it says is right for every release: which capability, which ids, dumpable or not, hidepid.
-Where we may not become another user, that is refused. So is who asks about our own process and has
-not our rights: the kernel would take the look for one of ours at ourselves.
+So the result is right for every release: capabilities, IDs, dumpable or not, hidepid. If we may not
+become another user, the call is refused. So is a caller without our rights that asks about our own
+process: the kernel would see a look at ourselves.
 """
 
 import errno
@@ -18,10 +18,10 @@ _CAP_SETGID, _CAP_SETUID = 1 << 6, 1 << 7
 
 
 class Deputy:
-    """Acts as callers. Any number of threads may, each for its own caller.
+    """Acts as callers. Several threads may use it, each for its own caller.
 
     Args:
-        proc: A descriptor of the procfs that tells who callers are. It stays the owner's.
+        proc: A descriptor of the procfs that shows callers. The owner keeps it.
     """
 
     # Nothing is changed after __init__().
@@ -35,25 +35,25 @@ class Deputy:
         self._pid = int(os.readlink("self", dir_fd=proc))
 
     def has_our_rights(self, caller: Caller) -> bool:
-        """Tell whether a caller may do what we may. Raises OSError ESRCH if it is gone."""
+        """Return whether a caller may do what we may. Raises OSError ESRCH if it is gone."""
         return self._callers.has_our_rights(caller)
 
     def credentials_of(self, caller: Caller) -> Credentials:
-        """Return by what a caller is judged, to be kept; not what it may of a certain process."""
+        """Return a caller's credentials, to keep; not its rights over a particular process."""
         return self._callers.credentials_of(caller)
 
     def acting_as(
         self, caller: Caller, subject: Subject | None = None
     ) -> AbstractContextManager[None]:
-        """Give this thread a caller's rights for the while of a with statement: see acting_with().
+        """Give this thread a caller's rights inside a with statement: see acting_with().
 
         Args:
-            caller: Who asks.
-            subject: Which process about; None for no certain one.
+            caller: The caller.
+            subject: The process that it asks about; None for no particular one.
 
         Raises:
-            OSError: EACCES if we may not act as the caller, or the process is our own and it has
-                not our rights; ENOMEM.
+            OSError: EACCES if we may not act as the caller, or if the process is our own and the
+                caller lacks our rights; ENOMEM.
         """
         credentials = self._callers.credentials_of(caller, subject)
         if subject and subject.pid == self._pid and credentials != self._own:
@@ -61,9 +61,9 @@ class Deputy:
         return self.acting_with(credentials)
 
     def acting_with(self, credentials: Credentials) -> AbstractContextManager[None]:
-        """Give this thread other credentials for the while of a with statement.
+        """Give this thread other credentials inside a with statement.
 
-        In it, make system calls on files of the process and nothing else: start no thread and no
+        Inside, make system calls on files of the process and nothing else: start no thread or
         process, import nothing.
 
         Raises:

@@ -1,4 +1,4 @@
-"""The memory of a thread that made an ioctl, as copy_from_user() and copy_to_user()."""
+"""The memory of a thread that makes an ioctl, as for copy_from_user() and copy_to_user()."""
 
 import ctypes
 import errno
@@ -27,18 +27,18 @@ for _copy in _READ, _WRITE:
 
 
 class CallerMemory:
-    """The memory of a thread that sleeps until its ioctl is answered. Used by one thread.
+    """The memory of a thread that sleeps until its ioctl is answered. Only one thread uses it.
 
-    The kernel carries as many bytes as the ioctl's number tells from where its argument points, and
-    back: these need no rights. All else is copied by process_vm_readv(2) and process_vm_writev(2),
-    for which the kernel asks us for the right to trace the caller. Where a copy meets a page that
-    is not there, what comes before that page is copied, as in the kernel.
+    The kernel carries as many bytes as the ioctl's number says from where its argument points, and
+    back: these need no rights. process_vm_readv(2) and process_vm_writev(2) copy all the rest, for
+    which the kernel demands the right to trace the caller. If a copy meets an absent page, the
+    bytes before that page are copied, as in the kernel.
 
     Args:
-        tid: The thread; its number is not another's while it sleeps.
+        tid: The thread; its TID cannot be reused while it sleeps.
         argument: Byte address.
-        data: What stood there.
-        held: Keeps the thread while its memory is used.
+        data: The bytes there.
+        held: Keeps the thread asleep while its memory is used.
     """
 
     def __init__(self, tid: int, argument: int, data: bytes, held: Held = nullcontext) -> None:
@@ -48,7 +48,7 @@ class CallerMemory:
 
     @property
     def carried(self) -> bytes:
-        """What the kernel is to carry back: up to the last byte that was written."""
+        """What the kernel must carry back: the bytes up to the last one that was written."""
         return bytes(self._data[: self._written])
 
     def copy_from_user(self, addr: int, size: int) -> bytes:
@@ -66,7 +66,7 @@ class CallerMemory:
             self._write_part(start, data[start - addr : end - addr])
 
     def _parts(self, addr: int, size: int) -> Iterator[tuple[int, int]]:
-        """Yield the ranges before, in and after what is carried, but those that are empty."""
+        """Yield the ranges before, in and after what the kernel carries, without empty ones."""
         end, carried_end = addr + size, self._argument + len(self._data)
         inner = [min(max(place, addr), end) for place in (self._argument, carried_end)]
         for part in zip([addr, *inner], [*inner, end], strict=True):

@@ -1,6 +1,6 @@
-"""What /proc tells of a thread's rights: of one that asks, or of one that is asked about.
+"""What /proc shows of a thread's rights: of a caller, or of a thread that it asks about.
 
-Ids are those of our user namespace; one that it does not have is shown as NOBODY.
+IDs are those of our user namespace; one that it lacks is shown as NOBODY.
 """
 
 import errno
@@ -10,9 +10,9 @@ from typing import NamedTuple
 from untorn.maps.page import PAGE_SIZE
 
 NOBODY = 65534
-"""User and group id. See user_namespaces(7), "Unmapped user and group IDs"."""
+"""User and group ID. See user_namespaces(7), "Unmapped user and group IDs"."""
 UserNamespace = tuple[int, int]
-"""Device and inode: the same as long as somebody is in it."""
+"""Device and inode; they stay the same as long as somebody is in it."""
 
 
 _UNCONFINED = {b"", b"unconfined"}
@@ -20,7 +20,7 @@ _UNCONFINED_TYPES = {b"unconfined_t", b"unconfined_service_t"}
 
 
 class Ids(NamedTuple):
-    """User or group ids."""
+    """User or group IDs."""
 
     real: int
     effective: int
@@ -29,7 +29,7 @@ class Ids(NamedTuple):
 
 
 class Rights(NamedTuple):
-    """What a thread had when it was looked at."""
+    """What a thread had when we looked."""
 
     tgid: int
     uids: Ids
@@ -37,19 +37,19 @@ class Rights(NamedTuple):
     groups: tuple[int, ...]
     """Supplementary groups, sorted."""
     effective: int
-    """Capabilities, a bit each."""
+    """Capabilities, one bit each."""
     user_namespace: UserNamespace
 
 
 def rights_of(folder: int, thread: str = ".") -> Rights:
-    """Return what a thread has.
+    """Return the rights of a thread.
 
     Args:
-        folder: A descriptor of procfs, or of a folder in it.
-        thread: The thread's folder from there, as PID or PID/task/TID.
+        folder: A descriptor of procfs, or of a directory in it.
+        thread: Path of the thread's directory from there, as PID or PID/task/TID.
 
     Raises:
-        OSError: ESRCH or ENOENT if it is gone; EACCES where we may not know its user namespace.
+        OSError: ESRCH or ENOENT if it is gone; EACCES if we may not know its user namespace.
     """
     status = text_of(folder, f"{thread}/status")
     return Rights(
@@ -63,26 +63,26 @@ def rights_of(folder: int, thread: str = ".") -> Rights:
 
 
 def user_namespace_of(folder: int, thread: str = ".") -> UserNamespace:
-    """Return which one a thread is in. Arguments and errors are those of rights_of()."""
+    """Return the user namespace of a thread. Arguments and errors as for rights_of()."""
     found = os.stat(f"{thread}/ns/user", dir_fd=folder)
     return found.st_dev, found.st_ino
 
 
 def label_of(folder: int, thread: str = ".") -> bytes:
-    """Return what a security module knows a thread by, b"" without one.
+    """Return a thread's security label, b"" if it has none.
 
-    Arguments and errors are those of rights_of().
+    Arguments and errors as for rights_of().
     """
     try:
         return text_of(folder, f"{thread}/attr/current").rstrip(b"\n\0")
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOENT):  # the second: no such modules at all
+        if error.errno not in (errno.EINVAL, errno.ENOENT):  # ENOENT: no module with labels exists
             raise
         return b""
 
 
 def text_of(folder: int, path: str) -> bytes:
-    """Return what is in a file of procfs. Raises OSError as open(2) and read(2) do."""
+    """Return the contents of a file of procfs. Raises OSError as open(2) and read(2) do."""
     file = os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=folder)
     try:
         return b"".join(iter(lambda: os.read(file, PAGE_SIZE), b""))
@@ -91,9 +91,9 @@ def text_of(folder: int, path: str) -> bytes:
 
 
 def is_unconfined(label: bytes) -> bool:
-    """Tell whether a security module refuses nothing for this label.
+    """Return whether a security module refuses nothing to this label.
 
-    AppArmor has the name of a profile; SELinux has user, role, type and range, with colons.
+    AppArmor's label is the name of a profile; SELinux's is user:role:type:range.
     """
     parts = label.split(b":")
     return label in _UNCONFINED or (len(parts) > 3 and parts[2] in _UNCONFINED_TYPES)

@@ -1,12 +1,13 @@
-"""The credentials of one thread: what the kernel judges its system calls by. See credentials(7).
+"""The credentials of one thread, by which the kernel judges its system calls. See credentials(7).
 
-The kernel keeps them by thread. setfsuid() and setfsgid() change them so; the C library's
-setresuid() and setgroups() tell every thread of the process, so these two are called by number.
+The kernel keeps them per thread. setfsuid() and setfsgid() change only the caller's; the C
+library's setresuid() and setgroups() change every thread of the process, so we make these two calls
+by number.
 
-A thread that looks like another user for a while is not at that user's mercy: who may signal or
-trace it goes by its real and saved ids, which stay ours, and who may slow it down by its effective
-id, which no caller lends us (see callers.py). From then on the process may not be dumped, and the
-thread is not told of its parent's death, see prctl(2).
+A thread that takes another user's credentials for a while is not at that user's mercy: its real and
+saved IDs, which stay ours, decide who may signal or trace it, and its effective ID, which is never
+a caller's (see callers.py), decides who may slow it down. After the first change the process is not
+dumpable, and the thread is not told of its parent's death, see prctl(2).
 """
 
 import ctypes
@@ -26,10 +27,10 @@ _SETRESUID, _SETGROUPS = {
 }.get(platform.machine(), (0, 0))
 _CAPABILITY_VERSION_3 = 0x20080522
 _Header = ctypes.c_uint32 * 2  # version, thread
-_Words = ctypes.c_uint32 * 6  # effective, permitted, inheritable: the low words, the high ones
+_Words = ctypes.c_uint32 * 6  # effective, permitted, inheritable: the low words, then the high ones
 _UNCHANGED = 0xFFFFFFFF  # (uid_t)-1
 
-# They take a microsecond each and never sleep: waiting for the GIL after each would take longer.
+# They take a microsecond each and never sleep; to take the GIL again would take longer.
 _libc = ctypes.PyDLL(None, use_errno=True)
 _setresuid = _libc["syscall"]
 _setresuid.argtypes = ctypes.c_long, ctypes.c_uint, ctypes.c_uint, ctypes.c_uint
@@ -41,7 +42,7 @@ for _set in _libc.setfsuid, _libc.setfsgid:
 
 
 class Capabilities(NamedTuple):
-    """Sets of capabilities, a bit each. See capabilities(7)."""
+    """Sets of capabilities, one bit each. See capabilities(7)."""
 
     effective: int
     permitted: int
@@ -49,11 +50,11 @@ class Capabilities(NamedTuple):
 
 
 class Credentials(NamedTuple):
-    """What the kernel compares when a thread opens or reads a file."""
+    """What the kernel checks when a thread opens or reads a file."""
 
     euid: int
     uid: int
-    """The fsuid, which is the euid unless somebody asked for another."""
+    """The fsuid, which is the euid unless it was set."""
     gid: int
     """The fsgid."""
     groups: tuple[int, ...]
@@ -62,16 +63,16 @@ class Credentials(NamedTuple):
 
 
 def own_credentials() -> Credentials:
-    """Return those of this thread, whose fsuid and fsgid are its effective ids."""
+    """Return the credentials of this thread, whose fsuid and fsgid are its effective IDs."""
     euid = os.geteuid()
     return Credentials(euid, euid, os.getegid(), _groups(), capget(0))
 
 
 def capget(tid: int) -> Capabilities:
-    """Return the capabilities of a thread, 0 for this one.
+    """Return the capabilities of a thread; 0 means this one.
 
     Raises:
-        OSError: ESRCH if it is gone. Source: capget(2).
+        OSError: ESRCH if the thread is gone. Source: capget(2).
     """
     words = _Words()
     _check(_libc.capget(_Header(_CAPABILITY_VERSION_3, tid), words))
@@ -82,19 +83,19 @@ def capget(tid: int) -> Capabilities:
 
 @contextmanager
 def changed(own: Credentials, wanted: Credentials) -> Iterator[None]:
-    """Give this thread other credentials for the while of a with statement.
+    """Give this thread other credentials inside a with statement.
 
-    What is in it must not start a thread or a process: they would keep them. The process is ended
-    if the thread cannot have its own back: it would go on as somebody else.
+    The code inside must not start a thread or a process: it would keep them. If the thread cannot
+    get its own credentials back, the process exits rather than continue as somebody else.
 
     Args:
-        own: What the thread has, and has again afterwards.
-        wanted: What it is to have; the permitted and the inheritable set must be its own.
+        own: What the thread has, and gets back at the end.
+        wanted: What it should have; the permitted and inheritable sets must be its own.
 
     Raises:
-        OSError: EPERM without CAP_SETUID or CAP_SETGID; EINVAL for an id that this user namespace
-            does not have; ENOMEM; ENOSYS on a machine whose system calls we do not know. Nothing
-            is changed then.
+        OSError: EPERM without CAP_SETUID or CAP_SETGID; EINVAL for an ID that this user namespace
+            lacks; ENOMEM; ENOSYS on a machine whose system call numbers we do not know. Nothing is
+            changed in these cases.
     """
     if not _SETRESUID:
         raise os_error(errno.ENOSYS)
@@ -112,13 +113,13 @@ def _take(own: Credentials, wanted: Credentials) -> None:
         _set_fs_id(_libc.setfsgid, wanted.gid)
     if wanted.euid != own.euid:
         _check(_setresuid(_SETRESUID, _UNCHANGED, wanted.euid, _UNCHANGED))
-        _capset(own.capabilities)  # it was root: the kernel has taken the effective ones away
+        _capset(own.capabilities)  # it was root: the kernel has cleared the effective capabilities
     _set_fs_id(_libc.setfsuid, wanted.uid)
-    _capset(wanted.capabilities)  # last: setfsuid() takes some away from root, and gives some back
+    _capset(wanted.capabilities)  # last: setfsuid() drops some of root's, and gives some back
 
 
 def _give_back(own: Credentials) -> None:
-    """Undo what _take() did, whole or in part."""
+    """Undo _take(), whole or in part."""
     try:
         _check(_setresuid(_SETRESUID, _UNCHANGED, own.euid, _UNCHANGED))  # the fsuid follows
         _capset(own.capabilities)
@@ -139,7 +140,7 @@ def _set_groups(groups: tuple[int, ...]) -> None:
 
 
 def _set_fs_id(set_id: "ctypes._NamedFuncPointer", number: int) -> None:
-    """Call setfsuid() or setfsgid(), which tell no error but the id that there was before."""
+    """Call setfsuid() or setfsgid(), which report no error but return the previous ID."""
     set_id(number)
     if set_id(number) != number:
         raise os_error(errno.EPERM)

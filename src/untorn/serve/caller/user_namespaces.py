@@ -1,4 +1,4 @@
-"""What a capability is worth in another user namespace. See user_namespaces(7), ioctl_ns(2)."""
+"""What a capability allows in another user namespace. See user_namespaces(7), ioctl_ns(2)."""
 
 import fcntl
 import os
@@ -15,27 +15,28 @@ _NS_GET_PARENT, _NS_GET_OWNER_UID = 0xB702, 0xB704
 class _Level(NamedTuple):
     user_namespace: UserNamespace
     owner: int
-    """User id of who made it."""
+    """User ID of its creator."""
 
 
 def may_trace_across(asker: Rights, directory: int) -> bool:
-    """Tell whether one may read of another what ptrace's check guards, by a capability over it.
+    """Return whether a capability lets one process read what ptrace's check guards in another.
 
-    This is for two that are not both in our user namespace, where the kernel cannot be asked in
-    the asker's place. It is the kernel's rule, where we can know what it needs, and else refuses:
+    This is for two processes that are not both in our user namespace, where we cannot ask the
+    kernel in the asker's place. It applies the kernel's rule if we know what that needs, and
+    refuses otherwise:
 
-    - The asker has CAP_SYS_PTRACE in a user namespace that the other is in, or in one above; or it
-      made one of these, as seen from its own.
-    - It must be so in the namespace in which the other's program was begun, too, if that may not
-      be dumped. /proc tells of it only whose files they are: its root's. So we refuse where they
-      are root's, below a namespace of ours that is not the initial one, and a capability that is
-      not over all of a namespace directly below that.
+    - The asker has CAP_SYS_PTRACE in a user namespace that the other is in, or in one above it; or
+        it created one of these, as seen from its own.
+    - If the other is not dumpable, that must also hold for the namespace in which its program was
+        started. /proc shows of it only the owner of its files, which is its root. So we refuse if
+        they are root's, below a namespace of ours that is not the initial one; and a capability
+        that does not cover all of a namespace directly below that.
 
     Source: kernel/ptrace.c:__ptrace_may_access(), security/commoncap.c:cap_capable().
 
     Args:
-        asker: The rights of who asks.
-        directory: The other's directory of procfs.
+        asker: The asker's rights.
+        directory: The other's directory in procfs.
 
     Raises:
         OSError: ESRCH or ENOENT if the other is gone.
@@ -52,7 +53,7 @@ def may_trace_across(asker: Rights, directory: int) -> bool:
 
 
 def _levels(directory: int) -> list[_Level]:
-    """Return the user namespace of a process and those above it, as far as we may see."""
+    """Return the user namespace of a process and those above it, as far as we may see them."""
     levels = []
     user_namespace = os.open("ns/user", os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory)
     while True:

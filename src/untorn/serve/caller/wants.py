@@ -1,10 +1,10 @@
-"""What a caller wants of a name: what stands there, what a link says, or what it leads to.
+"""What a caller wants of a name: the node itself, the text of a link, or the link's target.
 
-For FUSE all begin with one request. The caller sleeps in its system call until it has its answer,
-and /proc/TID/syscall tells in which. A link in the middle of the path is followed whatever the
-call; so where it matters the path is looked at. The kernel has just read it: no page is made
-resident. Not noticed is a symbolic link in the path whose own text leads through the name, if the
-path ends with the same name.
+In FUSE all three begin with the same request. The caller sleeps in its system call until it has its
+answer, and /proc/TID/syscall shows which call that is. A link in the middle of the path is followed
+in any call, so we read the path if that matters. The kernel has just read it, so this makes no page
+resident. One case is missed: a symbolic link in the path whose own text leads through the name, if
+the path ends with the same name.
 """
 
 import os
@@ -20,36 +20,36 @@ from untorn.serve.fuse.node import Caller
 _PATH_MAX = 4096
 _AT_SYMLINK_NOFOLLOW = 0x100
 _32_BITS = len("0xffffffff")
-"""Characters, at most, of stack pointer and program counter of a program of 32 bits."""
+"""The longest stack pointer or program counter of a 32-bit program, in characters."""
 
 
 class Wants(Enum):
     """What a caller wants of a name."""
 
     NODE = auto()
-    """What stands there, be it a link: lstat(2), open(2) with O_NOFOLLOW."""
+    """The node itself, even if it is a link: lstat(2), open(2) with O_NOFOLLOW."""
     TEXT = auto()
-    """What a link says: readlink(2)."""
+    """The text of a link: readlink(2)."""
     TARGET = auto()
-    """What it leads to, if it is a link."""
+    """The target, if it is a link."""
     UNKNOWN = auto()
-    """The caller is in another call, or not ours to look at."""
+    """The caller is in another call, or we may not look at it."""
 
 
 class _Call(NamedTuple):
     """A system call that takes a path."""
 
     path: int
-    """Which of its arguments that is."""
+    """Which argument is the path."""
     reads: bool = False
     """Whether it reads a link."""
     flags: int | None = None
-    """Which of its arguments may say that a link is not to be followed, if one may."""
+    """Which argument may hold a flag that a link must not be followed, if one may."""
     nofollow: int = 0
     """That flag."""
 
     def wants(self, arguments: Sequence[bytes]) -> Wants:
-        """Return what it wants of the last name of its path."""
+        """Return what the call wants of the last name of its path."""
         if self.reads:
             return Wants.TEXT
         stays = self.flags is not None and int(arguments[self.flags], 16) & self.nofollow
@@ -57,7 +57,7 @@ class _Call(NamedTuple):
 
 
 def _calls(numbers: str) -> dict[int, _Call]:
-    """Return calls by their numbers, which are given in the order of the kinds; 0 for none."""
+    """Return calls by their numbers, which are listed in the order of the kinds; 0 for none."""
     open_flag, at_flag = os.O_NOFOLLOW, _AT_SYMLINK_NOFOLLOW
     kinds = (
         _Call(0, reads=True),  # readlink
@@ -89,12 +89,12 @@ _CALLS, _CALLS_OF_32_BITS = {
 
 
 def wants(proc: int, caller: Caller, name: bytes) -> Wants:
-    """Tell what a caller wants of a name.
+    """Return what a caller wants of a name.
 
     Args:
-        proc: A descriptor of the procfs that tells what callers do.
-        caller: Who asks for it.
-        name: In its directory.
+        proc: A descriptor of the procfs that shows what callers do.
+        caller: The caller.
+        name: The name, in its directory.
     """
     try:
         number, *arguments = _system_call(proc, caller.tid)
@@ -106,17 +106,17 @@ def wants(proc: int, caller: Caller, name: bytes) -> Wants:
         if itself is Wants.TARGET:
             return itself
         path = _text(caller.tid, int(arguments[call.path], 16))
-    except (OSError, ValueError):  # it is gone, or not ours to look at; it is in no call
+    except (OSError, ValueError):  # it is gone, we may not look at it, or it is in no call
         return Wants.UNKNOWN
     return itself if not path or _only_ends_with(path, name) else Wants.TARGET
 
 
 def _only_ends_with(path: bytes, name: bytes) -> bool:
-    """Tell whether a name is the end of a path, and not on the way there.
+    """Return whether a name is the end of a path, and does not occur before that.
 
-    If it is both, as in PID/root/dir/root, nothing tells for which it is asked. Then it is
-    followed, as only so nobody gets to a file that is not meant. What an absolute path begins with
-    is in the caller's root, which is no directory of ours.
+    If it does both, as in PID/root/dir/root, nothing shows which one is asked for. Then the link is
+    followed: only so nobody reaches a file that was not meant. The start of an absolute path is the
+    caller's root, which is no directory of ours.
     """
     *way, last = path.split(b"/")
     return last == name and name not in (way[2:] if path.startswith(b"/") else way)

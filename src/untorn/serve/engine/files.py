@@ -1,4 +1,4 @@
-"""Files of a guest: who may open them, and what is open then."""
+"""Files of a guest: who may open them, and what they then show."""
 
 import stat
 from abc import ABC, abstractmethod
@@ -20,21 +20,21 @@ from untorn.serve.engine.rights import (
 from untorn.serve.fuse.node import Attributes, Caller, File, OpenFile, only_read
 
 KEEP = 3600.0
-"""Seconds. What is below the directory of a process never comes to mean something else; the
-directory itself is asked for each time."""
+"""Seconds. A name below the directory of a process never changes its meaning; the directory
+itself is looked up each time."""
 FALLBACK = "mmap_lock"
-"""How Linux read the other files when maps alone was read in another way."""
+"""How Linux kept the other files still while only maps used another way."""
 _COMM_MAX = 15
 """Bytes. Source: include/linux/sched.h, TASK_COMM_LEN."""
 
 
 @dataclass(frozen=True, slots=True)
 class GuestFile(File, ABC):
-    """A file of a guest, below the directory of a number.
+    """A file of a guest, below the directory of a PID or TID.
 
     Attributes:
         number: PID or TID.
-        guest: Whose it is.
+        guest: The process that it belongs to.
         view: How it is shown.
     """
 
@@ -45,7 +45,7 @@ class GuestFile(File, ABC):
     permissions = 0o444
 
     def attributes(self) -> Attributes:
-        """Return what stat() tells."""
+        """Return the result of stat()."""
         guest, mode = self.guest, stat.S_IFREG | self.permissions
         return Attributes(mode, guest.uid, guest.gid, time_ns=guest.started_ns)
 
@@ -53,8 +53,8 @@ class GuestFile(File, ABC):
         """Open it.
 
         Raises:
-            OSError: ESRCH if the process is gone, or has no memory and the file tells of nothing
-                else; EACCES if the caller may not look, or wants to write.
+            OSError: ESRCH if the process is gone, or has no memory and the file shows nothing else;
+                EACCES if the caller may not look, or wants to write.
         """
         only_read(flags)
         self.guest.check()
@@ -62,12 +62,12 @@ class GuestFile(File, ABC):
 
     @abstractmethod
     def opened(self, caller: Caller) -> OpenFile:
-        """Return it open. Raises OSError as open()."""
+        """Return the open file. Raises OSError as open()."""
 
 
 @dataclass(frozen=True, slots=True)
 class VmaFile(GuestFile):
-    """A file that tells of VMAs.
+    """A file that shows VMAs.
 
     Attributes:
         name: One of fs/proc/files.py.
@@ -76,7 +76,7 @@ class VmaFile(GuestFile):
     name: str
 
     def opened(self, caller: Caller) -> OpenFile:
-        """Return it open. Raises OSError as open()."""
+        """Return the open file. Raises OSError as open()."""
         check_looks_at_vmas(self.guest, caller, self.view.proc)
         file, strategy = PROC_FILES[self.name], self.view.strategy
         reader = strategy if strategy in file.lockings else FALLBACK
@@ -86,12 +86,12 @@ class VmaFile(GuestFile):
 
 @dataclass(frozen=True, slots=True)
 class Pagemap(GuestFile):
-    """The file that tells of pages."""
+    """The file that shows pages."""
 
     permissions = 0o400
 
     def opened(self, caller: Caller) -> OpenFile:
-        """Return it open. Raises OSError as open()."""
+        """Return the open file. Raises OSError as open()."""
         check_looks_at_pages(self.guest, caller, self.view.proc)
         opener = copy(self.guest.process.proc)
         has = capabilities_of(caller, self.view.proc)
@@ -102,19 +102,19 @@ class Pagemap(GuestFile):
 
 @dataclass(frozen=True, slots=True)
 class Comm(GuestFile):
-    """The file that tells what the program is called."""
+    """The file with the name of the program."""
 
     def opened(self, caller: Caller) -> OpenFile:
-        """Return it open."""
+        """Return the open file."""
         return OpenText((self.guest.comm or b"")[:_COMM_MAX] + b"\n")
 
 
 @dataclass(frozen=True, slots=True)
 class Cmdline(GuestFile):
-    """The file that tells the arguments, which go with the memory of the process."""
+    """The file with the arguments, which vanish with the memory of the process."""
 
     def opened(self, caller: Caller) -> OpenFile:
-        """Return it open."""
+        """Return the open file."""
         mm = proc_mem_open(self.guest.process.proc)
         if mm is None:
             return OpenText(b"")

@@ -13,15 +13,15 @@ from untorn.syscalls import Process
 
 @dataclass(frozen=True, slots=True)
 class Guest:
-    """A process, and what the engine does not know of it. What is equal is the same one.
+    """A process, and what the engine does not know of it. Equal guests are the same guest.
 
     Attributes:
-        process: Itself.
-        uid, gid: Whose it is.
-        comm: What the kernel calls its program, at most 15 bytes; None: it has no such file.
+        process: The process.
+        uid, gid: Its owner.
+        comm: The kernel's name of its program, at most 15 bytes; None: it has no such file.
         cmdline: Its arguments; None: it has no such file.
-        tids: Its threads besides the main one. They may change meanwhile.
-        started_ns: When it began, since 1970.
+        tids: Its threads besides the main one. The list may change at any time.
+        started_ns: When it began, in ns since 1970.
     """
 
     process: Process
@@ -34,7 +34,7 @@ class Guest:
 
     @property
     def gone(self) -> bool:
-        """Whether nothing is left of it: its parent has waited for it."""
+        """Whether nothing is left of it, because its parent has waited for it."""
         return self.process.proc.reaped
 
     def check(self) -> None:
@@ -44,11 +44,11 @@ class Guest:
 
 
 Processes = Mapping[int, Process | Guest]
-"""By PID. It may change at any time, by any thread, as long as its methods bear that, as dict's."""
+"""By PID. Any thread may change it at any time, if its methods allow that, as dict's do."""
 
 
 def guest_of(process: Process | Guest) -> Guest:
-    """Return a process as a guest; a bare one is ours."""
+    """Return a process as a guest; a bare process belongs to us."""
     return process if isinstance(process, Guest) else Guest(process)
 
 
@@ -56,7 +56,7 @@ class View(NamedTuple):
     """How guests are shown."""
 
     strategy: str = "vma_lock"
-    """How VMAs are kept still while maps is read: one of MAPS_LOCKINGS. The other files are read in
-    the same way, or under mmap_lock where they never were."""
+    """How VMAs are kept still while maps is read: one of MAPS_LOCKINGS. The other files are read
+    the same way, or under mmap_lock if they never were read so."""
     proc: str = "/proc"
-    """Where the procfs is mounted that tells who asks: never below what is shown."""
+    """Where the procfs is mounted that shows callers: never below the tree itself."""

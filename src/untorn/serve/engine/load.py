@@ -1,4 +1,4 @@
-"""A Python file that makes processes of the engine."""
+"""Load a Python file that makes processes of the engine."""
 
 import runpy
 import threading
@@ -18,9 +18,9 @@ class Emulator:
     """What a file makes.
 
     Attributes:
-        processes: Them, by PID.
-        run: Goes on changing them.
-        path: Of the file.
+        processes: The processes, by PID.
+        run: A function that goes on changing them.
+        path: Path of the file.
     """
 
     processes: Processes
@@ -28,7 +28,7 @@ class Emulator:
     path: str
 
     def start(self) -> threading.Thread:
-        """Return a thread that runs what changes them. A warning tells if that fails."""
+        """Return a thread that runs `run`. A warning says so if that fails."""
         thread = threading.Thread(target=self._run, name="untorn-emulator", daemon=True)
         thread.start()
         return thread
@@ -41,13 +41,13 @@ class Emulator:
 
 
 def load(path: str) -> Emulator:
-    """Run a Python file, which is to define `processes` and may define `run`.
+    """Run a Python file, which must define `processes` and may define `run`.
 
     Raises:
-        OSError: It cannot be read.
-        OutOfReachError: It fails, or defines something else; the message names file and line.
+        OSError: The file cannot be read.
+        OutOfReachError: It fails, or defines something else; the message has file and line.
     """
-    Path(path).open("rb").close()  # so that what it raises is told from what the file does
+    Path(path).open("rb").close()  # its errors are not those of what the file does
     try:
         names = runpy.run_path(path)
     except (Exception, SystemExit) as error:
@@ -66,7 +66,7 @@ def load(path: str) -> Emulator:
 
 
 def where(error: BaseException, path: str) -> str:
-    """Return in one line what failed in a file, and in which of its lines."""
+    """Return one line that says what failed in a file, and in which of its lines."""
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if frame.filename == path]
     message = str(error)

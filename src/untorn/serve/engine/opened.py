@@ -12,21 +12,21 @@ from untorn.serve.fuse.node import Caller, IoctlAnswer, OpenFile
 
 
 class EngineFile(Protocol):
-    """An open file of the engine. It keeps those that use it at once apart."""
+    """An open file of the engine. Threads that use it at once are serialised."""
 
     def ioctl(self, request: int, memory: UserMemory, arg: int) -> int | None:
         """Answer an ioctl; return its value, None for 0."""
 
     def close(self) -> None:
-        """Release it."""
+        """Close it."""
 
 
 class OpenGuestFile(OpenFile):
-    """One that the engine has itself.
+    """A file that the engine has, too.
 
     Args:
-        file: Of the engine.
-        read: Reads it: at most so many bytes, from this offset on.
+        file: The engine's file.
+        read: Reads it: at most so many bytes, from an offset on.
     """
 
     __slots__ = ("_file", "_read")
@@ -40,9 +40,9 @@ class OpenGuestFile(OpenFile):
             return self._read(size, offset)
 
     def ioctl(self, request: int, argument: int, data: bytes, caller: Caller) -> IoctlAnswer:
-        """Answer an ioctl by the engine's own.
+        """Let the engine answer an ioctl.
 
-        One that fails may write to the caller's memory all the same, as PAGEMAP_SCAN does.
+        An ioctl that fails may still write to the caller's memory, as PAGEMAP_SCAN does.
 
         Raises:
             OSError: See _modelled().
@@ -56,12 +56,12 @@ class OpenGuestFile(OpenFile):
         return IoctlAnswer(memory.carried, value or 0)
 
     def close(self) -> None:
-        """Release it."""
+        """Close it."""
         self._file.close()
 
 
 class OpenText(OpenFile):
-    """A short text, as it was when it was opened."""
+    """A short text, as it was when the file was opened."""
 
     __slots__ = ("_text",)
 
@@ -69,13 +69,13 @@ class OpenText(OpenFile):
         self._text = text
 
     def read(self, size: int, offset: int, caller: Caller) -> bytes:
-        """Return a part of it."""
+        """Return a part of the text."""
         return self._text[offset : offset + size]
 
 
 @contextmanager
 def _modelled() -> Iterator[None]:
-    """Raise OSError EOPNOTSUPP where the engine does not know what Linux would do."""
+    """Raise OSError EOPNOTSUPP if the engine does not know what Linux would do."""
     try:
         yield
     except NotModelledError as error:

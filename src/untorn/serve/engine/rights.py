@@ -1,4 +1,4 @@
-"""Who may look into a guest, as Linux has it. Compare kernel/ptrace.c:__ptrace_may_access()."""
+"""Who may look into a guest, as in Linux. Compare kernel/ptrace.c:__ptrace_may_access()."""
 
 import errno
 from enum import IntFlag
@@ -11,7 +11,7 @@ from untorn.serve.fuse.node import Caller
 
 
 class Capabilities(IntFlag):
-    """Those that matter. Source: capabilities(7), include/uapi/linux/capability.h."""
+    """The capabilities that matter. Source: capabilities(7), include/uapi/linux/capability.h."""
 
     DAC_OVERRIDE = 1 << 1
     DAC_READ_SEARCH = 1 << 2
@@ -40,12 +40,12 @@ def check_looks_at_pages(guest: Guest, caller: Caller, proc: str) -> None:
 
 
 def capabilities_of(caller: Caller, proc: str) -> Capabilities:
-    """Return what it has of them in our user namespace; nothing if it is in another one.
+    """Return its capabilities in our user namespace; none if it is in another one.
 
-    It sleeps meanwhile, so that its number is not another thread's.
+    The caller sleeps meanwhile, so its TID cannot be reused.
 
     Args:
-        caller: Who asks.
+        caller: The caller.
         proc: Where procfs is mounted.
     """
     theirs, ours = (Path(proc, str(who), "ns/user") for who in (caller.tid, "self"))

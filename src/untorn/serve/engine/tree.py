@@ -1,6 +1,6 @@
 """The directories: the root, a process, its threads.
 
-All are made when they are asked for; those that are equal are the same one to who serves them.
+All are made on demand; to the code that serves them, equal nodes are the same node.
 """
 
 import errno
@@ -27,7 +27,7 @@ class EngineRoot(Directory):
     """A directory for each process.
 
     Attributes:
-        processes: Them, by PID.
+        processes: The processes, by PID.
         view: How they are shown.
     """
 
@@ -36,7 +36,7 @@ class EngineRoot(Directory):
     started_ns: int = field(default_factory=time.time_ns)
 
     def attributes(self) -> Attributes:
-        """Return what stat() tells."""
+        """Return the result of stat()."""
         return Attributes(_MODE, os.getuid(), os.getgid(), 2, time_ns=self.started_ns)
 
     def lookup(self, name: bytes, caller: Caller) -> Node:
@@ -54,7 +54,7 @@ class EngineRoot(Directory):
 
     def _guest(self, pid: int) -> Guest | None:
         process = self.processes.get(pid)
-        if not isinstance(process, Process | Guest):  # what is none is not shown
+        if not isinstance(process, Process | Guest):  # a value that is no process is not shown
             return None
         guest = guest_of(process)
         return None if guest.gone else guest
@@ -62,7 +62,7 @@ class EngineRoot(Directory):
 
 @dataclass(frozen=True, slots=True)
 class GuestDirectory(Directory):
-    """A directory of a guest.
+    """A directory that belongs to a guest.
 
     Attributes:
         number: PID or TID.
@@ -75,7 +75,7 @@ class GuestDirectory(Directory):
     view: View
 
     def attributes(self) -> Attributes:
-        """Return what stat() tells, also when the process is gone."""
+        """Return the result of stat(), even if the process is gone."""
         guest = self.guest
         return Attributes(_MODE, guest.uid, guest.gid, 2, time_ns=guest.started_ns)
 
@@ -88,13 +88,13 @@ class GuestDirectory(Directory):
         return node
 
     def entries(self, caller: Caller) -> Sequence[Entry]:
-        """Return what is in it; nothing if the process is gone."""
+        """Return its entries; none if the process is gone."""
         if self.guest.gone:
             return ()
         return [Entry(name, node.attributes().mode) for name, node in self.nodes().items()]
 
     def nodes(self) -> Mapping[bytes, Node]:
-        """Return what is in it: the files that processes and threads have."""
+        """Return its nodes: the files that processes and threads have."""
         about = self.number, self.guest, self.view
         files = {name.encode(): VmaFile(*about, name) for name in PROC_FILES}
         return {**files, b"pagemap": Pagemap(*about)}
@@ -106,7 +106,7 @@ class ProcessDirectory(GuestDirectory):
     __slots__ = ()
 
     def nodes(self) -> Mapping[bytes, Node]:
-        """Return what is in it."""
+        """Return its nodes."""
         about = self.number, self.guest, self.view
         nodes: dict[bytes, Node] = {**GuestDirectory.nodes(self), b"task": TaskDirectory(*about)}
         if self.guest.comm is not None:
@@ -123,7 +123,7 @@ class TaskDirectory(GuestDirectory):
     keep = KEEP
 
     def nodes(self) -> Mapping[bytes, Node]:
-        """Return what is in it."""
+        """Return its nodes."""
         tids = sorted({self.number, *self.guest.tids})
         return {b"%d" % tid: ThreadDirectory(tid, self.guest, self.view) for tid in tids}
 
@@ -134,11 +134,11 @@ class ThreadDirectory(GuestDirectory):
     __slots__ = ()
 
     def nodes(self) -> Mapping[bytes, Node]:
-        """Return what is in it."""
+        """Return its nodes."""
         nodes = GuestDirectory.nodes(self)
         return {name: node for name, node in nodes.items() if name != _NOT_OF_THREADS}
 
 
 def _number(name: bytes) -> int:
-    """Return the number that a name is, as Linux reads it; 0, which nothing has, if it is none."""
+    """Return the number that a name means, as Linux reads it; 0, which no process has, if none."""
     return int(name) if name.isdigit() and name[:1] != b"0" else 0

@@ -1,4 +1,4 @@
-"""What is known of a host as metrics, by Prometheus' rules for names and units."""
+"""Show figures of a host as metrics, by Prometheus' rules for names and units."""
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,18 +19,18 @@ _OF_GROUPS = (
     (
         "unknown_processes",
         "",
-        "Of them, those whose maps or memory are not known: sums are absent.",
+        "Processes of which maps or memory are not known: sums are absent.",
     ),
-    ("resident", "bytes", "Resident; what is shared counts for each process (RSS)."),
-    ("proportional", "bytes", "Resident; what is shared counts by its share (PSS)."),
+    ("resident", "bytes", "Resident; shared pages count for each process (RSS)."),
+    ("proportional", "bytes", "Resident; each process counts its share of shared pages (PSS)."),
     ("unique", "bytes", "Resident in pages that are mapped once (USS)."),
     ("swapped", "bytes", "In swap."),
-    ("deleted_files", "bytes", "Mapped of files that were deleted or replaced."),
-    ("vmas", "", "VMAs: areas of memory, a line of maps each."),
+    ("deleted_files", "bytes", "Mapped from files that were deleted or replaced."),
+    ("vmas", "", "VMAs: areas of memory, one line of maps each."),
     ("process_vmas_max", "", "VMAs of the process that has the most."),
-    ("map_count", "ratio", "The same, divided by how many one may have (vm.max_map_count)."),
+    ("map_count", "ratio", "The same, divided by how many a process may have (vm.max_map_count)."),
     ("longest_hold", "seconds", "Longest call that held a lock, in the last look at each process."),
-    ("figures_age", "seconds", "Since the earliest look that these figures are of."),
+    ("figures_age", "seconds", "Time since the earliest look behind these figures."),
 )
 """Fields of GroupFigures, with units and meanings."""
 _OF_WORK = (
@@ -48,8 +48,8 @@ class HostCollector(Collector):
     """Shows what passes find.
 
     Args:
-        passes: Made when metrics are collected.
-        budgets: What they take, by the kind of work.
+        passes: Run when metrics are collected.
+        budgets: What they spend, by kind of work.
         proc: Where procfs is mounted.
     """
 
@@ -76,7 +76,7 @@ class HostCollector(Collector):
 
 
 def registry_of(collector: HostCollector) -> CollectorRegistry:
-    """Return all metrics: those of the host, and what this process itself takes."""
+    """Return all metrics: those of the host, and the costs of this process."""
     registry = CollectorRegistry()
     registry.register(collector)
     ProcessCollector(registry=registry)
@@ -96,13 +96,13 @@ def _of_groups(groups: Mapping[str, GroupFigures]) -> Iterator[Metric]:
 def _of_host(survey: Survey, most: int | None) -> Iterator[Metric]:
     yield GaugeMetricFamily("untorn_map_count_limit", "VMAs that one process may have.", most)
     skipped = GaugeMetricFamily(
-        "untorn_skipped_processes", "Not read when last tried.", labels=["reason"]
+        "untorn_skipped_processes", "Processes that could not be read.", labels=["reason"]
     )
     for reason, number in survey.skipped.items():
         skipped.add_metric([reason], number)
     yield skipped
     yield GaugeMetricFamily(
-        "untorn_pending_counts", "Large processes that are to be counted.", survey.pending
+        "untorn_pending_counts", "Large processes that wait to be counted.", survey.pending
     )
     yield CounterMetricFamily("untorn_passes", "Passes over all processes.", survey.passes)
     yield CounterMetricFamily(

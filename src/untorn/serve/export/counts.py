@@ -1,6 +1,6 @@
-"""Large processes are counted in the background, one after the other.
+"""Count large processes in the background, one after the other.
 
-A thread counts while there is something to count; when there is not, there is no thread.
+A thread counts as long as there is something to count, and ends after that.
 """
 
 import math
@@ -24,39 +24,39 @@ class Counter(Protocol):
 
 
 class Counts:
-    """What large processes have in memory, as it was when each was last counted.
+    """What large processes have in memory, from the last count of each.
 
     Args:
-        counter: Counts one.
+        counter: Counts one process.
     """
 
     def __init__(self, counter: Counter) -> None:
         self._counter = counter
-        self._changed = threading.Condition()  # protects all that follows
-        self._known: dict[Process, Seen] = {}  # of those that were asked for last
-        self._due: list[Process] = []  # in the order in which they are counted
-        self._now: Process | None = None  # that is being counted
-        self._began = 0.0  # when that began, by the monotonic clock, as all times here
-        self._running = False  # whether there is the thread
+        self._changed = threading.Condition()  # protects everything below
+        self._known: dict[Process, Seen] = {}  # of the processes that were asked for last
+        self._due: list[Process] = []  # in the order of counting
+        self._now: Process | None = None  # the process being counted
+        self._began = 0.0  # when that began, by the monotonic clock, like all times here
+        self._running = False  # whether the thread runs
 
     def ask(self, sizes: Mapping[Process, int], since: float) -> None:
-        """Have these counted that were not since a time; all others are forgotten.
+        """Request counts of those that were not counted since a time; forget all others.
 
         Args:
-            sizes: By process, how many bytes it has in memory, about.
+            sizes: By process, about how many bytes it has in memory.
             since: A time of the monotonic clock.
         """
         with self._changed:
             self._known = {each: seen for each, seen in self._known.items() if each in sizes}
             due = [each for each in sizes if self._counted_at(each) < since and each != self._now]
-            # Who waits longest, so that nobody waits for ever; of new ones, the smallest.
+            # The longest wait comes first, so that none waits for ever; of new ones, the smallest.
             self._due = sorted(due, key=lambda each: (self._counted_at(each), sizes[each]))
             if self._due and not self._running:
                 threading.Thread(target=self._run, name="untorn-counts", daemon=True).start()
                 self._running = True
 
     def wait(self, deadline: float) -> None:
-        """Wait until those are counted that can be by then, as far as that is known."""
+        """Wait until every count is done that can be done by then, as far as we know."""
         with self._changed:
             while self._running and (left := deadline - time.monotonic()) > 0:
                 if self._next_end() > deadline:
@@ -64,22 +64,22 @@ class Counts:
                 self._changed.wait(left)
 
     def known(self) -> dict[Process, Seen]:
-        """Return what is known of those that were asked for last."""
+        """Return the counts of the processes that were asked for last."""
         with self._changed:
             return dict(self._known)
 
     def pending(self) -> int:
-        """Return how many are to be counted, or are being counted."""
+        """Return how many wait to be counted, or are being counted."""
         with self._changed:
             return len(self._due) + (self._now is not None)
 
     def _counted_at(self, process: Process) -> float:
-        """Return when counting it began; -inf if it was not counted. Under the lock."""
+        """Return when its count began; -inf if it was never counted. Under the lock."""
         sums = self._known[process].sums if process in self._known else None
         return sums.time if sums else -math.inf
 
     def _next_end(self) -> float:
-        """Return when the next will be counted, as far as is known. Under the lock."""
+        """Return when the next count will be done, as far as we know. Under the lock."""
         process = self._now or next(iter(self._due), None)
         sums = self._known[process].sums if process in self._known else None
         began = self._began if self._now else time.monotonic()
@@ -89,7 +89,7 @@ class Counts:
         try:
             while process := self._next():
                 self._note(process, self._count(process))
-        except BaseException:  # a mistake of ours: it is told, and the next who asks begins anew
+        except BaseException:  # a defect of ours: report it; the next request starts anew
             with self._changed:
                 self._now, self._running = None, False
                 self._changed.notify_all()
@@ -103,7 +103,7 @@ class Counts:
             self._changed.notify_all()
 
     def _or_before(self, seen: Seen) -> Seen:
-        """Return it; if it could not be counted now, with what it had before. Under the lock."""
+        """Return it; if it could not be counted now, with its earlier counts. Under the lock."""
         before = self._known.get(seen.process)
         return seen._replace(sums=before.sums) if seen.unread and before else seen
 
@@ -118,7 +118,7 @@ class Counts:
             return self._now
 
     def _count(self, process: Process) -> Seen | None:
-        """Count it by another thread, which is left behind if it is stuck."""
+        """Count it in another thread, which is left behind if it is stuck."""
         try:
             limit = self._counter.time_to_count(process)
         except OSError:

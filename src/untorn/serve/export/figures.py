@@ -1,6 +1,6 @@
-"""The figures of a group of processes: sums of those of its processes, each only if all are known.
+"""The figures of a group: sums over its processes, each only if all summands are known.
 
-Where something is not known of one process, no sum that it is part of is given.
+If something is unknown for one process, every sum that includes it is left out.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -11,26 +11,26 @@ from untorn.serve.export.process_looks import Seen, Sums
 
 @dataclass(frozen=True, slots=True)
 class GroupFigures:
-    """What a group has; memory in bytes, times in seconds. What is None is not known."""
+    """The figures of a group; memory in bytes, times in seconds. None means unknown."""
 
     processes: int
     unknown_processes: int
-    """Of which the maps or the memory are not known."""
+    """Processes whose maps or memory are unknown."""
     resident: int | None
     proportional: int | None
     unique: int | None
     swapped: int | None
     deleted_files: int | None
-    """Bytes mapped of them."""
+    """Bytes mapped from them."""
     vmas: int | None
     process_vmas_max: int | None
-    """Of the process that has the most."""
+    """VMAs of the process that has the most."""
     map_count: float | None
-    """The same as a fraction of how many one process may have."""
+    """The same as a fraction of how many a process may have."""
     longest_hold: float | None
-    """Of the last look at each process."""
+    """The longest in the last look at each process."""
     figures_age: float | None
-    """Since the earliest look that these are of."""
+    """Since the earliest look behind these figures."""
 
 
 def by_group(seen: Iterable[Seen], most: int | None, now: float) -> dict[str, GroupFigures]:
@@ -38,8 +38,8 @@ def by_group(seen: Iterable[Seen], most: int | None, now: float) -> dict[str, Gr
 
     Args:
         seen: The processes.
-        most: How many VMAs one may have; None if that is not known.
-        now: By the monotonic clock.
+        most: How many VMAs a process may have; None if that is unknown.
+        now: Time by the monotonic clock.
     """
     groups: dict[str, list[Seen]] = {}
     for each in seen:

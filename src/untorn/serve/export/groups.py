@@ -1,4 +1,4 @@
-"""Groups of processes: by what the kernel calls the program, its command line, or its cgroup."""
+"""Group processes by the kernel's name of the program, the command line, or the cgroup."""
 
 import os
 import re
@@ -11,7 +11,7 @@ from typing import NamedTuple, Self
 from untorn.reader.access.gentle import gently
 
 _COMMAND_LINE_SIZE = 4096
-"""Bytes of a command line that are looked at."""
+"""Bytes of a command line to look at."""
 _ENDS = re.compile(rb"\0+")
 
 
@@ -19,20 +19,20 @@ class Source(StrEnum):
     """What a rule looks at."""
 
     NAME = "name"
-    """What the kernel calls the program: at most 15 bytes. Source: proc_pid_comm(5)."""
+    """The kernel's name of the program: at most 15 bytes. Source: proc_pid_comm(5)."""
     CMDLINE = "cmdline"
     """The command line, with spaces between arguments."""
     CGROUP = "cgroup"
-    """The path in the hierarchy of cgroup v2, or where there is none that of systemd's."""
+    """The path in the cgroup v2 hierarchy, or if there is none in systemd's."""
 
 
 class Others(StrEnum):
-    """What becomes of a process that no rule is about."""
+    """What happens to a process that no rule matches."""
 
     NAME = "name"
-    """It is of a group of its name."""
+    """It goes into a group of its name."""
     CGROUP = "cgroup"
-    """It is of a group of its cgroup."""
+    """It goes into a group of its cgroup."""
     NONE = "none"
     """It is left out."""
 
@@ -41,14 +41,14 @@ class Rule(NamedTuple):
     """The processes of a group."""
 
     group: str
-    """What it is called, with what the expression found for `\\1` and `\\g<name>`."""
+    """Its name, where `\\1` and `\\g<name>` stand for what the expression matched."""
     source: Source
     pattern: re.Pattern[str]
-    """Is found in the source, anywhere."""
+    """Must match anywhere in the source."""
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Return the rule that GROUP=SOURCE:REGEX means.
+        """Parse a rule GROUP=SOURCE:REGEX.
 
         Raises:
             ValueError: It is no rule; the message says what is wrong.
@@ -61,28 +61,28 @@ class Rule(NamedTuple):
             raise ValueError(f"no source {source}; there are {', '.join(Source)}")
         try:
             pattern = re.compile(expression, re.DOTALL)  # a command line may have newlines
-            pattern.sub(group, "")  # as this says whether there is a group \1
+            pattern.sub(group, "")  # raises if group refers to a missing \1
         except (re.error, IndexError) as error:
             raise ValueError(f"{expression}: {error}") from error
         return cls(group, Source(source), pattern)
 
 
 class Groups:
-    """Tells of which group a process is: that of the first rule which is about it.
+    """Finds the group of a process: that of the first rule that matches.
 
     Args:
         rules: The rules, in their order.
-        others: What becomes of a process that no rule is about.
+        others: What happens to a process that no rule matches.
     """
 
     def __init__(self, rules: Sequence[Rule] = (), others: Others = Others.NAME) -> None:
         self._rules, self._others = tuple(rules), others
 
     def group_of(self, name: bytes, place: str) -> str | None:
-        """Return the group of a process; None if it is of none.
+        """Return the group of a process; None if it has none.
 
         Args:
-            name: What the kernel calls the program.
+            name: The kernel's name of the program.
             place: Its directory in procfs.
 
         Raises:
@@ -103,14 +103,14 @@ class Groups:
 
 
 def _text(value: bytes) -> str:
-    """Return it as Prometheus takes it: as UTF-8."""
+    """Return it in valid UTF-8, which Prometheus needs."""
     return value.decode("utf-8", "backslashreplace")
 
 
 def _command_line(place: str) -> bytes:
-    """Return the command line, with spaces; empty if it has none.
+    """Return the command line, with spaces; empty if there is none.
 
-    It lies in the memory of the process, whose lock is held while it is copied.
+    It is in the memory of the process, whose lock is held while it is copied.
     """
     fd = os.open(f"{place}/cmdline", os.O_RDONLY | os.O_CLOEXEC)
     try:

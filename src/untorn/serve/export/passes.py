@@ -1,7 +1,7 @@
-"""Passes over all processes of a host: made when somebody asks, and one for all who ask meanwhile.
+"""Passes over all processes of a host: made on demand, one for all who ask meanwhile.
 
-A pass looks at each process once, by a few threads, and ends in time whatever is stuck. What is
-too large for it is counted in the background, and known as it was counted last.
+A pass looks at each process once, with a few threads, and ends in time even if some are stuck.
+Processes that are too large for it are counted in the background, and shown as last counted.
 """
 
 import math
@@ -18,9 +18,9 @@ from untorn.serve.export.counts import Counts
 from untorn.serve.export.process_looks import LATE, Process, Seen
 
 _THREADS = 1
-"""Python runs but one at a time: with more, calls that hold a lock would wait for each other."""
+"""Python runs one thread at a time: with more, calls that hold a lock would wait for each other."""
 _PART = 0.5
-"""Of the time of a pass, that one look may take. What is stuck is not looked at in the next."""
+"""The part of a pass's time that one look may take. The next pass skips what is stuck."""
 
 
 class Looks(Protocol):
@@ -34,46 +34,46 @@ class Looks(Protocol):
         """Look at a process."""
 
     def lives(self, process: Process) -> bool:
-        """Tell whether a process is there still."""
+        """Return whether a process still exists."""
 
 
 class Survey(NamedTuple):
     """What is known of a host."""
 
     seen: Sequence[Seen]
-    """Each process as it was seen last; without sums if it is large and was not counted yet."""
+    """Each process as last seen; without sums if it is large and was not counted yet."""
     skipped: Mapping[str, int]
-    """How many processes were not read, or counted, when last tried, by the reason."""
+    """How many processes could not be read, or counted, in the last try, by reason."""
     passes: int
-    """How many there were so far."""
+    """How many passes there were so far."""
     seconds: float
-    """That they took together."""
+    """Time of all passes together."""
     pending: int
-    """How many large processes are to be counted."""
+    """How many large processes wait to be counted."""
 
 
 class _Pass(NamedTuple):
-    """What the last pass found."""
+    """The result of the last pass."""
 
     began: float
-    """By the monotonic clock."""
+    """Time by the monotonic clock."""
     seen: Mapping[int, Seen]
-    """By number."""
+    """By PID."""
     skipped: Mapping[str, int]
     passes: int
-    """So far."""
+    """How many passes there were so far."""
     seconds: float
-    """That they took together."""
+    """Time of all passes together."""
 
 
 class Passes:
-    """Looks at all processes of a host when somebody asks, unless that was done just before.
+    """Looks at all processes of a host on request, unless that was just done.
 
     Args:
-        looks: Looks at one.
+        looks: Looks at one process.
         counts: Counts large ones.
-        max_age: Seconds that figures may be old, by when the look began.
-        patience: Seconds that whoever asks may have to wait.
+        max_age: How old figures may be, in seconds since the look began.
+        patience: Seconds that a request may wait.
     """
 
     def __init__(self, looks: Looks, counts: Counts, *, max_age: float, patience: float) -> None:
@@ -81,12 +81,12 @@ class Passes:
         self._max_age, self._patience = max_age, patience
         self._passing = threading.Lock()  # held during a pass; taken before _lock
         self._lock = threading.Lock()
-        self._last = _Pass(-math.inf, {}, {}, 0, 0)  # protected by _lock; written under both
+        self._last = _Pass(-math.inf, {}, {}, 0, 0)  # protected by _lock; written under both locks
 
     def survey(self) -> Survey:
-        """Return what is known, as new as it can be had in time.
+        """Return what is known, as new as time permits.
 
-        Half of the time may be spent on waiting for a pass of another thread, or for counts.
+        Half of the time may go to waiting for another thread's pass, or for counts.
 
         Raises:
             OSError: ENOENT if there is no procfs; EMFILE or ENFILE if we may open no more files.
@@ -110,7 +110,7 @@ class Passes:
             return self._last
 
     def _pass(self, deadline: float) -> None:
-        """Look at all. Under _passing."""
+        """Look at all processes. Under _passing."""
         began, last = time.monotonic(), self._known()
         tally = _Tally(last.seen, self._looks.lives)
         known = {pid: seen.process for pid, seen in last.seen.items()}
@@ -131,7 +131,7 @@ class Passes:
 
 
 def _in_turn(pids: list[int], seen: Mapping[int, Seen]) -> list[int]:
-    """Return first what was seen the longest time ago: there may not be time for all."""
+    """Return the longest unseen processes first: there may not be time for all."""
     return sorted(pids, key=lambda pid: _seen_at(seen.get(pid)))
 
 
@@ -139,12 +139,12 @@ class _Tally:
     """What one pass finds.
 
     Args:
-        before: What was seen before: that is kept of a process which is not read now.
-        lives: Tells whether a process is there still.
+        before: What was seen before: kept for processes that cannot be read now.
+        lives: Returns whether a process still exists.
 
     Attributes:
-        seen: By number, each process as it was seen last.
-        skipped: How many processes were not read now, by the reason.
+        seen: By PID, each process as last seen.
+        skipped: How many processes could not be read now, by reason.
     """
 
     def __init__(self, before: Mapping[int, Seen], lives: Callable[[Process], bool]) -> None:
@@ -153,7 +153,7 @@ class _Tally:
         self.skipped: Counter[str] = Counter()
 
     def add(self, pid: int, found: Seen | Unread | TimeoutError | None) -> None:
-        """Add what was found of a process."""
+        """Add the result of a look at a process."""
         if isinstance(found, Seen):
             self._add_seen(pid, found)
         elif isinstance(found, Unread):
@@ -165,7 +165,7 @@ class _Tally:
                 self.seen[pid] = before
 
     def _add_seen(self, pid: int, seen: Seen) -> None:
-        """Add it, with what was known before of the same process and is not now."""
+        """Add it, with what was known before of the same process and is unknown now."""
         before = self._before.get(pid)
         same = before if before and before.process == seen.process else None
         if seen.unread:
@@ -178,10 +178,10 @@ class _Tally:
 
 
 def _seen_at(seen: Seen | None) -> float:
-    """Return when a process was looked at; -inf if it was not."""
+    """Return when a process was looked at; -inf if it never was."""
     return seen.maps.time if seen and seen.maps else -math.inf
 
 
 def _with_sums(seen: Seen, counted: Seen | None) -> Seen:
-    """Return what was seen of a process, with what was counted of it, if it is large."""
+    """Return what was seen of a process, with its counts if it is large."""
     return seen._replace(sums=counted.sums) if counted and counted.sums else seen

@@ -1,7 +1,7 @@
-"""One look at one process: of which group it is, what it maps, what it has in memory.
+"""One look at one process: its group, what it maps, what it has in memory.
 
-Nothing that is large is counted here: its map is read, and its size by counters, so that many
-processes are looked at in a short time. Counting is another look.
+Large processes are not counted here: only their maps and counters are read, so that many processes
+take a short time. Counting is a separate look.
 """
 
 import errno
@@ -31,23 +31,23 @@ from untorn.reader.stale import deleted_files
 from untorn.serve.export.groups import Groups
 
 LATE = "not read in time"
-"""Why a process was not read: the look was not over when it had to be."""
+"""Why a process was not read: the look did not end in time."""
 SHARE = 0.1
-"""Of one CPU, that looks may take, and counts as much again."""
+"""The share of one CPU that looks may use; counts may use as much again."""
 _SAVED = 30.0
-"""Seconds for which the budget is saved up: looks come all at once, at each scrape."""
+"""How many seconds of budget are saved up: looks come all at once, at each scrape."""
 _NO_REST = Pace(1)
-"""Each small process is another one."""
+"""No pause is needed: each small process is a different one."""
 
 
 class Process(NamedTuple):
-    """A process, and no later one of its number."""
+    """A process; never a later one with its PID."""
 
     pid: int
     start_time: int
     """Clock ticks since boot."""
     name: bytes
-    """What the kernel calls the program."""
+    """The kernel's name of the program."""
     group: str
 
 
@@ -55,38 +55,38 @@ class Maps(NamedTuple):
     """What a process maps."""
 
     time: float
-    """When it was looked at, by the monotonic clock."""
+    """When we looked, by the monotonic clock."""
     vmas: int
     """How many the kernel counts against max_map_count."""
     deleted: int
-    """Bytes of deleted files."""
+    """Bytes mapped from deleted files."""
 
 
 class Sums(NamedTuple):
-    """What a process has in memory, in bytes; None where it is not known exactly."""
+    """What a process has in memory, in bytes; None if it is not known exactly."""
 
     time: float
-    """When it was looked at, by the monotonic clock."""
+    """When we looked, by the monotonic clock."""
     resident: int | None
     proportional: int | None
     unique: int | None
     swapped: int | None
     longest_hold_ns: int
-    """How long one call that held a lock of it took at most."""
+    """The longest time that one call held a lock of it."""
     took: float = 0
-    """Seconds from the beginning of the look to its end."""
+    """Seconds from the start of the look to its end."""
 
 
 class Seen(NamedTuple):
-    """What one look at a process found."""
+    """The result of one look at a process."""
 
     process: Process
     maps: Maps | None = None
     sums: Sums | None = None
     is_large: bool = False
-    """Whether one call would take too long to tell what it has in memory: it is to be counted."""
+    """Whether one call would take too long to sum up its memory, so that it must be counted."""
     size: int = 0
-    """Bytes that it has in memory by its counters, about."""
+    """About how many bytes it has in memory, by its counters."""
     unread: str = ""
     """Why nothing is known of it."""
 
@@ -95,15 +95,15 @@ class ProcessLooks:
     """Looks at processes.
 
     Args:
-        groups: Tells of which group a process is.
+        groups: Finds the group of a process.
         proc: Where procfs is mounted.
-        max_hold: Seconds for which a lock of a process may be held at most by one call.
-        share: Of one CPU, that looks may take in the long run, and counts as much again.
+        max_hold: Seconds that one call may hold a lock of a process.
+        share: Share of one CPU that looks may use in the long run; counts may use as much again.
 
     Attributes:
         proc: Where procfs is mounted.
         looking: The budget of looks.
-        counting: The budget of counts, another one: no look waits for a count.
+        counting: The budget of counts; it is separate, so that no look waits for a count.
     """
 
     def __init__(self, groups: Groups, proc: str, max_hold: float, share: float = SHARE) -> None:
@@ -111,22 +111,22 @@ class ProcessLooks:
         self.looking, self.counting = (Budget(share, saved=_SAVED) for _ in range(2))
         self._patience = max(1, SHARE / share)
         self._lock = threading.Lock()
-        self._looks: set[int | Process] = set()  # and counts, just now; protected by _lock
+        self._looks: set[int | Process] = set()  # looks and counts under way; protected by _lock
 
     def look(self, pid: int, known: Process | None) -> Seen | Unread | None:
         """Look at a process.
 
         Args:
-            pid: Its number.
-            known: What it was when it was seen last; it keeps its group.
+            pid: Its PID.
+            known: What it was when last seen; it keeps its group.
 
         Returns:
-            What was seen. None if it has no memory, is gone, or is of no group; Unread if not even
-            its group is known.
+            What was seen. None if it has no memory, is gone, or has no group; Unread if not even
+                its group is known.
 
         Raises:
-            OSError: ETIMEDOUT if the look that it is part of has no time left, or another thread
-                is still stuck with the process.
+            OSError: ETIMEDOUT if the look has no time left, or another thread is still stuck with
+                the process.
         """
         with self._alone(pid), self.looking.look():
             try:
@@ -139,7 +139,7 @@ class ProcessLooks:
             return process and self._of_one(process, partial(self._read, process))
 
     def lives(self, process: Process) -> bool:
-        """Tell whether a process is there still."""
+        """Return whether a process still exists."""
         status = status_of(self._place(process.pid))
         return status is not None and status.start_time == process.start_time
 
@@ -147,7 +147,7 @@ class ProcessLooks:
         """Return what a process has in memory, counted slice by slice; None if it is gone.
 
         Raises:
-            OSError: ETIMEDOUT if the look that it is part of has no time left.
+            OSError: ETIMEDOUT if the look has no time left.
         """
         began = time.monotonic()
 
@@ -164,7 +164,7 @@ class ProcessLooks:
             return self._of_one(process, look)
 
     def time_to_count(self, process: Process) -> float:
-        """Return how many seconds counting may take; more where the budget is small.
+        """Return how many seconds counting may take; more if the budget is small.
 
         Raises:
             OSError: The process is gone.
@@ -176,10 +176,10 @@ class ProcessLooks:
 
     @contextmanager
     def _alone(self, what: int | Process) -> Iterator[None]:
-        """Look at a process, or count it, unless another thread does: only one is ever stuck.
+        """Look at a process, or count it, unless another thread does: so only one is ever stuck.
 
         Raises:
-            OSError: ETIMEDOUT if one does.
+            OSError: ETIMEDOUT if another one does.
         """
         with self._lock:
             if what in self._looks:
@@ -197,7 +197,7 @@ class ProcessLooks:
         return not status.leaving or bool(living_threads(pid, self.proc))
 
     def _process(self, pid: int, known: Process | None) -> Process | None:
-        """Return which process it is; None if it has no memory, or is of no group."""
+        """Return the process; None if it has no memory, or no group."""
         status = status_of(self._place(pid))
         if status is None or not self._may_have_memory(pid, status):
             return None
@@ -207,9 +207,9 @@ class ProcessLooks:
         return Process(pid, status.start_time, status.command, group) if group else None
 
     def _read(self, process: Process) -> Seen:
-        """Return what it maps, and what it has in memory if one short call tells."""
+        """Return its maps, and its memory if one short call can sum that up."""
         pid, now = process.pid, time.monotonic()
-        budget = None if is_own(pid, self.proc) else self.looking  # we hold up nobody else
+        budget = None if is_own(pid, self.proc) else self.looking  # we hold up only ourselves
         maps = look_at(pid, partial(_maps, now), proc=self.proc, timeout=None, budget=budget)
         holds = Holds(pace=_NO_REST, budget=budget)
         _, sizes, amounts = read_rollup(pid, self.proc, holds, self._max_hold)
@@ -220,7 +220,7 @@ class ProcessLooks:
         return Seen(process, maps, sums, size=size)
 
     def _of_one(self, process: Process, look: Callable[[], Seen]) -> Seen | None:
-        """Return what a look found if all of it is of this process."""
+        """Return the result of a look if all of it belongs to this process."""
         try:
             seen = look()
         except TimeoutError:

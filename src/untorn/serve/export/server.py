@@ -1,7 +1,7 @@
-"""Metrics by HTTP, for few clients at a time: one that is slow keeps nobody waiting for long.
+"""Serve metrics over HTTP to a few clients at a time; a slow one holds up nobody for long.
 
-Each connection has a thread and one request. If there are as many as there may be, another one is
-closed at once; one that sends or takes nothing for some seconds is closed, too.
+Each connection has a thread and one request. If the most connections are open, a new one is closed
+at once; one that sends or receives nothing for some seconds is closed, too.
 """
 
 import socket
@@ -18,9 +18,9 @@ from prometheus_client import CollectorRegistry, make_wsgi_app
 from untorn.errors import describe
 
 _MOST = 16
-"""Connections at a time."""
+"""The most connections at a time."""
 _ANY = "::"
-"""All addresses of IPv6 and, where it is asked for, of IPv4."""
+"""All IPv6 addresses and, where IPv4 is wanted, all IPv4 addresses."""
 _INDEX = b'<!doctype html><title>untorn</title><p><a href="/metrics">metrics</a>\n'
 Environment = dict[str, Any]
 Start = Callable[[str, list[tuple[str, str]]], Any]
@@ -28,18 +28,18 @@ Application = Callable[[Environment, Start], Iterable[bytes]]
 
 
 class Server(ThreadingMixIn, WSGIServer):
-    """Listens from the beginning; serves in serve_forever().
+    """Listens from the start; serves in serve_forever().
 
     Args:
-        host: Name or address, of IPv4 or IPv6; empty for all addresses of the machine.
-        port: Number; 0 for any that is free.
+        host: Name or address, IPv4 or IPv6; empty for all addresses of the machine.
+        port: Port; 0 for any free one.
         registry: The metrics.
 
     Attributes:
         url: Where the metrics are.
 
     Raises:
-        OSError: EADDRINUSE, EADDRNOTAVAIL, EACCES: it cannot listen there; there is no such host.
+        OSError: EADDRINUSE, EADDRNOTAVAIL or EACCES if it cannot listen there; or no such host.
     """
 
     daemon_threads = True
@@ -54,7 +54,7 @@ class Server(ThreadingMixIn, WSGIServer):
         self.set_app(_application(registry))
 
     def server_bind(self) -> None:
-        """Bind without asking a name server who we are, as HTTPServer does."""
+        """Bind without a name server look-up of our own name, which HTTPServer makes."""
         if self.address_family == socket.AF_INET6 and self.server_address[0] == _ANY:
             self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         TCPServer.server_bind(self)
@@ -68,31 +68,31 @@ class Server(ThreadingMixIn, WSGIServer):
         return f"http://{host}:{self.server_port}/metrics"
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Have a thread serve a connection; close it if there is no place left."""
+        """Let a thread serve a connection; close it if the most are open."""
         if not self._places.acquire(blocking=False):
             self.shutdown_request(request)
             return
         try:
             super().process_request(request, client_address)
-        except RuntimeError:  # no thread can be had
+        except RuntimeError:  # no thread can be started
             self._places.release()
             self.shutdown_request(request)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """Serve a connection, and give its place back."""
+        """Serve a connection, and free its place."""
         try:
             super().process_request_thread(request, client_address)
         finally:
             self._places.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of a client that was late or has left; all else is our mistake."""
+        """Ignore a client that was late or has left; anything else is a defect of ours."""
         if not isinstance(sys.exception(), OSError):
             super().handle_error(request, client_address)
 
 
 def _find(host: str, port: int) -> tuple[socket.AddressFamily, Any]:
-    """Return family and address of where to listen."""
+    """Return the address family and the address to listen on."""
     if not host and socket.has_dualstack_ipv6():
         return socket.AF_INET6, (_ANY, port)
     found = socket.getaddrinfo(host or "0.0.0.0", port, type=socket.SOCK_STREAM)
@@ -101,14 +101,14 @@ def _find(host: str, port: int) -> tuple[socket.AddressFamily, Any]:
 
 class _Handler(WSGIRequestHandler):
     timeout = 5
-    """Seconds that it waits for a client to send, or to take, something."""
+    """Seconds to wait for a client to send or receive something."""
 
     def log_message(self, format: str, *arguments: Any) -> None:  # noqa: A002 (its name there)
         """Log nothing."""
 
 
 def _application(registry: CollectorRegistry) -> Application:
-    """Return what answers to /metrics and /."""
+    """Return an application that answers /metrics and /."""
     metrics: Application = make_wsgi_app(registry)
 
     def serve(environment: Environment, start: Start) -> Iterable[bytes]:

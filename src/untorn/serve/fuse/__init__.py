@@ -1,4 +1,4 @@
-"""A tree of files of ours as a file system, by FUSE.
+"""Our trees of files as file systems, by FUSE.
 
 From the top down: session, requests, pending, leader, inodes, answers, support, libfuse,
 lifeline, watchdog, connection, mounting, mount_calls, node.

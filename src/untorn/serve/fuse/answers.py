@@ -1,4 +1,4 @@
-"""What is answered to a request: each kind of answer in libfuse's terms."""
+"""The answers to requests: each kind in libfuse's terms."""
 
 import ctypes
 import os
@@ -13,13 +13,13 @@ Answer = Callable[[int], bool]
 """Answers a request; returns whether the answer arrived: its caller may have been killed."""
 _DOTS = Entry(b".", stat.S_IFDIR), Entry(b"..", stat.S_IFDIR)
 _UNKNOWN_INO = 0xFFFF_FFFF
-"""Not 0, which libc takes for an entry that was deleted."""
+"""Not 0, which libc takes for a deleted entry."""
 _NUMBERS = 1 << 32
-"""Where names that are numbers stand in a directory, each at its own place."""
+"""Positions in a directory of names that are numbers, each at a place of its own."""
 
 
 def error(number: int) -> Answer:
-    """Refuse it, with an errno."""
+    """Refuse the request, with an errno."""
     return lambda request: not libfuse.fuse_reply_err(request, number)
 
 
@@ -27,45 +27,45 @@ done = error(0)
 
 
 def absent(seconds: float) -> Answer:
-    """Tell that there is nothing of a name, and for how many seconds that holds."""
+    """Answer that nothing has that name, which holds for some seconds."""
     entry = libfuse.fuse_entry_param(ino=0, entry_timeout=seconds)
     return lambda request: not libfuse.fuse_reply_entry(request, entry)
 
 
 def attributes(told: Attributes, number: int, seconds: float) -> Answer:
-    """Tell attributes of a node, and for how many seconds they hold."""
+    """Answer with the attributes of a node, which hold for some seconds."""
     filled = libfuse.c_stat()
     fill(filled, told, number)
     return lambda request: not libfuse.fuse_reply_attr(request, filled, seconds)
 
 
 def text(target: bytes) -> Answer:
-    """Tell where a link leads."""
+    """Answer with the target of a link."""
     return lambda request: not libfuse.fuse_reply_readlink(request, target)
 
 
 def data(told: bytes) -> Answer:
-    """Tell what was read."""
+    """Answer with what was read."""
     return lambda request: not libfuse.fuse_reply_buf(request, told, len(told))
 
 
 def ioctl(value: int, told: bytes) -> Answer:
-    """Tell what an ioctl returns and found."""
+    """Answer with the value and the data of an ioctl."""
     return lambda request: not libfuse.fuse_reply_ioctl(request, value, told, len(told))
 
 
 def statistics() -> Answer:
-    """Tell of the file system what there is to tell: next to nothing."""
+    """Answer with the little that there is to say of the file system."""
     told = libfuse.c_statvfs(f_bsize=os.sysconf("SC_PAGESIZE"), f_namemax=255)
     return lambda request: not libfuse.fuse_reply_statfs(request, told)
 
 
 def listing(entries: list[tuple[int, Entry]], size: int) -> Answer:
-    """Tell as many entries of a directory as there is room for.
+    """Answer with as many directory entries as fit.
 
     Args:
-        entries: Those that are wanted, each with its position.
-        size: Bytes of room.
+        entries: The wanted entries, each with its position.
+        size: Room in bytes.
     """
 
     def answer(request: int) -> bool:
@@ -86,7 +86,7 @@ def listing(entries: list[tuple[int, Entry]], size: int) -> Answer:
 
 
 def positions(entries: Sequence[Entry]) -> list[tuple[int, Entry]]:
-    """Return entries in order, each with a position that it keeps: see proc_pid_readdir()."""
+    """Return entries in order, each with a position that stays the same: see proc_pid_readdir()."""
     words = sorted(each for each in entries if not each.name.isdigit())
     numbers = sorted((int(each.name), each) for each in entries if each.name.isdigit())
     placed = list(enumerate((*_DOTS, *words), 1))
@@ -95,7 +95,7 @@ def positions(entries: Sequence[Entry]) -> list[tuple[int, Entry]]:
 
 
 def fill(filled: Any, told: Attributes, number: int) -> None:
-    """Put attributes into a c_stat."""
+    """Fill a c_stat with attributes."""
     filled.st_mode, filled.st_nlink, filled.st_ino = told.mode, told.nlink, told.ino or number
     filled.st_uid, filled.st_gid, filled.st_size = told.uid, told.gid, told.size
     if told.time_ns:
@@ -105,11 +105,11 @@ def fill(filled: Any, told: Attributes, number: int) -> None:
 
 
 def may(caller: Caller, told: Attributes, mask: int) -> bool:
-    """Tell whether a caller may do what access() asks, by the mode alone.
+    """Return whether a caller may do what access() asks, by the mode alone.
 
     Args:
-        caller: Who asks; of its groups only the first is known.
-        told: Of the node.
+        caller: The caller; only the first of its groups is known.
+        told: Attributes of the node.
         mask: R_OK, W_OK and X_OK.
     """
     if caller.uid == 0:

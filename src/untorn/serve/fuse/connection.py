@@ -1,4 +1,4 @@
-"""What the kernel knows of a mount beside its tree: requests that wait, and a way to end them all.
+"""The kernel's side of a mount besides its tree: waiting requests, and a way to abort them all.
 
 Source: Documentation/filesystems/fuse/fuse.rst, fs/fuse/control.c.
 """
@@ -13,13 +13,13 @@ _CONTROL = "/sys/fs/fuse/connections"
 
 
 class Connection:
-    """The connection between the kernel and who serves a mount.
+    """The connection between the kernel and the server of a mount.
 
     Args:
-        minor: Number of the device that is mounted.
+        minor: Minor number of the mount's device.
 
     Raises:
-        OSError: EACCES, EPERM or ENOENT if we are not allowed to see it.
+        OSError: EACCES, EPERM or ENOENT if we may not see it.
     """
 
     def __init__(self, minor: int) -> None:
@@ -30,13 +30,13 @@ class Connection:
             os.close(control)
 
     def waiting(self) -> int:
-        """Return how many requests have no answer yet; 0 if it is unmounted."""
+        """Return how many requests wait for an answer; 0 once it is unmounted."""
         with suppress(FileNotFoundError), self._opened("waiting", os.O_RDONLY) as fd:
             return int(os.read(fd, 16) or 0)
         return 0
 
     def abort(self) -> None:
-        """End it: all that wait get ECONNABORTED, those that come ENOTCONN."""
+        """Abort it: waiting requests get ECONNABORTED, later ones ENOTCONN."""
         with suppress(FileNotFoundError), self._opened("abort", os.O_WRONLY) as fd:
             os.write(fd, b"1")
 
@@ -50,7 +50,7 @@ class Connection:
 
 
 def _open_control() -> int:
-    """Open the directory of all connections, also where it is not mounted."""
+    """Open the directory of all connections, even if it is not mounted."""
     try:
         return open_unmounted("fusectl")
     except OSError:

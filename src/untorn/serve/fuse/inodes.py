@@ -1,7 +1,7 @@
 """The nodes that the kernel knows, by number.
 
-A number is given out once and never again, so that no name of the kernel's can come to mean another
-node than the one that it was told of.
+A number is given out only once, so that no name in the kernel can come to mean another node than
+the one that it was given for.
 """
 
 import threading
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from untorn.serve.fuse.node import Directory, Node
 
 _LONG = 10.0
-"""Seconds; a name that is kept for less may come to mean nothing at any time."""
+"""Seconds; a name that is kept for less may lose its meaning at any time."""
 ROOT = 1
 """Number of the root. Source: libfuse's include/fuse_lowlevel.h, FUSE_ROOT_ID."""
 
@@ -18,18 +18,18 @@ ROOT = 1
 class Inodes:
     """Numbers of nodes, and how often the kernel was told of each.
 
-    A node that the kernel forgets may be asked for again at the same moment: it lets go of what it
-    holds, and then is given a new number.
+    A node that the kernel forgets may be looked up again at the same moment: it then drops what it
+    holds, and gets a new number.
     """
 
     def __init__(self, root: Node) -> None:
         self._lock = threading.Lock()
-        self._nodes: dict[int, Node] = {ROOT: root}  # protected by _lock, as are those below
+        self._nodes: dict[int, Node] = {ROOT: root}  # protected by _lock, like those below
         self._counts: dict[int, int] = {ROOT: 1}
         self._numbers: dict[Node, int] = {root: ROOT}
         self._last = ROOT
         self._passing: dict[int, dict[bytes, int]] = {}
-        self._places: dict[int, tuple[int, bytes]] = {}  # where each of these is
+        self._places: dict[int, tuple[int, bytes]] = {}  # directory and name of each of these
 
     def __getitem__(self, number: int) -> Node:
         with self._lock:
@@ -40,7 +40,7 @@ class Inodes:
             return len(self._nodes)
 
     def learnt(self, node: Node, parent: int, name: bytes) -> int:
-        """Return the number of a node of which the kernel is told now, as the one of that name."""
+        """Return the number of a node, of which the kernel is now told under that name."""
         with self._lock:
             number = self._numbers.get(node)
             if number is None:
@@ -54,7 +54,7 @@ class Inodes:
             return number
 
     def forgotten(self, number: int, times: int) -> None:
-        """Note that the kernel forgets what it was told so many times."""
+        """Record that the kernel forgets a node of which it was told so many times."""
         with self._lock:
             self._counts[number] -= times
             if self._counts[number] or number == ROOT:
@@ -73,6 +73,6 @@ class Inodes:
                 del self._passing[parent]
 
     def passing(self, parent: int) -> Sequence[bytes]:
-        """Return which names in a directory mean directories that may go at any time."""
+        """Return the names in a directory that mean directories which may vanish at any time."""
         with self._lock:
             return list(self._passing.get(parent, ()))

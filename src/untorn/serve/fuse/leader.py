@@ -1,10 +1,10 @@
-"""Threads that take turns to lead: one receives and answers, unless an answer takes its time.
+"""Threads that take turns to lead: one receives and answers, unless an answer takes long.
 
-To hand each request to another thread costs more than most answers take. So one thread, the leader,
-receives a request, answers it, and receives the next. Before what may have to wait it steps aside:
-another thread leads from then on, and it comes back as a spare one when it is done. A leader that
-is stuck where nobody expected it is replaced after a moment by the lookout, a thread that sleeps
-while there is nothing to do.
+Handing each request to another thread would cost more than most answers take. So one thread, the
+leader, receives a request, answers it, and receives the next. Before work that may have to wait it
+steps aside: another thread leads from then on, and the old leader becomes a spare thread when it is
+done. If a leader is stuck unexpectedly, the lookout replaces it after a moment; that is a thread
+that sleeps while there is nothing to do.
 """
 
 import errno
@@ -19,61 +19,61 @@ Room = TypeVar("Room")
 Work = TypeVar("Work")
 Told = TypeVar("Told", contravariant=True)
 _PATIENCE = 0.02
-"""Seconds after which a request that is not answered holds up others no longer."""
+"""Seconds after which an unanswered request must not hold up others any longer."""
 _MOST_THREADS = 256
-"""That may be busy with requests at the same time."""
+"""The most threads that may be busy with requests at the same time."""
 _MOST_ASIDE, _MOST_OF_ONE = 224, 96
-"""Of them, those that may wait for something: of all users, and of one. So nobody keeps the others
-from being served, and the leader can always be replaced a few times more."""
+"""How many of them may wait for something: for all users, and for one. So no user keeps others
+from being served, and the leader can still be replaced a few times."""
 _MOST_SPARE = 4
-"""Threads that are kept though they have nothing to do."""
+"""Idle threads to keep."""
 
 
 class Server(Protocol[Room, Told]):
-    """What the threads do. None of it raises anything."""
+    """What the threads do. None of these methods raises anything."""
 
     def make_room(self) -> Room:
-        """Return what a thread receives its requests in."""
+        """Return a place in which a thread receives its requests."""
 
     def receive(self, room: Room) -> bool:
-        """Wait for a request; False if there will be none any more. By one thread at a time."""
+        """Wait for a request; False if there will be no more. One thread calls it at a time."""
 
     def answer(self, room: Room) -> object:
         """Answer the request that was received; may call works_on() and step_aside()."""
 
     def on_stuck(self, work: Told) -> object:
-        """Take note of the work of a leader that was replaced by the lookout."""
+        """Called with the work of a leader that the lookout replaced."""
 
 
 class Leadership(Generic[Room, Work]):
     """The threads that serve requests.
 
-    Lock order: `_lock` is the innermost; nothing of others is called with it held.
+    Lock order: `_lock` is the innermost; no foreign code is called while it is held.
 
     Args:
-        server: What they do.
+        server: What the threads do.
     """
 
     def __init__(self, server: Server[Room, Work]) -> None:
         self._server = server
         self._lock = threading.Lock()
-        self._leader: _Member | None = None  # protected by _lock, as are those down to _ended
+        self._leader: _Member | None = None  # protected by _lock, as is everything down to _ended
         self._spare: list[_Member] = []
-        self._rooms: list[Room] = []  # of threads that are gone
+        self._rooms: list[Room] = []  # of threads that have ended
         self._threads = 0
-        self._aside: Counter[int] = Counter()  # threads that wait for something, by user
+        self._aside: Counter[int] = Counter()  # waiting threads, by user
         self._all_aside = 0
-        self._request = 0  # number of the one that the leader answers, or answered last
-        self._busy = False  # whether it is at it still
-        self._work: Work | None = None  # on which it is at work, if it said so
+        self._request = 0  # number of the request that the leader answers, or answered last
+        self._busy = False  # whether it is still at it
+        self._work: Work | None = None  # what it works on, if it said so
         self._lookout_sleeps = False
         self._ended = False
-        self._alarm = threading.Condition(self._lock)  # something to look out for, or the end
+        self._alarm = threading.Condition(self._lock)  # something to watch, or the end
         self._all_gone = threading.Condition(self._lock)
         self._here = threading.local()
 
     def serve(self) -> None:
-        """Serve requests until there will be none any more.
+        """Serve requests until there will be no more.
 
         Raises:
             OSError: EAGAIN if no thread can be started.
@@ -88,23 +88,23 @@ class Leadership(Generic[Room, Work]):
         lookout.join()
 
     def wait_for_all(self, seconds: float) -> bool:
-        """Wait for the threads that are busy still; return whether none is left."""
+        """Wait for threads that are still busy; return whether none is left."""
         with self._all_gone:
             return self._all_gone.wait_for(lambda: not self._threads, seconds)
 
     def step_aside(self) -> bool:
-        """Have another thread lead, if this one does; return whether one could be had.
+        """Let another thread lead, if this one does; return whether that was possible.
 
-        For a thread that answers a request, before it waits for something.
+        A thread that answers a request calls this before it waits for something.
         """
         me: _Member = self._here.member
         with self._lock:
             return self._leader is not me or self._lead_next()
 
     def works_on(self, work: Work, user: int) -> bool:
-        """Note what a thread works on, and for whom; False if it is not to begin.
+        """Record what a thread works on, and for whom; return False if it must not begin.
 
-        It is not if too many threads wait for something already, for this user or for all.
+        It must not if too many threads already wait, for this user or for all.
         """
         me: _Member = self._here.member
         with self._lock:
@@ -112,12 +112,12 @@ class Leadership(Generic[Room, Work]):
             if leads:
                 me.user, self._work = user, work
             may_begin = self._aside[user] < _MOST_OF_ONE and self._all_aside < _MOST_ASIDE
-        if not leads:  # it was replaced before it could tell
+        if not leads:  # it was replaced before it could say so
             self._server.on_stuck(work)
         return may_begin
 
     def _lead_next(self) -> bool:
-        """Make a spare thread the leader, or a new one. Preconditions: _lock is held."""
+        """Make a spare or new thread the leader. Preconditions: _lock is held."""
         member = self._spare.pop() if self._spare else self._new_member()
         if member is None:
             return False
@@ -129,14 +129,14 @@ class Leadership(Generic[Room, Work]):
         return True
 
     def _count_aside(self, user: int, number: int) -> None:
-        """Count a thread that waits, or no longer does. Preconditions: _lock is held."""
+        """Count a thread that starts or stops waiting. Preconditions: _lock is held."""
         self._all_aside += number
         self._aside[user] += number
         if not self._aside[user]:
             del self._aside[user]
 
     def _new_member(self) -> "_Member | None":
-        """Start a thread; None if it cannot be had. Preconditions: _lock is held."""
+        """Start a thread; None if that is impossible. Preconditions: _lock is held."""
         if self._threads >= _MOST_THREADS:
             return None
         member = _Member()
@@ -170,7 +170,7 @@ class Leadership(Generic[Room, Work]):
         return self._server.make_room()
 
     def _begin(self) -> None:
-        """Note that the leader is busy, and wake the lookout. By the leader."""
+        """Record that the leader is busy, and wake the lookout. The leader calls it."""
         with self._lock:
             self._request += 1
             self._busy = True
@@ -179,7 +179,7 @@ class Leadership(Generic[Room, Work]):
                 self._alarm.notify()
 
     def _may_lead(self, me: "_Member") -> bool:
-        """Note that a request is answered, and wait for the next turn; False to go."""
+        """Record that a request is answered, and wait for the next turn; return False to end."""
         with self._lock:
             if self._leader is me:
                 self._busy = False
@@ -195,7 +195,7 @@ class Leadership(Generic[Room, Work]):
             return self._leader is me
 
     def _end(self) -> None:
-        """Send all home: there are no requests any more. By the leader."""
+        """Let all threads end: there are no more requests. The leader calls it."""
         with self._lock:
             self._ended, self._leader = True, None
             for member in self._spare:
@@ -205,7 +205,7 @@ class Leadership(Generic[Room, Work]):
             self._all_gone.notify_all()
 
     def _look_out(self) -> None:
-        """Replace a leader that answers the same request for too long. By the lookout."""
+        """Replace a leader that works on one request for too long. The lookout runs it."""
         seen = 0
         while (request := self._next_request()) is not None:
             if request == seen and (work := self._replace(request)) is not None:
@@ -223,17 +223,17 @@ class Leadership(Generic[Room, Work]):
             return None if self._ended else self._request
 
     def _replace(self, request: int) -> Work | None:
-        """Have another thread lead if the leader is at a request still; return its work."""
+        """Let another thread lead if the leader is still at a request; return its work."""
         with self._lock:
             stuck = self._busy and self._request == request
             return self._work if stuck and self._lead_next() else None
 
 
 class _Member:
-    """A thread that serves. Its fields are protected by the lock of Leadership, but `turn`."""
+    """A thread that serves. The lock of Leadership protects its fields except `turn`."""
 
     def __init__(self) -> None:
-        self.turn = threading.Lock()  # released when it is this one's turn to lead, or to go
+        self.turn = threading.Lock()  # released when this thread must lead, or end
         self.turn.acquire()
-        self.user = 0  # for whom it works
-        self.aside = False  # whether another one leads while it works
+        self.user = 0  # the user for whom it works
+        self.aside = False  # whether another thread leads while it works

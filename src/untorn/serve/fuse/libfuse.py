@@ -1,11 +1,11 @@
-"""libfuse3's low-level API: its functions and structures, by their own names.
+"""libfuse3's low-level API: its functions and structures under their own names.
 
-mfusepy finds the library, and knows which release has which layout; what it wraps is the high-level
-API, which has one timeout for all names, and wants each answer before it takes the next question.
+mfusepy finds the library, and knows which release has which layout. It wraps the high-level API,
+which has one timeout for all names, and wants each answer before it takes the next request.
 
-Functions that wait, or that take a lock of a request, let go of the GIL; those that answer keep it:
-an answer is one write() that does not sleep. libfuse calls nothing of ours with a lock held that an
-answer takes, so that no thread waits for the GIL with such a lock.
+Functions that wait, or that take a lock of a request, release the GIL. Those that answer keep it:
+an answer is one write() that does not sleep. libfuse never calls our code with a lock held that an
+answer takes, so no thread waits for the GIL with such a lock.
 
 Source: libfuse's include/fuse_lowlevel.h.
 """
@@ -27,7 +27,7 @@ from ctypes import (
     c_void_p,
 )
 
-os.environ.setdefault("FUSE_LIBRARY_NAME", "fuse3")  # else mfusepy prefers libfuse2
+os.environ.setdefault("FUSE_LIBRARY_NAME", "fuse3")  # otherwise mfusepy prefers libfuse2
 try:
     import mfusepy
 except OSError as error:
@@ -44,19 +44,19 @@ _FileInfo = POINTER(fuse_file_info)
 
 
 class fuse_args(Structure):
-    """Arguments of a session."""
+    """The arguments of a session."""
 
     _fields_ = (("argc", c_int), ("argv", POINTER(c_char_p)), ("allocated", c_int))
 
 
 class fuse_buf(Structure):
-    """What a request is received in; the library allocates the memory."""
+    """The buffer of a request; the library allocates its memory."""
 
     _fields_ = (*mfusepy.fuse_buf._fields_, ("room_for_later_releases", c_uint64 * 8))
 
 
 class fuse_ctx(Structure):
-    """Who made a request."""
+    """The caller of a request."""
 
     _fields_ = (("uid", c_uint32), ("gid", c_uint32), ("pid", c_int), ("umask", c_uint32))
 
@@ -85,7 +85,7 @@ _IOCTL = CFUNCTYPE(
     *(None, Request, c_uint64, c_uint, c_void_p, _FileInfo, c_uint, c_void_p, c_size_t, c_size_t)
 )
 REFUSED = CFUNCTYPE(None, Request)
-"""Of what is refused, whatever else it is called with."""
+"""Signature of operations that we refuse, whatever their other arguments."""
 PROTOTYPES = {
     "init": _INIT,
     "lookup": _NAME,
@@ -102,18 +102,18 @@ PROTOTYPES = {
     "access": _MASK,
     "ioctl": _IOCTL,
 }
-"""What is answered, and with what it is called."""
+"""The operations that we answer, with their arguments."""
 _ORDER = (
     *("init", "destroy", "lookup", "forget", "getattr", "setattr", "readlink", "mknod", "mkdir"),
     *("unlink", "rmdir", "symlink", "rename", "link", "open", "read", "write", "flush", "release"),
     *("fsync", "opendir", "readdir", "releasedir", "fsyncdir", "statfs", "setxattr", "getxattr"),
     *("listxattr", "removexattr", "access", "create", "getlk", "setlk", "bmap", "ioctl"),
 )
-"""Of the operations, up to the last that is answered."""
+"""Names of the operations, up to the last that we answer."""
 
 
 class fuse_lowlevel_ops(Structure):
-    """What answers requests; the library refuses those for which there is nothing, with ENOSYS."""
+    """The functions that answer requests; the library refuses all others with ENOSYS."""
 
     _fields_ = tuple((name, PROTOTYPES.get(name, REFUSED)) for name in _ORDER)
 

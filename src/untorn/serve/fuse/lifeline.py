@@ -1,4 +1,4 @@
-"""The server's side of its watchdog: it is started, answered, and replaced if it dies."""
+"""The server's side of its watchdog: starts it, answers it, and replaces it if it dies."""
 
 import errno
 import os
@@ -14,22 +14,22 @@ from untorn.serve.fuse import watchdog
 from untorn.serve.fuse.mounting import detach_all
 
 _NOT_FOR_IT = {signal.SIGHUP, signal.SIGINT, signal.SIGTERM}
-"""What ends all of a service or of a terminal: a watchdog stays until its server has ended."""
+"""Signals that end a whole service or terminal: a watchdog stays until its server has ended."""
 _START = 30.0
-"""Seconds that a watchdog has to start."""
+"""Seconds until a watchdog must have started."""
 _PAUSE = 0.2
-"""Seconds from the death of a watchdog to the next one."""
+"""Seconds from the death of a watchdog to the start of the next."""
 _END = 10.0
-"""Seconds that a watchdog has to end."""
+"""Seconds until a watchdog must have ended."""
 
 
 class Lifeline:
-    """Takes a mount of ours away when this process ends, dies or is stuck, by a watchdog.
+    """Unmounts our mount when this process ends, dies or is stuck, by means of a watchdog.
 
     Args:
-        source: Of the mount, which is made afterwards.
-        stuck: Seconds for which a request may wait without a sign of life of this process.
-        proc: Where procfs is mounted; a relative path if our mount may lie over it.
+        source: Source of the mount, which is made after this.
+        stuck: Seconds that a request may wait without a sign of life from this process.
+        proc: Where procfs is mounted; a relative path if our mount may cover it.
 
     Raises:
         OSError: No watchdog can be started.
@@ -37,13 +37,13 @@ class Lifeline:
 
     def __init__(self, source: str, *, stuck: float, proc: str = "/proc") -> None:
         self._source, self._stuck, self._path = source, stuck, proc
-        self._last_answer = 0  # whichever thread writes last: any of their times will do
+        self._last_answer = 0  # any thread writes it: any recent time will do
         self._closing = threading.Event()
         self._lock = threading.Lock()
         self._fuse: int | None = None  # protected by _lock
         self._proc = os.open(proc, os.O_PATH | os.O_CLOEXEC)
         try:
-            # Replaced by the keeper, with _lock held: it alone reads them without.
+            # The keeper replaces them with _lock held; only the keeper reads them without it.
             self._link, self._process = self._start()
         except OSError:
             os.close(self._proc)
@@ -52,23 +52,23 @@ class Lifeline:
         self._keeper.start()
 
     def watch(self, fuse: int) -> None:
-        """Have a mount watched, by a copy of its descriptor."""
+        """Let a mount be watched, through a copy of its descriptor."""
         with self._lock:
             self._fuse = os.dup(fuse)
             with suppress(OSError):  # if the watchdog is dead, the next one gets it
                 self._tell([self._fuse])
 
     def answered(self) -> None:
-        """Note that a request has been answered just now."""
+        """Record that a request was answered just now."""
         self._last_answer = time.monotonic_ns()
 
     def close(self) -> None:
-        """Unmount, and let go of the watchdog.
+        """Unmount, and release the watchdog.
 
-        Files that are open are served for as long as this process serves.
+        Open files are served as long as this process serves.
 
         Raises:
-            OSError: EPERM if it is mounted still.
+            OSError: EPERM if it is still mounted.
         """
         try:
             if left := detach_all(self._source, self._path):
@@ -87,23 +87,23 @@ class Lifeline:
             os.close(self._fuse)
 
     def _keep(self) -> None:
-        """Reply to the watchdog, and replace it when it is dead. By the keeper."""
+        """Reply to the watchdog, and replace it when it is dead. The keeper runs it."""
         while self._is_asked() or self._replace():
             with self._lock, suppress(OSError):  # if it is dead, the next round sees it
                 self._tell([])
 
     def _is_asked(self) -> bool:
-        """Wait for the watchdog to ask; False once it is dead, or let go."""
+        """Wait for the watchdog to ask; return False once it is dead or released."""
         try:
             return bool(self._link.recv(1))
         except OSError:
             return False
 
     def _replace(self) -> bool:
-        """Bury the watchdog and start another; False if there is to be none any more."""
+        """Reap the watchdog and start another; return False if there must be no more."""
         while not self._closing.wait(_PAUSE):
             with self._lock, suppress(OSError):
-                if self._closing.is_set():  # _let_go() was here first, and found a dead one
+                if self._closing.is_set():  # _let_go() was first, and found a dead one
                     break
                 self._bury()
                 self._link, self._process = self._start()
@@ -113,7 +113,7 @@ class Lifeline:
         return False
 
     def _tell(self, mount: list[int]) -> None:
-        """Tell when the last answer was given, and pass the mount along. Precondition: _lock."""
+        """Send the time of the last answer, and the mount's descriptor. Precondition: _lock."""
         socket.send_fds(self._link, [watchdog.REPLY.pack(self._last_answer)], mount)
 
     def _bury(self) -> None:
@@ -142,11 +142,11 @@ class Lifeline:
         return link, process
 
     def _spawn(self, link: int) -> subprocess.Popen[bytes]:
-        """Start its program, in a session of its own."""
+        """Start its program in a new session."""
         me = os.pidfd_open(os.getpid())
         passed = link, me, self._proc
         arguments = [*map(str, passed), self._source, str(self._stuck)]
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, _NOT_FOR_IT)  # is inherited
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _NOT_FOR_IT)  # it is inherited
         try:
             return subprocess.Popen(
                 [sys.executable, "-P", "-m", watchdog.__name__, *arguments],

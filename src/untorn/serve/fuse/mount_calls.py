@@ -1,6 +1,6 @@
-"""The kernel's calls that mount and unmount.
+"""The system calls that mount and unmount.
 
-Those that glibc did not always know go by their numbers, which are the same on every machine.
+Those that old glibc lacks are made by number, which is the same on every machine.
 
 Source: mount(2), umount2(2), open_tree(2), move_mount(2), mount_setattr(2), fsopen(2), fsmount(2).
 """
@@ -35,7 +35,7 @@ def mount(source: str, point: str, type_: str, flags: int, data: str) -> None:
 
 
 def detach(point: str) -> None:
-    """Take a mount out of the tree with all that is mounted on it, whoever uses it still.
+    """Remove a mount, and all that is mounted on it, from the tree, even if it is in use.
 
     Raises:
         OSError: As umount2(2) for MNT_DETACH.
@@ -45,10 +45,10 @@ def detach(point: str) -> None:
 
 
 def bind_as_slave(source: str, point: str) -> None:
-    """Mount a tree of mounts at a second place, where nothing that is unmounted is so at the first.
+    """Mount a tree of mounts at a second place, so that unmounts there do not affect the first.
 
-    It is made a slave before anybody sees it: a bind mount of a shared tree is shared at first,
-    and who then detached it detached what is mounted on the original, too.
+    It becomes a slave before anybody sees it: a bind mount of a shared tree is shared at first, and
+    detaching it would also detach what is mounted on the original.
 
     Raises:
         OSError: As open_tree(2), mount_setattr(2) and move_mount(2); ENOSYS before Linux 5.12.
@@ -66,11 +66,11 @@ def bind_as_slave(source: str, point: str) -> None:
 
 
 def open_unmounted(type_: str) -> int:
-    """Return a descriptor of the root of a file system that is mounted nowhere, for dir_fd.
+    """Return a descriptor, for dir_fd, of the root of a file system that is mounted nowhere.
 
     Raises:
-        OSError: As fsopen(2) and fsmount(2): EPERM without the right to mount it, ENODEV if the
-            kernel does not know it.
+        OSError: As fsopen(2) and fsmount(2): EPERM if we may not mount it, ENODEV if the kernel
+            does not know it.
     """
     context = _call(_FSOPEN, type_.encode(), _FSOPEN_CLOEXEC)
     try:

@@ -1,8 +1,7 @@
-"""Our file system, put into the tree of mounts and taken out of it.
+"""Put our file system into the tree of mounts, and take it out.
 
-A mount is known by its source, a word that no other has: it is told apart from all others by one
-look at mountinfo, which asks no file system anything and so never waits. Copies that bind mounts
-made have the same source.
+A mount is identified by its source, a unique word: one look at mountinfo finds it, which asks no
+file system and so never waits. Copies that bind mounts made have the same source.
 """
 
 import errno
@@ -31,25 +30,25 @@ HELPER = "fusermount3"
 
 
 def new_source() -> str:
-    """Return a source for one mount: it looks like untorn:5f0c9a31."""
+    """Return a source for one mount, such as untorn:5f0c9a31."""
     return f"untorn:{os.urandom(4).hex()}"
 
 
 def mount_fuse(directory: str, source: str) -> int:
     """Mount a file system of ours on a directory.
 
-    Who may not mount gets it by fusermount3. Then others may enter only if /etc/fuse.conf lets
-    them (user_allow_other).
+    If we may not mount, fusermount3 does it. Then other users may enter only if /etc/fuse.conf
+    allows that (user_allow_other).
 
     Args:
-        directory: Is prepared by clear_directory().
+        directory: Prepared by clear_directory().
         source: From new_source().
 
     Returns:
-        The descriptor by which it is served.
+        The descriptor to serve it with.
 
     Raises:
-        OSError: ENOENT, ENOTDIR or EACCES of the directory; ENOENT, ENODEV, EPERM or EACCES of
+        OSError: ENOENT, ENOTDIR or EACCES for the directory; ENOENT, ENODEV, EPERM or EACCES for
             /dev/fuse; EPERM if nobody lets us mount.
     """
     try:
@@ -70,7 +69,7 @@ def mount_real(proc: str, point: str) -> None:
 
     Args:
         proc: The procfs.
-        point: A directory of our file system, which is served already: the kernel asks for it.
+        point: A directory of our file system, which is being served: the kernel looks it up.
 
     Raises:
         OSError: EPERM without CAP_SYS_ADMIN, ENOSYS before Linux 5.12.
@@ -79,11 +78,11 @@ def mount_real(proc: str, point: str) -> None:
 
 
 def clear_directory(directory: str) -> None:
-    """Take off a directory what a server that is dead left mounted there.
+    """Unmount from a directory what a dead server left there.
 
     Raises:
-        OSError: ENOENT, ENOTDIR or EACCES of the directory; EBUSY if untorn is mounted there and
-            lives; EPERM if we may not unmount what is dead.
+        OSError: ENOENT, ENOTDIR or EACCES for the directory; EBUSY if a living untorn is mounted
+            there; EPERM if we may not unmount a dead one.
     """
     while (there := _mount_at(directory)) and _is_dead(directory):
         if there.type != _TYPE:
@@ -93,35 +92,35 @@ def clear_directory(directory: str) -> None:
     if not Path(directory).is_dir():
         raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), directory)
     if there and there.type == _TYPE:
-        raise OSError(errno.EBUSY, "untorn is mounted there already", directory)
+        raise OSError(errno.EBUSY, "untorn is already mounted there", directory)
 
 
 def detach_all(source: str, proc: str = "/proc") -> list[str]:
     """Detach a mount of ours and its copies, with all that is mounted on them.
 
-    Only the mount namespace of this process is looked at. Nothing else is detached: what lies
-    below our mounts, or covers a directory on the way to one, stays.
+    This covers the mount namespace of this process only. Nothing else is detached: mounts below
+    ours in the stack, or over a directory on the path to ours, stay.
 
     Args:
-        source: Of the mount.
-        proc: The procfs; a relative path if our mount may lie over /proc.
+        source: Source of the mount.
+        proc: The procfs; a relative path if our mount may cover /proc.
 
     Returns:
-        Where it is mounted still: we may not detach it, or something covers the way.
+        Where it is still mounted: we may not detach it, or something covers the path.
     """
     while any(_detach_if_ours(point, source, proc) for point in mount_points(source, proc)):
-        pass  # what is mounted has changed: look again
+        pass  # the mounts have changed: look again
     return mount_points(source, proc)
 
 
 def mount_points(source: str, proc: str = "/proc") -> list[str]:
-    """Return where a mount of ours and its copies are, for the arguments of detach_all()."""
+    """Return where a mount of ours and its copies are; arguments as for detach_all()."""
     mounts = _mounts(proc).values()
     return [os.fsdecode(each.point) for each in mounts if each.source == source.encode()]
 
 
 def minor_of(source: str, proc: str = "/proc") -> int | None:
-    """Return the minor number of the device of a mount of ours; None if it is not mounted."""
+    """Return the minor number of our mount's device; None if it is not mounted."""
     mounts = _mounts(proc).values()
     return next((each.device.minor for each in mounts if each.source == source.encode()), None)
 
@@ -177,7 +176,7 @@ def _mounts(proc: str) -> Mapping[int, Mount]:
 
 
 def _mount_at(directory: str) -> Mount | None:
-    """Return the mount whose root a directory is; None if it is none's."""
+    """Return the mount whose root a directory is; None if there is none."""
     fd = os.open(directory, os.O_PATH | os.O_CLOEXEC)
     try:
         there = _mounts("/proc").get(_mount_number(fd, "/proc"))
@@ -188,9 +187,9 @@ def _mount_at(directory: str) -> Mount | None:
 
 
 def _detach_if_ours(point: str, source: str, proc: str) -> bool:
-    """Detach what is on top at a mount point if it is ours or stands on ours; say whether it was.
+    """Detach the top mount at a point if it is ours or stands on ours; return whether it was.
 
-    By a descriptor, so that what was looked at is what is detached.
+    It works on a descriptor, so that exactly the mount that was checked is detached.
     """
     with suppress(OSError):
         fd = os.open(point, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)  # asks no file system
@@ -204,7 +203,7 @@ def _detach_if_ours(point: str, source: str, proc: str) -> bool:
 
 
 def _stands_on(number: int, source: bytes, mounts: Mapping[int, Mount]) -> bool:
-    """Say whether a mount has this source, or one that it is mounted on has, however far down."""
+    """Return whether a mount, or any mount that it stands on, has this source."""
     there = mounts.get(number)
     while there and there.source != source:
         there = mounts.get(there.parent) if there.parent != there.number else None
@@ -212,7 +211,7 @@ def _stands_on(number: int, source: bytes, mounts: Mapping[int, Mount]) -> bool:
 
 
 def _detach(point: str, place: str) -> None:
-    """Detach a mount, by fusermount3 if we may not ourselves."""
+    """Detach a mount; let fusermount3 do it if we may not."""
     try:
         detach(place)
     except PermissionError:
@@ -221,6 +220,6 @@ def _detach(point: str, place: str) -> None:
 
 
 def _mount_number(fd: int, proc: str) -> int:
-    """Return the mnt_id of the mount that an open file lies on. Source: proc_pid_fdinfo(5)."""
+    """Return the mnt_id of the mount of an open file. Source: proc_pid_fdinfo(5)."""
     lines = (Path(proc) / "self/fdinfo" / str(fd)).read_text().splitlines()
     return int(next(line.split()[1] for line in lines if line.startswith("mnt_id:")))

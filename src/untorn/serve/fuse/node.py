@@ -1,6 +1,6 @@
-"""What a file system is made of: directories, links and files, whatever they show.
+"""The nodes of a file system: directories, links and files, whatever they show.
 
-Who serves them calls their methods by several threads at a time. OSError is what the caller gets.
+Several threads of the server call their methods at a time. The caller gets their OSErrors.
 """
 
 import errno
@@ -16,21 +16,21 @@ Held = Callable[[], AbstractContextManager[object]]
 
 
 class Caller(NamedTuple):
-    """Who asks. It sleeps until it has its answer, or is killed."""
+    """A process that asks. It sleeps until it has its answer, or is killed."""
 
     uid: int
-    """Its fsuid, in our user namespace."""
+    """Its fsuid in our user namespace."""
     gid: int
-    """Its fsgid, in our user namespace."""
+    """Its fsgid in our user namespace."""
     tid: int
-    """Its thread, in our PID namespace; 0 if it is not seen from there."""
+    """Its thread in our PID namespace; 0 if that does not see it."""
     held: Held = nullcontext
-    """In such a context it sleeps on even if it is killed, so that its thread's number and its
-    memory are no other's. Entered by one thread at a time; OSError EINTR if it is gone already."""
+    """A context in which it sleeps on even if it is killed, so that its TID and memory stay its
+    own. One thread enters it at a time; OSError EINTR if it is gone already."""
 
 
 class Attributes(NamedTuple):
-    """What stat() tells of a node."""
+    """The result of stat() for a node."""
 
     mode: int
     """Type and permissions."""
@@ -38,7 +38,7 @@ class Attributes(NamedTuple):
     gid: int = 0
     nlink: int = 1
     ino: int = 0
-    """Inode number; 0 for one of ours."""
+    """Inode number; 0 to use one of ours."""
     time_ns: int = 0
     """When it began."""
     size: int = 0
@@ -46,12 +46,12 @@ class Attributes(NamedTuple):
 
 
 class IoctlAnswer(NamedTuple):
-    """What an ioctl answers."""
+    """The answer to an ioctl."""
 
     data: bytes = b""
-    """What is to stand, from its first byte on, where the argument points."""
+    """The bytes to write to where the argument points."""
     value: int = 0
-    """What the call returns. A negative errno lets it fail, and what it wrote stands."""
+    """The return value. A negative errno makes the call fail; what it wrote stays written."""
 
 
 class Entry(NamedTuple):
@@ -59,7 +59,7 @@ class Entry(NamedTuple):
 
     name: bytes
     mode: int
-    """Its type, as S_IFDIR; the rest does not matter."""
+    """Its type, as S_IFDIR; other bits are ignored."""
     ino: int = 0
 
 
@@ -67,9 +67,9 @@ class Node(ABC):
     """A node of the tree.
 
     Attributes:
-        keep: Seconds for which the kernel may take its name to mean it, without asking again; 0 to
-            be asked each time that a path goes through it.
-        keep_attributes: Seconds for which it may go on by what stat() was told.
+        keep: Seconds that the kernel may remember what the name means; 0 to be asked each time that
+            a path goes through it.
+        keep_attributes: Seconds that the kernel may remember the result of stat().
     """
 
     __slots__ = ()
@@ -78,17 +78,17 @@ class Node(ABC):
 
     @abstractmethod
     def attributes(self) -> Attributes:
-        """Return what stat() tells. Raises OSError ESRCH or ENOENT if it is gone."""
+        """Return the result of stat(). Raises OSError ESRCH or ENOENT if the node is gone."""
 
     def forget(self) -> None:  # noqa: B027 (most hold nothing)
-        """Let go of what it holds: the kernel does not know it any more."""
+        """Drop what it holds: the kernel does not know it any more."""
 
 
 class Directory(Node):
     """A directory.
 
     Attributes:
-        keep_absent: Seconds for which the kernel may go on by that it has nothing of a name.
+        keep_absent: Seconds that the kernel may remember that a name does not exist.
     """
 
     __slots__ = ()
@@ -96,7 +96,7 @@ class Directory(Node):
 
     @abstractmethod
     def lookup(self, name: bytes, caller: Caller) -> Node:
-        """Return the node of that name: the same one for as long as it is the same thing.
+        """Return the node of that name: the same node as long as the name means the same thing.
 
         Raises:
             OSError: ENOENT if there is none.
@@ -104,42 +104,42 @@ class Directory(Node):
 
     @abstractmethod
     def entries(self, caller: Caller) -> Sequence[Entry]:
-        """Return what is in it, without "." and ".."."""
+        """Return its entries, without "." and ".."."""
 
 
 class Link(Node):
-    """A symbolic link. Where it leads is remembered by the kernel for as long as it knows it."""
+    """A symbolic link. The kernel remembers the target as long as it knows the node."""
 
     __slots__ = ()
 
     @abstractmethod
     def target(self, caller: Caller) -> bytes:
-        """Return where it leads; its size tells how long that is."""
+        """Return the target; its length is the size of the link."""
 
 
 class File(Node):
-    """A regular file. It is only read."""
+    """A regular, read-only file."""
 
     __slots__ = ()
 
     @abstractmethod
     def open(self, flags: int, caller: Caller) -> "OpenFile":
-        """Open it, for a caller that may."""
+        """Open it for a caller that may."""
 
 
 def only_read(flags: int) -> None:
-    """Raise OSError EACCES if a file is opened to be written to."""
+    """Raise OSError EACCES if a file is opened for writing."""
     if flags & os.O_ACCMODE != os.O_RDONLY or flags & os.O_TRUNC:
         raise os_error(errno.EACCES)
 
 
 class OpenFile(ABC):
-    """An open file. Several threads may use one at a time: its descriptor may be shared."""
+    """An open file. Several threads may use it at a time, because a descriptor may be shared."""
 
     __slots__ = ()
 
     def is_slow(self, offset: int | None = None) -> bool:
-        """Tell whether read() from an offset may have to wait for something now; None: ioctl()."""
+        """Return whether read() at an offset may have to wait now; None asks about ioctl()."""
         return False
 
     @abstractmethod
@@ -151,9 +151,9 @@ class OpenFile(ABC):
 
         Args:
             request: Its number.
-            argument: What the caller gave: an address in its memory, mostly.
-            data: What stood there, of as many bytes as the number tells.
-            caller: Who asks.
+            argument: The caller's argument: usually an address in its memory.
+            data: The bytes there, as many as the request number says.
+            caller: The caller.
 
         Raises:
             OSError: ENOTTY if there is no such ioctl.
@@ -161,4 +161,4 @@ class OpenFile(ABC):
         raise os_error(errno.ENOTTY)
 
     def close(self) -> None:  # noqa: B027 (most hold nothing)
-        """Release it. Is called once."""
+        """Close it. Called once."""

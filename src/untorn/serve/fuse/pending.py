@@ -1,9 +1,10 @@
-"""Requests that are answered later, and callers that do not live to see it.
+"""Requests that are answered later, and callers that are killed before that.
 
-The kernel tells once that a caller of a request got a signal, whatever it is, and then has it wait
-for the answer, even if it is killed. A caller that goes on by itself (most signals have a handler,
-and Go sends itself many) must get its answer all the same: no read() of /proc fails with EINTR. So
-after such a message it is looked after until it is answered: one that is being killed is let go.
+The kernel reports once that the caller of a request got a signal, whatever signal it is, and then
+makes it wait for the answer, even if it is killed. A caller that survives (most signals have a
+handler, and Go sends itself many) must still get its answer: no read() of /proc fails with EINTR.
+So after such a report we look after the caller until it is answered: if it is being killed, we let
+it go.
 Source: fs/fuse/dev.c:request_wait_answer().
 """
 
@@ -19,21 +20,21 @@ from untorn.serve.fuse import libfuse
 from untorn.serve.fuse.answers import Answer
 
 _PERIOD = 0.05
-"""Seconds from one look after those that got a signal to the next."""
+"""Seconds between two looks at callers that got a signal."""
 _PENDING = re.compile(rb"^(?:SigPnd|ShdPnd):\t([0-9a-f]+)$", re.MULTILINE)
 _SIGKILL = 1 << 8
-"""Any signal that is deadly to its receiver becomes one, at once. Source: complete_signal()."""
+"""Any signal that kills its receiver becomes this one at once. Source: complete_signal()."""
 
 
 class Pending:
-    """A request that is answered once: with what is found, or to let its caller go.
+    """A request that is answered once: with the result, or to let its caller go.
 
-    Lock order: `_lock`, libfuse's lock of the request, the lock of PendingRequests. libfuse's lock
-    of the session is taken last.
+    Lock order: `_lock`, libfuse's lock of the request, the lock of PendingRequests; libfuse's lock
+    of the session comes last.
 
     Attributes:
-        number: By which it is looked after; None if it is not. Written by PendingRequests.watch()
-            alone, and once.
+        number: Its number while its caller is looked after; None if it is not. Only
+            PendingRequests.watch() writes it, and only once.
     """
 
     def __init__(self, request: int, tid: int) -> None:
@@ -43,31 +44,31 @@ class Pending:
         self.number: int | None = None
 
     def answer(self, answer: Answer) -> bool:
-        """Answer it, unless it is answered; return whether the answer arrived."""
+        """Answer it unless it is already answered; return whether the answer arrived."""
         with self._lock:
             request, self._request = self._request, None
             return request is not None and answer(request)
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Keep its caller, inside. Raises OSError EINTR if that was let go."""
+        """Keep its caller asleep inside. Raises OSError EINTR if the caller was let go."""
         with self._lock:
             if self._request is None:
                 raise os_error(errno.EINTR)
             yield
 
     def tell_of_signals(self, on_interrupt: object, number: int) -> bool:
-        """Have it told, with a number, when its caller gets a signal; False if it is answered."""
+        """Let libfuse report, by number, when its caller gets a signal; False if it is answered."""
         with self._lock:
             if self._request is not None:
                 libfuse.fuse_req_interrupt_func(self._request, on_interrupt, number)
             return self._request is not None
 
     def let_go_if_killed(self, proc: str) -> bool:
-        """Answer it if its caller is being killed, and not held; return whether it is answered."""
+        """Answer it if its caller is being killed and not held; return whether it is answered."""
         if not self._lock.acquire(blocking=False):
             return False
-        try:  # for as long as it is not answered, its thread is no other one
+        try:  # until it is answered, its TID cannot be reused
             if self._request is not None and _is_killed(self._tid, proc):
                 libfuse.fuse_reply_err(self._request, errno.EINTR)
                 self._request = None
@@ -77,7 +78,7 @@ class Pending:
 
 
 class PendingRequests:
-    """Those of which the callers are looked after.
+    """The requests whose callers are looked after.
 
     Args:
         proc: Where procfs is mounted.
@@ -93,25 +94,25 @@ class PendingRequests:
         self._on_interrupt = libfuse.INTERRUPT(self._interrupt)
 
     def watch(self, pending: Pending) -> None:
-        """Have its caller let go from now on if it is killed. By any thread; once is enough."""
+        """From now on let its caller go if it is killed. Any thread may call it; once is enough."""
         with self._lock:
             if pending.number is not None:
                 return
             self._last += 1
             number = pending.number = self._last
             self._by_number[number] = pending
-        # Either it is answered by now, or whoever answers it calls forget() after this.
+        # Either it is answered by now, or forget() will be called when it is.
         if not pending.tell_of_signals(self._on_interrupt, number):
             self.forget(pending)
 
     def forget(self, pending: Pending) -> None:
-        """Look after it no more: it is answered. Pairs with watch(), in either order."""
+        """Stop looking after it: it is answered. Pairs with watch(), in either order."""
         if pending.number is not None:
             with self._lock:
                 self._by_number.pop(pending.number, None)
 
     def _interrupt(self, request: int, number: int) -> None:
-        """Note that a caller got a signal. By whichever thread received that message."""
+        """Record that a caller got a signal. The thread that received the report calls this."""
         with self._lock:
             pending = self._by_number.get(number)
             if pending is None:
@@ -122,12 +123,12 @@ class PendingRequests:
             self._looks_after = True
         try:
             threading.Thread(target=self._look_after, name="untorn-signals", daemon=True).start()
-        except RuntimeError:  # there are too many threads: the next signal is another chance
+        except RuntimeError:  # too many threads: the next signal is another chance
             with self._lock:
                 self._looks_after = False
 
     def _look_after(self) -> None:
-        """Let those go that are killed, until all that got a signal are answered."""
+        """Let killed callers go, until all that got a signal are answered."""
         pause = threading.Event()
         while True:
             with self._lock:
@@ -143,7 +144,7 @@ class PendingRequests:
 
 def _is_killed(tid: int, proc: str) -> bool:
     if not tid:
-        return True  # it is not seen from here: better let it go than keep it
+        return True  # we cannot see it: better let it go than keep it
     with suppress(FileNotFoundError, ProcessLookupError):
         status = Path(f"{proc}/{tid}/status").read_bytes()
         return any(int(signals, 16) & _SIGKILL for signals in _PENDING.findall(status))

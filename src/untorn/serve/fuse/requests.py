@@ -1,7 +1,7 @@
-"""What the kernel asks of a tree, each request a method, and what its nodes say to it.
+"""The kernel's requests to a tree, one method each, translated for its nodes.
 
-Files are read without a cache, so that each read() of a caller is one request; a file has no size,
-as those of /proc have none.
+Files are read without a cache, so each read() of a caller is one request. A file has no size, like
+the files of /proc.
 """
 
 import ctypes
@@ -18,9 +18,9 @@ from untorn.serve.fuse.inodes import Inodes
 from untorn.serve.fuse.node import Caller, Directory, Entry, File, Link, OpenFile
 
 _JUST_NOW = 0.1
-"""Seconds; who begins to read a directory within it after opening it gets what was there then."""
+"""Seconds; a first read this soon after opening a directory shows it as it was opened."""
 Gone = Callable[[int, bytes], None]
-"""Is told of a name in a directory, by the number of that, which means nothing any more."""
+"""Called with a directory's number and a name in it that means nothing any more."""
 
 
 class _Listing(NamedTuple):
@@ -29,11 +29,11 @@ class _Listing(NamedTuple):
     entries: list[tuple[int, Entry]]
     """Each with its position."""
     opened: float | None = None
-    """When it was, in seconds; None once it was read."""
+    """When it was opened, in seconds; None once it was read."""
 
 
 class Slow(NamedTuple):
-    """What may have to wait before there is an answer: others are to be served meanwhile."""
+    """An answer that may have to wait: others must be served meanwhile."""
 
     work: Callable[[], Answer]
 
@@ -44,7 +44,7 @@ _Reply = Answer | Slow
 class Requests:
     """Answers requests; its methods have the names of libfuse's operations.
 
-    Each may be called by several threads at a time. They raise OSError for an errno.
+    Several threads may call them at a time. They raise OSError for an errno.
     """
 
     def __init__(self, root: Directory, gone: Gone) -> None:
@@ -54,7 +54,7 @@ class Requests:
         self._last_handle = 0  # protected by _lock
 
     def lookup(self, caller: Caller, parent: int, name: bytes) -> Answer:
-        """Tell what a name means."""
+        """Look up a name."""
         directory = self._inodes[parent]
         if not isinstance(directory, Directory):
             raise os_error(errno.ENOTDIR)
@@ -79,32 +79,32 @@ class Requests:
         return answer
 
     def forgotten(self, number: int, times: int) -> None:
-        """Note that the kernel forgets `times` of the times that it was told of a node."""
+        """Record that the kernel forgets a node of which it was told `times` times."""
         self._inodes.forgotten(number, times)
 
     def getattr(self, caller: Caller, number: int, info: Any) -> Answer:
-        """Tell the attributes of a node."""
+        """Return the attributes of a node."""
         node = self._inodes[number]
         if info and isinstance(node, File):
-            # By way of an open file it is only asked to seek from the end, which /proc refuses.
+            # The kernel asks through an open file only to seek from the end, which /proc refuses.
             raise os_error(errno.EINVAL)
         return answers.attributes(node.attributes(), number, node.keep_attributes)
 
     def access(self, caller: Caller, number: int, mask: int) -> Answer:
-        """Tell whether a caller may."""
+        """Check whether a caller may access a node."""
         if not answers.may(caller, self._inodes[number].attributes(), mask):
             raise os_error(errno.EACCES)
         return answers.done
 
     def readlink(self, caller: Caller, number: int) -> Answer:
-        """Tell where a link leads."""
+        """Return the target of a link."""
         node = self._inodes[number]
         if not isinstance(node, Link):
             raise os_error(errno.EINVAL)
         return answers.text(node.target(caller))
 
     def statfs(self, caller: Caller, number: int) -> Answer:
-        """Tell of the file system."""
+        """Return what there is to say of the file system."""
         return answers.statistics()
 
     def open(self, caller: Caller, number: int, info: Any) -> Answer:
@@ -116,7 +116,7 @@ class Requests:
         return self._opened_as(node.open(flags, caller))
 
     def opendir(self, caller: Caller, number: int, info: Any) -> Answer:
-        """Open a directory, and tell of what is not in it any more."""
+        """Open a directory, and report which of its names have no meaning any more."""
         node = self._inodes[number]
         if not isinstance(node, Directory):
             raise os_error(errno.ENOTDIR)
@@ -129,7 +129,7 @@ class Requests:
         return self._opened_as(_Listing(answers.positions(entries), time.monotonic()))
 
     def _opened_as(self, opened: OpenFile | _Listing) -> Answer:
-        """Keep what is open, and tell its handle; it is closed if nobody learns of it."""
+        """Keep an open file and answer with its handle; close it if nobody learns the handle."""
         with self._lock:
             self._last_handle += 1
             handle = self._last_handle
@@ -177,7 +177,7 @@ class Requests:
         size: int,
         room: int,
     ) -> _Reply:
-        """Make an ioctl. Of a directory there are none."""
+        """Make an ioctl. Directories have none."""
         if flags & libfuse.FUSE_IOCTL_DIR:
             raise os_error(errno.ENOTTY)
         file, taken = self._file(info), ctypes.string_at(given, size) if given else b""
@@ -189,7 +189,7 @@ class Requests:
         return Slow(work) if file.is_slow() else work()
 
     def readdir(self, caller: Caller, number: int, size: int, offset: int, info: Any) -> Answer:
-        """Read a directory, as it was when it was opened, or rewound."""
+        """Read a directory as it was when it was opened or rewound."""
         if not offset:
             self._begin_listing(caller, number, info.contents.fh)
         with self._lock:
@@ -198,7 +198,7 @@ class Requests:
         return answers.listing([each for each in listing.entries if each[0] > offset], size)
 
     def _begin_listing(self, caller: Caller, number: int, handle: int) -> None:
-        """List a directory that is read from its beginning, unless it was opened just now."""
+        """List a directory that is read from the start, unless it was opened just now."""
         with self._lock:
             listing = self._opened[handle]
             assert isinstance(listing, _Listing)

@@ -1,4 +1,4 @@
-"""A session with the kernel: requests are received and answered, slow ones by other threads."""
+"""A session with the kernel: receive and answer requests, slow ones in other threads."""
 
 import ctypes
 import errno
@@ -23,23 +23,23 @@ _REFUSALS = {
     **dict.fromkeys(("mknod", "mkdir", "symlink", "link", "rename", "create"), errno.ENOENT),
     **dict.fromkeys(("unlink", "rmdir", "setattr"), errno.EPERM),
 }
-"""What nobody can do in /proc, and what it gets there. Source: fs/proc/base.c:proc_setattr(), and
-fs/namei.c for what has no operation."""
+"""Operations that nobody can do in /proc, and the error there. Source:
+fs/proc/base.c:proc_setattr(), and fs/namei.c for missing operations."""
 _FOR_THE_LAST = 5.0
-"""Seconds that requests have which are still worked on when there are no more."""
+"""Seconds that requests under way have after the last one."""
 
 
 class Session:
     """A mounted tree.
 
     Args:
-        root: Of the tree.
-        fuse: Descriptor of /dev/fuse, mounted already; it is the session's from now on.
+        root: Root of the tree.
+        fuse: Descriptor of /dev/fuse, already mounted; the session takes it over.
         proc: Where procfs is mounted.
-        on_answer: Is called after each request, by whichever thread.
+        on_answer: Called after each request, in any thread.
 
     Raises:
-        OSError: EIO if libfuse refuses it.
+        OSError: EIO if libfuse refuses the mount.
     """
 
     def __init__(
@@ -73,10 +73,10 @@ class Session:
         size = ctypes.sizeof(self._operations)
         session: int | None = libfuse.fuse_session_new(arguments, self._operations, size, None)
         if not session:
-            raise OSError(errno.EIO, "libfuse makes no session")
+            raise OSError(errno.EIO, "libfuse cannot make a session")
         if libfuse.fuse_session_mount(session, b"/dev/fd/%d" % fuse):
             libfuse.fuse_session_destroy(session)
-            raise OSError(errno.EIO, "libfuse does not take over the mount")
+            raise OSError(errno.EIO, "libfuse cannot take over the mount")
         return session
 
     def serve(self) -> None:
@@ -92,18 +92,18 @@ class Session:
         finally:
             self._gone.put(None)
             undertaker.join()
-            # A thread that is stuck in the kernel still needs the session.
+            # A thread that is stuck in the kernel still uses the session.
             if self._leadership.wait_for_all(_FOR_THE_LAST):
                 libfuse.fuse_session_destroy(self._session)
 
-    # What the threads of the leadership do.
+    # What the leadership's threads do.
 
     def make_room(self) -> libfuse.fuse_buf:
-        """Return what requests are received in; libfuse allocates its memory, once."""
+        """Return a buffer for requests; libfuse allocates its memory, once."""
         return libfuse.fuse_buf()
 
     def receive(self, room: libfuse.fuse_buf) -> bool:
-        """Wait for a request; False if there will be none any more."""
+        """Wait for a request; False if there will be no more."""
         while True:
             size = libfuse.fuse_session_receive_buf(self._session, room)
             if size not in (-errno.EINTR, -errno.EAGAIN):
@@ -115,16 +115,16 @@ class Session:
         self._on_answer()
 
     def on_stuck(self, work: Pending) -> None:
-        """Have the caller of a request let go from now on if it is killed."""
+        """From now on let the caller of a request go if it is killed."""
         self._pending.watch(work)
 
     def _handle(self, handler: _Handler, request: int, *arguments: Any) -> None:
-        """Answer a request. By the leader, called by libfuse."""
+        """Answer a request. libfuse calls it in the leader."""
         told = libfuse.fuse_req_ctx(request).contents
         pending = Pending(request, told.pid)
         caller = Caller(told.uid, told.gid, told.pid, pending.held)
         may_work = self._leadership.works_on(pending, caller.uid)
-        if may_work or handler == self._requests.release:  # to close is always possible
+        if may_work or handler == self._requests.release:  # closing is always possible
             answer = _attempt(lambda: handler(caller, *arguments))
         else:
             answer = error(errno.EAGAIN)
@@ -141,7 +141,7 @@ class Session:
         return slow.work()
 
     def _begin(self, data: int | None, connection: Any) -> None:
-        """Have the kernel remember where links lead."""
+        """Ask the kernel to remember targets of links."""
         told = connection.contents
         told.want |= told.capable & libfuse.FUSE_CAP_CACHE_SYMLINKS
 
@@ -150,10 +150,10 @@ class Session:
         self._requests.forgotten(number, times)
 
     def _bury(self) -> None:
-        """Have the kernel forget names that mean nothing any more. By the undertaker.
+        """Ask the kernel to forget names that mean nothing any more. The undertaker runs it.
 
-        The kernel takes a lock for it that is held by whoever reads the directory, until we answer:
-        so it takes a thread that answers nobody.
+        For this the kernel takes a lock, which a reader of the directory holds until we answer: so
+        it needs a thread that answers nobody.
         """
         while (gone := self._gone.get()) is not None:
             parent, name = gone
@@ -165,11 +165,11 @@ def _refuse(number: int) -> Callable[[int], object]:
 
 
 def _attempt(work: Callable[[], T]) -> "T | Answer":
-    """Return what something returns, or the answer that it failed."""
+    """Return the result of work(), or the answer that it failed."""
     try:
         return work()
     except OSError as failed:
         return error(failed.errno or errno.EIO)
-    except Exception:  # a defect of ours; others are served nevertheless
+    except Exception:  # a defect of ours; others must still be served
         traceback.print_exc()
         return error(errno.EIO)

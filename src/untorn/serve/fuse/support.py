@@ -8,7 +8,7 @@ from untorn.serve.fuse.mounting import DEVICE, HELPER
 
 
 def check_libraries() -> None:
-    """Raise OutOfReachError if what it takes is not installed."""
+    """Raise OutOfReachError if a needed library is not installed."""
     try:
         import untorn.serve.fuse.libfuse  # noqa: F401 (only whether it can be had)
     except ModuleNotFoundError as error:

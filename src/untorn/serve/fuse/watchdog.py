@@ -1,11 +1,11 @@
-"""A process that unmounts for a server that is dead, and ends one that is stuck.
+"""A process that unmounts for a dead server, and kills a server that is stuck.
 
-A client of a FUSE file system sleeps until it has its answer: not even SIGKILL wakes it up unless
-the server sees to that. So a server that is stopped or hangs would take its clients with it.
+A client of a FUSE file system sleeps until it has its answer: not even SIGKILL wakes it unless the
+server helps. So a server that is stopped or hangs would block its clients for ever.
 
 The other side is lifeline.py. The watchdog asks the server for a sign of life only while a request
-waits. It asks by one byte; the reply is the time of the last answer to a request, and, the first
-time, a descriptor of the mount.
+waits. It sends one byte; the reply is the time of the last answer to a request and, the first time,
+a descriptor of the mount.
 """
 
 import os
@@ -23,12 +23,12 @@ from untorn.serve.fuse.mounting import detach_all, minor_of
 ASK = b"?"
 REPLY = struct.Struct("Q")
 _ROUNDS = 5
-"""Without a sign of life. They are counted, so that time in which nobody ran does not count."""
+"""Rounds without a sign of life. We count rounds so that time in which nothing ran is left out."""
 _PROC = "."
 
 
 class End(Enum):
-    """Why there is nothing to watch any more."""
+    """Why there is nothing left to watch."""
 
     LET_GO = auto()
     DEAD = auto()
@@ -39,9 +39,9 @@ class Watchdog:
     """What a watchdog knows of its server.
 
     Args:
-        link: To the server; shut down by it when it lets go.
+        link: Socket to the server, which shuts it down to release the watchdog.
         server: Its pidfd.
-        source: Of the mount.
+        source: Source of the mount.
     """
 
     def __init__(self, link: socket.socket, server: int, source: str) -> None:
@@ -53,9 +53,9 @@ class Watchdog:
         self._last_answer = 0
 
     def watch(self, stuck: float) -> End:
-        """Watch the server; call it stuck after so many seconds without a sign of life."""
+        """Watch the server; it is stuck after so many seconds without a sign of life."""
         poll = select.poll()
-        poll.register(self._link, 0)  # no event but the end of it
+        poll.register(self._link, 0)  # no event except its end
         poll.register(self._server, select.POLLIN)
         self._ask()
         silent = 0
@@ -66,9 +66,9 @@ class Watchdog:
         return End.STUCK
 
     def clean_up(self, end: End) -> list[str]:
-        """Unmount, and end the server if it is stuck; return where it is mounted still."""
+        """Unmount, and kill the server if it is stuck; return where it is still mounted."""
         if end is not End.LET_GO and self._connection:
-            # Also of a dead one: a process that it forked may keep its descriptors.
+            # Also for a dead one: a process that it forked may keep its descriptors.
             self._connection.abort()
         if end is End.STUCK:
             with suppress(ProcessLookupError):
@@ -78,11 +78,11 @@ class Watchdog:
         return detach_all(self._source, _PROC)
 
     def _is_silent(self) -> bool:
-        """Say whether a request waits, and there was no sign of life since the last round."""
+        """Return whether a request waits without a sign of life since the last round."""
         before = self._last_answer
         replied = self._receive()
         if self._fuse is None:
-            self._find_connection()  # the server may be stopped before it passes its mount
+            self._find_connection()  # the server may be stopped before it sends its mount
         untaken = self._is_untaken()
         if not untaken and not (self._connection and self._connection.waiting()):
             return False
@@ -90,7 +90,7 @@ class Watchdog:
         return not replied or (untaken and self._last_answer == before)
 
     def _is_untaken(self) -> bool:
-        """Say whether a request waits that nobody has received."""
+        """Return whether a request waits that nobody has received."""
         return any(events & select.POLLIN for _, events in self._requests.poll(0))
 
     def _ask(self) -> None:
@@ -98,7 +98,7 @@ class Watchdog:
             self._link.send(ASK)
 
     def _receive(self) -> bool:
-        """Take the replies that have come; say whether there were any."""
+        """Receive the replies that have come; return whether there were any."""
         replied = False
         with suppress(BlockingIOError, ConnectionError):
             while True:
@@ -124,11 +124,11 @@ class Watchdog:
 
 
 def main(arguments: list[str]) -> None:
-    """Watch a server to its end.
+    """Watch a server until its end.
 
     Args:
         arguments: Descriptors of the socket to it, of its pidfd and of the procfs (our mount may
-            come to lie over /proc); source of the mount; after how many seconds it is stuck.
+            cover /proc later); source of the mount; after how many seconds it is stuck.
     """
     link, server, proc = map(int, arguments[:3])
     source, stuck = arguments[3], float(arguments[4])

@@ -1,4 +1,4 @@
-"""The reader of a host, and what it cost."""
+"""The reader of a host, and its costs."""
 
 from typing import NamedTuple
 
@@ -13,45 +13,45 @@ from untorn.serve.host.workers import Workers
 from untorn.serve.text.text import Text
 
 MAX_AGE = 1.0
-"""Seconds; how old what is served may be, unless it is told otherwise."""
+"""How old served texts may be by default, in seconds."""
 PATIENCE = 5.0
-"""Seconds for which anybody waits, unless it is told otherwise: half of what a scrape may take."""
+"""Seconds that a caller waits by default: half of what a scrape may take."""
 _MOST_THREADS = 64
-"""That look at a time, or are stuck."""
+"""The most threads that look at a time, or are stuck."""
 
 
 class Costs(NamedTuple):
-    """What looking cost since the host was opened."""
+    """What looking has cost since the host was opened."""
 
     spent: Spent
-    """Of the budget, which others may spend, too."""
+    """What was spent of the budget, which others may share."""
     late: int
-    """How often somebody's patience ended before the look did."""
+    """How often a caller's patience ended before the look did."""
     failed: int
-    """Looks that found nothing: the process was gone, or might not be looked at."""
+    """Looks without a result: the process was gone, or we may not look at it."""
 
 
 class Host:
-    """Reads the processes of a host for all who ask. May be used by any thread.
+    """Reads the processes of a host for all who ask. Any thread may use it.
 
-    A process is looked at by a thread of the host's own, with its rights: whoever asks for others
-    judges before whether they may know.
+    A thread of the host looks at a process, with the host's rights: a server must check first
+    whether its client may know the result.
 
     Args:
         proc: Where procfs is mounted.
-        max_age: Seconds; how old what is served may be: a look that began no longer ago serves all
-            who ask. 0 for none older than the question.
-        patience: Seconds for which anybody waits for a look; it goes on after that, and serves the
-            next who asks.
-        late: What they get whose patience ends.
-        max_hold: Seconds for which a lock of a process may be held at most by one call.
-        budget: Of all looks together; None for the usual one.
+        max_age: How old served texts may be, in seconds: one look serves all who ask until then. 0
+            for none older than the question.
+        patience: Seconds that a caller waits for a look; the look goes on after that, and serves
+            the next one.
+        late: What callers get when their patience ends.
+        max_hold: Seconds that one call may hold a lock of a process.
+        budget: The budget of all looks together; None for the usual one.
 
     Attributes:
         open_texts: What open files show.
 
     Raises:
-        ValueError: A time is not more than 0; max_age is less.
+        ValueError: A time is not above 0; or max_age is below 0.
     """
 
     def __init__(
@@ -82,13 +82,13 @@ class Host:
         )
 
     def text(self, process: Watched, kind: Kind) -> Text:
-        """Return what a file of a process says; wait for it if that takes a look.
+        """Return the text of a process's file; wait if that takes a look.
 
         Raises:
             OSError: ESRCH if the process is gone, or has no memory that smaps_rollup could sum up;
-                EACCES or EPERM if this process may not look at it; ETIMEDOUT if it takes too long;
-                EBUSY if numa_maps cannot be told without a longer hold than may be; ENOENT if this
-                kernel has no such file; ESHUTDOWN if the host is closed.
+                EACCES or EPERM if we may not look at it; ETIMEDOUT if it takes too long; EBUSY if
+                numa_maps would need a longer hold than allowed; ENOENT if this kernel lacks the
+                file; ESHUTDOWN if the host is closed.
         """
         return self._looks.text(process, kind)
 
@@ -97,23 +97,23 @@ class Host:
         return self._looks.cached(process, kind)
 
     def is_quick(self, process: Watched, kind: Kind) -> bool:
-        """Tell whether a look is likely to take a few milliseconds at most, as the last one did."""
+        """Return whether a look probably takes a few milliseconds at most, as the last one did."""
         return self._looks.is_quick(process, kind)
 
     def open_maps(self, process: Watched) -> LiveMaps:
-        """Return the maps of a process to be asked, with patience: see Looker.open_maps()."""
+        """Return the maps of a process for queries, with patience: see Looker.open_maps()."""
         return self._looker.open_maps(process, self._patience)
 
     def forget(self, process: Watched) -> None:
-        """Let go of what is known of a process that is gone."""
+        """Drop what is known of a process that is gone."""
         self._looks.forget(process)
 
     @property
     def costs(self) -> Costs:
-        """What looking cost so far."""
+        """What looking has cost so far."""
         return Costs(self._budget.spent, self._looks.late, self._looks.failed)
 
     def close(self) -> None:
-        """Look no more; whoever waits gets ESHUTDOWN. What is stuck in the kernel stays there."""
+        """Stop looking; waiting callers get ESHUTDOWN. Threads stuck in the kernel stay there."""
         self._looks.close()
         self._workers.close()

@@ -1,9 +1,9 @@
-"""One look at a process: what one of its files says.
+"""One look at a process: the text of one of its files.
 
-The kernel's own text is passed on where its longest walk of page tables fits the budget of a hold;
-where it does not, pages are counted slice by slice, and shown in the kernel's format. Where the
-main thread has no memory (a kernel thread, a zombie, a process of which other threads live on), the
-files are as empty as the kernel's.
+The kernel's own text is passed on if its longest walk of page tables fits the budget of a hold;
+otherwise pages are counted slice by slice, and shown in the kernel's format. If the main thread has
+no memory (a kernel thread, a zombie, a process whose other threads live on), the files are as empty
+as the kernel's.
 """
 
 import errno
@@ -37,18 +37,18 @@ from untorn.serve.text.text import Text
 
 Sizes = Mapping[str, int]
 _ATTEMPTS = 3
-"""Looks at what may change from one system call to the next."""
+"""How often to look at what may change between two system calls."""
 _SMAPS_RECORD, _NUMA_LINE = 512, len(b"00400000 default\n")
-"""Bytes; no record of smaps, no line of numa_maps has fewer, so that a read() of so many walks one
+"""Bytes; no record of smaps or line of numa_maps is shorter, so a read() of this size walks one
 VMA."""
 
 
 class _Tools(threading.local):
-    """What a thread needs for its looks; to find out how far it may be raised takes long.
+    """What a thread needs for its looks; to find how far it may be raised takes long.
 
     Attributes:
-        holds: By which calls are made without a rest: all of them together take no longer than one
-            may, or each is at another process.
+        holds: Makes calls without pauses: together they take no longer than one may, or each is on
+            another process.
     """
 
     def __init__(self, budget: Budget) -> None:
@@ -56,18 +56,18 @@ class _Tools(threading.local):
 
 
 class Looker:
-    """Looks at processes. May be used by any thread.
+    """Looks at processes. Any thread may use it.
 
     Args:
         proc: Where procfs is mounted.
-        max_hold: Seconds for which a lock of a process may be held at most by one call.
-        budget: Of which calls are paid that hold a lock.
+        max_hold: Seconds that one call may hold a lock of a process.
+        budget: The budget to charge for calls that hold a lock.
     """
 
     def __init__(self, proc: str, max_hold: float, budget: Budget) -> None:
         self._proc, self._max_hold, self._budget = proc, max_hold, budget
         self._tools = _Tools(budget)
-        walk_ns(NO_SIZES)  # what it takes is measured once, not by each thread
+        walk_ns(NO_SIZES)  # measure this once, not in each thread
         self._ways: dict[Kind, Callable[[int], Text]] = {
             Kind.MAPS: partial(self._show_vmas, self._maps),
             Kind.SMAPS: partial(self._show_vmas, self._smaps),
@@ -76,12 +76,12 @@ class Looker:
         }
 
     def __call__(self, process: Watched, kind: Kind) -> Text:
-        """Return what a file of a process says.
+        """Return the text of a process's file.
 
         Raises:
-            OSError: ESRCH if it is gone, or has no memory to be summed up; EACCES or EPERM if we
-                may not look at it; ETIMEDOUT if the look is broken off; EBUSY if numa_maps cannot
-                be told without a longer hold; ENOENT if this kernel has no such file.
+            OSError: ESRCH if it is gone, or has no memory to sum up; EACCES or EPERM if we may not
+                look at it; ETIMEDOUT if the look is aborted; EBUSY if numa_maps would need a longer
+                hold; ENOENT if this kernel lacks the file.
         """
         try:
             text = self._ways[kind](process.pid)
@@ -90,18 +90,18 @@ class Looker:
             raise
         except OutOfReachError as error:
             raise OSError(errno.EOPNOTSUPP, str(error)) from error
-        process.check()  # what was read is its own only if it has its number still
+        process.check()  # what we read is its own only if it still has its PID
         return text
 
     def open_maps(self, process: Watched, timeout: float) -> LiveMaps:
-        """Return the maps of a process as they are, not as they were seen; the caller closes them.
+        """Return the maps of a process as they are now, not as last seen; the caller closes them.
 
-        To be asked, which takes a call each, of at most so many seconds. Raises OSError ESRCH if it
-        is gone; EACCES or EPERM; ETIMEDOUT.
+        Each query is one call of at most `timeout` seconds. Raises OSError ESRCH if the process is
+        gone; EACCES or EPERM; ETIMEDOUT.
         """
         maps = LiveMaps(process.pid, proc=self._proc, timeout=timeout, budget=self._budget)
         try:
-            process.check()  # they are its own only if it has its number still
+            process.check()  # they are its own only if it still has its PID
         except OSError:
             maps.close()
             raise
@@ -111,7 +111,7 @@ class Looker:
         return f"{self._proc}/{pid}"
 
     def _show_vmas(self, show: Callable[[Sizes, LiveMaps], Text], pid: int) -> Text:
-        """Return a text with a record a VMA; of what has no memory, one without any.
+        """Return a text with a record per VMA; without records if there is no memory.
 
         Raises:
             OSError: ESRCH if there is no such process.
@@ -126,7 +126,7 @@ class Looker:
         return Text([])
 
     def _has_memory(self, pid: int) -> bool:
-        """Tell whether the main thread has. Raises OSError ESRCH if there is no such process."""
+        """Return whether the main thread has memory. Raises OSError ESRCH if it is gone."""
         status = status_of(self._place(pid))
         if status is None:
             raise os_error(errno.ESRCH)
@@ -156,14 +156,14 @@ class Looker:
         """Return the kernel's text of a file for which it walks page tables.
 
         Args:
-            name: Of the file.
-            sizes: Of the process.
-            maps: Of the process.
-            least: Bytes, of which the shortest record has no fewer: by so many it is read if a walk
-                of all takes too long, but none of a single VMA does.
+            name: Name of the file.
+            sizes: Sizes of the process.
+            maps: Maps of the process.
+            least: Bytes; no record is shorter. The file is read by so many at a time if a walk of
+                all takes too long, but that of any single VMA does not.
 
         Returns:
-            None if that does.
+            None if that of a single VMA takes too long.
         """
         place = self._place(maps.pid)
         if walk_ns(sizes) <= self._max_hold * 1e9:
@@ -193,9 +193,9 @@ class Looker:
 
 
 def _is_whole(text: Text, before: Snapshot | None, after: Snapshot) -> bool:
-    """Tell whether a text of smaps shows nothing twice, and all that was there all the time.
+    """Return whether a text of smaps shows nothing twice, and all that was mapped all the time.
 
-    So it is if it shows the map as it was after it; else it takes one from before it, too.
+    It does if it equals the map after it; otherwise the map before it is needed, too.
     """
     shown = b"".join([record[: record.index(b"\n") + 1] for record in text.records])
     if shown == after.text:

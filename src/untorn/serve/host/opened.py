@@ -1,7 +1,7 @@
-"""Texts that open files show, of which only so many bytes are kept.
+"""The texts that open files show; only so many bytes of them are kept.
 
-A client may keep any number of files open, each with another text. So whose text is let go of goes
-on with a new one: by address, as the kernel's files do from one read() to the next.
+A client may keep any number of files open, each with another text. A file whose text was dropped
+continues with a new one: by address, as the kernel's files do from one read() to the next.
 """
 
 import threading
@@ -16,23 +16,23 @@ _NOTHING = Text([])
 
 
 class OpenTexts:
-    """The texts of all open files. May be used by any thread.
+    """The texts of all open files. Any thread may use it.
 
     Lock order: the lock here is innermost.
 
     Args:
-        most: Bytes of all texts together, each counted once; the one that was taken last stays.
+        most: Bytes of all texts together, each counted once; the one used last always stays.
     """
 
     def __init__(self, most: int = _MOST_BYTES) -> None:
         self._most = most
-        self._lock = threading.Lock()  # protects all below
-        self._texts: dict[OpenText, Text] = {}  # those used last come last
+        self._lock = threading.Lock()  # protects everything below
+        self._texts: dict[OpenText, Text] = {}  # the last used come last
         self._users: Counter[Text] = Counter()
-        self._size = 0  # bytes of all that have users
+        self._size = 0  # bytes of all texts in use
 
     def of(self, file: "OpenText") -> Text | None:
-        """Return what an open file shows, for use; None if it was let go of."""
+        """Return the text of an open file; None if it was dropped."""
         with self._lock:
             text = self._texts.pop(file, None)
             if text is not None:
@@ -40,10 +40,10 @@ class OpenTexts:
             return text
 
     def keep(self, file: "OpenText", text: Text) -> None:
-        """Keep what an open file shows, instead of those that were not used for the longest."""
+        """Keep the text of an open file; drop those that were unused for the longest time."""
         with self._lock:
             self._drop(file)
-            if file.closed:  # a look may end after whoever waited for it was killed
+            if file.closed:  # a look may end after its caller was killed
                 return
             self._texts[file] = text
             self._users[text] += 1
@@ -53,13 +53,13 @@ class OpenTexts:
                 self._drop(next(iter(self._texts)))
 
     def drop(self, file: "OpenText", *, closed: bool = False) -> None:
-        """Let go of what an open file shows, for good if it is closed."""
+        """Drop the text of an open file; for good if the file is closed."""
         with self._lock:
             file.closed |= closed
             self._drop(file)
 
     def _drop(self, file: "OpenText") -> None:
-        """Let go of it, if it is kept. The lock is held."""
+        """Drop its text if it is kept. The lock is held."""
         text = self._texts.pop(file, None)
         if text is None:
             return
@@ -70,14 +70,14 @@ class OpenTexts:
 
 
 class OpenText:
-    """What an open file shows, for a SeqFile. Used by one thread at a time, but for close().
+    """The text of an open file, for a SeqFile. One thread at a time uses it, except for close().
 
     Args:
         texts: Keeps its text.
-        look: Returns one; as new as it is to be.
+        look: Returns a text that is new enough.
 
     Attributes:
-        closed: Whether it is. Protected by the lock of texts.
+        closed: Whether it is closed. Protected by the lock of texts.
     """
 
     __slots__ = ("_look", "_place", "_text", "_texts", "closed")
@@ -85,11 +85,11 @@ class OpenText:
     def __init__(self, texts: OpenTexts, look: Callable[[], Text]) -> None:
         self._texts, self._look, self.closed = texts, look, False
         self._text = _NOTHING  # between start() and stop()
-        self._place: int | None = None  # byte address at which the next record began, if any did
+        self._place: int | None = None  # byte address of the next record, if any
 
     @property
     def is_kept(self) -> bool:
-        """Whether it goes on without a look."""
+        """Whether it can continue without a look."""
         return self._texts.of(self) is not None
 
     def renew(self) -> None:
@@ -97,7 +97,7 @@ class OpenText:
         self._texts.drop(self)
 
     def close(self) -> None:
-        """Let go of the text."""
+        """Drop the text."""
         self._texts.drop(self, closed=True)
 
     def start(self, m: SeqFile[bytes]) -> bytes | None:
@@ -115,7 +115,7 @@ class OpenText:
         return self._text.next(m)
 
     def stop(self, m: SeqFile[bytes]) -> None:
-        """Note where it stands, if start() did not fail."""
+        """Record the position, if start() did not fail."""
         if self._text is not _NOTHING:
             self._place = self._text.place_of(m.index)
             self._text.stop(m)

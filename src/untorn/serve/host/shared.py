@@ -1,15 +1,15 @@
 """One look serves all who ask.
 
-Whoever asks gets what was read at most max_age before, or what a look in progress finds that began
-no longer ago. Else a look begins, by a thread of its own: so whoever asks waits no longer than its
-patience, however long the look takes. If there is one in progress that began too long ago, the next
-begins when it is over, and serves all who asked since: of each file there is one look at a time,
-and of a process that is stuck no more threads than it has files.
+A caller gets what was read at most max_age ago, or the result of a look under way that began no
+longer ago. Otherwise a look begins in a thread of its own: so no caller waits for longer than its
+patience, however long the look takes. If a look is under way that began too long ago, the next one
+begins after it, and serves all who asked meanwhile: so there is one look at a time per file, and a
+stuck process has no more threads than files.
 
-A look that was late for somebody serves the next who asks, if nothing newer was found, until two
-minutes after it began. If it served for less, whoever asks once a minute about a process that takes
-longer than its patience would never get anything. Where nobody asks at all, nothing is done, and
-nothing let go of.
+A look that was late for somebody serves the next caller, if nothing newer was found, until two
+minutes after it began. Otherwise a caller that asks once a minute about a process which takes
+longer than its patience would never get anything. If nobody asks at all, nothing is done, and
+nothing is dropped.
 """
 
 import errno
@@ -29,21 +29,21 @@ from untorn.serve.text.text import Text
 Look = Callable[[Watched, Kind], Text]
 Key = tuple[Watched, Kind]
 _KEPT = 120.0
-"""Seconds for which is kept what nobody asks for, and what was late for somebody: longer than from
-one scrape to the next."""
+"""Seconds to keep texts that nobody asks for, or that were late for somebody: longer than from one
+scrape to the next."""
 _MOST_BYTES = 64 << 20
-"""Of all texts that are kept; what was asked for last stays."""
+"""Bytes of all texts that are kept; the one asked for last always stays."""
 _QUICK = 0.005
 """Seconds."""
 _SWEEP = 1.0
-"""Seconds from one look for what is to go to the next, if anybody asks at all."""
+"""Seconds between two searches for texts to drop, if anybody asks at all."""
 
 
 class Late(StrEnum):
-    """What those get whose patience ends before the look does."""
+    """What callers get whose patience ends before the look does."""
 
     LAST = "last"
-    """What the last look found; ETIMEDOUT if there is none."""
+    """The result of the last look; ETIMEDOUT if there is none."""
     ERROR = "error"
     """ETIMEDOUT."""
 
@@ -52,49 +52,49 @@ class Late(StrEnum):
 class _Look:
     """One look.
 
-    Its fields are protected by the lock of SharedLooks. Once it is over, what it found does not
-    change any more, and is read without: it was written before `over` was set.
+    The lock of SharedLooks protects its fields. Once it has ended, its result never changes, and is
+    read without the lock: it was written before `over` was set.
     """
 
     over: threading.Event = field(default_factory=threading.Event)
-    began: float | None = None  # None before it does
+    began: float | None = None  # None before it begins
     text: Text | None = None
     size: int = 0  # bytes of the text
     error: BaseException | None = None  # if there is no text
-    owed: bool = False  # it was late for somebody, and served nobody since
+    owed: bool = False  # it was late for somebody, and has served nobody since
 
     def result(self) -> Text:
-        """Return what it found, or raise its error. It is over."""
+        """Return its result, or raise its error. It has ended."""
         if self.text is None:
             assert self.error is not None
-            raise self.error.with_traceback(None)  # or each who raises it makes that longer
+            raise self.error.with_traceback(None)  # or each raise would make it longer
         return self.text
 
 
 @dataclass(slots=True, eq=False)
 class _File:
-    """What is known of one file of a process. Its fields are protected by the lock."""
+    """What is known of one file of a process. The lock protects its fields."""
 
     asked: float = 0.0
-    last: _Look | None = None  # over, with a text
+    last: _Look | None = None  # ended, with a text
     going: _Look | None = None
-    later: _Look | None = None  # begins when that is over
-    quick: bool = False  # whether the last look was
+    later: _Look | None = None  # begins when that has ended
+    quick: bool = False  # whether the last look was quick
 
 
 class SharedLooks:
-    """What looks found, and those in progress. May be used by any thread.
+    """The results of looks, and looks under way. Any thread may use it.
 
-    Lock order: the lock here is innermost; while it is held nobody looks, waits or starts a thread.
+    Lock order: the lock here is innermost; nobody looks, waits or starts a thread under it.
 
     Args:
         look: Makes a look.
-        workers: By which threads.
-        turn: Is entered for each look; waits until that may begin.
-        max_age: Seconds; how old what is served may be.
-        patience: Seconds; how long anybody waits.
-        late: What they get then.
-        clock: Says what time it is, in seconds.
+        workers: The threads that look.
+        turn: A context for each look; it waits until the look may begin.
+        max_age: How old served texts may be, in seconds.
+        patience: Seconds that a caller waits.
+        late: What a caller gets after that.
+        clock: Returns the time in seconds.
     """
 
     def __init__(
@@ -110,15 +110,15 @@ class SharedLooks:
     ) -> None:
         self._look, self._workers, self._turn, self._clock = look, workers, turn, clock
         self._max_age, self._patience, self._if_late = max_age, patience, late
-        self._lock = threading.Lock()  # protects all below
-        self._files: dict[Key, _File] = {}  # those asked for last come last
+        self._lock = threading.Lock()  # protects everything below
+        self._files: dict[Key, _File] = {}  # the last asked for come last
         self._swept = clock()
         self._late = self._failed = 0
         self._closed = False
 
     @property
     def late(self) -> int:
-        """How often somebody's patience ended."""
+        """How often a caller's patience ended."""
         with self._lock:
             return self._late
 
@@ -141,16 +141,16 @@ class SharedLooks:
             return file.last.text if file and file.last and self._serves(file.last) else None
 
     def is_quick(self, process: Watched, kind: Kind) -> bool:
-        """Tell whether the last look took no longer than a hand-over from thread to thread may."""
+        """Return whether the last look took no longer than handing it to another thread may."""
         with self._lock:
             file = self._files.get((process, kind))
             return file is not None and file.quick
 
     def text(self, process: Watched, kind: Kind) -> Text:
-        """Return a text, after a look if it takes one.
+        """Return a text, after a look if needed.
 
         Raises:
-            OSError: ETIMEDOUT if it is not there in time; ESHUTDOWN if closed; what the look
+            OSError: ETIMEDOUT if it does not come in time; ESHUTDOWN if closed; or what the look
                 raised.
         """
         key = process, kind
@@ -165,13 +165,13 @@ class SharedLooks:
         return self._wait(file, look)
 
     def forget(self, process: Watched) -> None:
-        """Let go of a process that is gone. Who waits for a look at it still gets what it finds."""
+        """Drop a process that is gone. Callers that wait for a look at it still get its result."""
         with self._lock:
             for kind in Kind:
                 self._files.pop((process, kind), None)
 
     def close(self) -> None:
-        """Have nobody wait any more."""
+        """Let nobody wait any more."""
         with self._lock:
             self._closed = True
             for file in self._files.values():
@@ -182,7 +182,7 @@ class SharedLooks:
             self._files.clear()
 
     def _asked(self, key: Key) -> _File:
-        """Return what is known of a file that somebody asks for now. The lock is held."""
+        """Return what is known of a file that is asked for now. The lock is held."""
         if self._closed:
             raise os_error(errno.ESHUTDOWN)
         now = self._clock()
@@ -194,15 +194,15 @@ class SharedLooks:
         return file
 
     def _serves(self, look: _Look) -> bool:
-        """Tell whether a look that found something serves who asks now. The lock is held."""
+        """Return whether a look with a result serves a caller now. The lock is held."""
         return self._is_young(look, max(self._max_age, _KEPT) if look.owed else self._max_age)
 
     def _is_young(self, look: _Look, most: float) -> bool:
-        """Tell whether it began at most so many seconds ago, if it did."""
+        """Return whether it has begun, at most so many seconds ago."""
         return look.began is None or self._clock() - look.began <= most
 
     def _join(self, file: _File) -> tuple[_Look, bool]:
-        """Return a look that serves who asks now, and whether it is to begin. The lock is held."""
+        """Return a look that serves a caller now, and whether to begin it. The lock is held."""
         if file.going is None:
             file.going = _Look()
             return file.going, True
@@ -218,7 +218,7 @@ class SharedLooks:
             self._end(key, file, look, error)
 
     def _make(self, key: Key, file: _File, look: _Look) -> None:
-        """Make a look, and those that are to follow it."""
+        """Make a look, and those that follow it."""
         following: _Look | None = look
         while following:
             with self._turn():
@@ -228,14 +228,14 @@ class SharedLooks:
             following = self._end(key, file, following, found)
 
     def _found(self, key: Key) -> Text | BaseException:
-        """Return what a look finds, or why nothing: of whatever kind, somebody waits for it."""
+        """Return the text or the error of a look: any error, because somebody waits for it."""
         try:
             return self._look(*key)
         except BaseException as error:
             return error
 
     def _end(self, key: Key, file: _File, look: _Look, found: Text | BaseException) -> _Look | None:
-        """Note what a look found; return the one that is to begin now."""
+        """Record the result of a look; return the look to begin now."""
         with self._lock:
             if look.over.is_set():  # closed
                 return None
@@ -245,7 +245,7 @@ class SharedLooks:
             else:
                 look.error = found
                 self._failed += 1
-                if not isinstance(found, TimeoutError):  # what is gone or forbidden is not served
+                if not isinstance(found, TimeoutError):  # a gone or forbidden process is not served
                     file.last = None
             file.quick = look.began is not None and self._clock() - look.began < _QUICK
             file.going, file.later = file.later, None
@@ -268,12 +268,12 @@ class SharedLooks:
         raise TimeoutError(errno.ETIMEDOUT, reason)
 
     def _sweep(self, now: float) -> None:
-        """Let go of what nobody asks for, and of what is too much. The lock is held."""
+        """Drop what nobody asks for, and what exceeds the limit. The lock is held."""
         self._swept = now
         size = self._size()
         for key, file in list(self._files.items()):
             if file.asked >= now - _KEPT and size <= _MOST_BYTES:
-                break  # so is the rest
+                break  # all later ones are younger
             if file.going is None:
                 size -= file.last.size if file.last else 0
                 del self._files[key]

@@ -1,4 +1,4 @@
-"""Which files of a process are shown, and which process it is."""
+"""Which files of a process are shown, and how a process is identified."""
 
 from enum import StrEnum
 from typing import Protocol
@@ -14,11 +14,11 @@ class Kind(StrEnum):
 
 
 class Watched(Protocol):
-    """A process, or a thread of it, as those know it who ask. It is equal to no other one."""
+    """A process or thread, as a server identifies it. No two are equal."""
 
     @property
     def pid(self) -> int:
-        """Its number in the procfs that is read; another one may have it later."""
+        """Its PID in the procfs that is read; another process may have it later."""
 
     def check(self) -> None:
         """Raise OSError ESRCH if it is gone."""

@@ -1,8 +1,8 @@
-"""Threads that look.
+"""The threads that look.
 
-A look may be stuck in a call that waits for a lock of a process: nothing can end that
-(reader/access/limit.py). So there are as many threads as may be stuck, of which those run that are
-needed. One without work ends after a while: where nobody asks, no thread is left.
+A look may be stuck in a call that waits for a lock of a process, and nothing can end that
+(reader/access/limit.py). So the limit is how many threads may be stuck, and only as many run as are
+needed. An idle thread ends after a while: if nobody asks, no thread is left.
 """
 
 import _thread
@@ -15,38 +15,38 @@ from untorn.errors import os_error
 
 Job = Callable[[], object]
 _LINGER = 1.0
-"""Seconds for which a thread waits for more work."""
+"""Seconds that a thread waits for more work."""
 
 
 class Workers:
-    """Threads that each do one job after the other, in the order in which these come.
+    """Threads that do one job after the other, in the order of their arrival.
 
-    The threads that are free are those that will look for a job without being told: each was
-    started for one, or waits for one, or comes back from one. So a job waits only while all threads
-    that there may be have one.
+    A thread counts as free if it will look for a job without being told: it was started for one,
+    waits for one, or comes back from one. So a job waits only while every thread up to the limit
+    has one.
 
     Args:
-        most: How many threads there may be.
+        most: The most threads.
     """
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._changed = threading.Condition()  # all below is protected by it
+        self._changed = threading.Condition()  # protects everything below
         self._jobs: deque[Job] = deque()
         self._threads = self._free = 0
         self._closed = False
 
     @property
     def threads(self) -> int:
-        """How many there are now."""
+        """How many threads there are now."""
         with self._changed:
             return self._threads
 
     def begin(self, job: Job) -> None:
-        """Have a job done. It raises nothing, and may be one that never ends.
+        """Let a job be done. It must raise nothing; it may never end.
 
         Raises:
-            OSError: EAGAIN if there is no thread for it, nor can one be had; ESHUTDOWN if closed.
+            OSError: EAGAIN if no thread is free and none can be started; ESHUTDOWN if closed.
         """
         with self._changed:
             if self._closed:
@@ -58,10 +58,10 @@ class Workers:
                 self._start()
 
     def _start(self) -> None:
-        """Start one more. The condition is held."""
+        """Start one more thread. The condition is held."""
         try:
             _thread.start_new_thread(self._work, ())  # threading.Thread waits until it runs
-        except RuntimeError:  # there are too many, or the interpreter is ending
+        except RuntimeError:  # too many threads, or the interpreter is exiting
             if not self._threads:
                 self._jobs.clear()
                 raise os_error(errno.EAGAIN) from None
@@ -76,7 +76,7 @@ class Workers:
                 self._free += 1
 
     def _next(self) -> Job | None:
-        """Return what to do next; None to end."""
+        """Return the next job; None to end."""
         with self._changed:
             self._changed.wait_for(lambda: self._jobs or self._closed, _LINGER)
             self._free -= 1
@@ -86,7 +86,7 @@ class Workers:
             return None
 
     def close(self) -> None:
-        """Let the threads end, each when its job is over; begin no more."""
+        """Let each thread end after its job; begin no more jobs."""
         with self._changed:
             self._closed = True
             self._jobs.clear()

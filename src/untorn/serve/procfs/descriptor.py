@@ -1,7 +1,7 @@
 """A descriptor that one thread may close while others use it.
 
-The kernel gives the number of a closed descriptor to the next file that is opened: whoever still
-used that number would read what belongs to somebody else.
+The kernel gives the number of a closed descriptor to the next file that is opened: code that still
+used that number would read somebody else's file.
 """
 
 import errno
@@ -12,13 +12,13 @@ from untorn.errors import os_error
 
 
 class Descriptor:
-    """A descriptor; `with` gives its number, which means the same file until the block ends.
+    """A descriptor; `with` yields its number, which means the same file until the block ends.
 
-    It is closed by the first of these: close(), once no block uses it any more; its last reference
-    is gone.
+    It is closed by the first of these: close(), once no block uses it any more; or the loss of its
+    last reference.
 
     Args:
-        number: An open descriptor. It is this object's from now on.
+        number: An open descriptor. This object takes it over.
     """
 
     __slots__ = ("_closed", "_lock", "_number", "_uses")
@@ -29,13 +29,14 @@ class Descriptor:
         self._uses = 0  # blocks that use the number; protected by _lock, as is the next one
         self._closed = False
 
-    # Proof that no block uses a number that was closed. os.close() is called by whoever finds
-    # _closed set and _uses 0 under the lock. _closed is never unset, and no block begins once it is
+    # Proof that no block uses a closed number. os.close() is called by the thread that finds, under
+    # the lock, _closed set and _uses 0. _closed is never cleared, and no block begins once it is
     # set, so from then on _uses only falls: it is found to be 0 once, either by close() or by the
-    # end of the last block. That block has used the number for the last time; no other one will.
+    # end of the last block. That block has used the number for the last time, and no other one
+    # will.
 
     def __enter__(self) -> int:
-        """Return the number. Raises OSError ESRCH if it is closed: it was that of a process."""
+        """Return the number. Raises OSError ESRCH if it is closed: it belonged to a process."""
         with self._lock:
             if self._closed:
                 raise os_error(errno.ESRCH)
@@ -56,7 +57,7 @@ class Descriptor:
             return self._closed
 
     def close(self) -> None:
-        """Let no block begin any more, and close it once none uses it. May be called twice."""
+        """Let no further block begin, and close it once none uses it. May be called twice."""
         with self._lock:
             last = not self._closed and not self._uses
             self._closed = True

@@ -1,4 +1,4 @@
-"""Links: by them everything that is not ours is the kernel's own, with its own checks."""
+"""Links, through which everything that is not ours is the kernel's, with its own checks."""
 
 import os
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from untorn.serve.procfs.real import RealProcess
 REAL = ".real"
 """The hidden directory on which the kernel's procfs is mounted."""
 SYS = "sys"
-"""A directory that is mounted as well: sysctl(8) refuses what it reaches by a link."""
+"""A directory that is mounted as well: sysctl(8) refuses to follow a link to it."""
 FOR_EVER = 1e9
 _MODE = 0o120777
 _LONGEST = 4095
@@ -17,7 +17,7 @@ _LONGEST = 4095
 
 
 class Way(NamedTuple):
-    """How links get to the kernel's procfs."""
+    """How links reach the kernel's procfs."""
 
     proc: str = ""
     """Its path; "" for the hidden directory of the tree that a link is in, wherever that is mounted
@@ -31,11 +31,11 @@ class Way(NamedTuple):
 
 
 class NamedLink(Link):
-    """A link that leads to a name. The kernel remembers where, as that never changes.
+    """A link to a name. The kernel remembers its target, which never changes.
 
     Args:
         target: The name.
-        keep: As of any node.
+        keep: As for any node.
     """
 
     __slots__ = ("_target", "keep")
@@ -45,7 +45,7 @@ class NamedLink(Link):
         self._target, self.keep = target, keep
 
     def attributes(self) -> Attributes:
-        """Return those of a link."""
+        """Return the attributes of a link."""
         return Attributes(_MODE, size=len(self._target))
 
     def target(self, caller: Caller) -> bytes:
@@ -54,13 +54,13 @@ class NamedLink(Link):
 
 
 class MagicLink(Link):
-    """A link of a process, exe, cwd or root, to whoever wants to know what it says.
+    """One of a process's links exe, cwd and root, for a caller that wants to read its text.
 
-    For one walk: the next one that asks for the name gets another.
+    It serves one walk: the next caller that looks up the name gets another one.
 
     Args:
-        process: Of which.
-        path: Of the link in its directory.
+        process: The process.
+        path: Path of the link in its directory.
     """
 
     __slots__ = ("_path", "_process")
@@ -69,9 +69,9 @@ class MagicLink(Link):
         self._process, self._path = process, path
 
     def attributes(self) -> Attributes:
-        """Return those of a link, with room for whatever it says."""
+        """Return the attributes of a link, with room for any text."""
         return Attributes(_MODE, size=_LONGEST)
 
     def target(self, caller: Caller) -> bytes:
-        """Return what the kernel tells the caller. Raises OSError as it does."""
+        """Return the text that the kernel shows the caller. Raises OSError as it does."""
         return self._process.readlink(self._path, caller)

@@ -1,9 +1,9 @@
-"""maps, smaps, smaps_rollup and numa_maps, as the one reader of the host finds them.
+"""maps, smaps, smaps_rollup and numa_maps, as the host's one reader finds them.
 
-The kernel judges who may open one: it is opened with the rights of whoever asks, and closed again.
-The kernel's own stays with the memory for which it was opened. Ours shows the memory that there is,
-which may be that of a program with more rights by then. So each read is judged, too, once there is
-what it returns; and that goes to this reader, or to nobody if the reader is killed.
+The kernel judges who may open one: we open it with the caller's rights, and close it again. The
+kernel's file stays with the memory for which it was opened. Ours shows the present memory, which
+may be that of a program with more rights by then. So each read is judged, too, once its result is
+there; the result goes to this reader only, or to nobody if the reader is killed.
 """
 
 import errno
@@ -31,14 +31,14 @@ class MapsNode(File):
 
     Args:
         host: Looks at processes.
-        process: Of which.
-        shown: What is looked at, one after the other, until there is memory.
-        kind: What it shows.
-        path: In the directory of the process, as task/TID/maps.
+        process: The process.
+        shown: What to look at, one after the other, until there is memory.
+        kind: Which file it is.
+        path: Path in the directory of the process, as task/TID/maps.
     """
 
     __slots__ = ("_host", "_kind", "_path", "_process", "_shown")
-    # Its attributes are not kept: else nobody is asked about a seek from the end, to refuse it.
+    # Its attributes are not kept: else we are not asked about a seek from the end, to refuse it.
     keep = A_DAY
 
     def __init__(
@@ -48,11 +48,11 @@ class MapsNode(File):
         self._kind, self._path = kind, path
 
     def attributes(self) -> Attributes:
-        """Return the kernel's."""
+        """Return the kernel's attributes."""
         return attributes_of(self._process.stat(self._path))
 
     def open(self, flags: int, caller: Caller) -> OpenFile:
-        """Open it, for a caller that may. Raises OSError as the kernel does; EACCES to write."""
+        """Open it for a caller that may. Raises OSError as the kernel does; EACCES for writing."""
         only_read(flags)
         os.close(self._process.open(self._path, caller))
         text = OpenText(self._host.open_texts, self.text)
@@ -60,7 +60,7 @@ class MapsNode(File):
 
     @property
     def is_known(self) -> bool:
-        """Whether what it says is known without a look at the process, or soon."""
+        """Whether its text is known without a look at the process, or soon."""
         for each in self._shown:
             text = self._host.cached(each, self._kind)
             if text is None:
@@ -70,30 +70,30 @@ class MapsNode(File):
         return True
 
     def text(self) -> Text:
-        """Return what it says: of the first that has memory. Raises OSError as Host.text()."""
+        """Return its text, from the first that has memory. Raises OSError as Host.text()."""
         texts = (self._host.text(each, self._kind) for each in self._shown)
         return next((text for text in texts if text.records), Text([]))
 
     def maps(self) -> LiveMaps:
-        """Return maps to be asked: those of one memory.
+        """Return maps for queries; they belong to one memory.
 
         Raises:
-            OSError: As Host.open_maps(); ENOTTY of another file than maps.
+            OSError: As Host.open_maps(); ENOTTY for files other than maps.
         """
         if self._kind is not Kind.MAPS:
             raise os_error(errno.ENOTTY)
         return self._host.open_maps(self._process)
 
     def judge(self, reader: Caller, opener: Credentials) -> None:
-        """Raise OSError EACCES if neither may see the process as it is now.
+        """Raise OSError EACCES if neither caller may see the process as it is now.
 
-        Precondition: there is what is to be returned.
+        Precondition: the result is there.
         """
         self._process.check_open(self._path, reader, opener)
 
 
 class _OpenMaps(OpenFile):
-    """An open one. What it says is looked for when it is read from its beginning."""
+    """An open maps file. Its text is looked for when it is read from the start."""
 
     def __init__(self, node: MapsNode, text: OpenText, opener: Credentials) -> None:
         self._node, self._text, self._opener = node, text, opener
@@ -104,9 +104,9 @@ class _OpenMaps(OpenFile):
         self._closed = False
 
     def is_slow(self, offset: int | None = None) -> bool:
-        """Tell whether it takes a look at the process, or waits for one.
+        """Return whether it takes a look at the process, or waits for one.
 
-        It may be wrong by the time of the call, which then holds up others for a moment.
+        This may be wrong by the time of the call, which then holds up others for a moment.
         """
         if offset is None:
             return self._asked_lock.locked()
@@ -123,14 +123,14 @@ class _OpenMaps(OpenFile):
         return text
 
     def ioctl(self, request: int, argument: int, data: bytes, caller: Caller) -> IoctlAnswer:
-        """Answer PROCMAP_QUERY, by maps of the process as they are now.
+        """Answer PROCMAP_QUERY from maps of the process as they are now.
 
         Raises:
             OSError: As procmap_ioctl() and MapsNode.maps(); EACCES.
         """
         memory = CallerMemory(caller.tid, argument, data, caller.held)
         with self._asked_lock:
-            if self._closed:  # the caller was killed, and let go of
+            if self._closed:  # the caller was killed, and let go
                 raise os_error(errno.EBADF)
             if self._asked is None:
                 self._asked = self._node.maps()
@@ -139,9 +139,9 @@ class _OpenMaps(OpenFile):
         return IoctlAnswer(memory.carried)
 
     def close(self) -> None:
-        """Close what was asked, and let go of what was shown.
+        """Close the maps that were queried, and drop the text.
 
-        A call for a caller that was killed may go on: what it asks is closed after it.
+        A call may still run for a caller that was killed: then its maps are closed after it.
         """
         self._text.close()
         with self._asked_lock:

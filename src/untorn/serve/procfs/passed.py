@@ -1,7 +1,7 @@
-"""Files that are passed through: those that somebody opens only if they are no links.
+"""Files that are passed through, because some programs open them only if they are no links.
 
-None of them can be written to. Who reads one is judged as by the kernel, or sees what the kernel
-would show it: io and stat are judged, or masked, at each read.
+None of them can be written. A reader is judged as the kernel would, or sees what the kernel would
+show it: io and stat are judged, or masked, at each read.
 Source: fs/proc/base.c:do_io_accounting(), fs/proc/array.c:do_task_stat().
 """
 
@@ -12,7 +12,7 @@ from untorn.serve.procfs.real import RealProc, RealProcess
 
 _JUDGED_AT_READ = ("io", "stat")
 A_DAY = 86400.0
-"""Seconds for which a name below the directory of a process is known: it never means another."""
+"""Seconds to remember a name below the directory of a process: it never means another file."""
 
 
 class SystemFile(File):
@@ -24,11 +24,11 @@ class SystemFile(File):
         self._proc, self._name = proc, name
 
     def attributes(self) -> Attributes:
-        """Return the kernel's, but that nobody may write to it."""
+        """Return the kernel's attributes, without write permissions."""
         return attributes_of(os.stat(self._name, dir_fd=self._proc.directory))
 
     def open(self, flags: int, caller: Caller) -> OpenFile:
-        """Open it. Raises OSError EACCES to write."""
+        """Open it. Raises OSError EACCES for writing."""
         only_read(flags)
         flags = os.O_RDONLY | os.O_CLOEXEC
         return _Open(os.open(self._name, flags, dir_fd=self._proc.directory))
@@ -38,7 +38,7 @@ class PassedFile(File):
     """A file of a process.
 
     Args:
-        process: Of which.
+        process: The process.
         name: Its name in the directory.
     """
 
@@ -48,18 +48,18 @@ class PassedFile(File):
         self._process, self._name = process, name
 
     def attributes(self) -> Attributes:
-        """Return the kernel's, but that nobody may write to it."""
+        """Return the kernel's attributes, without write permissions."""
         return attributes_of(self._process.stat(self._name))
 
     def open(self, flags: int, caller: Caller) -> OpenFile:
-        """Open it, as the caller would. Raises OSError as the kernel does; EACCES to write."""
+        """Open it as the caller would. Raises OSError as the kernel does; EACCES for writing."""
         only_read(flags)
         fd = self._process.open(self._name, caller)
         return _OpenJudged(fd, self._process) if self._name in _JUDGED_AT_READ else _Open(fd)
 
 
 class _Open(OpenFile):
-    """An open one. Several threads may read it at a time: each pread() is one call."""
+    """An open passed file. Several threads may read it at a time: each pread() is one call."""
 
     __slots__ = ("_fd",)
 
@@ -67,7 +67,7 @@ class _Open(OpenFile):
         self._fd = fd
 
     def read(self, size: int, offset: int, caller: Caller) -> bytes:
-        """Return what the kernel does. Raises OSError as it does."""
+        """Return what the kernel returns. Raises OSError as it does."""
         return os.pread(self._fd, size, offset)
 
     def close(self) -> None:
@@ -76,7 +76,7 @@ class _Open(OpenFile):
 
 
 class _OpenJudged(_Open):
-    """An open one of which not everybody may read all."""
+    """An open passed file of which not every caller may read everything."""
 
     __slots__ = ("_process",)
 
@@ -90,7 +90,7 @@ class _OpenJudged(_Open):
 
 
 def attributes_of(found: os.stat_result) -> Attributes:
-    """Return what stat() told, without the right to write."""
+    """Return the attributes in a stat result, without write permissions."""
     return Attributes(
         found.st_mode & ~0o222,
         found.st_uid,

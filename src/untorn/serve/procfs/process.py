@@ -1,13 +1,13 @@
 """The directory of a process, and those of its threads.
 
-Some names are something else for each caller, by what it wants of them, and are asked for each
-time:
+Some names mean something else for each caller, depending on what it wants of them, and are looked
+up each time:
 
-- exe, cwd and root. What they are called may not exist, or be something else for the caller. So who
-  reads such a link is told what the kernel tells it, in a link of its own; who follows it gets to
-  the kernel's.
-- stat, status, io and cmdline. Some open them only if they are no links: for these they are passed
-  through. To all others they are links, which takes one request in place of many.
+- exe, cwd and root. Their targets may not exist, or be something else for the caller. So a caller
+    that reads such a link gets the kernel's text for it, in a link of its own; a caller that
+    follows it reaches the kernel's link.
+- stat, status, io and cmdline. Some programs open them only if they are no links: for these they
+    are passed through. For all others they are links, which takes one request instead of many.
 """
 
 import os
@@ -32,8 +32,8 @@ _MAGIC = {"exe", "cwd", "root"}
 """Source: fs/proc/base.c:proc_pid_link_inode_operations."""
 _PASSED = {"stat", "status", "io", "cmdline"}
 KEEP = 0.1
-"""Seconds for which a number is taken for the process that had it. Who opens a file of one that is
-gone in the meantime gets ESRCH, as who was quicker by a moment would; never a file of another."""
+"""Seconds that a PID is taken for the process that had it. If that is gone in the meantime, opening
+a file of it gives ESRCH, as it would have a moment earlier; never another process's file."""
 
 
 class Seen(NamedTuple):
@@ -48,8 +48,8 @@ class _RealDirectory(Directory):
     """A directory of the kernel's in which some files are ours.
 
     Args:
-        seen: The process that it is about.
-        inside: Its path from the directory of the process; "" for that.
+        seen: The process.
+        inside: Its path from the directory of the process; "" for that directory.
     """
 
     __slots__ = ("_inside", "_lock", "_nodes", "_seen")
@@ -61,7 +61,7 @@ class _RealDirectory(Directory):
         self._nodes: MutableMapping[str, Node] = {}  # protected by _lock
 
     def attributes(self) -> Attributes:
-        """Return the kernel's."""
+        """Return the kernel's attributes."""
         return attributes_of(self._seen.process.stat(self._inside or "."))
 
     def lookup(self, name: bytes, caller: Caller) -> Node:
@@ -73,7 +73,7 @@ class _RealDirectory(Directory):
         return self._node(os.fsdecode(name))
 
     def _node(self, name: str) -> Node:
-        """Return the one that a name has for everybody."""
+        """Return the node that a name has for every caller."""
         with self._lock:
             node = self._nodes.get(name)
             if node is None:
@@ -83,11 +83,11 @@ class _RealDirectory(Directory):
             return node
 
     def _path(self, name: str) -> str:
-        """Return where a name is, from the directory of the process."""
+        """Return the path of a name from the directory of the process."""
         return f"{self._inside}/{name}" if self._inside else name
 
     def _link(self, path: str, *, keep: float = FOR_EVER) -> NamedLink:
-        """Return a link to the kernel's."""
+        """Return a link to the kernel's file."""
         target = self._seen.way.to(f"{self._seen.process.pid}/{path}", 1 + path.count("/"))
         return NamedLink(target, keep=keep)
 
@@ -96,7 +96,7 @@ class _RealDirectory(Directory):
         """Return the node of a name that the kernel has."""
 
     def entries(self, caller: Caller) -> Sequence[Entry]:
-        """Return what the kernel has in it. Raises OSError ENOENT if the process is gone."""
+        """Return the kernel's entries. Raises OSError ENOENT if the process is gone."""
         names = self._seen.process.names(self._inside or ".", caller)
         return [Entry(os.fsencode(name), self._type_of(name)) for name in names]
 
@@ -106,24 +106,24 @@ class _RealDirectory(Directory):
 
 
 class ThreadDirectory(_RealDirectory):
-    """The directory of a thread: what tells of its map is ours, the rest is links.
+    """The directory of a thread: files that show its map are ours, the rest is links.
 
     Args:
-        seen: The process that it is about.
-        shown: What is looked at, one after the other, until there is memory.
-        inside: Its path from the directory of the process; "" for that.
+        seen: The process.
+        shown: What to look at, one after the other, until there is memory.
+        inside: Its path from the directory of the process; "" for that directory.
     """
 
     __slots__ = ("__weakref__", "_shown")
     keep = KEEP
-    keep_absent = A_DAY  # a kernel has a file for each process, or for none
+    keep_absent = A_DAY  # a kernel has a file for every process, or for none
 
     def __init__(self, seen: Seen, shown: Sequence[Watched], inside: str = "") -> None:
         super().__init__(seen, inside)
         self._shown = shown
 
     def forget(self) -> None:
-        """Let go of what is known of it alone."""
+        """Drop what is known of this thread only."""
         self._seen.host.forget(self._shown[-1])
 
     def lookup(self, name: bytes, caller: Caller) -> Node:
@@ -145,15 +145,15 @@ class ThreadDirectory(_RealDirectory):
 
 
 class ProcessDirectory(ThreadDirectory):
-    """The directory of a process, whose threads have directories, and of which files are passed.
+    """The directory of a process, with those of its threads, and files that are passed through.
 
     Args:
         seen: The process.
-        on_forget: Is called when the kernel forgets this.
+        on_forget: Called when the kernel forgets this directory.
 
     Attributes:
-        keep: As of any node: 0 where not everybody may see the process. Set each time that it is
-            looked up; whichever comes last will do, as the root's are of the same second.
+        keep: As for any node: 0 if not everybody may see the process. Set at each lookup; any of
+            them may come last, because they follow the root's options of the same second.
     """
 
     __slots__ = ("_on_forget", "_passed", "keep")
@@ -165,14 +165,14 @@ class ProcessDirectory(ThreadDirectory):
 
     @property
     def process(self) -> RealProcess:
-        """The process that it is about."""
+        """The process."""
         return self._seen.process
 
     def forget(self) -> None:
-        """Let go of what is known of the process.
+        """Drop what is known of the process.
 
-        Not of its directory: a lookup that found this node a moment ago is about to tell the kernel
-        of it anew. Whoever is the last to have it lets go of that, too.
+        But keep its directory: a lookup that found this node a moment ago is about to tell the
+        kernel of it again. The last holder of the process drops the directory, too.
         """
         self._on_forget(self)
         super().forget()
@@ -196,7 +196,7 @@ class ProcessDirectory(ThreadDirectory):
 
 
 class TaskDirectory(_RealDirectory):
-    """The directory of a process in which its threads have theirs.
+    """The directory of a process that has the directories of its threads.
 
     It knows those that the kernel knows, too: there may be many threads, one after the other.
     """
@@ -216,7 +216,7 @@ class TaskDirectory(_RealDirectory):
 
     def _make(self, name: str, path: str) -> Node:
         process = self._seen.process
-        # Where the main thread lives, one look at the process serves those at all of its threads.
+        # If the main thread lives, one look at the process serves all of its threads.
         return ThreadDirectory(self._seen, (process, RealThread(process, int(name), path)), path)
 
     def _type_of(self, name: str) -> int:

@@ -1,7 +1,7 @@
-"""PROCMAP_QUERY of a real process, answered in place of the kernel.
+"""Answer PROCMAP_QUERY for a real process in the kernel's place.
 
-What is told is the kernel's own answer, but the build id: that is read from the file, and from
-regular files only. Compare fs/proc/task_mmu.c:do_procmap_query().
+The answer is the kernel's own except for the build id, which is read from the file, and only from
+regular files. Compare fs/proc/task_mmu.c:do_procmap_query().
 """
 
 import errno
@@ -18,7 +18,7 @@ def procmap_ioctl(maps: MapsFile, request: int, memory: UserMemory, arg: int) ->
     """Answer an ioctl of a maps file.
 
     Args:
-        maps: Whom to ask.
+        maps: The maps to query.
         request: The ioctl's number.
         memory: The caller's memory.
         arg: Byte address of the struct.
@@ -31,14 +31,14 @@ def procmap_ioctl(maps: MapsFile, request: int, memory: UserMemory, arg: int) ->
         raise os_error(errno.ENOTTY)
     query = get_query(memory, arg)
     found = _ask(maps, query)
-    # The kernel's ioctl knows no VMA there, whatever the text shows.
+    # The kernel's ioctl finds no VMA there, whatever the text shows.
     if found.entry.start >= KERNEL_HALF:
         raise os_error(errno.ENOENT)
     put_answer(memory, arg, _answer(query, found), found.entry.name, found.build_id)
 
 
 def _ask(maps: MapsFile, query: ProcmapQuery) -> QueriedVma:
-    """Ask for all that is wanted; without the build id if the VMA changes while that is read."""
+    """Ask for all that is wanted; without the build id if the VMA changes while it is read."""
     question = ProcmapQuery(
         query_flags=query.query_flags,
         query_addr=query.query_addr,

@@ -1,6 +1,6 @@
-"""The procfs that is behind what is served, and the processes in it, none taken for another.
+"""The procfs under the served one, and its processes, none of them mistaken for another.
 
-What a caller may open, read and list there is asked of the kernel, with the caller's rights.
+The kernel decides, by the caller's rights, what a caller may open, read and list there.
 """
 
 import errno
@@ -22,9 +22,9 @@ from untorn.serve.procfs.descriptor import Descriptor
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_CLOEXEC
 _HIDES = re.compile(rb"\bhidepid=(?!0|off)")
-"""Of the options of a mount: some see not all. Source: fs/proc/root.c:proc_fs_parameters."""
+"""Options with which some users do not see all. Source: fs/proc/root.c:proc_fs_parameters."""
 _PERIOD = 1.0
-"""Seconds for which it is taken to have the options that it had."""
+"""Seconds for which its options are taken to be unchanged."""
 
 
 class RealProc:
@@ -32,14 +32,14 @@ class RealProc:
 
     Args:
         path: Where it is mounted.
-        clock: Tells seconds, by which its options are asked for again.
+        clock: Returns the time in seconds, to decide when to read its options again.
 
     Raises:
         OSError: ENOENT or ENOTDIR if there is none.
 
     Attributes:
         path: Where it is mounted.
-        directory: Its root, a descriptor.
+        directory: Descriptor of its root.
         deputy: Acts as callers.
     """
 
@@ -53,7 +53,7 @@ class RealProc:
 
     @property
     def hides(self) -> bool:
-        """Whether some processes are hidden from some users, as of a second ago at most."""
+        """Whether some processes are hidden from some users, as of at most a second ago."""
         with self._lock:
             now = self._clock()
             if now - self._asked >= _PERIOD:
@@ -61,33 +61,33 @@ class RealProc:
             return self._hides
 
     def _ask(self) -> bool:
-        """Return whether its options hide processes: whoever may mount may change them."""
+        """Return whether its options hide processes; a privileged user may change them any time."""
         device = os.fstat(self.directory).st_dev
         number = b" %d:%d / " % (os.major(device), os.minor(device))
         for mount in self.read("self/mountinfo").splitlines():
             if number in mount:
                 return bool(_HIDES.search(mount.partition(b" - proc ")[2]))
-        return True  # who knows: it is mounted where we do not see it
+        return True  # unknown: it is mounted where we do not see it
 
     def read(self, path: str) -> bytes:
-        """Return what one of its files says."""
+        """Return the contents of one of its files."""
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self.directory)
         with os.fdopen(fd, "rb") as file:
             return file.read()
 
     def names(self, caller: Caller) -> list[str]:
-        """Return what is in it for a caller. Raises OSError as the kernel does."""
+        """Return its names for a caller. Raises OSError as the kernel does."""
         with self.deputy.acting_as(caller) if self.hides else nullcontext():
             return names_in(".", self.directory)
 
     def find(self, pid: int, caller: Caller) -> os.stat_result:
-        """Return what the directory of a process is for a caller.
+        """Return the stat result of a process's directory for a caller.
 
-        Where processes are hidden, for a caller that may look for something in it: whoever has got
-        there is not asked again.
+        If processes are hidden, this checks whether the caller may look up something in it: a
+        caller that has got there is not checked again.
 
         Raises:
-            OSError: As the kernel: ENOENT if there is none, ENOENT or EPERM if it is hidden.
+            OSError: As the kernel: ENOENT if there is none; ENOENT or EPERM if it is hidden.
         """
         if not self.hides:
             return os.stat(str(pid), dir_fd=self.directory)
@@ -108,19 +108,19 @@ class RealProc:
 
 
 class RealProcess:
-    """A process, as one directory of procfs: its number may be another's later, this is not.
+    """A process, as one directory of procfs: its PID may be reused later, this object is not.
 
-    Its descriptor is kept for as long as anybody has this object, or until the process was found to
-    be gone. What uses it after that gets ESRCH, as from a process that is gone.
+    Its descriptor is kept as long as anybody has this object, or until the process was found to be
+    gone. Later uses get ESRCH, as from a process that is gone.
 
     Args:
-        pid: Its number.
-        directory: Its directory, a descriptor, which is this object's from now on; what is opened
-            by it fails once the process is gone.
+        pid: Its PID.
+        directory: Descriptor of its directory, which this object takes over; opening files through
+            it fails once the process is gone.
         proc: The procfs that it is in.
 
     Attributes:
-        pid: Its number.
+        pid: Its PID.
     """
 
     def __init__(self, pid: int, directory: int, proc: RealProc) -> None:
@@ -129,21 +129,21 @@ class RealProcess:
         self._ino = os.fstat(directory).st_ino
 
     def is_at(self, found: os.stat_result) -> bool:
-        """Tell whether it is what a name was found to mean.
+        """Return whether a stat result is of this process's directory.
 
-        Its number and its inode tell, for as long as we keep that: not after it was closed.
+        Its number and inode decide, as long as we keep it open; not after that.
         """
         return found.st_ino == self._ino and not self._directory.closed
 
     def check(self, path: str = ".") -> None:
-        """Raise OSError ESRCH if it is gone, or what has a directory at a path in its own."""
+        """Raise OSError ESRCH if it, or the thread whose directory is at that path, is gone."""
         try:
             self.stat(f"{path}/stat")
         except FileNotFoundError:
             raise os_error(errno.ESRCH) from None
 
     def close_if_gone(self) -> bool:
-        """Let go of its directory if it is gone, and tell whether it is."""
+        """Close its directory if it is gone; return whether it is."""
         try:
             self.check()
         except ProcessLookupError:
@@ -152,17 +152,17 @@ class RealProcess:
         return False
 
     def stat(self, path: str) -> os.stat_result:
-        """Return what is at a path in its directory. Raises OSError as the kernel does; ESRCH."""
+        """Return the stat result of a path in it. Raises OSError as the kernel does; ESRCH."""
         with self._directory as directory:
             return os.lstat(path, dir_fd=directory)
 
     def names(self, path: str, caller: Caller) -> list[str]:
-        """Return what is in one of its directories. Raises OSError as the kernel does; ESRCH."""
+        """Return the names in one of its directories. Raises OSError as the kernel does; ESRCH."""
         with self._judged(caller) if self._proc.hides else self._directory as directory:
             return names_in(path, directory)
 
     def open(self, path: str, caller: Caller) -> int:
-        """Return a descriptor of one of its files, as the kernel gives it to a caller.
+        """Return a descriptor of one of its files, opened with the caller's rights.
 
         Raises:
             OSError: As the kernel: EACCES, EPERM, ESRCH.
@@ -171,11 +171,11 @@ class RealProcess:
             return os.open(path, _READ, dir_fd=directory)
 
     def credentials_of(self, caller: Caller) -> Credentials:
-        """Return by what a caller is judged who is not there any more."""
+        """Return the credentials of a caller that may be gone later."""
         return self._proc.deputy.credentials_of(caller)
 
     def check_open(self, path: str, reader: Caller, opener: Credentials) -> None:
-        """Open one of its files, and close it, for a reader of what somebody has opened.
+        """Open and close one of its files, to judge a reader of what somebody else has opened.
 
         Raises:
             OSError: As open(), if neither of them may.
@@ -195,7 +195,7 @@ class RealProcess:
             return os.pread(file, size, offset)
 
     def readlink(self, path: str, caller: Caller) -> bytes:
-        """Return what the kernel tells a caller of a link. Raises OSError as the kernel does."""
+        """Return the text of a link for a caller. Raises OSError as the kernel does."""
         with self._judged(caller) as directory:
             return os.fsencode(os.readlink(path, dir_fd=directory))
 
@@ -205,7 +205,7 @@ class RealProcess:
 
     @contextmanager
     def _judged(self, caller: Caller) -> Iterator[int]:
-        """Give the directory, and this thread a caller's rights, until the block ends."""
+        """Yield the directory, and give this thread a caller's rights until the block ends."""
         with self._directory as directory:
             subject = Subject(self.pid, directory)
             with self._proc.deputy.acting_as(caller, subject):
@@ -213,15 +213,15 @@ class RealProcess:
 
 
 class RealThread:
-    """A thread of a process, by which its memory is reached where the main one has ended.
+    """A thread of a process, through which to reach its memory if the main thread has ended.
 
     Args:
         process: The process.
-        pid: Its number.
-        path: Of its directory in that of the process.
+        pid: Its TID.
+        path: Path of its directory in that of the process.
 
     Attributes:
-        pid: Its number.
+        pid: Its TID.
     """
 
     __slots__ = ("_path", "_process", "pid")
@@ -235,7 +235,7 @@ class RealThread:
 
 
 def names_in(path: str, directory: int) -> list[str]:
-    """Return what is in a directory, given from another one. Raises OSError as open(2)."""
+    """Return the names in a directory, given relative to another one. Raises OSError as open(2)."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory)
     try:
         return os.listdir(fd)  # noqa: PTH208 (names of a descriptor)

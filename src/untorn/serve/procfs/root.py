@@ -1,9 +1,9 @@
-"""The root of the tree: every process that the kernel shows, and all else that is in /proc.
+"""The root of the tree: every process that the kernel shows, and everything else in /proc.
 
-As in the directory of a process (process.py), some names depend on what a caller wants of them: who
-reads self or thread-self learns its own number; who walks through it gets to the kernel's own
-files, some of which it may write to, and stalls nobody but itself. stat and uptime are passed
-through to those who want no links.
+As in the directory of a process (process.py), some names depend on what a caller wants of them. A
+caller that reads self or thread-self gets its own number; one that walks through it reaches the
+kernel's own files, some of which it may write, and stalls only itself. stat and uptime are passed
+through to programs that want no links.
 """
 
 import errno
@@ -27,39 +27,39 @@ _DIRECTORY = Attributes(stat.S_IFDIR | 0o555, nlink=2)
 _SELF, _THREAD_SELF = "self", "thread-self"
 _PASSED = {"stat", "uptime"}
 _CROWD = 256
-"""Processes that come, at least, from one look for those that are gone to the next."""
+"""How many new processes come, at least, between two searches for those that are gone."""
 _TOO_MANY_FILES = errno.EMFILE, errno.ENFILE
 _TGID = re.compile(rb"^Tgid:\t(\d+)$", re.MULTILINE)
 
 
 class ProcRoot(Directory):
-    """A /proc of which the maps are ours.
+    """A /proc whose maps files are ours.
 
     Args:
-        proc: The procfs behind it.
+        proc: The procfs under it.
         host: Looks at processes.
-        way: How links get to that procfs.
-        most: How many processes may be known at a time; each takes a descriptor.
+        way: How links reach that procfs.
+        most: How many processes we may know at a time; each takes a descriptor.
 
     Attributes:
-        mounted: What is to be mounted on its directories, by name: paths in that procfs.
+        mounted: What to mount on its directories, by name: paths in that procfs.
     """
 
     def __init__(self, proc: RealProc, host: Host, way: Way, most: int) -> None:
         self._proc, self._host, self._way, self._most = proc, host, way, most
         self._lock = threading.Lock()  # protects the next two, and _others
         self._processes: dict[int, ProcessDirectory] = {}
-        self._crowd = _CROWD  # how many there are when those that are gone go
+        self._crowd = _CROWD  # how many there must be before gone ones are dropped
         self._passed = {name: SystemFile(proc, name) for name in _PASSED}
         self.mounted = {} if way.proc else _to_be_mounted(proc)
         self._others: dict[str, Node] = {name: _MountPoint() for name in self.mounted}
 
     def attributes(self) -> Attributes:
-        """Return those of a directory."""
+        """Return the attributes of a directory."""
         return _DIRECTORY
 
     def lookup(self, name: bytes, caller: Caller) -> Node:
-        """Return a process that the caller may see, or something else.
+        """Return a process that the caller may see, or another node.
 
         Raises:
             OSError: As the kernel: ENOENT, EPERM.
@@ -75,13 +75,13 @@ class ProcRoot(Directory):
         return self._node(text)
 
     def _number_of(self, caller: Caller, *, thread: bool) -> bytes:
-        """Return what self says to a caller, or thread-self."""
+        """Return the text of self, or of thread-self, for a caller."""
         found = _TGID.search(self._proc.read(f"{caller.tid}/status"))
         assert found
         return b"%s/task/%d" % (found[1], caller.tid) if thread else found[1]
 
     def _node(self, name: str) -> Node:
-        """Return what a name is for everybody."""
+        """Return the node that a name has for every caller."""
         with self._lock:
             node = self._others.get(name)
             if node is None:
@@ -91,8 +91,8 @@ class ProcRoot(Directory):
     def _process(self, pid: int, caller: Caller) -> Node:
         """Return a process that a caller may see.
 
-        The kernel may remember for long those that are gone, as nobody asks for their names again:
-        they are let go of when many have come, and when there is no descriptor left.
+        The kernel may remember processes that are gone for a long time, as nobody looks up their
+        names again: they are dropped when many new ones have come, and when no descriptor is left.
 
         Raises:
             OSError: As the kernel: ENOENT, EPERM; EMFILE or ENFILE.
@@ -109,7 +109,7 @@ class ProcRoot(Directory):
         return node
 
     def _found(self, pid: int, caller: Caller) -> tuple[Node, bool]:
-        """Return a process, and whether it is time to look for those that are gone."""
+        """Return a process, and whether it is time to search for those that are gone."""
         found, hides = self._proc.find(pid, caller), self._proc.hides
         with self._lock:
             node = before = self._processes.get(pid)
@@ -124,14 +124,14 @@ class ProcRoot(Directory):
         return node, is_crowded
 
     def _make_process(self, pid: int) -> ProcessDirectory:
-        """Return one that is not known yet. The lock is held."""
+        """Return a process that is not known yet. The lock is held."""
         if len(self._processes) >= self._most:
             raise os_error(errno.EMFILE)
         seen = Seen(self._proc.open(pid), self._host, self._way)
         return ProcessDirectory(seen, self._drop)
 
     def _drop_gone(self) -> None:
-        """Let go of all that is known of processes that are gone."""
+        """Drop all that is known of processes that are gone."""
         with self._lock:
             nodes = list(self._processes.values())
         for node in nodes:
@@ -141,7 +141,7 @@ class ProcRoot(Directory):
             self._crowd = _crowd_after(len(self._processes))
 
     def _drop(self, node: ProcessDirectory) -> None:
-        """Forget a node that the kernel forgot. If it is asked for again, there is a new one."""
+        """Drop a node that the kernel forgot. If it is looked up again, there is a new one."""
         with self._lock:
             if self._processes.get(node.process.pid) is node:
                 del self._processes[node.process.pid]
@@ -150,12 +150,12 @@ class ProcRoot(Directory):
         found = os.lstat(name, dir_fd=self._proc.directory)
         if name in (_SELF, _THREAD_SELF) or name in _PASSED:
             return NamedLink(self._way.to(name), keep=0)
-        if stat.S_ISLNK(found.st_mode):  # such as mounts, to self/mounts
+        if stat.S_ISLNK(found.st_mode):  # for example mounts, a link to self/mounts
             return NamedLink(os.fsencode(os.readlink(name, dir_fd=self._proc.directory)))
         return NamedLink(self._way.to(name))
 
     def entries(self, caller: Caller) -> Sequence[Entry]:
-        """Return what the kernel shows to the caller."""
+        """Return the entries that the kernel shows to the caller."""
         names = self._proc.names(caller)
         return [Entry(os.fsencode(name), self._type_of(name)) for name in names]
 
@@ -172,7 +172,7 @@ class _MountPoint(Directory):
     keep = keep_attributes = FOR_EVER
 
     def attributes(self) -> Attributes:
-        """Return those of a directory."""
+        """Return the attributes of a directory."""
         return _DIRECTORY
 
     def lookup(self, name: bytes, caller: Caller) -> Node:
@@ -180,16 +180,16 @@ class _MountPoint(Directory):
         raise os_error(errno.ENOENT)
 
     def entries(self, caller: Caller) -> Sequence[Entry]:
-        """Return nothing."""
+        """Return no entries."""
         return ()
 
 
 def _to_be_mounted(proc: RealProc) -> dict[str, str]:
-    """Return it. Where only processes are (subset=pid) there is no sys."""
+    """Return the paths to mount, by name. With subset=pid there is no sys."""
     wanted = {REAL: ".", SYS: SYS}
     return {name: path for name, path in wanted.items() if Path(proc.path, path).is_dir()}
 
 
 def _crowd_after(known: int) -> int:
-    """Return for how many processes to look next, so that each takes few looks on the average."""
+    """Return at how many processes to search next, so that each costs few searches on average."""
     return known + max(_CROWD, known // 2)

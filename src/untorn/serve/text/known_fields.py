@@ -1,8 +1,8 @@
 """The fields of smaps that are known of a memory.
 
-Where the kernel's smaps was read, these are all that it told, in its order. Where pages were
-counted, a field is known if it is exact of every VMA: one that some VMAs lack would make sums of
-it wrong, and nobody would see.
+If the kernel's smaps was read, these are all of its fields, in its order. If pages were counted, a
+field is known only if it is exact for every VMA: a field that some VMAs lack would make sums of it
+wrong, and nobody would notice.
 """
 
 from collections.abc import Iterator
@@ -23,39 +23,39 @@ _QUANTITIES = {
     "MMUPageSize": "page_size",
     **{fields[0]: quantity for quantity, fields in SUMS.items() if len(fields) == 1},
 }
-"""By field. Of the others counting tells nothing."""
+"""By field. Counting says nothing of the others."""
 
 
 class KnownField(NamedTuple):
     """One field of all VMAs."""
 
     name: str
-    """The kernel's."""
+    """The kernel's name."""
     line: bytes
-    """A format that takes the number."""
+    """A format for the number."""
     unit: int
-    """What that number counts: bytes, or 1 of what is no size."""
+    """The unit of that number: bytes, or 1 if it is no size."""
     values: Masked | Numbers
-    """A row a VMA, bytes; masked where the kernel told none."""
+    """One row per VMA, in bytes; masked where the kernel has none."""
 
     def numbers(self) -> list[int | None]:
-        """Return what is printed of each VMA; None where there is nothing."""
+        """Return the number to print for each VMA; None for nothing."""
         numbers: list[int | None] = (self.values // np.uint64(self.unit)).tolist()
         return numbers
 
     def sum(self) -> int | None:
-        """Return what is printed of all VMAs together; None if some have nothing."""
+        """Return the number to print for all VMAs together; None if some have none."""
         return None if np.ma.is_masked(self.values) else int(self.values.sum()) // self.unit
 
 
 def known_fields(memory: Memory) -> Iterator[KnownField]:
-    """Yield what is known, in the kernel's order.
+    """Yield the known fields, in the kernel's order.
 
     Raises:
-        ValueError: It is an estimate by a sample.
+        ValueError: The memory is estimated from a sample.
     """
     if memory.estimated:
-        raise ValueError("an estimate is nothing that the kernel could have told")
+        raise ValueError("the kernel could not have printed an estimate")
     return _told(memory) if memory.fields else _counted(memory)
 
 

@@ -1,4 +1,4 @@
-"""The text of maps by a snapshot."""
+"""Make the text of maps from a snapshot."""
 
 from untorn.maps.entry import maps_line
 from untorn.maps.fields import Device
@@ -7,7 +7,7 @@ from untorn.serve.text.text import Text
 
 
 def show_maps(taken: MapColumns) -> Text:
-    """Return the lines of a snapshot, or of a memory, as /proc/PID/maps has them.
+    """Return the lines of a snapshot, or of a memory, as in /proc/PID/maps.
 
     Compare fs/proc/task_mmu.c:show_map_vma().
     """

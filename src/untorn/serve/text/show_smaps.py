@@ -1,4 +1,4 @@
-"""The text of smaps by a memory."""
+"""Make the text of smaps from a memory."""
 
 from collections.abc import Iterator, Sequence
 
@@ -10,10 +10,10 @@ from untorn.serve.text.text import Text
 
 
 def show_smaps(memory: Memory) -> Text:
-    """Return the records of a memory as /proc/PID/smaps has them, without what is not known.
+    """Return the records of a memory as in /proc/PID/smaps, without unknown fields.
 
     Raises:
-        ValueError: It is an estimate by a sample.
+        ValueError: The memory is estimated from a sample.
 
     Compare fs/proc/task_mmu.c:show_smap().
     """
@@ -24,7 +24,7 @@ def show_smaps(memory: Memory) -> Text:
 
 
 def _records(fields: Sequence[KnownField]) -> Iterator[bytes]:
-    """Yield for each VMA the lines of its fields."""
+    """Yield the lines of the fields of each VMA."""
     whole = b"".join([field.line for field in fields])
     for numbers in zip(*(field.numbers() for field in fields), strict=True):
         if None in numbers:

@@ -1,4 +1,4 @@
-"""The text of smaps_rollup by a memory."""
+"""Make the text of smaps_rollup from a memory."""
 
 from untorn.maps.entry import rollup_line
 from untorn.maps.page import KERNEL_HALF
@@ -11,14 +11,14 @@ _SHARES = "Pss", "Pss_Dirty", *BY_KIND, "SwapPss", "Locked"
 
 
 def show_smaps_rollup(memory: Memory) -> Text:
-    """Return the sums of a memory as /proc/PID/smaps_rollup has them, without what is not known.
+    """Return the sums of a memory as in /proc/PID/smaps_rollup, without unknown fields.
 
-    Of VMAs that were read of smaps no sum of shares is known: the kernel drops what is no whole kB
-    of each there, and of the sum here. So it takes a memory that was counted, or what was parsed
-    of the kernel's smaps_rollup.
+    Sums of shares are unknown if VMAs were read from smaps: the kernel drops the fraction of a kB
+    of each VMA there, but only that of the sum here. So this takes a memory that was counted, or
+    one that was parsed from the kernel's smaps_rollup.
 
     Raises:
-        ValueError: It is an estimate by a sample.
+        ValueError: The memory is estimated from a sample.
 
     Compare fs/proc/task_mmu.c:show_smaps_rollup().
     """

@@ -11,22 +11,22 @@ from typing import Self
 from untorn.fs.seq_file import SeqFile
 
 _LINE = re.compile(rb".*\n")
-"""A name may have any control character but a newline."""
+"""A name may have any control character except a newline."""
 _NEXT_RANGE = re.compile(rb"\n(?=[0-9a-f]+-)")
-"""What ends a record of smaps, if another one follows: names of fields begin with a capital."""
+"""The end of a record of smaps, if another one follows: field names begin with a capital."""
 
 _RANGE = re.compile(rb"([0-9a-f]+)(?:-([0-9a-f]+))?")
-"""With what a record begins: the addresses of a VMA."""
+"""The start of a record: the addresses of a VMA."""
 
 
 class Text:
-    """What a file says, in the records that the kernel prints it in. Never changes.
+    """The text of a file, in the records in which the kernel prints it. Immutable.
 
-    It is what a SeqFile shows: a read() of that returns what one of the kernel's file would.
+    A SeqFile shows it: a read() returns what a read() of the kernel's file would.
 
     Attributes:
-        records: A VMA each: a line of maps, a block of smaps. None is empty.
-        size: Bytes.
+        records: One per VMA: a line of maps, a block of smaps. None is empty.
+        size: Size in bytes.
     """
 
     __slots__ = ("records", "size")
@@ -36,7 +36,7 @@ class Text:
 
     @classmethod
     def of_lines(cls, text: bytes) -> Self:
-        """Return a text of which each line is a record: maps, numa_maps."""
+        """Return a text whose records are lines: maps, numa_maps."""
         return cls(_LINE.findall(text))
 
     @classmethod
@@ -50,9 +50,9 @@ class Text:
         return _range_of(self.records[index])[0] if index < len(self.records) else None
 
     def index_from(self, place: int | None) -> int:
-        """Return the index of the first record that ends above a byte address; None for the end.
+        """Return the index of the first record that ends above a byte address; None means the end.
 
-        So a file of the kernel goes on, too. Source: fs/proc/task_mmu.c:m_start().
+        The kernel's files continue in the same way. Source: fs/proc/task_mmu.c:m_start().
         """
         if place is None:
             return len(self.records)
@@ -68,10 +68,10 @@ class Text:
         return self.start(m)
 
     def stop(self, m: SeqFile[bytes]) -> None:
-        """Hold nothing: records do not change."""
+        """Do nothing: records do not change."""
 
     def show(self, record: bytes) -> bytes:
-        """Return a record's text: itself."""
+        """Return a record's text, which is the record."""
         return record
 
     def __bytes__(self) -> bytes:
@@ -79,7 +79,7 @@ class Text:
 
 
 def _range_of(record: bytes) -> tuple[int, int]:
-    """Return where a record begins and ends: at once in numa_maps, which does not tell."""
+    """Return where a record begins and ends; the same for numa_maps, which has no ends."""
     found = _RANGE.match(record)
     assert found
     start = int(found[1], 16)
