@@ -3,27 +3,33 @@
     make sim-sweep
     python benchmarks/sim_sweep.py [--cluster ADDRESS] [--scale PART] [--draw FILE.json]
 
-Writes sim-sweep.json, the same bytes wherever it was measured, and draws sim-sweep.svg.
+Writes sim-sweep.json, the same bytes wherever it was measured, and draws sim-sweep.svg. A sweep
+that was stopped goes on where it was: what is measured is kept in sim-sweep.part until all is.
 """
 
 import argparse
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import asdict
+from hashlib import sha256
 from itertools import product
 from pathlib import Path
 from typing import Any
 
+from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
+from rich.box import MARKDOWN
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
 from untorn.bench.plots.style import LARGE, SMALL, USUAL, WIDTH
-from untorn.bench.sim_sweep import READERS, Point, cells, sweep, vary
+from untorn.bench.sim_sweep import READERS, Cell, Point, cells, sweep, vary
 from untorn.errors import OutOfReachError
 from untorn.processes.endings import endings_held
+from untorn.sources import digest
 from untorn.spread.pools import open_pool
 
 USUALLY = Point()
@@ -34,55 +40,97 @@ AXES = {
     "nice": (0, 5, 10, 15, 19),
 }
 """What is varied one at a time, the rest being as usual."""
-SCANNERS, CPUS = (1, 4, 16, 64, 256), (2, 4, 8, 16)
-"""What is varied together."""
+SCANNERS = 1, 4, 16, 64
+PLANES = {"cpus": (2, 3, 5, 9), "vmas": (1_000, 10_000, 100_000)}
+"""What is varied together with the scanners."""
+NAMES = {"cpus": "CPUs", "vmas": "VMAs"}
+MEANS, LONGEST = LogNorm(1, 1_000), LogNorm(0.05, 5_000)
+"""Colours of the figures."""
 TOLERABLE, BAD = 2, 10
 """Means, in those of `none`, from which on a table shows a figure yellow, or red."""
+COLUMNS = 160
+"""How wide tables are, wherever they are printed."""
+PART, FILE = Path("sim-sweep.part"), Path("sim-sweep.json")
 Rows = list[dict[str, Any]]
 """Figures as JSON has them."""
 
 
-def plane() -> list[Point]:
-    """Return the points of the heat map."""
-    return [Point(scanners=scanners, cpus=cpus) for scanners, cpus in product(SCANNERS, CPUS)]
+def plane(name: str) -> list[Point]:
+    """Return the points of a heat map: scanners by something else."""
+    return [
+        point
+        for scanners in SCANNERS
+        for point in vary(Point(scanners=scanners), name, PLANES[name])
+    ]
+
+
+def wanted_cells(scale: float) -> list[Cell]:
+    """Return all cells."""
+    lines = [point for name, values in AXES.items() for point in vary(USUALLY, name, values)]
+    return cells([*lines, *(point for name in PLANES for point in plane(name))], scale)
 
 
 def measure(address: str | None, scale: float, console: Console) -> Rows:
     """Measure all points, on this machine or on a cluster; in order, whatever came first."""
-    lines = [point for name, values in AXES.items() for point in vary(USUALLY, name, values)]
-    wanted = cells([*lines, *plane()], scale)
-    with endings_held():
-        measured = sweep(wanted, open_pool(address))
-        found = dict(track(measured, "cells", len(wanted), console=console, transient=True))
-    return [found[number].as_json() for number in range(len(wanted))]
+    wanted = wanted_cells(scale)
+    found = kept(wanted)
+    left = [number for number in range(len(wanted)) if number not in found]
+    with PART.open("a") as part, endings_held():
+        measured = sweep([wanted[number] for number in left], open_pool(address))
+        for place, figures in track(measured, "cells", len(left), console=console, transient=True):
+            found[left[place]] = figures.as_json()
+            print(json.dumps([left[place], figures.as_json()]), file=part, flush=True)
+    PART.unlink()
+    return [found[number] for number in range(len(wanted))]
 
 
-def at(rows: Rows, reader: str, point: Point) -> dict[str, Any]:
-    """Return the figures of a reader at a point."""
-    names = "scanners", "cpus", "vmas", "nice"
-    place = tuple(getattr(point, name) for name in names)
-    return next(
-        row
-        for row in rows
-        if row["reader"] == reader and tuple(row[name] for name in names) == place
-    )
+def kept(wanted: Sequence[Cell]) -> dict[int, dict[str, Any]]:
+    """Return by number what an earlier sweep of these cells, by the same code, has measured.
+
+    If there was none, begin to keep what this one will measure.
+    """
+    what = sha256(f"{digest()} {wanted}".encode()).hexdigest()
+    lines = PART.read_text().splitlines() if PART.exists() else []
+    if lines[:1] == [what]:
+        return dict(map(json.loads, lines[1:]))
+    PART.write_text(f"{what}\n")
+    return {}
+
+
+def at(rows: Rows, reader: str, point: Point) -> Rows:
+    """Return the figures of a reader at a point, of each seed."""
+    place = asdict(point) | {"reader": reader}
+    return [row for row in rows if place.items() <= row.items()]
+
+
+def mean(rows: Rows) -> float:
+    """Return the mean latency of all calls together."""
+    total_ns = sum(float(row["mean_ns"]) * int(row["calls"]) for row in rows)
+    return total_ns / sum(int(row["calls"]) for row in rows)
 
 
 def ratio(rows: Rows, reader: str, point: Point) -> float:
     """Return the mean latency beside a reader by that without."""
-    mean, none = (float(at(rows, each, point)["mean_ns"]) for each in (reader, "none"))
-    return mean / none
+    return mean(at(rows, reader, point)) / mean(at(rows, "none", point))
+
+
+def spread(rows: Rows, reader: str, point: Point) -> tuple[float, float]:
+    """Return the lowest and the highest of these ratios, seed by seed."""
+    none = mean(at(rows, "none", point))
+    ratios = [float(row["mean_ns"]) / none for row in at(rows, reader, point)]
+    return min(ratios), max(ratios)
 
 
 def longest_ms(rows: Rows, reader: str, point: Point) -> float:
     """Return the longest latency, in ms."""
-    return float(at(rows, reader, point)["max_ns"]) / 1e6
+    return max(float(row["max_ns"]) for row in at(rows, reader, point)) / 1e6
 
 
 def table(rows: Rows, name: str) -> Table:
     """Return the means by that of none, and the longest calls, as one thing is varied."""
     usual = ", ".join(f"{other} {getattr(USUALLY, other)}" for other in AXES if other != name)
-    result = Table(name, title=f"mean x none; p99.9 / longest call in ms  ({usual})")
+    result = Table(name, title=f"mean x none (of each seed), longest call in ms: {usual}")
+    result.box = MARKDOWN
     for reader in READERS[1:]:
         result.add_column(reader, justify="right")
     for value, point in zip(AXES[name], vary(USUALLY, name, AXES[name]), strict=True):
@@ -91,10 +139,12 @@ def table(rows: Rows, name: str) -> Table:
 
 
 def _told(rows: Rows, reader: str, point: Point) -> str:
-    mean = ratio(rows, reader, point)
-    colour = "red" if mean >= BAD else "yellow" if mean >= TOLERABLE else "green"
-    p999, longest = (at(rows, reader, point)[name] / 1e6 for name in ("p999_ns", "max_ns"))
-    return f"[{colour}]x{_short(mean)}[/]  {_short(p999)} / {_short(longest)}"
+    mean_ratio = ratio(rows, reader, point)
+    colour = "red" if mean_ratio >= BAD else "yellow" if mean_ratio >= TOLERABLE else "green"
+    lowest, highest = spread(rows, reader, point)
+    seeds = f"({_short(lowest)} to {_short(highest)})"
+    longest = _short(longest_ms(rows, reader, point))
+    return f"[{colour}]x{_short(mean_ratio)}[/] {seeds}, {longest}"
 
 
 def _short(value: float) -> str:
@@ -103,49 +153,32 @@ def _short(value: float) -> str:
 
 
 def draw(rows: Rows) -> None:
-    """Draw a column a reader: above the means, below the longest calls."""
-    figure = Figure(figsize=(WIDTH, 6), layout="constrained")
-    panels = figure.subplots(2, len(READERS) - 1, sharex=True, sharey=True)
-    for above, below, reader in zip(*panels, READERS[1:], strict=True):
-        above.set_title(reader, fontsize=LARGE)
-        heat(above, rows, reader, ratio, LogNorm(1, 1_000))
-        heat(below, rows, reader, longest_ms, LogNorm(0.05, 5_000))
-        below.set_xlabel("CPUs", fontsize=USUAL)
-    for axes, what in zip(panels[:, 0], ("mean, x none", "longest, ms"), strict=True):
-        axes.set_ylabel(f"{what}\nscanners", fontsize=USUAL)
+    """Draw a column a reader; for each plane a row of the means, and one of the longest calls."""
+    figure = Figure(figsize=(WIDTH, 9), layout="constrained")
+    figures = ("mean, x none", ratio, MEANS), ("longest, ms", longest_ms, LONGEST)
+    panels = figure.subplots(len(PLANES) * len(figures), len(READERS) - 1)
+    for line, (name, (what, figure_of, norm)) in zip(panels, product(PLANES, figures), strict=True):
+        for axes, reader in zip(line, READERS[1:], strict=True):
+            heat(axes, [figure_of(rows, reader, point) for point in plane(name)], name, norm)
+            axes.set_xlabel(NAMES[name], fontsize=SMALL)
+        line[0].set_ylabel(f"{what}\nscanners", fontsize=USUAL)
+    for axes, reader in zip(panels[0], READERS[1:], strict=True):
+        axes.set_title(reader, fontsize=LARGE)
     figure.savefig("sim-sweep.svg", metadata={"Date": None})
 
 
-def heat(
-    axes: Axes,
-    rows: Rows,
-    reader: str,
-    figure_of: Callable[[Rows, str, Point], float],
-    norm: LogNorm,
-) -> None:
-    """Draw a figure of all points of the plane, each as a colour and a number."""
-    values = [
-        [figure_of(rows, reader, Point(scanners=scanners, cpus=cpus)) for cpus in CPUS]
-        for scanners in SCANNERS
-    ]
-    axes.imshow(values, cmap="YlOrRd", norm=norm, origin="lower", aspect="auto")
-    for y, line in enumerate(values):
+def heat(axes: Axes, values: Sequence[float], name: str, norm: LogNorm) -> None:
+    """Draw a figure of all points of a plane, each as a colour and a number."""
+    width = len(PLANES[name])
+    lines = [values[start : start + width] for start in range(0, len(values), width)]
+    axes.imshow(lines, cmap="YlOrRd", norm=norm, origin="lower", aspect="auto")
+    for y, line in enumerate(lines):
         for x, value in enumerate(line):
             colour = "white" if norm(value) > 0.6 else "black"
             axes.text(x, y, _short(value), ha="center", va="center", color=colour, fontsize=SMALL)
-    label_ticks(axes)
-
-
-def label_ticks(axes: Axes) -> None:
-    """Write the numbers of CPUs and scanners."""
-    axes.set_xticks(range(len(CPUS)), names(CPUS), fontsize=SMALL)
-    axes.set_yticks(range(len(SCANNERS)), names(SCANNERS), fontsize=SMALL)
+    axes.set_xticks(range(width), [f"{each:,}" for each in PLANES[name]], fontsize=SMALL)
+    axes.set_yticks(range(len(lines)), map(str, SCANNERS), fontsize=SMALL)
     axes.tick_params(length=0)
-
-
-def names(values: Sequence[int]) -> Iterable[str]:
-    """Return numbers as text."""
-    return [f"{value:,}" for value in values]
 
 
 def main() -> None:
@@ -155,17 +188,20 @@ def main() -> None:
     parser.add_argument("--scale", type=float, default=1, help="measure for that part of the time")
     parser.add_argument("--draw", type=Path, metavar="FILE", help="only draw what is in a file")
     arguments = parser.parse_args()
-    console = Console()
+    console = Console(width=COLUMNS)
     try:
         if arguments.draw:
             rows = json.loads(arguments.draw.read_text())
         else:
             rows = measure(arguments.cluster, arguments.scale, console)
-            Path("sim-sweep.json").write_text(json.dumps(rows, indent=1) + "\n")
+            FILE.write_text(json.dumps(rows, indent=1) + "\n")
     except OutOfReachError as error:
         parser.exit(1, f"{error}\n")
+    except KeyboardInterrupt:
+        parser.exit(1, f"interrupted; what was measured is kept in {PART}\n")
     for name in AXES:
         console.print(table(rows, name))
+    rcParams["svg.hashsalt"] = "sim-sweep"
     draw(rows)
 
 

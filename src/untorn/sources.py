@@ -1,4 +1,7 @@
-"""The sources of this package as they are: a digest by which two processes know that they agree."""
+"""The sources of this package as they are: a digest by which two processes know that they agree.
+
+Tables that it ships with count: what is simulated follows from them, too.
+"""
 
 import hashlib
 import platform
@@ -17,6 +20,12 @@ def digest(*names: str) -> str:
     """
     found = hashlib.sha256(platform.python_version().encode())
     for name in names or (".",):
-        for path in sorted((_ROOT / name).rglob("*.py")) or [_ROOT / name]:
+        for path in _files(_ROOT / name):
             found.update(path.relative_to(_ROOT).as_posix().encode() + b"\0" + path.read_bytes())
     return found.hexdigest()
+
+
+def _files(module: Path) -> list[Path]:
+    if module.is_file():
+        return [module]
+    return sorted(path for path in module.rglob("*") if path.suffix in (".py", ".json"))

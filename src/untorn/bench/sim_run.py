@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from operator import attrgetter
+from random import Random
 
 from untorn.bench.mapper import Calls, Choice, make_call
 from untorn.bench.scan import PAUSE, Pass, read_text, scan_until_stopped, walk_by_ioctl
@@ -155,14 +156,18 @@ def simulate(
             cpus=(0,),
             fifo=options.mapper_fifo,
         )
-        _add_scanners(run, process, reader)
+        _add_scanners(run, process, reader, Random(seed))
         simulation.run()
         run.counts["blocked"] = process.mm.mmap_lock.statistics().writes_waited
     return run
 
 
-def _add_scanners(run: SimRun, process: Process, reader: str) -> None:
-    """Add the scanners and as many busy tasks."""
+def _add_scanners(run: SimRun, process: Process, reader: str, chance: Random) -> None:
+    """Add the scanners and as many busy tasks.
+
+    They have been at work for a while: each is somewhere in its slice. If all began one, no
+    scanner would have a turn for seconds where there are many on few CPUs.
+    """
     options, add = run.options, run.simulation.add
     cpus = range(1, options.cpus) or range(1)
     for number in range(options.scanners):
@@ -171,5 +176,5 @@ def _add_scanners(run: SimRun, process: Process, reader: str) -> None:
             one_pass = run.gentle_pass() if reader == GENTLE else how.one_pass
             user_ns = how.user_ns(run.simulation.costs)
             job = partial(run.scan, how.open(process), one_pass, user_ns)
-            add(f"scanner {number}", job, cpus=cpus, nice=options.nice)
-        add(f"busy task {number}", run.be_busy, cpus=cpus)
+            add(f"scanner {number}", job, cpus=cpus, nice=options.nice, had=chance.random())
+        add(f"busy task {number}", run.be_busy, cpus=cpus, had=chance.random())

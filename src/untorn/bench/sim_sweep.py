@@ -7,6 +7,8 @@ machine, and in any order.
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache
+from itertools import product
+from math import log2, sqrt
 from statistics import fmean
 from typing import Any
 
@@ -21,9 +23,12 @@ READERS = ("none", "mmap_lock", "vma_lock", "rcu", "gentle")
 VMAS_PER_MIB = 25.2
 """Of a region that has just been settled: each page is unmapped with probability
 p = (1 - e^(-1/4)) / 2, and of 256 pages 256 p (1 - p) are the first of a VMA."""
-SHARED_S, OWN_S = 0.6, 0.03
-"""Virtual seconds of a cell: of two CPUs, where all scanners share one, and of more, where each may
-have one to itself and so has more to do."""
+SEEDS = 3
+"""Runs of each reader at each point."""
+SECONDS = 0.1
+"""Virtual seconds of a run with one scanner."""
+NONE_SECONDS = 0.03
+"""The same without readers: nothing happens there that has to be waited for."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -45,10 +50,18 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A point, who reads there, and for how many virtual seconds."""
+    """One run.
+
+    Attributes:
+        point: Where.
+        reader: Who reads there.
+        seed: Which run of that reader it is.
+        virtual_s: How long it lasts, in virtual seconds.
+    """
 
     point: Point
     reader: str
+    seed: int
     virtual_s: float
 
     def __str__(self) -> str:
@@ -75,12 +88,30 @@ class Figures:
 
 
 def cells(points: Sequence[Point], scale: float = 1) -> list[Cell]:
-    """Return the cells of all readers at some points, each once, their time scaled."""
-    return [
-        Cell(point, reader, scale * (SHARED_S if point.cpus == 2 else OWN_S))
-        for point in dict.fromkeys(points)
-        for reader in READERS
-    ]
+    """Return the cells of all readers at some points, each once, their time scaled.
+
+    Those that start from the same map stand together, large maps first, as these take longest.
+    """
+    found = product(range(SEEDS), dict.fromkeys(points), READERS)
+    return sorted(
+        (
+            Cell(point, reader, seed, scale * _seconds(point, reader))
+            for seed, point, reader in found
+        ),
+        key=lambda cell: (-cell.point.vmas, cell.seed),
+    )
+
+
+def _seconds(point: Point, reader: str) -> float:
+    """Return for how long to run there.
+
+    The more scanners share a CPU, the longer each waits for its turn. The more of them run at a
+    time, the more happens meanwhile, and the longer it takes to simulate.
+    """
+    if reader == "none":
+        return NONE_SECONDS
+    running = min(point.scanners, point.cpus - 1)
+    return SECONDS * (1 + log2(point.scanners / running) / 2) / sqrt(running)
 
 
 def vary(base: Point, name: str, values: Sequence[int]) -> list[Point]:
@@ -89,7 +120,7 @@ def vary(base: Point, name: str, values: Sequence[int]) -> list[Point]:
 
 
 def measure(cell: Cell) -> Figures:
-    """Simulate a cell."""
+    """Simulate a cell, as untorn bench does with the same options."""
     point = cell.point
     options = BenchOptions(
         virtual_duration=cell.virtual_s,
@@ -98,7 +129,9 @@ def measure(cell: Cell) -> Figures:
         nice=point.nice,
         mb=round(point.vmas / VMAS_PER_MIB),
     )
-    run = simulate(modelled_by_name(""), cell.reader, options, "sweep", _costs())
+    run = simulate(
+        modelled_by_name(""), cell.reader, options, f"{options.seed}-{cell.seed}", _costs()
+    )
     latencies = sorted(run.latencies_ns)
     return Figures(
         cell,

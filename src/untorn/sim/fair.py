@@ -85,15 +85,19 @@ class FairQueue:
         """Say whether it has had no more than its share."""
         return entity.vruntime * self._load <= self._sum
 
-    def enter(self, entity: Entity, *, initial: bool = False) -> None:
-        """Take in a task that wants to run, with the lag that it left with."""
+    def enter(self, entity: Entity, *, had: float = 0) -> None:
+        """Take in a task that wants to run, with the lag that it left with.
+
+        Args:
+            entity: The task.
+            had: Part of its slice that counts as used up, from 0 to 1.
+        """
         average, lag = self.average(), entity.lag
         if self._load:
             # Its own place moves the average, by which its lag would shrink.
             lag = lag * (self._load + entity.weight) // self._load
             entity.vruntime = average - lag
-        slice_ns = self.slice_ns // 2 if initial else self.slice_ns
-        entity.deadline = entity.vruntime + entity.virtual(slice_ns)
+        entity.deadline = entity.vruntime + entity.virtual(round(self.slice_ns * (1 - had)))
         self.entities.append(entity)
         self.awake += 1
         self._load += entity.weight

@@ -121,8 +121,17 @@ class Machine:
         self._made = 0
         self._threads: dict[Entity, Thread] = {}
 
-    def thread(self, name: str, *, cpus: Sequence[int], nice: int = 0, fifo: int = 0) -> Thread:
+    def thread(
+        self, name: str, *, cpus: Sequence[int], nice: int = 0, fifo: int = 0, had: float = 1 / 2
+    ) -> Thread:
         """Make a thread that begins to run as soon as a CPU is free.
+
+        Args:
+            name: For people.
+            cpus: Where it may run, by number.
+            nice: Its nice value.
+            fifo: Its priority as SCHED_FIFO; 0 for a fair thread.
+            had: Part of its first slice that counts as used up, from 0 to 1; Linux counts half.
 
         Raises:
             ValueError: There is no such CPU or priority.
@@ -134,7 +143,7 @@ class Machine:
         made = Thread(name, tuple(sorted(cpus)), Entity(WEIGHTS[nice + 20]), fifo)
         self._threads[made.entity] = made
         made.cpu = min(made.cpus, key=lambda each: self._load(self.cpus[each]))
-        self._start(made, initial=True)
+        self._start(made, had=had)
         return made
 
     def advance(self) -> Thread | None:
@@ -241,7 +250,7 @@ class Machine:
         if thread.woken == sleeps:
             self.wake(thread)
 
-    def _start(self, thread: Thread, *, after: int = 0, initial: bool = False) -> None:
+    def _start(self, thread: Thread, *, after: int = 0, had: float = 0) -> None:
         """Let a thread wait for its CPU, which takes notice some time after."""
         cpu = self.cpus[thread.cpu]
         thread.asleep = False
@@ -251,7 +260,7 @@ class Machine:
         elif thread.fifo:
             self._queue_fifo(cpu, thread)
         else:
-            cpu.fair.enter(thread.entity, initial=initial)
+            cpu.fair.enter(thread.entity, had=had)
         self._look(cpu, after)
 
     def _choose_cpu(self, thread: Thread) -> int:

@@ -62,9 +62,10 @@ class Simulation:
         cpus: Sequence[int],
         nice: int = 0,
         fifo: int = 0,
+        had: float = 1 / 2,
     ) -> None:
         """Let a job begin, on a thread of its own; raises as Machine.thread()."""
-        thread = self.machine.thread(name, cpus=cpus, nice=nice, fifo=fifo)
+        thread = self.machine.thread(name, cpus=cpus, nice=nice, fifo=fifo, had=had)
         task = self._tasks[thread] = Task(self, thread)
         self._jobs[task] = _begun(job)
 
