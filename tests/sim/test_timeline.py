@@ -10,7 +10,7 @@ from untorn.releases.release import modelled_by_name
 from untorn.sim.costs import CostTable
 from untorn.sim.timeline import Span, Timeline
 
-OPTIONS = BenchOptions(virtual_duration=0.02, scanners=2, mb=2)
+OPTIONS = BenchOptions(virtual_duration=0.2, scanners=2, mb=2)
 
 
 @pytest.fixture(scope="module")
