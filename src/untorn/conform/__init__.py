@@ -1,4 +1,4 @@
-"""The engine against a kernel: the same operations, the same results, the same maps.
+"""Compare the engine with a kernel: the same operations, the same results, the same maps.
 
 From the top down: program, suites, report, live, run, target, case_text, case, shown, outcome,
 generate, script_text, expression, pair, engine_side, served, live_oracle, kernel_side, huge_pages,

@@ -1,4 +1,4 @@
-"""What one side makes of an operation, and what of it is compared."""
+"""The answer of one side to an operation, and which parts of it are compared."""
 
 import re
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from typing import Any, Protocol, Self
 from untorn.conform.operation import POLICY_CALLS, Operation
 
 _NAMELESS = b"/dev/zero (deleted)\n", b"/anon_hugepage (deleted)\n"
-"""Ends of lines about memory whose file comes into being with its mapping."""
+"""Ends of lines of memory whose file is created by the mapping itself."""
 
 
 _TEXTS = "maps", "policies", "smaps"
@@ -24,12 +24,12 @@ class Answer:
     """What one side made of an operation.
 
     Attributes:
-        result: What it returned, an errno negated.
+        result: What it returned; a negated errno if it failed.
         maps: The text of maps afterwards; see InodeNumbers.
         counts: Pages of each kind afterwards; see kernel_side.COUNTS.
-        policies: Of a call about memory policies, where each VMA is and its policy afterwards.
-        smaps: Of the operation of that name, what smaps tells; see smaps_of().
-        fault: Of the engine: the exception that ended it, and where. The rest is empty then.
+        policies: After a call about memory policies: where each VMA is, and its policy.
+        smaps: After the operation smaps: what smaps shows; see smaps_of().
+        fault: For the engine: the exception that ended it, and where. All else is then empty.
     """
 
     result: int = 0
@@ -40,7 +40,7 @@ class Answer:
     fault: str = ""
 
     def digest(self) -> str:
-        """Return what equal answers, and no others, have in common."""
+        """Return a digest that equal answers share and different answers do not."""
         counts = sorted((self.counts or {}).items())
         texts = [getattr(self, name) for name in _TEXTS]
         short = repr((self.result, counts, self.fault, [len(text) for text in texts]))
@@ -50,27 +50,27 @@ class Answer:
         return told.hexdigest()
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as JSON can carry it."""
+        """Return it as JSON values."""
         texts = {name: getattr(self, name).decode("latin-1") for name in _TEXTS}
         return {"result": self.result, "counts": self.counts, "fault": self.fault} | texts
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> Self:
-        """Return the answer that as_json() made these fields of."""
+        """Return the answer that as_json() turned into these fields."""
         return cls(**fields | {name: fields[name].encode("latin-1") for name in _TEXTS})
 
 
 class InodeNumbers:
-    """Numbers for the inodes of memory without a file of its own, from 1 as they first appear.
+    """Numbers for the inodes of memory without a file of its own, counted from 1 as they appear.
 
-    Which lines of maps share an inode is compared so, and not which number a kernel drew.
+    So we compare which lines of maps share an inode, not which number a kernel chose.
     """
 
     def __init__(self) -> None:
         self._numbers: dict[tuple[bytes, bytes], int] = {}
 
     def put_into(self, maps: bytes) -> bytes:
-        """Return the text with these numbers; nothing in it moves."""
+        """Return the text with these numbers; its layout stays the same."""
         return b"".join(map(self._line, maps.splitlines(keepends=True)))
 
     def _line(self, line: bytes) -> bytes:
@@ -85,10 +85,10 @@ class InodeNumbers:
 
 
 class Side(Protocol):
-    """What both sides offer."""
+    """The interface of both sides."""
 
     def do(self, operation: Operation) -> int:
-        """Do an operation; return its result, an errno negated."""
+        """Do an operation; return its result, or a negated errno."""
 
     def maps(self) -> bytes:
         """Return the text of maps, with InodeNumbers in it."""
@@ -97,14 +97,14 @@ class Side(Protocol):
         """Return pages by kind."""
 
     def policies(self) -> bytes:
-        """Return where each VMA is and its memory policy, a line for each."""
+        """Return where each VMA is and its memory policy, one line each."""
 
     def smaps(self) -> bytes:
         """Return the text of smaps."""
 
 
 def do_all(side: Side, calls: Sequence[Operation]) -> int:
-    """Let a side do all, up to one that fails; return the last result."""
+    """Let a side do all calls, up to one that fails; return the last result."""
     result = 0
     for call in calls:
         result = side.do(call)
@@ -114,7 +114,7 @@ def do_all(side: Side, calls: Sequence[Operation]) -> int:
 
 
 def answer_of(side: Side, calls: Sequence[Operation]) -> Answer:
-    """Do the same, and return what came of it."""
+    """Do the same, and return the answer."""
     result = do_all(side, calls)
     last = calls[-1].name if calls else ""
     policies = side.policies() if last in POLICY_CALLS else b""
@@ -123,11 +123,11 @@ def answer_of(side: Side, calls: Sequence[Operation]) -> Answer:
 
 
 def smaps_of(text: bytes) -> bytes:
-    """Return what is compared of smaps: the fields in their order, and what VMAs alone decide.
+    """Return the parts of smaps to compare: the order of fields, and what VMAs alone decide.
 
-    What pages decide is only compared by tests of its own, which know what is in the page cache.
-    Whether VMAs have a protection key is a matter of the CPU, and whether writes to them are
-    noted (sd) one of how the kernel is built.
+    Fields that depend on pages are compared only by tests of their own, which know what is in the
+    page cache. Whether VMAs have a protection key depends on the CPU, and whether writes to them
+    are tracked (sd) on the kernel's configuration.
     """
     lines = text.splitlines()
     begins = (line for line in map(_compared, lines) if line)

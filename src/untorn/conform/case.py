@@ -1,4 +1,4 @@
-"""A case: calls, and what must come out of each."""
+"""A case: calls, and the expected outcome of each."""
 
 import ast
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ class Shown:
 
     Attributes:
         text: As the case has it.
-        at: From which byte address on.
+        at: The byte address from which on it must show that.
     """
 
     text: str
@@ -27,7 +27,7 @@ class Shown:
     runs: tuple[Run, ...]
 
     def unmet(self, answer: Answer, names: Names) -> str:
-        """Say what must be shown and is not; "" if it is."""
+        """Return what should be shown and is not; "" if it is."""
         found = runs_from(answer.maps, value_of(self.at, names), self.runs)
         if found == list(self.runs):
             return ""
@@ -36,31 +36,31 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """How many pages a count must have.
+    """How many pages a counter must have.
 
     Attributes:
-        name: Of kernel_side.COUNTS.
+        name: A name in kernel_side.COUNTS.
     """
 
     name: str
     pages: int
 
     def unmet(self, answer: Answer, names: Names) -> str:
-        """Say what must be counted and is not; "" if it is."""
+        """Return what should be counted and is not; "" if it is."""
         found = (answer.counts or {})[self.name]
         return "" if found == self.pages else f"{self.name}: {self.pages}; not {found}"
 
 
 @dataclass(slots=True)
 class Step:
-    """A call, and what must come out.
+    """A call and its expected outcome.
 
     Attributes:
-        line: Its number in the file.
-        call: As it is written.
-        label: What its result is called in what follows, or "".
-        result: What it must return, an errno negated; None for anything.
-        succeeds: It must not return an errno. That is for cases that say nothing of the result.
+        line: Its line number in the file.
+        call: The call as written.
+        label: The name of its result in later lines, or "".
+        result: The expected result, or negated errno; None for anything.
+        succeeds: It must not fail. This is for cases that say nothing of the result.
         shows: What must be there afterwards.
     """
 
@@ -72,7 +72,7 @@ class Step:
     shows: list[Shown | Counted] = field(default_factory=list)
 
     def unmet(self, answer: Answer, names: Names) -> str:
-        """Say what must have come out and has not; "" if all has."""
+        """Return what the outcome lacks; "" if it is as expected."""
         wanted = None if self.result is None else value_of(self.result, names)
         if wanted is not None and answer.result != wanted:
             return f"line {self.line}: -> {format_result(wanted)}"
@@ -84,14 +84,14 @@ class Step:
 
 @dataclass(slots=True)
 class Case:
-    """A case as a file has it.
+    """A case, as written in a file.
 
     Attributes:
         title: What it shows, in words; "" for a script that expects nothing.
-        source: Which case of somebody else's suite checks the same, or "".
-        since, until: The releases of which it is true: from the first, or all that have the
-            change, up to and without the second; None for all.
-        names: What they stand for in its calls.
+        source: The case of another suite that checks the same, or "".
+        since, until: The releases for which it holds: since the first, or since a change; before
+            the second. None for no bound.
+        names: What names stand for in its calls.
     """
 
     title: str = ""
@@ -102,12 +102,12 @@ class Case:
     steps: list[Step] = field(default_factory=list)
 
     def holds_for(self, release: Release) -> bool:
-        """Say whether it is true of a release."""
+        """Return whether it holds for a release."""
         begun = self.since is None or _reaches(release, self.since)
         return begun and (self.until is None or not _reaches(release, self.until))
 
     def play(self) -> Iterator[tuple[Operation, Expectation]]:
-        """Yield its operations, each with what must be told how it came out before the next."""
+        """Yield its operations, each with a function that takes the answer before the next one."""
         names = dict(self.names)
         for step in self.steps:
             answers: list[Answer] = []
@@ -120,7 +120,7 @@ class Case:
 
             yield operation_of(step.call, names), expected
             if not answers:
-                return  # it was left out: what follows is about another address space
+                return  # it was skipped: later calls would meet another address space
 
 
 def _reaches(release: Release, limit: Release | Change) -> bool:

@@ -1,4 +1,4 @@
-"""Files of cases: calls as C has them, labels for what they return, and what must come out.
+"""Files of cases: calls as in C, labels for what they return, and expected outcomes.
 
     RW = PROT_READ | PROT_WRITE
     ANON = MAP_PRIVATE | MAP_ANONYMOUS
@@ -12,11 +12,11 @@
     a: 1 rw-p, 1 r--p, 1 rw-p
     mprotect(a + 1, PAGE, PROT_READ) -> EINVAL
 
-A call returns what is after its arrow: an errno, or a number. Without an arrow it must succeed,
-in a case; lines that belong to none are a script, of which nothing is expected that it does not
-say. What maps must show is in shown.py; `locked_vm: 3` says what is counted, in pages. Releases
-may be named by the changes in releases/changes.py. Names that are given before the first case
-are known to all. Lines that begin with # are left out.
+A call returns what follows its arrow: an errno, or a number. In a case, a call without an arrow
+must succeed. Lines outside any case are a script, which expects only what it says. shown.py
+explains what maps must show; `locked_vm: 3` is an expected count of pages. A release may also be
+named by a change in releases/changes.py. Names defined before the first case are known in all
+cases. Lines that begin with # are ignored.
 """
 
 import ast
@@ -37,10 +37,10 @@ _RELEASE = re.compile(r"\d+\.\d+")
 
 
 def parse_cases(text: str) -> list[Case]:
-    """Return the cases of a file; what belongs to none comes first, with an empty title.
+    """Return the cases of a file; lines outside any case come first, with an empty title.
 
     Raises:
-        ValueError: A line means nothing, with its number.
+        ValueError: A line is invalid; the message has its number.
     """
     reader = _Reader()
     for number, line in enumerate(text.splitlines(), 1):
@@ -66,10 +66,10 @@ def parse_script(text: str) -> list[Operation]:
 
 
 class _Reader:
-    """Reads line after line.
+    """Reads line by line.
 
     Attributes:
-        cases: What was read; the last one goes on.
+        cases: The cases so far; the last one is still open.
     """
 
     def __init__(self) -> None:
@@ -77,7 +77,7 @@ class _Reader:
         self._labels: dict[str, int | ast.expr] = {}
 
     def read(self, number: int, line: str) -> None:
-        """Read a line. Raises ValueError if it means nothing."""
+        """Read a line. Raises ValueError if it is invalid."""
         if directive := _DIRECTIVE.fullmatch(line):
             getattr(self, f"_told_{directive[1]}")(directive[2])
         elif "->" not in line and ":" in line:
@@ -85,7 +85,7 @@ class _Reader:
         else:
             text, arrow, result = line.partition("->")
             if arrow and not result.strip():
-                raise ValueError("nothing is said after the arrow")
+                raise ValueError("there is nothing after the arrow")
             self._statement(number, text, result)
 
     @property
@@ -94,7 +94,7 @@ class _Reader:
 
     @property
     def _known(self) -> Names:
-        """What may be named here; what labels stand for, only a run tells."""
+        """The names that are known here; only a run knows what labels stand for."""
         return self._case.names | self._labels
 
     def _told_case(self, title: str) -> None:
@@ -133,7 +133,7 @@ class _Reader:
 
     def _shown(self, where: str, what: str) -> None:
         if not self._case.steps:
-            raise ValueError("nothing was called that could have come out so")
+            raise ValueError("there is no call before this outcome")
         shows = self._case.steps[-1].shows
         if where.strip() in COUNTS:
             shows.append(Counted(where.strip(), value_of(parse_expression(what), self._known)))
@@ -144,12 +144,12 @@ class _Reader:
 
     def _new(self, name: str) -> str:
         if name in self._known:
-            raise ValueError(f"{name} is taken")
+            raise ValueError(f"{name} is already defined")
         return name
 
 
 def _release(text: str) -> Release | Change:
-    """Return a release by its number, or by the name that a change has in releases/changes.py."""
+    """Return a release by its number, or the change of that name in releases/changes.py."""
     if change := dict(all_changes()).get(text):
         return change
     if not _RELEASE.fullmatch(text):

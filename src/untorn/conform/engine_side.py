@@ -26,13 +26,13 @@ FactsOf = Callable[[int, int, int], dict[str, Any]]
 
 
 class EngineSide:
-    """An engine process and its ancestors; a result is an errno negated if it is negative.
+    """An engine process and its ancestors. A result is a negated errno if it is negative.
 
-    Any exception but OSError, from any method, is a fault of the engine.
+    Any exception except OSError, from any method, is a fault of the engine.
 
     Attributes:
         sealed: Whether the program is sealed.
-        truncated: Descriptors of the files that were.
+        truncated: Descriptors of the files that were truncated.
     """
 
     def __init__(
@@ -43,13 +43,13 @@ class EngineSide:
         *,
         sealed: bool = True,
     ) -> None:
-        """Start with one process, whose program is sealed if the child's is.
+        """Start with one process; its program is sealed if the child's is.
 
         Args:
-            process: It.
-            facts_of: Tells of the files that scripts open.
-            segments: What can be attached, by its number.
-            sealed: Whether to seal it.
+            process: The process.
+            facts_of: Returns the facts of files that scripts open.
+            segments: The segments that can be attached, by number.
+            sealed: Whether to seal the program.
         """
         self.sealed = sealed
         self.truncated: set[int] = set()
@@ -60,7 +60,7 @@ class EngineSide:
             process.mseal(minimal_elf.BASE, PAGE_SIZE)
         self._inodes = InodeNumbers()
         self._family = [process]
-        # One lock for all VMAs takes the least time, and every reader shows the same of them.
+        # One lock for all VMAs takes the least time; all readers show the same of them.
         self._files = [process.open(reader="mmap_lock")]
 
     @property
@@ -70,7 +70,7 @@ class EngineSide:
 
     @property
     def generation(self) -> int:
-        """How many ancestors of it are there still."""
+        """How many of its ancestors still exist."""
         return len(self._family) - 1
 
     def do(self, operation: Operation) -> int:
@@ -90,7 +90,7 @@ class EngineSide:
         return self._inodes.put_into(b"".join(iter(lambda: file.read(_CHUNK), b"")))
 
     def counts(self) -> dict[str, int]:
-        """Return what is counted, in pages; of huge pages all that there are."""
+        """Return the counts in pages; for huge pages, those of all pools."""
         of_process = {name: getattr(self.mm, name) for name in COUNTS}
         return of_process | counts_of(self.mm.huge_pools)
 
@@ -178,7 +178,7 @@ class EngineSide:
             self._end(0)
 
     def _end(self, number: int) -> None:
-        """End one of the family, as its father sees it: nothing is left."""
+        """End a process of the family as its parent sees it: nothing of it is left."""
         self._files.pop(number).close()
         process = self._family.pop(number)
         process.exit()

@@ -1,6 +1,6 @@
-"""Numbers as scripts write them: names and labels, sums, products, and bits put together.
+"""Numbers as scripts write them: names, labels, sums, products, and bits combined with |.
 
-They are written as in Python, and read by its parser.
+They have Python's syntax, and Python's parser reads them.
 """
 
 import ast
@@ -8,7 +8,7 @@ import operator
 from collections.abc import Mapping
 
 Names = Mapping[str, int | ast.expr]
-"""What names stand for; a string is a name, too, with its quotes."""
+"""What names stand for; a quoted string is a name, too, including its quotes."""
 _OPERATORS = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -21,7 +21,7 @@ def parse_line(text: str) -> ast.stmt:
     """Return the one statement of a line.
 
     Raises:
-        ValueError: It is none, or too deep.
+        ValueError: It is no statement, or nested too deeply.
     """
     try:
         (statement,) = ast.parse(text).body
@@ -31,7 +31,7 @@ def parse_line(text: str) -> ast.stmt:
 
 
 def parse_expression(text: str) -> ast.expr:
-    """Return a number as it is written; what its names stand for may come later.
+    """Parse a number as written; what its names stand for may be defined later.
 
     Raises:
         ValueError: as parse_line().
@@ -43,10 +43,10 @@ def parse_expression(text: str) -> ast.expr:
 
 
 def value_of(number: int | ast.expr, names: Names) -> int:
-    """Return what a number comes to.
+    """Return the value of a number.
 
     Raises:
-        ValueError: It has a name that is not known, or is none.
+        ValueError: It has an unknown name, or is no number.
     """
     match number:
         case int(value) | ast.Constant(value=int(value)):

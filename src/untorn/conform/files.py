@@ -1,4 +1,4 @@
-"""The files that scripts map, by names."""
+"""The files that scripts map, by name."""
 
 import fcntl
 import os
@@ -42,11 +42,11 @@ MAPPED = {
     "APPEND_ONLY": "a file that was deleted, append-only where it can be",
 }
 FDS = {name: SINK_FD + 1 + number for number, name in enumerate(MAPPED)}
-"""Descriptors that both processes have."""
+"""Descriptors that are the same in both processes."""
 
 
 def open_files(stack: ExitStack) -> list[int]:
-    """Open what the child gets, in the order of its descriptors; the stack closes and removes.
+    """Open the child's files, in the order of its descriptors; the stack closes and removes them.
 
     Raises:
         OutOfReachError: There is no place for files.
@@ -76,13 +76,13 @@ def open_files(stack: ExitStack) -> list[int]:
     fcntl.fcntl(opened["SEALED"], fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE)
     for path in gone, append_only:
         path.unlink()
-    with suppress(OSError):  # without the right, or the attribute, it is one more plain file
+    with suppress(OSError):  # if we may not, or there is no such attribute, it is a plain file
         set_append_only(opened["APPEND_ONLY"])
     return [opened[name] for name in ("zeros", "sink", *MAPPED)]
 
 
 def engine_files(facts: Iterable[dict[str, Any]]) -> dict[int, VmFile]:
-    """Return what the engine has open, for the facts of the files of open_files()."""
+    """Return the engine's open files, made from the facts of open_files()."""
     files = dict(zip(FDS.values(), map(vm_file, facts), strict=True))
     caches: dict[tuple[Device, int], AddressSpace] = {}
     for file in files.values():
@@ -91,19 +91,19 @@ def engine_files(facts: Iterable[dict[str, Any]]) -> dict[int, VmFile]:
 
 
 def restore_file(fd: int) -> None:
-    """Give a file that a script truncated its first size and its zeros; fd is ours."""
+    """Give a file that a script truncated its first size and zeros back; fd is ours."""
     os.ftruncate(fd, 0)
     os.ftruncate(fd, FILE_PAGES * PAGE_SIZE)
     if file_system(fd) != "tmpfs":
-        os.pwrite(fd, bytes(FILE_PAGES * PAGE_SIZE), 0)  # to be in the page cache, as all of it was
+        os.pwrite(fd, bytes(FILE_PAGES * PAGE_SIZE), 0)  # all of it must be in the page cache again
 
 
 def restore_files(files: Mapping[int, VmFile], truncated: Iterable[int]) -> None:
-    """Do the same to the engine's files.
+    """Do the same for the engine's files.
 
     Args:
         files: What engine_files() returned.
-        truncated: Descriptors, also such as are not among them.
+        truncated: Descriptors of truncated files, perhaps also others.
     """
     caches = dict.fromkeys(files[fd].mapping for fd in truncated if fd in files)
     for file in files.values():
@@ -116,7 +116,7 @@ def restore_files(files: Mapping[int, VmFile], truncated: Iterable[int]) -> None
 def place_for_files() -> Path:
     """Return a directory for files that is not on overlayfs.
 
-    There, much is decided by the file system below, and nothing tells which that is.
+    On overlayfs the file system below decides much, and nothing shows which one that is.
     """
     places = Path(tempfile.gettempdir()), _MEMORY
     for place in places:

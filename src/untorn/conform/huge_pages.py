@@ -1,4 +1,4 @@
-"""The huge pages of the machine: what its pools hold, and pools of the engine's that are alike."""
+"""The machine's pools of huge pages, and pools of the engine that equal them."""
 
 import fcntl
 import os
@@ -19,7 +19,7 @@ FILES = (
     "free_hugepages",
     "surplus_hugepages",
 )
-"""Of a pool, in /sys/kernel/mm/hugepages."""
+"""Files of a pool, in /sys/kernel/mm/hugepages."""
 IN_USE = "others use the huge pages of this machine"
 DISTURBED = "others may have used or changed the huge pages of this machine meanwhile"
 _CHUNK = 64
@@ -35,15 +35,15 @@ class KernelPools:
 
     Attributes:
         in_use: Whether others use them, too, as of the last look(): a page is in use or reserved,
-            or another run has the lock. What comes of mapping huge pages nobody can say then.
+            or another run has the lock. Then nobody can predict what mapping huge pages does.
 
-    Runs share a lock on the folder of the pools as long as these are empty; one that may use pages
-    of them, or change how many there are, has it alone. close() gives it up. Other programs do not
-    know of it: they may come at any time.
+    Runs share a lock on the pools' folder as long as the pools are empty; a run that may use their
+    pages, or change their sizes, holds it alone. close() releases it. Other programs do not know
+    the lock: they may interfere at any time.
     """
 
     def __init__(self) -> None:
-        """Take the lock, if it can be had, and look at them, while no process of ours uses any."""
+        """Take the lock if possible, and look at the pools, while no process of ours uses any."""
         self._lock = os.open(_POOLS, os.O_RDONLY | os.O_CLOEXEC) if _POOLS.exists() else -1
         folders = {_size_of(path.name): path for path in sorted(_POOLS.glob("hugepages-*kB"))}
         self._pools = {size: (path, _device_of(size)) for size, path in folders.items()}
@@ -51,7 +51,7 @@ class KernelPools:
         self.look()
 
     def look(self) -> None:
-        """Look at them again, while no process of ours uses any."""
+        """Look at the pools again, while no process of ours uses any."""
         self._numbers = {
             size: {name: _read(path / name) for name in FILES}
             for size, (path, _) in self._pools.items()
@@ -70,7 +70,7 @@ class KernelPools:
             self._close_counts()
 
     def lock(self, *, alone: bool) -> bool:
-        """Take the lock; say whether it could be had. Without a folder there is nothing to lock."""
+        """Take the lock; return whether that worked. Without a folder there is nothing to lock."""
         if self._lock < 0:
             return True
         try:
@@ -80,21 +80,21 @@ class KernelPools:
         return True
 
     def close(self) -> None:
-        """Give up the lock."""
+        """Release the lock."""
         self._close_counts()
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
 
     def facts(self) -> list[dict[str, Any]]:
-        """Return what the engine must know of each, as JSON can carry it; see engine_pools()."""
+        """Return what the engine must know of each pool, as JSON values; see engine_pools()."""
         return [
             {"page_size": size, "device": device, **({} if self.in_use else self._numbers[size])}
             for size, (_, device) in self._pools.items()
         ]
 
     def counts(self) -> dict[str, int]:
-        """Return the counts of all that may have a page."""
+        """Return the counters of all pools that may have a page."""
         return {label: _number(fd) for label, fd in self._counts.items()}
 
     def _close_counts(self) -> None:
@@ -103,16 +103,16 @@ class KernelPools:
 
 
 def engine_pools(facts: Iterable[Mapping[str, Any]]) -> dict[int, HugePool]:
-    """Return pools of the engine's for facts of the kernel's, by the bytes of a page.
+    """Return pools of the engine, by page size in bytes, from facts of the kernel's pools.
 
     Args:
-        facts: Of each, page_size, device, and the numbers in FILES; without these it is empty.
+        facts: For each pool page_size, device, and the numbers in FILES; without these it is empty.
     """
     return {each["page_size"]: _pool(each) for each in facts}
 
 
 def counts_of(pools: Mapping[int, HugePool]) -> dict[str, int]:
-    """Return the same counts of pools of the engine's."""
+    """Return the same counters for pools of the engine."""
     counts: dict[str, int] = {}
     for pool in pools.values():
         of_pool = pool.counts()
@@ -121,19 +121,19 @@ def counts_of(pools: Mapping[int, HugePool]) -> dict[str, int]:
 
 
 def _labels(pool: HugePool) -> dict[str, str]:
-    """Return what is compared of a pool: a label each, and the name of the file of sysfs."""
+    """Return the counters of a pool to compare: their labels, and the files in sysfs."""
     if not pool.nr and not pool.overcommit:
         return {}
     return {f"{pool.page_size >> 10}kB {name}": name for name in pool.counts()}
 
 
 def give_pages(pages: int, overcommit: int) -> None:
-    """Set how many pages of 2 MB the pool of this machine has, and how many more it may have.
+    """Set how many pages of 2 MB this machine's pool has, and how many more it may have.
 
-    A kernel without such a pool is left as it is.
+    A kernel without such a pool is left alone.
 
     Raises:
-        OSError: No right to.
+        OSError: We may not.
     """
     pool = _POOLS / "hugepages-2048kB"
     if pool.exists():
@@ -142,12 +142,12 @@ def give_pages(pages: int, overcommit: int) -> None:
 
 
 def maps_huge_pages(operation: Operation) -> bool:
-    """Say whether an operation asks for a mapping of huge pages of a pool."""
+    """Return whether an operation asks for a mapping of huge pages of a pool."""
     return operation.name == "mmap" and bool(operation.arguments[3] & MAP_HUGETLB)
 
 
 def loses_reservation(mm: MmStruct, operation: Operation) -> bool:
-    """Say whether an operation may move a part of a private mapping that reserved huge pages."""
+    """Return whether an operation may move a part of a private mapping with reserved huge pages."""
     if operation.name != "mremap":
         return False
     start, length = operation.arguments[:2]

@@ -1,4 +1,4 @@
-"""The running kernel's side: operations are made by a traced child."""
+"""The running kernel's side: a traced child makes the operations."""
 
 import os
 import re
@@ -23,7 +23,7 @@ COUNTS = {
     "stack_vm": ("VmStk",),
     "exec_vm": ("VmExe", "VmLib"),
 }
-"""What is counted of an address space, and of what /proc/PID/status calls it the sum."""
+"""The counters of an address space, each the sum of some fields of /proc/PID/status."""
 _POLICY = re.compile(rb"^[0-9a-f]+ (?:weighted )?\w+(?: \(many\))?(?:=[\w|]+)?(?::[\d,-]+)?", re.M)
 _AT_FDCWD = -100
 _PR_SET_MM, _PR_SET_MM_MAP, _NO_FILE = 35, 14, (1 << 32) - 1
@@ -32,15 +32,15 @@ _PRCTL_MM_MAP = struct.Struct("=12Q2I")
 
 
 def policies_of(numa_maps: bytes) -> bytes:
-    """Return the beginning of each line of numa_maps: where the VMA is, and its policy."""
+    """Return the start of each line of numa_maps: where the VMA is, and its policy."""
     return b"".join(line + b"\n" for line in _POLICY.findall(numa_maps))
 
 
 class KernelSide:
-    """The child; a result is what the kernel returns, an errno negated.
+    """The child. A result is what the kernel returns; a negated errno if it is negative.
 
     Attributes:
-        truncated: Descriptors of the files that were.
+        truncated: Descriptors of the files that were truncated.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class KernelSide:
         substitutes: Substitutes,
         shmids: Sequence[int],
     ) -> None:
-        """Take over a child; files of scripts are among the substitutes."""
+        """Take over a child; the substitutes make the files of scripts."""
         self.child = child
         self.pools = pools
         self._substitutes = substitutes
@@ -74,11 +74,11 @@ class KernelSide:
         return self._inodes.put_into(self.child.maps())
 
     def counts(self) -> dict[str, int]:
-        """Return what is counted, in pages, by COUNTS, and the huge pages of the machine."""
+        """Return the counters in COUNTS in pages, and those of the machine's huge pages."""
         return self.child.pages(COUNTS) | self.pools.counts()
 
     def policies(self) -> bytes:
-        """Return where each VMA is and its memory policy, as numa_maps tells it."""
+        """Return where each VMA is and its memory policy, from numa_maps."""
         return policies_of(self.child.numa_maps())
 
     def _mbind(self, addr: int, length: int, mode: int, nodemask: int, flags: int) -> int:
@@ -143,7 +143,7 @@ class KernelSide:
         return result
 
     def _start_brk(self, addr: int) -> int:
-        """Compare kernel/sys.c:prctl_set_mm_map(): all but the heap stays as it is."""
+        """Change only the heap. Compare kernel/sys.c:prctl_set_mm_map()."""
         layout = Layout.of(self.child.pid)
         heap = addr, addr
         fields = (*layout[:2], *layout[3:5], *heap, layout.start_stack, *layout[6:], 0, 0, _NO_FILE)

@@ -25,8 +25,8 @@ class LiveOracle:
     """See Oracle.
 
     Attributes:
-        child: Makes the calls.
-        side: Has it make them.
+        child: The child that makes the calls.
+        side: The kernel's side, which drives it.
         facts: See Oracle.
     """
 
@@ -36,13 +36,14 @@ class LiveOracle:
         """Start the child.
 
         Args:
-            abi: What its program is compiled for.
-            topdown: False if its mappings are to be placed from the bottom up, as they are
-                anyway where vm.legacy_va_layout is set.
-            pools: Those of the machine, which it closes; None: as they are now.
+            abi: The ABI of its program.
+            topdown: False to place its mappings from the bottom up, as vm.legacy_va_layout does for
+                all.
+            pools: The machine's pools, which the oracle then closes; None to use them as they are
+                now.
 
         Raises:
-            OutOfReachError: No such child can be had on this machine.
+            OutOfReachError: This machine does not allow such a child.
         """
         with ExitStack() as stack:
             descriptors = open_files(stack)

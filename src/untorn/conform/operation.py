@@ -54,11 +54,11 @@ ARGUMENTS = SYSCALLS | {
 }
 """All operations, and how many arguments each has."""
 LIMITS = ("AS", "DATA", "MEMLOCK", "STACK")
-"""Resource limits, by the number that setrlimit has for them here."""
+"""Resource limits; setrlimit refers to them here by their index."""
 ON_DISK, IN_MEMORY = 0, 1
-"""Where a file of open_file lies: on ext4 or xfs, or in a memfd."""
+"""Where a file of open_file is: on ext4 or xfs, or in a memfd."""
 CROWD = 0x9000_0000
-"""Byte address where the VMAs of a crowd begin, in processes of any kind."""
+"""Byte address at which the VMAs of a crowd begin, in processes of any word size."""
 CROWD_END = CROWD + (1 << 29)
 _LARGEST_CROWD = 1 << 17
 _CROWD_FLAGS = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE
@@ -66,7 +66,7 @@ _CROWD_FLAGS = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """A system call, an access to memory, or a change of what the process is or may do.
+    """A system call, a memory access, or a change of what the process is or may do.
 
     Attributes:
         name: Of SYSCALLS; or one of these:
@@ -76,19 +76,19 @@ class Operation:
             touch_read, touch_write: byte address.
             set_anon_name: prctl(PR_SET_VMA_ANON_NAME): byte address, length in bytes, number in
                 minimal_elf.STRINGS or -1 for no name.
-            setrlimit: number in LIMITS, soft limit in bytes or -1; it is done from outside.
+            setrlimit: number in LIMITS, soft limit in bytes or -1; it is set from outside.
             capset: makes all capabilities ineffective.
-            open_file: opens a file that is there for the script only: the descriptor that it
-                gets, the file's number, its size in bytes at least, O_RDONLY or others, and
-                where it lies: ON_DISK, where mappings are aligned with huge pages, or IN_MEMORY.
-            start_brk: lets the heap begin, and end, at a byte address.
-            smaps: does nothing; smaps is compared afterwards, too.
-            fork: a copy goes on.
-            exit: the copy ends, its parent goes on.
-            orphan: the parents of the copy end.
+            open_file: opens a file that only this script has: its descriptor, the file's number,
+                its least size in bytes, O_RDONLY or others, and where it is: ON_DISK, where
+                mappings are aligned with huge pages, or IN_MEMORY.
+            start_brk: makes the heap begin, and end, at a byte address.
+            smaps: does nothing; smaps is also compared after it.
+            fork: the copy makes the calls from now on.
+            exit: the copy ends, and its parent goes on.
+            orphan: all ancestors of the copy end.
             crowd: fills the address space with VMAs; how many are left to max_map_count.
-        arguments: As the call's, in its order; file descriptors are those of files.FDS. A set of
-            NUMA nodes is given as bits, and is one of minimal_elf.NODEMASKS.
+        arguments: The call's, in its order; file descriptors are those of files.FDS. A set of NUMA
+            nodes is given as bits, and is one of minimal_elf.NODEMASKS.
     """
 
     name: str
@@ -96,17 +96,17 @@ class Operation:
 
 
 def bits_of(found: Iterable[int]) -> int:
-    """Return a number with a bit for each of them that is odd, the lowest for the first."""
+    """Return a number with one bit per value, set if the value is odd; the first is the lowest."""
     return sum((each & 1) << number for number, each in enumerate(found))
 
 
 def calls_of(mm: MmStruct, operation: Operation) -> list[Operation]:
-    """Return what an operation consists of: itself, unless it is a crowd."""
+    """Return the calls of an operation: itself, unless it is a crowd."""
     return list(crowd(mm, *operation.arguments)) if operation.name == "crowd" else [operation]
 
 
 def crowd(mm: MmStruct, room: int) -> Iterator[Operation]:
-    """Yield the calls after which room VMAs are left to the limit; every page is one of them."""
+    """Yield the calls after which room VMAs are left to the limit; each page becomes a VMA."""
     pages = mm.limits.max_map_count - mm.map_count - room
     if pages < 1:
         return
@@ -116,5 +116,5 @@ def crowd(mm: MmStruct, room: int) -> Iterator[Operation]:
 
 
 def crowd_takes_too_long(mm: MmStruct) -> bool:
-    """Say whether max_map_count is so large that no run should try to reach it."""
+    """Return whether max_map_count is too large for a run to reach it."""
     return mm.limits.max_map_count > _LARGEST_CROWD

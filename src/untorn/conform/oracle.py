@@ -1,4 +1,4 @@
-"""Oracle: a kernel that is asked, wherever it runs; what it says can be carried by JSON."""
+"""Oracle: the interface of a kernel to ask, wherever it runs; JSON can carry all values."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from untorn.conform.answer import Answer
 from untorn.conform.operation import Operation
 
 Calls = Sequence[Operation]
-"""What one operation consists of."""
+"""The calls of one operation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,15 +16,15 @@ class Facts:
     """What is the same for all processes that the oracle starts.
 
     Attributes:
-        release: The numbers of the release that the engine is told to be: the kernel's, or the
-            nearest to it that is modelled.
-        abi: What their program is compiled for: a name of traced.abi.ABIS.
+        release: The release that the engine follows: the kernel's, or the nearest one that it
+            models.
+        abi: The ABI of their program: a name in traced.abi.ABIS.
         task_size: The first byte address that they cannot have.
         topdown: Whether their mappings are placed from the top down.
         limits: The fields of mm.limits.Limits.
         hard_limits: By number in LIMITS, in bytes, -1 for none.
         segments: The shmids, in the order of segments.SEGMENTS.
-        files: What they have open, in the order of files.MAPPED: see open_file.file_facts().
+        files: Their open files, in the order of files.MAPPED: see open_file.file_facts().
     """
 
     release: tuple[int, ...]
@@ -45,11 +45,11 @@ class Start:
         answer: Its maps and counts.
         brk, start_stack: Byte addresses.
         data_size: Bytes.
-        sealed: Whether its program is.
-        resident: The byte addresses of the pages of its program and stack that are in memory.
-        committed: Pages that all processes of the machine are promised.
-        pools: Of huge pages: see huge_pages.engine_pools().
-        pools_in_use: Whether others use them, too: see huge_pages.KernelPools.
+        sealed: Whether its program is sealed.
+        resident: Byte addresses of the pages of its program and stack that are in memory.
+        committed: Pages committed to all processes of the machine.
+        pools: Pools of huge pages: see huge_pages.engine_pools().
+        pools_in_use: Whether others use the pools, too: see huge_pages.KernelPools.
     """
 
     answer: Answer
@@ -71,21 +71,21 @@ class Oracle(Protocol):
         """What is the same for all processes."""
 
     def renew(self) -> Start:
-        """Start over with a new address space, and the first limits and capabilities.
+        """Start over with a new address space, and the initial limits and capabilities.
 
         Raises:
-            OutOfReachError: No such process can be had.
+            OutOfReachError: Such a process is impossible here.
         """
 
     def make(self, operations: Sequence[Calls], expected: Sequence[str]) -> tuple[int, Answer]:
-        """Make operations, one or more, until the answer to one is not what is expected.
+        """Make one or more operations, until an answer is not the expected one.
 
         Args:
-            operations: The calls of each.
-            expected: The digest of the answer to each; empty if it is not compared.
+            operations: The calls of each operation.
+            expected: The digest of the answer to each; empty to accept any answer.
 
         Returns:
-            How many answers were as expected, and the one that was not; an empty one if all were.
+            How many answers were as expected, and the first that was not; an empty one if all were.
 
         Raises:
             ChildProcessError: The process ended.
@@ -95,10 +95,10 @@ class Oracle(Protocol):
         """Return the facts of a file that a script opens, as it is now; see Substitutes.
 
         Args:
-            number: Of the file.
+            number: Number of the file.
             flags: O_RDONLY or others.
             where: ON_DISK or IN_MEMORY.
         """
 
     def close(self) -> None:
-        """End the process; once is enough, twice does no harm."""
+        """End the process; a second call does nothing."""

@@ -1,4 +1,4 @@
-"""What a run came to."""
+"""The outcome of a run."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -12,11 +12,11 @@ from untorn.errors import OutOfReachError
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A mismatch, and the shortest script that was found to show it.
+    """A mismatch, and the shortest script found that shows it.
 
     Attributes:
-        origin: The seed that it was found with, or the name of the script.
-        script: Number of the script of the seed.
+        origin: The seed that led to it, or the name of the script.
+        script: Number of the seed's script.
         operations: The shortest script; the mismatch is at its last operation.
     """
 
@@ -26,7 +26,7 @@ class Failure:
     mismatch: Mismatch
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as JSON can carry it."""
+        """Return it as JSON values."""
         return {
             "origin": self.origin,
             "script": self.script,
@@ -36,7 +36,7 @@ class Failure:
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> Self:
-        """Return the failure that as_json() made these fields of."""
+        """Return the failure that as_json() turned into these fields."""
         made = {
             "operations": [Operation(name, tuple(rest)) for name, rest in fields["operations"]],
             "mismatch": Mismatch.from_json(fields["mismatch"]),
@@ -46,17 +46,17 @@ class Failure:
 
 @dataclass(slots=True)
 class ConformRun:
-    """What a run came to, complete or not.
+    """The results of a run, complete or not.
 
     Attributes:
-        counts: Operations that agreed, by their name and "ok" or the name of an errno.
-        scripts: Begun.
-        seconds: That all took, without shrinking.
-        failures: Mismatches; each ended what its seed, or its script, had left.
-        interrupted: By Ctrl-C or SIGTERM.
-        broken_off: Why the kernel could be asked no further; empty if it could.
-        left_out: How many operations were not made, by the reason.
-        release: Of the kernel, as uname -r tells it; empty if that is not known.
+        counts: Operations that agreed, by name and "ok" or the name of an errno.
+        scripts: Scripts begun.
+        seconds: Time of all of them, without shrinking.
+        failures: Mismatches; each ended its seed, or its script.
+        interrupted: Whether Ctrl-C or SIGTERM ended it.
+        broken_off: Why the kernel could not be asked any further; empty if it could.
+        left_out: How many operations were skipped, by reason.
+        release: The kernel's, as uname -r prints it; empty if unknown.
     """
 
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -75,13 +75,13 @@ class ConformRun:
 
     @property
     def succeeded(self) -> float:
-        """Which share of them succeeded."""
+        """The share of them that succeeded."""
         good = sum(count for (_, result), count in self.counts.items() if result == "ok")
         return good / self.operations if self.operations else 0.0
 
     @property
     def is_good(self) -> bool:
-        """Whether all was made, and agreed."""
+        """Whether everything was made, and agreed."""
         return not (self.failures or self.interrupted or self.broken_off)
 
     def __add__(self, other: "ConformRun") -> "ConformRun":
@@ -97,7 +97,7 @@ class ConformRun:
         )
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as JSON can carry it."""
+        """Return it as JSON values."""
         return {
             "counts": [(name, result, count) for (name, result), count in self.counts.items()],
             "scripts": self.scripts,
@@ -111,7 +111,7 @@ class ConformRun:
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> Self:
-        """Return the run that as_json() made these fields of."""
+        """Return the run that as_json() turned into these fields."""
         counts = {(name, result): count for name, result, count in fields["counts"]}
         made = {
             "counts": Counter(counts),
@@ -122,10 +122,10 @@ class ConformRun:
 
 
 Outcome = ConformRun | OutOfReachError
-"""Of a target; an error if that is out of reach."""
+"""The outcome at a target; an error if the target is out of reach."""
 Report = Callable[[ConformRun], None]
-"""Is told now and then what a run came to so far."""
+"""Called now and then with the results so far."""
 
 
 def ignore(run: ConformRun) -> None:
-    """Take no notice of it."""
+    """Ignore a report."""

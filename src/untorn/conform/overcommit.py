@@ -1,8 +1,8 @@
-"""vm.overcommit_memory=2: what is promised on this machine, and which operations that leaves open.
+"""vm.overcommit_memory=2: how much is committed, and for which operations that is too uncertain.
 
-The kernel decides by a count that may be off by a batch of pages for each CPU, and other processes
-change it all the time. So where an operation may come close to the limit, nobody can say what is
-right. Source: mm/mm_init.c:mm_compute_batch().
+The kernel decides by a counter that may be off by a batch of pages per CPU, and other processes
+change it all the time. So for an operation that may come close to the limit, no result can be
+predicted. Source: mm/mm_init.c:mm_compute_batch().
 """
 
 import os
@@ -19,11 +19,11 @@ REASON = (
     "(mm/util.c:__vm_enough_memory())"
 )
 _OTHERS = 2048
-"""Pages that other processes may be promised, or give back, during an operation."""
+"""Pages that other processes may commit or release during an operation."""
 
 
 def is_uncertain(mm: MmStruct, operation: Operation) -> bool:
-    """Say whether an operation may be promised memory near the limit."""
+    """Return whether an operation may commit memory near the limit."""
     if mm.limits.overcommit_memory != OVERCOMMIT_NEVER:
         return False
     room = commit_allowed(mm) - mm.vm_committed.pages.load()
@@ -33,7 +33,7 @@ def is_uncertain(mm: MmStruct, operation: Operation) -> bool:
 
 
 def _charge(mm: MmStruct, operation: Operation) -> tuple[int, int]:
-    """Return how many pages it may ask for in one go at least, and in all at most."""
+    """Return the least pages that it may charge at once, and the most that it may charge in all."""
     arguments = operation.arguments
     match operation.name:
         case "mmap":
@@ -56,6 +56,6 @@ def _accounted(mm: MmStruct) -> int:
 
 
 def _batch(mm: MmStruct) -> int:
-    """Return by how many pages the kernel's count may be off."""
+    """Return by how many pages the kernel's counter may be off."""
     cpus = os.sysconf("SC_NPROCESSORS_CONF")
     return max(mm.limits.totalram_pages // 256, cpus * max(cpus * 2, 32))

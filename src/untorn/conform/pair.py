@@ -1,7 +1,7 @@
-"""An engine process and a real one that start alike, and are held to stay alike.
+"""An engine process and a real one that start alike, and must stay alike.
 
-The engine goes ahead, and the kernel catches up: it may be far away, where a word for each
-operation would take longer than the operation.
+The engine runs ahead, and the kernel catches up later: it may be far away, where a round trip for
+each operation would take longer than the operation.
 """
 
 from collections.abc import Callable
@@ -31,16 +31,16 @@ from untorn.releases.release import Release
 from untorn.syscalls import Process
 
 _FAR = 32 << 20
-"""Bytes of maps that are kept, after which the kernel must catch up."""
+"""Bytes of maps to keep; after that the kernel must catch up."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mismatch:
-    """Where engine and kernel part, after an operation.
+    """Where engine and kernel first differ, after an operation.
 
     Attributes:
-        number: Of the operation in its script, from 0.
-        expected: What the kernel's answer ought to have been, where that was said and is not so.
+        number: Number of the operation in its script, from 0.
+        expected: What was expected of the kernel's answer, if that was said and not met.
     """
 
     number: int
@@ -50,7 +50,7 @@ class Mismatch:
     expected: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as JSON can carry it."""
+        """Return it as JSON values."""
         return {
             "number": self.number,
             "operation": (self.operation.name, self.operation.arguments),
@@ -61,14 +61,14 @@ class Mismatch:
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> Self:
-        """Return the mismatch that as_json() made these fields of."""
+        """Return the mismatch that as_json() turned into these fields."""
         name, arguments = fields["operation"]
         made = {side: Answer.from_json(fields[side]) for side in ("engine", "kernel")}
         return cls(**fields | made | {"operation": Operation(name, tuple(arguments))})
 
 
 Expectation = Callable[[Answer], str]
-"""Is told an answer, and says what was expected and did not come; "" if nothing."""
+"""Called with an answer; returns what was expected and not met, "" if nothing."""
 
 
 def anything(answer: Answer) -> str:
@@ -78,14 +78,14 @@ def anything(answer: Answer) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What the engine did, and the kernel perhaps not yet.
+    """What the engine has done, and the kernel perhaps not yet.
 
     Attributes:
-        number: Of the operation in its script, from 0.
-        calls: What it consists of.
-        answer: The engine's.
-        expected: What must come out.
-        unmet: What of it did not, of the engine.
+        number: Number of the operation in its script, from 0.
+        calls: The operation's calls.
+        answer: The engine's answer.
+        expected: What the outcome must be.
+        unmet: What of it the engine did not meet.
         compared: Whether the kernel's answer must be the same.
     """
 
@@ -109,19 +109,19 @@ class Done:
 
 
 _NODEMASK_OF = {"mbind": 3, "set_mempolicy": 1}
-"""Where a set of nodes stands among the arguments."""
+"""Position of the set of nodes among the arguments."""
 
 
 class Pair:
     """Both sides, with the same files open.
 
     Attributes:
-        engine: The engine's; replaced by renew().
-        kernel: The kernel's; close() closes it.
-        files: What the engine has open, by the descriptors that both have.
+        engine: The engine's side; renew() replaces it.
+        kernel: The oracle; close() closes it.
+        files: The engine's open files, by the descriptors that both have.
         hard_limits: By number in LIMITS, in bytes, -1 for none.
-        release: That the engine is told to be: see Facts.
-        last: The answer that both gave last.
+        release: The release that the engine follows: see Facts.
+        last: The last answer that both gave.
         pools_in_use: Whether others use the huge pages, too: see Start.
 
     A context manager: leaving it closes it.
@@ -149,23 +149,21 @@ class Pair:
     def live(
         cls, abi: Abi = X86_64, *, topdown: bool = True, pools: KernelPools | None = None
     ) -> Self:
-        """Return a pair of the running kernel; arguments and exceptions as LiveOracle."""
+        """Return a pair with the running kernel; arguments and exceptions as LiveOracle."""
         return cls(LiveOracle(abi, topdown=topdown, pools=pools))
 
     def renew(self) -> None:
-        """Give both a new address space, and the limits and capabilities of the start.
+        """Give both a new address space, and the initial limits and capabilities.
 
         Raises:
-            OutOfReachError: The engine does not know what this kernel maps for a new process.
+            OutOfReachError: The engine does not know what this kernel maps into a new process.
         """
         start = self.kernel.renew()
         restore_files(self.files, self._truncated)
         try:
             process = Process(self._mm(start))
         except ValueError as error:
-            raise OutOfReachError(
-                f"a process starts here as none of the engine's: {error}"
-            ) from error
+            raise OutOfReachError(f"a process starts here unlike the engine's: {error}") from error
         process.files = dict(self.files)
         for page in start.resident:
             process.touch(page, write=page != minimal_elf.BASE)
@@ -181,7 +179,7 @@ class Pair:
         self._number = 0
 
     def can(self, operation: Operation) -> bool:
-        """Say whether an operation can be done at all: without a parent there is no exit to it."""
+        """Return whether an operation is possible: without a parent there is no exit to it."""
         if operation.name in ("exit", "orphan"):
             return self.engine.generation > 0
         if operation.name == "fork":
@@ -195,53 +193,53 @@ class Pair:
 
     @property
     def is_far_ahead(self) -> bool:
-        """Whether the engine has done so much that the kernel should catch up."""
+        """Whether the engine is so far ahead that the kernel should catch up."""
         return self._bytes_ahead > _FAR
 
     def go_ahead(
         self, operation: Operation, expected: Expectation = anything, *, check: bool = False
     ) -> bool:
-        """Let the engine do an operation, unless it cannot be done; say whether it can go on.
+        """Let the engine do an operation, if possible; return whether it can go on.
 
         Args:
-            operation: What to do.
-            expected: What must come out, of the engine and of the kernel.
-            check: Check the engine against itself afterwards.
+            operation: The operation.
+            expected: What the outcome must be, for the engine and for the kernel.
+            check: Whether to check the engine's invariants afterwards.
 
         Raises:
-            OutOfReachError: A file that the script opens cannot be had here.
+            OutOfReachError: A file that the script opens is impossible here.
         """
         calls = calls_of(self.engine.mm, operation) if self.can(operation) else []
         try:
             answer = answer_of(self.engine, calls)
             if check:
                 self.engine.check()
-        except OutOfReachError:  # a file of the script cannot be had
+        except OutOfReachError:  # a file of the script is impossible here
             raise
-        except Exception as error:  # whichever: it is a fault of the engine
+        except Exception as error:  # any other exception is a fault of the engine
             answer = Answer(fault=describe_fault(error))
         unmet = "" if answer.fault else expected(answer)
         self._note(Done(self._number, operation, calls, answer, expected, unmet))
         return not answer.fault and not unmet
 
     def pass_by(self, operation: Operation) -> bool:
-        """Let the engine do an operation of which nothing is compared; say whether it can go on."""
+        """Let the engine do an operation without comparing it; return whether it can go on."""
         calls = calls_of(self.engine.mm, operation) if self.can(operation) else []
         try:
             answer = Answer(do_all(self.engine, calls))
         except OutOfReachError:
             raise
-        except Exception as error:  # whichever: it is a fault of the engine
+        except Exception as error:  # any other exception is a fault of the engine
             answer = Answer(fault=describe_fault(error))
         compared = bool(answer.fault)
         self._note(Done(self._number, operation, calls, answer, compared=compared))
         return not answer.fault
 
     def catch_up(self) -> tuple[list[Done], Mismatch | None]:
-        """Let the kernel do what the engine did since; compare results, maps and counts.
+        """Let the kernel do what the engine has done; compare results, maps and counts.
 
         Returns:
-            What agreed, and the first that did not, or did not come out as expected.
+            What agreed, and the first that did not, or was not as expected.
 
         Raises:
             ChildProcessError: The child ended.
@@ -259,12 +257,12 @@ class Pair:
         return ahead, None
 
     def step(self, operation: Operation, expected: Expectation = anything) -> Mismatch | None:
-        """Do one operation on both, and compare: see go_ahead() and catch_up()."""
+        """Do one operation on both sides, and compare: see go_ahead() and catch_up()."""
         self.go_ahead(operation, expected)
         return self.catch_up()[1]
 
     def check(self, operation: Operation) -> Mismatch | None:
-        """Check the engine against itself, after an operation that agreed."""
+        """Check the engine's invariants, after an operation that agreed."""
         try:
             self.engine.check()
         except Exception as error:
@@ -288,11 +286,11 @@ class Pair:
         self._number += 1
 
     def _forget_policies(self) -> None:
-        """Give files in memory the default policy again: scripts leave others behind."""
+        """Give files in memory the default policy again: scripts may have set others."""
         for fd, file in self.files.items():
             for first, last in file.mapping.forget_policies():
                 where, offset = (CROWD, (last - first) * PAGE_SIZE), first * PAGE_SIZE
-                # One that the VMA has already changes nothing, so it gets another one first.
+                # A policy that the VMA already has changes nothing, so set another one first.
                 calls = [
                     Operation("mmap", (*where, PROT_NONE, MAP_SHARED | MAP_FIXED, fd, offset)),
                     Operation("mbind", (*where, MPOL_LOCAL, 0, 0)),
@@ -315,15 +313,15 @@ class Pair:
             limits=self._limits,
             huge_pools=engine_pools(start.pools),
             release=self.release,
-            slab=VmaSlab(),  # a new process must not meet what a fault left behind
+            slab=VmaSlab(),  # a new process must not meet what a fault left in the old one
         )
-        # What the process itself was promised is among it.
+        # This includes what the process itself has committed.
         mm.vm_committed.pages.add(start.committed - mm.vm_committed.pages.load())
         return mm
 
 
 def describe_fault(error: Exception) -> str:
-    """Say what went wrong and where."""
+    """Return what went wrong and where."""
     frame = extract_tb(error.__traceback__)[-1]
     where = "/".join(frame.filename.split("/")[-2:])
     return f"{type(error).__name__}: {error} ({where}:{frame.lineno} {frame.name})"

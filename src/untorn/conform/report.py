@@ -1,4 +1,4 @@
-"""What a run found, in words."""
+"""The findings of a run, in words."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from untorn.conform.pair import Mismatch
 from untorn.conform.script_text import format_result, format_script
 
 _CONTEXT = 20
-"""Lines of maps around one that differs: all of them, but for a crowd."""
+"""Lines of maps around one that differs: usually all of them."""
 
 
 def summary(run: ConformRun, origin: str) -> Iterator[str]:
@@ -25,7 +25,7 @@ def summary(run: ConformRun, origin: str) -> Iterator[str]:
 
 
 def counts_lines(counts: Counter[tuple[str, str]]) -> Iterator[str]:
-    """Yield a line for each call, with how often it had which results."""
+    """Yield a line for each call: its results, and how often each occurred."""
     by_name: dict[str, Counter[str]] = {}
     for (name, result), count in counts.items():
         by_name.setdefault(name, Counter())[result] += count
@@ -37,7 +37,7 @@ def counts_lines(counts: Counter[tuple[str, str]]) -> Iterator[str]:
 
 
 def failure_report(failure: Failure) -> Iterator[str]:
-    """Yield lines that --script reads: the script, and how engine and kernel part at its end."""
+    """Yield lines that --script reads: the script, and how engine and kernel differ at its end."""
     where = f"script {failure.script} of {failure.origin}"
     yield f"# mismatch in {where}; the shortest found that shows it:"
     yield from format_script(failure.operations)
@@ -45,7 +45,7 @@ def failure_report(failure: Failure) -> Iterator[str]:
 
 
 def mismatch_report(mismatch: Mismatch) -> Iterator[str]:
-    """Yield lines: results, counts and maps of both, as far as they differ."""
+    """Yield lines: results, counts and maps of both, where they differ."""
     engine, kernel = mismatch.engine, mismatch.kernel
     yield f"# engine: {engine.fault or format_result(engine.result)}"
     yield f"# kernel: {format_result(kernel.result)}"
@@ -59,7 +59,7 @@ def mismatch_report(mismatch: Mismatch) -> Iterator[str]:
 
 
 def _counts(engine: dict[str, int], kernel: dict[str, int]) -> Iterator[str]:
-    """Yield a line for each count that differs, or that only one has."""
+    """Yield a line for each count that differs, or that only one side has."""
     for name in kernel | engine:
         here, there = engine.get(name), kernel.get(name)
         if here != there:

@@ -30,7 +30,7 @@ from untorn.processes.long_run import until_ending
 from untorn.shrink import shrink
 
 Making = Callable[[Report], ConformRun]
-"""A part of a run, which tells how far it is."""
+"""A part of a run; it reports its progress."""
 _TIMES_AGAIN = 3
 
 
@@ -41,8 +41,8 @@ def conform(pair: Pair, operations: int, seed: str, report: Report = ignore) -> 
 
     Args:
         pair: Both; see Pair.
-        operations: How many at most; a mismatch ends it before.
-        seed: Decides which.
+        operations: The most operations; a mismatch ends it earlier.
+        seed: Determines the operations.
         report: See Report.
     """
     run = ConformRun()
@@ -65,12 +65,12 @@ def conform(pair: Pair, operations: int, seed: str, report: Report = ignore) -> 
 
 
 def conform_case(pair: Pair, case: Case, origin: str, report: Report = ignore) -> ConformRun:
-    """Make the calls of a case from a fresh start; as conform(), but nothing is shrunk.
+    """Make the calls of a case from a fresh start; like conform(), but nothing is shrunk.
 
     Args:
         pair: Both; see Pair.
-        case: Left out if it is about other releases.
-        origin: What the file is called that has it.
+        case: Skipped if it is about other releases.
+        origin: Name of the file that has it.
         report: See Report.
     """
     run = ConformRun()
@@ -120,7 +120,7 @@ def _all_cases(pair: Pair, options: ConformOptions) -> Iterator[Making]:
 def replay(pair: Pair, operations: Iterable[Operation]) -> Mismatch | None:
     """Make these operations from a fresh start; return the first mismatch.
 
-    It ends before one that is to be left out: what comes of that is a difference that is known.
+    It ends before an operation to be skipped: that leads to a known difference.
     """
     pair.renew()
     for operation in operations:
@@ -137,16 +137,16 @@ def _stands(
     mismatch: Mismatch,
     again: Callable[[], Mismatch | None],
 ) -> bool:
-    """Say whether a mismatch is one of engine and kernel, not what others do to the huge pages.
+    """Return whether a mismatch is real, and not what others do to the huge pages.
 
-    Other programs may take pages of a pool, and give them back, at any moment. A script with which
-    pools matter is made again, therefore: each time it must part in the same way.
+    Other programs may take pages of a pool, and give them back, at any moment. So a script for
+    which pools matter is repeated, and must differ in the same way each time.
 
     Args:
         pair: Both, after the mismatch.
         made: Operations up to the mismatch.
-        mismatch: It.
-        again: Makes the script again, and returns where that parts.
+        mismatch: The mismatch.
+        again: Repeats the script, and returns where that differs.
     """
     counted = bool(counts_of(pair.engine.mm.huge_pools))
     if mismatch.engine.fault or not (counted or any(map(maps_huge_pages, made))):
@@ -161,7 +161,7 @@ def _stands(
 
 
 def _play(pair: Pair, case: Case) -> Mismatch | None:
-    """Play a case from a fresh start; return where it parts."""
+    """Play a case from a fresh start; return where it differs."""
     pair.renew()
     found = _script(pair, case.play(), ConformRun())
     return None if found is None else found[1]
@@ -170,7 +170,7 @@ def _play(pair: Pair, case: Case) -> Mismatch | None:
 def _script(
     pair: Pair, operations: Iterable[tuple[Operation, Expectation]], run: ConformRun
 ) -> tuple[list[Operation], Mismatch] | None:
-    """Make operations; return them up to a mismatch, with that, if they met one."""
+    """Make operations; return them up to a mismatch, with the mismatch, if there is one."""
     run.scripts += 1
     made: list[Operation] = []
     mismatch = None
@@ -196,7 +196,7 @@ def _catch_up(pair: Pair, run: ConformRun) -> Mismatch | None:
 
 
 def _left_out(pair: Pair, operation: Operation, run: ConformRun) -> bool:
-    """Say whether an operation is not to be made on this kernel, and count it then."""
+    """Return whether to skip an operation on this kernel; if so, count it."""
     mm = pair.engine.mm
     if operation.name == "crowd" and crowd_takes_too_long(mm):
         run.left_out["vm.max_map_count is too large to be met in a run"] += 1
@@ -228,7 +228,7 @@ def _shortest(
     mismatch: Mismatch,
     report: Report,
 ) -> Failure:
-    """Shrink a script; the whole of it stands if a replay does not show the mismatch again."""
+    """Shrink a script; if a replay does not show the mismatch again, keep all of it."""
     shortest = made
 
     def fails(shorter: list[Operation]) -> bool:

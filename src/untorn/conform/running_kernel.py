@@ -1,4 +1,4 @@
-"""The running kernel as the oracle: whether it can be, and what its release does another way."""
+"""The running kernel as the oracle: whether it can be one, and where its release differs."""
 
 import os
 import sys
@@ -17,14 +17,14 @@ FEATURES = {
     "transparent huge pages": Path("/sys/kernel/mm/transparent_hugepage"),
     "KSM": Path("/sys/kernel/mm/ksm"),
 }
-"""What the engine models, and what shows that a kernel has it."""
+"""What the engine models, and files that show that a kernel has it."""
 
 
 def check_machine() -> None:
     """Refuse a machine whose kernel the engine does not model.
 
     Raises:
-        OutOfReachError: with the reason.
+        OutOfReachError: The engine does not model this kernel; the message says why.
     """
     system = os.uname()
     if sys.platform != "linux" or system.machine != "x86_64":
@@ -39,7 +39,7 @@ def check_machine() -> None:
 
 
 def has_five_levels() -> bool:
-    """Say whether this kernel's page tables have five levels. Source: proc_cpuinfo(5), flags."""
+    """Return whether this kernel's page tables have five levels. Source: proc_cpuinfo(5), flags."""
     return "la57" in Path("/proc/cpuinfo").read_text().split()
 
 
@@ -50,12 +50,12 @@ def task_size_of(abi: Abi) -> int:
 
 @dataclass(frozen=True, slots=True)
 class KnownDifference:
-    """Operations that some releases do another way than the engine; they are left out there.
+    """Operations that some releases do differently than the engine; they are skipped there.
 
     Attributes:
-        since, until: The releases: from the first, up to and without the second.
+        since, until: The releases: since the first, before the second.
         reason: What these releases do, and why.
-        concerns: Whether it is about an operation on an address space as it is.
+        concerns: Returns whether an operation on an address space is concerned.
     """
 
     since: Release
@@ -80,9 +80,9 @@ DIFFERENCES = (
         concerns=_orphans_huge_pages,
     ),
 )
-"""All that is known."""
+"""All known differences."""
 
 
 def known_differences(release: Release) -> list[KnownDifference]:
-    """Return what holds for a release."""
+    """Return the differences of a release."""
     return [each for each in DIFFERENCES if each.since <= release < each.until]

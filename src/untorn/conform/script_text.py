@@ -1,6 +1,6 @@
-"""Scripts as text: flags, advice, limits and files by their names, addresses in hexadecimal.
+"""Scripts as text: flags, advice, limits and files by name, addresses in hexadecimal.
 
-What format_script() writes, parse_cases() of case_text.py reads.
+parse_cases() in case_text.py reads what format_script() writes.
 """
 
 import ast
@@ -19,12 +19,12 @@ from untorn.mm import mempolicy, mman
 from untorn.mm.calls import shm
 
 _DECIMAL = 4096
-"""Numbers below this are easier to read in decimal."""
+"""Smaller numbers are easier to read in decimal."""
 Numbers = dict[int, str]
 
 
 def _names(prefix: str, *left_out: str) -> Numbers:
-    """Return the names of mman.py and mempolicy.py that begin with prefix, by their number."""
+    """Return the names in mman.py and mempolicy.py that begin with prefix, by their values."""
     return {
         value: name
         for name, value in (vars(mman) | vars(mempolicy)).items()
@@ -48,7 +48,7 @@ _BITS = {
     ("msync", 2): _names("MS_"),
     ("shmat", 2): {number: name for name, number in vars(shm).items() if name in _SHM_FLAGS},
 }
-"""Arguments that are a sum of bits, by call and position."""
+"""Arguments that are sums of bits, by call and position."""
 _ONE_OF = {
     ("mmap", 4): {number: name for name, number in FDS.items()},
     ("madvise", 2): _names("MADV_"),
@@ -61,7 +61,7 @@ _ONE_OF = {
         number: repr(text.decode()) for number, text in enumerate(minimal_elf.STRINGS)
     },
 }
-"""Arguments that are one of some numbers."""
+"""Arguments that are one of some values."""
 CONSTANTS: Names = (
     {name: value for names in _BITS.values() for value, name in names.items()}
     | {name: value for names in _ONE_OF.values() for value, name in names.items()}
@@ -69,11 +69,11 @@ CONSTANTS: Names = (
     | {name: number for number, name in _names("MPOL_", *_names("MPOL_MF_").values()).items()}
     | {"PAGE": PAGE_SIZE, "PROT_NONE": mman.PROT_NONE}
 )
-"""All names that every script has; that of an errno is the result that says it."""
+"""Names known to every script; the name of an errno means its negated value."""
 
 
 def format_operation(operation: Operation) -> str:
-    """Return an operation as C would have it."""
+    """Return an operation as C writes it."""
     words = [
         _argument(operation.name, position, value)
         for position, value in enumerate(operation.arguments)
@@ -87,10 +87,10 @@ def parse_operation(text: str) -> Operation:
 
 
 def operation_of(call: ast.expr, names: Names) -> Operation:
-    """Return the operation that a call is, with what its arguments come to.
+    """Return the operation that a call means, with the values of its arguments.
 
     Raises:
-        ValueError: There is no such operation, or one of its arguments means nothing.
+        ValueError: There is no such operation, or an argument is invalid.
     """
     if not isinstance(call, ast.Call) or ast.unparse(call.func) not in ARGUMENTS:
         raise ValueError(f"{ast.unparse(call)!r} is no operation")
@@ -101,7 +101,7 @@ def operation_of(call: ast.expr, names: Names) -> Operation:
 
 
 def format_script(operations: list[Operation]) -> Iterator[str]:
-    """Yield a line for each operation, after what the names of files in them mean."""
+    """Yield a line for each operation, preceded by what the names of files in them mean."""
     words = [format_operation(operation) for operation in operations]
     for name, what in MAPPED.items():
         if any(f" {name}," in line for line in words):

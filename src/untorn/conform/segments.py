@@ -1,7 +1,7 @@
-"""The segments of System V shared memory that scripts attach, by names.
+"""The System V shared memory segments that scripts attach, by name.
 
-They are marked to go while this process has them attached: with its end, whatever ends it, they
-are gone, and until then their numbers are good for shmat(2).
+They are marked for removal while this process has them attached: they vanish when it ends, for
+whatever reason, and until then their IDs are good for shmat(2).
 """
 
 import ctypes
@@ -11,9 +11,9 @@ from untorn.errors import OutOfReachError, describe, os_error
 from untorn.maps.page import PAGE_SIZE
 
 SEGMENTS = {"SEGMENT": 3 * PAGE_SIZE, "ODD_SEGMENT": PAGE_SIZE + 100}
-"""How long each is, bytes."""
+"""Size of each in bytes."""
 SEGMENT_NUMBERS = {name: number for number, name in enumerate(SEGMENTS)}
-"""What stands for them in operations."""
+"""The numbers that stand for them in operations."""
 _IPC_PRIVATE, _IPC_RMID, _OWNER = 0, 0, 0o700
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -24,10 +24,10 @@ _libc.shmget.argtypes = [ctypes.c_int, ctypes.c_size_t, ctypes.c_int]
 
 
 def make_segments(stack: ExitStack) -> list[int]:
-    """Make them; return their shmids, in the order of SEGMENTS. The stack lets go of them.
+    """Make the segments; return their shmids, in the order of SEGMENTS. The stack releases them.
 
     Raises:
-        OutOfReachError: None can be had here.
+        OutOfReachError: There can be none here.
     """
     try:
         return [_make_segment(stack, size) for size in SEGMENTS.values()]

@@ -1,6 +1,6 @@
-"""An oracle for an engine elsewhere: what a guest is asked for, one request after the other.
+"""Serve an oracle to an engine elsewhere: the requests that a guest gets, one after the other.
 
-Each function is a GuestJob: what it takes and returns is what JSON can carry. The other side is
+Each function is a GuestJob: JSON can carry its arguments and results. The other side is
 vm/conform.py.
 """
 
@@ -21,14 +21,14 @@ _serving: list[LiveOracle] = []
 
 
 def start(relay: Relay, abi: str, settings: Mapping[str, str]) -> dict[str, Any]:
-    """Start an oracle in place of the one before, if there is one; return its facts.
+    """Start an oracle, which replaces an earlier one; return its facts.
 
     The machine, which has nothing else to do, gets a pool of huge pages.
 
     Args:
-        relay: Is told nothing.
+        relay: Not used.
         abi: A name of ABIS.
-        settings: What is to be written before, by the path of the file.
+        settings: What to write before, by the path of the file.
     """
     for path, value in settings.items():
         Path(path).write_text(value)
@@ -50,12 +50,12 @@ def make(relay: Relay, operations: list[list[list[Any]]], expected: list[str]) -
     """Make operations: see Oracle.
 
     Args:
-        relay: Is told nothing.
-        operations: The calls of each; the name of a call, and its arguments.
-        expected: The digest of the answer to each, or nothing.
+        relay: Not used.
+        operations: The calls of each operation; each is a name and its arguments.
+        expected: The digest of the answer to each, or an empty string.
 
     Returns:
-        agreed: How many answers were as expected; answer: the one that was not, or none.
+        agreed: How many answers were as expected; answer: the first that was not, or none.
     """
     calls = [[Operation(name, tuple(rest)) for name, *rest in each] for each in operations]
     agreed, answer = _serving[0].make(calls, expected)

@@ -1,7 +1,7 @@
-"""What maps is to show from an address on: "2 rw-p, 1 ., 3 r--s @4".
+"""What maps must show from an address on: "2 rw-p, 1 ., 3 r--s @4".
 
-Each item is one VMA: how many pages it has, its permissions, and, if that matters, its offset in
-pages; a dot stands for what is not mapped.
+Each item is one VMA: how many pages it has, its permissions and, if that matters, its offset in
+pages; a dot stands for an unmapped range.
 """
 
 import re
@@ -16,13 +16,13 @@ _RUN = re.compile(r"(\d+) (\.|[r-][w-][x-][sp])(?: @(\d+))?")
 
 
 class Run(NamedTuple):
-    """Pages that one VMA has, or that none has."""
+    """Pages of one VMA, or of none."""
 
     pages: int
     permissions: str
-    """As maps has them; a dot for none."""
+    """As in maps; a dot for none."""
     offset: int | None = None
-    """Pages; None if it does not matter."""
+    """In pages; None if it does not matter."""
 
     def __str__(self) -> str:
         offset = "" if self.offset is None else f" @{self.offset}"
@@ -30,10 +30,10 @@ class Run(NamedTuple):
 
 
 def parse_runs(text: str) -> tuple[Run, ...]:
-    """Return what such a text says.
+    """Parse such a text.
 
     Raises:
-        ValueError: It says nothing.
+        ValueError: It is no such text.
     """
     matches = [_RUN.fullmatch(word.strip()) for word in text.split(",")]
     runs = tuple(
@@ -49,8 +49,8 @@ def parse_runs(text: str) -> tuple[Run, ...]:
 def runs_from(maps: bytes, addr: int, wanted: tuple[Run, ...]) -> list[Run]:
     """Return what maps shows from byte address addr on, for as many pages as are wanted.
 
-    A VMA that lies there in part is shown with all its pages. Offsets are those of the wanted
-    runs where they do not matter.
+    A VMA that is only partly in that range is shown with all its pages. Where offsets do not
+    matter, they are those of the wanted runs.
     """
     end = addr + sum(run.pages for run in wanted) * PAGE_SIZE
     entries = (MapsEntry.parse(line) for line in maps.splitlines(keepends=True))

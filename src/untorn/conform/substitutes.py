@@ -1,4 +1,4 @@
-"""Files that are there for a script only: made when they are opened first, by their numbers."""
+"""Files that only one script has: made by number when it first opens them."""
 
 import os
 from contextlib import ExitStack
@@ -18,20 +18,20 @@ class Substitutes:
         self._made = ExitStack()
 
     def close(self) -> None:
-        """Close and remove all."""
+        """Close and remove all files."""
         self._made.close()
         self._files.clear()
 
     def path(self, number: int, size: int, where: int) -> str:
-        """Return by which path a file of this number can be opened, by other processes, too.
+        """Return a path by which any process can open the file of this number.
 
         Args:
-            number: Of the file.
-            size: Bytes that it has at least.
+            number: Number of the file.
+            size: Its least size in bytes.
             where: ON_DISK or IN_MEMORY.
 
         Raises:
-            OutOfReachError: There is no place for one on disk.
+            OutOfReachError: There is no place on disk for one.
         """
         key = where, number
         if key not in self._files:

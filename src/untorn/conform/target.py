@@ -1,4 +1,4 @@
-"""ConformTarget: a kernel that the engine is held to."""
+"""ConformTarget: a kernel with which the engine is compared."""
 
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -8,14 +8,13 @@ from untorn.conform.outcome import ConformRun, Report
 
 @dataclass(frozen=True, slots=True)
 class ConformOptions:
-    """What is to be made, at whatever target.
+    """What to make, at any target.
 
     Attributes:
-        operations: How many with each seed.
-        seeds: Each decides which operations.
-        abi: What programs are compiled for: a name of traced.abi.ABIS.
-        files: Text of files of cases, or of scripts, to make in place of random operations, by
-            their names.
+        operations: How many operations per seed.
+        seeds: Each determines a run's operations.
+        abi: The ABI of programs: a name in traced.abi.ABIS.
+        files: Texts of files of cases or scripts, by name, to make instead of random operations.
     """
 
     operations: int = 0
@@ -25,38 +24,38 @@ class ConformOptions:
 
     @property
     def total(self) -> int:
-        """How many operations are made at most; 0 if that is not known."""
+        """The most operations; 0 if that is not known."""
         return self.operations * len(self.seeds)
 
     @property
     def origin(self) -> str:
-        """Where the operations are from, in words."""
+        """Where the operations come from, in words."""
         plural = "s" * (len(self.seeds) > 1)
         return ", ".join(self.files) or f"seed{plural} {', '.join(self.seeds)}"
 
     @property
     def parts(self) -> "list[ConformOptions]":
-        """What can be made apart: what each comes to, summed up in this order, all comes to."""
+        """Parts that can be made separately: the sum of their results, in order, is the run's."""
         if self.files:
             return [replace(self, files={name: text}) for name, text in self.files.items()]
         return [replace(self, seeds=(seed,)) for seed in self.seeds]
 
 
 class ConformTarget(Protocol):
-    """A kernel as the oracle: the running one, or another one."""
+    """A kernel as the oracle: the running one or another one."""
 
     @property
     def name(self) -> str:
         """What the command line calls it."""
 
     def conform(self, options: ConformOptions, report: Report) -> ConformRun:
-        """Hold the engine to it; Ctrl-C or SIGTERM leaves the rest out.
+        """Compare the engine with it; Ctrl-C or SIGTERM skips the rest.
 
         Args:
             options: What to make.
-            report: Is told now and then what it came to so far.
+            report: Called now and then with the results so far.
 
         Raises:
-            OutOfReachError: The kernel cannot be the oracle, or cannot be had.
+            OutOfReachError: The kernel cannot be the oracle, or cannot be found.
             OSError: A file cannot be read or written.
         """

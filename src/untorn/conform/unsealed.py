@@ -1,6 +1,6 @@
-"""The page of the child's program: which calls would take it away though it may be sealed.
+"""Calls that would take away the page of the child's program, though it may be sealed.
 
-Before Linux 6.10 there is no mseal(2). Later, a seal of a file's page does not keep guards away.
+Before Linux 6.10 there is no mseal(2). After that, a seal on a file's page does not stop guards.
 """
 
 from untorn.conform.operation import Operation
@@ -15,7 +15,7 @@ GUARDED = "a guard on the program of the child, which no seal keeps away"
 
 
 def takes_the_program_away(operation: Operation, *, sealed: bool) -> str:
-    """Return the reason if a call could take away the page that is executed, else ""."""
+    """Return the reason if a call could take away the executing page, else ""."""
     name, arguments = operation.name, operation.arguments
     if name == "madvise" and arguments[2] == MADV_GUARD_INSTALL and _covers(*arguments[:2]):
         return GUARDED
@@ -23,7 +23,7 @@ def takes_the_program_away(operation: Operation, *, sealed: bool) -> str:
 
 
 def _takes_away(operation: Operation) -> bool:
-    """Say whether a call could unmap, replace, move or forbid it."""
+    """Return whether a call could unmap, replace, move or forbid it."""
     match operation.name, operation.arguments:
         case "mmap", (addr, length, _, flags, *_):
             return bool(flags & MAP_FIXED) and _covers(addr, length)
@@ -38,5 +38,5 @@ def _takes_away(operation: Operation) -> bool:
 
 
 def _covers(addr: int, length: int) -> bool:
-    """Say whether pages that begin at addr include the program's."""
+    """Return whether pages that begin at addr include the program's."""
     return addr < minimal_elf.BASE + PAGE_SIZE and addr + length > minimal_elf.BASE

@@ -60,7 +60,7 @@ _EXTRAS = {
     MAP_ABOVE4G: 0.01,
     1 << 24: 0.005,
 }
-"""How often each comes on top."""
+"""How often each flag is added."""
 _WHERE = {
     "fixed_anywhere": 28,
     "fixed_hole": 24,
@@ -104,7 +104,7 @@ _FILES = {
     "SEALED": 3,
     "APPEND_ONLY": 1,
 }
-"""How often each is mapped."""
+"""How often each file is mapped."""
 _WRONG_FILES = (3000, 0), (FDS["ONE"], 100), (FDS["ONE"], (1 << 63) - PAGE_SIZE), (-1, 0)
 
 
@@ -139,13 +139,13 @@ class MmapArguments:
         return self._refused(drawn) if self._random.random() < _REFUSED_SHARE else drawn
 
     def _refused(self, arguments: tuple[int, ...]) -> tuple[int, ...]:
-        """Give a call two reasons to be refused, or one if they do not fit together."""
+        """Give a call two reasons to be refused, or one if the two do not fit together."""
         one, other = self._random.sample(self._reasons, 2)
         arguments = one.given(arguments)
         return other.given(arguments) if one.fits(other) else arguments
 
     def _hugetlb(self) -> tuple[int, ...]:
-        """Return a call for huge pages: few, as the pool has few."""
+        """Return a call for few huge pages, as the pool has few."""
         flags = self._random.choice((MAP_PRIVATE, MAP_PRIVATE, MAP_PRIVATE, MAP_SHARED))
         flags |= MAP_ANONYMOUS | MAP_HUGETLB | self._random.choice(_HUGE_SIZES)
         for extra, share in _HUGETLB_EXTRAS.items():
@@ -164,7 +164,7 @@ class MmapArguments:
         return addr, length, self._random.choice(_PROTECTIONS), flags | more, -1, offset
 
     def _file(self, addr: int, flags: int) -> tuple[int, int]:
-        """Return a descriptor and an offset that continues what is mapped next to addr."""
+        """Return a descriptor, and an offset that continues the mapping next to addr."""
         if flags & MAP_ANONYMOUS:
             return -1, 0
         if self._random.random() < 0.01:
@@ -197,7 +197,7 @@ class MmapArguments:
         return self._extents.anywhere(), 0
 
     def _hint_odd(self) -> tuple[Extent, int]:
-        """Return a hint in a guard gap, too low, too high, or next to something."""
+        """Return a hint in a guard gap, too low, too high, or next to a mapping."""
         near, limit = self._extents.vma(), self._extents.task_size
         hints = [1, PAGE_SIZE, limit + PAGE_SIZE, limit, self._extents.below_stack()]
         hints += [TASK_SIZE + PAGE_SIZE, TASK_SIZE, TASK_SIZE - PAGE_SIZE]
@@ -224,7 +224,7 @@ class MmapArguments:
         return self._extents.near_heap(), MAP_FIXED | self._random.choice((0, 0, MAP_GROWSDOWN))
 
     def _fixed_low(self) -> tuple[Extent, int]:
-        """Return an address around the lowest that may be mapped, with a right and without."""
+        """Return an address around the lowest that may be mapped with CAP_SYS_RAWIO, or without."""
         return (self._random.choice((0x1000, 0xF000, 0x1_0000)), PAGE_SIZE), MAP_FIXED
 
     def _fixed_vast(self) -> tuple[Extent, int]:
@@ -240,7 +240,7 @@ class MmapArguments:
             ((limit + PAGE_SIZE, length), MAP_FIXED),
             ((limit - PAGE_SIZE, length), MAP_FIXED),
             ((0, length), MAP_FIXED),
-            # Nothing large that might be there afterwards: another call would fill it with pages.
+            # Nothing large that might be mapped afterwards: another call would fill it with pages.
             ((start, limit + PAGE_SIZE), 0),
             ((0, limit), 0),
             ((start + STACKS, limit + PAGE_SIZE), MAP_FIXED_NOREPLACE),

@@ -1,4 +1,4 @@
-"""Arguments of calls that are about a range of addresses which is there already, or is not."""
+"""Arguments of calls on an address range that may be mapped or not."""
 
 from random import Random
 
@@ -49,7 +49,7 @@ _ADVICE = {
     **dict.fromkeys((102, 103), 1.5),
     99: 0.5,
 }
-"""How often each MADV_* is given; 99 is none."""
+"""How often each MADV_* is given; 99 is invalid."""
 _BRINGS_IN = MADV_WILLNEED, MADV_POPULATE_READ, MADV_POPULATE_WRITE, MADV_COLLAPSE
 _MOVE = MREMAP_FIXED | MREMAP_MAYMOVE
 _MREMAP_FLAGS = (
@@ -64,11 +64,11 @@ _MREMAP_FLAGS = (
 _DELTAS = (-4, -2, -1, -1, 0, 0, 0, 0, 1, 1, 2, 3, 16)
 _MODE_FLAGS = MPOL_F_STATIC_NODES, MPOL_F_RELATIVE_NODES, MPOL_F_NUMA_BALANCING
 _BAD_SHARE, _HEAL_SHARE, _VAST_SHARE, _STACK_SHARE = 0.04, 0.2, 0.1, 0.12
-"""Of operations."""
+"""Shares of all operations."""
 
 
 class RangeArguments:
-    """Draws the arguments of calls; each method is named as the operation."""
+    """Draws the arguments of calls; each method has the name of its operation."""
 
     def __init__(self, random: Random, extents: Extents) -> None:
         self._random = random
@@ -88,7 +88,7 @@ class RangeArguments:
         return *self._nudged(self._choose(mapped=12, across=1, anywhere=1)), prot
 
     def _heal(self) -> tuple[int, ...] | None:
-        """Give a VMA the protection of one that it touches: perhaps they merge again."""
+        """Give a VMA the protection of an adjacent one, so that they may merge again."""
         torn = self._extents.torn()
         if torn is None:
             return None
@@ -108,7 +108,7 @@ class RangeArguments:
         if flags & MREMAP_DONTUNMAP or self._random.random() < 0.3:
             new_len = old_len
         if self._random.random() < 0.03:
-            old_len = 0  # duplicates shared memory
+            old_len = 0  # this duplicates shared memory
         if self._extents.vast and self._random.random() < _VAST_SHARE:
             new_len = self._extents.vast_length()
         new_addr = self._choose(hole=16, anywhere=4, near_heap=1)[0]
@@ -121,7 +121,7 @@ class RangeArguments:
         advice: int = self._random.choices(list(_ADVICE), list(_ADVICE.values()))[0]
         start, length = self._nudged(self._choose(mapped=12, across=1, anywhere=1))
         if advice == MADV_COLLAPSE and length >= PMD_SIZE:
-            advice = MADV_NORMAL  # whether there is a huge page to be had, the machine decides
+            advice = MADV_NORMAL  # the machine decides whether it has a huge page
         if self._extents.vast and advice in _BRINGS_IN:
             advice = MADV_NORMAL
         return start, length, advice
@@ -177,7 +177,7 @@ class RangeArguments:
         return *self._nudged(self._choose(mapped=12, across=1, anywhere=1)), mode, nodemask, flags
 
     def set_mempolicy(self) -> tuple[int, int]:
-        """Return the arguments of a call: few policies, so that VMAs often have the same."""
+        """Return the arguments of a call: one of few policies, so that VMAs often have the same."""
         mode = self._random.choice((*(MPOL_DEFAULT,) * 6, *(MPOL_BIND,) * 6, *range(8)))
         nodemask = self._random.choice(minimal_elf.NODEMASKS)
         if self._random.random() < 0.8:
@@ -204,19 +204,19 @@ class RangeArguments:
             addr = self._extents.below_stack() + self._random.randrange(PAGE_SIZE)
         vma = self._extents.find(addr)
         if vma is not None and vma.vm_flags & (VM_PFNMAP | VM_MIXEDMAP):
-            return (1,)  # which pages of [vvar] exist, the machine decides
+            return (1,)  # the machine decides which pages of [vvar] exist
         return (max(addr, 1),)  # write(2) refuses a buffer at 0, mapped or not
 
     touch_read = touch_write
 
     def _choose(self, **ways: int) -> Extent:
-        """Return a range chosen by one of these methods of Extents, by weight."""
+        """Return a range from one of these methods of Extents, chosen by weight."""
         way: str = self._random.choices(list(ways), list(ways.values()))[0]
         found: Extent = getattr(self._extents, way)()
         return found
 
     def _nudged(self, wanted: Extent) -> Extent:
-        """Return the range; seldom one that is not of whole pages, or is none at all."""
+        """Return the range; seldom change it to one that is unaligned or invalid."""
         start, length = wanted
         limit = self._extents.task_size
         if self._random.random() >= _BAD_SHARE:

@@ -1,6 +1,6 @@
-"""What mmap refuses: a reason each, to be had two at once, so that the errno tells which is first.
+"""Reasons for mmap to refuse a call; with two at once, the errno shows which check comes first.
 
-The errno of a call with several faults is decided by the order of Linux's checks.
+The order of Linux's checks decides the errno of a call with several faults.
 """
 
 from collections.abc import Iterator
@@ -28,19 +28,18 @@ from untorn.mm.mman import (
 
 UNKNOWN_FLAG, UNKNOWN_TYPE, NO_SUCH_FD = 1 << 24, 0x4, 3000
 _LAST_OFFSET = (1 << 63) - PAGE_SIZE
-"""Bytes; where the last page of the largest file would be."""
+"""Offset in bytes of the last page of the largest file."""
 _ADDR, _LENGTH, _PROT, _FLAGS, _FD, _OFFSET = range(6)
 _ALL = -1
 
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """A change of the arguments of mmap for which some mapping is refused.
+    """A change of mmap's arguments for which some mapping is refused.
 
     Attributes:
-        what: In words.
-        changes: By the position of an argument: the bits that are taken away, and those that come
-            in their place.
+        what: The reason in words.
+        changes: By position of the argument: the bits to remove, and the bits to add instead.
     """
 
     what: str
@@ -54,7 +53,7 @@ class Reason:
         return tuple(changed)
 
     def fits(self, other: "Reason") -> bool:
-        """Say whether a call can have both: neither takes away what the other adds."""
+        """Return whether a call can have both: neither removes what the other adds."""
         return all(
             not (removed & other.changes.get(position, (0, 0))[1])
             and not (added & other.changes.get(position, (0, 0))[0])
@@ -113,9 +112,9 @@ _REASONS = (
 
 
 def reasons(arena: int, task_size: int) -> tuple[Reason, ...]:
-    """Return all that are known; arena is a byte address that may be mapped.
+    """Return all known reasons; arena is a byte address that may be mapped.
 
-    None lets anything large be mapped, as a lock would fill it.
+    None of them lets a large range be mapped, which a lock would fill.
     """
     return (
         *_REASONS,
@@ -128,5 +127,5 @@ def reasons(arena: int, task_size: int) -> tuple[Reason, ...]:
 
 
 def pairs(of: tuple[Reason, ...]) -> Iterator[tuple[Reason, Reason]]:
-    """Yield any two that one call can have."""
+    """Yield all pairs that one call can have."""
     return ((one, other) for one, other in combinations(of, 2) if one.fits(other))

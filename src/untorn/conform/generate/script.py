@@ -1,6 +1,6 @@
-"""Which operation comes next: drawn at random, with a liking for edges, from what is mapped.
+"""Draw the next operation at random, from what is mapped, with a preference for edges.
 
-A script is a function of its seed alone, as long as engine and kernel agree.
+A script is a function of its seed only, as long as engine and kernel agree.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,12 +18,12 @@ from untorn.mm.vmas.accounting import commit_allowed
 
 LENGTHS = 40, 200
 CROWDED_LENGTHS = 10, 30
-"""Operations of a script, at least and at most."""
+"""The least and the most operations of a script."""
 GENERATIONS = 3
-"""Ancestors that are alive, at most."""
+"""The most living ancestors."""
 _CAPSET_SHARE, _SEAL_SHARE, _VAST_SHARE, _CROWD_SHARE = 0.3, 0.15, 0.05, 0.002
 _NEVER_SHARE = 0.5
-"""Of scripts."""
+"""Share of scripts."""
 _WEIGHTS = {
     "mmap": 26,
     "munmap": 7,
@@ -55,11 +55,11 @@ _WEIGHTS = {
 
 
 class ScriptGenerator:
-    """Draws the operations of one script; iterate over it to get them, one per step.
+    """Draws the operations of one script; each step of the iteration yields one.
 
     Args:
         random: Decides everything.
-        pair: Both processes, as they are whenever an operation is drawn.
+        pair: Both processes, as they are when an operation is drawn.
     """
 
     def __init__(self, random: Random, pair: Pair) -> None:
@@ -80,7 +80,7 @@ class ScriptGenerator:
             self._weights |= dict.fromkeys(("mlock", "mlock2", "mlockall"), 0)
 
     def _vast_pages(self) -> int:
-        """Return how many pages a vast mapping has in this script; 0 if there is to be none."""
+        """Return how many pages a vast mapping has in this script; 0 for none."""
         mm = self._mm
         never = mm.limits.overcommit_memory == OVERCOMMIT_NEVER
         wanted = self._random.random() < (_NEVER_SHARE if never else _VAST_SHARE)
@@ -88,7 +88,7 @@ class ScriptGenerator:
             return 0
         if not never:
             return mm.limits.totalram_pages
-        # Two do not fit, and one with one of half that length leaves something to others.
+        # Two do not fit, and one plus one of half the length leaves something for other mappings.
         return (commit_allowed(mm) - mm.vm_committed.pages.load()) * 3 // 5
 
     def __iter__(self) -> Iterator[Operation]:

@@ -1,4 +1,4 @@
-"""The system calls that are stopped at, and what becomes of each.
+"""The system calls at which we stop a program, and what we do with each.
 
 Source: arch/x86/entry/syscalls/syscall_{64,32}.tbl; include/uapi/linux/prctl.h, userfaultfd.h,
 ipc.h.
@@ -28,7 +28,7 @@ MODELLED = {
     450: "set_mempolicy_home_node",
     462: "mseal",
 }
-"""Made in the engine, too."""
+"""Also made in the engine."""
 NOT_MODELLED = {
     206: "io_setup",
     207: "io_destroy",
@@ -37,7 +37,7 @@ NOT_MODELLED = {
     440: "process_madvise",
     453: "map_shadow_stack",
 }
-"""What they did is taken from the kernel's maps."""
+"""Their effect is taken from the kernel's maps."""
 FORKS = {56: "clone", 57: "fork", 58: "vfork", 435: "clone3"}
 BOUNDS = {
     105: "setuid",
@@ -50,7 +50,7 @@ BOUNDS = {
     302: "prlimit64",
     308: "setns",
 }
-"""They change no mapping, but what bounds later calls."""
+"""They change no mapping, but the limits of later calls."""
 MDWE = "prctl(PR_SET_MDWE)"
 PTRACE_TRACEME = 0
 PR_SET_MM, PR_SET_MDWE, PR_SET_MEMORY_MERGE, PR_SET_VMA = 35, 65, 67, 0x5356_4D41
@@ -75,19 +75,19 @@ _INTS = {
     "shmat": (0, 2),
     "mbind": (2, 5),
 }
-"""Which of them are of type int, in the low half of a register."""
+"""Which of these are of type int, in the low half of a register."""
 CHANGE_BOUNDS = frozenset((*BOUNDS.values(), MDWE))
-"""Names of all calls that change what bounds later ones, and nothing else."""
+"""Names of all calls that change the limits of later ones, and nothing else."""
 _INT, _LONG = 1 << 32, 1 << 64
 
 
 @dataclass(frozen=True, slots=True)
 class Calls:
-    """Calls of one kind, by their numbers.
+    """Calls of one ABI, by number.
 
     Attributes:
-        names: Of those that are stopped at whatever their arguments are.
-        by_argument: Of others: which argument decides, from 0, and by its low half the names.
+        names: Names of the calls to stop at, whatever their arguments.
+        by_argument: Of other calls: the deciding argument, from 0, and names by its low half.
         ptrace: The number of ptrace.
     """
 
@@ -96,7 +96,7 @@ class Calls:
     ptrace: int
 
     def name_of(self, number: int, registers: tuple[int, ...]) -> str | None:
-        """Return the name of a call; None if it does not matter."""
+        """Return the name of a call; None if it is irrelevant."""
         if number in self.by_argument:
             position, names = self.by_argument[number]
             return names.get(registers[position] % _INT)
@@ -142,13 +142,13 @@ OF_32_BITS = Calls(
     },
     ptrace=26,
 )
-"""What a program of 64 bits makes by `int $0x80`, too."""
+"""The calls that a 64-bit program, too, makes by `int $0x80`."""
 
 
 def operation_of(calls: Calls, number: int, registers: tuple[int, ...]) -> Operation | None:
-    """Return a call with its arguments as the kernel takes them; None if it does not matter.
+    """Return a call with its arguments as the kernel takes them; None if it is irrelevant.
 
-    Of 32 bits it has a name that the engine does not make.
+    A 32-bit call gets a name that the engine does not make.
     """
     name = calls.name_of(number, registers)
     if name is None:

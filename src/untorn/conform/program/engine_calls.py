@@ -1,4 +1,4 @@
-"""A call of the program as the engine makes it."""
+"""A program's call, prepared for the engine."""
 
 import errno
 from collections.abc import Callable, Iterable, Iterator
@@ -34,10 +34,10 @@ class EngineCall:
     """A call that is ready to be made.
 
     Attributes:
-        make: Makes it in an engine process; raises as that does.
-        file: That it maps, if it is an mmap of an open file.
-        name: That it gives, if it is one that names memory.
-        nodes: Of NUMA, as bits, if it is one that takes a set of them.
+        make: Makes it in an engine process; raises what that raises.
+        file: The file that it maps, if it is an mmap of an open file.
+        name: The name that it gives, if it names memory.
+        nodes: The NUMA nodes as bits, if it takes a set of them.
     """
 
     make: Callable[[Process], int | None]
@@ -47,10 +47,10 @@ class EngineCall:
 
 
 class EngineCalls:
-    """Makes of an operation what can be made in the engine, with what it is about found out.
+    """Turns operations into calls of the engine, and looks up what their arguments refer to.
 
-    That is asked of the kernel before it makes the call: another thread may close a descriptor
-    afterwards.
+    It asks the kernel before the kernel makes the call: another thread may close a descriptor after
+    that.
     """
 
     def __init__(self, files: OpenFiles) -> None:
@@ -59,10 +59,10 @@ class EngineCalls:
         self._has_keys = "ospke" in _CPUINFO.read_text().split()
 
     def prepare(self, thread: Thread, operation: Operation) -> EngineCall:
-        """Return what makes a thread's call in its engine process.
+        """Return a thread's call for its engine process.
 
         Raises:
-            NotModelledError: It is about what the engine does not model.
+            NotModelledError: The call concerns something that the engine does not model.
         """
         special: Callable[..., EngineCall] | None = getattr(self, f"_{operation.name}", None)
         if special is not None:
@@ -92,7 +92,7 @@ class EngineCalls:
         return EngineCall(make)
 
     def _refuse_keys(self, prot: int, vmas: Iterable[Vma]) -> None:
-        """Refuse what depends on protection keys: one makes memory execute-only, others stay."""
+        """Refuse what depends on protection keys: one makes memory execute-only, others remain."""
         only_executed = self._has_keys and prot & VM_ACCESS_FLAGS == PROT_EXEC
         if only_executed or any(vma.vm_flags & PKEY_BITS for vma in vmas):
             raise NotModelledError("memory with a protection key")
@@ -158,7 +158,7 @@ class EngineCalls:
 
 
 def _vmas(process: Process, addr: int, length: int) -> Iterator[Vma]:
-    """Yield the VMAs of a range of byte addresses."""
+    """Yield the VMAs in a range of byte addresses."""
     vma = process.mm.find_vma(addr)
     while vma is not None and vma.vm_start < addr + length:
         yield vma
@@ -166,13 +166,13 @@ def _vmas(process: Process, addr: int, length: int) -> Iterator[Vma]:
 
 
 def _has_huge_pages() -> bool:
-    """Say whether the machine has any: what others leave of them nobody can tell the engine."""
+    """Return whether the machine has any: nobody can tell the engine what others leave of them."""
     numbers = [*_POOLS.glob("*/nr_hugepages"), *_POOLS.glob("*/nr_overcommit_hugepages")]
     return any(int(number.read_text()) for number in numbers)
 
 
 def _string(thread: Thread, addr: int) -> bytes | OSError | None:
-    """Return the name at a byte address, or what the kernel says where it cannot be read."""
+    """Return the name at a byte address, or the kernel's error if it cannot be read."""
     if not addr:
         return None
     try:
@@ -186,7 +186,7 @@ def _string(thread: Thread, addr: int) -> bytes | OSError | None:
 
 
 def _nodes(thread: Thread, addr: int, maxnode: int) -> int | OSError:
-    """Return the set of nodes at a byte address, as bits, or what the kernel says of it.
+    """Return the set of nodes at a byte address as bits, or the kernel's error.
 
     Compare mm/mempolicy.c:get_nodes().
     """

@@ -1,6 +1,6 @@
-"""What is looked at of an engine process after every call, quickly.
+"""What we look at in an engine process after every call, made quick.
 
-Its maps, which files these are of, and the VMAs that the program has not written to so far.
+Its maps, the files in them, and the VMAs that the program has not written to so far.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,20 +15,20 @@ from untorn.mm.mman import VM_HUGETLB, VM_MAYSHARE, VM_WRITE
 _attributes = attrgetter(
     *("vm_start", "vm_end", "vm_flags", "vm_pgoff", "anon_name", "vm_file", "vm_ops")
 )
-"""All that a line of maps is made of, but for what its file is called and where the heap ends."""
+"""Everything that a line of maps shows, except the file's name and the end of the heap."""
 
 _OWNING = VM_WRITE | VM_MAYSHARE | VM_HUGETLB
-"""VM_WRITE alone of these: a write makes a page the VMA's own."""
+"""Of these flags only VM_WRITE: then a write gives the VMA a page of its own."""
 
 
 class EngineMaps:
-    """Writes the maps of an address space of the engine; what is as it was keeps its line.
+    """Writes the maps of an engine's address space; unchanged VMAs keep their lines.
 
-    Nobody else may use that at the same time.
+    Nobody else may use the address space at the same time.
 
     Attributes:
-        files: That were mapped when the text was written last.
-        writable: VMAs that might have owned pages then.
+        files: The files that were mapped when the text was last written.
+        writable: VMAs that might have had pages of their own then.
     """
 
     def __init__(self, mm: MmStruct) -> None:
@@ -40,11 +40,11 @@ class EngineMaps:
         self.writable: list[Vma] = []
 
     def renamed(self) -> None:
-        """Know that some file is called another way."""
+        """Note that some file has a new name."""
         self._keys, self._lines = [], []
 
     def text(self) -> bytes:
-        """Return what a read of maps would."""
+        """Return what a read of maps would return."""
         mm, vmas = self._mm, self._mm.mm_mt.root.values()
         if self._brk != mm.brk:
             self._brk = mm.brk
@@ -68,5 +68,5 @@ class EngineMaps:
 
 
 def _same(some: Iterable[object], others: Iterable[object], most: int) -> int:
-    """Return how many of both are the same, from the first on, of at most that many."""
+    """Return how many elements at the start of both are the same, at most that many."""
     return next(compress(count(), map(ne, some, others)), most)

@@ -1,4 +1,4 @@
-"""An address space of the engine that is like that of a traced thread."""
+"""Make an address space of the engine that equals that of a traced thread."""
 
 from untorn.conform.program.kernel_memory import KernelMemory
 from untorn.conform.program.processes import ADDR_NO_RANDOMIZE, Thread
@@ -10,10 +10,10 @@ from untorn.mm.mm_types import MmStruct, VmaSlab
 
 
 def mm_after_exec(kernel: KernelMemory, thread: Thread, machine: Limits) -> MmStruct:
-    """Return that of a thread that has just begun a program.
+    """Return the engine's address space for a thread that has just begun a program.
 
     Raises:
-        ValueError: Its maps are of what is not modelled.
+        ValueError: Its maps have something that is not modelled.
     """
     process, start_brk = thread.process, Layout.of(thread.tid).start_brk
     is_fixed = process.personality & ADDR_NO_RANDOMIZE
@@ -22,7 +22,7 @@ def mm_after_exec(kernel: KernelMemory, thread: Thread, machine: Limits) -> MmSt
 
 
 def mm_like(old: MmStruct, kernel: KernelMemory, thread: Thread, machine: Limits) -> MmStruct:
-    """Return that of a thread, whose old one is not as it should be; raises as mm_after_exec()."""
+    """Return a new address space for a thread whose old one is wrong; raises as mm_after_exec()."""
     return _mm_of(kernel, thread, machine, (old.start_brk, old.brk), old.mmap_base)
 
 

@@ -1,4 +1,4 @@
-"""What page faults of a traced program did, done in the engine: pages of its own, stacks that grew.
+"""Repeat in the engine what page faults of a traced program did: own pages, grown stacks.
 
 Only what later calls depend on: whether a VMA has an anon_vma, and where it begins.
 """
@@ -30,7 +30,7 @@ _OTHERS = PAGE_IS_FILE | PAGE_IS_PFNZERO
 
 
 class OwnPages:
-    """Finds pages that a process wrote in private memory, in an open pagemap."""
+    """Finds pages that a process has written in private memory, in its open pagemap."""
 
     def __init__(self, pid: int) -> None:
         """Open it. Raises OSError as open(2)."""
@@ -65,12 +65,12 @@ class OwnPages:
 
 
 def fault_in(process: Process, writable: list[Vma], pages: OwnPages) -> list[int]:
-    """Write a page of each VMA that the program wrote one of first; return byte addresses.
+    """Write a page in each VMA in which the program has now written one; return byte addresses.
 
     Args:
-        process: The engine's.
-        writable: VMAs that may own pages.
-        pages: Finds what the program wrote.
+        process: The engine's process.
+        writable: VMAs that may get pages of their own.
+        pages: Finds what the program has written.
     """
     written = []
     for vma in writable:
@@ -83,7 +83,7 @@ def fault_in(process: Process, writable: list[Vma], pages: OwnPages) -> list[int
 
 
 def follow_stacks(process: Process, text: bytes) -> list[int]:
-    """Let stacks grow to where they begin in the kernel's maps; return what was written to."""
+    """Grow stacks down to where they begin in the kernel's maps; return the written addresses."""
     written = []
     starts = {
         int(end, 16): int(start, 16) for start, end in re.findall(rb"^(\w+)-(\w+)", text, re.M)
@@ -92,14 +92,14 @@ def follow_stacks(process: Process, text: bytes) -> list[int]:
     for old, end in [(vma.vm_start, vma.vm_end) for vma in stacks]:
         start = starts.get(end, old)
         if start < old:
-            with suppress(OSError):  # something else is there: the maps differ then
+            with suppress(OSError):  # something else is there: then the maps differ
                 process.touch(start, write=True)
                 written.append(start)
     return written
 
 
 def follow_names(mm: MmStruct, text: bytes) -> None:
-    """Give files the names that they have in the kernel's maps: one may have been deleted."""
+    """Give files their names in the kernel's maps, as one may have been deleted."""
     names = {entry.start: entry for entry in map(MapsEntry.parse, text.splitlines(keepends=True))}
     for _, _, vma in mm.mm_mt:
         entry, file = names.get(vma.vm_start), vma.vm_file

@@ -1,8 +1,8 @@
-"""How an address space came to be as it is, as a script that needs no program.
+"""How an address space got its present form, as a script that needs no program.
 
-It begins with the maps that the program began with: files are replaced by others of the same
-size, what the kernel maps itself by shared memory, which never merges. What calls of other kinds
-did is told by its outcome: what went is unmapped, what came is mapped.
+It starts with the maps of the program at its start: other files of the same size replace its files,
+and shared memory, which never merges, replaces what the kernel maps itself. For other calls it
+records their effect: what vanished is unmapped, what appeared is mapped.
 """
 
 import os
@@ -33,21 +33,21 @@ from untorn.mm.mman import (
 )
 
 _FIRST_FD = 600
-"""Descriptors of the script's files are counted from here: those of conform.files lie below."""
+"""The script's descriptors are counted from here; those of conform.files are below."""
 _ROOM_FOR_VDSO = 1 << 16
-"""Bytes below mmap_base in which the kernel maps what is its own for the minimal program."""
+"""Bytes below mmap_base in which the kernel maps its own things for the minimal program."""
 _LARGEST_FILE = 1 << 34
 """Bytes; nothing is written to it."""
 _NAMES = 2
-"""How many of minimal_elf.STRINGS, the first ones, are names that memory may have."""
+"""How many of minimal_elf.STRINGS, the first ones, can be names of memory."""
 
 
 class History:
-    """What was done so far; it grows.
+    """What has been done so far.
 
     Attributes:
-        operations: That a fresh child is to make.
-        errors: What some of them returned, an errno negated, by their positions.
+        operations: Operations for a fresh child.
+        errors: What some of them returned, as negated errnos by position.
     """
 
     def __init__(self) -> None:
@@ -63,8 +63,8 @@ class History:
         """Return the history of a program that has just begun.
 
         Args:
-            mm: The engine's.
-            machine: The limits that a fresh child has.
+            mm: The engine's address space.
+            machine: The limits of a fresh child.
         """
         history = cls()
         history._limits = machine
@@ -77,11 +77,11 @@ class History:
 
     @property
     def is_copy(self) -> bool:
-        """Whether nothing came after the fork that made it."""
+        """Whether nothing was added since the fork that made it."""
         return self.operations[-1] == Operation("fork")
 
     def copy(self) -> "History":
-        """Return that of a child that a fork made."""
+        """Return the history of a child that a fork made."""
         child = History()
         child.operations = [*self.operations, Operation("fork")]
         child.errors = dict(self.errors)
@@ -90,12 +90,12 @@ class History:
         return child
 
     def call(self, operation: Operation, result: int, call: EngineCall) -> bool:
-        """Add a call of the program; say whether a script can have it.
+        """Add a call of the program; return whether a script can have it.
 
         Args:
             operation: The call.
-            result: What the kernel returned, an errno negated.
-            call: What is known of it beside.
+            result: What the kernel returned; a negated errno if it failed.
+            call: What else is known of it.
         """
         made = self._translated(operation, call)
         if made is not None:
@@ -109,7 +109,7 @@ class History:
         self.operations += [Operation("touch_write", (addr,)) for addr in addrs]
 
     def bounded_by(self, limits: Limits) -> None:
-        """Add what made limits others than they were."""
+        """Add what changes the limits to these."""
         for number, name in enumerate(LIMITS):
             field = f"rlimit_{name.lower()}"
             value = getattr(limits, field)
@@ -119,7 +119,7 @@ class History:
         self._limits = limits
 
     def follow(self, before: bytes, mm: MmStruct) -> None:
-        """Add what makes maps those of the engine that had this text before."""
+        """Add what turns maps with this text into the engine's present maps."""
         old = set(before.splitlines(keepends=True))
         lines = {show_map(vma): vma for _, _, vma in mm.mm_mt}
         for line in sorted(old - lines.keys()):
@@ -149,7 +149,7 @@ class History:
         return self._names.index(name) % _NAMES
 
     def _map(self, vma: Vma) -> None:
-        """Add what maps vma, and makes it own pages if it does."""
+        """Add calls that map vma, and give it pages of its own if it has any."""
         start, size, flags = vma.vm_start, vma.vm_end - vma.vm_start, vma.vm_flags
         if flags & VM_GROWSDOWN:
             self.touch([start])
@@ -176,7 +176,7 @@ class History:
         return kind | MAP_ANONYMOUS, -1, 0
 
     def _fd(self, file: VmFile) -> int:
-        """Return the descriptor of a file's substitute, which is opened if it is not yet."""
+        """Return the descriptor of a file's substitute; open it if needed."""
         if file.is_zero or not file.can_mmap:
             return FDS["ZERO" if file.is_zero else "DIRECTORY"]
         if file not in self._fds:

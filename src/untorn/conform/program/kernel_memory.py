@@ -1,4 +1,4 @@
-"""One address space of the kernel, as /proc tells of it."""
+"""One address space of the kernel, as /proc shows it."""
 
 import errno
 import os
@@ -16,12 +16,12 @@ _T = TypeVar("_T")
 
 
 class KernelMemory:
-    """The files of /proc that are of an address space, whichever thread they were opened by.
+    """The files in /proc of an address space, whichever thread they were opened through.
 
-    What is read raises OSError ESRCH once the address space, or the thread, is gone.
+    Reading raises OSError ESRCH once the address space, or the thread, is gone.
 
     Attributes:
-        pages: Finds pages that it owns.
+        pages: Finds pages of its own.
     """
 
     def __init__(self, thread: Thread) -> None:
@@ -34,11 +34,11 @@ class KernelMemory:
         return _there(read_whole(self._maps))
 
     def counts(self, thread: Thread) -> dict[str, int]:
-        """Return what is counted of it, in pages; it is that of this thread."""
+        """Return its counters, in pages; it must be that of this thread."""
         return _there(pages_of(thread.status(), COUNTS))
 
     def facts(self, thread: Thread) -> dict[int, Facts]:
-        """Return what smaps says of each VMA, by its start; it is that of this thread."""
+        """Return what smaps says of each VMA, by its start; it must be that of this thread."""
         return facts_of(_there(Path(f"/proc/{thread.tid}/smaps").read_bytes()))
 
     def close(self) -> None:
@@ -48,7 +48,7 @@ class KernelMemory:
 
 
 def _there(told: _T) -> _T:
-    """Return what /proc tells, if it tells anything: of what is gone it tells nothing."""
+    """Return what /proc says, or raise: of what is gone it says nothing."""
     if not told:
         raise os_error(errno.ESRCH)
     return told

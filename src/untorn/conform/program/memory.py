@@ -1,8 +1,8 @@
-"""Who uses an address space: its calls are let in one after the other.
+"""The threads that share an address space: their calls are let in one after the other.
 
-A call may have to wait in the kernel until another thread has done something: one that touches
-memory of userfaultfd waits for a thread to fill that. If that one makes a memory call first, both
-would wait for ever. So a call that sleeps long gives up its turn.
+A call may have to wait in the kernel for another thread: one that touches memory of a userfaultfd
+waits for a thread to fill it. If that thread made a memory call first, both would wait for ever. So
+a call that sleeps for long gives up its turn.
 """
 
 from collections import deque
@@ -18,19 +18,19 @@ from untorn.conform.program.twin import Twin
 from untorn.conform.program.world import World
 
 _PATIENCE = 0.5
-"""Seconds that a call may take while others wait for their turns."""
+"""Seconds that a call may take while others wait for their turn."""
 
 
 class Memory:
     """An address space and the threads that share it.
 
     Attributes:
-        twin: Both sides; None if it is of a kind that is not modelled.
-        users: Threads that share it.
-        owner: The thread whose turn it is, whose call is being made; or None.
-        late: Threads that gave up their turns, and whose calls are being made all the same.
-        waiting: Threads that are stopped before a call, and the calls, in the order in which they
-            came.
+        twin: Both sides; None if something in it is not modelled.
+        users: The threads that share it.
+        owner: The thread whose turn it is and whose call is being made; or None.
+        late: Threads that gave up their turn while their call is still being made.
+        waiting: Threads that are stopped before a call, and these calls, in the order of their
+            arrival.
     """
 
     def __init__(self, run: ProgramRun, kernel: KernelMemory, twin: Twin | None) -> None:
@@ -43,7 +43,7 @@ class Memory:
         self.waiting: deque[tuple[Thread, Operation]] = deque()
 
     def begin(self, thread: Thread, operation: Operation) -> None:
-        """Get ready for the call of the owner; see Twin."""
+        """Prepare for the owner's call; see Twin."""
         if self.twin is not None:
             with self._losing():
                 self.twin.begin(thread, operation)
@@ -52,7 +52,7 @@ class Memory:
         self._begun = monotonic()
 
     def finish(self, thread: Thread, operation: Operation, result: int) -> None:
-        """Compare what came of a thread's call; see Twin."""
+        """Compare the outcome of a thread's call; see Twin."""
         if self.twin is not None:
             with self._losing():
                 if thread in self.late:
@@ -71,7 +71,7 @@ class Memory:
         return copy
 
     def end_long_turn(self) -> bool:
-        """Let the owner give up its turn if its call sleeps and others wait; say whether it does.
+        """End the owner's turn if its call sleeps and others wait; return whether that happened.
 
         Raises:
             ProcessLookupError: The owner is gone.
@@ -88,14 +88,14 @@ class Memory:
         return True
 
     def end_turn(self, thread: Thread) -> None:
-        """Know that a thread's call is over."""
+        """Record that a thread's call has ended."""
         self.late.discard(thread)
         if self.owner is thread:
             self.owner = None
 
     @contextmanager
     def _losing(self) -> Iterator[None]:
-        """Compare nothing any more once the maps are of what the engine cannot be made to have."""
+        """Stop comparing once the maps have something that the engine cannot be given."""
         try:
             yield
         except (ValueError, AssertionError) as error:
@@ -103,7 +103,7 @@ class Memory:
             self.twin = None
 
     def leave(self, thread: Thread) -> None:
-        """Let a thread use it no longer; nobody may use it after the last one."""
+        """Remove a thread from the users; after the last one nobody may use it."""
         if self.owner is thread and self.twin is not None:
             self.twin.abandon(thread)
         self.end_turn(thread)

@@ -1,8 +1,8 @@
-"""Which open file a descriptor of a traced thread is: the same one as that of an earlier mmap?
+"""Which open file a traced thread's descriptor is: the same one as in an earlier mmap?
 
-VMAs merge only if they map one open file. So of each file that is mapped a descriptor is kept,
-made by pidfd_getfd(2), for kcmp(2) to compare with. It is closed with the last VMA that maps the
-file: until then the VMA itself holds the open file, so that keeping it makes no difference.
+VMAs merge only if they map the same open file. So we keep a descriptor of each mapped file, made by
+pidfd_getfd(2), to compare by kcmp(2). We close it with the last VMA that maps the file: until then
+the VMA itself holds the open file, so keeping it changes nothing.
 """
 
 import ctypes
@@ -24,24 +24,24 @@ from untorn.reader.files.mounts import read_mounts
 
 _PIDFD_GETFD, _KCMP, _KCMP_FILE = 438, 312, 0
 _NUMBER = re.compile(r":(\[\d+\]|\d+)$")
-"""In what /proc/PID/fd calls a socket, or the memory of a virtual CPU."""
+"""In what /proc/PID/fd shows for a socket, or for the memory of a virtual CPU."""
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class OpenFiles:
-    """The open files that VMAs of the program map, or are about to."""
+    """The open files that the program's VMAs map, or are about to map."""
 
     def __init__(self) -> None:
         self._kept: dict[VmFile, int] = {}
         self._asked: dict[Thread, VmFile] = {}
 
     def of(self, thread: Thread, fd: int) -> VmFile | None:
-        """Return the open file of a thread's descriptor; None if it has none of that number.
+        """Return the open file of a thread's descriptor; None if it has no such descriptor.
 
-        It is kept at least until settle().
+        We keep it at least until settle().
 
         Raises:
-            NotModelledError: It is of a device, a ring or the like.
+            NotModelledError: It belongs to a device, a ring or the like.
         """
         try:
             ours = _system_call(_PIDFD_GETFD, thread.pidfd, fd, 0)
@@ -57,11 +57,11 @@ class OpenFiles:
                 os.close(ours)
 
     def settle(self, thread: Thread) -> bool:
-        """Know that a thread has made its call; say whether it asked for a file."""
+        """Record that a thread has made its call; return whether it asked for a file."""
         return self._asked.pop(thread, None) is not None
 
     def keep_only(self, used: set[VmFile]) -> None:
-        """Close the descriptors of all files but these, and those of calls that are being made."""
+        """Close the descriptors of all files but these, and but those of calls under way."""
         for file in self._kept.keys() - used - set(self._asked.values()):
             os.close(self._kept.pop(file))
 
@@ -85,14 +85,14 @@ def _is_same(one: int, other: int) -> bool:
 
 
 def _device_shown(thread: Thread, fd: int) -> Device:
-    """Return the device that maps shows: on btrfs a subvolume has an st_dev of its own."""
+    """Return the device that maps shows: on btrfs a subvolume has its own st_dev."""
     mounts = read_mounts(f"/proc/{thread.tid}")
     device, _ = FoundFile(fd, b"").shown_as(mounts.device_of)
-    return device or Device.of(os.fstat(fd).st_dev)  # of memory, which is mounted nowhere
+    return device or Device.of(os.fstat(fd).st_dev)  # memory is mounted nowhere
 
 
 def _refuse_special(fd: int) -> None:
-    """Refuse what has an mmap operation of its own. Source: fstat(2)."""
+    """Refuse files with an mmap operation of their own. Source: fstat(2)."""
     status = os.fstat(fd)
     kind = stat.S_IFMT(status.st_mode)
     path = str(Path(f"/proc/self/fd/{fd}").readlink())

@@ -1,4 +1,4 @@
-"""What a traced run came to."""
+"""The outcome of a traced run."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -10,12 +10,12 @@ from untorn.conform.program.history import History
 
 @dataclass(frozen=True, slots=True)
 class ProgramMismatch:
-    """A call of the program after which engine and kernel part.
+    """A call of the program after which engine and kernel differ.
 
     Attributes:
-        pid: Of the thread that made it.
+        pid: The thread that made it.
         before: The text of maps before the call.
-        script: What shows it to a process that begins anew, if anything can.
+        script: Operations that show it in a fresh process, if there are any.
     """
 
     pid: int
@@ -26,19 +26,19 @@ class ProgramMismatch:
 
 @dataclass(slots=True)
 class ProgramRun:
-    """What a run came to, complete or not.
+    """The results of a run, complete or not.
 
     Attributes:
-        counts: Calls that agreed, by their name and "ok" or the name of an errno.
-        not_modelled: What was taken from the kernel, by what it was.
+        counts: Calls that agreed, by name and "ok" or the name of an errno.
+        not_modelled: What was taken from the kernel, by kind.
         mismatches: All of them.
-        programs: Execs.
+        programs: How many execs there were.
         processes, threads: How many there were.
-        seconds: From the first exec to the last end.
-        tracing: Seconds of them in which the tracer was at work.
-        ending: The exit status of the program itself, or minus the number of a signal.
-        interrupted: By Ctrl-C or SIGTERM.
-        records: How each address space came to be as it was at its end, if that was asked for.
+        seconds: Time from the first exec to the last end.
+        tracing: Seconds of that time in which the tracer worked.
+        ending: The exit status of the program itself, or the negated number of a signal.
+        interrupted: Whether Ctrl-C or SIGTERM ended it.
+        records: How each address space got its last form, if that was asked for.
     """
 
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)

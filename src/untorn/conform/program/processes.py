@@ -1,4 +1,4 @@
-"""Processes and threads of a traced program, as far as the kernel tells of them from outside."""
+"""Processes and threads of a traced program, as the kernel shows them from outside."""
 
 import errno
 import os
@@ -23,16 +23,16 @@ class TracedProcess:
     """A thread group.
 
     Attributes:
-        pid: Its ID.
-        pidfd: By which it can be ended, whoever reaps it meanwhile.
-        threads: How many it has.
-        limits: What bounds its calls; None: to be asked for again, as something changed it.
-        mdwe: PR_MDWE_* bits that it set, which /proc does not tell.
-        read_implies_exec: Whether its personality says so; asked for with the limits.
+        pid: Its PID.
+        pidfd: A pidfd to kill it, whoever reaps it meanwhile.
+        threads: How many threads it has.
+        limits: Limits of its calls; None if something changed them and they must be read again.
+        mdwe: PR_MDWE_* bits that it set, which /proc does not show.
+        read_implies_exec: Whether its personality says so; read with the limits.
     """
 
     def __init__(self, pid: int, parent: "TracedProcess | None" = None) -> None:
-        """Know a process; what it does not inherit from its parent is asked of the kernel."""
+        """Create the record of a process; what it does not inherit is read from the kernel."""
         self.pid = pid
         self.pidfd = os.pidfd_open(pid)
         self.threads = 0
@@ -42,21 +42,21 @@ class TracedProcess:
 
     @property
     def personality(self) -> int:
-        """Bits of sys/personality.h, ADDR_NO_RANDOMIZE perhaps."""
+        """Bits of sys/personality.h, such as ADDR_NO_RANDOMIZE."""
         return int((self._newest_thread() / "personality").read_text(), 16)
 
     def limits_now(self, machine: Limits) -> Limits:
-        """Return its limits and capabilities, beside what bounds all of this machine.
+        """Return its limits and capabilities, together with this machine's limits.
 
         Raises:
-            OSError: ESRCH or ENOENT if it ended.
+            OSError: ESRCH or ENOENT if it has ended.
         """
         if self.limits is None:
             self.limits = self._ask(machine)
         return self.limits
 
     def capabilities(self) -> int:
-        """Return those that count outside of its user namespace: none if it has one of its own."""
+        """Return those that count outside its user namespace: none if it has one of its own."""
         place = self._newest_thread()
         if (place / "ns/user").readlink() != Path("/proc/self/ns/user").readlink():
             return 0
@@ -64,11 +64,11 @@ class TracedProcess:
         return int(status.partition("CapEff:")[2].split()[0], 16)
 
     def close(self) -> None:
-        """Forget it."""
+        """Drop it."""
         os.close(self.pidfd)
 
     def _newest_thread(self) -> Path:
-        """Return what /proc has of one that lives: the first may have ended, and tells little."""
+        """Return a living thread's directory in /proc: an ended main thread shows little."""
         tasks = Path(f"/proc/{self.pid}/task")
         return max(tasks.iterdir(), key=lambda task: int(task.name))
 
@@ -91,9 +91,9 @@ class TracedProcess:
         )
 
     def _rlimits(self) -> tuple[dict[str, int], dict[str, int]]:
-        """Return its soft and its hard limits in bytes, by the names that /proc has for them.
+        """Return its soft and hard limits in bytes, by the names that /proc has for them.
 
-        prlimit(2) tells those of another user's process only with CAP_SYS_RESOURCE.
+        prlimit(2) shows another user's only with CAP_SYS_RESOURCE.
         """
         text = Path(f"/proc/{self.pid}/limits").read_text()
         found = re.findall(r"^Max (.*?) +(\w+) +(\w+) +bytes", text, re.MULTILINE)
@@ -106,7 +106,7 @@ class Thread:
     """A traced thread.
 
     Attributes:
-        tid: Its ID.
+        tid: Its TID.
         process: Its thread group.
     """
 
@@ -115,7 +115,7 @@ class Thread:
 
     @cached_property
     def pidfd(self) -> int:
-        """A descriptor of the thread itself; of its process before Linux 6.9."""
+        """A pidfd of the thread itself; before Linux 6.9 of its process."""
         try:
             return os.pidfd_open(self.tid, _PIDFD_THREAD)
         except OSError as error:
@@ -136,19 +136,19 @@ class Thread:
         return os.pread(self._status, _CHUNK, 0)
 
     def is_asleep(self) -> bool:
-        """Say whether it waits in the kernel; else it runs, is about to, or is stopped."""
+        """Return whether it waits in the kernel; otherwise it runs, is ready, or is stopped."""
         return _ASLEEP.search(self.status()) is not None
 
     def read(self, addr: int, size: int) -> bytes:
-        """Return what lies at a byte address, as far as it can be read.
+        """Return the readable bytes at a byte address.
 
         Raises:
-            OSError: EIO if nothing can.
+            OSError: EIO if none can be read.
         """
         return os.pread(self._mem, size, addr)
 
     def close(self) -> None:
-        """Close what was opened of it; it may be opened again."""
+        """Close its open files; they can be opened again."""
         for name in ("pidfd", "_status", "_mem"):
             with suppress(KeyError):
                 os.close(self.__dict__.pop(name))

@@ -1,4 +1,4 @@
-"""Histories as a file of cases, which `untorn conform --script` makes without the program."""
+"""Write histories as a file of cases; `untorn conform --script` makes them without the program."""
 
 from collections.abc import Iterable, Iterator
 
@@ -7,11 +7,11 @@ from untorn.conform.script_text import format_operation, format_result
 
 
 def format_records(records: Iterable[History], command: str) -> Iterator[str]:
-    """Yield lines: a case for each address space, whose calls come out as they did.
+    """Yield lines: a case for each address space, with the outcomes of its calls.
 
     Args:
-        records: What was done in each.
-        command: That they are of.
+        records: The history of each address space.
+        command: The command that made them.
     """
     yield f"# The memory calls of {command!r}, by address space. Files are substitutes."
     for number, history in enumerate(records, 1):

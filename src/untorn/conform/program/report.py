@@ -1,4 +1,4 @@
-"""What a traced run found, in words."""
+"""The findings of a traced run, in words."""
 
 import signal
 from collections.abc import Iterator
@@ -28,11 +28,11 @@ def program_summary(run: ProgramRun, name: str) -> Iterator[str]:
 
 
 def program_mismatch_report(found: ProgramMismatch, shortest: Failure | None) -> Iterator[str]:
-    """Yield lines: a script that shows a mismatch or, without one, the call and the maps before it.
+    """Yield lines: a script that shows a mismatch; or without one, the call and the maps before it.
 
     Args:
         found: The mismatch.
-        shortest: The script, if one was found.
+        shortest: The script, if there is one.
     """
     if shortest is not None:
         yield from failure_report(shortest)

@@ -1,4 +1,4 @@
-"""A run: a program is started, traced to its end in a thread of its own, and its calls compared."""
+"""Run a program: start it, trace it in a thread of its own, and compare its calls."""
 
 import os
 import shutil
@@ -30,22 +30,22 @@ def run_program(
     filtered: bool = True,
     records: bool = False,
 ) -> ProgramRun:
-    """Run a program to its end, and that of all that comes from it; compare its memory calls.
+    """Run a program and all its descendants to their end; compare their memory calls.
 
-    Inside endings_held(), Ctrl-C or SIGTERM ends all of them.
+    Inside endings_held(), Ctrl-C or SIGTERM kills all of them.
 
     Args:
-        command: Its name, looked for as by a shell, and its arguments.
-        report: Called now and then with what the run has come to so far.
-        filtered: Stop the program only at calls that matter, by a seccomp filter. It cannot debug
-            others then.
+        command: Its name, looked up as a shell does, and its arguments.
+        report: Called now and then with the results so far.
+        filtered: Stop the program only at relevant calls, by a seccomp filter. It cannot then debug
+            other processes.
         records: Keep the history of each address space.
 
     Raises:
-        OutOfReachError: It cannot be started, or not be traced.
+        OutOfReachError: It cannot be started or traced.
     """
     if not running_release().has(PAGEMAP_SCAN_IOCTL):
-        raise OutOfReachError("what a program wrote to is told by PAGEMAP_SCAN, since Linux 6.7")
+        raise OutOfReachError("only PAGEMAP_SCAN (since Linux 6.7) shows what a program wrote")
     path = find_program(command[0])
     with MinimalChild() as child:
         machine = limits_of(child)
@@ -61,10 +61,10 @@ def run_program(
 
 
 def find_program(name: str) -> str:
-    """Return the path of a program: one that may be executed or else, for exec to say why, another.
+    """Return the path of a program, preferably an executable one; for others exec gives the reason.
 
     Args:
-        name: Looked for as by a shell.
+        name: Its name, looked up as a shell does.
 
     Raises:
         OutOfReachError: There is no file of this name.
@@ -76,7 +76,7 @@ def find_program(name: str) -> str:
 
 
 class _Tracing(Thread):
-    """The thread that traces: ptrace(2) ties a program to a thread."""
+    """The tracing thread: ptrace(2) ties a program to a thread."""
 
     def __init__(self, world: World, path: str, command: Sequence[str], *, filtered: bool) -> None:
         super().__init__(name="tracer")
@@ -91,13 +91,13 @@ class _Tracing(Thread):
         try:
             pid = start_program(self._path, self._command, OPTIONS, filtered=self._filtered)
             self._tracer.trace(pid)
-        except BaseException as error:  # raised again by the thread that waits
+        except BaseException as error:  # the waiting thread raises it again
             self._failure = error
         finally:
             os.close(self._doing)
 
     def wait(self, seconds: float) -> bool:
-        """Wait for its end; say whether it came. An ending that was asked for ends the program."""
+        """Wait for the end; return whether it came. An ending that was asked for kills it."""
         try:
             done = wait_readable(self._done, seconds)
         except KeyboardInterrupt:
@@ -110,7 +110,7 @@ class _Tracing(Thread):
         return done
 
     def raise_failure(self) -> None:
-        """Raise what ended the tracing early, if anything did."""
+        """Raise the error that ended the tracing early, if there was one."""
         os.close(self._done)
         if isinstance(self._failure, OSError):
             reason = describe(self._failure)
@@ -119,7 +119,7 @@ class _Tracing(Thread):
             raise self._failure
 
     def _kill(self) -> None:
-        """End what is traced now; what comes from it meanwhile is met the next time."""
+        """Kill what is traced now; new descendants are killed the next time."""
         for process in list(self._tracer.processes.values()):
-            with suppress(OSError):  # it ended
+            with suppress(OSError):  # it has ended
                 signal.pidfd_send_signal(process.pidfd, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""A seccomp filter that stops a program at the calls that matter, and lets all others pass.
+"""A seccomp filter that stops a program at the relevant calls, and lets all others pass.
 
 Source: seccomp(2), bpf(4); include/uapi/linux/seccomp.h, audit.h.
 """
@@ -15,12 +15,12 @@ _NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16
 """Byte offsets in struct seccomp_data."""
 _LOAD, _JUMP_IF_EQUAL, _RETURN = 0x20, 0x15, 0x06
 _PROGRAM_HEADER = 16
-"""Bytes of struct sock_fprog."""
+"""Size of struct sock_fprog in bytes."""
 _Instruction = tuple[int, int, int, int]
 
 
 def sock_fprog(addr: int) -> bytes:
-    """Return a struct sock_fprog and its instructions, to lie at a byte address."""
+    """Return a struct sock_fprog and its instructions, to be placed at a byte address."""
     instructions = _filter()
     code = b"".join(struct.pack("<HBBI", *each) for each in instructions)
     return struct.pack("<H6xQ", len(instructions), addr + _PROGRAM_HEADER) + code
@@ -37,7 +37,7 @@ def _filter() -> list[_Instruction]:
 
 
 def _stops_at(calls: Calls) -> list[_Instruction]:
-    """Return what stops at calls of one kind, and lets all others pass."""
+    """Return instructions that stop at some calls of one ABI, and let all others pass."""
     by_argument = [
         instruction
         for number, (position, names) in calls.by_argument.items()
@@ -52,18 +52,18 @@ def _stops_at(calls: Calls) -> list[_Instruction]:
 
 
 def _by_argument(position: int, values: Iterable[int]) -> list[_Instruction]:
-    """Return what stops at some values of the low half of an argument only."""
+    """Return instructions that stop only at some values of an argument's low half."""
     return [(_LOAD, 0, 0, _ARGUMENTS + 8 * position), *_stops(values), _answer(_ALLOW)]
 
 
 def _stops(values: Iterable[int]) -> list[_Instruction]:
-    """Return what stops if the loaded word is one of these."""
+    """Return instructions that stop if the loaded word is one of these."""
     cases = [_case(value, [_answer(_TRACE)]) for value in values]
     return [instruction for case in cases for instruction in case]
 
 
 def _case(value: int, then: list[_Instruction]) -> list[_Instruction]:
-    """Return what goes past `then` unless the loaded word is this value."""
+    """Return instructions that skip `then` unless the loaded word is this value."""
     return [(_JUMP_IF_EQUAL, 0, len(then), value), *then]
 
 

@@ -1,4 +1,4 @@
-"""A mismatch that a program met, as a short script that needs no program."""
+"""Reduce a mismatch that a program met to a short script that needs no program."""
 
 from time import monotonic
 
@@ -11,16 +11,16 @@ from untorn.processes.endings import ending_taken
 from untorn.shrink import shrink
 
 _LONGEST = 60.0
-"""Seconds that the search takes at most."""
+"""The longest time of the search, in seconds."""
 
 
 def shortest_script(found: ProgramMismatch, origin: str) -> Failure | None:
-    """Return the shortest script that was found to show a mismatch; None if none does.
+    """Return the shortest script found that shows a mismatch; None if none does.
 
-    Inside endings_held(), Ctrl-C or SIGTERM ends the search, with what was found so far.
+    Inside endings_held(), Ctrl-C or SIGTERM ends the search with what it has found.
 
     Raises:
-        OutOfReachError: No child can be had to try scripts on.
+        OutOfReachError: No child is possible to try scripts on.
     """
     end = monotonic() + _LONGEST
     with Pair.live() as pair:
@@ -37,9 +37,9 @@ def shortest_script(found: ProgramMismatch, origin: str) -> Failure | None:
 
 
 def _replay(pair: Pair, operations: list[Operation]) -> Mismatch | None:
-    """Make operations from a fresh start, and compare what came of them all at the end.
+    """Make operations from a fresh start, and compare all outcomes at the end.
 
-    A script may be long, and nearly all of it is there to be left out.
+    A script may be long, and most of it will be removed.
     """
     if not operations:
         return None

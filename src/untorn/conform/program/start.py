@@ -1,4 +1,4 @@
-"""Start a program under the filter: it is traced, and stopped before its first instruction."""
+"""Start a program under the filter: traced, and stopped before its first instruction."""
 
 import os
 import struct
@@ -22,12 +22,12 @@ from untorn.mm.mman import MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, PROT_WRITE
 
 
 def start_program(path: str, argv: Sequence[str], options: int, *, filtered: bool) -> int:
-    """Start a program without address randomization; return its ID.
+    """Start a program without address randomization; return its PID.
 
     Args:
-        path: Of the program.
-        argv: Its arguments, the name that it is called by first.
-        options: PTRACE_O_* bits to trace it with from its exec on.
+        path: Path of the program.
+        argv: Its arguments, beginning with the name under which it is called.
+        options: PTRACE_O_* bits for tracing it from its exec on.
         filtered: Whether it gets the filter.
 
     Raises:
@@ -37,10 +37,10 @@ def start_program(path: str, argv: Sequence[str], options: int, *, filtered: boo
     tracee, lifeline = start_minimal({}, own_group=False)
     try:
         if _call(tracee, "personality", ADDR_NO_RANDOMIZE) < 0:
-            raise OutOfReachError("no process without address randomization can be had here")
+            raise OutOfReachError("address randomization cannot be disabled here")
         arguments = _exec_arguments(tracee, os.fsencode(path), [os.fsencode(each) for each in argv])
         if filtered:
-            _set_filter(tracee)  # it cannot map memory any more: nobody listens to the filter yet
+            _set_filter(tracee)  # it cannot map memory now: nobody listens to the filter yet
         for fd in minimal_elf.LIFELINE_FD, PROGRAM_FD:
             _call(tracee, "close", fd)
         tracee.exec(minimal_elf.SYSCALL, "execve", *arguments)
@@ -59,18 +59,18 @@ def _set_filter(tracee: Tracee) -> None:
     _poke(tracee, addr, sock_fprog(addr))
     arguments = PR_SET_SECCOMP, SECCOMP_MODE_FILTER, addr
     error = _call(tracee, "prctl", *arguments)
-    # Without CAP_SYS_ADMIN a filter needs no_new_privs. That takes no more than tracing does:
-    # setuid programs have no more rights than their caller either way.
+    # Without CAP_SYS_ADMIN a filter needs no_new_privs. That costs nothing beyond tracing: setuid
+    # programs gain no rights over their caller either way.
     if error and not _call(tracee, "prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0):
         error = _call(tracee, "prctl", *arguments)
     if error:
-        raise OutOfReachError(f"no seccomp filter can be had here: {os.strerror(-error)}")
+        raise OutOfReachError(f"no seccomp filter can be set here: {os.strerror(-error)}")
 
 
 def _exec_arguments(tracee: Tracee, path: bytes, argv: list[bytes]) -> tuple[int, int, int]:
-    """Return byte addresses of a path, of arguments, and of our environment."""
+    """Return the byte addresses of a path, of arguments, and of our environment."""
     strings = [path, *argv, *(b"%s=%s" % pair for pair in os.environb.items())]
-    vectors = 8 * (len(strings) + 1)  # without the path, but with two NULs
+    vectors = 8 * (len(strings) + 1)  # without the path, with two NULLs
     addr = _room(tracee, vectors + sum(len(string) + 1 for string in strings))
     places, at = [], addr + vectors
     for string in strings:
@@ -83,7 +83,7 @@ def _exec_arguments(tracee: Tracee, path: bytes, argv: list[bytes]) -> tuple[int
 
 
 def _room(tracee: Tracee, size: int) -> int:
-    """Return the byte address of new memory that it can read and write."""
+    """Return the byte address of new memory that the program can read and write."""
     flags = MAP_PRIVATE | MAP_ANONYMOUS
     addr = _call(tracee, "mmap", 0, page_align(size), PROT_READ | PROT_WRITE, flags, -1, 0)
     if addr < 0:

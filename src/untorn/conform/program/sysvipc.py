@@ -1,4 +1,4 @@
-"""The segments of System V that the traced program attaches, as /proc/sysvipc/shm has them."""
+"""The System V segments that the traced program attaches, from /proc/sysvipc/shm."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +19,7 @@ class Segments:
         self._known: dict[int, ShmSegment] = {}
 
     def of(self, thread: Thread, shmid: int) -> ShmSegment | None:
-        """Return a segment with the rights that a thread has to it; None if there is none."""
+        """Return a segment with a thread's rights to it; None if there is none."""
         for line in _SEGMENTS.read_text().splitlines()[1:]:
             key, number, perms, size, _, _, _, *owners = line.split()
             if int(number) == shmid:
@@ -31,10 +31,10 @@ class Segments:
 
 
 def _granted(thread: Thread, mode: int, owners: tuple[int, ...]) -> int:
-    """Return the bits of a mode that count for a thread. Source: sysvipc(7).
+    """Return the mode bits that apply to a thread. Source: sysvipc(7).
 
     Args:
-        thread: Who asks.
+        thread: The thread that asks.
         mode: The permissions of owner, group and others.
         owners: User and group of the owner, then of the creator.
     """

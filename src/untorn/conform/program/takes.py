@@ -1,8 +1,8 @@
-"""What the engine does not model is taken from the kernel's maps, and from its smaps.
+"""Take what the engine does not model from the kernel's maps and smaps.
 
-VMAs whose lines are as they were stay as they are, with all that lines do not show. Of others the
-new ones get what smaps says: VM_* flags, and whether they own pages. What lies where an old one of
-the same file or of anonymous memory lay goes on with its open file and its anon_vma.
+VMAs whose lines did not change stay, with everything that lines do not show. Of the other lines,
+new VMAs get what smaps says: VM_* flags, and whether they have pages of their own. A new VMA in the
+place of an old one, of the same file or of anonymous memory, keeps its open file and its anon_vma.
 """
 
 import re
@@ -26,13 +26,12 @@ from untorn.mm.vmas.vm_area import vm_area_free
 
 _USERFAULTFD = {b"um": 1 << 9, b"uw": 1 << 12, b"ui": 1 << 41}
 _UNKNOWN = _USERFAULTFD | {b"ss": 1 << 37}
-"""VM_* bits that the engine gives no meaning, but that keep VMAs apart: userfaultfd, shadow stacks.
-"""
+"""VM_* bits that mean nothing to the engine but keep VMAs apart: userfaultfd, shadow stacks."""
 UFFD_BITS = sum(_USERFAULTFD.values())
 _BITS = {name.strip(): bit for bit, name in MNEMONICS} | _UNKNOWN
 _PKEY_SHIFT = 32
 PKEY_BITS = 15 << _PKEY_SHIFT
-"""Of the protection key of a VMA."""
+"""The bits of a VMA's protection key."""
 _RECORD = re.compile(rb"^([0-9a-f]+)-[0-9a-f]+ .*\n((?:[A-Z].*\n)+)", re.MULTILINE)
 
 
@@ -43,7 +42,7 @@ class Facts:
     Attributes:
         flags: VM_* bits.
         owns_pages: Whether some of its pages are anonymous.
-        page_size: Bytes of its pages.
+        page_size: Size of its pages in bytes.
     """
 
     flags: int
@@ -57,7 +56,7 @@ def facts_of(smaps: bytes) -> dict[int, Facts]:
 
 
 def huge_devices(text: bytes, facts: dict[int, Facts]) -> dict[tuple[int, int], int]:
-    """Return the bytes of the pages of devices that files with huge pages lie on."""
+    """Return the page sizes in bytes of devices whose files have huge pages."""
     huge = [
         line.entry
         for line in _lines_of(text)
@@ -71,15 +70,15 @@ def _lines_of(text: bytes) -> list[NumberedLine]:
 
 
 def take_maps(mm: MmStruct, text: bytes, facts: dict[int, Facts]) -> None:
-    """Make the engine's VMAs those of a text of maps.
+    """Make the engine's VMAs equal those in a text of maps.
 
     Args:
-        mm: The engine's; its mmap_lock is taken for write.
+        mm: The engine's address space; its mmap_lock is taken for write.
         text: The kernel's maps.
-        facts: Of the same address space.
+        facts: Facts of the same address space.
 
     Raises:
-        ValueError: A line is of what is not modelled at all.
+        ValueError: A line shows something that is not modelled at all.
     """
     lines = _lines_of(text)
     files = FilesOfMaps(lines, huge_devices(text, facts), mm.huge_pools)
@@ -102,14 +101,14 @@ def take_maps(mm: MmStruct, text: bytes, facts: dict[int, Facts]) -> None:
 
 
 def take_locked(mm: MmStruct, locked_vm: int) -> None:
-    """Let as many pages be locked as the kernel counts, some of which no VMA locks perhaps."""
+    """Set locked_vm to the kernel's count, which may include pages that no VMA locks."""
     pages = sum(vma_pages(vma) for _, _, vma in mm.mm_mt if vma.vm_flags & VM_LOCKED)
     mm.locked_vm, mm.locked_vm_excess = locked_vm, locked_vm - pages
 
 
 @dataclass(frozen=True, slots=True)
 class _Remains:
-    """What a VMA that is about to go leaves to those that come in its place."""
+    """What a VMA about to be removed leaves to those that take its place."""
 
     start: int
     end: int
@@ -122,7 +121,7 @@ class _Remains:
         return cls(vma.vm_start, vma.vm_end, copy)
 
     def continues_in(self, vma: Vma) -> bool:
-        """Say whether vma lies in its place, and maps the same of the same."""
+        """Return whether vma lies in its place, and maps the same part of the same file."""
         old = self.copy
         shift = vma.vm_start - self.start >> PAGE_SHIFT
         return (
@@ -166,7 +165,7 @@ def _add(mm: MmStruct, line: NumberedLine, files: FilesOfMaps, remains: list[_Re
 
 
 def _set_facts(mm: MmStruct, vma: Vma, facts: Facts | None) -> None:
-    """Give vma the flags that the kernel has, and an anon_vma if it owns pages."""
+    """Give vma the kernel's flags, and an anon_vma if it has pages of its own."""
     if facts is None:
         return
     vma_start_write(vma)

@@ -1,11 +1,11 @@
-"""Traces a program and all that comes from it: threads, children, the programs that they begin.
+"""Trace a program and all that comes from it: threads, children, and programs that they begin.
 
-Every thread runs freely but at the calls that the filter stops at. A thread that stops there waits
-until no other one that shares its memory makes such a call, or the other's call sleeps; makes it,
-and stops again after it.
+Every thread runs freely except at the calls where the filter stops it. There a thread waits until
+no other one that shares its memory makes such a call, or until that call sleeps; then it makes its
+own, and stops again after it.
 
-Whoever makes a Tracer must be its only user, and have no other children: waitpid(2) is told to
-wait for those of the calling thread. Source: ptrace(2), seccomp(2).
+A Tracer must have only one user, which has no other children: waitpid(2) waits for those of the
+calling thread. Source: ptrace(2), seccomp(2).
 """
 
 import os
@@ -65,36 +65,36 @@ _FORKED = PTRACE_EVENT_FORK, PTRACE_EVENT_VFORK, PTRACE_EVENT_CLONE
 _SYSCALL_STOP = signal.SIGTRAP | 0x80
 _GROUP_STOPS = signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU
 _gone = suppress(ProcessLookupError, FileNotFoundError)
-"""Around what looks at a stopped thread: it may be killed meanwhile, and its end is yet to come."""
+"""For looks at a stopped thread: it may be killed meanwhile, before its end is reported."""
 _CLONE_VM, _CLONE_THREAD = 0x100, 0x1_0000
 _WORD = 8
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 5e-5, 0.01
-"""Seconds between two looks at what is going on, while threads wait for others' calls."""
+"""Seconds between two looks around, while threads wait for others' calls."""
 
 
 class Tracer:
     """Traces until all have ended.
 
     Attributes:
-        processes: Those that there are, by ID. Another thread may send them signals by their
+        processes: The living processes by PID. Another thread may send them signals by their
             pidfds, and nothing else.
     """
 
     def __init__(self, world: World, *, filtered: bool) -> None:
-        """Make one.
+        """Set up a tracer.
 
         Args:
-            world: What all address spaces have in common.
-            filtered: Whether the program has the filter; else it is stopped at every call.
+            world: What all address spaces share.
+            filtered: Whether the program has the filter; otherwise it stops at every call.
         """
         self._world = world
         self._info = SyscallInfo()
         self._go_on = PTRACE_CONT if filtered else PTRACE_SYSCALL
         self._threads: dict[int, Thread] = {}
         self._memories: dict[Thread, Memory] = {}
-        self._calls: dict[Thread, Operation] = {}  # that are being made
-        self._crowded: set[Memory] = set()  # that threads wait for, or waited
-        self._early: set[int] = set()  # stopped before their parents said what they are
+        self._calls: dict[Thread, Operation] = {}  # calls under way
+        self._crowded: set[Memory] = set()  # memories for which threads wait, or did
+        self._early: set[int] = set()  # stopped before their parents reported them
         self.processes: dict[int, TracedProcess] = {}
 
     def trace(self, pid: int) -> None:
@@ -113,7 +113,7 @@ class Tracer:
             run.tracing += perf_counter() - begun
 
     def _next_change(self) -> tuple[int, int]:
-        """Wait until a thread stops or ends; return its ID and its wait status."""
+        """Wait until a thread stops or ends; return its TID and its wait status."""
         pause = _SHORTEST_PAUSE
         while self._crowded:
             self._relieve()
@@ -125,7 +125,7 @@ class Tracer:
         return os.waitpid(-1, WALL | WNOTHREAD)
 
     def _relieve(self) -> None:
-        """Let in those that wait for a call that may itself wait for them."""
+        """Let in threads that wait for a call which may itself wait for them."""
         self._crowded = {memory for memory in self._crowded if memory.waiting}
         for memory in self._crowded:
             with _gone:
@@ -156,7 +156,7 @@ class Tracer:
         elif event == PTRACE_EVENT_EXEC:
             self._on_exec(thread)
         elif event == PTRACE_EVENT_STOP:
-            # A group stop lasts until SIGCONT; any other one is the beginning or end of something.
+            # A group stop lasts until SIGCONT; any other stop is the start or end of something.
             ptrace(PTRACE_LISTEN if number in _GROUP_STOPS else self._go_on, thread.tid)
         else:
             ptrace(self._go_on, thread.tid, number)
@@ -179,13 +179,13 @@ class Tracer:
             ptrace(self._go_on, thread.tid)
 
     def _hand_over(self, thread: Thread) -> None:
-        """Leave a thread to the tracer that it asks for: it can have one only."""
+        """Leave a thread to the tracer that it asks for: it can have only one."""
         self._world.run.not_modelled["a process that another one debugs"] += 1
         ptrace(PTRACE_DETACH, thread.tid)
         self._remove_thread(thread)
 
     def _let_in(self, memory: Memory) -> None:
-        """Let the next thread that waits make its call. Preconditions: none is being made."""
+        """Let the next waiting thread make its call. Preconditions: no call is under way."""
         while memory.waiting and memory.owner is None:
             thread, operation = memory.waiting.popleft()
             memory.owner = thread
@@ -205,7 +205,7 @@ class Tracer:
         self._let_in(memory)
 
     def _on_return(self, thread: Thread) -> None:
-        """Compare, after a call was made; let the next one in."""
+        """Compare after a call was made; let the next one in."""
         memory, operation = self._memories[thread], self._calls.pop(thread)
         if operation.name in CHANGE_BOUNDS:
             self._change_bounds(thread.process, operation, self._info.result)
@@ -215,7 +215,7 @@ class Tracer:
         self._let_go(thread, memory)
 
     def _on_fork(self, thread: Thread) -> None:
-        """Know a new thread or process, whose parent's call has succeeded."""
+        """Register a new thread or process, whose parent's call has succeeded."""
         memory, operation = self._memories[thread], self._calls.pop(thread)
         with _gone:
             child = event_message(thread.tid)
@@ -240,7 +240,7 @@ class Tracer:
         return memory.fork(parent, child)
 
     def _on_exec(self, leader: Thread) -> None:
-        """Know that a thread began a program: it is the only one of its process, and has its ID."""
+        """Register that a thread began a program: it is now its process's only thread."""
         former = self._threads[event_message(leader.tid)]
         if former is not leader:
             tid = leader.tid
@@ -263,7 +263,7 @@ class Tracer:
         self._memories[thread] = memory
 
     def _change_bounds(self, caller: TracedProcess, operation: Operation, result: int) -> None:
-        """Ask for the limits of all again: a process may set those of another one."""
+        """Have all limits read again: a process may set those of another one."""
         if operation.name == MDWE and result == 0:
             caller.mdwe = operation.arguments[1]
         for process in self.processes.values():
@@ -291,7 +291,7 @@ class Tracer:
             process.close()
 
     def _leave(self, thread: Thread) -> None:
-        """Let a thread use its memory no longer."""
+        """Remove a thread from the users of its memory."""
         memory = self._memories.pop(thread, None)
         self._calls.pop(thread, None)
         if memory is not None:

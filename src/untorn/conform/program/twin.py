@@ -1,4 +1,4 @@
-"""An address space of the kernel, and an engine process that is held to stay like it."""
+"""An address space of the kernel, and an engine process that must stay like it."""
 
 from untorn.conform.answer import Answer
 from untorn.conform.kernel_side import COUNTS
@@ -21,7 +21,7 @@ from untorn.mm.mm_types import MmStruct
 from untorn.syscalls import Process
 
 _RESTARTED = range(-516, -511)
-"""Results of a call that a signal interrupted, and that is made again. Source: linux/errno.h."""
+"""Results of a call that a signal interrupted and that will be repeated. Source: linux/errno.h."""
 UNSEEN = "a change that no call made"
 DIED = "a call of a thread that died in it"
 WAITED = " that waited for another thread"
@@ -30,7 +30,7 @@ RACED = "a call during which another thread wrote to a VMA for the first time"
 
 
 class Twin:
-    """Both.
+    """Both sides.
 
     Attributes:
         engine: The engine process.
@@ -55,16 +55,16 @@ class Twin:
         """Return the twin of a thread that has just begun a program.
 
         Raises:
-            ValueError: Its maps are of what is not modelled.
+            ValueError: Its maps have something that is not modelled.
         """
         mm = mm_after_exec(kernel, thread, world.machine)
         return cls(world, kernel, Process(mm), History.of_program(mm, world.machine))
 
     def begin(self, thread: Thread, operation: Operation) -> None:
-        """Get ready for a call that a stopped thread is about to make, while no other one is.
+        """Prepare for a call that a stopped thread is about to make, while no other call is made.
 
         Raises:
-            ValueError: The kernel's maps are of what is not modelled.
+            ValueError: The kernel's maps have something that is not modelled.
         """
         self._operation, self._call, self._is_shared = None, None, False
         if operation.name in CHANGE_BOUNDS:
@@ -78,11 +78,11 @@ class Twin:
                 self._operation = Operation(str(error))
 
     def finish(self, thread: Thread, result: int) -> None:
-        """Make the call that the kernel made in the engine, too; compare what came of it.
+        """Make the kernel's call in the engine, too; compare the outcomes.
 
         Args:
-            thread: That made it, stopped.
-            result: What the kernel returned, an errno negated.
+            thread: The thread that made it; it is stopped.
+            result: What the kernel returned; a negated errno if it failed.
 
         Raises:
             ValueError: As begin().
@@ -96,39 +96,39 @@ class Twin:
             self._world.close_files()
 
     def abandon(self, thread: Thread) -> None:
-        """Know that a thread that was to make a call is gone: it was made, or not."""
+        """Record that a thread that was to make a call is gone: nobody knows whether it made it."""
         self._world.files.settle(thread)
         self._unseen = DIED if self._operation is not None else UNSEEN
         self._operation = None
 
     def share(self) -> None:
-        """Know that another call may be made during the one that is being made.
+        """Record that another call may be made during the present one.
 
-        What each of them does nobody can tell: the kernel's maps are taken.
+        What each of them did cannot be known: the kernel's maps are taken.
         """
         self._is_shared = True
 
     def give_way(self, thread: Thread) -> None:
-        """Know that other calls are let in before that of a thread is over."""
+        """Record that other calls are let in before a thread's call has ended."""
         self._operation = None
         if self._world.files.settle(thread):
             self._world.close_files()
 
     def take_late(self, thread: Thread, operation: Operation) -> None:
-        """Know that the call of a thread that gave way is over.
+        """Record that the call of a thread that gave way has ended.
 
         Raises:
             ValueError: As begin().
         """
         what = f"{operation.name}{WAITED}"
-        if self._operation is not None:  # share() was told of it: what both did is taken then
+        if self._operation is not None:  # share() was called: the effect of both is taken later
             self._world.run.not_modelled[what] += 1
             return
         before, self._text = self._text, self._kernel.maps()
         self._take(thread, before, what)
 
     def fork(self, parent: Thread, child: Thread, kernel: KernelMemory) -> "Twin":
-        """Return the twin of a copy of the address space, which a new process has."""
+        """Return the twin of the copy of the address space in a new process."""
         copy = Twin(self._world, kernel, _copy_of(self.engine), self._history.copy())
         copy._never_again = self._never_again
         if self._is_shared:
@@ -153,7 +153,7 @@ class Twin:
         self.engine.reap()
 
     def _catch_up(self, thread: Thread) -> None:
-        """Do in the engine what faults did since the last call."""
+        """Repeat in the engine what faults did since the last call."""
         self._bound(thread.process)
         before, self._text = self._text, self._kernel.maps()
         if self._text != before and not self._follow(self._text):
@@ -162,7 +162,7 @@ class Twin:
         self._fault_in()
 
     def _bound(self, process: TracedProcess) -> None:
-        """Let calls be bounded by the limits of the process that makes them."""
+        """Apply the limits of the process that makes the calls."""
         limits, mm = process.limits_now(self._world.machine), self.engine.mm
         if mm.limits != limits:
             mm.limits = limits
@@ -170,7 +170,7 @@ class Twin:
         mm.read_implies_exec = process.read_implies_exec
 
     def _fault_in(self) -> bool:
-        """Write to VMAs that the program wrote to first; say whether there were any."""
+        """Write to VMAs in which the program has now written; return whether there were any."""
         written = fault_in(self.engine, self._engine_maps.writable, self._kernel.pages)
         self._history.touch(written)
         return bool(written)
@@ -181,7 +181,7 @@ class Twin:
         if self._call is None or reason:
             self._take(thread, before, f"{operation.name}{reason}")
             if operation.name == MERGE_ANY and result == 0:
-                self._never_again = f" after {MERGE_ANY}"  # new memory has flags that are not ours
+                self._never_again = f" after {MERGE_ANY}"  # new memory has flags that ours lacks
             return
         kernel = Answer(result, self._text, self._kernel.counts(thread))
         try:
@@ -195,7 +195,7 @@ class Twin:
             self._history.follow(before, self.engine.mm)
 
     def _judge(self, thread: Thread, before: bytes, both: Mismatch) -> bool:
-        """Count a call that agreed, and say whether it did; keep a mismatch, and start over."""
+        """Count a call that agreed, and return whether it did; keep a mismatch, and start over."""
         engine, kernel = both.engine, both.kernel
         if engine == kernel or self._grew_meanwhile(kernel, engine):
             self._world.run.counts[both.operation.name, result_name(kernel.result)] += 1
@@ -217,18 +217,18 @@ class Twin:
             return Answer(result, self._engine_maps.text(), _counts(self.engine))
         except NotModelledError:
             raise
-        except Exception as error:  # whichever: it is a fault of the engine
+        except Exception as error:  # any other exception is a fault of the engine
             return Answer(fault=describe_fault(error))
 
     def _follow(self, text: bytes) -> bool:
-        """Follow what may change without a call; say whether the maps are those of text now."""
+        """Follow what may change without a call; return whether the maps now equal text."""
         self._history.touch(follow_stacks(self.engine, text))
         follow_names(self.engine.mm, text)
         self._engine_maps.renamed()
         return self._engine_maps.text() == text
 
     def _grew_meanwhile(self, kernel: Answer, engine: Answer) -> bool:
-        """Say whether all that differs is the stack of another thread, which grew."""
+        """Return whether the only difference is another thread's stack, which grew."""
         return (
             not engine.fault
             and engine.result == kernel.result
@@ -237,7 +237,7 @@ class Twin:
         )
 
     def _take(self, thread: Thread, before: bytes, what: str) -> None:
-        """Take the kernel's maps; count what they were taken for."""
+        """Take the kernel's maps; count the reason."""
         self._world.run.not_modelled[what] += 1
         mm = self.engine.mm
         try:
@@ -252,7 +252,7 @@ class Twin:
             self._start_over(thread, before)
 
     def _start_over(self, thread: Thread, before: bytes) -> None:
-        """Begin again with the kernel's maps. A fault may have left the old engine locked."""
+        """Start over from the kernel's maps. A fault may have left the old engine locked."""
         mm = mm_like(self.engine.mm, self._kernel, thread, self._world.machine)
         self.engine = Process(mm)
         self._engine_maps = self._world.maps_of(self.engine, self._engine_maps)
@@ -261,10 +261,10 @@ class Twin:
 
 
 def _copy_of(process: Process) -> Process:
-    """Return the copy that a fork makes, drivers' mappings included.
+    """Return the copy that a fork makes, including drivers' mappings.
 
-    The engine refuses these, as it does not know which are copied. Here their flags came from
-    smaps, and say so.
+    The engine refuses to copy these, because it does not know which are copied. Here their flags
+    came from smaps, and say so.
     """
     mm = process.mm
     has_drivers, mm.has_drivers = mm.has_drivers, False
@@ -288,15 +288,15 @@ def _counts(process: Process) -> dict[str, int]:
 
 
 def _learn_inode(mm: MmStruct, addr: int, text: bytes, known: set[int]) -> None:
-    """Give new shared memory of the engine's, if that is at addr, the kernel's inode number.
+    """Give the engine's new shared memory at addr, if there is any, the kernel's inode number.
 
-    Only one that no other memory has: which lines share an inode is not for the engine to pick.
+    Only a number that no other memory has: else a wrongly shared inode could not be seen.
 
     Args:
         mm: The engine's.
         addr: Byte address.
         text: The kernel's maps.
-        known: Numbers that are given already; one more afterwards.
+        known: Numbers already given; afterwards one more.
     """
     vma = mm.mm_mt.find(addr)
     at = (b"\n" + text).find(b"\n%08x-" % addr)
@@ -309,5 +309,5 @@ def _learn_inode(mm: MmStruct, addr: int, text: bytes, known: set[int]) -> None:
 
 
 def _has_no_name(file: VmFile) -> bool:
-    """Say whether a file comes into being with its mapping, and is nowhere else."""
+    """Return whether a file is created by its mapping, and exists nowhere else."""
     return file.is_anon_shmem or file.huge is not None

@@ -1,4 +1,4 @@
-"""What all address spaces of a traced program have in common."""
+"""What all address spaces of a traced program share."""
 
 from untorn.conform.program.engine_calls import EngineCalls
 from untorn.conform.program.engine_maps import EngineMaps
@@ -13,20 +13,20 @@ class World:
     """Limits, files and results.
 
     Attributes:
-        machine: What bounds any process of this machine.
-        files: That are mapped, or are about to be.
-        calls: Prepares calls of the engine.
-        run: What the run comes to.
-        inodes: Numbers of shared memory that the engine was told.
+        machine: Limits of any process on this machine.
+        files: Files that are mapped, or are about to be.
+        calls: Prepares the engine's calls.
+        run: The results.
+        inodes: Inode numbers of shared memory that the engine was given.
     """
 
     def __init__(self, machine: Limits, run: ProgramRun, *, records: bool) -> None:
-        """Begin.
+        """Start without address spaces.
 
         Args:
             machine: See above.
             run: See above.
-            records: Whether histories are kept.
+            records: Whether to keep histories.
         """
         self.machine = machine
         self.files = OpenFiles()
@@ -37,19 +37,19 @@ class World:
         self._maps: set[EngineMaps] = set()
 
     def maps_of(self, engine: Process, old: EngineMaps | None = None) -> EngineMaps:
-        """Return what writes the maps of an engine process, in the place of another one perhaps."""
+        """Return a writer of an engine process's maps, perhaps in the place of an old one."""
         maps = EngineMaps(engine.mm)
         self._maps.add(maps)
         self._maps.discard(old)
         return maps
 
     def forget(self, maps: EngineMaps, history: History) -> None:
-        """Know that an engine process ended, and how it came to be as it was."""
+        """Record that an engine process ended, and how it got its last form."""
         self._maps.remove(maps)
         self.close_files()
         if self._records and not history.is_copy:
             self.run.records.append(history)
 
     def close_files(self) -> None:
-        """Close what was kept of files that nobody maps any longer."""
+        """Close the descriptors of files that nobody maps any longer."""
         self.files.keep_only({file for maps in self._maps for file in maps.files})

@@ -1,4 +1,4 @@
-"""Cases that other people's test suites check, written anew; a file for each suite."""
+"""Cases that other people's test suites check, written anew; one file per suite."""
 
 from pathlib import Path
 

@@ -1,7 +1,7 @@
-"""How programs of 64 and of 32 bits ask the kernel: numbers of calls, registers, results.
+"""How 64-bit and 32-bit programs call the kernel: numbers, registers, results.
 
 Source: arch/x86/entry/syscalls/syscall_64.tbl and syscall_32.tbl; syscall(2) for the registers;
-arch/x86/include/asm/user_64.h for where those of either kind stand.
+arch/x86/include/asm/user_64.h for their places.
 """
 
 from dataclasses import dataclass
@@ -9,22 +9,22 @@ from dataclasses import dataclass
 from untorn.maps.page import IA32_PAGE_OFFSET, PAGE_SHIFT, TASK_SIZE
 
 RAX, ORIG_RAX, RIP = 10, 15, 16
-"""Where these stand in struct user_regs_struct; a 32-bit program has their lower halves."""
+"""Their places in struct user_regs_struct; a 32-bit program has the lower halves."""
 _R10, _RBP, _RBX, _R9, _R8, _RCX, _RDX, _RSI, _RDI = 7, 4, 5, 8, 9, 11, 12, 13, 14
 _MAX_ERRNO = 4095
 
 
 @dataclass(frozen=True, slots=True)
 class Abi:
-    """What a program is compiled for.
+    """The ABI of a program.
 
     Attributes:
-        name: As setarch(8) has it.
-        bits: Of a register.
-        task_size: The first byte address that a program cannot have, with page tables of four
-            levels.
-        arguments: Where the registers of the arguments stand in struct user_regs_struct.
-        numbers: Of system calls, by their names.
+        name: Its name in setarch(8).
+        bits: Size of a register.
+        task_size: The first byte address that a program cannot have, with four levels of page
+            tables.
+        arguments: Places of the argument registers in struct user_regs_struct.
+        numbers: Numbers of system calls, by name.
     """
 
     name: str
@@ -35,11 +35,11 @@ class Abi:
 
     @property
     def word_max(self) -> int:
-        """All bits of a register."""
+        """A register with all bits set."""
         return (1 << self.bits) - 1
 
     def registers(self, name: str, arguments: tuple[int, ...]) -> tuple[int, ...]:
-        """Return what the registers hold for a call of this name, in the order of arguments.
+        """Return what the registers hold for a call of this name, in the order of its arguments.
 
         The offset of mmap is given in bytes; i386 has mmap2(2), which takes pages.
         """
@@ -49,7 +49,7 @@ class Abi:
         return tuple(argument & self.word_max for argument in arguments)
 
     def result(self, register: int) -> int:
-        """Return what a call returned: an errno negated if it is from -4095 to -1."""
+        """Return the result of a call: a negated errno if it is from -4095 to -1."""
         value = register & self.word_max
         return value - (1 << self.bits) if value >= (1 << self.bits) - _MAX_ERRNO else value
 

@@ -1,4 +1,4 @@
-"""What bounds the address space of a real process: its limits, its rights, and this machine's."""
+"""What limits the address space of a real process: its limits, its rights, and this machine."""
 
 import re
 import resource
@@ -18,10 +18,10 @@ _HAS_MEMORY = Path("/sys/devices/system/node/has_memory")
 
 
 def limits_of(child: MinimalChild) -> Limits:
-    """Return what bounds the child as it is now.
+    """Return what limits the child as it is now.
 
     Raises:
-        OSError: A file of /proc cannot be read.
+        OSError: A file in /proc cannot be read.
     """
     soft = {name: _bytes(child.soft_limit(name)) for name in ("AS", "DATA", "MEMLOCK", "STACK")}
     capabilities = child.capabilities()
@@ -50,12 +50,12 @@ def limits_of(child: MinimalChild) -> Limits:
 
 
 def sysctl(name: str) -> int:
-    """Return a number of /proc/sys/vm."""
+    """Return a number in /proc/sys/vm."""
     return int((_SYSCTL / name).read_text())
 
 
 def memory_pages() -> int:
-    """Return memory and swap in pages, as the kernel counts them when it guesses."""
+    """Return memory and swap in pages, as the kernel's overcommit heuristic counts them."""
     return meminfo_pages("MemTotal", "SwapTotal")
 
 
@@ -67,7 +67,7 @@ def meminfo_pages(*names: str) -> int:
 
 
 def mems_allowed() -> int:
-    """Return the bits of the NUMA nodes whose memory processes of ours may have.
+    """Return the bits of the NUMA nodes whose memory our processes may use.
 
     Source: proc_pid_status(5), Documentation/ABI/stable/sysfs-devices-node. 0: no CONFIG_NUMA.
     """
@@ -79,7 +79,7 @@ def mems_allowed() -> int:
 
 
 def _bits(nodes: str) -> int:
-    """Return the bits of a list as 0-1,3."""
+    """Return the bits of a list such as 0-1,3."""
     bits = 0
     for span in nodes.strip().split(","):
         first, _, last = span.partition("-")
@@ -88,11 +88,11 @@ def _bits(nodes: str) -> int:
 
 
 def _of_a_page(child: MinimalChild) -> tuple[int, bool]:
-    """Return what can only be learned from a page that the child maps for a moment.
+    """Return what can be learned only from a page that the child maps for a moment.
 
     Returns:
-        mmap_min_addr, a byte address: a hint below it is raised to it. Whether the page could be
-        named.
+        mmap_min_addr, a byte address (a lower hint is raised to it), and whether the page could get
+        a name.
     """
     page = child.call("mmap", PAGE_SIZE, PAGE_SIZE, PROT_NONE, MAP_ANONYMOUS | MAP_PRIVATE, -1, 0)
     name = minimal_elf.string_at(0)

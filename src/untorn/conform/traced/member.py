@@ -12,7 +12,7 @@ _CHUNK = 1 << 16
 
 
 class Layout(NamedTuple):
-    """Byte addresses of an address space that its maps do not tell."""
+    """Byte addresses of an address space that its maps do not show."""
 
     start_code: int
     end_code: int
@@ -28,10 +28,10 @@ class Layout(NamedTuple):
 
     @classmethod
     def of(cls, pid: int) -> Self:
-        """Return those of a process.
+        """Return the layout of a process.
 
         Raises:
-            OSError: ENOENT or ESRCH if there is none of this ID.
+            OSError: ENOENT or ESRCH if there is no such process.
 
         Source: proc_pid_stat(5).
         """
@@ -40,11 +40,11 @@ class Layout(NamedTuple):
 
 
 def pages_of(status: bytes, names: Mapping[str, Iterable[str]]) -> dict[str, int]:
-    """Return sums of fields that count memory in the text of a status; nothing without memory.
+    """Return sums of memory counters in the text of a status; nothing without memory.
 
     Args:
         status: The text, whose fields are in kB.
-        names: Under which name each sum is returned, in pages, and of which fields it is.
+        names: The name of each sum, in pages, and the fields to add for it.
 
     Source: proc_pid_status(5).
     """
@@ -62,7 +62,7 @@ def _kilobytes(status: bytes, field: str) -> int:
 
 
 def read_whole(fd: int) -> bytes:
-    """Return the text of an open file of /proc, from its beginning."""
+    """Return the text of an open file in /proc, from its start."""
     text = os.pread(fd, _CHUNK, 0)
     while more := os.pread(fd, _CHUNK, len(text)):
         text += more
@@ -70,7 +70,7 @@ def read_whole(fd: int) -> bytes:
 
 
 class Member:
-    """One of the processes that a child under test has become by forking."""
+    """One of the processes of a child under test that has forked."""
 
     def __init__(self, tracee: Tracee) -> None:
         self.tracee = tracee
@@ -78,7 +78,7 @@ class Member:
         self.reopen()
 
     def reopen(self) -> None:
-        """Open the files: those opened before an exec are of the old address space."""
+        """Open the files again: after an exec the old ones belong to the old address space."""
         self._close()
         proc = f"/proc/{self.tracee.pid}"
         self._maps = os.open(f"{proc}/maps", os.O_RDONLY | os.O_CLOEXEC)
@@ -93,7 +93,7 @@ class Member:
         return os.pread(self._status, _CHUNK, 0)
 
     def memory(self, addr: int, size: int) -> bytes:
-        """Return what size bytes at a byte address hold. Raises OSError EIO if nothing is there."""
+        """Return size bytes at a byte address. Raises OSError EIO if nothing is there."""
         with Path(f"/proc/{self.tracee.pid}/mem").open("rb", buffering=0) as file:
             return os.pread(file.fileno(), size, addr)
 

@@ -1,4 +1,4 @@
-"""A child with an address space that nothing changes but the calls it is told to make."""
+"""A child whose address space changes only by the calls that it is told to make."""
 
 import errno
 import os
@@ -18,7 +18,7 @@ from untorn.maps.page import PAGE_SIZE
 from untorn.maps.pagemap import ENTRY_SIZE, PM_PRESENT
 
 STACK_LIMIT = 8 << 20
-"""Bytes; RLIMIT_STACK at exec. Small enough for mmap_base to be where it is by default."""
+"""Bytes; RLIMIT_STACK at exec. Small enough for the default mmap_base."""
 FIRST_FD = 500
 """Descriptors of the child's files are counted from here."""
 _MPOL_DEFAULT = 0
@@ -28,17 +28,17 @@ _LIMITS = ("AS", "DATA", "MEMLOCK", "STACK")
 
 
 class MinimalChild:
-    """A process of one page of program, without randomization, stopped between calls.
+    """A process with one page of program, without randomization, stopped between calls.
 
-    It may fork: the copy makes the calls from then on, until it ends and its parent goes on.
-    Its program is sealed, so that no call can take it away, if the kernel has mseal(2).
+    It may fork: then the copy makes the calls, until it ends and its parent goes on. If the kernel
+    has mseal(2), its program is sealed, so that no call can take it away.
 
     Attributes:
-        abi: What its program is compiled for.
-        sealed: Whether it is.
+        abi: The ABI of its program.
+        sealed: Whether its program is sealed.
 
-    Use it as a context manager, or call close(): all its processes are ended by their pids,
-    whatever happens; they also end with this process.
+    Use it as a context manager, or call close(): all its processes are killed by PID in any case;
+    they also end with this process.
     """
 
     sealed: bool
@@ -46,15 +46,15 @@ class MinimalChild:
     def __init__(
         self, files: tuple[int, ...] = (), *, abi: Abi = X86_64, topdown: bool = True
     ) -> None:
-        """Start it.
+        """Start the child.
 
         Args:
-            files: Descriptors that it gets, as FIRST_FD and so on.
-            abi: What its program is compiled for.
-            topdown: False if its mappings are to be placed from the bottom up.
+            files: Descriptors to give it, as FIRST_FD and so on.
+            abi: The ABI of its program.
+            topdown: False to place its mappings from the bottom up.
 
         Raises:
-            OutOfReachError: Tracing, or a process without randomization, is forbidden here.
+            OutOfReachError: Tracing, or disabling randomization, is forbidden here.
         """
         self.abi = abi
         self._family: list[Member] = []
@@ -64,7 +64,7 @@ class MinimalChild:
             self._family.append(Member(tracee))
             layout = 0 if topdown else _ADDR_COMPAT_LAYOUT
             if self.call("personality", _ADDR_NO_RANDOMIZE | layout) < 0:
-                raise OutOfReachError("no process without address randomization can be had here")
+                raise OutOfReachError("address randomization cannot be disabled here")
             self._limits = {name: resource.prlimit(self.pid, _number(name)) for name in _LIMITS}
             self._limits["STACK"] = _at_most(STACK_LIMIT, self.hard_limit("STACK"))
             self.renew()
@@ -74,12 +74,12 @@ class MinimalChild:
 
     @property
     def pid(self) -> int:
-        """The ID of the process that makes the calls; the same after renew()."""
+        """The PID of the process that makes the calls; the same after renew()."""
         return self._family[-1].tracee.pid
 
     @property
     def generation(self) -> int:
-        """How many ancestors of the process that makes the calls are there still."""
+        """How many ancestors of the process that makes the calls still exist."""
         return len(self._family) - 1
 
     def call(self, name: str, *arguments: int) -> int:
@@ -87,12 +87,12 @@ class MinimalChild:
         return self._family[-1].tracee.call(minimal_elf.SYSCALL, name, *arguments)
 
     def exec(self, name: str, *arguments: int) -> None:
-        """Have it make an execveat(2); raises as Tracee.exec()."""
+        """Make it call execveat(2); raises as Tracee.exec()."""
         self._family[-1].tracee.exec(minimal_elf.SYSCALL, name, *arguments)
         self._family[-1].reopen()
 
     def fork(self) -> None:
-        """Have it fork; the copy makes the calls from now on. Raises as Tracee.fork()."""
+        """Make it fork; the copy makes the calls from now on. Raises as Tracee.fork()."""
         self._family.append(Member(self._family[-1].tracee.fork(minimal_elf.SYSCALL)))
 
     def exit(self) -> None:
@@ -105,15 +105,15 @@ class MinimalChild:
             self._family.pop(0).end()
 
     def renew(self) -> None:
-        """Start over alone, with a new address space, the first limits and capabilities.
+        """Start over alone, with a new address space and the initial limits and capabilities.
 
         Raises:
-            OutOfReachError: Its program cannot be sealed though the kernel has mseal(2).
+            OutOfReachError: Its program cannot be sealed although the kernel has mseal(2).
         """
         self.orphan()
         for name, limits in self._limits.items():
             resource.prlimit(self.pid, _number(name), limits)
-        self.call("set_mempolicy", _MPOL_DEFAULT, 0, 0)  # an exec would keep it
+        self.call("set_mempolicy", _MPOL_DEFAULT, 0, 0)  # it would survive an exec
         empty, argv = minimal_elf.EMPTY_STRING, minimal_elf.ARGV
         arguments = PROGRAM_FD, empty, argv, 0, _AT_EMPTY_PATH
         self.exec("execveat", *arguments)
@@ -123,7 +123,7 @@ class MinimalChild:
         self.sealed = not error
 
     def poke(self, data: bytes) -> int:
-        """Write data where its stack begins, which its program does not need; return where.
+        """Write data to the start of its stack, which its program does not use; return where.
 
         Raises:
             OSError: EIO if nothing is mapped there any more.
@@ -146,7 +146,7 @@ class MinimalChild:
         return self._limits[name][1]
 
     def soft_limit(self, name: str) -> int:
-        """Return the soft limit that the child has after renew(), in bytes, -1 for none."""
+        """Return the soft limit of the child after renew(), in bytes, -1 for none."""
         return self._limits[name][0]
 
     def maps(self) -> bytes:
@@ -158,24 +158,24 @@ class MinimalChild:
         return Path(f"/proc/{self.pid}/smaps").read_bytes()
 
     def numa_maps(self) -> bytes:
-        """Return the text of its numa_maps; nothing if there is none in this kernel."""
+        """Return the text of its numa_maps; nothing if this kernel has none."""
         try:
             return Path(f"/proc/{self.pid}/numa_maps").read_bytes()
         except FileNotFoundError:
             return b""
 
     def memory(self, addr: int, size: int) -> bytes:
-        """Return what size bytes at a byte address hold. Raises OSError EIO if nothing is there."""
+        """Return size bytes at a byte address. Raises OSError EIO if nothing is there."""
         return self._family[-1].memory(addr, size)
 
     def pages(self, names: Mapping[str, Iterable[str]]) -> dict[str, int]:
-        """Return sums of fields of /proc/PID/status that count memory, VmSize perhaps, in pages.
+        """Return sums of memory counters in /proc/PID/status, such as VmSize, in pages.
 
         Args:
-            names: Under which name each sum is returned, and of which fields it is.
+            names: The name of each sum, and the fields to add for it.
 
         Raises:
-            ChildProcessError: It has no memory any longer, as it ended.
+            ChildProcessError: It has no memory any longer, because it ended.
 
         Source: proc_pid_status(5).
         """
@@ -215,7 +215,7 @@ class MinimalChild:
         return int(status.partition("CapEff:")[2].split()[0], 16)
 
     def close(self) -> None:
-        """End all; once is enough, twice does no harm."""
+        """End all processes; a second call does nothing."""
         while self._family:
             self._family.pop().end()
         if self._lifeline >= 0:

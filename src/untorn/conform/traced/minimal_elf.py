@@ -1,6 +1,6 @@
-"""A program of one page: it waits for its parent's end, and is there to be told what to do.
+"""A program of one page: it waits for its parent's end, and obeys its tracer.
 
-Its address space is as small as the kernel makes one: this page, a stack, what the kernel adds.
+Its address space is as small as possible: this page, a stack, and what the kernel adds.
 Source: elf(5), execveat(2), capset(2).
 """
 
@@ -16,9 +16,9 @@ from untorn.releases.release import running_release
 BASE = 0x40_0000
 """Byte address of the page."""
 LIFELINE_FD = 401
-"""Descriptor of a pipe whose other end nobody writes to; it closes when its parent ends."""
+"""Descriptor of a pipe that nobody writes to; its other end closes when its parent ends."""
 _HEADERS = 64 + 2 * 56
-"""Bytes of the ELF header and of two program headers; those of 32 bits are smaller."""
+"""Size of the ELF header and of two program headers; those of 32 bits are smaller."""
 _CODES = {
     X86_64.name: bytes.fromhex(
         "b800000000"  # mov eax, 0: read
@@ -41,9 +41,9 @@ _CODES = {
         "cd80"  # int 0x80
     ),
 }
-"""Of equal length, and each instruction that makes a system call at the same place."""
+"""Of equal length, with each system call instruction at the same place."""
 SYSCALL = BASE + _HEADERS + 18
-"""Byte address of one."""
+"""Byte address of a system call instruction."""
 _CODE_SIZE = 32
 _DATA = BASE + _HEADERS + _CODE_SIZE
 _NAME = b"minimal\0"
@@ -62,9 +62,9 @@ IDLE_CAPABILITIES = CAPABILITY_HEADER + 8
 What is permitted stays, as an exec that gained some would bring randomization back.
 """
 NODEMASKS = 0, 1, 2, 3, 1 << 40
-"""Sets of NUMA nodes, as bits, that the program has for mbind(2)."""
+"""Sets of NUMA nodes, as bits, that the program holds for mbind(2)."""
 MAXNODE = 65
-"""What that takes for the 64 nodes of each."""
+"""maxnode for the 64 nodes of each."""
 _NODEMASKS_AT = IDLE_CAPABILITIES + 24
 STRINGS = b"a name", b"x", b"odd [name]", b"n" * 80
 _STRINGS_AT = _NODEMASKS_AT + 8 * len(NODEMASKS)
@@ -118,7 +118,7 @@ def string_at(number: int) -> int:
 
 
 def in_memory(abi: Abi = X86_64) -> int:
-    """Return a new descriptor of the program, in a file that lives in memory.
+    """Return a new descriptor of the program, in a file in memory.
 
     Raises:
         OSError: as memfd_create(2).

@@ -1,4 +1,4 @@
-"""What an open file of this process is to the engine: everything as the kernel says it."""
+"""What the engine must know of an open file of this process, all from the kernel."""
 
 import ctypes
 import fcntl
@@ -19,7 +19,7 @@ _F_SEAL_FUTURE_WRITE = 0x10
 _MAGIC = {0xEF53: "ext4", 0x5846_5342: "xfs", 0x0102_1994: "tmpfs", 0x794C_7630: "overlay"}
 DISKS = "ext4", "xfs"
 _STATFS_MAX = 256
-"""Bytes; more than struct statfs has."""
+"""Bytes; more than the size of struct statfs."""
 _ST_NOEXEC = 8
 _ZERO = os.makedev(1, 5)
 """Source: Documentation/admin-guide/devices.txt."""
@@ -28,7 +28,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def vm_file(facts: dict[str, Any]) -> VmFile:
-    """Return a file of the engine for what file_facts() says of a real one."""
+    """Return a file of the engine from file_facts() of a real one."""
     return VmFile(
         **facts
         | {
@@ -40,9 +40,9 @@ def vm_file(facts: dict[str, Any]) -> VmFile:
 
 
 def file_facts(fd: int) -> dict[str, Any]:
-    """Return what the engine must know of an open file, as JSON can carry it.
+    """Return what the engine must know of an open file, as JSON values.
 
-    Of mapping, whether it is shmem; the rest as the fields of VmFile.
+    For its mapping, whether it is shmem; the rest are fields of VmFile.
 
     Source: fstat(2), fstatvfs(3), ioctl_fs(2).
     """
@@ -75,9 +75,9 @@ def file_facts(fd: int) -> dict[str, Any]:
 
 
 def file_system(fd: int) -> str:
-    """Return the type of the file system of an open file, "" if it is none of those told apart.
+    """Return the file system type of an open file; "" if it is none of those that matter.
 
-    Source: statfs(2), whose first field it is; linux/magic.h.
+    Source: statfs(2), its first field; linux/magic.h.
     """
     answer = ctypes.create_string_buffer(_STATFS_MAX)
     if _libc.fstatfs(fd, answer):
@@ -86,7 +86,7 @@ def file_system(fd: int) -> str:
 
 
 def file_system_at(path: Path) -> str:
-    """Return the same of a file or directory that can be opened for reading."""
+    """Return the same for a file or directory that can be opened for reading."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         return file_system(fd)
@@ -95,7 +95,7 @@ def file_system_at(path: Path) -> str:
 
 
 def is_write_sealed(fd: int) -> bool:
-    """Say whether an open file is sealed against writing. Source: fcntl(2), File Sealing."""
+    """Return whether an open file is sealed against writing. Source: fcntl(2), File Sealing."""
     try:
         seals = fcntl.fcntl(fd, fcntl.F_GET_SEALS)
     except OSError:
@@ -104,7 +104,7 @@ def is_write_sealed(fd: int) -> bool:
 
 
 def inode_attributes(fd: int) -> int:
-    """Return the inode's attributes; 0 where the file system keeps none."""
+    """Return the inode's attributes; 0 if the file system has none."""
     try:
         return int(struct.unpack("I", fcntl.ioctl(fd, _FS_IOC_GETFLAGS, bytes(4)))[0])
     except OSError:
@@ -112,7 +112,7 @@ def inode_attributes(fd: int) -> int:
 
 
 def set_append_only(fd: int, on: bool = True) -> None:
-    """Do chattr +a or -a to an open file.
+    """Do chattr +a or -a on an open file.
 
     Raises:
         OSError: EPERM without CAP_LINUX_IMMUTABLE, ENOTTY or EOPNOTSUPP on another file system.

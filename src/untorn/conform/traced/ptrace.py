@@ -1,4 +1,4 @@
-"""ptrace(2): its requests, and a child of our own that is stopped and made to do system calls.
+"""ptrace(2): its requests, and a stopped child of ours that we let make system calls.
 
 Each such call costs four requests: set the registers, step over a syscall instruction, wait, get
 the registers. Source: ptrace(2), waitpid(2).
@@ -42,7 +42,7 @@ PTRACE_EVENT_SECCOMP = 7
 PTRACE_EVENT_STOP = 128
 
 WALL, WNOTHREAD = 0x4000_0000, 0x2000_0000
-"""For waitpid(2): all kinds of children; those of the calling thread only."""
+"""For waitpid(2): all kinds of children; only those of the calling thread."""
 _CLONE_PARENT = 0x8000
 _TRAP = signal.SIGTRAP << 8 | 0x7F
 """Wait status of a child that a trap stopped."""
@@ -50,7 +50,7 @@ _REGISTERS = 27
 _SYSCALL_INFO = struct.Struct("=B3xI16x7q8x")
 """op, arch, instruction and stack pointer; number and arguments, or the result; the rest."""
 _NO_SYSCALL = (1 << 64) - 1
-"""In orig_rax: there is none to restart."""
+"""In orig_rax: there is no call to restart."""
 
 _ptrace = ctypes.CDLL(None, use_errno=True).ptrace
 _ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
@@ -68,17 +68,17 @@ def ptrace(request: int, pid: int, data: int = 0, addr: int = 0) -> None:
 
 
 def event_message(pid: int) -> int:
-    """Return what a thread that stopped at an event says of it. Raises OSError as ptrace()."""
+    """Return the message of a thread that stopped at an event. Raises OSError as ptrace()."""
     message = ctypes.c_ulong()
     ptrace(PTRACE_GETEVENTMSG, pid, ctypes.addressof(message))
     return message.value
 
 
 class Registers:
-    """Those of a stopped thread, signed: a buffer for any number of reads and writes.
+    """The registers of a stopped thread, signed: a buffer for any number of reads and writes.
 
     Attributes:
-        where: What PTRACE_GETREGS and PTRACE_SETREGS are given as data.
+        where: The data argument of PTRACE_GETREGS and PTRACE_SETREGS.
     """
 
     __slots__ = ("_values", "where")
@@ -88,11 +88,11 @@ class Registers:
         self.where = ctypes.addressof(self._values)
 
     def result(self, abi: Abi) -> int:
-        """Return what a system call returned: an errno negated if it is from -4095 to -1."""
+        """Return the result of a system call: a negated errno if it is from -4095 to -1."""
         return abi.result(self._values[RAX])
 
     def prepare(self, abi: Abi, at: int, name: str, arguments: tuple[int, ...]) -> None:
-        """Stand before an instruction, at this byte address, that makes this system call."""
+        """Set the registers to make this system call by the instruction at this byte address."""
         values = self._values
         values[RIP], values[RAX], values[ORIG_RAX] = at, abi.numbers[name], _NO_SYSCALL
         held = abi.registers(name, arguments)
@@ -101,14 +101,14 @@ class Registers:
 
 
 class SyscallInfo:
-    """What a stopped thread says of the system call that it stands before or after.
+    """What a stopped thread shows of the system call before or after which it stopped.
 
     Attributes:
         op: SYSCALL_ENTRY, SYSCALL_EXIT, SYSCALL_SECCOMP or, at another stop, 0.
-        arch: AUDIT_ARCH_X86_64, or that of the kind of program that it is.
-        number: Of the call; before it.
-        arguments: All six; before the call.
-        result: After the call: an errno negated if it is from -4095 to -1.
+        arch: AUDIT_ARCH_X86_64, or that of another kind of program.
+        number: Number of the call; valid before it.
+        arguments: All six; valid before the call.
+        result: Valid after the call: a negated errno if it is from -4095 to -1.
 
     Source: ptrace(2), PTRACE_GET_SYSCALL_INFO; since Linux 5.3.
     """
@@ -122,7 +122,7 @@ class SyscallInfo:
         self._where = ctypes.addressof(self._buffer)
 
     def read(self, pid: int) -> None:
-        """Ask a thread. Raises OSError as ptrace()."""
+        """Read it from a thread. Raises OSError as ptrace()."""
         ptrace(PTRACE_GET_SYSCALL_INFO, pid, self._where, _SYSCALL_INFO.size)
         unpacked = _SYSCALL_INFO.unpack(self._buffer)
         self.op, self.arch, self.number, *arguments = unpacked
@@ -130,19 +130,19 @@ class SyscallInfo:
 
 
 class Tracee:
-    """A traced child, stopped whenever no method runs. It is killed when its tracer ends.
+    """A traced child, stopped while no method runs. It is killed when its tracer ends.
 
     Only the thread that made it may use it: the kernel ties tracing to a thread.
 
     Attributes:
-        pid: Its ID; 0 once it ended.
-        abi: What its program is compiled for.
+        pid: Its PID; 0 once it has ended.
+        abi: The ABI of its program.
     """
 
     __slots__ = ("_registers", "abi", "pid")
 
     def __init__(self, pid: int, abi: Abi = X86_64) -> None:
-        """Take over a child that is traced already, and about to stop."""
+        """Take over a child that is already traced, and about to stop."""
         self.pid = pid
         self.abi = abi
         self._registers = Registers()
@@ -155,26 +155,26 @@ class Tracee:
 
         Raises:
             OSError: EPERM if that is forbidden, ESRCH if there is no such process.
-            ChildProcessError: It ended.
+            ChildProcessError: It has ended.
         """
         ptrace(PTRACE_SEIZE, pid, PTRACE_O_EXITKILL)
         ptrace(PTRACE_INTERRUPT, pid)
         tracee = cls(pid, abi)
-        # Not before: the exec that the child begins with need not be over when it is seized.
+        # Only now: the exec that starts the child may still be under way when we seize it.
         options = PTRACE_O_EXITKILL | PTRACE_O_TRACEEXEC | PTRACE_O_TRACEFORK
         tracee._ask(PTRACE_SETOPTIONS, options)
         return tracee
 
     def call(self, syscall_at: int, name: str, *arguments: int) -> int:
-        """Have the child make a system call.
+        """Let the child make a system call.
 
         Args:
-            syscall_at: Byte address of an instruction in the child that makes a system call.
+            syscall_at: Byte address of a system call instruction in the child.
             name: One of Abi.numbers.
-            arguments: At most six, each in a whole register, whose bits count.
+            arguments: At most six; all bits of each register count.
 
         Returns:
-            What the kernel returns, signed: an errno negated if it is from -4095 to -1.
+            What the kernel returns, signed: a negated errno if it is from -4095 to -1.
 
         Raises:
             ChildProcessError: The child ended, or a signal came in between.
@@ -185,10 +185,10 @@ class Tracee:
         return self._result()
 
     def exec(self, syscall_at: int, name: str, *arguments: int) -> None:
-        """Have the child make an execve(2) or execveat(2); stop before its first instruction.
+        """Let the child call execve(2) or execveat(2); it stops before its first instruction.
 
         Raises:
-            OSError: with the errno of the call.
+            OSError: The errno of the call.
             ChildProcessError: as call().
         """
         self._prepare(syscall_at, name, arguments)
@@ -202,10 +202,10 @@ class Tracee:
             raise os_error(-result)
 
     def fork(self, syscall_at: int) -> "Tracee":
-        """Have the child copy itself; return the copy, a child of ours too, traced and stopped.
+        """Let the child fork; return the copy, which is also our child, traced and stopped.
 
         Raises:
-            OSError: with the errno of clone(2).
+            OSError: The errno of clone(2).
             ChildProcessError: as call().
         """
         self._prepare(syscall_at, "clone", (_CLONE_PARENT | signal.SIGCHLD, 0, 0, 0, 0))
@@ -223,7 +223,7 @@ class Tracee:
         return copy
 
     def end(self) -> None:
-        """Kill the child and wait for its end; once is enough, twice does no harm."""
+        """Kill the child and wait for its end; a second call does nothing."""
         pid, self.pid = self.pid, 0
         if pid:
             end_child(pid)
@@ -233,12 +233,12 @@ class Tracee:
         self._ask(PTRACE_SETREGS, self._registers.where)
 
     def _result(self) -> int:
-        """Read the registers; return the result of a call that was made."""
+        """Read the registers; return the result of the call that was made."""
         self._ask(PTRACE_GETREGS, self._registers.where)
         return self._registers.result(self.abi)
 
     def _ask(self, request: int, data: int = 0) -> None:
-        """Make a request; raise ChildProcessError if there is no child any longer."""
+        """Make a request; raise ChildProcessError if the child is gone."""
         try:
             ptrace(request, self.pid, data)
         except ProcessLookupError:
@@ -248,7 +248,7 @@ class Tracee:
         """Wait for the next stop and return its status, which must be a wanted one."""
         _, status = os.waitpid(self.pid, WALL)
         if not os.WIFSTOPPED(status):
-            pid, self.pid = self.pid, 0  # it may be another process's from now on
+            pid, self.pid = self.pid, 0  # it may soon be another process's
             raise ChildProcessError(f"the traced child {pid} ended, wait status {status:#x}")
         if status >> 8 not in [each >> 8 for each in wanted]:
             number = signal.Signals(os.WSTOPSIG(status) & 0x7F).name
@@ -257,7 +257,7 @@ class Tracee:
 
 
 def end_child(pid: int) -> None:
-    """Kill a child, traced or not, by its pid, and wait for its end."""
+    """Kill a child, traced or not, by its PID, and wait for its end."""
     os.kill(pid, signal.SIGKILL)
     while os.WIFSTOPPED(os.waitpid(pid, WALL)[1]):
         pass

@@ -1,4 +1,4 @@
-"""Start the minimal program, and trace it before anything is done with it."""
+"""Start the minimal program, and trace it before it does anything."""
 
 import os
 import signal
@@ -10,23 +10,23 @@ from untorn.conform.traced.ptrace import Tracee, end_child
 from untorn.errors import OutOfReachError, describe
 
 PROGRAM_FD = 400
-"""Descriptor of the program itself, in it."""
+"""The program's descriptor of itself."""
 _IGNORED_HERE = signal.SIGPIPE, signal.SIGXFSZ
-"""What Python ignores, and a program does not expect to be ignored."""
+"""Python ignores these, which a program does not expect."""
 
 
 def start_minimal(
     files: Mapping[int, int], abi: Abi = X86_64, *, own_group: bool
 ) -> tuple[Tracee, int]:
-    """Start the program; return it, stopped, and a descriptor: once that is closed, it ends.
+    """Start the program; return it, stopped, and a descriptor: the program ends when it is closed.
 
     Args:
-        files: The descriptors that it gets beside those that are inherited, and ours of each.
-        abi: What it is compiled for.
-        own_group: In a process group of its own, so that Ctrl-C is for us alone.
+        files: The descriptors that it gets besides inherited ones, and ours for each.
+        abi: Its ABI.
+        own_group: Put it into its own process group, so that Ctrl-C is for us only.
 
     Raises:
-        OutOfReachError: The program cannot be run, or not be traced.
+        OutOfReachError: The program cannot be run or traced.
     """
     pid, lifeline = _spawn(files, abi, own_group=own_group)
     try:
