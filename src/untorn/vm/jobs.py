@@ -62,3 +62,13 @@ def race(relay: Relay, name: str, options: dict[str, Any]) -> dict[str, Any]:
     )
     counts = {"passed": result.passed, "failed": result.failed, "skipped": result.skipped}
     return counts | {"reasons": dict(result.reasons)}
+
+
+def script(relay: Relay, text: str, name: str) -> Any:
+    """Run the text of a module; return what the function of that name returns.
+
+    The module may import what a guest has of this package, and the interpreter's own library.
+    """
+    names: dict[str, Any] = {"__name__": "script"}
+    exec(compile(text, "script", "exec"), names)
+    return names[name]()
