@@ -15,7 +15,7 @@ from untorn.bench.target import WORKLOADS, BenchOptions
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; }
-table { border-collapse: collapse; margin: 1rem 0; }
+table { border-collapse: collapse; margin: 1rem 0; display: block; overflow-x: auto; }
 th, td { padding: 0.15rem 0.8rem; text-align: right; border-bottom: 1px solid #e4e4e4; }
 th:first-child, td:first-child, th:nth-child(2), td:nth-child(2) { text-align: left; }
 pre { background: #f6f6f6; padding: 0.8rem; overflow: auto; }
