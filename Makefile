@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 NOGIL := .venv-nogil/bin
+DOCS := .venv-docs/bin
+RELEASE := .venv-release/bin
 
 .DEFAULT_GOAL := help
 
@@ -19,6 +21,16 @@ help: ## show the targets
 .venv-nogil/ready: pyproject.toml | .venv/ready
 	@python=$$($(BIN)/python tools/nogil.py) && $$python -m venv --clear .venv-nogil
 	$(NOGIL)/python tools/install.py
+	@touch $@
+
+.venv-docs/ready: pyproject.toml | .venv/ready
+	$(BIN)/python -m venv --clear .venv-docs
+	$(DOCS)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
+	@touch $@
+
+.venv-release/ready: pyproject.toml | .venv/ready
+	$(BIN)/python -m venv --clear .venv-release
+	$(RELEASE)/python -m pip install --quiet --disable-pip-version-check -e '.[release]'
 	@touch $@
 
 ENGINE_READERS = none mmap_lock vma_lock rcu
@@ -94,6 +106,23 @@ test: lint ## lint, types and tests; TESTS="tests/cli/test_doctor.py -x" for som
 test-nogil: .venv-nogil/ready ## the tests on CPython without the GIL, which is found, or made; TESTS as above
 	PYTHON_GIL=0 $(NOGIL)/python -m pytest $(TESTS)
 
+test-all: .venv-release/ready ## the tests on every Python from 3.11 to 3.14 that is here; TESTS as above
+	$(RELEASE)/nox --sessions tests -- $(TESTS)
+
+docs: .venv-docs/ready ## the site, in site/; its links, its examples, and each page in a browser
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/mkdocs build --quiet
+	$(DOCS)/python -m pytest tests/docs
+
+dist: .venv-release/ready ## wheel and sdist, in dist/, tried in an empty environment
+	rm -rf dist man
+	$(RELEASE)/python tools/manual.py man
+	$(RELEASE)/python -m build --outdir dist .
+	$(RELEASE)/twine check --strict dist/*
+	$(RELEASE)/python -m pytest tests/dist
+
+figures: .venv/ready ## put what commands wrote (FIGURES="bench.json kernels.json") into the pages
+	$(BIN)/python tools/figures.py $(FIGURES)
+
 lint: .venv/ready ## ruff, mypy --strict, and which way imports go
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -101,6 +130,6 @@ lint: .venv/ready ## ruff, mypy --strict, and which way imports go
 	$(BIN)/python tools/imports.py
 
 clean: ## remove what the other targets made
-	rm -rf .venv .venv-nogil bench.svg bench.json kernels.svg kernels.json kernels.html memory-stall.svg memory-stall-*.json sim-sweep.json sim-sweep.part sim-sweep.svg sim-timeline.svg .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .nox .venv .venv-nogil .venv-docs .venv-release dist man site bench.svg bench.json kernels.svg kernels.json kernels.html memory-stall.svg memory-stall-*.json sim-sweep.json sim-sweep.part sim-sweep.svg sim-timeline.svg .mypy_cache .ruff_cache .pytest_cache
 
-.PHONY: help bench kernels sim-kernels conform-kernels conform-programs bench-micro bench-readers bench-counting bench-stall bench-mount bench-load bench-nogil sim-sweep sim-timeline bench-checker soak test test-nogil lint clean
+.PHONY: help bench kernels sim-kernels conform-kernels conform-programs bench-micro bench-readers bench-counting bench-stall bench-mount bench-load bench-nogil sim-sweep sim-timeline bench-checker soak test test-nogil test-all docs dist figures lint clean

@@ -11,7 +11,7 @@ errors.
 from collections.abc import Callable
 from functools import cache
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 def __getattr__(name: str) -> object:
