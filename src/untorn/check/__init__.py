@@ -11,5 +11,5 @@ has (an attribute's store is seen in order), and nothing of the kernel. Sampling
 bound on preemptions say less: what was found, was found.
 
 From the top down: telling, run, checkpoint, parts, work, explore, oracle, mutants, scenarios,
-stage, strategies, runtime, code.
+stage, memory, strategies, runtime, code.
 """

@@ -132,9 +132,9 @@ def _part(work: Work, content: dict[str, Any], up: Part | None = None) -> Part:
         requests=tuple(Request(*each) for each in content["requests"]),
     )
     if content["root"] is not None:
-        path, backtrack, done, sleep, start, requests = content["root"]
+        path, backtrack, done, sleep, start, requests, left = content["root"]
         asked = [Request(*each) for each in requests]
-        part.root = Root(tuple(path), backtrack, done, sleep, start, asked)
+        part.root = Root(tuple(path), backtrack, done, sleep, start, asked, left)
     part.parts = [_part(work, each, part) for each in content["parts"]]
     return part
 

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from untorn.check.explore import Exploration, explore
+from untorn.check.memory.modes import SC, search, watching_in
 from untorn.check.mutants import MUTANTS
 from untorn.check.oracle.failure import describe
 from untorn.check.runtime.execution import Strategy
-from untorn.check.runtime.watching import watching
 from untorn.check.scenarios import SCENARIOS
 from untorn.check.strategies.branch import ALL, Branch, Request, Root
 from untorn.check.strategies.depth_first import EVERYTHING, Dfs, Rest
@@ -50,12 +50,14 @@ class Work:
         scenario, strategy: Their names.
         mutant: The name of a mutant that is applied; None for the code as it is.
         preemptions: The bound of dfs.
+        memory: One of MEMORIES; other than sc only with dpor.
     """
 
     scenario: str
     strategy: str = "dpor"
     mutant: str | None = None
     preemptions: int | None = None
+    memory: str = SC
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +110,12 @@ class WorkPart:
 
 def do(work: Work, stop: Stop = never) -> WorkOutcome:
     """Explore all of it."""
-    strategy = SEARCH_STRATEGIES[work.strategy](work.preemptions)
     script = SCENARIOS[work.scenario].script
-    return _explore(work, strategy if script is None else Script(script), stop)
+    if script is not None:
+        return _explore(work, Script(script), stop)
+    if work.memory != SC:
+        return _explore(work, search(work.memory), stop)
+    return _explore(work, SEARCH_STRATEGIES[work.strategy](work.preemptions), stop)
 
 
 PART_STEPS = 500_000
@@ -148,7 +153,8 @@ def do_part(work: Work, start: Start, stop: Stop = never) -> WorkPart:
 
 
 def _do_branch(work: Work, branch: Branch, stop: Stop) -> WorkPart:
-    dpor = SourceDpor(branch, 0 if branch == ALL else PART_STEPS)  # of all, one schedule
+    budget = 0 if branch == ALL else PART_STEPS  # of all, one schedule
+    dpor = search(work.memory, branch, budget)
     outcome = _explore(work, dpor, stop)
     requests = tuple(dict.fromkeys(dpor.requests))
     if not outcome.complete:
@@ -166,7 +172,7 @@ def _explore(work: Work, strategy: Strategy, stop: Stop) -> WorkOutcome:
         """A mutant whose schedules grow without end has shown what it is."""
         return (mutant is not None and found.limited > 0) or stop(found)
 
-    with watching(speculated=scenario.speculated):
+    with watching_in(work.memory, speculated=scenario.speculated):
         found = explore(scenario.build, strategy, mutant=mutant, shown=scenario.shown, stop=enough)
     return WorkOutcome(
         work,
@@ -182,7 +188,11 @@ def _explore(work: Work, strategy: Strategy, stop: Stop) -> WorkOutcome:
 
 
 def plan(
-    names: Sequence[str], strategy: str, preemptions: int | None, mutant: str | None
+    names: Sequence[str],
+    strategy: str,
+    preemptions: int | None,
+    mutant: str | None,
+    memory: str = SC,
 ) -> list[Work]:
     """Return what is to be explored.
 
@@ -192,6 +202,7 @@ def plan(
         strategy: Its name.
         preemptions: The bound of dfs.
         mutant: The name of one.
+        memory: See Work.
 
     Raises:
         LookupError: There is no such scenario or group; the message says which there are.
@@ -207,4 +218,4 @@ def plan(
         chosen.update(dict.fromkeys(found))
     if not names:
         chosen = dict.fromkeys(name for name, each in SCENARIOS.items() if not each.deep)
-    return [Work(name, strategy, mutant, preemptions) for name in chosen]
+    return [Work(name, strategy, mutant, preemptions, memory) for name in chosen]

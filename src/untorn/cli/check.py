@@ -49,6 +49,14 @@ _MATRIX = ("dpor", "pos", "random")
     metavar="FILE",
     help="Replay the first failure in a file that --json wrote.",
 )
+@click.option(
+    "--memory",
+    type=click.Choice(("sc", "linux", "linux-strict")),
+    default="sc",
+    show_default=True,
+    help="What a load may see: the last store, or what Linux's barriers leave possible; by the"
+    " letter of its memory model with linux-strict.",
+)
 @click.option("--mutant", metavar="NAME|all", help="Check a mutant of the protocol, or each.")
 @cluster_option
 @click.option(
@@ -72,6 +80,7 @@ def check(
     strategy: str | None,
     preemptions: int | None,
     schedule_file: Path | None,
+    memory: str,
     mutant: str | None,
     address: str | None,
     checkpoint_file: Path | None,
@@ -88,16 +97,28 @@ def check(
     _require_greenlet()
     if preemptions is not None and strategy != "dfs":
         raise click.UsageError("--preemptions bounds --strategy dfs")
+    if memory != "sc" and strategy not in (None, "dpor"):
+        raise click.UsageError("--memory is explored by --strategy dpor")
     if schedule_file:
-        if models or strategy or mutant or address or checkpoint_file or json_file:
+        if (
+            models
+            or strategy
+            or mutant
+            or address
+            or checkpoint_file
+            or json_file
+            or memory != "sc"
+        ):
             raise click.UsageError("--schedule replays what its file says; it takes nothing else")
         _replay(schedule_file)
         return
     run = partial(_run, address=address, checkpoint_file=checkpoint_file)
     if mutant == "all":
-        _matrix(models, (strategy,) if strategy else _MATRIX, preemptions, run, json_file)
+        compared = _MATRIX if strategy is None and memory == "sc" else (strategy or "dpor",)
+        _matrix(models, compared, preemptions, memory, run, json_file)
     else:
-        _explore(_plan(models, strategy or "dpor", preemptions, mutant), run, json_file)
+        works = _plan(models, strategy or "dpor", preemptions, mutant, memory)
+        _explore(works, run, json_file)
 
 
 def _require_greenlet() -> None:
@@ -108,7 +129,11 @@ def _require_greenlet() -> None:
 
 
 def _plan(
-    models: tuple[str, ...], strategy: str, preemptions: int | None, mutant: str | None
+    models: tuple[str, ...],
+    strategy: str,
+    preemptions: int | None,
+    mutant: str | None,
+    memory: str,
 ) -> list[Work]:
     from untorn.check.mutants import MUTANTS
     from untorn.check.work import plan
@@ -116,7 +141,7 @@ def _plan(
     if mutant is not None and mutant not in MUTANTS:
         raise click.UsageError(f"there is no mutant {mutant}; there are: {', '.join(MUTANTS)}")
     try:
-        return plan(models, strategy, preemptions, mutant)
+        return plan(models, strategy, preemptions, mutant, memory)
     except LookupError as error:
         raise click.UsageError(str(error.args[0])) from error
 
@@ -175,6 +200,7 @@ def _matrix(
     models: tuple[str, ...],
     strategies: tuple[str, ...],
     preemptions: int | None,
+    memory: str,
     run: _Runs,
     json_file: Path | None,
 ) -> None:
@@ -185,7 +211,7 @@ def _matrix(
         work
         for strategy in strategies
         for name in MUTANTS
-        for work in _plan(models, strategy, preemptions, name)
+        for work in _plan(models, strategy, preemptions, name, memory)
     ]
     outcomes, interrupted = run(works)
     if json_file != Path("-"):

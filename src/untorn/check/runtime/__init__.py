@@ -5,5 +5,5 @@ announces itself at running.point(); the execution asks its strategy whose step 
 trace keeps which step happened before which.
 
 From the top down: watching, world, execution, lock_order, primitives, fields, shared, counter,
-running, trace, location.
+running, trace, location, message.
 """

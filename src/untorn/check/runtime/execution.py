@@ -16,7 +16,6 @@ from greenlet import getcurrent, greenlet
 from untorn.check.runtime import running
 from untorn.check.runtime.location import ACQUIRE, NEVER, SharedLocation
 from untorn.check.runtime.primitives import Task
-from untorn.check.runtime.trace import Trace
 
 Job = Callable[[], object]
 """What a task does."""
@@ -95,7 +94,7 @@ class Execution:
         self.strategy = strategy
         self.tracks = strategy.tracks
         self.max_steps = max_steps
-        self.trace = Trace()
+        self.trace = running.new_trace()
         self.asleep: list[tuple[int, SharedLocation, int]] = []
         self.current = self.hub
         self.locations = [NOBODY] * self.hub
@@ -185,6 +184,11 @@ class Execution:
         if chosen != task:
             self.current = chosen
             self._greenlets[chosen].switch()  # comes back when this task is chosen
+
+    @property
+    def over(self) -> bool:
+        """Whether tasks only clean up: what they do then is no step."""
+        return self._unwinding or self.failure is not None
 
     def enabled(self) -> int:
         """Return a mask of the tasks whose announced step can be made."""

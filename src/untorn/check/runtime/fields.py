@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FunctionType
 from typing import Any
@@ -255,9 +255,14 @@ WATCHED: dict[Field, Watched] = {
 }
 
 
-# In place of the guarded ones where VMAs are copied without a lock. Such a race is part of the
-# protocol there, and what the copy is worth depends on the order of the accesses.
-_SPECULATED: dict[Field, Watched] = {(Vma, name): Point(Vma, name) for name in GUARDED[Vma]}
+def points_of(*, speculated: bool) -> list[Field]:
+    """Return the fields that are steps; those of VMAs among them if one is copied without a lock.
+
+    Such a race is part of the protocol, and what the copy is worth depends on the order of the
+    accesses.
+    """
+    found = [(cls, name) for cls, names in POINTS.items() for name in names]
+    return [*found, *((Vma, name) for name in GUARDED[Vma] if speculated)]
 
 
 def slot_of(cls: type, name: str) -> Any:
@@ -267,12 +272,11 @@ def slot_of(cls: type, name: str) -> Any:
 
 
 @contextmanager
-def installed(*, speculated: bool = False) -> Iterator[None]:
-    """Watch the fields; those of VMAs as steps if some reader copies VMAs without a lock."""
-    guarded = {field: WATCHED[field] for field in _SPECULATED}
+def installed(instead: Mapping[Field, Watched]) -> Iterator[None]:
+    """Watch the fields; some in another way than WATCHED has it."""
+    usual = {field: WATCHED[field] for field in instead}
     try:
-        if speculated:
-            WATCHED.update(_SPECULATED)
+        WATCHED.update(instead)
         # A slot is a descriptor of its class, so putting another one there reaches every object,
         # also those that were made before.
         for (cls, name), watched in WATCHED.items():
@@ -284,7 +288,7 @@ def installed(*, speculated: bool = False) -> Iterator[None]:
             setattr(cls, name, watched.slot)
             delattr(cls, watched.alias)
             watched.forget()
-        WATCHED.update(guarded)
+        WATCHED.update(usual)
 
 
 @contextmanager

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from untorn.check.runtime.message import Message
+
 READ, WRITE, COUNT, COUNT_IN, COUNT_OUT, ACQUIRE, TAKE, NEVER = range(8)
 """What a step does.
 
@@ -48,9 +50,20 @@ class SharedLocation:
         counter: The counter that lives here, if one does.
         recent: Steps of this run that a later one may conflict with.
         released: The clock of the last release of a mutex.
+        messages: What loads may see, under weak memory: the stores of this run, in their order.
+        handed: What the last release of a mutex hands on, under weak memory.
     """
 
-    __slots__ = ("blocked", "counter", "idle", "name", "recent", "released")
+    __slots__ = (
+        "blocked",
+        "counter",
+        "handed",
+        "idle",
+        "messages",
+        "name",
+        "recent",
+        "released",
+    )
 
     def __init__(self, name: str, *, idle: bool = False, counter: Counter | None = None) -> None:
         self.name = name
@@ -58,6 +71,8 @@ class SharedLocation:
         self.counter = counter
         self.recent: Recent = ()
         self.released: Clock | None = None
+        self.messages: tuple[Message, ...] = ()
+        self.handed: Message | None = None
 
     def __repr__(self) -> str:
         return self.name

@@ -32,6 +32,10 @@ class Run(Protocol):
     trace: Trace
 
     @property
+    def over(self) -> bool:
+        """Whether tasks only clean up: what they do then is no step."""
+
+    @property
     def tasks(self) -> Sequence[Any]:
         """The tasks, of the checker's own kind."""
 
@@ -50,6 +54,9 @@ def _no_point(location: SharedLocation, kind: int) -> None:
 # point is the run's own, here once more: it is called at every access, and looked up each time.
 run: Run | None = None
 point: Callable[[SharedLocation, int], None] = _no_point
+
+new_trace: Callable[[], Trace] = Trace
+"""What keeps the order of steps in executions that are made from now on."""
 
 _made: dict[tuple[int, int, str], SharedLocation] = {}
 _adopted: list[tuple[dict[Any, Any], Any]] = []

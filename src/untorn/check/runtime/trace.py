@@ -8,6 +8,8 @@ Each task counts its steps and releases in ticks. A clock says for each task how
 happened before: something of task q at tick t did if and only if t < clock[q].
 """
 
+from bisect import bisect_left
+
 from untorn.check.runtime.location import (
     ACQUIRE,
     COUNT_IN,
@@ -43,6 +45,8 @@ class Trace:
         tasks, locations, clocks: Of each step; its clock is what its task knows after it.
         races: Of a step, earlier ones that it conflicts with and that did not happen before it
             otherwise.
+        choice: Which message the next step sees, where there are several: its number and 1; 0 for
+            the newest.
         now: The clock of each task. A strategy that makes a step again that was kept puts that of
             the step there; record() does so for a new one.
     """
@@ -52,6 +56,7 @@ class Trace:
         "_enabling",
         "_guards",
         "_released",
+        "choice",
         "clocks",
         "locations",
         "now",
@@ -65,6 +70,7 @@ class Trace:
         self.clocks: list[Clock] = []
         self.races: dict[int, list[int]] = {}
         self.now: list[Clock] = []
+        self.choice = 0
         self._before: list[Recent] = []  # of each step, what its location had before
         self._enabling: set[int] = set()  # steps without which a task would have slept on
         self._released: list[SharedLocation] = []
@@ -93,6 +99,13 @@ class Trace:
         self._enabling = {step for step in self._enabling if step < keep}
         self.now = [[0] * tasks for _ in range(tasks)]
 
+    def choose(self, task: int, location: SharedLocation, kind: int, choice: int) -> bool:
+        """Let the step that task makes next see one of several messages, or any if choice is 0.
+
+        Say whether it can.
+        """
+        return choice == 0
+
     def record(self, task: int, location: SharedLocation, kind: int) -> int:
         """Note the step that task is about to make; return the kind that it turns out to be."""
         known = self.now[task]
@@ -113,7 +126,7 @@ class Trace:
             # Two READs commute, and two COUNTs do; any other pair here conflicts. If this task knew
             # of the other step already, a chain leads here, and the two cannot change places.
             if made >= known[other] and (other_kind == WRITE or settled != other_kind):
-                _join(clock, self.clocks[step])
+                join_clock(clock, self.clocks[step])
                 # A TAKE that the other step made possible cannot be made before it: no race.
                 if kind != TAKE or step not in self._enabling:
                     self.races.setdefault(index, []).append(step)
@@ -133,7 +146,7 @@ class Trace:
         # Pairs with release(): the section that begins sees all that the last one did. This is no
         # race; that two sections could change places is found at their ACQUIREs.
         if kind == ACQUIRE and location.released is not None:
-            _join(clock, location.released)
+            join_clock(clock, location.released)
         if kind >= ACQUIRE or location.counter is None:
             return WRITE
         return location.counter.kind_of(kind)
@@ -151,6 +164,24 @@ class Trace:
         # clocks[step] counts the step itself; whoever knows of that tick knows of the step.
         task = self.tasks[step]
         return self.clocks[step][task] <= self.clocks[later][task]
+
+    def last_known(self, steps: list[int], step: int) -> int:
+        """Return which of some steps, the first of which is -1, is the last that came before."""
+        return bisect_left(steps, step) - 1
+
+    def missed(self, first: int, last: int) -> list[int]:
+        """Return stores that loads from one step of a task to another, its own, did not see.
+
+        Here they see them all; what they come before is ordered after them.
+        """
+        return []
+
+    def seen_stale(self, step: int) -> tuple[object, object, int] | None:
+        """Return what a load saw that did not see the newest store, what that stored, and its step.
+
+        Here there is no such load.
+        """
+        return None
 
     def load(self, task: int, guard: Guard) -> int | None:
         """Note a load of a protected field; return the task whose store it races with."""
@@ -183,7 +214,8 @@ class Trace:
         return None
 
 
-def _join(clock: Clock, other: Clock) -> None:
+def join_clock(clock: Clock, other: Clock) -> None:
+    """Let a clock know what another one knows, too."""
     for task, known in enumerate(other):
         if known > clock[task]:
             clock[task] = known

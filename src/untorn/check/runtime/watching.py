@@ -1,6 +1,6 @@
 """Put the checker's primitives, lock order and fields in the places of the engine's own."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from untorn.check.runtime import fields, lock_order, primitives
@@ -15,12 +15,22 @@ def watching(*, speculated: bool = False) -> Iterator[None]:
     What is made inside does not work outside, and the other way round.
 
     Args:
-        speculated: As fields.installed().
+        speculated: The guarded fields of VMAs are steps, as some reader copies VMAs without a lock.
     """
+    points = fields.points_of(speculated=True) if speculated else ()
+    with put_in_place({}, {field: fields.Point(*field) for field in points}):
+        yield
+
+
+@contextmanager
+def put_in_place(
+    ours: Mapping[str, object], instead: Mapping[fields.Field, fields.Watched]
+) -> Iterator[None]:
+    """Watch, with some primitives and watchers other than the usual ones."""
     with (
-        replaced(sync, primitives.OURS),
+        replaced(sync, {**primitives.OURS, **ours}),
         replaced(lockdep, lock_order.OURS),
-        fields.installed(speculated=speculated),
+        fields.installed(instead),
     ):
         try:
             yield

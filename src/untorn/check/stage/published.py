@@ -59,15 +59,17 @@ class Published(Generic[S]):
         """
         # As the steps stand: from the state that was current when the look's first step was made to
         # the one that was current at its last.
-        schedule, steps = run.schedule, self.steps
-        first_step = schedule.index(look.task, look.began)
-        first = bisect_left(steps, first_step) - 1
+        trace, steps = run.trace, self.steps
         if not run.tracks:
-            return first, bisect_left(steps, look.ended) - 1
-        before = run.trace.happened_before
+            first_step = run.schedule.index(look.task, look.began)
+            return bisect_left(steps, first_step) - 1, bisect_left(steps, look.ended) - 1
+        first_step = trace.tasks.index(look.task, look.began)
+        first = trace.last_known(steps, first_step)
+        before, missed = trace.happened_before, trace.missed(first_step, look.ended)
         # The end can be moved back to the last state whose publication happened before the look's
         # last step. The start can be moved past states whose publication does not know of the
-        # look's first step. Neither changes what happened before what.
+        # look's first step, unless the look has missed it. Neither changes what happened before
+        # what.
         last = len(steps) - 1
         lowest = last
         while lowest > first and not (
@@ -75,6 +77,9 @@ class Published(Generic[S]):
         ):
             lowest -= 1
         highest = first
-        while highest < last and not before(first_step, steps[highest + 1]):
+        while highest < last:
+            following = steps[highest + 1]
+            if before(first_step, following) or any(before(store, following) for store in missed):
+                break
             highest += 1
         return (min(highest, lowest), lowest) if early else (highest, max(highest, lowest))

@@ -9,9 +9,9 @@ class Branch(NamedTuple):
     """All schedules that begin in one way."""
 
     plan: tuple[int, ...] = ()
-    """The tasks that make the first steps."""
+    """The tasks that make the first steps; under weak memory transitions, see ChoosingDpor."""
     asleep: int = 0
-    """Mask of the tasks that need not make the last of these, as others see to that."""
+    """Mask of those that need not make the last of these, as others see to that."""
 
 
 ALL = Branch()
@@ -44,6 +44,7 @@ class Root:
         sleep: Of each step, a mask of those that need not be, as it was done elsewhere.
         start: How many of its steps are another root's.
         requests: What is asked of that one.
+        left: Under weak memory, of each step a mask of transitions to be tried there, too.
     """
 
     path: tuple[int, ...]
@@ -52,6 +53,7 @@ class Root:
     sleep: list[int]
     start: int = 0
     requests: list[Request] = field(default_factory=list)
+    left: list[int] = field(default_factory=list)
 
     def ask(self, requests: Iterable[Request]) -> None:
         """Take in what branches ask for."""
@@ -67,12 +69,13 @@ class Root:
     def branches(self) -> list[Branch]:
         """Return the branches that nobody has yet, and count them as handed out."""
         found = []
-        for index, wanted in enumerate(self.backtrack):
-            for task in range(wanted.bit_length()):
+        for index, tasks in enumerate(self.backtrack):
+            wanted = tasks | self.left[index]
+            for step in range(wanted.bit_length()):
                 # Those that were handed out before sleep in it, as they would one after the other:
                 # what begins with them is explored there, be it at the same time.
                 asleep = self.done[index] | self.sleep[index]
-                if wanted & ~asleep & 1 << task:
-                    found.append(Branch((*self.path[:index], task), asleep))
-                    self.done[index] |= 1 << task
+                if wanted & ~asleep & 1 << step:
+                    found.append(Branch((*self.path[:index], step), asleep))
+                    self.done[index] |= 1 << step
         return found

@@ -13,7 +13,8 @@ class Replay:
 
     Attributes:
         tracks: As that of the strategy whose schedule it is: what is found depends on it.
-        switches: Steps at which another task than that was made to run.
+        switches: Steps at which another task than that was made to run, or an older message was
+            seen than the newest; see ChoosingDpor for what stands there then.
         stopped: Steps at which a task was not let go on, or had to wait.
         missed: Steps at which the given task could not run.
     """
@@ -22,7 +23,8 @@ class Replay:
         """Make a strategy.
 
         Args:
-            given: Step to task, for all steps or only for those where the task changes.
+            given: Step to task, for all steps or only for those where the task changes; under
+                weak memory to a transition.
             tracks: See there.
         """
         self.tracks = tracks
@@ -53,18 +55,21 @@ class Replay:
         # kept as its switches alone.
         goes_on = enabled >> run.current & 1
         usual = run.current if goes_on else (enabled & -enabled).bit_length() - 1
-        task = self._given.get(step, usual)
+        choice, task = divmod(self._given.get(step, usual), run.hub)
         # With other switches left out, a task may wait where it is told to run. Going on is as good
         # as giving up: whoever shrinks looks at what breaks in the end.
-        if not enabled >> task & 1:
+        there = enabled >> task & 1
+        if not there:
+            choice, task = 0, usual
+        if not run.trace.choose(task, run.locations[task], run.kinds[task], choice) or not there:
             self.missed.append(step)
-            task = usual
-        if task != usual:
-            self.switches[step] = task
+        code = run.trace.choice * run.hub + task
+        if code != usual:
+            self.switches[step] = code
         if task != run.current and step and run.kinds[run.current] != NEVER:
             self.stopped.append(step)
         run.steps = step + 1
-        run.schedule.append(task)
+        run.schedule.append(code)
         if self.tracks:
             run.trace.record(task, run.locations[task], run.kinds[task])
         return task

@@ -11,6 +11,7 @@ commute by declaration (location.py). Checked against plain depth-first search o
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from untorn.check.runtime.execution import Execution, members
@@ -26,12 +27,14 @@ class Frame:
     Attributes:
         enabled, backtrack, done, sleep: Masks of tasks: that could run here; that are to be
             tried; that were, the one at hand included; that need not be, as it was done elsewhere.
+        left: Under weak memory a mask of transitions that are to be tried: see ChoosingDpor.
     """
 
     enabled: int
     backtrack: int
     done: int
     sleep: int
+    left: int = 0
 
 
 class SourceDpor(DepthFirst):
@@ -135,6 +138,7 @@ class SourceDpor(DepthFirst):
             [frame.done for frame in frames],
             [frame.sleep for frame in frames],
             len(self._branch.plan),
+            left=[frame.left for frame in frames],
         )
 
     def _next(self) -> bool:
@@ -190,7 +194,7 @@ class SourceDpor(DepthFirst):
                 initials |= 1 << task
         # The source set's condition: if one of the initials is tried there, or sleeps as it was
         # tried further up, some schedule has the race the other way round.
-        if initials & (frame.backtrack | frame.sleep):
+        if self._is_covered(frame, initials, firsts):
             return
         # Any initial that can run there will do; the racing task is taken if it is one. If none can
         # run, nobody knows what would let it: all are tried.
@@ -202,6 +206,10 @@ class SourceDpor(DepthFirst):
             self.requests.append(Request(earlier, initials, wanted))
         else:
             frame.backtrack |= wanted
+
+    def _is_covered(self, frame: Frame, initials: int, firsts: Mapping[int, int]) -> bool:
+        """Say whether one of some initials is tried at a place, or sleeps there."""
+        return bool(initials & (frame.backtrack | frame.sleep))
 
     def _firsts(self, earlier: int, step: int) -> dict[int, int]:
         """Return each task's first step of v."""

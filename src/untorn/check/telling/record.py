@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from untorn.check.code import code_hash
+from untorn.check.memory.modes import MEMORIES, SC
 from untorn.check.mutants import MUTANTS
 from untorn.check.scenarios import SCENARIOS
 from untorn.check.stage.stage import Stage
@@ -32,6 +34,7 @@ def as_json(outcomes: Sequence[WorkOutcome], shrunk: dict[int, Switches]) -> str
             "scenario": each.work.scenario,
             "strategy": each.work.strategy,
             "mutant": each.work.mutant,
+            "memory": each.work.memory,
             "schedules": each.schedules,
             "blocked": each.blocked,
             "limited": each.limited,
@@ -52,6 +55,7 @@ class Recorded(NamedTuple):
     scenario: str
     strategy: str
     mutant: str | None
+    memory: str
     switches: Switches
 
 
@@ -82,12 +86,13 @@ def load(path: Path) -> Recorded:
         first.scenario not in SCENARIOS
         or first.strategy not in SEARCH_STRATEGIES
         or first.mutant not in (None, *MUTANTS)
+        or first.memory not in MEMORIES
     ):
         raise ScheduleFileError(f"{path}: of a scenario, strategy or mutant that there is not")
     stage = Stage()
     SCENARIOS[first.scenario].build(stage)
-    tasks = range(len(stage.jobs))
-    if not all(step >= 0 and task in tasks for step, task in first.switches.items()):
+    steps = range(len(stage.jobs) if first.memory == SC else sys.maxsize)
+    if not all(at >= 0 and step in steps for at, step in first.switches.items()):
         raise ScheduleFileError(f"{path}: a schedule has no such step or task")
     return first
 
@@ -95,4 +100,5 @@ def load(path: Path) -> Recorded:
 def _recorded(exploration: Any) -> Recorded:
     switches = {int(step): int(task) for step, task in exploration["switches"].items()}
     scenario, strategy = str(exploration["scenario"]), str(exploration["strategy"])
-    return Recorded(scenario, strategy, exploration["mutant"], switches)
+    memory = str(exploration["memory"])
+    return Recorded(scenario, strategy, exploration["mutant"], memory, switches)

@@ -26,6 +26,7 @@ class Told:
         file, line: Where in the source.
         before, after: What was there; None of a mutex or a wake-up.
         made: It was made, and not only about to be.
+        stale: The newest value and the step that stored it, if a load saw an older one.
     """
 
     number: int | None
@@ -37,6 +38,7 @@ class Told:
     before: object
     after: object = None
     made: bool = False
+    stale: tuple[object, int] | None = None
 
 
 class Recorder:
@@ -55,7 +57,7 @@ class Recorder:
         self._fields: dict[Cell, tuple[type, str, object]] = {}
         run.point = self._step  # type: ignore[method-assign]
         run.trace.begin(run.hub)  # its locations forget it
-        run.trace = _Telling(self)
+        run.trace = self._telling(run.trace)
 
     @property
     def steps(self) -> list[Told]:
@@ -67,7 +69,31 @@ class Recorder:
         task = self._run.current
         file, line = _source(sys._getframe(1))
         self._point(location, kind)
-        self._note(Told(self._run.steps - 1, task, location, kind, file, line, None))
+        told = Told(self._run.steps - 1, task, location, kind, file, line, None)
+        self._note(told)
+        if not self._over and (seen := self._run.trace.seen_stale(self._run.steps - 1)):
+            value, newest, step = seen
+            told.before = told.after = value
+            told.stale = newest, step
+
+    def _telling(self, trace: Trace) -> Trace:
+        """Return a trace like that of a run, that tells of accesses to guarded fields."""
+        recorder, kind = self, type(trace)
+
+        class Telling(kind):  # type: ignore[misc, valid-type]
+            __slots__ = ()
+
+            def load(self, task: int, guard: Guard) -> int | None:
+                recorder.access(task, guard, READ)
+                found: int | None = super().load(task, guard)
+                return found
+
+            def store(self, task: int, guard: Guard) -> int | None:
+                recorder.access(task, guard, WRITE)
+                found: int | None = super().store(task, guard)
+                return found
+
+        return Telling()
 
     def access(self, task: int, guard: Guard, kind: int) -> None:
         """Take note of an access to a guarded field that is about to be made."""
@@ -105,26 +131,6 @@ class Recorder:
         for (cls, name), watched in WATCHED.items():
             for owner, cell in watched.all_cells():
                 self._fields[cell] = cls, name, owner
-
-
-class _Telling(Trace):
-    """A trace that tells of accesses to guarded fields."""
-
-    __slots__ = ("_recorder",)
-
-    def __init__(self, recorder: Recorder) -> None:
-        super().__init__()
-        self._recorder = recorder
-
-    def load(self, task: int, guard: Guard) -> int | None:
-        """Tell of a load."""
-        self._recorder.access(task, guard, READ)
-        return super().load(task, guard)
-
-    def store(self, task: int, guard: Guard) -> int | None:
-        """Tell of a store."""
-        self._recorder.access(task, guard, WRITE)
-        return super().store(task, guard)
 
 
 def _source(frame: FrameType | None) -> tuple[str, int]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from untorn.check.explore import Theatre
+from untorn.check.memory.modes import watching_in
 from untorn.check.mutants import MUTANTS
 from untorn.check.mutants.mutant import Mutant
-from untorn.check.runtime.watching import watching
 from untorn.check.scenarios import SCENARIOS
 from untorn.check.scenarios.scenario import Scenario
 from untorn.check.strategies.replay import Replay
@@ -124,7 +124,7 @@ def story(outcome: WorkOutcome) -> tuple[list[str], Switches]:
     work = outcome.work
     scenario = SCENARIOS[work.scenario]
     mutant = MUTANTS[work.mutant] if work.mutant else None
-    with watching(speculated=scenario.speculated):
+    with watching_in(work.memory, speculated=scenario.speculated):
         if scenario.script is None:
             races = tracks(work.strategy)
             switches = fewest_switches(scenario, outcome.schedule, mutant, tracks=races)
@@ -138,7 +138,7 @@ def replayed(recorded: Recorded) -> tuple[list[str], bool]:
     """Replay a failure and tell it; return the text, and whether it still breaks."""
     scenario = SCENARIOS[recorded.scenario]
     mutant = MUTANTS[recorded.mutant] if recorded.mutant else None
-    with watching(speculated=scenario.speculated):
+    with watching_in(recorded.memory, speculated=scenario.speculated):
         theatre = _theatre(scenario, recorded.switches, recorded.strategy)
         told = [*_about(scenario, mutant), *tell(theatre, mutant)]
     strategy = theatre.strategy

@@ -135,6 +135,10 @@ def _what(told: Told) -> list[str]:
         return [f"gives {name}"]
     if told.kind == WRITE and not told.made:
         return [f"about to store {name}, which is {before}"]
+    if told.stale is not None:
+        newest, step = told.stale
+        stale = f"{name} is {before}, not {_value(told, newest)} (step {step}):"
+        return [stale, "    nothing orders the two"]
     if told.kind == READ or (told.kind != WRITE and told.before == told.after):
         return [f"{name} is {before}"]
     change = f"{name}: {before} -> {after}"

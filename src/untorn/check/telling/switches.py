@@ -15,7 +15,7 @@ from untorn.check.strategies.replay import Replay
 from untorn.shrink import fewest
 
 Switches = dict[int, int]
-"""Step to task."""
+"""Step to task; under weak memory to a transition, where a load does not see the newest store."""
 
 
 def replay(
@@ -40,20 +40,29 @@ def fewest_switches(
     Preconditions: inside of watching(); the schedule breaks something.
     """
     theatre, switches = replay(scenario, dict(enumerate(schedule)), mutant, tracks=tracks)
-    wanted = what_broke(theatre)
+    wanted, tasks = what_broke(theatre), len(theatre.run.tasks)
 
     def attempt(fewer: list[tuple[int, int]]) -> list[tuple[int, int]] | None:
         # A switch is told by its step, and what was left out before it can make it another one.
-        # So what counts is what was made of the switches, and it must be fewer than there were.
+        # So what counts is what was made of the switches, and it must be simpler than it was.
         nonlocal switches
         theatre, made = replay(scenario, dict(fewer), mutant, tracks=tracks)
-        if what_broke(theatre) != wanted or len(made) >= len(switches):
+        if what_broke(theatre) != wanted or _cost(made, tasks) >= _cost(switches, tasks):
             return None
         switches = made
         return _latest_first(made)
 
+    # What was seen, first: a load that sees the newest store is one thing less to be understood.
+    for step, code in _latest_first(switches):
+        if code >= tasks and switches.get(step) == code:
+            attempt(list({**switches, step: code % tasks}.items()))
     fewest(_latest_first(switches), attempt)
     return switches
+
+
+def _cost(switches: Switches, tasks: int) -> int:
+    """Return how many switches there are, and loads that do not see the newest store."""
+    return len(switches) + sum(code >= tasks for code in switches.values())
 
 
 def _latest_first(switches: Switches) -> list[tuple[int, int]]:

@@ -1,0 +1,50 @@
+"""What memory the checker gives to the code that it runs.
+
+sc            a load sees the last store
+linux         what Linux's orders promise, on machines where a store that one other CPU sees is seen
+              by all: as all that Linux runs on are today
+linux-strict  what Linux's memory model promises by the letter
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
+from untorn.check.memory.choosing_dpor import ChoosingDpor
+from untorn.check.memory.places import WEAK, Unguarded, WeakPoint
+from untorn.check.memory.weak_trace import WeakTrace
+from untorn.check.runtime import fields, running
+from untorn.check.runtime.trace import Trace
+from untorn.check.runtime.watching import put_in_place, watching
+from untorn.check.strategies.branch import ALL, Branch
+from untorn.check.strategies.source_dpor import SourceDpor
+from untorn.locking.rwsem import RwSemaphore
+
+SC = "sc"
+MEMORIES = (SC, "linux", "linux-strict")
+_OWN_WORDS = [field for field in fields.WATCHED if field[0] is RwSemaphore]
+
+
+@contextmanager
+def watching_in(memory: str, *, speculated: bool = False) -> Iterator[None]:
+    """Let the engine's code run on the checker with this memory; see watching()."""
+    if memory == SC:
+        with watching(speculated=speculated):
+            yield
+        return
+    points = {field: WeakPoint(*field) for field in fields.points_of(speculated=speculated)}
+    own = {field: Unguarded(*field) for field in _OWN_WORDS}
+    running.new_trace = partial(WeakTrace, strict=memory == "linux-strict")
+    try:
+        with put_in_place(WEAK, {**points, **own}):
+            yield
+    finally:
+        running.new_trace = Trace
+
+
+def search(memory: str, branch: Branch = ALL, budget: float = math.inf) -> SourceDpor:
+    """Return the search that is complete with this memory; see SourceDpor."""
+    return (SourceDpor if memory == SC else ChoosingDpor)(branch, budget)

@@ -1,0 +1,95 @@
+"""Which access of the table a place in the running code is."""
+
+from __future__ import annotations
+
+import dis
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from types import CodeType, FrameType
+
+from untorn.check.memory.orders import Order
+from untorn.check.memory.table import BY_CALLER, ORDERS, Site
+
+
+class UnlistedError(Exception):
+    """Code touches shared state in a place for which the table says no order."""
+
+
+_orders: dict[Site, Order] = dict(ORDERS)
+_found: dict[tuple[int, ...], Order] = {}
+_codes: dict[int, CodeType] = {}  # so that an id is that of one code for as long as it is known
+
+
+@contextmanager
+def changed(orders: Mapping[Site, Order]) -> Iterator[None]:
+    """Give some accesses another order: a mutant."""
+    before = {site: _orders[site] for site in orders}
+    try:
+        _found.clear()
+        _orders.update(orders)
+        yield
+    finally:
+        _found.clear()
+        _orders.update(before)
+
+
+def order_at(frame: FrameType, what: str) -> Order:
+    """Return the order of the access that a frame is about to make.
+
+    Args:
+        frame: Of the production code.
+        what: It does, as Site has it.
+
+    Raises:
+        UnlistedError: The table has no such access.
+    """
+    key = (id(frame.f_code), frame.f_lasti)
+    known = _found.get(key)
+    if known is not None:
+        return known
+    if frame.f_code.co_name in BY_CALLER:
+        assert frame.f_back is not None
+        return _of_caller(frame, frame.f_back, what)
+    known = _found[key] = _look_up(_function(frame.f_code), what, _ordinal(frame, what))
+    _codes[key[0]] = frame.f_code
+    return known
+
+
+def _of_caller(frame: FrameType, caller: FrameType, what: str) -> Order:
+    key = id(frame.f_code), frame.f_lasti, id(caller.f_code)
+    known = _found.get(key)
+    if known is None:
+        known = _found[key] = _look_up(_function(caller.f_code), what, _ordinal(frame, what))
+        _codes[key[0]], _codes[key[2]] = frame.f_code, caller.f_code
+    return known
+
+
+def _look_up(function: str, what: str, ordinal: int) -> Order:
+    for site in (
+        Site(function, what, ordinal),
+        Site(function, what),
+        Site("", what),
+    ):
+        if site in _orders:
+            return _orders[site]
+    raise UnlistedError(f"no order is listed for {what} number {ordinal} in {function}")
+
+
+def _function(code: CodeType) -> str:
+    """Return what the table calls a function: its name and that of its class, if it has one."""
+    name = code.co_qualname
+    for inlined in ("listcomp", "setcomp", "dictcomp"):  # no functions any more in Python 3.12
+        name = name.removesuffix(f".<locals>.<{inlined}>")
+    return name
+
+
+def _ordinal(frame: FrameType, what: str) -> int:
+    """Return which of a function's accesses of that kind it is, in the order of its code."""
+    operation, _, field = what.partition(" ")
+    # A method of a counter is loaded, and then called.
+    codes = (f"{operation.upper()}_ATTR",) if field else ("LOAD_METHOD", "LOAD_ATTR")
+    return sum(
+        each.argval == (field or operation) and each.opname in codes
+        for each in dis.get_instructions(frame.f_code)
+        if each.offset <= frame.f_lasti
+    )

@@ -1,0 +1,422 @@
+"""WeakTrace: a schedule under weak memory: what each load saw, and what happened before what.
+
+A step is a task's, and a load's also that of the message that it reads. A load with a message that
+is given commutes with every store: what came first is not seen. So happened before are program
+order, a store before the loads that read it, the stores of one place, and mutexes; not a load
+before the store that it missed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+from untorn.check.memory.orders import ACQ_REL, ONCE, Fence, Order
+from untorn.check.memory.views import Knowledge, is_dominated
+from untorn.check.runtime.location import ACQUIRE as LOCK
+from untorn.check.runtime.location import (
+    COUNT,
+    COUNT_IN,
+    READ,
+    TAKE,
+    WRITE,
+    Clock,
+    Recent,
+    SharedLocation,
+)
+from untorn.check.runtime.message import Message, View, join
+from untorn.check.runtime.trace import Guard, Trace, join_clock
+
+Refuses = Callable[[Any], bool]
+"""Says of a value whether a conditional read-modify-write leaves it alone."""
+Step = tuple[int, int, int, int]
+"""As in Recent: kind, task, tick, index in the schedule."""
+SET_UP = (Message(None),)
+"""What is read at a place that has no value, as that of a wake-up, before anything happened."""
+
+
+class WeakTrace(Trace):
+    """One schedule under weak memory.
+
+    Attributes:
+        strict: See Knowledge.handed_on().
+        taken: The message that the step at hand has read or stored.
+        refused: It is a read-modify-write that left what it found.
+        know: What each task can no longer miss.
+        read: Of each step the message that it read or stored; None of a mutex.
+        floors: Of each load the number of the oldest message that it could read.
+        barriers: The place of all smp_mb.
+    """
+
+    __slots__ = (
+        "_conditional",
+        "_earlier",
+        "_handed",
+        "_knows",
+        "_orders",
+        "_refuses",
+        "_rmw",
+        "_settled",
+        "barriers",
+        "floors",
+        "know",
+        "read",
+        "refused",
+        "strict",
+        "taken",
+    )
+
+    def __init__(self, *, strict: bool) -> None:
+        super().__init__()
+        self.strict = strict
+        self.refused = False
+        self.taken: Message | None = None
+        self.barriers = SharedLocation("smp_mb")
+        self.know: list[Knowledge] = []
+        self.read: list[Message | None] = []
+        self.floors: list[int] = []
+        self._knows: list[Knowledge] = []
+        self._settled: list[int] = []
+        self._conditional: list[Refuses | None] = []
+        self._earlier: list[tuple[Message, ...]] = []  # of each step, the messages before it
+        self._handed: list[SharedLocation] = []
+        self._orders: list[Order] = []
+        self._rmw: list[bool] = []
+        self._refuses: list[Refuses | None] = []
+
+    def begin(self, tasks: int, keep: int = 0) -> None:
+        """Start a schedule whose first `keep` steps are those of the one before."""
+        for location, messages in zip(
+            reversed(self.locations[keep:]), reversed(self._earlier[keep:]), strict=True
+        ):
+            location.messages = messages
+        columns: tuple[list[Any], ...] = self._earlier, self._knows, self.read, self.floors
+        for column in (*columns, self._settled, self._conditional):
+            del column[keep:]
+        for location in self._handed:
+            location.handed = None
+        self._handed.clear()
+        super().begin(tasks, keep)
+        self.choice = 0
+        self.know = [Knowledge() for _ in range(tasks)]
+        self._orders = [ONCE] * tasks
+        self._rmw = [False] * tasks
+        self._refuses = [None] * tasks
+
+    def announce(
+        self, task: int, order: Order, *, rmw: bool = False, refuses: Refuses | None = None
+    ) -> None:
+        """Say what is known of the step that task is about to announce.
+
+        Args:
+            task: Whose.
+            order: Its order.
+            rmw: It is a read-modify-write.
+            refuses: If it is a conditional one: when it leaves what it finds.
+        """
+        self._orders[task], self._rmw[task], self._refuses[task] = order, rmw, refuses
+
+    def announced(self, task: int) -> tuple[Order, Refuses | None]:
+        """Return what was said."""
+        return self._orders[task], self._refuses[task]
+
+    def fence(self, task: int, fence: Fence) -> None:
+        """Make a barrier that is no step: what it does is nobody's business but the task's."""
+        know = self.know[task] = self.know[task].copy()
+        if fence is Fence.RMB:
+            know.order_loads()
+        else:
+            know.order_stores(task, self._tick(task))
+
+    def _tick(self, task: int) -> int:
+        """Let a tick of a task end; return how many there are."""
+        # What the task does after it is not taken as part of it.
+        clock = self.now[task] = self.now[task].copy()
+        clock[task] += 1
+        return clock[task]
+
+    def options(self, task: int, location: SharedLocation, kind: int) -> list[int]:
+        """Return the choices of a step that was announced, the newest message first.
+
+        A step that can do one thing only has none.
+        """
+        refuses = self._refuses[task]
+        if kind != READ and refuses is None:
+            return []
+        messages = location.messages
+        newest = messages[-1]
+        readable: list[Message] = []
+        for message in messages[self.know[task].floor(location, self._orders[task]) :]:
+            if refuses is None or refuses(message.value):
+                if not is_dominated(message, readable):
+                    readable.append(message)
+            elif message is newest:
+                readable.append(message)  # it is changed, and so not left out for an older one
+        return [message.number + 1 for message in reversed(readable)]
+
+    def choose(self, task: int, location: SharedLocation, kind: int, choice: int) -> bool:
+        """Let the step that task makes next see a message, or the newest; say whether it can."""
+        choices = self.options(task, location, kind)
+        self.choice = choice if choices and choice not in (0, choices[0]) else 0
+        return choice == 0 or choice in choices
+
+    def again(self, task: int, index: int) -> None:
+        """Make a step again that was kept."""
+        self.now[task] = self.clocks[index]
+        self.know[task] = self._knows[index]
+        self.taken = self.read[index]
+        self.refused = self._settled[index] == READ
+        self._refuses[task] = None
+
+    def record(self, task: int, location: SharedLocation, kind: int) -> int:
+        """Note the step that task is about to make; return the kind that it turns out to be."""
+        if location.idle:
+            self.announce(task, ACQ_REL, rmw=True)  # of a wake-up, or the sleep that takes it
+        earlier = location.messages
+        messages = earlier or SET_UP
+        known = self.now[task]
+        clock = self.now[task] = known.copy()
+        clock[task] += 1
+        self.know[task] = self.know[task].copy()
+        settled, taken = self._settled_as(task, location, kind, messages, clock)
+        self.refused = settled == READ
+        entry = settled, task, known[task], len(self.tasks)
+        before = location.recent
+        if settled == READ:
+            location.recent = self._order_load(entry, known, clock, location, taken)
+        else:
+            location.recent = self._order_store(entry, kind, known, clock, location)
+        self.floors.append(self.know[task].floor(location, self._orders[task]))
+        self._earlier.append(earlier)
+        self._before.append(before)
+        self._settled.append(settled)
+        self._conditional.append(self._refuses[task])
+        self.tasks.append(task)
+        self.locations.append(location)
+        self.clocks.append(clock)
+        self.taken = self._pass_on(entry, kind, location, messages, taken)
+        self.read.append(self.taken)
+        self._knows.append(self.know[task])
+        self._refuses[task] = None  # what is announced next may say nothing of it
+        return settled
+
+    def _settled_as(
+        self,
+        task: int,
+        location: SharedLocation,
+        kind: int,
+        messages: tuple[Message, ...],
+        clock: Clock,
+    ) -> tuple[int, Message]:
+        """Return what a step turns out to be, and the message that it finds."""
+        choice, self.choice = self.choice, 0
+        found = messages[choice - 1] if choice else messages[-1]
+        refuses = self._refuses[task]
+        if kind == READ or (refuses is not None and refuses(found.value)):
+            return READ, found
+        if kind >= COUNT_IN:
+            return self._settle(location, kind, clock), found
+        if kind == WRITE and location.blocked:
+            self._enabling.add(len(self.tasks))
+        return kind, found
+
+    def _order_load(
+        self, entry: Step, known: Clock, clock: Clock, location: SharedLocation, found: Message
+    ) -> Recent:
+        _, task, _, index = entry
+        recent = location.recent
+        races = [
+            step
+            for kind, other, made, step in recent
+            if kind == COUNT and made >= known[other] and step in found.steps
+        ]
+        refuses = self._refuses[task]
+        if refuses is not None and (store := self._closing(location.messages, refuses)) is not None:
+            other = self.tasks[store]
+            if self.clocks[store][other] > known[other] and store not in races:
+                races.append(store)
+        if races:
+            self.races[index] = races
+        for step in found.steps:
+            join_clock(clock, self.clocks[step])
+        return (*recent, entry)
+
+    @staticmethod
+    def _closing(messages: tuple[Message, ...], refuses: Refuses) -> int | None:
+        """Return the last store before which a read-modify-write would not have been refused."""
+        for one, other in pairwise(reversed(messages)):
+            if one.steps and not refuses(other.value):
+                return one.steps[0]
+        return None
+
+    def _order_store(
+        self, entry: Step, kind: int, known: Clock, clock: Clock, location: SharedLocation
+    ) -> Recent:
+        settled, task, _, index = entry
+        recent, races = location.recent, []
+        for other_kind, other, made, step in recent:
+            # As in Trace, but for loads: a store that comes after one could have been read by it.
+            # That is a race, and no order: the load has missed it, and nobody knows that.
+            if made >= known[other] and (other_kind == WRITE or settled != other_kind):
+                if other_kind != READ:
+                    join_clock(clock, self.clocks[step])
+                if kind != TAKE or step not in self._enabling:
+                    races.append(step)
+        if races:
+            self.races[index] = races
+        return (
+            *(
+                each
+                for each in recent
+                if (each[2] >= clock[each[1]] if each[0] == READ else settled != WRITE)
+                and (each[0] != settled or each[1] != task)
+            ),
+            entry,
+        )
+
+    def _pass_on(
+        self,
+        entry: Step,
+        kind: int,
+        location: SharedLocation,
+        messages: tuple[Message, ...],
+        found: Message,
+    ) -> Message | None:
+        """Let the task learn from what it found, and store what it stores; return what it took."""
+        settled, task, tick, index = entry
+        know, order = self.know[task], self._orders[task]
+        if kind == LOCK:
+            self._take_over(location, task)
+            return None
+        if location is self.barriers:
+            view = know.order_all(found.view, {task: tick + 1}, strict=self.strict)
+            return self._store(location, messages, view, entry)
+        know.see(location, found.number)
+        if settled == READ:
+            if not found.is_all_of(task):
+                # What is refused is a plain load, whatever it would have been.
+                order = order if kind == READ else ONCE
+                know.learn(location, found.number, found.view, order)
+            return found
+        if settled == COUNT:
+            if found.task != task:
+                know.learn(location, found.number, found.base, order)
+            view = know.handed_on(order, task, tick + 1, strict=self.strict)
+            counted = found.counted(join(found.view, view), task, index)
+            location.messages = (*messages[:-1], counted)
+            return counted
+        changes = self._rmw[task] or kind == TAKE
+        if changes and not found.is_all_of(task):
+            know.learn(location, found.number, found.view, order)
+        view = know.handed_on(order, task, tick + 1, strict=self.strict)
+        return self._store(location, messages, join(view, found.view) if changes else view, entry)
+
+    def _store(
+        self, location: SharedLocation, messages: tuple[Message, ...], view: View, entry: Step
+    ) -> Message:
+        _, task, _, index = entry
+        know, number = self.know[task], len(messages)
+        view = {**view, location: number}
+        know.see(location, number)
+        know.stored = join(know.stored, view)
+        message = Message(None, number, view, task, (index,))
+        location.messages = (*messages, message)
+        return message
+
+    def _take_over(self, mutex: SharedLocation, task: int) -> None:
+        """Let the task that takes a mutex learn what was handed on with it."""
+        handed, know, order = mutex.handed, self.know[task], self._orders[task]
+        if handed is None or handed.task == task:
+            return
+        if order.acquire:
+            know.acquire(handed.view)
+        else:
+            know.pend = join(know.pend, handed.view)
+        if order.spins:
+            know.rel = join(know.rel, handed.view)
+
+    def release(self, task: int, location: SharedLocation) -> None:
+        """Note that task let go of a mutex."""
+        super().release(task, location)
+        tick = self.now[task][task]
+        view = self.know[task].handed_on(self._orders[task], task, tick, strict=self.strict)
+        if location.handed is not None:
+            view = join(view, location.handed.view)
+        location.handed = Message(None, 0, view, task)
+        self._handed.append(location)
+
+    def last_known(self, steps: list[int], step: int) -> int:
+        """Return which of some steps, the first of which is -1, is the last that came before.
+
+        That it was made before says nothing: another task may not see that.
+        """
+        return max(
+            n for n, each in enumerate(steps) if each < 0 or self.happened_before(each, step)
+        )
+
+    def missed(self, first: int, last: int) -> list[int]:
+        """Return stores that loads from one step of a task to another, its own, did not see."""
+        found = []
+        for step in range(first, last + 1):
+            message, messages = self.read[step], self.locations[step].messages
+            if self.tasks[step] == self.tasks[first] and self._settled[step] == READ:
+                assert message is not None
+                if message.number + 1 < len(messages):
+                    found.append(messages[message.number + 1].steps[0])
+        return found
+
+    def seen_stale(self, step: int) -> tuple[object, object, int] | None:
+        """Return what a load saw that did not see the newest store, what that stored, and its step.
+
+        Preconditions: it is the last step.
+        """
+        message, newest = self.read[step], self.locations[step].messages[-1:]
+        if message is None or not newest or newest[0] is message:
+            return None
+        return message.value, newest[0].value, newest[0].steps[0]
+
+    def load(self, task: int, guard: Guard) -> int | None:
+        """Note a load of a protected field; return the task whose store it races with."""
+        writer = guard.writer
+        if writer < 0:
+            if not guard.reads:
+                self._guards.append(guard)
+        elif writer != task and guard.written >= self.know[task].cur.get(writer, 0):
+            return writer
+        guard.reads[task] = self.now[task][task]
+        return None
+
+    def store(self, task: int, guard: Guard) -> int | None:
+        """Note a store to a protected field; return the task whose access it races with."""
+        know, writer = self.know[task], guard.writer
+        if writer < 0:
+            if not guard.reads:
+                self._guards.append(guard)
+        elif writer != task and guard.written >= _known(know, writer):
+            return writer
+        for other, tick in guard.reads.items():
+            if other != task and tick >= _known(know, other):
+                return other
+        guard.writer, guard.written = task, self.now[task][task]
+        return None
+
+    def is_race(self, earlier: int, step: int) -> bool:
+        """Say whether a race is one: a load that could see a later store must gain by it."""
+        if self._settled[earlier] != READ or self._conditional[earlier] is not None:
+            return True
+        message = self.read[step]
+        if self._settled[step] == COUNT or message is None:
+            return True
+        readable = self._earlier[earlier][self.floors[earlier] :]
+        return not is_dominated(message, list(readable))
+
+    def was_refused(self, step: int) -> bool:
+        """Say whether a step was a read-modify-write that left what it found."""
+        return self._settled[step] == READ and self._conditional[step] is not None
+
+
+def _known(know: Knowledge, other: int) -> int:
+    """Return how many ticks of another task come before a store that is made now."""
+    # A store waits for what was loaded before it, if only as that decided that it be made.
+    return max(know.cur.get(other, 0), know.pend.get(other, 0))
