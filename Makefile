@@ -100,7 +100,9 @@ soak: .venv/ready ## ten minutes of random writers and readers, invariants check
 	$(BIN)/python -m pytest tests/test_soak.py --soak-seconds 600 --timeout 1200 -s
 	$(BIN)/python -m pytest tests/serve/test_mount_kills.py --mount-kills 100 --timeout 3600 -s
 
-test: lint ## lint, types and tests; TESTS="tests/cli/test_doctor.py -x" for some of them
+test: lint tests ## lint, types and tests; TESTS="tests/cli/test_doctor.py -x" for some of them
+
+tests: .venv/ready ## the tests alone; TESTS as above
 	$(BIN)/python -m pytest $(TESTS)
 
 test-nogil: .venv-nogil/ready ## the tests on CPython without the GIL, which is found, or made; TESTS as above
@@ -132,4 +134,4 @@ lint: .venv/ready ## ruff, mypy --strict, and which way imports go
 clean: ## remove what the other targets made
 	rm -rf .nox .venv .venv-nogil .venv-docs .venv-release dist man site bench.svg bench.json kernels.svg kernels.json kernels.html memory-stall.svg memory-stall-*.json sim-sweep.json sim-sweep.part sim-sweep.svg sim-timeline.svg .mypy_cache .ruff_cache .pytest_cache
 
-.PHONY: help bench kernels sim-kernels conform-kernels conform-programs bench-micro bench-readers bench-counting bench-stall bench-mount bench-load bench-nogil sim-sweep sim-timeline bench-checker soak test test-nogil test-all docs dist figures lint clean
+.PHONY: help bench kernels sim-kernels conform-kernels conform-programs bench-micro bench-readers bench-counting bench-stall bench-mount bench-load bench-nogil sim-sweep sim-timeline bench-checker soak test tests test-nogil test-all docs dist figures lint clean
