@@ -2,8 +2,8 @@
 
     python tools/install.py
 
-Where a package has no wheel for this Python it may take a compiler. What cannot be installed is
-left out, after a line that says why; the tests that need it are skipped.
+Where no version of a package has a wheel for this Python, installing it may take a compiler. What
+cannot be installed is left out, after a line that says why; the tests that need it are skipped.
 """
 
 import subprocess
@@ -12,7 +12,9 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PIP = sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"
+OPTIONS = "--quiet", "--disable-pip-version-check", "--prefer-binary"
+"""An older wheel rather than a newer source: to compile numpy takes half an hour."""
+PIP = sys.executable, "-m", "pip", "install", *OPTIONS
 
 
 def refusal(*what: str) -> str:
