@@ -1,7 +1,7 @@
-"""Maps of real processes, read coherently and gently; see untorn.engine for an engine's own.
+"""Read maps of real processes coherently and gently; see untorn.engine for the engine's own.
 
-The public names stand in __init__.pyi, once, and are imported when they are asked for: importing
-this package imports nothing but itself.
+The public names are listed in __init__.pyi only, and are imported on first use: importing this
+package imports nothing but itself.
 
 From the top down: __main__, cli, targets, vm, bench, sim, check, conform, race, serve, engine,
 syscalls, fs, mm, locking, reader, spread, processes, judge, maps, releases, shrink, sources,
@@ -30,7 +30,7 @@ def __dir__() -> list[str]:
 
 @cache
 def _public() -> tuple[Callable[[str], object], list[str]]:
-    """Return what finds a public name, and all of them."""
+    """Return a function that finds a public name, and a list of all of them."""
     from lazy_loader import attach_stub
 
     find, _, names = attach_stub(__name__, __file__)

@@ -1,4 +1,4 @@
-"""Our own exceptions; what a system call would refuse is an OSError with Linux's errno.
+"""Our own exceptions; whatever a system call would refuse is an OSError with Linux's errno.
 
 UntornError
 |-- LockOrderError   a lock was asked for against the order in mm/__init__.py, or under RCU
@@ -23,24 +23,24 @@ class InvariantError(UntornError):
 
 
 class OutOfReachError(UntornError):
-    """What was asked cannot be done here; the message says what stands in the way."""
+    """A request cannot be met here; the message says why."""
 
 
 class NotModelledError(OutOfReachError):
-    """Something that is not modelled would decide, such as a driver; the message says what.
+    """Something that is not modelled, such as a driver, would decide; the message says what.
 
-    The VMAs are as they were before the call, unless it is a page that is not modelled: calls that
-    populate have changed them by then.
+    The VMAs are as before the call, unless a page is what is not modelled: calls that populate have
+    changed them by then.
     """
 
 
 def os_error(number: int) -> OSError:
-    """Return the OSError for errno number, with its usual text."""
+    """Return the OSError for an errno, with its usual text."""
     return OSError(number, os.strerror(number))
 
 
 def describe(error: Exception) -> str:
-    """Return what failed and why in one line, without the errno of an OSError."""
+    """Return what failed and why in one line, without an OSError's errno."""
     if not isinstance(error, OSError) or not error.strerror:
         return str(error)
     return f"{error.filename}: {error.strerror}" if error.filename else error.strerror

@@ -1,4 +1,4 @@
-"""The fewest and simplest items with which something still fails: steps of a script, switches...
+"""Find the fewest and simplest items with which something still fails: steps, switches...
 
 Source: A. Zeller, R. Hildebrandt: Simplifying and Isolating Failure-Inducing Input, IEEE
 Transactions on Software Engineering 28(2), 2002.
@@ -10,18 +10,18 @@ from typing import TypeVar
 
 T = TypeVar("T")
 _PAIRS_UP_TO = 16
-"""Items among which pairs are tried: fewer than what leaving out runs of items tries for many."""
+"""Try to remove pairs from at most this many items: that is cheaper than many runs of items."""
 
 
 def fewest(items: list[T], attempt: Callable[[list[T]], list[T] | None]) -> list[T]:
-    """Return items of which none can be left out alone.
+    """Return items of which none can be removed alone.
 
-    Left out are runs of neighbours: all at once, then half of them, then ever fewer, then each.
+    It removes runs of neighbours: all items at once, then half of them, then ever shorter runs.
 
     Args:
-        items: With these it fails; where it matters in which order they go, the first to go first.
-        attempt: Try fewer of them, in the same order. Returns those that it failed with, which
-            may be fewer still, or None if it did not fail.
+        items: Items with which it fails; if their order matters, the first to remove comes first.
+        attempt: Tries fewer items, in the same order. Returns those with which it failed, which may
+            be fewer still; None if it did not fail.
     """
     size = len(items)
     while size:
@@ -37,15 +37,15 @@ def fewest(items: list[T], attempt: Callable[[list[T]], list[T] | None]) -> list
 def shrink(
     items: list[T], fails: Callable[[list[T]], bool], simpler: Callable[[T], Iterable[T]]
 ) -> list[T]:
-    """Return items without all that can be left out, and simpler where they can be.
+    """Return the items without those that can be removed, and simplified where possible.
 
     Args:
-        items: With these it fails.
-        fails: Whether it does with fewer or simpler ones, in the same order.
-        simpler: Items to try in place of one.
+        items: Items with which it fails.
+        fails: Returns whether it fails with fewer or simpler ones, in the same order.
+        simpler: Yields items to try instead of one.
 
     Returns:
-        Items of which none can be left out alone.
+        Items of which none can be removed alone.
     """
 
     def attempt(fewer: list[T]) -> list[T] | None:
@@ -58,7 +58,7 @@ def shrink(
 
 
 def _without_pairs(items: list[T], attempt: Callable[[list[T]], list[T] | None]) -> list[T]:
-    """Return items without two that were there only for each other."""
+    """Return items without pairs of which each was needed only by the other."""
     if not 2 < len(items) <= _PAIRS_UP_TO:
         return items
     pairs = combinations(range(len(items)), 2)

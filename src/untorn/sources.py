@@ -1,6 +1,6 @@
-"""The sources of this package as they are: a digest by which two processes know that they agree.
+"""A digest of this package's sources, by which two processes check that they run the same code.
 
-Tables that it ships with count: what is simulated follows from them, too.
+It includes the tables that come with the package: simulations depend on them.
 """
 
 import hashlib
@@ -13,10 +13,10 @@ _ROOT = Path(__file__).parent
 
 @cache
 def digest(*names: str) -> str:
-    """Return a digest of sources, and of Python's version.
+    """Return a digest of sources and of Python's version.
 
     Args:
-        names: Of modules and packages in this one; none for all.
+        names: Modules and packages in this package; none for all.
     """
     found = hashlib.sha256(platform.python_version().encode())
     for name in names or (".",):

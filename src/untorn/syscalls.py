@@ -66,9 +66,9 @@ class Process:
 
         Args:
             mm: Its address space; None for an empty one.
-            release: Which Linux an empty one behaves like, from 6.1 to 7.3: (7, 3), or (6, 18, 44)
-                with what stable updates changed. None: the running one, or the nearest to it that
-                is modelled.
+            release: Which Linux an empty one follows, from 6.1 to 7.3: (7, 3), or (6, 18, 44) to
+                include changes of stable updates. None: the running one, or the nearest that is
+                modelled.
 
         Raises:
             ValueError: No such release is modelled.
@@ -94,8 +94,8 @@ class Process:
         """Return a process whose maps are this text; see mm_from_maps().
 
         Raises:
-            ValueError: The text is torn, cut off, not of maps, of something that is not modelled,
-                or does not tell enough; with the line and the reason.
+            ValueError: The text is torn or truncated, is not maps, shows something that is not
+                modelled, or says too little; the message has the line and the reason.
         """
         return cls(
             mm_from_maps(
@@ -114,7 +114,7 @@ class Process:
     def mmap(
         self, addr: int, length: int, prot: int, flags: int, fd: int = -1, offset: int = 0
     ) -> int:
-        """Map length bytes, of file descriptor fd from byte offset on or anonymous.
+        """Map length bytes: of file descriptor fd from byte offset on, or anonymous.
 
         Returns:
             The byte address.
@@ -180,7 +180,7 @@ class Process:
     def mbind(self, addr: int, length: int, mode: int, nodemask: int = 0, flags: int = 0) -> None:
         """Give a range a memory policy; see mm/calls/mbind.py:do_mbind() for arguments and errors.
 
-        The nodes are given as bits, not as a pointer to them and their number.
+        The nodes are given as bits, not as a pointer and a number of bits.
         """
         addr, length = addr & self.mm.word_max, length & self.mm.word_max
         do_mbind(self.mm, addr, length, mode, nodemask, flags)
@@ -199,7 +199,7 @@ class Process:
     def set_mempolicy_home_node(
         self, addr: int, length: int, home_node: int, flags: int = 0
     ) -> None:
-        """Say which node is tried first; see do_set_mempolicy_home_node() for errors."""
+        """Set the node to try first; see do_set_mempolicy_home_node() for errors."""
         addr, length = addr & self.mm.word_max, length & self.mm.word_max
         home_node, flags = home_node & self.mm.word_max, flags & self.mm.word_max
         do_set_mempolicy_home_node(self.mm, addr, length, home_node, flags)
@@ -238,9 +238,9 @@ class Process:
         set_anon_name(self.mm, addr & self.mm.word_max, length & self.mm.word_max, name)
 
     def fork(self) -> Self:
-        """Return a child: a copy of the address space, the same open files.
+        """Return a child: a copy of the address space, and the same open files.
 
-        Attributes that a subclass adds are the parent's own, not copies.
+        Attributes that a subclass adds are not copied: parent and child share them.
         """
         child = copy(self)
         child.mm = dup_mm(self.mm, f"{self.mm.name}+")
@@ -258,9 +258,9 @@ class Process:
         interpreter: Program | None = None,
         filename: bytes | None = None,
     ) -> None:
-        """Begin another program in a fresh address space; see fs/exec.py:exec_mm().
+        """Start another program in a fresh address space; see fs/exec.py:exec_mm().
 
-        Descriptors stay open. Files of /proc that are open already stay with the old one.
+        Descriptors stay open. Files of /proc that are already open stay with the old one.
         """
         old = self.mm
         new = exec_mm(old, program, argv, envp, interpreter=interpreter, filename=filename)
@@ -276,17 +276,17 @@ class Process:
         handle_mm_fault(self.mm, addr & self.mm.word_max, VM_WRITE if write else VM_READ)
 
     def open(self, file: str = "maps", reader: str | None = None) -> ProcVmaFile:
-        """Open a file of /proc/PID that tells of VMAs.
+        """Open a file in /proc/PID that shows VMAs.
 
         Args:
             file: maps, smaps, smaps_rollup or another of fs/proc/files.py.
-            reader: What keeps VMAs still while they are read: mmap_lock, vma_lock,
-                or, of maps, rcu; None: as the release does it.
+            reader: What keeps VMAs still while they are read: mmap_lock, vma_lock or, for maps,
+                rcu; None for what the release does.
 
         Raises:
-            OSError: ENOENT once the process was reaped; EACCES without the right to look; of
+            OSError: ENOENT once the process was reaped; EACCES if the caller may not look; for
                 smaps_rollup ESRCH if the process has no mm.
-            ValueError: There is no such file or reader; the message names those there are.
+            ValueError: There is no such file or reader; the message lists those that exist.
         """
         if file not in PROC_FILES:
             raise ValueError(f"no file {file}; files: {', '.join(PROC_FILES)}")
@@ -297,13 +297,13 @@ class Process:
         """Open /proc/PID/pagemap, which has an entry for each page.
 
         Raises:
-            OSError: ENOENT once the process was reaped; EACCES without the right to look; ESRCH if
+            OSError: ENOENT once the process was reaped; EACCES if the caller may not look; ESRCH if
                 the process has no mm.
         """
         return ProcPagemap(self.proc)
 
     def fsync(self, fd: int) -> None:
-        """Write back what is dirty of an open file. Raises OSError EBADF if fd is not open."""
+        """Write back an open file. Raises OSError EBADF if fd is not open."""
         file = self.files.get(fd)
         if file is None:
             raise os_error(errno.EBADF)
@@ -321,7 +321,7 @@ class Process:
         do_ftruncate(self.mm, file, self.files.values(), length & ULONG_MAX)
 
     def exit(self) -> None:
-        """End the process: its address space goes once nobody uses it; it stays a zombie."""
+        """End the process: its address space ends after its last user; it stays a zombie."""
         mmput(self.mm)
 
     def reap(self) -> None:

@@ -1,6 +1,6 @@
-"""The targets by name, of which `bench`, `race` and `conform` each know one side.
+"""The targets by name; `bench`, `race` and `conform` each use one side of them.
 
-A module is imported when its target is asked for, and not before: an engine needs no guest.
+A target's module is imported only when the target is used: an engine needs no guest.
 """
 
 from collections.abc import Callable
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 class Target(NamedTuple):
-    """A target: what makes each of its sides, `module:name`; empty if it has not got that one.
+    """A target: the factory of each of its sides, `module:name`; empty if it lacks that side.
 
-    Those that are called KERNEL or RELEASE here take what stands in its place.
+    KERNEL or RELEASE in a name stands for an argument.
     """
 
     bench: str
@@ -45,14 +45,14 @@ TARGETS = {
 
 
 def bench_target(name: str, tell: Callable[[str], None]) -> "BenchTarget":
-    """Return the side of a target that `bench` knows.
+    """Return the side of a target for `bench`.
 
     Args:
-        name: As in TARGETS, with a kernel for KERNEL, a release of Linux for RELEASE.
-        tell: Is told what takes a while before a guest can run.
+        name: As in TARGETS, with a kernel for KERNEL, or a release of Linux for RELEASE.
+        tell: Called before anything that takes a while.
 
     Raises:
-        LookupError: There is no such target; the message names those there are.
+        LookupError: There is no such target; the message lists the targets.
         ValueError: The engine does not model that release.
     """
     make, *arguments = _find(name, "bench")
@@ -63,21 +63,21 @@ def bench_target(name: str, tell: Callable[[str], None]) -> "BenchTarget":
 
 
 def race_target(name: str) -> "RaceTarget":
-    """Return the side of a target that `race` knows; otherwise as bench_target()."""
+    """Return the side of a target for `race`; otherwise like bench_target()."""
     make, *arguments = _find(name, "race")
     made: RaceTarget = make(*arguments)
     return made
 
 
 def conform_target(name: str) -> "ConformTarget":
-    """Return the side of a target that `conform` knows; otherwise as bench_target()."""
+    """Return the side of a target for `conform`; otherwise like bench_target()."""
     make, *arguments = _find(name, "conform")
     made: ConformTarget = make(*arguments)
     return made
 
 
 def _find(name: str, side: str) -> list[Any]:
-    """Return what makes that side of a target, and what its name has after the colon, if it has."""
+    """Return the factory of a target's side, with the part of the name after the colon, if any."""
     sides = {each: getattr(target, side) for each, target in TARGETS.items()}
     offered = {each: path for each, path in sides.items() if path}
     kind, _, argument = name.partition(":")
