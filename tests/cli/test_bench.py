@@ -22,7 +22,7 @@ from untorn.sim.costs import CostTable
 
 @pytest.fixture
 def target(monkeypatch: pytest.MonkeyPatch) -> FakeTarget:
-    """The target that every name finds."""
+    """A target that stands for every name."""
     fake = FakeTarget()
     monkeypatch.setattr("untorn.targets.bench_target", lambda name, tell: fake)
     return fake
@@ -214,7 +214,7 @@ def test_a_signal_to_simulated_runs_ends_them_with_their_workers(number: signal.
 
     def workers_have_started() -> bool:
         seen.update(children_of(process.pid))
-        return len(seen) > 1  # besides the one that keeps account of what they share
+        return len(seen) > 1  # besides the one that tracks what they share
 
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
@@ -237,7 +237,7 @@ def test_a_signal_to_a_live_run_leaves_no_process_behind(number: signal.Signals)
 
     def first_sample_is_taken() -> bool:
         seen.update(children_of(process.pid))
-        return len(seen) > 2 * 5  # a run has five processes at most
+        return len(seen) > 2 * 5  # a run has at most five processes
 
     with subprocess.Popen(
         command,

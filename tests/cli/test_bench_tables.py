@@ -19,7 +19,7 @@ RUNS = [
 
 
 def lines(samples: list[Sample], **options: Any) -> list[str]:
-    """The tables' lines, their columns one space apart."""
+    """The lines of the tables, with columns one space apart."""
     text = io.StringIO()
     Console(file=text, width=300).print(*tables(samples, BenchOptions(**options)))
     return [" ".join(line.split()) for line in text.getvalue().splitlines()]

@@ -13,7 +13,7 @@ FOUND = {"rounds": {"syscall": [90.0, 110.0, 100.0]}, "kernel": "6.18.1", "cpu":
 
 @pytest.fixture(autouse=True)
 def _measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Nothing is measured; the cache is a temporary folder."""
+    """Measure nothing, and keep the cache in a temporary folder."""
     monkeypatch.setattr(Calibration, "here", classmethod(lambda cls: cls.of(FOUND)))
     monkeypatch.setattr(
         VmBenchTarget, "calibrate", lambda self, virtual_time: Calibration.of(FOUND, self.name)

@@ -27,12 +27,12 @@ from untorn.spread import pools
 from untorn.spread.workers import Workers
 
 STARTED = 1.5
-"""Seconds of CPU after which a worker has certainly begun to explore."""
+"""Seconds of CPU time after which a worker has certainly begun to explore."""
 T = TypeVar("T")
 
 
 class Here:
-    """An executor that does everything at once, in this process."""
+    """An executor that does everything at once in this process."""
 
     def __init__(self, *_: object) -> None:
         pass
@@ -222,7 +222,7 @@ def test_the_matrix_names_mutants_strategies_and_kills(monkeypatch: pytest.Monke
 
 @contextlib.contextmanager
 def exploring() -> Iterator[subprocess.Popen[str]]:
-    """Run two explorations, of which the last takes minutes; yield when it is under way."""
+    """Run two explorations, the last of which takes minutes; yield when that is under way."""
     models = ["script/a01", "deep/3/page/munmap+mmap+munmap"]
     command = [sys.executable, "-m", "untorn", "check", *models]
     with subprocess.Popen(
@@ -272,7 +272,7 @@ def test_a_run_that_is_killed_leaves_no_process() -> None:
 
 
 def workers(session: int) -> dict[int, float]:
-    """Return the seconds of CPU that each process of a session but its first has had, by PID."""
+    """Return the CPU seconds of each process in a session except its first, by PID."""
     seconds = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):

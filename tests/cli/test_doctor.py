@@ -1,4 +1,4 @@
-"""What the kernel offers: how it is decided, and what doctor prints."""
+"""What the kernel offers: how we decide, and what doctor prints."""
 
 import errno
 import json
@@ -36,7 +36,7 @@ PRESENT, ABSENT = SymbolEvidence(True, LIST), SymbolEvidence(False, LIST)
         ("PROCMAP_QUERY", (6, 18), None, "per-VMA"),
         ("smaps", (7, 1), None, "mmap_lock"),
         ("smaps", (7, 2), None, "per-VMA"),
-        ("maps", (6, 12), PRESENT, "per-VMA"),  # carried back to an older release
+        ("maps", (6, 12), PRESENT, "per-VMA"),  # a backport to an older release
         ("smaps", (6, 18), PRESENT, "mmap_lock"),  # the symbol came before smaps used it
         ("maps", (6, 18), ABSENT, "mmap_lock"),  # built without per-VMA locks
         ("smaps", (7, 2), ABSENT, "mmap_lock"),

@@ -28,7 +28,7 @@ def run(*arguments: str) -> tuple[int, str, str]:
 
 @contextmanager
 def started(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Give the process and what it says once it listens."""
+    """Yield the process, and what it prints once it listens."""
     with subprocess.Popen(
         [*UNTORN, "export", *arguments],
         stdout=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""untorn maps --text: a text or core file is printed as Linux prints maps, or one line says why."""
+"""untorn maps --text: prints a text or core file in Linux's format, or says why not in one line."""
 
 import json
 import os

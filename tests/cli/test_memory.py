@@ -1,4 +1,4 @@
-"""untorn memory: what it prints of processes that stand still, and of those that cannot be read."""
+"""untorn memory: what it prints of processes that keep still, and of those it cannot read."""
 
 import json
 import os
@@ -58,7 +58,7 @@ def process() -> Iterator[Commanded]:
 
 
 def run(*arguments: object) -> tuple[int, str, str]:
-    """Return exit status, stdout and stderr, which tells by luck that a call took long."""
+    """Return status, stdout, and stderr without the line that a call took long: that is luck."""
     done = CliRunner().invoke(main, ["memory", *map(str, arguments)])
     told = [line for line in done.stderr.splitlines(keepends=True) if HELD not in line]
     return done.exit_code, done.stdout, "".join(told)
@@ -73,7 +73,7 @@ def objects(*arguments: object) -> list[dict[str, Any]]:
 @pytest.mark.live
 @pytest.mark.parametrize("by", ["vma", "name"])
 def test_the_command_itself_is_known_vma_by_vma_too(by: str) -> None:
-    status, stdout, _ = run(os.getpid(), "--by", by, "--json")  # which changes meanwhile
+    status, stdout, _ = run(os.getpid(), "--by", by, "--json")  # its memory changes meanwhile
     assert status == 0
     assert len(stdout.splitlines()) > 1
 
@@ -111,7 +111,7 @@ def test_json_by_process_is_what_smaps_rollup_says(process: Commanded) -> None:
     (found,) = objects(process.pid, "--by", "process")
     total = told_of(process.pid)
     assert (found["rss"], found["anonymous"]) == (total.rss, total.anonymous)
-    assert found["private"] <= found["pss"] <= found["rss"]  # others may begin to share a library
+    assert found["private"] <= found["pss"] <= found["rss"]  # others may start to share a library
     assert (found["pid"], found["command"]) == (process.pid, command_of(process))
     assert "name" not in found
 

@@ -1,4 +1,4 @@
-"""The commands maps, query and watch, of real processes."""
+"""The commands maps, query and watch on real processes."""
 
 import io
 import json
@@ -184,7 +184,7 @@ def test_watch_tells_what_changes_and_that_the_process_ended() -> None:
 
 @contextmanager
 def watcher_of(child: Commanded) -> Iterator[subprocess.Popen[str]]:
-    """A watch of the child that is ended in any case."""
+    """A watch of the child; it is ended in any case."""
     command = [*UNTORN, "watch", str(child.pid), "--interval", "0.01"]
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(command, text=True, **pipes) as watcher:

@@ -1,4 +1,4 @@
-"""The status line: on a terminal, and nowhere else."""
+"""The status line appears on a terminal, and nowhere else."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from untorn.cli.progress import StatusLine
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The time, in seconds, as the last of the list."""
+    """The time in seconds, the last item of a list."""
     now = [0.0]
     monkeypatch.setattr(progress, "monotonic", lambda: now[-1])
     return now
@@ -23,7 +23,7 @@ def status(clock: list[float], monkeypatch: pytest.MonkeyPatch) -> StatusLine:
 
 
 def shown(capsys: pytest.CaptureFixture[str]) -> str:
-    """What stands in the last line; the sequence that clears it is for terminals only."""
+    """The text of the last line; the sequence that clears it is for terminals only."""
     return capsys.readouterr().err.rpartition("\r")[2]
 
 

@@ -59,7 +59,7 @@ def test_results_are_ktap_on_stdout_and_nothing_else() -> None:
 
 
 def test_a_broken_rule_is_status_1(monkeypatch: pytest.MonkeyPatch) -> None:
-    # No state has any line that is shown.
+    # No state has the shown lines.
     monkeypatch.setattr("untorn.judge.history.History.first_shown", lambda *_: None)
     done = race("--test", "resize", "--duration", "0.1")
     assert done.exit_code == 1
@@ -120,7 +120,7 @@ def test_a_terminal_shows_what_is_being_done_and_keeps_only_results() -> None:
 
 
 def read_terminal(fd: int) -> str:
-    """Read until the other end is closed, which a terminal says by EIO."""
+    """Read until the other end is closed, which a terminal reports as EIO."""
     text = b""
     while True:
         try:

@@ -19,7 +19,7 @@ def test_a_signal_ends_what_is_served_and_what_comes_after_it_is_let_run(
             os.kill(os.getpid(), number)
             reached.append("what is served")
         finally:
-            os.kill(os.getpid(), number)  # a second one does not break off cleaning up
+            os.kill(os.getpid(), number)  # a second signal must not interrupt the clean-up
             reached.append("clean up")
     assert reached == ["clean up"]
     assert signal.getsignal(number) == before

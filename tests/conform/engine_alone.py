@@ -1,4 +1,4 @@
-"""The engine's side without a kernel: a process as one that maps a page of program, and files."""
+"""The engine's side without a kernel: a process like one that maps a page of program, and files."""
 
 from untorn.conform.engine_side import EngineSide
 from untorn.conform.files import FDS, FILE_PAGES
@@ -16,11 +16,11 @@ from untorn.syscalls import Process
 
 _PROGRAM = b"00400000-00401000 r-xp 00000000 00:01 1                                  /program\n"
 _BRK = 0x40_1000
-"""Byte address where the heap begins, and ends."""
+"""Byte address at which the heap begins and ends."""
 
 
 def engine_alone(release: Release, limits: Limits) -> EngineSide:
-    """Return the engine's side, with files as on a disk that has no DAX."""
+    """Return the engine's side, with files as on a disk without DAX."""
     mm = mm_from_maps(
         _PROGRAM, limits=limits, task_size=TASK_SIZE, release=release, heap=(_BRK, _BRK)
     )

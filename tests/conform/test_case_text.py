@@ -1,4 +1,4 @@
-"""Files of cases: what they say, what is wrong with them, and what they find unmet."""
+"""Files of cases: what they mean, what is wrong with them, and which expectations are unmet."""
 
 import re
 

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.live
 
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Temporary files are made in a directory of the test's own, and are gone afterwards."""
+    """Make temporary files in the test's own directory, and check that they are gone afterwards."""
     before = children_of(os.getpid())
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     yield tmp_path
@@ -96,7 +96,7 @@ def test_a_signal_from_outside_leaves_no_process_and_no_file(
 
 
 def is_traced(pid: int) -> bool:
-    """Say so of a process; before, a child may still be in the group of its parent."""
+    """Return whether it is traced; before that, a child may still be in its parent's group."""
     try:
         return "\nTracerPid:\t0\n" not in Path(f"/proc/{pid}/status").read_text()
     except OSError:

@@ -1,6 +1,6 @@
-"""What untorn conform found once: scripts with what Linux makes of them, for engine and kernel.
+"""What untorn conform has found: scripts and Linux's results, for engine and kernel.
 
-A page is 1000 bytes here; addresses are those of maps.
+A page is 0x1000 bytes here; addresses are those of maps.
 """
 
 import errno
@@ -33,9 +33,9 @@ class Finding:
     """A script and its outcome.
 
     Attributes:
-        script: Operations, one a line.
-        result: Of the last one, 0 for any success.
-        lines: Of maps, in the arena: range, permissions, offset.
+        script: Operations, one per line.
+        result: Result of the last one; 0 for any success.
+        lines: Lines of maps in the arena: range, permissions, offset.
     """
 
     script: str

@@ -1,4 +1,4 @@
-"""The engine's pools of huge pages against the machine's, which has some for as long as a test."""
+"""The engine's pools of huge pages against the machine's, which has some while a test runs."""
 
 import os
 import re
@@ -33,7 +33,7 @@ HUGE = MAP_ANONYMOUS | MAP_SHARED | MAP_HUGETLB
 
 @pytest.fixture
 def pools() -> Iterator[KernelPools]:
-    """Give the machine pages, if no other run may be disturbed by that."""
+    """Give the machine pages, if that cannot disturb another run."""
     if not os.access(NR, os.W_OK):
         pytest.skip("no right to give this machine huge pages, or a kernel without them")
     pools, given = KernelPools(), False
@@ -56,7 +56,7 @@ def test_calls_and_counts_are_those_of_the_kernel(pools: KernelPools) -> None:
     with or_skip(lambda: Pair.live(pools=pools)) as pair:
         outcome = conform(pair, 1500, "huge pages")
         assert not outcome.failures
-    # Others may reserve some for a while.
+    # Others may have some reserved for a while.
     wait_until(lambda: int(RESERVED.read_text()) == 0, "a pool without reservations")
 
 
@@ -140,7 +140,7 @@ def test_smaps_and_numa_maps_count_them_as_the_kernel_does(pools: KernelPools) -
 
 
 def undisturbed(pair: Pair, script: list[str]) -> ConformRun:
-    """Make a script, without others that use the huge pages meanwhile."""
+    """Make a script while nobody else uses the huge pages."""
     [case] = parse_cases("\n".join(script))
     run = conform_case(pair, case, "script")
     if run.left_out:
@@ -149,7 +149,7 @@ def undisturbed(pair: Pair, script: list[str]) -> ConformRun:
 
 
 def huge_records(text: bytes) -> list[bytes]:
-    """Return the records that are of huge pages, without inode, protection key and soft-dirty."""
+    """Return the records of huge pages, without inode, protection key and soft-dirty."""
     for never_alike, instead in (
         (rb" \d+ +/anon_hugepage", b" /anon_hugepage"),
         (rb"ProtectionKey:.*\n", b""),

@@ -1,4 +1,4 @@
-"""What the arguments that scripts draw leave alone."""
+"""What the arguments drawn for scripts leave alone."""
 
 from random import Random
 

@@ -1,4 +1,4 @@
-"""Which errno a call of mmap has that could be refused for two reasons: all pairs of reasons."""
+"""Which errno an mmap call gets that could be refused for two reasons: all pairs of reasons."""
 
 from collections.abc import Iterator
 
@@ -47,7 +47,7 @@ def all_calls() -> Iterator[Operation]:
 
 
 def make(pair: Pair, call: Operation) -> tuple[int, int]:
-    """Make a call on both sides, take back what it mapped, and return both results."""
+    """Make a call on both sides, undo what it mapped, and return both results."""
     results = []
     assert isinstance(pair.kernel, LiveOracle)
     for side in pair.engine, pair.kernel.side:

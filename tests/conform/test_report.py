@@ -1,4 +1,4 @@
-"""What a mismatch is told as."""
+"""How a mismatch is reported."""
 
 from untorn.conform.answer import Answer
 from untorn.conform.operation import Operation

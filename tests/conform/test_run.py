@@ -1,4 +1,4 @@
-"""The engine against the running kernel, from outside the child; and what a mismatch looks like."""
+"""The engine against the running kernel, seen from outside; and what a mismatch looks like."""
 
 import errno
 from collections.abc import Callable, Iterator
@@ -98,7 +98,7 @@ def operations_of(both: Pair, seed: str, monkeypatch: pytest.MonkeyPatch) -> lis
 
 
 def test_a_seed_decides_every_operation(monkeypatch: pytest.MonkeyPatch) -> None:
-    # What others do to the huge pages of this machine has a say, too, where they are mapped.
+    # Others' use of this machine's huge pages matters, too, if they are mapped.
     monkeypatch.setattr(KernelPools, "lock", lambda pools, *, alone: False)
     with or_skip(Pair.live) as both:
         one, again, other = (operations_of(both, seed, monkeypatch) for seed in ("1", "1", "2"))

@@ -1,4 +1,4 @@
-"""Scripts of untorn conform: spelled and read again, made shorter and simpler, and its crowd."""
+"""Scripts of untorn conform: written and read back, made shorter and simpler; and its crowd."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,4 +1,4 @@
-"""Programs that watch processes, run on /proc and on what we mount, and processes to be watched."""
+"""Programs that watch processes, run on /proc and on our mount; and processes to watch."""
 
 import os
 import shutil
@@ -37,17 +37,17 @@ child.kill()
 
 
 class Watched(NamedTuple):
-    """Two processes that do nothing."""
+    """Two idle processes."""
 
     pid: int
     """It has threads, sockets, a deleted file that it maps, and a child."""
     child: int
-    """Its program is deleted, and it is another user's."""
+    """Its program is deleted, and it belongs to another user."""
 
 
 @contextmanager
 def watched() -> Iterator[Watched]:
-    """Give processes that stand still, until the end of the with statement. Takes root."""
+    """Yield processes that keep still, inside a with statement. Takes root."""
     with tempfile.TemporaryDirectory() as folder:  # where anybody may run a program
         Path(folder).chmod(0o755)
         program = Path(folder, NAME)
@@ -67,14 +67,14 @@ def watched() -> Iterator[Watched]:
 
 
 def _sleeps(pid: int) -> bool:
-    """Whether a process runs its program, and is in a call that does not end."""
+    """Whether a process runs its program, and sleeps in a call that does not end."""
     call = Path(f"/proc/{pid}/syscall").read_text().split()[0]
     return call != "running" and NAME in Path(f"/proc/{pid}/cmdline").read_text()
 
 
 @contextmanager
 def served(directory: Path, *options: str) -> Iterator[None]:
-    """Run `untorn mount`, until the end of the with statement, as a service manager would."""
+    """Run `untorn mount` inside a with statement, as a service manager would."""
     address = str(directory.with_name("notify"))
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notified:
         notified.bind(address)
@@ -103,7 +103,7 @@ def _notified(notified: socket.socket) -> bool:
 
 
 def require_namespaces() -> None:
-    """Skip the test where nothing can be mounted over /proc."""
+    """Skip the test if nothing can be mounted over /proc."""
     require_mounts()
     if os.geteuid():
         pytest.skip("takes root to mount something over /proc")
@@ -113,6 +113,6 @@ def require_namespaces() -> None:
 
 
 def over_proc(directory: Path, *command: str) -> list[str]:
-    """Return the command that runs another one with a directory in the place of /proc."""
+    """Return the command that runs another one with a directory mounted over /proc."""
     bind = 'mount --rbind "$0" /proc && exec "$@"'
     return ["unshare", "--mount", "sh", "-c", bind, str(directory), *command]

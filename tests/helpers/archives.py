@@ -1,4 +1,4 @@
-"""Files of an archive, unpacked."""
+"""Unpack the files of an archive."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Processes that have all kinds of rights, and what each gets to see of others."""
+"""Processes with all kinds of rights, and what each can see of others."""
 
 import ctypes
 import json
@@ -21,19 +21,19 @@ _FSOPEN, _FSCONFIG, _FSMOUNT = 430, 431, 432
 _SET_STRING, _CREATE = 1, 6
 
 Seen = dict[str, str]
-"""How it ended for each file and link of a process, by its name."""
+"""How it ended for each file and link of a process, by name."""
 
 
 class Asker(NamedTuple):
-    """A process that has looked at others and sleeps now."""
+    """A process that has looked at others, and now sleeps."""
 
     pid: int
     seen: list[dict[str, Seen]]
-    """In each root that it was given: of each process, by its name."""
+    """For each root that it was given: what it saw of each process, by name."""
 
     @property
     def caller(self) -> Caller:
-        """It as FUSE tells of it."""
+        """The process as FUSE describes it."""
         status = Path(f"/proc/{self.pid}/status").read_text()
         uid, gid = (
             int(line.split()[4])
@@ -44,7 +44,7 @@ class Asker(NamedTuple):
 
 
 class Told(NamedTuple):
-    """Who was looked at, as pids, and who looked, both by name."""
+    """The PIDs of the processes to look at, and those that looked, both by name."""
 
     shown: dict[str, int]
     asked: dict[str, Asker]
@@ -52,10 +52,10 @@ class Told(NamedTuple):
 
 @contextmanager
 def askers(*roots: int, names: Iterable[str] = ()) -> Iterator[Told]:
-    """Let processes of all kinds look at others in each of these roots, descriptors of folders.
+    """Let processes of all kinds look at others in each of these roots (directory descriptors).
 
-    They look whether the others are there, and at what is named; if nothing is, at everything. All
-    of them live as long as the with statement. Only root can start them.
+    They check whether the others are there, and look at the named files; if none is named, at
+    everything. All of them live until the with statement ends. Only root can start them.
     """
     program = subprocess.Popen(
         [sys.executable, "-I", str(_PROGRAM), ",".join(names), *map(str, roots)],
@@ -74,7 +74,7 @@ def askers(*roots: int, names: Iterable[str] = ()) -> Iterator[Told]:
 
 @contextmanager
 def opened(path: str, folder: int | None = None) -> Iterator[int]:
-    """Open a directory for a while, as a place to start from."""
+    """Open a directory for a while, as a starting point."""
     directory = os.open(path, os.O_PATH | os.O_DIRECTORY, dir_fd=folder)
     try:
         yield directory
@@ -84,7 +84,7 @@ def opened(path: str, folder: int | None = None) -> Iterator[int]:
 
 @contextmanager
 def hiding_procfs(hidepid: int) -> Iterator[int]:
-    """Give a procfs that hides processes: it is mounted nowhere, and goes when it is closed."""
+    """Yield a procfs that hides processes: it is mounted nowhere, and vanishes when closed."""
     libc = ctypes.CDLL(None, use_errno=True)
 
     def call(number: int, *arguments: bytes | int | None) -> int:

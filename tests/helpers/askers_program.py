@@ -1,10 +1,10 @@
-"""Processes that have all kinds of rights, and others that are looked at by them.
+"""Processes with all kinds of rights, and others for them to look at.
 
-It is run as root. Its first argument says what of processes is looked at, with commas between, or
-nothing for all; the others are descriptors, each the root of a procfs, or of what is to look like
-one. It answers with a line of JSON: `shown`, the pid of each process that is looked at, by its
-name; `asked`, for each who asks, by its name, its pid and, for each root, what it got to see of
-each process; or only `why not`. It keeps all of its processes until its input ends.
+It runs as root. Its first argument lists what to look at in each process, separated by commas, or
+is empty for everything; the others are descriptors, each the root of a procfs, or of what should
+look like one. It answers with a line of JSON: `shown`, the PIDs of the processes to look at, by
+name; `asked`, for each asker by name, its PID and, for each root, what it saw of each process; or
+only `why not`. It keeps all of its processes until its input ends.
 """
 
 import ctypes
@@ -22,7 +22,7 @@ PERFMON, CHECKPOINT_RESTORE = 38, 40
 NEEDED = {DAC_OVERRIDE, SETGID, SETUID, NET_RAW, SYS_PTRACE, SYS_ADMIN, PERFMON, CHECKPOINT_RESTORE}
 ALICE, BOB = 1001, 1002
 CONTAINER = 100000
-"""User and group id of a container's root."""
+"""User and group ID of a container's root."""
 
 FILES = (
     *("maps", "smaps", "smaps_rollup", "numa_maps", "task/{pid}/maps", "task/{pid}/smaps"),
@@ -31,7 +31,7 @@ FILES = (
 )
 LINKS = "exe", "cwd", "root", "ns/user", "ns/mnt", "fd/0"
 HIDDEN = 26, 27, 28, 35, *range(45, 52)
-"""Fields of stat, from 1, that only who may trace gets to see."""
+"""Fields of stat, from 1, that only a process with the right to trace can see."""
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -42,7 +42,7 @@ def check(result: int) -> None:
 
 
 def set_capabilities(*kept: int) -> None:
-    """Keep these only, effective and permitted."""
+    """Keep only these capabilities, effective and permitted."""
     bits = sum(1 << each for each in kept)
     low, high = bits & 0xFFFFFFFF, bits >> 32
     header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0)
@@ -50,14 +50,14 @@ def set_capabilities(*kept: int) -> None:
 
 
 def capabilities() -> set[int]:
-    """Return the numbers of the effective ones."""
+    """Return the numbers of the effective capabilities."""
     with open("/proc/self/status") as status:  # noqa: PTH123
         bits = int(next(line for line in status if line.startswith("CapEff:")).split()[1], 16)
     return {number for number in range(64) if bits >> number & 1}
 
 
 def become(uid: int, gid: int, *kept: int, groups: tuple[int, ...] = ()) -> None:
-    """Take these ids, and of all capabilities keep only some."""
+    """Take these IDs, and keep only some of all capabilities."""
     os.setgroups(groups)
     check(libc.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0))
     os.setresgid(gid, gid, gid)
@@ -66,7 +66,7 @@ def become(uid: int, gid: int, *kept: int, groups: tuple[int, ...] = ()) -> None
 
 
 def less(*given_up: int) -> None:
-    """Give up some capabilities."""
+    """Drop some capabilities."""
     set_capabilities(*capabilities() - set(given_up))
 
 
@@ -86,7 +86,7 @@ class Family:
         self.pids: list[int] = []
 
     def start(self, begin: Callable[[], object]) -> tuple[int, bytes]:
-        """Start a process; return its pid and what it had to say once it was what it should be."""
+        """Start a process; return its PID, and what it reported once it was set up."""
         out, into = os.pipe()
         pid = os.fork()
         if pid == 0:
@@ -117,7 +117,7 @@ class Family:
             os.waitpid(pid, 0)
 
 
-# -- who is looked at
+# -- processes to look at
 
 
 def alice() -> None:
@@ -159,7 +159,7 @@ def own_namespace_of_alice() -> None:
 
 
 def in_container(uid: int, *, may_dump: bool) -> Callable[[], None]:
-    """Return what makes a process of a user namespace that root has made."""
+    """Return what makes a process of a user namespace that root has created."""
 
     def begin() -> None:
         enter_new_container()
@@ -172,7 +172,7 @@ def in_container(uid: int, *, may_dump: bool) -> Callable[[], None]:
 
 
 def enter_new_container() -> None:
-    """Be in a user namespace of its own, whose ids this process' helper, still root, maps."""
+    """Enter a new user namespace, whose IDs this process' helper, still root, maps."""
     made, tell = os.pipe()
     pid, helper = os.getpid(), os.fork()
     if helper == 0:
@@ -191,7 +191,7 @@ def enter_new_container() -> None:
 
 
 def become_root_here() -> None:
-    """Be root of the user namespace that was entered, of which root outside is no user."""
+    """Be root of the user namespace that was entered, in which root outside is no user."""
     os.setgroups([])
     os.setresgid(0, 0, 0)
     os.setresuid(0, 0, 0)
@@ -216,11 +216,11 @@ SHOWN: dict[str, Callable[[], object]] = {
 }
 
 
-# -- who asks
+# -- askers
 
 
 def entered(shown: dict[str, int], name: str, uid: int, *given_up: int) -> None:
-    """Be in the container of another process, as a user of it."""
+    """Enter the container of another process, as a user of it."""
     namespace = os.open(f"/proc/{shown[name]}/ns/user", os.O_RDONLY)
     check(libc.setns(namespace, CLONE_NEWUSER))
     os.close(namespace)
@@ -274,7 +274,7 @@ def outcome(look: Callable[[], str]) -> str:
 
 
 def read(root: int, path: str) -> str:
-    """Return what came of opening and reading a file: how it ended, and what it hid."""
+    """Return the result of opening and reading a file: how it ended, and what was hidden."""
     file = os.open(path, os.O_RDONLY, dir_fd=root)
     try:
         text = outcome(lambda: told(path, os.read(file, 1 << 16)))
@@ -297,7 +297,7 @@ def is_listed(root: int, pid: int) -> str:
 
 
 def told(path: str, text: bytes) -> str:
-    """Return what is to be compared of a file that was read."""
+    """Return the parts of a file's text to compare."""
     if path.endswith("stat"):
         fields = text.rpartition(b") ")[2].split()
         return " ".join(fields[number - 3].decode() for number in HIDDEN)
@@ -305,7 +305,7 @@ def told(path: str, text: bytes) -> str:
 
 
 def look(root: int, pid: int, names: set[str]) -> dict[str, str]:
-    """Return what a process gets to see of another, by name."""
+    """Return what a process sees of another, by name."""
     seen = {
         "listed": outcome(lambda: is_listed(root, pid)),
         "": outcome(lambda: is_there(root, pid)),
@@ -330,7 +330,7 @@ def answers(
 
 
 def why_not(family: Family) -> str:
-    """Return why these processes cannot be had here, "" if they can."""
+    """Return why these processes are impossible here, "" if they are possible."""
     missing = NEEDED - capabilities()
     if missing:
         return f"takes the capabilities {sorted(missing)}"

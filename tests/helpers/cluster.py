@@ -1,4 +1,4 @@
-"""A cluster of Dask on this machine, for tests: a scheduler and workers, each a process."""
+"""A cluster of Dask on this machine for tests: a scheduler and workers, each a process."""
 
 import json
 import os
@@ -11,16 +11,16 @@ from pathlib import Path
 from tests.helpers.tasks import PATIENCE, wait_until
 
 LONG = 4 * PATIENCE
-"""Seconds: a cluster is several processes that start, and other tests may run beside it."""
+"""Seconds: a cluster is several processes that must start, perhaps beside other tests."""
 
 
 class LocalCluster:
-    """Two workers and who schedules them.
+    """Two workers and their scheduler.
 
     Attributes:
-        address: Of the scheduler.
-        workers: Those that were started.
-        log: What all of them have to say.
+        address: Address of the scheduler.
+        workers: The workers that were started.
+        log: The output of all of them.
     """
 
     def __init__(self, stack: ExitStack, directory: Path) -> None:
@@ -54,6 +54,6 @@ class LocalCluster:
 
 @contextmanager
 def local_cluster(directory: Path) -> Iterator[LocalCluster]:
-    """Start one; nothing of it is left afterwards."""
+    """Start a cluster; nothing of it is left afterwards."""
     with ExitStack() as stack:
         yield LocalCluster(stack, directory)

@@ -33,10 +33,10 @@ libc.syscall(60, 0)  # exit of this thread alone
 
 
 class Commanded:
-    """Use it as a context manager: it is ended then.
+    """Use it as a context manager, which ends it.
 
     Args:
-        leaderless: Whether its main thread is to end at once.
+        leaderless: Whether its main thread ends at once.
     """
 
     def __init__(self, *, leaderless: bool = False) -> None:
@@ -48,10 +48,10 @@ class Commanded:
             text=True,
         )
         self.pid = self._process.pid
-        self.do("pass")  # it has started once this is done
+        self.do("pass")  # once this is done, it has started
 
     def do(self, line: str) -> str:
-        """Have one line of Python executed; return the first line that it printed."""
+        """Let it execute one line of Python; return the first line that it printed."""
         assert self._process.stdin
         assert self._process.stdout
         self._process.stdin.write(line + "\n")
@@ -62,13 +62,13 @@ class Commanded:
         return printed
 
     def tell(self, line: str) -> None:
-        """Have one line executed that may never end."""
+        """Let it execute one line that may never end."""
         assert self._process.stdin
         self._process.stdin.write(line + "\n")
         self._process.stdin.flush()
 
     def place(self, pages: int) -> int:
-        """Reserve pages, with one more on either side; return their address, which is `at`."""
+        """Reserve pages, with one more on each side; return their address, also called `at`."""
         return int(self.do(f"at = place({pages}); print(at)"))
 
     def hole(self, pages: int) -> int:
@@ -82,7 +82,7 @@ class Commanded:
         return Path(f"/proc/{self.pid}/maps").read_bytes()
 
     def kill(self) -> None:
-        """End it; it stays a zombie."""
+        """Kill it; it stays a zombie."""
         self._process.kill()
 
     def reap(self) -> None:

@@ -11,7 +11,7 @@ ET_CORE, PT_LOAD, PT_NOTE, NT_FILE, PN_XNUM = 4, 1, 4, 0x46494C45, 0xFFFF
 
 
 class Form(NamedTuple):
-    """How a core file is written: the word size and the order of bytes."""
+    """The format of a core file: word size and byte order."""
 
     bits: int = 64
     order: str = "<"
@@ -38,11 +38,11 @@ def core(
     """Return a core file.
 
     Args:
-        loads: What has a PT_LOAD.
-        files: What NT_FILE has, in pages of page_size; None to leave the note out.
+        loads: The ranges that have a PT_LOAD.
+        files: The ranges in NT_FILE, in pages of page_size; None to leave the note out.
         form: Word size and byte order.
-        page_size: As the note has it.
-        extended: Whether the number of program headers stands in the first section.
+        page_size: The page size in the note.
+        extended: Whether the number of program headers is in the first section.
         type_: ELF type.
     """
     wide = form.bits == 64

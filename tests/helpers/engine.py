@@ -27,7 +27,7 @@ FIXED = ANON | MAP_FIXED
 
 
 class Pages(pages.Pages):
-    """The checker's, alone with its slab, and looked at after every change."""
+    """The checker's address space, alone with its slab, and checked after every change."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class Pages(pages.Pages):
         mmap_read_unlock(self.mm)
 
     def diagram(self, pages: int) -> str:
-        """One character per page: a letter per VMA, alternating between neighbours; . for none."""
+        """One character per page: a letter for each VMA, unlike its neighbours'; . for none."""
         text = ["."] * pages
         for number, (start, end, _) in enumerate(self.mm.mm_mt):
             for page in range(page_of(start), min(page_of(end), pages)):

@@ -1,4 +1,4 @@
-"""The memory of an engine process, counted from its pagemap as that of a real one is."""
+"""The memory of an engine process, counted from its pagemap like a real one's."""
 
 import errno
 from collections.abc import Callable, Iterable
@@ -19,10 +19,10 @@ RELEASE = Release(6, 18)
 
 
 class EnginePages:
-    """An open pagemap; what is to happen between two reads of it happens after the first.
+    """An open pagemap; something can happen after the first read, and before the next.
 
     Attributes:
-        scans: Whether PAGEMAP_SCAN is to be there.
+        scans: Whether it has PAGEMAP_SCAN.
     """
 
     def __init__(self, process: Process, between: Callable[[], object], *, scans: bool) -> None:
@@ -50,7 +50,7 @@ class EnginePages:
 
 
 class EngineFrames:
-    """What is told of page frames."""
+    """The page frames as shown."""
 
     def counts(self, frames: Frames) -> Frames:
         return _each(KPAGECOUNT, frames)
@@ -72,13 +72,13 @@ def counted(
     scans: bool = True,
     between: Callable[[], object] = lambda: None,
 ) -> Counts:
-    """Return what the pages of each VMA count.
+    """Return the counts of the pages of each VMA.
 
     Args:
-        process: Whose they are.
-        window: Bytes that are read at once.
-        frames: With the right to see page frames.
-        scans: Of a kernel with PAGEMAP_SCAN.
+        process: The process.
+        window: Bytes to read at once.
+        frames: Whether page frames may be seen.
+        scans: Whether the kernel has PAGEMAP_SCAN.
         between: Called between the first read and the second.
     """
     process.proc.cap_sys_admin = frames

@@ -16,12 +16,12 @@ def record(
     inode: int = 0,
     name: bytes = b"",
 ) -> MapsEntry:
-    """Return the record that a line of maps with these fields has."""
+    """Return the record of a line of maps with these fields."""
     return MapsEntry(start, end, Permissions.parse(letters), offset, Device(*device), inode, name)
 
 
 def vmas(text: str) -> State:
-    """Return a map of a few one-byte pages: a letter per page, a run of one letter is a VMA.
+    """Return a map of a few one-byte pages: a letter per page; a run of one letter is a VMA.
 
     "aab.c" is VMA a at 0-2, b at 2-3, c at 4-5; . is a hole.
     """
@@ -35,6 +35,6 @@ def vmas(text: str) -> State:
 
 
 def vma(text: str) -> MapsEntry:
-    """Return the one VMA of a map."""
+    """Return the only VMA of a map."""
     (only,) = vmas(text)
     return only

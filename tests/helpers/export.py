@@ -1,4 +1,4 @@
-"""What looks at processes may find, of processes that do not exist."""
+"""Results of looks at processes that do not exist."""
 
 from untorn.serve.export.process_looks import Maps, Process, Seen, Sums
 

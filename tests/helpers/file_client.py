@@ -1,4 +1,4 @@
-"""A program that reads files as it is told to; it knows nothing of who serves them."""
+"""A program that reads files as it is told; it does not know who serves them."""
 
 import os
 import pickle
@@ -11,7 +11,7 @@ from typing import Self
 Operation = tuple[str, int, int]
 """read: size, 0; pread: size, offset; seek: offset, whence."""
 Result = bytes | int | str
-"""What was read, or the new position; or what error there was."""
+"""What was read, the new position, or the error."""
 _PROGRAM = """
 import pickle, sys
 from tests.helpers.file_client import play_on
@@ -26,7 +26,7 @@ while True:
 
 
 def play_on(path: str, operations: Iterable[Operation]) -> list[Result]:
-    """Open a file, do what is to be done, and return what came of it."""
+    """Open a file, do the operations, and return their results."""
     fd = os.open(path, os.O_RDONLY)
     try:
         return [_result(fd, *operation) for operation in operations]
@@ -48,7 +48,7 @@ def _result(fd: int, kind: str, first: int, second: int) -> Result:
 
 
 class FileClient:
-    """The program, running."""
+    """The program while it runs."""
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
@@ -58,7 +58,7 @@ class FileClient:
         )
 
     def play(self, path: Path, operations: Iterable[Operation]) -> list[Result]:
-        """Have it open a file and do what is to be done; return what came of it."""
+        """Let it open a file and do operations; return their results."""
         assert self._process.stdin
         assert self._process.stdout
         pickle.dump((str(path), list(operations)), self._process.stdin)

@@ -1,4 +1,4 @@
-"""What can be done with an open file of /proc, drawn at random."""
+"""Random operations on an open file of /proc."""
 
 from hypothesis import strategies as st
 

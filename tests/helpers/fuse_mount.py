@@ -1,4 +1,4 @@
-"""A tree that a test serves itself, and whether one can be mounted here."""
+"""A tree that a test serves itself; and whether one can be mounted here."""
 
 import ctypes
 import os
@@ -21,7 +21,7 @@ _MNT_DETACH = 2
 
 @contextmanager
 def mounted(root: Directory, directory: Path) -> Iterator[Path]:
-    """Give a directory at which a tree is mounted; skip the test where none can be."""
+    """Yield a directory at which a tree is mounted; skip the test if none can be."""
     require_mounts()
     from untorn.serve.fuse.session import Session
 
@@ -37,13 +37,13 @@ def mounted(root: Directory, directory: Path) -> Iterator[Path]:
 
 
 def require_mounts() -> None:
-    """Skip the test where nothing can be mounted."""
+    """Skip the test if nothing can be mounted."""
     if NO_MOUNT:
         pytest.skip(f"cannot mount: {NO_MOUNT}")
 
 
 def _refusal() -> str:
-    """Return why nothing can be mounted, by none of our code: that is to be tested."""
+    """Return why nothing can be mounted, without our own code, which is to be tested."""
     if not (find_spec("mfusepy") and find_library("fuse3")):
         return "takes mfusepy and libfuse3"
     try:

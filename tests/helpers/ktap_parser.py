@@ -1,4 +1,4 @@
-"""A strict parser of KTAP version 1: refuses what ktap.rst does not allow or advises against."""
+"""A strict parser of KTAP version 1: it refuses what ktap.rst forbids or advises against."""
 
 import re
 from dataclasses import dataclass, field
@@ -35,7 +35,7 @@ def parse_ktap(text: str) -> tuple[list[Result], list[str]]:
 
 
 def _suite(lines: list[str], indent: str) -> tuple[list[Result], list[str], list[str]]:
-    """Read a version line, a plan and as many results; return them and what is left."""
+    """Read a version line, a plan and its results; return them and the remaining lines."""
     if lines[:1] != [f"{indent}KTAP version 1"]:
         raise KtapError(f"no version line: {lines[:1]}")
     plan = PLAN.fullmatch(lines[1].removeprefix(indent)) if len(lines) > 1 else None

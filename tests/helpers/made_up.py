@@ -1,4 +1,4 @@
-"""Samples and targets that no machine had a part in."""
+"""Samples and targets that are invented, without any machine."""
 
 from collections.abc import Callable
 from typing import Any
@@ -30,7 +30,7 @@ def sample(target: str, reader: str, number: int, *latencies_ms: float, **others
 
 
 class FakeTarget(Here):
-    """A target whose every run takes `latency_ms`, unless `on_run` has something to say."""
+    """A target whose runs take `latency_ms`, unless `on_run` does something else."""
 
     def __init__(
         self,

@@ -23,7 +23,7 @@ LAST_PAGE = (1 << 64) - 4096
 
 @st.composite
 def lines(draw: st.DrawFn) -> bytes:
-    """One line with fields of any width; the name may be at any column that one may have."""
+    """One line with fields of any width; the name may be at any possible column."""
     start, end = sorted(draw(st.tuples(ADDRESSES, ADDRESSES)))
     line = maps_line(
         min(start, LAST_PAGE - 4096),
@@ -61,10 +61,10 @@ def line(
     minor: int = 0,
     inode: int = 0,
 ) -> bytes:
-    """Return a line; of a file if it has an inode."""
+    """Return a line; a file's if it has an inode."""
     return record(start, start + size, permissions, offset, (major, minor), inode, name).line()
 
 
 def huge(start: int, size: int, name: bytes, minor: int = 0x10, offset: int = 0) -> bytes:
-    """Return a line that may be of a hugetlbfs."""
+    """Return a line that may belong to a hugetlbfs."""
     return line(start, size, name, b"rw-s", minor=minor, inode=7, offset=offset)

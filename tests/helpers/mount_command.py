@@ -1,4 +1,4 @@
-"""The command `untorn mount`, running."""
+"""The command `untorn mount` while it runs."""
 
 import signal
 import subprocess
@@ -13,9 +13,9 @@ from tests.helpers.tasks import PATIENCE, wait_until
 
 @contextmanager
 def mount_command(directory: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
-    """Give the command, once it serves a directory; skip the test where it cannot be mounted.
+    """Yield the command once it serves a directory; skip the test if it cannot be mounted.
 
-    It is ended in the end, and has to unmount and to say that all is well.
+    At the end it must unmount, and exit with success.
     """
     require_mounts()
     command = [sys.executable, "-m", "untorn", "mount", str(directory), *options]

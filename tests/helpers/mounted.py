@@ -1,4 +1,4 @@
-"""What is mounted: a program may do so for itself alone, so that nothing is left when it ends."""
+"""Mounts: a program may make its own in a private namespace, so that nothing is left at its end."""
 
 import subprocess
 import sys
@@ -20,11 +20,11 @@ _CANNOT = 77
 
 
 def run_with_mounts(program: str, folder: Path) -> None:
-    """Run a program in a mount namespace of its own; skip the test if it cannot be had.
+    """Run a program in its own mount namespace; skip the test if that is impossible.
 
     Args:
         program: May call mount() with the arguments of mount(8), in the folder.
-        folder: Where it is run.
+        folder: Where it runs.
     """
     command = ["unshare", "--mount", "--propagation", "private", sys.executable, "-c"]
     try:
@@ -39,5 +39,5 @@ def run_with_mounts(program: str, folder: Path) -> None:
 
 
 def is_mounted(directory: Path) -> bool:
-    """Say it without asking what is mounted there: that may be dead, or hang."""
+    """Return whether it is mounted without asking the file system, which may be dead, or hang."""
     return f" {directory} " in Path("/proc/self/mountinfo").read_text()

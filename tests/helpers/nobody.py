@@ -1,4 +1,4 @@
-"""Programs that root starts and that give its rights away."""
+"""Programs that root starts and that drop its rights."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="takes root to become som
 
 
 def as_nobody(rtprio: int, nice: int, code: str) -> str:
-    """What code prints in a process without any right but these limits."""
+    """Return what code prints in a process that has no rights except these limits."""
     if os.getuid() != 0:
         pytest.skip("only root can set limits and then give its rights away")
     prelude = f"""

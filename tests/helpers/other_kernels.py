@@ -1,10 +1,10 @@
-"""Maps as other kernels print them, and what they lack of Linux's: made-up processes."""
+"""Maps as other kernels print them, and how they differ from Linux's: made-up processes."""
 
 from typing import NamedTuple
 
 
 class Text(NamedTuple):
-    """A text, the same as Linux prints it, and the first difference of each kind."""
+    """A text, the same text as Linux prints it, and the first difference of each kind."""
 
     text: bytes
     linux: bytes
@@ -12,7 +12,7 @@ class Text(NamedTuple):
 
 
 def linux(*lines: str) -> bytes:
-    """Return lines as Linux prints them; each is the numbers, then perhaps a name."""
+    """Return lines as Linux prints them; each is given as numbers and perhaps a name."""
     made = b""
     for line in lines:
         numbers, name = line.encode().split(b" ", 5)[:5], line.encode().split(b" ", 5)[5:]

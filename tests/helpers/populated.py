@@ -1,4 +1,4 @@
-"""A process with memory of every kind, and what smaps tells of it."""
+"""A process with memory of every kind, and what smaps says of it."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -34,19 +34,19 @@ _SUMS = {
     "page_size": ("KernelPageSize",),
 }
 _SHARES = "pss", "swap_pss", "locked", "pss_dirty"
-"""Of which smaps drops what is no whole kB."""
+"""Fields in which smaps drops the fraction of a kB."""
 OF_HUGE = "huge", "huge_anon", "huge_shmem", "huge_file"
 BY_WRITES = "private_clean", "private_dirty", "shared_clean", "shared_dirty", "pss_dirty"
-"""Where pages that were given up and are still there count as written to. LazyFree tells how many
-there are, but not at once of the last ones that each CPU gave up."""
+"""Fields in which pages freed lazily, and still there, count as written. LazyFree says how many
+there are, but lags behind for the last ones on each CPU."""
 TOLD = tuple(name for name in _SUMS if name not in ("swap_pss", "locked"))
-"""What smaps tells exactly, and pagemap to who sees page frames."""
+"""What smaps says exactly, and pagemap too for a process that may see page frames."""
 PLAIN = "size", "rss", "anonymous", "swap", "huge", "hugetlb", "huge_anon", "page_size"
 """What is exact without the right to see page frames."""
 COUNTED = TOLD if SEES_FRAMES else PLAIN if HAS_SCANS else ("size", "swap", "hugetlb")
-"""What is exact here where pages are counted."""
+"""What is exact here if pages are counted."""
 WAYS = {"smaps": 60.0, "pagemap": 1e-9}
-"""How long a lock may be held, which decides by which way a process is looked at."""
+"""How long a lock may be held; this decides how a process is looked at."""
 EXACT = {"smaps": TOLD, "pagemap": COUNTED}
 _LOOKS = 20
 
@@ -55,10 +55,10 @@ class Populated(Commanded):
     """It does what regions.py can do.
 
     Args:
-        kinds: Regions that it has from the beginning.
+        kinds: Regions that it has from the start.
 
     Attributes:
-        at: By its kind, the byte address of each.
+        at: The byte address of each region, by kind.
     """
 
     def __init__(self, kinds: Iterable[str] = ()) -> None:
@@ -67,16 +67,16 @@ class Populated(Commanded):
         self.at = {kind: self.make(kind) for kind in kinds}
 
     def make(self, kind: str) -> int:
-        """Have it make a region; return its byte address."""
+        """Let it make a region; return its byte address."""
         return int(self.do(f"print(regions.make({kind!r}))"))
 
     def fork(self, change: str = "None") -> int:
-        """Have it start a copy of itself that evaluates this first; return its pid."""
+        """Let it fork a copy that evaluates this first; return the copy's PID."""
         return int(self.do(f"print(regions.fork(lambda: {change}))"))
 
 
 class Told:
-    """What smaps tells: in bytes, a row a VMA."""
+    """What smaps says: in bytes, one row per VMA."""
 
     def __init__(self, text: bytes) -> None:
         self.records = records(text)
@@ -93,11 +93,11 @@ class Told:
     def differences(
         self, memory: Memory, exact: Iterable[str], but: Iterable[str] = ()
     ) -> dict[tuple[str, bytes], str]:
-        """Return what is not told alike: neither equal, nor between bounds where it may be.
+        """Return what differs: values neither equal nor, if that is allowed, within bounds.
 
         Args:
-            memory: To compare.
-            exact: What has to be equal.
+            memory: The memory to compare.
+            exact: What must be equal.
             but: What is not compared.
         """
         found = {}
@@ -126,9 +126,9 @@ def _sum(record: Record, fields: tuple[str, ...]) -> int:
 def differences(
     pid: int, look: Callable[[], Memory], exact: Iterable[str], but: Iterable[str] = ()
 ) -> list[str]:
-    """Return what is not told as smaps tells it, each time that the process is looked at.
+    """Return how the memory differs from smaps in every look at the process.
 
-    It stands still, but it has files in common with processes that come and go.
+    It keeps still, but it shares files with processes that come and go.
     """
     always = Told.by(pid).differences(look(), exact, but)
     for _ in range(_LOOKS):

@@ -1,12 +1,12 @@
-"""Which processes there are, by /proc."""
+"""Which processes exist, according to /proc."""
 
 from pathlib import Path
 
 
 def children_of(pid: int) -> set[int]:
-    """Processes whose parent this is, without zombies.
+    """The children of a process, without zombies.
 
-    Also without the one that multiprocessing starts with its first process and keeps to the end.
+    Nor the one that multiprocessing starts with its first process and keeps to the end.
     """
     found = set()
     for stat in Path("/proc").glob("[0-9]*/stat"):

@@ -10,7 +10,7 @@ _SOURCE = Path(__file__).with_suffix(".c")
 
 
 def build_procmap_client(directory: Path) -> Path:
-    """Return the path of the program; skip the test where there is no compiler."""
+    """Return the path of the program; skip the test if there is no compiler."""
     compiler = shutil.which("cc")
     if compiler is None:
         pytest.skip("no C compiler")
@@ -21,7 +21,7 @@ def build_procmap_client(directory: Path) -> Path:
 
 
 def answers_of(program: Path, directory: Path) -> list[str]:
-    """Return what the maps file and the smaps file of a /proc/PID answer, a line each."""
+    """Return the answers of the maps file and the smaps file of a /proc/PID, one line each."""
     command = [program, directory / "maps", directory / "smaps"]
     done = subprocess.run(command, capture_output=True, encoding="latin-1", check=True)
     return done.stdout.splitlines()

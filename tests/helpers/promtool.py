@@ -1,4 +1,4 @@
-"""Prometheus' own judge of metrics and rules."""
+"""Prometheus' own checks of metrics and rules."""
 
 import shutil
 import subprocess

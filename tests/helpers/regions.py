@@ -1,6 +1,6 @@
-"""Memory of every kind that smaps tells apart, made by the process that has it.
+"""Memory of every kind that smaps distinguishes, made by the process that has it.
 
-Imported by a child that does what it is told: see populated.py.
+A child that does what it is told imports this: see populated.py.
 """
 
 import ctypes
@@ -13,7 +13,7 @@ from contextlib import suppress
 
 PAGE, PMD = 1 << 12, 1 << 21
 SLOT = 2 * PMD
-"""Bytes of a region: two slices."""
+"""Size of a region in bytes: two slices."""
 _RW, _READ = 3, 1
 _SHARED, _PRIVATE, _FIXED, _ANONYMOUS, _NORESERVE = 0x01, 0x02, 0x10, 0x20, 0x4000
 _DONTNEED, _FREE, _MERGEABLE, _HUGEPAGE, _NOHUGEPAGE, _GUARD_INSTALL = 4, 8, 12, 14, 15, 102
@@ -31,7 +31,7 @@ _libc.mremap.argtypes = (
     ctypes.c_void_p,
 )
 _kept: list[object] = []
-"""Files that are mapped."""
+"""The files that are mapped."""
 
 
 def _checked(result: int | None) -> int:
@@ -43,7 +43,7 @@ def _checked(result: int | None) -> int:
 def put(
     at: int, size: int, prot: int = _RW, flags: int = _PRIVATE | _ANONYMOUS, fd: int = -1
 ) -> int:
-    """Map memory at a byte address, over what is there; anywhere if that is 0."""
+    """Map memory at a byte address, over what is there; anywhere if the address is 0."""
     return _checked(_libc.mmap(at or None, size, prot, flags | (_FIXED if at else 0), fd, 0))
 
 
@@ -69,7 +69,7 @@ def _small(at: int) -> None:
 
 
 def dense(at: int) -> None:
-    """Anonymous, all there."""
+    """Anonymous memory, all present."""
     _small(at)
     write(at, SLOT)
 
@@ -81,7 +81,7 @@ def sparse(at: int) -> None:
 
 
 def cut(at: int) -> None:
-    """VMAs that begin and end inside of slices, without a page between."""
+    """VMAs that begin and end inside slices, with no page between them."""
     _small(at)
     write(at, SLOT)
     for page in 3, 4, 100, 511, 700:
@@ -89,14 +89,14 @@ def cut(at: int) -> None:
 
 
 def moved(at: int) -> None:
-    """Pages that were moved to where they cross from one slice into the next."""
+    """Pages that were moved so that they cross from one slice into the next."""
     _small(at)
     write(at, PMD // 2)
     _checked(_libc.mremap(at, PMD // 2, PMD // 2, _DONTUNMAP, at + PMD - 9 * PAGE))
 
 
 def given_up(at: int) -> None:
-    """Every second page was given up by MADV_FREE, every fourth by MADV_DONTNEED."""
+    """Every second page freed by MADV_FREE, every fourth by MADV_DONTNEED."""
     dense(at)
     for page in range(0, SLOT, 4 * PAGE):
         advise(at + page, PAGE, _FREE)
@@ -104,7 +104,7 @@ def given_up(at: int) -> None:
 
 
 def zeros(at: int) -> None:
-    """Pages of zeros, all of the first slice."""
+    """Zero pages, in the whole first slice."""
     _small(at)
     load(at, PMD)
     write(at + PMD, PMD // 2, 2 * PAGE)
@@ -118,7 +118,7 @@ def huge(at: int) -> None:
 
 
 def cut_huge(at: int) -> None:
-    """Huge pages of which one page has other permissions, so that it is in a VMA of its own."""
+    """Huge pages, one page of which has other permissions, so that it is a VMA of its own."""
     huge(at)
     _checked(_libc.mprotect(at + 300 * PAGE, PAGE, _READ))
 
@@ -142,7 +142,7 @@ def beside_huge(at: int) -> None:
 
 
 def guards(at: int) -> None:
-    """Guard pages in one VMA, and over the border of two."""
+    """Guard pages in one VMA, and across the border of two."""
     _small(at)
     write(at, SLOT, 5 * PAGE)
     _checked(_libc.mprotect(at + PMD + 8 * PAGE, PAGE, _READ))
@@ -151,7 +151,7 @@ def guards(at: int) -> None:
 
 
 def shared(at: int) -> None:
-    """Shared anonymous memory, which a child has, too."""
+    """Shared anonymous memory that a child has, too."""
     put(at, SLOT, _RW, _SHARED | _ANONYMOUS)
     write(at, SLOT, 2 * PAGE)
 
@@ -181,7 +181,7 @@ def on_a_disk(at: int) -> None:
 
 
 def program(at: int) -> None:
-    """The file of a program, which other processes map."""
+    """The file of a program that other processes map."""
     with open(sys.executable, "rb") as file:  # noqa: PTH123 (a Path takes an import)
         put(at, PMD, _RW, _PRIVATE, file.fileno())
         size = min(os.fstat(file.fileno()).st_size & -PAGE, PMD)
@@ -196,14 +196,14 @@ def locked(at: int) -> None:
 
 
 def reserved(at: int) -> None:
-    """A page here and there in a terabyte, beside one without any."""
+    """A page here and there in a terabyte, beside a terabyte without any."""
     with_pages = put(0, 1 << 40, _RW, _PRIVATE | _ANONYMOUS | _NORESERVE)
     write(with_pages, 1 << 40, 1 << 36)
     put(0, 1 << 40, 0, _PRIVATE | _ANONYMOUS | _NORESERVE)
 
 
 def mergeable(at: int) -> None:
-    """Pages that are alike, for KSM."""
+    """Equal pages, for KSM."""
     _small(at)
     advise(at, SLOT, _MERGEABLE)
     write(at, PMD, PAGE, 7)
@@ -221,7 +221,7 @@ def mixed(slices: int) -> int:
 
 
 def page_out(at: int, size: int) -> None:
-    """Have the kernel put pages into swap, as far as it will."""
+    """Make the kernel swap pages out, as far as it will."""
     advise(at, size, _PAGEOUT)
 
 
@@ -247,7 +247,7 @@ KINDS: dict[str, Callable[[int], None]] = {
 
 
 def make(kind: str) -> int:
-    """Make a region, with nothing but a reservation on either side; return its byte address."""
+    """Make a region with a reservation on each side; return its byte address."""
     at = put(0, SLOT + 4 * PMD, 0, _PRIVATE | _ANONYMOUS | _NORESERVE)
     aligned = (at + 2 * PMD - 1) & -PMD
     globals()[kind](aligned)
@@ -255,7 +255,7 @@ def make(kind: str) -> int:
 
 
 def unshare(at: int) -> None:
-    """Write to pages in the first slice, unmap others, and a part of a huge page, in the second."""
+    """Write and unmap pages of the first slice; unmap a part of a huge page in the second."""
     write(at + 16 * PAGE, PMD // 2, 5 * PAGE)
     _checked(_libc.munmap(at + PMD, 10 * PAGE))
     advise(at + PMD + 100 * PAGE, 20 * PAGE, _DONTNEED)
@@ -273,21 +273,21 @@ ACTS: dict[str, Callable[[int, int], object]] = {
     "fill": lambda at, size: advise(at, size, _POPULATE_WRITE),
     "look": lambda at, size: advise(at, size, _POPULATE_READ),
 }
-"""What may be done with pages from a byte address on."""
+"""What may be done to pages from a byte address on."""
 
 
 def attempt(act: str, at: int, size: int) -> None:
-    """Do it, unless the kernel refuses."""
+    """Make the change, unless the kernel refuses."""
     with suppress(OSError):
         ACTS[act](at, size)
 
 
 def fork(change: Callable[[], object]) -> int:
-    """Start a copy of this process that makes a change and then waits; return its pid."""
+    """Fork a copy that makes a change and then waits; return its PID."""
     done, tell = os.pipe()
     pid = os.fork()
     if not pid:
-        change()  # of the user, perhaps, which would take the next line back
+        change()  # perhaps of the user, which would undo the next line
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         os.write(tell, b".")
         while True:
@@ -299,5 +299,5 @@ def fork(change: Callable[[], object]) -> int:
 
 
 def be_seen() -> None:
-    """Let who has no more rights than this process look at it, though it gave up some."""
+    """Let processes with no more rights than this one look at it, though it dropped some."""
     _libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)

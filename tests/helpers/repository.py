@@ -1,4 +1,4 @@
-"""Where this repository is, and how its command is run."""
+"""Where this repository is, and how to run its command."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A small tree in a process of its own, which is stopped, killed and left hanging by tests."""
+"""A small tree served by a separate process, which tests stop, kill and leave hanging."""
 
 import errno
 import signal
@@ -49,7 +49,7 @@ class _File(File):
 
 
 class _Directory(Directory):
-    """A file that answers, and two that never do; of the second nobody knows it before."""
+    """A file that answers, and two that never do; nobody knows that of the second beforehand."""
 
     def __init__(self) -> None:
         self._files = {name: _File(name) for name in (b"quick", b"slow", b"hangs")}
@@ -67,7 +67,7 @@ class _Directory(Directory):
 
 
 def main() -> None:
-    """Serve it until it is unmounted, or SIGTERM comes."""
+    """Serve it until it is unmounted or SIGTERM arrives."""
     from untorn.serve.mounted import Mounted
 
     with Mounted(_Directory(), sys.argv[1], stuck=STUCK) as mounted:
@@ -77,7 +77,7 @@ def main() -> None:
 
 
 class ServedTree:
-    """A served tree; whatever is left of it is ended when it is left.
+    """A served tree; leaving it ends whatever remains of it.
 
     Args:
         directory: Where it is mounted.
@@ -106,14 +106,14 @@ class ServedTree:
 
     @contextmanager
     def client_of(self, name: str) -> Iterator["subprocess.Popen[str]"]:
-        """Give a client that waits in a read() that is never answered."""
+        """Yield a client that waits in a read() which is never answered."""
         command = ["cat", str(self.directory / name)]
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as client:
             assert self._next_line() == "asked"
             yield client
 
     def stop(self) -> None:
-        """Stop the server; none of its threads runs on."""
+        """Stop the server, with all its threads."""
         self.server.send_signal(signal.SIGSTOP)
         threads = Path(f"/proc/{self.server.pid}/task")
         wait_until(lambda: all(") T " in each.read_text() for each in threads.glob("*/stat")))
@@ -121,7 +121,7 @@ class ServedTree:
     def end(self) -> int:
         """Ask the server to end; return its exit status once it and its watchdog have ended."""
         self.server.terminate()
-        self.server.communicate()  # returns once nobody has its stderr any more
+        self.server.communicate()  # this returns once nobody has its stderr open
         return self.server.returncode
 
     def is_mounted(self) -> bool:

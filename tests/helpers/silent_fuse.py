@@ -1,4 +1,4 @@
-"""A file system whose server stops answering, as that of a network that is gone does."""
+"""A file system whose server stops answering, as a network's does when the network is gone."""
 
 import os
 import signal
@@ -51,11 +51,11 @@ while True:
 
 
 class SilentFuse:
-    """A mounted folder with one regular file called `file`; unmounted when it is left.
+    """A mounted folder with one regular file called `file`; leaving it unmounts it.
 
     Args:
         folder: Where to mount it.
-        content: A path: what the file has in it.
+        content: Path of a file with the content.
 
     Raises:
         OSError: It cannot be mounted here.
@@ -78,11 +78,11 @@ class SilentFuse:
         self.file = folder / "file"
 
     def fall_silent(self) -> None:
-        """Answer nothing any more."""
+        """Answer nothing from now on."""
         os.kill(self._server.pid, signal.SIGSTOP)
 
     def _end_server(self) -> None:
-        """End it; whoever waits for an answer gets an error then."""
+        """End it; waiting callers then get an error."""
         self._server.kill()
         self._server.wait()
         for pipe in self._server.stdout, self._server.stderr:

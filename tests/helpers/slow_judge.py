@@ -10,7 +10,7 @@ Broken = tuple[Rule, int | None]
 
 
 def judge_slowly(states: list[State], reading: Reading, size: int) -> set[Broken]:
-    """Judge a reading of a map of `size` pages, whose versions count from 0."""
+    """Judge a reading of a map of `size` pages; versions count from 0."""
     broken: set[Broken] = set()
     shown = [(line, fill) for fill in reading.fills for line in fill.lines]
     earlier: list[tuple[MapsEntry, range]] = []

@@ -15,11 +15,11 @@ Outcome = tuple[object, ...]
 KINDS = ("load", "store", "add", "in", "out", "reset", "lock", "wake", "wait")
 LIMIT = 1 << 20
 Operations = list[list[tuple[str, int]]]
-"""Of each task, what it does and to which of the cells, counters or mutexes."""
+"""For each task its operations, and the cell, counter or mutex of each."""
 
 
 def random_program(random: Random) -> Operations:
-    """Return for each task its operations, each with the place that it is about."""
+    """Return the operations of each task, each with its object."""
     tasks = random.choice((2, 2, 3))
     longest = 5 if tasks == 2 else 3
     return [
@@ -29,7 +29,7 @@ def random_program(random: Random) -> Operations:
 
 
 class Every(Dfs):
-    """The plain search with each of its schedules played."""
+    """The plain search; each of its schedules is run."""
 
     def __init__(self, preemptions: int, rest: Rest = EVERYTHING, budget: float = inf) -> None:
         super().__init__(preemptions, rest, budget)
@@ -38,7 +38,7 @@ class Every(Dfs):
 
 @dataclass
 class SmallProgram:
-    """Cells, counters and mutexes, two of each, and tasks that use them."""
+    """Two cells, two counters and two mutexes, and tasks that use them."""
 
     operations: Operations
     cells: list[AtomicInt] = field(default_factory=lambda: [AtomicInt(1), AtomicInt(1)])
@@ -46,7 +46,7 @@ class SmallProgram:
     mutexes: list[Mutex] = field(default_factory=lambda: [Mutex(), Mutex()])
 
     def explore(self, strategy: Strategy, most: int = 1 << 60) -> tuple[set[Outcome], int] | None:
-        """Return all outcomes and the number of schedules, None if there are more than `most`."""
+        """Return all outcomes and the number of schedules; None if there are more than `most`."""
         self.begin(strategy)
         outcomes, schedules = set(), 0
         while True:
@@ -62,7 +62,7 @@ class SmallProgram:
                 return outcomes, schedules
 
     def begin(self, strategy: Strategy) -> None:
-        """Make ready for schedules of a strategy."""
+        """Prepare for schedules of a strategy."""
         running.forget_locations()
         self.run = Execution([str(i) for i in range(len(self.operations))], strategy, 1000)
 

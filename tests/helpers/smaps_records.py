@@ -11,7 +11,7 @@ class Record:
 
     line: bytes
     fields: dict[str, str]
-    """Numbers in kB without the unit, other fields as they are."""
+    """Numbers in kB without the unit; other fields unchanged."""
 
     def kb(self, name: str) -> int:
         return int(self.fields[name])

@@ -28,9 +28,9 @@ class Generation(NamedTuple):
     """What the kernels of some releases print."""
 
     fields: tuple[str, ...]
-    """Those in kB, in their order."""
+    """Fields in kB, in their order."""
     thp_eligible: bytes | None
-    """The line THPeligible as a format; None where there is none."""
+    """The line THPeligible as a format; None if there is none."""
 
 
 GENERATIONS = {
@@ -40,15 +40,15 @@ GENERATIONS = {
     "6.0": Generation(_6_0, b"THPeligible:    %d\n"),
     "6.12": Generation(_6_12, b"THPeligible:    %8d\n"),
 }
-"""By a release of each."""
+"""By one release of each generation."""
 
 
 class Record(NamedTuple):
-    """A record as it is to be read."""
+    """A record as it should be read."""
 
     entry: MapsEntry
     numbers: dict[str, int]
-    """Bytes, and THPeligible and ProtectionKey."""
+    """In bytes; also THPeligible and ProtectionKey."""
     flags: tuple[str, ...]
 
 

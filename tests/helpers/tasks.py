@@ -1,4 +1,4 @@
-"""Helpers for tests with tasks that block: no fixed times, only conditions."""
+"""Helpers for tests with tasks that block: they wait for conditions, not for fixed times."""
 
 import threading
 import time
@@ -17,7 +17,7 @@ T = TypeVar("T")
 def wait_until(
     holds: Callable[[], object], what: str = "a condition", patience: float = PATIENCE
 ) -> None:
-    """Return when holds() is true; a test that hangs fails after a long time instead."""
+    """Return when holds() is true; if that takes too long, fail instead of hanging."""
     deadline, pause = time.monotonic() + patience, 0.0005
     while not holds():
         assert time.monotonic() < deadline, f"waited in vain: {what}"
@@ -29,7 +29,7 @@ class Worker(Generic[T]):
     """A thread that runs one function and keeps its outcome.
 
     Attributes:
-        task: The thread, as those who wake and kill it know it.
+        task: The thread, as code that wakes or kills it refers to it.
     """
 
     task: sync.Task
@@ -65,7 +65,7 @@ class Worker(Generic[T]):
 
 @contextmanager
 def ctrl_c_ends_waits() -> Iterator[None]:
-    """Let KeyboardInterrupt end every wait of a task that would have to sleep."""
+    """Let KeyboardInterrupt end each wait of a task that would have to sleep."""
 
     def wait_until(task: sync.Task, holds: Callable[[], bool], *, killable: bool = False) -> bool:
         if holds():
@@ -79,7 +79,7 @@ def ctrl_c_ends_waits() -> Iterator[None]:
 
 @contextmanager
 def background(*work: Callable[[], object]) -> Iterator[list[Worker[object]]]:
-    """Run each function in a thread of its own; join all at the end."""
+    """Run each function in its own thread; join all at the end."""
     workers = [Worker(each, f"worker-{number}") for number, each in enumerate(work)]
     yield workers
     for worker in workers:

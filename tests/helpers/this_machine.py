@@ -1,4 +1,4 @@
-"""What this machine has and allows, and the tests that are skipped where it does not."""
+"""What this machine has and allows, and marks that skip tests where it does not."""
 
 import os
 from collections.abc import Callable
@@ -33,7 +33,7 @@ def _may_open_by_mapping() -> bool:
 
 
 MAY_OPEN_BY_MAPPING = _may_open_by_mapping()
-"""Whether the file behind a mapping may be had by that mapping: root may not, in a container."""
+"""Whether a mapping's file can be opened through the mapping: even root may not in a container."""
 by_mapping = pytest.mark.skipif(
     not MAY_OPEN_BY_MAPPING, reason="map_files takes CAP_CHECKPOINT_RESTORE"
 )

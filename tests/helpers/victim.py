@@ -1,7 +1,7 @@
-"""A process that loses something if it is read without care, and tells whether it has.
+"""A process that loses something if it is read without care, and reports whether it has.
 
-As a program it maps what it can of sockets, rings and devices, prints where, and then prints, for
-each line on stdin, what is left in them.
+As a program it maps sockets, rings and devices, as far as it can, and prints where. Then it prints,
+for each line on stdin, what is left in them.
 """
 
 import json
@@ -108,11 +108,11 @@ for line in sys.stdin:
 
 
 class Victim:
-    """Use it as a context manager: it is ended then.
+    """Use it as a context manager, which ends it.
 
     Attributes:
-        at: By what is mapped, where: a byte address.
-        missing: By what could not be mapped here, why.
+        at: Byte addresses, by what is mapped.
+        missing: Why something could not be mapped here, by name.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -128,7 +128,7 @@ class Victim:
         self.missing: dict[str, str] = told["missing"]
 
     def left(self, line: str = "tell") -> dict[str, Any]:
-        """Have it tell what is left; after "end" also how much it could receive."""
+        """Let it report what is left; after "end" also how much it could receive."""
         assert self._process.stdin
         self._process.stdin.write(line + "\n")
         self._process.stdin.flush()

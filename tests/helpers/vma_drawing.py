@@ -17,10 +17,10 @@ FLAGS = VM_READ | VM_WRITE | VM_MAYREAD | VM_MAYWRITE
 
 
 class Drawing:
-    """An address space as drawn; in a with block its mmap_lock is held for write.
+    """An address space as drawn; inside a with block its mmap_lock is held for write.
 
     Attributes:
-        vmas: By their letters.
+        vmas: The VMAs by their letters.
     """
 
     def __init__(self, text: str, flags: int = FLAGS) -> None:
@@ -77,12 +77,12 @@ class Drawing:
         return vma_merge_existing_range(self.mm, vma, addr(first), addr(end), new)
 
     def __str__(self) -> str:
-        """Draw it as it is, after a look at every count."""
+        """Draw it as it is now, after checking every count."""
         self.mm.check_invariants()
         letters = {vma: letter for letter, vma in self.vmas.items()}
         text = ""
         for start, end, vma in self.mm.mm_mt:
-            assert vma.vm_pgoff == page_of(start), "no page is another than before"
+            assert vma.vm_pgoff == page_of(start), "every page is the same as before"
             text = text.ljust(page_of(start), ".")
             text += letters.get(vma, "*") * (end - start >> PAGE_SHIFT)
         return text

@@ -1,4 +1,4 @@
-"""Programs that do nothing but wait for input: their maps stay as they are."""
+"""Programs that only wait for input, so that their maps keep still."""
 
 import subprocess
 import sys
@@ -14,12 +14,12 @@ kept = [mmap.mmap(-1, 4096 * (1 + n % 3), prot=1 + n % 2 * 2) for n in range(150
 os.read(0, 1)
 """
 FEW_VMAS, MANY_VMAS = ["cat"], [sys.executable, "-c", _MAPS_MANY]
-"""Commands."""
+"""The commands of such programs."""
 
 
 @contextmanager
 def waiting(command: list[str]) -> Iterator[int]:
-    """Give the PID of a program that waits for input, once it does."""
+    """Yield the PID of a program once it waits for input."""
     with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
         wait_until(lambda: _waits(process.pid))
         yield process.pid

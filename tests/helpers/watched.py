@@ -1,4 +1,4 @@
-"""A process as those know it who ask a host for it."""
+"""A process, as a host's clients refer to it."""
 
 import errno
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ from untorn.reader.access.task import start_time
 
 @dataclass(frozen=True)
 class Known:
-    """A process by its number and its start; 0 for one that is not to be real."""
+    """A process by its PID and start time; 0 for one that need not exist."""
 
     pid: int
     start: int | None
 
     @classmethod
     def now(cls, pid: int) -> "Known":
-        """The one that has this number now."""
+        """Return the process that has this PID now."""
         return cls(pid, start_time(pid, "/proc"))
 
     def check(self) -> None:

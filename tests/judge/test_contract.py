@@ -1,4 +1,4 @@
-"""Each rule of the contract broken on purpose is named; what the contract permits passes.
+"""Each broken rule of the contract is reported; what the contract permits passes.
 
 Histories are maps as text, one state after the other; see helpers.entries.vmas().
 """
@@ -12,11 +12,11 @@ from untorn.judge.reading import Fill, Reading
 from untorn.judge.report import report
 
 SPLIT = "mxxxn", "mxyyn"
-"""m x n, and x split into x and y."""
+"""m x n, then x split into x and y."""
 
 
 def read(lines: list[str], first: int = 0, last: int = 0) -> Reading:
-    """A pass whose lines all came in one fill, with the fill that found the end."""
+    """A pass whose lines all came in one fill, followed by the fill that found the end."""
     return Reading.of_text([Fill([vma(line) for line in lines], first, last), Fill((), last, last)])
 
 
@@ -62,7 +62,7 @@ def test_rule_1_windows_belong_to_fills_not_to_the_pass() -> None:
 
 
 def test_rule_2_a_gap_between_two_lines() -> None:
-    # The reader was at X = [1,4), which shrank to [1,2): Linux goes on behind 4.
+    # The reader was at X = [1,4), which shrank to [1,2): Linux continues after 4.
     reading = read(["m", ".x", "....n"], 0, 1)
     assert broken(SPLIT, reading) == [(Rule.GAP, (2, 4))]
 
@@ -95,7 +95,7 @@ def test_rule_2_the_end_may_be_found_with_the_last_line_or_after_it() -> None:
     fills = [Fill([vma("a")], 0, 0), Fill((), 1, 1)]
     assert broken(states, Reading.of_text(fills)) == []
     assert broken(states, Reading.of_queries(fills)) == [(Rule.GAP, (1, 2))]
-    assert broken(states, Reading(fills[:1])) == [], "it may have gone on"
+    assert broken(states, Reading(fills[:1])) == [], "the pass may have continued"
 
 
 def test_rule_3_ends_that_do_not_grow() -> None:
@@ -108,14 +108,14 @@ def test_rule_3_ends_that_do_not_grow() -> None:
 
 
 def test_rule_3_an_overlap_without_a_change() -> None:
-    # Both stood there, but the whole stood before the part did, and is shown after it.
+    # Both were there, but the whole was there before the part, and is shown after it.
     states = "aaa", "abb"
     reading = Reading([Fill([vma("a"), vma("aaa")], 0, 1)])
     assert broken(states, reading) == [(Rule.OVERLAP, (0, 3))]
 
 
 def test_rule_3_an_overlap_with_a_line_further_back() -> None:
-    # After b the whole of w may follow, but a came only after that had gone.
+    # The whole of w may follow b, but a appeared only after w was gone.
     states = ".bx", "www", "ayy"
     assert broken(states, read([".b", "www"], 0, 2)) == []
     assert broken(states, read(["a", ".b", "www"], 0, 2)) == [(Rule.OVERLAP, (0, 3))]
@@ -175,7 +175,7 @@ def test_what_lies_outside_is_not_judged_but_for_growing_ends() -> None:
 
 
 def told(violation: Violation, reading: Reading, history: History) -> list[str]:
-    """Return the report, of its lines what letters stand for: all the rest is the same in each."""
+    """Return the report with letters for its lines: all the rest is the same in each."""
     return [
         line.replace(" rw-p 00000000 00:00 0", "") for line in report(violation, reading, history)
     ]

@@ -1,4 +1,4 @@
-"""A history's answers against those of a walk over every state."""
+"""A history's answers equal those of a search through every state."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -1,4 +1,4 @@
-"""Lines of maps, records of smaps and answers of queries say the same of the same VMAs."""
+"""Lines of maps, records of smaps and answers to queries agree about the same VMAs."""
 
 import os
 
@@ -32,7 +32,7 @@ def test_maps_smaps_and_queries_of_the_engine_agree() -> None:
 
 @pytest.mark.live
 def test_maps_smaps_and_queries_of_this_kernel_agree() -> None:
-    # Only files: the rest of this process's own map may change while it is read.
+    # Only files, because the rest of this process's map may change while we read it.
     with LiveMapsFile(os.getpid()) as maps, LiveMapsFile(os.getpid(), "smaps") as smaps:
         lines = {line for line in parse_lines(read_all(maps)) if b"/" in line.name}
         assert lines

@@ -1,4 +1,4 @@
-"""The judge on random histories: honest readings pass, and it agrees with a slow obvious judge."""
+"""The judge on random histories: correct readings pass; a slow, obvious judge agrees."""
 
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
@@ -16,7 +16,7 @@ STATES = st.lists(st.text("ab.", min_size=SIZE, max_size=SIZE).map(vmas), min_si
 
 @st.composite
 def honest_fills(draw: st.DrawFn, states: list[State]) -> list[Fill]:
-    """Walk as a correct reader does: each step looks at one state, never an older one again."""
+    """Walk as a correct reader does: each step looks at one state, never at an older one."""
     fills: list[Fill] = []
     lines: list[MapsEntry] = []
     now = at = begun = 0
@@ -41,7 +41,7 @@ def honest(draw: st.DrawFn) -> tuple[list[State], Reading]:
 
 @st.composite
 def mutated(draw: st.DrawFn) -> tuple[list[State], Reading]:
-    """An honest reading with a line dropped, changed, moved or shown again."""
+    """A correct reading with a line dropped, changed, moved or shown again."""
     states, (fills, ended_from) = draw(honest())
     texts = [list(fill.lines) for fill in fills]
     for _ in range(draw(st.integers(1, 2))):

@@ -1,4 +1,4 @@
-"""Readings judged without their states: by what is always mapped, or by the views there can be."""
+"""Readings judged without states: by what is always mapped, or by the views that are possible."""
 
 import pytest
 

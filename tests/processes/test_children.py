@@ -1,4 +1,4 @@
-"""Children of a live run: placed, talked with, and never left behind."""
+"""Children of a live run: placed, talked to, and never left behind."""
 
 import gc
 import os

@@ -1,4 +1,4 @@
-"""Interrupting a reader: it happens, and nothing of it stays."""
+"""Interrupting a reader: it happens, and leaves nothing behind."""
 
 import errno
 import signal
@@ -18,7 +18,7 @@ SPIN_NS = 100_000_000
 
 
 def timer_interrupts() -> int:
-    """Of all CPUs, since boot."""
+    """Timer interrupts of all CPUs since boot."""
     for line in Path("/proc/interrupts").read_text().splitlines():
         name, _, counts = line.partition(":")
         if name.strip() == "LOC":
@@ -50,7 +50,7 @@ def test_the_thread_is_interrupted_far_more_often_than_by_the_kernels_tick(way: 
         count = interrupts_of_a_spin()
     finally:
         stop()
-    # An interrupt may cost more than a period, where a hypervisor brings it about.
+    # An interrupt may cost more than a period, if a hypervisor delivers it.
     assert count > SPIN_NS / PERIODS_NS[-1] / 10
 
 
@@ -102,7 +102,7 @@ def test_without_perf_a_timers_signals_disturb(monkeypatch: pytest.MonkeyPatch) 
 def test_a_handler_that_was_there_is_there_again_and_never_called(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # A signal to the process may be taken by another thread, and be late.
+    # Another thread may take a signal to the process, and be late.
     forbid_perf(monkeypatch)
     calls: list[int] = []
     done = threading.Event()

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: noted at once, acted upon where it does no harm."""
+"""Ctrl-C and SIGTERM: noted at once, acted upon where that does no harm."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ def number(request: pytest.FixtureRequest) -> signal.Signals:
 
 @pytest.fixture
 def blocked_here(number: signal.Signals) -> Iterator[signal.Signals]:
-    """The signal, which only other threads take, as those that numpy starts may."""
+    """The signal is taken by other threads only, as those that numpy starts may do."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [number])
     yield number
     signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -1,4 +1,4 @@
-"""A long run: its steps are told, and what it came to before an ending is kept."""
+"""A long run: its steps are reported, and its results before an ending are kept."""
 
 import os
 import signal

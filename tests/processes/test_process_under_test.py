@@ -30,7 +30,7 @@ process = ThisProcess()
 
 @pytest.fixture
 def base() -> Iterator[int]:
-    """Eight pages without rights: between the first and the last a test may do what it likes."""
+    """Eight pages with PROT_NONE: a test may do anything between the first and the last."""
     start = process.mmap(0, PAGES * PAGE_SIZE, PROT_NONE, ANONYMOUS)
     yield start
     process.munmap(start, PAGES * PAGE_SIZE)

@@ -1,4 +1,4 @@
-"""The lines at a fill boundary: found, captured, and what they may be together afterwards."""
+"""The lines at a fill boundary: found, captured, and which pairs may stand there later."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Target engine: rounds are whole, failures come out, and nothing stays behind."""
+"""Target engine: rounds are complete, failures are raised, and nothing stays behind."""
 
 import sys
 import threading

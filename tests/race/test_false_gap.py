@@ -1,7 +1,7 @@
-"""The engine with the one line removed that Linux lacks fails no-false-gap; with it, it passes.
+"""The engine without the one line that Linux lacks fails no-false-gap; with it, it passes.
 
-The interleaving is scripted: the writer works when the iterator has returned the VMA that it
-changes, and the reader has not yet locked it.
+The interleaving is scripted: the writer runs after the iterator has returned the VMA that it
+changes, and before the reader has locked it.
 """
 
 import inspect
@@ -26,7 +26,7 @@ from untorn.race.tally import Tally
 
 
 class Interrupted(VmaIterator[Vma]):
-    """An iterator after which, where it has found `addr`, somebody else gets the CPU once."""
+    """An iterator that lets somebody else have the CPU once, after it has found `addr`."""
 
     __slots__ = ()
     addr = 0
@@ -37,19 +37,19 @@ class Interrupted(VmaIterator[Vma]):
         then = Interrupted.then
         if then is not None and vma is not None and vma.vm_start == Interrupted.addr:
             Interrupted.then = None
-            Worker(then).join()  # a task of its own, run to its end
+            Worker(then).join()  # a separate task, run to its end
         return vma
 
 
 class ScriptedScene(EngineScene):
-    """The writer changes the map once, at the very moment that matters."""
+    """The writer changes the map once, exactly at the critical moment."""
 
     def start(self, site: Site) -> None:
-        Interrupted.addr = site.addr + PAGE_SIZE  # behind the neighbour
+        Interrupted.addr = site.addr + PAGE_SIZE  # after the neighbour
         Interrupted.then = lambda: self.modify(site)
 
     def stop(self) -> None:
-        assert Interrupted.then is None, "the reader did not come by"
+        assert Interrupted.then is None, "the reader never got there"
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def tally(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Tally]:
 
 @pytest.fixture
 def _without_re_seating(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take the one line out of lock_next_vma()."""
+    """Remove the one line from lock_next_vma()."""
     source = inspect.getsource(vma_lookup.lock_next_vma)
     line = "        counts.reseats += 1\n        vmi.set(vma.vm_end)\n"
     assert source.count(line) == 1

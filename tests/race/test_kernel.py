@@ -1,4 +1,4 @@
-"""Races on the running kernel: bounded by passes, so that nothing depends on luck or time."""
+"""Races on the running kernel, bounded by passes, so that nothing depends on luck or time."""
 
 import signal
 import subprocess
@@ -67,7 +67,7 @@ def test_a_signal_ends_a_live_run_with_its_summary_and_no_child(number: signal.S
 
 
 class Recorded(MapsFile):
-    """A scene and its file, both recorded: one text a pass."""
+    """A scene and its file, both recorded: one text per pass."""
 
     region = BASE, BASE + 7 * PAGE_SIZE
     record = None
@@ -101,7 +101,7 @@ class Recorded(MapsFile):
 
 
 def maps_text(letters: str) -> str:
-    """Return maps of VMAs that begin with a capital, a letter a page; . is left out."""
+    """Return maps of VMAs: a capital begins one, each letter is a page; . is not shown."""
     protections = {"n": "---p", "a": "rw-p", "b": "r--p", "c": "r-xp"}
     starts = [n for n, letter in enumerate(letters) if letter.isupper() or letter == "."]
     text = ""

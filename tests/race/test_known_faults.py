@@ -1,4 +1,4 @@
-"""Linux's known faults: by release, file, rule and site, and nothing else passes for one."""
+"""Linux's known faults: recognised by release, file, rule and place; nothing else counts as one."""
 
 import pytest
 
@@ -14,7 +14,7 @@ RANGE = (0x1000, 0x6000)
 
 
 def verdict_on(*fills: tuple[tuple[int, int], ...]) -> Verdict:
-    """Judge lines of a range that is mapped throughout; pages, one tuple a fill."""
+    """Judge lines of a range that is mapped throughout; each fill is a tuple of pages."""
     lines = [tuple(record(a << 12, b << 12) for a, b in fill) for fill in fills]
     reading = Reading.of_text([Fill(each, 0, 0) for each in (*lines, ())])
     return judge(Solid((RANGE,)), reading, RANGE)

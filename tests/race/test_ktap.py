@@ -1,4 +1,4 @@
-"""KTAP is written as ktap.rst has it; the parser that checks it is strict."""
+"""KTAP is written as ktap.rst specifies; the parser that checks it is strict."""
 
 import pytest
 

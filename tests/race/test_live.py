@@ -1,4 +1,4 @@
-"""Target live: a scenario made to happen in a child, watched from here."""
+"""Target live: a scenario runs in a child, and we watch it from here."""
 
 import errno
 import os
@@ -33,7 +33,7 @@ def scene() -> Iterator[LiveScene]:
 
 
 def lines_at(scene: LiveScene, site: Site) -> list[MapsEntry]:
-    """Return the lines of the pages that a round changes, by a file opened for it."""
+    """Return the lines of the pages that a round changes, from a freshly opened file."""
     file = scene.open_file("maps", "kernel")
     lines = parse_lines(read_all(file))
     file.close()
@@ -78,7 +78,7 @@ def test_an_error_of_the_scenario_is_raised_with_its_errno(scene: LiveScene) -> 
     scene.start(NOWHERE)
     with pytest.raises(OSError, match="Bad address"):
         scene.stop()
-    scene.modify(Resize().site(scene.region))  # it goes on all the same
+    scene.modify(Resize().site(scene.region))  # it works even so
 
 
 def test_the_reader_is_disturbed_from_start_to_stop_if_that_is_asked_for(

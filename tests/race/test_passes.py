@@ -1,4 +1,4 @@
-"""Each way to pass over a map knows which call filled in which line, to the call."""
+"""Each way to read a map knows exactly which call filled in which line."""
 
 import pytest
 
@@ -16,7 +16,7 @@ from untorn.syscalls import Process
 class Changing:
     """A recorded process, and a clock that changes its map before each call begins.
 
-    So each call sees one state only, and a line has to stand in that of the very call that made
+    So each call sees one state only, and a line must be in the state of exactly the call that made
     its fill.
     """
 

@@ -53,7 +53,7 @@ def test_a_change_of_attributes_alone_is_a_state() -> None:
 
 
 def test_states_inside_a_write_section_are_recorded() -> None:
-    # A page moved over is unmapped first, in the same section.
+    # The page moved over is unmapped first, in the same section.
     process, site, record = recorded(Remap())
     before = record.version()
     Remap().modify(process, site)
@@ -78,7 +78,7 @@ def test_old_states_are_forgotten() -> None:
 
 
 def test_protection_by_pages_that_no_leaf_of_the_tree_shares() -> None:
-    # More VMAs than a leaf of the tree has: only the leaf that changes is looked at again.
+    # More VMAs than fit into a leaf of the tree: only the changed leaf is read again.
     process, site, record = recorded(Split())
     for number in range(0, 120, 7):
         vma = Split().vma((site.addr - 7 * PAGE_SIZE, 0), number)

@@ -1,4 +1,4 @@
-"""Runs of race tests: on the engine all pass; on a target that lies they fail, and it is shown."""
+"""Runs of race tests: all pass on the engine; on a target that lies they fail, and show how."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -78,7 +78,7 @@ class LyingFile(MapsFile):
 
 
 class LyingTarget(EngineRaceTarget):
-    """The engine, in whose readings one line is always missing."""
+    """The engine, but one line is missing from all readings."""
 
     def __init__(self, release: Release | None = None) -> None:
         super().__init__()

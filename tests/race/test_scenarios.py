@@ -16,7 +16,7 @@ from untorn.syscalls import Process
 
 
 def pages(process: Process, origin: int, count: int = 2 * PAGES) -> str:
-    """Each page's VMA by its end: A B C..., in its protection's case (writable upper); . none."""
+    """Each page's VMA by its end: A B C..., upper case if writable; . for none."""
     shown = ["."] * count
     letters = iter("abcdefghijkl")
     for line in parse_lines(text_of(process)):

@@ -1,4 +1,4 @@
-"""Holes: the false gap never gets through, and only what may be false is looked into."""
+"""Holes: a false gap never gets through, and only doubtful holes are checked."""
 
 import errno
 import os
@@ -45,7 +45,7 @@ def entry(start: int, end: int, name: bytes = b"") -> MapsEntry:
 
 
 class ScriptedFile(LiveMapsFile):
-    """A maps file that shows these fills, and answers queries by what is mapped now.
+    """A maps file that shows these fills, and answers queries from what is mapped now.
 
     Read line by line, it shows what is mapped now.
     """
@@ -143,7 +143,7 @@ def test_whatever_was_shown_holes_end_up_as_they_are(data: st.DataObject) -> Non
             fills.append([])
     taken = take_snapshot(ScriptedFile([f for f in fills if f], now), None, None)
     if not shown:
-        return  # nothing is in front of the first look
+        return  # nothing precedes the first look
     result, truth, before = pages_of(taken), pages_of(now), pages_of(shown)
     for page in range(shown[0].start // PAGE, 40):
         assert page in result or page not in truth
@@ -152,7 +152,7 @@ def test_whatever_was_shown_holes_end_up_as_they_are(data: st.DataObject) -> Non
 
 
 class Sleeps(Idleness):
-    """Says what it was told to say, of one segment after the other."""
+    """Says what it was told to say, for one segment after the other."""
 
     def __init__(self, *answers: bool) -> None:
         self._answers = list(answers)

@@ -1,4 +1,4 @@
-"""What is told of a VMA beyond its line: all that the kernel tells, and why the rest is absent."""
+"""What the kernel says of a VMA beyond its line, and why the rest is absent."""
 
 import errno
 import os
@@ -20,7 +20,7 @@ from untorn.reader.page_walk import page_ns, sizes_of, walk_ns
 pytestmark = pytest.mark.live
 PAGE = 4096
 LONG = 3600.0
-"""Seconds, longer than any walk takes."""
+"""Seconds; no walk takes as long."""
 MADV_DONTDUMP, MADV_GUARD_INSTALL = 16, 102
 
 
@@ -166,7 +166,7 @@ def test_the_gate_is_found_from_the_kernels_half_on(child: Commanded) -> None:
             with pytest.raises(FileNotFoundError):
                 maps.query(gate.end)
             last = untorn.snapshot(child.pid)[-2]
-            with pytest.raises(FileNotFoundError):  # as the ioctl says
+            with pytest.raises(FileNotFoundError):  # like the ioctl
                 maps.query(last.end, next=True)
             told = maps.details(gate.start, max_hold=LONG)
             assert (told.flags, told.guards) == (("ex",), ())

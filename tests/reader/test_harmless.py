@@ -20,7 +20,7 @@ from untorn.reader.access.gentle import open_maps_file
 
 pytestmark = pytest.mark.live
 LIMIT = 60.0
-"""Seconds after which a command is taken to hang: its own limit is 10."""
+"""Seconds after which a command counts as hung: its own limit is 10."""
 PRESENT, SWAPPED, SOFT_DIRTY = 1 << 63, 1 << 62, 1 << 55
 
 
@@ -31,7 +31,7 @@ def victim(tmp_path: Path) -> Iterator[Victim]:
 
 
 def pages_of(pid: int) -> dict[int, int]:
-    """Which pages there are, and which of them were written since the bits were cleared."""
+    """Which pages exist, and which were written since the bits were cleared."""
     pages = {}
     with Path(f"/proc/{pid}/pagemap").open("rb", buffering=0) as pagemap:
         for vma in untorn.snapshot(pid):
@@ -99,9 +99,9 @@ def look_by_the_library(victim: Victim) -> None:
 def test_a_process_is_the_same_after_every_look(
     victim: Victim, tmp_path: Path, look: Callable[[Victim], None]
 ) -> None:
-    victim.left()  # what it does to tell has been done once
+    victim.left()  # what it does to report has been done once
     plain = tmp_path / "plain"
-    os.utime(plain, ns=(10**18, 2 * 10**18))  # a read would set the older access time
+    os.utime(plain, ns=(10**18, 2 * 10**18))  # a read would update the older access time
     before = (
         victim.left(),
         pages_of(victim.pid),

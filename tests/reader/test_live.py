@@ -61,7 +61,7 @@ def test_nothing_is_checked_while_the_process_sleeps() -> None:
 
 @pytest.mark.parametrize("others", [0, 3])
 def test_a_process_of_which_a_thread_runs_is_never_said_to_sleep(others: int) -> None:
-    # Its CPU time stands still from tick to tick.
+    # Its CPU time stays the same from tick to tick.
     with Commanded() as child:
         child.do("import threading")
         child.do("gate = threading.Event()")

@@ -1,4 +1,4 @@
-"""The memory of all processes: of those of a /proc that has only a few, in every state."""
+"""The memory of all processes in a /proc that has only a few, in every state."""
 
 import errno
 import os
@@ -24,7 +24,7 @@ from untorn.reader.page_walk import walk_ns
 
 pytestmark = pytest.mark.live
 COUNT = 1e-9
-"""Seconds of a hold, by which pages are counted, not walked by the kernel."""
+"""Seconds of a hold so short that pages are counted, and smaps is not read."""
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def rollup_of(pid: int) -> dict[str, int]:
 
 
 def is_as_told(amounts: Amounts, told: dict[str, int]) -> bool:
-    """Whether it is what smaps_rollup tells; a part of a kB may be dropped there."""
+    """Whether it equals smaps_rollup, which may drop the fraction of a kB."""
     assert amounts.pss is not None
     return (
         amounts.rss == told["Rss"]
@@ -64,7 +64,7 @@ def is_as_told(amounts: Amounts, told: dict[str, int]) -> bool:
 
 
 def assert_as_told(proc: Path, pid: int, how: How, max_hold: float) -> None:
-    """Look until no other process came or went that has files in common with this one."""
+    """Look until no process that shares files with this one came or went meanwhile."""
 
     def is_right() -> bool:
         told = rollup_of(pid)
@@ -103,7 +103,7 @@ def test_what_has_no_memory_is_left_out(proc: Path, children: list[Commanded]) -
         add(proc, children[0].pid)
         if Path("/proc/2").exists():
             add(proc, 2)
-        (proc / "123456789").symlink_to("/proc/123456789")  # it is gone
+        (proc / "123456789").symlink_to("/proc/123456789")  # that process is gone
         child.kill()
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
         found = memories(proc=str(proc))
@@ -238,7 +238,7 @@ def test_a_process_with_many_tables_and_few_pages_is_not_small(children: list[Co
             "at = place(1 << 18); put(at, 1 << 18);"
             " libc.madvise(ctypes.c_void_p(at), ctypes.c_size_t(1 << 30), 15);"  # no huge pages
             "[ctypes.c_char.from_address(at + each).value for each in range(0, 1 << 30, 1 << 21)]"
-        )  # a page of zeros in each of some 512 tables
+        )  # one zero page in each of some 512 tables
         holds = Holds(gentle=False)
         _, small, _ = read_rollup(pid, "/proc", holds, 60)
         _, sizes, _ = read_rollup(child.pid, "/proc", holds, 60)

@@ -18,7 +18,7 @@ HOLE = b"hole"
 
 
 def entry(start: int, end: int, name: bytes = b"", permissions: bytes = b"rw-p") -> MapsEntry:
-    """Pages to an entry."""
+    """Convert pages to an entry."""
     inode = 7 if name.startswith(b"/") else 0
     return MapsEntry(
         start * PAGE, end * PAGE, Permissions.parse(permissions), 0, Device(0, 0), inode, name
@@ -30,7 +30,7 @@ def snapshot(*entries: MapsEntry) -> Snapshot:
 
 
 def between_marks(marks: list[tuple[int, bytes]]) -> list[MapsEntry]:
-    """An entry from each mark to the next, but holes where the name says so."""
+    """An entry from each mark to the next, or a hole if the name says so."""
     pairs = pairwise(sorted(marks))
     return [entry(low, high, name) for (low, name), (high, _) in pairs if name != HOLE]
 

@@ -1,4 +1,4 @@
-"""Who maps deleted files: all who do, and none who only seems to."""
+"""Processes that map deleted files: all that do, and none that only seems to."""
 
 import json
 import os
@@ -146,7 +146,7 @@ def test_a_folder_that_became_a_link_is_followed(child: Commanded, tmp_path: Pat
     (tmp_path / "lib").symlink_to("lib64")
     assert [each.replaced for each in found_of(child)] == [False]
     (tmp_path / "lib64/library.so").touch()
-    # maps shows the name in the folder as that is called now.
+    # maps shows the file's name in the folder's present name.
     assert [each.replaced for each in found_of(child)] == [True]
 
 

@@ -1,4 +1,4 @@
-"""A process whose main thread has ended is read by another one, for as long as one lives."""
+"""A process whose main thread has ended is read through another one, as long as one lives."""
 
 import json
 import os
@@ -20,7 +20,7 @@ from untorn.reader.access.task import Thread, living_threads, status_of
 
 pytestmark = pytest.mark.live
 HAND_OVER = "threading.Thread(target=obey).start(); print(flush=True); libc.syscall(60, 0)"
-"""The thread that obeys has another one obey, and ends."""
+"""The obeying thread lets another one obey, and ends."""
 SECOND = "gate = threading.Event(); second = threading.Thread(target=gate.wait); second.start()"
 
 
@@ -37,7 +37,7 @@ def is_zombie(pid: int) -> bool:
 
 
 def maps_by_thread(child: Commanded) -> bytes:
-    """The maps by the thread that obeys."""
+    """The maps through the obeying thread."""
     tid = child.do("print(threading.get_native_id())")
     return Path(f"/proc/{child.pid}/task/{tid}/maps").read_bytes()
 
@@ -90,13 +90,13 @@ def test_without_the_ioctl_another_thread_is_chosen_that_was_there_before(
         assert before.start[0] == maps.query(0, next=True).entry.start
         leaderless.do("gate.set(); second.join()")
         hand_over(leaderless)
-        # Those that live now could be of another program whose main thread has ended as well.
+        # The living threads could belong to another program whose main thread has ended as well.
         with pytest.raises(ProcessLookupError, match="the threads by which it was read have ended"):
             maps.snapshot()
 
 
 def hand_over(child: Commanded) -> None:
-    """Have another thread obey; return when the one that did has ended."""
+    """Let another thread obey; return when the previous one has ended."""
     old = int(child.do("print(threading.get_native_id())"))
     child.do(HAND_OVER)
     wait_until(lambda: old not in threads_of(child), "the thread has ended")
@@ -161,7 +161,7 @@ def test_a_program_that_replaced_another_is_not_taken_for_it(leaderless: Command
     with untorn.open_maps(leaderless.pid) as maps:
         before = maps.snapshot()
         leaderless.tell("os.execv('/bin/sleep', ['sleep', '100'])")
-        # By its name: the thread is the main one before it has another memory.
+        # Check the name: the thread becomes the main one before it has another memory.
         name = Path(f"/proc/{leaderless.pid}/comm")
         wait_until(lambda: name.read_text() == "sleep\n", "the program is another one")
         with pytest.raises(ProcessLookupError, match="its program was replaced"):

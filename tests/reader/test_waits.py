@@ -24,19 +24,19 @@ from untorn.reader.access.limit import check_time, half_the_time, within, within
 
 pytestmark = pytest.mark.live
 LIMIT = 60.0
-"""Seconds after which something is taken to hang."""
+"""Seconds after which something counts as hung."""
 
 
 @pytest.fixture
 def mapped_on_fuse(tmp_path: Path) -> Iterator[tuple[Commanded, int]]:
-    """A process that maps a file, and where; the file's server does not answer any more."""
+    """A process that maps a file, and where; the file's server no longer answers."""
     folder = tmp_path / "silent"
     folder.mkdir()
     try:
         fuse = SilentFuse(folder, Path(sys.executable).resolve())
     except OSError as error:
         pytest.skip(f"no FUSE file system can be mounted here: {error}")
-    with Commanded() as child, fuse:  # the server goes first: the child waits for it when it ends
+    with Commanded() as child, fuse:  # the server ends first: the child waits for it at its end
         at = child.hole(4)
         child.do(f"put(at, 4, 1, 1, os.open({str(fuse.file)!r}, 0))")
         child.do("ctypes.string_at(at, 1)")
@@ -63,12 +63,12 @@ def test_a_file_whose_server_is_silent_is_left_alone(
 
 @pytest.fixture
 def stuck(tmp_path: Path) -> Iterator[Path]:
-    """A /proc whose only process shows its maps to nobody: whoever opens them waits."""
+    """A /proc whose only process blocks every opener of its maps."""
     for folder in "42", "self":
         (tmp_path / folder).mkdir()
     os.mkfifo(tmp_path / "42/maps")
     yield tmp_path
-    # Whoever still waits, in this process, is let go.
+    # Release those that still wait, in this process.
     os.close(os.open(tmp_path / "42/maps", os.O_RDWR | os.O_NONBLOCK))
 
 
@@ -135,7 +135,7 @@ def test_no_limit_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", ["stat", "task", "self/status"])
 @pytest.mark.parametrize("look", LOOKS)
 def test_no_file_of_a_process_is_waited_for(tmp_path: Path, name: str, look: str) -> None:
-    """Where maps can be read, but shows nothing, other files tell why."""
+    """If maps can be read but shows nothing, other files say why."""
     for folder in "42", "self":
         (tmp_path / folder).mkdir()
     (tmp_path / "42/maps").touch()
@@ -196,7 +196,7 @@ def be_late() -> None:
 
 def test_who_looks_at_what_does_not_answer_gets_no_more_looks() -> None:
     gate = threading.Event()
-    wait_until(lambda: not limit._left_behind, "what other tests left behind is over")
+    wait_until(lambda: not limit._left_behind, "looks left behind by other tests have ended")
     looks: list[int] = []
 
     def look() -> None:
@@ -210,7 +210,7 @@ def test_who_looks_at_what_does_not_answer_gets_no_more_looks() -> None:
         wait_until(lambda: len(looks) == limit._MOST_LEFT, "the looks that were begun wait")
     finally:
         gate.set()
-    wait_until(lambda: not limit._left_behind, "all are over")
+    wait_until(lambda: not limit._left_behind, "all have ended")
     assert within(LIMIT, lambda: 1, "x") == 1
 
 

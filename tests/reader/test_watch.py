@@ -18,7 +18,7 @@ SOON = 0.001
 
 
 def told(changes: list[Change], at: int) -> list[str]:
-    """Changes as kinds and pages from `at` on."""
+    """Return changes as kinds and pages from `at` on."""
     return [f"{c.kind} {c.start - at >> 12}-{c.end - at >> 12}" for c in changes]
 
 

@@ -44,7 +44,7 @@ def test_one_look_serves_all_who_ask_at_the_same_time(tmp_path: Path) -> None:
 
 @contextmanager
 def sleepers(number: int) -> Iterator[list[int]]:
-    """Give processes that do nothing, each once it is the program that it is to be."""
+    """Yield idle processes, each once it runs the program that it should."""
     with ExitStack() as stack:
         children = [stack.enter_context(subprocess.Popen(["sleep", "1000"])) for _ in range(number)]
         for child in children:

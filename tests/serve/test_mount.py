@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.live, mounts]
 COME_AND_GO = "i=0; while [ $i -lt 1000 ]; do i=$((i + 1)); sleep 0.3 & done; wait; read end"
 MAP_POPULATE = 0x8000
 PAGES = 32 << 9
-"""Page tables show 512 of them at a time."""
+"""One page table shows 512 of them."""
 READ = "maps", "smaps_rollup", "stat"
 SLOWLY = "--holds", "2"
 

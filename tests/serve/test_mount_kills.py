@@ -21,7 +21,7 @@ AGENT = (
     'while :; do cat "$0"/[0-9]*/smaps_rollup "$0"/[0-9]*/stat "$0"/self/limits; done 2>/dev/null'
 )
 SERVES_ALREADY = 0.8
-"""How often, rather than while it starts."""
+"""How often it already serves; otherwise it is still starting."""
 
 
 def kill(server: "subprocess.Popen[bytes]", directory: Path) -> None:
@@ -33,13 +33,13 @@ def end(server: "subprocess.Popen[bytes]", directory: Path) -> None:
 
 
 def unmount(server: "subprocess.Popen[bytes]", directory: Path) -> None:
-    """Unmount it from outside; what is not mounted yet cannot be, and then is ended."""
+    """Unmount it from outside; if it is not mounted yet, end it."""
     if subprocess.run(["umount", "-l", directory], stderr=subprocess.DEVNULL).returncode:
         server.terminate()
 
 
 def kill_after_its_watchdog(server: "subprocess.Popen[bytes]", directory: Path) -> None:
-    """Kill the watchdog, and the server once there is another one."""
+    """Kill the watchdog, and the server once there is another watchdog."""
     killed = children_of(server.pid)
     for watchdog in killed:
         os.kill(watchdog, signal.SIGKILL)
@@ -48,7 +48,7 @@ def kill_after_its_watchdog(server: "subprocess.Popen[bytes]", directory: Path) 
 
 
 def stop(server: "subprocess.Popen[bytes]", directory: Path) -> None:
-    """Stop it: it is killed because agents wait. What has not got so far is killed at once."""
+    """Stop it: it is then killed because agents wait. If it is not mounted yet, kill it at once."""
     server.send_signal(signal.SIGSTOP)
     if not is_mounted(directory):
         server.kill()
@@ -76,7 +76,7 @@ def agents_of(directory: Path) -> Iterator[None]:
 
 @contextmanager
 def mount_of(directory: Path, mark: str) -> Iterator["subprocess.Popen[bytes]"]:
-    """Give a server that has a mark in its environment, as its children have."""
+    """Yield a server with a mark in its environment, which its children inherit."""
     command, marked = [*UNTORN, "mount", str(directory)], {**os.environ, "TEST_OF_KILLS": mark}
     with subprocess.Popen(command, env=marked) as server:
         try:
@@ -86,7 +86,7 @@ def mount_of(directory: Path, mark: str) -> Iterator["subprocess.Popen[bytes]"]:
 
 
 def processes_with(word: str) -> list[str]:
-    """The command lines of processes that have a word in their environment."""
+    """Return the command lines of processes with a word in their environment."""
     found = []
     for environ in Path("/proc").glob("[0-9]*/environ"):
         with suppress(OSError):

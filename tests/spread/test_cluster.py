@@ -1,4 +1,4 @@
-"""Pieces of work over a cluster of Dask: the same as on one machine, whoever dies meanwhile."""
+"""Work spread over a Dask cluster gives the same as on one machine, whatever dies meanwhile."""
 
 import json
 import signal
@@ -29,7 +29,7 @@ from untorn.spread.cluster import Cluster
 from untorn.spread.each import each
 
 NAMES = ["A/munmap-0", "A/munmap-1", "A/mprotect-0", "A/mprotect-1", "A/mmap-0", "A/mmap-1"]
-"""Explorations of a tenth of a second."""
+"""Explorations that take a tenth of a second."""
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
 
 @pytest.fixture(scope="module")
 def plain() -> dict[str, tuple[int, int]]:
-    """Return what this process finds: schedules and steps of each."""
+    """Return what this process finds: how many schedules and steps each has."""
     outcomes = {name: do(Work(name, "dfs", None, 1)) for name in NAMES}
     return {name: (each.schedules, each.steps) for name, each in outcomes.items()}
 

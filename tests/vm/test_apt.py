@@ -1,4 +1,4 @@
-"""apt on its own folders: what is asked of it, and that none of it stays."""
+"""apt with its own folders: what we ask it, and that nothing of it stays."""
 
 import os
 import re
@@ -32,7 +32,7 @@ elif "update" in arguments:
 
 
 class Apt:
-    """Programs in apt's place, and what they were asked."""
+    """Programs in apt's place, and what they were asked to do."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder, self.log = folder, folder / "log"
@@ -116,7 +116,7 @@ def test_an_error_of_apt_says_more_than_a_warning(fake: Apt, tmp_path: Path) -> 
 def test_a_slow_link_is_waited_for_as_long_as_the_file_grows(
     fake: Apt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Patience is over at once, again and again; each look finds the file grown, up to the end.
+    # Patience runs out at once, again and again; each look finds that the file grew, until the end.
     sizes = count(1)
     monkeypatch.setattr(apt, "PATIENCE", 0.001)
     monkeypatch.setattr(apt, "_size_of", lambda file: next(sizes) if file else 0)

@@ -27,7 +27,7 @@ def say_nothing(what: str) -> None:
 
 
 class FakeSession:
-    """A guest that answers at once; `fail` is asked before each answer."""
+    """A guest that answers at once; `fail` is called before each answer."""
 
     booted: list["FakeSession"]
 

@@ -16,8 +16,8 @@ from untorn.vm.qemu import find_qemu
 from untorn.vm.race import VmRaceTarget
 
 KERNELS = ("6.19", "7.0", "7.1", "6.18", "6.17")
-"""Maps under VMA locks, smaps under mmap_lock: both answers from one boot. Debian has each of them
-only for a while."""
+"""Maps under VMA locks, smaps under mmap_lock: one boot gives both answers. Debian has each of
+them only for a while."""
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_a_race_in_a_guest_follows_from_its_seed(kernel: str) -> None:
     def lines(seed: int) -> list[str]:
         told: list[str] = []
         assert target.race(replace(options, seed=seed), told.append, ignore).passed
-        return told[2:]  # the first say which kernel and which seed
+        return told[2:]  # the first lines name kernel and seed
 
     assert lines(1) == lines(1) != lines(2)
     assert children_of(os.getpid()) == set()

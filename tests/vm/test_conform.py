@@ -1,4 +1,4 @@
-"""The engine held to a kernel in a guest: what travels, how it ends, several targets at once."""
+"""The engine compared with a kernel in a guest: what travels, how it ends, several targets."""
 
 import errno
 import json
@@ -66,7 +66,7 @@ RUN = ConformRun(
 
 
 class HereGuest:
-    """A guest that is this machine: what it is asked for travels as JSON, and is done here."""
+    """A guest that is this machine: requests travel as JSON, and are done here."""
 
     def __init__(self) -> None:
         self.dies_after = 1 << 30
@@ -87,7 +87,7 @@ class HereGuest:
 
 @pytest.fixture
 def guest(monkeypatch: pytest.MonkeyPatch) -> Iterator[HereGuest]:
-    """What is booted; nothing of this machine is changed for it."""
+    """What is booted; nothing on this machine is changed for it."""
     guest = HereGuest()
     booted: list[Machine] = []
 
@@ -179,7 +179,7 @@ def test_files_of_a_script_are_those_of_the_guest(guest: HereGuest) -> None:
 @pytest.mark.live
 @pytest.mark.usefixtures("can_trace")
 def test_a_guest_that_dies_is_told_as_what_it_is(guest: HereGuest) -> None:
-    guest.dies_after = 1  # it is up, and nothing is compared
+    guest.dies_after = 1  # it is up, and nothing has been compared
     done = run("--target", "vm:6.12")
     assert (done.exit_code, done.stdout) == (1, "")
     assert done.stderr == "Error: the guest died: Kernel panic\n"

@@ -15,7 +15,7 @@ paths = st.lists(names.filter(lambda name: name not in (".", "..")), min_size=1,
 
 
 def entries(archive: bytes) -> Iterator[tuple[str, int, bytes]]:
-    """Name, mode and data of every entry, by the format's description."""
+    """Name, mode and data of every entry, read by the format's specification."""
     at = 0
     while at < len(archive):
         assert at % 4 == 0

@@ -1,4 +1,4 @@
-"""Talking with a guest, QEMU being a script that says what a guest would."""
+"""Talking to a guest; QEMU is a script that says what a guest would."""
 
 import json
 import os
@@ -38,7 +38,7 @@ Qemu = Callable[..., None]
 
 @pytest.fixture
 def qemu(monkeypatch: pytest.MonkeyPatch) -> Iterator[Qemu]:
-    """Takes scripts; every guest runs the next of them, and the last again and again."""
+    """Holds scripts; each guest runs the next one, and the last one again and again."""
     scripts: list[str] = []
 
     def command(machine: Machine, initramfs: int, console: int, *, kvm: bool) -> list[str]:
@@ -58,7 +58,7 @@ def qemu(monkeypatch: pytest.MonkeyPatch) -> Iterator[Qemu]:
 
 
 def nothing() -> None:
-    """What guests are asked to call: scripts, which answer whatever it is."""
+    """What guests are asked to call: scripts, which answer anything."""
 
 
 def boot(**options: Any) -> closing[Guest]:

@@ -1,4 +1,4 @@
-"""What a guest has of this Python: that it is enough, and runs without its sources being newer."""
+"""A guest's copy of this Python is sufficient, and runs even if its sources look newer."""
 
 import io
 import os

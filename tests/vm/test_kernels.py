@@ -1,4 +1,4 @@
-"""Which kernel a name means, and where a kernel lies in a package."""
+"""Which kernel a name means, and where a package has its kernel."""
 
 import json
 import os
@@ -24,7 +24,7 @@ needs_dpkg = pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="needs 
 
 
 def image_of(release: str) -> bytes:
-    """A kernel image of which only the header is one."""
+    """A kernel image of which only the header is genuine."""
     head = bytearray(0x400)
     head[0x202:0x206] = b"HdrS"
     struct.pack_into("<H", head, 0x20E, 0x100)
@@ -51,7 +51,7 @@ SUITES = sorted(
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The cache folder, empty; Debian's suites have SUITES and cannot be reached."""
+    """An empty cache folder; Debian's suites have SUITES and cannot be reached."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
     def nowhere(*arguments: object) -> None:
@@ -64,7 +64,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def offered(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Debian's suites can be reached; returned is what was fetched."""
+    """Debian's suites can be reached; returns what was fetched."""
     fetched: list[str] = []
 
     def download(uri: str, sha256: str, target: Path) -> None:
@@ -78,7 +78,7 @@ def offered(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def build_package(target: Path, path: str | None, content: bytes = b"") -> Path:
-    """A .deb with a file; of a kernel package's usual modules one is in it too."""
+    """A .deb with a file; it also has one of a kernel package's usual modules."""
     root = target.with_suffix(".d")
     for name, data in (("lib/modules/x/a.ko", b"module"), (path, content)):
         if name is not None:

@@ -1,4 +1,4 @@
-"""What a guest gets of numpy: that it is enough to count memory."""
+"""What a guest gets of numpy is enough to count memory."""
 
 import subprocess
 from pathlib import Path, PurePosixPath

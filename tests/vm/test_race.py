@@ -1,4 +1,4 @@
-"""Race tests in a guest: seeds, lines as they come, and what a run came to."""
+"""Race tests in a guest: seeds, lines as they come, and results."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -26,7 +26,7 @@ def say_one_line(seed: int, report: Callable[[Any], None]) -> dict[str, Any]:
 
 @pytest.fixture
 def guests(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Machine]]:
-    """The machines booted; each does what `script` says."""
+    """The machines that were booted; each does what `script` says."""
     booted: list[Machine] = []
 
     class Guest:
@@ -142,7 +142,7 @@ def test_a_guest_does_not_know_what_its_kernel_is_called(
     guests: list[Machine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[bytes] = []
-    boot = vars(race)["boot"]  # the one that the fixture has put there
+    boot = vars(race)["boot"]  # the one that the fixture put there
 
     def note(machine: Machine, requests: Sequence[bytes]) -> Any:
         asked.extend(requests)

@@ -1,4 +1,4 @@
-"""Programs to be traced, as Python text: what each does to its memory is said by its name."""
+"""Programs to be traced, as Python text: the name says what each does to its memory."""
 
 import sys
 
@@ -258,5 +258,5 @@ libc.pthread_exit(None)
 
 
 def python(text: str) -> list[str]:
-    """Return the command that runs a text, with as little else as can be."""
+    """Return the command that runs a text, with as little else as possible."""
     return [sys.executable, "-I", "-S", "-c", text]

@@ -32,7 +32,7 @@ def _traced() -> None:
 
 @pytest.fixture
 def disk() -> None:
-    """Skip what opens files of scripts where no file system is as theirs was."""
+    """Skip a replay of files if no file system here is like theirs."""
     or_skip(place_on_disk)
 
 
@@ -42,7 +42,7 @@ def conform(*arguments: str) -> Result:
 
 @pytest.fixture
 def wrong_brk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the heap of the engine join what lies below it."""
+    """Let the heap of the engine merge with what lies below it."""
     right = brk.do_brk_flags
 
     def wrong(mm: MmStruct, start: int, end: int, flags: int = 0, *, lowest: int = 0) -> None:
@@ -197,12 +197,12 @@ def test_ctrl_c_ends_the_program_and_tells_what_was_compared() -> None:
 
 
 def descendants(pid: int) -> set[int]:
-    """Return the children of a process, and theirs."""
+    """Return the children and grandchildren of a process."""
     children = children_of(pid)
     return children.union(*(descendants(child) for child in children))
 
 
 def sleeps(pid: int) -> bool:
-    """Say whether one of the descendants is the program that sleeps."""
+    """Return whether one of the descendants is the sleeping program."""
     names = [Path(f"/proc/{each}/comm") for each in descendants(pid)]
     return any(name.exists() and name.read_text() == "sleep\n" for name in names)

@@ -1,4 +1,4 @@
-"""The quick text of an engine's maps is that of its maps file, whatever was done before."""
+"""The quick text of an engine's maps equals that of its maps file, whatever was done before."""
 
 from random import Random
 

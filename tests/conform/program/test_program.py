@@ -1,4 +1,4 @@
-"""Real programs, traced: what is compared of them, how they end, what is found."""
+"""Real programs, traced: what is compared, how they end, what is found."""
 
 import os
 import shutil
@@ -30,7 +30,7 @@ def _traced() -> None:
 
 
 def agreed(text: str) -> ProgramRun:
-    """Run a Python program of which everything must be compared, and agree."""
+    """Run a Python program of which everything must be compared, and must agree."""
     run = run_program(python(text))
     assert run.mismatches == []
     assert run.operations > 20

@@ -1,4 +1,4 @@
-"""A budget, by a clock that is made up: how much is spent, by whom, and who waits how long."""
+"""A budget with an invented clock: how much is spent, by whom, and who waits for how long."""
 
 import threading
 

@@ -15,7 +15,7 @@ from untorn.reader.access.crew import crew
 from untorn.reader.access.limit import check_time
 
 LONG = 60.0
-"""Seconds that no look here takes."""
+"""Seconds; no look here takes as long."""
 
 
 @pytest.fixture(autouse=True)
@@ -30,11 +30,11 @@ def crew_threads() -> list[threading.Thread]:
 
 @pytest.fixture
 def gate() -> Iterator[threading.Event]:
-    """What stuck looks wait for; opened in the end, and waited for until they are over."""
+    """Yield what stuck looks wait for; it is released at the end, until all have ended."""
     opened = threading.Event()
     yield opened
     opened.set()
-    wait_until(lambda: not limit._left_behind, "all looks are over")
+    wait_until(lambda: not limit._left_behind, "all looks have ended")
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
@@ -73,7 +73,7 @@ def test_each_thread_has_a_look_of_its_own() -> None:
 
 
 class Clock:
-    """It stands still until it is moved on."""
+    """A clock that stands still until it is moved on."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -137,7 +137,7 @@ def test_a_result_that_comes_after_the_look_was_left_behind_is_dropped(clock: Cl
     results = crew(lambda: look, [1, 2], 1, 2.0)
     pid, found = next(results)
     assert (pid, type(found)) == (1, TimeoutError)
-    gate.set()  # now the first look ends, before the second one does
+    gate.set()  # now the first look ends, before the second one
     wait_until(lambda: len(crew_threads()) == 1, "the thread that was left behind has ended")
     over.set()
     assert list(results) == [(2, 2)]

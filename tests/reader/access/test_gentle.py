@@ -1,4 +1,4 @@
-"""Gentle reading: which calls, at which priority, and what is read."""
+"""Gentle reading: which calls are raised, to which priority, and what they read."""
 
 import os
 import warnings
@@ -23,7 +23,7 @@ PAGE = 4096
 
 
 class Witness:
-    """Stands in for the raise: notes what is called between it and the giving back."""
+    """Stands in for the raise: records what is called between raise and restore."""
 
     def __init__(self) -> None:
         self.raised, self.raises = False, 0
@@ -46,7 +46,7 @@ def witness(monkeypatch: pytest.MonkeyPatch) -> Witness:
 
 @pytest.fixture
 def release(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The release of the kernel, which may be replaced."""
+    """The release of the kernel, which a test may replace."""
     told, real = [os.uname().release], os.uname()
     monkeypatch.setattr(
         os,
@@ -61,7 +61,7 @@ def read_all(file: LiveMapsFile) -> list[bytes]:
 
 
 def test_the_text_is_what_a_plain_reader_gets(witness: Witness) -> None:
-    # Of a process that does nothing: our own map may change while it is read.
+    # The maps of an idle process: our own may change while we read them.
     with Commanded() as child, LiveMapsFile(child.pid) as plain, GentleMapsFile(child.pid) as file:
         assert b"".join(read_all(file)) == b"".join(read_all(plain))
 

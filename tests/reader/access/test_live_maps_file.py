@@ -62,7 +62,7 @@ def test_reads_join_to_the_whole_text(sleeper: subprocess.Popen[bytes], maps: Li
 
 def test_a_read_is_one_system_call_and_no_more(maps: LiveMapsFile) -> None:
     assert len(maps.read(10)) == 10
-    assert 10 < len(maps.read(1 << 20)) < 1 << 14  # what the kernel gives at once: about a page
+    assert 10 < len(maps.read(1 << 20)) < 1 << 14  # what the kernel returns at once: about a page
 
 
 def test_seek_starts_over_or_goes_on(maps: LiveMapsFile) -> None:

@@ -1,4 +1,4 @@
-"""A pace, by a clock that is made up: how much is spent, when, and by whom."""
+"""A pace with an invented clock: how much is spent, when, and by whom."""
 
 import threading
 from functools import partial

@@ -1,4 +1,4 @@
-"""A thread's priority: raised for one call only, given back however the call ends."""
+"""A thread's priority is raised for one call only, and restored however the call ends."""
 
 import os
 import random
@@ -39,7 +39,7 @@ def _given_back() -> Iterator[None]:
 
 
 def prepare(way: Raise) -> Steps:
-    """What raises this thread; skips the test if that is not allowed."""
+    """The way to raise this thread; skips the test if that is not allowed."""
     change = way.prepare()
     if change is None or not may(way):
         pytest.skip(f"this user may not raise a thread to {way.name}")
@@ -172,7 +172,7 @@ def test_a_signal_handler_that_raises_runs_and_leaves_unraised_whenever_it_comes
     with alarms(lambda: seen.append(standing())):
         for _ in range(400):
             try:
-                # Comes during the call, while the priority is given back, or after that.
+                # Comes during the call, during the restore, or after it.
                 delay = chance.uniform(1e-6, 3e-5)
                 call_raised(prepare(way), partial(signal.setitimer, signal.ITIMER_REAL, delay))
                 while True:
@@ -185,7 +185,7 @@ def test_a_signal_handler_that_raises_runs_and_leaves_unraised_whenever_it_comes
 
 @ways
 def test_a_handler_that_raises_inside_the_call_finds_the_priority_given_back(way: Raise) -> None:
-    # A read(2) that a signal interrupts runs the handler itself, and does not come back.
+    # A read(2) that a signal interrupts runs the handler itself, and does not return.
     change, (reader, writer) = prepare(way), os.pipe()
     before = standing()
     with alarms(lambda: None):

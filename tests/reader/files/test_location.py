@@ -39,8 +39,8 @@ def child() -> Iterator[Commanded]:
 
 
 def libc_path() -> Path:
-    """The libc that this process runs with."""
-    # By its own name: a program that takes the address of malloc has an entry of that name itself.
+    """The libc of this process."""
+    # By its own name: a program that takes the address of malloc has its own entry for it.
     malloc = ctypes.cast(ctypes.CDLL("libc.so.6").malloc, ctypes.c_void_p).value
     assert malloc
     vma = untorn.snapshot(os.getpid()).find(malloc)
@@ -55,7 +55,7 @@ def copy_of_libc(folder: Path) -> Path:
 
 
 def load(child: Commanded, library: Path) -> tuple[int, int]:
-    """Have a library loaded; return the address of a function in it, and its symbol's value."""
+    """Let it load a library; return the address of a function in it, and its symbol's value."""
     child.do(f"library = ctypes.CDLL({str(library)!r})")
     addr = int(child.do("print(ctypes.cast(library.qsort, ctypes.c_void_p).value)"))
     with library.open("rb") as file:

@@ -1,6 +1,6 @@
-"""Memory is counted from pagemap as smaps has it, and slice by slice while it changes: the engine.
+"""Counts from pagemap equal the engine's smaps, and hold slice by slice while memory changes.
 
-Here states are known, and what happens between two slices is chosen.
+Here all states are known, and the test chooses what happens between two slices.
 """
 
 from collections.abc import Callable
@@ -43,7 +43,7 @@ SMAPS: dict[Quantity, tuple[str, ...]] = {
     Quantity.SWAP: ("Swap",),
 }
 CLEAN = {Quantity.PRIVATE_CLEAN: ("Private_Clean",), Quantity.SHARED_CLEAN: ("Shared_Clean",)}
-"""Where nothing was given up that is still there: that counts as dirty."""
+"""If no page was freed lazily and is still there: such pages count as dirty."""
 
 
 @pytest.fixture
@@ -91,11 +91,11 @@ calls = st.tuples(
 
 
 def family_after(script: list[tuple[str, int, int, bool]]) -> list[Pages]:
-    """Return a process, and its children, after some calls, each of the first or the last one."""
+    """Return a process and its children after some calls, each by the first or the last one."""
     family = [Pages()]
     family[0].files[3] = VmFile(b"/file", size=20 * PAGE_SIZE)
     for name, first, pages, of_the_last in script:
-        with suppress(OSError):  # of what is not mapped, not anonymous, or overlaps
+        with suppress(OSError):  # not mapped, not anonymous, or overlapping
             made = CALLS[name](family[-of_the_last], first, first + pages)
             if isinstance(made, Pages):
                 family.append(made)
@@ -126,7 +126,7 @@ def assert_within(counts: Counts, wanted: list[Record]) -> None:
 
 @dataclass(frozen=True)
 class Change:
-    """What happens between the two slices, and what is counted, in pages."""
+    """What happens between the two slices, and the expected counts in pages."""
 
     make: Callable[[Pages], object]
     rss: int

@@ -1,4 +1,4 @@
-"""What is behind VMAs, as far as their pages count by it."""
+"""What backs VMAs, as far as it changes how their pages count."""
 
 from tests.helpers.entries import record
 from untorn.maps.entry import MapsEntry

@@ -1,4 +1,4 @@
-"""Quantities: what is known, what has bounds, and estimates with their intervals."""
+"""Quantities: known ones, ones with bounds, and estimates with their intervals."""
 
 import numpy as np
 

@@ -23,7 +23,7 @@ from untorn.reader.memory.memory import How, Memory
 
 pytestmark = [pytest.mark.live, counts_pages]
 COUNT = 1e-9
-"""Seconds of a hold, by which pages are counted, not walked by the kernel."""
+"""Seconds of a hold so short that pages are counted, and smaps is not read."""
 PAGES = 64
 Hook = Callable[[int, Callable[[], object]], None]
 
@@ -38,7 +38,7 @@ def process() -> Iterator[Commanded]:
 
 @pytest.fixture
 def at_read(monkeypatch: pytest.MonkeyPatch) -> Hook:
-    """Have something done after the read() of pagemap with a number, the first being 1."""
+    """Do something after the read() of pagemap with this number, the first being 1."""
     read_at = LivePagemap.read_at
 
     def hook(number: int, act: Callable[[], object]) -> None:
@@ -57,7 +57,7 @@ def at_read(monkeypatch: pytest.MonkeyPatch) -> Hook:
 
 
 def reads_of(look: Callable[[], Memory]) -> int:
-    """Return how many times a look reads pagemap."""
+    """Return how often a look reads pagemap."""
     reads = 0
     read_at = LivePagemap.read_at
 
@@ -221,7 +221,7 @@ def test_a_process_that_takes_the_number_of_another_is_not_mixed_with_it(
 REPLACE = "os.execv(sys.executable, [sys.executable, '-c', {!r}])".format(
     "import os, signal; os.write(1, b'\\n'); signal.pause()"
 )
-"""The program becomes another one, which changes nothing once it has printed a line."""
+"""The program execs another one, which changes nothing once it has printed a line."""
 
 
 def test_of_a_program_that_replaces_another_all_is_told(process: Commanded, at_read: Hook) -> None:

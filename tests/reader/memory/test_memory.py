@@ -1,4 +1,4 @@
-"""The memory of a process as a text of smaps tells it: sums, and what of them is not known."""
+"""The memory of a process from a text of smaps: sums, and which of them are unknown."""
 
 from pathlib import Path
 

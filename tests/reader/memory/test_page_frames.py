@@ -1,4 +1,4 @@
-"""What files tell of page frames, read in runs: the same as one by one."""
+"""Page frames read in runs give the same as when read one by one."""
 
 import struct
 import tempfile
@@ -20,7 +20,7 @@ NUMBERS = [7 * frame + 1 for frame in range(FRAMES)]
 
 @pytest.fixture(scope="module")
 def made_up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KernelPageFrames]:
-    """Of each frame another number; flags of frames from the other end."""
+    """A different number for each frame; flags of frames from the other end."""
     folder = tmp_path_factory.mktemp("frames")
     fds = []
     for name, numbers in ("counts", NUMBERS), ("flags", NUMBERS[::-1]):

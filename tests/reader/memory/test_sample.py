@@ -1,4 +1,4 @@
-"""Samples of made-up memory, of which it is known what they have to find."""
+"""Samples of invented memory, for which the right result is known."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -17,17 +17,17 @@ from untorn.reader.text.columns import Numbers
 WINDOW = 1 << 23
 WINDOWS = 400
 COST = 1.0
-"""Seconds, by the made-up clock, that a window takes."""
+"""Seconds that a window takes, by the invented clock."""
 DRAWS, LEAST_HELD = 400, 0.89
-"""Of right intervals, of 95 %, fewer hold once in two million times."""
+"""Of correct 95 % intervals, fewer hold once in two million runs."""
 
 
 class World:
-    """Ranges of addresses with resident pages, and a clock that counting moves on.
+    """Ranges of addresses with resident pages, and a clock that counting advances.
 
     Args:
-        pages: How many are resident in each window.
-        ranges: How many windows each range has; all that there are by default.
+        pages: Number of resident pages in each window.
+        ranges: Number of windows in each range; by default one range with all.
     """
 
     def __init__(self, pages: Sequence[int], ranges: Sequence[int] = ()) -> None:
@@ -47,7 +47,7 @@ class World:
         return counts
 
     def estimate(self, seconds: float, seed: int) -> Estimate:
-        """Estimate what there is, in so many seconds of the made-up clock."""
+        """Make an estimate in so many seconds of the invented clock."""
         self.now, self.looks = 0.0, 0
         return estimate(
             self.count, self.start, self.end, WINDOW, seconds, seed=seed, clock=lambda: self.now
@@ -59,7 +59,7 @@ class World:
 
 
 def interval_of(world: World, found: Estimate) -> tuple[int, int]:
-    """Return between what the sum of resident memory is told to be, with 95 %."""
+    """Return the 95 % interval of the sum of resident memory."""
     size = world.end - world.start
     counts, variance = found.counts[:, Quantity.RSS], found.variance[:, Quantity.RSS]
     figure = Figure.exact(counts).estimated(variance, size)

@@ -1,4 +1,4 @@
-"""Slices of made-up page tables: each page that there is comes once, and what is huge as such."""
+"""Slices of invented page tables: each present page comes once, and huge pages as such."""
 
 from collections.abc import Iterable
 from itertools import groupby, pairwise
@@ -34,7 +34,7 @@ KINDS = HUGE, HUGE_ZERO, "table", "like huge", "zeros", "empty", "empty"
 
 
 class Tables(NamedTuple):
-    """Page tables: the entry of each page, and what a scan tells of it."""
+    """Page tables: the entry of each page, and what a scan says of it."""
 
     kinds: list[str]
     starts: list[int]
@@ -79,7 +79,7 @@ def tables(draw: st.DrawFn) -> Tables:
 
 
 def _whole(kind: str, page: int) -> tuple[int, int]:
-    """Return the entry and the categories of a page in a slice that is full."""
+    """Return the entry and the categories of a page in a full slice."""
     if kind == "zeros":
         return PM_PRESENT | 7, PAGE_IS_PRESENT | PAGE_IS_PFNZERO
     frame = (page + PTRS_PER_PTE) if kind != HUGE_ZERO else page % PTRS_PER_PTE + PTRS_PER_PTE
@@ -91,13 +91,13 @@ def _whole(kind: str, page: int) -> tuple[int, int]:
 
 
 def _must_be(kinds: list[str], pair: tuple[int, int]) -> bool:
-    """Tell whether a VMA has a huge page: that is in one."""
+    """Return whether a VMA has a whole huge page."""
     first, last = pair[0] // PTRS_PER_PTE, (pair[1] - 1) // PTRS_PER_PTE
     return any(kind in (HUGE, HUGE_ZERO) for kind in kinds[first : last + 1])
 
 
 class MadeUpPages:
-    """A pagemap of page tables that are known."""
+    """A pagemap of known page tables."""
 
     def __init__(self, tables: Tables, *, scans: bool, frames: bool) -> None:
         self.scans, self._tables = scans, tables
@@ -132,7 +132,7 @@ class MadeUpPages:
         return PageScan(regions, question.end)
 
     def close(self) -> None:
-        """There is nothing to release."""
+        """There is nothing to close."""
 
 
 def _is_wanted(told: int, question: PmScanArg) -> bool:
@@ -144,7 +144,7 @@ def _is_wanted(told: int, question: PmScanArg) -> bool:
 
 
 def found_by(slices: Slices, tables: Tables) -> tuple[dict[int, int], set[int]]:
-    """Return the entry of each mapped page that was found, and which slices were told huge."""
+    """Return the entry of each mapped page that was found, and which slices were huge."""
     found: dict[int, int] = {}
     huge = set()
     for window in slices.windows(tables.starts, tables.ends):

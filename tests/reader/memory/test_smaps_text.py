@@ -1,4 +1,4 @@
-"""smaps read into columns: what each kernel prints, what others broke on, and what is no smaps."""
+"""smaps read into columns: what each kernel prints, what broke others, and what is no smaps."""
 
 import re
 from collections.abc import Callable
@@ -51,7 +51,7 @@ def entries(parsed: SmapsText) -> list[MapsEntry]:
 
 
 def numbers(parsed: SmapsText, row: int) -> dict[str, int]:
-    """The numbers that one record has."""
+    """Return the numbers of one record."""
     return {
         name: int(column[row])
         for name, column in parsed.fields.items()
@@ -272,7 +272,7 @@ OTHERS_BROKE = {
         lambda parsed: parsed.fields["Rss"].tolist() == [4096, None, 16384, 1234 << 10],
     ),
 }  # fmt: skip
-"""What other parsers of smaps failed on, or read wrongly."""
+"""Texts on which other parsers of smaps failed, or which they read wrongly."""
 
 
 @pytest.mark.parametrize(("text", "is_right"), OTHERS_BROKE.values(), ids=OTHERS_BROKE)

@@ -32,7 +32,7 @@ PM_SOFT_DIRTY = 1 << 55
 
 
 class Page(NamedTuple):
-    """A page, as a process that can be seen wholly has it."""
+    """A page, as in a process about which everything is visible."""
 
     kind: str
     mappings: int = 1
@@ -45,7 +45,7 @@ PAGES = st.builds(Page, st.sampled_from(KINDS), st.integers(1, 6), st.booleans()
 
 
 class MadeUpFrames:
-    """Page frames of pages, each at its place in the list and 1 more."""
+    """Page frames of pages; each number is the page's index in the list plus 1."""
 
     def __init__(self, pages: list[Page]) -> None:
         self._pages = pages
@@ -73,7 +73,7 @@ def flags_of(page: Page) -> int:
 
 
 def entry(page: Page, frame: int) -> int:
-    """Return what pagemap shows of a page; of swap, that it is in area 3."""
+    """Return what pagemap shows of a page; a swapped page is in area 3."""
     if page.kind == "nothing":
         return 0
     if page.kind == "swapped":
@@ -113,7 +113,7 @@ def in_pages(counts: dict[str, int], name: str) -> Fraction:
 
 SHARES = "pss", "pss_clean", "pss_file", "pss_shmem"
 OF_FRAMES = *SHARES, "private_clean", "shared_clean", "swap"
-"""What is told by frames alone."""
+"""Quantities that only frames show."""
 NAMES = *OF_FRAMES, "rss", "private", "shared", "anonymous", "guard", "ksm"
 
 
@@ -205,7 +205,7 @@ def test_of_what_may_be_huge_the_entries_do_not_tell_who_has_it(
 
 NONE, ONE = Fraction(0), Fraction(1)
 MOVING = 26
-"""The type of what stands in the place of a page that is on the move."""
+"""The swap type of a page under migration."""
 
 
 @pytest.mark.parametrize("type_", [0, 22])

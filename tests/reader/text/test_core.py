@@ -1,4 +1,4 @@
-"""The map of a core file: what its headers and its notes tell, and nothing made up."""
+"""The map in a core file: what its headers and notes say, and nothing made up."""
 
 import signal
 import subprocess
@@ -23,7 +23,7 @@ FORMS = [Form(bits, order) for bits in (32, 64) for order in "<>"]
 def entry(
     start: int, end: int, permissions: bytes = b"rw-p", offset: int = 0, name: bytes = b""
 ) -> MapsEntry:
-    """Pages to an entry."""
+    """Convert pages to an entry."""
     return MapsEntry(
         start * PAGE, end * PAGE, Permissions.parse(permissions), offset * PAGE, NO_DEVICE, 0, name
     )
@@ -142,7 +142,7 @@ def child(path: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def wait_for_exec(pid: int) -> bytes:
-    """The maps of the child once it is asleep as what it shall become."""
+    """Return the maps of the child once it sleeps in its final program."""
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         status = Path(f"/proc/{pid}/stat").read_text()

@@ -1,4 +1,4 @@
-"""Texts from elsewhere: read where they can mean but one thing, and told; else refused."""
+"""Texts from elsewhere: read and reported if they can mean only one thing, otherwise refused."""
 
 from collections.abc import Callable
 
@@ -54,7 +54,7 @@ def test_read_strictly_they_are_refused_in_the_place_that_differs_first(case: Te
 
 
 def columns_changed(old: bytes, new: bytes) -> bytes:
-    """The text with something else between its columns, the names left as they are."""
+    """The text with something else between its columns, and the names unchanged."""
     lines = [line.split(b" ", 5) for line in WHOLE.splitlines()]
     return b"".join(
         new.join(line[:5]) + (new + line[5].lstrip() if line[5] else old) + b"\n" for line in lines

@@ -32,7 +32,7 @@ def _in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def reference(text: bytes) -> list[MapsEntry] | int:
-    """The entries by MapsEntry.parse() alone, or the number of the first line that it refuses."""
+    """Return MapsEntry.parse()'s entries, or the number of the first line that it refuses."""
     entries = []
     for number, line in enumerate(re.findall(rb"[^\n]*\n|[^\n]+", text), 1):
         try:
@@ -123,7 +123,7 @@ def test_no_text_is_no_rows() -> None:
 
 
 def in_parts(text: bytes, cuts: list[int]) -> list[bytes]:
-    """The text, cut at these places, which may be within its lines."""
+    """The text, cut at these places, which may be within lines."""
     places = sorted({0, len(text), *(cut % (len(text) + 1) for cut in cuts)})
     return [text[begin:end] for begin, end in pairwise(places)]
 
@@ -198,7 +198,7 @@ def test_after_a_line_that_came_or_went_the_rest_is_recognised_in_other_parts(
         )
         parse_again(parts, other_parts, parse.parse([other]))
     assert read[0].startswith(more)
-    assert sum(map(len, read)) <= len(more) + 2 * len(lines[90])  # the line after it, at most
+    assert sum(map(len, read)) <= len(more) + 2 * len(lines[90])  # at most also the line after it
 
 
 def test_a_refusal_of_what_changed_counts_lines_from_the_first() -> None:

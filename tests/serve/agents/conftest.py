@@ -1,4 +1,4 @@
-"""One tree, and processes to be watched in it, for all these tests."""
+"""One tree, and processes to watch in it, for all tests here."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +10,7 @@ from tests.helpers.agents import Watched, require_namespaces, served, watched
 
 @pytest.fixture(scope="package")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A /proc of ours. What it says is as new as the kernel's, and the kernel's own text."""
+    """A /proc of ours. Its texts are as new as the kernel's, and are the kernel's own."""
     require_namespaces()
     directory = tmp_path_factory.mktemp("agents") / "proc"
     directory.mkdir()
@@ -20,6 +20,6 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="package")
 def still(tree: Path) -> Iterator[Watched]:
-    """Processes that do nothing."""
+    """Idle processes."""
     with watched() as processes:
         yield processes

@@ -1,4 +1,4 @@
-"""Programs that only know /proc say the same where what we mount stands in its place."""
+"""Programs that only know /proc print the same with our mount in its place."""
 
 import re
 import shutil
@@ -19,13 +19,13 @@ _CLOCK = r"\d\d:\d\d:\d\d(?: [AP]M)?"
 
 
 class Asked(NamedTuple):
-    """A command, where PID and CHILD stand for those of the watched."""
+    """A command; PID and CHILD stand for those of the watched processes."""
 
     command: str
     keep: str = ""
-    """A pattern of the lines that matter: those about the watched, by numbers that stay."""
+    """A pattern of the lines that matter: those about the watched, with stable numbers."""
     drop: str = r"(?!)"
-    """A pattern of what changes by itself, as Pss does while others come and go."""
+    """A pattern of what changes by itself, as Pss does while other processes come and go."""
 
 
 ASKED = [
@@ -55,7 +55,7 @@ ASKED = [
 
 
 def said(prefix: list[str], asked: Asked, watched: Watched) -> list[str]:
-    """What a command prints about the watched, if it can be used here."""
+    """Return what a command prints about the watched processes, if it can be used here."""
     command = asked.command.replace("PID", str(watched.pid)).replace("CHILD", str(watched.child))
     done = subprocess.run([*prefix, "sh", "-c", command], capture_output=True, text=True)
     if done.returncode:
@@ -70,7 +70,7 @@ def test_a_command_says_the_same(asked: Asked, still: Watched, tree: Path) -> No
     name = asked.command.split()[0]
     if not shutil.which(name):
         pytest.skip(f"no {name} here")
-    for _ in range(ENOUGH):  # the kernel's own counts may be behind by a little
+    for _ in range(ENOUGH):  # the kernel's own counts may lag a little
         proc = said(["unshare", "--mount"], asked, still)
         if "exit status" in proc[0]:
             pytest.skip(f"{name} cannot be used here: {proc}")

@@ -1,4 +1,4 @@
-"""Exporters for Prometheus that are told where /proc is, and smem, say what they say of /proc."""
+"""Prometheus exporters that can be told where /proc is, and smem, report the same as on /proc."""
 
 import re
 import shutil
@@ -19,7 +19,7 @@ LISTENING = re.compile(r"address=(\S+:\d+)")
 
 @contextmanager
 def exporter(program: str, *options: str) -> Iterator[str]:
-    """Run one on a port that is free; give its address."""
+    """Run one on a free port; yield its address."""
     path = shutil.which(program)
     if path is None:
         pytest.skip(f"no {program} here")
@@ -34,7 +34,7 @@ def exporter(program: str, *options: str) -> Iterator[str]:
 
 
 def scraped(address: str, wanted: str) -> list[str]:
-    """The metrics that a pattern is about, without what they are."""
+    """Return the metrics that match a pattern, without their names."""
     with urllib.request.urlopen(f"http://{address}/metrics") as answer:
         lines = answer.read().decode().splitlines()
     return [line for line in lines if line[0] != "#" and re.search(wanted, line)]
@@ -86,7 +86,7 @@ def test_node_exporter(still: Watched, tree: Path) -> None:
 
 
 def names(metrics: list[str]) -> set[str]:
-    """Of which metrics there is one. Mounts and states of processes come and go."""
+    """Return which metrics exist, except those of mounts and process states, which come and go."""
     return {re.split(r"[{ ]", line)[0] for line in metrics}
 
 
@@ -99,7 +99,7 @@ def test_smem_is_told_where_proc_is(still: Watched, tree: Path) -> None:
 
 
 def smem(source: str, pid: int) -> tuple[list[float], str]:
-    """What it says of a process: memory that is less if others map the same pages; the rest."""
+    """Return a process's memory that shrinks if others map the same pages, and the rest."""
     columns = "pid pss uss user rss swap command"
     command = ["smem", "-H", "-S", source, "-P", NAME, "-c", columns]
     done = subprocess.run(command, capture_output=True, text=True, check=True)

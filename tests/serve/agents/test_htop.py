@@ -1,4 +1,4 @@
-"""htop, on a terminal, in a mount namespace where what we mount stands in the place of /proc."""
+"""htop on a terminal, in a mount namespace where our mount covers /proc."""
 
 import os
 import pty
@@ -21,7 +21,7 @@ ESCAPES = re.compile(rb"\x1b(?:\[[0-9;?]*[A-Za-z]|[()][A-Z0-9]|[=>78])|[\x0e\x0f
 
 
 def shown(command: list[str], pid: int) -> list[bytes]:
-    """What the line of a process shows: VIRT, RES, SHR, and its state."""
+    """Return what the line of a process shows: VIRT, RES, SHR and its state."""
     pattern = re.compile(rb"\b%d root +20 +0 +(\S+) +(\S+) +(\S+) +(\S) " % pid)
     terminal, other = pty.openpty()
     with subprocess.Popen(

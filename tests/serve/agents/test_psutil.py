@@ -1,4 +1,4 @@
-"""psutil, told by PROCFS_PATH to read what we mount, says what it says of /proc."""
+"""psutil, told by PROCFS_PATH to read our mount, reports the same as on /proc."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.live
 
 ENOUGH = 30
 CHANGES = {"cpu_percent"}
-"""It depends on when it was asked last."""
+"""It depends on when it was last asked."""
 OTHERS: dict[str, Callable[[psutil.Process], Any]] = {
     "memory_maps, each": lambda process: process.memory_maps(grouped=False),
     "children": lambda process: process.children(recursive=True),
@@ -22,11 +22,11 @@ OTHERS: dict[str, Callable[[psutil.Process], Any]] = {
     "uss": lambda process: process.memory_percent("uss"),
     "connections": lambda process: process.net_connections("all"),
 }
-"""What as_dict() does not ask for."""
+"""What as_dict() does not include."""
 
 
 def told(proc: str | Path, pid: int, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """All that it says of a process."""
+    """Return all that it reports of a process."""
     monkeypatch.setattr(psutil, "PROCFS_PATH", str(proc))
     process = psutil.Process(pid)
     asked = {name: ask(process) for name, ask in OTHERS.items()}

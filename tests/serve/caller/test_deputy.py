@@ -18,7 +18,7 @@ from untorn.serve.fuse.node import Caller
 pytestmark = [as_root, pytest.mark.live]
 
 HIDDEN = "maps", "io", "stat", "status"
-"""What there is to compare where processes are hidden, or we have few rights."""
+"""What to compare where processes are hidden, or where we have few rights."""
 OTHER_NAMESPACE = {"container's root", "container's root less ptrace", "container's alice"}
 STRICTER = {(asker, "container, a user") for asker in OTHER_NAMESPACE}
 """Where we refuse what the kernel allows: to users of a namespace that is not ours."""
@@ -27,7 +27,7 @@ NOT_LISTED = {
     *((alice, "alice's own namespace") for alice in ("alice", "alice, group of bob")),
     ("container's root", "container, root"),
 }
-"""Who is judged as a stranger in a list of all processes: by a right over a user namespace."""
+"""Callers that count as strangers in a list of processes: their right comes from a namespace."""
 REFUSED = {
     *("not listed", "No such file or directory", "Operation not permitted", "Permission denied"),
     *("open; Permission denied", "open; 1 1 0 0 0 0 0 0 0 0 0", "open; 0 0 0 0 0 0 0 0 0 0 0"),
@@ -36,7 +36,7 @@ REFUSED = {
 
 @pytest.fixture(scope="module")
 def roots() -> Iterator[list[int]]:
-    """The procfs, and those that hide processes."""
+    """Return the procfs, and those that hide processes."""
     with ExitStack() as stack:
         hiding = (stack.enter_context(hiding_procfs(how)) for how in (1, 2, 4))
         yield [stack.enter_context(opened("/proc")), *hiding]
@@ -63,7 +63,7 @@ def check_open(deputy: Deputy, caller: Caller, subject: Subject, name: str) -> N
 
 
 def seen_through(deputy: Deputy, root: int, caller: Caller, pid: int, files: Iterable[str]) -> Seen:
-    """What the deputy gets to see for a caller: of some files, and whether the process is there."""
+    """Return what the deputy sees for a caller: some files, and whether the process is there."""
 
     def read(name: str, path: str) -> str:
         file = open_as(deputy, caller, subject, path)
@@ -92,7 +92,7 @@ def seen_through(deputy: Deputy, root: int, caller: Caller, pid: int, files: Ite
 
 
 def differences(deputy: Deputy, root: int, told: Told, number: int, files: Iterable[str]) -> str:
-    """Where a deputy does not see what the kernel shows, in one of the roots, a line each."""
+    """Yield a line per difference between what a deputy and the kernel show in one of the roots."""
     wrong = []
     for asker, asked in told.asked.items():
         for shown, pid in told.shown.items():
@@ -148,7 +148,7 @@ def test_every_process_may_look_at_itself(
     with opened(str(pid), roots[0]) as directory:
         subject = Subject(pid, directory)
         check_open(deputy, Caller(ALICE, ALICE, pid), subject, "maps")
-        with pytest.raises(PermissionError):  # it is root's file, of mode 0400
+        with pytest.raises(PermissionError):  # it is root's file, with mode 0400
             check_open(deputy, Caller(ALICE, ALICE, pid), subject, "environ")
         with pytest.raises(PermissionError):
             check_open(deputy, Caller(BOB, BOB, pid), subject, "maps")

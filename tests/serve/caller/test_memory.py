@@ -1,4 +1,4 @@
-"""The memory of a caller, which here is this very process."""
+"""The memory of a caller, which is this very process here."""
 
 import ctypes
 import errno
@@ -19,7 +19,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Room:
-    """Three pages of this process; the last one may not be accessed."""
+    """Three pages of this process; the last one is inaccessible."""
 
     def __init__(self) -> None:
         self._pages = mmap.mmap(-1, 3 * P)
@@ -35,7 +35,7 @@ class Room:
         self._pages[part] = data
 
     def memory(self, place: int = 0, size: int = 0) -> CallerMemory:
-        """Return it as an ioctl finds it whose argument is at a place, of this size."""
+        """Return it as an ioctl with an argument at this place, of this size, sees it."""
         data = self._pages[place : place + size]
         return CallerMemory(threading.get_native_id(), self.start + place, data)
 

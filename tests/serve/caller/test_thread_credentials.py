@@ -27,7 +27,7 @@ SETUID = 1 << 7
 
 
 def status(thread: str = "thread-self") -> list[str]:
-    """What the kernel has of a thread's credentials."""
+    """Return the kernel's view of a thread's credentials."""
     names = "Uid:", "Gid:", "Groups:", "CapInh:", "CapPrm:", "CapEff:", "CapBnd:", "CapAmb:"
     lines = Path(f"/proc/{thread}/status").read_text().splitlines()
     return [line for line in lines if line.startswith(names)]
@@ -79,7 +79,7 @@ def test_an_id_that_there_is_not_changes_nothing() -> None:
 
 
 class ActingThread:
-    """A thread that has Alice's credentials until it is told."""
+    """A thread that has Alice's credentials until it is told to return."""
 
     def __enter__(self) -> int:
         self._begun, self._told = threading.Event(), threading.Event()

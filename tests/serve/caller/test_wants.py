@@ -53,7 +53,7 @@ class Leading(Link):
 
 
 class Root(Directory):
-    """It has a link that leads to a place which is not what it reads as."""
+    """It has a link whose target is not the path that its text names."""
 
     def __init__(self, proc: int, place: Path) -> None:
         self._proc, self._place = proc, place
@@ -73,7 +73,7 @@ class Root(Directory):
 
 @pytest.fixture
 def link(tmp_path: Path) -> Iterator[Path]:
-    """The link, which leads to a directory that has a link `inner` to nowhere in it."""
+    """Yield the link, which leads to a directory with a dangling link `inner`."""
     place, directory = tmp_path / "place", tmp_path / "mounted"
     place.mkdir()
     directory.mkdir()

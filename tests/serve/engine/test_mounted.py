@@ -57,7 +57,7 @@ def directory(tmp_path: Path) -> Path:
 
 
 def a_process(vmas: int = 150) -> Process:
-    """Return a process of many VMAs, whose lines and names have many lengths."""
+    """Return a process with many VMAs, whose lines and names have many lengths."""
     process = Process()
     for number in range(vmas):
         process.files[number] = VmFile(b"/" + b"x" * (number * 7 % 300), inode=number * number)
@@ -68,7 +68,7 @@ def a_process(vmas: int = 150) -> Process:
 
 
 class Asked(NamedTuple):
-    """What the kernel's own maps answer a client."""
+    """Return the answers of the kernel's own maps to a client."""
 
     client: Path
     pid: int
@@ -242,7 +242,7 @@ def test_who_waits_for_a_lock_of_the_engine_holds_up_nobody(directory: Path) -> 
 
 
 def waits_in_read(pid: int) -> bool:
-    """Tell whether a program waits for a file that it opened itself."""
+    """Return whether a program waits for a file that it opened itself."""
     return Path(f"/proc/{pid}/syscall").read_bytes().startswith(b"0 0x3 ")
 
 

@@ -22,7 +22,7 @@ OWNER, GROUP, OTHER = 1001, 1002, 1003
 
 @pytest.fixture(scope="module")
 def guest() -> Iterator[Path]:
-    """Give the directory of a guest that is OWNER's, in a folder that everybody may enter."""
+    """Yield the directory of OWNER's guest, in a folder that everybody may enter."""
     process = Process()
     process.mmap(0, PAGE_SIZE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS)
     root = EngineRoot({1: Guest(process, OWNER, GROUP, comm=b"guest")})
@@ -34,7 +34,7 @@ def guest() -> Iterator[Path]:
 
 
 def may(options: list[str], *paths: Path) -> list[bool]:
-    """Tell which files a program may open that runs under setpriv with these options."""
+    """Return which files a program may open that runs under setpriv with these options."""
     loop = 'for path; do ( : < "$path" ) 2>/dev/null && echo yes || echo no; done'
     command = ["setpriv", *options, "sh", "-c", loop, "sh", *map(str, paths)]
     done = subprocess.run(command, capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""The tree of processes of the engine, by its nodes; what a mount shows is tested beside it."""
+"""The tree of the engine's processes, node by node; other tests show it mounted."""
 
 import errno
 import os

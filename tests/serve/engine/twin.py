@@ -1,4 +1,4 @@
-"""A process of the engine that has the VMAs of a real one."""
+"""A process of the engine with the VMAs of a real one."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from untorn.syscalls import Process
 
 
 def twin_of(pid: int) -> Process:
-    """Return a process that has the VMAs of a real one, and the build ids of its files."""
+    """Return a process with the VMAs of a real one, and the build ids of its files."""
     process = Process.from_maps(Path(f"/proc/{pid}/maps").read_bytes())
     with LiveMaps(pid) as maps:
         for start, _, vma in process.mm.mm_mt:

@@ -1,4 +1,4 @@
-"""Metrics of a host that is made up: names, units, and what is absent."""
+"""Metrics of an invented host: names, units, and what is absent."""
 
 import time
 from collections.abc import Callable

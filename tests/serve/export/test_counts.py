@@ -42,7 +42,7 @@ def later() -> float:
 
 @contextmanager
 def counting(counter: FakeCounter) -> Iterator[Counts]:
-    """Counts that have ended at the end, with their thread."""
+    """Counts that end with the test, and their thread."""
     try:
         yield (counts := Counts(counter))
     finally:
@@ -97,7 +97,7 @@ def test_nobody_waits_for_what_takes_longer_than_there_is_time() -> None:
         counts.ask({process(1): 1}, since=0)
         counts.wait(later())
         counts.ask({process(1): 1}, since=later())
-        counts.wait(later())  # which would be the end of the test
+        counts.wait(later())  # this would be the end of the test
         assert counts.pending() == 1
 
 

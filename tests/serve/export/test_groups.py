@@ -1,4 +1,4 @@
-"""Of which group a process is."""
+"""The group of a process."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Passes over the processes of a procfs that is made up."""
+"""Passes over the processes of an invented procfs."""
 
 import threading
 import time
@@ -87,7 +87,7 @@ def test_one_pass_serves_all_who_asked_before_it(tmp_path: Path) -> None:
     go_on.set()
     for thread in threads:
         thread.join()
-    assert len(looks.looked) <= 3  # the first, and what those need who came after it began
+    assert len(looks.looked) <= 3  # the first, and those for requests that came after it began
 
 
 def test_what_has_no_memory_is_gone_and_what_is_not_read_is_counted(tmp_path: Path) -> None:

@@ -17,11 +17,11 @@ from untorn.serve.export.process_looks import LATE, Process, ProcessLooks, Seen,
 
 pytestmark = pytest.mark.live
 TINY = 1e-9
-"""Seconds of a hold within which nothing is read by one call."""
+"""Seconds of a hold in which no single call can read anything."""
 ROOM = 1023
-"""Bytes of each VMA that smaps drops of a share."""
+"""Bytes of a share that smaps drops for each VMA."""
 LOOKS = 5
-"""Of which one at least meets no other process that comes or goes."""
+"""Enough that one of them meets no other process that comes or goes."""
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def look(pid: int, max_hold: float = MAX_HOLD) -> Seen:
 
 
 def check_sums(look: Callable[[], Sums | None], pid: int) -> None:
-    """Check what looks find against what smaps tells; others share its files, and come and go."""
+    """Check what looks find against smaps; others share its files, and come and go."""
     found = [_is_as_told(look(), Told.by(pid)) for _ in range(LOOKS)]
     assert any(found)
 

@@ -1,4 +1,4 @@
-"""Metrics by HTTP."""
+"""Metrics over HTTP."""
 
 import errno
 import http.client
@@ -46,7 +46,7 @@ def connect(server: Server, host: str = "127.0.0.1") -> http.client.HTTPConnecti
 def get(
     server: Server, path: str, method: str = "GET", accept: str = "", host: str = "127.0.0.1"
 ) -> tuple[int, str, str]:
-    """Status, type and body."""
+    """Return status, type and body."""
     with closing(connect(server, host)) as connection:
         connection.request(method, path, headers={"Accept": accept})
         response = connection.getresponse()
@@ -101,7 +101,7 @@ def test_more_clients_than_there_are_places_are_closed(
             assert refused.recv(1) == b""
         for each in idle:
             each.close()
-        while True:  # until a place is given back
+        while True:  # until a place is free again
             try:
                 assert get(server, "/metrics")[0] == 200
                 break

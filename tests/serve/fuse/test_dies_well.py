@@ -124,7 +124,7 @@ def test_what_is_open_does_not_keep_it_mounted(tree: ServedTree) -> None:
         with pytest.raises(OSError, match=os.strerror(errno.ENOTCONN)):
             os.read(fd, 100)
     finally:
-        with suppress(OSError):  # nobody is there to be told
+        with suppress(OSError):  # nobody is left to hear it
             os.close(fd)
 
 

@@ -59,7 +59,7 @@ def test_it_is_known_which_directories_may_go() -> None:
     first = inodes.learnt(gone, ROOT, b"7")
     inodes.learnt(Folder(keep=3600), ROOT, b"task")
     assert list(inodes.passing(ROOT)) == [b"7"]
-    second = inodes.learnt(later, ROOT, b"7")  # the number is another process's now
+    second = inodes.learnt(later, ROOT, b"7")  # the PID now belongs to another process
     inodes.forgotten(first, 1)
     assert list(inodes.passing(ROOT)) == [b"7"]
     inodes.forgotten(second, 1)

@@ -9,7 +9,7 @@ Job = Callable[[], object]
 
 
 class Served:
-    """Jobs that are received as requests are; None for the end."""
+    """Jobs that are received like requests; None for the end."""
 
     def __init__(self) -> None:
         self.jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
@@ -62,7 +62,7 @@ def test_another_thread_leads_while_one_has_stepped_aside() -> None:
 
     def wait() -> None:
         assert served.leadership.step_aside()
-        assert served.leadership.step_aside()  # once more does no harm
+        assert served.leadership.step_aside()  # a second call does nothing
         stepped.set()
         go_on.wait(60)
 
@@ -88,7 +88,7 @@ def test_a_leader_that_is_stuck_is_replaced() -> None:
     slow = threading.Thread(target=served.done_by, args=(stick,))
     slow.start()
     assert stuck.wait(60)
-    served.done_by()  # by another thread, or this waits for ever
+    served.done_by()  # in another thread, or this would wait for ever
     assert served.stuck.get(timeout=60) == "its work"
     assert slow.is_alive()
     go_on.set()
@@ -130,7 +130,7 @@ def test_who_comes_back_leads_again_when_the_others_are_busy() -> None:
         assert served.leadership.step_aside()
 
     threads = {served.done_by(step) for _ in range(50)}
-    assert len(threads) < 50  # they are used again
+    assert len(threads) < 50  # they are reused
     served.end()
 
 

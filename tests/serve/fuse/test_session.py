@@ -57,7 +57,7 @@ class OpenPlain(OpenFile):
 
 
 class Waiting(Plain):
-    """A file that nothing can be read from until it is told so."""
+    """A file from which nothing can be read until the test says so."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -342,7 +342,7 @@ def test_what_is_open_is_closed_once(root: Folder, place: Path) -> None:
     assert isinstance(file, Plain)
     for _ in range(10):
         (place / "file").read_bytes()
-    for _ in range(10):  # who closes a file does not wait until it is closed
+    for _ in range(10):  # closing a file does not wait until the server has closed it
         assert file.closed.acquire(timeout=60)
     assert file.open_files == 0
 

@@ -1,4 +1,4 @@
-"""A host as those see it who ask: live processes, and one that is stuck."""
+"""A host as its clients see it: live processes, and one that is stuck."""
 
 import errno
 import os
@@ -17,7 +17,7 @@ from untorn.serve.host.watched import Kind
 
 pytestmark = pytest.mark.live
 AT_ONCE = 0.05
-"""Seconds of patience with what does not come."""
+"""Seconds of patience with a look that does not come."""
 
 
 @pytest.fixture
@@ -63,14 +63,14 @@ def test_a_process_that_ended_is_told_by_the_next_look(child: Commanded) -> None
 
 @pytest.fixture
 def stuck(tmp_path: Path) -> Iterator[str]:
-    """A /proc whose only process keeps waiting whoever opens its smaps_rollup."""
+    """A /proc whose only process blocks every reader of its smaps_rollup."""
     place = tmp_path / "42"
     place.mkdir()
     (tmp_path / "self").mkdir()
     (place / "status").write_text("Name:\tstuck\nVmSize:\t 1 kB\nVmRSS:\t 1 kB\n")
     os.mkfifo(place / "smaps_rollup")
     yield str(tmp_path)
-    os.close(os.open(place / "smaps_rollup", os.O_RDWR | os.O_NONBLOCK))  # lets go who waits
+    os.close(os.open(place / "smaps_rollup", os.O_RDWR | os.O_NONBLOCK))  # release the waiter
 
 
 @pytest.mark.parametrize("late", Late)

@@ -1,4 +1,4 @@
-"""What a look at a process finds is what the kernel says, and how long it may hold is kept."""
+"""A look at a process finds what the kernel prints, and keeps within the allowed hold."""
 
 import errno
 import os
@@ -26,7 +26,7 @@ from untorn.serve.text.text import Text
 
 pytestmark = pytest.mark.live
 LONG, NO_TIME = 60.0, 1e-9
-"""Seconds of a hold: more than any takes, less than any."""
+"""Seconds of a hold: more than any takes, and less than any."""
 VMA_FILES = Kind.MAPS, Kind.SMAPS, Kind.NUMA_MAPS
 has_numa = pytest.mark.skipif(
     not Path("/proc/self/numa_maps").exists(), reason="this kernel has no numa_maps"
@@ -39,7 +39,7 @@ def looker(max_hold: float = LONG) -> Looker:
 
 @pytest.fixture(scope="module")
 def child() -> Iterator[Commanded]:
-    """A process that stands still."""
+    """A process that keeps still."""
     with Commanded() as child:
         child.place(4)
         child.do("put(at, 4); ctypes.memset(at, 1, 2 << 12)")
@@ -53,7 +53,7 @@ def kernels(pid: int, kind: Kind) -> bytes:
 
 
 def assert_says_what_the_kernel_says(look: Looker, pid: int, kind: Kind) -> None:
-    """Shared pages have other shares as others come and go: compare while they do not."""
+    """Shares of shared pages change as others come and go: compare when they do not."""
 
     def compared() -> bool:
         before, ours, after = kernels(pid, kind), look(Known.now(pid), kind), kernels(pid, kind)
@@ -81,7 +81,7 @@ def test_or_where_no_single_vma_does(
 def test_then_one_read_walks_one_vma(
     child: Commanded, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A fill ends where a read has enough, so each read() moves on by a record at most."""
+    """A fill ends when a read has enough, so each read() advances by at most one record."""
     sizes: list[int] = []
 
     def witness(path: str, size: int, holds: Holds) -> bytes:
@@ -189,7 +189,7 @@ for kind in Kind:
 
 @as_root
 def test_what_may_not_be_looked_at_is_an_error(child: Commanded) -> None:
-    """Of root, by nobody, who has to ask in a process of its own."""
+    """A look at root's process by nobody, which runs in a separate process."""
     with Commanded() as nobody:
         told = nobody.do(f"asked = {child.pid}; exec({ASK_ALL!r}); print()").split()
     refused = dict(zip(told[::2], map(int, told[1::2]), strict=True))
@@ -216,7 +216,7 @@ def test_what_maps_all_the_time_is_shown_whole(max_hold: float) -> None:
 
 
 def shows(text: Text, maps: bytes) -> bool:
-    """Tell whether a text covers all of what maps said, in order."""
+    """Return whether a text covers all that maps showed, in order."""
     lines = [record.partition(b"\n")[0] + b"\n" for record in text.records]
     columns, before = Snapshot.parse(b"".join(lines)), parse([maps])
     covered = [

@@ -1,4 +1,4 @@
-"""Open files show texts of which not all can be kept."""
+"""Open files show texts, of which not all can be kept."""
 
 from untorn.fs.seq_file import SeqFile
 from untorn.serve.host.opened import OpenText, OpenTexts

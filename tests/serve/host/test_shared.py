@@ -20,21 +20,21 @@ from untorn.serve.host.workers import Workers
 from untorn.serve.text.text import Text
 
 AT_ONCE = 0.01
-"""Seconds of patience with a look that is not to end."""
+"""Seconds of patience with a look that must not end."""
 
 
 class Named:
-    """A process that is there."""
+    """A process that exists."""
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
 
     def check(self) -> None:
-        """It never goes."""
+        """It never goes away."""
 
 
 class Witnessed(SharedLooks):
-    """Counts who waits."""
+    """Counts the waiting callers."""
 
     waits = 0
 
@@ -46,7 +46,7 @@ class Witnessed(SharedLooks):
 
 @dataclass
 class Scene:
-    """Looks that are made when the test says so, by a clock that stands still."""
+    """Looks that happen when the test says so, with a clock that stands still."""
 
     max_age: float = 1
     patience: float = PATIENCE
@@ -100,12 +100,12 @@ class Scene:
         wait_until(lambda: len(self.begun) == number, f"look {number}")
 
     def end(self, workers: list[Worker[bytes]]) -> set[bytes]:
-        """Let the looks end; return what those got who asked."""
+        """Let the looks end; return what the threads got."""
         self.hold.set()
         return {worker.join() for worker in workers}
 
     def waiting(self, number: int) -> None:
-        """Wait until so many have asked and wait, or did."""
+        """Wait until this many callers wait, or have waited."""
         wait_until(lambda: self.looks.waits == number, f"{number} that wait")
 
 
@@ -161,7 +161,7 @@ def test_the_age_counts_from_where_the_look_began(scenes: Scenes) -> None:
     asked = scene.asked()
     scene.begins()
     scene.now += 2
-    assert scene.end(asked) == {b"1"}, "who asked before it began gets it, however long it took"
+    assert scene.end(asked) == {b"1"}, "a caller from before it began gets it, however long it took"
     assert scene.ask() == b"2"
 
 
@@ -173,7 +173,7 @@ def test_a_look_that_began_too_long_ago_is_followed_by_one_for_all_others(scenes
     scene.now += 2
     others = scene.asked(10)
     scene.waiting(11)
-    assert len(scene.begun) == 1, "of one file there is one look at a time"
+    assert len(scene.begun) == 1, "there is one look at a time per file"
     scene.hold.set()
     assert {worker.join() for worker in first} == {b"1"}
     assert {worker.join() for worker in others} == {b"2"}
@@ -191,7 +191,7 @@ def test_a_look_that_waits_for_its_turn_serves_all_who_ask_meanwhile(scenes: Sce
     scene.may_begin.set()
     assert scene.end([*first, *others]) == {b"1"}
     scene.now += 1
-    assert scene.ask() == b"1", "it is as old as what it found"
+    assert scene.ask() == b"1", "it is as old as its result"
 
 
 def test_other_files_and_other_processes_have_their_own(scenes: Scenes) -> None:
@@ -218,7 +218,7 @@ def test_at_once_there_is_what_is_young(scenes: Scenes) -> None:
 
 
 def late_answer(scene: Scene) -> bytes:
-    """Ask for what is not to be there in time."""
+    """Ask for something that will not come in time."""
     scene.hold.clear()
     return scene.ask()
 
@@ -244,7 +244,7 @@ def test_or_what_was_found_last(scenes: Scenes) -> None:
 
 
 def after_a_late_look(scenes: Scenes) -> Scene:
-    """Return a scene in which a look was late for somebody, and is over."""
+    """Return a scene in which a look was late for somebody, and has ended."""
     scene = scenes(patience=AT_ONCE, max_age=1)
     with pytest.raises(TimeoutError):
         late_answer(scene)
@@ -276,7 +276,7 @@ def test_a_look_that_never_ends_takes_one_thread(scenes: Scenes) -> None:
     assert len(scene.begun) == 1
     with pytest.raises(TimeoutError):
         scene.looks.text(Named(2), Kind.MAPS)
-    wait_until(lambda: len(scene.begun) == 2, "others are looked at all the same")
+    wait_until(lambda: len(scene.begun) == 2, "others are looked at anyway")
 
 
 def test_all_who_wait_get_the_error_of_the_look_and_it_is_not_kept(scenes: Scenes) -> None:

@@ -1,4 +1,4 @@
-"""Threads that look: as many as are needed, none for long without work."""
+"""Threads that look: as many as needed, none for long without work."""
 
 import _thread
 import errno

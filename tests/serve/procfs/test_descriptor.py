@@ -29,7 +29,7 @@ def test_a_closed_one_is_not_used_whoever_has_its_number() -> None:
             pass
         descriptor.close()
         del descriptor
-        os.close(another)  # fails if it was closed in its place
+        os.close(another)  # this fails if it was closed instead
 
 
 def test_it_goes_with_its_last_reference() -> None:

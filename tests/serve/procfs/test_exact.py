@@ -1,4 +1,4 @@
-"""The maps files of a real process through the mount: as the kernel has them, call by call."""
+"""The maps files of a real process through the mount equal the kernel's, call by call."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +17,7 @@ from tests.helpers.waiting_programs import FEW_VMAS, MANY_VMAS, waiting
 pytestmark = pytest.mark.live
 MAPS = "maps", "task/{pid}/maps"
 SMAPS = "smaps", "smaps_rollup", "task/{pid}/smaps"
-"""Who else maps a library changes what they say of it, but no length."""
+"""Others that map the same libraries change what these say, but no length."""
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def test_any_reads_return_what_the_kernel_returns(root: Path) -> None:
 
 
 def length_of(result: Result) -> Result:
-    """Return the length of what was read; errors and positions as they are."""
+    """Return the length of what was read; errors and positions unchanged."""
     return len(result) if isinstance(result, bytes) else result
 
 

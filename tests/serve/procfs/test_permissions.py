@@ -1,4 +1,4 @@
-"""The same programs look at the same processes, through /proc and through what we mount."""
+"""The same programs look at the same processes, through /proc and through our mount."""
 
 import os
 import shutil
@@ -27,14 +27,14 @@ NOT_LISTED = {
     *((alice, "alice's own namespace") for alice in ("alice", "alice, group of bob")),
     ("container's root", "container, root"),
 }
-"""Who is judged as a stranger in a list of all processes: by a right over a user namespace."""
+"""Callers that count as strangers in a list of processes: their right comes from a namespace."""
 NAMES = "maps", "stat", "io", "task/{pid}/maps", "exe"
-"""What there is to compare where processes are hidden."""
+"""What to compare where processes are hidden."""
 
 
 @contextmanager
 def mounted(directory: Path, proc: str = "/proc") -> Iterator[int]:
-    """Give a descriptor of the root of what is mounted; skip the test where that cannot be."""
+    """Yield a descriptor of the root of our mount; skip the test if there can be none."""
     require_mounts()
     from untorn.serve.mount import mounted_proc
 
@@ -48,7 +48,7 @@ def mounted(directory: Path, proc: str = "/proc") -> Iterator[int]:
 
 
 def differences(told: Told) -> Iterable[str]:
-    """Where the second root shows something else than the first, a line each."""
+    """Yield a line for each difference between the second root and the first."""
     for asker, asked in told.asked.items():
         kernels, ours = asked.seen
         for shown, seen in kernels.items():
@@ -78,7 +78,7 @@ def test_everybody_sees_what_proc_shows(proc: int, root: int) -> None:
 
 @contextmanager
 def hiding(place: Path, option: str) -> Iterator[str]:
-    """A procfs with an option by which processes are hidden."""
+    """A procfs with an option that hides processes."""
     place.mkdir()
     mount("-t", "proc", "-o", option, "proc", str(place))
     try:
@@ -106,7 +106,7 @@ def test_what_is_hidden_in_proc_is_hidden_in_ours(tmp_path: Path, option: str) -
 
 
 def is_of_what_is_locked(line: str) -> bool:
-    """Whether a directory into which nobody may go is not even looked at: the kernel's is."""
+    """Return whether a line is about a locked directory, which the kernel's /proc does show."""
     return line.endswith(", : Operation not permitted, not there")
 
 
@@ -132,7 +132,7 @@ except OSError as error:
 
 
 def read_by_bob(folder: int, path: str) -> str:
-    """What a process without rights gets from a file that this one has opened."""
+    """Return what a process without rights gets from a file that this one has opened."""
     file = os.open(path, os.O_RDONLY, dir_fd=folder)
     try:
         done = subprocess.run(
@@ -156,7 +156,7 @@ os.execve(program, ["program"], {{}})
 
 @contextmanager
 def sleeper(then: Path = Path("/bin/cat")) -> Iterator["subprocess.Popen[bytes]"]:
-    """A process of Alice's that sleeps; it begins another program when it is told."""
+    """A process of Alice's that sleeps, and starts another program when it is told."""
     with subprocess.Popen(
         [sys.executable, "-I", "-c", SLEEP, str(then)],
         stdin=subprocess.PIPE,
@@ -205,7 +205,7 @@ def test_what_root_opened_says_to_another_what_proc_says(proc: int, root: int, n
 
 @contextmanager
 def set_user_id(directory: Path) -> Iterator[Path]:
-    """A program that has root's rights, whoever begins it."""
+    """A program that gets root's rights, whoever starts it."""
     program = directory / "cat"
     shutil.copy("/bin/cat", program)
     program.chmod(0o4755)

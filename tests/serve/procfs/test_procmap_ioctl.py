@@ -1,4 +1,4 @@
-"""PROCMAP_QUERY in place of the kernel: what is not the same for any maps file."""
+"""PROCMAP_QUERY in the kernel's place: what differs from other maps files."""
 
 import errno
 
@@ -15,7 +15,7 @@ from untorn.serve.procfs.procmap_ioctl import procmap_ioctl
 
 
 class Restless(MapsFile):
-    """One VMA, whose build id is never known in time."""
+    """One VMA, whose build id never arrives in time."""
 
     def __init__(self, start: int) -> None:
         end, name = start + PAGE_SIZE, GATE_NAME

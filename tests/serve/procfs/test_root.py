@@ -22,7 +22,7 @@ from untorn.serve.procfs.root import ProcRoot
 
 pytestmark = pytest.mark.live
 MOST = 3
-"""Processes that the root may know at a time."""
+"""How many processes the root may know at a time."""
 US = Caller(os.geteuid(), os.getegid(), os.getpid())
 
 
@@ -48,7 +48,7 @@ def sleeping() -> Iterator[int]:
 
 
 def pid_in(node: ProcessDirectory) -> int:
-    """What the file stat of a process says first."""
+    """Return the first word of a process's stat file."""
     with os.fdopen(node.process.open("stat", US), "rb") as file:
         return int(file.read().split()[0])
 
@@ -60,7 +60,7 @@ def test_a_process_that_is_looked_up_during_its_forget_is_itself(root: ProcRoot)
         number = inodes.learnt(node, ROOT, b"%d" % pid)
         meanwhile = found(root, pid)
         inodes.forgotten(number, 1)
-        for _ in range(20):  # they get the next numbers that are free
+        for _ in range(20):  # they get the next free PIDs
             file = os.open(f"/proc/{os.getpid()}", os.O_PATH)
             others.callback(os.close, file)
         assert meanwhile.attributes() == found(root, pid).attributes()
@@ -68,10 +68,10 @@ def test_a_process_that_is_looked_up_during_its_forget_is_itself(root: ProcRoot)
 
 
 def descriptors() -> int:
-    """Count those of processes: others may come and go meanwhile."""
+    """Count processes: others may come and go meanwhile."""
     count = 0
     for fd in Path("/proc/self/fd").iterdir():
-        with suppress(FileNotFoundError):  # the one that this list is read by
+        with suppress(FileNotFoundError):  # the descriptor by which this list is read
             count += re.fullmatch(r"/proc/\d+", str(fd.readlink())) is not None
     return count
 

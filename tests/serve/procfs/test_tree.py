@@ -36,7 +36,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def sleeper() -> Iterator[int]:
-    """A process of two threads that stands still."""
+    """A process with two threads that keeps still."""
     with subprocess.Popen([sys.executable, "-c", SLEEPER], stdout=subprocess.PIPE) as made:
         assert made.stdout
         assert made.stdout.readline() == b"ready\n"
@@ -49,7 +49,7 @@ def thread_of(pid: int) -> str:
 
 
 def assert_equal(ours: Path, theirs: Path) -> None:
-    """Compare them until the kernel's stands still: what others share changes when they do."""
+    """Compare until the kernel's keeps still: shared values change when others do."""
     for _ in range(200):
         before, shown, after = theirs.read_bytes(), ours.read_bytes(), theirs.read_bytes()
         if before == shown == after:
@@ -81,7 +81,7 @@ def test_some_are_no_links_to_who_wants_none(tree: Path, sleeper: int, path: str
         try:
             assert stat.S_ISREG(os.fstat(file).st_mode)
             assert os.read(file, 3) == (PROC / path).read_bytes()[:3]
-            if not path.endswith("cmdline"):  # which is no seq_file
+            if not path.endswith("cmdline"):  # cmdline is no seq_file
                 with pytest.raises(OSError, match="Invalid argument"):
                     os.lseek(file, 0, os.SEEK_END)
         finally:

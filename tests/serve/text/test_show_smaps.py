@@ -1,4 +1,4 @@
-"""Memory is shown as the kernel's smaps has it: what that told, or what was counted."""
+"""Memory is shown in the format of the kernel's smaps, whether read from that or counted."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,9 +29,9 @@ BY_WRITES = {
     *(b"Shared_Clean", b"Shared_Dirty", b"Private_Clean", b"Private_Dirty"),
     b"Pss_Dirty",
 }
-"""What differs where pages were given up, and are still there: those count as dirty."""
+"""What differs if pages were freed lazily and are still there: those count as dirty."""
 LOOKS = 20
-"""At a process that stands still, but has libraries in common with others that come and go."""
+"""Looks at a process that keeps still, but shares libraries with others that come and go."""
 
 
 @settings(max_examples=25)
@@ -67,7 +67,7 @@ def test_what_the_engine_told_is_shown_as_it_told_it(
 
 @pytest.fixture(scope="module")
 def family() -> Iterator[dict[str, int]]:
-    """A process with memory of every kind that an agent may meet, and one that it started."""
+    """A process with memory of every kind that an agent may meet, and its child."""
     with Populated(kind for kind in KINDS if kind not in ("reserved", "locked")) as process:
         some = [at for kind, at in process.at.items() if kind != "program"]
         child = process.fork(f"[regions.unshare(at) for at in {some}]")
@@ -83,7 +83,7 @@ def names_in(record: bytes) -> list[bytes]:
 
 
 def unlike(shown: Text, told: Text) -> set[tuple[bytes, bytes]]:
-    """Return which lines of which VMAs are none that the kernel prints of them."""
+    """Return which lines of which VMAs differ from what the kernel prints."""
     found = set()
     of_kernel = names_in(told.records[0])
     for ours, theirs in zip(shown.records, told.records, strict=True):
@@ -124,7 +124,7 @@ def test_what_is_counted_is_what_the_kernel_prints_but_some_fields(
         shown = show_smaps(untorn.memory(family[who], max_hold=WAYS["pagemap"]))
         told = Text.of_smaps(path.read_bytes())
         (names,) = {tuple(names_in(record)) for record in shown.records}
-        of_kernel = names_in(told.records[0])  # an older one has not all
+        of_kernel = names_in(told.records[0])  # an older kernel does not have all
         assert [name for name in names if name in of_kernel] == [
             name for name in of_kernel if name not in NEVER_COUNTED
         ]
@@ -136,7 +136,7 @@ def test_what_is_counted_is_what_the_kernel_prints_but_some_fields(
 
 
 def memory_of(how: How = How.PAGEMAP, **figures: Figure) -> Memory:
-    """Return what two VMAs have, beside the page that all processes have."""
+    """Return what two VMAs have, besides the page that all processes have."""
     lines = line(0x10000, 0x2000, b"[heap]"), line(0x20000, 0x3000, b""), GATE_LINE
     return Memory(parse(lines), figures, [how] * 3)
 

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.live
 NEVER_COUNTED = {"Referenced", "LazyFree"}
 SHARES = {"Pss", "Pss_Dirty", "Pss_Anon", "Pss_File", "Pss_Shmem", "SwapPss", "Locked"}
 LOOKS = 20
-"""At a process that stands still, but has libraries in common with others that come and go."""
+"""Looks at a process that keeps still, but shares libraries with others that come and go."""
 
 
 @pytest.fixture(scope="module")
@@ -50,12 +50,13 @@ def test_what_is_counted_is_what_the_kernel_sums_up_but_some_fields(pid: int) ->
         shown = only_record(bytes(show_smaps_rollup(untorn.memory(pid, max_hold=WAYS["pagemap"]))))
         told = only_record(rollup_of(pid))
         assert shown.line == told.line
-        known = [name for name in shown.fields if name in told.fields]  # an older one has not all
+        known = [name for name in shown.fields if name in told.fields]  # an older kernel lacks some
         assert known == [name for name in told.fields if name not in NEVER_COUNTED]
         always &= {
             name
             for name in known
-            if abs(shown.kb(name) - told.kb(name)) > (name in SHARES)  # a part of a kB is dropped
+            if abs(shown.kb(name) - told.kb(name))
+            > (name in SHARES)  # a fraction of a kB is dropped
         }
         if not always:
             break

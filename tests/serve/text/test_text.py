@@ -1,4 +1,4 @@
-"""A text is read as the kernel's file is: the same reads return as much of it."""
+"""A text is read like the kernel's file: the same reads return as much."""
 
 import os
 import random
@@ -48,7 +48,7 @@ def test_reads_return_as_much_as_those_of_the_kernels_file(
             if chance.random() < 0.1:
                 at = chance.choice([0, chance.randrange(len(whole) + 10)])
             size = chance.choice([*SIZES, chance.randrange(1, 200)])
-            expected = len(os.pread(fd, size, at))  # the numbers in it may change, their width not
+            expected = len(os.pread(fd, size, at))  # numbers in it may change, but not their width
             assert ours.pread(size, at) == whole[at : at + expected]
             at += expected
     finally:
