@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from untorn.check.memory.orders import ACQUIRE, ONCE, RELEASE, Fence, Order
+from untorn.check.memory.orders import ACQUIRE, DEREFERENCE, ONCE, RELEASE, Fence, Order
 from untorn.check.memory.places import announce, make_fence
-from untorn.check.memory.weak_trace import WeakTrace
+from untorn.check.memory.weak_trace import StrictTrace, WeakTrace
 from untorn.check.runtime import running
 from untorn.check.runtime.execution import Execution, Strategy
 from untorn.check.runtime.location import READ, WRITE, SharedLocation
@@ -22,7 +22,13 @@ Operation = tuple[Any, ...]
 2); fence kind."""
 Program = list[list[Operation]]
 Outcome = tuple[tuple[int, ...], ...]
-ORDERS: dict[str, Order] = {"relaxed": ONCE, "acquire": ACQUIRE, "release": RELEASE}
+ORDERS: dict[str, Order] = {
+    "relaxed": ONCE,
+    "acquire": ACQUIRE,
+    "release": RELEASE,
+    "dereference": DEREFERENCE,
+    "found": ONCE.found(),
+}
 FENCES = {"rmb": Fence.RMB, "wmb": Fence.WMB, "mb": Fence.MB}
 
 
@@ -113,7 +119,7 @@ class WeakProgram:
         """Return all outcomes and the number of schedules, None if there are more than `most`."""
         names = sorted({each[1] for task in self.program for each in task if each[0] != "fence"})
         self.places = {name: SharedLocation(name) for name in names}
-        running.new_trace = lambda: WeakTrace(strict=self.strict)
+        running.new_trace = StrictTrace if self.strict else WeakTrace
         try:
             run = Execution([str(i) for i in range(len(self.program))], strategy, 1000)
         finally:

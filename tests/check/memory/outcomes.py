@@ -14,7 +14,7 @@ from typing import NamedTuple
 from tests.helpers.weak_programs import Operation, Outcome, Program
 
 _KINDS = {"R": "load", "W": "store", "X": "xchg"}
-_ORDERS = {"": "relaxed", "a": "acquire", "r": "release"}
+_ORDERS = {"": "relaxed", "a": "acquire", "r": "release", "d": "dereference", "f": "found"}
 
 
 class Judged(NamedTuple):

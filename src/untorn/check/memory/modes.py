@@ -11,11 +11,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 
 from untorn.check.memory.choosing_dpor import ChoosingDpor
 from untorn.check.memory.places import WEAK, Unguarded, WeakPoint
-from untorn.check.memory.weak_trace import WeakTrace
+from untorn.check.memory.weak_trace import StrictTrace, WeakTrace
 from untorn.check.runtime import fields, running
 from untorn.check.runtime.trace import Trace
 from untorn.check.runtime.watching import put_in_place, watching
@@ -24,7 +23,8 @@ from untorn.check.strategies.source_dpor import SourceDpor
 from untorn.locking.rwsem import RwSemaphore
 
 SC = "sc"
-MEMORIES = (SC, "linux", "linux-strict")
+TRACES: dict[str, type[Trace]] = {SC: Trace, "linux": WeakTrace, "linux-strict": StrictTrace}
+MEMORIES = tuple(TRACES)
 _OWN_WORDS = [field for field in fields.WATCHED if field[0] is RwSemaphore]
 
 
@@ -37,7 +37,7 @@ def watching_in(memory: str, *, speculated: bool = False) -> Iterator[None]:
         return
     points = {field: WeakPoint(*field) for field in fields.points_of(speculated=speculated)}
     own = {field: Unguarded(*field) for field in _OWN_WORDS}
-    running.new_trace = partial(WeakTrace, strict=memory == "linux-strict")
+    running.new_trace = TRACES[memory]
     try:
         with put_in_place(WEAK, {**points, **own}):
             yield

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Any
+from typing import Any, ClassVar
 
 from untorn.check.memory.orders import ACQ_REL, ONCE, Fence, Order
 from untorn.check.memory.views import Knowledge, is_dominated
@@ -32,6 +32,8 @@ Refuses = Callable[[Any], bool]
 """Says of a value whether a conditional read-modify-write leaves it alone."""
 Step = tuple[int, int, int, int]
 """As in Recent: kind, task, tick, index in the schedule."""
+BARRIERS = "smp_mb"
+"""What the place of all full barriers is called."""
 SET_UP = (Message(None),)
 """What is read at a place that has no value, as that of a wake-up, before anything happened."""
 
@@ -63,16 +65,15 @@ class WeakTrace(Trace):
         "know",
         "read",
         "refused",
-        "strict",
         "taken",
     )
+    strict: ClassVar = False
 
-    def __init__(self, *, strict: bool) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.strict = strict
         self.refused = False
         self.taken: Message | None = None
-        self.barriers = SharedLocation("smp_mb")
+        self.barriers = SharedLocation(BARRIERS)
         self.know: list[Knowledge] = []
         self.read: list[Message | None] = []
         self.floors: list[int] = []
@@ -414,6 +415,13 @@ class WeakTrace(Trace):
     def was_refused(self, step: int) -> bool:
         """Say whether a step was a read-modify-write that left what it found."""
         return self._settled[step] == READ and self._conditional[step] is not None
+
+
+class StrictTrace(WeakTrace):
+    """One schedule under what Linux's memory model promises by the letter."""
+
+    __slots__ = ()
+    strict = True
 
 
 def _known(know: Knowledge, other: int) -> int:

@@ -55,7 +55,7 @@ def _no_point(location: SharedLocation, kind: int) -> None:
 run: Run | None = None
 point: Callable[[SharedLocation, int], None] = _no_point
 
-new_trace: Callable[[], Trace] = Trace
+new_trace: type[Trace] = Trace
 """What keeps the order of steps in executions that are made from now on."""
 
 _made: dict[tuple[int, int, str], SharedLocation] = {}

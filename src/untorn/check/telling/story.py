@@ -5,6 +5,7 @@ from __future__ import annotations
 import linecache
 
 from untorn.check.explore import Theatre
+from untorn.check.memory.weak_trace import BARRIERS
 from untorn.check.mutants.mutant import Mutant
 from untorn.check.oracle.failure import describe, is_error, source_line
 from untorn.check.runtime.execution import Execution
@@ -133,6 +134,8 @@ def _what(told: Told) -> list[str]:
         return [f"takes {name}"]
     if name.startswith(WAKE_UP):
         return [f"gives {name}"]
+    if name == BARRIERS:
+        return [BARRIERS]
     if told.kind == WRITE and not told.made:
         return [f"about to store {name}, which is {before}"]
     if told.stale is not None:
