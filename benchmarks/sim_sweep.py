@@ -126,11 +126,15 @@ def longest_ms(rows: Rows, reader: str, point: Point) -> float:
     return max(float(row["max_ns"]) for row in at(rows, reader, point)) / 1e6
 
 
+def title(name: str) -> str:
+    """Say what a table shows."""
+    usual = ", ".join(f"{other} {getattr(USUALLY, other):,}" for other in AXES if other != name)
+    return f"By {name} ({usual}): mean x none (lowest to highest seed), longest call in ms"
+
+
 def table(rows: Rows, name: str) -> Table:
     """Return the means by that of none, and the longest calls, as one thing is varied."""
-    usual = ", ".join(f"{other} {getattr(USUALLY, other)}" for other in AXES if other != name)
-    result = Table(name, title=f"mean x none (of each seed), longest call in ms: {usual}")
-    result.box = MARKDOWN
+    result = Table(name, box=MARKDOWN)
     for reader in READERS[1:]:
         result.add_column(reader, justify="right")
     for value, point in zip(AXES[name], vary(USUALLY, name, AXES[name]), strict=True):
@@ -200,7 +204,7 @@ def main() -> None:
     except KeyboardInterrupt:
         parser.exit(1, f"interrupted; what was measured is kept in {PART}\n")
     for name in AXES:
-        console.print(table(rows, name))
+        console.print(title(name), table(rows, name), highlight=False)
     rcParams["svg.hashsalt"] = "sim-sweep"
     draw(rows)
 

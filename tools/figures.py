@@ -4,8 +4,8 @@
     python tools/figures.py FILE...             keep these first: `untorn bench --json`, or any text
 
 A page names a figure by a line `<!-- figure: NAME -->`; what follows, up to `<!-- end -->`, is made
-from docs/figures/NAME: of a text the text itself, of a benchmark a table. A test holds the pages to
-that. Of a benchmark all is kept but the distributions.
+from docs/figures/NAME: of a text the text itself (as a block, unless it is Markdown), of a
+benchmark a table. A test holds the pages to that. Of a benchmark all is kept but the distributions.
 """
 
 import json
@@ -38,8 +38,8 @@ def keep(file: Path) -> None:
         content = json.loads(text)
         for sample in content["samples"]:
             sample["histogram_ns"] = {}
-        text = json.dumps(content, indent=1) + "\n"
-    (KEPT / file.name).write_text(text)
+        text = json.dumps(content, indent=1)
+    (KEPT / file.name).write_text("".join(f"{line.rstrip()}\n" for line in text.splitlines()))
 
 
 def with_figures(page: str) -> str:
@@ -52,6 +52,8 @@ def figure(name: str) -> str:
     text = (KEPT / name).read_text()
     if name.endswith(".json"):
         return _TABLES[name](json.loads(text))
+    if name.endswith(".md"):
+        return f"{text.strip()}\n\n"
     return f"```text\n{text.rstrip()}\n```\n"
 
 
