@@ -82,7 +82,7 @@ def _cells(row: Summary, all_rows: list[Summary]) -> list[str]:
 
 def _own_cost(samples: Iterable[Sample]) -> str | None:
     costs = [each.own_cost_ns for each in samples if each.own_cost_ns is not None]
-    return f"of which the measuring itself: {median(costs):.0f} ns" if costs else None
+    return f"includes {median(costs):.0f} ns for the measuring itself" if costs else None
 
 
 def _milliseconds(value: float) -> str:

@@ -19,7 +19,7 @@ from untorn.mm.tree.vma_tree import Node, VmaTree
 
 _SEQ: Any = vars(MmStruct)["mm_lock_seq"]
 _ROOT: Any = vars(VmaTree)["root"]
-"""The slots behind the properties below."""
+"""The slots that hold the values of the properties below."""
 
 
 class MapRecord:

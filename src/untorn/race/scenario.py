@@ -81,7 +81,7 @@ class Scene(Protocol):
 
     @property
     def rounds(self) -> int:
-        """Rounds made since start(); may lag behind."""
+        """Rounds made since start(); the number may lag."""
 
     def open_file(self, file: str, reader: str) -> MapsFile:
         """Open a file of the process for one of the readers that the target offers."""

@@ -70,7 +70,7 @@ class _Work(Generic[T]):
     """The work to do, and the results.
 
     One thread takes each process, and each process has one result: from that thread, or from
-    whoever leaves it behind. So if no thread and no result is left, nobody has taken the next
+    the one that leaves it behind. So if no thread and no result is left, nobody has taken the next
     process.
     """
 

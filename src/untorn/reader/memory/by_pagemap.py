@@ -167,7 +167,7 @@ class _Progress:
         self._done = 0
 
     def __call__(self, size: int) -> None:
-        """Record that so many more bytes are counted."""
+        """Record that this many more bytes are counted."""
         self._done += size
         part = (time.monotonic() - self._began) / self._seconds if self._seconds > 0 else 1
         if part > _PROOF and self._done < self._size * part:

@@ -96,7 +96,7 @@ class _SysInfo(ctypes.Structure):
 
 
 class Backing(NamedTuple):
-    """What backs the VMAs, one row each, as far as it changes how their pages count."""
+    """What backs the VMAs, one row each, if it changes how their pages count."""
 
     hugetlb: Truths
     """Whether it is hugetlbfs."""

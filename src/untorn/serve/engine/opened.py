@@ -26,7 +26,7 @@ class OpenGuestFile(OpenFile):
 
     Args:
         file: The engine's file.
-        read: Reads it: at most so many bytes, from an offset on.
+        read: Reads it: at most this many bytes, from an offset on.
     """
 
     __slots__ = ("_file", "_read")

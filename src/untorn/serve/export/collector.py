@@ -19,7 +19,7 @@ _OF_GROUPS = (
     (
         "unknown_processes",
         "",
-        "Processes of which maps or memory are not known: sums are absent.",
+        "Processes whose maps or memory are not known: sums are absent.",
     ),
     ("resident", "bytes", "Resident; shared pages count for each process (RSS)."),
     ("proportional", "bytes", "Resident; each process counts its share of shared pages (PSS)."),
@@ -30,7 +30,7 @@ _OF_GROUPS = (
     ("process_vmas_max", "", "VMAs of the process that has the most."),
     ("map_count", "ratio", "The same, divided by how many a process may have (vm.max_map_count)."),
     ("longest_hold", "seconds", "Longest call that held a lock, in the last look at each process."),
-    ("figures_age", "seconds", "Time since the earliest look behind these figures."),
+    ("figures_age", "seconds", "Time since the earliest look in these figures."),
 )
 """Fields of GroupFigures, with units and meanings."""
 _OF_WORK = (

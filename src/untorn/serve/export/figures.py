@@ -30,7 +30,7 @@ class GroupFigures:
     longest_hold: float | None
     """The longest in the last look at each process."""
     figures_age: float | None
-    """Since the earliest look behind these figures."""
+    """Time since the earliest look in these figures."""
 
 
 def by_group(seen: Iterable[Seen], most: int | None, now: float) -> dict[str, GroupFigures]:

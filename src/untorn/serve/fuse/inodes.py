@@ -16,7 +16,7 @@ ROOT = 1
 
 
 class Inodes:
-    """Numbers of nodes, and how often the kernel was told of each.
+    """Numbers of nodes, and how often the kernel learnt each.
 
     A node that the kernel forgets may be looked up again at the same moment: it then drops what it
     holds, and gets a new number.
@@ -40,7 +40,7 @@ class Inodes:
             return len(self._nodes)
 
     def learnt(self, node: Node, parent: int, name: bytes) -> int:
-        """Return the number of a node, of which the kernel is now told under that name."""
+        """Return the number of a node that the kernel now learns under that name."""
         with self._lock:
             number = self._numbers.get(node)
             if number is None:
@@ -54,7 +54,7 @@ class Inodes:
             return number
 
     def forgotten(self, number: int, times: int) -> None:
-        """Record that the kernel forgets a node of which it was told so many times."""
+        """Record that the kernel forgets a node that it learnt this many times."""
         with self._lock:
             self._counts[number] -= times
             if self._counts[number] or number == ROOT:

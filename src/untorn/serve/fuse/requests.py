@@ -79,7 +79,7 @@ class Requests:
         return answer
 
     def forgotten(self, number: int, times: int) -> None:
-        """Record that the kernel forgets a node of which it was told `times` times."""
+        """Record that the kernel forgets a node that it learnt `times` times."""
         self._inodes.forgotten(number, times)
 
     def getattr(self, caller: Caller, number: int, info: Any) -> Answer:

@@ -53,7 +53,7 @@ class Watchdog:
         self._last_answer = 0
 
     def watch(self, stuck: float) -> End:
-        """Watch the server; it is stuck after so many seconds without a sign of life."""
+        """Watch the server; it is stuck after `stuck` seconds without a sign of life."""
         poll = select.poll()
         poll.register(self._link, 0)  # no event except its end
         poll.register(self._server, select.POLLIN)

@@ -1,4 +1,4 @@
-"""The texts that open files show; only so many bytes of them are kept.
+"""The texts that open files show; the bytes that are kept are limited.
 
 A client may keep any number of files open, each with another text. A file whose text was dropped
 continues with a new one: by address, as the kernel's files do from one read() to the next.

@@ -198,7 +198,7 @@ class SharedLooks:
         return self._is_young(look, max(self._max_age, _KEPT) if look.owed else self._max_age)
 
     def _is_young(self, look: _Look, most: float) -> bool:
-        """Return whether it has begun, at most so many seconds ago."""
+        """Return whether it began at most `most` seconds ago, or has not begun."""
         return look.began is None or self._clock() - look.began <= most
 
     def _join(self, file: _File) -> tuple[_Look, bool]:

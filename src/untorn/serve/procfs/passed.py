@@ -76,7 +76,7 @@ class _Open(OpenFile):
 
 
 class _OpenJudged(_Open):
-    """An open passed file of which not every caller may read everything."""
+    """An open passed file that some callers may read only in part."""
 
     __slots__ = ("_process",)
 
