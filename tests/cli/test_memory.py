@@ -1,4 +1,4 @@
-"""untorn memory: what it prints of processes that keep still, and of those it cannot read."""
+"""untorn memory: what it prints of processes that stand still, and of those it cannot read."""
 
 import json
 import os

@@ -47,7 +47,7 @@ class Watched(NamedTuple):
 
 @contextmanager
 def watched() -> Iterator[Watched]:
-    """Yield processes that keep still, inside a with statement. Takes root."""
+    """Yield processes that stand still, inside a with statement. Takes root."""
     with tempfile.TemporaryDirectory() as folder:  # where anybody may run a program
         Path(folder).chmod(0o755)
         program = Path(folder, NAME)

@@ -66,7 +66,7 @@ def _each(file: EntryFile, frames: Frames) -> Frames:
 
 def counted(
     process: Process,
-    window: int,
+    chunk: int,
     *,
     frames: bool = True,
     scans: bool = True,
@@ -76,7 +76,7 @@ def counted(
 
     Args:
         process: The process.
-        window: Bytes to read at once.
+        chunk: Bytes to read at once.
         frames: Whether page frames may be seen.
         scans: Whether the kernel has PAGEMAP_SCAN.
         between: Called between the first read and the second.
@@ -85,7 +85,7 @@ def counted(
     pages = EnginePages(process, between, scans=scans)
     try:
         tally = Tally(EngineFrames() if frames else None, ksm=False, no_special=False)
-        slices = Slices(pages, window=window, drop_zeros=not frames)
+        slices = Slices(pages, chunk=chunk, drop_zeros=not frames)
         bounds = [(start, end) for start, end, _ in process.mm.mm_mt]
         starts, ends = zip(*bounds, strict=True)
         return Counter(slices, tally, RELEASE).count(starts, ends)

@@ -128,7 +128,7 @@ def differences(
 ) -> list[str]:
     """Return how the memory differs from smaps in every look at the process.
 
-    It keeps still, but it shares files with processes that come and go.
+    It stands still, but it shares files with processes that come and go.
     """
     always = Told.by(pid).differences(look(), exact, but)
     for _ in range(_LOOKS):

@@ -1,4 +1,4 @@
-"""Programs that only wait for input, so that their maps keep still."""
+"""Programs that only wait for input, so that their maps stand still."""
 
 import subprocess
 import sys

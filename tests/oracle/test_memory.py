@@ -270,6 +270,6 @@ def counter_of(pid: int) -> Iterator[Counter]:
         frames = page_frames.KernelPageFrames.open()
         if frames:
             stack.callback(frames.close)
-        slices = Slices(pagemap, window=PMD, drop_zeros=frames is None)
+        slices = Slices(pagemap, chunk=PMD, drop_zeros=frames is None)
         tally = Tally(frames, ksm=False, no_special=frames is None)
         yield Counter(slices, tally, running_release())

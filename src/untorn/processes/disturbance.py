@@ -1,8 +1,8 @@
 """Interrupt a reader often, so that it is late between any two of its instructions.
 
-A race window that is a few instructions wide is hit about once in a million reads. An interrupt
-inside it keeps it open for microseconds, in which a writer on another CPU completes a whole
-section. Either of two timers will do; both stop when the disturbance ends.
+A race that lasts for a few instructions is met about once in a million reads. An interrupt among
+these makes it last for microseconds, in which a writer on another CPU completes a whole section.
+Either of two timers will do; both stop when the disturbance ends.
 """
 
 import errno

@@ -33,7 +33,7 @@ POPULATED = FIXED | MAP_POPULATE
 SHARED, PRIVATE = MAP_SHARED | MAP_FIXED, MAP_PRIVATE | MAP_FIXED
 BORDER = (PMD_SIZE - addr(0)) // PAGE_SIZE
 """The first page of the second table."""
-WINDOWS = [PMD_SIZE, 4 * PMD_SIZE]
+CHUNKS = [PMD_SIZE, 4 * PMD_SIZE]
 SMAPS: dict[Quantity, tuple[str, ...]] = {
     Quantity.RSS: ("Rss",),
     Quantity.PRIVATE: ("Private_Clean", "Private_Dirty"),
@@ -107,11 +107,11 @@ def family_after(script: list[tuple[str, int, int, bool]]) -> list[Pages]:
 def test_what_is_counted_is_what_smaps_tells(script: list[tuple[str, int, int, bool]]) -> None:
     for process in family_after(script):
         wanted = smaps_of(process)
-        for window in WINDOWS if wanted else ():
+        for chunk in CHUNKS if wanted else ():
             for scans in True, False:
-                bounds = counted(process, window, frames=False, scans=scans)
+                bounds = counted(process, chunk, frames=False, scans=scans)
                 assert_within(bounds, wanted)
-            exact = counted(process, window)
+            exact = counted(process, chunk)
             assert not exact[:, SLACKS].any()
             assert_within(exact, wanted)
 

@@ -14,10 +14,10 @@ from untorn.reader.memory.quantity import Counts, Quantity
 from untorn.reader.memory.sample import Estimate, cut, estimate
 from untorn.reader.text.columns import Numbers
 
-WINDOW = 1 << 23
-WINDOWS = 400
+CHUNK = 1 << 23
+CHUNKS = 400
 COST = 1.0
-"""Seconds that a window takes, by the invented clock."""
+"""Seconds that a chunk takes, by the invented clock."""
 DRAWS, LEAST_HELD = 400, 0.89
 """Of correct 95 % intervals, fewer hold once in two million runs."""
 
@@ -26,13 +26,13 @@ class World:
     """Ranges of addresses with resident pages, and a clock that counting advances.
 
     Args:
-        pages: Number of resident pages in each window.
-        ranges: Number of windows in each range; by default one range with all.
+        pages: Number of resident pages in each chunk.
+        ranges: Number of chunks in each range; by default one range with all.
     """
 
     def __init__(self, pages: Sequence[int], ranges: Sequence[int] = ()) -> None:
         self.pages = np.array(pages, np.int64)
-        ends = np.cumsum(ranges or [len(pages)]) * WINDOW
+        ends = np.cumsum(ranges or [len(pages)]) * CHUNK
         self.end: Numbers = ends.astype(np.uint64)
         self.start: Numbers = np.concatenate(([0], ends[:-1])).astype(np.uint64)
         self.now, self.looks = 0.0, 0
@@ -40,7 +40,7 @@ class World:
     def count(self, starts: Sequence[int], ends: Sequence[int]) -> Counts:
         counts = np.zeros((len(starts), len(Quantity)), np.int64)
         for row, (start, end) in enumerate(zip(starts, ends, strict=True)):
-            here = self.pages[start // WINDOW : end // WINDOW]
+            here = self.pages[start // CHUNK : end // CHUNK]
             counts[row, Quantity.RSS] = here.sum() * PAGE_SIZE
             self.now += COST * len(here)
             self.looks += len(here)
@@ -50,7 +50,7 @@ class World:
         """Make an estimate in so many seconds of the invented clock."""
         self.now, self.looks = 0.0, 0
         return estimate(
-            self.count, self.start, self.end, WINDOW, seconds, seed=seed, clock=lambda: self.now
+            self.count, self.start, self.end, CHUNK, seconds, seed=seed, clock=lambda: self.now
         )
 
     @property
@@ -67,20 +67,20 @@ def interval_of(world: World, found: Estimate) -> tuple[int, int]:
     return int(least[0]), int(most[0])
 
 
-_PAGES = WINDOW // PAGE_SIZE
+_PAGES = CHUNK // PAGE_SIZE
 WORLDS: dict[str, Callable[[np.random.Generator], World]] = {
-    "all there": lambda _: World([_PAGES] * WINDOWS),
-    "nothing there": lambda _: World([0] * WINDOWS),
-    "alike": lambda chance: World(chance.binomial(_PAGES, 0.4, WINDOWS).tolist()),
+    "all there": lambda _: World([_PAGES] * CHUNKS),
+    "nothing there": lambda _: World([0] * CHUNKS),
+    "alike": lambda chance: World(chance.binomial(_PAGES, 0.4, CHUNKS).tolist()),
     "in clumps": lambda chance: World(
-        np.repeat(chance.integers(0, 2, WINDOWS // 8) * _PAGES, 8).tolist()
+        np.repeat(chance.integers(0, 2, CHUNKS // 8) * _PAGES, 8).tolist()
     ),
-    "here and there": lambda chance: World((chance.random(WINDOWS) < 0.3).astype(int).tolist()),
-    "all or nothing": lambda chance: World((chance.integers(0, 2, WINDOWS) * _PAGES).tolist()),
-    "rare": lambda chance: World(((chance.random(WINDOWS) < 0.05) * _PAGES).tolist()),
-    "more and more": lambda _: World(np.linspace(0, _PAGES, WINDOWS).astype(int).tolist()),
+    "here and there": lambda chance: World((chance.random(CHUNKS) < 0.3).astype(int).tolist()),
+    "all or nothing": lambda chance: World((chance.integers(0, 2, CHUNKS) * _PAGES).tolist()),
+    "rare": lambda chance: World(((chance.random(CHUNKS) < 0.05) * _PAGES).tolist()),
+    "more and more": lambda _: World(np.linspace(0, _PAGES, CHUNKS).astype(int).tolist()),
     "several ranges": lambda chance: World(
-        chance.integers(0, _PAGES, WINDOWS).tolist(), (1, 2, 3, 94, 100, 200)
+        chance.integers(0, _PAGES, CHUNKS).tolist(), (1, 2, 3, 94, 100, 200)
     ),
 }
 
@@ -112,19 +112,19 @@ def test_more_time_makes_an_estimate_better() -> None:
 
 @given(seconds=st.floats(5, 380), seed=st.integers(0, 1 << 32))
 def test_the_time_is_kept(seconds: float, seed: int) -> None:
-    world = World([1] * WINDOWS)
+    world = World([1] * CHUNKS)
     world.estimate(seconds, seed)
     assert world.now <= seconds + COST
-    assert world.looks >= min(seconds / COST * 0.3, WINDOWS) - 4
+    assert world.looks >= min(seconds / COST * 0.3, CHUNKS) - 4
 
 
 @given(seed=st.integers(0, 1 << 32))
 def test_with_time_for_all_nothing_is_estimated(seed: int) -> None:
-    world = World(list(range(WINDOWS)), (1, 2, 97, 300))
-    found = world.estimate(10 * COST * WINDOWS, seed)
+    world = World(list(range(CHUNKS)), (1, 2, 97, 300))
+    found = world.estimate(10 * COST * CHUNKS, seed)
     assert int(found.counts[:, Quantity.RSS].sum()) == world.rss
     assert not found.variance.any()
-    assert world.looks == WINDOWS
+    assert world.looks == CHUNKS
 
 
 @given(seed=st.integers(0, 1 << 32))
@@ -150,8 +150,8 @@ RANGES = st.lists(st.integers(0, 400), unique=True, min_size=2, max_size=12).map
 @given(RANGES, st.sampled_from([1, 2, 8, 64]))
 def test_ranges_are_cut_at_each_multiple_of_the_size(ranges: list[_Range], size: int) -> None:
     start, end = (np.array(each, np.uint64) for each in zip(*ranges, strict=True))
-    windows = cut(start, end, np.arange(len(start)), size)
-    found = list(zip(*(each.tolist() for each in windows), strict=True))
+    chunks = cut(start, end, np.arange(len(start)), size)
+    found = list(zip(*(each.tolist() for each in chunks), strict=True))
     expected = [
         (max(first, each.start), min(first + size, each.end), row)
         for row, each in enumerate(ranges)

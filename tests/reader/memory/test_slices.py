@@ -147,10 +147,10 @@ def found_by(slices: Slices, tables: Tables) -> tuple[dict[int, int], set[int]]:
     """Return the entry of each mapped page that was found, and which slices were huge."""
     found: dict[int, int] = {}
     huge = set()
-    for window in slices.windows(tables.starts, tables.ends):
-        entries = window.entries
-        first = (window.start - BASE) // PAGE_SIZE
-        if window.by is MappedBy.HUGE:
+    for chunk in slices.chunks(tables.starts, tables.ends):
+        entries = chunk.entries
+        first = (chunk.start - BASE) // PAGE_SIZE
+        if chunk.by is MappedBy.HUGE:
             huge |= {first // PTRS_PER_PTE + number for number in range(len(entries))}
             entries = spread(entries)
         for page, entry in enumerate(entries.tolist(), first):
@@ -160,16 +160,16 @@ def found_by(slices: Slices, tables: Tables) -> tuple[dict[int, int], set[int]]:
     return found, huge
 
 
-WINDOWS = st.sampled_from([PMD_SIZE, 2 * PMD_SIZE, 8 * PMD_SIZE])
+CHUNKS = st.sampled_from([PMD_SIZE, 2 * PMD_SIZE, 8 * PMD_SIZE])
 EMPTY = st.sampled_from([PMD_SIZE, 3 * PMD_SIZE, 1 << 30])
 
 
-@given(tables(), WINDOWS, EMPTY)
+@given(tables(), CHUNKS, EMPTY)
 def test_with_frames_and_scans_all_that_there_is_comes_once(
-    tables: Tables, window: int, most_empty: int
+    tables: Tables, chunk: int, most_empty: int
 ) -> None:
     pages = MadeUpPages(tables, scans=True, frames=True)
-    slices = Slices(pages, window=window, most_empty=most_empty, drop_zeros=False)
+    slices = Slices(pages, chunk=chunk, most_empty=most_empty, drop_zeros=False)
     found, huge = found_by(slices, tables)
     zeros = [number for number, kind in enumerate(tables.kinds) if kind == HUGE_ZERO]
     for page, entry in enumerate(tables.entries):
@@ -178,29 +178,29 @@ def test_with_frames_and_scans_all_that_there_is_comes_once(
     assert huge == {number for number, kind in enumerate(tables.kinds) if kind == HUGE}
 
 
-@given(tables(), WINDOWS)
-def test_without_frames_zeros_are_left_out(tables: Tables, window: int) -> None:
+@given(tables(), CHUNKS)
+def test_without_frames_zeros_are_left_out(tables: Tables, chunk: int) -> None:
     pages = MadeUpPages(tables, scans=True, frames=False)
-    found, huge = found_by(Slices(pages, window=window, drop_zeros=True), tables)
+    found, huge = found_by(Slices(pages, chunk=chunk, drop_zeros=True), tables)
     for page, (entry, told) in enumerate(zip(tables.entries, tables.categories, strict=True)):
         is_zero = told >= 0 and told & PAGE_IS_PFNZERO
         assert found.get(page, 0) == (0 if is_zero else entry & ~PM_PFRAME_MASK)
     assert huge == {number for number, kind in enumerate(tables.kinds) if kind == HUGE}
 
 
-@given(tables(), WINDOWS, st.booleans())
+@given(tables(), CHUNKS, st.booleans())
 def test_without_scans_what_may_be_huge_is_of_one_range(
-    tables: Tables, window: int, frames: bool
+    tables: Tables, chunk: int, frames: bool
 ) -> None:
     pages = MadeUpPages(tables, scans=False, frames=frames)
-    slices = Slices(pages, window=window, drop_zeros=not frames)
+    slices = Slices(pages, chunk=chunk, drop_zeros=not frames)
     found, huge = found_by(slices, tables)
     mask = -1 if frames else ~PM_PFRAME_MASK
     for page, entry in enumerate(tables.entries):
         assert found.get(page, 0) == entry & mask
     assert not huge
     unknown = set()
-    for each in slices.windows(tables.starts, tables.ends):
+    for each in slices.chunks(tables.starts, tables.ends):
         if each.by is MappedBy.UNKNOWN:
             row = next(row for row, end in enumerate(tables.ends) if each.start < end)
             assert tables.starts[row] <= each.start
@@ -211,7 +211,7 @@ def test_without_scans_what_may_be_huge_is_of_one_range(
 
 @given(tables(), st.sampled_from([PMD_SIZE, 2 * PMD_SIZE, 16 * PMD_SIZE]))
 def test_what_is_populated_is_found_in_strides(tables: Tables, stride: int) -> None:
-    slices = Slices(MadeUpPages(tables, scans=True, frames=True), window=PMD_SIZE, drop_zeros=False)
+    slices = Slices(MadeUpPages(tables, scans=True, frames=True), chunk=PMD_SIZE, drop_zeros=False)
     for start, end in zip(tables.starts, tables.ends, strict=True):
         parts = list(slices.populated(start, end, stride))
         pages = [page for first, last in parts for page in range(first, last, PAGE_SIZE)]

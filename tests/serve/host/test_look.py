@@ -39,7 +39,7 @@ def looker(max_hold: float = LONG) -> Looker:
 
 @pytest.fixture(scope="module")
 def child() -> Iterator[Commanded]:
-    """A process that keeps still."""
+    """A process that stands still."""
     with Commanded() as child:
         child.place(4)
         child.do("put(at, 4); ctypes.memset(at, 1, 2 << 12)")

@@ -36,7 +36,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def sleeper() -> Iterator[int]:
-    """A process with two threads that keeps still."""
+    """A process with two threads that stands still."""
     with subprocess.Popen([sys.executable, "-c", SLEEPER], stdout=subprocess.PIPE) as made:
         assert made.stdout
         assert made.stdout.readline() == b"ready\n"
@@ -49,7 +49,7 @@ def thread_of(pid: int) -> str:
 
 
 def assert_equal(ours: Path, theirs: Path) -> None:
-    """Compare until the kernel's keeps still: shared values change when others do."""
+    """Compare until the kernel's stands still: shared values change when others do."""
     for _ in range(200):
         before, shown, after = theirs.read_bytes(), ours.read_bytes(), theirs.read_bytes()
         if before == shown == after:

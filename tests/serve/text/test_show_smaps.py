@@ -31,7 +31,7 @@ BY_WRITES = {
 }
 """What differs if pages were freed lazily and are still there: those count as dirty."""
 LOOKS = 20
-"""Looks at a process that keeps still, but shares libraries with others that come and go."""
+"""Looks at a process that stands still, but shares libraries with others that come and go."""
 
 
 @settings(max_examples=25)

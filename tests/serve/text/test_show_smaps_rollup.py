@@ -18,7 +18,7 @@ pytestmark = pytest.mark.live
 NEVER_COUNTED = {"Referenced", "LazyFree"}
 SHARES = {"Pss", "Pss_Dirty", "Pss_Anon", "Pss_File", "Pss_Shmem", "SwapPss", "Locked"}
 LOOKS = 20
-"""Looks at a process that keeps still, but shares libraries with others that come and go."""
+"""Looks at a process that stands still, but shares libraries with others that come and go."""
 
 
 @pytest.fixture(scope="module")

@@ -25,8 +25,8 @@ from untorn.reader.page_walk import entry_ns, none_ns, sizes_of
 from untorn.reader.text.columns import Columns, Numbers
 from untorn.releases.release import running_release
 
-_WINDOW = 4 * PMD_SIZE
-_HURRIED_WINDOW = 32 * PMD_SIZE
+_CHUNK = 4 * PMD_SIZE
+_HURRIED_CHUNK = 32 * PMD_SIZE
 """Bytes of addresses that one call reads, gently and otherwise."""
 _FOR_ALL, _PROOF = 0.7, 0.15
 """The largest part of the available time for counting all pages; and the part of that time after
@@ -67,7 +67,7 @@ class ByPagemap:
         self._max_hold, self._gentle, self._deadline = max_hold, gentle, deadline
         self._place = files.place
         self._progress: _Progress | None = None
-        self._window = _WINDOW if gentle else _HURRIED_WINDOW
+        self._chunk = _CHUNK if gentle else _HURRIED_CHUNK
 
     def count(self, columns: Columns) -> Part:
         """Count the pages of VMAs: all, or a sample if there is no time for all."""
@@ -92,7 +92,7 @@ class ByPagemap:
             with until(half):
                 return list(slices.populated(start, end, stride))
 
-        return estimate(count, start, end, self._window, deadline, populated=populated)
+        return estimate(count, start, end, self._chunk, deadline, populated=populated)
 
     def _count_by(self, columns: Columns, way: Way) -> Part:
         devices = self._frames is None
@@ -118,7 +118,7 @@ class ByPagemap:
         no_special = self._frames is None and self._pagemap.scans and not device
         tally = Tally(self._frames, ksm=self._facts.ksm, no_special=no_special)
         slices = Slices(
-            self._pagemap, window=self._window, drop_zeros=no_special, **self._most_scanned()
+            self._pagemap, chunk=self._chunk, drop_zeros=no_special, **self._most_scanned()
         )
         release, told = running_release(), self._progress or _ignore
         return slices, Counter(slices, tally, release, told)

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from untorn.maps.page import PAGE_SHIFT, PAGE_SIZE, PMD_SIZE
 from untorn.maps.pagemap import KPF_ANON, KPF_ANON_EXCLUSIVE, KPF_SWAPBACKED, PM_PFRAME_MASK
 from untorn.reader.memory.quantity import Counts, Entries, Quantity
-from untorn.reader.memory.slices import PTRS_PER_PTE, MappedBy, Slices, Window
+from untorn.reader.memory.slices import PTRS_PER_PTE, Chunk, MappedBy, Slices
 from untorn.reader.memory.tally import Tally
 from untorn.releases.release import LAST, Release
 
@@ -27,7 +27,7 @@ class Counter:
         slices: Reads the pages.
         tally: Counts entries.
         release: The kernel's.
-        on_window: Called for each window with the size of its pages in bytes.
+        on_chunk: Called for each chunk with the size of its pages in bytes.
     """
 
     def __init__(
@@ -35,9 +35,9 @@ class Counter:
         slices: Slices,
         tally: Tally,
         release: Release,
-        on_window: Callable[[int], None] = lambda size: None,
+        on_chunk: Callable[[int], None] = lambda size: None,
     ) -> None:
-        self._slices, self._tally, self._on_window = slices, tally, on_window
+        self._slices, self._tally, self._on_chunk = slices, tally, on_chunk
         self._exclusive = release >= _EXCLUSIVE_SINCE and release[:2] <= LAST[:2]
 
     def count(self, starts: Sequence[int], ends: Sequence[int]) -> Counts:
@@ -50,68 +50,68 @@ class Counter:
         counts = np.zeros((len(starts), len(Quantity)), np.int64)
         self._starts = np.array(starts, np.uint64)
         self._ends = np.array(ends, np.uint64)
-        batch: list[Window] = []
+        batch: list[Chunk] = []
         size = 0
-        for window in self._slices.windows(starts, ends):
-            self._on_window(window.size)
-            if window.by is not MappedBy.TABLES:
-                self._count_huge(window, counts)
-            elif not self._count_alike(window, counts):
-                batch.append(window)
-                size += len(window.entries)
+        for chunk in self._slices.chunks(starts, ends):
+            self._on_chunk(chunk.size)
+            if chunk.by is not MappedBy.TABLES:
+                self._count_huge(chunk, counts)
+            elif not self._count_alike(chunk, counts):
+                batch.append(chunk)
+                size += len(chunk.entries)
             if size >= _BATCH:
                 self._count_batch(batch, counts)
                 batch, size = [], 0
         self._count_batch(batch, counts)
         return counts
 
-    def _count_alike(self, window: Window, counts: Counts) -> bool:
-        """Add a window whose pages are alike and in one range; return whether it is such a one."""
-        row = int(np.searchsorted(self._ends, np.uint64(window.start), "right"))
-        if not self._is_inside(window, row):
+    def _count_alike(self, chunk: Chunk, counts: Counts) -> bool:
+        """Add a chunk whose pages are alike and in one range; return whether it is such a one."""
+        row = int(np.searchsorted(self._ends, np.uint64(chunk.start), "right"))
+        if not self._is_inside(chunk, row):
             return False
-        counted = self._tally.count_alike(window.entries)
+        counted = self._tally.count_alike(chunk.entries)
         if counted is not None:
             counts[row] += counted
         return counted is not None
 
-    def _is_inside(self, window: Window, row: int) -> bool:
-        end = window.start + (len(window.entries) << PAGE_SHIFT)
-        return bool(self._starts[row] <= window.start and end <= self._ends[row])
+    def _is_inside(self, chunk: Chunk, row: int) -> bool:
+        end = chunk.start + (len(chunk.entries) << PAGE_SHIFT)
+        return bool(self._starts[row] <= chunk.start and end <= self._ends[row])
 
-    def _count_batch(self, batch: list[Window], counts: Counts) -> None:
-        """Add the counts of these windows."""
+    def _count_batch(self, batch: list[Chunk], counts: Counts) -> None:
+        """Add the counts of these chunks."""
         if not batch:
             return
-        rows = [self._rows(window) for window in batch]
+        rows = [self._rows(chunk) for chunk in batch]
         first = int(np.searchsorted(self._ends, np.uint64(batch[0].start), "right"))
         pieces = np.concatenate(rows) - first
         number = int(pieces.max(initial=-1)) + 1
-        entries = np.concatenate([window.entries for window in batch])
+        entries = np.concatenate([chunk.entries for chunk in batch])
         pieces = np.maximum(pieces, -1)
         counts[first : first + number] += self._tally.count(entries, pieces, number)
 
-    def _rows(self, window: Window) -> npt.NDArray[np.intp]:
+    def _rows(self, chunk: Chunk) -> npt.NDArray[np.intp]:
         """Return the range number of each page, or -1."""
-        row = int(np.searchsorted(self._ends, np.uint64(window.start), "right"))
-        if self._is_inside(window, row):
-            return np.full(len(window.entries), row, np.intp)
-        end = window.start + (len(window.entries) << PAGE_SHIFT)
-        pages = np.arange(window.start, end, PAGE_SIZE, dtype=np.uint64)
+        row = int(np.searchsorted(self._ends, np.uint64(chunk.start), "right"))
+        if self._is_inside(chunk, row):
+            return np.full(len(chunk.entries), row, np.intp)
+        end = chunk.start + (len(chunk.entries) << PAGE_SHIFT)
+        pages = np.arange(chunk.start, end, PAGE_SIZE, dtype=np.uint64)
         rows = np.searchsorted(self._ends, pages, "right")
         inside = rows < len(self._ends)
         inside[inside] = self._starts[rows[inside]] <= pages[inside]
         return np.where(inside, rows, -1)
 
-    def _count_huge(self, window: Window, counts: Counts) -> None:
+    def _count_huge(self, chunk: Chunk, counts: Counts) -> None:
         """Add the counts of huge pages that all lie in one range."""
-        row = int(np.searchsorted(self._ends, np.uint64(window.start), "right"))
-        if window.by is MappedBy.UNKNOWN:
-            counts[row] += self._tally.count_unsure(window.entries, zeros=True)
+        row = int(np.searchsorted(self._ends, np.uint64(chunk.start), "right"))
+        if chunk.by is MappedBy.UNKNOWN:
+            counts[row] += self._tally.count_unsure(chunk.entries, zeros=True)
             return
-        flags = self._flags(window.entries)
+        flags = self._flags(chunk.entries)
         own = (flags & _OWN == _OWN) & self._exclusive
-        count = self._tally.count_unsure(spread(window.entries[~own]), zeros=False)
+        count = self._tally.count_unsure(spread(chunk.entries[~own]), zeros=False)
         count += int(own.sum()) * self._tally.huge_exclusive
         count[Quantity.HUGE] = count[Quantity.RSS]
         count[Quantity.HUGE_ANON] = count[Quantity.ANONYMOUS]

@@ -1,10 +1,10 @@
 """Estimate the memory of VMAs by a stratified sample, if there is no time to count all of it.
 
-We draw windows of addresses. Small VMAs are counted whole. A large one is cut into strata of equal
-numbers of consecutive windows, and two windows are drawn from each stratum. Differences between
-regions then cause no error, and the two windows show how much the windows of a region differ, which
-gives the uncertainty of the estimate. Windows that look alike prove little about those that were
-not drawn, so the error may be as large again as the share of one drawn window.
+We draw chunks of addresses. Small VMAs are counted whole. A large one is cut into strata of equal
+numbers of consecutive chunks, and two chunks are drawn from each stratum. Differences between
+regions then cause no error, and the two chunks show how much the chunks of a region differ, which
+gives the uncertainty of the estimate. Chunks that look alike prove little about those that were
+not drawn, so the error may be as large again as the share of one drawn chunk.
 
 Source: W. G. Cochran, Sampling Techniques, chapter 5 (stratified random sampling).
 """
@@ -27,11 +27,11 @@ Populated = Callable[[int, int, int], Iterable[tuple[int, int]]]
 _STRIDES = 256
 """About how many pieces to cut the rest into, to see where something is mapped."""
 _DRAWS = 2
-"""Windows drawn per stratum."""
+"""Chunks drawn per stratum."""
 _PIECES = 256
 """Small ranges to count between two looks at the clock."""
 _TRIAL, _AT_ONCE = 4, 32
-"""Windows that show how long one takes; and windows between two looks at the clock."""
+"""Chunks that show how long one takes; and chunks between two looks at the clock."""
 _USED = 0.8
 """The part of the time that is planned for."""
 _UNITS = np.where(np.isin(list(Quantity), SHARES), 1 << PSS_SHIFT, 1)
@@ -48,7 +48,7 @@ class Estimate(NamedTuple):
     """Whether there was time for any of it; if not, nothing is known."""
 
 
-class Windows(NamedTuple):
+class Chunks(NamedTuple):
     """Pieces of ranges, in address order."""
 
     start: Numbers
@@ -56,12 +56,12 @@ class Windows(NamedTuple):
     row: Rows
     """The range to which each belongs."""
 
-    def take(self, which: Truths) -> "Windows":
+    def take(self, which: Truths) -> "Chunks":
         """Return some of them."""
-        return Windows(self.start[which], self.end[which], self.row[which])
+        return Chunks(self.start[which], self.end[which], self.row[which])
 
 
-def cut(start: Numbers, end: Numbers, row: Rows, size: int) -> Windows:
+def cut(start: Numbers, end: Numbers, row: Rows, size: int) -> Chunks:
     """Cut pieces of ranges at each multiple of a size in bytes, a power of 2."""
     shift = np.uint64(size.bit_length() - 1)
     first, last = start >> shift, (end - np.uint64(1)) >> shift
@@ -69,7 +69,7 @@ def cut(start: Numbers, end: Numbers, row: Rows, size: int) -> Windows:
     piece = np.repeat(np.arange(len(start)), numbers)
     within = np.arange(len(piece)) - np.repeat(np.cumsum(numbers) - numbers, numbers)
     begin = (first[piece] + within.astype(np.uint64)) << shift
-    return Windows(
+    return Chunks(
         np.maximum(begin, start[piece]),
         np.minimum(begin + np.uint64(size), end[piece]),
         row[piece],
@@ -80,42 +80,42 @@ def estimate(
     count: Count,
     start: Numbers,
     end: Numbers,
-    window: int,
+    chunk: int,
     deadline: float,
     *,
     populated: Populated | None = None,
     seed: int | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Estimate:
-    """Estimate what ranges have from a sample of windows, as large as time permits.
+    """Estimate what ranges have from a sample of chunks, as large as time permits.
 
     Args:
         count: Counts the pages of ranges.
         start: Byte addresses of ranges, disjoint and ascending.
         end: Byte addresses, exclusive.
-        window: Bytes of a window; a power of 2.
+        chunk: Bytes of a chunk; a power of 2.
         deadline: When to end, by the clock.
-        populated: Finds where something is mapped: windows are drawn only there.
-        seed: Seed of the choice of windows; None for a new choice each time.
+        populated: Finds where something is mapped: chunks are drawn only there.
+        seed: Seed of the choice of chunks; None for a new choice each time.
         clock: Returns the time in seconds.
     """
     counts = np.zeros((len(start), len(Quantity)), np.int64)
     variance, looked_at = np.zeros(counts.shape), np.ones(len(start), np.bool_)
-    pieces = Windows(start, end, np.arange(len(start)))
-    large = _are_large(cut(*pieces, window).row, len(start))
+    pieces = Chunks(start, end, np.arange(len(start)))
+    large = _are_large(cut(*pieces, chunk).row, len(start))
     half = (clock() + deadline) / 2
     small = np.flatnonzero(~large)
     done = _count_whole(count, pieces, small, counts, lambda: clock() < half)
     looked_at[small[done:]] = False
     pieces = pieces.take(large)
     if populated:
-        pieces = _narrow(pieces, populated, window)
-    windows = cut(*pieces, window)
-    large = _are_large(windows.row, len(start))
+        pieces = _narrow(pieces, populated, chunk)
+    chunks = cut(*pieces, chunk)
+    large = _are_large(chunks.row, len(start))
     _count_whole(count, pieces, np.flatnonzero(~large[pieces.row]), counts)
-    windows = windows.take(large[windows.row])
-    if len(windows.row):
-        drawing = _Drawing(windows, count, np.random.default_rng(seed))
+    chunks = chunks.take(large[chunks.row])
+    if len(chunks.row):
+        drawing = _Drawing(chunks, count, np.random.default_rng(seed))
         drawing.draw(deadline, clock)
         for row in np.flatnonzero(large).tolist():
             counts[row], variance[row] = drawing.total(row)
@@ -123,14 +123,14 @@ def estimate(
 
 
 def _are_large(rows: Rows, number: int) -> Truths:
-    """Return which rows have more windows than are drawn from a stratum."""
+    """Return which rows have more chunks than are drawn from a stratum."""
     large: Truths = np.bincount(rows, minlength=number) > _DRAWS
     return large
 
 
 def _count_whole(
     count: Count,
-    pieces: Windows,
+    pieces: Chunks,
     which: Rows,
     counts: Counts,
     has_time: Callable[[], bool] = lambda: True,
@@ -145,15 +145,15 @@ def _count_whole(
     return done
 
 
-def _narrow(pieces: Windows, populated: Populated, window: int) -> Windows:
+def _narrow(pieces: Chunks, populated: Populated, chunk: int) -> Chunks:
     """Return the parts of pieces in which something is mapped, found in ever shorter strides.
 
     Unused reservations drop out; in ranges that are full, strides are not shortened.
     """
     late = False
     stride, size = 0, _bytes_of(pieces)
-    while not late and stride != window:
-        stride = max(window, 1 << (size // _STRIDES).bit_length())
+    while not late and stride != chunk:
+        stride = max(chunk, 1 << (size // _STRIDES).bit_length())
         parts: list[tuple[int, int, int]] = []
         for start, end, row in zip(*(each.tolist() for each in pieces), strict=True):
             try:
@@ -162,34 +162,34 @@ def _narrow(pieces: Windows, populated: Populated, window: int) -> Windows:
                 parts.append((start, end, row))
                 late = True
         columns = np.array(parts, np.uint64).reshape(-1, 3)
-        pieces = Windows(columns[:, 0], columns[:, 1], columns[:, 2].astype(np.intp))
+        pieces = Chunks(columns[:, 0], columns[:, 1], columns[:, 2].astype(np.intp))
         before, size = size, _bytes_of(pieces)
         if size > before // 2:
             break
     return pieces
 
 
-def _bytes_of(pieces: Windows) -> int:
+def _bytes_of(pieces: Chunks) -> int:
     return int((pieces.end - pieces.start).sum())
 
 
 class _Drawing:
-    """A sample of windows.
+    """A sample of chunks.
 
     Args:
-        windows: The windows to draw from; more than _DRAWS in each row.
+        chunks: The chunks to draw from; more than _DRAWS in each row.
         count: Counts the pages of ranges.
         chance: The random generator.
     """
 
-    def __init__(self, windows: Windows, count: Count, chance: np.random.Generator) -> None:
-        self._windows, self._count, self._chance = windows, count, chance
-        self._stratum = np.zeros(len(windows.row), np.intp)
-        self._drawn = np.zeros(len(windows.row), np.bool_)
-        self._counts = np.zeros((len(windows.row), len(Quantity)), np.int64)
+    def __init__(self, chunks: Chunks, count: Count, chance: np.random.Generator) -> None:
+        self._chunks, self._count, self._chance = chunks, count, chance
+        self._stratum = np.zeros(len(chunks.row), np.intp)
+        self._drawn = np.zeros(len(chunks.row), np.bool_)
+        self._counts = np.zeros((len(chunks.row), len(Quantity)), np.int64)
 
     def draw(self, deadline: float, clock: Callable[[], float]) -> None:
-        """Draw windows until there are enough, or time is up."""
+        """Draw chunks until there are enough, or time is up."""
         total = len(self._stratum)
         began = clock()
         self._look_at(self._chance.choice(total, min(total, _TRIAL), replace=False))
@@ -204,16 +204,16 @@ class _Drawing:
             first += at_once
 
     def _stratify(self, size: int) -> None:
-        """Put each row's windows into strata of about equal size."""
+        """Put each row's chunks into strata of about equal size."""
         number = place = 0
-        for windows in np.unique(self._windows.row, return_counts=True)[1].tolist():
-            strata = -(-windows // size)
-            here = np.arange(windows) * strata // windows
-            self._stratum[place : place + windows] = number + here
-            place, number = place + windows, number + strata
+        for chunks in np.unique(self._chunks.row, return_counts=True)[1].tolist():
+            strata = -(-chunks // size)
+            here = np.arange(chunks) * strata // chunks
+            self._stratum[place : place + chunks] = number + here
+            place, number = place + chunks, number + strata
 
     def _order(self) -> Rows:
-        """Return the order of drawing: a random window of each stratum, then a second one."""
+        """Return the order of drawing: a random chunk of each stratum, then a second one."""
         shuffled = self._chance.permutation(np.flatnonzero(~self._drawn))
         by_stratum = shuffled[np.argsort(self._stratum[shuffled], kind="stable")]
         first = np.searchsorted(self._stratum[by_stratum], self._stratum[by_stratum])
@@ -221,16 +221,16 @@ class _Drawing:
         turns = [by_stratum[turn == number] for number in range(_DRAWS)]
         return np.concatenate([self._chance.permutation(each) for each in turns])
 
-    def _look_at(self, windows: Rows) -> None:
-        """Count the pages of some windows."""
-        windows = np.sort(windows)
-        starts, ends = self._windows.start[windows], self._windows.end[windows]
-        self._counts[windows] = self._count(starts.tolist(), ends.tolist())
-        self._drawn[windows] = True
+    def _look_at(self, chunks: Rows) -> None:
+        """Count the pages of some chunks."""
+        chunks = np.sort(chunks)
+        starts, ends = self._chunks.start[chunks], self._chunks.end[chunks]
+        self._counts[chunks] = self._count(starts.tolist(), ends.tolist())
+        self._drawn[chunks] = True
 
     def total(self, row: int) -> tuple[npt.NDArray[np.int64], Reals]:
         """Return the total of a row, and its variance."""
-        mine = self._windows.row == row
+        mine = self._chunks.row == row
         drawn = self._drawn[mine]
         counts = self._counts[mine][drawn].astype(np.float64)
         _, stratum = np.unique(self._stratum[mine], return_inverse=True)
@@ -238,14 +238,14 @@ class _Drawing:
         if len(draws) < len(sizes) or (draws < np.minimum(sizes, _DRAWS)).any():
             stratum, sizes = np.zeros_like(stratum), np.array([len(stratum)])  # time was up
         total, variance = _estimate(counts, stratum[drawn], sizes)
-        left = int((self._windows.end - self._windows.start)[mine][~drawn].sum())
+        left = int((self._chunks.end - self._chunks.start)[mine][~drawn].sum())
         return total, variance + (left / max(len(counts), 1) * _UNITS) ** 2
 
 
 def _estimate(
     counts: Reals, stratum: Rows, sizes: npt.NDArray[np.intp]
 ) -> tuple[npt.NDArray[np.int64], Reals]:
-    """Return the total of a population and its variance, from the windows drawn per stratum."""
+    """Return the total of a population and its variance, from the chunks drawn per stratum."""
     draws = np.bincount(stratum, minlength=len(sizes))
     with_slack = counts.copy()
     with_slack[:, LOWS] += counts[:, SLACKS]

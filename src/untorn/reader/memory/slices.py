@@ -1,7 +1,7 @@
 """Read the pages of an address space slice by slice; empty and huge slices are not read through.
 
 A slice is what one page table maps, 2 MiB: pagemap shows that much under one hold of mmap_lock. A
-window is a few slices that one call reads; it drops the lock between them.
+chunk is a few slices that one call reads; it drops the lock between them.
 
 Huge pages need care. If one entry maps a whole slice, pagemap says of each of its pages whether the
 first one is mapped once (up to Linux 6.10, and since 6.15: fs/proc/task_mmu.c:pagemap_pmd_range()).
@@ -38,7 +38,7 @@ PTRS_PER_PTE = PMD_SIZE >> PAGE_SHIFT
 _SINGLES = 32
 """Huge pages whose entries are read in one go: that holds the lock for less time than a call."""
 _MANY = 512
-"""Huge pages per window."""
+"""Huge pages per chunk."""
 _MOST_OF_NOTHING = 1 << 28
 """The most bytes of addresses that one call reads where the range before was empty."""
 _FIRST = PmScanArg(0, 0, return_mask=PAGE_IS_HUGE, vec_len=1, max_pages=1)
@@ -62,7 +62,7 @@ class PagesFile(PagemapFile, Protocol):
 
 
 class MappedBy(Enum):
-    """What maps the pages of a window."""
+    """What maps the pages of a chunk."""
 
     TABLES = auto()
     HUGE = auto()
@@ -71,7 +71,7 @@ class MappedBy(Enum):
     """Either; only without PAGEMAP_SCAN."""
 
 
-class Window(NamedTuple):
+class Chunk(NamedTuple):
     """Some consecutive pages."""
 
     start: int
@@ -91,7 +91,7 @@ class Slices:
 
     Args:
         file: The open pagemap.
-        window: Bytes of a window; a power of 2.
+        chunk: Bytes of a chunk; a power of 2.
         most_empty: The most empty bytes that one scan may cover.
         most_huge: The same for huge pages.
         drop_zeros: Whether to leave out the zero page, for a caller that cannot see its frame.
@@ -104,24 +104,24 @@ class Slices:
         self,
         file: PagesFile,
         *,
-        window: int,
+        chunk: int,
         most_empty: int = 1 << 30,
         most_huge: int = 1 << 30,
         drop_zeros: bool,
     ) -> None:
         self.scans = file.scans
-        self._file, self._window, self._drop_zeros = file, window, drop_zeros
+        self._file, self._chunk, self._drop_zeros = file, chunk, drop_zeros
         self._most_empty, self._most_huge = most_empty, most_huge
 
-    def windows(self, starts: Sequence[int], ends: Sequence[int]) -> Iterator[Window]:
+    def chunks(self, starts: Sequence[int], ends: Sequence[int]) -> Iterator[Chunk]:
         """Yield the pages of ranges, which must be disjoint and ascending.
 
-        A window may include pages between ranges. Empty parts may be left out.
+        A chunk may include pages between ranges. Empty parts may be left out.
 
         Raises:
             OSError: As the file.
         """
-        at, row, size = 0, 0, self._window
+        at, row, size = 0, 0, self._chunk
         while (row := bisect_right(ends, at, row)) < len(ends):
             at = max(at, starts[row])
             stop = (at & -size) + size
@@ -147,8 +147,8 @@ class Slices:
     def _next_size(self, size: int, entries: Entries) -> int:
         """Return how many bytes to read next: more and more while empty, if no scan can skip it."""
         if self.scans or in_use(entries).any():
-            return self._window
-        return min(2 * size, max(_MOST_OF_NOTHING, self._window))
+            return self._chunk
+        return min(2 * size, max(_MOST_OF_NOTHING, self._chunk))
 
     def populated(self, start: int, end: int, stride: int) -> Iterator[tuple[int, int]]:
         """Yield pieces of a range in which something may be mapped, at most stride bytes each."""
@@ -160,13 +160,13 @@ class Slices:
             yield start, stop
             start = stop
 
-    def _by_tables(self, start: int, entries: Entries) -> Window:
-        """Return a window of pages, without zero pages if they are to be dropped."""
+    def _by_tables(self, start: int, entries: Entries) -> Chunk:
+        """Return a chunk of pages, without zero pages if they are to be dropped."""
         if self._drop_zeros and self.scans and may_be_zero(entries).any():
             entries = entries.copy()
             for first, last in self._zeros(start, start + (len(entries) << PAGE_SHIFT)):
                 entries[first - start >> PAGE_SHIFT : last - start >> PAGE_SHIFT] = 0
-        return Window(start, entries, MappedBy.TABLES)
+        return Chunk(start, entries, MappedBy.TABLES)
 
     def _zeros(self, start: int, end: int) -> Iterator[tuple[int, int]]:
         while start < end:
@@ -215,10 +215,10 @@ class Slices:
             return region.start, region.categories
         return end, 0
 
-    def _huge(self, run: "_Run") -> Iterator[Window]:
-        """Yield the windows of a run; none for zero pages."""
+    def _huge(self, run: "_Run") -> Iterator[Chunk]:
+        """Yield the chunks of a run; none for zero pages."""
         if not self.scans:
-            yield Window(run.start, self._read(run.start, run.end), MappedBy.UNKNOWN)
+            yield Chunk(run.start, self._read(run.start, run.end), MappedBy.UNKNOWN)
             return
         for first in range(run.start, run.start if run.zeros else run.end, _MANY * PMD_SIZE):
             pages = range(first, min(first + _MANY * PMD_SIZE, run.end), PMD_SIZE)
@@ -226,7 +226,7 @@ class Slices:
                 self._file.read_each(map(_offset, pages[at : at + _SINGLES]))
                 for at in range(0, len(pages), _SINGLES)
             ]
-            yield Window(first, np.frombuffer(b"".join(texts), np.uint64), MappedBy.HUGE)
+            yield Chunk(first, np.frombuffer(b"".join(texts), np.uint64), MappedBy.HUGE)
 
 
 class _Run(NamedTuple):
