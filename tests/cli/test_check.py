@@ -71,7 +71,7 @@ def test_what_holds_is_told_with_its_figures() -> None:
 def test_a_group_is_all_its_scenarios() -> None:
     result = check("script")
     assert result.exit_code == 0
-    assert result.stdout.count("holds") == sum(n.startswith("script/") for n in SCENARIOS)
+    assert result.stdout.count("holds") == len(SCENARIOS.named("script"))
 
 
 def test_a_failure_is_told_and_can_be_replayed(tmp_path: Path) -> None:

@@ -211,11 +211,11 @@ def plan(
         names = MUTANTS[mutant].scenarios
     chosen: dict[str, None] = {}
     for name in names:
-        found = [each for each in SCENARIOS if f"{each}/".startswith(f"{name}/")]
+        found = SCENARIOS.named(name)
         if not found:
-            groups = sorted({each.partition("/")[0] for each in SCENARIOS})
-            raise LookupError(f"there is no scenario {name}; groups: {', '.join(groups)}")
+            groups = ", ".join(SCENARIOS.groups())
+            raise LookupError(f"there is no scenario {name}; groups: {groups}")
         chosen.update(dict.fromkeys(found))
     if not names:
-        chosen = dict.fromkeys(name for name, each in SCENARIOS.items() if not each.deep)
+        chosen = dict.fromkeys(SCENARIOS.default())
     return [Work(name, strategy, mutant, preemptions, memory) for name in chosen]

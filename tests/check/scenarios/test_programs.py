@@ -4,16 +4,17 @@ from itertools import product
 
 import pytest
 
+from untorn.check.scenarios import SCENARIOS, Scenarios
+from untorn.check.scenarios import programs as generated
 from untorn.check.scenarios.programs import (
     CALLS,
     LAYOUTS,
-    SCENARIOS,
     SMALL_CALLS,
     SMALL_LAYOUT,
     Calls,
     programs,
 )
-from untorn.check.scenarios.scenario import Layout, lay_out
+from untorn.check.scenarios.scenario import Layout, Scenario, lay_out
 from untorn.check.stage.pages import Pages
 from untorn.check.stage.stage import Stage
 
@@ -55,8 +56,30 @@ def test_three_calls_of_two_processes_end_with_an_exit_if_there_is_one() -> None
 
 
 def test_programs_of_one_to_three_calls_over_every_layout_are_scenarios() -> None:
-    names = {scenario.name for scenario in SCENARIOS}
+    names = set(SCENARIOS)
     for shape, layout in LAYOUTS.items():
-        for length in 1, 2, 3:
+        for length in 1, 2:
             group = f"deep/{length}/{shape}" if length > 1 else shape
             assert names >= {f"{group}/{'+'.join(p)}" for p in programs(layout, CALLS, length)}
+    assert len(SCENARIOS.named("deep/3")) == 2106
+
+
+def test_only_who_asks_for_a_deep_one_waits_until_all_are_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    large = Scenario("deep/2/A/large", "", lambda stage: None, deep=True)
+    asked: list[Scenario] = []
+
+    def deep() -> list[Scenario]:
+        asked.append(large)
+        return asked
+
+    monkeypatch.setattr(generated, "deep", deep)
+    scenarios = Scenarios([generated.SCENARIOS])
+    assert scenarios.named("A/munmap-0") == ["A/munmap-0"]
+    assert scenarios["A/munmap-0"].name in scenarios.default()
+    assert "deep" in scenarios.groups()
+    assert asked == []
+    assert scenarios.named("deep/2/A") == [large.name]
+    assert scenarios[large.name] is large
+    assert asked == [large]

@@ -13,7 +13,7 @@ from untorn.check.strategies.script import Script, Until
 from untorn.check.strategies.source_dpor import SourceDpor
 from untorn.check.work import Work, do
 
-SCRIPTS = [name for name, scenario in SCENARIOS.items() if scenario.script is not None]
+SCRIPTS = SCENARIOS.named("script")
 COUNTS = {
     # A changed count is a change of the protocol, or of the checker: look at it, then pin it anew.
     "maps/split-above": 117,
@@ -83,7 +83,8 @@ def test_a_scenario_holds_in_every_schedule_and_their_number_is_known(
 
 
 def test_every_scenario_can_be_set_up_and_played() -> None:
-    for name in SCENARIOS:
+    deep = [name for name, scenario in SCENARIOS.items() if scenario.deep]
+    for name in *SCENARIOS.default(), *deep[::8]:  # those of one group are made by one function
         found = explored(name, RandomWalk(1, seed=1))
         assert found.failure is None, name
         assert found.schedules == 1

@@ -14,6 +14,9 @@ From the top down: scripts, pagemaps, guards, page_faults, meetings, waits, recy
 cases, script_stages, scenario.
 """
 
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
+
 from untorn.check.scenarios import (
     cases,
     guards,
@@ -27,11 +30,42 @@ from untorn.check.scenarios import (
 )
 from untorn.check.scenarios.scenario import Scenario
 
-SCENARIOS: dict[str, Scenario] = {
-    scenario.name: scenario
-    for group in (
-        *(scripts, cases, page_faults, guards, pagemaps, waits, meetings, recycling, programs),
-    )
-    for scenario in group.SCENARIOS
-}
-"""By name, those explored in a moment first."""
+
+class Scenarios(Mapping[str, Scenario]):
+    """All scenarios by name, those explored in a moment first.
+
+    It takes seconds to find the larger programs: that is done when one of them is asked for.
+    """
+
+    def __init__(self, groups: Iterable[Iterable[Scenario]]) -> None:
+        self._listed = {scenario.name: scenario for group in groups for scenario in group}
+
+    @cached_property
+    def _all(self) -> dict[str, Scenario]:
+        return self._listed | {scenario.name: scenario for scenario in programs.deep()}
+
+    def __getitem__(self, name: str) -> Scenario:
+        return self._listed[name] if name in self._listed else self._all[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all)
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def default(self) -> list[str]:
+        """Return the names of those that are not deep."""
+        return [name for name, scenario in self._listed.items() if not scenario.deep]
+
+    def named(self, name: str) -> list[str]:
+        """Return the names of a group (what stands before a slash), or the name of one scenario."""
+        among = self._all if name.split("/")[0] == "deep" else self._listed
+        return [each for each in among if f"{each}/".startswith(f"{name}/")]
+
+    def groups(self) -> list[str]:
+        """Return what the names begin with, sorted."""
+        return sorted({name.partition("/")[0] for name in self._listed})
+
+
+_MODULES = scripts, cases, page_faults, guards, pagemaps, waits, meetings, recycling, programs
+SCENARIOS = Scenarios(module.SCENARIOS for module in _MODULES)

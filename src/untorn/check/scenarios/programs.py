@@ -142,10 +142,11 @@ def _over_one_page(length: int) -> Iterator[Scenario]:
             )
 
 
-SCENARIOS = [
-    *_over_layouts(1),
-    *_over_one_page(2),
-    *_over_one_page(3),
-    *_over_layouts(2),
-    *_over_layouts(3),
-]
+SCENARIOS = [*_over_layouts(1), *_over_one_page(2), *_over_one_page(3)]
+"""Those that are found at once."""
+
+
+def deep() -> Iterator[Scenario]:
+    """Yield the rest. To find out which programs there are, each of them is run."""
+    yield from _over_layouts(2)
+    yield from _over_layouts(3)
