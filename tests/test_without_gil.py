@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import sysconfig
+from importlib.metadata import version
 
 import pytest
 
@@ -37,8 +38,15 @@ def test_the_gil_is_as_it_was_told_to_be() -> None:
     ],
 )
 def test_an_import_leaves_the_gil_off(module: str) -> None:
+    if module == "untorn.check.run" and imported("greenlet")[0] == "True\n":
+        pytest.skip(f"greenlet {version('greenlet')} switches the GIL on")
+    assert imported(module) == ("False\n", "")
+
+
+def imported(module: str) -> tuple[str, str]:
+    """Import a module in a process of its own; return whether the GIL is on, and complaints."""
     # With PYTHON_GIL=0 an extension cannot switch it on, and none says that it would.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHON_GIL"}
     command = [sys.executable, "-c", IMPORT.format(module=module)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    assert (done.stdout, done.stderr) == ("False\n", "")
+    return done.stdout, done.stderr
