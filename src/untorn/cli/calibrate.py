@@ -69,7 +69,7 @@ def _print(calibration: "Calibration") -> None:
     table = calibration.table
     shown = Table(title=f"Linux {table.kernel}, {table.cpu}", box=SIMPLE_HEAD)
     shown.add_column("what code costs")
-    for column in ("ns", "lowest round", "highest"):
+    for column in ("ns", "lowest round", "highest round"):
         shown.add_column(column, justify="right")
     for name, cost in asdict(table.costs).items():
         rounds = calibration.rounds.get(name)

@@ -1,4 +1,4 @@
-"""Gentle reading: a reader that holds mmap_lock is not preempted, and takes it not too often.
+"""Gentle reading: a reader that holds mmap_lock is not preempted, and does not take it too often.
 
 A file that takes mmap_lock holds it for one system call: a page of text, about 30 us. What hurts
 the process being read is a reader of low priority that is preempted during that call: writers, and
@@ -119,7 +119,7 @@ def open_maps_file(
 class Holds:
     """Makes the system calls of one look that take mmap_lock on every kernel; records the longest.
 
-    Only the thread that made it may use it, with the priority that it had then.
+    Only the thread that made it may use it, and its priority must stay the same.
 
     Args:
         gentle: Whether to use a raised priority and an even pace; False makes them at once.

@@ -52,7 +52,7 @@ def lines_of(text: bytes) -> Iterator[Line]:
 
 
 def ends_with_returns(text: bytes) -> bool:
-    """Return whether the lines of a text end with carriage return and newline, as elsewhere.
+    """Return whether the lines of a text end with carriage return and newline, as on Windows.
 
     One name may end with a carriage return. They are line ends if all lines have one, or if one
     line has one but no name.
