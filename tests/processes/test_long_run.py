@@ -1,4 +1,4 @@
-"""A long run: its steps are reported, and its results before an ending are kept."""
+"""A long run: its parts are reported, and its results before an ending are kept."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Long run: each step is reported before it is made, until all are made or an ending comes.
+"""Long run: each part is reported before it is made, until all are made or an ending comes.
 
 The results so far are kept in an object that also says whether the run was interrupted. It is
 returned instead of an exception, so that nothing that was measured is lost.
@@ -11,13 +11,13 @@ from typing import Protocol
 from untorn.processes.endings import endings_held, raise_ending
 
 Report = Callable[[str, int, int], None]
-"""Called with the step that begins, how many steps began before it, and how many there are.
+"""Called with the part that begins, how many parts began before it, and how many there are.
 
 The last number is 0 if that is not known."""
 
 
 def ignore(what: str, done: int, total: int) -> None:
-    """Ignore the report of a step."""
+    """Ignore the report of a part."""
 
 
 class Interruptible(Protocol):
@@ -41,10 +41,10 @@ def until_ending(result: Interruptible) -> Iterator[None]:
 
 
 class Progress:
-    """The steps of a run.
+    """The parts of a run.
 
     Attributes:
-        total: How many steps there are; if a run may skip some, at most.
+        total: How many parts there are; if a run may skip some, at most.
     """
 
     def __init__(self, total: int, report: Report) -> None:
@@ -52,7 +52,7 @@ class Progress:
         self._begun = 0
 
     def begin(self, what: str) -> None:
-        """Report the next step; raise KeyboardInterrupt if an ending was asked for before it."""
+        """Report the next part; raise KeyboardInterrupt if an ending was asked for before it."""
         raise_ending()
         self._report(what, self._begun, self.total)
         self._begun += 1
