@@ -6,7 +6,7 @@ interleaving checker) records what they did, and asks afterwards.
 1. Every line shown is a VMA exactly as it stood in some state of its window.
 2. A page left out was unmapped in some state of the window in which it was passed over.
 3. Line ends strictly increase. A line starts below the end of an earlier line only if the range
-    changed after that one was shown.
+   changed after that one was shown.
 4. A pass ends, whatever writers do.
 5. Under vma_lock a writer is never blocked by a reader of another VMA.
 

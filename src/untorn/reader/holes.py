@@ -7,7 +7,7 @@ So a hole is certain if
 - the kernel holds mmap_lock for a fill (before 6.17), or
 - no thread of the process ran while the fill was read (see idleness.py), or
 - a separate lookup, which starts at the hole and not at an iterator, finds nothing in it: one
-    PROCMAP_QUERY per hole.
+  PROCMAP_QUERY per hole.
 
 So a snapshot has every range that is mapped from its start to its end; a range that was unmapped at
 some time in between may be left out.

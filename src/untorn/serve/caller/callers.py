@@ -4,9 +4,9 @@ A caller's rights never exceed ours: it has no capability that we lack. In some 
 stricter than /proc, and never laxer:
 
 - A caller in another user namespace has no capability in ours, though it may have one over some of
-    our files; user_namespaces.py says what it may see of processes there.
+  our files; user_namespaces.py says what it may see of processes there.
 - Nor has a caller with a security label other than ours, unless it is unconfined: AppArmor or
-    SELinux might refuse it what they allow us.
+  SELinux might refuse it what they allow us.
 - A caller that is not visible in our PID namespace has its user ID, and nothing else.
 
 Two things that a caller might do go unnoticed: confine itself by Landlock, or ask from an io_uring

@@ -26,11 +26,11 @@ def may_trace_across(asker: Rights, directory: int) -> bool:
     refuses otherwise:
 
     - The asker has CAP_SYS_PTRACE in a user namespace that the other is in, or in one above it; or
-        it created one of these, as seen from its own.
+      it created one of these, as seen from its own.
     - If the other is not dumpable, that must also hold for the namespace in which its program was
-        started. /proc shows of it only the owner of its files, which is its root. So we refuse if
-        they are root's, below a namespace of ours that is not the initial one; and a capability
-        that does not cover all of a namespace directly below that.
+      started. /proc shows of that namespace only its root, as the owner of the files. So we refuse
+      if the files are root's, if our namespace is not the initial one, or if the capability does
+      not cover a whole namespace directly below ours.
 
     Source: kernel/ptrace.c:__ptrace_may_access(), security/commoncap.c:cap_capable().
 

@@ -122,7 +122,7 @@ class ProcessLooks:
 
         Returns:
             What was seen. None if it has no memory, is gone, or has no group; Unread if not even
-                its group is known.
+            its group is known.
 
         Raises:
             OSError: ETIMEDOUT if the look has no time left, or another thread is still stuck with
