@@ -48,7 +48,7 @@ OTHER_KERNELS = {
             "line 1, column 1: an address of 6 digits; Linux prints at least 8 (%08x)",
             "line 1, column 41: " + _NAME,
             "line 2, column 24: a hyphen; Linux prints p (private) or s (shared) there",
-            "line 2, column 42: the line ends after the inode; Linux prints a blank there",
+            "line 2, column 42: the line ends after the inode; Linux prints a space there",
         ],
     ),
     "moss": Text(
@@ -57,7 +57,7 @@ OTHER_KERNELS = {
         _CAT,
         [
             "line 1, column 42: " + _NAME,
-            "line 2, column 42: the line ends after the inode; Linux prints a blank there",
+            "line 2, column 42: the line ends after the inode; Linux prints a space there",
         ],
     ),
     "linprocfs of FreeBSD": Text(
@@ -66,7 +66,7 @@ OTHER_KERNELS = {
         _CAT,
         [
             "line 1, column 46: " + _NAME,
-            "line 2, column 42: the line ends after the inode; Linux prints a blank there",
+            "line 2, column 42: the line ends after the inode; Linux prints a space there",
         ],
     ),
     "NetBSD": Text(
@@ -77,7 +77,7 @@ OTHER_KERNELS = {
             "line 1, column 1: an address of 16 digits; Linux prints 8 digits, and more only",
             "line 1, column 40: an offset of 16 digits; Linux prints 8 digits of it",
             "line 1, column 70: " + _NAME,
-            "line 2, column 64: 5 blanks at the end; Linux prints one blank after the inode",
+            "line 2, column 64: 5 spaces at the end; Linux prints one space after the inode",
         ],
     ),
     "illumos": Text(
@@ -103,7 +103,7 @@ OTHER_KERNELS = {
             "00200000-0020b000 r-xp 00001000 fd:00 12 /bin/cat",
             "bffff000-c0000000 rwxp 00000000 00:00 0",
         ),
-        ["line 2, column 40: the line ends after the inode; Linux prints a blank there"],
+        ["line 2, column 40: the line ends after the inode; Linux prints a space there"],
     ),
     "Linux 2.6 on 32 bits": Text(
         b"0804b000-0806c000 rw-p 00000000 00:00 0" + b" " * 10 + b"[heap]\n"
@@ -125,13 +125,13 @@ OTHER_KERNELS = {
         b"00000000-00000000 r-xp 00000000 fe:01 1058864" + b" " * 28 + b"/usr/bin/ls\n"
         b"00000000-00000000 rw-p 00000000 00:00 0 \n",
         b"",
-        ["line 1, column 1: a hidden range, of zeros only; Linux prints the addresses (grsec"],
+        ["line 1, column 1: a hidden range, all zeros; Linux prints the addresses (grsec"],
     ),
     "an old Linux with an empty stack": Text(
         b"00200000-0020b000 r-xp 00001000 fd:00 12" + b" " * 33 + b"/bin/cat\n"
         b"7fff1000e000-7fff1000e000 rw-p 00000000 00:00 0" + b" " * 26 + b"[stack]\n",
         linux("00200000-0020b000 r-xp 00001000 fd:00 12 /bin/cat"),
-        ["line 2, column 14: an empty range, which ends where it begins; Linux prints none"],
+        ["line 2, column 14: an empty range, which ends where it begins; Linux prints no empty"],
     ),
     "a hobby kernel without files": Text(
         b"0x400000-0x407000 r-- /bin/init\n0x59d000-0x59e000 rw- [heap]\n0x600000-0x601000 rw-\n",

@@ -47,7 +47,7 @@ def test_permissions_are_what_their_letters_say(permissions: Permissions) -> Non
 
 
 def test_other_letters_are_refused() -> None:
-    with pytest.raises(ValueError, match="no permissions: b'rwx'; they are such as b'rw-p'"):
+    with pytest.raises(ValueError, match="not permissions: b'rwx'; they look like b'rw-p'"):
         Permissions.parse(b"rwx")
 
 

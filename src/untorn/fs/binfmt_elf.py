@@ -1,4 +1,4 @@
-"""The segments of a program, mapped. Compare fs/binfmt_elf.c:load_elf_binary(), elf_load()."""
+"""Map the segments of a program. Compare fs/binfmt_elf.c:load_elf_binary(), elf_load()."""
 
 from dataclasses import dataclass
 
@@ -21,17 +21,17 @@ from untorn.mm.mmap_lock import mmap_write_lock, mmap_write_unlock
 from untorn.mm.pages.memory import handle_mm_fault
 
 ELF_ET_DYN_BASE = TASK_SIZE // 3 * 2
-"""Byte address near which programs go that may go anywhere, but interpreters."""
+"""The byte address near which dynamic programs are mapped, except interpreters."""
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A part of a file that is to be in memory: a program header of type PT_LOAD.
+    """A part of a file to load into memory: a program header of type PT_LOAD.
 
     Attributes:
         offset: Bytes into the file.
-        vaddr: Byte address, relative to wherever the program goes if it is dynamic.
-        filesz, memsz: Bytes in the file, and in memory, where zeros follow.
+        vaddr: Byte address; in a dynamic program, relative to its load bias.
+        filesz, memsz: Bytes in the file and bytes in memory. The rest in memory is zeros.
         prot: PROT_* bits.
         align: Bytes, a power of 2.
 
@@ -51,9 +51,9 @@ class Program:
     """An ELF file.
 
     Attributes:
-        file: Open for reading.
-        segments: By address; the first has some bytes in the file.
-        dynamic: ET_DYN: it may go anywhere.
+        file: The file, open for reading.
+        segments: In address order. The first one has some bytes in the file.
+        dynamic: Its type is ET_DYN, so it may be loaded at any address.
     """
 
     file: VmFile
@@ -62,13 +62,13 @@ class Program:
 
     @property
     def size(self) -> int:
-        """Bytes from the first page to the last byte."""
+        """How many bytes there are from the first page to the last byte."""
         first, last = self.segments[0], self.segments[-1]
         return last.vaddr + last.memsz - (first.vaddr & -PAGE_SIZE)
 
 
 def load_elf_binary(mm: MmStruct, program: Program, interpreter: Program | None) -> None:
-    """Map a program and its interpreter, and let the heap begin after the program.
+    """Map a program and its interpreter. The heap begins after the program.
 
     Raises:
         OSError: as mmap(2).
@@ -83,13 +83,13 @@ def load_elf_binary(mm: MmStruct, program: Program, interpreter: Program | None)
     last = max(program.segments, key=lambda segment: segment.vaddr)
     mm.data_size = last.filesz
     end = max(segment.vaddr + segment.memsz for segment in program.segments)
-    if program.dynamic and interpreter is None:  # it would meet what is mapped beside it
+    if program.dynamic and interpreter is None:  # a heap there would soon run into other mappings
         end, bias = ELF_ET_DYN_BASE, 0
     mm.start_brk = mm.brk = page_align(end + bias)
 
 
 def _load_bias(mm: MmStruct, program: Program, *, has_interpreter: bool) -> int:
-    """Return what to add to the addresses of the segments."""
+    """Return the number of bytes to add to the addresses of the segments."""
     if not program.dynamic:
         return 0
     if not has_interpreter:
@@ -100,7 +100,7 @@ def _load_bias(mm: MmStruct, program: Program, *, has_interpreter: bool) -> int:
 
 
 def _find_room(mm: MmStruct, program: Program) -> int:
-    """Return the bias for a program that goes where there is room for all of it."""
+    """Return the bias for a program that is loaded wherever there is room for all of it."""
     first = program.segments[0]
     pgoff = first.offset >> PAGE_SHIFT
     found = do_mmap(mm, 0, program.size, first.prot, MAP_PRIVATE, program.file, pgoff)
@@ -109,7 +109,7 @@ def _find_room(mm: MmStruct, program: Program) -> int:
 
 
 def _elf_load(mm: MmStruct, file: VmFile, segment: Segment, bias: int, flags: int) -> None:
-    """Map a segment, and zeros after what the file has of it. Compare elf_load()."""
+    """Map a segment, and zeros after its part in the file. Compare elf_load()."""
     start = segment.vaddr + bias
     zeros = start + segment.filesz
     if segment.filesz:
@@ -120,7 +120,7 @@ def _elf_load(mm: MmStruct, file: VmFile, segment: Segment, bias: int, flags: in
     if segment.memsz <= segment.filesz:
         return
     if segment.filesz and zeros % PAGE_SIZE and segment.prot & PROT_WRITE:
-        handle_mm_fault(mm, zeros, VM_WRITE)  # it clears the rest of the page
+        handle_mm_fault(mm, zeros, VM_WRITE)  # Linux clears the rest of the page
     first = page_align(zeros) if segment.filesz else zeros & -PAGE_SIZE
     _map_zeros(mm, first, page_align(start + segment.memsz), segment.prot)
 

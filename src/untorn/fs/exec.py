@@ -1,4 +1,4 @@
-"""A fresh address space for a new program: its stack, with its arguments on it.
+"""Set up the address space of a new program, with its arguments on its stack.
 
 Compare fs/exec.c:bprm_mm_init(), copy_strings(), setup_arg_pages();
 fs/binfmt_elf.c:create_elf_tables().
@@ -26,12 +26,12 @@ from untorn.releases.changes import RSEQ_AUXILIARY
 
 STACK_TOP = TASK_SIZE
 _STACK_EXPAND = 128 << 10
-"""Bytes that a new stack has more than its arguments take."""
+"""How many bytes a new stack has beyond its arguments."""
 _MAX_ARG_STRLEN = 32 * PAGE_SIZE
 _LEAST_ARGUMENTS, _MOST_ARGUMENTS = 32 * PAGE_SIZE, 6 << 20
 _WORD = 8
 _AUXILIARY_ENTRIES = 21
-"""Source: getauxval(3); what Linux 6.1 has on x86-64, with AT_NULL."""
+"""Entries of Linux 6.1 on x86-64, including AT_NULL. Source: getauxval(3)."""
 _RSEQ_ENTRIES = 2
 _PLATFORM_AND_RANDOM = len(b"x86_64\0") + 16
 
@@ -45,19 +45,19 @@ def exec_mm(
     interpreter: Program | None = None,
     filename: bytes | None = None,
 ) -> MmStruct:
-    """Return the address space that a program begins with, without randomization.
+    """Return the address space that a program starts with, without randomization.
 
     Args:
-        mm: The one that it is to take the place of: limits and the kind of layout stay.
-        program: What is executed.
+        mm: The address space that it replaces. Its limits and kind of layout stay.
+        program: The program to execute.
         argv: Its arguments, without NULs.
         envp: Its environment.
-        interpreter: The program interpreter that it names, if it names one.
-        filename: As execve(2) was given it; None: the path of the program's file.
+        interpreter: The program interpreter that it names, if any.
+        filename: The path that execve(2) was called with; None for the path of the program's file.
 
     Raises:
-        OSError: E2BIG if the arguments take too much room; else as mmap(2), where Linux kills
-            the process.
+        OSError: E2BIG if the arguments take too much room; otherwise as mmap(2). Linux kills the
+            process where this function raises the latter.
 
     Source: execve(2).
     """
@@ -107,12 +107,12 @@ def _write_locked(mm: MmStruct) -> Iterator[None]:
 
 
 def setup_arg_pages(mm: MmStruct, arguments: int) -> None:
-    """Map the stack: from some way below its arguments, which begin at this byte address.
+    """Map the stack. It holds the arguments, from this byte address on, and some room below.
 
     Preconditions: mmap_lock held for write; nothing is mapped.
 
     Raises:
-        OSError: ENOMEM over RLIMIT_AS.
+        OSError: ENOMEM if RLIMIT_AS would be exceeded.
     """
     needed = STACK_TOP - (arguments & -PAGE_SIZE)
     room = min(mm.limits.rlimit_stack & -PAGE_SIZE, needed + _STACK_EXPAND)
@@ -127,7 +127,7 @@ def setup_arg_pages(mm: MmStruct, arguments: int) -> None:
 
 
 def _check_strings(limits: Limits, strings: Sequence[bytes], pointers: int) -> None:
-    """Refuse what takes more than a quarter of the stack, pointers included, or all of it.
+    """Refuse strings that, with their pointers, exceed a quarter of the stack or do not fit in it.
 
     Compare fs/exec.c:bprm_stack_limits(), get_arg_page().
     """
@@ -140,7 +140,7 @@ def _check_strings(limits: Limits, strings: Sequence[bytes], pointers: int) -> N
 
 
 def _stack_pointer(mm: MmStruct, arguments: int, argc: int, envc: int) -> int:
-    """Return where the program finds its argument count, a byte address."""
+    """Return the byte address where the program finds its argument count."""
     entries = _AUXILIARY_ENTRIES + _RSEQ_ENTRIES * mm.release.has(RSEQ_AUXILIARY)
     vectors = (argc + 1 + envc + 1 + 1 + 2 * entries) * _WORD
     return (arguments & -16) - _PLATFORM_AND_RANDOM - vectors & -16

@@ -1,8 +1,8 @@
-"""seq_file: records cut into read() buffers.
+"""seq_file: put records into the buffers of read() calls.
 
-A fill collects whole records between start() and stop(), up to a page; only after stop() does the
-caller get bytes, so no lock of the records' owner is held while data leaves. What does not fit
-into the caller's read stays for the next one, which returns it followed by a fresh fill.
+A fill collects whole records, up to a page, between start() and stop(). The caller gets bytes only
+after stop(), so no lock of the records' owner is held while data is copied out. Bytes that do not
+fit into the caller's buffer stay for the next read, which returns them and then does a new fill.
 Compare fs/seq_file.c:seq_read_iter(), traverse(), seq_lseek().
 """
 
@@ -19,28 +19,28 @@ SEEK_SET, SEEK_CUR = 0, 1
 
 
 class SeqOperations(Protocol[R]):
-    """Where the records come from. Each start() is followed by one stop(), even if it failed."""
+    """The source of the records. Each start() is followed by one stop(), even after a failure."""
 
     def start(self, m: "SeqFile[R]") -> R | None:
-        """Return the record at m.index, or None at the end; may move m.index; OSError to fail."""
+        """Return the record at m.index, or None at the end. May move m.index or raise OSError."""
 
     def next(self, m: "SeqFile[R]") -> R | None:
-        """Move m.index on and return the record there, or None at the end; OSError to fail."""
+        """Advance m.index, and return the record there or None at the end. May raise OSError."""
 
     def stop(self, m: "SeqFile[R]") -> None:
-        """Let go of everything that start() and next() hold."""
+        """Release everything that start() and next() hold."""
 
     def show(self, record: R) -> bytes:
         """Return the record's text."""
 
 
 class SeqFile(Generic[R]):
-    """One open file. Its lock makes reads by several tasks come one after the other.
+    """One open file. Its lock serialises the reads of several tasks.
 
     Attributes:
-        index: Position of the records' owner; what it means is up to the owner.
+        index: The position of the records' owner, who defines its meaning.
 
-    All fields are protected by _mutex, which lockdep knows as SeqFile.lock.
+    _mutex protects all fields. lockdep knows it as SeqFile.lock.
     """
 
     __slots__ = ("_file_pos", "_mutex", "_ops", "_pending", "_read_pos", "_size", "index")
@@ -50,16 +50,16 @@ class SeqFile(Generic[R]):
         self._mutex = sync.Mutex()
         self.index = 0
         self._file_pos = 0  # bytes; where the next read() starts
-        self._read_pos = 0  # bytes; where index and _pending stand
-        self._pending = b""  # shown but not yet returned
-        self._size = PAGE_SIZE  # of the buffer; doubled for good by a record that needs it
+        self._read_pos = 0  # bytes; the offset that index and _pending belong to
+        self._pending = b""  # text that was made but not yet returned
+        self._size = PAGE_SIZE  # of the buffer; a record that does not fit doubles it for good
 
     def read(self, size: int) -> bytes:
-        """Return up to size bytes from the file position on, and move it.
+        """Return up to size bytes from the file position on, and advance it.
 
         Raises:
-            OSError: EINVAL if size is negative; whatever start() failed with, if there was
-                nothing to return.
+            OSError: EINVAL if size is negative; the error of start() if there was nothing to
+                return.
         """
         with _Watched(self._mutex), self._mutex:
             data = self._read_at(self._file_pos, size)
@@ -67,10 +67,10 @@ class SeqFile(Generic[R]):
             return data
 
     def pread(self, size: int, offset: int) -> bytes:
-        """Return up to size bytes from offset on; the file position stays.
+        """Return up to size bytes from offset on. Keep the file position. Raise as read().
 
-        An offset other than where the last read ended is reached by showing everything before it
-        again: O(offset), against the records as they are now. Errors as read().
+        If offset is not where the last read ended, all records before it are shown again, as they
+        are now. That takes O(offset).
         """
         if offset < 0:
             raise os_error(errno.EINVAL)
@@ -78,11 +78,11 @@ class SeqFile(Generic[R]):
             return self._read_at(offset, size)
 
     def seek(self, offset: int, whence: int = SEEK_SET) -> int:
-        """Move the file position and return it; beyond the end is allowed.
+        """Move the file position and return it. It may be beyond the end.
 
         Raises:
-            OSError: EINVAL if the result is negative or whence is not SEEK_SET or SEEK_CUR;
-                what start() or next() failed with on the way; the position is 0 then.
+            OSError: EINVAL if the result is negative or whence is not SEEK_SET or SEEK_CUR; the
+                error of start() or next() on the way (the position is 0 then).
         """
         with _Watched(self._mutex), self._mutex:
             if whence == SEEK_CUR:
@@ -113,10 +113,10 @@ class SeqFile(Generic[R]):
             except OSError:
                 if not data:
                     raise
-            except BaseException:  # a signal handler's, or not modelled: what was collected is lost
-                self._rewind()  # so the next read walks to where this one began
+            except BaseException:  # from a signal handler, or NotModelledError: the fill is lost
+                self._rewind()  # so that the next read walks to where this one began
                 raise
-            # Only now, after stop(): the caller may sleep over the data as long as it likes.
+            # Take data only now, after stop(): the caller may keep it for as long as it likes.
             data += self._take(size - len(data))
         self._read_pos += len(data)
         return data
@@ -130,7 +130,7 @@ class SeqFile(Generic[R]):
         return data
 
     def _fill(self, wanted: int) -> bytes:
-        """Collect records until wanted bytes are there or one more would fill the buffer.
+        """Collect records until there are wanted bytes or the next one would not fit.
 
         A failure after the first record only ends the fill.
         """
@@ -139,14 +139,14 @@ class SeqFile(Generic[R]):
         texts: list[bytes] = []
         count = 0
         try:
-            # One start() to one stop() is what a reader may see as one state: under mmap_lock
-            # alone it is one. Between two fills the owner's index is all that is kept.
+            # Records between one start() and one stop() may be of one state; with the mmap_lock
+            # locking they are. Between two fills only the owner's index is kept.
             text = self._first_record()
             while text is not None and count + len(text) < self._size:
                 texts.append(text)
                 count += len(text)
-                # Fetched before it is known whether it is shown, so that index is moved past what
-                # was: if it is not, the next start() goes back to it.
+                # Fetch the next record before it is known whether it fits, which moves index past
+                # the last one. If it does not fit, the next start() goes back to it.
                 record = following(self)
                 if record is None or count >= wanted:
                     break
@@ -159,7 +159,7 @@ class SeqFile(Generic[R]):
         return b"".join(texts)
 
     def _first_record(self) -> bytes | None:
-        """Start and show the first record, in a buffer grown until it fits."""
+        """Start and show the first record. Grow the buffer until the record fits."""
         while True:
             record = self._ops.start(self)
             if record is None:
@@ -171,13 +171,13 @@ class SeqFile(Generic[R]):
             self._size *= 2
 
     def _traverse(self, offset: int) -> None:
-        """Stand at byte offset: show from the start on, keep the tail of the record there."""
+        """Go to byte offset: show records from the start on, and keep the tail of the last one."""
         self._rewind()
         if offset == 0:
             return
         try:
             self._walk_to(offset)
-        except BaseException:  # EINTR, from a signal handler, or not modelled
+        except BaseException:  # EINTR, from a signal handler, or NotModelledError
             self._rewind()
             raise
         self._read_pos = offset
@@ -200,7 +200,7 @@ class SeqFile(Generic[R]):
 
 
 class _Watched:
-    """Tell lockdep about a seq_file's mutex, which is taken after it and let go before."""
+    """Tell lockdep about a seq_file's mutex: before it is taken, and after it is released."""
 
     __slots__ = ("_mutex",)
 

@@ -1,4 +1,4 @@
-"""The memory of the program that makes a system call, as copy_from_user() and copy_to_user()."""
+"""The memory of the program that makes a system call: copy_from_user() and copy_to_user()."""
 
 import errno
 from typing import Protocol
@@ -10,14 +10,14 @@ class UserMemory(Protocol):
     """Byte-addressed memory. An emulator passes its own."""
 
     def copy_from_user(self, addr: int, size: int) -> bytes:
-        """Return size bytes at addr. Raises OSError EFAULT if they are not all readable."""
+        """Return size bytes at addr. Raise OSError EFAULT if some are not readable."""
 
     def copy_to_user(self, addr: int, data: bytes) -> None:
-        """Write data at addr. Raises OSError EFAULT if it is not all writable."""
+        """Write data at addr. Raise OSError EFAULT if some bytes are not writable."""
 
 
 class FlatMemory:
-    """One buffer that begins at a byte address. Owned by one task."""
+    """A buffer that begins at a byte address. One task owns it."""
 
     __slots__ = ("base", "data")
 
@@ -26,12 +26,12 @@ class FlatMemory:
         self.data = bytearray(size)
 
     def copy_from_user(self, addr: int, size: int) -> bytes:
-        """Return size bytes at addr. Raises OSError EFAULT outside the buffer."""
+        """Return size bytes at addr. Raise OSError EFAULT outside the buffer."""
         offset = self._offset(addr, size)
         return bytes(self.data[offset : offset + size])
 
     def copy_to_user(self, addr: int, data: bytes) -> None:
-        """Write data at addr. Raises OSError EFAULT outside the buffer."""
+        """Write data at addr. Raise OSError EFAULT outside the buffer."""
         offset = self._offset(addr, len(data))
         self.data[offset : offset + len(data)] = data
 

@@ -1,6 +1,6 @@
-"""A line of maps from elsewhere, and how much of it is taken: column by column, from the left.
+"""Read a line of maps that may come from elsewhere, column by column from the left.
 
-Each column is taken if it can mean but one thing; how it differs from what Linux prints is noted.
+A column is accepted if it can mean only one thing. A difference from what Linux prints is recorded.
 """
 
 import codecs
@@ -12,13 +12,13 @@ from untorn.maps.fields import Device, Permissions
 from untorn.maps.page import ULONG_MAX
 
 DIGITS = 8
-"""Of an address or offset at least."""
+"""The least number of digits of an address or offset."""
 _DEVICE_DIGITS, _INODE_DIGITS = 2, 20
 _MAJOR_BITS, _MINOR_BITS = 12, 20
 
 UTF_16 = codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE
 BLANK = rb"(?:[ \t]|\xc2\xa0)"
-"""What stands between columns, if only in pasted text; a regular expression."""
+"""Whitespace between columns, including that of pasted text; a regular expression."""
 _BLANKS = re.compile(BLANK + rb"*")
 _LEAD = re.compile(rb"(?:>|" + BLANK + rb")*")
 _ENDS = rb"(?=" + BLANK + rb"|\r*\Z)"
@@ -39,11 +39,11 @@ _NO_LINES = {
     re.compile(codecs.BOM_UTF8): ("the byte order mark of UTF-8", FormatRule.NO_MARK),
     re.compile(b"|".join(UTF_16)): ("UTF-16", FormatRule.ENCODING),
 }
-"""What lines that are none begin with, and what to say of them."""
+"""How lines begin that are not lines of maps, and what to report about them."""
 
 
 class WrittenAddress(NamedTuple):
-    """An address, where it stands and how it is written."""
+    """An address, its index in the line, and its digits."""
 
     value: int
     at: int
@@ -54,8 +54,8 @@ class Cursor:
     """A line without its newline, and an index into it.
 
     Args:
-        line: With carriage returns at its end only if they may be part of the name.
-        name_column: Where names are expected, from 0.
+        line: The line. It ends with carriage returns only if they may be part of the name.
+        name_column: The column where names are expected, from 0.
     """
 
     __slots__ = ("at", "differences", "ended", "line", "name_column")
@@ -64,36 +64,36 @@ class Cursor:
         self.line, self.name_column = line, name_column
         self.at = 0
         self.ended = False
-        """Whether it ended before its inode, and that is told."""
+        """Whether the line ended before its inode, and that was recorded."""
         self.differences: list[Difference] = []
 
     def differs(self, at: int, found: str, rule: FormatRule) -> None:
-        """Note what stands at an index."""
+        """Record a difference at an index."""
         self.differences.append(Difference(at + 1, found, rule))
 
     def refuse(self, at: int, found: str, rule: FormatRule) -> NoReturn:
-        """Raise NotMapsError for what stands at an index, or for what the line is as a whole."""
+        """Raise NotMapsError for the text at an index, or for the whole line if it is known."""
         for pattern, other in _NO_LINES.items():
             if pattern.match(self.line):
                 at, (found, rule) = 0, other
         raise NotMapsError(Difference(at + 1, found, rule))
 
     def _seen(self, at: int) -> str:
-        """Tell what stands at an index, in a word."""
+        """Return a word for the text at an index."""
         token = _TOKEN.match(self.line, at)
         if token:
             return repr(token.group())[1:]
         return _told(self.line[at : at + 1]) if at < len(self.line) else "the end of the line"
 
     def lead(self) -> None:
-        """Take what stands before the address: indentation, marks of quotation."""
+        """Read what is before the address: indentation and quotation marks."""
         lead = _match(_LEAD, self.line, 0).group()
         if lead:
             self.differs(0, _told(lead), FormatRule.START)
         self.at = len(lead)
 
     def address(self) -> WrittenAddress:
-        """Take an address. Raises NotMapsError as all of these do, if there is none."""
+        """Read an address. Like all these methods, raise NotMapsError if there is none."""
         match = _NUMBER.match(self.line, self.at)
         if match is None:
             self.refuse(self.at, self._seen(self.at), FormatRule.ADDRESS)
@@ -101,7 +101,7 @@ class Cursor:
         return WrittenAddress(value, match.start(), match[2])
 
     def _number(self, match: re.Match[bytes], what: str, few: FormatRule, zeros: FormatRule) -> int:
-        """Take a hexadecimal number of eight digits or more."""
+        """Read a hexadecimal number of eight digits or more."""
         base, digits = match.groups()
         at, self.at = match.start(), match.end()
         if base:
@@ -119,16 +119,16 @@ class Cursor:
         return number
 
     def hyphen(self) -> None:
-        """Take what stands between the addresses."""
+        """Read the hyphen between the addresses."""
         match = _HYPHEN.match(self.line, self.at)
         if match is None:
             self.refuse(self.at, self._seen(self.at), FormatRule.HYPHEN)
         if match.group() != b"-":
-            self.differs(self.at, "blanks around the hyphen", FormatRule.HYPHEN)
+            self.differs(self.at, "spaces around the hyphen", FormatRule.HYPHEN)
         self.at = match.end()
 
     def permissions(self) -> Permissions:
-        """Take blanks and the permissions; what is not told to be shared counts as private."""
+        """Read whitespace and the permissions. They count as private unless they say shared."""
         match = self._after_blanks(_PERMISSIONS)
         if match is None:
             at = _match(_BLANKS, self.line, self.at).end()
@@ -142,7 +142,7 @@ class Cursor:
         return Permissions.parse(letters + (b"s" if sharing in (b"s", b"S") else b"p"))
 
     def _after_blanks(self, pattern: re.Pattern[bytes]) -> re.Match[bytes] | None:
-        """Take blanks and what matches after them; None, and nothing is taken, if it does not."""
+        """Read whitespace and a match of pattern. Return None and read nothing if none matches."""
         blanks = _match(_BLANKS, self.line, self.at)
         match = pattern.match(self.line, blanks.end()) if blanks.group() else None
         if match is not None:
@@ -154,7 +154,7 @@ class Cursor:
     def _column(
         self, pattern: re.Pattern[bytes], before: str, rule: FormatRule
     ) -> re.Match[bytes] | None:
-        """Take a column, or note that it is missing: see _after_blanks()."""
+        """Read a column, or record that it is missing; see _after_blanks()."""
         match = self._after_blanks(pattern)
         if match is None and not self.ended:
             at = _match(_BLANKS, self.line, self.at).end()
@@ -166,14 +166,14 @@ class Cursor:
         return match
 
     def offset(self) -> int:
-        """Take blanks and the offset; 0 if that is missing."""
+        """Read whitespace and the offset; 0 if it is missing."""
         match = self._column(_OFFSET, "permissions", FormatRule.OFFSET)
         if match is None:
             return 0
         return self._number(match, "an offset", FormatRule.OFFSET_DIGITS, FormatRule.OFFSET_ZEROS)
 
     def device(self) -> Device | None:
-        """Take blanks and the device; None if that is missing."""
+        """Read whitespace and the device; None if it is missing."""
         match = self._column(_DEVICE, "offset", FormatRule.DEVICE)
         if match is None:
             return None
@@ -190,7 +190,7 @@ class Cursor:
         return Device(major, minor)
 
     def inode(self) -> int | None:
-        """Take blanks and the inode; None if that is missing."""
+        """Read whitespace and the inode; None if it is missing."""
         match = self._column(_INODE, "device", FormatRule.INODE)
         if match is None:
             return None
@@ -202,7 +202,7 @@ class Cursor:
         return int(digits)
 
     def name(self, *, has_inode: bool) -> bytes:
-        """Take the rest. Without an inode before it, a name must look like one: / or [."""
+        """Read the rest. If there is no inode before it, a name must begin with / or [."""
         blanks = _match(_BLANKS, self.line, self.at)
         name, at = self.line[blanks.end() :], blanks.end()
         if name and not name.strip(b"\r"):
@@ -231,14 +231,14 @@ class Cursor:
 
 
 def _match(pattern: re.Pattern[bytes], line: bytes, at: int) -> re.Match[bytes]:
-    """Return the match of what matches anywhere, if only nothing."""
+    """Return the match of a pattern that also matches the empty string."""
     match = pattern.match(line, at)
     assert match is not None
     return match
 
 
 def _told(blanks: bytes) -> str:
-    """Tell what kind of space this is."""
+    """Describe this whitespace."""
     if blanks.strip(b" "):
         return "a tab" if blanks == b"\t" else repr(blanks)[1:]
-    return "a blank" if len(blanks) == 1 else f"{len(blanks)} blanks"
+    return "a space" if len(blanks) == 1 else f"{len(blanks)} spaces"

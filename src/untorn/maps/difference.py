@@ -1,4 +1,4 @@
-"""Where a line of maps differs from what Linux prints, and the rule of Linux that it breaks.
+"""A difference between a line of maps and what Linux prints, and the rule that the line breaks.
 
 Compare fs/proc/task_mmu.c:show_vma_header_prefix(), show_map_vma(); fs/seq_file.c:seq_pad(),
 seq_put_hex_ll().
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 class FormatRule(Enum):
-    """What Linux prints: the end of the sentence "Linux prints ..."."""
+    """A rule of the format. Its value completes the sentence "Linux prints ..."."""
 
     ENCODING = "one byte for each character"
     NO_MARK = "no byte order mark"
@@ -24,19 +24,19 @@ class FormatRule(Enum):
     DEVICE_ZEROS = "2 digits each, and more only where the number has more (%02x:%02x)"
     INODE_ZEROS = "no zeros before the inode (%lu)"
     ADDRESS = "an address (%08x)"
-    BITS = "numbers of 64 bits at most"
-    DEVICE_BITS = "12 bits of a major and 20 bits of a minor number at most"
+    BITS = "numbers of at most 64 bits"
+    DEVICE_BITS = "at most 12 bits of a major and 20 bits of a minor number"
     HYPHEN = "one hyphen between the addresses"
-    BLANK = "one blank between two columns"
+    BLANK = "one space between two columns"
     PERMISSIONS = "r or -, w or -, x or -, and then p or s"
     SHARING = "p (private) or s (shared) there"
     OFFSET = "the offset there (%08x)"
     DEVICE = "the device there (%02x:%02x)"
     INODE = "the inode there (%lu)"
-    BLANK_AFTER_INODE = "a blank there"
-    NO_BLANKS_AT_END = "one blank after the inode, then the newline"
-    NAME = "a name there where there is an inode"
-    NAME_COLUMN = "names in column 74 (50 on 32-bit machines), or after two blanks if that is taken"
+    BLANK_AFTER_INODE = "a space there"
+    NO_BLANKS_AT_END = "one space after the inode, then the newline"
+    NAME = "a name there if there is an inode"
+    NAME_COLUMN = "names in column 74 (50 on 32-bit machines), or after two spaces if that is taken"
     NEWLINE = "a newline there"
     NEWLINES = "a newline after each line"
     NO_RETURN = "none there"
@@ -46,7 +46,7 @@ class FormatRule(Enum):
     FIELDS = "the fields of a range after its line"
     FIELD = "a name and a number, as in 'Rss:                   4 kB', or flags"
     FIELD_ONCE = "each field once after the line of a range"
-    NOT_EMPTY = "none that is empty"
+    NOT_EMPTY = "no empty range"
     NOT_HIDDEN = "the addresses (grsecurity hides them: GRKERNSEC_PROC_MEMMAP)"
     NOT_BACKWARDS = "the lower address first"
     EXCLUSIVE_END = "the address after the last byte"
@@ -54,21 +54,21 @@ class FormatRule(Enum):
 
 
 MISSING_COLUMNS = FormatRule.OFFSET, FormatRule.DEVICE, FormatRule.INODE
-"""Those of a column that is not there, from left to right."""
+"""The rules that a missing column breaks, from left to right."""
 TAKEN_BY_STRICT = {
     *(FormatRule.ZEROS, FormatRule.OFFSET_ZEROS, FormatRule.DEVICE_ZEROS, FormatRule.INODE_ZEROS),
     FormatRule.NAME_COLUMN,
 }
-"""What MapsEntry.parse() takes all the same."""
+"""The rules that MapsEntry.parse() does not enforce."""
 
 
 class Difference(NamedTuple):
     """One difference of one line."""
 
     column: int
-    """From 1, in bytes."""
+    """Column in bytes, from 1."""
     found: str
-    """What stands there."""
+    """A description of what is there."""
     rule: FormatRule
 
     def __str__(self) -> str:
@@ -76,10 +76,10 @@ class Difference(NamedTuple):
 
 
 class NotMapsError(ValueError):
-    """A line that cannot be taken for one of maps, whatever is lenient about it.
+    """A line that cannot be read as a line of maps, even leniently.
 
     Attributes:
-        difference: What stands in the way.
+        difference: The difference that prevents it.
     """
 
     __slots__ = ("difference",)

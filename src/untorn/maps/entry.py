@@ -1,4 +1,4 @@
-"""The record of a VMA, and the line of /proc/PID/maps that says the same.
+"""The record of a VMA, and the line of /proc/PID/maps for it.
 
 Compare fs/proc/task_mmu.c:show_vma_header_prefix(), show_map_vma(); proc_pid_maps(5).
 """
@@ -11,20 +11,23 @@ from untorn.maps.fields import BY_LETTERS, LETTERS, NAME_COLUMN, NO_DEVICE, Devi
 from untorn.maps.page import ULONG_MAX
 
 ENDING = rb"([0-9a-f]{2,3}):([0-9a-f]{2,5}) (\d{1,20}) (?: *((?!\r+(?:\n|\Z))[^ \n][^\n]*))?"
-"""A line from its device on: major and minor number, inode, name; a regular expression.
+"""A regular expression for a line from its device on: major and minor number, inode, name.
 
-A name may end with carriage returns, but no name is nothing else.
+A name may end with carriage returns, but may not consist of them alone.
 """
 _LINE = re.compile(
     rb"([0-9a-f]{8,16})-([0-9a-f]{8,16}) ([r-][w-][x-][ps]) ([0-9a-f]{8,16}) " + ENDING + rb"\n"
 )
 _NAMED_LINE = b"%%-%ds %%s\n" % (NAME_COLUMN - 1)
 DELETED = b" (deleted)"
-"""What the kernel adds to the path of a file that has no name any more."""
+"""The kernel's suffix for the path of a file that no longer has a name."""
 GATE_NAME = b"[vsyscall]"
-"""What maps shows and PROCMAP_QUERY does not. Source: fs/proc/task_mmu.c:get_gate_vma()."""
+"""The name of the gate VMA, which maps shows and PROCMAP_QUERY does not.
+
+Source: fs/proc/task_mmu.c:get_gate_vma().
+"""
 ROLLUP_NAME = b"[rollup]"
-"""What stands in the line of smaps_rollup, from the first VMA to the last."""
+"""The name in the line of smaps_rollup, whose range goes from the first VMA to the last."""
 
 
 def maps_line(
@@ -36,7 +39,7 @@ def maps_line(
     inode: int,
     name: bytes,
 ) -> bytes:
-    """Return the line of these fields; newlines in the name are escaped."""
+    """Return the line with these fields. Newlines in the name are escaped."""
     major, minor = device
     numbers = start, end, LETTERS[permissions], offset, major, minor, inode
     prefix = b"%08x-%08x %s %08x %02x:%02x %d " % numbers
@@ -51,12 +54,12 @@ def rollup_line(start: int, end: int) -> bytes:
 
 
 def is_deleted(name: bytes) -> bool:
-    """Tell whether a name is that of a deleted file: see MapsEntry.deleted."""
+    """Say whether a name is that of a deleted file; see MapsEntry.deleted."""
     return name.endswith(DELETED) and not name.startswith(b"[")
 
 
 class MapsEntry(NamedTuple):
-    """One VMA, as a line of maps has it. A byte address is `in` it if the VMA covers it."""
+    """One VMA as a line of maps shows it. A byte address is `in` it if the VMA covers it."""
 
     start: int
     """Byte address."""
@@ -69,19 +72,19 @@ class MapsEntry(NamedTuple):
     inode: int
     """0 if there is no file."""
     name: bytes
-    """As the kernel wrote it, but newlines no longer escaped; empty if there is none.
+    """The name as the kernel wrote it, with newlines unescaped; empty if there is none.
 
-    Of a path, the kernel escapes nothing but newlines, as \\012: the text does not tell a newline
-    from these four characters. PROCMAP_QUERY does.
+    In a path, the kernel escapes only newlines, as \\012. So in the text, a newline and these four
+    characters look the same. PROCMAP_QUERY tells them apart.
     """
 
     @classmethod
     def parse(cls, line: bytes) -> Self:
-        """Read a line, with its newline.
+        """Parse a line with its newline.
 
         Raises:
-            ValueError: It is not one; the message says in which column it differs first from what
-                Linux prints, and how.
+            ValueError: It is not a line of maps; the message gives the first column that differs
+                from what Linux prints, and the difference.
         """
         match = _LINE.fullmatch(line)
         if match is None:
@@ -95,54 +98,54 @@ class MapsEntry(NamedTuple):
         return cls(*addresses, BY_LETTERS[letters], int(offset, 16), device, int(inode), name)
 
     def line(self) -> bytes:
-        """Return the line that says this."""
+        """Return the line for this entry, with its newline."""
         return maps_line(*self)
 
     @property
     def size(self) -> int:
-        """Bytes."""
+        """The size of the VMA in bytes."""
         return self.end - self.start
 
     @property
     def readable(self) -> bool:
-        """Whether what is there may be read."""
+        """Whether the memory may be read."""
         return Permissions.READ in self.permissions
 
     @property
     def writable(self) -> bool:
-        """Whether what is there may be written."""
+        """Whether the memory may be written."""
         return Permissions.WRITE in self.permissions
 
     @property
     def executable(self) -> bool:
-        """Whether what is there may be run."""
+        """Whether the memory may be executed."""
         return Permissions.EXECUTE in self.permissions
 
     @property
     def shared(self) -> bool:
-        """Whether others see what is written."""
+        """Whether other mappings see what is written."""
         return Permissions.SHARED in self.permissions
 
     @property
     def has_file(self) -> bool:
-        """Whether a file is mapped, as opposed to anonymous memory or a special mapping."""
+        """Whether a file is mapped, and not anonymous memory or a special mapping."""
         return bool(self.inode) or self.device != NO_DEVICE or self.name[:1] not in (b"", b"[")
 
     @property
     def deleted(self) -> bool:
-        """Whether the file has no name any more, or one that ends in " (deleted)".
+        """Whether the file no longer has a name, or has one that ends in " (deleted)".
 
-        The text does not tell one from the other. Memory that was never in a directory, such as
-        that of memfd_create(2), counts as deleted.
+        In the text, the two look the same. Memory that was never in a directory, such as that of
+        memfd_create(2), counts as deleted.
         """
         return is_deleted(self.name)
 
     def offset_of(self, addr: int) -> int:
-        """Return how many bytes into the file a byte address of this VMA lies."""
+        """Return the offset in the file, in bytes, of a byte address in this VMA."""
         return self.offset + addr - self.start
 
     def __contains__(self, addr: object) -> bool:
-        # An element of a column, numpy.uint64, is an index, and no int.
+        # numpy.uint64, an element of a column, supports __index__() but is not an int.
         return isinstance(addr, SupportsIndex) and self.start <= index(addr) < self.end
 
     def __str__(self) -> str:

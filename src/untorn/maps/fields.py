@@ -1,4 +1,4 @@
-"""Fields of a line of maps: permissions, device, and where the name stands."""
+"""Fields of a line of maps: permissions, device, and the column of the name."""
 
 import os
 from enum import IntFlag
@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 
 class Permissions(IntFlag):
-    """What a VMA allows, and whether others see what is written; bits as PROCMAP_QUERY has them.
+    """The access that a VMA allows, and whether it is shared, with PROCMAP_QUERY's bits.
 
-    As text it is what maps prints: rwxp, ---s. Source: include/uapi/linux/fs.h.
+    As text they look as in maps: rwxp, ---s. Source: include/uapi/linux/fs.h.
     """
 
     READ = 0x01
@@ -23,11 +23,11 @@ class Permissions(IntFlag):
 
     @classmethod
     def parse(cls, letters: bytes) -> "Permissions":
-        """Return what four characters say. Raises ValueError if they are something else."""
+        """Parse four characters, such as rw-p. Raise ValueError if they are anything else."""
         try:
             return BY_LETTERS[letters]
         except KeyError:
-            raise ValueError(f"no permissions: {letters!r}; they are such as b'rw-p'") from None
+            raise ValueError(f"not permissions: {letters!r}; they look like b'rw-p'") from None
 
     def __str__(self) -> str:
         return self.letters.decode()
@@ -36,27 +36,27 @@ class Permissions(IntFlag):
 LETTERS = tuple(
     bytes([b"-r"[i & 1], b"-w"[i >> 1 & 1], b"-x"[i >> 2 & 1], b"ps"[i >> 3]]) for i in range(16)
 )
-"""By the bits of Permissions."""
+"""The four characters for each value of Permissions."""
 PERMISSIONS = tuple(map(Permissions, range(16)))
-"""By their bits: much faster than to make one."""
+"""The Permissions object for each value. A lookup is much faster than a call of Permissions()."""
 BY_LETTERS = dict(zip(LETTERS, PERMISSIONS, strict=True))
-"""By what maps prints."""
+"""The Permissions object for the four characters that maps prints."""
 
 
 class Device(NamedTuple):
-    """The device that a file is on, by its numbers; 0, 0 if there is no file."""
+    """The device number of a file; 0, 0 if there is no file."""
 
     major: int
     minor: int
 
     @classmethod
     def of(cls, st_dev: int) -> "Device":
-        """Return what os.stat() has as one number."""
+        """Make a Device from the st_dev of os.stat()."""
         return cls(os.major(st_dev), os.minor(st_dev))
 
     @property
     def st_dev(self) -> int:
-        """The number that os.stat() has."""
+        """The device as os.stat() has it in st_dev."""
         return os.makedev(self.major, self.minor)
 
     def __str__(self) -> str:
@@ -64,9 +64,9 @@ class Device(NamedTuple):
 
 
 NO_DEVICE = Device(0, 0)
-"""Where there is no file."""
+"""The device if there is no file."""
 
 NAME_COLUMN = 73
-"""Column, from 0, where names begin unless the columns before take more room."""
+"""The column, from 0, where names begin unless the columns before take more room."""
 NARROW_NAME_COLUMN = 49
-"""The same on 32-bit machines."""
+"""That column on 32-bit machines."""

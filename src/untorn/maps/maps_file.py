@@ -1,7 +1,6 @@
-"""MapsFile: what an open maps file does, whoever's it is.
+"""MapsFile: the interface of an open maps file, of the engine, the running kernel or a guest.
 
-The engine's file, the running kernel's file and a guest's file all are one, so that race tests,
-benchmark and reader are written once.
+Race tests, benchmark and reader are written once, for this interface.
 """
 
 import errno
@@ -22,9 +21,9 @@ from untorn.maps.procmap_query import (
 )
 
 FILL_SIZE = 1 << 16
-"""Bytes of a read() that leaves nothing over: more than any fill has."""
+"""A size in bytes for read() that is larger than any fill, so that nothing is left over."""
 NO_PERMISSIONS = Permissions(0)
-"""Of a query: any will do."""
+"""In a query: any permissions match."""
 
 _REFUSALS = {
     errno.ENOTTY: "this kernel has none",
@@ -33,8 +32,11 @@ _REFUSALS = {
     errno.ENOSYS: "refused by a filter of system calls (ENOSYS)",
     errno.EOPNOTSUPP: "refused by a filter of system calls (EOPNOTSUPP)",
 }
-"""What a query gets from a kernel without the ioctl, and from filters that forbid it. The ioctl
-itself never answers with one of these. Source: fs/proc/task_mmu.c:do_procmap_query()."""
+"""The reason for each errno that a query gets from a kernel without the ioctl, or from a filter
+that forbids it. The ioctl itself never returns one of these.
+
+Source: fs/proc/task_mmu.c:do_procmap_query().
+"""
 
 
 class MapsFile(ABC):
@@ -44,7 +46,7 @@ class MapsFile(ABC):
 
     @abstractmethod
     def read(self, size: int) -> bytes:
-        """Return the next bytes, at most size; b"" at the end or when the mm is gone.
+        """Return the next bytes, at most size; b"" at the end or if the mm is gone.
 
         Raises:
             OSError: ESRCH if the process was reaped; EINTR if the caller is being killed.
@@ -52,23 +54,23 @@ class MapsFile(ABC):
 
     @abstractmethod
     def seek(self, offset: int, whence: int = 0) -> int:
-        """Move to a byte offset from the start (0) or from here (1); return where that is.
+        """Move to a byte offset from the start (whence 0) or from here (1). Return the position.
 
         Raises:
-            OSError: EINVAL if the result is negative or whence is another one.
+            OSError: EINVAL if the result is negative or whence is neither 0 nor 1.
         """
 
     @abstractmethod
     def close(self) -> None:
-        """Release the file; once is enough, twice does no harm."""
+        """Close the file. A second call does nothing."""
 
     def procmap_query(self, question: ProcmapQuery) -> QueriedVma:
-        """Answer a PROCMAP_QUERY. Buffers for name and build id are made as large as it says.
+        """Answer a PROCMAP_QUERY. Allocate the buffers for name and build id that it asks for.
 
         Raises:
             OSError: ENOENT if no VMA matches; ESRCH if the process is gone; ENAMETOOLONG if a
-                buffer is too small; EINVAL for an unknown flag; ENOTTY if there is no such ioctl,
-                as for any file but maps; EINTR if the caller is being killed.
+                buffer is too small; EINVAL for an unknown flag; ENOTTY if the file does not have
+                the ioctl, as any file but maps; EINTR if the caller is being killed.
         """
         raise os_error(errno.ENOTTY)
 
@@ -82,15 +84,15 @@ class MapsFile(ABC):
         name: bool = True,
         build_id: bool = False,
     ) -> QueriedVma:
-        """Describe the VMA at a byte address, by PROCMAP_QUERY.
+        """Return the VMA at a byte address, by PROCMAP_QUERY.
 
         Args:
             addr: Byte address, not necessarily aligned.
-            next: If none is there that matches, take the next one above that does.
-            file_backed: It must map a file.
-            permissions: It must have all of these.
-            name: Tell its name.
-            build_id: Tell the build id of its file.
+            next: If no VMA there matches, return the next one above that does.
+            file_backed: The VMA must map a file.
+            permissions: The VMA must have all of these.
+            name: Ask for its name.
+            build_id: Ask for the build id of its file.
 
         Raises:
             OSError: As procmap_query().
@@ -106,10 +108,10 @@ class MapsFile(ABC):
         )
 
     def walk(self, addr: int = 0) -> Iterator[QueriedVma]:
-        """Ask for the VMA at or above a byte address, then for the one at or above its end.
+        """Yield the VMA at or above a byte address, then the one at or above its end, and so on.
 
         Raises:
-            OSError: As procmap_query(); but ENOENT is the end.
+            OSError: As procmap_query(), except ENOENT, which ends the walk.
         """
         while True:
             try:
@@ -120,15 +122,15 @@ class MapsFile(ABC):
             addr = found.entry.end
 
     def fills(self, size: int = FILL_SIZE) -> Iterator[bytes]:
-        """Read the file from its start to its end, at most size bytes a call. Raises as read()."""
+        """Read the file from start to end, at most size bytes per read(). Raise as read()."""
         self.seek(0)
         return iter(partial(self.read, size), b"")
 
     def find_query_refusal(self) -> str:
-        """Return why this file answers no query, by asking it; "" if it does.
+        """Make a query and return why the file answers none; "" if it does.
 
         Raises:
-            OSError: As procmap_query(), but that nothing is mapped is an answer, too.
+            OSError: As procmap_query(), except ENOENT, which is an answer.
         """
         try:
             self.query(0, next=True, name=False)
@@ -149,5 +151,5 @@ class MapsFile(ABC):
 
 
 def query_refusal(error: OSError) -> str:
-    """Return why there is no PROCMAP_QUERY, by what a query raised; "" if there is one."""
+    """Return why a query that raised error cannot work at all; "" if it can."""
     return _REFUSALS.get(error.errno or 0, "")

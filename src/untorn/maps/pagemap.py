@@ -1,6 +1,6 @@
-"""What /proc tells of pages: entries of pagemap, kpagecount and kpageflags, and PAGEMAP_SCAN.
+"""The formats of /proc about pages: entries of pagemap, kpagecount and kpageflags, PAGEMAP_SCAN.
 
-For the engine's files and for the reader of live processes.
+The engine's files and the reader of live processes use them.
 Source: Documentation/admin-guide/mm/pagemap.rst; include/uapi/linux/fs.h, struct pm_scan_arg;
 include/uapi/linux/kernel-page-flags.h; fs/proc/task_mmu.c; PAGEMAP_SCAN(2const).
 """
@@ -9,21 +9,21 @@ import struct
 from typing import NamedTuple, Protocol, Self
 
 ENTRY_SIZE = 8
-"""Bytes of an entry: a number of 64 bits, little-endian."""
+"""The size of an entry in bytes. It is a little-endian 64-bit number."""
 
 PM_PRESENT = 1 << 63
 PM_SWAP = 1 << 62
-"""In swap; also set where PM_GUARD_REGION is, though nothing is in swap there."""
+"""The page is in swap. Also set together with PM_GUARD_REGION, where nothing is in swap."""
 PM_FILE = 1 << 61
-"""A page of a file, or of shared anonymous memory."""
+"""The page belongs to a file or to shared anonymous memory."""
 PM_GUARD_REGION = 1 << 58
-"""Since Linux 6.15."""
+"""A guard, since Linux 6.15."""
 PM_UFFD_WP = 1 << 57
-"""Write-protected by userfaultfd."""
+"""Userfaultfd has write-protected the page."""
 PM_MMAP_EXCLUSIVE = 1 << 56
-"""Mapped here and nowhere else."""
+"""The page is mapped here and nowhere else."""
 PM_PFRAME_MASK = (1 << 55) - 1
-"""Of a present page the number of its frame (PFN); 0 for who may not see it."""
+"""The frame number (PFN) of a present page; 0 for a reader that may not see it."""
 
 KPF_DIRTY = 1 << 4
 KPF_MMAP = 1 << 11
@@ -33,12 +33,15 @@ KPF_COMPOUND_TAIL = 1 << 16
 KPF_KSM = 1 << 21
 KPF_ZERO_PAGE = 1 << 24
 KPF_ANON_EXCLUSIVE = 1 << 34
-"""Of an anonymous page: of one process alone, which holds for all of a huge page that is mapped
-by one entry. Not documented; so in Linux 5.19 to 7.3, where it is the flag PG_mappedtodisk, which
-other pages use. Source: include/linux/page-flags.h, include/linux/kernel-page-flags.h."""
+"""Set on an anonymous page that belongs to one process alone. For a huge page that is mapped by one
+entry, it applies to all of it. It is not documented: in Linux 5.19 to 7.3 it shows the page flag
+PG_mappedtodisk, which other pages also use.
+
+Source: include/linux/page-flags.h, include/linux/kernel-page-flags.h.
+"""
 
 PAGEMAP_SCAN = 0xC0606610
-"""The ioctl's number: _IOWR('f', 16, struct pm_scan_arg)."""
+"""The number of the ioctl: _IOWR('f', 16, struct pm_scan_arg)."""
 PM_SCAN_WP_MATCHING = 1 << 0
 PM_SCAN_CHECK_WPASYNC = 1 << 1
 VALID_SCAN_FLAGS = PM_SCAN_WP_MATCHING | PM_SCAN_CHECK_WPASYNC
@@ -55,23 +58,23 @@ PAGE_IS_GUARD = 1 << 8
 """Since Linux 6.16."""
 VALID_CATEGORIES = (1 << 9) - 1
 PAGE_IS_ACCESSED = 1 << 9
-"""Since Linux 7.3; of a VMA of which userfaultfd tracks accesses."""
+"""Since Linux 7.3, for a VMA whose accesses userfaultfd tracks."""
 
 _ARG = struct.Struct("=12Q")
 _REGION = struct.Struct("=3Q")
 ARG_SIZE = _ARG.size
-"""Bytes of struct pm_scan_arg (96)."""
+"""The size of struct pm_scan_arg in bytes (96)."""
 WALK_END_OFFSET = 32
-"""Bytes before its field walk_end, the only one that the kernel writes."""
+"""The byte offset of its field walk_end, the only field that the kernel writes."""
 REGION_SIZE = _REGION.size
-"""Bytes of struct page_region (24)."""
+"""The size of struct page_region in bytes (24)."""
 
 
 class PmScanArg(NamedTuple):
-    """One struct pm_scan_arg: which pages of a range are wanted, and what is to be told of them.
+    """One struct pm_scan_arg: the pages of a range that are wanted, and the categories to report.
 
-    A page is wanted if, after category_inverted was taken as an exclusive or of its categories, it
-    has all of category_mask and, if that is not 0, one of category_anyof_mask.
+    The categories of a page are first XORed with category_inverted. The page is wanted if they then
+    include all of category_mask and, if category_anyof_mask is not 0, at least one of that.
     """
 
     start: int
@@ -81,16 +84,16 @@ class PmScanArg(NamedTuple):
     category_mask: int = 0
     category_anyof_mask: int = 0
     return_mask: int = VALID_CATEGORIES
-    """Categories that are told."""
+    """The categories to report."""
     category_inverted: int = 0
     max_pages: int = 0
-    """Most pages that are told of; 0: any number."""
+    """The most pages to report; 0 for any number."""
     vec_len: int = 512
-    """Most regions that are told."""
+    """The most regions to report."""
     vec: int = 0
     """Byte address of the caller's buffer for regions."""
     walk_end: int = 0
-    """Byte address that the scan came to."""
+    """Byte address where the scan ended."""
     flags: int = 0
     size: int = ARG_SIZE
 
@@ -115,14 +118,14 @@ class PmScanArg(NamedTuple):
 
 
 class PageRegion(NamedTuple):
-    """One struct page_region: neighbouring pages that the same is told of."""
+    """One struct page_region: adjacent pages with the same reported categories."""
 
     start: int
     """Byte address."""
     end: int
     """Byte address, exclusive."""
     categories: int
-    """PAGE_IS_* bits, of those in return_mask."""
+    """The PAGE_IS_* bits that are in return_mask."""
 
     def pack(self) -> bytes:
         """Return the struct's REGION_SIZE bytes."""
@@ -130,19 +133,21 @@ class PageRegion(NamedTuple):
 
     @classmethod
     def unpack_all(cls, data: bytes) -> list[Self]:
-        """Read regions that stand one after the other."""
+        """Read an array of regions."""
         return [cls._make(fields) for fields in _REGION.iter_unpack(data)]
 
 
 class PageScan(NamedTuple):
-    """What a scan found."""
+    """The result of a scan."""
 
     regions: list[PageRegion]
-    """In address order; neighbours differ in their categories."""
+    """The regions in address order. Adjacent ones have different categories."""
     walk_end: int
-    """Byte address that it came to: below the end asked for if vec_len or max_pages was too small.
+    """Byte address where the scan ended. It is below the end asked for if vec_len or max_pages was
+    too small.
 
-    Of more than 512 regions it may be below the end although all of the range was scanned.
+    If there are more than 512 regions, it may be below the end although the whole range was
+    scanned.
     """
 
 
@@ -153,22 +158,22 @@ class EntryFile(Protocol):
         """Return the entries from a byte offset on, at most size bytes; b"" at the end.
 
         Raises:
-            OSError: EINVAL if offset or size is no multiple of ENTRY_SIZE; EINTR if the caller is
-                being killed.
+            OSError: EINVAL if offset or size is not a multiple of ENTRY_SIZE; EINTR if the caller
+                is being killed.
         """
 
 
 class PagemapFile(EntryFile, Protocol):
-    """An open /proc/PID/pagemap: the entry of byte address a stands at a // PAGE_SIZE * 8."""
+    """An open /proc/PID/pagemap. The entry of byte address a is at offset a // PAGE_SIZE * 8."""
 
     def scan(self, question: PmScanArg) -> PageScan:
-        """Answer a PAGEMAP_SCAN; the buffer is made as large as vec_len says.
+        """Answer a PAGEMAP_SCAN. Allocate a buffer for vec_len regions.
 
         Raises:
-            OSError: EINVAL for an unknown flag or category, or a start that is not aligned; EFAULT
-                if the range is not of user space; EPERM as PM_SCAN_CHECK_WPASYNC asks for it; EINTR
-                if the caller is being killed.
+            OSError: EINVAL for an unknown flag or category, or if start is not aligned; EFAULT if
+                the range is not in user space; EPERM if PM_SCAN_CHECK_WPASYNC is set and a VMA has
+                no asynchronous write protection; EINTR if the caller is being killed.
         """
 
     def close(self) -> None:
-        """Release the file; once is enough, twice does no harm."""
+        """Close the file. A second call does nothing."""

@@ -1,6 +1,6 @@
-"""struct procmap_query: the bytes that the PROCMAP_QUERY ioctl takes and returns.
+"""struct procmap_query: the argument and answer of the PROCMAP_QUERY ioctl.
 
-The engine's ioctl and the reader of live processes both use it.
+The engine's ioctl and the reader of live processes use it.
 Source: include/uapi/linux/fs.h, struct procmap_query; proc_pid_maps(5).
 """
 
@@ -12,30 +12,33 @@ from untorn.maps.entry import MapsEntry
 from untorn.maps.fields import PERMISSIONS, Device
 
 PROCMAP_QUERY = 0xC0686611
-"""The ioctl's number: _IOWR('f', 17, struct procmap_query)."""
+"""The number of the ioctl: _IOWR('f', 17, struct procmap_query)."""
 PATH_MAX = 4096
-"""Bytes of the largest name the ioctl returns, with its final NUL. Source: limits.h, PATH_MAX."""
+"""The size in bytes of the largest name that the ioctl returns, including the final NUL.
+
+Source: limits.h, PATH_MAX.
+"""
 BUILD_ID_SIZE_MAX = 20
-"""Bytes of the largest build id. Source: include/linux/buildid.h, BUILD_ID_SIZE_MAX."""
+"""The size in bytes of the largest build id. Source: include/linux/buildid.h."""
 
 _LAYOUT = struct.Struct("=9Q4I2Q")
 SIZE = _LAYOUT.size
-"""Bytes in the whole struct (104)."""
+"""The size of the whole struct in bytes (104)."""
 MIN_SIZE = 24
-"""Bytes of the shortest struct the kernel takes: size, flags and address."""
+"""The size in bytes of the shortest struct that the kernel accepts: size, flags and address."""
 
 
 class QueryFlags(IntFlag):
-    """Which VMA is wanted, besides the Permissions that it must have: those are the bits below."""
+    """The kind of VMA wanted. The lower bits are the Permissions that it must have."""
 
     COVERING_OR_NEXT_VMA = 0x10
     FILE_BACKED_VMA = 0x20
 
 
 PERMISSION_BITS = 0x0F
-"""Of query_flags and vma_flags."""
+"""The bits of Permissions in query_flags and vma_flags."""
 VALID_FLAGS = 0x3F
-"""Of query_flags; any other bit is EINVAL."""
+"""The valid bits of query_flags; any other bit is EINVAL."""
 
 
 class ProcmapQuery(NamedTuple):
@@ -70,20 +73,20 @@ class ProcmapQuery(NamedTuple):
 
 
 class QueriedVma(NamedTuple):
-    """What a query found."""
+    """The answer to a query."""
 
     entry: MapsEntry
-    """Its name is empty if it was not asked for; newlines in it are told from anything else."""
+    """The VMA. Its name is empty if it was not asked for; newlines in it are not escaped."""
     page_size: int
-    """Bytes of the pages that it is mapped by."""
+    """The size in bytes of the pages that map the VMA."""
     build_id: bytes = b""
-    """At most 20 bytes; empty when none or not asked for."""
+    """The build id, at most 20 bytes; empty if there is none or it was not asked for."""
     build_id_absent: str = ""
-    """Why the reader of a real process tells none that it was asked for."""
+    """The reason why the reader of a real process gives no build id although it was asked for."""
 
     @classmethod
     def from_struct(cls, answer: ProcmapQuery, name: bytes, build_id: bytes) -> Self:
-        """Take the answer from a filled struct and the two buffers that went with it."""
+        """Make the answer from the struct that the ioctl wrote and its two buffers."""
         entry = MapsEntry(
             answer.vma_start,
             answer.vma_end,

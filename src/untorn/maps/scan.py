@@ -1,8 +1,8 @@
-"""One line of maps from elsewhere, read with what differs from Linux.
+"""Read a line of maps that may come from elsewhere, and list its differences from Linux's format.
 
-This is the slow way, for lines that MapsEntry.parse() refuses: to say why it does, and to read
-what other kernels print, or what is left of Linux's text after it went through a mail, a terminal
-or an editor. A line is taken only if it can mean but one thing.
+This is the slow way, for lines that MapsEntry.parse() refuses. It says why they are refused. It
+also reads what other kernels print, and what is left of Linux's text after it went through a mail,
+a terminal or an editor. A line is accepted only if it can mean only one thing.
 """
 
 from typing import NamedTuple
@@ -13,30 +13,30 @@ from untorn.maps.fields import NAME_COLUMN, NO_DEVICE, Device, Permissions
 from untorn.maps.page import PAGE_SIZE
 
 _SHOWN = 240
-"""Bytes of a line that are shown."""
+"""How many bytes of a line an error shows."""
 
 
 class Scanned(NamedTuple):
-    """What a line says, and how."""
+    """The fields of a line, and its differences."""
 
     fields: tuple[int, int, Permissions, int, Device, int, bytes]
-    """Those of MapsEntry."""
+    """The fields of MapsEntry."""
     differences: list[Difference]
-    """From left to right."""
+    """The differences from left to right."""
     end_column: int
-    """Where the end address begins, from 1."""
+    """The column where the end address begins, from 1."""
     has_inode: bool
-    """Whether it has a device and an inode."""
+    """Whether the line has a device and an inode."""
 
 
 def scan(line: bytes, name_column: int = NAME_COLUMN) -> Scanned:
     """Read a line without its newline.
 
-    An empty range is returned as one; that is for the caller to leave out.
+    An empty range is returned, too; the caller may leave it out.
 
     Args:
-        line: With carriage returns at its end only if they may be part of the name.
-        name_column: Where names are expected, from 0.
+        line: The line. It ends with carriage returns only if they may be part of the name.
+        name_column: The column where names are expected, from 0.
 
     Raises:
         NotMapsError: It can mean nothing, or more than one thing.
@@ -45,7 +45,7 @@ def scan(line: bytes, name_column: int = NAME_COLUMN) -> Scanned:
 
 
 def first_difference(line: bytes) -> Difference:
-    """Say why MapsEntry.parse() refuses a line."""
+    """Return the reason why MapsEntry.parse() refuses a line."""
     first, newline, more = line.partition(b"\n")
     cursor = Cursor(first, NAME_COLUMN)
     differences = cursor.differences
@@ -62,7 +62,7 @@ def first_difference(line: bytes) -> Difference:
 
 
 def refusal(number: int, line: bytes, difference: Difference) -> ValueError:
-    """Return the error that names a line, from 1, what is wrong with it, and shows it."""
+    """Return an error with the line number (from 1), the difference, and the line."""
     shown = line if len(line) <= _SHOWN else line[:_SHOWN] + b"..."
     return ValueError(f"line {number}, {difference}: {shown!r}")
 
@@ -89,13 +89,13 @@ def _check_beginning(cursor: Cursor, start: WrittenAddress, end: WrittenAddress)
     few = len(start.digits) < min(DIGITS, len(end.digits))
     zeros = start.digits.startswith(b"0") and start.digits != b"0"
     if few and (zeros or len(end.digits) > DIGITS):
-        found = f"{start.digits.decode()}, which seems to lack its beginning"
+        found = f"{start.digits.decode()}, whose beginning seems to be cut off"
         cursor.refuse(start.at, found, FormatRule.DIGITS)
 
 
 def _check_range(cursor: Cursor, start: WrittenAddress, end: WrittenAddress) -> None:
     if start.value == end.value == 0:
-        cursor.differs(start.at, "a hidden range, of zeros only", FormatRule.NOT_HIDDEN)
+        cursor.differs(start.at, "a hidden range, all zeros", FormatRule.NOT_HIDDEN)
     elif start.value == end.value:
         cursor.differs(end.at, "an empty range, which ends where it begins", FormatRule.NOT_EMPTY)
     elif start.value > end.value:

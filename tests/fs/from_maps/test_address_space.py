@@ -54,19 +54,19 @@ BAD = {
     "half a page": (
         b"7f0000000000-7f0000000800 r--p 00000000 00:00 0 \n",
         1,
-        "is not of whole pages",
+        "is not page-aligned",
     ),
     "half a page into the file": (
         b"7f0000000000-7f0000001000 r--p 00000200 08:01 7" + PADDING + b"/lib/x\n",
         1,
-        "is not of whole pages",
+        "is not page-aligned",
     ),
     "of the kernel": (
         b"ffffffffff000000-ffffffffff001000 r--p 00000000 00:00 0 \n",
         1,
-        "lies above what a process may map",
+        "is above what a process may map",
     ),
-    "something after the gate": (GATE_LINE + ONE, 1, "lies above what a process may map"),
+    "something after the gate": (GATE_LINE + ONE, 1, "is above what a process may map"),
     "smaps": (ONE + b"Size:                  4 kB\n", 2, "is not a line of maps"),
     "another program's columns": (ONE.replace(b"-", b" - "), 1, "is not a line of maps"),
     "an empty line": (ONE + b"\n" + TWO, 2, "is not a line of maps"),

@@ -29,17 +29,17 @@ ANON_HUGEPAGE = line(
 REFUSED = {
     "hugetlbfs?": (
         huge(0x7F00_0000_0000, PMD_SIZE, b"/mnt/huge/x"),
-        r"^line 1 .*may lie on hugetlbfs: say so with hugetlb=\{\(0, 16\): 2 << 20\}",
+        r"^line 1 .*may be on hugetlbfs: say so with hugetlb=\{\(0, 16\): 2 << 20\}",
     ),
-    "memfd?": (huge(0x7F00_0000_0000, PMD_SIZE, b"/memfd:x (deleted)"), "may lie on hugetlbfs"),
-    "System V?": (huge(0x7F00_0000_0000, PMD_SIZE, b"/SYSV00000000 (deleted)"), "may lie on"),
+    "memfd?": (huge(0x7F00_0000_0000, PMD_SIZE, b"/memfd:x (deleted)"), "may be on hugetlbfs"),
+    "System V?": (huge(0x7F00_0000_0000, PMD_SIZE, b"/SYSV00000000 (deleted)"), "may be on"),
     "2 MB or 1 GB?": (
         huge(0x7F00_0000_0000, PUD_SIZE, b"/anon_hugepage (deleted)"),
         "^line 1 .*pages of 2 MB or of 1 GB: say so",
     ),
     "half a huge page": (
         huge(0x7F00_0000_0000, 3 << 20, b"/anon_hugepage (deleted)"),
-        "^line 1 .*not of whole pages of 2048 kB",
+        "^line 1 .*not aligned to pages of 2048 kB",
     ),
 }
 
@@ -53,7 +53,7 @@ def test_what_the_text_leaves_open_is_refused_by_name(text: bytes, reason: str) 
 TOLD = {
     "no such pages": ({"hugetlb": {(8, 1): 3}}, "no pages of x86-64 have 3 bytes"),
     "no such device": ({"hugetlb": {(0, 9): 4096}}, r"no line of the maps has the device \(0, 9\)"),
-    "small pages": ({"hugetlb": {(8, 1): PMD_SIZE}}, "^line 1 .*not of whole pages of 2048 kB"),
+    "small pages": ({"hugetlb": {(8, 1): PMD_SIZE}}, "^line 1 .*not aligned to pages of 2048 kB"),
 }
 
 
@@ -114,7 +114,7 @@ PLAIN = {
 
 
 def test_a_huge_page_cannot_be_told_to_be_small() -> None:
-    with pytest.raises(ValueError, match=r"^line 1 .*is of huge pages"):
+    with pytest.raises(ValueError, match=r"^line 1 .*has huge pages"):
         Process.from_maps(ANON_HUGEPAGE, hugetlb={(0, 0x10): P})
 
 

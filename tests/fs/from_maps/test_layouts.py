@@ -146,17 +146,17 @@ REFUSED = {
     "padded": (FIVE_LEVELS, "^line 1 of the maps is not as Linux writes it"),
     "across the border": (
         line(TASK_SIZE_5LEVEL - P, 2 * P, b""),
-        "^line 1 .*lies above what a process may map: no user space",
+        "^line 1 .*is above what a process may map: no user space",
     ),
     "kernel address": (FIVE_LEVELS[57:], "^line 1 .*addresses of the kernel"),
     "between": (line(1 << 60, P, b""), "^line 1 .*no user space of x86-64 reaches so far"),
     "long vsyscall": (
         line(0xFFFF_FFFF_FF60_0000, 8 << 20, b"[vsyscall]", b"---p"),
-        r"^line 1 .*of \[vsyscall\] only the last line is known.*one page",
+        r"^line 1 .*: \[vsyscall\] must be the last line and one page",
     ),
     "unreadable vsyscall": (
         line(0xFFFF_FFFF_FF60_0000, P, b"[vsyscall]", b"---p"),
-        r"^line 1 .*of \[vsyscall\] only",
+        r"^line 1 .*: \[vsyscall\] must be the last",
     ),
 }
 
@@ -168,8 +168,8 @@ def test_what_is_not_modelled_is_refused_by_name(text: bytes, reason: str) -> No
 
 
 TOLD = {
-    "no such size": (1 << 30, "task_size=0x40000000 is not modelled; there are"),
-    "too small": (IA32_PAGE_OFFSET_3GB, "^line 2 .*lies above what"),
+    "no such size": (1 << 30, "task_size=0x40000000 is not modelled; the engine knows"),
+    "too small": (IA32_PAGE_OFFSET_3GB, "^line 2 .*is above what"),
 }
 
 

@@ -344,7 +344,7 @@ REFUSED = {
     ),
     "a range that is cut off in its middle": (
         TEXT.replace(LIBRARY, LIBRARY[:20] + b"\n"),
-        "line 6, column 21: the end of the line; Linux prints one blank",
+        "line 6, column 21: the end of the line; Linux prints one space",
     ),
 }  # fmt: skip
 

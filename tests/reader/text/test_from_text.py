@@ -127,8 +127,8 @@ TORN = {
     "the last line cut off in its inode": (ANON + FILE[:47], "line 2, column 48: the line ends"),
     "the last line cut off in its offset": (ANON + FILE[:36], "line 2, column 37: the line ends"),
     "one line, cut off in its offset": (FILE[:36], "line 1, column 37: the line ends after"),
-    "the first line lacks its beginning": (ANON[9:] + FILE, "line 1, column 1: 000, which seems"),
-    "the first line lacks one address": (ANON[13:] + FILE, "line 1, column 13: a blank"),
+    "the first line lacks its beginning": (ANON[9:] + FILE, "line 1, column 1: 000, whose begin"),
+    "the first line lacks one address": (ANON[13:] + FILE, "line 1, column 13: a space"),
     "two lines joined in a name": (FILE[:-1] + HEAP, "line 1, column "),
     "two lines joined in an address": (ANON[:10] + FILE, "line 1, column "),
     "twice the same": (ANON + ANON, "line 2, column 14: 7f0000001000, not above the end"),
@@ -144,7 +144,7 @@ TORN = {
     ),
     "proc/PID/map of BSD": (
         b"0x400000 0x401000 4 0 0xfffff8 r-x 1 0 0x1000 COW NC vnode /bin/x NCH -1\n",
-        "line 1, column 9: a blank",
+        "line 1, column 9: a space",
     ),
     "addresses and no permissions": (b"0x400000-0x401000 /bin/x\n", "line 1, column 19: '/bin/x'"),
     "UTF-16 cut off": (WHOLE.decode().encode("utf-16")[:-1], "line 1, column 1: UTF-16; Linux"),
@@ -192,7 +192,7 @@ def test_each_kind_of_difference_is_told_once_with_its_first_line_and_how_many_t
     ]
     assert told(b"".join(lines)) == [
         "line 1, column 1: an address of 6 digits; Linux prints at least 8 (%08x) (600 lines)",
-        "line 1, column 36: the line ends after the inode; Linux prints a blank there (600 lines)",
+        "line 1, column 36: the line ends after the inode; Linux prints a space there (600 lines)",
     ]
     first = lenient(b"".join(lines)).leniencies[0]
     assert (first.line, first.column, first.lines) == (1, 1, 600)

@@ -107,7 +107,7 @@ def test_a_number_has_as_many_digits_as_asked_for(width: int) -> None:
         ),
         (
             LINE.replace(b" 0 \n", b" %d \n" % (1 << 64)),
-            "column 47: '18446744073709551616'; Linux prints numbers of 64 bits",
+            "column 47: '18446744073709551616'; Linux prints numbers of at most 64 bits",
         ),
         (LINE.replace(b"rw-p", b"rwp-"), "column 27: 'rwp-'; Linux prints r or -, w or -, x or -"),
         (b"\n", "column 1: an empty line; Linux prints one line for each VMA"),

@@ -1,4 +1,4 @@
-"""An address space of the engine that starts from the maps of a real process.
+"""Make an engine address space from the maps of a real process.
 
 From the top down: address_space, files, layout, lines.
 """

@@ -1,12 +1,12 @@
-"""An address space of the engine that starts from the maps of a real process.
+"""Make an engine address space from the maps of a real process.
 
-It stands here, and not as a method of MmStruct, because what it reads is the text of a file of
-/proc, and mm/ knows nothing of those; Process.from_maps() is the door to it.
+This is not a method of MmStruct, because it reads the text of a /proc file, and mm/ knows nothing
+of those. Users call Process.from_maps().
 
-What maps does not show is taken to be as it is most often: files are open for reading and
-writing and longer than what is mapped of them, writable private memory is charged for, nothing
-but the stack was ever written, and nobody gave advice, locked or sealed. Of devices, sockets and
-the like their drivers know more than that: calls that would ask them raise NotModelledError, see
+maps does not show everything, so the usual case is assumed: files are open for reading and writing
+and longer than their mappings; writable private memory has VM_ACCOUNT; only the stack was ever
+written to; and no memory has advice, locks or seals. The drivers of devices, sockets and the like
+know more than the text. A call whose result depends on one raises NotModelledError; see
 mm/vmas/driver.py.
 """
 
@@ -59,7 +59,7 @@ from untorn.mm.vmas.vm_area import vm_area_alloc, vma_open, vma_store_new
 _ANON_NAME = re.compile(rb"\[anon(?:_shmem)?:(.*)\]", re.DOTALL)
 _MAY = VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC
 _GATE_FLAGS = {gate_line(flags): flags for flags in (VM_EXEC, VM_READ | VM_EXEC)}
-"""Of the last line, if it is that of the gate VMA."""
+"""The VM_* flags of the gate VMA by its line, which is the last one if there is a gate VMA."""
 
 
 def mm_from_maps(
@@ -79,37 +79,37 @@ def mm_from_maps(
     huge_pools: Mapping[int, HugePool] | None = None,
     vm_committed: VmCommitted | None = None,
 ) -> MmStruct:
-    """Return an address space whose maps are this text, to the byte.
+    """Return an address space whose maps file is exactly this text.
 
     Args:
-        text: The whole of a /proc/PID/maps, read at one go.
-        name: For reports.
-        mmap_base: Byte address below which mappings are placed; None: where the highest of those
-            ends that may have been placed, with or without randomization, as the first to be
-            placed touches it.
-        topdown: False if mappings are placed from the bottom up; mmap_base is the lowest then.
-        heap: start_brk and brk, byte addresses; None: as far as lines are called [heap].
-        start_stack: Byte address of the stack pointer at exec; None: near the top of [stack].
-        data_size: Bytes of the program's own data; see MmStruct.
-        limits: What bounds it; RLIMIT_STACK is what it was at exec.
-        slab: Where its VMA objects come from.
-        task_size: The first byte address that the process cannot have: TASK_SIZE, with page tables
-            of five levels TASK_SIZE_5LEVEL, or of a 32-bit process IA32_PAGE_OFFSET or
-            IA32_PAGE_OFFSET_3GB of maps/page.py; None: as the [stack], or what lies above 4 GiB,
-            tells.
-        hugetlb: Of devices, major and minor number as maps shows them, the bytes of the pages
-            that all files there have: 2 << 20 or 1 << 30 on a hugetlbfs, 4096 elsewhere; see
-            files.py for what the text tells itself.
-        release: Which Linux it behaves like; see MmStruct.
-        huge_pools: The machine's huge pages; see MmStruct. What is mapped of them already has none
-            of its pages in use and none reserved.
-        vm_committed: What is promised to all processes of the machine; see MmStruct.
+        text: A complete /proc/PID/maps, read in one piece.
+        name: The name that reports show.
+        mmap_base: Byte address below which mappings are placed. None: the end of the highest
+            mapping that the kernel may have placed, with or without randomization. (The first
+            mapping that it places ends at mmap_base.)
+        topdown: False if mappings are placed bottom up; then mmap_base is the lowest address.
+        heap: start_brk and brk, byte addresses. None: the bounds of the lines named [heap].
+        start_stack: Byte address of the stack pointer at exec. None: near the top of [stack].
+        data_size: Bytes of the program's data segment; see MmStruct.
+        limits: The limits; RLIMIT_STACK as it was at exec.
+        slab: The allocator of its VMA objects.
+        task_size: The first byte address that the process cannot use: TASK_SIZE, with five-level
+            page tables TASK_SIZE_5LEVEL, or for a 32-bit process IA32_PAGE_OFFSET or
+            IA32_PAGE_OFFSET_3GB of maps/page.py. None: derived from [stack] and from mappings above
+            4 GiB.
+        hugetlb: The page size in bytes of all files on a device, by the device's major and minor
+            number as maps shows them: 2 << 20 or 1 << 30 on a hugetlbfs, 4096 elsewhere. See
+            files.py for the devices where the text itself tells.
+        release: The release of Linux that it behaves like; see MmStruct.
+        huge_pools: The machine's huge pages; see MmStruct. The mappings in the text have none of
+            these pages in use or reserved.
+        vm_committed: The memory committed to all processes of the machine; see MmStruct.
 
     Raises:
-        ValueError: A line is torn, cut off, out of order, not one that the engine could have
-            written, or of something that is not modelled; the message has its number and the
-            reason. Or the text leaves open what task_size or hugetlb would tell, or
-            no such release is modelled.
+        ValueError: A line is torn, cut off, out of order, not one that the engine would write, or
+            of something that is not modelled; the message has its number and the reason. Or the
+            text does not tell task_size or a page size and the caller does not say it, or the
+            engine does not model the release.
     """
     texts = re.findall(rb"[^\n]*\n|[^\n]+", text)
     gate_flags = _GATE_FLAGS.get(texts[-1], 0) if texts else 0
@@ -140,13 +140,13 @@ def mm_from_maps(
     mm.start_stack = find_start_stack(lines) if start_stack is None else start_stack
     mmap_write_lock(mm)
     try:
-        _fill(mm, lines, files)
+        _add_vmas(mm, lines, files)
     finally:
         mmap_write_unlock(mm)
     return mm
 
 
-def _fill(mm: MmStruct, lines: list[NumberedLine], files: FilesOfMaps) -> None:
+def _add_vmas(mm: MmStruct, lines: list[NumberedLine], files: FilesOfMaps) -> None:
     """Add a VMA for each line. Preconditions: mmap_lock held for write; mm is empty."""
     for line in lines:
         vma = add_vma(mm, line, files.of(line.entry) if line.entry.has_file else None)
@@ -157,7 +157,7 @@ def _fill(mm: MmStruct, lines: list[NumberedLine], files: FilesOfMaps) -> None:
 
 
 def add_vma(mm: MmStruct, line: NumberedLine, file: VmFile | None) -> Vma:
-    """Add a VMA for a line, which maps this file. Preconditions: mmap_lock held for write."""
+    """Add a VMA for a line that maps file. Preconditions: mmap_lock held for write."""
     entry = line.entry
     vma = vm_area_alloc(mm)
     vma.vm_start, vma.vm_end = entry.start, entry.end
@@ -183,7 +183,7 @@ def add_vma(mm: MmStruct, line: NumberedLine, file: VmFile | None) -> Vma:
 
 
 def _flags(entry: MapsEntry, file: VmFile | None) -> int:
-    """Return the VM_* flags that four characters, and what is mapped, stand for."""
+    """Return the VM_* flags for the four permission characters and the file of a line."""
     flags = _MAY | entry.readable * VM_READ | entry.writable * VM_WRITE
     flags |= entry.executable * VM_EXEC
     if entry.shared:
@@ -194,11 +194,11 @@ def _flags(entry: MapsEntry, file: VmFile | None) -> int:
 
 
 def _make_special(vma: Vma, line: NumberedLine) -> None:
-    """Make vma what the kernel maps for a process. Compare mm/mmap.c:_install_special_mapping()."""
+    """Make vma a special mapping of the kernel. Compare mm/mmap.c:_install_special_mapping()."""
     name = line.entry.name
     if name not in SPECIAL_FLAGS:
         known = ", ".join(each.decode() for each in (HEAP, STACK, *SPECIAL_FLAGS))
-        reason = f"has a name that is not modelled, as {known} are"
+        reason = f"has a name that is not modelled; the engine knows {known}"
         raise refusal(line.number, line.text, reason)
     vma.vm_ops = special_mapping(name)
     vma.vm_pgoff = 0

@@ -1,17 +1,17 @@
-"""The open files that lines of maps stand for, as far as the lines tell. See address_space.py.
+"""Find the open files behind the lines of maps, as far as the lines tell. See address_space.py.
 
-What a name tells: whether a driver decides about the mapping. What a device tells: whether its
-files lie on hugetlbfs.
+The name in a line tells whether a driver decides about the mapping. The device may tell whether its
+files are on hugetlbfs.
 
-Every mount of hugetlbfs has a device number of its own, and pages of one size; what maps them
-begins and ends with such pages, in memory and in the file. The kernel's own mounts, one for each
-size, hold what MAP_HUGETLB, SHM_HUGETLB and MFD_HUGETLB ask for; only the first has a name that no
-other file has, /anon_hugepage. So a device is
+Every mount of hugetlbfs has its own device number and one page size, and its mappings are aligned
+to that size in memory and in the file. The kernel has an internal mount for each size, which holds
+the files of MAP_HUGETLB, SHM_HUGETLB and MFD_HUGETLB. Only those of MAP_HUGETLB have a name that no
+other file has, /anon_hugepage. So a device has
 
-- of huge pages if one of its lines has that name;
-- of ordinary ones if one of its lines has other borders than huge pages, if it is that of a disk,
-  which has a major number, or that of shared anonymous memory;
-- else it may be either: borders are no proof, and the caller has to say.
+- huge pages if one of its lines has that name;
+- ordinary pages if one of its lines is not aligned for huge pages, if it is a disk, which has a
+  major number, or if it is the device of shared anonymous memory;
+- otherwise either: alignment alone is no proof, so the caller has to say.
 """
 
 import re
@@ -30,31 +30,31 @@ from untorn.mm.vmas.driver import DAX_OPS, DRIVER_OPS
 _SYSV = re.compile(rb"/SYSV[0-9a-f]{8} \(deleted\)")
 _MEMFD = b"/memfd:"
 _SHMEM_NAME = b"/dev/zero (deleted)"
-"""Of shared anonymous memory."""
+"""The name of shared anonymous memory."""
 _ANON_SHMEM = b"[anon_shmem:"
-"""What it begins with if it was given a name."""
+"""How its name begins if prctl(2) has set one."""
 _ZERO_NAME = b"/dev/zero"
 _FILES_IN_DEV = re.compile(rb"/dev/(shm/|huge).*|/dev/zero( \(deleted\))?", re.DOTALL)
-"""What is below /dev, and no device with a say in what may be done with its mappings."""
+"""Paths below /dev that are no devices with a driver of their own."""
 _OF_DRIVERS = (
-    *(b"/dev/", b"/sys/", b"/proc/"),  # of devices, or made up by the kernel
+    *(b"/dev/", b"/sys/", b"/proc/"),  # devices, or files that the kernel generates
     *(b"/dmabuf:", b"/drm mm object", b"/i915"),  # buffers of devices
     *(b"/[aio]", b"/secretmem"),  # a ring of asynchronous I/O, memory of memfd_secret
 )
-"""What paths begin with that are not those of plain files."""
+"""How the paths of files begin that are not plain files."""
 _DAX = b"/dev/dax"
 _ANON_HUGEPAGE = b"/anon_hugepage (deleted)"
 _FIRST_DEVICE = (0, 1)
-"""The first without a major number belongs to what is there before hugetlbfs: the kernel's own
-tmpfs in recent releases, which memfds and System V segments lie on."""
+"""The first device without a major number is mounted before hugetlbfs. In recent releases it is the
+kernel's internal tmpfs, which holds memfds and System V segments."""
 
 
 class FilesOfMaps:
     """The open files of the lines so far.
 
-    One line continues the file of another if it begins where that ends, further on in the same
-    inode: so the segments of one library do, which one open() was for. Shared memory without a
-    name has only one open file.
+    A line has the same open file as the line before it if it begins where that one ends and is
+    further on in the same inode. That is so for the segments of a library, which were mapped from
+    one open(). Unnamed shared memory always has only one open file.
     """
 
     __slots__ = ("_huge_pools", "_last", "_page_sizes", "_shmem")
@@ -65,14 +65,14 @@ class FilesOfMaps:
         hugetlb: Mapping[tuple[int, int], int],
         huge_pools: Mapping[int, HugePool],
     ) -> None:
-        """Look at all lines; arguments and errors are those of mm_from_maps()."""
+        """Look at all lines. Arguments and errors are those of mm_from_maps()."""
         self._huge_pools = huge_pools
         self._last: tuple[MapsEntry, VmFile] | None = None
         self._shmem: dict[int, VmFile] = {}
         self._page_sizes = _find_page_sizes(lines, hugetlb)
 
     def of(self, entry: MapsEntry) -> VmFile:
-        """Return the open file of an entry that has one."""
+        """Return the open file of an entry that has a file."""
         file = self._known(entry) or self._open(entry)
         self._last = entry, file
         if _is_shmem(entry):
@@ -131,22 +131,22 @@ def _operations(entry: MapsEntry, page_size: int) -> VmOperations | None:
 
 
 def _is_of_driver(entry: MapsEntry) -> bool:
-    """Say whether an entry maps no plain file, but what a driver decides about.
+    """Say whether an entry maps a file with a driver, and no plain file.
 
-    What has no path is a socket or an anonymous inode, such as that of a ring.
+    A file without a path is a socket or an anonymous inode, such as that of a ring.
     """
     return entry.has_file and not entry.name.startswith(_ANON_SHMEM) and is_of_driver(entry.name)
 
 
 def is_of_driver(path: bytes) -> bool:
-    """Say whether a path, as maps or a descriptor has it, is that of no plain file."""
+    """Say whether a path, from maps or a descriptor, belongs to a file that is no plain file."""
     if _FILES_IN_DEV.fullmatch(path):
         return False
     return path.startswith(_OF_DRIVERS) or not path.startswith(b"/")
 
 
 def _may_be_huge_dax(entry: MapsEntry) -> bool:
-    """Say whether an entry may map pages of 2 MB or more of device DAX: it begins and ends so.
+    """Say whether an entry may map pages of 2 MB or more of device DAX, by its alignment.
 
     Source: drivers/dax/device.c:check_vma().
     """
@@ -154,7 +154,7 @@ def _may_be_huge_dax(entry: MapsEntry) -> bool:
 
 
 def _is_never_huge(entry: MapsEntry) -> bool:
-    """Say whether no file of that name lies on hugetlbfs."""
+    """Say whether a file of that name is never on hugetlbfs."""
     name = entry.name
     if name in (_SHMEM_NAME, _ZERO_NAME) or name.startswith(_ANON_SHMEM):
         return True
@@ -164,14 +164,14 @@ def _is_never_huge(entry: MapsEntry) -> bool:
 def _find_page_sizes(
     lines: list[NumberedLine], told: Mapping[tuple[int, int], int]
 ) -> dict[Device, int]:
-    """Return the bytes of the pages that files on each device have.
+    """Return the page size in bytes of the files on each device.
 
     Args:
-        lines: Those of maps.
-        told: What the caller says, by device.
+        lines: The lines of maps.
+        told: The page sizes that the caller knows, by device.
 
     Raises:
-        ValueError: What is told cannot be, or the lines leave open what is not told.
+        ValueError: A size in told is impossible, or neither told nor the lines give a size.
     """
     devices: dict[Device, list[NumberedLine]] = {}
     for line in lines:
@@ -189,18 +189,19 @@ def _find_page_sizes(
 
 
 def _checked(size: int, lines: list[NumberedLine]) -> int:
-    """Return size, if all lines may be of such pages."""
+    """Return size if all lines may have such pages."""
     for line in lines:
         if size == PAGE_SIZE and line.entry.name == _ANON_HUGEPAGE:
-            raise refusal(line.number, line.text, "is of huge pages, and not of 4 kB")
+            raise refusal(line.number, line.text, "has huge pages, and not pages of 4 kB")
         if not _is_aligned(line, size):
-            reason = f"is not of whole pages of {size >> 10} kB, as all of its device must be"
+            kb = size >> 10
+            reason = f"is not aligned to pages of {kb} kB, as all lines of its device must be"
             raise refusal(line.number, line.text, reason)
     return size
 
 
 def _guess(lines: list[NumberedLine]) -> int:
-    """Return the size of the pages on the device of these lines, if they tell."""
+    """Return the page size of the device of these lines if they tell it."""
     huge = any(line.entry.name == _ANON_HUGEPAGE for line in lines)
     gigantic = all(_is_aligned(line, PUD_SIZE) for line in lines)
     if huge and not gigantic:
@@ -209,7 +210,7 @@ def _guess(lines: list[NumberedLine]) -> int:
         return PAGE_SIZE
     number, text, entry = lines[0]
     sizes = "1 << 30" if huge else "1 << 30, or 4096 if it is not"
-    reason = "may be of pages of 2 MB or of 1 GB" if huge else "may lie on hugetlbfs"
+    reason = "may have pages of 2 MB or of 1 GB" if huge else "may be on hugetlbfs"
     how = f"say so with hugetlb={{{tuple(entry.device)}: 2 << 20}}"
     raise refusal(number, text, f"{reason}: {how}, or {sizes}")
 

@@ -1,8 +1,9 @@
-"""What the text of maps tells about the layout of an address space. See address_space.py.
+"""Find the layout of an address space from the text of maps. See address_space.py.
 
-It tells whether the process is of 32 bits only by what is where: the [stack], or what lies above
-4 GiB, as [vsyscall] does. Where nothing tells, the caller has to. That page tables are of five
-levels only mappings above TASK_SIZE tell; without one, and not told, it is taken to have four.
+The text shows whether a process has 32 bits only by addresses: that of [stack], or any above 4 GiB,
+such as that of [vsyscall]. If neither helps, the caller has to say. Only a mapping above TASK_SIZE
+shows that page tables have five levels. Without one, and if the caller does not say so, four levels
+are assumed.
 """
 
 from untorn.fs.from_maps.lines import NumberedLine, refusal
@@ -25,30 +26,30 @@ _TASK_SIZES = {
 }
 _HOW = "task_size=IA32_PAGE_OFFSET (0xffffe000), or TASK_SIZE (0x7ffffffff000)"
 _STACK_SHIFT = 8 << 20
-"""Bytes by which randomization moves a 32-bit stack at most. Source: arch/x86/include/asm/elf.h."""
+"""The most bytes that randomization moves a 32-bit stack. Source: arch/x86/include/asm/elf.h."""
 
 
 def choose_task_size(lines: list[NumberedLine], *, gate: bool, told: int | None) -> int:
-    """Return the first byte address that the process cannot have.
+    """Return the first byte address that the process cannot use.
 
     Args:
-        lines: All but that of the gate VMA.
-        gate: Whether there is one.
-        told: What the caller says that it is; None if it does not.
+        lines: All lines but that of the gate VMA.
+        gate: Whether there is a gate VMA.
+        told: The address that the caller gives; None if it gives none.
 
     Raises:
-        ValueError: The text contradicts what is told, or leaves open what is not told.
+        ValueError: The text contradicts the caller, or neither of them tells the address.
     """
     if told is None:
         return _task_size_of(lines, gate=gate)
     if told not in _TASK_SIZES.values():
         known = ", ".join(f"{name} ({size:#x})" for name, size in _TASK_SIZES.items())
-        raise ValueError(f"task_size={told:#x} is not modelled; there are {known}")
+        raise ValueError(f"task_size={told:#x} is not modelled; the engine knows {known}")
     if gate and told <= UINT_MAX:
         raise ValueError(f"the maps end with [vsyscall]: no process of task_size={told:#x} has it")
     for line in lines:
         if line.entry.end > told:
-            reason = f"lies above what a process of task_size={told:#x} may map"
+            reason = f"is above what a process of task_size={told:#x} may map"
             raise refusal(line.number, line.text, reason)
     return told
 
@@ -63,17 +64,17 @@ def _task_size_of(lines: list[NumberedLine], *, gate: bool) -> int:
         if lines[-1].entry.end <= size and tops and max(tops) >= size - _STACK_SHIFT:
             return size
     raise ValueError(
-        "all of the maps lies below 4 GiB, and no [stack] or [vsyscall] tells whether the process"
-        f" is one of 32 bits: say so with {_HOW}"
+        "all lines are below 4 GiB, and neither [stack] nor [vsyscall] tells whether the process"
+        f" has 32 bits: say so with {_HOW}"
     )
 
 
 def does_read_imply_exec(lines: list[NumberedLine], task_size: int) -> bool:
     """Say whether the process runs under READ_IMPLIES_EXEC.
 
-    So 32-bit programs do that say nothing of the stack they want: all that they may read they may
-    execute, but for what the kernel maps itself. A program that asks for an executable stack gets
-    no more than that, and has other memory to tell it by.
+    A 32-bit program without a PT_GNU_STACK header does: all its readable memory is executable,
+    except special mappings. A program that only asks for an executable stack has other memory that
+    is readable and not executable.
 
     Source: arch/x86/include/asm/elf.h, elf_read_implies_exec().
     """
@@ -86,9 +87,10 @@ def does_read_imply_exec(lines: list[NumberedLine], task_size: int) -> bool:
 def find_mmap_base(
     lines: list[NumberedLine], limits: Limits, task_size: int, *, topdown: bool
 ) -> int:
-    """Return the border of what was placed, as far as randomization can have moved it.
+    """Return the end (bottom up: the start) of the placed mappings nearest to mmap_base.
 
-    Above the stack lies what has a place of its own there: the vdso, if that is randomized too.
+    Only addresses count that randomization can have moved mmap_base to. Mappings above the stack do
+    not count: the vdso may be placed there separately.
     """
     base = pick_mmap_base(limits, topdown=topdown, task_size=task_size)
     shift = largest_shift(task_size)
@@ -103,24 +105,24 @@ def find_mmap_base(
 
 
 def find_legacy_base(mmap_base: int, limits: Limits, task_size: int) -> int:
-    """Return where the search from the bottom up begins if nothing is free below mmap_base.
+    """Return where the bottom-up search begins if nothing is free below mmap_base.
 
-    Randomization moves it up as far as mmap_base down. (Where the gap between mmap_base and the
-    stack is neither the smallest nor the largest, not quite; but there it makes no difference, as
-    all above it is free, or tried already, then.)
+    Randomization moves this address up by as much as it moves mmap_base down. (That is not exact if
+    the distance between mmap_base and the stack is neither the smallest nor the largest. But then
+    it makes no difference: everything above is free or was tried already.)
     """
     shift = pick_mmap_base(limits, task_size=task_size) - mmap_base
     return legacy_base(task_size) + max(shift, 0)
 
 
 def find_heap(lines: list[NumberedLine]) -> tuple[int, int]:
-    """Return start_brk and brk as the lines called [heap] have them."""
+    """Return start_brk and brk: the bounds of the lines named [heap]."""
     heaps = [line.entry for line in lines if line.entry.name == HEAP]
     return (heaps[0].start, heaps[-1].end) if heaps else (0, 0)
 
 
 def find_start_stack(lines: list[NumberedLine]) -> int:
-    """Return a stack pointer that lies in every line called [stack]: two may meet there."""
+    """Return a stack pointer that all lines named [stack] contain or touch; there may be two."""
     stacks = [line.entry for line in lines if line.entry.name == STACK]
     if not stacks:
         return 0

@@ -1,4 +1,4 @@
-"""The lines of a text of maps, and what is said of one that cannot be taken."""
+"""Parse the lines of a text of maps, and report a line that cannot be used."""
 
 from typing import NamedTuple
 
@@ -8,25 +8,25 @@ from untorn.maps.page import KERNEL_HALF, TASK_SIZE_5LEVEL, page_aligned
 
 
 class NumberedLine(NamedTuple):
-    """A line, and what it says."""
+    """A line and its entry."""
 
     number: int
-    """From 1."""
+    """Line number, from 1."""
     text: bytes
-    """With its newline."""
+    """The text of the line, with its newline."""
     entry: MapsEntry
 
 
 def refusal(number: int, text: bytes, reason: object) -> ValueError:
-    """Return what is raised of a line; the reason goes on a sentence that begins with the line."""
+    """Return the error for a line. The reason continues the sentence "line N of the maps ..."."""
     return ValueError(f"line {number} of the maps {reason}: {text!r}")
 
 
 def number_lines(texts: list[bytes]) -> list[NumberedLine]:
-    """Return the lines of maps, each with its newline, but for that of the gate VMA.
+    """Parse the lines of maps, each with its newline, without that of the gate VMA.
 
     Raises:
-        ValueError: A line is torn, out of order, or of what no process maps.
+        ValueError: A line is torn, out of order, or at addresses that no process maps.
     """
     lines: list[NumberedLine] = []
     for number, text in enumerate(texts, 1):
@@ -42,17 +42,17 @@ def number_lines(texts: list[bytes]) -> list[NumberedLine]:
 
 def _check_place(entry: MapsEntry, previous_end: int) -> None:
     if entry.end > TASK_SIZE_5LEVEL:
-        raise ValueError(f"lies above what a process may map{_what_lies_there(entry)}")
+        raise ValueError(f"is above what a process may map{_what_is_there(entry)}")
     if not all(map(page_aligned, (entry.start, entry.end, entry.offset))):
-        raise ValueError("is not of whole pages")
+        raise ValueError("is not page-aligned")
     if entry.start < previous_end:
         raise ValueError("begins below the end of the line before it")
 
 
-def _what_lies_there(entry: MapsEntry) -> str:
+def _what_is_there(entry: MapsEntry) -> str:
     """Return the rest of the reason for refusing addresses that are too high."""
     if entry.name == GATE_NAME:
-        return ": of [vsyscall] only the last line is known, of one page that is --xp or r-xp"
+        return ": [vsyscall] must be the last line and one page, with --xp or r-xp"
     if entry.end > KERNEL_HALF:
         return ": on x86-64 these are addresses of the kernel"
     return ": no user space of x86-64 reaches so far"
@@ -63,7 +63,7 @@ def _check_form(entry: MapsEntry, text: bytes) -> None:
         return
     if entry.name and text[NARROW_NAME_COLUMN - 1 :] == b" %s\n" % entry.name:
         raise ValueError(
-            "has its name where a 32-bit kernel writes it: processes of these are not modelled,"
-            " only the 32-bit processes of 64-bit kernels"
+            "has its name where a 32-bit kernel writes it: such processes are not modelled, only"
+            " the 32-bit processes of 64-bit kernels"
         )
     raise ValueError("is not as Linux writes it")

@@ -1,4 +1,4 @@
-"""What /proc knows of a process: its mm, whether it still exists, who may look.
+"""A process as /proc sees it: its mm, whether it still exists, and the rights of the opener.
 
 Compare fs/proc/base.c:get_proc_task() and proc_mem_open().
 """
@@ -15,9 +15,10 @@ class ProcTask:
     """A process as /proc sees it.
 
     Attributes:
-        mm: None for a kernel thread. Replaced by an exec; files opened before stay with the old.
+        mm: None for a kernel thread. Exec replaces it; files that were opened before keep the old
+            one.
         mempolicy: The memory policy of the task, or None for the default.
-        reaped: Its parent has waited for it: nothing of it is left. Set once.
+        reaped: Its parent has waited for it, so the process is gone. Set once.
         cap_sys_admin: Whether the opener may see the frames of pages.
         ptrace_allowed: Whether the opener passes the ptrace access check (PTRACE_MODE_READ).
     """
@@ -33,7 +34,7 @@ class ProcTask:
 
 
 def proc_mem_open(task: ProcTask) -> MmStruct | None:
-    """Return the task's mm with its structure kept alive, or None if it has no users left.
+    """Return the task's mm with a reference in mm_count, or None if it has no users left.
 
     Raises:
         OSError: ENOENT if the process was reaped, EACCES if the opener may not look into it.

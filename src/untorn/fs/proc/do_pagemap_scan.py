@@ -1,7 +1,7 @@
-"""PAGEMAP_SCAN of an engine process: the ranges of pages that have certain properties.
+"""PAGEMAP_SCAN of an engine process: find the ranges of pages that have certain properties.
 
-There is no userfaultfd: no VMA has asynchronous write protection, and all that is there counts as
-written, or, since Linux 7.3, nothing does. Compare fs/proc/task_mmu.c:do_pagemap_scan(),
+The engine has no userfaultfd. So no VMA has asynchronous write protection, and all present pages
+count as written, or, since Linux 7.3, none does. Compare fs/proc/task_mmu.c:do_pagemap_scan(),
 pagemap_scan_output().
 """
 
@@ -45,13 +45,13 @@ from untorn.releases.changes import SCAN_ACCESSED, SCAN_GUARDS
 from untorn.releases.release import Release
 
 _HOLD_REGIONS = PMD_SIZE >> PAGE_SHIFT
-"""Regions after which mmap_lock is let go of."""
+"""How many regions a scan may find before it drops mmap_lock."""
 
 
 def do_pagemap_scan(mm: MmStruct, memory: UserMemory, arg: int) -> int:
-    """Answer the struct pm_scan_arg at arg; return how many regions were told.
+    """Answer the struct pm_scan_arg at arg. Return how many regions were written.
 
-    Its field walk_end is written whenever the other fields are valid, also on failure.
+    If the other fields are valid, walk_end is always written, even on failure.
 
     Args:
         mm: The address space, which need not have users.
@@ -59,11 +59,11 @@ def do_pagemap_scan(mm: MmStruct, memory: UserMemory, arg: int) -> int:
         arg: Byte address of the struct.
 
     Raises:
-        OSError: EFAULT if the struct, the buffer or the range is not of user space; EINVAL for
-            what is asked; EPERM as PM_SCAN_CHECK_WPASYNC asks for it; EINTR if the task is killed
-            while it waits for mmap_lock.
-        NotModelledError: A driver's mapping is there: what it has resident is not known. Or a huge
-            page of hugetlbfs.
+        OSError: EFAULT if the struct, the buffer or the range is not in user space; EINVAL for
+            invalid fields; EPERM if PM_SCAN_CHECK_WPASYNC is set and there is a VMA; EINTR if the
+            task is killed while it waits for mmap_lock.
+        NotModelledError: The range has a driver's mapping, whose resident pages are unknown, or a
+            huge page of hugetlbfs.
 
     Context: takes mmap_lock for read, until all is scanned or 512 regions were found.
     """
@@ -76,7 +76,7 @@ def do_pagemap_scan(mm: MmStruct, memory: UserMemory, arg: int) -> int:
                 stopped = not scan.walk(mm, start, min(_HOLD_REGIONS, scan.arg.vec_len - told))
             finally:
                 mmap_read_unlock(mm)
-            # Without the lock, as the caller's memory may fault.
+            # Write without the lock, because the caller's memory may fault.
             text = b"".join(region.pack() for region in scan.regions)
             memory.copy_to_user(scan.arg.vec + told * REGION_SIZE, text)
             told += len(scan.regions)
@@ -88,8 +88,8 @@ def do_pagemap_scan(mm: MmStruct, memory: UserMemory, arg: int) -> int:
 
 
 def _get_args(mm: MmStruct, arg: PmScanArg) -> PmScanArg:
-    """Check what is asked; return it with the end at a page, and the most pages as a number."""
-    user_end = max(mm.task_size, TASK_SIZE)  # the caller's, whose program is taken to have 64 bits
+    """Check the fields. Return them with end page-aligned and max_pages never 0."""
+    user_end = max(mm.task_size, TASK_SIZE)  # of the caller, which is assumed to have 64 bits
     masks = arg.category_mask | arg.category_anyof_mask | arg.category_inverted | arg.return_mask
     if arg.size != ARG_SIZE or arg.flags & ~VALID_SCAN_FLAGS or masks & ~_known(mm.release):
         raise os_error(errno.EINVAL)
@@ -105,7 +105,7 @@ def _get_args(mm: MmStruct, arg: PmScanArg) -> PmScanArg:
 
 
 def _known(release: Release) -> int:
-    """Return the PAGE_IS_* bits that may be asked for."""
+    """Return the PAGE_IS_* bits that the release knows."""
     since = {PAGE_IS_GUARD: SCAN_GUARDS, PAGE_IS_ACCESSED: SCAN_ACCESSED}
     later = sum(bit for bit, change in since.items() if release.has(change))
     return VALID_CATEGORIES & ~PAGE_IS_GUARD | later
@@ -113,15 +113,15 @@ def _known(release: Release) -> int:
 
 @dataclass(slots=True)
 class PagemapScan:
-    """One scan. Owned by the task that makes it. Compare struct pagemap_scan_private.
+    """One scan, owned by the task that makes it. Compare struct pagemap_scan_private.
 
     Attributes:
-        arg: What is asked.
-        regions: What was found under the present hold of mmap_lock.
-        room: Regions that this hold may still find.
-        found_pages: Pages of all regions, of earlier holds, too.
-        walk_end: Byte address where a hold had to end, the last that had to; 0 if none had to. As
-            in Linux it stays when the hold after it goes to the end.
+        arg: The arguments of the ioctl.
+        regions: The regions found under the current hold of mmap_lock.
+        room: How many more regions this hold may find.
+        found_pages: How many pages all regions have, including those of earlier holds.
+        walk_end: Byte address where the last hold that ran out of room ended; 0 if there was none.
+            As in Linux, a later hold that reaches the end of the range does not change it.
     """
 
     arg: PmScanArg
@@ -131,16 +131,16 @@ class PagemapScan:
     walk_end: int = 0
 
     def is_enough(self, told: int) -> bool:
-        """Say whether as much was told as was asked for; told is how many regions were."""
+        """Say whether the scan has written, in told regions, as much as was asked for."""
         return bool(told) and (told == self.arg.vec_len or self.found_pages == self.arg.max_pages)
 
     def walk(self, mm: MmStruct, start: int, room: int) -> bool:
-        """Scan from a byte address on; say whether that went to the end.
+        """Scan from byte address start on. Say whether the scan reached the end of the range.
 
         Preconditions: mmap_lock held.
 
         Raises:
-            OSError: EPERM as PM_SCAN_CHECK_WPASYNC asks for it.
+            OSError: EPERM if PM_SCAN_CHECK_WPASYNC is set and there is a VMA.
             NotModelledError: As do_pagemap_scan().
         """
         self.regions, self.room, end = [], room, self.arg.end
@@ -173,7 +173,7 @@ class PagemapScan:
         return self._output(start, end, 0)
 
     def _output(self, start: int, end: int, categories: int) -> bool:
-        """Tell of pages alike, if they are wanted; say whether there was room for all of them."""
+        """Report pages of the same categories if wanted. Say whether all of them had room."""
         if start == end or not self.arg.vec_len or not self._is_interesting(categories):
             return True
         categories &= self.arg.return_mask
@@ -191,7 +191,7 @@ class PagemapScan:
         return has_all and (not arg.category_anyof_mask or categories & arg.category_anyof_mask > 0)
 
     def _push_range(self, start: int, end: int, categories: int) -> int:
-        """Tell of a range; return its end, or start if there is no room for it."""
+        """Add a range to the regions. Return its end, or start if there is no room."""
         last = self.regions[-1] if self.regions else None
         if start == end:
             return start
@@ -206,7 +206,7 @@ class PagemapScan:
 
 
 def _categories(entry: int) -> int:
-    """Return what an entry with the frame of the zero page says. 0 for no page."""
+    """Return the PAGE_IS_* bits of a pagemap entry; 0 if there is no page."""
     categories = 0
     if entry & PM_PRESENT:
         categories |= PAGE_IS_PRESENT | PAGE_IS_WRITTEN

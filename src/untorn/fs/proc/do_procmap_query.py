@@ -1,7 +1,7 @@
-"""The PROCMAP_QUERY ioctl: one VMA, found and described under its own lock.
+"""The PROCMAP_QUERY ioctl: find one VMA and describe it under its own lock.
 
-Each call has a locking context of its own: the ioctl is not serialised with reads of the same
-file nor with itself. Compare fs/proc/task_mmu.c:do_procmap_query(), query_matching_vma().
+Each call has its own locking context: the ioctl is serialised neither with reads of the same file
+nor with itself. Compare fs/proc/task_mmu.c:do_procmap_query(), query_matching_vma().
 """
 
 import errno
@@ -23,37 +23,37 @@ from untorn.mm.vmas.driver import driver_refusal
 def do_procmap_query(
     mm: MmStruct | None, locking: MapsLocking | None, memory: UserMemory, arg: int
 ) -> None:
-    """Answer the struct procmap_query at arg; on failure none of its output fields is written.
+    """Answer the struct procmap_query at arg. On failure none of its output fields is written.
 
     Args:
         mm: The address space, or None for a kernel thread.
-        locking: One of this call's own; None as mm.
+        locking: A locking context that only this call uses; None if mm is None.
         memory: The caller's memory.
         arg: Byte address of the struct.
 
     Raises:
-        OSError: EFAULT, E2BIG or EINVAL for what is asked; ESRCH if mm has no users left;
-            ENOENT if nothing matches; ENAMETOOLONG if a buffer is too small; EINTR if the task
-            is killed while it waits for mmap_lock.
-        NotModelledError: Only the driver of what is found knows the size of its pages.
+        OSError: EFAULT, E2BIG or EINVAL for an invalid struct; ESRCH if mm has no users left;
+            ENOENT if no VMA matches; ENAMETOOLONG if a buffer is too small; EINTR if the task is
+            killed while it waits for mmap_lock.
+        NotModelledError: Only the driver of the VMA knows the size of its pages.
     """
     query = get_query(memory, arg)
-    # Pairs with the last mmput(), as in task_mmu.py. A file that stays open pins no VMAs.
+    # Pairs with the last mmput(), as in task_mmu.py. An open file alone keeps no VMAs alive.
     if mm is None or locking is None or not mmget_not_zero(mm):
         raise os_error(errno.ESRCH)
     try:
         answer, name, file = _describe(locking, query)
     finally:
         mmput(mm)
-    # No lock is held from here on: a build id may have to be read from the file, and the caller's
-    # memory may fault, which can ask for the mmap_lock of this very mm.
+    # No lock is held from here on: in Linux a build id may have to be read from the file, and the
+    # caller's memory may fault, which can need the mmap_lock of this very mm.
     put_answer(memory, arg, answer, name, file.build_id if file else b"")
 
 
 def _describe(
     locking: MapsLocking, query: ProcmapQuery
 ) -> tuple[ProcmapQuery, bytes, VmFile | None]:
-    """Return the struct without sizes of name and build id, the name, and the file."""
+    """Return the struct without the sizes of name and build id, the name, and the file."""
     locking.lock_vma_range()
     try:
         vma = _query_matching_vma(locking, query)
@@ -64,13 +64,13 @@ def _describe(
 
 
 def _query_matching_vma(locking: MapsLocking, query: ProcmapQuery) -> Vma:
-    """Return the first VMA that fits. Each look starts a fresh walk at the address wanted."""
+    """Return the first VMA that matches. Each lookup starts a new walk at the wanted address."""
     addr = query.query_addr
     next_wanted = query.query_flags & QueryFlags.COVERING_OR_NEXT_VMA
     while True:
-        # Seated anew, so no look goes on from an end that a VMA had in an older tree: walks by
-        # query know no false gap. Each answer is a VMA of some state since the call began; those
-        # that did not fit may be of earlier ones.
+        # The iterator is set anew, so no lookup goes on from an end that a VMA had in an older
+        # version of the tree. That is why walks by query have no false gaps. Each answer is a VMA
+        # of some state since the call began; VMAs that did not match may be of earlier states.
         locking.vma_iter_set(addr)
         vma = locking.get_next_vma(addr)
         if vma is None:

@@ -1,4 +1,4 @@
-"""The files of /proc/PID that tell of VMAs: what each shows, and how it can be read.
+"""The files of /proc/PID about VMAs: what each one shows, and the lockings it can be read with.
 
 Compare fs/proc/base.c:tgid_base_stuff and fs/proc/task_mmu.c.
 """
@@ -25,14 +25,15 @@ L = TypeVar("L", bound=MapsLocking)
 
 @dataclass(frozen=True, slots=True)
 class ProcFile(Generic[L]):
-    """One file.
+    """One of the files.
 
     Attributes:
-        records: Makes what it shows, a record for each VMA or one for all. The second and third
-            argument are None together: a process without an address space.
-        lockings: How VMAs are kept still meanwhile, by name.
-        opened: What an open one is; maps alone can also be asked.
-        per_vma: By which Linux locks one VMA at a time; None if it always takes mmap_lock.
+        records: Makes the records that it shows, one for each VMA or one for all. The second and
+            third argument are both None for a process without an address space.
+        lockings: The ways to keep VMAs still during a read, by name.
+        opened: The class of an open file. That of maps also has the ioctl.
+        per_vma: The change since which Linux locks one VMA at a time; None if it always takes
+            mmap_lock.
     """
 
     records: Callable[[ProcTask, MmStruct | None, L | None], SeqOperations[Any]]
@@ -41,12 +42,12 @@ class ProcFile(Generic[L]):
     per_vma: Change | None = None
 
     def open(self, task: ProcTask, reader: str) -> ProcVmaFile:
-        """Open the file of a process, to be read by one of its lockings.
+        """Open the file of a process, to be read with one of its lockings.
 
         Raises:
             OSError: ENOENT if the process was reaped, EACCES if the opener may not look into it,
                 or what records() raises.
-            ValueError: There is no such locking for this file; the message names those there are.
+            ValueError: This file has no such locking; the message names those that it has.
         """
         kind = self.lockings.get(reader)
         if kind is None:
@@ -56,7 +57,7 @@ class ProcFile(Generic[L]):
         return self.opened(mm, locking, self.records(task, mm, locking))
 
     def locking_of(self, release: Release) -> str:
-        """Name the locking by which a release of Linux reads the file."""
+        """Return the name of the locking that a release of Linux uses to read the file."""
         per_vma = self.per_vma is not None and release.has(self.per_vma)
         return "vma_lock" if per_vma else "mmap_lock"
 
@@ -67,4 +68,4 @@ PROC_FILES: Mapping[str, ProcFile[Any]] = {
     "smaps_rollup": ProcFile(ProcSmapsRollup, PAGE_WALK_LOCKINGS),
     "numa_maps": ProcFile(ProcNumaMaps, PAGE_WALK_LOCKINGS, per_vma=SMAPS_PER_VMA),
 }
-"""By name; the running kernel's files have the same names."""
+"""The files by name, which are the names that the running kernel uses."""

@@ -1,4 +1,4 @@
-"""/proc/kpagecount and /proc/kpageflags: how often each page is mapped, and what it is.
+"""/proc/kpagecount and /proc/kpageflags: how often each page is mapped, and its flags.
 
 Compare fs/proc/page.c:kpage_read(), stable_page_flags().
 """
@@ -27,25 +27,25 @@ _KIND_FLAGS = {
 
 
 class KpageFile:
-    """One of the files: the entry of a frame stands at its number (PFN) times 8."""
+    """One of the two files. The entry of a frame is at byte offset PFN * 8."""
 
     __slots__ = ("_entry",)
 
     def __init__(self, entry: Callable[[int, Page | None], int]) -> None:
-        """Make the file; entry returns that of a frame with a number, and with a page, if any."""
+        """Make the file. entry() returns the entry of a frame, from its number and page, if any."""
         self._entry = entry
 
     def read_at(self, offset: int, size: int) -> bytes:
         """Return the entries from a byte offset on, at most size bytes; b"" after the last frame.
 
         Raises:
-            OSError: EINVAL if offset or size is negative or no multiple of 8.
+            OSError: EINVAL if offset or size is negative or not a multiple of 8.
         """
         if min(offset, size) < 0 or offset % ENTRY_SIZE or size % ENTRY_SIZE:
             raise os_error(errno.EINVAL)
         first = offset // ENTRY_SIZE
         numbers = range(first, min(first + size // ENTRY_SIZE, mem_map.max_pfn()))
-        # Each entry is of a moment of its own, as in Linux: there is no lock to stop a machine.
+        # As in Linux, each entry is of a different moment: no lock stops the whole machine.
         entries = [self._entry(number, mem_map.page(number)) for number in numbers]
         return struct.pack(f"<{len(entries)}Q", *entries)
 
@@ -66,6 +66,6 @@ def _flags(pfn: int, page: Page | None) -> int:
 
 
 KPAGECOUNT = KpageFile(_count)
-"""How often each page is mapped; the zero page is never counted."""
+"""How often each page is mapped. Mappings of the zero page are not counted."""
 KPAGEFLAGS = KpageFile(_flags)
-"""KPF_* bits, as far as the engine knows them; KPF_SWAPBACKED of all anonymous memory."""
+"""The KPF_* bits that the engine knows. All anonymous memory has KPF_SWAPBACKED."""

@@ -1,4 +1,4 @@
-"""/proc/PID/maps of an engine process: the one file that can also be asked."""
+"""/proc/PID/maps of an engine process: the only file with an ioctl, PROCMAP_QUERY."""
 
 import errno
 
@@ -25,10 +25,10 @@ class ProcMapsFile(ProcVmaFile):
     __slots__ = ()
 
     def ioctl(self, request: int, memory: UserMemory, arg: int) -> None:
-        """Answer an ioctl with the caller's memory; for errors see do_procmap_query().
+        """Answer an ioctl with the caller's memory. For errors see do_procmap_query().
 
         Raises:
-            OSError: ENOTTY for any request but PROCMAP_QUERY, and before Linux 6.11 for that.
+            OSError: ENOTTY for any request but PROCMAP_QUERY, and before Linux 6.11 for any.
         """
         has_query = self._mm is None or self._mm.release.has(PROCMAP_QUERY_IOCTL)
         if request != PROCMAP_QUERY or not has_query:
@@ -36,7 +36,7 @@ class ProcMapsFile(ProcVmaFile):
         do_procmap_query(self._mm, self._new_locking(), memory, arg)
 
     def procmap_query(self, question: ProcmapQuery) -> QueriedVma:
-        """Answer a PROCMAP_QUERY, in memory made for it; see MapsFile."""
+        """Answer a PROCMAP_QUERY, in memory allocated for it; see MapsFile."""
         name_size, build_id_size = question.vma_name_size, question.build_id_size
         memory = FlatMemory(SIZE + name_size + build_id_size)
         name_addr = memory.base + SIZE
@@ -51,9 +51,10 @@ class ProcMapsFile(ProcVmaFile):
         return QueriedVma.from_struct(answer, name, bytes(memory.data[SIZE + name_size :]))
 
     def _new_locking(self) -> MapsLocking | None:
-        """Return a locking that no read and no other query uses.
+        """Return a locking context that no read and no other query uses.
 
-        It is of the file's kind; but Linux 6.17 reads one VMA at a time and asks under mmap_lock.
+        It is of the file's kind, except that Linux 6.17 reads with VMA locks, but answers queries
+        under mmap_lock.
         """
         if self._mm is None or self._locking is None:
             return None

@@ -1,8 +1,8 @@
-"""/proc/PID/numa_maps of an engine process: the pages of each VMA, by the node that they lie on.
+"""/proc/PID/numa_maps of an engine process: the pages of each VMA by NUMA node.
 
-All memory lies on node 0, whatever the policy. Left out are swapcache= and writeback=, as nothing
-is ever swapped or under way to a disk, and active=: which pages count as active is for reclaim to
-say, and there is none. Linux leaves active= out where all are active.
+All memory is on node 0, whatever the policy. The fields swapcache= and writeback= are left out,
+because pages are never swapped or written to a disk. So is active=, because the engine has no
+reclaim that would decide which pages are active. Linux leaves active= out if all pages are active.
 Compare fs/proc/task_mmu.c:show_numa_map(), gather_stats(); numa(7).
 """
 
@@ -24,7 +24,7 @@ from untorn.mm.pages.hugetlb_fault import huge_pages_in
 
 @dataclass(slots=True)
 class NumaMaps:
-    """Pages of one VMA. Owned by the task that adds. Compare struct numa_maps."""
+    """Page counts of one VMA, owned by the task that adds them up. Compare struct numa_maps."""
 
     pages: int = 0
     anon: int = 0
@@ -33,12 +33,12 @@ class NumaMaps:
 
 
 class ProcNumaMaps(ProcMaps[PageWalkLocking]):
-    """The records; the gate VMA has no pages of the process, and no line."""
+    """The records. The gate VMA has no line, because it has no pages of the process."""
 
     __slots__ = ()
 
     def show(self, record: Record) -> bytes:
-        """Walk the record's pages and return its line; raises as walk_pages()."""
+        """Walk the record's pages and return its line. Raise as walk_pages()."""
         if isinstance(record, GateVma):
             return b""
         assert self._locking is not None
@@ -50,7 +50,7 @@ class ProcNumaMaps(ProcMaps[PageWalkLocking]):
 def gather_stats(md: NumaMaps, vma: Vma) -> None:
     """Add the pages of vma.
 
-    Preconditions: vma kept still, by its read lock or by mmap_lock; RCU not held.
+    Preconditions: vma stable: read-locked, or mmap_lock held; RCU not held.
 
     Context: takes the page table's lock for one table at a time.
     """
@@ -78,7 +78,7 @@ def _add(md: NumaMaps, part: Part) -> None:
 
 
 def _add_huge(md: NumaMaps, pages: list[HugePage]) -> None:
-    """Add huge pages, each as one. Those of a file are dirty from the start.
+    """Add huge pages, each as one page. Those of a file are always dirty.
 
     Compare gather_hugetlb_stats().
     """
@@ -89,9 +89,9 @@ def _add_huge(md: NumaMaps, pages: list[HugePage]) -> None:
 
 
 def show_numa_map(vma: Vma, md: NumaMaps, task_policy: Mempolicy | None) -> bytes:
-    """Return the line of vma, or of a task with this policy where vma has none.
+    """Return the line of vma. If vma has no policy, the line shows the task's.
 
-    Preconditions: vma kept still.
+    Preconditions: vma stable.
     """
     policy = _vma_policy(vma) or task_policy
     line = b"%08x " % vma.vm_start + (b"default" if policy is None else bytes(policy)) + _what(vma)
@@ -116,7 +116,7 @@ def _what(vma: Vma) -> bytes:
 
 
 def _mangle_path(path: bytes) -> bytes:
-    """Escape what would end a field. Compare fs/seq_file.c:mangle_path()."""
+    """Escape characters that would end a field. Compare fs/seq_file.c:mangle_path()."""
     for byte in b"\n\t= ":
         path = path.replace(bytes([byte]), b"\\%03o" % byte)
     return path

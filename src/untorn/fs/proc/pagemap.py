@@ -1,7 +1,7 @@
 """/proc/PID/pagemap of an engine process: an entry for each page, present or not.
 
 mmap_lock is held for one page table at a time. So a writer waits for 512 entries at most, and two
-slices of one read() may be of different states. Compare fs/proc/task_mmu.c:pagemap_read(),
+slices of one read() may show different states. Compare fs/proc/task_mmu.c:pagemap_read(),
 pagemap_pte_hole().
 """
 
@@ -35,10 +35,10 @@ from untorn.releases.changes import GUARDS_IN_PAGEMAP, PAGEMAP_SCAN_IOCTL
 
 
 class ProcPagemap:
-    """An open file. Several tasks may use it at once.
+    """An open pagemap file. Several tasks may use it at once.
 
-    It stays with the mm that the process had when it was opened, and shows frames if the opener
-    had the right to see them then.
+    It keeps the mm that the process had when the file was opened. It shows frames if the opener had
+    the right to see them at that time.
     """
 
     __slots__ = ("_mm", "_shows_frames")
@@ -59,9 +59,9 @@ class ProcPagemap:
         """Return the entries from a byte offset on, at most size bytes; b"" at the end.
 
         Raises:
-            OSError: EINVAL if offset or size is negative or no multiple of 8; EINTR if the task is
-                killed while it waits for mmap_lock, whatever was read before.
-            NotModelledError: As pagemap_slice(): what a driver has resident is not known.
+            OSError: EINVAL if offset or size is negative or not a multiple of 8; EINTR if the task
+                is killed while it waits for mmap_lock, even if some entries were read before.
+            NotModelledError: As pagemap_slice().
 
         Context: takes mmap_lock for read, for one page table at a time.
         """
@@ -89,7 +89,7 @@ class ProcPagemap:
             start = slice_end
 
     def ioctl(self, request: int, memory: UserMemory, arg: int) -> int:
-        """Answer an ioctl with the caller's memory; for its value and errors see do_pagemap_scan().
+        """Answer an ioctl with the caller's memory. For value and errors see do_pagemap_scan().
 
         Raises:
             OSError: ENOTTY before Linux 6.7; EINVAL for any request but PAGEMAP_SCAN.
@@ -102,7 +102,7 @@ class ProcPagemap:
         return do_pagemap_scan(self._mm, memory, arg)
 
     def scan(self, question: PmScanArg) -> PageScan:
-        """Answer a PAGEMAP_SCAN, in memory made for it; see PagemapFile."""
+        """Answer a PAGEMAP_SCAN, in memory allocated for it; see PagemapFile."""
         memory = FlatMemory(ARG_SIZE + question.vec_len * REGION_SIZE)
         vec = memory.base + ARG_SIZE
         memory.copy_to_user(memory.base, question._replace(vec=vec).pack())
@@ -112,7 +112,7 @@ class ProcPagemap:
         return PageScan(regions, answer.walk_end)
 
     def close(self) -> None:
-        """Let go of the mm; the file must not be used afterwards."""
+        """Release the mm. The file must not be used afterwards."""
         mm, self._mm = self._mm, None
         if mm is not None:
             mmdrop(mm)
@@ -124,16 +124,17 @@ def pagemap_slice(mm: MmStruct, start: int, end: int, *, frames: bool) -> bytes:
     Preconditions: mmap_lock held.
 
     Raises:
-        NotModelledError: A driver's mapping, or a huge page of hugetlbfs, is there.
+        NotModelledError: The range has a driver's mapping, whose resident pages are unknown, or a
+            huge page of hugetlbfs.
     """
     refuse_drivers(mm, start, end, "pagemap", past_holes=True)
     page_table = mm.page_table
     entries = [0] * (end - start >> PAGE_SHIFT)
-    # Only what lies in VMAs is shown: munmap frees pages after it has taken theirs out of the tree.
+    # Only pages in VMAs are shown: munmap frees pages after it has taken the VMAs out of the tree.
     vma = mm.find_vma(start)
     while vma is not None and vma.vm_start < end:
-        # What is looked at stays mapped, as mmap_lock is held. Faults and advice go on, so each
-        # table is of one moment, that of this section of its lock.
+        # vma stays mapped while mmap_lock is held. Faults and advice go on, so each table is read
+        # under one hold of its lock and shows one moment.
         first, last = max(start, vma.vm_start), min(end, vma.vm_end)
         refuse_huge_pages(vma, first, last, "pagemap")
         for part in page_table.parts(first, last):

@@ -19,7 +19,7 @@ from untorn.mm.page_table import ANON, DIRTY, GUARD, NONE, PAGE, ZERO, Part
 from untorn.mm.pages.hugetlb_fault import huge_pages_in
 
 _GUARD_MARKER = 31 | 4 << 5
-"""What stands in the place of the frame: the swap type of markers, and which marker it is."""
+"""Replaces the frame number: the swap type of markers, and the number of this marker."""
 _OWN = PM_PRESENT | PM_MMAP_EXCLUSIVE
 _ENTRIES = {
     NONE: 0,
@@ -30,16 +30,16 @@ _ENTRIES = {
     PAGE: 0,
     PAGE | DIRTY: 0,
 }
-"""Of what needs no Page to be told of; 0 for what does."""
+"""The pagemap entry of each page table entry without a Page; 0 for those with one."""
 
 
 def pagemap_entries(part: Part, *, frames: bool) -> list[int]:
     """Return the entry of each page of a part.
 
     Args:
-        part: Of one page table.
-        frames: Whether Pages are shown with their frames. Anonymous memory gets its Pages by it,
-            and keeps them. What stands in the frame of the zero page and of guards is always shown.
+        part: Part of one page table.
+        frames: Whether to show the frames of Pages. If so, anonymous memory gets Pages, and keeps
+            them. The frame of the zero page and the marker of guards are always in the entry.
 
     Preconditions: the page table's lock held.
     """
@@ -53,17 +53,17 @@ def pagemap_entries(part: Part, *, frames: bool) -> list[int]:
 
 
 def refuse_huge_pages(vma: Vma, start: int, end: int, call: str) -> None:
-    """Refuse a call that is to tell of huge pages in [start, end) of vma, byte addresses.
+    """Refuse a call if [start, end) of vma, byte addresses, has huge pages of hugetlbfs.
 
-    Preconditions: vma kept still.
+    Preconditions: vma stable.
 
     Raises:
-        NotModelledError: There are some, and of these no entries are made.
+        NotModelledError: It has some: the engine makes no entries for them.
     """
     if not vma.vm_flags & VM_HUGETLB:
         return
     if huge_pages_in(vma, start & -vma_kernel_pagesize(vma), end):
-        raise NotModelledError(f"{call}: {start:x}-{end:x} has huge pages, which it cannot tell of")
+        raise NotModelledError(f"{call}: {start:x}-{end:x} has huge pages, which are not modelled")
 
 
 def _page_entry(page: Page) -> int:

@@ -1,4 +1,4 @@
-"""struct procmap_query in the memory of whoever makes the ioctl, whoever answers it.
+"""Read and write struct procmap_query in the memory of the caller of the ioctl.
 
 Compare fs/proc/task_mmu.c:do_procmap_query(), lib/usercopy.c:copy_struct_from_user().
 """
@@ -12,7 +12,7 @@ from untorn.maps.procmap_query import MIN_SIZE, PATH_MAX, SIZE, VALID_FLAGS, Pro
 
 
 def get_query(memory: UserMemory, arg: int) -> ProcmapQuery:
-    """Return what is asked.
+    """Read the question and check it.
 
     Args:
         memory: The caller's memory.
@@ -20,8 +20,8 @@ def get_query(memory: UserMemory, arg: int) -> ProcmapQuery:
 
     Raises:
         OSError: EFAULT if it is not readable; E2BIG if it is larger than a page, or not zero after
-            what is known; EINVAL if it is too small, has an unknown flag, or has a buffer without
-            its size, or a size without its buffer.
+            the known fields; EINVAL if it is too small, has an unknown flag, or has a buffer
+            without its size or a size without its buffer.
     """
     query = _copy_struct_from_user(memory, arg)
     if query.query_flags & ~VALID_FLAGS:
@@ -48,18 +48,18 @@ def _copy_struct_from_user(memory: UserMemory, arg: int) -> ProcmapQuery:
 def put_answer(
     memory: UserMemory, arg: int, answer: ProcmapQuery, name: bytes, build_id: bytes
 ) -> None:
-    """Write an answer; if it does not fit, nothing of it.
+    """Write an answer, or nothing if it does not fit.
 
     Args:
         memory: The caller's memory.
         arg: Byte address of the struct.
-        answer: What was asked, with what was found; its sizes are still those of the buffers.
-        name: Of the VMA, without a NUL; empty if it has none. Not told if it was not asked for.
-        build_id: Of its file, in the same way.
+        answer: The question with the VMA that was found. Its sizes are still those of the buffers.
+        name: The name of the VMA, without a NUL; empty if it has none. Written only if asked for.
+        build_id: The build id of its file, in the same way.
 
     Raises:
-        OSError: ENAMETOOLONG if a buffer is too small; EFAULT if one, or the struct, is not
-            writable: what was written before it stays.
+        OSError: ENAMETOOLONG if a buffer is too small; EFAULT if a buffer or the struct is not
+            writable (whatever was written before that stays).
     """
     name = name + b"\0" if name and answer.vma_name_size else b""
     build_id = build_id if answer.build_id_size else b""

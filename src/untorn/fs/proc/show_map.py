@@ -1,4 +1,4 @@
-"""One line of /proc/PID/maps, to the byte.
+"""Write a line of /proc/PID/maps exactly as Linux does.
 
 Compare fs/proc/task_mmu.c:show_vma_header_prefix(), show_map_vma(), get_vma_name();
 proc_pid_maps(5).
@@ -14,12 +14,12 @@ _GATE = 0xFFFF_FFFF_FF60_0000
 
 
 def gate_line(flags: int) -> bytes:
-    """Return the line of the gate VMA for its VM_* flags; see MmStruct."""
+    """Return the line of a gate VMA with these VM_* flags; see MmStruct."""
     return maps_line(_GATE, _GATE + PAGE_SIZE, flags & 7, 0, NO_DEVICE, 0, GATE_NAME)
 
 
 def show_map(vma: Vma) -> bytes:
-    """Return the line of vma. Preconditions: vma is kept still, or is a private copy."""
+    """Return the line of vma. Preconditions: vma is stable, or is a private copy."""
     permissions = permission_bits(vma)
     start, end, name = vma.vm_start, vma.vm_end, vma_name(vma)
     file = vma.vm_file
@@ -31,11 +31,11 @@ def show_map(vma: Vma) -> bytes:
 
 def permission_bits(vma: Vma) -> int:
     """Return the bits of Permissions that vma has. Preconditions: as show_map()."""
-    return vma.vm_flags & 7 | vma.vm_flags >> 4 & 8  # VM_MAYSHARE stands at 0x80
+    return vma.vm_flags & 7 | vma.vm_flags >> 4 & 8  # VM_MAYSHARE is 0x80
 
 
 def vma_name(vma: Vma) -> bytes:
-    """Return vma's name as the ioctl gives it, or nothing; maps escapes newlines in it.
+    """Return vma's name as the ioctl gives it; empty if it has none. maps escapes its newlines.
 
     Preconditions: as show_map().
     """

@@ -1,4 +1,4 @@
-"""/proc/PID/smaps of an engine process: maps, and what is resident of each VMA."""
+"""/proc/PID/smaps of an engine process: the lines of maps, and the resident pages of each VMA."""
 
 from functools import partial
 
@@ -9,12 +9,12 @@ from untorn.fs.proc.task_mmu import GateVma, ProcMaps, Record, walk_pages
 
 
 class ProcSmaps(ProcMaps[PageWalkLocking]):
-    """The records; between those of maps, page tables are walked."""
+    """The records. Making one walks the page table of its VMA."""
 
     __slots__ = ()
 
     def show(self, record: Record) -> bytes:
-        """Walk the record's pages and return its text; raises as walk_pages()."""
+        """Walk the record's pages and return its text. Raise as walk_pages()."""
         assert self._locking is not None
         assert self._mm is not None
         if isinstance(record, GateVma):

@@ -1,4 +1,4 @@
-"""What smaps adds up of a VMA's pages.
+"""Add up the pages of a VMA for smaps.
 
 Compare fs/proc/task_mmu.c:smap_gather_stats(), smaps_account(), smaps_page_accumulate().
 """
@@ -14,15 +14,15 @@ from untorn.mm.page_table import ANON, DIRTY, Part
 from untorn.mm.pages.hugetlb_fault import huge_pages_in
 
 PSS_SHIFT = 12
-"""Binary places after the point of a proportional share; thirds of a page add up to a page."""
+"""How many bits of a proportional share are after the binary point, so that shares can add up."""
 _WHOLE = PAGE_SIZE << PSS_SHIFT
 
 
 @dataclass(slots=True)
 class MemSizeStats:
-    """Sums over pages, in bytes; pss ones shifted by PSS_SHIFT. Owned by the task that adds.
+    """Sums over pages in bytes, those of Pss shifted by PSS_SHIFT.
 
-    Compare struct mem_size_stats.
+    Owned by the task that adds them up. Compare struct mem_size_stats.
     """
 
     resident: int = 0
@@ -45,7 +45,7 @@ class MemSizeStats:
 def smap_gather_stats(mss: MemSizeStats, vma: Vma, start: int) -> None:
     """Add the pages of vma from byte address start on.
 
-    Preconditions: vma kept still, by its read lock or by mmap_lock; RCU not held.
+    Preconditions: vma stable: read-locked, or mmap_lock held; RCU not held.
 
     Context: takes the page table's lock for one table at a time.
     """
@@ -66,7 +66,7 @@ def smap_gather_stats(mss: MemSizeStats, vma: Vma, start: int) -> None:
 
 
 def _add_huge(mss: MemSizeStats, vma: Vma, start: int) -> None:
-    """Add huge pages, which count nowhere else. Compare smaps_hugetlb_range()."""
+    """Add huge pages, which count in no other field. Compare smaps_hugetlb_range()."""
     size = vma_kernel_pagesize(vma)
     counts = [page.mapcount for page in huge_pages_in(vma, start, vma.vm_end)]
     shared = sum(mapcount > 1 for mapcount in counts)
@@ -75,7 +75,7 @@ def _add_huge(mss: MemSizeStats, vma: Vma, start: int) -> None:
 
 
 def _add_own(mss: MemSizeStats, part: Part) -> None:
-    """Add the anonymous pages that nobody else maps, all at once."""
+    """Add the anonymous pages without a Page, which nobody else maps, all at once."""
     table, first, last, _ = part
     clean = table.ptes.count(ANON, first, last) * PAGE_SIZE
     dirty = table.ptes.count(ANON | DIRTY, first, last) * PAGE_SIZE
@@ -91,7 +91,7 @@ def _add_own(mss: MemSizeStats, part: Part) -> None:
 
 
 def _add_shared(mss: MemSizeStats, part: Part) -> None:
-    """Add the pages that others may map too, those alike at once."""
+    """Add the pages with a Page, which others may map, too. Add equal ones at once."""
     table, first, last, _ = part
     alike: dict[tuple[PageKind, int, bool], int] = {}
     for index, page in table.shared_in(first, last):

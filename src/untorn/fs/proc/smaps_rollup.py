@@ -19,14 +19,14 @@ from untorn.releases.release import Release
 
 
 class ProcSmapsRollup:
-    """SeqOperations of one record, its text; protected by the lock of its SeqFile."""
+    """SeqOperations with one record, which is its text. Protected by the lock of its SeqFile."""
 
     __slots__ = ("_locking", "_mm", "_task")
 
     def __init__(
         self, task: ProcTask, mm: MmStruct | None, locking: PageWalkLocking | None
     ) -> None:
-        """Raise OSError ESRCH if the process has no mm: there is not even an empty sum."""
+        """Raise OSError ESRCH if the process has no mm: then Linux shows not even an empty sum."""
         if mm is None or locking is None:
             raise os_error(errno.ESRCH)
         self._task = task
@@ -34,7 +34,7 @@ class ProcSmapsRollup:
         self._locking = locking
 
     def start(self, m: SeqFile[bytes]) -> bytes | None:
-        """Return the text, put together now, or None after it.
+        """Make the text and return it, or return None at the end.
 
         Raises:
             OSError: ESRCH if the process was reaped or has no mm; EINTR if the task is killed
@@ -50,7 +50,7 @@ class ProcSmapsRollup:
             mmput(self._mm)
 
     def next(self, m: SeqFile[bytes]) -> None:
-        """Move on: there is no other."""
+        """Move to the end: there is only one record."""
         m.index += 1
 
     def stop(self, m: SeqFile[bytes]) -> None:
@@ -62,10 +62,10 @@ class ProcSmapsRollup:
 
 
 def rollup(locking: PageWalkLocking, release: Release) -> bytes:
-    """Return the text of smaps_rollup for the VMAs that locking goes over.
+    """Return the text of smaps_rollup for the VMAs that locking walks over.
 
-    Of a VMA that grew over what was added already only the rest is added. Between two VMAs
-    tasks that wait for mmap_lock may have it.
+    If a VMA grew over a range that was added already, only the rest is added. Between two VMAs,
+    tasks that wait for mmap_lock can take it.
 
     Raises:
         OSError: EINTR if the task is killed while it waits for a writer.

@@ -1,6 +1,6 @@
-"""The lines of smaps and smaps_rollup, to the byte.
+"""Write the lines of smaps and smaps_rollup exactly as Linux does.
 
-Fields that are not modelled print 0: docs/kernel-map.md says which, and why.
+Fields that are not modelled show 0: docs/kernel-map.md says which, and why.
 Compare fs/proc/task_mmu.c:show_smap(), __show_smap(), show_smap_vma_flags();
 proc_pid_smaps(5).
 """
@@ -62,12 +62,12 @@ MNEMONICS = (
     (mman.VM_DROPPABLE, b"dp "),
     (mman.VM_SEALED, b"sl "),
 )
-"""In the order of their bits, as they are printed."""
+"""The codes in the order of their bits, which is the order of printing."""
 _NO_MNEMONIC = b"?? "
 
 
 def show_smap(vma: Vma, mss: MemSizeStats) -> bytes:
-    """Return the record of vma. Preconditions: vma kept still."""
+    """Return the record of vma. Preconditions: vma stable."""
     page_size = vma_kernel_pagesize(vma) >> 10
     release = vma.vm_mm.release
     return b"".join(
@@ -81,7 +81,7 @@ def show_smap(vma: Vma, mss: MemSizeStats) -> bytes:
 
 
 def show_gate_smap(flags: int, release: Release) -> bytes:
-    """Return the record of the gate VMA for its VM_* flags: nothing is ever resident."""
+    """Return the record of a gate VMA with these VM_* flags. It never has resident pages."""
     return b"".join((gate_line(flags), _VMA % (4, 4, 4), _no_pages(release), _last(flags, release)))
 
 

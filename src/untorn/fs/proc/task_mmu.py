@@ -1,8 +1,8 @@
-"""The records of /proc/PID/maps: where a walk stands between two fills, and who is kept alive.
+"""The records of /proc/PID/maps, and the position of a walk between two fills.
 
-Positions: 0 the start; otherwise the end, in bytes, of the VMA fetched last, so that a merge
-cannot make a reader stand still; then two sentinels. seq_file fetches a record before it knows
-whether it fits; last_pos is where to fetch it from again.
+The position is 0 at the start. Then it is the end, in bytes, of the VMA fetched last, so that a
+merge cannot make the reader loop. At the end there are two sentinels. seq_file fetches a record
+before it knows whether the record fits; last_pos is the position from which to fetch it again.
 Compare fs/proc/task_mmu.c:m_start(), m_next(), m_stop(), proc_get_vma().
 """
 
@@ -24,7 +24,7 @@ SENTINEL_VMA_END = -1
 
 
 class GateVma(NamedTuple):
-    """The record after the last VMA: the page of system calls that every process shares."""
+    """The record after the last VMA: the vsyscall page, which all processes share."""
 
     vm_flags: int
     """See MmStruct.gate_vma_flags."""
@@ -35,7 +35,7 @@ L = TypeVar("L", bound=MapsLocking)
 
 
 class ProcMaps(Generic[L]):
-    """SeqOperations over the VMAs of one mm; protected by the lock of its SeqFile."""
+    """SeqOperations over the VMAs of one mm. Protected by the lock of its SeqFile."""
 
     __slots__ = ("_last_pos", "_locking", "_mm", "_started", "_task")
 
@@ -53,8 +53,8 @@ class ProcMaps(Generic[L]):
         if self._task.reaped:
             raise os_error(errno.ESRCH)
         mm, locking = self._mm, self._locking
-        # Pairs with the last mmput(): either the tree stays for as long as it is pinned, or the
-        # process has no VMAs to tell of any more.
+        # Pairs with the last mmput(): either the tree stays while mm is pinned, or the process has
+        # no VMAs left.
         if mm is None or locking is None or not mmget_not_zero(mm):
             return None
         try:
@@ -65,8 +65,8 @@ class ProcMaps(Generic[L]):
         self._started = True
         if m.index == SENTINEL_VMA_GATE:
             return self._gate(mm)
-        # The record at m.index was fetched by the fill before, which had no room for it, and let go
-        # of. What stands there now is fetched from where that fetch began.
+        # The last fill fetched the record at m.index, had no room for it, and released it. Fetch it
+        # again from the position where that fetch began.
         if m.index > 0:
             m.index = self._last_pos
         locking.vma_iter_set(m.index)
@@ -79,11 +79,11 @@ class ProcMaps(Generic[L]):
             m.index = SENTINEL_VMA_END
             return None
         assert self._locking is not None
-        self._last_pos = index  # before the fetch: one that fails is made again from here
+        self._last_pos = index  # set it first: a fetch that fails is repeated from here
         vma = self._locking.get_next_vma(index)
         if vma is not None:
-            # Its end as it was locked, not as the tree had it at the lookup. What lies below counts
-            # as passed, so ends strictly increase: rule 3 of the contract.
+            # Take the end of the locked VMA, not the end that the tree had at the lookup. The walk
+            # never goes back below it, so ends strictly increase: rule 3 of the contract.
             m.index = vma.vm_end
             return vma
         m.index = SENTINEL_VMA_GATE
@@ -91,13 +91,13 @@ class ProcMaps(Generic[L]):
         return self._gate(self._mm)
 
     def stop(self, m: SeqFile[Record]) -> None:
-        """Let go of locks and mm (m_stop)."""
+        """Release the locks and mm (m_stop)."""
         if not self._started:
             return
         self._started = False
         assert self._mm is not None
         assert self._locking is not None
-        # The mm last: to let go of a VMA may wake its writer, which waits in the mm.
+        # Release mm last: unlocking a VMA may wake its writer, which waits in the mm.
         self._locking.unlock_vma_range()
         mmput(self._mm)
 
@@ -111,10 +111,10 @@ class ProcMaps(Generic[L]):
 
 
 def walk_pages(locking: PageWalkLocking, vma: Vma, file: str, gather: Callable[[], None]) -> None:
-    """Let gather() look at the pages of vma, which locking returned last, for a file.
+    """Call gather() for the pages of vma, which locking returned last. file is the file's name.
 
     Raises:
-        NotModelledError: It is a driver's mapping: what it has resident is not known.
+        NotModelledError: vma has a driver, so its resident pages are unknown.
     """
     refuse_driver(vma, file)
     locking.begin_page_walk()

@@ -1,4 +1,4 @@
-"""What the files of /proc/PID that tell of VMAs have in common, whatever they tell."""
+"""The common part of the files of /proc/PID about VMAs."""
 
 import errno
 from typing import Any
@@ -14,8 +14,8 @@ from untorn.mm.mm_types import MmStruct, mmdrop
 class ProcVmaFile(MapsFile):
     """An open file. Several tasks may use it at once.
 
-    It stays with the mm that the process had when it was opened: after an exec or exit of the
-    process it has no VMAs to tell of.
+    It keeps the mm that the process had when the file was opened. After the process execs or exits,
+    it shows no VMAs.
     """
 
     __slots__ = ("_locking", "_mm", "_seq")
@@ -26,9 +26,9 @@ class ProcVmaFile(MapsFile):
         """Make the file.
 
         Args:
-            mm: From proc_mem_open(); close() lets go of it.
-            locking: What the records are read by; None as mm.
-            records: What it tells.
+            mm: The mm from proc_mem_open(), which close() releases.
+            locking: The locking context of records; None if mm is None.
+            records: The records to show.
         """
         self._mm = mm
         self._locking = locking
@@ -39,7 +39,7 @@ class ProcVmaFile(MapsFile):
         return self._seq.read(size)
 
     def pread(self, size: int, offset: int) -> bytes:
-        """Return bytes from offset on, without moving; see SeqFile.pread()."""
+        """Return bytes from offset on. Keep the file position; see SeqFile.pread()."""
         return self._seq.pread(size, offset)
 
     def seek(self, offset: int, whence: int = SEEK_SET) -> int:
@@ -50,16 +50,16 @@ class ProcVmaFile(MapsFile):
         """Answer an ioctl with the caller's memory.
 
         Raises:
-            OSError: ENOTTY, as there is none.
+            OSError: ENOTTY, because the file has no ioctl.
         """
         raise os_error(errno.ENOTTY)
 
     def statistics(self) -> dict[str, int]:
-        """Return how often the reads of this file met a writer, by kind."""
+        """Return how often writers got in the way of reads of this file, by kind."""
         return self._locking.statistics() if self._locking else {}
 
     def close(self) -> None:
-        """Let go of the mm; the file must not be used afterwards."""
+        """Release the mm. The file must not be used afterwards."""
         mm, self._mm = self._mm, None
         if mm is not None:
             mmdrop(mm)

@@ -59,7 +59,7 @@ def _replace(node: Node[T], start: int, end: int, entry: T | None) -> list[Node[
     # The usual case: one child replaces one child. Most columns of the node stay as they are.
     elif len(nodes) == 1 and len(nodes[0].items) >= MIN_ITEMS:
         return [_with_child(node, first, nodes[0])]
-    first, last, nodes = _fill_up(node, first, last, nodes)
+    first, last, nodes = _join_small(node, first, last, nodes)
     return _splice(node, first, last, _columns_of(nodes))
 
 
@@ -125,7 +125,7 @@ def _gap(inside: int, start: int, end_before: int | None) -> int:
     return inside if end_before is None or start - end_before < inside else start - end_before
 
 
-def _fill_up(
+def _join_small(
     parent: Node[T], first: int, last: int, nodes: list[Node[T]]
 ) -> tuple[int, int, list[Node[T]]]:
     """Join a node that became too small with a neighbour, from nodes or from parent."""

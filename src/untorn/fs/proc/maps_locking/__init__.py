@@ -1,17 +1,18 @@
-"""Lockings: how the VMAs of one fill are kept still while their lines are written.
+"""Lockings: the ways to keep the VMAs of one fill still while their lines are written.
 
-A reader is called by the name of its locking.
+A reader has the name of its locking.
 
-    mmap_lock   the whole fill under mmap_lock; the kernel before 6.17
-    vma_lock    one VMA lock at a time, mmap_lock for one step where a writer was met; since 6.17
-    rcu         a copy of each VMA, good if no writer came in between; never merged
+    mmap_lock   the whole fill under mmap_lock; Linux before 6.17
+    vma_lock    one VMA lock at a time, and mmap_lock for a single lookup if a writer is in the way;
+                Linux since 6.17
+    rcu         a copy of each VMA, which is valid if no writer came in between; never merged
 
-smaps and numa_maps also walk the page table of each VMA, which may sleep and needs the VMA itself
-kept still, not a copy: mmap_lock does (up to 7.1), and vma_lock does (since 7.2) if RCU is left for
-the walk.
+smaps and numa_maps also walk the page table of each VMA. The walk may sleep, and needs the VMA
+itself and not a copy. Under mmap_lock it can do that (Linux up to 7.1), and under vma_lock too
+(since 7.2) if it leaves RCU for the walk.
 
-The code above knows only the protocol below. A locking context belongs to one fill or one ioctl
-call at a time, so nothing in it is shared between tasks.
+The code above uses only the protocol below. A locking context belongs to one fill or one ioctl call
+at a time, so tasks never share it.
 
 From the top down: mmap_lock, rcu, vma_lock.
 """
@@ -25,47 +26,47 @@ from untorn.mm.mm_types import MmStruct, Vma
 
 
 class MapsLocking(Protocol):
-    """One locking at work on one mm."""
+    """A locking context for one mm."""
 
     def __init__(self, mm: MmStruct) -> None:
-        """Stand at the start of mm, holding nothing."""
+        """Start at the beginning of mm. Hold nothing yet."""
 
     def lock_vma_range(self) -> None:
-        """Begin. Raises OSError EINTR if killed meanwhile; nothing is held then."""
+        """Begin a fill or a query. Raise OSError EINTR, and hold nothing, if the task is killed."""
 
     def vma_iter_set(self, addr: int) -> None:
-        """Go on from byte address addr."""
+        """Continue from byte address addr."""
 
     def get_next_vma(self, from_addr: int) -> Vma | None:
-        """Let go of the VMA returned before, and return the next one, kept still.
+        """Release the VMA returned before, and return the next one, which is kept still.
 
         Args:
-            from_addr: Where the walk stands: the end of the VMA returned before, or where
-                vma_iter_set() put it.
+            from_addr: The position of the walk: the end of the VMA returned before, or the address
+                given to vma_iter_set().
 
         Raises:
             OSError: EINTR if the task is killed while it waits for a writer.
         """
 
     def unlock_vma_range(self) -> None:
-        """Let go of everything."""
+        """Release everything."""
 
     def statistics(self) -> dict[str, int]:
-        """Return how often this context met a writer, by kind."""
+        """Return how often writers got in the way of this context, by kind."""
 
 
 @runtime_checkable
 class PageWalkLocking(MapsLocking, Protocol):
-    """One that also lets the page table of a VMA be walked."""
+    """A locking context that also allows page table walks."""
 
     def begin_page_walk(self) -> None:
-        """Leave RCU, if it is held; the VMA returned last stays still."""
+        """Leave RCU if it is held. The VMA returned last is still kept still."""
 
     def end_page_walk(self, vma: Vma) -> None:
-        """Hold again what was held before the walk of vma; go on after it."""
+        """Enter RCU again if it was held before the walk of vma. Continue after vma."""
 
     def give_way(self, addr: int) -> None:
-        """Let go for a moment of what somebody waits for; go on from byte address addr.
+        """Release mmap_lock for a moment if a task waits for it. Continue from byte address addr.
 
         Raises:
             OSError: EINTR if the task is killed while it waits for a writer; only
@@ -78,7 +79,7 @@ MAPS_LOCKINGS: dict[str, type[MapsLocking]] = {
     "vma_lock": VmaLocking,
     "rcu": RcuLocking,
 }
-"""The registry, by the name that a reader is asked for by."""
+"""The lockings by name. The name selects the reader of a file."""
 PAGE_WALK_LOCKINGS: dict[str, type[PageWalkLocking]] = {
     name: locking for name, locking in MAPS_LOCKINGS.items() if issubclass(locking, PageWalkLocking)
 }

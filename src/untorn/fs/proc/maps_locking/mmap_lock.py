@@ -1,4 +1,4 @@
-"""The whole fill under mmap_lock: simple, and every writer waits for all of it.
+"""Hold mmap_lock for the whole fill. This is simple, but every writer waits for all of it.
 
 Compare fs/proc/task_mmu.c before 6.17.
 """
@@ -9,7 +9,7 @@ from untorn.mm.tree.vma_tree import VmaIterator
 
 
 class MmapLocking:
-    """See MapsLocking. One fill is one consistent view."""
+    """See MapsLocking. One fill sees one state of the address space."""
 
     __slots__ = ("_locked", "_mm", "_vmi")
 
@@ -24,33 +24,33 @@ class MmapLocking:
         self._locked = True
 
     def vma_iter_set(self, addr: int) -> None:
-        """Go on from addr."""
+        """Continue from addr."""
         self._vmi.set(addr)
 
     def get_next_vma(self, from_addr: int) -> Vma | None:
-        """Return the next VMA; mmap_lock keeps all of them still."""
-        # from_addr is where the iterator stands: nothing has changed since it was seated.
+        """Return the next VMA. mmap_lock keeps all VMAs still."""
+        # The iterator is at from_addr: nothing has changed since it was set.
         return self._vmi.next()
 
     def unlock_vma_range(self) -> None:
-        """Let go of mmap_lock, unless giving way ended without it."""
+        """Release mmap_lock, unless give_way() failed to take it again."""
         if self._locked:
             self._locked = False
             mmap_read_unlock(self._mm)
 
     def begin_page_walk(self) -> None:
-        """Do nothing: mmap_lock may be held while the task sleeps."""
+        """Do nothing: a task may sleep while it holds mmap_lock."""
 
     def end_page_walk(self, vma: Vma) -> None:
         """Do nothing."""
 
     def give_way(self, addr: int) -> None:
-        """Let in whoever waits for mmap_lock."""
+        """Let in the tasks that wait for mmap_lock."""
         if mmap_lock_is_contended(self._mm):
             self.unlock_vma_range()
             self.lock_vma_range()
             self._vmi.set(addr)
 
     def statistics(self) -> dict[str, int]:
-        """Return nothing: this reader never has to try again."""
+        """Return nothing: this reader never has to retry."""
         return {}

@@ -1,7 +1,7 @@
-"""One VMA lock at a time: a writer waits only for a reader of the very VMA that it changes.
+"""Hold one VMA lock at a time, so that a writer waits only for a reader of the VMA that it changes.
 
-At most one VMA lock is held, and never while mmap_lock is asked for. RCU is held from begin to
-end except in the fallback and while page tables are walked.
+At most one VMA lock is held, and none while the reader waits for mmap_lock. RCU is held from start
+to end, except in the fallback and during page table walks.
 Compare fs/proc/task_mmu.c:get_next_vma() and lock_vma_range().
 """
 
@@ -14,7 +14,7 @@ from untorn.mm.vma_lookup import WalkCounts, lock_next_vma
 
 
 class VmaLocking:
-    """See MapsLocking. Each VMA is seen whole; writers may come in between two of them."""
+    """See MapsLocking. Each VMA is seen in one state; writers may come between two VMAs."""
 
     __slots__ = ("_counts", "_locked_vma", "_mm", "_mmap_locked", "_vmi")
 
@@ -26,38 +26,38 @@ class VmaLocking:
         self._counts = WalkCounts()
 
     def lock_vma_range(self) -> None:
-        """Enter RCU; no lock is taken yet."""
+        """Enter RCU. Take no lock yet."""
         rcu_read_lock()
         self._locked_vma = None
         self._mmap_locked = False
 
     def vma_iter_set(self, addr: int) -> None:
-        """Go on from addr."""
+        """Continue from addr."""
         self._vmi.set(addr)
 
     def get_next_vma(self, from_addr: int) -> Vma | None:
-        """Return the next VMA, read-locked, or under mmap_lock once its lock was at its limit."""
+        """Return the next VMA, read-locked; under mmap_lock after a VMA lock was at its limit."""
         if self._mmap_locked:
             return self._next_under_mmap_lock()
-        # The VMA shown before is let go of first. With two locks held, the writer of one VMA could
-        # wait for a reader that is at another, which rule 5 of the contract forbids; and the
-        # fallback could deadlock with a writer that holds mmap_lock and waits for this reader.
+        # Unlock the VMA shown before first. With two locks held, a writer of one VMA could wait for
+        # a reader that is at another, which rule 5 of the contract forbids. And the fallback could
+        # deadlock with a writer that holds mmap_lock and waits for this reader.
         locked = self._locked_vma
         if locked is not None:
-            self._locked_vma = None  # before the put: a failure below must not put it again
+            self._locked_vma = None  # first: after a failure below, it must not be unlocked again
             vma_end_read(locked)
         try:
-            # Steps 1 to 4 of docs/locking.md, then the looks at range and gap. A permitted
-            # duplicate may come back, a gap that was never there may not.
+            # This does steps 1 to 4 of docs/locking.md, then checks the range and the gap. It may
+            # return a permitted duplicate, but never leaves a false gap.
             vma = lock_next_vma(self._mm, self._vmi, from_addr, self._counts)
-        except BlockingIOError:  # EAGAIN: as many readers as vm_refcnt can count
+        except BlockingIOError:  # EAGAIN: vm_refcnt is at its limit
             self._fall_back(from_addr)
             return self._next_under_mmap_lock()
         self._locked_vma = vma
         return vma
 
     def unlock_vma_range(self) -> None:
-        """Let go of the VMA, or of mmap_lock."""
+        """Release the VMA lock, or mmap_lock."""
         if self._mmap_locked:
             mmap_read_unlock(self._mm)
             return
@@ -66,23 +66,24 @@ class VmaLocking:
         rcu_read_unlock()
 
     def begin_page_walk(self) -> None:
-        """Leave RCU; the VMA lock is enough, as nothing of a VMA that is read can be unmapped."""
-        # Pairs with steps 5 and 6: munmap, mmap over it and mremap keep readers out before they
-        # clear a page. Faults and advice may come in between; each look has the page table's lock.
+        """Leave RCU. The VMA lock is enough: no part of a read-locked VMA can be unmapped."""
+        # Pairs with steps 5 and 6: munmap, mmap over the VMA and mremap keep readers out before
+        # they clear a page. Faults and advice may change pages during the walk, but each access to
+        # a table holds the page table's lock.
         if not self._mmap_locked:
             rcu_read_unlock()
 
     def end_page_walk(self, vma: Vma) -> None:
-        """Enter RCU again and seat the iterator anew: what it remembers may be gone by now."""
+        """Enter RCU again and set the iterator anew: the nodes it remembers may be gone by now."""
         if not self._mmap_locked:
-            # vm_end is still what was locked: nobody can move it. A reader that is seated anew
-            # after each VMA meets no false gap, which is why Linux has none in smaps since 7.2.
+            # vm_end cannot have changed, because vma is locked. A reader that sets its iterator
+            # after each VMA finds no false gap. That is why Linux has none in smaps since 7.2.
             rcu_read_lock()
             self._vmi.set(vma.vm_end)
 
     def give_way(self, addr: int) -> None:
-        """Go back to VMA locks if the rest was to be done under mmap_lock and somebody waits."""
-        # A VMA lock is let go of at the next step anyway; only a fallback lasts to the end.
+        """Return from mmap_lock to VMA locks if a task waits for mmap_lock."""
+        # A VMA lock is released at the next VMA anyway. Only mmap_lock would be held to the end.
         if self._mmap_locked and mmap_lock_is_contended(self._mm):
             self.unlock_vma_range()
             self.lock_vma_range()
@@ -93,9 +94,9 @@ class VmaLocking:
         return {name: getattr(self._counts, name) for name in WalkCounts.__slots__}
 
     def _fall_back(self, from_addr: int) -> None:
-        """Do the rest under mmap_lock. Preconditions: RCU held, no VMA lock held."""
-        # Nobody may sleep under RCU. Until mmap_lock is held the tree may change, so the iterator
-        # is seated where the walk stands, not where it stood in the old tree.
+        """Take mmap_lock for the rest of the fill. Preconditions: RCU held, no VMA lock held."""
+        # A task must not sleep under RCU. The tree may change until mmap_lock is held, so set the
+        # iterator to the position of the walk, and not to its own position in the old tree.
         rcu_read_unlock()
         mmap_read_lock(self._mm)
         self._mmap_locked = True
