@@ -24,6 +24,8 @@ from untorn.sources import digest
 T = TypeVar("T")
 _TIMEOUT = 30.0
 """Seconds that a scheduler has to answer, and to have a worker."""
+_LOGGERS = "distributed", "distributed.client", "tornado.application"
+"""Those to which the library gives a level of their own."""
 _one_at_a_time = threading.Lock()
 """A call may change global state of its process, as an exploration does."""
 
@@ -43,7 +45,8 @@ class Cluster:
             OutOfReachError: The scheduler does not answer, or has no worker.
         """
         # result() reports a lost connection; we silence what the library says of it.
-        logging.getLogger("distributed").setLevel(logging.CRITICAL)
+        for name in _LOGGERS:
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         self._address = address
         try:
             resolve_address(address)  # a Client with a wrong address is noisy when it is collected
