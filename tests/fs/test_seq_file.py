@@ -1,4 +1,4 @@
-"""seq_file, with the running kernel's as oracle: same lines, same reads, same bytes."""
+"""seq_file against that of the running kernel: same lines, same reads, same bytes."""
 
 import errno
 import random
@@ -58,7 +58,7 @@ sys.stdin.read()
 
 @pytest.fixture(scope="module")
 def sleeper() -> Iterator[int]:
-    """A process with a few hundred VMAs whose maps do not change."""
+    """Start a process with a few hundred VMAs, whose maps do not change."""
     with subprocess.Popen(
         [sys.executable, "-c", SLEEPER], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as process:
@@ -69,7 +69,7 @@ def sleeper() -> Iterator[int]:
 
 @pytest.fixture
 def pair(sleeper: int) -> Iterator[tuple[LiveMapsFile, SeqFile[bytes]]]:
-    """The kernel's file, and ours over the same lines."""
+    """Return the kernel's file, and the engine's over the same lines."""
     with LiveMapsFile(sleeper) as file:
         text = b""
         while chunk := file.read(PAGE_SIZE):
@@ -120,7 +120,7 @@ def test_a_fill_holds_whole_lines_and_less_than_a_page() -> None:
     assert [len(file.read(65536)) for _ in range(4)] == [4000, 4000, 2000, 0]
 
 
-def test_leftovers_come_first_and_a_fresh_fill_after_them() -> None:
+def test_leftovers_come_first_and_a_new_fill_after_them() -> None:
     file = SeqFile(Lines([b"%03d\n" % n for n in range(2000)]))
     assert file.read(3) == b"000"
     after = file.read(65536)

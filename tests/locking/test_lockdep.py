@@ -12,7 +12,7 @@ A, B, C = LockClass("A"), LockClass("B"), LockClass("C")
 
 
 def take(*classes: LockClass, trylock: bool = False) -> None:
-    """Take and release locks of these classes, each under the one before."""
+    """Take locks of these classes, each under the one before, and release them."""
     for lock_class in classes:
         lockdep.acquire(lock_class, lock_class, trylock=trylock)
     for lock_class in reversed(classes):
@@ -31,7 +31,7 @@ def test_two_orders_that_contradict_are_refused_with_both_chains() -> None:
     assert "in take" in text, "the report names where the older order was first seen"
 
 
-def test_a_circle_of_three_is_found() -> None:
+def test_a_cycle_of_three_is_found() -> None:
     take(A, B)
     take(B, C)
     lockdep.acquire(C, C)
@@ -45,7 +45,7 @@ def test_a_trylock_adds_no_order() -> None:
     take(B, A)
 
 
-def test_what_is_taken_under_a_trylock_is_in_order_after_it() -> None:
+def test_a_lock_taken_under_a_trylock_is_ordered_after_it() -> None:
     lockdep.acquire(A, A, trylock=True)
     take(B)
     lockdep.release(A, A)
@@ -55,7 +55,7 @@ def test_what_is_taken_under_a_trylock_is_in_order_after_it() -> None:
     lockdep.release(B, B)
 
 
-def test_releasing_what_is_not_held_is_an_error() -> None:
+def test_releasing_a_lock_that_is_not_held_is_an_error() -> None:
     with pytest.raises(LockOrderError, match="does not hold"):
         lockdep.release(A, A)
 
@@ -79,7 +79,7 @@ def test_nobody_sleeps_under_rcu() -> None:
     sem.up_read()
 
 
-def test_off_by_default_it_costs_nothing_and_sees_nothing() -> None:
+def test_by_default_it_is_off_and_sees_nothing() -> None:
     lockdep.on = False
     try:
         sem = RwSemaphore(A)

@@ -23,7 +23,7 @@ def waiting(sem: RwSemaphore, count: int) -> None:
 
 
 def in_turn(sem: RwSemaphore, log: list[str], name: str, write: bool) -> Worker[None]:
-    """Start a task that takes the lock, notes its name, and lets go."""
+    """Start a task that takes the lock, logs its name, and releases the lock."""
 
     def work() -> None:
         (sem.down_write if write else sem.down_read)()
@@ -53,8 +53,8 @@ def test_a_writer_waits_for_readers_and_then_is_alone(sem: RwSemaphore) -> None:
 
 
 def test_a_queued_writer_stops_readers_that_come_later(sem: RwSemaphore) -> None:
-    # 1. We hold the lock for reading. 2. A writer queues. 3. A reader comes: it must wait,
-    # although readers share, and gets its turn after the writer.
+    # 1. The test holds the lock for reading. 2. A writer queues. 3. A reader comes: it must wait,
+    # although readers share the lock, and gets it after the writer.
     sem.down_read()
     log: list[str] = []
     writer = in_turn(sem, log, "writer", write=True)
@@ -113,7 +113,7 @@ def test_a_killed_waiter_gives_up_with_eintr_and_holds_nothing(
     assert log == ["after"]
 
 
-def test_a_killed_writer_in_the_queue_lets_the_readers_behind_it_in(sem: RwSemaphore) -> None:
+def test_a_killed_writer_in_the_queue_lets_in_the_readers_after_it(sem: RwSemaphore) -> None:
     sem.down_read()
     victim = Worker(lambda: sem.down_write(killable=True))
     waiting(sem, 1)
@@ -127,7 +127,7 @@ def test_a_killed_writer_in_the_queue_lets_the_readers_behind_it_in(sem: RwSemap
     sem.up_read()
 
 
-def test_an_exception_out_of_a_wait_leaves_the_queue(
+def test_an_exception_in_a_wait_takes_the_waiter_off_the_queue(
     sem: RwSemaphore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sem.down_write()
@@ -148,7 +148,7 @@ def test_an_exception_out_of_a_wait_leaves_the_queue(
 
 
 @pytest.mark.parametrize("write", [False, True])
-def test_an_exception_after_the_hand_over_lets_go_of_the_lock(
+def test_an_exception_after_the_hand_over_releases_the_lock(
     sem: RwSemaphore, write: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(*args: object) -> None:
@@ -166,7 +166,7 @@ def test_an_exception_after_the_hand_over_lets_go_of_the_lock(
     sem.up_write()
 
 
-def test_statistics_count_who_came_and_who_waited(sem: RwSemaphore) -> None:
+def test_statistics_count_requests_and_waits(sem: RwSemaphore) -> None:
     sem.down_read()
     writer = in_turn(sem, [], "writer", write=True)
     waiting(sem, 1)
@@ -184,7 +184,7 @@ def test_repr_shows_the_state(sem: RwSemaphore) -> None:
     sem.up_read()
 
 
-def test_asking_again_while_holding_is_a_lock_order_error(sem: RwSemaphore) -> None:
+def test_taking_a_lock_twice_is_a_lock_order_error(sem: RwSemaphore) -> None:
     sem.down_read()
     with pytest.raises(LockOrderError, match="test lock"):
         sem.down_read()

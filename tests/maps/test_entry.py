@@ -1,4 +1,4 @@
-"""The record of a VMA: its line, and what one asks of it."""
+"""The record of a VMA: its line and its properties."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ LINE = b"7f0000000000-7f0000001000 r-xs 00001000 08:01 77                       
 ENTRY = record(0x7F0000000000, 0x7F0000001000, b"r-xs", 0x1000, (8, 1), 77, b"/a  b\nc ")
 
 
-def test_a_line_is_read_whole_and_written_again() -> None:
+def test_a_parsed_line_is_written_back_unchanged() -> None:
     assert MapsEntry.parse(LINE) == ENTRY
     assert ENTRY.line() == LINE
     assert str(ENTRY) == "7f0000000000-7f0000001000 r-xs 00001000 08:01 77 /a  b\\012c "
@@ -23,7 +23,7 @@ def test_a_line_is_read_whole_and_written_again() -> None:
 
 
 @pytest.mark.parametrize("text", [b"", b"Rss: 4 kB\n", b"12-zz r--p\n", LINE[:-1]])
-def test_what_is_no_line_is_refused(text: bytes) -> None:
+def test_a_text_that_is_not_a_line_is_refused(text: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
         MapsEntry.parse(text)
 
@@ -31,13 +31,13 @@ def test_what_is_no_line_is_refused(text: bytes) -> None:
 def test_an_address_is_in_the_vma_that_covers_it() -> None:
     first, end = ENTRY.start, ENTRY.end
     assert [addr in ENTRY for addr in (first - 1, first, end - 1, end)] == [0, 1, 1, 0]
-    assert np.uint64(first) in ENTRY  # as the columns of a snapshot have addresses
+    assert np.uint64(first) in ENTRY  # the type of addresses in the columns of a snapshot
     assert ENTRY.size == 4096
     assert ENTRY.offset_of(first + 1) == 0x1001
 
 
 @pytest.mark.parametrize("permissions", PERMISSIONS, ids=str)
-def test_permissions_are_what_their_letters_say(permissions: Permissions) -> None:
+def test_permissions_match_their_letters(permissions: Permissions) -> None:
     entry = ENTRY._replace(permissions=permissions)
     told = (entry.readable, entry.writable, entry.executable, entry.shared)
     letters = permissions.letters.decode()
@@ -51,13 +51,13 @@ def test_other_letters_are_refused() -> None:
         Permissions.parse(b"rwx")
 
 
-def test_a_device_is_that_of_stat() -> None:
+def test_a_device_converts_to_and_from_st_dev() -> None:
     st_dev = Path("/").stat().st_dev
     assert Device.of(st_dev).st_dev == st_dev
     assert str(Device(0xFD, 0x12)) == "fd:12"
 
 
-def test_a_kernel_may_tell_more_of_a_vma_than_its_permissions() -> None:
+def test_other_flag_bits_of_the_kernel_are_ignored() -> None:
     answer = ProcmapQuery(vma_start=0x1000, vma_end=0x2000, vma_flags=0x105)
     entry = QueriedVma.from_struct(answer, b"", b"").entry
     assert entry.permissions == Permissions.READ | Permissions.EXECUTE

@@ -1,4 +1,4 @@
-"""A line column by column: as the parser reads it, and what differs from what Linux prints."""
+"""Scan a line column by column: it agrees with the parser, and finds the differences from Linux."""
 
 import re
 
@@ -21,11 +21,11 @@ NARROW = b"b7e07000-b7fab000 r-xp 00000000 08:01 265350     /lib/libc.so"
 LONGER_THAN_ANY_NUMBER = re.compile(
     rb"(?<![0-9a-f])(?:[0-9a-f]{17,}|[0-9a-f]{4,}(?=:)|(?<=:)[0-9a-f]{6,}|\d{21,})"
 )
-"""Zeros before a number that strict parsing does not take: more digits than any has."""
+"""So many zeros before a number that strict parsing refuses it."""
 
 
 def damaged(draw: st.DrawFn, line: bytes) -> bytes:
-    """The line with a few bytes changed, put in or left out."""
+    """Return the line with a few bytes changed, inserted or left out."""
     for _ in range(draw(st.integers(0, 3))):
         at = draw(st.integers(0, max(len(line) - 1, 0)))
         put = draw(st.sampled_from([b"", *(bytes([byte]) for byte in b"0aAgpsSrwx- :\t\rx>/[")]))
@@ -43,7 +43,7 @@ def damaged_lines(draw: st.DrawFn) -> bytes:
 @example(b"00000000-00001000 ---p 00000000000000000 00:00 0 ")
 @example(b"00000000-00001000 ---p 00000000 00:000000 0 ")
 @example(b"00000000-00001000 ---p 00000000 00:00 000000000000000000000 ")
-def test_what_the_parser_takes_is_scanned_alike_and_what_it_refuses_differs(line: bytes) -> None:
+def test_a_line_that_the_parser_accepts_is_scanned_alike_and_others_differ(line: bytes) -> None:
     try:
         entry = MapsEntry.parse(line + b"\n")
     except ValueError:
@@ -51,7 +51,7 @@ def test_what_the_parser_takes_is_scanned_alike_and_what_it_refuses_differs(line
         assert refused or LONGER_THAN_ANY_NUMBER.search(line) or b"\n" in line
         return
     if entry.name.startswith((b"\t", b"\xc2\xa0")):
-        return  # names that no kernel gives
+        return  # the kernel gives no such names
     if entry.end % 4096 == 4095:
         return  # may be refused: see test_an_end_that_is_the_last_byte_is_refused
     scanned = scan(line)
@@ -152,7 +152,7 @@ def test_a_difference_is_told_with_its_column_and_what_linux_prints(line: bytes,
         (b"1000-7f0000001000 rw-p 00000000 00:00 0 ", "column 1: 1000, whose beginning seems"),
     ],
 )
-def test_what_can_mean_nothing_is_refused_where_that_is_seen(line: bytes, told: str) -> None:
+def test_a_line_without_a_clear_meaning_is_refused_at_its_column(line: bytes, told: str) -> None:
     with pytest.raises(NotMapsError, match="^" + re.escape(told)):
         scan(line)
 

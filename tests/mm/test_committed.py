@@ -1,4 +1,4 @@
-"""vm.overcommit_memory=2: what is promised, by whom it is counted, and when it ends."""
+"""vm.overcommit_memory=2: the memory that is committed, and when it no longer is."""
 
 import errno
 import os
@@ -33,7 +33,7 @@ BASE = 0x3000_0000_0000
 LIMITS = Limits(
     overcommit_memory=OVERCOMMIT_NEVER, commit_limit=101, admin_reserve=50, cap_sys_admin=True
 )
-"""A hundred pages may be promised, fifty without the right to the reserve."""
+"""A hundred pages may be committed, but only fifty without CAP_SYS_ADMIN."""
 
 
 def process(limits: Limits = LIMITS) -> Process:
@@ -49,7 +49,7 @@ def refused(call: Callable[..., object], *arguments: int) -> None:
         call(*arguments)
 
 
-def test_all_mappings_together_are_promised_no_more_than_the_limit() -> None:
+def test_all_mappings_together_are_committed_no_more_than_the_limit() -> None:
     one = process(replace(LIMITS, user_reserve=0))
     one.mmap(BASE, 60 * P, RW, PRIVATE | MAP_FIXED)
     refused(one.mmap, 0, 41 * P, RW, PRIVATE)
@@ -74,7 +74,7 @@ def test_noreserve_reserves_nevertheless() -> None:
     assert committed(one) == 10
 
 
-def test_memory_that_becomes_writable_or_grows_is_promised() -> None:
+def test_memory_that_becomes_writable_or_grows_is_committed() -> None:
     one = process(replace(LIMITS, user_reserve=0))
     one.mmap(BASE, 50 * P, PROT_READ, PRIVATE | MAP_FIXED)
     assert committed(one) == 0
@@ -84,7 +84,7 @@ def test_memory_that_becomes_writable_or_grows_is_promised() -> None:
     refused(one.mremap, BASE, 100 * P, 101 * P, MREMAP_MAYMOVE)
 
 
-def test_a_fork_promises_all_again_and_an_exit_gives_it_back() -> None:
+def test_a_fork_commits_all_again_and_an_exit_gives_it_back() -> None:
     one = process(replace(LIMITS, user_reserve=0))
     one.mmap(0, 40 * P, RW, PRIVATE)
     one.mmap(0, 10 * P, RW, SHARED)
@@ -96,7 +96,7 @@ def test_a_fork_promises_all_again_and_an_exit_gives_it_back() -> None:
     assert committed(one) == 50
 
 
-def test_shared_memory_is_promised_until_nobody_maps_it() -> None:
+def test_shared_memory_is_committed_until_nobody_maps_it() -> None:
     one = process()
     one.mmap(BASE, 8 * P, RW, SHARED | MAP_FIXED)
     child = one.fork()
@@ -108,7 +108,7 @@ def test_shared_memory_is_promised_until_nobody_maps_it() -> None:
     assert committed(child) == 0
 
 
-def test_a_stack_that_nobody_can_write_keeps_what_its_growth_was_promised() -> None:
+def test_the_growth_of_a_stack_without_account_stays_committed() -> None:
     one = process()
     one.mmap(BASE, P, PROT_READ, PRIVATE | MAP_FIXED | MAP_GROWSDOWN)
     one.touch(BASE - P, write=False)

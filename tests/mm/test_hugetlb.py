@@ -1,4 +1,4 @@
-"""Pools of huge pages: what is reserved, taken, given back, and by whom."""
+"""Pools of huge pages: pages are reserved, taken and given back."""
 
 import errno
 import os
@@ -47,7 +47,7 @@ BASE = 0x3000_0000_0000
 
 
 class Machine:
-    """A process, and the pool that it takes its pages from."""
+    """A process and the pool of its huge pages."""
 
     def __init__(
         self, nr: int = 4, *, overcommit: int = 0, release: tuple[int, int] = (7, 3)
@@ -61,7 +61,7 @@ class Machine:
 
     @property
     def counts(self) -> tuple[int, int, int]:
-        """Pages free, reserved and surplus."""
+        """The free, reserved and surplus pages."""
         return self.pool.free, self.pool.resv, self.pool.surplus
 
 
@@ -82,14 +82,14 @@ def test_pages_are_reserved_at_mmap_and_taken_by_the_first_access(kind: int) -> 
     assert machine.counts == (4, 0, 0)
 
 
-def test_what_is_replaced_gives_its_pages_back_before_they_are_asked_for() -> None:
+def test_a_replaced_mapping_gives_its_pages_back_before_the_new_one_takes_them() -> None:
     machine = Machine()
     machine.map(4)
     machine.map(4)
     assert machine.counts == (4, 4, 0)
 
 
-def test_an_access_without_a_reservation_fails_where_all_pages_are_promised() -> None:
+def test_an_access_without_a_reservation_fails_if_all_pages_are_reserved() -> None:
     machine = Machine()
     machine.map(1, PRIVATE | MAP_NORESERVE, BASE + PUD_SIZE)
     machine.map(4)
@@ -98,7 +98,7 @@ def test_an_access_without_a_reservation_fails_where_all_pages_are_promised() ->
     assert machine.counts == (3, 3, 0)
 
 
-def test_an_old_length_that_wraps_is_none() -> None:
+def test_an_old_length_that_wraps_is_zero() -> None:
     machine = Machine()
     machine.map(1)
     flags = MREMAP_MAYMOVE | MREMAP_FIXED
@@ -166,14 +166,14 @@ def test_a_hole_in_shared_memory_takes_pages_from_all_and_their_reservations() -
 
 
 class Forks:
-    """Knows of an inode first, and forks when that has lost pages which others still map."""
+    """The first page table of an inode. It forks when the inode has lost pages that others map."""
 
     def __init__(self, process: Process) -> None:
         self._process = process
         self.child: Process | None = None
 
     def unmap_huge_pages(self, inode: HugeInode, gone: set[HugePage]) -> None:
-        self.child = Worker(self._process.fork).join()  # as another task, with no locks held
+        self.child = Worker(self._process.fork).join()  # in another task, which holds no locks
 
 
 def test_a_fork_while_a_hole_is_punched_does_not_copy_what_goes() -> None:
@@ -187,7 +187,7 @@ def test_a_fork_while_a_hole_is_punched_does_not_copy_what_goes() -> None:
         process.files[3] = VmFile(b"/huge/file", size=2 * PMD_SIZE, huge=inode)
         process.mmap(BASE, 2 * PMD_SIZE, RW, kind | MAP_FIXED, 3, 0)
         process.touch(BASE, write=kind == MAP_SHARED)
-    other.touch(second, write=True)  # so that a fork copies
+    other.touch(second, write=True)  # so that fork copies its pages
     assert set(other.mm.page_table.huge) == {BASE, second}
     machine.process.madvise(BASE, PMD_SIZE, MADV_REMOVE)
     assert forks.child is not None
@@ -214,7 +214,7 @@ def test_ctrl_c_in_the_wait_for_a_neighbour_leaves_pages_and_reservation_as_they
     machine.process.touch(BASE, write=True)
     prev = machine.process.mm.find_vma(BASE - PAGE_SIZE)
     assert prev is not None
-    prev.vm_refcnt.add(1)  # somebody reads it
+    prev.vm_refcnt.add(1)  # a reader
     with ctrl_c_ends_waits(), pytest.raises(KeyboardInterrupt):
         machine.process.mmap(BASE, 2 * PMD_SIZE, RW, small)
     assert machine.counts == (3, 1, 0)
@@ -233,7 +233,7 @@ def test_a_move_takes_pages_and_reservation_along_but_a_part_leaves_the_rest_wit
     assert machine.counts == (3, 2, 0)
     machine.process.mremap(to, PMD_SIZE, PMD_SIZE, flags, BASE)
     machine.process.exit()
-    assert machine.counts == (4, 2, 0)  # for good, as in Linux
+    assert machine.counts == (4, 2, 0)  # they stay reserved for ever, as in Linux
 
 
 def test_populated_and_locked_pages_are_there_at_once_and_not_counted_as_locked() -> None:
@@ -244,7 +244,7 @@ def test_populated_and_locked_pages_are_there_at_once_and_not_counted_as_locked(
     assert machine.process.mm.locked_vm == 0
 
 
-def test_lengths_become_whole_pages_and_places_are_on_their_borders() -> None:
+def test_lengths_are_rounded_up_and_addresses_are_aligned() -> None:
     process = Machine().process
     addr = process.mmap(0, 1, RW, PRIVATE)
     assert addr % PMD_SIZE == 0
@@ -291,7 +291,7 @@ def test_pagemap_refuses_huge_pages_by_name_and_only_where_some_are() -> None:
             pagemap.read_at(inside // PAGE_SIZE * 8, 8)
 
 
-def test_mincore_tells_what_is_mapped_of_small_pages() -> None:
+def test_mincore_reports_mapped_huge_pages_for_each_small_page() -> None:
     machine = Machine()
     machine.map(2)
     machine.process.touch(BASE, write=True)

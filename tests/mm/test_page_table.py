@@ -1,4 +1,4 @@
-"""Which pages are resident, after each thing that can be done to them."""
+"""The resident pages after each operation on them."""
 
 import pytest
 
@@ -38,7 +38,7 @@ def smaps(process: Process) -> list[Record]:
 
 
 def state(process: Process, number: int = 0) -> dict[str, int]:
-    """Return what is not 0 of a VMA, in pages (Pss: kB)."""
+    """Return the fields of a VMA that are not 0, in pages (Pss: kB)."""
     record = smaps(process)[number]
     found = {name: record.kb(name) // (1 if name == "Pss" else 4) for name in STATES}
     return {name: value for name, value in found.items() if value}
@@ -83,7 +83,7 @@ def test_memory_that_was_only_read_is_the_zero_page_and_not_resident(process: Pa
     assert state(process) == {"Rss": 1, "Pss": 4, "Private_Dirty": 1}
 
 
-def test_a_read_of_a_file_maps_the_block_around_cut_to_the_vma(
+def test_a_read_of_a_file_maps_the_block_around_it_clipped_to_the_vma(
     process: Pages, file: VmFile
 ) -> None:
     # BASE is 16 pages: the blocks begin at pages 0, 16, 32 of the file's mapping.
@@ -94,7 +94,7 @@ def test_a_read_of_a_file_maps_the_block_around_cut_to_the_vma(
     assert state(process) == {"Rss": 17, "Pss": 68, "Private_Clean": 15, "Private_Dirty": 2}
 
 
-def test_a_page_of_a_file_counts_for_all_who_map_it(process: Pages, file: VmFile) -> None:
+def test_a_page_of_a_file_counts_for_all_its_mappings(process: Pages, file: VmFile) -> None:
     process.map(0, 1, RW, MAP_SHARED | MAP_FIXED, fd=3)
     process.map(2, 3, PROT_READ, MAP_PRIVATE | MAP_FIXED, fd=3)
     read(process, 0, 2)
@@ -106,7 +106,7 @@ def test_a_page_of_a_file_counts_for_all_who_map_it(process: Pages, file: VmFile
     assert state(process) == {"Rss": 1, "Pss": 4, "Private_Clean": 1}
 
 
-def test_what_was_written_to_memory_shared_stays_dirty_without_a_mapping(process: Pages) -> None:
+def test_a_dirty_page_of_shared_memory_stays_dirty_without_a_mapping(process: Pages) -> None:
     process.files[3] = VmFile(b"/memfd:m", size=1 << 20, mapping=AddressSpace(shmem=True))
     process.files[3].mapping.set_dirty(2, 3)
     process.map(0, 8, RW, MAP_SHARED | MAP_FIXED, fd=3)
@@ -128,7 +128,7 @@ def test_unmapping_and_mapping_over_let_pages_go(process: Pages) -> None:
     assert rss(process) == [1, 3]
 
 
-def test_pages_move_with_their_memory_over_borders_of_tables(process: Pages) -> None:
+def test_pages_move_with_their_memory_from_table_to_table(process: Pages) -> None:
     last = PMD_SIZE // PAGE_SIZE - 18
     process.map(0, 4, RW, POPULATED)
     process.madvise(addr(1), PAGE_SIZE, MADV_DONTNEED)
@@ -151,7 +151,7 @@ def test_advice_takes_pages_away(process: Pages, file: VmFile) -> None:
     process.map(8, 12, PROT_READ, MAP_PRIVATE | MAP_POPULATE | MAP_FIXED, fd=3)
     process.map(16, 18, PROT_READ, MAP_PRIVATE | MAP_POPULATE | MAP_FIXED, fd=3)
     process.madvise(addr(8), 4 * PAGE_SIZE, MADV_PAGEOUT)
-    assert rss(process) == [3, 2, 2], "what others map as well stays"
+    assert rss(process) == [3, 2, 2], "pages that others map stay"
 
 
 def test_memory_written_by_nobody_is_forgotten_by_pageout(process: Pages) -> None:
@@ -177,7 +177,7 @@ def test_a_child_shares_pages_until_one_of_both_writes(process: Pages) -> None:
     assert state(process.fork()) == both, "a page shared once can be shared again"
 
 
-def test_a_child_gets_neither_what_is_wiped_nor_what_faults_can_bring(
+def test_a_child_gets_neither_wiped_pages_nor_those_that_faults_bring_in(
     process: Pages, file: VmFile
 ) -> None:
     process.map(0, 1, RW, POPULATED)

@@ -1,4 +1,4 @@
-"""The per-VMA lock: each way in, each way out, and whom it keeps waiting."""
+"""The per-VMA lock: how tasks take it, release it, and wait for it."""
 
 import pytest
 
@@ -45,7 +45,7 @@ FLAG = VM_REFCNT_EXCLUDE_READERS_FLAG
 
 
 def start_read(mm: MmStruct, vma: Vma) -> StartRead:
-    """Lock vma as a reader would; leave RCU where the lock call did not."""
+    """Lock vma as a reader would, and leave RCU if the call did not."""
     rcu_read_lock()
     found = vma_start_read(mm, vma)
     if found is LOCKED:
@@ -97,9 +97,9 @@ def test_a_downgrade_drops_the_vma_write_locks_with_mmap_lock_still_held(process
     mmap_read_unlock(mm)
 
 
-def test_the_write_lock_found_after_counting_in_is_backed_out_of(process: Pages) -> None:
-    # 1. The reader sees a free VMA (first look at the sequence). 2. A writer write-locks it.
-    # 3. The reader counts itself in: it must see the write lock now, and leave.
+def test_a_reader_that_finds_the_write_lock_after_its_increment_backs_out(process: Pages) -> None:
+    # 1. The reader sees a free VMA (first test of the sequence). 2. A writer write-locks it.
+    # 3. The reader increments the count: now it must see the write lock, and leave.
     mm, vma = process.mm, process.vma(0)
 
     class Refcount(sync.AtomicInt):
@@ -148,12 +148,12 @@ def test_an_object_recycled_into_the_same_mm_is_locked_whatever_its_range_is(
     process.unmap(0, 3)
     process.map(7, 8)
     assert process.vma(7) is vma
-    assert start_read(process.mm, vma) is LOCKED, "the caller has to look at the range"
+    assert start_read(process.mm, vma) is LOCKED, "the caller has to check the range"
     vma_end_read(vma)
 
 
 def test_the_put_of_a_foreign_vma_wakes_the_writer_of_its_own_mm() -> None:
-    # 1. The reader of `mine` counts itself into an object that now belongs to `other`.
+    # 1. The reader of `mine` increments the count of an object that now belongs to `other`.
     # 2. The writer of `other` waits for it. 3. The put must wake that writer.
     slab = VmaSlab()
     mine, other = Pages(slab), Pages(slab)
@@ -173,7 +173,7 @@ def test_the_put_of_a_foreign_vma_wakes_the_writer_of_its_own_mm() -> None:
     writers[0].join()
 
 
-def test_while_a_writer_waits_nobody_counts_in(process: Pages) -> None:
+def test_while_a_writer_waits_no_reader_enters(process: Pages) -> None:
     vma = process.vma(0)
     assert start_read(process.mm, vma) is LOCKED
     writer = Worker(lambda: process.unmap(0, 3))
@@ -185,7 +185,7 @@ def test_while_a_writer_waits_nobody_counts_in(process: Pages) -> None:
 
 def test_a_foreign_mm_may_exit_while_its_vma_is_put(process: Pages) -> None:
     # The wake-up in the put touches the other mm: it must outlive the put although its last
-    # user leaves as soon as the reader has counted itself out.
+    # user leaves as soon as the reader has decremented the count.
     other = Pages(process.mm.vm_area_cachep)
     other.map(5, 6)
     vma = other.vma(5)
@@ -255,8 +255,8 @@ def test_moving_a_border_waits_for_the_readers_on_either_side(process: Pages, pa
 
 
 def test_detaching_waits_for_a_reader_that_is_about_to_back_out(process: Pages) -> None:
-    # 1. The reader finds no write lock. 2. A writer write-locks the VMA. 3. The reader counts
-    # itself in. 4. The writer detaches, and waits. 5. The reader sees the write lock, and its put
+    # 1. The reader finds no write lock. 2. A writer write-locks the VMA. 3. The reader increments
+    # the count. 4. The writer detaches, and waits. 5. The reader sees the write lock, and its put
     # must wake the writer.
     mm, vma = process.mm, process.vma(0)
 
@@ -322,15 +322,15 @@ def test_ctrl_c_in_the_wait_to_detach_leaves_the_vma_attached(process: Pages) ->
     mm, vma = process.mm, process.vma(0)
     mmap_write_lock(mm)
     vma_start_write(vma)
-    vma.vm_refcnt.add(1)  # a reader counts itself in and has yet to see the write lock
+    vma.vm_refcnt.add(1)  # a reader that has not seen the write lock yet
     with ctrl_c_ends_waits(), pytest.raises(KeyboardInterrupt):
         vma_mark_detached(vma)
     assert vma.vm_refcnt.add(-1) == 1
     mmap_write_unlock(mm)
 
 
-def test_ctrl_c_in_the_wait_for_a_neighbour_leaves_what_was_to_be_replaced(process: Pages) -> None:
-    # AAABBC   map pages 3 and 4 over B, merging with A, which somebody reads
+def test_ctrl_c_in_the_wait_for_a_neighbour_leaves_the_old_mappings(process: Pages) -> None:
+    # AAABBC   map pages 3 and 4 over B and merge with A, which a reader holds
     process.map(3, 5, PROT_READ)
     process.map(5, 6)
     prev = process.vma(0)

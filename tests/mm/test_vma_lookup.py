@@ -23,7 +23,7 @@ from untorn.mm.vma_lookup import LOOKUPS, WalkCounts, lock_next_vma, lock_vma_un
 
 
 class Interrupted(VmaIterator[Vma]):
-    """An iterator after which, once, somebody else gets the CPU."""
+    """An iterator that once, after a lookup, lets another task run."""
 
     __slots__ = ("then",)
     then: Callable[[], object] | None
@@ -32,7 +32,7 @@ class Interrupted(VmaIterator[Vma]):
         found: Vma | None = super().next()
         then, self.then = self.then, None
         if then is not None:
-            Worker(then).join()  # a task of its own, run to its end
+            Worker(then).join()  # another task, which runs to its end
         return found
 
 
@@ -48,7 +48,7 @@ class Reader:
         self.seen: list[tuple[int, int]] = []
 
     def step(self, between_lookup_and_lock: Callable[[], object] | None = None) -> bool:
-        """Report the next VMA; return whether there was one."""
+        """Report the next VMA. Return whether there was one."""
         self.vmi.then = between_lookup_and_lock
         rcu_read_lock()
         try:
@@ -88,7 +88,7 @@ def test_an_undisturbed_walk_reports_every_vma(reader: Reader) -> None:
 
 
 def reuse(process: Pages, first: int, end: int) -> None:
-    """Unmap X and map other pages with its object."""
+    """Unmap X, and map other pages so that they reuse its object."""
     x = process.vma(0)
     process.unmap(0, 3)
     process.map(first, end)
@@ -97,7 +97,7 @@ def reuse(process: Pages, first: int, end: int) -> None:
 
 COSTS: dict[str, tuple[Callable[[Pages], object], WalkCounts]] = {
     "unmapped": (lambda p: p.unmap(0, 3), WalkCounts(detached=1)),
-    "reused further on": (lambda p: reuse(p, 7, 8), WalkCounts(rechecks=1, fallbacks=1)),
+    "reused at a higher address": (lambda p: reuse(p, 7, 8), WalkCounts(rechecks=1, fallbacks=1)),
     "reused below": (lambda p: reuse(p, -5, -4), WalkCounts(fallbacks=1)),
     "split": (lambda p: p.protect(1, 2, PROT_NONE), WalkCounts(rechecks=1, fallbacks=1)),
     "shrunk": (lambda p: p.protect(0, 1, PROT_NONE), WalkCounts(reseats=1)),
@@ -151,7 +151,7 @@ def test_what_was_mapped_in_its_place_is_found(process: Pages, reader: Reader) -
     assert reader.counts == WalkCounts(detached=1)
 
 
-def test_a_writer_who_removes_whatever_is_found_cannot_keep_a_reader_looking(
+def test_a_writer_that_removes_every_vma_found_cannot_keep_a_reader_retrying(
     process: Pages, reader: Reader
 ) -> None:
     def replace_again() -> None:
@@ -186,10 +186,10 @@ def test_a_border_that_moved_up_hides_no_page(process: Pages, reader: Reader) ->
     assert (reader.counts.rechecks, reader.counts.fallbacks) == (1, 1)
 
 
-def test_the_re_seating_is_what_closes_the_false_gap(
+def test_moving_the_iterator_prevents_the_false_gap(
     process: Pages, reader: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # A10 with an iterator that cannot be moved, as Linux since 6.17 leaves it.
+    # A10 with an iterator that is not moved, as in Linux since 6.17.
     reader.step()
     monkeypatch.setattr(Interrupted, "set", lambda self, addr: None)
     reader.step(lambda: process.protect(0, 1, PROT_NONE))
@@ -205,7 +205,7 @@ def test_a_writer_elsewhere_costs_nothing_where_there_is_no_gap(
     assert reader.counts == WalkCounts()
 
 
-def test_a_gap_with_a_writer_at_work_is_looked_at_again(process: Pages, reader: Reader) -> None:
+def test_a_gap_with_an_active_writer_is_looked_up_again(process: Pages, reader: Reader) -> None:
     process.unmap(0, 3)
     mmap_write_lock(process.mm)
     assert Worker(reader.rest).join() == [(-1, 0), (3, 4)]
@@ -256,7 +256,7 @@ def test_lock_vma_under_rcu_gives_up_on_a_vma_being_written(process: Pages) -> N
 def find_and_then(
     process: Pages, monkeypatch: pytest.MonkeyPatch, then: Callable[[], object]
 ) -> None:
-    """Let the next lookup in the tree be followed by something else, once."""
+    """Call a function once, right after the next lookup in the tree."""
     tree = type(process.mm.mm_mt)
     find = tree.find_slot
 

@@ -1,4 +1,4 @@
-"""What an address space does by its release, each change on both sides of it."""
+"""What an address space does in the releases before and since each change."""
 
 import errno
 from collections.abc import Callable
@@ -63,13 +63,13 @@ def outcome(do: Callable[[], object]) -> str:
 
 
 def outcomes(change: Change, do: Callable[[Pages], object]) -> tuple[str, str]:
-    """Return what comes of it before a change and since."""
+    """Return the outcomes before a change and since."""
     before, since = around(change)
     return outcome(lambda: do(before)), outcome(lambda: do(since))
 
 
 def drawings(change: Change, do: Callable[[Pages], object]) -> tuple[str, str]:
-    """Return the first ten pages before a change and since, after it was done."""
+    """Return drawings of the first ten pages after do(), before a change and since."""
     pair = around(change)
     for pages in pair:
         do(pages)
@@ -193,7 +193,7 @@ def test_memory_above_4g_is_asked_for() -> None:
     assert outcomes(changes.ABOVE4G, no_room_above) == ("ok", "ENOMEM")
 
 
-def test_an_untouched_mapping_gives_its_promise_back() -> None:
+def test_an_untouched_mapping_loses_its_account_flag() -> None:
     before, since = around(changes.UNTOUCHED_UNACCOUNTED)
     for pages in before, since:
         pages.map(0, 1)
@@ -202,7 +202,7 @@ def test_an_untouched_mapping_gives_its_promise_back() -> None:
     assert not vma_at(since, 0).vm_flags & VM_ACCOUNT
 
 
-def test_populating_ends_at_a_gap() -> None:
+def test_populating_ends_at_a_hole() -> None:
     written = []
     for pages in around(changes.POPULATE_ENDS_AT_HOLE):
         pages.map(0, 1)
@@ -252,7 +252,7 @@ def test_what_has_a_close_operation_grows() -> None:
     assert drawings(changes.CLOSE_MERGES, merge) == ("ABC.......", "AAB.......")
 
 
-def test_mmap_that_fails_leaves_a_gap() -> None:
+def test_mmap_that_fails_leaves_a_hole() -> None:
     def fail(pages: Pages) -> None:
         pages.map(0, 4)
         pages.mm.limits = Limits(totalram_pages=1)
@@ -279,7 +279,7 @@ def test_mmap_over_a_limit_splits_nothing_first() -> None:
     assert drawings(changes.MMAP_REPLACES, fail) == ("AAAA......", "AAAB......")
 
 
-def test_limits_are_asked_once_of_what_replaces_read_only_memory() -> None:
+def test_limits_are_checked_once_for_a_mapping_that_replaces_read_only_memory() -> None:
     def replace(pages: Pages) -> None:
         pages.map(0, 2, PROT_READ)
         pages.mm.limits = Limits(rlimit_data=PAGE_SIZE)
@@ -308,7 +308,7 @@ def test_mmap_prefers_the_neighbour_above_that_has_pages() -> None:
     ],
     ids=["munmap", "mmap", "mprotect", "madvise"],
 )
-def test_seals_are_asked_of_the_whole_range(change_three: Callable[[Pages], object]) -> None:
+def test_seals_are_checked_in_the_whole_range(change_three: Callable[[Pages], object]) -> None:
     def fail(pages: Pages) -> None:
         pages.map(0, 4, PROT_READ)
         pages.mseal(addr(2), PAGE_SIZE)
@@ -317,7 +317,7 @@ def test_seals_are_asked_of_the_whole_range(change_three: Callable[[Pages], obje
     assert drawings(changes.SEALS_ONE_BY_ONE, fail) == ("AABC......", "ABCD......")
 
 
-def test_mremap_asks_for_seals_after_the_new_place_or_before_it() -> None:
+def test_mremap_checks_seals_after_the_new_address_or_before_it() -> None:
     def misplace(pages: Pages) -> None:
         pages.map(0, 1)
         pages.mseal(addr(0), PAGE_SIZE)
@@ -326,7 +326,7 @@ def test_mremap_asks_for_seals_after_the_new_place_or_before_it() -> None:
     assert outcomes(changes.SEALS_ONE_BY_ONE, misplace) == ("EINVAL", "EPERM")
 
 
-def test_mremap_asks_for_seals_of_all_that_it_names() -> None:
+def test_mremap_checks_seals_in_its_whole_range() -> None:
     def grow(pages: Pages) -> None:
         pages.map(0, 2)
         pages.mseal(addr(1), PAGE_SIZE)

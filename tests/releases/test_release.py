@@ -1,4 +1,4 @@
-"""Which release an address space is, and what that decides."""
+"""The release of an address space, and what it decides."""
 
 import os
 from types import SimpleNamespace
@@ -19,12 +19,12 @@ from untorn.releases.release import (
 from untorn.syscalls import Process
 
 
-def test_a_process_is_of_the_release_it_is_told_and_so_are_its_children() -> None:
+def test_a_process_has_the_release_it_is_given_and_so_do_its_children() -> None:
     process = Process(release=(6, 12))
     assert process.fork().mm.release == Release(6, 12)
 
 
-def test_a_process_that_is_told_nothing_is_of_the_running_one_or_the_nearest() -> None:
+def test_a_process_without_a_given_release_has_the_running_one_or_the_nearest() -> None:
     assert Process().mm.release in (running_release(), FIRST, LAST)
 
 
@@ -40,13 +40,13 @@ def test_a_name_that_is_no_release_is_refused(name: str) -> None:
         modelled_by_name(name)
 
 
-def test_a_change_is_had_from_its_release_on() -> None:
+def test_a_release_has_a_change_from_its_first_release_on() -> None:
     assert not Release(6, 9).has(MSEAL)
     assert Release(6, 10).has(MSEAL)
     assert Release(7, 0).has(MSEAL)
 
 
-def test_changes_stand_in_order_and_after_the_first_release() -> None:
+def test_changes_are_in_order_and_after_the_first_release() -> None:
     changes = [change for _, change in all_changes()]
     assert changes == sorted(changes, key=lambda change: change.since)
     assert all(change.since > FIRST for change in changes)
@@ -78,7 +78,7 @@ def test_an_update_is_told_from_the_release_that_it_updates() -> None:
     assert Process(release=(7, 3, 4)).mm.release == Release(7, 3, 4)
 
 
-def test_a_change_that_was_carried_back_is_had_by_later_updates_of_that_series_alone() -> None:
+def test_later_updates_of_a_series_have_a_change_that_was_carried_back_to_it() -> None:
     change = Change(Release(7, 1), "it does", "", carried_back=(Release(6, 12, 9),))
     assert [Release(*r).has(change) for r in ((6, 12, 8), (6, 12, 9), (6, 13, 1), (7, 1))] == [
         False,

@@ -1,4 +1,4 @@
-"""docs/releases.md tells what the code does."""
+"""docs/releases.md agrees with the code."""
 
 import re
 
@@ -14,7 +14,7 @@ PAGE = (ROOT / "docs/releases.md").read_text()
 
 
 def test_the_table_is_what_the_command_prints() -> None:
-    assert table() in PAGE, "run python -m untorn.releases.table, and put what it prints there"
+    assert table() in PAGE, "run python -m untorn.releases.table, and paste its output there"
 
 
 def row(file: str) -> str:

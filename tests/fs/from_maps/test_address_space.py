@@ -1,4 +1,4 @@
-"""A process from the text of maps: what comes in comes out; what is no such text is refused."""
+"""A process from the text of maps: it shows the same text, and other texts are refused."""
 
 from typing import Any
 
@@ -84,13 +84,13 @@ BAD = {
 
 
 @pytest.mark.parametrize(("text", "number", "reason"), BAD.values(), ids=BAD.keys())
-def test_what_is_no_maps_is_refused_with_line_and_reason(
+def test_a_text_that_is_not_maps_is_refused_with_line_and_reason(
     text: bytes, number: int, reason: str
 ) -> None:
     with pytest.raises(ValueError, match=f"^line {number} of the maps .*{reason}") as caught:
         Process.from_maps(text)
     lines = text.split(b"\n")
-    assert repr(lines[number - 1])[2:-1] in str(caught.value), "it shows the line"
+    assert repr(lines[number - 1])[2:-1] in str(caught.value), "the message shows the line"
 
 
 @given(cut=st.integers(1, len(ONE + TWO + STACK) - 1))
@@ -104,7 +104,7 @@ def test_any_text_cut_off_is_refused_unless_at_a_line(cut: int) -> None:
 
 
 @pytest.mark.parametrize("text", [b"", GATE_LINE, ONE, ONE + TWO + STACK + GATE_LINE])
-def test_what_comes_in_comes_out(text: bytes) -> None:
+def test_a_process_shows_the_text_that_it_was_made_from(text: bytes) -> None:
     assert text_of(Process.from_maps(text)) == text
 
 
@@ -205,7 +205,7 @@ BASES = {
 
 
 @pytest.mark.parametrize(("text", "limits", "topdown", "base"), BASES.values(), ids=BASES.keys())
-def test_mmap_base_is_where_what_was_placed_ends(
+def test_mmap_base_is_where_the_placed_mappings_end(
     text: bytes, limits: Limits | None, topdown: bool, base: int
 ) -> None:
     mm = Process.from_maps(text, limits=limits, topdown=topdown).mm

@@ -1,4 +1,4 @@
-"""Maps of devices, sockets and rings: taken whole; what their drivers decide is refused by name."""
+"""Maps with devices, sockets and rings: calls that depend on their drivers are refused by name."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -30,11 +30,11 @@ MOVE, MOVE_TO = mman.MREMAP_MAYMOVE, mman.MREMAP_MAYMOVE | mman.MREMAP_FIXED
 
 
 Call = tuple[str, tuple[int, int], tuple[Any, ...]]
-"""Name of the method, the range, and its other arguments."""
+"""The name of the method, the range, and the other arguments."""
 
 
 def state(process: Process) -> tuple[object, ...]:
-    """All that a call could have changed, but for pages; no lock may be held."""
+    """Return all that a call could have changed, except pages. No lock may be held."""
     mm = process.mm
     assert not mm.mmap_lock.is_locked()
     mmap_read_lock(mm)
@@ -183,7 +183,7 @@ def test_a_process_without_its_devices_is_like_any_other() -> None:
 
 BASE, PAGES = 0x7F00_0000_0000, 24
 DEVICES = {4: 2, 6: 1, 12: 3}
-"""Page by page: where devices begin, and how many pages they have."""
+"""The page numbers where devices begin, and their sizes in pages."""
 
 
 def text(device: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""Maps of hugetlbfs: modelled as Linux does, or refused by name if they may be of other files."""
+"""Maps with hugetlbfs: like Linux, or refused by name if the files may be others."""
 
 import errno
 from typing import Any

@@ -1,4 +1,4 @@
-"""Maps of 32-bit processes, of five levels, of old kernels: modelled, or refused by name."""
+"""Maps of 32-bit processes, five levels and old kernels: modelled, or refused by name."""
 
 import pytest
 
@@ -106,7 +106,7 @@ def test_only_a_hint_above_the_map_window_opens_what_lies_there(topdown: bool) -
         assert got < TASK_SIZE
     free = TASK_SIZE + P
     assert process.mmap(free, P, PROT_NONE, ANONYMOUS) == free
-    # It is taken now, so the search is over all that there is, from the end that it begins at.
+    # That address is taken now, so the search covers the whole space from where it begins.
     got = process.mmap(free, P, PROT_NONE, ANONYMOUS)
     assert (got > free) == topdown
     above = process.mmap(TASK_SIZE_5LEVEL - P, P, PROT_NONE, ANONYMOUS | MAP_FIXED)

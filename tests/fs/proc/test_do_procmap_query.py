@@ -1,4 +1,4 @@
-"""PROCMAP_QUERY: one table, asked of the engine under each strategy and of the running kernel."""
+"""PROCMAP_QUERY: the same queries to the engine under each strategy and to the running kernel."""
 
 import ctypes
 import errno
@@ -90,7 +90,7 @@ class EngineWorld(World):
 
 
 class LiveWorld(World):
-    """The same six pages in this very process."""
+    """The same six pages in the test's own process."""
 
     def __init__(self, path: bytes) -> None:
         self.path = path

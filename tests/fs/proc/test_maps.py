@@ -1,4 +1,4 @@
-"""/proc/PID/maps of the engine: lines, positions, and what a process that goes away leaves."""
+"""/proc/PID/maps of the engine: lines, positions, and processes that exit."""
 
 import errno
 from collections.abc import Iterator
@@ -150,8 +150,8 @@ def test_a_walk_over_many_fills_sees_every_vma_once(reader: str) -> None:
 def test_a_merge_into_the_vma_before_a_fill_is_shown_as_a_permitted_duplicate(
     reader: str,
 ) -> None:
-    # The buffer overflowed at VMA k+1, which then merges into k before the next fill: the walk
-    # starts again at the end of k and finds the merged VMA there.
+    # The buffer was full at VMA k+1, which then merges into k before the next fill. The walk
+    # continues at the end of k and finds the merged VMA there.
     process = Pages()
     for page in range(300):
         process.mmap(addr(page), 4096, RW if page % 2 else PROT_READ, FIXED)
@@ -178,7 +178,7 @@ def test_at_the_limit_of_readers_the_fill_goes_on_under_mmap_lock(reader: str) -
 
 
 @every_reader
-def test_what_a_process_that_goes_away_leaves(reader: str) -> None:
+def test_an_open_file_of_a_process_that_goes_away(reader: str) -> None:
     process = Pages()
     for page in range(0, 400, 2):
         process.mmap(addr(page), 4096, RW, FIXED)
@@ -210,7 +210,7 @@ def test_a_file_opened_after_the_exit_does_not_bring_the_mm_back(reader: str) ->
 
 
 def striped(count: int) -> Pages:
-    """A process of VMAs of one page each, side by side."""
+    """Return a process with adjacent VMAs of one page each."""
     process = Pages()
     for page in range(count):
         process.mmap(addr(page), 4096, RW if page % 2 else PROT_READ, FIXED)
@@ -219,7 +219,7 @@ def striped(count: int) -> Pages:
 
 @contextmanager
 def written(process: Pages, page: int) -> Iterator[None]:
-    """Let another task hold the VMA there write-locked."""
+    """Let another task write-lock the VMA at page, until the end."""
 
     def hold() -> None:
         mmap_write_lock(process.mm)
@@ -266,7 +266,7 @@ def test_an_rcu_reader_interrupted_in_the_middle_of_a_fill_leaves_rcu_once() -> 
     locking.lock_vma_range()
     with written(process, 1), ctrl_c_ends_waits(), pytest.raises(KeyboardInterrupt):
         locking.get_next_vma(0)
-    locking.unlock_vma_range()  # lockdep would tell
+    locking.unlock_vma_range()  # lockdep would raise an error
 
 
 @every_reader

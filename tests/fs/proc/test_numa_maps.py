@@ -1,4 +1,4 @@
-"""/proc/PID/numa_maps of the engine: text, and readers that meet writers."""
+"""/proc/PID/numa_maps of the engine: its text, and readers with concurrent writers."""
 
 import errno
 
@@ -46,7 +46,7 @@ def test_pages_are_counted_by_what_they_are(reader: str) -> None:
     assert first == b"00010000 default anon=4 dirty=4 mapmax=2 N0=4 kernelpagesize_kB=4"
 
 
-def test_what_would_end_a_field_of_a_path_is_escaped() -> None:
+def test_characters_that_would_end_a_field_are_escaped() -> None:
     process = Pages()
     process.files[3] = VmFile(b"/a=b\tc\nd\\")
     process.map(0, 1, RW, MAP_SHARED | FIXED & ~ANON, fd=3)

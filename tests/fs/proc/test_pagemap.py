@@ -1,4 +1,4 @@
-"""pagemap, its scan, kpagecount and kpageflags of the engine: locks, rights, errors, frames."""
+"""pagemap, PAGEMAP_SCAN, kpagecount and kpageflags of the engine: locks, rights, errors, frames."""
 
 import errno
 from collections.abc import Callable
@@ -99,7 +99,7 @@ def test_a_frame_is_that_of_one_page_for_as_long_as_it_lives(process: Pages) -> 
     assert frames(process, 1, 2)[0] not in before
 
 
-def test_a_page_is_common_until_it_is_written_or_left_to_one(process: Pages) -> None:
+def test_a_page_is_shared_until_it_is_written_or_only_one_process_maps_it(process: Pages) -> None:
     before = frames(process, 0, 4)
     child = process.fork()
     assert frames(child, 0, 4) == frames(process, 0, 4) == before
@@ -111,7 +111,7 @@ def test_a_page_is_common_until_it_is_written_or_left_to_one(process: Pages) -> 
     assert [count_of(frame) for frame in before] == [1, 2, 2, 2]
     child.exit()
     process.touch(addr(1), write=True)
-    assert frames(process, 0, 4) == before, "it is written where it is"
+    assert frames(process, 0, 4) == before, "it is written in place"
     assert [count_of(frame) for frame in before] == [1, 1, 1, 1]
 
 
@@ -134,13 +134,13 @@ def test_the_zero_page_has_one_frame_and_no_count() -> None:
     assert numbers(KPAGEFLAGS, first, 1) == [KPF_ZERO_PAGE]
 
 
-def test_a_look_at_frames_changes_nothing_that_others_see(process: Pages) -> None:
+def test_reading_frames_changes_nothing_that_others_see(process: Pages) -> None:
     process.map(8, 10, RW, MAP_DROPPABLE | MAP_ANONYMOUS | MAP_FIXED | MAP_POPULATE)
     before = process.open("smaps").read(1 << 16)
     frames(process, 0, 10)
     assert process.open("smaps").read(1 << 16) == before
     process.madvise(addr(8), 2 * PAGE_SIZE, MADV_PAGEOUT)
-    assert entries(process, 8, 10) == [0, 0], "what may be dropped goes as it did"
+    assert entries(process, 8, 10) == [0, 0], "droppable memory goes as before"
 
 
 def test_what_is_read_is_cut_at_the_end_of_the_frames() -> None:
@@ -196,7 +196,7 @@ def test_an_open_file_of_a_process_that_ends_has_nothing_to_show(process: Pages)
 
 
 def test_no_lock_is_left_behind_and_none_is_kept_between_slices(process: Pages) -> None:
-    # A writer that waits for the first slice has its turn before the second one.
+    # A writer that waits during the first slice gets the lock before the second one.
     process.map(BORDER - 1, BORDER + 1, RW, POPULATED)
     pagemap = process.open_pagemap()
     mmap_write_lock(process.mm)
@@ -233,7 +233,7 @@ def test_an_ioctl_needs_memory_that_can_be_written(process: Pages) -> None:
     memory.copy_to_user(memory.base, question._replace(vec=1 << 20).pack())
     with pytest.raises(OSError, match="Bad address"):
         pagemap.ioctl(PAGEMAP_SCAN, memory, memory.base)
-    assert PmScanArg.unpack(memory.data).walk_end == addr(4), "that is told nevertheless"
+    assert PmScanArg.unpack(memory.data).walk_end == addr(4), "it is written nevertheless"
     with pytest.raises(OSError, match="Invalid argument"):
         pagemap.ioctl(PROCMAP_QUERY, memory, memory.base)
 

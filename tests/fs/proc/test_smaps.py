@@ -1,4 +1,4 @@
-"""/proc/PID/smaps and smaps_rollup of the engine: text, locks, and writers meanwhile."""
+"""/proc/PID/smaps and smaps_rollup of the engine: text, locks, and concurrent writers."""
 
 import errno
 import re
@@ -170,7 +170,7 @@ def test_a_zombie_has_an_empty_smaps_and_no_rollup(process: Pages) -> None:
 
 
 class Meanwhile:
-    """Does something in the page walk of one VMA, once."""
+    """Calls a function once, in the page walk of one VMA."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, page: int, act: Callable[[], None]) -> None:
         self.done = False
@@ -190,7 +190,7 @@ def test_a_writer_changes_another_vma_while_one_is_walked(
 ) -> None:
     # 1. The reader holds the lock of the VMA at page 4 and walks its pages.
     # 2. A writer unmaps page 6 and maps page 9: it need not wait.
-    # 3. The reader goes on behind page 4, and shows what is there now.
+    # 3. The reader goes on after page 4, and shows what is there now.
     def act() -> None:
         with background(lambda: process.unmap(6, 7)):
             pass
@@ -206,7 +206,7 @@ def test_a_writer_changes_another_vma_while_one_is_walked(
 
 def test_a_writer_of_the_vma_walked_waits(process: Pages, monkeypatch: pytest.MonkeyPatch) -> None:
     # 1. The reader walks the VMA at page 4; a writer wants to unmap it, and must wait.
-    # 2. The reader goes on, the writer comes in.
+    # 2. The reader goes on, and the writer gets the lock.
     workers: list[Worker[None]] = []
 
     def act() -> None:
@@ -224,8 +224,8 @@ def test_a_writer_of_the_vma_walked_waits(process: Pages, monkeypatch: pytest.Mo
 def test_the_walk_goes_on_from_the_end_of_the_vma_that_was_locked(
     process: Pages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # While the VMA at page 4 is walked, page 5 is mapped behind it, where the walk stands.
-    # Another protection keeps it apart: to let page 4 grow, the writer would have to wait.
+    # While the VMA at page 4 is walked, page 5 is mapped right after it, at the walk's position.
+    # Its protection differs, so it does not merge; the writer would have to wait to let page 4 grow
     def act() -> None:
         with background(lambda: process.map(5, 6, PROT_READ)):
             pass
@@ -237,8 +237,8 @@ def test_the_walk_goes_on_from_the_end_of_the_vma_that_was_locked(
 
 
 def test_rollup_adds_of_a_vma_that_grew_only_the_rest(process: Pages) -> None:
-    # 1. The reader added the VMA at page 4 and lets go of everything.
-    # 2. Page 5 is mapped: 4, 5 and 6 are one VMA, which begins below the reader's position.
+    # 1. The reader has added the VMA at page 4 and releases everything.
+    # 2. Page 5 is mapped: 4, 5 and 6 become one VMA, which begins below the reader's position.
     # 3. The reader adds it from page 5 on.
     class Grows(VmaLocking):
         """Lets the VMA at page 4 grow after it was added."""

@@ -1,4 +1,4 @@
-"""Named anonymous memory: prctl(PR_SET_VMA_ANON_NAME), which many kernels are built without."""
+"""Named anonymous memory: prctl(PR_SET_VMA_ANON_NAME). Many kernels are built without it."""
 
 import errno
 
@@ -71,7 +71,7 @@ def test_what_is_refused(process: Pages, start: int, length: int, name: bytes, n
     assert caught.value.errno == number
 
 
-def test_a_hole_is_named_around_and_a_name_of_79_is_allowed(process: Pages) -> None:
+def test_both_sides_of_a_hole_are_named_and_a_name_of_79_is_allowed(process: Pages) -> None:
     with pytest.raises(OSError, match="memory"):
         process.set_anon_name(addr(3), 2 * PAGE_SIZE, b"x" * 79)
     assert lines(process)[-1][1] == b"[anon:%s]" % (b"x" * 79)

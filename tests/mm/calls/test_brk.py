@@ -1,4 +1,4 @@
-"""The heap: it grows and shrinks at its end, and never says why it did not."""
+"""The heap: it grows and shrinks at its end, and brk never says why it did not."""
 
 import pytest
 
@@ -11,7 +11,7 @@ START = 2000  # room for a stack's guard gap below
 
 
 def heap(limits: Limits | None = None) -> Pages:
-    """A process whose heap is empty and may begin at page START, 100 bytes in."""
+    """Return a process with an empty heap that begins 100 bytes into page START."""
     process = Pages(limits=limits)
     process.mm.start_brk = process.mm.brk = addr(START) + 100
     return process
@@ -26,7 +26,7 @@ def test_it_grows_in_whole_pages_and_remembers_bytes() -> None:
     process = heap()
     end = addr(START) + 100 + 2 * PAGE_SIZE
     assert process.brk(end) == process.mm.brk == end
-    assert ranges(process) == [(1, 3)], "the page that the program's data ends in is not the heap's"
+    assert ranges(process) == [(1, 3)], "the last page of the program's data is not in the heap"
     assert process.brk(end + 1) == end + 1
     assert ranges(process) == [(1, 3)]
     assert text_of(process).endswith(b"[heap]\n")

@@ -1,4 +1,4 @@
-"""What calls do another way in one release than in the next; see untorn.releases.changes."""
+"""Calls that behave differently in two releases; see untorn.releases.changes."""
 
 import errno
 
@@ -108,7 +108,7 @@ def test_whether_what_dontunmap_left_can_merge(release: tuple[int, int], drawing
     process = Pages(release=release)
     process.map(4, 6)
     process.access(4, write=True)
-    process.move(4, 6, 0)  # by its number still at page 4
+    process.move(4, 6, 0)  # its page offset is still that of page 4
     process.mremap(addr(0), 2 * P, 2 * P, DONTUNMAP, addr(6))
     process.unmap(1, 2)
     process.map(1, 2)

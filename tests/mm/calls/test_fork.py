@@ -1,4 +1,4 @@
-"""A child's address space, and what its parent's pages do to later merges."""
+"""The address space of a child, and how its parent's pages affect later merges."""
 
 import pytest
 
@@ -46,11 +46,11 @@ def test_a_child_has_what_its_parent_had(parent: Pages) -> None:
     child = parent.fork()
     assert text_of(child) == text_of(parent)
     assert (child.mm.start_brk, child.mm.brk, child.mm.start_stack) == (1, 2, 3)
-    assert child.mm.data_size == 4, "which counts with the heap against RLIMIT_DATA"
+    assert child.mm.data_size == 4, "RLIMIT_DATA counts it together with the heap"
     assert child.mm.mm_lock_seq == 2, "a sequence of its own, after its first write section"
 
 
-def test_what_one_does_afterwards_the_other_does_not_see(parent: Pages) -> None:
+def test_parent_and_child_do_not_see_each_others_later_changes(parent: Pages) -> None:
     child = parent.fork()
     child.munmap(addr(1), PAGE_SIZE)
     fixed(parent, 8)
@@ -58,7 +58,7 @@ def test_what_one_does_afterwards_the_other_does_not_see(parent: Pages) -> None:
     assert ranges(parent) == [(0, 3), (5, 6), (8, 9)]
 
 
-def test_what_is_not_to_be_copied_is_left_out(parent: Pages) -> None:
+def test_a_vma_with_dontcopy_is_left_out(parent: Pages) -> None:
     parent.madvise(addr(1), PAGE_SIZE, MADV_DONTFORK)
     assert ranges(parent.fork()) == [(0, 1), (2, 3), (5, 6)]
 
@@ -68,11 +68,11 @@ def test_nothing_is_locked_in_the_child(parent: Pages) -> None:
     parent.mlockall(MCL_FUTURE)
     child = parent.fork()
     assert child.mm.locked_vm == child.mm.def_flags & VM_LOCKED == 0
-    assert ranges(child) == [(0, 1), (1, 3), (5, 6)], "pieces stay pieces until something changes"
+    assert ranges(child) == [(0, 1), (1, 3), (5, 6)], "parts stay separate until something changes"
 
 
 # 01234
-# AAA*    map page 3 behind A, in parent and child: A was written before the fork, or not
+# AAA*    map page 3 right after A, in parent and child: A was written before the fork, or not
 
 
 @pytest.mark.parametrize(("written", "in_child"), [(True, [(0, 3), (3, 4)]), (False, [(0, 4)])])
@@ -100,8 +100,8 @@ def test_a_wiped_vma_merges_like_new(parent: Pages) -> None:
 
 
 def test_a_chain_takes_over_the_anon_vma_of_an_ancestor_that_let_go(parent: Pages) -> None:
-    # Every generation adds a link, unless an ancestor's anon_vma, with one child at most, is used
-    # by nobody any longer.
+    # Every generation adds a link, unless there is an ancestor's anon_vma with at most one child
+    # that is no longer in use.
     parent.touch(addr(0), write=True)
     child = parent.fork()
     grandchild = child.fork()

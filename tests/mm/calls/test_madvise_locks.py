@@ -1,4 +1,4 @@
-"""Which locks advice takes, and pages that leave a file while others bring them in."""
+"""The locks that advice takes, and pages that leave a file while other tasks fault them in."""
 
 import threading
 
@@ -39,7 +39,7 @@ def rss(process: Process) -> int:
 
 @pytest.fixture
 def process() -> Pages:
-    """Pages 0 to 3 writable and 4 to 7 read-only, all resident."""
+    """Make a process with pages 0 to 3 writable and 4 to 7 read-only, all resident."""
     process = Pages()
     process.map(0, 4, RW, FIXED | MAP_POPULATE)
     process.map(4, 8, PROT_READ, FIXED | MAP_POPULATE)
@@ -108,8 +108,8 @@ def test_advice_that_changes_flags_waits_for_readers(process: Pages) -> None:
 
 
 def test_no_process_keeps_a_page_that_left_the_file() -> None:
-    # One task reads and writes the file's pages, one forks children that do so and end, one
-    # moves the mapping about, while this one punches holes.
+    # One task reads and writes the file's pages, one forks children that do so and exit, and one
+    # moves the mapping about, while this task punches holes.
     parent = Pages()
     parent.files[3] = shmem_zero_file(16 * P)
     parent.map(0, 16, RW, MAP_SHARED | MAP_FIXED, fd=3)

@@ -1,4 +1,4 @@
-"""Memory policies: what they split and merge, who keeps them, and what is refused."""
+"""Memory policies: how they split and merge VMAs, what keeps them, and what is refused."""
 
 import errno
 import os
@@ -108,10 +108,10 @@ def test_neighbours_of_different_policies_share_no_anon_vma() -> None:
     for page in AT, AT + P:
         made.touch(page, write=True)
     made.mbind(AT, 2 * P, MPOL_DEFAULT)
-    assert pages_of(made) == [1, 1], "each owns pages of an anon_vma of its own"
+    assert pages_of(made) == [1, 1], "each has pages of its own anon_vma"
 
 
-def test_a_file_in_memory_keeps_policies_for_all_who_map_it() -> None:
+def test_a_file_in_memory_keeps_policies_for_all_its_mappings() -> None:
     made = process()
     made.files[3] = VmFile(b"/memfd:x (deleted)", mapping=AddressSpace(shmem=True))
     made.mmap(AT, 4 * P, RW, MAP_SHARED | MAP_FIXED, 3)
@@ -138,7 +138,7 @@ NODES = 0b100111
 SHOWN = {
     b"bind:0-2,5": (MPOL_BIND, NODES),
     b"bind=static:1": (MPOL_BIND | MPOL_F_STATIC_NODES, 0b10),
-    b"bind=relative:0,5": (MPOL_BIND | MPOL_F_RELATIVE_NODES, 0b11000),  # counted round and round
+    b"bind=relative:0,5": (MPOL_BIND | MPOL_F_RELATIVE_NODES, 0b11000),  # modulo 4
     b"bind=static|balancing:0": (MPOL_BIND | MPOL_F_STATIC_NODES | MPOL_F_NUMA_BALANCING, 1),
     b"prefer:2": (MPOL_PREFERRED, 0b100100),
     b"local": (MPOL_PREFERRED, 0),
@@ -196,7 +196,7 @@ def test_holes_do_not_matter_to_the_default_and_no_length_is_nothing() -> None:
     assert policies(made) == [b"default"]
 
 
-def test_strict_is_content_where_nothing_is_resident_or_all_where_it_may_be() -> None:
+def test_strict_succeeds_if_no_page_is_resident_or_all_are_on_allowed_nodes() -> None:
     made = mapped()
     made.mbind(AT, P, MPOL_LOCAL, 0, MPOL_MF_STRICT)
     made.touch(AT, write=True)
@@ -205,7 +205,7 @@ def test_strict_is_content_where_nothing_is_resident_or_all_where_it_may_be() ->
 
 
 @pytest.mark.parametrize(("nodes", "flags"), [(3, 0), (1, MPOL_MF_MOVE)])
-def test_where_pages_lie_among_several_nodes_is_not_made_up(nodes: int, flags: int) -> None:
+def test_with_several_nodes_the_node_of_a_page_is_not_made_up(nodes: int, flags: int) -> None:
     made = mapped(1, nodes)
     made.touch(AT, write=True)
     mode, nodemask = (MPOL_BIND, 1) if nodes == 3 else (MPOL_LOCAL, 0)

@@ -13,7 +13,7 @@ BEYOND = (1 << 47) + 0x18000
 """A byte address that needs more than 47 bits."""
 
 
-def test_answers_may_lie_beyond_47_bits_where_there_are_five_levels() -> None:
+def test_vec_may_be_above_47_bits_with_five_levels() -> None:
     assert Process(MmStruct(task_size=TASK_SIZE_5LEVEL)).mincore(0, 0, BEYOND) == []
     with pytest.raises(OSError, match=os.strerror(errno.EFAULT)):
         Process(MmStruct(task_size=TASK_SIZE)).mincore(0, 0, BEYOND)

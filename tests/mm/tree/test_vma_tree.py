@@ -1,4 +1,4 @@
-"""The tree against a plain list of pages, and its searches against looking everywhere."""
+"""Compare the tree with a plain list of pages, and its searches with linear ones."""
 
 import pytest
 from hypothesis import given, settings
@@ -17,7 +17,7 @@ Steps = list[tuple[tuple[int, int], bool]]
 changes = st.lists(st.tuples(spans, st.booleans()), max_size=150)
 filled = [((page, page + 1), True) for page in range(0, PAGES, 4)]
 histories = st.one_of(changes, changes.map(lambda steps: filled + steps))
-fanouts = st.sampled_from((4, 6, vma_tree.FANOUT))  # small nodes make tall trees of few ranges
+fanouts = st.sampled_from((4, 6, vma_tree.FANOUT))  # small nodes make tall trees
 
 
 def build(steps: Steps, fanout: int) -> tuple[VmaTree[object], list[object | None]]:
@@ -68,7 +68,7 @@ def test_find_returns_the_range_that_ends_above_the_address(
 
 @settings(max_examples=200)
 @given(histories, fanouts, st.integers(1, 60), spans)
-def test_gap_searches_find_what_looking_everywhere_finds(
+def test_gap_searches_find_what_a_linear_search_finds(
     steps: Steps, fanout: int, length: int, window: tuple[int, int]
 ) -> None:
     tree, _ = build(steps, fanout)
@@ -102,7 +102,7 @@ def test_one_large_store_replaces_a_thousand_ranges_at_once() -> None:
 
 
 def test_a_store_that_leaves_a_few_ranges_of_a_subtree_gives_them_to_its_neighbour() -> None:
-    # Of the second inner node one leaf with five ranges stays, of the third all but five leaves.
+    # The second inner node keeps one leaf with five ranges; the third keeps all but five leaves.
     tree = dense_tree(12_000)
     assert tree.root.height == 2
     _, second, third, *_ = tree.root.items
@@ -111,8 +111,8 @@ def test_a_store_that_leaves_a_few_ranges_of_a_subtree_gives_them_to_its_neighbo
 
 
 def test_iterator_goes_on_from_the_end_it_saw_even_when_that_range_shrank() -> None:
-    # [0,3) X, [3,4) N. The iterator stands at 3 when X becomes [0,1) B [1,3):
-    # B lies below where it stands and is not visited.
+    # [0,3) X, [3,4) N. The iterator is at 3 when X becomes [0,1) B [1,3):
+    # B is below the iterator and is not visited.
     tree: VmaTree[str] = VmaTree()
     store_range(tree, 0, 3, "X")
     store_range(tree, 3, 4, "N")

@@ -30,7 +30,7 @@ Draw = Callable[..., Drawing]
 
 @pytest.fixture
 def draw() -> Iterator[Draw]:
-    """Make drawings, whose locks are let go at the end."""
+    """Make drawings, and release their locks at the end."""
     with ExitStack() as stack:
 
         def draw_one(text: str, flags: int = FLAGS) -> Drawing:
@@ -84,11 +84,11 @@ def test_a_part_of_a_vma_joins_what_it_touches(
     target = drawing.merge_existing(first, end)
     assert str(drawing) == result
     if target is not None:
-        assert target.anon_vma is anon_vma, "with the pages goes their owner"
+        assert target.anon_vma is anon_vma, "the pages take their anon_vma along"
         assert target.vm_lock_seq == drawing.mm.mm_lock_seq
 
 
-def test_a_change_that_is_none_cuts_and_keeps_the_vma_in_the_middle(draw: Draw) -> None:
+def test_a_change_without_effect_splits_and_keeps_the_vma_in_the_middle(draw: Draw) -> None:
     drawing = draw("AAA")
     vma = vma_modify_flags(drawing.mm, drawing.vmas["A"], addr(1), addr(2), FLAGS)
     assert vma is drawing.vmas["A"]
@@ -108,7 +108,8 @@ def test_there_is_no_other_special_flag() -> None:
 
 
 def test_seven_new_ranges_make_one_of_three(draw: Draw) -> None:
-    # Whoever grows takes over the owner of what it swallows; a close hook of who stays is no bar.
+    # The VMA that grows takes over the anon_vma of those that it swallows. It may have a close
+    # operation, because it stays.
     drawing = draw("AA.B...DD..C")
     a, b, c, d = (drawing.vmas[letter] for letter in "ABCD")
     anon_vma = drawing.own_pages("B", "C", "D")
@@ -131,7 +132,7 @@ def test_seven_new_ranges_make_one_of_three(draw: Draw) -> None:
 
 @pytest.mark.parametrize("sticky", [*product((0, VM_MAYBE_GUARD), repeat=3)])
 @pytest.mark.parametrize("there", ["PPVVNN", "PP..NN"], ids=["existing", "new"])
-def test_a_sticky_flag_is_no_bar_and_stays(draw: Draw, there: str, sticky: tuple[int, ...]) -> None:
+def test_a_sticky_flag_stays_in_a_merge(draw: Draw, there: str, sticky: tuple[int, ...]) -> None:
     drawing = draw(there)
     for letter, flag in zip("PVN", sticky, strict=True):
         if letter in drawing.vmas:
@@ -175,7 +176,7 @@ CLOSING = [
 
 
 @pytest.mark.parametrize(("what", "there", "closes", "first", "end", "result"), CLOSING)
-def test_what_closes_does_not_go(
+def test_a_vma_with_a_close_operation_is_not_removed(
     draw: Draw, what: str, there: str, closes: str, first: int, end: int, result: str
 ) -> None:
     drawing = draw(there)
@@ -187,7 +188,7 @@ def test_what_closes_does_not_go(
 
 
 @pytest.mark.parametrize(("there", "merge"), [("PPPVVVVNNN", "existing"), ("PPP....NNN", "new")])
-def test_owners_that_differ_leave_the_upper_neighbour_alone(
+def test_if_anon_vmas_differ_the_upper_neighbour_does_not_merge(
     draw: Draw, there: str, merge: str
 ) -> None:
     drawing = draw(there)
@@ -213,7 +214,7 @@ OWNERS = [
     [r[1:] for r in OWNERS],
     ids=[r[0] for r in OWNERS],
 )
-def test_the_owner_is_passed_on(
+def test_the_anon_vma_is_passed_on(
     draw: Draw, there: str, owner: str, first: int, end: int, result: str
 ) -> None:
     drawing = draw(there)
