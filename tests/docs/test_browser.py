@@ -61,10 +61,10 @@ def faults(browser: Any, addresses: list[str]) -> list[str]:
     tab.set_default_timeout(0)  # a test has a time limit, a page none
     tab.on("console", lambda each: found.extend([each.text] * (each.type == "error")))
     tab.on("pageerror", lambda error: found.append(f"{tab.url}: {error}"))
-    for address in addresses:
-        tab.goto(address)
-        for width in WIDTHS:
-            tab.set_viewport_size({"width": width, "height": 800})
+    for width in WIDTHS:
+        tab.set_viewport_size({"width": width, "height": 800})
+        for address in addresses:
+            tab.goto(address)
             if (needed := tab.evaluate("document.documentElement.scrollWidth")) > width:
                 found.append(f"{address}: {needed} pixels wide in a window of {width}")
     tab.close()
