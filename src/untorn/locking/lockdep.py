@@ -101,7 +101,7 @@ def release(lock_class: LockClass, lock: object) -> None:
 
 
 def is_held(lock_class: LockClass, lock: object) -> bool:
-    """Say whether the current task holds lock."""
+    """Return whether the current task holds lock."""
     return any(h.lock_class is lock_class and h.lock is lock for h in _held(sync.current()))
 
 

@@ -27,6 +27,6 @@ def rcu_read_unlock() -> None:
 
 
 def rcu_read_lock_held() -> bool:
-    """Say whether the current task is in an RCU critical section; true if lockdep is off."""
+    """Return whether the current task is in an RCU critical section; true if lockdep is off."""
     # Assertions call this. They must not fail when lockdep is off and nothing is recorded.
     return not lockdep.on or lockdep.is_held(RCU, None)

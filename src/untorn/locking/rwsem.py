@@ -91,7 +91,7 @@ class RwSemaphore:
         self._wait(waiter, killable)
 
     def down_read_trylock(self) -> bool:
-        """Take the lock for reading if that needs no wait. Say whether it was taken."""
+        """Take the lock for reading if that needs no wait. Return whether it was taken."""
         with self._mutex:
             # May refuse even though the writer only waits and does not hold the lock.
             if self._count < 0 or self._queue:
@@ -146,7 +146,7 @@ class RwSemaphore:
         self._leave_write(readers=1)
 
     def is_write_locked(self) -> bool:
-        """Say whether a task holds the lock for writing; with lockdep on, the current task."""
+        """Return whether a task holds the lock for writing; with lockdep on, the current task."""
         # The owner is loaded without _mutex. If it is this task, it cannot change meanwhile; if it
         # is another, it cannot become this one.
         if lockdep.on:
@@ -154,14 +154,14 @@ class RwSemaphore:
         return self.owner is not None
 
     def is_locked(self) -> bool:
-        """Say whether a task holds the lock; with lockdep on, the current task."""
+        """Return whether a task holds the lock; with lockdep on, the current task."""
         if lockdep.on:
             return lockdep.is_held(self.lock_class, self)
         with self._mutex:
             return self._count != 0
 
     def is_contended(self) -> bool:
-        """Say whether a task waits for the lock."""
+        """Return whether a task waits for the lock."""
         # The answer may be stale as soon as it is returned: it hints that a holder could pause.
         with self._mutex:
             return bool(self._queue)
@@ -183,13 +183,13 @@ class RwSemaphore:
             waiter.task.wake_up()
 
     def _may_read(self) -> bool:
-        """Say whether a new reader may take the lock now. Preconditions: _mutex held."""
+        """Return whether a new reader may take the lock now. Preconditions: _mutex held."""
         # A reader could share the lock with other readers while a writer waits. It must not: a
         # steady stream of readers would starve that writer.
         return self._count >= 0 and not self._queue
 
     def _is_in(self, waiter: Waiter) -> bool:
-        """Say whether a waiter has the lock."""
+        """Return whether a waiter has the lock."""
         # Pairs with the store of granted in _hand_over(), which comes before the wake-up.
         return waiter.granted
 

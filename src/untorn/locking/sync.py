@@ -50,7 +50,7 @@ class AtomicInt:
             return value
 
     def add_not_zero(self, delta: int) -> bool:
-        """Add delta unless the value is 0. Say whether it was added."""
+        """Add delta unless the value is 0. Return whether it was added."""
         with self._mutex:
             # The test and the addition are atomic, so a count that fell to 0 never rises again.
             if self._value == 0:

@@ -83,13 +83,13 @@ class Cursor:
         token = _TOKEN.match(self.line, at)
         if token:
             return repr(token.group())[1:]
-        return _told(self.line[at : at + 1]) if at < len(self.line) else "the end of the line"
+        return _describe(self.line[at : at + 1]) if at < len(self.line) else "the end of the line"
 
     def lead(self) -> None:
         """Read what is before the address: indentation and quotation marks."""
         lead = _match(_LEAD, self.line, 0).group()
         if lead:
-            self.differs(0, _told(lead), FormatRule.START)
+            self.differs(0, _describe(lead), FormatRule.START)
         self.at = len(lead)
 
     def address(self) -> WrittenAddress:
@@ -108,14 +108,14 @@ class Cursor:
             self.differs(at, "0x", FormatRule.NO_BASE)
         if digits != digits.lower():
             self.differs(at, "upper-case digits", FormatRule.LOWER_CASE)
-        told = f"{what} of {len(digits)} {'digit' if len(digits) == 1 else 'digits'}"
+        found = f"{what} of {len(digits)} {'digit' if len(digits) == 1 else 'digits'}"
         if len(digits) < DIGITS:
-            self.differs(at, told, few)
+            self.differs(at, found, few)
         elif len(digits) > DIGITS and digits.startswith(b"0"):
-            self.differs(at, told, zeros)
+            self.differs(at, found, zeros)
         number = int(digits, 16)
         if number > ULONG_MAX:
-            self.refuse(at, told, FormatRule.BITS)
+            self.refuse(at, found, FormatRule.BITS)
         return number
 
     def hyphen(self) -> None:
@@ -147,7 +147,7 @@ class Cursor:
         match = pattern.match(self.line, blanks.end()) if blanks.group() else None
         if match is not None:
             if blanks.group() != b" ":
-                self.differs(self.at, _told(blanks.group()), FormatRule.BLANK)
+                self.differs(self.at, _describe(blanks.group()), FormatRule.BLANK)
             self.at = match.end()
         return match
 
@@ -219,7 +219,7 @@ class Cursor:
 
     def _check_name_column(self, blanks: bytes, at: int) -> None:
         if blanks.strip(b" "):
-            self.differs(self.at, _told(blanks), FormatRule.BLANK)
+            self.differs(self.at, _describe(blanks), FormatRule.BLANK)
         elif at != max(self.name_column, self.at + 2):
             self.differs(at, "the name", FormatRule.NAME_COLUMN)
 
@@ -227,7 +227,7 @@ class Cursor:
         if not blanks:
             self.differs(at, "the line ends after the inode", FormatRule.BLANK_AFTER_INODE)
         elif blanks != b" ":
-            self.differs(self.at, f"{_told(blanks)} at the end", FormatRule.NO_BLANKS_AT_END)
+            self.differs(self.at, f"{_describe(blanks)} at the end", FormatRule.NO_BLANKS_AT_END)
 
 
 def _match(pattern: re.Pattern[bytes], line: bytes, at: int) -> re.Match[bytes]:
@@ -237,7 +237,7 @@ def _match(pattern: re.Pattern[bytes], line: bytes, at: int) -> re.Match[bytes]:
     return match
 
 
-def _told(blanks: bytes) -> str:
+def _describe(blanks: bytes) -> str:
     """Describe this whitespace."""
     if blanks.strip(b" "):
         return "a tab" if blanks == b"\t" else repr(blanks)[1:]

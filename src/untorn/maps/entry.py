@@ -54,7 +54,7 @@ def rollup_line(start: int, end: int) -> bytes:
 
 
 def is_deleted(name: bytes) -> bool:
-    """Say whether a name is that of a deleted file; see MapsEntry.deleted."""
+    """Return whether a name is that of a deleted file; see MapsEntry.deleted."""
     return name.endswith(DELETED) and not name.startswith(b"[")
 
 

@@ -33,5 +33,5 @@ def page_align(size: int) -> int:
 
 
 def page_aligned(value: int) -> bool:
-    """Say whether value is a multiple of the page size."""
+    """Return whether value is a multiple of the page size."""
     return value & (PAGE_SIZE - 1) == 0

@@ -92,7 +92,7 @@ class AddressSpace:
             return self._bring_in(index)
 
     def is_cached(self, index: int) -> bool:
-        """Say whether page number index is cached already."""
+        """Return whether page number index is cached already."""
         with self.lock:
             return self.kind is PageKind.FILE or index in self._pages
 

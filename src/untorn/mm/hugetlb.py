@@ -85,7 +85,7 @@ class HugePool:
             }
 
     def reserve(self, pages: int) -> bool:
-        """Reserve pages, adding surplus pages if too few are free. Say whether that worked.
+        """Reserve pages, adding surplus pages if too few are free. Return whether that worked.
 
         Preconditions: lock held. Compare hugetlb_acct_memory(), gather_surplus_pages().
         """
@@ -131,7 +131,7 @@ class HugePool:
             self.free += 1
 
     def _may_add(self, pages: int) -> bool:
-        """Say whether the pool may have that many more surplus pages. Gigantic pages never may."""
+        """Return whether the pool may grow by that many surplus pages. Gigantic pages never may."""
         return self.page_size < PUD_SIZE and self.surplus + pages <= self.overcommit
 
 

@@ -414,7 +414,7 @@ def vma_add_pgoff(vma: Vma, pages: int) -> None:
 
 
 def vma_is_anonymous(vma: Vma) -> bool:
-    """Say whether vma is private memory without a file's pages. Compare include/linux/mm.h."""
+    """Return whether vma is private memory without a file's pages. Compare include/linux/mm.h."""
     return vma.vm_ops is None and (vma.vm_file is None or vma.vm_file.is_zero)
 
 
@@ -437,7 +437,7 @@ def vm_stat_kind(flags: int) -> str | None:
 
 
 def is_data_mapping(flags: int) -> bool:
-    """Say whether RLIMIT_DATA counts a mapping with these flags: private, writable, no stack."""
+    """Return whether RLIMIT_DATA counts a mapping with these flags: private, writable, no stack."""
     return flags & (VM_WRITE | VM_SHARED | VM_GROWSDOWN) == VM_WRITE
 
 

@@ -140,5 +140,5 @@ VM_ATOMIC_SET_ALLOWED = VM_MAYBE_GUARD
 
 
 def is_cow_mapping(flags: int) -> bool:
-    """Say whether a VMA with these VM_* flags may own anonymous pages. Compare linux/mm.h."""
+    """Return whether a VMA with these VM_* flags may own anonymous pages. Compare linux/mm.h."""
     return flags & (VM_SHARED | VM_MAYWRITE) == VM_MAYWRITE

@@ -96,7 +96,7 @@ def mmap_assert_locked(mm: MmStruct) -> None:
 
 
 def mmap_lock_is_contended(mm: MmStruct) -> bool:
-    """Say whether a task waits for mmap_lock. If so, a task that holds it for long should pause."""
+    """Return whether a task waits for mmap_lock. If so, a long-time holder should pause."""
     return mm.mmap_lock.is_contended()
 
 
@@ -110,7 +110,7 @@ def mmap_lock_speculate_try_begin(mm: MmStruct) -> int | None:
 
 
 def mmap_lock_speculate_retry(mm: MmStruct, seq: int) -> bool:
-    """Say whether a section has begun since seq was loaded."""
+    """Return whether a section has begun since seq was loaded."""
     # As in Linux, this may miss writers if the 32-bit sequence wrapped around completely meanwhile.
     return mm.mm_lock_seq != seq
 

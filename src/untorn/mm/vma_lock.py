@@ -125,7 +125,7 @@ vma_end_read = vma_refcount_put
 
 
 def vma_is_write_locked(vma: Vma) -> bool:
-    """Say whether vma is write-locked. Preconditions: mmap_lock held for write."""
+    """Return whether vma is write-locked. Preconditions: mmap_lock held for write."""
     mmap_assert_write_locked(vma.vm_mm)
     return vma.vm_lock_seq == vma.vm_mm.mm_lock_seq
 

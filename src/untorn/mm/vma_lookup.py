@@ -158,7 +158,7 @@ def _gap_is_real(
     seq: int | None,
     counts: WalkCounts,
 ) -> bool:
-    """Say whether the range from from_addr to vma was unmapped at some moment since seq was loaded.
+    """Return whether [from_addr, vma.vm_start) was unmapped at some moment since seq was loaded.
 
     Preconditions: vma locked for reading, so that its own start cannot move.
     """

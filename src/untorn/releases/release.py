@@ -24,7 +24,7 @@ class Release(NamedTuple):
         return cls(*map(int, numbers.groups("0"))) if numbers else cls(0, 0)
 
     def has(self, change: "Change") -> bool:
-        """Say whether this release has a change, from its series' start or by a stable update."""
+        """Return whether this release has a change, from its series' start or by an update."""
         return self >= change.since or any(
             update <= self and update[:2] == self[:2] for update in change.carried_back
         )

@@ -114,7 +114,7 @@ def mm_from_maps(
     texts = re.findall(rb"[^\n]*\n|[^\n]+", text)
     gate_flags = _GATE_FLAGS.get(texts[-1], 0) if texts else 0
     lines = number_lines(texts[:-1] if gate_flags else texts)
-    task_size = choose_task_size(lines, gate=bool(gate_flags), told=task_size)
+    task_size = choose_task_size(lines, gate=bool(gate_flags), given=task_size)
     pools = empty_pools() if huge_pools is None else huge_pools
     files = FilesOfMaps(lines, hugetlb or {}, pools)
     limits = limits or Limits()

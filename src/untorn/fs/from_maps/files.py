@@ -131,7 +131,7 @@ def _operations(entry: MapsEntry, page_size: int) -> VmOperations | None:
 
 
 def _is_of_driver(entry: MapsEntry) -> bool:
-    """Say whether an entry maps a file with a driver, and no plain file.
+    """Return whether an entry maps a file with a driver, and no plain file.
 
     A file without a path is a socket or an anonymous inode, such as that of a ring.
     """
@@ -139,14 +139,14 @@ def _is_of_driver(entry: MapsEntry) -> bool:
 
 
 def is_of_driver(path: bytes) -> bool:
-    """Say whether a path, from maps or a descriptor, belongs to a file that is no plain file."""
+    """Return whether a path, from maps or a descriptor, belongs to a file that is no plain file."""
     if _FILES_IN_DEV.fullmatch(path):
         return False
     return path.startswith(_OF_DRIVERS) or not path.startswith(b"/")
 
 
 def _may_be_huge_dax(entry: MapsEntry) -> bool:
-    """Say whether an entry may map pages of 2 MB or more of device DAX, by its alignment.
+    """Return whether an entry may map pages of 2 MB or more of device DAX, by its alignment.
 
     Source: drivers/dax/device.c:check_vma().
     """
@@ -154,7 +154,7 @@ def _may_be_huge_dax(entry: MapsEntry) -> bool:
 
 
 def _is_never_huge(entry: MapsEntry) -> bool:
-    """Say whether a file of that name is never on hugetlbfs."""
+    """Return whether a file of that name is never on hugetlbfs."""
     name = entry.name
     if name in (_SHMEM_NAME, _ZERO_NAME) or name.startswith(_ANON_SHMEM):
         return True
@@ -162,28 +162,28 @@ def _is_never_huge(entry: MapsEntry) -> bool:
 
 
 def _find_page_sizes(
-    lines: list[NumberedLine], told: Mapping[tuple[int, int], int]
+    lines: list[NumberedLine], given: Mapping[tuple[int, int], int]
 ) -> dict[Device, int]:
     """Return the page size in bytes of the files on each device.
 
     Args:
         lines: The lines of maps.
-        told: The page sizes that the caller knows, by device.
+        given: The page sizes that the caller knows, by device.
 
     Raises:
-        ValueError: A size in told is impossible, or neither told nor the lines give a size.
+        ValueError: A size in given is impossible, or neither given nor the lines give a size.
     """
     devices: dict[Device, list[NumberedLine]] = {}
     for line in lines:
         if line.entry.has_file:
             devices.setdefault(line.entry.device, []).append(line)
-    for device, size in told.items():
+    for device, size in given.items():
         if size not in (PAGE_SIZE, PMD_SIZE, PUD_SIZE):
             raise ValueError(f"hugetlb: no pages of x86-64 have {size} bytes")
         if device not in devices:
             raise ValueError(f"hugetlb: no line of the maps has the device {device}")
     return {
-        device: _checked(told.get(device) or _guess(those), those)
+        device: _checked(given.get(device) or _guess(those), those)
         for device, those in devices.items()
     }
 

@@ -29,29 +29,29 @@ _STACK_SHIFT = 8 << 20
 """The most bytes that randomization moves a 32-bit stack. Source: arch/x86/include/asm/elf.h."""
 
 
-def choose_task_size(lines: list[NumberedLine], *, gate: bool, told: int | None) -> int:
+def choose_task_size(lines: list[NumberedLine], *, gate: bool, given: int | None) -> int:
     """Return the first byte address that the process cannot use.
 
     Args:
         lines: All lines but that of the gate VMA.
         gate: Whether there is a gate VMA.
-        told: The address that the caller gives; None if it gives none.
+        given: The address that the caller gives; None if it gives none.
 
     Raises:
         ValueError: The text contradicts the caller, or neither of them tells the address.
     """
-    if told is None:
+    if given is None:
         return _task_size_of(lines, gate=gate)
-    if told not in _TASK_SIZES.values():
+    if given not in _TASK_SIZES.values():
         known = ", ".join(f"{name} ({size:#x})" for name, size in _TASK_SIZES.items())
-        raise ValueError(f"task_size={told:#x} is not modelled; the engine knows {known}")
-    if gate and told <= UINT_MAX:
-        raise ValueError(f"the maps end with [vsyscall]: no process of task_size={told:#x} has it")
+        raise ValueError(f"task_size={given:#x} is not modelled; the engine knows {known}")
+    if gate and given <= UINT_MAX:
+        raise ValueError(f"the maps end with [vsyscall]: no process of task_size={given:#x} has it")
     for line in lines:
-        if line.entry.end > told:
-            reason = f"is above what a process of task_size={told:#x} may map"
+        if line.entry.end > given:
+            reason = f"is above what a process of task_size={given:#x} may map"
             raise refusal(line.number, line.text, reason)
-    return told
+    return given
 
 
 def _task_size_of(lines: list[NumberedLine], *, gate: bool) -> int:
@@ -70,7 +70,7 @@ def _task_size_of(lines: list[NumberedLine], *, gate: bool) -> int:
 
 
 def does_read_imply_exec(lines: list[NumberedLine], task_size: int) -> bool:
-    """Say whether the process runs under READ_IMPLIES_EXEC.
+    """Return whether the process runs under READ_IMPLIES_EXEC.
 
     A 32-bit program without a PT_GNU_STACK header does: all its readable memory is executable,
     except special mappings. A program that only asks for an executable stack has other memory that

@@ -68,20 +68,20 @@ def do_pagemap_scan(mm: MmStruct, memory: UserMemory, arg: int) -> int:
     Context: takes mmap_lock for read, until all is scanned or 512 regions were found.
     """
     scan = PagemapScan(_get_args(mm, PmScanArg.unpack(memory.copy_from_user(arg, ARG_SIZE))))
-    told, start, stopped = 0, scan.arg.start, True
+    reported, start, stopped = 0, scan.arg.start, True
     try:
-        while stopped and start < scan.arg.end and not scan.is_enough(told):
+        while stopped and start < scan.arg.end and not scan.is_enough(reported):
             mmap_read_lock_killable(mm)
             try:
-                stopped = not scan.walk(mm, start, min(_HOLD_REGIONS, scan.arg.vec_len - told))
+                stopped = not scan.walk(mm, start, min(_HOLD_REGIONS, scan.arg.vec_len - reported))
             finally:
                 mmap_read_unlock(mm)
             # Write without the lock, because the caller's memory may fault.
             text = b"".join(region.pack() for region in scan.regions)
-            memory.copy_to_user(scan.arg.vec + told * REGION_SIZE, text)
-            told += len(scan.regions)
+            memory.copy_to_user(scan.arg.vec + reported * REGION_SIZE, text)
+            reported += len(scan.regions)
             start = scan.walk_end
-        return told
+        return reported
     finally:
         walk_end = scan.walk_end or scan.arg.end
         memory.copy_to_user(arg + WALK_END_OFFSET, walk_end.to_bytes(8, "little"))
@@ -130,12 +130,13 @@ class PagemapScan:
     found_pages: int = 0
     walk_end: int = 0
 
-    def is_enough(self, told: int) -> bool:
-        """Say whether the scan has written, in told regions, as much as was asked for."""
-        return bool(told) and (told == self.arg.vec_len or self.found_pages == self.arg.max_pages)
+    def is_enough(self, reported: int) -> bool:
+        """Return whether the scan has reported as many regions or pages as were asked for."""
+        full = reported == self.arg.vec_len or self.found_pages == self.arg.max_pages
+        return bool(reported) and full
 
     def walk(self, mm: MmStruct, start: int, room: int) -> bool:
-        """Scan from byte address start on. Say whether the scan reached the end of the range.
+        """Scan from byte address start on. Return whether the scan reached the end of the range.
 
         Preconditions: mmap_lock held.
 
@@ -159,7 +160,7 @@ class PagemapScan:
             return True
         refuse_huge_pages(vma, start, end, "PAGEMAP_SCAN")
         page_table = vma.vm_mm.page_table
-        untold = PAGE_IS_WRITTEN if vma.vm_mm.release.has(SCAN_ACCESSED) else 0
+        unreported = PAGE_IS_WRITTEN if vma.vm_mm.release.has(SCAN_ACCESSED) else 0
         for part in page_table.parts(start, end):
             with page_table.lock:
                 entries = pagemap_entries(part, frames=False)
@@ -168,21 +169,21 @@ class PagemapScan:
             start = part.addr
             for categories, pages in groupby(map(_categories, entries)):
                 first, start = start, start + (sum(1 for _ in pages) << PAGE_SHIFT)
-                if not self._output(first, start, categories & ~untold):
+                if not self._output(first, start, categories & ~unreported):
                     return False
         return self._output(start, end, 0)
 
     def _output(self, start: int, end: int, categories: int) -> bool:
-        """Report pages of the same categories if wanted. Say whether all of them had room."""
+        """Report pages of the same categories if wanted. Return whether all of them had room."""
         if start == end or not self.arg.vec_len or not self._is_interesting(categories):
             return True
         categories &= self.arg.return_mask
         most = start + (self.arg.max_pages - self.found_pages << PAGE_SHIFT)
-        told_end = self._push_range(start, min(end, most), categories)
-        self.found_pages += told_end - start >> PAGE_SHIFT
-        if told_end < end:
-            self.walk_end = told_end
-        return told_end == end
+        new_end = self._push_range(start, min(end, most), categories)
+        self.found_pages += new_end - start >> PAGE_SHIFT
+        if new_end < end:
+            self.walk_end = new_end
+        return new_end == end
 
     def _is_interesting(self, categories: int) -> bool:
         arg = self.arg

@@ -98,7 +98,7 @@ def check_seals(mm: MmStruct, start: int, end: int, advice: int) -> None:
 
 
 def _is_protected(vma: Vma) -> bool:
-    """Say whether vma is sealed so that its pages must not be discarded.
+    """Return whether vma is sealed so that its pages must not be discarded.
 
     That is so for sealed anonymous memory that cannot be written. Seals do not protect mappings of
     files from advice, not even private ones.
@@ -136,7 +136,7 @@ def _is_writable_memory(vma: Vma) -> bool:
 
 
 def _may_be_huge(vma: Vma) -> bool:
-    """Say whether vma contains a whole huge page and does not map a file on a disk.
+    """Return whether vma contains a whole huge page and does not map a file on a disk.
 
     Anonymous memory must have been written to.
     """

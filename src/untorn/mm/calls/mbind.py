@@ -152,7 +152,7 @@ def _check_range(
 
 
 def _has_pages(mm: MmStruct, start: int, end: int) -> bool:
-    """Say whether any page of [start, end) is resident. The zero page does not count."""
+    """Return whether any page of [start, end) is resident. The zero page does not count."""
     for table, first, last, _ in mm.page_table.parts(start, end):
         with mm.page_table.lock:
             if any(pte & (ANON | PAGE) for pte in table.ptes[first:last]):
@@ -184,7 +184,7 @@ def _mbind_range(mm: MmStruct, vma: Vma, start: int, end: int, policy: Mempolicy
 
 
 def _set_home_node(mm: MmStruct, start: int, end: int, home_node: int) -> bool:
-    """Set the home node in each policy of [start, end). Say whether any VMA had a policy."""
+    """Set the home node in each policy of [start, end). Return whether any VMA had a policy."""
     found = False
     vma = mm.find_vma(start)
     while vma is not None and vma.vm_start < end:

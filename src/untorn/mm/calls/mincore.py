@@ -94,6 +94,6 @@ def _mincore_hugetlb(vma: Vma, start: int, end: int) -> list[bool]:
 
 
 def _is_cached(file: VmFile, index: int) -> bool:
-    """Say whether page number index of a file is in the page cache. /dev/zero has none."""
+    """Return whether page number index of a file is in the page cache. /dev/zero has none."""
     within = index << PAGE_SHIFT < file.size
     return within and not file.is_zero and file.mapping.is_cached(index)

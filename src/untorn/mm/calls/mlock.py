@@ -122,7 +122,7 @@ def _whole_pages(start: int, length: int) -> tuple[int, int]:
 
 
 def _within_limit(mm: MmStruct, start: int, length: int) -> bool:
-    """Say whether RLIMIT_MEMLOCK allows the call. Do not count locked pages twice."""
+    """Return whether RLIMIT_MEMLOCK allows the call. Do not count locked pages twice."""
     if mm.limits.cap_ipc_lock:
         return True
     limit = mm.limits.rlimit_memlock >> PAGE_SHIFT

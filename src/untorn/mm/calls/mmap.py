@@ -242,13 +242,13 @@ def _call_mmap(mm: MmStruct, new: Attributes, length: int) -> tuple[VmFile | Non
 
 
 def _shares_pages(mm: MmStruct, vm_flags: int) -> bool:
-    """Say whether a mapping of /dev/zero or of no file is shared memory."""
+    """Return whether a mapping of /dev/zero or of no file is shared memory."""
     shared = VM_MAYSHARE if mm.release.has(ZERO_SHARED_READ_ONLY) else VM_SHARED
     return bool(vm_flags & shared)
 
 
 def _joins(mm: MmStruct, addr: int, end: int, new: Attributes) -> bool:
-    """Extend a neighbour by the new range if possible. Say whether a neighbour took it."""
+    """Extend a neighbour by the new range if possible. Return whether a neighbour took it."""
     if new.file is not None and new.file.stacked:
         return False
     # Both neighbours stay: the detached VMAs are between addr and end.
@@ -259,7 +259,7 @@ def _joins(mm: MmStruct, addr: int, end: int, new: Attributes) -> bool:
 
 
 def _needs_following(prev: Vma | None, following: Vma | None, end: int, new: Attributes) -> bool:
-    """Say whether prev must not merge because the VMA after the range has another anon_vma.
+    """Return whether prev must not merge because the VMA after the range has another anon_vma.
 
     If the VMA after the range can merge, prev can only if it has the same anon_vma. Compare
     mm/mmap.c:__mmap_region() of Linux 6.1.

@@ -159,5 +159,5 @@ def _account_flag(mm: MmStruct, vma: Vma, flags: int, pages: int) -> int:
 
 
 def _is_untouched(vma: Vma) -> bool:
-    """Say whether nothing was ever written to vma."""
+    """Return whether nothing was ever written to vma."""
     return vma_is_anonymous(vma) and vma.anon_vma is None

@@ -156,7 +156,7 @@ def _move_all(remap: VmaRemap) -> int:
 
 
 def _moves_with_others(vma: Vma) -> bool:
-    """Say whether vma may be one of several that move: not if its file may decide the address.
+    """Return whether vma may be one of several that move: not if its file may decide the address.
 
     Compare mm/mremap.c:vma_multi_allowed().
     """

@@ -82,7 +82,7 @@ def check_mremap_params(remap: VmaRemap, *, resizes: bool) -> None:
 
 
 def _is_known_misaligned(remap: VmaRemap) -> bool:
-    """Say whether new_addr counts, is not aligned, and the release checks that first."""
+    """Return whether new_addr counts, is not aligned, and the release checks that first."""
     misaligned = remap.names_place and not page_aligned(remap.new_addr)
     return misaligned and remap.mm.release.has(MREMAP_ALIGNED_FIRST)
 
@@ -132,7 +132,7 @@ def _check_map_count(mm: MmStruct, *, unmaps: bool = False, splits: bool = False
 
 
 def splits_source(remap: VmaRemap, vma: Vma) -> bool:
-    """Say whether the moving part of vma is split off first, so that only it is unlocked.
+    """Return whether the moving part of vma is split off first, so that only it is unlocked.
 
     Compare mm/mremap.c:needs_pre_split().
     """

@@ -22,7 +22,7 @@ from untorn.mm.pages.pte_fault import fault_around, fault_in
 
 
 def mm_populate(mm: MmStruct, start: int, end: int, *, past_errors: bool = False) -> bool:
-    """Fault in all pages of [start, end). Say whether that succeeded.
+    """Fault in all pages of [start, end). Return whether that succeeded.
 
     A writable private mapping is faulted in for writing, so that it gets its own pages. VMAs with
     VM_LOCKONFAULT, VM_IO or VM_PFNMAP are left out. After a failure the call ends, or goes on with
@@ -52,7 +52,7 @@ def mm_populate(mm: MmStruct, start: int, end: int, *, past_errors: bool = False
 
 
 def populate_vma_page_range(mm: MmStruct, vma: Vma, start: int, end: int) -> bool:
-    """Fault in the pages of [start, end) of vma. Say whether that succeeded.
+    """Fault in the pages of [start, end) of vma. Return whether that succeeded.
 
     Preconditions: mmap_lock held. Compare mm/gup.c:populate_vma_page_range().
     """

@@ -42,7 +42,7 @@ def hugetlb_fault(vma: Vma, start: int, end: int, *, write: bool) -> bool:
 
 
 def makes_anon_pages(vma: Vma, start: int, end: int) -> bool:
-    """Say whether reading [start, end) of a private vma makes anonymous pages.
+    """Return whether reading [start, end) of a private vma makes anonymous pages.
 
     If the page cache has no page there, a private mapping gets a page of its own.
 

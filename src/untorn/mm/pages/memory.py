@@ -121,14 +121,14 @@ def _fault(mm: MmStruct, vma: Vma, addr: int, needed: int, *, under_vma_lock: bo
 
 
 def access_error(vma: Vma, needed: int) -> bool:
-    """Say whether vma forbids the access. On x86 a VMA with any permission may be read."""
+    """Return whether vma forbids the access. On x86 a VMA with any permission may be read."""
     if needed & (VM_WRITE | VM_EXEC):
         return not vma.vm_flags & needed
     return not vma.vm_flags & VM_ACCESS_FLAGS
 
 
 def beyond_file(vma: Vma, addr: int) -> bool:
-    """Say whether the page at byte address addr is beyond the end of vma's file: SIGBUS."""
+    """Return whether the page at byte address addr is beyond the end of vma's file: SIGBUS."""
     # A private mapping of /dev/zero has a file but is anonymous: it has pages at any offset.
     if vma.vm_file is None or vma_is_anonymous(vma):
         return False
@@ -137,7 +137,7 @@ def beyond_file(vma: Vma, addr: int) -> bool:
 
 
 def _wants_anon_vma(vma: Vma, start: int, end: int, needed: int) -> bool:
-    """Say whether an access to [start, end) makes the first anonymous pages of vma.
+    """Return whether an access to [start, end) makes the first anonymous pages of vma.
 
     A write to private memory does. A read maps the zero page or the file's page, but there is no
     huge zero page on hugetlbfs.

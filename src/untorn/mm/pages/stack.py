@@ -63,7 +63,7 @@ def _expand_downwards(mm: MmStruct, vma: Vma, start: int) -> None:
 
 
 def _guards(prev: Vma) -> bool:
-    """Say whether a stack must keep its guard gap from the VMA below it."""
+    """Return whether a stack must keep its guard gap from the VMA below it."""
     # A VMA that cannot be accessed already is a guard. Two stacks may be adjacent.
     return not prev.vm_flags & VM_GROWSDOWN and bool(prev.vm_flags & VM_ACCESS_FLAGS)
 

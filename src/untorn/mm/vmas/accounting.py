@@ -11,7 +11,7 @@ from untorn.mm.mman import VM_ACCOUNT, VM_LOCKED
 
 
 def may_expand_vm(mm: MmStruct, vm_flags: int, pages: int) -> bool:
-    """Say whether RLIMIT_AS and RLIMIT_DATA let the address space grow by a number of pages.
+    """Return whether RLIMIT_AS and RLIMIT_DATA let the address space grow by a number of pages.
 
     Args:
         mm: The address space.
@@ -32,7 +32,7 @@ def may_expand_vm(mm: MmStruct, vm_flags: int, pages: int) -> bool:
 
 
 def may_commit(mm: MmStruct, pages: int) -> bool:
-    """Say whether this many more pages may be committed. Compare mm/util.c:__vm_enough_memory()."""
+    """Return whether this many pages may be committed. Compare mm/util.c:__vm_enough_memory()."""
     limits = mm.limits
     if limits.overcommit_memory == OVERCOMMIT_NEVER:
         return mm.vm_committed.pages.load() + pages < commit_allowed(mm)
@@ -48,12 +48,12 @@ def commit_allowed(mm: MmStruct) -> int:
 
 
 def can_do_mlock(mm: MmStruct) -> bool:
-    """Say whether the process may lock memory at all. Compare mm/mlock.c:can_do_mlock()."""
+    """Return whether the process may lock memory at all. Compare mm/mlock.c:can_do_mlock()."""
     return mm.limits.cap_ipc_lock or mm.limits.rlimit_memlock != 0
 
 
 def mlock_future_ok(mm: MmStruct, vm_flags: int, pages: int) -> bool:
-    """Say whether RLIMIT_MEMLOCK allows this many more pages, if vm_flags lock them.
+    """Return whether RLIMIT_MEMLOCK allows this many more pages, if vm_flags lock them.
 
     Compare mm/mmap.c:mlock_future_ok().
     """

@@ -22,7 +22,7 @@ DAX_OPS = replace(DRIVER_OPS, has_pagesize=True)
 
 
 def has_driver(vma: Vma) -> bool:
-    """Say whether a driver decides what may be done with vma. Preconditions: vma stable."""
+    """Return whether a driver decides what may be done with vma. Preconditions: vma stable."""
     return vma.vm_ops is not None and vma.vm_ops.has_driver
 
 

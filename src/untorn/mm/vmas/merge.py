@@ -61,7 +61,7 @@ class Attributes:
         return cls(vma.vm_flags, vma.vm_file, pgoff, anon_pgoff, vma.anon_name, vma.vm_policy, vma)
 
     def continues(self, prev: Vma | None, start: int) -> bool:
-        """Say whether the range, which begins at start, may be merged into prev."""
+        """Return whether the range, which begins at start, may be merged into prev."""
         return (
             prev is not None
             and prev.vm_end == start
@@ -70,7 +70,7 @@ class Attributes:
         )
 
     def precedes(self, following: Vma | None, start: int, end: int) -> bool:
-        """Say whether the range [start, end) may be merged into the VMA after it."""
+        """Return whether the range [start, end) may be merged into the VMA after it."""
         return (
             following is not None
             and following.vm_start == end
@@ -79,7 +79,7 @@ class Attributes:
         )
 
     def _follows_at(self, pages: int, vma: Vma) -> bool:
-        """Say whether the range's page offset is vma's first page offset plus pages.
+        """Return whether the range's page offset is vma's first page offset plus pages.
 
         Compare mm/vma.c:can_vma_merge_before(), can_vma_merge_after().
         """
@@ -105,7 +105,7 @@ class Attributes:
         )
 
     def _may_grow(self, vma: Vma) -> bool:
-        """Say whether vma may take over the range. The VMA that the range extends always may."""
+        """Return whether vma may take over the range. The VMA that the range extends always may."""
         own = self.extends and vma is self.origin
         return own or _may_go(vma) or vma.vm_mm.release.has(CLOSE_MERGES)
 
@@ -125,7 +125,7 @@ class Attributes:
         return own is vma.anon_vma
 
     def _brings_anon_vma(self, mm: MmStruct) -> bool:
-        """Say whether Linux takes the anon_vma of the range's origin into account in a merge."""
+        """Return whether Linux takes the anon_vma of the range's origin into account in a merge."""
         return not self.copied or mm.release.has(COPY_BRINGS_ANON_VMA)
 
     def anon_vma_source(self, mm: MmStruct) -> Vma | None:
@@ -191,7 +191,7 @@ def vma_merge_existing_range(
 
 
 def _may_be_one(left: Vma, right: Vma) -> bool:
-    """Say whether left and right, which both fit the range between them, may become one VMA."""
+    """Return whether left and right, which both fit the range between them, may become one VMA."""
     return _may_go(right) and _anon_vmas_agree(left, right)
 
 
@@ -200,7 +200,7 @@ def _anon_vmas_agree(left: Vma, right: Vma) -> bool:
 
 
 def _may_go(vma: Vma) -> bool:
-    """Say whether a merge may remove vma. Compare mm/vma.c:can_merge_remove_vma()."""
+    """Return whether a merge may remove vma. Compare mm/vma.c:can_merge_remove_vma()."""
     return vma.vm_ops is None or not vma.vm_ops.has_close
 
 

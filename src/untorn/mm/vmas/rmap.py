@@ -109,5 +109,5 @@ def unlink_anon_vmas(vma: Vma) -> None:
 
 
 def is_fork_child(vma: Vma | None) -> bool:
-    """Say whether vma may hold pages of a parent process. Compare mm/vma.c:vma_is_fork_child()."""
+    """Return whether vma may have pages of a parent process. See mm/vma.c:vma_is_fork_child()."""
     return vma is not None and vma.anon_vma is not None and len(vma.anon_vma_chain) != 1

@@ -10,7 +10,7 @@ from untorn.releases.changes import SEALS_ONE_BY_ONE
 
 
 def is_sealed(vma: Vma) -> bool:
-    """Say whether mseal(2) has sealed vma."""
+    """Return whether mseal(2) has sealed vma."""
     return bool(vma.vm_flags & VM_SEALED)
 
 
