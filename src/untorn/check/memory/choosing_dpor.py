@@ -194,10 +194,13 @@ class ChoosingDpor(SourceDpor):
             if initials >> task & 1:
                 code = self._codes[first] if first < len(self._codes) else task
                 # What was refused and would not be is a transition that nobody has seen yet.
-                refused = first == racing and self._weak.was_refused(first)
+                refused = first == racing and self._was_refused(first)
                 if frame.sleep >> code & 1 and not refused:
                     return True
         return False
+
+    def _was_refused(self, step: int) -> bool:
+        return step < len(self._weak.made) and self._weak.made[step].refused
 
     def root(self) -> Root:
         """Return the last schedule that was made, as the root of branches."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from functools import cache
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 from untorn.check.memory.orders import ACQ_REL, Fence, Order
 from untorn.check.memory.sites import order_at
@@ -23,11 +23,7 @@ from untorn.check.runtime.message import Message
 def _trace() -> WeakTrace | None:
     """Return the trace of the run at work; None if nobody looks, or a task only cleans up."""
     run = running.run
-    if run is None or run.over:
-        return None
-    trace = run.trace
-    assert isinstance(trace, WeakTrace)
-    return trace
+    return None if run is None or run.over else cast(WeakTrace, run.trace)
 
 
 def announce(
@@ -38,7 +34,10 @@ def announce(
     assert run is not None
     if order.before is not None:
         make_fence(trace, order.before)
-    trace.announce(run.current, order, rmw=rmw, refuses=refuses)
+    if rmw:
+        trace.announce(run.current, order, rmw=True, refuses=refuses)
+    else:
+        trace.orders[run.current] = order
 
 
 def make_fence(trace: WeakTrace, fence: Fence) -> None:

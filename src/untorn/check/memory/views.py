@@ -18,6 +18,7 @@ stores only; two loads that saw an old and a new state of something are ordered.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from untorn.check.memory.orders import Order
@@ -147,14 +148,14 @@ def everywhere(view: View) -> View:
     return known
 
 
-def is_dominated(message: Message, others: list[Message]) -> bool:
+def is_dominated(message: Message, others: Sequence[Message]) -> bool:
     """Say whether one of some older messages lets a load do all that this one does, and more.
 
     It has the same value, and brings no knowledge that this one does not.
     """
     value, view = message.value, message.view
-    return any(_same(other.value, value) and join(view, other.view) is view for other in others)
-
-
-def _same(one: object, other: object) -> bool:
-    return one is other or (type(one) is int and type(other) is int and one == other)
+    for other in others:
+        same = other.value is value or (type(value) is int and other.value == value)
+        if same and join(view, other.view) is view:
+            return True
+    return False

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from untorn.check.memory.orders import ACQ_REL, ONCE, Fence, Order
 from untorn.check.memory.views import Knowledge, is_dominated
@@ -38,32 +38,49 @@ SET_UP = (Message(None),)
 """What is read at a place that has no value, as that of a wake-up, before anything happened."""
 
 
+class Made(NamedTuple):
+    """A step that was made."""
+
+    settled: int
+    """The kind that it turned out to be."""
+    conditional: Refuses | None
+    """Of a conditional read-modify-write: what it leaves alone."""
+    floor: int
+    """The number of the oldest message that it could read."""
+    earlier: tuple[Message, ...]
+    """The messages before it."""
+    taken: Message | None
+    """The message that it read or stored; None of a mutex."""
+    know: Knowledge
+    """What its task knew after it."""
+
+    @property
+    def refused(self) -> bool:
+        """Whether it was a read-modify-write that left what it found."""
+        return self.settled == READ and self.conditional is not None
+
+
 class WeakTrace(Trace):
     """One schedule under weak memory.
 
     Attributes:
         strict: See Knowledge.handed_on().
         taken: The message that the step at hand has read or stored.
-        refused: It is a read-modify-write that left what it found.
+        refused: It is a load, or a read-modify-write that left what it found.
         know: What each task can no longer miss.
-        read: Of each step the message that it read or stored; None of a mutex.
-        floors: Of each load the number of the oldest message that it could read.
+        made: Of each step what it was.
+        orders: Of each task the order of the step that it is about to announce.
         barriers: The place of all smp_mb.
     """
 
     __slots__ = (
-        "_conditional",
-        "_earlier",
         "_handed",
-        "_knows",
-        "_orders",
         "_refuses",
         "_rmw",
-        "_settled",
         "barriers",
-        "floors",
         "know",
-        "read",
+        "made",
+        "orders",
         "refused",
         "taken",
     )
@@ -75,40 +92,35 @@ class WeakTrace(Trace):
         self.taken: Message | None = None
         self.barriers = SharedLocation(BARRIERS)
         self.know: list[Knowledge] = []
-        self.read: list[Message | None] = []
-        self.floors: list[int] = []
-        self._knows: list[Knowledge] = []
-        self._settled: list[int] = []
-        self._conditional: list[Refuses | None] = []
-        self._earlier: list[tuple[Message, ...]] = []  # of each step, the messages before it
+        self.made: list[Made] = []
+        self.orders: list[Order] = []
         self._handed: list[SharedLocation] = []
-        self._orders: list[Order] = []
         self._rmw: list[bool] = []
         self._refuses: list[Refuses | None] = []
 
     def begin(self, tasks: int, keep: int = 0) -> None:
         """Start a schedule whose first `keep` steps are those of the one before."""
-        for location, messages in zip(
-            reversed(self.locations[keep:]), reversed(self._earlier[keep:]), strict=True
+        for location, made in zip(
+            reversed(self.locations[keep:]), reversed(self.made[keep:]), strict=True
         ):
-            location.messages = messages
-        columns: tuple[list[Any], ...] = self._earlier, self._knows, self.read, self.floors
-        for column in (*columns, self._settled, self._conditional):
-            del column[keep:]
+            location.messages = made.earlier
+        del self.made[keep:]
         for location in self._handed:
             location.handed = None
         self._handed.clear()
         super().begin(tasks, keep)
         self.choice = 0
         self.know = [Knowledge() for _ in range(tasks)]
-        self._orders = [ONCE] * tasks
+        self.orders = [ONCE] * tasks
         self._rmw = [False] * tasks
         self._refuses = [None] * tasks
 
     def announce(
         self, task: int, order: Order, *, rmw: bool = False, refuses: Refuses | None = None
     ) -> None:
-        """Say what is known of the step that task is about to announce.
+        """Say what is known of a step that task is about to announce, besides where it is.
+
+        Of a plain load or store orders is enough.
 
         Args:
             task: Whose.
@@ -116,11 +128,11 @@ class WeakTrace(Trace):
             rmw: It is a read-modify-write.
             refuses: If it is a conditional one: when it leaves what it finds.
         """
-        self._orders[task], self._rmw[task], self._refuses[task] = order, rmw, refuses
+        self.orders[task], self._rmw[task], self._refuses[task] = order, rmw, refuses
 
     def announced(self, task: int) -> tuple[Order, Refuses | None]:
         """Return what was said."""
-        return self._orders[task], self._refuses[task]
+        return self.orders[task], self._refuses[task]
 
     def fence(self, task: int, fence: Fence) -> None:
         """Make a barrier that is no step: what it does is nobody's business but the task's."""
@@ -147,8 +159,11 @@ class WeakTrace(Trace):
             return []
         messages = location.messages
         newest = messages[-1]
+        floor = self.know[task].floor(location, self.orders[task])
+        if floor == newest.number:
+            return [floor + 1]
         readable: list[Message] = []
-        for message in messages[self.know[task].floor(location, self._orders[task]) :]:
+        for message in messages[floor:]:
             if refuses is None or refuses(message.value):
                 if not is_dominated(message, readable):
                     readable.append(message)
@@ -165,10 +180,13 @@ class WeakTrace(Trace):
     def again(self, task: int, index: int) -> None:
         """Make a step again that was kept."""
         self.now[task] = self.clocks[index]
-        self.know[task] = self._knows[index]
-        self.taken = self.read[index]
-        self.refused = self._settled[index] == READ
-        self._refuses[task] = None
+        settled, _, _, _, self.taken, self.know[task] = self.made[index]
+        self.refused = settled == READ
+        self._forget(task)
+
+    def _forget(self, task: int) -> None:
+        """Forget what was announced: what is announced next may be a plain load or store."""
+        self._rmw[task], self._refuses[task] = False, None
 
     def record(self, task: int, location: SharedLocation, kind: int) -> int:
         """Note the step that task is about to make; return the kind that it turns out to be."""
@@ -180,26 +198,24 @@ class WeakTrace(Trace):
         clock = self.now[task] = known.copy()
         clock[task] += 1
         self.know[task] = self.know[task].copy()
-        settled, taken = self._settled_as(task, location, kind, messages, clock)
+        settled, found = self._settled_as(task, location, kind, messages, clock)
         self.refused = settled == READ
         entry = settled, task, known[task], len(self.tasks)
         before = location.recent
         if settled == READ:
-            location.recent = self._order_load(entry, known, clock, location, taken)
+            location.recent = self._order_load(entry, known, clock, location, found)
         else:
             location.recent = self._order_store(entry, kind, known, clock, location)
-        self.floors.append(self.know[task].floor(location, self._orders[task]))
-        self._earlier.append(earlier)
+        floor = self.know[task].floor(location, self.orders[task])
         self._before.append(before)
-        self._settled.append(settled)
-        self._conditional.append(self._refuses[task])
         self.tasks.append(task)
         self.locations.append(location)
         self.clocks.append(clock)
-        self.taken = self._pass_on(entry, kind, location, messages, taken)
-        self.read.append(self.taken)
-        self._knows.append(self.know[task])
-        self._refuses[task] = None  # what is announced next may say nothing of it
+        taken = self._pass_on(entry, kind, location, messages, found)
+        know = self.know[task]
+        self.made.append(Made(settled, self._refuses[task], floor, earlier, taken, know))
+        self.taken = taken
+        self._forget(task)
         return settled
 
     def _settled_as(
@@ -286,7 +302,7 @@ class WeakTrace(Trace):
     ) -> Message | None:
         """Let the task learn from what it found, and store what it stores; return what it took."""
         settled, task, tick, index = entry
-        know, order = self.know[task], self._orders[task]
+        know, order = self.know[task], self.orders[task]
         if kind == LOCK:
             self._take_over(location, task)
             return None
@@ -327,7 +343,7 @@ class WeakTrace(Trace):
 
     def _take_over(self, mutex: SharedLocation, task: int) -> None:
         """Let the task that takes a mutex learn what was handed on with it."""
-        handed, know, order = mutex.handed, self.know[task], self._orders[task]
+        handed, know, order = mutex.handed, self.know[task], self.orders[task]
         if handed is None or handed.task == task:
             return
         if order.acquire:
@@ -341,7 +357,7 @@ class WeakTrace(Trace):
         """Note that task let go of a mutex."""
         super().release(task, location)
         tick = self.now[task][task]
-        view = self.know[task].handed_on(self._orders[task], task, tick, strict=self.strict)
+        view = self.know[task].handed_on(self.orders[task], task, tick, strict=self.strict)
         if location.handed is not None:
             view = join(view, location.handed.view)
         location.handed = Message(None, 0, view, task)
@@ -360,11 +376,11 @@ class WeakTrace(Trace):
         """Return stores that loads from one step of a task to another, its own, did not see."""
         found = []
         for step in range(first, last + 1):
-            message, messages = self.read[step], self.locations[step].messages
-            if self.tasks[step] == self.tasks[first] and self._settled[step] == READ:
-                assert message is not None
-                if message.number + 1 < len(messages):
-                    found.append(messages[message.number + 1].steps[0])
+            made, messages = self.made[step], self.locations[step].messages
+            if self.tasks[step] == self.tasks[first] and made.settled == READ:
+                assert made.taken is not None
+                if made.taken.number + 1 < len(messages):
+                    found.append(messages[made.taken.number + 1].steps[0])
         return found
 
     def seen_stale(self, step: int) -> tuple[object, object, int] | None:
@@ -372,7 +388,7 @@ class WeakTrace(Trace):
 
         Preconditions: it is the last step.
         """
-        message, newest = self.read[step], self.locations[step].messages[-1:]
+        message, newest = self.made[step].taken, self.locations[step].messages[-1:]
         if message is None or not newest or newest[0] is message:
             return None
         return message.value, newest[0].value, newest[0].steps[0]
@@ -404,17 +420,12 @@ class WeakTrace(Trace):
 
     def is_race(self, earlier: int, step: int) -> bool:
         """Say whether a race is one: a load that could see a later store must gain by it."""
-        if self._settled[earlier] != READ or self._conditional[earlier] is not None:
+        load, store = self.made[earlier], self.made[step]
+        if load.settled != READ or load.conditional is not None:
             return True
-        message = self.read[step]
-        if self._settled[step] == COUNT or message is None:
+        if store.settled == COUNT or store.taken is None:
             return True
-        readable = self._earlier[earlier][self.floors[earlier] :]
-        return not is_dominated(message, list(readable))
-
-    def was_refused(self, step: int) -> bool:
-        """Say whether a step was a read-modify-write that left what it found."""
-        return self._settled[step] == READ and self._conditional[step] is not None
+        return not is_dominated(store.taken, load.earlier[load.floor :])
 
 
 class StrictTrace(WeakTrace):

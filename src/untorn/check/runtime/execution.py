@@ -82,6 +82,7 @@ class Execution:
         slept: It was given up because what it would do was done in another schedule.
         alike: Steps of each schedule that the strategy leaves out after it, as it is known to go
             as one that was played.
+        over: Something failed, or the schedule ended: what tasks do to clean up is no step.
         made: How many locations each task has made in this run.
         alive: Mask of the tasks that have not ended.
         may_wait: Of these, those whose announced step can be one that waits: without any, alive
@@ -104,12 +105,11 @@ class Execution:
         self.made = [0] * self.hub
         self.results: list[object] = [None] * self.hub
         self.failure: BaseException | None = None
-        self.limited = self.slept = False
+        self.limited = self.slept = self.over = False
         self.alike: list[int] = []
         self._jobs: Sequence[Job] = ()
         self.alive = 0
         self.may_wait = 0
-        self._unwinding = False
         # Who decides at a point. It is the strategy's pick() while a schedule is played, _to_hub()
         # while tasks are brought to their first points, and _pass() once the schedule is given up.
         self._pick: Callable[[], int] = self._to_hub
@@ -132,7 +132,7 @@ class Execution:
         self.may_wait = 0
         self.results = [None] * count
         self.failure = None
-        self.limited = self.slept = False
+        self.limited = self.slept = self.over = False
         self.alike = []
         for task in self.tasks:
             task.killed = False
@@ -185,11 +185,6 @@ class Execution:
             self.current = chosen
             self._greenlets[chosen].switch()  # comes back when this task is chosen
 
-    @property
-    def over(self) -> bool:
-        """Whether tasks only clean up: what they do then is no step."""
-        return self._unwinding or self.failure is not None
-
     def enabled(self) -> int:
         """Return a mask of the tasks whose announced step can be made."""
         mask = self.alive
@@ -226,9 +221,10 @@ class Execution:
 
         What a task does to clean up after that, or when the schedule is given up, says nothing.
         """
-        if self._unwinding or self.failure is not None:
+        if self.over:
             return
         self.failure = error
+        self.over = True
         self._pick = self._pass  # this task cleans up as it unwinds, and must not be stopped
         raise Abandoned
 
@@ -243,26 +239,25 @@ class Execution:
             except BaseException as error:
                 # The first failure is the one that counts; Abandoned only comes after one, or when
                 # nobody wants to know how the schedule ends.
-                if not self._unwinding and self.failure is None:
+                if not self.over:
                     self.failure = _origin(error)
+                    self.over = True
             # A task that has ended stands at a step that is never made. If something failed, no
             # other task goes on: its state may be what is broken.
             self.locations[number], self.kinds[number] = NOBODY, NEVER
             self.alive &= ~(1 << number)
             self.may_wait &= ~(1 << number)
-            stop = self._unwinding or self.failure is not None
-            self.current = self.hub if stop else self._pick()
+            self.current = self.hub if self.over else self._pick()
             self._greenlets[self.current].switch()
 
     def _unwind(self) -> None:
         """End tasks that stand somewhere in the middle: their cleaning up passes every point."""
-        self._unwinding = True
+        self.over = True
         self._pick = self._pass
         for number in range(self.hub):
             if self.kinds[number] != NEVER:
                 self.current = number
                 self._greenlets[number].throw(Abandoned)
-        self._unwinding = False
 
     def _pass(self) -> int:
         # A task that cleans up cannot wait: whoever could let go of the lock does not run.

@@ -23,6 +23,7 @@ class Run(Protocol):
         made: How many locations each task has made in this run.
         tracks: Whether somebody wants to know what happened before what.
         trace: Where that is noted.
+        over: Something failed, or the schedule ended: what tasks do to clean up is no step.
     """
 
     current: int
@@ -30,10 +31,7 @@ class Run(Protocol):
     made: list[int]
     tracks: bool
     trace: Trace
-
-    @property
-    def over(self) -> bool:
-        """Whether tasks only clean up: what they do then is no step."""
+    over: bool
 
     @property
     def tasks(self) -> Sequence[Any]:
