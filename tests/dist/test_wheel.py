@@ -20,6 +20,7 @@ from tests.helpers.repository import ROOT
 from tools.manual import pages
 from untorn.serve.fuse.support import mount_refusal
 
+pytestmark = pytest.mark.timeout(1800)  # what the wheel needs is fetched and installed
 ME = str(os.getpid())
 USES = {
     "bench": "--target sim --reader none --nsamples 1 --duration 0.01 --mb 8",
@@ -35,7 +36,7 @@ USES = {
     "stale": "",
 }
 """A real use of each command that ends by itself."""
-PROGRAM = '''
+PROGRAM = """
 import os
 
 from untorn import MapsEntry, Memory, Snapshot, memory, snapshot
@@ -47,7 +48,7 @@ counted: Memory = memory(os.getpid())
 resident: int | None = counted.total.rss
 process = Process(release=(6, 12))
 start: int = process.mmap(0, PAGE_SIZE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS)
-'''
+"""
 MISTAKES = ("taken.find('0')", "process.mmap('0')", "resident.nothing")
 
 
