@@ -240,7 +240,7 @@ class Tracer:
         return memory.fork(parent, child)
 
     def _on_exec(self, leader: Thread) -> None:
-        """Register that a thread began a program: it is now its process's only thread."""
+        """Register that a thread began a program: only it is left, with its process's PID."""
         former = self._threads[event_message(leader.tid)]
         if former is not leader:
             tid = leader.tid
