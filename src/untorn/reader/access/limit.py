@@ -26,7 +26,7 @@ counting its pages takes, with the pauses in between."""
 GRACE = 1.0
 """Extra seconds for a look that should have ended by itself."""
 PROCESS_TIMEOUT = 2.0
-"""Seconds for each process in a look at all: one that is stuck must not stop the rest."""
+"""Seconds for each of all processes: one that is stuck must not stop the look at the rest."""
 MAX_HOLD = 0.001
 """Seconds that a lock of the process may be held, by default."""
 _MOST_LEFT = 64
@@ -112,7 +112,7 @@ def half_the_time() -> Iterator[None]:
 def until(deadline: float) -> Iterator[None]:
     """Let what runs inside stop at that time of the monotonic clock, or earlier.
 
-    check_time() then raises TimeoutError; the code outside can find out whose time was up.
+    check_time() then raises TimeoutError inside; outside it tells whether all time is up.
     """
     before = _limit.deadline
     _limit.deadline = deadline if before is None else min(before, deadline)
