@@ -66,7 +66,7 @@ def lock_vma_under_rcu(mm: MmStruct, addr: int) -> Vma | None:
         # This does steps 1 to 4, and leaves RCU unless it returns LOCKED.
         found = vma_start_read(mm, vma)
         if found is DETACHED:
-            continue  # detached by a writer: the next lookup finds its section, or the result
+            continue  # a writer detached it; look up what is there instead
         if found is not LOCKED:
             return None
         # The lock keeps the VMA alive now, so RCU is not needed, and the caller may sleep. The VMA
