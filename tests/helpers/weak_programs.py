@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
+from unittest.mock import patch
 
+from tests.helpers.small_programs import Operations, SmallProgram
+from untorn.check.memory import places, sites
 from untorn.check.memory.orders import ACQUIRE, DEREFERENCE, ONCE, RELEASE, Fence, Order
 from untorn.check.memory.places import announce, make_fence
+from untorn.check.memory.table import Site
 from untorn.check.memory.weak_trace import StrictTrace, WeakTrace
 from untorn.check.runtime import running
 from untorn.check.runtime.execution import Execution, Strategy
 from untorn.check.runtime.location import READ, WRITE, SharedLocation
 from untorn.check.runtime.message import Message
+from untorn.check.runtime.primitives import Mutex
 from untorn.check.runtime.trace import Trace
 from untorn.check.strategies.depth_first import DepthFirst
 
@@ -180,3 +186,25 @@ class WeakProgram:
                 log.append(trace.taken.value if trace.refused else self.values[place])
                 if not trace.refused:
                     self.values[place] = trace.taken.value = self.values[place] + 1
+
+
+ANYWHERE = {
+    Site("", "load"): ONCE,
+    Site("", "store"): RELEASE,
+    Site("", "add"): RELEASE,
+    Site("", "inc_not_zero_limited"): ACQUIRE,
+}
+"""Orders of counters, wherever they are used."""
+
+
+@contextmanager
+def weakly(operations: Operations) -> Iterator[SmallProgram]:
+    """Give a program of cells, counters and mutexes that runs under weak memory."""
+    running.new_trace = WeakTrace
+    try:
+        with patch.dict(sites._orders, ANYWHERE):
+            cells, counters = ([places.AtomicInt(1) for _ in range(2)] for _ in range(2))
+            mutexes: list[Mutex] = [places.Mutex() for _ in range(2)]
+            yield SmallProgram(operations, [*cells], [*counters], mutexes)
+    finally:
+        running.new_trace = Trace

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from untorn.check.strategies.depth_first import bits
+
 
 class Branch(NamedTuple):
     """All schedules that begin in one way."""
@@ -70,12 +72,12 @@ class Root:
         """Return the branches that nobody has yet, and count them as handed out."""
         found = []
         for index, tasks in enumerate(self.backtrack):
-            wanted = tasks | self.left[index]
-            for step in range(wanted.bit_length()):
+            # What is left of a task that was begun comes before the other tasks: it sleeps there.
+            for step in *bits(self.left[index]), *bits(tasks):
                 # Those that were handed out before sleep in it, as they would one after the other:
                 # what begins with them is explored there, be it at the same time.
                 asleep = self.done[index] | self.sleep[index]
-                if wanted & ~asleep & 1 << step:
+                if not asleep >> step & 1:
                     found.append(Branch((*self.path[:index], step), asleep))
                     self.done[index] |= 1 << step
         return found

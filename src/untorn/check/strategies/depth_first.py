@@ -69,7 +69,7 @@ class Rest(NamedTuple):
         """Cut it into as many parts; together, in this order, they make the same schedules."""
         # In the order in which they are tried: from the end, as those there are soon done.
         places = range(len(self.path) - 1, -1, -1)
-        tries = [(i, 1 << t) for i in places for t in _bits(self.left[i])]
+        tries = [(i, 1 << t) for i in places for t in bits(self.left[i])]
         size = max(1, math.ceil(len(tries) / most))
         return [self._only(tries[i : i + size]) for i in range(0, len(tries), size)]
 
@@ -85,7 +85,8 @@ EVERYTHING = Rest()
 """Of a search that has not begun."""
 
 
-def _bits(mask: int) -> list[int]:
+def bits(mask: int) -> list[int]:
+    """Return the numbers of the bits that are set, in order."""
     return [bit for bit in range(mask.bit_length()) if mask >> bit & 1]
 
 
