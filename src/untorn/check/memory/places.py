@@ -12,7 +12,7 @@ from types import FrameType
 from typing import Any, cast
 
 from untorn.check.memory.orders import ACQ_REL, Fence, Order
-from untorn.check.memory.sites import order_at
+from untorn.check.memory.sites import FOUND, order_at
 from untorn.check.memory.weak_trace import Refuses, WeakTrace
 from untorn.check.runtime import counter, primitives, running
 from untorn.check.runtime.fields import Guarded, Point
@@ -66,7 +66,8 @@ class WeakPoint(Point):
             trace = None if cell is None else _trace()
             if trace is None:
                 return owner.slot
-            order = order_at(sys._getframe(1), load)
+            frame = sys._getframe(1)
+            order = FOUND.get((id(frame.f_code), frame.f_lasti)) or order_at(frame, load)
             if not cell.messages:
                 cell.messages = (Message(owner.slot),)
             announce(trace, order)

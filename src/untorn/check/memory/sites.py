@@ -16,7 +16,8 @@ class UnlistedError(Exception):
 
 
 _orders: dict[Site, Order] = dict(ORDERS)
-_found: dict[tuple[int, ...], Order] = {}
+FOUND: dict[tuple[int, ...], Order] = {}
+"""By the id of a code and the place in it (of BY_CALLER also the caller's code) what was found."""
 _codes: dict[int, CodeType] = {}  # so that an id is that of one code for as long as it is known
 
 
@@ -25,11 +26,11 @@ def changed(orders: Mapping[Site, Order]) -> Iterator[None]:
     """Give some accesses another order: a mutant."""
     before = {site: _orders[site] for site in orders}
     try:
-        _found.clear()
+        FOUND.clear()
         _orders.update(orders)
         yield
     finally:
-        _found.clear()
+        FOUND.clear()
         _orders.update(before)
 
 
@@ -44,22 +45,22 @@ def order_at(frame: FrameType, what: str) -> Order:
         UnlistedError: The table has no such access.
     """
     key = (id(frame.f_code), frame.f_lasti)
-    known = _found.get(key)
+    known = FOUND.get(key)
     if known is not None:
         return known
     if frame.f_code.co_name in BY_CALLER:
         assert frame.f_back is not None
         return _of_caller(frame, frame.f_back, what)
-    known = _found[key] = _look_up(_function(frame.f_code), what, _ordinal(frame, what))
+    known = FOUND[key] = _look_up(_function(frame.f_code), what, _ordinal(frame, what))
     _codes[key[0]] = frame.f_code
     return known
 
 
 def _of_caller(frame: FrameType, caller: FrameType, what: str) -> Order:
     key = id(frame.f_code), frame.f_lasti, id(caller.f_code)
-    known = _found.get(key)
+    known = FOUND.get(key)
     if known is None:
-        known = _found[key] = _look_up(_function(caller.f_code), what, _ordinal(frame, what))
+        known = FOUND[key] = _look_up(_function(caller.f_code), what, _ordinal(frame, what))
         _codes[key[0]], _codes[key[2]] = frame.f_code, caller.f_code
     return known
 

@@ -72,7 +72,7 @@ class Knowledge:
             return
         if order.acquire:
             self.acquire(view)
-        else:
+        elif (location, number, view) not in self.loads:
             self.pend = join(self.pend, view)
             self.loads = (*self.loads, (location, number, view))
         if order.dereferences:

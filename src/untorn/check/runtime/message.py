@@ -58,13 +58,16 @@ class Message:
 
 def join(view: View, other: View) -> View:
     """Return what both know; the first itself if it knows all of the other."""
-    for place, number in other.items():
-        if number > view.get(place, -1):
-            break
-    else:
+    if other is view or not other:
         return view
     if not view:
         return other
+    known = view.get
+    for place, number in other.items():
+        if number > known(place, -1):
+            break
+    else:
+        return view
     joined = view.copy()
     for place, number in other.items():
         if number > joined.get(place, -1):
