@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
-from untorn.check.mutants.mutant import Mutant
+from untorn.check.mutants.order_mutant import AnyMutant
 from untorn.check.oracle.ends import BrokenError
 from untorn.check.oracle.oracle import Oracle, check_sleeper
 from untorn.check.runtime import fields, running
@@ -103,7 +103,7 @@ class Theatre:
                 self.run.failure = error
 
     @staticmethod
-    def mutated(mutant: Mutant | None) -> AbstractContextManager[None]:
+    def mutated(mutant: AnyMutant | None) -> AbstractContextManager[None]:
         """Apply a mutant, if there is one: for playing only, as the set-up must go well."""
         return mutant.applied() if mutant else nullcontext()
 
@@ -123,7 +123,7 @@ def explore(
     build: Build,
     strategy: Strategy,
     *,
-    mutant: Mutant | None = None,
+    mutant: AnyMutant | None = None,
     shown: tuple[Piece, ...] | None = None,
     stop: Callable[[Exploration], bool] | None = None,
 ) -> Exploration:

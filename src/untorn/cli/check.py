@@ -57,7 +57,11 @@ _MATRIX = ("dpor", "pos", "random")
     help="What a load may see: the last store, or what Linux's barriers leave possible; by the"
     " letter of its memory model with linux-strict.",
 )
-@click.option("--mutant", metavar="NAME|all", help="Check a mutant of the protocol, or each.")
+@click.option(
+    "--mutant",
+    metavar="NAME|all",
+    help="Check a mutant of the protocol, or each; under weak memory all are those of orders.",
+)
 @cluster_option
 @click.option(
     "--resume",
@@ -135,11 +139,14 @@ def _plan(
     mutant: str | None,
     memory: str,
 ) -> list[Work]:
-    from untorn.check.mutants import MUTANTS
+    from untorn.check.memory.modes import SC
+    from untorn.check.mutants import MUTANTS, needs_weak_memory
     from untorn.check.work import plan
 
     if mutant is not None and mutant not in MUTANTS:
         raise click.UsageError(f"there is no mutant {mutant}; there are: {', '.join(MUTANTS)}")
+    if mutant is not None and memory == SC and needs_weak_memory(mutant):
+        raise click.UsageError(f"mutant {mutant} changes an order: add --memory linux")
     try:
         return plan(models, strategy, preemptions, mutant, memory)
     except LookupError as error:
@@ -204,13 +211,13 @@ def _matrix(
     run: _Runs,
     json_file: Path | None,
 ) -> None:
-    from untorn.check.mutants import MUTANTS
+    from untorn.check.mutants import names_of_all
     from untorn.check.telling.report import all_killed, decided, matrix
 
     works = [
         work
         for strategy in strategies
-        for name in MUTANTS
+        for name in names_of_all(memory)
         for work in _plan(models, strategy, preemptions, name, memory)
     ]
     outcomes, interrupted = run(works)

@@ -54,6 +54,13 @@ LITMUS = {
     "ISA2+wmb": ("Wx1 Wy1r | Rya wmb Wz1 | Rza Rx", "/1/10", STRICT),
     "ISA2+mb": ("Wx1 Wy1 | Ry mb Wz1 | Rza Rx", "/1/10", BOTH),
     "ISA2+release+mb": ("Wx1 Wy1r | Ry mb Wz1 | Rza Rx", "/1/10", NEITHER),
+    # A section, the one after it on another CPU, and a reader: docs/weak-memory.md.
+    "torn-VMA": ("Wv3 Wc1r Wf1 wmb Ws4 Wl1r | Rla Ws5 | Rca Rv Rsa Rf", "/1/1350", STRICT),
+    "torn-VMA+release": (
+        "Wv3 Wc1r Wf1 wmb Ws4 Wl1r | Rla Ws5r | Rca Rv Rsa Rf",
+        "/1/1350",
+        NEITHER,
+    ),
     "everywhere": ("Wx1 mb Wz1 | Rza Wy1 | Rya Rx", "/1/10", NEITHER),
 }
 

@@ -3,7 +3,8 @@
 import pytest
 
 from untorn.check.explore import Exploration, explore
-from untorn.check.mutants import MUTANTS
+from untorn.check.memory.modes import SC
+from untorn.check.mutants import names_of_all
 from untorn.check.runtime.execution import Strategy
 from untorn.check.runtime.watching import watching
 from untorn.check.scenarios import SCENARIOS
@@ -50,7 +51,7 @@ def test_a_scripted_interleaving_shows_what_it_must(name: str) -> None:
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_a_scripted_interleaving_is_one_that_some_step_is_needed_in(name: str) -> None:
-    failures = (do(Work(name, mutant=mutant)).failure for mutant in MUTANTS)
+    failures = (do(Work(name, mutant=mutant)).failure for mutant in names_of_all(SC))
     assert any(failure and "does not come to" not in failure for failure in failures)
 
 

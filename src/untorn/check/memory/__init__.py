@@ -3,5 +3,5 @@
 Each access has an order, from a table of those that Linux has; the trace keeps what each task can
 no longer miss, and a search makes a schedule for each message that a load may see.
 
-From the top down: modes, choosing_dpor, places, sites, table, weak_trace, views, orders.
+From the top down: listing, modes, choosing_dpor, places, sites, table, weak_trace, views, orders.
 """

@@ -59,7 +59,7 @@ _BEFORE_WMB = ONCE.fenced(after=Fence.WMB)
 _AFTER_MB = ONCE.fenced(before=Fence.MB)
 
 _STABLE = "a lock that its caller holds"
-_SEQUENCE_BEGINS = "mmap_write_lock", "mmap_write_lock_killable", "mmap_write_lock_nested"
+SEQUENCE_BEGINS = "mmap_write_lock", "mmap_write_lock_killable", "mmap_write_lock_nested"
 
 
 def _begin(function: str) -> tuple[Row, Row]:
@@ -150,7 +150,7 @@ _READER = (
 )
 
 _WRITER = (
-    *(row for function in _SEQUENCE_BEGINS for row in _begin(function)),
+    *(row for function in SEQUENCE_BEGINS for row in _begin(function)),
     Row(
         Site("vma_end_write_all", "load mm_lock_seq"),
         ONCE,

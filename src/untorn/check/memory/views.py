@@ -97,7 +97,7 @@ class Knowledge:
 
     def order_stores(self, task: int, tick: int) -> None:
         """Let the stores that follow come after those so far: smp_wmb."""
-        self.rel = join(join(self.rel, self.stored), {task: tick})
+        self.rel = join(join(self.rel, self.stored), {~task: tick})
         self.stored = NOTHING
 
     def order_all(self, everywhere: View, own: View, *, strict: bool) -> View:
@@ -132,6 +132,14 @@ class Knowledge:
         if strict:
             return join(self.rel, everywhere(self.cur))
         return join(join(self.rel, self.obs), self.pend)
+
+
+def stores_known(view: View, task: int) -> int:
+    """Return how many ticks' stores of a task come before what has a view.
+
+    A tick that is known as ~task is known for its stores only: smp_wmb does not order loads.
+    """
+    return max(view.get(task, 0), view.get(~task, 0))
 
 
 def _weakly(view: View) -> list[tuple[Any, int]]:

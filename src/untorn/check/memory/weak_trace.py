@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import Any, ClassVar, NamedTuple
 
 from untorn.check.memory.orders import ACQ_REL, ONCE, Fence, Order
-from untorn.check.memory.views import Knowledge, is_dominated
+from untorn.check.memory.views import Knowledge, is_dominated, stores_known
 from untorn.check.runtime.location import ACQUIRE as LOCK
 from untorn.check.runtime.location import (
     COUNT,
@@ -399,7 +399,7 @@ class WeakTrace(Trace):
         if writer < 0:
             if not guard.reads:
                 self._guards.append(guard)
-        elif writer != task and guard.written >= self.know[task].cur.get(writer, 0):
+        elif writer != task and guard.written >= stores_known(self.know[task].cur, writer):
             return writer
         guard.reads[task] = self.now[task][task]
         return None
@@ -410,7 +410,7 @@ class WeakTrace(Trace):
         if writer < 0:
             if not guard.reads:
                 self._guards.append(guard)
-        elif writer != task and guard.written >= _known(know, writer):
+        elif writer != task and guard.written >= _stores_known(know, writer):
             return writer
         for other, tick in guard.reads.items():
             if other != task and tick >= _known(know, other):
@@ -433,6 +433,11 @@ class StrictTrace(WeakTrace):
 
     __slots__ = ()
     strict = True
+
+
+def _stores_known(know: Knowledge, other: int) -> int:
+    """Return how many ticks' stores of another task come before a store that is made now."""
+    return max(stores_known(know.cur, other), stores_known(know.pend, other))
 
 
 def _known(know: Knowledge, other: int) -> int:

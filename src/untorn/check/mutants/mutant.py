@@ -66,7 +66,8 @@ class Mutant:
         exec(code, dict(self.function.__globals__), names)
         changed: FunctionType = names[self.function.__name__]
         before = self.function.__code__
-        self.function.__code__ = changed.__code__
+        # Places in the code are known by the name of the function, with its class.
+        self.function.__code__ = changed.__code__.replace(co_qualname=before.co_qualname)
         try:
             yield
         finally:

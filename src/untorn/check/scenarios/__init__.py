@@ -8,10 +8,11 @@ waits        which task must not wait for which
 page_faults  page faults, advice and page walks
 guards       guards that are set under the lock of their VMA
 pagemaps     pagemap, slice by slice
+values       what a race of a protected field does to what is shown
 scripts      single interleavings with their outcome, and the false gap of Linux
 
-From the top down: scripts, pagemaps, guards, page_faults, meetings, waits, recycling, programs,
-cases, script_stages, scenario.
+From the top down: values, scripts, pagemaps, guards, page_faults, meetings, waits, recycling,
+programs, cases, script_stages, scenario.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -26,6 +27,7 @@ from untorn.check.scenarios import (
     programs,
     recycling,
     scripts,
+    values,
     waits,
 )
 from untorn.check.scenarios.scenario import Scenario
@@ -67,5 +69,6 @@ class Scenarios(Mapping[str, Scenario]):
         return sorted({name.partition("/")[0] for name in self._listed})
 
 
-_MODULES = scripts, cases, page_faults, guards, pagemaps, waits, meetings, recycling, programs
+_FIRST = scripts, cases, page_faults, guards, pagemaps, waits
+_MODULES = *_FIRST, meetings, recycling, programs, values
 SCENARIOS = Scenarios(module.SCENARIOS for module in _MODULES)

@@ -59,6 +59,14 @@ def writers_alone(stage: Stage) -> None:
     stage.write(lambda: process.map(0, 2, R), name="writer 2")
 
 
+def a_writer_that_looks(stage: Stage) -> None:
+    """One writer protects a VMA as it is and changes nothing, another changes it."""
+    process = stage.process
+    process.map(0, 1)
+    stage.write(lambda: process.protect(0, 1, RW), name="writer 1")
+    stage.write(lambda: process.protect(0, 1, R), name="writer 2")
+
+
 def line_by_line(stage: Stage) -> None:
     """A fill for each line, and a merge of what was shown with what was fetched."""
     process = stage.process
@@ -164,6 +172,7 @@ _ALL = {
     "one-file": one_file,
     "two-writers": two_writers,
     "writers-alone": writers_alone,
+    "writer-that-looks": a_writer_that_looks,
     "line-by-line": line_by_line,
     "exit": exit_while_read,
     "exit-between-lines": exit_between_lines,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from untorn.check.explore import Theatre
 from untorn.check.memory.modes import watching_in
 from untorn.check.mutants import MUTANTS
-from untorn.check.mutants.mutant import Mutant
+from untorn.check.mutants.order_mutant import AnyMutant
 from untorn.check.scenarios import SCENARIOS
 from untorn.check.scenarios.scenario import Scenario
 from untorn.check.strategies.replay import Replay
@@ -154,6 +154,6 @@ def _theatre(scenario: Scenario, switches: Switches, strategy: str) -> Theatre:
     return Theatre(scenario.build, Replay(switches, tracks=tracks(strategy)), scenario.shown)
 
 
-def _about(scenario: Scenario, mutant: Mutant | None) -> list[str]:
+def _about(scenario: Scenario, mutant: AnyMutant | None) -> list[str]:
     lines = [f"{scenario.name}: {scenario.about}"]
     return [*lines, f"{mutant.name}: {mutant.about}"] if mutant else lines

@@ -6,7 +6,7 @@ import linecache
 
 from untorn.check.explore import Theatre
 from untorn.check.memory.weak_trace import BARRIERS
-from untorn.check.mutants.mutant import Mutant
+from untorn.check.mutants.order_mutant import AnyMutant
 from untorn.check.oracle.failure import describe, is_error, source_line
 from untorn.check.runtime.execution import Execution
 from untorn.check.runtime.fields import DataRaceError
@@ -21,7 +21,7 @@ from untorn.mm.tree.vma_tree import Node
 _WIDTH = 50
 
 
-def tell(theatre: Theatre, mutant: Mutant | None) -> list[str]:
+def tell(theatre: Theatre, mutant: AnyMutant | None) -> list[str]:
     """Play the schedule of a theatre's Replay or Script strategy and tell it, then what broke.
 
     Left out are looks at what no other task changes, stores that no other task sees, and accesses

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from untorn.check.explore import Theatre
-from untorn.check.mutants.mutant import Mutant
+from untorn.check.mutants.order_mutant import AnyMutant
 from untorn.check.scenarios.scenario import Scenario
 from untorn.check.strategies.replay import Replay
 from untorn.shrink import fewest
@@ -19,7 +19,7 @@ Switches = dict[int, int]
 
 
 def replay(
-    scenario: Scenario, given: Mapping[int, int], mutant: Mutant | None, *, tracks: bool = True
+    scenario: Scenario, given: Mapping[int, int], mutant: AnyMutant | None, *, tracks: bool = True
 ) -> tuple[Theatre, Switches]:
     """Play one schedule; return the theatre after it, and the switches that were made.
 
@@ -33,7 +33,7 @@ def replay(
 
 
 def fewest_switches(
-    scenario: Scenario, schedule: Sequence[int], mutant: Mutant | None, *, tracks: bool = True
+    scenario: Scenario, schedule: Sequence[int], mutant: AnyMutant | None, *, tracks: bool = True
 ) -> Switches:
     """Return the fewest switches found that break the same thing.
 
