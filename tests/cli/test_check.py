@@ -193,6 +193,7 @@ def test_a_record_without_a_failure_is_refused(tmp_path: Path) -> None:
         ("--preemptions", "2"),
         ("--schedule", "/no/such/file"),
         ("script/a01", "--json", "/no/such/directory/x.json"),
+        ("--mutant", "count-relaxed"),
     ],
 )
 def test_wrong_usage_is_one_line_and_status_2(arguments: tuple[str, ...]) -> None:
@@ -218,6 +219,17 @@ def test_the_matrix_names_mutants_strategies_and_kills(monkeypatch: pytest.Monke
     assert rows["linux-6.17"][0] == "33"
     assert rows["smaps-goes-on"] == ["-", "equivalent"]
     assert "dpor: 2 of 2 killed" in result.stdout
+
+
+def test_under_weak_memory_the_matrix_is_of_orders(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = ("linux-6.17", "put-relaxed", "begin-release")
+    monkeypatch.setattr("untorn.check.mutants.MUTANTS", {name: MUTANTS[name] for name in chosen})
+    result = check("maps/split-above", "--mutant", "all", "--memory", "linux")
+    assert result.exit_code == 0
+    rows = {line.split()[0]: line.split()[1:] for line in result.stdout.splitlines()[1:3]}
+    assert rows.keys() == {"put-relaxed", "begin-release"}
+    assert rows["put-relaxed"][0] == "1"
+    assert rows["begin-release"] == ["-", "equivalent"]
 
 
 @contextlib.contextmanager

@@ -79,6 +79,18 @@ def test_a_kill_tells_which_load_saw_which_old_store() -> None:
     assert told[-1] == A_RACE
 
 
-def test_what_a_race_does_to_what_is_shown_is_seen_where_it_is_none() -> None:
-    found = do(Work("values/maps/split-above", mutant="count-relaxed", memory="linux"))
-    assert found.failure.startswith("rule ")
+@pytest.mark.parametrize(
+    ("name", "broke"),
+    [
+        ("count-relaxed", "rule 2: a range is left out"),
+        ("end-without-wmb", "rule 2: a range is left out"),
+        ("mmap-read-lock-relaxed", "rule 1: what is shown is not a line of maps"),
+        ("put-relaxed", ""),
+    ],
+)
+def test_what_a_race_does_to_what_is_shown(name: str, broke: str) -> None:
+    scenario = f"values/{ORDERS[name].scenarios[0]}"
+    found = do(Work(scenario, mutant=name, memory="linux"))
+    assert found.failure.startswith(broke)
+    assert bool(found.failure) == bool(broke)
+    assert found.schedules <= 155

@@ -217,9 +217,10 @@ class AtomicInt(counter.AtomicInt):
             found: int = trace.taken.value
             return found
         self._count(1)
+        before = self.value
         self.value += 1
         self._end(trace, order)
-        return self.value - 1
+        return before
 
 
 def _is_zero(value: int) -> bool:

@@ -41,7 +41,8 @@ _OF_STEPS: dict[str, Mutant] = {
     for mutant in group.MUTANTS
 }
 _OF_ORDERS: dict[str, AnyMutant] = {
-    mutant.name: mutant for mutant in (*barriers.MUTANTS, *stronger.MUTANTS)
+    **{mutant.name: mutant for mutant in barriers.MUTANTS},
+    **{mutant.name: mutant for mutant in stronger.MUTANTS},
 }
 MUTANTS: dict[str, AnyMutant] = {**_OF_STEPS, **_OF_ORDERS}
 """By name."""

@@ -7,7 +7,7 @@ Linux orders there is not one access, but which of two comes first, and what a r
 from untorn.check.memory.orders import ONCE, RELEASE, Fence
 from untorn.check.memory.table import SEQUENCE_BEGINS, Site
 from untorn.check.mutants.mutant import Mutant
-from untorn.check.mutants.order_mutant import OrderMutant
+from untorn.check.mutants.order_mutant import AnyMutant, OrderMutant
 from untorn.mm import vma_lock
 from untorn.mm.mm_types import VmaSlab
 
@@ -16,7 +16,7 @@ _WAKE = Site("RcuWait.wake_up", "load task")
 _SECOND_LOOK = "if vma.vm_lock_seq == mm.mm_lock_seq:\n        vma_refcount"
 _WALKS = "maps/split-above", "maps/split-below", "query/split-above"
 
-_READERS = [
+_READERS: list[AnyMutant] = [
     OrderMutant(
         "count-relaxed",
         "a reader counts itself in without an acquire",
@@ -97,7 +97,7 @@ _READERS = [
     ),
 ]
 
-_WRITERS = [
+_WRITERS: list[AnyMutant] = [
     OrderMutant(
         "flag-cleared-relaxed",
         "a writer lets readers into a VMA that it has write-locked without a release",

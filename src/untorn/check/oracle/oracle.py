@@ -33,10 +33,17 @@ from untorn.mm.vma_lock import VMA_LOCK
 
 
 def lines_of(kind: str, text: object) -> tuple[MapsEntry, ...]:
-    """Return what a look showed."""
+    """Return what a look showed.
+
+    Raises:
+        BrokenError: No VMA can ever have looked like that.
+    """
     if kind.startswith("query"):
         return () if text is None else (cast(QueriedVma, text).entry,)
-    return parse_lines(cast(bytes, text), kind)
+    try:
+        return parse_lines(cast(bytes, text), kind)
+    except ValueError as error:
+        raise BrokenError(f"rule 1: what is shown {error}") from error
 
 
 class Oracle:
