@@ -56,6 +56,12 @@ def test_every_page_for_a_newcomer_has_examples() -> None:
     assert {"README.md", *(str(each) for each in TEXTS if "tutorial-" in each.name)} <= having
 
 
+def test_every_page_is_in_the_navigation_of_the_site() -> None:
+    navigation = (ROOT / "mkdocs.yml").read_text().partition("\nnav:")[2]
+    shown = set(re.findall(r"\S+\.md$", navigation, re.MULTILINE))
+    assert {page.name for page in TEXTS if page.parent.name == "docs"} <= shown
+
+
 @pytest.mark.parametrize("page", PYTHON, ids=str)
 def test_examples_in_python_run(page: Path) -> None:
     names: dict[str, Any] = {}
