@@ -179,7 +179,8 @@ class Execution:
             self.may_wait |= 1 << task
         elif self.may_wait:
             self.may_wait &= ~(1 << task)
-        chosen = self._pick()
+        pick = self._pick  # not self._pick(): Python is slow to call what is no method
+        chosen = pick()
         # The step is made after the return, by the caller: nobody else runs before it is.
         if chosen != task:
             self.current = chosen

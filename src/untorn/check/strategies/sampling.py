@@ -36,8 +36,7 @@ class Sampling:
         run = self._run
         enabled = run.enabled() if run.may_wait else run.alive
         if not enabled or run.steps >= run.max_steps:
-            run.limited = bool(enabled)
-            return run.hub
+            return self._stop(enabled)
         task = self.choose(enabled)
         run.steps += 1
         run.schedule.append(task)
@@ -46,6 +45,11 @@ class Sampling:
     def choose(self, enabled: int) -> int:
         """Return one of some tasks, given as a mask."""
         raise NotImplementedError
+
+    def _stop(self, enabled: int) -> int:
+        """Say that nobody goes on: nobody can, or there were enough steps."""
+        self._run.limited = bool(enabled)
+        return self._run.hub
 
     def end(self) -> bool:
         """Say whether another schedule is wanted."""
@@ -56,12 +60,21 @@ class Sampling:
 class RandomWalk(Sampling):
     """Any task that can run, each as likely."""
 
-    def choose(self, enabled: int) -> int:
+    def pick(self) -> int:
         """Draw one, where there is a choice."""
-        if not enabled & enabled - 1:  # one task alone
-            return enabled.bit_length() - 1
-        tasks = members(enabled)
-        return tasks[int(self._draw() * len(tasks))]
+        # As Sampling's, in one piece: here a call costs as much as the draw.
+        run = self._run
+        enabled = run.enabled() if run.may_wait else run.alive
+        if not enabled or run.steps >= run.max_steps:
+            return self._stop(enabled)
+        if enabled & enabled - 1:
+            tasks, draw = members(enabled), self._draw
+            task = tasks[int(draw() * len(tasks))]
+        else:  # one task alone
+            task = enabled.bit_length() - 1
+        run.steps += 1
+        run.schedule.append(task)
+        return task
 
 
 class Pct(Sampling):
