@@ -46,23 +46,25 @@ def pair_time() -> float:
     return min(times) / PAIRS * 1e6
 
 
-def rate(name: str, strategy: "Callable[[int], Strategy]") -> tuple[float, float]:
+def rate(
+    name: str, strategy: "Callable[[int], Strategy]", memory: str = "sc"
+) -> tuple[float, float]:
     """Return schedules per second of CPU, and steps of each."""
     best = 0.0
     for seed in range(ROUNDS):
         rounds: list[Exploration] = []
         while sum(each.played for each in rounds) < SCHEDULES:
-            rounds.append(explored(name, strategy(seed)))
+            rounds.append(explored(name, strategy(seed), memory))
         schedules = sum(each.played for each in rounds)
         best = max(best, schedules / sum(each.seconds for each in rounds))
         steps = sum(each.steps for each in rounds) / schedules
     return best, steps
 
 
-def explored(name: str, strategy: "Strategy") -> "Exploration":
+def explored(name: str, strategy: "Strategy", memory: str) -> "Exploration":
     """Explore a scenario; nothing may break."""
     explore = import_module("untorn.check.explore")
-    with import_module("untorn.check.runtime.watching").watching():
+    with import_module("untorn.check.memory.modes").watching_in(memory):
         found: Exploration = explore.explore(
             import_module("untorn.check.scenarios").SCENARIOS[name].build, strategy
         )
@@ -74,15 +76,17 @@ def explored(name: str, strategy: "Strategy") -> "Exploration":
 def speeds() -> Table:
     """Return the table of rates."""
     sampling = import_module("untorn.check.strategies.sampling")
-    dpor = import_module("untorn.check.strategies.source_dpor")
+    search = import_module("untorn.check.memory.modes").search
     table = Table(title="schedules per second (steps of each)")
     table.add_column("scenario")
     table.add_column("random", justify="right")
     table.add_column("dpor", justify="right")
+    table.add_column("dpor, linux", justify="right")
     for name in SCENARIOS:
         drawn = rate(name, lambda seed: sampling.RandomWalk(SCHEDULES, seed))
-        reduced = rate(name, lambda _: dpor.SourceDpor())
-        cells = (f"{found:,.0f} ({steps:.0f})" for found, steps in (drawn, reduced))
+        reduced = rate(name, lambda _: search("sc"))
+        weak = rate(name, lambda _: search("linux"), "linux")
+        cells = (f"{found:,.0f} ({steps:.0f})" for found, steps in (drawn, reduced, weak))
         table.add_row(name, *cells)
     return table
 
