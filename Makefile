@@ -93,6 +93,10 @@ sim-sweep: .venv/ready ## where each way of reading maps breaks down, simulated:
 sim-timeline: .venv/ready ## who held what while the mapper waited, simulated: sim-timeline.svg
 	$(BIN)/python benchmarks/sim_timeline.py
 
+check-orders: .venv/ready ## every default scenario under Linux's memory orders, and with each order taken away: minutes
+	$(BIN)/untorn check --memory linux
+	$(BIN)/untorn check --memory linux --mutant all
+
 bench-checker: .venv/ready ## schedules per second of the checker
 	$(BIN)/python benchmarks/checker.py
 

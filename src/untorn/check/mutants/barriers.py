@@ -14,7 +14,7 @@ from untorn.mm.mm_types import VmaSlab
 _LOOK = Site("_exclude_readers.<locals>.<lambda>", "load")
 _WAKE = Site("RcuWait.wake_up", "load task")
 _SECOND_LOOK = "if vma.vm_lock_seq == mm.mm_lock_seq:\n        vma_refcount"
-_WALKS = "maps/split-above", "maps/split-below", "query/split-above"
+_WALKS = "maps/split-above", "maps/split-below", "query/split-above", "query-one/mprotect+mmap-next"
 
 _READERS: list[AnyMutant] = [
     OrderMutant(
@@ -158,7 +158,7 @@ _WRITERS: list[AnyMutant] = [
         "a section begins without smp_wmb after the sequence is stored",
         tuple((Site(function, "store mm_lock_seq"), ONCE) for function in SEQUENCE_BEGINS),
         (*_WALKS, "rcu/split-above"),
-        "before its first change a section write-locks a VMA, and smp_mb stands there",
+        "its first change comes after a write lock, with smp_mb, or is published with a release",
     ),
     OrderMutant(
         "root-published-relaxed",
