@@ -182,10 +182,6 @@ class WeakTrace(Trace):
         self.now[task] = self.clocks[index]
         settled, _, _, _, self.taken, self.know[task] = self.made[index]
         self.refused = settled == READ
-        self._forget(task)
-
-    def _forget(self, task: int) -> None:
-        """Forget what was announced: what is announced next may be a plain load or store."""
         self._rmw[task], self._refuses[task] = False, None
 
     def record(self, task: int, location: SharedLocation, kind: int) -> int:
@@ -215,7 +211,8 @@ class WeakTrace(Trace):
         know = self.know[task]
         self.made.append(Made(settled, self._refuses[task], floor, earlier, taken, know))
         self.taken = taken
-        self._forget(task)
+        # What is announced next may be a plain load or store.
+        self._rmw[task], self._refuses[task] = False, None
         return settled
 
     def _settled_as(
