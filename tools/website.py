@@ -34,8 +34,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for page in pages():
         files.append(File.generated(config, f"{page.name}.md", content=as_markdown(page)))
     for name, shown in _ABOVE.items():
-        text = (ROOT / name).read_text().replace("](docs/", "](")
-        files.append(File.generated(config, shown, content=text))
+        text = re.sub(r"\]\((?!docs/|\w+:)", "](../", (ROOT / name).read_text())
+        files.append(File.generated(config, shown, content=text.replace("](docs/", "](")))
     return files
 
 
