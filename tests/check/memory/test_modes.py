@@ -62,3 +62,12 @@ def test_a_release_where_a_section_begins_is_enough_for_the_letter() -> None:
     found = do(work, lambda f: f.schedules >= 300)
     assert not found.failure
     assert found.schedules == 300
+
+
+@pytest.mark.parametrize(
+    ("mutant", "scenario"),
+    [("linux-6.17", "AB/mprotect-1"), ("maple-iterator", "maps/merge-right")],
+)
+def test_a_mutant_of_the_code_has_the_orders_of_the_code(mutant: str, scenario: str) -> None:
+    found = do(Work(scenario, mutant=mutant, memory="linux"))
+    assert found.failure.startswith("rule 2: a range is left out")
