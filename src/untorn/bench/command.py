@@ -1,8 +1,8 @@
 """A command line in the scanners' place (--exec), and the process that runs it over and over.
 
-That process outlives all that it started.
-Signals are not handled but waited for. Orphans of the command, whatever group or session they made
-for themselves, become children of this process (a subreaper), which ends when it has none left.
+That process outlives all that it started. It does not handle signals but waits for them. Orphans of
+the command, whatever group or session they made for themselves, become children of this process (a
+subreaper), which ends when it has none left.
 """
 
 import ctypes
@@ -18,7 +18,7 @@ from untorn.errors import OutOfReachError
 from untorn.processes.child import send, wait_for_start
 
 EXEC = "exec"
-"""The reader that is a command line, which its variant spells."""
+"""The reader that is a command line; its variant is the line."""
 _PID, _MOUNT = "{pid}", "{mount}"
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _AWAITED = {signal.SIGTERM, signal.SIGCHLD}
@@ -27,7 +27,7 @@ _NULL_FILES = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in ran
 
 
 def check_command(text: str) -> None:
-    """Raise ValueError with the reason if it is no command line, or its program is not here."""
+    """Raise ValueError with the reason if this is no command line, or its program is not here."""
     words = shlex.split(text)
     if not words:
         raise ValueError("there is no command")
@@ -36,24 +36,24 @@ def check_command(text: str) -> None:
 
 
 def needs_mount(text: str) -> bool:
-    """Tell whether a command line is to look at a mount of ours."""
+    """Return whether a command line looks at a mount of ours."""
     return _MOUNT in text
 
 
 def fill_in(text: str, pid: int, mount: str) -> list[str]:
-    """Split a command line as a shell does, and fill in what it is to look at.
+    """Split a command line as a shell does, and fill in what it looks at.
 
     Args:
         text: The command line.
-        pid: The mapper's process id: what each {pid} becomes.
-        mount: The directory of a mount of ours: what each {mount} becomes.
+        pid: The mapper's process ID, which replaces each {pid}.
+        mount: The directory of a mount of ours, which replaces each {mount}.
     """
     words = shlex.split(text)
     return [word.replace(_PID, str(pid)).replace(_MOUNT, mount) for word in words]
 
 
 def run_command(command: list[str]) -> None:
-    """Run a command again and again from the parent's word to its end; send what came of it.
+    """Run a command again and again from the parent's word until asked to end; send the outcome.
 
     Raises:
         OSError: It cannot be started.
@@ -89,7 +89,7 @@ def repeat(command: list[str]) -> Counter[int]:
         )
         if not _await_end(pid):
             return statuses
-        # What it left in its group, whose number is not reused before it is reaped.
+        # Kill what it left in its group; the group's number is not reused before it is reaped.
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(pid, signal.SIGKILL)
         _, status = os.waitpid(pid, 0)
@@ -98,7 +98,7 @@ def repeat(command: list[str]) -> Counter[int]:
 
 
 def children_of(pid: int) -> list[int]:
-    """Return the processes whose parent this is, also those that ended and were not reaped."""
+    """Return the children of this process, including those that ended and were not reaped."""
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -111,7 +111,7 @@ def children_of(pid: int) -> list[int]:
 
 
 def end_children() -> None:
-    """Kill all children, and what becomes a child when they are gone."""
+    """Kill all children, and the orphans that then become children."""
     while children := children_of(os.getpid()):
         for pid in children:
             os.kill(pid, signal.SIGKILL)
@@ -126,7 +126,7 @@ def _reap_orphans() -> None:
 
 
 def _await_end(pid: int) -> bool:
-    """Return true when a child has ended, not yet reaped; false if asked to stop before."""
+    """Return true when a child has ended, not yet reaped; false if asked to stop first."""
     while signal.sigwait(_AWAITED) == signal.SIGCHLD:
         if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
             return True

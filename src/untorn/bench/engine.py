@@ -1,7 +1,7 @@
 """Target `engine`: threads of one process over one MmStruct.
 
-Every run is a process of its own: a thread that hangs can then be ended, and nothing but the run's
-own threads competes for the GIL, if there is one.
+Every run is a process of its own: then a thread that hangs can be ended, and only the run's own
+threads compete for the GIL, if there is one.
 """
 
 from collections.abc import Mapping
@@ -35,7 +35,7 @@ class EngineBenchTarget(Here):
     runs_commands = False
 
     def __init__(self, release: str = "") -> None:
-        """Make the target; its address spaces are of that release, or of the last one.
+        """Make the target; its address spaces behave like that release, or like the last one.
 
         Raises:
             ValueError: The engine does not model it.
@@ -92,7 +92,7 @@ class EngineBenchTarget(Here):
 
 
 def count_pass(process: Process, file: MapsFile, one_pass: Pass[MapsFile]) -> tuple[int, int]:
-    """Return calls and acquisitions of mmap_lock of one pass over a process, which gets VMAS."""
+    """Return the calls and the acquisitions of mmap_lock of a pass over a process with VMAS."""
     map_pages(process, lambda: process.mm.map_count)
     with file:
         before = process.mm.mmap_lock.statistics().reads

@@ -36,13 +36,13 @@ from untorn.processes.placement import place
 from untorn.syscalls import Process
 
 LOW_SWITCH_INTERVAL = 1e-4
-"""Seconds after which a thread that wants the GIL asks for it; the default is 50 times that."""
+"""Seconds after which a waiting thread asks for the GIL; the default is 50 times that."""
 PASSES: dict[str, tuple[str, str, Pass[MapsFile]]] = {
     **{locking: ("maps", locking, read_text) for locking in PROC_FILES["maps"].lockings},
     "query": ("maps", "vma_lock", walk_by_ioctl),
     "smaps": ("smaps", "mmap_lock", read_text),
 }
-"""By reader, the file, by which strategy it is read, and how the reader goes over it."""
+"""By reader: the file, the strategy, and how the reader makes a pass."""
 _ANONYMOUS = MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE
 
 
@@ -56,10 +56,10 @@ class EnginePage:
 
 
 class Threads:
-    """The threads of a run: set up and placed first, all let go at one word.
+    """The threads of a run: they are set up and placed first, then all start together.
 
     Attributes:
-        requested: The end is asked for; stored by the main thread, loaded by all.
+        requested: The end was requested; stored by the main thread, loaded by all.
     """
 
     def __init__(self) -> None:
@@ -69,7 +69,7 @@ class Threads:
         self._threads: list[threading.Thread] = []
 
     def add(self, work: Callable[[], None], cpu: int, nice: int) -> threading.Thread:
-        """Start a thread that places itself, and works when told to go."""
+        """Start a thread that places itself and then waits until all begin."""
         placed = threading.Event()
 
         def run() -> None:
@@ -94,7 +94,7 @@ class Threads:
         self._go.set()
 
     def stop(self) -> None:
-        """Ask all to end, wait until they have, and raise what one of them failed with."""
+        """Ask all to end, wait until they have, and raise the error of one that failed."""
         self.requested = True
         for thread in self._threads:
             thread.join()
@@ -103,13 +103,13 @@ class Threads:
 
 
 def map_region(process: Process, size: int) -> int:
-    """Map a region of size bytes, with the updates' protection: a page mapped anew merges."""
+    """Map a region of size bytes with the updates' protection, so that new pages merge."""
     process.mm.limits = Limits(max_map_count=1 << 30)
     return process.mmap(0, size, PROT_WRITE, _ANONYMOUS)
 
 
 def prepare_calls(process: Process) -> Calls:
-    """Return the calls of the engine."""
+    """Return the mapper's calls, made in the engine."""
     page, flags = EnginePage(), _ANONYMOUS | MAP_FIXED
     mmap, munmap = process.mmap, process.munmap
 
@@ -139,7 +139,7 @@ class Scanners:
         self.counts: Counter[str] = Counter()
 
     def work(self) -> None:
-        """Scan until the end is asked for."""
+        """Scan until the end is requested."""
         file = self._process.open(self._file, self._locking)
         scans, bytes_read = scan_until_stopped(file, self._pass, self._threads)
         with self._mutex:
@@ -163,7 +163,7 @@ def map_and_scan(
     scanners: int,
     seed: str,
 ) -> None:
-    """Set up, wait for the word, measure, send what was counted and the latencies."""
+    """Set up, wait for the word, measure, send the counts and the latencies."""
     run_on, threads = Cpus(*cpus), Threads()
     if low_switch_interval:
         sys.setswitchinterval(LOW_SWITCH_INTERVAL)

@@ -14,14 +14,14 @@ _PREEMPT_FILE = Path("/sys/kernel/debug/sched/preempt")
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """What may explain a difference between two measurements."""
+    """Facts that may explain a difference between two measurements."""
 
     kernel: str
     """Release, as uname -r."""
     kernel_build: str
     """Build, as uname -v."""
     preemption: str | None
-    """Preemption model in force, else the one built in, else None."""
+    """Preemption model in force, or else the one built in, or else None."""
     machine: str
     cpus: tuple[int, ...]
     """CPUs that this process may use."""
@@ -30,15 +30,15 @@ class Environment:
     gil: bool
     """Only one thread at a time runs Python code."""
     switch_interval_ms: float
-    """For how long a thread may keep the GIL from another that wants it."""
+    """Seconds for which a thread may keep the GIL while another waits for it."""
     load: tuple[float, float, float]
-    """Tasks ready or waiting for a disk, averaged over 1, 5 and 15 minutes."""
+    """Tasks that run, are ready or wait for a disk, averaged over 1, 5 and 15 minutes."""
     date: str
     """ISO 8601, UTC."""
     guest_of: str = ""
-    """What runs this machine if it is a guest of ours, and why it is emulated if it is."""
+    """If this is a guest of ours: what runs it, and why it is emulated, if it is."""
     simulated: bool = False
-    """It is a simulated machine, whose code costs what it does on that kernel."""
+    """If this is a simulated machine: the kernel whose costs it uses."""
 
     @classmethod
     def here(cls) -> Self:
@@ -59,13 +59,13 @@ class Environment:
 
 
 def has_gil() -> bool:
-    """Say whether only one thread at a time runs Python code; an import may change it."""
+    """Return whether only one thread at a time runs Python code; an import may change it."""
     enabled: bool = getattr(sys, "_is_gil_enabled", lambda: True)()  # from 3.13
     return enabled
 
 
 def _preemption(build: str) -> str | None:
-    """Return the model that debugfs shows in brackets, else what the build says."""
+    """Return the model that debugfs shows in brackets, or else the one of the build."""
     try:
         in_force = re.search(r"\((\w+)\)", _PREEMPT_FILE.read_text())
     except OSError:

@@ -1,4 +1,4 @@
-"""What the targets have in common that are not in a guest: CPUs, priorities, and their mapper.
+"""What targets outside of guests share: CPUs, priorities, and the wait for the mapper.
 
 The mapper has a CPU to itself. Scanners and busy tasks share another, so that busy tasks preempt
 scanners in the middle of a read: the priority inversion that the benchmark is about.
@@ -16,7 +16,7 @@ NORMAL_NICE = 0
 SCANNER_NICE = 15
 """Nice value of a scanner, as a considerate monitor has."""
 GRACE = 10.0
-"""Seconds beyond its time after which a mapper is taken to hang."""
+"""Seconds after its end is due until a mapper counts as hung."""
 
 
 class Here:
@@ -27,7 +27,7 @@ class Here:
     environment: Environment | None = None
 
     def close(self) -> None:
-        """Do nothing: a run leaves nothing."""
+        """Do nothing: a run leaves nothing behind."""
 
 
 class Cpus(NamedTuple):
@@ -38,10 +38,10 @@ class Cpus(NamedTuple):
 
 
 def choose_cpus() -> Cpus:
-    """Return two CPUs that the caller may use, as far apart as there are.
+    """Return the two CPUs farthest apart of those that the caller may use.
 
     Raises:
-        OutOfReachError: It may use one only.
+        OutOfReachError: It may use only one.
     """
     allowed = sorted(os.sched_getaffinity(0))
     if len(allowed) < 2:
@@ -53,7 +53,7 @@ def choose_cpus() -> Cpus:
 
 
 def await_updates(mapper: Child, duration: float) -> tuple[dict[str, Any], "array[int]"]:
-    """Return what the mapper counted and its latencies; nothing of either if it hangs."""
+    """Return the mapper's counts and latencies; both empty if it hangs."""
     try:
         measured = mapper.receive(duration + GRACE)
         data = mapper.receive_bytes(8 * measured.pop("updates"), GRACE)

@@ -9,15 +9,15 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 _EXACT_BITS = 6
-"""A latency is kept to so many bits: the first one, and five that tell 32 bins apart."""
+"""Significant bits kept of a latency: the leading one, and five that tell 32 bins apart."""
 Histogram = Mapping[int, int]
-"""By the lowest latency of a bin, in ns, how many calls fell into it; ascending, none empty."""
+"""Calls in each bin, by its lowest latency in ns; ascending, no bin is empty."""
 
 
 class Tail(NamedTuple):
-    """The share of calls that took at least some time, by time, ascending: one falls as one rises.
+    """Pairs of a time and the share of calls that took at least that long; times ascend.
 
-    Between two points the line is straight; where no call fell it stays level.
+    The line between two points is straight; it is level where no call fell.
     """
 
     ms: list[float]
@@ -38,7 +38,7 @@ def width(latency_ns: int) -> int:
 
 
 def merge(histograms: Iterable[Histogram]) -> dict[int, int]:
-    """Return the calls of all, in one histogram."""
+    """Return one histogram of the calls of all."""
     calls: Counter[int] = Counter()
     for each in histograms:
         calls.update(each)
@@ -46,9 +46,9 @@ def merge(histograms: Iterable[Histogram]) -> dict[int, int]:
 
 
 def tail(histogram: Histogram, longest_ns: int) -> Tail:
-    """Return which share of the calls took how long or longer; the last point is the longest call.
+    """Return the share of calls by the time they took at least; the last point is the longest call.
 
-    Exact at either end of each bin. There must be a call.
+    It is exact at both ends of each bin. There must be a call.
     """
     total = left = sum(histogram.values())
     points = []

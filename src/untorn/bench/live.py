@@ -28,7 +28,7 @@ from untorn.processes.children import (
 )
 
 SECONDS_PER_MB = 1 / 128
-"""How much longer all may take by resident memory, which is made so, and walked at low priority."""
+"""Extra seconds per MiB of resident memory: it is populated, and walked at low priority."""
 
 
 class LiveBenchTarget(Here):
@@ -69,7 +69,7 @@ class LiveBenchTarget(Here):
 
 
 def add_mapper(children: Children, cpus: Cpus, options: BenchOptions, number: int = 0) -> Child:
-    """Start a mapper, and return when it is set up: before anyone reads its map."""
+    """Start a mapper; return when it is set up, before anything reads its map."""
     mapper = children.add(
         be_mapper,
         cpus.mapper,
@@ -122,7 +122,7 @@ def measure_once(
 
 
 def _mount_for(reader: str, variant: str, cpus: Cpus) -> AbstractContextManager[str]:
-    """Serve a mount of ours if it takes one, beside the scanners."""
+    """Serve a mount of ours on the scanners' CPU, if the reader takes one."""
     if reader == EXEC and needs_mount(variant):
         return mounted(cpus.scanners)
     return nullcontext("")
@@ -151,7 +151,7 @@ def _patience(options: BenchOptions) -> float:
 
 
 def _stop(scanners: list[Child], busy: list[Child], timeout: float) -> dict[str, int]:
-    """Stop the children, busy tasks first; return what the scanners counted, all together."""
+    """Stop the children, busy tasks first; return the sums of the scanners' counts."""
     for child in (*busy, *scanners):
         child.stop()
     counts: Counter[str] = Counter()

@@ -16,7 +16,7 @@ from untorn.reader.access.live_maps_file import LiveMapsFile
 
 
 def count_locks(cpus: Cpus, reader: str) -> dict[str, int]:
-    """Return the calls of a pass of a reader, and the times that they took the other's mmap_lock.
+    """Return the calls of a reader's pass, and how often they took the other's mmap_lock.
 
     Raises:
         OutOfReachError: This machine, kernel or user cannot do it.
@@ -36,7 +36,7 @@ def count_locks(cpus: Cpus, reader: str) -> dict[str, int]:
 
 
 def be_watched() -> None:
-    """Become a process of many VMAs, and stay one until let go."""
+    """Become a process of many VMAs, and stay until asked to end."""
     map_pages(ThisProcess(), count_vmas)
     wait_for_start()
 
@@ -48,10 +48,10 @@ def count_vmas() -> int:
 
 
 def count(pid: int, reader: str) -> None:
-    """Go over the map of a process; send the calls made and the times they took its mmap_lock."""
+    """Make a pass over a process's map; send the calls and how often they took its mmap_lock."""
     opener, one_pass = READERS[reader]
     with opener(pid) as file:
-        sum(one_pass(file))  # what only a first pass needs, as page faults, is not counted
+        sum(one_pass(file))  # what only a first pass needs, such as page faults, is not counted
         with counted() as trace:
             calls = sum(1 for _ in one_pass(file))
     send(calls=calls, acquisitions=trace.of_others)

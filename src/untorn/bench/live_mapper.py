@@ -38,8 +38,8 @@ def prepare_calls(library: type[ctypes.CDLL] = ctypes.PyDLL, *, populate: bool =
     """Return the calls of libc.
 
     Args:
-        library: PyDLL keeps the GIL, if there is one: giving it up costs more than the calls.
-            CDLL gives it up, for a thread that must not keep others waiting.
+        library: PyDLL keeps the GIL, if there is one: releasing it costs more than the calls. CDLL
+            releases it, for a thread that must not keep others waiting.
         populate: A page that is mapped is made resident.
     """
     libc = library(None, use_errno=True)
@@ -69,7 +69,7 @@ def map_region(size: int) -> int:
 
 
 Work = tuple[Iterator[Choice], Callable[[], AbstractContextManager[None]]]
-"""What is timed, and what is entered meanwhile."""
+"""What is timed, and the context to be in meanwhile."""
 
 
 def prepare_updates(calls: Calls, region: range, seed: str) -> Work:
@@ -78,7 +78,7 @@ def prepare_updates(calls: Calls, region: range, seed: str) -> Work:
 
 
 def prepare_touches(calls: Calls, region: range, seed: str) -> Work:
-    """Prepare first touches, meanwhile updates of a region that is mapped."""
+    """Prepare first touches, with updates of a mapped region meanwhile."""
     sys.setswitchinterval(SWITCH_INTERVAL)
     others = prepare_calls(ctypes.CDLL)
     updates = _settled(others, region, seed)
@@ -105,7 +105,7 @@ def be_mapper(
     gap_ns: int,
     seed: str,
 ) -> None:
-    """Set up; at every word of the parent make calls, and send what each took, until let go."""
+    """Set up; at every word of the parent make calls and send their times, until asked to end."""
     calls, size = prepare_calls(), mb << 20
     _reside(resident_mb << 20, huge=huge)
     base = map_region(size)

@@ -1,4 +1,4 @@
-"""A mount of ours for a command that is to look there, and not at /proc, for the while of a run."""
+"""A mount of ours during a run, for a command that looks there instead of at /proc."""
 
 import os
 import signal
@@ -13,11 +13,11 @@ from untorn.processes.children import STOP_TIMEOUT, Children, await_ready
 
 @contextmanager
 def mounted(cpu: int) -> Iterator[str]:
-    """Serve a /proc by a process on a CPU; give the directory at which it is mounted.
+    """Serve a /proc from a process on a CPU; yield the directory where it is mounted.
 
     Raises:
         OutOfReachError: Nothing can be mounted here.
-        OSError: There is no place for a directory.
+        OSError: The directory cannot be made.
     """
     directory = tempfile.mkdtemp(prefix="untorn-")
     try:

@@ -34,10 +34,10 @@ def open_psutil(pid: int) -> AbstractContextManager[Any]:
 
 
 def ask_psutil(process: Any) -> Iterator[int]:
-    """Ask for all maps once, which it reads smaps for; how many bytes, it does not tell.
+    """Ask psutil for all maps once; it reads smaps and does not report how many bytes.
 
     Raises:
-        OutOfReachError: psutil may not, or cannot.
+        OutOfReachError: psutil has no right to, or cannot.
     """
     from psutil import Error
 
@@ -49,7 +49,7 @@ def ask_psutil(process: Any) -> Iterator[int]:
 
 
 def open_clear_refs(pid: int) -> AbstractContextManager[Any]:
-    """Open the file that clears the accessed bits of a process, which must be one of our own."""
+    """Open the file that clears the accessed bits of a process, which must be our own."""
     return Path(f"/proc/{pid}/clear_refs").open("wb", buffering=0)
 
 
@@ -60,13 +60,13 @@ def clear_refs(file: Any) -> Iterator[int]:
 
 
 class _StoppedError(Exception):
-    """The end was asked for in the middle of a pass."""
+    """The end was requested in the middle of a pass."""
 
 
 def count_memory(pid: int) -> Iterator[int]:
-    """Count the memory of a process once, or until the end is asked for.
+    """Count the memory of a process once, or until the end is requested.
 
-    How many bytes were read for that is not told.
+    The number of bytes read is not known.
     """
     from untorn.reader.live_maps import LiveMaps
 
@@ -77,7 +77,7 @@ def count_memory(pid: int) -> Iterator[int]:
             request(number, frame)
         raise _StoppedError
 
-    # A signal may come between any two lines: as long as it can raise, it is inside suppress().
+    # A signal may arrive between any two lines: it is inside suppress() as long as it can raise.
     with suppress(_StoppedError):
         try:
             signal.signal(signal.SIGTERM, stop)
@@ -100,11 +100,11 @@ READERS: dict[str, tuple[Opener, Pass[Any]]] = {
     "psutil": (open_psutil, ask_psutil),
     "clear_refs": (open_clear_refs, clear_refs),
 }
-"""By reader and variant, what it opens of a process and how it goes over that."""
+"""By reader and variant: what it opens of a process, and how it makes a pass."""
 
 
 def read_maps(pid: int, reader: str) -> None:
-    """Scan the map of a process from the parent's word to its end; send what was done."""
+    """Scan a process's map from the parent's word until asked to end; send the counts."""
     warnings.simplefilter("ignore", NotRaisedWarning)  # it is counted
     opener, one_pass = READERS[reader]
     stop = Stop()
@@ -124,7 +124,7 @@ def _try_out(file: Any, one_pass: Pass[Any], reader: str) -> None:
 
 
 def be_busy(busyduration_ns: int) -> None:
-    """Wait for the word, then be busy until told to stop."""
+    """Wait for the parent's word, then be busy until told to stop."""
     stop = Stop()
     wait_for_start()
     spin_and_pause(busyduration_ns, stop)

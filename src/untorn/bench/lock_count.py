@@ -1,4 +1,4 @@
-"""How often a reader takes mmap_lock: the figure that no load of the machine changes."""
+"""How often a reader takes mmap_lock: a figure that does not depend on the machine's load."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ VMAS = 2050
 """VMAs of the process that is read: a pass over them takes a good number of calls."""
 _ANONYMOUS = MAP_PRIVATE | MAP_ANONYMOUS
 _PROTECTIONS = PROT_READ, PROT_READ | PROT_WRITE
-"""In turn, so that neighbours do not merge."""
+"""Alternating, so that neighbours do not merge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +30,16 @@ class LockCount:
     reader: str
     variant: str
     calls: int
-    """Calls that returned something, as read(2)."""
+    """Calls that returned something, such as read(2)."""
     acquisitions: int
     """Times that the mmap_lock of the process was taken."""
 
 
 def map_pages(process: ProcessUnderTest, count_vmas: Callable[[], int]) -> None:
-    """Map pages, each a VMA, until the process has VMAS."""
+    """Map pages, each a VMA, until the process has VMAS VMAs."""
     reserved = (VMAS + 2) * PAGE_SIZE
     page = process.mmap(0, reserved, PROT_NONE, _ANONYMOUS | MAP_NORESERVE)
-    missing = 1  # the first splits off a page before it, which parts them from what was there
+    missing = 1  # the first splits off a page, which separates them from the mappings before
     while missing > 0:
         for _ in range(missing):
             page += PAGE_SIZE

@@ -1,7 +1,6 @@
-"""What a mapper does, whoever's calls it makes: one call after the other on some page, each timed.
+"""What a mapper does on any target: one call after the other on some page, each timed.
 
-What a timed call costs by itself is measured with the same code around a call that does nothing
-to speak of.
+The cost of timing itself is measured with the same code around a call that does almost nothing.
 """
 
 import ctypes
@@ -19,7 +18,7 @@ from typing import Any, NamedTuple, Protocol
 from untorn.processes.child import send
 
 OWN_COST_NS, OWN_COST_GAP_NS = 20_000_000, 10_000
-"""For how long the mapper measures itself, and the gap meanwhile."""
+"""How long the mapper measures the cost of timing, and its pause between calls meanwhile, in ns."""
 BLOCK = 256
 """Random choices made at once."""
 
@@ -28,11 +27,11 @@ class Call(NamedTuple):
     """A function and its arguments, ready to be called; it acts on the page of its Calls."""
 
     name: str
-    """What it does to the page, as "mapping"."""
+    """What the call does to the page, such as "mapping"."""
     function: Any
     arguments: tuple[Any, ...]
     returns: int | None
-    """What it returns if all goes well; None for the address of the page."""
+    """What it returns on success; None for the address of the page."""
 
 
 Choice = tuple[int, Call]
@@ -52,7 +51,7 @@ class Calls(NamedTuple):
     unmap: Call
     map: Call
     idle: Call
-    """Does only what is done around one of the others."""
+    """Does nothing but what surrounds each of the others."""
 
 
 def choose_updates(calls: Calls, region: range, seed: str) -> Iterator[Choice]:
@@ -68,10 +67,10 @@ def choose_updates(calls: Calls, region: range, seed: str) -> Iterator[Choice]:
 
 
 def settle(page: PageAddress, updates: Iterator[Choice], pages: int) -> int:
-    """Make some updates that nobody times, a quarter as many as there are pages; return that.
+    """Make updates without timing them, a quarter as many as there are pages; return how many.
 
-    A region that is still one VMA is not what a mapper works on: every update would meet the
-    readers there, and figures would depend on how long a run is.
+    While the region is still one VMA, every update would meet the readers there, and figures would
+    depend on how long a run is.
     """
     for choice in itertools.islice(updates, pages // 4):
         make_call(page, choice)
@@ -79,7 +78,7 @@ def settle(page: PageAddress, updates: Iterator[Choice], pages: int) -> int:
 
 
 def make_call(page: PageAddress, choice: Choice) -> None:
-    """Make a call that nobody times."""
+    """Make a call without timing it."""
     page.value, call = choice
     call.function(*call.arguments)
 
@@ -91,7 +90,7 @@ def time_calls(
 
     The gap is from the end of one call to the start of the next.
     """
-    # Never too few: two calls start at least a gap apart.
+    # This is always enough: two calls start at least gap_ns apart.
     latencies = array("q", bytes(8 * (duration_ns // gap_ns + 2)))
     clock = time.perf_counter_ns
     end = clock() + duration_ns
@@ -99,7 +98,7 @@ def time_calls(
     while done < end:
         address, (name, function, arguments, returns) = next(choices)
         page.value = address
-        os.sched_yield()  # whoever else wants this CPU takes it now, not in the middle of a call
+        os.sched_yield()  # another task that wants this CPU takes it now, not during a call
         begin = clock()
         result = function(*arguments)
         done = clock()
@@ -127,6 +126,6 @@ def send_latencies(latencies: "array[int]", **counts: float) -> None:
 
 
 def failure(what: str) -> OSError:
-    """Return the error of the C call that failed last, saying what it was to do."""
+    """Return the error of the last C call that failed, with what it was meant to do."""
     number = ctypes.get_errno()
     return OSError(number, f"{what}: {os.strerror(number)}")

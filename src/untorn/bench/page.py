@@ -1,4 +1,4 @@
-"""The whole benchmark on one page of HTML that needs no other file."""
+"""The whole benchmark on one HTML page that needs no other file."""
 
 import json
 import math
@@ -43,8 +43,8 @@ def page(
         result: What was measured.
         environment: Where.
         options: How.
-        command: What a shell is told to do it again.
-        plot: An element of SVG, or nothing.
+        command: The shell command that repeats it.
+        plot: An SVG element, or an empty string.
     """
     figures = as_json(result, environment, options)
     parts = [
@@ -81,7 +81,7 @@ def _summary(result: BenchResult) -> str:
 
 
 def _missing(result: BenchResult) -> str:
-    """Say what should stand among the figures and does not."""
+    """Return notes on what is missing among the figures."""
     parts = []
     if result.interrupted:
         parts.append(f"<p>Interrupted after {len(result.samples)} runs.</p>")

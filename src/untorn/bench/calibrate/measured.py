@@ -12,7 +12,7 @@ from untorn.bench.here import NORMAL_NICE, choose_cpus
 from untorn.processes.children import START_TIMEOUT, Children, ChildWork
 
 ROUNDS = 5
-"""How often all is measured."""
+"""Rounds of all measurements."""
 _MODEL = re.compile(r"^model name\s*: (.*)$", re.MULTILINE)
 
 
@@ -21,14 +21,14 @@ def describe_here(vma_lock: float, rounds: int = ROUNDS) -> dict[str, Any]:
 
     Args:
         vma_lock: What the lock of a VMA costs, in ns, which no system call shows by itself.
-        rounds: How often.
+        rounds: How many times.
 
     Returns:
-        `rounds`: by names of Costs, what each round found, in ns; without what cannot be measured
-        here, as a query where the kernel knows none. `kernel` and `cpu`: of CostTable.
+        `rounds`: by name in Costs, what each round found, in ns; costs that cannot be measured here
+        are missing, such as a query if the kernel has none. `kernel` and `cpu`: as in CostTable.
 
     Raises:
-        OutOfReachError: This user may use one CPU only, or not as a benchmark does.
+        OutOfReachError: This user may use only one CPU, or not as a benchmark does.
         OSError: A system call failed that should not have.
     """
     found: dict[str, list[float]] = {}

@@ -1,8 +1,8 @@
 """What it costs to show a map: a line, an answer to a query, a record of smaps, a page walked.
 
-The process reads itself. It has VMAs of one page, as a mapper has, whose lines are of one length:
-a read() of n times that length shows n of them. What one more costs is a slope, and what a read()
-costs besides is where the slope meets none.
+The process reads itself. It has VMAs of one page, as a mapper has, and their lines have one length:
+a read() of n times that length shows n of them. The cost of one more line is a slope, and the other
+costs of a read() are its value at 0 lines.
 """
 
 import ctypes
@@ -38,25 +38,25 @@ from untorn.reader.access.live_maps_file import LiveMapsFile
 VMAS = 1024
 """VMAs of the map that is shown."""
 PASSES = 12
-"""How often it is gone over for one figure."""
+"""Passes over the map for one figure."""
 LINES, RECORDS = 40, 3
-"""Of one read() of maps, and of smaps: what fits into a page."""
+"""VMAs in one read() of maps, and of smaps: what fits into a page."""
 RESIDENT = 8 << 20
-"""Bytes of a VMA whose pages are resident: a walk of them is short enough not to be preempted."""
+"""Bytes of a VMA whose pages are resident: walking them is short enough not to be preempted."""
 SPARSE = 64 << 20
-"""Bytes of one whose page tables are empty but for a page each."""
+"""Bytes of a VMA whose page tables each have one page."""
 WALKS = 40
-"""How often each is walked."""
+"""Walks of each."""
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What a reader is known to pay, in ns, which is taken off what it is seen to pay.
+    """Known costs of a reader, in ns, which are subtracted from what is measured.
 
     Attributes:
-        syscall: For a system call that does nothing.
-        mmap_lock: For that lock, where a call takes it.
-        vma_lock: For the lock of each VMA, where it does not.
+        syscall: A system call that does nothing.
+        mmap_lock: That lock, if a call takes it.
+        vma_lock: The lock of each VMA, if it does not.
     """
 
     syscall: float
@@ -68,7 +68,7 @@ class Known:
         return self.mmap_lock if takes_mmap_lock(what) else 0
 
     def of_vma(self, what: str) -> float:
-        """Return what it pays for one for each VMA."""
+        """Return what a call pays for the lock of each VMA."""
         return 0 if takes_mmap_lock(what) else self.vma_lock
 
 
@@ -83,7 +83,7 @@ def measure_reads(**known: float) -> None:
 
 
 def map_vmas() -> int:
-    """Map VMAS pages, each a VMA, a page apart; return the address of the first."""
+    """Map VMAS pages, each a VMA, with a hole of one page between; return the first address."""
     base = map_region(2 * VMAS * PAGE_SIZE)
     for number in range(VMAS):
         ThisProcess().munmap(_address(base, number) + PAGE_SIZE, PAGE_SIZE)
@@ -95,7 +95,7 @@ def _address(base: int, number: int) -> int:
 
 
 def _text_costs(pays: Known, base: int, page_present: float) -> dict[str, float]:
-    """Return what text costs; what does not lie with it is measured at a file that has none."""
+    """Return what text costs; costs that it does not change are measured without any."""
     with Path(os.devnull).open("rb", buffering=0) as empty:
         plain, scanner = time_in_turn(
             partial(os.read, empty.fileno(), FILL_SIZE),
@@ -113,7 +113,7 @@ def _text_costs(pays: Known, base: int, page_present: float) -> dict[str, float]
 
 
 def _slope(name: str, base: int, many: int) -> tuple[float, float]:
-    """Return what one VMA more in a read() costs, and what a read() costs without any."""
+    """Return what each VMA in a read() costs, and what a read() costs without any."""
     text = Path("/proc/self", name).read_bytes()
     start, second = (text.index(b"%x-" % _address(base, number)) for number in (0, 1))
     one, more = (_read_time(name, start, n * (second - start), VMAS // n) for n in (1, many))
@@ -122,7 +122,7 @@ def _slope(name: str, base: int, many: int) -> tuple[float, float]:
 
 
 def _read_time(name: str, start: int, size: int, reads: int) -> float:
-    """Return how long a read() of some bytes takes, one after the other from that offset on."""
+    """Return how long a read() of size bytes takes, for read() after read() from an offset on."""
     times: list[int] = []
     with Path("/proc/self", name).open("rb", buffering=0) as file:
         read = partial(os.read, file.fileno(), size)
@@ -134,7 +134,7 @@ def _read_time(name: str, start: int, size: int, reads: int) -> float:
 
 
 def _query_costs(pays: Known, base: int) -> dict[str, float]:
-    """Return what a query costs, and what it costs to ask it."""
+    """Return what a query costs, and what asking it costs the program."""
     with LiveMapsFile(os.getpid()) as file:
         walk = file.walk(base)
         step = quartile(time_one(partial(next, walk)) for _ in range(VMAS))
@@ -168,7 +168,7 @@ def _checked(function: Callable[..., int], arguments: tuple[object, ...]) -> Non
 
 
 def _page_costs(base: int) -> dict[str, float]:
-    """Return what a page more costs in a record of smaps, resident and not."""
+    """Return what each page costs in a record of smaps, resident and not."""
     resident, sparse, tables = RESIDENT // PAGE_SIZE, SPARSE // PAGE_SIZE, SPARSE // PMD_SIZE
     one, full, empty = (
         _record_time(addr)
@@ -180,7 +180,7 @@ def _page_costs(base: int) -> dict[str, float]:
 
 
 def _map_alone(size: int, step: int) -> int:
-    """Map size bytes that merge with nothing, make a page of each step resident; return where."""
+    """Map size bytes that merge with nothing, one page per step resident; return the address."""
     process, flags = ThisProcess(), MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE
     addr = process.mmap(0, size + 2 * PAGE_SIZE, PROT_NONE, flags) + PAGE_SIZE
     process.mmap(addr, size, PROT_READ | PROT_WRITE, flags | MAP_FIXED)
@@ -191,7 +191,7 @@ def _map_alone(size: int, step: int) -> int:
 
 
 def _record_time(addr: int) -> float:
-    """Return how long a read() takes that shows one VMA in smaps."""
+    """Return how long a read() of smaps takes that shows one VMA."""
     text = Path("/proc/self/smaps").read_bytes()
     start = text.index(b"\n%x-" % addr) + 1
     size = text.index(b"\n", text.index(b"VmFlags:", start)) + 1 - start
@@ -204,6 +204,6 @@ def _record_time(addr: int) -> float:
 
 
 def _skip(file: BinaryIO, size: int) -> None:
-    """Read some bytes, and none beyond them: the next read() shows a new record."""
+    """Read exactly size bytes: the next read() shows a new record."""
     while size:
         size -= len(file.read(size))

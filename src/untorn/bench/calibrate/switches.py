@@ -1,7 +1,7 @@
-"""What it costs to wake a task, until it runs, and to go from one task of a CPU to the next.
+"""What waking a task costs, until it runs, and what a switch between two tasks of a CPU costs.
 
-A partner sleeps in a read() of a pipe until a write() wakes it, and tells when it ran. What is
-not sleep is the same when a process writes to a pipe and reads from it itself.
+A partner sleeps in a read() of a pipe until a write() wakes it, and reports when it ran. All other
+costs are the same if a process writes to a pipe and reads from it itself.
 """
 
 import os
@@ -17,12 +17,12 @@ from untorn.processes.placement import pin
 
 ROUNDS = TIMES // 4
 PAUSE = 0.0002
-"""Seconds of sleep before a partner is woken, in which it has gone to sleep itself."""
+"""Seconds to wait before a partner is woken, so that it has gone to sleep."""
 _TIME = struct.Struct("=q")
 
 
 class _Wake(NamedTuple):
-    """How long it took, in ns, from before a write() until it returned, and until it was seen."""
+    """Times in ns from the start of a write() until it returned, and until the reader saw it."""
 
     returned: float
     seen: float
@@ -40,7 +40,7 @@ def measure_switches(own_cpu: int, other_cpu: int) -> None:
 
 
 def _write_alone() -> _Wake:
-    """Write to a pipe in which nobody sleeps."""
+    """Time writes to a pipe on which nobody sleeps."""
     clock, times = time.perf_counter_ns, []
     reader, writer = os.pipe()
     for _ in range(ROUNDS):
@@ -56,7 +56,7 @@ def _write_alone() -> _Wake:
 
 
 def _write_to_partner(cpu: int) -> _Wake:
-    """Write to a pipe in which a partner on that CPU sleeps."""
+    """Time writes to a pipe on which a partner on that CPU sleeps."""
     clock, times = time.perf_counter_ns, []
     with _partner(cpu) as (writer, reader):
         for _ in range(ROUNDS):
@@ -75,7 +75,7 @@ def _quartiles(times: list[tuple[int, int]]) -> _Wake:
 
 @contextmanager
 def _partner(cpu: int) -> Iterator[tuple[int, int]]:
-    """Have a partner, which ends with us; give what is written to wake it, and its answers."""
+    """Start a partner that ends with us; yield the pipe that wakes it, and that of its answers."""
     (told, teller), (reader, answerer), parent = os.pipe(), os.pipe(), os.getpid()
     pid = os.fork()
     if not pid:
@@ -90,7 +90,7 @@ def _partner(cpu: int) -> Iterator[tuple[int, int]]:
 
 
 def _be_partner(parent: int, cpu: int, told: int, answerer: int) -> NoReturn:
-    """Answer each word with the time; end without a word when there can be no more."""
+    """Answer each word with the time; end when the other side of the pipe is closed."""
     try:
         end_with_parent(parent)
         pin(0, {cpu})

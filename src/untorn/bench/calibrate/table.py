@@ -1,4 +1,4 @@
-"""What was measured, as a table of costs."""
+"""Turn measured costs into a table of costs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -11,7 +11,7 @@ from untorn.sim.costs import CostTable
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """Costs that were measured, and those of the package in place of others.
+    """Costs that were measured, completed by those of the package.
 
     Attributes:
         table: All of them.
@@ -28,9 +28,9 @@ class Calibration:
 
     @classmethod
     def of(cls, described: Mapping[str, Any], run_by: str = "") -> Self:
-        """Make it of what describe_here() returned, where something ran that machine.
+        """Make a table from what describe_here() returned; run_by ran that machine, if any.
 
-        Of each cost the median of the rounds counts; one that is lost in noise was not measured.
+        A cost is the median of its rounds; one that is lost in noise counts as not measured.
         """
         rounds = described["rounds"]
         found = {name: round(median(costs), 1) for name, costs in rounds.items()}
@@ -42,5 +42,5 @@ class Calibration:
 
 
 def assumed_vma_lock() -> float:
-    """Return what the lock of a VMA is taken to cost, in ns, as nothing shows it by itself."""
+    """Return the assumed cost of a VMA lock, in ns; nothing shows it by itself."""
     return CostTable.load().costs.vma_lock

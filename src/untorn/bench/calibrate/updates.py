@@ -1,8 +1,8 @@
-"""What it costs to change a map: of a mapper's calls, and of a call that does nothing.
+"""What changing a map costs: a mapper's calls, and a call that does nothing.
 
-The updates are those of the benchmark, on a region of its usual size; but a page may also be
-mapped without being populated, so that what populates and frees it can be told from the rest.
-What they merge and split differs, and their costs with it: a median speaks for all.
+The updates are those of the benchmark, on a region of its usual size; but a page may also be mapped
+without being populated, to tell populating and freeing it from the rest. Costs differ with what an
+update merges or splits; we take the median.
 """
 
 import ctypes
@@ -22,12 +22,12 @@ from untorn.processes.child import send
 REGION = BenchOptions().mb << 20
 """Bytes of the region."""
 UPDATES = 6000
-"""Updates that are timed, after as many as there are pages by four."""
+"""Updates that are timed, after a quarter as many as there are pages."""
 SEED = 1
 
 
 class Page(Enum):
-    """What a page may be."""
+    """The states of a page."""
 
     ABSENT = auto()
     UNTOUCHED = auto()
@@ -36,30 +36,30 @@ class Page(Enum):
 
 
 Times = dict[tuple[Page, Page], list[int]]
-"""By what a page was and what it became, how many ns each update took."""
+"""By a page's state before and after, how many ns each update took."""
 
 
 def measure_updates() -> None:
-    """Send what updates cost, and a call that does nothing, in ns by the names of Costs."""
+    """Send what updates and a call that does nothing cost, in ns by the names of Costs."""
     calls = _call_costs()
     paid = calls["syscall"] + calls["mmap_lock"]
     send(costs=calls | _update_costs(paid))
 
 
 def _call_costs() -> dict[str, float]:
-    """Return what a system call costs that does nothing, and one that takes mmap_lock for that.
+    """Return the costs of a system call that does nothing, and of one that only takes mmap_lock.
 
-    brk() of an address below the heap lets go of the lock at once. Source: mm/mmap.c.
+    brk() of an address below the heap drops the lock at once. Source: mm/mmap.c.
     """
     libc, zero = ctypes.PyDLL(None), ctypes.c_long(0)
-    nothing = partial(libc.labs, zero)  # goes before each, so that none finds the kernel warmer
+    nothing = partial(libc.labs, zero)  # made before each, so that none finds the kernel warmer
     calls = nothing, partial(libc.getuid, zero), nothing, partial(libc.brk, zero)
     own, syscall, _, locked = time_in_turn(*calls)
     return {"syscall": syscall - own, "mmap_lock": locked - syscall}
 
 
 def _update_costs(paid: float) -> dict[str, float]:
-    """Return what updates cost beyond what all calls pay."""
+    """Return what updates cost in addition to a call that does nothing."""
     mapped, bare = prepare_calls(), prepare_calls(populate=False)
     idle = _idle_time(mapped.idle)
     times = _time_updates(
@@ -81,7 +81,7 @@ def _idle_time(idle: Call) -> float:
 
 
 def _time_updates(calls: Mapping[Page, Call]) -> Times:
-    """Make updates of random pages of a region, as many unmap one as map it; time the last ones."""
+    """Update random pages of a region, unmapping as many as are mapped; time the last ones."""
     chance, base, times = random.Random(SEED), map_region(REGION), Times()
     pages = dict.fromkeys(range(base, base + REGION, PAGE_SIZE), Page.RESIDENT)
     addresses, settling = list(pages), len(pages) // 4
