@@ -11,7 +11,7 @@ from untorn.bench.target import BenchOptions
 
 
 def as_json(result: BenchResult, environment: Environment, options: BenchOptions) -> str:
-    """Return one JSON object: environment, options, samples, and what was out of reach."""
+    """Return one JSON object: environment, options, samples, and the kinds out of reach."""
     content = {
         "environment": asdict(environment),
         "options": asdict(options),
@@ -25,7 +25,7 @@ def as_json(result: BenchResult, environment: Environment, options: BenchOptions
 
 
 def rawdata(samples: Iterable[Sample]) -> str:
-    """Return a block per target and reader: three columns in ms, a header line before them.
+    """Return a block per target and reader: a header line and three columns in ms.
 
     The median over the runs of their means, the same on every line; the means, sorted; the
     maxima, sorted. Means and maxima are sorted apart: a line is not one run. Runs that hung

@@ -1,6 +1,6 @@
 """Memory that a process keeps beside what it maps and unmaps: one VMA, every page of it resident.
 
-Whoever walks its page tables walks all of them under one hold of a lock.
+A walk of its page tables is one hold of a lock.
 """
 
 import errno
@@ -25,13 +25,13 @@ _HUGE = re.compile(r"^AnonHugePages: +(\d+) kB$", re.MULTILINE)
 
 
 def make_resident(process: ProcessUnderTest, size: int, *, huge: bool = False) -> None:
-    """Map size bytes in one VMA, and make every page resident: huge pages, or none that is huge.
+    """Map size bytes in one VMA and make every page resident, all in huge pages or in none.
 
     Raises:
         OSError: ENOMEM if there is too little memory; EINVAL before Linux 5.14, or if huge pages
             are asked for and this kernel has none.
     """
-    # A huge page starts at a multiple of its size, and the kernel may not map us at one.
+    # A huge page starts at a multiple of its size, but the mapping may start elsewhere.
     room = size + (PMD_SIZE if huge else 0)
     addr = process.mmap(0, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS)
     start = -(-addr // PMD_SIZE) * PMD_SIZE if huge else addr
@@ -47,7 +47,7 @@ def make_resident(process: ProcessUnderTest, size: int, *, huge: bool = False) -
 
 
 def forbid_huge(process: ProcessUnderTest, start: int, size: int) -> None:
-    """Keep a range in pages of 4 KiB, as it is anyway where the kernel knows no others."""
+    """Keep a range in pages of 4 KiB; a kernel without huge pages does so anyway."""
     try:
         process.madvise(start, size, MADV_NOHUGEPAGE)
     except OSError as error:
@@ -56,7 +56,7 @@ def forbid_huge(process: ProcessUnderTest, start: int, size: int) -> None:
 
 
 def check_available(size: int) -> None:
-    """Raise OutOfReachError if this machine has not so many bytes to give."""
+    """Raise OutOfReachError if this machine has fewer bytes available."""
     match = _AVAILABLE.search(Path("/proc/meminfo").read_text())
     available = int(match[1]) << 10 if match else size
     if size > available:

@@ -1,6 +1,6 @@
-"""The run: every target with every reader, as often as asked, readers taking turns.
+"""The run: every target with every reader, as many times as asked, readers taking turns.
 
-Where machines are simulated, nothing is lost by running several at once: a pool makes these runs.
+Simulated machines do not disturb each other: a pool runs several at once.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,7 +21,7 @@ from untorn.spread.pools import open_pool
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind of run: a reader of a target, in its usual way or in a variant of it."""
+    """One kind of run: a reader of a target, as usual or in a variant."""
 
     target: BenchTarget
     reader: str
@@ -29,7 +29,7 @@ class Kind:
 
     @property
     def names(self) -> set[str]:
-        """By which it is asked for: its reader's, and its own if it is a variant."""
+        """Its name in options: its reader's, and its own if it is a variant."""
         return {self.reader, label(self.reader, self.variant)}
 
     def __str__(self) -> str:
@@ -39,14 +39,14 @@ class Kind:
 
 @dataclass(slots=True)
 class BenchResult:
-    """What a run came to, complete or not."""
+    """The result of a benchmark, complete or not."""
 
     samples: list[Sample] = field(default_factory=list)
     out_of_reach: dict[str, str] = field(default_factory=dict)
-    """By kind of run that could not be done, why."""
+    """By kind of run that could not be done: the reason."""
     lock_counts: list[LockCount] = field(default_factory=list)
     guests: dict[str, Environment] = field(default_factory=dict)
-    """By target, the guest that it is."""
+    """By target: its guest."""
     interrupted: bool = False
 
 
@@ -55,8 +55,8 @@ def kinds_of(
 ) -> list[Kind]:
     """Return every kind of run of these targets with these readers and commands.
 
-    A reader comes with its variants; "READER, VARIANT" is one of them alone. Without any, all
-    readers that a target has; with commands alone, these and `none`.
+    A reader includes its variants; "READER, VARIANT" is one of them alone. No readers means all
+    that a target has; with commands alone, it means these and `none`.
 
     Raises:
         LookupError: No target has one of the readers, or a target has none of them, or no target
@@ -100,15 +100,14 @@ def measure(
     locks: bool = False,
     address: str | None = None,
 ) -> BenchResult:
-    """Take options.nsamples samples of each kind; report() is told of each.
+    """Take options.nsamples samples of each kind; call report() before each.
 
     If asked for, the locks that a pass takes are counted once for each kind that has readers.
 
-    Simulated machines come first, all CPUs working on them, or the cluster of that address. All
-    other kinds are sampled once before any is sampled again, so that a drift of the machine hits
-    all alike; but guests come after the rest, one after the other. A kind that is out of reach is
-    left out from then on. Ctrl-C or SIGTERM ends the measurement, and what was measured until then
-    is returned.
+    Simulated machines come first, on all CPUs or on the cluster at an address. All other kinds are
+    sampled once before any is sampled again, so that a drift of the machine hits all alike; but
+    guests come after the rest, one after the other. A kind that is out of reach is left out from
+    then on. Ctrl-C or SIGTERM ends the measurement and returns what was measured until then.
 
     Raises:
         OutOfReachError: See open_pool().
@@ -128,7 +127,7 @@ def measure(
 
 
 def _turns(kinds: Iterable[Kind]) -> list[list[Kind]]:
-    """Sort the kinds into those that take turns: all that are in no guest, and each guest's."""
+    """Group the kinds that take turns: all that are in no guest, and those of each guest."""
     turns: dict[str, list[Kind]] = {}
     for kind in kinds:
         turns.setdefault(kind.target.name if kind.target.in_guest else "", []).append(kind)
@@ -136,7 +135,7 @@ def _turns(kinds: Iterable[Kind]) -> list[list[Kind]]:
 
 
 class _Measurement:
-    """One measurement; what it comes to is kept in result."""
+    """One measurement; its outcome is in result."""
 
     def __init__(self, options: BenchOptions, progress: Progress) -> None:
         self.options, self.progress = options, progress
@@ -153,7 +152,7 @@ class _Measurement:
         except OutOfReachError as error:
             self.result.out_of_reach.update({str(kind): describe(error) for kind in kinds})
         finally:
-            for number in sorted(made):  # whichever came first
+            for number in sorted(made):  # in the order of completion
                 self._note(runs[number][0], *made[number])
         for kind in kinds:
             if kind in counted and str(kind) not in self.result.out_of_reach:
@@ -183,7 +182,7 @@ class _Measurement:
                     self.result.guests[name] = target.environment
 
     def _sample(self, kind: Kind, number: int) -> bool:
-        """Add one sample to the result, or the reason why there can be none; tell which."""
+        """Add a sample to the result, or the reason why there is none; return whether it did."""
         with self._step(str(kind), str(kind)):
             sample = kind.target.run(kind.reader, self.options, number, kind.variant)
             self.result.samples.append(sample)
@@ -195,7 +194,7 @@ class _Measurement:
 
     @contextmanager
     def _step(self, what: str, sought: str) -> Iterator[None]:
-        """Begin a step; if what is sought in it is out of reach, note why, and go on."""
+        """Report what begins; if it is out of reach, note why and continue."""
         self.progress.begin(what)
         try:
             yield
@@ -204,7 +203,7 @@ class _Measurement:
 
 
 _Run = tuple[Kind, BenchOptions, int]
-"""One run, and which of options.nsamples it is."""
+"""One run, and its number among options.nsamples."""
 _Outcome = tuple[Sample | str, Environment | None]
 """A sample, or why there is none; the machine."""
 
@@ -216,7 +215,7 @@ def _make(run: _Run) -> _Outcome:
         sample = kind.target.run(kind.reader, options, number, kind.variant)
     except (OutOfReachError, OSError) as error:
         return describe(error), None
-    except KeyboardInterrupt:  # the worker was told to stop: nobody waits for it any longer
+    except KeyboardInterrupt:  # the worker was told to stop: nothing waits for it any more
         return "interrupted", None
     return sample, kind.target.environment
 

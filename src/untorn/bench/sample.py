@@ -1,4 +1,4 @@
-"""What one run of the benchmark measured, and what several runs of one kind say together."""
+"""What one run of the benchmark measured, and summaries of several runs of one kind."""
 
 import math
 from collections import Counter
@@ -17,7 +17,7 @@ NS_PER_MS = 1e6
 class Sample:
     """One run: the latencies of the calls that it timed, and the readers' work.
 
-    The four latencies are NaN when nothing was measured, as of a mapper that hung.
+    The four latencies are NaN if nothing was measured, for example because the mapper hung.
     """
 
     target: str
@@ -34,13 +34,13 @@ class Sample:
     """Whole passes over the map, all scanners together."""
     bytes_read: int
     hung: bool = False
-    """The mapper did not end in time and was given up."""
+    """Whether the mapper did not end in time and was given up."""
     variant: str = ""
-    """What was different from the reader's usual run; empty for the usual one."""
+    """How the run differs from the reader's usual one; empty for the usual one."""
     own_cost_ns: float | None = None
-    """What the measuring itself adds to each call, where it was measured."""
+    """What the timing itself adds to each call, if that was measured."""
     counters: Mapping[str, int] = field(default_factory=dict)
-    """What else was counted in the run, as retries and fallbacks, by name."""
+    """Other counts of the run by name, such as retries and fallbacks."""
     histogram_ns: Histogram = field(default_factory=dict)
     """How the latencies are distributed."""
 
@@ -59,7 +59,7 @@ class Sample:
         own_cost_ns: float | None = None,
         counters: Mapping[str, int] | None = None,
     ) -> Self:
-        """Sum up the latencies of one run, in nanoseconds; of none, the figures are NaN."""
+        """Sum up the latencies of one run, in nanoseconds; without any, the figures are NaN."""
         middle, mean, p99, largest = _figures_ms(latencies_ns)
         return cls(
             target,
@@ -81,7 +81,7 @@ class Sample:
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Self:
-        """Return the sample that as_json() made these fields of."""
+        """Return the sample that as_json() turned into these fields."""
         figures = ("median_ms", "mean_ms", "p99_ms", "max_ms")
         missing = {name: math.nan for name in figures if fields[name] is None}
         bins = {int(lowest): calls for lowest, calls in fields["histogram_ns"].items()}
@@ -120,11 +120,11 @@ class Summary:
     samples: int
     updates: int
     median_ms: float
-    """Median over the runs, as are mean_ms and p99_ms."""
+    """Median over the runs, like mean_ms and p99_ms."""
     mean_ms: float
     p99_ms: float
     max_ms: float
-    """Largest of all runs."""
+    """Maximum of all runs."""
     scans: int
     hangs: int
     counters: Mapping[str, int]
@@ -156,7 +156,7 @@ def label(reader: str, variant: str) -> str:
 
 
 def by_kind(samples: Iterable[Sample]) -> list[list[Sample]]:
-    """Sort samples into those of one target, reader and variant, kinds in order of first sight."""
+    """Group samples by target, reader and variant, in order of first appearance."""
     kinds: dict[tuple[str, str, str], list[Sample]] = {}
     for each in samples:
         kinds.setdefault((each.target, each.reader, each.variant), []).append(each)
@@ -164,12 +164,12 @@ def by_kind(samples: Iterable[Sample]) -> list[list[Sample]]:
 
 
 def summarise(samples: Iterable[Sample]) -> list[Summary]:
-    """Return one summary per target, reader and variant, in order of first sight."""
+    """Return one summary per target, reader and variant, in order of first appearance."""
     return [Summary.of(group) for group in by_kind(samples)]
 
 
 def ratio_to_none(summary: Summary, summaries: Iterable[Summary]) -> float:
-    """Return its mean latency by that of the same target without readers; NaN if there is none.
+    """Return its mean latency divided by that of its target without readers; NaN if not measured.
 
     A variant is compared with `none` in the same variant where that was measured.
     """
@@ -194,5 +194,5 @@ def _median(values: Iterable[float]) -> float:
 def _sums(counters: Iterable[Mapping[str, int]]) -> dict[str, int]:
     sums: Counter[str] = Counter()
     for each in counters:
-        sums.update(each)  # unlike a sum of counters, it keeps what was never met
+        sums.update(each)  # unlike a sum of Counters, this keeps counts of 0
     return dict(sums)

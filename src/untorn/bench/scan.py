@@ -1,7 +1,7 @@
-"""What loads the second CPU, whoever's file is read.
+"""What loads the second CPU, on any target.
 
-A scanner goes over the map again and again, as a monitor; a busy task, of higher priority, takes
-the CPU from it in the middle of that.
+A scanner reads the map again and again, like a monitor; a busy task, of higher priority, preempts
+it in the middle of a pass.
 """
 
 import time
@@ -16,7 +16,7 @@ PAUSE = 0.001
 
 T = TypeVar("T")
 Pass = Callable[[T], Iterator[int]]
-"""Goes over the map of an open T once; yields the bytes of each call."""
+"""One pass over the map of an open T; yields the bytes of each call."""
 
 
 def read_text(file: MapsFile) -> Iterator[int]:
@@ -36,7 +36,7 @@ class StopFlag(Protocol):
 
 
 def scan_until_stopped(file: T, one_pass: Pass[T], stop: StopFlag) -> tuple[int, int]:
-    """Go over the map until told to stop; return whole passes and bytes."""
+    """Make passes over the map until told to stop; return whole passes and bytes."""
     scans = total = 0
     while not stop.requested:
         for size in one_pass(file):

@@ -16,10 +16,10 @@ from untorn.syscalls import Process
 
 
 class SimBenchTarget:
-    """A simulated machine, whose process is one of a release of Linux.
+    """A simulated machine; its processes behave like a release of Linux.
 
-    `maps`, `query` and `smaps` read as that release does, the others by the locking of their name;
-    `gentle` reads maps gently under mmap_lock.
+    `maps`, `query` and `smaps` read as that release does, the others with the locking they are
+    named after; `gentle` reads maps gently under mmap_lock.
     """
 
     readers = ("none", *READERS)
@@ -29,7 +29,7 @@ class SimBenchTarget:
     simulated = True
 
     def __init__(self, release: str = "") -> None:
-        """Make the target; its address spaces are of that release, or of the last one.
+        """Make the target; its address spaces behave like that release, or like the last one.
 
         Raises:
             ValueError: The engine does not model it.
@@ -65,11 +65,11 @@ class SimBenchTarget:
         return LockCount(self.name, reader, variant, *counts)
 
     def close(self) -> None:
-        """Do nothing: a run leaves nothing."""
+        """Do nothing: a run leaves nothing behind."""
 
 
 def _environment(table: CostTable, options: BenchOptions) -> Environment:
-    """Describe the simulated machine: nothing of the real one has a part in what it does."""
+    """Describe the simulated machine: the real one has no part in what it does."""
     return Environment(
         kernel=table.kernel,
         kernel_build="",

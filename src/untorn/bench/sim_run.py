@@ -1,7 +1,7 @@
 """One run of target `sim`: a mapper, scanners and busy tasks on a simulated machine.
 
 They do what those of target `engine` do, with the engine's own code, in virtual time. The mapper
-has CPU 0 to itself; scanners and busy tasks share the others.
+has CPU 0 to itself; scanners and busy tasks share the other CPUs.
 """
 
 from array import array
@@ -37,9 +37,9 @@ class Reader:
 
     Attributes:
         file: What it opens.
-        locking: How that is read; empty as the release does it.
-        one_pass: How it goes over it.
-        user_ns: What that takes in its own program from one call to the next.
+        locking: The strategy; empty for that of the release.
+        one_pass: How it makes a pass over the file.
+        user_ns: Time in its own program from one call to the next.
     """
 
     file: str
@@ -60,17 +60,17 @@ READERS = {
     "smaps": Reader("smaps", ""),
     GENTLE: Reader("maps", "mmap_lock"),
 }
-"""By name; `gentle` reads where that takes mmap_lock, which is what it is for."""
+"""By name; `gentle` reads under mmap_lock, for which it is meant."""
 
 
 @dataclass(slots=True)
 class SimRun:
-    """A run: what its jobs share.
+    """What the jobs of a run share.
 
     Attributes:
-        requested: The end is asked for.
-        latencies_ns: Of the mapper's calls.
-        counts: What else was counted.
+        requested: The end was requested.
+        latencies_ns: The times of the mapper's calls.
+        counts: Everything else that was counted.
     """
 
     simulation: Simulation
@@ -80,7 +80,7 @@ class SimRun:
     counts: Counter[str] = field(default_factory=Counter)
 
     def map_pages(self, calls: Calls, updates: Iterator[Choice]) -> None:
-        """Make timed calls, a gap from the end of one to the start of the next; then ask to end.
+        """Make timed calls, each a gap after the end of the one before; then request the end.
 
         Raises KeyboardInterrupt as raise_ending().
         """
@@ -95,20 +95,20 @@ class SimRun:
         self.requested = True
 
     def scan(self, file: ProcVmaFile, one_pass: Pass[MapsFile], user_ns: float) -> None:
-        """Go over the map until the end is asked for."""
+        """Make passes over the map until the end is requested."""
         one_pass = partial(self._with_user_time, one_pass, user_ns)
         scans, bytes_read = scan_until_stopped(file, one_pass, self)
         self.counts.update(scans=scans, bytes_read=bytes_read, **file.statistics())
 
     def be_busy(self) -> None:
-        """Spin and pause until the end is asked for."""
+        """Spin and pause until the end is requested."""
         while not self.requested:
             end = self.simulation.now + round(self.options.busyduration * 1e6)
             self.simulation.spin_until(end)
             self.simulation.sleep_for(round(PAUSE * 1e9))
 
     def gentle_pass(self) -> Pass[MapsFile]:
-        """Return how one thread reads gently: raised while it holds a lock, at an even pace."""
+        """Return how one thread reads gently: raised while it holds a lock, and paced."""
         simulation = self.simulation
         pace = Pace(
             clock=lambda: simulation.now,
@@ -145,7 +145,7 @@ def simulate(
     costs: Costs,
     watching: Callable[[Simulation], AbstractContextManager[object]] = nullcontext,
 ) -> SimRun:
-    """Set up, which takes no time, and run, watched; return what was measured and counted."""
+    """Set up, which takes no virtual time, and run; return the latencies and counts."""
     simulated = simulating(options.cpus, costs, options.preemption, in_turns=options.virtual_time)
     with simulated as simulation, watching(simulation):
         run = SimRun(simulation, options)
@@ -165,8 +165,8 @@ def simulate(
 def _add_scanners(run: SimRun, process: Process, reader: str, chance: Random) -> None:
     """Add the scanners and as many busy tasks.
 
-    They have been at work for a while: each is somewhere in its slice. If all began one, no
-    scanner would have a turn for seconds where there are many on few CPUs.
+    They have been running for a while: each is somewhere in its slice. If all began a slice at
+    once, many scanners on few CPUs would not run for seconds.
     """
     options, add = run.options, run.simulation.add
     cpus = range(1, options.cpus) or range(1)

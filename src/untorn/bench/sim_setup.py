@@ -1,7 +1,7 @@
 """What a run of target `sim` starts from: a process whose region has been settled.
 
-Settling costs more than a short run does, and its outcome depends on a few of the options only. So
-it is done once for all readers, and kept pickled: each run gets a process of its own.
+Settling costs more than a short run, and its outcome depends on only a few of the options. So it is
+done once for all readers, and kept pickled: each run gets a process of its own.
 """
 
 import pickle
@@ -21,13 +21,13 @@ from untorn.syscalls import Process
 def set_up(
     release: Release, mb: int, resident_mb: int, seed: str
 ) -> tuple[Process, Calls, Iterator[Choice]]:
-    """Return a process, its calls, and the updates that come next. Only while simulating().
+    """Return a process, its calls, and the next updates. Call it only while simulating().
 
     Args:
-        release: Which Linux it behaves like.
+        release: The release of Linux that it behaves like.
         mb: Size of its region, in MiB.
         resident_mb: Resident memory in an additional VMA, in MiB; 0 for no such VMA.
-        seed: Where the choice of pages starts.
+        seed: Seed of the choice of pages.
     """
     process, region, made = pickle.loads(_settled(release, mb, resident_mb, seed))
     calls = prepare_calls(process)
@@ -36,8 +36,8 @@ def set_up(
 
 @lru_cache(maxsize=1)
 def _settled(release: Release, mb: int, resident_mb: int, seed: str) -> bytes:
-    """Return a process, its region, and how many updates have been made, pickled."""
-    # A slab of its own: the usual one has a lock that was made outside.
+    """Return, pickled: a process, its region, and how many updates have been made."""
+    # It needs its own slab: the usual one has a lock that was made outside.
     process = Process(MmStruct(release=release, slab=VmaSlab()))
     if resident_mb:
         make_resident(process, resident_mb << 20)

@@ -1,6 +1,6 @@
 """Sweeps of target `sim`: the same mapper and scanners on machines and maps of many sizes.
 
-A cell is measured by a pure function of it, so cells may be measured in any process, on any
+Measuring a cell is a pure function of the cell, so cells may be measured in any process, on any
 machine, and in any order.
 """
 
@@ -21,24 +21,24 @@ from untorn.spread.pool import Pool
 
 READERS = ("none", "mmap_lock", "vma_lock", "rcu", "gentle")
 VMAS_PER_MIB = 25.2
-"""Of a region that has just been settled: each page is unmapped with probability
-p = (1 - e^(-1/4)) / 2, and of 256 pages 256 p (1 - p) are the first of a VMA."""
+"""VMAs per MiB of a region that has just been settled: each page is unmapped with probability p =
+(1 - e^(-1/4)) / 2, and 256 p (1 - p) of 256 pages are the first of a VMA."""
 SEEDS = 3
 """Runs of each reader at each point."""
 SECONDS = 0.1
 """Virtual seconds of a run with one scanner."""
 NONE_SECONDS = 0.03
-"""The same without readers: nothing happens there that has to be waited for."""
+"""The same without readers: there nothing rare happens that needs a longer run."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Point:
-    """What is varied.
+    """The parameters of a sweep.
 
     Attributes:
         scanners: Scanners, and as many busy tasks.
         cpus: CPUs, the mapper's included.
-        vmas: About how many VMAs the map has when the measuring begins.
+        vmas: About how many VMAs the map has when measuring begins.
         nice: Nice value of the scanners.
     """
 
@@ -53,9 +53,9 @@ class Cell:
     """One run.
 
     Attributes:
-        point: Where.
-        reader: Who reads there.
-        seed: Which run of that reader it is.
+        point: Its parameters.
+        reader: The reader's name.
+        seed: The number of the run of that reader.
         virtual_s: How long it lasts, in virtual seconds.
     """
 
@@ -72,7 +72,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What was measured at a cell; latencies in ns."""
+    """What was measured for a cell; latencies in ns."""
 
     cell: Cell
     calls: int
@@ -88,9 +88,10 @@ class Figures:
 
 
 def cells(points: Sequence[Point], scale: float = 1) -> list[Cell]:
-    """Return the cells of all readers at some points, each once, their time scaled.
+    """Return the cells of all readers at some points, each once, with their time scaled.
 
-    Those that start from the same map stand together, large maps first, as these take longest.
+    Cells that start from the same map are adjacent; large maps come first, because they take
+    longest.
     """
     found = product(range(SEEDS), dict.fromkeys(points), READERS)
     return sorted(
@@ -103,10 +104,10 @@ def cells(points: Sequence[Point], scale: float = 1) -> list[Cell]:
 
 
 def _seconds(point: Point, reader: str) -> float:
-    """Return for how long to run there.
+    """Return how long to run at a point, in virtual seconds.
 
-    The more scanners share a CPU, the longer each waits for its turn. The more of them run at a
-    time, the more happens meanwhile, and the longer it takes to simulate.
+    The more scanners share a CPU, the longer each waits for its turn. The more of them run at once,
+    the more happens in the same time, and the longer the simulation takes.
     """
     if reader == "none":
         return NONE_SECONDS
@@ -115,7 +116,7 @@ def _seconds(point: Point, reader: str) -> float:
 
 
 def vary(base: Point, name: str, values: Sequence[int]) -> list[Point]:
-    """Return points that differ from one in one respect."""
+    """Return points that differ from a point in one parameter."""
     return [replace(base, **{name: value}) for value in values]
 
 
@@ -143,7 +144,7 @@ def measure(cell: Cell) -> Figures:
 
 
 def sweep(wanted: Sequence[Cell], pool: Pool) -> Iterator[tuple[int, Figures]]:
-    """Yield the number of each cell and its figures, as they come; raises as each()."""
+    """Yield the number of each cell and its figures as they arrive; raises as each()."""
     return each(pool, measure, wanted)
 
 

@@ -1,4 +1,4 @@
-"""BenchTarget: a process under test and the readers it offers; what a run of it takes."""
+"""BenchTarget: a process under test and the readers it offers; the options of a run."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,53 +10,54 @@ from untorn.bench.sample import Sample
 from untorn.sim.costs import CostTable
 
 WORKLOADS = {"mmap": "mmap and munmap", "fault": "first touches of pages"}
-"""By workload, the calls of the mapper that are timed."""
+"""By workload: the calls of the mapper that are timed."""
 
 
 @dataclass(frozen=True, slots=True)
 class BenchOptions:
-    """What every run of a benchmark takes."""
+    """The options of every run of a benchmark."""
 
     nsamples: int = 5
     """Runs of each kind."""
     duration: float = 1.5
     """Seconds that one run measures."""
     virtual_duration: float = 0.1
-    """The same of a simulated machine, in its own time."""
+    """The same for a simulated machine, in virtual time."""
     busyduration: float = 2.0
     """Milliseconds that a busy task spins before it sleeps for one."""
     scanners: int = 2
-    """Readers at work in one run, and as many busy tasks."""
+    """Readers in one run, and as many busy tasks."""
     mb: int = 128
     """Mebibytes of the region whose pages are mapped and unmapped, timed or not.
 
-    About 64 VMAs per MiB in the end: from 1000 on, vm.max_map_count has to be raised."""
+    There are about 64 VMAs per MiB in the end: from 1000 MiB on, vm.max_map_count must be
+    raised."""
     gap: float = 10.0
     """Microseconds from the end of one call to the start of the next."""
     workload: str = "mmap"
     """What is timed: a key of WORKLOADS."""
     resident_mb: int = 0
-    """Mebibytes that the mapper has in one additional VMA, every page of them resident."""
+    """Mebibytes of one additional VMA of the mapper, all of it resident."""
     huge: bool = False
-    """These are in huge pages; if not, in pages of 4 KiB."""
+    """Whether these are in huge pages; if not, in pages of 4 KiB."""
     virtual_time: bool = False
-    """Guests are emulated by counting instructions, and live in a time that follows from these."""
+    """Whether guests are emulated by counting instructions, which determines their time."""
     cpus: int = 2
-    """CPUs of a simulated machine, of which the mapper has one to itself."""
+    """CPUs of a simulated machine; the mapper has one to itself."""
     preemption: str = "full"
-    """Where a thread is preempted there: a key of sim.machine.PREEMPTION."""
+    """Its preemption model: a key of sim.machine.PREEMPTION."""
     nice: int = 15
     """Nice value of the scanners of a simulated machine."""
     mapper_fifo: int = 0
-    """Priority of the mapper there as SCHED_FIFO; 0 for a fair one."""
+    """Priority of its mapper under SCHED_FIFO; 0 for a fair one."""
     costs: CostTable | None = None
-    """What code costs there; None for the table of the package."""
+    """What code costs on it; None for the table of the package."""
     seed: int = 1
-    """Where the choice of pages starts; each run goes on from the seed and its own number."""
+    """Seed of the choice of pages; each run combines it with its own number."""
 
     @property
     def timed(self) -> str:
-        """What the latencies are of, for a title."""
+        """Return what the latencies measure, for a title."""
         pages = "huge pages" if self.huge else "4 KiB pages"
         beside = f"; {self.resident_mb:,} MiB resident in one VMA of {pages}"
         return WORKLOADS[self.workload] + (beside if self.resident_mb else "")
@@ -67,31 +68,31 @@ class BenchTarget(Protocol):
 
     @property
     def name(self) -> str:
-        """What the command line calls it."""
+        """Its name on the command line."""
 
     @property
     def readers(self) -> tuple[str, ...]:
-        """Readers it offers; `none` first, which has busy tasks but no scanner."""
+        """The readers it offers; `none` comes first, and has busy tasks but no scanner."""
 
     @property
     def variants(self) -> Mapping[str, tuple[str, ...]]:
-        """By reader, further ways to run it, apart from the usual one; mostly empty."""
+        """By reader: other ways to run it than the usual one; mostly empty."""
 
     @property
     def runs_commands(self) -> bool:
-        """Whether its scanners may be a command: the reader `exec`, whose variants are commands."""
+        """Whether it has the reader `exec`, whose variants are commands in the scanners' place."""
 
     @property
     def in_guest(self) -> bool:
-        """Whether it is a machine of its own: its runs follow each other, then it is closed."""
+        """Whether it is a machine of its own: its runs are made in a row, then it is closed."""
 
     @property
     def simulated(self) -> bool:
-        """Whether its machine is simulated: its runs come out the same in any process."""
+        """Whether its machine is simulated: its runs have the same results in any process."""
 
     @property
     def environment(self) -> Environment | None:
-        """The guest, once it has been up; None for a target that is not in one."""
+        """The guest, once it has booted; None for a target that is not in one."""
 
     def run(self, reader: str, options: BenchOptions, number: int, variant: str = "") -> Sample:
         """Measure once; number says which of options.nsamples this is, from 0.
@@ -102,7 +103,7 @@ class BenchTarget(Protocol):
         """
 
     def count_locks(self, reader: str, variant: str = "") -> LockCount:
-        """Count how often a pass of that reader takes mmap_lock; raises as run()."""
+        """Count how often a pass of a reader takes mmap_lock; raises as run()."""
 
     def close(self) -> None:
-        """End what its runs have left for the next; it may be used again."""
+        """End what its runs keep for the next one; it may be used again."""

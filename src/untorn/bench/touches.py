@@ -1,9 +1,9 @@
 """First touches of pages, while another thread of the process changes its map.
 
-A page that was never touched is written to by the kernel: read(2) into it. On every kernel such a
-fault takes mmap_lock for reading. (Where the program itself writes, Linux since 6.4 mostly gets by
-with the lock of the VMA.) Readers alone do not keep it waiting; a writer that waits for them does,
-which is why there is another thread that changes the map.
+The kernel writes to a page that was never touched: read(2) into it. On every kernel such a fault
+takes mmap_lock for reading. (If the program itself writes, Linux since 6.4 mostly needs only the
+lock of the VMA.) Readers alone do not make it wait, but a writer that waits for them does: so
+another thread changes the map.
 Source: arch/x86/mm/fault.c:do_user_addr_fault().
 """
 
@@ -27,13 +27,13 @@ from untorn.mm.mman import (
 from untorn.processes.process_under_test import ThisProcess
 
 FRESH = 2048
-"""Pages that are made fresh at once."""
+"""Pages that are made untouched at once."""
 PAUSE = 0.001
 """Seconds between two updates of the other thread."""
 
 
 def choose_touches(process: ThisProcess, page: PageAddress, seed: str) -> Iterator[Choice]:
-    """Choose pages that were not touched before, without end; `page` is where the call finds it."""
+    """Choose pages that were not touched before, without end; the call finds one at `page`."""
     size, chance = FRESH * PAGE_SIZE, random.Random(seed)
     base = process.mmap(0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS)
     forbid_huge(process, base, size)
@@ -48,7 +48,7 @@ def choose_touches(process: ThisProcess, page: PageAddress, seed: str) -> Iterat
 
 @contextmanager
 def updating(page: PageAddress, updates: Iterator[Choice]) -> Iterator[None]:
-    """Let another thread, on the same CPU, make an update every millisecond or so."""
+    """Let another thread on the same CPU make an update about every millisecond."""
     ended = threading.Event()
 
     def update() -> None:

@@ -23,7 +23,7 @@ Figures = Mapping[Kind, Mapping[str, float]]
 def across(
     result: BenchResult, options: BenchOptions, environment: Environment, named: Sequence[str]
 ) -> Figure:
-    """Return the picture: above the means by those of `none`, below the locks of a pass."""
+    """Return the picture: at the top means relative to `none`, below the locks of a pass."""
     ratios, locks = ratios_of(result), locks_of(result)
     chosen = colours(choose(list(ratios), named))
     targets = list(dict.fromkeys(each.target for each in result.samples))
@@ -49,7 +49,7 @@ def across(
 
 
 def ratios_of(result: BenchResult) -> Figures:
-    """Return the mean latencies beside readers, by that without."""
+    """Return mean latencies with readers, relative to the one without."""
     summaries, ratios = summarise(result.samples), dict[Kind, dict[str, float]]()
     for row in summaries:
         ratio = ratio_to_none(row, summaries)
@@ -73,7 +73,7 @@ def _draw(axes: Axes, targets: Sequence[str], chosen: Mapping[Kind, str], figure
         if not columns:
             continue
         heights = [by_target[targets[column]] for column in columns]
-        # The first are on top: what a gentle reader hides is what it does not differ in.
+        # The first are drawn on top: a gentle reader hides only what it does not change.
         order = 3 - number / len(chosen)
         axes.plot(columns, heights, "o" + kind.stroke, color=colour, zorder=order, markersize=5)
         label_end(axes, (columns[0], heights[0]), kind.short, colour, "left")

@@ -12,7 +12,7 @@ from untorn.bench.run import BenchResult
 from untorn.bench.target import BenchOptions
 
 FEW = 4
-"""Up to this many targets have a panel each."""
+"""Up to this many targets get one panel each."""
 _PICTURES = {SHARES: shares, RUNS: runs, TARGETS: across}
 
 
@@ -25,15 +25,15 @@ def draw(
     kind: str | None = None,
     named: Sequence[str] = (),
 ) -> None:
-    """Write the picture to a file, as SVG or PNG by its ending. A run that hung is not in it.
+    """Write the picture to a file, as SVG or PNG by its extension. Runs that hung are left out.
 
     Args:
         result: What was measured; one sample at least.
         options: How.
         environment: Where.
         path: The file.
-        kind: What it shows, of PLOT_KINDS; if None, SHARES of up to FEW targets, TARGETS of more.
-        named: Readers and variants, by their labels, that are drawn before any other.
+        kind: One of PLOT_KINDS; if None, SHARES for up to FEW targets, TARGETS for more.
+        named: Labels of readers and variants that are chosen before any other.
 
     Raises:
         OSError: The file cannot be written.

@@ -11,17 +11,17 @@ from matplotlib.text import Annotation
 from untorn.bench.plots.style import USUAL
 
 _BESIDE = 0.04
-"""How far from the panel labels stand, in widths of it."""
+"""Distance of labels from the panel, in panel widths."""
 _LEADING = 1.3
-"""From one label to the next, in sizes of text."""
+"""Distance from one label to the next, in text sizes."""
 Side = Literal["left", "right"]
 
 
 def label_end(axes: Axes, end: tuple[float, float], text: str, colour: str, side: Side) -> None:
-    """Write a label beside the panel, and join it to that end of its line."""
+    """Write a label beside the panel, and connect it to the end of its line."""
     right = side == "right"
     axes.annotate(
-        text.replace("$", r"\$"),  # no formula
+        text.replace("$", r"\$"),  # not a formula
         end,
         (1 + _BESIDE if right else -_BESIDE, 0.5),
         textcoords="axes fraction",
@@ -43,7 +43,7 @@ def label_end(axes: Axes, end: tuple[float, float], text: str, colour: str, side
 
 
 def settle_labels(figure: Figure, panels: Iterable[Axes]) -> None:
-    """Give all labels their heights. To be called last: it depends on the size of the panels."""
+    """Give all labels their heights. Call it last: it depends on the size of the panels."""
     figure.draw_without_rendering()
     for axes in panels:
         to_panel = axes.transData + axes.transAxes.inverted()
@@ -56,14 +56,12 @@ def settle_labels(figure: Figure, panels: Iterable[Axes]) -> None:
 
 
 def apart(wanted: Sequence[float], gap: float) -> list[float]:
-    """Return the heights nearest to those wanted that are a gap apart, within 0 and 1.
+    """Return the heights nearest to the wanted ones, between 0 and 1 and at least gap apart.
 
-    Nearest by the sum of squares: those that are too close are moved off their mean alike. What
-    is wanted ascends. Too many for that room rise above 1.
+    The sum of squared moves is least: heights too close to each other spread around their mean. The
+    wanted heights ascend. If there are too many, the highest exceed 1.
     """
-    pools: list[
-        list[float]
-    ] = []  # neighbours that stand as close as may be, each as if at the first
+    pools: list[list[float]] = []  # neighbours that touch, heights less distance from the first
     for number, height in enumerate(wanted):
         pool = [height - number * gap]
         while pools and fmean(pools[-1]) > fmean(pool):

@@ -1,4 +1,4 @@
-"""Which readers a panel shows, in which order and colour, and what it says of the others."""
+"""Which readers a panel shows, in which order and colour, and its note on the others."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,7 +12,7 @@ from untorn.bench.sample import Sample, Summary, by_kind, label, ratio_to_none
 MOST = 6
 """Lines in a panel."""
 LONGEST_NAME = 26
-"""Characters of a label; a command may be longer, and is cut."""
+"""Characters of a label; a longer command is cut."""
 
 
 class Kind(NamedTuple):
@@ -34,12 +34,12 @@ class Kind(NamedTuple):
 
     @property
     def stroke(self) -> str:
-        """How its line is drawn: solid, dashed for a variant that may stand beside its reader."""
+        """How its line is drawn: solid, or dashed for a variant that may be beside its reader."""
         return "--" if self.variant and self.reader != EXEC else "-"
 
 
 def choose(kinds: Sequence[Kind], named: Sequence[str]) -> list[Kind]:
-    """Choose at most MOST: `none`, those that were named, the others in the order of COLOURS.
+    """Choose at most MOST: `none`, then those that were named, then others in the order of COLOURS.
 
     A variant has a line only if it was named.
     """
@@ -55,7 +55,7 @@ def choose(kinds: Sequence[Kind], named: Sequence[str]) -> list[Kind]:
 
 
 def left_out(kinds: Iterable[Kind], chosen: Sequence[Kind]) -> str:
-    """Say which kinds have no line; nothing if all have."""
+    """Return which kinds have no line, as words; empty if all have one."""
     others = [kind for kind in kinds if kind not in chosen]
     parts = [kind.short for kind in others if not kind.variant]
     if variants := len(others) - len(parts):
@@ -64,7 +64,7 @@ def left_out(kinds: Iterable[Kind], chosen: Sequence[Kind]) -> str:
 
 
 def colours(kinds: Sequence[Kind]) -> dict[Kind, str]:
-    """Give each its colour: a reader that has none one that no other of them has."""
+    """Return a colour for each; a reader without one in COLOURS gets one that no other has."""
     taken = {COLOURS.get(kind.reader) for kind in kinds}
     spare = iter([each for each in reversed(COLOURS.values()) if each not in taken])
     return {kind: COLOURS.get(kind.reader) or next(spare) for kind in kinds}
@@ -79,24 +79,24 @@ class Line:
     """Its runs that measured something."""
     mean_ms: float
     ratio: float
-    """Mean by that of `none`; NaN if there is none."""
+    """Its mean divided by that of `none`; NaN if that was not measured."""
     colour: str
 
     @property
     def text(self) -> str:
-        """What its label says: who it is, and how much worse."""
+        """Its label: the reader's name, and how much worse it is."""
         if math.isnan(self.ratio) or self.kind == ("none", ""):
             return self.kind.short
         return f"{self.kind.short}  {times(self.ratio)}"
 
 
 def times(ratio: float) -> str:
-    """Return a ratio, to two digits or more."""
+    """Return a ratio with two digits or more."""
     return f"{ratio:,.0f}x" if ratio >= 10 else f"{ratio:.1f}x"
 
 
 def lines_of(samples: Iterable[Sample], named: Sequence[str]) -> tuple[list[Line], str]:
-    """Return the lines of one target, and what is said of the others.
+    """Return the lines of one target, and the note on the others.
 
     `none` comes first, the others from the worst mean to the best.
     """

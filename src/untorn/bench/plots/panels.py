@@ -1,4 +1,4 @@
-"""A figure of panels on one scale; in a panel, lines with a label each, and a title."""
+"""A figure of panels on one scale; each panel has a title, and lines with labels."""
 
 from collections.abc import Sequence
 
@@ -11,14 +11,14 @@ from untorn.bench.plots.lines import Line
 from untorn.bench.plots.style import LARGE, SMALL, USUAL, WIDTH, frame
 
 COLUMNS = 2
-"""Panels in a row: more would be too small on a page as wide as a README."""
+"""Panels in a row: more would be too small on a page of a README's width."""
 _HEIGHT = 3.3
-"""Of a row, in inches."""
+"""Height of a row, in inches."""
 READ_RATIOS = "x: mean latency compared with none"
 
 
 def where(environment: Environment | None) -> str:
-    """Say in a line where figures are from; nothing of a target that is in no guest."""
+    """Return a line that says where figures are from; empty for a target in no guest."""
     if environment is None:
         return ""
     parts = f"Linux {environment.kernel}", environment.python, f"{len(environment.cpus)} CPUs"
@@ -26,13 +26,13 @@ def where(environment: Environment | None) -> str:
 
 
 def grid(panels: int, title: Sequence[str], across: str, up: str) -> tuple[Figure, list[Axes]]:
-    """Return a figure, and that many panels of one scale, at least one.
+    """Return a figure and its panels, at least one, on one scale.
 
     Args:
         panels: How many.
-        title: Lines above all; the first says what it is about.
-        across: What lies on the horizontal axes.
-        up: What lies on the vertical ones.
+        title: Lines at the top; the first is the subject.
+        across: Label of the horizontal axes.
+        up: Label of the vertical axes.
     """
     columns, rows = min(panels, COLUMNS), -(-panels // COLUMNS)
     size = WIDTH * (1 + columns) / (1 + COLUMNS), 0.9 + _HEIGHT * rows
@@ -50,7 +50,7 @@ def grid(panels: int, title: Sequence[str], across: str, up: str) -> tuple[Figur
 
 
 def entitle(axes: Axes, title: str, *remarks: str) -> None:
-    """Write a title above a panel, and remarks in small letters, except empty ones."""
+    """Write a title above a panel, and remarks in small letters; empty remarks are left out."""
     remark = "; ".join(filter(None, remarks))
     axes.set_title(title, fontsize=LARGE, loc="left", weight="bold", pad=16 if remark else 5)
     axes.text(0, 1.015, remark, fontsize=SMALL, color="#606060", transform=axes.transAxes)
@@ -59,7 +59,7 @@ def entitle(axes: Axes, title: str, *remarks: str) -> None:
 def draw_line(
     axes: Axes, line: Line, text: str, xs: Sequence[float], ys: Sequence[float], *, dots: bool
 ) -> None:
-    """Draw the line of a reader, with dots at all its points or at its end only, and a label."""
+    """Draw a reader's line, with dots at all points or only at its end, and its label."""
     axes.plot(
         xs,
         ys,

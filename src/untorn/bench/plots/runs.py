@@ -1,4 +1,6 @@
-"""The means and maxima of the runs, sorted, as the original benchmark plots them: a row a target.
+"""The sorted means and maxima of the runs, as the original benchmark plots them.
+
+Each target has a row.
 
 Source: run-proc-vs-map.sh of paulmckrcu/proc-mmap_sem-test, whose columns --rawdata prints.
 """
@@ -19,7 +21,7 @@ from untorn.bench.target import BenchOptions
 def runs(
     result: BenchResult, options: BenchOptions, environment: Environment, named: Sequence[str]
 ) -> Figure:
-    """Return the picture; readers are chosen, and those named first, as choose() says."""
+    """Return the picture; choose() chooses the readers, those named first."""
     targets = list(dict.fromkeys(each.target for each in result.samples))
     title = f"latency of {options.timed}", f"{where(environment)}; {READ_RATIOS}"
     figure, panels = grid(2 * len(targets), title, "runs, sorted", "ms")
@@ -34,7 +36,7 @@ def runs(
             sorted_maxima = sorted(each.max_ms for each in line.samples)
             draw_line(means, line, line.text, numbers, sorted_means, dots=True)
             draw_line(maxima, line, line.kind.short, numbers, sorted_maxima, dots=True)
-    panels[0].set_yscale("log")  # those of all, as they share them
+    panels[0].set_yscale("log")  # the limits of all panels: they share the axis
     panels[0].yaxis.set_major_formatter("{x:g}")
     panels[0].xaxis.set_major_locator(MaxNLocator(integer=True))
     settle_labels(figure, panels)

@@ -1,4 +1,4 @@
-"""Of each reader, the share of calls that take longer, by how long: a panel a target."""
+"""The share of calls that take longer than a time, by reader; one panel per target."""
 
 from collections.abc import Sequence
 
@@ -18,7 +18,7 @@ from untorn.bench.target import BenchOptions
 def shares(
     result: BenchResult, options: BenchOptions, environment: Environment, named: Sequence[str]
 ) -> Figure:
-    """Return the picture; readers are chosen, and those named first, as choose() says."""
+    """Return the picture; choose() chooses the readers, those named first."""
     targets = list(dict.fromkeys(each.target for each in result.samples))
     figure, panels = grid(
         len(targets),
@@ -33,7 +33,7 @@ def shares(
             curve = tail_of(line.samples)
             draw_line(axes, line, line.text, curve.shares, curve.ms, dots=False)
     panels[0].set(xscale="log", yscale="log")
-    panels[0].invert_xaxis()  # for all, as they share it
+    panels[0].invert_xaxis()  # for all panels: they share the axis
     panels[0].xaxis.set_major_formatter(lambda share, _: f"{percent(share)}%")
     panels[0].yaxis.set_major_formatter("{x:g}")
     settle_labels(figure, panels)
@@ -46,6 +46,6 @@ def percent(share: float) -> str:
 
 
 def tail_of(samples: Sequence[Sample]) -> Tail:
-    """Return which share of the calls of some runs took how long or longer."""
+    """Return the share of the calls of some runs by the time they took at least."""
     longest_ns = round(max(each.max_ms for each in samples) * NS_PER_MS)
     return tail(merge(each.histogram_ns for each in samples), longest_ns)

@@ -18,10 +18,10 @@ COLOURS = {
     "smaps_rollup": "#d55e00",
     "clear_refs": "#999933",
 }
-"""By reader, those that are drawn first when there are too many first. Told apart by the
-colour-blind, as far as they meet in a panel."""
+"""By reader; if there are too many readers, the first of these are drawn. Colour-blind people can
+tell apart those that meet in a panel."""
 SMALL, USUAL, LARGE = 8.5, 9.5, 11
-"""Sizes of text, in points, on figures that are WIDTH inches wide or a little more."""
+"""Text sizes, in points, on figures that are WIDTH inches wide or a little more."""
 WIDTH = 9.5
 
 
