@@ -1,7 +1,7 @@
-"""What is charged, from outside: production functions that take virtual time when they are done.
+"""Virtual time charged from outside: production functions that cost time when they are done.
 
-Each takes it right before it returns, with the locks that are held then: that of the VMA that was
-shown or asked for, mmap_lock for writing where something is mapped or unmapped.
+The time passes right before the function returns, under the locks held then: that of the VMA that
+was shown or queried, or mmap_lock for writing where something is mapped or unmapped.
 """
 
 import sys
@@ -31,19 +31,19 @@ from untorn.syscalls import Process
 
 
 class Clockwork(Protocol):
-    """Who is charged."""
+    """The simulation that is charged."""
 
     def burn(self, ns: float) -> None:
         """Let the running job take some time."""
 
     def enter_kernel(self) -> None:
-        """Let it begin a system call."""
+        """Let the running job begin a system call."""
 
     def cond_resched(self) -> None:
-        """Let it make way there, if it is to."""
+        """Let it give up the CPU in the kernel, if it should."""
 
     def leave_kernel(self) -> None:
-        """Let it return from it."""
+        """Let it return from the system call."""
 
 
 def _walked(costs: Costs, _: object, mss: MemSizeStats, vma: Vma, start: int) -> float:
@@ -70,9 +70,9 @@ class Charge(NamedTuple):
 
     Attributes:
         function: The function.
-        ns: Says how much, of the costs, what it returned, and its arguments.
-        is_syscall: It is a system call.
-        resched: It ends with an offer to make way, cond_resched().
+        ns: Computes the ns from the costs, what it returned, and its arguments.
+        is_syscall: Whether it is a system call.
+        resched: Whether it ends with cond_resched(), an offer to give up the CPU.
     """
 
     function: Any
@@ -104,7 +104,7 @@ CHARGES = (
 
 @contextmanager
 def charged(costs: Costs, clockwork: Clockwork) -> Iterator[None]:
-    """Let all of CHARGES take their time, whoever calls them."""
+    """Let all of CHARGES take their time, from any caller."""
     with ExitStack() as stack:
         for function, ns, is_syscall, resched in CHARGES:
             ours = _charging(function, partial(ns, costs), clockwork, resched=resched)
@@ -144,7 +144,7 @@ def _in_kernel(function: Callable[..., Any], clockwork: Clockwork) -> Callable[.
 
 
 def _places(function: FunctionType) -> Iterator[tuple[ModuleType | type, str]]:
-    """Give what has a function in its namespace: its class, or each module of ours that uses it."""
+    """Yield the namespaces that have a function: its class, or each module of ours that uses it."""
     *classes, name = function.__qualname__.split(".")
     if classes:
         yield getattr(sys.modules[function.__module__], *classes), name

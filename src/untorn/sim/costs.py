@@ -1,7 +1,7 @@
 """Costs: how long a kernel takes for what the engine's code stands for, in ns.
 
-Code of the engine takes no virtual time by itself; what is listed here does. A lock that is held
-around one of these is held for that long.
+The engine's code takes no virtual time by itself; only what is listed here does. A lock held around
+one of these is held for that long.
 """
 
 import json
@@ -17,50 +17,51 @@ DEFAULT = "costs.json"
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """One table; all costs in ns, of one CPU, without waiting.
+    """One table; all costs are in ns of one CPU, without waiting.
 
     Raises:
-        ValueError: A cost is negative, or no number.
+        ValueError: A cost is negative or not a number.
     """
 
     syscall: float
     """A system call that does nothing, entry and return: of each read, lseek, ioctl, mmap, munmap.
     No lock is held."""
     user_read: float
-    """What a scanner does in its own program from one read() to the next."""
+    """A scanner's own work from one read() to the next."""
     user_query: float
-    """What it does there from one ioctl to the next: more, as it packs and unpacks structures."""
+    """Its own work from one ioctl to the next: more, because it packs and unpacks structures."""
     fill: float
-    """A read() that has text, besides its records: set-up, and the copy to user space. No lock of
-    the address space is held."""
+    """A read() that returns text, without its records: set-up, and the copy to user space. No lock
+    of the address space is held."""
     maps_line: float
-    """A VMA found, and shown as a line of maps. Under the lock of the read()."""
+    """Finding a VMA and showing it as a line of maps, under the lock of the read()."""
     query: float
-    """A VMA found by PROCMAP_QUERY, and its answer made. Under the lock of the ioctl."""
+    """Finding a VMA by PROCMAP_QUERY and answering, under the lock of the ioctl."""
     smaps_vma: float
-    """A VMA found, and shown in smaps, without its pages. Under the lock of the read()."""
+    """Finding a VMA and showing it in smaps, without its pages, under the lock of the read()."""
     page_present: float
-    """A resident page of 4 KiB met by the page walk of smaps. Under the same lock."""
+    """A resident page of 4 KiB in the page walk of smaps, under the same lock."""
     page_none: float
-    """A page that is not resident met by it."""
+    """A page that is not resident in that walk."""
     mmap: float
-    """A page mapped anew, with what it merges with. mmap_lock is held for writing."""
+    """Mapping a new page, with any merge. mmap_lock is held for writing."""
     munmap: float
-    """A VMA, or a part of one, unmapped, with what is split. mmap_lock is held for writing."""
+    """Unmapping a VMA or a part of one, with any split. mmap_lock is held for writing."""
     populate: float
-    """A page allocated, cleared and mapped. mmap_lock is held for reading."""
+    """Allocating, clearing and mapping a page. mmap_lock is held for reading."""
     free_page: float
-    """A page unmapped and freed. mmap_lock is held, in munmap for reading, in mmap for writing."""
+    """Unmapping and freeing a page. mmap_lock is held for reading in munmap, for writing in
+    mmap."""
     mmap_lock: float
-    """mmap_lock taken and let go of, by whoever need not wait."""
+    """Taking and releasing mmap_lock without waiting."""
     vma_lock: float
-    """A VMA lock taken and let go of."""
+    """Taking and releasing a VMA lock."""
     wake_up: float
-    """A task woken, for the one that wakes it."""
+    """Waking a task, paid by the one that wakes it."""
     wake_latency: float
-    """From then until a CPU takes notice: the interrupt, and the way out of idleness."""
+    """From then until the CPU takes notice: the interrupt, and the exit from idle."""
     context_switch: float
-    """From one task of a CPU to the next."""
+    """A switch from one task of a CPU to the next."""
 
     def __post_init__(self) -> None:
         """Check the costs."""
@@ -87,11 +88,11 @@ class CostTable:
 
     @classmethod
     def load(cls, path: Path | None = None) -> Self:
-        """Read a table; without a path the one of the package.
+        """Read a table; without a path, the package's.
 
         Raises:
             OSError: The file cannot be read.
-            ValueError: It is not a table; the message says why.
+            ValueError: It is not a table, for the reason in the message.
         """
         file = path or files(__package__).joinpath(DEFAULT)
         try:

@@ -1,9 +1,9 @@
 """The fair class of one CPU: EEVDF, as Linux has it since 6.12.
 
-Every task has a virtual time, which runs the slower the higher its weight, and a deadline one slice
-later. Who is not ahead of the weighted average is eligible; of those the one with the earliest
-deadline runs, and goes on until its slice is used up or it is no longer eligible. A task that
-sleeps keeps its lag; one that is ahead stays in the queue, asleep, until the others caught up.
+Every task has a virtual time, which passes more slowly the higher its weight, and a deadline one
+slice later. A task that is not ahead of the weighted average is eligible. The eligible task with
+the earliest deadline runs until its slice is used up or it is no longer eligible. A task that
+sleeps keeps its lag; one that is ahead stays in the queue, asleep, until the others have caught up.
 
 Not modelled: groups, custom slices, SCHED_BATCH, SCHED_IDLE.
 Compare kernel/sched/fair.c:place_entity(), pick_eevdf(), update_curr(), dequeue_entity().
@@ -12,9 +12,10 @@ Compare kernel/sched/fair.c:place_entity(), pick_eevdf(), update_curr(), dequeue
 from dataclasses import dataclass
 
 BASE_SLICE_NS = 700_000
-"""Of a slice on one CPU; more CPUs make it longer. Source: fair.c:sysctl_sched_base_slice."""
+"""Length of a slice on one CPU, in ns; more CPUs make it longer. Source:
+fair.c:sysctl_sched_base_slice."""
 TICK_NS = 4_000_000
-"""Between two looks of a CPU at what runs: CONFIG_HZ=250."""
+"""Time between two ticks of a CPU, in ns: CONFIG_HZ=250."""
 NICE_0_WEIGHT = 1024
 WEIGHTS = (
     *(88761, 71755, 56483, 46273, 36291, 29154, 23254, 18705, 14949, 11916),
@@ -24,23 +25,23 @@ WEIGHTS = (
 )
 """By nice value, from -20 on. Source: kernel/sched/core.c:sched_prio_to_weight."""
 _UNIT = 1 << 10
-"""Virtual times are in this fraction of a ns, so that the lightest delta counts."""
+"""Virtual times are in this fraction of a ns, so that even the smallest delta counts."""
 
 
 def slice_ns(cpus: int) -> int:
-    """Return a slice on a machine of so many CPUs. Source: fair.c:get_update_sysctl_factor()."""
+    """Return the slice in ns. Source: fair.c:get_update_sysctl_factor()."""
     return BASE_SLICE_NS * min(cpus, 8).bit_length()
 
 
 @dataclass(slots=True, eq=False)
 class Entity:
-    """A task, as the fair class sees it.
+    """A task as the fair class sees it.
 
     Attributes:
         weight: From WEIGHTS.
         vruntime: Its virtual time.
-        deadline: Virtual time at which it should have had its slice.
-        lag: How far it was behind the average when it left its queue.
+        deadline: Virtual time by which it should have had its slice.
+        lag: How far its virtual time was behind the average when it left its queue.
         delayed: It sleeps, but competes until the others have caught up with it.
     """
 
@@ -51,7 +52,7 @@ class Entity:
     delayed: bool = False
 
     def virtual(self, ns: int) -> int:
-        """Return by how much its virtual time moves in ns of a CPU."""
+        """Return by how much its virtual time advances in ns of CPU time."""
         return ns * NICE_0_WEIGHT * _UNIT // self.weight
 
 
@@ -59,11 +60,11 @@ class FairQueue:
     """The fair tasks of one CPU that want to run, the running one included.
 
     Attributes:
-        slice_ns: Of each task.
+        slice_ns: The slice of each task.
         entities: All of them, in order of arrival; some may be delayed.
-        awake: How many are not.
-        current: The one that runs; nobody else runs before its slice is used up, unless it is no
-            longer eligible.
+        awake: How many are not delayed.
+        current: The running one; no other runs before its slice is used up, unless it is no longer
+            eligible.
     """
 
     __slots__ = ("_load", "_slice_end", "_sum", "awake", "current", "entities", "slice_ns")
@@ -74,19 +75,19 @@ class FairQueue:
         self.awake = 0
         self.current: Entity | None = None
         self._slice_end = 0  # in virtual time of the current one
-        self._load = 0  # of the weights
-        self._sum = 0  # of the virtual times, each times its weight
+        self._load = 0  # sum of the weights
+        self._sum = 0  # sum of the virtual times, each multiplied by its weight
 
     def average(self) -> int:
-        """Return the weighted average of the virtual times; 0 of none."""
+        """Return the weighted average of the virtual times; 0 without tasks."""
         return self._sum // self._load if self._load else 0
 
     def eligible(self, entity: Entity) -> bool:
-        """Say whether it has had no more than its share."""
+        """Return whether a task has had no more than its share."""
         return entity.vruntime * self._load <= self._sum
 
     def enter(self, entity: Entity, *, had: float = 0) -> None:
-        """Take in a task that wants to run, with the lag that it left with.
+        """Add a task that wants to run, with the lag it had when it left.
 
         Args:
             entity: The task.
@@ -94,7 +95,7 @@ class FairQueue:
         """
         average, lag = self.average(), entity.lag
         if self._load:
-            # Its own place moves the average, by which its lag would shrink.
+            # Adding it moves the average, which would make its lag smaller.
             lag = lag * (self._load + entity.weight) // self._load
             entity.vruntime = average - lag
         entity.deadline = entity.vruntime + entity.virtual(round(self.slice_ns * (1 - had)))
@@ -104,7 +105,7 @@ class FairQueue:
         self._sum += entity.weight * entity.vruntime
 
     def leave(self, entity: Entity, *, sleeps: bool = False) -> None:
-        """Let go of a task; one that sleeps but is ahead of the others stays, delayed."""
+        """Remove a task; one that sleeps but is ahead of the others stays, delayed."""
         if self.current is entity:
             self.current = None
         if not entity.delayed:
@@ -123,14 +124,14 @@ class FairQueue:
     def resume(self, entity: Entity) -> None:
         """Let a delayed task run again: it woke up before the others had caught up."""
         if self.eligible(entity):
-            self.leave(entity)  # it has no claim for the time that it slept
+            self.leave(entity)  # it is not owed the time that it slept
             self.enter(entity)
         else:
             entity.delayed = False
             self.awake += 1
 
     def ran(self, ns: int) -> None:
-        """Count what the current task ran."""
+        """Account time that the current task ran."""
         current = self.current
         if current is None:
             return
@@ -141,7 +142,7 @@ class FairQueue:
             current.deadline = current.vruntime + current.virtual(self.slice_ns)
 
     def pick(self) -> Entity | None:
-        """Return who should run, perhaps the one that does; None if nobody wants to."""
+        """Return the task that should run, perhaps the current one; None if none wants to."""
         while self.entities:
             best = self._earliest()
             if not best.delayed:
@@ -150,7 +151,7 @@ class FairQueue:
         return None
 
     def run(self, entity: Entity | None) -> None:
-        """Let a task of the queue run, for a slice; None: the CPU runs none of them."""
+        """Let a task of the queue run for a slice; with None the CPU runs none of them."""
         self.current = entity
         self._slice_end = entity.deadline if entity else 0
 

@@ -1,16 +1,17 @@
-"""A machine: CPUs, the threads that they run, and a clock that goes from event to event.
+"""A machine: CPUs, the threads that they run, and a clock that moves from event to event.
 
-A thread is at a step, or burns time on a CPU, or waits for one, or sleeps. Who drives the machine
-asks for the next thread that has come to a step, does what it does there, which takes no time, and
-says how it goes on: burn() or sleep(). It may wake others meanwhile. All times are whole ns.
+A thread is at a point of its program, or burns time on a CPU, or waits for one, or sleeps. The
+driver of the machine asks for the next thread that has reached a point, does the thread's work
+there, which takes no time, and says how the thread goes on: burn() or sleep(). It may wake other
+threads meanwhile. All times are whole ns.
 
-Where a thread may be preempted is up to the model: see PREEMPTION. A woken thread goes to the CPU
-where it ran last, or to an idle one; a CPU that becomes idle takes over a thread that waits
+The preemption model decides where a thread may be preempted: see PREEMPTION. A woken thread goes to
+the CPU where it ran last, or to an idle one; a CPU that becomes idle takes over a thread that waits
 elsewhere, and looks for one at the ticks of the others.
 
-Not modelled: interrupts and ticks cost nothing; caches are always warm; CPUs are alike, and no two
-of them share a core; threads that wait are not moved from a busy CPU to a less busy one; real-time
-threads are not throttled.
+Simplified: interrupts and ticks cost nothing; caches are always warm; CPUs are alike, and no two
+share a core; waiting threads are not moved from a busy CPU to a less busy one; real-time threads
+are not throttled.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -24,9 +25,9 @@ PREEMPTION = {
     "full": "at any moment, in the kernel as in a program",
     "lazy": "in a program at any moment; in the kernel by real-time threads, and where a tick "
     "finds that a fair one has waited since before it",
-    "none": "in a program at any moment; in the kernel only where that offers it: cond_resched()",
+    "none": "in a program at any moment; in the kernel only where it offers that: cond_resched()",
 }
-"""By preemption model, where a thread is preempted. Source: kernel/sched/core.c."""
+"""By preemption model: where a thread is preempted. Source: kernel/sched/core.c."""
 
 
 @dataclass(slots=True, eq=False)
@@ -35,16 +36,15 @@ class Thread:
 
     Attributes:
         name: For people.
-        cpus: Where it may run, by number.
-        entity: It, as a fair thread.
-        fifo: Its priority as SCHED_FIFO, from 1 on; 0 if it is a fair one.
-        cpu: Where it runs, waits or ran last.
-        left: What it has yet to burn, in ns.
-        until: The moment until which it spins, whether it has a CPU or not; 0 if it burns.
-        in_kernel: It is in a system call.
-        asleep: It does not want to run.
-        woken: How often it was woken.
-        had: For how long it had a CPU, as far as that was counted, in ns.
+        cpus: Numbers of the CPUs where it may run. entity: It as a fair thread.
+        fifo: Its priority under SCHED_FIFO, at least 1; 0 for a fair thread.
+        cpu: The CPU where it runs, waits or ran last.
+        left: How long it has yet to burn, in ns.
+        until: When it stops spinning, whether it has a CPU or not; 0 if it burns.
+        in_kernel: Whether it is in a system call.
+        asleep: Whether it does not want to run.
+        woken: How many times it was woken.
+        had: How long it had a CPU, as far as accounted, in ns.
     """
 
     name: str
@@ -62,18 +62,18 @@ class Thread:
 
 @dataclass(slots=True, eq=False)
 class Cpu:
-    """A CPU and who waits for it.
+    """A CPU and the threads that wait for it.
 
     Attributes:
         number: Its own.
         fair: Its fair threads, the running one included.
         fifo: The real-time threads that wait for it, in the order in which they will run.
-        current: Who runs.
-        since: Up to when its time is counted.
-        ends: When current comes to its next step; NO_EVENT while it is at one.
-        turn: How often that has changed: an event of an earlier turn is void.
-        ticking: A tick is to come.
-        asked: current is to make way as soon as it leaves the kernel.
+        current: The running thread.
+        since: Until when its time is accounted.
+        ends: When current reaches its next point; NO_EVENT while it is at one.
+        turn: How many times that has changed: an event of an earlier turn is void.
+        ticking: Whether a tick is due.
+        asked: Whether current must give up the CPU as soon as it leaves the kernel.
     """
 
     number: int
@@ -88,7 +88,7 @@ class Cpu:
 
     @property
     def waiting(self) -> int:
-        """How many threads wait for it."""
+        """The number of threads that wait for it."""
         running = self.current is not None and not self.current.fifo
         return len(self.fifo) + self.fair.awake - running
 
@@ -97,15 +97,15 @@ class Machine:
     """The machine.
 
     Attributes:
-        now: What time it is.
+        now: The time.
         cpus: Its CPUs.
-        ran: Told whenever a CPU begins to run a thread, or (None) none.
+        ran: Called whenever a CPU begins to run a thread, or none (None).
     """
 
     def __init__(
         self, cpus: int, *, context_switch: int, wake_latency: int, preemption: str = "full"
     ) -> None:
-        """Make one whose CPUs are all idle; for the costs see costs.py.
+        """Make a machine whose CPUs are all idle; for the costs see costs.py.
 
         Raises:
             ValueError: There is no such preemption model.
@@ -124,13 +124,13 @@ class Machine:
     def thread(
         self, name: str, *, cpus: Sequence[int], nice: int = 0, fifo: int = 0, had: float = 1 / 2
     ) -> Thread:
-        """Make a thread that begins to run as soon as a CPU is free.
+        """Make a thread that starts to run as soon as a CPU is free.
 
         Args:
             name: For people.
             cpus: Where it may run, by number.
             nice: Its nice value.
-            fifo: Its priority as SCHED_FIFO; 0 for a fair thread.
+            fifo: Its priority under SCHED_FIFO; 0 for a fair thread.
             had: Part of its first slice that counts as used up, from 0 to 1; Linux counts half.
 
         Raises:
@@ -147,7 +147,7 @@ class Machine:
         return made
 
     def advance(self) -> Thread | None:
-        """Let time pass until a thread is at a step, and return it; None if nothing will happen."""
+        """Let time pass until a thread reaches a point; return it, or None if nothing will happen."""
         while self._events:
             self.now, _, happens = heappop(self._events)
             thread = happens()
@@ -156,7 +156,7 @@ class Machine:
         return None
 
     def burn(self, thread: Thread, ns: int) -> bool:
-        """Let a thread that is at a step burn some time; say whether it is at the next one already.
+        """Let a thread at a point burn time; return whether it has already reached the next one.
 
         If not, advance() returns it then.
         """
@@ -170,9 +170,9 @@ class Machine:
         return False
 
     def spin_until(self, thread: Thread, then: int) -> bool:
-        """Let a thread that is at a step look at the clock until some moment; answers as burn().
+        """Let a thread at a point spin until some moment; return as burn() does.
 
-        Unlike burn(), it has done so when it lacked a CPU meanwhile.
+        Unlike burn(), time without a CPU counts too.
         """
         if self.burn(thread, max(then - self.now, 0)):
             return True
@@ -180,7 +180,7 @@ class Machine:
         return False
 
     def sleep(self, thread: Thread) -> None:
-        """Let a thread that is at a step sleep until somebody wakes it."""
+        """Let a thread at a point sleep until it is woken."""
         cpu = self.cpus[thread.cpu]
         self._count(cpu)
         thread.asleep = True
@@ -192,12 +192,12 @@ class Machine:
             self.ran(cpu.number, None)
 
     def alarm(self, thread: Thread, after: int) -> None:
-        """Wake a thread that is about to sleep some time later, unless it was woken before."""
+        """Wake a thread, which is about to sleep, after some time, unless it was woken before."""
         sleeps = thread.woken
         self._at(self.now + after, lambda: self._ring(thread, sleeps))
 
     def wake(self, thread: Thread, by: Thread | None = None) -> None:
-        """Let a thread run again, if it sleeps.
+        """Let a sleeping thread run again.
 
         Args:
             thread: The thread.
@@ -213,29 +213,29 @@ class Machine:
         self._start(thread, after=0 if at_once else self._wake_latency)
 
     def enter_kernel(self, thread: Thread) -> None:
-        """Let a thread that is at a step begin a system call."""
+        """Let a thread at a point begin a system call."""
         thread.in_kernel = True
 
     def leave_kernel(self, thread: Thread) -> None:
-        """Let a thread that is at a step return from a system call; whoever waited runs now."""
+        """Let a thread at a point return from a system call; a thread that waited runs now."""
         thread.in_kernel = False
         cpu = self.cpus[thread.cpu]
         if cpu.asked:
             self._look(cpu, after=0)
 
     def cond_resched(self, thread: Thread) -> None:
-        """Let a thread that is at a step in the kernel make way, where others are not forced to."""
+        """Let a thread at a point in the kernel give up the CPU, as cond_resched() does."""
         cpu = self.cpus[thread.cpu]
         if cpu.asked and self._preemption == "none":
             self._at(self.now, lambda: self._schedule(cpu, force=True))
 
     def cpu_time(self, thread: Thread) -> int:
-        """Return for how long a thread has had a CPU, in ns."""
+        """Return how long a thread has had a CPU, in ns."""
         self._count(self.cpus[thread.cpu])
         return thread.had
 
     def set_fifo(self, thread: Thread, fifo: int) -> None:
-        """Make a thread that is at a step a real-time one of that priority, or (0) a fair one."""
+        """Give a thread at a point a real-time priority, or make it a fair one (0)."""
         cpu = self.cpus[thread.cpu]
         self._count(cpu)
         if not thread.fifo and fifo:
@@ -251,7 +251,7 @@ class Machine:
             self.wake(thread)
 
     def _start(self, thread: Thread, *, after: int = 0, had: float = 0) -> None:
-        """Let a thread wait for its CPU, which takes notice some time after."""
+        """Let a thread wait for its CPU, which takes notice after some time."""
         cpu = self.cpus[thread.cpu]
         thread.asleep = False
         self._count(cpu)
@@ -264,7 +264,7 @@ class Machine:
         self._look(cpu, after)
 
     def _choose_cpu(self, thread: Thread) -> int:
-        """Return where a woken thread is to run: where it did, unless only another CPU is idle."""
+        """Return the CPU for a woken thread: its last one, unless only another one is idle."""
         if self._is_free(self.cpus[thread.cpu], thread):
             return thread.cpu
         free = (each for each in thread.cpus if self._is_free(self.cpus[each], thread))
@@ -272,7 +272,7 @@ class Machine:
 
     @staticmethod
     def _is_free(cpu: Cpu, thread: Thread) -> bool:
-        """Say whether nobody is there, or for a real-time thread nobody whom it must wait for."""
+        """Return whether a CPU runs nothing, or nothing that a real-time thread must wait for."""
         if thread.fifo and not cpu.fifo:
             return cpu.current is None or cpu.current.fifo < thread.fifo
         return cpu.current is None and not cpu.waiting
@@ -283,17 +283,17 @@ class Machine:
 
     @staticmethod
     def _queue_fifo(cpu: Cpu, thread: Thread, *, first: bool = False) -> None:
-        """Put a thread after those of its priority, or (first) before them."""
+        """Queue a thread after those of its priority, or before them (first)."""
         place = thread.fifo + first
         index = sum(each.fifo >= place for each in cpu.fifo)
         cpu.fifo.insert(index, thread)
 
     def _look(self, cpu: Cpu, after: int) -> None:
-        """Let a CPU look, some time later, whether another thread should run."""
+        """Let a CPU check after some time whether another thread should run."""
         self._at(self.now + after, lambda: self._schedule(cpu))
 
     def _tick(self, cpu: Cpu) -> None:
-        """Look whether another thread should run, or whether an idle CPU takes over who waits."""
+        """Check whether another thread should run, or an idle CPU takes over a waiting one."""
         cpu.ticking = False
         self._schedule(cpu, force=cpu.asked and self._preemption == "lazy")
         if cpu.waiting:
@@ -302,7 +302,7 @@ class Machine:
                     self._schedule(other)
 
     def _schedule(self, cpu: Cpu, *, force: bool = False) -> None:
-        """Let the thread run that should, or (unless force) ask for that where it must wait."""
+        """Run the thread that should run, or (unless force) request it if it must wait."""
         self._count(cpu)
         best = self._pick(cpu) or self._take_over(cpu)
         before = cpu.current
@@ -313,20 +313,20 @@ class Machine:
                 self._preempt(cpu, before)
             self._run(cpu, best)
         elif best is not None and not best.fifo:
-            cpu.fair.run(best.entity)  # a slice more, if it has used up the one before
+            cpu.fair.run(best.entity)  # another slice, if it has used up its last one
         if not cpu.ticking and cpu.current is not None and cpu.waiting:
             cpu.ticking = True
             self._at((self.now // TICK_NS + 1) * TICK_NS, lambda: self._tick(cpu))
 
     def _must_wait(self, best: Thread | None, before: Thread | None) -> bool:
-        """Say whether the one that runs is not preempted by the other where it is."""
+        """Return whether the model keeps the running thread from being preempted here."""
         in_kernel = before is not None and before.in_kernel
         if not in_kernel or best is None or self._preemption == "full":
             return False
         return self._preemption == "none" or not best.fifo
 
     def _pick(self, cpu: Cpu) -> Thread | None:
-        """Return who should run of those who are at a CPU."""
+        """Return which of a CPU's threads should run."""
         running = cpu.current.fifo if cpu.current is not None else 0
         if cpu.fifo and cpu.fifo[0].fifo > running:
             return cpu.fifo[0]
@@ -336,7 +336,7 @@ class Machine:
         return self._threads[entity] if entity else None
 
     def _take_over(self, cpu: Cpu) -> Thread | None:
-        """Bring a thread to an idle CPU that waits for the busiest of the others."""
+        """Move a thread that waits for the busiest of the other CPUs to an idle CPU."""
         for other in sorted(self.cpus, key=lambda each: -each.waiting):
             for thread in self._waiting(other):
                 if cpu.number in thread.cpus:
@@ -352,7 +352,7 @@ class Machine:
         return None
 
     def _waiting(self, cpu: Cpu) -> Iterable[Thread]:
-        """Give the threads that wait for a CPU."""
+        """Return the threads that wait for a CPU."""
         yield from cpu.fifo
         for entity in cpu.fair.entities:
             thread = self._threads[entity]
@@ -360,14 +360,14 @@ class Machine:
                 yield thread
 
     def _preempt(self, cpu: Cpu, thread: Thread) -> None:
-        """Let the current thread wait, with what it has yet to burn."""
+        """Let the current thread wait, with the time that it has yet to burn."""
         thread.left = cpu.ends - self.now
         cpu.current = None
         if thread.fifo:
             self._queue_fifo(cpu, thread, first=True)
 
     def _run(self, cpu: Cpu, thread: Thread | None) -> None:
-        """Let a thread run that waited, or none."""
+        """Run a thread that waited, or none."""
         cpu.current = thread
         cpu.ends, cpu.asked = NO_EVENT, False
         cpu.turn += 1
@@ -382,7 +382,7 @@ class Machine:
         self.ran(cpu.number, thread)
 
     def _count(self, cpu: Cpu) -> None:
-        """Count what the current thread ran since this was done last."""
+        """Account the time that the current thread has run since the last call."""
         ns = self.now - cpu.since
         if cpu.current is not None:
             cpu.current.had += ns
@@ -394,7 +394,7 @@ class Machine:
         self._at(cpu.ends, lambda: self._step(cpu, turn))
 
     def _step(self, cpu: Cpu, turn: int) -> Thread | None:
-        """Return the thread that has burnt its time, unless it was preempted before."""
+        """Return the thread that has burned its time, unless it was preempted before."""
         if turn != cpu.turn:
             return None
         cpu.ends = NO_EVENT
@@ -403,6 +403,6 @@ class Machine:
         return cpu.current
 
     def _at(self, time: int, happens: Callable[[], Thread | None]) -> None:
-        # Numbered, so that what happens at the same moment happens in the order of its causes.
+        # Numbered, so that events at the same moment happen in the order in which they were caused.
         self._made += 1
         heappush(self._events, (time, self._made, happens))

@@ -1,9 +1,9 @@
-"""What the simulation puts in the place of locking/sync.py's primitives.
+"""The simulation's replacements for the primitives of locking/sync.py.
 
-Jobs are pieces of one real thread, and what is between two moments of virtual time is one piece. So
-a counter needs no lock, and a lock is contended only if time passes while it is held. Sections of
-the kernel's spinlocks take none, hence none of them spins here; the mutexes that may be held for
-some time are those that sleep in the kernel, too.
+Jobs share one real thread, which switches between them only when virtual time passes. So a counter
+needs no lock, and a lock is contended only if time passes while it is held. No time passes under
+the kernel's spinlocks, so none of them spins here; the mutexes that may be held for some time are
+those that sleep in the kernel, too.
 """
 
 from collections.abc import Callable
@@ -14,29 +14,29 @@ from untorn.sim.machine import Thread
 
 
 class Clockwork(Protocol):
-    """What the primitives ask of the simulation that is at work."""
+    """What the primitives need from the running simulation."""
 
     @property
     def now(self) -> int:
-        """What time it is, in ns."""
+        """The time, in ns."""
 
     @property
     def current(self) -> "Task | None":
-        """Who runs; None while things are set up."""
+        """The running task; None during set-up."""
 
     def sleep(self) -> None:
-        """Let the running task sleep until somebody wakes it."""
+        """Let the running task sleep until it is woken."""
 
     def wake(self, task: "Task") -> None:
-        """Wake a task that waits; the running one pays for it."""
+        """Wake a waiting task; the running one pays for it."""
 
 
 class Task(sync.Task):
     """A task of a simulation.
 
     Attributes:
-        thread: What it is on the machine.
-        waits: It sleeps until what it waits for holds.
+        thread: Its thread on the machine.
+        waits: Whether it sleeps until a predicate holds.
     """
 
     __slots__ = ("_clockwork", "thread", "waits")
@@ -48,8 +48,8 @@ class Task(sync.Task):
         self._clockwork = clockwork
 
     def wait_until(self, holds: Callable[[], bool], *, killable: bool = False) -> bool:
-        """Sleep until holds() is true, as sync's does."""
-        # No time passes between the look and the sleep, so no wake-up can come in between.
+        """Sleep until holds() is true, like sync's."""
+        # No time passes between the check and the sleep, so no wake-up can come in between.
         while not holds():
             if killable and self.killed:
                 return False
@@ -59,13 +59,13 @@ class Task(sync.Task):
         return True
 
     def wake_up(self) -> None:
-        """Make the task look at what it waits for."""
+        """Make the task check its predicate."""
         if self.waits:
             self._clockwork.wake(self)
 
 
 class AtomicInt:
-    """sync's counter, which nothing can come in between."""
+    """sync's counter; nothing can interrupt its methods."""
 
     __slots__ = ("_value",)
 
@@ -86,7 +86,7 @@ class AtomicInt:
         return self._value
 
     def add_not_zero(self, delta: int) -> bool:
-        """Add delta unless the value is 0; say whether it was added."""
+        """Add delta unless the value is 0; return whether it was added."""
         if self._value == 0:
             return False
         self._value += delta
@@ -101,7 +101,7 @@ class AtomicInt:
 
 
 class Mutex:
-    """Mutual exclusion, first come, first served; who waits sleeps."""
+    """Mutual exclusion, first come, first served; waiting tasks sleep."""
 
     __slots__ = ("_held", "_queue")
 
@@ -119,14 +119,14 @@ class Mutex:
         return True
 
     def release(self) -> None:
-        """Let go, or hand it over to who has waited longest."""
+        """Release it, or hand it over to the task that has waited longest."""
         if self._queue:
             self._queue.pop(0).wake_up()
         else:
             self._held = False
 
     def locked(self) -> bool:
-        """Say whether it is held."""
+        """Return whether it is held."""
         return self._held
 
     def __enter__(self) -> bool:
@@ -137,7 +137,7 @@ class Mutex:
 
 
 def stand_ins(clockwork: Clockwork) -> dict[str, object]:
-    """Return what takes the place of sync's primitives, by the name that it knows each under."""
+    """Return the replacements for sync's primitives, by their names there."""
     outside = sync.Task("set-up")
     return {
         "Mutex": Mutex,

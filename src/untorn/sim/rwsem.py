@@ -1,13 +1,13 @@
 """mmap_lock as Linux has it: a lock that can be stolen, where the engine's is fair.
 
-The engine hands its lock over to who has waited longest. Linux wakes a writer, who must then find
-the lock free; a reader that comes first takes it. A scanner thus goes on from one read() to the
-next, while a writer is woken again and again, until that has waited for a tick or two: from then
-on nobody overtakes it. This decides how long a writer waits, and how many readers go before it.
+The engine hands its lock over to the task that has waited longest. Linux wakes a writer, which must
+then find the lock free; a reader that comes first takes it. So a scanner goes from one read() to
+the next while a writer is woken again and again. Once the writer has waited for a tick or two,
+nothing overtakes it any more. This determines how long a writer waits, and how many readers
+overtake it.
 
-Not modelled: a writer that spins, for some 15 us, before it sleeps.
-Compare kernel/locking/rwsem.c:rwsem_down_read_slowpath(), rwsem_try_write_lock(),
-rwsem_mark_wake().
+Not modelled: a writer spins for about 15 us before it sleeps. Compare
+kernel/locking/rwsem.c:rwsem_down_read_slowpath(), rwsem_try_write_lock(), rwsem_mark_wake().
 """
 
 from untorn.locking import sync
@@ -16,7 +16,7 @@ from untorn.sim.fair import TICK_NS
 
 
 class _Waiter(Waiter):
-    """A task in the queue; since which tick, and whether nobody may overtake it any more."""
+    """A task in the queue, the tick when it came, and whether it may no longer be overtaken."""
 
     __slots__ = ("handoff", "since")
 
@@ -27,7 +27,7 @@ class _Waiter(Waiter):
 
 
 class StolenRwSemaphore(RwSemaphore):
-    """The semaphore. No time passes inside its methods but in waits, so nothing comes between."""
+    """The semaphore. Time passes in its methods only in waits, so each is atomic between these."""
 
     __slots__ = ()
 
@@ -35,7 +35,7 @@ class StolenRwSemaphore(RwSemaphore):
         return super()._may_read() or (self._count == 0 and not self._first.handoff)
 
     def _is_in(self, waiter: Waiter) -> bool:
-        """Let a writer take the lock that is free for it."""
+        """Let a writer take the lock, which is free for it."""
         if waiter.is_writer and waiter is self._first and not waiter.granted:
             if self._count == 0:
                 self._queue = self._queue[1:]
@@ -51,8 +51,8 @@ class StolenRwSemaphore(RwSemaphore):
         return waiter
 
     def _hand_over(self) -> tuple[Waiter, ...]:
-        """Let in all readers, if one is in front; of a writer in front return that it be woken."""
-        if not self._queue:  # the one that waited has given up
+        """Let in all readers if the first waiter is one; return the tasks to wake."""
+        if not self._queue:  # the waiting task has given up
             return ()
         if self._first.is_writer:
             return (self._first,) if self._count == 0 else ()

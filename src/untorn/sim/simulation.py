@@ -1,7 +1,7 @@
-"""A simulation: jobs, written as for threads, on the threads of a machine.
+"""A simulation: jobs, written like threads, on the threads of a machine.
 
-Jobs are greenlets of one real thread, so what they do between two moments of virtual time is one
-piece. What they share, and what depends on time, must have been made while simulating().
+Jobs are greenlets of one real thread, which switches between them only when virtual time passes.
+What they share, and what depends on time, must be made while simulating().
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -20,20 +20,21 @@ from untorn.sim.rwsem import StolenRwSemaphore
 from untorn.sim.turns import TurnsMachine
 
 TIMER_SLACK_NS = 50_000
-"""By how much later than asked a fair thread's sleep ends. Source: PR_SET_TIMERSLACK(2const)."""
+"""How much later than requested a fair thread's sleep ends, in ns. Source:
+PR_SET_TIMERSLACK(2const)."""
 
 
 class StuckError(Exception):
-    """All that is left waits, and nothing will happen any more."""
+    """All jobs left wait, and nothing will happen any more."""
 
 
 class Simulation:
     """Jobs on a machine.
 
     Attributes:
-        costs: What is charged.
+        costs: The costs that are charged.
         machine: The machine.
-        current: Whose job runs; None while things are set up, which takes no time.
+        current: The task whose job runs; None during set-up, which takes no time.
     """
 
     def __init__(self, cpus: int, costs: Costs, preemption: str, *, in_turns: bool = False) -> None:
@@ -64,22 +65,22 @@ class Simulation:
         fifo: int = 0,
         had: float = 1 / 2,
     ) -> None:
-        """Let a job begin, on a thread of its own; raises as Machine.thread()."""
+        """Start a job on a thread of its own; raises as Machine.thread()."""
         thread = self.machine.thread(name, cpus=cpus, nice=nice, fifo=fifo, had=had)
         task = self._tasks[thread] = Task(self, thread)
         self._jobs[task] = _begun(job)
 
     def run(self) -> None:
-        """Let all jobs run to their ends.
+        """Run all jobs to their ends.
 
         Raises:
-            StuckError: Some wait for ever.
-            Exception: What a job failed with, which ends all.
+            StuckError: Some jobs wait for ever.
+            Exception: A job failed with it, which ends all.
         """
         try:
             while self._jobs:
                 self.current = self._next()
-                # Jobs switch to one another. Back here comes the one that ended, or its failure.
+                # Jobs switch to one another. Control returns here when one ends or fails.
                 self._jobs[self.current].switch()
                 ended = self._running
                 del self._jobs[ended]
@@ -91,33 +92,33 @@ class Simulation:
                     job.throw()
 
     def burn(self, ns: float) -> None:
-        """Let the running job take some time; none is taken while things are set up."""
+        """Let the running job take some time; set-up takes none."""
         current = self.current
         if current is not None and not self.machine.burn(current.thread, round(ns)):
             self._go_on()
 
     def enter_kernel(self) -> None:
-        """Let the running job begin a system call; nobody does while things are set up."""
+        """Let the running job begin a system call; does nothing during set-up."""
         if self.current is not None:
             self.machine.enter_kernel(self.current.thread)
 
     def cond_resched(self) -> None:
-        """Let the running job make way in the kernel."""
+        """Let the running job give up the CPU in the kernel."""
         if self.current is not None:
             self.machine.cond_resched(self.current.thread)
 
     def leave_kernel(self) -> None:
-        """Let it return from that."""
+        """Let the running job return from a system call."""
         if self.current is not None:
             self.machine.leave_kernel(self.current.thread)
 
     def spin_until(self, then: int) -> None:
-        """Let the running job look at the clock until some moment."""
+        """Let the running job spin until some moment."""
         if not self.machine.spin_until(self._running.thread, then):
             self._go_on()
 
     def sleep(self) -> None:
-        """Let the running job sleep until somebody wakes it."""
+        """Let the running job sleep until it is woken."""
         self.machine.sleep(self._running.thread)
         self._go_on()
 
@@ -129,17 +130,17 @@ class Simulation:
         self.sleep()
 
     def wake(self, task: Task) -> None:
-        """Wake a job that waits; the running one pays for it."""
+        """Wake a waiting job; the running one pays for it."""
         self.burn(self.costs.wake_up)
         if task.waits:
             self.machine.wake(task.thread, by=self.current.thread if self.current else None)
 
     def cpu_time(self) -> int:
-        """Return for how long the running job's thread has had a CPU, in ns."""
+        """Return how long the running job's thread has had a CPU, in ns."""
         return self.machine.cpu_time(self._running.thread)
 
     def set_fifo(self, fifo: int) -> None:
-        """Make the running job's thread a real-time one of that priority, or (0) a fair one."""
+        """Give the running job's thread a real-time priority, or make it a fair one (0)."""
         self.burn(self.costs.syscall)
         self.machine.set_fifo(self._running.thread, fifo)
 
@@ -149,24 +150,24 @@ class Simulation:
         return self.current
 
     def _next(self) -> Task:
-        """Let time pass until somebody is at a step."""
+        """Let time pass until a thread reaches a point; return its task."""
         thread = self.machine.advance()
         if thread is None:
             raise StuckError(f"{', '.join(task.name for task in self._jobs)}: all wait for ever")
         return self._tasks[thread]
 
     def _go_on(self) -> None:
-        """Return when the job that runs now is at its next step; others run until then."""
+        """Run other jobs until the current one reaches its next point."""
         before, self.current = self.current, self._next()
         if self.current is not before:
             self._jobs[self.current].switch()
 
 
 def _begun(job: Callable[[], object]) -> greenlet:
-    """Return a greenlet that does a job from its next switch on.
+    """Return a greenlet that runs a job from its next switch on.
 
-    It begins here, and not in the middle of another job: it would count the frames of that as its
-    own, and a few hundred jobs would come to the limit of recursion.
+    It starts here, not in the middle of another job: then it would count that job's frames as its
+    own, and a few hundred jobs would reach the recursion limit.
     """
     here = getcurrent()
 
@@ -183,15 +184,15 @@ def _begun(job: Callable[[], object]) -> greenlet:
 def simulating(
     cpus: int, costs: Costs, preemption: str, *, in_turns: bool = False
 ) -> Iterator[Simulation]:
-    """Let locking/, mm/ and fs/ take the time that they cost, on a machine with these CPUs.
+    """Charge locking/, mm/ and fs/ virtual time, on a machine with these CPUs.
 
-    What is made inside does not work outside, and the other way round. One at a time in a process.
+    Objects made inside do not work outside, nor the other way round. One at a time per process.
 
     Args:
-        cpus: How many.
-        costs: What is charged.
+        cpus: The number of CPUs.
+        costs: The costs that are charged.
         preemption: A key of machine.PREEMPTION.
-        in_turns: The CPUs take turns, as those of an emulated guest in virtual time.
+        in_turns: Whether the CPUs take turns, like those of an emulated guest in virtual time.
 
     Raises:
         ValueError: There is no such preemption model.

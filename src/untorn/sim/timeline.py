@@ -23,12 +23,12 @@ class Span(NamedTuple):
 
 @dataclass(slots=True)
 class Timeline:
-    """What was seen, each list in the order of the ends.
+    """The recorded spans; each list is in the order of their ends.
 
     Attributes:
-        runs: By CPU, who ran.
-        reads: Who held mmap_lock for reading.
-        writes: Who held it for writing, until it was let go of or downgraded.
+        runs: By CPU, the threads that ran.
+        reads: The threads that held mmap_lock for reading.
+        writes: The threads that held it for writing, until they released or downgraded it.
     """
 
     runs: dict[int, list[Span]] = field(default_factory=dict)
@@ -37,7 +37,7 @@ class Timeline:
 
     @contextmanager
     def watching(self, simulation: Simulation) -> Iterator[None]:
-        """Note what happens in a simulation that is about to begin."""
+        """Record a simulation that is about to begin."""
         watch = _Watch(simulation, self)
         simulation.machine.ran = watch.ran
         base, stolen = watch.methods(), watch.wake_ups()
@@ -46,7 +46,7 @@ class Timeline:
 
 
 class _Watch:
-    """What fills a timeline: it stands around the methods of mmap_lock."""
+    """Fills a timeline: it wraps the methods of mmap_lock."""
 
     def __init__(self, simulation: Simulation, timeline: Timeline) -> None:
         self._simulation, self._timeline = simulation, timeline
@@ -54,7 +54,7 @@ class _Watch:
         self._since: dict[str, int] = {}
 
     def ran(self, cpu: int, thread: Thread | None) -> None:
-        """Note that a CPU begins to run a thread, or none."""
+        """Record that a CPU begins to run a thread, or none."""
         now = self._simulation.now
         if cpu in self._running:
             start, before = self._running.pop(cpu)
@@ -63,7 +63,7 @@ class _Watch:
             self._running[cpu] = now, thread
 
     def methods(self) -> dict[str, Callable[..., Any]]:
-        """Return what takes the place of the lock's methods."""
+        """Return replacements for the lock's methods."""
         reads, writes = self._timeline.reads, self._timeline.writes
         return {
             "down_read": self._after(RwSemaphore.down_read, self._taken),
@@ -74,7 +74,7 @@ class _Watch:
         }
 
     def wake_ups(self) -> dict[str, Callable[..., Any]]:
-        """Return what takes the place of the method that chooses whom to wake."""
+        """Return a replacement for the method that chooses which task to wake."""
         hand_over = StolenRwSemaphore._hand_over
         return {"_hand_over": self._after(hand_over, self._handed_over)}
 
@@ -82,7 +82,7 @@ class _Watch:
         self._since.setdefault(self._name(), self._simulation.now)
 
     def _handed_over(self, woken: tuple[Waiter, ...]) -> None:
-        # Who was granted it holds it from now on, whenever it runs.
+        # A task that is granted the lock holds it from now on, whenever it runs.
         granted = (waiter.task.name for waiter in woken if waiter.granted)
         self._since.update(dict.fromkeys(granted, self._simulation.now))
 
@@ -99,11 +99,11 @@ class _Watch:
         return self._simulation.current.name
 
     def _is_of_interest(self, lock: RwSemaphore) -> bool:
-        """Say whether it is mmap_lock, and the clock has started."""
+        """Return whether a lock is mmap_lock and the clock has started."""
         return lock.lock_class == MMAP_LOCK and self._simulation.current is not None
 
     def _after(self, method: Callable[..., Any], note: Callable[[Any], None]) -> Callable[..., Any]:
-        """Return a method that notes what it returned, if that is of interest."""
+        """Return a method that records what it returned, if that is of interest."""
 
         def noting(lock: RwSemaphore, **keywords: bool) -> Any:
             result = method(lock, **keywords)
@@ -114,7 +114,7 @@ class _Watch:
         return noting
 
     def _before(self, method: Callable[..., Any], note: Callable[[], None]) -> Callable[..., Any]:
-        """Return a method that notes that it is called, if that is of interest."""
+        """Return a method that records that it is called, if that is of interest."""
 
         def noting(lock: RwSemaphore) -> Any:
             if self._is_of_interest(lock):

@@ -1,8 +1,8 @@
-"""A machine whose CPUs take turns, as those of a guest that is emulated by counting instructions.
+"""A machine whose CPUs take turns, like those of a guest emulated by counting instructions.
 
-One CPU at a time makes headway, or none. From tick to tick the turn goes to a CPU by chance, or to
-nobody; the clock goes on for all, and a CPU that has not its turn takes no notice of anything. One
-that becomes idle leaves the rest of its turn to another. See docs/simulation-kernels.md.
+At most one CPU at a time makes progress. At each tick the turn goes to a random CPU, or to none.
+The clock advances for all, but a CPU without the turn takes no notice of anything. A CPU that
+becomes idle leaves the rest of its turn to another. See docs/simulation-kernels.md.
 """
 
 from collections.abc import Iterator
@@ -23,8 +23,8 @@ class TurnsMachine(Machine):
         )
         self._chance = Random(cpus)
         self._holder: Cpu | None = self.cpus[0]
-        self._rests = [0] * cpus  # of those that wait for their turn, what is left of a step
-        self._called: set[int] = set()  # CPUs that are to look who should run
+        self._rests = [0] * cpus  # time left to burn, by CPU that waits for its turn
+        self._called: set[int] = set()  # CPUs that must check which thread should run
         self._at(TICK_NS, self._next_turn)
 
     def _schedule(self, cpu: Cpu, *, force: bool = False) -> None:
@@ -40,7 +40,7 @@ class TurnsMachine(Machine):
         self._give_turn(self._chance.choice([*self._ready(), None]))
 
     def _ready(self) -> Iterator[Cpu]:
-        """Give the CPUs that have something to do."""
+        """Return the CPUs that have something to do."""
         for cpu in self.cpus:
             if cpu.current is not None or cpu.number in self._called:
                 yield cpu
