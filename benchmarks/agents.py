@@ -1,4 +1,4 @@
-"""A mount of ours, and an agent that nobody can change, while a benchmark looks at them."""
+"""A mount of ours and an agent that we cannot change, run for a benchmark."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ from untorn.errors import OutOfReachError
 
 EXPORTER = "prometheus-process-exporter"
 _START, _END = 60.0, 30.0
-"""Seconds that each has."""
+"""Seconds until each must be up."""
 
 
 class Mount(NamedTuple):
@@ -31,12 +31,12 @@ class Mount(NamedTuple):
     """Its stderr."""
 
     def costs(self) -> str:
-        """Have the server tell what looking cost so far."""
+        """Let the server report what its looks have cost so far."""
         os.kill(self.pid, signal.SIGUSR1)
         return self.said.readline().rstrip()
 
     def cpu(self) -> float:
-        """Return the seconds of CPU time that the server and its watchdog took."""
+        """Return how many seconds of CPU time the server and its watchdog took."""
         stats = (_fields(f"/proc/{pid}/stat") for pid in (self.pid, *children_of(self.pid)))
         return sum(int(each[11]) + int(each[12]) for each in stats) / os.sysconf("SC_CLK_TCK")
 
@@ -83,7 +83,7 @@ def mounted(*arguments: str) -> Iterator[Mount]:
 def _manager() -> Iterator[socket.socket]:
     """Be a service manager: see sd_notify(3)."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-        manager.bind("")  # the kernel finds an address
+        manager.bind("")  # the kernel chooses an address
         manager.settimeout(0.2)
         yield manager
 
@@ -101,11 +101,11 @@ def _await_ready(manager: socket.socket, server: "subprocess.Popen[str]") -> Non
 
 @contextmanager
 def exporter(proc: str, command_lines: str) -> Iterator[str]:
-    """Run prometheus-process-exporter on a /proc until the block ends; give its address.
+    """Run prometheus-process-exporter on a /proc until the block ends; yield its address.
 
     Args:
-        proc: Where it looks.
-        command_lines: A regular expression: of which processes it tells.
+        proc: The /proc that it reads.
+        command_lines: A regular expression for the processes that it reports.
 
     Raises:
         OutOfReachError: It is not installed, or does not answer.
@@ -129,7 +129,7 @@ def exporter(proc: str, command_lines: str) -> Iterator[str]:
 
 
 def scrape(url: str) -> str:
-    """Return what an exporter tells."""
+    """Return the metrics of an exporter."""
     with urlopen(url, timeout=_START) as answer:
         text: bytes = answer.read()
     return text.decode()

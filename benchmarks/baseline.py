@@ -1,7 +1,7 @@
-"""What one would write first: a dict and a sorted list of starts, under one lock.
+"""The simplest implementation: a dict and a sorted list of starts, under one lock.
 
-It knows no merge, no split, no limits and no permissions but one, and who reads it stops every
-writer for the whole text.
+It has no merges, splits or limits, and only one permission. A reader blocks every writer while it
+makes the whole text.
 """
 
 import threading
@@ -44,7 +44,7 @@ class LockedMap:
             return (start, end) if addr < end else None
 
     def lock(self, addr: int) -> None:
-        """Find it: the lock of all is held for no longer."""
+        """Find the range: the lock is held only for that."""
         self.find(addr)
 
     def read(self) -> None:

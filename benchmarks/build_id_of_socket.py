@@ -2,10 +2,10 @@
 
     python benchmarks/build_id_of_socket.py [KERNEL]...
 
-The running kernel is asked, or guests of the KERNELs named: see docs/kernels.md. A connection of
+This asks the running kernel, or guests with the named KERNELs: see docs/kernels.md. A connection of
 our own gets 300 bytes. Its receiver maps the socket, as for zero-copy receive, asks the kernel for
-the build id of what is mapped there, and then receives what is left. This file goes into guests as
-it is, so the host's side is imported where it is needed. See docs/finding-procmap-query.md.
+the build id of that mapping, and then receives what is left. This file goes into guests as it is,
+so the host's side is imported where it is needed. See docs/finding-procmap-query.md.
 """
 
 import ctypes

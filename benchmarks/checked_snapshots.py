@@ -1,10 +1,10 @@
-"""What checking saves a snapshot from: false gaps, while a process splits and merges what it reads.
+"""Count the false gaps that checking keeps out of snapshots while a process splits and merges VMAs.
 
     python benchmarks/checked_snapshots.py [LINES]
 
-A child changes the permissions of a page amid others, and back, as fast as it can; all pages stay
-mapped. Snapshots are taken of it by a reader that is interrupted often, until they have had so
-many lines in all. See docs/reader.md.
+A child changes the permissions of a page between others, and back, as fast as it can; all pages
+stay mapped. A reader that is interrupted often takes snapshots of it until they have LINES lines in
+all. See docs/reader.md.
 """
 
 import subprocess
@@ -33,7 +33,7 @@ while True:
 
 
 def main() -> None:
-    """Take snapshots, print what was found."""
+    """Take snapshots and print the result."""
     wanted = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
     totals: Counter[str] = Counter()
     with subprocess.Popen([sys.executable, "-c", CHILD], stdout=subprocess.PIPE) as child:

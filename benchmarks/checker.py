@@ -1,9 +1,9 @@
-"""Schedules per second and CPU of the checker, and what the engine pays for its existence: nothing.
+"""Schedules per second and CPU of the checker, and its cost to the engine, which is nothing.
 
     make bench-checker
 
-One reader and one writer, so many steps in a schedule. Rates are of CPU time, the best of a few
-rounds: what disturbs one can only make it slower. The engine is timed before the checker is
+One reader and one writer, so many steps in a schedule. Rates are per CPU time, the best of a few
+rounds: a disturbance can only make a round slower. The engine is timed before the checker is
 imported and again after it was used; the ratio should be 1.
 """
 
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 SCENARIOS = ("maps/join-right", "maps/join-left", "maps/split-above", "maps/merge-left")
 ROUNDS = 5
 SCHEDULES = 4000
-"""Schedules in a round, at least."""
+"""Schedules in a round at least."""
 PAIRS = 5_000
 BASE = 0x1000_0000
 
 
 def pair_time() -> float:
-    """Return microseconds of the engine for a page that is mapped and unmapped."""
+    """Return how many microseconds the engine takes to map and unmap a page."""
     process = Process()
     flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED
     times = []

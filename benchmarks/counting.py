@@ -1,9 +1,9 @@
-"""How long it takes to know what is in memory: of one large process, and of a whole machine.
+"""How long it takes to count resident memory: of one large process, and of a whole machine.
 
     make bench-counting
 
-All take turns, in one run; the figures are medians. psutil and smem are measured if they are
-installed. That they find the same is looked at, too.
+All take turns in one run; the figures are medians. psutil and smem are measured if they are
+installed. Their results are compared, too.
 """
 
 import shutil
@@ -23,7 +23,7 @@ from untorn.bench.resident import check_available
 GIB = 8
 PROCESSES, ROUNDED = 300, 64 << 10
 Counted = dict[int, tuple[int, int, int]]
-"""By process, rss, private and pss in bytes."""
+"""By process: rss, private and pss in bytes."""
 _LARGE = """
 import ctypes, mmap, sys
 libc = ctypes.CDLL(None)
@@ -41,10 +41,10 @@ _NOHUGEPAGE, _HUGEPAGE = 15, 14
 
 
 def one_process(advice: int) -> dict[str, Times | str]:
-    """Measure how long it takes of a process of one large VMA."""
+    """Measure how long a process with one large VMA takes."""
     check_available(GIB << 30)
     with running("-c", _LARGE, GIB << 30, advice) as pid:
-        untorn.memory(pid)  # measures once what this machine needs for a page
+        untorn.memory(pid)  # measures once how long this machine takes per page
         return measure(
             {
                 "raw read() of smaps": lambda: raw(pid, "smaps"),
@@ -82,14 +82,14 @@ def by_smem() -> Counted:
 
 
 def alike(one: tuple[int, ...] | None, other: tuple[int, ...] | None) -> bool:
-    """Tell whether two found the same; the sum of what smaps rounds down is less by some kB."""
+    """Return whether two found the same; smaps rounds down, so its sum may be some kB less."""
     if one is None or other is None:
         return False
     return one[:2] == other[:2] and abs(one[2] - other[2]) <= ROUNDED
 
 
 def whole_machine(pids: list[int]) -> tuple[dict[str, Times | str], str]:
-    """Measure how long it takes of all processes; return also what differs."""
+    """Measure how long all processes take; also return the differences."""
     ways: dict[str, Callable[[], Counted] | str] = {"untorn.memories": by_untorn}
     try:
         psutil = import_module("psutil")

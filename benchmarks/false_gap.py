@@ -1,9 +1,9 @@
-"""Which half of a round makes Linux leave out what is mapped: the split, or the merge.
+"""Which half of a round makes Linux leave out a mapped range: the split, or the merge.
 
     python benchmarks/false_gap.py [SECONDS]
 
-The reader, disturbed, reads the first fill that shows the site, over and over, while one write
-section is made; the other half of a round is made while nobody reads. See docs/false-gap.md.
+The reader, disturbed, reads the first fill that shows the site, over and over, during one write
+section; the other half of a round is made without a reader. See docs/false-gap.md.
 """
 
 import sys
@@ -28,7 +28,7 @@ Texts = Counter[bytes]
 
 
 def measure(writer: Merging, half: str, seconds: float) -> str:
-    """Return how many sections and reads there were, and how many of these have a false gap."""
+    """Return how many sections and reads there were, and how many reads have a false gap."""
     texts = Texts()
     sections = 0
     with LiveRaceTarget().open(writer) as scene, ThreadPoolExecutor(1) as pool, disturbed():
@@ -48,7 +48,7 @@ def measure(writer: Merging, half: str, seconds: float) -> str:
 
 
 def read_during(deed: Deed, site: Site, file: MapsFile, pool: ThreadPoolExecutor) -> Texts:
-    """Read the first fill over and over until the deed is done; count what it shows."""
+    """Read the first fill over and over until the section ends; count each text."""
     texts = Texts()
     done = pool.submit(deed, site)
     while not done.done():
@@ -58,13 +58,13 @@ def read_during(deed: Deed, site: Site, file: MapsFile, pool: ThreadPoolExecutor
 
 
 def has_gap(text: bytes, writer: Merging, region: Range) -> bool:
-    """Say whether a fill leaves out what the writer keeps mapped."""
+    """Return whether a fill leaves out a range that the writer keeps mapped."""
     solid = Solid(writer.solid(region, writer.site(region)))
     return judge(solid, reading_of([text], "maps", QUIET), region).gaps > 0
 
 
 def main() -> None:
-    """Measure both halves of each writer that keeps all mapped."""
+    """Measure both halves of a round of each writer that keeps all mapped."""
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 10.0
     print(f"disturbance: {disturbance()}")
     for writer in ALWAYS_MAPPED:

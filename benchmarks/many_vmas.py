@@ -1,8 +1,8 @@
 """A process with many VMAs, as its own program: `python many_vmas.py COUNT [spin]`.
 
-Every VMA is one page with a hole of one page behind it; one in five maps a file, as that many
-libraries do in a process of that size. It says `ready` and stays until its stdin ends; with
-`spin` it is busy meanwhile, without changing its map.
+Every VMA is one page followed by a hole of one page; one in five maps a file, about as in a real
+process of that size. It says `ready` and stays until its stdin ends; with `spin` it is busy
+meanwhile, without changing its map.
 """
 
 import ctypes
@@ -16,7 +16,7 @@ MAP_PRIVATE, MAP_FIXED, MAP_ANONYMOUS = 0x02, 0x10, 0x20
 
 
 def map_pages(count: int) -> None:
-    """Map so many pages."""
+    """Map count pages."""
     libc = ctypes.CDLL(None, use_errno=True)
     libc.mmap.restype = ctypes.c_void_p
     libc.mmap.argtypes = ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long
@@ -34,7 +34,7 @@ def map_pages(count: int) -> None:
 
 
 def main() -> None:
-    """Map, say so, stay."""
+    """Map the pages, print `ready`, stay."""
     map_pages(int(sys.argv[1]))
     if "spin" in sys.argv:
         threading.Thread(target=spin, daemon=True).start()

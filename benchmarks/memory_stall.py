@@ -1,11 +1,11 @@
-"""Who stalls a process how long, by how much of its memory is resident in one VMA.
+"""How long each reader stalls a process, by its resident memory in one VMA.
 
     make bench-stall
     python benchmarks/memory_stall.py TARGET...    live, or vm:KERNEL, which is slow
     python benchmarks/memory_stall.py --draw FILE.json...
 
-Of each target, all readers take turns at the same process (a guest starts one for each run). The
-figures are medians over the runs of the longest call. Writes memory-stall-TARGET.json, and draws
+On each target all readers take turns at the same process (a guest starts one for each run). A
+figure is the median over the runs of the longest call. Writes memory-stall-TARGET.json, and draws
 memory-stall.svg.
 """
 
@@ -45,14 +45,14 @@ GUEST = replace(LIVE, nsamples=3, duration=2, gap=1500, busyduration=5, virtual_
 GUEST_MB = ((512, False),)
 NAMES = {"memory": "untorn memory"}
 Figures = dict[str, Any]
-"""Options and samples of one workload and one amount of memory, as JSON has them."""
+"""Options and samples of one workload and one amount of memory, as in JSON."""
 
 
 def measure_live(options: BenchOptions) -> Iterator[Sample]:
     """Measure one process on this kernel, readers taking turns.
 
-    It is real-time where this user may: a call that had to sleep then goes on when the lock is
-    free, and not when other work has left the CPU.
+    It is real-time if this user may do that: a call that had to sleep then continues when the lock
+    is free, not only when other work leaves the CPU.
     """
     cpus = choose_cpus()
     with Children() as children:
@@ -98,7 +98,7 @@ def measure(name: str, console: Console) -> Path:
 
 
 def longest(figures: Figures) -> dict[str, float]:
-    """Return by reader the median over the runs of the longest call, in ms."""
+    """Return the median over the runs of the longest call, in ms, by reader."""
     found: dict[str, list[float]] = {}
     for sample in figures["samples"]:
         found.setdefault(sample["reader"], []).append(sample["max_ms"] or math.inf)
@@ -106,19 +106,19 @@ def longest(figures: Figures) -> dict[str, float]:
 
 
 def table(name: str, figures: Figures) -> Table:
-    """Return the longest calls, and how often the longest beside untorn.memory each is."""
+    """Return the longest calls, each also as a multiple of the one with untorn.memory."""
     options, maxima = BenchOptions(**figures["options"]), longest(figures)
     result = Table("reader", title=f"{name}: longest of {options.timed}")
     for column in "ms", "x memory":
         result.add_column(column, justify="right")
-    memory = maxima.get("memory", math.nan)  # of a hung run there is none
+    memory = maxima.get("memory", math.nan)  # a hung run has none
     for reader, value in maxima.items():
         result.add_row(reader, f"{value:.3f}", f"{value / memory:.1f}")
     return result
 
 
 def draw(files: list[Path]) -> None:
-    """Draw a row of panels a workload, a panel a target."""
+    """Draw a row of panels per workload, with a panel per target."""
     targets = [json.loads(file.read_text()) for file in files]
     figure = Figure(figsize=(1 + 4.2 * len(targets), 7.5), layout="constrained")
     rows = figure.subplots(len(WORKLOADS), len(targets), sharey=True, squeeze=False)
@@ -132,13 +132,13 @@ def draw(files: list[Path]) -> None:
 
 
 def is_of(figures: Figures, workload: str) -> bool:
-    """Say whether figures are of that workload, and of small pages."""
+    """Return whether figures are of a workload, and of small pages."""
     options = figures["options"]
     return bool(options["workload"] == workload and not options["huge"])
 
 
 def draw_panel(axes: Axes, configurations: list[Figures]) -> None:
-    """Draw a line for each reader, its name at its end; nothing of what was not measured."""
+    """Draw a line for each reader that was measured, with its name at the end."""
     if not configurations:
         return
     sizes = [each["options"]["resident_mb"] / 1024 for each in configurations]

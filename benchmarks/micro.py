@@ -1,9 +1,9 @@
-"""Speed of the engine's parts, from 1,000 to 1,000,000 VMAs, beside a plain map under one lock.
+"""Speed of the engine's parts, from 1,000 to 1,000,000 VMAs, next to a plain map under one lock.
 
     make bench-micro
 
-Every VMA is one page with a hole of one page behind it, so none merge. Each figure is the best of
-a few batches: what disturbs a batch can only make it slower.
+Every VMA is one page followed by a hole of one page, so none merge. Each figure is the best of a
+few batches: a disturbance can only make a batch slower.
 """
 
 import gc
@@ -35,7 +35,7 @@ FLAGS = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED
 
 
 class Subject(Protocol):
-    """What is measured: each call takes a byte address, read() gives lines and a count."""
+    """A map to measure: calls take a byte address, and read() returns lines and a count."""
 
     name: str
 
@@ -46,10 +46,10 @@ class Subject(Protocol):
         """Unmap one page."""
 
     def find(self, addr: int) -> object:
-        """Find what is mapped there."""
+        """Find the mapping at addr."""
 
     def lock(self, addr: int) -> None:
-        """Find it, keep it still, let go."""
+        """Find it, keep it still, release it."""
 
     def read(self) -> None:
         """Produce all lines."""
@@ -66,11 +66,11 @@ class Engine:
         self.unmap = lambda addr: self.process.munmap(addr, PAGE_SIZE)
 
     def map(self, addr: int) -> None:
-        """Map one page, writable, unlike the pages next to it in one run of the benchmark."""
+        """Map one writable page, unlike the pages next to it in this run."""
         self.process.mmap(addr, PAGE_SIZE, PROT_READ | PROT_WRITE, FLAGS)
 
     def map_other(self, addr: int) -> None:
-        """Map one page that merges with none."""
+        """Map one page that merges with no other."""
         self.process.mmap(addr, PAGE_SIZE, PROT_READ, FLAGS)
 
     def lock(self, addr: int) -> None:
@@ -98,7 +98,7 @@ def best(call: Callable[[int], object], addresses: list[int]) -> float:
 
 
 def measure(subject: Subject, size: int, chance: random.Random) -> dict[str, float]:
-    """Return microseconds per call (reading: per VMA) with so many VMAs mapped."""
+    """Return microseconds per call (reading: per VMA) with a number of VMAs mapped."""
     mapped = [BASE + STRIDE * chance.randrange(size) for _ in range(CALLS)]
     holes = [addr + PAGE_SIZE for addr in mapped]
     map_ = getattr(subject, "map_other", subject.map)
@@ -116,7 +116,7 @@ def measure(subject: Subject, size: int, chance: random.Random) -> dict[str, flo
 
 
 def grow(subject: Subject, old: int, new: int) -> None:
-    """Map pages until there are new VMAs."""
+    """Map pages until there are enough new VMAs."""
     for number in range(old, new):
         subject.map(BASE + STRIDE * number)
 
@@ -138,7 +138,7 @@ def run(sizes: Iterable[int]) -> dict[tuple[str, int], dict[str, float]]:
 
 
 def report(figures: dict[tuple[str, int], dict[str, float]]) -> Table:
-    """Return the figures, their growth, and the engine's cost over the plain map's."""
+    """Return the figures, their growth, and the engine's cost relative to the plain map's."""
     sizes = sorted({size for _, size in figures})
     table = Table(title="microseconds per call; in brackets: times the plain map under one lock")
     table.add_column("operation")

@@ -1,10 +1,10 @@
-"""What a mount of ours costs whoever reads it, and this machine.
+"""What a mount of ours costs its clients, and this machine.
 
     make bench-mount
     python benchmarks/mount_cost.py
 
-Each pair, by /proc and by the mount, is measured in turn in one run; the figures are medians of the
-rounds, and of their ratios.
+/proc and the mount take turns in one run; the figures are medians of the rounds, and of their
+ratios.
 """
 
 import os
@@ -32,7 +32,7 @@ _MS = 1e3
 
 
 class Pair(NamedTuple):
-    """What one thing takes by /proc and by the mount, in ms, and how many times as long."""
+    """How long one task takes on /proc and on the mount, in ms, and the ratio."""
 
     real: float
     ours: float
@@ -40,7 +40,7 @@ class Pair(NamedTuple):
 
 
 def compare(real: Callable[[], object], ours: Callable[[], object]) -> Pair:
-    """Do both in turn, and once before they are timed."""
+    """Time both in turn, after doing each once."""
     real(), ours()
     rounds = [(timed(real), timed(ours)) for _ in range(ROUNDS)]
     reals, others = zip(*rounds, strict=True)
@@ -48,7 +48,7 @@ def compare(real: Callable[[], object], ours: Callable[[], object]) -> Pair:
 
 
 def timed(work: Callable[[], object]) -> float:
-    """Return how many ms it takes."""
+    """Return how many ms a call takes."""
     began = time.perf_counter()
     work()
     return (time.perf_counter() - began) * _MS
@@ -61,7 +61,7 @@ def compare_scrapes(mount: Mount) -> Pair:
 
 
 def compare_ps(mount: Mount) -> Pair:
-    """Compare `ps aux`, each in a mount namespace of its own."""
+    """Compare `ps aux` in mount namespaces of their own."""
 
     def ps(proc: str) -> None:
         command = ["unshare", "--mount", "sh", "-c", _BOUND, proc]
@@ -71,7 +71,7 @@ def compare_ps(mount: Mount) -> Pair:
 
 
 def opening(path: str) -> list[float]:
-    """Return how many ms it took to open and read a small file, time after time."""
+    """Return how many ms each of many opens and reads of a small file took."""
 
     def read() -> None:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
@@ -87,7 +87,7 @@ def opening(path: str) -> list[float]:
 
 @contextmanager
 def counting(path: str) -> Iterator[list[int]]:
-    """Have smaps of a large process counted again and again inside; give how long each was."""
+    """Let smaps of a large process be read again and again in the block; yield the times."""
     ended, lengths = threading.Event(), []
 
     def go_on() -> None:
@@ -102,8 +102,8 @@ def counting(path: str) -> Iterator[list[int]]:
 
 
 def openings() -> dict[str, list[float]]:
-    """Measure how long quick files take while nothing is counted, and while something is."""
-    # What was seen serves nobody who asks later: so it is counted all the time.
+    """Measure how long small files take with and without a long count under way."""
+    # No result is kept for later readers: so a count is always under way.
     with running("-c", _LARGE, LARGE_GIB << 30) as pid, mounted("--max-age", "0.001") as mount:
         quick = f"{mount.directory}/{os.getpid()}/stat"
         found = {"nothing": opening(quick)}
@@ -113,15 +113,15 @@ def openings() -> dict[str, list[float]]:
 
 
 def idle(mount: Mount) -> float:
-    """Return how many ms of CPU time a mount takes that nobody uses."""
-    time.sleep(5)  # what was begun ends
+    """Return how many ms of CPU time an unused mount takes."""
+    time.sleep(5)  # let looks under way end
     before = mount.cpu()
     time.sleep(IDLE)
     return (mount.cpu() - before) * _MS
 
 
 def table_of_pairs(pairs: dict[str, Pair]) -> Table:
-    """Return what takes how long where."""
+    """Return the table of times."""
     table = Table("", "/proc, ms", "mount, ms", "ratio", title=f"{PROCESSES} processes")
     for name, pair in pairs.items():
         table.add_row(name, f"{pair.real:.1f}", f"{pair.ours:.1f}", f"{pair.ratio:.2f}")
@@ -129,7 +129,7 @@ def table_of_pairs(pairs: dict[str, Pair]) -> Table:
 
 
 def table_of_openings(found: dict[str, list[float]]) -> Table:
-    """Return what opening and reading a quick file takes."""
+    """Return the table of times to open and read a small file."""
     table = Table("counted meanwhile", "p50, ms", "p99, ms", "longest, ms", title="PID/stat")
     for name, times in found.items():
         cuts = quantiles(times, n=100)

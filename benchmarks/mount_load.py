@@ -1,10 +1,10 @@
-"""What a mount of ours does under load: errors, growth, and what its looks take of this machine.
+"""A mount of ours under load: errors, growth, and the machine time of its looks.
 
     make bench-load
     python benchmarks/mount_load.py [SECONDS]
 
-Many clients read all that is ours of many processes, as quickly as they can. Then processes come
-and go, each of which is looked at.
+Many clients read all files of ours of many processes, as fast as they can. Then processes come and
+go, and each is looked at.
 """
 
 import subprocess
@@ -22,10 +22,10 @@ from rich.table import Table
 
 CLIENTS, PROCESSES, SECONDS = 50, 300, 60
 WARM = 0.25
-"""Of the time, after which memory is to have its size."""
+"""Share of the time after which memory must have reached its size."""
 COME_AND_GO, AT_A_TIME = 1000, 50
 SETTLED = 15.0
-"""Seconds in which the server lets go of what is gone."""
+"""Seconds in which the server drops what is gone."""
 _SMALL = "import json, logging, sys; print(flush=True); sys.stdin.read()"
 _CLIENT = """
 import collections, itertools, random, sys, time
@@ -48,7 +48,7 @@ for what, times in told.items():
 
 
 class State(NamedTuple):
-    """What a server has, and what it took."""
+    """The resources that a server has, and has used."""
 
     after: float
     """Seconds from the start."""
@@ -72,7 +72,7 @@ class State(NamedTuple):
 
 
 def read_by_many(mount: Mount, pids: list[int], seconds: float) -> tuple[Counter[str], list[State]]:
-    """Have many clients read; return what they met how often, and the server's states meanwhile."""
+    """Let many clients read; count what they got; return it and the server's states meanwhile."""
     arguments = [mount.directory, str(seconds), *map(str, pids)]
     began = time.monotonic()
     clients = [
@@ -96,7 +96,7 @@ def read_by_many(mount: Mount, pids: list[int], seconds: float) -> tuple[Counter
 
 @contextmanager
 def sleepers(number: int) -> Iterator[list[int]]:
-    """Give processes that do nothing."""
+    """Yield processes that do nothing."""
     children = [subprocess.Popen(["sleep", "1000"]) for _ in range(number)]
     try:
         yield [child.pid for child in children]
@@ -108,7 +108,7 @@ def sleepers(number: int) -> Iterator[list[int]]:
 
 
 def come_and_go(mount: Mount) -> list[State]:
-    """Look at processes, each of which ends then; return the states at the start and at the end."""
+    """Look at processes, which then end; return the server's states at the start and at the end."""
     began = time.monotonic()
     states = [State.of(mount, began)]
     for _ in range(COME_AND_GO // AT_A_TIME):
@@ -124,7 +124,7 @@ def come_and_go(mount: Mount) -> list[State]:
 
 
 def table(title: str, states: list[State]) -> Table:
-    """Return states of a server."""
+    """Return a table of a server's states."""
     names = "after, s", "resident, MiB", "descriptors", "threads", "CPU, s"
     result = Table(title=title)
     for name in names:

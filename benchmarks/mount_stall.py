@@ -1,11 +1,11 @@
-"""How long an agent stalls a process of much memory: pointed at /proc, and at a mount of ours.
+"""How long an agent stalls a process with much memory, reading /proc or a mount of ours.
 
     make bench-mount
     python benchmarks/mount_stall.py [MiB]
 
 prometheus-process-exporter is scraped all the time, and reads smaps_rollup each time. Both ways
-take turns at the same process. Each scrape through the mount looks anew: what was seen is old after
-a millisecond. That both tell the same of the memory is looked at, too.
+take turns at the same process. Each scrape through the mount takes a new look: a result expires
+after a millisecond. The memory that both report is compared, too.
 """
 
 import os
@@ -29,17 +29,17 @@ from untorn.processes.children import Child, Children
 
 MIB = 8192
 OPTIONS = BenchOptions(nsamples=9, duration=0.7, mb=8, gap=100, resident_mb=MIB)
-"""Longer than that, a real-time thread is stopped by the kernel for others."""
+"""After that time the kernel stops a real-time thread for others."""
 MAPPER = "live_mapper:be_mapper"
 NS_PER_MS = 1e6
 _PSS = re.compile(r'^namedprocess_namegroup_memory_bytes\{.*"proportionalResident"\} (\S+)$', re.M)
 
 
 class Run(NamedTuple):
-    """What a run measured."""
+    """The result of a run."""
 
     longest_ms: float
-    """Of the calls of the mapper."""
+    """The longest of the mapper's calls."""
     scrapes: int
 
 
@@ -52,7 +52,7 @@ def pss(url: str) -> float:
 
 @contextmanager
 def scraping(url: str) -> Iterator[list[str]]:
-    """Scrape all the time inside, unless the address is empty; give what comes of it."""
+    """Scrape all the time in the block, unless the address is empty; yield the results."""
     answers: list[str] = []
     ended = threading.Event()
 
@@ -78,7 +78,7 @@ def measure_once(mapper: Child, url: str, duration: float) -> Run:
 
 
 def measure(options: BenchOptions) -> tuple[dict[str, list[Run]], dict[str, float]]:
-    """Return the runs by who looks at what, and the proportional memory as exported there."""
+    """Return the runs by what the agent reads, and the proportional memory that it exports."""
     with ExitStack() as stack:
         mapper = add_mapper(stack.enter_context(Children()), choose_cpus(), options)
         mount = stack.enter_context(mounted("--max-age", "0.001"))

@@ -1,12 +1,12 @@
-"""Built tests of others under `untorn conform --exec`: their calls, made in the engine, too.
+"""Run other projects' built tests under `untorn conform --exec`, which repeats their calls.
 
     python benchmarks/other_suites.py DIR...
 
 Each program in the directories (LTP's testcases/kernel/{mem,syscalls/...}, the kernel's
 tools/testing/selftests/{mm,proc}, each built) is run without arguments in an empty directory.
-Whether it passes does not matter, but that all that it does is what the engine does. Left out is
-what changes the machine, or needs more memory or time than a machine at work has. Settings that a
-test leaves changed are put back.
+It does not matter whether it passes, only whether the engine does all that it does. Tests that
+change the machine, or need more memory or time than a busy machine has, are left out. Settings that
+a test leaves changed are put back.
 """
 
 import re
@@ -21,7 +21,7 @@ from pathlib import Path
 from traced import Row, Traced, attempt
 
 SECONDS = 40.0
-"""That each may take."""
+"""Seconds that each may take."""
 LEFT_OUT = {
     "uses the machine's pool of huge pages": (
         "*huge*", "charge_reserved*", "thuge*", "khugepaged", "uffd-*", "va_high*", "ksm*",
@@ -68,7 +68,7 @@ def measure(traced: Traced, row: Row, test: Path) -> None:
 
 
 def programs_in(directory: Path) -> Iterator[Path]:
-    """Yield what is in a directory, however deep, and is an ELF file that can be executed."""
+    """Yield the executable ELF files at any depth of a directory."""
     for path in directory.rglob("*"):
         if path.is_file() and path.stat().st_mode & 0o100:
             with path.open("rb") as file:
@@ -77,14 +77,14 @@ def programs_in(directory: Path) -> Iterator[Path]:
 
 
 def reason_to_leave_out(name: str) -> str:
-    """Return why a test is not run, or nothing."""
+    """Return why a test is not run, or an empty string."""
     reasons = (why for why, names in LEFT_OUT.items() if any(fnmatch(name, n) for n in names))
     return next(reasons, "")
 
 
 @contextmanager
 def settings_kept() -> Iterator[None]:
-    """Put back what is changed inside of the settings of memory."""
+    """Restore the memory settings that the block changes."""
     before = _settings()
     try:
         yield
@@ -95,7 +95,7 @@ def settings_kept() -> Iterator[None]:
 
 
 def _settings() -> dict[Path, str]:
-    """Return what the settings are, of those in sysfs that with brackets."""
+    """Return the settings; of those in sysfs, the choice in brackets."""
     files = (path for pattern in _SETTINGS for path in Path("/").glob(pattern[1:]))
     return {path: re.sub(r".*\[(.*)\].*", r"\1", path.read_text()) for path in files}
 

@@ -1,10 +1,10 @@
-"""Who reads the maps of a large process how fast: this library, raw system calls, and others.
+"""How fast a large process's maps are read by this library, raw system calls, and others.
 
     make bench-readers
 
-All readers read the same process in turn, in one run. On a machine that has other work to do,
-medians tell more about that work than about readers; the least time tells what a reader costs.
-psutil and procmaps (PyPI) are measured if they are installed.
+All readers read the same process in turn, in one run. On a machine with other work, medians say
+more about that work than about readers; the minimum shows what a reader costs. psutil and procmaps
+(PyPI) are measured if they are installed.
 """
 
 import os
@@ -36,7 +36,7 @@ Reader = Callable[[], object]
 
 
 class Times(NamedTuple):
-    """Of one reader, in ms."""
+    """The times of one reader, in ms."""
 
     median: float
     least: float
@@ -44,7 +44,7 @@ class Times(NamedTuple):
 
 @contextmanager
 def running(*arguments: object) -> Iterator[int]:
-    """Run a Python program until the block ends, from its first line of output on; give its pid."""
+    """Run a Python program until the block ends; yield its pid once it has begun to print."""
     command = [sys.executable, *map(str, arguments)]
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen(command, **pipes) as child:
@@ -58,12 +58,12 @@ def running(*arguments: object) -> Iterator[int]:
 
 
 def process(*arguments: object) -> AbstractContextManager[int]:
-    """Run a process with that many VMAs."""
+    """Run a process with a number of VMAs."""
     return running(Path(__file__).with_name("many_vmas.py"), *arguments)
 
 
 def raw(pid: int, file: str = "maps") -> list[bytes]:
-    """Read to the end and keep the text, as the least that any reader does."""
+    """Read to the end and keep the text: the least that any reader does."""
     fd = os.open(f"/proc/{pid}/{file}", os.O_RDONLY)
     fills = list(iter(partial(os.read, fd, 1 << 16), b""))
     os.close(fd)
@@ -71,7 +71,7 @@ def raw(pid: int, file: str = "maps") -> list[bytes]:
 
 
 def optional(name: str, make: Callable[[Any], Reader]) -> Reader | str:
-    """Return a reader of a library, or why there is none."""
+    """Return a library's reader, or why there is none."""
     try:
         return make(import_module(name))
     except ImportError:
@@ -79,7 +79,7 @@ def optional(name: str, make: Callable[[Any], Reader]) -> Reader | str:
 
 
 def readers(pid: int) -> dict[str, Reader | str]:
-    """Return all of them by name; the first is what the others are compared with."""
+    """Return all readers by name; the others are compared with the first."""
     known = untorn.snapshot(pid)
     return {
         "raw read() of maps": lambda: raw(pid),
@@ -95,7 +95,7 @@ def readers(pid: int) -> dict[str, Reader | str]:
 
 
 def measure(every: dict[str, Reader | str], rounds: int = ROUNDS) -> dict[str, Times | str]:
-    """Return how long each reader took; each round has one turn of all."""
+    """Return how long each reader took; all take one turn in each round."""
     times: dict[str, list[float]] = {}
     for _ in range(rounds):
         for name, reader in every.items():
@@ -112,7 +112,7 @@ def measure(every: dict[str, Reader | str], rounds: int = ROUNDS) -> dict[str, T
 
 
 def report(title: str, figures: dict[str, Times | str]) -> Table:
-    """Return a table of reader, median and least time in ms, and both times those of the first."""
+    """Return a table: reader, median and minimum in ms, and both relative to the first reader."""
     table = Table("reader", title=title)
     for column in "median ms", "x raw", "least ms", "x raw":
         table.add_column(column, justify="right")
@@ -145,7 +145,7 @@ def main() -> None:
         console.print(report("the same, but running: holes are checked", measure(busy)))
     with subprocess.Popen(["sleep", "600"]) as child:
         while Path(f"/proc/{child.pid}/comm").read_text() != "sleep\n":
-            pass  # it is not that program yet
+            pass  # it has not become that program yet
         small = readers(child.pid)
         title = f"an ordinary process, {len(untorn.snapshot(child.pid))} VMAs"
         console.print(report(title, measure(small, 200)))

@@ -1,10 +1,10 @@
-"""Real programs under `untorn conform --exec`: their calls, made in the engine, too, in a table.
+"""Real programs under `untorn conform --exec`, which makes their calls in the engine, too.
 
     make conform-programs
     python benchmarks/real_programs.py [NAME...]
 
-Each is a script of the shell in an empty directory: `untorn conform --exec sh -c '...'` does the
-same. What a machine does not have is left out, by name.
+Each is a shell script in an empty directory: `untorn conform --exec sh -c '...'` does the same.
+Programs that the machine does not have are left out and named.
 """
 
 import os
@@ -21,14 +21,14 @@ from traced import Row, Traced, attempt
 from untorn.conform.program.outcome import ProgramRun
 
 SECONDS = 600.0
-"""That each may take."""
+"""Seconds that each may take."""
 
 
 class Program(NamedTuple):
-    """A script of the shell, and the programs that it needs.
+    """A shell script, and the programs that it needs.
 
     Attributes:
-        filtered: Stopped at memory calls only. A debugger cannot debug then.
+        filtered: Whether it stops at memory calls only. Then a debugger cannot debug.
     """
 
     needs: tuple[str, ...]

@@ -1,12 +1,12 @@
-"""The simulation held against kernels: what it predicts of a benchmark, beside what was measured.
+"""Compare the simulation with kernels: predictions of a benchmark next to measurements.
 
     make sim-kernels
     python benchmarks/sim_against_kernels.py FILE.json... [--preemption MODEL]
 
-The files are of `untorn bench --json`, from targets `live` and vm:KERNEL. Each target is predicted
-by the release and the preemption model of its kernel, and by the costs of its own code: those that
-`untorn bench --calibrate` keeps in the cache, measured now where there are none. Nothing is fitted.
-Compared is the mean latency by that without readers. Draws docs/simulation-kernels.svg.
+The files come from `untorn bench --json`, with targets `live` and vm:KERNEL. A prediction uses the
+release and the preemption model of the target's kernel, and the costs of its code: those that
+`untorn bench --calibrate` keeps in the cache, or measured now if there are none. Nothing is fitted.
+We compare the mean latency relative to that without readers. Draws docs/simulation-kernels.svg.
 """
 
 import argparse
@@ -34,16 +34,16 @@ from untorn.sim.machine import PREEMPTION
 PICTURE = Path("docs/simulation-kernels.svg")
 READERS = "none", "maps", "smaps", "query", "gentle"
 RUNS = 3
-"""Runs of each kind that are simulated."""
+"""Simulated runs of each kind."""
 LIVE_SECONDS = 0.2
-"""How long they are for `live`, in virtual time: it makes some 9,000 updates meanwhile."""
+"""Virtual seconds of a run for `live`, which makes about 9,000 updates."""
 FACTOR = 2
-"""A prediction is good if it is off by no more."""
+"""A prediction is good if it is off by at most this factor."""
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A reader of a target: its mean latency by that without readers, measured and predicted."""
+    """A reader's mean latency relative to that without readers, measured and predicted."""
 
     target: str
     reader: str
@@ -52,12 +52,12 @@ class Point:
 
     @property
     def factor(self) -> float:
-        """By what the prediction is off: above 1, too high."""
+        """The factor by which the prediction is off: above 1, it is too high."""
         return self.predicted / self.measured
 
 
 def points_of(file: Path, preemption: str) -> Iterator[Point]:
-    """Predict what a file has measured; the model is for a kernel that does not tell its own."""
+    """Predict the measurements of a file; the model is for a kernel that does not report one."""
     content: dict[str, Any] = json.loads(file.read_text())
     known = {each.name for each in fields(BenchOptions)}
     options = BenchOptions(**{n: v for n, v in content["options"].items() if n in known})
@@ -93,7 +93,7 @@ def predict(
 
 
 def table(points: list[Point]) -> Table:
-    """Return the predictions beside what was measured."""
+    """Return a table of predictions and measurements."""
     result = Table("target", "reader", title="mean latency by that without readers")
     for column in "measured", "predicted", "predicted / measured":
         result.add_column(column, justify="right")
@@ -107,7 +107,7 @@ def table(points: list[Point]) -> Table:
 
 
 def draw(points: list[Point]) -> Figure:
-    """Return a picture of the predictions against what was measured, and of what is good."""
+    """Return a picture of predictions against measurements, with the band of good ones."""
     figure = Figure(figsize=(8, 6.5), layout="constrained")
     axes = figure.subplots()
     largest = 1.5 * max(max(each.measured, each.predicted) for each in points)

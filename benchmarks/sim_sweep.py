@@ -1,10 +1,10 @@
-"""Where each way of reading maps breaks down, by scanners, CPUs, VMAs and nice value: simulated.
+"""Simulate where each way of reading maps breaks down, by scanners, CPUs, VMAs and nice value.
 
     make sim-sweep
     python benchmarks/sim_sweep.py [--cluster ADDRESS] [--scale PART] [--draw FILE.json]
 
-Writes sim-sweep.json, the same bytes wherever it was measured, and draws sim-sweep.svg. A sweep
-that was stopped goes on where it was: what is measured is kept in sim-sweep.part until all is.
+Writes sim-sweep.json, with the same bytes wherever it was measured, and draws sim-sweep.svg. A
+sweep that was stopped continues: results are kept in sim-sweep.part until all are there.
 """
 
 import argparse
@@ -39,24 +39,24 @@ AXES = {
     "vmas": (1_000, 3_000, 10_000, 30_000, 100_000),
     "nice": (0, 5, 10, 15, 19),
 }
-"""What is varied one at a time, the rest being as usual."""
+"""Parameters varied one at a time, with the others as usual."""
 SCANNERS = 1, 4, 16, 64
 PLANES = {"cpus": (2, 3, 5, 9), "vmas": (1_000, 10_000, 100_000)}
-"""What is varied together with the scanners."""
+"""Parameters varied together with the scanners."""
 NAMES = {"cpus": "CPUs", "vmas": "VMAs"}
 MEANS, LONGEST = LogNorm(1, 1_000), LogNorm(0.05, 5_000)
 """Colours of the figures."""
 TOLERABLE, BAD = 2, 10
-"""Means, in those of `none`, from which on a table shows a figure yellow, or red."""
+"""Means relative to `none` from which a table shows a figure in yellow, or red."""
 COLUMNS = 160
-"""How wide tables are, wherever they are printed."""
+"""Width of tables, also when they are not printed on a terminal."""
 PART, FILE = Path("sim-sweep.part"), Path("sim-sweep.json")
 Rows = list[dict[str, Any]]
-"""Figures as JSON has them."""
+"""Figures as in JSON."""
 
 
 def plane(name: str) -> list[Point]:
-    """Return the points of a heat map: scanners by something else."""
+    """Return the points of a heat map: scanners and another parameter."""
     return [
         point
         for scanners in SCANNERS
@@ -71,7 +71,7 @@ def wanted_cells(scale: float) -> list[Cell]:
 
 
 def measure(address: str | None, scale: float, console: Console) -> Rows:
-    """Measure all points, on this machine or on a cluster; in order, whatever came first."""
+    """Measure all cells, on this machine or on a cluster; return the results in their order."""
     wanted = wanted_cells(scale)
     found = kept(wanted)
     left = [number for number in range(len(wanted)) if number not in found]
@@ -85,9 +85,9 @@ def measure(address: str | None, scale: float, console: Console) -> Rows:
 
 
 def kept(wanted: Sequence[Cell]) -> dict[int, dict[str, Any]]:
-    """Return by number what an earlier sweep of these cells, by the same code, has measured.
+    """Return what an earlier sweep of these cells by the same code has measured, by number.
 
-    If there was none, begin to keep what this one will measure.
+    If there was none, begin to keep the results of this one.
     """
     what = sha256(f"{digest()} {wanted}".encode()).hexdigest()
     lines = PART.read_text().splitlines() if PART.exists() else []
@@ -98,24 +98,24 @@ def kept(wanted: Sequence[Cell]) -> dict[int, dict[str, Any]]:
 
 
 def at(rows: Rows, reader: str, point: Point) -> Rows:
-    """Return the figures of a reader at a point, of each seed."""
+    """Return the figures of a reader at a point, one for each seed."""
     place = asdict(point) | {"reader": reader}
     return [row for row in rows if place.items() <= row.items()]
 
 
 def mean(rows: Rows) -> float:
-    """Return the mean latency of all calls together."""
+    """Return the mean latency of all calls."""
     total_ns = sum(float(row["mean_ns"]) * int(row["calls"]) for row in rows)
     return total_ns / sum(int(row["calls"]) for row in rows)
 
 
 def ratio(rows: Rows, reader: str, point: Point) -> float:
-    """Return the mean latency beside a reader by that without."""
+    """Return the mean latency with a reader, relative to that without."""
     return mean(at(rows, reader, point)) / mean(at(rows, "none", point))
 
 
 def spread(rows: Rows, reader: str, point: Point) -> tuple[float, float]:
-    """Return the lowest and the highest of these ratios, seed by seed."""
+    """Return the lowest and the highest of these ratios over the seeds."""
     none = mean(at(rows, "none", point))
     ratios = [float(row["mean_ns"]) / none for row in at(rows, reader, point)]
     return min(ratios), max(ratios)
@@ -127,13 +127,13 @@ def longest_ms(rows: Rows, reader: str, point: Point) -> float:
 
 
 def title(name: str) -> str:
-    """Say what a table shows."""
+    """Return the title of a table."""
     usual = ", ".join(f"{other} {getattr(USUALLY, other):,}" for other in AXES if other != name)
     return f"By {name} ({usual}): mean x none (lowest to highest seed), longest call in ms"
 
 
 def table(rows: Rows, name: str) -> Table:
-    """Return the means by that of none, and the longest calls, as one thing is varied."""
+    """Return a table of means relative to none and longest calls, as one parameter varies."""
     result = Table(name, box=MARKDOWN)
     for reader in READERS[1:]:
         result.add_column(reader, justify="right")
@@ -157,7 +157,7 @@ def _short(value: float) -> str:
 
 
 def draw(rows: Rows) -> None:
-    """Draw a column a reader; for each plane a row of the means, and one of the longest calls."""
+    """Draw a column per reader, and per plane a row of means and one of longest calls."""
     figure = Figure(figsize=(WIDTH, 9), layout="constrained")
     figures = ("mean, x none", ratio, MEANS), ("longest, ms", longest_ms, LONGEST)
     panels = figure.subplots(len(PLANES) * len(figures), len(READERS) - 1)
@@ -172,7 +172,7 @@ def draw(rows: Rows) -> None:
 
 
 def heat(axes: Axes, values: Sequence[float], name: str, norm: LogNorm) -> None:
-    """Draw a figure of all points of a plane, each as a colour and a number."""
+    """Draw a figure of all points of a plane, each as a coloured number."""
     width = len(PLANES[name])
     lines = [values[start : start + width] for start in range(0, len(values), width)]
     axes.imshow(lines, cmap="YlOrRd", norm=norm, origin="lower", aspect="auto")
@@ -186,7 +186,7 @@ def heat(axes: Axes, values: Sequence[float], name: str, norm: LogNorm) -> None:
 
 
 def main() -> None:
-    """Measure, or take figures from a file; tell and draw."""
+    """Measure, or take figures from a file; print and draw them."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--cluster", metavar="ADDRESS", help="of a Dask scheduler")
     parser.add_argument("--scale", type=float, default=1, help="measure for that part of the time")

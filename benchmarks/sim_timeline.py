@@ -32,7 +32,7 @@ WAIT: dict[str, Any] = {
 ROWS = "mmap_lock is held", "CPU 1 runs", "CPU 0 runs"
 """From the bottom up."""
 MARGIN = 0.4
-"""How much is shown before and after the wait, in lengths of it."""
+"""Time shown before and after the wait, in lengths of the wait."""
 
 
 def watch(reader: str) -> Timeline:
@@ -43,20 +43,20 @@ def watch(reader: str) -> Timeline:
 
 
 def waits(timeline: Timeline) -> list[Span]:
-    """Return when the mapper slept: it has CPU 0 to itself, and sleeps only where it must wait."""
+    """Return when the mapper slept: it has CPU 0 to itself, and sleeps only to wait."""
     runs = timeline.runs[0]
     ends, starts = [run.end for run in runs[:-1]], [run.start for run in runs[1:]]
     return [Span(end, start, "mapper") for end, start in zip(ends, starts, strict=True)]
 
 
 def around(wait: Span) -> Span:
-    """Return what is shown of a wait and of what is beside it."""
+    """Return the span to show: a wait and the time around it."""
     margin = round(MARGIN * (wait.end - wait.start))
     return Span(max(wait.start - margin, 0), wait.end + margin, wait.thread)
 
 
 def bars(axes: Axes, row: int, spans: list[Span], shown: Span, **how: Any) -> None:
-    """Draw those spans that are shown, in ms from the left."""
+    """Draw the parts of spans that are in view, in ms from the left."""
     for span in spans:
         start, end = max(span.start, shown.start), min(span.end, shown.end)
         if start < end:

@@ -1,4 +1,4 @@
-"""Commands under `untorn conform --exec`, one after another, and a table of what they came to."""
+"""Run commands under `untorn conform --exec`, one after another; make a table of the results."""
 
 import os
 import signal
@@ -21,12 +21,12 @@ from untorn.errors import OutOfReachError
 from untorn.processes.endings import endings_held
 
 _MOST_SHOWN = 3
-"""Mismatches of a command of which a script is looked for."""
+"""For how many mismatches of a command we look for a script."""
 
 
 @dataclass
 class Row:
-    """What one or several runs of one subject came to."""
+    """The result of one or several runs of one subject."""
 
     name: str
     runs: int = 0
@@ -51,7 +51,7 @@ class Row:
 
 
 class Traced:
-    """Runs commands; keeps what they came to together."""
+    """Runs commands and keeps their results by row."""
 
     def __init__(self, *, summaries: bool) -> None:
         self._summaries = summaries
@@ -67,7 +67,7 @@ class Traced:
     def run(
         self, row: Row, command: Sequence[str], directory: str, *, filtered: bool
     ) -> ProgramRun:
-        """Run a command in a directory, print what was found, and add it to a row."""
+        """Run a command in a directory, print the mismatches, and add the result to a row."""
         with endings_held(), chdir(directory):
             run = run_program(command, filtered=filtered)
         row.add(run)
@@ -82,7 +82,7 @@ class Traced:
         return run
 
     def print_table(self, title: str, rows: Iterable[Row]) -> int:
-        """Print rows and their sum, and what was compared by call; return the mismatches."""
+        """Print rows and their sum, and the comparisons by call; return how many mismatched."""
         total = Row("together")
         table = Table(title, "runs", "programs", "processes", "threads", "calls compared")
         for heading in "not modelled", "mismatches", "seconds":
@@ -102,7 +102,7 @@ class Traced:
 
 
 def within(seconds: float, run: Callable[[], ProgramRun]) -> bool:
-    """Do a run; end its processes when its time is over; say whether it ended before.
+    """Make a run; end its processes when its time is over; return whether it ended before.
 
     Raises:
         KeyboardInterrupt: It was ended by Ctrl-C or SIGTERM.
@@ -126,7 +126,7 @@ def within(seconds: float, run: Callable[[], ProgramRun]) -> bool:
 
 
 def attempt(traced: Traced, name: str, seconds: float, run: Callable[[], ProgramRun]) -> None:
-    """Do a run within its time; say what it did not come to an end for."""
+    """Make a run within its time; print why if it was incomplete."""
     try:
         if not within(seconds, run):
             traced.out.print(f"{name}: ended after {seconds:g} s")

@@ -36,7 +36,8 @@ class Thread:
 
     Attributes:
         name: For people.
-        cpus: Numbers of the CPUs where it may run. entity: It as a fair thread.
+        cpus: Numbers of the CPUs where it may run.
+        entity: It as a fair thread.
         fifo: Its priority under SCHED_FIFO, at least 1; 0 for a fair thread.
         cpu: The CPU where it runs, waits or ran last.
         left: How long it has yet to burn, in ns.
@@ -147,7 +148,7 @@ class Machine:
         return made
 
     def advance(self) -> Thread | None:
-        """Let time pass until a thread reaches a point; return it, or None if nothing will happen."""
+        """Let time pass until a thread reaches a point; return it, or None if nothing happens."""
         while self._events:
             self.now, _, happens = heappop(self._events)
             thread = happens()
@@ -224,7 +225,7 @@ class Machine:
             self._look(cpu, after=0)
 
     def cond_resched(self, thread: Thread) -> None:
-        """Let a thread at a point in the kernel give up the CPU, as cond_resched() does."""
+        """Let a thread at a point in the kernel offer its CPU to others, as Linux does."""
         cpu = self.cpus[thread.cpu]
         if cpu.asked and self._preemption == "none":
             self._at(self.now, lambda: self._schedule(cpu, force=True))
