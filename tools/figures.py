@@ -1,11 +1,11 @@
-"""The figures in README and docs: what commands wrote, kept in docs/figures and put into the pages.
+"""The figures in README and docs: written by commands, kept in docs/figures, put into the pages.
 
     python tools/figures.py                     put the kept figures into the pages
     python tools/figures.py FILE...             keep these first: `untorn bench --json`, or any text
 
-A page names a figure by a line `<!-- figure: NAME -->`; what follows, up to `<!-- end -->`, is made
-from docs/figures/NAME: of a text the text itself (as a block, unless it is Markdown), of a
-benchmark a table. A test holds the pages to that. Of a benchmark all is kept but the distributions.
+A page names a figure by a line `<!-- figure: NAME -->`. The lines up to `<!-- end -->` are made
+from docs/figures/NAME: a text as it is (in a block, unless it is Markdown), a benchmark as a table.
+A test compares the pages with the figures. A benchmark is kept without its distributions.
 """
 
 import json
@@ -32,7 +32,7 @@ def pages() -> Iterator[Path]:
 
 
 def keep(file: Path) -> None:
-    """Keep what a command wrote, under the name that it has."""
+    """Keep a file that a command wrote, under its own name."""
     text = file.read_text()
     if file.suffix == ".json":
         content = json.loads(text)
@@ -76,7 +76,7 @@ def _latencies(content: dict[str, Any]) -> str:
 
 
 def _ratios(content: dict[str, Any]) -> str:
-    """Return a column for each guest: means compared with none, then the locks of a pass."""
+    """Return a column for each guest: means relative to none, then the locks of a pass."""
     summaries = _summaries(content)
     targets = list(dict.fromkeys(each.target for each in summaries))
     rows = [["", *(content["guests"][each]["kernel"].split("+")[0] for each in targets)]]
@@ -118,7 +118,7 @@ def _markdown(rows: Sequence[Sequence[str]]) -> str:
 
 
 def _where(content: dict[str, Any]) -> str:
-    """Say in a sentence where and how long was measured."""
+    """Return a sentence that says where and for how long was measured."""
     here, options = content["environment"], content["options"]
     return (
         f"Runs: {options['nsamples']} of {options['duration']:g} s for each reader, Linux "

@@ -2,7 +2,7 @@
 
     python3 tools/filtered.py COMMAND [ARGUMENT]...
 
-What `man 2 seccomp` calls a filter is inherited by all that the command starts. x86-64 only.
+All that the command starts inherits the filter: see seccomp(2). x86-64 only.
 """
 
 import ctypes
@@ -29,7 +29,7 @@ REFUSED = {
 }
 """Refused with EPERM. Numbers: arch/x86/entry/syscalls/syscall_64.tbl."""
 NEWER_THAN_THE_FILTER = {"mseal": 462}
-"""Refused with ENOSYS, as libseccomp does with what came after it."""
+"""Refused with ENOSYS, as libseccomp does with calls newer than itself."""
 
 PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS, SECCOMP_MODE_FILTER = 22, 38, 2
 LOAD_WORD, JUMP_IF_EQUAL, RETURN = 0x20, 0x15, 0x06  # classic BPF, include/uapi/linux/bpf_common.h
@@ -37,7 +37,7 @@ SECCOMP_RET_ALLOW, SECCOMP_RET_ERRNO = 0x7FFF0000, 0x00050000
 
 
 def program() -> bytes:
-    """Return the filter: for each number, one comparison and what follows from it."""
+    """Return the filter: for each number, a comparison and its verdict."""
     outcomes = dict.fromkeys(REFUSED.values(), errno.EPERM)
     outcomes |= dict.fromkeys(NEWER_THAN_THE_FILTER.values(), errno.ENOSYS)
     steps = [(LOAD_WORD, 0, 0, 0)]

@@ -1,7 +1,7 @@
-"""Check which way imports go: no circle, types included, and downwards inside every package.
+"""Check the direction of imports: no circles, types included, and downwards inside every package.
 
-A package whose modules import one another says in its docstring how they stand: "From the top
-down: a, b, c." Each imports only those after it.
+A package whose modules import one another gives their order in its docstring: "From the top down:
+a, b, c." Each imports only those after it.
 """
 
 import ast
@@ -22,7 +22,7 @@ def name_of(path: Path) -> str:
 
 
 def imports(name: str, tree: ast.AST, modules: set[str]) -> Iterator[str]:
-    """Yield the modules of ours that a module imports, wherever in it and for whatever."""
+    """Yield the modules of ours that a module imports, anywhere and for any purpose."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name in modules)
@@ -35,7 +35,7 @@ def imports(name: str, tree: ast.AST, modules: set[str]) -> Iterator[str]:
 
 
 def upwards(package: str, order: list[str], graph: dict[str, set[str]]) -> Iterator[str]:
-    """Yield what is wrong with the imports between the children of a package."""
+    """Yield the errors in the imports between the children of a package."""
     prefix = f"{package}."
     children = {m.removeprefix(prefix).split(".")[0] for m in graph if m.startswith(prefix)}
     if children != set(order) or len(order) != len(children):
@@ -51,7 +51,7 @@ def upwards(package: str, order: list[str], graph: dict[str, set[str]]) -> Itera
 
 
 def main() -> int:
-    """Print what is wrong, a line each; return 1 if anything is."""
+    """Print a line for each error; return 1 if there is any."""
     trees = {name_of(path): ast.parse(path.read_text()) for path in SOURCES.rglob("*.py")}
     graph = {name: set(imports(name, tree, set(trees))) - {name} for name, tree in trees.items()}
     wrong = []

@@ -1,9 +1,9 @@
-"""Install this package, and what its tests need as far as it can be had here.
+"""Install this package, and as much of what its tests need as can be installed here.
 
     python tools/install.py
 
-Where no version of a package has a wheel for this Python, installing it may take a compiler. What
-cannot be installed is left out, after a line that says why; the tests that need it are skipped.
+If no version of a package has a wheel for this Python, installing it may need a compiler. A package
+that cannot be installed is left out, with a line that says why; the tests that need it are skipped.
 """
 
 import subprocess
@@ -13,19 +13,19 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 OPTIONS = "--quiet", "--disable-pip-version-check", "--prefer-binary"
-"""An older wheel rather than a newer source: to compile numpy takes half an hour."""
+"""Prefer an older wheel to a newer source: compiling numpy takes half an hour."""
 PIP = sys.executable, "-m", "pip", "install", *OPTIONS
 
 
 def refusal(*what: str) -> str:
-    """Install something; return pip's reason if it cannot be done, else an empty text."""
+    """Install packages; return pip's reason if that fails, else an empty string."""
     done = subprocess.run([*PIP, *what], stderr=subprocess.PIPE, text=True)
     errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR: ")]
     return "" if not done.returncode else (errors or ["pip failed"])[-1].removeprefix("ERROR: ")
 
 
 def main() -> int:
-    """Install all at once if that works, else one after the other."""
+    """Install all at once if possible, else one after the other."""
     if not refusal("--editable", f"{ROOT}[test]"):
         return 0
     if reason := refusal("--editable", str(ROOT)):

@@ -3,7 +3,7 @@
     python tools/manual.py DIR    write untorn.1, untorn-maps.1, ... into DIR
 
 The site shows the same pages (tools/website.py). click-man and mkdocs-click leave out epilogs,
-which is where our commands have their examples and their exit status.
+where our commands have their examples and their exit status.
 """
 
 import inspect
@@ -21,17 +21,17 @@ from untorn.cli import main
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    r"""What the manual says of one command.
+    r"""The manual's contents for one command.
 
     Attributes:
-        command: As it is called, such as "untorn maps".
+        command: The command as typed, such as "untorn maps".
         summary: One sentence.
-        synopsis: What follows the name.
+        synopsis: The arguments after the name.
         description: Paragraphs; one that begins with "\b" keeps its lines.
-        options: How each is written, and what it does.
+        options: Each option's form, and what it does.
         commands: The name of each command below this one, and its summary.
         examples: Lines for a shell.
-        exit_status: What each means.
+        exit_status: The meaning of each status.
     """
 
     command: str
@@ -89,7 +89,7 @@ def _summary(command: click.Command) -> str:
 
 
 def _epilog(text: str) -> tuple[str, str]:
-    """Return the examples and the exit status that an epilog tells."""
+    """Return the examples and the exit status of an epilog."""
     examples, _, exit_status = text.partition("Exit status:")
     examples = inspect.cleandoc(examples.replace("Example:", " " * len("Example:"), 1))
     return examples.strip("\n"), " ".join(exit_status.split())
@@ -115,12 +115,12 @@ def as_man(page: Page) -> str:
 
 
 def _verbatim(text: str, kept: bool) -> list[str]:
-    """Return text as it is, or filled into lines by whoever shows it."""
+    """Return a paragraph whose viewer keeps its lines, or fills them."""
     return [".nf", _roff(text), ".fi"] if kept else [_roff(text)]
 
 
 def _roff(text: str) -> str:
-    """Escape what roff takes for a command of its own."""
+    """Escape text that roff would take for a request."""
     escaped = text.replace("\\", "\\e").replace("-", "\\-")
     return re.sub(r"^(?=[.'])", r"\\&", escaped, flags=re.MULTILINE)
 
@@ -143,7 +143,7 @@ def as_markdown(page: Page) -> str:
 
 
 def _words(text: str) -> str:
-    """Return text in which nothing is taken for HTML or emphasis."""
+    """Escape text that Markdown would take for HTML or emphasis."""
     return re.sub(r"([<*_[\]])", r"\\\1", text)
 
 
@@ -152,7 +152,7 @@ def _cell(text: str) -> str:
 
 
 def write(folder: Path) -> None:
-    """Write all man pages into a folder, which is made."""
+    """Make a folder and write all man pages into it."""
     folder.mkdir(parents=True, exist_ok=True)
     for page in pages():
         (folder / f"{page.name}.1").write_text(as_man(page))

@@ -1,11 +1,11 @@
-"""Print the path of a CPython without the GIL: one of this machine, or one made here.
+"""Print the path of a CPython without the GIL: one of this machine, or one built here.
 
     python tools/nogil.py [--find]
 
-Taken is what PYTHON_NOGIL names. Without it, the newest that is on PATH, of pyenv, of uv, or was
-made before. Where there is none it is made from the source that Debian has, in some minutes, and
-kept in ~/.cache/untorn/python; not with --find. It exits with 77 where there is none to be had,
-after a line that says why.
+It is the one that PYTHON_NOGIL names, or else the newest on PATH, of pyenv, of uv, or built before.
+If there is none, unless --find is given, this builds one from Debian's source, in some minutes, and
+keeps it in ~/.cache/untorn/python. If none can be had, it prints a line that says why and exits
+with 77.
 """
 
 import os
@@ -23,24 +23,24 @@ from untorn.vm import apt
 from untorn.vm.cache import cache_folder
 
 SKIPPED = 77
-"""Exit status of what cannot be tried on this machine, as Automake's tests have it."""
+"""Exit status for what cannot be tried on this machine, as in Automake's tests."""
 PROBE = (
     "import ctypes, ssl, sys, sysconfig, venv, zlib;"
     "print(sysconfig.get_config_var('Py_GIL_DISABLED'), *sys.version_info[:3])"
 )
-"""What must be there to install packages and to run the tests."""
+"""Modules needed to install packages and to run the tests."""
 NEEDS = {"_CTYPES": "libffi-dev", "_SSL": "libssl-dev", "ZLIB": "zlib1g-dev"}
-"""The same, as configure names it, and where Debian has what it takes."""
+"""The same modules under configure's names, and the Debian packages that they need."""
 OPTIONS = "--disable-gil", "--disable-test-modules", "--without-ensurepip", "CFLAGS=-g0"
-"""To configure it. An environment that it makes has pip all the same."""
+"""Options of configure. Environments that the interpreter makes have pip all the same."""
 SUITES = "trixie", "forky", "sid"
 SERIES = re.compile(r"python3\.1[34]")
-"""Those for which the packages that the tests need have wheels."""
+"""Versions for which the packages that the tests need have wheels."""
 ORIGINAL = re.compile(r"(?m)^ (\w{64}) \d+ (\S+_(3[\d.]+)\.orig\.tar\.xz)$")
 
 
 class Source(NamedTuple):
-    """The source of a version of CPython, as Debian has it."""
+    """Debian's source of a version of CPython."""
 
     version: tuple[int, ...]
     uri: str
@@ -51,12 +51,12 @@ class Source(NamedTuple):
 
 
 def made_here() -> Path:
-    """Return the folder of those that were made, each in a folder of its own."""
+    """Return the folder with those that were built, each in a folder of its own."""
     return cache_folder() / "python"
 
 
 def version_of(python: Path) -> tuple[int, ...] | None:
-    """Return the version of an interpreter without the GIL that serves; None of another."""
+    """Return the version of a suitable interpreter without the GIL; None of any other."""
     try:
         done = subprocess.run([python, "-I", "-c", PROBE], capture_output=True, text=True)
     except OSError:
@@ -66,8 +66,8 @@ def version_of(python: Path) -> tuple[int, ...] | None:
 
 
 def candidates() -> Iterator[Path]:
-    """Yield what may be such an interpreter, by its name."""
-    home = Path(os.path.expanduser("~"))  # noqa: PTH111 (Path raises where there is none)
+    """Yield files that may be such an interpreter, by their names."""
+    home = Path(os.path.expanduser("~"))  # noqa: PTH111 (Path raises if there is none)
     pyenv = os.environ.get("PYENV_ROOT") or home / ".pyenv"
     data = os.environ.get("XDG_DATA_HOME") or home / ".local" / "share"
     uv = os.environ.get("UV_PYTHON_INSTALL_DIR") or Path(data, "uv", "python")
@@ -78,7 +78,7 @@ def candidates() -> Iterator[Path]:
 
 
 def find() -> Path | None:
-    """Return the newest of this machine.
+    """Return the newest suitable interpreter of this machine.
 
     Raises:
         OutOfReachError: PYTHON_NOGIL names none.
@@ -92,7 +92,7 @@ def find() -> Path | None:
 
 
 def sources() -> list[Source]:
-    """Ask Debian's suites for what it can be made from; the newest first.
+    """Ask Debian's suites for sources to build it from; the newest first.
 
     Raises:
         OutOfReachError: apt is not here, or no suite can be reached.
@@ -109,7 +109,7 @@ def fetch(archive: Path) -> Source:
     """Write the newest source that can be fetched to a file.
 
     Raises:
-        OutOfReachError: None can be.
+        OutOfReachError: No source can be fetched.
     """
     reason = "Debian's suites have no source of it"
     for source in sources():
@@ -123,10 +123,10 @@ def fetch(archive: Path) -> Source:
 
 
 def make() -> None:
-    """Make one, whole or not at all.
+    """Build one, complete or not at all.
 
     Raises:
-        OutOfReachError: Something that it takes is missing here, or a step failed.
+        OutOfReachError: Something that the build needs is missing, or a step failed.
         OSError: The cache folder cannot be written.
     """
     lacking = [tool for tool in ("cc", "make", "tar", "xz") if not shutil.which(tool)]
@@ -146,10 +146,10 @@ def make() -> None:
 
 
 def build(tree: Path, prefix: Path, root: Path, log: IO[str]) -> None:
-    """Unpack, make and install the source in a folder, as if root were /.
+    """Unpack, build and install the source in a folder, with root in the place of /.
 
     Raises:
-        OutOfReachError: A step failed, or would leave out what is needed.
+        OutOfReachError: A step failed, or would leave out a module that is needed.
     """
     run(log, tree, "tar", "--extract", "--strip-components=1", "--file=source.tar.xz")
     run(log, tree, "./configure", f"--prefix={prefix}", *OPTIONS)
@@ -162,7 +162,7 @@ def build(tree: Path, prefix: Path, root: Path, log: IO[str]) -> None:
 
 
 def run(log: IO[str], folder: Path, *command: str) -> None:
-    """Run a step; what it prints goes to the log.
+    """Run a step; its output goes to the log.
 
     Raises:
         OutOfReachError: It failed.
@@ -175,7 +175,7 @@ def run(log: IO[str], folder: Path, *command: str) -> None:
 
 
 def say(what: str) -> None:
-    """Tell the user what takes time."""
+    """Tell the user about a step that takes time."""
     print(what, file=sys.stderr, flush=True)
 
 

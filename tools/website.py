@@ -1,4 +1,4 @@
-"""What the site has beyond docs/: the pages of the commands, CONTRIBUTING and CHANGELOG.
+"""The site's pages outside docs/: those of the commands, CONTRIBUTING and CHANGELOG.
 
 mkdocs loads this file as a hook and calls the functions below by their names.
 """
@@ -13,12 +13,12 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))  # mkdocs loads a hook as a file of no package
+sys.path.insert(0, str(ROOT))  # mkdocs loads a hook outside of any package
 
 from tools.manual import as_markdown, pages  # noqa: E402
 
 _ABOVE = {"CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
-"""Pages beside docs/, and what the site calls them."""
+"""Pages outside docs/, and their names on the site."""
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -30,7 +30,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add what does not lie in docs/."""
+    """Add the pages that are not in docs/."""
     for page in pages():
         files.append(File.generated(config, f"{page.name}.md", content=as_markdown(page)))
     for name, shown in _ABOVE.items():
@@ -40,7 +40,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Lead links out of docs/ to where the site has the page, or keep their text only."""
+    """Point links out of docs/ at the site's page, or keep only their text."""
     for name, shown in _ABOVE.items():
         markdown = markdown.replace(f"](../{name}", f"]({shown}")
     return re.sub(r"\[([^]]+)\]\(\.\./[^)]+\)", r"\1", markdown)

@@ -1,4 +1,4 @@
-"""A command in the scanners' place: where it runs, how it is counted, and that nothing stays."""
+"""A command in the scanners' place: where it runs, how it is counted, and that nothing is left."""
 
 import json
 import os
@@ -144,7 +144,7 @@ def test_it_is_run_again_and_again_in_the_scanners_place(started: Children, log:
     wait_until(lambda: len(lines(log)) > 2, "a third run")
     counts = stop(child)
     assert counts.keys() == {"scans"}
-    assert 0 <= len(lines(log)) - counts["scans"] <= 1  # the last may have been ended
+    assert 0 <= len(lines(log)) - counts["scans"] <= 1  # the last one may have been killed
     assert set(lines(log)) == {f"15 Cpus_allowed_list: {CPU}"}
 
 
@@ -204,7 +204,7 @@ def test_a_program_that_cannot_be_started_is_out_of_reach(
         child.receive(STOP_TIMEOUT)
 
 
-# One that waits, a child of it, one in a session of its own, and one whose parent is gone.
+# One that waits, a child of it, one in its own session, and one whose parent has ended.
 FAMILY = (
     "echo $$ >> {log}; sleep 1000 & echo $! >> {log};"
     "setsid sh -c 'echo $$ >> {log}; sleep 1000 & echo $! >> {log}; wait' & wait"

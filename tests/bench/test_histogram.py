@@ -1,4 +1,4 @@
-"""Bins of latencies, and the curve that is read from them, against the latencies themselves."""
+"""Bins of latencies and the curve made from them, compared with the latencies themselves."""
 
 from itertools import pairwise
 

@@ -1,4 +1,4 @@
-"""The live target: what its parts do, and that a run has the right shape."""
+"""The live target: its parts, and the shape of a run."""
 
 import ctypes
 import errno
@@ -42,7 +42,7 @@ SHORT = BenchOptions(duration=0.2, busyduration=1.0, mb=1)
 
 
 class FakeFile(MapsFile):
-    """A maps file of three VMAs, or of that much text, that counts what is asked of it."""
+    """A maps file of three VMAs, or of a given text, that counts its calls."""
 
     def __init__(self, on_call: Callable[[int], None] = lambda calls: None) -> None:
         self.calls, self.left, self.on_call = 0, 0, on_call
@@ -86,7 +86,7 @@ def stop_at(stop: Stop, last: int) -> Callable[[int], None]:
 
 
 def nothing_of(page: ctypes.c_void_p) -> Calls:
-    """Calls that are told apart and do nothing."""
+    """Calls that differ and do nothing."""
     names = ("unmapping", "mapping", "idle")
     return Calls(page, *(Call(name, lambda: page.value, (), None) for name in names))
 
@@ -104,7 +104,7 @@ def test_pages_are_chosen_inside_the_region_and_the_same_way_for_a_seed() -> Non
 
 
 def test_every_call_is_made_on_its_page_and_timed_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    ticks = itertools.count(0, 1000)  # one at each look at the clock, whatever else runs here
+    ticks = itertools.count(0, 1000)  # one at each look at the clock, whatever the load
     clock = SimpleNamespace(perf_counter_ns=lambda: next(ticks))
     monkeypatch.setattr("untorn.bench.mapper.time", clock)
     page, made = ctypes.c_void_p(), []

@@ -56,7 +56,7 @@ def test_the_running_kernel_takes_it_where_its_release_says(
         pytest.skip(str(error))
     assert count.calls > VMAS / 100
     if takes_mmap_lock(file):
-        # Once more for the call that returns nothing; maps of 6.12 also for what it wrote last.
+        # One more for the call that returns nothing; 6.12's maps also one for the last text.
         assert count.calls <= count.acquisitions <= count.calls + 3
     else:
         assert count.acquisitions == 0
@@ -82,7 +82,7 @@ TAKEN = "  python-7 [000] ..... 1.1: mmap_lock_acquire_returned: mm={mm} memcg_p
 
 
 def trace_of(own: str, written: str = "6/6") -> str:
-    """A trace in which locks of others were taken three times, and one attempt failed."""
+    """A trace in which other locks were taken three times, and one attempt failed."""
     taken = [
         (own, "write=true success=true"),
         (own, "write=false success=true"),

@@ -1,4 +1,4 @@
-"""The page: self-contained, with every figure and how to get them again; and the plot of many."""
+"""The page is self-contained and has every figure and the command; the plot of many targets."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What the figures look like."""
+"""The format of the figures."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Which runs are made, in which order, and what is left when one cannot be."""
+"""Which runs are made, in which order, and what remains if one cannot be made."""
 
 import os
 import signal

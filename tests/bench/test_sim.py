@@ -1,4 +1,4 @@
-"""Target sim: exact figures, and what they say of the lockings."""
+"""Target sim: exact figures, and how they compare the lockings."""
 
 import json
 import os
@@ -66,8 +66,8 @@ def test_locks_of_a_pass_are_those_of_the_engine() -> None:
     assert SimBenchTarget("7.3").count_locks("query").acquisitions == 0
 
 
-# One scanner, which one busy task keeps preempting: with two of each CPU 1 is never idle, and a
-# scanner of nice 15 that holds a lock waits for tens of ms, so that rare stalls decide the means.
+# One scanner and one busy task that keeps preempting it. With two of each CPU 1 is never idle, and
+# a scanner of nice 15 that holds a lock waits for tens of ms: then rare stalls decide the means.
 HEADLINE = BenchOptions(virtual_duration=0.2, mb=64, scanners=1)
 
 

@@ -1,6 +1,6 @@
 """The site, and a benchmark's page, in a real browser: no error, and no page wider than its window.
 
-`make docs` installs what it takes and builds the site.
+`make docs` installs what this needs and builds the site.
 """
 
 import shutil
@@ -21,7 +21,7 @@ from untorn.cli import main
 BENCH = "bench --target sim --reader none --reader maps --nsamples 1 --duration 0.01 --mb 8"
 SITE = ROOT / "site"
 WIDTHS = 360, 1280
-"""Of a window, in pixels: a phone and a desktop."""
+"""Widths of a window in pixels: a phone and a desktop."""
 
 
 class _Quiet(SimpleHTTPRequestHandler):
@@ -31,7 +31,7 @@ class _Quiet(SimpleHTTPRequestHandler):
 
 @contextmanager
 def served(folder: Path) -> Iterator[str]:
-    """Serve a folder; give its address."""
+    """Serve a folder; yield its address."""
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=folder)) as server:
         thread = Thread(target=server.serve_forever)
         thread.start()
@@ -55,10 +55,10 @@ def browser() -> Iterator[Any]:
 
 
 def faults(browser: Any, addresses: list[str]) -> list[str]:
-    """Open pages in a window of each width; return what is wrong with them."""
+    """Open pages in a window of each width; return their faults."""
     found: list[str] = []
     tab = browser.new_page()
-    tab.set_default_timeout(0)  # a test has a time limit, a page none
+    tab.set_default_timeout(0)  # a test has a time limit, a page has none
     tab.on("console", lambda each: found.extend([each.text] * (each.type == "error")))
     tab.on("pageerror", lambda error: found.append(f"{tab.url}: {error}"))
     for width in WIDTHS:

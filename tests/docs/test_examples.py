@@ -1,8 +1,7 @@
-"""The examples of the README and of every page run, and commands and links lead somewhere.
+"""The examples of the README and of every page run; commands and links exist.
 
-A block after the line `<!-- example -->` is run as it stands: the blocks of Python of a page one
-after the other in one namespace, those of a shell each by itself. `<!-- example: mount -->` is one
-that needs FUSE.
+A block after the line `<!-- example -->` is run as it is. A page's Python blocks run one after the
+other in one namespace, its shell blocks each by itself. `<!-- example: mount -->` needs FUSE.
 """
 
 import os
@@ -125,6 +124,6 @@ def test_links_lead_somewhere(page: Path, link: str) -> None:
 
 
 def anchors(text: str) -> set[str]:
-    """The anchors of a page: its headings, as GitHub and the site make them of these."""
+    """The anchors of a page, as GitHub and the site make them from its headings."""
     headings = re.findall(r"^#+ (.*)$", CODE.sub("", text), re.MULTILINE)
     return {re.sub(r"[\s-]+", "-", re.sub(r"[^\w\s-]", "", each.lower())) for each in headings}

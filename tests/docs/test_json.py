@@ -1,4 +1,4 @@
-"""docs/json.md tells every field that a command prints."""
+"""docs/json.md documents every field that a command prints."""
 
 import json
 import os

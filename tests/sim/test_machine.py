@@ -1,4 +1,4 @@
-"""A machine driven by small programs: each a list of what a thread does next."""
+"""A machine driven by small programs: each is a list of a thread's actions."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -13,10 +13,10 @@ from untorn.sim.machine import Machine, Thread
 
 MS = 1_000_000
 Action = tuple[str, int]
-"""burn or sleep, and for how many ns; wake, and which thread; fifo, and its priority."""
+"""burn or sleep with a number of ns; wake with a thread; fifo with a priority."""
 Program = Iterator[Action]
 Ran = tuple[int, int, str | None]
-"""When which CPU began to run whom."""
+"""When which CPU began to run which thread."""
 
 
 class Driven:
@@ -44,7 +44,7 @@ class Driven:
             self._go_on(thread)
 
     def used(self) -> Counter[str]:
-        """Return for how long each thread had a CPU, in ns, up to the last event."""
+        """Return how long each thread had a CPU, in ns, up to the last event."""
         total: Counter[str] = Counter()
         for cpu in range(len(self.machine.cpus)):
             ran = [each for each in self.history if each[1] == cpu]
@@ -224,14 +224,14 @@ def test_whatever_threads_do_the_rules_of_the_machine_hold(make: Callable[[], Dr
             assert each.current is None or each.number in each.current.cpus
             assert each.current is None or not each.current.asleep
         if thread is not None and not thread.fifo:
-            assert not machine.cpus[cpu].fifo  # nobody runs who ranks below one that waits
+            assert not machine.cpus[cpu].fifo  # no thread runs that ranks below a waiting one
 
     machine.ran = look
     driven.run(1 << 60)
 
     assert [time for time, _ in driven.steps] == sorted(time for time, _ in driven.steps)
     assert all(len(set(names)) == len(names) for _, names in seen)
-    assert all(each.asleep for each in driven.threads)  # everyone came to its end
+    assert all(each.asleep for each in driven.threads)  # all have ended
     again = make()
     again.run(1 << 60)
     assert (again.steps, again.history) == (driven.steps, driven.history)

@@ -1,4 +1,4 @@
-"""Where a thread in the kernel is preempted, and what spinning to a moment is."""
+"""Where a thread in the kernel is preempted, and how spinning until a moment works."""
 
 import pytest
 
@@ -10,7 +10,7 @@ MS = 1_000_000
 
 
 def steps(machine: Machine, thread: Thread, other: Thread, *, offers: bool) -> int:
-    """Let a thread take ten long steps in the kernel; return after how many the other one ran."""
+    """Let a thread burn ten times in the kernel; return after how many times the other one ran."""
     assert machine.advance() is other
     machine.alarm(other, 2 * MS)
     machine.sleep(other)

@@ -1,4 +1,4 @@
-"""mmap_lock as the simulation has it: who gets in before whom."""
+"""The simulation's mmap_lock: who gets it before whom."""
 
 import errno
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Jobs in virtual time: what they share, how they wait, what they are charged."""
+"""Jobs in virtual time: what they share, how they wait, and what they are charged."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -192,4 +192,4 @@ def test_a_fair_thread_is_preempted_in_a_system_call_only_under_full_preemption(
         simulation.run()
 
         assert (took[0] > 300_000) is stops
-        assert took[1] > 3_000_000  # in the end it had to wait
+        assert took[1] > 3_000_000  # it had to wait at the end

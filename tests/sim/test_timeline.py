@@ -1,4 +1,4 @@
-"""Timelines: who ran where on a simulated machine, and who held mmap_lock."""
+"""Timelines: which thread ran where on a simulated machine, and which held mmap_lock."""
 
 from itertools import pairwise
 

@@ -1,4 +1,4 @@
-"""README and docs show the figures that commands wrote, and no others."""
+"""README and docs show only figures that commands wrote."""
 
 import json
 from pathlib import Path

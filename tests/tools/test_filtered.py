@@ -1,4 +1,4 @@
-"""Under a filter of system calls that forbids PROCMAP_QUERY, everything works without it."""
+"""Everything works without PROCMAP_QUERY under a system-call filter that forbids it."""
 
 import errno
 import json

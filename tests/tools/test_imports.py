@@ -1,4 +1,4 @@
-"""The script that says which way imports go, on small packages."""
+"""The script that checks the direction of imports, on small packages."""
 
 import subprocess
 import sys
@@ -15,7 +15,7 @@ UPWARDS = {"low.py": "from p.high import x", "high.py": "x = 1"}
 def imports(
     tmp_path: Path, files: dict[str, str], order: str
 ) -> "subprocess.CompletedProcess[str]":
-    """Run the script on a package p of these modules, whose docstring says that order."""
+    """Run the script on a package p with these modules and that order in its docstring."""
     tools, package = tmp_path / "tools", tmp_path / "src" / "p"
     tools.mkdir()
     package.mkdir(parents=True)

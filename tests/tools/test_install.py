@@ -1,4 +1,4 @@
-"""What cannot be installed for the tests is left out, and said."""
+"""Packages that cannot be installed for the tests are left out and reported."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Where an interpreter without the GIL is looked for, and what is said where there is none."""
+"""Where the script looks for an interpreter without the GIL, and its message if there is none."""
 
 import io
 import re
@@ -20,7 +20,7 @@ ORIGINAL = """
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home folder with nothing in it, and nothing on PATH but the programs of the system."""
+    """An empty home folder, and only the system's programs on PATH."""
     for name in "PYTHON_NOGIL", "PYENV_ROOT", "XDG_DATA_HOME", "XDG_CACHE_HOME":
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("UV_PYTHON_INSTALL_DIR", str(tmp_path / "uv"))
@@ -96,7 +96,7 @@ def test_where_there_is_none_one_line_says_why(
 
 
 class Debian:
-    """Suites that have some sources, of which the mirror lacks some."""
+    """Suites that have some sources; the mirror lacks some of these."""
 
     def __init__(self, lacks: str = "none") -> None:
         self.lacks = lacks
@@ -141,7 +141,7 @@ printf '\\tinstall python $(DESTDIR)%s/bin/python3.14t\\n' "${{1#--prefix=}}" >>
 
 
 def source(version: str, ssl: str = "yes") -> io.BytesIO:
-    """A source that is made into a program which says that it is without the GIL."""
+    """A source that builds a program which claims to be without the GIL."""
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w:xz") as members:
         files = {

@@ -1,4 +1,4 @@
-"""Timeline: who ran where on a simulated machine, and who held which locks."""
+"""Timeline: which thread ran where on a simulated machine, and which held mmap_lock."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

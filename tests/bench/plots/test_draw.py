@@ -1,4 +1,4 @@
-"""The pictures: what is in them, and not how it looks."""
+"""The contents of pictures, not their looks."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -128,7 +128,7 @@ def test_no_label_overlaps_another() -> None:
 def test_svg_says_what_was_timed_beside_what_and_where(tmp_path: Path) -> None:
     file = tmp_path / "bench.svg"
     draw(RESULT, BenchOptions(workload="fault", resident_mb=64), ENVIRONMENT, file)
-    texts = file.read_text()  # outlines, each under a comment that has the text
+    texts = file.read_text()  # outlines, each after a comment that has the text
     assert "first touches of pages; 64 MiB resident in one VMA of 4 KiB pages" in texts
     assert "Linux 6.18.0, CPython 3.11.7, 2 CPUs" in texts
 

@@ -1,4 +1,4 @@
-"""Labels are moved apart, and no further than they must be."""
+"""Labels are moved apart, and no further than needed."""
 
 from itertools import pairwise
 

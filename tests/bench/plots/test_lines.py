@@ -1,4 +1,4 @@
-"""Which readers become lines, in which order, and what is said of the others."""
+"""Which readers become lines, in which order, and the note on the others."""
 
 from collections.abc import Sequence
 
