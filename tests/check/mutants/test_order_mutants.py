@@ -27,7 +27,7 @@ KILLS = {
     "end-without-wmb": (75, A_RACE),
     "end-release-without-wmb": (16, "data race: reader's load of A.vm_flags races with writer's"),
     "waker-without-mb": (11, LOST),
-    "waker-with-rmb": (11, LOST),
+    "waker-with-rmb": (9, LOST),
     "waker-with-wmb": (11, LOST),
     "waiter-without-mb": (9, LOST),
     "waiter-with-rmb": (9, LOST),
