@@ -66,7 +66,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An environment that has the wheel and what it needs."""
     folder = tmp_path_factory.mktemp("empty")
     venv.create(folder, with_pip=True)
-    pip = [folder / "bin/python", "-m", "pip", "install", "--quiet", f"{wheel}[all]"]
+    pip = [str(folder / "bin/python"), "-m", "pip", "install", "--quiet", f"{wheel}[all]"]
     subprocess.run(pip, check=True)
     return folder
 
