@@ -1,7 +1,7 @@
-"""Checkpoint: a file that says how far explorations are, so that they can go on after any stop.
+"""Checkpoint: a file with the progress of explorations, so that they can continue after any stop.
 
-A JSON object: `code` is the digest of what decides how schedules go, `explorations` has for each
-work its parts, as they stand in parts.py; a part without an outcome is still to be made.
+A JSON object: `code` is the digest of the code that decides how schedules go, `explorations` has
+the parts of each work, as in parts.py; a part without an outcome is still to be explored.
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ from untorn.errors import UntornError
 _EVERY = 1.0
 """Seconds between two writes, at least."""
 _SHARE = 0.05
-"""Of the time that writing may take."""
+"""Share of the time that writing may take."""
 
 
 class CheckpointError(UntornError):
-    """A file is no checkpoint, or of other code or other explorations; the message says which."""
+    """A file is no checkpoint, or of different code or explorations; the message says which."""
 
 
 class Checkpoint:
-    """How far explorations are.
+    """The progress of explorations.
 
     Attributes:
-        parts: The first part of each work, with all that it was cut into.
+        parts: The first part of each work, with all parts that were cut from it.
     """
 
     def __init__(self, works: Sequence[Work], path: Path | None = None) -> None:
-        """Begin, or go on from a file if it is there.
+        """Begin, or continue from a file if it exists.
 
         Args:
-            works: What is explored.
-            path: Of the file; None for none.
+            works: The works to explore.
+            path: Path of the file; None for no file.
 
         Raises:
             CheckpointError: See there.
@@ -59,7 +59,7 @@ class Checkpoint:
             self.save()
 
     def save_now_and_then(self) -> None:
-        """Write the file if that was not done lately."""
+        """Write the file unless it was written recently."""
         if monotonic() >= self._next:
             self.save()
 
@@ -78,7 +78,7 @@ class Checkpoint:
 
 
 def _replace(path: Path, text: str) -> None:
-    """Replace a file, or make it: whoever stops this, be it the machine, it is the old or new."""
+    """Replace or create a file: after any interruption it is the old or the new one."""
     new = path.with_name(f".{path.name}.new")
     with new.open("w") as file:
         file.write(text)

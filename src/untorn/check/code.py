@@ -1,4 +1,4 @@
-"""What decides how a schedule goes: a file of schedules says nothing about other code."""
+"""A digest of the code that decides how a schedule goes: schedules are valid only for that code."""
 
 from untorn.sources import digest
 

@@ -21,24 +21,24 @@ from untorn.check.stage.stage import Stage
 from untorn.locking.sync import Task as ThreadTask
 
 MAX_STEPS = 2000
-"""Of one schedule: one that takes more is given up, and the exploration inconclusive."""
+"""Steps of one schedule; a longer one is given up, and the exploration is inconclusive."""
 COLLECT_EVERY = 5000
 """Schedules between two garbage collections; none runs in a schedule."""
 
 
 @dataclass(slots=True)
 class Exploration:
-    """What came of a scenario under a strategy.
+    """The result of a scenario under a strategy.
 
     Attributes:
         played: Schedules that were run.
-        schedules: Run to their end, or known to differ from one that was in nothing that matters.
-        blocked: Given up because what they would do was done already.
-        limited: Given up because they grew too long: nothing is said about those.
-        steps: Made in all schedules.
-        seconds: Of CPU that it took.
-        complete: The strategy has no further schedule.
-        failure: What broke first, None if nothing did.
+        schedules: Schedules that were run to their end, or that are equivalent to one that was.
+        blocked: Schedules given up because another one had done the same.
+        limited: Schedules given up because they grew too long: nothing is known about those.
+        steps: Steps of all schedules.
+        seconds: CPU time.
+        complete: Whether the strategy has no further schedule.
+        failure: The first failure; None if nothing broke.
         schedule: The schedule that broke it; without one, the first that grew too long.
     """
 
@@ -59,7 +59,7 @@ class Exploration:
 
 
 class Theatre:
-    """A scenario, set up, ready to be run under a strategy."""
+    """A scenario that is set up and ready to run under a strategy."""
 
     def __init__(
         self, build: Build, strategy: Strategy, shown: tuple[Piece, ...] | None = None
@@ -86,8 +86,8 @@ class Theatre:
         Raises:
             KeyboardInterrupt: It came meanwhile, and the schedule is unwound.
         """
-        # Every schedule begins in the same state, on the same objects: that is what lets a strategy
-        # go by locations, and a history keep what was published by steps that are kept.
+        # Every schedule begins in the same state, on the same objects. So a strategy can compare
+        # locations, and a history can keep what kept steps have published.
         self._world.restore()
         for reader in self.stage.every_reader:
             reader.begin()
@@ -104,12 +104,12 @@ class Theatre:
 
     @staticmethod
     def mutated(mutant: AnyMutant | None) -> AbstractContextManager[None]:
-        """Apply a mutant, if there is one: for playing only, as the set-up must go well."""
+        """Apply a mutant, if there is one, but only while playing: the set-up must succeed."""
         return mutant.applied() if mutant else nullcontext()
 
     @property
     def finished(self) -> bool:
-        """Whether the schedule went to its end, be it that everybody waits."""
+        """Whether the schedule ran to its end, which may be that all tasks wait."""
         return not self.run.limited and not self.run.slept
 
     def _sleeps(self, task: Task) -> None:
@@ -127,14 +127,14 @@ def explore(
     shown: tuple[Piece, ...] | None = None,
     stop: Callable[[Exploration], bool] | None = None,
 ) -> Exploration:
-    """Run a scenario until the strategy has no more schedules, something breaks, or stop() says so.
+    """Run a scenario until the strategy has no more schedules, something breaks, or stop() is true.
 
-    A mutant is applied when all is set up; shown as in Oracle.
+    A mutant is applied after the set-up; shown is as in Oracle.
 
     Preconditions: inside of watching().
 
     Raises:
-        KeyboardInterrupt: As soon as the schedule at hand is unwound.
+        KeyboardInterrupt: As soon as the current schedule is unwound.
     """
     theatre = Theatre(build, strategy, shown)
     run = theatre.run
@@ -152,7 +152,7 @@ def explore(
             found.limited += run.limited
             if run.failure is not None or (run.limited and not found.schedule):
                 found.failure, found.schedule = run.failure, tuple(run.schedule)
-            # After a failure the strategy is left where it stands: that schedule is what is wanted.
+            # After a failure the strategy stays as it is: it has the failing schedule.
             if run.failure is None:
                 more = strategy.end()
                 found.schedules += len(run.alike)
@@ -166,7 +166,7 @@ def explore(
 
 @contextmanager
 def _uncollected() -> Iterator[None]:
-    """Keep the garbage collector out: it would run at moments that no schedule decides."""
+    """Disable the garbage collector: it would run at moments that no schedule decides."""
     was = gc.isenabled()
     gc.disable()
     try:

@@ -1,8 +1,8 @@
-"""An exploration in parts: which are done, with what outcome, and which are left.
+"""An exploration in parts: those that are done, with their outcomes, and those that are left.
 
-A part that takes long gives back what is left of it as parts of its own, so parts make a tree.
-Outcomes are summed up in the order of the tree up to the first that broke, however late that came:
-so they are the same whoever made which part, and when.
+A part that takes long returns the rest as new parts, so parts form a tree. Outcomes are summed up
+in the order of the tree, up to the first failure, however late that arrived. So the sums do not
+depend on which worker made which part, and when.
 """
 
 from __future__ import annotations
@@ -16,17 +16,18 @@ from untorn.check.work import Start, WorkOutcome, WorkPart
 
 @dataclass(slots=True, eq=False)
 class Part:
-    """A part of an exploration, and what it was cut into.
+    """A part of an exploration, and the parts that were cut from it.
 
     Attributes:
         start: Where it begins.
-        up: The part that it was cut out of.
-        outcome: Of it and of those of its parts that are no longer there; None if it is to be made.
+        up: The part that it was cut from.
+        outcome: The sum for it and those of its parts that are dropped from the tree; None if it is
+            yet to be made.
         parts: Those being made, in order.
         root: Who takes in what they ask for: there may then be more of them. That is done when all
             are back, in their order, so that it does not depend on who was faster.
         requests: What it asks those further up.
-        dropped: Something broke in a part before it, so nobody wants it.
+        dropped: Whether it is no longer needed, because a part before it failed.
     """
 
     start: Start
@@ -39,11 +40,11 @@ class Part:
 
     @property
     def is_done(self) -> bool:
-        """Whether nothing of it is left to be made."""
+        """Whether it is done, with all its parts."""
         return self.outcome is not None and not self.parts
 
     def left(self) -> Iterator[Part]:
-        """Yield the parts that are to be made, in order."""
+        """Yield the parts that are left, in order."""
         if self.outcome is None:
             yield self
         for part in self.parts:
@@ -57,7 +58,7 @@ class Part:
             yield from part.outcomes()
 
     def take(self, made: WorkPart) -> list[Part]:
-        """Take in what came of this part; return those that are to be made next."""
+        """Add the outcome of this part; return the parts to be made next."""
         self.outcome, self.root, self.requests = made.outcome, made.root, made.requests
         self.parts = [Part(start, self) for start in made.starts]
         if self.parts:
@@ -105,7 +106,7 @@ class Part:
 
 
 def total(so_far: WorkOutcome, more: WorkOutcome) -> WorkOutcome:
-    """Return the sum of the outcomes of two parts of a work, of which so_far comes first."""
+    """Return the sum of the outcomes of two parts of a work; so_far comes first."""
     told = so_far if so_far.failure or (so_far.schedule and not more.failure) else more
     return replace(
         so_far,

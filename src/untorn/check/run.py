@@ -1,4 +1,4 @@
-"""A run of the checker, spread over processes: by scenario, and each by the parts it comes in."""
+"""A run of the checker, spread over processes by scenarios and their parts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from untorn.spread.arrivals import Arrivals
 from untorn.spread.pool import Pool
 
 _LOOK_EVERY = 64
-"""Schedules after which a worker looks whether it is to stop."""
+"""Schedules after which a worker checks whether it should stop."""
 
 
 def make(work: Work, start: Start) -> WorkPart:
@@ -35,7 +35,7 @@ class Interrupted(KeyboardInterrupt):
     """A run was ended from outside.
 
     Attributes:
-        unfinished: What there is of explorations that were begun.
+        unfinished: The partial results of explorations that were begun.
     """
 
     def __init__(self, unfinished: list[WorkOutcome]) -> None:
@@ -44,15 +44,15 @@ class Interrupted(KeyboardInterrupt):
 
 
 def run(checkpoint: Checkpoint, pool: Pool) -> Iterator[WorkOutcome]:
-    """Explore what is left of everything; yield outcomes as they come.
+    """Explore everything that is left; yield outcomes as they arrive.
 
     Args:
-        checkpoint: What; the first are begun first.
-        pool: Who does it; closed afterwards.
+        checkpoint: What to explore; the first are begun first.
+        pool: The workers; closed afterwards.
 
     Raises:
         Interrupted: Ctrl-C or SIGTERM came; nothing is left running.
-        OutOfReachError: Who explored died, or cannot.
+        OutOfReachError: A worker died, or cannot explore.
     """
     with endings_held():  # an executor that is interrupted in its own code may never end
         interrupted = False
@@ -65,7 +65,7 @@ def run(checkpoint: Checkpoint, pool: Pool) -> Iterator[WorkOutcome]:
         finally:
             pool.close()
             if interrupted:
-                ending_taken()  # another one that came meanwhile says nothing new
+                ending_taken()  # another one meanwhile adds nothing
 
 
 class _Run:
@@ -113,7 +113,7 @@ class _Run:
                 future.cancel()
 
     def _break_off(self) -> list[WorkOutcome]:
-        """Return what there is of explorations that are not done, with what comes back of parts."""
+        """Return partial results of unfinished explorations, with parts that still arrive."""
         self._pool.stop()
         found: dict[Work, list[WorkOutcome]] = {}
         for work in dict.fromkeys(work for work, _ in self._of.values()):

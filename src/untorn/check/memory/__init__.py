@@ -1,7 +1,7 @@
 """Weak memory: the engine's code where a load may see an older store than the last one.
 
-Each access has an order, from a table of those that Linux has; the trace keeps what each task can
-no longer miss, and a search makes a schedule for each message that a load may see.
+Each access has an order, from a table of Linux's orders. The trace keeps what each task can no
+longer miss, and a search runs a schedule for each message that a load may see.
 
 From the top down: listing, modes, choosing_dpor, places, sites, table, weak_trace, views, orders.
 """

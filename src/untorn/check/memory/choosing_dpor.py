@@ -1,11 +1,11 @@
 """Source-DPOR under weak memory, where a load may see any of several messages.
 
-What is chosen, tried and asleep is a step with the message that it reads: a transition. Of a task
-that is put down to be tried, every message that its load may see is. A load with a given message
-commutes with every store, so no store wakes it; the message that the store makes is another
-transition. What is a race besides those of sequential consistency:
+Searches choose, try and put to sleep transitions: steps with the message that they read. If a task
+is to be tried, so is every message that its load may see. A load with a given message commutes with
+every store, so no store wakes it; the message that the store makes is another transition. There are
+two kinds of races besides those of sequential consistency:
 
-- a load and a later store that nothing orders: the load could see that store;
+- an unordered load and later store: the load could see that store;
 - a store and a later read-modify-write that was refused: before the store it might not have been.
 
 Checked against plain search on random programs, and against herd7.
@@ -52,7 +52,7 @@ class ChoosingDpor(SourceDpor):
         return kept
 
     def pick(self) -> int:
-        """Follow the plan; then go on with the running task while that is possible."""
+        """Follow the plan; then continue with the running task as long as possible."""
         run = self._run
         index = run.steps
         run.steps = index + 1
@@ -95,7 +95,7 @@ class ChoosingDpor(SourceDpor):
         return awake
 
     def _awake(self, task: int, sleep: int) -> list[int]:
-        """Return the transitions of a task that do not sleep, that of the newest message first."""
+        """Return the transitions of a task that are awake, that of the newest message first."""
         run = self._run
         choices = self._weak.options(task, run.locations[task], run.kinds[task])
         codes = [choice * run.hub + task for choice in choices] or [task]
@@ -160,7 +160,7 @@ class ChoosingDpor(SourceDpor):
         return super().end()
 
     def _sleep_all(self) -> int:
-        """Give the schedule up: all that can run was done in another one; return nobody."""
+        """Give up the schedule: another one did all that can run; return no task."""
         # Who sleeps and would be refused might not have been before some store. Nobody else would
         # see that, as the step is not made.
         run, trace = self._run, self._weak
@@ -174,7 +174,7 @@ class ChoosingDpor(SourceDpor):
         return run.hub
 
     def _reverse_waiting(self) -> None:
-        """Look at the races of steps that tasks would have made, too, but waited or slept."""
+        """Check the races of steps that tasks would have made but waited or slept, too."""
         super()._reverse_waiting()
         trace = self._weak
         step = len(trace.tasks)
@@ -193,7 +193,7 @@ class ChoosingDpor(SourceDpor):
         for task, first in firsts.items():
             if initials >> task & 1:
                 code = self._codes[first] if first < len(self._codes) else task
-                # What was refused and would not be is a transition that nobody has seen yet.
+                # A refused step that would now succeed is a transition that was not seen yet.
                 refused = first == racing and self._was_refused(first)
                 if frame.sleep >> code & 1 and not refused:
                     return True

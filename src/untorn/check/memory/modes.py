@@ -1,9 +1,9 @@
-"""What memory the checker gives to the code that it runs.
+"""The memory models that the checker offers to the code that it runs.
 
 sc            a load sees the last store
 linux         what Linux's orders promise, on machines where a store that one other CPU sees is seen
-              by all: as all that Linux runs on are today
-linux-strict  what Linux's memory model promises by the letter
+              by all: today all machines that run Linux linux-strict  what Linux's memory model
+              promises by the letter
 """
 
 from __future__ import annotations

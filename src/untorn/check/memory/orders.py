@@ -1,4 +1,4 @@
-"""Order: what an access promises about those around it, in the words of Linux's memory model.
+"""Order: what an access promises about those around it, in terms of Linux's memory model.
 
 Compare Documentation/memory-barriers.txt and tools/memory-model/.
 """
@@ -25,8 +25,8 @@ class Order:
         acquire: What it loads comes before all that follows.
         release: All that came before comes before what it stores.
         before, after: Barriers around it.
-        dereferences: What is found through the pointer that it loads is seen as it was when the
-            pointer was stored: an address dependency.
+        dereferences: Memory reached through the loaded pointer is at least as new as the store of
+            the pointer: an address dependency.
         through: The place was found through such a pointer.
         spins: Of a spinlock: what came before it was let go of comes before the stores of who takes
             it, for all to see.

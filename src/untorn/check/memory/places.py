@@ -1,7 +1,7 @@
-"""Watched slots and primitives under weak memory: what each load sees is the trace's to say.
+"""Watched slots and primitives under weak memory: the trace decides what each load sees.
 
-They take the place of those of check/runtime while such a mode is installed, so that under
-sequential consistency nothing of this is paid for.
+They replace those of check/runtime while such a mode is installed, so sequential consistency pays
+nothing for them.
 """
 
 from __future__ import annotations

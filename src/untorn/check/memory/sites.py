@@ -12,7 +12,7 @@ from untorn.check.memory.table import BY_CALLER, ORDERS, Site
 
 
 class UnlistedError(Exception):
-    """Code touches shared state in a place for which the table says no order."""
+    """Code accesses shared state at a place for which the table has no order."""
 
 
 _orders: dict[Site, Order] = dict(ORDERS)

@@ -157,7 +157,7 @@ def everywhere(view: View) -> View:
 
 
 def is_dominated(message: Message, others: Sequence[Message]) -> bool:
-    """Say whether one of some older messages lets a load do all that this one does, and more.
+    """Return whether one of some older messages lets a load do all that this one does, and more.
 
     It has the same value, and brings no knowledge that this one does not.
     """

@@ -1,9 +1,9 @@
 """WeakTrace: a schedule under weak memory: what each load saw, and what happened before what.
 
-A step is a task's, and a load's also that of the message that it reads. A load with a message that
-is given commutes with every store: what came first is not seen. So happened before are program
-order, a store before the loads that read it, the stores of one place, and mutexes; not a load
-before the store that it missed.
+A step belongs to a task, and a load also to the message that it reads. A load with a given message
+commutes with every store: their order cannot be seen. So happened-before consists of program order,
+of each store before the loads that read it, of the stores to one place, and of mutexes. It does not
+order a load before the store that it missed.
 """
 
 from __future__ import annotations
@@ -351,7 +351,7 @@ class WeakTrace(Trace):
             know.rel = join(know.rel, handed.view)
 
     def release(self, task: int, location: SharedLocation) -> None:
-        """Note that task let go of a mutex."""
+        """Note that a task released a mutex."""
         super().release(task, location)
         tick = self.now[task][task]
         view = self.know[task].handed_on(self.orders[task], task, tick, strict=self.strict)
@@ -416,7 +416,7 @@ class WeakTrace(Trace):
         return None
 
     def is_race(self, earlier: int, step: int) -> bool:
-        """Say whether a race is one: a load that could see a later store must gain by it."""
+        """Return whether a race counts: a load that could see a later store must gain by it."""
         load, store = self.made[earlier], self.made[step]
         if load.settled != READ or load.conditional is not None:
             return True

@@ -54,5 +54,5 @@ def names_of_all(memory: str) -> list[str]:
 
 
 def needs_weak_memory(name: str) -> bool:
-    """Say whether a mutant differs from the original under weak memory only."""
+    """Return whether a mutant differs from the original only under weak memory."""
     return isinstance(MUTANTS[name], OrderMutant)

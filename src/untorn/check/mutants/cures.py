@@ -1,7 +1,6 @@
-"""Linux's walk with what would cure its false gaps: of these, none must be found.
+"""Linux's walk with changes that would cure its false gaps: the checker must find nothing in these.
 
-All stand on the iterator that Linux has, and none moves it after the lock. docs/false-gap.md
-describes them.
+All use Linux's iterator, and none moves it after the lock. docs/false-gap.md describes them.
 """
 
 from untorn.check.mutants.lookup import MAPLE_ITERATOR

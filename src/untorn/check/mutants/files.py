@@ -1,4 +1,4 @@
-"""Mutants of the files: positions, fills, queries, and how a strategy keeps what it found."""
+"""Mutants of the files: positions, fills, queries, and how a strategy keeps VMAs still."""
 
 from untorn.check.mutants.mutant import Mutant
 from untorn.fs.proc.do_procmap_query import do_procmap_query

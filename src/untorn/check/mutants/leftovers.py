@@ -1,4 +1,4 @@
-"""Mutants that keep out more readers than they must, leave something behind, or forget the lock."""
+"""Mutants that keep out too many readers, leave something behind, or forget the lock."""
 
 from untorn.check.mutants.mutant import Mutant
 from untorn.fs.proc.do_procmap_query import do_procmap_query

@@ -1,7 +1,7 @@
-"""Mutant: the production code with one step of the protocol changed, for as long as it is applied.
+"""Mutant: the production code with one step of the protocol changed while it is applied.
 
 A mutant is a patch of one function's text. The function object stays and gets other code, so all
-that imported it run the changed one; the source files are not touched.
+modules that imported it run the changed one; the source files are not touched.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ class Mutant:
     """One change.
 
     Attributes:
-        name: What it is called on the command line.
+        name: Its name on the command line.
         about: What is changed, in a line.
         function: The function that is changed.
-        changes: Pieces of its text, each there once, and what takes their place.
-        scenarios: Where it shows; those of an equivalent mutant are explored completely.
+        changes: Pieces of its text, each occurring once, and their replacements.
+        scenarios: The scenarios that show it; those of an equivalent mutant are explored
+            completely.
         equivalent: Why it is as good as the original; empty if it is not.
-        base: One that is applied with it, to another function.
+        base: A mutant of another function that is applied with it.
     """
 
     name: str

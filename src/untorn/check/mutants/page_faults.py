@@ -1,4 +1,4 @@
-"""Mutants of what else relies on per-VMA locks: page faults, advice, page walks."""
+"""Mutants of other users of per-VMA locks: page faults, advice, page walks."""
 
 from untorn.check.mutants.mutant import Mutant
 from untorn.fs.proc.smaps_gather import smap_gather_stats

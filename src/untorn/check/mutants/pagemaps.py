@@ -1,4 +1,4 @@
-"""Mutants of pagemap: what a slice is kept still by, and what it shows."""
+"""Mutants of pagemap: what keeps a slice still, and what it shows."""
 
 from untorn.check.mutants.mutant import Mutant
 from untorn.fs.proc.pagemap import ProcPagemap, pagemap_slice

@@ -1,4 +1,4 @@
-"""Orders stronger than Linux's: of these, nothing must be found.
+"""Orders stronger than Linux's: the checker must find nothing in these.
 
 A load that may see less cannot show more.
 """

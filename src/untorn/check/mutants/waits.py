@@ -1,4 +1,4 @@
-"""Mutants that let a task wait for another that it need not wait for."""
+"""Mutants that make a task wait for another without need."""
 
 from untorn.check.mutants.mutant import Mutant
 from untorn.locking.rwsem import RwSemaphore

@@ -1,4 +1,4 @@
-"""Oracle: what must hold of every schedule, and in which words it is said that it does not.
+"""Oracle: what must hold in every schedule, and the messages if it does not.
 
 From the top down: failure, oracle, ends.
 """

@@ -1,4 +1,4 @@
-"""What a run leaves behind: locks, waiters, counts, and an address space that fits together."""
+"""What a run leaves behind: locks, waiters, counts, and a consistent address space."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from untorn.mm.mm_types import MmStruct, Vma
 
 
 class BrokenError(Exception):
-    """Something that must hold does not; the message says what, in lines."""
+    """Something that must hold does not; the message says what, in several lines."""
 
 
 def check_mm(mm: MmStruct, pinned: Mapping[Vma, int]) -> None:
-    """Check one address space when the run is over, so that nothing is a step any more."""
+    """Check one address space after the run, when no access is a step any more."""
     # Locks first: a map that a writer left half changed says less than the lock that it left.
     lock: RwSemaphore = mm.mmap_lock
     if lock._count or lock._queue or lock.owner is not None:
@@ -33,9 +33,9 @@ def check_mm(mm: MmStruct, pinned: Mapping[Vma, int]) -> None:
 
 
 def check_written(mm: MmStruct, pages: Iterable[int]) -> None:
-    """Check that what was written to stays, unless it is unmapped."""
-    # Whoever maps such a page writes to it afterwards. So if it is mapped at the end, that write
-    # came after the last unmapping, and must still be there.
+    """Check that written pages stay, unless they are unmapped."""
+    # A task that maps such a page writes to it afterwards. So if the page is mapped at the end,
+    # that write came after the last unmapping, and must still be there.
     for page in pages:
         mapped = mm.mm_mt.find_slot(addr(page))
         parts = mm.page_table.parts(addr(page), addr(page + 1))
@@ -56,7 +56,7 @@ def check_counts(process: Pages, users: int, count: int) -> None:
 
 
 def end_of(process: Pages) -> tuple[object, ...]:
-    """Return what tells ends apart: one that was good once is not checked again."""
+    """Return a key of an end: one that was good once is not checked again."""
     mm = process.mm
     vmas = tuple(
         (start, end, vma.vm_start, vma.vm_end, vma.vm_flags, vma.vm_refcnt.load())
@@ -71,6 +71,6 @@ def end_of(process: Pages) -> tuple[object, ...]:
 
 
 def _waits(mm: MmStruct) -> bool:
-    """Say whether a writer stands as waiting for readers; a dropped mm has no place for one."""
+    """Return whether a writer waits for readers; a dropped mm has no place for one."""
     wait = getattr(mm, "vma_writer_wait", None)
     return wait is not None and wait.task is not None

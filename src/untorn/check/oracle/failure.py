@@ -1,4 +1,4 @@
-"""What is said of a failure."""
+"""The text of a failure."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ _CHECKER = Path(__file__).parents[1]
 
 
 def is_checkers(file: str) -> bool:
-    """Say whether a file is the checker's own, and so of no interest."""
+    """Return whether a file is the checker's own, and so of no interest."""
     return Path(file).is_relative_to(_CHECKER)
 
 
 def source_line(file: str, line: int | None) -> str:
-    """Return where something stands in the source; in the engine's, from its root."""
+    """Return a place in the source; in the engine's, relative to its root."""
     path, root = Path(file), _CHECKER.parent
     return f"{path.relative_to(root) if path.is_relative_to(root) else file}:{line}"
 
 
 def is_error(failure: BaseException | None) -> bool:
-    """Say whether it is an error of the code that runs, and none that the checker raised."""
+    """Return whether an error comes from the code under test, not from the checker."""
     return failure is not None and not isinstance(
         failure, BrokenError | DeadlockError | DataRaceError | NotFollowedError
     )
 
 
 def describe(failure: BaseException | None) -> str:
-    """Return what to print, in lines; empty if nothing failed."""
+    """Return the lines to print; empty if nothing failed."""
     if failure is None:
         return ""
     if isinstance(failure, DataRaceError):

@@ -1,8 +1,8 @@
-"""What must hold of every schedule, whatever the order of its steps.
+"""What must hold in every schedule, whatever the order of its steps.
 
-Some of it is seen while tasks run: a data race or a lock order that is not kept (fields.py,
-lock_order.py), an assertion of the production code. The rest is looked at when a schedule has
-ended, or when a writer goes to sleep.
+Some failures show while tasks run: a data race or a violated lock order (fields.py, lock_order.py),
+or an assertion of the production code. The rest is checked when a schedule has ended, or when a
+writer goes to sleep.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ class Oracle:
         """Make an oracle.
 
         Args:
-            stage: Whose runs it judges.
-            shown: What the first reader must be shown, if that is known.
+            stage: The stage whose runs it judges.
+            shown: What the first reader must see, if that is known.
         """
         self._stage = stage
         self._shown = shown
@@ -64,7 +64,7 @@ class Oracle:
         self._good_ends: set[object] = set()
 
     def check(self, run: Execution) -> None:
-        """Judge a run that came to its end.
+        """Judge a complete run.
 
         Raises:
             BrokenError: A task left something behind, or a reader was shown what
@@ -97,12 +97,12 @@ class Oracle:
             raise BrokenError(f"shown were {shown}, not {wanted}")
 
     def _check_end(self, run: Execution) -> None:
-        """Check that no lock is held, and that the maps are whole; each end that was met once."""
+        """Check that no lock is held and that the maps are consistent; each kind of end once."""
         for task in run.tasks:
             if task.held:
                 raise BrokenError(f"{task.name} ended holding {task.holds()}")
-        # The schedules of a scenario end in few different ways, and to tell an end from others
-        # costs much less than to check it.
+        # The schedules of a scenario end in few different ways, and comparing an end with the
+        # others costs much less than checking it.
         end = tuple(end_of(process) for process in self._processes)
         if end not in self._good_ends:
             for process, counts in zip(self._processes, self._counts, strict=True):
@@ -112,11 +112,11 @@ class Oracle:
             self._good_ends.add(end)
 
     def _check_users(self, run: Execution) -> None:
-        """Check that no reader looks into the tree after the last user of the mm has gone."""
+        """Check that no reader accesses the tree after the last user of the mm has gone."""
         history = self._stage.history
         if history.exited is None or not run.tracks:
             return
-        # Such a look finds an empty tree, and nothing comes of it. In the kernel the nodes of the
+        # Such an access finds an empty tree and does no harm here. In the kernel the nodes of the
         # tree would be gone.
         root = WATCHED[VmaTree, "root"].cells[history.mm.mm_mt]
         last_user = run.trace.tasks[history.exited]  # tears the mm down
@@ -126,9 +126,9 @@ class Oracle:
                 raise BrokenError("a reader looks into an mm that has no user")
 
     def _check_reading(self, run: Execution, reader: Reader) -> None:
-        """Judge what a reader was shown, by the last and by the first states that it may be of."""
-        # What is shown must be right in every order of steps that this schedule stands for. These
-        # two have the narrowest windows: what holds in both holds in all.
+        """Judge what a reader saw by the latest and by the earliest states of its window."""
+        # It must be right in every order of steps that this schedule stands for. These two have the
+        # narrowest windows: what holds in both holds in all.
         self._judge(run, reader, early=False)
         if run.tracks:
             self._judge(run, reader, early=True)
@@ -142,8 +142,8 @@ class Oracle:
             return
         if reader.kind == "smaps":
             _check_sizes(b"".join(cast(tuple[bytes, ...], texts)))
-        # Not left to the judge: a walk may be shown what grew over where it stands, a query may not
-        # be shown what ends below.
+        # The judge does not check this: a walk may show a VMA that grew over its position, but a
+        # query must not return one that ends below its address.
         if reader.kind == "query-one" and (gone := _before(reader, texts[0])):
             raise BrokenError(f"a query of {reader.start:08x} was answered with {gone}")
         fills = [
@@ -157,7 +157,7 @@ class Oracle:
         self._good_readings.add(case)
 
     def _check_access(self, run: Execution, access: Access) -> None:
-        """Check that an access was allowed or refused as some state of its window says."""
+        """Check that an access was allowed or refused according to some state of its window."""
         history = self._stage.history
         assert access.look is not None
         for early in False, True:
@@ -167,7 +167,7 @@ class Oracle:
                 raise BrokenError(f"a {access} was {'allowed' if access.look.text else 'refused'}")
 
     def _check_pagemap(self, run: Execution, reader: PagemapReader) -> None:
-        """Check that each slice, what was read below one PMD, is of its window."""
+        """Check that each slice, the entries below one PMD, matches its window."""
         pages = self._stage.history.pages
         assert pages is not None
         for read, look in zip(reader.reads, reader.looks, strict=True):
@@ -184,10 +184,11 @@ class Oracle:
                         )
 
     def _check_progress(self, run: Execution, reader: Reader) -> None:
-        """Check that a reader asked for mmap_lock no more often than there were write sections.
+        """Check that a reader asked for mmap_lock at most once per write section.
 
-        A fallback returns after the writer that caused it; the next one needs another section. So
-        does the wait of a reader that copies VMAs without a lock. Not so if it was killed.
+        A fallback returns after the writer that caused it, so the next one needs another section.
+        The same is true of the wait of a reader that copies VMAs without a lock. A killed reader is
+        an exception.
         """
         task, sections = run.tasks[reader.task], self._stage.history.sections
         if task.mmap_locks > sections and not (reader.keeps_mmap_lock or task.killed):
@@ -197,7 +198,7 @@ class Oracle:
 
 
 def check_sleeper(run: Execution, stage: Stage, sleeper: Task) -> None:
-    """Check that a writer about to sleep waits for none but a reader of the VMA it changes.
+    """Check that a writer about to sleep waits only for a reader of the VMA that it changes.
 
     Raises:
         BrokenError: A reader holds a VMA lock besides that of the VMA it is at, or mmap_lock
@@ -207,15 +208,15 @@ def check_sleeper(run: Execution, stage: Stage, sleeper: Task) -> None:
         task = run.tasks[reader.task]
         if task is sleeper:
             continue
-        # One that it waits for counts as well: it must let go of the others before it asks.
+        # A VMA whose lock it waits for counts as well: it must release the others before it asks.
         vmas = [lock for lock_class, lock in task.held if lock_class is VMA_LOCK]
         if len(vmas) > 1:
             raise BrokenError(
                 f"{sleeper.name} waits while {task.name} holds {len(vmas)} VMA locks: it can be"
                 " blocked by a reader of another VMA"
             )
-        # A walk is under RCU from begin to end, but for the fallback and page walks, as these may
-        # sleep. So both at once mean that the walk went on, and took mmap_lock along.
+        # A walk is under RCU from beginning to end, except in the fallback and in page walks, which
+        # may sleep. So holding both means that the walk continued with mmap_lock held.
         if not reader.keeps_mmap_lock and {MMAP_LOCK, RCU} <= {held for held, _ in task.held}:
             raise BrokenError(
                 f"{sleeper.name} waits while {task.name} holds mmap_lock outside of its fallback"
@@ -223,7 +224,7 @@ def check_sleeper(run: Execution, stage: Stage, sleeper: Task) -> None:
 
 
 def _check_sizes(text: bytes) -> None:
-    """Check that no more of a VMA is resident than there is, in a file that tells."""
+    """Check that no more of a VMA is resident than it has, in a file that shows both."""
     sizes = [int(kb) for kb in re.findall(rb"^Size: *(\d+)", text, re.MULTILINE)]
     resident = [int(kb) for kb in re.findall(rb"^Rss: *(\d+)", text, re.MULTILINE)]
     for size, rss in zip(sizes, resident, strict=True):
@@ -232,7 +233,7 @@ def _check_sizes(text: bytes) -> None:
 
 
 def _before(reader: Reader, answer: object) -> MapsEntry | None:
-    """Return what a query was answered with if that ends before what it asked for."""
+    """Return the answer to a query if it ends below the queried address."""
     lines = [line for line in lines_of(reader.kind, answer) if line.end <= reader.start]
     return lines[0] if lines else None
 
