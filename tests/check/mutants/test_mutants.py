@@ -36,7 +36,7 @@ def test_a_mutant_is_killed(name: str) -> None:
         ("gives-up-and-wakes-nobody", "reader waits for wake-up of reader"),
         ("freed-after-unlock", "the page written to at 00010000 is gone"),
         ("fault-takes-any-vma", "1 pages are mapped, 0 of them inside VMAs"),
-        ("shrink-tears", "a call unmapped 00010000-00012000 for a moment"),
+        ("shrink-tears", "a call exposed a transient hole at 00010000-00012000"),
         ("munmap-locks-all", "a writer kept readers out of a VMA that it did not change"),
         ("query-without-user", "a reader looks into an mm that has no user"),
         ("foreign-mm-kept", "an mm is left with"),

@@ -12,7 +12,7 @@ from untorn.check.work import Work, WorkOutcome, do
 ORDERS = {name: MUTANTS[name] for name in names_of_all("linux")}
 A_RACE = "data race: reader's load of A.vm_end races with writer's"
 A_RACE_OF_STORES = "data race: writer's store of A.vm_end races with reader's"
-LOST = "lost wake-up: writer sleeps though what it waits for has come"
+LOST = "lost wake-up: writer sleeps although its condition holds"
 KILLS = {
     # At most how many schedules, and what breaks.
     "count-relaxed": (58, A_RACE),

@@ -28,8 +28,8 @@ class Order:
         dereferences: Memory reached through the loaded pointer is at least as new as the store of
             the pointer: an address dependency.
         through: The place was found through such a pointer.
-        spins: Of a spinlock: what came before it was let go of comes before the stores of who takes
-            it, for all to see.
+        spins: For a spinlock: all before its release comes before the stores of the task that takes
+            it, as seen by all.
     """
 
     acquire: bool = False

@@ -25,13 +25,13 @@ _READERS: list[AnyMutant] = [
     ),
     OrderMutant(
         "second-look-relaxed",
-        "a reader that counted itself in looks at the sequence without an acquire",
+        "a counted reader checks the sequence without an acquire",
         ((Site("vma_start_read", "load mm_lock_seq", 2), ONCE),),
         ("maps/split-above",),
     ),
     Mutant(
         "second-look-before-the-count",
-        "a reader loads the sequence that decides before it counts itself in",
+        "a reader makes the deciding load of the sequence before it counts itself in",
         vma_lock.vma_start_read,
         (
             ("    found = vma.", "    seq = mm.mm_lock_seq\n    found = vma."),
@@ -41,7 +41,7 @@ _READERS: list[AnyMutant] = [
     ),
     Mutant(
         "second-look-swapped",
-        "the second look loads the sequence of the mm first, and that of the VMA then",
+        "the second check loads the sequence of the mm first, then that of the VMA",
         vma_lock.vma_start_read,
         (
             (
@@ -68,7 +68,7 @@ _READERS: list[AnyMutant] = [
     ),
     OrderMutant(
         "retry-without-rmb",
-        "the sequence is looked at again after a lookup without smp_rmb: a copy",
+        "a reader that copies checks the sequence again without smp_rmb",
         ((Site("mmap_lock_speculate_retry", "load mm_lock_seq"), ONCE),),
         ("rcu/split-above",),
     ),
@@ -81,7 +81,7 @@ _READERS: list[AnyMutant] = [
     ),
     OrderMutant(
         "root-without-dependency",
-        "what is found through the root may be older than the root",
+        "memory reached through the root may be older than the root",
         tuple(
             (Site(function, "load root"), ONCE)
             for function in (
@@ -115,7 +115,7 @@ _WRITERS: list[AnyMutant] = [
         "a VMA is detached without a release",
         ((Site("vma_mark_detached", "add"), ONCE),),
         (*_WALKS, "query-one/munmap+other-mmap"),
-        "nobody takes anything from a count of 0: who is refused looks the VMA up again",
+        "nothing is learned from a count of 0: a refused reader looks the VMA up again",
     ),
     Mutant(
         "freed-for-anything",
@@ -172,46 +172,46 @@ _WRITERS: list[AnyMutant] = [
 _WAITERS = [
     OrderMutant(
         "waker-without-mb",
-        "who counted itself out looks for a waiter without smp_mb",
+        "a reader that left looks for a waiter without smp_mb",
         ((_WAKE, ONCE),),
         ("maps/split-above",),
     ),
     OrderMutant(
         "waker-with-rmb",
-        "who counted itself out looks for a waiter after smp_rmb instead of smp_mb",
+        "a reader that left looks for a waiter after smp_rmb instead of smp_mb",
         ((_WAKE, ONCE.fenced(before=Fence.RMB)),),
         ("maps/split-above",),
     ),
     OrderMutant(
         "waker-with-wmb",
-        "who counted itself out looks for a waiter after smp_wmb instead of smp_mb",
+        "a reader that left looks for a waiter after smp_wmb instead of smp_mb",
         ((_WAKE, ONCE.fenced(before=Fence.WMB)),),
         ("maps/split-above",),
     ),
     OrderMutant(
         "waiter-without-mb",
-        "a writer that says that it waits looks at the count without smp_mb",
+        "a writer that has announced its wait checks the count without smp_mb",
         ((_LOOK, ONCE),),
         ("maps/split-above",),
     ),
     OrderMutant(
         "waiter-with-rmb",
-        "a writer that says that it waits looks at the count after smp_rmb instead of smp_mb",
+        "a writer that has announced its wait checks the count after smp_rmb instead of smp_mb",
         ((_LOOK, ONCE.fenced(before=Fence.RMB)),),
         ("maps/split-above",),
     ),
     OrderMutant(
         "waiter-with-wmb",
-        "a writer that says that it waits looks at the count after smp_wmb instead of smp_mb",
+        "a writer that has announced its wait checks the count after smp_wmb instead of smp_mb",
         ((_LOOK, ONCE.fenced(before=Fence.WMB)),),
         ("maps/split-above",),
     ),
     OrderMutant(
         "waiter-published-relaxed",
-        "a writer says that it waits without a release",
+        "a writer announces its wait without a release",
         ((Site("RcuWait.wait_event", "store task", 1), ONCE),),
         _WALKS,
-        "the waker reads nothing through it but the task, and smp_mb stands after it",
+        "the waker reads nothing through it but the task, and smp_mb comes after it",
     ),
 ]
 
@@ -234,7 +234,7 @@ _SEMAPHORES = [
     ),
     _semaphore(
         "mmap-read-unlock-relaxed",
-        "mmap_lock is let go of by a reader without a release",
+        "a reader drops mmap_lock without a release",
         "up_read unlock",
         "mmap_lock/split-above",
     ),
@@ -246,20 +246,20 @@ _SEMAPHORES = [
     ),
     _semaphore(
         "mmap-write-unlock-relaxed",
-        "mmap_lock is let go of by a writer, or downgraded, without a release",
+        "a writer drops or downgrades mmap_lock without a release",
         "_leave_write unlock",
         "meet/writer-that-looks",
     ),
     _semaphore(
         "mmap-lock-handed-over-relaxed",
-        "who hands mmap_lock over says so without a release",
+        "a task hands mmap_lock over without a release",
         "_hand_over store granted",
         "mmap_lock/split-above",
-        "here who was let in counts how long it waited, under the mutex; Linux's takes no lock",
+        "here the task that gets it then takes the mutex to count its wait; Linux's takes no lock",
     ),
     _semaphore(
         "mmap-lock-got-relaxed",
-        "who is handed mmap_lock sees it without an acquire",
+        "a task that is handed mmap_lock sees this without an acquire",
         "_is_in load granted",
         "meet/writers-alone",
     ),
@@ -268,22 +268,22 @@ _SEMAPHORES = [
 _OTHERS = [
     OrderMutant(
         "file-lock-relaxed",
-        "the mutex of a file is let go of without a release",
+        "the mutex of a file is unlocked without a release",
         ((Site("SeqFile.read", "unlock"), ONCE),),
         ("meet/one-file",),
     ),
     OrderMutant(
         "spinlocks-relaxed",
-        "spinlocks are let go of without a release",
+        "spinlocks are unlocked without a release",
         ((Site("", "unlock"), ONCE),),
         ("fault/two",),
     ),
     OrderMutant(
         "users-put-relaxed",
-        "a user of an mm lets go of it without an order",
+        "a user drops its mm without any order",
         ((Site("mmput", "add"), ONCE),),
         ("meet/exit", "meet/exit-between-lines"),
-        "who takes an mm down takes mmap_lock first, and that has ordered it after all writers",
+        "teardown of the mm takes mmap_lock first, which orders it after all writers",
     ),
 ]
 

@@ -27,7 +27,7 @@ _END_LOOKED_FOR_AGAIN = """\
 MUTANTS = [
     Mutant(
         "cure-holes-proven",
-        "Linux, but every hole and the end are looked for again, whatever the sequence says",
+        "Linux, but every hole and the end are looked up again, whatever the sequence says",
         lock_next_vma,
         (
             _NOT_MOVED,
@@ -35,12 +35,12 @@ MUTANTS = [
             ("from_addr, vma, seq, counts)", "from_addr, vma, None, counts)"),
         ),
         _SCENARIOS,
-        "a cure: wherever the iterator stood, a hole that is shown was found from its lower end",
+        "a cure: wherever the iterator was, a hole that is shown was found from its lower end",
         MAPLE_ITERATOR,
     ),
     Mutant(
         "cure-seated-on-every-call",
-        "Linux, but the iterator is put to where the walk stands on every call",
+        "Linux, but the iterator is set to the position of the walk on every call",
         lock_next_vma,
         (_NOT_MOVED, (_SAMPLE, f"{_SAMPLE}        vmi.set(from_addr)\n")),
         _SCENARIOS,
@@ -66,7 +66,7 @@ MUTANTS = [
             ),
         ),
         _SCENARIOS,
-        "a cure: what the iterator remembers is used only if nobody wrote since it was learnt",
+        "a cure: what the iterator remembers is used only if there was no write since",
         MAPLE_ITERATOR,
     ),
 ]

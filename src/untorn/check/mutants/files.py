@@ -37,7 +37,7 @@ MUTANTS = [
     ),
     Mutant(
         "fill-fails-without-stop",
-        "a fill that fails lets go of nothing",
+        "a fill that fails releases nothing",
         SeqFile._fill,
         (
             (
@@ -59,7 +59,7 @@ MUTANTS = [
     ),
     Mutant(
         "lock-next-first",
-        "a VMA lock is let go of only when the next VMA is locked",
+        "a VMA lock is released only when the next VMA is locked",
         VmaLocking.get_next_vma,
         (
             ("        vma_end_read(locked)\n", ""),
@@ -73,7 +73,7 @@ MUTANTS = [
     ),
     Mutant(
         "limit-unseen",
-        "a reader that meets the limit does not go on under mmap_lock",
+        "a reader that meets the limit does not continue under mmap_lock",
         VmaLocking.get_next_vma,
         (("except BlockingIOError:", "except ChildProcessError:"),),
         ("meet/at-the-limit",),
@@ -87,7 +87,7 @@ MUTANTS = [
     ),
     Mutant(
         "smaps-goes-on",
-        "after a page walk the iterator is left where it stood",
+        "after a page walk the iterator is left where it was",
         VmaLocking.end_page_walk,
         (("        self._vmi.set(vma.vm_end)\n", ""),),
         ("smaps/split-above", "smaps/merge-left-partial", "smaps/join-both"),
@@ -96,7 +96,7 @@ MUTANTS = [
     ),
     Mutant(
         "smaps-walk-under-rcu",
-        "pages are walked inside of the RCU section",
+        "pages are walked under RCU",
         VmaLocking.begin_page_walk,
         (("        rcu_read_unlock()\n", "        pass\n"),),
         ("smaps/split-above",),

@@ -7,14 +7,14 @@ from untorn.mm.vmas.vm_area import vma_set_atomic_flag
 MUTANTS = [
     Mutant(
         "guard-flag-not-atomic",
-        "VM_MAYBE_GUARD is set by a load and a store with nothing around them",
+        "VM_MAYBE_GUARD is set by an unprotected load and store",
         vma_set_atomic_flag,
         (("    with vma.vm_mm.page_table_lock:\n", "    if True:\n"),),
         ("guards/guard",),
     ),
     Mutant(
         "guard-asks-neighbours",
-        "a first anon_vma is looked for among neighbours that nothing keeps still",
+        "a first anon_vma is looked for in neighbours that are not stable",
         madvise._is_vma_lock_sufficient,
         (("    return not prepares or vma.anon_vma is not None\n", "    return True\n"),),
         ("guards/first",),

@@ -20,7 +20,7 @@ MUTANTS = [
     ),
     Mutant(
         "file-position-unlocked",
-        "the position of a file is moved after its lock was let go of",
+        "the position of a file is moved after its lock was dropped",
         SeqFile.read,
         (
             (
@@ -32,7 +32,7 @@ MUTANTS = [
     ),
     Mutant(
         "owner-kept",
-        "mmap_lock is let go of and still has an owner",
+        "mmap_lock is released and still has an owner",
         RwSemaphore._leave_write,
         (("        self.owner = None\n", ""),),
         ("maps/split-above",),
@@ -69,7 +69,7 @@ MUTANTS = [
     ),
     Mutant(
         "accounts-without-lock",
-        "what was unmapped is taken off the accounts after mmap_lock was let go of",
+        "unmapped pages are subtracted from the counts after mmap_lock was dropped",
         munmap.do_munmap,
         (
             (
@@ -89,35 +89,35 @@ MUTANTS = [
     ),
     Mutant(
         "query-stays-a-user",
-        "a query does not let go of the mm",
+        "a query does not drop the mm",
         do_procmap_query,
         (("        mmput(mm)\n", "        pass\n"),),
         ("meet/reaped",),
     ),
     Mutant(
         "pass-stays-a-user",
-        "a fill does not let go of the mm",
+        "a fill does not drop the mm",
         ProcMaps.stop,
         (("    mmput(self._mm)\n", ""),),
         ("meet/exit",),
     ),
     Mutant(
         "foreign-mm-kept",
-        "a reader that met a VMA of another mm does not let go of that mm",
+        "a reader that met a VMA of another mm does not drop that mm",
         vma_lock._put_foreign,
         (("    mmdrop(other)\n", ""),),
         ("recycled/and-gone",),
     ),
     Mutant(
         "waiter-left-behind",
-        "a writer that has waited still stands as waiting",
+        "a writer that has waited stays registered as waiting",
         RcuWait.wait_event,
         (("        self.task = None", "        pass"),),
         ("maps/split-above",),
     ),
     Mutant(
         "slab-left-locked",
-        "a task that frees a VMA object does not let go of the slab's mutex",
+        "a task that frees a VMA object does not release the slab's mutex",
         VmaSlab.free,
         (
             (

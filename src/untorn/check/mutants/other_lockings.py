@@ -14,21 +14,21 @@ MUTANTS = [
     ),
     Mutant(
         "rcu-goes-on",
-        "after a copy that was no good the walk goes on after it",
+        "after an invalid copy the walk continues after it",
         RcuLocking.get_next_vma,
         (("        self._vmi.set(from_addr)\n", ""),),
         ("rcu/split-above",),
     ),
     Mutant(
         "rcu-sequence-kept",
-        "after a writer the copy is compared with the sequence of before: it is never good again",
+        "after a writer the copy is compared with the old sequence: it is never valid again",
         RcuLocking.get_next_vma,
         (("        self._seq = self._wait", "        self._wait"),),
         ("rcu/split-above",),
     ),
     Mutant(
         "rcu-odd-sampled",
-        "a copy is compared with a sequence that was taken while a writer was at work",
+        "a copy is compared with a sequence that was sampled while a writer was active",
         RcuLocking.lock_vma_range,
         (
             (
@@ -40,7 +40,7 @@ MUTANTS = [
     ),
     Mutant(
         "mmap-lock-let-go",
-        "the oldest reader lets mmap_lock go before it looks",
+        "the oldest reader drops mmap_lock before it looks",
         MmapLocking.lock_vma_range,
         (("    self._locked = True\n", "    mmap_read_unlock(self._mm)\n"),),
         ("mmap_lock/split-above",),

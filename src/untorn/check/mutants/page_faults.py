@@ -11,7 +11,7 @@ _LOOKUP = vma_lookup.lock_vma_under_rcu
 MUTANTS = [
     Mutant(
         "fault-takes-any-vma",
-        "a VMA that was found is not looked at again when it is locked: does it hold the address?",
+        "a locked VMA is not checked again for the address",
         _LOOKUP,
         (("if vma.vm_start <= addr < vma.vm_end:", "if True:"),),
         ("fault/read/merge-left-partial", "fault/read/munmap+mmap-next", "fault/write/split-above"),
@@ -25,14 +25,14 @@ MUTANTS = [
     ),
     Mutant(
         "fault-under-rcu",
-        "the page is faulted in inside of the RCU section",
+        "the page is faulted in under RCU",
         _LOOKUP,
         (("        rcu_read_unlock()\n        if vma.vm_start", "        if vma.vm_start"),),
         ("fault/read/split-above",),
     ),
     Mutant(
         "fault-lets-go-first",
-        "the VMA lock is let go of before the page is faulted in",
+        "the VMA lock is dropped before the page is faulted in",
         memory.handle_mm_fault,
         (
             ("    if vma is not None:\n", "    if vma is not None:\n        vma_end_read(vma)\n"),

@@ -6,7 +6,7 @@ from untorn.fs.proc.pagemap import ProcPagemap, pagemap_slice
 MUTANTS = [
     Mutant(
         "slice-without-lock",
-        "mmap_lock is let go of before a slice is read",
+        "mmap_lock is dropped before a slice is read",
         ProcPagemap._slices,
         (
             (
@@ -19,14 +19,14 @@ MUTANTS = [
     ),
     Mutant(
         "slice-in-two-holds",
-        "mmap_lock is let go of between two pages of a slice",
+        "mmap_lock is dropped between two pages of a slice",
         ProcPagemap._slices,
         (("(start & -PMD_SIZE) + PMD_SIZE", "start + (1 << PAGE_SHIFT)"),),
         ("pagemap/sliced/moved-near",),
     ),
     Mutant(
         "slice-by-tables",
-        "a slice shows what is in the page table, whether or not it is mapped any more",
+        "a slice shows what is in the page table, even if it is no longer mapped",
         pagemap_slice,
         (("max(start, vma.vm_start), min(end, vma.vm_end)", "start, end"),),
         ("pagemap/sliced/unmapped",),

@@ -8,7 +8,7 @@ from untorn.check.memory.table import SEQUENCE_BEGINS, Site
 from untorn.check.mutants.order_mutant import OrderMutant
 
 _SCENARIOS = "maps/split-above", "maps/split-below", "query/split-above"
-_WHY = "stronger than Linux: each load may see a part of what it might"
+_WHY = "stronger than Linux: each load may see only a part of what it could see"
 
 
 def _stronger(name: str, about: str, *changes: tuple[Site, Order]) -> OrderMutant:
@@ -23,7 +23,7 @@ MUTANTS = [
     ),
     _stronger(
         "look-acquire",
-        "a writer that waits for readers looks at the count with an acquire",
+        "a writer that waits for readers checks the count with an acquire",
         (Site("_exclude_readers.<locals>.<lambda>", "load"), ACQUIRE.fenced(before=Fence.MB)),
     ),
     _stronger(

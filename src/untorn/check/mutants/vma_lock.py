@@ -10,7 +10,7 @@ _WAKE = "    if FLAG <= count <= FLAG + 1:\n        mm.vma_writer_wait.wake_up()
 MUTANTS = [
     Mutant(
         "sequence-before-mm",
-        "a VMA's sequence is looked at before its mm, which may be another one and go",
+        "a VMA's sequence is checked before its mm, which may be another one and go away",
         vma_lock.vma_start_read,
         (
             ("    if vma.vm_mm is not mm:\n        _put_foreign(vma)\n        return BUSY\n", ""),
@@ -28,7 +28,7 @@ MUTANTS = [
         vma_lock.vma_start_read,
         (("    if vma.vm_lock_seq == mm.mm_lock_seq:  #", "    if False:  #"),),
         ("maps/split-above", "maps/merge-left", "query-one/munmap+mmap"),
-        "that look only saves work: the one after the count decides",
+        "that check only saves work: the one after the count decides",
     ),
     Mutant(
         "no-second-check",
@@ -44,14 +44,14 @@ MUTANTS = [
     ),
     Mutant(
         "no-mm-check",
-        "a reader does not look whose VMA it counted itself into",
+        "a reader does not check whose VMA it counted itself into",
         vma_lock.vma_start_read,
         (("if vma.vm_mm is not mm:", "if False:"),),
         ("recycled/there",),
     ),
     Mutant(
         "limit-ignored",
-        "a reader that was refused at the limit goes on as if it were counted in",
+        "a reader that was refused at the limit continues as if it were counted in",
         vma_lock.vma_start_read,
         (("if not 0 < found < LIMIT:", "if not 0 < found <= LIMIT:"),),
         ("meet/at-the-limit",),
@@ -105,14 +105,14 @@ MUTANTS = [
     ),
     Mutant(
         "wakes-before-the-put",
-        "the writer is woken before the count falls",
+        "the writer is woken before the count is decremented",
         vma_lock.vma_refcount_put,
         ((_PUT, "    mm.vma_writer_wait.wake_up()\n" + _PUT), (_WAKE, "")),
         ("maps/split-above",),
     ),
     Mutant(
         "mm-looked-up-after-the-put",
-        "whose writer is to be woken is looked up when the VMA may be another's",
+        "the mm whose writer to wake is loaded when the VMA may belong to another",
         vma_lock.vma_refcount_put,
         (
             ("    mm = vma.vm_mm  #", "    #"),
@@ -150,7 +150,7 @@ MUTANTS = [
     ),
     Mutant(
         "readers-kept-out-for-good",
-        "the flag that keeps readers out is not taken away",
+        "the flag that keeps readers out is not cleared",
         vma_lock.vma_start_write,
         (("left = vma.vm_refcnt.add(-FLAG)", "left = vma.vm_refcnt.load()"),),
         ("maps/split-above",),
@@ -178,14 +178,14 @@ MUTANTS = [
     ),
     Mutant(
         "waiter-not-published",
-        "a writer that waits does not say so",
+        "a writer that waits does not announce it",
         RcuWait.wait_event,
         (("task = self.task = sync.current()", "task = sync.current()"),),
         ("maps/split-above",),
     ),
     Mutant(
         "waiter-published-late",
-        "a writer looks at the count before it says that it waits",
+        "a writer checks the count before it announces its wait",
         RcuWait.wait_event,
         (
             (
@@ -199,14 +199,14 @@ MUTANTS = [
     ),
     Mutant(
         "sections-do-not-end",
-        "the sequence does not move when mmap_lock is let go of",
+        "the sequence does not change when mmap_lock is dropped",
         mmap_lock.mmap_write_unlock,
         (("    vma_end_write_all(mm)\n", ""),),
         ("maps/split-above",),
     ),
     Mutant(
         "sections-end-late",
-        "the sequence moves after mmap_lock was let go of",
+        "the sequence changes after mmap_lock was dropped",
         mmap_lock.mmap_write_unlock,
         (
             ("    vma_end_write_all(mm)\n", ""),
@@ -216,14 +216,14 @@ MUTANTS = [
     ),
     Mutant(
         "downgrade-keeps-write-locks",
-        "the sequence does not move in a downgrade",
+        "the sequence does not change in a downgrade",
         mmap_lock.mmap_write_downgrade,
         (("    vma_end_write_all(mm)\n", ""),),
         ("A/munmap-1",),
     ),
     Mutant(
         "sections-do-not-begin",
-        "the sequence does not move when mmap_lock is taken",
+        "the sequence does not change when mmap_lock is taken",
         mmap_lock.mmap_write_lock_killable,
         (("    _seq_step(mm)\n", ""),),
         ("maps/split-above",),

@@ -20,14 +20,14 @@ MUTANTS = [
     ),
     Mutant(
         "kill-unseen",
-        "a killable wait goes on although the task was killed",
+        "a killable wait continues although the task was killed",
         Task.wait_until,
         (("if killable and self.killed:", "if False:"),),
         ("wait/killed-by-a-writer",),
     ),
     Mutant(
         "downgrade-wakes-nobody",
-        "readers that wait for a writer are let in only when it lets go, not when it downgrades",
+        "readers that wait for a writer are let in only when it unlocks, not when it downgrades",
         RwSemaphore._leave_write,
         (("if self._queue else ()", "if self._queue and not readers else ()"),),
         ("wait/behind-a-downgrade",),
@@ -51,7 +51,7 @@ MUTANTS = [
     ),
     Mutant(
         "gives-up-and-keeps-the-lock",
-        "a task that is killed while it waits for mmap_lock keeps it if it was handed over then",
+        "a task that is killed while it waits for mmap_lock keeps it if it was just handed over",
         RwSemaphore._give_up,
         (("        if waiter.granted:\n", "        if False:\n"),),
         ("meet/killed",),

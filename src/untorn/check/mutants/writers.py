@@ -11,7 +11,7 @@ _START = "    vma_start_write(vma)\n"
 MUTANTS = [
     Mutant(
         "split-without-lock",
-        "a VMA is cut without its write lock",
+        "a VMA is shrunk without its write lock",
         modify.split_vma_unlimited,
         ((_START, ""),),
         ("maps/split-above",),
@@ -25,7 +25,7 @@ MUTANTS = [
     ),
     Mutant(
         "border-without-donor",
-        "a border moves without the write lock of the VMA that shrinks",
+        "a boundary moves without the write lock of the VMA that shrinks",
         merge._shift_border,
         (("    vma_start_write(donor)\n", ""),),
         ("maps/merge-left-partial",),
@@ -39,7 +39,7 @@ MUTANTS = [
     ),
     Mutant(
         "mmap-fixed-in-two-stores",
-        "what a mapping replaces leaves the tree before the mapping enters it",
+        "replaced VMAs leave the tree before the new mapping enters it",
         mmap.mmap_region,
         (
             (
@@ -70,7 +70,7 @@ MUTANTS = [
     ),
     Mutant(
         "merged-not-detached",
-        "a VMA that was taken over is not detached",
+        "a VMA that was merged away is not detached",
         vm_area.vma_remove_merged,
         (("    vma_mark_detached(vma)\n", ""),),
         ("maps/merge-left",),
@@ -90,7 +90,7 @@ MUTANTS = [
     ),
     Mutant(
         "freed-after-unlock",
-        "unmapped VMAs are freed after mmap_lock was let go of",
+        "unmapped VMAs are freed after mmap_lock was dropped",
         munmap.do_munmap,
         (
             (
@@ -102,14 +102,14 @@ MUTANTS = [
     ),
     Mutant(
         "refused-stays-detached",
-        "a call that fails leaves the VMAs before the one that it failed at detached",
+        "a call that fails leaves the VMAs before the failing one detached",
         munmap.abort_munmap_vmas,
         (("        vma_mark_attached(vma)\n", "        pass\n"),),
         ("meet/refused",),
     ),
     Mutant(
         "shrink-tears",
-        "a mapping that shrinks is unmapped as a whole for a moment",
+        "a mapping that shrinks is transiently unmapped as a whole",
         mremap._mremap_locked,
         (
             (
@@ -124,21 +124,21 @@ MUTANTS = [
     ),
     Mutant(
         "exit-without-lock",
-        "an address space goes without mmap_lock",
+        "an address space is torn down without mmap_lock",
         mm_exit.exit_mmap,
         (("    mmap_write_lock(mm)\n", ""), ("    mmap_write_unlock(mm)\n", "")),
         ("meet/exit",),
     ),
     Mutant(
         "rwsem-readers-ignore-a-writer",
-        "a reader of mmap_lock comes in to a writer",
+        "a reader gets mmap_lock while a writer holds it",
         RwSemaphore._may_read,
         (("return self._count >= 0 and not self._queue", "return not self._queue"),),
         ("maps/split-above",),
     ),
     Mutant(
         "rwsem-writers-ignore-readers",
-        "a writer of mmap_lock comes in to readers",
+        "a writer gets mmap_lock while readers hold it",
         RwSemaphore.down_write,
         (("if self._count == 0 and not self._queue:", "if self._count >= 0 and not self._queue:"),),
         ("meet/at-the-limit", "query-one/mprotect+munmap"),
@@ -152,14 +152,14 @@ MUTANTS = [
     ),
     Mutant(
         "rwsem-grants-nothing",
-        "a task that is let in is not told so",
+        "a task that is granted the lock is not marked",
         RwSemaphore._hand_over,
         (("        waiter.granted = True\n", ""),),
         ("maps/split-above",),
     ),
     Mutant(
         "rwsem-wakes-before-granting",
-        "a task that is let in is woken before it is",
+        "a task is woken before it is granted the lock",
         RwSemaphore._hand_over,
         (
             (

@@ -73,7 +73,7 @@ class Oracle:
         self._check_end(run)
         self._check_users(run)
         if self._stage.history.torn:
-            raise BrokenError(f"a call unmapped {self._stage.history.torn} for a moment in between")
+            raise BrokenError(f"a call exposed a transient hole at {self._stage.history.torn}")
         for _, _, at in self._stage.history.overlocked:
             raise BrokenError(f"a writer kept readers out of a VMA that it did not change: {at}")
         for reader in self._stage.readers:

@@ -15,14 +15,14 @@ MARGIN = 64
 class AtomicInt:
     """An integer; every operation is one step.
 
-    Readers that count themselves in and out commute, as long as the count keeps clear of 0, of
-    the limit and of the writer's flag: nobody looks at more of a result than which of these it
-    met. So the count must rest on something else than readers (one count more than theirs), and
-    be far below the limit.
+    Readers that count themselves in and out commute, as long as the count stays away from 0, from
+    the limit and from the writer's flag: nothing uses more of a result than which of these it met.
+    So the count must include more than the readers (at least one other count), and be far below the
+    limit.
 
     Attributes:
         value: The integer.
-        counted: How often each task is counted in, as far as it told by add_not_zero(1) or
+        counted: How many times each task is counted in by add_not_zero(1) or
             inc_not_zero_limited().
         emptied: Called when the last count of a reader or user goes.
     """
@@ -48,8 +48,8 @@ class AtomicInt:
 
     def add(self, delta: int) -> int:
         """Add delta; return the new value."""
-        # Only a task that counted itself in can count itself out. Any other -1, as that of a writer
-        # that detaches a VMA, moves what the readers' counts rest on.
+        # Only a task that counted itself in can count itself out. Any other -1, such as that of a
+        # writer that detaches a VMA, changes the base below the readers' counts.
         run = running.run
         mine = delta == -1 and run is not None and self.counted.get(run.current, 0) > 0
         running.point(self.location, COUNT_OUT if mine else WRITE)
@@ -85,16 +85,17 @@ class AtomicInt:
     def kind_of(self, kind: int) -> int:
         """Return what COUNT_IN or COUNT_OUT is at this moment.
 
-        COUNT only if no other order of COUNTs could bring the count to where order matters: what
-        is not readers' stays at least 1, and the limit (or a writer's flag, above it) is far.
+        COUNT only if no other order of COUNTs could bring the count to where order matters: the
+        part that is not readers' stays at least 1, and the limit (or a writer's flag, above it) is
+        far.
         """
         # Called when the step is chosen, right before it is made, so the value is the one it meets.
         value = self.value
         if kind == COUNT_IN and not 0 < value < self._limit:
             return READ
-        # counted says how many readers are in. What the value is above that does not go by readers,
-        # so they alone cannot bring it to 0. MARGIN keeps those that are about to come in from
-        # reaching the limit, in whatever order they do.
+        # counted says how many readers are in. Readers do not change the rest of the value, so they
+        # alone cannot bring it to 0. MARGIN keeps readers that are about to enter from reaching the
+        # limit, in any order.
         plain = sum(self.counted.values()) < value < self._limit - MARGIN
         return COUNT if plain else WRITE
 

@@ -24,15 +24,15 @@ NOBODY = SharedLocation("nobody")
 
 @cache
 def members(mask: int) -> tuple[int, ...]:
-    """Return the tasks of a mask, in order: sets of them are made at every step."""
+    """Return the tasks of a mask, in order; cached, because every step needs such lists."""
     return tuple(task for task in range(mask.bit_length()) if mask >> task & 1)
 
 
 class Strategy(Protocol):
-    """Who runs next, and which schedule comes after this one."""
+    """Which task runs next, and which schedule comes after this one."""
 
     tracks: bool
-    """Whether it wants to know what happened before what; races are found only then."""
+    """Whether it needs to know what happened before what; races are found only then."""
 
     def begin(self, run: Execution) -> int:
         """Start a schedule; return how many steps at its start are those of the one before."""
@@ -41,7 +41,7 @@ class Strategy(Protocol):
         """Return the task whose step is made next; run.hub to end the schedule here."""
 
     def end(self) -> bool:
-        """Take in the schedule that ended; say whether there is another one."""
+        """Process the schedule that ended; return whether there is another one."""
 
 
 class Abandoned(BaseException):
@@ -49,11 +49,11 @@ class Abandoned(BaseException):
 
 
 def _ignore(kept: int) -> None:
-    """Nobody wants to know."""
+    """Do nothing."""
 
 
 class DeadlockError(Exception):
-    """Some tasks wait, and none can go on; the message says who waits for what."""
+    """Some tasks wait, and none can continue; the message says which waits for what."""
 
 
 def _origin(error: BaseException) -> BaseException:
@@ -69,24 +69,24 @@ class Execution:
 
     Attributes:
         current: The running task.
-        hub: Number of what is no task: the explorer.
+        hub: Number of the explorer, which is no task.
         tasks: The tasks.
         locations, kinds: The step that each task announced.
-        schedule: Whose steps were made, in the end; kept by the strategy.
+        schedule: The tasks whose steps were made, at the end; kept by the strategy.
         steps: How many were chosen so far; the last one is being made.
         trace: What happened before what, if the strategy wants it.
         results: What each task returned.
-        failure: What went wrong, seen by a task or from outside.
-        asleep: Who waited at the end, and the step that each would have made.
-        limited: It was given up because it grew too long.
-        slept: It was given up because what it would do was done in another schedule.
+        failure: The error, raised in a task or found from outside.
+        asleep: The tasks that waited at the end, and the step that each would have made.
+        limited: Whether it was given up because it grew too long.
+        slept: Whether it was given up because another schedule has done the same.
         alike: Steps of each schedule that the strategy leaves out after it, as it is known to go
             as one that was played.
-        over: Something failed, or the schedule ended: what tasks do to clean up is no step.
+        over: Whether something failed, or the schedule ended: what tasks do to clean up is no step.
         made: How many locations each task has made in this run.
         alive: Mask of the tasks that have not ended.
-        may_wait: Of these, those whose announced step can be one that waits: without any, alive
-            says who is enabled().
+        may_wait: Mask of those whose announced step may have to wait: if it is empty, alive equals
+            enabled().
     """
 
     def __init__(self, names: Sequence[str], strategy: Strategy, max_steps: int) -> None:
@@ -110,18 +110,19 @@ class Execution:
         self._jobs: Sequence[Job] = ()
         self.alive = 0
         self.may_wait = 0
-        # Who decides at a point. It is the strategy's pick() while a schedule is played, _to_hub()
-        # while tasks are brought to their first points, and _pass() once the schedule is given up.
+        # The function that decides at a point: the strategy's pick() while a schedule is played,
+        # _to_hub() while tasks run to their first points, and _pass() once the schedule is given
+        # up.
         self._pick: Callable[[], int] = self._to_hub
         self._hub = getcurrent()
         self._greenlets = [greenlet(self._main) for _ in names] + [self._hub]
 
     def run(self, jobs: Sequence[Job], kept: Callable[[int], None] = _ignore) -> None:
-        """Run each job as a task to its end, or until nobody can go on.
+        """Run each job as a task to its end, or until no task can continue.
 
         Args:
             jobs: What the tasks do.
-            kept: Is told how many steps at the start are those of the run before.
+            kept: Called with the number of steps at the start that are those of the run before.
         """
         count = self.hub
         # The lists of locations and kinds stay: each task's entry is set at its first point.
@@ -139,19 +140,19 @@ class Execution:
             task.held.clear()
             task.mmap_locks = 0
             task.permit.location.blocked = True  # no wake-up is left from the schedule before
-        # The strategy says how much of the schedule is known; the history keeps as much of its own.
+        # The strategy says how much of the schedule is kept; the history keeps as much.
         kept(self.strategy.begin(self))
         running.begin(self)
         try:
             self._go()
-            # Every task has ended or stands at a point now. Unless the schedule was given up, those
-            # that stand wait, and nobody is left who could wake them.
+            # Now every task has ended or is at a point. Unless the schedule was given up, those at
+            # a point wait, and no task is left that could wake them.
             self.asleep = self.waiting()
             if self.asleep and self.failure is None and not self.slept and not self.limited:
                 self.failure = DeadlockError(self._who_waits())
         finally:
-            # Greenlets are used again, so each must be back in _main(). That comes before end():
-            # code that cleans up asks which task it is.
+            # Greenlets are reused, so each must return to _main(). This comes before end(): code
+            # that cleans up asks which task it is.
             self._unwind()
             running.end()
             self.current = count
@@ -159,8 +160,8 @@ class Execution:
     def _go(self) -> None:
         """Bring every task to its first point, then let the strategy choose."""
         self._pick = self._to_hub
-        # What a task does before its first point touches nothing that is shared, so in which order
-        # they get there does not matter.
+        # Before its first point a task touches nothing shared, so the order in which tasks get
+        # there does not matter.
         for number in range(self.hub):
             self.current = number
             self._greenlets[number].switch(number)
@@ -174,14 +175,14 @@ class Execution:
         task = self.current
         self.locations[task] = location
         self.kinds[task] = kind
-        # Most steps never wait. Only those that may are looked at by enabled(), at every step.
+        # Most steps never wait. enabled() checks only those that may, at every step.
         if kind >= ACQUIRE:
             self.may_wait |= 1 << task
         elif self.may_wait:
             self.may_wait &= ~(1 << task)
-        pick = self._pick  # not self._pick(): Python is slow to call what is no method
+        pick = self._pick  # not self._pick(): Python is slow to call an attribute that is no method
         chosen = pick()
-        # The step is made after the return, by the caller: nobody else runs before it is.
+        # The caller makes the step after the return: no other task runs before that.
         if chosen != task:
             self.current = chosen
             self._greenlets[chosen].switch()  # comes back when this task is chosen
@@ -197,7 +198,7 @@ class Execution:
 
     def waiting(self) -> list[tuple[int, SharedLocation, int]]:
         """Return the tasks that wait, with the step that each would make."""
-        # A task that has ended stands at NEVER, which comes after all that can wait.
+        # A task that has ended is at NEVER, which comes after all kinds that can wait.
         return [
             (task, location, kind)
             for task, (location, kind) in enumerate(zip(self.locations, self.kinds, strict=True))
@@ -205,22 +206,22 @@ class Execution:
         ]
 
     def _who_waits(self) -> str:
-        """Describe a state in which nobody can go on."""
+        """Describe a state in which no task can continue."""
         told = []
         for task, location, _ in self.asleep:
             sleeper = self.tasks[task]
-            # The release that it waits for may have come before it slept: then what it waits for
-            # holds, and only the wake-up is missing.
+            # The release may have come before it slept: then its condition holds, and only the
+            # wake-up is missing.
             what = f"{sleeper.name} waits for {location} (holds or asks for {sleeper.holds()})"
             if location is sleeper.permit.location and running.unseen(sleeper.waits_for):
-                what = f"lost wake-up: {sleeper.name} sleeps though what it waits for has come"
+                what = f"lost wake-up: {sleeper.name} sleeps although its condition holds"
             told.append(what)
         return "; ".join(told)
 
     def fail(self, error: BaseException) -> None:
         """End the schedule from inside the running task: something is wrong.
 
-        What a task does to clean up after that, or when the schedule is given up, says nothing.
+        What a task does to clean up after that, or when the schedule is given up, does not count.
         """
         if self.over:
             return
@@ -238,13 +239,13 @@ class Execution:
             try:
                 self.results[number] = self._jobs[number]()
             except BaseException as error:
-                # The first failure is the one that counts; Abandoned only comes after one, or when
-                # nobody wants to know how the schedule ends.
+                # The first failure counts; Abandoned only comes after one, or when the end of the
+                # schedule does not matter.
                 if not self.over:
                     self.failure = _origin(error)
                     self.over = True
-            # A task that has ended stands at a step that is never made. If something failed, no
-            # other task goes on: its state may be what is broken.
+            # A task that has ended is at a step that is never made. If something failed, no other
+            # task continues: its state may be broken.
             self.locations[number], self.kinds[number] = NOBODY, NEVER
             self.alive &= ~(1 << number)
             self.may_wait &= ~(1 << number)
@@ -252,7 +253,7 @@ class Execution:
             self._greenlets[self.current].switch()
 
     def _unwind(self) -> None:
-        """End tasks that stand somewhere in the middle: their cleaning up passes every point."""
+        """End tasks in the middle of their work: their clean-up passes every point."""
         self.over = True
         self._pick = self._pass
         for number in range(self.hub):
@@ -261,7 +262,7 @@ class Execution:
                 self._greenlets[number].throw(Abandoned)
 
     def _pass(self) -> int:
-        # A task that cleans up cannot wait: whoever could let go of the lock does not run.
+        # A task that cleans up cannot wait: the task that could release the lock does not run.
         task = self.current
         if self.kinds[task] >= ACQUIRE and self.locations[task].blocked:
             raise Abandoned

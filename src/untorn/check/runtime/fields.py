@@ -32,8 +32,8 @@ class Watched:
 
     Attributes:
         cls, name: Which.
-        slot: The slot itself; reads and writes without anybody noticing.
-        cells: Of each object its SharedLocation or Guard.
+        slot: The slot itself; its reads and writes are not noticed.
+        cells: The SharedLocation or Guard of each object.
         stored: Called after each store with object and value; by the ghost history.
     """
 
@@ -47,16 +47,16 @@ class Watched:
         self.stored: Callable[[Any, Any], None] | None = None
 
     def new_cell(self, name: str) -> SharedLocation | Guard:
-        """Return what stands for the field of one more object."""
+        """Return the cell of the field of one more object."""
         return SharedLocation(name)
 
     def descriptor(self) -> property:
-        """Return what takes the slot's place; made of closures, as every access pays for it."""
+        """Return the slot's replacement, of closures, because every access pays for it."""
         raise NotImplementedError
 
     @property
     def alias(self) -> str:
-        """The name of the slot while something else has its place."""
+        """The name of the slot while it is replaced."""
         return f"unwatched_{self.name}"
 
     def direct(self, access: Callable[..., Any]) -> Callable[..., Any]:
@@ -75,7 +75,7 @@ class Watched:
         self.cells[owner] = self.new_cell(f"{name}.{self.name}")
 
     def all_cells(self) -> Iterator[tuple[object, SharedLocation | Guard]]:
-        """Give each object that is watched, with its cells."""
+        """Yield each object that is watched, with its cells."""
         yield from self.cells.items()
 
     def forget(self) -> None:
@@ -91,8 +91,8 @@ class Point(Watched):
 
     def descriptor(self) -> property:
         """Return the property."""
-        # Cells are looked up by object, as slots leave no room for them. An object without one is
-        # not watched: it belongs to what is being set up, or to another world.
+        # Cells are looked up by object, because slots leave no room for them. An object without one
+        # is not watched: it belongs to the set-up, or to another world.
         cells, adopt, delete = self.cells, self._adopt, self.slot.__delete__
 
         def fget(owner: Any) -> object:
@@ -110,7 +110,8 @@ class Point(Watched):
             else:
                 adopt(owner)
             owner.slot = value
-            # Told after the store, and before any other task runs: the history notes what is there.
+            # Called after the store, and before any other task runs: the history notes the new
+            # value.
             if self.stored is not None:
                 self.stored(owner, value)
 
@@ -133,7 +134,7 @@ class Guarded(Watched):
     """A slot that a lock protects.
 
     Attributes:
-        exclusive: What it refers to is changed in place, so a load counts as a store.
+        exclusive: Whether its object is changed in place, so that a load counts as a store.
     """
 
     __slots__ = ("exclusive",)
@@ -143,7 +144,7 @@ class Guarded(Watched):
         self.exclusive = exclusive
 
     def new_cell(self, name: str) -> Guard:
-        """Return what stands for the field of one more object."""
+        """Return the cell of the field of one more object."""
         return Guard(name)
 
     def descriptor(self) -> property:
@@ -151,8 +152,8 @@ class Guarded(Watched):
         cells, racing, exclusive = self.cells, self._racing, self.exclusive
 
         def fget(owner: Any) -> object:
-            # No step, and so no point: as long as no two accesses race, every order of them follows
-            # from the order of the steps, and to look for races in one is to look in all.
+            # No step, and so no point: as long as no two accesses race, the order of the steps
+            # determines theirs, and checking one order for races checks all.
             run = running.run
             if run is not None and run.tracks:
                 cell = cells.get(owner)
@@ -189,14 +190,14 @@ class Guarded(Watched):
 
 
 class GuardedBits(Guarded):
-    """A guarded slot of bits, of which some may be set by several tasks at once, while others load.
+    """A guarded slot of bits; several tasks may set some of them at once, while others load.
 
-    What sets only such bits races with what else does so, and not with loads. It does not race
-    with a store to the other bits either unless its own load does, which comes just before.
+    A store that sets only such bits races with other such stores, not with loads. It races with a
+    store to the other bits only if its own load does, which comes just before.
 
     Attributes:
         atomic: Those bits.
-        setters: Of each object in which one was set, who did so.
+        setters: By object in which one was set, the task that did so.
     """
 
     __slots__ = ("atomic", "setters")
@@ -231,7 +232,7 @@ class GuardedBits(Guarded):
         return property(whole.fget, fset, self.slot.__delete__)
 
     def all_cells(self) -> Iterator[tuple[object, SharedLocation | Guard]]:
-        """Give each object that is watched, with its cells."""
+        """Yield each object that is watched, with its cells."""
         yield from super().all_cells()
         yield from self.setters.items()
 
@@ -256,9 +257,9 @@ WATCHED: dict[Field, Watched] = {
 
 
 def points_of(*, speculated: bool) -> list[Field]:
-    """Return the fields that are steps; those of VMAs among them if one is copied without a lock.
+    """Return the fields that are steps; they include those of VMAs if one is copied without a lock.
 
-    Such a race is part of the protocol, and what the copy is worth depends on the order of the
+    Such a race is part of the protocol, and whether the copy is valid depends on the order of the
     accesses.
     """
     found = [(cls, name) for cls, names in POINTS.items() for name in names]
@@ -273,7 +274,7 @@ def slot_of(cls: type, name: str) -> Any:
 
 @contextmanager
 def installed(instead: Mapping[Field, Watched]) -> Iterator[None]:
-    """Watch the fields; some in another way than WATCHED has it."""
+    """Watch the fields; some in another way than in WATCHED."""
     usual = {field: WATCHED[field] for field in instead}
     try:
         WATCHED.update(instead)
@@ -293,7 +294,7 @@ def installed(instead: Mapping[Field, Watched]) -> Iterator[None]:
 
 @contextmanager
 def unguarded() -> Iterator[None]:
-    """Let accesses to guarded fields pass as if nobody watched: where nobody looks for races."""
+    """Let accesses to guarded fields pass unwatched, for strategies that do not look for races."""
     # The slots themselves, and not watchers that return at once: a call for each access costs as
     # much as the access.
     guarded = [(field, each) for field, each in WATCHED.items() if isinstance(each, Guarded)]

@@ -18,21 +18,20 @@ READ, WRITE  of a field or counter, in one piece.
 COUNT        a reader counts itself in or out of a counter; commutes with other COUNTs.
 COUNT_IN, COUNT_OUT   the same, before it is known: at the moment of the step it becomes COUNT,
              READ (refused) or WRITE (the count is where order matters), see AtomicInt.kind_of().
-ACQUIRE      of a mutex; waits while it is held. The release is no step: what a section does is
-             nobody's business before it.
-TAKE         of a wake-up; waits until there is one.
-NEVER        a task that has ended.
+ACQUIRE      of a mutex; waits while it is held. The release is no step: no other task sees before
+             it what was done under the mutex. TAKE         of a wake-up; waits until there is one.
+             NEVER        a task that has ended.
 """
 
 Clock = list[int]
-"""For each task, how much of its past happened before: see trace.py."""
+"""For each task: how much of its past happened before; see trace.py."""
 
 Recent = tuple[tuple[int, int, int, int], ...]
 """Steps that a later one may conflict with: kind, task, tick, index in the schedule."""
 
 
 class Counter(Protocol):
-    """What may live at a location: it decides what COUNT_IN and COUNT_OUT turn out to be."""
+    """A counter at a location: it decides what COUNT_IN and COUNT_OUT become."""
 
     value: int
 
@@ -45,9 +44,9 @@ class SharedLocation:
 
     Attributes:
         name: For people.
-        blocked: ACQUIRE and TAKE have to wait.
-        idle: What blocked is when a run begins.
-        counter: The counter that lives here, if one does.
+        blocked: Whether ACQUIRE and TAKE have to wait.
+        idle: The value of blocked when a run begins.
+        counter: The counter at this place, if there is one.
         recent: Steps of this run that a later one may conflict with.
         released: The clock of the last release of a mutex.
         messages: What loads may see, under weak memory: the stores of this run, in their order.
@@ -79,13 +78,13 @@ class SharedLocation:
 
 
 def conflict(done: int, pending: int) -> bool:
-    """Say whether a step that was made and one to come on the same location may not commute.
+    """Return whether a past step and one to come on the same location may conflict.
 
-    COUNT_IN and COUNT_OUT commute with a COUNT: that was one because the count is far from where
-    order matters, and stays so until something else than a COUNT happens to it.
+    COUNT_IN and COUNT_OUT commute with a COUNT: it was a COUNT because the count is far from where
+    order matters, and that stays so until a step other than a COUNT.
     """
     if done == READ:
-        # A pending COUNT_IN may turn out to be a READ; until it is made it is taken as more.
+        # A pending COUNT_IN may become a READ; until it is made it counts as more.
         return pending != READ
     # After a WRITE everything conflicts; after a COUNT only what surely is no COUNT.
     return done != COUNT or pending not in (COUNT_IN, COUNT_OUT)

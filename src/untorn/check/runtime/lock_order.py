@@ -1,7 +1,7 @@
-"""The documented lock order, watched in every schedule by itself.
+"""The documented lock order, checked in each schedule separately.
 
-Takes the place of lockdep's functions: lockdep learns its order from what it sees, so what it
-says of a schedule depends on those before. Here the order is the one that mm/__init__.py states.
+This replaces lockdep's functions: lockdep learns its order from what it sees, so its verdict on a
+schedule would depend on earlier ones. Here the order is the one stated in mm/__init__.py.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ def acquire(
     lock_class: LockClass, lock: object, *, trylock: bool = False, nested: bool = False
 ) -> None:
     """Note that the current task takes lock; see lockdep.acquire()."""
-    # Looked at before the task can wait: the order is wrong in this schedule even if the lock
-    # happens to be free. A trylock cannot deadlock.
+    # Checked before the task can wait: the order is wrong in this schedule even if the lock happens
+    # to be free. A trylock cannot deadlock.
     task = current()
     if task.held and not trylock:
         _check(lock_class, task.held, nested)
-    # Before it is held: what a task asks for belongs to the story of a deadlock. If it gives up,
-    # it releases what it never had, as with lockdep.
+    # Recorded before it is held, because the report of a deadlock includes what a task asks for. If
+    # it gives up, it releases what it never had, as with lockdep.
     task.held.append((lock_class, lock))
     if lock_class is MMAP_LOCK:
         task.mmap_locks += 1
@@ -46,7 +46,7 @@ def _check(lock_class: LockClass, held: list[tuple[LockClass, object]], nested: 
 
 
 def release(lock_class: LockClass, lock: object) -> None:
-    """Note that the current task lets go of lock; see lockdep.release()."""
+    """Note that the current task releases lock; see lockdep.release()."""
     # From the end: a lock that is held twice, as RCU can be, is left in the reverse order.
     held = current().held
     for i in range(len(held) - 1, -1, -1):
@@ -57,7 +57,7 @@ def release(lock_class: LockClass, lock: object) -> None:
 
 
 def is_held(lock_class: LockClass, lock: object) -> bool:
-    """Say whether the current task holds lock."""
+    """Return whether the current task holds lock."""
     return (lock_class, lock) in current().held  # no lock is equal to another one
 
 
@@ -68,7 +68,7 @@ def held_of(lock_class: LockClass) -> int:
 
 def might_sleep(what: str) -> None:
     """Refuse to sleep under RCU."""
-    # Whether it would have slept does not matter: in another schedule it does.
+    # It does not matter whether it would have slept: in another schedule it does.
     for lock_class, _ in current().held:
         if lock_class.spins:
             raise LockOrderError(f"may sleep for {what} under {lock_class.name}")

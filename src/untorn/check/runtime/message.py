@@ -1,4 +1,4 @@
-"""Message: one store to a location, as loads may still see it under weak memory.
+"""Message: one store to a location, which loads may still see under weak memory.
 
 A view says what a task, or who reads a message, can no longer miss: of a location the number of
 the oldest message that may be seen, of a task how many of its ticks are known. Views are never
@@ -45,7 +45,7 @@ class Message:
         self.shared = False
 
     def is_all_of(self, task: int) -> bool:
-        """Say whether all of its view is what a task itself has handed on."""
+        """Return whether all of its view was handed on by one task."""
         return self.task == task and not self.shared
 
     def counted(self, view: View, task: int, step: int) -> Message:

@@ -1,7 +1,7 @@
-"""What the checker puts in the place of locking/sync.py's primitives.
+"""The checker's replacements for the primitives of locking/sync.py.
 
-Each operation is one step, reported before it is made; what has to wait is a step that is not
-enabled. The rest, above all the loop in Task.wait_until(), is the production code.
+Each operation is one step, announced before it is made; an operation that must wait is a step that
+is not enabled. The rest, above all the loop in Task.wait_until(), is the production code.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from untorn.check.runtime.location import ACQUIRE, TAKE, WRITE
 from untorn.locking import lockdep, sync
 
 WAKE_UP = "wake-up of "
-"""What the location of a task's wake-up is called, with the task's name."""
+"""Prefix of the name of a task's wake-up; the task's name follows."""
 
 
 class Mutex:
@@ -43,7 +43,7 @@ class Mutex:
         return True
 
     def release(self) -> None:
-        """Let go; nobody can see that before they take it."""
+        """Release the mutex; no task can see that before it takes it."""
         # No point: a task that waits for the mutex notices only when it takes it, which is a step.
         # The clock is kept all the same: it orders accesses to the fields that the mutex protects.
         location = self.location
@@ -55,7 +55,7 @@ class Mutex:
             Mutex.released()
 
     def locked(self) -> bool:
-        """Say whether it is held."""
+        """Return whether it is held."""
         return self.location.blocked
 
     __enter__ = acquire
@@ -75,7 +75,8 @@ class Permit:
 
     def acquire(self) -> None:
         """Wait for a wake-up and take it."""
-        # Told before the step is announced, as a task that must wait does not get past the point.
+        # Called before the step is announced, because a task that must wait does not get past the
+        # point.
         task = self._task
         if self.location.blocked and task.sleeps is not None and running.run is not None:
             task.sleeps(task)
@@ -86,8 +87,8 @@ class Permit:
 
     def grant(self) -> None:
         """Wake the task, or leave the wake-up for when it is about to sleep."""
-        # A step, as it can come before or after the sleeper has looked at what it waits for. The
-        # wake-up stays until it is taken, so none is lost between that look and the sleep.
+        # This is a step, because it can come before or after the sleeper has checked its condition.
+        # The wake-up stays until it is taken, so none is lost between the check and the sleep.
         running.point(self.location, WRITE)
         self.location.blocked = False
 
@@ -97,8 +98,8 @@ class Task(sync.Task):
 
     Attributes:
         held: The locks it holds, or waits for, in order, with their classes.
-        mmap_locks: How often it asked for an mmap_lock in this run.
-        waits_for: What it waits for if it sleeps.
+        mmap_locks: How many times it asked for an mmap_lock in this run.
+        waits_for: Its condition if it sleeps.
         sleeps: Called before it does.
     """
 
@@ -114,7 +115,7 @@ class Task(sync.Task):
 
     def wait_until(self, holds: Callable[[], bool], *, killable: bool = False) -> bool:
         """Sleep until holds() is true, as sync's does."""
-        self.waits_for = holds  # asked again, unseen, if nobody can go on: a lost wake-up?
+        self.waits_for = holds  # evaluated again, unseen, if no task can continue: a lost wake-up?
         return super().wait_until(holds, killable=killable)
 
     def holds(self) -> str:
@@ -128,7 +129,7 @@ class Task(sync.Task):
         return permit
 
     def wake_up(self) -> None:
-        """Make the task look at what it waits for."""
+        """Make the task check its condition."""
         # sync's guard keeps two wakers apart; here granting is one step as it is.
         self.permit.grant()
 
@@ -148,7 +149,7 @@ def current() -> Task:
 
 def monotonic_ns() -> int:
     """Return a time; it stands still."""
-    # A clock that goes would make schedules differ that are the same.
+    # A running clock would make equal schedules differ.
     return 0
 
 

@@ -15,14 +15,14 @@ from untorn.check.runtime.trace import Trace
 
 
 class Run(Protocol):
-    """What those who report can ask of an execution.
+    """The part of an execution that reporters use.
 
     Attributes:
         current: The running task.
         steps: How many steps were chosen so far; the last one is being made.
         made: How many locations each task has made in this run.
-        tracks: Whether somebody wants to know what happened before what.
-        trace: Where that is noted.
+        tracks: Whether the strategy needs to know what happened before what.
+        trace: The record of that.
         over: Something failed, or the schedule ended: what tasks do to clean up is no step.
     """
 
@@ -46,7 +46,7 @@ class Run(Protocol):
 
 
 def _no_point(location: SharedLocation, kind: int) -> None:
-    """Nobody is watching."""
+    """Do nothing: no run is active."""
 
 
 # point is the run's own, here once more: it is called at every access, and looked up each time.
@@ -77,10 +77,10 @@ def end() -> None:
 
 
 def unseen(look: Callable[[], Any]) -> Any:
-    """Return what look() returns; nobody notices what it touches."""
+    """Return what look() returns; its accesses are not noticed."""
     global run, point
-    # With no run, guarded fields are not looked at either: what is looked up here for a report or
-    # a history must neither be a step nor race with one.
+    # Without a run, guarded fields are not checked either: a look for a report or a history must
+    # neither be a step nor race with one.
     before, run, point = (run, point), None, _no_point
     try:
         return look()

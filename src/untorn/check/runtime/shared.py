@@ -1,15 +1,15 @@
 """Shared fields: slots of production classes, watched from outside while programs are explored.
 
-POINTS may be touched by several tasks at once; each access is a step of its own. GUARDED fields
-belong to whoever holds a lock. Their accesses are no steps: as long as no two of them race, which
-is looked at in every schedule, no order of them can matter that the order of the steps does not
-decide. A race of theirs is an error by itself.
+Several tasks may access POINTS at once; each access is a step. GUARDED fields belong to the task
+that holds a lock. Their accesses are not steps: as long as no two of them race, which every
+schedule checks, the order of the steps decides every order of theirs that matters. A race between
+them is an error.
 
-A reader that copies a VMA without a lock, and looks afterwards whether that was good, races with
-its writers on purpose. Where there is one, the guarded fields of VMAs are steps, too.
+A reader that copies a VMA without a lock, and checks the copy afterwards, races with writers on
+purpose. With such a reader, accesses to guarded fields of VMAs are steps, too.
 
-Fields that stand in no list are constant, or objects with watched fields of their own, or touched
-by one task alone, or changed together with a watched one. Anyone may look at RwSemaphore.owner.
+Fields in neither list are constant, or objects with watched fields, or touched by one task alone,
+or changed together with a watched one. Any task may look at RwSemaphore.owner.
 """
 
 from untorn.fs.proc.base import ProcTask
@@ -34,13 +34,13 @@ POINTS: dict[type, tuple[str, ...]] = {
     MmStruct: ("mm_lock_seq", "vma_writer_wait"),
     # The one store that publishes a version of the tree.
     VmaTree: ("root",),
-    # Looked at by the last reader to leave, while the writer comes or goes.
+    # Loaded by the last reader to leave, while the writer comes or goes.
     RcuWait: ("task",),
-    # What a sleeper looks at, outside of the mutex under which it is set.
+    # Loaded by a sleeper, outside of the mutex under which it is set.
     Waiter: ("granted",),
     # Read without the lock that its changes are made under.
     Page: ("mapcount", "dirty"),
-    # Set by whoever reaps, or kills, and by the task itself, at any moment.
+    # Set by a task that reaps or kills, and by the task itself, at any moment.
     ProcTask: ("reaped", "mempolicy"),
     Task: ("killed",),
 }
@@ -82,4 +82,4 @@ EXCLUSIVE: dict[type, tuple[str, ...]] = {
     PageTable: ("_tables", "_files", "_huge_inodes", "huge"),
     PteTable: ("ptes", "pages"),
 }
-"""Guarded containers, changed in place: whoever loads one may store into it."""
+"""Guarded containers, changed in place: a task that loads one may store into it."""

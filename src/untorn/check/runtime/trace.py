@@ -22,7 +22,7 @@ from untorn.check.runtime.location import (
 
 
 class Guard:
-    """Who touched a field that a lock protects.
+    """The accesses to a field that a lock protects.
 
     Attributes:
         name: For people.
@@ -86,8 +86,8 @@ class Trace:
             location.recent = recent
         for column in self.tasks, self.locations, self.clocks, self._before:
             del column[keep:]
-        # Releases and accesses to guarded fields are no steps and cannot be kept in part. They are
-        # noted anew while the steps that are kept are made again, in the same order.
+        # Releases and accesses to guarded fields are not steps and cannot be kept in part. They are
+        # noted again while the kept steps are repeated, in the same order.
         for location in self._released:
             location.released = None
         for guard in self._guards:
@@ -118,7 +118,7 @@ class Trace:
         if kind >= COUNT_IN:
             settled = self._settle(location, kind, clock)
         elif kind == WRITE and location.blocked:
-            # A write to a place where somebody may wait is a wake-up that was not there yet.
+            # A write to a place where a task may wait is a new wake-up.
             self._enabling.add(index)
         still = []  # of those, what this step does not stand for from now on
         for each in recent:
@@ -134,7 +134,8 @@ class Trace:
             if other != task or other_kind != settled:
                 still.append(each)
         entry = settled, task, tick, index
-        # Whatever conflicts with a step before a WRITE conflicts with the WRITE, which comes after.
+        # A step that conflicts with one before a WRITE conflicts with the WRITE, too, which comes
+        # after.
         location.recent = (entry,) if settled == WRITE else (*still, entry)
         self.tasks.append(task)
         self.locations.append(location)
@@ -152,7 +153,7 @@ class Trace:
         return location.counter.kind_of(kind)
 
     def release(self, task: int, location: SharedLocation) -> None:
-        """Note that task let go of a mutex: the next to take it knows all that task did before."""
+        """Note that a task released a mutex: the next owner knows all that the task did before."""
         # A tick of its own, so that what the task does after it is not taken as part of it.
         clock = self.now[task].copy()
         clock[task] += 1
@@ -160,8 +161,8 @@ class Trace:
         self._released.append(location)
 
     def happened_before(self, step: int, later: int) -> bool:
-        """Say whether a step happened before a later one."""
-        # clocks[step] counts the step itself; whoever knows of that tick knows of the step.
+        """Return whether a step happened before a later one."""
+        # clocks[step] counts the step itself; a task that knows that tick knows the step.
         task = self.tasks[step]
         return self.clocks[step][task] <= self.clocks[later][task]
 

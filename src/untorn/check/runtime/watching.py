@@ -1,4 +1,4 @@
-"""Put the checker's primitives, lock order and fields in the places of the engine's own."""
+"""Replace the engine's primitives, lock order and fields by the checker's."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,9 +10,9 @@ from untorn.locking.replaced import replaced
 
 @contextmanager
 def watching(*, speculated: bool = False) -> Iterator[None]:
-    """Let locking/, mm/ and fs/ run on the checker, for as many explorations as fit.
+    """Let locking/, mm/ and fs/ run on the checker, for any number of explorations.
 
-    What is made inside does not work outside, and the other way round.
+    Objects made inside do not work outside, nor the other way round.
 
     Args:
         speculated: The guarded fields of VMAs are steps, as some reader copies VMAs without a lock.

@@ -1,4 +1,4 @@
-"""World: everything a scenario set up, so that each schedule begins from the same state.
+"""World: everything that a scenario sets up, so that each schedule begins in the same state.
 
 It is found by following slots, lists, tuples and dicts from the scenario's own objects, and put
 back slot by slot: the objects stay the same ones, so a location means the same in every schedule.
@@ -19,13 +19,13 @@ from untorn.check.runtime.primitives import Mutex
 
 
 class RawPrimitiveError(Exception):
-    """Something that the checker cannot see is used where it must see everything."""
+    """A primitive that the checker cannot see is used where it must see everything."""
 
 
 _Noted = list[tuple[object, tuple[object, ...]]]
-"""Objects with what stood in some of their fields."""
+"""Objects, and the values of some of their fields."""
 _Put = Callable[[_Noted], None]
-"""Puts that back."""
+"""Restores these."""
 
 
 class World:
@@ -62,12 +62,12 @@ class World:
                 queue += self._note(name, found)
 
     def held(self) -> str:
-        """Return the name of a mutex that somebody holds; empty if nobody holds any."""
+        """Return the name of a mutex that is held; empty if none is."""
         return next((each.location.name for each in self._mutexes if each.locked()), "")
 
     def restore(self) -> None:
         """Put everything back."""
-        # Below the watchers, and also into slots that stand empty now, as that of a dropped mm.
+        # Below the watchers, and also into slots that are empty now, such as that of a dropped mm.
         for put, noted in self._objects.items():
             put(noted)
         # In place: others refer to the container itself.
@@ -130,7 +130,7 @@ class World:
 
 
 def is_constant(cls: type) -> bool:
-    """Say whether the fields of a class are never stored into after its constructor."""
+    """Return whether the fields of a class are never stored into after its constructor."""
     return is_dataclass(cls) and bool(cls.__dataclass_params__.frozen)  # type: ignore[attr-defined]
 
 
