@@ -1,14 +1,14 @@
-"""Scenarios: a few small VMAs, tasks that read and write, and what is known of the outcome.
+"""Scenarios: a few small VMAs, tasks that read and write, and what is known about the outcome.
 
 cases        the ten ways in which writers change neighbours, for each reader and strategy
 programs     systematically generated writers
 meetings     several readers, several writers, recycled objects, exits, counts at their limit
-recycling    what comes between a reader and the VMA it found
+recycling    a VMA that is unmapped and recycled after a reader found it
 waits        which task must not wait for which
 page_faults  page faults, advice and page walks
 guards       guards that are set under the lock of their VMA
 pagemaps     pagemap, slice by slice
-values       what a race of a protected field does to what is shown
+values       the visible effect of a race on a protected field
 scripts      single interleavings with their outcome, and the false gap of Linux
 
 From the top down: values, scripts, pagemaps, guards, page_faults, meetings, waits, recycling,
@@ -36,7 +36,8 @@ from untorn.check.scenarios.scenario import Scenario
 class Scenarios(Mapping[str, Scenario]):
     """All scenarios by name, those explored in a moment first.
 
-    It takes seconds to find the larger programs: that is done when one of them is asked for.
+    It takes seconds to find the larger programs, so that is done only when one of them is
+    requested.
     """
 
     def __init__(self, groups: Iterable[Iterable[Scenario]]) -> None:
@@ -60,12 +61,12 @@ class Scenarios(Mapping[str, Scenario]):
         return [name for name, scenario in self._listed.items() if not scenario.deep]
 
     def named(self, name: str) -> list[str]:
-        """Return the names of a group (what stands before a slash), or the name of one scenario."""
+        """Return the names of a group (the part before the slash), or the name of one scenario."""
         among = self._all if name.split("/")[0] == "deep" else self._listed
         return [each for each in among if f"{each}/".startswith(f"{name}/")]
 
     def groups(self) -> list[str]:
-        """Return what the names begin with, sorted."""
+        """Return the groups, sorted."""
         return sorted({name.partition("/")[0] for name in self._listed})
 
 

@@ -1,7 +1,7 @@
 """The ten ways in which a writer changes neighbours, each under every reader.
 
-After the catalogue that reviewers of the per-VMA-lock maps reader put together: merges over and
-next to a VMA, splits off either end.
+They follow the catalogue that reviewers of the per-VMA-lock maps reader made: merges over and next
+to a VMA, splits off either end.
 """
 
 from collections.abc import Callable
@@ -64,7 +64,7 @@ READERS = ("maps", "query", "smaps")
 
 
 def one_write(layout: Layout, reader: str, write: Write, locking: str = "vma_lock") -> Build:
-    """Return what sets a stage with one reader and one write."""
+    """Return a function that sets a stage with one reader and one write."""
 
     def build(stage: Stage) -> None:
         lay_out(stage, layout)
@@ -75,7 +75,7 @@ def one_write(layout: Layout, reader: str, write: Write, locking: str = "vma_loc
 
 
 OTHER_LOCKING = ("mmap_lock", "rcu")
-"""Other strategies of readers of maps; their groups bear their names."""
+"""Other strategies of readers of maps; their groups have their names."""
 
 SCENARIOS = [
     Scenario(f"{reader}/{name}", about, one_write(layout, reader, write))

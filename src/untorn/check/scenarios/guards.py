@@ -1,6 +1,6 @@
 """Guards, which since Linux 6.19 are set under the lock of their VMA alone, while others use it.
 
-One page of the VMA becomes a guard; nobody accesses that one.
+One page of the VMA becomes a guard; no task accesses it.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Several readers, several writers, and what else can come between a reader and its VMA."""
+"""Several readers, several writers, and other events between a reader and its VMA."""
 
 from untorn.check.scenarios.scenario import Scenario
 from untorn.check.scenarios.waits import task_at
@@ -18,7 +18,7 @@ def two_queries(stage: Stage) -> None:
 
 
 def two_readers(stage: Stage) -> None:
-    """Two passes, each on a file of its own."""
+    """Two passes, each on its own file."""
     stage.process.map(0, 1)
     stage.process.map(1, 2, R)
     stage.read()
@@ -26,7 +26,7 @@ def two_readers(stage: Stage) -> None:
 
 
 def two_readers_and_a_writer(stage: Stage) -> None:
-    """Two passes, and a writer that either may make wait, or be made to wait by."""
+    """Two passes and a writer; each pass may make the writer wait, or wait for it."""
     stage.process.map(0, 1)
     stage.read()
     stage.read()
@@ -60,7 +60,7 @@ def writers_alone(stage: Stage) -> None:
 
 
 def a_writer_that_looks(stage: Stage) -> None:
-    """One writer protects a VMA as it is and changes nothing, another changes it."""
+    """One writer calls mprotect without changing anything, another changes the VMA."""
     process = stage.process
     process.map(0, 1)
     stage.write(lambda: process.protect(0, 1, RW), name="writer 1")
@@ -93,7 +93,7 @@ def exit_while_read(stage: Stage) -> None:
 
 
 def reaped_while_read(stage: Stage) -> None:
-    """The process exits and is reaped while it is asked."""
+    """The process exits and is reaped during a query."""
     stage.process.map(0, 1)
     stage.read("query-one")
     stage.write(stage.process.exit, stage.process.reap)

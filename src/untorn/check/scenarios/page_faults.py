@@ -1,8 +1,8 @@
-"""Page faults, advice and page walks: what else relies on per-VMA locks, against writers.
+"""Page faults, advice and page walks, which also rely on per-VMA locks, against writers.
 
-A fault looks one VMA up under RCU, and whatever comes between is its business: splits, merges,
-another protection, a VMA that went and whose object came back. An access must be allowed if the
-mappings allowed it all the time, and refused if they never did.
+A fault looks one VMA up under RCU, and must handle what happens before it locks it: splits, merges,
+another protection, a VMA that is unmapped and recycled. An access must be allowed if the mappings
+allowed it all the time, and refused if they never did.
 """
 
 from collections.abc import Callable

@@ -1,7 +1,7 @@
-"""pagemap against writers: each slice must be of one moment, whatever comes between two.
+"""pagemap against writers: each slice must show one moment, whatever happens between two.
 
-The pages lie on both sides of a border of page tables, where pagemap lets go of mmap_lock. They are
-read by one read() over the border, or by one for each side of it.
+The pages are on both sides of a boundary between page tables, where pagemap drops mmap_lock. They
+are read by one read() across the boundary, or by one for each side.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ Change = Callable[[Pages], object]
 BORDER = (PMD_SIZE - BASE) // PAGE_SIZE
 """The first page of the second table."""
 FIRST, END = BORDER - 2, BORDER + 2
-"""Of what is read; the last page is free at first."""
+"""The pages that are read; the last one is unmapped at first."""
 READS = {"one-read": ((FIRST, END),), "sliced": ((FIRST, BORDER), (BORDER, END))}
 CHANGES: dict[str, tuple[Change, ...]] = {
     "unmapped": (lambda p: p.unmap(BORDER - 1, BORDER + 1),),
@@ -39,7 +39,7 @@ CHANGES: dict[str, tuple[Change, ...]] = {
     "shared+ended": (lambda p: p.fork().exit(),),
     "left": (lambda p: p.exit(),),
 }
-"""What becomes of the pages."""
+"""What happens to the pages."""
 
 
 def _resident(stage: Stage) -> Pages:
@@ -60,7 +60,7 @@ def _against(changes: tuple[Change, ...], reads: tuple[tuple[int, int], ...]) ->
 
 
 def copied(stage: Stage) -> None:
-    """Of pages that are common to parent and child the parent writes one."""
+    """The parent writes one of the pages that it shares with its child."""
     process = _resident(stage)
     stage.others.append(process.fork())
     stage.read_pagemap(*READS["one-read"])

@@ -1,10 +1,10 @@
 """Systematically generated writers: up to three system calls over up to three small VMAs.
 
 Every sequence of calls from an alphabet is a program, unless one of its calls would change nothing.
-One call runs against a pass over maps of several VMAs; two and three, which also recycle the VMA
-into its own or another mm and end the process, against one query of one page, which is one step of
-such a pass. The larger ones, and all passes over maps against two and three calls, are `deep`,
-explored when asked for by name.
+One call runs against a pass over maps of several VMAs. Two and three, which may also recycle the
+VMA into its own or another mm and end the process, run against one query of one page, which is one
+lookup of such a pass. The larger ones, and all passes over maps against two and three calls, are
+`deep`, explored only if requested by name.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -61,7 +61,7 @@ QUICK = {
 
 
 def programs(layout: Layout, calls: Calls, length: int) -> Iterator[tuple[str, ...]]:
-    """Yield the sequences of calls of which each changes a map; nothing comes after an exit."""
+    """Yield the sequences of calls that each change a map; nothing comes after an exit."""
     ends: dict[tuple[Maps, str], Maps] = {}
 
     def longer(names: tuple[str, ...], maps: Maps) -> Iterator[tuple[str, ...]]:
@@ -79,7 +79,7 @@ def programs(layout: Layout, calls: Calls, length: int) -> Iterator[tuple[str, .
 
 
 def _after(layout: Layout, calls: Sequence[Call], refused: Maps) -> Maps:
-    """Return the maps after some calls; refused, if the last one was."""
+    """Return the maps after some calls, or that the last one was refused."""
     stage = Stage()
     process, other = stage.process, stage.other()
     lay_out(stage, layout)
@@ -143,10 +143,10 @@ def _over_one_page(length: int) -> Iterator[Scenario]:
 
 
 SCENARIOS = [*_over_layouts(1), *_over_one_page(2), *_over_one_page(3)]
-"""Those that are found at once."""
+"""The scenarios that are found at once."""
 
 
 def deep() -> Iterator[Scenario]:
-    """Yield the rest. To find out which programs there are, each of them is run."""
+    """Yield the rest. Finding the programs means running each of them."""
     yield from _over_layouts(2)
     yield from _over_layouts(3)

@@ -1,4 +1,4 @@
-"""What comes between a reader and the VMA it found: unmappings, and the object used again."""
+"""A VMA that is unmapped and recycled after a reader found it, and before it is locked."""
 
 from functools import partial
 
@@ -8,7 +8,7 @@ from untorn.check.stage.stage import Stage
 
 
 def recycled_here(stage: Stage) -> None:
-    """The object of an unmapped VMA is used again further on in the same mm."""
+    """The object of an unmapped VMA is reused at a higher address of the same mm."""
     process = stage.process
     process.map(0, 1)
     stage.read("query-one")
@@ -16,7 +16,7 @@ def recycled_here(stage: Stage) -> None:
 
 
 def recycled_behind(stage: Stage) -> None:
-    """The object of an unmapped VMA is used again below the reader."""
+    """The object of an unmapped VMA is reused below the reader."""
     process = stage.process
     process.map(0, 1)
     stage.read("query-one")
@@ -24,7 +24,7 @@ def recycled_behind(stage: Stage) -> None:
 
 
 def recycled_there(stage: Stage) -> None:
-    """The object of an unmapped VMA is used again by another mm, which unmaps it in its turn."""
+    """The object of an unmapped VMA is reused by another mm, which also unmaps it."""
     process, other = stage.process, stage.other()
     process.map(0, 1)
     stage.read("query-one")
@@ -40,7 +40,7 @@ def recycled_and_gone(stage: Stage) -> None:
 
 
 def recycled_same_sequence(stage: Stage) -> None:
-    """As recycled-and-gone, with an mm that counts its write sections as the reader's does."""
+    """Like recycled-and-gone, with an mm that has the same sequence as the reader's."""
     recycled_and_gone(stage)
     process, other = stage.process, stage.others[0]
     other.mm.mm_lock_seq = process.mm.mm_lock_seq
@@ -48,7 +48,7 @@ def recycled_same_sequence(stage: Stage) -> None:
 
 
 def recycled_just_behind(stage: Stage) -> None:
-    """The object of an unmapped VMA is used again right below the reader."""
+    """The object of an unmapped VMA is reused right below the reader."""
     process = stage.process
     process.map(0, 1)
     stage.read("query-one")

@@ -1,4 +1,4 @@
-"""Scenario: what is set up, and how much of it is explored."""
+"""Scenario: a stage, and how much of it is explored."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ class Scenario:
     """One scenario.
 
     Attributes:
-        name: What it is called on the command line: group/name.
+        name: Its name on the command line: group/name.
         about: What happens, in a line.
         build: Sets the stage.
-        script: The one interleaving that it is about; None to explore all.
-        shown: With a script: what the (first) reader must be shown.
-        speculated: Some reader copies VMAs without a lock: see shared.py.
+        script: The one interleaving to run; None to explore all.
+        shown: With a script: what the (first) reader must see.
+        speculated: Whether a reader copies VMAs without a lock: see shared.py.
         deep: Too large to be explored exhaustively in passing.
     """
 

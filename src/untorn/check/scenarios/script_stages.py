@@ -1,4 +1,4 @@
-"""The stages of the scripts: M = [-1,0) R, X = [0,3) RW and N = [3,4) R, and more besides."""
+"""The stages of the scripts: M = [-1,0) R, X = [0,3) RW and N = [3,4) R, and additions."""
 
 from collections.abc import Callable
 
@@ -18,7 +18,7 @@ def mxn(stage: Stage) -> Pages:
 
 
 def writes(*calls: Callable[[Pages], None], before: Callable[[Pages], None] | None = None) -> Build:
-    """Return what sets the stage with a pass over maps and a writer."""
+    """Return a function that sets the stage with a pass over maps and a writer."""
 
     def build(stage: Stage) -> None:
         process = mxn(stage)
@@ -72,7 +72,7 @@ def at_the_limit_line_by_line(stage: Stage) -> None:
 
 
 def two_queries(stage: Stage) -> None:
-    """Two tasks ask one file."""
+    """Two tasks query one file."""
     mxn(stage)
     first = stage.read("query-one")
     stage.read("query-one").file = first.file

@@ -1,4 +1,4 @@
-"""Single interleavings with their outcome: what a reader is shown when a writer comes just there.
+"""Single interleavings with their outcome: what a reader sees if a writer comes at that point.
 
 M = [-1,0) R, X = [0,3) RW and N = [3,4) R are there at the start; traces call them A, B and C. In
 the order of the appendix of interleavings that the design was checked against: a01 to a18.
@@ -22,7 +22,7 @@ READER, WRITER = Until("reader"), Until("writer")
 READER_SLEEPS = Until("reader", "wake-up of reader")
 WRITER_SLEEPS = Until("writer", "wake-up of writer")
 USES_B_AGAIN = Until("writer", "B.vm_refcnt", skip=3, store=True)
-"""B is locked, let go of and detached; stop where its object is attached again."""
+"""B is locked, released and detached; stop where its object is attached again."""
 _NEXT_CALL = Until("writer", "mm.mm_lock_seq", skip=2, store=True)
 """A section begins, and ends as it is downgraded; stop where the next one begins."""
 M, X, N = (-1, 0, "r--p"), (0, 3, "rw-p"), (3, 4, "r--p")

@@ -1,8 +1,8 @@
 """Scenarios in which fields of VMAs are steps, although locks protect them.
 
-Where the order of a lock is taken away, two accesses to such a field race, which is an error by
-itself. Here it is none, and under weak memory a load may see an old value: what is looked for is
-what that does to what is shown.
+If the order of a lock is removed, two accesses to such a field race, which is an error by itself.
+Here that is no error, and under weak memory a load may see an old value. So these scenarios show
+the visible effect.
 """
 
 from dataclasses import replace

@@ -1,7 +1,7 @@
-"""Which task must not wait for which: some go on only when a reader is through.
+"""Which task must not wait for which: some continue only when a reader is done.
 
-Schedules end, so a wait that is merely too long shows in none of them. Here it never ends: somebody
-keeps what the reader must not need, until the reader has read.
+Schedules end, so none of them shows a wait that is merely too long. Here such a wait never ends: a
+task holds what the reader must not need until the reader is done.
 """
 
 from collections.abc import Callable
@@ -32,7 +32,7 @@ def task_at(number: int) -> Task:
 def _until_read(
     stage: Stage, reader: Reader, name: str, begin: Callable[[], object], end: Callable[[], object]
 ) -> None:
-    """Add a task that begins something, and ends it when the reader has read."""
+    """Add a task that begins something, and ends it when the reader is done."""
     number = len(stage.jobs)
 
     def read() -> None:
@@ -57,7 +57,7 @@ def _rename(stage: Stage) -> None:
 
 
 def killed_by_a_writer(stage: Stage) -> None:
-    """A reader is killed that waits for a writer."""
+    """A reader that waits for a writer is killed."""
     mm = stage.process.mm
     stage.process.map(0, 1)
     reader = stage.read("query-one")
@@ -93,7 +93,7 @@ def during_munmap(stage: Stage) -> None:
 
 
 def behind_a_killed_writer(stage: Stage) -> None:
-    """A writer is killed that waits for mmap_lock, with a reader in line after it."""
+    """A writer that waits for mmap_lock, with a reader queued after it, is killed."""
     process = stage.process
     process.map(0, 1)
     reader = stage.read("maps", "mmap_lock")

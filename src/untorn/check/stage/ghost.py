@@ -1,7 +1,7 @@
 """The ghost history: which states of a map its writers published, and what readers saw when.
 
 It is kept from outside: stores to the tree's root and to mm_lock_seq are noted after they were
-made. Nothing of it is a step, and no task sees it.
+made. This takes no step, and no task sees it.
 """
 
 from __future__ import annotations
@@ -29,25 +29,25 @@ from untorn.mm.mm_types import MMAP_LOCK, MmStruct, Vma
 from untorn.mm.tree.vma_tree import VmaTree
 
 Row = tuple[int, int, int, int, object]
-"""What readers are shown of a VMA: start, end, flags, offset, name."""
+"""The fields of a VMA that readers see: start, end, flags, offset, name."""
 NOWHERE: Range = 0, 0
 
 
 @dataclass(slots=True)
 class GhostHistory(Published[State]):
-    """What was published of one process's mm in one run.
+    """The published states of one process's mm in one run.
 
     Attributes:
         process: The process.
-        pages: What was published of its pages; None if no reader of the scenario asks for that.
+        pages: The published states of its pages; None if no reader of the scenario needs them.
         mm: Its address space.
         sections: Write sections begun.
-        torn: A range that a section unmapped for a moment, though it was mapped before and after;
+        torn: A transient hole that a section exposed in a range that is mapped before and after;
             empty if there was none. Only a move may do so, at its destination.
-        overlocked: VMAs whose readers a section kept out and that it left as they were, with the
-            task and its step. Only a fork may do so, as its child must be a copy of one moment,
-            and a call that fails.
-        exited: The step with which the last user went; None if it did not.
+        overlocked: VMAs whose readers a section kept out without changing the VMA, with the task
+            and its step. Only a fork may do so, because its child must be a copy of one moment, and
+            a call that fails.
+        exited: The step in which the last user left; None if it did not.
     """
 
     process: Pages
@@ -59,7 +59,7 @@ class GhostHistory(Published[State]):
     exited: int | None = None
     _began: int = 0
     _excluded: dict[Vma, Row | None] = field(default_factory=dict)
-    """By a section: as they were before; None if they have changed for sure."""
+    """VMAs locked by a section: their fields before; None if they surely changed."""
 
     def __post_init__(self) -> None:
         """Note the first state, and watch for more."""
@@ -85,7 +85,7 @@ class GhostHistory(Published[State]):
         self._excluded.clear()
 
     def _exit(self) -> None:
-        """The last user is gone: whatever the tree still says, there is nothing to be shown."""
+        """The last user is gone: whatever is in the tree, a reader must show nothing."""
         if running.run is not None:
             self.exited = running.run.steps - 1
         self.note(lambda: ())
@@ -102,7 +102,7 @@ class GhostHistory(Published[State]):
                     self._excluded[vma] = None  # even if its object comes back as it was
 
     def _mapcount_stored(self, page: Page, mapcount: int) -> None:
-        # Read without the lock, so it changes here and not where the lock is let go of.
+        # Readers load this without the lock, so it changes here and not where the lock is released.
         if self.pages:
             self.pages.look()
 
@@ -119,8 +119,8 @@ class GhostHistory(Published[State]):
             if self.pages:
                 self.pages.look()
             self._look_for_overlocked(run)
-            # From the last state before the section to the one that it ends with. With two there is
-            # no state in between that could lack what both have.
+            # From the last state before the section to its final one. With only two there is no
+            # state in between that could lack what both have.
             before = bisect_left(self.steps, self._began) - 1
             section = self.states[before : bisect_left(self.steps, run.steps)]
             destination = self.process.destinations.get(sync.current(), NOWHERE)
@@ -135,7 +135,7 @@ class GhostHistory(Published[State]):
             self._excluded[vma] = running.unseen(partial(self._row, vma))
 
     def _look_for_overlocked(self, run: Run) -> None:
-        """Note the VMAs that a section, which is at its end, locked for nothing."""
+        """Note the VMAs that a section, now at its end, locked without need."""
         kept = [
             row
             for vma, row in self._excluded.items()
@@ -146,10 +146,10 @@ class GhostHistory(Published[State]):
             self.overlocked.append((run.current, run.steps, vmas))
 
     def refused(self, began: int) -> None:
-        """Excuse a call of the running task that failed: what it locked may be as it was.
+        """Excuse a failed call of the running task: VMAs that it locked may be unchanged.
 
         Args:
-            began: How many steps had been chosen when it was called.
+            began: The number of steps chosen before the call.
         """
         run = running.run
         assert run is not None
@@ -160,7 +160,7 @@ class GhostHistory(Published[State]):
         ]
 
     def _row(self, vma: Vma) -> Row | None:
-        """Return what readers are shown of a VMA; None if it is not in the tree."""
+        """Return the fields of a VMA that readers see; None if it is not in the tree."""
         start = getattr(vma, "vm_start", None)  # a new object has none
         slot = None if start is None else self.mm.mm_mt.find_slot(start)
         if slot is None or slot[2] is not vma:
@@ -173,9 +173,9 @@ class GhostHistory(Published[State]):
 
 @lru_cache(maxsize=4096)
 def _torn(section: tuple[State, ...], destination: Range) -> str:
-    """Say which ranges are mapped in the first and last of some states, but not in all.
+    """Return the ranges that are mapped in the first and last of some states, but not in all.
 
-    Left out is what lies in the destination of a move.
+    Ranges in the destination of a move are left out.
     """
     ends = History((section[0], section[-1])).mapped_throughout(0, TASK_SIZE, 0, 1)
     history = History(section)

@@ -1,8 +1,8 @@
-"""The ghost history of pages: how often each was mapped, as one who holds mmap_lock sees it.
+"""The ghost history of pages: their map counts, as seen by a task that holds mmap_lock.
 
-It is kept from outside, as that of the map is. Entries change in sections of mutexes, so a look
-after each release, and after each store of a count, misses nothing. What a write section changes
-counts when that ends.
+It is kept from outside, like that of the map. Entries change under mutexes, so a look after each
+release, and after each store of a count, misses nothing. Changes of a write section count when that
+ends.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from untorn.mm.mm_types import MmStruct
 from untorn.mm.page_table import ANON, PAGE, ZERO
 
 PageState = tuple[int, ...] | None
-"""Of each page in turn how often it is mapped, MANY for more than once; None without a process."""
+"""The map count of each page in turn, MANY for more than one; None without a process."""
 MANY = 2
 
 
 @dataclass(slots=True)
 class PageHistory(Published[PageState]):
-    """What was published of some pages of one process's mm in one run."""
+    """The published states of some pages of one process's mm in one run."""
 
     mm: MmStruct
     pages: range
@@ -36,7 +36,7 @@ class PageHistory(Published[PageState]):
         self.publish(-1, self._state)
 
     def look(self) -> None:
-        """Note what is there, unless a write section is under way."""
+        """Note the current state, unless a write section is under way."""
         self.note(lambda: self.states[-1] if self.mm.mm_lock_seq & 1 else self._state())
 
     def gone(self) -> None:
@@ -44,7 +44,7 @@ class PageHistory(Published[PageState]):
         self.note(lambda: None)
 
     def of(self, first: int, end: int, version: int) -> PageState:
-        """Return what a version has of pages [first, end)."""
+        """Return a version's part for pages [first, end)."""
         state = self.states[version]
         return None if state is None else state[first - self.pages.start : end - self.pages.start]
 
@@ -67,7 +67,7 @@ class PageHistory(Published[PageState]):
 
 
 def counts_of(text: bytes) -> PageState:
-    """Return what a read() of pagemap says; None if it gave nothing."""
+    """Return the state that a read() of pagemap shows; None if it returned nothing."""
     entries = struct.unpack(f"<{len(text) // ENTRY_SIZE}Q", text)
     return tuple(map(_count_of, entries)) or None
 
@@ -79,17 +79,17 @@ def _count_of(entry: int) -> int:
 
 
 def slices(first: int, end: int) -> list[tuple[int, int]]:
-    """Return the parts of pages [first, end) that lie below one PMD each."""
+    """Return the parts of pages [first, end), each below one PMD."""
     borders = [page for page in range(first + 1, end) if addr(page) % PMD_SIZE == 0]
     return list(pairwise((first, *borders, end)))
 
 
 def is_of(found: PageState, states: Sequence[PageState]) -> bool:
-    """Say whether a slice may be what it is if these were the states while it was read.
+    """Return whether a slice is possible if these were the states while it was read.
 
-    Which pages are there must be so in one of them: then none is left out that was there, none is
-    shown that was not, and one that moves is shown at one place. How often each is mapped may be of
-    another state: other processes unmap it without our locks.
+    The set of present pages must be that of one state: then no present page is left out, no absent
+    one shown, and a moving page is shown at one place. Map counts may be of another state: other
+    processes unmap pages without our locks.
     """
     living = [state for state in states if state is not None]
     if found is None:

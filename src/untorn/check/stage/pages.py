@@ -1,4 +1,4 @@
-"""Pages: a process spoken to in pages, counted from BASE."""
+"""Pages: a process addressed in pages, counted from BASE."""
 
 import errno
 from collections.abc import Callable
@@ -36,7 +36,7 @@ def addr(page: int) -> int:
 
 
 Piece = tuple[int, int, str]
-"""Of a VMA as readers are shown it: first page, end, permissions as maps prints them."""
+"""A VMA as readers see it: first page, end, permissions as in maps."""
 
 
 def piece(line: MapsEntry) -> Piece:
@@ -46,11 +46,11 @@ def piece(line: MapsEntry) -> Piece:
 
 
 class Pages(Process):
-    """A process, spoken to in pages.
+    """A process, addressed in pages.
 
     Attributes:
-        exited: Its end has begun.
-        destinations: Where those tasks are moving a mapping to that are in such a call.
+        exited: Whether its exit has begun.
+        destinations: Destinations of the moves that tasks are making at the moment.
     """
 
     __slots__ = ("destinations", "exited")
@@ -72,7 +72,7 @@ class Pages(Process):
         super().exit()
 
     def map(self, first: int, end: int, prot: int = RW) -> None:
-        """Map anonymous memory, over whatever is there."""
+        """Map anonymous memory over anything that is there."""
         self.mmap(addr(first), (end - first) * PAGE_SIZE, prot, ANON | MAP_FIXED)
 
     def unmap(self, first: int, end: int) -> None:
@@ -88,7 +88,7 @@ class Pages(Process):
         self.mremap(addr(first), (end - first) * PAGE_SIZE, (new_end - first) * PAGE_SIZE, 0)
 
     def move(self, first: int, end: int, place: int) -> None:
-        """Move to another place, over whatever is there."""
+        """Move to another place, over anything that is there."""
         length, new_addr, mover = (end - first) * PAGE_SIZE, addr(place), sync.current()
         self.destinations[mover] = new_addr, new_addr + length
         try:
@@ -97,24 +97,24 @@ class Pages(Process):
             del self.destinations[mover]
 
     def access(self, page: int, *, write: bool) -> bool:
-        """Read or write a byte of a page; say whether that is allowed."""
+        """Read or write a byte of a page; return whether that is allowed."""
         return _went_well(lambda: self.touch(addr(page), write=write), errno.EFAULT)
 
     def try_map(self, first: int, end: int) -> bool:
-        """Map over whatever is there; say whether it was not sealed."""
+        """Map over anything that is there; return whether it was not sealed."""
         return _went_well(lambda: self.map(first, end), errno.EPERM)
 
     def try_protect(self, first: int, end: int, prot: int) -> bool:
-        """Change protection; say whether that was done before the task was killed."""
+        """Change protection; return whether that was done before the task was killed."""
         return _went_well(lambda: self.protect(first, end, prot), errno.EINTR)
 
     def drop(self, first: int, end: int) -> bool:
-        """Give up what pages hold; say whether all of them are mapped."""
+        """Give up the contents of pages; return whether all of them are mapped."""
         length = (end - first) * PAGE_SIZE
         return _went_well(lambda: self.madvise(addr(first), length, MADV_DONTNEED), errno.ENOMEM)
 
     def guard(self, first: int, end: int) -> bool:
-        """Let every access to pages fail; say whether all of them are mapped."""
+        """Let every access to pages fail; return whether all of them are mapped."""
         length = (end - first) * PAGE_SIZE
         advise = partial(self.madvise, addr(first), length, MADV_GUARD_INSTALL)
         return _went_well(advise, errno.ENOMEM)
@@ -127,7 +127,7 @@ class Pages(Process):
 
 
 def _went_well(call: Callable[[], object], refusal: int) -> bool:
-    """Say whether a call went well; refusal is the errno that it may fail with."""
+    """Return whether a call succeeded; refusal is the errno with which it may fail."""
     try:
         call()
     except OSError as error:

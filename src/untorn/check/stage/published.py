@@ -1,4 +1,4 @@
-"""What was published in one run: states in their order, and which of them a look may be about."""
+"""The states published in one run, in order, and the window of a look."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ S = TypeVar("S")
 
 @dataclass(slots=True)
 class Published(Generic[S]):
-    """States of something that tasks change and look at.
+    """States of an object that tasks change and look at.
 
     Attributes:
         states: In order, each once; states[0] is what the scenario set up.
@@ -43,19 +43,19 @@ class Published(Generic[S]):
 
     def publish(self, step: int, state: Callable[[], S]) -> None:
         """Add a state, if it differs from the last one."""
-        # To look at what is there is the production code's, but nobody's step.
+        # Looking at the state runs production code, but is no task's step.
         now = running.unseen(state)
         if not self.states or now != self.states[-1]:
             self.states.append(now)
             self.steps.append(step)
 
     def window(self, run: Execution, look: ReaderLook, *, early: bool = False) -> tuple[int, int]:
-        """Return the first and last version that a look may be about.
+        """Return the first and last version in the window of a look.
 
-        All orders of the steps that keep what happened before what are one to the checker, so
-        this is the narrowest window among them: states that could as well have been published
-        before the first step of the look, or after its last one, are not in it. A state that
-        could have been either is taken as published before; with early, as published after.
+        All orders of the steps with the same happened-before relation are equivalent, so this is
+        the narrowest window among them: it excludes states that could as well have been published
+        before the first step of the look, or after its last one. A state for which both are
+        possible counts as published before; with early, as published after.
         """
         # As the steps stand: from the state that was current when the look's first step was made to
         # the one that was current at its last.

@@ -1,4 +1,4 @@
-"""Tasks whose answers are judged: readers of a map or of pages, and those that access a page."""
+"""Tasks whose results are judged: readers of a map or of pages, and tasks that access a page."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class ReaderLook:
 
     Attributes:
         task: Its number.
-        began: How many steps had been chosen when it was called.
+        began: The number of steps chosen before the call.
         ended: Index of its last step.
-        text: What it got; of an access, whether it was allowed.
+        text: What it returned; for an access, whether it was allowed.
     """
 
     task: int
@@ -38,7 +38,7 @@ class ReaderLook:
 
 
 def look(task: int, ask: Callable[[], object]) -> ReaderLook:
-    """Let the running task, which has this number, look at something."""
+    """Let the running task, which has this number, take a look."""
     run = running.run
     assert run is not None
     began = run.steps
@@ -48,20 +48,20 @@ def look(task: int, ask: Callable[[], object]) -> ReaderLook:
 
 @dataclass(slots=True)
 class Reader:
-    """A task that makes one pass over a map, and what it got.
+    """A task that makes one pass over a map, and its results.
 
     Attributes:
         task: Its number among the tasks.
         kind: A file of VMA_LINES, or of maps query (a walk by queries) or query-one (one
             query, of page 0).
         file: What it reads.
-        size: Bytes wanted of each read().
+        size: Bytes requested by each read().
         looks: Its reads or queries of this run.
-        judged: What it gets is a pass of its own, to be judged.
-        interrupted: It was killed in this run: what it got is no whole pass.
-        killable: It may be killed.
-        keeps_mmap_lock: It may hold mmap_lock for a whole fill, by its strategy or as VMAs are at
-            their limit of readers.
+        judged: Whether its results form a pass of their own, to be judged.
+        interrupted: Whether it was killed in this run, so that its pass is incomplete.
+        killable: Whether it may be killed.
+        keeps_mmap_lock: Whether it may hold mmap_lock for a whole fill, by its strategy or because
+            VMAs are at their limit of readers.
     """
 
     task: int
@@ -80,7 +80,7 @@ class Reader:
         return addr(0) if self.kind == "query-one" else 0
 
     def begin(self) -> None:
-        """Forget what it got in the run before."""
+        """Forget the results of the run before."""
         self.looks.clear()
         self.interrupted = False
 
@@ -101,7 +101,7 @@ class Reader:
         return self._unless_gone(partial(self.file.read, self.size)) or b""
 
     def _unless_gone(self, ask: Callable[[], T]) -> T | None:
-        """Return the answer; None if there is nothing, no process any more, or a kill came."""
+        """Return the answer; None if there is none, the process is gone, or the task was killed."""
         try:
             return ask()
         except (FileNotFoundError, ProcessLookupError):
@@ -134,7 +134,7 @@ class PagemapReader:
     looks: list[ReaderLook] = field(default_factory=list)
 
     def begin(self) -> None:
-        """Forget what it got in the run before."""
+        """Forget the results of the run before."""
         self.looks.clear()
 
     def run(self) -> None:
@@ -150,7 +150,7 @@ class Access:
 
     Attributes:
         task: Its number among the tasks.
-        look: What became of it: as text, whether it was allowed; None before.
+        look: Its result: as text, whether it was allowed; None before.
     """
 
     task: int
@@ -164,7 +164,7 @@ class Access:
         self.look = look(self.task, partial(self.process.access, self.page, write=self.write))
 
     def is_allowed_in(self, state: State) -> bool:
-        """Say whether the mappings of a state allow it; on x86 any permission allows to read."""
+        """Return whether the mappings of a state allow it; on x86 any permission allows reading."""
         at = addr(self.page)
         return any(
             line.writable if self.write else line.permissions & ~Permissions.SHARED
