@@ -1,4 +1,4 @@
-"""Work: explorations, and parts of them, as they are sent to other processes and back."""
+"""Work: explorations and parts of them, which are sent to other processes and back."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from untorn.check.strategies.script import Script
 from untorn.check.strategies.source_dpor import SourceDpor
 
 Stop = Callable[[Exploration], bool]
-"""Says, before each schedule, whether an exploration is to end before its time."""
+"""Called before each schedule; returns whether an exploration should end early."""
 
 
 def never(found: Exploration) -> bool:
-    """Let it go on."""
+    """Let it continue."""
     return False
 
 
@@ -38,7 +38,7 @@ SEARCH_STRATEGIES: dict[str, Callable[[int | None], Strategy]] = {
 
 
 def tracks(strategy: str) -> bool:
-    """Say whether a strategy looks for races."""
+    """Return whether a strategy looks for races."""
     return SEARCH_STRATEGIES[strategy](None).tracks
 
 
@@ -62,7 +62,7 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class WorkOutcome:
-    """What came of it; plain values, so that it can be sent back.
+    """The result; plain values, so that it can be sent back.
 
     Attributes:
         work: What was explored.
@@ -87,19 +87,19 @@ class WorkOutcome:
 
 
 Start = Branch | Rest | None
-"""Where a part of a work begins: a branch under source-DPOR, a rest of a plain search; None is all
-of it in one part."""
+"""The start of a part of a work: a branch under source-DPOR, or the rest of a plain search; None
+means all of it in one part."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkPart:
-    """What came of a part of an exploration.
+    """The result of a part of an exploration.
 
     Attributes:
-        outcome: Of the part.
-        starts: What is left of it, in order, to be explored in parts of their own.
-        root: What these are branches of.
-        requests: What it asks others to explore.
+        outcome: The outcome of the part.
+        starts: The starts of what is left of it, in order, to be explored as new parts.
+        root: The root of these branches.
+        requests: Its requests to others.
     """
 
     outcome: WorkOutcome
@@ -119,9 +119,9 @@ def do(work: Work, stop: Stop = never) -> WorkOutcome:
 
 
 PART_STEPS = 500_000
-"""Steps after which a part gives back what is left of it: a few seconds.
+"""Steps after which a part returns the rest: a few seconds.
 
-By steps and not by a clock, so that counts depend on nothing else.
+Steps, not a clock, so that counts depend on nothing else.
 """
 CUT = 4
 """Parts that the rest of a plain search is cut into."""
@@ -129,8 +129,8 @@ CUT = 4
 
 def start_of(work: Work) -> Start:
     """Return where the first part of a work begins."""
-    # A mutant under source-DPOR is explored in one part, as the question is after how many
-    # schedules it shows.
+    # A mutant under source-DPOR is explored in one part, because we count the schedules until it
+    # shows.
     if SCENARIOS[work.scenario].script is None:
         if work.strategy == "dfs":
             return EVERYTHING
@@ -140,7 +140,7 @@ def start_of(work: Work) -> Start:
 
 
 def do_part(work: Work, start: Start, stop: Stop = never) -> WorkPart:
-    """Explore a part of it, or as much of that as one part is to have."""
+    """Explore a part of it, up to the budget of a part."""
     match start:
         case Branch():
             return _do_branch(work, start, stop)
@@ -169,7 +169,7 @@ def _explore(work: Work, strategy: Strategy, stop: Stop) -> WorkOutcome:
     mutant = MUTANTS[work.mutant] if work.mutant else None
 
     def enough(found: Exploration) -> bool:
-        """A mutant whose schedules grow without end has shown what it is."""
+        """A mutant whose schedules grow without end counts as killed."""
         return (mutant is not None and found.limited > 0) or stop(found)
 
     with watching_in(work.memory, speculated=scenario.speculated):
@@ -194,7 +194,7 @@ def plan(
     mutant: str | None,
     memory: str = SC,
 ) -> list[Work]:
-    """Return what is to be explored.
+    """Return the works to explore.
 
     Args:
         names: Scenarios, or groups of them (what stands before a slash); none for all that are

@@ -2,8 +2,8 @@
 
 sc            a load sees the last store
 linux         what Linux's orders promise, on machines where a store that one other CPU sees is seen
-              by all: today all machines that run Linux linux-strict  what Linux's memory model
-              promises by the letter
+              by all: today all machines that run Linux
+linux-strict  what Linux's memory model promises by the letter
 """
 
 from __future__ import annotations

@@ -19,8 +19,9 @@ COUNT        a reader counts itself in or out of a counter; commutes with other 
 COUNT_IN, COUNT_OUT   the same, before it is known: at the moment of the step it becomes COUNT,
              READ (refused) or WRITE (the count is where order matters), see AtomicInt.kind_of().
 ACQUIRE      of a mutex; waits while it is held. The release is no step: no other task sees before
-             it what was done under the mutex. TAKE         of a wake-up; waits until there is one.
-             NEVER        a task that has ended.
+             it what was done under the mutex.
+TAKE         of a wake-up; waits until there is one.
+NEVER        a task that has ended.
 """
 
 Clock = list[int]

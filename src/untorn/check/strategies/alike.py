@@ -1,13 +1,13 @@
-"""Schedules of two tasks that a bounded search need not play: one that is alike was played.
+"""Schedules of two tasks that a bounded search can skip, because it played an equivalent one.
 
 Two schedules are alike if they differ only in the order of steps that commute. Then all that
 follows is the same, and so is the verdict, as with source-DPOR. A search that tries its preemptions
-from the end finds most of its schedules alike to one that it has just made: a preemption came one
-step later there, and that step is none that the other task has learned of meanwhile. What a task
-has learned of is what the clocks of the trace say; if it races, that is found in the one played.
+from the end finds that most of its schedules are alike to the one before: there the preemption came
+one step later, and the other task has not learned of that step. The clocks of the trace say what a
+task has learned of; a race is found in the schedule that was played.
 
-Not covered by this is what is said of a task that goes to sleep: it depends on where the other one
-stands. So there such a task is not looked at, unless nobody listens.
+This does not cover checks of a task that goes to sleep, which depend on the place of the other one.
+So such a task is not skipped if there are such checks.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from untorn.check.runtime.location import SharedLocation
 
 @dataclass(slots=True)
 class Turn:
-    """What a task does that was let run by a preemption, until it waits or ends.
+    """The turn of a task that runs after a preemption, until it waits or ends.
 
     Attributes:
-        place: The step at which it was let run.
+        place: The step at which it began to run.
         known: After each of its steps, how many ticks of the other task it knows of.
-        waits_at: What for; None if it ends.
+        waits_at: What it waits for; None if it ends.
         steps: Of the schedule.
         cut: By how many of its steps were made when the last preemption came: the steps of that
             schedule.
@@ -45,7 +45,7 @@ class Turn:
 
 
 class Alike:
-    """What was played last, and what is alike to it."""
+    """The schedules that were played last, and those that are alike to them."""
 
     def __init__(self, preemptions: int) -> None:
         """Begin.
@@ -60,10 +60,10 @@ class Alike:
         self._moved = 0  # tick of the step that the outer turn is to come before, not after
 
     def played(self, run: Execution, place: int, spent: int, left: list[int]) -> list[int]:
-        """Take in a schedule; strike out what is alike of what is left to be tried.
+        """Record a schedule; strike out alike ones among those that are left to be tried.
 
         Args:
-            run: It was played in.
+            run: The execution that played it.
             place: Where it departed from the one before.
             spent: Its preemptions, the last of which was there.
             left: Of each step a mask of the tasks to be tried there.
@@ -85,15 +85,15 @@ class Alike:
         return []
 
     def known(self, path: Sequence[int], place: int) -> list[int]:
-        """Return the steps of the schedules that need not be made; none: play the next one.
+        """Return the steps of the schedules to skip; if there are none, play the next one.
 
         Args:
-            path: The tasks of the schedule at hand.
+            path: The tasks of the current schedule.
             place: Where the next one lets the other task run.
         """
         self._moved = 0
-        # The task that is preempted at the place made the step there in the schedule at hand, and
-        # was running before: so both turns are begun by the same preemption, one step earlier.
+        # The task that is preempted at the place made the step there in the current schedule, and
+        # was running before: so the same preemption begins both turns, one step earlier.
         if not place or path[place - 1] != path[place]:
             return []
         trace, last, outer = self._run.trace, self._last, self._outer
@@ -131,9 +131,9 @@ class Alike:
 
     @staticmethod
     def _turn(run: Execution, place: int) -> Turn | None:
-        """Return the turn begun at a place; None if there is nothing to be said of it."""
+        """Return the turn that began at a place; None if nothing is known of it."""
         tasks, locations = run.trace.tasks, run.trace.locations
-        # With a third task somebody else might come in; before step 0 nobody is preempted.
+        # With a third task another one might run in between; before step 0 no task is preempted.
         if run.hub != 2 or place < 1 or run.limited or run.asleep:
             return None
         task, other = tasks[place], 1 - tasks[place]

@@ -1,8 +1,8 @@
 """Depth-first searches: what they have in common, and the plain one.
 
 The plain one makes every schedule, or every one with up to a given number of preemptions. A
-preemption takes the CPU from a task that could go on; most bugs need few.
-Musuvathi, Qadeer: Iterative Context Bounding, PLDI 2007.
+preemption takes the CPU from a task that could continue; most bugs need few. Musuvathi, Qadeer:
+Iterative Context Bounding, PLDI 2007.
 """
 
 import math
@@ -28,7 +28,7 @@ class DepthFirst:
 
         Args:
             plan: How the first schedule begins.
-            budget: Steps: the schedule that uses them up is the last one, even if some are left.
+            budget: Steps; the schedule that uses them up is the last one, even if others are left.
         """
         self.plan = list(plan)
         self.keep = 0
@@ -52,13 +52,13 @@ class DepthFirst:
         self.plan = [*path[:index], task]
 
     def _afford(self) -> bool:
-        """Pay for the schedule that was made; say whether there may be another one."""
+        """Pay for the schedule that was made; return whether there may be another one."""
         self._budget -= self._run.steps
         return self._budget > 0
 
 
 class Rest(NamedTuple):
-    """What is left of a plain search: the schedules that leave one that was made."""
+    """The rest of a plain search: the schedules that leave one that was made."""
 
     path: tuple[int, ...] = ()
     """The tasks that made its steps."""
@@ -66,7 +66,7 @@ class Rest(NamedTuple):
     """Of each step, a mask of the tasks still to be tried there."""
 
     def cut(self, most: int) -> "list[Rest]":
-        """Cut it into as many parts; together, in this order, they make the same schedules."""
+        """Cut it into parts; together, in this order, they make the same schedules."""
         # In the order in which they are tried: from the end, as those there are soon done.
         places = range(len(self.path) - 1, -1, -1)
         tries = [(i, 1 << t) for i in places for t in bits(self.left[i])]
@@ -130,7 +130,7 @@ class Dfs(DepthFirst):
         run = self._run
         index = run.steps
         run.steps = index + 1
-        # As in source-DPOR: these were made before, and nothing of them is asked again.
+        # As in source-DPOR: these were made before, and need no new decision.
         if index < self.keep:
             task = self.plan[index]
             run.trace.now[task] = run.trace.clocks[index]
@@ -147,7 +147,7 @@ class Dfs(DepthFirst):
         else:
             chosen = running or enabled & -enabled
             others = enabled & ~chosen
-            # To go on with the running task costs nothing, so a schedule can always be ended.
+            # Continuing with the running task costs nothing, so a schedule can always be ended.
             if running and self._spent == self.preemptions:
                 others = 0
             self._left.append(others)

@@ -1,4 +1,4 @@
-"""One schedule, as it was, or the same with some of its switches left out."""
+"""One schedule, unchanged or with some of its switches left out."""
 
 from collections.abc import Mapping
 
@@ -7,15 +7,15 @@ from untorn.check.runtime.location import NEVER
 
 
 class Replay:
-    """Strategy: go on with the running task, except where told otherwise.
+    """Strategy: continue with the running task, except at given steps.
 
-    Where a task cannot run that should, or the running one cannot go on, the first that can does.
+    If a task that should run cannot, or the running one cannot continue, the first that can does.
 
     Attributes:
         tracks: As that of the strategy whose schedule it is: what is found depends on it.
-        switches: Steps at which another task than that was made to run, or an older message was
-            seen than the newest; see ChoosingDpor for what stands there then.
-        stopped: Steps at which a task was not let go on, or had to wait.
+        switches: Steps at which another task ran, or a load saw a message older than the newest;
+            for that value see ChoosingDpor.
+        stopped: Steps at which a task was preempted, or had to wait.
         missed: Steps at which the given task could not run.
     """
 
@@ -51,13 +51,13 @@ class Replay:
         if not enabled or step >= run.max_steps:
             run.limited = bool(enabled)
             return run.hub
-        # What is usual is the same in every schedule that begins so: that is why a schedule can be
+        # The default is the same in every schedule with the same beginning: so a schedule can be
         # kept as its switches alone.
         goes_on = enabled >> run.current & 1
         usual = run.current if goes_on else (enabled & -enabled).bit_length() - 1
         choice, task = divmod(self._given.get(step, usual), run.hub)
-        # With other switches left out, a task may wait where it is told to run. Going on is as good
-        # as giving up: whoever shrinks looks at what breaks in the end.
+        # With other switches left out, a task that should run may have to wait. Continuing is as
+        # good as giving up: shrinking only looks at what breaks in the end.
         there = enabled >> task & 1
         if not there:
             choice, task = 0, usual
@@ -75,5 +75,5 @@ class Replay:
         return task
 
     def end(self) -> bool:
-        """There is no other."""
+        """Return false: there is no other schedule."""
         return False

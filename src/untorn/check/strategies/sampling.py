@@ -14,7 +14,7 @@ from untorn.check.runtime.location import READ
 
 
 class Sampling:
-    """What they have in common. Finds what it finds: never a proof."""
+    """The common part of the samplers. They prove nothing."""
 
     tracks = False
 
@@ -31,8 +31,8 @@ class Sampling:
 
     def pick(self) -> int:
         """Let one of the tasks run that can."""
-        # Nothing is recorded: to keep what happened before what costs almost as much as to play. So
-        # data races are not seen, and windows of states are taken as the steps stand.
+        # Nothing is recorded: tracking what happened before what costs almost as much as playing.
+        # So data races are not seen, and windows of states follow the order of the steps as it is.
         run = self._run
         enabled = run.enabled() if run.may_wait else run.alive
         if not enabled or run.steps >= run.max_steps:
@@ -47,18 +47,18 @@ class Sampling:
         raise NotImplementedError
 
     def _stop(self, enabled: int) -> int:
-        """Say that nobody goes on: nobody can, or there were enough steps."""
+        """Return that no task continues: none can, or there were enough steps."""
         self._run.limited = bool(enabled)
         return self._run.hub
 
     def end(self) -> bool:
-        """Say whether another schedule is wanted."""
+        """Return whether another schedule is wanted."""
         self._left -= 1
         return self._left > 0
 
 
 class RandomWalk(Sampling):
-    """Any task that can run, each as likely."""
+    """Picks any task that can run, with equal probability."""
 
     def pick(self) -> int:
         """Draw one, where there is a choice."""
@@ -131,8 +131,8 @@ class Pos(Sampling):
 
     def choose(self, enabled: int) -> int:
         """Take the highest; draw anew for it and for those that its step conflicts with."""
-        # Who lost to a step that it conflicts with is drawn anew. Its priority was a low one, or it
-        # would not have lost; to keep it would decide the next such race as well.
+        # A task that lost to a conflicting step gets a new priority. Its old one was low, or it
+        # would not have lost; keeping it would decide the next such race as well.
         run, priorities = self._run, self._priorities
         chosen = max(members(enabled), key=priorities.__getitem__)
         location, kind = run.locations[chosen], run.kinds[chosen]

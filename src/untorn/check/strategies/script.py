@@ -1,4 +1,4 @@
-"""One schedule, written by hand: let this task go on until it is about to do that."""
+"""One schedule, written by hand: run a task until it is about to make a given step."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ from untorn.check.runtime.location import COUNT_IN, NEVER, READ
 
 @dataclass(frozen=True, slots=True)
 class Until:
-    """Let a task go on until it is about to make a step on a location.
+    """Run a task until it is about to make a step on a location.
 
     Attributes:
         task: Its name.
-        location: As traces name it; None until the task ends or has to wait.
-        skip: How many such steps it makes before.
-        store: Only steps that change something count.
-        ends: Without a location: it must end; to have to wait is not enough.
+        location: Its name in traces; None to run until the task ends or has to wait.
+        skip: The number of such steps that it makes before.
+        store: Whether only steps that change something count.
+        ends: Without a location: whether it must end; waiting is then not enough.
     """
 
     task: str
@@ -27,11 +27,11 @@ class Until:
 
 
 class NotFollowedError(Exception):
-    """A task ended or waited before it came to where the script wants it."""
+    """A task ended or waited before it reached the place in the script."""
 
 
 class Script:
-    """Strategy; follows directives one after the other, and fails where that is not possible."""
+    """Strategy; follows directives one after the other, and fails if it cannot."""
 
     tracks = True
 
@@ -49,7 +49,7 @@ class Script:
         return 0
 
     def pick(self) -> int:
-        """Return the task of the directive at hand."""
+        """Return the task of the current directive."""
         run = self._run
         enabled = run.enabled()
         if run.steps >= run.max_steps:
@@ -67,11 +67,11 @@ class Script:
                 return run.hub
             self._left.pop(0)
             self._skipped = 0
-        # After the last directive everybody goes on to the end, in their order.
+        # After the last directive all tasks run to their ends, in order.
         return self._step((enabled & -enabled).bit_length() - 1) if enabled else run.hub
 
     def _stopped_well(self, task: int) -> bool:
-        """Say whether a task that cannot go on stands where it is to be."""
+        """Return whether a task that cannot continue is where it should be."""
         until = self._left[0]
         if until.ends:
             return self._run.kinds[task] == NEVER

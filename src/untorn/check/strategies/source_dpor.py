@@ -1,13 +1,14 @@
-"""Every schedule that can differ in its outcome, one of each kind: source-DPOR with sleep sets.
+"""One schedule of each class that can differ in its outcome: source-DPOR with sleep sets.
 
-After each schedule its races are looked at: two steps that conflict and could be made the other
-way round. Where the first was chosen, a task is put down to be tried that begins such an order,
-unless one was already (a source set). A task that was tried at some place sleeps in the schedules
-tried there later, until a step conflicts with the one it would make.
+After each schedule it examines the races: pairs of conflicting steps that could be made in the
+other order. Where the first step was chosen, a task that begins such an order is added to those to
+be tried, unless one is already there (a source set). A task that was tried at some place sleeps in
+the schedules tried there later, until a step conflicts with the one that it would make.
 
-Abdulla, Aronis, Jonsson, Sagonas: Optimal Dynamic Partial Order Reduction, POPL 2014. What departs
-from it: steps that wait (a race with a step that cannot be made first is none), and steps that
-commute by declaration (location.py). Checked against plain depth-first search on random programs.
+Abdulla, Aronis, Jonsson, Sagonas: Optimal Dynamic Partial Order Reduction, POPL 2014. It departs
+from the paper in steps that wait (a pair whose second step cannot be made first is no race), and in
+steps that commute by declaration (location.py). Checked against plain depth-first search on random
+programs.
 """
 
 import math
@@ -22,11 +23,11 @@ from untorn.check.strategies.depth_first import DepthFirst
 
 @dataclass(slots=True)
 class Frame:
-    """One place of the schedule at hand: before the step with the same index.
+    """One place of the current schedule: before the step with the same index.
 
     Attributes:
-        enabled, backtrack, done, sleep: Masks of tasks: that could run here; that are to be
-            tried; that were, the one at hand included; that need not be, as it was done elsewhere.
+        enabled, backtrack, done, sleep: Masks of tasks: those that could run here; those to be
+            tried; those that were tried, including the current one; those that were done elsewhere.
         left: Under weak memory a mask of transitions that are to be tried: see ChoosingDpor.
     """
 
@@ -41,7 +42,7 @@ class SourceDpor(DepthFirst):
     """Strategy; complete for programs that end.
 
     Attributes:
-        requests: What is to be tried before the branch begins.
+        requests: Tasks to be tried before the branch begins.
     """
 
     def __init__(self, branch: Branch = ALL, budget: float = math.inf) -> None:
@@ -67,8 +68,8 @@ class SourceDpor(DepthFirst):
         run = self._run
         index = run.steps
         run.steps = index + 1
-        # 1. Steps that the schedule before made as well: trace and frames still have them. Who
-        #    slept there does not matter: the place where this schedule departs says it anew.
+        # 1. Steps that the schedule before made as well: trace and frames still have them. The
+        # sleep sets there do not matter: the place where this schedule departs has a new one.
         if index < self.keep:
             task = self.plan[index]
             trace = run.trace
@@ -105,8 +106,8 @@ class SourceDpor(DepthFirst):
 
     def _step(self, task: int, sleep: int) -> int:
         """Make a step; of those that sleep, let sleep on whose own step commutes with it."""
-        # The kind that the step turned out to be is what others are compared with: a reader that
-        # was counted in wakes no other reader that would be.
+        # Others are compared with the kind that the step turned out to be: a reader that was
+        # counted in does not wake another one that would be.
         run = self._run
         place = run.locations[task]
         settled = run.trace.record(task, place, run.kinds[task])
@@ -118,7 +119,7 @@ class SourceDpor(DepthFirst):
         return task
 
     def end(self) -> bool:
-        """Look at the races of the schedule and turn to the next one."""
+        """Examine the races of the schedule and turn to the next one."""
         # Races between steps that were kept have been looked at. Those of a branch's start, but for
         # its last step, are the root's.
         new = max(self.keep, len(self._branch.plan) - 1)
@@ -147,7 +148,8 @@ class SourceDpor(DepthFirst):
         frames = self._frames
         while len(frames) > len(self._branch.plan):
             frame = frames[-1]
-            # Who slept when the place was reached need not be tried: that was done further up.
+            # Tasks that slept when the place was reached need not be tried: that was done further
+            # up.
             left = frame.backtrack & ~frame.done & ~frame.sleep
             if left:
                 task = (left & -left).bit_length() - 1
@@ -160,7 +162,7 @@ class SourceDpor(DepthFirst):
     def _reverse_waiting(self) -> None:
         """Tasks that wait at the end would have made a step, too: look at its races."""
         # In another order they might not have waited. Each is recorded as if it were made next, and
-        # taken back; with keep the trace stays as it was.
+        # then undone; with keep the trace stays as it was.
         trace = self._run.trace
         step = len(trace.tasks)
         for task, location, kind in self._run.asleep:
@@ -196,12 +198,12 @@ class SourceDpor(DepthFirst):
         # tried further up, some schedule has the race the other way round.
         if self._is_covered(frame, initials, firsts):
             return
-        # Any initial that can run there will do; the racing task is taken if it is one. If none can
-        # run, nobody knows what would let it: all are tried.
+        # Any initial that can run there will do; the racing task is preferred. If none can run, it
+        # is unknown what would enable it: all are tried.
         chosen = initials & frame.enabled
         racer = 1 << trace.tasks[step]
         wanted = (chosen & racer or chosen & -chosen) if chosen else frame.enabled
-        # In its start a branch has no say. Whoever has the root decides, by the same condition.
+        # A branch does not decide on its start. The owner of the root does, by the same condition.
         if earlier < len(self._branch.plan):
             self.requests.append(Request(earlier, initials, wanted))
         else:

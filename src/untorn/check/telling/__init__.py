@@ -1,4 +1,4 @@
-"""Telling: what a person reads of a run, and what a file keeps of it.
+"""Telling: the printed report of a run, and the file that keeps it.
 
 From the top down: report, record, switches, story, recorder.
 """

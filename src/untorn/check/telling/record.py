@@ -1,4 +1,4 @@
-"""What came of a run, as a file: one JSON object, from which a failing schedule can be replayed."""
+"""The result of a run as a file: one JSON object, from which a failing schedule can be replayed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from untorn.errors import UntornError
 
 
 class ScheduleFileError(UntornError):
-    """A file is no record of a failing schedule, or of other code; the message says which."""
+    """A file is no record of a failing schedule, or of different code; the message says which."""
 
 
 def as_json(outcomes: Sequence[WorkOutcome], shrunk: dict[int, Switches]) -> str:
@@ -27,7 +27,7 @@ def as_json(outcomes: Sequence[WorkOutcome], shrunk: dict[int, Switches]) -> str
 
     Args:
         outcomes: In order.
-        shrunk: For numbers of failing outcomes, the schedule with fewest switches.
+        shrunk: By number of a failing outcome, the schedule with the fewest switches.
     """
     explorations = [
         {
@@ -50,7 +50,7 @@ def as_json(outcomes: Sequence[WorkOutcome], shrunk: dict[int, Switches]) -> str
 
 
 class Recorded(NamedTuple):
-    """What a file says of a failure."""
+    """A failure, as kept in a file."""
 
     scenario: str
     strategy: str

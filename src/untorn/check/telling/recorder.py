@@ -1,4 +1,4 @@
-"""Note what a schedule does: steps and accesses to guarded fields, with places and values."""
+"""Record a schedule: steps and accesses to guarded fields, with places and values."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from untorn.check.runtime.location import READ, WRITE, SharedLocation
 from untorn.check.runtime.trace import Guard, Trace
 
 Cell = SharedLocation | Guard
-"""What stands for a place of shared state; the word is that of fields.py."""
+"""What represents a place of shared state; see fields.py."""
 
 
 @dataclass(slots=True, eq=False)
@@ -21,11 +21,11 @@ class Told:
     """One access, as it was made.
 
     Attributes:
-        number: Of the step; None if it is none, as its field is guarded.
+        number: The number of the step; None for a guarded field, which makes no step.
         cell: What was touched.
-        file, line: Where in the source.
-        before, after: What was there; None of a mutex or a wake-up.
-        made: It was made, and not only about to be.
+        file, line: The place in the source. before, after: The values; None for a mutex or a
+        wake-up.
+        made: Whether it was made, and not only about to be.
         stale: The newest value and the step that stored it, if a load saw an older one.
     """
 
@@ -49,7 +49,7 @@ class Recorder:
     """
 
     def __init__(self, run: Execution) -> None:
-        """Be told of everything that run does from now on."""
+        """Record everything that run does from now on."""
         self.told: list[Told] = []
         self._run = run
         self._point = run.point
@@ -106,7 +106,7 @@ class Recorder:
             self.told.append(told)
 
     def finish(self) -> None:
-        """Note what the last access made of its cell; what cleans up after a failure is untold."""
+        """Record the last access's effect on its cell; clean-up after a failure is not recorded."""
         if self.told and not self._over:
             last = self.told[-1]
             last.made = not isinstance(self._run.failure, DataRaceError)

@@ -1,4 +1,4 @@
-"""What a person reads of a run: lines of scenarios, the matrix of mutants, a failure told."""
+"""The printed report of a run: lines of scenarios, the matrix of mutants, a failure."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _result(each: WorkOutcome) -> str:
 
 
 def summary(outcomes: Sequence[WorkOutcome]) -> str:
-    """Return a line for all."""
+    """Return the summary line."""
     schedules = sum(each.schedules for each in outcomes)
     seconds = sum(each.seconds for each in outcomes)
     broken = sum(bool(each.failure) for each in outcomes)
@@ -58,7 +58,7 @@ def summary(outcomes: Sequence[WorkOutcome]) -> str:
 
 
 def kill(outcomes: Sequence[WorkOutcome]) -> tuple[int, str] | None:
-    """Return how many schedules killed a mutant, and what broke; None if it survived.
+    """Return how many schedules it took to kill a mutant, and what broke; None if it survived.
 
     Args:
         outcomes: Of one mutant under one strategy, in the order of its scenarios.
@@ -74,7 +74,7 @@ def kill(outcomes: Sequence[WorkOutcome]) -> tuple[int, str] | None:
 
 
 def decided(works: Sequence[Work], outcomes: Sequence[WorkOutcome]) -> list[WorkOutcome]:
-    """Return the outcomes of mutants of which every strategy has come to its end."""
+    """Return the outcomes of mutants for which every strategy is done."""
     ended = {each.work for each in outcomes if each.complete or each.failure or each.limited}
     open_ones = {work.mutant for work in works if work not in ended}
     return [each for each in outcomes if each.work.mutant not in open_ones]
@@ -111,13 +111,13 @@ def matrix(outcomes: Sequence[WorkOutcome], strategies: Sequence[str]) -> list[s
 
 
 def all_killed(outcomes: Sequence[WorkOutcome], strategy: str) -> bool:
-    """Say whether a strategy killed all mutants but the equivalent ones."""
+    """Return whether a strategy killed all mutants except the equivalent ones."""
     kills = _kills(outcomes, (strategy,))
     return all(bool(found[0]) != bool(MUTANTS[name].equivalent) for name, found in kills.items())
 
 
 def story(outcome: WorkOutcome) -> tuple[list[str], Switches]:
-    """Tell a failure, with as few switches as possible; return the text and the switches.
+    """Shrink a failure to few switches; return its text and the switches.
 
     A script is told as it was followed.
     """
@@ -135,7 +135,7 @@ def story(outcome: WorkOutcome) -> tuple[list[str], Switches]:
 
 
 def replayed(recorded: Recorded) -> tuple[list[str], bool]:
-    """Replay a failure and tell it; return the text, and whether it still breaks."""
+    """Replay a failure; return its text, and whether it still breaks."""
     scenario = SCENARIOS[recorded.scenario]
     mutant = MUTANTS[recorded.mutant] if recorded.mutant else None
     with watching_in(recorded.memory, speculated=scenario.speculated):

@@ -1,4 +1,4 @@
-"""Tell a schedule: a column for each task, and of each step where it is made and what it does."""
+"""Print a schedule: a column for each task, and for each step its place and its effect."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _WIDTH = 50
 def tell(theatre: Theatre, mutant: AnyMutant | None) -> list[str]:
     """Play the schedule of a theatre's Replay or Script strategy and tell it, then what broke.
 
-    Left out are looks at what no other task changes, stores that no other task sees, and accesses
-    to guarded fields. > marks what raced: the last look of a task at a place before it was
-    stopped or had to wait, and what another made of that place meanwhile; ! the two accesses of a
-    data race. Of a schedule that does not end, what it does again and again is told once.
+    Loads of places that no other task changes, stores that no other task sees, and accesses to
+    guarded fields are left out. > marks a race: a task's last load of a place before it was
+    preempted or had to wait, and another task's store there meanwhile; ! marks the two accesses of
+    a data race. If a schedule does not end, its repeated part is printed once.
 
     Preconditions: inside of watching().
     """
@@ -53,9 +53,9 @@ def tell(theatre: Theatre, mutant: AnyMutant | None) -> list[str]:
 
 
 def _over_stops(stopped: list[int], steps: list[Told]) -> list[Told]:
-    """Return the steps that race while a task stands.
+    """Return the steps that race while a task is paused.
 
-    They are its last look at a place, and what another stores there before it goes on.
+    They are its last load of a place, and another task's store there before it continues.
     """
     racing: list[Told] = []
     for switch in stopped:
@@ -79,9 +79,9 @@ def _data_race(run: Execution, told: list[Told]) -> list[Told]:
 
 
 def _loop(steps: list[Told]) -> tuple[int, int]:
-    """Return where the first round begins and ends of what is done again and again up to the end.
+    """Return where the first round of the repeated part at the end begins and ends.
 
-    If no such thing is seen, all is one round.
+    If there is none, all is one round.
     """
     did = [(each.task, each.cell, each.kind, each.file, each.line) for each in steps]
     for length in range(1, len(did) // 2):
@@ -128,7 +128,7 @@ def _who(told: list[Told]) -> tuple[dict[Cell, set[int]], dict[Cell, set[int]]]:
 
 
 def _what(told: Told) -> list[str]:
-    """Return what an access does; in two lines if the values are long."""
+    """Return the effect of an access; in two lines if the values are long."""
     name, before, after = told.cell.name, *(_value(told, v) for v in (told.before, told.after))
     if told.kind in (ACQUIRE, TAKE):
         return [f"takes {name}"]

@@ -1,6 +1,6 @@
 """Make a schedule that breaks something as simple as it can be: as few switches as possible.
 
-A schedule is kept as the steps at which the usual task (the running one, else the first that can
+A schedule is kept as the steps at which the default task (the running one, else the first that can
 run) does not run. Some of them are left out, as long as the same thing breaks.
 """
 
@@ -43,8 +43,8 @@ def fewest_switches(
     wanted, tasks = what_broke(theatre), len(theatre.run.tasks)
 
     def attempt(fewer: list[tuple[int, int]]) -> list[tuple[int, int]] | None:
-        # A switch is told by its step, and what was left out before it can make it another one.
-        # So what counts is what was made of the switches, and it must be simpler than it was.
+        # A switch is identified by its step, and leaving out earlier ones can turn it into another.
+        # So the switches that were actually made count, and they must be fewer than before.
         nonlocal switches
         theatre, made = replay(scenario, dict(fewer), mutant, tracks=tracks)
         if what_broke(theatre) != wanted or _cost(made, tasks) >= _cost(switches, tasks):
@@ -52,7 +52,7 @@ def fewest_switches(
         switches = made
         return _latest_first(made)
 
-    # What was seen, first: a load that sees the newest store is one thing less to be understood.
+    # Stale loads first: a load that sees the newest store is easier to understand.
     for step, code in _latest_first(switches):
         if code >= tasks and switches.get(step) == code:
             attempt(list({**switches, step: code % tasks}.items()))
@@ -71,7 +71,7 @@ def _latest_first(switches: Switches) -> list[tuple[int, int]]:
 
 
 def what_broke(theatre: Theatre) -> str:
-    """Name what broke, without the particulars; empty if nothing did."""
+    """Return what broke, without the particulars; empty if nothing did."""
     failure = theatre.run.failure
     if failure is None:
         return "does not end" if theatre.run.limited else ""
