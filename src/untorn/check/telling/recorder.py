@@ -23,8 +23,8 @@ class Told:
     Attributes:
         number: The number of the step; None for a guarded field, which makes no step.
         cell: What was touched.
-        file, line: The place in the source. before, after: The values; None for a mutex or a
-        wake-up.
+        file, line: The place in the source.
+        before, after: The values; None for a mutex or a wake-up.
         made: Whether it was made, and not only about to be.
         stale: The newest value and the step that stored it, if a load saw an older one.
     """
