@@ -1,4 +1,4 @@
-"""Explorations: what they put in place and take away, and when they say nothing."""
+"""Explorations: what they install and remove, and when they are inconclusive."""
 
 import threading
 

@@ -1,4 +1,4 @@
-"""Explorations in parts: whoever makes which when, and however often it is stopped."""
+"""Explorations in parts: the result does not depend on who makes which when, or on stops."""
 
 import json
 from collections.abc import Callable

@@ -23,10 +23,10 @@ class Part:
         up: The part that it was cut from.
         outcome: The sum for it and those of its parts that are dropped from the tree; None if it is
             yet to be made.
-        parts: Those being made, in order.
-        root: Who takes in what they ask for: there may then be more of them. That is done when all
-            are back, in their order, so that it does not depend on who was faster.
-        requests: What it asks those further up.
+        parts: The parts cut from it that are left, in order.
+        root: The root that receives their requests, which may add parts. It receives them when all
+            are back, in their order, so that the result does not depend on their speed.
+        requests: Its requests to parts further up.
         dropped: Whether it is no longer needed, because a part before it failed.
     """
 

@@ -1,9 +1,9 @@
-"""What herd7 7.56.3 says of 700 random programs under Linux's memory model: herd7.txt.
+"""The outcomes of 700 random programs under Linux's memory model, from herd7 7.56.3: herd7.txt.
 
-A line is a program, its threads between bars, and its outcomes: of each thread the values that its
-loads and exchanges returned. Rxa is a load of x with acquire, Wx1r a store of 1 with release, Xx1
-an exchange. All places begin at 0. ~ marks outcomes that no execution has whose program order,
-reads-from and coherence make no circle: a checker of schedules cannot show them.
+A line is a program, with bars between its threads, and its outcomes: for each thread the values
+that its loads and exchanges returned. Rxa is a load of x with acquire, Wx1r a store of 1 with
+release, Xx1 an exchange. All places begin at 0. ~ marks outcomes that no execution has whose
+program order, reads-from and coherence make no circle: a checker of schedules cannot show them.
 """
 
 from __future__ import annotations

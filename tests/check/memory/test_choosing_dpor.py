@@ -1,4 +1,4 @@
-"""The search under weak memory finds what plain search finds, and what herd7 says."""
+"""The search under weak memory finds the same as plain search, and as herd7."""
 
 from __future__ import annotations
 

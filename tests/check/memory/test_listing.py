@@ -1,4 +1,4 @@
-"""docs/weak-memory.md has the table of orders as it is."""
+"""docs/weak-memory.md has the current table of orders."""
 
 from tests.helpers.repository import ROOT
 from untorn.check.memory.listing import listing, name_of

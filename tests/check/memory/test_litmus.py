@@ -1,4 +1,4 @@
-"""Programs that memory models are known by: where ours agrees with Linux's, and where not.
+"""Well-known programs for memory models: where ours agrees with Linux's, and where not.
 
 `linux` is stronger than Linux's model where that allows what no machine does, and both modes are
 stronger where a load would have to see a store that is made only later (load buffering).

@@ -1,4 +1,4 @@
-"""The engine under weak memory: what holds, what does not, and how it is told."""
+"""The engine under weak memory: what holds, what does not, and how failures are printed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table of orders: every access has one, and every row is of an access that there is."""
+"""The table of orders: every access has an order, and every row belongs to an existing access."""
 
 from __future__ import annotations
 

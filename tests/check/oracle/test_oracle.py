@@ -1,4 +1,4 @@
-"""What is looked at when a writer goes to sleep."""
+"""The checks that are made when a writer goes to sleep."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Generated writers: every sequence of calls of which each changes a map, and no other."""
+"""Generated writers: every sequence of calls that each change a map, and no other."""
 
 from itertools import product
 

@@ -1,11 +1,11 @@
-"""What a person reads of a run as a whole."""
+"""The printed summary of a run."""
 
 from untorn.check.telling.report import summary
 from untorn.check.work import Work, WorkOutcome
 
 
 def outcome(*, limited: int = 0, complete: bool = True) -> WorkOutcome:
-    """Return what came of an exploration of ten schedules."""
+    """Return the outcome of an exploration of ten schedules."""
     work = Work("maps/join-right")
     return WorkOutcome(work, 10, 0, limited, 500, 0.5, complete, "", ())
 

@@ -1,4 +1,4 @@
-"""What a person reads of a failing schedule, and that it can be played again."""
+"""The printed failing schedule, which can be played again."""
 
 import re
 from pathlib import Path

@@ -122,7 +122,7 @@ class Knowledge:
 
         Args:
             order: Of the store.
-            task: Who makes it.
+            task: The task that makes it.
             tick: How many of its ticks a release hands on.
             strict: A relaxed store hands nothing on that was learnt from others, unless a barrier
                 has made it known everywhere.
@@ -147,7 +147,7 @@ def _weakly(view: View) -> list[tuple[Any, int]]:
 
 
 def everywhere(view: View) -> View:
-    """Return the part of a view that is known to all who come after."""
+    """Return the part of a view that is known to all later tasks."""
     known: View = {}
     for place, number in view.items():
         if type(place) is tuple:

@@ -123,7 +123,7 @@ class WeakTrace(Trace):
         Of a plain load or store orders is enough.
 
         Args:
-            task: Whose.
+            task: The task.
             order: Its order.
             rmw: It is a read-modify-write.
             refuses: If it is a conditional one: when it leaves what it finds.
@@ -361,7 +361,7 @@ class WeakTrace(Trace):
         self._handed.append(location)
 
     def last_known(self, steps: list[int], step: int) -> int:
-        """Return which of some steps, the first of which is -1, is the last that came before.
+        """Return the last of some steps that came before; the first of them is -1.
 
         That it was made before says nothing: another task may not see that.
         """

@@ -92,7 +92,7 @@ MUTANTS = [
         (("        self._vmi.set(vma.vm_end)\n", ""),),
         ("smaps/split-above", "smaps/merge-left-partial", "smaps/join-both"),
         "the VMA is read-locked throughout, so its end is still the one at which lock_next_vma()"
-        " seated the iterator, and the next step looks at the newest tree anyway",
+        " set the iterator, and the next lookup uses the newest tree anyway",
     ),
     Mutant(
         "smaps-walk-under-rcu",

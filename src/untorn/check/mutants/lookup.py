@@ -9,8 +9,8 @@ _LOCK_NEXT = vma_lookup.lock_next_vma
 
 MAPLE_ITERATOR = Mutant(
     "maple-iterator",
-    "in a new version of the tree the iterator goes on after whatever covers its last index"
-    " now, as Linux's does: its other false gap, which seating it after the lock does not cure",
+    "in a new version of the tree the iterator continues after the entry that covers its last index"
+    " now, as Linux's does: its other false gap, which moving it after the lock does not cure",
     VmaIterator.next,
     (
         (
@@ -82,7 +82,7 @@ MUTANTS = [
         (("    vmi.set(from_addr)\n", ""),),
         ("maps/split-below", "A/munmap-0", "A.B/munmap-0"),
         "the second lookup then finds another VMA or none, never the same: the reader falls back"
-        " to mmap_lock more often than it must, and is shown what it must be",
+        " to mmap_lock more often than needed, and still shows the right map",
     ),
     Mutant(
         "odd-sequence-sampled",
@@ -91,7 +91,7 @@ MUTANTS = [
         (("return None if seq & 1 else seq", "return seq"),),
         ("maps/split-below", "A/mmap-1", "A/move-1-0", "query-one/mprotect+munmap"),
         "a VMA that was found can be locked only after the section that changed it, and the end"
-        " of that section moves the sequence, too; if nothing changed it, the gap was there when"
+        " of that section changes the sequence, too; if nothing changed it, the hole was there when"
         " it was found",
     ),
     Mutant(

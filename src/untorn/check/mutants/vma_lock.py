@@ -144,9 +144,9 @@ MUTANTS = [
             ),
         ),
         ("maps/split-above", "maps/merge-left-partial", "query-one/mprotect+munmap", "meet/killed"),
-        "a reader that looked before the store is waited for, and one that looks later leaves."
-        " Only a wait that a signal ends would leave a VMA marked that is not locked, until the end"
-        " of the section, and no system call waits so",
+        "the writer waits for a reader that checked before the store, and a later one leaves."
+        " Only a wait ended by a signal would leave an unlocked VMA marked, until the end"
+        " of the section, and no system call waits like that",
     ),
     Mutant(
         "readers-kept-out-for-good",

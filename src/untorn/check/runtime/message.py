@@ -1,7 +1,7 @@
 """Message: one store to a location, which loads may still see under weak memory.
 
-A view says what a task, or who reads a message, can no longer miss: of a location the number of
-the oldest message that may be seen, of a task how many of its ticks are known. Views are never
+A view says what a task, or the reader of a message, can no longer miss: for a location the number
+of the oldest message that may be seen, for a task how many of its ticks are known. Views are never
 changed; what has nothing of its own to add shares that of another.
 """
 
@@ -22,7 +22,7 @@ class Message:
         value: What was stored; put in when that is done.
         view: What an acquire that reads it learns.
         base: The same without what readers counted in or out have added: they commute.
-        task: Who stored; -1 for the set-up.
+        task: The task that stored; -1 for the set-up.
         steps: Of the store, and of those that counted; none of the set-up's.
         shared: Another task has counted.
     """

@@ -167,7 +167,7 @@ class Trace:
         return self.clocks[step][task] <= self.clocks[later][task]
 
     def last_known(self, steps: list[int], step: int) -> int:
-        """Return which of some steps, the first of which is -1, is the last that came before."""
+        """Return the last of some steps that came before; the first of them is -1."""
         return bisect_left(steps, step) - 1
 
     def missed(self, first: int, last: int) -> list[int]:

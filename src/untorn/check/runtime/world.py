@@ -108,7 +108,7 @@ class World:
                 if isinstance(owner, Mutex | AtomicInt):
                     continue  # noted above; the rest is the checker's own
                 if field == "__weakref__":
-                    continue  # who refers weakly to it is no state of its own
+                    continue  # weak references to it are no state of its own
                 slot = slot_of(cls, field)
                 # Read below the watcher: setting up is no step.
                 watched = WATCHED.get((cls, field))

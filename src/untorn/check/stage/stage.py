@@ -1,7 +1,7 @@
-"""Stage: what a scenario sets up: processes with a few small VMAs, and tasks that read and write.
+"""Stage: processes with a few small VMAs, and tasks that read and write; a scenario sets it up.
 
 Addresses are pages, counted from BASE. VMA objects come from one slab with a few to spare, which
-all processes of a scenario share: what one frees, any may get.
+all processes of a scenario share: any may get what another frees.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ class Stage:
     """What a scenario sets up.
 
     Attributes:
-        process: Whose maps are read.
+        process: The process whose maps are read.
         others: Further processes of the same slab.
-        names: Of the tasks.
+        names: Names of the tasks.
         jobs: What they do.
-        readers: Those of them that read maps.
-        pagemaps: Those that read pagemap.
-        accesses: Those that access a page.
+        readers: The tasks that read maps.
+        pagemaps: The tasks that read pagemap.
+        accesses: The tasks that access a page.
         written: Pages that must be resident at the end, if they are mapped then.
-        pinned: VMAs with a count that no reader of the scenario gave them.
-        history: What is published of the process's map; see begin_history().
+        pinned: VMAs with an additional count, which no reader of the scenario holds.
+        history: The published states of the process's map; see begin_history().
     """
 
     slab: VmaSlab = field(default_factory=VmaSlab)
@@ -73,11 +73,11 @@ class Stage:
         )
 
     def of_release(self, release: Release) -> None:
-        """Let the process, in which nothing is mapped yet, be one of this Linux, not of CHECKED."""
+        """Let the process, which maps nothing yet, behave like this release, not CHECKED."""
         self.process.mm.release = release
 
     def other(self) -> Pages:
-        """Return another process, which nobody reads."""
+        """Return another process, which no task reads."""
         self.others.append(self.new_process(f"mm {len(self.others) + 2}"))
         return self.others[-1]
 
@@ -102,7 +102,7 @@ class Stage:
         self.task("reader", reader.run)
 
     def begin_history(self) -> None:
-        """Begin to note what is published; all is set up."""
+        """Begin to record published states; the set-up is complete."""
         reads = [read for reader in self.pagemaps for read in reader.reads]
         pages = None
         if reads:
@@ -122,7 +122,7 @@ class Stage:
         return len(show_map(self.process.vma(0)))
 
     def write(self, *operations: Job, name: str = "writer") -> None:
-        """Add a task that makes one system call after the other; False of one: it was refused."""
+        """Add a task that makes system calls in turn; one that returns False was refused."""
 
         def write() -> None:
             run = running.run

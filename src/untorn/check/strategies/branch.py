@@ -60,7 +60,7 @@ class Root:
     def ask(self, requests: Iterable[Request]) -> None:
         """Add the requests of branches."""
         # As in SourceDpor, but only now: what other branches asked for meanwhile may do. Requests
-        # come in the order of the branches, so what is tried does not depend on who was faster.
+        # come in the order of the branches, so what is tried does not depend on their speed.
         for request in requests:
             step, initials, wanted = request
             if step < self.start:
