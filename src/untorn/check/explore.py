@@ -54,7 +54,7 @@ class Exploration:
 
     @property
     def passed(self) -> bool:
-        """Whether all that was to be explored was, and nothing broke."""
+        """Whether everything was explored, and nothing broke."""
         return self.complete and not self.limited and self.failure is None
 
 

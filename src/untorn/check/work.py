@@ -82,7 +82,7 @@ class WorkOutcome:
 
     @property
     def passed(self) -> bool:
-        """Whether all that was to be explored was, and nothing broke."""
+        """Whether everything was explored, and nothing broke."""
         return self.complete and not self.limited and not self.failure
 
 

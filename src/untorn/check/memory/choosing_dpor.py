@@ -113,7 +113,7 @@ class ChoosingDpor(SourceDpor):
         return sleep
 
     def _go(self, frame: Frame, code: int, sleep: int) -> int:
-        """Make a transition, or one of a task's; others of its that are awake are left."""
+        """Make a transition, or one of a task's; its others that are awake remain to be tried."""
         frame.done |= 1 << code % self._run.hub
         if code < self._run.hub:
             codes = self._awake(code, sleep)
@@ -126,7 +126,7 @@ class ChoosingDpor(SourceDpor):
         return self._step(code, sleep)
 
     def _step(self, task: int, sleep: int) -> int:
-        """Make a transition; of those that sleep, let sleep on whose own step commutes with it."""
+        """Make a transition; sleeping ones stay asleep if their own step commutes with it."""
         run, trace = self._run, self._weak
         code, (choice, task) = task, divmod(task, run.hub)
         place = run.locations[task]
@@ -144,11 +144,13 @@ class ChoosingDpor(SourceDpor):
     def _woken(self, sleep: int, settled: int, other: int) -> int:
         counts = self._run.kinds[other] in (COUNT_IN, COUNT_OUT)
         if settled == READ:
-            # A load of a count that readers change is ordered with them, as it always was.
+            # A load of a count that readers change is ordered with them, as under sequential
+            # consistency.
             return sleep & ~(self._ones << other) if counts else sleep
         if settled == COUNT:
             return sleep if counts else sleep & ~(self._ones << other)
-        # A load sleeps on, and so does being refused. What reads the newest is another one now.
+        # A load stays asleep, and so does a refused one. A read of the newest message is a new
+        # transition.
         return sleep & ~(1 << other)
 
     def end(self) -> bool:
@@ -161,8 +163,8 @@ class ChoosingDpor(SourceDpor):
 
     def _sleep_all(self) -> int:
         """Give up the schedule: another one did all that can run; return no task."""
-        # Who sleeps and would be refused might not have been before some store. Nobody else would
-        # see that, as the step is not made.
+        # A sleeping task that would be refused might have succeeded before some store. Nothing else
+        # would show that, because the step is not made.
         run, trace = self._run, self._weak
         run.slept = True
         for task in members(run.alive):

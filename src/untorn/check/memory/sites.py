@@ -1,4 +1,4 @@
-"""Which access of the table a place in the running code is."""
+"""Find the access of the table that a place in the running code makes."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ class UnlistedError(Exception):
 
 _orders: dict[Site, Order] = dict(ORDERS)
 FOUND: dict[tuple[int, ...], Order] = {}
-"""By the id of a code and the place in it (of BY_CALLER also the caller's code) what was found."""
-_codes: dict[int, CodeType] = {}  # so that an id is that of one code for as long as it is known
+"""Results by the id of a code object and the place in it (for BY_CALLER, also the caller's
+code)."""
+_codes: dict[int, CodeType] = {}  # keeps code objects alive, so that their ids stay unique
 
 
 @contextmanager
@@ -38,8 +39,8 @@ def order_at(frame: FrameType, what: str) -> Order:
     """Return the order of the access that a frame is about to make.
 
     Args:
-        frame: Of the production code.
-        what: It does, as Site has it.
+        frame: A frame of the production code.
+        what: The access, as in Site.
 
     Raises:
         UnlistedError: The table has no such access.
@@ -77,9 +78,9 @@ def _look_up(function: str, what: str, ordinal: int) -> Order:
 
 
 def _function(code: CodeType) -> str:
-    """Return what the table calls a function: its name and that of its class, if it has one."""
+    """Return the table's name of a function: its own and that of its class, if it has one."""
     name = code.co_qualname
-    if code.co_filename.startswith("<mutant "):  # its text is that of the function alone
+    if code.co_filename.startswith("<mutant "):  # a mutant's source is that of the function alone
         name = next((f for f, _, _ in _orders if f.endswith(f".{name}")), name)
     for inlined in ("listcomp", "setcomp", "dictcomp"):  # no functions any more in Python 3.12
         name = name.removesuffix(f".<locals>.<{inlined}>")
@@ -87,7 +88,7 @@ def _function(code: CodeType) -> str:
 
 
 def _ordinal(frame: FrameType, what: str) -> int:
-    """Return which of a function's accesses of that kind it is, in the order of its code."""
+    """Return its number among a function's accesses of that kind, in code order."""
     operation, _, field = what.partition(" ")
     # A method of a counter is loaded, and then called.
     codes = (f"{operation.upper()}_ATTR",) if field else ("LOAD_METHOD", "LOAD_ATTR")

@@ -1,19 +1,19 @@
-"""Knowledge: what a task can no longer miss, and what its stores hand on.
+"""Knowledge: what a task can no longer miss, and what its stores pass on.
 
 This is the semantics of weak memory, in views (see docs/weak-memory.md): a store is made at once
 and in the order of the program, but a load may read any message that its task cannot be sure is
-overwritten. Each message has a view, and orders say whose view goes where:
+overwritten. Each message has a view, and orders say which view goes where:
 
-- an acquire takes the view of what it reads for its own; a relaxed load keeps it pending, until a
-  barrier says that what follows comes after;
+- an acquire adds the view of what it reads to its task's; a relaxed load keeps it pending until a
+  barrier orders what follows after the load;
 - a release hands on all that its task knows or has pending; a relaxed store hands on what was
   known at the last barrier, and, on a machine where a store that one other CPU sees is seen by
   all (`linux`, and not `linux-strict`), what was learnt from others;
 - a read-modify-write reads the last message, and hands on its view.
 
-Where it departs from views as they are known (Kang and others, A Promising Semantics, POPL 2017),
-it does so to be Linux's model: a release covers loads that are pending; smp_wmb covers one's own
-stores only; two loads that saw an old and a new state of something are ordered.
+It departs from the known views (Kang and others, A Promising Semantics, POPL 2017) to match Linux's
+model: a release covers loads that are pending; smp_wmb covers one's own stores only; two loads that
+saw an old and a new state of something are ordered.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from untorn.check.runtime.location import SharedLocation
 from untorn.check.runtime.message import NOTHING, Message, View, join
 
 Pending = tuple[tuple[SharedLocation, int, View], ...]
-"""Of relaxed loads: where, which message, and its view."""
+"""Relaxed loads: the place, the number of the message, and its view."""
 EVERYWHERE = "everywhere"
 
 
 class Knowledge:
-    """Of one task, at one moment; a step makes another one.
+    """The knowledge of one task at one moment; a step makes a new one.
 
     Attributes:
         cur: What it can no longer miss.
         pend: Views of what it loaded without order.
         rel: What its relaxed stores hand on: what was known at the last barrier.
-        obs: What it learnt from others.
-        dep: What can be found through pointers that it loaded.
+        obs: What it learned from others.
+        dep: The views of pointers that it loaded, for accesses through them.
         stored: Views of its stores since the last barrier.
         loads: Where pend comes from.
     """
@@ -50,7 +50,7 @@ class Knowledge:
         self.loads: Pending = ()
 
     def copy(self) -> Knowledge:
-        """Return the same, to be changed."""
+        """Return a copy that may be changed."""
         new = Knowledge.__new__(Knowledge)
         new.cur, new.pend, new.rel, new.obs = self.cur, self.pend, self.rel, self.obs
         new.dep, new.stored, new.loads = self.dep, self.stored, self.loads
@@ -62,12 +62,12 @@ class Knowledge:
         return max(oldest, self.dep.get(location, 0)) if order.through else oldest
 
     def see(self, location: SharedLocation, number: int) -> None:
-        """Take note that a message was read, or stored: no older one can be, from now on."""
+        """Record that a message was read or stored: from now on no older one can be read."""
         if number > self.cur.get(location, 0):
             self.cur = {**self.cur, location: number}
 
     def learn(self, location: SharedLocation, number: int, view: View, order: Order) -> None:
-        """Take the view of what was read from another task."""
+        """Learn the view of what was read from another task."""
         if not view:
             return
         if order.acquire:
@@ -79,7 +79,7 @@ class Knowledge:
             self.dep = join(self.dep, view)
 
     def acquire(self, view: View) -> None:
-        """Let all that follows come after what a view knows."""
+        """Order all that follows after what a view knows."""
         for location, number, pending in self.loads:
             # An earlier load saw something older than what is known now, so it came before.
             if view.get(location, -1) > number:
@@ -89,22 +89,22 @@ class Knowledge:
         self.obs = join(self.obs, view)
 
     def order_loads(self) -> None:
-        """Let all that follows come after the loads so far: smp_rmb."""
+        """Order all that follows after the loads so far: smp_rmb."""
         if self.pend:
             self.cur = join(self.cur, self.pend)
             self.obs = join(self.obs, self.pend)
             self.pend, self.loads = NOTHING, ()
 
     def order_stores(self, task: int, tick: int) -> None:
-        """Let the stores that follow come after those so far: smp_wmb."""
+        """Order later stores after the stores so far: smp_wmb."""
         self.rel = join(join(self.rel, self.stored), {~task: tick})
         self.stored = NOTHING
 
     def order_all(self, everywhere: View, own: View, *, strict: bool) -> View:
-        """Let all that follows come after all so far, anywhere: smp_mb; return what is known.
+        """Order all that follows after all so far, anywhere: smp_mb; return what is known.
 
         Args:
-            everywhere: What barriers of any task made known so far.
+            everywhere: What the barriers of all tasks have made known so far.
             own: The task with its ticks.
             strict: See handed_on().
         """
@@ -124,7 +124,7 @@ class Knowledge:
             order: Of the store.
             task: The task that makes it.
             tick: How many of its ticks a release hands on.
-            strict: A relaxed store hands nothing on that was learnt from others, unless a barrier
+            strict: Whether a relaxed store passes on nothing learned from others, unless a barrier
                 has made it known everywhere.
         """
         if order.release:

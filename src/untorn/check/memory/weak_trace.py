@@ -33,9 +33,9 @@ Refuses = Callable[[Any], bool]
 Step = tuple[int, int, int, int]
 """As in Recent: kind, task, tick, index in the schedule."""
 BARRIERS = "smp_mb"
-"""What the place of all full barriers is called."""
+"""Name of the place of all full barriers."""
 SET_UP = (Message(None),)
-"""What is read at a place that has no value, as that of a wake-up, before anything happened."""
+"""The initial message of a place without a value, such as that of a wake-up."""
 
 
 class Made(NamedTuple):
@@ -118,9 +118,9 @@ class WeakTrace(Trace):
     def announce(
         self, task: int, order: Order, *, rmw: bool = False, refuses: Refuses | None = None
     ) -> None:
-        """Say what is known of a step that task is about to announce, besides where it is.
+        """Announce the details of a task's next step, except its place.
 
-        Of a plain load or store orders is enough.
+        For a plain load or store, orders is enough.
 
         Args:
             task: The task.
@@ -135,7 +135,7 @@ class WeakTrace(Trace):
         return self.orders[task], self._refuses[task]
 
     def fence(self, task: int, fence: Fence) -> None:
-        """Make a barrier that is no step: what it does is nobody's business but the task's."""
+        """Make a barrier that is no step: it affects only its own task."""
         know = self.know[task] = self.know[task].copy()
         if fence is Fence.RMB:
             know.order_loads()
@@ -143,7 +143,7 @@ class WeakTrace(Trace):
             know.order_stores(task, self._tick(task))
 
     def _tick(self, task: int) -> int:
-        """Let a tick of a task end; return how many there are."""
+        """End a tick of a task; return the number of ticks."""
         # What the task does after it is not taken as part of it.
         clock = self.now[task] = self.now[task].copy()
         clock[task] += 1
@@ -172,7 +172,7 @@ class WeakTrace(Trace):
         return [message.number + 1 for message in reversed(readable)]
 
     def choose(self, task: int, location: SharedLocation, kind: int, choice: int) -> bool:
-        """Let the step that task makes next see a message, or the newest; say whether it can."""
+        """Let the task's next step see a message, or the newest; return whether it can."""
         choices = self.options(task, location, kind)
         self.choice = choice if choices and choice not in (0, choices[0]) else 0
         return choice == 0 or choice in choices
@@ -309,7 +309,7 @@ class WeakTrace(Trace):
         know.see(location, found.number)
         if settled == READ:
             if not found.is_all_of(task):
-                # What is refused is a plain load, whatever it would have been.
+                # A refused read-modify-write is a plain load.
                 order = order if kind == READ else ONCE
                 know.learn(location, found.number, found.view, order)
             return found
@@ -339,7 +339,7 @@ class WeakTrace(Trace):
         return message
 
     def _take_over(self, mutex: SharedLocation, task: int) -> None:
-        """Let the task that takes a mutex learn what was handed on with it."""
+        """Let the task that takes a mutex learn what its last release passed on."""
         handed, know, order = mutex.handed, self.know[task], self.orders[task]
         if handed is None or handed.task == task:
             return
@@ -439,5 +439,5 @@ def _stores_known(know: Knowledge, other: int) -> int:
 
 def _known(know: Knowledge, other: int) -> int:
     """Return how many ticks of another task come before a store that is made now."""
-    # A store waits for what was loaded before it, if only as that decided that it be made.
+    # A store comes after earlier loads, at least by control dependencies.
     return max(know.cur.get(other, 0), know.pend.get(other, 0))

@@ -54,7 +54,7 @@ run: Run | None = None
 point: Callable[[SharedLocation, int], None] = _no_point
 
 new_trace: type[Trace] = Trace
-"""What keeps the order of steps in executions that are made from now on."""
+"""The class that records the order of steps in new executions."""
 
 _made: dict[tuple[int, int, str], SharedLocation] = {}
 _adopted: list[tuple[dict[Any, Any], Any]] = []

@@ -29,8 +29,8 @@ class Published(Generic[S]):
 
     def keep(self, steps: int) -> None:
         """Start a run whose first steps are those of the run before."""
-        # What kept steps published stands already, and note() lets it pass. All else is noted anew
-        # while they are made again.
+        # States published by kept steps are already recorded, and note() skips them. All others are
+        # recorded again while the steps are repeated.
         known = bisect_left(self.steps, steps)
         del self.states[known:], self.steps[known:]
         self._kept = steps

@@ -105,7 +105,7 @@ class SourceDpor(DepthFirst):
         return self._step(task, sleep)
 
     def _step(self, task: int, sleep: int) -> int:
-        """Make a step; of those that sleep, let sleep on whose own step commutes with it."""
+        """Make a step; sleeping tasks stay asleep if their own step commutes with it."""
         # Others are compared with the kind that the step turned out to be: a reader that was
         # counted in does not wake another one that would be.
         run = self._run
