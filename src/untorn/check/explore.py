@@ -85,6 +85,7 @@ class Theatre:
 
         Raises:
             KeyboardInterrupt: It came meanwhile, and the schedule is unwound.
+            UnlistedError: A mutant makes an access that the table of orders does not have.
         """
         # Every schedule begins in the same state, on the same objects. So a strategy can compare
         # locations, and a history can keep what kept steps have published.
@@ -92,7 +93,7 @@ class Theatre:
         for reader in self.stage.every_reader:
             reader.begin()
         self.run.run(self.stage.jobs, self.stage.history.begin)
-        if isinstance(self.run.failure, KeyboardInterrupt):
+        if isinstance(self.run.failure, KeyboardInterrupt | UnlistedError):
             raise self.run.failure
         if self.run.failure is None and self.finished:
             try:

@@ -9,9 +9,10 @@ from types import CodeType, FrameType
 
 from untorn.check.memory.orders import Order
 from untorn.check.memory.table import BY_CALLER, ORDERS, Site
+from untorn.errors import UntornError
 
 
-class UnlistedError(Exception):
+class UnlistedError(UntornError):
     """Code accesses shared state at a place for which the table has no order."""
 
 
