@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
+from untorn.check.memory.sites import UnlistedError
 from untorn.check.mutants.order_mutant import AnyMutant
 from untorn.check.oracle.ends import BrokenError
 from untorn.check.oracle.oracle import Oracle, check_sleeper
