@@ -224,7 +224,8 @@ def test_a_signal_to_simulated_runs_ends_them_with_their_workers(number: signal.
         stdout, stderr = process.communicate()
     assert (process.returncode, stdout) == (1, "")
     assert stderr == "interrupted after 0 samples\n"
-    assert not any(map(is_alive, seen))
+    # Their tracker ends once it sees that nobody is left.
+    wait_until(lambda: not any(map(is_alive, seen)), "the end of all that was started")
 
 
 @pytest.mark.live
