@@ -33,7 +33,7 @@ USES = {
     "memory": ME,
     "query": f"{ME} 0 --next",
     "race": "--reader vma_lock --test split --duration 0.5",
-    "stale": "",
+    "stale": "--json",
 }
 """A real use of each command that ends by itself."""
 PROGRAM = """
