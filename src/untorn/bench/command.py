@@ -27,7 +27,7 @@ _NULL_FILES = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in ran
 
 
 def check_command(text: str) -> None:
-    """Raise ValueError with the reason if this is no command line, or its program is not here."""
+    """Raise ValueError with the reason if it is not a command line, or its program is not here."""
     words = shlex.split(text)
     if not words:
         raise ValueError("there is no command")

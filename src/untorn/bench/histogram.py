@@ -38,7 +38,7 @@ def width(latency_ns: int) -> int:
 
 
 def merge(histograms: Iterable[Histogram]) -> dict[int, int]:
-    """Return one histogram of the calls of all."""
+    """Return one histogram of the calls in all of these."""
     calls: Counter[int] = Counter()
     for each in histograms:
         calls.update(each)

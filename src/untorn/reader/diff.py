@@ -1,6 +1,6 @@
 """What changed from one map to another: page by page, not line by line.
 
-A VMA that is split or merged is the same memory in other lines, which is no change here. Only lines
+A split or a merge shows the same memory in other lines, and does not count as a change. Only lines
 that one map has and the other has not are compared: their borders cut both maps into pieces, and
 each piece was mapped before, is mapped now, or both. Equal neighbours are joined.
 """

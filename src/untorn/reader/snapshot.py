@@ -109,7 +109,7 @@ class Snapshot(MapColumns):
         What the file does not have, such as device and inode, is 0 or empty; leniencies says what.
 
         Raises:
-            ValueError: It is no ELF core file, or a broken one.
+            ValueError: It is not an ELF core file, or is a broken one.
             OSError: It cannot be read.
         """
         with Path(path).open("rb") as file:

@@ -1,8 +1,8 @@
 """Which processes map files that were deleted or replaced, on a whole machine.
 
-Some memory is called deleted but was never in a directory, so it is no such file: that of
+Some memory is called deleted but was never in a directory, so it does not count: that of
 memfd_create(2), System V and shared anonymous memory, buffers of graphics drivers. We recognise it
-by its file systems, which are mounted nowhere; names prove nothing, as a file may have any.
+by its file systems, which are mounted nowhere. Names prove nothing: a file may have any name.
 
 Source: proc_pid_maps(5), fs/d_path.c.
 """

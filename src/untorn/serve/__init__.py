@@ -1,4 +1,4 @@
-"""Serve a whole host: many ask, one reader looks. For emulators: mounted_engine() and Guest.
+"""Serve a whole host: many clients ask, one reader looks. For emulators: mounted_engine(), Guest.
 
 The public names are in __init__.pyi; each is imported when it is first used.
 

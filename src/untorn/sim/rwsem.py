@@ -2,8 +2,8 @@
 
 The engine hands its lock over to the task that has waited longest. Linux wakes a writer, which must
 then find the lock free; a reader that comes first takes it. So a scanner goes from one read() to
-the next while a writer is woken again and again. Once the writer has waited for a tick or two,
-nothing overtakes it any more. This determines how long a writer waits, and how many readers
+the next while a writer is woken again and again. Once the writer has waited for a tick or two (of
+4 ms), nothing overtakes it any more. This determines how long a writer waits, and how many readers
 overtake it.
 
 Not modelled: a writer spins for about 15 us before it sleeps. Compare

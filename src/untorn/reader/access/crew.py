@@ -69,9 +69,9 @@ class _Failure(NamedTuple):
 class _Work(Generic[T]):
     """The work to do, and the results.
 
-    One thread takes each process, and each process has one result: from that thread, or from
-    the one that leaves it behind. So if no thread and no result is left, nobody has taken the next
-    process.
+    Each process is taken by one thread and has one result: from that thread, or from the one that
+    leaves it behind. So once no thread and no result is left, no thread has taken the next process,
+    and the caller's own thread may look at it.
     """
 
     def __init__(

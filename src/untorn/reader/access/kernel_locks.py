@@ -26,7 +26,7 @@ SYMBOL_FILES = (
     Path("/sys/kernel/tracing/available_filter_functions"),
     Path("/sys/kernel/debug/tracing/available_filter_functions"),
 )
-_ANCHOR = "do_mmap"  # every kernel has it: a list without it is cut or hidden
+_ANCHOR = "do_mmap"  # every kernel has it: a list without it is truncated, or hides it
 
 
 class SymbolEvidence(NamedTuple):

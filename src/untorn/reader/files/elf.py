@@ -104,7 +104,7 @@ def read_elf(file: BinaryIO, *, build_id: bool) -> Elf:
         build_id: Whether to look for the build id, too.
 
     Raises:
-        OutOfReachError: It is no ELF file, or cannot be read.
+        OutOfReachError: It is not an ELF file, or cannot be read.
     """
     from elftools.common.exceptions import ELFError  # here, because it takes 70 ms
     from elftools.construct import ConstructError

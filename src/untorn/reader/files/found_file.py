@@ -110,7 +110,7 @@ class FoundFile:
         """Yield the file, opened for reading.
 
         Raises:
-            OutOfReachError: It is no regular file, or may not be read.
+            OutOfReachError: It is not a regular file, or may not be read.
         """
         status = self.status
         if not stat.S_ISREG(status.st_mode):

@@ -1,8 +1,8 @@
-"""Which file systems are mounted, and which of them answer without others.
+"""Which file systems are mounted, and which of them the kernel can answer for by itself.
 
-A look at a file on a network file system, or on one that a process serves (FUSE), can wait for
-somebody who never answers. So we look only where the kernel answers by itself: on file systems that
-the table below knows to be local.
+A look at a file on a network file system, or on one that a process serves (FUSE), can wait for a
+server that never answers. So we look only where the kernel needs no server: on file systems that
+the table below lists as local.
 
 Source: proc_pid_mountinfo(5), proc_filesystems(5).
 """
@@ -101,7 +101,7 @@ def read_mounts(place: str) -> Mounts:
 
 
 def parse_mount(line: bytes) -> Mount | None:
-    """Return the mount in a line of mountinfo; None if it is no such line."""
+    """Return the mount in a line of mountinfo; None if it is not such a line."""
     match = _LINE.fullmatch(line)
     if match is None:
         return None

@@ -5,7 +5,8 @@ own st_dev, and on overlayfs each layer may. So we compare two things that the k
 same way: stat() through both mappings (map_files), if we may; otherwise the lines of maps, or what
 /proc/self/fdinfo and mountinfo say of the file.
 
-Source: fs/proc/task_mmu.c:show_map_vma(), proc_map_files_lookup(); fs/proc/fd.c:seq_show().
+Source: fs/proc/task_mmu.c:show_map_vma(); fs/proc/base.c:proc_map_files_lookup();
+fs/proc/fd.c:seq_show().
 """
 
 import mmap

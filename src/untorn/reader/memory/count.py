@@ -66,7 +66,7 @@ class Counter:
         return counts
 
     def _count_alike(self, chunk: Chunk, counts: Counts) -> bool:
-        """Add a chunk whose pages are alike and in one range; return whether it is such a one."""
+        """Add a chunk if its pages are alike and in one range; return whether it was added."""
         row = int(np.searchsorted(self._ends, np.uint64(chunk.start), "right"))
         if not self._is_inside(chunk, row):
             return False

@@ -1,6 +1,7 @@
 """What is known of a process and of the machine without a look at its pages.
 
-It comes from counters that are read without a lock; they tell if there is none of something.
+It comes from counters that are read without a lock. They give upper bounds: if a bound is 0, there
+is nothing of that kind to look for.
 """
 
 import ctypes

@@ -60,7 +60,7 @@ class Figure:
         return self.low if self.low is self.high else None
 
     def interval(self) -> tuple[Numbers, Numbers]:
-        """Return the bounds of each row: certain ones, or those of an estimate with 95 %."""
+        """Return the bounds of each row: certain ones, or the 95 % interval of an estimate."""
         if self.variance is None or self.most is None:
             return self.low, self.high
         margin = np.ceil(QUANTILE * np.sqrt(self.variance)).astype(np.uint64)

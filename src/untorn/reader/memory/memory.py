@@ -69,7 +69,7 @@ class Amounts:
     ksm: int | None = None
     guard: int | None = None
     bounds: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-    """By field, the least and the most that an inexact value can be; for an estimate, with 95 %."""
+    """By field, the bounds of an inexact value; of an estimate, those of its 95 % interval."""
 
     def interval(self, name: str) -> tuple[int, int] | None:
         """Return the least and the most that a field can be; None if nothing is known."""
@@ -169,7 +169,7 @@ class Memory(MapColumns):
         is unknown.
 
         Raises:
-            ValueError: It is no such text; the message says where and why.
+            ValueError: The text is neither; the message says where and why.
         """
         smaps = parse_smaps(text)
         figures = figures_of_smaps(smaps)
@@ -252,7 +252,7 @@ class Memory(MapColumns):
             name: One of FIELDS or PARTS.
 
         Raises:
-            ValueError: The name is none of them.
+            ValueError: There is no such field or part.
         """
         if name not in FIELDS and name not in PARTS:
             raise ValueError(f"no quantity {name}; there are {', '.join(FIELDS)}")

@@ -44,7 +44,7 @@ def fields_of(lines: bytes) -> list[tuple[bytes, bytes, bytes]]:
         lines: Its fields without VmFlags; the last line without its newline.
 
     Raises:
-        ValueError: A line is no field with a number, or a field occurs twice.
+        ValueError: A line is not a field with a number, or a field occurs twice.
     """
     found: list[tuple[bytes, bytes, bytes]] = FIELD.findall(lines)
     if len({name for name, _, _ in found}) <= lines.count(b"\n"):

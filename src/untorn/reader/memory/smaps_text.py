@@ -40,7 +40,7 @@ def parse_smaps(text: bytes) -> SmapsText:
         text: The whole text; an empty one has no records.
 
     Raises:
-        ValueError: It is no such text; the message has the line and column, both from 1, what
+        ValueError: The text is neither; the message has the line and column, both from 1, what
             stands there, and what Linux prints there.
     """
     try:
@@ -67,7 +67,7 @@ def _take_apart(text: bytes) -> Records:
     """Take apart a text whose records all end with VmFlags, as Linux prints smaps.
 
     Raises:
-        ValueError: It is another text; the message is of no use.
+        ValueError: It is not such a text; the message is not for users.
     """
     *pieces, last = (b"\n" + text).split(b"\nVmFlags:")
     flags, ranges, fields = [], [], []

@@ -61,7 +61,7 @@ class _Class(IntEnum):
     """Anonymous and mapped more than once; or the zero page or a device's, which do not count."""
     SWAPPED = 5
     SWAP_OR_MARKER = 6
-    """Swapped; or a marker of userfaultfd, which is no page."""
+    """Swapped; or a marker of userfaultfd, which is not a page."""
     GUARD = 7
     SHARED_ANON = 8
     """ANON_OR_SPECIAL if nothing is special."""

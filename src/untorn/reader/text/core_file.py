@@ -41,7 +41,7 @@ def read_core(file: BinaryIO) -> tuple[list[MapsEntry], tuple[Leniency, ...]]:
         file: An open, seekable file.
 
     Raises:
-        ValueError: It is no ELF core file, or a broken one.
+        ValueError: It is not an ELF core file, or is a broken one.
     """
     from elftools.common.exceptions import ELFError
     from elftools.construct import ConstructError

@@ -38,7 +38,7 @@ class LineEndings(dict[bytes, int]):
         return self[ending]
 
     def rows(self, text: bytes, at: Positions, newline: Positions) -> Positions:
-        """Return the row of the text from each position to each newline; -1 if that is no ending.
+        """Return the row of the text from each position to each newline; -1 if it is not an ending.
 
         A few endings that probably occur often are compared with all lines at once.
         """

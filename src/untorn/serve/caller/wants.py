@@ -115,8 +115,8 @@ def _only_ends_with(path: bytes, name: bytes) -> bool:
     """Return whether a name is the end of a path, and does not occur before that.
 
     If it does both, as in PID/root/dir/root, nothing shows which one is asked for. Then the link is
-    followed: only so nobody reaches a file that was not meant. The start of an absolute path is the
-    caller's root, which is no directory of ours.
+    followed: otherwise a caller could reach a file that it did not name. The start of an absolute
+    path is the caller's root, which is not a directory of ours.
     """
     *way, last = path.split(b"/")
     return last == name and name not in (way[2:] if path.startswith(b"/") else way)

@@ -54,7 +54,7 @@ class EngineRoot(Directory):
 
     def _guest(self, pid: int) -> Guest | None:
         process = self.processes.get(pid)
-        if not isinstance(process, Process | Guest):  # a value that is no process is not shown
+        if not isinstance(process, Process | Guest):  # a value that is not a process is not shown
             return None
         guest = guest_of(process)
         return None if guest.gone else guest

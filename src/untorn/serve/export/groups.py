@@ -51,7 +51,7 @@ class Rule(NamedTuple):
         """Parse a rule GROUP=SOURCE:REGEX.
 
         Raises:
-            ValueError: It is no rule; the message says what is wrong.
+            ValueError: It is not a rule; the message says what is wrong.
         """
         group, equals, rest = text.partition("=")
         source, colon, expression = rest.partition(":")

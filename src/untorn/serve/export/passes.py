@@ -1,4 +1,4 @@
-"""Passes over all processes of a host: made on demand, one for all who ask meanwhile.
+"""Passes over all processes of a host: made on demand, one for all clients that ask meanwhile.
 
 A pass looks at each process once, with a few threads, and ends in time even if some are stuck.
 Processes that are too large for it are counted in the background, and shown as last counted.

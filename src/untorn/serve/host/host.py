@@ -32,14 +32,14 @@ class Costs(NamedTuple):
 
 
 class Host:
-    """Reads the processes of a host for all who ask. Any thread may use it.
+    """Reads the processes of a host for all callers. Any thread may use it.
 
     A thread of the host looks at a process, with the host's rights: a server must check first
     whether its client may know the result.
 
     Args:
         proc: Where procfs is mounted.
-        max_age: How old served texts may be, in seconds: one look serves all who ask until then. 0
+        max_age: How old served texts may be, in seconds: until then one look serves all callers. 0
             for none older than the question.
         patience: Seconds that a caller waits for a look; the look goes on after that, and serves
             the next one.

@@ -1,4 +1,4 @@
-"""One look serves all who ask.
+"""One look serves all callers.
 
 A caller gets what was read at most max_age ago, or the result of a look under way that began no
 longer ago. Otherwise a look begins in a thread of its own: so no caller waits for longer than its

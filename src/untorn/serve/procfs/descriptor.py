@@ -1,7 +1,7 @@
 """A descriptor that one thread may close while others use it.
 
 The kernel gives the number of a closed descriptor to the next file that is opened: code that still
-used that number would read somebody else's file.
+used that number would read another file.
 """
 
 import errno

@@ -1,4 +1,4 @@
-"""Files that are passed through, because some programs open them only if they are no links.
+"""Files that are passed through, because some programs open them only if they are not links.
 
 None of them can be written. A reader is judged as the kernel would, or sees what the kernel would
 show it: io and stat are judged, or masked, at each read.

@@ -6,7 +6,7 @@ up each time:
 - exe, cwd and root. Their targets may not exist, or be something else for the caller. So a caller
   that reads such a link gets the kernel's text for it, in a link of its own; a caller that
   follows it reaches the kernel's link.
-- stat, status, io and cmdline. Some programs open them only if they are no links: for these they
+- stat, status, io and cmdline. Some programs open them only if they are not links: for these they
   are passed through. For all others they are links, which takes one request instead of many.
 """
 

@@ -1,8 +1,8 @@
 """The fields of smaps that are known of a memory.
 
 If the kernel's smaps was read, these are all of its fields, in its order. If pages were counted, a
-field is known only if it is exact for every VMA: a field that some VMAs lack would make sums of it
-wrong, and nobody would notice.
+field is known only if it is exact for every VMA: if some VMAs lacked a field, sums of it would be
+wrong without any sign.
 """
 
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ class KnownField(NamedTuple):
     line: bytes
     """A format for the number."""
     unit: int
-    """The unit of that number: bytes, or 1 if it is no size."""
+    """The unit of that number: bytes, or 1 if it is not a size."""
     values: Masked | Numbers
     """One row per VMA, in bytes; masked where the kernel has none."""
 
