@@ -113,11 +113,11 @@ def _option(
     metavar="MB",
     help="Resident memory of the mapper, in one additional VMA.",
 )
-@click.option("--huge", is_flag=True, help="Use huge pages there.  [default: pages of 4 KiB]")
+@click.option("--huge", is_flag=True, help="Use huge pages for --resident.  [default: 4 KiB]")
 @click.option(
     "--virtual-time",
     is_flag=True,
-    help="Emulate guests in virtual time, which load on this machine does not change.",
+    help="Emulate guests (vm:KERNEL) in virtual time: the load of this machine is then not in it.",
 )
 @sim_options
 @cluster_option
@@ -193,18 +193,19 @@ def bench(
     which smaps, smaps_rollup and clear_refs walk under one hold of a lock.
 
     Target sim runs the engine's code on a simulated machine in virtual time: the same command gives
-    the same figures, to the last digit, on any machine, idle or busy. All CPUs share its runs, or
-    with --cluster the workers of a cluster.
+    the same figures, to the last digit, on any machine, idle or busy. Its runs are spread over all
+    CPUs, or with --cluster over the workers of a cluster.
 
-    Beside the latencies stand the ratio of the mean to that of `none`, the scanners' whole passes,
-    the runs whose mapper hung, and what the target counts: how often the mapper was blocked by a
-    lock or preempted, and how often a reader retried or fell back to mmap_lock.
+    Besides latencies, the table has the ratio of the mean to that of `none`, the complete passes
+    of the scanners, the runs in which the mapper hung, and what the target counts: how often the
+    mapper was blocked by a lock or preempted, and how often a reader retried or fell back to
+    mmap_lock.
 
-    A picture shows at most six readers: `none`, those that were named, then the best known. It
-    shows a variant only if that was named.
+    A picture shows at most six readers: `none`, those that were named, then the most important
+    ones. It shows a variant only if that was named.
 
     --locks also counts how often a reader takes the mmap_lock of a process in one pass; the count
-    is exact, even on a busy machine. It needs the right to trace (root), except on the engine.
+    is exact, even on a busy machine. On live it needs the right to trace (root).
     """
     if calibrate:
         _calibrate(targets, costs_file, virtual_time=given["virtual_time"])

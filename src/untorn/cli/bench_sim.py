@@ -27,16 +27,16 @@ _OPTIONS = (
         default=DEFAULT.cpus,
         show_default=True,
         metavar="N",
-        help="CPUs of a simulated machine; the mapper has one to itself.",
+        help="With target sim: CPUs of the machine; the mapper has one to itself.",
     ),
     click.option(
         "--preemption",
         type=click.Choice(("full", "lazy", "none")),
         default=DEFAULT.preemption,
         show_default=True,
-        help="Preemption in its kernel: full, a thread is preempted anywhere; lazy, in a system "
-        "call only if a tick finds that another thread has waited since before; none, only where "
-        "the kernel offers it, as in a walk of page tables.",
+        help="With target sim: where the kernel preempts a thread. full: anywhere; lazy: in a "
+        "system call only if another thread has waited for a whole tick; none: in a system call "
+        "only where the kernel offers it, as in a walk of page tables.",
     ),
     click.option(
         "--nice",
@@ -44,13 +44,13 @@ _OPTIONS = (
         default=DEFAULT.nice,
         show_default=True,
         metavar="N",
-        help="Nice value of its scanners.",
+        help="With target sim: nice value of the scanners.",
     ),
     click.option(
         "--mapper-fifo",
         type=click.IntRange(0, 99),
         default=DEFAULT.mapper_fifo,
         metavar="N",
-        help="Real-time priority of its mapper.  [default: none]",
+        help="With target sim: real-time priority of the mapper.  [default: none]",
     ),
 )

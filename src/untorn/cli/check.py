@@ -54,13 +54,14 @@ _MATRIX = ("dpor", "pos", "random")
     type=click.Choice(("sc", "linux", "linux-strict")),
     default="sc",
     show_default=True,
-    help="What a load may see: the last store, or what Linux's barriers leave possible; by the"
-    " letter of its memory model with linux-strict.",
+    help="What a load may see: sc, the last store; linux, what Linux's barriers leave possible;"
+    " linux-strict, that by the letter of Linux's memory model.",
 )
 @click.option(
     "--mutant",
     metavar="NAME|all",
-    help="Check a mutant of the protocol, or each; under weak memory all are those of orders.",
+    help="Check a mutant of the protocol, or all of them; with --memory linux, all that change"
+    " a memory order.",
 )
 @cluster_option
 @click.option(
@@ -92,11 +93,12 @@ def check(
 ) -> None:
     """Run the engine under every schedule of small scenarios.
 
-    The engine's own code runs, and the judge checks each run. MODEL is a scenario or a group of
-    them: script, maps, query, smaps, mmap_lock, rcu, fault, pages, wait, meet, recycled, A, AB,
-    A.B, ABC, query-one, deep; the default is all that are not deep. A failure is shown step by
-    step. A mutant changes one step of the locking protocol; the command then shows how many
-    schedules it takes to notice. linux-6.17 and maple-iterator are the false gaps of Linux.
+    The engine's own code runs, and each run is held to the coherency contract. MODEL is a scenario
+    or a group of them: script, maps, query, smaps, mmap_lock, rcu, fault, pages, wait, meet,
+    recycled, A, AB, A.B, ABC, query-one, deep; the default is all but deep. A failure is shown step
+    by step. A mutant changes one step of the locking protocol; the command then shows how many
+    schedules it takes to notice. The mutants linux-6.17 and maple-iterator are the false gaps of
+    Linux.
     """
     _require_greenlet()
     if preemptions is not None and strategy != "dfs":

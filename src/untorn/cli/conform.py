@@ -95,7 +95,7 @@ _OF_RANDOM_OPERATIONS = frozenset({"names", "abi", "ops", "seeds", "address"})
     "--record",
     type=click.Path(dir_okay=False, allow_dash=True),
     metavar="FILE|-",
-    help="With --exec: write the calls to this file; --script can make them without CMD.",
+    help="With --exec: write the calls to this file; --script can repeat them without CMD.",
 )
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[CMD...]")
 def conform(
@@ -113,15 +113,15 @@ def conform(
 ) -> None:
     """Compare the engine with a kernel: same results, same maps.
 
-    A stopped child, driven by ptrace, and the engine make the same random scripts of mmap, munmap,
+    A child process, driven by ptrace, and the engine run the same random scripts of mmap, munmap,
     mprotect, mremap, madvise, mlock, brk, mseal, fork, memory accesses and resource limits. After
     each operation the command compares the results, the whole text of maps byte for byte, and the
     counts of pages. A mismatch ends the run with the shortest script that shows it.
 
-    With a cluster, a worker makes each seed or file of cases; live, and the kernels that are there,
-    then mean those of the worker.
+    With vm:KERNEL the child runs in a guest with that kernel, and the engine runs here.
 
-    With vm:KERNEL the child runs in a guest that runs that kernel; the engine is here.
+    With --cluster each seed or file of cases goes to a worker: `live` is then the kernel of that
+    worker, and vm:KERNEL a kernel that the worker has.
 
     With --exec all threads and children of CMD are traced. The effects of calls that the engine
     does not model are taken from the kernel's maps, and counted.

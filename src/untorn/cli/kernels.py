@@ -27,10 +27,10 @@ Row = tuple[str, str, str]
 def kernels(ctx: click.Context) -> None:
     """List the kernels that `vm:` can boot here, or fetch one.
 
-    Of each series the list has the newest release in the cache, and the newest that Debian has. A
-    name may also be that of any Debian kernel package, a release as `uname -r` prints it, or the
-    path of an image, a .deb or a kernel tree. What is fetched is kept in the cache; nothing is
-    installed.
+    For each series, such as 6.12, the list has the newest release in the cache, and the newest that
+    Debian has if that is another one. After vm: you can also write the name of a Debian kernel
+    package, a release as `uname -r` prints it, or the path of an image, a .deb or a kernel tree.
+    What is fetched is kept in the cache; nothing is installed.
     """
     if ctx.invoked_subcommand is not None:
         return
@@ -50,9 +50,10 @@ def kernels(ctx: click.Context) -> None:
 )
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
 def fetch(names: tuple[str, ...]) -> None:
-    """Fetch the newest kernel of a version, or a Debian package by its name.
+    """Fetch kernels from Debian, by series or by package.
 
-    apt downloads it from Debian's suites into the cache; the host's own apt state is left alone.
+    Of a series, such as 6.12, it fetches the newest. apt downloads the packages from Debian's
+    suites into the cache; the host's own apt state is left alone.
     """
     from untorn.vm.kernels import fetch as fetch_kernel
 

@@ -35,10 +35,10 @@ def maps(
 ) -> None:
     """Print the map of a process: each VMA once, none left out.
 
-    The format is that of /proc/PID/maps, but no line is older than another one that took its place,
-    and nothing is missing that was mapped all the time. stderr says how many lines gave way to
-    newer ones, and how many VMAs the kernel had left out. In JSON, addresses and offsets are in
-    bytes.
+    The format is that of /proc/PID/maps. If the process changes its map meanwhile, a range is still
+    shown only once, as it was last seen, and nothing is missing that was mapped all the time.
+    stderr says how many lines newer ones replaced, and how many VMAs the kernel had left out. In
+    JSON, addresses and offsets are in bytes.
 
     With --text, print in Linux's format what another kernel printed, what a mail or an editor left
     of a map, or what a core file has. A line is accepted if it can mean only one thing; stderr

@@ -66,11 +66,11 @@ def memory(
     The kernel counts small processes, in smaps or smaps_rollup. The pages of large ones are counted
     in slices, so that no lock is held for long: that takes some tenths of a second per GiB. The
     numbers are those of smaps. An unknown value is left out or given as bounds, and an estimate (~)
-    comes with its 95 % confidence interval. The largest come first, with their share of what is
-    resident (%), the sums last.
+    comes with its 95 % confidence interval. The largest come first, with their share of all that is
+    resident (%); the sums come last.
 
-    In JSON, the largest come first, too. Numbers are bytes, null where they are not known; _min and
-    _max are bounds.
+    In JSON, the largest come first, too. Sizes are in bytes, and null if they are not known; _min
+    and _max are bounds.
     """
     if bool(pids) == every:
         raise click.UsageError("give either PIDs or --all")

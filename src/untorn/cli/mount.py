@@ -28,7 +28,7 @@ _LIMITS = {"max_hold", "max_age", "patience", "late", "cpu_share", "holds"}
 
 @click.command(
     epilog="""\b
-    Example: untorn mount /run/untorn/proc &        # mkdir -p it first
+    Example: untorn mount /run/untorn/proc &     # after mkdir -p /run/untorn/proc
              prometheus-process-exporter -procfs /run/untorn/proc
     Exit status: 0 ended by Ctrl-C or SIGTERM, or unmounted; 1 it cannot be
     mounted or unmounted; 2 wrong usage."""
@@ -85,15 +85,16 @@ def mount(
 ) -> None:
     """Serve a /proc whose maps files stall no process.
 
-    The files maps, smaps, smaps_rollup and numa_maps are read within limits, which bound how long a
-    lock of a process is held. Point agents at DIR instead of /proc, or bind it (mount --rbind) over
-    the /proc of a mount namespace: everything else in it is the kernel's own. A client that may not
-    read a file in /proc may not read it here either.
+    The files maps, smaps, smaps_rollup and numa_maps are read so that no lock of a process is held
+    for long: see --max-hold. Everything else in DIR is the kernel's own. Point agents at DIR
+    instead of /proc, or bind it (mount --rbind) over the /proc of a mount namespace. A client that
+    may not read a file in /proc may not read it here either.
 
     With --engine, DIR shows processes of the engine: FILE is a Python program that defines
-    `processes`, each by its PID, and may define `run`, which goes on changing them.
+    `processes`, a mapping from PID to process, and may define `run`, which changes them while they
+    are shown.
 
-    On SIGUSR1 it prints on stderr what looking has cost so far.
+    Ctrl-C or SIGTERM unmounts it. On SIGUSR1 it reports on stderr what its looks have cost so far.
     """
     from untorn.serve.fuse.support import check_libraries
 

@@ -43,10 +43,10 @@ def query(
 ) -> None:
     """Print the VMA at a hexadecimal address of a process.
 
-    It asks the PROCMAP_QUERY ioctl where the kernel has it (since 6.11), and otherwise reads the
-    text. The JSON object also has the size of its pages in bytes, and where the address lies in the
-    file: the offset in bytes, the virtual address if it is an ELF file, and a path that opens it
-    from here. With --details it has what smaps, PAGEMAP_SCAN and the threads' stack pointers say.
+    It uses the ioctl PROCMAP_QUERY if the kernel has it (since 6.11), and otherwise reads the text.
+    The JSON object also has the page size in bytes, and where the address lies in the mapped file:
+    the offset in bytes, the virtual address if it is an ELF file, and a path that opens it from
+    here. With --details it has what smaps, PAGEMAP_SCAN and the threads' stack pointers show.
     What is not known is null, and "absent" says why.
     """
     if (build_id or details) and not as_json:

@@ -93,9 +93,10 @@ def race(
     """Race readers of a map against writers, and judge the reads.
 
     Results are KTAP on stdout. The tests split, resize and remap are those of the kernel's own
-    selftest, and change what lies at the end of a read; with -inside, in the middle of one. merge
-    makes each of the ten merges and splits; no-false-gap makes writers change ranges that are
-    always mapped; query-walk asks for one VMA after the other by ioctl; random makes random calls.
+    selftest: they change VMAs at the end of what one read() returns. split-inside and its like
+    change VMAs in the middle. merge makes each of the ten merges and splits; no-false-gap changes
+    ranges that are always mapped; query-walk asks for one VMA after another by ioctl; random makes
+    random calls.
 
     With vm:KERNEL the tests of live run in a guest that is emulated by counting instructions: the
     same command with the same seed gives the same run, to the last line.

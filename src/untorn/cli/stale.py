@@ -27,11 +27,12 @@ if TYPE_CHECKING:
 def stale(proc: str, as_json: bool, timeout: float) -> None:
     """Show which processes map deleted or replaced files.
 
-    An upgrade does that to libraries. The command prints one line per process and file: PID;
-    command; "replaced" if another file has the name now, "deleted" if none has, "gone" if that is
-    not known; "code" if some of it may be run; how much is mapped; the name. Memory that never was
-    in a directory is no such file. How many processes may not be read is said on stderr, and in the
-    last JSON object.
+    An upgrade replaces libraries, for example, and running programs still map the old ones. The
+    command prints one line per process and file: PID; command; "replaced" if another file has the
+    name now, "deleted" if none has, "gone" if that is not known; "code" if some of it may be
+    executed; how much is mapped; the name. Memory that never had a name in a directory, such as
+    that of memfd_create, is left out. stderr, or the last JSON object, says how many processes may
+    not be read.
     """
     from untorn.reader.stale import stale as survey
 

@@ -25,16 +25,21 @@ if TYPE_CHECKING:
 )
 @pid_argument
 @click.option(
-    "--interval", type=Above(86_400), default=1.0, show_default=True, metavar="S", help="Seconds."
+    "--interval",
+    type=Above(86_400),
+    default=1.0,
+    show_default=True,
+    metavar="S",
+    help="Seconds between two looks.",
 )
 @timeout_option(TIMEOUT, "each look")
 def watch(pid: int, proc: str, interval: float, timeout: float) -> None:
     """Show what changes in the map of a process, until it ends.
 
     Ranges are mapped, unmapped, grown, shrunk, protected (other permissions), renamed or replaced
-    (another file). A VMA that is split or merged is no change. A terminal shows totals and the
-    latest changes. Elsewhere each line is a JSON object: the first says how much is mapped, the
-    last that the process ended.
+    (another file). A split or a merge alone is no change. On a terminal the command shows totals
+    and the latest changes. Otherwise it prints a JSON object per line: the first says how much is
+    mapped, the last that the process ended.
     """
     from untorn.reader.watch import watch as looks
 
