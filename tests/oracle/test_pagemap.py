@@ -1,7 +1,7 @@
 """The same calls give the same pagemap, and the same scans of it, in engine and running kernel.
 
-Left out are PAGE_IS_WRITTEN, which up to Linux 6.18 also tells of empty page tables, and the engine
-keeps none, and PAGE_IS_SOFT_DIRTY, which many kernels are built without.
+Left out are PAGE_IS_WRITTEN, which before Linux 7.3 may also be set for empty entries of a page
+table, and PAGE_IS_SOFT_DIRTY, which many kernels are built without.
 """
 
 from collections.abc import Callable, Iterator
