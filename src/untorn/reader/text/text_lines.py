@@ -64,7 +64,7 @@ def ends_with_returns(text: bytes) -> bool:
 
 
 def name_column(text: bytes) -> int:
-    """Return the column, from 1, at which the kernel of that word size prints names."""
+    """Return the column, from 0, at which the kernel that printed the text puts names."""
     narrow = any(len(name[1]) == NARROW_NAME_COLUMN for name in _NAME.finditer(text))
     return NARROW_NAME_COLUMN if narrow and not _WIDE.search(text) else NAME_COLUMN
 
