@@ -28,7 +28,7 @@ from untorn.reader.looks import look_at
 from untorn.reader.snapshot import Snapshot
 
 _KEPT_BY_NFS = re.compile(rb"/\.nfs[0-9a-f]{24}$")
-"""The name that an NFS client gives a deleted file while somebody has it open."""
+"""The name that an NFS client gives a deleted file while a process has it open."""
 
 
 class Stale(NamedTuple):

@@ -40,7 +40,7 @@ def measure_switches(own_cpu: int, other_cpu: int) -> None:
 
 
 def _write_alone() -> _Wake:
-    """Time writes to a pipe on which nobody sleeps."""
+    """Time writes to a pipe on which no process sleeps."""
     clock, times = time.perf_counter_ns, []
     reader, writer = os.pipe()
     for _ in range(ROUNDS):

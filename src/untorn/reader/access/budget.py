@@ -86,7 +86,7 @@ class Budget:
             raise ValueError(f"a budget of {share} CPUs and {holds} holds: both must be above 0")
         self._clock, self._cpu_clock, self._sleep = clock, cpu_clock, sleep
         self._thread = _Thread()
-        self._lock = threading.Lock()  # nothing blocks, and nobody sleeps, while it is held
+        self._lock = threading.Lock()  # no thread blocks or sleeps while it holds it
         now, saved_ns = clock(), int(saved * 1e9)
         self._cpu = _Account(share, saved_ns, now)  # seconds; protected by _lock
         self._held = _Account(holds, saved_ns, now)  # protected by _lock

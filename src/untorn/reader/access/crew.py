@@ -183,7 +183,7 @@ class _Member(Generic[T]):
             return self._pid
 
     def _end(self) -> bool:
-        """Record that the look has ended; return whether somebody still waits for it."""
+        """Record that the look has ended; return whether the caller still waits for it."""
         with self._lock:
             self._pid = None
             if self._left:

@@ -129,7 +129,7 @@ def check_time(path: str) -> None:
 
 
 def leave_behind(look: object) -> None:
-    """Record that nobody waits for a look any more, though it has not ended."""
+    """Record that no caller waits for a look any more, though it has not ended."""
     with _lock:
         _left_behind.add(look)
 
@@ -194,7 +194,7 @@ class _Look(Generic[T]):
         self._end.acquire()
 
     def _make(self) -> None:
-        """Look, and clean up if nobody waits for the result any more. Runs in the other thread."""
+        """Look, and clean up if the caller no longer waits for the result. Runs in that thread."""
         _limit.deadline = self._deadline
         try:
             self._result.append(self._look())

@@ -1,9 +1,9 @@
 """A file that was found but not opened.
 
-The descriptor only names the file (O_PATH), and opening it so waits for nobody. Through it we ask
-what the file is, and if it is a regular file, open it for reading: so that is the very same file.
-That leaves the access time unchanged if we may (O_NOATIME), and is not done if it would break a
-lease. A watcher of the file (inotify, fanotify) sees that it is opened and read.
+The descriptor only names the file (O_PATH): to open it in this way never waits. Through it we ask
+what the file is, and if it is a regular file, open it for reading: so we read the file that was
+checked. Reading leaves the access time unchanged if we may (O_NOATIME), and is not done if it would
+break a lease. A watcher of the file (inotify, fanotify) sees that it is opened and read.
 
 Source: open(2), openat2(2), fcntl(2), proc_pid_fdinfo(5), proc_locks(5).
 """
@@ -168,7 +168,7 @@ def _openat2_resolving(root_fd: int, path: bytes, resolve: int) -> int:
 
 
 def _may_be_leased(inode: int) -> bool:
-    """Return whether somebody holds a lease on a file with this inode, on any file system.
+    """Return whether a process holds a lease on a file with this inode, on any file system.
 
     Opening the file for reading breaks a write lease, and its holder gets a signal.
     """

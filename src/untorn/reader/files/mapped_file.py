@@ -61,7 +61,7 @@ class MappedFiles:
         return f"{self.place}/root", self.mounts
 
     def type_of(self, device: Device) -> str | None:
-        """Return the type of a device's file system; None if nobody here has it mounted."""
+        """Return the type of a device's file system; None if no mount that we can see has it."""
         if device in memory_devices():
             return "tmpfs"
         return self.mounts.type_of(device) or self.our_mounts.type_of(device)

@@ -171,7 +171,7 @@ class Callers:
 
 
 def _last_id(id_map: bytes) -> int:
-    """Return the last ID of our user namespace, which nobody has.
+    """Return the last ID of our user namespace, which no process has.
 
     Args:
         id_map: The text of uid_map or gid_map. See user_namespaces(7).

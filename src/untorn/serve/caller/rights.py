@@ -12,7 +12,7 @@ from untorn.maps.page import PAGE_SIZE
 NOBODY = 65534
 """User and group ID. See user_namespaces(7), "Unmapped user and group IDs"."""
 UserNamespace = tuple[int, int]
-"""Device and inode; they stay the same as long as somebody is in it."""
+"""Device and inode; they stay the same as long as a process is in it."""
 
 
 _UNCONFINED = {b"", b"unconfined"}

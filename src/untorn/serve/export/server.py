@@ -1,4 +1,4 @@
-"""Serve metrics over HTTP to a few clients at a time; a slow one holds up nobody for long.
+"""Serve metrics over HTTP to a few clients at a time; a slow one holds up no other for long.
 
 Each connection has a thread and one request. If the most connections are open, a new one is closed
 at once; one that sends or receives nothing for some seconds is closed, too.

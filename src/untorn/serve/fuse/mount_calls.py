@@ -47,7 +47,7 @@ def detach(point: str) -> None:
 def bind_as_slave(source: str, point: str) -> None:
     """Mount a tree of mounts at a second place, so that unmounts there do not affect the first.
 
-    It becomes a slave before anybody sees it: a bind mount of a shared tree is shared at first, and
+    It becomes a slave before it is visible: a bind mount of a shared tree is shared at first, and
     detaching it would also detach what is mounted on the original.
 
     Raises:

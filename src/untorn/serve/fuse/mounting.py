@@ -49,7 +49,7 @@ def mount_fuse(directory: str, source: str) -> int:
 
     Raises:
         OSError: ENOENT, ENOTDIR or EACCES for the directory; ENOENT, ENODEV, EPERM or EACCES for
-            /dev/fuse; EPERM if nobody lets us mount.
+            /dev/fuse; EPERM if we may not mount, and fusermount3 does not do it either.
     """
     try:
         return _mount_ourselves(directory, source)

@@ -129,7 +129,7 @@ class Requests:
         return self._opened_as(_Listing(answers.positions(entries), time.monotonic()))
 
     def _opened_as(self, opened: OpenFile | _Listing) -> Answer:
-        """Keep an open file and answer with its handle; close it if nobody learns the handle."""
+        """Keep an open file and answer with its handle; close it if the answer does not arrive."""
         with self._lock:
             self._last_handle += 1
             handle = self._last_handle

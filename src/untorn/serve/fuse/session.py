@@ -23,8 +23,9 @@ _REFUSALS = {
     **dict.fromkeys(("mknod", "mkdir", "symlink", "link", "rename", "create"), errno.ENOENT),
     **dict.fromkeys(("unlink", "rmdir", "setattr"), errno.EPERM),
 }
-"""Operations that nobody can do in /proc, and the error there. Source:
-fs/proc/base.c:proc_setattr(), and fs/namei.c for missing operations."""
+"""Operations that are refused, with the error that they have in /proc (which lets root change some
+attributes). Source: fs/proc/base.c:proc_setattr(), since Linux 7 proc_nochmod_setattr(), and
+fs/namei.c for missing operations."""
 _FOR_THE_LAST = 5.0
 """Seconds that requests under way have after the last one."""
 

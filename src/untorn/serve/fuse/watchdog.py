@@ -90,7 +90,7 @@ class Watchdog:
         return not replied or (untaken and self._last_answer == before)
 
     def _is_untaken(self) -> bool:
-        """Return whether a request waits that nobody has received."""
+        """Return whether a request waits that the server has not received."""
         return any(events & select.POLLIN for _, events in self._requests.poll(0))
 
     def _ask(self) -> None:
@@ -119,7 +119,7 @@ class Watchdog:
     def _find_connection(self) -> None:
         minor = minor_of(self._source, _PROC)
         if minor is not None:
-            with suppress(OSError):  # then only requests that nobody has received are seen
+            with suppress(OSError):  # then only requests that were not received are seen
                 self._connection = Connection(minor)
 
 

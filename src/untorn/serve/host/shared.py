@@ -6,9 +6,9 @@ patience, however long the look takes. If a look is under way that began too lon
 begins after it, and serves all who asked meanwhile: so there is one look at a time per file, and a
 stuck process has no more threads than files.
 
-A look that was late for somebody serves the next caller, if nothing newer was found, until two
+A look that was late for a caller serves the next one, if nothing newer was found, until two
 minutes after it began. Otherwise a caller that asks once a minute about a process which takes
-longer than its patience would never get anything. If nobody asks at all, nothing is done, and
+longer than its patience would never get anything. If no caller asks at all, nothing is done, and
 nothing is dropped.
 """
 
@@ -29,14 +29,14 @@ from untorn.serve.text.text import Text
 Look = Callable[[Watched, Kind], Text]
 Key = tuple[Watched, Kind]
 _KEPT = 120.0
-"""Seconds to keep texts that nobody asks for, or that were late for somebody: longer than from one
-scrape to the next."""
+"""Seconds to keep texts that no caller asks for, or that were late for a caller: longer than the
+time from one scrape to the next."""
 _MOST_BYTES = 64 << 20
 """Bytes of all texts that are kept; the one asked for last always stays."""
 _QUICK = 0.005
 """Seconds."""
 _SWEEP = 1.0
-"""Seconds between two searches for texts to drop, if anybody asks at all."""
+"""Seconds between two searches for texts to drop, if any caller asks at all."""
 
 
 class Late(StrEnum):
@@ -61,7 +61,7 @@ class _Look:
     text: Text | None = None
     size: int = 0  # bytes of the text
     error: BaseException | None = None  # if there is no text
-    owed: bool = False  # it was late for somebody, and has served nobody since
+    owed: bool = False  # it was late for a caller, and has served none since
 
     def result(self) -> Text:
         """Return its result, or raise its error. It has ended."""
@@ -85,7 +85,7 @@ class _File:
 class SharedLooks:
     """The results of looks, and looks under way. Any thread may use it.
 
-    Lock order: the lock here is innermost; nobody looks, waits or starts a thread under it.
+    Lock order: the lock here is innermost; no thread looks, waits or starts another under it.
 
     Args:
         look: Makes a look.
@@ -171,7 +171,7 @@ class SharedLooks:
                 self._files.pop((process, kind), None)
 
     def close(self) -> None:
-        """Let nobody wait any more."""
+        """Let no caller wait any more."""
         with self._lock:
             self._closed = True
             for file in self._files.values():
@@ -228,7 +228,7 @@ class SharedLooks:
             following = self._end(key, file, following, found)
 
     def _found(self, key: Key) -> Text | BaseException:
-        """Return the text or the error of a look: any error, because somebody waits for it."""
+        """Return the text or the error of a look: any error, because a caller waits for it."""
         try:
             return self._look(*key)
         except BaseException as error:
@@ -268,7 +268,7 @@ class SharedLooks:
         raise TimeoutError(errno.ETIMEDOUT, reason)
 
     def _sweep(self, now: float) -> None:
-        """Drop what nobody asks for, and what exceeds the limit. The lock is held."""
+        """Drop what no caller asks for, and what exceeds the limit. The lock is held."""
         self._swept = now
         size = self._size()
         for key, file in list(self._files.items()):

@@ -2,7 +2,7 @@
 
 A look may be stuck in a call that waits for a lock of a process, and nothing can end that
 (reader/access/limit.py). So the limit is how many threads may be stuck, and only as many run as are
-needed. An idle thread ends after a while: if nobody asks, no thread is left.
+needed. An idle thread ends after a while: if no caller asks, no thread is left.
 """
 
 import _thread

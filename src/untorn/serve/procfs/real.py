@@ -175,7 +175,7 @@ class RealProcess:
         return self._proc.deputy.credentials_of(caller)
 
     def check_open(self, path: str, reader: Caller, opener: Credentials) -> None:
-        """Open and close one of its files, to judge a reader of what somebody else has opened.
+        """Open and close one of its files, to judge a reader of what another caller has opened.
 
         Raises:
             OSError: As open(), if neither of them may.

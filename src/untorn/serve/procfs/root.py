@@ -91,7 +91,7 @@ class ProcRoot(Directory):
     def _process(self, pid: int, caller: Caller) -> Node:
         """Return a process that a caller may see.
 
-        The kernel may remember processes that are gone for a long time, as nobody looks up their
+        The kernel may remember processes that are gone for a long time, as no caller looks up their
         names again: they are dropped when many new ones have come, and when no descriptor is left.
 
         Raises:
