@@ -5,14 +5,16 @@ from __future__ import annotations
 import socket
 from concurrent.futures import Future
 from contextlib import suppress
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Generic, Self, TypeVar
 
-from untorn.processes.endings import wait_readable
+from untorn.processes.endings import raise_ending, wait_readable
 
 T = TypeVar("T")
 _LONG = 3600.0
 """Seconds."""
+_MANY = 4096
+"""Bytes; each only says that the queue is worth a look."""
 
 
 class Arrivals(Generic[T]):
@@ -21,6 +23,7 @@ class Arrivals(Generic[T]):
     def __init__(self) -> None:
         self._done: SimpleQueue[Future[T]] = SimpleQueue()
         self._reading, self._writing = socket.socketpair()
+        self._writing.setblocking(False)
 
     def expect(self, future: Future[T]) -> Future[T]:
         """Wait for a future, too; return it."""
@@ -29,16 +32,21 @@ class Arrivals(Generic[T]):
 
     def _arrived(self, future: Future[T]) -> None:
         """Report a future that is done; called by a thread of the executor."""
+        # Put first: next() looks at the queue once more after it has emptied the socket.
         self._done.put(future)
-        with suppress(OSError):  # nobody waits any longer
+        # The socket may be full, as when thousands are cancelled at once: then it is readable
+        # anyway. It may be closed: then nobody waits any longer.
+        with suppress(OSError):
             self._writing.send(b".")
 
     def next(self) -> Future[T]:
         """Wait for one that is done. Raises KeyboardInterrupt if an ending is asked for."""
-        while not wait_readable(self._reading.fileno(), _LONG):
-            pass
-        self._reading.recv(1)
-        return self._done.get()
+        raise_ending()
+        while True:
+            with suppress(Empty):
+                return self._done.get_nowait()
+            if wait_readable(self._reading.fileno(), _LONG):
+                self._reading.recv(_MANY)
 
     def __enter__(self) -> Self:
         return self
