@@ -93,12 +93,12 @@ def check(
 ) -> None:
     """Run the engine under every schedule of small scenarios.
 
-    The engine's own code runs, and each run is held to the coherency contract. MODEL is a scenario
-    or a group of them: script, maps, query, smaps, mmap_lock, rcu, fault, pages, wait, meet,
-    recycled, A, AB, A.B, ABC, query-one, deep; the default is all but deep. A failure is shown step
-    by step. A mutant changes one step of the locking protocol; the command then shows how many
-    schedules it takes to notice. The mutants linux-6.17 and maple-iterator are the false gaps of
-    Linux.
+    The engine's own code runs, and each run is judged by the coherency contract. MODEL is a
+    scenario or a group of them: script, maps, query, smaps, pagemap, mmap_lock, rcu, fault, pages,
+    guards, values, wait, meet, recycled, A, AB, A.B, ABC, query-one, deep; the default is all but
+    deep. A failure is shown step by step. A mutant changes one step of the locking protocol; the
+    command then shows how many schedules it takes to notice. The mutants linux-6.17 and
+    maple-iterator are the false gaps of Linux.
     """
     _require_greenlet()
     if preemptions is not None and strategy != "dfs":
