@@ -47,7 +47,7 @@ _LIMITS = {"max_hold", "max_age", "patience", "late", "cpu_share", "holds"}
 @seconds_option(
     "--patience",
     5,
-    "Seconds that a client waits for a look. The look goes on, and serves the next client.",
+    "Seconds that a client waits for a look. The look continues, and serves the next client.",
 )
 @click.option(
     "--late",
