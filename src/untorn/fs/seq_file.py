@@ -38,7 +38,7 @@ class SeqFile(Generic[R]):
     """One open file. Its lock serialises the reads of several tasks.
 
     Attributes:
-        index: The position of the records' owner, who defines its meaning.
+        index: The position in the records; the source of the records defines its meaning.
 
     _mutex protects all fields. lockdep knows it as SeqFile.lock.
     """

@@ -11,7 +11,7 @@ interleaving checker) records what they did, and asks afterwards.
 5. Under vma_lock a writer is never blocked by a reader of another VMA.
 
 The judge checks 1 to 3, for any reading. 4 and 5 do not show in the lines: a pass that can be
-judged as a whole has ended, and the owner of the locks knows who blocked whom.
+judged as a whole has ended, and only the locks know which task blocked which.
 
 From the top down: report, views, contract, lines, history, reading.
 """

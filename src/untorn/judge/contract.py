@@ -73,7 +73,7 @@ class Verdict:
 
     @property
     def gaps(self) -> int:
-        """Ranges left out that must not be."""
+        """How many ranges are left out that were mapped the whole time."""
         return sum(each.rule is Rule.GAP for each in self.violations)
 
 

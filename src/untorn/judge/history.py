@@ -18,7 +18,7 @@ class History:
         first: Version of the first state; each further state has the next version.
 
     A state that shares most lines with the one before costs little more than comparing the two.
-    What is mapped is computed when somebody asks.
+    What is mapped is computed on demand.
     """
 
     __slots__ = ("_borders", "_states", "_toggles", "first")

@@ -12,7 +12,7 @@ def parse_line(text: bytes) -> MapsEntry:
     """Parse a line of maps, with its newline; the same text is parsed only once.
 
     Raises:
-        ValueError: It is no line of maps.
+        ValueError: It is not a line of maps.
     """
     return MapsEntry.parse(text)
 
@@ -25,7 +25,7 @@ def parse_lines(text: bytes, file: str = "maps") -> tuple[MapsEntry, ...]:
         file: The file that the text is from: a key of VMA_LINES.
 
     Raises:
-        ValueError: A line that should be a line of maps is none.
+        ValueError: A line that should be a line of maps is not one.
     """
     lines = map(parse_line, VMA_LINES[file](text).splitlines(keepends=True))
     return tuple(line for line in lines if line.start < TASK_SIZE)

@@ -21,7 +21,7 @@ class Solid:
     ranges: tuple[Range, ...]
 
     def first_shown(self, line: MapsEntry, first: int, last: int) -> int:
-        """Return first: nothing speaks against the line."""
+        """Return first: nothing is known that contradicts the line."""
         return first
 
     def mapped_throughout(self, start: int, end: int, first: int, last: int) -> Sequence[Range]:

@@ -1,10 +1,11 @@
 """A fair reader-writer semaphore: first come, first served.
 
-A waiting writer stops every reader that comes after it, as in Linux: otherwise two readers whose
-holds overlap could starve the writer for ever. Compare kernel/locking/rwsem.c.
+A waiting writer stops every reader that comes after it: otherwise two readers whose holds overlap
+could starve the writer for ever. A task that releases the lock hands it over: it makes the next
+waiters owners before it wakes them, so no newcomer can slip in between.
 
-A task that releases the lock hands it over: it makes the next waiters owners before it wakes
-them, so no newcomer can slip in between.
+Linux is less strict: a newcomer may take a free lock before a waiting writer, until that writer has
+waited for 4 ms. Compare kernel/locking/rwsem.c.
 """
 
 import errno
@@ -126,7 +127,7 @@ class RwSemaphore:
             lockdep.acquire(self.lock_class, self, nested=nested)
         with self._mutex:
             self._writes += 1
-            # The lock is free and nobody waits, so it can be taken without a hand-over.
+            # The lock is free and no task waits, so it can be taken without a hand-over.
             if self._count == 0 and not self._queue:
                 self._count = -1
                 self.owner = sync.current()

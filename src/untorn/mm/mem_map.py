@@ -1,7 +1,7 @@
 """The page frames of the machine: from page to frame number, and back.
 
 Linux has a struct page for each frame. Here a Page gets a frame when its number is first asked for;
-before that, nobody can have seen the number. Compare mm/sparse.c, pfn_to_page().
+before that, no reader can have seen the number. Compare mm/sparse.c, pfn_to_page().
 """
 
 from weakref import WeakValueDictionary

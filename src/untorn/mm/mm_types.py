@@ -43,7 +43,7 @@ MMAP_LOCK = lockdep.LockClass("mmap_lock")
 VM_REFCNT_EXCLUDE_READERS_FLAG = 1 << 30
 VM_REFCNT_LIMIT = VM_REFCNT_EXCLUDE_READERS_FLAG - 1
 SLAB_POISON = 0x6B6B_6B6B_6B6B_6B6B
-"""The bounds of a freed VMA. In Linux, the slab's free list overwrites these words."""
+"""The bounds of a freed VMA. In Linux the slab's free pointer overwrites vm_start alone."""
 
 
 class AnonVma:
@@ -67,8 +67,8 @@ class AnonVma:
 class Vma:
     """A contiguous range of one address space with one set of attributes.
 
-    The attributes are stable while the task holds the VMA's read lock, or mmap_lock in any mode:
-    then the VMA is called stable. They are written only under mmap_lock (write) with the VMA
+    A VMA is called stable while the task holds its read lock, or mmap_lock in any mode: then its
+    attributes do not change. They are written only under mmap_lock (write) with the VMA
     write-locked, unless a comment beside them says otherwise. Any task may read the lock state,
     even of a freed or recycled object.
     """
@@ -125,7 +125,7 @@ class Vma:
     anon_vma_chain: tuple[AnonVma, ...]
     # For a private mapping of hugetlbfs that reserved its pages: the page numbers in the file whose
     # reservation it has used up. All VMAs that come from one mmap share the set. Otherwise None.
-    # The pool's lock protects the contents. Compare include/linux/hugetlb.h:HPAGE_RESV_OWNER.
+    # The pool's lock protects the contents. Compare mm/hugetlb.c:HPAGE_RESV_OWNER.
     resv_map: set[int] | None
 
     def __init__(self) -> None:
@@ -466,7 +466,7 @@ def mmgrab(mm: MmStruct) -> None:
 
 
 def mmdrop(mm: MmStruct) -> None:
-    """Drop a reference to the structure. The last one frees it; nobody may wake its writer then."""
+    """Drop a reference to the structure. The last frees it; no task may wake its writer then."""
     # In the kernel the memory is free now. Here only vma_writer_wait is deleted, which a reader
     # with a foreign VMA could touch too late, so that tests notice.
     if mm.mm_count.add(-1) == 0:

@@ -5,7 +5,7 @@ does not change, because vm_lock_seq is written only while FLAG keeps new reader
 readers have left. A reader first increments the count and then loads vm_lock_seq. So either the
 writer sees the count and waits, or the reader sees the new vm_lock_seq and leaves.
 
-vma_start_read() may return BUSY for a VMA that nobody has locked (the sequence wrapped, or the
+vma_start_read() may return BUSY for a VMA that no task has locked (the sequence wrapped, or the
 object was just recycled); the caller then takes mmap_lock. It never grants a VMA that is being
 written. Compare mm/mmap_lock.c and include/linux/mmap_lock.h.
 """

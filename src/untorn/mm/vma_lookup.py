@@ -175,7 +175,7 @@ def _gap_is_real(
 def _fallback(
     mm: MmStruct, vmi: VmaIterator[Vma], from_addr: int, counts: WalkCounts
 ) -> Vma | None:
-    """Look up and lock the next VMA under mmap_lock. RCU is not held on entry, but on return."""
+    """Look up and lock the next VMA under mmap_lock. Enter without RCU; return with it held."""
     counts.fallbacks += 1
     try:
         mmap_read_lock_killable(mm)

@@ -35,7 +35,7 @@ _ANON_SHMEM = b"[anon_shmem:"
 """How its name begins if prctl(2) has set one."""
 _ZERO_NAME = b"/dev/zero"
 _FILES_IN_DEV = re.compile(rb"/dev/(shm/|huge).*|/dev/zero( \(deleted\))?", re.DOTALL)
-"""Paths below /dev that are no devices with a driver of their own."""
+"""Paths below /dev that are not devices with a driver of their own."""
 _OF_DRIVERS = (
     *(b"/dev/", b"/sys/", b"/proc/"),  # devices, or files that the kernel generates
     *(b"/dmabuf:", b"/drm mm object", b"/i915"),  # buffers of devices
@@ -131,7 +131,7 @@ def _operations(entry: MapsEntry, page_size: int) -> VmOperations | None:
 
 
 def _is_of_driver(entry: MapsEntry) -> bool:
-    """Return whether an entry maps a file with a driver, and no plain file.
+    """Return whether an entry maps a file with a driver, not a plain file.
 
     A file without a path is a socket or an anonymous inode, such as that of a ring.
     """
@@ -139,7 +139,7 @@ def _is_of_driver(entry: MapsEntry) -> bool:
 
 
 def is_of_driver(path: bytes) -> bool:
-    """Return whether a path, from maps or a descriptor, belongs to a file that is no plain file."""
+    """Return whether a path, from maps or a descriptor, is that of a file with a driver."""
     if _FILES_IN_DEV.fullmatch(path):
         return False
     return path.startswith(_OF_DRIVERS) or not path.startswith(b"/")

@@ -75,7 +75,7 @@ def _add_huge(mss: MemSizeStats, vma: Vma, start: int) -> None:
 
 
 def _add_own(mss: MemSizeStats, part: Part) -> None:
-    """Add the anonymous pages without a Page, which nobody else maps, all at once."""
+    """Add the anonymous pages without a Page, which no other process maps, all at once."""
     table, first, last, _ = part
     clean = table.ptes.count(ANON, first, last) * PAGE_SIZE
     dirty = table.ptes.count(ANON | DIRTY, first, last) * PAGE_SIZE

@@ -45,8 +45,7 @@ def do_brk(mm: MmStruct, addr: int) -> int:
     mmap_write_lock_killable(mm)
     try:
         old = mm.brk
-        # brk has no errno: it reports a failure by returning the old end. Then nothing was mapped
-        # or unmapped.
+        # If this fails, nothing was mapped or unmapped.
         try:
             _move_brk(mm, addr)
         except OSError:

@@ -1,6 +1,6 @@
 """Check whether a VMA allows an advice, in Linux's order of checks.
 
-Compare mm/madvise.c:can_modify_vma_madv(), madvise_dontneed_free_valid_vma(), can_madv_lru_vma(),
+Compare mm/madvise.c:can_madvise_modify(), madvise_dontneed_free_valid_vma(), can_madv_lru_vma(),
 is_valid_guard_vma(); mm/huge_memory.c:__thp_vma_allowable_orders().
 """
 

@@ -1,7 +1,7 @@
 """Give the VMAs of a range a memory policy. This splits and merges them, as flags do.
 
-Compare mm/mempolicy.c:do_mbind(), queue_pages_range(), mbind_range(),
-sys_set_mempolicy_home_node().
+Compare mm/mempolicy.c:do_mbind(), queue_pages_range(), mbind_range(), and the system call
+set_mempolicy_home_node.
 """
 
 import errno

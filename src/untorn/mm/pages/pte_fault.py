@@ -98,7 +98,7 @@ def _write_private(vma: Vma, part: Part) -> None:
                 vma.vm_file.mapping.page(_file_page(vma, part, index))
     # Copy on write: the entry drops the shared page. Anonymous memory that only this entry maps
     # stays in its frame if the frame number was asked for. Otherwise it no longer needs a Page, and
-    # nobody can tell: any task that maps it or asks for its frame needs the lock that is held here.
+    # no task can tell: one that maps it or asks for its frame needs the lock that is held here.
     # Compare mm/memory.c:wp_can_reuse_anon_folio().
     for index, page in table.shared_in(first, last) if table.pages else ():
         if page.kind is PageKind.ANON and page.mapcount == 1 and page.pfn:

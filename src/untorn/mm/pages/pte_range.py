@@ -48,7 +48,7 @@ def _put(part: Part, pte: int, page: Page | None) -> None:
 def free_lazily(vma: Vma, start: int, end: int) -> None:
     """Give up the contents of anonymous pages of [start, end) until they are written again.
 
-    Preconditions: mmap_lock held; vma is anonymous.
+    Preconditions: vma stable and anonymous.
     """
     page_table = vma.vm_mm.page_table
     for table, first, last, _ in page_table.parts(start, end):
@@ -93,7 +93,7 @@ def _page_out_part(vma: Vma, part: Part) -> None:
 def install_guards(vma: Vma, start: int, end: int) -> None:
     """Discard the pages of [start, end) and make every access there fail.
 
-    Preconditions: mmap_lock held.
+    Preconditions: vma stable.
     """
     page_table = vma.vm_mm.page_table
     # part() creates missing tables: a guard is an entry, too.
@@ -106,7 +106,7 @@ def install_guards(vma: Vma, start: int, end: int) -> None:
 
 
 def remove_guards(vma: Vma, start: int, end: int) -> None:
-    """Remove the guards of [start, end). Preconditions: mmap_lock held."""
+    """Remove the guards of [start, end). Preconditions: vma stable."""
     page_table = vma.vm_mm.page_table
     for part in page_table.parts(start, end):
         with page_table.lock:

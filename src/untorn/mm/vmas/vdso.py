@@ -1,7 +1,7 @@
 """Map what the kernel maps into every process: [vdso] and its data.
 
 Compare arch/x86/entry/vdso/vma.c:map_vdso(), lib/vdso/datastore.c:vdso_install_vvar_mapping(),
-mm/vma.c:_install_special_mapping().
+mm/mmap.c:_install_special_mapping().
 """
 
 from untorn.maps.page import PAGE_SHIFT, PAGE_SIZE

@@ -1,11 +1,12 @@
 """Lockings: the ways to keep the VMAs of one fill still while their lines are written.
 
-A reader has the name of its locking.
+A reader is called by the name of its locking; the documentation calls a locking a strategy.
 
     mmap_lock   the whole fill under mmap_lock; Linux before 6.17
     vma_lock    one VMA lock at a time, and mmap_lock for a single lookup if a writer is in the way;
                 Linux since 6.17
-    rcu         a copy of each VMA, which is valid if no writer came in between; never merged
+    rcu         a copy of each VMA, which is valid if no writer came in between; proposed for Linux,
+                but never part of it
 
 smaps and numa_maps also walk the page table of each VMA. The walk may sleep, and needs the VMA
 itself and not a copy. Under mmap_lock it can do that (Linux up to 7.1), and under vma_lock too
