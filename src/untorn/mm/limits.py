@@ -87,11 +87,12 @@ def stack_top_max(task_size: int) -> int:
 
 
 def largest_shift(task_size: int) -> int:
-    """Return the most bytes by which randomization moves mmap_base.
+    """Return the most bytes by which randomization moves mmap_base, with the usual sysctls.
 
-    Randomization moves mmap_base by up to 28 bits of pages (16 in a 32-bit process). If the
-    distance to the stack is not the smallest, it also moves with the stack, by up to 22 bits (11).
-    Source: arch/x86/Kconfig, ARCH_MMAP_RND_BITS_MAX.
+    It moves mmap_base by up to 28 bits of pages, the default and least vm.mmap_rnd_bits, which may
+    be as much as 32; in a 32-bit process by up to 16, the most that vm.mmap_rnd_compat_bits may be.
+    If the distance to the stack is not the smallest, mmap_base also moves with the stack, by up to
+    22 bits (11). Source: arch/x86/Kconfig, ARCH_MMAP_RND_BITS_MIN, ARCH_MMAP_RND_COMPAT_BITS_MAX.
     """
     if task_size <= UINT_MAX:
         return (1 << 28) + (1 << 23)
