@@ -87,16 +87,16 @@ def stack_top_max(task_size: int) -> int:
 
 
 def largest_shift(task_size: int) -> int:
-    """Return the most bytes by which randomization moves mmap_base, with the usual sysctls.
+    """Return the most bytes by which randomization moves mmap_base.
 
-    It moves mmap_base by up to 28 bits of pages, the default and least vm.mmap_rnd_bits, which may
-    be as much as 32; in a 32-bit process by up to 16, the most that vm.mmap_rnd_compat_bits may be.
-    If the distance to the stack is not the smallest, mmap_base also moves with the stack, by up to
-    22 bits (11). Source: arch/x86/Kconfig, ARCH_MMAP_RND_BITS_MIN, ARCH_MMAP_RND_COMPAT_BITS_MAX.
+    It moves mmap_base by up to vm.mmap_rnd_bits bits of pages, which are 32 at most (28 by
+    default); in a 32-bit process by up to vm.mmap_rnd_compat_bits, which are 16 at most. If the
+    distance to the stack is not the smallest, mmap_base also moves with the stack, by up to 22 bits
+    (11). Source: arch/x86/Kconfig, ARCH_MMAP_RND_BITS_MAX, ARCH_MMAP_RND_COMPAT_BITS_MAX.
     """
     if task_size <= UINT_MAX:
         return (1 << 28) + (1 << 23)
-    return (1 << 40) + (1 << 34)
+    return (1 << 44) + (1 << 34)
 
 
 def pick_mmap_base(limits: Limits, *, topdown: bool = True, task_size: int = TASK_SIZE) -> int:

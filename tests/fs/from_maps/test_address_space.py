@@ -181,6 +181,13 @@ def test_any_process_comes_back_from_its_text_and_places_alike(
 BASES = {
     "nothing placed": (b"", Limits(), True, pick_mmap_base(Limits())),
     "the highest ends there": (ONE + TWO + STACK, Limits(), True, 0x7F00_0000_3000),
+    "vm.mmap_rnd_bits is 32": (
+        b"655555553000-655555554000 r-xp 00000000 00:00 0 \n"
+        b"7a0000200000-7a0000202000 r--p 00000000 00:00 0 \n" + STACK,
+        Limits(),
+        True,
+        0x7A00_0020_2000,
+    ),
     "a program is not placed": (
         b"555555554000-555555555000 r--p 00000000 00:00 0 \n" + STACK,
         Limits(),
