@@ -179,8 +179,9 @@ def test_without_the_right_it_is_said_once_and_read_all_the_same(
 ) -> None:
     monkeypatch.setattr(gentle, "find_raise", lambda: None)
     gentle._warn.cache_clear()
-    with pytest.warns(NotRaisedWarning, match="CAP_SYS_NICE, RLIMIT_RTPRIO or RLIMIT_NICE"):
+    with pytest.warns(NotRaisedWarning, match="CAP_SYS_NICE, RLIMIT_RTPRIO or RLIMIT_NICE") as said:
         file = GentleMapsFile(os.getpid())
+    assert said[0].filename == __file__  # the line that asked, not one of ours
     with file, GentleMapsFile(os.getpid()) as second:  # warnings are errors here
         assert file.read(PAGE).splitlines()[0] == second.read(PAGE).splitlines()[0]
 

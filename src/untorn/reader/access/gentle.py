@@ -7,11 +7,14 @@ reader's thread is raised for that one call, and a pace keeps calls apart.
 """
 
 import os
+import sys
 import time
+import traceback
 import warnings
 from collections.abc import Callable
 from fcntl import ioctl
 from functools import cache, partial
+from itertools import takewhile
 from operator import call
 from typing import Any, TypeVar, cast
 
@@ -24,6 +27,7 @@ from untorn.reader.access.priority import NotRaisedWarning, Steps, call_raised, 
 
 T = TypeVar("T")
 Call = Callable[..., object]
+_PACKAGE = __name__.partition(".")[0]
 PACE = Pace()
 """The default pace, common to all files: a tenth of each thread's time."""
 
@@ -197,5 +201,13 @@ def _warn() -> None:
         "read without a raised priority, which needs CAP_SYS_NICE, RLIMIT_RTPRIO or RLIMIT_NICE: "
         "a reader that is preempted while it holds mmap_lock stalls the process that it reads",
         NotRaisedWarning,
-        stacklevel=3,
+        stacklevel=_level_of_caller(),
     )
+
+
+def _level_of_caller() -> int:
+    """Return the stack level, as warnings.warn() counts, of the first caller outside untorn."""
+    frames = (frame for frame, _ in traceback.walk_stack(sys._getframe(1)))
+    modules = (str(frame.f_globals.get("__name__")) for frame in frames)
+    ours = takewhile(lambda module: module.partition(".")[0] == _PACKAGE, modules)
+    return 1 + sum(1 for _ in ours)
