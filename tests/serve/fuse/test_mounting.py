@@ -142,6 +142,12 @@ def test_it_takes_a_directory(tmp_path: Path, name: str, expected: int) -> None:
     assert raised.value.errno == expected
 
 
+def test_a_directory_of_a_process_is_refused() -> None:
+    with pytest.raises(OSError, match="procfs") as raised:
+        clear_directory("/proc/self")
+    assert raised.value.errno == errno.EINVAL
+
+
 def test_a_machine_without_fuse_is_told_by_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -82,7 +82,8 @@ def clear_directory(directory: str) -> None:
 
     Raises:
         OSError: ENOENT, ENOTDIR or EACCES for the directory; EBUSY if a living untorn is mounted
-            there; EPERM if we may not unmount a dead one.
+            there; EPERM if we may not unmount a dead one; EINVAL for a directory of a procfs other
+            than its root: the server looks there itself.
     """
     while (there := _mount_at(directory)) and _is_dead(directory):
         if there.type != _TYPE:
@@ -93,6 +94,9 @@ def clear_directory(directory: str) -> None:
         raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), directory)
     if there and there.type == _TYPE:
         raise OSError(errno.EBUSY, "untorn is already mounted there", directory)
+    whole, _ = _mount_of(directory)
+    if there is None and whole is not None and whole.type == "proc":
+        raise OSError(errno.EINVAL, "it is in a procfs; choose a directory elsewhere", directory)
 
 
 def detach_all(source: str, proc: str = "/proc") -> list[str]:
@@ -177,13 +181,19 @@ def _mounts(proc: str) -> Mapping[int, Mount]:
 
 def _mount_at(directory: str) -> Mount | None:
     """Return the mount whose root a directory is; None if there is none."""
+    there, path = _mount_of(directory)
+    return there if there and there.point == path else None
+
+
+def _mount_of(directory: str) -> tuple[Mount | None, bytes]:
+    """Return the mount that a directory belongs to, None if unknown, and the directory's path."""
     fd = os.open(directory, os.O_PATH | os.O_CLOEXEC)
     try:
         there = _mounts("/proc").get(_mount_number(fd, "/proc"))
         path = os.fsencode(Path(f"/proc/self/fd/{fd}").readlink())
     finally:
         os.close(fd)
-    return there if there and there.point == path else None
+    return there, path
 
 
 def _detach_if_ours(point: str, source: str, proc: str) -> bool:
