@@ -55,6 +55,11 @@ class Point:
         """The factor by which the prediction is off: above 1, it is too high."""
         return self.predicted / self.measured
 
+    @property
+    def is_good(self) -> bool:
+        """Whether the prediction is off by no more than FACTOR."""
+        return 1 / FACTOR <= self.factor <= FACTOR
+
 
 def points_of(file: Path, preemption: str) -> Iterator[Point]:
     """Predict the measurements of a file; the model is for a kernel that does not report one."""
@@ -98,7 +103,7 @@ def table(points: list[Point]) -> Table:
     for column in "measured", "predicted", "predicted / measured":
         result.add_column(column, justify="right")
     for each in points:
-        mark = "" if 1 / FACTOR <= each.factor <= FACTOR else " !"
+        mark = "" if each.is_good else " !"
         factor = f"{each.factor:.2f}{mark}"
         result.add_row(
             each.target, each.reader, f"{each.measured:.2f}", f"{each.predicted:.2f}", factor
@@ -107,7 +112,7 @@ def table(points: list[Point]) -> Table:
 
 
 def draw(points: list[Point]) -> Figure:
-    """Return a picture of predictions against measurements, with the band of good ones."""
+    """Return a picture of predictions against measurements; those outside the band are named."""
     figure = Figure(figsize=(8, 6.5), layout="constrained")
     axes = figure.subplots()
     largest = 1.5 * max(max(each.measured, each.predicted) for each in points)
@@ -116,6 +121,9 @@ def draw(points: list[Point]) -> Figure:
     axes.plot(ends, ends, color="#8c8c8c", linewidth=1)
     for each in points:
         _draw_point(axes, each)
+    for reader in READERS[1:]:
+        axes.plot([], [], "o", color=COLOURS[reader], label=reader)
+    axes.legend(loc="upper left", frameon=False)
     axes.set(xscale="log", yscale="log", xlim=ends, ylim=ends, aspect="equal")
     axes.set_xlabel("measured: mean latency of mmap and munmap ÷ that without readers")
     axes.set_ylabel("predicted by the simulation")
@@ -128,10 +136,12 @@ def draw(points: list[Point]) -> Figure:
 
 def _draw_point(axes: Axes, point: Point) -> None:
     marker = "*" if point.target == "live" else "o"
-    colour = COLOURS.get(point.reader, "#000000")
-    place = point.measured, point.predicted
+    colour, place = COLOURS[point.reader], (point.measured, point.predicted)
     axes.plot(*place, marker, color=colour, markersize=7)
-    label_end(axes, place, f"{point.target.removeprefix('vm:')}, {point.reader}", colour, "right")
+    if not point.is_good:
+        label_end(
+            axes, place, f"{point.target.removeprefix('vm:')}, {point.reader}", colour, "right"
+        )
 
 
 def main() -> None:
