@@ -138,4 +138,4 @@ lint: .venv/ready ## ruff, mypy --strict, and which way imports go
 clean: ## remove what the other targets made
 	rm -rf .nox .venv .venv-nogil .venv-docs .venv-release dist man site bench.svg bench.json kernels.svg kernels.json kernels.html memory-stall.svg memory-stall-*.json sim-sweep.json sim-sweep.part sim-sweep.svg sim-timeline.svg .mypy_cache .ruff_cache .pytest_cache
 
-.PHONY: help bench kernels sim-kernels conform-kernels conform-programs bench-micro bench-readers bench-counting bench-stall bench-mount bench-load bench-nogil sim-sweep sim-timeline bench-checker soak test tests test-nogil test-all docs dist figures lint clean
+.PHONY: help bench kernels sim-kernels conform-kernels conform-programs bench-micro bench-readers bench-counting bench-stall bench-mount bench-load bench-nogil sim-sweep sim-timeline check-orders bench-checker soak test tests test-nogil test-all docs dist figures lint clean
