@@ -19,6 +19,7 @@ class LocalCluster:
 
     Attributes:
         address: Address of the scheduler.
+        scheduler: Its process.
         workers: The workers that were started.
         log: The output of all of them.
     """
@@ -27,7 +28,9 @@ class LocalCluster:
         self._stack, self._directory = stack, directory
         self.log = directory / "log"
         where = directory / "scheduler.json"
-        self._start("dask_scheduler", "--port", "0", "--scheduler-file", str(where))
+        self.scheduler = self._start(
+            "dask_scheduler", "--port", "0", "--scheduler-file", str(where)
+        )
         wait_until(where.exists, "the scheduler", LONG)
         self.address: str = json.loads(where.read_text())["address"]
         self.workers = [self._worker() for _ in range(2)]

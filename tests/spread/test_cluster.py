@@ -157,11 +157,14 @@ def test_where_no_scheduler_answers_is_told_in_a_line(
         Cluster(address)
 
 
-def test_a_scheduler_that_goes_is_told_in_a_line(cluster: LocalCluster) -> None:
-    future: Future[int] = Future()
-    future.cancel()
-    with (
-        closing(Cluster(cluster.address)) as pool,
-        pytest.raises(OutOfReachError, match="is gone"),
-    ):
-        pool.result(future, "abs")
+def test_a_scheduler_that_is_killed_ends_the_run_with_a_line(tmp_path: Path) -> None:
+    file = tmp_path / "kept.json"
+    with local_cluster(tmp_path) as cluster:
+        # deep has two thousand explorations: the run cannot be over when the first has come.
+        with checking("deep", "--cluster", cluster.address, "--resume", str(file)) as client:
+            wait_until(lambda: is_under_way(file), "some outcome", LONG)
+            cluster.scheduler.kill()
+            _, stderr = client.communicate(timeout=LONG)
+        assert client.returncode
+        assert stderr == f"Error: the scheduler at {cluster.address} is gone\n"
+    assert is_under_way(file), "the same command goes on from there"
