@@ -8,7 +8,8 @@ MAPS_IN_THREADS = """
 import mmap, threading
 def work():
     for _ in range(20):
-        with mmap.mmap(-1, 1 << 16) as memory:
+        # Private: since 3.13 Python refuses to grow what is shared.
+        with mmap.mmap(-1, 1 << 16, mmap.MAP_PRIVATE) as memory:
             memory[5] = 1
             memory.resize(1 << 18)
 threads = [threading.Thread(target=work) for _ in range(4)]
