@@ -41,12 +41,14 @@ bench: .venv/ready ## mmap/munmap latency under maps readers, simulated, on this
 
 # The nearest to be had on each side of each change (6.17: maps, 6.18: PROCMAP_QUERY, 7.2: smaps).
 KERNELS ?= 6.12 6.16 6.17 6.18 7.1 7.2 7.3
+# Runs of each reader: one is enough for a table, and good to a factor of 3 where stalls are long.
+SAMPLES ?= 1
 
 kernels: .venv/ready ## before and after on stock kernels in QEMU: table, kernels.svg and kernels.html
 	$(BIN)/untorn kernels fetch $(KERNELS)
 	$(BIN)/untorn bench $(KERNELS:%=--target vm:%) \
 	    --reader none --reader maps --reader smaps --reader query --reader gentle --reader 'gentle, smaps' \
-	    --virtual-time --nsamples 1 --duration 5 --mb 128 --gap 1500 --busyduration 5 --locks --plot kernels.svg --json kernels.json --html kernels.html
+	    --virtual-time --nsamples $(SAMPLES) --duration 5 --mb 128 --gap 1500 --busyduration 5 --locks --plot kernels.svg --json kernels.json --html kernels.html
 
 # From files of `untorn bench --json`: of `make kernels`, and of `--target live`.
 SIM_KERNELS ?= kernels.json

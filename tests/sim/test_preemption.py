@@ -65,3 +65,23 @@ def test_of_cpus_that_take_turns_one_at_a_time_makes_headway() -> None:
 
     assert min(done.values()) * MS > 10 * TICK_NS
     assert sum(done.values()) * MS < 90 * TICK_NS
+
+
+def test_of_cpus_that_take_turns_one_that_arms_a_timer_leaves_the_turn_to_another() -> None:
+    machine = TurnsMachine(2, context_switch=0, wake_latency=0)
+    busy, other = (machine.thread(str(cpu), cpus=(cpu,)) for cpu in range(2))
+    while (reached := machine.advance()) is not other:
+        assert reached is busy
+        machine.burn(busy, 100 * TICK_NS)
+    tick = (machine.now // TICK_NS + 1) * TICK_NS
+
+    assert not machine.end_turn(other)
+    assert machine.advance() is other
+    assert machine.now >= tick, "until then the turn was the other's"
+
+
+def test_of_cpus_that_take_turns_one_keeps_its_turn_if_no_other_has_anything_to_do() -> None:
+    machine = TurnsMachine(2, context_switch=0, wake_latency=0)
+    thread = machine.thread("0", cpus=(0,))
+    assert machine.advance() is thread
+    assert machine.end_turn(thread)

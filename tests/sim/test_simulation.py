@@ -8,6 +8,7 @@ import pytest
 from untorn.locking import sync
 from untorn.mm.mman import MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, PROT_READ, PROT_WRITE
 from untorn.sim.costs import CostTable
+from untorn.sim.fair import TICK_NS
 from untorn.sim.simulation import TIMER_SLACK_NS, Simulation, StuckError, simulating
 from untorn.syscalls import Process
 
@@ -45,6 +46,23 @@ def test_a_job_that_sleeps_goes_on_after_that_time_and_the_timer_s_slack(
     woken = times[0] + round(COSTS.syscall) + 1_000_000 + TIMER_SLACK_NS
     started = round(COSTS.wake_latency) + round(COSTS.context_switch)
     assert times[1] == woken + started
+
+
+def test_in_turns_a_job_does_not_sleep_if_its_time_is_over_when_its_turn_comes() -> None:
+    with simulating(2, COSTS, "full", in_turns=True) as simulation:
+        ends: list[int] = []
+
+        def sleep() -> None:
+            for _ in range(10):
+                simulation.sleep_for(1_000_000)
+                ends.append(simulation.now)
+
+        simulation.add("sleeper", sleep, cpus=(1,))
+        simulation.add("spinner", lambda: simulation.spin_until(1_000_000_000), cpus=(0,))
+        simulation.run()
+
+    assert len(ends) == 10
+    assert not any(end % TICK_NS for end in ends), "turns begin at ticks; waking up takes longer"
 
 
 def test_a_writer_waits_for_as_long_as_a_reader_is_preempted_that_holds_mmap_lock(

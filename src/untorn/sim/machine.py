@@ -197,6 +197,10 @@ class Machine:
         sleeps = thread.woken
         self._at(self.now + after, lambda: self._ring(thread, sleeps))
 
+    def end_turn(self, thread: Thread) -> bool:
+        """Let a thread at a point arm a timer; return as burn() does. See TurnsMachine."""
+        return True
+
     def wake(self, thread: Thread, by: Thread | None = None) -> None:
         """Let a sleeping thread run again.
 

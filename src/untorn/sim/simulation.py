@@ -126,8 +126,12 @@ class Simulation:
         """Let the running job sleep for some time, as clock_nanosleep(2) does."""
         self.burn(self.costs.syscall)
         thread = self._running.thread
-        self.machine.alarm(thread, ns if thread.fifo else ns + TIMER_SLACK_NS)
-        self.sleep()
+        then = self.now + (ns if thread.fifo else ns + TIMER_SLACK_NS)
+        if not self.machine.end_turn(thread):
+            self._go_on()
+        if self.now < then:
+            self.machine.alarm(thread, then - self.now)
+            self.sleep()
 
     def wake(self, task: Task) -> None:
         """Wake a waiting job; the running one pays for it."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from random import Random
 
 from untorn.sim.fair import TICK_NS
-from untorn.sim.machine import NO_EVENT, Cpu, Machine
+from untorn.sim.machine import NO_EVENT, Cpu, Machine, Thread
 
 
 class TurnsMachine(Machine):
@@ -34,6 +34,19 @@ class TurnsMachine(Machine):
             self._called.add(cpu.number)
         if self._holder is not None and self._holder.current is None:
             self._give_turn(next(self._ready(), self._holder))
+
+    def end_turn(self, thread: Thread) -> bool:
+        """Let the CPU of a thread that arms a timer end its turn, if another has something to do.
+
+        The emulator must count anew until the next timer. Source: QEMU, qemu_timer_notify_cb().
+        """
+        cpu = self.cpus[thread.cpu]
+        other = next((each for each in self._ready() if each is not cpu), None)
+        if other is None:
+            return True
+        cpu.ends = self.now
+        self._give_turn(other)
+        return False
 
     def _next_turn(self) -> None:
         self._at(self.now + TICK_NS, self._next_turn)
