@@ -8,6 +8,7 @@ from importlib.metadata import version
 
 import pytest
 
+from tests.helpers.this_machine import with_its_own_gil
 from untorn.bench.environment import has_gil
 
 without_gil = pytest.mark.skipif(
@@ -46,7 +47,6 @@ def test_an_import_leaves_the_gil_off(module: str) -> None:
 def imported(module: str) -> tuple[str, str]:
     """Import a module in a process of its own; return whether the GIL is on, and complaints."""
     # With PYTHON_GIL=0 an extension cannot switch it on, and none says that it would.
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHON_GIL"}
     command = [sys.executable, "-c", IMPORT.format(module=module)]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    done = subprocess.run(command, capture_output=True, text=True, env=with_its_own_gil())
     return done.stdout, done.stderr

@@ -50,8 +50,8 @@ def test_fields_of_memory(by: str) -> None:
 
 
 def test_fields_of_maps_and_query() -> None:
-    line = printed("maps", ME, "--json").splitlines()[0]
-    vma = json.loads(line)
+    lines = printed("maps", ME, "--json").splitlines()
+    vma = next(each for each in map(json.loads, lines) if each["name"].startswith("/"))
     assert set(vma) <= section("maps")
     answer = json.loads(
         printed("query", ME, hex(vma["start"]), "--json", "--details", "--build-id")

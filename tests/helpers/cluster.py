@@ -1,7 +1,6 @@
 """A cluster of Dask on this machine for tests: a scheduler and workers, each a process."""
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from tests.helpers.tasks import PATIENCE, wait_until
+from tests.helpers.this_machine import with_its_own_gil
 
 LONG = 4 * PATIENCE
 """Seconds: a cluster is several processes that must start, perhaps beside other tests."""
@@ -45,7 +45,8 @@ class LocalCluster:
         with self.log.open("a") as log:
             process = subprocess.Popen(
                 [*command, "--host", "127.0.0.1"],
-                env={**os.environ, "DASK_TEMPORARY_DIRECTORY": str(self._directory)},
+                # Workers explore in one thread of several; greenlets may need the GIL for that.
+                env={**with_its_own_gil(), "DASK_TEMPORARY_DIRECTORY": str(self._directory)},
                 stdout=log,
                 stderr=log,
                 start_new_session=True,

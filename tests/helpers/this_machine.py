@@ -69,3 +69,8 @@ def or_skip(make: Callable[[], T]) -> T:
         return make()
     except OutOfReachError as reason:
         pytest.skip(str(reason))
+
+
+def with_its_own_gil() -> dict[str, str]:
+    """Return an environment in which Python itself decides about the GIL."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHON_GIL"}
