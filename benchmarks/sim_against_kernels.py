@@ -35,8 +35,8 @@ PICTURE = Path("docs/simulation-kernels.svg")
 READERS = "none", "maps", "smaps", "query", "gentle"
 RUNS = 3
 """Simulated runs of each kind."""
-LIVE_SECONDS = 0.2
-"""Virtual seconds of a run for `live`, which makes about 9,000 updates."""
+LIVE_SECONDS = 1.0
+"""Virtual seconds of a run for `live`, which makes some 45,000 updates."""
 FACTOR = 2
 """A prediction is good if it is off by at most this factor."""
 
