@@ -20,6 +20,8 @@ Work = TypeVar("Work")
 Told = TypeVar("Told", contravariant=True)
 _PATIENCE = 0.02
 """Seconds after which an unanswered request must not hold up others any longer."""
+_NOTICED_AFTER = 1.0
+"""Seconds after which a signal is noticed that came right before the main thread began to wait."""
 _MOST_THREADS = 256
 """The most threads that may be busy with requests at the same time."""
 _MOST_ASIDE, _MOST_OF_ONE = 224, 96
@@ -84,7 +86,10 @@ class Leadership(Generic[Room, Work]):
             if not self._lead_next():
                 raise os_error(errno.EAGAIN)
         with self._all_gone:
-            self._all_gone.wait_for(lambda: self._ended)
+            # Python runs handlers between two instructions. A wait without a timeout does not end
+            # if the signal came after the last of them and before the wait.
+            while not self._all_gone.wait_for(lambda: self._ended, _NOTICED_AFTER):
+                pass
         lookout.join()
 
     def wait_for_all(self, seconds: float) -> bool:
