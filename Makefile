@@ -138,6 +138,6 @@ lint: .venv/ready ## ruff, mypy --strict, and which way imports go
 	$(BIN)/python tools/imports.py
 
 clean: ## remove what the other targets made
-	rm -rf .nox .venv .venv-nogil .venv-docs .venv-release dist man site bench.svg bench.json kernels.svg kernels.json kernels.html memory-stall.svg memory-stall-*.json sim-sweep.json sim-sweep.part sim-sweep.svg sim-timeline.svg .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .nox .venv .venv-nogil .venv-docs .venv-release dist man site bench.svg bench.json kernels.svg kernels.json kernels.html memory-stall.svg memory-stall-*.json sim-sweep.json sim-sweep.part sim-sweep.svg sim-timeline.svg .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 .PHONY: help bench kernels sim-kernels conform-kernels conform-programs bench-micro bench-readers bench-counting bench-stall bench-mount bench-load bench-nogil sim-sweep sim-timeline check-orders bench-checker soak test tests test-nogil test-all docs dist figures lint clean

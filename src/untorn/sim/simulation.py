@@ -129,7 +129,7 @@ class Simulation:
         then = self.now + (ns if thread.fifo else ns + TIMER_SLACK_NS)
         if not self.machine.end_turn(thread):
             self._go_on()
-        if self.now < then:
+        if self.now < then:  # its CPU may have had no turn for longer than that
             self.machine.alarm(thread, then - self.now)
             self.sleep()
 

@@ -2,7 +2,8 @@
 
 At most one CPU at a time makes progress. At each tick the turn goes to a random CPU, or to none.
 The clock advances for all, but a CPU without the turn takes no notice of anything. A CPU that
-becomes idle leaves the rest of its turn to another. See docs/simulation-kernels.md.
+becomes idle, or arms a timer, leaves the rest of its turn to another. See
+docs/simulation-kernels.md.
 """
 
 from collections.abc import Iterator

@@ -1,4 +1,5 @@
 import queue
+import signal
 import threading
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -188,3 +189,35 @@ def test_what_many_wait_for_leaves_threads_for_those_who_do_not_wait() -> None:
     assert [flood.refused.get(timeout=60) for _ in range(300 - 224)] == list(range(224, 300))
     flood.served.done_by()
     flood.end()
+
+
+class Signalled:
+    """A server that waits until the handler of a signal has run, which its own thread took."""
+
+    def __init__(self) -> None:
+        self.handled = threading.Event()
+        self.in_time = False
+
+    def make_room(self) -> None:
+        pass
+
+    def answer(self, room: None) -> None:
+        pass
+
+    def on_stuck(self, work: None) -> None:
+        pass
+
+    def receive(self, room: None) -> bool:
+        signal.raise_signal(signal.SIGUSR1)
+        self.in_time = self.handled.wait(60)
+        return False
+
+
+def test_a_signal_that_does_not_end_the_main_thread_s_wait_is_noticed() -> None:
+    server = Signalled()
+    before = signal.signal(signal.SIGUSR1, lambda number, frame: server.handled.set())
+    try:
+        Leadership[None, None](server).serve()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert server.in_time
