@@ -118,10 +118,8 @@ class _Run:
         found: dict[Work, list[WorkOutcome]] = {}
         for work in dict.fromkeys(work for work, _ in self._of.values()):
             found[work] = list(self._checkpoint.parts[work].outcomes())
-        # All are cancelled before the first is waited for: meanwhile workers would begin others.
-        begun = {future: work for future, (work, _) in self._of.items() if not future.cancel()}
-        for future, work in begun.items():
-            if future.done() or self._pool.returns_when_stopped:
+        for future, (work, _) in self._of.items():
+            if not future.cancel() and (future.done() or self._pool.returns_when_stopped):
                 with suppress(OutOfReachError, CancelledError):  # killed with this one
                     found[work].append(self._pool.result(future, work.scenario).outcome)
         return [replace(reduce(total, each), complete=False) for each in found.values() if each]
